@@ -1,0 +1,40 @@
+# Greenroom's commands. `make demo` and `make test` work on a fresh machine with Python 3.11, Go, Node and make.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+UV := $(VENV)/bin/uv
+MEMBERS := contracts chassis services/gateway services/scheduler services/agent-runner services/billing sandbox cli
+LIVEKIT_VERSION := v1.13.5
+LIVEKIT := .tools/bin/livekit-server
+PYTEST := $(VENV)/bin/pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help install lock demo run test check unit docs clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+install: $(VENV)/.installed $(LIVEKIT) ## install everything into this folder, without root
+
+$(UV):
+	@command -v $(PYTHON) >/dev/null || { echo "greenroom: Python 3.11 or newer is missing; install it with: apt-get install python3 python3-venv"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "greenroom: $(PYTHON) is older than 3.11; name another with: make PYTHON=python3.11 install"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet "$$(sed -n 's/^\(uv==[0-9.]*\).*/\1/p' requirements.lock)"
+
+$(VENV)/.installed: requirements.lock $(MEMBERS:%=%/pyproject.toml) | $(UV)
+	$(UV) pip sync --quiet --python $(VENV)/bin/python --require-hashes requirements.lock
+	$(UV) pip install --quiet --python $(VENV)/bin/python --no-deps --no-build-isolation $(MEMBERS:%=-e %)
+	@touch $@
+
+$(LIVEKIT):
+	@command -v go >/dev/null || { echo "greenroom: Go is missing (it builds livekit-server); install it with: apt-get install golang-go"; exit 1; }
+	@echo "building livekit-server $(LIVEKIT_VERSION), once, about 3 minutes"
+	@mkdir -p .tools/bin
+	GOBIN=$(CURDIR)/.tools/bin go install github.com/livekit/livekit-server/cmd/server@$(LIVEKIT_VERSION)
+	@mv .tools/bin/server $(LIVEKIT)
+
+lock: | $(UV) ## write requirements.lock anew from the pyproject files
+	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+	  --no-emit-package greenroom-contracts --no-emit-package greenroom-chassis \
+	  --group dev $(MEMBERS:%=%/pyproject.toml) -o requirements.lock
