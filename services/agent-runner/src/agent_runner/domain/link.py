@@ -1,0 +1,239 @@
+"""What a supervisor and its worker say to each other, over one SOCK_SEQPACKET pair.
+
+One message is one packet of UTF-8 JSON with its `kind`; the history of a `Go` does not fit a packet and comes beside
+it as a file descriptor (SCM_RIGHTS). Neither side ever blocks on a send: a full socket drops a `Beat` and delays the
+rest. The socket's end-of-file means that the other side is gone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+MAX_PACKET_BYTES = 128 * 1024
+"""Longest packet. Linux takes 208 KiB at the default socket buffer; half of it leaves room for one waiting packet."""
+
+MAX_HISTORY_BYTES = 256 * 1024
+"""Longest history, as the JSON text of a list of LLM messages."""
+
+BEAT_S = 0.5
+"""Time between two beats of a worker."""
+
+REJOIN_ANSWER_S = 0.5
+"""How long a worker that LiveKit removed waits for `Rejoin` before it exits."""
+
+StopCause = Literal[
+    "ended",  # the supervisor said End
+    "room_closed",  # LiveKit deleted the room
+    "removed",  # LiveKit removed the agent and nobody said Rejoin
+    "join_failed",  # the room could not be joined; `detail` says why
+    "provider_failed",  # a provider became unusable and the worker ended the call
+    "failed",  # anything else: a fault of the pipeline
+]
+
+Provider = Literal["stt", "llm", "tts"]
+
+
+class PacketError(ValueError):
+    """A packet that is no message of this link: too long, not JSON, an unknown kind or a wrong field."""
+
+
+# --- supervisor -> worker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Go:
+    """Take this job: join the room, open the providers, speak.
+
+    Exactly one of `opening_line` (a first epoch) and `bridge` (a take-over) is spoken first; both may be None.
+    `has_history` says that a file descriptor comes with the packet: a JSON list of LLM messages
+    (`{"role": "user" | "assistant", "content": ...}`), at most MAX_HISTORY_BYTES, to be read from offset 0.
+    `url` and `token` are LiveKit's; `traceparent` is W3C's; `log_file` is where this session's lines go.
+    """
+
+    session_id: str
+    epoch: int
+    url: str
+    token: str
+    system_prompt: str
+    voice_id: str
+    caller_identity: str
+    agent_identity: str
+    opening_line: str | None = None
+    bridge: str | None = None
+    has_history: bool = False
+    traceparent: str | None = None
+    log_file: str | None = None
+    kind: Literal["go"] = "go"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """End the call: at once (`cancel`), or after speaking `text` (`say`). The worker exits in either case."""
+
+    how: Literal["cancel", "say"] = "cancel"
+    text: str | None = None
+    kind: Literal["end"] = "end"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speak:
+    """Say this now, as an assistant message of the conversation."""
+
+    text: str
+    kind: Literal["speak"] = "speak"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejoin:
+    """The answer to `Removed`: this epoch is still the last assigned, join the room again."""
+
+    kind: Literal["rejoin"] = "rejoin"
+
+
+# --- worker -> supervisor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """The pipeline is built and started; the worker waits for `Go`. Sent once."""
+
+    pid: int
+    kind: Literal["ready"] = "ready"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joined:
+    """The agent is in the room and its track is published. `stage_ms`: whole ms since `Go`, by stage."""
+
+    stage_ms: dict[str, int] = field(default_factory=dict[str, int])
+    kind: Literal["joined"] = "joined"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """The first audio went out with the caller subscribed to it. Sent once. `stage_ms`: as in `Joined`."""
+
+    stage_ms: dict[str, int] = field(default_factory=dict[str, int])
+    kind: Literal["heard"] = "heard"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """The caller came into the room (True) or left it (False); sent at each change."""
+
+    in_room: bool
+    kind: Literal["caller"] = "caller"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One finished turn: what the caller said and the part of the answer that was heard.
+
+    `n` counts 1, 2, ... in this epoch; `user_text` is empty when the agent spoke unasked; `heard_text` is what went
+    out as audio before the end or the interruption, which is also what stands in the LLM's context.
+    `stage_ms`: whole ms from the end of the user's speech, by stage, as far as known.
+    """
+
+    n: int
+    user_text: str
+    heard_text: str
+    interrupted: bool
+    stage_ms: dict[str, int] = field(default_factory=dict[str, int])
+    kind: Literal["turn"] = "turn"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """Alive, each BEAT_S. Bytes of speech since `Go`, as made by the TTS and as written to the room.
+
+    Unequal for seconds means a mute agent.
+    """
+
+    tts_bytes: int
+    sent_bytes: int
+    caller_in_room: bool
+    kind: Literal["beat"] = "beat"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """A provider is unusable: its bounded retries are spent. Said once a provider."""
+
+    provider: Provider
+    detail: str
+    kind: Literal["failed"] = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removed:
+    """LiveKit put the agent out of the room; `duplicate`: because a newer holder of its identity joined.
+
+    The supervisor answers `Rejoin` or `End`. No answer in REJOIN_ANSWER_S: the worker exits.
+    """
+
+    duplicate: bool
+    reason: str = ""
+    kind: Literal["removed"] = "removed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped:
+    """The last message: the worker is out of the room and exits now."""
+
+    cause: StopCause
+    detail: str = ""
+    kind: Literal["stopped"] = "stopped"
+
+
+ToWorker: TypeAlias = Go | End | Speak | Rejoin
+ToSupervisor: TypeAlias = Ready | Joined | Heard | Caller | Turn | Beat | Failed | Removed | Stopped
+
+_by_kind = Field(discriminator="kind")
+_to_worker: TypeAdapter[ToWorker] = TypeAdapter(Annotated[ToWorker, _by_kind])
+_to_supervisor: TypeAdapter[ToSupervisor] = TypeAdapter(Annotated[ToSupervisor, _by_kind])
+_either: TypeAdapter[ToWorker | ToSupervisor] = TypeAdapter(Annotated[ToWorker | ToSupervisor, _by_kind])
+
+
+def encode(message: ToWorker | ToSupervisor) -> bytes:
+    """Turn a message of either direction into its packet.
+
+    Raises:
+        PacketError: It is longer than MAX_PACKET_BYTES.
+    """
+    packet = _either.dump_json(message, exclude_none=True)
+    if len(packet) > MAX_PACKET_BYTES:
+        raise PacketError(f"a packet of {len(packet)} bytes; at most {MAX_PACKET_BYTES} fit")
+    return packet
+
+
+def decode_to_worker(packet: bytes) -> ToWorker:
+    """Read a packet from the supervisor.
+
+    Raises:
+        PacketError: It is none of the supervisor's messages.
+    """
+    try:
+        return _to_worker.validate_json(packet)
+    except ValidationError as error:
+        raise PacketError(_reason(error)) from None
+
+
+def decode_to_supervisor(packet: bytes) -> ToSupervisor:
+    """Read a packet from a worker.
+
+    Raises:
+        PacketError: It is none of a worker's messages.
+    """
+    try:
+        return _to_supervisor.validate_json(packet)
+    except ValidationError as error:
+        raise PacketError(_reason(error)) from None
+
+
+def _reason(error: ValidationError) -> str:
+    """Where and why, without the values: they may hold a token or a prompt."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    return f"{'.'.join(str(part) for part in first['loc']) or 'packet'}: {first['msg']}"
