@@ -1,0 +1,1 @@
+"""What crosses a boundary in Greenroom: events, commands, HTTP bodies and the rule of the bill."""

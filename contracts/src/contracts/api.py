@@ -1,0 +1,223 @@
+"""HTTP bodies of the gateway, camelCase on the wire."""
+
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+from contracts.ids import SessionId
+
+DEFAULT_VOICE = "Ashley"
+DEFAULT_SYSTEM_PROMPT = "You are a helpful AI voice assistant."
+
+_NAME = r"^[^\x00-\x1f\x7f]+$"
+UserName = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=_NAME, strip_whitespace=True)]
+VoiceId = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.:-]*$")]
+OpeningLine = Annotated[str, StringConstraints(min_length=1, max_length=1_000, strip_whitespace=True)]
+SystemPrompt = Annotated[str, StringConstraints(min_length=1, max_length=32_000)]
+MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+MetadataValue = Annotated[str, StringConstraints(max_length=512)]
+IDEMPOTENCY_KEY_PATTERN = r"^[\x21-\x7e]{1,128}$"
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+
+class _Request(_Body):
+    # A misspelt field would otherwise be dropped without a word.
+    model_config = ConfigDict(extra="forbid")
+
+
+class TokenRequest(_Request):
+    """`POST /api/token`: clients ask for it before the start."""
+
+    session_id: SessionId
+    user_id: UserName
+
+
+class TokenReply(_Body):
+    """A LiveKit token for the caller, with the URL to use it at."""
+
+    token: str
+    url: str
+
+
+class StartRequest(_Request):
+    """`POST /orchestrator/session/start`."""
+
+    user_name: UserName
+    voice_id: VoiceId = DEFAULT_VOICE
+    opening_line: OpeningLine | None = Field(default=None, description="made up from the user's name when missing")
+    system_prompt: SystemPrompt = DEFAULT_SYSTEM_PROMPT
+    session_id: SessionId | None = Field(
+        default=None, description="an unused id, such as one that a token was asked for"
+    )
+    user_id: UserName | None = Field(default=None, description="who is billed; the user name when missing")
+    metadata: dict[MetadataKey, MetadataValue] = Field(default_factory=dict, max_length=16)
+    wait: Literal["accepted", "joined", "speaking"] = Field(
+        default="accepted", description="what to wait for before the answer"
+    )
+
+
+class StartReply(_Body):
+    """The session is accepted; the caller can join its room with `token` at `server_url`."""
+
+    success: Literal[True] = True
+    session_id: SessionId
+    token: str
+    server_url: str
+    room_name: str
+    message: str = "Session created. Voice agent is being spawned."
+    stage_ms: dict[str, int] | None = Field(default=None, description="with `wait`: how long each stage took, ms")
+
+
+class EndRequest(_Request):
+    """`POST /orchestrator/session/end`."""
+
+    session_id: SessionId
+
+
+class EndDetails(BaseModel):
+    """What the end did. The names are those that existing clients read.
+
+    `session_id` and the flags are snake_case and the durations camelCase, as they always were.
+    """
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
+
+    session_id: SessionId
+    celery_task_revoked: bool = Field(description="the job was withdrawn: nothing will run it any more")
+    process_killed: bool = Field(description="no worker process of the session lives")
+    redis_cleaned: bool = Field(description="the read model in Redis shows the end")
+    duration_seconds: int = Field(alias="durationSeconds", ge=0, description="the bill's seconds")
+    duration_minutes: int = Field(alias="durationMinutes", ge=0, description="the bill's begun minutes")
+    errors: list[str] = Field(default_factory=list)
+
+
+class EndReply(_Body):
+    """The session is over. Ending it again gives the same answer."""
+
+    success: Literal[True] = True
+    message: str
+    details: EndDetails
+
+
+class SessionView(_Body):
+    """`GET /sessions/{id}`: the session as the read model has it."""
+
+    session_id: SessionId
+    status: str = Field(description="requested, queued, starting, ready, active, ended, rejected")
+    user_name: str
+    user_id: str
+    voice_id: str
+    opening_line: str
+    system_prompt: str
+    agent_pid: int | None = None
+    created_at: AwareDatetime
+    start_time: AwareDatetime | None = Field(default=None, description="the agent was ready")
+    conversation_start_time: AwareDatetime | None = None
+    conversation_duration: int | None = Field(default=None, description="billed seconds")
+    conversation_duration_minutes: int | None = Field(default=None, description="billed minutes")
+    celery_task_id: str | None = Field(default=None, description="the job's id")
+    log_file: str | None = None
+    node_id: str | None = None
+    epoch: int = 0
+    queue_position: int | None = None
+    outcome: str | None = None
+    reason: str | None = None
+    stage_ms: dict[str, int] = Field(default_factory=dict)
+
+
+class PoolStats(_Body):
+    """One node's workers."""
+
+    node_id: str
+    warm: int
+    busy: int
+    free: int
+    slots: int
+    draining: bool
+    load: float
+    processes: int
+
+
+class Dependency(_Body):
+    """Whether one thing behind the gateway answers."""
+
+    ok: bool
+    detail: str = ""
+    latency_ms: float | None = None
+
+
+class StatsReply(_Body):
+    """`GET /stats`."""
+
+    active: int
+    starting: int
+    queued: int
+    max_bots: int
+    nodes: int
+    pool: list[PoolStats]
+    processes: int
+    redis: Dependency
+    nats: Dependency
+    livekit: Dependency
+
+
+class HealthReply(_Body):
+    """`GET /health`."""
+
+    status: Literal["ok"] = "ok"
+    service: str
+    version: str
+
+
+class LedgerEntryView(_Body):
+    """One line of the ledger; entries are added, never changed."""
+
+    entry_id: str
+    kind: str
+    credits: int
+    seconds: int
+    minutes: int
+    at: AwareDatetime
+    note: str = ""
+
+
+class EpochBill(_Body):
+    """What one epoch added to the bill."""
+
+    epoch: int
+    node_id: str | None = None
+    served_ms: int
+    billable_ms: int
+
+
+class SessionBill(_Body):
+    """`GET /billing/sessions/{id}`: the settlement and what it was computed from."""
+
+    session_id: SessionId
+    user_id: str
+    outcome: str
+    reason: str
+    billable_ms: int
+    seconds: int
+    minutes: int
+    credits: int
+    settled_at: AwareDatetime
+    epochs: list[EpochBill]
+    entries: list[LedgerEntryView]
+    difference_ms: int = Field(default=0, description="our recomputation minus what the scheduler put into `ended`")
+
+
+class UserBill(_Body):
+    """`GET /billing/users/{user}`: one page of a user's settlements, the newest first, and the sums over all."""
+
+    user_id: str
+    sessions: int
+    seconds: int
+    minutes: int
+    credits: int
+    items: list[SessionBill]
+    next_cursor: str | None = None

@@ -1,0 +1,105 @@
+"""Commands: NATS requests with typed replies; each is idempotent by session and epoch."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from contracts.events import Epoch, Ms
+from contracts.ids import NodeId, SessionId
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class CommandFailed(_Message):
+    """The reply of a command that could not be carried out: every responder answers, none lets the caller wait."""
+
+    ok: Literal[False] = False
+    code: str
+    detail: str
+    retryable: bool = False
+
+
+class AssignJob(_Message):
+    """`voice.v1.node.<node_id>.assign`: run this session's agent as this epoch."""
+
+    session_id: SessionId
+    epoch: Epoch
+    url: str = Field(description="LiveKit's URL, ws or wss")
+    token: str = Field(description="the agent's LiveKit token, minted for this epoch")
+    user_name: str
+    user_id: str
+    voice_id: str
+    opening_line: str
+    system_prompt: str
+    served_ms_before: Ms = 0
+    granted_minutes: int | None = Field(default=None, ge=0)
+    takeover: bool = Field(default=False, description="True: rebuild the context from the log and say a bridge line")
+
+
+class JobAccepted(_Message):
+    """The node took the job, or holds it already in this epoch."""
+
+    ok: Literal[True] = True
+    node_id: NodeId
+    pid: int = Field(ge=0)
+
+
+class EndJob(_Message):
+    """`voice.v1.node.<node_id>.end`: stop this epoch's agent now; the served time is fixed at this instant."""
+
+    session_id: SessionId
+    epoch: Epoch
+    reason: str
+    say: str | None = Field(default=None, description="a last sentence; the end then may take 5 s, else 2 s")
+
+
+class JobEnded(_Message):
+    """The epoch's process is gone."""
+
+    ok: Literal[True] = True
+    found: bool = Field(description="False: this node holds no such job")
+    served_ms: Ms
+    process_gone: bool
+
+
+class DrainNode(_Message):
+    """`voice.v1.node.<node_id>.drain`: take nothing new; finish what runs within `limit_s`."""
+
+    limit_s: float = Field(gt=0)
+
+
+class NodeDraining(_Message):
+    """The node takes nothing new."""
+
+    ok: Literal[True] = True
+    jobs: int = Field(ge=0)
+
+
+class ReserveCredit(_Message):
+    """`voice.v1.billing.reserve`: hold the first minute for a session about to start."""
+
+    session_id: SessionId
+    user_id: str
+
+
+class GrantCredit(_Message):
+    """`voice.v1.billing.grant`: raise the session's grant to `total_minutes`; naming the total makes a retry harmless."""
+
+    session_id: SessionId
+    user_id: str
+    total_minutes: int = Field(ge=1)
+
+
+class CreditGranted(_Message):
+    """What the session may be served in all."""
+
+    ok: Literal[True] = True
+    granted_minutes: int | None = Field(ge=0, description="None: post-paid, no bound")
+
+
+AssignReply = Annotated[JobAccepted | CommandFailed, Field(discriminator="ok")]
+EndReply = Annotated[JobEnded | CommandFailed, Field(discriminator="ok")]
+DrainReply = Annotated[NodeDraining | CommandFailed, Field(discriminator="ok")]
+CreditReply = Annotated[CreditGranted | CommandFailed, Field(discriminator="ok")]

@@ -1,0 +1,189 @@
+"""Problems (RFC 9457) that Greenroom answers with: one entry per refusal."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+@dataclass(frozen=True)
+class ProblemType:
+    """One kind of refusal.
+
+    Attributes:
+        code: What programs branch on.
+        fix: What the reader can do about it.
+    """
+
+    code: str
+    status: int
+    title: str
+    fix: str
+    retryable: bool = False
+
+
+class FieldError(BaseModel):
+    """One field of the request that cannot be taken."""
+
+    model_config = ConfigDict(frozen=True)
+
+    field: str
+    message: str
+
+
+class Problem(BaseModel):
+    """The body of an error, `application/problem+json`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    type: str
+    title: str
+    status: int = Field(ge=400, le=599)
+    detail: str
+    code: str
+    fix: str
+    retryable: bool
+    request_id: str
+    errors: tuple[FieldError, ...] = ()
+
+
+def _all(*types: ProblemType) -> dict[str, ProblemType]:
+    return {t.code: t for t in types}
+
+
+INVALID_REQUEST: Final = ProblemType(
+    "invalid_request", 422, "The request has a field that cannot be taken", "Correct the fields named in `errors`."
+)
+MALFORMED_BODY: Final = ProblemType("malformed_body", 400, "The body is no JSON", "Send a JSON object.")
+BODY_TOO_LARGE: Final = ProblemType(
+    "body_too_large", 413, "The body is too large", "Send a shorter body; the limit is in `detail`."
+)
+INVALID_SESSION_ID: Final = ProblemType(
+    "invalid_session_id",
+    422,
+    "The session id is not well-formed",
+    "Use session_ and 1 to 72 letters, digits, '_' or '-', or leave it out to get a new one.",
+)
+SESSION_ID_TAKEN: Final = ProblemType(
+    "session_id_taken", 409, "The session id is in use", "Leave `sessionId` out, or use a new one for each session."
+)
+SESSION_ENDED: Final = ProblemType("session_ended", 409, "The session has ended", "Start a new session.")
+UNKNOWN_SESSION: Final = ProblemType(
+    "unknown_session", 404, "No such session", "Check the session id; sessions are kept for 7 days."
+)
+UNKNOWN_USER: Final = ProblemType("unknown_user", 404, "No such user", "Check the user; bills begin with a session.")
+NOT_BILLED_YET: Final = ProblemType(
+    "not_billed_yet", 404, "The session is not billed yet", "Ask again after its end.", retryable=True
+)
+UNKNOWN_VOICE: Final = ProblemType(
+    "unknown_voice", 422, "The provider has no such voice", "Choose one of the voices named in `detail`."
+)
+BAD_SIGNATURE: Final = ProblemType(
+    "bad_signature",
+    401,
+    "The webhook's signature does not hold",
+    "Sign with the LIVEKIT_API_KEY and LIVEKIT_API_SECRET that the gateway has; check both clocks.",
+)
+IDEMPOTENCY_MISMATCH: Final = ProblemType(
+    "idempotency_mismatch",
+    409,
+    "The Idempotency-Key was used with another body",
+    "Use a new key for a new request, or repeat the same body.",
+)
+NO_CAPACITY: Final = ProblemType(
+    "no_capacity", 503, "No agent could be started in time", "Try later, or add nodes or MAX_BOTS.", retryable=True
+)
+START_FAILED: Final = ProblemType(
+    "start_failed", 503, "The agent could not be started", "See `detail`; run `greenroom doctor`.", retryable=True
+)
+START_PENDING: Final = ProblemType(
+    "start_pending", 504, "The agent is not there yet", "Look again with GET /sessions/{id}.", retryable=True
+)
+END_PENDING: Final = ProblemType(
+    "end_pending", 504, "The session's end is not confirmed yet", "Repeat the request.", retryable=True
+)
+BUS_UNAVAILABLE: Final = ProblemType(
+    "bus_unavailable", 503, "NATS does not answer", "Check NATS_URL and that nats-server runs.", retryable=True
+)
+LIVEKIT_UNAVAILABLE: Final = ProblemType(
+    "livekit_unavailable",
+    503,
+    "LiveKit does not answer",
+    "Check LIVEKIT_URL and that livekit-server runs.",
+    retryable=True,
+)
+LIVEKIT_REFUSED: Final = ProblemType(
+    "livekit_refused",
+    502,
+    "LiveKit refuses our credentials",
+    "Check that LIVEKIT_API_KEY and LIVEKIT_API_SECRET are those of the LiveKit server.",
+)
+REDIS_UNAVAILABLE: Final = ProblemType(
+    "redis_unavailable", 503, "Redis does not answer", "Check REDIS_URL and that Redis runs.", retryable=True
+)
+BILLING_UNAVAILABLE: Final = ProblemType(
+    "billing_unavailable", 503, "Billing does not answer", "Check that the billing service runs.", retryable=True
+)
+INSUFFICIENT_CREDIT: Final = ProblemType(
+    "insufficient_credit", 402, "The user has no credit left", "Add credit to the user's account."
+)
+NOT_FOUND: Final = ProblemType("not_found", 404, "No such page", "See the API's description at /docs.")
+METHOD_NOT_ALLOWED: Final = ProblemType(
+    "method_not_allowed", 405, "The method is not allowed here", "See the API's description at /docs."
+)
+INTERNAL: Final = ProblemType(
+    "internal", 500, "Something went wrong on our side", "Look for the request id in the logs.", retryable=True
+)
+
+PROBLEMS: Final = _all(
+    INVALID_REQUEST,
+    MALFORMED_BODY,
+    BODY_TOO_LARGE,
+    INVALID_SESSION_ID,
+    SESSION_ID_TAKEN,
+    SESSION_ENDED,
+    UNKNOWN_SESSION,
+    UNKNOWN_USER,
+    NOT_BILLED_YET,
+    UNKNOWN_VOICE,
+    BAD_SIGNATURE,
+    IDEMPOTENCY_MISMATCH,
+    NO_CAPACITY,
+    START_FAILED,
+    START_PENDING,
+    END_PENDING,
+    BUS_UNAVAILABLE,
+    LIVEKIT_UNAVAILABLE,
+    LIVEKIT_REFUSED,
+    REDIS_UNAVAILABLE,
+    BILLING_UNAVAILABLE,
+    INSUFFICIENT_CREDIT,
+    NOT_FOUND,
+    METHOD_NOT_ALLOWED,
+    INTERNAL,
+)
+
+
+class Refused(Exception):
+    """A request that cannot be carried out; the edge turns it into a problem.
+
+    Attributes:
+        problem: The kind of refusal.
+        detail: This occurrence, in one sentence that names the cause.
+        errors: The fields at fault, if any.
+        retry_after_s: When it makes sense to try again, in seconds.
+    """
+
+    def __init__(
+        self,
+        problem: ProblemType,
+        detail: str,
+        *,
+        errors: tuple[FieldError, ...] = (),
+        retry_after_s: int | None = None,
+    ) -> None:
+        super().__init__(f"{problem.code}: {detail}")
+        self.problem = problem
+        self.detail = detail
+        self.errors = errors
+        self.retry_after_s = retry_after_s

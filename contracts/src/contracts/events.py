@@ -1,0 +1,252 @@
+"""The session's events: facts, past tense, frozen; the log that Redis and SQL are made from.
+
+Adding a field with a default is fine. Anything else is a new class on a new `v2` subject.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, computed_field
+
+from contracts import ids, subjects
+from contracts.ids import NodeId, SessionId
+
+Ms = Annotated[int, Field(ge=0)]
+Epoch = Annotated[int, Field(ge=1)]
+StageMs = dict[str, Ms]
+Text = Annotated[str, StringConstraints(max_length=100_000)]
+
+
+class Event(BaseModel):
+    """One fact about one session."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    event: ClassVar[str]
+
+    session_id: SessionId
+    time: AwareDatetime
+
+    @property
+    def _epoch(self) -> int:
+        return 0
+
+    @property
+    def _n(self) -> int:
+        """What tells apart the events of one kind and epoch."""
+        return 0
+
+    @computed_field
+    @property
+    def id(self) -> UUID:
+        """Deterministic: the same fact has the same id whoever publishes it and however often."""
+        return ids.event_id(self.session_id, self.event, self._epoch, self._n)
+
+    @property
+    def subject(self) -> str:
+        """Where this event is published."""
+        return subjects.session_event(self.event, self.session_id)
+
+
+class _EpochEvent(Event):
+    epoch: Epoch
+
+    @property
+    def _epoch(self) -> int:
+        return self.epoch
+
+
+class SessionRequested(Event):
+    """The gateway accepted a start."""
+
+    event: ClassVar[str] = "requested"
+
+    user_name: str
+    user_id: str
+    voice_id: str
+    opening_line: str
+    system_prompt: str
+    metadata: dict[str, str] = Field(default_factory=dict)
+
+
+class SessionQueued(Event):
+    """No slot or no node was free: the session waits until `deadline_at`."""
+
+    event: ClassVar[str] = "queued"
+
+    position: int = Field(ge=1)
+    deadline_at: AwareDatetime
+
+
+class JobAssigned(_EpochEvent):
+    """The scheduler gave the job to a node; the last of these in the log is the job's epoch."""
+
+    event: ClassVar[str] = "assigned"
+
+    node_id: NodeId
+    served_ms_before: Ms = Field(description="served time of all earlier epochs")
+    granted_minutes: int | None = Field(default=None, ge=0, description="None: post-paid, no bound")
+
+
+class AgentReady(_EpochEvent):
+    """The agent is in the room."""
+
+    event: ClassVar[str] = "agent_ready"
+
+    node_id: NodeId
+    pid: int = Field(ge=1)
+    log_file: str
+    stage_ms: StageMs = Field(default_factory=dict)
+
+
+class SessionStarted(_EpochEvent):
+    """Caller and agent were both in the room for the first time; once per session."""
+
+    event: ClassVar[str] = "started"
+
+    at: AwareDatetime = Field(description="conversationStartTime")
+
+    @property
+    def _epoch(self) -> int:
+        return 0  # once per session, whichever epoch saw it
+
+
+class TurnFinished(_EpochEvent):
+    """One exchange is over; with the earlier ones, what another node needs to go on with the call."""
+
+    event: ClassVar[str] = "turn"
+
+    n: int = Field(ge=0, description="ordinal within the epoch; 0 is the opening or bridge line")
+    user_text: Text
+    heard_text: Text = Field(description="what the caller heard of the answer")
+    interrupted: bool = False
+    stage_ms: StageMs = Field(default_factory=dict)
+
+    @property
+    def _n(self) -> int:
+        return self.n
+
+
+class ServedTick(_EpochEvent):
+    """An epoch's served time so far; every 5 s."""
+
+    event: ClassVar[str] = "tick"
+
+    served_ms: Ms
+
+    @property
+    def _n(self) -> int:
+        return self.served_ms
+
+
+class AgentStopped(_EpochEvent):
+    """A node's word that an epoch's worker is gone; ends nothing by itself."""
+
+    event: ClassVar[str] = "agent_stopped"
+
+    cause: str
+    served_ms: Ms
+
+
+class EndRequested(Event):
+    """Somebody wants the session over."""
+
+    event: ClassVar[str] = "end_requested"
+
+    by: str
+    reason: str
+
+
+class Outcome(StrEnum):
+    """How a session came to its end."""
+
+    COMPLETED = "completed"
+    REJECTED = "rejected"
+    NO_SHOW = "no_show"
+    FAILED = "failed"
+
+
+class SessionEnded(Event):
+    """The session is over; once per session, by the scheduler alone."""
+
+    event: ClassVar[str] = "ended"
+
+    outcome: Outcome
+    reason: str
+    epoch: int = Field(ge=0, description="the last epoch; 0 when the job was never assigned")
+    billable_ms: Ms
+
+
+class SessionBilled(Event):
+    """Billing settled the session."""
+
+    event: ClassVar[str] = "billed"
+
+    seconds: int = Field(ge=0)
+    minutes: int = Field(ge=0)
+    credits: int = Field(ge=0)
+
+
+EVENTS: tuple[type[Event], ...] = (
+    SessionRequested,
+    SessionQueued,
+    JobAssigned,
+    AgentReady,
+    SessionStarted,
+    TurnFinished,
+    ServedTick,
+    AgentStopped,
+    EndRequested,
+    SessionEnded,
+    SessionBilled,
+)
+
+_BY_NAME = {cls.event: cls for cls in EVENTS}
+
+
+class RoomEvent(BaseModel):
+    """A LiveKit webhook, as the stream ROOMS keeps it; its id is the webhook's own."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: str = Field(min_length=1, max_length=200)
+    event: str = Field(pattern=r"^[a-z_]{1,64}$", description="LiveKit's name: room_finished, participant_left, ...")
+    session_id: SessionId
+    time: AwareDatetime
+    room_sid: str = ""
+    participant_identity: str | None = None
+    participant_sid: str | None = None
+    disconnect_reason: str | None = None
+
+    @property
+    def subject(self) -> str:
+        """Where this event is published."""
+        return subjects.room_event(self.event, self.session_id)
+
+
+class UnknownEvent(Exception):
+    """A subject names an event that this version does not know."""
+
+    def __init__(self, subject: str) -> None:
+        super().__init__(f"no event for subject {subject!r}")
+        self.subject = subject
+
+
+def parse_event(subject: str, data: bytes | str | dict[str, Any]) -> Event:
+    """Read a message of the stream SESSIONS.
+
+    Args:
+        subject: `voice.v1.session.<event>.<session_id>`.
+        data: Its JSON body.
+
+    Raises:
+        UnknownEvent: The subject's event name is not of this version.
+        pydantic.ValidationError: The body does not have the event's shape.
+    """
+    parts = subject.split(".")
+    name = parts[3] if subject.startswith(f"{subjects.SESSION_PREFIX}.") and len(parts) == 5 else ""
+    cls = _BY_NAME.get(name)
+    if cls is None:
+        raise UnknownEvent(subject)
+    return cls.model_validate(data) if isinstance(data, dict) else cls.model_validate_json(data)

@@ -1,0 +1,106 @@
+"""The bill's rule, in one place and pure: the log in, milliseconds, seconds and minutes out."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from contracts.events import AgentReady, AgentStopped, Event, JobAssigned, ServedTick, SessionStarted
+
+
+@dataclass(frozen=True)
+class LogRecord:
+    """One event of a session's log.
+
+    Attributes:
+        stored_ms: JetStream's own timestamp of the message, Unix ms: the one clock that all epochs share.
+    """
+
+    event: Event
+    stored_ms: int
+
+
+@dataclass(frozen=True)
+class EpochUsage:
+    """What one epoch served.
+
+    Attributes:
+        served_ms: The last served time that the epoch reported.
+        span_ms: From its `assigned` to its successor's `agent_ready`; None while it has no successor.
+    """
+
+    epoch: int
+    served_ms: int
+    span_ms: int | None
+
+    @property
+    def billable_ms(self) -> int:
+        """The served time, never more than the epoch's span."""
+        return self.served_ms if self.span_ms is None else min(self.served_ms, self.span_ms)
+
+
+@dataclass(frozen=True)
+class Metered:
+    """A session's usage."""
+
+    epochs: tuple[EpochUsage, ...]
+    billable_ms: int
+
+    @property
+    def seconds(self) -> int:
+        """Whole seconds, rounded down."""
+        return seconds(self.billable_ms)
+
+    @property
+    def minutes(self) -> int:
+        """Begun minutes."""
+        return minutes(self.billable_ms)
+
+
+def seconds(billable_ms: int) -> int:
+    """`ms // 1000`."""
+    return billable_ms // 1000
+
+
+def minutes(billable_ms: int) -> int:
+    """Ceil-minutes of the whole seconds: 0 s is 0, 1 to 60 s is 1, 61 s is 2."""
+    return -(-seconds(billable_ms) // 60)
+
+
+def meter(records: Iterable[LogRecord]) -> Metered:
+    """Measure one session from its log, whatever the order, the gaps and the repetitions of the records.
+
+    An epoch's served time is the greatest it reported (it only grows). An epoch with a successor is capped at its span,
+    from its first `assigned` to the successor's first `agent_ready`, on JetStream's clock. Without a `started`
+    nothing was served.
+
+    Args:
+        records: The session's events with their timestamps, in any order.
+    """
+    served: dict[int, int] = {}
+    assigned: dict[int, int] = {}
+    ready: dict[int, int] = {}
+    started = False
+    for record in records:
+        event, at = record.event, record.stored_ms
+        match event:
+            case SessionStarted():
+                started = True
+            case ServedTick() | AgentStopped():
+                served[event.epoch] = max(served.get(event.epoch, 0), event.served_ms)
+            case JobAssigned():
+                assigned[event.epoch] = min(assigned.get(event.epoch, at), at)
+            case AgentReady():
+                ready[event.epoch] = min(ready.get(event.epoch, at), at)
+            case _:
+                pass
+    epochs = tuple(
+        EpochUsage(epoch=epoch, served_ms=served[epoch], span_ms=_span_ms(epoch, assigned, ready))
+        for epoch in sorted(served)
+    )
+    return Metered(epochs=epochs, billable_ms=sum(e.billable_ms for e in epochs) if started else 0)
+
+
+def _span_ms(epoch: int, assigned: dict[int, int], ready: dict[int, int]) -> int | None:
+    later = [at for successor, at in ready.items() if successor > epoch]
+    if epoch not in assigned or not later:
+        return None
+    return max(0, min(later) - assigned[epoch])

@@ -1,0 +1,58 @@
+"""What the key-value buckets hold: who is alive, and what runs."""
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from contracts.ids import NodeId, SessionId
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class NodeJob(_Entry):
+    """One job that a node holds."""
+
+    session_id: SessionId
+    epoch: int = Field(ge=1)
+    pid: int = Field(ge=0, description="0 while the worker's process is not known yet")
+
+
+class NodeState(_Entry):
+    """Bucket `nodes`, key = node id: renewed every 5 s and at each change, gone 15 s after the last renewal."""
+
+    node_id: NodeId
+    region: str | None = None
+    slots: int = Field(ge=1, description="jobs this node can hold at once")
+    warm: int = Field(ge=0, description="idle workers with a pipeline built")
+    busy: int = Field(ge=0, description="jobs held now")
+    draining: bool = False
+    load: float = Field(ge=0, description="share of the CPU in use, 0..1")
+    pid: int = Field(ge=1, description="the supervisor's process")
+    processes: int = Field(ge=0, description="processes of this node that live, the supervisor among them")
+    started_at: AwareDatetime
+    jobs: tuple[NodeJob, ...] = ()
+
+    @property
+    def free_slots(self) -> int:
+        """Jobs that still fit."""
+        return max(0, self.slots - self.busy)
+
+
+class Slot(_Entry):
+    """Bucket `slots`, keys 0 .. MAX_BOTS-1: the session that owns this share of the global bound."""
+
+    session_id: SessionId
+    taken_at: AwareDatetime
+
+
+class Leader(_Entry):
+    """Bucket `leaders`, key = the role: who holds it."""
+
+    holder: str
+
+
+class IdempotentStart(_Entry):
+    """Bucket `idempotency`: the session that a request key was answered with."""
+
+    session_id: SessionId
+    body_sha256: str

@@ -1,0 +1,57 @@
+"""Streams and key-value buckets as plain data; chassis turns them into NATS configuration."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from contracts import subjects
+
+_DAY_S: Final = 24 * 3600
+
+
+@dataclass(frozen=True)
+class StreamSpec:
+    """One JetStream stream, kept in files.
+
+    Attributes:
+        max_age_s: How long a message is kept, in seconds.
+        duplicate_window_s: How long a `Nats-Msg-Id` is remembered, in seconds.
+        max_bytes: The stream's bound; the oldest messages go first.
+        max_msg_size: Bytes of one message; a larger one is refused.
+    """
+
+    name: str
+    subjects: tuple[str, ...]
+    max_age_s: int
+    duplicate_window_s: int = 120
+    max_bytes: int = 4 * 1024**3
+    max_msg_size: int = 512 * 1024
+
+
+@dataclass(frozen=True)
+class BucketSpec:
+    """One key-value bucket.
+
+    Attributes:
+        ttl_s: Age at which every key goes, in seconds; None when each key carries its own.
+        key_ttl_s: The TTL that holders of this bucket's leases write with, in seconds; None without leases.
+        markers: True when the expiry of a key shall leave a marker, so that watchers see it.
+    """
+
+    name: str
+    ttl_s: int | None = None
+    key_ttl_s: int | None = None
+    markers: bool = False
+    max_bytes: int = 64 * 1024**2
+
+
+SESSIONS: Final = StreamSpec("SESSIONS", (subjects.ALL_SESSIONS,), max_age_s=7 * _DAY_S)
+ROOMS: Final = StreamSpec("ROOMS", (subjects.ALL_ROOMS,), max_age_s=_DAY_S, max_bytes=1024**3)
+DEAD: Final = StreamSpec("DEAD", (subjects.ALL_DEAD,), max_age_s=30 * _DAY_S, max_bytes=1024**3)
+
+NODES: Final = BucketSpec("nodes", key_ttl_s=15, markers=True)
+SLOTS: Final = BucketSpec("slots")
+LEADERS: Final = BucketSpec("leaders", key_ttl_s=5, markers=True)
+IDEMPOTENCY: Final = BucketSpec("idempotency", ttl_s=_DAY_S)
+
+STREAMS: Final = (SESSIONS, ROOMS, DEAD)
+BUCKETS: Final = (NODES, SLOTS, LEADERS, IDEMPOTENCY)
