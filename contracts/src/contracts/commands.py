@@ -85,7 +85,7 @@ class ReserveCredit(_Message):
 
 
 class GrantCredit(_Message):
-    """`voice.v1.billing.grant`: raise the session's grant to `total_minutes`; naming the total makes a retry harmless."""
+    """`voice.v1.billing.grant`: raise the grant to `total_minutes`; naming the total makes a retry harmless."""
 
     session_id: SessionId
     user_id: str
