@@ -9,7 +9,7 @@ LIVEKIT := .tools/bin/livekit-server
 PYTEST := $(VENV)/bin/pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock demo run test check unit docs clean
+.PHONY: help install lock demo run test check unit docs bench dev up down logs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -38,3 +38,33 @@ lock: | $(UV) ## write requirements.lock anew from the pyproject files
 	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 	  --no-emit-package greenroom-contracts --no-emit-package greenroom-chassis \
 	  --group dev $(MEMBERS:%=%/pyproject.toml) -o requirements.lock
+
+demo: install ## a real voice call through the whole system, without keys or Docker
+	$(VENV)/bin/greenroom demo
+
+run: install ## start the whole system here; Ctrl-C stops it
+	$(VENV)/bin/greenroom up
+
+check: install ## style, types, dependency rules, generated files, compose and Dockerfile
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/pyright
+	$(VENV)/bin/lint-imports --no-cache
+	@for member in $(MEMBERS); do (cd $$member && $(CURDIR)/$(VENV)/bin/deptry . --no-ansi) || exit 1; done
+	$(VENV)/bin/python -m deploy.check
+
+unit: install ## unit, property and contract tests: seconds
+	$(PYTEST) tests/unit tests/contract
+
+test: check ## everything that CI runs
+	$(PYTEST) tests/unit tests/contract tests/integration tests/e2e
+
+docs: install ## write the generated documents anew
+	$(VENV)/bin/python -m contracts.schemas
+	$(VENV)/bin/python docs/api/generate.py
+
+bench: install ## the benchmarks, each with a table
+	@for bench in tests/bench/*.py; do echo "== $$bench"; $(VENV)/bin/python $$bench || exit 1; done
+
+clean: ## remove what install and runs have made
+	rm -rf $(VENV) .tools .greenroom
