@@ -1,0 +1,17 @@
+"""The local stack: servers, sandbox and services as supervised processes. See `running_stack`."""
+
+from greenroom_cli.stack.process import ProcessFailed, ProcessSpec, StackProcess
+from greenroom_cli.stack.stack import EVERYTHING, SERVERS, SERVICES, Part, Stack, StackOptions, running_stack
+
+__all__ = [
+    "EVERYTHING",
+    "SERVERS",
+    "SERVICES",
+    "Part",
+    "ProcessFailed",
+    "ProcessSpec",
+    "Stack",
+    "StackOptions",
+    "StackProcess",
+    "running_stack",
+]

@@ -1,0 +1,82 @@
+"""Ports on the loopback interface: free ones, and who holds a taken one."""
+
+import os
+import random
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from greenroom_cli.errors import CommandError
+
+LOOPBACK = "127.0.0.1"
+# Below the kernel's ephemeral range (32768-60999): no outgoing connection takes a chosen port before its server does.
+FIRST, LAST = 15000, 32000
+
+
+def is_free(port: int, *, udp: bool = False) -> bool:
+    kind = socket.SOCK_DGRAM if udp else socket.SOCK_STREAM
+    with socket.socket(socket.AF_INET, kind) as probe:
+        if not udp:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free to a server
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_ports() -> Iterator[int]:
+    """Endless free TCP and UDP ports, none twice, from a random start so that two stacks rarely meet."""
+    count = LAST - FIRST
+    start = random.randrange(count)
+    for step in range(count):
+        port = FIRST + (start + step * 7) % count
+        if is_free(port) and is_free(port, udp=True):
+            yield port
+    raise CommandError(f"no free port between {FIRST} and {LAST} on {LOOPBACK}", "stop some servers")
+
+
+def require_free(name: str, port: int, how: str) -> None:
+    """Refuse a configured port that is taken.
+
+    Args:
+        name: The server it was meant for.
+        port: The configured port.
+        how: How to choose another, e.g. "choose another with --port or PORT".
+
+    Raises:
+        CommandError: Names the port, its holder and the way out.
+    """
+    if not is_free(port):
+        raise CommandError(f"port {port}, wanted by {name}, is taken by {holder(port)}", how)
+
+
+def holder(port: int) -> str:
+    """Who listens on a TCP port: "redis-server (pid 4711)", or "another process" when that may not be seen."""
+    inodes = _listening_inodes(port)
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and _holds(entry, inodes):
+            name = (entry / "comm").read_text().strip()
+            return f"{name} (pid {entry.name})"
+    return "another process"
+
+
+def _listening_inodes(port: int) -> set[str]:
+    found: set[str] = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            lines = Path(table).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            fields = line.split()
+            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
+                found.add(f"socket:[{fields[9]}]")
+    return found
+
+
+def _holds(process: Path, inodes: set[str]) -> bool:
+    try:
+        return any(os.readlink(link) in inodes for link in (process / "fd").iterdir())
+    except OSError:  # another user's, or gone
+        return False

@@ -1,0 +1,175 @@
+"""One process of the stack: started through the shim in its own session, awaited until ready, stopped by a deadline."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from greenroom_cli.errors import CommandError
+from greenroom_cli.stack.keeper import kill_session
+
+SHIM = Path(__file__).with_name("shim.py")
+POLL_S = 0.05
+LOG_LIMIT_BYTES = 20_000_000
+
+Ready = Callable[[], Awaitable[str | None]]
+"""Asked until it answers None; until then it says what is still missing, which becomes the error when time is up."""
+
+
+@dataclass(frozen=True)
+class ProcessSpec:
+    """What to run and how to tell that it runs.
+
+    Attributes:
+        name: Unique in a stack; also the name of its log file.
+        command: Program and arguments.
+        environment: The whole environment of the process.
+        ready: See `Ready`.
+        ready_timeout_s: Time from the start until it must be ready.
+        stop_timeout_s: Time from SIGTERM until SIGKILL.
+        as_nobody: Give up root first (PostgreSQL refuses to run as root).
+        restarts: Whether the supervisor starts it again when it dies.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    ready: Ready
+    ready_timeout_s: float = 20.0
+    stop_timeout_s: float = 5.0
+    as_nobody: bool = False
+    restarts: bool = False
+
+
+class ProcessFailed(CommandError):
+    """A process died or was not ready in time; says how, and its last log lines."""
+
+    def __init__(self, name: str, how: str, log: Path, tail: list[str]) -> None:
+        super().__init__(f"{name} {how}", f"its log is {log}")
+        self.name = name
+        self.log = log
+        self.tail = tail
+
+
+class Registry(Protocol):
+    """Told of every process started and reaped, so that it can kill what a killed supervisor leaves behind."""
+
+    def started(self, pid: int) -> None: ...
+
+    def reaped(self, pid: int) -> None: ...
+
+
+class StackProcess:
+    """A process that can be started, signalled, stopped and started again, as tests of faults do."""
+
+    def __init__(self, spec: ProcessSpec, logs: Path, registry: Registry) -> None:
+        self.spec = spec
+        self.log = logs / f"{spec.name}.log"
+        self._registry = registry
+        self._process: asyncio.subprocess.Process | None = None
+        self._is_reaped = False
+        self._log_start = 0
+
+    @property
+    def pid(self) -> int:
+        """The pid of the running process, also its session and group. Raises RuntimeError when it does not run."""
+        if self._process is None or self._process.returncode is not None:
+            raise RuntimeError(f"{self.spec.name} is not running")
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
+    async def start(self) -> float:
+        """Start it and wait until it is ready; returns the seconds that took.
+
+        Raises:
+            ProcessFailed: It exited first, or was not ready in time (it is stopped then).
+        """
+        began = time.monotonic()
+        await self._spawn()
+        missing = "not asked yet"
+        while (elapsed := time.monotonic() - began) < self.spec.ready_timeout_s:
+            if not self.is_running:
+                raise await self.died()
+            answer = await self.spec.ready()
+            if answer is None:
+                return elapsed
+            missing = answer
+            await asyncio.sleep(POLL_S)
+        await self.stop()
+        raise self._failed(f"was not ready within {self.spec.ready_timeout_s:g} s ({missing})")
+
+    async def wait(self) -> int:
+        """Wait until it has exited and nothing of its session is left; returns the exit code."""
+        assert self._process is not None
+        code = await self._process.wait()
+        if not self._is_reaped:  # only once: the pid may soon be another's
+            self._is_reaped = True
+            kill_session(self._process.pid)
+            self._registry.reaped(self._process.pid)
+        return code
+
+    async def died(self) -> ProcessFailed:
+        """The error of a process that exited by itself: name, exit code or signal, last log lines."""
+        code = await self.wait()
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
+        return self._failed(how)
+
+    async def stop(self, *, timeout_s: float | None = None) -> None:
+        """SIGTERM, then after the deadline SIGKILL, to its whole session; returns when everything is gone."""
+        if self._process is None or self._is_reaped:
+            return
+        if self.is_running:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGCONT)  # a frozen process could not hear SIGTERM
+                self._process.terminate()
+            limit = self.spec.stop_timeout_s if timeout_s is None else timeout_s
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(limit):
+                    await self._process.wait()
+        kill_session(self._process.pid)  # the leader too, when it outlived its deadline
+        await self.wait()
+
+    def signal(self, number: signal.Signals, *, whole_session: bool = False) -> None:
+        """Send a signal to the process or, with `whole_session`, to its process group (a node and its workers)."""
+        if whole_session:
+            os.killpg(self.pid, number)
+        else:
+            os.kill(self.pid, number)
+
+    def tail(self, lines: int = 15) -> list[str]:
+        """The last lines that this start wrote to the log."""
+        if not self.log.exists():
+            return []
+        with self.log.open("rb") as log:
+            size = log.seek(0, os.SEEK_END)
+            log.seek(max(self._log_start, size - 16_384))
+            return log.read().decode(errors="replace").splitlines()[-lines:]
+
+    async def _spawn(self) -> None:
+        if self.log.exists() and self.log.stat().st_size > LOG_LIMIT_BYTES:
+            self.log.replace(self.log.with_suffix(".log.1"))
+        options = [str(os.getpid()), *(["--as-nobody"] if self.spec.as_nobody else [])]
+        with self.log.open("ab") as log:
+            self._log_start = log.tell()
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", "-S", str(SHIM), *options, "--", *self.spec.command),
+                env=dict(self.spec.environment),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._is_reaped = False
+        self._registry.started(self._process.pid)
+
+    def _failed(self, how: str) -> ProcessFailed:
+        return ProcessFailed(self.spec.name, how, self.log, self.tail())

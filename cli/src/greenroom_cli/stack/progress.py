@@ -1,0 +1,33 @@
+"""What a supervisor tells while it works."""
+
+from typing import Protocol
+
+from greenroom_cli.stack.process import ProcessFailed
+
+
+class Progress(Protocol):
+    """Told of each change, in order; must not block."""
+
+    def starting(self, name: str) -> None: ...
+
+    def ready(self, name: str, seconds: float) -> None: ...
+
+    def died(self, failure: ProcessFailed) -> None: ...
+
+    def restarting(self, name: str, delay_s: float) -> None: ...
+
+    def stopped(self, name: str, seconds: float) -> None: ...
+
+
+class Silent:
+    """Tells nobody."""
+
+    def starting(self, name: str) -> None: ...
+
+    def ready(self, name: str, seconds: float) -> None: ...
+
+    def died(self, failure: ProcessFailed) -> None: ...
+
+    def restarting(self, name: str, delay_s: float) -> None: ...
+
+    def stopped(self, name: str, seconds: float) -> None: ...

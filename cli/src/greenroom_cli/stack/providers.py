@@ -1,0 +1,42 @@
+"""The sandbox, and which of the three providers it stands in for."""
+
+import sys
+from collections.abc import Mapping
+
+from greenroom_cli.stack.ports import LOOPBACK
+from greenroom_cli.stack.process import ProcessSpec
+from greenroom_cli.stack.readiness import serves
+
+SANDBOX_KEY = "sandbox"
+# Per provider: the variable of its key, and its addresses (scheme) on the sandbox's one port.
+ADDRESSES = {
+    "ASSEMBLY_API_KEY": {"ASSEMBLY_BASE_URL": "ws://{host}"},
+    "GROQ_API_KEY": {"GROQ_BASE_URL": "http://{host}/openai/v1"},
+    "INWORLD_API_KEY": {"INWORLD_BASE_URL": "ws://{host}", "INWORLD_HTTP_URL": "http://{host}"},
+}
+
+
+def missing_keys(environment: Mapping[str, str]) -> list[str]:
+    """The providers' keys that the environment does not have: the sandbox stands in for these."""
+    return [name for name in ADDRESSES if not environment.get(name)]
+
+
+def sandbox_environment(port: int, environment: Mapping[str, str]) -> dict[str, str]:
+    """Keys and addresses that lead to the sandbox, for each provider without a real key."""
+    host = f"{LOOPBACK}:{port}"
+    found: dict[str, str] = {}
+    for key in missing_keys(environment):
+        found[key] = SANDBOX_KEY
+        found.update({name: template.format(host=host) for name, template in ADDRESSES[key].items()})
+    return found
+
+
+def sandbox(port: int, environment: Mapping[str, str]) -> ProcessSpec:
+    return ProcessSpec(
+        name="sandbox",
+        command=(sys.executable, "-m", "sandbox"),
+        environment={**environment, "SANDBOX_PORT": str(port)},
+        ready=serves(f"http://{LOOPBACK}:{port}/health"),
+        ready_timeout_s=30.0,
+        restarts=True,
+    )

@@ -1,0 +1,43 @@
+"""Answers to "is it ready yet?": None when it is, else what is missing."""
+
+import asyncio
+
+import httpx
+
+from greenroom_cli.stack.ports import LOOPBACK
+from greenroom_cli.stack.process import Ready
+
+ATTEMPT_S = 2.0
+
+
+def says(port: int, expected: bytes, question: bytes = b"") -> Ready:
+    """Ready when the server on `port` answers `question` (or a mere connection) with what begins with `expected`."""
+
+    async def ready() -> str | None:
+        try:
+            async with asyncio.timeout(ATTEMPT_S):
+                reader, writer = await asyncio.open_connection(LOOPBACK, port)
+                try:
+                    writer.write(question)
+                    answer = await reader.read(512)
+                finally:
+                    writer.close()
+        except (OSError, TimeoutError) as error:
+            return f"no answer on port {port}: {error or 'timed out'}"
+        return None if answer.startswith(expected) else f"port {port} answered {answer[:80]!r}"
+
+    return ready
+
+
+def serves(url: str) -> Ready:
+    """Ready when a GET of `url` answers 200."""
+
+    async def ready() -> str | None:
+        try:
+            async with httpx.AsyncClient(trust_env=False, timeout=ATTEMPT_S) as client:
+                answer = await client.get(url)
+        except httpx.HTTPError as error:
+            return f"no answer from {url}: {error or type(error).__name__}"
+        return None if answer.status_code == 200 else f"{url} answered {answer.status_code} {answer.text[:300]}"
+
+    return ready

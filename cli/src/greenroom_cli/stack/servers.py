@@ -1,0 +1,175 @@
+"""The servers of the local stack, each on a loopback port with its data in the state folder."""
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from greenroom_cli.errors import CommandError
+from greenroom_cli.stack import binaries
+from greenroom_cli.stack.ports import LOOPBACK
+from greenroom_cli.stack.private_file import write_private
+from greenroom_cli.stack.process import SHIM, ProcessSpec
+from greenroom_cli.stack.readiness import says, serves
+
+INITDB_S = 60.0
+POSTGRES_DATABASE = "greenroom"
+POSTGRES_USER = "postgres"
+
+
+def nats(folder: Path, port: int, environment: Mapping[str, str]) -> ProcessSpec:
+    """JetStream on disk, synchronised at each message: a killed server loses nothing that it acknowledged."""
+    configuration = folder / "nats.conf"
+    store = json.dumps(str(folder / "nats"))
+    listen = f'listen: "{LOOPBACK}:{port}"\nserver_name: greenroom\n'
+    configuration.write_text(f"{listen}jetstream {{ store_dir: {store}, sync_interval: always }}\n")
+    return ProcessSpec(
+        name="nats",
+        command=(str(binaries.nats_server()), "-c", str(configuration)),
+        environment=environment,
+        ready=says(port, b"INFO "),
+        restarts=True,
+    )
+
+
+def redis(folder: Path, port: int, environment: Mapping[str, str]) -> ProcessSpec:
+    """The read model: append-only file, and never an eviction."""
+    data = folder / "redis"
+    data.mkdir(exist_ok=True)
+    settings = {
+        "bind": LOOPBACK,
+        "port": str(port),
+        "dir": str(data),
+        "appendonly": "yes",
+        "save": "",
+        "maxmemory-policy": "noeviction",
+    }
+    arguments = [word for key, value in settings.items() for word in (f"--{key}", value)]
+    return ProcessSpec(
+        name="redis",
+        command=(str(binaries.redis_server()), *arguments),
+        environment=environment,
+        ready=says(port, b"+PONG", b"PING\r\n"),
+        restarts=True,
+    )
+
+
+def livekit(
+    folder: Path,
+    *,
+    port: int,
+    rtc_tcp_port: int,
+    rtc_udp_port: int,
+    key: str,
+    secret: str,
+    webhook_url: str,
+    environment: Mapping[str, str],
+) -> ProcessSpec:
+    """Media on loopback only; rooms exist only when created (`auto_create` brings ended rooms back from the dead)."""
+    configuration = folder / "livekit.yaml"
+    content = {
+        "port": port,
+        "bind_addresses": [LOOPBACK],
+        "rtc": {
+            "node_ip": LOOPBACK,
+            "use_external_ip": False,
+            "enable_loopback_candidate": True,
+            "interfaces": {"includes": ["lo"]},
+            "tcp_port": rtc_tcp_port,
+            "udp_port": rtc_udp_port,
+        },
+        "room": {"auto_create": False},
+        "keys": {key: secret},
+        "webhook": {"api_key": key, "urls": [webhook_url]},
+        "logging": {"level": "info", "json": True},
+    }
+    write_private(configuration, json.dumps(content, indent=2))  # JSON is YAML
+    return ProcessSpec(
+        name="livekit",
+        command=(str(binaries.livekit_server(environment.get("LIVEKIT_SERVER_BIN"))), "--config", str(configuration)),
+        environment=environment,
+        ready=serves(f"http://{LOOPBACK}:{port}/"),
+        restarts=True,
+        # It waits up to this long for rooms to close; there is nothing to wait for when everything stops.
+        stop_timeout_s=3.0,
+    )
+
+
+async def postgres(folder: Path, port: int, password: str, environment: Mapping[str, str]) -> ProcessSpec:
+    """PostgreSQL 18 over TCP with a password; the cluster is made on first use.
+
+    Raises:
+        CommandError: The cluster could not be made.
+    """
+    data = folder / "postgres"
+    if not data.exists():
+        await _make_cluster(folder, data, password, environment)
+    status = data / "postmaster.pid"
+    options = {"listen_addresses": LOOPBACK, "port": str(port), "unix_socket_directories": ""}
+    status.unlink(missing_ok=True)  # of a run that was killed; the state folder's lock says that nobody else uses it
+
+    async def ready() -> str | None:
+        lines = status.read_text().splitlines() if status.exists() else []
+        return None if lines and lines[-1].strip() == "ready" else "it is still starting"
+
+    return ProcessSpec(
+        name="postgres",
+        command=(
+            *(str(binaries.postgres()), "-D", str(data)),
+            *(word for key, value in options.items() for word in ("-c", f"{key}={value}")),
+        ),
+        environment=environment,
+        ready=ready,
+        as_nobody=os.geteuid() == 0,
+        restarts=True,
+    )
+
+
+def postgres_url(port: int, password: str) -> str:
+    return f"postgresql+asyncpg://{POSTGRES_USER}:{password}@{LOOPBACK}:{port}/{POSTGRES_DATABASE}"
+
+
+async def _make_cluster(folder: Path, data: Path, password: str, environment: Mapping[str, str]) -> None:
+    """initdb and the database, made aside and then renamed, so that an interrupted one is made again."""
+    draft = folder / "postgres.new"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(mode=0o700)
+    password_file = folder / "postgres.password"
+    write_private(password_file, password)
+    as_root = os.geteuid() == 0
+    if as_root:
+        nobody = 65534
+        os.chown(draft, nobody, nobody)
+        os.chown(password_file, nobody, nobody)
+    initdb = (
+        *(str(binaries.postgres("initdb")), "-D", str(draft), "-U", POSTGRES_USER, "--encoding=utf8", "--locale=C"),
+        *("--auth=scram-sha-256", f"--pwfile={password_file}"),
+    )
+    create = (str(binaries.postgres()), "--single", "-D", str(draft), "postgres")
+    options = (str(os.getpid()), *(["--as-nobody"] if as_root else []))
+    try:
+        for command, text in ((initdb, b""), (create, f"CREATE DATABASE {POSTGRES_DATABASE};\n".encode())):
+            await _run((sys.executable, "-I", "-S", str(SHIM), *options, "--", *command), text, environment)
+    finally:
+        password_file.unlink()
+    draft.rename(data)
+
+
+async def _run(command: tuple[str, ...], text: bytes, environment: Mapping[str, str]) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=dict(environment)
+    )
+    try:
+        async with asyncio.timeout(INITDB_S):
+            output, _ = await process.communicate(text)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        raise CommandError(f"PostgreSQL's initdb took more than {INITDB_S:g} s", "is the disk very slow?") from None
+    if process.returncode != 0:
+        last = output.decode(errors="replace").strip().splitlines()[-1:] or ["no output"]
+        raise CommandError(f"PostgreSQL's initdb failed: {last[0]}", "remove the state folder's postgres and try again")

@@ -1,0 +1,32 @@
+"""The four services and the sandbox, as processes configured by environment variables alone."""
+
+import sys
+from collections.abc import Mapping
+
+from greenroom_cli.stack.ports import LOOPBACK
+from greenroom_cli.stack.process import ProcessSpec
+from greenroom_cli.stack.readiness import serves
+
+# Importing Pipecat and loading the models takes a node 5 s on two idle cores, and all services start at once.
+SERVICE_READY_S = 60.0
+SERVICE_STOP_S = 12.0
+
+
+def service(name: str, module: str, health_port: int, environment: Mapping[str, str]) -> ProcessSpec:
+    """One service; ready when its /ready says so.
+
+    Args:
+        name: Of the process; two nodes differ in it.
+        module: What `python -m` runs.
+        health_port: Where it serves /health and /ready (the gateway: its PORT).
+        environment: The whole environment, addresses of the servers included.
+    """
+    return ProcessSpec(
+        name=name,
+        command=(sys.executable, "-m", module),
+        environment=environment,
+        ready=serves(f"http://{LOOPBACK}:{health_port}/ready"),
+        ready_timeout_s=SERVICE_READY_S,
+        stop_timeout_s=SERVICE_STOP_S,
+        restarts=True,
+    )

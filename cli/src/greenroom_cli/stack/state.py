@@ -1,0 +1,120 @@
+"""The state folder: what survives a restart, whose it is just now, and where the running stack can be reached."""
+
+import fcntl
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO
+
+from greenroom_cli.errors import CommandError
+from greenroom_cli.stack.private_file import write_private
+
+LOCK_ATTEMPTS, LOCK_PAUSE_S = 5, 0.05
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Made once per state folder, so that tokens and the database stay valid over restarts."""
+
+    livekit_key: str
+    livekit_secret: str
+    postgres_password: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """A running stack, as published to the other commands.
+
+    Attributes:
+        pid: Of its supervisor.
+        gateway_url: Where REST is served; empty when the gateway is no part of it.
+        environment: The variables that the stack chose (addresses, generated keys); never the user's own keys.
+    """
+
+    pid: int
+    gateway_url: str
+    environment: dict[str, str]
+
+
+class StateFolder:
+    """One folder, at most one running stack in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self.logs = self.path / "logs"
+        self._run_file = self.path / "run.json"
+        self._lock_file = self.path / "lock"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for one running stack; the kernel frees it when the holder dies.
+
+        Raises:
+            CommandError: Another stack runs in it, or it cannot be written.
+        """
+        try:
+            self.logs.mkdir(parents=True, exist_ok=True)
+            lock = self._lock_file.open("a+")
+        except OSError as error:
+            raise CommandError(
+                f"cannot write to {self.path}: {error.strerror}", "choose another folder with --state"
+            ) from None
+        with lock:
+            self._lock(lock)
+            self._run_file.unlink(missing_ok=True)
+            try:
+                yield
+            finally:
+                self._run_file.unlink(missing_ok=True)
+
+    def keys(self) -> Keys:
+        """The folder's keys, made on first use."""
+        file = self.path / "keys.json"
+        if not file.exists():
+            made = Keys("greenroom", secrets.token_hex(32), secrets.token_hex(16))
+            write_private(file, json.dumps(asdict(made), indent=2))
+        return Keys(**json.loads(file.read_text()))
+
+    def ports(self) -> dict[str, int]:
+        """The ports of the last run, by what they were for."""
+        file = self.path / "ports.json"
+        return json.loads(file.read_text()) if file.exists() else {}
+
+    def remember_ports(self, ports: dict[str, int]) -> None:
+        write_private(self.path / "ports.json", json.dumps(ports, indent=2))
+
+    def publish(self, run: Run) -> None:
+        """Say that the stack is up; readers see all of it or nothing."""
+        write_private(self._run_file, json.dumps(asdict(run), indent=2))
+
+    def running(self) -> Run | None:
+        """The stack that runs here, if any; one whose supervisor was killed does not count."""
+        try:
+            with self._lock_file.open("r") as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return Run(**json.loads(self._run_file.read_text())) if self._run_file.exists() else None
+        except OSError:
+            pass
+        return None
+
+    def _lock(self, lock: IO[str]) -> None:
+        for _ in range(LOCK_ATTEMPTS):  # another command's look at the folder holds the lock for a moment
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(LOCK_PAUSE_S)
+                continue
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+            return
+        lock.seek(0)
+        holder = lock.read().strip() or "unknown"
+        problem = f"a stack is already running in {self.path} (pid {holder})"
+        raise CommandError(problem, "stop it, or choose another folder with --state")

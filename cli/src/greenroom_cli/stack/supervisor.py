@@ -1,0 +1,122 @@
+"""Starts processes in stages, watches and restarts them, stops them in reverse order, and leaves nothing behind."""
+
+import asyncio
+import contextlib
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+from greenroom_cli.stack.process import ProcessFailed, ProcessSpec, StackProcess
+from greenroom_cli.stack.progress import Progress
+from greenroom_cli.stack.restarts import RestartPolicy
+
+KEEPER = Path(__file__).with_name("keeper.py")
+
+
+class Keeper:
+    """The process that cleans up when this one is killed; see `keeper.py`."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(KEEPER)],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+            text=True,
+            bufsize=1,
+        )
+        assert self._process.stdin is not None
+        self._pipe: IO[str] = self._process.stdin
+
+    def started(self, pid: int) -> None:
+        self._tell(f"+{pid}")
+
+    def reaped(self, pid: int) -> None:
+        self._tell(f"-{pid}")
+
+    def close(self) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            self._pipe.close()
+        self._process.wait(timeout=5)
+
+    def _tell(self, line: str) -> None:
+        # A keeper that was killed is no reason to fail: the kernel's parent-death signal still holds.
+        with contextlib.suppress(BrokenPipeError):
+            self._pipe.write(f"{line}\n")
+
+
+class Supervisor:
+    """The processes of one stack.
+
+    `start` once per stage; then `supervise` for as long as they shall live; `stop` in the end, whatever happened.
+    """
+
+    def __init__(self, logs: Path, progress: Progress, policy: RestartPolicy | None = None) -> None:
+        self.processes: dict[str, StackProcess] = {}
+        self._logs = logs
+        self._progress = progress
+        self._policy = policy or RestartPolicy()
+        self._keeper = Keeper()
+
+    async def start(self, stage: Sequence[ProcessSpec]) -> None:
+        """Start the processes of one stage side by side, and return when all are ready.
+
+        Raises:
+            ProcessFailed: Of the first that failed; the others are left to `stop`.
+        """
+        tasks = [asyncio.create_task(self._start(spec)) for spec in stage]
+        if not tasks:
+            return
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            for task in tasks:
+                if task.done():
+                    task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def supervise(self) -> None:
+        """Watch all processes; start again those that die. Returns never.
+
+        Raises:
+            ProcessFailed: Of one that may not be restarted, or died too often.
+        """
+        async with asyncio.TaskGroup() as group:
+            for process in self.processes.values():
+                group.create_task(self._watch(process))
+
+    async def stop(self) -> None:
+        """Stop everything, the last started first. Never raises; may be called again."""
+        for process in reversed(self.processes.values()):
+            if not process.is_running:
+                continue
+            began = time.monotonic()
+            await process.stop()
+            self._progress.stopped(process.spec.name, time.monotonic() - began)
+        self._keeper.close()
+
+    async def _start(self, spec: ProcessSpec) -> None:
+        process = self.processes[spec.name] = StackProcess(spec, self._logs, self._keeper)
+        self._progress.starting(spec.name)
+        self._progress.ready(spec.name, await process.start())
+
+    async def _watch(self, process: StackProcess) -> None:
+        deaths: list[float] = []
+        failure = await process.died()
+        while True:
+            deaths.append(time.monotonic())
+            self._progress.died(failure)
+            delay_s = self._policy.delay_s(deaths) if process.spec.restarts else None
+            if delay_s is None:
+                raise failure
+            self._progress.restarting(process.spec.name, delay_s)
+            await asyncio.sleep(delay_s)
+            try:
+                self._progress.ready(process.spec.name, await process.start())
+                failure = await process.died()
+            except ProcessFailed as again:
+                failure = again

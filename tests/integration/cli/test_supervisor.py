@@ -1,0 +1,238 @@
+"""Supervision, with small processes in place of services."""
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from greenroom_cli.stack.keeper import session_members
+from greenroom_cli.stack.ports import free_ports
+from greenroom_cli.stack.process import ProcessFailed, ProcessSpec
+from greenroom_cli.stack.readiness import serves
+from greenroom_cli.stack.restarts import RestartPolicy
+from greenroom_cli.stack.supervisor import Supervisor
+
+STAND_IN = Path(__file__).with_name("stand_in.py")
+ENVIRONMENT = {"PATH": os.environ["PATH"]}
+
+
+class Told:
+    """Remembers what the supervisor told."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.back_again = asyncio.Event()
+
+    def starting(self, name: str) -> None:
+        self.events.append(f"starting {name}")
+
+    def ready(self, name: str, seconds: float) -> None:
+        if f"restarting {name}" in self.events:
+            self.back_again.set()
+        self.events.append(f"ready {name}")
+
+    def died(self, failure: ProcessFailed) -> None:
+        self.events.append(f"died {failure.name}")
+
+    def restarting(self, name: str, delay_s: float) -> None:
+        self.events.append(f"restarting {name}")
+
+    def stopped(self, name: str, seconds: float) -> None:
+        self.events.append(f"stopped {name}")
+
+
+def spec(name: str, behaviour: str = "", *, ready_timeout_s: float = 10.0, stop_timeout_s: float = 5.0) -> ProcessSpec:
+    port = next(free_ports())
+    return ProcessSpec(
+        name=name,
+        command=(sys.executable, "-S", str(STAND_IN), str(port), behaviour),
+        environment=ENVIRONMENT,
+        ready=serves(f"http://127.0.0.1:{port}/"),
+        ready_timeout_s=ready_timeout_s,
+        stop_timeout_s=stop_timeout_s,
+        restarts=True,
+    )
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture
+async def supervisor(tmp_path: Path, told: Told) -> AsyncIterator[Supervisor]:
+    supervisor = Supervisor(tmp_path, told, RestartPolicy(first_s=0.05, longest_s=0.1, most=2))
+    yield supervisor
+    await supervisor.stop()
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+async def until_gone(pids: list[int], limit_s: float = 5.0) -> None:
+    deadline = time.monotonic() + limit_s
+    while any(is_alive(pid) for pid in pids):
+        assert time.monotonic() < deadline, f"still alive: {[pid for pid in pids if is_alive(pid)]}"
+        await asyncio.sleep(0.02)
+
+
+async def test_stages_start_in_order_and_stop_in_reverse(supervisor: Supervisor, told: Told) -> None:
+    await supervisor.start([spec("first")])
+    await supervisor.start([spec("second")])
+    pids = [process.pid for process in supervisor.processes.values()]
+    await supervisor.stop()
+
+    assert told.events == [
+        *("starting first", "ready first", "starting second", "ready second"),
+        *("stopped second", "stopped first"),
+    ]
+    assert not any(is_alive(pid) for pid in pids)
+
+
+async def test_a_process_that_dies_at_start_is_named_with_exit_code_and_last_log_lines(supervisor: Supervisor) -> None:
+    with pytest.raises(ProcessFailed) as failure:
+        await supervisor.start([spec("well"), spec("ill", "dies")])
+
+    assert failure.value.problem == "ill exited with code 3"
+    assert failure.value.tail == ["the disk is on fire"]
+
+
+async def test_a_missing_program_is_an_error_that_names_it(supervisor: Supervisor) -> None:
+    absent = ProcessSpec("absent", ("/nonexistent/program",), ENVIRONMENT, serves("http://127.0.0.1:9/"))
+
+    with pytest.raises(ProcessFailed) as failure:
+        await supervisor.start([absent])
+
+    assert failure.value.tail == ["cannot run /nonexistent/program: No such file or directory"]
+
+
+async def test_a_process_that_is_never_ready_is_given_up_at_its_deadline_and_stopped(supervisor: Supervisor) -> None:
+    began = time.monotonic()
+    with pytest.raises(ProcessFailed, match=r"was not ready within 0\.5 s \(no answer from http"):
+        await supervisor.start([spec("deaf", "deaf", ready_timeout_s=0.5)])
+
+    assert time.monotonic() - began < 4
+    assert not supervisor.processes["deaf"].is_running
+
+
+async def test_a_process_that_dies_later_is_restarted_and_said_so(supervisor: Supervisor, told: Told) -> None:
+    await supervisor.start([spec("service")])
+    service = supervisor.processes["service"]
+    watching = asyncio.create_task(supervisor.supervise())
+    before = service.pid
+
+    service.signal(signal.SIGKILL)
+    async with asyncio.timeout(10):
+        await told.back_again.wait()
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+
+    assert told.events == ["starting service", "ready service", "died service", "restarting service", "ready service"]
+    assert service.pid != before
+
+
+async def test_a_process_that_keeps_dying_ends_supervision_with_its_error(supervisor: Supervisor, told: Told) -> None:
+    await supervisor.start([spec("fragile", "fragile")])
+
+    async with asyncio.timeout(20):
+        with pytest.RaisesGroup(pytest.RaisesExc(ProcessFailed, match="fragile was killed by SIGKILL")):
+            await supervisor.supervise()
+
+    assert told.events.count("restarting fragile") == 2
+
+
+async def test_a_process_that_ignores_sigterm_is_killed_at_its_deadline(supervisor: Supervisor) -> None:
+    await supervisor.start([spec("slow", "slow", stop_timeout_s=0.3)])
+    pid = supervisor.processes["slow"].pid
+
+    began = time.monotonic()
+    await supervisor.stop()
+
+    assert 0.3 <= time.monotonic() - began < 3
+    assert not is_alive(pid)
+
+
+async def test_a_frozen_process_is_stopped_too(supervisor: Supervisor) -> None:
+    await supervisor.start([spec("frozen")])
+    process = supervisor.processes["frozen"]
+    process.signal(signal.SIGSTOP)
+
+    await process.stop()
+
+    assert not process.is_running
+
+
+async def test_grandchildren_go_with_their_process(supervisor: Supervisor) -> None:
+    await supervisor.start([spec("parent", "child")])
+    parent = supervisor.processes["parent"]
+    members = session_members(parent.pid)
+    assert len(members) == 2
+
+    parent.signal(signal.SIGKILL)
+    await parent.wait()
+
+    await until_gone(members)
+
+
+async def test_a_test_may_stop_and_start_one_process(supervisor: Supervisor) -> None:
+    await supervisor.start([spec("service")])
+    service = supervisor.processes["service"]
+    before = service.pid
+
+    await service.stop()
+    assert not service.is_running
+    await service.start()
+
+    assert service.pid != before
+
+
+KILLED_PARENT = """
+import asyncio, sys
+from pathlib import Path
+sys.path.insert(0, {folder!r})
+from test_supervisor import Told, spec
+from greenroom_cli.stack.supervisor import Supervisor
+
+async def main():
+    supervisor = Supervisor(Path({logs!r}), Told())
+    await supervisor.start([spec("one"), spec("two", "child")])
+    print(*[process.pid for process in supervisor.processes.values()], flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def killed_parent(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
+    code = KILLED_PARENT.format(folder=str(Path(__file__).parent), logs=str(tmp_path))
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        yield process
+        process.kill()
+
+
+async def test_nothing_stays_when_the_supervisor_itself_is_killed(
+    killed_parent: "subprocess.Popen[str]", tmp_path: Path
+) -> None:
+    assert killed_parent.stdout is not None
+    async with asyncio.timeout(15):
+        pids = [int(pid) for pid in (await asyncio.to_thread(killed_parent.stdout.readline)).split()]
+    grandchild = re.search(r"grandchild (\d+)", (tmp_path / "two.log").read_text())
+    assert grandchild is not None
+    everything = [*pids, int(grandchild[1])]
+    assert len(everything) == 3
+    assert all(is_alive(pid) for pid in everything)
+
+    killed_parent.kill()
+
+    await until_gone(everything)

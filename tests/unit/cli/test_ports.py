@@ -1,0 +1,42 @@
+"""Free ports, and who holds a taken one."""
+
+import os
+import socket
+from collections.abc import Iterator
+from itertools import islice
+
+import pytest
+from greenroom_cli.errors import CommandError
+from greenroom_cli.stack.ports import LOOPBACK, free_ports, holder, is_free, require_free
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.socket() as server:
+        server.bind((LOOPBACK, 0))
+        server.listen()
+        yield server.getsockname()[1]
+
+
+def test_free_ports_are_all_different_and_can_be_bound() -> None:
+    ports = list(islice(free_ports(), 20))
+
+    assert len(set(ports)) == 20
+    assert all(is_free(port) for port in ports)
+
+
+def test_a_taken_port_is_not_free(taken_port: int) -> None:
+    assert not is_free(taken_port)
+
+
+def test_a_taken_port_names_its_holder(taken_port: int) -> None:
+    assert f"(pid {os.getpid()})" in holder(taken_port)
+
+
+def test_a_configured_port_that_is_taken_is_refused_with_port_holder_and_way_out(taken_port: int) -> None:
+    with pytest.raises(CommandError) as refusal:
+        require_free("gateway", taken_port, "choose another with --port or PORT")
+
+    assert f"port {taken_port}, wanted by gateway, is taken by" in refusal.value.problem
+    assert f"pid {os.getpid()}" in refusal.value.problem
+    assert refusal.value.fix == "choose another with --port or PORT"

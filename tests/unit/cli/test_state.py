@@ -1,0 +1,59 @@
+"""The state folder."""
+
+from pathlib import Path
+
+import pytest
+from greenroom_cli.errors import CommandError
+from greenroom_cli.stack.state import Run, StateFolder
+
+RUN = Run(pid=1, gateway_url="http://127.0.0.1:8080", environment={"NATS_URL": "nats://127.0.0.1:4222"})
+
+
+def test_two_stacks_in_one_folder_are_refused(tmp_path: Path) -> None:
+    with (
+        StateFolder(tmp_path).locked(),
+        pytest.raises(CommandError, match="already running in") as refusal,
+        StateFolder(tmp_path).locked(),
+    ):
+        pytest.fail("both hold the folder")
+
+    assert "--state" in refusal.value.fix
+
+
+def test_a_running_stack_is_found_by_the_other_commands(tmp_path: Path) -> None:
+    state = StateFolder(tmp_path)
+    with state.locked():
+        assert StateFolder(tmp_path).running() is None
+        state.publish(RUN)
+        assert StateFolder(tmp_path).running() == RUN
+
+    assert StateFolder(tmp_path).running() is None
+
+
+def test_what_a_killed_stack_published_does_not_count(tmp_path: Path) -> None:
+    state = StateFolder(tmp_path)
+    with state.locked():
+        pass
+    state.publish(RUN)
+
+    assert state.running() is None
+
+
+def test_keys_are_made_once_are_long_enough_and_only_ours_to_read(tmp_path: Path) -> None:
+    state = StateFolder(tmp_path)
+    with state.locked():
+        keys = state.keys()
+
+    assert StateFolder(tmp_path).keys() == keys
+    assert len(keys.livekit_secret) >= 32
+    assert (tmp_path / "keys.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with (
+        pytest.raises(CommandError, match=r"cannot write to .*file/state"),
+        StateFolder(tmp_path / "file" / "state").locked(),
+    ):
+        pytest.fail("it was locked")
