@@ -183,6 +183,7 @@ class LedgerEntryView(_Body):
     minutes: int
     at: AwareDatetime
     note: str = ""
+    cause_seq: int | None = Field(default=None, description="the stream sequence of the event that caused it")
 
 
 class EpochBill(_Body):
@@ -192,6 +193,17 @@ class EpochBill(_Body):
     node_id: str | None = None
     served_ms: int
     billable_ms: int
+    span_ms: int | None = Field(default=None, description="the cap, from `assigned` to the successor's `agent_ready`")
+    sequences: list[int] = Field(default_factory=list, description="the stream sequences of the events that decided")
+
+
+class Evidence(_Body):
+    """Which part of the log a settlement was computed from, and at what price."""
+
+    ended_seq: int = Field(description="the stream sequence of `ended`; later events make adjustments")
+    records: int = Field(description="events that were metered")
+    log_sha256: str = Field(description="hash over their sequences, timestamps and ids")
+    credits_per_minute: int
 
 
 class SessionBill(_Body):
@@ -209,6 +221,7 @@ class SessionBill(_Body):
     epochs: list[EpochBill]
     entries: list[LedgerEntryView]
     difference_ms: int = Field(default=0, description="our recomputation minus what the scheduler put into `ended`")
+    evidence: Evidence | None = None
 
 
 class UserBill(_Body):
