@@ -129,6 +129,13 @@ class SessionView(_Body):
     stage_ms: dict[str, int] = Field(default_factory=dict)
 
 
+class SessionList(_Body):
+    """`GET /sessions`: some sessions, those asked for last first."""
+
+    items: list[SessionView]
+    next_cursor: str | None = Field(default=None, description="`cursor` of the next page; null on the last")
+
+
 class PoolStats(_Body):
     """One node's workers."""
 
