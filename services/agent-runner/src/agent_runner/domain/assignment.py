@@ -1,0 +1,73 @@
+"""Whether a node takes a job: idempotent by session and epoch, and never a step back in epochs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+
+class Take(Enum):
+    """What to do with an accepted assignment."""
+
+    NEW = auto()
+    """Reserve a slot and start."""
+    REPLACE = auto()
+    """This node still holds an older epoch of the session: end that one, then start."""
+    ALREADY = auto()
+    """The same assignment again: answer as before."""
+
+
+class Refusal(Exception):
+    """The node does not take the job.
+
+    Attributes:
+        code: What the scheduler branches on.
+        retryable: Another node, or this one later, may take it.
+    """
+
+    def __init__(self, code: str, detail: str, *, retryable: bool) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.retryable = retryable
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """What a node knows when a job is offered.
+
+    Attributes:
+        held_epoch: The epoch of the session that it holds; None: none.
+        over_epoch: The last epoch of the session that ended here; None: none that is remembered.
+        not_ready: Why it cannot take any job now; None when it can.
+    """
+
+    slots: int
+    busy: int
+    draining: bool
+    held_epoch: int | None = None
+    over_epoch: int | None = None
+    not_ready: str | None = None
+
+
+def decide(view: NodeView, epoch: int) -> Take:
+    """Decide about one assignment.
+
+    Raises:
+        Refusal: `stale_epoch`, `epoch_over`, `draining`, `not_ready` or `full`.
+    """
+    if view.held_epoch == epoch:
+        return Take.ALREADY
+    if view.held_epoch is not None and view.held_epoch > epoch:
+        raise Refusal("stale_epoch", f"epoch {view.held_epoch} of this session runs here", retryable=False)
+    if view.over_epoch is not None and view.over_epoch >= epoch:
+        raise Refusal("epoch_over", f"epoch {view.over_epoch} of this session is over here", retryable=False)
+    if view.draining:
+        raise Refusal("draining", "the node takes nothing new", retryable=True)
+    if view.not_ready is not None:
+        raise Refusal("not_ready", view.not_ready, retryable=True)
+    if view.held_epoch is not None:
+        return Take.REPLACE  # it inherits the slot
+    if view.busy >= view.slots:
+        raise Refusal("full", f"all {view.slots} slots are taken", retryable=True)
+    return Take.NEW

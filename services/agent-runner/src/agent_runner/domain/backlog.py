@@ -1,0 +1,75 @@
+"""The bounded queue of one session's events that wait for the bus."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from contracts.events import Event, ServedTick, TurnFinished
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One event and the sequence it expects to be the last on its subject; None: it does not care."""
+
+    event: Event
+    expect_last: int | None
+    size: int
+
+
+class Backlog:
+    """First in, first out, within a bound of bytes.
+
+    A tick says all that the ticks before it said, so those are given up first; then the oldest turns, which only a
+    take-over needs. What the bill and the session's state hang on (ready, started, stopped, the last tick) always
+    stays: it is a few hundred bytes a session.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._waiting: deque[Waiting] = deque()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def size(self) -> int:
+        """Bytes that wait."""
+        return self._bytes
+
+    def head(self) -> Waiting | None:
+        """The next to be published; it stays until `done`."""
+        return self._waiting[0] if self._waiting else None
+
+    def done(self, published: Waiting) -> None:
+        """The event reached the log, or never will; nothing to do when it was given up meanwhile."""
+        if self._waiting and self._waiting[0] is published:
+            self._bytes -= self._waiting.popleft().size
+
+    def put(self, event: Event, expect_last: int | None = None) -> tuple[Event, ...]:
+        """Add an event.
+
+        Returns:
+            The events that were given up to stay within the bound.
+        """
+        waiting = Waiting(event, expect_last, len(event.model_dump_json()))
+        self._waiting.append(waiting)
+        self._bytes += waiting.size
+        return self._shrink()
+
+    def _shrink(self) -> tuple[Event, ...]:
+        dropped: list[Event] = []
+        for kind in (ServedTick, TurnFinished):
+            if self._bytes <= self._max_bytes:
+                break
+            spare = [w for w in self._waiting if isinstance(w.event, kind)]
+            if kind is ServedTick:
+                spare = spare[:-1]
+            for waiting in spare:
+                if self._bytes <= self._max_bytes:
+                    break
+                self._waiting.remove(waiting)
+                self._bytes -= waiting.size
+                dropped.append(waiting.event)
+        return tuple(dropped)

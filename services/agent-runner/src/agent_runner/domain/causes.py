@@ -1,0 +1,34 @@
+"""Why a worker is gone: the `cause` of `agent_stopped`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Cause(StrEnum):
+    """Causes that the supervisor or the worker states; a failed provider adds its name, `provider_failed:stt`."""
+
+    ENDED = "ended"
+    """The scheduler's `end`."""
+    DRAINED = "drained"
+    """The node's drain limit was reached."""
+    LIFETIME = "lifetime"
+    """Longer than a session may be."""
+    SUPERSEDED = "superseded"
+    """A newer epoch of the session exists."""
+    ROOM_CLOSED = "room_closed"
+    """LiveKit deleted the room."""
+    REMOVED = "removed"
+    """LiveKit put the agent out, not for a newer epoch."""
+    START_FAILED = "start_failed"
+    """No worker could be had for the job."""
+    JOIN_FAILED = "join_failed"
+    """The room could not be joined."""
+    PROVIDER_FAILED = "provider_failed"
+    """A provider became unusable."""
+    FAILED = "failed"
+    """The pipeline failed."""
+    STALLED = "stalled"
+    """The worker's event loop stood still and it was killed."""
+    CRASHED = "crashed"
+    """The process died."""

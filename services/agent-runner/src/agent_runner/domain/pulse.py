@@ -1,0 +1,18 @@
+"""The supervisor's own pulse: how much of a worker's silence is the worker's."""
+
+from __future__ import annotations
+
+LOOK_S = 0.25
+"""Time between two looks at the workers."""
+
+MAX_STEP_S = 2 * LOOK_S
+"""The most silence that one look adds."""
+
+
+def silence_step(since_last_look_s: float) -> float:
+    """Silence that a look adds to each worker.
+
+    When the supervisor itself stood still (a busy host, SIGSTOP, a suspended machine) the workers' beats wait in their
+    sockets; without this cap its first look would take them all for dead.
+    """
+    return min(max(0.0, since_last_look_s), MAX_STEP_S)
