@@ -1,0 +1,1 @@
+"""The runtime that Greenroom's services share; it knows no business word."""

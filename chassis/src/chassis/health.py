@@ -1,0 +1,100 @@
+"""Health: is the process alive, is it ready, what does it count."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from chassis import metrics
+
+Check = Callable[[], Awaitable[str | None]]
+"""None: ready. Text: why not."""
+
+_CHECK_DEADLINE_S: Final = 1.0
+
+
+def version_of(distribution: str) -> str:
+    """The installed version, "0" where it runs without being installed."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "0"
+
+
+class Health:
+    """`/health` (the loop turns), `/ready` (every check passes; 503 and the reasons otherwise) and `/metrics`."""
+
+    def __init__(self, service: str, *, version: str | None = None) -> None:
+        self.service = service
+        self.version = version or version_of(f"greenroom-{service}")
+        self._state: str | None = "starting"
+        self._checks: dict[str, Check] = {}
+        self._included: list[Mapping[str, Check]] = []
+
+    def add(self, name: str, check: Check) -> None:
+        """Be ready only while `check` returns None, within 1 s."""
+        self._checks[name] = check
+
+    def include(self, checks: Mapping[str, Check]) -> None:
+        """Also ask these checks; the mapping may grow later."""
+        self._included.append(checks)
+
+    def is_starting(self) -> None:
+        """Not ready yet."""
+        self._state = "starting"
+
+    def is_serving(self) -> None:
+        """Ready as far as the checks pass."""
+        self._state = None
+
+    def is_draining(self) -> None:
+        """Never ready again: load balancers look elsewhere."""
+        self._state = "draining"
+
+    async def reasons(self) -> dict[str, str]:
+        """Why this process is not ready, by check; empty when it is."""
+        checks = dict(self._checks)
+        for more in self._included:
+            checks.update(more)
+        answers = await asyncio.gather(*(_ask(check) for check in checks.values()))
+        reasons = {name: answer for name, answer in zip(checks, answers, strict=True) if answer is not None}
+        return reasons if self._state is None else {"process": self._state, **reasons}
+
+    def routes(self) -> list[Route]:
+        """The three routes, for an app of its own or for the gateway's."""
+        return [
+            Route("/health", self._health),
+            Route("/ready", self._ready),
+            Route("/metrics", self._metrics),
+        ]
+
+    def app(self) -> Starlette:
+        """An app with nothing but these routes."""
+        return Starlette(routes=self.routes())
+
+    async def _health(self, _request: Request) -> Response:
+        return JSONResponse({"status": "ok", "service": self.service, "version": self.version})
+
+    async def _ready(self, _request: Request) -> Response:
+        reasons = await self.reasons()
+        if reasons:
+            return JSONResponse({"status": "not_ready", "reasons": reasons}, status_code=503)
+        return JSONResponse({"status": "ready", "reasons": {}})
+
+    async def _metrics(self, _request: Request) -> Response:
+        return Response(metrics.render(), media_type=metrics.CONTENT_TYPE)
+
+
+async def _ask(check: Check) -> str | None:
+    try:
+        async with asyncio.timeout(_CHECK_DEADLINE_S):
+            return await check()
+    except TimeoutError:
+        return f"no answer in {_CHECK_DEADLINE_S:g} s"
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"

@@ -1,0 +1,130 @@
+"""Logs: structlog over the standard library's logging, so that third parties' lines go the same way."""
+
+import logging
+import re
+import sys
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Final
+
+import structlog
+from opentelemetry import trace
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+_SECRET_KEY: Final = re.compile(r"token|secret|password|passwd|api_?key|authorization|credential|cookie", re.IGNORECASE)
+_SECRET_VALUE: Final = re.compile(
+    r"eyJ[\w-]+\.[\w-]+\.[\w-]*"  # a JWT
+    r"|(?<=://)[^\s/@:]*:[^\s/@]+(?=@)"  # a URL's user and password
+    r"|(?<=[Bb]earer )[\w.~+/=-]+"
+    r"|\b(?:sk|gsk|gr)[-_][\w-]{16,}"
+)
+_HIDDEN: Final = "[redacted]"
+_MAX_TEXT: Final = 20_000  # characters of one field; a longer one is cut
+
+
+def configure(service: str, *, format: str = "json", level: str = "INFO") -> None:
+    """Send all logs of this process to stderr, one line each.
+
+    Args:
+        service: Stands in each line.
+        format: "json", or "console" for people.
+        level: The lowest level shown.
+    """
+
+    def add_service(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+        line["service"] = service
+        return line
+
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        add_service,
+        _add_trace,
+        structlog.processors.format_exc_info,
+        redact,
+    ]
+    renderer: Processor = (
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), timestamp_key="time")
+        if format == "console"
+        else structlog.processors.JSONRenderer(default=str)
+    )
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        third = logging.getLogger(name)
+        third.handlers.clear()
+        third.propagate = True
+    for name in ("uvicorn.access", "httpx", "httpcore", "nats"):  # a line per request says nothing that metrics do not
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+
+
+def get_logger(name: str = "") -> structlog.stdlib.BoundLogger:
+    """A logger: `log.info("job.assigned", node_id=...)`."""
+    return structlog.stdlib.get_logger(name)
+
+
+class bind_session:  # noqa: N801 - reads as a verb, like contextlib's
+    """Put the session's id into each log line of this task from now on, or of a `with` block."""
+
+    def __init__(self, session_id: str) -> None:
+        self._tokens = structlog.contextvars.bind_contextvars(session_id=session_id)
+
+    def __enter__(self) -> "bind_session":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        structlog.contextvars.reset_contextvars(**self._tokens)
+
+
+def _add_trace(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+    context = trace.get_current_span().get_span_context()
+    if context.is_valid:
+        line["trace_id"] = f"{context.trace_id:032x}"
+        line["span_id"] = f"{context.span_id:016x}"
+    return line
+
+
+def redact(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+    """Hide what is named like a secret or looks like one."""
+    return {key: _clean(key, value) for key, value in line.items()}
+
+
+def _clean(key: str, value: Any) -> Any:
+    if key.startswith("_"):  # structlog's own
+        return value
+    if _SECRET_KEY.search(key) and value is not None and not isinstance(value, bool | int | float):
+        return _HIDDEN
+    if isinstance(value, str):
+        return _SECRET_VALUE.sub(_HIDDEN, value if len(value) <= _MAX_TEXT else value[:_MAX_TEXT] + "...")
+    if isinstance(value, Mapping):
+        return {str(k): _clean(str(k), v) for k, v in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    if isinstance(value, list | tuple):
+        return [_clean("", v) for v in value]  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, BaseException):
+        return _SECRET_VALUE.sub(_HIDDEN, f"{type(value).__name__}: {value}")
+    return value

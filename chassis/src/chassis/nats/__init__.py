@@ -1,0 +1,49 @@
+"""NATS JetStream for the services: every trap that we know of is handled here, once."""
+
+from chassis.nats.bucket import Bucket, Cause, Change, Entry
+from chassis.nats.bus import Bus
+from chassis.nats.commands import Responder, respond
+from chassis.nats.consumer import Consumer, consumer
+from chassis.nats.errors import (
+    BadReply,
+    BusRefused,
+    BusUnavailable,
+    CommandError,
+    CommandTimeout,
+    KeyChanged,
+    KeyExists,
+    NoResponder,
+    PublishRefused,
+    Rejected,
+    RetryLater,
+    SequenceConflict,
+)
+from chassis.nats.messages import Published, Stored
+from chassis.nats.replay import Replay
+
+__all__ = [
+    "BadReply",
+    "Bucket",
+    "Bus",
+    "BusRefused",
+    "BusUnavailable",
+    "Cause",
+    "Change",
+    "CommandError",
+    "CommandTimeout",
+    "Consumer",
+    "Entry",
+    "KeyChanged",
+    "KeyExists",
+    "NoResponder",
+    "PublishRefused",
+    "Published",
+    "Rejected",
+    "Replay",
+    "Responder",
+    "RetryLater",
+    "SequenceConflict",
+    "Stored",
+    "consumer",
+    "respond",
+]

@@ -1,0 +1,286 @@
+"""Key-value buckets: compare-and-set with a TTL that a renewal keeps, and a watch that does not go deaf.
+
+Written over the bucket's stream, because nats-py's own `update` drops a key's TTL and its `watch` is deaf for 10 to
+20 s after a restart of the server.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
+
+from contracts.streams import BucketSpec
+
+from chassis import logs
+from chassis.nats import reading
+from chassis.nats.declare import bucket_stream
+from chassis.nats.errors import BusUnavailable, KeyChanged, KeyExists, SequenceConflict
+from chassis.nats.messages import MSG_ID
+from chassis.nats.replay import Replay
+
+if TYPE_CHECKING:
+    from chassis.nats.bus import Bus
+
+_OPERATION: Final = "KV-Operation"
+_MARKER: Final = "Nats-Marker-Reason"
+_TTL: Final = "Nats-TTL"
+_DEADLINE_S: Final = 5.0
+_TOMBSTONE_TTL_S: Final = 60
+_POLL_S: Final = 5.0
+
+log = logs.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One key's value.
+
+    Attributes:
+        revision: Compare-and-set goes by it.
+        stored_ms: When the server stored it, Unix ms.
+    """
+
+    key: str
+    value: bytes
+    revision: int
+    stored_ms: int
+
+
+class Cause(StrEnum):
+    """What happened to a key."""
+
+    PUT = "put"
+    DELETED = "deleted"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a watcher is told.
+
+    Attributes:
+        value: The new value; None when the key is gone.
+        revision: Of the value, or of the marker of its end.
+    """
+
+    key: str
+    cause: Cause
+    value: bytes | None
+    revision: int
+
+
+class Bucket:
+    """One bucket. Every call may raise `BusUnavailable` at its deadline."""
+
+    def __init__(self, bus: "Bus", spec: BucketSpec) -> None:
+        self.spec = spec
+        self._bus = bus
+        self._stream = bucket_stream(spec.name)
+        self._prefix = f"$KV.{spec.name}."
+
+    async def get(self, key: str, *, deadline_s: float = _DEADLINE_S) -> Entry | None:
+        """The key's value from the leader; None when there is none (any more)."""
+        raw = await self._last(key, deadline_s)
+        return None if raw is None else self._entry(raw)
+
+    async def put(self, key: str, value: bytes, *, ttl_s: int | None = None, deadline_s: float = _DEADLINE_S) -> int:
+        """Set the key, whatever it is; returns the revision.
+
+        Args:
+            ttl_s: Whole seconds until it goes; None takes the bucket's `key_ttl_s`, and without one it stays.
+        """
+        return await self._write(key, value, expect=None, ttl_s=ttl_s, deadline_s=deadline_s)
+
+    async def create(self, key: str, value: bytes, *, ttl_s: int | None = None, deadline_s: float = _DEADLINE_S) -> int:
+        """Set the key if it has no value.
+
+        Raises:
+            KeyExists: It has one.
+        """
+        until = time.monotonic() + deadline_s
+        expect = 0
+        operation = str(uuid4())
+        while True:
+            left = until - time.monotonic()
+            try:
+                return await self._write(
+                    key, value, expect=expect, ttl_s=ttl_s, deadline_s=max(0.05, left), operation=operation
+                )
+            except KeyChanged as changed:
+                raw = await self._last(key, max(0.05, left))
+                if raw is not None and self._entry(raw) is not None:
+                    raise KeyExists(self.spec.name, key, raw.seq) from None
+                if left <= 0:
+                    raise BusUnavailable(f"creating {self.spec.name}/{key}", self._bus.url) from changed
+                expect = 0 if raw is None else raw.seq  # the marker that an expiry or a deletion left
+
+    async def update(
+        self, key: str, value: bytes, revision: int, *, ttl_s: int | None = None, deadline_s: float = _DEADLINE_S
+    ) -> int:
+        """Set the key if it is still at `revision`; its TTL begins anew.
+
+        Raises:
+            KeyChanged: It is not.
+        """
+        return await self._write(key, value, expect=revision, ttl_s=ttl_s, deadline_s=deadline_s)
+
+    async def delete(self, key: str, revision: int | None = None, *, deadline_s: float = _DEADLINE_S) -> None:
+        """Remove the key, with a revision only if it is still at it; a missing key is no error without one.
+
+        Raises:
+            KeyChanged: It is at another revision.
+        """
+        headers = {_OPERATION: "PURGE", "Nats-Rollup": "sub", _TTL: str(_TOMBSTONE_TTL_S)}
+        await self._write(key, b"", expect=revision, ttl_s=None, deadline_s=deadline_s, extra=headers)
+
+    async def all(self, *, deadline_s: float = _DEADLINE_S) -> dict[str, Entry]:
+        """Every key that has a value; one sweep over the bucket, 1,000 keys in about 20 ms."""
+        found = await reading.scan(
+            self._bus.nc, self._bus.js, self._stream, f"{self._prefix}>", deadline_s=deadline_s, url=self._bus.url
+        )
+        entries = (self._entry(raw) for raw in found)
+        return {entry.key: entry for entry in entries if entry is not None}
+
+    async def keys(self, *, deadline_s: float = _DEADLINE_S) -> set[str]:
+        """The keys that have a value."""
+        return set(await self.all(deadline_s=deadline_s))
+
+    async def watch(
+        self,
+        callback: Callable[[Change], Awaitable[None]],
+        *,
+        poll_s: float = _POLL_S,
+        ready: asyncio.Event | None = None,
+    ) -> None:
+        """Tell each change, the present values first, until cancelled; one call at a time, in order of revision.
+
+        A reader follows the bucket's stream; a poll every `poll_s` finds what left no trace there (keys of a bucket
+        without markers, a server that lost its data). The callback must not raise: what it raises is logged as a bug.
+
+        Args:
+            ready: Set once the present values have been told.
+        """
+        await _Watch(self, callback, poll_s, ready).run()
+
+    def reader(self) -> Replay:
+        """The stream behind the bucket: the last message of each key, then what comes."""
+        return self._bus.reader(self._stream, [f"{self._prefix}>"], last_per_subject=True)
+
+    def change(self, subject: str, value: bytes, revision: int, headers: Mapping[str, str]) -> Change:
+        """Read one message of that stream."""
+        key = subject.removeprefix(self._prefix)
+        if headers.get(_MARKER) == "MaxAge":
+            return Change(key, Cause.EXPIRED, None, revision)
+        if _MARKER in headers or _OPERATION in headers:
+            return Change(key, Cause.DELETED, None, revision)
+        return Change(key, Cause.PUT, value, revision)
+
+    def _entry(self, raw: reading.Raw) -> Entry | None:
+        if _MARKER in raw.headers or _OPERATION in raw.headers:
+            return None
+        return Entry(raw.subject.removeprefix(self._prefix), raw.data, raw.seq, round(raw.at.timestamp() * 1000))
+
+    async def _last(self, key: str, deadline_s: float) -> reading.Raw | None:
+        return await reading.last(
+            self._bus.js, self._stream, f"{self._prefix}{key}", deadline_s=deadline_s, url=self._bus.url
+        )
+
+    async def _write(
+        self,
+        key: str,
+        value: bytes,
+        *,
+        expect: int | None,
+        ttl_s: int | None,
+        deadline_s: float,
+        extra: dict[str, str] | None = None,
+        operation: str | None = None,
+    ) -> int:
+        headers = {MSG_ID: operation or str(uuid4())} | (extra or {})
+        ttl = ttl_s if ttl_s is not None else self.spec.key_ttl_s
+        if ttl is not None and extra is None:
+            headers[_TTL] = str(max(1, ttl))
+        try:
+            done = await self._bus.publish_raw(
+                f"{self._prefix}{key}",
+                value,
+                stream=self._stream,
+                headers=headers,
+                expect_last=expect,
+                deadline_s=deadline_s,
+            )
+        except SequenceConflict as conflict:
+            raise KeyChanged(self.spec.name, key, conflict.last_seq) from conflict
+        return done.seq
+
+
+class _Watch:
+    def __init__(
+        self,
+        bucket: Bucket,
+        callback: Callable[[Change], Awaitable[None]],
+        poll_s: float,
+        ready: asyncio.Event | None,
+    ) -> None:
+        self._bucket = bucket
+        self._callback = callback
+        self._poll_s = poll_s
+        self._ready = ready
+        self._known: dict[str, int] = {}  # revision of each live key
+        self._seen = 0  # the newest revision that was told
+        self._turn = asyncio.Lock()
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow())
+            tasks.create_task(self._poll())
+
+    async def _follow(self) -> None:
+        reader = self._bucket.reader()
+        if self._ready is not None:
+            ready = self._ready
+            waiting = asyncio.create_task(reader.caught_up.wait())
+            waiting.add_done_callback(lambda done: None if done.cancelled() else ready.set())
+        async for message in reader:
+            change = self._bucket.change(message.subject, message.data, message.seq, message.headers)
+            async with self._turn:
+                await self._tell(change)
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(self._poll_s)
+            try:
+                async with self._turn:
+                    before = dict(self._known)
+                    seen = self._seen
+                    present = await self._bucket.all()
+                    newest = max((e.revision for e in present.values()), default=0)
+                    if newest < seen and any(present.get(k) is None for k in before):
+                        log.warning("bucket.revisions_went_back", bucket=self._bucket.spec.name)
+                    for key, revision in before.items():
+                        if key not in present:
+                            await self._tell(Change(key, Cause.EXPIRED, None, revision + 1), polled=True)
+                    for entry in sorted(present.values(), key=lambda e: e.revision):
+                        if self._known.get(entry.key) != entry.revision:
+                            await self._tell(Change(entry.key, Cause.PUT, entry.value, entry.revision), polled=True)
+            except BusUnavailable as error:
+                log.warning("bucket.poll_failed", bucket=self._bucket.spec.name, error=error)
+
+    async def _tell(self, change: Change, *, polled: bool = False) -> None:
+        known = self._known.get(change.key)
+        if not polled and known is not None and change.revision <= known:
+            return  # the poll was faster
+        if change.value is None:
+            if known is None:
+                return  # a marker of a key that was never told
+            del self._known[change.key]
+        else:
+            self._known[change.key] = change.revision
+        self._seen = max(self._seen, change.revision)
+        try:
+            await self._callback(change)
+        except Exception:
+            log.exception("bucket.watcher_bug", bucket=self._bucket.spec.name)

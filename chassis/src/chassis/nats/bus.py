@@ -1,0 +1,263 @@
+"""The bus of one service: one connection, and everything that is done over it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any, TypeVar, overload
+
+from contracts.events import Event, RoomEvent
+from contracts.streams import SESSIONS, BucketSpec, StreamSpec
+from contracts.subjects import session_log
+from faststream.nats import NatsBroker
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+from opentelemetry.trace import SpanKind
+from pydantic import BaseModel, TypeAdapter
+
+from chassis import metrics, telemetry
+from chassis.health import Check
+from chassis.nats import commands, declare, publishing, reading
+from chassis.nats.bucket import Bucket
+from chassis.nats.connection import Connection, inbox_prefix
+from chassis.nats.messages import Published, Stored, headers_of, stored, stream_of
+from chassis.nats.replay import Replay
+
+T = TypeVar("T")
+
+_CLOSE_MARGIN_S = 5.0
+
+_PUBLISHED = metrics.histogram("bus_publish_seconds", "Time until JetStream acknowledged an event", ("event",))
+
+
+class Bus:
+    """One service's connection to NATS; made by `connect`.
+
+    Attributes:
+        name: The client's name; its inboxes begin with `_INBOX_<name>.`.
+        url: Where it is connected to, without password.
+        checks: Readiness: the connection's, and one of each started consumer.
+    """
+
+    def __init__(self, connection: Connection, *, replicas: int, graceful_timeout_s: float) -> None:
+        self._connection = connection
+        self._replicas = replicas
+        self._graceful_timeout_s = graceful_timeout_s
+        self._declared: tuple[list[StreamSpec], list[BucketSpec]] = ([], [])
+        self.name = connection.name
+        self.url = connection.url
+        self.checks: dict[str, Check] = {"nats": self._check}
+
+    @classmethod
+    async def connect(
+        cls,
+        url: str,
+        *,
+        name: str,
+        deadline_s: float = 10.0,
+        replicas: int = 1,
+        graceful_timeout_s: float = 15.0,
+    ) -> "Bus":
+        """Connect; from then on it reconnects for ever.
+
+        Args:
+            url: nats://[user:password@]host:port, several with commas between.
+            replicas: Copies of each stream and bucket that `ensure` makes; 3 in a cluster.
+            graceful_timeout_s: How long a stop waits for handlers.
+
+        Raises:
+            BusUnavailable: Nobody answered by the deadline.
+            BusRefused: The server does not take our credentials.
+        """
+        connection = Connection(url, name=name, graceful_timeout_s=graceful_timeout_s)
+        await connection.open(deadline_s)
+        return cls(connection, replicas=replicas, graceful_timeout_s=graceful_timeout_s)
+
+    @property
+    def broker(self) -> NatsBroker:
+        """FastStream's broker, for a subscriber that nothing here offers."""
+        return self._connection.broker
+
+    @property
+    def nc(self) -> Client:
+        """nats-py's connection."""
+        return self.broker.config.connection_state.connection
+
+    @property
+    def js(self) -> JetStreamContext:
+        """nats-py's JetStream context."""
+        return self.broker.config.connection_state.stream
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a server is there now."""
+        return not self.closed.is_set() and self.nc.is_connected
+
+    @property
+    def closed(self) -> asyncio.Event:
+        """Set once the connection is over for good; a process that still wants it must end."""
+        return self._connection.closed
+
+    def on_reconnect(self, callback: Callable[[], Awaitable[None]]) -> None:
+        """Call this after each reconnect, such as to read back what was missed."""
+        self._connection.on_reconnect(callback)
+
+    async def close(self) -> None:
+        """Stop what is still subscribed and disconnect; safe to repeat."""
+        if not self.closed.is_set():
+            await self._connection.close(self._graceful_timeout_s + _CLOSE_MARGIN_S)
+
+    async def ensure(
+        self, streams: Iterable[StreamSpec] = (), buckets: Iterable[BucketSpec] = (), *, deadline_s: float = 10.0
+    ) -> None:
+        """Create these streams and buckets, or bring them to this shape.
+
+        Raises:
+            BusUnavailable: Not done by the deadline.
+            BusRefused: NATS will not do it.
+        """
+        wanted = (list(streams), list(buckets))
+        await declare.ensure(self.js, *wanted, replicas=self._replicas, deadline_s=deadline_s, url=self.url)
+        self._declared = (
+            [s for s in self._declared[0] if s not in wanted[0]] + wanted[0],
+            [b for b in self._declared[1] if b not in wanted[1]] + wanted[1],
+        )
+
+    async def redeclare(self) -> None:
+        """Make again what `ensure` made, after the server lost it."""
+        await self.ensure(*self._declared, deadline_s=2.0)
+
+    async def publish(
+        self, event: Event | RoomEvent, *, expect_last: int | None = None, deadline_s: float = 10.0
+    ) -> Published:
+        """Publish an event once, repeating it with the same id until JetStream has acknowledged it.
+
+        Args:
+            expect_last: Sequence that the last message on the event's subject must have; 0: there must be none.
+
+        Raises:
+            SequenceConflict: It has another, and is not this very event (then it is a success, `duplicate` True).
+            PublishRefused: The stream does not take it.
+            BusUnavailable: No answer by the deadline.
+        """
+        with (
+            telemetry.span(
+                f"publish {event.event}",
+                SpanKind.PRODUCER,
+                attributes={"messaging.system": "nats", "messaging.destination.name": event.subject},
+            ),
+            _PUBLISHED.labels(event.event).time(),
+        ):
+            return await self.publish_raw(
+                event.subject,
+                event.model_dump_json().encode(),
+                headers=headers_of(event, self.name),
+                expect_last=expect_last,
+                deadline_s=deadline_s,
+            )
+
+    async def publish_raw(
+        self,
+        subject: str,
+        data: bytes,
+        *,
+        headers: dict[str, str],
+        stream: str | None = None,
+        expect_last: int | None = None,
+        deadline_s: float = 10.0,
+    ) -> Published:
+        """Publish bytes like `publish`; `headers` hold the `Nats-Msg-Id`."""
+        return await publishing.publish(
+            self.js,
+            subject,
+            data,
+            stream=stream or stream_of(subject),
+            headers=headers | telemetry.inject(),
+            expect_last=expect_last,
+            deadline_s=deadline_s,
+            url=self.url,
+        )
+
+    async def last(self, subject: str, *, deadline_s: float = 5.0) -> Stored | None:
+        """The last message of a subject or filter, read from the stream's leader.
+
+        Raises:
+            BusUnavailable: No answer by the deadline.
+        """
+        raw = await reading.last(self.js, stream_of(subject), subject, deadline_s=deadline_s, url=self.url)
+        return None if raw is None else _stored(raw)
+
+    async def history(self, session_id: str, *, deadline_s: float = 5.0) -> list[Stored]:
+        """All events of one session in stream order, complete up to the call.
+
+        Raises:
+            BusUnavailable: Not complete by the deadline.
+        """
+        found = await reading.scan(
+            self.nc, self.js, SESSIONS.name, session_log(session_id), deadline_s=deadline_s, url=self.url
+        )
+        return [_stored(raw) for raw in found]
+
+    def replay(
+        self,
+        filters: str | Sequence[str],
+        *,
+        since: int | datetime | None = None,
+        until_caught_up: bool = False,
+    ) -> Replay:
+        """Read one stream in order: `async for stored in bus.replay("voice.v1.session.>")`.
+
+        Args:
+            filters: Subjects or filters, all of one stream.
+            since: The first sequence to read, or the time it was stored at or after; None begins with the oldest.
+            until_caught_up: End once all that is there has been read; else go on with what comes.
+        """
+        chosen = [filters] if isinstance(filters, str) else list(filters)
+        return self.reader(stream_of(chosen[0]), chosen, since=since, until_caught_up=until_caught_up)
+
+    def reader(
+        self,
+        stream: str,
+        filters: Sequence[str],
+        *,
+        since: int | datetime | None = None,
+        last_per_subject: bool = False,
+        until_caught_up: bool = False,
+    ) -> Replay:
+        """`replay` of a stream by its name."""
+        return Replay(
+            self.js,
+            stream,
+            filters,
+            since=since,
+            last_per_subject=last_per_subject,
+            until_caught_up=until_caught_up,
+            inbox=f"{inbox_prefix(self.name)}.".encode(),
+        )
+
+    @overload
+    async def request(self, subject: str, command: BaseModel, reply: type[T], *, timeout_s: float = 1.0) -> T: ...
+    @overload
+    async def request(
+        self, subject: str, command: BaseModel, reply: TypeAdapter[T], *, timeout_s: float = 1.0
+    ) -> T: ...
+    async def request(self, subject: str, command: BaseModel, reply: Any, *, timeout_s: float = 1.0) -> Any:
+        """Send a command and wait for its typed reply.
+
+        Raises:
+            NoResponder: Nobody listens; it was not carried out.
+            CommandTimeout: No reply in time; it may have been carried out.
+            BadReply: The reply has another shape.
+            BusUnavailable: There is no connection.
+        """
+        return await commands.request(self.nc, subject, command, reply, timeout_s=timeout_s, url=self.url)
+
+    def bucket(self, spec: BucketSpec) -> Bucket:
+        """A key-value bucket that `ensure` has made."""
+        return Bucket(self, spec)
+
+    async def _check(self) -> str | None:
+        return None if self.is_connected else f"no connection to {self.url}"
+
+
+def _stored(raw: reading.Raw) -> Stored:
+    return stored(raw.subject, raw.data, seq=raw.seq, at=raw.at, headers=raw.headers)

@@ -1,0 +1,131 @@
+"""A message as the streams keep it: JSON body, CloudEvents headers in binary mode, W3C trace context."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from contracts.events import Event, RoomEvent, UnknownEvent, parse_event
+from contracts.streams import STREAMS
+from pydantic import ValidationError
+
+from contracts import subjects
+
+MSG_ID: Final = "Nats-Msg-Id"
+EXPECT_LAST: Final = "Nats-Expected-Last-Subject-Sequence"
+_SOURCE: Final = "ce-source"
+
+
+@dataclass(frozen=True)
+class Published:
+    """What JetStream said about a message.
+
+    Attributes:
+        seq: Its sequence in the stream.
+        duplicate: True when the stream had it already.
+    """
+
+    seq: int
+    duplicate: bool
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One message of a stream.
+
+    Attributes:
+        event: The body; None when this version cannot read it.
+        seq: Sequence in the stream.
+        stored_ms: When JetStream stored it, Unix ms; the one clock that all parts share.
+        deliveries: How often this consumer was given it, 1 for the first time.
+        pending: How many messages the reader still has before it, 0 when it has caught up.
+    """
+
+    subject: str
+    event: Event | RoomEvent | None
+    data: bytes
+    seq: int
+    stored_ms: int
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    deliveries: int = 1
+    pending: int = 0
+
+    @property
+    def id(self) -> str | None:
+        """The id it was published with."""
+        return self.headers.get(MSG_ID)
+
+
+def parse(subject: str, data: bytes) -> Event | RoomEvent:
+    """Read a message of the streams SESSIONS or ROOMS.
+
+    Raises:
+        UnknownEvent: The subject names nothing that this version knows.
+        pydantic.ValidationError: The body has another shape.
+    """
+    if subject.startswith(f"{subjects.ROOM_PREFIX}."):
+        return RoomEvent.model_validate_json(data)
+    return parse_event(subject, data)
+
+
+def stored(
+    subject: str,
+    data: bytes | None,
+    *,
+    seq: int,
+    at: datetime,
+    headers: Mapping[str, str] | None,
+    deliveries: int = 1,
+    pending: int = 0,
+) -> Stored:
+    """Make a `Stored`, with `event` None where the body cannot be read."""
+    body = data or b""
+    try:
+        event = parse(subject, body)
+    except (UnknownEvent, ValidationError):
+        event = None
+    return Stored(
+        subject=subject,
+        event=event,
+        data=body,
+        seq=seq,
+        stored_ms=round(at.timestamp() * 1000),
+        headers=dict(headers or {}),
+        deliveries=deliveries,
+        pending=pending,
+    )
+
+
+def headers_of(event: Event | RoomEvent, source: str) -> dict[str, str]:
+    """The headers of an event: its id for deduplication, and CloudEvents 1.0 in binary mode.
+
+    Source: https://github.com/cloudevents/spec/blob/main/cloudevents/bindings/nats-protocol-binding.md
+    """
+    family = subjects.ROOM_PREFIX if isinstance(event, RoomEvent) else subjects.SESSION_PREFIX
+    return {
+        MSG_ID: str(event.id),
+        "content-type": "application/json",
+        "ce-specversion": "1.0",
+        "ce-id": str(event.id),
+        "ce-type": f"{family}.{event.event}",
+        _SOURCE: f"/{source}",
+        "ce-subject": event.session_id,
+        "ce-time": event.time.isoformat(),
+    }
+
+
+def stream_of(subject: str) -> str:
+    """The name of the stream that keeps this subject.
+
+    Raises:
+        ValueError: None does.
+    """
+    for spec in STREAMS:
+        if any(subject.startswith(kept.removesuffix(">")) for kept in spec.subjects):
+            return spec.name
+    raise ValueError(f"no stream keeps {subject!r}")
+
+
+def ascii_header(text: str, limit: int = 500) -> str:
+    """Text as a header value: NATS takes printable ASCII in one line."""
+    return " ".join(text.split()).encode("ascii", "backslashreplace").decode()[:limit]

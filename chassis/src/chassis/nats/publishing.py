@@ -1,0 +1,84 @@
+"""Publishing: the same id again until JetStream has said yes, or until the deadline."""
+
+import asyncio
+import time
+from typing import Final
+
+import nats.errors
+from nats.js import JetStreamContext
+from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
+
+from chassis.nats.errors import BusUnavailable, PublishRefused, SequenceConflict
+from chassis.nats.messages import EXPECT_LAST, MSG_ID, Published
+
+_WRONG_LAST: Final = (10071, 10164)
+_ATTEMPT_S: Final = 2.0
+_RETRY_S: Final = 0.1
+
+
+async def publish(
+    js: JetStreamContext,
+    subject: str,
+    data: bytes,
+    *,
+    stream: str,
+    headers: dict[str, str],
+    expect_last: int | None,
+    deadline_s: float,
+    url: str,
+) -> Published:
+    """Publish once, however often it has to be sent.
+
+    Args:
+        headers: With `Nats-Msg-Id`, by which a repetition is known.
+        expect_last: The sequence that the subject's last message must have, 0 for none; None does not ask.
+
+    Raises:
+        SequenceConflict: The subject's last message is another one, and not this very message.
+        PublishRefused: The stream does not take it.
+        BusUnavailable: No answer by the deadline.
+    """
+    if expect_last is not None:
+        headers = headers | {EXPECT_LAST: str(expect_last)}
+    until = time.monotonic() + deadline_s
+    while True:
+        left = until - time.monotonic()
+        try:
+            ack = await js.publish(
+                subject, data, timeout=max(0.01, min(_ATTEMPT_S, left)), stream=stream, headers=dict(headers)
+            )
+            return Published(ack.seq, bool(ack.duplicate))
+        except (nats.errors.MaxPayloadError, nats.errors.BadSubjectError, nats.errors.BadHeaderError) as error:
+            raise PublishRefused(subject, str(error)) from error
+        except APIError as error:
+            if error.err_code in _WRONG_LAST:
+                try:
+                    return await _own_or_conflict(js, subject, stream, headers[MSG_ID], max(0.05, left))
+                except (nats.errors.Error, TimeoutError) as unread:
+                    failure: Exception = unread
+            elif (error.code or 500) < 500:
+                raise PublishRefused(subject, error.description or str(error)) from error
+            else:
+                failure = error
+        except nats.errors.ConnectionClosedError as error:
+            raise BusUnavailable(f"publishing to {subject}: {error}", url) from error
+        except (TimeoutError, NoStreamResponseError, nats.errors.Error, ValueError) as error:
+            failure = error  # ValueError: an answer that is no JSON, from somebody else who listens on the subject
+        if time.monotonic() + _RETRY_S >= until:
+            raise BusUnavailable(f"publishing to {subject}: {failure}", url) from failure
+        await asyncio.sleep(_RETRY_S)
+
+
+async def _own_or_conflict(
+    js: JetStreamContext, subject: str, stream: str, own_id: str, deadline_s: float
+) -> Published:
+    """The sequence is checked before the id, so a repetition after a lost acknowledgement looks like a conflict."""
+    try:
+        async with asyncio.timeout(deadline_s):
+            last = await js.get_last_msg(stream, subject)
+    except NotFoundError:
+        raise SequenceConflict(subject, 0, None) from None
+    last_id = (last.headers or {}).get(MSG_ID)
+    if last_id == own_id:
+        return Published(last.seq or 0, duplicate=True)
+    raise SequenceConflict(subject, last.seq or 0, last_id)

@@ -1,0 +1,119 @@
+"""Reading back: the last message of a subject, and all messages that match a filter."""
+
+import asyncio
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+from nats.js.api import Base
+from nats.js.errors import NotFoundError
+
+from chassis.nats.errors import BusUnavailable
+
+_PAGE: Final = 500
+_PAGE_BYTES: Final = 8 * 1024 * 1024
+_MAX_MESSAGES: Final = 100_000  # a session of half an hour has some hundreds
+_BEHIND_S: Final = 0.02  # a replica that has not got the newest message yet
+_QUIET_S: Final = 1.0  # without a message for so long, the page is asked for again
+
+
+@dataclass(frozen=True)
+class Raw:
+    """One message as a stream gives it back."""
+
+    subject: str
+    data: bytes
+    seq: int
+    at: datetime
+    headers: dict[str, str]
+
+
+async def last(js: JetStreamContext, stream: str, subject: str, *, deadline_s: float, url: str) -> Raw | None:
+    """The last message of a subject or filter, from the stream's leader, so that it is never an old one.
+
+    Raises:
+        BusUnavailable: No answer by the deadline.
+    """
+    try:
+        async with asyncio.timeout(deadline_s):
+            while True:
+                try:
+                    found = await js.get_last_msg(stream, subject)
+                    break
+                except NotFoundError:
+                    return None
+                except nats.errors.ConnectionClosedError:
+                    raise
+                except nats.errors.Error:
+                    await asyncio.sleep(0.1)
+    except (nats.errors.Error, TimeoutError) as error:
+        raise BusUnavailable(f"reading {subject}", url) from error
+    if found.seq is None or found.subject is None or found.time is None:
+        return None
+    return Raw(found.subject, found.data or b"", found.seq, found.time, dict(found.headers or {}))
+
+
+async def scan(
+    nc: Client, js: JetStreamContext, stream: str, subject: str, *, deadline_s: float, url: str
+) -> list[Raw]:
+    """All messages that match a filter, in stream order, complete up to the newest at the time of the call.
+
+    Pages of direct gets: no consumer is made, so it costs a few ms. A replica may answer that is a moment behind the
+    leader; therefore the leader is asked first what the newest is.
+
+    Raises:
+        BusUnavailable: Not complete by the deadline.
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + deadline_s
+    newest = await last(js, stream, subject, deadline_s=deadline_s, url=url)
+    if newest is None:
+        return []
+    found: list[Raw] = []
+    try:
+        async with asyncio.timeout_at(until):
+            while (found[-1].seq if found else 0) < newest.seq and len(found) < _MAX_MESSAGES:
+                page = await _page(nc, stream, subject, found[-1].seq + 1 if found else 1)
+                found += page
+                if page:
+                    continue
+                # Gone meanwhile (expired, replaced), or not yet at the replica that answered.
+                current = await last(js, stream, subject, deadline_s=deadline_s, url=url)
+                if current is None or current.seq != newest.seq:
+                    return await scan(nc, js, stream, subject, deadline_s=until - loop.time(), url=url)
+                await asyncio.sleep(_BEHIND_S)
+    except TimeoutError as error:
+        raise BusUnavailable(f"reading {subject}", url) from error
+    return found
+
+
+async def _page(nc: Client, stream: str, subject: str, seq: int) -> list[Raw]:
+    inbox = nc.new_inbox()
+    found: list[Raw] = []
+    try:
+        sub = await nc.subscribe(inbox, pending_msgs_limit=_PAGE + 8)
+        try:
+            ask = {"seq": seq, "batch": _PAGE, "max_bytes": _PAGE_BYTES, "next_by_subj": subject}
+            await nc.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(ask).encode(), reply=inbox)
+            while True:
+                message = await sub.next_msg(timeout=_QUIET_S)
+                if message.headers and message.headers.get("Status"):
+                    return found  # 204: the end of the page; 404: nothing; 503: nobody serves the stream now
+                found.append(_raw(message))
+        finally:
+            await sub.unsubscribe()
+    except nats.errors.ConnectionClosedError:
+        raise TimeoutError from None
+    except (nats.errors.Error, TimeoutError):
+        return found
+
+
+def _raw(message: Msg) -> Raw:
+    headers = dict(message.headers or {})
+    at = Base._parse_utc_iso(headers["Nats-Time-Stamp"])  # pyright: ignore[reportPrivateUsage]
+    return Raw(headers["Nats-Subject"], message.data, int(headers["Nats-Sequence"]), at, headers)

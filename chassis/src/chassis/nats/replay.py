@@ -1,0 +1,156 @@
+"""Reading a stream in order from a position, through every restart of the server."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import nats.errors
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.errors import APIError
+
+from chassis import logs
+from chassis.nats.messages import Stored, stored
+
+_FETCH_S: Final = 2.0
+_BATCH: Final = 256
+_REPAIR_S: Final = 0.25
+_IDLE_S: Final = 60.0  # how long the server keeps the place of a reader that is away
+
+log = logs.get_logger(__name__)
+
+
+class Replay:
+    """An ordered reader of one stream: `async for stored in replay`.
+
+    It repairs itself: when its consumer or the connection goes, it reads on behind the last message it gave out, and a
+    gap in the deliveries makes it start anew there. It never ends by itself unless `until_caught_up`.
+
+    Attributes:
+        position: Sequence of the last message that was given out and came back for the next; 0 for none.
+        caught_up: Set once everything that the stream held has been handed out and dealt with.
+    """
+
+    def __init__(
+        self,
+        js: JetStreamContext,
+        stream: str,
+        filters: Sequence[str],
+        *,
+        since: int | datetime | None = None,
+        last_per_subject: bool = False,
+        until_caught_up: bool = False,
+        inbox: bytes,
+    ) -> None:
+        self.position = 0
+        self.caught_up = asyncio.Event()
+        self._js = js
+        self._stream = stream
+        self._filters = list(filters)
+        self._since = since
+        self._last_per_subject = last_per_subject
+        self._until_caught_up = until_caught_up
+        self._inbox = inbox
+        self._next: int | None = since if isinstance(since, int) else None
+        self._sub: JetStreamContext.PullSubscription | None = None
+        self._delivered = 0  # the consumer's own count, in which a gap shows
+        self._pending = 0
+
+    async def __aiter__(self) -> AsyncIterator[Stored]:
+        try:
+            while True:
+                if self._sub is None and not await self._open():
+                    await asyncio.sleep(_REPAIR_S)
+                    continue
+                if self._pending == 0:
+                    self.caught_up.set()
+                    if self._until_caught_up:
+                        return
+                for message in await self._fetch():
+                    metadata = message.metadata
+                    if metadata.sequence.consumer != self._delivered + 1:
+                        log.warning("replay.gap", stream=self._stream, position=self.position)
+                        await self._close()
+                        break
+                    self._delivered += 1
+                    self._pending = metadata.num_pending
+                    yield stored(
+                        message.subject,
+                        message.data,
+                        seq=metadata.sequence.stream,
+                        at=metadata.timestamp,
+                        headers=message.headers,
+                        pending=metadata.num_pending,
+                    )
+                    self.position = metadata.sequence.stream
+                    self._next = self.position + 1
+        finally:
+            await self._close()
+
+    async def _fetch(self) -> list[Msg]:
+        assert self._sub is not None
+        # A batch waits until it is full, so ask for no more than there is.
+        batch = max(1, min(_BATCH, self._pending))
+        started = time.monotonic()
+        try:
+            return await self._sub.fetch(batch, timeout=_FETCH_S)
+        except nats.errors.ConnectionClosedError:
+            raise
+        except (nats.errors.Error, TimeoutError) as error:
+            if isinstance(error, APIError):  # the consumer is gone: a restart, or a long absence
+                await self._close()
+            # Whatever came back at once must not turn into a spin.
+            await asyncio.sleep(0 if time.monotonic() - started > _REPAIR_S else _REPAIR_S)
+            if self._pending and self._sub is not None and isinstance(error, TimeoutError):
+                await self._close()  # something is due and does not come
+            return []
+
+    async def _open(self) -> bool:
+        try:
+            if self._next is not None:
+                state = (await self._js.stream_info(self._stream)).state
+                if self._next > state.last_seq + 1:
+                    log.error("replay.stream_was_reset", stream=self._stream, position=self._next - 1)
+                    self._next = 1
+            self._sub = await self._js.pull_subscribe(
+                "", stream=self._stream, config=self._config(), inbox_prefix=self._inbox
+            )
+            info = await self._sub.consumer_info()
+        except nats.errors.ConnectionClosedError:
+            raise
+        except (nats.errors.Error, TimeoutError) as error:
+            log.warning("replay.waiting", stream=self._stream, error=error)
+            await self._close()
+            return False
+        self._delivered = 0
+        self._pending = info.num_pending or 0
+        return True
+
+    def _config(self) -> ConsumerConfig:
+        config = ConsumerConfig(
+            ack_policy=AckPolicy.NONE,
+            filter_subjects=self._filters,
+            inactive_threshold=_IDLE_S,
+            mem_storage=True,
+            num_replicas=1,
+        )
+        if self._next is not None:
+            return config.evolve(deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=max(1, self._next))
+        if isinstance(self._since, datetime):
+            at = self._since.astimezone(UTC)
+            return config.evolve(deliver_policy=DeliverPolicy.BY_START_TIME, opt_start_time=at)
+        if self._last_per_subject:
+            return config.evolve(deliver_policy=DeliverPolicy.LAST_PER_SUBJECT)
+        return config.evolve(deliver_policy=DeliverPolicy.ALL)
+
+    async def _close(self) -> None:
+        sub, self._sub = self._sub, None
+        if sub is None:
+            return
+        try:
+            await sub.unsubscribe()
+        except nats.errors.Error:
+            return

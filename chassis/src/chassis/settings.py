@@ -1,0 +1,81 @@
+"""Settings: one frozen class per service, read once from the environment."""
+
+import re
+import sys
+from typing import Any, Literal, NoReturn, TypeVar
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+EXIT_BAD_SETTINGS = 2
+
+_SECRET = re.compile(r"secret|password|token|key|url", re.IGNORECASE)
+
+
+class ServiceSettings(BaseSettings):
+    """What every service reads; the variable is the field's name in capitals, and an empty one counts as unset."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    nats_url: str = Field(
+        default="nats://127.0.0.1:4222",
+        pattern=r"^(nats|tls|ws|wss)://[^\s]+$",
+        description="nats://[user:password@]host:port, several with commas between",
+    )
+    log_format: Literal["json", "console"] = Field(default="json", description="json or console")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="DEBUG, INFO, WARNING or ERROR"
+    )
+    health_host: str = Field(default="127.0.0.1", min_length=1, description="the address that /health listens on")
+    health_port: int = Field(
+        default=0, ge=0, le=65535, description="the port of /health, /ready and /metrics; 0 takes a free one"
+    )
+    otel_exporter_otlp_endpoint: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s]+$",
+        description="http(s)://host:4318 of an OTLP collector; unset for none",
+    )
+    start_timeout_s: float = Field(default=15, gt=0, le=600, description="seconds that each step of the start may take")
+    drain_timeout_s: float = Field(default=15, gt=0, le=3600, description="seconds that each step of the stop may take")
+
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+def load(cls: type[S]) -> S:
+    """Read the settings, or end the process with one line that names the variable, its problem and the fix (exit 2)."""
+    try:
+        return cls()
+    except ValidationError as error:
+        _end("; ".join(_line(cls, dict(e)) for e in error.errors(include_url=False)))
+    except SettingsError as error:  # a list or dict that is no JSON
+        found = re.search(r'field "(\w+)"', str(error))
+        name = found.group(1) if found else ""
+        _end(f"{_variable(cls, name)}: not valid JSON. {_fix(cls, name)}")
+
+
+def _line(cls: type[BaseSettings], error: dict[str, Any]) -> str:
+    name = str(error["loc"][0]) if error["loc"] else ""
+    variable = _variable(cls, name)
+    shown = "" if error["type"] == "missing" or _SECRET.search(variable) else f"={str(error['input'])[:60]!r}"
+    problem = "is not set" if error["type"] == "missing" else str(error["msg"])
+    return f"{variable}{shown}: {problem}. {_fix(cls, name)}"
+
+
+def _variable(cls: type[BaseSettings], name: str) -> str:
+    prefix = cls.model_config.get("env_prefix") or ""
+    return f"{prefix}{name}".upper() if name in cls.model_fields else name.upper() or "settings"
+
+
+def _fix(cls: type[BaseSettings], name: str) -> str:
+    field = cls.model_fields.get(name) or next(
+        (f for f in cls.model_fields.values() if f.validation_alias == name), None
+    )
+    wanted = f" to {field.description}" if field and field.description else ""
+    unset = "" if field is None or field.is_required() else ", or unset it"
+    return f"Set it{wanted}{unset}."
+
+
+def _end(line: str) -> NoReturn:
+    print(f"bad settings: {line}", file=sys.stderr)  # noqa: T201 - logging is not configured yet
+    raise SystemExit(EXIT_BAD_SETTINGS)

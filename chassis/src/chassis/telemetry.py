@@ -1,0 +1,84 @@
+"""Traces: W3C context in message headers, spans around what crosses the bus, OTLP where configured."""
+
+import threading
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
+from opentelemetry import propagate, trace
+from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.propagators.textmap import TextMapPropagator
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+_QUEUE: Final = 2048  # spans; more are dropped rather than slow a call down
+_EXPORT_TIMEOUT_S: Final = 5
+
+# Only the trace context crosses: baggage would carry strangers' data into our messages.
+_W3C: Final[TextMapPropagator] = TraceContextTextMapPropagator()
+_TRACER: Final = trace.get_tracer("chassis")
+
+_provider: TracerProvider | None = None
+
+
+def configure(service: str, endpoint: str | None, *, exporter: SpanExporter | None = None) -> None:
+    """Make spans in this process; without an endpoint they only lend their ids to logs and messages.
+
+    Args:
+        service: The resource's `service.name`.
+        endpoint: An OTLP/HTTP collector, such as http://127.0.0.1:4318; None exports nothing.
+        exporter: Used instead of OTLP, by tests.
+    """
+    global _provider
+    propagate.set_global_textmap(_W3C)
+    if _provider is None:  # OpenTelemetry takes the first provider of a process and no other
+        _provider = TracerProvider(resource=Resource.create({"service.name": service}), shutdown_on_exit=False)
+        trace.set_tracer_provider(_provider)
+    if exporter is None and endpoint:
+        exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=_EXPORT_TIMEOUT_S)
+    if exporter is not None:
+        _provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=_QUEUE))
+
+
+def inject() -> dict[str, str]:
+    """The current trace context as message headers; empty outside a span."""
+    headers: dict[str, str] = {}
+    _W3C.inject(headers)
+    return headers
+
+
+def extract(headers: Mapping[str, str] | None) -> Context:
+    """The trace context of a message's headers; an empty one when there is none."""
+    return _W3C.extract(dict(headers or {}), context=Context())
+
+
+@contextmanager
+def span(
+    name: str, kind: SpanKind, *, parent: Context | None = None, attributes: Mapping[str, str] | None = None
+) -> Generator[Span]:
+    """A span around a block; an exception marks it as failed.
+
+    Args:
+        name: Of a bounded set: no id and no subject that holds one; those go into `attributes`.
+    """
+    with _TRACER.start_as_current_span(
+        name, context=parent, kind=kind, attributes=attributes, record_exception=False, set_status_on_exception=False
+    ) as current:
+        try:
+            yield current
+        except BaseException as error:
+            current.set_status(Status(StatusCode.ERROR, type(error).__name__))
+            raise
+
+
+def shutdown(timeout_s: float = 2.0) -> None:
+    """Send what is queued, within the deadline; a collector that is away costs the spans, not the stop."""
+    if _provider is None:
+        return
+    thread = threading.Thread(target=_provider.shutdown, name="telemetry-shutdown", daemon=True)
+    thread.start()
+    thread.join(timeout_s)

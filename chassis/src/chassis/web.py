@@ -1,0 +1,99 @@
+"""An HTTP server inside a service's own event loop: uvicorn without its signal handlers."""
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections.abc import Generator
+from typing import Final
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from chassis.errors import StartFailed
+
+_BACKLOG: Final = 2048
+_START_POLL_S: Final = 0.01
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield  # the lifecycle owns the process's signals
+
+
+class WebServer:
+    """Serves one ASGI app.
+
+    Attributes:
+        port: The port in use; with 0 asked for, the free one that was taken.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, host: str, port: int, variable: str = "PORT", drain_timeout_s: float = 10.0
+    ) -> None:
+        self.host = host
+        self.port = port
+        self._variable = variable
+        self._drain_timeout_s = drain_timeout_s
+        self._server = _Server(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                server_header=False,
+                timeout_keep_alive=30,
+                timeout_graceful_shutdown=max(1, int(drain_timeout_s)),
+            )
+        )
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Listen, and return once connections are taken.
+
+        Raises:
+            StartFailed: The port is taken or not allowed; names the variable to change.
+        """
+        listener = self._bind()
+        self.port = listener.getsockname()[1]
+        self._task = asyncio.create_task(self._server.serve(sockets=[listener]), name=f"web-{self.port}")
+        while not self._server.started:
+            if self._task.done():
+                await self._task
+                raise StartFailed(f"the server on port {self.port} ended at once", "See the log.")
+            await asyncio.sleep(_START_POLL_S)
+
+    async def stop(self) -> None:
+        """Take no new connections, let requests finish within the drain timeout, close."""
+        if self._task is None:
+            return
+        self._server.should_exit = True
+        done, _ = await asyncio.wait({self._task}, timeout=self._drain_timeout_s + 1)
+        if not done:
+            self._server.force_exit = True
+            self._task.cancel()
+            await asyncio.wait({self._task}, timeout=1)
+        self._task = None
+
+    def _bind(self) -> socket.socket:
+        try:
+            family, kind, proto, _, address = socket.getaddrinfo(
+                self.host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )[0]
+            listener = socket.socket(family, kind, proto)
+            try:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.bind(address)
+                listener.listen(_BACKLOG)
+            except BaseException:
+                listener.close()
+                raise
+        except OSError as error:
+            cause = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror or error})"
+            raise StartFailed(
+                f"port {self.port} on {self.host} {cause}",
+                f"Stop what listens there, or set {self._variable} to another port.",
+            ) from error
+        listener.setblocking(False)
+        return listener
