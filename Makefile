@@ -51,7 +51,7 @@ check: install ## style, types, dependency rules, generated files, compose and D
 	$(VENV)/bin/pyright
 	$(VENV)/bin/lint-imports --no-cache
 	@for member in $(MEMBERS); do (cd $$member && $(CURDIR)/$(VENV)/bin/deptry . --no-ansi) || exit 1; done
-	$(VENV)/bin/python -m deploy.check
+	$(VENV)/bin/python deploy/check.py
 
 unit: install ## unit, property and contract tests: seconds
 	$(PYTEST) tests/unit tests/contract

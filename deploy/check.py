@@ -1,0 +1,120 @@
+"""Holds compose.yaml, .env.example and the Dockerfile against the code: `python deploy/check.py`, part of `make check`.
+
+- compose.yaml is valid: by `docker compose config` where there is one, else by the Compose Specification's JSON schema;
+- each variable that it gives to one of our parts is one that this part reads, and each part of ours is in it;
+- each variable that it asks the user for stands in .env.example, which names every variable that the code reads, and no other;
+- the Dockerfile passes hadolint.
+"""
+
+import importlib
+import pkgutil
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import AliasChoices
+from pydantic_settings import BaseSettings
+
+ROOT = Path(__file__).resolve().parents[1]
+PARTS = {
+    "gateway": "gateway",
+    "scheduler": "scheduler",
+    "agent-runner": "agent_runner",
+    "billing": "billing",
+    "sandbox": "sandbox",
+}
+# Started for a moment, before billing, with billing's settings.
+ALSO = {"migrate": "billing"}
+# What the Compose file itself reads, for a server that is not ours.
+SERVERS_VARIABLES = {"POSTGRES_PASSWORD"}
+# Modules of settings; no other module reads the environment.
+SETTINGS = re.compile(r"(settings|agent_config)$")
+
+
+def variables(package: str) -> set[str]:
+    """Every environment variable that a package's settings classes read."""
+    found: set[str] = set()
+    root = importlib.import_module(package)
+    for module in pkgutil.walk_packages(root.__path__, f"{package}."):
+        if SETTINGS.search(module.name):
+            for value in vars(importlib.import_module(module.name)).values():
+                if isinstance(value, type) and issubclass(value, BaseSettings):
+                    found |= set(_of(value))
+    return found
+
+
+def _of(settings: type[BaseSettings]) -> Iterator[str]:
+    prefix = settings.model_config.get("env_prefix") or ""
+    for name, field in settings.model_fields.items():
+        alias = field.validation_alias
+        if isinstance(alias, AliasChoices):
+            yield from (choice.upper() for choice in alias.choices if isinstance(choice, str))
+        else:
+            yield alias.upper() if isinstance(alias, str) else f"{prefix}{name}".upper()
+
+
+def compose_problems(
+    compose: Mapping[str, Any], read: Mapping[str, set[str]], offered: set[str], text: str
+) -> list[str]:
+    """What compose.yaml names that the code does not know, and the reverse."""
+    services: Mapping[str, Any] = compose["services"]
+    problems = [f"compose.yaml starts no {part}" for part in PARTS if part not in services]
+    for name, service in services.items():
+        package = {**PARTS, **ALSO}.get(name)
+        if package is None:
+            continue
+        given = set(service.get("environment", {}))
+        problems += [f"compose.yaml gives {name} {v}, which {package} does not read" for v in given - read[package]]
+    asked = set(re.findall(r"(?<!\$)\$\{([A-Z0-9_]+)", text))
+    problems += [f"compose.yaml asks for {v}, which .env.example does not name" for v in asked - offered]
+    return sorted(problems)
+
+
+def example_problems(offered: set[str], read: set[str]) -> list[str]:
+    """What .env.example and the code do not have in common."""
+    problems = [f".env.example names {v}, which nothing reads" for v in offered - read - SERVERS_VARIABLES]
+    return sorted(problems + [f".env.example does not name {v}, which the code reads" for v in read - offered])
+
+
+def offered_by(example: str) -> set[str]:
+    """The variables of an .env file, those that are commented out with a default among them."""
+    return set(re.findall(r"^#? ?([A-Z][A-Z0-9_]*)=", example, flags=re.MULTILINE))
+
+
+def run(*command: str) -> list[str]:
+    """A tool's complaint, or nothing."""
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    return [] if done.returncode == 0 else [f"{command[0]}: {(done.stdout + done.stderr).strip()}"]
+
+
+def compose_form() -> list[str]:
+    """Whether compose.yaml has the form that the Compose Specification asks for."""
+    docker = shutil.which("docker")
+    if docker and not run(docker, "compose", "version"):
+        return run(docker, "compose", "--env-file", ".env.example", "-f", "compose.yaml", "config", "--quiet")
+    return run(sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", "compose.yaml")
+
+
+def main() -> int:
+    """Print each problem on a line; 1 if there is any."""
+    text = (ROOT / "compose.yaml").read_text()
+    offered = offered_by((ROOT / ".env.example").read_text())
+    read = {package: variables(package) for package in [*PARTS.values(), "greenroom_cli"]}
+    problems = [
+        *compose_form(),
+        *compose_problems(yaml.safe_load(text), read, offered, text),
+        *example_problems(offered, set[str]().union(*read.values())),
+        *run(str(Path(sys.executable).with_name("hadolint")), "Dockerfile"),
+    ]
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
