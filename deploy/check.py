@@ -2,7 +2,7 @@
 
 - compose.yaml is valid: by `docker compose config` where there is one, else by the Compose Specification's JSON schema;
 - each variable that it gives to one of our parts is one that this part reads, and each part of ours is in it;
-- each variable that it asks the user for stands in .env.example, which names every variable that the code reads, and no other;
+- each variable that it asks the user for stands in .env.example, which names all that the code reads, and no other;
 - the Dockerfile passes hadolint.
 """
 
