@@ -58,6 +58,12 @@ MALFORMED_BODY: Final = ProblemType("malformed_body", 400, "The body is no JSON"
 BODY_TOO_LARGE: Final = ProblemType(
     "body_too_large", 413, "The body is too large", "Send a shorter body; the limit is in `detail`."
 )
+UNAUTHORIZED: Final = ProblemType(
+    "unauthorized",
+    401,
+    "The API key is missing or unknown",
+    "Send one of the keys in GREENROOM_API_KEYS as `Authorization: Bearer <key>` or `X-API-Key: <key>`.",
+)
 INVALID_SESSION_ID: Final = ProblemType(
     "invalid_session_id",
     422,
@@ -139,6 +145,7 @@ PROBLEMS: Final = _all(
     INVALID_REQUEST,
     MALFORMED_BODY,
     BODY_TOO_LARGE,
+    UNAUTHORIZED,
     INVALID_SESSION_ID,
     SESSION_ID_TAKEN,
     SESSION_ENDED,
