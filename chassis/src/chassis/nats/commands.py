@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import nats.errors
 from contracts.commands import CommandFailed
@@ -30,7 +30,7 @@ log = logs.get_logger(__name__)
 
 async def request(nc: Client, subject: str, command: BaseModel, reply: Any, *, timeout_s: float, url: str) -> Any:
     """Send a command and read its reply; see `Bus.request`."""
-    adapter: TypeAdapter[Any] = reply if isinstance(reply, TypeAdapter) else TypeAdapter(reply)
+    adapter = cast("TypeAdapter[Any]", reply if isinstance(reply, TypeAdapter) else TypeAdapter(reply))
     name = type(command).__name__
     with telemetry.span(
         f"request {name}",

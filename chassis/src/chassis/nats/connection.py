@@ -15,6 +15,7 @@ from chassis.nats.errors import BusRefused, BusUnavailable
 _RECONNECT_WAIT_S: Final = 0.25
 _PING_S: Final = 5
 _UNANSWERED_PINGS: Final = 2
+_API_S: Final = 2.0  # one request to JetStream; callers repeat it until their own deadline
 _UNREACHABLE: Final = "no connection yet"
 
 log = logs.get_logger(__name__)
@@ -48,7 +49,7 @@ class Connection:
             [server.strip() for server in url.split(",")],
             name=name,
             max_reconnect_attempts=-1,
-            reconnect_time_wait=_RECONNECT_WAIT_S,
+            reconnect_time_wait=_RECONNECT_WAIT_S,  # pyright: ignore[reportArgumentType] - nats-py only sleeps for it
             ping_interval=_PING_S,
             max_outstanding_pings=_UNANSWERED_PINGS,
             # Refuse at once while disconnected: what is sent at the reconnect would come after its caller gave up.
@@ -58,6 +59,7 @@ class Connection:
             reconnected_cb=self._on_reconnected,
             disconnected_cb=self._on_disconnected,
             closed_cb=self._on_closed,
+            js_options={"timeout": _API_S},
             graceful_timeout=graceful_timeout_s,
             logger=None,  # a line per message says nothing that metrics do not
             apply_types=False,

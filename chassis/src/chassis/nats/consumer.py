@@ -136,7 +136,7 @@ class Consumer:
         )
 
     async def _declare(self) -> None:
-        await self._bus.js.add_consumer(self._stream, self._config())
+        await self._bus.js.add_consumer(self._stream, self._config())  # pyright: ignore[reportUnknownMemberType]
 
     async def _repair(self) -> None:
         log.error("consumer.vanished", consumer=self.durable, stream=self._stream)

@@ -86,11 +86,11 @@ async def ensure(
 
         async def declare(config: StreamConfig = config) -> None:
             try:
-                await js.add_stream(config)
+                await js.add_stream(config)  # pyright: ignore[reportUnknownMemberType]
             except BadRequestError as error:
                 if error.err_code != _IN_USE:
                     raise
-                await js.update_stream(config)
+                await js.update_stream(config)  # pyright: ignore[reportUnknownMemberType]
 
         await retried(declare, what=f"declaring {config.name}", deadline_s=deadline_s, url=url)
 

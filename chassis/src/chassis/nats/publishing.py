@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from typing import Final
+from typing import Final, cast
 
 import nats.errors
 from nats.js import JetStreamContext
@@ -78,7 +78,7 @@ async def _own_or_conflict(
             last = await js.get_last_msg(stream, subject)
     except NotFoundError:
         raise SequenceConflict(subject, 0, None) from None
-    last_id = (last.headers or {}).get(MSG_ID)
+    last_id = cast("dict[str, str]", last.headers or {}).get(MSG_ID)  # pyright: ignore[reportUnknownMemberType]
     if last_id == own_id:
         return Published(last.seq or 0, duplicate=True)
     raise SequenceConflict(subject, last.seq or 0, last_id)

@@ -4,7 +4,7 @@ import asyncio
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, cast
 
 import nats.errors
 from nats.aio.client import Client
@@ -55,7 +55,8 @@ async def last(js: JetStreamContext, stream: str, subject: str, *, deadline_s: f
         raise BusUnavailable(f"reading {subject}", url) from error
     if found.seq is None or found.subject is None or found.time is None:
         return None
-    return Raw(found.subject, found.data or b"", found.seq, found.time, dict(found.headers or {}))
+    headers = cast("dict[str, str]", found.headers or {})  # pyright: ignore[reportUnknownMemberType]
+    return Raw(found.subject, found.data or b"", found.seq, found.time, headers)
 
 
 async def scan(
@@ -96,7 +97,7 @@ async def _page(nc: Client, stream: str, subject: str, seq: int) -> list[Raw]:
     inbox = nc.new_inbox()
     found: list[Raw] = []
     try:
-        sub = await nc.subscribe(inbox, pending_msgs_limit=_PAGE + 8)
+        sub = await nc.subscribe(inbox, pending_msgs_limit=_PAGE + 8)  # pyright: ignore[reportUnknownMemberType]
         try:
             ask = {"seq": seq, "batch": _PAGE, "max_bytes": _PAGE_BYTES, "next_by_subj": subject}
             await nc.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(ask).encode(), reply=inbox)

@@ -10,7 +10,7 @@ import nats.errors
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
-from nats.js.errors import APIError
+from nats.js.errors import APIError, NotFoundError
 
 from chassis import logs
 from chassis.nats.messages import Stored, stored
@@ -100,13 +100,24 @@ class Replay:
         except nats.errors.ConnectionClosedError:
             raise
         except (nats.errors.Error, TimeoutError) as error:
-            if isinstance(error, APIError):  # the consumer is gone: a restart, or a long absence
-                await self._close()
-            # Whatever came back at once must not turn into a spin.
-            await asyncio.sleep(0 if time.monotonic() - started > _REPAIR_S else _REPAIR_S)
-            if self._pending and self._sub is not None and isinstance(error, TimeoutError):
-                await self._close()  # something is due and does not come
-            return []
+            gone = isinstance(error, APIError)  # the consumer: a restart, or a long absence
+        if time.monotonic() - started < _REPAIR_S:
+            await asyncio.sleep(_REPAIR_S)  # what comes back at once must not turn into a spin
+        if gone or await self._has_missed():
+            await self._close()
+        return []
+
+    async def _has_missed(self) -> bool:
+        """Whether the server has sent us something that never came: lost with a connection, and no gap shows yet."""
+        assert self._sub is not None
+        try:
+            info = await self._sub.consumer_info()
+        except NotFoundError:
+            return True
+        except (nats.errors.Error, TimeoutError):
+            return False  # no connection: asked again after the next fetch
+        self._pending = info.num_pending or 0
+        return info.delivered is not None and info.delivered.consumer_seq > self._delivered
 
     async def _open(self) -> bool:
         try:
@@ -138,13 +149,14 @@ class Replay:
             num_replicas=1,
         )
         if self._next is not None:
-            return config.evolve(deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=max(1, self._next))
-        if isinstance(self._since, datetime):
-            at = self._since.astimezone(UTC)
-            return config.evolve(deliver_policy=DeliverPolicy.BY_START_TIME, opt_start_time=at)
-        if self._last_per_subject:
-            return config.evolve(deliver_policy=DeliverPolicy.LAST_PER_SUBJECT)
-        return config.evolve(deliver_policy=DeliverPolicy.ALL)
+            config.deliver_policy = DeliverPolicy.BY_START_SEQUENCE
+            config.opt_start_seq = max(1, self._next)
+        elif isinstance(self._since, datetime):
+            config.deliver_policy = DeliverPolicy.BY_START_TIME
+            config.opt_start_time = self._since.astimezone(UTC)
+        elif self._last_per_subject:
+            config.deliver_policy = DeliverPolicy.LAST_PER_SUBJECT
+        return config
 
     async def _close(self) -> None:
         sub, self._sub = self._sub, None
