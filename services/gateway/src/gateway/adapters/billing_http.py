@@ -1,0 +1,56 @@
+"""The billing service over HTTP."""
+
+from http import HTTPStatus
+from typing import TypeVar
+from urllib.parse import quote
+
+import httpx
+from contracts.api import SessionBill, UserBill
+from contracts.errors import BILLING_UNAVAILABLE, PROBLEMS, Problem, Refused
+from pydantic import BaseModel, ValidationError
+
+_RETRY_AFTER_S = 5
+
+_Body = TypeVar("_Body", bound=BaseModel)
+
+
+class BillingHttp:
+    """Asks billing, each time within a deadline."""
+
+    def __init__(self, url: str, *, deadline_s: float) -> None:
+        self._url = url
+        # Billing is ours and near: a proxy of the environment is meant for the world outside.
+        self._client = httpx.AsyncClient(base_url=url, timeout=deadline_s, trust_env=False)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def session(self, session_id: str) -> SessionBill:
+        """One session's bill."""
+        return await self._get(SessionBill, f"/billing/sessions/{quote(session_id, safe='')}", {})
+
+    async def user(self, user_id: str, *, limit: int | None, cursor: str | None) -> UserBill:
+        """One page of a user's bills."""
+        query = {"limit": None if limit is None else str(limit), "cursor": cursor}
+        return await self._get(
+            UserBill,
+            f"/billing/users/{quote(user_id, safe='')}",
+            {key: value for key, value in query.items() if value is not None},
+        )
+
+    async def _get(self, body: type[_Body], path: str, query: dict[str, str]) -> _Body:
+        try:
+            response = await self._client.get(path, params=query)
+            if response.status_code == HTTPStatus.OK:
+                return body.model_validate_json(response.content)
+            problem = Problem.model_validate_json(response.content)
+        except (httpx.HTTPError, ValidationError) as error:
+            raise self._away(type(error).__name__) from error
+        kind = PROBLEMS.get(problem.code)
+        if kind is None or kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise self._away(f"it answered {response.status_code} {problem.code}")
+        raise Refused(kind, problem.detail, errors=problem.errors)
+
+    def _away(self, why: str) -> Refused:
+        return Refused(BILLING_UNAVAILABLE, f"Billing at {self._url}: {why}.", retry_after_s=_RETRY_AFTER_S)

@@ -1,0 +1,95 @@
+"""LiveKit's rooms over its HTTP API."""
+
+from collections.abc import Awaitable, Callable
+from time import perf_counter
+
+import aiohttp
+from contracts.api import Dependency
+from contracts.errors import LIVEKIT_REFUSED, LIVEKIT_UNAVAILABLE, Refused
+from google.protobuf.message import DecodeError
+from livekit.api import ServerError, ServerErrorCode
+from livekit.api.room_service import RoomService
+from livekit.protocol.room import CreateRoomRequest, DeleteRoomRequest, ListRoomsRequest
+
+_MAX_PARTICIPANTS = 2  # the caller and the agent
+_DEPARTURE_TIMEOUT_S = 60
+_RETRY_AFTER_S = 2
+
+
+class LiveKitRooms:
+    """Creates and deletes rooms, each call within a deadline."""
+
+    def __init__(self, url: str, api_key: str, api_secret: str, *, empty_timeout_s: int, deadline_s: float) -> None:
+        self._url = url
+        self._credentials = (api_key, api_secret)
+        self._empty_timeout_s = empty_timeout_s
+        self._deadline_s = deadline_s
+        self._session: aiohttp.ClientSession | None = None
+        self._rooms: RoomService | None = None
+
+    async def open(self) -> None:
+        """Prepare; nothing is connected before the first call."""
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self._deadline_s))
+        # Fail-over looks for other regions of LiveKit Cloud and sleeps between tries; our deadline is shorter.
+        self._rooms = RoomService(self._session, self._url, *self._credentials, failover=False)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def create(self, session_id: str) -> None:
+        """Make the room; it may exist."""
+        await self._call(
+            lambda rooms: rooms.create_room(
+                CreateRoomRequest(
+                    name=session_id,
+                    max_participants=_MAX_PARTICIPANTS,
+                    empty_timeout=self._empty_timeout_s,
+                    departure_timeout=_DEPARTURE_TIMEOUT_S,
+                )
+            )
+        )
+
+    async def delete(self, session_id: str) -> None:
+        """Close the room; it may be gone."""
+        await self._call(lambda rooms: rooms.delete_room(DeleteRoomRequest(room=session_id)), missing_ok=True)
+
+    async def check(self) -> Dependency:
+        """Whether LiveKit answers with our credentials; never raises."""
+        began = perf_counter()
+        try:
+            await self._call(lambda rooms: rooms.list_rooms(ListRoomsRequest(names=["-"])))
+        except Refused as refused:
+            return Dependency(ok=False, detail=refused.detail)
+        return Dependency(ok=True, latency_ms=round((perf_counter() - began) * 1000, 2))
+
+    async def _call(self, call: Callable[[RoomService], Awaitable[object]], *, missing_ok: bool = False) -> None:
+        if self._rooms is None:
+            raise RuntimeError("LiveKitRooms is used before `open`")
+        try:
+            await call(self._rooms)
+        except ServerError as error:
+            if missing_ok and error.code == ServerErrorCode.NOT_FOUND:
+                return
+            if error.status in (401, 403):
+                raise Refused(
+                    LIVEKIT_REFUSED, f"LiveKit at {self._url} refuses our API key: {error.message}."
+                ) from error
+            raise Refused(
+                LIVEKIT_UNAVAILABLE,
+                f"LiveKit at {self._url} answered {error.status} {error.code}.",
+                retry_after_s=_RETRY_AFTER_S,
+            ) from error
+        except TimeoutError as error:
+            raise Refused(
+                LIVEKIT_UNAVAILABLE,
+                f"LiveKit at {self._url} did not answer in {self._deadline_s:g} s.",
+                retry_after_s=_RETRY_AFTER_S,
+            ) from error
+        except (aiohttp.ClientError, DecodeError, ValueError) as error:
+            raise Refused(
+                LIVEKIT_UNAVAILABLE,
+                f"LiveKit at {self._url} cannot be reached: {type(error).__name__}.",
+                retry_after_s=_RETRY_AFTER_S,
+            ) from error

@@ -1,0 +1,203 @@
+"""The log, the registry and the request keys on NATS."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
+from hashlib import sha256
+from time import perf_counter
+from typing import TypeVar
+
+from chassis.logs import get_logger
+from chassis.nats import Bucket, Bus, BusUnavailable, KeyExists, SequenceConflict, Stored
+from contracts.api import Dependency
+from contracts.events import Event, RoomEvent
+from contracts.registry import IdempotentStart, NodeState, Slot
+from contracts.streams import IDEMPOTENCY, NODES, SLOTS
+from contracts.subjects import session_event
+from nats.errors import ConnectionClosedError
+from pydantic import BaseModel, ValidationError
+
+from gateway.ports import BusAway, Recorded, SessionIdTaken
+
+log = get_logger(__name__)
+
+_BATCH = 256
+_IDLE_S = 1.0
+_WEBHOOK_DEADLINE_S = 0.8  # LiveKit holds everything behind a webhook back until it is answered
+
+E = TypeVar("E", bound=Event)
+M = TypeVar("M", bound=BaseModel)
+
+
+class NatsLog:
+    """The streams SESSIONS and ROOMS."""
+
+    def __init__(self, bus: Bus, *, deadline_s: float) -> None:
+        self._bus = bus
+        self._deadline_s = deadline_s
+
+    async def open(self, event: Event) -> None:
+        """Publish the first event of its kind for the session."""
+        with _translated():
+            try:
+                done = await self._bus.publish(event, expect_last=0, deadline_s=self._deadline_s)
+            except SequenceConflict as conflict:
+                raise SessionIdTaken from conflict
+        # The id tells apart kinds of facts, not who stated them: another's event of the same id counts as our own.
+        if done.duplicate and await self.last(type(event), event.session_id) != event:
+            raise SessionIdTaken
+
+    async def publish(self, event: Event) -> None:
+        """Publish; repeating it is harmless."""
+        with _translated():
+            await self._bus.publish(event, deadline_s=self._deadline_s)
+
+    async def publish_room_event(self, event: RoomEvent) -> None:
+        """Publish a webhook; repeating it is harmless."""
+        with _translated():
+            await self._bus.publish(event, deadline_s=min(self._deadline_s, _WEBHOOK_DEADLINE_S))
+
+    async def last(self, event: type[E], session_id: str) -> E | None:
+        """The session's last event of that kind."""
+        with _translated():
+            found = await self._bus.last(session_event(event.event, session_id), deadline_s=self._deadline_s)
+        return found.event if found is not None and isinstance(found.event, event) else None
+
+    async def history(self, session_id: str) -> list[Event]:
+        """The session's whole log, in order."""
+        with _translated():
+            found = await self._bus.history(session_id, deadline_s=self._deadline_s)
+        return [stored.event for stored in found if isinstance(stored.event, Event)]
+
+    async def since(self, at: datetime, *events: type[Event]) -> list[Event]:
+        """All sessions' events of these kinds that were stored at or after a time."""
+        replay = self._bus.replay([session_event(e.event, "*") for e in events], since=at, until_caught_up=True)
+        with _translated():
+            async with asyncio.timeout(self._deadline_s):
+                return [stored.event async for stored in replay if isinstance(stored.event, Event)]
+
+    @asynccontextmanager
+    async def follow(self, session_id: str, *events: type[Event]) -> AsyncGenerator[AsyncIterator[Event]]:
+        """The session's events of these kinds, those of the past and those to come."""
+        messages = aiter(self._bus.replay([session_event(e.event, session_id) for e in events]))
+
+        async def read() -> AsyncIterator[Event]:
+            async for stored in messages:
+                if isinstance(stored.event, Event):
+                    yield stored.event
+
+        try:
+            with _translated():
+                yield read()
+        finally:
+            await _close(messages)
+
+    async def read(self, since: int | None, *events: type[Event]) -> AsyncIterator[Sequence[Recorded]]:
+        """All sessions' events of these kinds in order, in batches; an empty batch after each quiet second.
+
+        Args:
+            since: The first sequence to read; None: the oldest there is.
+        """
+        messages = aiter(self._bus.replay([session_event(e.event, "*") for e in events], since=since))
+        upcoming: asyncio.Task[Stored] | None = None
+        batch: list[Recorded] = []
+        try:
+            while True:
+                upcoming = upcoming or asyncio.create_task(_next(messages))
+                await asyncio.wait({upcoming}, timeout=_IDLE_S)
+                pending = 0
+                if upcoming.done():
+                    with _translated():
+                        stored = upcoming.result()
+                    upcoming = None
+                    pending = stored.pending
+                    batch.append(Recorded(stored.seq, stored.event if isinstance(stored.event, Event) else None))
+                if pending == 0 or len(batch) >= _BATCH:
+                    yield batch
+                    batch = []
+        finally:
+            if upcoming is not None:
+                upcoming.cancel()
+                await asyncio.wait({upcoming})
+            await _close(messages)
+
+
+class NatsRegistry:
+    """The buckets `nodes` and `slots`."""
+
+    def __init__(self, bus: Bus, *, deadline_s: float) -> None:
+        self._bus = bus
+        self._nodes = bus.bucket(NODES)
+        self._slots = bus.bucket(SLOTS)
+        self._deadline_s = deadline_s
+
+    async def nodes(self) -> list[NodeState]:
+        """The live nodes."""
+        return await self._all(self._nodes, NodeState)
+
+    async def slots(self) -> list[Slot]:
+        """The slots in use."""
+        return await self._all(self._slots, Slot)
+
+    async def check(self) -> Dependency:
+        """Whether NATS answers; never raises."""
+        began = perf_counter()
+        try:
+            with _translated():
+                await self._slots.get("0", deadline_s=self._deadline_s)
+        except BusAway as away:
+            return Dependency(ok=False, detail=away.detail)
+        return Dependency(ok=True, latency_ms=round((perf_counter() - began) * 1000, 2))
+
+    async def _all(self, bucket: Bucket, model: type[M]) -> list[M]:
+        with _translated():
+            entries = await bucket.all(deadline_s=self._deadline_s)
+        return [value for entry in entries.values() if (value := _read(model, entry.value)) is not None]
+
+
+class NatsIdempotencyKeys:
+    """The bucket `idempotency`."""
+
+    def __init__(self, bus: Bus, *, deadline_s: float) -> None:
+        self._bucket = bus.bucket(IDEMPOTENCY)
+        self._deadline_s = deadline_s
+
+    async def claim(self, key: str, start: IdempotentStart) -> IdempotentStart:
+        """Take the key for this start; whoever took it first is the answer."""
+        name = sha256(key.encode()).hexdigest()  # a request's key may hold what a bucket's may not
+        with _translated():
+            try:
+                await self._bucket.create(name, start.model_dump_json().encode(), deadline_s=self._deadline_s)
+            except KeyExists:
+                entry = await self._bucket.get(name, deadline_s=self._deadline_s)
+                first = None if entry is None else _read(IdempotentStart, entry.value)
+                if first is None:
+                    raise BusAway("The Idempotency-Key expired as it was read; repeat the request.") from None
+                return first
+        return start
+
+
+@contextmanager
+def _translated() -> Generator[None]:
+    try:
+        yield
+    except (BusUnavailable, ConnectionClosedError) as error:
+        raise BusAway(f"{error}") from error
+
+
+def _read(model: type[M], value: bytes) -> M | None:
+    try:
+        return model.model_validate_json(value)
+    except ValidationError:
+        log.error("registry.unreadable", kind=model.__name__)
+        return None
+
+
+async def _next(messages: AsyncIterator[Stored]) -> Stored:
+    return await anext(messages)
+
+
+async def _close(messages: AsyncIterator[Stored]) -> None:
+    if isinstance(messages, AsyncGenerator):
+        await messages.aclose()

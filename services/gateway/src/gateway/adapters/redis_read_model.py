@@ -1,0 +1,201 @@
+"""The read model in Redis: the keys that existing tools read, and beside them what the projector needs.
+
+`projection:position` is where the projector is in the log, `projection:session:{id}` the facts that a session's keys
+were made from, `projection:recent` the sessions by the time of their request. The rest is named in the issue.
+"""
+
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from time import perf_counter, time
+from typing import Any
+
+from contracts.api import Dependency
+from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError, RedisError, ResponseError, WatchError
+
+from gateway.domain.read_model import READY, STARTING, SessionKeys, SessionState, Status, session_keys
+from gateway.ports import Page, PositionMoved, ReadModelAway
+
+POSITION = "projection:position"
+_RECENT = "projection:recent"
+_READY, _STARTING, _POOL = "session:ready", "session:starting", "pool:ready"
+_RECENT_SLACK_S = 24 * 3600  # longer than any session lasts, since its keys live from its end and this from its start
+_SCAN_PAGE = 200
+_SCAN_MAX = 2_000  # sessions looked at for one page; a rarer status takes several pages
+
+
+class RedisReadModel:
+    """Reads and writes the read model, each call within a deadline."""
+
+    def __init__(self, url: str, *, deadline_s: float, ttl_s: int) -> None:
+        """Prepare; nothing is connected before the first call.
+
+        Args:
+            ttl_s: For how long a session's keys stay after its end, in seconds.
+        """
+        self._redis: Any = Redis.from_url(  # pyright: ignore[reportUnknownMemberType]
+            url,
+            decode_responses=True,
+            socket_timeout=deadline_s,
+            socket_connect_timeout=deadline_s,
+            max_connections=64,
+            # A connection that a restart of Redis closed is opened again; a silent Redis is not asked twice.
+            retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionError,)),
+        )
+        self._ttl_s = ttl_s
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._redis.aclose()
+
+    async def check(self) -> Dependency:
+        """Whether Redis answers; never raises."""
+        began = perf_counter()
+        try:
+            async with _translated():
+                await self._redis.ping()
+        except ReadModelAway as error:
+            return Dependency(ok=False, detail=str(error))
+        return Dependency(ok=True, latency_ms=round((perf_counter() - began) * 1000, 2))
+
+    async def get(self, session_id: str) -> SessionState | None:
+        """One session, if it is there."""
+        return (await self.states([session_id])).get(session_id)
+
+    async def page(self, statuses: frozenset[Status], *, limit: int, cursor: str | None) -> Page:
+        """Sessions of any of these statuses (none named: of all), the newest first."""
+        found: list[SessionState] = []
+        last = cursor
+        async with _translated():
+            for _ in range(_SCAN_MAX // _SCAN_PAGE):
+                ids = await self._older_than(last)
+                states = await self._load(ids)
+                for session_id in ids:
+                    state = states.get(session_id)
+                    last = session_id
+                    if state is None or (statuses and state.status not in statuses):
+                        continue
+                    found.append(state)
+                    if len(found) == limit:
+                        return Page(found, last)
+                if len(ids) < _SCAN_PAGE:
+                    return Page(found, None)
+        return Page(found, last)
+
+    async def count(self) -> Mapping[Status, int]:
+        """How many sessions there are in each status that is not an end."""
+        counts = dict.fromkeys(READY | STARTING, 0)
+        async with _translated():
+            ids = [*await self._redis.sunion([_READY, _STARTING])]
+            pipeline = self._redis.pipeline(transaction=False)
+            for session_id in ids:
+                pipeline.hget(_session(session_id), "status")
+            for status in await pipeline.execute():
+                if status in counts:
+                    counts[Status(status)] += 1
+        return counts
+
+    async def position(self) -> str | None:
+        """Where the writer is in the log."""
+        async with _translated():
+            return await self._redis.get(POSITION)
+
+    async def states(self, session_ids: Iterable[str]) -> dict[str, SessionState]:
+        """What is there of these sessions."""
+        async with _translated():
+            return await self._load(list(session_ids))
+
+    async def write(
+        self,
+        states: Iterable[SessionState],
+        user_configs: Mapping[str, Mapping[str, str]],
+        *,
+        at: str | None,
+        then: str,
+    ) -> None:
+        """Write all of it and the new position, or nothing."""
+        async with _translated(), self._redis.pipeline(transaction=True) as pipeline:
+            try:
+                await pipeline.watch(POSITION)
+                found = await pipeline.get(POSITION)
+                if found != at:
+                    raise PositionMoved(f"the position is {found}, not {at}")
+                pipeline.multi()
+                for state in states:
+                    self._put(pipeline, state)
+                for name, config in user_configs.items():
+                    pipeline.hset(f"user:{name}:config", mapping={**config})
+                pipeline.zremrangebyscore(_RECENT, "-inf", (time() - self._ttl_s - _RECENT_SLACK_S) * 1000)
+                pipeline.set(POSITION, then)
+                await pipeline.execute()
+            except WatchError as error:
+                raise PositionMoved(f"the position moved on from {at}") from error
+
+    async def mirror_pool(self, members: frozenset[str]) -> None:
+        """Make `pool:ready` hold exactly these."""
+        async with _translated(), self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.delete(_POOL)
+            if members:
+                pipeline.sadd(_POOL, *sorted(members))
+            await pipeline.execute()
+
+    def _put(self, pipeline: Pipeline, state: SessionState) -> None:
+        keys = session_keys(state)
+        expire_at = None
+        if keys is not None:
+            self._put_keys(pipeline, keys)
+            if keys.ended_at is not None:
+                expire_at = int(keys.ended_at.timestamp()) + self._ttl_s
+        facts = _facts(state.session_id)
+        pipeline.set(facts, state.model_dump_json(exclude_none=True))
+        if expire_at is not None:
+            for key in (facts, _session(state.session_id), f"agent:{state.session_id}:logs"):
+                pipeline.expireat(key, expire_at)
+        elif keys is None:
+            pipeline.expire(facts, self._ttl_s)  # its request is lost: no end will come that clears it away
+
+    def _put_keys(self, pipeline: Pipeline, keys: SessionKeys) -> None:
+        session_id = keys.session_id
+        pipeline.hset(_session(session_id), mapping={**keys.fields})
+        for name, member in ((_READY, keys.in_ready), (_STARTING, keys.in_starting)):
+            (pipeline.sadd if member else pipeline.srem)(name, session_id)
+        pid = f"agent:{session_id}:pid"
+        pipeline.delete(pid) if keys.pid is None else pipeline.set(pid, keys.pid)
+        pipeline.zadd(_RECENT, {session_id: int(keys.created_at.timestamp() * 1000)})
+
+    async def _load(self, session_ids: list[str]) -> dict[str, SessionState]:
+        if not session_ids:
+            return {}
+        values = await self._redis.mget([_facts(session_id) for session_id in session_ids])
+        states = (SessionState.model_validate_json(value) for value in values if value is not None)
+        return {state.session_id: state for state in states}
+
+    async def _older_than(self, session_id: str | None) -> list[str]:
+        start = 0
+        if session_id is not None:
+            rank = await self._redis.zrevrank(_RECENT, session_id)
+            if rank is None:
+                return []
+            start = rank + 1
+        return await self._redis.zrevrange(_RECENT, start, start + _SCAN_PAGE - 1)
+
+
+@asynccontextmanager
+async def _translated() -> AsyncGenerator[None]:
+    try:
+        yield
+    except ResponseError as error:
+        raise ReadModelAway(f"Redis refuses: {error}") from error
+    except (RedisError, OSError) as error:
+        raise ReadModelAway(f"Redis does not answer: {error}") from error
+
+
+def _session(session_id: str) -> str:
+    return f"session:{session_id}"
+
+
+def _facts(session_id: str) -> str:
+    return f"projection:session:{session_id}"

@@ -1,0 +1,255 @@
+"""A session as Redis shows it, made from its log.
+
+The state keeps the facts that count, and folding picks the one that counts of each kind. So the result is the same for
+any order and any repetition of a session's events, and a rebuild from the log equals what was there before.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import reduce
+from typing import Any, TypeVar
+
+from contracts.api import SessionView
+from contracts.events import (
+    AgentReady,
+    AgentStopped,
+    Event,
+    JobAssigned,
+    Outcome,
+    SessionEnded,
+    SessionQueued,
+    SessionRequested,
+    SessionStarted,
+)
+from pydantic import BaseModel, ConfigDict
+
+from contracts import metering
+
+_E = TypeVar("_E", bound=Event)
+
+
+class Status(StrEnum):
+    """How far a session is."""
+
+    REQUESTED = "requested"
+    QUEUED = "queued"
+    STARTING = "starting"
+    READY = "ready"
+    ACTIVE = "active"
+    ENDED = "ended"
+    REJECTED = "rejected"
+
+
+STARTING = frozenset({Status.REQUESTED, Status.QUEUED, Status.STARTING})
+READY = frozenset({Status.READY, Status.ACTIVE})
+
+
+FOLDED: tuple[type[Event], ...] = (
+    SessionRequested,
+    SessionQueued,
+    JobAssigned,
+    AgentReady,
+    SessionStarted,
+    AgentStopped,
+    SessionEnded,
+)
+"""The events that show in the read model; all others leave it as it is."""
+
+
+class SessionState(BaseModel):
+    """The facts of one session that the read model is made from."""
+
+    model_config = ConfigDict(frozen=True)
+
+    session_id: str
+    requested: SessionRequested | None = None
+    queued: SessionQueued | None = None
+    assigned: JobAssigned | None = None
+    first_ready: AgentReady | None = None
+    ready: AgentReady | None = None
+    started: SessionStarted | None = None
+    stopped: AgentStopped | None = None
+    ended: SessionEnded | None = None
+
+    @property
+    def status(self) -> Status:
+        """The furthest that the facts prove; a call that is being taken over stays active."""
+        if self.ended:
+            return Status.REJECTED if self.ended.outcome is Outcome.REJECTED else Status.ENDED
+        if self.started:
+            return Status.ACTIVE
+        if self.ready and self.ready.epoch >= self.epoch:
+            return Status.READY
+        if self.assigned:
+            return Status.STARTING
+        return Status.QUEUED if self.queued else Status.REQUESTED
+
+    @property
+    def epoch(self) -> int:
+        """The last assigned epoch; 0 before the first."""
+        return self.assigned.epoch if self.assigned else 0
+
+    @property
+    def live_pid(self) -> int | None:
+        """The worker's process while, as far as the log knows, it lives."""
+        if self.ready is None or self.ended or (self.stopped and self.stopped.epoch >= self.ready.epoch):
+            return None
+        return self.ready.pid
+
+
+@dataclass(frozen=True)
+class SessionKeys:
+    """What Redis holds of one session.
+
+    Attributes:
+        fields: The hash `session:{id}`.
+        in_ready: Member of the set `session:ready`.
+        in_starting: Member of the set `session:starting`.
+        pid: `agent:{id}:pid`; None: no such key.
+        ended_at: When it ended; its keys expire a while after. None: they do not.
+    """
+
+    session_id: str
+    fields: dict[str, str]
+    in_ready: bool
+    in_starting: bool
+    pid: str | None
+    created_at: datetime
+    ended_at: datetime | None
+
+
+def fold(state: SessionState | None, event: Event) -> SessionState:
+    """Take one event of the session into account.
+
+    Args:
+        state: What is known so far; None: nothing.
+        event: Any event of the same session, new or seen before.
+    """
+    state = state or SessionState(session_id=event.session_id)
+    update: dict[str, Event] = {}
+    match event:
+        case SessionRequested():
+            update["requested"] = _least(state.requested, event, _by_time)
+        case SessionQueued():
+            update["queued"] = _greatest(state.queued, event, lambda e: (e.time, e.position))
+        case JobAssigned():
+            update["assigned"] = _greatest(state.assigned, event, lambda e: e.epoch)
+        case AgentReady():
+            update["first_ready"] = _least(state.first_ready, event, lambda e: e.epoch)
+            update["ready"] = _greatest(state.ready, event, lambda e: e.epoch)
+        case SessionStarted():
+            update["started"] = _least(state.started, event, lambda e: e.at)
+        case AgentStopped():
+            update["stopped"] = _greatest(state.stopped, event, lambda e: e.epoch)
+        case SessionEnded():
+            update["ended"] = _least(state.ended, event, _by_time)
+        case _:
+            return state
+    return state.model_copy(update=update)
+
+
+def fold_all(events: Iterable[Event]) -> SessionState | None:
+    """One session's state from its whole log; None from an empty one."""
+    start: SessionState | None = None
+    return reduce(fold, events, start)
+
+
+def session_keys(state: SessionState) -> SessionKeys | None:
+    """What Redis shall hold; None while the request itself is unknown, so that no half session ever shows."""
+    requested, ended = state.requested, state.ended
+    if requested is None:
+        return None
+    fields = {
+        "userName": requested.user_name,
+        "userId": requested.user_id,
+        "voiceId": requested.voice_id,
+        "openingLine": requested.opening_line,
+        "systemPrompt": requested.system_prompt,
+        "status": str(state.status),
+        "createdAt": iso(requested.time),
+        "celeryTaskId": job_id(requested),
+    }
+    if state.first_ready:
+        fields["startTime"] = iso(state.first_ready.time)
+    if state.ready:
+        fields |= {"agentPid": str(state.ready.pid), "logFile": state.ready.log_file}
+    if state.started:
+        fields["conversationStartTime"] = iso(state.started.at)
+    if ended:
+        fields["conversationDuration"] = str(metering.seconds(ended.billable_ms))
+        fields["conversationDurationMinutes"] = str(metering.minutes(ended.billable_ms))
+    pid = state.live_pid
+    return SessionKeys(
+        session_id=state.session_id,
+        fields=fields,
+        in_ready=state.status in READY,
+        in_starting=state.status in STARTING,
+        pid=None if pid is None else str(pid),
+        created_at=requested.time,
+        ended_at=ended.time if ended else None,
+    )
+
+
+def user_config(requested: SessionRequested) -> dict[str, str]:
+    """The hash `user:{name}:config`: what the user last asked for."""
+    return {
+        "voiceId": requested.voice_id,
+        "openingLine": requested.opening_line,
+        "systemPrompt": requested.system_prompt,
+        "updatedAt": iso(requested.time),
+    }
+
+
+def session_view(state: SessionState) -> SessionView | None:
+    """The answer of `GET /sessions/{id}`; None while the request itself is unknown."""
+    requested, ended, ready = state.requested, state.ended, state.ready
+    if requested is None:
+        return None
+    status = state.status
+    return SessionView(
+        session_id=state.session_id,
+        status=status,
+        user_name=requested.user_name,
+        user_id=requested.user_id,
+        voice_id=requested.voice_id,
+        opening_line=requested.opening_line,
+        system_prompt=requested.system_prompt,
+        agent_pid=ready.pid if ready else None,
+        created_at=requested.time,
+        start_time=state.first_ready.time if state.first_ready else None,
+        conversation_start_time=state.started.at if state.started else None,
+        conversation_duration=metering.seconds(ended.billable_ms) if ended else None,
+        conversation_duration_minutes=metering.minutes(ended.billable_ms) if ended else None,
+        celery_task_id=job_id(requested),
+        log_file=ready.log_file if ready else None,
+        node_id=state.assigned.node_id if state.assigned else None,
+        epoch=state.epoch,
+        queue_position=state.queued.position if state.queued and status is Status.QUEUED else None,
+        outcome=ended.outcome if ended else None,
+        reason=ended.reason if ended else None,
+        stage_ms=dict(ready.stage_ms) if ready else {},
+    )
+
+
+def job_id(requested: SessionRequested) -> str:
+    """The job's id: one per session, whatever its epochs."""
+    return str(requested.id)
+
+
+def iso(at: datetime) -> str:
+    """ISO 8601 in UTC with milliseconds."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _by_time(event: Event) -> datetime:
+    return event.time
+
+
+def _least(old: _E | None, new: _E, key: Callable[[_E], Any]) -> _E:
+    return new if old is None or key(new) < key(old) else old
+
+
+def _greatest(old: _E | None, new: _E, key: Callable[[_E], Any]) -> _E:
+    return new if old is None or key(new) > key(old) else old

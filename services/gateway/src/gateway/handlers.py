@@ -1,0 +1,85 @@
+"""The projector: the log into Redis. One runs, under a lease; the read model's own position says where it is."""
+
+import asyncio
+from collections.abc import Sequence
+from time import monotonic
+
+from chassis.logs import get_logger
+from contracts.events import SessionRequested
+
+from chassis import metrics
+from gateway.domain.occupancy import warm_nodes
+from gateway.domain.read_model import FOLDED, SessionState, fold, user_config
+from gateway.ports import BusAway, LogReader, PositionMoved, ReadModelAway, ReadModelWriter, Recorded, Registry
+
+log = get_logger(__name__)
+
+_RETRY_S = 1.0
+_MIRROR_S = 2.0
+
+_APPLIED = metrics.counter("read_model_events_total", "Events that the projector wrote to Redis")
+_LEADING = metrics.gauge("read_model_projecting", "1 while this process writes the read model")
+
+
+class Projector:
+    """Keeps the read model as the log has it."""
+
+    def __init__(self, reader: LogReader, writer: ReadModelWriter, registry: Registry) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._registry = registry
+        self._mirrored: frozenset[str] | None = None
+        self._mirrored_at = 0.0
+
+    async def run(self) -> None:
+        """Project until cancelled, through every outage of Redis and NATS."""
+        _LEADING.set(1)
+        away = ""
+        try:
+            while True:
+                try:
+                    await self._project()
+                except PositionMoved as moved:
+                    log.warning("read_model.position_moved", reason=str(moved))
+                    self._mirrored = None
+                    await asyncio.sleep(_RETRY_S / 10)
+                except (ReadModelAway, BusAway) as error:
+                    if error.detail != away:  # one line an outage, not one a second
+                        log.warning("read_model.waiting", reason=error.detail)
+                    away = error.detail
+                    await asyncio.sleep(_RETRY_S)
+        finally:
+            _LEADING.set(0)
+
+    async def _project(self) -> None:
+        """Read on from where Redis says that we are; an emptied Redis says: from the start."""
+        at = await self._writer.position()
+        log.info("read_model.projecting", since=at or "the start")
+        async for batch in self._reader.read(None if at is None else int(at) + 1, *FOLDED):
+            if batch:
+                at = await self._apply(batch, at)
+            elif await self._writer.position() != at:
+                raise PositionMoved(f"the position is no longer {at}")
+            await self._mirror_pool()
+
+    async def _apply(self, batch: Sequence[Recorded], at: str | None) -> str:
+        events = [recorded.event for recorded in batch if recorded.event is not None]
+        states: dict[str, SessionState] = await self._writer.states({event.session_id for event in events})
+        configs: dict[str, dict[str, str]] = {}
+        for event in events:
+            states[event.session_id] = fold(states.get(event.session_id), event)
+            if isinstance(event, SessionRequested):
+                configs[event.user_name] = user_config(event)
+        then = str(batch[-1].seq)
+        await self._writer.write(states.values(), configs, at=at, then=then)
+        _APPLIED.inc(len(events))
+        return then
+
+    async def _mirror_pool(self) -> None:
+        if monotonic() - self._mirrored_at < _MIRROR_S:
+            return
+        self._mirrored_at = monotonic()
+        members = warm_nodes(await self._registry.nodes())
+        if members != self._mirrored:
+            await self._writer.mirror_pool(members)
+            self._mirrored = members

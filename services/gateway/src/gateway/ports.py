@@ -1,0 +1,254 @@
+"""What the gateway needs of the world, in its own words."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+from contracts.api import Dependency, SessionBill, UserBill
+from contracts.errors import BUS_UNAVAILABLE, REDIS_UNAVAILABLE, Refused
+from contracts.events import Event, RoomEvent
+from contracts.registry import IdempotentStart, NodeState, Slot
+
+from gateway.domain.read_model import SessionState, Status
+
+E = TypeVar("E", bound=Event)
+
+
+_RETRY_AFTER_S = 2
+
+
+class BusAway(Refused):
+    """NATS did not answer within the deadline."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(BUS_UNAVAILABLE, detail, retry_after_s=_RETRY_AFTER_S)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One message of the log.
+
+    Attributes:
+        seq: Its sequence in the stream.
+        event: What it says; None when this version cannot read it.
+    """
+
+    seq: int
+    event: Event | None
+
+
+class SessionIdTaken(Exception):
+    """The log holds a request of this session id already."""
+
+
+class SessionLog(Protocol):
+    """The stream SESSIONS, and ROOMS for writing. Everything raises `BusAway`."""
+
+    async def open(self, event: Event) -> None:
+        """Publish the first event of its kind for the session.
+
+        Raises:
+            SessionIdTaken: There is one already.
+        """
+        ...
+
+    async def publish(self, event: Event) -> None:
+        """Publish; repeating it is harmless."""
+        ...
+
+    async def publish_room_event(self, event: RoomEvent) -> None:
+        """Publish a webhook; repeating it is harmless."""
+        ...
+
+    async def last(self, event: type[E], session_id: str) -> E | None:
+        """The session's last event of that kind."""
+        ...
+
+    async def history(self, session_id: str) -> list[Event]:
+        """The session's whole log, in order."""
+        ...
+
+    async def since(self, at: datetime, *events: type[Event]) -> list[Event]:
+        """All sessions' events of these kinds that were stored at or after a time."""
+        ...
+
+    def follow(self, session_id: str, *events: type[Event]) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
+        """The session's events of these kinds, those of the past and those to come, at least once each."""
+        ...
+
+
+class LogReader(Protocol):
+    """The stream SESSIONS as a whole, for the projector."""
+
+    def read(self, since: int | None, *events: type[Event]) -> AsyncIterator[Sequence[Recorded]]:
+        """All sessions' events of these kinds in order, in batches; an empty batch after each quiet second.
+
+        Args:
+            since: The first sequence to read; None: the oldest there is.
+
+        Raises:
+            BusAway: The connection is over for good.
+        """
+        ...
+
+
+class Rooms(Protocol):
+    """LiveKit's rooms. Everything raises `Refused` (`livekit_unavailable`, `livekit_refused`)."""
+
+    async def create(self, session_id: str) -> None:
+        """Make the room; it may exist."""
+        ...
+
+    async def delete(self, session_id: str) -> None:
+        """Close the room; it may be gone."""
+        ...
+
+    async def check(self) -> Dependency:
+        """Whether LiveKit answers; never raises."""
+        ...
+
+
+class Tokens(Protocol):
+    """LiveKit tokens for callers."""
+
+    def mint(self, session_id: str, *, user_id: str, name: str, now: datetime) -> str:
+        """A token for the session's room; the same arguments give the same token."""
+        ...
+
+
+class BadSignature(Exception):
+    """The webhook is not from a LiveKit server that shares a key with us; the text says what does not hold."""
+
+
+class WebhookSignature(Protocol):
+    """How LiveKit signs its webhooks."""
+
+    def verify(self, body: bytes, authorization: str | None) -> None:
+        """Check the signature over the body's bytes as they came.
+
+        Raises:
+            BadSignature: It does not hold.
+        """
+        ...
+
+
+class Voices(Protocol):
+    """The provider's list of voices."""
+
+    async def known(self) -> frozenset[str] | None:
+        """The voices; None when the list is not to be had."""
+        ...
+
+
+class IdempotencyKeys(Protocol):
+    """Which session a request key was answered with. Everything raises `BusAway`."""
+
+    async def claim(self, key: str, start: IdempotentStart) -> IdempotentStart:
+        """Take the key for this start; whoever took it first is the answer."""
+        ...
+
+
+class Registry(Protocol):
+    """Who is alive and what runs. Everything raises `BusAway`."""
+
+    async def nodes(self) -> list[NodeState]:
+        """The live nodes."""
+        ...
+
+    async def slots(self) -> list[Slot]:
+        """The slots in use."""
+        ...
+
+    async def check(self) -> Dependency:
+        """Whether NATS answers; never raises."""
+        ...
+
+
+class ReadModelAway(Refused):
+    """Redis did not answer within the deadline, or refuses; the text says which."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(REDIS_UNAVAILABLE, detail, retry_after_s=_RETRY_AFTER_S)
+
+
+class PositionMoved(Exception):
+    """The read model is not where its writer thought: it was emptied, or another writes it."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some sessions, the newest first, and where the next page begins."""
+
+    sessions: Sequence[SessionState]
+    next_cursor: str | None
+
+
+class ReadModel(Protocol):
+    """Redis, for readers. Everything raises `ReadModelAway`."""
+
+    async def get(self, session_id: str) -> SessionState | None:
+        """One session, if it is there."""
+        ...
+
+    async def page(self, statuses: frozenset[Status], *, limit: int, cursor: str | None) -> Page:
+        """Sessions of any of these statuses (none named: of all)."""
+        ...
+
+    async def count(self) -> Mapping[Status, int]:
+        """How many sessions there are in each status that is not an end."""
+        ...
+
+    async def check(self) -> Dependency:
+        """Whether Redis answers; never raises."""
+        ...
+
+
+class ReadModelWriter(Protocol):
+    """Redis, for the projector. Everything raises `ReadModelAway`."""
+
+    async def position(self) -> str | None:
+        """Where the writer is in the log; None: nowhere, the read model is empty."""
+        ...
+
+    async def states(self, session_ids: Iterable[str]) -> dict[str, SessionState]:
+        """What is there of these sessions."""
+        ...
+
+    async def write(
+        self,
+        states: Iterable[SessionState],
+        user_configs: Mapping[str, Mapping[str, str]],
+        *,
+        at: str | None,
+        then: str,
+    ) -> None:
+        """Write all of it and the new position, or nothing.
+
+        Args:
+            states: The sessions as they are now.
+            user_configs: By user name.
+            at: The position that the writer believes in.
+            then: The position after it.
+
+        Raises:
+            PositionMoved: The position is not `at`.
+        """
+        ...
+
+    async def mirror_pool(self, members: frozenset[str]) -> None:
+        """Make `pool:ready` hold exactly these."""
+        ...
+
+
+class Billing(Protocol):
+    """The billing service. Everything raises `Refused`: its own problems, or `billing_unavailable`."""
+
+    async def session(self, session_id: str) -> SessionBill:
+        """One session's bill."""
+        ...
+
+    async def user(self, user_id: str, *, limit: int | None, cursor: str | None) -> UserBill:
+        """One page of a user's bills."""
+        ...

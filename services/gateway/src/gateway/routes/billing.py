@@ -1,0 +1,38 @@
+"""`GET /billing/...`: billing's answers, through the one service that users talk to."""
+
+from typing import Annotated
+
+from contracts.api import SessionBill, UserBill, UserName
+from contracts.errors import BILLING_UNAVAILABLE, INVALID_SESSION_ID, NOT_BILLED_YET, UNKNOWN_SESSION, UNKNOWN_USER
+from contracts.ids import SessionId
+from fastapi import APIRouter, Path, Query
+
+from gateway.routes.documented import problems
+from gateway.routes.services import Wired
+
+router = APIRouter(tags=["billing"])
+
+
+@router.get(
+    "/billing/sessions/{session_id}",
+    responses=problems(INVALID_SESSION_ID, UNKNOWN_SESSION, NOT_BILLED_YET, BILLING_UNAVAILABLE),
+    operation_id="get_session_bill",
+)
+async def get_session_bill(session_id: Annotated[SessionId, Path()], services: Wired) -> SessionBill:
+    """A session's settlement, and what it was computed from."""
+    return await services.billing.session(session_id)
+
+
+@router.get(
+    "/billing/users/{user}",
+    responses=problems(UNKNOWN_USER, BILLING_UNAVAILABLE),
+    operation_id="get_user_bill",
+)
+async def get_user_bill(
+    user: Annotated[UserName, Path()],
+    services: Wired,
+    limit: Annotated[int | None, Query(ge=1, le=100)] = None,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+) -> UserBill:
+    """One page of a user's settlements, the newest first, and the sums over all."""
+    return await services.billing.user(user, limit=limit, cursor=cursor)

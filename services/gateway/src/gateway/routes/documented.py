@@ -1,0 +1,32 @@
+"""How problems show in the OpenAPI document."""
+
+from typing import Any
+
+from contracts.errors import (
+    BODY_TOO_LARGE,
+    INTERNAL,
+    INVALID_REQUEST,
+    MALFORMED_BODY,
+    UNAUTHORIZED,
+    Problem,
+    ProblemType,
+)
+
+PROBLEM_JSON = "application/problem+json"
+ANY_ROUTE = (UNAUTHORIZED, INVALID_REQUEST, INTERNAL)
+WITH_BODY = (MALFORMED_BODY, BODY_TOO_LARGE)
+
+
+def problems(*types: ProblemType) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that can answer with these problems, besides those that any route can."""
+    by_status: dict[int | str, dict[str, Any]] = {}
+    for kind in sorted({*types, *ANY_ROUTE}, key=lambda kind: (kind.status, kind.code)):
+        response = by_status.setdefault(
+            kind.status, {"description": "", "content": {PROBLEM_JSON: {"schema": _SCHEMA}}}
+        )
+        line = f"`{kind.code}`: {kind.title}. {kind.fix}"
+        response["description"] = "\n\n".join(filter(None, (response["description"], line)))
+    return by_status
+
+
+_SCHEMA = {"$ref": f"#/components/schemas/{Problem.__name__}"}

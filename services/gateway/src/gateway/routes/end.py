@@ -1,0 +1,70 @@
+"""`POST /orchestrator/session/end`: ask for the end, and answer with it."""
+
+import asyncio
+
+from chassis.logs import bind_session, get_logger
+from contracts.api import EndReply, EndRequest
+from contracts.errors import BUS_UNAVAILABLE, END_PENDING, INVALID_SESSION_ID, UNKNOWN_SESSION, Refused
+from contracts.events import EndRequested, SessionEnded, SessionRequested
+from fastapi import APIRouter
+
+from gateway.domain.ending import end_reply, process_is_gone
+from gateway.ports import ReadModelAway
+from gateway.routes.documented import WITH_BODY, problems
+from gateway.routes.services import Services, Wired
+
+log = get_logger(__name__)
+router = APIRouter(tags=["sessions"])
+
+_PROBLEMS = problems(*WITH_BODY, INVALID_SESSION_ID, UNKNOWN_SESSION, BUS_UNAVAILABLE, END_PENDING)
+_READ_MODEL_WAIT_S = 0.3
+_READ_MODEL_POLL_S = 0.02
+
+
+@router.post("/api/session/end", responses=_PROBLEMS, operation_id="end_session_alias", summary="End a session")
+@router.post("/orchestrator/session/end", responses=_PROBLEMS, operation_id="end_session")
+async def end_session(body: EndRequest, services: Wired) -> EndReply:
+    """End a session, or say again how it ended. The durations are the bill's own.
+
+    `celery_task_revoked`: the job was withdrawn. `process_killed`: its worker's process is gone. `redis_cleaned`: the
+    read model shows the end. What did not work stands in `errors`; the session is over all the same.
+    """
+    session_id = body.session_id
+    with bind_session(session_id):
+        if await services.log.last(SessionRequested, session_id) is None:
+            raise Refused(UNKNOWN_SESSION, f"There is no session {session_id}.")
+        ended = await services.log.last(SessionEnded, session_id) or await _ask_and_wait(session_id, services)
+        gone = ended.epoch == 0 or process_is_gone(ended, await services.log.history(session_id))
+        errors = [] if gone else ["The node has not confirmed that the worker's process is gone."]
+        shown = await _read_model_shows_end(session_id, services, errors)
+        log.info("session.end_answered", outcome=str(ended.outcome), errors=len(errors))
+        return end_reply(ended, process_gone=gone, read_model_shows_it=shown, errors=errors)
+
+
+async def _ask_and_wait(session_id: str, services: Services) -> SessionEnded:
+    try:
+        async with asyncio.timeout(services.end_wait_s), services.log.follow(session_id, SessionEnded) as events:
+            await services.log.publish(
+                EndRequested(session_id=session_id, time=services.now(), by="api", reason="requested")
+            )
+            async for event in events:
+                if isinstance(event, SessionEnded):
+                    return event
+    except TimeoutError:
+        pass
+    raise Refused(END_PENDING, f"Session {session_id} has not ended within {services.end_wait_s:g} s.", retry_after_s=1)
+
+
+async def _read_model_shows_end(session_id: str, services: Services, errors: list[str]) -> bool:
+    try:
+        async with asyncio.timeout(_READ_MODEL_WAIT_S):
+            while True:
+                state = await services.read_model.get(session_id)
+                if state is not None and state.ended is not None:
+                    return True
+                await asyncio.sleep(_READ_MODEL_POLL_S)
+    except TimeoutError:
+        errors.append("The read model in Redis does not show the end yet.")
+    except ReadModelAway as away:
+        errors.append(away.detail)
+    return False

@@ -1,0 +1,38 @@
+"""Requests that do not have the agreed shape."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from contracts.errors import INVALID_REQUEST, INVALID_SESSION_ID, MALFORMED_BODY, FieldError, Refused
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+
+_MAX_FIELDS = 20
+_PLACES = frozenset({"body", "query", "path", "header", "cookie"})
+
+
+def refusal(error: RequestValidationError, request: Request) -> Refused:
+    """The refusal of such a request, naming each field as the client spelt it.
+
+    The values are left out: they may be secret, and the client knows them.
+    """
+    found: Sequence[dict[str, Any]] = error.errors()
+    if any(e["type"] == "json_invalid" for e in found):
+        return Refused(MALFORMED_BODY, "The body is no valid JSON.")
+    if any(tuple(e["loc"]) == ("body",) for e in found):
+        given = request.headers.get("content-type", "none")
+        return Refused(MALFORMED_BODY, f"A JSON object with Content-Type application/json is wanted, not {given[:80]}.")
+    fields = tuple(FieldError(field=_name(e["loc"]), message=str(e["msg"])) for e in found[:_MAX_FIELDS])
+    names = ", ".join(field.field for field in fields)
+    if all(_is_malformed_id(field.field, e["type"]) for field, e in zip(fields, found, strict=False)):
+        return Refused(INVALID_SESSION_ID, f"{names} is no well-formed session id.", errors=fields)
+    return Refused(INVALID_REQUEST, f"Cannot be taken: {names}.", errors=fields)
+
+
+def _is_malformed_id(field: str, kind: str) -> bool:
+    return field in ("sessionId", "session_id") and kind.startswith("string_")
+
+
+def _name(location: Sequence[object]) -> str:
+    parts = [str(part) for part in location]
+    return ".".join(parts[1:] if len(parts) > 1 and parts[0] in _PLACES else parts)

@@ -1,0 +1,58 @@
+"""What the routes work with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from gateway.ports import (
+    Billing,
+    IdempotencyKeys,
+    ReadModel,
+    Registry,
+    Rooms,
+    SessionLog,
+    Tokens,
+    Voices,
+    WebhookSignature,
+)
+
+
+@dataclass(frozen=True)
+class Services:
+    """The ports behind the routes, and the settings that they need.
+
+    Attributes:
+        client_url: The URL that clients reach LiveKit at.
+        start_deadline_s: How long a start may take that waits for nothing, in seconds.
+        start_wait_s: How long a start waits for its agent if asked to, in seconds.
+        end_wait_s: How long an end waits for the session's end, in seconds.
+        queue_deadline_s: How long a session may wait for a slot, in seconds.
+    """
+
+    log: SessionLog
+    rooms: Rooms
+    tokens: Tokens
+    webhooks: WebhookSignature
+    voices: Voices
+    idempotency: IdempotencyKeys
+    registry: Registry
+    read_model: ReadModel
+    billing: Billing
+    now: Callable[[], datetime]
+    randomness: Callable[[], bytes]
+    client_url: str
+    max_bots: int
+    start_deadline_s: float
+    start_wait_s: float
+    end_wait_s: float
+    queue_deadline_s: float
+
+
+async def _services(request: Request) -> Services:
+    return request.app.state.services
+
+
+Wired = Annotated[Services, Depends(_services)]

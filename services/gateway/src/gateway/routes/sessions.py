@@ -1,0 +1,58 @@
+"""`GET /sessions` and `GET /sessions/{id}`: what is known of sessions."""
+
+from typing import Annotated
+
+from chassis.logs import get_logger
+from contracts.api import SessionList, SessionView
+from contracts.errors import BUS_UNAVAILABLE, INVALID_SESSION_ID, REDIS_UNAVAILABLE, UNKNOWN_SESSION, Refused
+from contracts.ids import SessionId
+from fastapi import APIRouter, Path, Query
+
+from gateway.domain.read_model import SessionState, Status, fold_all, session_view
+from gateway.ports import ReadModelAway
+from gateway.routes.documented import problems
+from gateway.routes.services import Services, Wired
+
+log = get_logger(__name__)
+router = APIRouter(tags=["sessions"])
+
+_MAX_PAGE = 100
+
+
+@router.get(
+    "/sessions/{session_id}",
+    responses=problems(INVALID_SESSION_ID, UNKNOWN_SESSION, BUS_UNAVAILABLE),
+    operation_id="get_session",
+)
+async def get_session(session_id: Annotated[SessionId, Path()], services: Wired) -> SessionView:
+    """One session, from the read model, or from the log where the read model is away or does not have it yet."""
+    view = _view(await _from_read_model(session_id, services))
+    view = view or _view(fold_all(await services.log.history(session_id)))
+    if view is None:
+        raise Refused(UNKNOWN_SESSION, f"There is no session {session_id}.")
+    return view
+
+
+@router.get("/sessions", responses=problems(INVALID_SESSION_ID, REDIS_UNAVAILABLE), operation_id="list_sessions")
+async def list_sessions(
+    services: Wired,
+    status: Annotated[list[Status] | None, Query(description="only these; may be repeated")] = None,
+    limit: Annotated[int, Query(ge=1, le=_MAX_PAGE)] = 20,
+    cursor: Annotated[SessionId | None, Query(description="`nextCursor` of the page before")] = None,
+) -> SessionList:
+    """Sessions of the last days, those asked for last first."""
+    page = await services.read_model.page(frozenset(status or ()), limit=limit, cursor=cursor)
+    views = [view for state in page.sessions if (view := session_view(state)) is not None]
+    return SessionList(items=views, next_cursor=page.next_cursor)
+
+
+async def _from_read_model(session_id: str, services: Services) -> SessionState | None:
+    try:
+        return await services.read_model.get(session_id)
+    except ReadModelAway as away:
+        log.warning("read_model.away", reason=away.detail)
+        return None
+
+
+def _view(state: SessionState | None) -> SessionView | None:
+    return None if state is None else session_view(state)

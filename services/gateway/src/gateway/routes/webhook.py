@@ -1,0 +1,68 @@
+"""`POST /livekit/webhook`: LiveKit's word into the stream ROOMS."""
+
+import json
+from typing import Any, cast
+
+from chassis.logs import get_logger
+from contracts.errors import BAD_SIGNATURE, BUS_UNAVAILABLE, MALFORMED_BODY, Refused
+from fastapi import APIRouter, Request, Response
+
+from gateway.domain.room_events import MalformedWebhook, room_event
+from gateway.ports import BadSignature
+from gateway.routes.documented import WITH_BODY, problems
+from gateway.routes.services import Wired
+
+log = get_logger(__name__)
+router = APIRouter(tags=["livekit"])
+
+_CONTENT_TYPE = "application/webhook+json"
+_BODY: dict[str, Any] = {
+    "requestBody": {"required": True, "content": {_CONTENT_TYPE: {"schema": {"type": "object"}}}},
+    "parameters": [
+        {
+            "name": "Authorization",
+            "in": "header",
+            "required": True,
+            "schema": {"type": "string"},
+            "description": "LiveKit's JWT over the SHA-256 of the raw body, without `Bearer`.",
+        }
+    ],
+}
+
+
+@router.post(
+    "/livekit/webhook",
+    status_code=200,
+    response_class=Response,
+    responses=problems(*WITH_BODY, BAD_SIGNATURE, BUS_UNAVAILABLE),
+    openapi_extra=_BODY,
+    operation_id="livekit_webhook",
+)
+async def livekit_webhook(request: Request, services: Wired) -> Response:
+    """Take a webhook of LiveKit. A fault of ours is a 503, which LiveKit sends again; a 4xx it never does."""
+    body = await request.body()
+    try:
+        services.webhooks.verify(body, request.headers.get("authorization"))
+    except BadSignature as bad:
+        raise Refused(BAD_SIGNATURE, f"The webhook was refused: {bad}.") from bad
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _CONTENT_TYPE:
+        raise Refused(MALFORMED_BODY, f"A webhook's content type is {_CONTENT_TYPE}.")
+    try:
+        event = room_event(_object(body))
+    except MalformedWebhook as malformed:
+        raise Refused(MALFORMED_BODY, f"The webhook cannot be read: {malformed}.") from malformed
+    if event is None:
+        return Response(status_code=200)  # of a room that is not ours
+    await services.log.publish_room_event(event)
+    log.info("room.event", session_id=event.session_id, room_event=event.event, participant=event.participant_identity)
+    return Response(status_code=200)
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        payload = json.loads(body)
+    except ValueError as error:
+        raise MalformedWebhook("the body is no JSON") from error
+    if not isinstance(payload, dict):
+        raise MalformedWebhook("the body is no JSON object")
+    return cast(dict[str, Any], payload)

@@ -1,0 +1,90 @@
+"""What the gateway reads from its environment."""
+
+from typing import Annotated, Any
+
+from chassis.settings import ServiceSettings
+from pydantic import Field, field_validator
+from pydantic_settings import NoDecode
+
+_HTTP = r"^https?://[^\s]+$"
+_LIVEKIT = r"^(ws|wss|http|https)://[^\s]+$"
+
+
+class GatewaySettings(ServiceSettings):
+    """The variable is the field's name in capitals."""
+
+    host: str = Field(default="127.0.0.1", min_length=1, description="the address that the API listens on")
+    port: int = Field(default=8000, ge=0, le=65535, description="the API's port; 0 takes a free one")
+    greenroom_api_keys: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="API keys with commas between, each as it is presented or as sha256:<64 hexadecimal digits>",
+    )
+
+    redis_url: str = Field(
+        default="redis://localhost:6379/0",
+        pattern=r"^(redis|rediss|unix)://[^\s]+$",
+        description="redis://host:port/db",
+    )
+    billing_url: str = Field(
+        default="http://127.0.0.1:8003", pattern=_HTTP, description="http(s)://host:port of the billing service"
+    )
+
+    livekit_url: str = Field(pattern=_LIVEKIT, description="ws(s)://host:port of LiveKit")
+    livekit_public_url: str | None = Field(
+        default=None, pattern=_LIVEKIT, description="the URL that clients reach LiveKit at; LIVEKIT_URL when unset"
+    )
+    livekit_api_key: str = Field(min_length=1, description="the API key of the LiveKit server")
+    livekit_api_secret: str = Field(min_length=1, description="the API secret of the LiveKit server")
+    livekit_webhook_keys: Annotated[tuple[tuple[str, str], ...], NoDecode] = Field(
+        default=(), description="further key:secret pairs with commas between that webhooks may be signed with"
+    )
+
+    inworld_api_key: str | None = Field(default=None, description="Inworld's API key")
+    inworld_http_url: str = Field(
+        default="https://api.inworld.ai", pattern=_HTTP, description="http(s)://host of Inworld's HTTP API"
+    )
+
+    session_timeout: int = Field(default=1_800_000, ge=1_000, description="ms that a session may last")
+    max_bots: int = Field(default=50, ge=1, description="the number of sessions that may run at once")
+    bot_startup_timeout: float = Field(default=30, gt=0, le=600, description="seconds that an agent may take to start")
+    queue_deadline_s: int = Field(default=30, ge=1, le=3600, description="seconds that a session may wait for a slot")
+
+    body_limit_bytes: int = Field(default=256 * 1024, ge=1024, description="the longest request body, in bytes")
+    bus_deadline_s: float = Field(default=2.5, gt=0, le=8, description="seconds to wait for NATS")
+    stats_deadline_s: float = Field(default=1, gt=0, le=8, description="seconds that /stats waits for NATS")
+    livekit_deadline_s: float = Field(default=2, gt=0, le=8, description="seconds to wait for LiveKit")
+    redis_deadline_s: float = Field(default=1, gt=0, le=8, description="seconds to wait for Redis")
+    billing_deadline_s: float = Field(default=2, gt=0, le=8, description="seconds to wait for billing")
+    voices_deadline_s: float = Field(default=1.5, gt=0, le=8, description="seconds to wait for the list of voices")
+    end_wait_s: float = Field(default=3, gt=0, le=8, description="seconds that an end waits for the session's end")
+    voices_ttl_s: float = Field(default=3600, gt=0, description="seconds for which the list of voices is kept")
+    read_model_ttl_s: int = Field(
+        default=7 * 24 * 3600, ge=1, description="seconds for which Redis keeps a session after its end"
+    )
+
+    @field_validator("greenroom_api_keys", mode="before")
+    @classmethod
+    def _split_keys(cls, value: Any) -> Any:
+        return _split(value)
+
+    @field_validator("livekit_webhook_keys", mode="before")
+    @classmethod
+    def _split_pairs(cls, value: Any) -> Any:
+        pairs = [tuple(entry.split(":", 1)) for entry in _split(value)]
+        if any(len(pair) != 2 or not all(pair) for pair in pairs):
+            raise ValueError("each entry is key:secret")
+        return pairs
+
+    @property
+    def client_url(self) -> str:
+        """The URL that clients reach LiveKit at."""
+        return self.livekit_public_url or self.livekit_url
+
+    @property
+    def webhook_keys(self) -> dict[str, str]:
+        """Every key pair that webhooks may be signed with."""
+        return {**dict(self.livekit_webhook_keys), self.livekit_api_key: self.livekit_api_secret}
+
+
+def _split(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
