@@ -145,7 +145,7 @@ async def test_a_process_that_keeps_dying_ends_supervision_with_its_error(superv
     await supervisor.start([spec("fragile", "fragile")])
 
     async with asyncio.timeout(20):
-        with pytest.RaisesGroup(pytest.RaisesExc(ProcessFailed, match="fragile was killed by SIGKILL")):
+        with pytest.raises(ProcessFailed, match="fragile was killed by SIGKILL"):
             await supervisor.supervise()
 
     assert told.events.count("restarting fragile") == 2

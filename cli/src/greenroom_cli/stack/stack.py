@@ -5,7 +5,7 @@ async with running_stack(folder, StackOptions(parts={Part.NATS, Part.REDIS})) as
 """
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -94,7 +94,7 @@ class Stack:
 @asynccontextmanager
 async def running_stack(
     folder: Path, options: StackOptions | None = None, progress: Progress | None = None
-) -> AsyncIterator[Stack]:
+) -> AsyncGenerator[Stack]:
     """Start a stack and, when the block is left for whatever reason, stop all of it in reverse order.
 
     Raises:
@@ -156,7 +156,7 @@ class _Plan:
         return specs
 
     def services(self) -> list[ProcessSpec]:
-        """The order of the stop is the reverse: first the gateway takes no more calls, and billing hears of every end."""
+        """They are stopped in reverse: first the gateway takes no more calls, and billing hears of every end."""
         specs: list[ProcessSpec] = []
         shared = {**self._options.environment, **self.environment}
         if Part.BILLING in self._options.parts:

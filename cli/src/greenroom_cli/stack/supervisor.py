@@ -85,9 +85,14 @@ class Supervisor:
         Raises:
             ProcessFailed: Of one that may not be restarted, or died too often.
         """
-        async with asyncio.TaskGroup() as group:
-            for process in self.processes.values():
-                group.create_task(self._watch(process))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for process in self.processes.values():
+                    group.create_task(self._watch(process))
+        except* ProcessFailed as failures:
+            failed = failures.exceptions[0]
+            assert isinstance(failed, ProcessFailed)  # a group of groups would need groups among the tasks
+            raise failed from None
 
     async def stop(self) -> None:
         """Stop everything, the last started first. Never raises; may be called again."""

@@ -1,0 +1,62 @@
+"""Speech as samples: mono, 16 bit, at one rate throughout the call package."""
+
+import wave
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from greenroom_cli.errors import CommandError
+
+RATE = 16_000
+FRAME_SAMPLES = RATE // 50  # 20 ms
+FRAME_MS = 20
+# Decoded silence is almost zero and speech a few thousand: anything between tells them apart.
+LOUD = 200.0
+
+Samples = npt.NDArray[np.int16]
+
+
+@dataclass(frozen=True)
+class Speech:
+    """Something to say: its words, and its sound at RATE."""
+
+    text: str
+    samples: Samples
+
+    @property
+    def seconds(self) -> float:
+        return len(self.samples) / RATE
+
+
+def is_loud(frame: Samples) -> bool:
+    """Whether a frame holds speech, by its root mean square."""
+    return len(frame) > 0 and float(np.sqrt(np.mean(frame.astype(np.float64) ** 2))) >= LOUD
+
+
+def read_wav(path: Path) -> Samples:
+    """Read a wav file of 16-bit PCM as mono at RATE.
+
+    Raises:
+        CommandError: It is no such file.
+    """
+    try:
+        with wave.open(str(path), "rb") as file:
+            rate, channels, width = file.getframerate(), file.getnchannels(), file.getsampwidth()
+            data = file.readframes(file.getnframes())
+    except (OSError, wave.Error, EOFError) as error:
+        raise CommandError(f"cannot read {path}: {error}", "name a wav file of 16-bit PCM") from None
+    if width != 2:
+        raise CommandError(f"{path} has {8 * width}-bit samples", "convert it to 16-bit PCM")
+    samples = np.frombuffer(data, dtype="<i2").reshape(-1, channels).mean(axis=1)
+    return resample(samples.astype(np.int16), rate)
+
+
+def resample(samples: Samples, rate: int) -> Samples:
+    """Bring samples to RATE by linear interpolation, which is enough for speech that a recogniser hears."""
+    if rate == RATE or len(samples) == 0:
+        return samples
+    count = round(len(samples) * RATE / rate)
+    at = np.arange(count) * (rate / RATE)
+    return np.interp(at, np.arange(len(samples)), samples).astype(np.int16)

@@ -1,0 +1,98 @@
+"""The caller's ear: what the agent's track carries, recorded, and divided into utterances by silence."""
+
+import asyncio
+import contextlib
+import time
+import wave
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from livekit import rtc
+
+from greenroom_cli.call.audio import FRAME_MS, RATE, Samples, is_loud
+
+# Longer than the pause between two sentences of one answer, shorter than anybody's patience.
+QUIET_S = 1.5
+MOST_UTTERANCES = 1000
+FRAMES_AHEAD = 500  # 10 s; older frames give way
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """A stretch of speech.
+
+    Attributes:
+        began_at: Monotonic time at which its first sound was heard.
+        ended_at: Monotonic time of its last sound.
+        start_ms: Its begin in the audio heard so far.
+        end_ms: Its end there.
+    """
+
+    began_at: float
+    ended_at: float
+    start_ms: int
+    end_ms: int
+
+
+class Ear:
+    """Listens to one track at a time; a later one (after a take-over) replaces it.
+
+    Args:
+        recording: The wav file to write; it holds what was heard, gaps between tracks left out.
+        feed: Given each frame, e.g. a transcriber's `feed`.
+    """
+
+    def __init__(self, recording: Path, feed: Callable[[Samples], None]) -> None:
+        self.first_sound_at: float | None = None
+        self.position_ms = 0
+        self.utterances: asyncio.Queue[Utterance] = asyncio.Queue(MOST_UTTERANCES)
+        self.sounded = asyncio.Event()
+        self._feed = feed
+        self._current: Utterance | None = None
+        self._listening: asyncio.Task[None] | None = None
+        recording.parent.mkdir(parents=True, exist_ok=True)
+        self._file = wave.open(str(recording), "wb")  # noqa: SIM115 - closed by close()
+        self._file.setparams((1, 2, RATE, 0, "NONE", "not compressed"))
+
+    def attach(self, track: rtc.Track) -> None:
+        if self._listening:
+            self._listening.cancel()
+        self._listening = asyncio.create_task(self._listen(track))
+
+    @property
+    def is_hearing(self) -> bool:
+        """Whether an utterance has begun that is not over."""
+        return self._current is not None
+
+    async def close(self) -> None:
+        if self._listening:
+            self._listening.cancel()
+            await asyncio.gather(self._listening, return_exceptions=True)
+        self._file.close()
+
+    def hear(self, frame: Samples, now: float) -> None:
+        """Take one frame of FRAME_MS that arrived at monotonic time `now`."""
+        self._file.writeframes(frame.tobytes())
+        self._feed(frame)
+        start_ms, self.position_ms = self.position_ms, self.position_ms + FRAME_MS
+        current = self._current
+        if is_loud(frame):
+            if self.first_sound_at is None:
+                self.first_sound_at = now
+            began_at, began_ms = (current.began_at, current.start_ms) if current else (now, start_ms)
+            self._current = Utterance(began_at, now, began_ms, self.position_ms)
+            self.sounded.set()
+        elif current and self.position_ms - current.end_ms >= QUIET_S * 1000:
+            self._current = None
+            with contextlib.suppress(asyncio.QueueFull):
+                self.utterances.put_nowait(current)
+
+    async def _listen(self, track: rtc.Track) -> None:
+        stream = rtc.AudioStream(track, sample_rate=RATE, num_channels=1, frame_size_ms=FRAME_MS, capacity=FRAMES_AHEAD)
+        try:
+            async for event in stream:
+                self.hear(np.frombuffer(event.frame.data, dtype=np.int16), time.monotonic())
+        finally:
+            await stream.aclose()

@@ -1,0 +1,131 @@
+"""The caller in the room: a LiveKit participant with a microphone and an ear."""
+
+# pyright: reportUnknownMemberType=false
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from livekit import rtc
+
+from greenroom_cli.call.audio import Samples, Speech
+from greenroom_cli.call.ear import Ear, Utterance
+from greenroom_cli.call.microphone import Microphone
+from greenroom_cli.errors import CommandError
+
+AGENT = "agent:"
+CONNECT_S = 10.0
+T = TypeVar("T")
+
+
+class Call:
+    """Join, say, listen, leave. Every wait has a deadline and ends when the room is closed.
+
+    Made before the session is asked for: the native library and the track are ready before the agent starts to speak.
+
+    Args:
+        recording: The wav file of what is heard.
+        feed: Given each frame that is heard, e.g. a transcriber's `feed`.
+    """
+
+    def __init__(self, recording: Path, feed: Callable[[Samples], None]) -> None:
+        self.ear = Ear(recording, feed)
+        self.agent_joined_at: float | None = None
+        self._microphone = Microphone()
+        self._room = rtc.Room()
+        self._agent_joined = asyncio.Event()
+        self._closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._room.on("participant_connected", self._on_participant)
+        self._room.on("track_subscribed", self._on_track)
+        self._room.on("disconnected", self._on_disconnected)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._microphone.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CONNECT_S):
+                await self._room.disconnect()
+        await self.ear.close()
+
+    async def join(self, url: str, token: str) -> None:
+        """Enter the room and publish the microphone.
+
+        Raises:
+            CommandError: LiveKit cannot be reached, or media finds no way.
+        """
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                await self._room.connect(url, token, rtc.RoomOptions(auto_subscribe=True))
+                options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
+                await self._room.local_participant.publish_track(self._microphone.track, options)
+        except (rtc.ConnectError, rtc.participant.PublishTrackError, TimeoutError) as error:
+            why = str(error) or f"no answer within {CONNECT_S:g} s"
+            raise CommandError(
+                f"cannot join the room at {url}: {why}", "check LiveKit with: greenroom doctor"
+            ) from None
+        for participant in self._room.remote_participants.values():
+            self._on_participant(participant)
+
+    async def agent_joined(self, deadline_s: float) -> float:
+        """Wait for the agent; returns the monotonic time at which it came."""
+        await self._until(self._agent_joined.wait(), deadline_s, "no agent in the room")
+        assert self.agent_joined_at is not None
+        return self.agent_joined_at
+
+    async def first_sound(self, deadline_s: float) -> float:
+        """Wait until the agent is heard for the first time; returns the monotonic time."""
+        await self._until(self.ear.sounded.wait(), deadline_s, "the agent has not said a word")
+        assert self.ear.first_sound_at is not None
+        return self.ear.first_sound_at
+
+    async def listen(self, deadline_s: float) -> Utterance:
+        """Wait until the agent has said something and is silent again."""
+        return await self._until(self.ear.utterances.get(), deadline_s, "the agent has not said anything more")
+
+    async def say(self, speech: Speech) -> float:
+        """Speak; returns the monotonic time at which the last sound of it left."""
+        limit_s = speech.seconds + 10
+        await self._until(self._microphone.say(speech.samples), limit_s, "the words could not be sent")
+        return time.monotonic()
+
+    async def closed(self) -> str:
+        """Wait until the room is closed (the session is over); returns why."""
+        return await asyncio.shield(self._closed)
+
+    async def _until(self, event: Awaitable[T], deadline_s: float, missing: str) -> T:
+        waiting = asyncio.ensure_future(event)
+        try:
+            await asyncio.wait({waiting, self._closed}, timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED)
+            if waiting.done():
+                return waiting.result()
+        finally:
+            waiting.cancel()
+        if self._closed.done():
+            raise CommandError(
+                f"{missing}, and the room was closed: {self._closed.result()}", "see the session's reason"
+            )
+        raise CommandError(f"{missing} within {deadline_s:g} s", "see the logs of agent-runner and of the session")
+
+    def _on_participant(self, participant: rtc.RemoteParticipant) -> None:
+        if participant.identity.startswith(AGENT) and self.agent_joined_at is None:
+            self.agent_joined_at = time.monotonic()
+            self._agent_joined.set()
+
+    def _on_track(
+        self, track: rtc.RemoteTrack, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
+    ) -> None:
+        self._on_participant(participant)
+        if participant.identity.startswith(AGENT) and track.kind == rtc.TrackKind.KIND_AUDIO:
+            self.ear.attach(track)
+
+    def _on_disconnected(self, reason: rtc.DisconnectReason.ValueType) -> None:
+        if not self._closed.done():
+            self._closed.set_result(rtc.DisconnectReason.Name(reason))

@@ -1,0 +1,134 @@
+"""What the caller hears, as words: AssemblyAI's v3 streaming endpoint, fed as the audio arrives."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+
+from greenroom_cli.call.audio import RATE, Samples
+from greenroom_cli.errors import CommandError
+
+MODEL = "universal-streaming-english"
+CHUNK_SAMPLES = RATE // 20  # 50 ms, the least that the endpoint takes
+QUEUE_CHUNKS = 200  # 10 s
+OPEN_S, CLOSE_S = 10.0, 10.0
+CHECK = "check ASSEMBLY_API_KEY and ASSEMBLY_BASE_URL with: greenroom doctor"
+
+
+@dataclass(frozen=True)
+class Heard:
+    """One finished turn: its words, and when they were spoken, in ms of the audio sent so far."""
+
+    text: str
+    start_ms: int
+    end_ms: int
+
+
+class Transcriber:
+    """One streaming session. Feed it, and read `heard`; `finish` waits for what is still on its way."""
+
+    def __init__(self, socket: ClientConnection, on_heard: Callable[[Heard], None] | None) -> None:
+        self.heard: list[Heard] = []
+        self.fault: str | None = None
+        self._socket = socket
+        self._on_heard = on_heard
+        self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUE_CHUNKS)
+        self._pending = b""
+        self._sending = asyncio.create_task(self._send())
+        self._receiving = asyncio.create_task(self._receive())
+
+    @classmethod
+    async def connect(
+        cls, base_url: str, api_key: str, on_heard: Callable[[Heard], None] | None = None
+    ) -> "Transcriber":
+        """Raises CommandError when the endpoint cannot be reached or refuses the key."""
+        query = urlencode({"sample_rate": RATE, "encoding": "pcm_s16le", "format_turns": "true", "speech_model": MODEL})
+        url = f"{base_url.rstrip('/')}/v3/ws"
+        try:
+            socket = await connect(
+                f"{url}?{query}", additional_headers={"Authorization": api_key}, open_timeout=OPEN_S, max_queue=64
+            )
+        except InvalidStatus as error:
+            raise CommandError(f"{url} refused the connection: {error.response.status_code}", CHECK) from None
+        except (OSError, TimeoutError, WebSocketException) as error:
+            raise CommandError(f"no transcription from {url}: {error or type(error).__name__}", CHECK) from None
+        return cls(socket, on_heard)
+
+    def feed(self, samples: Samples) -> None:
+        """Take audio, at the pace at which it is spoken. What is fed after a fault is dropped."""
+        self._pending += samples.tobytes()
+        size = CHUNK_SAMPLES * 2
+        while len(self._pending) >= size:
+            with contextlib.suppress(asyncio.QueueFull):  # only when the socket is stuck: `fault` will say so
+                self._chunks.put_nowait(self._pending[:size])
+            self._pending = self._pending[size:]
+
+    def between(self, start_ms: int, end_ms: int) -> str:
+        """The words of the turns whose middle lies in that part of the audio."""
+        return " ".join(turn.text for turn in self.heard if start_ms <= (turn.start_ms + turn.end_ms) // 2 < end_ms)
+
+    async def finish(self) -> None:
+        """Say that the audio is over, and wait for the last turns.
+
+        Raises:
+            CommandError: The endpoint gave up before, or does not answer.
+        """
+        with contextlib.suppress(asyncio.QueueFull):
+            self._chunks.put_nowait(None)
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await self._receiving
+        except TimeoutError:
+            self.fault = self.fault or f"no answer to Terminate within {CLOSE_S:g} s"
+        await self.close()
+        if self.fault:
+            raise CommandError(f"the transcription broke off: {self.fault}", CHECK)
+
+    async def close(self) -> None:
+        for task in (self._sending, self._receiving):
+            task.cancel()
+        await asyncio.gather(self._sending, self._receiving, return_exceptions=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(2):
+                await self._socket.close()
+
+    async def _send(self) -> None:
+        with contextlib.suppress(ConnectionClosed):  # the receiver says why
+            while (chunk := await self._chunks.get()) is not None:
+                await self._socket.send(chunk)
+            await self._socket.send(json.dumps({"type": "Terminate"}))
+
+    async def _receive(self) -> None:
+        try:
+            async for message in self._socket:
+                event: dict[str, Any] = json.loads(message)
+                match event.get("type"):
+                    case "Turn" if event["end_of_turn"] and event["turn_is_formatted"]:
+                        self._take(event)
+                    case "Error":
+                        self.fault = f"{event.get('error_code')} {event.get('error')}"
+                        return
+                    case "Termination":
+                        return
+                    case _:
+                        continue
+            self.fault = "the connection was closed"
+        except ConnectionClosed as error:
+            self.fault = f"the connection was closed: {error}"
+        except (ValueError, KeyError, TypeError):
+            self.fault = "it sent something that is no event"
+
+    def _take(self, event: dict[str, Any]) -> None:
+        words = event["words"]
+        if not words or not event["transcript"]:
+            return
+        turn = Heard(event["transcript"], int(words[0]["start"]), int(words[-1]["end"]))
+        self.heard.append(turn)
+        if self._on_heard:
+            self._on_heard(turn)

@@ -1,0 +1,31 @@
+"""`greenroom agent`: one agent in one room, without the rest of Greenroom."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from greenroom_cli.commands.options import STATE, State
+from greenroom_cli.settings import command_environment
+
+MODULE = "agent_runner.worker.direct"
+
+
+def agent(
+    url: Annotated[str, typer.Option(help="LiveKit's address, ws:// or wss://.")],
+    token: Annotated[str, typer.Option(help="A LiveKit token that lets the agent into the room.")],
+    session_id: Annotated[str, typer.Option(help="The session's id, which is the room's name.")],
+    system_prompt: Annotated[str | None, typer.Option(help="What the agent is told to be.")] = None,
+    opening_line: Annotated[str | None, typer.Option(help="What the agent says first.")] = None,
+    voice_id: Annotated[str | None, typer.Option(help="The agent's voice.")] = None,
+    state: State = STATE,
+) -> None:
+    """Run one agent in a room directly, with the providers of the environment or of the running stack.
+
+    This process becomes the agent: its output, its signals and its exit code are the agent's.
+    """
+    given = {"--url": url, "--token": token, "--session-id": session_id}
+    chosen = {"--system-prompt": system_prompt, "--opening-line": opening_line, "--voice-id": voice_id}
+    words = [word for name, value in {**given, **chosen}.items() if value is not None for word in (name, value)]
+    os.execve(sys.executable, [sys.executable, "-m", MODULE, *words], command_environment(state))

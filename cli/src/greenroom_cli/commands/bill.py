@@ -1,0 +1,70 @@
+"""`greenroom bill`: what a session or a user owes."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from contracts.api import SessionBill, UserBill
+
+from greenroom_cli.commands import options
+from greenroom_cli.commands.options import STATE, AsJson, State, Url
+from greenroom_cli.console import say, say_json, table
+from greenroom_cli.errors import CommandError
+from greenroom_cli.gateway import Gateway
+from greenroom_cli.runner import run
+
+
+def bill(
+    session: Annotated[str | None, typer.Argument(help="The session's id.")] = None,
+    user: Annotated[str | None, typer.Option(help="All bills of this user.")] = None,
+    url: Url = None,
+    state: State = STATE,
+    as_json: AsJson = False,
+) -> None:
+    """Show the bill of a session, or of all sessions of a user."""
+    if (session is None) == (user is None):
+        raise CommandError(
+            "name a session or a user, one of the two", "greenroom bill SESSION, or greenroom bill --user USER"
+        )
+    found = run(_fetch(session, user, url, state))
+    if as_json:
+        say_json(found.model_dump(mode="json", by_alias=True))
+    elif isinstance(found, SessionBill):
+        _show_session(found)
+    else:
+        _show_user(found)
+
+
+async def _fetch(session: str | None, user: str | None, url: str | None, state: Path) -> SessionBill | UserBill:
+    settings = options.settings(state, url)
+    async with Gateway(settings.greenroom_url, settings.greenroom_api_key) as gateway:
+        if session is not None:
+            return await gateway.session_bill(session)
+        return await gateway.user_bill(user or "")
+
+
+def _show_session(bill: SessionBill) -> None:
+    say(f"{bill.session_id}: {bill.minutes} minute(s) for {bill.seconds} s, {bill.credits} credit(s), {bill.user_id}")
+    say(f"{bill.outcome}: {bill.reason}, settled {bill.settled_at:%Y-%m-%d %H:%M:%S %Z}")
+    table(
+        ("epoch", "node", "served ms", "billable ms"),
+        ((epoch.epoch, epoch.node_id, epoch.served_ms, epoch.billable_ms) for epoch in bill.epochs),
+    )
+    table(
+        ("entry", "credits", "seconds", "minutes", "at", "note"),
+        (
+            (entry.kind, entry.credits, entry.seconds, entry.minutes, f"{entry.at:%H:%M:%S}", entry.note)
+            for entry in bill.entries
+        ),
+    )
+
+
+def _show_user(bill: UserBill) -> None:
+    say(f"{bill.user_id}: {bill.sessions} session(s), {bill.minutes} minute(s), {bill.credits} credit(s)")
+    table(
+        ("session", "outcome", "seconds", "minutes", "settled"),
+        (
+            (item.session_id, item.outcome, item.seconds, item.minutes, f"{item.settled_at:%Y-%m-%d %H:%M}")
+            for item in bill.items
+        ),
+    )

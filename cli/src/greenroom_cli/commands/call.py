@@ -1,0 +1,137 @@
+"""`greenroom call`: talk with an agent from the terminal."""
+
+import asyncio
+import sys
+import threading
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from contracts.api import DEFAULT_SYSTEM_PROMPT, DEFAULT_VOICE, StartRequest
+
+from greenroom_cli.call.audio import Speech, read_wav
+from greenroom_cli.call.participant import Call
+from greenroom_cli.call.place import AGENT_JOINS_S, REPLY_S
+from greenroom_cli.call.transcriber import Heard, Transcriber
+from greenroom_cli.call.voice import speak
+from greenroom_cli.commands import options
+from greenroom_cli.commands.options import STATE, State, Url
+from greenroom_cli.console import say, warn
+from greenroom_cli.errors import CommandError
+from greenroom_cli.gateway import Gateway
+from greenroom_cli.runner import run
+from greenroom_cli.settings import Settings
+
+# After the agent falls silent its last words are still on their way through the recogniser.
+WORDS_FOLLOW_S = 1.0
+
+
+def call(
+    wav: Annotated[Path | None, typer.Option(help="Say this file (16-bit PCM) in place of typed text.")] = None,
+    user: Annotated[str, typer.Option(help="The caller's name.")] = "Ada",
+    voice: Annotated[str, typer.Option(help="The agent's voice.")] = DEFAULT_VOICE,
+    caller_voice: Annotated[str, typer.Option(help="The voice in which typed text is spoken.")] = "Edward",
+    opening_line: Annotated[str | None, typer.Option(help="What the agent says first.")] = None,
+    system_prompt: Annotated[str, typer.Option(help="What the agent is told to be.")] = DEFAULT_SYSTEM_PROMPT,
+    recording: Annotated[Path, typer.Option(help="Where to write what was heard.")] = Path("greenroom-call.wav"),
+    url: Url = None,
+    state: State = STATE,
+) -> None:
+    """Talk with an agent: type a line, it is spoken into the room; what the agent says is printed.
+
+    An empty line, Ctrl-D or Ctrl-C ends the call.
+    """
+    request = StartRequest(user_name=user, voice_id=voice, opening_line=opening_line, system_prompt=system_prompt)
+    samples = None if wav is None else read_wav(wav)
+    settings = options.settings(state, url)
+    if wav is None or samples is None:
+        run(_call(settings, request, _typed(settings, caller_voice), recording))
+    else:
+        run(_call(settings, request, _once(Speech(f"({wav.name})", samples)), recording))
+
+
+async def _call(settings: Settings, request: StartRequest, speeches: AsyncGenerator[Speech], recording: Path) -> None:
+    if not settings.assembly_api_key:
+        raise CommandError("ASSEMBLY_API_KEY is not set, so the agent cannot be heard", "set it, or: greenroom up")
+    ear = await Transcriber.connect(settings.assembly_base_url, settings.assembly_api_key, _show)
+    try:
+        async with (
+            Gateway(settings.greenroom_url, settings.greenroom_api_key) as gateway,
+            Call(recording, ear.feed) as line,
+        ):
+            started = await gateway.start(request)
+            say(f"session {started.session_id}", style="dim")
+            try:
+                await line.join(started.server_url, started.token)
+                await line.agent_joined(AGENT_JOINS_S)
+                await _talk(line, speeches)
+            finally:
+                reply = await gateway.end(started.session_id)
+                details = reply.details
+                say(f"ended after {details.duration_seconds} s: {details.duration_minutes} minute(s)", style="dim")
+    finally:
+        await speeches.aclose()
+        await ear.close()
+
+
+async def _talk(line: Call, speeches: AsyncGenerator[Speech]) -> None:
+    await _hear_out(line)
+    closed = asyncio.ensure_future(line.closed())
+    try:
+        while True:
+            following = asyncio.ensure_future(anext(speeches, None))
+            await asyncio.wait({following, closed}, return_when=asyncio.FIRST_COMPLETED)
+            if not following.done():
+                following.cancel()
+                say(f"the call is over: {closed.result()}")
+                return
+            speech = following.result()
+            if speech is None:
+                return
+            await line.say(speech)
+            await _hear_out(line)
+    finally:
+        closed.cancel()
+
+
+async def _hear_out(line: Call) -> None:
+    """Wait until the agent has answered; a silent agent is said, and no reason to hang up."""
+    try:
+        await line.listen(REPLY_S)
+    except CommandError as error:
+        warn(error.problem)
+    await asyncio.sleep(WORDS_FOLLOW_S)
+
+
+def _show(heard: Heard) -> None:
+    say(f"agent: {heard.text}", style="cyan")
+
+
+async def _once(speech: Speech) -> AsyncGenerator[Speech]:
+    yield speech
+
+
+async def _typed(settings: Settings, voice: str) -> AsyncGenerator[Speech]:
+    """Each typed line, spoken."""
+    if not settings.inworld_api_key:
+        raise CommandError(
+            "INWORLD_API_KEY is not set, so text cannot be spoken", "set it, use --wav, or: greenroom up"
+        )
+    lines: asyncio.Queue[str] = asyncio.Queue(1)
+    loop = asyncio.get_running_loop()
+
+    def read() -> None:
+        while True:
+            line = sys.stdin.readline().strip()
+            asyncio.run_coroutine_threadsafe(lines.put(line), loop)
+            if not line:
+                return
+
+    # A daemon: a thread that waits for the keyboard must not keep a finished call from exiting.
+    threading.Thread(target=read, daemon=True).start()
+    while line := await lines.get():
+        try:
+            yield await speak(line, voice=voice, http_url=settings.inworld_http_url, api_key=settings.inworld_api_key)
+        except CommandError as error:
+            warn(str(error))

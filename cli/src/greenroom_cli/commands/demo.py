@@ -1,0 +1,138 @@
+"""`greenroom demo`: one real call that speaks and hears, with timeline, transcript and bill."""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from contracts.api import DEFAULT_VOICE, StartRequest
+
+from greenroom_cli import local_stack
+from greenroom_cli.call.place import DEMO_SCRIPT, Script, place_call
+from greenroom_cli.call.report import CallReport
+from greenroom_cli.commands import options
+from greenroom_cli.commands.options import AsJson, Url
+from greenroom_cli.console import StackLines, say, say_json, warn
+from greenroom_cli.errors import CommandError
+from greenroom_cli.runner import run
+from greenroom_cli.settings import DEFAULT_STATE, Settings, user_environment
+from greenroom_cli.stack import running_stack
+from greenroom_cli.stack.state import StateFolder
+
+SYSTEM_PROMPT = "You are a helpful AI voice assistant. Your name is Robin."
+
+
+class _Lines:
+    def done(self, step: str, seconds: float | None = None) -> None:
+        say(f"  {'' if seconds is None else f'{seconds:6.2f} s':>9}  {step}")
+
+
+class _Warnings:
+    """With --json: what goes to stdout is the report alone."""
+
+    def done(self, step: str, seconds: float | None = None) -> None:
+        warn(f"  {'' if seconds is None else f'{seconds:6.2f} s':>9}  {step}")
+
+
+def demo(
+    state: Annotated[
+        Path | None, typer.Option(help="Bring the stack up in this folder, and keep it; default: a temporary one.")
+    ] = None,
+    url: Url = None,
+    user: Annotated[str, typer.Option(help="The caller's name.")] = "Ada",
+    voice: Annotated[str, typer.Option(help="The agent's voice.")] = DEFAULT_VOICE,
+    recording: Annotated[Path, typer.Option(help="Where to write what was heard.")] = Path("greenroom-demo.wav"),
+    as_json: AsJson = False,
+) -> None:
+    """Place a call that speaks and hears; exit non-zero when any step fails.
+
+    Uses the gateway named by --url or GREENROOM_URL, or a stack that runs in the state folder; else it brings up a
+    whole stack of its own and stops it afterwards.
+    """
+    request = StartRequest(user_name=user, voice_id=voice, system_prompt=SYSTEM_PROMPT)
+    script = Script(request, DEMO_SCRIPT, voice="Edward" if voice != "Edward" else DEFAULT_VOICE)
+    report = run(_demo(state, url, script, recording.absolute(), as_json))
+    if as_json:
+        say_json(as_dict(report))
+    else:
+        show(report)
+
+
+async def _demo(state: Path | None, url: str | None, script: Script, recording: Path, as_json: bool) -> CallReport:
+    steps = _Warnings() if as_json else _Lines()
+    environment = user_environment()
+    running = StateFolder(state or DEFAULT_STATE).running()
+    if url or running or "GREENROOM_URL" in environment:
+        settings = options.settings(state or DEFAULT_STATE, url)
+        steps.done(f"calling through {settings.greenroom_url}")
+        return await place_call(settings, script, recording, steps)
+    with tempfile.TemporaryDirectory(prefix="greenroom-demo-", ignore_cleanup_errors=True) as temporary:
+        folder = state or Path(temporary)
+        steps.done(f"bringing up a stack in {folder}")
+        stack_options = local_stack.options(environment, local_stack.Wanted())
+        async with running_stack(folder, stack_options, None if as_json else StackLines()) as stack:
+            steps.done(f"up; calling through {stack.gateway_url}")
+            try:
+                return await place_call(Settings.of({**environment, **stack.environment}), script, recording, steps)
+            except CommandError:
+                _show_logs(stack.folder)
+                raise
+
+
+def _show_logs(folder: StateFolder) -> None:
+    """A temporary folder will be gone: the last words of each process are all that is left to look at."""
+    for log in sorted(folder.logs.glob("*.log")):
+        lines = log.read_text(errors="replace").splitlines()
+        telling = [line for line in lines if '"level": "error"' in line.lower() or '"level":"error"' in line.lower()]
+        for line in telling[-3:]:
+            warn(f"  {log.stem} | {line[:500]}")
+
+
+def as_dict(report: CallReport) -> dict[str, object]:
+    """The report for programs."""
+    timeline = report.timeline
+    return {
+        "sessionId": report.session_id,
+        "timelineS": {
+            "postAnswered": round(timeline.post_answered_s, 3),
+            "callerJoined": round(timeline.caller_joined_s, 3),
+            "agentJoined": round(timeline.agent_joined_s, 3),
+            "firstAudio": round(timeline.first_audio_s, 3),
+            "ended": round(timeline.ended_s, 3),
+        },
+        "opening": report.opening,
+        "turns": [
+            {"said": turn.said, "heard": turn.heard, "latencyS": round(turn.latency_s, 3)} for turn in report.turns
+        ],
+        "end": report.end.model_dump(mode="json", by_alias=True),
+        "bill": report.bill.model_dump(mode="json", by_alias=True),
+        "recording": str(report.recording),
+    }
+
+
+def show(report: CallReport) -> None:
+    """Timeline, transcript and bill, for people."""
+    timeline, bill = report.timeline, report.bill
+    say()
+    say("Timeline (seconds since the POST)", style="bold")
+    for name, seconds in (
+        ("POST answered", timeline.post_answered_s),
+        ("caller in the room", timeline.caller_joined_s),
+        ("agent in the room", timeline.agent_joined_s),
+        ("first audio heard", timeline.first_audio_s),
+    ):
+        say(f"  {seconds:6.2f}  {name}")
+    for turn in report.turns:
+        say(f"  {turn.answered_s:6.2f}  answer to {turn.said!r} begins, {turn.latency_s:.2f} s after its end")
+    say(f"  {timeline.ended_s:6.2f}  session ended")
+    say()
+    say("Transcript", style="bold")
+    say(f"  agent   {report.opening}")
+    for turn in report.turns:
+        say(f"  caller  {turn.said}")
+        say(f"  agent   {turn.heard}")
+    say(f"  (the agent's words as they were heard; recording: {report.recording})", style="dim")
+    say()
+    say("Bill", style="bold")
+    say(f"  {bill.minutes} minute(s) for {bill.seconds} s served, {bill.credits} credit(s), user {bill.user_id}")
+    say(f"  {bill.outcome}: {bill.reason}; session {report.session_id}")

@@ -1,0 +1,56 @@
+"""`greenroom doctor`: checks everything, and says how to fix each."""
+
+import asyncio
+from dataclasses import asdict
+from pathlib import Path
+
+import typer
+
+from greenroom_cli.commands.options import STATE, AsJson, State
+from greenroom_cli.console import say, say_json
+from greenroom_cli.doctor.check import Check, Verdict, worst
+from greenroom_cli.doctor.machine import check_machine
+from greenroom_cli.doctor.providers import check_providers
+from greenroom_cli.doctor.servers import check_servers
+from greenroom_cli.runner import run
+from greenroom_cli.settings import Settings, command_environment
+from greenroom_cli.stack.state import StateFolder
+
+MARKS = {Verdict.OK: "green", Verdict.NOTE: "cyan", Verdict.WARNING: "yellow", Verdict.BROKEN: "red"}
+
+
+def doctor(state: State = STATE, as_json: AsJson = False) -> None:
+    """Check programs, network, servers, keys, voice and models; exit non-zero when something required is broken.
+
+    Looks at what the environment and .env name, and at the stack that runs in the state folder.
+    """
+    checks = run(examine(state))
+    verdict = worst(checks)
+    if as_json:
+        say_json({"verdict": verdict, "checks": [asdict(check) for check in checks]})
+    else:
+        _show(checks)
+    if verdict is Verdict.BROKEN:
+        raise typer.Exit(1)
+
+
+async def examine(state: Path) -> list[Check]:
+    environment = command_environment(state)
+    settings = Settings.of(environment)
+    is_running = StateFolder(state).running() is not None
+    machine = check_machine(environment, stack_is_running=is_running)
+    servers, providers = await asyncio.gather(check_servers(settings, environment), check_providers(settings))
+    return [*machine, *servers, *providers]
+
+
+def _show(checks: list[Check]) -> None:
+    group = ""
+    for check in checks:
+        if check.group != group:
+            group = check.group
+            say(group, style="bold")
+        say(f"  {check.verdict:<8} {check.name:<18} {check.detail}", style=MARKS[check.verdict])
+        if check.fix:
+            say(f"           {'':<18} fix: {check.fix}")
+    broken = sum(check.verdict is Verdict.BROKEN for check in checks)
+    say(f"{broken} required thing(s) broken" if broken else "Everything required works.")

@@ -1,0 +1,36 @@
+"""One check's result."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """OK; NOTE, works but worth knowing; WARNING, something optional is missing; BROKEN, something required is."""
+
+    OK = "ok"
+    NOTE = "note"
+    WARNING = "warning"
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was looked at and what was found.
+
+    Attributes:
+        group: "machine", "servers" or "providers".
+        detail: What was found, one line.
+        fix: What to do about it; empty when there is nothing to do.
+    """
+
+    group: str
+    name: str
+    verdict: Verdict
+    detail: str
+    fix: str = ""
+
+
+def worst(checks: list[Check]) -> Verdict:
+    """The worst verdict; OK of nothing."""
+    order = list(Verdict)
+    return max((check.verdict for check in checks), key=order.index, default=Verdict.OK)

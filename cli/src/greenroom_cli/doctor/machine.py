@@ -1,0 +1,91 @@
+"""The machine: programs, network interface, ports."""
+
+import array
+import fcntl
+import os
+import shutil
+import socket
+import struct
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from greenroom_cli.doctor.check import Check, Verdict
+from greenroom_cli.errors import CommandError
+from greenroom_cli.local_stack import GATEWAY_PORT
+from greenroom_cli.stack import binaries
+from greenroom_cli.stack.ports import LOOPBACK, holder, is_free
+
+GROUP = "machine"
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+SIOCGIFFLAGS, IFF_UP, IFF_LOOPBACK = 0x8913, 0x1, 0x8
+
+
+def check_machine(environment: Mapping[str, str], *, stack_is_running: bool) -> list[Check]:
+    checks = [
+        Check(GROUP, "Python", Verdict.OK, sys.version.split()[0]),  # older ones cannot even import this
+        _program("Go", ("go",), "builds livekit-server and runs nothing else", "apt-get install golang-go"),
+        _program("Node", ("node",), "is needed by the browser tests alone", "apt-get install nodejs"),
+        _program("Chromium", CHROMIUM, "is needed by the browser tests alone", "apt-get install chromium"),
+        _server("nats-server", binaries.nats_server),
+        _server("redis-server", binaries.redis_server),
+        _server("PostgreSQL", binaries.postgres),
+        _server("livekit-server", lambda: binaries.livekit_server(environment.get("LIVEKIT_SERVER_BIN"))),
+        network_interface(),
+    ]
+    if not stack_is_running:
+        checks.append(_port(environment))
+    return checks
+
+
+def _program(name: str, candidates: tuple[str, ...], purpose: str, fix: str) -> Check:
+    for candidate in candidates:
+        if path := shutil.which(candidate):
+            return Check(GROUP, name, Verdict.OK, path)
+    return Check(GROUP, name, Verdict.WARNING, f"not found; it {purpose}", fix)
+
+
+def _server(name: str, find: Callable[[], Path]) -> Check:
+    try:
+        return Check(GROUP, name, Verdict.OK, str(find()))
+    except CommandError as error:
+        return Check(GROUP, name, Verdict.BROKEN, error.problem, error.fix)
+
+
+def network_interface() -> Check:
+    """LiveKit's clients gather no candidates with only the loopback interface up, even for media on loopback."""
+    up = [name for _, name in socket.if_nameindex() if _is_up(name)]
+    if up:
+        return Check(GROUP, "network interface", Verdict.OK, ", ".join(up))
+    return Check(
+        GROUP,
+        "network interface",
+        Verdict.BROKEN,
+        "only loopback is up, and LiveKit's clients then find no way for media",
+        "bring one up; no route is needed: ip link add dummy0 type dummy && ip addr add 10.99.0.1/24 dev dummy0 "
+        "&& ip link set dummy0 up",
+    )
+
+
+def _is_up(name: str) -> bool:
+    request = array.array("B", struct.pack("16sH14s", name.encode(), 0, b""))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        try:
+            fcntl.ioctl(control, SIOCGIFFLAGS, request, True)
+        except OSError:
+            return False
+    flags: int = struct.unpack("16xH14x", request.tobytes())[0]
+    return bool(flags & IFF_UP) and not flags & IFF_LOOPBACK
+
+
+def _port(environment: Mapping[str, str]) -> Check:
+    wanted = environment.get("PORT", str(GATEWAY_PORT))
+    if not wanted.isdigit() or not 0 < int(wanted) < 65536:
+        return Check(GROUP, "port", Verdict.BROKEN, f"PORT={wanted!r} is no port", "set PORT to a number, or unset it")
+    if is_free(int(wanted)):
+        return Check(GROUP, "port", Verdict.OK, f"{LOOPBACK}:{wanted} is free for the gateway")
+    if "PORT" in os.environ or "PORT" in environment:
+        fix = "stop it, or choose another with PORT or: greenroom up --port N"
+        return Check(GROUP, "port", Verdict.BROKEN, f"port {wanted} (PORT) is taken by {holder(int(wanted))}", fix)
+    detail = f"port {wanted} is taken by {holder(int(wanted))}; greenroom up will take another"
+    return Check(GROUP, "port", Verdict.NOTE, detail)

@@ -1,0 +1,155 @@
+"""AssemblyAI, Groq and Inworld: key, model and voice, through the providers' own SDKs (Inworld has none for Python)."""
+
+# pyright: reportUnknownMemberType=false, reportCallIssue=false
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import groq
+import httpx
+from assemblyai.streaming.v3 import (
+    AsyncStreamingClient,
+    Encoding,
+    SpeechModel,
+    StreamingClientOptions,
+    StreamingEvents,
+    StreamingParameters,
+)
+
+from greenroom_cli.doctor.check import Check, Verdict
+from greenroom_cli.settings import Settings
+
+GROUP = "providers"
+LIMIT_S = 10.0
+
+
+async def check_providers(settings: Settings) -> list[Check]:
+    """Check each provider; one without a key is stood in for by the sandbox, which is worth a note and no more."""
+    return list(
+        await asyncio.gather(
+            _check("AssemblyAI", "ASSEMBLY_API_KEY", settings.assembly_api_key, settings, check_assembly),
+            _check("Groq", "GROQ_API_KEY", settings.groq_api_key, settings, check_groq),
+            _check("Inworld", "INWORLD_API_KEY", settings.inworld_api_key, settings, check_inworld),
+        )
+    )
+
+
+async def _check(
+    name: str, variable: str, key: str | None, settings: Settings, check: Callable[[Settings, str], Awaitable[Check]]
+) -> Check:
+    if not key:
+        fix = f"set {variable} in the environment or .env to use the real one"
+        return Check(GROUP, name, Verdict.NOTE, f"{variable} is not set: the sandbox stands in for it", fix)
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            return await check(settings, key)
+    except TimeoutError:
+        return Check(GROUP, name, Verdict.BROKEN, f"no answer within {LIMIT_S:g} s", "check the network, try again")
+
+
+async def check_assembly(settings: Settings, key: str) -> Check:
+    """Open a streaming session with the agent's model: this needs a right key, a paid account and an existing model."""
+    name, host = "AssemblyAI", settings.assembly_base_url.rstrip("/")
+    try:
+        model = SpeechModel(settings.assembly_model)
+    except ValueError:
+        known = ", ".join(model.value for model in SpeechModel)
+        return Check(
+            GROUP, name, Verdict.BROKEN, f"no model {settings.assembly_model}", f"set ASSEMBLY_MODEL to one of {known}"
+        )
+    outcome: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+
+    def settle(fault: str | None) -> None:
+        if not outcome.done():
+            outcome.set_result(fault)
+
+    def began(_client: Any, _event: Any) -> None:
+        settle(None)
+
+    def failed(_client: Any, error: Any) -> None:
+        settle(f"{getattr(error, 'code', None) or ''} {error}".strip())
+
+    client = AsyncStreamingClient(StreamingClientOptions(api_host=host, api_key=key, connect_timeout=LIMIT_S / 2))
+    client.on(StreamingEvents.Begin, began)
+    client.on(StreamingEvents.Error, failed)
+    try:
+        await client.connect(StreamingParameters(sample_rate=16_000, encoding=Encoding.pcm_s16le, speech_model=model))
+        fault = await outcome
+    finally:
+        await client.disconnect(terminate=True)
+    if fault is None:
+        return Check(GROUP, name, Verdict.OK, f"{host}, model {model.value}")
+    fix = (
+        "set ASSEMBLY_API_KEY to a valid key of an account with credit"
+        if _is_refusal(fault)
+        else "check ASSEMBLY_BASE_URL"
+    )
+    return Check(GROUP, name, Verdict.BROKEN, f"{host}: {fault}", fix)
+
+
+async def check_groq(settings: Settings, key: str) -> Check:
+    """Look the configured model up, and its fallback when it is gone."""
+    name = "Groq"
+    # The SDK adds the path itself; the agent's client does not.
+    base_url = settings.groq_base_url.rstrip("/").removesuffix("/openai/v1")
+    client = groq.AsyncGroq(api_key=key, base_url=base_url, timeout=LIMIT_S / 2, max_retries=0)
+    try:
+        if await _has_model(client, settings.groq_model):
+            return Check(GROUP, name, Verdict.OK, f"{base_url}, model {settings.groq_model}")
+        gone = f"the model {settings.groq_model} is gone or not for this account"
+        fallback = settings.groq_fallback_model
+        if await _has_model(client, fallback):
+            return Check(GROUP, name, Verdict.WARNING, f"{gone}; agents use {fallback}", f"set GROQ_MODEL={fallback}")
+        fix = "set GROQ_MODEL to a model of https://console.groq.com/docs/models"
+        return Check(GROUP, name, Verdict.BROKEN, f"{gone}, and so is the fallback {fallback}", fix)
+    except groq.AuthenticationError:
+        return Check(GROUP, name, Verdict.BROKEN, f"{base_url} refuses the key", "set GROQ_API_KEY to a valid key")
+    except groq.APIStatusError as error:
+        return Check(GROUP, name, Verdict.BROKEN, f"{base_url} answered {error.status_code}", "try again later")
+    except groq.APIConnectionError as error:
+        return Check(GROUP, name, Verdict.BROKEN, f"{base_url}: {error.__cause__ or error}", "check GROQ_BASE_URL")
+    finally:
+        await client.close()
+
+
+async def check_inworld(settings: Settings, key: str) -> Check:
+    """Look the default voice up in the voice list."""
+    name, url = "Inworld", f"{settings.inworld_http_url.rstrip('/')}/tts/v1/voices"
+    try:
+        async with httpx.AsyncClient(timeout=LIMIT_S / 2) as client:
+            answer = await client.get(url, headers={"Authorization": f"Basic {key}"})
+    except httpx.HTTPError as error:
+        return Check(GROUP, name, Verdict.BROKEN, f"{url}: {error or type(error).__name__}", "check INWORLD_HTTP_URL")
+    if answer.status_code in (401, 403):
+        return Check(
+            GROUP, name, Verdict.BROKEN, f"{url} refuses the key", "set INWORLD_API_KEY to a valid (Base64) key"
+        )
+    try:
+        voices = {str(voice["voiceId"]) for voice in answer.json()["voices"]}
+    except (ValueError, KeyError, TypeError):
+        return Check(
+            GROUP, name, Verdict.BROKEN, f"{url} answered {answer.status_code} without voices", "try again later"
+        )
+    if settings.default_voice not in voices:
+        some = ", ".join(sorted(voices)[:10])
+        detail = f"{settings.inworld_http_url} has no voice {settings.default_voice}, the default"
+        return Check(GROUP, name, Verdict.BROKEN, detail, f"name one of its voices in each start: {some}")
+    return Check(
+        GROUP,
+        name,
+        Verdict.OK,
+        f"{settings.inworld_http_url}, {len(voices)} voices, {settings.default_voice} among them",
+    )
+
+
+async def _has_model(client: groq.AsyncGroq, model: str) -> bool:
+    try:
+        await client.models.retrieve(model)
+    except (groq.NotFoundError, groq.PermissionDeniedError):
+        return False
+    return True
+
+
+def _is_refusal(fault: str) -> bool:
+    return fault.startswith(("401", "403", "1008", "4001", "4002", "4003"))

@@ -1,0 +1,165 @@
+"""NATS, Redis, LiveKit and the database: reachable, and with the credentials that are configured."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+import aiohttp
+import asyncpg  # pyright: ignore[reportMissingTypeStubs]
+import nats
+from livekit import api
+from nats.errors import Error as NatsError
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from greenroom_cli.doctor.check import Check, Verdict
+from greenroom_cli.settings import Settings
+
+GROUP = "servers"
+LIMIT_S = 5.0
+START = "start it, or a local one with: greenroom up"
+
+
+class _Broken(Exception):
+    """A server does not do what it should.
+
+    Attributes:
+        fix: What to do about it.
+    """
+
+    def __init__(self, detail: str, fix: str) -> None:
+        super().__init__(detail)
+        self.fix = fix
+
+
+async def check_servers(settings: Settings, environment: Mapping[str, str]) -> list[Check]:
+    """Check what the environment (or the running stack) names; what it does not name, `greenroom up` will start."""
+    probes: dict[str, tuple[str, Callable[[Settings], Awaitable[str]]]] = {
+        "NATS": ("NATS_URL", _nats),
+        "Redis": ("REDIS_URL", _redis),
+        "LiveKit": ("LIVEKIT_URL", _livekit),
+        "SQL": ("DATABASE_URL", _sql),
+    }
+    return list(
+        await asyncio.gather(
+            *(_check(name, variable, probe, settings, environment) for name, (variable, probe) in probes.items())
+        )
+    )
+
+
+async def _check(
+    name: str,
+    variable: str,
+    probe: Callable[[Settings], Awaitable[str]],
+    settings: Settings,
+    environment: Mapping[str, str],
+) -> Check:
+    if variable not in environment:
+        detail = f"{variable} is not set and no stack runs here; greenroom up starts one"
+        return Check(GROUP, name, Verdict.NOTE, detail)
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            return Check(GROUP, name, Verdict.OK, await probe(settings))
+    except _Broken as error:
+        return Check(GROUP, name, Verdict.BROKEN, str(error), error.fix)
+    except TimeoutError:
+        return Check(GROUP, name, Verdict.BROKEN, f"no answer within {LIMIT_S:g} s", f"check {variable}; {START}")
+
+
+async def _nats(settings: Settings) -> str:
+    errors: list[Exception] = []
+
+    async def remember(error: Exception) -> None:
+        errors.append(error)
+
+    try:
+        client = await nats.connect(
+            settings.nats_url.split(","), allow_reconnect=False, connect_timeout=2, error_cb=remember
+        )
+    except (OSError, NatsError, ValueError) as error:
+        raise _Broken(
+            f"{_shown(settings.nats_url)}: {errors[-1] if errors else error}", f"check NATS_URL; {START}"
+        ) from None
+    try:
+        account = await client.jetstream().account_info()
+        return f"{_shown(settings.nats_url)}, JetStream with {account.streams} stream(s)"
+    except NatsError as error:
+        fix = "start nats-server with: jetstream { store_dir: ..., sync_interval: always }"
+        raise _Broken(f"it has no JetStream: {error}", fix) from None
+    finally:
+        await client.close()
+
+
+async def _redis(settings: Settings) -> str:
+    redis = Redis.from_url(settings.redis_url, decode_responses=True, socket_connect_timeout=LIMIT_S)
+    try:
+        version = (await redis.info("server"))["redis_version"]
+        return f"{_shown(settings.redis_url)}, version {version}"
+    except (RedisError, OSError, ValueError) as error:
+        raise _Broken(f"{_shown(settings.redis_url)}: {error}", f"check REDIS_URL; {START}") from None
+    finally:
+        await redis.aclose()
+
+
+async def _livekit(settings: Settings) -> str:
+    url, key, secret = settings.livekit_url, settings.livekit_api_key, settings.livekit_api_secret
+    if not url or not key or not secret:
+        raise _Broken("LIVEKIT_API_KEY or LIVEKIT_API_SECRET is not set", "set both, as the LiveKit server has them")
+    client = api.LiveKitAPI(url, key, secret)
+    try:
+        rooms = await client.room.list_rooms(api.ListRoomsRequest())
+        return f"{url}, {len(rooms.rooms)} room(s)"
+    except api.TwirpError as error:
+        fix = "set LIVEKIT_API_KEY and LIVEKIT_API_SECRET to those of the LiveKit server"
+        raise _Broken(f"{url} refuses the credentials: {error.message}", fix) from None
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        raise _Broken(f"{url}: {error}", f"check LIVEKIT_URL; {START}") from None
+    finally:
+        await client.aclose()
+
+
+async def _sql(settings: Settings) -> str:
+    scheme, _, rest = (settings.database_url or "").partition("://")
+    dialect = scheme.partition("+")[0]
+    if dialect == "sqlite":
+        return _sqlite(Path(rest.removeprefix("/")) if rest.startswith("/") else Path(rest))
+    if dialect not in ("postgresql", "postgres"):
+        raise _Broken(
+            f"DATABASE_URL begins with {scheme}://", "use sqlite+aiosqlite:///PATH or postgresql+asyncpg://..."
+        )
+    try:
+        connection = await asyncpg.connect(f"{dialect}://{rest}", timeout=int(LIMIT_S))
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+        raise _Broken(f"{_shown(f'{dialect}://{rest}')}: {error}", f"check DATABASE_URL; {START}") from None
+    try:
+        version: str = await connection.fetchval("show server_version")
+        return f"{_shown(f'{dialect}://{rest}')}, PostgreSQL {version}"
+    finally:
+        await connection.close()
+
+
+def _sqlite(path: Path) -> str:
+    if not path.parent.is_dir():
+        raise _Broken(f"{path.parent} is no folder", "make it, or correct DATABASE_URL")
+    try:
+        connection = sqlite3.connect(path, timeout=1)
+        try:
+            # Takes the write lock, which a file system without locks or a full disk refuses, and changes nothing.
+            connection.execute("begin immediate")
+            connection.rollback()
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise _Broken(
+            f"{path}: {error}", "check the folder's permissions and free space, or correct DATABASE_URL"
+        ) from None
+    return f"SQLite {sqlite3.sqlite_version}, {path}"
+
+
+def _shown(url: str) -> str:
+    """An address without its password."""
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"

@@ -1,0 +1,97 @@
+"""The gateway's REST interface, as the commands use it."""
+
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+from contracts.api import EndReply, SessionBill, SessionView, StartReply, StartRequest, StatsReply, UserBill
+from contracts.errors import Problem
+from pydantic import BaseModel, ValidationError
+
+from greenroom_cli.errors import CommandError
+
+TIMEOUT_S = 15.0  # above the gateway's own deadlines, so that its problem is what the user reads
+
+Reply = TypeVar("Reply", bound=BaseModel)
+
+
+class GatewayRefused(CommandError):
+    """The gateway answered with a problem.
+
+    Attributes:
+        code: The problem's code, what programs branch on.
+        status: The HTTP status.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(f"{problem.title} ({problem.code}): {problem.detail}", problem.fix)
+        self.code = problem.code
+        self.status = problem.status
+
+
+class Gateway:
+    """One gateway; each method raises GatewayRefused for its problems and CommandError when it cannot be reached."""
+
+    def __init__(self, url: str, api_key: str | None = None) -> None:
+        self.url = url.rstrip("/")
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._http = httpx.AsyncClient(base_url=self.url, headers=headers, timeout=TIMEOUT_S, trust_env=False)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
+
+    async def start(self, request: StartRequest) -> StartReply:
+        body = request.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return await self._ask(StartReply, "POST", "/orchestrator/session/start", body)
+
+    async def end(self, session_id: str) -> EndReply:
+        return await self._ask(EndReply, "POST", "/orchestrator/session/end", {"sessionId": session_id})
+
+    async def session(self, session_id: str) -> SessionView:
+        return await self._ask(SessionView, "GET", f"/sessions/{quote(session_id, safe='')}")
+
+    async def stats(self) -> StatsReply:
+        return await self._ask(StatsReply, "GET", "/stats")
+
+    async def session_bill(self, session_id: str) -> SessionBill:
+        return await self._ask(SessionBill, "GET", f"/billing/sessions/{quote(session_id, safe='')}")
+
+    async def user_bill(self, user_id: str) -> UserBill:
+        return await self._ask(UserBill, "GET", f"/billing/users/{quote(user_id, safe='')}")
+
+    async def _ask(self, reply: type[Reply], method: str, path: str, body: dict[str, Any] | None = None) -> Reply:
+        try:
+            answer = await self._http.request(method, path, json=body)
+        except httpx.HTTPError as error:
+            why = str(error) or type(error).__name__
+            raise CommandError(
+                f"no gateway at {self.url}: {why}",
+                "start one with: greenroom up, or name it with --url or GREENROOM_URL",
+            ) from None
+        if answer.status_code >= 400:
+            raise _refusal(answer)
+        try:
+            return reply.model_validate_json(answer.content)
+        except ValidationError:
+            raise _no_gateway(answer) from None
+
+
+def _refusal(answer: httpx.Response) -> CommandError:
+    try:
+        return GatewayRefused(Problem.model_validate_json(answer.content))
+    except ValidationError:
+        return _no_gateway(answer)
+
+
+def _no_gateway(answer: httpx.Response) -> CommandError:
+    start = answer.text[:120].replace("\n", " ")
+    return CommandError(
+        f"{answer.request.url} answered {answer.status_code}, but not as Greenroom's gateway does: {start}",
+        "is --url or GREENROOM_URL that of the gateway?",
+    )

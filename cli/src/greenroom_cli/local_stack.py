@@ -1,0 +1,62 @@
+"""Which parts of a local stack to start, given what the user's environment already names."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from greenroom_cli.errors import CommandError
+from greenroom_cli.stack import EVERYTHING, Part, StackOptions
+from greenroom_cli.stack.providers import missing_keys
+
+# A server that the environment names is the user's own: it is used, not started.
+URLS = {Part.NATS: "NATS_URL", Part.REDIS: "REDIS_URL", Part.LIVEKIT: "LIVEKIT_URL", Part.POSTGRES: "DATABASE_URL"}
+GATEWAY_PORT = 8000
+# A stop of everything ends the calls at once; there is nowhere to hand them to.
+STOP_AT_ONCE = {"DRAIN_LIMIT_S": "0"}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The user's choices for a stack."""
+
+    nodes: int = 1
+    postgres: bool = False
+    ports: Mapping[str, int] | None = None
+
+
+def options(environment: Mapping[str, str], wanted: Wanted) -> StackOptions:
+    """Turn choices into options.
+
+    Raises:
+        CommandError: Choices that contradict the environment.
+    """
+    if wanted.postgres and "DATABASE_URL" in environment:
+        raise CommandError("--postgres was given, but DATABASE_URL names a database", "drop one of the two")
+    if "LIVEKIT_URL" in environment:
+        for key in ("LIVEKIT_API_KEY", "LIVEKIT_API_SECRET"):
+            if key not in environment:
+                raise CommandError(f"LIVEKIT_URL is set, but {key} is not", f"set {key}, or unset LIVEKIT_URL")
+    parts = EVERYTHING | ({Part.POSTGRES} if wanted.postgres else frozenset[Part]())
+    parts -= {part for part, url in URLS.items() if url in environment}
+    if not missing_keys(environment):
+        parts -= {Part.SANDBOX}
+    return StackOptions(
+        parts=parts,
+        nodes=wanted.nodes,
+        environment={**STOP_AT_ONCE, **environment},
+        ports=_ports(environment, wanted.ports or {}),
+        preferred_ports={Part.GATEWAY: GATEWAY_PORT},
+    )
+
+
+def own_servers(environment: Mapping[str, str]) -> list[str]:
+    """The variables by which the user names servers of their own."""
+    return [url for url in URLS.values() if url in environment]
+
+
+def _ports(environment: Mapping[str, str], chosen: Mapping[str, int]) -> dict[str, int]:
+    port = environment.get("PORT")
+    if port is None:
+        return dict(chosen)
+    if not port.isdigit() or not 0 < int(port) < 65536:
+        raise CommandError(f"PORT={port!r} is no port", "set it to a number between 1 and 65535, or unset it")
+    return {Part.GATEWAY: int(port), **chosen}

@@ -1,0 +1,54 @@
+"""The `greenroom` command."""
+
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from greenroom_cli.commands import agent, bill, call, demo, doctor, end, nodes, sessions, up
+from greenroom_cli.console import complain, say
+from greenroom_cli.errors import CommandError
+from greenroom_cli.runner import Stopped
+
+app = typer.Typer(
+    help="Voice AI agents in LiveKit rooms, over one REST call. Start with: greenroom up",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("up")(up.up)
+app.command("demo")(demo.demo)
+app.command("call")(call.call)
+app.add_typer(sessions.app, name="sessions")
+app.command("bill")(bill.bill)
+app.command("nodes")(nodes.nodes)
+app.command("end")(end.end)
+app.command("agent")(agent.agent)
+app.command("doctor")(doctor.doctor)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        say(f"greenroom {version('greenroom-cli')}")
+        raise typer.Exit
+
+
+@app.callback()
+def greenroom(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Voice AI agents in LiveKit rooms, over one REST call. Start with: greenroom up"""
+
+
+def main() -> None:
+    """Run the command; every refusal is one line on stderr and a non-zero exit code."""
+    try:
+        app()
+    except CommandError as error:
+        complain(error)
+        sys.exit(1)
+    except Stopped as stopped:
+        sys.exit(stopped.exit_code)

@@ -1,0 +1,57 @@
+"""Runs one command's coroutine: its signals stop it in order, its errors become one line and an exit code."""
+
+import asyncio
+import signal
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Stopped(Exception):
+    """The command was told to stop, and everything that it had started has been stopped.
+
+    Attributes:
+        exit_code: 128 + the signal's number, as shells have it.
+    """
+
+    def __init__(self, number: signal.Signals) -> None:
+        super().__init__(number.name)
+        self.exit_code = 128 + number
+
+
+def run(command: Coroutine[Any, Any, T]) -> T:
+    """Run to the end.
+
+    The first signal cancels the command, which then cleans up; further ones change nothing, since a clean-up cut short
+    would leave processes behind (SIGKILL still works, and leaves none either).
+
+    Raises:
+        Stopped: By a signal.
+    """
+    return asyncio.run(_run(command))
+
+
+async def _run(command: Coroutine[Any, Any, T]) -> T:
+    task = asyncio.ensure_future(command)
+    received: list[signal.Signals] = []
+
+    def stop(number: signal.Signals) -> None:
+        if not received:
+            task.cancel()
+        received.append(number)
+
+    loop = asyncio.get_running_loop()
+    for number in STOPPING:
+        loop.add_signal_handler(number, stop, number)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if received:
+            raise Stopped(received[0]) from None
+        raise
+    finally:
+        for number in STOPPING:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,66 @@
+"""What the commands read: the environment, .env in the current folder, and what a running stack published."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from contracts.api import DEFAULT_VOICE
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from greenroom_cli.errors import CommandError
+from greenroom_cli.stack.state import StateFolder
+
+DEFAULT_STATE = Path(".greenroom")
+
+
+def user_environment(folder: Path | None = None) -> dict[str, str]:
+    """The user's environment over the `.env` of `folder` (default: the current one); empty variables count as unset."""
+    written = dotenv_values((folder or Path.cwd()) / ".env", interpolate=False)
+    return {name: value for name, value in {**written, **os.environ}.items() if value}
+
+
+def command_environment(state: Path) -> dict[str, str]:
+    """The user's environment, under the addresses and keys of the stack that runs in the state folder, if one does."""
+    run = StateFolder(state).running()
+    return {**user_environment(), **(run.environment if run else {})}
+
+
+class Settings(BaseModel):
+    """The variable is the field's name in capitals; addresses of the providers default to the real ones."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    greenroom_url: str = Field(default="http://127.0.0.1:8000", pattern=r"^https?://\S+$")
+    greenroom_api_key: str | None = None
+
+    nats_url: str = "nats://127.0.0.1:4222"
+    redis_url: str = "redis://localhost:6379/0"
+    database_url: str | None = None
+    livekit_url: str | None = None
+    livekit_api_key: str | None = None
+    livekit_api_secret: str | None = None
+    livekit_server_bin: str | None = None
+
+    assembly_api_key: str | None = None
+    assembly_base_url: str = "wss://streaming.assemblyai.com"
+    assembly_model: str = "universal-3-6-pro"
+    groq_api_key: str | None = None
+    groq_base_url: str = "https://api.groq.com/openai/v1"
+    groq_model: str = "llama-3.3-70b-versatile"
+    groq_fallback_model: str = "openai/gpt-oss-120b"
+    inworld_api_key: str | None = None
+    inworld_base_url: str = "wss://api.inworld.ai"
+    inworld_http_url: str = "https://api.inworld.ai"
+    default_voice: str = DEFAULT_VOICE
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> "Settings":
+        """Raises CommandError, which names the variable, when one cannot be taken."""
+        try:
+            return cls.model_validate({name.lower(): value for name, value in environment.items()})
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            raise CommandError(
+                f"{str(first['loc'][0]).upper()} cannot be taken: {first['msg']}", "correct it"
+            ) from None
