@@ -103,8 +103,7 @@ class Bus:
 
     async def close(self) -> None:
         """Stop what is still subscribed and disconnect; safe to repeat."""
-        if not self.closed.is_set():
-            await self._connection.close(self._graceful_timeout_s + _CLOSE_MARGIN_S)
+        await self._connection.close(self._graceful_timeout_s + _CLOSE_MARGIN_S)
 
     async def ensure(
         self, streams: Iterable[StreamSpec] = (), buckets: Iterable[BucketSpec] = (), *, deadline_s: float = 10.0

@@ -2,8 +2,9 @@
 
 import asyncio
 import re
+import time
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import nats.errors
@@ -16,6 +17,7 @@ _RECONNECT_WAIT_S: Final = 0.25
 _PING_S: Final = 5
 _UNANSWERED_PINGS: Final = 2
 _API_S: Final = 2.0  # one request to JetStream; callers repeat it until their own deadline
+_REFUSED_FOR_S: Final = 5.0  # a server that is being reconfigured may refuse for a moment
 _UNREACHABLE: Final = "no connection yet"
 
 log = logs.get_logger(__name__)
@@ -26,9 +28,20 @@ def without_password(url: str) -> str:
     return re.sub(r"(?<=//)[^@/,\s]*@", "", url)
 
 
+def _is_refusal(error: Exception) -> bool:
+    return isinstance(error, nats.errors.AuthorizationError) or "authorization violation" in str(error).lower()
+
+
 def inbox_prefix(name: str) -> str:
     """The inbox of one kind of client, so that a user can be confined to it: `_INBOX_<name>`."""
     return "_INBOX_" + re.sub(r"[^A-Za-z0-9_-]", "_", name)
+
+
+class _Broker(NatsBroker):
+    def _log_connection_broken(self, error_cb: Any = None) -> Any:
+        # FastStream's own callback raises on errors such as "authorization timeout". While reconnecting that kills
+        # nats-py's reconnecting task without a word: deaf for ever, and not closed. Ours decides itself.
+        return error_cb
 
 
 class Connection:
@@ -44,8 +57,11 @@ class Connection:
         self.closed = asyncio.Event()
         self._reconnected: list[Callable[[], Awaitable[None]]] = []
         self._last_error = _UNREACHABLE
+        self._opening = True
+        self._ended = False
+        self._refused_since: float | None = None
         self._callbacks: set[asyncio.Task[None]] = set()
-        self.broker = NatsBroker(
+        self.broker: NatsBroker = _Broker(
             [server.strip() for server in url.split(",")],
             name=name,
             max_reconnect_attempts=-1,
@@ -81,17 +97,23 @@ class Connection:
         except TimeoutError as error:
             raise BusUnavailable(self._last_error, self.url) from error
         except (nats.errors.Error, OSError, ValueError) as error:
-            if "authorization" in str(error).lower() or isinstance(error, nats.errors.AuthorizationError):
+            if _is_refusal(error):
                 raise BusRefused("wrong user or password", self.url) from error
             raise BusUnavailable(f"{type(error).__name__}: {error}", self.url) from error
+        self._opening = False
 
     async def close(self, deadline_s: float) -> None:
         """Let handlers finish, hand over what is sent, and disconnect."""
+        if self._ended:
+            return
+        self._ended = True
+        client = self.broker.config.connection_state.connection
         try:
             async with asyncio.timeout(deadline_s):
                 await self.broker.stop()
         except (nats.errors.Error, TimeoutError, OSError) as error:  # with NATS down, stop() raises
             log.warning("nats.close_failed", error=error)
+            await client.close()  # or it would go on reconnecting
         self.closed.set()
 
     def on_reconnect(self, callback: Callable[[], Awaitable[None]]) -> None:
@@ -103,6 +125,13 @@ class Connection:
         if text != self._last_error:  # one line per cause, not one per attempt
             log.warning("nats.error", error=text)
         self._last_error = text
+        if not _is_refusal(error):
+            return
+        if self._opening:
+            raise error  # else nats-py would try the same password until the deadline
+        self._refused_since = self._refused_since or time.monotonic()
+        if time.monotonic() - self._refused_since > _REFUSED_FOR_S:
+            self.closed.set()
 
     async def _on_disconnected(self) -> None:
         log.warning("nats.disconnected", url=self.url)
@@ -110,6 +139,7 @@ class Connection:
     async def _on_reconnected(self) -> None:
         log.info("nats.reconnected", url=self.url)
         self._last_error = _UNREACHABLE
+        self._refused_since = None
         for callback in self._reconnected:
             task = asyncio.ensure_future(self._call(callback))
             self._callbacks.add(task)
