@@ -5,7 +5,16 @@ from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
-from contracts.api import EndReply, SessionBill, SessionView, StartReply, StartRequest, StatsReply, UserBill
+from contracts.api import (
+    EndReply,
+    SessionBill,
+    SessionList,
+    SessionView,
+    StartReply,
+    StartRequest,
+    StatsReply,
+    UserBill,
+)
 from contracts.errors import Problem
 from pydantic import BaseModel, ValidationError
 
@@ -55,6 +64,10 @@ class Gateway:
 
     async def session(self, session_id: str) -> SessionView:
         return await self._ask(SessionView, "GET", f"/sessions/{quote(session_id, safe='')}")
+
+    async def sessions(self, limit: int) -> SessionList:
+        """The newest sessions; at most 100 a page, of which this is the first."""
+        return await self._ask(SessionList, "GET", f"/sessions?limit={limit}")
 
     async def stats(self) -> StatsReply:
         return await self._ask(StatsReply, "GET", "/stats")

@@ -4,9 +4,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from contracts.api import DEFAULT_VOICE
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from greenroom_cli.errors import CommandError
 from greenroom_cli.stack.state import StateFolder
@@ -26,13 +26,14 @@ def command_environment(state: Path) -> dict[str, str]:
     return {**user_environment(), **(run.environment if run else {})}
 
 
-class Settings(BaseModel):
+class Settings(BaseSettings):
     """The variable is the field's name in capitals; addresses of the providers default to the real ones."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
     greenroom_url: str = Field(default="http://127.0.0.1:8000", pattern=r"^https?://\S+$")
     greenroom_api_key: str | None = None
+    greenroom_api_keys: str = ""
 
     nats_url: str = "nats://127.0.0.1:4222"
     redis_url: str = "redis://localhost:6379/0"
@@ -52,13 +53,30 @@ class Settings(BaseModel):
     inworld_api_key: str | None = None
     inworld_base_url: str = "wss://api.inworld.ai"
     inworld_http_url: str = "https://api.inworld.ai"
-    default_voice: str = DEFAULT_VOICE
+
+    @property
+    def api_key(self) -> str | None:
+        """GREENROOM_API_KEY, else the first of a local gateway's own GREENROOM_API_KEYS that is no hash."""
+        known = [key.strip() for key in self.greenroom_api_keys.split(",")]
+        return self.greenroom_api_key or next((key for key in known if key and not key.startswith("sha256:")), None)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # `of` is given the environment as `command_environment` has put it together; a second reading would undo that.
+        return (init_settings,)
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> "Settings":
         """Raises CommandError, which names the variable, when one cannot be taken."""
         try:
-            return cls.model_validate({name.lower(): value for name, value in environment.items()})
+            return cls(**{name.lower(): value for name, value in environment.items()})
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             raise CommandError(

@@ -37,7 +37,7 @@ def bill(
 
 async def _fetch(session: str | None, user: str | None, url: str | None, state: Path) -> SessionBill | UserBill:
     settings = options.settings(state, url)
-    async with Gateway(settings.greenroom_url, settings.greenroom_api_key) as gateway:
+    async with Gateway(settings.greenroom_url, settings.api_key) as gateway:
         if session is not None:
             return await gateway.session_bill(session)
         return await gateway.user_bill(user or "")

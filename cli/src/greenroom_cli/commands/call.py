@@ -57,7 +57,7 @@ async def _call(settings: Settings, request: StartRequest, speeches: AsyncGenera
     ear = await Transcriber.connect(settings.assembly_base_url, settings.assembly_api_key, _show)
     try:
         async with (
-            Gateway(settings.greenroom_url, settings.greenroom_api_key) as gateway,
+            Gateway(settings.greenroom_url, settings.api_key) as gateway,
             Call(recording, ear.feed) as line,
         ):
             started = await gateway.start(request)

@@ -31,5 +31,5 @@ def end(
 
 async def _end(session: str, url: str | None, state: Path) -> EndReply:
     settings = options.settings(state, url)
-    async with Gateway(settings.greenroom_url, settings.greenroom_api_key) as gateway:
+    async with Gateway(settings.greenroom_url, settings.api_key) as gateway:
         return await gateway.end(session)

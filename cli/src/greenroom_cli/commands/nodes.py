@@ -34,5 +34,5 @@ def nodes(url: Url = None, state: State = STATE, as_json: AsJson = False) -> Non
 
 async def fetch_stats(url: str | None, state: Path) -> StatsReply:
     settings = options.settings(state, url)
-    async with Gateway(settings.greenroom_url, settings.greenroom_api_key) as gateway:
+    async with Gateway(settings.greenroom_url, settings.api_key) as gateway:
         return await gateway.stats()

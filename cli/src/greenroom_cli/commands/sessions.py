@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from contracts.api import SessionView
+from contracts.api import SessionList, SessionView
 
-from greenroom_cli import read_model
 from greenroom_cli.commands import options
 from greenroom_cli.commands.nodes import fetch_stats
 from greenroom_cli.commands.options import STATE, AsJson, State, Url
@@ -16,30 +15,38 @@ from greenroom_cli.runner import run
 
 app = typer.Typer(help="List sessions, show one, or count them.", invoke_without_command=True)
 
-FIELDS = ("status", "userName", "createdAt", "conversationDuration", "conversationDurationMinutes")
-
 
 @app.callback()
-def default(context: typer.Context, state: State = STATE, as_json: AsJson = False) -> None:
+def default(context: typer.Context, url: Url = None, state: State = STATE, as_json: AsJson = False) -> None:
     """List sessions, show one, or count them. Without a word: list."""
     if context.invoked_subcommand is None:
-        list_sessions(state=state, as_json=as_json)
+        list_sessions(url, state, as_json=as_json)
 
 
 @app.command("list")
 def list_sessions(
+    url: Url = None,
     state: State = STATE,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many, the newest first.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="At most so many.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """List sessions, the newest first, from the read model in Redis (REDIS_URL)."""
-    found = run(read_model.list_sessions(options.settings(state, None).redis_url, limit))
+    """List sessions, the newest first."""
+    found = run(_list(url, state, limit))
     if as_json:
-        say_json(found)
-    elif not found:
+        say_json(found.model_dump(mode="json", by_alias=True))
+    elif not found.items:
         say("No sessions. Start one with: greenroom demo, or greenroom call")
     else:
-        table(("session", *FIELDS), ([row["sessionId"], *(row.get(name) for name in FIELDS)] for row in found))
+        table(
+            ("session", "status", "user", "created", "seconds", "minutes", "outcome"),
+            (
+                (
+                    *(item.session_id, item.status, item.user_name, f"{item.created_at:%Y-%m-%d %H:%M:%S}"),
+                    *(item.conversation_duration, item.conversation_duration_minutes, item.outcome),
+                )
+                for item in found.items
+            ),
+        )
 
 
 @app.command()
@@ -72,7 +79,13 @@ def stats(url: Url = None, state: State = STATE, as_json: AsJson = False) -> Non
         say(f"{name:<8} {'ok' if dependency.ok else f'FAILED: {dependency.detail}'}")
 
 
+async def _list(url: str | None, state: Path, limit: int) -> SessionList:
+    settings = options.settings(state, url)
+    async with Gateway(settings.greenroom_url, settings.api_key) as gateway:
+        return await gateway.sessions(limit)
+
+
 async def _fetch(session: str, url: str | None, state: Path) -> SessionView:
     settings = options.settings(state, url)
-    async with Gateway(settings.greenroom_url, settings.greenroom_api_key) as gateway:
+    async with Gateway(settings.greenroom_url, settings.api_key) as gateway:
         return await gateway.session(session)

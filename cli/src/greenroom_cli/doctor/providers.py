@@ -16,6 +16,7 @@ from assemblyai.streaming.v3 import (
     StreamingEvents,
     StreamingParameters,
 )
+from contracts.api import DEFAULT_VOICE
 
 from greenroom_cli.doctor.check import Check, Verdict
 from greenroom_cli.settings import Settings
@@ -131,15 +132,15 @@ async def check_inworld(settings: Settings, key: str) -> Check:
         return Check(
             GROUP, name, Verdict.BROKEN, f"{url} answered {answer.status_code} without voices", "try again later"
         )
-    if settings.default_voice not in voices:
+    if DEFAULT_VOICE not in voices:
         some = ", ".join(sorted(voices)[:10])
-        detail = f"{settings.inworld_http_url} has no voice {settings.default_voice}, the default"
+        detail = f"{settings.inworld_http_url} has no voice {DEFAULT_VOICE}, the default"
         return Check(GROUP, name, Verdict.BROKEN, detail, f"name one of its voices in each start: {some}")
     return Check(
         GROUP,
         name,
         Verdict.OK,
-        f"{settings.inworld_http_url}, {len(voices)} voices, {settings.default_voice} among them",
+        f"{settings.inworld_http_url}, {len(voices)} voices, {DEFAULT_VOICE} among them",
     )
 
 

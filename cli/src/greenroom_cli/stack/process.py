@@ -30,7 +30,7 @@ class ProcessSpec:
         name: Unique in a stack; also the name of its log file.
         command: Program and arguments.
         environment: The whole environment of the process.
-        ready: See `Ready`.
+        ready: See `Ready`; None for one that does one thing and is done when it exits with 0 (a migration).
         ready_timeout_s: Time from the start until it must be ready.
         stop_timeout_s: Time from SIGTERM until SIGKILL.
         as_nobody: Give up root first (PostgreSQL refuses to run as root).
@@ -40,7 +40,7 @@ class ProcessSpec:
     name: str
     command: tuple[str, ...]
     environment: Mapping[str, str]
-    ready: Ready
+    ready: Ready | None
     ready_timeout_s: float = 20.0
     stop_timeout_s: float = 5.0
     as_nobody: bool = False
@@ -95,14 +95,17 @@ class StackProcess:
         """
         began = time.monotonic()
         await self._spawn()
-        missing = "not asked yet"
-        while (elapsed := time.monotonic() - began) < self.spec.ready_timeout_s:
+        missing = "it has not finished"
+        while time.monotonic() - began < self.spec.ready_timeout_s:
             if not self.is_running:
+                if self.spec.ready is None and await self.wait() == 0:
+                    return time.monotonic() - began
                 raise await self.died()
-            answer = await self.spec.ready()
-            if answer is None:
-                return elapsed
-            missing = answer
+            if self.spec.ready is not None:
+                answer = await self.spec.ready()
+                if answer is None:
+                    return time.monotonic() - began
+                missing = answer
             await asyncio.sleep(POLL_S)
         await self.stop()
         raise self._failed(f"was not ready within {self.spec.ready_timeout_s:g} s ({missing})")

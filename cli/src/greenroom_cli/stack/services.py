@@ -12,13 +12,24 @@ SERVICE_READY_S = 60.0
 SERVICE_STOP_S = 12.0
 
 
+def migration(environment: Mapping[str, str]) -> ProcessSpec:
+    """Bring the ledger's schema up to date, which billing asks for before it starts."""
+    return ProcessSpec(
+        name="migrate",
+        command=(sys.executable, "-m", "billing.migrate"),
+        environment=environment,
+        ready=None,
+        ready_timeout_s=SERVICE_READY_S,
+    )
+
+
 def service(name: str, module: str, health_port: int, environment: Mapping[str, str]) -> ProcessSpec:
     """One service; ready when its /ready says so.
 
     Args:
         name: Of the process; two nodes differ in it.
         module: What `python -m` runs.
-        health_port: Where it serves /health and /ready (the gateway: its PORT).
+        health_port: Where it serves /health and /ready (gateway and billing: their PORT).
         environment: The whole environment, addresses of the servers included.
     """
     return ProcessSpec(

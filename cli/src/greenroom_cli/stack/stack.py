@@ -18,7 +18,7 @@ from greenroom_cli.stack.ports import LOOPBACK, free_ports, is_free, require_fre
 from greenroom_cli.stack.process import ProcessSpec, StackProcess
 from greenroom_cli.stack.progress import Progress, Silent
 from greenroom_cli.stack.providers import sandbox, sandbox_environment
-from greenroom_cli.stack.services import service
+from greenroom_cli.stack.services import migration, service
 from greenroom_cli.stack.state import Keys, Run, StateFolder
 from greenroom_cli.stack.supervisor import Supervisor
 
@@ -108,6 +108,7 @@ async def running_stack(
         supervisor = Supervisor(state.logs, progress or Silent())
         try:
             await supervisor.start(await plan.servers())
+            await supervisor.start(plan.migrations())
             await supervisor.start(plan.services())
             url = plan.environment.get("GREENROOM_URL", "")
             state.publish(Run(pid=os.getpid(), gateway_url=url, environment=plan.environment))
@@ -155,20 +156,30 @@ class _Plan:
             specs.append(sandbox(ports["sandbox"], inherited))
         return specs
 
+    def migrations(self) -> list[ProcessSpec]:
+        return [migration(self._shared())] if Part.BILLING in self._options.parts else []
+
     def services(self) -> list[ProcessSpec]:
         """They are stopped in reverse: first the gateway takes no more calls, and billing hears of every end."""
         specs: list[ProcessSpec] = []
-        shared = {**self._options.environment, **self.environment}
+        shared = self._shared()
         if Part.BILLING in self._options.parts:
-            specs.append(self._service("billing", "billing.app", shared))
+            # Of the two services with an interface of their own, PORT and HOST are the user's words for the gateway's.
+            specs.append(
+                self._service(
+                    "billing", "billing.app", {**shared, "HOST": LOOPBACK, "PORT": str(self._ports["billing"])}
+                )
+            )
         if Part.SCHEDULER in self._options.parts:
             specs.append(self._service("scheduler", "scheduler.app", shared))
         for node in _node_names(self._options):
             specs.append(self._service(node, "agent_runner.app", shared | {"NODE_ID": node}))
         if Part.GATEWAY in self._options.parts:
-            # The gateway serves /health and /ready on the port of its REST interface.
             specs.append(self._service("gateway", "gateway.app", shared | {"PORT": str(self._ports["gateway"])}))
         return specs
+
+    def _shared(self) -> dict[str, str]:
+        return {**self._options.environment, **self.environment}
 
     def _service(self, name: str, module: str, environment: dict[str, str]) -> ProcessSpec:
         port = self._ports[name]
@@ -191,6 +202,8 @@ class _Plan:
             found["DATABASE_URL"] = f"sqlite+aiosqlite:///{self._folder / 'billing.sqlite'}"
         if Part.SANDBOX in parts:
             found.update(sandbox_environment(ports["sandbox"], self._options.environment))
+        if Part.BILLING in parts:
+            found["BILLING_URL"] = f"http://{LOOPBACK}:{ports['billing']}"
         if Part.GATEWAY in parts:
             found["GREENROOM_URL"] = f"http://{LOOPBACK}:{ports['gateway']}"
         return found

@@ -88,7 +88,8 @@ class Supervisor:
         try:
             async with asyncio.TaskGroup() as group:
                 for process in self.processes.values():
-                    group.create_task(self._watch(process))
+                    if process.spec.ready is not None:
+                        group.create_task(self._watch(process))
         except* ProcessFailed as failures:
             failed = failures.exceptions[0]
             assert isinstance(failed, ProcessFailed)  # a group of groups would need groups among the tasks

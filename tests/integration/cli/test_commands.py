@@ -1,0 +1,95 @@
+"""The command as users run it: exit codes, one-line errors, and a stack that comes and goes."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from greenroom_cli.stack.ports import free_ports
+from greenroom_cli.stack.stack import system_environment
+
+GREENROOM = (sys.executable, "-c", "from greenroom_cli.main import main; main()")
+
+
+def greenroom(*words: str, folder: Path, **variables: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [*GREENROOM, *words],
+        cwd=folder,
+        env={**system_environment(), "COLUMNS": "200", **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_the_version_is_told(tmp_path: Path) -> None:
+    result = greenroom("--version", folder=tmp_path)
+
+    assert result.returncode == 0
+    assert result.stdout.startswith("greenroom 0.")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("nodes",), ("sessions",), ("sessions", "show", "session_1_a"), ("bill", "session_1_a"), ("end", "session_1_a")],
+)
+def test_without_a_gateway_each_command_says_so_in_one_line(words: tuple[str, ...], tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{next(free_ports())}"
+
+    result = greenroom(*words, folder=tmp_path, GREENROOM_URL=url)
+
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert f"no gateway at {url}" in result.stderr
+    assert "greenroom up" in result.stderr
+
+
+def test_bill_wants_a_session_or_a_user(tmp_path: Path) -> None:
+    result = greenroom("bill", folder=tmp_path)
+
+    assert result.returncode == 1
+    assert result.stderr.startswith("greenroom: name a session or a user")
+
+
+def test_a_server_port_that_cannot_be_taken_is_refused(tmp_path: Path) -> None:
+    result = greenroom("up", "--server-port", "natz=1", folder=tmp_path)
+
+    assert result.returncode == 1
+    assert "NAME one of nats, redis, livekit" in result.stderr
+
+
+def test_a_taken_port_names_port_holder_and_way_out(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        result = greenroom("up", "--port", str(port), folder=tmp_path)
+
+    assert result.returncode == 1
+    assert f"port {port}, wanted by gateway, is taken by" in result.stderr
+    assert f"(pid {os.getpid()}); choose another with --port or PORT" in result.stderr
+
+
+def test_doctor_says_what_is_wrong_and_how_to_fix_it(tmp_path: Path) -> None:
+    port = next(free_ports())
+    result = greenroom("doctor", "--json", folder=tmp_path, NATS_URL=f"nats://127.0.0.1:{port}")
+
+    report = json.loads(result.stdout)
+    checks = {check["name"]: check for check in report["checks"]}
+    assert result.returncode == 1
+    assert report["verdict"] == "broken"
+    assert checks["NATS"]["verdict"] == "broken"
+    assert "NATS_URL" in checks["NATS"]["fix"]
+    assert checks["Redis"]["verdict"] == "note"
+    assert checks["nats-server"]["verdict"] == "ok"
+
+
+def test_an_agent_without_a_room_is_a_usage_error(tmp_path: Path) -> None:
+    result = greenroom("agent", folder=tmp_path)
+
+    assert result.returncode == 2
+    assert "--url" in result.stderr

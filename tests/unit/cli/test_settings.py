@@ -1,0 +1,47 @@
+"""What the commands read."""
+
+from pathlib import Path
+
+import pytest
+from greenroom_cli.errors import CommandError
+from greenroom_cli.settings import Settings, command_environment, user_environment
+from greenroom_cli.stack.state import Run, StateFolder
+
+
+def test_the_environment_goes_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text("GROQ_API_KEY=file\nINWORLD_API_KEY='spaced key'\nASSEMBLY_API_KEY=\n")
+    monkeypatch.setenv("GROQ_API_KEY", "environment")
+    monkeypatch.delenv("ASSEMBLY_API_KEY", raising=False)
+
+    found = user_environment(tmp_path)
+
+    assert found["GROQ_API_KEY"] == "environment"
+    assert found["INWORLD_API_KEY"] == "spaced key"
+    assert "ASSEMBLY_API_KEY" not in found, "an empty variable counts as unset"
+
+
+def test_a_running_stack_goes_before_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NATS_URL", "nats://elsewhere:4222")
+    state = StateFolder(tmp_path)
+    with state.locked():
+        state.publish(Run(1, "", {"NATS_URL": "nats://127.0.0.1:1"}))
+        assert command_environment(tmp_path)["NATS_URL"] == "nats://127.0.0.1:1"
+
+    assert command_environment(tmp_path)["NATS_URL"] == "nats://elsewhere:4222"
+
+
+def test_a_variable_that_cannot_be_taken_is_named() -> None:
+    with pytest.raises(CommandError, match="GREENROOM_URL cannot be taken"):
+        Settings.of({"GREENROOM_URL": "localhost:8000"})
+
+
+def test_the_gateways_own_key_serves_when_no_other_is_named() -> None:
+    assert Settings.of({"GREENROOM_API_KEYS": "sha256:00, plain"}).api_key == "plain"
+    assert Settings.of({"GREENROOM_API_KEYS": "plain", "GREENROOM_API_KEY": "mine"}).api_key == "mine"
+    assert Settings.of({}).api_key is None
+
+
+def test_only_what_is_given_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GREENROOM_URL", "http://elsewhere:1")
+
+    assert Settings.of({}).greenroom_url == "http://127.0.0.1:8000"
