@@ -1,0 +1,1 @@
+"""What billing talks to: SQL and the bus."""

@@ -1,0 +1,140 @@
+"""The database's address, its engine, and the state of its schema."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from sqlalchemy import event, inspect, text
+from sqlalchemy.engine import URL, Connection
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from billing.adapters.schema import REVISION
+from billing.ports import LedgerUnavailable
+
+_STATEMENT_S: Final = 10.0
+_CONNECT_S: Final = 5.0
+_BUSY_MS: Final = 3_000
+_POOL: Final = 10
+
+
+class Database:
+    """One engine. Reads and writes are separate, since SQLite must know of a write before its first statement."""
+
+    def __init__(self, url: URL) -> None:
+        self.url = url
+        self.shown = url.render_as_string(hide_password=True)
+        self._engine = _engine(url)
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self._engine.dialect.name
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncGenerator[AsyncConnection]:
+        """One consistent look at the data.
+
+        Raises:
+            LedgerUnavailable: The database does not answer, or not in time.
+        """
+        async with self._transaction(self._engine.execution_options(begin="BEGIN")) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncGenerator[AsyncConnection]:
+        """One transaction, committed at its end.
+
+        Raises:
+            LedgerUnavailable: The database does not answer, or not in time; whether it committed is not known.
+        """
+        # A transaction that reads first and writes later fails in SQLite when another wrote in between.
+        async with self._transaction(self._engine.execution_options(begin="BEGIN IMMEDIATE")) as connection:
+            yield connection
+
+    async def use_wal(self) -> None:
+        """Let readers and one writer work side by side; the SQLite file keeps this for ever.
+
+        Raises:
+            LedgerUnavailable: Somebody holds the file.
+        """
+        async with self._transaction(self._engine.execution_options(begin="")) as connection:
+            await connection.execute(text("PRAGMA journal_mode = WAL"))
+
+    async def revision(self) -> str | None:
+        """The last migration that was applied, None in an empty database."""
+        async with self.reading() as connection:
+            if not await connection.run_sync(_has_versions):
+                return None
+            return (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar()
+
+    async def reason_unready(self) -> str | None:
+        """None when the ledger can be used; else why not."""
+        try:
+            revision = await self.revision()
+        except LedgerUnavailable as error:
+            return error.reason
+        if revision == REVISION:
+            return None
+        return f"the database's schema is at {revision or 'nothing'}, this version needs {REVISION}"
+
+    async def close(self) -> None:
+        """Give all connections back."""
+        await self._engine.dispose()
+
+    @asynccontextmanager
+    async def _transaction(self, engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
+        try:
+            async with asyncio.timeout(_STATEMENT_S), engine.begin() as connection:
+                yield connection
+        except (OperationalError, InterfaceError, PoolTimeoutError) as error:
+            raise LedgerUnavailable(f"{self.shown}: {_first_line(getattr(error, 'orig', None) or error)}") from error
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            raise LedgerUnavailable(f"{self.shown}: {_first_line(error.orig or error)}") from error
+        except TimeoutError as error:
+            raise LedgerUnavailable(f"{self.shown}: no answer in {_STATEMENT_S:g} s") from error
+        except OSError as error:
+            raise LedgerUnavailable(f"{self.shown}: {_first_line(error)}") from error
+
+
+def _engine(url: URL) -> AsyncEngine:
+    if url.drivername.startswith("postgresql"):
+        return create_async_engine(
+            url,
+            pool_size=_POOL,
+            max_overflow=0,
+            pool_timeout=_CONNECT_S,
+            pool_pre_ping=True,
+            connect_args={"timeout": _CONNECT_S, "command_timeout": _STATEMENT_S},
+        )
+    engine = create_async_engine(url, pool_size=_POOL, max_overflow=0, pool_timeout=_CONNECT_S)
+    event.listen(engine.sync_engine, "connect", _configure_sqlite)
+    event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _configure_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # the driver would open transactions where it sees fit; `_begin_sqlite` does
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.execute("PRAGMA synchronous = FULL")  # in WAL mode the default may lose a commit with the power
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    statement = str(connection.get_execution_options().get("begin", "BEGIN"))
+    if statement:
+        connection.exec_driver_sql(statement)
+
+
+def _has_versions(connection: Connection) -> bool:
+    return inspect(connection).has_table("alembic_version")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,70 @@
+"""The tables, as the migrations leave them. Amounts are integers and times are Unix ms, in every database."""
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+REVISION: Final = "0001"
+"""The newest migration; a database at another one is not worked on."""
+
+metadata = MetaData()
+
+settlements = Table(
+    "settlements",
+    metadata,
+    Column("session_id", String(80), primary_key=True),
+    Column("user_id", String(128), nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("billable_ms", BigInteger, nullable=False),
+    Column("seconds", BigInteger, nullable=False),
+    Column("minutes", BigInteger, nullable=False),
+    Column("credits", BigInteger, nullable=False),
+    Column("credits_per_minute", BigInteger, nullable=False),
+    Column("settled_ms", BigInteger, nullable=False),
+    Column("difference_ms", BigInteger, nullable=False),
+    Column("ended_seq", BigInteger, nullable=False),
+    Column("records", Integer, nullable=False),
+    Column("log_sha256", String(64), nullable=False),
+    Column("epochs", Text, nullable=False),
+    CheckConstraint("billable_ms >= 0 AND seconds >= 0 AND minutes >= 0 AND credits >= 0", name="settlements_amounts"),
+    Index("settlements_by_user", "user_id", "settled_ms", "session_id"),
+)
+
+ledger_entries = Table(
+    "ledger_entries",
+    metadata,
+    Column("entry_id", String(36), primary_key=True),
+    Column("session_id", String(80), ForeignKey("settlements.session_id"), nullable=False),
+    Column("user_id", String(128), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("billable_ms", BigInteger, nullable=False),
+    Column("seconds", BigInteger, nullable=False),
+    Column("minutes", BigInteger, nullable=False),
+    Column("credits", BigInteger, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("cause_seq", BigInteger, nullable=False),
+    Column("note", Text, nullable=False),
+    CheckConstraint("kind IN ('usage', 'adjustment')", name="ledger_entries_kind"),
+    Index("ledger_entries_by_session", "session_id", "cause_seq", unique=True),
+    Index(
+        "ledger_entries_one_usage",
+        "session_id",
+        unique=True,
+        sqlite_where=text("kind = 'usage'"),
+        postgresql_where=text("kind = 'usage'"),
+    ),
+    Index("ledger_entries_by_user", "user_id"),
+)

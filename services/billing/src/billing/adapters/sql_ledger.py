@@ -1,0 +1,195 @@
+"""The ledger in SQL. A row is written once, under a key that follows from its cause; a repetition meets it there."""
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Row, Table, and_, func, or_, select
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from billing.adapters.database import Database
+from billing.adapters.schema import ledger_entries, settlements
+from billing.domain.ledger import Account, Entry, EpochShare, Settlement
+from billing.domain.rating import Charge, Tariff
+from billing.ports import Place, SettledMeanwhile, UserAccount
+
+_INSERT: Final = {"sqlite": sqlite_insert, "postgresql": postgresql_insert}
+
+
+class SqlLedger:
+    """`ports.Ledger` on SQLite or PostgreSQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def tariff(self, session_id: str) -> Tariff | None:
+        """See the port."""
+        query = select(settlements.c.credits_per_minute).where(settlements.c.session_id == session_id)
+        async with self._database.reading() as connection:
+            price = (await connection.execute(query)).scalar()
+        return None if price is None else Tariff(int(price))
+
+    async def record(self, account: Account) -> int:
+        """See the port."""
+        settlement = account.settlement
+        async with self._database.writing() as connection:
+            written = await self._insert(connection, settlements, _settlement_row(settlement))
+            if not written:
+                mine = settlements.c.session_id == settlement.session_id
+                price = (await connection.execute(select(settlements.c.credits_per_minute).where(mine))).scalar_one()
+                if price != settlement.tariff.credits_per_minute:
+                    raise SettledMeanwhile(settlement.session_id)
+            for entry in account.entries:
+                written += await self._insert(connection, ledger_entries, _entry_row(entry))
+        return written
+
+    async def account(self, session_id: str) -> Account | None:
+        """See the port."""
+        async with self._database.reading() as connection:
+            query = select(settlements).where(settlements.c.session_id == session_id)
+            found = await _accounts(connection, (await connection.execute(query)).all())
+        return found[0] if found else None
+
+    async def user(self, user_id: str, *, limit: int, behind: Place | None) -> UserAccount | None:
+        """See the port."""
+        query = select(settlements).where(settlements.c.user_id == user_id)
+        if behind is not None:
+            at, session = settlements.c.settled_ms, settlements.c.session_id
+            query = query.where(or_(at < behind.settled_ms, and_(at == behind.settled_ms, session < behind.session_id)))
+        newest_first = query.order_by(settlements.c.settled_ms.desc(), settlements.c.session_id.desc())
+        entry = ledger_entries.c
+        sums = select(
+            func.coalesce(func.sum(entry.billable_ms), 0),
+            func.coalesce(func.sum(entry.seconds), 0),
+            func.coalesce(func.sum(entry.minutes), 0),
+            func.coalesce(func.sum(entry.credits), 0),
+        ).where(entry.user_id == user_id)
+        count = select(func.count()).select_from(settlements).where(settlements.c.user_id == user_id)
+        async with self._database.reading() as connection:
+            sessions = int((await connection.execute(count)).scalar_one())
+            if sessions == 0:
+                return None
+            total = (await connection.execute(sums)).one()
+            rows = (await connection.execute(newest_first.limit(limit + 1))).all()
+            page = await _accounts(connection, rows[:limit])
+        last = page[-1].settlement if len(rows) > limit else None
+        return UserAccount(
+            user_id=user_id,
+            sessions=sessions,
+            owed=Charge(*(int(amount) for amount in total)),  # PostgreSQL sums 64-bit integers into a decimal
+            page=tuple(page),
+            next=None if last is None else Place(last.settled_ms, last.session_id),
+        )
+
+    async def _insert(self, connection: AsyncConnection, table: Table, row: dict[str, Any]) -> int:
+        statement = _INSERT[self._database.dialect](table).values(row).on_conflict_do_nothing()
+        return (await connection.execute(statement)).rowcount
+
+
+async def _accounts(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[Account]:
+    ids = [row.session_id for row in rows]
+    entry = ledger_entries.c
+    query = select(ledger_entries).where(entry.session_id.in_(ids)).order_by(entry.session_id, entry.cause_seq)
+    entries: dict[str, list[Entry]] = {session_id: [] for session_id in ids}
+    if ids:
+        for row in await connection.execute(query):
+            entries[row.session_id].append(_entry(row))
+    return [Account(_settlement(row), tuple(entries[row.session_id])) for row in rows]
+
+
+def _amounts(charge: Charge) -> dict[str, int]:
+    return {
+        "billable_ms": charge.billable_ms,
+        "seconds": charge.seconds,
+        "minutes": charge.minutes,
+        "credits": charge.credits,
+    }
+
+
+def _charge(row: Row[Any]) -> Charge:
+    return Charge(row.billable_ms, row.seconds, row.minutes, row.credits)
+
+
+def _settlement_row(settlement: Settlement) -> dict[str, Any]:
+    return {
+        "session_id": settlement.session_id,
+        "user_id": settlement.user_id,
+        "outcome": settlement.outcome,
+        "reason": settlement.reason,
+        **_amounts(settlement.charge),
+        "credits_per_minute": settlement.tariff.credits_per_minute,
+        "settled_ms": settlement.settled_ms,
+        "difference_ms": settlement.difference_ms,
+        "ended_seq": settlement.ended_seq,
+        "records": settlement.records,
+        "log_sha256": settlement.log_sha256,
+        "epochs": json.dumps([_share_row(share) for share in settlement.epochs], separators=(",", ":")),
+    }
+
+
+def _settlement(row: Row[Any]) -> Settlement:
+    return Settlement(
+        session_id=row.session_id,
+        user_id=row.user_id,
+        outcome=row.outcome,
+        reason=row.reason,
+        charge=_charge(row),
+        tariff=Tariff(row.credits_per_minute),
+        settled_ms=row.settled_ms,
+        difference_ms=row.difference_ms,
+        ended_seq=row.ended_seq,
+        records=row.records,
+        log_sha256=row.log_sha256,
+        epochs=tuple(_share(share) for share in json.loads(row.epochs)),
+    )
+
+
+def _share_row(share: EpochShare) -> dict[str, Any]:
+    return {
+        "epoch": share.epoch,
+        "node_id": share.node_id,
+        "served_ms": share.served_ms,
+        "span_ms": share.span_ms,
+        "billable_ms": share.billable_ms,
+        "sequences": list(share.sequences),
+    }
+
+
+def _share(row: dict[str, Any]) -> EpochShare:
+    return EpochShare(
+        epoch=row["epoch"],
+        node_id=row["node_id"],
+        served_ms=row["served_ms"],
+        span_ms=row["span_ms"],
+        billable_ms=row["billable_ms"],
+        sequences=tuple(row["sequences"]),
+    )
+
+
+def _entry_row(entry: Entry) -> dict[str, Any]:
+    return {
+        "entry_id": str(entry.entry_id),
+        "session_id": entry.session_id,
+        "user_id": entry.user_id,
+        "kind": entry.kind,
+        **_amounts(entry.charge),
+        "at_ms": entry.at_ms,
+        "cause_seq": entry.cause_seq,
+        "note": entry.note,
+    }
+
+
+def _entry(row: Row[Any]) -> Entry:
+    return Entry(
+        entry_id=UUID(row.entry_id),
+        session_id=row.session_id,
+        user_id=row.user_id,
+        kind=row.kind,
+        charge=_charge(row),
+        at_ms=row.at_ms,
+        cause_seq=row.cause_seq,
+        note=row.note,
+    )

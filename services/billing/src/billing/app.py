@@ -1,0 +1,99 @@
+"""The billing service: `python -m billing.app`."""
+
+import asyncio
+from typing import Final
+
+from chassis.errors import StartFailed
+from chassis.lifecycle import Life, Service, run
+from chassis.nats import consumer, respond
+from chassis.settings import load
+from chassis.web import WebServer
+from contracts.commands import GrantCredit, ReserveCredit
+from contracts.streams import DEAD, SESSIONS
+from contracts.subjects import BILLING_GRANT, BILLING_RESERVE
+from starlette.applications import Starlette
+
+from billing.adapters.bus_log import BusLog
+from billing.adapters.database import Database
+from billing.adapters.schema import REVISION
+from billing.adapters.sql_ledger import SqlLedger
+from billing.domain.rating import Tariff
+from billing.handlers import CONSUMED, Reconciler, Settling, grant, reserve
+from billing.ports import LedgerUnavailable
+from billing.routes.bills import Bills, refusal
+from billing.settings import Settings
+from chassis import logs, problem
+
+NAME: Final = "billing"
+_RETRY_S: Final = 0.5
+
+log = logs.get_logger(__name__)
+
+
+async def start(life: Life, settings: Settings) -> None:
+    """Bring the service up: the database, the bus, the HTTP API, then the work."""
+    database = Database(settings.database)
+    life.on_stop("database", database.close)
+    # Answers before its own step's deadline, so that the line names the database.
+    await life.begin("schema", _current(database, deadline_s=0.8 * settings.start_timeout_s))
+    life.health.add("database", database.reason_unready)
+    bus = await life.connect(streams=(SESSIONS, DEAD))
+
+    ledger, sessions = SqlLedger(database), BusLog(bus)
+    settling = Settling(sessions, ledger, Tariff(settings.credits_per_minute))
+
+    app = Starlette(routes=[*life.health.routes(), *Bills(ledger, sessions).routes()])
+    app.router.redirect_slashes = False
+    problem.install(app, translate=refusal)
+    server = WebServer(app, host=settings.host, port=settings.port)
+    await life.begin("HTTP", server.start(), stop=server.stop)
+    log.info("http.listening", host=server.host, port=server.port)
+
+    for responder in (
+        respond(bus, BILLING_RESERVE, ReserveCredit, reserve, queue=NAME),
+        respond(bus, BILLING_GRANT, GrantCredit, grant, queue=NAME),
+    ):
+        await life.begin("commands", responder.start(), stop=responder.stop)
+
+    events = consumer(bus, NAME, CONSUMED, settling.on_event)
+    await life.begin("events", events.start(), stop=events.stop)
+    reconciler = Reconciler(sessions, settling, every_s=settings.reconcile_s)
+    life.spawn("reconciler", reconciler.run())
+
+
+async def _current(database: Database, *, deadline_s: float) -> None:
+    """Wait for the database, and refuse a schema that is not this version's.
+
+    Raises:
+        StartFailed: It does not answer, or it is behind or ahead.
+    """
+    reason = "no answer yet"
+    try:
+        async with asyncio.timeout(deadline_s):
+            while True:
+                try:
+                    revision = await database.revision()
+                    break
+                except LedgerUnavailable as error:
+                    reason = error.reason
+                    log.warning("database.waiting", reason=reason)
+                    await asyncio.sleep(_RETRY_S)
+    except TimeoutError as error:
+        raise StartFailed(f"no database: {reason}", "Check DATABASE_URL and that the database runs.") from error
+    if revision is not None and revision > REVISION:
+        raise StartFailed(f"the database's schema is at {revision}, newer than this version", "Run a newer billing.")
+    if revision != REVISION:
+        raise StartFailed(
+            f"the database's schema is at {revision or 'nothing'}, this version needs {REVISION}",
+            "Run: python -m billing.migrate",
+        )
+
+
+def main() -> None:
+    """Run until SIGTERM."""
+    settings = load(Settings)
+    run(Service(NAME, settings, lambda life: start(life, settings), serve_health=False))
+
+
+if __name__ == "__main__":
+    main()

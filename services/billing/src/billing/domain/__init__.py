@@ -1,0 +1,1 @@
+"""What billing decides: usage, metering, rating and the ledger, all pure."""

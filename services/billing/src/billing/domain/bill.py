@@ -1,0 +1,53 @@
+"""The bill as it is shown: an account in the words of the API."""
+
+from contracts.api import EpochBill, Evidence, LedgerEntryView, SessionBill
+
+from billing.domain.ledger import Account, EpochShare, instant
+
+
+def view(account: Account) -> SessionBill:
+    """What a session owes in all, entry by entry, and what the settlement was computed from."""
+    settlement, owed = account.settlement, account.owed
+    return SessionBill(
+        session_id=settlement.session_id,
+        user_id=settlement.user_id,
+        outcome=settlement.outcome,
+        reason=settlement.reason,
+        billable_ms=owed.billable_ms,
+        seconds=owed.seconds,
+        minutes=owed.minutes,
+        credits=owed.credits,
+        settled_at=instant(settlement.settled_ms),
+        epochs=[_epoch(share) for share in settlement.epochs],
+        entries=[
+            LedgerEntryView(
+                entry_id=str(entry.entry_id),
+                kind=entry.kind,
+                credits=entry.charge.credits,
+                seconds=entry.charge.seconds,
+                minutes=entry.charge.minutes,
+                at=instant(entry.at_ms),
+                note=entry.note,
+                cause_seq=entry.cause_seq,
+            )
+            for entry in account.entries
+        ],
+        difference_ms=settlement.difference_ms,
+        evidence=Evidence(
+            ended_seq=settlement.ended_seq,
+            records=settlement.records,
+            log_sha256=settlement.log_sha256,
+            credits_per_minute=settlement.tariff.credits_per_minute,
+        ),
+    )
+
+
+def _epoch(share: EpochShare) -> EpochBill:
+    return EpochBill(
+        epoch=share.epoch,
+        node_id=share.node_id,
+        served_ms=share.served_ms,
+        billable_ms=share.billable_ms,
+        span_ms=share.span_ms,
+        sequences=list(share.sequences),
+    )

@@ -1,0 +1,226 @@
+"""The ledger: what a session owes, as entries that are added and never changed.
+
+Everything here follows from the log alone, times included, so that any duplication, reordering or replay of the
+events gives the same ledger byte for byte.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+from uuid import UUID, uuid5
+
+from contracts.events import (
+    AgentReady,
+    AgentStopped,
+    Event,
+    JobAssigned,
+    ServedTick,
+    SessionBilled,
+    SessionStarted,
+)
+from contracts.metering import Metered, meter
+
+from billing.domain.rating import NOTHING, Charge, Tariff, rate
+from billing.domain.usage import LoggedEvent, Usage
+
+# Any fixed UUID would do; changing it would settle every session a second time.
+_ENTRIES = UUID("1d4f5f6e-6f0a-5a0d-8f0e-3f7f6a1b2c9d")
+
+
+@dataclass(frozen=True)
+class EpochShare:
+    """What one epoch added to the settlement, and where the log says so.
+
+    Attributes:
+        span_ms: From its `assigned` to its successor's `agent_ready`, the cap; None without a successor.
+        sequences: The stream sequences that decided: of `assigned`, `agent_ready` and the greatest served time.
+    """
+
+    epoch: int
+    node_id: str | None
+    served_ms: int
+    span_ms: int | None
+    billable_ms: int
+    sequences: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the ledger.
+
+    Attributes:
+        at_ms: When its cause was stored in the log, Unix ms.
+        cause_seq: The stream sequence of that cause.
+    """
+
+    entry_id: UUID
+    session_id: str
+    user_id: str
+    kind: Literal["usage", "adjustment"]
+    charge: Charge
+    at_ms: int
+    cause_seq: int
+    note: str
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """One session's bill as it stood at its end, with all that it was computed from.
+
+    Attributes:
+        settled_ms: When `ended` was stored in the log, Unix ms.
+        difference_ms: Our `billable_ms` minus the scheduler's in `ended`.
+        ended_seq: The stream sequence of `ended`; later events are no part of this.
+        records: How many events were metered.
+        log_sha256: Their hash (`Usage.sha256`).
+    """
+
+    session_id: str
+    user_id: str
+    outcome: str
+    reason: str
+    charge: Charge
+    tariff: Tariff
+    settled_ms: int
+    difference_ms: int
+    ended_seq: int
+    records: int
+    log_sha256: str
+    epochs: tuple[EpochShare, ...]
+
+
+@dataclass(frozen=True)
+class Account:
+    """A settled session: its settlement and every entry so far, in the order of their causes."""
+
+    settlement: Settlement
+    entries: tuple[Entry, ...]
+
+    @property
+    def owed(self) -> Charge:
+        """The sum of the entries."""
+        return sum((e.charge for e in self.entries), NOTHING)
+
+
+def settle(usage: Usage, tariff: Tariff) -> Account:
+    """Bill one session.
+
+    One usage entry for the log up to `ended`; then one adjustment for each later event that changes the sum, so that
+    the entries always add up to the price of the whole log.
+
+    Args:
+        usage: The session's log.
+        tariff: Its price; of a session that is settled already, the tariff it was settled by.
+    """
+    metered = meter(usage.within)
+    charged = rate(metered.billable_ms, tariff)
+    session_id, user_id = usage.ended.session_id, usage.requested.user_id
+    settlement = Settlement(
+        session_id=session_id,
+        user_id=user_id,
+        outcome=usage.ended.outcome.value,
+        reason=usage.ended.reason,
+        charge=charged,
+        tariff=tariff,
+        settled_ms=usage.ended_ms,
+        difference_ms=metered.billable_ms - usage.ended.billable_ms,
+        ended_seq=usage.ended_seq,
+        records=len(usage.within),
+        log_sha256=usage.sha256,
+        epochs=_shares(metered, usage.within),
+    )
+    entries = [
+        Entry(
+            entry_id=uuid5(_ENTRIES, f"{session_id}/usage"),
+            session_id=session_id,
+            user_id=user_id,
+            kind="usage",
+            charge=charged,
+            at_ms=usage.ended_ms,
+            cause_seq=usage.ended_seq,
+            note=f"served until the end ({settlement.outcome})",
+        )
+    ]
+    known = list(usage.within)
+    for late in usage.late:
+        known.append(late)
+        now = rate(meter(known).billable_ms, tariff)
+        if now != charged:
+            entries.append(
+                Entry(
+                    entry_id=uuid5(_ENTRIES, f"{session_id}/adjustment/{late.seq}"),
+                    session_id=session_id,
+                    user_id=user_id,
+                    kind="adjustment",
+                    charge=now - charged,
+                    at_ms=late.stored_ms,
+                    cause_seq=late.seq,
+                    note=f"{_cause(late.event)} was stored after the end",
+                )
+            )
+            charged = now
+    return Account(settlement, tuple(entries))
+
+
+def billed(settlement: Settlement) -> SessionBilled:
+    """The event that announces a settlement; the same bytes however often it is made."""
+    return SessionBilled(
+        session_id=settlement.session_id,
+        time=instant(settlement.settled_ms),
+        seconds=settlement.charge.seconds,
+        minutes=settlement.charge.minutes,
+        credits=settlement.charge.credits,
+    )
+
+
+def instant(unix_ms: int) -> datetime:
+    """Unix ms as a time in UTC."""
+    return datetime.fromtimestamp(unix_ms // 1000, UTC).replace(microsecond=unix_ms % 1000 * 1000)
+
+
+def _cause(event: Event) -> str:
+    match event:
+        case ServedTick() | AgentStopped():
+            return f"{event.event} of epoch {event.epoch} with {event.served_ms} ms served"
+        case JobAssigned() | AgentReady():
+            return f"{event.event} of epoch {event.epoch}"
+        case _:
+            return event.event
+
+
+def _shares(metered: Metered, records: Iterable[LoggedEvent]) -> tuple[EpochShare, ...]:
+    started = False
+    nodes: dict[int, str] = {}
+    assigned: dict[int, LoggedEvent] = {}
+    ready: dict[int, LoggedEvent] = {}
+    served: dict[int, tuple[int, LoggedEvent]] = {}
+    for record in records:
+        event = record.event
+        match event:
+            case SessionStarted():
+                started = True
+            case JobAssigned():
+                assigned.setdefault(event.epoch, record)
+                nodes.setdefault(event.epoch, event.node_id)
+            case AgentReady():
+                ready.setdefault(event.epoch, record)
+            case ServedTick() | AgentStopped():
+                if event.epoch not in served or event.served_ms > served[event.epoch][0]:
+                    served[event.epoch] = (event.served_ms, record)
+            case _:
+                pass
+    shares: list[EpochShare] = []
+    for epoch in metered.epochs:
+        deciding = (assigned.get(epoch.epoch), ready.get(epoch.epoch), served[epoch.epoch][1])
+        shares.append(
+            EpochShare(
+                epoch=epoch.epoch,
+                node_id=nodes.get(epoch.epoch),
+                served_ms=epoch.served_ms,
+                span_ms=epoch.span_ms,
+                billable_ms=epoch.billable_ms if started else 0,
+                sequences=tuple(sorted(r.seq for r in deciding if r is not None)),
+            )
+        )
+    return tuple(shares)

@@ -1,0 +1,1 @@
+"""The database's history; `python -m billing.migrate` applies it."""

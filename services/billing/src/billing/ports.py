@@ -1,0 +1,109 @@
+"""What billing needs from the outside, in its own words."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from contracts.events import SessionBilled
+
+from billing.domain.ledger import Account
+from billing.domain.rating import Charge, Tariff
+from billing.domain.usage import LoggedEvent
+
+
+class LedgerUnavailable(Exception):
+    """The database did not answer; nothing is known to have been written.
+
+    Attributes:
+        reason: What it said, without credentials.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class SettledMeanwhile(Exception):
+    """Somebody else settled the session by another tariff while this settlement was being made."""
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(f"{session_id} was settled meanwhile by another tariff")
+        self.session_id = session_id
+
+
+class LogUnavailable(Exception):
+    """The log could not be read or written.
+
+    Attributes:
+        reason: What is wrong.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place in a user's bills, the newest first: behind this settlement."""
+
+    settled_ms: int
+    session_id: str
+
+
+@dataclass(frozen=True)
+class UserAccount:
+    """A user's sums over everything, and one page of settled sessions."""
+
+    user_id: str
+    sessions: int
+    owed: Charge
+    page: tuple[Account, ...]
+    next: Place | None
+
+
+class Ledger(Protocol):
+    """The append-only ledger. Every method raises `LedgerUnavailable` when the database does not answer."""
+
+    async def tariff(self, session_id: str) -> Tariff | None:
+        """The tariff that the session was settled by; None while it is not settled."""
+        ...
+
+    async def record(self, account: Account) -> int:
+        """Write what is missing of a settled session, all or nothing; a repetition writes nothing.
+
+        Returns:
+            How many rows were written: 0 for a repetition.
+
+        Raises:
+            SettledMeanwhile: The session is settled by another tariff.
+        """
+        ...
+
+    async def account(self, session_id: str) -> Account | None:
+        """A settled session; None while it is not settled."""
+        ...
+
+    async def user(self, user_id: str, *, limit: int, behind: Place | None) -> UserAccount | None:
+        """A user's sums and one page of at most `limit` sessions; None for a user without a settled session."""
+        ...
+
+
+class Log(Protocol):
+    """The sessions' log. Every method raises `LogUnavailable` when it does not answer."""
+
+    async def history(self, session_id: str) -> Sequence[LoggedEvent]:
+        """Everything that the log holds of a session, in order."""
+        ...
+
+    async def has(self, event: str, session_id: str) -> bool:
+        """Whether the session's log holds an event of that name."""
+        ...
+
+    async def announce(self, billed: SessionBilled) -> bool:
+        """Publish `billed` unless the log has it; True when it was published now."""
+        ...
+
+    def ends_and_bills(self, behind: int) -> AsyncIterator[LoggedEvent]:
+        """Every `ended` and `billed` behind a stream sequence, in order, until there are no more."""
+        ...

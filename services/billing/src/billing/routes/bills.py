@@ -1,0 +1,117 @@
+"""`GET /billing/sessions/{id}` and `GET /billing/users/{user}`."""
+
+from typing import Final
+
+from contracts.api import SessionBill, UserBill, UserName
+from contracts.errors import (
+    BILLING_UNAVAILABLE,
+    BUS_UNAVAILABLE,
+    INVALID_REQUEST,
+    INVALID_SESSION_ID,
+    NOT_BILLED_YET,
+    UNKNOWN_SESSION,
+    UNKNOWN_USER,
+    FieldError,
+    Refused,
+)
+from contracts.events import SessionRequested
+from contracts.ids import SessionId
+from pydantic import TypeAdapter, ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from billing.domain.bill import view
+from billing.ports import Ledger, LedgerUnavailable, Log, LogUnavailable
+from billing.routes import cursor
+
+DEFAULT_PAGE: Final = 50
+LONGEST_PAGE: Final = 200
+
+_SESSION: Final = TypeAdapter[str](SessionId)
+_USER: Final = TypeAdapter[str](UserName)
+
+
+class Bills:
+    """Reads the ledger for HTTP."""
+
+    def __init__(self, ledger: Ledger, sessions: Log) -> None:
+        self._ledger = ledger
+        self._sessions = sessions
+
+    def routes(self) -> list[Route]:
+        """A user's name may hold a slash, so it takes the rest of the path."""
+        return [
+            Route("/billing/sessions/{session_id}", self._session),
+            Route("/billing/users/{user_id:path}", self._user),
+        ]
+
+    async def session(self, session_id: str) -> SessionBill:
+        """The bill of one session.
+
+        Raises:
+            Refused: unknown_session, not_billed_yet, invalid_session_id.
+        """
+        try:
+            _SESSION.validate_python(session_id)
+        except ValidationError as error:
+            raise Refused(INVALID_SESSION_ID, f"{session_id[:80]!r} is no session id") from error
+        account = await self._ledger.account(session_id)
+        if account is not None:
+            return view(account)
+        if await self._sessions.has(SessionRequested.event, session_id):
+            raise Refused(NOT_BILLED_YET, f"{session_id} has no bill yet", retry_after_s=1)
+        raise Refused(UNKNOWN_SESSION, f"there is no session {session_id}")
+
+    async def user(self, user_id: str, *, limit: int, after: str | None) -> UserBill:
+        """One page of a user's bills, and the sums over all of them.
+
+        Raises:
+            Refused: unknown_user, invalid_request.
+        """
+        try:
+            user_id = _USER.validate_python(user_id)
+            behind = None if after is None else cursor.read(after)
+        except ValidationError as error:
+            raise _bad("user", "a name of 1 to 128 printable characters") from error
+        except cursor.BadCursor as error:
+            raise _bad("cursor", "not a `nextCursor` of an earlier page") from error
+        found = await self._ledger.user(user_id, limit=limit, behind=behind)
+        if found is None:
+            raise Refused(UNKNOWN_USER, f"no session of {user_id!r} has been billed")
+        return UserBill(
+            user_id=found.user_id,
+            sessions=found.sessions,
+            seconds=found.owed.seconds,
+            minutes=found.owed.minutes,
+            credits=found.owed.credits,
+            items=[view(account) for account in found.page],
+            next_cursor=None if found.next is None else cursor.write(found.next),
+        )
+
+    async def _session(self, request: Request) -> Response:
+        return _json(await self.session(request.path_params["session_id"]))
+
+    async def _user(self, request: Request) -> Response:
+        query = request.query_params
+        limit = query.get("limit", str(DEFAULT_PAGE))
+        if not (limit.isascii() and limit.isdecimal() and len(limit) < 10 and 1 <= int(limit) <= LONGEST_PAGE):
+            raise _bad("limit", f"a number from 1 to {LONGEST_PAGE}")
+        return _json(await self.user(request.path_params["user_id"], limit=int(limit), after=query.get("cursor")))
+
+
+def refusal(error: Exception) -> Refused | None:
+    """What an outage of a store means to the reader of a bill."""
+    if isinstance(error, LedgerUnavailable):
+        return Refused(BILLING_UNAVAILABLE, f"the billing database does not answer: {error.reason}", retry_after_s=2)
+    if isinstance(error, LogUnavailable):
+        return Refused(BUS_UNAVAILABLE, error.reason, retry_after_s=2)
+    return None
+
+
+def _bad(field: str, wanted: str) -> Refused:
+    return Refused(INVALID_REQUEST, f"cannot be taken: {field}", errors=(FieldError(field=field, message=wanted),))
+
+
+def _json(body: SessionBill | UserBill) -> Response:
+    return Response(body.model_dump_json(by_alias=True), media_type="application/json")

@@ -1,0 +1,40 @@
+"""The cursor of a paged list: opaque to clients, a place in the ledger to us."""
+
+import base64
+import binascii
+
+from contracts.ids import SessionId
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from billing.ports import Place
+
+
+class _Cursor(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    at: int = Field(ge=0, le=2**63 - 1)
+    session: SessionId
+
+
+class BadCursor(Exception):
+    """Not a cursor that we gave out."""
+
+
+def write(place: Place) -> str:
+    """A place as URL-safe text."""
+    cursor = _Cursor(at=place.settled_ms, session=place.session_id)
+    return base64.urlsafe_b64encode(cursor.model_dump_json().encode()).decode().rstrip("=")
+
+
+def read(text: str) -> Place:
+    """The place that `write` made the text from.
+
+    Raises:
+        BadCursor: It did not.
+    """
+    try:
+        body = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        cursor = _Cursor.model_validate_json(body)
+    except (binascii.Error, ValidationError, ValueError) as error:
+        raise BadCursor from error
+    return Place(cursor.at, cursor.session)
