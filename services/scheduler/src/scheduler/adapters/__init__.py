@@ -1,0 +1,1 @@
+"""One outside thing each: they translate, they decide nothing."""

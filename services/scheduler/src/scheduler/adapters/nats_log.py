@@ -1,0 +1,141 @@
+"""The streams SESSIONS and ROOMS."""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Final, Generic, TypeVar
+
+from chassis.nats import Bus, BusUnavailable, PublishRefused, Replay, SequenceConflict, Stored
+from contracts.events import (
+    AgentReady,
+    AgentStopped,
+    EndRequested,
+    Event,
+    JobAssigned,
+    RoomEvent,
+    SessionEnded,
+    SessionQueued,
+    SessionRequested,
+    SessionStarted,
+)
+from contracts.subjects import room_event, session_event
+
+from contracts import streams
+from scheduler.domain.session import Recorded
+from scheduler.ports import Outrun, RoomRecord, Unavailable
+
+_DEADLINE_S: Final = 5.0
+
+LIFECYCLE: Final[tuple[type[Event], ...]] = (
+    SessionRequested,
+    SessionQueued,
+    JobAssigned,
+    AgentReady,
+    SessionStarted,
+    AgentStopped,
+    EndRequested,
+    SessionEnded,
+)
+"""What the scheduler follows; ticks and turns, the bulk of the log, it reads only when a session ends."""
+
+_ROOM_EVENTS: Final = ("participant_joined", "participant_left", "participant_connection_aborted", "room_finished")
+
+T = TypeVar("T")
+
+
+class _Feed(Generic[T]):
+    def __init__(self, replay: Replay, read: Callable[[Stored], T | None]) -> None:
+        self._replay = replay
+        self._read = read
+        self.caught_up = replay.caught_up
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        async for stored in self._replay:
+            record = self._read(stored)
+            if record is not None:
+                yield record
+
+
+class NatsLog:
+    """The log over the service's bus."""
+
+    def __init__(self, bus: Bus, leader_key: str) -> None:
+        """Take the bus.
+
+        Args:
+            leader_key: Of the bucket `leaders`: its renewals carry the bus' time.
+        """
+        self._bus = bus
+        self._leader_key = leader_key
+
+    def follow(self, since_ms: int) -> _Feed[Recorded]:
+        """Every lifecycle event from that time on."""
+        return _Feed(self._bus.replay(_filters(LIFECYCLE), since=_datetime(since_ms)), _recorded)
+
+    def follow_rooms(self, since_ms: int) -> _Feed[RoomRecord]:
+        """LiveKit's webhooks about who comes and goes, from that time on."""
+        filters = [room_event(name, "*") for name in _ROOM_EVENTS]
+        return _Feed(self._bus.replay(filters, since=_datetime(since_ms)), _room_record)
+
+    async def unfinished(self) -> frozenset[str]:
+        """The sessions that have a `requested` and no `ended`, over the whole log."""
+        found: set[str] = set()
+        async for stored in self._bus.replay(_filters((SessionRequested, SessionEnded)), until_caught_up=True):
+            event = stored.event
+            if isinstance(event, SessionRequested):
+                found.add(event.session_id)
+            elif isinstance(event, SessionEnded):
+                found.discard(event.session_id)
+        return frozenset(found)
+
+    async def history(self, session_id: str) -> Sequence[Recorded]:
+        """Every event of one session, complete up to now."""
+        try:
+            stored = await self._bus.history(session_id, deadline_s=_DEADLINE_S)
+        except BusUnavailable as error:
+            raise Unavailable(str(error)) from error
+        return [record for record in map(_recorded, stored) if record is not None]
+
+    async def append(self, event: Event, *, expect_last: int | None = None) -> Recorded:
+        """Publish, and return what stands in the log for this fact."""
+        try:
+            published = await self._bus.publish(event, expect_last=expect_last, deadline_s=_DEADLINE_S)
+            if not published.duplicate:
+                # The acknowledgement has no timestamp; the event's own time is the log's clock at its making.
+                return Recorded(event, round(event.time.timestamp() * 1000), published.seq)
+            # The same id says the same fact, but another scheduler may have written it with another node.
+            last = await self._bus.last(event.subject, deadline_s=_DEADLINE_S)
+        except SequenceConflict as conflict:
+            raise Outrun(str(conflict)) from conflict
+        except (BusUnavailable, PublishRefused) as error:
+            raise Unavailable(str(error)) from error
+        record = _recorded(last) if last is not None else None
+        if record is None or record.event.id != event.id:
+            raise Outrun(f"{event.subject}: another fact stands there")
+        return record
+
+    async def now_ms(self) -> int | None:
+        """The time of the leader lease's last renewal: a lower bound of now, less than a renewal old."""
+        try:
+            entry = await self._bus.bucket(streams.LEADERS).get(self._leader_key, deadline_s=_DEADLINE_S)
+        except BusUnavailable as error:
+            raise Unavailable(str(error)) from error
+        return None if entry is None else entry.stored_ms
+
+
+def _filters(kinds: Iterable[type[Event]]) -> list[str]:
+    return [session_event(kind.event, "*") for kind in kinds]
+
+
+def _recorded(stored: Stored) -> Recorded | None:
+    """None for what this version cannot read."""
+    if not isinstance(stored.event, Event):
+        return None
+    return Recorded(stored.event, stored.stored_ms, stored.seq, stored.headers)
+
+
+def _room_record(stored: Stored) -> RoomRecord | None:
+    return RoomRecord(stored.event, stored.stored_ms) if isinstance(stored.event, RoomEvent) else None
+
+
+def _datetime(unix_ms: int) -> datetime:
+    return datetime.fromtimestamp(max(0, unix_ms) / 1000, UTC)

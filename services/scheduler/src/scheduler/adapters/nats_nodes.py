@@ -1,0 +1,94 @@
+"""The bucket `nodes` and the commands to its nodes."""
+
+from collections.abc import Callable
+from typing import Final
+
+from chassis.nats import Bucket, Bus, BusUnavailable, Change, CommandError, NoResponder
+from contracts.commands import AssignJob, AssignReply, CommandFailed, EndJob, EndReply, JobEnded
+from contracts.registry import NodeState
+from contracts.streams import NODES
+from contracts.subjects import node_command
+from pydantic import TypeAdapter, ValidationError
+
+from chassis import logs
+from scheduler.ports import NotTaken, Unavailable
+
+_READ_S: Final = 5.0
+
+log = logs.get_logger(__name__)
+
+_assign_reply: Final[TypeAdapter[AssignReply]] = TypeAdapter(AssignReply)
+_end_reply: Final[TypeAdapter[EndReply]] = TypeAdapter(EndReply)
+
+
+class NatsNodes:
+    """The nodes over the service's bus."""
+
+    def __init__(self, bus: Bus, *, assign_timeout_s: float, end_timeout_s: float) -> None:
+        self._bus = bus
+        self._bucket: Bucket = bus.bucket(NODES)
+        self._assign_timeout_s = assign_timeout_s
+        self._end_timeout_s = end_timeout_s
+
+    async def watch(self, changed: Callable[[str, NodeState | None], None]) -> None:
+        """Tell each node and each change, for ever."""
+
+        async def tell(change: Change) -> None:
+            if change.value is None:
+                changed(change.key, None)
+                return
+            state = _read(change.key, change.value)
+            if state is not None:
+                changed(change.key, state)
+
+        await self._bucket.watch(tell)
+
+    async def alive(self) -> dict[str, NodeState]:
+        """All the live nodes, read anew."""
+        try:
+            entries = await self._bucket.all(deadline_s=_READ_S)
+        except BusUnavailable as error:
+            raise Unavailable(str(error)) from error
+        states = ((key, _read(key, entry.value)) for key, entry in entries.items())
+        return {key: state for key, state in states if state is not None}
+
+    async def assign(self, node_id: str, job: AssignJob) -> None:
+        """Hand a job to a node."""
+        subject = node_command(node_id, "assign")
+        try:
+            reply = await self._bus.request(subject, job, _assign_reply, timeout_s=self._assign_timeout_s)
+        except NoResponder as error:
+            raise NotTaken("no_responder") from error
+        except CommandError as error:
+            raise NotTaken("no_answer") from error
+        except BusUnavailable as error:
+            raise Unavailable(str(error)) from error
+        if isinstance(reply, CommandFailed):
+            raise NotTaken(reply.code)
+
+    async def end(self, node_id: str, job: EndJob) -> JobEnded | None:
+        """Stop a job; None: no answer, or a failure."""
+        subject = node_command(node_id, "end")
+        try:
+            reply = await self._bus.request(subject, job, _end_reply, timeout_s=self._end_timeout_s)
+        except CommandError as error:
+            log.warning("node.end_unanswered", node_id=node_id, session_id=job.session_id, reason=str(error))
+            return None
+        except BusUnavailable as error:
+            raise Unavailable(str(error)) from error
+        if isinstance(reply, CommandFailed):
+            log.warning("node.end_failed", node_id=node_id, session_id=job.session_id, code=reply.code)
+            return None
+        return reply
+
+
+def _read(key: str, value: bytes) -> NodeState | None:
+    try:
+        state = NodeState.model_validate_json(value)
+    except ValidationError as error:
+        log.warning("node.unreadable", node_id=key, errors=error.error_count())
+        return None
+    if state.node_id != key:
+        log.warning("node.wrong_key", node_id=state.node_id, key=key)
+        return None
+    return state

@@ -1,0 +1,74 @@
+"""The scheduler's process: seeks the lease, and leads while it has it."""
+
+import os
+import socket
+from typing import Final
+from uuid import uuid4
+
+from chassis.lease import Lease
+from chassis.lifecycle import Life, Service, run
+from chassis.settings import load
+from contracts.streams import BUCKETS, LEADERS, STREAMS
+
+from scheduler.adapters.livekit_rooms import LiveKitRooms
+from scheduler.adapters.nats_log import NatsLog
+from scheduler.adapters.nats_nodes import NatsNodes
+from scheduler.adapters.nats_slots import NatsSlots
+from scheduler.handlers.agents import Agents
+from scheduler.handlers.term import Term
+from scheduler.settings import Settings
+
+ROLE: Final = "scheduler"
+
+
+async def start(life: Life, settings: Settings) -> None:
+    """Connect, and stand by for the lease."""
+    bus = await life.connect(streams=STREAMS, buckets=BUCKETS)
+    rooms = LiveKitRooms(
+        settings.livekit_url,
+        settings.livekit_api_key,
+        settings.livekit_api_secret,
+        session_ms=settings.session_timeout,
+        queue_s=settings.queue_deadline_s,
+    )
+    life.on_stop("LiveKit", rooms.close)
+    nodes = NatsNodes(bus, assign_timeout_s=settings.assign_timeout_s, end_timeout_s=settings.end_timeout_s)
+    # Unique among processes past and present: a restarted one must not take itself for its forerunner.
+    holder = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+    lease = Lease(bus.bucket(LEADERS), ROLE, holder, settings.leader_lease_s)
+    term: Term | None = None
+
+    async def lead() -> None:
+        nonlocal term
+        term = Term(
+            limits=settings.limits(),
+            session_log=NatsLog(bus, ROLE),
+            slots=NatsSlots(bus),
+            nodes=nodes,
+            rooms=rooms,
+            agents=Agents(nodes, rooms, settings.livekit_url),
+            is_leading=lambda: lease.is_held,
+            reconcile_s=settings.reconcile_s,
+        )
+        await term.run()
+
+    async def led() -> None:
+        nonlocal term
+        term = None
+
+    async def reconnected() -> None:
+        if term is not None:
+            term.outage_over()
+
+    bus.on_reconnect(reconnected)
+    life.spawn("leadership", lease.run(lead, led))
+
+
+def main() -> None:
+    """Run the service."""
+    settings = load(Settings)
+    run(Service("scheduler", settings, lambda life: start(life, settings)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""What the leader does next about one session: pure, one step at a time."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from contracts.events import Outcome
+
+from scheduler.domain import ending
+from scheduler.domain.facts import Facts
+from scheduler.domain.limits import Limits
+from scheduler.domain.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Choose a node and publish the next `assigned`; the first one needs a slot."""
+
+    takeover: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Send `assign` to the current epoch's node."""
+
+    epoch: int
+    node_id: str
+    takeover: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Tell a superseded epoch's node to let go; nobody waits for the answer."""
+
+    epoch: int
+    node_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndAgent:
+    """Send `end` to the current epoch's node; its answer, or its silence, comes back as a fact."""
+
+    epoch: int
+    node_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Conclude:
+    """Publish the one `ended`."""
+
+    outcome: Outcome
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FreeSlot:
+    """Give the slot back."""
+
+    key: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRoom:
+    """Delete the LiveKit room: whoever is still in it is put out, and its tokens open nothing any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Nothing is left to do for this session."""
+
+
+Action: TypeAlias = Place | Ask | Withdraw | EndAgent | Conclude | FreeSlot | DeleteRoom | Forget
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do now, in this order, and when to decide anew if nothing happens before (ms on the log's clock)."""
+
+    actions: tuple[Action, ...] = ()
+    wake_at_ms: int | None = None
+
+
+def decide(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Decision:
+    """Say what to do about a session now. Each action, once done, changes the log or the facts, so it is not repeated.
+
+    Args:
+        session: Its log.
+        facts: What is known beside the log.
+        now_ms: On the clock of the log.
+    """
+    if session.ended is not None:
+        return Decision(_clear_up(facts))
+    if session.requested is None:
+        return Decision()
+    verdict = ending.verdict(session, facts, now_ms, limits)
+    if verdict is not None:
+        return _end(session, facts, verdict)
+    current = session.current
+    if current is None:
+        return Decision((Place(takeover=False),), _wake(session, facts, now_ms, limits))
+    takeover = bool(session.ready_ms)
+    if ending.attempt_failure(session, facts, now_ms, limits) is not None:
+        actions: tuple[Action, ...] = (Place(takeover=takeover),)
+        if facts.withdrawn_epoch < current.epoch and current.epoch not in session.stops:
+            actions = (Withdraw(current.epoch, current.node_id), *actions)
+        return Decision(actions, now_ms + limits.retry_pause_ms)
+    wake = _wake(session, facts, now_ms, limits)
+    if current.epoch not in session.ready_ms and facts.asked_epoch < current.epoch:
+        return Decision((Ask(current.epoch, current.node_id, takeover=takeover),), wake)
+    return Decision((), wake)
+
+
+def _end(session: Session, facts: Facts, verdict: ending.Verdict) -> Decision:
+    current = session.current
+    if current is not None and current.epoch not in session.stops:
+        if facts.end_asked_epoch < current.epoch:
+            return Decision((EndAgent(current.epoch, current.node_id, verdict.reason),))
+        if facts.end_answer is None or facts.end_answer.epoch < current.epoch:
+            return Decision()  # the answer, or the silence, wakes us
+    return Decision((Conclude(verdict.outcome, verdict.reason),))
+
+
+def _clear_up(facts: Facts) -> tuple[Action, ...]:
+    actions: list[Action] = []
+    if facts.slot is not None:
+        actions.append(FreeSlot(facts.slot))
+    if not facts.room_deleted:
+        actions.append(DeleteRoom())
+    return tuple(actions) or (Forget(),)
+
+
+def _wake(session: Session, facts: Facts, now_ms: int, limits: Limits) -> int | None:
+    return min((at for at in ending.deadlines(session, facts, limits) if at > now_ms), default=None)

@@ -1,0 +1,156 @@
+"""Why a session ends, and when the next reason would arise."""
+
+from dataclasses import dataclass
+
+from contracts.events import Outcome
+
+from scheduler.domain.facts import Facts
+from scheduler.domain.limits import Limits
+from scheduler.domain.session import Attempt, Session
+
+ENDED_BY_NODE = frozenset({"ended", "room_closed", "caller_left", "session_timeout", "no_show"})
+"""Causes of `agent_stopped` after which nobody is left to talk to; `provider_failed` joins them by its prefix."""
+
+PROVIDER_FAILED = "provider_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The session is over; what `ended` will say."""
+
+    outcome: Outcome
+    reason: str
+
+
+def verdict(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Verdict | None:
+    """Say whether the session is over, and why.
+
+    The causes are tried in order of certainty: somebody asked, the log says it, somebody left, a time is over.
+
+    Args:
+        now_ms: On the clock of the log.
+    """
+    return (
+        _asked(session)
+        or _said_by_node(session)
+        or _agent_failed(session, facts, now_ms, limits)
+        or _nobody_there(session, facts, now_ms, limits)
+        or _too_late(session, facts, now_ms, limits)
+    )
+
+
+def deadlines(session: Session, facts: Facts, limits: Limits) -> tuple[int, ...]:
+    """Each instant at which a time limit of this session may run out, ms on the clock of the log."""
+    current, ready = session.current, session.first_ready_ms
+    found: list[int] = []
+    if current is None:
+        found.append(queue_deadline_ms(session, limits))
+    elif current.epoch not in session.ready_ms:
+        found.append(attempt_deadline_ms(current, facts, limits))
+        found.append(startup_deadline_ms(session, facts, limits))
+    if ready is not None:
+        found.append(ready + limits.session_ms)
+        if session.started_ms is None:
+            found.append(join_deadline_ms(ready, facts, limits))
+    if facts.caller_left_ms is not None:
+        found.append(facts.caller_left_ms + limits.reconnect_ms)
+    return tuple(found)
+
+
+def attempt_failure(session: Session, facts: Facts, now_ms: int, limits: Limits) -> str | None:
+    """Why the current epoch has no agent any more, or will get none; None while it may still have one."""
+    current = session.current
+    if current is None:
+        return None
+    if stop := session.stops.get(current.epoch):
+        return stop.cause
+    if facts.refused_epoch == current.epoch:
+        return "refused"
+    if facts.node_lost:
+        return "node_lost"
+    if current.epoch not in session.ready_ms and now_ms >= attempt_deadline_ms(current, facts, limits):
+        return "not_ready"
+    return None
+
+
+def queue_deadline_ms(session: Session, limits: Limits) -> int:
+    """Until when an admitted start may wait for a slot and a node."""
+    return session.requested_ms + limits.queue_ms
+
+
+def attempt_deadline_ms(attempt: Attempt, facts: Facts, limits: Limits) -> int:
+    """Until when one node may bring the agent into the room."""
+    return max(attempt.at_ms, facts.since_ms) + limits.attempt_ms
+
+
+def startup_deadline_ms(session: Session, facts: Facts, limits: Limits) -> int:
+    """Until when all the attempts together may take; a take-over begins its own time."""
+    begun = session.starting_since_ms
+    if begun is None:  # the agent was ready and died: the time begins with its death
+        current = session.current
+        stop = session.stops.get(current.epoch) if current else None
+        begun = stop.at_ms if stop else facts.node_lost_ms or facts.since_ms
+    return max(begun + limits.startup_ms, facts.since_ms + limits.settle_ms)
+
+
+def join_deadline_ms(ready_ms: int, facts: Facts, limits: Limits) -> int:
+    """Until when the caller may stay away."""
+    return max(ready_ms + limits.caller_join_ms, facts.since_ms + limits.settle_ms)
+
+
+def _asked(session: Session) -> Verdict | None:
+    return Verdict(Outcome.COMPLETED, session.end_asked.reason) if session.end_asked else None
+
+
+def _said_by_node(session: Session) -> Verdict | None:
+    """Only the current epoch's word counts: an older one ends nothing."""
+    stop = session.stops.get(session.epoch)
+    if stop is None:
+        return None
+    if stop.cause.startswith(PROVIDER_FAILED):
+        return Verdict(Outcome.FAILED, stop.cause)
+    # Before the agent was ready a closed room is a fault of the start: the next attempt finds it made anew.
+    if stop.cause in ENDED_BY_NODE and session.epoch in session.ready_ms:
+        return Verdict(Outcome.COMPLETED, stop.cause)
+    return None
+
+
+def _agent_failed(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Verdict | None:
+    current = session.current
+    if current is None:
+        return None
+    failure = attempt_failure(session, facts, now_ms, limits)
+    was_ready = current.epoch in session.ready_ms
+    if failure and was_ready and session.deaths >= limits.max_takeovers:
+        return Verdict(Outcome.FAILED, "agent_failed")
+    if (failure or not was_ready) and now_ms >= startup_deadline_ms(session, facts, limits):
+        if session.ready_ms:
+            return Verdict(Outcome.FAILED, "agent_failed")
+        return Verdict(Outcome.FAILED, facts.blocked or "start_timeout")
+    return None
+
+
+def _nobody_there(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Verdict | None:
+    if facts.room_closed:
+        return Verdict(Outcome.COMPLETED, "room_closed")
+    if facts.caller_left_ms is not None and now_ms >= facts.caller_left_ms + limits.reconnect_ms:
+        return Verdict(Outcome.COMPLETED, "caller_left")
+    ready = session.first_ready_ms
+    if ready is None or session.started_ms is not None or facts.caller_here:
+        return None
+    if now_ms >= join_deadline_ms(ready, facts, limits):
+        return Verdict(Outcome.NO_SHOW, "caller_never_joined")
+    return None
+
+
+def _too_late(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Verdict | None:
+    ready = session.first_ready_ms
+    if ready is not None and now_ms >= ready + limits.session_ms:
+        return Verdict(Outcome.COMPLETED, "session_timeout")
+    if session.current is not None or session.requested is None:
+        return None
+    if facts.refusal:
+        return Verdict(Outcome.REJECTED, facts.refusal)
+    if now_ms >= queue_deadline_ms(session, limits):
+        return Verdict(Outcome.REJECTED, facts.blocked or "queue_deadline")
+    return None

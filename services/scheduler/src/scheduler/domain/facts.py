@@ -1,0 +1,57 @@
+"""What the leader knows about a session beside its log: it is lost with the leader, and found again."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class EndAnswer:
+    """How the node answered `end`.
+
+    Attributes:
+        epoch: The epoch that was to end.
+        served_ms: What the node says that epoch served; None when the node was silent, so that its last tick counts.
+    """
+
+    epoch: int
+    served_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known beside the log. Times are on the clock of the log, ms.
+
+    Attributes:
+        since_ms: When this leader began.
+        slot: The key of the slot that the session owns.
+        asked_epoch: The last epoch whose `assign` this leader sent.
+        refused_epoch: The last epoch whose `assign` a node refused or left unanswered.
+        end_asked_epoch: The last epoch whose `end` this leader sent.
+        end_answer: What came of it.
+        withdrawn_epoch: The last superseded epoch whose node was told to let go.
+        node_lost: The current epoch's node is gone from the registry.
+        node_lost_ms: Since when.
+        caller_here: LiveKit shows the caller in the room; None: not known.
+        caller_sid: LiveKit's id of the caller's present stay.
+        caller_left_ms: Since when the caller is away, having been there.
+        room_closed: LiveKit said that it closed the room.
+        room_deleted: The room is deleted, or was never there.
+        blocked: Why no node could be chosen at the last try.
+        refusal: Why the session cannot even wait.
+    """
+
+    since_ms: int = 0
+    slot: int | None = None
+    asked_epoch: int = 0
+    refused_epoch: int = 0
+    end_asked_epoch: int = 0
+    end_answer: EndAnswer | None = None
+    withdrawn_epoch: int = 0
+    node_lost: bool = False
+    node_lost_ms: int | None = None
+    caller_here: bool | None = None
+    caller_sid: str | None = None
+    caller_left_ms: int | None = None
+    room_closed: bool = False
+    room_deleted: bool = False
+    blocked: str | None = None
+    refusal: str | None = None

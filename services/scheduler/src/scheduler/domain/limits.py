@@ -1,0 +1,32 @@
+"""The numbers that bound a session; all are settings."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Durations in ms, on the clock of the log.
+
+    Attributes:
+        max_bots: Sessions that run at once.
+        max_queue: Sessions that wait at once; one more is refused at once.
+        attempt_ms: From `assigned` to `agent_ready`, for one node.
+        startup_ms: The same, over all nodes tried.
+        retry_pause_ms: Before the same node is tried again for the same session.
+        settle_ms: What a new leader grants to reports that an outage held back, before it calls them missing.
+        node_lease_ms: What a new leader waits before it calls any node lost.
+    """
+
+    max_bots: int = 50
+    max_queue: int = 500
+    queue_ms: int = 30_000
+    attempt_ms: int = 5_000
+    startup_ms: int = 30_000
+    caller_join_ms: int = 60_000
+    reconnect_ms: int = 30_000
+    session_ms: int = 1_800_000
+    max_takeovers: int = 2
+    retry_pause_ms: int = 1_000
+    settle_ms: int = 5_000
+    node_lease_ms: int = 15_000
+    max_load: float = 0.7

@@ -1,0 +1,65 @@
+"""What stands in the world and should not, or should and does not: pure comparisons."""
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from contracts.ids import SESSION_ID_PATTERN
+from contracts.registry import NodeState
+
+from scheduler.domain.session import Session
+
+ROOM_MARGIN_MS = 60_000
+"""A room is made before its `requested`, so a young one without a session is no orphan yet."""
+
+LOST_ROOM_MARGIN_MS = 2_000
+"""A session this young may be seen before its room."""
+
+_SESSION_ID = re.compile(SESSION_ID_PATTERN)
+
+
+@dataclass(frozen=True, slots=True)
+class StaleJob:
+    """A node holds an epoch that counts no more."""
+
+    session_id: str
+    epoch: int
+    node_id: str
+
+
+def suspect_rooms(rooms: Mapping[str, int], is_open: Callable[[str], bool], now_ms: int) -> list[str]:
+    """The rooms of our form that no open session explains; the log must confirm it before one is deleted.
+
+    Args:
+        rooms: Name -> when LiveKit created it, Unix ms.
+        is_open: Whether this session is known and has not ended.
+    """
+    return [
+        name
+        for name, created_ms in rooms.items()
+        if _SESSION_ID.match(name) and not is_open(name) and now_ms - created_ms > ROOM_MARGIN_MS
+    ]
+
+
+def lost_rooms(sessions: Iterable[Session], rooms: Collection[str], now_ms: int) -> list[str]:
+    """The open sessions whose room is gone."""
+    return [
+        s.session_id
+        for s in sessions
+        if s.ended is None
+        and s.end_asked is None
+        and s.requested is not None
+        and now_ms - s.requested_ms > LOST_ROOM_MARGIN_MS
+        and s.session_id not in rooms
+    ]
+
+
+def stale_jobs(nodes: Iterable[NodeState], sessions: Callable[[str], Session | None]) -> list[StaleJob]:
+    """The jobs that nodes hold for an ended session or a superseded epoch; unknown sessions are left alone."""
+    found: list[StaleJob] = []
+    for node in nodes:
+        for job in node.jobs:
+            session = sessions(job.session_id)
+            if session is not None and (session.ended is not None or job.epoch < session.epoch):
+                found.append(StaleJob(job.session_id, job.epoch, node.node_id))
+    return found

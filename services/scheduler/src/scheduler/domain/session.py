@@ -1,0 +1,159 @@
+"""One session as its log tells it: a fold that order, gaps and repetitions of the records do not disturb."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from contracts.events import (
+    AgentReady,
+    AgentStopped,
+    EndRequested,
+    Event,
+    JobAssigned,
+    SessionEnded,
+    SessionQueued,
+    SessionRequested,
+    SessionStarted,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One event with its place in the log.
+
+    Attributes:
+        stored_ms: JetStream's timestamp, Unix ms: the clock of every timer here.
+        seq: Its sequence in the stream; what a compare-and-set names.
+        trace: Its W3C trace context, as message headers.
+    """
+
+    event: Event
+    stored_ms: int
+    seq: int
+    trace: Mapping[str, str] = field(default_factory=dict[str, str], compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One epoch of the job, as `assigned` has it."""
+
+    epoch: int
+    node_id: str
+    seq: int
+    at_ms: int
+    served_ms_before: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A node's word that an epoch's worker is gone."""
+
+    cause: str
+    served_ms: int
+    at_ms: int
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndAsked:
+    """Somebody wants the session over."""
+
+    by: str
+    reason: str
+    at_ms: int
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What the log says about one session. All times are JetStream's, Unix ms.
+
+    Attributes:
+        requested: The accepted start; None while only later records were read.
+        attempts: Epoch -> the attempt, from `assigned`.
+        ready_ms: Epoch -> when its agent was in the room.
+        stops: Epoch -> its end, from `agent_stopped`.
+        ended: The one terminal event.
+    """
+
+    session_id: str
+    requested: SessionRequested | None = None
+    requested_ms: int = 0
+    requested_seq: int = 0
+    queued: bool = False
+    attempts: Mapping[int, Attempt] = field(default_factory=dict[int, Attempt])
+    ready_ms: Mapping[int, int] = field(default_factory=dict[int, int])
+    started_ms: int | None = None
+    stops: Mapping[int, Stop] = field(default_factory=dict[int, Stop])
+    end_asked: EndAsked | None = None
+    ended: SessionEnded | None = None
+
+    @property
+    def current(self) -> Attempt | None:
+        """The last `assigned`: the only epoch that counts."""
+        return self.attempts[max(self.attempts)] if self.attempts else None
+
+    @property
+    def epoch(self) -> int:
+        """The last epoch; 0 when the job was never assigned."""
+        return max(self.attempts, default=0)
+
+    @property
+    def first_ready_ms(self) -> int | None:
+        """When an agent was first in the room."""
+        return min(self.ready_ms.values(), default=None)
+
+    @property
+    def deaths(self) -> int:
+        """Agents that were in the room and have a successor."""
+        return sum(1 for epoch in self.ready_ms if epoch < self.epoch)
+
+    @property
+    def starting_since_ms(self) -> int | None:
+        """When the attempts that have no agent yet began: at the first epoch after the last one that got ready."""
+        last_ready = max(self.ready_ms, default=0)
+        return min((a.at_ms for epoch, a in self.attempts.items() if epoch > last_ready), default=None)
+
+
+def fold(session: Session, record: Recorded) -> Session:
+    """Add one record of the session's log.
+
+    Of two records of the same fact the one that stands earlier in the log counts; an epoch's served time is the
+    greatest it reported. So any order and any repetition of the same records give the same session.
+    """
+    event, at, seq = record.event, record.stored_ms, record.seq
+    match event:
+        case SessionRequested():
+            if session.requested is not None and session.requested_seq <= seq:
+                return session
+            return replace(session, requested=event, requested_ms=at, requested_seq=seq)
+        case SessionQueued():
+            return replace(session, queued=True)
+        case JobAssigned():
+            known = session.attempts.get(event.epoch)
+            if known is not None and known.seq <= seq:
+                return session
+            attempt = Attempt(event.epoch, event.node_id, seq, at, event.served_ms_before)
+            return replace(session, attempts={**session.attempts, event.epoch: attempt})
+        case AgentReady():
+            first = min(at, session.ready_ms.get(event.epoch, at))
+            return replace(session, ready_ms={**session.ready_ms, event.epoch: first})
+        case SessionStarted():
+            return replace(session, started_ms=at if session.started_ms is None else min(at, session.started_ms))
+        case AgentStopped():
+            stop = _earlier_stop(session.stops.get(event.epoch), Stop(event.cause, event.served_ms, at, seq))
+            return replace(session, stops={**session.stops, event.epoch: stop})
+        case EndRequested():
+            if session.end_asked is not None and session.end_asked.seq <= seq:
+                return session
+            return replace(session, end_asked=EndAsked(event.by, event.reason, at, seq))
+        case SessionEnded():
+            return session if session.ended is not None else replace(session, ended=event)
+        case _:
+            return session
+
+
+def _earlier_stop(known: Stop | None, new: Stop) -> Stop:
+    if known is None:
+        return new
+    first = min(known, new, key=lambda stop: stop.seq)
+    return replace(first, served_ms=max(known.served_ms, new.served_ms))

@@ -1,0 +1,261 @@
+"""What the leader has in its head: every open session, who runs where, who waits."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from contracts.events import SessionRequested
+from contracts.registry import NodeState
+
+from scheduler.domain.facts import Facts
+from scheduler.domain.fairness import Waiting, fair_order
+from scheduler.domain.limits import Limits
+from scheduler.domain.placement import Fleet, NoPlace
+from scheduler.domain.session import Recorded, Session, fold
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A slot and a node set aside for a session, not yet written anywhere."""
+
+    slot: int
+    node_id: str
+
+
+class Board:
+    """The open sessions with what is known about each; no I/O, so each method is one uninterrupted step."""
+
+    def __init__(self, limits: Limits, since_ms: int) -> None:
+        self.limits = limits
+        self.since_ms = since_ms
+        self.judge_nodes_from_ms = since_ms + limits.node_lease_ms
+        self.fleet = Fleet(limits.max_load)
+        self.blocked: str | None = None
+        self._sessions: dict[str, Session] = {}
+        self._facts: dict[str, Facts] = {}
+        self._traces: dict[str, Mapping[str, str]] = {}
+        self._slots: dict[int, str] = {}
+        self._waiting: dict[str, Waiting] = {}
+        self._reserved: dict[str, Reservation] = {}
+
+    def __contains__(self, session_id: str) -> bool:
+        return session_id in self._sessions
+
+    def ids(self) -> list[str]:
+        """All sessions that are not forgotten yet."""
+        return list(self._sessions)
+
+    def open_sessions(self) -> Iterator[Session]:
+        """The sessions without an end."""
+        return (s for s in list(self._sessions.values()) if s.ended is None)
+
+    def session(self, session_id: str) -> Session | None:
+        """The session as its log tells it."""
+        return self._sessions.get(session_id)
+
+    def trace(self, session_id: str) -> Mapping[str, str]:
+        """The trace context of the start."""
+        return self._traces.get(session_id, {})
+
+    def record(self, record: Recorded) -> str | None:
+        """Take in one record; returns the session it changes.
+
+        A session begins with its `requested`, or when it is found in a slot (`add`); what comes after it was
+        forgotten changes nothing.
+        """
+        session_id = record.event.session_id
+        before = self._sessions.get(session_id)
+        if before is None:
+            if not isinstance(record.event, SessionRequested):
+                return None
+            before = self.add(session_id)
+        if isinstance(record.event, SessionRequested):
+            self._traces[session_id] = record.trace
+        session = fold(before, record)
+        if session == before:
+            return None
+        self._sessions[session_id] = session
+        self._locate(session)
+        return session_id
+
+    def add(self, session_id: str) -> Session:
+        """Begin to follow a session."""
+        session = self._sessions.setdefault(session_id, Session(session_id))
+        self._facts.setdefault(session_id, Facts(since_ms=self.since_ms))
+        return session
+
+    def forget(self, session_id: str) -> None:
+        """The session is over and cleared up."""
+        self._sessions.pop(session_id, None)
+        self._facts.pop(session_id, None)
+        self._traces.pop(session_id, None)
+        self._stop_waiting(session_id)
+        self.fleet.release(session_id)
+
+    def facts(self, session_id: str, now_ms: int) -> Facts:
+        """What is known beside the log now."""
+        session, facts = self._sessions[session_id], self._facts[session_id]
+        if session_id in self._waiting and facts.blocked != self.blocked:
+            facts = replace(facts, blocked=self.blocked)
+        current = session.current
+        lost = current is not None and now_ms >= self.judge_nodes_from_ms and current.node_id not in self.fleet
+        if lost != facts.node_lost:
+            facts = replace(facts, node_lost=lost, node_lost_ms=now_ms if lost else None)
+        self._facts[session_id] = facts
+        return facts
+
+    def learn(self, session_id: str, **known: Any) -> None:
+        """Note facts about a session; one that is forgotten takes none."""
+        if session_id in self._facts:
+            self._facts[session_id] = replace(self._facts[session_id], **known)
+
+    # --- nodes
+
+    def node_changed(self, node_id: str, state: NodeState | None) -> list[str]:
+        """A node reported itself, or is gone; returns the sessions that this may concern."""
+        if state is not None:
+            self.fleet.report(state)
+            return []
+        self.fleet.lose(node_id)
+        return [s.session_id for s in self.open_sessions() if s.current and s.current.node_id == node_id]
+
+    # --- slots and the queue
+
+    def holds(self, slots: Mapping[int, str]) -> None:
+        """Take in which slots are held, key -> session, as the bucket was read a moment ago.
+
+        What was reserved or taken since the reading stays; a slot that the bucket gives to another is lost.
+        """
+        for key, session_id in slots.items():
+            facts = self._facts.get(session_id)
+            if facts is not None and facts.slot is None:
+                self._facts[session_id] = replace(facts, slot=key)
+        for session_id, facts in self._facts.items():
+            if facts.slot is not None and slots.get(facts.slot, session_id) != session_id:
+                self._facts[session_id] = replace(facts, slot=None)
+        reserved = {r.slot: session_id for session_id, r in self._reserved.items()}
+        owned = {facts.slot: session_id for session_id, facts in self._facts.items() if facts.slot is not None}
+        self._slots = {**reserved, **owned, **slots}
+
+    def took(self, key: int, session_id: str) -> None:
+        """The session owns this slot now."""
+        self._slots[key] = session_id
+        self.learn(session_id, slot=key)
+
+    def freed(self, key: int, session_id: str) -> None:
+        """The session owns this slot no more."""
+        if self._slots.get(key) == session_id:
+            del self._slots[key]
+        facts = self._facts.get(session_id)
+        if facts is not None and facts.slot == key:
+            self.learn(session_id, slot=None)
+
+    @property
+    def slots_held(self) -> int:
+        """Slots in use."""
+        return len(self._slots)
+
+    @property
+    def waiting(self) -> int:
+        """Sessions in the queue."""
+        return len(self._waiting)
+
+    def reservation(self, session_id: str) -> Reservation | None:
+        """What was set aside for this session."""
+        return self._reserved.get(session_id)
+
+    def give_up(self, session_id: str) -> None:
+        """Drop what was set aside for this session."""
+        if session_id in self._reserved:
+            self._stop_waiting(session_id)
+            self.fleet.release(session_id)
+            if session := self._sessions.get(session_id):
+                self._locate(session)
+
+    def began(self, session_id: str) -> None:
+        """The reservation is written in the log."""
+        self._reserved.pop(session_id, None)
+
+    def wait(self, session_id: str) -> bool:
+        """Put a session into the queue; False: it is full."""
+        if session_id in self._waiting:
+            return True
+        session, facts = self._sessions[session_id], self._facts[session_id]
+        if session.requested is None:
+            return False
+        if len(self._waiting) >= self.limits.max_queue:
+            return False
+        self._waiting[session_id] = Waiting(
+            session_id, session.requested.user_id, session.requested_seq, holds_slot=facts.slot is not None
+        )
+        return True
+
+    def position(self, session_id: str) -> int:
+        """Its place in the queue, from 1."""
+        order = fair_order(self._waiting.values(), self._running_by_user())
+        return 1 + next((i for i, w in enumerate(order) if w.session_id == session_id), len(order))
+
+    def admit(self) -> list[str]:
+        """Set a slot and a node aside for each session that can begin now, in fair order; returns those.
+
+        `blocked` says afterwards why the first that could not begin has to wait.
+        """
+        admitted: list[str] = []
+        self.blocked = None
+        if not self._waiting:
+            return admitted
+        running = self._running_by_user()
+        for waiting in fair_order(self._waiting.values(), running):
+            session = self._sessions[waiting.session_id]
+            facts = self._facts[waiting.session_id]
+            key = facts.slot if facts.slot is not None else self._free_slot()
+            if key is None:
+                self.blocked = "max_bots"
+                break
+            try:
+                node = self.fleet.choose(region=region_of(session))
+            except NoPlace as none:
+                self.blocked = none.reason
+                break
+            self._slots[key] = waiting.session_id
+            self._reserved[waiting.session_id] = Reservation(key, node.node_id)
+            self.fleet.place(waiting.session_id, node.node_id)
+            del self._waiting[waiting.session_id]
+            admitted.append(waiting.session_id)
+        return admitted
+
+    def _free_slot(self) -> int | None:
+        # Counted, too: slots beyond a MAX_BOTS that was lowered still run.
+        if len(self._slots) >= self.limits.max_bots:
+            return None
+        return next((key for key in range(self.limits.max_bots) if key not in self._slots), None)
+
+    def _running_by_user(self) -> Counter[str]:
+        owners = (self._sessions.get(session_id) for session_id in self._slots.values())
+        return Counter(s.requested.user_id for s in owners if s is not None and s.requested is not None)
+
+    def _stop_waiting(self, session_id: str) -> None:
+        self._waiting.pop(session_id, None)
+        reserved = self._reserved.pop(session_id, None)
+        facts = self._facts.get(session_id)
+        if reserved is None or (facts is not None and facts.slot == reserved.slot):
+            return
+        if self._slots.get(reserved.slot) == session_id:
+            del self._slots[reserved.slot]
+
+    def _locate(self, session: Session) -> None:
+        """Keep the fleet's count and the queue in step with the log."""
+        current = session.current
+        if session.ended is not None or session.end_asked is not None:
+            self._stop_waiting(session.session_id)
+        if current is not None and session.ended is None and current.epoch not in session.stops:
+            self._waiting.pop(session.session_id, None)
+            self.fleet.place(session.session_id, current.node_id)
+        elif session.session_id not in self._reserved:
+            self.fleet.release(session.session_id)
+
+
+def region_of(session: Session) -> str | None:
+    """Where the caller wants the session to run, from the start's metadata."""
+    return session.requested.metadata.get("region") if session.requested else None

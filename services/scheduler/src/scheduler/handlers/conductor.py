@@ -1,0 +1,367 @@
+"""Carries out what the domain decides, one step at a time for each session, many sessions at once."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from contracts.events import AgentStopped, JobAssigned, SessionEnded, SessionQueued
+from contracts.metering import LogRecord, meter
+from contracts.registry import Slot
+from opentelemetry.trace import SpanKind
+
+from chassis import logs, telemetry
+from scheduler.domain import decision as d
+from scheduler.domain.clock import LogClock
+from scheduler.domain.ending import queue_deadline_ms
+from scheduler.domain.facts import Facts
+from scheduler.domain.placement import NoPlace
+from scheduler.domain.session import Attempt, Recorded, Session
+from scheduler.handlers import figures
+from scheduler.handlers.agents import SUPERSEDED, Agents
+from scheduler.handlers.board import Board, region_of
+from scheduler.handlers.timers import Timers
+from scheduler.ports import NotTaken, Outrun, Rooms, SessionLog, Slots, Unavailable
+
+_STEPS_AT_ONCE: Final = 128  # sessions; each waits for NATS only, never for a node or LiveKit
+_RETRY_MS: Final = 500
+_AFTER_A_BUG_MS: Final = 5_000
+_ADMIT_S: Final = 0.02  # reports of nodes within so long lead to one look at the queue
+
+log = logs.get_logger(__name__)
+
+
+class Conductor:
+    """Acts for the leader. Until `begin` it only listens; after `stop` it does nothing any more."""
+
+    def __init__(
+        self,
+        board: Board,
+        clock: LogClock,
+        session_log: SessionLog,
+        slots: Slots,
+        rooms: Rooms,
+        agents: Agents,
+        is_leading: Callable[[], bool],
+    ) -> None:
+        self.board = board
+        self.timers = Timers(self.now_ms, self.wake)
+        self._clock = clock
+        self._log = session_log
+        self._slots = slots
+        self._rooms = rooms
+        self._agents = agents
+        self._is_leading = is_leading
+        self._acting = False
+        self._running: set[str] = set()
+        self._again: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._room_to_act = asyncio.Semaphore(_STEPS_AT_ONCE)
+        self._admit_due: asyncio.TimerHandle | None = None
+
+    def now_ms(self) -> int:
+        """The log's clock, Unix ms."""
+        return self._clock.now_ms(time.monotonic())
+
+    @property
+    def is_acting(self) -> bool:
+        """Whether it may act: begun, not stopped, and the lease is ours."""
+        return self._acting and self._is_leading()
+
+    def begin(self) -> None:
+        """Act from now on, beginning with every open session."""
+        self._acting = True
+        for session_id in self.board.ids():
+            self.wake(session_id)
+
+    async def stop(self) -> None:
+        """Stop whatever is in hand; another leader repeats it."""
+        self._acting = False
+        if self._admit_due is not None:
+            self._admit_due.cancel()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=1)
+
+    def heard(self, record: Recorded) -> None:
+        """A record of the log arrived."""
+        self._clock.observe(record.stored_ms, time.monotonic())
+        self._note(record)
+
+    def wake(self, session_id: str) -> None:
+        """Decide anew about a session."""
+        if not self.is_acting or session_id not in self.board:
+            return
+        if session_id in self._running:
+            self._again.add(session_id)
+            return
+        self._running.add(session_id)
+        self._spawn(self._run(session_id))
+
+    def learn(self, session_id: str, **known: Any) -> None:
+        """Note facts about a session, and decide anew."""
+        self.board.learn(session_id, **known)
+        self.wake(session_id)
+
+    def capacity_changed(self) -> None:
+        """Somebody who waits may begin now; looked at in a moment, once for many changes."""
+        if self._acting and self._admit_due is None and self.board.waiting:
+            self._admit_due = asyncio.get_running_loop().call_later(_ADMIT_S, self._admit)
+
+    def withdraw(self, session_id: str, epoch: int, node_id: str, reason: str) -> None:
+        """Tell a node to let go of an epoch that counts no more; nobody waits for the answer."""
+
+        async def tell() -> None:
+            await self._agents.end(session_id, epoch, node_id, reason)
+
+        self._spawn(tell())
+
+    def _admit(self) -> None:
+        self._admit_due = None
+        for session_id in self.board.admit():
+            self.wake(session_id)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _note(self, record: Recorded) -> None:
+        session_id = self.board.record(record)
+        if session_id is not None and self._acting:
+            figures.count(record, self.board.session(session_id))
+            self.wake(session_id)
+
+    # --- one session's steps
+
+    async def _run(self, session_id: str) -> None:
+        retry_ms: int | None = None
+        try:
+            async with self._room_to_act:
+                with logs.bind_session(session_id):
+                    more = True
+                    while (more or session_id in self._again) and self.is_acting:
+                        self._again.discard(session_id)
+                        more = await self._step(session_id)
+        except Unavailable as error:
+            log.warning("step.postponed", session_id=session_id, reason=str(error))
+            retry_ms = _RETRY_MS
+        except Exception:
+            log.exception("step.bug", session_id=session_id)
+            retry_ms = _AFTER_A_BUG_MS
+        finally:
+            self._running.discard(session_id)
+        if retry_ms is not None and session_id in self.board:
+            self._again.discard(session_id)
+            self.timers.set(session_id, self.now_ms() + retry_ms)
+        elif session_id in self._again:
+            self._again.discard(session_id)
+            self.wake(session_id)
+
+    async def _step(self, session_id: str) -> bool:
+        """Decide once and do it; True when that changed something, so that there is more to decide."""
+        session = self.board.session(session_id)
+        if session is None:
+            self.timers.set(session_id, None)
+            return False
+        now_ms = self.now_ms()
+        facts = self.board.facts(session_id, now_ms)
+        decided = d.decide(session, facts, now_ms, self.board.limits)
+        self.timers.set(session_id, decided.wake_at_ms)
+        changed = False
+        for action in decided.actions:
+            with telemetry.span(
+                f"scheduler {type(action).__name__}",
+                SpanKind.INTERNAL,
+                parent=telemetry.extract(self.board.trace(session_id)),
+                attributes={"session.id": session_id},
+            ):
+                try:
+                    changed |= await self._do(session, facts, action)
+                except Outrun:
+                    await self._read_back(session_id)
+                    return True
+        return changed
+
+    async def _do(self, session: Session, facts: Facts, action: d.Action) -> bool:
+        session_id = session.session_id
+        match action:
+            case d.Place():
+                return await (
+                    self._place_first(session, facts) if session.current is None else self._place_next(session)
+                )
+            case d.Ask():
+                self.board.learn(session_id, asked_epoch=action.epoch)
+                self._spawn(self._ask(session, session.attempts[action.epoch], takeover=action.takeover))
+            case d.Withdraw():
+                self.board.learn(session_id, withdrawn_epoch=action.epoch)
+                self.withdraw(session_id, action.epoch, action.node_id, SUPERSEDED)
+            case d.EndAgent():
+                self.board.learn(session_id, end_asked_epoch=action.epoch)
+                self._spawn(self._end_agent(session_id, action))
+            case d.Conclude():
+                await self._conclude(session, facts, action)
+            case d.FreeSlot():
+                await self._slots.free(action.key, session_id)
+                self.board.freed(action.key, session_id)
+                self.capacity_changed()
+            case d.DeleteRoom():
+                # Once, and beside: what LiveKit does not do now, the reconciler repeats.
+                self.board.learn(session_id, room_deleted=True)
+                self._spawn(self._delete_room(session_id))
+            case d.Forget():
+                self.board.forget(session_id)
+                self.timers.set(session_id, None)
+                self.capacity_changed()
+                return False
+        return True
+
+    async def _place_first(self, session: Session, facts: Facts) -> bool:
+        session_id = session.session_id
+        reserved = self.board.reservation(session_id)
+        if reserved is None:
+            if not self.board.wait(session_id):
+                self.board.learn(session_id, refusal="queue_full")
+                return True
+            for other in self.board.admit():
+                if other != session_id:
+                    self.wake(other)
+            reserved = self.board.reservation(session_id)
+        if reserved is None:
+            return await self._announce(session)
+        try:
+            await self._slots.take(reserved.slot, Slot(session_id=session_id, taken_at=self._time()))
+            self.board.took(reserved.slot, session_id)
+            latest = self.board.session(session_id)
+            if latest is None or latest.end_asked or latest.ended:
+                self.board.give_up(session_id)
+                return True
+            assigned = JobAssigned(
+                session_id=session_id, time=self._time(), epoch=1, node_id=reserved.node_id, served_ms_before=0
+            )
+            self._note(await self._log.append(assigned, expect_last=0))
+            self.board.began(session_id)
+        except (Outrun, Unavailable):
+            self.board.give_up(session_id)
+            raise
+        log.info("job.assigned", session_id=session_id, node_id=reserved.node_id, epoch=1, slot=reserved.slot)
+        return True
+
+    async def _place_next(self, session: Session) -> bool:
+        """The next epoch: another node where there is one, and none that failed this session a moment ago."""
+        session_id, current = session.session_id, session.current
+        assert current is not None
+        now_ms = self.now_ms()
+        tried = {a.node_id for a in session.attempts.values()}
+        pause_ms = self.board.limits.retry_pause_ms
+        resting = {a.node_id for a in session.attempts.values() if now_ms - a.at_ms < pause_ms}
+        try:
+            node = self.board.fleet.choose(region=region_of(session), tried=tried, resting=resting)
+        except NoPlace as none:
+            self.board.learn(session_id, blocked=none.reason)
+            return False
+        served_ms = 0
+        if session.ready_ms:
+            served_ms = sum(e.served_ms for e in meter(_measured(await self._log.history(session_id))).epochs)
+        assigned = JobAssigned(
+            session_id=session_id,
+            time=self._time(),
+            epoch=current.epoch + 1,
+            node_id=node.node_id,
+            served_ms_before=served_ms,
+        )
+        self._note(await self._log.append(assigned, expect_last=current.seq))
+        log.info("job.reassigned", session_id=session_id, node_id=node.node_id, epoch=current.epoch + 1)
+        return True
+
+    async def _announce(self, session: Session) -> bool:
+        if session.queued:
+            return False
+        position = self.board.position(session.session_id)
+        deadline = datetime.fromtimestamp(queue_deadline_ms(session, self.board.limits) / 1000, UTC)
+        queued = SessionQueued(
+            session_id=session.session_id, time=self._time(), position=position, deadline_at=deadline
+        )
+        self._note(await self._log.append(queued))
+        log.info("session.queued", session_id=session.session_id, position=position, reason=self.board.blocked)
+        return True
+
+    async def _ask(self, session: Session, attempt: Attempt, *, takeover: bool) -> None:
+        session_id = session.session_id
+        assert session.requested is not None
+        try:
+            await self._agents.ask(session.requested, attempt, takeover=takeover)
+        except NotTaken as refused:
+            log.warning(
+                "job.not_taken",
+                session_id=session_id,
+                node_id=attempt.node_id,
+                epoch=attempt.epoch,
+                reason=refused.reason,
+            )
+            self.learn(session_id, refused_epoch=attempt.epoch)
+        except Unavailable as error:
+            log.warning("job.not_sent", session_id=session_id, epoch=attempt.epoch, reason=str(error))
+            self.board.learn(session_id, asked_epoch=attempt.epoch - 1)
+            self.timers.set(session_id, self.now_ms() + _RETRY_MS)
+
+    async def _end_agent(self, session_id: str, action: d.EndAgent) -> None:
+        answer = await self._agents.end(session_id, action.epoch, action.node_id, action.reason)
+        if answer.served_ms is None:
+            log.warning("job.end_unanswered", session_id=session_id, node_id=action.node_id, epoch=action.epoch)
+        self.learn(session_id, end_answer=answer)
+
+    async def _conclude(self, session: Session, facts: Facts, action: d.Conclude) -> None:
+        session_id, epoch = session.session_id, session.epoch
+        billable_ms = 0
+        if epoch:
+            records = _measured(await self._log.history(session_id))
+            answer = facts.end_answer
+            if answer is not None and answer.served_ms is not None:
+                # The node's answer may be here before its `agent_stopped`, or instead of it.
+                word = AgentStopped(
+                    session_id=session_id,
+                    time=self._time(),
+                    epoch=answer.epoch,
+                    cause=action.reason,
+                    served_ms=answer.served_ms,
+                )
+                records.append(LogRecord(word, self.now_ms()))
+            billable_ms = meter(records).billable_ms
+        ended = SessionEnded(
+            session_id=session_id,
+            time=self._time(),
+            outcome=action.outcome,
+            reason=action.reason,
+            epoch=epoch,
+            billable_ms=billable_ms,
+        )
+        self._note(await self._log.append(ended, expect_last=0))
+        log.info(
+            "session.ended",
+            session_id=session_id,
+            outcome=action.outcome,
+            reason=action.reason,
+            billable_ms=billable_ms,
+        )
+
+    async def _delete_room(self, session_id: str) -> None:
+        try:
+            await self._rooms.delete(session_id)
+        except Unavailable as error:
+            log.warning("room.not_deleted", session_id=session_id, reason=str(error))
+
+    async def _read_back(self, session_id: str) -> None:
+        """Somebody else wrote first: what stands in the log and the bucket is what counts."""
+        self.board.holds({key: held.slot.session_id for key, held in (await self._slots.held()).items()})
+        for record in await self._log.history(session_id):
+            self._note(record)
+
+    def _time(self) -> datetime:
+        return datetime.fromtimestamp(self.now_ms() / 1000, UTC)
+
+
+def _measured(history: Sequence[Recorded]) -> list[LogRecord]:
+    return [LogRecord(record.event, record.stored_ms) for record in history]

@@ -1,0 +1,75 @@
+"""What Prometheus is told; labels are of small fixed sets."""
+
+from typing import Final
+
+from contracts.events import AgentReady, JobAssigned, Outcome, SessionEnded
+
+from chassis import metrics
+from scheduler.domain.session import Recorded, Session
+
+_STARTING_S: Final = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0)
+_REASONS: Final = frozenset(
+    {
+        "no_nodes",
+        "nodes_draining",
+        "nodes_overloaded",
+        "no_capacity",
+        "no_other_node",
+        "max_bots",
+        "queue_full",
+        "queue_deadline",
+        "start_timeout",
+        "agent_failed",
+        "caller_never_joined",
+        "caller_left",
+        "room_closed",
+        "session_timeout",
+    }
+)
+
+SESSIONS: Final = metrics.gauge("scheduler_sessions", "Open sessions by state", ("state",))
+SLOTS: Final = metrics.gauge("scheduler_slots_held", "Slots in use, of MAX_BOTS")
+LEADING: Final = metrics.gauge("scheduler_leading", "1 in the process that leads")
+LIVEKIT: Final = metrics.gauge("scheduler_livekit_up", "1 while LiveKit answers the reconciler")
+_PLACED: Final = metrics.counter(
+    "scheduler_placements_total", "Jobs given to a node, first ones and later ones", ("kind",)
+)
+_ENDED: Final = metrics.counter("scheduler_ended_total", "Sessions ended", ("outcome", "reason"))
+_REJECTED: Final = metrics.counter("scheduler_rejections_total", "Starts that came to nothing", ("reason",))
+_READY_S: Final = metrics.histogram(
+    "scheduler_requested_to_ready_seconds", "From `requested` to the first `agent_ready`", buckets=_STARTING_S
+)
+_PLACED_S: Final = metrics.histogram(
+    "scheduler_requested_to_assigned_seconds", "From `requested` to the first `assigned`"
+)
+
+
+def count(record: Recorded, session: Session | None) -> None:
+    """Count one new record of the log."""
+    event = record.event
+    if session is None:
+        return
+    waited_s = max(0, record.stored_ms - session.requested_ms) / 1000
+    match event:
+        case JobAssigned():
+            kind = "first" if event.epoch == 1 else "takeover" if session.ready_ms else "retry"
+            _PLACED.labels(kind).inc()
+            if event.epoch == 1 and session.requested is not None:
+                _PLACED_S.observe(waited_s)
+        case AgentReady():
+            if len(session.ready_ms) == 1 and session.requested is not None:
+                _READY_S.observe(waited_s)
+        case SessionEnded():
+            reason = _bounded(event.reason)
+            _ENDED.labels(event.outcome.value, reason).inc()
+            if event.outcome in (Outcome.REJECTED, Outcome.FAILED) and session.first_ready_ms is None:
+                _REJECTED.labels(reason).inc()
+        case _:
+            pass
+
+
+def _bounded(reason: str) -> str:
+    """The reason as a label: those of `end_requested` are anybody's text."""
+    if reason.startswith("provider_failed"):
+        return "provider_failed"
+    return reason if reason in _REASONS else "asked"

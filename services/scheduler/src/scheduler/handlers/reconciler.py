@@ -1,0 +1,213 @@
+"""Every 15 s: compares LiveKit's rooms, the slots and the nodes' jobs with the log, and repairs what differs.
+
+Webhooks and watches only make things faster; what is right is found here, too.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final
+
+from contracts.events import SessionEnded, SessionRequested
+from contracts.ids import caller_identity
+
+from chassis import logs
+from scheduler.domain import reconciling
+from scheduler.domain.session import Session
+from scheduler.handlers import figures
+from scheduler.handlers.conductor import Conductor
+from scheduler.ports import Nodes, Room, Rooms, SessionLog, Slots, Unavailable
+
+_PROBE_S: Final = 1.0  # a lost room is back within 2 s
+_PROBED: Final = 10  # rooms a probe asks for; a restarted LiveKit has lost them all
+_AT_ONCE: Final = 8  # calls to LiveKit
+_REPAIRS: Final = 200  # rooms deleted or made in one round; the next goes on
+_SLOT_MARGIN_MS: Final = 60_000
+
+log = logs.get_logger(__name__)
+
+
+class Reconciler:
+    """Repairs; each part fails alone, and the next round repeats it."""
+
+    def __init__(
+        self, conductor: Conductor, session_log: SessionLog, slots: Slots, nodes: Nodes, rooms: Rooms, every_s: float
+    ) -> None:
+        self._conductor = conductor
+        self._board = conductor.board
+        self._log = session_log
+        self._slots = slots
+        self._nodes = nodes
+        self._rooms = rooms
+        self._every_s = every_s
+        self._wanted = asyncio.Event()
+        self._livekit_up = True
+        self._turn = 0
+
+    async def run(self) -> None:
+        """Reconcile at once, then every so often and after each outage of LiveKit, for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._probe())
+            while True:
+                self._wanted.clear()
+                await self.reconcile()
+                try:
+                    async with asyncio.timeout(self._every_s):
+                        await self._wanted.wait()
+                except TimeoutError:
+                    continue
+
+    async def reconcile(self) -> None:
+        """One round."""
+        for part in (self._check_rooms, self._check_slots, self._check_jobs):
+            if not self._conductor.is_acting:
+                return
+            try:
+                await part()
+            except Unavailable as error:
+                log.warning("reconcile.postponed", part=part.__name__.removeprefix("_check_"), reason=str(error))
+            except Exception:
+                log.exception("reconcile.bug", part=part.__name__)
+
+    async def room_finished(self, session_id: str) -> None:
+        """LiveKit says that it closed the room: believed if the room is gone and LiveKit is there to say so.
+
+        A server that restarts says it of all its rooms; those are made anew instead.
+        """
+        try:
+            rooms = await self._rooms.list([session_id])
+        except Unavailable:
+            return
+        if not rooms and self._is_open(session_id):
+            self._conductor.learn(session_id, room_closed=True)
+
+    # --- LiveKit
+
+    async def _probe(self) -> None:
+        while True:
+            await asyncio.sleep(_PROBE_S)
+            names = self._sample()
+            if not names and self._livekit_up:
+                continue
+            try:
+                rooms = await self._rooms.list(names)
+            except Unavailable as error:
+                self._livekit(False, str(error))
+                continue
+            missing = set(names) - {room.name for room in rooms}
+            if not self._livekit_up or any(self._is_open(name) for name in missing):
+                self._livekit(True, "")
+                self._wanted.set()
+
+    def _sample(self) -> list[str]:
+        now_ms = self._conductor.now_ms()
+        old = [s.session_id for s in self._board.open_sessions() if self._has_room(s, now_ms)]
+        self._turn = (self._turn + _PROBED) % max(1, len(old))
+        return (old[self._turn :] + old[: self._turn])[:_PROBED]
+
+    def _has_room(self, session: Session, now_ms: int) -> bool:
+        return session.end_asked is None and now_ms - session.requested_ms > reconciling.LOST_ROOM_MARGIN_MS
+
+    def _livekit(self, up: bool, reason: str) -> None:
+        if up != self._livekit_up:
+            (log.info if up else log.warning)("livekit.up" if up else "livekit.down", reason=reason)
+        self._livekit_up = up
+        figures.LIVEKIT.set(up)
+
+    async def _check_rooms(self) -> None:
+        try:
+            rooms = {room.name: room for room in await self._rooms.list()}
+        except Unavailable as error:
+            self._livekit(False, str(error))
+            return
+        self._livekit(True, "")
+        now_ms = self._conductor.now_ms()
+        lost = reconciling.lost_rooms(self._board.open_sessions(), rooms, now_ms)
+        await self._each(lost[:_REPAIRS], self._make_again)
+        created = {name: room.created_ms for name, room in rooms.items()}
+        suspects = reconciling.suspect_rooms(created, self._is_open, now_ms)
+        await self._each(suspects[:_REPAIRS], self._delete_orphan)
+        await self._each([s.session_id for s in self._board.open_sessions()], lambda sid: self._look_for(sid, rooms))
+
+    async def _make_again(self, session_id: str) -> None:
+        if not self._conductor.is_acting or not self._is_open(session_id):
+            return
+        log.warning("room.lost", session_id=session_id)
+        await self._rooms.create(session_id)
+
+    async def _delete_orphan(self, name: str) -> None:
+        if await self._is_over(name):
+            log.warning("room.orphan_deleted", session_id=name)
+            await self._rooms.delete(name)
+
+    async def _look_for(self, session_id: str, rooms: dict[str, Room]) -> None:
+        """Is the caller there? The back-up of `participant_joined` and `participant_left`."""
+        room = rooms.get(session_id)
+        session = self._board.session(session_id)
+        if session is None:
+            return
+        present: dict[str, str] = {}
+        if room is not None and room.participants:
+            present = await self._rooms.identities(session_id)
+        sid = present.get(caller_identity(session_id))
+        now_ms = self._conductor.now_ms()
+        facts = self._board.facts(session_id, now_ms)
+        if sid is not None:
+            if facts.caller_here is not True or facts.caller_left_ms is not None:
+                self._conductor.learn(session_id, caller_here=True, caller_sid=sid, caller_left_ms=None)
+            return
+        was_here = facts.caller_here or session.started_ms is not None
+        left_ms = (facts.caller_left_ms or now_ms) if was_here else facts.caller_left_ms
+        if facts.caller_here is not False or left_ms != facts.caller_left_ms:
+            self._conductor.learn(session_id, caller_here=False, caller_left_ms=left_ms)
+
+    # --- slots and jobs
+
+    async def _check_slots(self) -> None:
+        held = await self._slots.held()
+        now_ms = self._conductor.now_ms()
+        self._board.holds({key: entry.slot.session_id for key, entry in held.items()})
+        figures.SLOTS.set(len(held))
+        for key, entry in held.items():
+            session_id = entry.slot.session_id
+            session = self._board.session(session_id)
+            if session is not None and session.ended is None:
+                mine = self._board.facts(session_id, now_ms).slot
+                spare = mine is not None and mine != key
+            else:
+                aged = now_ms - entry.slot.taken_at.timestamp() * 1000 > _SLOT_MARGIN_MS
+                spare = aged and session is None and await self._is_over(session_id)
+            if spare:
+                log.warning("slot.stale_freed", session_id=session_id, slot=key)
+                await self._slots.free(key, session_id)
+                self._board.freed(key, session_id)
+        self._conductor.capacity_changed()
+
+    async def _check_jobs(self) -> None:
+        for job in reconciling.stale_jobs(list(self._board.fleet.states()), self._board.session):
+            log.warning("job.stale", session_id=job.session_id, node_id=job.node_id, epoch=job.epoch)
+            self._conductor.withdraw(job.session_id, job.epoch, job.node_id, "stale")
+
+    # --- shared
+
+    def _is_open(self, session_id: str) -> bool:
+        session = self._board.session(session_id)
+        return session is not None and session.ended is None
+
+    async def _is_over(self, session_id: str) -> bool:
+        """By the log: it ended, or was never requested."""
+        history = await self._log.history(session_id)
+        if any(isinstance(r.event, SessionEnded) for r in history):
+            return True
+        return not any(isinstance(r.event, SessionRequested) for r in history)
+
+    async def _each(self, names: Iterable[str], repair: Callable[[str], Awaitable[None]]) -> None:
+        """Do it for each, some at a time; the first failure stands for all."""
+        limit = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(name: str) -> None:
+            async with limit:
+                await repair(name)
+
+        for result in await asyncio.gather(*(one(name) for name in names), return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result

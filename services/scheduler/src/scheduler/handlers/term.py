@@ -1,0 +1,193 @@
+"""One term of leadership: read back what there is, then act on what comes."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from contracts.ids import caller_identity
+from contracts.registry import NodeState
+
+from chassis import logs
+from scheduler.domain.clock import LogClock
+from scheduler.domain.limits import Limits
+from scheduler.domain.session import Recorded
+from scheduler.handlers import figures
+from scheduler.handlers.agents import Agents
+from scheduler.handlers.board import Board
+from scheduler.handlers.conductor import Conductor
+from scheduler.handlers.reconciler import Reconciler
+from scheduler.ports import Feed, Nodes, RoomRecord, Rooms, SessionLog, Slots, Unavailable
+
+_RETRY_S: Final = 0.25
+_MARGIN_MS: Final = 120_000
+_COUNT_S: Final = 1.0
+_LEFT: Final = frozenset({"participant_left", "participant_connection_aborted"})
+
+T = TypeVar("T")
+
+log = logs.get_logger(__name__)
+
+
+class Term:
+    """Made anew each time the lease is gained; nothing survives it but what is written."""
+
+    def __init__(
+        self,
+        *,
+        limits: Limits,
+        session_log: SessionLog,
+        slots: Slots,
+        nodes: Nodes,
+        rooms: Rooms,
+        agents: Agents,
+        is_leading: Callable[[], bool],
+        reconcile_s: float,
+    ) -> None:
+        self._limits = limits
+        self._log = session_log
+        self._slots = slots
+        self._nodes = nodes
+        self._rooms = rooms
+        self._agents = agents
+        self._is_leading = is_leading
+        self._reconcile_s = reconcile_s
+        self._clock = LogClock()
+        self.conductor: Conductor | None = None
+
+    async def run(self) -> None:
+        """Lead until cancelled."""
+        now_ms = await _insist(self._log.now_ms)
+        # Without a lease to read the time from, our own clock has to do.
+        self._clock.observe(now_ms if now_ms is not None else round(time.time() * 1000), time.monotonic())
+        since_ms = self._clock.now_ms(time.monotonic())
+        board = Board(self._limits, since_ms)
+        conductor = Conductor(board, self._clock, self._log, self._slots, self._rooms, self._agents, self._is_leading)
+        reconciler = Reconciler(conductor, self._log, self._slots, self._nodes, self._rooms, self._reconcile_s)
+        # What waits is younger than this; what is older and open holds a slot.
+        back_ms = since_ms - self._limits.queue_ms - self._limits.startup_ms - _MARGIN_MS
+        feed, room_feed = self._log.follow(back_ms), self._log.follow_rooms(since_ms - _MARGIN_MS)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._follow(feed, conductor))
+                tasks.create_task(self._follow_rooms(room_feed, conductor, reconciler))
+                await feed.caught_up.wait()
+                await room_feed.caught_up.wait()
+                await self._read_back(board)
+                self.conductor = conductor
+                conductor.begin()
+                figures.LEADING.set(1)
+                log.info("term.began", sessions=len(board.ids()), slots=board.slots_held, nodes=len(board.fleet))
+                tasks.create_task(self._nodes.watch(lambda node_id, state: _node_changed(conductor, node_id, state)))
+                tasks.create_task(conductor.timers.run())
+                tasks.create_task(self._judge_nodes(conductor))
+                tasks.create_task(reconciler.run())
+                tasks.create_task(self._take_in_forgotten(conductor))
+                tasks.create_task(_count(board))
+        finally:
+            self.conductor = None
+            figures.LEADING.set(0)
+            await conductor.stop()
+
+    def outage_over(self) -> None:
+        """NATS was away: the nodes get the time to renew their keys before any is judged."""
+        if self.conductor is not None:
+            board = self.conductor.board
+            board.judge_nodes_from_ms = self.conductor.now_ms() + self._limits.node_lease_ms
+
+    async def _read_back(self, board: Board) -> None:
+        held = await _insist(self._slots.held)
+        for entry in held.values():
+            session_id = entry.slot.session_id
+            if session_id not in board:
+                await self._take_in(board, session_id)
+        board.holds({key: entry.slot.session_id for key, entry in held.items()})
+        for session_id in board.ids():
+            session = board.session(session_id)
+            facts = board.facts(session_id, board.since_ms)
+            if session is not None and session.ended is not None and facts.slot is None:
+                board.forget(session_id)  # its room, if any is left, is the reconciler's
+        for node_id, state in (await _insist(self._nodes.alive)).items():
+            board.node_changed(node_id, state)
+
+    async def _take_in(self, board: Board, session_id: str) -> None:
+        async def history() -> list[Recorded]:
+            return list(await self._log.history(session_id))
+
+        for record in await _insist(history):
+            board.record(record)
+
+    async def _take_in_forgotten(self, conductor: Conductor) -> None:
+        """Sessions that waited when every scheduler was down for longer than a term looks back."""
+        for session_id in await self._log.unfinished():
+            if session_id not in conductor.board:
+                await self._take_in(conductor.board, session_id)
+                conductor.wake(session_id)
+
+    async def _follow(self, feed: Feed[Recorded], conductor: Conductor) -> None:
+        async for record in feed:
+            conductor.heard(record)
+
+    async def _follow_rooms(self, feed: Feed[RoomRecord], conductor: Conductor, reconciler: Reconciler) -> None:
+        async for record in feed:
+            event = record.event
+            session = conductor.board.session(event.session_id)
+            if session is None or session.ended is not None:
+                continue
+            if event.event == "room_finished":
+                if conductor.is_acting:
+                    await reconciler.room_finished(event.session_id)
+            elif event.participant_identity == caller_identity(event.session_id):
+                _caller_moved(conductor, record)
+
+    async def _judge_nodes(self, conductor: Conductor) -> None:
+        """From one lease after the beginning, or after an outage, a missing node is a lost one."""
+        while True:
+            wait_ms = conductor.board.judge_nodes_from_ms - conductor.now_ms()
+            await asyncio.sleep(max(1.0, wait_ms / 1000))
+            if wait_ms > 0:
+                for session in conductor.board.open_sessions():
+                    if session.current is not None and session.current.node_id not in conductor.board.fleet:
+                        conductor.wake(session.session_id)
+
+
+def _node_changed(conductor: Conductor, node_id: str, state: NodeState | None) -> None:
+    if state is None:
+        log.warning("node.gone", node_id=node_id)
+    for session_id in conductor.board.node_changed(node_id, state):
+        conductor.wake(session_id)
+    conductor.capacity_changed()
+
+
+def _caller_moved(conductor: Conductor, record: RoomRecord) -> None:
+    event = record.event
+    facts = conductor.board.facts(event.session_id, conductor.now_ms())
+    if event.event == "participant_joined":
+        conductor.learn(event.session_id, caller_here=True, caller_sid=event.participant_sid, caller_left_ms=None)
+    elif (event.event in _LEFT and event.participant_sid in (facts.caller_sid, None)) or facts.caller_sid is None:
+        # A caller who came back has a new id before the old stay is reported over.
+        conductor.learn(event.session_id, caller_here=False, caller_left_ms=record.stored_ms)
+
+
+async def _count(board: Board) -> None:
+    while True:
+        starting = active = 0
+        for session in board.open_sessions():
+            if session.current is not None:
+                ready = session.epoch in session.ready_ms
+                active, starting = active + ready, starting + (not ready)
+        figures.SESSIONS.labels("active").set(active)
+        figures.SESSIONS.labels("starting").set(starting)
+        figures.SESSIONS.labels("queued").set(board.waiting)
+        figures.SLOTS.set(board.slots_held)
+        await asyncio.sleep(_COUNT_S)
+
+
+async def _insist(read: Callable[[], Awaitable[T]]) -> T:
+    """Read until it succeeds; the lease ends it."""
+    while True:
+        try:
+            return await read()
+        except Unavailable as error:
+            log.warning("term.waits", reason=str(error))
+            await asyncio.sleep(_RETRY_S)

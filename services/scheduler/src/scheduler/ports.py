@@ -1,0 +1,180 @@
+"""What the scheduler needs from the world, in its own words; each call raises `Unavailable` at its deadline."""
+
+from asyncio import Event as Signal
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from contracts.commands import AssignJob, EndJob, JobEnded
+from contracts.events import Event, RoomEvent
+from contracts.registry import NodeState, Slot
+
+from scheduler.domain.session import Recorded
+
+
+class Unavailable(Exception):
+    """Something outside did not answer by the deadline; the step is repeated later."""
+
+
+class Outrun(Exception):
+    """A compare-and-set lost: somebody else wrote first; read again, then decide anew."""
+
+
+class NotTaken(Exception):
+    """A node did not take a job: it refused, or did not answer.
+
+    Attributes:
+        reason: The node's code, `no_responder` or `no_answer`.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class RoomRecord:
+    """One message of the stream ROOMS."""
+
+    event: RoomEvent
+    stored_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeldSlot:
+    """A slot with its revision, without which it cannot be freed."""
+
+    slot: Slot
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A LiveKit room.
+
+    Attributes:
+        created_ms: Unix ms on LiveKit's clock, whole seconds.
+        participants: How many are in it.
+    """
+
+    name: str
+    sid: str
+    created_ms: int
+    participants: int
+
+
+R = TypeVar("R", covariant=True)
+
+
+class Feed(Protocol[R]):
+    """Records of a stream, in order, without end."""
+
+    @property
+    def caught_up(self) -> Signal:
+        """Set once everything that was there has been handed out and dealt with."""
+        ...
+
+    def __aiter__(self) -> AsyncIterator[R]: ...
+
+
+class SessionLog(Protocol):
+    """The stream SESSIONS."""
+
+    def follow(self, since_ms: int) -> Feed[Recorded]:
+        """Every lifecycle event (no ticks, no turns) from that time on."""
+        ...
+
+    def follow_rooms(self, since_ms: int) -> Feed[RoomRecord]:
+        """LiveKit's webhooks from that time on, without end."""
+        ...
+
+    async def unfinished(self) -> frozenset[str]:
+        """The sessions that have a `requested` and no `ended`, over the whole log; may take seconds."""
+        ...
+
+    async def history(self, session_id: str) -> Sequence[Recorded]:
+        """Every event of one session, complete up to now."""
+        ...
+
+    async def append(self, event: Event, *, expect_last: int | None = None) -> Recorded:
+        """Publish, and return what stands in the log for this fact: ours, or the same fact that another wrote first.
+
+        Args:
+            expect_last: Sequence of the last event of this kind and session; 0 for none; None does not ask.
+
+        Raises:
+            Outrun: Another fact stands there.
+        """
+        ...
+
+    async def now_ms(self) -> int | None:
+        """The bus' clock now, Unix ms; None when it cannot be read."""
+        ...
+
+
+class Slots(Protocol):
+    """The bucket `slots`."""
+
+    async def held(self) -> dict[int, HeldSlot]:
+        """All that are held."""
+        ...
+
+    async def take(self, key: int, slot: Slot) -> None:
+        """Create the key. Taking it again for the same session is fine.
+
+        Raises:
+            Outrun: It is another session's.
+        """
+        ...
+
+    async def free(self, key: int, session_id: str) -> None:
+        """Delete the key if it is this session's; otherwise nothing."""
+        ...
+
+
+class Nodes(Protocol):
+    """The bucket `nodes`, and the commands to its nodes."""
+
+    async def watch(self, changed: Callable[[str, NodeState | None], None]) -> None:
+        """Tell each node and each change of one, from the present state on, for ever; None: gone."""
+        ...
+
+    async def alive(self) -> dict[str, NodeState]:
+        """All the live nodes, read anew."""
+        ...
+
+    async def assign(self, node_id: str, job: AssignJob) -> None:
+        """Hand a job to a node.
+
+        Raises:
+            NotTaken: It refused, or did not answer.
+        """
+        ...
+
+    async def end(self, node_id: str, job: EndJob) -> JobEnded | None:
+        """Stop a job; None: the node did not answer in time, or could not."""
+        ...
+
+
+class Rooms(Protocol):
+    """LiveKit. All names are session ids."""
+
+    async def list(self, names: Sequence[str] | None = None) -> list[Room]:
+        """The rooms that exist, of these names or all."""
+        ...
+
+    async def create(self, name: str) -> None:
+        """Create the room, as the gateway does; one that exists stays as it is."""
+        ...
+
+    async def delete(self, name: str) -> None:
+        """Delete the room; one that is gone is fine."""
+        ...
+
+    async def identities(self, name: str) -> dict[str, str]:
+        """Who is in the room: identity -> LiveKit's id of that stay."""
+        ...
+
+    def agent_token(self, session_id: str, epoch: int) -> str:
+        """The agent's token for one epoch: join this room, publish a microphone, subscribe; nothing else."""
+        ...

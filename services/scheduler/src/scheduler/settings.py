@@ -1,0 +1,77 @@
+"""The scheduler's settings, from the environment."""
+
+from chassis.settings import ServiceSettings
+from contracts.streams import NODES
+from pydantic import Field, model_validator
+
+from scheduler.domain.limits import Limits
+
+
+class Settings(ServiceSettings):
+    """Each field is the environment variable of its name in capitals."""
+
+    livekit_url: str = Field(pattern=r"^(ws|wss|http|https)://[^\s]+$", description="ws(s)://host:port of LiveKit")
+    livekit_api_key: str = Field(min_length=1, description="an API key of that LiveKit server")
+    livekit_api_secret: str = Field(min_length=1, description="the secret of LIVEKIT_API_KEY")
+    max_bots: int = Field(default=50, ge=1, le=100_000, description="sessions that may run at once, 1 to 100000")
+    max_queue: int | None = Field(
+        default=None, ge=0, le=100_000, description="sessions that may wait at once; unset: ten times MAX_BOTS"
+    )
+    session_timeout: int = Field(
+        default=1_800_000, ge=1_000, le=86_400_000, description="the longest call in ms, 1000 to 86400000"
+    )
+    bot_startup_timeout: float = Field(
+        default=30, ge=0.5, le=600, description="seconds in which an agent must be in the room, 0.5 to 600"
+    )
+    attempt_timeout_s: float = Field(
+        default=5, ge=0.2, le=120, description="seconds that one node has for it, 0.2 to 120"
+    )
+    queue_deadline_s: float = Field(
+        default=30, ge=0, le=3600, description="seconds that a start may wait for a slot and a node, 0 to 3600"
+    )
+    caller_join_timeout_s: float = Field(
+        default=60, ge=1, le=3600, description="seconds in which the caller must come, from the agent's arrival on"
+    )
+    reconnect_grace_s: float = Field(
+        default=30, ge=0, le=3600, description="seconds in which a caller who left may come back"
+    )
+    max_takeovers: int = Field(default=2, ge=0, le=100, description="how often another agent may take a call over")
+    max_load: float = Field(
+        default=0.7, gt=0, le=1000, description="CPU load, 1 for all cores, at which a node gets no more jobs"
+    )
+    assign_timeout_s: float = Field(default=2, gt=0, le=30, description="seconds a node has to answer `assign`")
+    end_timeout_s: float = Field(default=2.2, gt=0, le=30, description="seconds a node has to answer `end`")
+    reconcile_s: float = Field(default=15, ge=0.2, le=600, description="seconds between two reconciliations")
+    leader_lease_s: int = Field(default=5, ge=1, le=60, description="whole seconds without a leader after a crash")
+    node_lease_s: float = Field(
+        default=float(NODES.key_ttl_s or 15),
+        ge=0,
+        le=600,
+        description="seconds that a new leader waits before it calls a node lost",
+    )
+
+    @model_validator(mode="after")
+    def _one_attempt_fits(self) -> "Settings":
+        if self.attempt_timeout_s > self.bot_startup_timeout:
+            raise ValueError("ATTEMPT_TIMEOUT_S is above BOT_STARTUP_TIMEOUT; lower it or raise the latter")
+        return self
+
+    def limits(self) -> Limits:
+        """The numbers for the domain."""
+        return Limits(
+            max_bots=self.max_bots,
+            max_queue=10 * self.max_bots if self.max_queue is None else self.max_queue,
+            queue_ms=_ms(self.queue_deadline_s),
+            attempt_ms=_ms(self.attempt_timeout_s),
+            startup_ms=_ms(self.bot_startup_timeout),
+            caller_join_ms=_ms(self.caller_join_timeout_s),
+            reconnect_ms=_ms(self.reconnect_grace_s),
+            session_ms=self.session_timeout,
+            max_takeovers=self.max_takeovers,
+            node_lease_ms=_ms(self.node_lease_s),
+            max_load=self.max_load,
+        )
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

@@ -1,0 +1,52 @@
+"""A leading scheduler on a NATS of the test's own."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from chassis.nats import Bus
+
+from tests.integration.gateway.stack import LiveKitServer
+from tests.integration.scheduler.stack import SchedulerProcess, StandInNode, until
+
+Start = Callable[..., SchedulerProcess]
+
+
+@pytest.fixture
+def start(tmp_path: Path, nats_url: str) -> Iterator[Start]:
+    """Starts a scheduler with these variables; all of them are stopped at the end."""
+    with ExitStack() as stack:
+        count = 0
+
+        def begin(livekit_url: str = "ws://127.0.0.1:9", **environment: str) -> SchedulerProcess:
+            nonlocal count
+            count += 1
+            process = SchedulerProcess(tmp_path / f"scheduler{count}", nats_url, livekit_url, **environment)
+            stack.enter_context(process)
+            return process
+
+        yield begin
+
+
+@pytest.fixture
+async def scheduler(bus: Bus, start: Start) -> SchedulerProcess:
+    """One that leads, without LiveKit."""
+    process = start()
+    await until(process.leads, what="it never led")
+    return process
+
+
+@pytest.fixture
+async def node(bus: Bus) -> AsyncIterator[StandInNode]:
+    """One healthy node with four slots."""
+    async with StandInNode(bus, "n1") as node:
+        yield node
+
+
+@pytest.fixture
+def livekit(tmp_path: Path) -> Iterator[LiveKitServer]:
+    """A real LiveKit without webhooks."""
+    with LiveKitServer(tmp_path / "livekit") as server:
+        assert isinstance(server, LiveKitServer)
+        yield server

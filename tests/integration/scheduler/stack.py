@@ -1,0 +1,256 @@
+"""The scheduler as a real process, and stand-in nodes that speak the nodes' side of the bus."""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+from chassis.nats import Bus, respond
+from chassis.nats.commands import Responder
+from contracts.commands import AssignJob, CommandFailed, EndJob, JobAccepted, JobEnded
+from contracts.events import (
+    AgentReady,
+    AgentStopped,
+    EndRequested,
+    Event,
+    SessionEnded,
+    SessionRequested,
+    SessionStarted,
+)
+from contracts.registry import NodeJob, NodeState
+from contracts.streams import NODES
+from contracts.subjects import node_command, session_event
+from pydantic import BaseModel
+
+from tests.integration.gateway.stack import API_KEY, API_SECRET
+from tests.integration.servers import Server, free_port
+
+E = TypeVar("E", bound=Event)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class SchedulerProcess(Server):
+    """`python -m scheduler.app`; up when `/ready` says so."""
+
+    def __init__(self, folder: Path, nats_url: str, livekit_url: str = "ws://127.0.0.1:9", **environment: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log_file = folder / "scheduler.log"
+        self._environment = {
+            **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
+            "NATS_URL": nats_url,
+            "LIVEKIT_URL": livekit_url,
+            "LIVEKIT_API_KEY": API_KEY,
+            "LIVEKIT_API_SECRET": API_SECRET,
+            "HEALTH_PORT": str(self.port),
+            "LEADER_LEASE_S": "1",
+            "MAX_LOAD": "1000",
+            **environment,
+        }
+        variables = [f"{name}={value}" for name, value in self._environment.items()]
+        super().__init__(["env", "-i", *variables, sys.executable, "-m", "scheduler.app"], self._ready, self.log_file)
+
+    def metrics(self) -> str:
+        return httpx.get(f"{self.url}/metrics", timeout=2, trust_env=False).text
+
+    def leads(self) -> bool:
+        return "scheduler_leading 1.0" in self.metrics()
+
+    def _ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/ready", timeout=1, trust_env=False).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+
+class StandInNode:
+    """A node without workers: takes jobs, says `agent_ready` and `started`, and ends them.
+
+    Attributes:
+        silent: Commands get no answer.
+        refuses: `assign` is refused with this code.
+        never_ready: The agent never joins.
+        jobs: Session -> the assignment it holds.
+        asked: Every assignment that came, repeated ones too.
+    """
+
+    def __init__(self, bus: Bus, node_id: str, *, slots: int = 4, region: str | None = None) -> None:
+        self.node_id = node_id
+        self.slots = slots
+        self.region = region
+        self.silent = False
+        self.refuses: str | None = None
+        self.never_ready = False
+        self.starts_calls = True
+        self.draining = False
+        self.load = 0.1
+        self.served_ms = 61_500
+        self.jobs: dict[str, AssignJob] = {}
+        self.asked: list[tuple[float, AssignJob]] = []
+        self.ended: list[EndJob] = []
+        self._bus = bus
+        self._bucket = bus.bucket(NODES)
+        self._responders: list[Responder] = []
+        self._beating: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> "StandInNode":
+        self._responders = [
+            respond(self._bus, node_command(self.node_id, "assign"), AssignJob, self._assign),
+            respond(self._bus, node_command(self.node_id, "end"), EndJob, self._end),
+        ]
+        for responder in self._responders:
+            await responder.start()
+        await self.report()
+        self._beating = asyncio.create_task(self._beat())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.vanish()
+
+    async def vanish(self, *, expire: bool = True) -> None:
+        """Gone, as after kill -9; its key goes at once instead of after its lease."""
+        if self._beating is not None:
+            self._beating.cancel()
+        for responder in self._responders:
+            await responder.stop()
+        self._responders = []
+        if expire and self._bus.is_connected:
+            await self._bucket.delete(self.node_id)
+
+    async def report(self) -> None:
+        state = NodeState(
+            node_id=self.node_id,
+            region=self.region,
+            slots=self.slots,
+            warm=max(0, self.slots - len(self.jobs)),
+            busy=len(self.jobs),
+            draining=self.draining,
+            load=self.load,
+            pid=1,
+            processes=1,
+            started_at=now(),
+            jobs=tuple(NodeJob(session_id=s, epoch=j.epoch, pid=7) for s, j in self.jobs.items()),
+        )
+        await self._bucket.put(self.node_id, state.model_dump_json().encode())
+
+    async def crash(self, session_id: str, *, cause: str = "crashed", served_ms: int = 1_000) -> None:
+        """The worker of this session dies."""
+        job = self.jobs.pop(session_id)
+        await self._bus.publish(
+            AgentStopped(session_id=session_id, time=now(), epoch=job.epoch, cause=cause, served_ms=served_ms)
+        )
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(5)
+            await self.report()
+
+    async def _assign(self, job: AssignJob) -> BaseModel:
+        self.asked.append((time.monotonic(), job))
+        if self.silent:
+            await asyncio.sleep(20)
+        if self.refuses:
+            return CommandFailed(code=self.refuses, detail="stand-in")
+        first = job.session_id not in self.jobs
+        self.jobs[job.session_id] = job
+        if first and not self.never_ready:
+            await self._bus.publish(
+                AgentReady(
+                    session_id=job.session_id,
+                    time=now(),
+                    epoch=job.epoch,
+                    node_id=self.node_id,
+                    pid=7,
+                    log_file="stand-in.log",
+                )
+            )
+            if self.starts_calls and not job.takeover:
+                started = SessionStarted(session_id=job.session_id, time=now(), epoch=job.epoch, at=now())
+                await self._bus.publish(started, expect_last=0)
+        return JobAccepted(node_id=self.node_id, pid=7)
+
+    async def _end(self, command: EndJob) -> BaseModel:
+        self.ended.append(command)
+        if self.silent:
+            await asyncio.sleep(20)
+        job = self.jobs.get(command.session_id)
+        if job is None or job.epoch != command.epoch:
+            return JobEnded(found=False, served_ms=0, process_gone=True)
+        await self.crash(command.session_id, cause="ended", served_ms=self.served_ms)
+        return JobEnded(found=True, served_ms=self.served_ms, process_gone=True)
+
+
+_made = 0
+
+
+def new_id() -> str:
+    global _made
+    _made += 1
+    return f"session_{int(time.time() * 1000)}_{_made:04d}"
+
+
+async def request(bus: Bus, session_id: str | None = None, *, user: str = "ann", **metadata: str) -> str:
+    """What the gateway publishes at a start."""
+    session_id = session_id or new_id()
+    await bus.publish(
+        SessionRequested(
+            session_id=session_id,
+            time=now(),
+            user_name=user,
+            user_id=user,
+            voice_id="Ashley",
+            opening_line="Hello!",
+            system_prompt="Be nice.",
+            metadata=metadata,
+        ),
+        expect_last=0,
+    )
+    return session_id
+
+
+async def ask_end(bus: Bus, session_id: str, reason: str = "rest") -> None:
+    """What the gateway publishes at an end."""
+    await bus.publish(EndRequested(session_id=session_id, time=now(), by="gateway", reason=reason))
+
+
+async def events(bus: Bus, session_id: str, kind: type[E]) -> list[E]:
+    return [s.event for s in await bus.history(session_id) if isinstance(s.event, kind)]
+
+
+async def wait_for(bus: Bus, session_id: str, kind: type[E], *, n: int = 1, timeout_s: float = 10) -> E:
+    """The n-th event of that kind."""
+    found: list[E] = []
+    until = time.monotonic() + timeout_s
+    while time.monotonic() < until:
+        last = await bus.last(session_event(kind.event, session_id))
+        if last is not None:
+            found = await events(bus, session_id, kind)
+            if len(found) >= n:
+                return found[n - 1]
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"no {kind.event} number {n} in {timeout_s:g} s; the log has {await kinds(bus, session_id)}")
+
+
+async def kinds(bus: Bus, session_id: str) -> list[str]:
+    return [type(s.event).event for s in await bus.history(session_id) if isinstance(s.event, Event)]
+
+
+async def ended(bus: Bus, session_id: str, *, timeout_s: float = 10) -> SessionEnded:
+    return await wait_for(bus, session_id, SessionEnded, timeout_s=timeout_s)
+
+
+async def until(condition: Callable[[], object], *, timeout_s: float = 10, what: str = "") -> None:
+    """Wait until it holds."""
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, what or "the condition never came to hold"
+        await asyncio.sleep(0.02)
