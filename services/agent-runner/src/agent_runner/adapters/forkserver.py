@@ -1,0 +1,196 @@
+"""Workers forked by the standard library's forkserver, which has imported Pipecat and loaded the models once.
+
+`multiprocessing` blocks: a fork waits until the forkserver has preloaded (about 2 s, once). So everything that touches
+it runs on one thread of its own, in order; the event loop only sees pidfds and sockets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import types
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerProcess
+from typing import Any, Final, TypeVar
+
+from agent_runner.adapters.worker_entry import enter
+from agent_runner.adapters.worker_process import ForkedWorker
+from agent_runner.ports import ForkFailed, WorkerListener
+from chassis import logs
+
+_FORK_S: Final = 30.0  # preloading takes 2 s; a loaded host, ten times that
+_STOP_S: Final = 1.0
+_STEADY_S: Final = 5.0
+_REAP_RETRY_S: Final = 0.2
+_REAP_TRIES: Final = 10
+
+T = TypeVar("T")
+
+log = logs.get_logger(__name__)
+
+
+class ForkServer:
+    """Forks workers, and starts the forkserver anew when it dies; running workers go on meanwhile."""
+
+    def __init__(self, entry: str, args: Sequence[object], preload: str) -> None:
+        """Prepare; nothing runs yet.
+
+        Args:
+            entry: `module:function` that a worker runs, with its socket and `args`.
+            args: Picklable.
+            preload: The module that the forkserver imports.
+        """
+        self._entry = entry
+        self._args = tuple(args)
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload([preload])
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="fork")
+        self._server_pid: int | None = None
+        self._server_pidfd: int | None = None
+        self._server_since = 0.0
+        self._server_gone = asyncio.Event()
+        self._server_gone.set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def is_alive(self) -> bool:
+        """The forkserver's process lives."""
+        return self._server_pidfd is not None
+
+    async def start(self) -> None:
+        """Start the forkserver, so that its imports run while nobody waits for them."""
+        await self._run(self._ensure)
+        self._watch_server()
+
+    async def fork(self, listener: WorkerListener) -> ForkedWorker:
+        """Start a worker.
+
+        Raises:
+            ForkFailed: The forkserver died (its preload failed, or the system refuses), or did not answer in 30 s.
+        """
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        try:
+            async with asyncio.timeout(_FORK_S):
+                process, pidfd = await self._run(lambda: self._start(theirs))
+        except TimeoutError:
+            self._kill_server()  # frees the thread that waits for it
+            ours.close()
+            raise ForkFailed(f"the forkserver did not fork in {_FORK_S:g} s") from None
+        except (OSError, EOFError) as error:
+            ours.close()
+            raise ForkFailed(f"the forkserver failed while it forked: {error or type(error).__name__}") from error
+        finally:
+            theirs.close()
+        self._watch_server()
+        return ForkedWorker(process.pid or 0, pidfd, ours, listener, lambda: self._spawn(self._reap(process)))
+
+    async def close(self) -> None:
+        """End the forkserver; the workers are over by now."""
+        self._closing = True
+        self._kill_server()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_S):
+                await asyncio.gather(*self._tasks, return_exceptions=True)
+                await self._server_gone.wait()
+        self._forget_server()
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _start(self, theirs: socket.socket) -> tuple[ForkServerProcess, int]:
+        process = self._context.Process(target=enter, args=(self._entry, theirs, *self._args), daemon=True)
+        with _without_main():
+            process.start()
+        return process, os.pidfd_open(process.pid or 0)
+
+    def _ensure(self) -> None:
+        with _without_main():
+            forkserver.ensure_running()
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        return await self._loop.run_in_executor(self._thread, work)
+
+    def _watch_server(self) -> None:
+        """Follow the forkserver of the moment; `multiprocessing` starts a new one when it finds it dead."""
+        pid = _server_pid()
+        if pid is None or (pid == self._server_pid and self._server_pidfd is not None):
+            return
+        self._forget_server()
+        try:
+            self._server_pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return
+        self._server_pid = pid
+        self._server_since = self._loop.time()
+        self._server_gone.clear()
+        self._loop.add_reader(self._server_pidfd, self._server_died)
+
+    def _server_died(self) -> None:
+        lived_s = self._loop.time() - self._server_since
+        self._forget_server()
+        self._server_gone.set()
+        if self._closing:
+            return
+        log.error("forkserver.died", pid=self._server_pid, lived_s=round(lived_s, 1))
+        if (
+            lived_s >= _STEADY_S
+        ):  # one that dies while it preloads is started again by the next fork, under its restraint
+            self._spawn(self.start())
+
+    def _forget_server(self) -> None:
+        if self._server_pidfd is not None:
+            self._loop.remove_reader(self._server_pidfd)
+            os.close(self._server_pidfd)
+            self._server_pidfd = None
+
+    def _kill_server(self) -> None:
+        if self._server_pidfd is not None:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._server_pidfd, signal.SIGKILL)
+
+    async def _reap(self, process: ForkServerProcess) -> None:
+        """Take the exit status and give back the descriptors; the status comes a moment after the death."""
+        pid = process.pid
+        for _ in range(_REAP_TRIES):
+            with suppress(RuntimeError):  # the thread is shut down
+                status = await self._run(lambda: _close(process))
+                if status is not None:
+                    log.debug("worker.exited", pid=pid, status=status)
+                    return
+            await asyncio.sleep(_REAP_RETRY_S)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _close(process: ForkServerProcess) -> int | None:
+    status = process.exitcode
+    if status is not None:
+        process.close()
+    return status
+
+
+def _server_pid() -> int | None:
+    """The forkserver's process, which the standard library does not tell."""
+    return getattr(getattr(forkserver, "_forkserver"), "_forkserver_pid", None)  # noqa: B009 - private to typeshed
+
+
+@contextmanager
+def _without_main() -> Generator[None]:
+    """Hide `__main__`: `multiprocessing` would import it (`agent_runner.app`, the bus and all) into every worker."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main

@@ -1,0 +1,30 @@
+"""The folder of the sessions' log files."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Final
+
+from chassis.errors import StartFailed
+
+_KEPT_S: Final = 7 * 24 * 3600
+
+
+def prepare(folder: Path) -> Path:
+    """Make the folder and remove session logs older than 7 days, as long as sessions are kept elsewhere.
+
+    Raises:
+        StartFailed: It cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+        for file in folder.glob("session_*.log"):
+            if time.time() - file.stat().st_mtime > _KEPT_S:
+                file.unlink(missing_ok=True)
+    except OSError as error:
+        raise StartFailed(f"LOG_DIR={folder} cannot be written: {error.strerror}", "Choose another folder.") from error
+    return folder.resolve()

@@ -1,0 +1,34 @@
+"""The sessions' log in JetStream, as far as a node reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chassis.nats import Bus, BusUnavailable
+from contracts.events import Event, JobAssigned
+from contracts.subjects import session_event
+
+from agent_runner.ports import LogUnavailable
+
+
+class BusSessionLog:
+    """Reads from the stream's leader."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def last_epoch(self, session_id: str, *, deadline_s: float) -> int | None:
+        """The epoch of the last `assigned`."""
+        try:
+            last = await self._bus.last(session_event(JobAssigned.event, session_id), deadline_s=deadline_s)
+        except BusUnavailable as error:
+            raise LogUnavailable(str(error)) from error
+        return last.event.epoch if last is not None and isinstance(last.event, JobAssigned) else None
+
+    async def history(self, session_id: str, *, deadline_s: float) -> Sequence[Event]:
+        """All events of the session that this version can read."""
+        try:
+            stored = await self._bus.history(session_id, deadline_s=deadline_s)
+        except BusUnavailable as error:
+            raise LogUnavailable(str(error)) from error
+        return [one.event for one in stored if isinstance(one.event, Event)]

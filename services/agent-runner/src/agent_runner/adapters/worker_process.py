@@ -1,0 +1,155 @@
+"""A forked worker as the supervisor holds it: a pidfd, and one end of a SOCK_SEQPACKET pair on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from agent_runner.domain.link import MAX_PACKET_BYTES, PacketError, ToWorker, decode_to_supervisor, encode
+from agent_runner.ports import WorkerListener
+from chassis import logs
+
+_PACKETS_A_TURN: Final = 32  # of one worker, before the loop serves the others
+_MAX_UNSENT: Final = 64
+_EOF_GRACE_S: Final = 1.0  # a worker that closed its socket is exiting; one that does not exit is killed
+
+log = logs.get_logger(__name__)
+
+
+class ForkedWorker:
+    """One worker. Everything happens on the event loop that made it."""
+
+    def __init__(
+        self, pid: int, pidfd: int, sock: socket.socket, listener: WorkerListener, on_reaped: Callable[[], None]
+    ) -> None:
+        """Watch the process and its socket.
+
+        Args:
+            pid: Its process id.
+            pidfd: Opened on it; taken over.
+            sock: Our end, non-blocking; taken over.
+            listener: Told what it says.
+            on_reaped: Called after `on_gone`, when the process is no more.
+        """
+        self.listener = listener
+        self._pid = pid
+        self._pidfd = pidfd
+        self._sock = sock
+        self._on_reaped = on_reaped
+        self._gone = False
+        self._eof = False
+        self._unsent: deque[tuple[bytes, int | None]] = deque()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(sock, self._receive)
+        self._loop.add_reader(pidfd, self._exited)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._pid
+
+    @property
+    def is_gone(self) -> bool:
+        """Its process is over."""
+        return self._gone
+
+    def send(self, message: ToWorker, *, history: bytes | None = None) -> None:
+        """Queue a message; it goes out as the socket takes it."""
+        if self._gone:
+            return
+        if len(self._unsent) >= _MAX_UNSENT:  # it reads nothing: the watch will find it silent
+            log.error("worker.deaf", pid=self._pid, kind=message.kind)
+            return
+        self._unsent.append((encode(message), None if history is None else _memory_file(history)))
+        self._flush()
+
+    def kill(self) -> None:
+        """SIGKILL through the pidfd, which can hit no other process."""
+        if not self._gone:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    def _flush(self) -> None:
+        while self._unsent:
+            packet, fd = self._unsent[0]
+            try:
+                socket.send_fds(self._sock, [packet], [] if fd is None else [fd])
+            except (BlockingIOError, InterruptedError):
+                self._loop.add_writer(self._sock, self._flush)
+                return
+            except OSError:  # it is going; the pidfd says so in a moment
+                break
+            self._unsent.popleft()
+            if fd is not None:
+                os.close(fd)
+        self._forget_unsent()
+        self._loop.remove_writer(self._sock)
+
+    def _forget_unsent(self) -> None:
+        while self._unsent:
+            _, fd = self._unsent.popleft()
+            if fd is not None:
+                os.close(fd)
+
+    def _receive(self) -> None:
+        for _ in range(_PACKETS_A_TURN):
+            if not self._read_one():
+                break
+        if self._eof:
+            self._loop.remove_reader(self._sock)
+            self._loop.call_later(_EOF_GRACE_S, self.kill)
+
+    def _read_one(self) -> bool:
+        """Hand out one packet; False when there is none now, or none any more (`_eof`)."""
+        try:
+            packet = self._sock.recv(MAX_PACKET_BYTES + 1)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError:
+            packet = b""
+        if not packet:
+            self._eof = True
+            return False
+        try:
+            message = decode_to_supervisor(packet)
+        except PacketError as error:
+            log.error("worker.bad_packet", pid=self._pid, error=str(error))
+            return True
+        try:
+            self.listener.on_message(message)
+        except Exception:
+            log.exception("worker.listener_bug", pid=self._pid, kind=message.kind)
+        return True
+
+    def _exited(self) -> None:
+        """The process is over: hand out what it still said, then say so."""
+        self._loop.remove_reader(self._pidfd)
+        self._loop.remove_reader(self._sock)
+        self._loop.remove_writer(self._sock)
+        while not self._eof and self._read_one():
+            pass
+        self._gone = True
+        with suppress(ChildProcessError):  # it is our child only when its forkserver died before it
+            os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
+        os.close(self._pidfd)
+        self._forget_unsent()
+        self._sock.close()
+        try:
+            self.listener.on_gone()
+        except Exception:
+            log.exception("worker.listener_bug", pid=self._pid, kind="gone")
+        self._on_reaped()
+
+
+def _memory_file(data: bytes) -> int:
+    fd = os.memfd_create("history", os.MFD_CLOEXEC)
+    with open(fd, "wb", closefd=False) as file:
+        file.write(data)
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd

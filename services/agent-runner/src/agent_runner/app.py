@@ -1,0 +1,116 @@
+"""The supervisor: `python -m agent_runner.app`. It knows every adapter and never imports Pipecat."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+
+from chassis.lifecycle import Life, Service, run
+from chassis.nats import respond
+from chassis.settings import load
+from contracts.commands import AssignJob, DrainNode, EndJob
+from contracts.streams import NODES, SESSIONS
+from contracts.subjects import node_command
+
+from agent_runner.adapters.call_logs import RedisCallLogs
+from agent_runner.adapters.forkserver import ForkServer
+from agent_runner.adapters.host import CpuLoad
+from agent_runner.adapters.log_dir import prepare
+from agent_runner.adapters.outbox import BusOutboxes
+from agent_runner.adapters.registry import BusRegistry
+from agent_runner.adapters.session_log import BusSessionLog
+from agent_runner.adapters.subreaper import become_subreaper
+from agent_runner.domain.pool import PoolLimits
+from agent_runner.handlers.call import CallLimits, World
+from agent_runner.handlers.node import Node, NodeFacts
+from agent_runner.handlers.pool import Pool
+from agent_runner.settings import Settings
+
+WORKER: Final = "agent_runner.worker.main:run"
+PRELOAD: Final = "agent_runner.preload"
+
+_LIFETIME_MARGIN_S: Final = 30.0  # the scheduler ends a session at its timeout; this is for when it does not
+_STOP_S: Final = 5.0
+
+
+async def start(settings: Settings, life: Life, *, worker: str = WORKER, preload: str = PRELOAD) -> None:
+    """Bring the node up. The steps are undone in reverse: first the calls are drained, last the forkserver ends."""
+    log_dir = prepare(settings.log_dir)
+    become_subreaper()
+    forks = ForkServer(worker, (), preload)
+    await life.begin("forkserver", forks.start(), stop=forks.close)
+    bus = await life.connect(streams=[SESSIONS], buckets=[NODES])
+    outboxes = BusOutboxes(bus)
+    life.on_stop("outboxes", lambda: outboxes.close(_STOP_S), deadline_s=_STOP_S + 1)
+    call_logs = RedisCallLogs(settings.redis_url)
+    life.on_stop("call logs", call_logs.close, deadline_s=_STOP_S)
+    life.spawn("call logs", call_logs.run())
+
+    pool = Pool(forks, _pool_limits(settings), on_change=lambda: node.changed())
+    session_log = BusSessionLog(bus)
+    world = World(settings.node_id, log_dir, pool, outboxes, session_log, call_logs, _call_limits(settings))
+    facts = NodeFacts(settings.node_id, settings.region, datetime.now(UTC))
+    node = Node(facts, world, BusRegistry(bus), load=CpuLoad(), forkservers=lambda: int(forks.is_alive))
+
+    async def workers() -> str | None:
+        return pool.problem()
+
+    life.health.add("workers", workers)
+    life.on_stop("idle workers", lambda: pool.close(_STOP_S), deadline_s=_STOP_S + 1)
+    life.spawn("pool", pool.run())
+    life.spawn("watch", node.watch())
+    at_once = 2 * settings.slots
+    for responder in (
+        respond(bus, node_command(settings.node_id, "assign"), AssignJob, node.assign, max_workers=at_once),
+        respond(bus, node_command(settings.node_id, "end"), EndJob, node.end, max_workers=at_once),
+        respond(bus, node_command(settings.node_id, "drain"), DrainNode, node.drain),
+    ):
+        await life.begin("commands", responder.start(), stop=responder.stop)
+    life.on_stop("registry", node.withdraw, deadline_s=_STOP_S)
+    life.spawn("announce", node.announce())
+    life.on_stop(
+        "calls", lambda: _drain(node, settings.drain_limit_s), deadline_s=settings.drain_limit_s + settings.kill_s + 5
+    )
+
+
+async def _drain(node: Node, limit_s: float) -> None:
+    """Let the calls finish; a second signal ends them in order."""
+    hurry = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, hurry.set)
+    await node.shut_down(limit_s, hurry)
+
+
+def _pool_limits(settings: Settings) -> PoolLimits:
+    return PoolLimits(
+        slots=settings.slots,
+        target=settings.prewarm_pool_size,
+        max_age_s=settings.idle_max_age_s,
+        start_s=settings.worker_start_s,
+        silence_s=settings.idle_silence_s,
+    )
+
+
+def _call_limits(settings: Settings) -> CallLimits:
+    return CallLimits(
+        start_s=settings.worker_take_s,
+        join_s=settings.worker_join_s,
+        silence_s=settings.worker_silence_s,
+        kill_s=settings.kill_s,
+        lifetime_s=settings.session_timeout / 1000 + _LIFETIME_MARGIN_S,
+        tick_s=settings.tick_s,
+    )
+
+
+def main() -> None:
+    """Run the node until SIGTERM."""
+    settings = load(Settings)
+    run(Service("agent-runner", settings, partial(start, settings)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,425 @@
+"""One job on this node: from the assignment to `agent_stopped`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from contracts.commands import AssignJob
+from contracts.events import AgentReady, AgentStopped, Event, ServedTick, SessionStarted, TurnFinished
+from contracts.ids import agent_identity, caller_identity
+
+from agent_runner.domain.causes import Cause
+from agent_runner.domain.history import BRIDGE_LINE, conversation, encode_newest
+from agent_runner.domain.link import (
+    MAX_HISTORY_BYTES,
+    REJOIN_ANSWER_S,
+    Beat,
+    Caller,
+    End,
+    Failed,
+    Go,
+    Heard,
+    Joined,
+    Ready,
+    Rejoin,
+    Removed,
+    Stopped,
+    ToSupervisor,
+    Turn,
+)
+from agent_runner.domain.served_time import ServedTime
+from agent_runner.handlers import meters
+from agent_runner.handlers.pool import NoWorker, Pool, Taken
+from agent_runner.ports import CallLogs, LogUnavailable, Outboxes, SessionLog, WorkerProcess
+from chassis import logs, telemetry
+
+_FENCE_ANSWER_S: Final = 0.8 * REJOIN_ANSWER_S  # the worker waits REJOIN_ANSWER_S for us
+_HISTORY_S: Final = 2.0
+_EXIT_S: Final = 2.0  # from a worker's last word to its exit
+_MAX_TEXT: Final = 100_000
+
+log = logs.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """Seconds, as the settings have them.
+
+    Attributes:
+        start_s: From the assignment to a worker.
+        join_s: From `Go` to `Joined`.
+        silence_s: Without a word from the worker: it is stalled.
+        kill_s: From the decision to end to SIGKILL.
+        lifetime_s: From the assignment to the end, whatever happens.
+        tick_s: Between two ticks.
+    """
+
+    start_s: float
+    join_s: float
+    silence_s: float
+    kill_s: float
+    lifetime_s: float
+    tick_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What every call of a node works with.
+
+    Attributes:
+        clock: Monotonic seconds.
+    """
+
+    node_id: str
+    log_dir: Path
+    pool: Pool
+    outboxes: Outboxes
+    session_log: SessionLog
+    call_logs: CallLogs
+    limits: CallLimits
+    clock: Callable[[], float] = time.monotonic
+
+
+class Call:
+    """A job and its worker. It has its slot from the beginning until the process is gone."""
+
+    def __init__(self, job: AssignJob, world: World, on_over: Callable[[Call], None]) -> None:
+        """Nothing runs before `begin`.
+
+        Args:
+            on_over: Called once, when the process is gone and `agent_stopped` is on its way.
+        """
+        self.session_id = job.session_id
+        self.epoch = job.epoch
+        self.over = asyncio.Event()
+        self.served = ServedTime()
+        self._job = job
+        self._world = world
+        self._on_over = on_over
+        self._log_file = world.log_dir / f"{job.session_id}.log"
+        self._process: WorkerProcess | None = None
+        self._has_worker = asyncio.Event()
+        self._cause: str | None = None
+        self._stopped: Stopped | None = None
+        self._failed_provider: str | None = None
+        self._silent_s = 0.0
+        self._began = world.clock()
+        self._went: float | None = None  # when `Go` was sent
+        self._stage_ms: dict[str, int] = {}
+        self._joined = False
+        self._started = False
+        self._ticked_at = 0.0
+        self._ticked_ms = 0
+        self._timers: list[asyncio.TimerHandle] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._outbox = world.outboxes.open(job.session_id)
+        self._log = log.bind(session_id=job.session_id, epoch=job.epoch)
+
+    @property
+    def pid(self) -> int:
+        """The worker's process; 0 while there is none."""
+        return 0 if self._process is None else self._process.pid
+
+    @property
+    def is_ending(self) -> bool:
+        """Its end is decided."""
+        return self._cause is not None
+
+    def begin(self) -> None:
+        """Claim the slot and start."""
+        self._world.pool.claim()
+        self._world.call_logs.follow(self.session_id, self._log_file)
+        self._spawn(self._start())
+
+    async def has_worker(self, timeout_s: float) -> None:
+        """Wait until a worker took the job, the job is over, or the time has passed."""
+        waits = [asyncio.ensure_future(self._has_worker.wait()), asyncio.ensure_future(self.over.wait())]
+        await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+
+    async def reported(self, deadline_s: float) -> bool:
+        """Whether all its events are in the log by the deadline."""
+        return await self._outbox.flush(deadline_s)
+
+    def end(self, cause: str, *, say: str | None = None) -> None:
+        """Decide the end: the served time is fixed at this instant. The first decision stands.
+
+        Args:
+            say: A last sentence; the worker speaks it before it goes.
+        """
+        if self.is_ending or self.over.is_set():
+            return
+        self._cause = cause
+        self.served = self.served.fix(self._world.clock())
+        self._log.info("job.ending", cause=cause, served_ms=self.served.served_ms)
+        if self._process is None:
+            for task in self._tasks:
+                task.cancel()
+            self._finish()
+            return
+        self._process.send(End(how="cancel" if say is None else "say", text=say))
+        self._later(self._world.limits.kill_s, self._process.kill)
+
+    def look(self, silence_s: float) -> None:
+        """Count silence and time; called a few times a second."""
+        now, limits = self._world.clock(), self._world.limits
+        if self.over.is_set() or self.is_ending:
+            return
+        if now - self._began >= limits.lifetime_s:
+            self.end(Cause.SESSION_TIMEOUT)
+            return
+        if self._process is None or self._went is None or self._stopped is not None:
+            return
+        self._silent_s += silence_s
+        if self._silent_s >= limits.silence_s:
+            self._abandon(Cause.STALLED)
+        elif not self._joined and now - self._went >= limits.join_s:
+            self._abandon(Cause.JOIN_FAILED)
+        elif now - self._ticked_at >= limits.tick_s:
+            self._tick(now)
+
+    def fence(self, last_epoch: int | None) -> None:
+        """The log's last assigned epoch: a newer one ends this call."""
+        if last_epoch is not None and last_epoch > self.epoch:
+            self.end(Cause.SUPERSEDED)
+
+    def on_message(self, message: ToSupervisor) -> None:
+        """What the worker says."""
+        self._silent_s = 0.0
+        now = self._world.clock()
+        match message:
+            case Beat():
+                self._observe(now, caller=message.caller_in_room)
+            case Caller():
+                self._observe(now, caller=message.in_room)
+            case Joined():
+                self._observe(now, agent=True)
+                self._on_joined(message)
+            case Heard():
+                self._on_heard(message)
+            case Turn():
+                self._on_turn(message)
+            case Failed():
+                self._failed_provider = message.provider
+                meters.PROVIDER_FAILURES.labels(message.provider).inc()
+                self._log.error("job.provider_failed", provider=message.provider, detail=message.detail)
+            case Removed():
+                self._observe(now, agent=False)
+                self._on_removed(message)
+            case Stopped():
+                self._observe(now, agent=False)
+                self._stopped = message
+                if message.detail:
+                    self._log.warning("job.worker_stopped", cause=message.cause, detail=message.detail)
+                if self._process is not None:
+                    self._later(_EXIT_S, self._process.kill)
+            case Ready():
+                pass
+
+    def on_gone(self) -> None:
+        """The process is over."""
+        if self._cause is None:
+            self._cause = _cause_of(self._stopped, self._failed_provider)
+            if self._stopped is None:
+                self.served = self.served.abandon()
+                self._log.error("job.worker_died", pid=self.pid)
+        self._finish()
+
+    async def _start(self) -> None:
+        reading = asyncio.ensure_future(self._history()) if self._job.takeover else None
+        try:
+            taken = await self._world.pool.take(self._world.limits.start_s)
+            self._adopt(taken)
+            history = await reading if reading is not None else None
+        except NoWorker as error:
+            self._log.error("job.no_worker", error=str(error))
+            self.end(Cause.START_FAILED)
+            return
+        finally:
+            if reading is not None:
+                reading.cancel()
+        if not self.is_ending and not taken.process.is_gone:
+            self._go(taken.process, history)
+
+    def _adopt(self, taken: Taken) -> None:
+        self._process = taken.process
+        taken.process.listener = self
+        self._stage_ms["pool_wait"] = taken.waited_ms
+        self._has_worker.set()
+        self._log.info("job.worker_taken", pid=taken.process.pid, path=taken.path, waited_ms=taken.waited_ms)
+
+    def _go(self, process: WorkerProcess, history: bytes | None) -> None:
+        job = self._job
+        self._went = self._world.clock()
+        self._stage_ms["go"] = round((self._went - self._began) * 1000)
+        process.send(
+            Go(
+                session_id=job.session_id,
+                epoch=job.epoch,
+                url=job.url,
+                token=job.token,
+                system_prompt=job.system_prompt,
+                voice_id=job.voice_id,
+                caller_identity=caller_identity(job.session_id),
+                agent_identity=agent_identity(job.session_id),
+                opening_line=None if job.takeover else job.opening_line,
+                bridge=BRIDGE_LINE if job.takeover else None,
+                has_history=history is not None,
+                traceparent=telemetry.inject().get("traceparent"),
+                log_file=str(self._log_file),
+            ),
+            history=history,
+        )
+
+    async def _history(self) -> bytes | None:
+        """The conversation of the earlier epochs; without the log the call goes on without its past."""
+        try:
+            events = await self._world.session_log.history(self.session_id, deadline_s=_HISTORY_S)
+        except LogUnavailable as error:
+            self._log.error("job.history_unavailable", error=str(error))
+            return None
+        return encode_newest(conversation(events), MAX_HISTORY_BYTES)
+
+    def _observe(self, now: float, *, agent: bool | None = None, caller: bool | None = None) -> None:
+        self.served = self.served.observe(now, agent=agent, caller=caller)
+        if self.served.both and not self._started and not self.served.fixed:
+            self._started = True
+            self._log.info("job.started")
+            at = _now()
+            started = SessionStarted(session_id=self.session_id, time=at, epoch=self.epoch, at=at)
+            self._outbox.put(started, expect_last=0)
+
+    def _on_joined(self, message: Joined) -> None:
+        if self._joined:  # again, after Rejoin
+            return
+        self._joined = True
+        self._ticked_at = self._world.clock()
+        self._stage_ms |= {stage: self._stage_ms["go"] + ms for stage, ms in message.stage_ms.items()}
+        self._stage_ms["joined"] = round((self._ticked_at - self._began) * 1000)
+        for stage, ms in self._stage_ms.items():
+            meters.STAGE_SECONDS.labels(meters.bounded(stage)).observe(ms / 1000)
+        self._log.info("job.joined", pid=self.pid, stage_ms=self._stage_ms)
+        self._put(
+            AgentReady(
+                session_id=self.session_id,
+                time=_now(),
+                epoch=self.epoch,
+                node_id=self._world.node_id,
+                pid=self.pid,
+                log_file=str(self._log_file),
+                stage_ms=self._stage_ms,
+            )
+        )
+
+    def _on_heard(self, message: Heard) -> None:
+        heard_ms = round((self._world.clock() - self._began) * 1000)
+        meters.STAGE_SECONDS.labels("heard").observe(heard_ms / 1000)
+        self._log.info("job.heard", heard_ms=heard_ms, stage_ms=message.stage_ms)
+
+    def _on_turn(self, message: Turn) -> None:
+        for stage, ms in message.stage_ms.items():
+            meters.TURN_SECONDS.labels(meters.bounded(stage)).observe(ms / 1000)
+        self._put(
+            TurnFinished(
+                session_id=self.session_id,
+                time=_now(),
+                epoch=self.epoch,
+                n=message.n,
+                user_text=message.user_text[:_MAX_TEXT],
+                heard_text=message.heard_text[:_MAX_TEXT],
+                interrupted=message.interrupted,
+                stage_ms=message.stage_ms,
+            )
+        )
+
+    def _on_removed(self, message: Removed) -> None:
+        self._log.warning("job.removed", duplicate=message.duplicate, reason=message.reason)
+        if message.duplicate and not self.is_ending:
+            self._spawn(self._rejoin_or_end())
+        else:
+            self.end(Cause.REMOVED)
+
+    async def _rejoin_or_end(self) -> None:
+        """Another agent took our identity: only the last assigned epoch may take it back."""
+        try:
+            last = await self._world.session_log.last_epoch(self.session_id, deadline_s=_FENCE_ANSWER_S)
+        except LogUnavailable:
+            last = None
+        if last == self.epoch and self._process is not None and not self.is_ending:
+            self._process.send(Rejoin())
+        else:
+            self.end(Cause.SUPERSEDED if last is not None and last > self.epoch else Cause.REMOVED)
+
+    def _abandon(self, cause: Cause) -> None:
+        """The worker does not do its work and cannot be asked to: what it did since its last word does not count."""
+        self._cause = cause
+        self.served = self.served.abandon()
+        self._log.error("job.killed", cause=cause, pid=self.pid, silent_s=round(self._silent_s, 2))
+        if self._process is not None:
+            self._process.kill()
+
+    def _tick(self, now: float) -> None:
+        self._ticked_at = now
+        served_ms = self.served.served_ms
+        if served_ms != self._ticked_ms:
+            self._ticked_ms = served_ms
+            self._put(ServedTick(session_id=self.session_id, time=_now(), epoch=self.epoch, served_ms=served_ms))
+
+    def _finish(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        cause = str(self._cause or Cause.CRASHED)
+        meters.STOPS.labels(cause.partition(":")[0]).inc()
+        meters.SERVED_SECONDS.inc(self.served.total_s)
+        self._log.info("job.over", cause=cause, pid=self.pid, served_ms=self.served.served_ms)
+        self._put(
+            AgentStopped(
+                session_id=self.session_id,
+                time=_now(),
+                epoch=self.epoch,
+                cause=cause,
+                served_ms=self.served.served_ms,
+            )
+        )
+        self._outbox.close()
+        self._world.call_logs.leave(self.session_id)
+        self._world.pool.release()
+        self.over.set()
+        self._on_over(self)
+
+    def _put(self, event: Event) -> None:
+        self._outbox.put(event)
+
+    def _later(self, delay_s: float, action: Callable[[], None]) -> None:
+        self._timers.append(asyncio.get_running_loop().call_later(delay_s, action))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._log.error("job.bug", exc_info=error)
+            self.end(Cause.FAILED)
+
+
+def _cause_of(stopped: Stopped | None, failed_provider: str | None) -> str:
+    """The worker's own word for it; a death without a word is a crash."""
+    if stopped is None:
+        return Cause.CRASHED
+    if stopped.cause == Cause.PROVIDER_FAILED and failed_provider is not None:
+        return f"{Cause.PROVIDER_FAILED}:{failed_provider}"
+    return stopped.cause
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

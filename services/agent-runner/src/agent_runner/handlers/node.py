@@ -1,0 +1,268 @@
+"""One node: which jobs it holds, what it answers to commands, and what it says about itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from contracts.commands import (
+    AssignJob,
+    CommandFailed,
+    DrainNode,
+    EndJob,
+    JobAccepted,
+    JobEnded,
+    NodeDraining,
+)
+from contracts.registry import NodeJob, NodeState
+
+from agent_runner.domain.assignment import NodeView, Refusal, Take, decide
+from agent_runner.domain.causes import Cause
+from agent_runner.domain.pulse import LOOK_S, silence_step
+from agent_runner.handlers import meters
+from agent_runner.handlers.call import Call, World
+from agent_runner.ports import LogUnavailable, Registry
+from chassis import logs
+
+ANNOUNCE_S: Final = 5.0
+LEASE_S: Final = 15.0
+"""Without a renewal for so long the scheduler takes this node for lost, and gives its jobs to others."""
+
+_DEBOUNCE_S: Final = 0.05
+_ACCEPT_S: Final = 0.5  # then the reply goes out without a worker's pid; the scheduler waits 1 s
+_REPORT_S: Final = 1.0
+_END_MARGIN_S: Final = 2.0  # beyond SIGKILL
+_FENCE_S: Final = 2.0
+_REMEMBERED: Final = 10_000
+
+log = logs.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """What does not change while the node runs."""
+
+    node_id: str
+    region: str | None
+    started_at: datetime
+
+
+class Node:
+    """The jobs of this node."""
+
+    def __init__(
+        self,
+        facts: NodeFacts,
+        world: World,
+        registry: Registry,
+        *,
+        load: Callable[[], float],
+        forkservers: Callable[[], int],
+    ) -> None:
+        """Take no job yet.
+
+        Args:
+            load: Share of the host's CPU in use, 0..1.
+            forkservers: Processes beside the supervisor and the workers.
+        """
+        self._facts = facts
+        self._world = world
+        self._registry = registry
+        self._load = load
+        self._forkservers = forkservers
+        self._current: dict[str, Call] = {}
+        self._calls: set[Call] = set()
+        self._over: OrderedDict[str, tuple[int, int]] = OrderedDict()
+        self._draining = False
+        self._drain_until: asyncio.TimerHandle | None = None
+        self._changed = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def is_draining(self) -> bool:
+        """Nothing new is taken."""
+        return self._draining
+
+    def changed(self) -> None:
+        """Something that the registry shows is different."""
+        self._changed.set()
+
+    async def assign(self, job: AssignJob) -> JobAccepted | CommandFailed:
+        """Take a job, or say why not; the same command again gives the same answer."""
+        held = self._current.get(job.session_id)
+        over = self._over.get(job.session_id)
+        view = NodeView(
+            slots=self._world.pool.limits.slots,
+            busy=self._world.pool.claimed,
+            draining=self._draining,
+            held_epoch=None if held is None else held.epoch,
+            over_epoch=None if over is None else over[0],
+            not_ready=self._world.pool.problem(),
+        )
+        try:
+            take = decide(view, job.epoch)
+        except Refusal as refusal:
+            meters.REFUSALS.labels(refusal.code).inc()
+            log.warning("job.refused", session_id=job.session_id, epoch=job.epoch, code=refusal.code)
+            return CommandFailed(code=refusal.code, detail=refusal.detail, retryable=refusal.retryable)
+        if take is Take.REPLACE and held is not None:
+            held.end(Cause.SUPERSEDED)
+        if take is Take.ALREADY and held is not None:
+            call = held
+        else:
+            call = Call(job, self._world, self._job_over)
+            self._current[job.session_id] = call
+            self._calls.add(call)
+            self._idle.clear()
+            call.begin()
+        await call.has_worker(_ACCEPT_S)
+        return JobAccepted(node_id=self._facts.node_id, pid=call.pid)
+
+    async def end(self, command: EndJob) -> JobEnded | CommandFailed:
+        """End a job and answer when its process is gone and its last event is in the log."""
+        call = self._current.get(command.session_id)
+        if call is not None and call.epoch > command.epoch:
+            return CommandFailed(code="stale_epoch", detail=f"epoch {call.epoch} of this session runs here")
+        if call is None:
+            epoch, served_ms = self._over.get(command.session_id, (0, 0))
+            found = epoch == command.epoch
+            return JobEnded(found=found, served_ms=served_ms if found else 0, process_gone=True)
+        call.end(Cause.ENDED if call.epoch == command.epoch else Cause.SUPERSEDED, say=command.say)
+        gone = True
+        try:
+            async with asyncio.timeout(self._world.limits.kill_s + _END_MARGIN_S):
+                await call.over.wait()
+        except TimeoutError:
+            gone = False
+            log.error("job.will_not_die", session_id=call.session_id, pid=call.pid)
+        await call.reported(_REPORT_S)
+        found = call.epoch == command.epoch
+        return JobEnded(found=found, served_ms=call.served.served_ms if found else 0, process_gone=gone)
+
+    async def drain(self, command: DrainNode) -> NodeDraining:
+        """Take nothing new from now on; what still runs after the limit is ended."""
+        self._start_draining()
+        if self._drain_until is not None:
+            self._drain_until.cancel()
+        self._drain_until = asyncio.get_running_loop().call_later(command.limit_s, self._end_all)
+        return NodeDraining(jobs=len(self._calls))
+
+    async def shut_down(self, limit_s: float, hurry: asyncio.Event) -> None:
+        """Drain, and return when no job is left.
+
+        Args:
+            limit_s: How long calls may go on.
+            hurry: End them now.
+        """
+        self._start_draining()
+        log.info("node.draining", jobs=len(self._calls), limit_s=limit_s)
+        waits = [asyncio.ensure_future(self._idle.wait()), asyncio.ensure_future(hurry.wait())]
+        await asyncio.wait(waits, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        self._end_all()
+        try:
+            async with asyncio.timeout(self._world.limits.kill_s + _END_MARGIN_S):
+                await self._idle.wait()
+        except TimeoutError:
+            log.error("node.jobs_left", jobs=len(self._calls))
+
+    async def watch(self) -> None:
+        """Look at every worker a few times a second, for ever."""
+        last = time.monotonic()
+        while True:
+            await asyncio.sleep(LOOK_S)
+            now = time.monotonic()
+            elapsed, last = now - last, now
+            if elapsed >= LEASE_S:  # frozen for longer than the lease: others may have our jobs
+                log.warning("node.slept", seconds=round(elapsed))
+                await self._fence_all()
+            step = silence_step(elapsed)
+            self._world.pool.look(step)
+            for call in list(self._calls):
+                call.look(step)
+
+    async def announce(self) -> None:
+        """Renew the node's entry each 5 s and at each change, for ever; after an outage also fence the jobs.
+
+        The first entry waits until the node can take a job.
+        """
+        while self._world.pool.problem() is not None:
+            self._changed.clear()
+            await self._changed.wait()
+        renewed = time.monotonic()
+        while True:
+            self._changed.clear()
+            if await self._registry.announce(self.state()):
+                away_s, renewed = time.monotonic() - renewed, time.monotonic()
+                if away_s >= LEASE_S:
+                    log.warning("node.was_away", seconds=round(away_s))
+                    await self._fence_all()
+            try:
+                async with asyncio.timeout(ANNOUNCE_S):
+                    await self._changed.wait()
+                    await asyncio.sleep(_DEBOUNCE_S)
+            except TimeoutError:
+                pass
+
+    async def withdraw(self) -> None:
+        """Say that the node is no more."""
+        await self._registry.withdraw(self._facts.node_id)
+
+    def state(self) -> NodeState:
+        """The node as the registry shows it."""
+        pool = self._world.pool
+        return NodeState(
+            node_id=self._facts.node_id,
+            region=self._facts.region,
+            slots=pool.limits.slots,
+            warm=pool.warm,
+            busy=pool.claimed,
+            draining=self._draining,
+            load=round(self._load(), 3),
+            pid=os.getpid(),
+            processes=1 + self._forkservers() + pool.processes + sum(1 for call in self._calls if call.pid),
+            started_at=self._facts.started_at,
+            jobs=tuple(NodeJob(session_id=c.session_id, epoch=c.epoch, pid=c.pid) for c in self._current.values()),
+        )
+
+    def _start_draining(self) -> None:
+        self._draining = True
+        self._world.pool.drain()
+        self.changed()
+
+    def _end_all(self) -> None:
+        for call in list(self._calls):
+            call.end(Cause.DRAINED)
+
+    async def _fence_all(self) -> None:
+        """Stop every job that the log has given to a newer epoch."""
+
+        async def fence(call: Call) -> None:
+            try:
+                call.fence(await self._world.session_log.last_epoch(call.session_id, deadline_s=_FENCE_S))
+            except LogUnavailable as error:
+                log.warning("job.not_fenced", session_id=call.session_id, error=str(error))
+
+        await asyncio.gather(*(fence(call) for call in list(self._calls)))
+
+    def _job_over(self, call: Call) -> None:
+        self._calls.discard(call)
+        if self._current.get(call.session_id) is call:
+            del self._current[call.session_id]
+        epoch, _ = self._over.get(call.session_id, (0, 0))
+        if call.epoch >= epoch:
+            self._over[call.session_id] = (call.epoch, call.served.served_ms)
+            self._over.move_to_end(call.session_id)
+        while len(self._over) > _REMEMBERED:
+            self._over.popitem(last=False)
+        if not self._calls:
+            self._idle.set()
+        self.changed()

@@ -1,0 +1,63 @@
+"""The supervisor's settings. What the agent itself is made of is in `agent_config`."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from pathlib import Path
+from typing import Final
+
+from chassis.settings import ServiceSettings
+from contracts.ids import NODE_ID_PATTERN
+from pydantic import Field
+
+CALLS_PER_CPU: Final = 6
+"""A call takes 7 to 9 CPU seconds a minute, so six use nine tenths of a CPU; placement looks at the load besides."""
+
+
+def node_id_of(hostname: str) -> str:
+    """A well-formed node id from a host's name."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", hostname).strip("-_")[:64] or "node"
+
+
+def _default_node_id() -> str:
+    return node_id_of(socket.gethostname())
+
+
+class Settings(ServiceSettings):
+    """Read from the environment; the variable is the field's name in capitals."""
+
+    health_port: int = Field(default=8102, ge=0, le=65535, description="the port of /health; 0 takes a free one")
+    node_id: str = Field(
+        default_factory=_default_node_id,
+        pattern=NODE_ID_PATTERN,
+        description="this node's name, unique among the nodes: letters, digits, '_' and '-', 64 at most",
+    )
+    region: str | None = Field(default=None, max_length=64, description="where this node is, such as eu-west")
+    node_slots: int | None = Field(
+        default=None, ge=1, le=1000, description="jobs at once; unset: 6 a CPU, MAX_BOTS at most"
+    )
+    max_bots: int = Field(default=50, ge=1, description="sessions at once over all nodes; the scheduler enforces it")
+    prewarm_pool_size: int = Field(default=3, ge=0, le=1000, description="idle workers held ready, within the slots")
+    log_dir: Path = Field(default=Path("logs"), description="the folder of the sessions' log files")
+    redis_url: str = Field(
+        default="redis://localhost:6379/0",
+        pattern=r"^(redis|rediss|unix)://[^\s]+$",
+        description="redis://host:port/db",
+    )
+    session_timeout: int = Field(default=1_800_000, ge=1000, description="ms that a session may last")
+    drain_limit_s: float = Field(default=600, ge=0, le=86_400, description="seconds that calls may go on after SIGTERM")
+    tick_s: float = Field(default=5, gt=0, le=60, description="seconds between two reports of served time")
+    kill_s: float = Field(default=6, ge=1, le=60, description="seconds from the decision to end until SIGKILL")
+    worker_start_s: float = Field(default=20, gt=0, description="seconds from a fork to a built pipeline")
+    worker_take_s: float = Field(default=4.5, gt=0, description="seconds that an assigned job waits for a worker")
+    worker_join_s: float = Field(default=15, gt=0, description="seconds that a worker has to join its room")
+    worker_silence_s: float = Field(default=1.5, ge=1, description="seconds of silence after which a worker is stalled")
+    idle_silence_s: float = Field(default=5, ge=1, description="the same for an idle worker")
+    idle_max_age_s: float = Field(default=3600, gt=0, description="seconds after which an idle worker is replaced")
+
+    @property
+    def slots(self) -> int:
+        """Jobs that this node holds at once."""
+        return self.node_slots or max(1, min(self.max_bots, CALLS_PER_CPU * len(os.sched_getaffinity(0))))
