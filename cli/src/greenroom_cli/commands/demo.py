@@ -19,8 +19,6 @@ from greenroom_cli.settings import DEFAULT_STATE, Settings, user_environment
 from greenroom_cli.stack import running_stack
 from greenroom_cli.stack.state import StateFolder
 
-SYSTEM_PROMPT = "You are a helpful AI voice assistant. Your name is Robin."
-
 
 class _Lines:
     def done(self, step: str, seconds: float | None = None) -> None:
@@ -39,7 +37,7 @@ def demo(
         Path | None, typer.Option(help="Bring the stack up in this folder, and keep it; default: a temporary one.")
     ] = None,
     url: Url = None,
-    user: Annotated[str, typer.Option(help="The caller's name.")] = "Ada",
+    user: Annotated[str, typer.Option(help="The caller's name.")] = "Anna",
     voice: Annotated[str, typer.Option(help="The agent's voice.")] = DEFAULT_VOICE,
     recording: Annotated[Path, typer.Option(help="Where to write what was heard.")] = Path("greenroom-demo.wav"),
     as_json: AsJson = False,
@@ -49,7 +47,7 @@ def demo(
     Uses the gateway named by --url or GREENROOM_URL, or a stack that runs in the state folder; else it brings up a
     whole stack of its own and stops it afterwards.
     """
-    request = StartRequest(user_name=user, voice_id=voice, system_prompt=SYSTEM_PROMPT)
+    request = StartRequest(user_name=user, voice_id=voice)
     script = Script(request, DEMO_SCRIPT, voice="Edward" if voice != "Edward" else DEFAULT_VOICE)
     report = run(_demo(state, url, script, recording.absolute(), as_json))
     if as_json:

@@ -94,11 +94,14 @@ async def _nats(settings: Settings) -> str:
 
 
 async def _redis(settings: Settings) -> str:
-    redis = Redis.from_url(settings.redis_url, decode_responses=True, socket_connect_timeout=LIMIT_S)
+    try:
+        redis = Redis.from_url(settings.redis_url, decode_responses=True, socket_connect_timeout=LIMIT_S)
+    except ValueError as error:
+        raise _Broken(str(error), "set REDIS_URL to redis://host:port/db") from None
     try:
         version = (await redis.info("server"))["redis_version"]
         return f"{_shown(settings.redis_url)}, version {version}"
-    except (RedisError, OSError, ValueError) as error:
+    except (RedisError, OSError) as error:
         raise _Broken(f"{_shown(settings.redis_url)}: {error}", f"check REDIS_URL; {START}") from None
     finally:
         await redis.aclose()
