@@ -1,0 +1,57 @@
+"""One whole system for all end-to-end tests: the stack that `greenroom up` runs, in a temporary folder."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from greenroom_cli.settings import Settings
+from greenroom_cli.stack import Stack, StackOptions, running_stack
+from greenroom_cli.stack.stack import system_environment
+from livekit import api
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    """The running system, with the sandbox for all providers."""
+    options = StackOptions(environment=system_environment() | {"PREWARM_POOL_SIZE": "2"})
+    async with running_stack(tmp_path_factory.mktemp("stack"), options) as running:
+        yield running
+
+
+@pytest.fixture
+def settings(stack: Stack) -> Settings:
+    """What a caller needs to know."""
+    return Settings.of(stack.environment)
+
+
+async def rooms(stack: Stack) -> set[str]:
+    """The names of the rooms that LiveKit has."""
+    environment = stack.environment
+    async with api.LiveKitAPI(
+        environment["LIVEKIT_URL"].replace("ws", "http", 1),
+        environment["LIVEKIT_API_KEY"],
+        environment["LIVEKIT_API_SECRET"],
+    ) as livekit:
+        listed = await livekit.room.list_rooms(api.ListRoomsRequest())
+        return {room.name for room in listed.rooms}
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that only waits to be reaped does not."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def words(text: str) -> list[str]:
+    """A transcript as lower-case words without punctuation."""
+    return "".join(c if c.isalnum() or c == "'" else " " for c in text.lower()).split()
+
+
+class Silent:
+    """Steps that nobody watches; the path of pytest's own output stays clean."""
+
+    def done(self, step: str, seconds: float | None = None) -> None:
+        del step, seconds

@@ -1,0 +1,106 @@
+"""The demo call, with assertions: start, speech both ways, end, bill, and nothing left behind."""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+import redis.asyncio
+from contracts.api import StartRequest
+from greenroom_cli.call.place import DEMO_SCRIPT, Script, place_call
+from greenroom_cli.call.report import CallReport
+from greenroom_cli.settings import Settings
+from greenroom_cli.stack import Stack
+from sandbox.conversation.spoken import time_of_day
+
+from tests.e2e.conftest import Silent, is_alive, rooms, words
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(240)]
+
+HASH_FIELDS = {
+    "userName", "userId", "voiceId", "openingLine", "systemPrompt", "status", "agentPid", "createdAt", "startTime",
+    "conversationStartTime", "conversationDuration", "conversationDurationMinutes", "celeryTaskId", "logFile",
+}  # fmt: skip
+PROMPT = "You are Max, the friendly voice of a theatre."
+
+
+async def test_the_demo_call_is_heard_answered_billed_and_cleaned_up(
+    stack: Stack, settings: Settings, tmp_path: Path
+) -> None:
+    request = StartRequest(user_name="Anna", system_prompt=PROMPT)
+    asked_at = datetime.now().astimezone()
+
+    report = await place_call(settings, Script(request, DEMO_SCRIPT), tmp_path / "heard.wav", Silent())
+
+    _the_opening_line_was_heard_once(report)
+    _the_answers_are_about_what_was_asked(report, asked_at)
+    _the_bill_is_one_minute(report)
+    await _ending_again_gives_the_same_answer(stack, report)
+    await _redis_shows_the_session(stack, report)
+    await _nothing_is_left(stack, report)
+
+
+def _the_opening_line_was_heard_once(report: CallReport) -> None:
+    everything = [*words(report.opening), *(word for turn in report.turns for word in words(turn.heard))]
+    assert {"help", "you", "today"} <= set(words(report.opening))
+    assert everything.count("help") == 1
+
+
+def _the_answers_are_about_what_was_asked(report: CallReport, asked_at: datetime) -> None:
+    time, again = (words(turn.heard) for turn in report.turns)
+    # The hour, or both around a full hour; the recogniser could have heard any other as well.
+    told = {word for minutes in range(3) for word in words(time_of_day(asked_at + timedelta(minutes=minutes)))}
+    hours = told & set(time)
+    assert {"it", "is"} <= set(time)
+    assert hours, f"expected one of {sorted(told)} in {time}"
+    assert "said" in again
+    assert hours & set(again), f"expected {sorted(hours)} again in {again}"
+
+
+def _the_bill_is_one_minute(report: CallReport) -> None:
+    bill, details = report.bill, report.end.details
+    assert (bill.minutes, bill.credits, bill.outcome) == (1, 1, "completed")
+    together = report.timeline.ended_s - report.timeline.agent_joined_s
+    assert abs(bill.billable_ms / 1000 - together) < 1.5
+    assert (details.duration_seconds, details.duration_minutes) == (bill.seconds, bill.minutes)
+    assert bill.difference_ms == 0
+    assert (details.celery_task_revoked, details.process_killed, details.redis_cleaned) == (True, True, True)
+    assert details.errors == []
+
+
+async def _ending_again_gives_the_same_answer(stack: Stack, report: CallReport) -> None:
+    async with httpx.AsyncClient(base_url=stack.gateway_url, timeout=10) as client:
+        answer = await client.post("/api/session/end", json={"sessionId": report.session_id})
+        token = await client.post("/api/token", json={"sessionId": report.session_id, "userId": "Anna"})
+    assert answer.status_code == 200
+    assert answer.json() == report.end.model_dump(mode="json", by_alias=True)
+    assert (token.status_code, token.json()["code"]) == (409, "session_ended")
+
+
+async def _redis_shows_the_session(stack: Stack, report: CallReport) -> None:
+    session = report.session_id
+    async with redis.asyncio.from_url(stack.environment["REDIS_URL"], decode_responses=True) as store:
+        shown = await store.hgetall(f"session:{session}")
+        config = await store.hgetall("user:Anna:config")
+        logs = await store.lrange(f"agent:{session}:logs", 0, -1)
+        assert not await store.sismember("session:ready", session)
+        assert not await store.sismember("session:starting", session)
+        assert not await store.exists(f"agent:{session}:pid")
+    assert set(shown) == HASH_FIELDS
+    assert (shown["userName"], shown["userId"], shown["voiceId"]) == ("Anna", "Anna", "Ashley")
+    assert (shown["status"], shown["systemPrompt"]) == ("ended", PROMPT)
+    assert shown["conversationDuration"] == str(report.bill.seconds)
+    assert shown["conversationDurationMinutes"] == "1"
+    assert set(config) == {"voiceId", "openingLine", "systemPrompt", "updatedAt"}
+    assert 0 < len(logs) <= 100
+    assert Path(shown["logFile"]).is_file()
+
+
+async def _nothing_is_left(stack: Stack, report: CallReport) -> None:
+    async with httpx.AsyncClient(base_url=stack.gateway_url, timeout=10) as client:
+        session = (await client.get(f"/sessions/{report.session_id}")).json()
+        stats = (await client.get("/stats")).json()
+    assert session["status"] == "ended"
+    assert not is_alive(session["agentPid"])
+    assert (stats["active"], stats["starting"], stats["queued"]) == (0, 0, 0)
+    assert report.session_id not in await rooms(stack)
