@@ -5,9 +5,9 @@ import time
 
 import pytest
 from chassis.nats import Bus, BusUnavailable, PublishRefused, SequenceConflict
-from contracts import subjects
 from contracts.events import RoomEvent
 
+from contracts import subjects
 from tests.integration.chassis.events import assigned, requested, tick
 from tests.integration.servers import NatsServer
 
@@ -102,7 +102,8 @@ async def test_while_nats_is_down_a_publish_fails_at_its_deadline_and_is_not_sen
 
 async def test_reading_while_nats_is_down_fails_at_its_deadline(bus: Bus, nats_server: NatsServer) -> None:
     nats_server.kill9()
-    for reading in (bus.last("voice.v1.session.ended.session_1", deadline_s=0.5), bus.history("session_1", deadline_s=0.5)):
+    subject = subjects.session_event("ended", "session_1")
+    for reading in (bus.last(subject, deadline_s=0.5), bus.history("session_1", deadline_s=0.5)):
         started = time.monotonic()
         with pytest.raises(BusUnavailable):
             await reading

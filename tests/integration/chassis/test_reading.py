@@ -3,8 +3,8 @@
 import time
 
 from chassis.nats import Bus
-from contracts import subjects
 
+from contracts import subjects
 from tests.integration.chassis.events import assigned, requested, tick
 
 

@@ -35,13 +35,14 @@ class Bus:
     Attributes:
         name: The client's name; its inboxes begin with `_INBOX_<name>.`.
         url: Where it is connected to, without password.
+        graceful_timeout_s: How long a stop waits for handlers.
         checks: Readiness: the connection's, and one of each started consumer.
     """
 
     def __init__(self, connection: Connection, *, replicas: int, graceful_timeout_s: float) -> None:
         self._connection = connection
         self._replicas = replicas
-        self._graceful_timeout_s = graceful_timeout_s
+        self.graceful_timeout_s = graceful_timeout_s
         self._declared: tuple[list[StreamSpec], list[BucketSpec]] = ([], [])
         self.name = connection.name
         self.url = connection.url
@@ -103,7 +104,7 @@ class Bus:
 
     async def close(self) -> None:
         """Stop what is still subscribed and disconnect; safe to repeat."""
-        await self._connection.close(self._graceful_timeout_s + _CLOSE_MARGIN_S)
+        await self._connection.close(self.graceful_timeout_s + _CLOSE_MARGIN_S)
 
     async def ensure(
         self, streams: Iterable[StreamSpec] = (), buckets: Iterable[BucketSpec] = (), *, deadline_s: float = 10.0

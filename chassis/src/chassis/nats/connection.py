@@ -111,7 +111,7 @@ class Connection:
         try:
             async with asyncio.timeout(deadline_s):
                 await self.broker.stop()
-        except (nats.errors.Error, TimeoutError, OSError) as error:  # with NATS down, stop() raises
+        except Exception as error:  # with NATS down, stop() raises a group of whatever its subscribers met
             log.warning("nats.close_failed", error=error)
             await client.close()  # or it would go on reconnecting
         self.closed.set()

@@ -32,6 +32,7 @@ Handler = Callable[[Any, Stored], Awaitable[None]]
 
 BACKOFF_S: Final = (0.5, 2.0, 5.0, 15.0)  # between the deliveries of a message whose handler has a bug
 _FETCH_S: Final = 2.0
+_HAND_BACK_S: Final = _FETCH_S  # by then the fetch under way here has ended, and somebody else gets the message
 _MISSED_FETCHES: Final = 3
 _DEAD_DEADLINE_S: Final = 10.0
 _NOT_DEAD_YET_S: Final = 5.0  # the dead letters could not be written: keep the message and try again
@@ -81,6 +82,9 @@ class Consumer:
         self._retry_for_s = retry_for_s
         self._locks = KeyedLocks()
         self._stopping = asyncio.Event()
+        self._in_hand = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._progress = time.monotonic()
         self._started = False
         self._subscriber = bus.broker.subscriber(
@@ -107,7 +111,7 @@ class Consumer:
         await retried(self._declare, what=f"declaring the consumer {self.durable}", deadline_s=10, url=self._bus.url)
         self._progress = time.monotonic()
         await self._subscriber.start()
-        guard(self._subscriber.subscription, self._repair, self._progressed)
+        guard(self._subscriber.subscription, self._repair, self._progressed, self._stopping)
         self._started = True
         self._bus.checks[f"consumer {self.durable}"] = self._check
 
@@ -118,6 +122,12 @@ class Consumer:
         if not self._started:
             return
         self._started = False
+        try:
+            async with asyncio.timeout(self._bus.graceful_timeout_s):
+                await self._idle.wait()
+            await asyncio.sleep(0)  # those that waited for a free worker hand their messages back
+        except TimeoutError:
+            log.error("consumer.stop_too_slow", consumer=self.durable, in_hand=self._in_hand)
         try:
             await self._subscriber.stop()
         except nats.errors.Error as error:
@@ -156,13 +166,21 @@ class Consumer:
     async def _receive(self, message: Any) -> None:
         """One delivery: never raises, always settles the message."""
         raw: Msg = message.raw_message
+        self._in_hand += 1
+        self._idle.clear()
         try:
-            await self._settle(raw)
+            if self._stopping.is_set():
+                await raw.nak(delay=_HAND_BACK_S)
+            else:
+                await self._settle(raw)
         except (nats.errors.Error, TimeoutError) as error:
             # The acknowledgement did not reach the server: it will deliver again.
             log.warning("consumer.not_settled", consumer=self.durable, error=error)
         finally:
             self._progressed()
+            self._in_hand -= 1
+            if self._in_hand == 0:
+                self._idle.set()
 
     async def _settle(self, raw: Msg) -> None:
         metadata = raw.metadata
@@ -215,7 +233,7 @@ class Consumer:
                 # counted towards the dead letters are bugs and deaths of the process, not somebody's outage.
                 if await self._paused(later.delay_s) and time.monotonic() - started < self._retry_for_s:
                     continue
-                await raw.nak(delay=0.0 if self._stopping.is_set() else later.delay_s)
+                await raw.nak(delay=_HAND_BACK_S if self._stopping.is_set() else later.delay_s)
                 return
             except nats.errors.Error as error:  # the acknowledgement
                 log.warning("consumer.not_settled", consumer=self.durable, error=error)

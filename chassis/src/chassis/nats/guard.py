@@ -16,16 +16,25 @@ _CLOSED_S: Final = 1.0
 _OTHER_S: Final = 0.25
 
 
-def guard(subscription: Any, repair: Callable[[], Awaitable[None]], progressed: Callable[[], None]) -> None:
+def guard(
+    subscription: Any,
+    repair: Callable[[], Awaitable[None]],
+    progressed: Callable[[], None],
+    stopping: asyncio.Event,
+) -> None:
     """Wrap `subscription.fetch`.
 
     Args:
         repair: Declares the consumer again; never raises.
-        progressed: Called whenever the server answered, if only to say that there is nothing.
+        progressed: Called whenever a fetch came back in time, if only with nothing.
+        stopping: Once set, nothing more is fetched.
     """
     fetch = subscription.fetch
 
     async def guarded(batch: int = 1, timeout: float | None = 5, heartbeat: float | None = None) -> list[Any]:
+        if stopping.is_set():
+            await asyncio.sleep(_OTHER_S)
+            raise nats.errors.TimeoutError
         try:
             messages = await fetch(batch, timeout, heartbeat)
         except nats.errors.ConnectionClosedError:
