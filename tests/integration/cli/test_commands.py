@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from greenroom_cli.stack import system_environment
 from greenroom_cli.stack.ports import free_ports
-from greenroom_cli.stack.stack import system_environment
 
 GREENROOM = (sys.executable, "-c", "from greenroom_cli.main import main; main()")
 

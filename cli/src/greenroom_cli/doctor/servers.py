@@ -77,7 +77,11 @@ async def _nats(settings: Settings) -> str:
 
     try:
         client = await nats.connect(
-            settings.nats_url.split(","), allow_reconnect=False, connect_timeout=2, error_cb=remember
+            settings.nats_url.split(","),
+            max_reconnect_attempts=1,
+            reconnect_time_wait=0,
+            connect_timeout=2,
+            error_cb=remember,
         )
     except (OSError, NatsError, ValueError) as error:
         raise _Broken(

@@ -1,7 +1,8 @@
 """The local stack: servers, sandbox and services as supervised processes. See `running_stack`."""
 
+from greenroom_cli.stack.options import EVERYTHING, SERVERS, SERVICES, Part, StackOptions, system_environment
 from greenroom_cli.stack.process import ProcessFailed, ProcessSpec, StackProcess
-from greenroom_cli.stack.stack import EVERYTHING, SERVERS, SERVICES, Part, Stack, StackOptions, running_stack
+from greenroom_cli.stack.stack import Stack, running_stack
 
 __all__ = [
     "EVERYTHING",
@@ -14,4 +15,5 @@ __all__ = [
     "StackOptions",
     "StackProcess",
     "running_stack",
+    "system_environment",
 ]

@@ -94,8 +94,8 @@ def livekit(
         environment=environment,
         ready=serves(f"http://{LOOPBACK}:{port}/"),
         restarts=True,
-        # It waits up to this long for rooms to close; there is nothing to wait for when everything stops.
-        stop_timeout_s=3.0,
+        # It would wait for its rooms to close; when everything stops there is nothing to wait for.
+        stop_timeout_s=1.0,
     )
 
 

@@ -1,0 +1,141 @@
+"""Which processes a stack is made of: on which ports, with which environment, in which order."""
+
+from collections.abc import Mapping
+from itertools import chain
+
+from greenroom_cli.stack import servers
+from greenroom_cli.stack.options import Part, StackOptions
+from greenroom_cli.stack.ports import LOOPBACK, free_ports, is_free, require_free
+from greenroom_cli.stack.process import ProcessSpec
+from greenroom_cli.stack.providers import sandbox, sandbox_environment
+from greenroom_cli.stack.services import migration, service
+from greenroom_cli.stack.state import Keys, StateFolder
+
+
+class Plan:
+    """Which processes, where, with what environment."""
+
+    def __init__(self, state: StateFolder, options: StackOptions) -> None:
+        self._folder = state.path
+        self._options = options
+        self._keys: Keys = state.keys()
+        self._ports = _choose_ports(options, state.ports())
+        state.remember_ports(self._ports)
+        self.environment = self._addresses()
+
+    async def servers(self) -> list[ProcessSpec]:
+        parts, inherited, ports = self._options.parts, self._options.environment, self._ports
+        specs: list[ProcessSpec] = []
+        if Part.NATS in parts:
+            specs.append(servers.nats(self._folder, ports["nats"], inherited))
+        if Part.REDIS in parts:
+            specs.append(servers.redis(self._folder, ports["redis"], inherited))
+        if Part.LIVEKIT in parts:
+            specs.append(
+                servers.livekit(
+                    self._folder,
+                    port=ports["livekit"],
+                    rtc_tcp_port=ports["livekit-rtc-tcp"],
+                    rtc_udp_port=ports["livekit-rtc-udp"],
+                    key=self._keys.livekit_key,
+                    secret=self._keys.livekit_secret,
+                    webhook_url=f"http://{LOOPBACK}:{ports['gateway']}/livekit/webhook",
+                    environment=inherited,
+                )
+            )
+        if Part.POSTGRES in parts:
+            specs.append(
+                await servers.postgres(self._folder, ports["postgres"], self._keys.postgres_password, inherited)
+            )
+        if Part.SANDBOX in parts:
+            specs.append(sandbox(ports["sandbox"], inherited))
+        return specs
+
+    def migrations(self) -> list[ProcessSpec]:
+        return [migration(self._shared())] if Part.BILLING in self._options.parts else []
+
+    def services(self) -> list[ProcessSpec]:
+        """They are stopped in reverse: first the gateway takes no more calls, and billing hears of every end."""
+        specs: list[ProcessSpec] = []
+        shared = self._shared()
+        if Part.BILLING in self._options.parts:
+            # Of the two services with an interface of their own, PORT and HOST are the user's words for the gateway's.
+            specs.append(
+                self._service(
+                    "billing", "billing.app", {**shared, "HOST": LOOPBACK, "PORT": str(self._ports["billing"])}
+                )
+            )
+        if Part.SCHEDULER in self._options.parts:
+            specs.append(self._service("scheduler", "scheduler.app", shared))
+        for node in _node_names(self._options):
+            specs.append(self._service(node, "agent_runner.app", shared | {"NODE_ID": node}))
+        if Part.GATEWAY in self._options.parts:
+            specs.append(self._service("gateway", "gateway.app", shared | {"PORT": str(self._ports["gateway"])}))
+        return specs
+
+    def _shared(self) -> dict[str, str]:
+        return {**self._options.environment, **self.environment}
+
+    def _service(self, name: str, module: str, environment: dict[str, str]) -> ProcessSpec:
+        port = self._ports[name]
+        return service(name, module, port, environment | {"HEALTH_PORT": str(port)})
+
+    def _addresses(self) -> dict[str, str]:
+        parts, ports = self._options.parts, self._ports
+        found: dict[str, str] = {"LOG_DIR": str(self._folder / "logs" / "agents")}
+        if Part.NATS in parts:
+            found["NATS_URL"] = f"nats://{LOOPBACK}:{ports['nats']}"
+        if Part.REDIS in parts:
+            found["REDIS_URL"] = f"redis://{LOOPBACK}:{ports['redis']}/0"
+        if Part.LIVEKIT in parts:
+            found["LIVEKIT_URL"] = f"ws://{LOOPBACK}:{ports['livekit']}"
+            found["LIVEKIT_API_KEY"] = self._keys.livekit_key
+            found["LIVEKIT_API_SECRET"] = self._keys.livekit_secret
+        if Part.POSTGRES in parts:
+            found["DATABASE_URL"] = servers.postgres_url(ports["postgres"], self._keys.postgres_password)
+        elif "DATABASE_URL" not in self._options.environment:
+            found["DATABASE_URL"] = f"sqlite+aiosqlite:///{self._folder / 'billing.sqlite'}"
+        if Part.SANDBOX in parts:
+            found.update(sandbox_environment(ports["sandbox"], self._options.environment))
+        if Part.BILLING in parts:
+            found["BILLING_URL"] = f"http://{LOOPBACK}:{ports['billing']}"
+        if Part.GATEWAY in parts:
+            found["GREENROOM_URL"] = f"http://{LOOPBACK}:{ports['gateway']}"
+        return found
+
+
+def _node_names(options: StackOptions) -> list[str]:
+    if Part.AGENT_RUNNER not in options.parts:
+        return []
+    if options.nodes == 1:
+        return [Part.AGENT_RUNNER]
+    return [f"{Part.AGENT_RUNNER}-{number}" for number in range(1, options.nodes + 1)]
+
+
+def _choose_ports(options: StackOptions, last: Mapping[str, int]) -> dict[str, int]:
+    """A port per listener: the configured (refused when taken), else the last run's, the preferred, or any free one."""
+    # LiveKit's configuration names the gateway's webhook even where a test starts no gateway.
+    wanted = [part.value for part in Part if part in options.parts and part != Part.AGENT_RUNNER]
+    if Part.LIVEKIT in options.parts:
+        wanted += ["livekit-rtc-tcp", "livekit-rtc-udp", "gateway"]
+    wanted += _node_names(options)
+    chosen: dict[str, int] = {}
+    free = free_ports()
+    for name in dict.fromkeys(wanted):
+        configured = options.ports.get(name)
+        if configured is not None:
+            require_free(name, configured, _how_to_choose(name))
+            chosen[name] = configured
+            continue
+        candidates = [port for table in (last, options.preferred_ports) if (port := table.get(name)) is not None]
+        taken = set(chosen.values()) | set(options.ports.values())
+        chosen[name] = next(
+            port for port in chain(candidates, free) if port not in taken and is_free(port) and is_free(port, udp=True)
+        )
+    return chosen
+
+
+def _how_to_choose(name: str) -> str:
+    return (
+        "choose another with --port or PORT" if name == Part.GATEWAY else f"choose another with --server-port {name}=N"
+    )
