@@ -1,0 +1,89 @@
+"""A caller that waits in its room before the agent is asked for, and notes when it came and when it was first heard."""
+
+import asyncio
+import time
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from livekit import api, rtc
+
+# Decoded silence is near zero; the first frame with a sample beyond this holds speech.
+AUDIBLE = 500
+DEADLINE_S = 60.0
+
+
+class WaitingCaller:
+    """Creates the session's room as the gateway would, joins it, and listens.
+
+    Args:
+        environment: LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET.
+        token: The caller's token for the room.
+    """
+
+    def __init__(self, environment: dict[str, str], session_id: str, token: str) -> None:
+        self._environment, self._session_id, self._token = environment, session_id, token
+        self._room = rtc.Room()
+        self._joined: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self._heard: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self._listening: asyncio.Task[None] | None = None
+        self._room.on("participant_connected", self._on_participant)
+        self._room.on("track_subscribed", self._on_track)
+
+    async def __aenter__(self) -> Self:
+        await create_room(self._environment, self._session_id)
+        await self._room.connect(self._environment["LIVEKIT_URL"], self._token)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._listening:
+            self._listening.cancel()
+        await self._room.disconnect()
+
+    async def joined(self) -> float:
+        """Monotonic time at which the agent came into the room."""
+        return await asyncio.wait_for(asyncio.shield(self._joined), DEADLINE_S)
+
+    async def heard(self) -> float:
+        """Monotonic time of the first audible frame."""
+        return await asyncio.wait_for(asyncio.shield(self._heard), DEADLINE_S)
+
+    def _on_participant(self, _participant: rtc.RemoteParticipant) -> None:
+        if not self._joined.done():
+            self._joined.set_result(time.monotonic())
+
+    def _on_track(self, track: rtc.Track, *_: object) -> None:
+        if track.kind == rtc.TrackKind.KIND_AUDIO and self._listening is None:
+            self._listening = asyncio.create_task(self._listen(track))
+
+    async def _listen(self, track: rtc.Track) -> None:
+        async for event in rtc.AudioStream(track):
+            if np.abs(np.frombuffer(event.frame.data, dtype=np.int16)).max(initial=0) > AUDIBLE:
+                self._heard.set_result(time.monotonic())
+                return
+
+
+def livekit(environment: dict[str, str]) -> api.LiveKitAPI:
+    """LiveKit's server API."""
+    url = environment["LIVEKIT_URL"].replace("ws", "http", 1)
+    return api.LiveKitAPI(url, environment["LIVEKIT_API_KEY"], environment["LIVEKIT_API_SECRET"])
+
+
+async def create_room(environment: dict[str, str], name: str) -> None:
+    """Create a room; one that is there already stays."""
+    async with livekit(environment) as server:
+        await server.room.create_room(api.CreateRoomRequest(name=name, max_participants=2, empty_timeout=60))
+
+
+async def delete_room(environment: dict[str, str], name: str) -> None:
+    """Delete a room."""
+    async with livekit(environment) as server:
+        await server.room.delete_room(api.DeleteRoomRequest(room=name))
+
+
+def token(environment: dict[str, str], room: str, identity: str) -> str:
+    """A token to join one room."""
+    made = api.AccessToken(environment["LIVEKIT_API_KEY"], environment["LIVEKIT_API_SECRET"]).with_identity(identity)
+    return made.with_grants(api.VideoGrants(room_join=True, room=room)).to_jwt()
