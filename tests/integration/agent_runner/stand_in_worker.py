@@ -1,7 +1,8 @@
 """A worker without a pipeline: it speaks `link` over its socket, and misbehaves as the job's system prompt says.
 
 `run` is what the supervisor forks. The words: `deaf` (never ends), `stall` (stops beating), `crash` (dies in the call),
-`removed` (is put out of the room), `fails` (its STT gives out), `alone` (the caller does not come).
+`removed` (is put out of the room), `fails` (its STT gives out), `alone` (the caller does not come), `imports` (it says
+which of the supervisor's modules it has).
 """
 
 from __future__ import annotations
@@ -104,6 +105,8 @@ class _Worker:
         if fds:
             with open(fds[0], "rb") as file:
                 heard += f" after {len(json.loads(file.read()))} messages"
+        if "imports" in self.words:
+            heard += f" with {sorted({'faststream', 'redis', 'starlette', 'agent_runner.app'} & sys.modules.keys())}"
         self.say(Turn(n=1, user_text="", heard_text=heard, interrupted=False, stage_ms={"llm": 3}))
         if "fails" in self.words:
             self.say(Failed(provider="stt", detail="401"))

@@ -71,6 +71,11 @@ async def start(settings: Settings, life: Life, *, worker: str = WORKER, preload
         await life.begin("commands", responder.start(), stop=responder.stop)
     life.on_stop("registry", node.withdraw, deadline_s=_STOP_S)
     life.spawn("announce", node.announce())
+
+    async def announce_again() -> None:
+        node.changed()
+
+    bus.on_reconnect(announce_again)
     life.on_stop(
         "calls", lambda: _drain(node, settings.drain_limit_s), deadline_s=settings.drain_limit_s + settings.kill_s + 5
     )

@@ -73,6 +73,11 @@ class RedisCallLogs:
         if session_id in self._tails:
             self._tails[session_id].followers -= 1
 
+    def waiting(self, session_id: str) -> list[str]:
+        """The lines that Redis has not got yet, 100 at most."""
+        tail = self._tails.get(session_id)
+        return [] if tail is None else list(tail.lines)
+
     async def run(self) -> None:
         """Carry lines over, for ever."""
         while True:
@@ -88,7 +93,7 @@ class RedisCallLogs:
         full = {session_id: tail for session_id, tail in self._tails.items() if tail.lines}
         taken = True
         if full or over:
-            taken = await self._push({sid: list(tail.lines) for sid, tail in full.items()}, over)
+            taken = await self._push({session_id: list(tail.lines) for session_id, tail in full.items()}, over)
         if taken:
             for tail in full.values():
                 tail.lines.clear()
