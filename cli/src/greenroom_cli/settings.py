@@ -37,22 +37,27 @@ class Settings(BaseSettings):
 
     nats_url: str = "nats://127.0.0.1:4222"
     redis_url: str = "redis://localhost:6379/0"
-    database_url: str | None = None
+    database_url: str = "sqlite+aiosqlite:///billing.db"
     livekit_url: str | None = None
     livekit_api_key: str | None = None
     livekit_api_secret: str | None = None
     livekit_server_bin: str | None = None
 
     assembly_api_key: str | None = None
-    assembly_base_url: str = "wss://streaming.assemblyai.com"
-    assembly_model: str = "universal-3-6-pro"
+    assembly_base_url: str = "wss://streaming.assemblyai.com/v3/ws"
+    stt_model: str = "universal-3-6-pro"
     groq_api_key: str | None = None
     groq_base_url: str = "https://api.groq.com/openai/v1"
-    groq_model: str = "llama-3.3-70b-versatile"
-    groq_fallback_model: str = "openai/gpt-oss-120b"
+    llm_model: str = "llama-3.3-70b-versatile"
+    llm_fallback_model: str = "openai/gpt-oss-120b"
     inworld_api_key: str | None = None
-    inworld_base_url: str = "wss://api.inworld.ai"
+    inworld_base_url: str = "wss://api.inworld.ai/tts/v1/voice:streamBidirectional"
     inworld_http_url: str = "https://api.inworld.ai"
+
+    @property
+    def assembly_host(self) -> str:
+        """The scheme and host of ASSEMBLY_BASE_URL, which may be written with its path."""
+        return self.assembly_base_url.rstrip("/").removesuffix("/v3/ws")
 
     @property
     def api_key(self) -> str | None:

@@ -31,7 +31,7 @@ def test_the_sandbox_stands_in_for_each_provider_without_a_key_and_no_other() ->
 
     assert "GROQ_API_KEY" not in environment
     assert "GROQ_BASE_URL" not in environment
-    assert environment["ASSEMBLY_BASE_URL"] == "ws://127.0.0.1:8010"
+    assert environment["ASSEMBLY_BASE_URL"] == "ws://127.0.0.1:8010/v3/ws"
     assert environment["INWORLD_HTTP_URL"] == "http://127.0.0.1:8010"
 
 

@@ -183,7 +183,7 @@ async def _open_ear(settings: Settings) -> AsyncGenerator[Transcriber]:
     if not settings.assembly_api_key:
         cause = CommandError("ASSEMBLY_API_KEY is not set", "set it, or start the stack with its sandbox: greenroom up")
         raise StepFailed("caller's ear", cause)
-    connecting: Awaitable[Transcriber] = Transcriber.connect(settings.assembly_base_url, settings.assembly_api_key)
+    connecting: Awaitable[Transcriber] = Transcriber.connect(settings.assembly_host, settings.assembly_api_key)
     ear = await _step("caller's ear", connecting)
     try:
         yield ear

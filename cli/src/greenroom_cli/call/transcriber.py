@@ -44,12 +44,10 @@ class Transcriber:
         self._receiving = asyncio.create_task(self._receive())
 
     @classmethod
-    async def connect(
-        cls, base_url: str, api_key: str, on_heard: Callable[[Heard], None] | None = None
-    ) -> "Transcriber":
+    async def connect(cls, host: str, api_key: str, on_heard: Callable[[Heard], None] | None = None) -> "Transcriber":
         """Raises CommandError when the endpoint cannot be reached or refuses the key."""
         query = urlencode({"sample_rate": RATE, "encoding": "pcm_s16le", "format_turns": "true", "speech_model": MODEL})
-        url = f"{base_url.rstrip('/')}/v3/ws"
+        url = f"{host}/v3/ws"
         try:
             socket = await connect(
                 f"{url}?{query}", additional_headers={"Authorization": api_key}, open_timeout=OPEN_S, max_queue=64

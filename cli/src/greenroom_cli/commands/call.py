@@ -54,7 +54,7 @@ def call(
 async def _call(settings: Settings, request: StartRequest, speeches: AsyncGenerator[Speech], recording: Path) -> None:
     if not settings.assembly_api_key:
         raise CommandError("ASSEMBLY_API_KEY is not set, so the agent cannot be heard", "set it, or: greenroom up")
-    ear = await Transcriber.connect(settings.assembly_base_url, settings.assembly_api_key, _show)
+    ear = await Transcriber.connect(settings.assembly_host, settings.assembly_api_key, _show)
     try:
         async with (
             Gateway(settings.greenroom_url, settings.api_key) as gateway,

@@ -51,14 +51,12 @@ async def _check(
 
 async def check_assembly(settings: Settings, key: str) -> Check:
     """Open a streaming session with the agent's model: this needs a right key, a paid account and an existing model."""
-    name, host = "AssemblyAI", settings.assembly_base_url.rstrip("/")
+    name, host = "AssemblyAI", settings.assembly_host
     try:
-        model = SpeechModel(settings.assembly_model)
+        model = SpeechModel(settings.stt_model)
     except ValueError:
         known = ", ".join(model.value for model in SpeechModel)
-        return Check(
-            GROUP, name, Verdict.BROKEN, f"no model {settings.assembly_model}", f"set ASSEMBLY_MODEL to one of {known}"
-        )
+        return Check(GROUP, name, Verdict.BROKEN, f"no model {settings.stt_model}", f"set STT_MODEL to one of {known}")
     outcome: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
 
     def settle(fault: str | None) -> None:
@@ -96,13 +94,13 @@ async def check_groq(settings: Settings, key: str) -> Check:
     base_url = settings.groq_base_url.rstrip("/").removesuffix("/openai/v1")
     client = groq.AsyncGroq(api_key=key, base_url=base_url, timeout=LIMIT_S / 2, max_retries=0)
     try:
-        if await _has_model(client, settings.groq_model):
-            return Check(GROUP, name, Verdict.OK, f"{base_url}, model {settings.groq_model}")
-        gone = f"the model {settings.groq_model} is gone or not for this account"
-        fallback = settings.groq_fallback_model
+        if await _has_model(client, settings.llm_model):
+            return Check(GROUP, name, Verdict.OK, f"{base_url}, model {settings.llm_model}")
+        gone = f"the model {settings.llm_model} is gone or not for this account"
+        fallback = settings.llm_fallback_model
         if await _has_model(client, fallback):
-            return Check(GROUP, name, Verdict.WARNING, f"{gone}; agents use {fallback}", f"set GROQ_MODEL={fallback}")
-        fix = "set GROQ_MODEL to a model of https://console.groq.com/docs/models"
+            return Check(GROUP, name, Verdict.WARNING, f"{gone}; agents use {fallback}", f"set LLM_MODEL={fallback}")
+        fix = "set LLM_MODEL to a model of https://console.groq.com/docs/models"
         return Check(GROUP, name, Verdict.BROKEN, f"{gone}, and so is the fallback {fallback}", fix)
     except groq.AuthenticationError:
         return Check(GROUP, name, Verdict.BROKEN, f"{base_url} refuses the key", "set GROQ_API_KEY to a valid key")

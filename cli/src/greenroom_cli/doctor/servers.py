@@ -129,7 +129,7 @@ async def _livekit(settings: Settings) -> str:
 
 
 async def _sql(settings: Settings) -> str:
-    scheme, _, rest = (settings.database_url or "").partition("://")
+    scheme, _, rest = settings.database_url.partition("://")
     dialect = scheme.partition("+")[0]
     if dialect == "sqlite":
         return _sqlite(Path(rest.removeprefix("/")) if rest.startswith("/") else Path(rest))

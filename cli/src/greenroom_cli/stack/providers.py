@@ -10,9 +10,12 @@ from greenroom_cli.stack.readiness import serves
 SANDBOX_KEY = "sandbox"
 # Per provider: the variable of its key, and its addresses (scheme) on the sandbox's one port.
 ADDRESSES = {
-    "ASSEMBLY_API_KEY": {"ASSEMBLY_BASE_URL": "ws://{host}"},
+    "ASSEMBLY_API_KEY": {"ASSEMBLY_BASE_URL": "ws://{host}/v3/ws"},
     "GROQ_API_KEY": {"GROQ_BASE_URL": "http://{host}/openai/v1"},
-    "INWORLD_API_KEY": {"INWORLD_BASE_URL": "ws://{host}", "INWORLD_HTTP_URL": "http://{host}"},
+    "INWORLD_API_KEY": {
+        "INWORLD_BASE_URL": "ws://{host}/tts/v1/voice:streamBidirectional",
+        "INWORLD_HTTP_URL": "http://{host}",
+    },
 }
 
 
