@@ -30,6 +30,7 @@ _TTL: Final = "Nats-TTL"
 _DEADLINE_S: Final = 5.0
 _TOMBSTONE_TTL_S: Final = 60
 _POLL_S: Final = 5.0
+_SAME_MS: Final = 1  # the two ways to read a message round its time differently
 
 log = logs.get_logger(__name__)
 
@@ -218,6 +219,8 @@ class Bucket:
 
 
 class _Watch:
+    """One watcher: what it was told last of each key that lives, and by that what is news."""
+
     def __init__(
         self,
         bucket: Bucket,
@@ -229,57 +232,49 @@ class _Watch:
         self._callback = callback
         self._poll_s = poll_s
         self._ready = ready
-        self._known: dict[str, int] = {}  # revision of each live key
-        self._seen = 0  # the newest revision that was told
+        self._told: dict[str, tuple[int, int]] = {}  # revision and time: in a bucket made anew, revisions begin again
         self._turn = asyncio.Lock()
 
     async def run(self) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._follow())
-            tasks.create_task(self._poll())
-
-    async def _follow(self) -> None:
         reader = self._bucket.reader()
-        if self._ready is not None:
-            ready = self._ready
-            waiting = asyncio.create_task(reader.caught_up.wait())
-            waiting.add_done_callback(lambda done: None if done.cancelled() else ready.set())
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow(reader))
+            tasks.create_task(self._poll())
+            if self._ready is not None:
+                await reader.caught_up.wait()
+                self._ready.set()
+
+    async def _follow(self, reader: Replay) -> None:
         async for message in reader:
             change = self._bucket.change(message.subject, message.data, message.seq, message.headers)
             async with self._turn:
-                await self._tell(change)
+                revision, at_ms = self._told.get(change.key, (0, 0))
+                if message.seq > revision or message.stored_ms > at_ms + _SAME_MS:
+                    await self._tell(change, message.stored_ms)
 
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(self._poll_s)
             try:
                 async with self._turn:
-                    before = dict(self._known)
-                    seen = self._seen
-                    present = await self._bucket.all()
-                    newest = max((e.revision for e in present.values()), default=0)
-                    if newest < seen and any(present.get(k) is None for k in before):
-                        log.warning("bucket.revisions_went_back", bucket=self._bucket.spec.name)
-                    for key, revision in before.items():
-                        if key not in present:
-                            await self._tell(Change(key, Cause.EXPIRED, None, revision + 1), polled=True)
-                    for entry in sorted(present.values(), key=lambda e: e.revision):
-                        if self._known.get(entry.key) != entry.revision:
-                            await self._tell(Change(entry.key, Cause.PUT, entry.value, entry.revision), polled=True)
+                    await self._compare(await self._bucket.all())
             except BusUnavailable as error:
                 log.warning("bucket.poll_failed", bucket=self._bucket.spec.name, error=error)
 
-    async def _tell(self, change: Change, *, polled: bool = False) -> None:
-        known = self._known.get(change.key)
-        if not polled and known is not None and change.revision <= known:
-            return  # the poll was faster
-        if change.value is None:
-            if known is None:
-                return  # a marker of a key that was never told
-            del self._known[change.key]
-        else:
-            self._known[change.key] = change.revision
-        self._seen = max(self._seen, change.revision)
+    async def _compare(self, present: dict[str, Entry]) -> None:
+        for key, (revision, at_ms) in list(self._told.items()):
+            if key not in present:
+                await self._tell(Change(key, Cause.EXPIRED, None, revision), at_ms)
+        for entry in sorted(present.values(), key=lambda e: e.revision):
+            revision, at_ms = self._told.get(entry.key, (0, 0))
+            if entry.revision != revision or abs(entry.stored_ms - at_ms) > _SAME_MS:
+                await self._tell(Change(entry.key, Cause.PUT, entry.value, entry.revision), entry.stored_ms)
+
+    async def _tell(self, change: Change, at_ms: int) -> None:
+        if change.value is not None:
+            self._told[change.key] = (change.revision, at_ms)
+        elif self._told.pop(change.key, None) is None:
+            return  # the end of a key that was never told
         try:
             await self._callback(change)
         except Exception:

@@ -1,0 +1,250 @@
+"""Buckets: compare-and-set, TTLs that renewals keep, and a watch that is not deaf."""
+
+import asyncio
+
+import pytest
+from chassis.nats import Bucket, Bus, BusUnavailable, Cause, Change, KeyChanged, KeyExists
+from contracts.streams import IDEMPOTENCY, NODES, SLOTS
+
+from tests.integration.chassis.events import until
+from tests.integration.servers import NatsServer
+
+
+async def value(bucket: Bucket, key: str) -> bytes | None:
+    entry = await bucket.get(key)
+    return None if entry is None else entry.value
+
+
+async def test_put_get_delete(bus: Bus) -> None:
+    bucket = bus.bucket(SLOTS)
+    assert await bucket.get("0") is None
+
+    revision = await bucket.put("0", b"a")
+    entry = await bucket.get("0")
+    assert entry is not None
+    assert (entry.key, entry.value, entry.revision) == ("0", b"a", revision)
+
+    await bucket.delete("0")
+    assert await bucket.get("0") is None
+    assert await bucket.all() == {}
+    await bucket.delete("0")
+
+
+async def test_one_of_many_creates_a_key(bus: Bus) -> None:
+    bucket = bus.bucket(SLOTS)
+
+    async def create(n: int) -> bool:
+        try:
+            await bucket.create("0", str(n).encode())
+        except KeyExists:
+            return False
+        return True
+
+    assert sum(await asyncio.gather(*(create(n) for n in range(10)))) == 1
+
+
+async def test_a_deleted_key_can_be_created_again(bus: Bus) -> None:
+    bucket = bus.bucket(SLOTS)
+    await bucket.create("0", b"a")
+    await bucket.delete("0")
+    await bucket.create("0", b"b")
+    assert await value(bucket, "0") == b"b"
+
+
+async def test_an_update_or_deletion_of_another_revision_is_refused(bus: Bus) -> None:
+    bucket = bus.bucket(SLOTS)
+    old = await bucket.put("0", b"a")
+    new = await bucket.update("0", b"b", old)
+
+    with pytest.raises(KeyChanged) as caught:
+        await bucket.update("0", b"c", old)
+    assert caught.value.revision == new
+    with pytest.raises(KeyChanged):
+        await bucket.delete("0", old)
+    with pytest.raises(KeyExists):
+        await bucket.create("0", b"d")
+    assert await value(bucket, "0") == b"b"
+
+
+async def test_a_key_goes_at_its_ttl_and_can_be_created_again(bus: Bus) -> None:
+    bucket = bus.bucket(NODES)
+    await bucket.create("n1", b"a", ttl_s=1)
+
+    await asyncio.sleep(1.5)
+
+    assert await value(bucket, "n1") is None
+    assert await bucket.keys() == set()
+    await bucket.create("n1", b"b", ttl_s=1)
+    assert await value(bucket, "n1") == b"b"
+
+
+async def test_a_renewal_keeps_the_key_and_its_ttl(bus: Bus) -> None:
+    bucket = bus.bucket(NODES)
+    revision = await bucket.create("n1", b"a", ttl_s=1)
+    for _ in range(3):
+        await asyncio.sleep(0.6)
+        revision = await bucket.update("n1", b"a", revision, ttl_s=1)
+    assert await value(bucket, "n1") == b"a"
+
+    await asyncio.sleep(1.5)
+
+    assert await value(bucket, "n1") is None
+
+
+async def test_the_buckets_own_ttl_is_the_default(bus: Bus) -> None:
+    nodes, slots = bus.bucket(NODES), bus.bucket(SLOTS)
+    await nodes.put("n1", b"a")
+    await slots.put("0", b"a")
+
+    in_nodes = await bus.js.get_last_msg("KV_nodes", "$KV.nodes.n1")
+    in_slots = await bus.js.get_last_msg("KV_slots", "$KV.slots.0")
+
+    assert (in_nodes.headers or {})["Nats-TTL"] == "15"
+    assert "Nats-TTL" not in (in_slots.headers or {})
+    assert (await bus.js.stream_info("KV_idempotency")).config.max_age == IDEMPOTENCY.ttl_s
+
+
+async def test_all_gives_every_key(bus: Bus) -> None:
+    bucket = bus.bucket(SLOTS)
+    for n in range(1100):  # more than two pages
+        await bucket.put(str(n), b"a")
+    await bucket.delete("7")
+
+    entries = await bucket.all()
+
+    assert set(entries) == {str(n) for n in range(1100)} - {"7"}
+
+
+async def test_a_lost_acknowledgement_of_a_creation_is_no_conflict(bus: Bus, nats_server: NatsServer) -> None:
+    bucket = bus.bucket(SLOTS)
+    nats_server.freeze()
+    creating = asyncio.create_task(bucket.create("0", b"a", deadline_s=8))
+    await asyncio.sleep(2.5)
+    nats_server.thaw()
+
+    assert await creating == 1
+
+
+async def test_while_nats_is_down_a_call_fails_at_its_deadline(bus: Bus, nats_server: NatsServer) -> None:
+    bucket = bus.bucket(SLOTS)
+    nats_server.kill9()
+    for call in (
+        bucket.get("0", deadline_s=0.3),
+        bucket.put("0", b"a", deadline_s=0.3),
+        bucket.create("0", b"a", deadline_s=0.3),
+        bucket.all(deadline_s=0.3),
+    ):
+        async with asyncio.timeout(1):
+            with pytest.raises(BusUnavailable):
+                await call
+
+
+class Watch:
+    """Watches a bucket in the background."""
+
+    def __init__(self, bucket: Bucket, *, poll_s: float = 5) -> None:
+        self.changes: list[Change] = []
+        self.ready = asyncio.Event()
+        self.task = asyncio.create_task(bucket.watch(self._see, poll_s=poll_s, ready=self.ready))
+
+    async def _see(self, change: Change) -> None:
+        self.changes.append(change)
+
+    @property
+    def told(self) -> list[tuple[str, Cause]]:
+        return [(change.key, change.cause) for change in self.changes]
+
+    async def stop(self) -> None:
+        self.task.cancel()
+        await asyncio.wait({self.task})
+
+
+async def test_a_watcher_is_told_what_is_there_and_what_changes(bus: Bus) -> None:
+    bucket = bus.bucket(NODES)
+    await bucket.put("n1", b"a")
+    watch = Watch(bucket)
+    async with asyncio.timeout(2):
+        await watch.ready.wait()
+    assert watch.told == [("n1", Cause.PUT)]
+
+    await bucket.put("n2", b"b", ttl_s=1)
+    await bucket.delete("n1")
+    await until(lambda: len(watch.changes) == 4, 3)
+
+    assert watch.told[1:] == [("n2", Cause.PUT), ("n1", Cause.DELETED), ("n2", Cause.EXPIRED)]
+    assert watch.changes[1].value == b"b"
+    await watch.stop()
+
+
+async def test_a_watcher_is_not_deaf_after_a_restart(bus: Bus, nats_server: NatsServer) -> None:
+    bucket = bus.bucket(NODES)
+    watch = Watch(bucket)
+    await bucket.put("n1", b"a")
+    await until(lambda: len(watch.changes) == 1)
+
+    nats_server.restart()
+    await bucket.put("n2", b"a", deadline_s=8)
+
+    await until(lambda: len(watch.changes) == 2, 5)
+    assert watch.told == [("n1", Cause.PUT), ("n2", Cause.PUT)]
+    await watch.stop()
+
+
+async def test_an_expiry_while_the_server_was_away_is_told(bus: Bus, nats_server: NatsServer) -> None:
+    bucket = bus.bucket(NODES)
+    watch = Watch(bucket, poll_s=1)
+    await bucket.put("n1", b"a", ttl_s=1)
+    await until(lambda: len(watch.changes) == 1)
+
+    nats_server.kill9()
+    await asyncio.sleep(1.5)
+    nats_server.start()
+
+    await until(lambda: watch.told == [("n1", Cause.PUT), ("n1", Cause.EXPIRED)], 8)
+    await watch.stop()
+
+
+async def test_an_expiry_that_leaves_no_marker_is_found_by_the_poll(bus: Bus) -> None:
+    bucket = bus.bucket(SLOTS)  # without markers
+    watch = Watch(bucket, poll_s=0.3)
+    await bucket.put("0", b"a", ttl_s=1)
+
+    await until(lambda: watch.told == [("0", Cause.PUT), ("0", Cause.EXPIRED)], 4)
+    await bucket.put("0", b"b")
+    await until(lambda: watch.told[-1] == ("0", Cause.PUT), 2)
+    await watch.stop()
+
+
+async def test_a_bucket_that_was_made_anew_is_followed(bus: Bus) -> None:
+    bucket = bus.bucket(SLOTS)
+    watch = Watch(bucket, poll_s=0.3)
+    for n in range(5):
+        await bucket.put(str(n), b"a")
+    await until(lambda: len(watch.changes) == 5)
+
+    await bus.js.delete_stream("KV_slots")
+    await bus.redeclare()
+    await bucket.put("0", b"new")
+
+    await until(lambda: watch.changes[-1].value == b"new", 8)
+    gone = {change.key for change in watch.changes if change.cause is Cause.EXPIRED}
+    await until(lambda: {c.key for c in watch.changes if c.cause is Cause.EXPIRED} == {"1", "2", "3", "4"}, 5)
+    assert gone <= {"1", "2", "3", "4"}
+    await watch.stop()
+
+
+async def test_a_watcher_that_fails_is_told_the_next_change(bus: Bus) -> None:
+    bucket = bus.bucket(SLOTS)
+    seen: list[str] = []
+
+    async def bug(change: Change) -> None:
+        seen.append(change.key)
+        raise RuntimeError("bug")
+
+    task = asyncio.create_task(bucket.watch(bug))
+    await bucket.put("0", b"a")
+    await bucket.put("1", b"a")
+
+    await until(lambda: seen == ["0", "1"])
+    task.cancel()
+    await asyncio.wait({task})
