@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from greenroom_cli.stack.options import StackOptions
+from greenroom_cli.stack.options import system_environment as system_environment
 from greenroom_cli.stack.plan import Plan
 from greenroom_cli.stack.process import StackProcess
 from greenroom_cli.stack.progress import Progress, Silent
