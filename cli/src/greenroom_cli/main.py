@@ -10,6 +10,7 @@ from greenroom_cli.commands import agent, bill, call, demo, doctor, end, nodes, 
 from greenroom_cli.console import complain, say
 from greenroom_cli.errors import CommandError
 from greenroom_cli.runner import Stopped
+from greenroom_cli.settings import keep_proxies_off_loopback
 
 app = typer.Typer(
     help="Voice AI agents in LiveKit rooms, over one REST call. Start with: greenroom up",
@@ -45,6 +46,7 @@ def greenroom(
 
 def main() -> None:
     """Run the command; every refusal is one line on stderr and a non-zero exit code."""
+    keep_proxies_off_loopback()
     try:
         app()
     except CommandError as error:

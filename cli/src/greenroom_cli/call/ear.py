@@ -61,11 +61,6 @@ class Ear:
             self._listening.cancel()
         self._listening = asyncio.create_task(self._listen(track))
 
-    @property
-    def is_hearing(self) -> bool:
-        """Whether an utterance has begun that is not over."""
-        return self._current is not None
-
     async def close(self) -> None:
         if self._listening:
             self._listening.cancel()

@@ -1,6 +1,7 @@
 """`greenroom call`: talk with an agent from the terminal."""
 
 import asyncio
+import contextlib
 import sys
 import threading
 from collections.abc import AsyncGenerator
@@ -20,7 +21,7 @@ from greenroom_cli.commands.options import STATE, State, Url
 from greenroom_cli.console import say, warn
 from greenroom_cli.errors import CommandError
 from greenroom_cli.gateway import Gateway
-from greenroom_cli.runner import run
+from greenroom_cli.runner import Stopped, run
 from greenroom_cli.settings import Settings
 
 # After the agent falls silent its last words are still on their way through the recogniser.
@@ -45,10 +46,9 @@ def call(
     request = StartRequest(user_name=user, voice_id=voice, opening_line=opening_line, system_prompt=system_prompt)
     samples = None if wav is None else read_wav(wav)
     settings = options.settings(state, url)
-    if wav is None or samples is None:
-        run(_call(settings, request, _typed(settings, caller_voice), recording))
-    else:
-        run(_call(settings, request, _once(Speech(f"({wav.name})", samples)), recording))
+    speeches = _typed(settings, caller_voice) if samples is None else _once(Speech(str(wav), samples))
+    with contextlib.suppress(Stopped):  # a way to hang up
+        run(_call(settings, request, speeches, recording))
 
 
 async def _call(settings: Settings, request: StartRequest, speeches: AsyncGenerator[Speech], recording: Path) -> None:
