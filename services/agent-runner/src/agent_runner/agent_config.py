@@ -1,0 +1,140 @@
+"""What the agent is made of: providers, models, voices, timings. Every parameter is one environment variable.
+
+The variable is the field's name in capitals; an empty one counts as unset. `chassis.settings.load` reads it and ends
+the process with the variable's name and the fix when a value is wrong.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Annotated, Final, Literal, TypeAlias
+
+from pydantic import Field, SecretStr, StringConstraints
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ASSEMBLY_URL: Final = "wss://streaming.assemblyai.com/v3/ws"
+GROQ_URL: Final = "https://api.groq.com/openai/v1"
+INWORLD_URL: Final = "wss://api.inworld.ai/tts/v1/voice:streamBidirectional"
+INWORLD_HTTP_URL: Final = "https://api.inworld.ai"
+
+VOICE_SPEEDS: Final = MappingProxyType(
+    {"Craig": 1.2, "Edward": 1.0, "Olivia": 1.0, "Wendy": 1.2, "Priya": 1.0, "Ashley": 1.0}
+)
+"""Speaking rate of each voice that has been listened to."""
+
+DEFAULT_SPEED: Final = 1.0
+
+ReasoningEffort: TypeAlias = Literal["none", "default", "low", "medium", "high"]
+Key: TypeAlias = Annotated[SecretStr, Field(min_length=1, max_length=500)]
+Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:-]{0,99}$")]
+WebSocketUrl: TypeAlias = Annotated[str, StringConstraints(pattern=r"^wss?://[^\s?#]+$")]
+HttpUrl: TypeAlias = Annotated[str, StringConstraints(pattern=r"^https?://[^\s?#]+$")]
+Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+Penalty: TypeAlias = Annotated[float, Field(ge=-2, le=2)]
+Ms: TypeAlias = Annotated[int, Field(ge=0, le=60_000)]
+Speed: TypeAlias = Annotated[float, Field(ge=0.5, le=1.5)]
+
+
+class AgentConfig(BaseSettings):
+    """The agent's configuration. Units: `_s` and VAD, smart-turn and timeout fields are seconds, silences are ms."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    # Providers. The defaults are the real ones; the sandbox's addresses go here.
+    assembly_api_key: Key = Field(description="your AssemblyAI API key")
+    groq_api_key: Key = Field(description="your Groq API key")
+    inworld_api_key: Key = Field(description="your Inworld API key (the Base64 one)")
+    assembly_base_url: WebSocketUrl = Field(default=ASSEMBLY_URL, description="ws(s)://... of AssemblyAI's streaming")
+    groq_base_url: HttpUrl = Field(default=GROQ_URL, description="http(s)://.../openai/v1 of Groq")
+    inworld_base_url: WebSocketUrl = Field(default=INWORLD_URL, description="ws(s)://... of Inworld's streaming TTS")
+    inworld_http_url: HttpUrl = Field(default=INWORLD_HTTP_URL, description="http(s)://... of Inworld's voice list")
+
+    # Speech to text (AssemblyAI).
+    stt_sample_rate: Literal[8000, 16000] = Field(default=16000, description="8000 or 16000; Silero knows no other")
+    stt_encoding: Literal["pcm_s16le"] = Field(default="pcm_s16le", description="pcm_s16le; nothing is transcoded")
+    stt_model: Name = Field(default="universal-3-6-pro", description="an AssemblyAI streaming model")
+    stt_vad_threshold: Share | None = Field(default=None, description="0..1; Universal-3 models only")
+    stt_end_of_turn_confidence_threshold: Share | None = Field(
+        default=None, description="0..1; Pipecat sets 1.0 itself on universal-streaming models"
+    )
+    stt_min_turn_silence: Ms | None = Field(default=None, description="ms; 100 where unset")
+    stt_max_turn_silence: Ms | None = Field(default=None, description="ms; equals the minimum on Universal-3 models")
+    stt_format_turns: bool = Field(default=True, description="true or false")
+    stt_formatted_finals: bool = Field(default=True, description="true or false")
+    stt_word_finalization_max_wait_time: Ms | None = Field(default=None, description="ms")
+    stt_keyterms_prompt: tuple[str, ...] = Field(
+        default=(), max_length=100, description='a JSON array of words to expect, such as ["Greenroom"]'
+    )
+    stt_language_detection: bool | None = Field(default=None, description="true or false")
+
+    # The language model (Groq).
+    llm_model: Name = Field(default="llama-3.3-70b-versatile", description="a Groq model")
+    llm_fallback_model: Name = Field(
+        default="openai/gpt-oss-120b", description="the Groq model to use when LLM_MODEL does not exist (any more)"
+    )
+    llm_reasoning_effort: ReasoningEffort | None = Field(
+        default=None, description="none, default, low, medium or high; unset: low on gpt-oss models, else not sent"
+    )
+    llm_streaming: Literal[True] = Field(default=True, description="true; speech starts with the first sentence")
+    llm_max_tokens: int = Field(default=200, ge=1, le=8192, description="1 to 8192")
+    llm_temperature: float = Field(default=0.7, ge=0, le=2, description="0 to 2")
+    llm_top_p: Share = Field(default=0.9, description="0 to 1")
+    llm_presence_penalty: Penalty = Field(default=0.1, description="-2 to 2")
+    llm_frequency_penalty: Penalty = Field(default=0.1, description="-2 to 2")
+    llm_read_timeout_s: float = Field(default=5, gt=0, le=60, description="seconds that Groq may be silent")
+    llm_total_timeout_s: float = Field(default=20, gt=0, le=120, description="seconds that one answer may take in all")
+
+    # Text to speech (Inworld).
+    tts_model: Name = Field(default="inworld-tts-1.5-max", description="an Inworld model")
+    tts_streaming: Literal[True] = Field(default=True, description="true; audio comes over one WebSocket")
+    tts_sample_rate: Literal[16000, 24000, 48000] = Field(default=24000, description="16000, 24000 or 48000")
+    tts_temperature: float = Field(default=1.1, ge=0, le=2, description="0 to 2")
+    voice_speeds: dict[str, Speed] = Field(
+        default_factory=lambda: dict(VOICE_SPEEDS),
+        description='a JSON object of voice and speaking rate 0.5 to 1.5, such as {"Craig": 1.2}; others speak at 1.0',
+    )
+
+    # Turn taking.
+    vad_confidence: Share = Field(default=0.7, description="0 to 1; Silero's confidence that a sound is speech")
+    vad_start_secs: float = Field(default=0.2, gt=0, le=5, description="seconds of speech that start a turn")
+    vad_stop_secs: float = Field(default=0.2, gt=0, le=5, description="seconds of silence that may end one")
+    vad_min_volume: Share = Field(default=0.6, description="0 to 1")
+    smart_turn: bool = Field(default=True, description="true: a model judges whether the caller is done; else silence")
+    smart_turn_stop_secs: float = Field(
+        default=3, gt=0, le=30, description="seconds of silence that end a turn which the model calls incomplete"
+    )
+    aggregation_timeout: float = Field(
+        default=0.2, ge=0, le=30, description="seconds of silence that end a turn when SMART_TURN is false"
+    )
+    bot_interruption_timeout: float = Field(
+        default=0.2, ge=0, le=30, description="accepted and without effect: an interruption starts with the speech"
+    )
+    user_turn_stop_timeout: float = Field(
+        default=5, gt=0, le=60, description="seconds after which a turn ends although nothing else ended it"
+    )
+
+    # The worker.
+    apology: str = Field(
+        default="I'm sorry, I have a technical problem and must end this call. Goodbye.",
+        max_length=500,
+        description="what the agent says when a provider fails for good",
+    )
+    worker_memory_mb: int = Field(default=600, ge=0, description="MB of data a worker may hold; 0 for no limit")
+    log_format: Literal["json", "console"] = Field(default="json", description="json or console")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="DEBUG, INFO, WARNING or ERROR; DEBUG writes what is said into the session's log"
+    )
+    otel_exporter_otlp_endpoint: HttpUrl | None = Field(
+        default=None, description="http(s)://host:4318 of an OTLP collector; unset for none"
+    )
+    otel_transcripts: bool = Field(default=False, description="true puts prompts and transcripts into traces")
+
+    def speed_of(self, voice_id: str) -> float:
+        """The speaking rate of a voice, 0.5 to 1.5; a voice that is not in the map speaks at 1.0."""
+        return self.voice_speeds.get(voice_id, DEFAULT_SPEED)
+
+    def reasoning_effort_of(self, model: str) -> ReasoningEffort | None:
+        """How much a model thinks before it speaks; None for models that refuse the parameter."""
+        if self.llm_reasoning_effort is not None:
+            return self.llm_reasoning_effort
+        return "low" if model.startswith("openai/gpt-oss") else None

@@ -1,0 +1,40 @@
+"""What the forkserver does once for all workers: imports (2 s) and models (0.1 s), then nothing but forking.
+
+Importing this module leaves the process with one thread, so that forking it is safe: a second one could hold a lock that
+no child would ever see released. It loads no LiveKit runtime, which refuses to work in a child whose parent had one, and
+makes no event loop, logger sink or tracer; each worker makes its own.
+"""
+
+from __future__ import annotations
+
+import os
+
+# Before onnxruntime and numpy: the one starts a telemetry thread on import unless this is exactly 1, the other a pool.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import gc
+import sys
+from pathlib import Path
+
+import agent_runner.worker.main  # noqa: F401 - everything that a worker imports
+from agent_runner.worker import models
+
+
+def _settle() -> None:
+    models.load()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    gc.collect()
+    gc.freeze()  # the children's collectors then leave the shared pages alone: 12 MB of their own idle, not 48
+    tasks = [Path(f"/proc/self/task/{task}/comm").read_text().strip() for task in os.listdir("/proc/self/task")]
+    if len(tasks) != 1:
+        raise RuntimeError(f"the preload left {len(tasks)} threads ({', '.join(tasks)}); a fork needs exactly one")
+    from livekit.rtc._ffi_client import FfiClient
+
+    if FfiClient._instance is not None:
+        raise RuntimeError("the preload loaded the LiveKit runtime; it would refuse to work in a forked worker")
+
+
+_settle()

@@ -1,0 +1,97 @@
+"""Watches the frames of a pipeline: what is said, when, and how much audio is made and sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from pipecat.frames.frames import (
+    BotStoppedSpeakingFrame,
+    InterruptionFrame,
+    LLMTextFrame,
+    OutputAudioRawFrame,
+    TranscriptionFrame,
+    TTSAudioRawFrame,
+    TTSTextFrame,
+    UserStoppedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
+)
+from pipecat.observers.base_observer import BaseObserver, FramePushed
+from pipecat.processors.frame_processor import FrameProcessor
+
+from agent_runner.domain.link import Turn
+from agent_runner.domain.talk import Marks, Talk
+
+_NS: Final = 1e9
+
+
+class Ear(BaseObserver):
+    """Turns frames into `Talk`. Pipecat tells it of each frame once a processor, in order."""
+
+    def __init__(
+        self,
+        stt: FrameProcessor,
+        llm: FrameProcessor,
+        tts: FrameProcessor,
+        output: FrameProcessor,
+        on_turn: Callable[[Turn], None],
+    ) -> None:
+        super().__init__()
+        self.talk = Talk()
+        self.made_bytes = 0
+        self.sent_bytes = 0
+        self.on_llm_text: Callable[[], None] = lambda: None
+        self._stt = stt
+        self._llm = llm
+        self._tts = tts
+        self._output = output
+        self._on_turn = on_turn
+
+    async def on_push_frame(self, data: FramePushed) -> None:
+        """Look at one frame on its way from one processor to the next."""
+        frame, source, at = data.frame, data.source, data.timestamp / _NS
+        if source is self._output:
+            self._at_output(frame, at)
+        elif source is self._tts:
+            if isinstance(frame, TTSAudioRawFrame):
+                self.made_bytes += len(frame.audio)
+                self.talk.marks.audio = self.talk.marks.audio or at
+        elif source is self._llm:
+            if isinstance(frame, LLMTextFrame):
+                self.talk.marks.text = self.talk.marks.text or at
+                self.on_llm_text()
+        elif source is self._stt and isinstance(frame, TranscriptionFrame):
+            self.talk.marks.transcript = at
+        if data.first_push:
+            if isinstance(frame, VADUserStoppedSpeakingFrame):
+                self.talk.marks = Marks(silence=at - frame.stop_secs)
+            elif isinstance(frame, UserStoppedSpeakingFrame):
+                self.talk.marks.decided = at
+
+    def _at_output(self, frame: object, at: float) -> None:
+        if isinstance(frame, TTSTextFrame):
+            self.talk.heard(frame.text)
+        elif isinstance(frame, OutputAudioRawFrame):  # the output pushes on only what it wrote
+            self.sent_bytes += len(frame.audio)
+            self.talk.marks.sent = self.talk.marks.sent or at
+        elif isinstance(frame, InterruptionFrame):
+            self.made_bytes = self.sent_bytes  # the rest is thrown away
+            self._tell(self.talk.opening_ended(interrupted=True))
+        elif isinstance(frame, BotStoppedSpeakingFrame):
+            self._tell(self.talk.opening_ended(interrupted=False))
+
+    def user_said(self, text: str) -> None:
+        """The user aggregator closed the caller's turn."""
+        self._tell(self.talk.user_said(text))
+
+    def agent_said(self, text: str, *, interrupted: bool) -> None:
+        """The assistant aggregator closed the agent's turn."""
+        self._tell(self.talk.agent_said(text, interrupted=interrupted))
+
+    def cut(self) -> None:
+        """The call is over."""
+        self._tell(self.talk.cut())
+
+    def _tell(self, turn: Turn | None) -> None:
+        if turn is not None:
+            self._on_turn(turn)

@@ -1,0 +1,234 @@
+"""One job, from the warm pipeline to the last word."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, Final
+
+from chassis import logs
+from pipecat.frames.frames import EndFrame, Frame, InterruptionFrame, TTSSpeakFrame
+from pipecat.utils.tracing.turn_trace_observer import TurnTraceObserver
+
+from agent_runner.agent_config import AgentConfig
+from agent_runner.domain.link import (
+    REJOIN_ANSWER_S,
+    Beat,
+    Caller,
+    End,
+    Failed,
+    Go,
+    Heard,
+    Joined,
+    Provider,
+    Removed,
+    StopCause,
+    Stopped,
+    ToSupervisor,
+    Turn,
+)
+from agent_runner.domain.prompt import system_instruction
+from agent_runner.worker import tracing
+from agent_runner.worker.pipeline import AgentPipeline, PipelineListener
+from agent_runner.worker.transport import JoinFailed, RoomListener
+
+_JOIN_S: Final = 10.0  # the scheduler gives up after 5; this one only ends what nobody waits for any more
+_LAST_WORDS_S: Final = 5.0
+_LEAVE_S: Final = 1.0
+_LLM_FAILURES: Final = 3  # answers in a row
+_SORRY: Final = "Sorry, I didn't get that. Could you say it again?"
+_ROOM_GONE: Final = frozenset({"ROOM_DELETED", "ROOM_CLOSED"})
+
+log = logs.get_logger(__name__)
+
+
+class Job:
+    """A warm pipeline that takes one job, tells how it goes, and comes to one end."""
+
+    def __init__(self, config: AgentConfig, tell: Callable[[ToSupervisor], None], *, is_traced: bool = False) -> None:
+        """Build the pipeline.
+
+        Args:
+            tell: Told everything, from the event loop; must not block.
+        """
+        self.stopped: asyncio.Future[Stopped] = asyncio.get_running_loop().create_future()
+        self._config = config
+        self._tell = tell
+        self._pipeline = AgentPipeline(
+            config, PipelineListener(self._on_turn, self._on_error, self._on_over), is_traced=is_traced
+        )
+        self._pipeline.ear.on_llm_text = self._on_llm_text
+        self._room = self._pipeline.transport.client
+        self._room.listener = RoomListener(self._on_caller, self._on_heard, self._on_removed)
+        self._go: Go | None = None
+        self._went = 0.0
+        self._stage_ms: dict[str, int] = {}
+        self._is_ending = False
+        self._failed: set[Provider] = set()
+        self._llm_failures = 0
+        self._leaving: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def prepare(self) -> None:
+        """Start the pipeline; no room and no provider yet."""
+        await self._pipeline.start()
+
+    @property
+    def trace_observer(self) -> TurnTraceObserver | None:
+        """Pipecat's maker of spans, if the pipeline is traced."""
+        return self._pipeline.worker.turn_trace_observer
+
+    def trace(self, endpoint: str, go: Go) -> None:
+        """Put the call's spans under the supervisor's."""
+        tracing.begin(
+            self.trace_observer,
+            endpoint=endpoint,
+            session_id=go.session_id,
+            traceparent=go.traceparent,
+            transcripts=self._config.otel_transcripts,
+        )
+
+    def beat(self) -> Beat:
+        """How it is at this moment."""
+        ear = self._pipeline.ear
+        return Beat(tts_bytes=ear.made_bytes, sent_bytes=ear.sent_bytes, caller_in_room=self._room.caller_in_room)
+
+    def go(self, go: Go, history: list[dict[str, str]]) -> None:
+        """Take the job; a second one is refused by doing nothing."""
+        if self._go is None and not self._is_ending:
+            self._go = go
+            self._went = time.monotonic()
+            self._spawn(self._start(go, history))
+
+    def speak(self, text: str) -> None:
+        """Say this as soon as the agent has finished what it is saying."""
+        if not self._is_ending:
+            self._queue(TTSSpeakFrame(text))
+
+    def end(self, end: End) -> None:
+        """End the call."""
+        self._finish("ended", say=end.text if end.how == "say" else None)
+
+    def rejoin(self) -> None:
+        """Go back into the room that LiveKit put us out of."""
+        if self._leaving is not None and self._go is not None and not self._is_ending:
+            self._leaving.cancel()
+            self._leaving = None
+            self._spawn(self._join(self._go))
+
+    def abandon(self) -> None:
+        """The supervisor is gone: leave at once."""
+        self._finish("ended", detail="the supervisor is gone")
+
+    async def _start(self, go: Go, history: list[dict[str, str]]) -> None:
+        pipeline = self._pipeline
+        messages: list[Any] = [*history]
+        if go.opening_line:
+            messages.append({"role": "assistant", "content": go.opening_line})
+            pipeline.ear.talk.open_with(go.opening_line)
+        pipeline.context.set_messages(messages)
+        pipeline.llm.use_prompt(system_instruction(go.system_prompt))
+        said = next((m["content"] for m in reversed(messages) if m["role"] == "assistant"), None)
+        await asyncio.gather(self._join(go), pipeline.stt.arm(go.bridge or said), self._open(go))
+
+    async def _open(self, go: Go) -> None:
+        """Connect the voice and let it make the first line, which waits for the caller's ear as audio."""
+        await self._pipeline.tts.arm(go.voice_id, self._config.speed_of(go.voice_id))
+        self._mark("tts_connected")
+        if go.opening_line:  # in the context already, whole, even if the caller interrupts it
+            self._queue(TTSSpeakFrame(go.opening_line, append_to_context=False))
+        elif go.bridge:
+            self._queue(TTSSpeakFrame(go.bridge))
+
+    async def _join(self, go: Go) -> None:
+        try:
+            async with asyncio.timeout(_JOIN_S):
+                await self._room.join(go.url, go.token, go.caller_identity)
+        except (JoinFailed, TimeoutError) as error:
+            self._finish("join_failed", detail=str(error) or f"no answer from LiveKit in {_JOIN_S:g} s")
+            return
+        self._mark("join")
+        self._tell(Joined(stage_ms=dict(self._stage_ms)))
+
+    def _finish(self, cause: StopCause, *, detail: str = "", say: str | None = None) -> None:
+        """Come to the end; the first decision stands."""
+        if not self._is_ending:
+            self._is_ending = True
+            log.info("job.ending", cause=cause, detail=detail)
+            self._spawn(self._wind_up(cause, detail, say))
+
+    async def _wind_up(self, cause: StopCause, detail: str, say: str | None) -> None:
+        pipeline = self._pipeline
+        if say and self._room.caller_in_room:
+            self._queue(InterruptionFrame(), TTSSpeakFrame(say), EndFrame())
+            await pipeline.finished(_LAST_WORDS_S)
+        pipeline.ear.cut()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LEAVE_S):
+                await asyncio.gather(self._room.leave(), pipeline.stt.hang_up(), return_exceptions=True)
+        if not self.stopped.done():
+            self.stopped.set_result(Stopped(cause=cause, detail=detail))
+
+    def _on_turn(self, turn: Turn) -> None:
+        self._tell(turn)
+
+    def _on_caller(self, in_room: bool) -> None:
+        self._tell(Caller(in_room=in_room))
+
+    def _on_heard(self) -> None:
+        self._mark("heard")
+        self._tell(Heard(stage_ms=dict(self._stage_ms)))
+
+    def _on_removed(self, reason: str) -> None:
+        if self._is_ending:
+            return
+        if reason in _ROOM_GONE:
+            self._finish("room_closed", detail=reason)
+            return
+        self._tell(Removed(duplicate=reason == "DUPLICATE_IDENTITY", reason=reason))
+        self._leaving = asyncio.get_running_loop().call_later(
+            REJOIN_ANSWER_S, lambda: self._finish("removed", detail=reason)
+        )
+
+    def _on_over(self) -> None:
+        self._finish("failed", detail="the pipeline ended by itself")
+
+    def _on_llm_text(self) -> None:
+        self._llm_failures = 0
+
+    def _on_error(self, provider: Provider | None, text: str, unusable: bool) -> None:
+        """Nothing may leave the agent deaf or mute in silence: a provider that is lost ends the call with a word."""
+        if self._is_ending or self._go is None:
+            return
+        log.warning("pipeline.error", provider=provider, error=text[:500], unusable=unusable)
+        if provider == "llm":
+            self._llm_failures += 1
+            unusable = unusable or self._llm_failures >= _LLM_FAILURES
+        if not unusable:
+            if provider == "llm":
+                self._queue(TTSSpeakFrame(_SORRY))
+        elif provider is None:
+            self._finish("failed", detail=text[:500])
+        elif provider not in self._failed:
+            self._failed.add(provider)
+            self._tell(Failed(provider=provider, detail=text[:500]))
+            self._finish("provider_failed", detail=provider, say=None if provider == "tts" else self._config.apology)
+
+    def _mark(self, stage: str) -> None:
+        self._stage_ms.setdefault(stage, round((time.monotonic() - self._went) * 1000))
+
+    def _queue(self, *frames: Frame) -> None:
+        self._spawn(self._pipeline.worker.queue_frames(list(frames)))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("job.bug", exc_info=error)
+            self._finish("failed", detail=f"{type(error).__name__}: {error}"[:500])

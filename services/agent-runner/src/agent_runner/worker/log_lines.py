@@ -1,0 +1,83 @@
+"""A worker's log: every line of the process, whoever writes it, with the session's ids, into the session's file."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from chassis import logs, telemetry
+from loguru import logger
+from opentelemetry import trace
+
+if TYPE_CHECKING:
+    from loguru import Message
+
+from agent_runner.agent_config import AgentConfig
+from agent_runner.domain.link import Go
+
+_SERVICE: Final = "agent-worker"
+_MODE: Final = 0o640
+
+
+class _Stamp(logging.Filter):
+    """Puts the job's ids on the lines of Pipecat and LiveKit, whose tasks know of none."""
+
+    ids: dict[str, str | int]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.__dict__.update(self.ids)
+        return True
+
+
+_stamp = _Stamp()
+
+
+def configure(config: AgentConfig) -> None:
+    """Send everything to stderr in the configured format: structlog's lines, the standard library's and loguru's."""
+    logs.configure(_SERVICE, format=config.log_format, level=config.log_level)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_stamp)
+    logger.remove()
+    logger.add(_pass_on, level=config.log_level, format="{message}")
+    logging.getLogger("websockets").setLevel(logging.WARNING)  # at DEBUG it writes keys
+    logging.getLogger("openai").setLevel(logging.WARNING)
+
+
+def take(go: Go) -> None:
+    """From now on write into the job's file, descriptors 1 and 2 themselves, so that a crash's last words are there."""
+    context = trace.get_current_span(telemetry.extract({"traceparent": go.traceparent} if go.traceparent else None))
+    trace_id = context.get_span_context().trace_id
+    _stamp.ids = {"session_id": go.session_id, "epoch": go.epoch}
+    if trace_id:
+        _stamp.ids["trace_id"] = f"{trace_id:032x}"
+    if go.log_file is None:
+        return
+    Path(go.log_file).parent.mkdir(parents=True, exist_ok=True)
+    fd = os.open(go.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, _MODE)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(fd, 1)
+    os.dup2(fd, 2)
+    os.close(fd)
+
+
+def job_ids() -> dict[str, str | int]:
+    """The ids for the lines of our own loggers."""
+    return dict(_stamp.ids)
+
+
+def _pass_on(message: Message) -> None:
+    record = message.record
+    error = record["exception"]
+    logging.getLogger(record["name"] or "pipecat").log(
+        record["level"].no,
+        record["message"],
+        exc_info=(error.type, error.value, error.traceback) if error and error.type and error.value else None,
+    )

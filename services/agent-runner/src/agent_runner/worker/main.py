@@ -1,0 +1,151 @@
+"""The life of a worker process, from the fork to `_exit`."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import random
+import resource
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from contextlib import suppress
+from multiprocessing import parent_process, resource_tracker
+from typing import Final, NoReturn
+
+import numpy as np
+from chassis import logs
+from chassis.settings import load
+from livekit.rtc._ffi_client import FfiClient
+
+from agent_runner.agent_config import AgentConfig
+from agent_runner.domain.link import BEAT_S, End, Go, Ready, Rejoin, Speak, Stopped, ToWorker
+from agent_runner.worker import log_lines, tracing
+from agent_runner.worker.job import Job
+from agent_runner.worker.link_socket import History, LinkSocket
+
+EXIT_FAILED: Final = 1
+
+_LEAVE_S: Final = 1.5  # without a supervisor: time to leave the room before the process goes
+_LAST_WORD_S: Final = 0.3
+_MEBIBYTE: Final = 1 << 20
+
+log = logs.get_logger(__name__)
+
+
+def run(sock: socket.socket, config: AgentConfig | None = None) -> NoReturn:
+    """Be a worker until the job is over. Never returns: LiveKit leaves 40 threads behind, which only `_exit` ends.
+
+    Args:
+        sock: The worker's end of the link.
+        config: Read from the environment when not given.
+    """
+    status = EXIT_FAILED
+    try:
+        config = config or load(AgentConfig)
+        log_lines.configure(config)
+        _settle_in(sock, config)
+        asyncio.run(_serve(sock, config))
+        status = 0
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else EXIT_FAILED
+    except BaseException:
+        log.exception("worker.failed")
+    finally:
+        with suppress(OSError, ValueError):
+            sys.stderr.flush()
+        os._exit(status)
+
+
+def _settle_in(sock: socket.socket, config: AgentConfig) -> None:
+    """Make of a copy of the forkserver a process of its own."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # a terminal's Ctrl-C reaches us too; the supervisor ends the calls
+        signal.signal(number, signal.SIG_IGN)
+    _close_strangers(sock)
+    _watch_supervisor()
+    if config.worker_memory_mb:
+        limit = config.worker_memory_mb * _MEBIBYTE
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    random.seed()
+    np.random.seed()  # children of one forkserver would otherwise all draw the same numbers
+    gc.enable()
+
+
+def _close_strangers(sock: socket.socket) -> None:
+    """Close what the forkserver had open: a sibling's socket in our hands would never report its end."""
+    supervisor = parent_process()
+    keep = {0, 1, 2, sock.fileno(), getattr(resource_tracker, "_resource_tracker")._fd}  # noqa: B009 - private to typeshed
+    if supervisor is not None:
+        keep.add(supervisor.sentinel)
+    for name in os.listdir("/proc/self/fd"):
+        if (fd := int(name)) not in keep:
+            with suppress(OSError):
+                os.close(fd)
+
+
+def _watch_supervisor() -> None:
+    """Die with the supervisor even if the event loop hangs: a thread waits for its end, then grants time to leave."""
+    supervisor = parent_process()
+    if supervisor is None:
+        return
+
+    def wait() -> None:
+        select.select([supervisor.sentinel], [], [])
+        time.sleep(_LEAVE_S)
+        os._exit(EXIT_FAILED)
+
+    threading.Thread(target=wait, name="lifeline", daemon=True).start()
+
+
+async def _serve(sock: socket.socket, config: AgentConfig) -> None:
+    FfiClient.instance  # noqa: B018 - starts LiveKit's runtime, 5 ms
+    is_traced = config.otel_exporter_otlp_endpoint is not None
+    loop = asyncio.get_running_loop()
+
+    def on_message(message: ToWorker, history: History) -> None:
+        match message:
+            case Go():
+                log_lines.take(message)
+                if config.otel_exporter_otlp_endpoint:
+                    job.trace(config.otel_exporter_otlp_endpoint, message)
+                job.go(message, history)
+            case End():
+                job.end(message)
+            case Speak():
+                job.speak(message.text)
+            case Rejoin():
+                job.rejoin()
+
+    def on_closed() -> None:
+        loop.call_later(_LEAVE_S, os._exit, EXIT_FAILED)
+        job.abandon()
+
+    link = LinkSocket(sock, on_message, on_closed)
+    job = Job(config, link.send, is_traced=is_traced)
+    await job.prepare()
+    link.send(Ready(pid=os.getpid()))
+    beats = asyncio.create_task(_beat(job, link))
+    stopped = await job.stopped
+    beats.cancel()
+    link.send(stopped)
+    await link.drain(_LAST_WORD_S)
+    _leave_traces(job, is_traced, stopped)
+
+
+async def _beat(job: Job, link: LinkSocket) -> None:
+    while True:
+        link.send(job.beat())
+        await asyncio.sleep(BEAT_S)
+
+
+def _leave_traces(job: Job, is_traced: bool, stopped: Stopped) -> None:
+    log.info("worker.stopped", cause=stopped.cause, detail=stopped.detail, **log_lines.job_ids())
+    if is_traced:
+        tracing.end(job.trace_observer)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # asyncio's own end would wait for Pipecat's tasks

@@ -1,0 +1,65 @@
+"""The two local models: is this speech (Silero VAD), and is the caller done (smart-turn v3). Both come with Pipecat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+import numpy as np
+from pipecat.audio.turn.smart_turn.base_smart_turn import SmartTurnParams
+from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
+from pipecat.audio.vad.silero import SileroVADAnalyzer
+from pipecat.audio.vad.vad_analyzer import VADParams
+
+from agent_runner.agent_config import AgentConfig
+
+_RATE: Final = 16_000
+_VAD_WINDOW: Final = 512  # samples at 16 kHz
+
+
+class SmartTurn(LocalSmartTurnAnalyzerV3):
+    """smart-turn, loaded before its thresholds are known."""
+
+    def tune(self, params: SmartTurnParams) -> None:
+        """Take other thresholds; nothing has been heard yet."""
+        self._params = params
+        self._stop_ms = params.stop_secs * 1000
+
+    def warm_up(self) -> None:
+        """Run the model once."""
+        self._predict_endpoint(np.zeros(_RATE, dtype=np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The process's models; one conversation at a time may use them."""
+
+    vad: SileroVADAnalyzer
+    smart_turn: SmartTurn
+
+
+@cache
+def load() -> Models:
+    """Load both once and run each once, so that the first call pays for neither."""
+    models = Models(SileroVADAnalyzer(sample_rate=_RATE), SmartTurn(sample_rate=_RATE))
+    models.vad.set_sample_rate(_RATE)
+    models.vad.voice_confidence(bytes(2 * _VAD_WINDOW))
+    models.smart_turn.warm_up()
+    return models
+
+
+def tuned(config: AgentConfig) -> Models:
+    """The models with this configuration's thresholds. Their sessions do not depend on them, so loading came before."""
+    models = load()
+    models.vad.set_sample_rate(config.stt_sample_rate)
+    models.vad.set_params(
+        VADParams(
+            confidence=config.vad_confidence,
+            start_secs=config.vad_start_secs,
+            stop_secs=config.vad_stop_secs,
+            min_volume=config.vad_min_volume,
+        )
+    )
+    models.smart_turn.tune(SmartTurnParams(stop_secs=config.smart_turn_stop_secs))
+    return models

@@ -1,0 +1,145 @@
+"""The agent's pipeline: ears, mind and voice in a row, built before its call is known."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pipecat.frames.frames import ErrorFrame
+from pipecat.pipeline.pipeline import Pipeline
+from pipecat.pipeline.worker import PipelineParams, PipelineWorker
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.aggregators.llm_response_universal import (
+    AssistantTurnStoppedMessage,
+    LLMContextAggregatorPair,
+    LLMUserAggregatorParams,
+    UserTurnStoppedMessage,
+)
+from pipecat.turns.user_start import TranscriptionUserTurnStartStrategy, VADUserTurnStartStrategy
+from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy, TurnAnalyzerUserTurnStopStrategy
+from pipecat.turns.user_turn_strategies import UserTurnStrategies
+from pipecat.workers.runner import WorkerRunner
+
+from agent_runner.agent_config import AgentConfig
+from agent_runner.domain.link import Provider, Turn
+from agent_runner.worker import models
+from agent_runner.worker.ear import Ear
+from agent_runner.worker.services import LanguageModel, SpeechToText, TextToSpeech
+from agent_runner.worker.transport import WarmTransport
+
+START_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineListener:
+    """Who is told what happens in the pipeline.
+
+    Attributes:
+        turn: A turn is over.
+        error: A processor reported an error: the provider behind it (None: none of the three), the text, and whether
+            it can no longer be used.
+        over: The pipeline ended.
+    """
+
+    turn: Callable[[Turn], None]
+    error: Callable[[Provider | None, str, bool], None]
+    over: Callable[[], None]
+
+
+class AgentPipeline:
+    """LiveKit -> AssemblyAI -> context -> Groq -> Inworld -> LiveKit -> context, with the local turn models."""
+
+    def __init__(self, config: AgentConfig, listener: PipelineListener, *, is_traced: bool = False) -> None:
+        """Build it; nothing runs and nothing is connected."""
+        self._listener = listener
+        self.transport = WarmTransport(in_sample_rate=config.stt_sample_rate, out_sample_rate=config.tts_sample_rate)
+        self.stt = SpeechToText.of(config)
+        self.llm = LanguageModel.of(config)
+        self.tts = TextToSpeech.of(config)
+        self.context = LLMContext()
+        user, assistant = _aggregators(config, self.context)
+        output = self.transport.output()
+        self.ear = Ear(self.stt, self.llm, self.tts, output, listener.turn)
+        self.worker = PipelineWorker(
+            Pipeline([self.transport.input(), self.stt, user, self.llm, self.tts, output, assistant]),
+            params=PipelineParams(
+                audio_in_sample_rate=config.stt_sample_rate,
+                audio_out_sample_rate=config.tts_sample_rate,
+                enable_metrics=is_traced,
+            ),
+            observers=[self.ear],
+            enable_tracing=is_traced,
+            idle_timeout_secs=None,  # an idle call is the scheduler's to end
+        )
+        self._runner: WorkerRunner | None = None
+        self._running: asyncio.Task[None] | None = None
+        self._started = asyncio.Event()
+        self._listen(user, assistant)
+
+    async def start(self) -> None:
+        """Run the pipeline up to the point where only a room is missing.
+
+        Raises:
+            TimeoutError: It did not start in START_S.
+        """
+        self._runner = WorkerRunner(handle_sigint=False)
+        await self._runner.add_workers(self.worker)
+        self._running = asyncio.create_task(self._run(self._runner))
+        async with asyncio.timeout(START_S):
+            await self._started.wait()
+
+    async def finished(self, timeout_s: float) -> None:
+        """Wait for the end of the pipeline, or for the time to pass."""
+        if self._running is not None:
+            await asyncio.wait([self._running], timeout=timeout_s)
+
+    async def _run(self, runner: WorkerRunner) -> None:
+        try:
+            await runner.run()
+        finally:
+            self._listener.over()
+
+    def _listen(self, user: Any, assistant: Any) -> None:
+        @self.worker.event_handler("on_pipeline_started")
+        async def _(_worker: object, _frame: object) -> None:
+            self._started.set()
+
+        @self.worker.event_handler("on_pipeline_error")
+        async def _(_worker: object, frame: ErrorFrame) -> None:
+            unusable = frame.processor is not None and not frame.processor.is_usable
+            self._listener.error(self._provider(frame.processor), frame.error, unusable)
+
+        @user.event_handler("on_user_turn_stopped")
+        async def _(_user: object, _strategy: object, message: UserTurnStoppedMessage) -> None:
+            self.ear.user_said(message.content or "")
+
+        @assistant.event_handler("on_assistant_turn_stopped")
+        async def _(_assistant: object, message: AssistantTurnStoppedMessage) -> None:
+            self.ear.agent_said(message.content, interrupted=message.interrupted)
+
+    def _provider(self, processor: object) -> Provider | None:
+        names: tuple[tuple[object, Provider], ...] = ((self.stt, "stt"), (self.llm, "llm"), (self.tts, "tts"))
+        return next((name for service, name in names if service is processor), None)
+
+
+def _aggregators(config: AgentConfig, context: LLMContext) -> tuple[Any, Any]:
+    tuned = models.tuned(config)
+    stop = (
+        TurnAnalyzerUserTurnStopStrategy(turn_analyzer=tuned.smart_turn)
+        if config.smart_turn
+        else SpeechTimeoutUserTurnStopStrategy(user_speech_timeout=config.aggregation_timeout)
+    )
+    pair = LLMContextAggregatorPair(
+        context,
+        user_params=LLMUserAggregatorParams(
+            vad_analyzer=tuned.vad,
+            user_turn_strategies=UserTurnStrategies(
+                start=[VADUserTurnStartStrategy(), TranscriptionUserTurnStartStrategy()], stop=[stop]
+            ),
+            user_turn_stop_timeout=config.user_turn_stop_timeout,
+            user_idle_timeout=0,
+        ),
+    )
+    return pair.user(), pair.assistant()

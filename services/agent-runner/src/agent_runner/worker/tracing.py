@@ -1,0 +1,97 @@
+"""The call's trace: Pipecat's spans below the session's, without what was said unless somebody asked for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from chassis import telemetry
+from opentelemetry import context
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from pipecat.utils.tracing.turn_trace_observer import TurnTraceObserver
+
+_EXPORT_S: Final = 5
+_FLUSH_S: Final = 0.5
+_SAID: Final = frozenset(
+    {"transcript", "text", "input", "output", "text_output", "gen_ai.system_instructions", "tools", "user_id"}
+)
+_SAID_PREFIXES: Final = ("settings.", "function_calls.")  # the services' settings hold the prompt and the key terms
+
+
+class Discreet(SpanExporter):
+    """Takes what was said, and what the model was told, out of each span."""
+
+    def __init__(self, inner: SpanExporter) -> None:
+        self._inner = inner
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Export copies without those attributes, events and error texts."""
+        return self._inner.export([_without_words(span) for span in spans])
+
+    def shutdown(self) -> None:
+        """Shut the inner exporter down."""
+        self._inner.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Flush the inner exporter."""
+        return self._inner.force_flush(timeout_millis)
+
+
+def begin(
+    observer: TurnTraceObserver | None,
+    *,
+    endpoint: str,
+    session_id: str,
+    traceparent: str | None,
+    transcripts: bool,
+    exporter: SpanExporter | None = None,
+) -> None:
+    """Start the conversation's span under the caller's trace.
+
+    The tracer is made only now: a worker that waits has nothing to trace, and the span that Pipecat starts with the
+    pipeline goes nowhere while there is none.
+
+    Args:
+        endpoint: The OTLP/HTTP collector.
+        exporter: Used instead of OTLP, by tests.
+    """
+    exporter = exporter or OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=_EXPORT_S)
+    telemetry.configure("agent-worker", None, exporter=exporter if transcripts else Discreet(exporter))
+    if observer is None:
+        return
+    observer.end_conversation_tracing()
+    token = context.attach(telemetry.extract({"traceparent": traceparent} if traceparent else None))
+    try:
+        observer.start_conversation_tracing(session_id)
+    finally:
+        context.detach(token)
+
+
+def end(observer: TurnTraceObserver | None) -> None:
+    """End the open spans and send them, in half a second at most."""
+    if observer is not None:
+        observer.end_conversation_tracing()
+    telemetry.shutdown(_FLUSH_S)
+
+
+def _without_words(span: ReadableSpan) -> ReadableSpan:
+    kept = {
+        key: value
+        for key, value in (span.attributes or {}).items()
+        if key not in _SAID and not key.startswith(_SAID_PREFIXES)
+    }
+    return ReadableSpan(
+        name=span.name,
+        context=span.context,
+        parent=span.parent,
+        resource=span.resource,
+        attributes=kept,
+        links=span.links,
+        kind=span.kind,
+        status=span.status,
+        start_time=span.start_time,
+        end_time=span.end_time,
+        instrumentation_scope=span.instrumentation_scope,
+    )

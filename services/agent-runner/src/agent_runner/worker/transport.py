@@ -1,0 +1,210 @@
+"""LiveKit's transport, ready before its room is known, deaf to strangers, silent until it is heard.
+
+Pipecat's own joins the room while the pipeline is set up, takes everybody's audio into one stream, and starts to write
+audio before anybody is subscribed to it. Its client is the part to change; input and output stay as they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+from livekit import rtc
+from loguru import logger
+from pipecat.processors.frame_processor import FrameProcessorSetup
+from pipecat.transports.livekit.transport import LiveKitParams, LiveKitTransport, LiveKitTransportClient
+
+_CONNECT_S: Final = 3.0
+_WRITE_S: Final = 10.0  # a listener that takes no audio for so long is gone; Pipecat then gives the output up for good
+_EAR_S: Final = 0.15  # from LiveKit's word that a late caller is subscribed until the caller really hears
+_QUEUE_MS: Final = 200  # with LiveKit's 1000 the end of speech is reported a second early
+_PLAYOUT_S: Final = 1.5
+
+
+class JoinFailed(Exception):
+    """The room could not be joined; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoomListener:
+    """Who is told what happens in the room.
+
+    Attributes:
+        caller: The caller came (True) or left (False).
+        heard: The first audio was written with somebody listening; once.
+        removed: LiveKit put the agent out; the reason is LiveKit's name for it, such as DUPLICATE_IDENTITY.
+    """
+
+    caller: Callable[[bool], None]
+    heard: Callable[[], None]
+    removed: Callable[[str], None]
+
+
+class WarmClient(LiveKitTransportClient):
+    """Sets up without joining; `join` and `leave` are ours."""
+
+    listener: RoomListener
+    caller_identity: str = ""
+    caller_in_room: bool = False
+
+    def __init__(self, params: LiveKitParams, callbacks: Any, transport_name: str) -> None:
+        super().__init__("", "", "", params, callbacks, transport_name)
+        self._ear = asyncio.Event()
+        self._caller_was_first = False
+        self._was_heard = False
+        self._is_subscribed = False
+
+    async def setup(self, setup: FrameProcessorSetup) -> None:
+        """Make the room object and the track; the input and the output both call this."""
+        is_first = self._task_manager is None
+        await super().setup(setup)
+        if is_first:
+            self._make_track()
+            self.room.on("local_track_subscribed", self._on_subscribed)
+
+    def _make_track(self) -> None:
+        self._audio_source = rtc.AudioSource(self._out_sample_rate, 1, self._params.audio_out_queue_size_ms)
+        self._audio_track = rtc.LocalAudioTrack.create_audio_track("agent", self._audio_source)
+
+    async def connect(self) -> None:
+        """Called by the pipeline's set-up: only counts, as `disconnect` counts down."""
+        self._disconnect_counter += 1
+
+    async def join(self, url: str, token: str, caller_identity: str) -> None:
+        """Join and publish.
+
+        Raises:
+            JoinFailed: Within a few seconds; the pipeline's own retries would wait 4 to 10 s each.
+        """
+        self.caller_identity = caller_identity
+        self._ear.clear()
+        self._is_subscribed = False
+        try:
+            # Two peer connections: one less negotiation between joining and being heard.
+            options = rtc.RoomOptions(single_peer_connection=False, connect_timeout=_CONNECT_S)
+            await self.room.connect(url, token, options)
+            self._participant_id = self.room.local_participant.identity
+            self._caller_was_first = any(self._is_caller(identity) for identity in self.get_participants())
+            self._connected = True
+            if self._audio_track is None:
+                self._make_track()
+            publishing = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
+            await self.room.local_participant.publish_track(self._audio_track, publishing)
+        except Exception as error:
+            self._connected = False
+            raise JoinFailed(_why(error)) from error
+        await self._callbacks.on_connected()
+        for identity in self.get_participants():
+            await self._participant_connected(identity)
+
+    async def leave(self) -> None:
+        """Leave the room. A process that exits without it stays in the room for 20 s."""
+        if self._connected:
+            self._connected = False
+            await self.room.disconnect()
+
+    async def disconnect(self) -> None:
+        """Called by the pipeline's end: leave after what is already written was heard."""
+        if self._connected and self._disconnect_counter <= 1 and self._ear.is_set() and self._audio_source is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._audio_source.wait_for_playout(), _PLAYOUT_S)
+        await super().disconnect()
+
+    async def publish_audio(self, audio_frame: rtc.AudioFrame) -> bool:
+        """Write a frame, the first one when the caller can hear it."""
+        await self._ear.wait()
+        written = await super().publish_audio(audio_frame)
+        if written and not self._was_heard:
+            self._was_heard = True
+            self.listener.heard()
+        return written
+
+    def _is_caller(self, identity: str) -> bool:
+        """Whether this participant is the caller. With no identity given, whoever comes first is."""
+        if not self.caller_identity:
+            self.caller_identity = identity
+        return identity == self.caller_identity
+
+    def _on_subscribed(self, _track: rtc.LocalTrack) -> None:
+        self._is_subscribed = True
+        self._open_ear(0 if self._caller_was_first else _EAR_S)
+
+    def _open_ear(self, delay_s: float) -> None:
+        if self._is_subscribed and self.caller_in_room_now() and not self._ear.is_set():
+            self._params.audio_out_write_timeout_secs = _WRITE_S
+            asyncio.get_running_loop().call_later(delay_s, self._ear.set)
+
+    def caller_in_room_now(self) -> bool:
+        """Whether LiveKit's list has the caller, which is true a moment before `caller_in_room`."""
+        return any(identity == self.caller_identity for identity in self.get_participants())
+
+    async def _participant_connected(self, participant_id: str) -> None:
+        if not self._is_caller(participant_id):
+            logger.warning("a participant who is not the caller joined; the agent does not hear it")
+            return
+        if not self.caller_in_room:
+            self.caller_in_room = True
+            self.listener.caller(True)
+            self._open_ear(2 * _EAR_S)  # where somebody else was the first subscriber
+        await super()._participant_connected(participant_id)
+
+    async def _async_on_participant_disconnected(self, participant: rtc.RemoteParticipant) -> None:
+        if participant.identity == self.caller_identity:
+            if self.caller_in_room:
+                self.caller_in_room = False
+                self.listener.caller(False)
+            await super()._async_on_participant_disconnected(participant)
+
+    async def _async_on_track_subscribed(
+        self, track: rtc.Track, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
+    ) -> None:
+        if self._is_caller(participant.identity):
+            await super()._async_on_track_subscribed(track, publication, participant)
+        else:
+            publication.set_subscribed(False)
+
+    async def _async_on_data_received(self, data: rtc.DataPacket) -> None:
+        if data.participant is None or data.participant.identity == self.caller_identity:
+            await super()._async_on_data_received(data)
+
+    def _on_disconnected_wrapper(self, reason: int = 0) -> None:
+        """Pipecat's drops the reason; ours decides on it."""
+        if self._connected:
+            self._connected = False
+            if self.caller_in_room:
+                self.caller_in_room = False
+                self.listener.caller(False)
+            self.listener.removed(rtc.DisconnectReason.Name(reason))
+
+
+class WarmTransport(LiveKitTransport):
+    """A LiveKit transport around a `WarmClient`."""
+
+    def __init__(self, *, in_sample_rate: int, out_sample_rate: int) -> None:
+        params = LiveKitParams(
+            audio_in_enabled=True,
+            audio_in_sample_rate=in_sample_rate,
+            audio_out_enabled=True,
+            audio_out_sample_rate=out_sample_rate,
+            audio_out_queue_size_ms=_QUEUE_MS,
+            audio_out_end_silence_secs=0,  # the client waits for the playout instead
+        )
+        # Waiting for the caller happens inside a write, and the time for that is the scheduler's to bound.
+        params.audio_out_write_timeout_secs = None  # pyright: ignore[reportAttributeAccessIssue]
+        super().__init__("", "", "", params)
+        self.client = WarmClient(params, self._client._callbacks, self.name)
+        self._client = self.client
+
+
+def _why(error: Exception) -> str:
+    """LiveKit's error as one line with a fix; its text holds the URL and never the token."""
+    text = " ".join(str(error).split())[:300] or type(error).__name__
+    lowered = text.lower()
+    if "401" in lowered or "unauthorized" in lowered or "invalid token" in lowered or "invalid authorization" in lowered:
+        return f"LiveKit refused the token ({text}); mint it with the server's own LIVEKIT_API_KEY and LIVEKIT_API_SECRET"
+    if "404" in lowered or "does not exist" in lowered:
+        return f"the room does not exist ({text}); create it first"
+    return f"LiveKit could not be reached ({text}); check LIVEKIT_URL and that the server is up"
