@@ -20,7 +20,7 @@ from billing.adapters.sql_ledger import SqlLedger
 from billing.domain.rating import Tariff
 from billing.handlers import CONSUMED, Reconciler, Settling, grant, reserve
 from billing.ports import LedgerUnavailable
-from billing.routes.bills import Bills, refusal
+from billing.routes.bills import Bills
 from billing.settings import Settings
 from chassis import logs, problem
 
@@ -44,7 +44,7 @@ async def start(life: Life, settings: Settings) -> None:
 
     app = Starlette(routes=[*life.health.routes(), *Bills(ledger, sessions).routes()])
     app.router.redirect_slashes = False
-    problem.install(app, translate=refusal)
+    problem.install(app)
     server = WebServer(app, host=settings.host, port=settings.port)
     await life.begin("HTTP", server.start(), stop=server.stop)
     log.info("http.listening", host=server.host, port=server.port)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import event, inspect, text
@@ -64,7 +65,13 @@ class Database:
             await connection.execute(text("PRAGMA journal_mode = WAL"))
 
     async def revision(self) -> str | None:
-        """The last migration that was applied, None in an empty database."""
+        """The last migration that was applied, None in an empty database.
+
+        Raises:
+            LedgerUnavailable: The database does not answer.
+        """
+        if self.dialect == "sqlite" and not _exists(self.url):  # looking would make it
+            return None
         async with self.reading() as connection:
             if not await connection.run_sync(_has_versions):
                 return None
@@ -130,6 +137,10 @@ def _begin_sqlite(connection: Connection) -> None:
     statement = str(connection.get_execution_options().get("begin", "BEGIN"))
     if statement:
         connection.exec_driver_sql(statement)
+
+
+def _exists(url: URL) -> bool:
+    return Path(url.database or "").exists()
 
 
 def _has_versions(connection: Connection) -> bool:

@@ -1,5 +1,6 @@
 """`GET /billing/sessions/{id}` and `GET /billing/users/{user}`."""
 
+from collections.abc import Awaitable
 from typing import Final
 
 from contracts.api import SessionBill, UserBill, UserName
@@ -27,6 +28,8 @@ from billing.routes import cursor
 
 DEFAULT_PAGE: Final = 50
 LONGEST_PAGE: Final = 200
+
+_RETRY_S: Final = 2
 
 _SESSION: Final = TypeAdapter[str](SessionId)
 _USER: Final = TypeAdapter[str](UserName)
@@ -90,28 +93,26 @@ class Bills:
         )
 
     async def _session(self, request: Request) -> Response:
-        return _json(await self.session(request.path_params["session_id"]))
+        return await _answer(self.session(request.path_params["session_id"]))
 
     async def _user(self, request: Request) -> Response:
         query = request.query_params
         limit = query.get("limit", str(DEFAULT_PAGE))
         if not (limit.isascii() and limit.isdecimal() and len(limit) < 10 and 1 <= int(limit) <= LONGEST_PAGE):
             raise _bad("limit", f"a number from 1 to {LONGEST_PAGE}")
-        return _json(await self.user(request.path_params["user_id"], limit=int(limit), after=query.get("cursor")))
-
-
-def refusal(error: Exception) -> Refused | None:
-    """What an outage of a store means to the reader of a bill."""
-    if isinstance(error, LedgerUnavailable):
-        return Refused(BILLING_UNAVAILABLE, f"the billing database does not answer: {error.reason}", retry_after_s=2)
-    if isinstance(error, LogUnavailable):
-        return Refused(BUS_UNAVAILABLE, error.reason, retry_after_s=2)
-    return None
+        user_id, after = request.path_params["user_id"], query.get("cursor")
+        return await _answer(self.user(user_id, limit=int(limit), after=after))
 
 
 def _bad(field: str, wanted: str) -> Refused:
     return Refused(INVALID_REQUEST, f"cannot be taken: {field}", errors=(FieldError(field=field, message=wanted),))
 
 
-def _json(body: SessionBill | UserBill) -> Response:
-    return Response(body.model_dump_json(by_alias=True), media_type="application/json")
+async def _answer(body: Awaitable[SessionBill | UserBill]) -> Response:
+    try:
+        return Response((await body).model_dump_json(by_alias=True), media_type="application/json")
+    except LedgerUnavailable as error:
+        cause = f"the billing database does not answer: {error.reason}"
+        raise Refused(BILLING_UNAVAILABLE, cause, retry_after_s=_RETRY_S) from error
+    except LogUnavailable as error:
+        raise Refused(BUS_UNAVAILABLE, error.reason, retry_after_s=_RETRY_S) from error

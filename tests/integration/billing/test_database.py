@@ -1,0 +1,129 @@
+"""The schema: made once, by whoever comes first, and append-only against everybody."""
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from billing.adapters.database import Database
+from billing.adapters.schema import REVISION, metadata
+from billing.adapters.sql_ledger import SqlLedger
+from billing.domain.ledger import settle
+from billing.domain.rating import Tariff
+from billing.domain.usage import usage
+from billing.migrate import migrate
+from billing.ports import LedgerUnavailable
+from billing.settings import read_database_url
+from sqlalchemy import text
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError
+
+from tests.integration.servers import free_port
+from tests.unit.billing.logs import SESSION, call, stopped
+
+MIGRATIONS = Path(__file__).parents[3] / "services/billing/src/billing/migrations"
+
+
+async def test_migrating_twice_changes_nothing(database_url: str) -> None:
+    database = Database(read_database_url(database_url))
+    try:
+        assert await database.reason_unready() == f"the database's schema is at nothing, this version needs {REVISION}"
+        assert await migrate(database) is None
+        assert await migrate(database) == REVISION
+        assert await database.reason_unready() is None
+    finally:
+        await database.close()
+
+
+async def test_two_that_migrate_at_once_both_succeed(database_url: str) -> None:
+    databases = [Database(read_database_url(database_url)) for _ in range(4)]
+    try:
+        await asyncio.gather(*(migrate(database) for database in databases))
+        assert await databases[0].revision() == REVISION
+    finally:
+        for database in databases:
+            await database.close()
+
+
+async def test_the_migrations_make_the_tables_that_the_code_uses(database: Database) -> None:
+    def differences(connection: Connection) -> list[object]:
+        return list(compare_metadata(MigrationContext.configure(connection), metadata))
+
+    async with database.reading() as connection:
+        assert await connection.run_sync(differences) == []
+
+
+def test_the_code_names_the_newest_migration() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+
+    assert ScriptDirectory.from_config(config).get_current_head() == REVISION
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE settlements SET credits = 0",
+        "UPDATE ledger_entries SET credits = 0",
+        "DELETE FROM ledger_entries",
+        "DELETE FROM settlements",
+        "INSERT INTO ledger_entries SELECT 'x', session_id, user_id, kind, 0, 0, 0, 0, 0, 1, '' FROM ledger_entries",
+    ],
+)
+async def test_the_database_itself_refuses_a_change_and_a_second_usage_entry(
+    database: Database, statement: str
+) -> None:
+    ledger = SqlLedger(database)
+    account = settle(usage(SESSION, call(61_000)), Tariff())
+    await ledger.record(account)
+
+    with pytest.raises(DBAPIError, match=r"append-only|UNIQUE|unique"):
+        async with database.writing() as connection:
+            await connection.execute(text(statement))
+
+    assert await ledger.account(SESSION) == account
+
+
+async def test_postgresql_refuses_to_empty_a_table(postgresql_ledger: SqlLedger, postgres_url: str) -> None:
+    await postgresql_ledger.record(settle(usage(SESSION, call(61_000)), Tariff()))
+    database = Database(read_database_url(postgres_url))
+    try:
+        with pytest.raises(DBAPIError, match="append-only"):
+            async with database.writing() as connection:
+                await connection.execute(text("TRUNCATE ledger_entries"))
+    finally:
+        await database.close()
+
+
+@pytest.mark.parametrize("url", ["postgresql://nobody@127.0.0.1:{port}/none", "sqlite:////proc/self"])
+async def test_a_database_that_is_not_there_is_unavailable_and_says_so_without_the_password(url: str) -> None:
+    database = Database(read_database_url(url.format(port=free_port()).replace("nobody", "nobody:hunter2")))
+    try:
+        with pytest.raises(LedgerUnavailable) as error:
+            await database.revision()
+        assert "hunter2" not in error.value.reason
+        assert await database.reason_unready() == error.value.reason
+    finally:
+        await database.close()
+
+
+async def test_a_locked_sqlite_file_is_unavailable_to_writers_only_until_it_is_free(
+    sqlite_ledger: SqlLedger, sqlite_url: str
+) -> None:
+    account = settle(usage(SESSION, call(61_000, stopped(125_000))), Tariff())
+    holder = sqlite3.connect(read_database_url(sqlite_url).database or "", isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    try:
+        with pytest.raises(LedgerUnavailable, match="locked"):
+            await sqlite_ledger.record(account)
+        assert await sqlite_ledger.account(SESSION) is None
+    finally:
+        holder.execute("ROLLBACK")
+        holder.close()
+
+    assert await sqlite_ledger.record(account) == 3
+    assert await sqlite_ledger.account(SESSION) == account

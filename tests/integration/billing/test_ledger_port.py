@@ -1,0 +1,125 @@
+"""One suite for `billing.ports.Ledger`: the fake of the unit tests, SQLite and PostgreSQL all pass it."""
+
+import asyncio
+
+import pytest
+from billing.domain.ledger import Account, settle
+from billing.domain.rating import Charge, Tariff
+from billing.domain.usage import LoggedEvent, usage
+from billing.ports import Ledger, SettledMeanwhile
+from contracts.events import Event
+
+from tests.unit.billing.fakes import FakeLedger
+from tests.unit.billing.logs import SESSION, assigned, call, ended, log_of, ready, requested, started, stopped
+
+
+@pytest.fixture
+def fake_ledger() -> FakeLedger:
+    return FakeLedger()
+
+
+@pytest.fixture(params=["fake_ledger", "sqlite_ledger", "postgresql_ledger"])
+def any_ledger(request: pytest.FixtureRequest) -> Ledger:
+    return request.getfixturevalue(request.param)
+
+
+def account_of(
+    session: str, served_ms: int, *, seq: int = 10, user: str = "ada", late: tuple[Event, ...] = ()
+) -> Account:
+    events: list[Event] = [
+        requested(session, user),
+        assigned(session=session),
+        ready(session=session),
+        started(session=session),
+        stopped(served_ms, session=session),
+        ended(served_ms, session=session),
+        *late,
+    ]
+    log: tuple[LoggedEvent, ...] = log_of(*events, first_seq=seq, step_ms=1_000 + seq)
+    return settle(usage(session, log), Tariff())
+
+
+async def test_a_recorded_account_is_read_back_as_it_was(any_ledger: Ledger) -> None:
+    account = account_of(SESSION, 61_000, late=(stopped(125_000),))
+
+    assert await any_ledger.record(account) == 3
+
+    assert await any_ledger.account(SESSION) == account
+    assert await any_ledger.tariff(SESSION) == Tariff()
+
+
+async def test_a_repetition_writes_nothing(any_ledger: Ledger) -> None:
+    account = account_of(SESSION, 61_000)
+    await any_ledger.record(account)
+
+    assert await any_ledger.record(account) == 0
+    assert await any_ledger.account(SESSION) == account
+
+
+async def test_a_later_record_adds_only_what_is_new(any_ledger: Ledger) -> None:
+    await any_ledger.record(account_of(SESSION, 61_000))
+    adjusted = account_of(SESSION, 61_000, late=(stopped(125_000),))
+
+    assert await any_ledger.record(adjusted) == 1
+    assert await any_ledger.account(SESSION) == adjusted
+
+
+async def test_many_at_once_write_each_row_once(any_ledger: Ledger) -> None:
+    account = account_of(SESSION, 61_000, late=(stopped(125_000),))
+
+    written = await asyncio.gather(*(any_ledger.record(account) for _ in range(8)))
+
+    assert sorted(written) == [0] * 7 + [3]
+    assert await any_ledger.account(SESSION) == account
+
+
+async def test_another_tariff_than_the_settlements_is_refused_and_changes_nothing(any_ledger: Ledger) -> None:
+    first = account_of(SESSION, 61_000)
+    await any_ledger.record(first)
+
+    with pytest.raises(SettledMeanwhile):
+        await any_ledger.record(settle(usage(SESSION, call(61_000, stopped(200_000))), Tariff(9)))
+
+    assert await any_ledger.account(SESSION) == first
+
+
+async def test_what_is_not_there_is_none(any_ledger: Ledger) -> None:
+    assert await any_ledger.account(SESSION) is None
+    assert await any_ledger.tariff(SESSION) is None
+    assert await any_ledger.user("nobody", limit=10, behind=None) is None
+
+
+async def test_a_users_sums_are_over_everything_and_pages_go_from_the_newest_to_the_oldest(any_ledger: Ledger) -> None:
+    sessions = [f"session_{n}" for n in range(5)]
+    for n, session in enumerate(sessions):
+        await any_ledger.record(account_of(session, 61_000, seq=10 * n, late=(stopped(125_000, session=session),)))
+    await any_ledger.record(account_of("session_other", 30_000, user="grace"))
+
+    seen: list[str] = []
+    behind = None
+    while True:
+        found = await any_ledger.user("ada", limit=2, behind=behind)
+        assert found is not None
+        assert (found.sessions, found.owed) == (5, Charge(625_000, 625, 15, 15))
+        seen += [account.settlement.session_id for account in found.page]
+        behind = found.next
+        if behind is None:
+            break
+
+    assert seen == sessions[::-1]
+
+
+async def test_sessions_that_ended_in_the_same_millisecond_are_all_paged(any_ledger: Ledger) -> None:
+    sessions = {f"session_{n}" for n in range(5)}
+    for session in sessions:
+        await any_ledger.record(account_of(session, 1_000))
+
+    seen: list[str] = []
+    behind = None
+    while (found := await any_ledger.user("ada", limit=1, behind=behind)) and len(seen) < 9:
+        seen += [account.settlement.session_id for account in found.page]
+        behind = found.next
+        if behind is None:
+            break
+
+    assert sorted(seen) == sorted(sessions)

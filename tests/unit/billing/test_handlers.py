@@ -1,0 +1,156 @@
+import pytest
+from billing.domain.rating import Charge, Tariff
+from billing.domain.usage import LoggedEvent
+from billing.handlers import Reconciler, Settling
+from chassis.nats import Rejected, RetryLater, Stored
+
+from tests.unit.billing.fakes import FakeLedger, FakeLog
+from tests.unit.billing.logs import SESSION, START_MS, assigned, call, ended, log_of, ready, requested, stopped, tick
+
+
+def stored(record: LoggedEvent) -> Stored:
+    return Stored(
+        subject=record.event.subject, event=record.event, data=b"", seq=record.seq, stored_ms=record.stored_ms
+    )
+
+
+async def deliver(settling: Settling, *records: LoggedEvent) -> None:
+    for record in records:
+        await settling.on_event(record.event, stored(record))
+
+
+async def test_an_end_is_settled_and_announced_once_however_often_it_is_delivered() -> None:
+    log, ledger = FakeLog(call(61_000)), FakeLedger()
+    settling = Settling(log, ledger, Tariff())
+    end = next(r for r in log.records if r.event.event == "ended")
+
+    await deliver(settling, end, end, end)
+
+    assert len(ledger.entries) == 1
+    assert [(b.seconds, b.minutes, b.credits) for b in log.announced] == [(61, 2, 2)]
+
+
+async def test_events_of_a_session_that_goes_on_touch_nothing() -> None:
+    log, ledger = FakeLog(call(61_000)[:-1]), FakeLedger()
+    ledger.is_away = True  # it is not even asked
+
+    await deliver(Settling(log, ledger, Tariff()), *log.records)
+
+    assert not log.announced
+
+
+async def test_what_comes_after_the_end_adds_an_entry_and_no_second_announcement() -> None:
+    log, ledger = FakeLog(call(59_000)), FakeLedger()
+    settling = Settling(log, ledger, Tariff())
+    await deliver(settling, log.records[-1])
+
+    late = LoggedEvent(event=stopped(65_000), stored_ms=START_MS + 99_000, seq=99)
+    log.records.append(late)
+    await deliver(settling, late, late)
+
+    account = await ledger.account(SESSION)
+    assert account is not None
+    assert account.owed == Charge(65_000, 65, 2, 2)
+    assert [e.kind for e in account.entries] == ["usage", "adjustment"]
+    assert len(log.announced) == 1
+
+
+async def test_a_death_between_commit_and_announcement_is_repaired_by_the_redelivery() -> None:
+    log, ledger = FakeLog(call(30_000)), FakeLedger()
+    settling = Settling(log, ledger, Tariff())
+    await settling.settle(SESSION)
+    log.records = [r for r in log.records if r.event.event != "billed"]
+
+    await deliver(settling, log.records[-1])
+
+    assert len(ledger.entries) == 1
+    assert [b.model_dump_json() for b in log.announced[1:]] == [log.announced[0].model_dump_json()]
+
+
+async def test_an_outage_backs_off_further_each_time_and_starts_anew_after_a_success() -> None:
+    log, ledger = FakeLog(call(30_000)), FakeLedger()
+    settling = Settling(log, ledger, Tariff())
+    end = log.records[-1]
+    ledger.is_away = True
+
+    delays: list[float] = []
+    for _ in range(8):
+        with pytest.raises(RetryLater) as later:
+            await deliver(settling, end)
+        delays.append(later.value.delay_s)
+    ledger.is_away = False
+    await deliver(settling, end)
+    ledger.is_away = True
+    with pytest.raises(RetryLater) as anew:
+        await deliver(settling, end)
+
+    assert delays == [0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 15.0]
+    assert anew.value.delay_s == 0.5
+
+
+async def test_a_log_that_is_away_is_waited_for() -> None:
+    log = FakeLog(call(30_000))
+    log.is_away = True
+
+    with pytest.raises(RetryLater):
+        await deliver(Settling(log, FakeLedger(), Tariff()), log.records[-1])
+
+
+async def test_an_end_whose_log_lost_its_beginning_is_a_dead_letter() -> None:
+    log, ledger = FakeLog(call(30_000)[1:]), FakeLedger()
+
+    with pytest.raises(Rejected, match="oldest messages are gone"):
+        await deliver(Settling(log, ledger, Tariff()), log.records[-1])
+
+    assert not ledger.settlements
+
+
+async def test_a_change_of_the_tariff_leaves_settled_sessions_at_their_price() -> None:
+    log, ledger = FakeLog(call(30_000)), FakeLedger()
+    await Settling(log, ledger, Tariff(2)).settle(SESSION)
+
+    log.records.append(LoggedEvent(event=stopped(61_000), stored_ms=START_MS + 99_000, seq=99))
+    account = await Settling(log, ledger, Tariff(5)).settle(SESSION)
+
+    assert [e.charge.credits for e in account.entries] == [2, 2]
+
+
+async def test_the_reconciler_settles_an_end_that_nobody_delivered() -> None:
+    log, ledger = FakeLog(call(30_000)), FakeLedger()
+    now = log.records[-1].stored_ms / 1000 + 15
+    reconciler = Reconciler(log, Settling(log, ledger, Tariff()), every_s=15, now=lambda: now)
+
+    assert await reconciler.sweep() == [SESSION]
+    assert await reconciler.sweep() == []
+    assert len(log.announced) == 1
+
+
+async def test_the_reconciler_leaves_fresh_ends_to_the_consumer() -> None:
+    log, ledger = FakeLog(call(30_000)), FakeLedger()
+    now = log.records[-1].stored_ms / 1000 + 1
+    reconciler = Reconciler(log, Settling(log, ledger, Tariff()), every_s=15, now=lambda: now)
+
+    assert await reconciler.sweep() == []
+    assert not ledger.settlements
+
+
+async def test_one_session_that_cannot_be_billed_holds_up_no_other() -> None:
+    broken = log_of(ended(session="session_broken"), first_seq=1)
+    log, ledger = FakeLog((*broken, *call(30_000))), FakeLedger()
+    now = log.records[-1].stored_ms / 1000 + 60
+    reconciler = Reconciler(log, Settling(log, ledger, Tariff()), every_s=15, now=lambda: now)
+
+    assert await reconciler.sweep() == [SESSION]
+    assert await reconciler.sweep() == []
+
+
+async def test_an_end_that_was_seen_before_the_start_is_settled_by_the_whole_log() -> None:
+    log = FakeLog(log_of(requested(), assigned(), ready(), tick(5_000), ended(0)))
+    ledger = FakeLedger()
+    settling = Settling(log, ledger, Tariff())
+
+    await deliver(settling, log.records[-1], log.records[0], log.records[3])
+
+    account = await ledger.account(SESSION)
+    assert account is not None
+    assert account.owed == Charge(0, 0, 0, 0)

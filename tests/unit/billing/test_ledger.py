@@ -1,0 +1,154 @@
+from dataclasses import astuple
+from datetime import UTC, datetime
+
+import pytest
+from billing.domain.ledger import billed, instant, settle
+from billing.domain.rating import Charge, Tariff
+from billing.domain.usage import IncompleteLog, NotEnded, usage
+from contracts.events import Event
+
+from tests.unit.billing.logs import (
+    SESSION,
+    USER,
+    assigned,
+    call,
+    ended,
+    log_of,
+    ready,
+    requested,
+    started,
+    stopped,
+    tick,
+)
+
+TARIFF = Tariff()
+
+
+def test_an_ordinary_call_is_one_usage_entry_with_its_price() -> None:
+    account = settle(usage(SESSION, call(61_400)), TARIFF)
+
+    assert [astuple(e.charge) for e in account.entries] == [(61_400, 61, 2, 2)]
+    assert account.settlement.user_id == USER
+    assert account.settlement.difference_ms == 0
+    assert account.owed == account.settlement.charge
+
+
+def test_a_session_that_never_started_is_settled_at_zero() -> None:
+    log = log_of(requested(), assigned(), ready(), tick(30_000), stopped(30_000), ended(0))
+
+    account = settle(usage(SESSION, log), TARIFF)
+
+    assert account.settlement.charge == Charge(0, 0, 0, 0)
+    assert [share.billable_ms for share in account.settlement.epochs] == [0]
+    assert [share.served_ms for share in account.settlement.epochs] == [30_000]
+
+
+def test_a_session_that_was_rejected_is_settled_at_zero_with_no_epoch() -> None:
+    account = settle(usage(SESSION, log_of(requested(), ended(0, epoch=0))), TARIFF)
+
+    assert account.settlement.charge == Charge(0, 0, 0, 0)
+    assert account.settlement.epochs == ()
+    assert len(account.entries) == 1
+
+
+def test_a_longer_served_time_after_the_end_is_an_adjustment_and_the_first_entry_stays() -> None:
+    without = settle(usage(SESSION, call(59_000)), TARIFF)
+
+    account = settle(usage(SESSION, call(59_000, tick(60_000), stopped(65_000))), TARIFF)
+
+    assert account.settlement == without.settlement
+    assert account.entries[0] == without.entries[0]
+    assert [(e.kind, astuple(e.charge)) for e in account.entries[1:]] == [
+        ("adjustment", (1_000, 1, 0, 0)),
+        ("adjustment", (5_000, 5, 1, 1)),
+    ]
+    assert account.owed == Charge(65_000, 65, 2, 2)
+
+
+def test_late_reports_that_change_nothing_make_no_entry() -> None:
+    account = settle(usage(SESSION, call(65_000, tick(60_000), stopped(65_000), started())), TARIFF)
+
+    assert len(account.entries) == 1
+
+
+def test_a_start_that_was_stored_after_the_end_is_billed_as_an_adjustment() -> None:
+    log = log_of(requested(), assigned(), ready(), stopped(30_000), ended(0), started())
+
+    account = settle(usage(SESSION, log), TARIFF)
+
+    assert [astuple(e.charge) for e in account.entries] == [(0, 0, 0, 0), (30_000, 30, 1, 1)]
+    assert account.entries[1].note == "started was stored after the end"
+
+
+def test_a_successor_whose_readiness_came_late_takes_time_back() -> None:
+    before_the_end: list[Event] = [requested(), assigned(1), ready(1), started(), tick(70_000, 1), assigned(2)]
+    log = log_of(*before_the_end, ended(70_000, epoch=2), ready(2), step_ms=5_000)
+
+    account = settle(usage(SESSION, log), TARIFF)
+
+    # From `assigned` of epoch 1 (5 s) to `agent_ready` of epoch 2 (35 s).
+    assert account.owed == Charge(30_000, 30, 1, 1)
+    assert astuple(account.entries[1].charge) == (-40_000, -40, -1, -1)
+
+
+def test_a_frozen_epoch_is_capped_and_its_share_says_which_events_decided() -> None:
+    log = log_of(
+        requested(),
+        assigned(1),
+        ready(1),
+        started(),
+        tick(5_000, 1),
+        assigned(2, node="n2"),
+        ready(2),
+        tick(99_000, 1),
+        stopped(20_000, 2),
+        ended(25_000, epoch=2),
+        step_ms=1_000,
+    )
+
+    first, second = settle(usage(SESSION, log), TARIFF).settlement.epochs
+
+    assert (first.served_ms, first.span_ms, first.billable_ms, first.node_id) == (99_000, 5_000, 5_000, "n1")
+    assert first.sequences == (11, 12, 17)
+    assert (second.served_ms, second.span_ms, second.billable_ms, second.node_id) == (20_000, None, 20_000, "n2")
+    assert second.sequences == (15, 16, 18)
+
+
+def test_the_difference_to_the_schedulers_figure_is_kept() -> None:
+    log = log_of(requested(), assigned(), ready(), started(), stopped(61_000), ended(60_000))
+
+    assert settle(usage(SESSION, log), TARIFF).settlement.difference_ms == 1_000
+
+
+def test_the_tariff_prices_minutes_and_adjustments_alike() -> None:
+    account = settle(usage(SESSION, call(30_000, stopped(61_000))), Tariff(credits_per_minute=7))
+
+    assert [e.charge.credits for e in account.entries] == [7, 7]
+
+
+def test_the_announcement_is_the_same_bytes_each_time_and_knows_no_adjustment() -> None:
+    first = billed(settle(usage(SESSION, call(30_000)), TARIFF).settlement)
+    again = billed(settle(usage(SESSION, call(30_000, stopped(90_000))), TARIFF).settlement)
+
+    assert first.model_dump_json() == again.model_dump_json()
+    assert (first.seconds, first.minutes, first.credits) == (30, 1, 1)
+
+
+def test_records_of_another_session_change_no_bill() -> None:
+    other = log_of(stopped(900_000, session="session_other"), first_seq=14)
+
+    assert usage(SESSION, (*call(30_000), *other)) == usage(SESSION, call(30_000))
+
+
+def test_a_log_without_an_end_is_not_settled() -> None:
+    with pytest.raises(NotEnded, match=SESSION):
+        usage(SESSION, log_of(requested(), assigned(), ready()))
+
+
+def test_a_log_that_lost_its_beginning_is_refused_rather_than_billed_wrongly() -> None:
+    with pytest.raises(IncompleteLog, match="oldest messages are gone"):
+        usage(SESSION, call(30_000)[1:])
+
+
+def test_an_instant_keeps_its_milliseconds_exactly() -> None:
+    assert instant(1_764_000_000_007) == datetime(2025, 11, 24, 16, 0, 0, 7_000, tzinfo=UTC)
