@@ -7,6 +7,7 @@ from typing import Self
 
 import numpy as np
 from livekit import api, rtc
+from livekit.protocol.room import CreateRoomRequest, DeleteRoomRequest
 
 # Decoded silence is near zero; the first frame with a sample beyond this holds speech.
 AUDIBLE = 500
@@ -74,13 +75,13 @@ def livekit(environment: dict[str, str]) -> api.LiveKitAPI:
 async def create_room(environment: dict[str, str], name: str) -> None:
     """Create a room; one that is there already stays."""
     async with livekit(environment) as server:
-        await server.room.create_room(api.CreateRoomRequest(name=name, max_participants=2, empty_timeout=60))
+        await server.room.create_room(CreateRoomRequest(name=name, max_participants=2, empty_timeout=60))
 
 
 async def delete_room(environment: dict[str, str], name: str) -> None:
     """Delete a room."""
     async with livekit(environment) as server:
-        await server.room.delete_room(api.DeleteRoomRequest(room=name))
+        await server.room.delete_room(DeleteRoomRequest(room=name))
 
 
 def token(environment: dict[str, str], room: str, identity: str) -> str:

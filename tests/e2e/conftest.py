@@ -9,6 +9,7 @@ from greenroom_cli.settings import Settings
 from greenroom_cli.stack import Stack, StackOptions, running_stack
 from greenroom_cli.stack.stack import system_environment
 from livekit import api
+from livekit.protocol.room import ListRoomsRequest
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -33,7 +34,7 @@ async def rooms(stack: Stack) -> set[str]:
         environment["LIVEKIT_API_KEY"],
         environment["LIVEKIT_API_SECRET"],
     ) as livekit:
-        listed = await livekit.room.list_rooms(api.ListRoomsRequest())
+        listed = await livekit.room.list_rooms(ListRoomsRequest())
         return {room.name for room in listed.rooms}
 
 

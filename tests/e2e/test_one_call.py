@@ -93,7 +93,7 @@ async def _redis_shows_the_session(stack: Stack, report: CallReport) -> None:
     assert shown["conversationDurationMinutes"] == "1"
     assert set(config) == {"voiceId", "openingLine", "systemPrompt", "updatedAt"}
     assert 0 < len(logs) <= 100
-    assert Path(shown["logFile"]).is_file()
+    assert Path(str(shown["logFile"])).is_file()
 
 
 async def _nothing_is_left(stack: Stack, report: CallReport) -> None:
