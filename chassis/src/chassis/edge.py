@@ -6,6 +6,7 @@ Plain ASGI, so that streams pass through.
 import asyncio
 import re
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Final
 from uuid import uuid4
@@ -47,13 +48,17 @@ class Edge:
     """The four guards in one middleware.
 
     Args:
+        refuse: Makes the answer to a refusal, with the request's id.
         max_body_bytes: A longer body is a 413, whether it is announced or chunked. The body is read before the app is
             called, so a slow sender is under the deadline too.
         deadline_s: Until the answer begins; then a stream may go on for as long as it likes.
     """
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int, deadline_s: float) -> None:
+    def __init__(
+        self, app: ASGIApp, *, refuse: Callable[[Refused, str], Response], max_body_bytes: int, deadline_s: float
+    ) -> None:
         self._app = app
+        self._refuse = refuse
         self._max_body_bytes = max_body_bytes
         self._deadline_s = deadline_s
 
@@ -71,45 +76,41 @@ class Edge:
                 _request_id.reset(token)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, identity: str) -> None:
-        from chassis.problem import problem_response  # it needs `request_id` from here
-
         started = time.monotonic()
+        limit = asyncio.timeout(self._deadline_s)
         began = False
 
         async def answer(message: Message) -> None:
             nonlocal began
             if message["type"] == "http.response.start":
                 began = True
-                limit.reschedule(None)
+                if refusal is None:
+                    limit.reschedule(None)
                 message.setdefault("headers", [])
                 message["headers"] = [*message["headers"], (b"x-request-id", identity.encode())]
                 _observe(scope, message["status"], time.monotonic() - started)
             await send(message)
 
         refusal: Response | None = None
-        limit = asyncio.timeout(self._deadline_s)
         try:
             async with limit:
                 await self._app(scope, await self._bounded(scope, receive), answer)
         except Refused as refused:
-            refusal = problem_response(refused, identity)
+            refusal = self._refuse(refused, identity)
         except TimeoutError:
             if not limit.expired():
                 log.exception("http.bug", method=scope["method"], path=scope["path"])
-                refusal = problem_response(Refused(INTERNAL, "an unexpected error"), identity)
+                refusal = self._refuse(Refused(INTERNAL, "an unexpected error"), identity)
             else:
                 log.error("http.too_slow", method=scope["method"], path=scope["path"], deadline_s=self._deadline_s)
-                refusal = problem_response(
-                    Refused(DEADLINE_EXCEEDED, f"no answer within {self._deadline_s:g} s"), identity
-                )
+                refusal = self._refuse(Refused(DEADLINE_EXCEEDED, f"no answer within {self._deadline_s:g} s"), identity)
         except Exception:
             log.exception("http.bug", method=scope["method"], path=scope["path"])
-            refusal = problem_response(Refused(INTERNAL, "an unexpected error"), identity)
+            refusal = self._refuse(Refused(INTERNAL, "an unexpected error"), identity)
         if refusal is None:
             return
         if began:  # too late for a status: cut the connection rather than end the answer as if it were whole
             raise RuntimeError("the answer broke off")
-        limit = asyncio.timeout(None)
         await refusal(scope, receive, answer)
 
     async def _bounded(self, scope: Scope, receive: Receive) -> Receive:

@@ -22,6 +22,17 @@ _HIDDEN: Final = "[redacted]"
 _MAX_TEXT: Final = 20_000  # characters of one field; a longer one is cut
 
 
+class _Stderr(logging.Handler):
+    """Whatever stderr is at the time of the line: a test's capture changes it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            sys.stderr.write(f"{self.format(record)}\n")
+            sys.stderr.flush()
+        except Exception:
+            self.handleError(record)
+
+
 def configure(service: str, *, format: str = "json", level: str = "INFO") -> None:
     """Send all logs of this process to stderr, one line each.
 
@@ -61,7 +72,7 @@ def configure(service: str, *, format: str = "json", level: str = "INFO") -> Non
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Stderr()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

@@ -89,7 +89,7 @@ def install(
     for kind in validation_errors:
         app.add_exception_handler(kind, on_invalid)
     app.add_middleware(_Translate, translate=translate)
-    app.add_middleware(Edge, max_body_bytes=max_body_bytes, deadline_s=deadline_s)
+    app.add_middleware(Edge, refuse=problem_response, max_body_bytes=max_body_bytes, deadline_s=deadline_s)
 
 
 class _Translate:

@@ -1,0 +1,229 @@
+"""Every error over HTTP is a problem with a code, a fix and the request's id."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from chassis.edge import request_id
+from contracts.errors import BUS_UNAVAILABLE, UNKNOWN_SESSION, Problem, Refused
+from fastapi import FastAPI, HTTPException
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+
+from chassis import problem
+
+
+class Start(BaseModel):
+    user_name: str = Field(alias="userName", min_length=1)
+    max_minutes: int = Field(default=1, alias="maxMinutes")
+
+
+class Away(Exception):
+    """Something behind the app does not answer."""
+
+
+def translate(error: Exception) -> Refused | None:
+    return Refused(BUS_UNAVAILABLE, "NATS is away") if isinstance(error, Away) else None
+
+
+def app() -> FastAPI:
+    app = FastAPI()
+    problem.install(
+        app, validation_errors=(RequestValidationError,), translate=translate, max_body_bytes=1000, deadline_s=0.5
+    )
+
+    async def start(body: Start) -> dict[str, str]:
+        return {"user": body.user_name, "request": request_id()}
+
+    async def refused() -> None:
+        raise Refused(UNKNOWN_SESSION, "no session session_1", retry_after_s=3)
+
+    async def away() -> None:
+        raise Away
+
+    async def bug() -> None:
+        raise RuntimeError("the secret sauce")
+
+    async def slow() -> None:
+        await asyncio.sleep(5)
+
+    async def own_timeout() -> None:
+        raise TimeoutError
+
+    async def teapot() -> None:
+        raise HTTPException(418, "no coffee")
+
+    async def length(request: Request) -> int:
+        return len(await request.body())
+
+    async def stream() -> StreamingResponse:
+        async def parts() -> AsyncIterator[bytes]:
+            for _ in range(4):
+                await asyncio.sleep(0.2)
+                yield b"x"
+
+        return StreamingResponse(parts())
+
+    app.post("/start")(start)
+    app.post("/length")(length)
+    for handler in (refused, away, bug, slow, own_timeout, teapot, stream):
+        app.get(f"/{handler.__name__}")(handler)
+    app.get("/sessions/{session_id}")(refused)
+    return app
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app())
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        yield client
+
+
+def told(answer: httpx.Response) -> Problem:
+    assert answer.headers["content-type"] == "application/problem+json"
+    found = Problem.model_validate_json(answer.content)
+    assert found.status == answer.status_code
+    assert found.request_id == answer.headers["x-request-id"]
+    assert found.type == f"urn:greenroom:problem:{found.code}"
+    assert found.fix
+    return found
+
+
+async def test_a_refusal_is_its_problem(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/refused")
+    found = told(answer)
+    assert (found.status, found.code, found.detail) == (404, "unknown_session", "no session session_1")
+    assert answer.headers["retry-after"] == "3"
+
+
+async def test_a_translated_exception_is_its_problem_with_retry_after(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/away")
+    assert (told(answer).code, answer.headers["retry-after"]) == ("bus_unavailable", "1")
+
+
+async def test_a_bad_field_is_named_with_its_place(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/start", json={"userName": "", "maxMinutes": "many"})
+    found = told(answer)
+    assert (found.status, found.code) == (422, "invalid_request")
+    assert [error.field for error in found.errors] == ["body.userName", "body.maxMinutes"]
+    assert "body.userName" in found.detail
+
+
+@pytest.mark.parametrize("body", [b"{", b"\xff\xfe", b"nonsense"])
+async def test_a_body_that_is_no_json(client: httpx.AsyncClient, body: bytes) -> None:
+    answer = await client.post("/start", content=body, headers={"content-type": "application/json"})
+    assert (told(answer).status, told(answer).code) == (400, "malformed_body")
+
+
+async def test_an_unknown_page_and_a_wrong_method(client: httpx.AsyncClient) -> None:
+    assert told(await client.get("/nowhere")).code == "not_found"
+    answer = await client.put("/start")
+    assert told(answer).code == "method_not_allowed"
+    assert answer.headers["allow"] == "POST"
+
+
+async def test_another_status_keeps_its_number(client: httpx.AsyncClient) -> None:
+    found = told(await client.get("/teapot"))
+    assert (found.status, found.detail) == (418, "no coffee")
+
+
+@pytest.mark.parametrize("path", ["/bug", "/own_timeout"])
+async def test_a_bug_is_a_500_without_our_insides(client: httpx.AsyncClient, path: str) -> None:
+    answer = await client.get(path)
+    found = told(answer)
+    assert (found.status, found.code) == (500, "internal")
+    assert "sauce" not in answer.text
+
+
+async def test_an_answer_that_takes_too_long_is_a_504(client: httpx.AsyncClient) -> None:
+    async with asyncio.timeout(2):
+        found = told(await client.get("/slow"))
+    assert (found.status, found.code, found.retryable) == (504, "deadline_exceeded", True)
+
+
+async def test_a_stream_that_has_begun_may_go_on(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/stream")
+    assert (answer.status_code, answer.text) == (200, "xxxx")
+
+
+async def test_a_request_id_is_kept_if_well_formed_and_made_otherwise(client: httpx.AsyncClient) -> None:
+    given = await client.post("/start", json={"userName": "Ada"}, headers={"X-Request-Id": "abc-1"})
+    assert (given.headers["x-request-id"], given.json()["request"]) == ("abc-1", "abc-1")
+
+    for bad in ("", "a" * 200, "a b", '"><script>'):
+        made = await client.get("/refused", headers={"X-Request-Id": bad})
+        assert made.headers["x-request-id"] != bad
+        assert len(made.headers["x-request-id"]) == 32
+
+
+@pytest.mark.parametrize("path", ["/start", "/length", "/nowhere"])
+async def test_a_body_too_large_is_refused_however_it_comes(client: httpx.AsyncClient, path: str) -> None:
+    body = json.dumps({"userName": "x" * 1000}).encode()
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for begin in range(0, len(body), 100):
+            yield body[begin : begin + 100]
+
+    for content in (body, chunks()):
+        found = told(await client.post(path, content=content, headers={"content-type": "application/json"}))
+        assert (found.status, found.code) == (413, "body_too_large")
+        assert "1000 bytes" in found.detail
+
+
+async def test_a_body_at_the_limit_is_taken_also_in_chunks(client: httpx.AsyncClient) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(10):
+            yield b"x" * 100
+
+    assert (await client.post("/length", content=chunks())).json() == 1000
+    assert (await client.post("/length", content=b"x" * 1000)).json() == 1000
+    assert (await client.post("/length")).json() == 0
+
+
+async def test_a_sender_that_stops_halfway_is_under_the_deadline() -> None:
+    sent: list[Any] = []
+    first = True
+
+    async def receive() -> dict[str, Any]:
+        nonlocal first
+        if first:
+            first = False
+            return {"type": "http.request", "body": b"{", "more_body": True}
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "path": "/start",
+        "raw_path": b"/start",
+        "root_path": "",
+        "query_string": b"",
+        "scheme": "http",
+        "headers": [(b"content-type", b"application/json")],
+        "server": ("test", 80),
+        "client": ("test", 1),
+    }
+    async with asyncio.timeout(2):
+        await app()(scope, receive, send)
+    assert sent[0]["status"] == 504
+
+
+async def test_metrics_name_the_route_and_never_the_id(client: httpx.AsyncClient) -> None:
+    from chassis import metrics
+
+    await client.get("/sessions/session_very_secret")
+    await client.get("/nowhere/session_very_secret")
+    text = metrics.render().decode()
+    assert 'route="/sessions/{session_id}"' in text
+    assert "very_secret" not in text
