@@ -93,6 +93,10 @@ class NodeProcess:
             "REDIS_URL": "redis://127.0.0.1:1/0",
             "DRAIN_LIMIT_S": "0",
             "TICK_S": "0.5",
+            "GROQ_API_KEY": "groq",
+            "ASSEMBLY_API_KEY": "assembly",
+            "INWORLD_API_KEY": "inworld",
+            "GROQ_BASE_URL": "http://127.0.0.1:1/openai/v1",
             **(env or {}),
         }
         self._process: subprocess.Popen[bytes] | None = None

@@ -3,6 +3,7 @@
 import sys
 from functools import partial
 
+from agent_runner.agent_config import AgentConfig
 from agent_runner.app import start
 from agent_runner.settings import Settings
 from chassis.lifecycle import Service, run
@@ -15,7 +16,13 @@ def main() -> None:
     """Run the node with `stand_in_worker:<function>`."""
     function = sys.argv[1] if len(sys.argv) > 1 else "run"
     settings = load(Settings)
-    bring_up = partial(start, settings, worker=f"{HERE}.stand_in_worker:{function}", preload=f"{HERE}.stand_in_preload")
+    bring_up = partial(
+        start,
+        settings,
+        load(AgentConfig),
+        worker=f"{HERE}.stand_in_worker:{function}",
+        preload=f"{HERE}.stand_in_preload",
+    )
     run(Service("agent-runner", settings, bring_up))
 
 

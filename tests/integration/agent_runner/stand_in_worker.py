@@ -43,7 +43,7 @@ def run(sock: socket.socket, *_: object) -> None:
     _Worker(sock).run()
 
 
-def broken(_sock: socket.socket) -> None:
+def broken(_sock: socket.socket, *_: object) -> None:
     """A worker whose configuration is wrong."""
     sys.exit(3)
 

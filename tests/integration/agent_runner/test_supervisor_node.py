@@ -320,7 +320,16 @@ async def test_log_lines_reach_redis_and_expire_after_the_end(
 
 
 @pytest.mark.parametrize(
-    ("variable", "value"), [("NODE_ID", "a node"), ("NODE_SLOTS", "0"), ("REDIS_URL", "localhost"), ("TICK_S", "soon")]
+    ("variable", "value"),
+    [
+        ("NODE_ID", "a node"),
+        ("NODE_SLOTS", "0"),
+        ("REDIS_URL", "localhost"),
+        ("TICK_S", "soon"),
+        ("GROQ_API_KEY", ""),
+        ("ASSEMBLY_API_KEY", ""),
+        ("INWORLD_API_KEY", ""),
+    ],
 )
 async def test_a_bad_setting_is_named_in_one_line(tmp_path: Path, nats_url: str, variable: str, value: str) -> None:
     node = NodeProcess(tmp_path / "node", nats_url, module=STAND_IN, env={variable: value}).start()

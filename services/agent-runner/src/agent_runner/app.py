@@ -18,11 +18,13 @@ from contracts.subjects import node_command
 from agent_runner.adapters.call_logs import RedisCallLogs
 from agent_runner.adapters.forkserver import ForkServer
 from agent_runner.adapters.host import CpuLoad
+from agent_runner.adapters.llm_model import choose_model
 from agent_runner.adapters.log_dir import prepare
 from agent_runner.adapters.outbox import BusOutboxes
 from agent_runner.adapters.registry import BusRegistry
 from agent_runner.adapters.session_log import BusSessionLog
 from agent_runner.adapters.subreaper import become_subreaper
+from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.pool import PoolLimits
 from agent_runner.handlers.call import CallLimits, World
 from agent_runner.handlers.node import Node, NodeFacts
@@ -36,12 +38,16 @@ _LIFETIME_MARGIN_S: Final = 30.0  # the scheduler ends a session at its timeout;
 _STOP_S: Final = 5.0
 
 
-async def start(settings: Settings, life: Life, *, worker: str = WORKER, preload: str = PRELOAD) -> None:
+async def start(
+    settings: Settings, config: AgentConfig, life: Life, *, worker: str = WORKER, preload: str = PRELOAD
+) -> None:
     """Bring the node up. The steps are undone in reverse: first the calls are drained, last the forkserver ends."""
     log_dir = prepare(settings.log_dir)
     become_subreaper()
-    forks = ForkServer(worker, (), preload)
-    await life.begin("forkserver", forks.start(), stop=forks.close)
+    forks = ForkServer(worker, preload)
+    await life.begin("forkserver", forks.start(), stop=forks.close)  # it imports while we go on
+    model = await life.begin("language model", choose_model(config), fix="Check GROQ_BASE_URL.")
+    forks.args = (config.model_copy(update={"llm_model": model}),)
     bus = await life.connect(streams=[SESSIONS], buckets=[NODES])
     outboxes = BusOutboxes(bus)
     life.on_stop("outboxes", lambda: outboxes.close(_STOP_S), deadline_s=_STOP_S + 1)
@@ -114,7 +120,8 @@ def _call_limits(settings: Settings) -> CallLimits:
 def main() -> None:
     """Run the node until SIGTERM."""
     settings = load(Settings)
-    run(Service("agent-runner", settings, partial(start, settings)))
+    config = load(AgentConfig)
+    run(Service("agent-runner", settings, partial(start, settings, config)))
 
 
 if __name__ == "__main__":

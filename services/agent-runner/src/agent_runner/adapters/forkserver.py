@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 import types
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing import forkserver
@@ -37,18 +37,21 @@ log = logs.get_logger(__name__)
 
 
 class ForkServer:
-    """Forks workers, and starts the forkserver anew when it dies; running workers go on meanwhile."""
+    """Forks workers, and starts the forkserver anew when it dies; running workers go on meanwhile.
 
-    def __init__(self, entry: str, args: Sequence[object], preload: str) -> None:
+    Attributes:
+        args: What the next workers get beside their socket; picklable.
+    """
+
+    def __init__(self, entry: str, preload: str) -> None:
         """Prepare; nothing runs yet.
 
         Args:
             entry: `module:function` that a worker runs, with its socket and `args`.
-            args: Picklable.
             preload: The module that the forkserver imports.
         """
+        self.args: tuple[object, ...] = ()
         self._entry = entry
-        self._args = tuple(args)
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([preload])
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="fork")
@@ -106,7 +109,7 @@ class ForkServer:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _start(self, theirs: socket.socket) -> tuple[ForkServerProcess, int]:
-        process = self._context.Process(target=enter, args=(self._entry, theirs, *self._args), daemon=True)
+        process = self._context.Process(target=enter, args=(self._entry, theirs, *self.args), daemon=True)
         with _without_main():
             process.start()
         return process, os.pidfd_open(process.pid or 0)
