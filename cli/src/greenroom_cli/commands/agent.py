@@ -19,6 +19,9 @@ def agent(
     system_prompt: Annotated[str | None, typer.Option(help="What the agent is told to be.")] = None,
     opening_line: Annotated[str | None, typer.Option(help="What the agent says first.")] = None,
     voice_id: Annotated[str | None, typer.Option(help="The agent's voice.")] = None,
+    any_caller: Annotated[
+        bool, typer.Option("--any-caller", help="Listen to whoever comes first, not to caller:SESSION_ID alone.")
+    ] = False,
     state: State = STATE,
 ) -> None:
     """Run one agent in a room directly, with the providers of the environment or of the running stack.
@@ -28,4 +31,6 @@ def agent(
     given = {"--url": url, "--token": token, "--session-id": session_id}
     chosen = {"--system-prompt": system_prompt, "--opening-line": opening_line, "--voice-id": voice_id}
     words = [word for name, value in {**given, **chosen}.items() if value is not None for word in (name, value)]
+    if any_caller:
+        words.append("--any-caller")
     os.execve(sys.executable, [sys.executable, "-m", MODULE, *words], command_environment(state))

@@ -1,0 +1,182 @@
+"""`greenroom up`: everything comes up, survives the death of a part, and goes without a trace."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import httpx
+import pytest
+from greenroom_cli.stack import system_environment
+from greenroom_cli.stack.ports import free_ports
+from greenroom_cli.stack.state import StateFolder
+
+GREENROOM = (sys.executable, "-c", "from greenroom_cli.main import main; main()")
+# Keys are there, so no sandbox is started; nobody calls, so nobody asks these addresses anything.
+NOWHERE = "127.0.0.1:9"
+PROVIDERS = {
+    **dict.fromkeys(("ASSEMBLY_API_KEY", "GROQ_API_KEY", "INWORLD_API_KEY"), "unused"),
+    "ASSEMBLY_BASE_URL": f"ws://{NOWHERE}/v3/ws",
+    "GROQ_BASE_URL": f"http://{NOWHERE}/openai/v1",
+    "INWORLD_BASE_URL": f"ws://{NOWHERE}/tts/v1/voice:streamBidirectional",
+    "INWORLD_HTTP_URL": f"http://{NOWHERE}",
+}
+NAMES = {"nats", "redis", "livekit", "billing", "scheduler", "agent-runner", "gateway"}
+UP_S, STOP_S = 60.0, 30.0
+
+
+@dataclass
+class Up:
+    """A running `greenroom up` and its folder."""
+
+    process: "subprocess.Popen[str]"
+    folder: Path
+    output: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        run = StateFolder(self.folder / "state").running()
+        assert run is not None
+        return run.environment
+
+    def said(self) -> str:
+        return self.output.read_text()
+
+    def descendants(self) -> set[int]:
+        return descendants_of(self.process.pid)
+
+
+def descendants_of(ancestor: int) -> set[int]:
+    """All living processes below one, by /proc."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ValueError):
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            if fields[0] not in "ZX":
+                parents[int(entry.name)] = int(fields[1])
+    found: set[int] = set()
+    wave = {ancestor}
+    while wave := {pid for pid, parent in parents.items() if parent in wave}:
+        found |= wave
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def until(holds: Callable[[], bool], limit_s: float, what: str) -> None:
+    deadline = time.monotonic() + limit_s
+    while not holds():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def greenroom_up(folder: Path, *words: str) -> Generator[Up]:
+    output = folder / "output"
+    with output.open("w") as file:
+        process = subprocess.Popen(
+            [*GREENROOM, "up", "--state", "state", "--port", str(next(free_ports())), *words],
+            cwd=folder,
+            env={**system_environment(), **PROVIDERS, "PREWARM_POOL_SIZE": "1"},
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    up = Up(process, folder, output)
+    try:
+        until(lambda: "Greenroom is up" in up.said() or process.poll() is not None, UP_S, "it did not come up")
+        assert process.poll() is None, up.said()
+        yield up
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def up(tmp_path: Path) -> Iterator[Up]:
+    with greenroom_up(tmp_path, "--json-file", "addresses.json") as running:
+        yield running
+
+
+def test_everything_answers_and_sigterm_stops_it_all_with_exit_code_0(up: Up) -> None:
+    addresses = json.loads((up.folder / "addresses.json").read_text())
+    assert addresses == up.environment
+    assert httpx.get(f"{addresses['GREENROOM_URL']}/ready", timeout=5).status_code == 200
+    stats = httpx.get(f"{addresses['GREENROOM_URL']}/stats", timeout=5).json()
+    assert stats["nodes"] == 1
+    assert stats["nats"]["ok"]
+    assert stats["redis"]["ok"]
+    assert stats["livekit"]["ok"]
+    assert {log.stem for log in (up.folder / "state" / "logs").glob("*.log")} >= NAMES
+    everything = up.descendants()
+    assert len(everything) >= len(NAMES)
+
+    up.process.send_signal(signal.SIGTERM)
+
+    assert up.process.wait(STOP_S) == 0
+    assert "Everything is stopped." in up.said()
+    assert not [pid for pid in everything if is_alive(pid)]
+    assert not (up.folder / "addresses.json").exists()
+
+
+def test_when_it_is_killed_itself_nothing_stays(up: Up) -> None:
+    everything = up.descendants()
+
+    up.process.kill()
+
+    until(lambda: not any(is_alive(pid) for pid in everything), 5, "processes stayed behind")
+    assert StateFolder(up.folder / "state").running() is None
+
+
+def test_a_second_one_in_the_same_folder_is_refused(up: Up) -> None:
+    result = subprocess.run(
+        [*GREENROOM, "up", "--state", "state"],
+        cwd=up.folder,
+        env={**system_environment(), **PROVIDERS},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+
+    assert result.returncode == 1
+    assert f"(pid {up.process.pid}); stop it, or choose another folder with --state" in result.stderr
+    assert up.process.poll() is None
+
+
+def test_a_service_that_dies_is_started_again_and_the_state_survives(up: Up) -> None:
+    billing = next(pid for pid in up.descendants() if "billing.app" in Path(f"/proc/{pid}/cmdline").read_text())
+
+    os.kill(billing, signal.SIGKILL)
+
+    url = up.environment["BILLING_URL"]
+    until(lambda: "billing was killed by SIGKILL" in up.said(), 10, "its death was not said")
+    until(lambda: up.said().count("billing        ready") == 2, UP_S, "it was not started again")
+    assert httpx.get(f"{url}/ready", timeout=5).status_code == 200
+
+
+def has_two_nodes(gateway: str) -> bool:
+    return httpx.get(f"{gateway}/stats", timeout=5).json()["nodes"] == 2
+
+
+def test_two_nodes_and_postgresql_over_a_restart(tmp_path: Path) -> None:
+    for _ in range(2):
+        with greenroom_up(tmp_path, "--nodes", "2", "--postgres") as up:
+            assert up.environment["DATABASE_URL"].startswith("postgresql")
+            until(partial(has_two_nodes, up.environment["GREENROOM_URL"]), 10, "not two nodes")
+            everything = up.descendants()
+            up.process.send_signal(signal.SIGINT)
+            assert up.process.wait(STOP_S) == 0
+            assert not [pid for pid in everything if is_alive(pid)]
