@@ -89,7 +89,7 @@ def decide(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Decis
         now_ms: On the clock of the log.
     """
     if session.ended is not None:
-        return Decision(_clear_up(facts))
+        return Decision(_clear_up(session, facts))
     if session.requested is None:
         return Decision()
     verdict = ending.verdict(session, facts, now_ms, limits)
@@ -120,8 +120,14 @@ def _end(session: Session, facts: Facts, verdict: ending.Verdict) -> Decision:
     return Decision((Conclude(verdict.outcome, verdict.reason),))
 
 
-def _clear_up(facts: Facts) -> tuple[Action, ...]:
+def _clear_up(session: Session, facts: Facts) -> tuple[Action, ...]:
     actions: list[Action] = []
+    current = session.current
+    answered = facts.end_answer.epoch if facts.end_answer is not None and facts.end_answer.served_ms is not None else 0
+    # A node that was silent, or one that another leader gave the job to while this session ended.
+    told = max(answered, facts.withdrawn_epoch)
+    if current is not None and current.epoch not in session.stops and current.epoch > told:
+        actions.append(Withdraw(current.epoch, current.node_id))
     if facts.slot is not None:
         actions.append(FreeSlot(facts.slot))
     if not facts.room_deleted:

@@ -54,12 +54,21 @@ def lost_rooms(sessions: Iterable[Session], rooms: Collection[str], now_ms: int)
     ]
 
 
-def stale_jobs(nodes: Iterable[NodeState], sessions: Callable[[str], Session | None]) -> list[StaleJob]:
-    """The jobs that nodes hold for an ended session or a superseded epoch; unknown sessions are left alone."""
-    found: list[StaleJob] = []
+def stale_jobs(
+    nodes: Iterable[NodeState], sessions: Callable[[str], Session | None]
+) -> tuple[list[StaleJob], list[StaleJob]]:
+    """The jobs that nodes hold for an ended session or a superseded epoch, and those of sessions that are not known.
+
+    Of the latter the log must say whether they are over.
+    """
+    stale: list[StaleJob] = []
+    unknown: list[StaleJob] = []
     for node in nodes:
-        for job in node.jobs:
-            session = sessions(job.session_id)
-            if session is not None and (session.ended is not None or job.epoch < session.epoch):
-                found.append(StaleJob(job.session_id, job.epoch, node.node_id))
-    return found
+        for held in node.jobs:
+            job = StaleJob(held.session_id, held.epoch, node.node_id)
+            session = sessions(held.session_id)
+            if session is None:
+                unknown.append(job)
+            elif session.ended is not None or held.epoch < session.epoch:
+                stale.append(job)
+    return stale, unknown

@@ -44,6 +44,8 @@ class Conductor:
         rooms: Rooms,
         agents: Agents,
         is_leading: Callable[[], bool],
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.board = board
         self.timers = Timers(self.now_ms, self.wake)
@@ -53,6 +55,7 @@ class Conductor:
         self._rooms = rooms
         self._agents = agents
         self._is_leading = is_leading
+        self._monotonic = monotonic
         self._acting = False
         self._running: set[str] = set()
         self._again: set[str] = set()
@@ -62,7 +65,7 @@ class Conductor:
 
     def now_ms(self) -> int:
         """The log's clock, Unix ms."""
-        return self._clock.now_ms(time.monotonic())
+        return self._clock.now_ms(self._monotonic())
 
     @property
     def is_acting(self) -> bool:
@@ -87,7 +90,7 @@ class Conductor:
 
     def heard(self, record: Recorded) -> None:
         """A record of the log arrived."""
-        self._clock.observe(record.stored_ms, time.monotonic())
+        self._clock.observe(record.stored_ms, self._monotonic())
         self._note(record)
 
     def wake(self, session_id: str) -> None:

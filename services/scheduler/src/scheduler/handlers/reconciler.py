@@ -183,7 +183,9 @@ class Reconciler:
         self._conductor.capacity_changed()
 
     async def _check_jobs(self) -> None:
-        for job in reconciling.stale_jobs(list(self._board.fleet.states()), self._board.session):
+        stale, unknown = reconciling.stale_jobs(self._board.fleet.states(), self._board.session)
+        stale += [job for job in unknown[:_REPAIRS] if await self._is_over(job.session_id)]
+        for job in stale:
             log.warning("job.stale", session_id=job.session_id, node_id=job.node_id, epoch=job.epoch)
             self._conductor.withdraw(job.session_id, job.epoch, job.node_id, "stale")
 

@@ -1,0 +1,231 @@
+"""What the leader does next: each rule of a session's life, on the log's clock."""
+
+from dataclasses import replace
+
+import pytest
+from contracts.events import Event, Outcome
+from scheduler.domain.decision import (
+    Ask,
+    Conclude,
+    Decision,
+    DeleteRoom,
+    EndAgent,
+    Forget,
+    FreeSlot,
+    Place,
+    Withdraw,
+    decide,
+)
+from scheduler.domain.facts import EndAnswer, Facts
+from scheduler.domain.limits import Limits
+
+from tests.unit.scheduler.builders import (
+    T0,
+    assigned,
+    end_requested,
+    ended,
+    ready,
+    requested,
+    session,
+    started,
+    stopped,
+)
+
+LIMITS = Limits()
+FACTS = Facts(since_ms=T0 - 60_000, slot=0)
+Entry = tuple[int, Event]
+
+REQUESTED = (0, requested())
+RUNNING: tuple[Entry, ...] = (REQUESTED, (10, assigned()), (500, ready()), (900, started()))
+
+
+def decided(*events: Entry, after: int, facts: Facts = FACTS, limits: Limits = LIMITS) -> Decision:
+    return decide(session(*events), facts, T0 + after, limits)
+
+
+def test_a_request_wants_a_place_until_the_queues_deadline() -> None:
+    assert decided(REQUESTED, after=5) == Decision((Place(takeover=False),), T0 + 30_000)
+
+
+@pytest.mark.parametrize(
+    ("blocked", "reason"), [("max_bots", "max_bots"), ("no_nodes", "no_nodes"), (None, "queue_deadline")]
+)
+def test_whoever_waited_too_long_is_rejected_with_the_reason(blocked: str | None, reason: str) -> None:
+    facts = replace(FACTS, slot=None, blocked=blocked)
+    assert decided(REQUESTED, after=30_000, facts=facts).actions == (Conclude(Outcome.REJECTED, reason),)
+
+
+def test_a_full_queue_rejects_at_once() -> None:
+    facts = replace(FACTS, slot=None, refusal="queue_full")
+    assert decided(REQUESTED, after=1, facts=facts).actions == (Conclude(Outcome.REJECTED, "queue_full"),)
+
+
+def test_an_assigned_job_is_asked_for_once() -> None:
+    events = (REQUESTED, (10, assigned()))
+    assert decided(*events, after=11) == Decision((Ask(1, "n1", takeover=False),), T0 + 5_010)
+    assert decided(*events, after=11, facts=replace(FACTS, asked_epoch=1)) == Decision((), T0 + 5_010)
+
+
+def test_a_refusal_means_the_next_node() -> None:
+    facts = replace(FACTS, asked_epoch=1, refused_epoch=1)
+    assert decided(REQUESTED, (10, assigned()), after=20, facts=facts).actions == (
+        Withdraw(1, "n1"),
+        Place(takeover=False),
+    )
+
+
+def test_no_agent_in_five_seconds_means_the_next_node_and_the_old_one_lets_go() -> None:
+    facts = replace(FACTS, asked_epoch=1)
+    events = (REQUESTED, (10, assigned()))
+    assert decided(*events, after=5_009, facts=facts).actions == ()
+    assert decided(*events, after=5_010, facts=facts).actions == (Withdraw(1, "n1"), Place(takeover=False))
+    told = replace(facts, withdrawn_epoch=1)
+    assert decided(*events, after=5_011, facts=told).actions == (Place(takeover=False),)
+
+
+def test_a_start_that_no_node_brings_about_fails_in_time() -> None:
+    events = (REQUESTED, (10, assigned()), (20_000, assigned(2, "n2")))
+    facts = replace(FACTS, asked_epoch=2)
+    ending = decided(*events, after=30_010, facts=facts)
+    assert ending.actions == (EndAgent(2, "n2", "start_timeout"),)
+    silent = replace(facts, end_asked_epoch=2, end_answer=EndAnswer(2, None))
+    assert decided(*events, after=30_011, facts=silent).actions == (Conclude(Outcome.FAILED, "start_timeout"),)
+
+
+def test_a_new_leader_waits_for_reports_that_an_outage_held_back() -> None:
+    events = (REQUESTED, (10, assigned()))
+    new = replace(FACTS, since_ms=T0 + 70_000, asked_epoch=1)
+    assert decided(*events, after=74_999, facts=new).actions == ()
+    assert decided(*events, after=75_000, facts=new).actions == (EndAgent(1, "n1", "start_timeout"),)
+
+
+def test_the_caller_has_a_minute_to_come() -> None:
+    events = (REQUESTED, (10, assigned()), (500, ready()))
+    assert decided(*events, after=60_499) == Decision((), T0 + 60_500)
+    assert decided(*events, after=60_500).actions == (EndAgent(1, "n1", "caller_never_joined"),)
+    answered = replace(FACTS, end_asked_epoch=1, end_answer=EndAnswer(1, 0))
+    assert decided(*events, after=60_501, facts=answered).actions == (Conclude(Outcome.NO_SHOW, "caller_never_joined"),)
+    assert decided(*events, after=60_500, facts=replace(FACTS, caller_here=True)).actions == ()
+
+
+def test_a_caller_who_left_may_come_back_for_half_a_minute() -> None:
+    gone = replace(FACTS, caller_here=False, caller_left_ms=T0 + 5_000)
+    assert decided(*RUNNING, after=34_999, facts=gone) == Decision((), T0 + 35_000)
+    assert decided(*RUNNING, after=35_000, facts=gone).actions == (EndAgent(1, "n1", "caller_left"),)
+    back = replace(gone, caller_here=True, caller_left_ms=None)
+    assert decided(*RUNNING, after=35_000, facts=back).actions == ()
+
+
+def test_a_caller_who_hangs_up_while_the_agent_starts_ends_it_after_the_grace() -> None:
+    gone = replace(FACTS, asked_epoch=1, caller_here=False, caller_left_ms=T0 - 29_000)
+    assert decided(REQUESTED, (10, assigned()), after=1_000, facts=gone).actions == (EndAgent(1, "n1", "caller_left"),)
+
+
+def test_no_session_is_longer_than_its_timeout() -> None:
+    assert decided(*RUNNING, after=1_800_499).actions == ()
+    assert decided(*RUNNING, after=1_800_500).actions == (EndAgent(1, "n1", "session_timeout"),)
+
+
+def test_an_end_is_asked_of_the_node_first_and_concluded_on_its_answer() -> None:
+    events = (*RUNNING, (5_000, end_requested()))
+    assert decided(*events, after=5_001).actions == (EndAgent(1, "n1", "rest"),)
+    asked = replace(FACTS, end_asked_epoch=1)
+    assert decided(*events, after=5_002, facts=asked) == Decision()
+    answered = replace(asked, end_answer=EndAnswer(1, 4_000))
+    assert decided(*events, after=5_003, facts=answered).actions == (Conclude(Outcome.COMPLETED, "rest"),)
+
+
+def test_a_stop_in_the_log_needs_no_answer() -> None:
+    events = (*RUNNING, (5_000, end_requested()), (5_010, stopped(cause="ended")))
+    assert decided(*events, after=5_011).actions == (Conclude(Outcome.COMPLETED, "rest"),)
+
+
+def test_an_end_while_waiting_concludes_at_once() -> None:
+    assert decided(REQUESTED, (5, end_requested()), after=6, facts=replace(FACTS, slot=None)).actions == (
+        Conclude(Outcome.COMPLETED, "rest"),
+    )
+
+
+def test_an_end_while_starting_stops_the_node_first() -> None:
+    events = (REQUESTED, (10, assigned()), (15, end_requested()))
+    assert decided(*events, after=16, facts=replace(FACTS, asked_epoch=1)).actions == (EndAgent(1, "n1", "rest"),)
+
+
+def test_an_older_epochs_stop_ends_nothing() -> None:
+    events = (*RUNNING, (5_000, assigned(2, "n2")), (5_300, ready(2, "n2")), (5_400, stopped(1, "ended", 800)))
+    assert decided(*events, after=5_500, facts=replace(FACTS, asked_epoch=2)).actions == ()
+
+
+@pytest.mark.parametrize("cause", ["crashed", "stalled", "failed", "removed", "drained"])
+def test_a_dead_agent_is_replaced(cause: str) -> None:
+    assert decided(*RUNNING, (5_000, stopped(cause=cause)), after=5_001).actions == (Place(takeover=True),)
+
+
+def test_the_successor_of_a_ready_agent_takes_over() -> None:
+    events = (*RUNNING, (5_000, stopped()), (5_001, assigned(2, "n2")))
+    assert decided(*events, after=5_002).actions == (Ask(2, "n2", takeover=True),)
+
+
+def test_after_the_last_take_over_the_agent_has_failed() -> None:
+    events = (
+        *RUNNING,
+        (5_000, assigned(2)),
+        (5_100, ready(2)),
+        (6_000, assigned(3)),
+        (6_100, ready(3)),
+        (7_000, stopped(3)),
+    )
+    assert decided(*events, after=7_001).actions == (Conclude(Outcome.FAILED, "agent_failed"),)
+    assert decided(*events, after=7_001, limits=replace(LIMITS, max_takeovers=3)).actions == (Place(takeover=True),)
+
+
+def test_a_call_that_nobody_can_take_over_ends() -> None:
+    events = (*RUNNING, (5_000, stopped()))
+    assert decided(*events, after=34_999).actions == (Place(takeover=True),)
+    assert decided(*events, after=35_000).actions == (Conclude(Outcome.FAILED, "agent_failed"),)
+
+
+def test_a_lost_nodes_call_is_taken_over() -> None:
+    lost = replace(FACTS, node_lost=True, node_lost_ms=T0 + 5_000)
+    assert decided(*RUNNING, after=5_001, facts=lost).actions == (Withdraw(1, "n1"), Place(takeover=True))
+
+
+@pytest.mark.parametrize(
+    ("cause", "outcome"),
+    [
+        ("room_closed", Outcome.COMPLETED),
+        ("ended", Outcome.COMPLETED),
+        ("provider_failed:stt", Outcome.FAILED),
+    ],
+)
+def test_some_stops_leave_nobody_to_talk_to(cause: str, outcome: Outcome) -> None:
+    assert decided(*RUNNING, (5_000, stopped(cause=cause)), after=5_001).actions == (Conclude(outcome, cause),)
+
+
+def test_a_room_that_was_not_there_yet_is_tried_again() -> None:
+    events = (REQUESTED, (10, assigned()), (300, stopped(cause="room_closed")))
+    assert decided(*events, after=400).actions == (Place(takeover=False),)
+
+
+def test_a_closed_room_ends_the_session() -> None:
+    assert decided(*RUNNING, after=5_000, facts=replace(FACTS, room_closed=True)).actions == (
+        EndAgent(1, "n1", "room_closed"),
+    )
+
+
+def test_after_the_end_slot_and_room_go_and_then_nothing_is_left() -> None:
+    events = (*RUNNING, (5_000, stopped(cause="ended")), (5_010, ended()))
+    assert decided(*events, after=5_011).actions == (FreeSlot(0), DeleteRoom())
+    cleared = replace(FACTS, slot=None, room_deleted=True)
+    assert decided(*events, after=5_012, facts=cleared).actions == (Forget(),)
+
+
+def test_a_silent_node_is_told_once_more_after_the_end() -> None:
+    facts = replace(FACTS, end_asked_epoch=1, end_answer=EndAnswer(1, None))
+    assert Withdraw(1, "n1") in decided(*RUNNING, (5_010, ended()), after=5_011, facts=facts).actions
+    answered = replace(facts, end_answer=EndAnswer(1, 900))
+    assert Withdraw(1, "n1") not in decided(*RUNNING, (5_010, ended()), after=5_011, facts=answered).actions
+
+
+def test_without_its_request_nothing_is_done() -> None:
+    assert decided((10, assigned()), after=20) == Decision()

@@ -1,0 +1,163 @@
+"""Which node runs a job."""
+
+import time
+
+import pytest
+from contracts.registry import NodeJob
+from hypothesis import given
+from hypothesis import strategies as st
+from scheduler.domain.placement import Fleet, NoPlace
+
+from tests.unit.scheduler.builders import node
+
+
+def fleet(*nodes: object, max_load: float = 0.7) -> Fleet:
+    made = Fleet(max_load)
+    for state in nodes:
+        made.report(state)  # type: ignore[arg-type]
+    return made
+
+
+def chosen(made: Fleet, **how: object) -> str:
+    return made.choose(**how).node_id  # type: ignore[arg-type]
+
+
+def test_the_least_loaded_node_is_chosen() -> None:
+    assert chosen(fleet(node("a", load=0.5), node("b", load=0.2), node("c", load=0.3))) == "b"
+
+
+def test_the_region_comes_before_the_load() -> None:
+    made = fleet(node("a", load=0.1, region="us"), node("b", load=0.6, region="eu"))
+    assert chosen(made, region="eu") == "b"
+    assert chosen(made, region="asia") == "a"
+
+
+def test_a_warm_worker_comes_before_the_load() -> None:
+    assert chosen(fleet(node("a", warm=0, load=0.1), node("b", warm=1, load=0.4))) == "b"
+
+
+def test_a_tried_node_is_taken_only_when_no_other_can() -> None:
+    made = fleet(node("a", load=0.1, region="eu"), node("b", load=0.6))
+    assert chosen(made, region="eu", tried={"a"}) == "b"
+    assert chosen(made, tried={"a", "b"}) == "a"
+    assert chosen(made, tried={"a", "b"}, resting={"a"}) == "b"
+
+
+@pytest.mark.parametrize(
+    ("nodes", "reason"),
+    [
+        ([], "no_nodes"),
+        ([node(draining=True)], "nodes_draining"),
+        ([node(slots=1, busy=1)], "no_capacity"),
+        ([node(load=0.7)], "nodes_overloaded"),
+        ([node(draining=True), node("b", slots=1, busy=1)], "no_capacity"),
+    ],
+)
+def test_a_refusal_says_why(nodes: list[object], reason: str) -> None:
+    with pytest.raises(NoPlace) as none:
+        fleet(*nodes).choose()
+    assert none.value.reason == reason
+
+
+def test_only_resting_nodes_left() -> None:
+    with pytest.raises(NoPlace, match="no_other_node"):
+        fleet(node("a")).choose(resting={"a"})
+
+
+def test_a_burst_between_two_reports_fills_each_node_and_no_more() -> None:
+    made = fleet(node("a", slots=3), node("b", slots=2))
+    got: list[str] = []
+    for n in range(5):
+        got.append(chosen(made))
+        made.place(f"s{n}", got[-1])
+    assert sorted(got) == ["a", "a", "a", "b", "b"]
+    with pytest.raises(NoPlace, match="no_capacity"):
+        made.choose()
+
+
+def test_a_job_that_the_node_lists_is_counted_once() -> None:
+    made = fleet(node("a", slots=2))
+    made.place("session_1", "a")
+    made.report(node("a", slots=2, busy=1, jobs=(NodeJob(session_id="session_1", epoch=1, pid=3),)))
+    assert chosen(made) == "a"
+    made.place("session_2", "a")
+    with pytest.raises(NoPlace, match="no_capacity"):
+        made.choose()
+    made.release("session_2")
+    assert chosen(made) == "a"
+
+
+def test_a_node_that_comes_back_still_counts_what_was_placed_on_it() -> None:
+    made = fleet(node("a", slots=1))
+    made.place("session_1", "a")
+    assert made.lose("a")
+    assert not made.lose("a")
+    made.report(node("a", slots=1))
+    with pytest.raises(NoPlace, match="no_capacity"):
+        made.choose()
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from("abcd"),
+            st.integers(1, 3),
+            st.integers(0, 3),
+            st.sampled_from([0.0, 0.3, 0.69, 0.7, 0.9]),
+            st.booleans(),
+            st.sampled_from([None, "eu", "us"]),
+        ),
+        max_size=12,
+    ),
+    st.lists(
+        st.tuples(st.sampled_from(["place", "release", "lose"]), st.integers(0, 5), st.sampled_from("abcd")),
+        max_size=20,
+    ),
+    st.sampled_from([None, "eu"]),
+)
+def test_the_choice_is_always_able_and_the_view_agrees_with_a_plain_search(
+    reports: list[tuple[str, int, int, float, bool, str | None]],
+    moves: list[tuple[str, int, str]],
+    region: str | None,
+) -> None:
+    made = Fleet(0.7)
+    live: dict[str, object] = {}
+    placed: dict[str, str] = {}
+    for name, slots, busy, load, draining, where in reports:
+        state = node(name, slots=slots, busy=busy, load=load, draining=draining, region=where)
+        made.report(state)
+        live[name] = state
+    for move, n, name in moves:
+        if move == "place":
+            made.place(f"s{n}", name)
+            placed[f"s{n}"] = name
+        elif move == "release":
+            made.release(f"s{n}")
+            placed.pop(f"s{n}", None)
+        else:
+            made.lose(name)
+            live.pop(name, None)
+    able = {
+        name
+        for name, state in live.items()
+        if not state.draining  # type: ignore[attr-defined]
+        and state.busy + sum(1 for at in placed.values() if at == name) < state.slots  # type: ignore[attr-defined]
+        and state.load < 0.7  # type: ignore[attr-defined]
+    }
+    try:
+        got = made.choose(region=region)
+    except NoPlace:
+        assert not able
+        return
+    assert got.node_id in able
+    if any(live[name].region == region for name in able):  # type: ignore[attr-defined]
+        assert region is None or got.region == region
+
+
+def test_a_choice_among_ten_thousand_nodes_takes_microseconds() -> None:
+    made = fleet(*(node(f"n{n}", slots=50, load=(n % 60) / 100, region=f"r{n % 5}") for n in range(10_000)))
+    began = time.perf_counter()
+    for n in range(2_000):
+        made.place(f"s{n}", chosen(made, region=f"r{n % 7}"))
+    each_us = (time.perf_counter() - began) / 2_000 * 1e6
+    assert each_us < 1_000, f"{each_us:.0f} us"

@@ -1,0 +1,38 @@
+"""What stands in the world and should not, or should and does not."""
+
+from contracts.registry import NodeJob
+from scheduler.domain.reconciling import StaleJob, lost_rooms, stale_jobs, suspect_rooms
+
+from tests.unit.scheduler.builders import SID, T0, assigned, end_requested, ended, node, requested, session
+
+
+def test_only_old_rooms_of_our_form_without_an_open_session_are_suspect() -> None:
+    old, young = T0 - 61_000, T0 - 59_000
+    rooms = {"session_open": old, "session_gone": old, "session_young": young, "lobby": old}
+    assert suspect_rooms(rooms, lambda name: name == "session_open", T0) == ["session_gone"]
+
+
+def test_an_open_session_without_its_room_has_lost_it() -> None:
+    running = session((0, requested()), (10, assigned()))
+    assert lost_rooms([running], set(), T0 + 3_000) == [SID]
+    assert lost_rooms([running], {SID}, T0 + 3_000) == []
+    assert lost_rooms([running], set(), T0 + 1_999) == []
+    assert lost_rooms([session((0, requested()), (5, end_requested()))], set(), T0 + 3_000) == []
+    assert lost_rooms([session((0, requested()), (5, ended()))], set(), T0 + 3_000) == []
+
+
+def test_jobs_of_ended_sessions_and_older_epochs_are_stale() -> None:
+    def held(sid: str, epoch: int) -> NodeJob:
+        return NodeJob(session_id=sid, epoch=epoch, pid=1)
+
+    known = {
+        "session_over": session((0, requested()), (1, assigned()), (2, ended())),
+        "session_second": session((0, requested()), (1, assigned(1)), (2, assigned(2, "n2"))),
+    }
+    nodes = [
+        node(jobs=(held("session_over", 1), held("session_second", 1), held("session_who", 1))),
+        node("n2", jobs=(held("session_second", 2),)),
+    ]
+    stale, unknown = stale_jobs(nodes, known.get)
+    assert stale == [StaleJob("session_over", 1, "n1"), StaleJob("session_second", 1, "n1")]
+    assert unknown == [StaleJob("session_who", 1, "n1")]

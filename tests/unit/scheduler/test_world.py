@@ -1,0 +1,190 @@
+"""Two leaders at once, with any lag, on nodes that refuse, die, fall silent and come back: the invariants hold."""
+
+import asyncio
+from collections import Counter
+
+from contracts.events import AgentStopped, JobAssigned, SessionEnded
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from scheduler.domain.limits import Limits
+
+from tests.unit.scheduler.builders import at, end_requested, requested, started
+from tests.unit.scheduler.world import Leader, World, settle
+
+MAX_BOTS = 2
+NODES = ("n1", "n2", "n3")
+some_node = st.sampled_from(NODES)
+some_session = st.integers(0, 5).map(lambda n: f"session_{n}")
+
+
+class TwoLeaders(RuleBasedStateMachine):
+    """Rules are what may happen; after each, the steps under way get some turns, seldom all they need."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.world = World(Limits(max_bots=MAX_BOTS, max_queue=3, session_ms=120_000))
+        self.world.add_node("n1")
+        self.leaders = [self.make(), self.make()]
+
+    def make(self) -> Leader:
+        async def begin() -> Leader:
+            leader = Leader(self.world)
+            await leader.begin()
+            return leader
+
+        return self.loop.run_until_complete(begin())
+
+    def run(self, turns: int) -> None:
+        self.loop.run_until_complete(settle(turns))
+
+    async def call(self, function, *arguments) -> None:  # type: ignore[no-untyped-def]
+        function(*arguments)
+
+    def do(self, function, *arguments) -> None:  # type: ignore[no-untyped-def]
+        """In the loop, since steps are tasks."""
+        self.loop.run_until_complete(self.call(function, *arguments))
+
+    @rule(session=some_session, user=st.sampled_from("ab"))
+    def a_start(self, session: str, user: str) -> None:
+        if not any(r.event.session_id == session for r in self.world.records):
+            self.world.rooms.add(session)
+            self.world.write(requested(session, user=user))
+
+    @rule(session=some_session)
+    def an_end(self, session: str) -> None:
+        if any(r.event.session_id == session for r in self.world.records):
+            self.world.write(end_requested(sid=session))
+
+    @rule(leader=st.integers(0, 1), n=st.integers(1, 6))
+    def a_leader_hears(self, leader: int, n: int) -> None:
+        self.do(self.leaders[leader].hear, n)
+
+    @rule(leader=st.integers(0, 1))
+    def a_leader_sees_the_nodes(self, leader: int) -> None:
+        self.do(self.leaders[leader].see_nodes)
+
+    @rule(leader=st.integers(0, 1), turns=st.integers(0, 6))
+    def a_leader_is_replaced(self, leader: int, turns: int) -> None:
+        self.run(turns)
+        self.loop.run_until_complete(self.leaders[leader].conductor.stop())
+        self.leaders[leader] = self.make()
+
+    @rule(leader=st.integers(0, 1))
+    def a_leader_reconciles(self, leader: int) -> None:
+        self.loop.run_until_complete(self.leaders[leader].reconciler.reconcile())
+
+    @rule(turns=st.integers(1, 12))
+    def time_for_some_steps(self, turns: int) -> None:
+        self.run(turns)
+
+    @rule(seconds=st.sampled_from([0.2, 1.1, 5.1, 31, 130]))
+    def time_passes(self, seconds: float) -> None:
+        self.world.monotonic_s += seconds
+        for leader in self.leaders:
+            self.do(leader.wake_all)
+
+    @rule(node=some_node)
+    def a_node_comes(self, node: str) -> None:
+        self.world.add_node(node)
+
+    @rule(node=some_node)
+    def a_node_dies(self, node: str) -> None:
+        self.world.states.pop(node, None)
+        self.world.jobs.pop(node, None)
+
+    @rule(node=some_node)
+    def a_node_refuses_or_takes_again(self, node: str) -> None:
+        self.world.refusing ^= {node}
+
+    @rule(node=some_node)
+    def a_node_falls_silent_or_speaks_again(self, node: str) -> None:
+        self.world.silent ^= {node}
+
+    @rule(down=st.booleans())
+    def the_bus_fails_or_is_back(self, down: bool) -> None:
+        self.world.down = down
+
+    @rule(node=some_node, joins=st.booleans())
+    def agents_join(self, node: str, joins: bool) -> None:
+        for session in list(self.world.jobs.get(node, {})):
+            if joins:
+                self.world.join(node, session)
+            elif not any(r.event.id == started(sid=session).id for r in self.world.records):
+                self.world.write(started(sid=session))
+
+    @rule(node=some_node, cause=st.sampled_from(["crashed", "room_closed", "provider_failed:tts", "join_failed"]))
+    def an_agent_stops(self, node: str, cause: str) -> None:
+        for session in list(self.world.jobs.get(node, {}))[:1]:
+            self.world.stop(node, session, cause)
+
+    @rule(session=some_session, epoch=st.integers(1, 2))
+    def an_old_word_comes_late(self, session: str, epoch: int) -> None:
+        last = self.last_epoch(session)
+        if epoch < last:
+            self.world.write(AgentStopped(session_id=session, time=at(0), epoch=epoch, cause="ended", served_ms=1))
+
+    def last_epoch(self, session: str) -> int:
+        assigned = (r.event for r in self.world.records if r.event.session_id == session)
+        return max((e.epoch for e in assigned if isinstance(e, JobAssigned)), default=0)
+
+    @invariant()
+    def no_more_than_max_bots_hold_a_slot(self) -> None:
+        assert self.world.most_held <= MAX_BOTS
+        assert all(0 <= key < MAX_BOTS for key in self.world.held_slots)
+
+    @invariant()
+    def each_session_ends_at_most_once(self) -> None:
+        ends = Counter(r.event.session_id for r in self.world.records if isinstance(r.event, SessionEnded))
+        assert not [session for session, n in ends.items() if n > 1]
+
+    @invariant()
+    def epochs_count_up_one_by_one(self) -> None:
+        seen: Counter[str] = Counter()
+        for record in self.world.records:
+            if isinstance(record.event, JobAssigned):
+                seen[record.event.session_id] += 1
+                assert record.event.epoch == seen[record.event.session_id]
+
+    def teardown(self) -> None:
+        """The world heals: every accepted session comes to its one end, and nothing is left of it."""
+        self.world.down = False
+        self.world.silent = set()
+        for _ in range(12):
+            self.world.monotonic_s += 16
+            for leader in self.leaders:
+                self.do(leader.hear, 10_000)
+                self.do(leader.see_nodes)
+                self.do(leader.wake_all)
+            self.run(300)
+            for leader in self.leaders:
+                self.loop.run_until_complete(leader.reconciler.reconcile())
+            self.run(300)
+        begun = {r.event.session_id for r in self.world.records}
+        over = {r.event.session_id for r in self.world.records if isinstance(r.event, SessionEnded)}
+        try:
+            assert begun == over
+            assert self.world.held_slots == {}
+            assert not any(self.world.jobs.get(node) for node in self.world.states)
+            assert self.world.rooms & begun == set()
+            for leader in self.leaders:
+                assert leader.board.ids() == []
+                assert leader.board.slots_held == 0
+                assert len(leader.conductor.timers) == 0
+        finally:
+            for leader in self.leaders:
+                self.loop.run_until_complete(leader.conductor.stop())
+            self.loop.run_until_complete(asyncio.sleep(0))
+            self.loop.close()
+
+
+# Not shrunk: that takes minutes here, and the steps of a failure are printed as they are.
+TwoLeaders.TestCase.settings = settings(
+    max_examples=100,
+    stateful_step_count=50,
+    deadline=None,
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
+    suppress_health_check=(HealthCheck.too_slow,),
+)
+TestTwoLeaders = TwoLeaders.TestCase

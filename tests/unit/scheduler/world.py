@@ -1,0 +1,251 @@
+"""A small world behind the scheduler's ports: a log and slots with compare-and-set, nodes, LiveKit, and one clock."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+
+from contracts.commands import AssignJob, EndJob, JobEnded
+from contracts.events import Event, SessionEnded, SessionRequested
+from contracts.registry import NodeJob, NodeState, Slot
+from scheduler.domain.clock import LogClock
+from scheduler.domain.limits import Limits
+from scheduler.domain.session import Recorded
+from scheduler.handlers.agents import Agents
+from scheduler.handlers.board import Board
+from scheduler.handlers.conductor import Conductor
+from scheduler.handlers.reconciler import Reconciler
+from scheduler.ports import HeldSlot, NotTaken, Outrun, Room, RoomRecord, Unavailable
+
+from tests.unit.scheduler.builders import T0, node, ready, stopped
+
+
+class Feed:
+    """A leader's view of the log: it sees a record when the test lets it."""
+
+    def __init__(self, records: list[Recorded]) -> None:
+        self.caught_up = asyncio.Event()
+        self._records = records
+
+    async def __aiter__(self) -> AsyncIterator[Recorded]:
+        for record in self._records:
+            yield record
+
+
+@dataclass
+class World:
+    """Everything outside; shared by all leaders.
+
+    Attributes:
+        monotonic_s: The one clock, moved by the test.
+        down: Every call to the bus fails.
+    """
+
+    limits: Limits
+    records: list[Recorded] = field(default_factory=list[Recorded])
+    held_slots: dict[int, HeldSlot] = field(default_factory=dict[int, HeldSlot])
+    most_held: int = 0
+    states: dict[str, NodeState] = field(default_factory=dict[str, NodeState])
+    jobs: dict[str, dict[str, AssignJob]] = field(default_factory=dict[str, dict[str, AssignJob]])
+    refusing: set[str] = field(default_factory=set[str])
+    silent: set[str] = field(default_factory=set[str])
+    rooms: set[str] = field(default_factory=set[str])
+    monotonic_s: float = 1_000.0
+    down: bool = False
+
+    def now_ms(self) -> int:
+        return T0 + round((self.monotonic_s - 1_000.0) * 1000)
+
+    def write(self, event: Event, *, expect_last: int | None = None) -> Recorded:
+        last = next((r for r in reversed(self.records) if r.event.subject == event.subject), None)
+        if expect_last is not None and expect_last != (last.seq if last else 0):
+            if last is not None and last.event.id == event.id:
+                return last
+            raise Outrun(event.subject)
+        record = Recorded(event, self.now_ms(), len(self.records) + 1)
+        self.records.append(record)
+        return record
+
+    async def _reach(self) -> None:
+        await asyncio.sleep(0)
+        if self.down:
+            raise Unavailable("the world is down")
+
+    # --- SessionLog
+
+    def follow(self, since_ms: int) -> Feed:
+        return Feed([r for r in self.records if r.stored_ms >= since_ms])
+
+    def follow_rooms(self, since_ms: int) -> AsyncIterator[RoomRecord]:
+        raise NotImplementedError
+
+    async def unfinished(self) -> frozenset[str]:
+        begun = {r.event.session_id for r in self.records if isinstance(r.event, SessionRequested)}
+        return frozenset(begun - {r.event.session_id for r in self.records if isinstance(r.event, SessionEnded)})
+
+    async def history(self, session_id: str) -> Sequence[Recorded]:
+        await self._reach()
+        return [r for r in self.records if r.event.session_id == session_id]
+
+    async def append(self, event: Event, *, expect_last: int | None = None) -> Recorded:
+        await self._reach()
+        record = self.write(event, expect_last=expect_last)
+        await asyncio.sleep(0)
+        return record
+
+    async def read_now_ms(self) -> int | None:
+        return self.now_ms()
+
+    # --- Slots
+
+    async def held(self) -> dict[int, HeldSlot]:
+        await self._reach()
+        return dict(self.held_slots)
+
+    async def take(self, key: int, slot: Slot) -> None:
+        await self._reach()
+        owner = self.held_slots.get(key)
+        if owner is not None:
+            if owner.slot.session_id != slot.session_id:
+                raise Outrun(str(key))
+            return
+        self.held_slots[key] = HeldSlot(slot, 1)
+        self.most_held = max(self.most_held, len(self.held_slots))
+
+    async def free(self, key: int, session_id: str) -> None:
+        await self._reach()
+        owner = self.held_slots.get(key)
+        if owner is not None and owner.slot.session_id == session_id:
+            del self.held_slots[key]
+
+    # --- Nodes
+
+    async def watch(self, changed: Callable[[str, NodeState | None], None]) -> None:
+        raise NotImplementedError
+
+    async def alive(self) -> dict[str, NodeState]:
+        await self._reach()
+        return self.reports()
+
+    async def assign(self, node_id: str, job: AssignJob) -> None:
+        await self._reach()
+        if node_id not in self.states or node_id in self.silent:
+            raise NotTaken("no_answer")
+        if node_id in self.refusing:
+            raise NotTaken("full")
+        held = self.jobs.setdefault(node_id, {}).get(job.session_id)
+        if held is None or held.epoch < job.epoch:
+            self.jobs[node_id][job.session_id] = job
+
+    async def end(self, node_id: str, job: EndJob) -> JobEnded | None:
+        await self._reach()
+        if node_id not in self.states or node_id in self.silent:
+            return None
+        held = self.jobs.get(node_id, {}).get(job.session_id)
+        if held is None or held.epoch != job.epoch:
+            return JobEnded(found=False, served_ms=0, process_gone=True)
+        self.stop(node_id, job.session_id, "ended")
+        return JobEnded(found=True, served_ms=100, process_gone=True)
+
+    def stop(self, node_id: str, session_id: str, cause: str) -> None:
+        """The worker is gone; the node says so."""
+        job = self.jobs[node_id].pop(session_id)
+        self.write(stopped(job.epoch, cause, 100, session_id))
+
+    def join(self, node_id: str, session_id: str) -> None:
+        """The agent is in the room."""
+        epoch = self.jobs[node_id][session_id].epoch
+        if not any(r.event.id == (event := ready(epoch, node_id, session_id)).id for r in self.records):
+            self.write(event)
+
+    def reports(self) -> dict[str, NodeState]:
+        """What the live nodes say of themselves now."""
+        return {
+            name: state.model_copy(
+                update={
+                    "busy": len(self.jobs.get(name, {})),
+                    "jobs": tuple(
+                        NodeJob(session_id=s, epoch=j.epoch, pid=1) for s, j in self.jobs.get(name, {}).items()
+                    ),
+                }
+            )
+            for name, state in self.states.items()
+        }
+
+    def add_node(self, node_id: str, slots: int = 2) -> None:
+        self.states[node_id] = node(node_id, slots=slots, warm=slots)
+
+    # --- Rooms
+
+    async def list(self, names: Sequence[str] | None = None) -> "list[Room]":
+        await asyncio.sleep(0)
+        return [Room(n, "RM", self.now_ms(), 0) for n in self.rooms if names is None or n in names]
+
+    async def create(self, name: str) -> None:
+        self.rooms.add(name)
+
+    async def delete(self, name: str) -> None:
+        await asyncio.sleep(0)
+        self.rooms.discard(name)
+
+    async def identities(self, name: str) -> dict[str, str]:
+        return {}
+
+    def agent_token(self, session_id: str, epoch: int) -> str:
+        return f"{session_id}/{epoch}"
+
+
+class Leader:
+    """One scheduler that believes it leads; it hears the log with the lag that the test gives it."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        clock = LogClock()
+        clock.observe(world.now_ms(), world.monotonic_s)
+        self.board = Board(world.limits, world.now_ms())
+        self.conductor = Conductor(
+            self.board,
+            clock,
+            world,  # pyright: ignore[reportArgumentType]
+            world,
+            world,
+            Agents(world, world, "ws://x"),
+            lambda: True,
+            monotonic=lambda: world.monotonic_s,
+        )
+        self.reconciler = Reconciler(self.conductor, world, world, world, world, 15)  # pyright: ignore[reportArgumentType]
+        self.heard = 0
+
+    async def begin(self) -> None:
+        """Read back what there is, as a term does."""
+        self.hear(len(self.world.records))
+        self.board.holds({key: entry.slot.session_id for key, entry in self.world.held_slots.items()})
+        self.see_nodes()
+        self.conductor.begin()
+
+    def hear(self, n: int) -> None:
+        """The next n records of the log."""
+        for record in self.world.records[self.heard : self.heard + n]:
+            self.conductor.heard(record)
+            self.heard += 1
+
+    def see_nodes(self) -> None:
+        """The registry as it is now."""
+        gone = [s.node_id for s in self.board.fleet.states() if s.node_id not in self.world.states]
+        for node_id in gone:
+            for session_id in self.board.node_changed(node_id, None):
+                self.conductor.wake(session_id)
+        for node_id, state in self.world.reports().items():
+            self.board.node_changed(node_id, state)
+        for session_id in self.board.admit():
+            self.conductor.wake(session_id)
+
+    def wake_all(self) -> None:
+        """What the timers would do by now."""
+        for session_id in self.board.ids():
+            self.conductor.wake(session_id)
+
+
+async def settle(turns: int = 40) -> None:
+    """Let every step that is under way finish, or go on for some turns."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
