@@ -1,9 +1,12 @@
 """What the forkserver does once for all workers: imports (2 s) and models (0.1 s), then nothing but forking.
 
-Importing this module leaves the process with one thread, so that forking it is safe: a second one could hold a lock that
-no child would ever see released. It loads no LiveKit runtime, which refuses to work in a child whose parent had one, and
-makes no event loop, logger sink or tracer; each worker makes its own.
+Importing this module leaves the process with one thread, so that forking it is safe: a second one could hold a lock
+that no child would ever see released. It loads no LiveKit runtime, which refuses to work in a child whose parent had
+one, and makes no event loop, logger sink or tracer; each worker makes its own.
 """
+
+# ruff: noqa: E402 - the environment comes before the imports that read it
+# pyright: standard
 
 from __future__ import annotations
 
@@ -18,8 +21,16 @@ import gc
 import sys
 from pathlib import Path
 
-import agent_runner.worker.main  # noqa: F401 - everything that a worker imports
-from agent_runner.worker import models
+from loguru import logger
+
+logger.remove()  # Pipecat tells of its imports and models; the workers' loggers are made in the workers
+
+from livekit.rtc._ffi_client import FfiClient
+
+from agent_runner.worker import main, models
+
+ENTRY = main.run
+"""What a worker runs; importing it imports all that a worker needs."""
 
 
 def _settle() -> None:
@@ -31,8 +42,6 @@ def _settle() -> None:
     tasks = [Path(f"/proc/self/task/{task}/comm").read_text().strip() for task in os.listdir("/proc/self/task")]
     if len(tasks) != 1:
         raise RuntimeError(f"the preload left {len(tasks)} threads ({', '.join(tasks)}); a fork needs exactly one")
-    from livekit.rtc._ffi_client import FfiClient
-
     if FfiClient._instance is not None:
         raise RuntimeError("the preload loaded the LiveKit runtime; it would refuse to work in a forked worker")
 

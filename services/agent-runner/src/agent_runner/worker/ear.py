@@ -1,5 +1,7 @@
 """Watches the frames of a pipeline: what is said, when, and how much audio is made and sent."""
 
+# pyright: standard
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -89,8 +91,9 @@ class Ear(BaseObserver):
         self._tell(self.talk.agent_said(text, interrupted=interrupted))
 
     def cut(self) -> None:
-        """The call is over."""
-        self._tell(self.talk.cut())
+        """The call is over; what nobody was there to hear was not said."""
+        if self.sent_bytes:
+            self._tell(self.talk.cut())
 
     def _tell(self, turn: Turn | None) -> None:
         if turn is not None:

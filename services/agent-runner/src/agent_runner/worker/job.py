@@ -8,7 +8,6 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Final
 
-from chassis import logs
 from pipecat.frames.frames import EndFrame, Frame, InterruptionFrame, TTSSpeakFrame
 from pipecat.utils.tracing.turn_trace_observer import TurnTraceObserver
 
@@ -33,9 +32,11 @@ from agent_runner.domain.prompt import system_instruction
 from agent_runner.worker import tracing
 from agent_runner.worker.pipeline import AgentPipeline, PipelineListener
 from agent_runner.worker.transport import JoinFailed, RoomListener
+from chassis import logs
 
 _JOIN_S: Final = 10.0  # the scheduler gives up after 5; this one only ends what nobody waits for any more
 _LAST_WORDS_S: Final = 5.0
+_STILL_JOINING_S: Final = 3.0
 _LEAVE_S: Final = 1.0
 _LLM_FAILURES: Final = 3  # answers in a row
 _SORRY: Final = "Sorry, I didn't get that. Could you say it again?"
@@ -62,9 +63,11 @@ class Job:
         self._pipeline.ear.on_llm_text = self._on_llm_text
         self._room = self._pipeline.transport.client
         self._room.listener = RoomListener(self._on_caller, self._on_heard, self._on_removed)
+        self._log = log
         self._go: Go | None = None
         self._went = 0.0
         self._stage_ms: dict[str, int] = {}
+        self._joined = asyncio.Event()
         self._is_ending = False
         self._failed: set[Provider] = set()
         self._llm_failures = 0
@@ -99,6 +102,7 @@ class Job:
         """Take the job; a second one is refused by doing nothing."""
         if self._go is None and not self._is_ending:
             self._go = go
+            self._log = log.bind(session_id=go.session_id, epoch=go.epoch)
             self._went = time.monotonic()
             self._spawn(self._start(go, history))
 
@@ -116,7 +120,7 @@ class Job:
         if self._leaving is not None and self._go is not None and not self._is_ending:
             self._leaving.cancel()
             self._leaving = None
-            self._spawn(self._join(self._go))
+            self._spawn(self._join(self._go, again=True))
 
     def abandon(self) -> None:
         """The supervisor is gone: leave at once."""
@@ -142,26 +146,31 @@ class Job:
         elif go.bridge:
             self._queue(TTSSpeakFrame(go.bridge))
 
-    async def _join(self, go: Go) -> None:
+    async def _join(self, go: Go, *, again: bool = False) -> None:
         try:
             async with asyncio.timeout(_JOIN_S):
-                await self._room.join(go.url, go.token, go.caller_identity)
+                if again:
+                    await self._room.rejoin(go.url, go.token)
+                else:
+                    await self._room.join(go.url, go.token, go.caller_identity)
         except (JoinFailed, TimeoutError) as error:
-            self._finish("join_failed", detail=str(error) or f"no answer from LiveKit in {_JOIN_S:g} s")
+            detail = str(error) or f"no answer from LiveKit in {_JOIN_S:g} s"
+            self._finish("removed" if again else "join_failed", detail=detail)
             return
         self._mark("join")
+        self._joined.set()
         self._tell(Joined(stage_ms=dict(self._stage_ms)))
 
     def _finish(self, cause: StopCause, *, detail: str = "", say: str | None = None) -> None:
         """Come to the end; the first decision stands."""
         if not self._is_ending:
             self._is_ending = True
-            log.info("job.ending", cause=cause, detail=detail)
+            self._log.info("job.ending", cause=cause, detail=detail)
             self._spawn(self._wind_up(cause, detail, say))
 
     async def _wind_up(self, cause: StopCause, detail: str, say: str | None) -> None:
         pipeline = self._pipeline
-        if say and self._room.caller_in_room:
+        if say and await self._is_with_caller():
             self._queue(InterruptionFrame(), TTSSpeakFrame(say), EndFrame())
             await pipeline.finished(_LAST_WORDS_S)
         pipeline.ear.cut()
@@ -170,6 +179,13 @@ class Job:
                 await asyncio.gather(self._room.leave(), pipeline.stt.hang_up(), return_exceptions=True)
         if not self.stopped.done():
             self.stopped.set_result(Stopped(cause=cause, detail=detail))
+
+    async def _is_with_caller(self) -> bool:
+        """Whether anybody is there to hear a last sentence; a job that is just joining gets the time for it."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_STILL_JOINING_S):
+                await self._joined.wait()
+        return self._room.caller_in_room
 
     def _on_turn(self, turn: Turn) -> None:
         self._tell(turn)
@@ -202,7 +218,7 @@ class Job:
         """Nothing may leave the agent deaf or mute in silence: a provider that is lost ends the call with a word."""
         if self._is_ending or self._go is None:
             return
-        log.warning("pipeline.error", provider=provider, error=text[:500], unusable=unusable)
+        self._log.warning("pipeline.error", provider=provider, error=text[:500], unusable=unusable)
         if provider == "llm":
             self._llm_failures += 1
             unusable = unusable or self._llm_failures >= _LLM_FAILURES
@@ -230,5 +246,5 @@ class Job:
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("job.bug", exc_info=error)
+            self._log.error("job.bug", exc_info=error)
             self._finish("failed", detail=f"{type(error).__name__}: {error}"[:500])

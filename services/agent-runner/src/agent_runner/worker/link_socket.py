@@ -11,8 +11,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from chassis import logs
-
 from agent_runner.domain.link import (
     MAX_HISTORY_BYTES,
     MAX_PACKET_BYTES,
@@ -25,6 +23,7 @@ from agent_runner.domain.link import (
     decode_to_worker,
     encode,
 )
+from chassis import logs
 
 _MAX_UNSENT: Final = 1000  # messages; a supervisor that reads none of them has long declared this worker dead
 _MAX_TEXT: Final = 16_000  # characters of each text of a turn, so that it fits a packet whatever its letters

@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from chassis import logs, telemetry
 from loguru import logger
 from opentelemetry import trace
+
+from chassis import logs, telemetry
 
 if TYPE_CHECKING:
     from loguru import Message
@@ -32,8 +33,9 @@ class _Stamp(logging.Filter):
         self.ids = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Let everything through in a call, and before it only what is wrong: building a pipeline is no news."""
         record.__dict__.update(self.ids)
-        return True
+        return bool(self.ids) or record.levelno >= logging.WARNING
 
 
 _stamp = _Stamp()
@@ -47,7 +49,8 @@ def configure(config: AgentConfig) -> None:
     logger.remove()
     logger.add(_pass_on, level=config.log_level, format="{message}")
     logging.getLogger("websockets").setLevel(logging.WARNING)  # at DEBUG it writes keys
-    logging.getLogger("openai").setLevel(logging.WARNING)
+    for name in ("openai", "httpx2"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def take(go: Go) -> None:

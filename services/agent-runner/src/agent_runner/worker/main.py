@@ -18,7 +18,6 @@ from multiprocessing import parent_process, resource_tracker
 from typing import Final, NoReturn
 
 import numpy as np
-from chassis import logs
 from chassis.settings import load
 from livekit.rtc._ffi_client import FfiClient
 
@@ -27,6 +26,7 @@ from agent_runner.domain.link import BEAT_S, End, Go, Ready, Rejoin, Speak, Stop
 from agent_runner.worker import log_lines, tracing
 from agent_runner.worker.job import Job
 from agent_runner.worker.link_socket import History, LinkSocket
+from chassis import logs
 
 EXIT_FAILED: Final = 1
 

@@ -1,5 +1,7 @@
 """The two local models: is this speech (Silero VAD), and is the caller done (smart-turn v3). Both come with Pipecat."""
 
+# pyright: standard
+
 from __future__ import annotations
 
 from dataclasses import dataclass

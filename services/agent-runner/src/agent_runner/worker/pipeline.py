@@ -1,5 +1,7 @@
 """The agent's pipeline: ears, mind and voice in a row, built before its call is known."""
 
+# pyright: standard
+
 from __future__ import annotations
 
 import asyncio

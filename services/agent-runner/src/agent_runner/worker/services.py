@@ -1,19 +1,22 @@
 """The three providers' Pipecat services, changed in two ways: they connect when told to, and they cannot hang.
 
-Pipecat's services connect while the pipeline is set up, which happens long before an idle worker gets a job, and an open
-AssemblyAI session costs money. And Groq's client waits 600 s for a silent server.
+Pipecat's services connect while the pipeline is set up, which happens long before an idle worker gets a job, and an
+open AssemblyAI session costs money. And Groq's client waits 600 s for a silent server.
 """
+
+# pyright: standard
 
 from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncGenerator
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
-import httpx
 from loguru import logger
-from openai import APIStatusError
+from openai import APIStatusError, Timeout
+from pipecat.frames.frames import Frame
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.services.assemblyai.stt import AssemblyAISTTService
 from pipecat.services.groq.llm import GroqLLMService
@@ -64,6 +67,10 @@ class SpeechToText(AssemblyAISTTService):
         self._armed = True
         await self._connect()
 
+    async def _disconnect(self) -> None:
+        """Pipecat's waits 5 s for the goodbye, and all frames behind the end of the call wait with it."""
+        await self.hang_up()
+
     async def hang_up(self) -> None:
         """End the session at the provider, whose clock runs until it hears so, without waiting for its goodbye."""
         self._armed = False
@@ -78,7 +85,7 @@ class SpeechToText(AssemblyAISTTService):
         if self._armed:
             await super()._connect()
 
-    async def run_stt(self, audio: bytes) -> Any:  # an async generator, as in the base
+    async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame | None, None]:
         """Pass audio on; while there is no connection keep the last seconds of it, not all."""
         overflow = len(self._audio_buffer) - _MEBIBYTE  # half a minute at 16 kHz
         if overflow > 0:
@@ -108,7 +115,7 @@ class LanguageModel(GroqLLMService):
         )
         service._config = config
         service._client = service._client.with_options(
-            timeout=httpx.Timeout(config.llm_read_timeout_s, connect=_CONNECT_S), max_retries=_LLM_RETRIES
+            timeout=Timeout(config.llm_read_timeout_s, connect=_CONNECT_S), max_retries=_LLM_RETRIES
         )
         return service
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from chassis import telemetry
 from opentelemetry import context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from pipecat.utils.tracing.turn_trace_observer import TurnTraceObserver
+
+from chassis import telemetry
 
 _EXPORT_S: Final = 5
 _FLUSH_S: Final = 0.5

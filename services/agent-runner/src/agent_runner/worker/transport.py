@@ -4,6 +4,8 @@ Pipecat's own joins the room while the pipeline is set up, takes everybody's aud
 audio before anybody is subscribed to it. Its client is the part to change; input and output stay as they are.
 """
 
+# pyright: standard
+
 from __future__ import annotations
 
 import asyncio
@@ -56,20 +58,23 @@ class WarmClient(LiveKitTransportClient):
         self._caller_was_first = False
         self._was_heard = False
         self._is_subscribed = False
+        self._setup: FrameProcessorSetup | None = None
 
     async def setup(self, setup: FrameProcessorSetup) -> None:
         """Make the room object and the track; the input and the output both call this."""
+        self._setup = setup
         is_first = self._task_manager is None
         await super().setup(setup)
         if is_first:
             self._make_track()
             self.room.on("local_track_subscribed", self._on_subscribed)
 
-    def _make_track(self) -> None:
+    def _make_track(self) -> rtc.LocalAudioTrack:
         self._audio_source = rtc.AudioSource(self._out_sample_rate, 1, self._params.audio_out_queue_size_ms)
         self._audio_track = rtc.LocalAudioTrack.create_audio_track("agent", self._audio_source)
+        return self._audio_track
 
-    async def connect(self) -> None:
+    async def connect(self) -> None:  # pyright: ignore[reportIncompatibleVariableOverride] - not retried
         """Called by the pipeline's set-up: only counts, as `disconnect` counts down."""
         self._disconnect_counter += 1
 
@@ -89,16 +94,27 @@ class WarmClient(LiveKitTransportClient):
             self._participant_id = self.room.local_participant.identity
             self._caller_was_first = any(self._is_caller(identity) for identity in self.get_participants())
             self._connected = True
-            if self._audio_track is None:
-                self._make_track()
+            track = self._audio_track or self._make_track()
             publishing = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
-            await self.room.local_participant.publish_track(self._audio_track, publishing)
+            await self.room.local_participant.publish_track(track, publishing)
         except Exception as error:
             self._connected = False
             raise JoinFailed(_why(error)) from error
         await self._callbacks.on_connected()
         for identity in self.get_participants():
             await self._participant_connected(identity)
+
+    async def rejoin(self, url: str, token: str) -> None:
+        """Join again after LiveKit put us out, with a room object of its own: a used one still holds its participants.
+
+        Raises:
+            JoinFailed: As in `join`.
+        """
+        await self._close_all_streams()
+        if self._setup is not None:
+            self._task_manager = None  # makes `setup` begin anew
+            await self.setup(self._setup)
+        await self.join(url, token, self.caller_identity)
 
     async def leave(self) -> None:
         """Leave the room. A process that exits without it stays in the room for 20 s."""
@@ -170,7 +186,9 @@ class WarmClient(LiveKitTransportClient):
         if data.participant is None or data.participant.identity == self.caller_identity:
             await super()._async_on_data_received(data)
 
-    def _on_disconnected_wrapper(self, reason: int = 0) -> None:
+    def _on_disconnected_wrapper(
+        self, reason: rtc.DisconnectReason.ValueType = rtc.DisconnectReason.UNKNOWN_REASON
+    ) -> None:
         """Pipecat's drops the reason; ours decides on it."""
         if self._connected:
             self._connected = False
@@ -203,8 +221,15 @@ def _why(error: Exception) -> str:
     """LiveKit's error as one line with a fix; its text holds the URL and never the token."""
     text = " ".join(str(error).split())[:300] or type(error).__name__
     lowered = text.lower()
-    if "401" in lowered or "unauthorized" in lowered or "invalid token" in lowered or "invalid authorization" in lowered:
-        return f"LiveKit refused the token ({text}); mint it with the server's own LIVEKIT_API_KEY and LIVEKIT_API_SECRET"
+    if (
+        "401" in lowered
+        or "unauthorized" in lowered
+        or "invalid token" in lowered
+        or "invalid authorization" in lowered
+    ):
+        return (
+            f"LiveKit refused the token ({text}); mint it with the server's own LIVEKIT_API_KEY and LIVEKIT_API_SECRET"
+        )
     if "404" in lowered or "does not exist" in lowered:
         return f"the room does not exist ({text}); create it first"
     return f"LiveKit could not be reached ({text}); check LIVEKIT_URL and that the server is up"
