@@ -27,10 +27,12 @@ def gateway(
     """A running gateway; billing and the list of voices are away."""
     with Gateway(
         tmp_path / "gateway",
-        NATS_URL=nats_server.url,
-        REDIS_URL=redis_server.url,
-        LIVEKIT_URL=livekit_server.url,
-        BILLING_URL=f"http://127.0.0.1:{free_port()}",
+        {
+            "NATS_URL": nats_server.url,
+            "REDIS_URL": redis_server.url,
+            "LIVEKIT_URL": livekit_server.url,
+            "BILLING_URL": f"http://127.0.0.1:{free_port()}",
+        },
     ) as server:
         assert isinstance(server, Gateway)
         yield server

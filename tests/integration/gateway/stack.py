@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
 from tests.integration.servers import Server, free_port
 
 LIVEKIT = Path(__file__).parents[3] / ".tools" / "bin" / "livekit-server"
@@ -50,7 +51,7 @@ class LiveKitServer(Server):
 class Gateway(Server):
     """`python -m gateway.app`."""
 
-    def __init__(self, folder: Path, *, port: int | None = None, **environment: str) -> None:
+    def __init__(self, folder: Path, environment: dict[str, str], *, port: int | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -63,7 +64,13 @@ class Gateway(Server):
             "DRAIN_TIMEOUT_S": "2",
             **environment,
         }
-        command = ["env", *(f"{name}={value}" for name, value in variables.items()), sys.executable, "-m", "gateway.app"]
+        command = [
+            "env",
+            *(f"{name}={value}" for name, value in variables.items()),
+            sys.executable,
+            "-m",
+            "gateway.app",
+        ]
         super().__init__(command, self._answers, self.log)
 
     def _answers(self) -> bool:

@@ -4,6 +4,7 @@ import os
 import secrets
 import sys
 from datetime import UTC, datetime
+from math import ceil
 from typing import Any, cast
 from uuid import uuid4
 
@@ -90,6 +91,11 @@ def _document(app: FastAPI) -> dict[str, Any]:
         schemas: dict[str, Any] = document["components"]["schemas"]
         schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas |= schema.pop("$defs") | {Problem.__name__: schema}
+        document["components"]["securitySchemes"] = {
+            "bearer": {"type": "http", "scheme": "bearer", "description": "One of GREENROOM_API_KEYS."},
+            "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same."},
+        }
+        document["security"] = [{"bearer": []}, {"apiKey": []}, {}]  # the last: no keys are configured
         app.openapi_schema = document
     return app.openapi_schema
 
@@ -104,7 +110,7 @@ async def _start(life: Life) -> None:
         settings.livekit_url,
         settings.livekit_api_key,
         settings.livekit_api_secret,
-        empty_timeout_s=settings.queue_deadline_s + _ROOM_SLACK_S,
+        empty_timeout_s=ceil(settings.queue_deadline_s) + _ROOM_SLACK_S,
         deadline_s=settings.livekit_deadline_s,
     )
     await life.begin("LiveKit client", rooms.open(), stop=rooms.close)
@@ -127,7 +133,7 @@ async def _start(life: Life) -> None:
         life.health,
         digests=digests,
         body_limit=settings.body_limit_bytes,
-        deadline_s=_ACCEPT_DEADLINE_S + settings.bot_startup_timeout + _EDGE_SLACK_S,
+        deadline_s=_ACCEPT_DEADLINE_S + settings.start_wait_s + _EDGE_SLACK_S,
     )
     app.state.services = Services(
         log=session_log,
@@ -146,11 +152,12 @@ async def _start(life: Life) -> None:
         client_url=settings.client_url,
         max_bots=settings.max_bots,
         start_deadline_s=_ACCEPT_DEADLINE_S,
-        start_wait_s=settings.bot_startup_timeout,
+        start_wait_s=settings.start_wait_s,
         end_wait_s=settings.end_wait_s,
         queue_deadline_s=settings.queue_deadline_s,
     )
-    FastAPIInstrumentor.instrument_app(app, excluded_urls="/health,/ready,/metrics")
+    FastAPIInstrumentor.instrument_app(app, excluded_urls="/health,/ready,/metrics", exclude_spans=["send", "receive"])
+    life.spawn("voices", voices.known())  # so that the first start need not wait for the list
     life.spawn("projector", _project(bus, Projector(session_log, read_model, registry)))
     server = WebServer(app, host=settings.host, port=settings.port, drain_timeout_s=settings.drain_timeout_s)
     await life.begin("HTTP", server.start(), stop=server.stop, stop_deadline_s=settings.drain_timeout_s + 3)

@@ -41,7 +41,6 @@ class Projector:
                     await self._project()
                 except PositionMoved as moved:
                     log.warning("read_model.position_moved", reason=str(moved))
-                    self._mirrored = None
                     await asyncio.sleep(_RETRY_S / 10)
                 except (ReadModelAway, BusAway) as error:
                     if error.detail != away:  # one line an outage, not one a second
@@ -53,6 +52,7 @@ class Projector:
 
     async def _project(self) -> None:
         """Read on from where Redis says that we are; an emptied Redis says: from the start."""
+        self._mirrored, self._mirrored_at = None, 0.0
         at = await self._writer.position()
         log.info("read_model.projecting", since=at or "the start")
         async for batch in self._reader.read(None if at is None else int(at) + 1, *FOLDED):

@@ -6,6 +6,7 @@ from chassis.settings import ServiceSettings
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
+_VERDICT_SLACK_S = 2
 _HTTP = r"^https?://[^\s]+$"
 _LIVEKIT = r"^(ws|wss|http|https)://[^\s]+$"
 
@@ -47,7 +48,9 @@ class GatewaySettings(ServiceSettings):
     session_timeout: int = Field(default=1_800_000, ge=1_000, description="ms that a session may last")
     max_bots: int = Field(default=50, ge=1, description="the number of sessions that may run at once")
     bot_startup_timeout: float = Field(default=30, gt=0, le=600, description="seconds that an agent may take to start")
-    queue_deadline_s: int = Field(default=30, ge=1, le=3600, description="seconds that a session may wait for a slot")
+    queue_deadline_s: float = Field(
+        default=30, ge=0, le=3600, description="seconds that a start may wait for a slot and a node, 0 to 3600"
+    )
 
     body_limit_bytes: int = Field(default=256 * 1024, ge=1024, description="the longest request body, in bytes")
     bus_deadline_s: float = Field(default=2.5, gt=0, le=8, description="seconds to wait for NATS")
@@ -79,6 +82,11 @@ class GatewaySettings(ServiceSettings):
     def client_url(self) -> str:
         """The URL that clients reach LiveKit at."""
         return self.livekit_public_url or self.livekit_url
+
+    @property
+    def start_wait_s(self) -> float:
+        """How long a start waits for its agent: until the scheduler must have said yes or no, and a little."""
+        return max(self.bot_startup_timeout, self.queue_deadline_s) + _VERDICT_SLACK_S
 
     @property
     def webhook_keys(self) -> dict[str, str]:

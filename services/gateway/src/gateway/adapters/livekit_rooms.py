@@ -1,5 +1,6 @@
 """LiveKit's rooms over its HTTP API."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from time import perf_counter
 
@@ -29,7 +30,7 @@ class LiveKitRooms:
 
     async def open(self) -> None:
         """Prepare; nothing is connected before the first call."""
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self._deadline_s))
+        self._session = aiohttp.ClientSession()
         # Fail-over looks for other regions of LiveKit Cloud and sleeps between tries; our deadline is shorter.
         self._rooms = RoomService(self._session, self._url, *self._credentials, failover=False)
 
@@ -68,7 +69,8 @@ class LiveKitRooms:
         if self._rooms is None:
             raise RuntimeError("LiveKitRooms is used before `open`")
         try:
-            await call(self._rooms)
+            async with asyncio.timeout(self._deadline_s):  # the client's own calls override the session's timeout
+                await call(self._rooms)
         except ServerError as error:
             if missing_ok and error.code == ServerErrorCode.NOT_FOUND:
                 return

@@ -82,15 +82,17 @@ class NatsLog:
         """The session's events of these kinds, those of the past and those to come."""
         messages = aiter(self._bus.replay([session_event(e.event, session_id) for e in events]))
 
-        async def read() -> AsyncIterator[Event]:
+        async def read() -> AsyncGenerator[Event]:
             async for stored in messages:
                 if isinstance(stored.event, Event):
                     yield stored.event
 
+        found = read()
         try:
             with _translated():
-                yield read()
+                yield found
         finally:
+            await found.aclose()
             await _close(messages)
 
     async def read(self, since: int | None, *events: type[Event]) -> AsyncIterator[Sequence[Recorded]]:

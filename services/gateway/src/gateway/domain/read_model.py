@@ -150,10 +150,9 @@ def fold(state: SessionState | None, event: Event) -> SessionState:
     return state.model_copy(update=update)
 
 
-def fold_all(events: Iterable[Event]) -> SessionState | None:
-    """One session's state from its whole log; None from an empty one."""
-    start: SessionState | None = None
-    return reduce(fold, events, start)
+def fold_all(events: Iterable[Event], state: SessionState | None = None) -> SessionState | None:
+    """One session's state from its whole log, or from the rest of it; None from an empty one."""
+    return reduce(fold, events, state)
 
 
 def session_keys(state: SessionState) -> SessionKeys | None:

@@ -1,0 +1,157 @@
+"""Something behind the gateway is away, or there but silent: a problem with a code within a deadline, never a hang."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from chassis.nats import Bus
+
+from tests.integration.gateway.playing import a_running_call, an_end, publish
+from tests.integration.gateway.stack import API_SECRET, Gateway, LiveKitServer
+from tests.integration.gateway.test_sessions import END, START, rooms
+from tests.integration.servers import NatsServer, RedisServer, Server, free_port
+
+
+def take_away(server: Server, how: str) -> None:
+    server.freeze() if how == "frozen" else server.kill9()
+
+
+def bring_back(server: Server, how: str) -> None:
+    server.thaw() if how == "frozen" else server.start()
+
+
+@pytest.mark.parametrize("how", ["killed", "frozen"])
+async def test_nats_away(
+    api: httpx.AsyncClient, nats_server: NatsServer, livekit_server: LiveKitServer, how: str
+) -> None:
+    session_id = (await api.post(START, json={"userName": "Ann"})).json()["sessionId"]
+    before = {room.name for room in await rooms(livekit_server)}
+    take_away(nats_server, how)
+    try:
+        for path, body in [
+            (START, {"userName": "Ann"}),
+            (START, {"userName": "Ann", "sessionId": "session_mine"}),
+            (END, {"sessionId": session_id}),
+            ("/api/token", {"sessionId": session_id, "userId": "ann"}),
+        ]:
+            began = time.monotonic()
+            answer = await api.post(path, json=body)
+            assert (answer.status_code, answer.json()["code"]) == (503, "bus_unavailable"), path
+            assert int(answer.headers["Retry-After"]) >= 1
+            assert answer.json()["retryable"] is True
+            assert "NATS_URL" in answer.json()["fix"]
+            assert time.monotonic() - began < 8
+        assert {room.name for room in await rooms(livekit_server)} == before, "no room is left behind"
+        assert (await api.get(f"/sessions/{session_id}")).status_code == 200, "Redis has it"
+        stats = (await api.get("/stats")).json()
+        assert (stats["nats"]["ok"], stats["redis"]["ok"], stats["livekit"]["ok"]) == (False, True, True)
+    finally:
+        bring_back(nats_server, how)
+
+    until = time.monotonic() + 20
+    while (await api.post(START, json={"userName": "Ann"})).status_code != 200:
+        assert time.monotonic() < until, "it does not come back"
+
+
+@pytest.mark.parametrize("how", ["killed", "frozen"])
+async def test_redis_away_changes_no_start_and_no_end(
+    api: httpx.AsyncClient, redis_server: RedisServer, bus: Bus, how: str
+) -> None:
+    take_away(redis_server, how)
+    try:
+        began = time.monotonic()
+        start = await api.post(START, json={"userName": "Ann"})
+        assert (start.status_code, time.monotonic() - began < 1) == (200, True)
+        session_id = start.json()["sessionId"]
+        await publish(bus, *a_running_call(session_id))
+
+        view = await api.get(f"/sessions/{session_id}")
+        assert (view.status_code, view.json()["status"]) == (200, "active")
+        await publish(bus, *an_end(session_id))
+        began = time.monotonic()
+        end = await api.post(END, json={"sessionId": session_id})
+        assert (end.status_code, end.json()["details"]["redis_cleaned"]) == (200, False)
+        assert len(end.json()["details"]["errors"]) == 1
+        assert end.json()["details"]["durationMinutes"] == 2
+        assert time.monotonic() - began < 1
+        assert (await api.get("/sessions/session_never")).status_code == 404
+        listing = await api.get("/sessions")
+        assert (listing.status_code, listing.json()["code"]) == (503, "redis_unavailable")
+        stats = await api.get("/stats")
+        assert (stats.status_code, stats.json()["redis"]["ok"], stats.json()["nats"]["ok"]) == (200, False, True)
+    finally:
+        bring_back(redis_server, how)
+
+
+@pytest.fixture
+def own_livekit(tmp_path: Path) -> Iterator[LiveKitServer]:
+    with LiveKitServer(tmp_path / "own-livekit") as server:
+        assert isinstance(server, LiveKitServer)
+        yield server
+
+
+@pytest.mark.parametrize("how", ["killed", "frozen"])
+async def test_livekit_away(
+    tmp_path: Path, nats_server: NatsServer, redis_server: RedisServer, own_livekit: LiveKitServer, bus: Bus, how: str
+) -> None:
+    urls = {"NATS_URL": nats_server.url, "REDIS_URL": redis_server.url, "LIVEKIT_URL": own_livekit.url}
+    with Gateway(tmp_path / "gateway", urls) as gateway:
+        async with httpx.AsyncClient(base_url=gateway.url, timeout=20, trust_env=False) as api:
+            take_away(own_livekit, how)
+            began = time.monotonic()
+            answer = await api.post(START, json={"userName": "Ann"})
+            assert (answer.status_code, answer.json()["code"]) == (503, "livekit_unavailable")
+            assert "LIVEKIT_URL" in answer.json()["fix"]
+            assert time.monotonic() - began < 4
+            assert await bus.last("voice.v1.session.requested.*") is None, "nothing was promised"
+            stats = (await api.get("/stats")).json()
+            assert (stats["livekit"]["ok"], stats["nats"]["ok"]) == (False, True)
+            bring_back(own_livekit, how)
+            assert (await api.post(START, json={"userName": "Ann"})).status_code == 200
+
+
+def test_a_wrong_livekit_secret_is_named(
+    tmp_path: Path, nats_server: NatsServer, redis_server: RedisServer, livekit_server: LiveKitServer
+) -> None:
+    with Gateway(
+        tmp_path / "gateway",
+        {
+            "NATS_URL": nats_server.url,
+            "REDIS_URL": redis_server.url,
+            "LIVEKIT_URL": livekit_server.url,
+            "LIVEKIT_API_SECRET": API_SECRET[::-1],
+        },
+    ) as gateway:
+        answer = httpx.post(gateway.url + START, json={"userName": "Ann"}, trust_env=False)
+
+    assert (answer.status_code, answer.json()["code"]) == (502, "livekit_refused")
+    assert "LIVEKIT_API_SECRET" in answer.json()["fix"]
+    assert API_SECRET[::-1] not in answer.text
+
+
+async def test_billing_away(api: httpx.AsyncClient) -> None:
+    for path in ("/billing/sessions/session_a", "/billing/users/ann"):
+        answer = await api.get(path)
+        assert (answer.status_code, answer.json()["code"]) == (503, "billing_unavailable")
+        assert "Retry-After" in answer.headers
+
+
+def test_a_voice_list_that_cannot_be_had_slows_no_start(
+    tmp_path: Path, nats_server: NatsServer, redis_server: RedisServer, livekit_server: LiveKitServer
+) -> None:
+    with Gateway(
+        tmp_path / "gateway",
+        {
+            "NATS_URL": nats_server.url,
+            "REDIS_URL": redis_server.url,
+            "LIVEKIT_URL": livekit_server.url,
+            "INWORLD_API_KEY": "some-key",
+            "INWORLD_HTTP_URL": f"http://127.0.0.1:{free_port()}",
+        },
+    ) as gateway:
+        began = time.monotonic()
+        answer = httpx.post(gateway.url + START, json={"userName": "Ann", "voiceId": "Anybody"}, trust_env=False)
+
+    assert (answer.status_code, time.monotonic() - began < 2.5) == (200, True)

@@ -1,0 +1,220 @@
+"""The read model on a real Redis, written from a log on a real NATS."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from chassis.nats import Bus
+from contracts.events import Outcome
+from contracts.registry import NodeState
+from contracts.streams import NODES
+from gateway.adapters.nats_log import NatsLog, NatsRegistry
+from gateway.adapters.redis_read_model import RedisReadModel
+from gateway.domain.read_model import Status, fold_all
+from gateway.handlers import Projector
+from gateway.ports import PositionMoved, ReadModelAway
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from tests.integration.gateway.playing import a_place_in_the_queue, a_request, a_running_call, an_end, publish
+from tests.integration.servers import RedisServer
+
+TTL_S = 3600
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Any]:
+    client: Any = Redis.from_url(redis_url, decode_responses=True, retry=Retry(NoBackoff(), 1))
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+async def model(redis_url: str) -> AsyncIterator[RedisReadModel]:
+    model = RedisReadModel(redis_url, deadline_s=1, ttl_s=TTL_S)
+    yield model
+    await model.close()
+
+
+@asynccontextmanager
+async def projecting(bus: Bus, model: RedisReadModel) -> AsyncIterator[None]:
+    projector = Projector(NatsLog(bus, deadline_s=2), model, NatsRegistry(bus, deadline_s=1))
+    task = asyncio.create_task(projector.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def until_at(model: RedisReadModel, position: int) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                if await model.position() == str(position):
+                    return
+            except ReadModelAway:
+                pass
+            await asyncio.sleep(0.02)
+
+
+async def contents(redis: Any) -> dict[str, Any]:
+    """All that is in Redis, by key, as comparable values."""
+    found: dict[str, Any] = {}
+    for key in sorted(await redis.keys("*")):
+        match await redis.type(key):
+            case "hash":
+                found[key] = await redis.hgetall(key)
+            case "set":
+                found[key] = await redis.smembers(key)
+            case "zset":
+                found[key] = await redis.zrange(key, 0, -1, withscores=True)
+            case _:
+                found[key] = await redis.get(key)
+    return found
+
+
+async def test_a_call_shows_under_exactly_the_keys_of_the_schema(bus: Bus, model: RedisReadModel, redis: Any) -> None:
+    await publish(bus, a_request("session_a"), *a_running_call("session_a"))
+    async with projecting(bus, model):
+        await until_at(model, 4)
+
+    keys = {key for key in await contents(redis) if not key.startswith("projection:")}
+    assert keys == {"session:session_a", "user:Ann:config", "agent:session_a:pid", "session:ready"}
+    assert await redis.smembers("session:ready") == {"session_a"}
+    assert await redis.get("agent:session_a:pid") == "4711"
+    assert await redis.hget("session:session_a", "status") == "active"
+    assert set(await redis.hgetall("user:Ann:config")) == {"voiceId", "openingLine", "systemPrompt", "updatedAt"}
+    assert {await redis.ttl(key) for key in await redis.keys("*")} == {-1}, "nothing of a running session expires"
+
+
+async def test_an_ended_session_leaves_the_sets_and_expires(bus: Bus, model: RedisReadModel, redis: Any) -> None:
+    await redis.rpush("agent:session_a:logs", "a line")
+    await publish(bus, a_request("session_a"), *a_running_call("session_a"), *an_end("session_a"))
+    async with projecting(bus, model):
+        await until_at(model, 6)
+
+    assert set(await redis.hgetall("session:session_a")) == {
+        *("userName", "userId", "voiceId", "openingLine", "systemPrompt", "status", "agentPid", "createdAt"),
+        *("startTime", "conversationStartTime", "conversationDuration", "conversationDurationMinutes"),
+        *("celeryTaskId", "logFile"),
+    }
+    assert await redis.exists("agent:session_a:pid", "session:ready", "session:starting") == 0
+    for key in ("session:session_a", "projection:session:session_a", "agent:session_a:logs"):
+        assert TTL_S - 60 < await redis.ttl(key) <= TTL_S
+    assert await redis.ttl("user:Ann:config") == -1
+
+
+async def test_whatever_empties_redis_the_read_model_comes_back_as_it_was(
+    bus: Bus, model: RedisReadModel, redis: Any, redis_server: RedisServer
+) -> None:
+    state = NodeState(node_id="n1", slots=2, warm=2, busy=0, load=0.1, pid=1, processes=3, started_at=a_request().time)
+    await bus.bucket(NODES).put("n1", state.model_dump_json().encode(), ttl_s=60)
+    await publish(bus, a_request("session_a"), *a_running_call("session_a"), *an_end("session_a"))
+    await publish(bus, a_request("session_b", user_name="Bob"), *a_running_call("session_b"))
+    await publish(bus, a_request("session_c"), a_place_in_the_queue("session_c"))
+    async with projecting(bus, model):
+        await until_at(model, 12)
+        before = await contents(redis)
+        assert before["pool:ready"] == {"n1"}
+
+        await redis.flushall()
+        await until_at(model, 12)
+        await asyncio.sleep(0.1)
+        assert await contents(redis) == before, "after FLUSHALL, without any new event"
+
+        redis_server.restart()
+        await until_at(model, 12)
+        await asyncio.sleep(0.1)
+        assert await contents(redis) == before, "after a restart that forgot everything"
+
+        await redis.flushall()
+        await publish(bus, *an_end("session_b"))
+        await until_at(model, 14)
+        assert await redis.hget("session:session_b", "status") == "ended"
+        assert await redis.hget("session:session_a", "conversationDurationMinutes") == "2"
+
+
+async def test_events_go_on_where_the_last_projector_stopped(bus: Bus, model: RedisReadModel, redis: Any) -> None:
+    await publish(bus, a_request("session_a"))
+    async with projecting(bus, model):
+        await until_at(model, 1)
+    await publish(bus, *a_running_call("session_a"))
+    async with projecting(bus, model):
+        await until_at(model, 4)
+
+    assert await redis.hget("session:session_a", "status") == "active"
+
+
+async def test_a_deposed_projector_changes_nothing(model: RedisReadModel, redis: Any) -> None:
+    state = fold_all([a_request("session_a")])
+    assert state is not None
+    await model.write([state], {}, at=None, then="7")
+    before = await contents(redis)
+
+    for stale in (None, "6"):
+        with pytest.raises(PositionMoved):
+            await model.write([state], {"Eve": {"voiceId": "x"}}, at=stale, then="8")
+
+    assert await contents(redis) == before
+
+
+async def test_a_full_redis_refuses_writes_evicts_nothing_and_reads_on(
+    bus: Bus, model: RedisReadModel, redis: Any
+) -> None:
+    await publish(bus, a_request("session_a"))
+    async with projecting(bus, model):
+        await until_at(model, 1)
+        await redis.config_set("maxmemory", "1")
+        await publish(bus, *a_running_call("session_a"))
+        await asyncio.sleep(0.5)
+
+        kept = await model.get("session_a")
+        assert kept is not None
+        assert kept.status is Status.REQUESTED
+        with pytest.raises(ReadModelAway, match="maxmemory"):
+            await model.write([kept], {}, at="1", then="2")
+
+        await redis.config_set("maxmemory", "0")
+        await until_at(model, 4)
+    assert await redis.hget("session:session_a", "status") == "active"
+
+
+async def test_sessions_are_paged_the_newest_first_by_status(model: RedisReadModel) -> None:
+    names = [f"session_{n}" for n in range(25)]
+    running = [fold_all([a_request(name), *a_running_call(name)]) for name in names]
+    over = [fold_all([a_request(f"{name}_over"), *an_end(f"{name}_over", outcome=Outcome.REJECTED)]) for name in names]
+    states = [state for pair in zip(running, over, strict=True) for state in pair if state is not None]
+    await model.write(states, {}, at=None, then="1")
+
+    seen: list[str] = []
+    cursor = None
+    while True:
+        page = await model.page(frozenset({Status.ACTIVE}), limit=10, cursor=cursor)
+        seen += [state.session_id for state in page.sessions]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+
+    assert sorted(seen) == sorted(names)
+    assert len(seen) == 25
+    everything = await model.page(frozenset(), limit=100, cursor=None)
+    created = [state.requested.time for state in everything.sessions if state.requested]
+    assert [at.timestamp() // 1 for at in created] == sorted((at.timestamp() // 1 for at in created), reverse=True)
+    assert len(created) == 50
+    assert await model.count() == {
+        Status.REQUESTED: 0,
+        Status.QUEUED: 0,
+        Status.STARTING: 0,
+        Status.READY: 0,
+        Status.ACTIVE: 25,
+    }
+
+
+async def test_a_cursor_that_is_gone_ends_the_list(model: RedisReadModel) -> None:
+    page = await model.page(frozenset(), limit=10, cursor="session_gone")
+
+    assert (list(page.sessions), page.next_cursor) == ([], None)

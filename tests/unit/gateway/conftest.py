@@ -1,0 +1,84 @@
+"""The API with everything behind it in memory."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+import httpx
+import pytest
+from chassis.health import Health
+from fastapi import FastAPI
+from gateway.adapters.tokens import CallerTokens
+from gateway.adapters.webhook_signature import LiveKitSignature
+from gateway.app import build_api
+from gateway.routes.services import Services
+
+from tests.unit.gateway.builders import NOW
+from tests.unit.gateway.fakes import (
+    FakeBilling,
+    FakeKeys,
+    FakeLog,
+    FakeReadModel,
+    FakeRegistry,
+    FakeRooms,
+    FakeVoices,
+)
+
+API_KEY, API_SECRET = "APIkey", "a-secret-of-at-least-32-bytes-for-tests"
+
+
+@dataclass
+class World:
+    """Everything behind the API."""
+
+    log: FakeLog = field(default_factory=FakeLog)
+    rooms: FakeRooms = field(default_factory=FakeRooms)
+    voices: FakeVoices = field(default_factory=FakeVoices)
+    keys: FakeKeys = field(default_factory=FakeKeys)
+    registry: FakeRegistry = field(default_factory=FakeRegistry)
+    read_model: FakeReadModel = field(default_factory=FakeReadModel)
+
+    def app(self, digests: tuple[bytes, ...] = ()) -> FastAPI:
+        app = build_api(Health("gateway"), digests=digests, body_limit=64 * 1024, deadline_s=5)
+        count = iter(range(1, 10_000))
+        app.state.services = Services(
+            log=self.log,
+            rooms=self.rooms,
+            tokens=CallerTokens(API_KEY, API_SECRET, ttl_s=1860),
+            webhooks=LiveKitSignature({API_KEY: API_SECRET, "APIold": API_SECRET[::-1]}),
+            voices=self.voices,
+            idempotency=self.keys,
+            registry=self.registry,
+            read_model=self.read_model,
+            billing=FakeBilling(),
+            now=lambda: NOW,
+            randomness=lambda: next(count).to_bytes(6, "big"),
+            client_url="wss://livekit.example",
+            max_bots=50,
+            start_deadline_s=2,
+            start_wait_s=0.2,
+            end_wait_s=0.2,
+            queue_deadline_s=30,
+        )
+        return app
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def client(world: World) -> Callable[..., httpx.AsyncClient]:
+    """Makes clients of that world's API."""
+
+    def make(digests: tuple[bytes, ...] = ()) -> httpx.AsyncClient:
+        transport = httpx.ASGITransport(app=world.app(digests))
+        return httpx.AsyncClient(transport=transport, base_url="http://gateway")
+
+    return make
+
+
+@pytest.fixture
+async def api(client: Callable[..., httpx.AsyncClient]) -> AsyncIterator[httpx.AsyncClient]:
+    async with client() as api:
+        yield api

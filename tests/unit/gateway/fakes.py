@@ -1,0 +1,216 @@
+"""What is behind the gateway, in memory: written against its ports, with the faults that the tests need."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, TypeVar
+
+from contracts.api import Dependency, SessionBill, UserBill
+from contracts.errors import NOT_BILLED_YET, Refused
+from contracts.events import Event, RoomEvent, SessionRequested
+from contracts.registry import IdempotentStart, NodeState, Slot
+from gateway.domain.read_model import SessionState, Status
+from gateway.ports import BusAway, Page, PositionMoved, ReadModelAway, Recorded, SessionIdTaken
+
+E = TypeVar("E", bound=Event)
+
+
+class FakeLog:
+    """The log; with `is_away` NATS does not answer, with `refuses_writes` only what is published fails."""
+
+    def __init__(self, *events: Event) -> None:
+        self.events: list[Any] = list(events)
+        self.rooms: dict[str, RoomEvent] = {}
+        self.is_away = False
+        self.refuses_writes = False
+        self.on_publish: dict[type[Event], Event] = {}
+        """What somebody else publishes in answer to an event of that kind."""
+
+    async def open(self, event: Event) -> None:
+        self._check(writing=True)
+        if await self.last(type(event), event.session_id) is not None:
+            raise SessionIdTaken
+        self.events.append(event)
+
+    async def publish(self, event: Event) -> None:
+        self._check(writing=True)
+        self.events.append(event)
+        if type(event) in self.on_publish:
+            self.events.append(self.on_publish[type(event)])
+
+    async def publish_room_event(self, event: RoomEvent) -> None:
+        self._check(writing=True)
+        self.rooms[event.id] = event
+
+    async def last(self, event: type[E], session_id: str) -> E | None:
+        self._check()
+        return next((e for e in reversed(self.events) if isinstance(e, event) and e.session_id == session_id), None)
+
+    async def history(self, session_id: str) -> list[Event]:
+        self._check()
+        return [e for e in self.events if e.session_id == session_id]
+
+    async def since(self, at: datetime, *events: type[Event]) -> list[Event]:
+        self._check()
+        return [e for e in self.events if isinstance(e, events) and e.time >= at]
+
+    @asynccontextmanager
+    async def follow(self, session_id: str, *events: type[Event]) -> AsyncGenerator[AsyncIterator[Event]]:
+        async def found() -> AsyncIterator[Event]:
+            for event in list(self.events):
+                if isinstance(event, events) and event.session_id == session_id:
+                    yield event
+            raise TimeoutError  # nothing more comes
+
+        self._check()
+        yield found()
+
+    async def read(self, since: int | None, *events: type[Event]) -> AsyncIterator[Sequence[Recorded]]:
+        seq = (since or 1) - 1
+        while True:
+            for event in self.events[seq:]:
+                seq += 1
+                if isinstance(event, events):
+                    yield [Recorded(seq, event)]
+            await asyncio.sleep(0.01)
+            yield []  # a quiet moment
+
+    def requests(self) -> list[SessionRequested]:
+        return [e for e in self.events if isinstance(e, SessionRequested)]
+
+    def _check(self, *, writing: bool = False) -> None:
+        if self.is_away or (writing and self.refuses_writes):
+            raise BusAway("NATS does not answer.")
+
+
+class FakeRooms:
+    """LiveKit's rooms by name."""
+
+    def __init__(self) -> None:
+        self.open: set[str] = set()
+        self.made = 0
+        self.failure: Refused | None = None
+
+    async def create(self, session_id: str) -> None:
+        if self.failure:
+            raise self.failure
+        self.made += 1
+        self.open.add(session_id)
+
+    async def delete(self, session_id: str) -> None:
+        if self.failure:
+            raise self.failure
+        self.open.discard(session_id)
+
+    async def check(self) -> Dependency:
+        return Dependency(ok=self.failure is None)
+
+
+class FakeVoices:
+    def __init__(self, known: frozenset[str] | None = None) -> None:
+        self.voices = known
+
+    async def known(self) -> frozenset[str] | None:
+        return self.voices
+
+
+class FakeKeys:
+    """The bucket `idempotency`."""
+
+    def __init__(self) -> None:
+        self.first: dict[str, IdempotentStart] = {}
+
+    async def claim(self, key: str, start: IdempotentStart) -> IdempotentStart:
+        return self.first.setdefault(key, start)
+
+
+class FakeRegistry:
+    def __init__(self, nodes: Sequence[NodeState] = (), slots: Sequence[Slot] = ()) -> None:
+        self.node_states = list(nodes)
+        self.taken = list(slots)
+        self.is_away = False
+
+    async def nodes(self) -> list[NodeState]:
+        if self.is_away:
+            raise BusAway("NATS does not answer.")
+        return self.node_states
+
+    async def slots(self) -> list[Slot]:
+        if self.is_away:
+            raise BusAway("NATS does not answer.")
+        return self.taken
+
+    async def check(self) -> Dependency:
+        return Dependency(ok=not self.is_away)
+
+
+class FakeReadModel:
+    """Redis; the adapter's own suite runs on a real one."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, SessionState] = {}
+        self.configs: dict[str, Mapping[str, str]] = {}
+        self.at: str | None = None
+        self.pool: frozenset[str] | None = None
+        self.is_away = False
+        self.writes = 0
+
+    def flush(self) -> None:
+        self.stored, self.configs, self.at, self.pool = {}, {}, None, None
+
+    async def get(self, session_id: str) -> SessionState | None:
+        self._check()
+        return self.stored.get(session_id)
+
+    async def page(self, statuses: frozenset[Status], *, limit: int, cursor: str | None) -> Page:
+        self._check()
+        return Page([s for s in self.stored.values() if not statuses or s.status in statuses][:limit], None)
+
+    async def count(self) -> Mapping[Status, int]:
+        self._check()
+        statuses = [state.status for state in self.stored.values()]
+        return {status: statuses.count(status) for status in statuses}
+
+    async def check(self) -> Dependency:
+        return Dependency(ok=not self.is_away)
+
+    async def position(self) -> str | None:
+        self._check()
+        return self.at
+
+    async def states(self, session_ids: Iterable[str]) -> dict[str, SessionState]:
+        self._check()
+        return {i: self.stored[i] for i in session_ids if i in self.stored}
+
+    async def write(
+        self,
+        states: Iterable[SessionState],
+        user_configs: Mapping[str, Mapping[str, str]],
+        *,
+        at: str | None,
+        then: str,
+    ) -> None:
+        self._check()
+        if self.at != at:
+            raise PositionMoved(f"{self.at} is not {at}")
+        self.stored |= {state.session_id: state for state in states}
+        self.configs |= dict(user_configs)
+        self.at = then
+        self.writes += 1
+
+    async def mirror_pool(self, members: frozenset[str]) -> None:
+        self._check()
+        self.pool = members
+
+    def _check(self) -> None:
+        if self.is_away:
+            raise ReadModelAway("Redis does not answer.")
+
+
+class FakeBilling:
+    async def session(self, session_id: str) -> SessionBill:
+        raise Refused(NOT_BILLED_YET, f"Session {session_id} is not billed yet.")
+
+    async def user(self, user_id: str, *, limit: int | None, cursor: str | None) -> UserBill:
+        return UserBill(user_id=user_id, sessions=0, seconds=0, minutes=0, credits=0, items=[])

@@ -1,0 +1,59 @@
+"""How many sessions there are."""
+
+from datetime import datetime
+
+from contracts.registry import NodeJob, NodeState, Slot
+from gateway.domain.occupancy import Occupancy, from_read_model, from_registry, warm_nodes
+from gateway.domain.read_model import Status
+
+from tests.unit.gateway.builders import NOW, assigned, ended, queued
+
+
+def node(node_id: str = "n1", *, warm: int = 1, draining: bool = False, jobs: tuple[NodeJob, ...] = ()) -> NodeState:
+    started_at: datetime = NOW
+    return NodeState(
+        node_id=node_id,
+        slots=4,
+        warm=warm,
+        busy=len(jobs),
+        draining=draining,
+        load=0.1,
+        pid=1,
+        processes=2,
+        started_at=started_at,
+        jobs=jobs,
+    )
+
+
+def job(session_id: str, *, pid: int = 9) -> NodeJob:
+    return NodeJob(session_id=session_id, epoch=1, pid=pid)
+
+
+def slot(session_id: str) -> Slot:
+    return Slot(session_id=session_id, taken_at=NOW)
+
+
+def test_the_read_models_statuses_are_counted_by_what_they_mean() -> None:
+    counts = {Status.READY: 1, Status.ACTIVE: 2, Status.REQUESTED: 4, Status.STARTING: 8, Status.QUEUED: 16}
+
+    assert from_read_model(counts) == Occupancy(active=3, starting=12, queued=16)
+
+
+def test_a_session_whose_process_runs_is_active_and_other_slots_are_starting() -> None:
+    slots = [slot("session_a"), slot("session_b"), slot("session_c")]
+    nodes = [node(jobs=(job("session_a"), job("session_b", pid=0), job("session_stray")))]
+
+    assert from_registry(slots, nodes, []) == Occupancy(active=1, starting=2)
+
+
+def test_whoever_queued_and_was_neither_placed_nor_ended_still_waits() -> None:
+    recent = [queued("session_a"), queued("session_b"), queued("session_c"), queued("session_d")]
+    recent_ends = [assigned("session_b"), ended("session_c")]
+
+    assert from_registry([slot("session_d")], [], [*recent, *recent_ends]).queued == 1
+
+
+def test_only_nodes_that_take_jobs_and_have_a_warm_worker_are_ready() -> None:
+    nodes = [node("n1"), node("n2", warm=0), node("n3", draining=True)]
+
+    assert warm_nodes(nodes) == {"n1"}

@@ -1,0 +1,98 @@
+"""The projector, against fakes: positions, outages and rebuilds."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+from gateway.domain.read_model import SessionState, fold_all, user_config
+from gateway.handlers import Projector
+
+from tests.unit.gateway.builders import SESSION, assigned, ended, ready, requested, started, turn
+from tests.unit.gateway.fakes import FakeLog, FakeReadModel, FakeRegistry
+from tests.unit.gateway.test_occupancy import node
+
+
+@asynccontextmanager
+async def projecting(log: FakeLog, model: FakeReadModel, registry: FakeRegistry | None = None) -> AsyncIterator[None]:
+    task = asyncio.create_task(Projector(log, model, registry or FakeRegistry()).run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def until_at(model: FakeReadModel, position: str) -> None:
+    async with asyncio.timeout(5):
+        while model.at != position:  # noqa: ASYNC110 - a fake Redis has no events to wait for
+            await asyncio.sleep(0.01)
+
+
+async def test_the_log_shows_in_the_read_model_with_its_position() -> None:
+    log, model = FakeLog(requested(), assigned(), turn(), ready(), started()), FakeReadModel()
+
+    async with projecting(log, model):
+        await until_at(model, "5")
+
+    assert model.stored[SESSION] == fold_all(log.events)
+    assert model.configs == {"Ann": user_config(requested())}
+
+
+async def test_it_reads_on_where_the_read_model_says_that_it_was() -> None:
+    log, model = FakeLog(requested(), assigned(), ready()), FakeReadModel()
+    before = fold_all([requested(), assigned()])
+    assert before is not None
+    model.at, model.stored = "2", {SESSION: before}
+
+    async with projecting(log, model):
+        await until_at(model, "3")
+
+    assert model.writes == 1
+    assert model.stored[SESSION] == fold_all(log.events)
+
+
+async def test_an_emptied_read_model_is_rebuilt_as_it_was() -> None:
+    log, model = FakeLog(requested(), assigned(), ready(), started(), ended()), FakeReadModel()
+    registry = FakeRegistry([node("n1")])
+    async with projecting(log, model, registry):
+        await until_at(model, "5")
+    before = (model.stored, model.configs, model.at, model.pool)
+
+    model.flush()
+    async with projecting(log, model, registry):
+        await until_at(model, "5")
+
+    assert (model.stored, model.configs, model.at, model.pool) == before
+    assert model.pool == {"n1"}
+
+
+async def test_an_outage_of_redis_is_waited_out() -> None:
+    log, model = FakeLog(requested()), FakeReadModel()
+    model.is_away = True
+
+    async with projecting(log, model):
+        await asyncio.sleep(0.05)
+        assert model.at is None
+        model.is_away = False
+        await until_at(model, "1")
+
+
+class OvertakenOnce(FakeReadModel):
+    """As its first reader reads, another projector writes."""
+
+    async def states(self, session_ids: Iterable[str]) -> dict[str, SessionState]:
+        if self.writes == 0:
+            state = fold_all([requested()])
+            assert state is not None
+            await self.write([state], {}, at=None, then="1")
+        return await super().states(session_ids)
+
+
+async def test_a_projector_that_was_overtaken_goes_on_from_there() -> None:
+    log, model = FakeLog(requested(), assigned()), OvertakenOnce()
+
+    async with projecting(log, model):
+        await until_at(model, "2")
+
+    assert model.stored[SESSION] == fold_all(log.events)
+    assert model.writes == 2, "the other's and its own"

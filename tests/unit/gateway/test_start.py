@@ -1,0 +1,73 @@
+"""A start's pure parts."""
+
+import pytest
+from contracts.api import StartRequest
+from contracts.errors import Refused
+from gateway.domain.start import fingerprint, is_same_start, requested
+from gateway.domain.voices import check_voice
+
+from tests.unit.gateway.builders import NOW, SESSION, at
+
+
+def request(**fields: object) -> StartRequest:
+    return StartRequest.model_validate({"userName": "Ann", **fields})
+
+
+def test_a_missing_opening_line_is_made_up_from_the_users_name() -> None:
+    assert requested(request(), SESSION, NOW).opening_line == "Hi Ann, how can I help you today?"
+
+
+def test_a_given_opening_line_is_kept() -> None:
+    assert requested(request(openingLine="Ahoy!"), SESSION, NOW).opening_line == "Ahoy!"
+
+
+def test_the_user_name_is_billed_when_no_user_id_is_given() -> None:
+    assert requested(request(), SESSION, NOW).user_id == "Ann"
+    assert requested(request(userId="u-7"), SESSION, NOW).user_id == "u-7"
+
+
+def test_the_defaults_are_those_that_existing_clients_know() -> None:
+    event = requested(request(), SESSION, NOW)
+
+    assert (event.voice_id, event.system_prompt) == ("Ashley", "You are a helpful AI voice assistant.")
+
+
+def test_bodies_that_mean_the_same_have_one_fingerprint() -> None:
+    spelt_out = StartRequest.model_validate_json(b'{ "voiceId": "Ashley",\n "userName": " Ann " }')
+
+    assert fingerprint(request()) == fingerprint(spelt_out)
+
+
+@pytest.mark.parametrize(
+    "other", [{"userName": "Bob"}, {"voiceId": "Craig"}, {"metadata": {"a": "b"}}, {"wait": "joined"}]
+)
+def test_bodies_that_mean_something_else_have_another_fingerprint(other: dict[str, object]) -> None:
+    assert fingerprint(request()) != fingerprint(request(**other))
+
+
+def test_two_tries_of_one_start_are_the_same_start_at_whatever_time() -> None:
+    assert is_same_start(requested(request(), SESSION, NOW), requested(request(), SESSION, at(30)))
+
+
+def test_two_starts_that_name_one_session_are_not_the_same_start() -> None:
+    ours, theirs = requested(request(), SESSION, NOW), requested(request(userName="Eve"), SESSION, NOW)
+
+    assert ours.id == theirs.id, "this is why the ids cannot tell"
+    assert not is_same_start(ours, theirs)
+
+
+def test_a_voice_that_the_provider_has_is_taken() -> None:
+    check_voice("Ashley", frozenset({"Ashley", "Craig"}))
+
+
+def test_an_unknown_voice_is_refused_with_the_voices_there_are() -> None:
+    with pytest.raises(Refused) as refused:
+        check_voice("Ashely", frozenset({"Ashley", "Craig"}))
+
+    assert refused.value.problem.code == "unknown_voice"
+    assert "Ashley, Craig" in refused.value.detail
+    assert [e.field for e in refused.value.errors] == ["voiceId"]
+
+
+def test_without_the_providers_list_any_voice_is_taken() -> None:
+    check_voice("Nobody", None)

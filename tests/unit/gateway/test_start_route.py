@@ -1,0 +1,243 @@
+"""`POST /orchestrator/session/start`: what is left behind, whatever fails."""
+
+import json
+from collections.abc import Callable
+
+import httpx
+import jwt
+import pytest
+from contracts.errors import LIVEKIT_UNAVAILABLE, Refused
+from contracts.events import Outcome
+
+from tests.unit.gateway.builders import SESSION, ended, ready, requested, turn
+from tests.unit.gateway.conftest import API_SECRET, World
+
+START = "/orchestrator/session/start"
+
+
+async def test_a_start_leaves_a_room_and_one_request_and_answers_with_a_token(
+    api: httpx.AsyncClient, world: World
+) -> None:
+    answer = await api.post(START, json={"userName": "Ann"})
+
+    body = answer.json()
+    session_id = "session_1795521600123_000000000001"
+    assert answer.status_code == 200
+    assert body == {
+        "success": True,
+        "sessionId": session_id,
+        "token": body["token"],
+        "serverUrl": "wss://livekit.example",
+        "roomName": session_id,
+        "message": "Session created. Voice agent is being spawned.",
+        "stageMs": None,
+    }
+    assert world.rooms.open == {session_id}
+    assert [r.session_id for r in world.log.requests()] == [session_id]
+
+
+async def test_the_token_opens_this_room_only_and_carries_session_and_user(api: httpx.AsyncClient) -> None:
+    body = (await api.post(START, json={"userName": "Ann", "userId": "ann-1"})).json()
+
+    claims = jwt.decode(
+        body["token"], API_SECRET, algorithms=["HS256"], options={"verify_exp": False, "verify_nbf": False}
+    )
+    assert claims["sub"] == f"caller:{body['sessionId']}"
+    assert json.loads(claims["metadata"]) == {"sessionId": body["sessionId"], "userId": "ann-1"}
+    assert claims["exp"] - claims["nbf"] == 1860
+    assert claims["video"] == {
+        "roomJoin": True,
+        "room": body["sessionId"],
+        "canPublish": True,
+        "canPublishSources": ["microphone"],
+        "canSubscribe": True,
+        "canPublishData": False,
+        "canUpdateOwnMetadata": False,
+    }
+
+
+async def test_the_alias_is_the_same(api: httpx.AsyncClient) -> None:
+    assert (await api.post("/api/session/start", json={"userName": "Ann"})).status_code == 200
+
+
+async def test_when_the_request_cannot_be_published_the_room_is_deleted(api: httpx.AsyncClient, world: World) -> None:
+    world.log.refuses_writes = True
+
+    answer = await api.post(START, json={"userName": "Ann"})
+
+    assert (answer.status_code, answer.json()["code"], world.rooms.made) == (503, "bus_unavailable", 1)
+    assert world.rooms.open == set()
+    assert int(answer.headers["Retry-After"]) >= 1
+
+
+async def test_when_the_room_cannot_be_made_nothing_is_published(api: httpx.AsyncClient, world: World) -> None:
+    world.rooms.failure = Refused(LIVEKIT_UNAVAILABLE, "LiveKit did not answer.")
+
+    answer = await api.post(START, json={"userName": "Ann"})
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "livekit_unavailable")
+    assert world.log.events == []
+
+
+async def test_the_same_key_and_body_get_the_very_same_answer(api: httpx.AsyncClient, world: World) -> None:
+    answers = [
+        await api.post(START, json={"userName": "Ann"}, headers={"Idempotency-Key": "k/1 *>".replace(" ", "")})
+        for _ in range(3)
+    ]
+
+    assert answers[0].status_code == 200
+    assert answers[0].json() == answers[1].json() == answers[2].json()
+    assert len(world.log.requests()) == 1
+    assert world.rooms.made == 1
+
+
+async def test_the_same_key_with_another_body_is_refused(api: httpx.AsyncClient, world: World) -> None:
+    await api.post(START, json={"userName": "Ann"}, headers={"Idempotency-Key": "k1"})
+
+    answer = await api.post(START, json={"userName": "Bob"}, headers={"Idempotency-Key": "k1"})
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "idempotency_mismatch")
+    assert len(world.log.requests()) == 1
+
+
+async def test_a_key_whose_first_try_failed_gets_its_session_at_the_next(api: httpx.AsyncClient, world: World) -> None:
+    world.log.refuses_writes = True
+    await api.post(START, json={"userName": "Ann"}, headers={"Idempotency-Key": "k1"})
+    world.log.refuses_writes = False
+
+    answer = await api.post(START, json={"userName": "Ann"}, headers={"Idempotency-Key": "k1"})
+
+    assert answer.json()["sessionId"] == world.keys.first["k1"].session_id
+    assert world.rooms.open == {world.keys.first["k1"].session_id}
+
+
+async def test_a_repeated_start_of_an_ended_session_makes_no_room(api: httpx.AsyncClient, world: World) -> None:
+    first = await api.post(START, json={"userName": "Ann"}, headers={"Idempotency-Key": "k1"})
+    world.rooms.open.clear()
+    world.log.events.append(ended(first.json()["sessionId"]))
+
+    again = await api.post(START, json={"userName": "Ann"}, headers={"Idempotency-Key": "k1"})
+
+    assert again.json() == first.json()
+    assert world.rooms.open == set()
+
+
+@pytest.mark.parametrize("key", ["", "two words", "x" * 129, "tab\there"])
+async def test_a_key_of_odd_characters_is_refused_by_name(api: httpx.AsyncClient, key: str) -> None:
+    answer = await api.post(START, json={"userName": "Ann"}, headers={"Idempotency-Key": key})
+
+    assert (answer.status_code, answer.json()["errors"][0]["field"].lower()) == (422, "idempotency-key")
+
+
+async def test_an_own_unused_id_is_taken(api: httpx.AsyncClient, world: World) -> None:
+    answer = await api.post(START, json={"userName": "Ann", "sessionId": "session_mine"})
+
+    assert answer.json()["sessionId"] == answer.json()["roomName"] == "session_mine"
+    assert world.rooms.open == {"session_mine"}
+
+
+async def test_an_own_id_that_was_used_is_refused_and_its_room_left_alone(api: httpx.AsyncClient, world: World) -> None:
+    world.log.events = [requested(), ended()]
+
+    answer = await api.post(START, json={"userName": "Ann", "sessionId": SESSION})
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "session_id_taken")
+    assert world.rooms.made == 0
+
+
+async def test_a_key_does_not_open_anothers_session(api: httpx.AsyncClient, world: World) -> None:
+    world.log.events = [requested()]
+
+    for _ in range(2):
+        answer = await api.post(
+            START, json={"userName": "Eve", "sessionId": SESSION}, headers={"Idempotency-Key": "k1"}
+        )
+        assert (answer.status_code, answer.json()["code"]) == (409, "session_id_taken")
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "userName"),
+        ({"userName": ""}, "userName"),
+        ({"userName": "x" * 129}, "userName"),
+        ({"userName": "a\nb"}, "userName"),
+        ({"userName": "Ann", "vioceId": "Ashley"}, "vioceId"),
+        ({"userName": "Ann", "voiceId": "../etc"}, "voiceId"),
+        ({"userName": "Ann", "systemPrompt": "x" * 32_001}, "systemPrompt"),
+        ({"userName": "Ann", "openingLine": " "}, "openingLine"),
+        ({"userName": "Ann", "wait": "forever"}, "wait"),
+        ({"userName": "Ann", "metadata": {"k": 1}}, "metadata.k"),
+    ],
+)
+async def test_a_field_that_cannot_be_taken_is_named(
+    api: httpx.AsyncClient, world: World, body: dict[str, object], field: str
+) -> None:
+    answer = await api.post(START, json=body)
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert field in [e["field"] for e in answer.json()["errors"]]
+    assert world.rooms.made == 0
+
+
+@pytest.mark.parametrize("session_id", ["", "a b", "session_", "session_a/b", "session_" + "x" * 73, "session_ä", 5])
+async def test_an_id_with_odd_characters_is_named(api: httpx.AsyncClient, session_id: object) -> None:
+    answer = await api.post(START, json={"userName": "Ann", "sessionId": session_id})
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_session_id")
+    assert [e["field"] for e in answer.json()["errors"]] == ["sessionId"]
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b'"x"', b"", b"\xff\xfe"])
+async def test_a_body_that_is_no_json_object_is_malformed(api: httpx.AsyncClient, content: bytes) -> None:
+    answer = await api.post(START, content=content, headers={"Content-Type": "application/json"})
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed_body")
+
+
+async def test_a_body_too_large_is_refused_with_the_limit(api: httpx.AsyncClient) -> None:
+    answer = await api.post(START, json={"userName": "Ann", "systemPrompt": "x" * 70_000})
+
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+    assert "65536" in answer.json()["detail"]
+
+
+async def test_an_unknown_voice_is_refused_before_anything_is_made(api: httpx.AsyncClient, world: World) -> None:
+    world.voices.voices = frozenset({"Ashley"})
+
+    answer = await api.post(START, json={"userName": "Ann", "voiceId": "Nobody"})
+
+    assert (answer.status_code, answer.json()["code"], world.rooms.made) == (422, "unknown_voice", 0)
+
+
+async def test_a_start_that_waits_answers_with_the_stages(api: httpx.AsyncClient, world: World) -> None:
+    world.log.events = [ready("session_mine"), turn("session_mine")]
+
+    answer = await api.post(START, json={"userName": "Ann", "sessionId": "session_mine", "wait": "speaking"})
+
+    assert (answer.status_code, answer.json()["stageMs"]) == (200, {"join": 120})
+
+
+async def test_a_start_that_waits_in_vain_says_why(api: httpx.AsyncClient, world: World) -> None:
+    world.log.events = [ended("session_mine", outcome=Outcome.REJECTED, reason="every node was full")]
+
+    answer = await api.post(START, json={"userName": "Ann", "sessionId": "session_mine", "wait": "joined"})
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "no_capacity")
+    assert "every node was full" in answer.json()["detail"]
+    assert "Retry-After" in answer.headers
+
+
+async def test_a_start_that_hears_nothing_is_pending_and_names_its_session(api: httpx.AsyncClient) -> None:
+    answer = await api.post(START, json={"userName": "Ann", "sessionId": "session_mine", "wait": "joined"})
+
+    assert (answer.status_code, answer.json()["code"]) == (504, "start_pending")
+    assert "session_mine" in answer.json()["detail"]
+
+
+async def test_every_problem_carries_the_requests_id(client: Callable[..., httpx.AsyncClient]) -> None:
+    async with client() as api:
+        answer = await api.post(START, json={}, headers={"X-Request-Id": "mine-1"})
+
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert (answer.json()["request_id"], answer.headers["x-request-id"]) == ("mine-1", "mine-1")
