@@ -200,8 +200,8 @@ class Call:
             case Caller():
                 self._observe(now, caller=message.in_room)
             case Joined():
+                self._on_joined(message)  # first: `agent_ready` comes before `started`
                 self._observe(now, agent=True)
-                self._on_joined(message)
             case Heard():
                 self._on_heard(message)
             case Turn():
