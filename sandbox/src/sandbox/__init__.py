@@ -1,0 +1,1 @@
+"""Stand-ins that speak the wire protocols of AssemblyAI, Groq and Inworld."""

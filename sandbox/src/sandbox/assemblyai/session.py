@@ -1,0 +1,169 @@
+"""One streaming session: audio in, turns out."""
+
+import asyncio
+import json
+import time
+import uuid
+from typing import Any
+
+from starlette.websockets import WebSocketDisconnect
+
+from sandbox.assemblyai import messages
+from sandbox.assemblyai.messages import BadParameter, Parameters
+from sandbox.speech.pool import Ear, RecogniserFailed
+from sandbox.speech.protocol import Configuration, Heard, Word
+from sandbox.wire import Line
+
+SESSION_S = 3 * 3600
+SHORTEST_CHUNK_MS, LONGEST_CHUNK_MS = 50, 1000
+# Audio may run this far ahead of the clock; past it the service says that it comes too fast.
+LONGEST_LEAD_S = 60.0
+LAST_TURN_S = 10.0
+
+
+class SessionRefused(Exception):
+    """The client broke the protocol: close code and the service's words for it."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code, self.text = code, text
+
+
+class Session:
+    """Reads the client and its recogniser until one of them ends."""
+
+    def __init__(self, line: Line, ear: Ear, parameters: Parameters) -> None:
+        self._line, self._ear, self._parameters = line, ear, parameters
+        self._began = time.monotonic()
+        self._audio_s = 0.0
+        self._short_ms: float | None = None
+        self._turn = 0
+
+    async def run(self) -> None:
+        """Serve until the client terminates or goes, the session expires, or the protocol is broken."""
+        await self._ear.configure(self._configuration())
+        await self._line.answer(messages.begin(str(uuid.uuid4()), int(time.time()) + SESSION_S))
+        listening = asyncio.create_task(self._listen())
+        try:
+            async with asyncio.timeout(SESSION_S):
+                await self._read()
+            self._ear.finish()
+            async with asyncio.timeout(LAST_TURN_S):
+                await listening
+            await self._line.answer(messages.termination(self._audio_s, time.monotonic() - self._began))
+            await self._line.close(1000)
+        except SessionRefused as refused:
+            await self._line.fail(refused.code, refused.text)
+        except TimeoutError:
+            await self._line.fail(messages.EXPIRED, "Session Expired: Maximum session duration exceeded")
+        except RecogniserFailed:
+            await self._line.fail(messages.SERVER_ERROR, "Session Cancelled: An error occurred")
+        except WebSocketDisconnect:
+            pass
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+
+    def _configuration(self) -> Configuration:
+        silence_ms = max(self._parameters.turn_silence_ms, self._line.stage.settings.turn_silence_ms)
+        return Configuration(self._parameters.sample_rate, self._parameters.encoding, silence_ms)
+
+    async def _read(self) -> None:
+        """Take the client's messages until it terminates."""
+        while True:
+            message = await self._line.socket.receive()
+            if message["type"] == "websocket.disconnect":
+                raise WebSocketDisconnect(message.get("code", 1006))
+            if (audio := message.get("bytes")) is not None:
+                await self._take_audio(audio)
+            elif await self._take_text(message.get("text") or ""):
+                return
+
+    async def _take_audio(self, audio: bytes) -> None:
+        self._refuse_a_short_chunk()
+        size = messages.BYTES_PER_SAMPLE[self._parameters.encoding]
+        chunk_ms = len(audio) / size / self._parameters.sample_rate * 1000
+        if chunk_ms > LONGEST_CHUNK_MS:
+            self._refuse_duration(chunk_ms)
+        # The last chunk of a session may be short, so a short one is only wrong once more audio follows it.
+        self._short_ms = chunk_ms if chunk_ms < SHORTEST_CHUNK_MS else None
+        self._audio_s += chunk_ms / 1000
+        if (elapsed := time.monotonic() - self._began) + LONGEST_LEAD_S < self._audio_s:
+            text = f"Received {self._audio_s:.1f} sec. audio in {elapsed:.1f} sec"
+            raise SessionRefused(messages.DURATION, f"Audio Transmission Rate Exceeded: {text}")
+        await self._ear.feed(audio)
+
+    def _refuse_a_short_chunk(self) -> None:
+        if self._short_ms is not None:
+            self._refuse_duration(self._short_ms)
+
+    @staticmethod
+    def _refuse_duration(chunk_ms: float) -> None:
+        expected = f"Expected between {SHORTEST_CHUNK_MS} and {LONGEST_CHUNK_MS} ms"
+        raise SessionRefused(messages.DURATION, f"Input duration violation: {chunk_ms:g} ms. {expected}")
+
+    async def _take_text(self, text: str) -> bool:
+        """Act on a control message; True when it ends the session."""
+        try:
+            message: Any = json.loads(text)
+        except ValueError:
+            raise SessionRefused(messages.INVALID, f"Invalid JSON: {text[:60]}") from None
+        if not isinstance(message, dict) or "type" not in message:
+            raise SessionRefused(messages.INVALID, f"Invalid Message: {text[:60]}")
+        match message["type"]:
+            case "Terminate":
+                return True
+            case "ForceEndpoint":
+                await self._ear.force()
+            case "UpdateConfiguration":
+                await self._update(message)  # pyright: ignore[reportUnknownArgumentType]
+            case "KeepAlive":
+                pass
+            case other:
+                raise SessionRefused(messages.INVALID, f"Invalid Message Type: {str(other)[:60]}")
+        return False
+
+    async def _update(self, message: dict[str, Any]) -> None:
+        """Formatting and silences change at once; everything else, as agent_context, is only kept for tests."""
+        self._line.stage.traffic.keep("assemblyai", "UpdateConfiguration", message)
+        try:
+            self._parameters = self._parameters.updated(message)
+        except BadParameter as bad:
+            raise SessionRefused(messages.INVALID, str(bad)) from None
+        await self._ear.configure(self._configuration())
+
+    async def _listen(self) -> None:
+        """Turn what the recogniser hears into messages until it ends."""
+        while (heard := await self._ear.hear()) is not None:
+            match heard.event:
+                case "started":
+                    await self._line.answer(messages.speech_started(heard.at_ms))
+                case "partial" if heard.words:
+                    await self._line.answer(messages.turn(self._turn, heard.words, final=False, formatted=False))
+                case "final":
+                    await self._finish_turn(heard, heard.words)
+                case "idle":
+                    await self._finish_turn(heard, ())
+                case _:
+                    pass
+
+    async def _finish_turn(self, heard: Heard, words: tuple[Word, ...]) -> None:
+        """Send the end of a turn; nothing when no word was recognised and none is scripted."""
+        scripted = self._line.stage.script.next_transcript()
+        if scripted is not None:
+            words = _placed(scripted, heard.at_ms)
+        if not words:
+            return
+        order, self._turn = self._turn, self._turn + 1
+        if not self._parameters.is_u3_pro:
+            await self._line.answer(messages.turn(order, words, final=True, formatted=False))
+            if not self._parameters.format_turns:
+                return
+        await self._line.answer(messages.turn(order, words, final=True, formatted=True))
+
+
+def _placed(text: str, end_ms: int, word_ms: int = 250) -> tuple[Word, ...]:
+    """A scripted transcript's words, as if spoken evenly until `end_ms`."""
+    words = text.split()
+    start = max(0, end_ms - word_ms * len(words))
+    return tuple(Word(word, start + i * word_ms, start + (i + 1) * word_ms, 1.0) for i, word in enumerate(words))

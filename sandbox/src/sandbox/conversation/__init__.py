@@ -1,0 +1,1 @@
+"""A small deterministic talker: what it answers follows from what was said, and from the clock, alone."""

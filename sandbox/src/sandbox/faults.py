@@ -1,0 +1,110 @@
+"""Faults on demand: which request or answer goes wrong next, and how."""
+
+import itertools
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Service = Literal["assemblyai", "groq", "inworld"]
+Stage = Literal["request", "answer"]
+Kind = Literal["latency", "status", "drop", "close", "error", "garbage", "silence"]
+
+MOST_FAULTS = 100
+
+
+class Fault(BaseModel):
+    """One fault, for the next `count` matching requests or answers, or until it is cleared.
+
+    `status` answers a request (or a WebSocket's handshake) with `status`. The others strike when the service answers:
+    `latency` waits `latency_ms`; `drop` cuts the connection without a word; `close` closes the WebSocket with `code`
+    and `reason`; `error` sends the service's own error, then closes; `garbage` sends what is no JSON; `silence` never
+    answers. `stage` moves latency, drop, close, error and silence to the request itself.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    service: Service
+    kind: Kind
+    count: int | None = Field(default=None, ge=1, le=1_000_000)
+    match: dict[str, str] = Field(default_factory=dict)
+    stage: Stage | None = None
+    latency_ms: int = Field(default=0, ge=0, le=600_000)
+    status: int = Field(default=500, ge=400, le=599)
+    retry_after_s: int | None = Field(default=None, ge=0)
+    code: int = Field(default=1011, ge=1000, le=4999)
+    reason: str = Field(default="", max_length=120)
+
+    @model_validator(mode="after")
+    def _status_is_of_the_request(self) -> "Fault":
+        if self.kind == "status" and self.stage == "answer":
+            raise ValueError("a status can only answer a request")
+        return self
+
+    @property
+    def strikes_at(self) -> Stage:
+        return self.stage or ("request" if self.kind == "status" else "answer")
+
+
+class TooManyFaults(Exception):
+    """The board is full."""
+
+
+class FaultBoard:
+    """The faults in force, oldest first."""
+
+    def __init__(self) -> None:
+        self._faults: dict[int, tuple[Fault, int | None]] = {}
+        self._ids = itertools.count(1)
+
+    def add(self, fault: Fault) -> int:
+        """Put a fault in force; returns its id.
+
+        Raises:
+            TooManyFaults: There are `MOST_FAULTS` already.
+        """
+        if len(self._faults) >= MOST_FAULTS:
+            raise TooManyFaults
+        number = next(self._ids)
+        self._faults[number] = (fault, fault.count)
+        return number
+
+    def take(self, service: Service, stage: Stage, about: Mapping[str, str]) -> list[Fault]:
+        """The faults that strike now: every latency that matches, then the oldest other that does. Each is used once.
+
+        Args:
+            service: Who answers.
+            stage: At a request, or at an answer to one.
+            about: What `match` is compared with, such as `model`, `voice` and `path`.
+        """
+        struck: list[Fault] = []
+        for number, (fault, _) in list(self._faults.items()):
+            first_other = all(other.kind == "latency" for other in struck)
+            if _applies(fault, service, stage, about) and (fault.kind == "latency" or first_other):
+                struck.append(fault)
+                self._use(number)
+        return sorted(struck, key=lambda fault: fault.kind != "latency")
+
+    def _use(self, number: int) -> None:
+        fault, left = self._faults[number]
+        if left is None:
+            return
+        if left == 1:
+            del self._faults[number]
+        else:
+            self._faults[number] = (fault, left - 1)
+
+    def remove(self, number: int) -> bool:
+        return self._faults.pop(number, None) is not None
+
+    def clear(self) -> None:
+        self._faults.clear()
+
+    def listed(self) -> list[dict[str, object]]:
+        return [{"id": number, "left": left, **fault.model_dump()} for number, (fault, left) in self._faults.items()]
+
+
+def _applies(fault: Fault, service: Service, stage: Stage, about: Mapping[str, str]) -> bool:
+    if fault.service != service or fault.strikes_at != stage:
+        return False
+    return all(about.get(name) == value for name, value in fault.match.items())

@@ -1,0 +1,1 @@
+"""Groq's OpenAI-compatible API: chat completions and the list of models."""

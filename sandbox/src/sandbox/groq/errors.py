@@ -1,0 +1,37 @@
+"""Groq's refusals, as it words them."""
+
+from starlette.responses import JSONResponse
+
+Body = dict[str, dict[str, str]]
+
+_FAULTS = {
+    401: ("Invalid API Key", "invalid_request_error", "invalid_api_key"),
+    429: ("Rate limit reached for this model. Please try again later.", "tokens", "rate_limit_exceeded"),
+}
+
+
+class Refused(Exception):
+    """A request that Groq answers with an error."""
+
+    def __init__(self, status: int, message: str, code: str | None = None, kind: str = "invalid_request_error") -> None:
+        super().__init__(message)
+        self.status = status
+        self.body: Body = {"error": {"message": message, "type": kind} | ({"code": code} if code else {})}
+
+    def response(self) -> JSONResponse:
+        return JSONResponse(self.body, status_code=self.status)
+
+
+def invalid_key() -> Refused:
+    message, _, code = _FAULTS[401]
+    return Refused(401, message, code)
+
+
+def no_model(name: str) -> Refused:
+    return Refused(404, f"The model `{name}` does not exist or you do not have access to it.", "model_not_found")
+
+
+def fault_body(status: int) -> Body:
+    """The body of an injected `status`."""
+    message, kind, code = _FAULTS.get(status, ("Internal Server Error", "internal_server_error", None))
+    return Refused(status, message, code, kind).body

@@ -1,0 +1,129 @@
+"""What the model answers to a request: the script's next reply, a call of a tool, or what the talker says."""
+
+import json
+import re
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sandbox.conversation import spoken, talker
+from sandbox.groq.errors import Refused
+from sandbox.groq.request import Completion, Function, ToolChoice
+from sandbox.script import Reply, ToolCall
+
+_TOKEN = re.compile(r"\s*\S+")
+# Verbs that tools are named with; the rest of a name says what the tool is about.
+_NOT_TOPICS = frozenset(["get", "set", "the", "a", "an", "to", "do", "make", "call", "run", "tool", "function", "current", "find", "look", "up"])
+_MORE_THAN_A_WORD = 1.3
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Text in tokens, or calls of tools; `cut` when the limit of tokens ended it."""
+
+    tokens: tuple[str, ...]
+    calls: tuple[ToolCall, ...]
+    cut: bool
+    prompt_tokens: int
+
+    @property
+    def text(self) -> str:
+        return "".join(self.tokens)
+
+    @property
+    def finish_reason(self) -> str:
+        if self.calls:
+            return "tool_calls"
+        return "length" if self.cut else "stop"
+
+    @property
+    def usage(self) -> dict[str, int]:
+        said = len(self.tokens) + sum(len(json.dumps(call.arguments)) // 4 + 4 for call in self.calls)
+        total = self.prompt_tokens + said
+        return {"prompt_tokens": self.prompt_tokens, "completion_tokens": said, "total_tokens": total}
+
+    def called(self) -> list[dict[str, Any]]:
+        """The calls as they stand in a message."""
+        return [
+            {
+                "id": f"call_{uuid.uuid4().hex[:12]}",
+                "type": "function",
+                "function": {"name": call.name, "arguments": json.dumps(call.arguments)},
+            }
+            for call in self.calls
+        ]
+
+
+def reply(request: Completion, scripted: Reply | None, now: datetime) -> Answer:
+    """Answer a request; the same request at the same time is answered alike.
+
+    Raises:
+        Refused: The chosen tool is not among the tools.
+    """
+    if scripted is None:
+        call = _tool_call(request)
+        scripted = Reply(tool_calls=(call,)) if call else Reply(text=_said(request, now))
+    tokens = tuple(_TOKEN.findall(scripted.text))
+    kept = tokens[: request.limit] if request.limit else tokens
+    prompt = sum(len(line.text.split()) + 4 for line in request.conversation)
+    return Answer(kept, scripted.tool_calls, len(kept) < len(tokens), round(prompt * _MORE_THAN_A_WORD))
+
+
+def _said(request: Completion, now: datetime) -> str:
+    last = request.messages[-1]
+    if last.role in ("tool", "function"):
+        return f"Here is what I found: {talker.plain(last.text)}."
+    return talker.answer(request.conversation, now)
+
+
+def _tool_call(request: Completion) -> ToolCall | None:
+    """The call that the request asks for: by name, by "required", or because the user speaks of the tool's topic."""
+    functions = [tool.function for tool in request.tools or ()]
+    last = request.messages[-1]
+    if isinstance(request.tool_choice, ToolChoice):
+        name = request.tool_choice.function.name
+        chosen = next((function for function in functions if function.name == name), None)
+        if chosen is None:
+            raise Refused(400, f"tool_choice names `{name}`, which is not among the tools", "tool_use_failed")
+        return _called(chosen, last.text)
+    if not functions or request.tool_choice == "none" or last.role != "user":
+        return None
+    words = talker.plain(last.text).lower().split()
+    spoken_of = next((function for function in functions if _topics(function) & set(words)), None)
+    if spoken_of is None and request.tool_choice == "required":
+        spoken_of = functions[0]
+    return _called(spoken_of, last.text) if spoken_of else None
+
+
+def _topics(function: Function) -> set[str]:
+    parts = re.findall(r"[a-z]+", re.sub(r"([A-Z])", r"_\1", function.name).lower())
+    return set(parts) - _NOT_TOPICS
+
+
+def _called(function: Function, said: str) -> ToolCall:
+    """A call with every required argument filled in from what was said."""
+    properties: dict[str, Any] = function.parameters.get("properties") or {}
+    required: Sequence[str] = function.parameters.get("required") or []
+    words = talker.plain(said).lower().split()
+    return ToolCall(
+        name=function.name,
+        arguments={name: _argument(properties.get(name) or {}, words) for name in required},
+    )
+
+
+def _argument(schema: dict[str, Any], words: list[str]) -> Any:
+    if choices := schema.get("enum"):
+        return next((choice for choice in choices if str(choice).lower() in words), choices[0])
+    match schema.get("type"):
+        case "integer" | "number":
+            return spoken.number_in(words) or 0
+        case "boolean":
+            return "no" not in words
+        case "array":
+            return []
+        case "object":
+            return {}
+        case _:
+            return " ".join(words)

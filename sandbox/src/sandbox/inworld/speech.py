@@ -1,0 +1,94 @@
+"""Text to samples at the asked rate, with the time of each word, and these to Inworld's chunks."""
+
+import base64
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox.inworld.order import Order
+from sandbox.speech import pcm
+from sandbox.speech.espeak import Espeak, Speech
+
+CHUNK_S = 0.5
+_MARKUP = re.compile(r"\[[^\]]*\]|\*+|<[^>]*>")
+_WORD = re.compile(r"\S+")
+_SENTENCE_END = re.compile(r"[.!?][\"')\]]*\s*$")
+
+
+@dataclass(frozen=True)
+class TimedWord:
+    """A word as written, and when it is spoken (seconds)."""
+
+    text: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """16-bit mono samples at `sample_rate` Hz, and the words in them."""
+
+    pcm: bytes
+    sample_rate: int
+    words: tuple[TimedWord, ...]
+
+
+def speakable(text: str) -> str:
+    """`text` without the tags that direct the voice: they are not spoken."""
+    return " ".join(_MARKUP.sub(" ", text).split())
+
+
+def ends_a_sentence(text: str) -> bool:
+    return _SENTENCE_END.search(text) is not None
+
+
+def utterance(voice: Espeak, order: Order, text: str) -> Utterance:
+    """Synthesise `text`; silent when there is nothing to say in it."""
+    spoken = speakable(text)
+    rate = order.audio_config.sample_rate_hertz
+    if not any(character.isalnum() for character in spoken):
+        return Utterance(b"", rate, ())
+    speech = voice.speak(spoken, order.speaker.voice, order.audio_config.speaking_rate)
+    return Utterance(pcm.resampled(speech.pcm, speech.sample_rate, rate), rate, timed_words(spoken, speech))
+
+
+def chunks(order: Order, spoken: Utterance) -> Iterator[dict[str, Any]]:
+    """The utterance as it goes over the wire, half a second at a time; the first chunk carries the words."""
+    size = int(spoken.sample_rate * CHUNK_S) * 2
+    for start in range(0, len(spoken.pcm), size):
+        yield chunk(order, Utterance(spoken.pcm[start : start + size], spoken.sample_rate, spoken.words), start == 0)
+
+
+def chunk(order: Order, spoken: Utterance, with_words: bool = True) -> dict[str, Any]:
+    """Audio in the encoding that was ordered, and the words if they were."""
+    content = pcm.wav(spoken.pcm, spoken.sample_rate) if order.in_wav else spoken.pcm
+    found: dict[str, Any] = {"audioContent": base64.b64encode(content).decode()}
+    if with_words and order.wants_words:
+        found["timestampInfo"] = {"wordAlignment": alignment(spoken.words)}
+    return found
+
+
+def timed_words(text: str, speech: Speech) -> tuple[TimedWord, ...]:
+    """The words of `text` at the times that espeak-ng reported.
+
+    espeak-ng reports a word by its place in the text and may report parts of what is written as one ("o'clock",
+    "3.15"), so a word starts with the first report inside it, and without one where the word before it started. A word
+    ends where the next one starts.
+    """
+    places = [found.span() for found in _WORD.finditer(text)]
+    starts: list[float] = []
+    for begin, end in places:
+        inside = (word.start_s for word in speech.words if begin <= word.at < end)
+        starts.append(next(inside, starts[-1] if starts else 0.0))
+    ends = [*starts[1:], speech.duration_s]
+    spans = zip(places, starts, ends, strict=True)
+    return tuple(TimedWord(text[begin:end], start, stop) for (begin, end), start, stop in spans)
+
+
+def alignment(words: Sequence[TimedWord]) -> dict[str, Any]:
+    return {
+        "words": [word.text for word in words],
+        "wordStartTimeSeconds": [round(word.start_s, 3) for word in words],
+        "wordEndTimeSeconds": [round(word.end_s, 3) for word in words],
+    }

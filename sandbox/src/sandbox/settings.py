@@ -1,0 +1,53 @@
+"""The sandbox's settings, all from SANDBOX_* environment variables."""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Keys, pace and bounds; `--host` and `--port` win over the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="SANDBOX_", frozen=True)
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8010, ge=0, le=65535)
+
+    # The keys that are accepted.
+    assembly_key: str = "sandbox"
+    groq_key: str = "sandbox"
+    inworld_key: str = "sandbox"
+
+    # Groq's list of models. llama-3.3-70b-versatile is not in it: Groq retired it on 2026-08-16.
+    groq_models: tuple[str, ...] = (
+        "openai/gpt-oss-120b",
+        "openai/gpt-oss-20b",
+        "groq/compound",
+        "groq/compound-mini",
+        "whisper-large-v3",
+        "whisper-large-v3-turbo",
+    )
+
+    # The pace of answers, in milliseconds.
+    llm_first_token_ms: int = Field(default=60, ge=0)
+    llm_token_ms: int = Field(default=8, ge=0)
+    tts_first_audio_ms: int = Field(default=40, ge=0)
+
+    # The time that the model tells: now in this zone (the machine's when empty), or always this instant.
+    timezone: str = ""
+    clock: datetime | None = None
+
+    # Silence that ends a turn when the client asks for less: shorter, and a comma would end it.
+    turn_silence_ms: int = Field(default=400, ge=60)
+    warm_recognisers: int = Field(default=2, ge=0)
+    max_stt_sessions: int = Field(default=16, ge=1)
+    max_connections: int = Field(default=256, ge=1)
+
+    def now(self) -> datetime:
+        """The local time that the model tells."""
+        zone = ZoneInfo(self.timezone) if self.timezone else None
+        if self.clock is not None:
+            return self.clock.astimezone(zone) if zone and self.clock.tzinfo else self.clock
+        return datetime.now(zone).astimezone(zone)

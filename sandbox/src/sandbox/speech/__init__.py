@@ -1,0 +1,1 @@
+"""Voice and ear: espeak-ng speaks, pocketsphinx recognises."""

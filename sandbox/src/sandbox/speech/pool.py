@@ -1,0 +1,150 @@
+"""Recogniser processes: a few wait warm, each serves one session, and none outlives the sandbox."""
+
+import asyncio
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+
+from sandbox.speech import protocol
+from sandbox.speech.protocol import Configuration, Heard, Kind
+
+READY_S = 20.0
+
+
+class TooManySessions(Exception):
+    """Every recogniser that the bound allows is in use."""
+
+
+class RecogniserFailed(RuntimeError):
+    """A recogniser process did not start or went away."""
+
+
+class Ear:
+    """One session's recogniser process."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._process, self._input, self._output = process, process.stdin, process.stdout
+
+    @classmethod
+    async def start(cls) -> "Ear":
+        """Start a process and wait until its models are loaded.
+
+        Raises:
+            RecogniserFailed: It did not get ready in time.
+        """
+        command = (sys.executable, "-m", "sandbox.speech.recogniser")
+        pipe = asyncio.subprocess.PIPE
+        ear = cls(await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe))
+        try:
+            async with asyncio.timeout(READY_S):
+                if await ear.hear() is not None:
+                    return ear
+        except BaseException:
+            await ear.kill()
+            raise
+        await ear.kill()
+        raise RecogniserFailed("the recogniser process ended while it started; its error is in the sandbox's log")
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    async def configure(self, configuration: Configuration) -> None:
+        await self._send(protocol.configure(configuration))
+
+    async def feed(self, audio: bytes) -> None:
+        await self._send(protocol.frame(Kind.AUDIO, audio))
+
+    async def force(self) -> None:
+        await self._send(protocol.frame(Kind.FORCE))
+
+    async def hear(self) -> Heard | None:
+        """The next event; None when the process has ended."""
+        line = await self._output.readline()
+        return Heard.of(line) if line else None
+
+    def finish(self) -> None:
+        """No more audio: the last turn is decoded, then the events end."""
+        self._input.close()
+
+    async def kill(self) -> None:
+        with suppress(ProcessLookupError):
+            self._process.kill()
+        await self._process.wait()
+
+    async def _send(self, data: bytes) -> None:
+        """Write and wait for room, so that a slow recogniser slows its caller down instead of filling memory."""
+        try:
+            self._input.write(data)
+            await self._input.drain()
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise RecogniserFailed("the recogniser process is gone") from error
+
+
+class EarPool:
+    """Lends recognisers.
+
+    Args:
+        warm: How many wait ready.
+        limit: How many sessions may be open at a time.
+    """
+
+    def __init__(self, warm: int, limit: int) -> None:
+        self._warm, self._limit = min(warm, limit), limit
+        self._waiting: list[Ear] = []
+        self._in_use = 0
+        self._filling: asyncio.Task[None] | None = None
+        self._closed = False
+
+    @property
+    def in_use(self) -> int:
+        return self._in_use
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    async def fill(self) -> None:
+        """Start processes until enough wait."""
+        while len(self._waiting) < self._warm and not self._closed:
+            self._waiting.append(await Ear.start())
+
+    @asynccontextmanager
+    async def lend(self) -> AsyncGenerator[Ear]:
+        """A recogniser for one session; it is ended afterwards.
+
+        Raises:
+            TooManySessions: The bound is reached.
+            RecogniserFailed: No process can be started.
+        """
+        if self._in_use >= self._limit:
+            raise TooManySessions
+        self._in_use += 1
+        ear: Ear | None = None
+        try:
+            ear = self._waiting.pop() if self._waiting else await Ear.start()
+            self._refill()
+            yield ear
+        finally:
+            try:
+                if ear is not None:
+                    await asyncio.shield(ear.kill())
+            finally:
+                self._in_use -= 1
+
+    def _refill(self) -> None:
+        if self._filling is None or self._filling.done():
+            self._filling = asyncio.create_task(self.fill())
+
+    async def close(self) -> None:
+        """End every process that waits; those in use end with their sessions.
+
+        A process that is just starting is awaited: cancelling its start would leave it to nobody.
+        """
+        self._closed = True
+        if self._filling is not None:
+            await asyncio.gather(self._filling, return_exceptions=True)
+        await asyncio.gather(*(ear.kill() for ear in self._waiting))
+        self._waiting.clear()

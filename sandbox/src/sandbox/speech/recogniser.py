@@ -1,0 +1,146 @@
+"""A recogniser process, for one session: `python -m sandbox.speech.recogniser`, frames in, events out.
+
+A process of its own because pocketsphinx holds the interpreter's lock while it works (stalls of a third of a second).
+"""
+
+import json
+import os
+import signal
+import sys
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+import pocketsphinx  # pyright: ignore[reportMissingTypeStubs]
+
+from sandbox.speech.activity import FRAME_MS, Activity, Change, Steadiness
+from sandbox.speech.decoder import UtteranceDecoder
+from sandbox.speech.pcm import Resampler, from_mulaw
+from sandbox.speech.protocol import RATE_HZ, Configuration, Heard, Kind, Word, read_frame
+
+_FRAME_BYTES = RATE_HZ * FRAME_MS // 1000 * 2
+# Kept from before speech was noticed, so that its first sound is not lost.
+_LEAD_FRAMES = 12
+_PARTIAL_EVERY_FRAMES = 8
+# A turn this long is cut: it bounds the memory of an utterance.
+_LONGEST_TURN_FRAMES = 60_000 // FRAME_MS
+# Quieter than this (root mean square of 16-bit samples) is silence whatever the detector says.
+_QUIET = 60.0
+_STRICTEST = 3
+
+
+class Recogniser:
+    """Finds the turns in one stream of audio and decodes each; hands every event to `emit`."""
+
+    def __init__(self, emit: Callable[[Heard], None]) -> None:
+        self._emit = emit
+        self._decoder = UtteranceDecoder()
+        self._detector = pocketsphinx.Vad(_STRICTEST, RATE_HZ, FRAME_MS / 1000)
+        self._configuration = Configuration(RATE_HZ, "pcm_s16le", silence_ms=400)
+        self._resampler = Resampler(RATE_HZ, RATE_HZ)
+        self._activity = Activity(Steadiness())
+        self._pending = bytearray()
+        self._lead: deque[bytes] = deque(maxlen=_LEAD_FRAMES)
+        self._frames = self._first = 0
+
+    def _configure(self, new: Configuration) -> None:
+        """Take new settings; the audio may go on in the middle of a turn."""
+        if new.sample_rate != self._configuration.sample_rate:
+            self._resampler = Resampler(new.sample_rate, RATE_HZ)
+        self._activity.steadiness = Steadiness(silence_ms=new.silence_ms)
+        self._configuration = new
+
+    def take(self, kind: Kind, payload: bytes) -> None:
+        """Act on one frame of the sandbox."""
+        match kind:
+            case Kind.CONFIGURE:
+                self._configure(Configuration(**json.loads(payload)))
+            case Kind.AUDIO:
+                self._hear(payload)
+            case Kind.FORCE:
+                self.force()
+
+    def force(self) -> None:
+        """End the turn now."""
+        if self._activity.speaking:
+            self._activity.stop()
+            self._finish()
+        else:
+            self._emit(Heard("idle", self._at_ms(self._frames)))
+
+    def _hear(self, data: bytes) -> None:
+        samples = from_mulaw(data) if self._is_mulaw else np.frombuffer(data[: len(data) & ~1], np.int16)
+        self._pending += self._resampler.convert(samples).tobytes()
+        while len(self._pending) >= _FRAME_BYTES:
+            frame = bytes(self._pending[:_FRAME_BYTES])
+            del self._pending[:_FRAME_BYTES]
+            self._hear_frame(frame)
+
+    @property
+    def _is_mulaw(self) -> bool:
+        return self._configuration.encoding == "pcm_mulaw"
+
+    def _hear_frame(self, frame: bytes) -> None:
+        self._frames += 1
+        self._lead.append(frame)
+        was_speaking = self._activity.speaking
+        change = self._activity.frame(self._voiced(frame))
+        if change is Change.STARTED:
+            self._start()
+        elif was_speaking:
+            self._decoder.feed(frame)
+            self._follow(change)
+
+    def _voiced(self, frame: bytes) -> bool:
+        samples = np.frombuffer(frame, np.int16).astype(np.float64)
+        return bool(np.sqrt(np.mean(samples**2)) > _QUIET) and bool(self._detector.is_speech(frame))
+
+    def _start(self) -> None:
+        self._first = self._frames - len(self._lead)
+        self._decoder.begin()
+        self._decoder.feed(b"".join(self._lead))
+        self._emit(Heard("started", self._at_ms(self._frames)))
+
+    def _follow(self, change: Change) -> None:
+        length = self._frames - self._first
+        if change is Change.ENDED:
+            self._finish()
+        elif length >= _LONGEST_TURN_FRAMES:
+            self.force()
+        elif length % _PARTIAL_EVERY_FRAMES == 0:
+            self._tell("partial", self._decoder.partial())
+
+    def _finish(self) -> None:
+        self._tell("final", self._decoder.end())
+        self._lead.clear()
+
+    def _tell(self, event: str, words: list[Word]) -> None:
+        start = self._at_ms(self._first)
+        placed = (Word(word.text, start + word.start_ms, start + word.end_ms, word.confidence) for word in words)
+        self._emit(Heard(event, self._at_ms(self._frames), tuple(placed)))
+
+    @staticmethod
+    def _at_ms(frames: int) -> int:
+        return frames * FRAME_MS
+
+
+def main() -> None:
+    # Ctrl-C reaches the whole group; the sandbox decides when its recognisers end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def emit(heard: Heard) -> None:
+        sys.stdout.buffer.write(heard.line())
+        sys.stdout.buffer.flush()
+
+    try:
+        recogniser = Recogniser(emit)
+        emit(Heard("ready"))
+        while (found := read_frame(sys.stdin.buffer)) is not None:
+            recogniser.take(*found)
+        recogniser.force()
+    except BrokenPipeError:
+        os._exit(0)  # the sandbox is gone: there is nobody to tell, not even at exit
+
+
+if __name__ == "__main__":
+    main()

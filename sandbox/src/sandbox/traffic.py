@@ -1,0 +1,55 @@
+"""What went through the sandbox, for tests to ask: counts, open connections, the last requests. Keys are never kept."""
+
+from collections import Counter, deque
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from sandbox.faults import Service
+
+KEPT_REQUESTS = 50
+KEPT_CHARACTERS = 16_384
+
+Close = Callable[[int | None], Coroutine[Any, Any, None]]
+
+
+@dataclass
+class Traffic:
+    """Counts of requests per service, connections now open, and the last requests."""
+
+    requests: Counter[str] = field(default_factory=Counter[str])
+    _open: dict[Service, list[Close]] = field(default_factory=lambda: {"assemblyai": [], "groq": [], "inworld": []})
+    _last: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=KEPT_REQUESTS))
+
+    def count(self, service: Service, what: str) -> None:
+        self.requests[f"{service}.{what}"] += 1
+
+    def keep(self, service: Service, path: str, body: Any) -> None:
+        """Remember a request; of a long one, that it came."""
+        kept = body if len(str(body)) <= KEPT_CHARACTERS else {"too_long_to_keep": len(str(body))}
+        self._last.append({"service": service, "path": path, "body": kept})
+
+    @contextmanager
+    def connection(self, service: Service, close: Close) -> Generator[None]:
+        """Counts as open for as long as it lasts; `close(code)` closes it, abruptly when the code is None."""
+        self._open[service].append(close)
+        try:
+            yield
+        finally:
+            self._open[service].remove(close)
+
+    async def disconnect(self, service: Service, code: int | None) -> int:
+        """Close every open connection of a service; returns how many."""
+        closing = list(self._open[service])
+        for close in closing:
+            await close(code)
+        return len(closing)
+
+    def reset(self) -> None:
+        self.requests.clear()
+        self._last.clear()
+
+    def state(self) -> dict[str, Any]:
+        open_now = {service: len(connections) for service, connections in self._open.items()}
+        return {"open": open_now, "requests": dict(self.requests), "last_requests": list(self._last)}

@@ -1,0 +1,165 @@
+"""Connections that can go wrong on demand: the edge between Starlette and the three services."""
+
+import asyncio
+import hmac
+import json
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import JSONResponse, Response
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from sandbox.faults import Fault, Service
+from sandbox.faults import Stage as When
+from sandbox.stage import Stage
+
+ABORT = "sandbox.abort"
+LONGEST_BODY = 1 << 20
+LONGEST_REASON = 120
+GARBAGE = '{"type": "Turn", "transcript": \x00 not json'
+
+
+class Dropped(Exception):
+    """The connection was cut on purpose; the server closes the socket and logs nothing."""
+
+
+class BodyRefused(Exception):
+    """The body is too large or no JSON; `status` and `message` say which."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+def is_key(given: str | None, expected: str) -> bool:
+    return given is not None and hmac.compare_digest(given.encode(), expected.encode())
+
+
+async def json_body(request: Request) -> Any:
+    """The request's JSON.
+
+    Raises:
+        BodyRefused: It is over `LONGEST_BODY` bytes, or no JSON.
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > LONGEST_BODY:
+            raise BodyRefused(413, f"request body over {LONGEST_BODY} bytes")
+    try:
+        return json.loads(bytes(body))
+    except ValueError as error:
+        raise BodyRefused(400, f"invalid JSON: {error}") from error
+
+
+def status_response(fault: Fault, body: Mapping[str, Any]) -> Response:
+    headers = {} if fault.retry_after_s is None else {"retry-after": str(fault.retry_after_s)}
+    return JSONResponse(body, status_code=fault.status, headers=headers)
+
+
+async def strike_http(stage: Stage, service: Service, when: When, about: Mapping[str, str]) -> Fault | None:
+    """Let the faults of this moment happen; returns the one that the service itself must answer with.
+
+    Raises:
+        Dropped: The connection is to be cut.
+    """
+    for fault in stage.faults.take(service, when, about):
+        if fault.kind == "latency":
+            await asyncio.sleep(fault.latency_ms / 1000)
+        elif fault.kind in ("drop", "close"):
+            raise Dropped
+        else:
+            return fault
+    return None
+
+
+def abort(connection: HTTPConnection) -> None:
+    """Cut the connection under the client, with no closing handshake."""
+    connection.scope["extensions"][ABORT]()
+
+
+class Line:
+    """A WebSocket of one of the services: what is sent on it suffers the faults in force."""
+
+    def __init__(
+        self,
+        socket: WebSocket,
+        stage: Stage,
+        service: Service,
+        about: Mapping[str, str],
+        error: Callable[[int, str], Mapping[str, Any]],
+    ) -> None:
+        self.socket, self.stage, self.service, self.about = socket, stage, service, about
+        self._error = error
+        self._mute = False
+
+    async def open(self, denied: Response | None, fault_body: Mapping[str, Any]) -> bool:
+        """Answer the handshake: with `denied` when there is one, with a fault, or by accepting. True when open."""
+        fault = None
+        for struck in self.stage.faults.take(self.service, "request", self.about):
+            if struck.kind == "latency":
+                await asyncio.sleep(struck.latency_ms / 1000)
+            else:
+                fault = struck
+        if fault is not None and fault.kind == "status":
+            denied = status_response(fault, fault_body)
+        if denied is not None:
+            await self.socket.send_denial_response(denied)
+            return False
+        if fault is not None and fault.kind == "drop":
+            abort(self.socket)
+            return False
+        await self.socket.accept()
+        if fault is not None:
+            await self._strike(fault)
+            self._mute = True
+        return True
+
+    async def close(self, code: int | None, reason: str = "") -> None:
+        """Close with `code`; None cuts the connection. Nothing is sent any more."""
+        self._mute = True
+        if code is None:
+            abort(self.socket)
+        elif self.socket.application_state is WebSocketState.CONNECTED:
+            with suppress(RuntimeError, WebSocketDisconnect):
+                await self.socket.close(code, reason[:LONGEST_REASON])
+
+    async def send(self, message: Mapping[str, Any]) -> None:
+        """Send without faults: an error, a greeting, an acknowledgement."""
+        await self._send_text(json.dumps(message))
+
+    async def answer(self, message: Mapping[str, Any]) -> None:
+        """Send an answer, or whatever the faults in force make of it."""
+        for fault in self.stage.faults.take(self.service, "answer", self.about):
+            if fault.kind == "latency":
+                await asyncio.sleep(fault.latency_ms / 1000)
+            else:
+                await self._strike(fault)
+                return
+        await self.send(message)
+
+    async def fail(self, code: int, text: str) -> None:
+        """Send the service's own error, then close with its code."""
+        await self.send(self._error(code, text))
+        await self.close(code, text)
+
+    async def _send_text(self, text: str) -> None:
+        if not self._mute:
+            with suppress(RuntimeError, WebSocketDisconnect):  # the client went away meanwhile
+                await self.socket.send_text(text)
+
+    async def _strike(self, fault: Fault) -> None:
+        match fault.kind:
+            case "drop":
+                await self.close(None)
+            case "close":
+                await self.close(fault.code, fault.reason)
+            case "error":
+                await self.fail(fault.code, fault.reason or "Session Cancelled: An error occurred")
+            case "garbage":
+                await self._send_text(GARBAGE)
+            case _:
+                pass  # silence: nothing is sent
