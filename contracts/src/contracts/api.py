@@ -201,7 +201,9 @@ class EpochBill(_Body):
     served_ms: int
     billable_ms: int
     span_ms: int | None = Field(default=None, description="the cap, from `assigned` to the successor's `agent_ready`")
-    sequences: list[int] = Field(default_factory=list[int], description="the stream sequences of the events that decided")
+    sequences: list[int] = Field(
+        default_factory=list[int], description="the stream sequences of the events that decided"
+    )
 
 
 class Evidence(_Body):

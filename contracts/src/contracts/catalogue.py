@@ -1,0 +1,118 @@
+"""Every message that crosses a boundary: its name, its address, its shape, and who sends it."""
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from pydantic import TypeAdapter
+
+from contracts import commands, registry, streams, subjects
+from contracts.events import (
+    EVENTS,
+    AgentReady,
+    AgentStopped,
+    EndRequested,
+    Event,
+    JobAssigned,
+    RoomEvent,
+    ServedTick,
+    SessionBilled,
+    SessionEnded,
+    SessionQueued,
+    SessionRequested,
+    SessionStarted,
+    TurnFinished,
+)
+
+
+@dataclass(frozen=True)
+class Message:
+    """One kind of message.
+
+    Attributes:
+        name: Of its schema's and its example's file, without the ending.
+        address: Its subject, with parameters in braces.
+        shape: What its body is validated with.
+        kind: event, request, reply, or value of a key.
+        sender: The part that sends it; "any" when several do.
+        receiver: Of a request, the part that answers it.
+    """
+
+    name: str
+    address: str
+    shape: Any
+    kind: Literal["event", "request", "reply", "value"]
+    sender: str
+    receiver: str = ""
+
+    @property
+    def adapter(self) -> TypeAdapter[Any]:
+        """Reads and writes its body."""
+        return TypeAdapter(self.shape)
+
+
+_PUBLISHERS: Final[dict[type[Event], str]] = {
+    SessionRequested: "gateway",
+    SessionQueued: "scheduler",
+    JobAssigned: "scheduler",
+    AgentReady: "agent-runner",
+    SessionStarted: "agent-runner",
+    TurnFinished: "agent-runner",
+    ServedTick: "agent-runner",
+    AgentStopped: "agent-runner",
+    EndRequested: "any",
+    SessionEnded: "scheduler",
+    SessionBilled: "billing",
+}
+
+
+def _command(subject: str, request: type[Any], reply: Any, *, sender: str, receiver: str) -> tuple[Message, Message]:
+    name = subject.replace("{node_id}.", "")
+    return (
+        Message(f"{name}.request", subject, request, "request", sender, receiver),
+        Message(f"{name}.reply", subject, reply, "reply", receiver, sender),
+    )
+
+
+def _value(bucket: streams.BucketSpec, key: str, shape: type[Any], sender: str) -> Message:
+    return Message(f"kv.{bucket.name}", f"$KV.{bucket.name}.{{{key}}}", shape, "value", sender)
+
+
+def _to_node(command: str, request: type[Any], reply: Any) -> tuple[Message, Message]:
+    subject = subjects.node_command("{node_id}", command)
+    return _command(subject, request, reply, sender="scheduler", receiver="agent-runner")
+
+
+MESSAGES: Final[tuple[Message, ...]] = (
+    *(
+        Message(
+            f"{subjects.SESSION_PREFIX}.{cls.event}",
+            subjects.session_event(cls.event, "{session_id}"),
+            cls,
+            "event",
+            _PUBLISHERS[cls],
+        )
+        for cls in EVENTS
+    ),
+    Message(subjects.ROOM_PREFIX, subjects.room_event("{event}", "{session_id}"), RoomEvent, "event", "gateway"),
+    *_to_node("assign", commands.AssignJob, commands.AssignReply),
+    *_to_node("end", commands.EndJob, commands.EndReply),
+    *_to_node("drain", commands.DrainNode, commands.DrainReply),
+    *_command(
+        subjects.BILLING_RESERVE,
+        commands.ReserveCredit,
+        commands.CreditReply,
+        sender="gateway",
+        receiver="billing",
+    ),
+    *_command(
+        subjects.BILLING_GRANT,
+        commands.GrantCredit,
+        commands.CreditReply,
+        sender="agent-runner",
+        receiver="billing",
+    ),
+    _value(streams.NODES, "node_id", registry.NodeState, "agent-runner"),
+    _value(streams.SLOTS, "slot", registry.Slot, "scheduler"),
+    _value(streams.LEADERS, "role", registry.Leader, "any"),
+    _value(streams.IDEMPOTENCY, "request_key", registry.IdempotentStart, "gateway"),
+)

@@ -1,0 +1,77 @@
+"""`python -m contracts.schemas`: publish the JSON Schema of every message into contracts/schemas.
+
+A schema that is published is a promise: one that the code would break is not overwritten, and the command fails.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from contracts.catalogue import MESSAGES, Message
+from contracts.compatibility import breaking_changes
+
+FOLDER: Final = Path(__file__).parents[2] / "schemas"
+EXAMPLES: Final = FOLDER.parent / "examples"
+
+MAKE_A_V2: Final = (
+    "Only a new field with a default may be added. Anything else is a new class on a new v2 subject, "
+    "and both are published until the last reader has moved."
+)
+
+
+def schema(message: Message) -> dict[str, Any]:
+    """The JSON Schema of a message as it is on the wire."""
+    body = message.adapter.json_schema(mode="serialization")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": f"{message.name}.json", **body}
+
+
+def text(document: dict[str, Any]) -> str:
+    """A document as it stands in a file: the same bytes for the same content."""
+    return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def path(message: Message, folder: Path = FOLDER) -> Path:
+    """The file of a message's schema."""
+    return folder / f"{message.name}.json"
+
+
+def broken_promises(folder: Path = FOLDER) -> list[str]:
+    """What the code changed in the published schemas that it must not change."""
+    found: list[str] = []
+    for message in MESSAGES:
+        file = path(message, folder)
+        if file.exists():
+            published = json.loads(file.read_text(encoding="utf-8"))
+            found += [f"{message.name}: {change}" for change in breaking_changes(published, schema(message))]
+    known = {path(message, folder).name for message in MESSAGES}
+    found += [
+        f"{file.stem}: published, and no message of the code"
+        for file in sorted(folder.glob("*.json"))
+        if file.name not in known
+    ]
+    return found
+
+
+def write(folder: Path = FOLDER) -> list[str]:
+    """Publish every schema, unless that would break a promise; returns the broken ones, and writes nothing then."""
+    broken = broken_promises(folder)
+    if not broken:
+        folder.mkdir(parents=True, exist_ok=True)
+        for message in MESSAGES:
+            path(message, folder).write_text(text(schema(message)), encoding="utf-8")
+    return broken
+
+
+def main() -> int:
+    """Write the schemas; 1 when a promise would be broken."""
+    broken = write()
+    if broken:
+        sys.stderr.write("\n".join([*broken, MAKE_A_V2]) + "\n")
+        return 1
+    sys.stdout.write(f"{len(MESSAGES)} schemas\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

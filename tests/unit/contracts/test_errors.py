@@ -1,0 +1,37 @@
+import re
+
+import pytest
+from contracts.errors import PROBLEMS, ProblemType, Refused
+
+from contracts import errors
+
+
+def test_every_problem_is_listed_once_under_its_own_code() -> None:
+    defined = [value for value in vars(errors).values() if isinstance(value, ProblemType)]
+
+    assert len({problem.code for problem in defined}) == len(defined)
+    assert {problem.code: problem for problem in defined} == PROBLEMS
+
+
+@pytest.mark.parametrize("problem", PROBLEMS.values(), ids=lambda p: p.code)
+def test_every_problem_can_be_branched_on_and_says_what_to_do(problem: ProblemType) -> None:
+    assert re.fullmatch(r"[a-z]+(_[a-z]+)*", problem.code)
+    assert 400 <= problem.status <= 599
+    assert problem.title
+    assert not problem.title.endswith(".")
+    assert problem.fix.endswith(".")
+
+
+@pytest.mark.parametrize("problem", PROBLEMS.values(), ids=lambda p: p.code)
+def test_what_is_the_requests_own_fault_is_not_retryable(problem: ProblemType) -> None:
+    if problem.status in (400, 401, 402, 409, 413, 422):
+        assert not problem.retryable
+    if problem.status in (503, 504):
+        assert problem.retryable
+
+
+def test_a_refusal_carries_its_problem_and_its_cause() -> None:
+    refused = Refused(errors.NO_CAPACITY, "3 nodes, all full", retry_after_s=5)
+
+    assert str(refused) == "no_capacity: 3 nodes, all full"
+    assert (refused.problem, refused.retry_after_s) == (errors.NO_CAPACITY, 5)

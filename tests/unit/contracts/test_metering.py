@@ -1,0 +1,96 @@
+import pytest
+from contracts.events import Event
+from contracts.metering import LogRecord, meter
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts import metering
+from tests.unit.billing.logs import assigned, ended, log_of, ready, requested, started, stopped, tick
+
+MS = st.integers(0, 10_000_000)
+
+
+@pytest.mark.parametrize(
+    ("billable_ms", "seconds", "minutes"),
+    [
+        (0, 0, 0),
+        (1, 0, 0),
+        (999, 0, 0),
+        (1_000, 1, 1),
+        (59_999, 59, 1),
+        (60_000, 60, 1),
+        (60_999, 60, 1),
+        (61_000, 61, 2),
+        (120_000, 120, 2),
+        (120_999, 120, 2),
+        (121_000, 121, 3),
+        (1_800_000, 1_800, 30),
+    ],
+)
+def test_begun_minutes_of_whole_seconds(billable_ms: int, seconds: int, minutes: int) -> None:
+    assert (metering.seconds(billable_ms), metering.minutes(billable_ms)) == (seconds, minutes)
+
+
+@given(MS, MS)
+def test_more_time_is_never_fewer_minutes(one: int, other: int) -> None:
+    shorter, longer = sorted((one, other))
+
+    assert metering.minutes(shorter) <= metering.minutes(longer)
+
+
+@given(MS)
+def test_a_minute_is_begun_by_its_first_whole_second_and_holds_sixty(billable_ms: int) -> None:
+    minutes, seconds = metering.minutes(billable_ms), metering.seconds(billable_ms)
+
+    assert 60 * (minutes - 1) < seconds <= 60 * minutes
+
+
+FACTS: st.SearchStrategy[Event] = st.one_of(
+    st.builds(assigned, st.integers(1, 3)),
+    st.builds(ready, st.integers(1, 3)),
+    st.just(started()),
+    st.builds(tick, st.integers(0, 300_000), st.integers(1, 3)),
+    st.builds(stopped, st.integers(0, 300_000), st.integers(1, 3)),
+)
+LOGS = st.lists(FACTS, max_size=15).map(lambda facts: log_of(requested(), *facts, ended()))
+
+
+@given(LOGS, st.data())
+def test_order_and_repetition_of_the_records_change_nothing(log: tuple[LogRecord, ...], data: st.DataObject) -> None:
+    delivered = data.draw(st.permutations([*log, *data.draw(st.lists(st.sampled_from(log), max_size=8))]))
+
+    assert meter(delivered) == meter(log)
+
+
+@given(LOGS)
+def test_no_epoch_bills_more_than_it_served_or_than_its_span(log: tuple[LogRecord, ...]) -> None:
+    for epoch in meter(log).epochs:
+        assert 0 <= epoch.billable_ms <= epoch.served_ms
+        assert epoch.span_ms is None or epoch.billable_ms <= epoch.span_ms
+
+
+def test_without_a_start_nothing_is_billed() -> None:
+    assert meter(log_of(assigned(), ready(), tick(30_000), stopped(30_000))).billable_ms == 0
+
+
+def test_an_empty_log_bills_nothing() -> None:
+    assert meter(()) == metering.Metered(epochs=(), billable_ms=0)
+
+
+def test_the_last_word_of_each_epoch_counts_and_a_gap_is_not_billed() -> None:
+    log = log_of(
+        assigned(1), ready(1), started(), tick(5_000, 1), tick(10_000, 1), assigned(2), ready(2), stopped(7_000, 2),
+        step_ms=10_000,
+    )  # fmt: skip
+
+    assert meter(log).billable_ms == 17_000
+
+
+def test_a_frozen_epoch_bills_nothing_of_the_time_after_its_successor_was_ready() -> None:
+    log = log_of(assigned(1), ready(1), started(), assigned(2), ready(2), tick(90_000, 1), stopped(1_000, 2))
+
+    assert meter(log).billable_ms == 4_000 + 1_000
+
+
+def test_a_successor_that_never_was_ready_caps_nothing() -> None:
+    assert meter(log_of(assigned(1), ready(1), started(), assigned(2), tick(90_000, 1))).billable_ms == 90_000
