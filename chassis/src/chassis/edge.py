@@ -95,23 +95,22 @@ class Edge:
         try:
             async with limit:
                 await self._app(scope, await self._bounded(scope, receive), answer)
-        except Refused as refused:
-            refusal = self._refuse(refused, identity)
-        except TimeoutError:
-            if not limit.expired():
-                log.exception("http.bug", method=scope["method"], path=scope["path"])
-                refusal = self._refuse(Refused(INTERNAL, "an unexpected error"), identity)
-            else:
-                log.error("http.too_slow", method=scope["method"], path=scope["path"], deadline_s=self._deadline_s)
-                refusal = self._refuse(Refused(DEADLINE_EXCEEDED, f"no answer within {self._deadline_s:g} s"), identity)
-        except Exception:
-            log.exception("http.bug", method=scope["method"], path=scope["path"])
-            refusal = self._refuse(Refused(INTERNAL, "an unexpected error"), identity)
+        except Exception as error:
+            refusal = self._refuse(self._why(error, scope, late=limit.expired()), identity)
         if refusal is None:
             return
         if began:  # too late for a status: cut the connection rather than end the answer as if it were whole
             raise RuntimeError("the answer broke off")
         await refusal(scope, receive, answer)
+
+    def _why(self, error: Exception, scope: Scope, *, late: bool) -> Refused:
+        if isinstance(error, Refused):
+            return error
+        if isinstance(error, TimeoutError) and late:
+            log.error("http.too_slow", method=scope["method"], path=scope["path"], deadline_s=self._deadline_s)
+            return Refused(DEADLINE_EXCEEDED, f"no answer within {self._deadline_s:g} s")
+        log.error("http.bug", method=scope["method"], path=scope["path"], exc_info=error)
+        return Refused(INTERNAL, "an unexpected error")
 
     async def _bounded(self, scope: Scope, receive: Receive) -> Receive:
         """Read the whole body, up to the limit, and hand it on as one message."""
@@ -119,27 +118,17 @@ class Edge:
         if announced.isdigit() and int(announced) > self._max_body_bytes:
             raise self._too_large()
         body = bytearray()
-        while True:
-            message = await receive()
-            if message["type"] != "http.request":
-                break  # the client has gone
-            body += message.get("body", b"")
+        ends: Message = {"type": "http.request", "more_body": True}
+        while ends.get("more_body", False):  # a disconnect has no such key
+            ends = await receive()
+            body += ends.get("body", b"")
             if len(body) > self._max_body_bytes:
                 raise self._too_large()
-            if not message.get("more_body", False):
-                message = None
-                break
-        first: Message | None = {"type": "http.request", "body": bytes(body), "more_body": False}
-        gone = message
+        whole = {"type": "http.request", "body": bytes(body), "more_body": False}
+        pending = [whole if ends["type"] == "http.request" else ends]
 
         async def replay() -> Message:
-            nonlocal first
-            if gone is not None:
-                return gone
-            if first is not None:
-                message, first = first, None
-                return message
-            return await receive()
+            return pending.pop() if pending else await receive()
 
         return replay
 

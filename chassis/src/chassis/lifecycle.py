@@ -107,7 +107,6 @@ class Life:
         name: str | None = None,
         streams: Iterable[StreamSpec] = (),
         buckets: Iterable[BucketSpec] = (),
-        replicas: int = 1,
     ) -> Bus:
         """Connect to NATS_URL, declare, be ready only while connected, and end the process when it is over for good."""
         settings = self.service.settings
@@ -118,7 +117,7 @@ class Life:
                 name=name or self.service.name,
                 # Below the step's own limit, so that the error names NATS and not the step.
                 deadline_s=min(10.0, 0.7 * settings.start_timeout_s),
-                replicas=replicas,
+                replicas=settings.nats_replicas,
                 graceful_timeout_s=0.8 * settings.drain_timeout_s,
             )
             try:

@@ -22,6 +22,12 @@ class ServiceSettings(BaseSettings):
         pattern=r"^(nats|tls|ws|wss)://[^\s]+$",
         description="nats://[user:password@]host:port, several with commas between",
     )
+    nats_replicas: int = Field(
+        default=1,
+        ge=1,
+        le=5,
+        description="copies of each stream and bucket, the same for all services: 1, or 3 in a cluster",
+    )
     log_format: Literal["json", "console"] = Field(default="json", description="json or console")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="DEBUG, INFO, WARNING or ERROR"

@@ -23,7 +23,7 @@ class _Server(uvicorn.Server):
 
 
 class WebServer:
-    """Serves one ASGI app.
+    """Serves one ASGI app; its lifespan is not run, the service's own steps do that work.
 
     Attributes:
         port: The port in use; with 0 asked for, the free one that was taken.

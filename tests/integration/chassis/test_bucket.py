@@ -30,6 +30,14 @@ async def test_put_get_delete(bus: Bus) -> None:
     await bucket.delete("0")
 
 
+@pytest.mark.parametrize("key", ["", ">", "a.*", "a b", "a..b", ".a", "a\r\nPUB x", "ä", "x" * 201])
+async def test_what_is_no_key_is_refused(bus: Bus, key: str) -> None:
+    bucket = bus.bucket(SLOTS)
+    for call in (bucket.get(key), bucket.put(key, b""), bucket.create(key, b""), bucket.delete(key)):
+        with pytest.raises(ValueError, match="no key"):
+            await call
+
+
 async def test_one_of_many_creates_a_key(bus: Bus) -> None:
     bucket = bus.bucket(SLOTS)
 

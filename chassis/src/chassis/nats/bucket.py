@@ -5,6 +5,7 @@ Written over the bucket's stream, because nats-py's own `update` drops a key's T
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _OPERATION: Final = "KV-Operation"
 _MARKER: Final = "Nats-Marker-Reason"
 _TTL: Final = "Nats-TTL"
+_KEY: Final = re.compile(r"(?=.{1,200}\Z)[-/_=A-Za-z0-9]+(\.[-/_=A-Za-z0-9]+)*")
 _DEADLINE_S: Final = 5.0
 _TOMBSTONE_TTL_S: Final = 60
 _POLL_S: Final = 5.0
@@ -184,9 +186,14 @@ class Bucket:
             return None
         return Entry(raw.subject.removeprefix(self._prefix), raw.data, raw.seq, round(raw.at.timestamp() * 1000))
 
+    def _subject(self, key: str) -> str:
+        if not _KEY.fullmatch(key):
+            raise ValueError(f"{key!r} is no key of a bucket: 1 to 200 letters, digits and - _ = / or . between")
+        return f"{self._prefix}{key}"
+
     async def _last(self, key: str, deadline_s: float) -> reading.Raw | None:
         return await reading.last(
-            self._bus.js, self._stream, f"{self._prefix}{key}", deadline_s=deadline_s, url=self._bus.url
+            self._bus.js, self._stream, self._subject(key), deadline_s=deadline_s, url=self._bus.url
         )
 
     async def _write(
@@ -206,7 +213,7 @@ class Bucket:
             headers[_TTL] = str(max(1, ttl))
         try:
             done = await self._bus.publish_raw(
-                f"{self._prefix}{key}",
+                self._subject(key),
                 value,
                 stream=self._stream,
                 headers=headers,

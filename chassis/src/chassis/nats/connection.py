@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -18,6 +18,7 @@ _PING_S: Final = 5
 _UNANSWERED_PINGS: Final = 2
 _API_S: Final = 2.0  # one request to JetStream; callers repeat it until their own deadline
 _REFUSED_FOR_S: Final = 5.0  # a server that is being reconfigured may refuse for a moment
+_CLOSE_S: Final = 2.0
 _UNREACHABLE: Final = "no connection yet"
 
 log = logs.get_logger(__name__)
@@ -35,6 +36,19 @@ def _is_refusal(error: Exception) -> bool:
 def inbox_prefix(name: str) -> str:
     """The inbox of one kind of client, so that a user can be confined to it: `_INBOX_<name>`."""
     return "_INBOX_" + re.sub(r"[^A-Za-z0-9_-]", "_", name)
+
+
+async def _outcome(call: Coroutine[Any, Any, object], deadline_s: float) -> BaseException | None:
+    """Await it in a task of its own: nats-py's close, called while it reconnects, lets a CancelledError out."""
+    task = asyncio.create_task(call)
+    try:
+        await asyncio.wait({task}, timeout=deadline_s)
+    finally:
+        if not task.done():
+            task.cancel()
+    if not task.done():
+        return TimeoutError(f"not within {deadline_s:g} s")
+    return asyncio.CancelledError() if task.cancelled() else task.exception()
 
 
 class _Broker(NatsBroker):
@@ -108,12 +122,10 @@ class Connection:
             return
         self._ended = True
         client = self.broker.config.connection_state.connection
-        try:
-            async with asyncio.timeout(deadline_s):
-                await self.broker.stop()
-        except Exception as error:  # with NATS down, stop() raises a group of whatever its subscribers met
+        error = await _outcome(self.broker.stop(), deadline_s)
+        if error is not None:  # with NATS down, stop() raises a group of whatever its subscribers met
             log.warning("nats.close_failed", error=error)
-            await client.close()  # or it would go on reconnecting
+            await _outcome(client.close(), _CLOSE_S)  # or it would go on reconnecting
         self.closed.set()
 
     def on_reconnect(self, callback: Callable[[], Awaitable[None]]) -> None:

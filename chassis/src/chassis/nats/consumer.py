@@ -176,6 +176,8 @@ class Consumer:
         except (nats.errors.Error, TimeoutError) as error:
             # The acknowledgement did not reach the server: it will deliver again.
             log.warning("consumer.not_settled", consumer=self.durable, error=error)
+        except Exception:  # a bug beside the handler, such as in `key`; FastStream would swallow it
+            log.exception("consumer.bug", consumer=self.durable, subject=raw.subject)
         finally:
             self._progressed()
             self._in_hand -= 1

@@ -1,0 +1,70 @@
+"""Three nodes, three copies: what is acknowledged survives the loss of one node."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from chassis.nats import Bus, Stored, consumer
+from contracts.events import Event
+from contracts.streams import BUCKETS, SLOTS, STREAMS
+from contracts.subjects import session_event
+
+from tests.integration.chassis.events import tick, until
+from tests.integration.servers import NatsServer, free_port
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[list[NatsServer]]:
+    routes = [free_port() for _ in range(3)]
+    peers = ", ".join(f'"nats://127.0.0.1:{port}"' for port in routes)
+    servers = [
+        NatsServer(
+            tmp_path / f"n{n}",
+            config=f'server_name: n{n}\ncluster {{ name: test, listen: "127.0.0.1:{port}", routes: [{peers}] }}',
+        )
+        for n, port in enumerate(routes)
+    ]
+    for server in servers:
+        server.start()
+    yield servers
+    for server in servers:
+        server.kill9()
+
+
+async def test_nothing_acknowledged_is_lost_with_the_leader(cluster: list[NatsServer]) -> None:
+    bus = await Bus.connect(",".join(server.url for server in cluster), name="test", replicas=3)
+    await bus.ensure(STREAMS, BUCKETS, deadline_s=20)
+    seen: list[int] = []
+
+    async def handle(_event: Event, meta: Stored) -> None:
+        seen.append(meta.seq)
+
+    reader = consumer(bus, "reader", [session_event("tick", "*")], handle)
+    await reader.start()
+    for n in range(20):
+        await bus.publish(tick(served_ms=n))
+    await bus.bucket(SLOTS).put("0", b"session_1")
+    info = await bus.js.stream_info("SESSIONS")
+    assert info.cluster is not None
+    assert info.config.num_replicas == 3
+
+    leader = next(server for n, server in enumerate(cluster) if f"n{n}" == info.cluster.leader)
+    leader.kill9()
+    started = time.monotonic()
+    for n in range(20, 40):
+        assert not (await bus.publish(tick(served_ms=n), expect_last=n)).duplicate
+    assert time.monotonic() - started < 12
+
+    history = await bus.history("session_1", deadline_s=10)
+    assert [stored.seq for stored in history] == list(range(1, 41))
+    assert set(await bus.bucket(SLOTS).all(deadline_s=10)) == {"0"}
+    await until(lambda: set(seen) == set(range(1, 41)), 15)
+
+    leader.start()
+    await asyncio.sleep(1)
+    assert (await bus.publish(tick(served_ms=40))).seq == 41
+    assert len(await bus.history("session_1", deadline_s=10)) == 41
+    await reader.stop()
+    await bus.close()
