@@ -211,7 +211,7 @@ class Evidence(_Body):
 
     ended_seq: int = Field(description="the stream sequence of `ended`; later events make adjustments")
     records: int = Field(description="events that were metered")
-    log_sha256: str = Field(description="hash over their sequences, timestamps and ids")
+    log_sha256: str = Field(description="hash over their sequences, timestamps and contents")
     credits_per_minute: int
 
 

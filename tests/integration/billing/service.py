@@ -37,6 +37,18 @@ class Billing:
     def migrate(self) -> None:
         subprocess.run([sys.executable, "-m", "billing.migrate"], env=self._environment, check=True, timeout=LIMIT_S)
 
+    async def replay(self, session_id: str) -> tuple[int, str]:
+        """`python -m billing.replay`: its exit code and what it said."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "billing.replay", session_id),
+            env=self._environment,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        async with asyncio.timeout(LIMIT_S):
+            _, said = await process.communicate()
+        return process.returncode or 0, said.decode().strip()
+
     def spawn(self) -> None:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(

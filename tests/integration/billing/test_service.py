@@ -311,3 +311,24 @@ async def test_a_database_that_never_answers_ends_the_start_with_its_name(tmp_pa
         assert billing.wait() == 1
         assert "Check DATABASE_URL and that the database runs." in billing.log
         assert "hunter2" not in billing.log
+
+
+async def test_a_bill_is_replayed_from_the_log_and_one_that_was_tampered_with_is_found(
+    tmp_path: Path, sqlite_url: str, nats_url: str, bus: Bus
+) -> None:
+    with Billing(tmp_path, database_url=sqlite_url, nats_url=nats_url) as billing:
+        billing.migrate()
+        await billing.start()
+        await publish(bus, *conversation(61_000))
+        await bill(billing)
+        code, said = await billing.replay(SESSION)
+
+        with sqlite3.connect(read_database_url(sqlite_url).database or "") as connection:
+            connection.execute("DROP TRIGGER ledger_entries_no_update")
+            connection.execute("UPDATE ledger_entries SET credits = 1")
+        tampered, found = await billing.replay(SESSION)
+
+    assert (code, said) == (0, "billing.replay: the log gives the same ledger, byte for byte")
+    assert tampered == 1
+    assert "the usage entry is not the settlement's charge" in found
+    assert (await billing.replay("session_none")) == (2, "billing.replay: session_none has no bill")

@@ -51,9 +51,11 @@ class Usage:
 
     @property
     def sha256(self) -> str:
-        """Names exactly what was metered before the end: anybody with the log can compute it again."""
-        lines = [json.dumps([r.seq, r.stored_ms, str(r.event.id)], separators=(",", ":")) for r in self.within]
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        """Names exactly what was metered: anybody with the log can compute it again.
+
+        Over one line of JSON for each event before the end: [sequence, stored ms, event, epoch, served ms or null].
+        """
+        return hashlib.sha256("\n".join(map(_line, self.within)).encode()).hexdigest()
 
 
 class NotEnded(Exception):
@@ -102,3 +104,10 @@ def usage(session_id: str, records: Iterable[LoggedEvent]) -> Usage:
         within=tuple(r for r in metered if r.seq < end.seq),
         late=tuple(r for r in metered if r.seq > end.seq),
     )
+
+
+def _line(record: LoggedEvent) -> str:
+    event = record.event
+    epoch = event.epoch if isinstance(event, METERED) else None
+    served_ms = event.served_ms if isinstance(event, ServedTick | AgentStopped) else None
+    return json.dumps([record.seq, record.stored_ms, event.event, epoch, served_ms], separators=(",", ":"))

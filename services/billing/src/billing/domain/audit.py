@@ -1,0 +1,38 @@
+"""Audit: does a kept bill follow from what it says it was computed from, and from the log?"""
+
+from billing.domain.ledger import Account, settle
+from billing.domain.rating import NOTHING, rate
+from billing.domain.usage import Usage
+
+
+def findings(account: Account) -> list[str]:
+    """What does not add up in a kept account by its own evidence; empty when all does."""
+    settlement = account.settlement
+    found: list[str] = []
+    for share in settlement.epochs:
+        most = share.served_ms if share.span_ms is None else min(share.served_ms, share.span_ms)
+        if share.billable_ms not in (0, most):  # 0: the session never started
+            found.append(f"epoch {share.epoch}: {share.billable_ms} ms billed of {most} ms")
+    shares_ms = sum(share.billable_ms for share in settlement.epochs)
+    if rate(shares_ms, settlement.tariff) != settlement.charge:
+        found.append(f"the epochs' {shares_ms} ms do not cost {settlement.charge}")
+    if not account.entries or account.entries[0].charge != settlement.charge:
+        found.append("the usage entry is not the settlement's charge")
+    owed = NOTHING
+    for entry in account.entries:
+        owed += entry.charge
+        if rate(owed.billable_ms, settlement.tariff) != owed:
+            found.append(f"{entry.kind} {entry.entry_id}: {owed.billable_ms} ms do not cost {owed}")
+    return found
+
+
+def against_log(account: Account, usage: Usage) -> list[str]:
+    """Where a kept account differs from the one that its log gives; empty when they are the same."""
+    replayed = settle(usage, account.settlement.tariff)
+    if usage.sha256 != account.settlement.log_sha256:
+        return [f"the log's hash is {usage.sha256}, the bill was made from {account.settlement.log_sha256}"]
+    if replayed.settlement != account.settlement:
+        return [f"the log gives another settlement: {replayed.settlement.charge}"]
+    if replayed.entries != account.entries:
+        return [f"the log gives {len(replayed.entries)} entries that come to {replayed.owed}"]
+    return []

@@ -1,0 +1,70 @@
+"""`python -m billing.replay SESSION`: explain a bill, and compute it again from its evidence and from the log.
+
+Exit code: 0 when everything agrees, 1 when something does not, 2 when there is no such bill or a store is away.
+"""
+
+import asyncio
+import sys
+
+from chassis.nats import Bus, BusRefused, BusUnavailable
+from chassis.settings import load
+
+from billing.adapters.bus_log import BusLog
+from billing.adapters.database import Database
+from billing.adapters.sql_ledger import SqlLedger
+from billing.domain.audit import against_log, findings
+from billing.domain.bill import view
+from billing.domain.ledger import Account
+from billing.domain.usage import IncompleteLog, NotEnded, usage
+from billing.ports import LedgerUnavailable, LogUnavailable
+from billing.settings import Settings
+
+_CONNECT_S = 3.0
+
+
+async def replay(settings: Settings, session_id: str) -> int:
+    """Print the bill and what was found."""
+    database = Database(settings.database)
+    try:
+        account = await SqlLedger(database).account(session_id)
+    except LedgerUnavailable as error:
+        return _fail(f"no answer from the database: {error.reason}. Check DATABASE_URL and that it runs.")
+    finally:
+        await database.close()
+    if account is None:
+        return _fail(f"{session_id} has no bill")
+    sys.stdout.write(view(account).model_dump_json(by_alias=True, indent=2) + "\n")
+    found = findings(account)
+    try:
+        found += await _by_the_log(settings, account)
+        said = "the log gives the same ledger, byte for byte"
+    except (IncompleteLog, NotEnded, LogUnavailable, BusUnavailable, BusRefused) as error:
+        said = f"not compared with the log: {error}"
+    for line in found or [said]:
+        sys.stderr.write(f"billing.replay: {line}\n")
+    return 1 if found else 0
+
+
+async def _by_the_log(settings: Settings, account: Account) -> list[str]:
+    bus = await Bus.connect(settings.nats_url, name="billing-replay", deadline_s=_CONNECT_S)
+    try:
+        session_id = account.settlement.session_id
+        return against_log(account, usage(session_id, await BusLog(bus).history(session_id)))
+    finally:
+        await bus.close()
+
+
+def _fail(line: str) -> int:
+    sys.stderr.write(f"billing.replay: {line}\n")
+    return 2
+
+
+def main(arguments: list[str]) -> int:
+    """One session's id."""
+    if len(arguments) != 1:
+        return _fail("usage: python -m billing.replay SESSION")
+    return asyncio.run(replay(load(Settings), arguments[0]))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
