@@ -14,7 +14,12 @@ from contracts.events import EndRequested, Event
 from contracts.registry import Slot
 from gateway.domain.access import parse_keys
 from gateway.domain.read_model import fold_all
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
 
+from chassis import telemetry
 from tests.unit.gateway.builders import NOW, SESSION, assigned, ended, queued, ready, requested, started, stopped
 from tests.unit.gateway.conftest import API_KEY, API_SECRET, World
 from tests.unit.gateway.test_occupancy import node
@@ -309,6 +314,23 @@ async def test_health_and_webhooks_need_no_key(client: Callable[..., httpx.Async
         assert (await api.get("/health")).json() == {"status": "ok", "service": "gateway", "version": "0.1.0"}
         assert (await api.get("/metrics")).status_code == 200
         assert (await api.post("/livekit/webhook", content=WEBHOOK, headers=signed(WEBHOOK))).status_code == 200
+
+
+async def test_a_request_is_one_server_span_in_the_callers_trace_and_a_probe_is_none(api: httpx.AsyncClient) -> None:
+    exporter = InMemorySpanExporter()
+    telemetry.configure("gateway", None, exporter=exporter)
+    caller = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}
+
+    for path in (f"/sessions/{SESSION}", "/health", "/ready"):
+        await api.get(path, headers=caller)
+
+    provider = trace.get_tracer_provider()
+    assert isinstance(provider, TracerProvider)
+    provider.force_flush()
+    [span] = exporter.get_finished_spans()
+    assert (span.name, span.kind) == ("GET /sessions/{session_id}", SpanKind.SERVER)
+    assert span.context is not None
+    assert f"{span.context.trace_id:032x}" == "a" * 32
 
 
 async def test_what_is_not_there_is_a_problem_too(api: httpx.AsyncClient) -> None:

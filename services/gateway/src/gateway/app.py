@@ -3,6 +3,7 @@
 import os
 import secrets
 import sys
+from collections.abc import MutableMapping
 from datetime import UTC, datetime
 from math import ceil
 from typing import Any, cast
@@ -21,7 +22,6 @@ from contracts.streams import BUCKETS, LEADERS, STREAMS
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
-from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from starlette.responses import Response
 
 from chassis import edge, problem
@@ -44,6 +44,7 @@ _ACCEPT_DEADLINE_S = 8.0
 _TOKEN_SLACK_S = 60
 _ROOM_SLACK_S = 60
 _EDGE_SLACK_S = 2.0
+_PROBES = frozenset({"/health", "/ready", "/metrics"})
 
 log = get_logger(__name__)
 
@@ -61,6 +62,8 @@ def build_api(health: Health, *, digests: tuple[bytes, ...] = (), body_limit: in
         summary="Voice AI agents in LiveKit rooms over one REST call.",
         version=health.version,
         redoc_url=None,
+        # One server span a request, the root of the session's trace; logs and metrics are chassis'.
+        telemetry={"metrics": False, "logs": False, "operation_spans": False, "exclude": _is_probe},
     )
     for routes in (start, end, token, sessions, billing, stats, webhook):
         app.include_router(routes.router)
@@ -83,6 +86,10 @@ def build_api(health: Health, *, digests: tuple[bytes, ...] = (), body_limit: in
 def openapi() -> dict[str, Any]:
     """The API's description (OpenAPI 3.1); needs no settings and no connection."""
     return build_api(Health(NAME), body_limit=1, deadline_s=1).openapi()
+
+
+def _is_probe(scope: MutableMapping[str, Any]) -> bool:
+    return scope.get("path") in _PROBES
 
 
 def _document(app: FastAPI) -> dict[str, Any]:
@@ -156,7 +163,6 @@ async def _start(life: Life) -> None:
         end_wait_s=settings.end_wait_s,
         queue_deadline_s=settings.queue_deadline_s,
     )
-    FastAPIInstrumentor.instrument_app(app, excluded_urls="/health,/ready,/metrics", exclude_spans=["send", "receive"])
     life.spawn("voices", voices.known())  # so that the first start need not wait for the list
     life.spawn("projector", _project(bus, Projector(session_log, read_model, registry)))
     server = WebServer(app, host=settings.host, port=settings.port, drain_timeout_s=settings.drain_timeout_s)

@@ -24,7 +24,7 @@ async def get_session_bill(session_id: Annotated[SessionId, Path()], services: W
 
 
 @router.get(
-    "/billing/users/{user}",
+    "/billing/users/{user:path}",  # a name may hold a slash
     responses=problems(UNKNOWN_USER, BILLING_UNAVAILABLE),
     operation_id="get_user_bill",
 )
