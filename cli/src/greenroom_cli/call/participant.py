@@ -49,11 +49,10 @@ class Call:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._microphone.close()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CONNECT_S):
-                await self._room.disconnect()
+        await self.leave()
         await self.ear.close()
+        # Last: the room's native side reads from the source for as long as it has the track.
+        await self._microphone.close()
 
     async def join(self, url: str, token: str) -> None:
         """Enter the room and publish the microphone.
@@ -73,6 +72,14 @@ class Call:
             ) from None
         for participant in self._room.remote_participants.values():
             self._on_participant(participant)
+
+    async def leave(self) -> None:
+        """Hang up. Before the session is ended: a room that the server ends under a client leaks its tracks natively
+        (livekit/rust-sdks#1443), and some seconds later that can crash the process.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CONNECT_S):
+                await self._room.disconnect()
 
     async def agent_joined(self, deadline_s: float) -> float:
         """Wait for the agent; returns the monotonic time at which it came."""

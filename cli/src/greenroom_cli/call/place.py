@@ -98,6 +98,7 @@ class _Conversation:
         except BaseException:
             await self._end_quietly(started.session_id)
             raise
+        await self._call.leave()
         end = await _step("POST /orchestrator/session/end", self._gateway.end(started.session_id))
         ended_s = self._since()
         self._steps.done("session ended", ended_s)
