@@ -16,7 +16,7 @@ from scheduler.domain.decision import (
     Withdraw,
     decide,
 )
-from scheduler.domain.facts import EndAnswer, Facts
+from scheduler.domain.facts import EndAnswer, Facts, Verdict
 from scheduler.domain.limits import Limits
 
 from tests.unit.scheduler.builders import (
@@ -39,6 +39,14 @@ REQUESTED = (0, requested())
 RUNNING: tuple[Entry, ...] = (REQUESTED, (10, assigned()), (500, ready()), (900, started()))
 
 
+def told(epoch: int, node: str, outcome: Outcome, reason: str) -> EndAgent:
+    return EndAgent(epoch, node, Verdict(outcome, reason))
+
+
+def over(outcome: Outcome, reason: str) -> Conclude:
+    return Conclude(Verdict(outcome, reason))
+
+
 def decided(*events: Entry, after: int, facts: Facts = FACTS, limits: Limits = LIMITS) -> Decision:
     return decide(session(*events), facts, T0 + after, limits)
 
@@ -52,12 +60,12 @@ def test_a_request_wants_a_place_until_the_queues_deadline() -> None:
 )
 def test_whoever_waited_too_long_is_rejected_with_the_reason(blocked: str | None, reason: str) -> None:
     facts = replace(FACTS, slot=None, blocked=blocked)
-    assert decided(REQUESTED, after=30_000, facts=facts).actions == (Conclude(Outcome.REJECTED, reason),)
+    assert decided(REQUESTED, after=30_000, facts=facts).actions == (over(Outcome.REJECTED, reason),)
 
 
 def test_a_full_queue_rejects_at_once() -> None:
     facts = replace(FACTS, slot=None, refusal="queue_full")
-    assert decided(REQUESTED, after=1, facts=facts).actions == (Conclude(Outcome.REJECTED, "queue_full"),)
+    assert decided(REQUESTED, after=1, facts=facts).actions == (over(Outcome.REJECTED, "queue_full"),)
 
 
 def test_an_assigned_job_is_asked_for_once() -> None:
@@ -87,68 +95,83 @@ def test_a_start_that_no_node_brings_about_fails_in_time() -> None:
     events = (REQUESTED, (10, assigned()), (20_000, assigned(2, "n2")))
     facts = replace(FACTS, asked_epoch=2)
     ending = decided(*events, after=30_010, facts=facts)
-    assert ending.actions == (EndAgent(2, "n2", "start_timeout"),)
+    assert ending.actions == (told(2, "n2", Outcome.FAILED, "start_timeout"),)
     silent = replace(facts, end_asked_epoch=2, end_answer=EndAnswer(2, None))
-    assert decided(*events, after=30_011, facts=silent).actions == (Conclude(Outcome.FAILED, "start_timeout"),)
+    assert decided(*events, after=30_011, facts=silent).actions == (over(Outcome.FAILED, "start_timeout"),)
 
 
 def test_a_new_leader_waits_for_reports_that_an_outage_held_back() -> None:
     events = (REQUESTED, (10, assigned()))
     new = replace(FACTS, since_ms=T0 + 70_000, asked_epoch=1)
     assert decided(*events, after=74_999, facts=new).actions == ()
-    assert decided(*events, after=75_000, facts=new).actions == (EndAgent(1, "n1", "start_timeout"),)
+    assert decided(*events, after=75_000, facts=new).actions == (told(1, "n1", Outcome.FAILED, "start_timeout"),)
 
 
 def test_the_caller_has_a_minute_to_come() -> None:
     events = (REQUESTED, (10, assigned()), (500, ready()))
     assert decided(*events, after=60_499) == Decision((), T0 + 60_500)
-    assert decided(*events, after=60_500).actions == (EndAgent(1, "n1", "caller_never_joined"),)
+    assert decided(*events, after=60_500).actions == (told(1, "n1", Outcome.NO_SHOW, "caller_never_joined"),)
     answered = replace(FACTS, end_asked_epoch=1, end_answer=EndAnswer(1, 0))
-    assert decided(*events, after=60_501, facts=answered).actions == (Conclude(Outcome.NO_SHOW, "caller_never_joined"),)
+    assert decided(*events, after=60_501, facts=answered).actions == (over(Outcome.NO_SHOW, "caller_never_joined"),)
     assert decided(*events, after=60_500, facts=replace(FACTS, caller_here=True)).actions == ()
 
 
 def test_a_caller_who_left_may_come_back_for_half_a_minute() -> None:
     gone = replace(FACTS, caller_here=False, caller_left_ms=T0 + 5_000)
     assert decided(*RUNNING, after=34_999, facts=gone) == Decision((), T0 + 35_000)
-    assert decided(*RUNNING, after=35_000, facts=gone).actions == (EndAgent(1, "n1", "caller_left"),)
+    assert decided(*RUNNING, after=35_000, facts=gone).actions == (told(1, "n1", Outcome.COMPLETED, "caller_left"),)
     back = replace(gone, caller_here=True, caller_left_ms=None)
     assert decided(*RUNNING, after=35_000, facts=back).actions == ()
 
 
 def test_a_caller_who_hangs_up_while_the_agent_starts_ends_it_after_the_grace() -> None:
     gone = replace(FACTS, asked_epoch=1, caller_here=False, caller_left_ms=T0 - 29_000)
-    assert decided(REQUESTED, (10, assigned()), after=1_000, facts=gone).actions == (EndAgent(1, "n1", "caller_left"),)
+    assert decided(REQUESTED, (10, assigned()), after=1_000, facts=gone).actions == (
+        told(1, "n1", Outcome.COMPLETED, "caller_left"),
+    )
 
 
 def test_no_session_is_longer_than_its_timeout() -> None:
     assert decided(*RUNNING, after=1_800_499).actions == ()
-    assert decided(*RUNNING, after=1_800_500).actions == (EndAgent(1, "n1", "session_timeout"),)
+    assert decided(*RUNNING, after=1_800_500).actions == (told(1, "n1", Outcome.COMPLETED, "session_timeout"),)
 
 
 def test_an_end_is_asked_of_the_node_first_and_concluded_on_its_answer() -> None:
     events = (*RUNNING, (5_000, end_requested()))
-    assert decided(*events, after=5_001).actions == (EndAgent(1, "n1", "rest"),)
+    assert decided(*events, after=5_001).actions == (told(1, "n1", Outcome.COMPLETED, "rest"),)
     asked = replace(FACTS, end_asked_epoch=1)
     assert decided(*events, after=5_002, facts=asked) == Decision()
     answered = replace(asked, end_answer=EndAnswer(1, 4_000))
-    assert decided(*events, after=5_003, facts=answered).actions == (Conclude(Outcome.COMPLETED, "rest"),)
+    assert decided(*events, after=5_003, facts=answered).actions == (over(Outcome.COMPLETED, "rest"),)
+
+
+def test_the_agents_last_word_does_not_change_why_it_was_told_to_stop() -> None:
+    verdict = Verdict(Outcome.COMPLETED, "caller_left")
+    told = replace(FACTS, verdict=verdict, end_asked_epoch=1, caller_here=True)
+    assert decided(*RUNNING, (5_000, stopped(cause="ended")), after=5_001, facts=told).actions == (Conclude(verdict),)
+
+
+def test_a_new_leader_finds_the_time_that_was_over_behind_the_nodes_word() -> None:
+    late = decided(*RUNNING, (1_800_500, stopped(cause="ended")), after=1_800_600)
+    assert late.actions == (over(Outcome.COMPLETED, "session_timeout"),)
 
 
 def test_a_stop_in_the_log_needs_no_answer() -> None:
     events = (*RUNNING, (5_000, end_requested()), (5_010, stopped(cause="ended")))
-    assert decided(*events, after=5_011).actions == (Conclude(Outcome.COMPLETED, "rest"),)
+    assert decided(*events, after=5_011).actions == (over(Outcome.COMPLETED, "rest"),)
 
 
 def test_an_end_while_waiting_concludes_at_once() -> None:
     assert decided(REQUESTED, (5, end_requested()), after=6, facts=replace(FACTS, slot=None)).actions == (
-        Conclude(Outcome.COMPLETED, "rest"),
+        over(Outcome.COMPLETED, "rest"),
     )
 
 
 def test_an_end_while_starting_stops_the_node_first() -> None:
     events = (REQUESTED, (10, assigned()), (15, end_requested()))
-    assert decided(*events, after=16, facts=replace(FACTS, asked_epoch=1)).actions == (EndAgent(1, "n1", "rest"),)
+    assert decided(*events, after=16, facts=replace(FACTS, asked_epoch=1)).actions == (
+        told(1, "n1", Outcome.COMPLETED, "rest"),
+    )
 
 
 def test_an_older_epochs_stop_ends_nothing() -> None:
@@ -175,14 +198,14 @@ def test_after_the_last_take_over_the_agent_has_failed() -> None:
         (6_100, ready(3)),
         (7_000, stopped(3)),
     )
-    assert decided(*events, after=7_001).actions == (Conclude(Outcome.FAILED, "agent_failed"),)
+    assert decided(*events, after=7_001).actions == (over(Outcome.FAILED, "agent_failed"),)
     assert decided(*events, after=7_001, limits=replace(LIMITS, max_takeovers=3)).actions == (Place(takeover=True),)
 
 
 def test_a_call_that_nobody_can_take_over_ends() -> None:
     events = (*RUNNING, (5_000, stopped()))
     assert decided(*events, after=34_999).actions == (Place(takeover=True),)
-    assert decided(*events, after=35_000).actions == (Conclude(Outcome.FAILED, "agent_failed"),)
+    assert decided(*events, after=35_000).actions == (over(Outcome.FAILED, "agent_failed"),)
 
 
 def test_a_lost_nodes_call_is_taken_over() -> None:
@@ -199,7 +222,7 @@ def test_a_lost_nodes_call_is_taken_over() -> None:
     ],
 )
 def test_some_stops_leave_nobody_to_talk_to(cause: str, outcome: Outcome) -> None:
-    assert decided(*RUNNING, (5_000, stopped(cause=cause)), after=5_001).actions == (Conclude(outcome, cause),)
+    assert decided(*RUNNING, (5_000, stopped(cause=cause)), after=5_001).actions == (over(outcome, cause),)
 
 
 def test_a_room_that_was_not_there_yet_is_tried_again() -> None:
@@ -209,7 +232,7 @@ def test_a_room_that_was_not_there_yet_is_tried_again() -> None:
 
 def test_a_closed_room_ends_the_session() -> None:
     assert decided(*RUNNING, after=5_000, facts=replace(FACTS, room_closed=True)).actions == (
-        EndAgent(1, "n1", "room_closed"),
+        told(1, "n1", Outcome.COMPLETED, "room_closed"),
     )
 
 

@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from contracts.events import Outcome
-
 from scheduler.domain import ending
-from scheduler.domain.facts import Facts
+from scheduler.domain.facts import Facts, Verdict
 from scheduler.domain.limits import Limits
 from scheduler.domain.session import Session
 
@@ -41,15 +39,14 @@ class EndAgent:
 
     epoch: int
     node_id: str
-    reason: str
+    verdict: Verdict
 
 
 @dataclass(frozen=True, slots=True)
 class Conclude:
     """Publish the one `ended`."""
 
-    outcome: Outcome
-    reason: str
+    verdict: Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +107,14 @@ def decide(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Decis
     return Decision((), wake)
 
 
-def _end(session: Session, facts: Facts, verdict: ending.Verdict) -> Decision:
+def _end(session: Session, facts: Facts, verdict: Verdict) -> Decision:
     current = session.current
     if current is not None and current.epoch not in session.stops:
         if facts.end_asked_epoch < current.epoch:
-            return Decision((EndAgent(current.epoch, current.node_id, verdict.reason),))
+            return Decision((EndAgent(current.epoch, current.node_id, verdict),))
         if facts.end_answer is None or facts.end_answer.epoch < current.epoch:
             return Decision()  # the answer, or the silence, wakes us
-    return Decision((Conclude(verdict.outcome, verdict.reason),))
+    return Decision((Conclude(verdict),))
 
 
 def _clear_up(session: Session, facts: Facts) -> tuple[Action, ...]:

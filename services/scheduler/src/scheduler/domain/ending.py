@@ -1,10 +1,8 @@
 """Why a session ends, and when the next reason would arise."""
 
-from dataclasses import dataclass
-
 from contracts.events import Outcome
 
-from scheduler.domain.facts import Facts
+from scheduler.domain.facts import Facts, Verdict
 from scheduler.domain.limits import Limits
 from scheduler.domain.session import Attempt, Session
 
@@ -14,28 +12,22 @@ ENDED_BY_NODE = frozenset({"ended", "room_closed", "caller_left", "session_timeo
 PROVIDER_FAILED = "provider_failed"
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The session is over; what `ended` will say."""
-
-    outcome: Outcome
-    reason: str
-
-
 def verdict(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Verdict | None:
     """Say whether the session is over, and why.
 
-    The causes are tried in order of certainty: somebody asked, the log says it, somebody left, a time is over.
+    What was decided before stands. A time that is over comes before the node's word, since a node only says that it was
+    told to end, and the leader that told it may be gone.
 
     Args:
         now_ms: On the clock of the log.
     """
     return (
-        _asked(session)
-        or _said_by_node(session)
-        or _agent_failed(session, facts, now_ms, limits)
+        facts.verdict
+        or _asked(session)
         or _nobody_there(session, facts, now_ms, limits)
         or _too_late(session, facts, now_ms, limits)
+        or _said_by_node(session)
+        or _agent_failed(session, facts, now_ms, limits)
     )
 
 

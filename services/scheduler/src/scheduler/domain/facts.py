@@ -2,6 +2,16 @@
 
 from dataclasses import dataclass
 
+from contracts.events import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The session is over; what `ended` will say."""
+
+    outcome: Outcome
+    reason: str
+
 
 @dataclass(frozen=True, slots=True)
 class EndAnswer:
@@ -25,6 +35,7 @@ class Facts:
         slot: The key of the slot that the session owns.
         asked_epoch: The last epoch whose `assign` this leader sent.
         refused_epoch: The last epoch whose `assign` a node refused or left unanswered.
+        verdict: Why the session ends, once its agent was told to stop; the agent's own last word does not change it.
         end_asked_epoch: The last epoch whose `end` this leader sent.
         end_answer: What came of it.
         withdrawn_epoch: The last superseded epoch whose node was told to let go.
@@ -43,6 +54,7 @@ class Facts:
     slot: int | None = None
     asked_epoch: int = 0
     refused_epoch: int = 0
+    verdict: Verdict | None = None
     end_asked_epoch: int = 0
     end_answer: EndAnswer | None = None
     withdrawn_epoch: int = 0

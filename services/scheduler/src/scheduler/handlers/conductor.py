@@ -15,7 +15,7 @@ from chassis import logs, telemetry
 from scheduler.domain import decision as d
 from scheduler.domain.clock import LogClock
 from scheduler.domain.ending import queue_deadline_ms
-from scheduler.domain.facts import Facts
+from scheduler.domain.facts import Facts, Verdict
 from scheduler.domain.placement import NoPlace
 from scheduler.domain.session import Attempt, Recorded, Session
 from scheduler.handlers import figures
@@ -202,10 +202,10 @@ class Conductor:
                 self.board.learn(session_id, withdrawn_epoch=action.epoch)
                 self.withdraw(session_id, action.epoch, action.node_id, SUPERSEDED)
             case d.EndAgent():
-                self.board.learn(session_id, end_asked_epoch=action.epoch)
+                self.board.learn(session_id, end_asked_epoch=action.epoch, verdict=action.verdict)
                 self._spawn(self._end_agent(session_id, action))
             case d.Conclude():
-                await self._conclude(session, facts, action)
+                await self._conclude(session, facts, action.verdict)
             case d.FreeSlot():
                 await self._slots.free(action.key, session_id)
                 self.board.freed(action.key, session_id)
@@ -263,8 +263,10 @@ class Conductor:
         try:
             node = self.board.fleet.choose(region=region_of(session), tried=tried, resting=resting)
         except NoPlace as none:
-            self.board.learn(session_id, blocked=none.reason)
+            if none.reason != "no_other_node":  # a pause between two attempts is no reason
+                self.board.learn(session_id, blocked=none.reason)
             return False
+        self.board.learn(session_id, blocked=None)
         served_ms = 0
         if session.ready_ms:
             served_ms = sum(e.served_ms for e in meter(_measured(await self._log.history(session_id))).epochs)
@@ -311,12 +313,12 @@ class Conductor:
             self.timers.set(session_id, self.now_ms() + _RETRY_MS)
 
     async def _end_agent(self, session_id: str, action: d.EndAgent) -> None:
-        answer = await self._agents.end(session_id, action.epoch, action.node_id, action.reason)
+        answer = await self._agents.end(session_id, action.epoch, action.node_id, action.verdict.reason)
         if answer.served_ms is None:
             log.warning("job.end_unanswered", session_id=session_id, node_id=action.node_id, epoch=action.epoch)
         self.learn(session_id, end_answer=answer)
 
-    async def _conclude(self, session: Session, facts: Facts, action: d.Conclude) -> None:
+    async def _conclude(self, session: Session, facts: Facts, verdict: Verdict) -> None:
         session_id, epoch = session.session_id, session.epoch
         billable_ms = 0
         if epoch:
@@ -328,7 +330,7 @@ class Conductor:
                     session_id=session_id,
                     time=self._time(),
                     epoch=answer.epoch,
-                    cause=action.reason,
+                    cause=verdict.reason,
                     served_ms=answer.served_ms,
                 )
                 records.append(LogRecord(word, self.now_ms()))
@@ -336,8 +338,8 @@ class Conductor:
         ended = SessionEnded(
             session_id=session_id,
             time=self._time(),
-            outcome=action.outcome,
-            reason=action.reason,
+            outcome=verdict.outcome,
+            reason=verdict.reason,
             epoch=epoch,
             billable_ms=billable_ms,
         )
@@ -345,8 +347,8 @@ class Conductor:
         log.info(
             "session.ended",
             session_id=session_id,
-            outcome=action.outcome,
-            reason=action.reason,
+            outcome=verdict.outcome,
+            reason=verdict.reason,
             billable_ms=billable_ms,
         )
 
