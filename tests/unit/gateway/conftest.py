@@ -9,7 +9,7 @@ from chassis.health import Health
 from fastapi import FastAPI
 from gateway.adapters.tokens import CallerTokens
 from gateway.adapters.webhook_signature import LiveKitSignature
-from gateway.app import build_api
+from gateway.routes.api import build_api
 from gateway.routes.services import Services
 
 from tests.unit.gateway.builders import NOW

@@ -30,7 +30,6 @@ async def test_a_start_leaves_a_room_and_one_request_and_answers_with_a_token(
         "serverUrl": "wss://livekit.example",
         "roomName": session_id,
         "message": "Session created. Voice agent is being spawned.",
-        "stageMs": None,
     }
     assert world.rooms.open == {session_id}
     assert [r.session_id for r in world.log.requests()] == [session_id]

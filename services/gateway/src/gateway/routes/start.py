@@ -58,8 +58,16 @@ IdempotencyKey = Annotated[
 ]
 
 
-@router.post("/api/session/start", responses=_PROBLEMS, operation_id="start_session_alias", summary="Start a session")
-@router.post("/orchestrator/session/start", responses=_PROBLEMS, operation_id="start_session")
+@router.post(
+    "/api/session/start",
+    responses=_PROBLEMS,
+    operation_id="start_session_alias",
+    summary="Start a session",
+    response_model_exclude_none=True,
+)
+@router.post(
+    "/orchestrator/session/start", responses=_PROBLEMS, operation_id="start_session", response_model_exclude_none=True
+)
 async def start_session(body: StartRequest, services: Wired, idempotency_key: IdempotencyKey = None) -> StartReply:
     """Start a session: its room is made and its agent is on the way when this answers.
 
