@@ -1,21 +1,25 @@
-"""The supervisor with real workers in a real LiveKit room; the providers are away."""
+"""The supervisor with real workers in a real LiveKit room, and the sandbox as its providers."""
 
 import asyncio
 import os
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from chassis.nats import Bus
+from contracts.events import TurnFinished
 from contracts.ids import agent_identity, caller_identity
 from livekit import api, rtc
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 from tests.integration.agent_runner.livekit_server import BINARY, LiveKitServer
 from tests.integration.agent_runner.node_process import Driver, NodeProcess, descendants, is_alive, until
-
-SESSION = "session_1"
+from tests.integration.agent_runner.sandbox_server import SandboxServer
+from tests.integration.agent_runner.stage import SESSION, Stage
 
 pytestmark = pytest.mark.skipif(not BINARY.exists(), reason="livekit-server is not built: make setup")
 
@@ -28,8 +32,15 @@ def livekit(tmp_path: Path) -> Iterator[LiveKitServer]:
 
 
 @pytest.fixture
-async def drive(tmp_path: Path, nats_url: str, bus: Bus) -> AsyncIterator[Driver]:
-    node = NodeProcess(tmp_path / "node", nats_url, module="agent_runner.app").start()
+def sandbox(tmp_path: Path) -> Iterator[SandboxServer]:
+    with SandboxServer(tmp_path / "sandbox") as server:
+        assert isinstance(server, SandboxServer)
+        yield server
+
+
+@pytest.fixture
+async def drive(tmp_path: Path, nats_url: str, bus: Bus, sandbox: SandboxServer) -> AsyncIterator[Driver]:
+    node = NodeProcess(tmp_path / "node", nats_url, module="agent_runner.app", env=sandbox.env).start()
     try:
         await node.ready(40)
         yield Driver(bus, node)
@@ -44,39 +55,34 @@ async def rooms(livekit: LiveKitServer) -> AsyncIterator[api.LiveKitAPI]:
     await rooms.aclose()
 
 
-class Stage:
-    """A room with its caller, and the agent's side of it on the node."""
-
-    def __init__(self, drive: Driver, livekit: LiveKitServer, rooms: api.LiveKitAPI) -> None:
-        self.drive = drive
-        self.caller = rtc.Room()
-        self._livekit = livekit
-        self._rooms = rooms
-
-    async def open(self) -> None:
-        await self._rooms.room.create_room(api.CreateRoomRequest(name=SESSION, max_participants=2))
-
-    async def enter(self) -> None:
-        """With a microphone: LiveKit tells of a participant who publishes nothing up to 3 s late."""
-        await self.caller.connect(self._livekit.url, self._livekit.token(SESSION, caller_identity(SESSION)))
-        microphone = rtc.LocalAudioTrack.create_audio_track("microphone", rtc.AudioSource(16000, 1))
-        await self.caller.local_participant.publish_track(microphone)
-
-    async def start(self, **changes: object) -> int:
-        token = self._livekit.token(SESSION, agent_identity(SESSION))
-        return await self.drive.start(SESSION, "Be kind.", url=self._livekit.url, token=token, **changes)
-
-    async def people(self) -> set[str]:
-        found = await self._rooms.room.list_participants(api.ListParticipantsRequest(room=SESSION))
-        return {person.identity for person in found.participants}
-
-
 @pytest.fixture
 async def stage(drive: Driver, livekit: LiveKitServer, rooms: api.LiveKitAPI) -> AsyncIterator[Stage]:
     stage = Stage(drive, livekit, rooms)
     await stage.open()
     yield stage
     await stage.caller.disconnect()
+
+
+async def test_a_call_with_a_spoken_turn(stage: Stage) -> None:
+    await stage.enter()
+    await stage.start()
+    await stage.drive.has(SESSION, "started")
+    opening = await stage.drive.has(SESSION, "turn", deadline_s=20)
+    assert isinstance(opening, TurnFinished)
+    assert (opening.user_text, opening.heard_text) == ("", "Hello Ann!")
+
+    await stage.say("What time is it?")
+
+    asked = await stage.drive.has(SESSION, "turn", deadline_s=20, n=opening.n + 1)
+    assert isinstance(asked, TurnFinished)
+    assert "time" in asked.user_text.lower()
+    assert asked.heard_text
+    ended = await stage.drive.ended(SESSION)
+    assert ended.process_gone
+    await stage.drive.has(SESSION, "agent_stopped", cause="ended", served_ms=ended.served_ms)
+    text = stage.drive.node.metrics()
+    assert 'agent_stage_seconds_count{stage="heard"} 1.0' in text
+    assert "llm.fallback" in stage.drive.node.log.read_text(), "the sandbox has no llama, as Groq has none any more"
 
 
 async def test_served_time_is_the_time_both_were_in_the_room(stage: Stage) -> None:
@@ -106,6 +112,9 @@ async def test_another_worker_takes_over_the_room_of_a_killed_one(stage: Stage) 
     os.kill(pid, signal.SIGKILL)
     await stage.drive.has(SESSION, "agent_stopped", epoch=1, cause="crashed")
     assert await stage.start(epoch=2, takeover=True) != pid
+    bridge = await stage.drive.has(SESSION, "turn", deadline_s=20, epoch=2)
+    assert isinstance(bridge, TurnFinished)
+    assert bridge.heard_text.startswith("Sorry, I lost you")
     assert (await stage.drive.ended(SESSION, epoch=2)).process_gone
     assert (await stage.drive.names(SESSION)).count("started") == 1
 
@@ -125,14 +134,18 @@ async def test_an_agent_whose_identity_a_newer_epoch_took_ends(stage: Stage, liv
 async def test_an_agent_whose_identity_nobody_may_have_taken_comes_back(stage: Stage, livekit: LiveKitServer) -> None:
     await stage.enter()
     pid = await stage.start()
-    stranger = rtc.Room()
-    gone = asyncio.Event()
-    stranger.on("disconnected", lambda _reason: gone.set())
-    await stranger.connect(livekit.url, livekit.token(SESSION, agent_identity(SESSION)))
-    async with asyncio.timeout(5):
-        await gone.wait()
+    # Signalling alone takes the identity; a real client would try again and again.
+    token = livekit.token(SESSION, agent_identity(SESSION))
+    async with connect(f"{livekit.url}/rtc?access_token={token}&protocol=16") as stranger, asyncio.timeout(10):
+        with suppress(ConnectionClosed):
+            while True:
+                await stranger.recv()  # until the agent, back again, has put it out
+
+    assert stage.drive.node.log.read_text().count("job.removed") == 1
     assert is_alive(pid)
     assert "agent_stopped" not in await stage.drive.names(SESSION)
+    assert await stage.people() == {caller_identity(SESSION), agent_identity(SESSION)}
+    assert (await stage.drive.ended(SESSION)).found
 
 
 async def test_a_deleted_room_ends_the_job(stage: Stage, rooms: api.LiveKitAPI) -> None:

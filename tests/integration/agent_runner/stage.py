@@ -1,0 +1,48 @@
+"""A room with its caller, and the agent that a node sends there."""
+
+from __future__ import annotations
+
+from contracts.ids import agent_identity, caller_identity
+from livekit import api, rtc
+from sandbox.speech.espeak import Espeak, Voice
+
+from tests.integration.agent_runner.livekit_server import LiveKitServer
+from tests.integration.agent_runner.node_process import Driver
+
+SESSION = "session_1"
+RATE = 22_050  # espeak's
+
+
+class Stage:
+    """A room with its caller, and the agent's side of it on the node."""
+
+    def __init__(self, drive: Driver, livekit: LiveKitServer, rooms: api.LiveKitAPI) -> None:
+        self.drive = drive
+        self.caller = rtc.Room()
+        self._source = rtc.AudioSource(RATE, 1, queue_size_ms=20_000)
+        self._livekit = livekit
+        self._rooms = rooms
+
+    async def open(self) -> None:
+        await self._rooms.room.create_room(api.CreateRoomRequest(name=SESSION, max_participants=2))
+
+    async def enter(self) -> None:
+        """With a microphone: LiveKit tells of a participant who publishes nothing up to 3 s late."""
+        await self.caller.connect(self._livekit.url, self._livekit.token(SESSION, caller_identity(SESSION)))
+        microphone = rtc.LocalAudioTrack.create_audio_track("microphone", self._source)
+        await self.caller.local_participant.publish_track(microphone)
+
+    async def start(self, **changes: object) -> int:
+        token = self._livekit.token(SESSION, agent_identity(SESSION))
+        return await self.drive.start(SESSION, "Be kind.", url=self._livekit.url, token=token, **changes)
+
+    async def people(self) -> set[str]:
+        found = await self._rooms.room.list_participants(api.ListParticipantsRequest(room=SESSION))
+        return {person.identity for person in found.participants}
+
+    async def say(self, text: str) -> None:
+        """Speak into the microphone, and be silent for as long as it takes to be taken for done."""
+        speech = Espeak().speak(text, Voice("en-us"))
+        assert speech.sample_rate == RATE
+        pcm = speech.pcm + bytes(2 * RATE * 3)
+        await self._source.capture_frame(rtc.AudioFrame(pcm, RATE, 1, len(pcm) // 2))
