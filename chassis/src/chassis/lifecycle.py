@@ -60,6 +60,7 @@ class Life:
     _steps: list[_Step] = field(default_factory=list[_Step])
     _ending: asyncio.Event = field(default_factory=asyncio.Event)
     _failure: StartFailed | None = None
+    _signalled: bool = False
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
 
     async def begin(
@@ -234,9 +235,10 @@ class Life:
         log.info("service.stopped")
 
     def _on_signal(self) -> None:
-        if self._ending.is_set():  # asked twice: the second one means now
+        if self._signalled:  # asked twice: the second one means now
             _say(f"{self.service.name}: stopped at once by a second signal")
             os._exit(EXIT_FAILED)
+        self._signalled = True
         self._ending.set()
 
 

@@ -6,7 +6,7 @@ import time
 from collections import defaultdict
 
 import pytest
-from chassis.nats import Bus, Consumer, Rejected, RetryLater, Stored, consumer
+from chassis.nats import Bus, BusUnavailable, Consumer, Rejected, RetryLater, Stored, consumer
 from chassis.nats import consumer as consumer_function
 from chassis.nats.consumer import BACKOFF_S
 from contracts.events import Event
@@ -211,6 +211,18 @@ async def test_retry_later_keeps_the_sessions_order_and_never_becomes_a_dead_let
     assert mine == sorted(mine)
     assert mine[-1] == 2
     assert {meta.deliveries for _, meta in seen.events} == {1}
+    assert await dead(bus) == []
+    await reader.stop()
+
+
+async def test_a_handler_that_cannot_publish_is_called_again_and_it_counts_for_nothing(bus: Bus) -> None:
+    seen = Seen(BusUnavailable("publishing", bus.url))
+    reader = await started(bus, seen, max_deliver=1)
+    await bus.publish(tick())
+
+    await until(lambda: len(seen.events) == 2)
+    await until(lambda: settled(bus))
+
     assert await dead(bus) == []
     await reader.stop()
 

@@ -34,6 +34,7 @@ BACKOFF_S: Final = (0.5, 2.0, 5.0, 15.0)  # between the deliveries of a message 
 _FETCH_S: Final = 2.0
 _HAND_BACK_S: Final = _FETCH_S  # by then the fetch under way here has ended, and somebody else gets the message
 _MISSED_FETCHES: Final = 3
+_BUS_AWAY_S: Final = 1.0
 _DEAD_DEADLINE_S: Final = 10.0
 _NOT_DEAD_YET_S: Final = 5.0  # the dead letters could not be written: keep the message and try again
 
@@ -228,14 +229,15 @@ class Consumer:
             except Rejected as rejected:
                 await self._bury(raw, meta, event.event, rejected.reason)
                 return
-            except RetryLater as later:
+            except (RetryLater, BusUnavailable) as later:
+                delay_s = later.delay_s if isinstance(later, RetryLater) else _BUS_AWAY_S
                 log.warning("consumer.retry_later", consumer=self.durable, subject=raw.subject, reason=str(later))
                 _HANDLED.labels(self.durable, event.event, "retried").inc()
                 # Kept in hand rather than sent back: the session's later messages stay behind it, and what is
                 # counted towards the dead letters are bugs and deaths of the process, not somebody's outage.
-                if await self._paused(later.delay_s) and time.monotonic() - started < self._retry_for_s:
+                if await self._paused(delay_s) and time.monotonic() - started < self._retry_for_s:
                     continue
-                await raw.nak(delay=_HAND_BACK_S if self._stopping.is_set() else later.delay_s)
+                await raw.nak(delay=_HAND_BACK_S if self._stopping.is_set() else delay_s)
                 return
             except nats.errors.Error as error:  # the acknowledgement
                 log.warning("consumer.not_settled", consumer=self.durable, error=error)
@@ -337,10 +339,10 @@ def consumer(
 ) -> Consumer:
     """A durable consumer, to be started.
 
-    The handler gets the parsed event and its place in the stream. It returns: acknowledged. `RetryLater`: called again
-    with the same message after the delay, its session's later messages wait. `Rejected`: dead letter at once. Anything
-    else, and more than `handler_timeout_s`: logged as a bug, delivered again after `BACKOFF_S`, a dead letter after
-    `max_deliver` deliveries. A body that cannot be read is a dead letter at once.
+    The handler gets the parsed event and its place in the stream. It returns: acknowledged. `RetryLater` (or
+    `BusUnavailable`): called again with the same message after the delay, its session's later messages wait.
+    `Rejected`: dead letter at once. Anything else, and more than `handler_timeout_s`: logged as a bug, delivered again
+    after `BACKOFF_S`, a dead letter after `max_deliver` deliveries. A body that cannot be read is a dead letter at once.
 
     Args:
         durable: The name under which the server keeps the position; replicas share it.
