@@ -111,6 +111,24 @@ async def test_a_database_that_is_not_there_is_unavailable_and_says_so_without_t
         await database.close()
 
 
+async def test_a_postgresql_that_refuses_us_or_ends_our_connection_is_unavailable(postgres_url: str) -> None:
+    url = read_database_url(postgres_url)
+    none, database = Database(url.set(database="none")), Database(url)
+    try:
+        with pytest.raises(LedgerUnavailable, match="does not exist"):
+            await none.revision()
+        with pytest.raises(LedgerUnavailable, match="terminat"):
+            async with database.reading() as connection:
+                await connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        with pytest.raises(LedgerUnavailable, match="cancel"):
+            async with database.reading() as connection:
+                await connection.execute(text("SELECT pg_cancel_backend(pg_backend_pid()), pg_sleep(1)"))
+        assert await database.revision() is None
+    finally:
+        await none.close()
+        await database.close()
+
+
 async def test_a_locked_sqlite_file_is_unavailable_to_writers_only_until_it_is_free(
     sqlite_ledger: SqlLedger, sqlite_url: str
 ) -> None:

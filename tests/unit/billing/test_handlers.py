@@ -2,6 +2,7 @@ import pytest
 from billing.domain.rating import Charge, Tariff
 from billing.domain.usage import LoggedEvent
 from billing.handlers import Reconciler, Settling
+from billing.ports import LedgerUnavailable
 from chassis.nats import Rejected, RetryLater, Stored
 
 from tests.unit.billing.fakes import FakeLedger, FakeLog
@@ -154,3 +155,16 @@ async def test_an_end_that_was_seen_before_the_start_is_settled_by_the_whole_log
     account = await ledger.account(SESSION)
     assert account is not None
     assert account.owed == Charge(0, 0, 0, 0)
+
+
+async def test_the_reconciler_keeps_what_an_outage_left_unbilled() -> None:
+    log, ledger = FakeLog(call(30_000)), FakeLedger()
+    now = log.records[-1].stored_ms / 1000 + 60
+    reconciler = Reconciler(log, Settling(log, ledger, Tariff()), every_s=15, now=lambda: now)
+    ledger.is_away = True
+    with pytest.raises(LedgerUnavailable):
+        await reconciler.sweep()
+
+    ledger.is_away = False
+
+    assert await reconciler.sweep() == [SESSION]

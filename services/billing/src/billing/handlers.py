@@ -120,8 +120,12 @@ class Reconciler:
                 await self._settling.settle(session_id)
                 found.append(session_id)
                 log.warning("reconciler.settled", session_id=session_id)
+            except (LedgerUnavailable, LogUnavailable, SettledMeanwhile):
+                raise  # they wait for the next sweep
             except (IncompleteLog, NotEnded) as error:
                 log.error("reconciler.unbillable", session_id=session_id, reason=str(error))
+            except Exception:  # one session's bug must not hold up the others
+                log.exception("reconciler.bug", session_id=session_id)
             self._unbilled.waiting.pop(session_id, None)
         return found
 

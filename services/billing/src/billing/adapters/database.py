@@ -19,6 +19,9 @@ _STATEMENT_S: Final = 10.0
 _CONNECT_S: Final = 5.0
 _BUSY_MS: Final = 3_000
 _POOL: Final = 10
+# PostgreSQL's classes of errors that are not about the statement: connection, credentials, no such database, rollback,
+# resources, an operator's intervention. Source: https://www.postgresql.org/docs/current/errcodes-appendix.html
+_UNAVAILABLE: Final = ("08", "28", "3D", "40", "53", "57")
 
 
 class Database:
@@ -99,7 +102,8 @@ class Database:
         except (OperationalError, InterfaceError, PoolTimeoutError) as error:
             raise LedgerUnavailable(f"{self.shown}: {_first_line(getattr(error, 'orig', None) or error)}") from error
         except DBAPIError as error:
-            if not error.connection_invalidated:
+            state = str(getattr(error.orig, "sqlstate", None) or "")
+            if not (error.connection_invalidated or state.startswith(_UNAVAILABLE)):
                 raise
             raise LedgerUnavailable(f"{self.shown}: {_first_line(error.orig or error)}") from error
         except TimeoutError as error:
