@@ -342,7 +342,7 @@ def consumer(
     The handler gets the parsed event and its place in the stream. It returns: acknowledged. `RetryLater` (or
     `BusUnavailable`): called again with the same message after the delay, its session's later messages wait.
     `Rejected`: dead letter at once. Anything else, and more than `handler_timeout_s`: logged as a bug, delivered again
-    after `BACKOFF_S`, a dead letter after `max_deliver` deliveries. A body that cannot be read is a dead letter at once.
+    after `BACKOFF_S`, a dead letter after `max_deliver` deliveries. So is, at once, a body that cannot be read.
 
     Args:
         durable: The name under which the server keeps the position; replicas share it.
