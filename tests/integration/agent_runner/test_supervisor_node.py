@@ -218,7 +218,7 @@ async def test_calls_go_on_without_nats_and_their_events_arrive_once_and_in_orde
     await drive.shows(lambda s: s.busy == 0)
 
 
-async def test_a_drained_node_takes_nothing_new_and_finishes_its_calls(drive: Driver) -> None:
+async def test_a_drained_node_takes_nothing_new_finishes_its_calls_and_leaves(drive: Driver) -> None:
     pid = await drive.start("session_1")
     reply = await drive.bus.request(
         node_command(drive.node.node_id, "drain"), DrainNode(limit_s=1.5), NodeDraining, timeout_s=2
@@ -229,7 +229,15 @@ async def test_a_drained_node_takes_nothing_new_and_finishes_its_calls(drive: Dr
     assert refused.code == "draining"
     await drive.shows(lambda s: s.draining and s.warm == 0)
     assert is_alive(pid)
+    assert await drive.node.exited() == 0
     await drive.has("session_1", "agent_stopped", cause="drained")
+    assert await drive.state() is None
+
+
+async def test_a_drained_node_without_calls_answers_and_leaves(drive: Driver) -> None:
+    subject = node_command(drive.node.node_id, "drain")
+    assert (await drive.bus.request(subject, DrainNode(limit_s=600), NodeDraining, timeout_s=2)).jobs == 0
+    assert await drive.node.exited() == 0
 
 
 async def test_sigterm_ends_everything_in_order(drive: Driver) -> None:

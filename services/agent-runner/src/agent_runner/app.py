@@ -59,7 +59,9 @@ async def start(
     session_log = BusSessionLog(bus)
     world = World(settings.node_id, log_dir, pool, outboxes, session_log, call_logs, _call_limits(settings))
     facts = NodeFacts(settings.node_id, settings.region, datetime.now(UTC))
-    node = Node(facts, world, BusRegistry(bus), load=CpuLoad(), forkservers=lambda: int(forks.is_alive))
+    node = Node(
+        facts, world, BusRegistry(bus), load=CpuLoad(), forkservers=lambda: int(forks.is_alive), on_drained=life.end
+    )
 
     async def workers() -> str | None:
         return pool.problem()

@@ -64,23 +64,26 @@ class Node:
         *,
         load: Callable[[], float],
         forkservers: Callable[[], int],
+        on_drained: Callable[[], None],
     ) -> None:
         """Take no job yet.
 
         Args:
             load: Share of the host's CPU in use, 0..1.
             forkservers: Processes beside the supervisor and the workers.
+            on_drained: Called when the node was told to drain and its calls are over.
         """
         self._facts = facts
         self._world = world
         self._registry = registry
         self._load = load
         self._forkservers = forkservers
+        self._on_drained = on_drained
         self._current: dict[str, Call] = {}
         self._calls: set[Call] = set()
         self._over: OrderedDict[str, tuple[int, int]] = OrderedDict()
         self._draining = False
-        self._drain_until: asyncio.TimerHandle | None = None
+        self._leaving: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -147,11 +150,11 @@ class Node:
         return JobEnded(found=found, served_ms=call.served.served_ms if found else 0, process_gone=gone)
 
     async def drain(self, command: DrainNode) -> NodeDraining:
-        """Take nothing new from now on; what still runs after the limit is ended."""
+        """Take nothing new from now on, and leave when the calls are over; the last command's limit counts."""
         self._start_draining()
-        if self._drain_until is not None:
-            self._drain_until.cancel()
-        self._drain_until = asyncio.get_running_loop().call_later(command.limit_s, self._end_all)
+        if self._leaving is not None:
+            self._leaving.cancel()
+        self._leaving = asyncio.get_running_loop().create_task(self._leave(command.limit_s))
         return NodeDraining(jobs=len(self._calls))
 
     async def shut_down(self, limit_s: float, hurry: asyncio.Event) -> None:
@@ -167,7 +170,8 @@ class Node:
         await asyncio.wait(waits, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()
-        self._end_all()
+        for call in list(self._calls):
+            call.end(Cause.DRAINED)
         try:
             async with asyncio.timeout(self._world.limits.kill_s + _END_MARGIN_S):
                 await self._idle.wait()
@@ -233,14 +237,14 @@ class Node:
             jobs=tuple(NodeJob(session_id=c.session_id, epoch=c.epoch, pid=c.pid) for c in self._current.values()),
         )
 
+    async def _leave(self, limit_s: float) -> None:
+        await self.shut_down(limit_s, asyncio.Event())
+        self._on_drained()
+
     def _start_draining(self) -> None:
         self._draining = True
         self._world.pool.drain()
         self.changed()
-
-    def _end_all(self) -> None:
-        for call in list(self._calls):
-            call.end(Cause.DRAINED)
 
     async def _fence_all(self) -> None:
         """Stop every job that the log has given to a newer epoch."""

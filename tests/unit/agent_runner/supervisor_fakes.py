@@ -1,0 +1,122 @@
+"""The supervisor's ports in memory: workers that do what a test says, and an outbox that keeps what it is given."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+from agent_runner.domain.link import Ready, ToSupervisor, ToWorker
+from agent_runner.ports import ForkFailed, LogUnavailable, WorkerListener
+from contracts.events import Event
+
+_pids = itertools.count(1000)
+
+
+class FakeWorker:
+    """A process: `say` what it says, `die`; `told` has what it was sent."""
+
+    def __init__(self, listener: WorkerListener) -> None:
+        self.listener = listener
+        self.pid = next(_pids)
+        self.is_gone = False
+        self.told: list[ToWorker] = []
+        self.history: bytes | None = None
+        self.killed = False
+
+    def send(self, message: ToWorker, *, history: bytes | None = None) -> None:
+        self.told.append(message)
+        self.history = history
+
+    def kill(self) -> None:
+        self.killed = True
+        self.die()
+
+    def say(self, *messages: ToSupervisor) -> None:
+        for message in messages:
+            self.listener.on_message(message)
+
+    def die(self) -> None:
+        if not self.is_gone:
+            self.is_gone = True
+            self.listener.on_gone()
+
+
+class FakeForks:
+    """Forks workers; `broken` makes it fail, `slow` leaves them without `Ready`."""
+
+    def __init__(self) -> None:
+        self.workers: list[FakeWorker] = []
+        self.broken = False
+        self.slow = False
+
+    async def fork(self, listener: WorkerListener) -> FakeWorker:
+        if self.broken:
+            raise ForkFailed("broken")
+        worker = FakeWorker(listener)
+        self.workers.append(worker)
+        return worker
+
+    def get_ready(self) -> None:
+        """What was forked since is ready now."""
+        for worker in self.workers:
+            if not worker.is_gone and not worker.told:
+                worker.say(Ready(pid=worker.pid))
+
+
+class FakeOutbox:
+    """Publishes at once."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.closed = False
+
+    def put(self, event: Event, *, expect_last: int | None = None) -> None:
+        self.events.append(event)
+
+    async def flush(self, deadline_s: float) -> bool:
+        return True
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class FakeOutboxes:
+    """One outbox for all."""
+
+    def __init__(self) -> None:
+        self.outbox = FakeOutbox()
+
+    def open(self, session_id: str) -> FakeOutbox:
+        return self.outbox
+
+
+class FakeSessionLog:
+    """`epoch` and `events` are what it has; None: NATS is away."""
+
+    def __init__(self) -> None:
+        self.epoch: int | None = 1
+        self.events: Sequence[Event] | None = ()
+
+    async def last_epoch(self, session_id: str, *, deadline_s: float) -> int | None:
+        if self.epoch is None:
+            raise LogUnavailable("away")
+        return self.epoch
+
+    async def history(self, session_id: str, *, deadline_s: float) -> Sequence[Event]:
+        if self.events is None:
+            raise LogUnavailable("away")
+        return self.events
+
+
+class FakeCallLogs:
+    """Remembers which sessions it follows."""
+
+    def __init__(self) -> None:
+        self.followed: set[str] = set()
+
+    def follow(self, session_id: str, file: Path) -> None:
+        self.followed.add(session_id)
+
+    def leave(self, session_id: str) -> None:
+        self.followed.discard(session_id)

@@ -1,0 +1,299 @@
+"""One job on a node, with workers that do what the test says and a clock that it moves."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from agent_runner.domain.link import (
+    Beat,
+    Caller,
+    End,
+    Failed,
+    Go,
+    Joined,
+    Rejoin,
+    Removed,
+    Stopped,
+    Turn,
+)
+from agent_runner.domain.pool import PoolLimits
+from agent_runner.handlers.call import Call, CallLimits, World
+from agent_runner.handlers.pool import Pool
+from contracts.commands import AssignJob
+from contracts.events import AgentStopped, ServedTick, SessionRequested
+
+from tests.unit.agent_runner.supervisor_fakes import (
+    FakeCallLogs,
+    FakeForks,
+    FakeOutboxes,
+    FakeSessionLog,
+    FakeWorker,
+)
+
+SID = "session_1"
+BEAT = Beat(tts_bytes=0, sent_bytes=0, caller_in_room=True)
+
+
+class Scene:
+    """A node with one warm worker, and the job."""
+
+    def __init__(self, folder: Path, *, epoch: int = 1, takeover: bool = False, target: int = 1) -> None:
+        self.now = 100.0
+        self.forks = FakeForks()
+        self.outboxes = FakeOutboxes()
+        self.session_log = FakeSessionLog()
+        self.call_logs = FakeCallLogs()
+        limits = PoolLimits(slots=2, target=target, max_age_s=3600, start_s=20, silence_s=5)
+        self.pool = Pool(self.forks, limits, on_change=lambda: None, clock=lambda: self.now)
+        call_limits = CallLimits(start_s=0.1, join_s=15, silence_s=1.5, kill_s=0.1, lifetime_s=1830, tick_s=5)
+        self.world = World(
+            "n1",
+            folder,
+            self.pool,
+            self.outboxes,
+            self.session_log,
+            self.call_logs,
+            call_limits,
+            clock=lambda: self.now,
+        )
+        self.job = AssignJob(
+            session_id=SID,
+            epoch=epoch,
+            url="ws://x",
+            token="t",
+            user_name="Ann",
+            user_id="Ann",
+            voice_id="Ashley",
+            opening_line="Hello Ann!",
+            system_prompt="Be kind.",
+            takeover=takeover,
+        )
+        self.over: list[Call] = []
+        self.call = Call(self.job, self.world, self.over.append)
+        self._running = asyncio.ensure_future(self.pool.run())
+
+    async def settle(self) -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    async def go(self) -> FakeWorker:
+        """The job has its worker, and `Go` is sent."""
+        await self.settle()
+        self.forks.get_ready()
+        self.call.begin()
+        await self.settle()
+        return next(w for w in self.forks.workers if w.told)
+
+    async def live(self) -> FakeWorker:
+        """Both are in the room since `now`."""
+        worker = await self.go()
+        worker.say(Joined(stage_ms={"connect": 5}), Caller(in_room=True))
+        return worker
+
+    def beat(self, worker: FakeWorker, seconds: float) -> None:
+        """Time passes with beats and looks."""
+        for _ in range(int(seconds * 2)):
+            self.now += 0.5
+            worker.say(BEAT)
+            self.call.look(0.5)
+
+    @property
+    def stopped(self) -> AgentStopped:
+        return next(e for e in self.outboxes.outbox.events if isinstance(e, AgentStopped))
+
+    @property
+    def names(self) -> list[str]:
+        return [e.event for e in self.outboxes.outbox.events]
+
+    def close(self) -> None:
+        self._running.cancel()
+
+
+@pytest.fixture
+async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
+    scene = Scene(tmp_path)
+    yield scene
+    scene.close()
+
+
+async def test_ticks_come_every_five_seconds_and_the_end_counts_to_its_instant(scene: Scene) -> None:
+    worker = await scene.live()
+    scene.beat(worker, 12)
+    scene.now += 0.25
+    scene.call.end("ended")
+    scene.now += 5
+    worker.say(BEAT, Stopped(cause="ended"))
+    worker.die()
+    assert [e.served_ms for e in scene.outboxes.outbox.events if isinstance(e, ServedTick)] == [5000, 10_000]
+    assert (scene.stopped.cause, scene.stopped.served_ms) == ("ended", 12_250)
+    assert worker.told[-1] == End(how="cancel")
+    assert (scene.pool.claimed, scene.call_logs.followed, scene.over) == (0, set(), [scene.call])
+
+
+async def test_no_tick_repeats_what_the_last_one_said(scene: Scene) -> None:
+    worker = await scene.go()
+    worker.say(Joined())
+    for _ in range(20):
+        scene.now += 1
+        worker.say(Beat(tts_bytes=0, sent_bytes=0, caller_in_room=False))
+        scene.call.look(0.5)
+    assert scene.names == ["agent_ready"]
+
+
+async def test_an_end_before_there_is_a_worker_takes_effect_at_once(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, target=0)
+    scene.call.begin()
+    await scene.settle()
+    scene.call.end("ended")
+    assert scene.names == ["agent_stopped"]
+    assert scene.stopped.served_ms == 0
+    await scene.settle()
+    scene.forks.get_ready()
+    await scene.settle()
+    assert all(w.is_gone for w in scene.forks.workers), "the worker that was forked for it is put away"
+    assert scene.pool.claimed == 0
+    scene.close()
+
+
+async def test_without_a_worker_in_time_the_job_is_given_back(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, target=0)
+    scene.forks.broken = True
+    scene.call.begin()
+    async with asyncio.timeout(2):
+        await scene.call.over.wait()
+    assert scene.stopped.cause == "start_failed"
+    scene.close()
+
+
+async def test_a_worker_that_will_not_go_is_killed(scene: Scene) -> None:
+    worker = await scene.live()
+    scene.call.end("ended")
+    async with asyncio.timeout(2):
+        await scene.call.over.wait()
+    assert worker.killed
+    assert scene.stopped.cause == "ended"
+
+
+async def test_a_stall_bills_nothing_of_the_silence(scene: Scene) -> None:
+    worker = await scene.live()
+    scene.beat(worker, 3)
+    for _ in range(3):
+        scene.now += 0.5
+        scene.call.look(0.5)
+    assert worker.killed
+    assert (scene.stopped.cause, scene.stopped.served_ms) == ("stalled", 3000)
+
+
+async def test_our_own_pause_kills_no_worker(scene: Scene) -> None:
+    worker = await scene.live()
+    scene.now += 60
+    scene.call.look(0.5)
+    worker.say(BEAT)
+    scene.call.look(0.5)
+    assert not worker.killed
+
+
+async def test_a_session_that_nobody_ends_ends_itself(scene: Scene) -> None:
+    worker = await scene.live()
+    scene.now += 1830
+    scene.call.look(0.25)
+    worker.die()
+    assert scene.stopped.cause == "session_timeout"
+
+
+async def test_a_worker_that_does_not_join_is_given_up(scene: Scene) -> None:
+    worker = await scene.go()
+    scene.now += 15
+    scene.call.look(0.25)
+    assert worker.killed
+    assert scene.stopped.cause == "join_failed"
+
+
+async def test_a_failed_provider_is_named_in_the_cause(scene: Scene) -> None:
+    worker = await scene.live()
+    worker.say(Failed(provider="tts", detail="401"), Stopped(cause="provider_failed", detail="tts"))
+    worker.die()
+    assert scene.stopped.cause == "provider_failed:tts"
+
+
+@pytest.mark.parametrize(
+    ("last_epoch", "answer", "cause"),
+    [(1, Rejoin(), None), (2, End(how="cancel"), "superseded"), (None, End(how="cancel"), "removed")],
+)
+async def test_a_removed_agent_comes_back_only_for_the_last_epoch(
+    scene: Scene, last_epoch: int | None, answer: object, cause: str | None
+) -> None:
+    worker = await scene.live()
+    scene.session_log.epoch = last_epoch
+    worker.say(Removed(duplicate=True))
+    await scene.settle()
+    assert worker.told[-1] == answer
+    worker.die()
+    assert scene.stopped.cause == (cause or "crashed")
+
+
+async def test_time_out_of_the_room_is_not_served(scene: Scene) -> None:
+    worker = await scene.live()
+    scene.beat(worker, 2)
+    worker.say(Removed(duplicate=True))
+    await scene.settle()
+    scene.beat(worker, 2)
+    worker.say(Joined())
+    scene.beat(worker, 1)
+    assert scene.call.served.served_ms == 3000
+    assert scene.names.count("agent_ready") == 1
+
+
+async def test_the_session_starts_once_after_the_agent_is_ready(scene: Scene) -> None:
+    worker = await scene.go()
+    worker.say(Caller(in_room=True), Joined(), Caller(in_room=False), Caller(in_room=True))
+    assert scene.names == ["agent_ready", "started"]
+
+
+async def test_a_take_over_gets_the_past_and_says_a_bridge(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, epoch=2, takeover=True)
+    scene.session_log.events = [
+        SessionRequested(
+            session_id=SID,
+            time=datetime.now(UTC),
+            user_name="Ann",
+            user_id="Ann",
+            voice_id="Ashley",
+            opening_line="Hello Ann!",
+            system_prompt="Be kind.",
+        )
+    ]
+    worker = await scene.go()
+    go = worker.told[0]
+    assert isinstance(go, Go)
+    assert go.opening_line is None
+    assert go.bridge
+    assert json.loads(worker.history or b"") == [{"role": "assistant", "content": "Hello Ann!"}]
+    scene.close()
+
+
+async def test_a_take_over_without_the_log_goes_on_without_the_past(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, epoch=2, takeover=True)
+    scene.session_log.events = None
+    worker = await scene.go()
+    go = worker.told[0]
+    assert isinstance(go, Go)
+    assert (go.has_history, worker.history) == (False, None)
+    scene.close()
+
+
+async def test_a_turn_is_published_as_it_was_heard(scene: Scene) -> None:
+    worker = await scene.live()
+    worker.say(Turn(n=1, user_text="Hi", heard_text="Hel", interrupted=True, stage_ms={"llm": 90}))
+    turn = scene.outboxes.outbox.events[-1]
+    assert turn.model_dump(include={"epoch", "n", "user_text", "heard_text", "interrupted", "stage_ms"}) == {
+        "epoch": 1,
+        "n": 1,
+        "user_text": "Hi",
+        "heard_text": "Hel",
+        "interrupted": True,
+        "stage_ms": {"llm": 90},
+    }
