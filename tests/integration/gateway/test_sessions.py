@@ -1,6 +1,9 @@
 """Starts, ends and tokens through a real gateway process on real NATS, Redis and LiveKit."""
 
 import asyncio
+import base64
+import hashlib
+import json
 import signal
 import subprocess
 import sys
@@ -9,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+import jwt
 import pytest
 from chassis.nats import Bus
 from contracts.events import SessionRequested
@@ -239,3 +243,40 @@ def test_sigterm_ends_it_with_0(gateway: Gateway) -> None:
     process.send_signal(signal.SIGTERM)
 
     assert process.wait(10) == 0
+
+
+async def test_one_webhook_sent_twenty_times_is_one_event(api: httpx.AsyncClient, bus: Bus) -> None:
+    body = json.dumps(
+        {"id": "EV_1", "event": "room_finished", "createdAt": str(int(time.time())), "room": {"name": "session_mine"}}
+    ).encode()
+    claims = {
+        "iss": API_KEY,
+        "exp": int(time.time()) + 300,
+        "sha256": base64.b64encode(hashlib.sha256(body).digest()).decode(),
+    }
+    headers = {
+        "Authorization": jwt.encode(claims, API_SECRET, algorithm="HS256"),
+        "Content-Type": "application/webhook+json",
+    }
+
+    answers = [await api.post("/livekit/webhook", content=body, headers=headers) for _ in range(20)]
+
+    assert {answer.status_code for answer in answers} == {200}
+    found = [stored async for stored in bus.replay(ALL_ROOMS, until_caught_up=True)]
+    assert len([stored for stored in found if stored.id == "EV_1"]) == 1
+
+
+async def test_when_the_gateway_that_projects_is_killed_another_goes_on(
+    tmp_path: Path, gateway: Gateway, nats_server: NatsServer, redis_server: RedisServer, livekit_server: LiveKitServer
+) -> None:
+    urls = {"NATS_URL": nats_server.url, "REDIS_URL": redis_server.url, "LIVEKIT_URL": livekit_server.url}
+    with Gateway(tmp_path / "second", urls) as second:
+        async with httpx.AsyncClient(base_url=second.url, trust_env=False) as api:
+            gateway.kill9()
+            session_id = (await api.post(START, json={"userName": "Ann"})).json()["sessionId"]
+            until = time.monotonic() + 10  # the lease's 5 s, and a little
+            while (await api.get("/sessions")).json()["items"] == []:
+                assert time.monotonic() < until
+                await asyncio.sleep(0.1)
+
+            assert (await api.get("/sessions")).json()["items"][0]["sessionId"] == session_id
