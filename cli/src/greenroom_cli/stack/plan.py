@@ -12,6 +12,9 @@ from greenroom_cli.stack.services import migration, service
 from greenroom_cli.stack.state import Keys, StateFolder
 
 
+NO_LOAD_LIMIT = "1000"
+
+
 class Plan:
     """Which processes, where, with what environment."""
 
@@ -74,7 +77,8 @@ class Plan:
         return specs
 
     def _shared(self) -> dict[str, str]:
-        return {**self._options.environment, **self.environment}
+        # One host runs everything here, its owner's other work too: there is no less loaded node to prefer.
+        return {"MAX_LOAD": NO_LOAD_LIMIT, **self._options.environment, **self.environment}
 
     def _service(self, name: str, module: str, environment: dict[str, str]) -> ProcessSpec:
         port = self._ports[name]
