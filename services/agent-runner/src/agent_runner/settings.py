@@ -28,7 +28,6 @@ def _default_node_id() -> str:
 class Settings(ServiceSettings):
     """Read from the environment; the variable is the field's name in capitals."""
 
-    health_port: int = Field(default=8102, ge=0, le=65535, description="the port of /health; 0 takes a free one")
     node_id: str = Field(
         default_factory=_default_node_id,
         pattern=NODE_ID_PATTERN,
