@@ -1,8 +1,11 @@
 """The `greenroom` command."""
 
+import contextlib
+import os
 import sys
+import traceback
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -44,13 +47,28 @@ def greenroom(
     """Voice AI agents in LiveKit rooms, over one REST call. Start with: greenroom up"""
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Run the command; every refusal is one line on stderr and a non-zero exit code."""
     keep_proxies_off_loopback()
+    code = _run()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    # At the interpreter's own end LiveKit's native library sometimes waits for ever for one of its threads.
+    os._exit(code)
+
+
+def _run() -> int:
     try:
         app()
     except CommandError as error:
         complain(error)
-        sys.exit(1)
+        return 1
     except Stopped as stopped:
-        sys.exit(stopped.exit_code)
+        return stopped.exit_code
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    except Exception:
+        traceback.print_exc()
+        return 70  # a defect, as sysexits.h has it
+    return 0

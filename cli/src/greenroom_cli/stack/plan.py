@@ -11,7 +11,6 @@ from greenroom_cli.stack.providers import sandbox, sandbox_environment
 from greenroom_cli.stack.services import migration, service
 from greenroom_cli.stack.state import Keys, StateFolder
 
-
 NO_LOAD_LIMIT = "1000"
 
 
