@@ -124,6 +124,13 @@ def test_a_caller_who_left_may_come_back_for_half_a_minute() -> None:
     assert decided(*RUNNING, after=35_000, facts=back).actions == ()
 
 
+def test_a_caller_who_came_and_left_before_the_conversation_is_no_no_show() -> None:
+    gone = replace(FACTS, caller_here=False, caller_left_ms=T0 + 59_000)
+    events = (REQUESTED, (10, assigned()), (500, ready()))
+    assert decided(*events, after=60_500, facts=gone) == Decision((), T0 + 89_000)
+    assert decided(*events, after=89_000, facts=gone).actions == (told(1, "n1", Outcome.COMPLETED, "caller_left"),)
+
+
 def test_a_caller_who_hangs_up_while_the_agent_starts_ends_it_after_the_grace() -> None:
     gone = replace(FACTS, asked_epoch=1, caller_here=False, caller_left_ms=T0 - 29_000)
     assert decided(REQUESTED, (10, assigned()), after=1_000, facts=gone).actions == (

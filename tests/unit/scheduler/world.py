@@ -178,7 +178,7 @@ class World:
 
     async def list(self, names: Sequence[str] | None = None) -> "list[Room]":
         await asyncio.sleep(0)
-        return [Room(n, "RM", self.now_ms(), 0) for n in self.rooms if names is None or n in names]
+        return [Room(n, "RM", self.now_ms()) for n in self.rooms if names is None or n in names]
 
     async def create(self, name: str) -> None:
         self.rooms.add(name)

@@ -20,11 +20,15 @@ class Outrun(Exception):
     """A compare-and-set lost: somebody else wrote first; read again, then decide anew."""
 
 
+NO_RESPONDER = "no_responder"
+NO_ANSWER = "no_answer"
+
+
 class NotTaken(Exception):
     """A node did not take a job: it refused, or did not answer.
 
     Attributes:
-        reason: The node's code, `no_responder` or `no_answer`.
+        reason: The node's code, NO_RESPONDER or NO_ANSWER.
     """
 
     def __init__(self, reason: str) -> None:
@@ -54,13 +58,11 @@ class Room:
 
     Attributes:
         created_ms: Unix ms on LiveKit's clock, whole seconds.
-        participants: How many are in it.
     """
 
     name: str
     sid: str
     created_ms: int
-    participants: int
 
 
 R = TypeVar("R", covariant=True)

@@ -44,7 +44,7 @@ class LiveKitRooms:
     async def list(self, names: Sequence[str] | None = None) -> "list[Room]":
         """The rooms that exist, of these names or all."""
         found = await _answered(self._api.room.list_rooms(api.ListRoomsRequest(names=list(names or ()))))
-        return [Room(room.name, room.sid, room.creation_time * 1000, room.num_participants) for room in found.rooms]
+        return [Room(room.name, room.sid, room.creation_time * 1000) for room in found.rooms]
 
     async def create(self, name: str) -> None:
         """Create the room with the shape that the gateway gives it."""

@@ -11,7 +11,7 @@ from contracts.subjects import node_command
 from pydantic import TypeAdapter, ValidationError
 
 from chassis import logs
-from scheduler.ports import NotTaken, Unavailable
+from scheduler.ports import NO_ANSWER, NO_RESPONDER, NotTaken, Unavailable
 
 _READ_S: Final = 5.0
 
@@ -58,9 +58,9 @@ class NatsNodes:
         try:
             reply = await self._bus.request(subject, job, _assign_reply, timeout_s=self._assign_timeout_s)
         except NoResponder as error:
-            raise NotTaken("no_responder") from error
+            raise NotTaken(NO_RESPONDER) from error
         except CommandError as error:
-            raise NotTaken("no_answer") from error
+            raise NotTaken(NO_ANSWER) from error
         except BusUnavailable as error:
             raise Unavailable(str(error)) from error
         if isinstance(reply, CommandFailed):

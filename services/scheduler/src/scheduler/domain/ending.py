@@ -125,8 +125,9 @@ def _agent_failed(session: Session, facts: Facts, now_ms: int, limits: Limits) -
 def _nobody_there(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Verdict | None:
     if facts.room_closed:
         return Verdict(Outcome.COMPLETED, "room_closed")
-    if facts.caller_left_ms is not None and now_ms >= facts.caller_left_ms + limits.reconnect_ms:
-        return Verdict(Outcome.COMPLETED, "caller_left")
+    if facts.caller_left_ms is not None:  # who was there and left is no no-show, whatever the time
+        over = now_ms >= facts.caller_left_ms + limits.reconnect_ms
+        return Verdict(Outcome.COMPLETED, "caller_left") if over else None
     ready = session.first_ready_ms
     if ready is None or session.started_ms is not None or facts.caller_here:
         return None

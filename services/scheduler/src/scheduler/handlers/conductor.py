@@ -22,10 +22,10 @@ from scheduler.handlers import figures
 from scheduler.handlers.agents import SUPERSEDED, Agents
 from scheduler.handlers.board import Board, region_of
 from scheduler.handlers.timers import Timers
-from scheduler.ports import NotTaken, Outrun, Rooms, SessionLog, Slots, Unavailable
+from scheduler.ports import NO_ANSWER, NO_RESPONDER, NotTaken, Outrun, Rooms, SessionLog, Slots, Unavailable
 
 _STEPS_AT_ONCE: Final = 128  # sessions; each waits for NATS only, never for a node or LiveKit
-_RETRY_MS: Final = 500
+_RETRY_MS: Final = 250
 _AFTER_A_BUG_MS: Final = 5_000
 _ADMIT_S: Final = 0.02  # reports of nodes within so long lead to one look at the queue
 
@@ -101,7 +101,7 @@ class Conductor:
             self._again.add(session_id)
             return
         self._running.add(session_id)
-        self._spawn(self._run(session_id))
+        self.beside(self._run(session_id))
 
     def learn(self, session_id: str, **known: Any) -> None:
         """Note facts about a session, and decide anew."""
@@ -119,14 +119,15 @@ class Conductor:
         async def tell() -> None:
             await self._agents.end(session_id, epoch, node_id, reason)
 
-        self._spawn(tell())
+        self.beside(tell())
 
     def _admit(self) -> None:
         self._admit_due = None
         for session_id in self.board.admit():
             self.wake(session_id)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do this beside everything else, until the term ends."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -197,13 +198,13 @@ class Conductor:
                 )
             case d.Ask():
                 self.board.learn(session_id, asked_epoch=action.epoch)
-                self._spawn(self._ask(session, session.attempts[action.epoch], takeover=action.takeover))
+                self.beside(self._ask(session, session.attempts[action.epoch], takeover=action.takeover))
             case d.Withdraw():
                 self.board.learn(session_id, withdrawn_epoch=action.epoch)
                 self.withdraw(session_id, action.epoch, action.node_id, SUPERSEDED)
             case d.EndAgent():
                 self.board.learn(session_id, end_asked_epoch=action.epoch, verdict=action.verdict)
-                self._spawn(self._end_agent(session_id, action))
+                self.beside(self._end_agent(session_id, action))
             case d.Conclude():
                 await self._conclude(session, facts, action.verdict)
             case d.FreeSlot():
@@ -213,7 +214,7 @@ class Conductor:
             case d.DeleteRoom():
                 # Once, and beside: what LiveKit does not do now, the reconciler repeats.
                 self.board.learn(session_id, room_deleted=True)
-                self._spawn(self._delete_room(session_id))
+                self.beside(self._delete_room(session_id))
             case d.Forget():
                 self.board.forget(session_id)
                 self.timers.set(session_id, None)
@@ -306,11 +307,26 @@ class Conductor:
                 epoch=attempt.epoch,
                 reason=refused.reason,
             )
-            self.learn(session_id, refused_epoch=attempt.epoch)
+            if self._may_have_been_lost(refused):
+                self._ask_again(session_id, attempt)
+            else:
+                self.learn(session_id, refused_epoch=attempt.epoch)
         except Unavailable as error:
             log.warning("job.not_sent", session_id=session_id, epoch=attempt.epoch, reason=str(error))
-            self.board.learn(session_id, asked_epoch=attempt.epoch - 1)
-            self.timers.set(session_id, self.now_ms() + _RETRY_MS)
+            self._ask_again(session_id, attempt)
+
+    def _may_have_been_lost(self, refused: NotTaken) -> bool:
+        """Whether the same command may still succeed: NATS was away, or the answer was lost.
+
+        A new epoch instead could greet the caller twice. The attempt's own deadline bounds the repetition.
+        """
+        silent = refused.reason == NO_ANSWER
+        outage = refused.reason == NO_RESPONDER and self.now_ms() < self.board.judge_nodes_from_ms
+        return silent or outage
+
+    def _ask_again(self, session_id: str, attempt: Attempt) -> None:
+        self.board.learn(session_id, asked_epoch=attempt.epoch - 1)
+        self.timers.set(session_id, self.now_ms() + _RETRY_MS)
 
     async def _end_agent(self, session_id: str, action: d.EndAgent) -> None:
         answer = await self._agents.end(session_id, action.epoch, action.node_id, action.verdict.reason)

@@ -4,7 +4,7 @@ Webhooks and watches only make things faster; what is right is found here, too.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Final
 
 from contracts.events import SessionEnded, SessionRequested
@@ -15,7 +15,7 @@ from scheduler.domain import reconciling
 from scheduler.domain.session import Session
 from scheduler.handlers import figures
 from scheduler.handlers.conductor import Conductor
-from scheduler.ports import Nodes, Room, Rooms, SessionLog, Slots, Unavailable
+from scheduler.ports import Nodes, Rooms, SessionLog, Slots, Unavailable
 
 _PROBE_S: Final = 1.0  # a lost room is back within 2 s
 _PROBED: Final = 10  # rooms a probe asks for; a restarted LiveKit has lost them all
@@ -139,15 +139,13 @@ class Reconciler:
             log.warning("room.orphan_deleted", session_id=name)
             await self._rooms.delete(name)
 
-    async def _look_for(self, session_id: str, rooms: dict[str, Room]) -> None:
+    async def _look_for(self, session_id: str, rooms: Collection[str]) -> None:
         """Is the caller there? The back-up of `participant_joined` and `participant_left`."""
-        room = rooms.get(session_id)
         session = self._board.session(session_id)
         if session is None:
             return
-        present: dict[str, str] = {}
-        if room is not None and room.participants:
-            present = await self._rooms.identities(session_id)
+        # Asked for each: the number of participants that the list of rooms holds lags by seconds.
+        present = await self._rooms.identities(session_id) if session_id in rooms else {}
         sid = present.get(caller_identity(session_id))
         now_ms = self._conductor.now_ms()
         facts = self._board.facts(session_id, now_ms)

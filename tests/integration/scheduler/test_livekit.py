@@ -1,0 +1,177 @@
+"""Rooms and tokens on a real LiveKit, without a single webhook."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+from chassis.nats import Bus
+from contracts.events import AgentReady, Outcome
+from contracts.ids import agent_identity, caller_identity
+from livekit import api, rtc
+from scheduler.adapters.livekit_rooms import LiveKitRooms
+from scheduler.ports import Unavailable
+
+from tests.integration.gateway.stack import API_KEY, API_SECRET, LiveKitServer
+from tests.integration.scheduler.conftest import Start
+from tests.integration.scheduler.stack import (
+    SchedulerProcess,
+    StandInNode,
+    ask_end,
+    ended,
+    kinds,
+    new_id,
+    request,
+    until,
+    wait_for,
+)
+
+
+@pytest.fixture
+async def rooms(livekit: LiveKitServer) -> AsyncIterator[LiveKitRooms]:
+    adapter = LiveKitRooms(livekit.url, API_KEY, API_SECRET, session_ms=60_000, queue_s=30)
+    yield adapter
+    await adapter.close()
+
+
+async def leading(start: Start, livekit: LiveKitServer, **environment: str) -> SchedulerProcess:
+    process = start(livekit.url, RECONCILE_S="0.5", **environment)
+    await until(process.leads, what="it never led")
+    return process
+
+
+async def names(rooms: LiveKitRooms) -> set[str]:
+    return {room.name for room in await rooms.list()}
+
+
+async def comes_to_hold(rooms: LiveKitRooms, session_id: str, there: bool, *, timeout_s: float) -> float:
+    """Seconds until the room is there, or is not."""
+    began = time.monotonic()
+    while time.monotonic() - began < timeout_s:
+        try:
+            if (session_id in await names(rooms)) == there:
+                return time.monotonic() - began
+        except Unavailable:
+            pass
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"{session_id} {'never came' if there else 'never went'}")
+
+
+async def join_as_caller(livekit: LiveKitServer, session_id: str) -> rtc.Room:
+    token = (
+        api.AccessToken(API_KEY, API_SECRET)
+        .with_identity(caller_identity(session_id))
+        .with_ttl(timedelta(minutes=1))
+        .with_grants(api.VideoGrants(room_join=True, room=session_id))
+        .to_jwt()
+    )
+    room = rtc.Room()
+    await room.connect(livekit.url, token)
+    return room
+
+
+async def test_the_agents_token_opens_its_room_and_nothing_else(livekit: LiveKitServer, rooms: LiveKitRooms) -> None:
+    session_id, other = new_id(), new_id()
+    await rooms.create(session_id)
+    await rooms.create(session_id)  # again: it stays as it is
+    await rooms.create(other)
+    token = rooms.agent_token(session_id, 3)
+    claims = api.TokenVerifier(API_KEY, API_SECRET).verify(token)
+    assert claims.identity == agent_identity(session_id)
+    assert claims.attributes == {"greenroom.epoch": "3"}
+    assert claims.video is not None
+    assert claims.video.room == session_id
+    assert claims.video.can_publish_sources == ["microphone"]
+    assert {claims.video.room_admin, claims.video.room_create, claims.video.room_list} <= {None, False}
+
+    room = rtc.Room()
+    await room.connect(livekit.url, token)
+    assert room.name == session_id
+    assert set(await rooms.identities(session_id)) == {agent_identity(session_id)}
+    assert await rooms.identities(other) == {}
+    source = rtc.AudioSource(48_000, 1)
+    await room.local_participant.publish_track(
+        rtc.LocalAudioTrack.create_audio_track("voice", source),
+        rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE),
+    )
+    await room.disconnect()
+    await rooms.delete(session_id)
+    await rooms.delete(session_id)
+    assert await names(rooms) == {other}
+
+
+async def test_every_call_to_a_frozen_livekit_ends(livekit: LiveKitServer, rooms: LiveKitRooms) -> None:
+    livekit.freeze()
+    began = time.monotonic()
+    with pytest.raises(Unavailable):
+        await rooms.list()
+    with pytest.raises(Unavailable):
+        await rooms.delete(new_id())
+    livekit.thaw()
+    assert time.monotonic() - began < 8
+
+
+async def test_the_room_goes_with_its_session(
+    bus: Bus, start: Start, livekit: LiveKitServer, rooms: LiveKitRooms, node: StandInNode
+) -> None:
+    await leading(start, livekit)
+    session_id = new_id()
+    await rooms.create(session_id)
+    await request(bus, session_id)
+    await wait_for(bus, session_id, AgentReady)
+    assert node.jobs[session_id].url == livekit.url
+    await ask_end(bus, session_id)
+    await ended(bus, session_id)
+    assert await comes_to_hold(rooms, session_id, False, timeout_s=2) < 1
+
+
+async def test_a_room_that_livekit_lost_is_there_again_within_seconds(
+    bus: Bus, start: Start, livekit: LiveKitServer, rooms: LiveKitRooms, node: StandInNode
+) -> None:
+    await leading(start, livekit)
+    session_id = new_id()
+    await rooms.create(session_id)
+    await request(bus, session_id)
+    await wait_for(bus, session_id, AgentReady)
+    await asyncio.sleep(2.2)  # younger sessions are not looked for
+    livekit.restart()
+    took_s = await comes_to_hold(rooms, session_id, True, timeout_s=10)
+    assert took_s < 3
+    assert "ended" not in await kinds(bus, session_id)
+
+
+async def test_a_caller_who_left_is_noticed_without_webhooks(
+    bus: Bus, start: Start, livekit: LiveKitServer, rooms: LiveKitRooms, node: StandInNode
+) -> None:
+    await leading(start, livekit, RECONNECT_GRACE_S="2", CALLER_JOIN_TIMEOUT_S="3")
+    node.starts_calls = False
+    here, gone = new_id(), new_id()
+    callers: list[rtc.Room] = []
+    for session_id in (here, gone):
+        await rooms.create(session_id)
+        callers.append(await join_as_caller(livekit, session_id))
+        await request(bus, session_id)
+        await wait_for(bus, session_id, AgentReady)
+    await asyncio.sleep(1)
+    await callers[1].disconnect()
+    end = await ended(bus, gone, timeout_s=10)
+    assert (end.outcome, end.reason) == (Outcome.COMPLETED, "caller_left")
+    # Without `started` the other's time to join is over by now; but LiveKit shows the caller.
+    await asyncio.sleep(1)
+    assert "ended" not in await kinds(bus, here)
+    await callers[0].disconnect()
+
+
+async def test_a_livekit_that_hangs_delays_no_session(
+    bus: Bus, start: Start, livekit: LiveKitServer, rooms: LiveKitRooms, node: StandInNode
+) -> None:
+    await leading(start, livekit)
+    livekit.freeze()
+    began = time.monotonic()
+    session_id = await request(bus)
+    await wait_for(bus, session_id, AgentReady)
+    await ask_end(bus, session_id)
+    await ended(bus, session_id)
+    assert time.monotonic() - began < 2
+    livekit.thaw()
