@@ -66,5 +66,24 @@ docs: install ## write the generated documents anew
 bench: install ## the benchmarks, each with a table
 	@for bench in tests/bench/*.py; do echo "== $$bench"; $(VENV)/bin/python $$bench || exit 1; done
 
+# Docker: for deployment and for a look at traces and metrics. `.env` gets secrets of its own when there is none.
+COMPOSE := docker compose
+SANDBOX := --profile sandbox --env-file .env --env-file deploy/docker/sandbox.env
+
+.env:
+	$(PYTHON) deploy/docker/new_env.py
+
+dev: .env ## Docker: everything with the sandbox, no keys needed
+	$(COMPOSE) $(SANDBOX) up --build --detach --wait
+
+up: .env ## Docker: everything with the keys of .env
+	$(COMPOSE) up --build --detach --wait
+
+down: .env ## Docker: stop everything; the data stays
+	$(COMPOSE) --profile sandbox down --timeout 620
+
+logs: .env ## Docker: follow the logs
+	$(COMPOSE) --profile sandbox logs --follow
+
 clean: ## remove what install and runs have made
 	rm -rf $(VENV) .tools .greenroom
