@@ -3,8 +3,9 @@
 import json
 from pathlib import Path
 
-from contracts import asyncapi, schemas
 from gateway import app
+
+from contracts import asyncapi, schemas
 
 HERE = Path(__file__).resolve().parent
 
