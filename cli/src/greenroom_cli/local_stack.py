@@ -10,12 +10,6 @@ from greenroom_cli.stack.providers import missing_keys
 # A server that the environment names is the user's own: it is used, not started.
 URLS = {Part.NATS: "NATS_URL", Part.REDIS: "REDIS_URL", Part.LIVEKIT: "LIVEKIT_URL", Part.POSTGRES: "DATABASE_URL"}
 GATEWAY_PORT = 8000
-DEFAULTS = {
-    # A stop of everything ends the calls at once; there is nowhere to hand them to.
-    "DRAIN_LIMIT_S": "0",
-    # Smart-turn takes one sentence in four of the sandbox's voice for unfinished, and would wait 3 s each time.
-    "SMART_TURN_STOP_SECS": "1",
-}
 
 
 @dataclass(frozen=True)
@@ -46,7 +40,7 @@ def options(environment: Mapping[str, str], wanted: Wanted) -> StackOptions:
     return StackOptions(
         parts=parts,
         nodes=wanted.nodes,
-        environment={**DEFAULTS, **environment},
+        environment=environment,
         ports=_ports(environment, wanted.ports or {}),
         preferred_ports={Part.GATEWAY: GATEWAY_PORT},
     )

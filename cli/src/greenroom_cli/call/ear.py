@@ -16,6 +16,8 @@ from greenroom_cli.call.audio import FRAME_MS, RATE, Samples, is_loud
 # Longer than the pause between two sentences of one answer, shorter than anybody's patience.
 QUIET_S = 1.5
 MOST_UTTERANCES = 1000
+# A line is silent before somebody speaks; a recogniser that hears speech at once has no level to measure it by.
+LEAD_IN_MS = 1000
 FRAMES_AHEAD = 500  # 10 s; older frames give way
 
 
@@ -59,6 +61,10 @@ class Ear:
     def attach(self, track: rtc.Track) -> None:
         if self._listening:
             self._listening.cancel()
+        else:
+            silence = np.zeros(RATE * FRAME_MS // 1000, dtype=np.int16)
+            for _ in range(LEAD_IN_MS // FRAME_MS):
+                self.hear(silence, time.monotonic())
         self._listening = asyncio.create_task(self._listen(track))
 
     async def close(self) -> None:

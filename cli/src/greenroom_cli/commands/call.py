@@ -30,7 +30,7 @@ WORDS_FOLLOW_S = 1.0
 
 def call(
     wav: Annotated[Path | None, typer.Option(help="Say this file (16-bit PCM) in place of typed text.")] = None,
-    user: Annotated[str, typer.Option(help="The caller's name.")] = "Anna",
+    user: Annotated[str, typer.Option(help="The caller's name.")] = "Grace",
     voice: Annotated[str, typer.Option(help="The agent's voice.")] = DEFAULT_VOICE,
     caller_voice: Annotated[str, typer.Option(help="The voice in which typed text is spoken.")] = "Edward",
     opening_line: Annotated[str | None, typer.Option(help="What the agent says first.")] = None,

@@ -37,7 +37,7 @@ def demo(
         Path | None, typer.Option(help="Bring the stack up in this folder, and keep it; default: a temporary one.")
     ] = None,
     url: Url = None,
-    user: Annotated[str, typer.Option(help="The caller's name.")] = "Anna",
+    user: Annotated[str, typer.Option(help="The caller's name.")] = "Grace",
     voice: Annotated[str, typer.Option(help="The agent's voice.")] = DEFAULT_VOICE,
     recording: Annotated[Path, typer.Option(help="Where to write what was heard.")] = Path("greenroom-demo.wav"),
     as_json: AsJson = False,

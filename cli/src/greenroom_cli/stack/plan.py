@@ -14,6 +14,17 @@ from greenroom_cli.stack.state import Keys, StateFolder
 NO_LOAD_LIMIT = "1000"
 
 
+# What is right for one machine; the caller's environment goes before it.
+LOCAL_DEFAULTS = {
+    # A stop of everything ends the calls at once: there is nowhere to hand them to.
+    "DRAIN_LIMIT_S": "0",
+    # All nodes are this machine: a call that is refused for its load finds no better one.
+    "MAX_LOAD": "1000",
+    # Smart-turn takes one sentence in four of the sandbox's voice for unfinished, and would wait 3 s each time.
+    "SMART_TURN_STOP_SECS": "1",
+}
+
+
 class Plan:
     """Which processes, where, with what environment."""
 
