@@ -267,6 +267,29 @@ async def test_a_second_sigterm_cuts_the_drain_short(tmp_path: Path, nats_url: s
         node.kill()
 
 
+async def test_sigterm_ends_everything_also_without_nats(drive: Driver, nats_server: NatsServer) -> None:
+    await drive.start("session_1")
+    below = descendants(drive.node.pid)
+    nats_server.kill9()
+    drive.node.terminate()
+    assert await drive.node.exited(30) == 0
+    await until(lambda: not any(is_alive(pid) for pid in below), 2)
+    assert "outbox.lost" in drive.node.log.read_text()
+
+
+async def test_without_nats_it_does_not_start_and_says_so_in_its_last_line(tmp_path: Path) -> None:
+    env = {"START_TIMEOUT_S": "2"}
+    node = NodeProcess(tmp_path / "node", "nats://127.0.0.1:1", module=STAND_IN, env=env).start()
+    try:
+        await until(lambda: descendants(node.pid))
+        below = descendants(node.pid)
+        assert await node.exited() == 1
+        assert "NATS_URL" in node.log.read_text()
+        await until(lambda: not any(is_alive(pid) for pid in below), 5)
+    finally:
+        node.kill()
+
+
 async def test_when_the_supervisor_is_killed_nothing_of_it_stays(drive: Driver) -> None:
     await drive.start("session_1")
     below = descendants(drive.node.pid)

@@ -85,13 +85,14 @@ class ForkServer:
         try:
             async with asyncio.timeout(_FORK_S):
                 process, pidfd = await self._run(lambda: self._start(theirs))
-        except TimeoutError:
-            self._kill_server()  # frees the thread that waits for it
-            ours.close()
-            raise ForkFailed(f"the forkserver did not fork in {_FORK_S:g} s") from None
-        except (OSError, EOFError) as error:
-            ours.close()
-            raise ForkFailed(f"the forkserver failed while it forked: {error or type(error).__name__}") from error
+        except BaseException as error:
+            ours.close()  # a worker that comes to be after all finds nobody, and exits
+            if isinstance(error, TimeoutError):
+                self._kill_server()  # frees the thread that waits for it
+                raise ForkFailed(f"the forkserver did not fork in {_FORK_S:g} s") from None
+            if isinstance(error, OSError | EOFError):
+                raise ForkFailed(f"the forkserver failed as it forked: {str(error) or type(error).__name__}") from error
+            raise
         finally:
             theirs.close()
         self._watch_server()
@@ -143,9 +144,7 @@ class ForkServer:
         if self._closing:
             return
         log.error("forkserver.died", pid=self._server_pid, lived_s=round(lived_s, 1))
-        if (
-            lived_s >= _STEADY_S
-        ):  # one that dies while it preloads is started again by the next fork, under its restraint
+        if lived_s >= _STEADY_S:  # one that dies as it preloads is left to the next fork, under the pool's restraint
             self._spawn(self.start())
 
     def _forget_server(self) -> None:

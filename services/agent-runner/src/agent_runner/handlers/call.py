@@ -6,12 +6,10 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from contracts.commands import AssignJob
-from contracts.events import AgentReady, AgentStopped, Event, ServedTick, SessionStarted, TurnFinished
 from contracts.ids import agent_identity, caller_identity
 
 from agent_runner.domain.causes import Cause
@@ -36,13 +34,13 @@ from agent_runner.domain.link import (
 from agent_runner.domain.served_time import ServedTime
 from agent_runner.handlers import meters
 from agent_runner.handlers.pool import NoWorker, Pool, Taken
+from agent_runner.handlers.report import Report
 from agent_runner.ports import CallLogs, LogUnavailable, Outboxes, SessionLog, WorkerProcess
 from chassis import logs, telemetry
 
 _FENCE_ANSWER_S: Final = 0.8 * REJOIN_ANSWER_S  # the worker waits REJOIN_ANSWER_S for us
 _HISTORY_S: Final = 2.0
 _EXIT_S: Final = 2.0  # from a worker's last word to its exit
-_MAX_TEXT: Final = 100_000
 
 log = logs.get_logger(__name__)
 
@@ -113,12 +111,10 @@ class Call:
         self._went: float | None = None  # when `Go` was sent
         self._stage_ms: dict[str, int] = {}
         self._joined = False
-        self._started = False
         self._ticked_at = 0.0
-        self._ticked_ms = 0
         self._timers: list[asyncio.TimerHandle] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._outbox = world.outboxes.open(job.session_id)
+        self._report = Report(job.session_id, job.epoch, world.outboxes.open(job.session_id))
         self._log = log.bind(session_id=job.session_id, epoch=job.epoch)
 
     @property
@@ -146,7 +142,7 @@ class Call:
 
     async def reported(self, deadline_s: float) -> bool:
         """Whether all its events are in the log by the deadline."""
-        return await self._outbox.flush(deadline_s)
+        return await self._report.is_in_log(deadline_s)
 
     def end(self, cause: str, *, say: str | None = None) -> None:
         """Decide the end: the served time is fixed at this instant. The first decision stands.
@@ -183,7 +179,8 @@ class Call:
         elif not self._joined and now - self._went >= limits.join_s:
             self._abandon(Cause.JOIN_FAILED)
         elif now - self._ticked_at >= limits.tick_s:
-            self._tick(now)
+            self._ticked_at = now
+            self._report.tick(self.served.served_ms)
 
     def fence(self, last_epoch: int | None) -> None:
         """The log's last assigned epoch: a newer one ends this call."""
@@ -205,7 +202,7 @@ class Call:
             case Heard():
                 self._on_heard(message)
             case Turn():
-                self._on_turn(message)
+                self._report.turn(message)
             case Failed():
                 self._failed_provider = message.provider
                 meters.PROVIDER_FAILURES.labels(message.provider).inc()
@@ -289,12 +286,8 @@ class Call:
 
     def _observe(self, now: float, *, agent: bool | None = None, caller: bool | None = None) -> None:
         self.served = self.served.observe(now, agent=agent, caller=caller)
-        if self.served.both and not self._started and not self.served.fixed:
-            self._started = True
-            self._log.info("job.started")
-            at = _now()
-            started = SessionStarted(session_id=self.session_id, time=at, epoch=self.epoch, at=at)
-            self._outbox.put(started, expect_last=0)
+        if self.served.both and not self.served.fixed:
+            self._report.started()
 
     def _on_joined(self, message: Joined) -> None:
         if self._joined:  # again, after Rejoin
@@ -303,41 +296,15 @@ class Call:
         self._ticked_at = self._world.clock()
         self._stage_ms |= {stage: self._stage_ms["go"] + ms for stage, ms in message.stage_ms.items()}
         self._stage_ms["joined"] = round((self._ticked_at - self._began) * 1000)
-        for stage, ms in self._stage_ms.items():
-            meters.STAGE_SECONDS.labels(meters.bounded(stage)).observe(ms / 1000)
         self._log.info("job.joined", pid=self.pid, stage_ms=self._stage_ms)
-        self._put(
-            AgentReady(
-                session_id=self.session_id,
-                time=_now(),
-                epoch=self.epoch,
-                node_id=self._world.node_id,
-                pid=self.pid,
-                log_file=str(self._log_file),
-                stage_ms=self._stage_ms,
-            )
+        self._report.ready(
+            node_id=self._world.node_id, pid=self.pid, log_file=str(self._log_file), stage_ms=dict(self._stage_ms)
         )
 
     def _on_heard(self, message: Heard) -> None:
         heard_ms = round((self._world.clock() - self._began) * 1000)
-        meters.STAGE_SECONDS.labels("heard").observe(heard_ms / 1000)
+        self._report.heard(heard_ms)
         self._log.info("job.heard", heard_ms=heard_ms, stage_ms=message.stage_ms)
-
-    def _on_turn(self, message: Turn) -> None:
-        for stage, ms in message.stage_ms.items():
-            meters.TURN_SECONDS.labels(meters.bounded(stage)).observe(ms / 1000)
-        self._put(
-            TurnFinished(
-                session_id=self.session_id,
-                time=_now(),
-                epoch=self.epoch,
-                n=message.n,
-                user_text=message.user_text[:_MAX_TEXT],
-                heard_text=message.heard_text[:_MAX_TEXT],
-                interrupted=message.interrupted,
-                stage_ms=message.stage_ms,
-            )
-        )
 
     def _on_removed(self, message: Removed) -> None:
         self._log.warning("job.removed", duplicate=message.duplicate, reason=message.reason)
@@ -365,37 +332,16 @@ class Call:
         if self._process is not None:
             self._process.kill()
 
-    def _tick(self, now: float) -> None:
-        self._ticked_at = now
-        served_ms = self.served.served_ms
-        if served_ms != self._ticked_ms:
-            self._ticked_ms = served_ms
-            self._put(ServedTick(session_id=self.session_id, time=_now(), epoch=self.epoch, served_ms=served_ms))
-
     def _finish(self) -> None:
         for timer in self._timers:
             timer.cancel()
         cause = str(self._cause or Cause.CRASHED)
-        meters.STOPS.labels(cause.partition(":")[0]).inc()
-        meters.SERVED_SECONDS.inc(self.served.total_s)
         self._log.info("job.over", cause=cause, pid=self.pid, served_ms=self.served.served_ms)
-        self._put(
-            AgentStopped(
-                session_id=self.session_id,
-                time=_now(),
-                epoch=self.epoch,
-                cause=cause,
-                served_ms=self.served.served_ms,
-            )
-        )
-        self._outbox.close()
+        self._report.stopped(cause, self.served.served_ms)
         self._world.call_logs.leave(self.session_id)
         self._world.pool.release()
         self.over.set()
         self._on_over(self)
-
-    def _put(self, event: Event) -> None:
-        self._outbox.put(event)
 
     def _later(self, delay_s: float, action: Callable[[], None]) -> None:
         self._timers.append(asyncio.get_running_loop().call_later(delay_s, action))
@@ -419,7 +365,3 @@ def _cause_of(stopped: Stopped | None, failed_provider: str | None) -> str:
     if stopped.cause == Cause.PROVIDER_FAILED and failed_provider is not None:
         return f"{Cause.PROVIDER_FAILED}:{failed_provider}"
     return stopped.cause
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
