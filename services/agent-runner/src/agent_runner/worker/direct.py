@@ -20,6 +20,7 @@ from contracts.ids import agent_identity, caller_identity
 from agent_runner.adapters.llm_model import choose_model
 from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.link import Beat, End, Failed, Go, Stopped, ToSupervisor, encode
+from agent_runner.worker import log_lines
 
 _ADVICE: Final = {"stt": "ASSEMBLY_API_KEY", "llm": "GROQ_API_KEY", "tts": "INWORLD_API_KEY"}
 _FORCED_EXIT_S: Final = 8.0
@@ -34,14 +35,14 @@ def main() -> None:
 
 async def _call(config: AgentConfig, go: Go) -> NoReturn:
     """Run the call and exit."""
+    log_lines.configure(config)
     try:
         config = config.model_copy(update={"llm_model": await choose_model(config)})
     except StartFailed as error:
         _fail(str(error))
-    from agent_runner.worker import log_lines, tracing  # Pipecat takes 2 s to import; bad arguments need not wait
+    from agent_runner.worker import tracing  # Pipecat takes 2 s to import; what is wrong so far need not wait for it
     from agent_runner.worker.job import Job
 
-    log_lines.configure(config)
     failures: list[Failed] = []
 
     def tell(message: ToSupervisor) -> None:

@@ -21,7 +21,7 @@ from pipecat.frames.frames import (
 from pipecat.observers.base_observer import BaseObserver, FramePushed
 from pipecat.processors.frame_processor import FrameProcessor
 
-from agent_runner.domain.link import Turn
+from agent_runner.domain.link import Provider, Turn
 from agent_runner.domain.talk import Marks, Talk
 
 _NS: Final = 1e9
@@ -42,7 +42,7 @@ class Ear(BaseObserver):
         self.talk = Talk()
         self.made_bytes = 0
         self.sent_bytes = 0
-        self.on_llm_text: Callable[[], None] = lambda: None
+        self.on_success: Callable[[Provider], None] = lambda _provider: None
         self._stt = stt
         self._llm = llm
         self._tts = tts
@@ -57,11 +57,12 @@ class Ear(BaseObserver):
         elif source is self._tts:
             if isinstance(frame, TTSAudioRawFrame):
                 self.made_bytes += len(frame.audio)
+                self.on_success("tts")
                 self.talk.marks.audio = self.talk.marks.audio or at
         elif source is self._llm:
             if isinstance(frame, LLMTextFrame):
                 self.talk.marks.text = self.talk.marks.text or at
-                self.on_llm_text()
+                self.on_success("llm")
         elif source is self._stt and isinstance(frame, TranscriptionFrame):
             self.talk.marks.transcript = at
         if data.first_push:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Final
@@ -38,7 +39,7 @@ _JOIN_S: Final = 10.0  # the scheduler gives up after 5; this one only ends what
 _LAST_WORDS_S: Final = 5.0
 _STILL_JOINING_S: Final = 3.0
 _LEAVE_S: Final = 1.0
-_LLM_FAILURES: Final = 3  # answers in a row
+_FAILURES: Final = 3  # in a row, of answers or of sentences
 _SORRY: Final = "Sorry, I didn't get that. Could you say it again?"
 _ROOM_GONE: Final = frozenset({"ROOM_DELETED", "ROOM_CLOSED"})
 
@@ -60,7 +61,7 @@ class Job:
         self._pipeline = AgentPipeline(
             config, PipelineListener(self._on_turn, self._on_error, self._on_over), is_traced=is_traced
         )
-        self._pipeline.ear.on_llm_text = self._on_llm_text
+        self._pipeline.ear.on_success = self._on_success
         self._room = self._pipeline.transport.client
         self._room.listener = RoomListener(self._on_caller, self._on_heard, self._on_removed)
         self._log = log
@@ -70,7 +71,7 @@ class Job:
         self._joined = asyncio.Event()
         self._is_ending = False
         self._failed: set[Provider] = set()
-        self._llm_failures = 0
+        self._failures: Counter[Provider] = Counter()
         self._leaving: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -133,7 +134,7 @@ class Job:
             messages.append({"role": "assistant", "content": go.opening_line})
             pipeline.ear.talk.open_with(go.opening_line)
         pipeline.context.set_messages(messages)
-        pipeline.llm.use_prompt(system_instruction(go.system_prompt))
+        await pipeline.llm.use_prompt(system_instruction(go.system_prompt))
         said = next((m["content"] for m in reversed(messages) if m["role"] == "assistant"), None)
         await asyncio.gather(self._join(go), pipeline.stt.arm(go.bridge or said), self._open(go))
 
@@ -211,17 +212,17 @@ class Job:
     def _on_over(self) -> None:
         self._finish("failed", detail="the pipeline ended by itself")
 
-    def _on_llm_text(self) -> None:
-        self._llm_failures = 0
+    def _on_success(self, provider: Provider) -> None:
+        self._failures[provider] = 0
 
     def _on_error(self, provider: Provider | None, text: str, unusable: bool) -> None:
         """Nothing may leave the agent deaf or mute in silence: a provider that is lost ends the call with a word."""
         if self._is_ending or self._go is None:
             return
         self._log.warning("pipeline.error", provider=provider, error=text[:500], unusable=unusable)
-        if provider == "llm":
-            self._llm_failures += 1
-            unusable = unusable or self._llm_failures >= _LLM_FAILURES
+        if provider in ("llm", "tts"):  # the STT reconnects by itself, and says when it gives up
+            self._failures[provider] += 1
+            unusable = unusable or self._failures[provider] >= _FAILURES
         if not unusable:
             if provider == "llm":
                 self._queue(TTSSpeakFrame(_SORRY))

@@ -28,6 +28,7 @@ from agent_runner.agent_config import AgentConfig
 _CONNECT_S: Final = 5.0
 _LLM_RETRIES: Final = 1  # by the SDK, after 0.5 s, for 408, 409, 429, 5xx and a lost connection
 _BACKOFF_S: Final = (0.5, 2.0)  # Pipecat's own 4 to 10 s between reconnects leave a caller talking to nobody
+_VOICE_RETRIES_S: Final = (0.3, 1.0)  # Pipecat itself does not retry a first connection
 _MODEL_GONE: Final = frozenset({"model_not_found", "model_decommissioned"})
 _MEBIBYTE: Final = 1 << 20
 
@@ -121,9 +122,9 @@ class LanguageModel(GroqLLMService):
 
     _config: AgentConfig
 
-    def use_prompt(self, system_instruction: str) -> None:
-        """Take the job's system prompt; nothing was asked yet."""
-        self._settings.system_instruction = system_instruction
+    async def use_prompt(self, system_instruction: str) -> None:
+        """Take the job's system prompt, by the way on which Pipecat keeps it when it composes its own."""
+        await self._update_settings(self.Settings(system_instruction=system_instruction))
 
     async def _process_context(self, context: LLMContext) -> None:
         async with asyncio.timeout(self._config.llm_total_timeout_s):
@@ -157,11 +158,17 @@ class TextToSpeech(InworldTTSService):
         )
 
     async def arm(self, voice_id: str, speed: float) -> None:
-        """Connect now, for this voice at this speaking rate."""
+        """Connect now, for this voice at this speaking rate; unusable when that does not work in a few seconds."""
         self._settings.voice = voice_id
         self._settings.speaking_rate = speed
         self._armed = True
-        await self._connect()
+        for pause_s in (*_VOICE_RETRIES_S, None):
+            await self._connect()
+            if self._websocket is not None or not self.is_usable:
+                return
+            if pause_s is not None:
+                await asyncio.sleep(pause_s)
+        await self.push_error(f"no connection after {1 + len(_VOICE_RETRIES_S)} tries", force_treat_as_permanent=True)
 
     async def _connect(self) -> None:
         if self._armed:

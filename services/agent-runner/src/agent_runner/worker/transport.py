@@ -24,6 +24,7 @@ _WRITE_S: Final = 10.0  # a listener that takes no audio for so long is gone; Pi
 _EAR_S: Final = 0.15  # from LiveKit's word that a late caller is subscribed until the caller really hears
 _QUEUE_MS: Final = 200  # with LiveKit's 1000 the end of speech is reported a second early
 _PLAYOUT_S: Final = 1.5
+_FLIGHT_S: Final = 0.25  # what was sent is still in the network and in the listener's jitter buffer, which dies with us
 
 
 class JoinFailed(Exception):
@@ -127,6 +128,7 @@ class WarmClient(LiveKitTransportClient):
         if self._connected and self._disconnect_counter <= 1 and self._ear.is_set() and self._audio_source is not None:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._audio_source.wait_for_playout(), _PLAYOUT_S)
+            await asyncio.sleep(_FLIGHT_S)
         await super().disconnect()
 
     async def publish_audio(self, audio_frame: rtc.AudioFrame) -> bool:

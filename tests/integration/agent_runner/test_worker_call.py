@@ -1,0 +1,371 @@
+"""A worker in a real room, with the sandbox as its providers."""
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from agent_runner.domain.link import Caller, End, Failed, Heard, Joined, Rejoin, Removed, Speak, Stopped, Turn
+from contracts.ids import agent_identity
+
+from tests.integration.agent_runner.livekit_server import BINARY, LiveKitServer
+from tests.integration.agent_runner.worker_stage import (
+    Person,
+    Preloaded,
+    Sandbox,
+    Worker,
+    delete_room,
+    go,
+    likeness,
+    open_room,
+    ready,
+)
+
+OPENING = "Hello! How can I help you today?"
+
+pytestmark = pytest.mark.skipif(not BINARY.exists(), reason="livekit-server is not built: make setup")
+
+Fork = Callable[..., Awaitable[Worker]]
+
+
+@pytest.fixture(scope="module")
+def livekit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveKitServer]:
+    with LiveKitServer(tmp_path_factory.mktemp("livekit")) as server:
+        assert isinstance(server, LiveKitServer)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def running_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    with Sandbox(tmp_path_factory.mktemp("sandbox")) as server:
+        assert isinstance(server, Sandbox)
+        yield server
+
+
+@pytest.fixture
+async def sandbox(running_sandbox: Sandbox) -> Sandbox:
+    await running_sandbox.control("reset", {})
+    return running_sandbox
+
+
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Preloaded]:
+    forks = Preloaded()
+    yield forks
+    forks.close()
+
+
+@pytest.fixture
+async def fork(forks: Preloaded, sandbox: Sandbox) -> AsyncIterator[Fork]:
+    workers: list[Worker] = []
+
+    async def one(**changes: Any) -> Worker:
+        workers.append(forks.fork(sandbox.config(**changes)))
+        return await ready(workers[-1])
+
+    yield one
+    for worker in workers:
+        worker.kill()
+
+
+@pytest.fixture
+async def session(livekit: LiveKitServer) -> str:
+    session = f"session_{uuid4().hex}"
+    await open_room(livekit, session)
+    return session
+
+
+@pytest.fixture
+async def person(livekit: LiveKitServer) -> AsyncIterator[Callable[[], Person]]:
+    people: list[Person] = []
+
+    def one() -> Person:
+        people.append(Person(livekit))
+        return people[-1]
+
+    yield one
+    for each in people:
+        await each.leave()
+
+
+New = Callable[[], Person]
+
+
+def count(spoken_like: list[float], least: float = 0.75) -> int:
+    """How often the line was heard: separate peaks of likeness."""
+    peaks, was_above = 0, False
+    for value in spoken_like:
+        peaks += value > least and not was_above
+        was_above = value > least
+    return peaks
+
+
+async def test_a_call_from_the_opening_line_to_the_end(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, tmp_path: Path
+) -> None:
+    await sandbox.control("transcripts", {"texts": ["What time is it?", "What did you just say?"]})
+    await sandbox.control("replies", {"replies": ["It is noon.", "I said it is noon."]})
+    worker = await fork()
+    assert (await sandbox.state())["open"] == {"assemblyai": 0, "groq": 0, "inworld": 0}
+    caller = await person().enter(session)
+
+    went = time.monotonic()
+    worker.send(go(livekit, session, opening_line=OPENING, log_file=str(tmp_path / "call.log")))
+    assert (await worker.heard(Joined)).stage_ms["join"] < 2000
+    await worker.heard(Heard)
+    opening = await worker.heard(Turn)
+    await asyncio.sleep(0.5)
+
+    assert (opening.n, opening.user_text, opening.heard_text, opening.interrupted) == (0, "", OPENING, False)
+    assert caller.first_sound_at - went < 1.5  # 0.2 on an idle host
+    line = await sandbox.voice(OPENING, "Ashley", 1.0)
+    assert count(likeness(caller.recording, line)) == 1
+
+    caller.say("What time is it?")
+    first = await worker.heard(Turn, 2)
+    caller.say("What did you just say?")
+    second = await worker.heard(Turn, 3)
+
+    assert (first.n, first.user_text, first.heard_text, first.interrupted) == (
+        1,
+        "What time is it?",
+        "It is noon.",
+        False,
+    )
+    assert (second.n, second.user_text, second.heard_text) == (2, "What did you just say?", "I said it is noon.")
+    assert {"stt", "turn", "llm", "tts", "total"} == set(first.stage_ms)
+    assert 0 < first.stage_ms["llm"] < first.stage_ms["total"] < 5000
+    system, *asked = (await sandbox.asked())[-1]
+    assert system["content"].startswith("You are a kind assistant.\n\nCRITICAL RULES")
+    assert [(m["role"], m["content"]) for m in asked] == [
+        ("assistant", OPENING),
+        ("user", "What time is it?"),
+        ("assistant", "It is noon."),
+        ("user", "What did you just say?"),
+    ]
+    await asyncio.sleep(1.2)  # until a beat after the last word
+    assert worker.beat is not None
+    assert worker.beat.caller_in_room
+    assert worker.beat.sent_bytes > 100_000
+    assert abs(worker.beat.tts_bytes - worker.beat.sent_bytes) < 8_000
+
+    asked_at = time.monotonic()
+    worker.send(End())
+    assert (await worker.heard(Stopped)).cause == "ended"
+    assert await worker.gone() == 0
+    assert time.monotonic() - asked_at < 1
+    assert (await sandbox.state())["open"] == {"assemblyai": 0, "groq": 0, "inworld": 0}
+    log = (tmp_path / "call.log").read_text()
+    assert f'"session_id": "{session}"' in log
+    assert "noon" not in log
+
+
+async def test_a_caller_who_comes_late_hears_the_whole_opening_and_nobody_else_is_heard(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    worker = await fork()
+    worker.send(go(livekit, session, opening_line=OPENING))
+    await worker.heard(Joined)
+    stranger = await person().enter(session, "somebody")
+    await asyncio.sleep(0.3 + stranger.say("What time is it?"))
+    assert not [m for m in worker.said if isinstance(m, Caller | Heard)]
+
+    caller = await person().enter(session)
+    await worker.heard(Turn)
+    stranger.say("What time is it?")
+    await asyncio.sleep(3)
+
+    assert count(likeness(caller.recording, await sandbox.voice(OPENING, "Ashley", 1.0))) == 1
+    assert [m for m in worker.said if isinstance(m, Turn)] == [
+        Turn(n=0, user_text="", heard_text=OPENING, interrupted=False)
+    ]
+    assert await sandbox.asked() == []
+
+
+async def test_a_caller_who_comes_back_is_not_greeted_again(
+    fork: Fork, livekit: LiveKitServer, session: str, person: New
+) -> None:
+    worker = await fork()
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, opening_line=OPENING))
+    await worker.heard(Turn)
+    await asyncio.sleep(0.5)
+    await caller.leave()
+    assert (await worker.heard(Caller, 2)) == Caller(in_room=False)
+    again = await person().enter(session)
+    assert (await worker.heard(Caller, 3)) == Caller(in_room=True)
+    await asyncio.sleep(1.5)
+    assert again.loud_s == 0
+
+    worker.send(Speak(text="I am still here with you."))
+    assert (await worker.heard(Turn, 2)).heard_text == "I am still here with you."
+    await asyncio.sleep(1)
+    assert again.loud_s > 0.7
+
+
+async def test_an_interrupted_answer_counts_as_far_as_it_was_heard(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    answer = "One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen."
+    await sandbox.control("transcripts", {"texts": ["count please", "stop", "more"]})
+    await sandbox.control("replies", {"replies": [answer, "I have stopped.", "Well."]})
+    worker = await fork()
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, opening_line="Hello."))
+    await worker.heard(Turn)
+    caller.say("Please count for me.")
+    await worker.spoke(100_000)
+    caller.say("Stop it now, please!")
+
+    cut = await worker.heard(Turn, 2)
+    assert cut.interrupted
+    assert answer.startswith(cut.heard_text)
+    assert 3 < len(cut.heard_text) < len(answer) - 10
+    await worker.heard(Turn, 3)
+    assert (await sandbox.asked())[-1][-2] == {"role": "assistant", "content": cut.heard_text}
+
+
+async def test_a_takeover_goes_on_with_the_history_whatever_became_of_the_model(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    history = [{"role": "assistant", "content": OPENING}, {"role": "user", "content": "my name is Bob"}]
+    memory = os.memfd_create("history")
+    os.write(memory, json.dumps(history).encode())
+    await sandbox.control("transcripts", {"texts": ["Go on."]})
+    worker = await fork(llm_model="llama-3.3-70b-versatile")  # which the sandbox, as Groq, does not have
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, epoch=2, opening_line=None, bridge="Sorry, go on.", has_history=True), memory)
+    os.close(memory)
+
+    bridge = await worker.heard(Turn)
+    assert (bridge.n, bridge.user_text, bridge.heard_text) == (0, "", "Sorry, go on.")
+    caller.say("Please go on.")
+    assert (await worker.heard(Turn, 2)).n == 1
+    asked = (await sandbox.asked())[-1][1:]
+    assert asked == [*history, {"role": "assistant", "content": "Sorry, go on."}, {"role": "user", "content": "Go on."}]
+
+
+async def test_a_last_sentence_is_spoken_to_its_end(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    worker = await fork()
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, opening_line=OPENING))
+    await worker.heard(Turn)
+    before = len(caller.recording)
+    worker.send(End(how="say", text="Thank you for calling, goodbye."))
+    assert (await worker.heard(Stopped, timeout_s=5)).cause == "ended"
+    await worker.gone()
+    line = await sandbox.voice("Thank you for calling, goodbye.", "Ashley", 1.0)
+    assert count(likeness(caller.recording[before:], line)) == 1
+
+
+async def test_a_worker_whose_supervisor_is_gone_leaves_the_room_and_dies(
+    fork: Fork, livekit: LiveKitServer, session: str, person: New
+) -> None:
+    worker = await fork()
+    caller = await person().enter(session)
+    worker.send(go(livekit, session))
+    await worker.heard(Heard)
+    worker.hang_up()
+    await worker.gone(2)
+    await asyncio.sleep(0.2)
+    assert caller.left == [agent_identity(session)]
+
+
+async def test_a_deleted_room_ends_the_worker(fork: Fork, livekit: LiveKitServer, session: str) -> None:
+    worker = await fork()
+    worker.send(go(livekit, session))
+    await worker.heard(Joined)
+    await delete_room(livekit, session)
+    assert (await worker.heard(Stopped, timeout_s=2)).cause == "room_closed"
+    assert await worker.gone() == 0
+
+
+async def test_a_worker_that_lost_its_identity_comes_back_only_when_it_is_told_to(
+    fork: Fork, livekit: LiveKitServer, session: str, person: New
+) -> None:
+    worker = await fork()
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, opening_line="Hello."))
+    await worker.heard(Turn)
+    await person().enter(session, agent_identity(session))
+    assert (await worker.heard(Removed)).duplicate
+    worker.send(Rejoin())
+    await worker.heard(Joined, 2)
+    before = caller.loud_s
+    worker.send(Speak(text="I am back with you again."))
+    await worker.heard(Turn, 2)
+    await asyncio.sleep(1)  # what was written is still on its way
+    assert caller.loud_s - before > 0.7
+
+    await person().enter(session, agent_identity(session))
+    await worker.heard(Removed, 2)
+    assert (await worker.heard(Stopped, timeout_s=2)).cause == "removed"
+    assert await worker.gone() == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"token": "nonsense"}, "refused the token"),
+        ({"url": "ws://127.0.0.1:9"}, "could not be reached"),
+        ({"session": "session_elsewhere"}, "does not exist"),
+    ],
+)
+async def test_a_room_that_cannot_be_joined_is_said_with_its_fix(
+    fork: Fork, livekit: LiveKitServer, session: str, changes: dict[str, str], why: str
+) -> None:
+    worker = await fork()
+    named = changes.pop("session", session)
+    worker.send(go(livekit, named, **changes))
+    stopped = await worker.heard(Stopped, timeout_s=5)
+    assert stopped.cause == "join_failed"
+    assert why in stopped.detail
+    assert await worker.gone() == 0
+
+
+@pytest.mark.parametrize("provider", ["stt", "tts", "llm"])
+async def test_a_refused_key_ends_the_call_and_is_reported(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, provider: str
+) -> None:
+    variable = {"stt": "assembly_api_key", "llm": "groq_api_key", "tts": "inworld_api_key"}[provider]
+    await sandbox.control("transcripts", {"texts": ["hello"]})
+    apology = "I am sorry, this does not work today."
+    worker = await fork(**{variable: "wrong", "apology": apology})
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, opening_line="Hello."))
+    if provider == "llm":
+        await worker.heard(Turn)
+        caller.say("Hello agent, how are you?")
+    assert (await worker.heard(Failed)).provider == provider
+    stopped = await worker.heard(Stopped, timeout_s=8)
+    assert (stopped.cause, stopped.detail) == ("provider_failed", provider)
+    await worker.gone()
+    if provider == "tts":
+        assert caller.loud_s == 0
+    else:
+        assert count(likeness(caller.recording, await sandbox.voice(apology, "Ashley", 1.0))) == 1
+
+
+async def test_a_silent_language_model_costs_one_answer_not_the_call(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    await sandbox.control("transcripts", {"texts": ["Hello.", "Hello again."]})
+    await sandbox.control("replies", {"replies": ["Hello to you."]})
+    await sandbox.control("faults", {"service": "groq", "kind": "silence", "stage": "request", "count": 2})
+    worker = await fork(llm_read_timeout_s=1)
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, opening_line="Hello."))
+    await worker.heard(Turn)
+    caller.say("Hello agent, how are you?")
+    assert (await worker.heard(Turn, 2)).user_text == "Hello."
+    assert "Could you say it again" in (await worker.heard(Turn, 3)).heard_text
+    caller.say("Hello agent, how are you?")
+    assert (await worker.heard(Turn, 4)).user_text == "Hello again."
+    assert not [m for m in worker.said if isinstance(m, Failed)]

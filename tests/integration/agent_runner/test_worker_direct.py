@@ -1,0 +1,103 @@
+"""One agent without a supervisor: `python -m agent_runner.worker.direct`."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from contracts.ids import agent_identity
+
+from tests.integration.agent_runner.livekit_server import BINARY, LiveKitServer
+from tests.integration.agent_runner.worker_stage import Person, Sandbox, open_room
+
+pytestmark = pytest.mark.skipif(not BINARY.exists(), reason="livekit-server is not built: make setup")
+
+
+@pytest.fixture(scope="module")
+def livekit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveKitServer]:
+    with LiveKitServer(tmp_path_factory.mktemp("livekit")) as server:
+        assert isinstance(server, LiveKitServer)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    with Sandbox(tmp_path_factory.mktemp("sandbox")) as server:
+        assert isinstance(server, Sandbox)
+        yield server
+
+
+async def start(sandbox: Sandbox, *arguments: str, **changes: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "agent_runner.worker.direct", *arguments),
+        env={**os.environ, **sandbox.environment(**changes)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def event(agent: asyncio.subprocess.Process, kind: str) -> dict[str, Any]:
+    assert agent.stdout is not None
+    async with asyncio.timeout(30):
+        while line := await agent.stdout.readline():
+            if (found := json.loads(line))["kind"] == kind:
+                return found
+    raise AssertionError(f"it ended without {kind}")
+
+
+async def test_one_agent_talks_and_ends_on_sigterm(livekit: LiveKitServer, sandbox: Sandbox) -> None:
+    session = f"session_{uuid4().hex}"
+    await open_room(livekit, session)
+    caller = await Person(livekit).enter(session)
+    token = livekit.token(session, agent_identity(session))
+    agent = await start(sandbox, "--url", livekit.url, "--token", token, "--session-id", session)
+    try:
+        assert (await event(agent, "turn"))["heard_text"] == "Hello! How can I help you?"
+        asked = time.monotonic()
+        agent.send_signal(signal.SIGTERM)
+        assert (await event(agent, "stopped"))["cause"] == "ended"
+        async with asyncio.timeout(5):
+            assert await agent.wait() == 0
+        assert time.monotonic() - asked < 2
+        await asyncio.sleep(0.2)
+        assert caller.left == [agent_identity(session)]
+    finally:
+        if agent.returncode is None:
+            agent.kill()
+        await caller.leave()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "changes", "line"),
+    [
+        ({"--token": "nonsense"}, {}, "refused the token"),
+        ({"--url": "ws://127.0.0.1:9"}, {}, "could not be reached"),
+        ({}, {"GROQ_API_KEY": "wrong"}, "GROQ_API_KEY"),
+        ({}, {"ASSEMBLY_API_KEY": "wrong"}, "ASSEMBLY_API_KEY"),
+        ({}, {"INWORLD_API_KEY": "wrong"}, "INWORLD_API_KEY"),
+        ({}, {"INWORLD_API_KEY": ""}, "INWORLD_API_KEY: is not set"),
+        ({"--url": "nowhere"}, {}, "--url must start with"),
+    ],
+)
+async def test_what_cannot_work_ends_with_one_line_that_says_why(
+    livekit: LiveKitServer, sandbox: Sandbox, arguments: dict[str, str], changes: dict[str, str], line: str
+) -> None:
+    session = f"session_{uuid4().hex}"
+    await open_room(livekit, session)
+    given = {
+        "--url": livekit.url,
+        "--token": livekit.token(session, agent_identity(session)),
+        "--session-id": session,
+        **arguments,
+    }
+    agent = await start(sandbox, *(word for pair in given.items() for word in pair), **changes)
+    async with asyncio.timeout(30):
+        _, stderr = await agent.communicate()
+    assert agent.returncode in (1, 2)
+    assert line in stderr.decode().splitlines()[-1]

@@ -1,0 +1,331 @@
+"""What a worker's tests need: the sandbox, the forkserver, a supervisor's end of the link, a caller with a voice."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import time
+from contextlib import suppress
+from multiprocessing import forkserver
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import numpy as np
+from agent_runner.adapters.worker_entry import enter
+from agent_runner.agent_config import AgentConfig
+from agent_runner.domain.link import MAX_PACKET_BYTES, Beat, Go, Ready, ToSupervisor, decode_to_supervisor, encode
+from contracts.ids import agent_identity, caller_identity
+from livekit import api, rtc
+from numpy.typing import NDArray
+from sandbox.speech.espeak import Espeak, Voice
+
+from tests.integration.agent_runner.livekit_server import LiveKitServer
+from tests.integration.servers import Server
+
+RATE = 24_000
+LOUD = 500
+DEADLINE_S = 20.0
+ENTRY = "agent_runner.worker.main:run"
+PRELOAD = "agent_runner.preload"
+
+M = TypeVar("M", bound=ToSupervisor)
+
+
+class Sandbox(Server):
+    """The three providers, on one port."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._port_file = folder / "port"
+        command = [sys.executable, "-m", "sandbox", "--port", "0", "--port-file", str(self._port_file)]
+        super().__init__(command, self._port_file.exists, folder / "sandbox.log")
+
+    @property
+    def address(self) -> str:
+        """host:port"""
+        return f"127.0.0.1:{self._port_file.read_text().strip()}"
+
+    def environment(self, **changes: str) -> dict[str, str]:
+        """The variables that point an agent at it."""
+        return {
+            "ASSEMBLY_API_KEY": "sandbox",
+            "GROQ_API_KEY": "sandbox",
+            "INWORLD_API_KEY": "sandbox",
+            "ASSEMBLY_BASE_URL": f"ws://{self.address}/v3/ws",
+            "GROQ_BASE_URL": f"http://{self.address}/openai/v1",
+            "INWORLD_BASE_URL": f"ws://{self.address}/tts/v1/voice:streamBidirectional",
+            "INWORLD_HTTP_URL": f"http://{self.address}",
+            "SMART_TURN_STOP_SECS": "1",
+            **changes,
+        }
+
+    def config(self, **changes: Any) -> AgentConfig:
+        """An agent's configuration for it."""
+        given = {name.lower(): value for name, value in self.environment(LLM_MODEL="openai/gpt-oss-120b").items()}
+        return AgentConfig.model_validate({**given, **changes})
+
+    async def control(self, what: str, body: object) -> None:
+        """One of its controls, such as `transcripts`."""
+        async with httpx.AsyncClient() as client:
+            (await client.post(f"http://{self.address}/control/{what}", json=body)).raise_for_status()
+
+    async def state(self) -> dict[str, Any]:
+        """What came in."""
+        async with httpx.AsyncClient() as client:
+            return (await client.get(f"http://{self.address}/control/state")).json()
+
+    async def asked(self) -> list[list[dict[str, Any]]]:
+        """The messages of each request to the language model."""
+        return [r["body"]["messages"] for r in (await self.state())["last_requests"] if r["service"] == "groq"]
+
+    async def voice(self, text: str, voice_id: str, speaking_rate: float) -> NDArray[np.int16]:
+        """How it speaks this line: samples at RATE."""
+        audio = {"audioEncoding": "LINEAR16", "sampleRateHertz": RATE, "speakingRate": speaking_rate}
+        body = {"text": text, "voiceId": voice_id, "modelId": "inworld-tts-1.5-max", "audioConfig": audio}
+        async with httpx.AsyncClient(headers={"Authorization": "Basic sandbox"}) as client:
+            answer = await client.post(f"http://{self.address}/tts/v1/voice", json=body)
+        answer.raise_for_status()
+        wav = base64.b64decode(answer.json()["audioContent"])
+        return np.frombuffer(wav[44:], np.int16)
+
+
+class Preloaded:
+    """The forkserver, with the real preload."""
+
+    def __init__(self) -> None:
+        self._server: Any = getattr(forkserver, "_forkserver")  # noqa: B009 - private to typeshed
+        try:
+            if self._server._forkserver_pid is not None:
+                os.waitid(os.P_PID, self._server._forkserver_pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:  # reaped behind the standard library's back, by another test
+            self._server._forkserver_pid = self._server._forkserver_address = self._server._forkserver_alive_fd = None
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload([PRELOAD])
+
+    @property
+    def pid(self) -> int:
+        assert self._server._forkserver_pid is not None
+        return int(self._server._forkserver_pid)
+
+    def fork(self, config: AgentConfig) -> Worker:
+        """A worker, as the supervisor forks them."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        process = self._context.Process(target=enter, args=(ENTRY, theirs, config), daemon=True)
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = type(sys)("__main__")  # pytest's own need not be imported in each worker
+        try:
+            process.start()
+        finally:
+            sys.modules["__main__"] = main
+            theirs.close()
+        return Worker(process, ours)
+
+    def close(self) -> None:
+        """End it; the standard library reaps it when it starts the next one."""
+        if self._server._forkserver_pid is not None:
+            with suppress(ProcessLookupError, ChildProcessError):
+                os.kill(self.pid, signal.SIGKILL)
+                os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+
+
+class Worker:
+    """A worker as its supervisor sees it."""
+
+    def __init__(self, process: Any, sock: socket.socket) -> None:
+        self.process = process
+        self.said: list[ToSupervisor] = []
+        self.beat: Beat | None = None
+        self.is_silent = asyncio.Event()  # its end of the socket is closed
+        self._sock = sock
+        sock.setblocking(False)
+        asyncio.get_running_loop().add_reader(sock, self._read)
+
+    @property
+    def pid(self) -> int:
+        return int(self.process.pid)
+
+    def send(self, message: Any, *fds: int) -> None:
+        socket.send_fds(self._sock, [encode(message)], fds)
+
+    async def heard(self, kind: type[M], n: int = 1, timeout_s: float = DEADLINE_S) -> M:
+        """Its `n`th message of this kind."""
+        until = time.monotonic() + timeout_s
+        while len(found := [m for m in self.said if isinstance(m, kind)]) < n:
+            assert time.monotonic() < until, f"no {kind.__name__} number {n}; it said {self.said}"
+            await asyncio.sleep(0.005)
+        return found[n - 1]
+
+    async def spoke(self, sent_bytes: int) -> None:
+        """Wait until so much audio went out."""
+        until = time.monotonic() + DEADLINE_S
+        while self.beat is None or self.beat.sent_bytes < sent_bytes:
+            assert time.monotonic() < until, f"{self.beat}"
+            await asyncio.sleep(0.02)
+
+    async def gone(self, timeout_s: float = 3) -> int:
+        """Its exit code, once it is over."""
+        await asyncio.to_thread(self.process.join, timeout_s)
+        assert self.process.exitcode is not None, f"still there after {timeout_s} s; it said {self.said}"
+        return int(self.process.exitcode)
+
+    def hang_up(self) -> None:
+        """As if the supervisor were killed."""
+        if self._sock.fileno() < 0:
+            return
+        asyncio.get_running_loop().remove_reader(self._sock)
+        self._sock.close()
+
+    def kill(self) -> None:
+        self.hang_up()
+        if self.process.is_alive():
+            self.process.kill()
+        self.process.join(5)
+
+    def _read(self) -> None:
+        try:
+            packet = self._sock.recv(MAX_PACKET_BYTES + 1)
+        except OSError:
+            packet = b""
+        if not packet:
+            asyncio.get_running_loop().remove_reader(self._sock)
+            self.is_silent.set()
+            return
+        message = decode_to_supervisor(packet)
+        if isinstance(message, Beat):
+            self.beat = message
+        else:
+            self.said.append(message)
+
+
+class Person:
+    """A participant with a voice and a recording of what it hears."""
+
+    def __init__(self, livekit: LiveKitServer) -> None:
+        self.room = rtc.Room()
+        self.left: list[str] = []
+        self._livekit = livekit
+        self._heard: list[tuple[float, NDArray[np.int16]]] = []
+        self._source = rtc.AudioSource(48_000, 1)
+        self._to_say: asyncio.Queue[NDArray[np.int16]] = asyncio.Queue()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def enter(self, session: str, identity: str | None = None) -> Person:
+        """Join as the caller, or as somebody else, with an open microphone."""
+
+        def on_track(track: rtc.Track, _publication: object, participant: rtc.RemoteParticipant) -> None:
+            if participant.identity == agent_identity(session):
+                self._tasks.append(asyncio.create_task(self._listen(track)))
+
+        self.room.on("track_subscribed", on_track)
+        self.room.on("participant_disconnected", lambda participant: self.left.append(participant.identity))
+        identity = identity or caller_identity(session)
+        await self.room.connect(self._livekit.url, self._livekit.token(session, identity))
+        track = rtc.LocalAudioTrack.create_audio_track("microphone", self._source)
+        await self.room.local_participant.publish_track(
+            track, rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
+        )
+        self._tasks.append(asyncio.create_task(self._pump()))
+        return self
+
+    async def leave(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await self.room.disconnect()
+
+    def say(self, text: str) -> float:
+        """Say this from now on; returns how long it takes, in seconds."""
+        spoken = Espeak().speak(text, Voice("en-us"))
+        samples = np.frombuffer(spoken.pcm, np.int16)
+        at_48k = np.interp(
+            np.arange(0, len(samples), spoken.sample_rate / 48_000), np.arange(len(samples)), samples
+        ).astype(np.int16)
+        for start in range(0, len(at_48k), 480):
+            chunk = at_48k[start : start + 480]
+            self._to_say.put_nowait(np.pad(chunk, (0, 480 - len(chunk))))
+        return len(at_48k) / 48_000
+
+    @property
+    def recording(self) -> NDArray[np.int16]:
+        """All it heard since the first track, samples at RATE."""
+        return np.concatenate([samples for _, samples in self._heard] or [np.zeros(0, np.int16)])
+
+    @property
+    def loud_s(self) -> float:
+        """Seconds in which it heard a voice."""
+        return sum(len(s) for _, s in self._heard if np.abs(s.astype(np.int32)).max(initial=0) > LOUD) / RATE
+
+    @property
+    def first_sound_at(self) -> float:
+        """When it first heard a voice, on the monotonic clock."""
+        return next(at for at, s in self._heard if np.abs(s.astype(np.int32)).max(initial=0) > LOUD)
+
+    async def _pump(self) -> None:
+        silence = np.zeros(480, np.int16)
+        while True:
+            chunk = silence if self._to_say.empty() else self._to_say.get_nowait()
+            await self._source.capture_frame(rtc.AudioFrame(chunk.tobytes(), 48_000, 1, 480))
+
+    async def _listen(self, track: rtc.Track) -> None:
+        async for event in rtc.AudioStream(track, sample_rate=RATE, num_channels=1):
+            self._heard.append((time.monotonic(), np.frombuffer(event.frame.data, np.int16).copy()))
+
+
+def loudness(samples: NDArray[np.int16]) -> NDArray[np.float64]:
+    """The root mean square of each 20 ms."""
+    size = RATE // 50
+    whole = samples[: len(samples) // size * size].astype(np.float64).reshape(-1, size)
+    return np.sqrt((whole**2).mean(axis=1))
+
+
+def likeness(recording: NDArray[np.int16], spoken: NDArray[np.int16]) -> list[float]:
+    """How well the line fits the recording at each place, by its loudness over time; 1.0 is the same."""
+    heard, line = loudness(recording), loudness(spoken)
+    line = (line - line.mean()) / (line.std() or 1)
+    found: list[float] = []
+    for at in range(max(0, len(heard) - len(line)) + 1):
+        part = heard[at : at + len(line)]
+        if len(part) == len(line) and part.std() > 0:
+            found.append(float(((part - part.mean()) / part.std() * line).mean()))
+    return found
+
+
+def go(livekit: LiveKitServer, session: str, **changes: Any) -> Go:
+    """A first epoch's job."""
+    given: dict[str, Any] = {
+        "session_id": session,
+        "epoch": 1,
+        "url": livekit.url,
+        "token": livekit.token(session, agent_identity(session)),
+        "system_prompt": "You are a kind assistant.",
+        "voice_id": "Ashley",
+        "caller_identity": caller_identity(session),
+        "agent_identity": agent_identity(session),
+        "opening_line": "Hello! How can I help you today?",
+        **changes,
+    }
+    return Go(**given)
+
+
+async def open_room(livekit: LiveKitServer, session: str) -> None:
+    """Create it; nobody else does."""
+    rooms = livekit.rooms()
+    await rooms.room.create_room(api.CreateRoomRequest(name=session, empty_timeout=60, departure_timeout=60))
+    await rooms.aclose()
+
+
+async def delete_room(livekit: LiveKitServer, session: str) -> None:
+    rooms = livekit.rooms()
+    await rooms.room.delete_room(api.DeleteRoomRequest(room=session))
+    await rooms.aclose()
+
+
+async def ready(worker: Worker) -> Worker:
+    """Wait until it waits."""
+    assert (await worker.heard(Ready, timeout_s=40)).pid == worker.pid
+    return worker

@@ -1,0 +1,105 @@
+"""What becomes a turn, and what the rules of speaking are."""
+
+from agent_runner.domain.link import Turn
+from agent_runner.domain.prompt import CRITICAL_RULES, system_instruction
+from agent_runner.domain.talk import Marks, Talk
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def turn(n: int, user: str, agent: str, *, interrupted: bool = False) -> Turn:
+    return Turn(n=n, user_text=user, heard_text=agent, interrupted=interrupted)
+
+
+def test_the_opening_line_is_turn_0_and_counts_whole() -> None:
+    talk = Talk()
+    talk.open_with("Hello there.")
+    talk.heard("Hello")
+    talk.heard("there.")
+    assert talk.opening_ended(interrupted=False) == turn(0, "", "Hello there.")
+    assert talk.opening_ended(interrupted=False) is None
+
+
+def test_an_interrupted_opening_line_counts_as_far_as_it_was_heard() -> None:
+    talk = Talk()
+    talk.open_with("Hello there, my friend.")
+    talk.heard("Hello ")
+    talk.heard("there,")
+    assert talk.opening_ended(interrupted=True) == turn(0, "", "Hello there,", interrupted=True)
+
+
+def test_an_exchange_counts_from_1_with_or_without_an_opening_line() -> None:
+    talk = Talk()
+    assert talk.user_said("what time is it ") is None
+    assert talk.agent_said(" It is noon.", interrupted=False) == turn(1, "what time is it", "It is noon.")
+    talk.user_said("thanks")
+    assert talk.agent_said("Bye.", interrupted=False) == turn(2, "thanks", "Bye.")
+
+
+def test_a_bridge_line_is_turn_0() -> None:
+    assert Talk().agent_said("Sorry, go on.", interrupted=False) == turn(0, "", "Sorry, go on.")
+
+
+def test_what_nobody_answered_is_a_turn_in_which_nothing_was_heard() -> None:
+    talk = Talk()
+    talk.user_said("hello")
+    assert talk.user_said("are you there") == turn(1, "hello", "", interrupted=True)
+    assert talk.agent_said("Yes.", interrupted=False) == turn(2, "are you there", "Yes.")
+
+
+def test_an_answer_cut_by_the_end_counts_as_far_as_it_was_heard() -> None:
+    talk = Talk()
+    talk.user_said("count")
+    talk.heard("One")
+    talk.heard("two")
+    assert talk.cut() == turn(1, "count", "One two", interrupted=True)
+    assert talk.cut() is None
+
+
+def test_a_turn_of_silence_is_none() -> None:
+    talk = Talk()
+    talk.user_said("  ")
+    assert talk.agent_said("", interrupted=True) is None
+    assert talk.cut() is None
+
+
+def test_an_opening_line_of_which_nothing_was_heard_is_no_turn() -> None:
+    talk = Talk()
+    talk.open_with("Hello.")
+    assert talk.cut() is None
+
+
+def test_each_stage_is_measured_from_the_one_before() -> None:
+    marks = Marks(silence=1.0, transcript=1.25, decided=1.5, text=1.75, audio=2.0, sent=2.125)
+    assert marks.stage_ms() == {"stt": 250, "turn": 250, "llm": 250, "tts": 250, "total": 1125}
+
+
+def test_stages_that_did_not_come_are_left_out() -> None:
+    assert Marks(silence=1.0, transcript=1.2).stage_ms() == {"stt": 200}
+
+
+@given(st.lists(st.sampled_from(["user", "agent", "unasked", "word", "cut"]), max_size=30))
+def test_turns_are_numbered_in_order_without_a_gap(happenings: list[str]) -> None:
+    talk = Talk()
+    turns: list[Turn | None] = []
+    for happening in happenings:
+        if happening == "user":
+            turns.append(talk.user_said("u"))
+        elif happening in ("agent", "unasked"):
+            turns.append(talk.agent_said("a", interrupted=False))
+        elif happening == "word":
+            talk.heard("w")
+        else:
+            turns.append(talk.cut())
+    numbers = [t.n for t in turns if t is not None]
+    assert numbers in (list(range(len(numbers))), list(range(1, len(numbers) + 1)))
+
+
+def test_the_rules_follow_the_system_prompt() -> None:
+    assert system_instruction("You are Ada.") == f"You are Ada.\n\n{CRITICAL_RULES}"
+
+
+def test_the_rules_name_the_tags_and_what_is_forbidden() -> None:
+    for words in ("[happy] [sad] [angry] [surprised] [fearful] [disgusted]", "stage directions", "asterisks"):
+        assert words in CRITICAL_RULES
+    assert "one or two short sentences" in CRITICAL_RULES
