@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 from chassis.nats import Bus
-from contracts.events import AgentReady, Outcome
+from contracts.events import AgentReady, Outcome, RoomEvent
 from contracts.ids import agent_identity, caller_identity
 from livekit import api, rtc
 from scheduler.adapters.livekit_rooms import LiveKitRooms
@@ -22,6 +22,7 @@ from tests.integration.scheduler.stack import (
     ended,
     kinds,
     new_id,
+    now,
     request,
     until,
     wait_for,
@@ -139,6 +140,25 @@ async def test_a_room_that_livekit_lost_is_there_again_within_seconds(
     took_s = await comes_to_hold(rooms, session_id, True, timeout_s=10)
     assert took_s < 3
     assert "ended" not in await kinds(bus, session_id)
+
+
+async def test_a_room_that_somebody_closed_ends_the_session_and_a_false_report_does_not(
+    bus: Bus, start: Start, livekit: LiveKitServer, rooms: LiveKitRooms, node: StandInNode
+) -> None:
+    await leading(start, livekit)
+    closed, kept = new_id(), new_id()
+    for session_id in (closed, kept):
+        await rooms.create(session_id)
+        await request(bus, session_id)
+        await wait_for(bus, session_id, AgentReady)
+    await rooms.delete(closed)
+    for session_id in (closed, kept):
+        event = RoomEvent(id=f"EV_{session_id}", event="room_finished", session_id=session_id, time=now())
+        await bus.publish(event)
+    end = await ended(bus, closed)
+    assert (end.outcome, end.reason) == (Outcome.COMPLETED, "room_closed")
+    await asyncio.sleep(0.5)
+    assert "ended" not in await kinds(bus, kept)
 
 
 async def test_a_caller_who_left_is_noticed_without_webhooks(

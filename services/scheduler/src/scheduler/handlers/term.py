@@ -136,7 +136,7 @@ class Term:
                 continue
             if event.event == "room_finished":
                 if conductor.is_acting:
-                    await reconciler.room_finished(event.session_id)
+                    conductor.beside(reconciler.room_finished(event.session_id))
             elif event.participant_identity == caller_identity(event.session_id):
                 _caller_moved(conductor, record)
 
@@ -164,8 +164,8 @@ def _caller_moved(conductor: Conductor, record: RoomRecord) -> None:
     facts = conductor.board.facts(event.session_id, conductor.now_ms())
     if event.event == "participant_joined":
         conductor.learn(event.session_id, caller_here=True, caller_sid=event.participant_sid, caller_left_ms=None)
-    elif (event.event in _LEFT and event.participant_sid in (facts.caller_sid, None)) or facts.caller_sid is None:
-        # A caller who came back has a new id before the old stay is reported over.
+    elif event.event in _LEFT and (facts.caller_sid is None or event.participant_sid in (facts.caller_sid, None)):
+        # A caller who came back has a new id, perhaps before the old stay is reported over.
         conductor.learn(event.session_id, caller_here=False, caller_left_ms=record.stored_ms)
 
 
