@@ -96,6 +96,7 @@ class _Conversation:
             self._steps.done("opening line heard", self._since(opening.ended_at))
             spoken = [await self._turn(speech) for speech in speeches]
         except BaseException:
+            await self._call.leave()
             await self._end_quietly(started.session_id)
             raise
         await self._call.leave()

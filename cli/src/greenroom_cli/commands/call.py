@@ -67,6 +67,7 @@ async def _call(settings: Settings, request: StartRequest, speeches: AsyncGenera
                 await line.agent_joined(AGENT_JOINS_S)
                 await _talk(line, speeches)
             finally:
+                await line.leave()
                 reply = await gateway.end(started.session_id)
                 details = reply.details
                 say(f"ended after {details.duration_seconds} s: {details.duration_minutes} minute(s)", style="dim")

@@ -11,9 +11,6 @@ from greenroom_cli.stack.providers import sandbox, sandbox_environment
 from greenroom_cli.stack.services import migration, service
 from greenroom_cli.stack.state import Keys, StateFolder
 
-NO_LOAD_LIMIT = "1000"
-
-
 # What is right for one machine; the caller's environment goes before it.
 LOCAL_DEFAULTS = {
     # A stop of everything ends the calls at once: there is nowhere to hand them to.
@@ -87,8 +84,7 @@ class Plan:
         return specs
 
     def _shared(self) -> dict[str, str]:
-        # One host runs everything here, its owner's other work too: there is no less loaded node to prefer.
-        return {"MAX_LOAD": NO_LOAD_LIMIT, **self._options.environment, **self.environment}
+        return {**LOCAL_DEFAULTS, **self._options.environment, **self.environment}
 
     def _service(self, name: str, module: str, environment: dict[str, str]) -> ProcessSpec:
         port = self._ports[name]
