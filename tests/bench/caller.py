@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
@@ -20,10 +21,12 @@ class WaitingCaller:
     Args:
         environment: LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET.
         token: The caller's token for the room.
+        has_room: The room is there already; it is not created.
     """
 
-    def __init__(self, environment: dict[str, str], session_id: str, token: str) -> None:
+    def __init__(self, environment: Mapping[str, str], session_id: str, token: str, *, has_room: bool = False) -> None:
         self._environment, self._session_id, self._token = environment, session_id, token
+        self._has_room = has_room
         self._room = rtc.Room()
         self._joined: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._heard: asyncio.Future[float] = asyncio.get_running_loop().create_future()
@@ -32,7 +35,8 @@ class WaitingCaller:
         self._room.on("track_subscribed", self._on_track)
 
     async def __aenter__(self) -> Self:
-        await create_room(self._environment, self._session_id)
+        if not self._has_room:
+            await create_room(self._environment, self._session_id)
         await self._room.connect(self._environment["LIVEKIT_URL"], self._token)
         return self
 
@@ -66,25 +70,25 @@ class WaitingCaller:
                 return
 
 
-def livekit(environment: dict[str, str]) -> api.LiveKitAPI:
+def livekit(environment: Mapping[str, str]) -> api.LiveKitAPI:
     """LiveKit's server API."""
     url = environment["LIVEKIT_URL"].replace("ws", "http", 1)
     return api.LiveKitAPI(url, environment["LIVEKIT_API_KEY"], environment["LIVEKIT_API_SECRET"])
 
 
-async def create_room(environment: dict[str, str], name: str) -> None:
+async def create_room(environment: Mapping[str, str], name: str) -> None:
     """Create a room; one that is there already stays."""
     async with livekit(environment) as server:
         await server.room.create_room(CreateRoomRequest(name=name, max_participants=2, empty_timeout=60))
 
 
-async def delete_room(environment: dict[str, str], name: str) -> None:
+async def delete_room(environment: Mapping[str, str], name: str) -> None:
     """Delete a room."""
     async with livekit(environment) as server:
         await server.room.delete_room(DeleteRoomRequest(room=name))
 
 
-def token(environment: dict[str, str], room: str, identity: str) -> str:
+def token(environment: Mapping[str, str], room: str, identity: str) -> str:
     """A token to join one room."""
     made = api.AccessToken(environment["LIVEKIT_API_KEY"], environment["LIVEKIT_API_SECRET"]).with_identity(identity)
     return made.with_grants(api.VideoGrants(room_join=True, room=room)).to_jwt()

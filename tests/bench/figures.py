@@ -1,15 +1,21 @@
 """What every benchmark shares: figures with their spread, the table, the JSON file, and what it ran on."""
 
 import argparse
+import asyncio
 import json
 import os
 import platform
+import signal
 import statistics
-from collections.abc import Sequence
+import sys
+import traceback
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, Literal, NoReturn
 
+Goal = tuple[Literal["<=", ">="], float]
 PACKAGES = ("pipecat-ai", "livekit", "nats-py", "faststream")
 
 
@@ -19,12 +25,16 @@ class Figure:
 
     Attributes:
         against: The figure that `ratio` compares with: this one's median over that one's.
+        goal: What that ratio should be, as "<=" or ">=" and a number; without `against`, the same for the median.
+        goal_p95: The goal is the 95th percentile's instead of the median's; only without `against`.
     """
 
     name: str
     unit: str
     values: list[float] = field(default_factory=list[float])
     against: "Figure | None" = None
+    goal: Goal | None = None
+    goal_p95: bool = False
 
     def quantile(self, share: float) -> float:
         """The value below which `share` (0..1) of the measurements lie, by nearest rank."""
@@ -35,11 +45,24 @@ class Figure:
     def p50(self) -> float:
         return statistics.median(self.values)
 
+    def quantiles(self) -> tuple[float, float, float]:
+        """p50, p95 and p99."""
+        return self.p50, self.quantile(0.95), self.quantile(0.99)
+
     @property
     def ratio(self) -> float | None:
         if self.against is None or not self.against.values or not self.values:
             return None
         return self.p50 / self.against.p50
+
+    @property
+    def is_met(self) -> bool | None:
+        """Whether the goal is reached; None where there is none."""
+        if self.goal is None or not self.values:
+            return None
+        sign, number = self.goal
+        value = self.ratio if self.against else self.quantile(0.95) if self.goal_p95 else self.p50
+        return None if value is None else (value <= number if sign == "<=" else value >= number)
 
     def as_dict(self) -> dict[str, object]:
         return {
@@ -51,6 +74,8 @@ class Figure:
             "p99": round(self.quantile(0.99), 3),
             "ratio": None if self.ratio is None else round(self.ratio, 4),
             "against": self.against.name if self.against else None,
+            "goal": f"{self.goal[0]} {self.goal[1]:g}" if self.goal else None,
+            "met": self.is_met,
         }
 
 
@@ -76,19 +101,56 @@ def arguments(description: str, *, runs: int) -> argparse.ArgumentParser:
     return parser
 
 
-def publish(title: str, figures: Sequence[Figure], to: Path | None, **more: str) -> None:
-    """Print the table; write the JSON file if one was asked for."""
+def run_bench(work: Coroutine[Any, Any, None]) -> NoReturn:
+    """Run a benchmark to its end; on Ctrl-C and SIGTERM everything that it started is stopped first."""
+
+    async def stoppable() -> None:
+        task = asyncio.ensure_future(work)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        await task
+
+    try:
+        asyncio.run(stoppable())
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        print("stopped; nothing is left running", file=sys.stderr)
+        status = 130
+    except Exception:
+        traceback.print_exc()
+        status = 1
+    else:
+        status = 0
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # LiveKit's runtime leaves threads behind, and sometimes crashes as it is torn down
+
+
+def publish(title: str, figures: Sequence[Figure], to: Path | None, *, notes: Sequence[str] = (), **more: str) -> None:
+    """Print the table; write the JSON file if one was asked for.
+
+    Args:
+        notes: What a reader must know to judge the figures; one line each.
+        more: Name and version of what else was measured.
+    """
     machine = ran_on() | more
     measured = [figure for figure in figures if figure.values]
     width = max(len(figure.name) for figure in measured)
     print(title)
     print("ran on " + ", ".join(f"{name} {value}" for name, value in machine.items()))
+    for note in notes:
+        print(f"- {note}")
     print(f"{'':{width}} {'unit':>5} {'n':>4} {'p50':>9} {'p95':>9} {'p99':>9}  ratio")
     for figure in measured:
-        ratio = f"{figure.ratio:.2f} of {figure.against.name}" if figure.ratio is not None and figure.against else ""
-        row = " ".join(f"{figure.quantile(q) if q != 0.5 else figure.p50:9.1f}" for q in (0.5, 0.95, 0.99))
-        print(f"{figure.name:{width}} {figure.unit:>5} {len(figure.values):4d} {row}  {ratio}")
+        row = " ".join(f"{v:9.{0 if v >= 1000 else 1 if v >= 10 else 2}f}" for v in figure.quantiles())
+        print(f"{figure.name:{width}} {figure.unit:>5} {len(figure.values):4d} {row}  {_judgement(figure)}".rstrip())
     if to:
-        to.write_text(
-            json.dumps({"title": title, "ran_on": machine, "figures": [f.as_dict() for f in measured]}, indent=2) + "\n"
-        )
+        content = {"title": title, "ran_on": machine, "notes": notes, "figures": [f.as_dict() for f in measured]}
+        to.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _judgement(figure: Figure) -> str:
+    words: list[str] = []
+    if figure.ratio is not None and figure.against:
+        words.append(f"{figure.ratio:.2f} of {figure.against.name}")
+    if figure.goal and figure.is_met is not None:
+        words.append(f"(goal {figure.goal[0]} {figure.goal[1]:g}: {'met' if figure.is_met else 'MISSED'})")
+    return " ".join(words)

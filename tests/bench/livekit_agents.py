@@ -1,0 +1,135 @@
+"""The peer, livekit-agents, on the LiveKit server of a stack of ours: installed on demand, started, asked for calls."""
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+import time
+import wave
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from caller import livekit
+from greenroom_cli.call.audio import RATE, Samples
+from greenroom_cli.call.voice import speak
+from greenroom_cli.stack import Stack
+from greenroom_cli.stack.ports import free_ports
+from greenroom_cli.stack.process import ProcessSpec
+from livekit.protocol.agent_dispatch import CreateAgentDispatchRequest
+
+HERE = Path(__file__).parent
+REQUIREMENTS = HERE / "peer" / "requirements.txt"
+PROGRAM = HERE / "peer" / "agent.py"
+HOME = HERE.parents[1] / ".tools" / "bench" / "peer"
+AGENT_NAME, IDLE_PROCESSES = "bench", 3
+PEER_RATE = 24_000
+READY_S, INSTALL_S = 60.0, 600.0
+LINES = {"PEER_OPENING": "Hi Anna, how can I help you today?", "PEER_ANSWER": "It is about a quarter past two."}
+
+INITIALIZED = re.compile(rb"process initialized")
+JOB = re.compile(rb"bench job (\S+) pid (\d+)")
+
+
+def install() -> Path:
+    """The Python of the peer's virtual environment, made anew when the pins changed.
+
+    Raises:
+        subprocess.CalledProcessError: The packages could not be installed; the installer's words are on stderr.
+    """
+    python, stamp = HOME / "bin" / "python", HOME / "installed.txt"
+    if not stamp.exists() or stamp.read_bytes() != REQUIREMENTS.read_bytes():
+        uv = Path(sys.executable).with_name("uv")
+        print(f"installing livekit-agents into {HOME.relative_to(HERE.parents[1])}, once", file=sys.stderr)
+        for command in (
+            ("venv", "--quiet", "--clear", "--python", sys.executable, str(HOME)),
+            ("pip", "sync", "--quiet", "--python", str(python), "--require-hashes", str(REQUIREMENTS)),
+        ):
+            subprocess.run([uv, *command], check=True, timeout=INSTALL_S)
+        stamp.write_bytes(REQUIREMENTS.read_bytes())
+    return python
+
+
+def pinned_version() -> str:
+    """The version of livekit-agents that is compared with, and the LiveKit SDK it brings."""
+    pins = dict(re.findall(r"^([\w-]+)==([^\s;\\]+)", REQUIREMENTS.read_text(), re.MULTILINE))
+    return f"livekit-agents {pins['livekit-agents']} with livekit {pins['livekit']} (ours: {version('livekit')})"
+
+
+class Peer:
+    """A running livekit-agents worker, stopped with the stack that it was started in."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._dispatched = 0
+
+    @property
+    def pid(self) -> int:
+        """Its main process."""
+        return self._stack.processes["peer"].pid
+
+    async def start(self) -> None:
+        """Install what is missing, synthesise what it says, start it, and wait until its idle processes are ready."""
+        python = await asyncio.to_thread(install)
+        environment = dict(self._stack.environment)
+        for name, text in LINES.items():
+            environment[name] = str(self._stack.folder.path / f"{name.lower()}.wav")
+            await self._record(text, Path(environment[name]))
+        port = next(iter(free_ports()))
+        keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        spec = ProcessSpec(
+            name="peer",
+            command=(str(python), str(PROGRAM), "start"),
+            environment=keep | environment | {"PEER_PORT": str(port), "PYTHONUNBUFFERED": "1"},
+            ready=self._missing,
+            ready_timeout_s=READY_S,
+            stop_timeout_s=1,
+        )
+        await self._stack.supervisor.start([spec])
+
+    async def until_idle(self) -> None:
+        """Wait until all its idle processes are ready again."""
+        deadline = time.monotonic() + READY_S
+        while (missing := await self._missing()) is not None:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"livekit-agents: {missing}; see {self._log}")
+            await asyncio.sleep(0.1)
+
+    async def dispatch(self, room: str) -> float:
+        """Ask for an agent in a room, over an open connection; returns the monotonic time of the request."""
+        async with livekit(self._stack.environment) as server:
+            await server.agent_dispatch.list_dispatch(room_name=room)
+            self._dispatched += 1
+            since = time.monotonic()
+            await server.agent_dispatch.create_dispatch(CreateAgentDispatchRequest(agent_name=AGENT_NAME, room=room))
+            return since
+
+    def job_pids(self) -> dict[str, int]:
+        """The process of each call so far, by room."""
+        return {room.decode(): int(pid) for room, pid in JOB.findall(self._log.read_bytes())}
+
+    @property
+    def _log(self) -> Path:
+        return self._stack.folder.logs / "peer.log"
+
+    async def _missing(self) -> str | None:
+        log = self._log.read_bytes() if self._log.exists() else b""
+        if b"registered worker" not in log:
+            return "not registered with LiveKit"
+        ready = len(INITIALIZED.findall(log)) - self._dispatched
+        return None if ready >= IDLE_PROCESSES else f"{ready} of {IDLE_PROCESSES} idle processes are ready"
+
+    async def _record(self, text: str, to: Path) -> None:
+        environment = self._stack.environment
+        url, key = environment["INWORLD_HTTP_URL"], environment["INWORLD_API_KEY"]
+        speech = await speak(text, voice="Ashley", http_url=url, api_key=key)
+        samples = _resampled(speech.samples)
+        with wave.open(str(to), "wb") as file:
+            file.setparams((1, 2, PEER_RATE, 0, "NONE", ""))
+            file.writeframes(samples.tobytes())
+
+
+def _resampled(samples: Samples) -> Samples:
+    at = np.arange(len(samples) * PEER_RATE // RATE) * (RATE / PEER_RATE)
+    return np.interp(at, np.arange(len(samples)), samples).astype("<i2")
