@@ -1,6 +1,6 @@
 """NATS, Redis, LiveKit and the database: reachable, and with the credentials that are configured."""
 
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportPrivateImportUsage=false
 
 import asyncio
 import sqlite3

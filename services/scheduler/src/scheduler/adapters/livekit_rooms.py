@@ -1,5 +1,8 @@
 """LiveKit's room service, and the agents' tokens."""
 
+# livekit.api re-exports its messages with a star, which the checker takes for private.
+# pyright: reportPrivateImportUsage=false
+
 import asyncio
 import json
 from collections.abc import Awaitable, Sequence
