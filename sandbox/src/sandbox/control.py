@@ -1,7 +1,7 @@
 """The controls of the tests, under /control: faults, scripts, what came in, and closing what is open."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
@@ -11,7 +11,7 @@ from starlette.routing import Route
 from sandbox.faults import MOST_FAULTS, Fault, Service, TooManyFaults
 from sandbox.script import LONGEST_QUEUE, Reply, ScriptFull
 from sandbox.stage import stage_of
-from sandbox.wire import BodyRefused, json_body
+from sandbox.wire import BodyRefused, json_body, json_object
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -107,10 +107,11 @@ async def _replies(request: Request) -> Response:
 
 def _worded(body: Any) -> Any:
     """A reply that is only text may be given as a string."""
-    if not isinstance(body, dict) or not isinstance(body.get("replies"), list):  # pyright: ignore[reportUnknownMemberType]
-        return body  # pyright: ignore[reportUnknownVariableType]
-    replies: list[Any] = body["replies"]
-    return {**body, "replies": [{"text": reply} if isinstance(reply, str) else reply for reply in replies]}
+    found = json_object(body)
+    if found is None or not isinstance(found.get("replies"), list):
+        return body
+    replies = cast("list[Any]", found["replies"])
+    return {**found, "replies": [{"text": reply} if isinstance(reply, str) else reply for reply in replies]}
 
 
 async def _disconnect(request: Request) -> Response:

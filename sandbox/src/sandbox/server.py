@@ -1,4 +1,4 @@
-"""uvicorn as the sandbox needs it: a free port told to others, connections that can be cut, SIGTERM that exits with 0."""
+"""uvicorn as the sandbox needs it: a port told to others, connections that can be cut, SIGTERM that exits with 0."""
 
 import asyncio
 import logging
@@ -27,8 +27,7 @@ class CuttableWebSocket(WebSocketsSansIOProtocol):
         await super().run_asgi()
 
     def _abort(self) -> None:
-        if isinstance(self.transport, asyncio.WriteTransport):
-            self.transport.abort()
+        self.transport.abort()
 
 
 class _NotOnPurpose(logging.Filter):

@@ -5,7 +5,7 @@ import hmac
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
@@ -36,6 +36,11 @@ class BodyRefused(Exception):
 
 def is_key(given: str | None, expected: str) -> bool:
     return given is not None and hmac.compare_digest(given.encode(), expected.encode())
+
+
+def json_object(value: Any) -> dict[str, Any] | None:
+    """`value` when it is a JSON object."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
 
 
 async def json_body(request: Request) -> Any:
@@ -92,14 +97,15 @@ class Line:
         about: Mapping[str, str],
         error: Callable[[int, str], Mapping[str, Any]],
     ) -> None:
-        self.socket, self.stage, self.service, self.about = socket, stage, service, about
+        self.socket, self.stage, self.about = socket, stage, about
+        self._service: Service = service
         self._error = error
         self._mute = False
 
     async def open(self, denied: Response | None, fault_body: Mapping[str, Any]) -> bool:
         """Answer the handshake: with `denied` when there is one, with a fault, or by accepting. True when open."""
         fault = None
-        for struck in self.stage.faults.take(self.service, "request", self.about):
+        for struck in self.stage.faults.take(self._service, "request", self.about):
             if struck.kind == "latency":
                 await asyncio.sleep(struck.latency_ms / 1000)
             else:
@@ -133,7 +139,7 @@ class Line:
 
     async def answer(self, message: Mapping[str, Any]) -> None:
         """Send an answer, or whatever the faults in force make of it."""
-        for fault in self.stage.faults.take(self.service, "answer", self.about):
+        for fault in self.stage.faults.take(self._service, "answer", self.about):
             if fault.kind == "latency":
                 await asyncio.sleep(fault.latency_ms / 1000)
             else:

@@ -22,7 +22,9 @@ U3_PRO = ("u3-pro", "u3-rt-pro", "universal-3-5-pro", "universal-3-6")
 MODELS = (*U3_PRO, "universal-streaming-english", "universal-streaming-multilingual", "whisper-rt")
 DEFAULT_MODEL = "universal-streaming-english"
 _LONGEST_SILENCE_MS = 60_000
-_QUESTION_WORDS = frozenset(["what", "who", "where", "when", "why", "how", "which", "can", "could", "do", "does", "did", "is", "are", "will", "would"])
+_QUESTION_WORDS = frozenset(
+    {"what", "who", "where", "when", "why", "how", "which", "can", "could", "do", "does", "did", "is", "are", "will"}
+)
 _PROPER = {"i": "I", "i'm": "I'm", "i'd": "I'd", "i'll": "I'll", "i've": "I've"}
 
 

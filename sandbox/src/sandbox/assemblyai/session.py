@@ -12,7 +12,7 @@ from sandbox.assemblyai import messages
 from sandbox.assemblyai.messages import BadParameter, Parameters
 from sandbox.speech.pool import Ear, RecogniserFailed
 from sandbox.speech.protocol import Configuration, Heard, Word
-from sandbox.wire import Line
+from sandbox.wire import Line, json_object
 
 SESSION_S = 3 * 3600
 SHORTEST_CHUNK_MS, LONGEST_CHUNK_MS = 50, 1000
@@ -105,10 +105,10 @@ class Session:
     async def _take_text(self, text: str) -> bool:
         """Act on a control message; True when it ends the session."""
         try:
-            message: Any = json.loads(text)
+            message = json_object(json.loads(text))
         except ValueError:
             raise SessionRefused(messages.INVALID, f"Invalid JSON: {text[:60]}") from None
-        if not isinstance(message, dict) or "type" not in message:
+        if message is None or "type" not in message:
             raise SessionRefused(messages.INVALID, f"Invalid Message: {text[:60]}")
         match message["type"]:
             case "Terminate":
@@ -116,7 +116,7 @@ class Session:
             case "ForceEndpoint":
                 await self._ear.force()
             case "UpdateConfiguration":
-                await self._update(message)  # pyright: ignore[reportUnknownArgumentType]
+                await self._update(message)
             case "KeepAlive":
                 pass
             case other:

@@ -29,7 +29,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Moment:
-    """All that an answer may depend on: the last thing said, as plain text and lower-case words, and what came before."""
+    """All that an answer depends on: the last thing said (plain text, lower-case words), what came before, the time."""
 
     said: str
     words: list[str]

@@ -15,8 +15,10 @@ from sandbox.script import Reply, ToolCall
 
 _TOKEN = re.compile(r"\s*\S+")
 # Verbs that tools are named with; the rest of a name says what the tool is about.
-_NOT_TOPICS = frozenset(["get", "set", "the", "a", "an", "to", "do", "make", "call", "run", "tool", "function", "current", "find", "look", "up"])
-_MORE_THAN_A_WORD = 1.3
+_NOT_TOPICS = frozenset(
+    {"get", "set", "the", "a", "an", "to", "do", "make", "call", "run", "tool", "function", "current", "find", "look"}
+)
+_TOKENS_PER_WORD = 1.3
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def reply(request: Completion, scripted: Reply | None, now: datetime) -> Answer:
     tokens = tuple(_TOKEN.findall(scripted.text))
     kept = tokens[: request.limit] if request.limit else tokens
     prompt = sum(len(line.text.split()) + 4 for line in request.conversation)
-    return Answer(kept, scripted.tool_calls, len(kept) < len(tokens), round(prompt * _MORE_THAN_A_WORD))
+    return Answer(kept, scripted.tool_calls, len(kept) < len(tokens), round(prompt * _TOKENS_PER_WORD))
 
 
 def _said(request: Completion, now: datetime) -> str:

@@ -11,7 +11,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from sandbox.inworld.order import EXHAUSTED, INVALID, NOT_FOUND, Order, Refused, order
 from sandbox.inworld.speech import chunks, ends_a_sentence, utterance
-from sandbox.wire import Line
+from sandbox.wire import Line, json_object
 
 MOST_CONTEXTS = 5
 LONGEST_SENT = 1_000
@@ -76,12 +76,12 @@ class Conversation:
     async def _take(self, text: str) -> None:
         name: str | None = None
         try:
-            message: Any = json.loads(text)
-            if not isinstance(message, dict):
+            message = json_object(json.loads(text))
+            if message is None:
                 raise Refused(INVALID, "a message must be a JSON object")
-            given: Any = message.get("contextId") or message.get("context_id")  # pyright: ignore[reportUnknownMemberType]
+            given = message.get("contextId") or message.get("context_id")
             name = given if isinstance(given, str) else None
-            await self._act(name, message)  # pyright: ignore[reportUnknownArgumentType]
+            await self._act(name, message)
         except ValueError:
             await self._refuse(name, Refused(INVALID, "invalid JSON"))
         except Refused as refused:
@@ -150,7 +150,7 @@ class Conversation:
         await self._line.answer(_result(name, {"flushCompleted": {}}))
 
     async def _refuse(self, name: str | None, refused: Refused) -> None:
-        status = {"code": refused.code, "message": refused.message, "details": []}
+        status: dict[str, Any] = {"code": refused.code, "message": refused.message, "details": []}
         await self._line.send({"result": {**({"contextId": name} if name else {}), "status": status}})
 
 

@@ -20,7 +20,7 @@ class Speaker:
 
 SPEAKERS = {
     "Ashley": Speaker(Voice("en-us+m1", pitch=88, pitch_range=60), "female", "A warm, natural female voice"),
-    "Craig": Speaker(Voice("en-us+m3", pitch=40), "male", "An older British male with a refined voice"),
+    "Craig": Speaker(Voice("en-us+m3", pitch=52), "male", "An older British male with a refined voice"),
     "Edward": Speaker(Voice("en-us+m1", pitch=28), "male", "A calm, steady male voice"),
     "Olivia": Speaker(Voice("en-us+f2", pitch=50), "female", "A young, upbeat female voice"),
     "Priya": Speaker(Voice("en-us+m6", pitch=85, pitch_range=70), "female", "An even-toned female voice"),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import espeakng_loader
+import espeakng_loader  # pyright: ignore[reportMissingTypeStubs]
 
 _SYNCHRONOUS = 2
 _DONT_EXIT = 0x8000

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 Samples = NDArray[np.int16]
 _FULL_SCALE = 32767
 _MULAW_BIAS = 132
+_LINEAR = 1
 
 
 def resampled(pcm: bytes, source_hz: int, target_hz: int) -> bytes:
@@ -76,5 +77,7 @@ def from_mulaw(data: bytes) -> Samples:
 
 def wav(pcm: bytes, sample_rate: int) -> bytes:
     """`pcm` (16-bit mono) behind a RIFF header of 44 bytes."""
-    header = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + len(pcm), b"WAVE", b"fmt ", 16, 1, 1, sample_rate, sample_rate * 2, 2, 16, b"data", len(pcm))  # fmt: skip
-    return header + pcm
+    data, rate, bytes_a_second = len(pcm), sample_rate, sample_rate * 2
+    riff = struct.pack("<4sI4s", b"RIFF", 36 + data, b"WAVE")
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, _LINEAR, 1, rate, bytes_a_second, 2, 16)
+    return riff + form + struct.pack("<4sI", b"data", data) + pcm

@@ -9,24 +9,27 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pocketsphinx  # pyright: ignore[reportMissingTypeStubs]
 
 from sandbox.speech.activity import FRAME_MS, Activity, Change, Steadiness
 from sandbox.speech.decoder import UtteranceDecoder
-from sandbox.speech.pcm import Resampler, from_mulaw
+from sandbox.speech.pcm import Resampler, Samples, from_mulaw
 from sandbox.speech.protocol import RATE_HZ, Configuration, Heard, Kind, Word, read_frame
 
 _FRAME_BYTES = RATE_HZ * FRAME_MS // 1000 * 2
 # Kept from before speech was noticed, so that its first sound is not lost.
-_LEAD_FRAMES = 12
+_LEAD_FRAMES = 16
 _PARTIAL_EVERY_FRAMES = 8
 # A turn this long is cut: it bounds the memory of an utterance.
 _LONGEST_TURN_FRAMES = 60_000 // FRAME_MS
 # Quieter than this (root mean square of 16-bit samples) is silence whatever the detector says.
 _QUIET = 60.0
 _STRICTEST = 3
+# Standard deviation of the noise that is added (16-bit samples); well under `_QUIET`.
+_BREATH = 10.0
 
 
 class Recogniser:
@@ -35,11 +38,13 @@ class Recogniser:
     def __init__(self, emit: Callable[[Heard], None]) -> None:
         self._emit = emit
         self._decoder = UtteranceDecoder()
-        self._detector = pocketsphinx.Vad(_STRICTEST, RATE_HZ, FRAME_MS / 1000)
+        sphinx: Any = pocketsphinx
+        self._detector: Any = sphinx.Vad(_STRICTEST, RATE_HZ, FRAME_MS / 1000)
         self._configuration = Configuration(RATE_HZ, "pcm_s16le", silence_ms=400)
         self._resampler = Resampler(RATE_HZ, RATE_HZ)
         self._activity = Activity(Steadiness())
         self._pending = bytearray()
+        self._noise = np.random.default_rng(seed=1)
         self._lead: deque[bytes] = deque(maxlen=_LEAD_FRAMES)
         self._frames = self._first = 0
 
@@ -70,11 +75,16 @@ class Recogniser:
 
     def _hear(self, data: bytes) -> None:
         samples = from_mulaw(data) if self._is_mulaw else np.frombuffer(data[: len(data) & ~1], np.int16)
-        self._pending += self._resampler.convert(samples).tobytes()
+        self._pending += self._with_breath(self._resampler.convert(samples)).tobytes()
         while len(self._pending) >= _FRAME_BYTES:
             frame = bytes(self._pending[:_FRAME_BYTES])
             del self._pending[:_FRAME_BYTES]
             self._hear_frame(frame)
+
+    def _with_breath(self, samples: Samples) -> Samples:
+        """With a little noise, as every microphone has: in digital silence the decoder loses the first words."""
+        noise = self._noise.normal(0.0, _BREATH, len(samples))
+        return np.clip(samples + noise, -32_768, 32_767).astype(np.int16)
 
     @property
     def _is_mulaw(self) -> bool:
