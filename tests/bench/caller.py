@@ -1,4 +1,4 @@
-"""A caller that waits in its room before the agent is asked for, and notes when it came and when it was first heard."""
+"""A caller that waits in its room before the agent is asked for, and notes when it came and when it was heard."""
 
 import asyncio
 import time
@@ -30,7 +30,9 @@ class WaitingCaller:
         self._room = rtc.Room()
         self._joined: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._heard: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-        self._listening: asyncio.Task[None] | None = None
+        self._audible = asyncio.Condition()
+        self._last_heard = 0.0
+        self._listening: set[asyncio.Task[None]] = set()
         self._room.on("participant_connected", self._on_participant)
         self._room.on("track_subscribed", self._on_track)
 
@@ -43,8 +45,8 @@ class WaitingCaller:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._listening:
-            self._listening.cancel()
+        for listening in self._listening:
+            listening.cancel()
         await self._room.disconnect()
 
     async def joined(self) -> float:
@@ -55,19 +57,39 @@ class WaitingCaller:
         """Monotonic time of the first audible frame."""
         return await asyncio.wait_for(asyncio.shield(self._heard), DEADLINE_S)
 
+    async def heard_again(self) -> float:
+        """Monotonic time of the next audible frame, from now on."""
+        async with asyncio.timeout(DEADLINE_S), self._audible:
+            await self._audible.wait()
+        return self._last_heard
+
+    async def silence(self, seconds: float) -> None:
+        """Wait until the agent has been heard, and not for so long."""
+        await self.heard()
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                try:
+                    async with asyncio.timeout(seconds), self._audible:
+                        await self._audible.wait()
+                except TimeoutError:
+                    return
+
     def _on_participant(self, _participant: rtc.RemoteParticipant) -> None:
         if not self._joined.done():
             self._joined.set_result(time.monotonic())
 
     def _on_track(self, track: rtc.Track, *_: object) -> None:
-        if track.kind == rtc.TrackKind.KIND_AUDIO and self._listening is None:
-            self._listening = asyncio.create_task(self._listen(track))
+        if track.kind == rtc.TrackKind.KIND_AUDIO:
+            self._listening.add(asyncio.create_task(self._listen(track)))
 
     async def _listen(self, track: rtc.Track) -> None:
         async for event in rtc.AudioStream(track):
             if np.abs(np.frombuffer(event.frame.data, dtype=np.int16)).max(initial=0) > AUDIBLE:
-                self._heard.set_result(time.monotonic())
-                return
+                self._last_heard = time.monotonic()
+                if not self._heard.done():
+                    self._heard.set_result(self._last_heard)
+                async with self._audible:
+                    self._audible.notify_all()
 
 
 def livekit(environment: Mapping[str, str]) -> api.LiveKitAPI:

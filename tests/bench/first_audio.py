@@ -20,16 +20,16 @@ from pathlib import Path
 import httpx
 from agent_runner.settings import Settings as NodeSettings
 from caller import WaitingCaller, delete_room, token
-from contracts.ids import agent_identity, caller_identity, session_id
+from contracts.ids import agent_identity, caller_identity
 from figures import Figure, Goal, arguments, publish, run_bench
 from greenroom_cli.stack import EVERYTHING, Part, Stack, StackOptions, running_stack
 from greenroom_cli.stack.stack import system_environment
 from livekit_agents import Peer, pinned_version
+from session import new_session, until_warm
 
 POOL = 3
 PREJOIN = "PREJOIN_POOL_SIZE"
 POSTS = 200
-READY_S = 60.0
 SHARED = ("LIVEKIT_", "ASSEMBLY_", "GROQ_", "INWORLD_")
 
 
@@ -65,7 +65,7 @@ async def through_the_gateway(
 ) -> None:
     """One call, started by a POST once `warm` workers wait; the environment names LiveKit."""
     async with httpx.AsyncClient(base_url=stack.gateway_url, timeout=10) as client:
-        await until_warm(client, warm)
+        await until_warm(client, {Part.AGENT_RUNNER: warm})
         session = new_session()
         answer = await client.post("/api/token", json={"sessionId": session, "userId": "bench"})
         answer.raise_for_status()
@@ -103,7 +103,7 @@ async def cold(stack: Stack, start: Start) -> None:
 async def prejoined(stack: Stack, environment: Mapping[str, str], heard: Figure) -> None:
     """One call in a room in which an agent waited already; the environment names LiveKit."""
     async with httpx.AsyncClient(base_url=stack.gateway_url, timeout=10) as client:
-        await until_warm(client, POOL)
+        await until_warm(client, {Part.AGENT_RUNNER: POOL})
         since = time.monotonic()
         answer = await client.post("/orchestrator/session/start", json={"userName": "Anna"})
         answer.raise_for_status()
@@ -133,22 +133,6 @@ async def post_alone(stack: Stack, posted: Figure) -> None:
             answer = await client.post("/orchestrator/session/start", json={"userName": "Anna"})
             posted.values.append((time.monotonic() - since) * 1000)
             answer.raise_for_status()
-
-
-async def until_warm(client: httpx.AsyncClient, warm: int) -> None:
-    """Wait until exactly the wanted number of workers waits and nothing is busy."""
-    deadline = time.monotonic() + READY_S
-    while time.monotonic() < deadline:
-        pool = (await client.get("/stats")).json()["pool"]
-        if pool and pool[0]["warm"] == warm and pool[0]["busy"] == 0:
-            await asyncio.sleep(0.5)  # what the last call left to do is done
-            return
-        await asyncio.sleep(0.1)
-    raise TimeoutError(f"the pool did not reach {warm} warm workers within {READY_S:g} s")
-
-
-def new_session() -> str:
-    return session_id(time.time_ns() // 1_000_000, secrets.token_bytes(6))
 
 
 async def measure(
