@@ -15,6 +15,7 @@ from contracts.ids import agent_identity
 
 from tests.integration.agent_runner.livekit_server import BINARY, LiveKitServer
 from tests.integration.agent_runner.worker_stage import (
+    Collector,
     Person,
     Preloaded,
     Sandbox,
@@ -159,7 +160,7 @@ async def test_a_call_from_the_opening_line_to_the_end(
     assert (await worker.heard(Stopped)).cause == "ended"
     assert await worker.gone() == 0
     assert time.monotonic() - asked_at < 1
-    assert (await sandbox.state())["open"] == {"assemblyai": 0, "groq": 0, "inworld": 0}
+    await sandbox.is_left_alone()
     log = (tmp_path / "call.log").read_text()
     assert f'"session_id": "{session}"' in log
     assert "noon" not in log
@@ -265,6 +266,34 @@ async def test_a_last_sentence_is_spoken_to_its_end(
     assert count(likeness(caller.recording[before:], line)) == 1
 
 
+async def test_a_second_end_does_not_wait_for_the_last_sentence(
+    fork: Fork, livekit: LiveKitServer, session: str, person: New
+) -> None:
+    worker = await fork()
+    await person().enter(session)
+    worker.send(go(livekit, session, opening_line="Hello."))
+    await worker.heard(Turn)
+    worker.send(End(how="say", text="This is a very long goodbye that goes on and on and on and on until the end."))
+    await asyncio.sleep(0.3)
+    asked = time.monotonic()
+    worker.send(End())
+    assert (await worker.heard(Stopped)).cause == "ended"
+    assert await worker.gone() == 0
+    assert time.monotonic() - asked < 1
+
+
+async def test_an_end_while_joining_leaves_nobody_in_the_room(
+    fork: Fork, livekit: LiveKitServer, session: str, person: New
+) -> None:
+    worker = await fork()
+    worker.send(go(livekit, session))
+    worker.send(End())
+    assert (await worker.heard(Stopped, timeout_s=3)).cause == "ended"
+    assert await worker.gone() == 0
+    caller = await person().enter(session)
+    assert not caller.room.remote_participants
+
+
 async def test_a_worker_whose_supervisor_is_gone_leaves_the_room_and_dies(
     fork: Fork, livekit: LiveKitServer, session: str, person: New
 ) -> None:
@@ -351,6 +380,31 @@ async def test_a_refused_key_ends_the_call_and_is_reported(
         assert caller.loud_s == 0
     else:
         assert count(likeness(caller.recording, await sandbox.voice(apology, "Ashley", 1.0))) == 1
+
+
+@pytest.mark.parametrize("transcripts", [False, True])
+async def test_the_trace_goes_on_below_the_supervisors_and_keeps_what_was_said_to_itself(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, transcripts: bool
+) -> None:
+    await sandbox.control("transcripts", {"texts": ["What time is it?"]})
+    await sandbox.control("replies", {"replies": ["It is noon."]})
+    async with Collector() as collector:
+        worker = await fork(otel_exporter_otlp_endpoint=collector.url, otel_transcripts=transcripts)
+        caller = await person().enter(session)
+        worker.send(go(livekit, session, opening_line="Hello.", traceparent=f"00-{'ab' * 16}-{'cd' * 8}-01"))
+        await worker.heard(Turn)
+        caller.say("What time is it?")
+        await worker.heard(Turn, 2)
+        worker.send(End())
+        await worker.gone()
+    spans = collector.spans
+    assert {"conversation", "turn", "stt", "llm", "tts"} <= {span.name for span in spans}
+    assert {span.trace_id.hex() for span in spans} == {"ab" * 16}
+    (conversation,) = [span for span in spans if span.name == "conversation"]
+    assert conversation.parent_span_id.hex() == "cd" * 8
+    told = " ".join(str(span) for span in spans)
+    assert ("noon" in told) is transcripts
+    assert ("CRITICAL RULES" in told) is transcripts
 
 
 async def test_a_silent_language_model_costs_one_answer_not_the_call(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gzip
 import multiprocessing
 import os
 import signal
@@ -23,6 +24,7 @@ from agent_runner.domain.link import MAX_PACKET_BYTES, Beat, Go, Ready, ToSuperv
 from contracts.ids import agent_identity, caller_identity
 from livekit import api, rtc
 from numpy.typing import NDArray
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from sandbox.speech.espeak import Espeak, Voice
 
 from tests.integration.agent_runner.livekit_server import LiveKitServer
@@ -79,6 +81,13 @@ class Sandbox(Server):
         """What came in."""
         async with httpx.AsyncClient() as client:
             return (await client.get(f"http://{self.address}/control/state")).json()
+
+    async def is_left_alone(self) -> None:
+        """Wait until nobody is connected any more."""
+        until = time.monotonic() + 3
+        while any(open_now := (await self.state())["open"].values()):
+            assert time.monotonic() < until, f"{open_now}"
+            await asyncio.sleep(0.05)
 
     async def asked(self) -> list[list[dict[str, Any]]]:
         """The messages of each request to the language model."""
@@ -274,6 +283,38 @@ class Person:
     async def _listen(self, track: rtc.Track) -> None:
         async for event in rtc.AudioStream(track, sample_rate=RATE, num_channels=1):
             self._heard.append((time.monotonic(), np.frombuffer(event.frame.data, np.int16).copy()))
+
+
+class Collector:
+    """An OTLP/HTTP collector that keeps the spans."""
+
+    def __init__(self) -> None:
+        self.spans: list[Any] = []
+        self.url = ""
+        self._server: asyncio.Server | None = None
+
+    async def __aenter__(self) -> Collector:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+                size = int(head.partition("content-length:")[2].partition("\r\n")[0])
+                body = await reader.readexactly(size)
+                request = ExportTraceServiceRequest.FromString(
+                    gzip.decompress(body) if "content-encoding: gzip" in head else body
+                )
+                self.spans += [s for r in request.resource_spans for scope in r.scope_spans for s in scope.spans]
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+                await writer.drain()
+        writer.close()
 
 
 def loudness(samples: NDArray[np.int16]) -> NDArray[np.float64]:

@@ -50,6 +50,7 @@ class Go:
     Exactly one of `opening_line` (a first epoch) and `bridge` (a take-over) is spoken first; both may be None.
     `has_history` says that a file descriptor comes with the packet: a JSON list of LLM messages
     (`{"role": "user" | "assistant", "content": ...}`), at most MAX_HISTORY_BYTES, to be read from offset 0.
+    Only the participant of `caller_identity` is heard; empty: whoever comes first.
     `url` and `token` are LiveKit's; `traceparent` is W3C's; `log_file` is where this session's lines go.
     """
 
@@ -132,9 +133,11 @@ class Caller:
 class Turn:
     """One finished turn: what the caller said and the part of the answer that was heard.
 
-    `n` counts 1, 2, ... in this epoch; `user_text` is empty when the agent spoke unasked; `heard_text` is what went
-    out as audio before the end or the interruption, which is also what stands in the LLM's context.
-    `stage_ms`: whole ms from the end of the user's speech, by stage, as far as known.
+    `n` counts 1, 2, ... in this epoch; 0 is the opening or bridge line, if there is one. `user_text` is empty when the
+    agent spoke unasked; `heard_text` is what went out as audio before the end or the interruption, which is also what
+    stands in the LLM's context (an opening line stands there whole).
+    `stage_ms`: whole ms that each stage took, as far as known: stt, turn, llm, tts, and total, from the end of the
+    caller's speech to audio in the room.
     """
 
     n: int
@@ -149,7 +152,8 @@ class Turn:
 class Beat:
     """Alive, each BEAT_S. Bytes of speech since `Go`, as made by the TTS and as written to the room.
 
-    Unequal for seconds means a mute agent.
+    Speech is made faster than it is spoken, so more made than sent is normal while the second number grows; an agent
+    whose caller is in the room, with more than a tenth of a second unsent and nothing sent for 2 s, is mute.
     """
 
     tts_bytes: int

@@ -69,7 +69,9 @@ class Job:
         self._went = 0.0
         self._stage_ms: dict[str, int] = {}
         self._joined = asyncio.Event()
+        self._joining: asyncio.Task[None] | None = None
         self._is_ending = False
+        self._hurry = asyncio.Event()  # no last words
         self._failed: set[Provider] = set()
         self._failures: Counter[Provider] = Counter()
         self._leaving: asyncio.TimerHandle | None = None
@@ -113,7 +115,9 @@ class Job:
             self._queue(TTSSpeakFrame(text))
 
     def end(self, end: End) -> None:
-        """End the call."""
+        """End the call; the second time, or with nothing to say, at once."""
+        if end.how == "cancel" or self._is_ending:
+            self._hurry.set()
         self._finish("ended", say=end.text if end.how == "say" else None)
 
     def rejoin(self) -> None:
@@ -121,10 +125,11 @@ class Job:
         if self._leaving is not None and self._go is not None and not self._is_ending:
             self._leaving.cancel()
             self._leaving = None
-            self._spawn(self._join(self._go, again=True))
+            self._joining = self._spawn(self._join(self._go, again=True))
 
     def abandon(self) -> None:
         """The supervisor is gone: leave at once."""
+        self._hurry.set()
         self._finish("ended", detail="the supervisor is gone")
 
     async def _start(self, go: Go, history: list[dict[str, str]]) -> None:
@@ -136,7 +141,8 @@ class Job:
         pipeline.context.set_messages(messages)
         await pipeline.llm.use_prompt(system_instruction(go.system_prompt))
         said = next((m["content"] for m in reversed(messages) if m["role"] == "assistant"), None)
-        await asyncio.gather(self._join(go), pipeline.stt.arm(go.bridge or said), self._open(go))
+        self._joining = asyncio.create_task(self._join(go))
+        await asyncio.gather(self._joining, pipeline.stt.arm(go.bridge or said), self._open(go))
 
     async def _open(self, go: Go) -> None:
         """Connect the voice and let it make the first line, which waits for the caller's ear as audio."""
@@ -171,22 +177,31 @@ class Job:
 
     async def _wind_up(self, cause: StopCause, detail: str, say: str | None) -> None:
         pipeline = self._pipeline
-        if say and await self._is_with_caller():
-            self._queue(InterruptionFrame(), TTSSpeakFrame(say), EndFrame())
-            await pipeline.finished(_LAST_WORDS_S)
+        if say:
+            await self._unless_hurried(self._say_last(say))
         pipeline.ear.cut()
+        if self._joining is not None:  # LiveKit's runtime goes on joining whatever we do, and would stay for 20 s
+            await asyncio.wait([self._joining], timeout=_LEAVE_S)
         with suppress(TimeoutError):
             async with asyncio.timeout(_LEAVE_S):
                 await asyncio.gather(self._room.leave(), pipeline.stt.hang_up(), return_exceptions=True)
         if not self.stopped.done():
             self.stopped.set_result(Stopped(cause=cause, detail=detail))
 
-    async def _is_with_caller(self) -> bool:
-        """Whether anybody is there to hear a last sentence; a job that is just joining gets the time for it."""
+    async def _say_last(self, text: str) -> None:
+        """Interrupt whatever is being said, say this to its end, leave. A job that is just joining gets time for it."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_STILL_JOINING_S):
                 await self._joined.wait()
-        return self._room.caller_in_room
+        if self._room.caller_in_room:
+            self._queue(InterruptionFrame(), TTSSpeakFrame(text), EndFrame())
+            await self._pipeline.finished(_LAST_WORDS_S)
+
+    async def _unless_hurried(self, work: Coroutine[Any, Any, None]) -> None:
+        tasks = [self._spawn(work), asyncio.create_task(self._hurry.wait())]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
 
     def _on_turn(self, turn: Turn) -> None:
         self._tell(turn)
@@ -239,10 +254,11 @@ class Job:
     def _queue(self, *frames: Frame) -> None:
         self._spawn(self._pipeline.worker.queue_frames(list(frames)))
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -22,7 +22,7 @@ from chassis.settings import load
 from livekit.rtc._ffi_client import FfiClient
 
 from agent_runner.agent_config import AgentConfig
-from agent_runner.domain.link import BEAT_S, End, Go, Ready, Rejoin, Speak, Stopped, ToWorker
+from agent_runner.domain.link import BEAT_S, End, Go, Ready, Rejoin, Speak, ToWorker
 from agent_runner.worker import log_lines, tracing
 from agent_runner.worker.job import Job
 from agent_runner.worker.link_socket import History, LinkSocket
@@ -49,7 +49,9 @@ def run(sock: socket.socket, config: AgentConfig | None = None) -> NoReturn:
         config = config or load(AgentConfig)
         log_lines.configure(config)
         _settle_in(sock, config)
-        asyncio.run(_serve(sock, config))
+        loop = asyncio.new_event_loop()  # not asyncio.run, which would wait for Pipecat's tasks at the end
+        asyncio.set_event_loop(loop)
+        loop.run_until_complete(_serve(sock, config))
         status = 0
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else EXIT_FAILED
@@ -133,19 +135,12 @@ async def _serve(sock: socket.socket, config: AgentConfig) -> None:
     beats.cancel()
     link.send(stopped)
     await link.drain(_LAST_WORD_S)
-    _leave_traces(job, is_traced, stopped)
+    log.info("worker.stopped", cause=stopped.cause, detail=stopped.detail, **log_lines.job_ids())
+    if is_traced:
+        tracing.end(job.trace_observer)
 
 
 async def _beat(job: Job, link: LinkSocket) -> None:
     while True:
         link.send(job.beat())
         await asyncio.sleep(BEAT_S)
-
-
-def _leave_traces(job: Job, is_traced: bool, stopped: Stopped) -> None:
-    log.info("worker.stopped", cause=stopped.cause, detail=stopped.detail, **log_lines.job_ids())
-    if is_traced:
-        tracing.end(job.trace_observer)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)  # asyncio's own end would wait for Pipecat's tasks

@@ -12,7 +12,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from loguru import logger
 from openai import APIStatusError, Timeout
@@ -25,7 +25,7 @@ from websockets.protocol import State
 
 from agent_runner.agent_config import AgentConfig
 
-_CONNECT_S: Final = 5.0
+_CONNECT_S: Final = 4.0  # websockets' own limit is 10
 _LLM_RETRIES: Final = 1  # by the SDK, after 0.5 s, for 408, 409, 429, 5xx and a lost connection
 _BACKOFF_S: Final = (0.5, 2.0)  # Pipecat's own 4 to 10 s between reconnects leave a caller talking to nobody
 _VOICE_RETRIES_S: Final = (0.3, 1.0)  # Pipecat itself does not retry a first connection
@@ -85,6 +85,9 @@ class SpeechToText(AssemblyAISTTService):
     async def _connect(self) -> None:
         if self._armed:
             await super()._connect()
+
+    async def _websocket_connect(self, uri: str, **options: Any) -> Any:
+        return await super()._websocket_connect(uri, **{"open_timeout": _CONNECT_S, **options})
 
     async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame | None, None]:
         """Pass audio on; while there is no connection keep the last seconds of it, not all."""
@@ -173,3 +176,6 @@ class TextToSpeech(InworldTTSService):
     async def _connect(self) -> None:
         if self._armed:
             await super()._connect()
+
+    async def _websocket_connect(self, uri: str, **options: Any) -> Any:
+        return await super()._websocket_connect(uri, **{"open_timeout": _CONNECT_S, **options})

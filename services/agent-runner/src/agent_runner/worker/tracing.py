@@ -9,6 +9,7 @@ from opentelemetry import context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.trace import Status
 from pipecat.utils.tracing.turn_trace_observer import TurnTraceObserver
 
 from chassis import telemetry
@@ -91,7 +92,7 @@ def _without_words(span: ReadableSpan) -> ReadableSpan:
         attributes=kept,
         links=span.links,
         kind=span.kind,
-        status=span.status,
+        status=Status(span.status.status_code),
         start_time=span.start_time,
         end_time=span.end_time,
         instrumentation_scope=span.instrumentation_scope,
