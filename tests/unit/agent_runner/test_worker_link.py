@@ -108,6 +108,14 @@ def test_a_message_that_fits_no_packet_is_refused() -> None:
         encode(Speak(text="x" * MAX_PACKET_BYTES))
 
 
+async def test_the_longest_prompt_passes_even_if_every_letter_is_escaped() -> None:
+    ends = Ends()
+    longest = go(system_prompt="\x01" * 32_000)
+    ends.supervisor.send(encode(longest))
+    await settle()
+    assert ends.got == [(longest, [])]
+
+
 class Ends:
     """Both ends of a link; the worker's is a LinkSocket."""
 

@@ -12,8 +12,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-MAX_PACKET_BYTES = 128 * 1024
-"""Longest packet. Linux takes 208 KiB at the default socket buffer; half of it leaves room for one waiting packet."""
+MAX_PACKET_BYTES = 200 * 1024
+"""Longest packet; Linux takes 208 KiB at its default socket buffer. The longest system prompt fits, however escaped."""
 
 MAX_HISTORY_BYTES = 256 * 1024
 """Longest history, as the JSON text of a list of LLM messages."""
