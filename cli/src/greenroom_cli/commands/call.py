@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import sys
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from pathlib import Path
 from typing import Annotated
 
@@ -80,20 +80,24 @@ async def _talk(line: Call, speeches: AsyncGenerator[Speech]) -> None:
     await _hear_out(line)
     closed = asyncio.ensure_future(line.closed())
     try:
-        while True:
-            following = asyncio.ensure_future(anext(speeches, None))
-            await asyncio.wait({following, closed}, return_when=asyncio.FIRST_COMPLETED)
-            if not following.done():
-                following.cancel()
-                say(f"the call is over: {closed.result()}")
-                return
-            speech = following.result()
-            if speech is None:
-                return
+        while (speech := await _unless(closed, anext(speeches, None))) is not None:
             await line.say(speech)
             await _hear_out(line)
+        if closed.done():
+            say(f"the call is over: {closed.result()}")
     finally:
         closed.cancel()
+
+
+async def _unless(closed: asyncio.Future[str], following: Awaitable[Speech | None]) -> Speech | None:
+    """What is said next; None when there is nothing more, or the room is closed first."""
+    waiting = asyncio.ensure_future(following)
+    try:
+        await asyncio.wait({waiting, closed}, return_when=asyncio.FIRST_COMPLETED)
+        return waiting.result() if waiting.done() else None
+    finally:
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
 
 
 async def _hear_out(line: Call) -> None:
