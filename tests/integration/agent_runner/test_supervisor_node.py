@@ -106,16 +106,18 @@ async def test_the_pool_refills_and_never_exceeds_the_slots(drive: Driver) -> No
 
 
 async def test_served_time_is_the_overlap_and_is_fixed_at_the_command(drive: Driver) -> None:
-    await drive.start("session_1", "deaf")
+    pid = await drive.start("session_1", "deaf")
     started = time.monotonic()
     await drive.has("session_1", "started")
     await asyncio.sleep(1.3)
     asked = time.monotonic()
     ended = await drive.ended("session_1")
-    took = time.monotonic() - asked
-    assert 5.5 < took < 8, "SIGKILL comes 6 s after the decision"
+    assert time.monotonic() - asked < 2, "the scheduler waits 2.2 s for the answer"
+    assert not ended.process_gone
+    await drive.has("session_1", "agent_stopped", deadline_s=8, served_ms=ended.served_ms)
+    assert 5.5 < time.monotonic() - asked < 8, "SIGKILL comes 6 s after the decision"
+    assert not is_alive(pid)
     assert abs(ended.served_ms / 1000 - (asked - started)) < 0.5
-    assert ended.process_gone
 
 
 async def test_a_last_sentence_is_spoken_before_the_end(drive: Driver) -> None:

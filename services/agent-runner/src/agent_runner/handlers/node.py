@@ -37,6 +37,7 @@ LEASE_S: Final = 15.0
 _DEBOUNCE_S: Final = 0.05
 _ACCEPT_S: Final = 0.5  # then the reply goes out without a worker's pid; the scheduler waits 1 s
 _REPORT_S: Final = 1.0
+_END_S: Final = 1.5  # the scheduler waits 2.2 s, and then bills the last tick only
 _END_MARGIN_S: Final = 2.0  # beyond SIGKILL
 _FENCE_S: Final = 2.0
 _REMEMBERED: Final = 10_000
@@ -129,7 +130,10 @@ class Node:
         return JobAccepted(node_id=self._facts.node_id, pid=call.pid)
 
     async def end(self, command: EndJob) -> JobEnded | CommandFailed:
-        """End a job and answer when its process is gone and its last event is in the log."""
+        """End a job and answer when its process is gone and its last event is in the log.
+
+        Nobody waits for a process that hangs: the served time is fixed already, and SIGKILL is on its way.
+        """
         call = self._current.get(command.session_id)
         if call is not None and call.epoch > command.epoch:
             return CommandFailed(code="stale_epoch", detail=f"epoch {call.epoch} of this session runs here")
@@ -140,12 +144,12 @@ class Node:
         call.end(Cause.ENDED if call.epoch == command.epoch else Cause.SUPERSEDED, say=command.say)
         gone = True
         try:
-            async with asyncio.timeout(self._world.limits.kill_s + _END_MARGIN_S):
+            async with asyncio.timeout(_END_S if command.say is None else self._world.limits.kill_s + _END_MARGIN_S):
                 await call.over.wait()
+            await call.reported(_REPORT_S)
         except TimeoutError:
             gone = False
-            log.error("job.will_not_die", session_id=call.session_id, pid=call.pid)
-        await call.reported(_REPORT_S)
+            log.warning("job.will_not_end", session_id=call.session_id, pid=call.pid)
         found = call.epoch == command.epoch
         return JobEnded(found=found, served_ms=call.served.served_ms if found else 0, process_gone=gone)
 

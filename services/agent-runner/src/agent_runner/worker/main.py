@@ -142,5 +142,17 @@ async def _serve(sock: socket.socket, config: AgentConfig) -> None:
 
 async def _beat(job: Job, link: LinkSocket) -> None:
     while True:
+        _die_without_memory()
         link.send(job.beat())
         await asyncio.sleep(BEAT_S)
+
+
+def _die_without_memory() -> None:
+    """At its limit a process hardly dies by itself: each part logs its MemoryError, and the agent is deaf and mute.
+
+    Dead it can be replaced. The probe is never touched, so it costs a system call.
+    """
+    try:
+        bytearray(_MEBIBYTE)
+    except MemoryError:
+        os._exit(EXIT_FAILED)
