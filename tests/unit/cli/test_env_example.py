@@ -11,6 +11,7 @@ from billing.settings import Settings as BillingSettings
 from gateway.settings import GatewaySettings
 from greenroom_cli.settings import Settings as CommandSettings
 from pydantic_settings import BaseSettings
+from sandbox.settings import Settings as SandboxSettings
 from scheduler.settings import Settings as SchedulerSettings
 
 EXAMPLE = (Path(__file__).parents[3] / ".env.example").read_text()
@@ -34,7 +35,10 @@ def read(settings: type[BaseSettings], environment: dict[str, str], monkeypatch:
 
 @pytest.mark.parametrize(
     "settings",
-    [GatewaySettings, SchedulerSettings, AgentRunnerSettings, AgentConfig, BillingSettings, CommandSettings],
+    [
+        *(GatewaySettings, SchedulerSettings, AgentRunnerSettings, AgentConfig, BillingSettings),
+        *(SandboxSettings, CommandSettings),
+    ],
 )
 def test_the_defaults_that_it_names_are_the_codes_own(
     settings: type[BaseSettings], monkeypatch: pytest.MonkeyPatch

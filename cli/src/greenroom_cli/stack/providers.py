@@ -38,7 +38,12 @@ def sandbox(port: int, environment: Mapping[str, str]) -> ProcessSpec:
     return ProcessSpec(
         name="sandbox",
         command=(sys.executable, "-m", "sandbox"),
-        environment={**environment, "SANDBOX_PORT": str(port)},
+        environment={
+            **environment,
+            **dict.fromkeys(("SANDBOX_ASSEMBLY_KEY", "SANDBOX_GROQ_KEY", "SANDBOX_INWORLD_KEY"), SANDBOX_KEY),
+            "SANDBOX_HOST": LOOPBACK,
+            "SANDBOX_PORT": str(port),
+        },
         ready=serves(f"http://{LOOPBACK}:{port}/health"),
         ready_timeout_s=30.0,
         restarts=True,
