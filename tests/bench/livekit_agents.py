@@ -6,18 +6,15 @@ import re
 import subprocess
 import sys
 import time
-import wave
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 from caller import livekit
-from greenroom_cli.call.audio import RATE, Samples
-from greenroom_cli.call.voice import speak
 from greenroom_cli.stack import Stack
 from greenroom_cli.stack.ports import free_ports
 from greenroom_cli.stack.process import ProcessSpec
 from livekit.protocol.agent_dispatch import CreateAgentDispatchRequest
+from speech import record
 
 HERE = Path(__file__).parent
 REQUIREMENTS = HERE / "peer" / "requirements.txt"
@@ -44,7 +41,18 @@ def install() -> Path:
         print(f"installing livekit-agents into {HOME.relative_to(HERE.parents[1])}, once", file=sys.stderr)
         for command in (
             ("venv", "--quiet", "--clear", "--python", sys.executable, str(HOME)),
-            ("pip", "sync", "--quiet", "--python", str(python), "--require-hashes", str(REQUIREMENTS)),
+            # Copies: files linked from a cache that ours is linked from too would be shared memory.
+            (
+                "pip",
+                "sync",
+                "--quiet",
+                "--link-mode",
+                "copy",
+                "--python",
+                str(python),
+                "--require-hashes",
+                str(REQUIREMENTS),
+            ),
         ):
             subprocess.run([uv, *command], check=True, timeout=INSTALL_S)
         stamp.write_bytes(REQUIREMENTS.read_bytes())
@@ -75,7 +83,7 @@ class Peer:
         environment = dict(self._stack.environment)
         for name, text in LINES.items():
             environment[name] = str(self._stack.folder.path / f"{name.lower()}.wav")
-            await self._record(text, Path(environment[name]))
+            await record(self._stack, text, Path(environment[name]), rate=PEER_RATE)
         port = next(iter(free_ports()))
         keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         spec = ProcessSpec(
@@ -105,9 +113,15 @@ class Peer:
             await server.agent_dispatch.create_dispatch(CreateAgentDispatchRequest(agent_name=AGENT_NAME, room=room))
             return since
 
-    def job_pids(self) -> dict[str, int]:
-        """The process of each call so far, by room."""
-        return {room.decode(): int(pid) for room, pid in JOB.findall(self._log.read_bytes())}
+    async def job_pid(self, room: str) -> int:
+        """The process of the call in a room, once it has begun."""
+        deadline = time.monotonic() + READY_S
+        while time.monotonic() < deadline:
+            pids = {name.decode(): int(pid) for name, pid in JOB.findall(self._log.read_bytes())}
+            if room in pids:
+                return pids[room]
+            await asyncio.sleep(0.1)
+        raise TimeoutError(f"livekit-agents began no job in {room} within {READY_S:g} s; see {self._log}")
 
     @property
     def _log(self) -> Path:
@@ -119,17 +133,3 @@ class Peer:
             return "not registered with LiveKit"
         ready = len(INITIALIZED.findall(log)) - self._dispatched
         return None if ready >= IDLE_PROCESSES else f"{ready} of {IDLE_PROCESSES} idle processes are ready"
-
-    async def _record(self, text: str, to: Path) -> None:
-        environment = self._stack.environment
-        url, key = environment["INWORLD_HTTP_URL"], environment["INWORLD_API_KEY"]
-        speech = await speak(text, voice="Ashley", http_url=url, api_key=key)
-        samples = _resampled(speech.samples)
-        with wave.open(str(to), "wb") as file:
-            file.setparams((1, 2, PEER_RATE, 0, "NONE", ""))
-            file.writeframes(samples.tobytes())
-
-
-def _resampled(samples: Samples) -> Samples:
-    at = np.arange(len(samples) * PEER_RATE // RATE) * (RATE / PEER_RATE)
-    return np.interp(at, np.arange(len(samples)), samples).astype("<i2")
