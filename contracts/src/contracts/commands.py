@@ -36,6 +36,9 @@ class AssignJob(_Message):
     served_ms_before: Ms = 0
     granted_minutes: int | None = Field(default=None, ge=0)
     takeover: bool = Field(default=False, description="True: rebuild the context from the log and say a bridge line")
+    farewell: bool = Field(
+        default=False, description="True: join, say that the call cannot go on, and leave; nothing of it is served time"
+    )
 
 
 class JobAccepted(_Message):

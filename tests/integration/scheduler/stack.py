@@ -176,6 +176,9 @@ class StandInNode:
             if self.starts_calls and not job.takeover:
                 started = SessionStarted(session_id=job.session_id, time=now(), epoch=job.epoch, at=now())
                 await self._bus.publish(started, expect_last=0)
+            await self.report()
+            if job.farewell:
+                await self.crash(job.session_id, cause="farewell", served_ms=0)
         return JobAccepted(node_id=self.node_id, pid=7)
 
     async def _end(self, command: EndJob) -> BaseModel:

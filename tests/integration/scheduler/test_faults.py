@@ -59,11 +59,25 @@ async def test_an_agent_that_keeps_dying_has_failed(bus: Bus, start: Start, node
     session_id = await request(bus)
     for n in (1, 2):
         await wait_for(bus, session_id, AgentReady, n=n)
-        await asyncio.sleep(1.1)  # else the only node rests after so short a life
         await node.crash(session_id)
     end = await ended(bus, session_id)
-    assert (end.outcome, end.reason, end.epoch) == (Outcome.FAILED, "agent_failed", 2)
+    assert (end.outcome, end.reason, end.epoch) == (Outcome.FAILED, "agent_failed", 3)
+    assert [(job.epoch, job.farewell) for _, job in node.asked] == [(1, False), (2, False), (3, True)]
     assert await bus.bucket(SLOTS).all() == {}
+
+
+async def test_the_calls_of_a_node_that_was_started_anew_are_taken_over(bus: Bus, start: Start) -> None:
+    """Its key never expired, so that nothing else tells of its lost jobs."""
+    await leading(start, NODE_LEASE_S="0.5")
+    async with StandInNode(bus, "n1") as first:
+        session_id = await request(bus)
+        await wait_for(bus, session_id, AgentReady)
+        await asyncio.sleep(0.6)
+        await first.vanish(expire=False)
+        async with StandInNode(bus, "n1") as anew:
+            second = await wait_for(bus, session_id, JobAssigned, n=2, timeout_s=5)
+            assert second.node_id == "n1"
+            await until(lambda: session_id in anew.jobs)
 
 
 async def test_a_lost_nodes_calls_move_to_another_node(bus: Bus, start: Start) -> None:

@@ -57,6 +57,7 @@ class Scene:
             self.session_log,
             self.call_logs,
             call_limits,
+            "Goodbye.",
             clock=lambda: self.now,
         )
         self.job = AssignJob(
@@ -283,6 +284,22 @@ async def test_a_take_over_without_the_log_goes_on_without_the_past(tmp_path: Pa
     assert isinstance(go, Go)
     assert (go.has_history, worker.history) == (False, None)
     scene.close()
+
+
+async def test_a_farewell_is_said_to_whoever_is_there_and_costs_nothing(scene: Scene) -> None:
+    scene.job = scene.job.model_copy(update={"takeover": True, "farewell": True})
+    scene.call = Call(scene.job, scene.world, scene.over.append)
+    worker = await scene.go()
+    go = worker.told[0]
+    assert isinstance(go, Go)
+    assert (go.opening_line, go.bridge) == (None, None)
+    worker.say(Caller(in_room=True), Joined())
+    assert worker.told[-1] == End(how="say", text="Goodbye.")
+    scene.beat(worker, 3)
+    worker.say(Stopped(cause="ended"))
+    worker.die()
+    assert (scene.stopped.cause, scene.stopped.served_ms) == ("farewell", 0)
+    assert scene.names == ["agent_ready", "agent_stopped"]
 
 
 async def test_a_turn_is_published_as_it_was_heard(scene: Scene) -> None:

@@ -191,22 +191,74 @@ def test_a_dead_agent_is_replaced(cause: str) -> None:
     assert decided(*RUNNING, (5_000, stopped(cause=cause)), after=5_001).actions == (Place(takeover=True),)
 
 
-def test_the_successor_of_a_ready_agent_takes_over() -> None:
+def test_the_successor_of_an_agent_that_was_heard_takes_over() -> None:
     events = (*RUNNING, (5_000, stopped()), (5_001, assigned(2, "n2")))
     assert decided(*events, after=5_002).actions == (Ask(2, "n2", takeover=True),)
 
 
-def test_after_the_last_take_over_the_agent_has_failed() -> None:
-    events = (
-        *RUNNING,
-        (5_000, assigned(2)),
-        (5_100, ready(2)),
-        (6_000, assigned(3)),
-        (6_100, ready(3)),
-        (7_000, stopped(3)),
+def test_a_caller_who_met_no_agent_yet_is_greeted_by_the_second_as_by_the_first() -> None:
+    events = (REQUESTED, (10, assigned()), (500, ready()), (900, stopped()), (910, assigned(2, "n2")))
+    assert decided(*events, after=911).actions == (Ask(2, "n2", takeover=False),)
+
+
+SPENT: tuple[Entry, ...] = (
+    *RUNNING,
+    (5_000, assigned(2)),
+    (5_100, ready(2)),
+    (6_000, assigned(3)),
+    (6_100, ready(3)),
+    (7_000, stopped(3)),
+)
+FAILED = over(Outcome.FAILED, "agent_failed")
+
+
+def test_after_the_last_take_over_one_more_agent_says_goodbye() -> None:
+    assert decided(*SPENT, after=7_001).actions == (Place(takeover=True),)
+    last = (*SPENT, (7_010, assigned(4, "n2")))
+    assert decided(*last, after=7_011).actions == (Ask(4, "n2", takeover=True, farewell=True),)
+    said = (*last, (7_300, ready(4, "n2")))
+    asked = replace(FACTS, asked_epoch=4)
+    assert decided(*said, after=7_301, facts=asked) == Decision((), T0 + 19_010)
+    assert decided(*said, (10_000, stopped(4, "farewell")), after=10_001, facts=asked).actions == (FAILED,)
+    assert decided(*said, after=19_010, facts=asked).actions == (told(4, "n2", Outcome.FAILED, "agent_failed"),)
+    assert decided(*SPENT, after=7_001, limits=replace(LIMITS, max_takeovers=3)).actions == (Place(takeover=True),)
+
+
+def test_a_goodbye_that_cannot_begin_in_time_is_left_out() -> None:
+    asked = replace(FACTS, asked_epoch=4)
+    assert decided(*SPENT, (7_010, assigned(4, "n2")), after=12_010, facts=asked).actions == (
+        told(4, "n2", Outcome.FAILED, "agent_failed"),
     )
-    assert decided(*events, after=7_001).actions == (over(Outcome.FAILED, "agent_failed"),)
-    assert decided(*events, after=7_001, limits=replace(LIMITS, max_takeovers=3)).actions == (Place(takeover=True),)
+    assert decided(*SPENT, after=12_000).actions == (FAILED,)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        replace(FACTS, caller_here=False),
+        replace(FACTS, caller_left_ms=T0 + 6_900),
+        replace(FACTS, blocked="no_nodes"),
+    ],
+)
+def test_nobody_says_goodbye_where_nobody_hears_or_nobody_can(facts: Facts) -> None:
+    assert decided(*SPENT, after=7_001, facts=facts).actions == (FAILED,)
+
+
+def test_a_call_may_be_handed_over_by_any_number_of_drained_nodes() -> None:
+    events = [*RUNNING]
+    for epoch in range(1, 6):
+        at = 5_000 * epoch
+        events += [(at, stopped(epoch, "drained")), (at + 10, assigned(epoch + 1)), (at + 300, ready(epoch + 1))]
+    last = (*events, (40_000, stopped(6, "drained")))
+    assert decided(*last, after=40_001).actions == (Place(takeover=True),)
+
+
+def test_an_agent_that_its_node_does_not_list_for_two_seconds_is_lost() -> None:
+    unlisted = replace(FACTS, unlisted_epoch=1, unlisted_ms=T0 + 50_000)
+    assert decided(*RUNNING, after=51_999, facts=unlisted) == Decision((), T0 + 52_000)
+    assert decided(*RUNNING, after=52_000, facts=unlisted).actions == (Withdraw(1, "n1"), Place(takeover=True))
+    older = replace(unlisted, unlisted_epoch=2)
+    assert decided(*RUNNING, after=52_000, facts=older).actions == ()
 
 
 def test_a_call_that_nobody_can_take_over_ends() -> None:

@@ -232,10 +232,11 @@ class Leader:
         """The registry as it is now."""
         gone = [s.node_id for s in self.board.fleet.states() if s.node_id not in self.world.states]
         for node_id in gone:
-            for session_id in self.board.node_changed(node_id, None):
+            for session_id in self.board.node_changed(node_id, None, self.world.now_ms()):
                 self.conductor.wake(session_id)
         for node_id, state in self.world.reports().items():
-            self.board.node_changed(node_id, state)
+            for session_id in self.board.node_changed(node_id, state, self.world.now_ms()):
+                self.conductor.wake(session_id)
         for session_id in self.board.admit():
             self.conductor.wake(session_id)
 

@@ -57,7 +57,9 @@ async def start(
 
     pool = Pool(forks, _pool_limits(settings), on_change=lambda: node.changed())
     session_log = BusSessionLog(bus)
-    world = World(settings.node_id, log_dir, pool, outboxes, session_log, call_logs, _call_limits(settings))
+    world = World(
+        settings.node_id, log_dir, pool, outboxes, session_log, call_logs, _call_limits(settings), config.apology
+    )
     facts = NodeFacts(settings.node_id, settings.region, datetime.now(UTC))
     node = Node(
         facts, world, BusRegistry(bus), load=CpuLoad(), forkservers=lambda: int(forks.is_alive), on_drained=life.end

@@ -10,6 +10,8 @@ class Cause(StrEnum):
 
     ENDED = "ended"
     """The scheduler's `end`."""
+    FAREWELL = "farewell"
+    """It only had to say that the call cannot go on."""
     DRAINED = "drained"
     """The node's drain limit was reached."""
     SESSION_TIMEOUT = "session_timeout"

@@ -71,6 +71,7 @@ class World:
     """What every call of a node works with.
 
     Attributes:
+        farewell: What an agent says that only has to say that the call cannot go on.
         clock: Monotonic seconds.
     """
 
@@ -81,6 +82,7 @@ class World:
     session_log: SessionLog
     call_logs: CallLogs
     limits: CallLimits
+    farewell: str
     clock: Callable[[], float] = time.monotonic
 
 
@@ -143,6 +145,11 @@ class Call:
     async def reported(self, deadline_s: float) -> bool:
         """Whether all its events are in the log by the deadline."""
         return await self._report.is_in_log(deadline_s)
+
+    async def tell_served(self, deadline_s: float) -> None:
+        """Put the served time into the log before `agent_stopped`, which waits for the process."""
+        self._report.tick(self.served.served_ms)
+        await self._report.is_in_log(deadline_s)
 
     def end(self, cause: str, *, say: str | None = None) -> None:
         """Decide the end: the served time is fixed at this instant. The first decision stands.
@@ -266,8 +273,8 @@ class Call:
                 voice_id=job.voice_id,
                 caller_identity=caller_identity(job.session_id),
                 agent_identity=agent_identity(job.session_id),
-                opening_line=None if job.takeover else job.opening_line,
-                bridge=BRIDGE_LINE if job.takeover else None,
+                opening_line=None if job.takeover or job.farewell else job.opening_line,
+                bridge=BRIDGE_LINE if job.takeover and not job.farewell else None,
                 has_history=history is not None,
                 traceparent=telemetry.inject().get("traceparent"),
                 log_file=str(self._log_file),
@@ -300,6 +307,8 @@ class Call:
         self._report.ready(
             node_id=self._world.node_id, pid=self.pid, log_file=str(self._log_file), stage_ms=dict(self._stage_ms)
         )
+        if self._job.farewell:
+            self.end(Cause.FAREWELL, say=self._world.farewell)
 
     def _on_heard(self, message: Heard) -> None:
         heard_ms = round((self._world.clock() - self._began) * 1000)

@@ -37,6 +37,7 @@ LEASE_S: Final = 15.0
 _DEBOUNCE_S: Final = 0.05
 _ACCEPT_S: Final = 0.5  # then the reply goes out without a worker's pid; the scheduler waits 1 s
 _REPORT_S: Final = 1.0
+_TELL_S: Final = 0.5
 _END_S: Final = 1.5  # the scheduler waits 2.2 s, and then bills the last tick only
 _END_MARGIN_S: Final = 2.0  # beyond SIGKILL
 _FENCE_S: Final = 2.0
@@ -150,6 +151,7 @@ class Node:
         except TimeoutError:
             gone = False
             log.warning("job.will_not_end", session_id=call.session_id, pid=call.pid)
+            await call.tell_served(_TELL_S)
         found = call.epoch == command.epoch
         return JobEnded(found=found, served_ms=call.served.served_ms if found else 0, process_gone=gone)
 

@@ -23,6 +23,7 @@ class Ask:
     epoch: int
     node_id: str
     takeover: bool
+    farewell: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,8 @@ def decide(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Decis
     current = session.current
     if current is None:
         return Decision((Place(takeover=False),), _wake(session, facts, now_ms, limits))
-    takeover = bool(session.ready_ms)
+    # Whoever never heard an agent is greeted by the next one as by the first.
+    takeover = session.started_ms is not None
     if ending.attempt_failure(session, facts, now_ms, limits) is not None:
         actions: tuple[Action, ...] = (Place(takeover=takeover),)
         if facts.withdrawn_epoch < current.epoch and current.epoch not in session.stops:
@@ -103,7 +105,8 @@ def decide(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Decis
         return Decision(actions, now_ms + limits.retry_pause_ms)
     wake = _wake(session, facts, now_ms, limits)
     if current.epoch not in session.ready_ms and facts.asked_epoch < current.epoch:
-        return Decision((Ask(current.epoch, current.node_id, takeover=takeover),), wake)
+        farewell = ending.is_farewell(session, limits)
+        return Decision((Ask(current.epoch, current.node_id, takeover=takeover, farewell=farewell),), wake)
     return Decision((), wake)
 
 

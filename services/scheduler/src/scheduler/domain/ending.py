@@ -4,7 +4,7 @@ from contracts.events import Outcome
 
 from scheduler.domain.facts import Facts, Verdict
 from scheduler.domain.limits import Limits
-from scheduler.domain.session import Attempt, Session
+from scheduler.domain.session import DRAINED, Attempt, Session
 
 ENDED_BY_NODE = frozenset({"ended", "room_closed", "caller_left", "session_timeout", "no_show"})
 """Causes of `agent_stopped` after which nobody is left to talk to; `provider_failed` joins them by its prefix."""
@@ -46,6 +46,10 @@ def deadlines(session: Session, facts: Facts, limits: Limits) -> tuple[int, ...]
             found.append(join_deadline_ms(ready, facts, limits))
     if facts.caller_left_ms is not None:
         found.append(facts.caller_left_ms + limits.reconnect_ms)
+    if current is not None and is_farewell(session, limits):
+        found.append(current.at_ms + limits.farewell_ms)
+    if current is not None and facts.unlisted_epoch == current.epoch:
+        found.append(unlisted_deadline_ms(facts, limits))
     return tuple(found)
 
 
@@ -60,9 +64,21 @@ def attempt_failure(session: Session, facts: Facts, now_ms: int, limits: Limits)
         return "refused"
     if facts.node_lost:
         return "node_lost"
+    if facts.unlisted_epoch == current.epoch and now_ms >= unlisted_deadline_ms(facts, limits):
+        return "job_lost"
     if current.epoch not in session.ready_ms and now_ms >= attempt_deadline_ms(current, facts, limits):
         return "not_ready"
     return None
+
+
+def is_farewell(session: Session, limits: Limits) -> bool:
+    """The current epoch only tells the caller that the call is over: too many agents have died before it."""
+    return session.deaths > limits.max_takeovers
+
+
+def unlisted_deadline_ms(facts: Facts, limits: Limits) -> int:
+    """From when on a job that its node does not list is lost: the node was started anew under its old name."""
+    return facts.unlisted_ms + limits.unlisted_ms
 
 
 def queue_deadline_ms(session: Session, limits: Limits) -> int:
@@ -79,10 +95,15 @@ def startup_deadline_ms(session: Session, facts: Facts, limits: Limits) -> int:
     """Until when all the attempts together may take; a take-over begins its own time."""
     begun = session.starting_since_ms
     if begun is None:  # the agent was ready and died: the time begins with its death
-        current = session.current
-        stop = session.stops.get(current.epoch) if current else None
-        begun = stop.at_ms if stop else facts.node_lost_ms or facts.since_ms
+        begun = _death_ms(session, facts)
     return max(begun + limits.startup_ms, facts.since_ms + limits.settle_ms)
+
+
+def _death_ms(session: Session, facts: Facts) -> int:
+    """When the current epoch's agent, which was ready, went."""
+    stop = session.stops.get(session.epoch)
+    lost_ms = facts.unlisted_ms if facts.unlisted_epoch == session.epoch else facts.node_lost_ms
+    return stop.at_ms if stop else lost_ms or facts.since_ms
 
 
 def join_deadline_ms(ready_ms: int, facts: Facts, limits: Limits) -> int:
@@ -113,13 +134,23 @@ def _agent_failed(session: Session, facts: Facts, now_ms: int, limits: Limits) -
         return None
     failure = attempt_failure(session, facts, now_ms, limits)
     was_ready = current.epoch in session.ready_ms
-    if failure and was_ready and session.deaths >= limits.max_takeovers:
+    if is_farewell(session, limits):
+        over = failure or now_ms >= current.at_ms + limits.farewell_ms
+        return Verdict(Outcome.FAILED, "agent_failed") if over else None
+    died = failure and failure != DRAINED and was_ready  # a call that was handed over has lost no life
+    if died and session.deaths >= limits.max_takeovers and not _can_say_goodbye(session, facts, now_ms, limits):
         return Verdict(Outcome.FAILED, "agent_failed")
     if (failure or not was_ready) and now_ms >= startup_deadline_ms(session, facts, limits):
         if session.ready_ms:
             return Verdict(Outcome.FAILED, "agent_failed")
         return Verdict(Outcome.FAILED, facts.blocked or "start_timeout")
     return None
+
+
+def _can_say_goodbye(session: Session, facts: Facts, now_ms: int, limits: Limits) -> bool:
+    """Somebody is there to hear it, and a node is there to say it, at once."""
+    somebody = session.started_ms is not None and facts.caller_here is not False and facts.caller_left_ms is None
+    return somebody and facts.blocked is None and now_ms < _death_ms(session, facts) + limits.attempt_ms
 
 
 def _nobody_there(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Verdict | None:

@@ -41,6 +41,8 @@ class Facts:
         withdrawn_epoch: The last superseded epoch whose node was told to let go.
         node_lost: The current epoch's node is gone from the registry.
         node_lost_ms: Since when.
+        unlisted_epoch: The epoch that its node, alive, does not list among its jobs; 0: none.
+        unlisted_ms: Since when.
         caller_here: LiveKit shows the caller in the room; None: not known.
         caller_sid: LiveKit's id of the caller's present stay.
         caller_left_ms: Since when the caller is away, having been there.
@@ -60,6 +62,8 @@ class Facts:
     withdrawn_epoch: int = 0
     node_lost: bool = False
     node_lost_ms: int | None = None
+    unlisted_epoch: int = 0
+    unlisted_ms: int = 0
     caller_here: bool | None = None
     caller_sid: str | None = None
     caller_left_ms: int | None = None

@@ -15,6 +15,8 @@ class Limits:
         retry_pause_ms: Before the same node is tried again for the same session.
         settle_ms: What a new leader grants to reports that an outage held back, before it calls them missing.
         node_lease_ms: What a new leader waits before it calls any node lost.
+        farewell_ms: From `assigned` to the end, for the agent that only says goodbye.
+        unlisted_ms: How long a node may not list a job that was ready before the job counts as lost.
     """
 
     max_bots: int = 50
@@ -29,4 +31,6 @@ class Limits:
     retry_pause_ms: int = 1_000
     settle_ms: int = 5_000
     node_lease_ms: int = 15_000
+    farewell_ms: int = 12_000
+    unlisted_ms: int = 2_000
     max_load: float = 0.7

@@ -106,6 +106,11 @@ class Fleet:
         if node_id is not None:
             self._change(node_id, session_id, add=False)
 
+    def placed_on(self, node_id: str) -> Collection[str]:
+        """The sessions whose job is on this node."""
+        entry = self._nodes.get(node_id)
+        return () if entry is None else entry.placed
+
     def choose(
         self, *, region: str | None = None, tried: Collection[str] = (), resting: Collection[str] = ()
     ) -> NodeState:

@@ -15,6 +15,9 @@ from contracts.events import (
     SessionStarted,
 )
 
+DRAINED = "drained"
+"""The cause of `agent_stopped` by which a node that leaves hands its call over."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
@@ -104,8 +107,12 @@ class Session:
 
     @property
     def deaths(self) -> int:
-        """Agents that were in the room and have a successor."""
-        return sum(1 for epoch in self.ready_ms if epoch < self.epoch)
+        """Agents that were in the room, have a successor, and were not handed over by a node that was drained."""
+        return sum(1 for epoch in self.ready_ms if epoch < self.epoch and not self._handed_over(epoch))
+
+    def _handed_over(self, epoch: int) -> bool:
+        stop = self.stops.get(epoch)
+        return stop is not None and stop.cause == DRAINED
 
     @property
     def starting_since_ms(self) -> int | None:

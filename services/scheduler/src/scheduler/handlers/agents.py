@@ -23,7 +23,7 @@ class Agents:
         self._rooms = rooms
         self._livekit_url = livekit_url
 
-    async def ask(self, requested: SessionRequested, attempt: Attempt, *, takeover: bool) -> None:
+    async def ask(self, requested: SessionRequested, attempt: Attempt, *, takeover: bool, farewell: bool) -> None:
         """Ask the attempt's node to run the job.
 
         Raises:
@@ -44,6 +44,7 @@ class Agents:
                 system_prompt=requested.system_prompt,
                 served_ms_before=attempt.served_ms_before,
                 takeover=takeover,
+                farewell=farewell,
             ),
         )
 

@@ -112,13 +112,30 @@ class Board:
 
     # --- nodes
 
-    def node_changed(self, node_id: str, state: NodeState | None) -> list[str]:
+    def node_changed(self, node_id: str, state: NodeState | None, now_ms: int) -> list[str]:
         """A node reported itself, or is gone; returns the sessions that this may concern."""
         if state is not None:
             self.fleet.report(state)
-            return []
+            return self._compare(state, now_ms)
         self.fleet.lose(node_id)
         return [s.session_id for s in self.open_sessions() if s.current and s.current.node_id == node_id]
+
+    def _compare(self, state: NodeState, now_ms: int) -> list[str]:
+        """Note which agents the node should have and does not list, and which it lists again; returns the former."""
+        listed = {(job.session_id, job.epoch) for job in state.jobs}
+        missing: list[str] = []
+        for session_id in self.fleet.placed_on(state.node_id):
+            session = self._sessions.get(session_id)
+            if session is None or session.epoch not in session.ready_ms:
+                continue
+            if (session_id, session.epoch) in listed:
+                self.learn(session_id, unlisted_epoch=0)
+            elif self._facts[session_id].unlisted_epoch != session.epoch:
+                # Not before a node may be judged: what a new leader reads first may be old.
+                since_ms = max(now_ms, self.judge_nodes_from_ms)
+                self.learn(session_id, unlisted_epoch=session.epoch, unlisted_ms=since_ms)
+                missing.append(session_id)
+        return missing
 
     # --- slots and the queue
 

@@ -198,7 +198,7 @@ class Conductor:
                 )
             case d.Ask():
                 self.board.learn(session_id, asked_epoch=action.epoch)
-                self.beside(self._ask(session, session.attempts[action.epoch], takeover=action.takeover))
+                self.beside(self._ask(session, session.attempts[action.epoch], action))
             case d.Withdraw():
                 self.board.learn(session_id, withdrawn_epoch=action.epoch)
                 self.withdraw(session_id, action.epoch, action.node_id, SUPERSEDED)
@@ -260,7 +260,8 @@ class Conductor:
         now_ms = self.now_ms()
         tried = {a.node_id for a in session.attempts.values()}
         pause_ms = self.board.limits.retry_pause_ms
-        resting = {a.node_id for a in session.attempts.values() if now_ms - a.at_ms < pause_ms}
+        failed = (a for a in session.attempts.values() if a.epoch not in session.ready_ms)
+        resting = {a.node_id for a in failed if now_ms - a.at_ms < pause_ms}
         try:
             node = self.board.fleet.choose(region=region_of(session), tried=tried, resting=resting)
         except NoPlace as none:
@@ -294,11 +295,11 @@ class Conductor:
         log.info("session.queued", session_id=session.session_id, position=position, reason=self.board.blocked)
         return True
 
-    async def _ask(self, session: Session, attempt: Attempt, *, takeover: bool) -> None:
+    async def _ask(self, session: Session, attempt: Attempt, action: d.Ask) -> None:
         session_id = session.session_id
         assert session.requested is not None
         try:
-            await self._agents.ask(session.requested, attempt, takeover=takeover)
+            await self._agents.ask(session.requested, attempt, takeover=action.takeover, farewell=action.farewell)
         except NotTaken as refused:
             log.warning(
                 "job.not_taken",

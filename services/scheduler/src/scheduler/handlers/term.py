@@ -108,7 +108,7 @@ class Term:
             if session is not None and session.ended is not None and facts.slot is None:
                 board.forget(session_id)  # its room, if any is left, is the reconciler's
         for node_id, state in (await _insist(self._nodes.alive)).items():
-            board.node_changed(node_id, state)
+            board.node_changed(node_id, state, board.since_ms)
 
     async def _take_in(self, board: Board, session_id: str) -> None:
         async def history() -> list[Recorded]:
@@ -154,7 +154,7 @@ class Term:
 def _node_changed(conductor: Conductor, node_id: str, state: NodeState | None) -> None:
     if state is None:
         log.warning("node.gone", node_id=node_id)
-    for session_id in conductor.board.node_changed(node_id, state):
+    for session_id in conductor.board.node_changed(node_id, state, conductor.now_ms()):
         conductor.wake(session_id)
     conductor.capacity_changed()
 
