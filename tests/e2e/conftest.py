@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from greenroom_cli.settings import Settings
-from greenroom_cli.stack import Stack, StackOptions, running_stack
-from greenroom_cli.stack.stack import system_environment
+from greenroom_cli.stack import Stack, StackOptions, running_stack, system_environment
 from livekit import api
 from livekit.protocol.room import ListRoomsRequest
 
