@@ -1,6 +1,7 @@
 """A whole supervisor process with stand-in workers, driven over a real NATS as the scheduler drives it."""
 
 import asyncio
+import json
 import os
 import signal
 import time
@@ -220,6 +221,45 @@ async def test_calls_go_on_without_nats_and_their_events_arrive_once_and_in_orde
     await drive.shows(lambda s: s.busy == 0)
 
 
+async def test_what_waited_for_nats_survives_the_supervisor_and_is_published_by_the_next(
+    drive: Driver, nats_server: NatsServer
+) -> None:
+    await drive.start("session_1")
+    await drive.has("session_1", "started")
+    spool = drive.node.log_dir / "outbox" / drive.node.node_id / "session_1.1.jsonl"
+    assert not spool.exists()
+    nats_server.kill9()
+    await until(lambda: spool.exists() and spool.read_bytes().count(b"\n") > 3)
+    before = set(await asyncio.to_thread(_kept_ids, spool))
+    os.kill(drive.node.pid, signal.SIGKILL)
+    await drive.node.exited()
+    kept = _kept_ids(spool)
+    assert before <= set(kept)
+    with spool.open("ab") as torn:
+        torn.write(b'{"subject":"voice.v1.session.ti')
+
+    nats_server.start()
+    drive.node.start()
+    await drive.node.ready()
+
+    await until(lambda: not spool.exists())
+    log = [e for e in await drive.log("session_1") if e.event not in ("assigned", "agent_ready", "started", "turn")]
+    assert [str(e.id) for e in log][-len(kept) :] == kept
+
+
+async def test_a_supervisor_that_slept_longer_than_its_lease_ends_its_stale_jobs_first(drive: Driver) -> None:
+    stale, own = await drive.start("session_1"), await drive.start("session_2")
+    drive.node.process.send_signal(signal.SIGSTOP)
+    await drive.assigned("session_1", epoch=2)
+    await asyncio.sleep(15.5)
+    drive.node.process.send_signal(signal.SIGCONT)
+
+    await drive.has("session_1", "agent_stopped", epoch=1, cause="superseded", deadline_s=5)
+    await until(lambda: not is_alive(stale))
+    assert is_alive(own)
+    assert (await drive.ended("session_2")).found
+
+
 async def test_a_drained_node_takes_nothing_new_finishes_its_calls_and_leaves(drive: Driver) -> None:
     pid = await drive.start("session_1")
     reply = await drive.bus.request(
@@ -276,7 +316,12 @@ async def test_sigterm_ends_everything_also_without_nats(drive: Driver, nats_ser
     drive.node.terminate()
     assert await drive.node.exited(30) == 0
     await until(lambda: not any(is_alive(pid) for pid in below), 2)
-    assert "outbox.lost" in drive.node.log.read_text()
+    assert "outbox.left_on_disk" in drive.node.log.read_text()
+
+    nats_server.start()
+    drive.node.start()
+    await drive.node.ready()
+    await drive.has("session_1", "agent_stopped", cause="drained")
 
 
 async def test_without_nats_it_does_not_start_and_says_so_in_its_last_line(tmp_path: Path) -> None:
@@ -372,6 +417,12 @@ async def test_a_bad_setting_is_named_in_one_line(tmp_path: Path, nats_url: str,
         assert node.log.read_text().count("\n") == 1
     finally:
         node.kill()
+
+
+def _kept_ids(spool: Path) -> list[str]:
+    """The ids of the events in a file, in order; a last line that is being written is left out."""
+    whole = spool.read_bytes().rpartition(b"\n")[0]
+    return [json.loads(line)["event"]["id"] for line in whole.splitlines()]
 
 
 async def _connected(drive: Driver) -> bool:

@@ -87,7 +87,7 @@ class FakeOutboxes:
     def __init__(self) -> None:
         self.outbox = FakeOutbox()
 
-    def open(self, session_id: str) -> FakeOutbox:
+    def open(self, session_id: str, epoch: int) -> FakeOutbox:
         return self.outbox
 
 

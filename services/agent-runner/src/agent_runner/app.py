@@ -23,6 +23,7 @@ from agent_runner.adapters.log_dir import prepare
 from agent_runner.adapters.outbox import BusOutboxes
 from agent_runner.adapters.registry import BusRegistry
 from agent_runner.adapters.session_log import BusSessionLog
+from agent_runner.adapters.spool import Spool
 from agent_runner.adapters.subreaper import become_subreaper
 from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.pool import PoolLimits
@@ -36,6 +37,7 @@ PRELOAD: Final = "agent_runner.preload"
 
 _LIFETIME_MARGIN_S: Final = 30.0  # the scheduler ends a session at its timeout; this is for when it does not
 _STOP_S: Final = 5.0
+_MEBIBYTE: Final = 1 << 20
 
 
 async def start(
@@ -49,7 +51,8 @@ async def start(
     model = await life.begin("language model", choose_model(config), fix="Check GROQ_BASE_URL.")
     forks.args = (config.model_copy(update={"llm_model": model}),)
     bus = await life.connect(streams=[SESSIONS], buckets=[NODES])
-    outboxes = BusOutboxes(bus)
+    spool = Spool(log_dir / "outbox" / settings.node_id, settings.outbox_max_mb * _MEBIBYTE)
+    outboxes = BusOutboxes(bus, spool)
     life.on_stop("outboxes", lambda: outboxes.close(_STOP_S), deadline_s=_STOP_S + 1)
     call_logs = RedisCallLogs(settings.redis_url)
     life.on_stop("call logs", call_logs.close, deadline_s=_STOP_S)

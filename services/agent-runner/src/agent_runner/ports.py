@@ -115,7 +115,7 @@ class Outbox(Protocol):
 class Outboxes(Protocol):
     """Makes outboxes."""
 
-    def open(self, session_id: str) -> Outbox:
+    def open(self, session_id: str, epoch: int) -> Outbox:
         """A new job's."""
         ...
 

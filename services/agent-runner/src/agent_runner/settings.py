@@ -47,6 +47,7 @@ class Settings(ServiceSettings):
     )
     session_timeout: int = Field(default=1_800_000, ge=1000, description="ms that a session may last")
     drain_limit_s: float = Field(default=600, ge=0, le=86_400, description="seconds that calls may go on after SIGTERM")
+    outbox_max_mb: int = Field(default=10, ge=1, le=10_000, description="MB of events on disk while NATS is away")
     tick_s: float = Field(default=5, gt=0, le=60, description="seconds between two reports of served time")
     kill_s: float = Field(default=6, ge=1, le=60, description="seconds from the decision to end until SIGKILL")
     worker_start_s: float = Field(default=20, gt=0, description="seconds from a fork to a built pipeline")

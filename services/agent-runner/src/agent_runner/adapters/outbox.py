@@ -8,11 +8,12 @@ from typing import Final
 from chassis.nats import Bus, BusUnavailable, PublishRefused, SequenceConflict
 from contracts.events import Event
 
+from agent_runner.adapters.spool import Spool, SpoolFile
 from agent_runner.domain.backlog import Backlog
 from chassis import logs, metrics
 
 _MAX_BYTES: Final = 1024 * 1024  # of one job, in memory: hours of a call without NATS
-_ATTEMPT_S: Final = 10.0
+_ATTEMPT_S: Final = 2.0  # then what waits goes to disk too, and is tried again
 _RETRY_S: Final = 0.5
 
 _WAITING = metrics.gauge("agent_outbox_events", "Events of this node that wait for NATS")
@@ -22,27 +23,26 @@ log = logs.get_logger(__name__)
 
 
 class BusOutbox:
-    """One job's events on their way."""
+    """One job's events on their way. While NATS is away each is on disk as well."""
 
-    def __init__(self, bus: Bus, session_id: str, max_bytes: int = _MAX_BYTES) -> None:
+    def __init__(self, bus: Bus, file: SpoolFile, max_bytes: int = _MAX_BYTES) -> None:
         self._bus = bus
-        self._session_id = session_id
+        self._file = file
+        self._is_on_disk = False
         self._backlog = Backlog(max_bytes)
         self._wake = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
         self._closed = False
-        self.task = asyncio.get_running_loop().create_task(self._run(), name=f"outbox {session_id}")
+        self.task = asyncio.get_running_loop().create_task(self._run(), name=f"outbox {file.name}")
 
     def put(self, event: Event, *, expect_last: int | None = None) -> None:
         """Queue an event; a full queue gives up old ticks and turns."""
-        before = len(self._backlog)
-        for dropped in self._backlog.put(event, expect_last):
-            _DROPPED.labels(dropped.event).inc()
-            log.error("outbox.full", session_id=self._session_id, dropped=dropped.event)
-        _WAITING.inc(len(self._backlog) - before)
-        self._empty.clear()
-        self._wake.set()
+        self._queue(event, expect_last)
+        if self._is_on_disk:
+            self._file.add(event, expect_last)
+        elif not self._bus.is_connected:
+            self._to_disk()
 
     async def flush(self, deadline_s: float) -> bool:
         """Wait until the queue is empty."""
@@ -58,6 +58,35 @@ class BusOutbox:
         self._closed = True
         self._wake.set()
 
+    def take_up(self) -> None:
+        """Publish what an earlier supervisor left in the file."""
+        self._is_on_disk = True
+        for kept in self._file.read():
+            self._queue(kept.event, kept.expect_last)
+        self.close()
+
+    def leave(self) -> None:
+        """The supervisor ends now: what is not in the log yet stays on disk."""
+        if len(self._backlog) and not self._is_on_disk:
+            self._to_disk()
+        self.task.cancel()
+        self._file.close()
+
+    def _queue(self, event: Event, expect_last: int | None) -> None:
+        before = len(self._backlog)
+        for dropped in self._backlog.put(event, expect_last):
+            _DROPPED.labels(dropped.event).inc()
+            log.error("outbox.full", outbox=self._file.name, dropped=dropped.event)
+        _WAITING.inc(len(self._backlog) - before)
+        self._empty.clear()
+        self._wake.set()
+
+    def _to_disk(self) -> None:
+        self._is_on_disk = True
+        log.warning("outbox.to_disk", outbox=self._file.name, waiting=len(self._backlog))
+        for waiting in self._backlog:
+            self._file.add(waiting.event, waiting.expect_last)
+
     async def _run(self) -> None:
         while True:
             self._wake.clear()
@@ -68,6 +97,9 @@ class BusOutbox:
                 self._backlog.done(head)
                 _WAITING.dec(before - len(self._backlog))
                 continue
+            if self._is_on_disk:
+                self._file.remove()
+                self._is_on_disk = False
             self._empty.set()
             if self._closed:
                 return
@@ -79,11 +111,13 @@ class BusOutbox:
             try:
                 await self._bus.publish(event, expect_last=expect_last, deadline_s=_ATTEMPT_S)
             except SequenceConflict:  # the fact is there, published by an earlier epoch
-                log.debug("outbox.already_known", session_id=self._session_id, kind=event.event)
+                log.debug("outbox.already_known", outbox=self._file.name, kind=event.event)
             except PublishRefused as error:
-                log.error("outbox.refused", session_id=self._session_id, kind=event.event, error=str(error))
+                log.error("outbox.refused", outbox=self._file.name, kind=event.event, error=str(error))
             except BusUnavailable as error:
-                log.warning("outbox.waiting", session_id=self._session_id, waiting=len(self._backlog), error=str(error))
+                if not self._is_on_disk:
+                    self._to_disk()
+                log.warning("outbox.waiting", outbox=self._file.name, waiting=len(self._backlog), error=str(error))
                 await asyncio.sleep(_RETRY_S)
                 continue
             return
@@ -92,24 +126,32 @@ class BusOutbox:
 class BusOutboxes:
     """The outboxes of all jobs."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, spool: Spool) -> None:
+        """Publish at once what an earlier supervisor of this node could not."""
         self._bus = bus
+        self._spool = spool
         self._open: set[BusOutbox] = set()
+        for file in spool.left_behind():
+            log.warning("outbox.taken_up", outbox=file.name)
+            self._add(BusOutbox(bus, file)).take_up()
 
-    def open(self, session_id: str) -> BusOutbox:
+    def open(self, session_id: str, epoch: int) -> BusOutbox:
         """A new job's."""
-        outbox = BusOutbox(self._bus, session_id)
-        self._open.add(outbox)
-        outbox.task.add_done_callback(lambda _: self._open.discard(outbox))
-        return outbox
+        return self._add(BusOutbox(self._bus, self._spool.open(session_id, epoch)))
 
     async def close(self, deadline_s: float) -> None:
-        """Give what waits a last chance; what is still there then is lost and named."""
+        """Give what waits a last chance; what is still there then waits on disk for this node's next supervisor."""
         waiting = list(self._open)
         for outbox in waiting:
             outbox.close()
         if waiting:
             _, left = await asyncio.wait([outbox.task for outbox in waiting], timeout=deadline_s)
-            for task in left:
-                log.error("outbox.lost", outbox=task.get_name())
-                task.cancel()
+            for outbox in waiting:
+                if outbox.task in left:
+                    log.error("outbox.left_on_disk", outbox=outbox.task.get_name())
+                    outbox.leave()
+
+    def _add(self, outbox: BusOutbox) -> BusOutbox:
+        self._open.add(outbox)
+        outbox.task.add_done_callback(lambda _: self._open.discard(outbox))
+        return outbox

@@ -116,7 +116,7 @@ class Call:
         self._ticked_at = 0.0
         self._timers: list[asyncio.TimerHandle] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._report = Report(job.session_id, job.epoch, world.outboxes.open(job.session_id))
+        self._report = Report(job.session_id, job.epoch, world.outboxes.open(job.session_id, job.epoch))
         self._log = log.bind(session_id=job.session_id, epoch=job.epoch)
 
     @property

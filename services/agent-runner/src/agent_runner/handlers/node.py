@@ -41,6 +41,7 @@ _TELL_S: Final = 0.5
 _END_S: Final = 1.5  # the scheduler waits 2.2 s, and then bills the last tick only
 _END_MARGIN_S: Final = 2.0  # beyond SIGKILL
 _FENCE_S: Final = 2.0
+_FENCE_RETRY_S: Final = 0.5
 _REMEMBERED: Final = 10_000
 
 log = logs.get_logger(__name__)
@@ -86,6 +87,7 @@ class Node:
         self._over: OrderedDict[str, tuple[int, int]] = OrderedDict()
         self._draining = False
         self._leaving: asyncio.Task[None] | None = None
+        self._fences: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -186,14 +188,14 @@ class Node:
 
     async def watch(self) -> None:
         """Look at every worker a few times a second, for ever."""
-        last = time.monotonic()
+        last = _now_asleep_or_not()
         while True:
             await asyncio.sleep(LOOK_S)
-            now = time.monotonic()
+            now = _now_asleep_or_not()
             elapsed, last = now - last, now
             if elapsed >= LEASE_S:  # frozen for longer than the lease: others may have our jobs
                 log.warning("node.slept", seconds=round(elapsed))
-                await self._fence_all()
+                await self._fence_all(_FENCE_S)
             step = silence_step(elapsed)
             self._world.pool.look(step)
             for call in list(self._calls):
@@ -214,7 +216,7 @@ class Node:
                 away_s, renewed = time.monotonic() - renewed, time.monotonic()
                 if away_s >= LEASE_S:
                     log.warning("node.was_away", seconds=round(away_s))
-                    await self._fence_all()
+                    await self._fence_all(_FENCE_S)
             try:
                 async with asyncio.timeout(ANNOUNCE_S):
                     await self._changed.wait()
@@ -252,16 +254,28 @@ class Node:
         self._world.pool.drain()
         self.changed()
 
-    async def _fence_all(self) -> None:
-        """Stop every job that the log has given to a newer epoch."""
+    async def _fence_all(self, wait_s: float) -> None:
+        """Stop every job that the log has given to a newer epoch; a job is asked about until there is an answer.
 
-        async def fence(call: Call) -> None:
+        Args:
+            wait_s: How long to wait for the answers; what is not answered by then is asked on beside everything else.
+        """
+        if self._calls:
+            fences = [asyncio.get_running_loop().create_task(self._fence(call)) for call in self._calls]
+            self._fences.update(fences)
+            for fence in fences:
+                fence.add_done_callback(self._fences.discard)
+            await asyncio.wait(fences, timeout=wait_s)
+
+    async def _fence(self, call: Call) -> None:
+        while not call.over.is_set():
             try:
                 call.fence(await self._world.session_log.last_epoch(call.session_id, deadline_s=_FENCE_S))
             except LogUnavailable as error:
                 log.warning("job.not_fenced", session_id=call.session_id, error=str(error))
-
-        await asyncio.gather(*(fence(call) for call in list(self._calls)))
+                await asyncio.sleep(_FENCE_RETRY_S)
+            else:
+                return
 
     def _job_over(self, call: Call) -> None:
         self._calls.discard(call)
@@ -276,3 +290,8 @@ class Node:
         if not self._calls:
             self._idle.set()
         self.changed()
+
+
+def _now_asleep_or_not() -> float:
+    """Seconds of a clock that also goes on while the machine is suspended; the monotonic one stands still then."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
