@@ -1,9 +1,9 @@
 """The sandbox's settings, all from SANDBOX_* environment variables."""
 
 from datetime import datetime
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -44,6 +44,13 @@ class Settings(BaseSettings):
     warm_recognisers: int = Field(default=2, ge=0)
     max_stt_sessions: int = Field(default=16, ge=1)
     max_connections: int = Field(default=256, ge=1)
+
+    @field_validator("timezone")
+    @classmethod
+    def _timezone_exists(cls, name: str) -> str:
+        if name and name not in available_timezones():
+            raise ValueError(f"SANDBOX_TIMEZONE is no known time zone: {name}; use one such as Europe/Berlin")
+        return name
 
     def now(self) -> datetime:
         """The local time that the model tells."""

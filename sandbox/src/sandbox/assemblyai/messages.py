@@ -153,10 +153,11 @@ def formatted_text(text: str) -> str:
 
 
 def termination(audio_s: float, session_s: float) -> dict[str, Any]:
+    """Whole seconds: AssemblyAI's own SDK fails on a fraction."""
     return {
         "type": "Termination",
-        "audio_duration_seconds": round(audio_s, 3),
-        "session_duration_seconds": round(session_s, 3),
+        "audio_duration_seconds": round(audio_s),
+        "session_duration_seconds": round(session_s),
     }
 
 

@@ -43,10 +43,9 @@ class Session:
         """Serve until the client terminates or goes, the session expires, or the protocol is broken."""
         await self._ear.configure(self._configuration())
         await self._line.answer(messages.begin(str(uuid.uuid4()), int(time.time()) + SESSION_S))
-        listening = asyncio.create_task(self._listen())
+        reading, listening = asyncio.create_task(self._read()), asyncio.create_task(self._listen())
         try:
-            async with asyncio.timeout(SESSION_S):
-                await self._read()
+            await self._read_while_heard(reading, listening)
             self._ear.finish()
             async with asyncio.timeout(LAST_TURN_S):
                 await listening
@@ -61,8 +60,18 @@ class Session:
         except WebSocketDisconnect:
             pass
         finally:
+            reading.cancel()
             listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
+            await asyncio.gather(reading, listening, return_exceptions=True)
+
+    @staticmethod
+    async def _read_while_heard(reading: asyncio.Task[None], listening: asyncio.Task[None]) -> None:
+        """Until the client is done; a recogniser that ends before it has failed."""
+        async with asyncio.timeout(SESSION_S):
+            await asyncio.wait({reading, listening}, return_when=asyncio.FIRST_COMPLETED)
+        if not reading.done():
+            raise RecogniserFailed("the recogniser process is gone")
+        await reading
 
     def _configuration(self) -> Configuration:
         silence_ms = max(self._parameters.turn_silence_ms, self._line.stage.settings.turn_silence_ms)

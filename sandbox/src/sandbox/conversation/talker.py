@@ -14,7 +14,7 @@ LONGEST_QUOTE_WORDS = 25
 
 _MARKUP = re.compile(r"\[[^\]]*\]|\*[^*]*\*|<[^>]*>")
 _NOT_A_WORD = re.compile(r"[^A-Za-z0-9' ]+")
-_NAME_GIVEN = re.compile(r"\b(?:you are|you're|your name is|named|called)\s+([A-Z][a-z]+)\b")
+_NAME_GIVEN = re.compile(r"\b(?i:you are|you're|your name is|named|called)\s+([A-Z][a-z]+)\b")
 _NOT_NAMES = frozenset({"A", "An", "The", "Not", "Helpful"})
 _OWN_NAME = re.compile(r"\bmy name is ([A-Za-z]+)|\bcall me ([A-Za-z]+)", re.IGNORECASE)
 

@@ -54,24 +54,28 @@ class Conversation:
                 async with asyncio.timeout(self._patience()):
                     message = await self._line.socket.receive()
             except TimeoutError:
-                if not await self._speak_what_is_due():
-                    await self._line.close(1000, "idle")
-                    return
-                continue
+                if self._waits():
+                    await self._speak_what_is_due()
+                    continue
+                await self._line.close(1000, "idle")
+                return
             if message["type"] == "websocket.disconnect":
                 raise WebSocketDisconnect(message.get("code", 1006))
             await self._take(message.get("text") or "")
 
-    def _patience(self) -> float:
-        due = [at for context in self._contexts.values() if (at := context.due_at) is not None]
-        return max(0.0, min(due) - time.monotonic()) if due else IDLE_S
+    def _waits(self) -> bool:
+        return any(context.waiting for context in self._contexts.values())
 
-    async def _speak_what_is_due(self) -> bool:
+    def _patience(self) -> float:
+        """Seconds until some text has waited long enough, at least a millisecond; else how long a client may idle."""
+        due = [at for context in self._contexts.values() if (at := context.due_at) is not None]
+        return max(0.001, min(due) - time.monotonic()) if due else IDLE_S
+
+    async def _speak_what_is_due(self) -> None:
         now = time.monotonic()
         due = [name for name, context in self._contexts.items() if (at := context.due_at) is not None and at <= now]
         for name in due:
             await self._speak(name, self._contexts[name])
-        return bool(due)
 
     async def _take(self, text: str) -> None:
         name: str | None = None

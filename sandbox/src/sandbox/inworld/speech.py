@@ -73,17 +73,17 @@ def timed_words(text: str, speech: Speech) -> tuple[TimedWord, ...]:
     """The words of `text` at the times that espeak-ng reported.
 
     espeak-ng reports a word by its place in the text and may report parts of what is written as one ("o'clock",
-    "3.15"), so a word starts with the first report inside it, and without one where the word before it started. A word
-    ends where the next one starts.
+    "3.15"), so a word starts with the first report inside it, and without one where the next word starts. A word ends
+    where the next one starts.
     """
     places = [found.span() for found in _WORD.finditer(text)]
-    starts: list[float] = []
-    for begin, end in places:
-        inside = (word.start_s for word in speech.words if begin <= word.at < end)
-        starts.append(next(inside, starts[-1] if starts else 0.0))
-    ends = [*starts[1:], speech.duration_s]
-    spans = zip(places, starts, ends, strict=True)
-    return tuple(TimedWord(text[begin:end], start, stop) for (begin, end), start, stop in spans)
+    timed: list[TimedWord] = []
+    following = speech.duration_s
+    for begin, end in reversed(places):
+        start = next((word.start_s for word in speech.words if begin <= word.at < end), following)
+        timed.append(TimedWord(text[begin:end], start, following))
+        following = start
+    return tuple(reversed(timed))
 
 
 def alignment(words: Sequence[TimedWord]) -> dict[str, Any]:

@@ -1,0 +1,95 @@
+"""The process: it stops cleanly, bounds its sessions, and leaves nothing behind, however it ends."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.integration.sandbox.running import Sandbox, listening, next_of, send_audio
+
+
+def is_alive(pid: int) -> bool:
+    """Whether `pid` runs; a zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def all_gone(pids: list[int], within_s: float = 5.0) -> bool:
+    deadline = time.monotonic() + within_s
+    while any(is_alive(pid) for pid in pids):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_stops_it_with_0_in_the_middle_of_a_session(tmp_path: Path, number: signal.Signals) -> None:
+    with Sandbox(tmp_path) as sandbox:
+        async with listening(sandbox) as socket:
+            await next_of(socket, "Begin")
+            children = sandbox.children()
+            sandbox.process.send_signal(number)
+
+            assert await asyncio.to_thread(sandbox.process.wait, 10) == 0
+    assert len(children) >= 2
+    assert all_gone(children)
+
+
+async def test_killed_it_leaves_no_recogniser(tmp_path: Path) -> None:
+    with Sandbox(tmp_path) as sandbox:
+        async with listening(sandbox) as socket:
+            await next_of(socket, "Begin")
+            await send_audio(socket, os.urandom(64_000))
+            children = sandbox.children()
+            sandbox.process.kill()
+
+            assert len(children) >= 2
+            assert await asyncio.to_thread(all_gone, children)
+
+
+async def test_sessions_have_a_bound(tmp_path: Path) -> None:
+    with Sandbox(tmp_path, SANDBOX_MAX_STT_SESSIONS="1") as sandbox:
+        async with listening(sandbox) as first, listening(sandbox) as second:
+            error = await next_of(second, "Error")
+            await next_of(first, "Begin")
+
+    assert error["error_code"] == 3009
+
+
+async def test_a_recogniser_that_dies_ends_its_session_and_is_replaced(tmp_path: Path) -> None:
+    with Sandbox(tmp_path, SANDBOX_WARM_RECOGNISERS="0") as sandbox:
+        async with listening(sandbox) as socket:
+            await next_of(socket, "Begin")
+            os.kill(sandbox.children()[0], signal.SIGKILL)
+            await send_audio(socket, bytes(3_200))
+            assert (await next_of(socket, "Error"))["error_code"] == 3005
+        async with listening(sandbox) as socket:
+            await next_of(socket, "Begin")
+
+
+def test_a_taken_port_is_named(tmp_path: Path) -> None:
+    with Sandbox(tmp_path) as sandbox:
+        second = subprocess.run(
+            [sys.executable, "-m", "sandbox", "--port", str(sandbox.port)], capture_output=True, text=True, timeout=30
+        )
+
+    assert second.returncode != 0
+    assert "address already in use" in second.stderr
+
+
+def test_a_wrong_setting_is_named() -> None:
+    environment = {**os.environ, "SANDBOX_TIMEZONE": "Mars/Olympus"}
+    refused = subprocess.run(
+        [sys.executable, "-m", "sandbox", "--port", "0"], capture_output=True, text=True, timeout=30, env=environment
+    )
+
+    assert refused.returncode != 0
+    assert "SANDBOX_TIMEZONE" in refused.stderr
