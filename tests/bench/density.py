@@ -19,18 +19,18 @@ from pathlib import Path
 from statistics import mean
 
 import httpx
-from caller import create_room, delete_room, token
 from contracts.ids import caller_identity
-from figures import Figure, arguments, publish, run_bench
 from greenroom_cli.stack import Part, Stack, StackOptions, running_stack
 from greenroom_cli.stack.stack import system_environment
 from livekit.rtc import _ffi_client
-from livekit_agents import IDLE_PROCESSES, Peer, pinned_version
-from processes import Process, cpu_s, pss_mb, tree
-from session import new_session, until_active, until_warm
-from speech import record
+from rig.caller import create_room, delete_room, token
+from rig.figures import Figure, arguments, publish, run_bench
+from rig.livekit_agents import IDLE_PROCESSES, Peer, pinned_version
+from rig.processes import Process, cpu_s, pss_mb, tree
+from rig.session import new_session, until_active, until_warm
+from rig.speech import record
 
-CALLERS = Path(__file__).with_name("callers.py")
+CALLERS = Path(__file__).parent / "rig" / "callers.py"
 QUESTION = "What time is it?"
 SETTLE_S, JOIN_S, HANG_UP_S = 12.0, 30.0, 15.0  # the first covers the opening line and one question and answer
 NOTES = (

@@ -19,13 +19,13 @@ from pathlib import Path
 
 import httpx
 from agent_runner.settings import Settings as NodeSettings
-from caller import WaitingCaller, delete_room, token
 from contracts.ids import agent_identity, caller_identity
-from figures import Figure, Goal, arguments, publish, run_bench
 from greenroom_cli.stack import EVERYTHING, Part, Stack, StackOptions, running_stack
 from greenroom_cli.stack.stack import system_environment
-from livekit_agents import Peer, pinned_version
-from session import new_session, until_warm
+from rig.caller import WaitingCaller, delete_room, token
+from rig.figures import Figure, Goal, arguments, publish, run_bench
+from rig.livekit_agents import Peer, pinned_version
+from rig.session import new_session, until_warm
 
 POOL = 3
 PREJOIN = "PREJOIN_POOL_SIZE"

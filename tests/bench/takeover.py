@@ -15,12 +15,12 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx
-from caller import WaitingCaller
 from contracts.streams import NODES
-from figures import Figure, arguments, publish, run_bench
 from greenroom_cli.stack import Stack, StackOptions, running_stack
 from greenroom_cli.stack.stack import system_environment
-from session import new_session, until_active, until_warm
+from rig.caller import WaitingCaller
+from rig.figures import Figure, arguments, publish, run_bench
+from rig.session import new_session, until_active, until_warm
 
 POOL = 2
 QUIET_S = 1.0

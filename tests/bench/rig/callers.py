@@ -1,10 +1,10 @@
 """Callers in a process of their own: each joins its room and asks the same question again and again until told to stop.
 
-    python tests/bench/callers.py < order.json
+    python tests/bench/rig/callers.py < order.json
 
 The order is one line: {"url": LiveKit's, "tokens": one per caller, "wav": what is said (16 kHz, mono, 16 bit)}. When
-all have joined, a line "joined" comes; at the end of the input the callers hang up, and a line says for how many seconds
-each has heard its agent speak, and for how long it listened.
+all have joined, a line "joined" comes; at the end of the input the callers hang up, and a line says for how many
+seconds each has heard its agent speak, and for how long it listened.
 """
 
 import asyncio

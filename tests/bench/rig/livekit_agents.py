@@ -9,17 +9,18 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-from caller import livekit
 from greenroom_cli.stack import Stack
 from greenroom_cli.stack.ports import free_ports
 from greenroom_cli.stack.process import ProcessSpec
 from livekit.protocol.agent_dispatch import CreateAgentDispatchRequest
-from speech import record
 
-HERE = Path(__file__).parent
-REQUIREMENTS = HERE / "peer" / "requirements.txt"
-PROGRAM = HERE / "peer" / "agent.py"
-HOME = HERE.parents[1] / ".tools" / "bench" / "peer"
+from .caller import livekit
+from .speech import record
+
+BENCH = Path(__file__).parents[1]
+REQUIREMENTS = BENCH / "peer" / "requirements.txt"
+PROGRAM = BENCH / "peer" / "agent.py"
+HOME = BENCH.parents[1] / ".tools" / "bench" / "peer"
 AGENT_NAME, IDLE_PROCESSES = "bench", 3
 PEER_RATE = 24_000
 READY_S, INSTALL_S = 60.0, 600.0
@@ -38,7 +39,7 @@ def install() -> Path:
     python, stamp = HOME / "bin" / "python", HOME / "installed.txt"
     if not stamp.exists() or stamp.read_bytes() != REQUIREMENTS.read_bytes():
         uv = Path(sys.executable).with_name("uv")
-        print(f"installing livekit-agents into {HOME.relative_to(HERE.parents[1])}, once", file=sys.stderr)
+        print(f"installing livekit-agents into {HOME.relative_to(BENCH.parents[1])}, once", file=sys.stderr)
         for command in (
             ("venv", "--quiet", "--clear", "--python", sys.executable, str(HOME)),
             # Copies: files linked from a cache that ours is linked from too would be shared memory.

@@ -1,0 +1,1 @@
+"""What the benchmarks share: figures, callers, the peer, and a look at processes."""
