@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
+_CANCEL_AGAIN_S: Final = 0.2
 _LAST_RESORT_S: Final = 5.0  # beyond the sum of all stop deadlines: the loop itself is stuck
 
 log = logs.get_logger(__name__)
@@ -164,8 +165,11 @@ class Life:
                 self.fail(f"{name} failed: {type(error).__name__}: {error}", "See the log.")
 
         async def cancel() -> None:
-            task.cancel()
-            await asyncio.wait({task})
+            # Again and again: Python 3.11's `wait_for`, which nats-py waits by, loses a cancellation that comes in the
+            # same turn of the loop as its result.
+            while not task.done():
+                task.cancel()
+                await asyncio.wait({task}, timeout=_CANCEL_AGAIN_S)
 
         task.add_done_callback(done)
         self.on_stop(name, cancel)

@@ -6,6 +6,8 @@ from urllib.parse import quote
 
 import httpx
 from contracts.api import (
+    DrainRequest,
+    DrainStarted,
     EndReply,
     SessionBill,
     SessionList,
@@ -68,6 +70,10 @@ class Gateway:
     async def sessions(self, limit: int) -> SessionList:
         """The newest sessions; at most 100 a page, of which this is the first."""
         return await self._ask(SessionList, "GET", f"/sessions?limit={limit}")
+
+    async def drain(self, node_id: str, limit_s: float) -> DrainStarted:
+        body = DrainRequest(limit_s=limit_s).model_dump(mode="json", by_alias=True)
+        return await self._ask(DrainStarted, "POST", f"/nodes/{quote(node_id, safe='')}/drain", body)
 
     async def stats(self) -> StatsReply:
         return await self._ask(StatsReply, "GET", "/stats")

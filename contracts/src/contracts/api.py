@@ -149,6 +149,19 @@ class PoolStats(_Body):
     processes: int
 
 
+class DrainRequest(_Request):
+    """`POST /nodes/{nodeId}/drain`."""
+
+    limit_s: float = Field(default=600, gt=0, le=86_400, description="seconds that its calls may go on")
+
+
+class DrainStarted(_Body):
+    """The node takes nothing new; `jobs` calls are still on it. It ends when they are over or handed over."""
+
+    node_id: str
+    jobs: int
+
+
 class Dependency(_Body):
     """Whether one thing behind the gateway answers."""
 

@@ -77,9 +77,9 @@ def _value(bucket: streams.BucketSpec, key: str, shape: type[Any], sender: str) 
     return Message(f"kv.{bucket.name}", f"$KV.{bucket.name}.{{{key}}}", shape, "value", sender)
 
 
-def _to_node(command: str, request: type[Any], reply: Any) -> tuple[Message, Message]:
+def _to_node(command: str, request: type[Any], reply: Any, *, sender: str = "scheduler") -> tuple[Message, Message]:
     subject = subjects.node_command("{node_id}", command)
-    return _command(subject, request, reply, sender="scheduler", receiver="agent-runner")
+    return _command(subject, request, reply, sender=sender, receiver="agent-runner")
 
 
 MESSAGES: Final[tuple[Message, ...]] = (
@@ -96,7 +96,7 @@ MESSAGES: Final[tuple[Message, ...]] = (
     Message(subjects.ROOM_PREFIX, subjects.room_event("{event}", "{session_id}"), RoomEvent, "event", "gateway"),
     *_to_node("assign", commands.AssignJob, commands.AssignReply),
     *_to_node("end", commands.EndJob, commands.EndReply),
-    *_to_node("drain", commands.DrainNode, commands.DrainReply),
+    *_to_node("drain", commands.DrainNode, commands.DrainReply, sender="gateway"),
     *_command(
         subjects.BILLING_RESERVE,
         commands.ReserveCredit,

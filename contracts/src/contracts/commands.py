@@ -68,7 +68,7 @@ class JobEnded(_Message):
 
 
 class DrainNode(_Message):
-    """`voice.v1.node.<node_id>.drain`: take nothing new; finish what runs within `limit_s`."""
+    """`voice.v1.node.<node_id>.drain`: take nothing new, finish what runs within `limit_s`."""
 
     limit_s: float = Field(gt=0)
 

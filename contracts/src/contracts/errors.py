@@ -77,6 +77,12 @@ SESSION_ENDED: Final = ProblemType("session_ended", 409, "The session has ended"
 UNKNOWN_SESSION: Final = ProblemType(
     "unknown_session", 404, "No such session", "Check the session id; sessions are kept for 7 days."
 )
+UNKNOWN_NODE: Final = ProblemType(
+    "unknown_node", 404, "No such node is alive", "See GET /stats, or `greenroom nodes`, for those that are."
+)
+NODE_SILENT: Final = ProblemType(
+    "node_silent", 504, "The node does not answer", "Repeat the request; see the node's log.", retryable=True
+)
 UNKNOWN_USER: Final = ProblemType("unknown_user", 404, "No such user", "Check the user; bills begin with a session.")
 NOT_BILLED_YET: Final = ProblemType(
     "not_billed_yet", 404, "The session is not billed yet", "Ask again after its end.", retryable=True
@@ -150,6 +156,8 @@ PROBLEMS: Final = _all(
     SESSION_ID_TAKEN,
     SESSION_ENDED,
     UNKNOWN_SESSION,
+    UNKNOWN_NODE,
+    NODE_SILENT,
     UNKNOWN_USER,
     NOT_BILLED_YET,
     UNKNOWN_VOICE,

@@ -35,7 +35,14 @@ def test_the_version_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [("nodes",), ("sessions",), ("sessions", "show", "session_1_a"), ("bill", "session_1_a"), ("end", "session_1_a")],
+    [
+        ("nodes",),
+        ("nodes", "drain", "n1"),
+        ("sessions",),
+        ("sessions", "show", "session_1_a"),
+        ("bill", "session_1_a"),
+        ("end", "session_1_a"),
+    ],
 )
 def test_without_a_gateway_each_command_says_so_in_one_line(words: tuple[str, ...], tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{next(free_ports())}"

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from contracts.api import Dependency, SessionBill, UserBill
-from contracts.errors import NOT_BILLED_YET, Refused
+from contracts.errors import NOT_BILLED_YET, UNKNOWN_NODE, Refused
 from contracts.events import Event, RoomEvent, SessionRequested
 from contracts.registry import IdempotentStart, NodeState, Slot
 from gateway.domain.read_model import SessionState, Status
@@ -129,7 +129,17 @@ class FakeRegistry:
     def __init__(self, nodes: Sequence[NodeState] = (), slots: Sequence[Slot] = ()) -> None:
         self.node_states = list(nodes)
         self.taken = list(slots)
+        self.drained: list[tuple[str, float]] = []
         self.is_away = False
+
+    async def drain(self, node_id: str, limit_s: float) -> int:
+        if self.is_away:
+            raise BusAway("NATS does not answer.")
+        state = next((node for node in self.node_states if node.node_id == node_id), None)
+        if state is None:
+            raise Refused(UNKNOWN_NODE, f"No node {node_id} is alive.")
+        self.drained.append((node_id, limit_s))
+        return state.busy
 
     async def nodes(self) -> list[NodeState]:
         if self.is_away:

@@ -22,7 +22,7 @@ from opentelemetry.trace import SpanKind
 from chassis import telemetry
 from tests.unit.gateway.builders import NOW, SESSION, assigned, ended, queued, ready, requested, started, stopped
 from tests.unit.gateway.conftest import API_KEY, API_SECRET, World
-from tests.unit.gateway.test_occupancy import node
+from tests.unit.gateway.test_occupancy import job, node
 
 END = "/orchestrator/session/end"
 KEY = "k" * 32
@@ -331,6 +331,41 @@ async def test_a_request_is_one_server_span_in_the_callers_trace_and_a_probe_is_
     assert (span.name, span.kind) == ("GET /sessions/{session_id}", SpanKind.SERVER)
     assert span.context is not None
     assert f"{span.context.trace_id:032x}" == "a" * 32
+
+
+@pytest.mark.parametrize(("body", "limit_s"), [(None, 600), ({}, 600), ({"limitS": 30}, 30)])
+async def test_a_drain_is_passed_on_to_the_node(
+    api: httpx.AsyncClient, world: World, body: object, limit_s: float
+) -> None:
+    world.registry.node_states = [node("n1", jobs=(job(SESSION),))]
+
+    answer = await api.post("/nodes/n1/drain", json=body) if body is not None else await api.post("/nodes/n1/drain")
+
+    assert (answer.status_code, answer.json()) == (200, {"nodeId": "n1", "jobs": 1})
+    assert world.registry.drained == [("n1", limit_s)]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "code"),
+    [
+        ("/nodes/n9/drain", {}, 404, "unknown_node"),
+        ("/nodes/n 1/drain", {}, 422, "invalid_request"),
+        ("/nodes/n1/drain", {"limitS": 0}, 422, "invalid_request"),
+        ("/nodes/n1/drain", {"limit": 1}, 422, "invalid_request"),
+    ],
+)
+async def test_a_drain_that_cannot_be_is_a_problem(
+    api: httpx.AsyncClient, world: World, path: str, body: object, status: int, code: str
+) -> None:
+    world.registry.node_states = [node("n1")]
+    answer = await api.post(path, json=body)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert world.registry.drained == []
+
+
+async def test_a_drain_needs_a_key_where_keys_are_configured(client: Callable[..., httpx.AsyncClient]) -> None:
+    async with client(parse_keys([KEY])) as api:
+        assert (await api.post("/nodes/n1/drain")).status_code == 401
 
 
 async def test_what_is_not_there_is_a_problem_too(api: httpx.AsyncClient) -> None:

@@ -161,6 +161,14 @@ class Registry(Protocol):
         """The slots in use."""
         ...
 
+    async def drain(self, node_id: str, limit_s: float) -> int:
+        """Have a node finish its calls within `limit_s`, and leave; returns how many those are.
+
+        Raises:
+            Refused: `unknown_node`, `node_silent`.
+        """
+        ...
+
     async def check(self) -> Dependency:
         """Whether NATS answers; never raises."""
         ...

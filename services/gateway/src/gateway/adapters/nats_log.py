@@ -9,19 +9,22 @@ from time import perf_counter
 from typing import TypeVar
 
 from chassis.logs import get_logger
-from chassis.nats import Bucket, Bus, BusUnavailable, KeyExists, SequenceConflict, Stored
+from chassis.nats import Bucket, Bus, BusUnavailable, CommandError, KeyExists, NoResponder, SequenceConflict, Stored
 from contracts.api import Dependency
+from contracts.commands import CommandFailed, DrainNode, DrainReply
+from contracts.errors import NODE_SILENT, UNKNOWN_NODE, Refused
 from contracts.events import Event, RoomEvent
 from contracts.registry import IdempotentStart, NodeState, Slot
 from contracts.streams import IDEMPOTENCY, NODES, SLOTS
-from contracts.subjects import session_event
+from contracts.subjects import node_command, session_event
 from nats.errors import ConnectionClosedError
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from gateway.ports import BusAway, Recorded, SessionIdTaken
 
 log = get_logger(__name__)
 
+_DRAIN_REPLY: TypeAdapter[DrainReply] = TypeAdapter(DrainReply)
 _BATCH = 256
 _IDLE_S = 1.0
 _WEBHOOK_DEADLINE_S = 0.8  # LiveKit holds everything behind a webhook back until it is answered
@@ -141,6 +144,22 @@ class NatsRegistry:
     async def slots(self) -> list[Slot]:
         """The slots in use."""
         return await self._all(self._slots, Slot)
+
+    async def drain(self, node_id: str, limit_s: float) -> int:
+        """Have a node finish its calls and leave; returns how many those are."""
+        subject = node_command(node_id, "drain")
+        try:
+            with _translated():
+                reply = await self._bus.request(
+                    subject, DrainNode(limit_s=limit_s), _DRAIN_REPLY, timeout_s=self._deadline_s
+                )
+        except NoResponder as error:
+            raise Refused(UNKNOWN_NODE, f"No node {node_id} is alive.") from error
+        except CommandError as error:
+            raise Refused(NODE_SILENT, f"Node {node_id}: {error}") from error
+        if isinstance(reply, CommandFailed):
+            raise Refused(NODE_SILENT, f"Node {node_id} answered {reply.code}: {reply.detail}")
+        return reply.jobs
 
     async def check(self) -> Dependency:
         """Whether NATS answers; never raises."""

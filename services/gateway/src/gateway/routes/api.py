@@ -12,7 +12,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
 from chassis import edge, problem
-from gateway.routes import billing, end, invalid, sessions, start, stats, token, webhook
+from gateway.routes import billing, end, invalid, nodes, sessions, start, stats, token, webhook
 from gateway.routes.guard import ApiKeyGuard
 
 _PROBES: Final[dict[str, dict[str, Any]]] = {
@@ -44,7 +44,7 @@ def build_api(health: Health, *, digests: tuple[bytes, ...] = (), body_limit: in
         # One server span a request, the root of the session's trace; logs and metrics are chassis'.
         telemetry={"metrics": False, "logs": False, "operation_spans": False, "exclude": _is_probe},
     )
-    for routes in (start, end, token, sessions, billing, stats, webhook):
+    for routes in (start, end, token, sessions, billing, stats, nodes, webhook):
         app.include_router(routes.router)
     for route in health.routes():
         app.add_api_route(route.path, route.endpoint, tags=["operation"], **_PROBES[route.path])

@@ -1,0 +1,34 @@
+"""`POST /nodes/{nodeId}/drain`: a node leaves, its calls do not notice."""
+
+from typing import Annotated
+
+from chassis.logs import get_logger
+from contracts.api import DrainRequest, DrainStarted
+from contracts.errors import BUS_UNAVAILABLE, NODE_SILENT, UNKNOWN_NODE
+from contracts.ids import NODE_ID_PATTERN
+from fastapi import APIRouter, Path
+
+from gateway.routes.documented import WITH_BODY, problems
+from gateway.routes.services import Wired
+
+log = get_logger(__name__)
+router = APIRouter(tags=["operation"])
+
+_DEFAULT = DrainRequest()
+
+NodeId = Annotated[str, Path(alias="nodeId", pattern=NODE_ID_PATTERN)]
+
+
+@router.post(
+    "/nodes/{nodeId}/drain",
+    responses=problems(*WITH_BODY, UNKNOWN_NODE, NODE_SILENT, BUS_UNAVAILABLE),
+    operation_id="drain_node",
+)
+async def drain_node(node_id: NodeId, services: Wired, body: DrainRequest = _DEFAULT) -> DrainStarted:
+    """Drain a node: it takes nothing new, finishes its calls up to a limit, hands the rest over, and ends.
+
+    Repeating it is harmless; the last request's limit counts.
+    """
+    jobs = await services.registry.drain(node_id, body.limit_s)
+    log.info("node.drain_asked", node_id=node_id, jobs=jobs)
+    return DrainStarted(node_id=node_id, jobs=jobs)
