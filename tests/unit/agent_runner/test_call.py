@@ -222,7 +222,7 @@ async def test_a_failed_provider_is_named_in_the_cause(scene: Scene) -> None:
 
 @pytest.mark.parametrize(
     ("last_epoch", "answer", "cause"),
-    [(1, Rejoin(), None), (2, End(how="cancel"), "superseded"), (None, End(how="cancel"), "removed")],
+    [(1, Rejoin(), None), (None, End(how="cancel"), "removed")],
 )
 async def test_a_removed_agent_comes_back_only_for_the_last_epoch(
     scene: Scene, last_epoch: int | None, answer: object, cause: str | None
@@ -234,6 +234,16 @@ async def test_a_removed_agent_comes_back_only_for_the_last_epoch(
     assert worker.told[-1] == answer
     worker.die()
     assert scene.stopped.cause == (cause or "crashed")
+
+
+async def test_a_superseded_agent_is_killed_as_leaving_in_order_would_put_its_successor_out(scene: Scene) -> None:
+    worker = await scene.live()
+    scene.beat(worker, 2)
+    scene.session_log.epoch = 2
+    worker.say(Removed(duplicate=True))
+    await scene.settle()
+    assert worker.is_gone
+    assert (scene.stopped.cause, scene.stopped.served_ms) == ("superseded", 2000)
 
 
 async def test_time_out_of_the_room_is_not_served(scene: Scene) -> None:

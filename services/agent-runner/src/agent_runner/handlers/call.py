@@ -154,18 +154,25 @@ class Call:
     def end(self, cause: str, *, say: str | None = None) -> None:
         """Decide the end: the served time is fixed at this instant. The first decision stands.
 
+        A superseded worker is killed: another agent has its identity by now, and a worker that was frozen or cut off
+        would, to leave in order, first resume its connection to LiveKit, which puts the successor out for seconds.
+
         Args:
             say: A last sentence; the worker speaks it before it goes.
         """
         if self.is_ending or self.over.is_set():
             return
         self._cause = cause
-        self.served = self.served.fix(self._world.clock())
+        superseded = cause == Cause.SUPERSEDED
+        self.served = self.served.abandon() if superseded else self.served.fix(self._world.clock())
         self._log.info("job.ending", cause=cause, served_ms=self.served.served_ms)
         if self._process is None:
             for task in self._tasks:
                 task.cancel()
             self._finish()
+            return
+        if superseded:
+            self._process.kill()
             return
         self._process.send(End(how="cancel" if say is None else "say", text=say))
         self._later(self._world.limits.kill_s, self._process.kill)

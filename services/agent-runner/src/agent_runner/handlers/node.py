@@ -144,7 +144,8 @@ class Node:
             epoch, served_ms = self._over.get(command.session_id, (0, 0))
             found = epoch == command.epoch
             return JobEnded(found=found, served_ms=served_ms if found else 0, process_gone=True)
-        call.end(Cause.ENDED if call.epoch == command.epoch else Cause.SUPERSEDED, say=command.say)
+        is_stale = call.epoch != command.epoch or command.reason == Cause.SUPERSEDED
+        call.end(Cause.SUPERSEDED if is_stale else Cause.ENDED, say=command.say)
         gone = True
         try:
             async with asyncio.timeout(_END_S if command.say is None else self._world.limits.kill_s + _END_MARGIN_S):
