@@ -36,7 +36,7 @@ class GatewayRefused(CommandError):
     """
 
     def __init__(self, problem: Problem) -> None:
-        super().__init__(f"{problem.title} ({problem.code}): {problem.detail}", problem.fix)
+        super().__init__(f"{problem.title} ({problem.code}): {problem.detail.rstrip('.')}", problem.fix)
         self.code = problem.code
         self.status = problem.status
 

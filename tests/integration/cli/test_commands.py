@@ -55,6 +55,25 @@ def test_without_a_gateway_each_command_says_so_in_one_line(words: tuple[str, ..
     assert "greenroom up" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (("call", "--voice", "../x"), "--voice '../x'"),
+        (("call", "--user", ""), "--user ''"),
+        (("call", "--system-prompt", ""), "--system-prompt ''"),
+        (("demo", "--voice", "a;b"), "--voice 'a;b'"),
+    ],
+)
+def test_an_option_that_no_start_can_have_is_named_in_one_line(
+    words: tuple[str, ...], option: str, tmp_path: Path
+) -> None:
+    result = greenroom(*words, folder=tmp_path)
+
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"greenroom: {option} cannot be taken")
+    assert result.stderr.count("\n") == 1
+
+
 def test_bill_wants_a_session_or_a_user(tmp_path: Path) -> None:
     result = greenroom("bill", folder=tmp_path)
 
@@ -93,6 +112,23 @@ def test_doctor_says_what_is_wrong_and_how_to_fix_it(tmp_path: Path) -> None:
     assert "NATS_URL" in checks["NATS"]["fix"]
     assert checks["Redis"]["verdict"] == "note"
     assert checks["nats-server"]["verdict"] == "ok"
+
+
+def test_doctor_reports_on_stdout_alone(tmp_path: Path) -> None:
+    port = next(free_ports())
+    broken = {
+        "ASSEMBLY_API_KEY": "wrong",
+        "ASSEMBLY_BASE_URL": f"ws://127.0.0.1:{port}",
+        "LIVEKIT_URL": f"ws://127.0.0.1:{port}",
+        "LIVEKIT_API_KEY": "k",
+        "LIVEKIT_API_SECRET": "short",
+    }
+
+    result = greenroom("doctor", folder=tmp_path, **broken)
+
+    assert result.returncode == 1
+    assert "fix: check LIVEKIT_URL" in result.stdout
+    assert result.stderr == ""
 
 
 def test_an_agent_without_a_room_is_a_usage_error(tmp_path: Path) -> None:

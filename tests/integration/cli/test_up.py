@@ -171,11 +171,32 @@ def has_two_nodes(gateway: str) -> bool:
     return httpx.get(f"{gateway}/stats", timeout=5).json()["nodes"] == 2
 
 
+def is_billed(gateway: str, session: str) -> bool:
+    return httpx.get(f"{gateway}/billing/sessions/{session}", timeout=5).status_code == 200
+
+
+def records(gateway: str, session: str) -> list[dict[str, object]]:
+    """What is known of the session: its view, and its bill."""
+    answers = [httpx.get(f"{gateway}/{path}/{session}", timeout=5) for path in ("sessions", "billing/sessions")]
+    return [answer.raise_for_status().json() for answer in answers]
+
+
 def test_two_nodes_and_postgresql_over_a_restart(tmp_path: Path) -> None:
+    session, first = "session_before_the_restart", list[dict[str, object]]()
     for _ in range(2):
         with greenroom_up(tmp_path, "--nodes", "2", "--postgres") as up:
             assert up.environment["DATABASE_URL"].startswith("postgresql")
-            until(partial(has_two_nodes, up.environment["GREENROOM_URL"]), 10, "not two nodes")
+            url = up.environment["GREENROOM_URL"]
+            until(partial(has_two_nodes, url), 10, "not two nodes")
+            if not first:
+                start = {"userName": "Ann", "sessionId": session}
+                httpx.post(f"{url}/orchestrator/session/start", json=start, timeout=15).raise_for_status()
+                httpx.post(
+                    f"{url}/orchestrator/session/end", json={"sessionId": session}, timeout=15
+                ).raise_for_status()
+                until(partial(is_billed, url, session), 10, "not billed")
+                first = records(url, session)
+            assert records(url, session) == first
             everything = up.descendants()
             up.process.send_signal(signal.SIGINT)
             assert up.process.wait(STOP_S) == 0

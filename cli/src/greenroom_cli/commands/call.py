@@ -43,7 +43,9 @@ def call(
 
     An empty line, Ctrl-D or Ctrl-C ends the call.
     """
-    request = StartRequest(user_name=user, voice_id=voice, opening_line=opening_line, system_prompt=system_prompt)
+    request = options.start_request(
+        user_name=user, voice_id=voice, opening_line=opening_line, system_prompt=system_prompt
+    )
     samples = None if wav is None else read_wav(wav)
     settings = options.settings(state, url)
     speeches = _typed(settings, caller_voice) if samples is None else _once(Speech(str(wav), samples))

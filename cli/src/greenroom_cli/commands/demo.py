@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from contracts.api import DEFAULT_VOICE, StartRequest
+from contracts.api import DEFAULT_VOICE
 
 from greenroom_cli import local_stack
 from greenroom_cli.call.place import DEMO_SCRIPT, Script, place_call
@@ -47,7 +47,7 @@ def demo(
     Uses the gateway named by --url or GREENROOM_URL, or a stack that runs in the state folder; else it brings up a
     whole stack of its own and stops it afterwards.
     """
-    request = StartRequest(user_name=user, voice_id=voice)
+    request = options.start_request(user_name=user, voice_id=voice)
     script = Script(request, DEMO_SCRIPT, voice="Edward" if voice != "Edward" else DEFAULT_VOICE)
     report = run(_demo(state, url, script, recording.absolute(), as_json))
     if as_json:

@@ -1,6 +1,8 @@
 """`greenroom doctor`: checks everything, and says how to fix each."""
 
 import asyncio
+import logging
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 
@@ -24,6 +26,9 @@ def doctor(state: State = STATE, as_json: AsJson = False) -> None:
 
     Looks at what the environment and .env name, and at the stack that runs in the state folder.
     """
+    # The SDKs also log and warn about what the report says better.
+    logging.getLogger().addHandler(logging.NullHandler())
+    warnings.simplefilter("ignore")
     checks = run(examine(state))
     verdict = worst(checks)
     if as_json:

@@ -4,7 +4,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from contracts.api import StartRequest
+from pydantic import ValidationError
 
+from greenroom_cli.errors import CommandError
 from greenroom_cli.settings import DEFAULT_STATE, Settings, command_environment
 
 State = Annotated[Path, typer.Option("--state", help="The state folder of the local stack.", show_default=True)]
@@ -15,6 +18,28 @@ Url = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 STATE = DEFAULT_STATE
+
+# The options that become fields of a start, under the names that users know them by.
+_OPTIONS = {
+    "user_name": "--user",
+    "voice_id": "--voice",
+    "opening_line": "--opening-line",
+    "system_prompt": "--system-prompt",
+}
+
+
+def start_request(**fields: str | None) -> StartRequest:
+    """The start that a command's options describe.
+
+    Raises:
+        CommandError: Names the option that cannot be taken.
+    """
+    try:
+        return StartRequest.model_validate(fields, by_name=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        option = _OPTIONS[str(first["loc"][-1])]
+        raise CommandError(f"{option} {first['input']!r} cannot be taken: {first['msg']}", "correct it") from None
 
 
 def settings(state: Path, url: str | None) -> Settings:

@@ -120,8 +120,10 @@ async def _livekit(settings: Settings) -> str:
         rooms = await client.room.list_rooms(api.ListRoomsRequest())
         return f"{url}, {len(rooms.rooms)} room(s)"
     except api.TwirpError as error:
+        if error.status not in (401, 403):
+            raise _Broken(f"{url} answered {error.status} {error.code}", f"check LIVEKIT_URL; {START}") from None
         fix = "set LIVEKIT_API_KEY and LIVEKIT_API_SECRET to those of the LiveKit server"
-        raise _Broken(f"{url} refuses the credentials: {error.message}", fix) from None
+        raise _Broken(f"{url} refuses the credentials ({error.status} {error.code})", fix) from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise _Broken(f"{url}: {error}", f"check LIVEKIT_URL; {START}") from None
     finally:

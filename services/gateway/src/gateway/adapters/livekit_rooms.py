@@ -76,7 +76,7 @@ class LiveKitRooms:
                 return
             if error.status in (401, 403):
                 raise Refused(
-                    LIVEKIT_REFUSED, f"LiveKit at {self._url} refuses our API key: {error.message}."
+                    LIVEKIT_REFUSED, f"LiveKit at {self._url} refuses our API key ({error.status} {error.code})."
                 ) from error
             raise Refused(
                 LIVEKIT_UNAVAILABLE,

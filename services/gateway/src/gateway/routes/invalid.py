@@ -20,8 +20,9 @@ def refusal(error: RequestValidationError, request: Request) -> Refused:
     if any(e["type"] == "json_invalid" for e in found):
         return Refused(MALFORMED_BODY, "The body is no valid JSON.")
     if any(tuple(e["loc"]) == ("body",) for e in found):
-        given = request.headers.get("content-type", "none")
-        return Refused(MALFORMED_BODY, f"A JSON object with Content-Type application/json is wanted, not {given[:80]}.")
+        given = request.headers.get("content-type", "none")[:80]
+        hint = "" if given.startswith("application/json") else f", not {given}"
+        return Refused(MALFORMED_BODY, f"A JSON object with Content-Type application/json is wanted{hint}.")
     fields = tuple(FieldError(field=_name(e["loc"]), message=str(e["msg"])) for e in found[:_MAX_FIELDS])
     names = ", ".join(field.field for field in fields)
     if all(_is_malformed_id(field.field, e["type"]) for field, e in zip(fields, found, strict=False)):
