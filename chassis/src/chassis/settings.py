@@ -2,6 +2,7 @@
 
 import re
 import sys
+from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar
 
 from pydantic import Field, ValidationError
@@ -48,10 +49,14 @@ class ServiceSettings(BaseSettings):
 S = TypeVar("S", bound=BaseSettings)
 
 
-def load(cls: type[S]) -> S:
-    """Read the settings, or end the process with one line that names the variable, its problem and the fix (exit 2)."""
+def load(cls: type[S], env_file: Path | None = None) -> S:
+    """Read the settings, or end the process with one line that names the variable, its problem and the fix (exit 2).
+
+    Args:
+        env_file: A file of NAME=value lines; the environment goes before it.
+    """
     try:
-        return cls()
+        return cls() if env_file is None else cls(_env_file=env_file)  # pyright: ignore[reportCallIssue]
     except ValidationError as error:
         _end("; ".join(_line(cls, dict(e)) for e in error.errors(include_url=False)))
     except SettingsError as error:  # a list or dict that is no JSON

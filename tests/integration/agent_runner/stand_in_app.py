@@ -19,7 +19,7 @@ def main() -> None:
     bring_up = partial(
         start,
         settings,
-        load(AgentConfig),
+        load(AgentConfig, settings.agent_env_file),
         worker=f"{HERE}.stand_in_worker:{function}",
         preload=f"{HERE}.stand_in_preload",
     )

@@ -2,7 +2,7 @@
 
 `run` is what the supervisor forks. The words: `deaf` (never ends), `stall` (stops beating), `crash` (dies in the call),
 `removed` (is put out of the room), `fails` (its STT gives out), `alone` (the caller does not come), `imports` (it says
-which of the supervisor's modules it has).
+which of the supervisor's modules it has), `apology` (it says its configuration's).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import socket
 import sys
 import time
 
+from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.link import (
     BEAT_S,
     Beat,
@@ -36,11 +37,11 @@ from agent_runner.domain.link import (
 )
 
 
-def run(sock: socket.socket, *_: object) -> None:
+def run(sock: socket.socket, config: AgentConfig) -> None:
     """Live until told otherwise, or until the socket closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sock.setblocking(True)
-    _Worker(sock).run()
+    _Worker(sock, config).run()
 
 
 def broken(_sock: socket.socket, *_: object) -> None:
@@ -49,8 +50,9 @@ def broken(_sock: socket.socket, *_: object) -> None:
 
 
 class _Worker:
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, config: AgentConfig) -> None:
         self.sock = sock
+        self.config = config
         self.words: set[str] = set()
         self.caller = False
 
@@ -105,6 +107,8 @@ class _Worker:
         if fds:
             with open(fds[0], "rb") as file:
                 heard += f" after {len(json.loads(file.read()))} messages"
+        if "apology" in self.words:
+            heard += f" {self.config.apology}"
         if "imports" in self.words:
             heard += f" with {sorted({'faststream', 'redis', 'starlette', 'agent_runner.app'} & sys.modules.keys())}"
         self.say(Turn(n=1, user_text="", heard_text=heard, interrupted=False, stage_ms={"llm": 3}))

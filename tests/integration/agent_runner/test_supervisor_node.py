@@ -357,6 +357,51 @@ async def test_when_the_forkserver_is_killed_calls_go_on_and_the_pool_refills(dr
     await until(lambda: not Path(f"/proc/{pid}").exists(), 2)
 
 
+async def test_a_hangup_renews_what_is_idle_and_leaves_calls_alone(tmp_path: Path, nats_url: str, bus: Bus) -> None:
+    file = tmp_path / "agent.env"
+    file.write_text("APOLOGY=first\n")
+    node = NodeProcess(tmp_path / "node", nats_url, module=STAND_IN, env={"AGENT_ENV_FILE": str(file)}).start()
+    try:
+        await node.ready()
+        drive = Driver(bus, node)
+        running = await drive.start("session_1", "apology")
+        assert (await _said(drive, "session_1")).endswith("first")
+        await drive.shows(lambda s: s.warm == 2)
+        server = _parent(running)
+        idle = {pid for pid in descendants(node.pid) if _parent(pid) == server} - {running}
+        assert len(idle) == 2
+
+        file.write_text("APOLOGY=second\n")
+        node.process.send_signal(signal.SIGHUP)
+
+        await until(lambda: "config.renewed" in node.log.read_text())
+        await until(lambda: not any(is_alive(pid) for pid in idle))
+        assert (is_alive(server), is_alive(running)) == (False, True)
+        await drive.shows(lambda s: s.warm == 2)
+        await drive.start("session_2", "apology")
+        assert (await _said(drive, "session_2")).endswith("second")
+        assert (await drive.ended("session_1")).found
+
+        file.write_text("LLM_MAX_TOKENS=many\n")
+        node.process.send_signal(signal.SIGHUP)
+        await until(lambda: "config.refused" in node.log.read_text())
+        assert "bad settings: LLM_MAX_TOKENS" in node.log.read_text()
+        await drive.start("session_3", "apology")
+        assert (await _said(drive, "session_3")).endswith("second")
+    finally:
+        node.kill()
+
+
+async def test_a_warm_floor_of_this_hour_holds_more_workers_ready(tmp_path: Path, nats_url: str, bus: Bus) -> None:
+    env = {"PREWARM_POOL_SIZE": "0", "WARM_FLOORS": "mon-sun 00:00-24:00=9"}
+    node = NodeProcess(tmp_path / "node", nats_url, module=STAND_IN, env=env).start()
+    try:
+        await node.ready()
+        await Driver(bus, node).shows(lambda s: (s.warm, s.slots) == (3, 3))
+    finally:
+        node.kill()
+
+
 async def test_broken_workers_are_no_fork_bomb(tmp_path: Path, nats_url: str, bus: Bus) -> None:
     node = NodeProcess(tmp_path / "node", nats_url, module=STAND_IN, args=("broken",)).start()
     try:
@@ -404,6 +449,8 @@ async def test_log_lines_reach_redis_and_expire_after_the_end(
         ("NODE_SLOTS", "0"),
         ("REDIS_URL", "localhost"),
         ("TICK_S", "soon"),
+        ("WARM_FLOORS", "mon 7-10"),
+        ("AGENT_ENV_FILE", "nowhere.env"),
         ("GROQ_API_KEY", ""),
         ("ASSEMBLY_API_KEY", ""),
         ("INWORLD_API_KEY", ""),
@@ -423,6 +470,13 @@ def _kept_ids(spool: Path) -> list[str]:
     """The ids of the events in a file, in order; a last line that is being written is left out."""
     whole = spool.read_bytes().rpartition(b"\n")[0]
     return [json.loads(line)["event"]["id"] for line in whole.splitlines()]
+
+
+async def _said(drive: Driver, session_id: str) -> str:
+    """What its first turn was."""
+    turn = await drive.has(session_id, "turn", n=1)
+    assert isinstance(turn, TurnFinished)
+    return turn.heard_text
 
 
 async def _connected(drive: Driver) -> bool:

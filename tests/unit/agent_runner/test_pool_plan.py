@@ -60,6 +60,11 @@ def test_aged_workers_go_one_at_a_time_the_oldest_first() -> None:
     assert plan_for(warm(1, age_s=3600), warm(2, age_s=4000), warm(3)) == Plan(fork=1, retire=(2,))
 
 
+def test_workers_of_an_older_configuration_go_one_at_a_time_too() -> None:
+    stale = [replace(warm(pid), stale=True) for pid in (1, 2)]
+    assert plan_for(*stale, warm(3)) == Plan(fork=1, retire=(1,))
+
+
 def test_the_last_warm_worker_is_not_given_up_for_its_age_while_others_start() -> None:
     assert plan_for(warm(1, age_s=4000), starting(2), starting(3)) == Plan(fork=0, retire=())
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
+from chassis.errors import StartFailed
 from chassis.lifecycle import Life, Service, run
 from chassis.nats import respond
 from chassis.settings import load
@@ -31,6 +32,7 @@ from agent_runner.handlers.call import CallLimits, World
 from agent_runner.handlers.node import Node, NodeFacts
 from agent_runner.handlers.pool import Pool
 from agent_runner.settings import Settings
+from chassis import logs
 
 WORKER: Final = "agent_runner.worker.main:run"
 PRELOAD: Final = "agent_runner.preload"
@@ -38,6 +40,8 @@ PRELOAD: Final = "agent_runner.preload"
 _LIFETIME_MARGIN_S: Final = 30.0  # the scheduler ends a session at its timeout; this is for when it does not
 _STOP_S: Final = 5.0
 _MEBIBYTE: Final = 1 << 20
+
+log = logs.get_logger(__name__)
 
 
 async def start(
@@ -48,8 +52,7 @@ async def start(
     become_subreaper()
     forks = ForkServer(worker, preload)
     await life.begin("forkserver", forks.start(), stop=forks.close)  # it imports while we go on
-    model = await life.begin("language model", choose_model(config), fix="Check GROQ_BASE_URL.")
-    forks.args = (config.model_copy(update={"llm_model": model}),)
+    forks.args = (await life.begin("language model", _with_model(config), fix="Check GROQ_BASE_URL."),)
     bus = await life.connect(streams=[SESSIONS], buckets=[NODES])
     spool = Spool(log_dir / "outbox" / settings.node_id, settings.outbox_max_mb * _MEBIBYTE)
     outboxes = BusOutboxes(bus, spool)
@@ -58,7 +61,12 @@ async def start(
     life.on_stop("call logs", call_logs.close, deadline_s=_STOP_S)
     life.spawn("call logs", call_logs.run())
 
-    pool = Pool(forks, _pool_limits(settings), on_change=lambda: node.changed())
+    pool = Pool(
+        forks,
+        _pool_limits(settings),
+        on_change=lambda: node.changed(),
+        floor=lambda: settings.warm_floor(datetime.now(UTC)),
+    )
     session_log = BusSessionLog(bus)
     world = World(
         settings.node_id, log_dir, pool, outboxes, session_log, call_logs, _call_limits(settings), config.apology
@@ -74,6 +82,7 @@ async def start(
     life.health.add("workers", workers)
     life.on_stop("idle workers", lambda: pool.close(_STOP_S), deadline_s=_STOP_S + 1)
     life.spawn("pool", pool.run())
+    life.spawn("reload", _renew_on_hangup(settings, forks, pool))
     life.spawn("watch", node.watch())
     at_once = 2 * settings.slots
     for responder in (
@@ -92,6 +101,29 @@ async def start(
     life.on_stop(
         "calls", lambda: _drain(node, settings.drain_limit_s), deadline_s=settings.drain_limit_s + settings.kill_s + 5
     )
+
+
+async def _with_model(config: AgentConfig) -> AgentConfig:
+    """The configuration with a language model that exists."""
+    return config.model_copy(update={"llm_model": await choose_model(config)})
+
+
+async def _renew_on_hangup(settings: Settings, forks: ForkServer, pool: Pool) -> None:
+    """At SIGHUP: read AGENT_ENV_FILE again, and make forkserver and idle workers anew; calls go on as they are."""
+    hangup = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hangup.set)
+    while True:
+        await hangup.wait()
+        hangup.clear()
+        try:
+            config = await _with_model(load(AgentConfig, settings.agent_env_file))
+        except (SystemExit, StartFailed) as error:  # SystemExit: its line is on stderr
+            log.error("config.refused", file=str(settings.agent_env_file), error=str(error))
+            continue
+        forks.args = (config,)
+        await forks.restart()
+        pool.renew()
+        log.info("config.renewed", file=str(settings.agent_env_file))
 
 
 async def _drain(node: Node, limit_s: float) -> None:
@@ -127,7 +159,7 @@ def _call_limits(settings: Settings) -> CallLimits:
 def main() -> None:
     """Run the node until SIGTERM."""
     settings = load(Settings)
-    config = load(AgentConfig)
+    config = load(AgentConfig, settings.agent_env_file)
     run(Service("agent-runner", settings, partial(start, settings, config)))
 
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import re
 import socket
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Any, Final, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from chassis.settings import ServiceSettings
 from contracts.ids import NODE_ID_PATTERN
-from pydantic import Field
+from pydantic import Field, FilePath, field_validator, model_validator
+from pydantic_settings import NoDecode
+
+from agent_runner.domain.warm_floors import EXAMPLE, WarmFloor, floor_at, parse
 
 CALLS_PER_CPU: Final = 6
 """A call takes 7 to 9 CPU seconds a minute, so six use nine tenths of a CPU; placement looks at the load besides."""
@@ -39,6 +44,13 @@ class Settings(ServiceSettings):
     )
     max_bots: int = Field(default=50, ge=1, description="sessions at once over all nodes; the scheduler enforces it")
     prewarm_pool_size: int = Field(default=3, ge=0, le=1000, description="idle workers held ready, within the slots")
+    warm_floors: Annotated[tuple[WarmFloor, ...], NoDecode] = Field(
+        default=(), description=f"idle workers held ready at some hours, such as {EXAMPLE}"
+    )
+    tz: str = Field(default="UTC", description="the time zone of WARM_FLOORS, such as Europe/Berlin")
+    agent_env_file: FilePath | None = Field(
+        default=None, description="a file of NAME=value lines with the agent's variables, read again at SIGHUP"
+    )
     log_dir: Path = Field(default=Path("logs"), description="the folder of the sessions' log files")
     redis_url: str = Field(
         default="redis://localhost:6379/0",
@@ -56,6 +68,29 @@ class Settings(ServiceSettings):
     worker_silence_s: float = Field(default=1.5, ge=1, description="seconds of silence after which a worker is stalled")
     idle_silence_s: float = Field(default=5, ge=1, description="the same for an idle worker")
     idle_max_age_s: float = Field(default=3600, gt=0, description="seconds after which an idle worker is replaced")
+
+    @field_validator("warm_floors", mode="before")
+    @classmethod
+    def _read_floors(cls, value: Any) -> Any:
+        return parse(value) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _knows_the_zone(self) -> Self:
+        if self.warm_floors:
+            try:
+                self._zone()
+            except (ZoneInfoNotFoundError, ValueError, OSError):
+                raise ValueError(
+                    "TZ names no time zone that this host knows; set it to one such as Europe/Berlin, or unset it"
+                ) from None
+        return self
+
+    def warm_floor(self, now: datetime) -> int:
+        """The idle workers that WARM_FLOORS asks for at this instant."""
+        return floor_at(self.warm_floors, now.astimezone(self._zone())) if self.warm_floors else 0
+
+    def _zone(self) -> tzinfo:
+        return UTC if self.tz == "UTC" else ZoneInfo(self.tz)
 
     @property
     def slots(self) -> int:

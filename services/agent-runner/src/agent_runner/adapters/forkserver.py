@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import select
 import signal
 import socket
 import sys
@@ -62,6 +63,7 @@ class ForkServer:
         self._server_gone.set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
+        self._replacing = False
         self._loop = asyncio.get_running_loop()
 
     @property
@@ -98,6 +100,15 @@ class ForkServer:
         self._watch_server()
         return ForkedWorker(process.pid or 0, pidfd, ours, listener, lambda: self._spawn(self._reap(process)))
 
+    async def restart(self) -> None:
+        """A new forkserver, for a changed configuration; what the old one forked goes on."""
+        self._replacing = True
+        try:
+            await self._run(self._replace)
+            self._watch_server()
+        finally:
+            self._replacing = False
+
     async def close(self) -> None:
         """End the forkserver; the workers are over by now."""
         self._closing = True
@@ -114,6 +125,19 @@ class ForkServer:
         with _without_main():
             process.start()
         return process, os.pidfd_open(process.pid or 0)
+
+    def _replace(self) -> None:
+        """On the thread of the forks, so that none is under way. `multiprocessing` keeps a server until it is dead."""
+        pidfd = self._server_pidfd
+        if pidfd is not None:
+            watch = os.dup(pidfd)  # the event loop closes its own when it sees the death
+            try:
+                with suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(watch, signal.SIGKILL)
+                select.select([watch], [], [], _STOP_S)
+            finally:
+                os.close(watch)
+        self._ensure()
 
     def _ensure(self) -> None:
         with _without_main():
@@ -141,7 +165,7 @@ class ForkServer:
         lived_s = self._loop.time() - self._server_since
         self._forget_server()
         self._server_gone.set()
-        if self._closing:
+        if self._closing or self._replacing:
             return
         log.error("forkserver.died", pid=self._server_pid, lived_s=round(lived_s, 1))
         if lived_s >= _STEADY_S:  # one that dies as it preloads is left to the next fork, under the pool's restraint

@@ -40,12 +40,14 @@ class IdleWorker:
         age_s: Time since the fork.
         ready: It said `Ready`: a pipeline is built.
         silent_s: Time since its last message, our own pauses taken off.
+        stale: It was made with a configuration that is no more.
     """
 
     pid: int
     age_s: float
     ready: bool
     silent_s: float
+    stale: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ def plan(
     retire = [w.pid for w in idle if _is_hung(w, limits)]
     sound = [w for w in idle if w.pid not in retire]
     warm = sum(1 for w in sound if w.ready)
-    aged = sorted((w for w in sound if w.ready and w.age_s >= limits.max_age_s), key=lambda w: -w.age_s)
+    aged = sorted((w for w in sound if w.ready and (w.stale or w.age_s >= limits.max_age_s)), key=lambda w: -w.age_s)
     if aged and (warm > 1 or wanted <= 1):  # one at a time, and while others are warm: its replacement takes a moment
         retire.append(aged[0].pid)
         sound.remove(aged[0])

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from agent_runner.domain.link import BEAT_S, Ready, ToSupervisor
@@ -47,6 +47,7 @@ class _Idle:
     def __init__(self, pool: Pool, now: float) -> None:
         self.born = now
         self.ready = False
+        self.stale = False
         self.silent_s = 0.0
         self._pool = pool
 
@@ -69,17 +70,20 @@ class Pool:
         limits: PoolLimits,
         *,
         on_change: Callable[[], None],
+        floor: Callable[[], int] = lambda: 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Empty; `run` fills it.
 
         Args:
             on_change: Called when a count changed.
+            floor: Idle workers to hold ready at this hour, should that be more than the target.
             clock: Monotonic seconds.
         """
         self.limits = limits
         self._forks = forks
         self._on_change = on_change
+        self._floor = floor
         self._clock = clock
         self._idle: dict[int, _Idle] = {}
         self._retiring: set[int] = set()
@@ -129,6 +133,12 @@ class Pool:
         """Let the idle workers go; only jobs that wait already still get one."""
         self._draining = True
         self._changed()
+
+    def renew(self) -> None:
+        """Replace the idle workers one by one: they were made with a configuration that is no more."""
+        for worker in self._idle.values():
+            worker.stale = True
+        self._wake.set()
 
     async def take(self, timeout_s: float) -> Taken:
         """A ready worker for a job that has claimed its slot; its listener is the caller's to set, before any await.
@@ -205,11 +215,12 @@ class Pool:
         """Carry out the present plan; True when there may be more to do at once."""
         now = self._clock()
         idle = [
-            IdleWorker(pid=pid, age_s=now - w.born, ready=w.ready, silent_s=w.silent_s) for pid, w in self._idle.items()
+            IdleWorker(pid=pid, age_s=now - w.born, ready=w.ready, silent_s=w.silent_s, stale=w.stale)
+            for pid, w in self._idle.items()
         ]
         self._backoff = self._backoff.after_look(idle)
         todo = plan(
-            self.limits,
+            replace(self.limits, target=max(self.limits.target, self._floor())),
             idle,
             busy=self._claimed + len(self._retiring),
             waiting=sum(1 for w in self._waiters if not w.done()),
@@ -240,11 +251,11 @@ class Pool:
         self._changed()
 
     def _take_warm(self) -> WorkerProcess | None:
-        """The oldest ready worker, but one that missed two beats only when there is no other."""
+        """The oldest ready worker, but one that missed two beats, or is out of date, only when there is no other."""
         ready = [w for w in self._idle.values() if w.ready]
         if not ready:
             return None
-        chosen = min(ready, key=lambda w: (w.silent_s >= _TWO_BEATS_S, w.born))
+        chosen = min(ready, key=lambda w: (w.silent_s >= _TWO_BEATS_S, w.stale, w.born))
         del self._idle[chosen.process.pid]
         self._changed()
         return chosen.process

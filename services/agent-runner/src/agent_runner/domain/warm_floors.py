@@ -1,0 +1,86 @@
+"""Warm floors: more idle workers at the hours when calls come, such as `mon-fri 07:00-10:00=8`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, time
+from typing import Final
+
+DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+EXAMPLE: Final = "mon-fri 07:00-10:00=8; sat,sun 10:00-12:00=4"
+
+_MIDNIGHT: Final = 24 * 60
+_ENTRY = re.compile(r"(?P<days>[a-z,-]+) +(?P<begin>\d\d:\d\d)-(?P<end>\d\d:\d\d) *= *(?P<warm>\d{1,4})")
+
+
+@dataclass(frozen=True, slots=True)
+class WarmFloor:
+    """So many idle workers at least, on these days between two times.
+
+    Attributes:
+        days: 0 is Monday.
+        begin: Minutes after midnight.
+        end: Likewise, exclusive; at or before `begin` it is on the next day.
+    """
+
+    days: frozenset[int]
+    begin: int
+    end: int
+    warm: int
+
+    def holds(self, at: datetime) -> bool:
+        """Whether it is in force at this local time."""
+        day, minute = at.weekday(), at.hour * 60 + at.minute
+        if self.begin < self.end:
+            return day in self.days and self.begin <= minute < self.end
+        since_yesterday = (day - 1) % 7 in self.days and minute < self.end
+        return since_yesterday or (day in self.days and minute >= self.begin)
+
+
+def floor_at(floors: Sequence[WarmFloor], at: datetime) -> int:
+    """The highest floor in force at this local time; 0 without any."""
+    return max((floor.warm for floor in floors if floor.holds(at)), default=0)
+
+
+def parse(text: str) -> tuple[WarmFloor, ...]:
+    """Read floors as they are written, with semicolons between; days are names, ranges and lists of both.
+
+    Raises:
+        ValueError: With the entry at fault and what is wrong with it.
+    """
+    return tuple(_floor(entry.strip().lower()) for entry in text.split(";") if entry.strip())
+
+
+def _floor(entry: str) -> WarmFloor:
+    found = _ENTRY.fullmatch(entry)
+    if found is None:
+        raise ValueError(f"{entry!r} is not written as in {EXAMPLE!r}")
+    begin, end = _minute(found["begin"], entry), _minute(found["end"], entry)
+    if begin == _MIDNIGHT:
+        raise ValueError(f"{entry!r} begins at 24:00; write 00:00 of the next day")
+    return WarmFloor(_days(found["days"], entry), begin, end, int(found["warm"]))
+
+
+def _minute(text: str, entry: str) -> int:
+    if text == "24:00":
+        return _MIDNIGHT
+    try:
+        at = time.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} in {entry!r} is no time between 00:00 and 24:00") from None
+    return at.hour * 60 + at.minute
+
+
+def _days(text: str, entry: str) -> frozenset[int]:
+    days: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        for name in (first, last) if dash else (first,):
+            if name not in DAYS:
+                raise ValueError(f"{name!r} in {entry!r} is no day; the days are {', '.join(DAYS)}")
+        begin = DAYS.index(first)
+        count = (DAYS.index(last) - begin) % 7 + 1 if dash else 1
+        days |= {(begin + n) % 7 for n in range(count)}
+    return frozenset(days)
