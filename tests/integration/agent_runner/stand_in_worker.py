@@ -2,11 +2,13 @@
 
 `run` is what the supervisor forks. The words: `deaf` (never ends), `stall` (stops beating), `crash` (dies in the call),
 `removed` (is put out of the room), `fails` (its STT gives out), `alone` (the caller does not come), `imports` (it says
-which of the supervisor's modules it has), `apology` (it says its configuration's).
+which of the supervisor's modules it has), `apology` (it says its configuration's), `flood` (it writes
+its log until that is refused).
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import select
@@ -37,7 +39,7 @@ from agent_runner.domain.link import (
 )
 
 
-def run(sock: socket.socket, config: AgentConfig) -> None:
+def run(sock: socket.socket, config: AgentConfig | None = None) -> None:
     """Live until told otherwise, or until the socket closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sock.setblocking(True)
@@ -50,7 +52,7 @@ def broken(_sock: socket.socket, *_: object) -> None:
 
 
 class _Worker:
-    def __init__(self, sock: socket.socket, config: AgentConfig) -> None:
+    def __init__(self, sock: socket.socket, config: AgentConfig | None) -> None:
         self.sock = sock
         self.config = config
         self.words: set[str] = set()
@@ -98,6 +100,8 @@ class _Worker:
         if go.log_file:
             with open(go.log_file, "a") as log:
                 log.write(f"hello from {os.getpid()}\n")
+            if "flood" in self.words:
+                _flood(go.log_file)
         self.say(Joined(stage_ms={"connect": 5}))
         if "alone" not in self.words:
             self.caller = True
@@ -107,7 +111,7 @@ class _Worker:
         if fds:
             with open(fds[0], "rb") as file:
                 heard += f" after {len(json.loads(file.read()))} messages"
-        if "apology" in self.words:
+        if "apology" in self.words and self.config is not None:
             heard += f" {self.config.apology}"
         if "imports" in self.words:
             heard += f" with {sorted({'faststream', 'redis', 'starlette', 'agent_runner.app'} & sys.modules.keys())}"
@@ -121,3 +125,13 @@ class _Worker:
             os.kill(os.getpid(), signal.SIGKILL)
         if "removed" in self.words:
             self.say(Removed(duplicate=True, reason="DUPLICATE_IDENTITY"))
+
+
+def _flood(file: str) -> None:
+    with open(file, "ab", buffering=0) as log:
+        try:
+            while log.write(b"x" * 65_536):
+                pass
+        except OSError as error:
+            if error.errno != errno.EFBIG:
+                raise

@@ -54,7 +54,7 @@ def parent_of(pid: int) -> int:
 @pytest.fixture
 async def forks() -> AsyncIterator[ForkServer]:
     become_subreaper()
-    forks = ForkServer(f"{HERE}.stand_in_worker:run", f"{HERE}.stand_in_preload")
+    forks = ForkServer(f"{HERE}.stand_in_worker:run", f"{HERE}.stand_in_preload", max_file_bytes=1 << 20)
     await forks.start()
     yield forks
     await forks.close()

@@ -147,6 +147,23 @@ async def test_a_worker_that_fails_is_reported_at_once_and_harms_no_other(
     assert await drive.state() is not None
 
 
+async def test_a_worker_that_floods_its_log_fills_no_disk_and_its_call_goes_on(
+    tmp_path: Path, nats_url: str, bus: Bus
+) -> None:
+    node = NodeProcess(tmp_path / "node", nats_url, module=STAND_IN, env={"WORKER_LOG_MB": "1"}).start()
+    try:
+        await node.ready()
+        drive = Driver(bus, node)
+        await drive.start("session_1", "flood")
+        await drive.start("session_2")
+        await drive.has("session_1", "tick")
+        assert (node.log_dir / "session_1.log").stat().st_size == 1 << 20
+        assert (await drive.ended("session_1")).process_gone
+        assert (await drive.ended("session_2")).served_ms > 0
+    finally:
+        node.kill()
+
+
 async def test_a_frozen_worker_bills_nothing_while_it_is_frozen(drive: Driver) -> None:
     pid = await drive.start("session_1")
     await drive.has("session_1", "started")

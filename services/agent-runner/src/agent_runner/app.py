@@ -50,7 +50,7 @@ async def start(
     """Bring the node up. The steps are undone in reverse: first the calls are drained, last the forkserver ends."""
     log_dir = prepare(settings.log_dir)
     become_subreaper()
-    forks = ForkServer(worker, preload)
+    forks = ForkServer(worker, preload, max_file_bytes=settings.worker_log_mb * _MEBIBYTE)
     await life.begin("forkserver", forks.start(), stop=forks.close)  # it imports while we go on
     forks.args = (await life.begin("language model", _with_model(config), fix="Check GROQ_BASE_URL."),)
     bus = await life.connect(streams=[SESSIONS], buckets=[NODES])

@@ -62,6 +62,7 @@ class Settings(ServiceSettings):
     outbox_max_mb: int = Field(default=10, ge=1, le=10_000, description="MB of events on disk while NATS is away")
     tick_s: float = Field(default=5, gt=0, le=60, description="seconds between two reports of served time")
     kill_s: float = Field(default=6, ge=1, le=60, description="seconds from the decision to end until SIGKILL")
+    worker_log_mb: int = Field(default=20, ge=1, le=10_000, description="MB that a worker may write into its log")
     worker_start_s: float = Field(default=20, gt=0, description="seconds from a fork to a built pipeline")
     worker_take_s: float = Field(default=4.5, gt=0, description="seconds that an assigned job waits for a worker")
     worker_join_s: float = Field(default=15, gt=0, description="seconds that a worker has to join its room")

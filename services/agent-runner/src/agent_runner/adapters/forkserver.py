@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import resource
 import select
 import signal
 import socket
@@ -44,15 +45,17 @@ class ForkServer:
         args: What the next workers get beside their socket; picklable.
     """
 
-    def __init__(self, entry: str, preload: str) -> None:
+    def __init__(self, entry: str, preload: str, *, max_file_bytes: int) -> None:
         """Prepare; nothing runs yet.
 
         Args:
             entry: `module:function` that a worker runs, with its socket and `args`.
             preload: The module that the forkserver imports.
+            max_file_bytes: The longest file that a worker may write, its log; what it writes beyond is lost.
         """
         self.args: tuple[object, ...] = ()
         self._entry = entry
+        self._max_file_bytes = max_file_bytes
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([preload])
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="fork")
@@ -124,7 +127,10 @@ class ForkServer:
         process = self._context.Process(target=enter, args=(self._entry, theirs, *self.args), daemon=True)
         with _without_main():
             process.start()
-        return process, os.pidfd_open(process.pid or 0)
+        pid = process.pid or 0
+        with suppress(ProcessLookupError):  # Python ignores SIGXFSZ, so that a write beyond it is an error like others
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (self._max_file_bytes, self._max_file_bytes))
+        return process, os.pidfd_open(pid)
 
     def _replace(self) -> None:
         """On the thread of the forks, so that none is under way. `multiprocessing` keeps a server until it is dead."""
