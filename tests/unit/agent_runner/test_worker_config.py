@@ -100,3 +100,18 @@ def test_a_voice_speaks_at_its_own_speed_and_an_unknown_one_at_1(voice: str, spe
 @pytest.mark.parametrize(("model", "effort"), [("openai/gpt-oss-120b", "low"), ("llama-3.3-70b-versatile", None)])
 def test_only_models_that_reason_are_told_how_much(model: str, effort: str | None) -> None:
     assert load(AgentConfig).reasoning_effort_of(model) == effort
+
+
+def test_a_second_key_or_place_is_a_second_endpoint_and_takes_the_rest_from_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert len(load(AgentConfig).tts_endpoints) == 1
+    monkeypatch.setenv("GROQ_FALLBACK_API_KEY", "g-second")
+    monkeypatch.setenv("ASSEMBLY_FALLBACK_BASE_URL", "wss://elsewhere/v3/ws")
+    config = load(AgentConfig)
+    assert [(e.url, e.key) for e in config.llm_endpoints] == [
+        (config.groq_base_url, "g-secret"),
+        (config.groq_base_url, "g-second"),
+    ]
+    assert [(e.url, e.key) for e in config.stt_endpoints][1] == ("wss://elsewhere/v3/ws", "a-secret")
+    assert "g-second" not in repr(config.llm_endpoints)

@@ -6,10 +6,12 @@ the process with the variable's name and the fix when a value is wrong.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Final, Literal, TypeAlias
 
-from pydantic import Field, SecretStr, StringConstraints
+from pydantic import BeforeValidator, Field, SecretStr, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ASSEMBLY_URL: Final = "wss://streaming.assemblyai.com/v3/ws"
@@ -35,6 +37,21 @@ Ms: TypeAlias = Annotated[int, Field(ge=0, le=60_000)]
 Speed: TypeAlias = Annotated[float, Field(ge=0.5, le=1.5)]
 
 
+def _from_text(value: object) -> object:
+    """A number or truth value as the environment spells it: a Literal of one compares, it does not convert."""
+    if not isinstance(value, str):
+        return value
+    return int(value) if value.isdecimal() else {"true": True, "1": True}.get(value.lower(), value)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a provider is, and the key for it."""
+
+    url: str
+    key: str = field(repr=False)
+
+
 class AgentConfig(BaseSettings):
     """The agent's configuration. Units: `_s` and VAD, smart-turn and timeout fields are seconds, silences are ms."""
 
@@ -49,8 +66,18 @@ class AgentConfig(BaseSettings):
     inworld_base_url: WebSocketUrl = Field(default=INWORLD_URL, description="ws(s)://... of Inworld's streaming TTS")
     inworld_http_url: HttpUrl = Field(default=INWORLD_HTTP_URL, description="http(s)://... of Inworld's voice list")
 
+    # A second key, a second place, or both, for when the first fails; what is unset is as in the first.
+    assembly_fallback_api_key: Key | None = Field(default=None, description="another AssemblyAI API key; unset: none")
+    assembly_fallback_base_url: WebSocketUrl | None = Field(default=None, description="ws(s)://... ; unset: the same")
+    groq_fallback_api_key: Key | None = Field(default=None, description="another Groq API key; unset: none")
+    groq_fallback_base_url: HttpUrl | None = Field(default=None, description="http(s)://... ; unset: the same")
+    inworld_fallback_api_key: Key | None = Field(default=None, description="another Inworld API key; unset: none")
+    inworld_fallback_base_url: WebSocketUrl | None = Field(default=None, description="ws(s)://... ; unset: the same")
+
     # Speech to text (AssemblyAI).
-    stt_sample_rate: Literal[8000, 16000] = Field(default=16000, description="8000 or 16000; Silero knows no other")
+    stt_sample_rate: Annotated[Literal[8000, 16000], BeforeValidator(_from_text)] = Field(
+        default=16000, description="8000 or 16000; Silero knows no other"
+    )
     stt_encoding: Literal["pcm_s16le"] = Field(default="pcm_s16le", description="pcm_s16le; nothing is transcoded")
     stt_model: Name = Field(default="universal-3-6-pro", description="an AssemblyAI streaming model")
     stt_vad_threshold: Share | None = Field(default=None, description="0..1; Universal-3 models only")
@@ -66,16 +93,21 @@ class AgentConfig(BaseSettings):
         default=(), max_length=100, description='a JSON array of words to expect, such as ["Greenroom"]'
     )
     stt_language_detection: bool | None = Field(default=None, description="true or false")
+    stt_silence_s: float = Field(
+        default=4, gt=0, le=60, description="seconds without a word after the caller spoke that count as deafness"
+    )
 
     # The language model (Groq).
     llm_model: Name = Field(default="llama-3.3-70b-versatile", description="a Groq model")
     llm_fallback_model: Name = Field(
-        default="openai/gpt-oss-120b", description="the Groq model to use when LLM_MODEL does not exist (any more)"
+        default="openai/gpt-oss-120b", description="the Groq model that is asked when LLM_MODEL gives no answer"
     )
     llm_reasoning_effort: ReasoningEffort | None = Field(
         default=None, description="none, default, low, medium or high; unset: low on gpt-oss models, else not sent"
     )
-    llm_streaming: Literal[True] = Field(default=True, description="true; speech starts with the first sentence")
+    llm_streaming: Annotated[Literal[True], BeforeValidator(_from_text)] = Field(
+        default=True, description="true; speech starts with the first sentence"
+    )
     llm_max_tokens: int = Field(default=200, ge=1, le=8192, description="1 to 8192")
     llm_temperature: float = Field(default=0.7, ge=0, le=2, description="0 to 2")
     llm_top_p: Share = Field(default=0.9, description="0 to 1")
@@ -86,9 +118,16 @@ class AgentConfig(BaseSettings):
 
     # Text to speech (Inworld).
     tts_model: Name = Field(default="inworld-tts-1.5-max", description="an Inworld model")
-    tts_streaming: Literal[True] = Field(default=True, description="true; audio comes over one WebSocket")
-    tts_sample_rate: Literal[16000, 24000, 48000] = Field(default=24000, description="16000, 24000 or 48000")
+    tts_streaming: Annotated[Literal[True], BeforeValidator(_from_text)] = Field(
+        default=True, description="true; audio comes over one WebSocket"
+    )
+    tts_sample_rate: Annotated[Literal[16000, 24000, 48000], BeforeValidator(_from_text)] = Field(
+        default=24000, description="16000, 24000 or 48000"
+    )
     tts_temperature: float = Field(default=1.1, ge=0, le=2, description="0 to 2")
+    tts_silence_s: float = Field(
+        default=3, gt=0, le=30, description="seconds without audio for a sentence after which it is asked for again"
+    )
     voice_speeds: dict[str, Speed] = Field(
         default_factory=lambda: dict(VOICE_SPEEDS),
         description='a JSON object of voice and speaking rate 0.5 to 1.5, such as {"Craig": 1.2}; others speak at 1.0',
@@ -119,6 +158,10 @@ class AgentConfig(BaseSettings):
         max_length=500,
         description="what the agent says when a provider fails for good",
     )
+    apology_file: Path | None = Field(
+        default=None,
+        description="a WAV file (mono, 16 bit) with that sentence, for when no voice could be had; unset: three tones",
+    )
     worker_memory_mb: int = Field(default=600, ge=0, description="MB of data a worker may hold; 0 for no limit")
     log_format: Literal["json", "console"] = Field(default="json", description="json or console")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
@@ -129,6 +172,30 @@ class AgentConfig(BaseSettings):
     )
     otel_transcripts: bool = Field(default=False, description="true puts prompts and transcripts into traces")
 
+    @property
+    def stt_endpoints(self) -> tuple[Endpoint, ...]:
+        """AssemblyAI's, the first choice first."""
+        return _endpoints(
+            self.assembly_base_url,
+            self.assembly_api_key,
+            self.assembly_fallback_base_url,
+            self.assembly_fallback_api_key,
+        )
+
+    @property
+    def llm_endpoints(self) -> tuple[Endpoint, ...]:
+        """Groq's, the first choice first."""
+        return _endpoints(
+            self.groq_base_url, self.groq_api_key, self.groq_fallback_base_url, self.groq_fallback_api_key
+        )
+
+    @property
+    def tts_endpoints(self) -> tuple[Endpoint, ...]:
+        """Inworld's, the first choice first."""
+        return _endpoints(
+            self.inworld_base_url, self.inworld_api_key, self.inworld_fallback_base_url, self.inworld_fallback_api_key
+        )
+
     def speed_of(self, voice_id: str) -> float:
         """The speaking rate of a voice, 0.5 to 1.5; a voice that is not in the map speaks at 1.0."""
         return self.voice_speeds.get(voice_id, DEFAULT_SPEED)
@@ -138,3 +205,11 @@ class AgentConfig(BaseSettings):
         if self.llm_reasoning_effort is not None:
             return self.llm_reasoning_effort
         return "low" if model.startswith("openai/gpt-oss") else None
+
+
+def _endpoints(
+    url: str, key: SecretStr, fallback_url: str | None, fallback_key: SecretStr | None
+) -> tuple[Endpoint, ...]:
+    first = Endpoint(url, key.get_secret_value())
+    second = Endpoint(fallback_url or url, (fallback_key or key).get_secret_value())
+    return (first,) if second == first else (first, second)

@@ -4,11 +4,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable
 from typing import Final
 
 from pipecat.frames.frames import (
+    BotStartedSpeakingFrame,
     BotStoppedSpeakingFrame,
+    InterimTranscriptionFrame,
     InterruptionFrame,
     LLMTextFrame,
     OutputAudioRawFrame,
@@ -16,11 +20,13 @@ from pipecat.frames.frames import (
     TTSAudioRawFrame,
     TTSTextFrame,
     UserStoppedSpeakingFrame,
+    VADUserStartedSpeakingFrame,
     VADUserStoppedSpeakingFrame,
 )
 from pipecat.observers.base_observer import BaseObserver, FramePushed
 from pipecat.processors.frame_processor import FrameProcessor
 
+from agent_runner.domain.hearing import Hearing
 from agent_runner.domain.link import Provider, Turn
 from agent_runner.domain.talk import Marks, Talk
 
@@ -37,11 +43,15 @@ class Ear(BaseObserver):
         tts: FrameProcessor,
         output: FrameProcessor,
         on_turn: Callable[[Turn], None],
+        hearing: Hearing,
     ) -> None:
         super().__init__()
         self.talk = Talk()
+        self.hearing = hearing
         self.made_bytes = 0
         self.sent_bytes = 0
+        self._sent_before = 0
+        self._awaited: tuple[int, asyncio.Event] | None = None
         self.on_success: Callable[[Provider], None] = lambda _provider: None
         self._stt = stt
         self._llm = llm
@@ -63,11 +73,18 @@ class Ear(BaseObserver):
             if isinstance(frame, LLMTextFrame):
                 self.talk.marks.text = self.talk.marks.text or at
                 self.on_success("llm")
-        elif source is self._stt and isinstance(frame, TranscriptionFrame):
-            self.talk.marks.transcript = at
+        elif source is self._stt:
+            if isinstance(frame, TranscriptionFrame):
+                self.hearing.words()
+                self.talk.marks.transcript = at
+            elif isinstance(frame, InterimTranscriptionFrame):
+                self.hearing.words()
         if data.first_push:
             if isinstance(frame, VADUserStoppedSpeakingFrame):
+                self.hearing.speech(time.monotonic() - frame.stop_secs, is_on=False)
                 self.talk.marks = Marks(silence=at - frame.stop_secs)
+            elif isinstance(frame, VADUserStartedSpeakingFrame):
+                self.hearing.speech(time.monotonic() - frame.start_secs, is_on=True)
             elif isinstance(frame, UserStoppedSpeakingFrame):
                 self.talk.marks.decided = at
 
@@ -76,12 +93,23 @@ class Ear(BaseObserver):
             self.talk.heard(frame.text)
         elif isinstance(frame, OutputAudioRawFrame):  # the output pushes on only what it wrote
             self.sent_bytes += len(frame.audio)
+            if self._awaited is not None and self.sent_bytes >= self._awaited[0]:
+                self._awaited[1].set()
             self.talk.marks.sent = self.talk.marks.sent or at
         elif isinstance(frame, InterruptionFrame):
             self.made_bytes = self.sent_bytes  # the rest is thrown away
             self._tell(self.talk.opening_ended(interrupted=True))
+        elif isinstance(frame, BotStartedSpeakingFrame):
+            self._sent_before = self.sent_bytes
         elif isinstance(frame, BotStoppedSpeakingFrame):
+            if self.sent_bytes > self._sent_before:  # what else was made was dropped on the way
+                self.made_bytes = self.sent_bytes
             self._tell(self.talk.opening_ended(interrupted=False))
+
+    def after(self, size: int) -> asyncio.Event:
+        """Set when so many more bytes are written."""
+        self._awaited = self.sent_bytes + size, asyncio.Event()
+        return self._awaited[1]
 
     def user_said(self, text: str) -> None:
         """The user aggregator closed the caller's turn."""

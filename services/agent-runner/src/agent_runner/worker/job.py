@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final
 
 from pipecat.frames.frames import EndFrame, Frame, InterruptionFrame, TTSSpeakFrame
@@ -29,8 +30,10 @@ from agent_runner.domain.link import (
     ToSupervisor,
     Turn,
 )
+from agent_runner.domain.muteness import MUTE_S, Muteness
 from agent_runner.domain.prompt import system_instruction
 from agent_runner.worker import tracing
+from agent_runner.worker.apology import Apology
 from agent_runner.worker.pipeline import AgentPipeline, PipelineListener
 from agent_runner.worker.transport import JoinFailed, RoomListener
 from chassis import logs
@@ -39,7 +42,9 @@ _JOIN_S: Final = 10.0  # the scheduler gives up after 5; this one only ends what
 _LAST_WORDS_S: Final = 5.0
 _STILL_JOINING_S: Final = 3.0
 _LEAVE_S: Final = 1.0
-_FAILURES: Final = 3  # in a row, of answers or of sentences
+_FAILURES: Final = 3  # answers in a row
+_LOOK_S: Final = 0.25
+_RENDER_AFTER_S: Final = 3.0  # into a call that goes well
 _SORRY: Final = "Sorry, I didn't get that. Could you say it again?"
 _ROOM_GONE: Final = frozenset({"ROOM_DELETED", "ROOM_CLOSED"})
 
@@ -74,6 +79,8 @@ class Job:
         self._hurry = asyncio.Event()  # no last words
         self._failed: set[Provider] = set()
         self._failures: Counter[Provider] = Counter()
+        self._muteness = Muteness(2 * config.tts_sample_rate)
+        self._apology: Apology | None = None
         self._leaving: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -107,7 +114,10 @@ class Job:
             self._go = go
             self._log = log.bind(session_id=go.session_id, epoch=go.epoch)
             self._went = time.monotonic()
+            folder = Path(go.log_file).parent / "voices" if go.log_file else None
+            self._apology = Apology(self._config, go.voice_id, folder)
             self._spawn(self._start(go, history))
+            self._spawn(self._watch())
 
     def speak(self, text: str) -> None:
         """Say this as soon as the agent has finished what it is saying."""
@@ -168,6 +178,25 @@ class Job:
         self._joined.set()
         self._tell(Joined(stage_ms=dict(self._stage_ms)))
 
+    async def _watch(self) -> None:
+        """Nothing may leave the agent deaf or mute in silence."""
+        while not self._is_ending:
+            await asyncio.sleep(_LOOK_S)
+            now, ear = time.monotonic(), self._pipeline.ear
+            in_room = self._room.caller_in_room
+            if ear.hearing.is_deaf(now):
+                self._spawn(self._hear_again())
+            if self._muteness.is_mute(now, made=ear.made_bytes, sent=ear.sent_bytes, caller_in_room=in_room):
+                self._finish("failed", detail=f"mute: there was speech, and none of it went out for {MUTE_S:g} s")
+
+    async def _hear_again(self) -> None:
+        hearing = self._pipeline.ear.hearing
+        self._log.warning("job.deaf", times=hearing.silences)
+        why = "no words came for what the caller said"
+        await self._pipeline.stt.begin_anew(why=why, is_hopeless=hearing.is_hopeless)
+        if not self._is_ending:
+            self._queue(TTSSpeakFrame(_SORRY))
+
     def _finish(self, cause: StopCause, *, detail: str = "", say: str | None = None) -> None:
         """Come to the end; the first decision stands."""
         if not self._is_ending:
@@ -179,6 +208,8 @@ class Job:
         pipeline = self._pipeline
         if say:
             await self._unless_hurried(self._say_last(say))
+        elif cause == "provider_failed":
+            await self._unless_hurried(self._apologise())
         pipeline.ear.cut()
         if self._joining is not None:  # LiveKit's runtime goes on joining whatever we do, and would stay for 20 s
             await asyncio.wait([self._joining], timeout=_LEAVE_S)
@@ -190,12 +221,33 @@ class Job:
 
     async def _say_last(self, text: str) -> None:
         """Interrupt whatever is being said, say this to its end, leave. A job that is just joining gets time for it."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_STILL_JOINING_S):
-                await self._joined.wait()
+        await self._has_joined()
         if self._room.caller_in_room:
             self._queue(InterruptionFrame(), TTSSpeakFrame(text), EndFrame())
             await self._pipeline.finished(_LAST_WORDS_S)
+
+    async def _has_joined(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_STILL_JOINING_S):
+                await self._joined.wait()
+
+    async def _apologise(self) -> None:
+        """Say it from what is kept if anything is, else by the voice, if that is not what failed."""
+        pipeline, apology = self._pipeline, self._apology
+        await self._has_joined()
+        if apology is None or not self._room.caller_in_room:
+            return
+        sent = pipeline.ear.sent_bytes
+        if "tts" not in self._failed and not apology.is_rendered and self._config.apology:
+            await self._say_last(self._config.apology)
+        if pipeline.ear.sent_bytes == sent and self._room.caller_in_room:
+            await pipeline.play(apology.audio())
+            await self._room.played_out()
+
+    async def _render_apology(self) -> None:
+        await asyncio.sleep(_RENDER_AFTER_S)
+        if self._apology is not None and not self._is_ending:
+            await self._apology.render()
 
     async def _unless_hurried(self, work: Coroutine[Any, Any, None]) -> None:
         tasks = [self._spawn(work), asyncio.create_task(self._hurry.wait())]
@@ -212,6 +264,7 @@ class Job:
     def _on_heard(self) -> None:
         self._mark("heard")
         self._tell(Heard(stage_ms=dict(self._stage_ms)))
+        self._spawn(self._render_apology())
 
     def _on_removed(self, reason: str) -> None:
         if self._is_ending:
@@ -231,11 +284,11 @@ class Job:
         self._failures[provider] = 0
 
     def _on_error(self, provider: Provider | None, text: str, unusable: bool) -> None:
-        """Nothing may leave the agent deaf or mute in silence: a provider that is lost ends the call with a word."""
+        """The services retry and go over to their fallbacks; a provider that is lost ends the call with a word."""
         if self._is_ending or self._go is None:
             return
         self._log.warning("pipeline.error", provider=provider, error=text[:500], unusable=unusable)
-        if provider in ("llm", "tts"):  # the STT reconnects by itself, and says when it gives up
+        if provider == "llm":
             self._failures[provider] += 1
             unusable = unusable or self._failures[provider] >= _FAILURES
         if not unusable:
@@ -246,7 +299,7 @@ class Job:
         elif provider not in self._failed:
             self._failed.add(provider)
             self._tell(Failed(provider=provider, detail=text[:500]))
-            self._finish("provider_failed", detail=provider, say=None if provider == "tts" else self._config.apology)
+            self._finish("provider_failed", detail=provider)
 
     def _mark(self, stage: str) -> None:
         self._stage_ms.setdefault(stage, round((time.monotonic() - self._went) * 1000))

@@ -24,7 +24,7 @@ _MODE: Final = 0o640
 
 
 class _Stamp(logging.Filter):
-    """Puts the job's ids on the lines of Pipecat and LiveKit, whose tasks know of none."""
+    """Puts the job's ids on every line: the tasks of Pipecat and LiveKit know of none, our own not of the trace."""
 
     ids: dict[str, str | int]
 
@@ -35,6 +35,8 @@ class _Stamp(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Let everything through in a call, and before it only what is wrong: building a pipeline is no news."""
         record.__dict__.update(self.ids)
+        if isinstance(record.msg, dict):  # a line of structlog, which does not read the record
+            record.msg = {**self.ids, **record.msg}
         return bool(self.ids) or record.levelno >= logging.WARNING
 
 

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pipecat.frames.frames import ErrorFrame
+from pipecat.frames.frames import ErrorFrame, InterruptionFrame, OutputAudioRawFrame
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_context import LLMContext
@@ -19,19 +20,25 @@ from pipecat.processors.aggregators.llm_response_universal import (
     LLMUserAggregatorParams,
     UserTurnStoppedMessage,
 )
+from pipecat.processors.frame_processor import FrameDirection
 from pipecat.turns.user_start import TranscriptionUserTurnStartStrategy, VADUserTurnStartStrategy
 from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy, TurnAnalyzerUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from pipecat.workers.runner import WorkerRunner
 
 from agent_runner.agent_config import AgentConfig
+from agent_runner.domain.hearing import Hearing
 from agent_runner.domain.link import Provider, Turn
 from agent_runner.worker import models
 from agent_runner.worker.ear import Ear
-from agent_runner.worker.services import LanguageModel, SpeechToText, TextToSpeech
+from agent_runner.worker.llm import LanguageModel
+from agent_runner.worker.stt import SpeechToText
 from agent_runner.worker.transport import WarmTransport
+from agent_runner.worker.tts import TextToSpeech
 
 START_S: Final = 10.0
+
+_LATE_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +69,9 @@ class AgentPipeline:
         self.tts = TextToSpeech.of(config)
         self.context = LLMContext()
         user, assistant = _aggregators(config, self.context)
-        output = self.transport.output()
-        self.ear = Ear(self.stt, self.llm, self.tts, output, listener.turn)
+        self._output = output = self.transport.output()
+        self._out_bytes_per_s = 2 * config.tts_sample_rate
+        self.ear = Ear(self.stt, self.llm, self.tts, output, listener.turn, Hearing(config.stt_silence_s))
         self.worker = PipelineWorker(
             Pipeline([self.transport.input(), self.stt, user, self.llm, self.tts, output, assistant]),
             params=PipelineParams(
@@ -96,6 +104,17 @@ class AgentPipeline:
         """Wait for the end of the pipeline, or for the time to pass."""
         if self._running is not None:
             await asyncio.wait([self._running], timeout=timeout_s)
+
+    async def play(self, pcm: bytes) -> None:
+        """Stop speaking, play these samples (mono, 16 bit, at the rate of the output) and wait until they are out."""
+        rate = self._out_bytes_per_s // 2
+        await self._output.queue_frame(InterruptionFrame(), FrameDirection.DOWNSTREAM)
+        is_out = self.ear.after(len(pcm))
+        padded = pcm + bytes(self._out_bytes_per_s // 10)  # the output keeps back what does not fill a chunk
+        await self._output.queue_frame(OutputAudioRawFrame(padded, rate, 1), FrameDirection.DOWNSTREAM)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(len(pcm) / self._out_bytes_per_s + _LATE_S):
+                await is_out.wait()
 
     async def _run(self, runner: WorkerRunner) -> None:
         try:

@@ -117,6 +117,13 @@ class WarmClient(LiveKitTransportClient):
             await self.setup(self._setup)
         await self.join(url, token, self.caller_identity)
 
+    async def played_out(self) -> None:
+        """Wait until what was written is heard."""
+        if self._connected and self._ear.is_set() and self._audio_source is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._audio_source.wait_for_playout(), _PLAYOUT_S)
+            await asyncio.sleep(_FLIGHT_S)
+
     async def leave(self) -> None:
         """Leave the room. A process that exits without it stays in the room for 20 s."""
         if self._connected:
@@ -125,10 +132,8 @@ class WarmClient(LiveKitTransportClient):
 
     async def disconnect(self) -> None:
         """Called by the pipeline's end: leave after what is already written was heard."""
-        if self._connected and self._disconnect_counter <= 1 and self._ear.is_set() and self._audio_source is not None:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._audio_source.wait_for_playout(), _PLAYOUT_S)
-            await asyncio.sleep(_FLIGHT_S)
+        if self._disconnect_counter <= 1:
+            await self.played_out()
         await super().disconnect()
 
     async def publish_audio(self, audio_frame: rtc.AudioFrame) -> bool:

@@ -1,0 +1,33 @@
+"""Whether the agent is mute: speech was made, the caller is there, and nothing goes out."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MUTE_S: Final = 3.0
+"""Longer than a caller's client takes to subscribe."""
+
+_SLACK_S: Final = 0.1  # of audio, which a last chunk may keep back
+
+
+class Muteness:
+    """Compares the bytes that the TTS made with those that were written to the room."""
+
+    def __init__(self, bytes_per_s: int) -> None:
+        self._slack = round(_SLACK_S * bytes_per_s)
+        self._sent = -1
+        self._since: float | None = None
+
+    def is_mute(self, now: float, *, made: int, sent: int, caller_in_room: bool) -> bool:
+        """Whether nothing has gone out for MUTE_S although there was something to say and somebody to hear it.
+
+        Args:
+            now: Seconds of one clock.
+            made: Bytes of speech so far.
+            sent: Bytes written so far.
+        """
+        if sent != self._sent or not caller_in_room or made - sent <= self._slack:
+            self._sent, self._since = sent, None
+            return False
+        self._since = now if self._since is None else self._since
+        return now - self._since >= MUTE_S

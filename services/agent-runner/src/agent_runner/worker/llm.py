@@ -1,0 +1,162 @@
+"""Groq through Pipecat's service, with bounds on every wait and other ways to an answer when one fails."""
+
+# pyright: standard
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from loguru import logger
+from openai import APIStatusError, APITimeoutError, Timeout
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.services.groq.llm import GroqLLMService
+
+from agent_runner.agent_config import AgentConfig, Endpoint
+
+_CONNECT_S: Final = 3.0
+_REPEATS: Final = 2  # of one way, for one answer
+_PAUSE_S: Final = 0.5
+_LONGEST_PAUSE_S: Final = 2.0  # a provider that wants us to wait longer is not waited for
+_MODEL_GONE: Final = frozenset({"model_not_found", "model_decommissioned"})
+_REFUSED: Final = frozenset({401, 402, 403})
+
+Fault = Literal["refused", "model_gone", "slow", "unwell"]
+
+
+class NoAnswer(Exception):
+    """Every way to an answer failed, for reasons that may pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A model at an endpoint."""
+
+    endpoint: Endpoint
+    model: str
+
+
+class LanguageModel(GroqLLMService):
+    """Groq, going on at a second model or endpoint when the first gives no answer. What worked last is asked first."""
+
+    _config: AgentConfig
+    _ways: list[Way]
+    _has_begun = False
+
+    @classmethod
+    def of(cls, config: AgentConfig) -> LanguageModel:
+        """Build it; nothing is connected."""
+        endpoints = config.llm_endpoints
+        service = cls(
+            api_key=endpoints[0].key,
+            base_url=endpoints[0].url,
+            settings=cls.Settings(
+                model=config.llm_model,
+                max_tokens=config.llm_max_tokens,
+                temperature=config.llm_temperature,
+                top_p=config.llm_top_p,
+                presence_penalty=config.llm_presence_penalty,
+                frequency_penalty=config.llm_frequency_penalty,
+                reasoning_effort=config.reasoning_effort_of(config.llm_model),
+            ),
+        )
+        service._config = config
+        models = dict.fromkeys((config.llm_model, config.llm_fallback_model))
+        service._ways = [Way(endpoint, model) for endpoint in endpoints for model in models]
+        service._client = service._client.with_options(
+            timeout=Timeout(config.llm_read_timeout_s, connect=_CONNECT_S), max_retries=0
+        )
+        return service
+
+    async def use_prompt(self, system_instruction: str) -> None:
+        """Take the job's system prompt, by the way on which Pipecat keeps it when it composes its own."""
+        await self._update_settings(self.Settings(system_instruction=system_instruction))
+
+    async def _push_llm_text(self, text: str) -> None:
+        self._has_begun = True
+        await super()._push_llm_text(text)
+
+    async def run_function_calls(self, function_calls: Sequence[Any]) -> None:
+        """Call the tools that the model asked for."""
+        self._has_begun = True
+        await super().run_function_calls(function_calls)
+
+    async def _process_context(self, context: LLMContext) -> None:
+        async with asyncio.timeout(self._config.llm_total_timeout_s):
+            await self._answer(context)
+
+    async def _answer(self, context: LLMContext) -> None:
+        """Ask until one way answers. An answer that broke off is not asked for again: a part of it may be spoken."""
+        tried: Counter[Way] = Counter()
+        while True:
+            way = self._ways[0]
+            self._take(way)
+            self._has_begun = False
+            try:
+                await super()._process_context(context)
+            except Exception as error:
+                if self._has_begun:
+                    raise
+                tried[way] += 1
+                fault = _fault(error)
+                if not self._strike(way, fault, tried):
+                    if fault in ("refused", "model_gone") and self._ways == [way]:
+                        raise
+                    raise NoAnswer(f"{way.model} at {way.endpoint.url}: {error}") from error
+                if way != self._ways[0]:
+                    logger.error(f"{way.model} at {way.endpoint.url} failed ({error}); asking {self._ways[0]}")
+                else:
+                    await asyncio.sleep(_pause_s(error))
+            else:
+                return
+
+    def _strike(self, way: Way, fault: Fault, tried: Counter[Way]) -> bool:
+        """Put the way to ask next in front; False when none is left for this answer."""
+        if fault == "refused":
+            left = [other for other in self._ways if other.endpoint != way.endpoint]
+        elif fault == "model_gone":
+            left = [other for other in self._ways if other != way]
+        else:
+            untried = [other for other in self._ways if not tried[other]]
+            if tried[way] < _REPEATS and (fault == "unwell" or not untried):
+                return True
+            self._ways = untried + [other for other in self._ways if tried[other]]
+            return bool(untried)
+        self._ways = left or [way]
+        return any(tried[other] < _REPEATS for other in left)
+
+    def _take(self, way: Way) -> None:
+        self._settings.model = way.model
+        self._settings.reasoning_effort = self._config.reasoning_effort_of(way.model)
+        if (str(self._client.base_url).rstrip("/"), self._client.api_key) != (
+            way.endpoint.url.rstrip("/"),
+            way.endpoint.key,
+        ):
+            self._client = self._client.with_options(base_url=way.endpoint.url, api_key=way.endpoint.key)
+
+
+def _fault(error: Exception) -> Fault:
+    if isinstance(error, APIStatusError):
+        if error.code in _MODEL_GONE:
+            return "model_gone"
+        if error.status_code in _REFUSED:
+            return "refused"
+        if _asks_to_wait_s(error) > _LONGEST_PAUSE_S:
+            return "slow"
+    return "slow" if isinstance(error, APITimeoutError | TimeoutError) else "unwell"
+
+
+def _pause_s(error: Exception) -> float:
+    return max(_PAUSE_S, min(_asks_to_wait_s(error), _LONGEST_PAUSE_S))
+
+
+def _asks_to_wait_s(error: Exception) -> float:
+    if isinstance(error, APIStatusError):
+        try:
+            return float(error.response.headers.get("retry-after", 0))
+        except ValueError:  # a date
+            return 0.0
+    return 0.0

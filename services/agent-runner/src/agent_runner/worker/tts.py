@@ -1,0 +1,182 @@
+"""Inworld through Pipecat's service: what it did not say is said again, and only what was heard counts as said."""
+
+# pyright: standard
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator
+from typing import Any, Final
+
+from pipecat.frames.frames import Frame, TTSAudioRawFrame, TTSStartedFrame, TTSStoppedFrame
+from pipecat.services.inworld.tts import InworldTTSService
+from websockets.protocol import State
+
+from agent_runner.agent_config import AgentConfig, Endpoint
+from agent_runner.worker.failover import Failover
+
+_CONNECT_S: Final = 3.0  # websockets' own limit is 10
+_BACKOFF_S: Final = (0.5, 2.0)
+_FIRST_RETRIES_S: Final = (0.3, 1.0)  # Pipecat itself does not retry a first connection
+_SILENCES: Final = 2  # of one sentence, until the voice is given up or moved to its fallback
+
+
+class TextToSpeech(Failover, InworldTTSService):
+    """Inworld over a WebSocket, connected from `arm` on.
+
+    A context is Pipecat's and Inworld's word for one utterance. Those that brought no audio yet are sent again over
+    each new connection; of one that broke off, the part without audio is dropped and stands nowhere as said.
+    """
+
+    _armed = False
+    _unheard: dict[str, list[str]]
+    """The texts of each context that brought no audio and has no end yet."""
+    _whole: set[str]
+    """Contexts that were spoken to their end."""
+
+    @classmethod
+    def of(cls, config: AgentConfig) -> TextToSpeech:
+        """Build it; nothing is connected."""
+        first, *spare = config.tts_endpoints
+        service = cls(
+            api_key=first.key,
+            url=first.url,
+            sample_rate=config.tts_sample_rate,
+            settings=cls.Settings(model=config.tts_model, temperature=config.tts_temperature),
+            reconnect_backoff_min_wait=_BACKOFF_S[0],
+            reconnect_backoff_max_wait=_BACKOFF_S[1],
+            stop_frame_timeout_s=config.tts_silence_s,
+        )
+        service._spare = deque(spare)
+        service._unheard = {}
+        service._whole = set()
+        return service
+
+    def _move_to(self, endpoint: Endpoint) -> None:
+        self._api_key, self._url = endpoint.key, endpoint.url
+
+    async def arm(self, voice_id: str, speed: float) -> None:
+        """Connect now, for this voice at this speaking rate; unusable when that does not work in a few seconds."""
+        self._settings.voice = voice_id
+        self._settings.speaking_rate = speed
+        self._armed = True
+        moves = -1
+        while moves != self._moves and self.is_usable:
+            moves = self._moves
+            if await self._connected():
+                return
+            if self.is_usable and moves == self._moves:
+                tries = 1 + len(_FIRST_RETRIES_S)
+                await self.push_error(f"no connection after {tries} tries", force_treat_as_permanent=True)
+
+    async def _connected(self) -> bool:
+        """Try to connect, a few times; stops early when the endpoint refuses us."""
+        moves = self._moves
+        for pause_s in (0.0, *_FIRST_RETRIES_S):
+            await asyncio.sleep(pause_s)
+            await self._connect()
+            if self._websocket is not None:
+                return True
+            if not self.is_usable or moves != self._moves:
+                return False
+        return False
+
+    async def _connect(self) -> None:
+        if self._armed:
+            await super()._connect()
+
+    async def _websocket_connect(self, uri: str, **options: Any) -> Any:
+        return await super()._websocket_connect(uri, **{"open_timeout": _CONNECT_S, **options})
+
+    @property
+    def _is_open(self) -> bool:
+        return self._websocket is not None and self._websocket.state is State.OPEN
+
+    async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
+        """Have a sentence spoken; while there is no connection it waits for the next one."""
+        is_new = not self.audio_context_available(context_id)
+        if is_new or context_id in self._unheard:
+            self._unheard.setdefault(context_id, []).append(text)
+        if self._is_open or not self._receive_loop_running:
+            async for frame in super().run_tts(text, context_id):
+                yield frame
+        elif is_new:
+            self._reset_generation_timing()
+            await self.create_audio_context(context_id)
+            yield TTSStartedFrame(context_id=context_id)
+
+    async def append_to_audio_context(self, context_id: str | None, frame: Any) -> None:
+        """Note what comes for a context, and pass it on."""
+        if context_id and isinstance(frame, TTSAudioRawFrame | TTSStoppedFrame):
+            was_silent = self._unheard.pop(context_id, None) is not None
+            if isinstance(frame, TTSStoppedFrame) and not was_silent:
+                self._whole.add(context_id)
+        await super().append_to_audio_context(context_id, frame)
+
+    async def _next_audio_context_item(self, context_id: str) -> Any:
+        """The context's next item. One that stays silent is asked for again over a new connection, then elsewhere."""
+        item = await super()._next_audio_context_item(context_id)
+        silences = 0
+        while item is None and context_id in self._unheard and self.is_usable:
+            silences += 1
+            is_hopeless = silences >= _SILENCES or bool(self._spare)
+            await self.push_error("a sentence brought no audio", force_treat_as_permanent=is_hopeless)
+            if self.is_usable:
+                self._drop_connection()
+                item = await super()._next_audio_context_item(context_id)
+        return item
+
+    async def _close_connection_contexts(self) -> None:
+        """End what was heard in part; what was not begun stays, to be sent over the next connection."""
+        if self._disconnecting:
+            await super()._close_connection_contexts()
+            return
+        for context_id in self.get_audio_contexts():
+            if context_id not in self._unheard:
+                await self.remove_audio_context(context_id)
+        if self._turn_context_id and self._turn_context_id not in self._unheard:
+            self._turn_context_id = None
+            self._turn_context_id = self.create_context_id()
+
+    async def _reconnect_websocket(self, attempt_number: int) -> bool:
+        is_connected = await super()._reconnect_websocket(attempt_number)
+        for context_id, texts in list(self._unheard.items()):
+            await self._send_context(context_id)
+            for text in texts:
+                await self._send_text(context_id, text)
+            if context_id != self._turn_context_id:
+                await self._send_close_context(context_id)
+        return is_connected
+
+    async def _send_flush(self, context_id: str) -> None:
+        if self._is_open:
+            await super()._send_flush(context_id)
+
+    async def _send_close_context(self, context_id: str) -> None:
+        if self._is_open:
+            await super()._send_close_context(context_id)
+
+    async def on_audio_context_interrupted(self, context_id: str) -> None:
+        """The rest of it is not wanted any more."""
+        self._unheard.pop(context_id, None)
+        await super().on_audio_context_interrupted(context_id)
+
+    async def on_audio_context_completed(self, context_id: str) -> None:
+        """It was played to its end."""
+        self._unheard.pop(context_id, None)
+        self._whole.discard(context_id)
+        await super().on_audio_context_completed(context_id)
+
+    async def _maybe_push_fallback_text(self, context_id: str) -> None:
+        """Pipecat counts a context without word times as said in full, even if it was interrupted, and then again."""
+        self._context_texts.pop(context_id, None)
+        self._contexts_with_timestamps.discard(context_id)
+
+    async def _apply_force_complete(self, context_id: str) -> None:
+        """Count words without a time as said only if the whole context was spoken."""
+        if context_id in self._whole:
+            await super()._apply_force_complete(context_id)
+        else:
+            others = {slot.context_id for slot in self._aggregated_frame_sequencer._slots} - {context_id}
+            self._aggregated_frame_sequencer.clear(keep_contexts=others)

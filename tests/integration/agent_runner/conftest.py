@@ -1,0 +1,72 @@
+"""A LiveKit server, the sandbox, and workers in a room with people."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.integration.agent_runner.livekit_server import LiveKitServer
+from tests.integration.agent_runner.worker_stage import Person, Preloaded, Sandbox, Worker, open_room, ready
+
+Fork = Callable[..., Awaitable[Worker]]
+
+
+@pytest.fixture(scope="module")
+def livekit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveKitServer]:
+    with LiveKitServer(tmp_path_factory.mktemp("livekit")) as server:
+        assert isinstance(server, LiveKitServer)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def running_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    with Sandbox(tmp_path_factory.mktemp("sandbox")) as server:
+        assert isinstance(server, Sandbox)
+        yield server
+
+
+@pytest.fixture
+async def sandbox(running_sandbox: Sandbox) -> Sandbox:
+    await running_sandbox.control("reset", {})
+    return running_sandbox
+
+
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Preloaded]:
+    forks = Preloaded()
+    yield forks
+    forks.close()
+
+
+@pytest.fixture
+async def fork(forks: Preloaded, sandbox: Sandbox) -> AsyncIterator[Fork]:
+    workers: list[Worker] = []
+
+    async def one(**changes: Any) -> Worker:
+        workers.append(forks.fork(sandbox.config(**changes)))
+        return await ready(workers[-1])
+
+    yield one
+    for worker in workers:
+        worker.kill()
+
+
+@pytest.fixture
+async def session(livekit: LiveKitServer) -> str:
+    session = f"session_{uuid4().hex}"
+    await open_room(livekit, session)
+    return session
+
+
+@pytest.fixture
+async def person(livekit: LiveKitServer) -> AsyncIterator[Callable[[], Person]]:
+    people: list[Person] = []
+
+    def one() -> Person:
+        people.append(Person(livekit))
+        return people[-1]
+
+    yield one
+    for each in people:
+        await each.leave()

@@ -1,0 +1,278 @@
+"""Providers that fail: each fault ends in a call that goes on, or in a clean end with a word, within a stated time."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from agent_runner.domain.link import Failed, Heard, Joined, Speak, Stopped, Turn
+from agent_runner.worker.apology import tones
+
+from tests.integration.agent_runner.livekit_server import BINARY, LiveKitServer
+from tests.integration.agent_runner.worker_stage import RATE, Person, Sandbox, Worker, go, likeness
+
+pytestmark = pytest.mark.skipif(not BINARY.exists(), reason="livekit-server is not built: make setup")
+
+Fork = Callable[..., Awaitable[Worker]]
+New = Callable[[], Person]
+
+SORRY = "Sorry, I didn't get that. Could you say it again?"
+QUESTION = "Hello agent, how are you today?"
+NOBODY = "ws://127.0.0.1:9/nobody"
+
+
+async def fault(sandbox: Sandbox, service: str, kind: str, **more: Any) -> None:
+    await sandbox.control("faults", {"service": service, "kind": kind, **more})
+
+
+async def ended(worker: Worker, provider: str, within_s: float) -> None:
+    """It says which provider it was, and goes."""
+    began = time.monotonic()
+    assert (await worker.heard(Failed, timeout_s=within_s)).provider == provider
+    stopped = await worker.heard(Stopped, timeout_s=within_s)
+    assert (stopped.cause, stopped.detail) == ("provider_failed", provider)
+    assert time.monotonic() - began < within_s
+    assert await worker.gone() == 0
+
+
+async def greeted(
+    fork: Fork, livekit: LiveKitServer, session: str, person: New, **config: Any
+) -> tuple[Worker, Person]:
+    """A call whose opening line is over."""
+    worker = await fork(**config)
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, opening_line="Hello."))
+    await worker.heard(Turn)
+    return worker, caller
+
+
+async def said(worker: Worker, text: str, times: int = 1, within_s: float = 15) -> None:
+    """Wait until the agent has said this."""
+    until = time.monotonic() + within_s
+    while sum(isinstance(m, Turn) and text in m.heard_text for m in worker.said) < times:
+        assert time.monotonic() < until, f"{worker.said}"
+        await asyncio.sleep(0.05)
+
+
+# --- a second key or place
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"assembly_api_key": "wrong", "assembly_fallback_api_key": "sandbox"},
+        {"groq_api_key": "wrong", "groq_fallback_api_key": "sandbox"},
+        {"inworld_api_key": "wrong", "inworld_fallback_api_key": "sandbox"},
+        {"assembly_base_url": NOBODY},
+        {"groq_base_url": NOBODY.replace("ws:", "http:")},
+        {"inworld_base_url": NOBODY},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+async def test_a_call_goes_on_at_the_second_key_or_place(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, changes: dict[str, str]
+) -> None:
+    if len(changes) == 1:  # a dead place; the sandbox is the second
+        ((name, _),) = changes.items()
+        first = sandbox.config().model_dump()[name]
+        changes = {**changes, name.replace("_base_url", "_fallback_base_url"): first}
+    await sandbox.control("transcripts", {"texts": ["How are you?"]})
+    await sandbox.control("replies", {"replies": ["I am fine."]})
+    began = time.monotonic()
+    worker, caller = await greeted(fork, livekit, session, person, **changes)
+    await asyncio.sleep(2.5)  # time enough for the STT to have moved
+    caller.say(QUESTION)
+    turn = await worker.heard(Turn, 2, timeout_s=12)
+    assert (turn.user_text, turn.heard_text) == ("How are you?", "I am fine.")
+    assert not [m for m in worker.said if isinstance(m, Failed | Stopped)]
+    assert time.monotonic() - began < 20
+
+
+# --- speech to text
+
+
+@pytest.mark.parametrize(
+    "how", [{"kind": "status", "status": 429}, {"kind": "close", "stage": "request", "code": 1008}], ids=str
+)
+async def test_an_stt_that_refuses_again_and_again_ends_the_call(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, how: dict[str, Any]
+) -> None:
+    await fault(sandbox, "assemblyai", **how)
+    worker = await fork()
+    await person().enter(session)
+    worker.send(go(livekit, session, opening_line="Hello."))
+    await ended(worker, "stt", within_s=15)
+    assert (await sandbox.state())["requests"]["assemblyai.connect"] <= 8
+
+
+@pytest.mark.parametrize("code", [None, 3008, 1011])
+async def test_an_stt_that_drops_the_connection_is_connected_again(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, code: int | None
+) -> None:
+    await sandbox.control("transcripts", {"texts": ["How are you?"]})
+    worker, caller = await greeted(fork, livekit, session, person)
+    await sandbox.control("disconnect", {"service": "assemblyai", "code": code})
+    await asyncio.sleep(1)
+    caller.say(QUESTION)
+    assert (await worker.heard(Turn, 2, timeout_s=10)).user_text == "How are you?"
+
+
+async def test_a_deaf_stt_is_left_for_a_new_session_and_the_caller_is_asked_again(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    await sandbox.control("replies", {"replies": ["I am fine."]})
+    await fault(sandbox, "assemblyai", "silence", stage="request", count=1)
+    worker, caller = await greeted(fork, livekit, session, person, stt_silence_s=2)
+    caller.say(QUESTION)
+    await said(worker, SORRY)
+    caller.say(QUESTION)
+    await said(worker, "I am fine.")
+
+
+async def test_an_stt_that_stays_deaf_ends_the_call(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    await fault(sandbox, "assemblyai", "silence", stage="request")
+    worker, caller = await greeted(fork, livekit, session, person, stt_silence_s=2)
+    for times in (1, 2):
+        caller.say(QUESTION)
+        await said(worker, SORRY, times)
+    caller.say(QUESTION)
+    await ended(worker, "stt", within_s=12)
+
+
+# --- the language model
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"kind": "status", "status": 429, "count": 1},
+        {"kind": "status", "status": 500, "count": 1},
+        {"kind": "drop", "stage": "request", "count": 1},
+        {"kind": "status", "status": 429, "retry_after_s": 60, "match": {"model": "openai/gpt-oss-120b"}},
+        {"kind": "status", "status": 503, "match": {"model": "openai/gpt-oss-120b"}},
+        {"kind": "silence", "stage": "request", "match": {"model": "openai/gpt-oss-120b"}},
+    ],
+    ids=str,
+)
+async def test_an_answer_comes_from_a_second_try_or_the_second_model(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, how: dict[str, Any]
+) -> None:
+    await sandbox.control("transcripts", {"texts": ["How are you?"]})
+    await sandbox.control("replies", {"replies": ["I am fine."]})
+    await fault(sandbox, "groq", **how)
+    worker, caller = await greeted(
+        fork, livekit, session, person, llm_fallback_model="openai/gpt-oss-20b", llm_read_timeout_s=1.5
+    )
+    caller.say(QUESTION)
+    await said(worker, "I am fine.", within_s=10)
+
+
+@pytest.mark.parametrize(
+    "how", [{"status": 429}, {"status": 429, "retry_after_s": 3600}, {"status": 400}], ids=lambda how: str(how)
+)
+async def test_a_model_that_refuses_each_turn_is_asked_a_bounded_number_of_times_and_ends_the_call(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, how: dict[str, Any]
+) -> None:
+    await sandbox.control("transcripts", {"texts": ["One.", "Two.", "Three."]})
+    await fault(sandbox, "groq", "status", **how)
+    worker, caller = await greeted(fork, livekit, session, person)
+    for times in (1, 2):
+        caller.say(QUESTION)
+        await said(worker, SORRY, times)
+    caller.say(QUESTION)
+    await ended(worker, "llm", within_s=12)
+    asked = (await sandbox.state())["requests"]["groq.chat"]
+    assert 3 <= asked <= 6  # for each of three turns one way, with one repeat
+
+
+async def test_an_answer_that_breaks_off_counts_as_far_as_it_was_heard_and_the_call_goes_on(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    answer = "This is my first sentence. " + "And this is another one. " * 10
+    await sandbox.control("transcripts", {"texts": ["Tell me.", "Again."]})
+    await sandbox.control("replies", {"replies": [answer, "Well."]})
+    await fault(sandbox, "groq", "latency", latency_ms=1)
+    await fault(sandbox, "groq", "drop", stage="answer", count=1)
+    worker, caller = await greeted(fork, livekit, session, person)
+    caller.say(QUESTION)
+    first = await worker.heard(Turn, 2, timeout_s=12)
+    assert first.user_text == "Tell me."
+    assert answer.startswith(first.heard_text)
+    await asyncio.sleep(3)
+    caller.say(QUESTION)
+    await said(worker, "Well.")
+
+
+# --- text to speech
+
+
+async def test_a_voice_that_is_silent_once_says_it_again(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    await fault(sandbox, "inworld", "silence", stage="request", count=1)
+    worker = await fork(tts_silence_s=1)
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, opening_line="Hello! How can I help you today?"))
+    turn = await worker.heard(Turn, timeout_s=8)
+    await asyncio.sleep(0.5)
+    assert turn.heard_text == "Hello! How can I help you today?"
+    assert max(likeness(caller.recording, await sandbox.voice(turn.heard_text, "Ashley", 1.0))) > 0.75
+
+
+@pytest.mark.parametrize("when", ["before", "amid"])
+async def test_a_voice_whose_connection_drops_goes_on_over_a_new_one(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, when: str
+) -> None:
+    worker, caller = await greeted(fork, livekit, session, person)
+    if when == "amid":
+        worker.send(Speak(text="One two three four five six seven eight nine ten eleven twelve thirteen."))
+        await asyncio.sleep(0.4)
+    await sandbox.control("disconnect", {"service": "inworld"})
+    before = caller.loud_s
+    worker.send(Speak(text="I am still here with you."))
+    await said(worker, "am still here with you.")
+    await asyncio.sleep(0.5)
+    assert caller.loud_s - before > 0.7
+
+
+@pytest.mark.parametrize("is_rendered", [True, False])
+async def test_a_voice_that_falls_silent_ends_the_call_with_what_is_kept(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, tmp_path: Path, is_rendered: bool
+) -> None:
+    apology = "I am sorry, this does not work today."
+    await sandbox.control("transcripts", {"texts": ["How are you?"]})
+    await sandbox.control("replies", {"replies": ["I am fine."]})
+    worker = await fork(apology=apology, tts_silence_s=1.5)
+    caller = await person().enter(session)
+    log_file = tmp_path / "call.log" if is_rendered else None
+    worker.send(go(livekit, session, opening_line="Hello.", log_file=str(log_file) if log_file else None))
+    await worker.heard(Heard)
+    until = time.monotonic() + 8
+    while is_rendered and not list(tmp_path.glob("voices/apology-*.wav")):
+        assert time.monotonic() < until
+        await asyncio.sleep(0.05)
+    line = await sandbox.voice(apology, "Ashley", 1.0)
+    await fault(sandbox, "inworld", "silence")
+    before = len(caller.recording)
+    caller.say(QUESTION)
+    await ended(worker, "tts", within_s=15)
+    heard = caller.recording[before:]
+    if is_rendered:
+        assert max(likeness(heard, line)) > 0.75
+    else:
+        assert 1 < sum(abs(heard.astype(int)) > 500) / RATE < len(tones(RATE)) / 2 / RATE
+    assert not [m for m in worker.said if isinstance(m, Turn) and m.heard_text == "I am fine."]
+
+
+async def test_a_voice_that_does_not_exist_ends_the_call(
+    fork: Fork, livekit: LiveKitServer, session: str, person: New
+) -> None:
+    worker = await fork(tts_silence_s=1.5)
+    await person().enter(session)
+    worker.send(go(livekit, session, voice_id="Nobody"))
+    await worker.heard(Joined)
+    await ended(worker, "tts", within_s=10)
