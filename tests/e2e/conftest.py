@@ -1,6 +1,6 @@
 """One whole system for all end-to-end tests: the stack that `greenroom up` runs, in a temporary folder."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,11 +10,21 @@ from greenroom_cli.stack import Stack, StackOptions, running_stack, system_envir
 from livekit import api
 from livekit.protocol.room import ListRoomsRequest
 
+from tests.e2e.collector import Collector
+
+
+@pytest.fixture(scope="session")
+def collector() -> Iterator[Collector]:
+    """Where the system sends its traces."""
+    with Collector() as running:
+        yield running
+
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+async def stack(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> AsyncIterator[Stack]:
     """The running system, with the sandbox for all providers."""
-    options = StackOptions(environment=system_environment() | {"PREWARM_POOL_SIZE": "2"})
+    environment = {"PREWARM_POOL_SIZE": "2", "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
+    options = StackOptions(environment=system_environment() | environment)
     async with running_stack(tmp_path_factory.mktemp("stack"), options) as running:
         yield running
 

@@ -112,6 +112,12 @@ class bind_session:  # noqa: N801 - reads as a verb, like contextlib's
         structlog.contextvars.reset_contextvars(**self._tokens)
 
 
+def trace_ids() -> dict[str, str]:
+    """The current trace's id, for what logs on when its span is over: `log.bind(**logs.trace_ids())`."""
+    context = trace.get_current_span().get_span_context()
+    return {"trace_id": f"{context.trace_id:032x}"} if context.is_valid else {}
+
+
 def _add_trace(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
     context = trace.get_current_span().get_span_context()
     if context.is_valid:

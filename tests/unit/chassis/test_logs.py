@@ -81,6 +81,16 @@ def test_the_trace_is_in_the_line(lines: Any) -> None:
     assert (line["trace_id"], line["span_id"]) == (f"{context.trace_id:032x}", f"{context.span_id:016x}")
 
 
+def test_a_logger_can_take_the_trace_along(lines: Any) -> None:
+    telemetry.configure("billing", None)
+    with telemetry.span("work", SpanKind.INTERNAL) as span:
+        log = logs.get_logger().bind(**logs.trace_ids())
+    log.info("afterwards")
+    (line,) = lines()
+    assert line["trace_id"] == f"{span.get_span_context().trace_id:032x}"
+    assert logs.trace_ids() == {}
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [

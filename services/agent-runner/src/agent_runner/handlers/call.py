@@ -32,6 +32,7 @@ from agent_runner.domain.link import (
     Turn,
 )
 from agent_runner.domain.served_time import ServedTime
+from agent_runner.domain.stages import spans
 from agent_runner.handlers import meters
 from agent_runner.handlers.pool import NoWorker, Pool, Taken
 from agent_runner.handlers.report import Report
@@ -40,6 +41,7 @@ from chassis import logs, telemetry
 
 _FENCE_ANSWER_S: Final = 0.8 * REJOIN_ANSWER_S  # the worker waits REJOIN_ANSWER_S for us
 _HISTORY_S: Final = 2.0
+_NS_A_MS: Final = 1_000_000
 _EXIT_S: Final = 2.0  # from a worker's last word to its exit
 
 log = logs.get_logger(__name__)
@@ -110,6 +112,8 @@ class Call:
         self._failed_provider: str | None = None
         self._silent_s = 0.0
         self._began = world.clock()
+        self._began_ns = time.time_ns()
+        self._trace = telemetry.extract(telemetry.inject())
         self._went: float | None = None  # when `Go` was sent
         self._stage_ms: dict[str, int] = {}
         self._joined = False
@@ -117,7 +121,7 @@ class Call:
         self._timers: list[asyncio.TimerHandle] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._report = Report(job.session_id, job.epoch, world.outboxes.open(job.session_id, job.epoch))
-        self._log = log.bind(session_id=job.session_id, epoch=job.epoch)
+        self._log = log.bind(session_id=job.session_id, epoch=job.epoch, **logs.trace_ids())
 
     @property
     def pid(self) -> int:
@@ -318,9 +322,22 @@ class Call:
             self.end(Cause.FAREWELL, say=self._world.farewell)
 
     def _on_heard(self, message: Heard) -> None:
-        heard_ms = round((self._world.clock() - self._began) * 1000)
-        self._report.heard(heard_ms)
-        self._log.info("job.heard", heard_ms=heard_ms, stage_ms=message.stage_ms)
+        self._stage_ms |= {stage: self._stage_ms["go"] + ms for stage, ms in message.stage_ms.items()}
+        self._stage_ms["heard"] = round((self._world.clock() - self._began) * 1000)
+        self._report.heard(dict(self._stage_ms))
+        self._log.info("job.heard", stage_ms=self._stage_ms)
+        self._trace_stages()
+
+    def _trace_stages(self) -> None:
+        """One span a stage, below the assignment's."""
+        for stage, (begin_ms, end_ms) in spans(self._stage_ms).items():
+            telemetry.past_span(
+                f"agent {meters.bounded(stage)}",
+                parent=self._trace,
+                begin_ns=self._began_ns + begin_ms * _NS_A_MS,
+                end_ns=self._began_ns + end_ms * _NS_A_MS,
+                attributes={"session.id": self.session_id},
+            )
 
     def _on_removed(self, message: Removed) -> None:
         self._log.warning("job.removed", duplicate=message.duplicate, reason=message.reason)

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from loguru import logger
 from opentelemetry import trace
@@ -36,7 +36,7 @@ class _Stamp(logging.Filter):
         """Let everything through in a call, and before it only what is wrong: building a pipeline is no news."""
         record.__dict__.update(self.ids)
         if isinstance(record.msg, dict):  # a line of structlog, which does not read the record
-            record.msg = {**self.ids, **record.msg}
+            record.msg = {**self.ids, **cast(dict[str, Any], record.msg)}
         return bool(self.ids) or record.levelno >= logging.WARNING
 
 
