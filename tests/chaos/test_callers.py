@@ -53,24 +53,20 @@ async def test_row_24_a_caller_whose_phone_dies_returns_before_livekit_noticed(s
         await check(scene, session, caller, again, served=Served(together_s, unnoticed_s=back.at - died_at))
 
 
-async def test_row_25_a_caller_who_hangs_up_for_good_ends_the_session_after_the_grace(scene: Scene) -> None:
-    async with scene.call() as (session, caller):
-        left = await caller.leave()
+async def test_row_25_a_caller_who_goes_for_good_ends_the_session_after_the_grace(scene: Scene) -> None:
+    """One hangs up; another's phone dies, which LiveKit notices 20 s later, and so the bill does."""
+    async with scene.call("Anna") as (session, anna), scene.call("Peter") as (silent, peter):
+        died_at = peter.kill()
+        left = await anna.leave()
         ended = await session.ended(GRACE_S + END_S + 2)
         ended_at = time.monotonic()
+        silently = await silent.ended(SILENT_S + GRACE_S + END_S + 5)
 
-        assert (ended.outcome, ended.reason) == (Outcome.COMPLETED, "caller_left"), session.evidence()
+        for outcome in (ended, silently):
+            assert (outcome.outcome, outcome.reason) == (Outcome.COMPLETED, "caller_left"), silent.evidence()
         assert GRACE_S - 1 < ended_at - left.at < GRACE_S + END_S + 1, session.evidence()
-        await check(scene, session, caller, served=Served(caller.served_s(left.at)))
-
-
-async def test_row_25_a_caller_whose_phone_dies_for_good_is_billed_to_livekits_report(scene: Scene) -> None:
-    async with scene.call() as (session, caller):
-        died_at = caller.kill()
-        ended = await session.ended(SILENT_S + GRACE_S + END_S + 5)
-
-        assert (ended.outcome, ended.reason) == (Outcome.COMPLETED, "caller_left"), session.evidence()
-        await check(scene, session, caller, served=Served(caller.served_s(died_at), unnoticed_s=SILENT_S))
+        await check(scene, session, anna, served=Served(anna.served_s(left.at)))
+        await check(scene, silent, peter, served=Served(peter.served_s(died_at), unnoticed_s=SILENT_S))
 
 
 async def test_row_26_a_caller_who_never_comes_is_a_no_show_and_pays_nothing(scene: Scene) -> None:

@@ -19,6 +19,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
 HEARD_AGAIN_S = 5.0  # the goal is under 1 s on a host that does nothing else
 STALL_S = 3.0  # a silent worker is killed after 1.5 s
 KILL_S = 6.0
+LAST_WORD_S = 8.0
 MEBIBYTE = 1 << 20
 
 
@@ -78,7 +79,7 @@ async def test_row_1_a_death_in_the_middle_of_the_callers_sentence_leaves_the_ag
         await check(scene, session, caller, served=Served(caller.served_s(left.at, killed_at), crashes=1))
 
 
-async def test_row_1_the_third_death_ends_the_call_as_agent_failed(scene: Scene) -> None:
+async def test_row_1_the_third_death_ends_the_call_with_a_last_word(scene: Scene) -> None:
     async with scene.call() as (session, caller):
         deaths: list[float] = []
         for epoch in (1, 2, 3):
@@ -86,9 +87,11 @@ async def test_row_1_the_third_death_ends_the_call_as_agent_failed(scene: Scene)
             await caller.heard(after=max(deaths, default=0.0), deadline_s=HEARD_AGAIN_S)
             await asyncio.sleep(1)
             deaths.append(_kill(session))
-        ended = await session.ended(5)
+        await caller.answered(after=deaths[-1], deadline_s=10)  # somebody says that it cannot go on
+        ended = await session.ended(LAST_WORD_S)
 
         assert (ended.outcome, ended.reason) == (Outcome.FAILED, "agent_failed"), session.evidence()
+        # The last word is not billed.
         await check(scene, session, caller, served=Served(caller.served_s(deaths[-1], *deaths), crashes=3))
 
 
