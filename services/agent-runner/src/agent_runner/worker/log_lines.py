@@ -35,8 +35,9 @@ class _Stamp(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Let everything through in a call, and before it only what is wrong: building a pipeline is no news."""
         record.__dict__.update(self.ids)
-        if isinstance(record.msg, dict):  # a line of structlog, which does not read the record
-            record.msg = {**self.ids, **cast(dict[str, Any], record.msg)}
+        message = cast("str | dict[str, Any]", record.msg)
+        if isinstance(message, dict):  # a line of structlog, which does not read the record
+            record.msg = {**self.ids, **message}
         return bool(self.ids) or record.levelno >= logging.WARNING
 
 
