@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
 GRACE_S = 6.0
 JOIN_S = 6.0
 ENVIRONMENT = {"RECONNECT_GRACE_S": f"{GRACE_S:g}", "CALLER_JOIN_TIMEOUT_S": f"{JOIN_S:g}"}
-SILENT_S = 20.0  # so long LiveKit waits for one that went without a word
+SILENT_S = 23.0  # so long LiveKit takes one that went without a word for present; 18 to 22 s were measured
 END_S = 2.0
 
 
@@ -54,7 +54,7 @@ async def test_row_24_a_caller_whose_phone_dies_returns_before_livekit_noticed(s
 
 
 async def test_row_25_a_caller_who_goes_for_good_ends_the_session_after_the_grace(scene: Scene) -> None:
-    """One hangs up; another's phone dies, which LiveKit notices 20 s later, and so the bill does."""
+    """One hangs up; another's phone dies, which LiveKit notices some 20 s later, and so the bill does."""
     async with scene.call("Anna") as (session, anna), scene.call("Peter") as (silent, peter):
         died_at = peter.kill()
         left = await anna.leave()
