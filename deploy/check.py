@@ -2,6 +2,7 @@
 
 - compose.yaml is valid: by `docker compose config` where there is one, else by the Compose Specification's JSON schema;
 - each variable that it gives to one of our parts is one that this part reads, and each part of ours is in it;
+- each variable of .env.example that a part of ours reads reaches it;
 - each variable that it asks the user for stands in .env.example, which names all that the code reads, and no other;
 - the Dockerfile passes hadolint.
 """
@@ -30,6 +31,12 @@ PARTS = {
 }
 # Started for a moment, before billing, with billing's settings.
 ALSO = {"migrate": "billing"}
+# What no .env changes in Docker: these parts have no port for health alone, and sandbox.env fixes the sandbox's keys.
+FIXED = {
+    "gateway": {"HEALTH_PORT"},
+    "billing": {"HEALTH_PORT"},
+    "sandbox": {"SANDBOX_ASSEMBLY_KEY", "SANDBOX_GROQ_KEY", "SANDBOX_INWORLD_KEY"},
+}
 # What the Compose file itself reads, for a server that is not ours.
 SERVERS_VARIABLES = {"POSTGRES_PASSWORD"}
 # Modules of settings; no other module reads the environment.
@@ -75,6 +82,16 @@ def compose_problems(
     return sorted(problems)
 
 
+def withheld_problems(compose: Mapping[str, Any], read: Mapping[str, set[str]], offered: set[str]) -> list[str]:
+    """What a user may set in .env and no part would hear of."""
+    services: Mapping[str, Any] = compose["services"]
+    return sorted(
+        f"compose.yaml does not give {part} {v}, which {package} reads and .env.example offers"
+        for part, package in PARTS.items()
+        for v in (read[package] & offered) - set(services[part].get("environment", {})) - FIXED.get(part, set())
+    )
+
+
 def example_problems(offered: set[str], read: set[str]) -> list[str]:
     """What .env.example and the code do not have in common."""
     problems = [f".env.example names {v}, which nothing reads" for v in offered - read - SERVERS_VARIABLES]
@@ -103,11 +120,13 @@ def compose_form() -> list[str]:
 def main() -> int:
     """Print each problem on a line; 1 if there is any."""
     text = (ROOT / "compose.yaml").read_text()
+    compose = yaml.safe_load(text)
     offered = offered_by((ROOT / ".env.example").read_text())
     read = {package: variables(package) for package in [*PARTS.values(), "greenroom_cli"]}
     problems = [
         *compose_form(),
-        *compose_problems(yaml.safe_load(text), read, offered, text),
+        *compose_problems(compose, read, offered, text),
+        *withheld_problems(compose, read, offered),
         *example_problems(offered, set[str]().union(*read.values())),
         *run(str(Path(sys.executable).with_name("hadolint")), "Dockerfile"),
     ]

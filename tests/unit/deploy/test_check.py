@@ -44,6 +44,14 @@ def test_a_variable_asked_of_the_user_stands_in_the_example(check: ModuleType) -
     assert problems == ["compose.yaml asks for KEY, which .env.example does not name"]
 
 
+def test_a_variable_that_the_user_may_set_reaches_its_part(check: ModuleType) -> None:
+    compose = services(check, gateway={"PORT": "8000"}, scheduler={"MAX_LOAD": ""})
+    packages = read(check, gateway={"PORT", "BUS_DEADLINE_S", "HEALTH_PORT", "SECRET"}, scheduler={"MAX_LOAD"})
+    assert check.withheld_problems(compose, packages, {"PORT", "BUS_DEADLINE_S", "HEALTH_PORT", "MAX_LOAD"}) == [
+        "compose.yaml does not give gateway BUS_DEADLINE_S, which gateway reads and .env.example offers"
+    ]
+
+
 def test_the_example_names_every_variable_and_no_other(check: ModuleType) -> None:
     offered = check.offered_by("# a comment\nPORT=8000\n# MAX_BOTS=50\n#LOG_LEVEL=INFO\n")
     assert offered == {"PORT", "MAX_BOTS", "LOG_LEVEL"}
