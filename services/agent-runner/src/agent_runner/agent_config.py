@@ -152,6 +152,25 @@ class AgentConfig(BaseSettings):
         default=5, gt=0, le=60, description="seconds after which a turn ends although nothing else ended it"
     )
 
+    max_turn_s: float = Field(
+        default=120,
+        ge=0,
+        le=3600,
+        description="seconds until a caller's turn is answered, ended or not; 0: never",
+    )
+    user_idle_prompt_s: float = Field(
+        default=0, ge=0, le=3600, description="seconds of the caller's silence until the agent asks; 0: never"
+    )
+    user_idle_prompt: str = Field(
+        default="Are you still there?", min_length=1, max_length=500, description="what it asks then"
+    )
+    user_idle_end_s: float = Field(
+        default=0, ge=0, le=3600, description="seconds of the caller's silence until the call ends; 0: never"
+    )
+    user_idle_goodbye: str = Field(
+        default="I can't hear anybody, so I will hang up now. Goodbye.", max_length=500, description="what it says then"
+    )
+
     # The worker.
     apology: str = Field(
         default="I'm sorry, I have a technical problem and must end this call. Goodbye.",

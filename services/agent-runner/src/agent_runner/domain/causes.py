@@ -28,6 +28,8 @@ class Cause(StrEnum):
     """The room could not be joined."""
     PROVIDER_FAILED = "provider_failed"
     """A provider became unusable."""
+    USER_IDLE = "user_idle"
+    """The caller was silent for too long."""
     FAILED = "failed"
     """The pipeline failed."""
     STALLED = "stalled"

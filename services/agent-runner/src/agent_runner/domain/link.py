@@ -30,6 +30,7 @@ StopCause = Literal[
     "removed",  # LiveKit removed the agent and nobody said Rejoin
     "join_failed",  # the room could not be joined; `detail` says why
     "provider_failed",  # a provider became unusable and the worker ended the call
+    "user_idle",  # the caller was silent for longer than USER_IDLE_END_S
     "failed",  # anything else: a fault of the pipeline
 ]
 

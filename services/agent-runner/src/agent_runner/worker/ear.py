@@ -28,6 +28,7 @@ from pipecat.processors.frame_processor import FrameProcessor
 
 from agent_runner.domain.hearing import Hearing
 from agent_runner.domain.link import Provider, Turn
+from agent_runner.domain.quiet import Quiet
 from agent_runner.domain.talk import Marks, Talk
 
 _NS: Final = 1e9
@@ -44,10 +45,12 @@ class Ear(BaseObserver):
         output: FrameProcessor,
         on_turn: Callable[[Turn], None],
         hearing: Hearing,
+        quiet: Quiet,
     ) -> None:
         super().__init__()
         self.talk = Talk()
         self.hearing = hearing
+        self.quiet = quiet
         self.made_bytes = 0
         self.sent_bytes = 0
         self._sent_before = 0
@@ -81,12 +84,17 @@ class Ear(BaseObserver):
                 self.hearing.words()
         if data.first_push:
             if isinstance(frame, VADUserStoppedSpeakingFrame):
-                self.hearing.speech(time.monotonic() - frame.stop_secs, is_on=False)
+                self._caller_speaks(time.monotonic() - frame.stop_secs, False)
                 self.talk.marks = Marks(silence=at - frame.stop_secs)
             elif isinstance(frame, VADUserStartedSpeakingFrame):
-                self.hearing.speech(time.monotonic() - frame.start_secs, is_on=True)
+                self._caller_speaks(time.monotonic() - frame.start_secs, True)
             elif isinstance(frame, UserStoppedSpeakingFrame):
                 self.talk.marks.decided = at
+                self.quiet.thinking(time.monotonic())
+
+    def _caller_speaks(self, at: float, is_speaking: bool) -> None:
+        self.hearing.speech(at, is_on=is_speaking)
+        self.quiet.caller(at, is_speaking=is_speaking)
 
     def _at_output(self, frame: object, at: float) -> None:
         if isinstance(frame, TTSTextFrame):
@@ -101,7 +109,9 @@ class Ear(BaseObserver):
             self._tell(self.talk.opening_ended(interrupted=True))
         elif isinstance(frame, BotStartedSpeakingFrame):
             self._sent_before = self.sent_bytes
+            self.quiet.agent(time.monotonic(), is_speaking=True)
         elif isinstance(frame, BotStoppedSpeakingFrame):
+            self.quiet.agent(time.monotonic(), is_speaking=False)
             if self.sent_bytes > self._sent_before:  # what else was made was dropped on the way
                 self.made_bytes = self.sent_bytes
             self._tell(self.talk.opening_ended(interrupted=False))

@@ -184,6 +184,15 @@ class Job:
             await asyncio.sleep(_LOOK_S)
             now, ear = time.monotonic(), self._pipeline.ear
             in_room = self._room.caller_in_room
+            if not in_room:
+                ear.quiet.away(now)
+            match ear.quiet.due(now):
+                case "prompt":
+                    self._queue(TTSSpeakFrame(self._config.user_idle_prompt))
+                case "end":
+                    self._finish("user_idle", say=self._config.user_idle_goodbye)
+                case None:
+                    pass
             if ear.hearing.is_deaf(now):
                 self._spawn(self._hear_again())
             if self._muteness.is_mute(now, made=ear.made_bytes, sent=ear.sent_bytes, caller_in_room=in_room):

@@ -22,16 +22,22 @@ from pipecat.processors.aggregators.llm_response_universal import (
 )
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.turns.user_start import TranscriptionUserTurnStartStrategy, VADUserTurnStartStrategy
-from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy, TurnAnalyzerUserTurnStopStrategy
+from pipecat.turns.user_stop import (
+    BaseUserTurnStopStrategy,
+    SpeechTimeoutUserTurnStopStrategy,
+    TurnAnalyzerUserTurnStopStrategy,
+)
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from pipecat.workers.runner import WorkerRunner
 
 from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.hearing import Hearing
 from agent_runner.domain.link import Provider, Turn
+from agent_runner.domain.quiet import Quiet
 from agent_runner.worker import models
 from agent_runner.worker.ear import Ear
 from agent_runner.worker.llm import LanguageModel
+from agent_runner.worker.long_turn import LongTurnStop
 from agent_runner.worker.stt import SpeechToText
 from agent_runner.worker.transport import WarmTransport
 from agent_runner.worker.tts import TextToSpeech
@@ -68,10 +74,11 @@ class AgentPipeline:
         self.llm = LanguageModel.of(config)
         self.tts = TextToSpeech.of(config)
         self.context = LLMContext()
-        user, assistant = _aggregators(config, self.context)
+        user, assistant = _aggregators(config, self.context, self.stt)
         self._output = output = self.transport.output()
         self._out_bytes_per_s = 2 * config.tts_sample_rate
-        self.ear = Ear(self.stt, self.llm, self.tts, output, listener.turn, Hearing(config.stt_silence_s))
+        hearing, quiet = Hearing(config.stt_silence_s), Quiet(config.user_idle_prompt_s, config.user_idle_end_s)
+        self.ear = Ear(self.stt, self.llm, self.tts, output, listener.turn, hearing, quiet)
         self.worker = PipelineWorker(
             Pipeline([self.transport.input(), self.stt, user, self.llm, self.tts, output, assistant]),
             params=PipelineParams(
@@ -145,19 +152,21 @@ class AgentPipeline:
         return next((name for service, name in names if service is processor), None)
 
 
-def _aggregators(config: AgentConfig, context: LLMContext) -> tuple[Any, Any]:
+def _aggregators(config: AgentConfig, context: LLMContext, stt: SpeechToText) -> tuple[Any, Any]:
     tuned = models.tuned(config)
-    stop = (
+    stop: list[BaseUserTurnStopStrategy] = [
         TurnAnalyzerUserTurnStopStrategy(turn_analyzer=tuned.smart_turn)
         if config.smart_turn
         else SpeechTimeoutUserTurnStopStrategy(user_speech_timeout=config.aggregation_timeout)
-    )
+    ]
+    if config.max_turn_s:
+        stop.append(LongTurnStop(config.max_turn_s, stt.say_what_you_have))
     pair = LLMContextAggregatorPair(
         context,
         user_params=LLMUserAggregatorParams(
             vad_analyzer=tuned.vad,
             user_turn_strategies=UserTurnStrategies(
-                start=[VADUserTurnStartStrategy(), TranscriptionUserTurnStartStrategy()], stop=[stop]
+                start=[VADUserTurnStartStrategy(), TranscriptionUserTurnStartStrategy()], stop=stop
             ),
             user_turn_stop_timeout=config.user_turn_stop_timeout,
             user_idle_timeout=0,

@@ -74,6 +74,12 @@ class SpeechToText(Failover, AssemblyAISTTService):
         if self.is_usable:
             self._drop_connection()
 
+    async def say_what_you_have(self) -> None:
+        """Ask for the words so far, as is done at each pause of the caller's."""
+        if self._websocket is not None and self._websocket.state is State.OPEN:
+            with suppress(Exception):  # the receive loop notices too
+                await self._websocket.send(json.dumps({"type": "ForceEndpoint"}))
+
     async def _disconnect(self) -> None:
         """Pipecat's waits 5 s for the goodbye, and all frames behind the end of the call wait with it."""
         await self.hang_up()

@@ -6,7 +6,7 @@ from scheduler.domain.facts import Facts, Verdict
 from scheduler.domain.limits import Limits
 from scheduler.domain.session import DRAINED, Attempt, Session
 
-ENDED_BY_NODE = frozenset({"ended", "room_closed", "caller_left", "session_timeout", "no_show"})
+ENDED_BY_NODE = frozenset({"ended", "room_closed", "caller_left", "session_timeout", "no_show", "user_idle"})
 """Causes of `agent_stopped` after which nobody is left to talk to; `provider_failed` joins them by its prefix."""
 
 PROVIDER_FAILED = "provider_failed"

@@ -24,6 +24,7 @@ _REASONS: Final = frozenset(
         "caller_left",
         "room_closed",
         "session_timeout",
+        "user_idle",
     }
 )
 

@@ -1,0 +1,68 @@
+"""How long nobody has spoken, and what is due for it."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+THINKING_S: Final = 30.0
+"""Longest time in which an answer is still awaited."""
+
+
+class Quiet:
+    """Measures the silence that is the caller's to break: the agent is done, and nothing is on its way.
+
+    The agent's own question whether anybody is there does not begin a new silence. Times are seconds of one clock.
+    """
+
+    def __init__(self, prompt_s: float, end_s: float) -> None:
+        """Take the limits; 0 switches one off."""
+        self._prompt_s = prompt_s
+        self._end_s = end_s
+        self._since: float | None = None
+        self._speaking: set[Literal["caller", "agent"]] = set()
+        self._thinking_until = 0.0
+        self._has_prompted = False
+        self._is_prompting = False
+
+    def caller(self, at: float, *, is_speaking: bool) -> None:
+        """The caller began or ended to speak."""
+        self._has_prompted = self._is_prompting = False
+        self._note("caller", at, is_speaking)
+
+    def agent(self, at: float, *, is_speaking: bool) -> None:
+        """The agent began or ended to speak."""
+        if is_speaking:
+            self._thinking_until = 0.0
+        begun = self._since
+        self._note("agent", at, is_speaking)
+        if self._is_prompting:
+            self._since = begun
+            self._is_prompting = is_speaking
+
+    def thinking(self, at: float) -> None:
+        """The caller's turn is over and waits for its answer."""
+        self._thinking_until = at + THINKING_S
+
+    def away(self, now: float) -> None:
+        """The caller is not in the room: this silence is no silence."""
+        self._since = now
+        self._has_prompted = False
+
+    def due(self, now: float) -> Literal["prompt", "end"] | None:
+        """What is due now, each once."""
+        if self._since is None or self._speaking or now < self._thinking_until:
+            return None
+        quiet_s = now - self._since
+        if self._end_s and quiet_s >= self._end_s:
+            return "end"
+        if self._prompt_s and quiet_s >= self._prompt_s and not self._has_prompted:
+            self._has_prompted = self._is_prompting = True
+            return "prompt"
+        return None
+
+    def _note(self, who: Literal["caller", "agent"], at: float, is_speaking: bool) -> None:
+        if is_speaking:
+            self._speaking.add(who)
+        else:
+            self._speaking.discard(who)
+            self._since = at

@@ -1,0 +1,87 @@
+"""Silence, long turns and interruptions."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import numpy as np
+import pytest
+from agent_runner.domain.link import Stopped, Turn
+
+from tests.integration.agent_runner.livekit_server import BINARY, LiveKitServer
+from tests.integration.agent_runner.worker_stage import LOUD, Person, Sandbox, Worker, go
+
+pytestmark = pytest.mark.skipif(not BINARY.exists(), reason="livekit-server is not built: make setup")
+
+Fork = Callable[..., Awaitable[Worker]]
+New = Callable[[], Person]
+
+LONG = "One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen. "
+TO_THE_EAR_S = 0.25  # of the caller's voice to the agent and of the agent's silence to the caller: two jitter buffers
+
+
+async def test_a_silent_caller_is_asked_and_then_the_call_ends_with_a_word(
+    fork: Fork, livekit: LiveKitServer, session: str, person: New
+) -> None:
+    worker = await fork(user_idle_prompt_s=1.5, user_idle_end_s=5, user_idle_goodbye="Goodbye then.")
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, opening_line="Hello."))
+    await worker.heard(Turn)
+    began = time.monotonic()
+    assert (await worker.heard(Turn, 2, timeout_s=5)).heard_text == "Are you still there?"
+    assert (await worker.heard(Stopped, timeout_s=9)).cause == "user_idle"
+    assert 4 < time.monotonic() - began < 9
+    assert await worker.gone() == 0
+    assert caller.loud_s > 1.5  # all three lines
+
+
+async def test_a_turn_without_an_end_is_answered_after_its_time(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    await sandbox.control("transcripts", {"texts": ["I talk and talk."] * 9})
+    worker = await fork(max_turn_s=2, vad_stop_secs=3)  # no pause is long enough to end it
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, opening_line="Hello."))
+    await worker.heard(Turn)
+    lasts_s = caller.say(LONG * 3)
+    began = time.monotonic()
+    while not await sandbox.asked():
+        assert time.monotonic() - began < lasts_s, "the agent waited for the end"
+        await asyncio.sleep(0.05)
+    assert (await sandbox.asked())[0][-1]["content"].startswith("I talk")
+    assert time.monotonic() - began < 5
+
+
+async def test_the_agent_falls_silent_within_300_ms_of_the_callers_speech(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    """The best of three, which a busy host cannot spoil; the median is printed."""
+    worker = await fork()
+    caller = await person().enter(session)
+    took: list[float] = []
+    for n in range(3):
+        session_turns = sum(isinstance(m, Turn) for m in worker.said)
+        if n == 0:
+            worker.send(go(livekit, session, opening_line=LONG))
+            await worker.spoke(60_000)
+        else:
+            await sandbox.control("replies", {"replies": [LONG]})
+            await asyncio.sleep(0.5)
+            sent = worker.beat.sent_bytes if worker.beat else 0
+            caller.say("Please count for me now.")
+            await worker.spoke(sent + 60_000)
+        spoke_at = time.monotonic()
+        assert last_sound(caller, spoke_at - 1, spoke_at) > spoke_at - 0.5, "the agent was not speaking"
+        caller.say("Stop it now, please, I have heard enough of that.")
+        assert (await worker.heard(Turn, session_turns + 1)).interrupted
+        await asyncio.sleep(1)
+        took.append(last_sound(caller, spoke_at, spoke_at + 2) - spoke_at)
+        await asyncio.sleep(4)
+    print(f"silent after {sorted(took)[1] * 1000:.0f} ms (best {min(took) * 1000:.0f})")
+    assert min(took) < 0.3 + TO_THE_EAR_S
+
+
+def last_sound(caller: Person, since: float, until: float) -> float:
+    """When the agent was last heard between these instants."""
+    heard = [at for at, s in caller._heard if since < at < until and np.abs(s.astype(np.int32)).max(initial=0) > LOUD]  # pyright: ignore[reportPrivateUsage]
+    return max(heard, default=since)

@@ -1,0 +1,62 @@
+"""What is due when nobody speaks."""
+
+from agent_runner.domain.quiet import THINKING_S, Quiet
+
+
+def after_the_agent_spoke(prompt_s: float = 5, end_s: float = 12) -> Quiet:
+    quiet = Quiet(prompt_s, end_s)
+    quiet.agent(90, is_speaking=True)
+    quiet.agent(100, is_speaking=False)
+    return quiet
+
+
+def test_a_silent_caller_is_asked_once_and_then_the_call_ends() -> None:
+    quiet = after_the_agent_spoke()
+    assert quiet.due(104.9) is None
+    assert quiet.due(105) == "prompt"
+    quiet.agent(105.2, is_speaking=True)
+    assert quiet.due(106) is None
+    quiet.agent(106.5, is_speaking=False)
+    assert quiet.due(111.9) is None
+    assert quiet.due(112) == "end"
+
+
+def test_a_caller_who_speaks_begins_anew() -> None:
+    quiet = after_the_agent_spoke()
+    assert quiet.due(105) == "prompt"
+    quiet.caller(106, is_speaking=True)
+    assert quiet.due(130) is None
+    quiet.caller(131, is_speaking=False)
+    assert quiet.due(135) is None
+    assert quiet.due(136) == "prompt"
+
+
+def test_an_answer_on_its_way_is_waited_for_but_not_for_ever() -> None:
+    quiet = after_the_agent_spoke()
+    quiet.caller(101, is_speaking=True)
+    quiet.caller(102, is_speaking=False)
+    quiet.thinking(102.5)
+    assert quiet.due(102.5 + THINKING_S - 0.1) is None
+    assert quiet.due(102.5 + THINKING_S) == "end"
+
+
+def test_the_silence_begins_when_the_answer_ends() -> None:
+    quiet = after_the_agent_spoke()
+    quiet.thinking(101)
+    quiet.agent(104, is_speaking=True)
+    assert quiet.due(110) is None
+    quiet.agent(111, is_speaking=False)
+    assert quiet.due(115.9) is None
+    assert quiet.due(116) == "prompt"
+
+
+def test_an_absent_caller_is_not_silent() -> None:
+    quiet = after_the_agent_spoke()
+    quiet.away(200)
+    assert quiet.due(204) is None
+    assert quiet.due(205) == "prompt"
+
+
+def test_nothing_is_due_before_anybody_spoke_or_when_it_is_switched_off() -> None:
+    assert Quiet(1, 2).due(1000) is None
+    assert after_the_agent_spoke(prompt_s=0, end_s=0).due(100_000) is None
