@@ -75,6 +75,17 @@ def span(
             raise
 
 
+def past_span(name: str, *, parent: Context, begin_ns: int, end_ns: int, attributes: Mapping[str, str]) -> None:
+    """A span of something that is over, told by another process.
+
+    Args:
+        name: As in `span`.
+        begin_ns: Unix time.
+        end_ns: Likewise.
+    """
+    _TRACER.start_span(name, context=parent, attributes=attributes, start_time=begin_ns).end(end_time=end_ns)
+
+
 def shutdown(timeout_s: float = 2.0) -> None:
     """Send what is queued, within the deadline; a collector that is away costs the spans, not the stop."""
     if _provider is None:

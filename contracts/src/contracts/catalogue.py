@@ -9,6 +9,7 @@ from contracts import commands, registry, streams, subjects
 from contracts.events import (
     EVENTS,
     AgentReady,
+    AgentSpeaking,
     AgentStopped,
     EndRequested,
     Event,
@@ -56,6 +57,7 @@ _PUBLISHERS: Final[dict[type[Event], str]] = {
     JobAssigned: "scheduler",
     AgentReady: "agent-runner",
     SessionStarted: "agent-runner",
+    AgentSpeaking: "agent-runner",
     TurnFinished: "agent-runner",
     ServedTick: "agent-runner",
     AgentStopped: "agent-runner",

@@ -112,6 +112,16 @@ class SessionStarted(_EpochEvent):
         return 0  # once per session, whichever epoch saw it
 
 
+class AgentSpeaking(_EpochEvent):
+    """The caller hears the agent: the first audio of an epoch went out with the caller subscribed to it."""
+
+    event: ClassVar[str] = "speaking"
+
+    stage_ms: StageMs = Field(
+        default_factory=dict, description="every stage of the start, ms since the assignment; `heard` is this event"
+    )
+
+
 class TurnFinished(_EpochEvent):
     """One exchange is over; with the earlier ones, what another node needs to go on with the call."""
 
@@ -194,6 +204,7 @@ EVENTS: tuple[type[Event], ...] = (
     JobAssigned,
     AgentReady,
     SessionStarted,
+    AgentSpeaking,
     TurnFinished,
     ServedTick,
     AgentStopped,

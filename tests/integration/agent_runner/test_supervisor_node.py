@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from chassis.nats import Bus
 from contracts.commands import CommandFailed, DrainNode, JobAccepted, JobEnded, NodeDraining
-from contracts.events import AgentReady, AgentStopped, ServedTick, TurnFinished
+from contracts.events import AgentReady, AgentSpeaking, AgentStopped, ServedTick, TurnFinished
 from contracts.subjects import node_command
 from redis.asyncio import Redis
 
@@ -46,7 +46,16 @@ async def test_a_job_from_assignment_to_end(drive: Driver) -> None:
 
     assert (ended.found, ended.process_gone) == (True, True)
     assert not is_alive(reply.pid)
-    assert await drive.names("session_1") == ["assigned", "agent_ready", "started", "turn", "agent_stopped"]
+    assert await drive.names("session_1") == [
+        "assigned",
+        "agent_ready",
+        "started",
+        "speaking",
+        "turn",
+        "agent_stopped",
+    ]
+    heard = next(e for e in await drive.log("session_1") if isinstance(e, AgentSpeaking))
+    assert {"pool_wait", "go", "connect", "joined", "heard"} == heard.stage_ms.keys()
     log = await drive.log("session_1")
     ready = next(e for e in log if isinstance(e, AgentReady))
     assert (ready.pid, ready.node_id) == (reply.pid, drive.node.node_id)
@@ -260,7 +269,11 @@ async def test_what_waited_for_nats_survives_the_supervisor_and_is_published_by_
     await drive.node.ready()
 
     await until(lambda: not spool.exists())
-    log = [e for e in await drive.log("session_1") if e.event not in ("assigned", "agent_ready", "started", "turn")]
+    log = [
+        e
+        for e in await drive.log("session_1")
+        if e.event not in ("assigned", "agent_ready", "started", "speaking", "turn")
+    ]
     assert [str(e.id) for e in log][-len(kept) :] == kept
 
 

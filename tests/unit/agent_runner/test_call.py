@@ -13,6 +13,7 @@ from agent_runner.domain.link import (
     End,
     Failed,
     Go,
+    Heard,
     Joined,
     Rejoin,
     Removed,
@@ -23,8 +24,13 @@ from agent_runner.domain.pool import PoolLimits
 from agent_runner.handlers.call import Call, CallLimits, World
 from agent_runner.handlers.pool import Pool
 from contracts.commands import AssignJob
-from contracts.events import AgentStopped, ServedTick, SessionRequested
+from contracts.events import AgentSpeaking, AgentStopped, ServedTick, SessionRequested
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
 
+from chassis import telemetry
 from tests.unit.agent_runner.supervisor_fakes import (
     FakeCallLogs,
     FakeForks,
@@ -244,6 +250,31 @@ async def test_a_superseded_agent_is_killed_as_leaving_in_order_would_put_its_su
     await scene.settle()
     assert worker.is_gone
     assert (scene.stopped.cause, scene.stopped.served_ms) == ("superseded", 2000)
+
+
+async def test_the_first_sound_tells_every_stage_and_makes_a_span_of_each(scene: Scene) -> None:
+    exporter = InMemorySpanExporter()
+    telemetry.configure("agent-runner", None, exporter=exporter)
+    with telemetry.span("respond AssignJob", SpanKind.SERVER) as above:
+        scene.call = Call(scene.job, scene.world, scene.over.append)
+    worker = await scene.go()
+    scene.now += 0.2
+    worker.say(Joined(stage_ms={"join": 110}), Caller(in_room=True))
+    scene.now += 0.1
+    worker.say(Heard(stage_ms={"join": 110, "tts_connected": 40}))
+
+    assert scene.names == ["agent_ready", "started", "speaking"]
+    speaking = scene.outboxes.outbox.events[-1]
+    assert isinstance(speaking, AgentSpeaking)
+    stages = {"pool_wait": 0, "go": 0, "tts_connected": 40, "join": 110, "joined": 200, "heard": 300}
+    assert speaking.stage_ms == stages
+    provider = trace.get_tracer_provider()
+    assert isinstance(provider, TracerProvider)
+    provider.force_flush()
+    parent = above.get_span_context().span_id
+    made = {s.name: s for s in exporter.get_finished_spans() if s.parent is not None and s.parent.span_id == parent}
+    took = {name: ((s.end_time or 0) - (s.start_time or 0)) / 1e6 for name, s in made.items()}
+    assert took == {f"agent {stage}": ms for stage, ms in (stages | {"heard": 100}).items()}
 
 
 async def test_time_out_of_the_room_is_not_served(scene: Scene) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from contracts.events import (
     AgentReady,
+    AgentSpeaking,
     AgentStopped,
     JobAssigned,
     Outcome,
@@ -57,6 +58,11 @@ def ready(session_id: str = SESSION, *, epoch: int = 1, pid: int = 4711, after: 
 
 def started(session_id: str = SESSION, *, epoch: int = 1, after: float = 1.0) -> SessionStarted:
     return SessionStarted(session_id=session_id, time=at(after), epoch=epoch, at=at(after))
+
+
+def speaking(session_id: str = SESSION, *, epoch: int = 1, after: float = 1.1) -> AgentSpeaking:
+    stage_ms = {"join": 120 * epoch, "heard": 180 * epoch}
+    return AgentSpeaking(session_id=session_id, time=at(after), epoch=epoch, stage_ms=stage_ms)
 
 
 def turn(session_id: str = SESSION, *, epoch: int = 1, n: int = 0) -> TurnFinished:

@@ -6,7 +6,7 @@ from contracts.events import Outcome
 from gateway.domain.ending import end_reply, process_is_gone
 from gateway.domain.waiting import stage_reached
 
-from tests.unit.gateway.builders import SESSION, ended, ready, stopped, turn
+from tests.unit.gateway.builders import SESSION, ended, ready, speaking, stopped, turn
 
 
 def test_the_durations_are_the_bills_own() -> None:
@@ -52,6 +52,11 @@ def test_joined_is_reached_with_the_agent_in_the_room() -> None:
 
 def test_speaking_is_reached_with_the_first_turn() -> None:
     assert stage_reached("speaking", [ready()]) is None
+    assert stage_reached("speaking", [ready(), speaking()]) == {"join": 120, "heard": 180}
+    assert stage_reached("joined", [ready(), speaking()]) == {"join": 120, "heard": 180}
+
+
+def test_a_node_of_an_older_version_is_heard_when_its_first_turn_is_over() -> None:
     assert stage_reached("speaking", [ready(), turn()]) == {"join": 120}
 
 

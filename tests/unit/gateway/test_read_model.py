@@ -26,12 +26,13 @@ from tests.unit.gateway.builders import (
     queued,
     ready,
     requested,
+    speaking,
     started,
     stopped,
     turn,
 )
 
-WHOLE_CALL: list[Event] = [requested(), assigned(), ready(), started(), turn(), stopped(), ended()]
+WHOLE_CALL: list[Event] = [requested(), assigned(), ready(), started(), speaking(), turn(), stopped(), ended()]
 
 
 def state_of(*events: Event) -> SessionState:
@@ -146,7 +147,18 @@ def test_the_view_tells_how_the_session_ended() -> None:
         "n1",
         1,
     )
-    assert (view.conversation_duration, view.conversation_duration_minutes, view.stage_ms) == (61, 2, {"join": 120})
+    assert (view.conversation_duration, view.conversation_duration_minutes, view.stage_ms["heard"]) == (61, 2, 180)
+
+
+def test_the_stages_are_the_present_agents_down_to_its_first_sound() -> None:
+    def stages(*events: Event) -> dict[str, int]:
+        view = session_view(state_of(requested(), assigned(), *events))
+        assert view is not None
+        return view.stage_ms
+
+    assert stages(speaking()) == {}
+    assert stages(speaking(), ready()) == {"join": 120, "heard": 180}
+    assert stages(ready(), speaking(), ready(epoch=2)) == {"join": 240}
 
 
 def test_the_place_in_the_queue_shows_only_while_it_waits() -> None:

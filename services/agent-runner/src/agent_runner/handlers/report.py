@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
-from contracts.events import AgentReady, AgentStopped, ServedTick, SessionStarted, TurnFinished
+from contracts.events import AgentReady, AgentSpeaking, AgentStopped, ServedTick, SessionStarted, TurnFinished
 
 from agent_runner.domain.link import Turn
 from agent_runner.handlers import meters
@@ -23,9 +23,11 @@ class Report:
         self._outbox = outbox
         self._has_started = False
         self._ticked_ms = 0
+        self._observed: frozenset[str] = frozenset()
 
     def ready(self, *, node_id: str, pid: int, log_file: str, stage_ms: dict[str, int]) -> None:
         """The agent is in the room; `stage_ms` counts from the assignment."""
+        self._observed = frozenset(stage_ms)
         for stage, ms in stage_ms.items():
             meters.STAGE_SECONDS.labels(meters.bounded(stage)).observe(ms / 1000)
         self._outbox.put(
@@ -40,9 +42,11 @@ class Report:
             )
         )
 
-    def heard(self, ms: int) -> None:
-        """The caller heard the first sound, so long after the assignment."""
-        meters.STAGE_SECONDS.labels("heard").observe(ms / 1000)
+    def heard(self, stage_ms: dict[str, int]) -> None:
+        """The caller hears the agent; `stage_ms` has all that `ready` had and the stages since."""
+        for stage in stage_ms.keys() - self._observed:
+            meters.STAGE_SECONDS.labels(meters.bounded(stage)).observe(stage_ms[stage] / 1000)
+        self._outbox.put(AgentSpeaking(session_id=self._session_id, time=_now(), epoch=self._epoch, stage_ms=stage_ms))
 
     def started(self) -> None:
         """Caller and agent are both there. Only the session's first epoch to say so gets it into the log."""

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from contracts.api import SessionView
 from contracts.events import (
     AgentReady,
+    AgentSpeaking,
     AgentStopped,
     Event,
     JobAssigned,
@@ -51,6 +52,7 @@ FOLDED: tuple[type[Event], ...] = (
     SessionQueued,
     JobAssigned,
     AgentReady,
+    AgentSpeaking,
     SessionStarted,
     AgentStopped,
     SessionEnded,
@@ -69,6 +71,7 @@ class SessionState(BaseModel):
     assigned: JobAssigned | None = None
     first_ready: AgentReady | None = None
     ready: AgentReady | None = None
+    speaking: AgentSpeaking | None = None
     started: SessionStarted | None = None
     stopped: AgentStopped | None = None
     ended: SessionEnded | None = None
@@ -139,6 +142,8 @@ def fold(state: SessionState | None, event: Event) -> SessionState:
         case AgentReady():
             update["first_ready"] = _least(state.first_ready, event, lambda e: e.epoch)
             update["ready"] = _greatest(state.ready, event, lambda e: e.epoch)
+        case AgentSpeaking():
+            update["speaking"] = _greatest(state.speaking, event, lambda e: e.epoch)
         case SessionStarted():
             update["started"] = _least(state.started, event, lambda e: e.at)
         case AgentStopped():
@@ -228,8 +233,16 @@ def session_view(state: SessionState) -> SessionView | None:
         queue_position=state.queued.position if state.queued and status is Status.QUEUED else None,
         outcome=ended.outcome if ended else None,
         reason=ended.reason if ended else None,
-        stage_ms=dict(ready.stage_ms) if ready else {},
+        stage_ms=_stage_ms(state),
     )
+
+
+def _stage_ms(state: SessionState) -> dict[str, int]:
+    """The present agent's start, down to its first sound once that was heard."""
+    ready, speaking = state.ready, state.speaking
+    if ready is None:
+        return {}
+    return dict(speaking.stage_ms if speaking is not None and speaking.epoch == ready.epoch else ready.stage_ms)
 
 
 def job_id(requested: SessionRequested) -> str:

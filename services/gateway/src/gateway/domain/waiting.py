@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from contracts.errors import NO_CAPACITY, SESSION_ENDED, START_FAILED, Refused
-from contracts.events import AgentReady, Event, Outcome, SessionEnded, TurnFinished
+from contracts.events import AgentReady, AgentSpeaking, Event, Outcome, SessionEnded, TurnFinished
 
 Stage = Literal["joined", "speaking"]
 
@@ -14,17 +14,19 @@ _RETRY_AFTER_S = 5
 def stage_reached(stage: Stage, events: Iterable[Event]) -> dict[str, int] | None:
     """How long each stage took, in ms, once the stage is reached; None before.
 
-    The agent is heard from its first turn on, which is its opening line.
+    The agent is heard when its node says so; a node of an older version says it with its first turn.
 
     Raises:
         Refused: The session ended first: `no_capacity`, `start_failed` or `session_ended`, with the reason.
     """
-    ready: AgentReady | None = None
+    ready: AgentReady | AgentSpeaking | None = None
     spoke = False
     for event in events:
         match event:
             case AgentReady():
                 ready = event
+            case AgentSpeaking():
+                ready, spoke = event, True
             case TurnFinished():
                 spoke = True
             case SessionEnded():

@@ -19,7 +19,7 @@ from contracts.errors import (
     UNKNOWN_VOICE,
     Refused,
 )
-from contracts.events import AgentReady, Event, SessionEnded, SessionRequested, TurnFinished
+from contracts.events import AgentReady, AgentSpeaking, Event, SessionEnded, SessionRequested, TurnFinished
 from contracts.registry import IdempotentStart
 from fastapi import APIRouter, Header
 
@@ -141,7 +141,7 @@ async def _wait(stage: Stage, session_id: str, services: Services) -> dict[str, 
     try:
         async with (
             asyncio.timeout(services.start_wait_s),
-            services.log.follow(session_id, AgentReady, TurnFinished, SessionEnded) as events,
+            services.log.follow(session_id, AgentReady, AgentSpeaking, TurnFinished, SessionEnded) as events,
         ):
             async for event in events:
                 seen.append(event)
