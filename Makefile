@@ -7,9 +7,11 @@ MEMBERS := contracts chassis services/gateway services/scheduler services/agent-
 LIVEKIT_VERSION := v1.13.5
 LIVEKIT := .tools/bin/livekit-server
 PYTEST := $(VENV)/bin/pytest
+# Tests that wait for deadlines more than they work: two at a time. The others hold calls, for which two cores are few.
+WAITING := $(addprefix tests/integration/,chassis billing gateway scheduler)
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock demo run test check unit docs bench dev up down logs clean
+.PHONY: help install lock demo run test check unit chaos docs bench dev up down logs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -57,7 +59,12 @@ unit: install ## unit, property and contract tests: seconds
 	$(PYTEST) tests/unit tests/contract
 
 test: check ## everything that CI runs
-	$(PYTEST) tests/unit tests/contract tests/integration tests/e2e
+	$(PYTEST) tests/unit tests/contract
+	$(PYTEST) -n 2 --dist loadfile $(WAITING)
+	$(PYTEST) tests/integration $(WAITING:%=--ignore=%) tests/e2e
+
+chaos: install ## faults injected into real processes; minutes
+	$(PYTEST) tests/chaos
 
 docs: install ## write the generated documents anew
 	$(VENV)/bin/python -m contracts.schemas
