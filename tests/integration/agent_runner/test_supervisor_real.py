@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from chassis.nats import Bus
-from contracts.events import TurnFinished
+from contracts.events import AgentStopped, TurnFinished
 from contracts.ids import agent_identity, caller_identity
 from livekit import api, rtc
 from websockets.asyncio.client import connect
@@ -117,6 +117,19 @@ async def test_another_worker_takes_over_the_room_of_a_killed_one(stage: Stage) 
     assert bridge.heard_text.startswith("Sorry, I lost you")
     assert (await stage.drive.ended(SESSION, epoch=2)).process_gone
     assert (await stage.drive.names(SESSION)).count("started") == 1
+
+
+async def test_a_farewell_is_said_in_the_room_and_costs_nothing(stage: Stage) -> None:
+    await stage.enter()
+    pid = await stage.start(takeover=True, farewell=True)
+    stopped = await stage.drive.has(SESSION, "agent_stopped", deadline_s=15, cause="farewell")
+    assert isinstance(stopped, AgentStopped)
+    assert stopped.served_ms == 0
+    said = await stage.drive.has(SESSION, "turn")
+    assert isinstance(said, TurnFinished)
+    assert "must end this call" in said.heard_text
+    assert not is_alive(pid)
+    assert await stage.people() == {caller_identity(SESSION)}
 
 
 async def test_an_agent_whose_identity_a_newer_epoch_took_ends(stage: Stage, livekit: LiveKitServer) -> None:
