@@ -1,0 +1,118 @@
+"""Rows 34 and 35: a provider of speech or language fails in the middle of a call."""
+
+import asyncio
+import time
+from contextlib import suppress
+
+import pytest
+from contracts.events import AgentStopped, JobAssigned, Outcome, TurnFinished
+
+from tests.chaos.invariants import Served, check
+from tests.chaos.participant import Participant
+from tests.chaos.scene import Scene
+from tests.chaos.session import Session
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
+
+END_S = 30.0  # from the fault to the end, retries and last words included
+MOST_REQUESTS = 12
+
+
+async def test_row_34_stt_down_for_good_ends_the_call_with_an_apology(scene: Scene) -> None:
+    async with scene.call() as (session, caller):
+        failed_at = time.monotonic()
+        await scene.fault("assemblyai", "status", status=503)
+        await scene.disconnect("assemblyai")
+        await caller.say(await scene.speech("What time is it?"))
+        await _ends_with_an_apology(scene, session, caller, failed_at, "provider_failed:stt")
+
+
+async def test_row_34_llm_down_for_good_ends_the_call_with_an_apology(scene: Scene) -> None:
+    async with scene.call() as (session, caller):
+        failed_at = time.monotonic()
+        await scene.fault("groq", "status", status=503)
+        await _goes_on_asking(scene, session, caller)
+        await _ends_with_an_apology(scene, session, caller, failed_at, "provider_failed:llm")
+
+
+async def test_row_34_tts_down_for_good_ends_the_call_with_an_apology(scene: Scene) -> None:
+    async with scene.call() as (session, caller):
+        failed_at = time.monotonic()
+        await scene.fault("inworld", "status", status=503)
+        await scene.fault("inworld", "drop")
+        await scene.disconnect("inworld")
+        await _goes_on_asking(scene, session, caller)
+        await _ends_with_an_apology(scene, session, caller, failed_at, "provider_failed:tts")
+
+
+@pytest.mark.parametrize("service", ["assemblyai", "inworld"])
+async def test_row_34_a_cut_connection_is_made_again_and_the_call_goes_on(scene: Scene, service: str) -> None:
+    async with scene.call() as (session, caller):
+        await scene.disconnect(service)
+        await asyncio.sleep(2)
+        await _answers(scene, session, caller)
+
+
+@pytest.mark.parametrize("service", ["groq", "inworld"])
+async def test_row_34_after_an_answer_that_broke_off_the_next_sentence_is_answered(scene: Scene, service: str) -> None:
+    async with scene.call() as (session, caller):
+        await scene.fault(service, "drop", count=1)
+        await caller.say(await scene.speech("What time is it?"))
+        await asyncio.sleep(5)  # an answer all the same, an apology for none, or nothing
+        await _answers(scene, session, caller)
+
+
+async def test_row_35_a_429_delays_an_answer(scene: Scene) -> None:
+    async with scene.call() as (session, caller):
+        await scene.fault("groq", "status", status=429, retry_after_s=1, count=1)
+        await _answers(scene, session, caller)
+
+
+async def test_row_35_with_429_for_good_retries_are_bounded_and_the_call_ends(scene: Scene) -> None:
+    async with scene.call() as (session, caller):
+        before = (await scene.traffic())["requests"]
+        failed_at = time.monotonic()
+        await scene.fault("groq", "status", status=429, retry_after_s=1)
+        await _goes_on_asking(scene, session, caller)
+        await _ends_with_an_apology(scene, session, caller, failed_at, "provider_failed:llm")
+        after = (await scene.traffic())["requests"]
+        asked = {name: count - before.get(name, 0) for name, count in after.items() if name.startswith("groq")}
+        assert sum(asked.values()) <= MOST_REQUESTS, f"{asked}\n{session.evidence()}"
+
+
+async def _goes_on_asking(scene: Scene, session: Session, caller: Participant) -> None:
+    """The caller asks again and again, as people do, until the agent gives up."""
+    question = await scene.speech("What time is it?")
+    until = time.monotonic() + END_S
+    while time.monotonic() < until and not session.events(AgentStopped):
+        caller.begin_saying(question)
+        with suppress(AssertionError):
+            await session.stopped(1, 4)
+
+
+async def _ends_with_an_apology(
+    scene: Scene, session: Session, caller: Participant, failed_at: float, reason: str
+) -> None:
+    """The session ends in time with its reason, and the last thing that the caller heard came after the failure."""
+    ended = await session.ended(max(1.0, failed_at + END_S - time.monotonic()))
+    ended_at = time.monotonic()
+    assert (ended.outcome, ended.reason) == (Outcome.FAILED, reason), session.evidence()
+    assert [s for s in caller.sounds if s.since > failed_at], f"no apology\n{caller.evidence()}\n{session.evidence()}"
+    assert len(session.events(JobAssigned)) == 1, session.evidence()
+    await check(scene, session, caller, served=Served(caller.served_s(ended_at)))
+
+
+async def _answers(scene: Scene, session: Session, caller: Participant) -> None:
+    """The agent hears and answers, and the session has a clean end."""
+    known = len(session.events(TurnFinished))
+    asked = await caller.say(await scene.speech("What time is it?"))
+    await caller.answered(after=asked.at, deadline_s=20)
+    await session.until(
+        lambda: [t for t in session.events(TurnFinished)[known:] if t.user_text and t.heard_text] or None,
+        20,
+        "answered turn",
+    )
+    left = await caller.leave()
+    await session.end()
+    assert len(session.events(JobAssigned)) == 1, session.evidence()
+    await check(scene, session, caller, served=Served(caller.served_s(left.at)))
