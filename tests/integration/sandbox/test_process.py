@@ -30,6 +30,13 @@ def all_gone(pids: list[int], within_s: float = 5.0) -> bool:
     return True
 
 
+def reaped(pids: list[int], within_s: float = 5.0) -> None:
+    deadline = time.monotonic() + within_s
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        assert time.monotonic() < deadline, "the sandbox did not reap its recognisers"
+        time.sleep(0.05)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_stops_it_with_0_in_the_middle_of_a_session(tmp_path: Path, number: signal.Signals) -> None:
     with Sandbox(tmp_path) as sandbox:
@@ -73,6 +80,19 @@ async def test_a_recogniser_that_dies_ends_its_session_and_is_replaced(tmp_path:
             assert (await next_of(socket, "Error"))["error_code"] == 3005
         async with listening(sandbox) as socket:
             await next_of(socket, "Begin")
+
+
+async def test_a_recogniser_that_died_while_it_waited_is_not_lent(tmp_path: Path) -> None:
+    with Sandbox(tmp_path) as sandbox:
+        waiting = sandbox.children()
+        for pid in waiting:
+            os.kill(pid, signal.SIGKILL)
+        await asyncio.to_thread(reaped, waiting)
+        async with listening(sandbox) as socket:
+            await next_of(socket, "Begin")
+            await send_audio(socket, bytes(3_200))
+            await socket.send('{"type": "Terminate"}')
+            await next_of(socket, "Termination")
 
 
 def test_a_taken_port_is_named(tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ def _fillings() -> Mapping[str, Callable[[], Sequence[str]]]:
         "counted": lambda: [_counted(value) for value in range(2, talker.LONGEST_COUNT + 1)],
         "day": lambda: [spoken.weekday(datetime(2024, 1, day)) for day in range(1, 8)],  # noqa: DTZ001 - a Monday on
         "time": _times,
+        "hour": lambda: [spoken.number(value) for value in range(1, 13)],
         "caller": lambda: [text for line in lines("callers") for text in _filled(line)],
     }
 
@@ -75,5 +76,5 @@ def _times() -> list[str]:
 
 
 def own_pronunciations() -> list[str]:
-    """Words that the stock dictionary lacks, in its format."""
+    """Words that the stock dictionary lacks, and words as our voices say them, in its format."""
     return (_CORPUS / "pronunciations.dict").read_text(encoding="utf-8").splitlines(keepends=True)

@@ -48,8 +48,8 @@ class Ear:
         raise RecogniserFailed("the recogniser process ended while it started; its error is in the sandbox's log")
 
     @property
-    def pid(self) -> int:
-        return self._process.pid
+    def is_alive(self) -> bool:
+        return self._process.returncode is None
 
     async def configure(self, configuration: Configuration) -> None:
         await self._send(protocol.configure(configuration))
@@ -124,7 +124,7 @@ class EarPool:
         self._in_use += 1
         ear: Ear | None = None
         try:
-            ear = self._waiting.pop() if self._waiting else await Ear.start()
+            ear = self._waiting_one() or await Ear.start()
             self._refill()
             yield ear
         finally:
@@ -133,6 +133,13 @@ class EarPool:
                     await asyncio.shield(ear.kill())
             finally:
                 self._in_use -= 1
+
+    def _waiting_one(self) -> Ear | None:
+        """One that waits and still lives."""
+        while self._waiting:
+            if (ear := self._waiting.pop()).is_alive:
+                return ear
+        return None
 
     def _refill(self) -> None:
         if self._filling is None or self._filling.done():

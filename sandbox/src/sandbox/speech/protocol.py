@@ -12,7 +12,6 @@ from typing import Any, BinaryIO
 
 RATE_HZ = 16_000
 _HEADER = struct.Struct("<cI")
-LONGEST_FRAME = 1 << 20
 
 
 class Kind(bytes, Enum):
