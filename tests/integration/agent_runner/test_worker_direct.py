@@ -81,6 +81,7 @@ async def test_one_agent_talks_and_ends_on_sigterm(livekit: LiveKitServer, sandb
         ({}, {"GROQ_API_KEY": "wrong"}, "GROQ_API_KEY"),
         ({}, {"ASSEMBLY_API_KEY": "wrong"}, "ASSEMBLY_API_KEY"),
         ({}, {"INWORLD_API_KEY": "wrong"}, "INWORLD_API_KEY"),
+        ({"--voice-id": "Nobody"}, {}, "check INWORLD_API_KEY, the voice"),
         ({}, {"INWORLD_API_KEY": ""}, "INWORLD_API_KEY: is not set"),
         ({"--url": "nowhere"}, {}, "--url must start with"),
     ],
@@ -97,7 +98,7 @@ async def test_what_cannot_work_ends_with_one_line_that_says_why(
         **arguments,
     }
     agent = await start(sandbox, *(word for pair in given.items() for word in pair), **changes)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):  # an unknown voice is silence at first
         _, stderr = await agent.communicate()
     assert agent.returncode in (1, 2)
     assert line in stderr.decode().splitlines()[-1]

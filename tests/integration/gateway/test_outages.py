@@ -79,6 +79,7 @@ async def test_redis_away_changes_no_start_and_no_end(
         assert (await api.get("/sessions/session_never")).status_code == 404
         listing = await api.get("/sessions")
         assert (listing.status_code, listing.json()["code"]) == (503, "redis_unavailable")
+        assert "REDIS_URL" in listing.json()["fix"]
         stats = await api.get("/stats")
         assert (stats.status_code, stats.json()["redis"]["ok"], stats.json()["nats"]["ok"]) == (200, False, True)
     finally:

@@ -22,7 +22,7 @@ from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.link import Beat, End, Failed, Go, Stopped, ToSupervisor, encode
 from agent_runner.worker import log_lines
 
-_ADVICE: Final = {"stt": "ASSEMBLY_API_KEY", "llm": "GROQ_API_KEY", "tts": "INWORLD_API_KEY"}
+_ADVICE: Final = {"stt": "ASSEMBLY_API_KEY", "llm": "GROQ_API_KEY", "tts": "INWORLD_API_KEY, the voice"}
 _FORCED_EXIT_S: Final = 8.0
 
 

@@ -58,7 +58,7 @@ class RedisReadModel:
             async with _translated():
                 await self._redis.ping()
         except ReadModelAway as error:
-            return Dependency(ok=False, detail=str(error))
+            return Dependency(ok=False, detail=error.detail)
         return Dependency(ok=True, latency_ms=round((perf_counter() - began) * 1000, 2))
 
     async def get(self, session_id: str) -> SessionState | None:
