@@ -1,11 +1,21 @@
 """HTTP bodies of the gateway, camelCase on the wire."""
 
-from typing import Annotated, Literal
+import json
+from typing import Annotated, Final, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from contracts.ids import SessionId
+from contracts.tools import MOST_TOOLS, Tool, checked
 
 DEFAULT_VOICE = "Ashley"
 DEFAULT_SYSTEM_PROMPT = "You are a helpful AI voice assistant."
@@ -17,6 +27,8 @@ OpeningLine = Annotated[str, StringConstraints(min_length=1, max_length=1_000, s
 SystemPrompt = Annotated[str, StringConstraints(min_length=1, max_length=32_000)]
 MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 MetadataValue = Annotated[str, StringConstraints(max_length=512)]
+MAX_PROMPT_BYTES: Final = 160 * 1024
+"""Of a system prompt as JSON beside tools, with which it shares a packet; only control characters make one so long."""
 IDEMPOTENCY_KEY_PATTERN = r"^[\x21-\x7e]{1,128}$"
 
 
@@ -55,9 +67,23 @@ class StartRequest(_Request):
     )
     user_id: UserName | None = Field(default=None, description="who is billed; the user name when missing")
     metadata: dict[MetadataKey, MetadataValue] = Field(default_factory=dict, max_length=16)
+    tools: tuple[Tool, ...] = Field(
+        default=(), max_length=MOST_TOOLS, description="HTTP functions that the agent may call"
+    )
     wait: Literal["accepted", "joined", "speaking"] = Field(
         default="accepted", description="what to wait for before the answer"
     )
+
+    @field_validator("tools")
+    @classmethod
+    def _tools_fit_together(cls, value: tuple[Tool, ...], info: ValidationInfo) -> tuple[Tool, ...]:
+        checked(value)
+        if (
+            value
+            and len(json.dumps(info.data.get("system_prompt", ""), ensure_ascii=False).encode()) > MAX_PROMPT_BYTES
+        ):
+            raise ValueError(f"beside tools the system prompt may have {MAX_PROMPT_BYTES} bytes as JSON")
+        return value
 
 
 class StartReply(_Body):

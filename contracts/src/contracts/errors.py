@@ -90,6 +90,12 @@ NOT_BILLED_YET: Final = ProblemType(
 UNKNOWN_VOICE: Final = ProblemType(
     "unknown_voice", 422, "The provider has no such voice", "Choose one of the voices named in `detail`."
 )
+TOOL_NOT_ALLOWED: Final = ProblemType(
+    "tool_not_allowed",
+    422,
+    "A tool's host is not allowed",
+    "Add the host to TOOL_ALLOWED_HOSTS of the gateway and of the nodes, or leave the tool out.",
+)
 BAD_SIGNATURE: Final = ProblemType(
     "bad_signature",
     401,
@@ -161,6 +167,7 @@ PROBLEMS: Final = _all(
     UNKNOWN_USER,
     NOT_BILLED_YET,
     UNKNOWN_VOICE,
+    TOOL_NOT_ALLOWED,
     BAD_SIGNATURE,
     IDEMPOTENCY_MISMATCH,
     NO_CAPACITY,

@@ -171,6 +171,10 @@ class AgentConfig(BaseSettings):
         default="I can't hear anybody, so I will hang up now. Goodbye.", max_length=500, description="what it says then"
     )
 
+    tool_allowed_hosts: str = Field(
+        default="", max_length=10_000, description="hosts with commas between that tools may be called at; empty: none"
+    )
+
     # The worker.
     apology: str = Field(
         default="I'm sorry, I have a technical problem and must end this call. Goodbye.",

@@ -16,6 +16,7 @@ from chassis.nats import Bus
 from chassis.settings import EXIT_BAD_SETTINGS, load
 from chassis.web import WebServer
 from contracts.streams import BUCKETS, LEADERS, STREAMS
+from contracts.tools import hosts
 
 from gateway.adapters.billing_http import BillingHttp
 from gateway.adapters.inworld_voices import InworldVoices
@@ -82,6 +83,7 @@ async def _start(life: Life) -> None:
         start_wait_s=settings.start_wait_s,
         end_wait_s=settings.end_wait_s,
         queue_deadline_s=settings.queue_deadline_s,
+        tool_hosts=hosts(settings.tool_allowed_hosts),
     )
     life.spawn("projector", _project(bus, Projector(session_log, read_model, registry)))
     server = WebServer(app, host=settings.host, port=settings.port, drain_timeout_s=settings.drain_timeout_s)

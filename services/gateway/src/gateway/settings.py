@@ -45,6 +45,10 @@ class GatewaySettings(ServiceSettings):
         default="https://api.inworld.ai", pattern=_HTTP, description="http(s)://host of Inworld's HTTP API"
     )
 
+    tool_allowed_hosts: str = Field(
+        default="", max_length=10_000, description="hosts with commas between that tools may be called at; empty: none"
+    )
+
     session_timeout: int = Field(default=1_800_000, ge=1_000, description="ms that a session may last")
     max_bots: int = Field(default=50, ge=1, description="the number of sessions that may run at once")
     bot_startup_timeout: float = Field(default=30, gt=0, le=600, description="seconds that an agent may take to start")

@@ -281,6 +281,7 @@ class Call:
                 url=job.url,
                 token=job.token,
                 system_prompt=job.system_prompt,
+                tools=job.tools,
                 voice_id=job.voice_id,
                 caller_identity=caller_identity(job.session_id),
                 agent_identity=agent_identity(job.session_id),

@@ -12,6 +12,8 @@ from typing import Final
 from pipecat.frames.frames import (
     BotStartedSpeakingFrame,
     BotStoppedSpeakingFrame,
+    FunctionCallResultFrame,
+    FunctionCallsStartedFrame,
     InterimTranscriptionFrame,
     InterruptionFrame,
     LLMTextFrame,
@@ -54,6 +56,7 @@ class Ear(BaseObserver):
         self.made_bytes = 0
         self.sent_bytes = 0
         self._sent_before = 0
+        self._is_calling = False  # a tool, whose result the answer waits for
         self._awaited: tuple[int, asyncio.Event] | None = None
         self.on_success: Callable[[Provider], None] = lambda _provider: None
         self._stt = stt
@@ -73,7 +76,12 @@ class Ear(BaseObserver):
                 self.on_success("tts")
                 self.talk.marks.audio = self.talk.marks.audio or at
         elif source is self._llm:
-            if isinstance(frame, LLMTextFrame):
+            if isinstance(frame, FunctionCallsStartedFrame | FunctionCallResultFrame):
+                self._is_calling = True
+                self.on_success("llm")
+                self.quiet.thinking(time.monotonic())
+            elif isinstance(frame, LLMTextFrame):
+                self._is_calling = False
                 self.talk.marks.text = self.talk.marks.text or at
                 self.on_success("llm")
         elif source is self._stt:
@@ -126,7 +134,9 @@ class Ear(BaseObserver):
         self._tell(self.talk.user_said(text))
 
     def agent_said(self, text: str, *, interrupted: bool) -> None:
-        """The assistant aggregator closed the agent's turn."""
+        """The assistant aggregator closed the agent's turn, or what of it comes before a tool's result."""
+        if self._is_calling and not text and not interrupted:
+            return
         self._tell(self.talk.agent_said(text, interrupted=interrupted))
 
     def cut(self) -> None:

@@ -35,6 +35,7 @@ from agent_runner.domain.prompt import system_instruction
 from agent_runner.worker import tracing
 from agent_runner.worker.apology import Apology
 from agent_runner.worker.pipeline import AgentPipeline, PipelineListener
+from agent_runner.worker.tools import Toolbox
 from agent_runner.worker.transport import JoinFailed, RoomListener
 from chassis import logs
 
@@ -149,6 +150,9 @@ class Job:
             messages.append({"role": "assistant", "content": go.opening_line})
             pipeline.ear.talk.open_with(go.opening_line)
         pipeline.context.set_messages(messages)
+        if go.tools:
+            toolbox = Toolbox(go.tools, self._config.tool_allowed_hosts, go.session_id)
+            pipeline.context.set_tools(toolbox.offer(pipeline.llm))
         await pipeline.llm.use_prompt(system_instruction(go.system_prompt))
         said = next((m["content"] for m in reversed(messages) if m["role"] == "assistant"), None)
         self._joining = asyncio.create_task(self._join(go))

@@ -30,6 +30,7 @@ def requested(body: StartRequest, session_id: str, now: datetime) -> SessionRequ
         opening_line=body.opening_line or opening_line(body.user_name),
         system_prompt=body.system_prompt,
         metadata=dict(body.metadata),
+        tools=body.tools,
     )
 
 

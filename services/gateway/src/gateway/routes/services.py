@@ -30,6 +30,7 @@ class Services:
         start_wait_s: How long a start waits for its agent if asked to, in seconds.
         end_wait_s: How long an end waits for the session's end, in seconds.
         queue_deadline_s: How long a session may wait for a slot, in seconds.
+        tool_hosts: The hosts that tools may be called at.
     """
 
     log: SessionLog
@@ -49,6 +50,7 @@ class Services:
     start_wait_s: float
     end_wait_s: float
     queue_deadline_s: float
+    tool_hosts: tuple[str, ...] = ()
 
 
 async def _services(request: Request) -> Services:

@@ -16,6 +16,7 @@ from contracts.errors import (
     SESSION_ID_TAKEN,
     START_FAILED,
     START_PENDING,
+    TOOL_NOT_ALLOWED,
     UNKNOWN_VOICE,
     Refused,
 )
@@ -25,6 +26,7 @@ from fastapi import APIRouter, Header
 
 from contracts import ids
 from gateway.domain.start import fingerprint, is_same_start, requested
+from gateway.domain.tools import check_tools
 from gateway.domain.voices import check_voice
 from gateway.domain.waiting import Stage, stage_reached
 from gateway.ports import BusAway, SessionIdTaken
@@ -38,6 +40,7 @@ _PROBLEMS = problems(
     *WITH_BODY,
     INVALID_SESSION_ID,
     UNKNOWN_VOICE,
+    TOOL_NOT_ALLOWED,
     IDEMPOTENCY_MISMATCH,
     SESSION_ID_TAKEN,
     SESSION_ENDED,
@@ -91,6 +94,7 @@ async def start_session(body: StartRequest, services: Wired, idempotency_key: Id
 
 async def _accept(body: StartRequest, services: Services, key: str | None) -> SessionRequested:
     """Make the room and put the request into the log, or find that an earlier try of this request did."""
+    check_tools(body.tools, services.tool_hosts)
     check_voice(body.voice_id, await services.voices.known())
     now = services.now()
     session_id = body.session_id or ids.session_id(int(now.timestamp() * 1000), services.randomness())

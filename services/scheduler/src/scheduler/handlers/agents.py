@@ -42,6 +42,7 @@ class Agents:
                 voice_id=requested.voice_id,
                 opening_line=requested.opening_line,
                 system_prompt=requested.system_prompt,
+                tools=requested.tools,
                 served_ms_before=attempt.served_ms_before,
                 takeover=takeover,
                 farewell=farewell,

@@ -1,0 +1,131 @@
+"""Tools in a real call: the language model calls, an HTTP server answers or misbehaves."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from agent_runner.domain.link import Stopped, Turn
+from agent_runner.worker.tools import MAX_ANSWER_BYTES, Toolbox
+from aiohttp import web
+from contracts.tools import Tool
+
+from tests.integration.agent_runner.livekit_server import BINARY, LiveKitServer
+from tests.integration.agent_runner.worker_stage import Person, Sandbox, Worker, go
+
+Fork = Callable[..., Awaitable[Worker]]
+New = Callable[[], Person]
+
+
+class ToolServer:
+    """Answers by path; keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, Any, str]] = []
+        self.url = ""
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        self.asked.append((request.path, await request.json(), request.headers["Idempotency-Key"]))
+        match request.path:
+            case "/weather":
+                return web.json_response({"sky": "clear", "degrees": 21})
+            case "/slow":
+                await asyncio.sleep(20)
+            case "/long":
+                return web.Response(text="x" * (MAX_ANSWER_BYTES + 1))
+            case "/moved":
+                raise web.HTTPFound("/weather")
+            case "/text":
+                return web.Response(text="plain words")
+            case _:
+                return web.json_response({"why": "no such thing"}, status=500)
+        return web.Response()
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ToolServer]:
+    server = ToolServer()
+    app = web.Application()
+    app.router.add_post("/{path}", server.answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    server.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield server
+    await runner.cleanup()
+
+
+def tool(url: str, **changes: Any) -> Tool:
+    given: dict[str, Any] = {
+        "name": "get_weather",
+        "description": "The weather at a place.",
+        "parameters": {"type": "object", "properties": {"place": {"type": "string"}}, "required": ["place"]},
+        "url": url,
+        **changes,
+    }
+    return Tool(**given)
+
+
+async def call(url: str, allowed: str = "127.0.0.1", **changes: Any) -> dict[str, Any]:
+    box = Toolbox([tool(url, **changes)], allowed, "session_1")
+    async with asyncio.timeout(5):
+        return await box.call("get_weather", {"place": "Rome"}, "call_1")
+
+
+async def test_an_answer_is_json_or_text_and_the_call_can_be_told_from_its_repetition(server: ToolServer) -> None:
+    assert await call(f"{server.url}/weather") == {"result": {"sky": "clear", "degrees": 21}}
+    assert await call(f"{server.url}/text") == {"result": "plain words"}
+    assert server.asked[0] == ("/weather", {"place": "Rome"}, "session_1:call_1")
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [("slow", "no answer in 0.5 s"), ("long", "longer than"), ("moved", "redirect"), ("nothing", "status 500")],
+)
+async def test_what_goes_wrong_is_said_in_words(server: ToolServer, path: str, why: str) -> None:
+    assert why in (await call(f"{server.url}/{path}", timeout_s=0.5))["error"]
+
+
+async def test_only_listed_hosts_are_called_and_an_address_inside_only_if_it_is_listed_itself(
+    server: ToolServer,
+) -> None:
+    port = server.url.rpartition(":")[2]
+    named = f"http://localhost:{port}/weather"
+    assert "TOOL_ALLOWED_HOSTS" in (await call(f"{server.url}/weather", allowed=""))["error"]
+    assert "not public" in (await call(named, allowed="localhost"))["error"]
+    assert server.asked == []
+    assert "result" in await call(named, allowed="localhost,127.0.0.1,::1")
+
+
+async def test_nobody_there_is_an_answer_too() -> None:
+    assert "could not be reached" in (await call("http://127.0.0.1:9/weather"))["error"]
+
+
+@pytest.mark.skipif(not BINARY.exists(), reason="livekit-server is not built: make setup")
+@pytest.mark.parametrize(("path", "told"), [("weather", "clear"), ("slow", "no answer in 1 s"), ("nothing", "500")])
+async def test_the_model_calls_a_tool_and_answers_from_what_it_is_told(
+    fork: Fork,
+    livekit: LiveKitServer,
+    sandbox: Sandbox,
+    session: str,
+    person: New,
+    server: ToolServer,
+    path: str,
+    told: str,
+) -> None:
+    await sandbox.control("transcripts", {"texts": ["How is the weather in Rome?"]})
+    worker = await fork(tool_allowed_hosts="127.0.0.1")
+    caller = await person().enter(session)
+    tools = (tool(f"{server.url}/{path}", timeout_s=1),)
+    worker.send(go(livekit, session, opening_line="Hello.", tools=tools))
+    await worker.heard(Turn)
+    caller.say("How is the weather?")
+    turn = await worker.heard(Turn, 2, timeout_s=15)
+    assert turn.user_text == "How is the weather in Rome?"
+    assert turn.heard_text.startswith("Here is what I found")
+    assert [path for path, _, _ in server.asked] == [f"/{path}"]
+    (result,) = [m["content"] for m in (await sandbox.asked())[-1] if m["role"] == "tool"]
+    assert told in json.dumps(json.loads(result))
+    assert not [m for m in worker.said if isinstance(m, Stopped)]

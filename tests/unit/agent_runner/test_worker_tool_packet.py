@@ -1,0 +1,27 @@
+"""The tools of a job fit its packet."""
+
+import json
+
+from agent_runner.domain.link import Go, decode_to_worker, encode
+from contracts.api import MAX_PROMPT_BYTES
+from contracts.tools import MAX_TOOLS_BYTES, Tool
+
+
+def test_the_longest_tools_fit_beside_the_longest_prompt_that_is_taken_with_them() -> None:
+    one = Tool(name="t", description="d" * 1000, url="http://host/")
+    schema = {"type": "object", "properties": {}, "description": ""}
+    schema["description"] = "p" * (MAX_TOOLS_BYTES // 5 - len(json.dumps({**one.model_dump(), "parameters": schema})))
+    tools = tuple(one.model_copy(update={"name": f"t{n}", "parameters": schema}) for n in range(5))
+    go = Go(
+        session_id="session_1_abc",
+        epoch=1,
+        url="wss://livekit",
+        token="t" * 2000,
+        system_prompt="p" * (MAX_PROMPT_BYTES - 2),
+        voice_id="Ashley",
+        caller_identity="caller:session_1_abc",
+        agent_identity="agent:session_1_abc",
+        opening_line="\x01" * 1000,
+        tools=tools,
+    )
+    assert decode_to_worker(encode(go)) == go
