@@ -1,6 +1,8 @@
 """The forkserver with the real preload, and workers side by side."""
 
 import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -72,3 +74,27 @@ async def test_an_idle_worker_opens_no_connection(forks: Preloaded, workers: lis
     inodes = {name.removeprefix("socket:[").removesuffix("]") for name in open_sockets(workers[0].pid)}
     network = Path(f"/proc/{workers[0].pid}/net/tcp").read_text() + Path(f"/proc/{workers[0].pid}/net/udp").read_text()
     assert not [line for line in network.splitlines()[1:] if line.split()[9] in inodes]
+
+
+ONE_INFERENCE = """
+import os
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+import numpy as np
+from pathlib import Path
+from agent_runner.worker import memory, models
+from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
+def resident_mb():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20
+assert memory.give_back_freed()
+ours, before = models.SmartTurn(sample_rate=16_000), resident_mb()
+sound = np.sin(np.arange(80_000) / 20).astype(np.float32)
+said = ours._predict_endpoint(sound)
+print(resident_mb() - before)
+assert said == LocalSmartTurnAnalyzerV3(sample_rate=16_000)._predict_endpoint(sound)
+"""
+
+
+def test_an_inference_leaves_no_memory_behind_and_says_what_pipecats_own_says() -> None:
+    done = subprocess.run([sys.executable, "-c", ONE_INFERENCE], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 12, "MB"

@@ -17,6 +17,11 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"
 
+from agent_runner.worker import memory
+
+memory.give_back_freed()  # forked processes keep it
+
+import asyncio
 import gc
 import sys
 from pathlib import Path
@@ -27,14 +32,26 @@ logger.remove()  # Pipecat tells of its imports and models; the workers' loggers
 
 from livekit.rtc._ffi_client import FfiClient
 
+from agent_runner.agent_config import AgentConfig
 from agent_runner.worker import main, models
+from agent_runner.worker.job import Job
 
 ENTRY = main.run
 """What a worker runs; importing it imports all that a worker needs."""
 
 
+async def _rehearse() -> None:
+    """Build a pipeline and throw it away: what Pipecat makes on the first one would be made anew in every worker.
+
+    It connects to nothing, so it needs no keys.
+    """
+    keys = dict.fromkeys(("assembly_api_key", "groq_api_key", "inworld_api_key"), "none")
+    Job(AgentConfig.model_validate(keys), lambda _message: None)
+
+
 def _settle() -> None:
     models.load()
+    asyncio.run(_rehearse())
     sys.stdout.flush()
     sys.stderr.flush()
     gc.collect()
