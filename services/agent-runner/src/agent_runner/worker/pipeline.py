@@ -88,6 +88,8 @@ class AgentPipeline:
             ),
             observers=[self.ear],
             enable_tracing=is_traced,
+            enable_turn_tracking=is_traced,  # only spans are made of it
+            enable_rtvi=False,  # messages for Pipecat's own clients, which callers have no data channel for
             idle_timeout_secs=None,  # an idle call is the scheduler's to end
         )
         self._runner: WorkerRunner | None = None
