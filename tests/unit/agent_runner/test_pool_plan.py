@@ -25,8 +25,18 @@ def plan_for(
     draining: bool = False,
     backoff: Backoff | None = None,
     now: float = 100,
+    call_starts: bool = False,
 ) -> Plan:
-    return plan(limits, idle, busy=busy, waiting=waiting, draining=draining, backoff=backoff or Backoff(), now=now)
+    return plan(
+        limits,
+        idle,
+        busy=busy,
+        waiting=waiting,
+        draining=draining,
+        backoff=backoff or Backoff(),
+        now=now,
+        starting=call_starts,
+    )
 
 
 def test_an_empty_pool_is_filled() -> None:
@@ -50,6 +60,18 @@ def test_a_job_that_finds_the_pool_empty_gets_a_fork_of_its_own() -> None:
     limits = replace(LIMITS, target=0)
     assert plan_for(limits=limits, busy=1, waiting=1) == Plan(fork=1, retire=())
     assert plan_for(limits=replace(limits, slots=1), busy=1, waiting=1) == Plan(fork=1, retire=())
+
+
+def test_a_fork_waits_for_a_call_that_starts_while_another_worker_is_warm() -> None:
+    assert plan_for(warm(1), warm(2), busy=1, call_starts=True) == Plan(fork=0, retire=())
+    assert plan_for(warm(1), warm(2), busy=1) == Plan(fork=1, retire=())
+
+
+def test_no_fork_waits_once_the_last_warm_worker_is_taken_or_a_job_has_none() -> None:
+    assert plan_for(busy=1, call_starts=True).fork == 3
+    assert plan_for(starting(1), busy=1, call_starts=True).fork == 2
+    assert plan_for(warm(1, silent_s=5), busy=1, call_starts=True).fork == 3
+    assert plan_for(warm(1), busy=2, waiting=1, call_starts=True).fork == 3
 
 
 def test_a_silent_worker_and_one_that_never_got_ready_are_replaced() -> None:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 STEADY_S = 5.0
 """A worker that lived this long was sound: its death says nothing about the next one's."""
 
+REFILL_AFTER_S = 0.5
+"""The longest that a fork waits for a call that is starting: both want the processors, and a caller hears only one."""
+
 FIRST_DELAY_S = 0.5
 MAX_DELAY_S = 30.0
 
@@ -92,6 +95,7 @@ def plan(
     draining: bool,
     backoff: Backoff,
     now: float,
+    starting: bool = False,
 ) -> Plan:
     """Decide how the pool becomes what it should be; idle and busy workers together never exceed the slots.
 
@@ -103,6 +107,7 @@ def plan(
         draining: Nothing new is taken, so idle workers are of no use.
         backoff: The restraint after early deaths.
         now: The monotonic clock, in seconds.
+        starting: A call took its worker just now and is not heard yet: what can wait for it does.
     """
     target = 0 if draining else limits.target
     wanted = min(target, max(0, limits.slots - busy)) + waiting
@@ -117,7 +122,7 @@ def plan(
     sound.sort(key=lambda w: (not w.ready, -w.age_s))
     retire += [w.pid for w in sound[wanted:]]
     fork = min(wanted - len(sound), limits.slots - busy + waiting - len(idle))
-    if now < backoff.until:
+    if now < backoff.until or (starting and warm and not waiting):
         fork = 0
     elif backoff.failures:
         fork = min(fork, 1 - sum(1 for w in sound if not w.ready))  # one trial at a time

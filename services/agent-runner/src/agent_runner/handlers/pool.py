@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from agent_runner.domain.link import BEAT_S, Ready, ToSupervisor
-from agent_runner.domain.pool import Backoff, IdleWorker, PoolLimits, plan
+from agent_runner.domain.pool import REFILL_AFTER_S, Backoff, IdleWorker, PoolLimits, plan
 from agent_runner.handlers import meters
 from agent_runner.ports import ForkFailed, Forks, WorkerProcess
 from chassis import logs
@@ -89,6 +89,7 @@ class Pool:
         self._retiring: set[int] = set()
         self._waiters: deque[asyncio.Future[WorkerProcess]] = deque()
         self._claimed = 0
+        self._starting: dict[int, float] = {}  # the worker of a call that is not heard yet, and until when that counts
         self._backoff = Backoff()
         self._draining = False
         self._ever_ready = False
@@ -155,10 +156,16 @@ class Pool:
         except TimeoutError:
             raise NoWorker(f"no worker got ready in {timeout_s:g} s") from None
         meters.STARTS.labels(path).inc()
+        self._starting[process.pid] = self._clock() + REFILL_AFTER_S
         return Taken(process, "warm" if path == "warm" else "fork", round((self._clock() - began) * 1000))
 
+    def heard(self, pid: int) -> None:
+        """The call of this worker has started: forks need not wait for it any more."""
+        if self._starting.pop(pid, None) is not None:
+            self._wake.set()
+
     def look(self, silence_s: float) -> None:
-        """Count silence; called a few times a second."""
+        """Count silence; called a few times a second, which also ends what forks wait for."""
         for worker in self._idle.values():
             worker.silent_s += silence_s
         self._wake.set()
@@ -219,6 +226,7 @@ class Pool:
             for pid, w in self._idle.items()
         ]
         self._backoff = self._backoff.after_look(idle)
+        self._starting = {pid: until for pid, until in self._starting.items() if until > now}
         todo = plan(
             replace(self.limits, target=max(self.limits.target, self._floor())),
             idle,
@@ -227,6 +235,7 @@ class Pool:
             draining=self._draining,
             backoff=self._backoff,
             now=now,
+            starting=bool(self._starting),
         )
         for pid in todo.retire:
             worker = self._idle.pop(pid)
