@@ -20,6 +20,10 @@ def collector() -> Iterator[Collector]:
         yield running
 
 
+CLOCK = "2026-11-24T16:00:00+00:00"
+TOLD = {"four", "o'clock"}
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def stack(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> AsyncIterator[Stack]:
     """The running system, with the sandbox for all providers."""
