@@ -47,7 +47,7 @@ async def test_a_call_from_the_opening_line_to_the_end(
     await sandbox.control("transcripts", {"texts": ["What time is it?", "What did you just say?"]})
     await sandbox.control("replies", {"replies": ["It is noon.", "I said it is noon."]})
     worker = await fork()
-    assert (await sandbox.state())["open"] == {"assemblyai": 0, "groq": 0, "inworld": 0}
+    await sandbox.is_open({"assemblyai": 0, "groq": 0, "inworld": 1})  # the one that is free of charge
     caller = await person().enter(session)
 
     went = time.monotonic()
@@ -57,6 +57,7 @@ async def test_a_call_from_the_opening_line_to_the_end(
     opening = await worker.heard(Turn)
     await asyncio.sleep(0.5)
 
+    assert (await sandbox.state())["requests"]["inworld.connect"] == 1
     assert (opening.n, opening.user_text, opening.heard_text, opening.interrupted) == (0, "", OPENING, False)
     assert caller.first_sound_at - went < 1.5  # 0.2 on an idle host
     line = await sandbox.voice(OPENING, "Ashley", 1.0)
@@ -347,7 +348,10 @@ async def test_a_silent_language_model_costs_one_answer_not_the_call(
 ) -> None:
     await sandbox.control("transcripts", {"texts": ["Hello.", "Hello again."]})
     await sandbox.control("replies", {"replies": ["Hello to you."]})
-    await sandbox.control("faults", {"service": "groq", "kind": "silence", "stage": "request", "count": 2})
+    model = {"model": "openai/gpt-oss-120b"}
+    await sandbox.control(
+        "faults", {"service": "groq", "kind": "silence", "stage": "request", "count": 2, "match": model}
+    )
     worker = await fork(llm_read_timeout_s=1)
     caller = await person().enter(session)
     worker.send(go(livekit, session, opening_line="Hello."))
@@ -358,3 +362,16 @@ async def test_a_silent_language_model_costs_one_answer_not_the_call(
     caller.say("Hello agent, how are you?")
     assert (await worker.heard(Turn, 4)).user_text == "Hello again."
     assert not [m for m in worker.said if isinstance(m, Failed)]
+
+
+async def test_a_connection_that_the_provider_closed_while_idle_is_made_again(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    worker = await fork()
+    await sandbox.is_open({"assemblyai": 0, "groq": 0, "inworld": 1})
+    await sandbox.control("disconnect", {"service": "inworld"})
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, opening_line="Hello."))  # before it is there again
+    assert (await worker.heard(Turn)).heard_text == "Hello."
+    await asyncio.sleep(0.3)
+    assert caller.loud_s > 0.2

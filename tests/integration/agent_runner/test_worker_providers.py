@@ -19,7 +19,7 @@ Fork = Callable[..., Awaitable[Worker]]
 New = Callable[[], Person]
 
 SORRY = "Sorry, I didn't get that. Could you say it again?"
-QUESTION = "Hello agent, how are you today?"
+QUESTION = "How are you doing today my friend?"  # no comma: the pause of one may be the end of a turn
 NOBODY = "ws://127.0.0.1:9/nobody"
 
 
@@ -79,13 +79,13 @@ async def test_a_call_goes_on_at_the_second_key_or_place(
         first = sandbox.config().model_dump()[name]
         changes = {**changes, name.replace("_base_url", "_fallback_base_url"): first}
     await sandbox.control("transcripts", {"texts": ["How are you?"]})
-    await sandbox.control("replies", {"replies": ["I am fine."]})
+    await sandbox.control("replies", {"replies": ["I am fine."] * 3})
     began = time.monotonic()
     worker, caller = await greeted(fork, livekit, session, person, **changes)
     await asyncio.sleep(2.5)  # time enough for the STT to have moved
     caller.say(QUESTION)
-    turn = await worker.heard(Turn, 2, timeout_s=12)
-    assert (turn.user_text, turn.heard_text) == ("How are you?", "I am fine.")
+    await said(worker, "I am fine.", within_s=12)
+    assert any(isinstance(m, Turn) and m.user_text.startswith("How are you?") for m in worker.said)
     assert not [m for m in worker.said if isinstance(m, Failed | Stopped)]
     assert time.monotonic() - began < 20
 
@@ -122,7 +122,7 @@ async def test_an_stt_that_drops_the_connection_is_connected_again(
 async def test_a_deaf_stt_is_left_for_a_new_session_and_the_caller_is_asked_again(
     fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
 ) -> None:
-    await sandbox.control("replies", {"replies": ["I am fine."]})
+    await sandbox.control("replies", {"replies": ["I am fine."] * 3})
     await fault(sandbox, "assemblyai", "silence", stage="request", count=1)
     worker, caller = await greeted(fork, livekit, session, person, stt_silence_s=2)
     caller.say(QUESTION)
@@ -152,9 +152,9 @@ async def test_an_stt_that_stays_deaf_ends_the_call(
         {"kind": "status", "status": 429, "count": 1},
         {"kind": "status", "status": 500, "count": 1},
         {"kind": "drop", "stage": "request", "count": 1},
-        {"kind": "status", "status": 429, "retry_after_s": 60, "match": {"model": "openai/gpt-oss-120b"}},
-        {"kind": "status", "status": 503, "match": {"model": "openai/gpt-oss-120b"}},
-        {"kind": "silence", "stage": "request", "match": {"model": "openai/gpt-oss-120b"}},
+        {"kind": "status", "status": 429, "retry_after_s": 60},
+        {"kind": "status", "status": 503},
+        {"kind": "silence", "stage": "request"},
     ],
     ids=str,
 )
@@ -162,8 +162,8 @@ async def test_an_answer_comes_from_a_second_try_or_the_second_model(
     fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, how: dict[str, Any]
 ) -> None:
     await sandbox.control("transcripts", {"texts": ["How are you?"]})
-    await sandbox.control("replies", {"replies": ["I am fine."]})
-    await fault(sandbox, "groq", **how)
+    await sandbox.control("replies", {"replies": ["I am fine."] * 3})
+    await fault(sandbox, "groq", match={"model": "openai/gpt-oss-120b"}, **how)
     worker, caller = await greeted(
         fork, livekit, session, person, llm_fallback_model="openai/gpt-oss-20b", llm_read_timeout_s=1.5
     )
@@ -245,7 +245,7 @@ async def test_a_voice_that_falls_silent_ends_the_call_with_what_is_kept(
 ) -> None:
     apology = "I am sorry, this does not work today."
     await sandbox.control("transcripts", {"texts": ["How are you?"]})
-    await sandbox.control("replies", {"replies": ["I am fine."]})
+    await sandbox.control("replies", {"replies": ["I am fine."] * 3})
     worker = await fork(apology=apology, tts_silence_s=1.5)
     caller = await person().enter(session)
     log_file = tmp_path / "call.log" if is_rendered else None

@@ -82,12 +82,16 @@ class Sandbox(Server):
         async with httpx.AsyncClient() as client:
             return (await client.get(f"http://{self.address}/control/state")).json()
 
-    async def is_left_alone(self) -> None:
-        """Wait until nobody is connected any more."""
+    async def is_open(self, expected: dict[str, int]) -> None:
+        """Wait until so many connections are open."""
         until = time.monotonic() + 3
-        while any(open_now := (await self.state())["open"].values()):
+        while (open_now := (await self.state())["open"]) != expected:
             assert time.monotonic() < until, f"{open_now}"
             await asyncio.sleep(0.05)
+
+    async def is_left_alone(self) -> None:
+        """Wait until nobody is connected any more."""
+        await self.is_open({"assemblyai": 0, "groq": 0, "inworld": 0})
 
     async def asked(self) -> list[list[dict[str, Any]]]:
         """The messages of each request to the language model."""

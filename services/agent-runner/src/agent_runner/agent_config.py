@@ -125,6 +125,9 @@ class AgentConfig(BaseSettings):
         default=24000, description="16000, 24000 or 48000"
     )
     tts_temperature: float = Field(default=1.1, ge=0, le=2, description="0 to 2")
+    tts_connect_idle: bool = Field(
+        default=True, description="true: an idle worker holds a connection to Inworld, which charges nothing for it"
+    )
     tts_silence_s: float = Field(
         default=3, gt=0, le=30, description="seconds without audio for a sentence after which it is asked for again"
     )

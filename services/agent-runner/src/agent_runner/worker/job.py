@@ -83,11 +83,14 @@ class Job:
         self._muteness = Muteness(2 * config.tts_sample_rate)
         self._apology: Apology | None = None
         self._leaving: asyncio.TimerHandle | None = None
+        self._connecting: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def prepare(self) -> None:
         """Start the pipeline; no room and no provider yet."""
         await self._pipeline.start()
+        if self._config.tts_connect_idle:
+            self._connecting = self._spawn(self._pipeline.tts.keep_connected())
 
     @property
     def trace_observer(self) -> TurnTraceObserver | None:
@@ -113,6 +116,8 @@ class Job:
         """Take the job; a second one is refused by doing nothing."""
         if self._go is None and not self._is_ending:
             self._go = go
+            if self._connecting is not None:
+                self._connecting.cancel()
             self._log = log.bind(session_id=go.session_id, epoch=go.epoch)
             self._went = time.monotonic()
             folder = Path(go.log_file).parent / "voices" if go.log_file else None
@@ -180,6 +185,8 @@ class Job:
             return
         self._mark("join")
         self._joined.set()
+        if not again:
+            self._spawn(self._pipeline.llm.connect_early())
         self._tell(Joined(stage_ms=dict(self._stage_ms)))
 
     async def _watch(self) -> None:

@@ -7,17 +7,21 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from loguru import logger
-from openai import APIStatusError, APITimeoutError, Timeout
+from openai import APIStatusError, APITimeoutError, AsyncOpenAI, DefaultAsyncHttpxClient, OpenAIError, Timeout
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.services.groq.llm import GroqLLMService
+from pipecat.utils.http import connection_limits
 
 from agent_runner.agent_config import AgentConfig, Endpoint
+from agent_runner.worker import tls
 
 _CONNECT_S: Final = 3.0
+_CONNECTIONS: Final = 4
 _REPEATS: Final = 2  # of one way, for one answer
 _PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 2.0  # a provider that wants us to wait longer is not waited for
@@ -70,6 +74,19 @@ class LanguageModel(GroqLLMService):
             timeout=Timeout(config.llm_read_timeout_s, connect=_CONNECT_S), max_retries=0
         )
         return service
+
+    def create_client(self, api_key: Any = None, base_url: Any = None, **_: Any) -> AsyncOpenAI:
+        """Pipecat's, without reading the list of trusted authorities again."""
+        http = DefaultAsyncHttpxClient(
+            verify=tls.HTTP, limits=connection_limits(max_keepalive_connections=_CONNECTIONS, keepalive_expiry=None)
+        )
+        return AsyncOpenAI(api_key=api_key, base_url=base_url, http_client=http)
+
+    async def connect_early(self) -> None:
+        """Open a connection before there is a question, by asking for what is free."""
+        self._take(self._ways[0])
+        with suppress(OpenAIError):
+            await self._client.models.list()
 
     async def use_prompt(self, system_instruction: str) -> None:
         """Take the job's system prompt, by the way on which Pipecat keeps it when it composes its own."""

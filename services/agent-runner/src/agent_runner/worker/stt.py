@@ -15,6 +15,7 @@ from pipecat.services.assemblyai.stt import AssemblyAISTTService
 from websockets.protocol import State
 
 from agent_runner.agent_config import AgentConfig, Endpoint
+from agent_runner.worker import tls
 from agent_runner.worker.failover import Failover
 
 _CONNECT_S: Final = 3.0  # websockets' own limit is 10
@@ -99,7 +100,7 @@ class SpeechToText(Failover, AssemblyAISTTService):
             await super()._connect()
 
     async def _websocket_connect(self, uri: str, **options: Any) -> Any:
-        return await super()._websocket_connect(uri, **{"open_timeout": _CONNECT_S, **options})
+        return await super()._websocket_connect(uri, **{"open_timeout": _CONNECT_S, **tls.options(uri), **options})
 
     async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame | None, None]:
         """Pass audio on; while there is no connection keep the last seconds of it, not all."""

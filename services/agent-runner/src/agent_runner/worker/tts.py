@@ -5,8 +5,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from typing import Any, Final
 
 from pipecat.frames.frames import Frame, TTSAudioRawFrame, TTSStartedFrame, TTSStoppedFrame
@@ -14,11 +16,15 @@ from pipecat.services.inworld.tts import InworldTTSService
 from websockets.protocol import State
 
 from agent_runner.agent_config import AgentConfig, Endpoint
+from agent_runner.worker import tls
 from agent_runner.worker.failover import Failover
 
 _CONNECT_S: Final = 3.0  # websockets' own limit is 10
 _BACKOFF_S: Final = (0.5, 2.0)
 _FIRST_RETRIES_S: Final = (0.3, 1.0)  # Pipecat itself does not retry a first connection
+_EARLY_AGE_S: Final = 300.0  # well below the time after which providers and proxies close what is idle
+_EARLY_STEADY_S: Final = 30.0
+_EARLY_PAUSES_S: Final = (1.0, 60.0)
 _SILENCES: Final = 2  # of one sentence, until the voice is given up or moved to its fallback
 
 
@@ -30,6 +36,8 @@ class TextToSpeech(Failover, InworldTTSService):
     """
 
     _armed = False
+    _early: Any = None  # a connection made before the call
+    _early_url = ""
     _unheard: dict[str, list[str]]
     """The texts of each context that brought no audio and has no end yet."""
     _whole: set[str]
@@ -87,7 +95,31 @@ class TextToSpeech(Failover, InworldTTSService):
             await super()._connect()
 
     async def _websocket_connect(self, uri: str, **options: Any) -> Any:
-        return await super()._websocket_connect(uri, **{"open_timeout": _CONNECT_S, **options})
+        early, self._early = self._early, None
+        if early is not None and early.state is State.OPEN and self._early_url == uri:
+            return early
+        return await super()._websocket_connect(uri, **{"open_timeout": _CONNECT_S, **tls.options(uri), **options})
+
+    async def keep_connected(self) -> None:
+        """Hold a connection ready while no call is known; Inworld charges for characters, not for time.
+
+        What goes wrong is left to the call to find out.
+        """
+        pause_s = _EARLY_PAUSES_S[0]
+        while not self._armed:
+            began = time.monotonic()
+            with suppress(Exception):
+                headers = [("Authorization", f"Basic {self._api_key}")]
+                self._early_url = self._url
+                self._early = await super()._websocket_connect(
+                    self._url, open_timeout=_CONNECT_S, additional_headers=headers, **tls.options(self._url)
+                )
+                await asyncio.wait([asyncio.ensure_future(self._early.wait_closed())], timeout=_EARLY_AGE_S)
+                if not self._armed:
+                    await self._early.close()
+            lasted = time.monotonic() - began >= _EARLY_STEADY_S
+            pause_s = _EARLY_PAUSES_S[0] if lasted else min(2 * pause_s, _EARLY_PAUSES_S[1])
+            await asyncio.sleep(pause_s)
 
     @property
     def _is_open(self) -> bool:
