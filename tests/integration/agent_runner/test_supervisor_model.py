@@ -83,3 +83,9 @@ async def test_an_unwell_provider_decides_nothing(groq: Groq, status: int) -> No
 
 async def test_a_provider_that_is_away_decides_nothing() -> None:
     assert await choose_model(config("http://127.0.0.1:1/openai/v1")) == "chosen"
+
+
+async def test_a_refused_key_does_not_keep_a_node_with_a_second_one_from_starting(groq: Groq) -> None:
+    first = config(groq({"chosen": 401}))
+    second = AgentConfig.model_validate({**first.model_dump(), "groq_fallback_api_key": "other"})
+    assert await choose_model(second) == "chosen"

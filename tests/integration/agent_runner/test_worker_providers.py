@@ -11,7 +11,16 @@ from agent_runner.domain.link import Failed, Heard, Joined, Speak, Stopped, Turn
 from agent_runner.worker.apology import tones
 
 from tests.integration.agent_runner.livekit_server import BINARY, LiveKitServer
-from tests.integration.agent_runner.worker_stage import RATE, Person, Sandbox, Worker, go, likeness
+from tests.integration.agent_runner.worker_stage import (
+    RATE,
+    Person,
+    Preloaded,
+    Sandbox,
+    Worker,
+    go,
+    likeness,
+    ready,
+)
 
 pytestmark = pytest.mark.skipif(not BINARY.exists(), reason="livekit-server is not built: make setup")
 
@@ -276,3 +285,18 @@ async def test_a_voice_that_does_not_exist_ends_the_call(
     worker.send(go(livekit, session, voice_id="Nobody"))
     await worker.heard(Joined)
     await ended(worker, "tts", within_s=10)
+
+
+async def test_speech_that_was_made_and_does_not_go_out_is_noticed(
+    forks: Preloaded, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    worker = await ready(forks.fork(sandbox.config(), entry="tests.integration.agent_runner.mute_worker:run"))
+    try:
+        await person().enter(session)
+        worker.send(go(livekit, session, opening_line="This is a long line that is never said to its end, sadly."))
+        await worker.heard(Heard)
+        stopped = await worker.heard(Stopped, timeout_s=8)
+        assert (stopped.cause, stopped.detail[:4]) == ("failed", "mute")  # which another epoch takes over
+        assert await worker.gone() == 0
+    finally:
+        worker.kill()

@@ -126,10 +126,10 @@ class Preloaded:
         assert self._server._forkserver_pid is not None
         return int(self._server._forkserver_pid)
 
-    def fork(self, config: AgentConfig) -> Worker:
+    def fork(self, config: AgentConfig, entry: str = ENTRY) -> Worker:
         """A worker, as the supervisor forks them."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        process = self._context.Process(target=enter, args=(ENTRY, theirs, config), daemon=True)
+        process = self._context.Process(target=enter, args=(entry, theirs, config), daemon=True)
         main = sys.modules["__main__"]
         sys.modules["__main__"] = type(sys)("__main__")  # pytest's own need not be imported in each worker
         try:

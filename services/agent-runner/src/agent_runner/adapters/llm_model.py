@@ -25,7 +25,7 @@ async def choose_model(config: AgentConfig) -> str:
     A provider that cannot be reached or is unwell decides nothing: the configured model is used, with a warning.
 
     Raises:
-        StartFailed: The key is refused, or neither model exists.
+        StartFailed: The key is refused and there is no other, or neither model exists.
     """
     # The SDK adds the path itself; the pipeline's client does not.
     base_url = config.groq_base_url.rstrip("/").removesuffix("/openai/v1")
@@ -45,6 +45,9 @@ async def choose_model(config: AgentConfig) -> str:
         log.warning("llm.fallback", missing=model, used=fallback)
         return fallback
     except groq.AuthenticationError as error:
+        if len(config.llm_endpoints) > 1:
+            log.error("llm.key_refused", url=base_url, fix="Set GROQ_API_KEY to a valid key; calls use the fallback.")
+            return model
         raise StartFailed(f"{base_url} refuses GROQ_API_KEY", "Set GROQ_API_KEY to a valid key.") from error
     except groq.APIError as error:
         log.warning("llm.not_checked", url=base_url, used=model, error=str(error.__cause__ or error))
