@@ -24,8 +24,8 @@ _VAD_WINDOW: Final = 512  # samples at 16 kHz
 class SmartTurn(LocalSmartTurnAnalyzerV3):
     """smart-turn, loaded before its thresholds are known, which keeps no memory between two turns.
 
-    onnxruntime's arena and memory pattern would keep 28 MB in each worker, for an inference that takes the same 35 ms
-    without them. Pipecat lets nobody choose, so its session is made again from the same file.
+    onnxruntime's arena and memory pattern would keep 28 MB in each worker; see `memory` for the price. Pipecat
+    lets nobody choose, so its session is made again from the same file.
     """
 
     def __init__(self, *, sample_rate: int) -> None:
