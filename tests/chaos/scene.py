@@ -33,6 +33,7 @@ from tests.chaos.session import Session
 
 # What every scene has unless its module says otherwise. A call costs 0.15 of a core, and tests run on two.
 ENVIRONMENT = {
+    "WORKER_SILENCE_S": "1.5",  # as nodes in production have it
     "PREWARM_POOL_SIZE": "2",
     "NODE_SLOTS": "4",
     "SMART_TURN_STOP_SECS": "1",  # the models take one sentence in four of the sandbox's voice for unfinished

@@ -25,7 +25,7 @@ LEASE_S = 15.0
 COUNTED_S = LEASE_S + 2
 HEARD_AGAIN_S = 5.0  # the goal of a take-over is under 1 s on a host that does nothing else
 FROZEN_S = 40.0
-_DRAIN_REPLY: TypeAdapter[NodeDraining] = TypeAdapter(DrainReply)
+_DRAIN_REPLY: TypeAdapter[DrainReply] = TypeAdapter(DrainReply)
 
 
 async def test_row_3_a_node_that_was_frozen_for_40_s_stays_silent_when_it_wakes(scene: Scene) -> None:

@@ -19,6 +19,8 @@ LOCAL_DEFAULTS = {
     "MAX_LOAD": "1000",
     # Smart-turn takes one sentence in four of the sandbox's voice for unfinished, and would wait 3 s each time.
     "SMART_TURN_STOP_SECS": "1",
+    # The machine's other work may hold a worker up for a moment; that is no reason to give its call to another.
+    "WORKER_SILENCE_S": "4",
 }
 
 

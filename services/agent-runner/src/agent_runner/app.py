@@ -149,6 +149,7 @@ def _call_limits(settings: Settings) -> CallLimits:
     return CallLimits(
         start_s=settings.worker_take_s,
         join_s=settings.worker_join_s,
+        joining_silence_s=max(settings.idle_silence_s, settings.worker_silence_s),
         silence_s=settings.worker_silence_s,
         kill_s=settings.kill_s,
         lifetime_s=settings.session_timeout / 1000 + _LIFETIME_MARGIN_S,

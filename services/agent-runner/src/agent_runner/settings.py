@@ -67,7 +67,7 @@ class Settings(ServiceSettings):
     worker_take_s: float = Field(default=4.5, gt=0, description="seconds that an assigned job waits for a worker")
     worker_join_s: float = Field(default=15, gt=0, description="seconds that a worker has to join its room")
     worker_silence_s: float = Field(default=1.5, ge=1, description="seconds of silence after which a worker is stalled")
-    idle_silence_s: float = Field(default=5, ge=1, description="the same for an idle worker")
+    idle_silence_s: float = Field(default=5, ge=1, description="the same for an idle or joining worker")
     idle_max_age_s: float = Field(default=3600, gt=0, description="seconds after which an idle worker is replaced")
 
     @field_validator("warm_floors", mode="before")

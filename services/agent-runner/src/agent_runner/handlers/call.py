@@ -54,7 +54,9 @@ class CallLimits:
     Attributes:
         start_s: From the assignment to a worker.
         join_s: From `Go` to `Joined`.
-        silence_s: Without a word from the worker: it is stalled.
+        joining_silence_s: Without a word from a worker that is not in the room yet: it is stalled. The first connection
+            loads native code, and other starts compete for the processors.
+        silence_s: The same for a worker in the room, whose silence the caller hears.
         kill_s: From the decision to end to SIGKILL.
         lifetime_s: From the assignment to the end, whatever happens.
         tick_s: Between two ticks.
@@ -62,6 +64,7 @@ class CallLimits:
 
     start_s: float
     join_s: float
+    joining_silence_s: float
     silence_s: float
     kill_s: float
     lifetime_s: float
@@ -192,7 +195,7 @@ class Call:
         if self._process is None or self._went is None or self._stopped is not None:
             return
         self._silent_s += silence_s
-        if self._silent_s >= limits.silence_s:
+        if self._silent_s >= (limits.silence_s if self._joined else limits.joining_silence_s):
             self._abandon(Cause.STALLED)
         elif not self._joined and now - self._went >= limits.join_s:
             self._abandon(Cause.JOIN_FAILED)
