@@ -54,7 +54,9 @@ class Scene:
         self.call_logs = FakeCallLogs()
         limits = PoolLimits(slots=2, target=target, max_age_s=3600, start_s=20, silence_s=5)
         self.pool = Pool(self.forks, limits, on_change=lambda: None, clock=lambda: self.now)
-        call_limits = CallLimits(start_s=0.1, join_s=15, joining_silence_s=5, silence_s=1.5, kill_s=0.1, lifetime_s=1830, tick_s=5)
+        call_limits = CallLimits(
+            start_s=0.1, join_s=15, joining_silence_s=5, silence_s=1.5, kill_s=0.1, lifetime_s=1830, tick_s=5
+        )
         self.world = World(
             "n1",
             folder,
