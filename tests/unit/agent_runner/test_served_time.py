@@ -26,9 +26,14 @@ def test_joining_and_leaving_between_beats_counts_to_the_instant() -> None:
     assert served.served_ms == 650
 
 
-def test_a_worker_frozen_for_40_s_adds_one_second() -> None:
-    served = ServedTime().observe(0, agent=True, caller=True).observe(0.5).observe(40.5).observe(40.5)
+def test_beats_that_fail_for_a_while_add_one_second() -> None:
+    served = ServedTime().observe(0, agent=True, caller=True).observe(0.5).observe(4.0).observe(4.0)
     assert served.served_ms == 1500
+
+
+def test_a_node_frozen_for_40_s_adds_nothing() -> None:
+    served = ServedTime().observe(0, agent=True, caller=True).observe(0.5).observe(40.5).observe(41.0)
+    assert served.served_ms == 1000
 
 
 def test_the_end_counts_to_its_instant_and_stops_the_clock() -> None:

@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 MAX_STEP_S = 1.0
 """The most that one observation adds: what lies further back was frozen, absent or unseen, and is not billed."""
 
+FROZEN_S = 5.0
+"""Unseen for so long, with ten beats missing, the node itself stood still: nothing of it is counted."""
+
 
 @dataclass(frozen=True, slots=True)
 class ServedTime:
@@ -14,7 +17,7 @@ class ServedTime:
 
     All instants are seconds of one monotonic clock. Served time grows only at an observation (a beat, a change of who
     is in the room, the end), by the time since the observation before it, and by MAX_STEP_S at most. So it never
-    exceeds the time that both were there, and a worker that is frozen or gone adds nothing.
+    exceeds the time that both were there, and a worker or a node that is frozen or gone adds nothing.
 
     Attributes:
         total_s: Served so far.
@@ -49,7 +52,8 @@ class ServedTime:
         if self.fixed:
             return self
         since = now if self.seen_at is None else self.seen_at
-        step = min(max(0.0, now - since), MAX_STEP_S) if self.both else 0.0
+        gap = max(0.0, now - since)
+        step = min(gap, MAX_STEP_S) if self.both and gap < FROZEN_S else 0.0
         return replace(
             self,
             total_s=self.total_s + step,
