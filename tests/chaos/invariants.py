@@ -67,8 +67,8 @@ async def check(
         served: What the call was worth.
         adjusted: True where late events make an adjustment of the settlement right.
     """
-    bill = await session.bill()
     await nothing_is_left(scene, session)
+    bill = await session.bill()
     _one_end(session)
     _one_greeting(session)
     _one_bill(scene, session, bill, adjusted=adjusted)
@@ -84,6 +84,8 @@ def _one_end(session: Session) -> None:
     assert counts[SessionStarted] <= 1, f"{counts[SessionStarted]} x started\n{session.evidence()}"
     epochs = [event.epoch for event in session.events(JobAssigned)]
     assert epochs == list(range(1, len(epochs) + 1)), f"epochs {epochs}\n{session.evidence()}"
+    ready = [event.epoch for event in session.events(AgentReady)]
+    assert ready == sorted(set(ready)), f"agents came in the order {ready}\n{session.evidence()}"
 
 
 def _one_greeting(session: Session) -> None:

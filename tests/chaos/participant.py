@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -86,8 +85,6 @@ class Participant:
         assert process.stdin is not None
         assert reading is not None
         if process.returncode is None:
-            with suppress(ProcessLookupError):
-                process.send_signal(signal.SIGCONT)
             process.stdin.close()
             with suppress(TimeoutError):
                 async with asyncio.timeout(LEAVE_S):
@@ -120,16 +117,11 @@ class Participant:
         self._order({"do": "leave"})
         return await self.report("left", after=since, deadline_s=LEAVE_S)
 
-    def signal(self, number: signal.Signals) -> float:
-        """Send the process a signal; returns when."""
-        assert self._process is not None
-        self._process.send_signal(number)
-        return time.monotonic()
-
     def kill(self) -> float:
         """kill -9, as a phone whose battery is empty; returns when."""
+        assert self._process is not None
         with suppress(ProcessLookupError):
-            return self.signal(signal.SIGKILL)
+            self._process.kill()
         return time.monotonic()
 
     async def report(self, kind: str, *, after: float = 0.0, deadline_s: float, who: str = "") -> Report:

@@ -42,7 +42,7 @@ ENVIRONMENT = {
 RESTORE_S = 60.0
 POLL_S = 0.1
 PROMPT = "You are Max, the friendly voice of a theatre."
-OPENING = "Hello! How can I help you today?"
+OPENING = "Hello there!"
 
 
 class Scene:
@@ -134,16 +134,9 @@ class Scene:
         """Have the sandbox's answers go wrong; see `sandbox.faults.Fault`."""
         await self._order("POST", "faults", {"service": service, "kind": kind, **more})
 
-    async def clear_faults(self) -> None:
-        await self._order("DELETE", "faults")
-
     async def disconnect(self, service: str, code: int | None = None) -> None:
         """Cut every connection that the sandbox has open as this service."""
         await self._order("POST", "disconnect", {"service": service, "code": code})
-
-    async def hears(self, *texts: str) -> None:
-        """What the agents' recogniser will take the caller's next sentences for, whatever was said."""
-        await self._order("POST", "transcripts", {"texts": list(texts)})
 
     async def answers(self, *texts: str) -> None:
         """What the model will answer next."""
