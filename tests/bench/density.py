@@ -20,8 +20,7 @@ from statistics import mean
 
 import httpx
 from contracts.ids import caller_identity
-from greenroom_cli.stack import Part, Stack, StackOptions, running_stack
-from greenroom_cli.stack.stack import system_environment
+from greenroom_cli.stack import Part, Stack, StackOptions, running_stack, system_environment
 from livekit.rtc import _ffi_client
 from rig.caller import create_room, delete_room, token
 from rig.figures import Figure, arguments, publish, run_bench

@@ -20,8 +20,7 @@ from pathlib import Path
 import httpx
 from agent_runner.settings import Settings as NodeSettings
 from contracts.ids import agent_identity, caller_identity
-from greenroom_cli.stack import EVERYTHING, Part, Stack, StackOptions, running_stack
-from greenroom_cli.stack.stack import system_environment
+from greenroom_cli.stack import EVERYTHING, Part, Stack, StackOptions, running_stack, system_environment
 from rig.caller import WaitingCaller, delete_room, token
 from rig.figures import Figure, Goal, arguments, publish, run_bench
 from rig.livekit_agents import Peer, pinned_version

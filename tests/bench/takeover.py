@@ -16,8 +16,7 @@ from pathlib import Path
 
 import httpx
 from contracts.streams import NODES
-from greenroom_cli.stack import Stack, StackOptions, running_stack
-from greenroom_cli.stack.stack import system_environment
+from greenroom_cli.stack import Stack, StackOptions, running_stack, system_environment
 from rig.caller import WaitingCaller
 from rig.figures import Figure, arguments, publish, run_bench
 from rig.session import new_session, until_active, until_warm

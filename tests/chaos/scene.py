@@ -22,9 +22,8 @@ from contracts.subjects import ALL_SESSIONS
 from greenroom_cli.call.audio import RATE
 from greenroom_cli.call.voice import speak
 from greenroom_cli.settings import Settings
-from greenroom_cli.stack import Part, Stack, StackOptions, running_stack
+from greenroom_cli.stack import Part, Stack, StackOptions, running_stack, system_environment
 from greenroom_cli.stack.process import StackProcess
-from greenroom_cli.stack.stack import system_environment
 from livekit import api
 from livekit.protocol.room import ListRoomsRequest
 

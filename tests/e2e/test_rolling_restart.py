@@ -13,8 +13,7 @@ import pytest
 import pytest_asyncio
 from contracts.api import SessionView, StartReply
 from greenroom_cli.call.participant import Call
-from greenroom_cli.stack import Stack, StackOptions, running_stack
-from greenroom_cli.stack.stack import system_environment
+from greenroom_cli.stack import Stack, StackOptions, running_stack, system_environment
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
 

@@ -13,6 +13,8 @@ from livekit.protocol.room import CreateRoomRequest, DeleteRoomRequest
 # Decoded silence is near zero; the first frame with a sample beyond this holds speech.
 AUDIBLE = 500
 DEADLINE_S = 60.0
+# LiveKit negotiates with a client at most every 150 ms; a caller that waits has its own joining behind it.
+SETTLED_S = 0.5
 
 
 class WaitingCaller:
@@ -40,6 +42,8 @@ class WaitingCaller:
         if not self._has_room:
             await create_room(self._environment, self._session_id)
         await self._room.connect(self._environment["LIVEKIT_URL"], self._token)
+        if not self._has_room:
+            await asyncio.sleep(SETTLED_S)
         return self
 
     async def __aexit__(

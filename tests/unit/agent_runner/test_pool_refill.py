@@ -1,4 +1,4 @@
-"""When a worker that a call took is replaced: once the call is heard, or at once when no other is warm."""
+"""When a worker that a call took is replaced: half a second later, or at once when no other is warm."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -24,12 +24,11 @@ class Scene:
         for _ in range(20):
             await asyncio.sleep(0)
 
-    async def call(self) -> int:
-        """A job takes a worker; its pid."""
+    async def call(self) -> None:
+        """A job takes a worker."""
         self.pool.claim()
-        pid = (await self.pool.take(1)).process.pid
+        await self.pool.take(1)
         await self.settle()
-        return pid
 
     def close(self) -> None:
         self._running.cancel()
@@ -44,15 +43,7 @@ async def scene() -> AsyncIterator[Scene]:
     scene.close()
 
 
-async def test_the_pool_is_filled_again_once_the_call_is_heard(scene: Scene) -> None:
-    pid = await scene.call()
-    assert len(scene.forks.workers) == 2
-    scene.pool.heard(pid)
-    await scene.settle()
-    assert len(scene.forks.workers) == 3
-
-
-async def test_a_call_that_nobody_hears_holds_the_pool_for_half_a_second_only(scene: Scene) -> None:
+async def test_a_call_that_starts_has_the_processors_to_itself(scene: Scene) -> None:
     await scene.call()
     for seconds, workers in ((REFILL_AFTER_S - 0.01, 2), (REFILL_AFTER_S, 3)):
         scene.now = 100 + seconds

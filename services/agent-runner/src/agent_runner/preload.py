@@ -30,6 +30,7 @@ from loguru import logger
 
 logger.remove()  # Pipecat tells of its imports and models; the workers' loggers are made in the workers
 
+# What the first use would import, in each worker and in the middle of a call's start.
 from livekit.rtc._ffi_client import FfiClient
 
 from agent_runner.agent_config import AgentConfig

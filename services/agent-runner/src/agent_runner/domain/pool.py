@@ -9,7 +9,7 @@ STEADY_S = 5.0
 """A worker that lived this long was sound: its death says nothing about the next one's."""
 
 REFILL_AFTER_S = 0.5
-"""The longest that a fork waits for a call that is starting: both want the processors, and a caller hears only one."""
+"""How long a fork waits for a call that is starting: both want the processors, and a caller hears only one."""
 
 FIRST_DELAY_S = 0.5
 MAX_DELAY_S = 30.0
@@ -107,7 +107,7 @@ def plan(
         draining: Nothing new is taken, so idle workers are of no use.
         backoff: The restraint after early deaths.
         now: The monotonic clock, in seconds.
-        starting: A call took its worker just now and is not heard yet: what can wait for it does.
+        starting: A call took its worker just now: what can wait for it does.
     """
     target = 0 if draining else limits.target
     wanted = min(target, max(0, limits.slots - busy)) + waiting

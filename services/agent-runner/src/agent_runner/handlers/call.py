@@ -326,7 +326,6 @@ class Call:
             self.end(Cause.FAREWELL, say=self._world.farewell)
 
     def _on_heard(self, message: Heard) -> None:
-        self._world.pool.heard(self.pid)
         self._stage_ms |= {stage: self._stage_ms["go"] + ms for stage, ms in message.stage_ms.items()}
         self._stage_ms["heard"] = round((self._world.clock() - self._began) * 1000)
         self._report.heard(dict(self._stage_ms))

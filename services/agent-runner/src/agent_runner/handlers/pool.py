@@ -89,7 +89,7 @@ class Pool:
         self._retiring: set[int] = set()
         self._waiters: deque[asyncio.Future[WorkerProcess]] = deque()
         self._claimed = 0
-        self._starting: dict[int, float] = {}  # the worker of a call that is not heard yet, and until when that counts
+        self._starting_until = 0.0  # a call that took a worker has the processors until then
         self._backoff = Backoff()
         self._draining = False
         self._ever_ready = False
@@ -156,13 +156,8 @@ class Pool:
         except TimeoutError:
             raise NoWorker(f"no worker got ready in {timeout_s:g} s") from None
         meters.STARTS.labels(path).inc()
-        self._starting[process.pid] = self._clock() + REFILL_AFTER_S
+        self._starting_until = self._clock() + REFILL_AFTER_S
         return Taken(process, "warm" if path == "warm" else "fork", round((self._clock() - began) * 1000))
-
-    def heard(self, pid: int) -> None:
-        """The call of this worker has started: forks need not wait for it any more."""
-        if self._starting.pop(pid, None) is not None:
-            self._wake.set()
 
     def look(self, silence_s: float) -> None:
         """Count silence; called a few times a second, which also ends what forks wait for."""
@@ -226,7 +221,6 @@ class Pool:
             for pid, w in self._idle.items()
         ]
         self._backoff = self._backoff.after_look(idle)
-        self._starting = {pid: until for pid, until in self._starting.items() if until > now}
         todo = plan(
             replace(self.limits, target=max(self.limits.target, self._floor())),
             idle,
@@ -235,7 +229,7 @@ class Pool:
             draining=self._draining,
             backoff=self._backoff,
             now=now,
-            starting=bool(self._starting),
+            starting=now < self._starting_until,
         )
         for pid in todo.retire:
             worker = self._idle.pop(pid)

@@ -185,8 +185,6 @@ class Job:
             return
         self._mark("join")
         self._joined.set()
-        if not again:
-            self._spawn(self._pipeline.llm.connect_early())
         self._tell(Joined(stage_ms=dict(self._stage_ms)))
 
     async def _watch(self) -> None:
@@ -284,6 +282,7 @@ class Job:
     def _on_heard(self) -> None:
         self._mark("heard")
         self._tell(Heard(stage_ms=dict(self._stage_ms)))
+        self._spawn(self._pipeline.llm.connect_early())
         self._spawn(self._render_apology())
 
     def _on_removed(self, reason: str) -> None:

@@ -19,11 +19,10 @@ from typing import Final, NoReturn
 
 import numpy as np
 from chassis.settings import load
-from livekit.rtc._ffi_client import FfiClient
 
 from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.link import BEAT_S, End, Go, Ready, Rejoin, Speak, ToWorker
-from agent_runner.worker import log_lines, tracing
+from agent_runner.worker import livekit_runtime, log_lines, tracing
 from agent_runner.worker.job import Job
 from agent_runner.worker.link_socket import History, LinkSocket
 from chassis import logs
@@ -33,6 +32,8 @@ EXIT_FAILED: Final = 1
 _LEAVE_S: Final = 1.5  # without a supervisor: time to leave the room before the process goes
 _LAST_WORD_S: Final = 0.3
 _MEBIBYTE: Final = 1 << 20
+# A worker runs no programs. LiveKit's SDK would run `lsb_release` at every connect, to name the system to the server.
+_NOWHERE: Final = "/nonexistent"
 
 log = logs.get_logger(__name__)
 
@@ -72,6 +73,7 @@ def _settle_in(sock: socket.socket, config: AgentConfig) -> None:
     if config.worker_memory_mb:
         limit = config.worker_memory_mb * _MEBIBYTE
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    os.environ["PATH"] = _NOWHERE
     random.seed()
     np.random.seed()  # children of one forkserver would otherwise all draw the same numbers
     gc.enable()
@@ -104,7 +106,7 @@ def _watch_supervisor() -> None:
 
 
 async def _serve(sock: socket.socket, config: AgentConfig) -> None:
-    FfiClient.instance  # noqa: B018 - starts LiveKit's runtime, 5 ms
+    livekit_runtime.start()
     is_traced = config.otel_exporter_otlp_endpoint is not None
     loop = asyncio.get_running_loop()
 

@@ -16,6 +16,7 @@ from pipecat.services.inworld.tts import InworldTTSService
 from websockets.protocol import State
 
 from agent_runner.agent_config import AgentConfig, Endpoint
+from agent_runner.domain.onset import silence_before
 from agent_runner.worker import tls
 from agent_runner.worker.failover import Failover
 
@@ -42,6 +43,8 @@ class TextToSpeech(Failover, InworldTTSService):
     """The texts of each context that brought no audio and has no end yet."""
     _whole: set[str]
     """Contexts that were spoken to their end."""
+    _cut_s: dict[str, float]
+    """Silence that was left out at the start of each context; its words come by so much earlier."""
 
     @classmethod
     def of(cls, config: AgentConfig) -> TextToSpeech:
@@ -59,6 +62,7 @@ class TextToSpeech(Failover, InworldTTSService):
         service._spare = deque(spare)
         service._unheard = {}
         service._whole = set()
+        service._cut_s = {}
         return service
 
     def _move_to(self, endpoint: Endpoint) -> None:
@@ -144,7 +148,23 @@ class TextToSpeech(Failover, InworldTTSService):
             was_silent = self._unheard.pop(context_id, None) is not None
             if isinstance(frame, TTSStoppedFrame) and not was_silent:
                 self._whole.add(context_id)
+            elif isinstance(frame, TTSAudioRawFrame) and was_silent:
+                silence = silence_before(frame.audio, frame.sample_rate)
+                self._cut_s[context_id] = silence / 2 / frame.sample_rate
+                frame = TTSAudioRawFrame(frame.audio[silence:], frame.sample_rate, 1, context_id=context_id)
         await super().append_to_audio_context(context_id, frame)
+
+    async def add_word_timestamps(
+        self,
+        word_times: list[tuple[str, float]],
+        context_id: str | None = None,
+        includes_inter_frame_spaces: bool | None = None,
+        pre_merge_tokens: bool = False,
+    ) -> None:
+        """Take the times of words in the context's audio, which is without the silence at its start."""
+        cut_s = self._cut_s.get(context_id or "", 0.0)
+        placed = [(word, max(0.0, at_s - cut_s)) for word, at_s in word_times]
+        await super().add_word_timestamps(placed, context_id, includes_inter_frame_spaces, pre_merge_tokens)
 
     async def _next_audio_context_item(self, context_id: str) -> Any:
         """The context's next item. One that stays silent is asked for again over a new connection, then elsewhere."""
@@ -192,11 +212,13 @@ class TextToSpeech(Failover, InworldTTSService):
     async def on_audio_context_interrupted(self, context_id: str) -> None:
         """The rest of it is not wanted any more."""
         self._unheard.pop(context_id, None)
+        self._cut_s.pop(context_id, None)
         await super().on_audio_context_interrupted(context_id)
 
     async def on_audio_context_completed(self, context_id: str) -> None:
         """It was played to its end."""
         self._unheard.pop(context_id, None)
+        self._cut_s.pop(context_id, None)
         self._whole.discard(context_id)
         await super().on_audio_context_completed(context_id)
 
