@@ -6,7 +6,7 @@ from array import array
 from typing import Final
 
 _QUIET: Final = 64  # of 32768: 54 dB under full scale, which nobody hears
-_LEAD_S: Final = 0.005  # kept, so that the first sound does not begin with a click
+_LEAD_S: Final = 0.002  # kept, so that the first sound does not begin with a click
 
 
 def silence_before(pcm: bytes, rate: int) -> int:
