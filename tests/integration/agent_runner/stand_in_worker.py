@@ -3,7 +3,7 @@
 `run` is what the supervisor forks. The words: `deaf` (never ends), `stall` (stops beating), `crash` (dies in the call),
 `removed` (is put out of the room), `fails` (its STT gives out), `alone` (the caller does not come), `imports` (it says
 which of the supervisor's modules it has), `apology` (it says its configuration's), `flood` (it writes
-its log until that is refused).
+its log until that is refused), `wordy` (its last sentence takes 3 s, unless it is cut).
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ class _Worker:
                 self.go(message, fds)
             case End() if "deaf" not in self.words:
                 if message.how == "say":
-                    time.sleep(0.3)
-                self.say(Stopped(cause="ended"))
+                    self.hear(3 if "wordy" in self.words else 0.3)  # a second end cuts it
+                self.say(Stopped(cause="ended", detail=message.text or ""))
                 os._exit(0)
             case Rejoin():
                 self.say(Joined(stage_ms={}))

@@ -137,6 +137,19 @@ async def test_a_last_sentence_is_spoken_before_the_end(drive: Driver) -> None:
     assert 0.3 < time.monotonic() - asked < 2
 
 
+async def test_a_second_end_cuts_the_last_sentence_and_bills_none_of_it(drive: Driver) -> None:
+    await drive.start("session_1", "wordy")
+    await drive.has("session_1", "tick")
+    asked = time.monotonic()
+    spoken = asyncio.create_task(drive.ended("session_1", say="Goodbye."))
+    await asyncio.sleep(1)
+    cut = await drive.ended("session_1")
+    assert time.monotonic() - asked < 2
+    assert cut == await spoken
+    assert cut.process_gone
+    await drive.has("session_1", "agent_stopped", cause="ended", served_ms=cut.served_ms)
+
+
 @pytest.mark.parametrize(
     ("prompt", "cause"),
     [("crash", "crashed"), ("stall", "stalled"), ("fails", "provider_failed:stt")],
@@ -406,6 +419,9 @@ async def test_a_hangup_renews_what_is_idle_and_leaves_calls_alone(tmp_path: Pat
         await drive.start("session_2", "apology")
         assert (await _said(drive, "session_2")).endswith("second")
         assert (await drive.ended("session_1")).found
+        await drive.start("session_4", farewell=True)
+        await drive.has("session_4", "agent_stopped", cause="farewell")
+        assert '"detail": "second"' in node.log.read_text(), "the farewell is the old one"
 
         file.write_text("LLM_MAX_TOKENS=many\n")
         node.process.send_signal(signal.SIGHUP)

@@ -65,7 +65,7 @@ class Scene:
             self.session_log,
             self.call_logs,
             call_limits,
-            "Goodbye.",
+            lambda: "Goodbye.",
             clock=lambda: self.now,
         )
         self.job = AssignJob(
@@ -343,6 +343,21 @@ async def test_a_farewell_is_said_to_whoever_is_there_and_costs_nothing(scene: S
     worker.die()
     assert (scene.stopped.cause, scene.stopped.served_ms) == ("farewell", 0)
     assert scene.names == ["agent_ready", "agent_stopped"]
+
+
+async def test_only_the_schedulers_next_end_cuts_a_last_sentence(scene: Scene) -> None:
+    worker = await scene.live()
+    scene.beat(worker, 2)
+    scene.call.end("ended", say="Time is up.")
+    scene.beat(worker, 3)
+    scene.call.end("drained")
+    scene.call.end("ended", say="Time is up.")
+    assert worker.told[1:] == [End(how="say", text="Time is up.")]
+    scene.call.end("ended")
+    assert worker.told[-1] == End(how="cancel")
+    worker.say(Stopped(cause="ended"))
+    worker.die()
+    assert (scene.stopped.cause, scene.stopped.served_ms) == ("ended", 2000)
 
 
 async def test_a_turn_is_published_as_it_was_heard(scene: Scene) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
@@ -52,7 +53,13 @@ async def start(
     become_subreaper()
     forks = ForkServer(worker, preload, max_file_bytes=settings.worker_log_mb * _MEBIBYTE)
     await life.begin("forkserver", forks.start(), stop=forks.close)  # it imports while we go on
-    forks.args = (await life.begin("language model", _with_model(config), fix="Check GROQ_BASE_URL."),)
+
+    def use(new: AgentConfig) -> None:
+        """Calls from now on have this configuration."""
+        nonlocal config
+        config, forks.args = new, (new,)
+
+    use(await life.begin("language model", _with_model(config), fix="Check GROQ_BASE_URL."))
     bus = await life.connect(streams=[SESSIONS], buckets=[NODES])
     spool = Spool(log_dir / "outbox" / settings.node_id, settings.outbox_max_mb * _MEBIBYTE)
     outboxes = BusOutboxes(bus, spool)
@@ -69,7 +76,14 @@ async def start(
     )
     session_log = BusSessionLog(bus)
     world = World(
-        settings.node_id, log_dir, pool, outboxes, session_log, call_logs, _call_limits(settings), config.apology
+        settings.node_id,
+        log_dir,
+        pool,
+        outboxes,
+        session_log,
+        call_logs,
+        _call_limits(settings),
+        farewell=lambda: config.apology,
     )
     facts = NodeFacts(settings.node_id, settings.region, datetime.now(UTC))
     node = Node(
@@ -82,7 +96,7 @@ async def start(
     life.health.add("workers", workers)
     life.on_stop("idle workers", lambda: pool.close(_STOP_S), deadline_s=_STOP_S + 1)
     life.spawn("pool", pool.run())
-    life.spawn("reload", _renew_on_hangup(settings, forks, pool))
+    life.spawn("reload", _renew_on_hangup(settings, forks, pool, use))
     life.spawn("watch", node.watch())
     at_once = 2 * settings.slots
     for responder in (
@@ -108,7 +122,9 @@ async def _with_model(config: AgentConfig) -> AgentConfig:
     return config.model_copy(update={"llm_model": await choose_model(config)})
 
 
-async def _renew_on_hangup(settings: Settings, forks: ForkServer, pool: Pool) -> None:
+async def _renew_on_hangup(
+    settings: Settings, forks: ForkServer, pool: Pool, use: Callable[[AgentConfig], None]
+) -> None:
     """At SIGHUP: read AGENT_ENV_FILE again, and make forkserver and idle workers anew; calls go on as they are."""
     hangup = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hangup.set)
@@ -120,7 +136,7 @@ async def _renew_on_hangup(settings: Settings, forks: ForkServer, pool: Pool) ->
         except (SystemExit, StartFailed) as error:  # SystemExit: its line is on stderr
             log.error("config.refused", file=str(settings.agent_env_file), error=str(error))
             continue
-        forks.args = (config,)
+        use(config)
         await forks.restart()
         pool.renew()
         log.info("config.renewed", file=str(settings.agent_env_file))

@@ -76,7 +76,7 @@ class World:
     """What every call of a node works with.
 
     Attributes:
-        farewell: What an agent says that only has to say that the call cannot go on.
+        farewell: What an agent says that only has to say that the call cannot go on; SIGHUP may change it.
         clock: Monotonic seconds.
     """
 
@@ -87,7 +87,7 @@ class World:
     session_log: SessionLog
     call_logs: CallLogs
     limits: CallLimits
-    farewell: str
+    farewell: Callable[[], str]
     clock: Callable[[], float] = time.monotonic
 
 
@@ -161,13 +161,19 @@ class Call:
     def end(self, cause: str, *, say: str | None = None) -> None:
         """Decide the end: the served time is fixed at this instant. The first decision stands.
 
+        The scheduler's next one, with nothing to say, cuts the last sentence of the first.
+
         A superseded worker is killed: another agent has its identity by now, and a worker that was frozen or cut off
         would, to leave in order, first resume its connection to LiveKit, which puts the successor out for seconds.
 
         Args:
             say: A last sentence; the worker speaks it before it goes.
         """
-        if self.is_ending or self.over.is_set():
+        if self.over.is_set():
+            return
+        if self.is_ending:
+            if cause == Cause.ENDED and say is None and self._process is not None:
+                self._process.send(End(how="cancel"))
             return
         self._cause = cause
         superseded = cause == Cause.SUPERSEDED
@@ -323,7 +329,7 @@ class Call:
             node_id=self._world.node_id, pid=self.pid, log_file=str(self._log_file), stage_ms=dict(self._stage_ms)
         )
         if self._job.farewell:
-            self.end(Cause.FAREWELL, say=self._world.farewell)
+            self.end(Cause.FAREWELL, say=self._world.farewell())
 
     def _on_heard(self, message: Heard) -> None:
         self._stage_ms |= {stage: self._stage_ms["go"] + ms for stage, ms in message.stage_ms.items()}
