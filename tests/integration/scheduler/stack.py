@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -79,6 +80,7 @@ class StandInNode:
         silent: Commands get no answer.
         refuses: `assign` is refused with this code.
         never_ready: The agent never joins.
+        speaks_s: How long a last sentence takes, unless an end without one comes.
         jobs: Session -> the assignment it holds.
         asked: Every assignment that came, repeated ones too.
     """
@@ -94,6 +96,8 @@ class StandInNode:
         self.draining = False
         self.load = 0.1
         self.served_ms = 61_500
+        self.speaks_s = 0.0
+        self._cut = asyncio.Event()
         self.jobs: dict[str, AssignJob] = {}
         self.asked: list[tuple[float, AssignJob]] = []
         self.ended: list[EndJob] = []
@@ -188,6 +192,12 @@ class StandInNode:
         job = self.jobs.get(command.session_id)
         if job is None or job.epoch != command.epoch:
             return JobEnded(found=False, served_ms=0, process_gone=True)
+        if command.say is None:
+            self._cut.set()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._cut.wait(), self.speaks_s)
+        if command.session_id not in self.jobs:
+            return JobEnded(found=True, served_ms=self.served_ms, process_gone=True)
         await self.crash(command.session_id, cause="ended", served_ms=self.served_ms)
         return JobEnded(found=True, served_ms=self.served_ms, process_gone=True)
 

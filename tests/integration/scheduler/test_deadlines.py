@@ -143,10 +143,33 @@ async def test_a_caller_who_left_for_good_ends_the_session_and_one_who_came_back
 
 
 async def test_no_session_outlives_its_timeout(bus: Bus, start: Start, node: StandInNode) -> None:
-    await leading(start, SESSION_TIMEOUT="1000")
+    await leading(start, SESSION_TIMEOUT="1000", SESSION_TIMEOUT_GOODBYE="none")
     session_id = await request(bus)
     end = await ended(bus, session_id)
     assert (end.outcome, end.reason, end.billable_ms) == (Outcome.COMPLETED, "session_timeout", node.served_ms)
+    assert [command.say for command in node.ended] == [None]
+
+
+async def test_a_last_sentence_at_the_timeout_is_waited_for(bus: Bus, start: Start, node: StandInNode) -> None:
+    await leading(start, SESSION_TIMEOUT="1000", SESSION_TIMEOUT_GOODBYE="Time is up.")
+    node.speaks_s = 3.5  # an end without words is waited for 2.2 s
+    session_id = await request(bus)
+    end = await ended(bus, session_id)
+    assert (end.reason, end.billable_ms) == ("session_timeout", node.served_ms)
+    assert [command.say for command in node.ended] == ["Time is up."]
+
+
+async def test_an_end_by_rest_cuts_the_last_sentence(bus: Bus, start: Start, node: StandInNode) -> None:
+    await leading(start, SESSION_TIMEOUT="1000", SESSION_TIMEOUT_GOODBYE="Time is up.")
+    node.speaks_s = 5
+    session_id = await request(bus)
+    await until(lambda: node.ended)
+    began = time.monotonic()
+    await ask_end(bus, session_id)
+    end = await ended(bus, session_id, timeout_s=2)
+    assert (end.reason, end.billable_ms) == ("session_timeout", node.served_ms)
+    assert [command.say for command in node.ended] == ["Time is up.", None]
+    assert time.monotonic() - began < 2
 
 
 async def test_a_burst_never_exceeds_max_bots_and_everybody_gets_an_end(

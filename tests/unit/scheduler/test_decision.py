@@ -143,6 +143,43 @@ def test_no_session_is_longer_than_its_timeout() -> None:
     assert decided(*RUNNING, after=1_800_500).actions == (told(1, "n1", Outcome.COMPLETED, "session_timeout"),)
 
 
+POLITE = replace(LIMITS, timeout_goodbye="Time is up.")
+TIMEOUT = Verdict(Outcome.COMPLETED, "session_timeout")
+
+
+def test_at_the_timeout_alone_the_agent_says_a_last_sentence() -> None:
+    spoken = EndAgent(1, "n1", TIMEOUT, "Time is up.")
+    assert decided(*RUNNING, after=1_800_500, limits=POLITE).actions == (spoken,)
+    assert decided(*RUNNING, (5_000, end_requested()), after=5_001, limits=POLITE).actions == (
+        told(1, "n1", Outcome.COMPLETED, "rest"),
+    )
+    gone = replace(FACTS, room_closed=True)
+    assert decided(*RUNNING, after=5_000, facts=gone, limits=POLITE).actions == (
+        told(1, "n1", Outcome.COMPLETED, "room_closed"),
+    )
+
+
+@pytest.mark.parametrize("facts", [replace(FACTS, caller_here=False), replace(FACTS, caller_left_ms=T0 + 1_790_000)])
+def test_nothing_is_said_at_the_timeout_to_a_caller_who_is_away(facts: Facts) -> None:
+    assert decided(*RUNNING, after=1_800_500, facts=facts, limits=POLITE).actions == (EndAgent(1, "n1", TIMEOUT),)
+
+
+def test_nothing_is_said_at_the_timeout_by_an_agent_that_is_not_in_the_room() -> None:
+    events = (*RUNNING, (1_800_000, stopped()), (1_800_010, assigned(2, "n2")))
+    assert decided(*events, after=1_800_500, limits=POLITE).actions == (EndAgent(2, "n2", TIMEOUT),)
+
+
+def test_an_end_by_rest_cuts_the_last_sentence_once_and_the_reason_stands() -> None:
+    speaking = replace(FACTS, verdict=TIMEOUT, end_asked_epoch=1, speaking_epoch=1)
+    assert decided(*RUNNING, after=1_801_000, facts=speaking, limits=POLITE) == Decision()
+    events = (*RUNNING, (1_801_000, end_requested()))
+    assert decided(*events, after=1_801_001, facts=speaking, limits=POLITE).actions == (EndAgent(1, "n1", TIMEOUT),)
+    cut = replace(speaking, speaking_epoch=0)
+    assert decided(*events, after=1_801_002, facts=cut, limits=POLITE) == Decision()
+    hung_up = replace(speaking, caller_left_ms=T0 + 1_801_000)
+    assert decided(*RUNNING, after=1_801_001, facts=hung_up, limits=POLITE).actions == (EndAgent(1, "n1", TIMEOUT),)
+
+
 def test_an_end_is_asked_of_the_node_first_and_concluded_on_its_answer() -> None:
     events = (*RUNNING, (5_000, end_requested()))
     assert decided(*events, after=5_001).actions == (told(1, "n1", Outcome.COMPLETED, "rest"),)

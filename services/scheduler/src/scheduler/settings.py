@@ -20,6 +20,11 @@ class Settings(ServiceSettings):
     session_timeout: int = Field(
         default=1_800_000, ge=1_000, le=86_400_000, description="the longest call in ms, 1000 to 86400000"
     )
+    session_timeout_goodbye: str = Field(
+        default="I'm sorry, our time is up, so I have to go. Goodbye.",
+        max_length=500,
+        description="what the agent says at SESSION_TIMEOUT, 5 s at most; the word none: nothing",
+    )
     bot_startup_timeout: float = Field(
         default=30, ge=0.5, le=600, description="seconds in which an agent must be in the room, 0.5 to 600"
     )
@@ -70,6 +75,7 @@ class Settings(ServiceSettings):
             max_takeovers=self.max_takeovers,
             node_lease_ms=_ms(self.node_lease_s),
             max_load=self.max_load,
+            timeout_goodbye="" if self.session_timeout_goodbye.lower() == "none" else self.session_timeout_goodbye,
         )
 
 

@@ -14,6 +14,7 @@ from chassis import logs
 from scheduler.ports import NO_ANSWER, NO_RESPONDER, NotTaken, Unavailable
 
 _READ_S: Final = 5.0
+_SPEAK_S: Final = 5.0  # that a last sentence adds to an end; the node kills the worker after 6
 
 log = logs.get_logger(__name__)
 
@@ -69,8 +70,9 @@ class NatsNodes:
     async def end(self, node_id: str, job: EndJob) -> JobEnded | None:
         """Stop a job; None: no answer, or a failure."""
         subject = node_command(node_id, "end")
+        timeout_s = self._end_timeout_s + (_SPEAK_S if job.say else 0)
         try:
-            reply = await self._bus.request(subject, job, _end_reply, timeout_s=self._end_timeout_s)
+            reply = await self._bus.request(subject, job, _end_reply, timeout_s=timeout_s)
         except CommandError as error:
             log.warning("node.end_unanswered", node_id=node_id, session_id=job.session_id, reason=str(error))
             return None

@@ -36,11 +36,16 @@ class Withdraw:
 
 @dataclass(frozen=True, slots=True)
 class EndAgent:
-    """Send `end` to the current epoch's node; its answer, or its silence, comes back as a fact."""
+    """Send `end` to the current epoch's node; its answer, or its silence, comes back as a fact.
+
+    Attributes:
+        say: A last sentence. The same command again without it cuts it short.
+    """
 
     epoch: int
     node_id: str
     verdict: Verdict
+    say: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +97,7 @@ def decide(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Decis
         return Decision()
     verdict = ending.verdict(session, facts, now_ms, limits)
     if verdict is not None:
-        return _end(session, facts, verdict)
+        return _end(session, facts, verdict, limits)
     current = session.current
     if current is None:
         return Decision((Place(takeover=False),), _wake(session, facts, now_ms, limits))
@@ -110,12 +115,15 @@ def decide(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Decis
     return Decision((), wake)
 
 
-def _end(session: Session, facts: Facts, verdict: Verdict) -> Decision:
+def _end(session: Session, facts: Facts, verdict: Verdict, limits: Limits) -> Decision:
     current = session.current
     if current is not None and current.epoch not in session.stops:
         if facts.end_asked_epoch < current.epoch:
-            return Decision((EndAgent(current.epoch, current.node_id, verdict),))
+            say = ending.last_sentence(session, facts, verdict, limits)
+            return Decision((EndAgent(current.epoch, current.node_id, verdict, say),))
         if facts.end_answer is None or facts.end_answer.epoch < current.epoch:
+            if facts.speaking_epoch == current.epoch and not ending.may_speak(session, facts):
+                return Decision((EndAgent(current.epoch, current.node_id, verdict),))
             return Decision()  # the answer, or the silence, wakes us
     return Decision((Conclude(verdict),))
 

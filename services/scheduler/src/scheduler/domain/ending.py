@@ -10,6 +10,7 @@ ENDED_BY_NODE = frozenset({"ended", "room_closed", "caller_left", "session_timeo
 """Causes of `agent_stopped` after which nobody is left to talk to; `provider_failed` joins them by its prefix."""
 
 PROVIDER_FAILED = "provider_failed"
+SESSION_TIMEOUT = "session_timeout"
 
 
 def verdict(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Verdict | None:
@@ -74,6 +75,20 @@ def attempt_failure(session: Session, facts: Facts, now_ms: int, limits: Limits)
 def is_farewell(session: Session, limits: Limits) -> bool:
     """The current epoch only tells the caller that the call is over: too many agents have died before it."""
     return session.deaths > limits.max_takeovers
+
+
+def last_sentence(session: Session, facts: Facts, verdict: Verdict, limits: Limits) -> str | None:
+    """What the agent says before it goes: something at the session's timeout only; every other end is at once."""
+    if verdict.reason != SESSION_TIMEOUT or not may_speak(session, facts):
+        return None
+    return limits.timeout_goodbye or None
+
+
+def may_speak(session: Session, facts: Facts) -> bool:
+    """An agent is in the room, the caller is there to hear it, and nobody wants the end at once."""
+    in_room = session.epoch in session.ready_ms and session.started_ms is not None and not facts.room_closed
+    caller_here = facts.caller_here is not False and facts.caller_left_ms is None
+    return in_room and caller_here and session.end_asked is None
 
 
 def unlisted_deadline_ms(facts: Facts, limits: Limits) -> int:
@@ -170,7 +185,7 @@ def _nobody_there(session: Session, facts: Facts, now_ms: int, limits: Limits) -
 def _too_late(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Verdict | None:
     ready = session.first_ready_ms
     if ready is not None and now_ms >= ready + limits.session_ms:
-        return Verdict(Outcome.COMPLETED, "session_timeout")
+        return Verdict(Outcome.COMPLETED, SESSION_TIMEOUT)
     if session.current is not None or session.requested is None:
         return None
     if facts.refusal:

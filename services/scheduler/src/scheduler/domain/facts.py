@@ -37,6 +37,7 @@ class Facts:
         refused_epoch: The last epoch whose `assign` a node refused or left unanswered.
         verdict: Why the session ends, once its agent was told to stop; the agent's own last word does not change it.
         end_asked_epoch: The last epoch whose `end` this leader sent.
+        speaking_epoch: The epoch whose `end` let it say a last sentence; 0: none, or it was cut short since.
         end_answer: What came of it.
         withdrawn_epoch: The last superseded epoch whose node was told to let go.
         node_lost: The current epoch's node is gone from the registry.
@@ -58,6 +59,7 @@ class Facts:
     refused_epoch: int = 0
     verdict: Verdict | None = None
     end_asked_epoch: int = 0
+    speaking_epoch: int = 0
     end_answer: EndAnswer | None = None
     withdrawn_epoch: int = 0
     node_lost: bool = False

@@ -1,4 +1,4 @@
-"""The numbers that bound a session; all are settings."""
+"""What bounds a session; all are settings."""
 
 from dataclasses import dataclass
 
@@ -17,6 +17,7 @@ class Limits:
         node_lease_ms: What a new leader waits before it calls any node lost.
         farewell_ms: From `assigned` to the end, for the agent that only says goodbye.
         unlisted_ms: How long a node may not list a job that was ready before the job counts as lost.
+        timeout_goodbye: What the agent says when `session_ms` is over; empty: nothing.
     """
 
     max_bots: int = 50
@@ -34,3 +35,4 @@ class Limits:
     farewell_ms: int = 12_000
     unlisted_ms: int = 2_000
     max_load: float = 0.7
+    timeout_goodbye: str = ""

@@ -49,10 +49,15 @@ class Agents:
             ),
         )
 
-    async def end(self, session_id: str, epoch: int, node_id: str, reason: str) -> EndAnswer:
-        """Stop the epoch's agent; a silent node's last tick counts."""
+    async def end(self, session_id: str, epoch: int, node_id: str, reason: str, *, say: str | None = None) -> EndAnswer:
+        """Stop the epoch's agent; a silent node's last tick counts.
+
+        Args:
+            say: A last sentence.
+        """
         try:
-            reply = await self._nodes.end(node_id, EndJob(session_id=session_id, epoch=epoch, reason=reason))
+            command = EndJob(session_id=session_id, epoch=epoch, reason=reason, say=say)
+            reply = await self._nodes.end(node_id, command)
         except Unavailable:
             reply = None
         return EndAnswer(epoch, reply.served_ms if reply is not None and reply.found else None)

@@ -203,7 +203,10 @@ class Conductor:
                 self.board.learn(session_id, withdrawn_epoch=action.epoch)
                 self.withdraw(session_id, action.epoch, action.node_id, SUPERSEDED)
             case d.EndAgent():
-                self.board.learn(session_id, end_asked_epoch=action.epoch, verdict=action.verdict)
+                speaking = action.epoch if action.say else 0
+                self.board.learn(
+                    session_id, end_asked_epoch=action.epoch, speaking_epoch=speaking, verdict=action.verdict
+                )
                 self.beside(self._end_agent(session_id, action))
             case d.Conclude():
                 await self._conclude(session, facts, action.verdict)
@@ -330,7 +333,7 @@ class Conductor:
         self.timers.set(session_id, self.now_ms() + _RETRY_MS)
 
     async def _end_agent(self, session_id: str, action: d.EndAgent) -> None:
-        answer = await self._agents.end(session_id, action.epoch, action.node_id, action.verdict.reason)
+        answer = await self._agents.end(session_id, action.epoch, action.node_id, action.verdict.reason, say=action.say)
         if answer.served_ms is None:
             log.warning("job.end_unanswered", session_id=session_id, node_id=action.node_id, epoch=action.epoch)
         self.learn(session_id, end_answer=answer)
