@@ -119,6 +119,7 @@ def _shapes() -> dict[str, Any]:
     replies = (
         commands.JobAccepted,
         commands.JobEnded,
+        commands.RoomPrejoined,
         commands.NodeDraining,
         commands.CreditGranted,
         commands.CommandFailed,

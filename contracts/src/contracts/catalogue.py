@@ -98,6 +98,7 @@ MESSAGES: Final[tuple[Message, ...]] = (
     Message(subjects.ROOM_PREFIX, subjects.room_event("{event}", "{session_id}"), RoomEvent, "event", "gateway"),
     *_to_node("assign", commands.AssignJob, commands.AssignReply),
     *_to_node("end", commands.EndJob, commands.EndReply),
+    *_to_node("prejoin", commands.PrejoinRoom, commands.PrejoinReply),
     *_to_node("drain", commands.DrainNode, commands.DrainReply, sender="gateway"),
     *_command(
         subjects.BILLING_RESERVE,
@@ -114,6 +115,7 @@ MESSAGES: Final[tuple[Message, ...]] = (
         receiver="billing",
     ),
     _value(streams.NODES, "node_id", registry.NodeState, "agent-runner"),
+    _value(streams.PREJOINED, "session_id", registry.PrejoinedRoom, "agent-runner"),
     _value(streams.SLOTS, "slot", registry.Slot, "scheduler"),
     _value(streams.LEADERS, "role", registry.Leader, "any"),
     _value(streams.IDEMPOTENCY, "request_key", registry.IdempotentStart, "gateway"),

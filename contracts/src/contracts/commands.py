@@ -82,6 +82,23 @@ class NodeDraining(_Message):
     jobs: int = Field(ge=0)
 
 
+class PrejoinRoom(_Message):
+    """`voice.v1.node.<node_id>.prejoin`: have a warm worker wait in this room for a session that is not known yet."""
+
+    session_id: SessionId = Field(description="minted ahead; the room has this name and exists")
+    url: str = Field(description="LiveKit's URL, ws or wss")
+    token: str = Field(description="the agent's LiveKit token, minted for the first epoch")
+    max_age_s: float = Field(gt=0, description="how long the room may wait until it is replaced")
+
+
+class RoomPrejoined(_Message):
+    """A worker is in the room, and the room's key stands in the bucket `prejoined`."""
+
+    ok: Literal[True] = True
+    node_id: NodeId
+    pid: int = Field(ge=1)
+
+
 class ReserveCredit(_Message):
     """`voice.v1.billing.reserve`: hold the first minute for a session about to start."""
 
@@ -106,5 +123,6 @@ class CreditGranted(_Message):
 
 AssignReply = Annotated[JobAccepted | CommandFailed, Field(discriminator="ok")]
 EndReply = Annotated[JobEnded | CommandFailed, Field(discriminator="ok")]
+PrejoinReply = Annotated[RoomPrejoined | CommandFailed, Field(discriminator="ok")]
 DrainReply = Annotated[NodeDraining | CommandFailed, Field(discriminator="ok")]
 CreditReply = Annotated[CreditGranted | CommandFailed, Field(discriminator="ok")]

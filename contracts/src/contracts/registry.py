@@ -31,6 +31,9 @@ class NodeState(_Entry):
     processes: int = Field(ge=0, description="processes of this node that live, the supervisor among them")
     started_at: AwareDatetime
     jobs: tuple[NodeJob, ...] = ()
+    rooms: tuple[SessionId, ...] = Field(
+        default=(), description="rooms in which a worker waits for its job, taken ones whose job has not come yet too"
+    )
 
     @property
     def free_slots(self) -> int:
@@ -43,6 +46,19 @@ class Slot(_Entry):
 
     session_id: SessionId
     taken_at: AwareDatetime
+
+
+class PrejoinedRoom(_Entry):
+    """Bucket `prejoined`, key = session id: a room with an agent in it, there for the next start.
+
+    Whoever deletes the key at its revision has the room. Renewed every 5 s, gone 15 s after the last renewal.
+    """
+
+    session_id: SessionId
+    node_id: NodeId
+    region: str | None = None
+    joined_at: AwareDatetime
+    expires_at: AwareDatetime = Field(description="when its node puts it away")
 
 
 class Leader(_Entry):

@@ -49,9 +49,10 @@ ROOMS: Final = StreamSpec("ROOMS", (subjects.ALL_ROOMS,), max_age_s=_DAY_S, max_
 DEAD: Final = StreamSpec("DEAD", (subjects.ALL_DEAD,), max_age_s=30 * _DAY_S, max_bytes=1024**3)
 
 NODES: Final = BucketSpec("nodes", key_ttl_s=15, markers=True)
+PREJOINED: Final = BucketSpec("prejoined", key_ttl_s=15, markers=True)
 SLOTS: Final = BucketSpec("slots")
 LEADERS: Final = BucketSpec("leaders", key_ttl_s=5, markers=True)
 IDEMPOTENCY: Final = BucketSpec("idempotency", ttl_s=_DAY_S)
 
 STREAMS: Final = (SESSIONS, ROOMS, DEAD)
-BUCKETS: Final = (NODES, SLOTS, LEADERS, IDEMPOTENCY)
+BUCKETS: Final = (NODES, PREJOINED, SLOTS, LEADERS, IDEMPOTENCY)

@@ -31,5 +31,5 @@ def room_event(event: str, session_id: str) -> str:
 
 
 def node_command(node_id: str, command: str) -> str:
-    """`voice.v1.node.<node_id>.<command>`; command is assign, end or drain."""
+    """`voice.v1.node.<node_id>.<command>`; command is assign, end, prejoin or drain."""
     return f"{NODE_PREFIX}.{node_id}.{command}"
