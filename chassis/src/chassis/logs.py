@@ -7,9 +7,13 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final
 
-import structlog
 from opentelemetry import trace
-from structlog.typing import EventDict, Processor, WrappedLogger
+
+from chassis.imports import without
+
+with without("rich"):  # 2.6 MB for coloured tracebacks, which none of our processes writes
+    import structlog
+    from structlog.typing import EventDict, Processor, WrappedLogger
 
 _SECRET_KEY: Final = re.compile(r"token|secret|password|passwd|api_?key|authorization|credential|cookie", re.IGNORECASE)
 _SECRET_VALUE: Final = re.compile(

@@ -83,6 +83,15 @@ async def test_a_killed_worker_is_noticed_at_once_and_reaped(forks: ForkServer) 
     await until(lambda: state_of(worker.pid) is None)
 
 
+async def test_the_forkserver_is_the_only_process_beside_the_workers(forks: ForkServer) -> None:
+    worker, _ = await ready_worker(forks)
+    children = [child for task in Path("/proc/self/task").iterdir() for child in (task / "children").read_text().split()]
+    kin = [Path(f"/proc/{child}/cmdline").read_text() for child in children]
+    assert [line for line in kin if "forkserver" in line]
+    assert not [line for line in kin if "resource_tracker" in line]
+    await end(worker)
+
+
 async def test_the_last_words_come_before_the_end(forks: ForkServer) -> None:
     worker, ear = await ready_worker(forks)
     worker.send(End())

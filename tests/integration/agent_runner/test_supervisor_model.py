@@ -1,4 +1,4 @@
-"""The choice of the language model, with Groq's SDK over real HTTP."""
+"""The choice of the language model, over real HTTP."""
 
 import asyncio
 import json
@@ -9,26 +9,20 @@ from agent_runner.adapters.llm_model import choose_model
 from agent_runner.agent_config import AgentConfig
 from chassis.errors import StartFailed
 
-Groq = Callable[[dict[str, int]], str]
+Groq = Callable[..., str]
 
 
 @pytest.fixture
 async def groq() -> AsyncIterator[Groq]:
-    """Answers `GET /openai/v1/models/<model>` with the status given for the model, and the list with those of 200."""
-    statuses: dict[str, int] = {}
+    """Answers `GET /openai/v1/models` with the status given, and the models of the account."""
+    status, models = 200, list[str]()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = (await reader.readuntil(b"\r\n\r\n")).decode()
-        path = request.split()[1]
-        assert path.startswith("/openai/v1/models")
-        assert "authorization: Bearer key" in request.replace("Authorization", "authorization")
-        known = [{"id": m, "object": "model", "created": 1, "owned_by": "x"} for m, s in statuses.items() if s == 200]
-        if path == "/openai/v1/models":
-            status, answer = 200, {"object": "list", "data": known}
-        else:
-            status = statuses.get(path.removeprefix("/openai/v1/models/"), 404)
-            answer = known[0] if status == 200 else {"error": {}}
-        body = json.dumps(answer).encode()
+        assert request.startswith("GET /openai/v1/models HTTP")
+        assert "Authorization: Bearer key" in request
+        known = [{"id": model, "object": "model", "created": 1, "owned_by": "x"} for model in models]
+        body = json.dumps({"object": "list", "data": known} if status == 200 else {"error": {}}).encode()
         head = f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
         writer.write(f"{head}connection: close\r\n\r\n".encode() + body)
         writer.close()
@@ -36,8 +30,10 @@ async def groq() -> AsyncIterator[Groq]:
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
 
-    def answers(new: dict[str, int]) -> str:
-        statuses.update(new)
+    def answers(*known: str, with_status: int = 200) -> str:
+        nonlocal status
+        status = with_status
+        models.extend(known)
         return f"http://127.0.0.1:{port}/openai/v1"
 
     yield answers
@@ -58,34 +54,37 @@ def config(base_url: str) -> AgentConfig:
 
 
 async def test_the_configured_model_is_used_when_it_exists(groq: Groq) -> None:
-    assert await choose_model(config(groq({"chosen": 200}))) == "chosen"
+    assert await choose_model(config(groq("maker/spare", "chosen"))) == "chosen"
 
 
-@pytest.mark.parametrize("status", [404, 403])
-async def test_a_retired_model_gives_way_to_the_fallback(groq: Groq, status: int) -> None:
-    assert await choose_model(config(groq({"chosen": status, "maker/spare": 200}))) == "maker/spare"
+async def test_a_retired_model_gives_way_to_the_fallback(groq: Groq) -> None:
+    assert await choose_model(config(groq("maker/spare"))) == "maker/spare"
 
 
 async def test_without_either_model_the_node_does_not_start(groq: Groq) -> None:
     with pytest.raises(StartFailed, match="LLM_MODEL=chosen"):
-        await choose_model(config(groq({})))
+        await choose_model(config(groq()))
 
 
 async def test_a_refused_key_is_named(groq: Groq) -> None:
     with pytest.raises(StartFailed, match="GROQ_API_KEY"):
-        await choose_model(config(groq({"chosen": 401})))
+        await choose_model(config(groq(with_status=401)))
 
 
-@pytest.mark.parametrize("status", [500, 429])
+@pytest.mark.parametrize("status", [500, 429, 403])
 async def test_an_unwell_provider_decides_nothing(groq: Groq, status: int) -> None:
-    assert await choose_model(config(groq({"chosen": status}))) == "chosen"
+    assert await choose_model(config(groq(with_status=status))) == "chosen"
 
 
 async def test_a_provider_that_is_away_decides_nothing() -> None:
     assert await choose_model(config("http://127.0.0.1:1/openai/v1")) == "chosen"
 
 
+async def test_an_answer_that_is_no_list_decides_nothing(groq: Groq) -> None:
+    assert await choose_model(config(groq(with_status=204))) == "chosen"
+
+
 async def test_a_refused_key_does_not_keep_a_node_with_a_second_one_from_starting(groq: Groq) -> None:
-    first = config(groq({"chosen": 401}))
+    first = config(groq(with_status=401))
     second = AgentConfig.model_validate({**first.model_dump(), "groq_fallback_api_key": "other"})
     assert await choose_model(second) == "chosen"

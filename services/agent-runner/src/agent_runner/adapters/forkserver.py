@@ -18,7 +18,7 @@ import types
 from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerProcess
 from typing import Any, Final, TypeVar
 
@@ -58,6 +58,7 @@ class ForkServer:
         self._max_file_bytes = max_file_bytes
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([preload])
+        _do_without_tracker()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="fork")
         self._server_pid: int | None = None
         self._server_pidfd: int | None = None
@@ -210,6 +211,13 @@ def _close(process: ForkServerProcess) -> int | None:
     if status is not None:
         process.close()
     return status
+
+
+def _do_without_tracker() -> None:
+    """Have no resource tracker, 6 MB: it cleans up semaphores and shared memory, of which there are none here."""
+    tracker = getattr(resource_tracker, "_resource_tracker")  # noqa: B009 - private to typeshed
+    if tracker._fd is None:
+        tracker._fd = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)  # it writes to see whether its process lives
 
 
 def _server_pid() -> int | None:

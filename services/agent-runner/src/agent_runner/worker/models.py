@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import Any, Final, cast
 
 import numpy as np
 import onnxruntime
@@ -21,20 +21,27 @@ _RATE: Final = 16_000
 _VAD_WINDOW: Final = 512  # samples at 16 kHz
 
 
-class SmartTurn(LocalSmartTurnAnalyzerV3):
-    """smart-turn, loaded before its thresholds are known, which keeps no memory between two turns.
+class _Thrifty:
+    """A session that gives back after each run what its arena took: 17 MB, for 6 ms of processor time.
 
-    onnxruntime's arena and memory pattern would keep 28 MB in each worker; see `memory` for the price. Pipecat
-    lets nobody choose, so its session is made again from the same file.
+    Without an arena the same costs 26 ms, in page faults.
     """
+
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        self._session = session
+        self._options = onnxruntime.RunOptions()
+        self._options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+
+    def run(self, outputs: list[str] | None, inputs: dict[str, Any]) -> Any:
+        return self._session.run(outputs, inputs, self._options)
+
+
+class SmartTurn(LocalSmartTurnAnalyzerV3):
+    """smart-turn, loaded before its thresholds are known, which keeps no memory between two turns."""
 
     def __init__(self, *, sample_rate: int) -> None:
         super().__init__(sample_rate=sample_rate)
-        options = self._session.get_session_options()
-        options.enable_cpu_mem_arena = False
-        options.enable_mem_pattern = False
-        file = str(self._session._model_path)
-        self._session = onnxruntime.InferenceSession(file, sess_options=options)
+        self._session = cast(onnxruntime.InferenceSession, _Thrifty(self._session))
 
     def tune(self, params: SmartTurnParams) -> None:
         """Take other thresholds; nothing has been heard yet."""

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from opentelemetry import context
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import Status
@@ -59,7 +58,7 @@ def begin(
         endpoint: The OTLP/HTTP collector.
         exporter: Used instead of OTLP, by tests.
     """
-    exporter = exporter or OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=_EXPORT_S)
+    exporter = exporter or telemetry.otlp(endpoint, _EXPORT_S)
     telemetry.configure("agent-worker", None, exporter=exporter if transcripts else Discreet(exporter))
     if observer is None:
         return
