@@ -74,6 +74,20 @@ class Go:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Prejoin:
+    """Wait in this room: join it, publish a silent track, hear nobody, open no provider.
+
+    `Joined` answers. The `Go` of the same session follows, perhaps, and then needs no join. Fields as in `Go`.
+    """
+
+    session_id: str
+    url: str
+    token: str
+    caller_identity: str
+    kind: Literal["prejoin"] = "prejoin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class End:
     """End the call: at once (`cancel`), or after speaking `text` (`say`). The worker exits in either case."""
 
@@ -110,7 +124,10 @@ class Ready:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Joined:
-    """The agent is in the room and its track is published. `stage_ms`: whole ms since `Go`, by stage."""
+    """The agent is in the room and its track is published. `stage_ms`: whole ms since `Go`, by stage.
+
+    Said by a worker that joined ahead at its join, and again at its `Go`.
+    """
 
     stage_ms: dict[str, int] = field(default_factory=dict[str, int])
     kind: Literal["joined"] = "joined"
@@ -195,7 +212,7 @@ class Stopped:
     kind: Literal["stopped"] = "stopped"
 
 
-ToWorker: TypeAlias = Go | End | Speak | Rejoin
+ToWorker: TypeAlias = Go | Prejoin | End | Speak | Rejoin
 ToSupervisor: TypeAlias = Ready | Joined | Heard | Caller | Turn | Beat | Failed | Removed | Stopped
 
 _by_kind = Field(discriminator="kind")

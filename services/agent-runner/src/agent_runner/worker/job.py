@@ -23,6 +23,7 @@ from agent_runner.domain.link import (
     Go,
     Heard,
     Joined,
+    Prejoin,
     Provider,
     Removed,
     StopCause,
@@ -76,6 +77,7 @@ class Job:
         self._stage_ms: dict[str, int] = {}
         self._joined = asyncio.Event()
         self._joining: asyncio.Task[None] | None = None
+        self._joining_ahead: asyncio.Task[None] | None = None
         self._is_ending = False
         self._hurry = asyncio.Event()  # no last words
         self._failed: set[Provider] = set()
@@ -112,6 +114,13 @@ class Job:
         ear = self._pipeline.ear
         return Beat(tts_bytes=ear.made_bytes, sent_bytes=ear.sent_bytes, caller_in_room=self._room.caller_in_room)
 
+    def prejoin(self, room: Prejoin) -> None:
+        """Wait in this room for its job; an idle worker otherwise, which hears nobody and has opened no provider."""
+        if self._go is None and self._joining_ahead is None and not self._is_ending:
+            self._log = log.bind(session_id=room.session_id)
+            self._went = time.monotonic()
+            self._joining = self._joining_ahead = self._spawn(self._join(room))
+
     def go(self, go: Go, history: list[dict[str, str]]) -> None:
         """Take the job; a second one is refused by doing nothing."""
         if self._go is None and not self._is_ending:
@@ -120,6 +129,7 @@ class Job:
                 self._connecting.cancel()
             self._log = log.bind(session_id=go.session_id, epoch=go.epoch)
             self._went = time.monotonic()
+            self._stage_ms.clear()
             folder = Path(go.log_file).parent / "voices" if go.log_file else None
             self._apology = Apology(self._config, go.voice_id, folder)
             self._spawn(self._start(go, history))
@@ -160,7 +170,7 @@ class Job:
             pipeline.context.set_tools(toolbox.offer(pipeline.llm))
         await pipeline.llm.use_prompt(system_instruction(go.system_prompt))
         said = next((m["content"] for m in reversed(messages) if m["role"] == "assistant"), None)
-        self._joining = asyncio.create_task(self._join(go))
+        self._joining = asyncio.create_task(self._join(go) if self._joining_ahead is None else self._begin_here())
         await asyncio.gather(self._joining, pipeline.stt.arm(go.bridge or said), self._open(go))
 
     async def _open(self, go: Go) -> None:
@@ -172,13 +182,24 @@ class Job:
         elif go.bridge:
             self._queue(TTSSpeakFrame(go.bridge))
 
-    async def _join(self, go: Go, *, again: bool = False) -> None:
+    async def _begin_here(self) -> None:
+        """Begin in the room that was joined ahead; one that cannot be joined has ended the job."""
+        if self._joining_ahead is not None and not self._joined.is_set():
+            await asyncio.wait([self._joining_ahead])
+        if self._joined.is_set() and not self._is_ending:
+            await self._room.listen()
+            self._mark("join")
+            self._tell(Joined(stage_ms=dict(self._stage_ms)))
+            self._tell(self.beat())  # the caller may be here already
+
+    async def _join(self, room: Go | Prejoin, *, again: bool = False) -> None:
         try:
             async with asyncio.timeout(_JOIN_S):
                 if again:
-                    await self._room.rejoin(go.url, go.token)
+                    await self._room.rejoin(room.url, room.token)
                 else:
-                    await self._room.join(go.url, go.token, go.caller_identity)
+                    is_deaf = isinstance(room, Prejoin)
+                    await self._room.join(room.url, room.token, room.caller_identity, is_deaf=is_deaf)
         except (JoinFailed, TimeoutError) as error:
             detail = str(error) or f"no answer from LiveKit in {_JOIN_S:g} s"
             self._finish("removed" if again else "join_failed", detail=detail)

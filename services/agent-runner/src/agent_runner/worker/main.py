@@ -21,7 +21,7 @@ import numpy as np
 from chassis.settings import load
 
 from agent_runner.agent_config import AgentConfig
-from agent_runner.domain.link import BEAT_S, End, Go, Ready, Rejoin, Speak, ToWorker
+from agent_runner.domain.link import BEAT_S, End, Go, Prejoin, Ready, Rejoin, Speak, ToWorker
 from agent_runner.worker import livekit_runtime, log_lines, tracing
 from agent_runner.worker.job import Job
 from agent_runner.worker.link_socket import History, LinkSocket
@@ -117,6 +117,8 @@ async def _serve(sock: socket.socket, config: AgentConfig) -> None:
                 if config.otel_exporter_otlp_endpoint:
                     job.trace(config.otel_exporter_otlp_endpoint, message)
                 job.go(message, history)
+            case Prejoin():
+                job.prejoin(message)
             case End():
                 job.end(message)
             case Speak():

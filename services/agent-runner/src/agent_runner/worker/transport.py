@@ -61,6 +61,8 @@ class WarmClient(LiveKitTransportClient):
         self._caller_was_first = False
         self._was_heard = False
         self._is_subscribed = False
+        self._is_deaf = False
+        self._unheard: tuple[rtc.Track, rtc.RemoteTrackPublication, rtc.RemoteParticipant] | None = None
         self._setup: FrameProcessorSetup | None = None
 
     async def setup(self, setup: FrameProcessorSetup) -> None:
@@ -81,13 +83,17 @@ class WarmClient(LiveKitTransportClient):
         """Called by the pipeline's set-up: only counts, as `disconnect` counts down."""
         self._disconnect_counter += 1
 
-    async def join(self, url: str, token: str, caller_identity: str) -> None:
+    async def join(self, url: str, token: str, caller_identity: str, *, is_deaf: bool = False) -> None:
         """Join and publish.
+
+        Args:
+            is_deaf: Take in nothing of the caller's until `listen`.
 
         Raises:
             JoinFailed: Within a few seconds; the pipeline's own retries would wait 4 to 10 s each.
         """
         self.caller_identity = caller_identity
+        self._is_deaf = is_deaf
         self._ear.clear()
         self._is_subscribed = False
         try:
@@ -107,6 +113,13 @@ class WarmClient(LiveKitTransportClient):
         await self._callbacks.on_connected()
         for identity in self.get_participants():
             await self._participant_connected(identity)
+
+    async def listen(self) -> None:
+        """Hear the caller from now on, in a room that was joined deaf."""
+        self._is_deaf = False
+        unheard, self._unheard = self._unheard, None
+        if unheard is not None:
+            await self._async_on_track_subscribed(*unheard)
 
     async def rejoin(self, url: str, token: str) -> None:
         """Join again after LiveKit put us out, with a room object of its own: a used one still holds its participants.
@@ -182,12 +195,15 @@ class WarmClient(LiveKitTransportClient):
             if self.caller_in_room:
                 self.caller_in_room = False
                 self.listener.caller(False)
+            self._unheard = None
             await super()._async_on_participant_disconnected(participant)
 
     async def _async_on_track_subscribed(
         self, track: rtc.Track, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
     ) -> None:
-        if self._is_caller(participant.identity):
+        if self._is_deaf and self._is_caller(participant.identity):
+            self._unheard = (track, publication, participant)
+        elif self._is_caller(participant.identity):
             await super()._async_on_track_subscribed(track, publication, participant)
         else:
             publication.set_subscribed(False)

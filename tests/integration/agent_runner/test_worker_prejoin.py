@@ -1,0 +1,86 @@
+"""A worker that waits in a room for its job: silent, deaf, free of charge, and then at once there."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import pytest
+from agent_runner.domain.link import Caller, End, Heard, Joined, Prejoin, Stopped, Turn
+from contracts.ids import agent_identity, caller_identity
+
+from tests.integration.agent_runner.livekit_server import BINARY, LiveKitServer
+from tests.integration.agent_runner.worker_stage import Person, Sandbox, Worker, delete_room, go, likeness
+
+OPENING = "Hello! How can I help you today?"
+
+pytestmark = pytest.mark.skipif(not BINARY.exists(), reason="livekit-server is not built: make setup")
+
+Fork = Callable[..., Awaitable[Worker]]
+New = Callable[[], Person]
+
+
+def prejoin(livekit: LiveKitServer, session: str) -> Prejoin:
+    token = livekit.token(session, agent_identity(session))
+    return Prejoin(session_id=session, url=livekit.url, token=token, caller_identity=caller_identity(session))
+
+
+async def test_it_waits_unbilled_and_deaf_and_speaks_at_once(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    await sandbox.control("transcripts", {"texts": ["What time is it?"]})
+    await sandbox.control("replies", {"replies": ["It is noon."]})
+    worker = await fork()
+    worker.send(prejoin(livekit, session))
+    await worker.heard(Joined)
+    caller = await person().enter(session)
+    assert await worker.heard(Caller) == Caller(in_room=True)
+    await asyncio.sleep(0.5 + caller.say("Nobody can hear this."))
+    assert caller.loud_s == 0
+    await sandbox.is_open({"assemblyai": 0, "groq": 0, "inworld": 1})  # the one that is free of charge
+
+    went = time.monotonic()
+    worker.send(go(livekit, session, opening_line=OPENING))
+    joined = await worker.heard(Joined, 2)
+    await worker.heard(Heard)
+    opening = await worker.heard(Turn)
+
+    assert joined.stage_ms["join"] < 500  # 1 on an idle host
+    assert opening.heard_text == OPENING
+    assert caller.first_sound_at - went < 1
+    caller.say("What time is it?")
+    turn = await worker.heard(Turn, 2)
+    assert (turn.user_text, turn.heard_text) == ("What time is it?", "It is noon.")
+    assert max(likeness(caller.recording, await sandbox.voice(OPENING, "Ashley", 1.0))) > 0.75
+    worker.send(End())
+    assert (await worker.heard(Stopped)).cause == "ended"
+    assert await worker.gone() == 0
+
+
+async def test_it_goes_when_its_room_is_closed(fork: Fork, livekit: LiveKitServer, session: str) -> None:
+    worker = await fork()
+    worker.send(prejoin(livekit, session))
+    await worker.heard(Joined)
+
+    await delete_room(livekit, session)
+
+    assert (await worker.heard(Stopped)).cause == "room_closed"
+    assert await worker.gone() == 0
+
+
+async def test_without_the_room_it_says_so_and_goes(fork: Fork, livekit: LiveKitServer) -> None:
+    worker = await fork()
+    worker.send(prejoin(livekit, "session_of_nobody"))
+
+    assert (await worker.heard(Stopped)).cause == "join_failed"
+    assert await worker.gone() == 0
+
+
+async def test_put_away_it_leaves_the_room_in_order(fork: Fork, livekit: LiveKitServer, session: str) -> None:
+    worker = await fork()
+    worker.send(prejoin(livekit, session))
+    await worker.heard(Joined)
+
+    worker.send(End())
+
+    assert (await worker.heard(Stopped)).cause == "ended"
+    assert await worker.gone() == 0
