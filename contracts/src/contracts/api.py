@@ -238,6 +238,7 @@ class EpochBill(_Body):
     epoch: int
     node_id: str | None = None
     served_ms: int
+    fault_ms: int = Field(default=0, description="of served_ms: a provider failed; not billed")
     billable_ms: int
     span_ms: int | None = Field(default=None, description="the cap, from `assigned` to the successor's `agent_ready`")
     sequences: list[int] = Field(

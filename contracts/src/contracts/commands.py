@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.events import Epoch, Ms
+from contracts.events import Epoch, FaultMs, Ms
 from contracts.ids import NodeId, SessionId
 from contracts.tools import Tool
 
@@ -66,6 +66,7 @@ class JobEnded(_Message):
     ok: Literal[True] = True
     found: bool = Field(description="False: this node holds no such job")
     served_ms: Ms
+    fault_ms: FaultMs = 0
     process_gone: bool
 
 

@@ -17,6 +17,9 @@ Ms = Annotated[int, Field(ge=0)]
 Epoch = Annotated[int, Field(ge=1)]
 StageMs = dict[str, Ms]
 Text = Annotated[str, StringConstraints(max_length=100_000)]
+FaultMs = Annotated[
+    int, Field(ge=0, description="the part of served_ms in which a provider kept the agent deaf or mute; not billed")
+]
 
 
 class Event(BaseModel):
@@ -146,6 +149,7 @@ class ServedTick(_EpochEvent):
     event: ClassVar[str] = "tick"
 
     served_ms: Ms
+    fault_ms: FaultMs = 0
 
     @property
     def _n(self) -> int:
@@ -159,6 +163,7 @@ class AgentStopped(_EpochEvent):
 
     cause: str
     served_ms: Ms
+    fault_ms: FaultMs = 0
 
 
 class EndRequested(Event):

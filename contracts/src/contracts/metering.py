@@ -24,17 +24,19 @@ class EpochUsage:
 
     Attributes:
         served_ms: The last served time that the epoch reported.
+        fault_ms: The part of it in which a provider kept the agent deaf or mute, as the epoch last reported it.
         span_ms: From its `assigned` to its successor's `agent_ready`; None while it has no successor.
     """
 
     epoch: int
     served_ms: int
     span_ms: int | None
+    fault_ms: int = 0
 
     @property
     def billable_ms(self) -> int:
-        """The served time, never more than the epoch's span."""
-        return self.served_ms if self.span_ms is None else min(self.served_ms, self.span_ms)
+        """The served time, never more than the epoch's span, without its fault time."""
+        return billable(self.served_ms, self.span_ms, self.fault_ms)
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,12 @@ class Metered:
         return minutes(self.billable_ms)
 
 
+def billable(served_ms: int, span_ms: int | None, fault_ms: int) -> int:
+    """What is billed of one epoch: its served time, capped at its span, less its fault time, and never below 0."""
+    capped = served_ms if span_ms is None else min(served_ms, span_ms)
+    return max(0, capped - fault_ms)
+
+
 def seconds(billable_ms: int) -> int:
     """`ms // 1000`."""
     return billable_ms // 1000
@@ -68,7 +76,8 @@ def minutes(billable_ms: int) -> int:
 def meter(records: Iterable[LogRecord]) -> Metered:
     """Measure one session from its log, whatever the order, the gaps and the repetitions of the records.
 
-    An epoch's served time is the greatest it reported (it only grows). An epoch with a successor is capped at its span,
+    An epoch's served time is the greatest it reported, and so is its fault time, which is not billed (both only grow;
+    an older node's records have none). An epoch with a successor is capped at its span,
     from its first `assigned` to the successor's first `agent_ready`, on JetStream's clock. Without a `started`
     nothing was served.
 
@@ -76,6 +85,7 @@ def meter(records: Iterable[LogRecord]) -> Metered:
         records: The session's events with their timestamps, in any order.
     """
     served: dict[int, int] = {}
+    faults: dict[int, int] = {}
     assigned: dict[int, int] = {}
     ready: dict[int, int] = {}
     started = False
@@ -86,6 +96,7 @@ def meter(records: Iterable[LogRecord]) -> Metered:
                 started = True
             case ServedTick() | AgentStopped():
                 served[event.epoch] = max(served.get(event.epoch, 0), event.served_ms)
+                faults[event.epoch] = max(faults.get(event.epoch, 0), event.fault_ms)
             case JobAssigned():
                 assigned[event.epoch] = min(assigned.get(event.epoch, at), at)
             case AgentReady():
@@ -93,7 +104,12 @@ def meter(records: Iterable[LogRecord]) -> Metered:
             case _:
                 pass
     epochs = tuple(
-        EpochUsage(epoch=epoch, served_ms=served[epoch], span_ms=_span_ms(epoch, assigned, ready))
+        EpochUsage(
+            epoch=epoch,
+            served_ms=served[epoch],
+            span_ms=_span_ms(epoch, assigned, ready),
+            fault_ms=faults[epoch],
+        )
         for epoch in sorted(served)
     )
     return Metered(epochs=epochs, billable_ms=sum(e.billable_ms for e in epochs) if started else 0)

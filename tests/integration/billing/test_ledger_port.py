@@ -48,6 +48,15 @@ async def test_a_recorded_account_is_read_back_as_it_was(any_ledger: Ledger) -> 
     assert await any_ledger.tariff(SESSION) == Tariff()
 
 
+async def test_fault_time_is_read_back_with_its_epoch(any_ledger: Ledger) -> None:
+    log = log_of(requested(), assigned(), ready(), started(), stopped(61_000, fault_ms=9_000), ended(52_000))
+    account = settle(usage(SESSION, log), Tariff())
+
+    await any_ledger.record(account)
+
+    assert await any_ledger.account(SESSION) == account
+
+
 async def test_a_repetition_writes_nothing(any_ledger: Ledger) -> None:
     account = account_of(SESSION, 61_000)
     await any_ledger.record(account)

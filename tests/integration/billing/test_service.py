@@ -98,6 +98,24 @@ async def test_a_conversation_is_billed_announced_and_explained(billing: Billing
     assert billing.stop() == 0
 
 
+async def test_the_time_in_which_a_provider_failed_is_not_billed_whichever_epoch_it_was_in(
+    billing: Billing, bus: Bus
+) -> None:
+    first = [requested(), assigned(1), ready(1), started(1), tick(5_000), tick(10_000, fault_ms=4_000)]
+    # The node dies, the next one goes on, its provider fails too, and each report comes twice.
+    second = [assigned(2), ready(2), tick(5_000, 2, fault_ms=500), stopped(70_000, 2, fault_ms=15_500)]
+    await publish(bus, *first, first[-1], *second, second[-1])
+    await publish(bus, ended(0, epoch=2))
+
+    shown = await bill(billing)
+    assert [(e.epoch, e.served_ms, e.fault_ms) for e in shown.epochs] == [(1, 10_000, 4_000), (2, 70_000, 15_500)]
+    assert shown.epochs[1].billable_ms == 54_500
+    assert shown.billable_ms == sum(e.billable_ms for e in shown.epochs)
+    assert (await billed(bus)).minutes == 1
+    code, said = await billing.replay(SESSION)
+    assert (code, said) == (0, "billing.replay: the log gives the same ledger, byte for byte")
+
+
 async def test_what_comes_after_the_end_becomes_an_adjustment(billing: Billing, bus: Bus) -> None:
     await publish(bus, *conversation(59_000))
     first = await bill(billing)

@@ -96,6 +96,7 @@ class StandInNode:
         self.draining = False
         self.load = 0.1
         self.served_ms = 61_500
+        self.fault_ms = 0
         self.speaks_s = 0.0
         self._cut = asyncio.Event()
         self.jobs: dict[str, AssignJob] = {}
@@ -150,7 +151,14 @@ class StandInNode:
         """The worker of this session dies."""
         job = self.jobs.pop(session_id)
         await self._bus.publish(
-            AgentStopped(session_id=session_id, time=now(), epoch=job.epoch, cause=cause, served_ms=served_ms)
+            AgentStopped(
+                session_id=session_id,
+                time=now(),
+                epoch=job.epoch,
+                cause=cause,
+                served_ms=served_ms,
+                fault_ms=self.fault_ms,
+            )
         )
 
     async def _beat(self) -> None:
@@ -199,7 +207,7 @@ class StandInNode:
         if command.session_id not in self.jobs:
             return JobEnded(found=True, served_ms=self.served_ms, process_gone=True)
         await self.crash(command.session_id, cause="ended", served_ms=self.served_ms)
-        return JobEnded(found=True, served_ms=self.served_ms, process_gone=True)
+        return JobEnded(found=True, served_ms=self.served_ms, fault_ms=self.fault_ms, process_gone=True)
 
 
 _made = 0

@@ -114,6 +114,15 @@ async def test_a_silent_nodes_last_tick_counts_and_the_end_is_in_time(
     assert time.monotonic() - began < 3
 
 
+async def test_the_time_in_which_a_provider_failed_is_not_billed(bus: Bus, start: Start, node: StandInNode) -> None:
+    await leading(start)
+    node.fault_ms = 20_000
+    session_id = await request(bus)
+    await wait_for(bus, session_id, AgentReady)
+    await ask_end(bus, session_id)
+    assert (await ended(bus, session_id)).billable_ms == node.served_ms - 20_000
+
+
 async def test_a_caller_who_never_comes_is_a_no_show(bus: Bus, start: Start, node: StandInNode) -> None:
     await leading(start, CALLER_JOIN_TIMEOUT_S="1")
     node.starts_calls = False

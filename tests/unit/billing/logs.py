@@ -46,12 +46,12 @@ def started(epoch: int = 1, session: str = SESSION) -> SessionStarted:
     return SessionStarted(session_id=session, time=NOW, epoch=epoch, at=NOW)
 
 
-def tick(served_ms: int, epoch: int = 1, session: str = SESSION) -> ServedTick:
-    return ServedTick(session_id=session, time=NOW, epoch=epoch, served_ms=served_ms)
+def tick(served_ms: int, epoch: int = 1, session: str = SESSION, fault_ms: int = 0) -> ServedTick:
+    return ServedTick(session_id=session, time=NOW, epoch=epoch, served_ms=served_ms, fault_ms=fault_ms)
 
 
-def stopped(served_ms: int, epoch: int = 1, session: str = SESSION) -> AgentStopped:
-    return AgentStopped(session_id=session, time=NOW, epoch=epoch, cause="end", served_ms=served_ms)
+def stopped(served_ms: int, epoch: int = 1, session: str = SESSION, fault_ms: int = 0) -> AgentStopped:
+    return AgentStopped(session_id=session, time=NOW, epoch=epoch, cause="end", served_ms=served_ms, fault_ms=fault_ms)
 
 
 def ended(billable_ms: int = 0, epoch: int = 1, session: str = SESSION) -> SessionEnded:

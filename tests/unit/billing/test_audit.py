@@ -30,6 +30,13 @@ def test_an_epoch_that_was_billed_beyond_its_span_is_found() -> None:
     assert findings(wrong) == ["epoch 1: 61000 ms billed of 10000 ms"]
 
 
+def test_an_epoch_that_was_billed_for_its_fault_time_is_found() -> None:
+    (share,) = ACCOUNT.settlement.epochs
+    wrong = replace(ACCOUNT, settlement=replace(ACCOUNT.settlement, epochs=(replace(share, fault_ms=1_000),)))
+
+    assert findings(wrong) == ["epoch 1: 61000 ms billed of 60000 ms"]
+
+
 def test_a_missing_adjustment_is_found_by_the_log() -> None:
     (found,) = against_log(replace(ACCOUNT, entries=ACCOUNT.entries[:1]), USAGE)
 

@@ -114,6 +114,53 @@ def test_a_frozen_epoch_is_capped_and_its_share_says_which_events_decided() -> N
     assert second.sequences == (15, 16, 18)
 
 
+def test_fault_time_is_left_out_and_the_bill_says_so_and_where_the_log_has_it() -> None:
+    log = log_of(
+        requested(), assigned(), ready(), started(), tick(60_000), tick(65_000, fault_ms=4_000),
+        stopped(70_000, fault_ms=9_500), ended(60_500),
+    )  # fmt: skip
+
+    account = settle(usage(SESSION, log), TARIFF)
+    (share,) = account.settlement.epochs
+
+    assert account.owed == Charge(60_500, 60, 1, 1)
+    assert account.settlement.difference_ms == 0
+    assert (share.served_ms, share.fault_ms, share.billable_ms, share.sequences) == (
+        70_000,
+        9_500,
+        60_500,
+        (11, 12, 16),
+    )
+    assert account.entries[0].note == "served until the end (completed), without 9500 ms in which a provider failed"
+
+
+def test_the_record_with_the_greatest_fault_time_is_evidence_though_an_earlier_one_had_the_served_time() -> None:
+    log = log_of(
+        requested(), assigned(), ready(), started(), tick(60_000), stopped(60_000, fault_ms=1_000), ended(59_000)
+    )
+
+    assert settle(usage(SESSION, log), TARIFF).settlement.epochs[0].sequences == (11, 12, 14, 15)
+
+
+def test_fault_time_that_came_late_takes_time_back() -> None:
+    account = settle(usage(SESSION, call(61_000, stopped(61_000, fault_ms=1_000))), TARIFF)
+
+    assert astuple(account.entries[1].charge) == (-1_000, -1, -1, -1)
+    assert account.entries[1].note == (
+        "agent_stopped of epoch 1 with 61000 ms served, without 1000 ms in which a provider failed"
+        " was stored after the end"
+    )
+
+
+def test_a_log_without_faults_has_the_hash_that_it_had_before_there_was_fault_time() -> None:
+    golden = "6507309a0af1fdf227fc02b17c359a6d1d26591fc8c0aa520d25d0b60a709381"
+
+    assert usage(SESSION, call(12_000)).sha256 == golden
+    assert (
+        usage(SESSION, call(12_000)[:-2] + log_of(stopped(12_000, fault_ms=1), ended(), first_seq=99)).sha256 != golden
+    )
+
+
 def test_the_difference_to_the_schedulers_figure_is_kept() -> None:
     log = log_of(requested(), assigned(), ready(), started(), stopped(61_000), ended(60_000))
 

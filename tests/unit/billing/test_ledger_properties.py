@@ -28,12 +28,13 @@ TARIFF = Tariff()
 
 _epochs = st.integers(1, 3)
 _served = st.integers(0, 400_000)
+_faults = st.just(0) | st.integers(0, 400_000)
 _facts: st.SearchStrategy[Event] = st.one_of(
     st.builds(assigned, _epochs),
     st.builds(ready, _epochs),
     st.builds(started, _epochs),
-    st.builds(tick, _served, _epochs),
-    st.builds(stopped, _served, _epochs),
+    st.builds(tick, _served, _epochs, fault_ms=_faults),
+    st.builds(stopped, _served, _epochs, fault_ms=_faults),
 )
 
 

@@ -1,5 +1,5 @@
 import pytest
-from contracts.events import Event
+from contracts.events import Event, parse_event
 from contracts.metering import LogRecord, meter
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,8 +49,8 @@ FACTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(assigned, st.integers(1, 3)),
     st.builds(ready, st.integers(1, 3)),
     st.just(started()),
-    st.builds(tick, st.integers(0, 300_000), st.integers(1, 3)),
-    st.builds(stopped, st.integers(0, 300_000), st.integers(1, 3)),
+    st.builds(tick, st.integers(0, 300_000), st.integers(1, 3), fault_ms=st.integers(0, 300_000)),
+    st.builds(stopped, st.integers(0, 300_000), st.integers(1, 3), fault_ms=st.integers(0, 300_000)),
 )
 LOGS = st.lists(FACTS, max_size=15).map(lambda facts: log_of(requested(), *facts, ended()))
 
@@ -65,8 +65,26 @@ def test_order_and_repetition_of_the_records_change_nothing(log: tuple[LogRecord
 @given(LOGS)
 def test_no_epoch_bills_more_than_it_served_or_than_its_span(log: tuple[LogRecord, ...]) -> None:
     for epoch in meter(log).epochs:
-        assert 0 <= epoch.billable_ms <= epoch.served_ms
+        assert 0 <= epoch.billable_ms <= max(0, epoch.served_ms - epoch.fault_ms)
         assert epoch.span_ms is None or epoch.billable_ms <= epoch.span_ms
+
+
+@given(LOGS, st.data())
+def test_another_report_of_fault_time_never_raises_the_bill(log: tuple[LogRecord, ...], data: st.DataObject) -> None:
+    metered = meter(log)
+    if metered.epochs:
+        epoch = data.draw(st.sampled_from(metered.epochs))
+        word = stopped(epoch.served_ms, epoch.epoch, fault_ms=data.draw(st.integers(0, 300_000)))
+
+        assert 0 <= meter([*log, LogRecord(word, log[-1].stored_ms)]).billable_ms <= metered.billable_ms
+
+
+@given(st.integers(0, 300_000), st.none() | st.integers(0, 300_000), st.integers(0, 300_000), st.integers(0, 1_000))
+def test_more_served_time_never_costs_less_whatever_failed(
+    served_ms: int, span_ms: int | None, fault_ms: int, more: int
+) -> None:
+    longer = metering.billable(served_ms + more, span_ms, fault_ms)
+    assert metering.billable(served_ms, span_ms, fault_ms) <= longer
 
 
 def test_without_a_start_nothing_is_billed() -> None:
@@ -84,6 +102,26 @@ def test_the_last_word_of_each_epoch_counts_and_a_gap_is_not_billed() -> None:
     )  # fmt: skip
 
     assert meter(log).billable_ms == 17_000
+
+
+def test_fault_time_is_not_billed_and_each_epoch_has_its_own() -> None:
+    log = log_of(
+        assigned(1), ready(1), started(), tick(10_000, 1, fault_ms=2_000), tick(15_000, 1, fault_ms=6_000),
+        assigned(2), ready(2), tick(5_000, 2), stopped(7_000, 2, fault_ms=500), step_ms=10_000,
+    )  # fmt: skip
+
+    assert [(e.served_ms, e.fault_ms, e.billable_ms) for e in meter(log).epochs] == [
+        (15_000, 6_000, 9_000),
+        (7_000, 500, 6_500),
+    ]
+
+
+def test_an_event_of_before_there_was_fault_time_bills_as_before() -> None:
+    body = tick(10_000).model_dump_json(exclude={"fault_ms"})
+
+    old = parse_event(tick(10_000).subject, body)
+
+    assert meter(log_of(assigned(), ready(), started(), old)).billable_ms == 10_000
 
 
 def test_a_frozen_epoch_bills_nothing_of_the_time_after_its_successor_was_ready() -> None:

@@ -47,8 +47,8 @@ def _show_session(bill: SessionBill) -> None:
     say(f"{bill.session_id}: {bill.minutes} minute(s) for {bill.seconds} s, {bill.credits} credit(s), {bill.user_id}")
     say(f"{bill.outcome}: {bill.reason}, settled {bill.settled_at:%Y-%m-%d %H:%M:%S %Z}")
     table(
-        ("epoch", "node", "served ms", "billable ms"),
-        ((epoch.epoch, epoch.node_id, epoch.served_ms, epoch.billable_ms) for epoch in bill.epochs),
+        ("epoch", "node", "served ms", "fault ms", "billable ms"),
+        ((epoch.epoch, epoch.node_id, epoch.served_ms, epoch.fault_ms, epoch.billable_ms) for epoch in bill.epochs),
     )
     table(
         ("entry", "credits", "seconds", "minutes", "at", "note"),

@@ -152,6 +152,7 @@ def _share_row(share: EpochShare) -> dict[str, Any]:
         "epoch": share.epoch,
         "node_id": share.node_id,
         "served_ms": share.served_ms,
+        "fault_ms": share.fault_ms,
         "span_ms": share.span_ms,
         "billable_ms": share.billable_ms,
         "sequences": list(share.sequences),
@@ -163,6 +164,7 @@ def _share(row: dict[str, Any]) -> EpochShare:
         epoch=row["epoch"],
         node_id=row["node_id"],
         served_ms=row["served_ms"],
+        fault_ms=row.get("fault_ms", 0),  # none in what was settled before there was fault time
         span_ms=row["span_ms"],
         billable_ms=row["billable_ms"],
         sequences=tuple(row["sequences"]),

@@ -1,5 +1,7 @@
 """Audit: does a kept bill follow from what it says it was computed from, and from the log?"""
 
+from contracts.metering import billable
+
 from billing.domain.ledger import Account, settle
 from billing.domain.rating import NOTHING, rate
 from billing.domain.usage import Usage
@@ -10,7 +12,7 @@ def findings(account: Account) -> list[str]:
     settlement = account.settlement
     found: list[str] = []
     for share in settlement.epochs:
-        most = share.served_ms if share.span_ms is None else min(share.served_ms, share.span_ms)
+        most = billable(share.served_ms, share.span_ms, share.fault_ms)
         if share.billable_ms not in (0, most):  # 0: the session never started
             found.append(f"epoch {share.epoch}: {share.billable_ms} ms billed of {most} ms")
     shares_ms = sum(share.billable_ms for share in settlement.epochs)

@@ -47,6 +47,7 @@ def _epoch(share: EpochShare) -> EpochBill:
         epoch=share.epoch,
         node_id=share.node_id,
         served_ms=share.served_ms,
+        fault_ms=share.fault_ms,
         billable_ms=share.billable_ms,
         span_ms=share.span_ms,
         sequences=list(share.sequences),

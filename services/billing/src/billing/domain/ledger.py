@@ -33,8 +33,10 @@ class EpochShare:
     """What one epoch added to the settlement, and where the log says so.
 
     Attributes:
+        fault_ms: The part of its served time in which a provider failed, which is not billed.
         span_ms: From its `assigned` to its successor's `agent_ready`, the cap; None without a successor.
-        sequences: The stream sequences that decided: of `assigned`, `agent_ready` and the greatest served time.
+        sequences: The stream sequences that decided: of `assigned`, `agent_ready`, the greatest served time and the
+            greatest fault time.
     """
 
     epoch: int
@@ -43,6 +45,7 @@ class EpochShare:
     span_ms: int | None
     billable_ms: int
     sequences: tuple[int, ...]
+    fault_ms: int = 0
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,7 @@ def settle(usage: Usage, tariff: Tariff) -> Account:
             charge=charged,
             at_ms=usage.ended_ms,
             cause_seq=usage.ended_seq,
-            note=f"served until the end ({settlement.outcome})",
+            note=f"served until the end ({settlement.outcome}){_left_out(sum(s.fault_ms for s in settlement.epochs))}",
         )
     ]
     known = list(usage.within)
@@ -182,11 +185,15 @@ def instant(unix_ms: int) -> datetime:
 def _cause(event: Event) -> str:
     match event:
         case ServedTick() | AgentStopped():
-            return f"{event.event} of epoch {event.epoch} with {event.served_ms} ms served"
+            return f"{event.event} of epoch {event.epoch} with {event.served_ms} ms served{_left_out(event.fault_ms)}"
         case JobAssigned() | AgentReady():
             return f"{event.event} of epoch {event.epoch}"
         case _:
             return event.event
+
+
+def _left_out(fault_ms: int) -> str:
+    return f", without {fault_ms} ms in which a provider failed" if fault_ms else ""
 
 
 def _shares(metered: Metered, records: Iterable[LoggedEvent]) -> tuple[EpochShare, ...]:
@@ -195,6 +202,7 @@ def _shares(metered: Metered, records: Iterable[LoggedEvent]) -> tuple[EpochShar
     assigned: dict[int, LoggedEvent] = {}
     ready: dict[int, LoggedEvent] = {}
     served: dict[int, tuple[int, LoggedEvent]] = {}
+    faults: dict[int, tuple[int, LoggedEvent]] = {}
     for record in records:
         event = record.event
         match event:
@@ -208,11 +216,14 @@ def _shares(metered: Metered, records: Iterable[LoggedEvent]) -> tuple[EpochShar
             case ServedTick() | AgentStopped():
                 if event.epoch not in served or event.served_ms > served[event.epoch][0]:
                     served[event.epoch] = (event.served_ms, record)
+                if event.fault_ms > faults.get(event.epoch, (0, record))[0]:
+                    faults[event.epoch] = (event.fault_ms, record)
             case _:
                 pass
     shares: list[EpochShare] = []
     for epoch in metered.epochs:
-        deciding = (assigned.get(epoch.epoch), ready.get(epoch.epoch), served[epoch.epoch][1])
+        at_fault = faults[epoch.epoch][1] if epoch.epoch in faults else None
+        deciding = (assigned.get(epoch.epoch), ready.get(epoch.epoch), served[epoch.epoch][1], at_fault)
         shares.append(
             EpochShare(
                 epoch=epoch.epoch,
@@ -220,7 +231,8 @@ def _shares(metered: Metered, records: Iterable[LoggedEvent]) -> tuple[EpochShar
                 served_ms=epoch.served_ms,
                 span_ms=epoch.span_ms,
                 billable_ms=epoch.billable_ms if started else 0,
-                sequences=tuple(sorted(r.seq for r in deciding if r is not None)),
+                sequences=tuple(sorted({r.seq for r in deciding if r is not None})),
+                fault_ms=epoch.fault_ms,
             )
         )
     return tuple(shares)

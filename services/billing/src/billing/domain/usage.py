@@ -53,7 +53,8 @@ class Usage:
     def sha256(self) -> str:
         """Names exactly what was metered: anybody with the log can compute it again.
 
-        Over one line of JSON for each event before the end: [sequence, stored ms, event, epoch, served ms or null].
+        Over one line of JSON for each event before the end: [sequence, stored ms, event, epoch, served ms or null], and
+        the fault ms behind it where there are any.
         """
         return hashlib.sha256("\n".join(map(_line, self.within)).encode()).hexdigest()
 
@@ -109,5 +110,8 @@ def usage(session_id: str, records: Iterable[LoggedEvent]) -> Usage:
 def _line(record: LoggedEvent) -> str:
     event = record.event
     epoch = event.epoch if isinstance(event, METERED) else None
-    served_ms = event.served_ms if isinstance(event, ServedTick | AgentStopped) else None
-    return json.dumps([record.seq, record.stored_ms, event.event, epoch, served_ms], separators=(",", ":"))
+    line = [record.seq, record.stored_ms, event.event, epoch, None]
+    if isinstance(event, ServedTick | AgentStopped):
+        # Without a fault the line is as it was before there was fault time, so that older bills keep their hashes.
+        line[4:] = [event.served_ms, event.fault_ms] if event.fault_ms else [event.served_ms]
+    return json.dumps(line, separators=(",", ":"))

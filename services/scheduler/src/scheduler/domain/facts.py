@@ -20,10 +20,12 @@ class EndAnswer:
     Attributes:
         epoch: The epoch that was to end.
         served_ms: What the node says that epoch served; None when the node was silent, so that its last tick counts.
+        fault_ms: The part of it that a provider's fault took.
     """
 
     epoch: int
     served_ms: int | None
+    fault_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

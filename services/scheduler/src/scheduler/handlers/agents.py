@@ -60,4 +60,6 @@ class Agents:
             reply = await self._nodes.end(node_id, command)
         except Unavailable:
             reply = None
-        return EndAnswer(epoch, reply.served_ms if reply is not None and reply.found else None)
+        if reply is None or not reply.found:
+            return EndAnswer(epoch, None)
+        return EndAnswer(epoch, reply.served_ms, reply.fault_ms)

@@ -352,6 +352,7 @@ class Conductor:
                     epoch=answer.epoch,
                     cause=verdict.reason,
                     served_ms=answer.served_ms,
+                    fault_ms=answer.fault_ms,
                 )
                 records.append(LogRecord(word, self.now_ms()))
             billable_ms = meter(records).billable_ms
