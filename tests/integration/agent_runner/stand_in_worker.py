@@ -27,6 +27,7 @@ from agent_runner.domain.link import (
     Go,
     Heard,
     Joined,
+    Prejoin,
     Ready,
     Rejoin,
     Removed,
@@ -84,6 +85,9 @@ class _Worker:
         match message:
             case Go():
                 self.go(message, fds)
+            case Prejoin():
+                if message.token != "nowhere":
+                    self.say(Joined())
             case End() if "deaf" not in self.words:
                 if message.how == "say":
                     self.hear(3 if "wordy" in self.words else 0.3)  # a second end cuts it

@@ -13,8 +13,8 @@ from chassis.errors import StartFailed
 from chassis.lifecycle import Life, Service, run
 from chassis.nats import respond
 from chassis.settings import load
-from contracts.commands import AssignJob, DrainNode, EndJob
-from contracts.streams import NODES, SESSIONS
+from contracts.commands import AssignJob, DrainNode, EndJob, PrejoinRoom
+from contracts.streams import NODES, PREJOINED, SESSIONS
 from contracts.subjects import node_command
 
 from agent_runner.adapters.call_logs import RedisCallLogs
@@ -24,6 +24,7 @@ from agent_runner.adapters.llm_model import choose_model
 from agent_runner.adapters.log_dir import prepare
 from agent_runner.adapters.outbox import BusOutboxes
 from agent_runner.adapters.registry import BusRegistry
+from agent_runner.adapters.room_keys import BusRoomKeys
 from agent_runner.adapters.session_log import BusSessionLog
 from agent_runner.adapters.spool import Spool
 from agent_runner.adapters.subreaper import become_subreaper
@@ -32,6 +33,7 @@ from agent_runner.domain.pool import PoolLimits
 from agent_runner.handlers.call import CallLimits, World
 from agent_runner.handlers.node import Node, NodeFacts
 from agent_runner.handlers.pool import Pool
+from agent_runner.handlers.rooms import RoomFacts, Rooms
 from agent_runner.settings import Settings
 from chassis import logs
 
@@ -60,7 +62,7 @@ async def start(
         config, forks.args = new, (new,)
 
     use(await life.begin("language model", _with_model(config), fix="Check GROQ_BASE_URL."))
-    bus = await life.connect(streams=[SESSIONS], buckets=[NODES])
+    bus = await life.connect(streams=[SESSIONS], buckets=[NODES, PREJOINED])
     spool = Spool(log_dir / "outbox" / settings.node_id, settings.outbox_max_mb * _MEBIBYTE)
     outboxes = BusOutboxes(bus, spool)
     life.on_stop("outboxes", lambda: outboxes.close(_STOP_S), deadline_s=_STOP_S + 1)
@@ -86,8 +88,21 @@ async def start(
         farewell=lambda: config.apology,
     )
     facts = NodeFacts(settings.node_id, settings.region, datetime.now(UTC))
+    rooms = Rooms(
+        RoomFacts(settings.node_id, settings.region, settings.idle_silence_s),
+        pool,
+        BusRoomKeys(bus),
+        on_change=lambda: node.changed(),
+        announce=lambda: node.announce_now(),
+    )
     node = Node(
-        facts, world, BusRegistry(bus), load=CpuLoad(), forkservers=lambda: int(forks.is_alive), on_drained=life.end
+        facts,
+        world,
+        rooms,
+        BusRegistry(bus),
+        load=CpuLoad(),
+        forkservers=lambda: int(forks.is_alive),
+        on_drained=life.end,
     )
 
     async def workers() -> str | None:
@@ -95,13 +110,16 @@ async def start(
 
     life.health.add("workers", workers)
     life.on_stop("idle workers", lambda: pool.close(_STOP_S), deadline_s=_STOP_S + 1)
+    life.on_stop("rooms", lambda: rooms.close(_STOP_S), deadline_s=_STOP_S + 1)
     life.spawn("pool", pool.run())
-    life.spawn("reload", _renew_on_hangup(settings, forks, pool, use))
+    life.spawn("rooms", rooms.run())
+    life.spawn("reload", _renew_on_hangup(settings, forks, pool, rooms, use))
     life.spawn("watch", node.watch())
     at_once = 2 * settings.slots
     for responder in (
         respond(bus, node_command(settings.node_id, "assign"), AssignJob, node.assign, max_workers=at_once),
         respond(bus, node_command(settings.node_id, "end"), EndJob, node.end, max_workers=at_once),
+        respond(bus, node_command(settings.node_id, "prejoin"), PrejoinRoom, node.prejoin, max_workers=at_once),
         respond(bus, node_command(settings.node_id, "drain"), DrainNode, node.drain),
     ):
         await life.begin("commands", responder.start(), stop=responder.stop)
@@ -123,9 +141,9 @@ async def _with_model(config: AgentConfig) -> AgentConfig:
 
 
 async def _renew_on_hangup(
-    settings: Settings, forks: ForkServer, pool: Pool, use: Callable[[AgentConfig], None]
+    settings: Settings, forks: ForkServer, pool: Pool, rooms: Rooms, use: Callable[[AgentConfig], None]
 ) -> None:
-    """At SIGHUP: read AGENT_ENV_FILE again, and make forkserver and idle workers anew; calls go on as they are."""
+    """At SIGHUP: read AGENT_ENV_FILE again; forkserver, idle and waiting workers are made anew, calls go on."""
     hangup = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hangup.set)
     while True:
@@ -139,6 +157,7 @@ async def _renew_on_hangup(
         use(config)
         await forks.restart()
         pool.renew()
+        rooms.put_away("stale", claimed_too=False)
         log.info("config.renewed", file=str(settings.agent_env_file))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from contracts.events import Event
-from contracts.registry import NodeState
+from contracts.registry import NodeState, PrejoinedRoom
 
 from agent_runner.domain.link import ToSupervisor, ToWorker
 
@@ -141,4 +141,43 @@ class CallLogs(Protocol):
 
     def leave(self, session_id: str) -> None:
         """The job is over: carry over the rest and let it expire."""
+        ...
+
+
+class KeyGone(Exception):
+    """The room's key is not there any more: somebody has taken the room, or it was not renewed in time."""
+
+
+class KeysUnavailable(Exception):
+    """The bucket did not answer in time."""
+
+
+class RoomKeys(Protocol):
+    """Where rooms joined ahead are offered: whoever deletes a room's key at its revision has the room.
+
+    Everything raises `KeysUnavailable`.
+    """
+
+    async def offer(self, room: PrejoinedRoom) -> int:
+        """Make the key; returns its revision.
+
+        Raises:
+            KeyGone: Somebody made it already.
+        """
+        ...
+
+    async def renew(self, room: PrejoinedRoom, revision: int) -> int:
+        """Keep the key for the next 15 s; returns its new revision.
+
+        Raises:
+            KeyGone: It is not there any more.
+        """
+        ...
+
+    async def withdraw(self, session_id: str, revision: int) -> None:
+        """Delete the key, so that nobody can take the room.
+
+        Raises:
+            KeyGone: Somebody was faster.
+        """
         ...

@@ -94,14 +94,17 @@ class World:
 class Call:
     """A job and its worker. It has its slot from the beginning until the process is gone."""
 
-    def __init__(self, job: AssignJob, world: World, on_over: Callable[[Call], None]) -> None:
-        """Nothing runs before `begin`.
+    def __init__(
+        self, job: AssignJob, world: World, on_over: Callable[[Call], None], *, waiting: WorkerProcess | None = None
+    ) -> None:
+        """Nothing runs before `begin`, which is to follow at once.
 
         Args:
             on_over: Called once, when the process is gone and `agent_stopped` is on its way.
         """
         self.session_id = job.session_id
         self.epoch = job.epoch
+            waiting: The worker that is in the job's room already.
         self.over = asyncio.Event()
         self.served = ServedTime()
         self._job = job
@@ -113,6 +116,7 @@ class Call:
         self._cause: str | None = None
         self._stopped: Stopped | None = None
         self._failed_provider: str | None = None
+        self._waiting = waiting
         self._silent_s = 0.0
         self._began = world.clock()
         self._began_ns = time.time_ns()
@@ -149,6 +153,8 @@ class Call:
         for wait in waits:
             wait.cancel()
 
+        if self._waiting is not None:
+            self._adopt(Taken(self._waiting, "prejoined", 0))
     async def reported(self, deadline_s: float) -> bool:
         """Whether all its events are in the log by the deadline."""
         return await self._report.is_in_log(deadline_s)
@@ -259,8 +265,8 @@ class Call:
     async def _start(self) -> None:
         reading = asyncio.ensure_future(self._history()) if self._job.takeover else None
         try:
-            taken = await self._world.pool.take(self._world.limits.start_s)
-            self._adopt(taken)
+            if self._process is None:
+                self._adopt(await self._world.pool.take(self._world.limits.start_s))
             history = await reading if reading is not None else None
         except NoWorker as error:
             self._log.error("job.no_worker", error=str(error))
@@ -269,8 +275,8 @@ class Call:
         finally:
             if reading is not None:
                 reading.cancel()
-        if not self.is_ending and not taken.process.is_gone:
-            self._go(taken.process, history)
+        if self._process is not None and not self.is_ending and not self._process.is_gone:
+            self._go(self._process, history)
 
     def _adopt(self, taken: Taken) -> None:
         self._process = taken.process
@@ -289,6 +295,7 @@ class Call:
                 epoch=job.epoch,
                 url=job.url,
                 token=job.token,
+        meters.STARTS.labels(taken.path).inc()
                 system_prompt=job.system_prompt,
                 tools=job.tools,
                 voice_id=job.voice_id,

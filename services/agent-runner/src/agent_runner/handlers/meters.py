@@ -8,11 +8,12 @@ from chassis import metrics
 
 WORKERS: Final = metrics.gauge("agent_workers", "Workers of this node by state", ("state",))
 SLOTS_FREE: Final = metrics.gauge("agent_slots_free", "Jobs that still fit on this node")
-STARTS: Final = metrics.counter("agent_starts_total", "Jobs that got a worker, by its path: warm or fork", ("path",))
+STARTS: Final = metrics.counter("agent_starts_total", "Jobs that got a worker: warm, fork or prejoined", ("path",))
 STOPS: Final = metrics.counter("agent_stops_total", "Jobs that are over, by cause", ("cause",))
 REFUSALS: Final = metrics.counter("agent_refusals_total", "Jobs that were not taken, by reason", ("code",))
 IDLE_DEATHS: Final = metrics.counter("agent_idle_deaths_total", "Idle workers that died by themselves")
 IDLE_RETIRED: Final = metrics.counter("agent_idle_retired_total", "Idle workers put away: silent, aged, spare")
+ROOMS: Final = metrics.counter("agent_rooms_total", "Rooms joined ahead that are over: used, aged, died, ...", ("end",))
 PROVIDER_FAILURES: Final = metrics.counter("agent_provider_failures_total", "Providers that failed", ("provider",))
 STAGE_SECONDS: Final = metrics.histogram("agent_stage_seconds", "Stages of a start, from the assignment", ("stage",))
 TURN_SECONDS: Final = metrics.histogram("agent_turn_seconds", "Stages of a turn, from the end of speech", ("stage",))

@@ -19,6 +19,8 @@ from contracts.commands import (
     JobAccepted,
     JobEnded,
     NodeDraining,
+    PrejoinRoom,
+    RoomPrejoined,
 )
 from contracts.registry import NodeJob, NodeState
 
@@ -27,6 +29,7 @@ from agent_runner.domain.causes import Cause
 from agent_runner.domain.pulse import LOOK_S, silence_step
 from agent_runner.handlers import meters
 from agent_runner.handlers.call import Call, World
+from agent_runner.handlers.rooms import Rooms
 from agent_runner.ports import LogUnavailable, Registry
 from chassis import logs
 
@@ -72,6 +75,7 @@ class Node:
         """Take no job yet.
 
         Args:
+        rooms: Rooms,
             load: Share of the host's CPU in use, 0..1.
             forkservers: Processes beside the supervisor and the workers.
             on_drained: Called when the node was told to drain and its calls are over.
@@ -87,6 +91,7 @@ class Node:
         self._over: OrderedDict[str, tuple[int, int]] = OrderedDict()
         self._draining = False
         self._leaving: asyncio.Task[None] | None = None
+        self._rooms = rooms
         self._fences: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._idle = asyncio.Event()
@@ -124,7 +129,10 @@ class Node:
         if take is Take.ALREADY and held is not None:
             call = held
         else:
-            call = Call(job, self._world, self._job_over)
+            waiting = self._rooms.take(job.session_id)
+            if waiting is None:
+                self._rooms.make_way()
+            call = Call(job, self._world, self._job_over, waiting=waiting)
             self._current[job.session_id] = call
             self._calls.add(call)
             self._idle.clear()
@@ -141,6 +149,18 @@ class Node:
         if call is not None and call.epoch > command.epoch:
             return CommandFailed(code="stale_epoch", detail=f"epoch {call.epoch} of this session runs here")
         if call is None:
+    async def prejoin(self, order: PrejoinRoom) -> RoomPrejoined | CommandFailed:
+        """Have a warm worker wait in a room, within the slots; a call that needs the slot later gets it."""
+        pool = self._world.pool
+        problem = pool.problem()
+        if self._draining:
+            return CommandFailed(code="draining", detail="the node takes nothing new", retryable=True)
+        if problem is not None:
+            return CommandFailed(code="not_ready", detail=problem, retryable=True)
+        if order.session_id not in self._rooms and pool.claimed + pool.held >= pool.limits.slots:
+            return CommandFailed(code="full", detail=f"all {pool.limits.slots} slots are taken", retryable=True)
+        return await self._rooms.fill(order)
+
             epoch, served_ms = self._over.get(command.session_id, (0, 0))
             found = epoch == command.epoch
             return JobEnded(found=found, served_ms=served_ms if found else 0, process_gone=True)
@@ -210,6 +230,7 @@ class Node:
         while self._world.pool.problem() is not None:
             self._changed.clear()
             await self._changed.wait()
+            self._rooms.look(step)
         renewed = time.monotonic()
         while True:
             self._changed.clear()
@@ -236,13 +257,18 @@ class Node:
             node_id=self._facts.node_id,
             region=self._facts.region,
             slots=pool.limits.slots,
+    async def announce_now(self) -> None:
+        """Write the node's entry at once; if that fails, `announce` repeats it."""
+        await self._registry.announce(self.state())
+
             warm=pool.warm,
             busy=pool.claimed,
             draining=self._draining,
             load=round(self._load(), 3),
             pid=os.getpid(),
-            processes=1 + self._forkservers() + pool.processes + sum(1 for call in self._calls if call.pid),
+            processes=1 + self._forkservers() + workers,
             started_at=self._facts.started_at,
+        workers = pool.processes + self._rooms.processes + sum(1 for call in self._calls if call.pid)
             jobs=tuple(NodeJob(session_id=c.session_id, epoch=c.epoch, pid=c.pid) for c in self._current.values()),
         )
 
@@ -255,6 +281,7 @@ class Node:
         self._world.pool.drain()
         self.changed()
 
+            rooms=self._rooms.ids,
     async def _fence_all(self, wait_s: float) -> None:
         """Stop every job that the log has given to a newer epoch; a job is asked about until there is an answer.
 
@@ -264,6 +291,7 @@ class Node:
         if self._calls:
             fences = [asyncio.get_running_loop().create_task(self._fence(call)) for call in self._calls]
             self._fences.update(fences)
+        self._rooms.put_away("drained", claimed_too=True)
             for fence in fences:
                 fence.add_done_callback(self._fences.discard)
             await asyncio.wait(fences, timeout=wait_s)

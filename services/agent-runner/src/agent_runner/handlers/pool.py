@@ -30,12 +30,12 @@ class Taken:
     """A worker for one job.
 
     Attributes:
-        path: "warm" when it was waiting, "fork" when the job had to wait for it.
+        path: "warm" when it was waiting, "fork" when the job had to wait for it, "prejoined" when it was in the room.
         waited_ms: How long.
     """
 
     process: WorkerProcess
-    path: Literal["warm", "fork"]
+    path: Literal["warm", "fork", "prejoined"]
     waited_ms: int
 
 
@@ -89,6 +89,7 @@ class Pool:
         self._retiring: set[int] = set()
         self._waiters: deque[asyncio.Future[WorkerProcess]] = deque()
         self._claimed = 0
+        self._held = 0
         self._starting_until = 0.0  # a call that took a worker has the processors until then
         self._backoff = Backoff()
         self._draining = False
@@ -104,6 +105,11 @@ class Pool:
     def claimed(self) -> int:
         """Slots that jobs hold."""
         return self._claimed
+
+    @property
+    def held(self) -> int:
+        """Slots of workers that wait in rooms, or leave them."""
+        return self._held
 
     @property
     def processes(self) -> int:
@@ -128,6 +134,16 @@ class Pool:
     def release(self) -> None:
         """The job's worker is gone."""
         self._claimed -= 1
+        self._changed()
+
+    def hold(self) -> None:
+        """Take a slot for a worker that waits in a room, until `unhold`."""
+        self._held += 1
+        self._changed()
+
+    def unhold(self) -> None:
+        """That worker is gone, or a job has it."""
+        self._held -= 1
         self._changed()
 
     def drain(self) -> None:
@@ -155,7 +171,6 @@ class Pool:
                     process, path = await self._wait(), "fork"
         except TimeoutError:
             raise NoWorker(f"no worker got ready in {timeout_s:g} s") from None
-        meters.STARTS.labels(path).inc()
         self._starting_until = self._clock() + REFILL_AFTER_S
         return Taken(process, "warm" if path == "warm" else "fork", round((self._clock() - began) * 1000))
 
@@ -224,7 +239,7 @@ class Pool:
         todo = plan(
             replace(self.limits, target=max(self.limits.target, self._floor())),
             idle,
-            busy=self._claimed + len(self._retiring),
+            busy=self._claimed + self._held + len(self._retiring),
             waiting=sum(1 for w in self._waiters if not w.done()),
             draining=self._draining,
             backoff=self._backoff,
@@ -283,5 +298,5 @@ class Pool:
         meters.WORKERS.labels("warm").set(self.warm)
         meters.WORKERS.labels("starting").set(len(self._idle) - self.warm)
         meters.WORKERS.labels("busy").set(self._claimed)
-        meters.SLOTS_FREE.set(max(0, self.limits.slots - self._claimed))
+        meters.SLOTS_FREE.set(max(0, self.limits.slots - self._claimed))  # a room makes way for a job
         self._on_change()

@@ -1,0 +1,63 @@
+"""The key-value bucket `prejoined`."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Final
+
+from chassis.nats import Bus, BusUnavailable, KeyChanged, KeyExists
+from contracts.registry import PrejoinedRoom
+from contracts.streams import PREJOINED
+
+from agent_runner.ports import KeyGone, KeysUnavailable
+
+_DEADLINE_S: Final = 2.0
+
+
+class BusRoomKeys:
+    """Writes with the bucket's TTL of 15 s."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._rooms = bus.bucket(PREJOINED)
+
+    async def offer(self, room: PrejoinedRoom) -> int:
+        """Make the key."""
+        with _translated():
+            return await self._rooms.create(room.session_id, _value(room), deadline_s=_DEADLINE_S)
+
+    async def renew(self, room: PrejoinedRoom, revision: int) -> int:
+        """Write the key again, also when an earlier renewal was stored and nobody said so."""
+        with _translated():
+            try:
+                return await self._rooms.update(room.session_id, _value(room), revision, deadline_s=_DEADLINE_S)
+            except KeyChanged:
+                entry = await self._rooms.get(room.session_id, deadline_s=_DEADLINE_S)
+                if entry is None:
+                    raise
+                return await self._rooms.update(room.session_id, _value(room), entry.revision, deadline_s=_DEADLINE_S)
+
+    async def withdraw(self, session_id: str, revision: int) -> None:
+        """Delete the key, also when a renewal was stored meanwhile."""
+        with _translated():
+            try:
+                await self._rooms.delete(session_id, revision, deadline_s=_DEADLINE_S)
+            except KeyChanged:
+                entry = await self._rooms.get(session_id, deadline_s=_DEADLINE_S)
+                if entry is None:
+                    raise
+                await self._rooms.delete(session_id, entry.revision, deadline_s=_DEADLINE_S)
+
+
+@contextmanager
+def _translated() -> Generator[None]:
+    try:
+        yield
+    except (KeyChanged, KeyExists) as error:
+        raise KeyGone(str(error)) from error
+    except BusUnavailable as error:
+        raise KeysUnavailable(str(error)) from error
+
+
+def _value(room: PrejoinedRoom) -> bytes:
+    return room.model_dump_json().encode()

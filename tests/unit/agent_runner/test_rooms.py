@@ -1,0 +1,275 @@
+"""The rooms joined ahead on a node, with workers and a bucket that do what the test says."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from agent_runner.domain.link import End, Joined, Prejoin, Stopped
+from agent_runner.domain.pool import PoolLimits
+from agent_runner.domain.waiting import CLAIM_S, RENEW_S
+from agent_runner.handlers.pool import Pool
+from agent_runner.handlers.rooms import RoomFacts, Rooms
+from agent_runner.ports import KeyGone, KeysUnavailable
+from contracts.commands import CommandFailed, PrejoinRoom, RoomPrejoined
+from contracts.registry import PrejoinedRoom
+
+from tests.unit.agent_runner.supervisor_fakes import FakeForks, FakeWorker
+
+SID = "session_1"
+
+
+class FakeKeys:
+    """The bucket `prejoined`; `offered` has each key with its revision."""
+
+    def __init__(self) -> None:
+        self.offered: dict[str, int] = {}
+        self.is_away = False
+        self.on_offer = lambda: None
+
+    async def offer(self, room: PrejoinedRoom) -> int:
+        self._check()
+        self.offered[room.session_id] = 1
+        self.on_offer()
+        return 1
+
+    async def renew(self, room: PrejoinedRoom, revision: int) -> int:
+        self._check()
+        if self.offered.get(room.session_id) != revision:
+            raise KeyGone(room.session_id)
+        self.offered[room.session_id] += 1
+        return revision + 1
+
+    async def withdraw(self, session_id: str, revision: int) -> None:
+        self._check()
+        if self.offered.get(session_id) != revision:
+            raise KeyGone(session_id)
+        del self.offered[session_id]
+
+    def _check(self) -> None:
+        if self.is_away:
+            raise KeysUnavailable("away")
+
+
+class Scene:
+    """A node with three slots and one warm worker."""
+
+    def __init__(self, *, slots: int = 3) -> None:
+        self.now = 100.0
+        self.forks, self.keys = FakeForks(), FakeKeys()
+        limits = PoolLimits(slots=slots, target=1, max_age_s=3600, start_s=20, silence_s=5)
+        self.pool = Pool(self.forks, limits, on_change=lambda: None, clock=lambda: self.now)
+        self.announced: list[tuple[str, ...]] = []
+        self.rooms = Rooms(
+            RoomFacts("n1", None, silence_s=5),
+            self.pool,
+            self.keys,
+            on_change=lambda: None,
+            announce=self._announce,
+            clock=lambda: self.now,
+        )
+        self._running = [asyncio.ensure_future(self.pool.run())]
+
+    async def _announce(self) -> None:
+        self.announced.append(self.rooms.ids)
+
+    async def settle(self) -> None:
+        for _ in range(30):
+            await asyncio.sleep(0)
+            self.forks.get_ready()
+
+    async def look(self) -> None:
+        """One round of the rooms' loop."""
+        running = asyncio.ensure_future(self.rooms.run())
+        await self.settle()
+        running.cancel()
+
+    async def joined(self, session_id: str = SID, max_age_s: float = 600) -> FakeWorker:
+        """A worker waits in this room."""
+        filling = asyncio.ensure_future(self.rooms.fill(order(session_id, max_age_s)))
+        await self.settle()
+        worker = self.in_room(session_id)
+        worker.say(Joined())
+        assert isinstance(await filling, RoomPrejoined)
+        return worker
+
+    def in_room(self, session_id: str) -> FakeWorker:
+        return next(
+            w for w in self.forks.workers for t in w.told if isinstance(t, Prejoin) and t.session_id == session_id
+        )
+
+    def close(self) -> None:
+        for task in self._running:
+            task.cancel()
+
+
+def order(session_id: str = SID, max_age_s: float = 600) -> PrejoinRoom:
+    return PrejoinRoom(session_id=session_id, url="ws://x", token="t", max_age_s=max_age_s)
+
+
+@pytest.fixture
+async def scene() -> AsyncIterator[Scene]:
+    scene = Scene()
+    await scene.settle()
+    yield scene
+    scene.close()
+
+
+async def test_a_room_is_named_in_the_nodes_entry_before_anybody_can_take_it(scene: Scene) -> None:
+    offered_when: list[list[tuple[str, ...]]] = []
+    scene.keys.on_offer = lambda: offered_when.append(list(scene.announced))
+
+    await scene.joined()
+
+    assert offered_when == [[(SID,)]]
+    assert scene.keys.offered == {SID: 1}
+    assert (scene.pool.held, scene.pool.claimed) == (1, 0)
+
+
+async def test_the_same_command_again_finds_the_room_and_joins_no_second_time(scene: Scene) -> None:
+    worker = await scene.joined()
+
+    again = await scene.rooms.fill(order())
+
+    assert again == RoomPrejoined(node_id="n1", pid=worker.pid)
+    assert scene.pool.held == 1
+
+
+async def test_a_job_takes_the_worker_and_the_slot(scene: Scene) -> None:
+    worker = await scene.joined()
+    del scene.keys.offered[SID]
+
+    assert scene.rooms.take(SID) is worker
+    assert scene.rooms.take(SID) is None
+    assert (scene.pool.held, scene.rooms.ids) == (0, ())
+    await scene.look()
+    assert End() not in worker.told
+
+
+async def test_a_worker_that_missed_two_beats_is_not_given_to_a_job(scene: Scene) -> None:
+    worker = await scene.joined()
+    scene.rooms.look(1.0)
+
+    assert scene.rooms.take(SID) is None
+    assert End() in worker.told
+
+
+async def test_a_worker_that_died_is_forgotten_with_its_key(scene: Scene) -> None:
+    worker = await scene.joined()
+
+    worker.die()
+    await scene.settle()
+
+    assert (scene.keys.offered, scene.rooms.ids, scene.pool.held) == ({}, (), 0)
+
+
+async def test_one_that_dies_just_as_its_room_is_offered_leaves_no_key(scene: Scene) -> None:
+    filling = asyncio.ensure_future(scene.rooms.fill(order()))
+    await scene.settle()
+    worker = scene.in_room(SID)
+    scene.keys.on_offer = worker.die
+    worker.say(Joined())
+
+    reply = await filling
+
+    assert isinstance(reply, CommandFailed)
+    assert (scene.keys.offered, scene.pool.held) == ({}, 0)
+
+
+async def test_one_that_cannot_join_says_so_at_once(scene: Scene) -> None:
+    filling = asyncio.ensure_future(scene.rooms.fill(order()))
+    await scene.settle()
+    worker = scene.in_room(SID)
+    worker.say(Stopped(cause="join_failed"))
+    worker.die()
+
+    reply = await filling
+
+    assert isinstance(reply, CommandFailed)
+    assert (reply.code, scene.pool.held, scene.keys.offered) == ("no_worker", 0, {})
+
+
+async def test_the_key_is_renewed_and_an_aged_room_is_withdrawn_before_its_worker_goes(scene: Scene) -> None:
+    worker = await scene.joined(max_age_s=2 * RENEW_S)
+    scene.now += RENEW_S
+    await scene.look()
+    assert scene.keys.offered == {SID: 2}
+
+    scene.now += RENEW_S
+    await scene.look()
+
+    assert scene.keys.offered == {}
+    assert End() in worker.told
+    assert scene.pool.held == 1  # until the process is gone
+    worker.die()
+    assert scene.pool.held == 0
+
+
+async def test_an_aged_room_that_somebody_just_took_stays_for_its_job(scene: Scene) -> None:
+    worker = await scene.joined(max_age_s=4)
+    del scene.keys.offered[SID]
+    scene.now += 4
+
+    await scene.look()
+
+    assert End() not in worker.told
+    assert scene.rooms.take(SID) is worker
+
+
+async def test_a_room_that_was_taken_for_nothing_is_put_away(scene: Scene) -> None:
+    worker = await scene.joined()
+    del scene.keys.offered[SID]
+    scene.now += RENEW_S
+    await scene.look()
+    scene.now += CLAIM_S - 1
+    await scene.look()
+    assert End() not in worker.told
+
+    scene.now += 1
+    await scene.look()
+
+    assert End() in worker.told
+
+
+async def test_without_the_bus_a_room_that_nobody_can_find_is_given_up(scene: Scene) -> None:
+    worker = await scene.joined()
+    scene.keys.is_away = True
+    scene.now += 15
+
+    await scene.look()
+
+    assert End() in worker.told
+
+
+async def test_a_call_that_needs_the_slot_gets_it(scene: Scene) -> None:
+    first, second = await scene.joined("session_1"), await scene.joined("session_2")
+    scene.pool.claim()
+    scene.rooms.make_way()
+    scene.pool.claim()
+    scene.rooms.make_way()
+    await scene.settle()
+
+    assert End() in first.told
+    assert End() in second.told
+    assert scene.keys.offered == {}
+
+
+async def test_a_call_that_fits_beside_the_rooms_ends_none(scene: Scene) -> None:
+    worker = await scene.joined()
+    scene.pool.claim()
+    scene.rooms.make_way()
+    await scene.settle()
+
+    assert End() not in worker.told
+
+
+async def test_a_drain_ends_all_and_a_reload_only_those_that_nobody_has(scene: Scene) -> None:
+    taken, free = await scene.joined("session_1"), await scene.joined("session_2")
+    del scene.keys.offered["session_1"]
+
+    scene.rooms.put_away("stale", claimed_too=False)
+    await scene.settle()
+    assert (End() in taken.told, End() in free.told) == (False, True)
+
+    scene.rooms.put_away("drained", claimed_too=True)
+    await scene.settle()
+    assert End() in taken.told
