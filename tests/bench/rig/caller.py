@@ -10,8 +10,9 @@ import numpy as np
 from livekit import api, rtc
 from livekit.protocol.room import CreateRoomRequest, DeleteRoomRequest
 
-# Decoded silence is near zero; the first frame with a sample beyond this holds speech.
-AUDIBLE = 500
+# Decoded silence is near zero; the first frame with a sample beyond this holds speech. The h of "Hi Anna" peaks between
+# 300 and 500, so that a higher bound would at times hear the line begin at its vowel, 30 ms later.
+AUDIBLE = 200
 DEADLINE_S = 60.0
 # LiveKit negotiates with a client at most every 150 ms; a caller that waits has its own joining behind it.
 SETTLED_S = 0.5

@@ -59,6 +59,28 @@ async def test_a_deleted_key_can_be_created_again(bus: Bus) -> None:
     assert await value(bucket, "0") == b"b"
 
 
+async def test_a_remembered_deletion_that_others_have_overtaken_decides_nothing(bus: Bus) -> None:
+    ours, theirs = bus.bucket(SLOTS), bus.bucket(SLOTS)
+    await ours.create("0", b"a")
+    await ours.delete("0")
+    await theirs.create("0", b"b")
+    with pytest.raises(KeyExists):
+        await ours.create("0", b"c")
+
+    await theirs.delete("0")
+    await ours.create("0", b"d")
+    assert await value(theirs, "0") == b"d"
+
+
+async def test_a_key_is_created_again_in_one_request(bus: Bus) -> None:
+    bucket = bus.bucket(SLOTS)
+    await bucket.create("0", b"a")
+    await bucket.delete("0")
+    before = bus.nc.stats["out_msgs"]
+    await bucket.create("0", b"b")
+    assert bus.nc.stats["out_msgs"] == before + 1
+
+
 async def test_an_update_or_deletion_of_another_revision_is_refused(bus: Bus) -> None:
     bucket = bus.bucket(SLOTS)
     old = await bucket.put("0", b"a")
