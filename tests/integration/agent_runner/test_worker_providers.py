@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agent_runner.domain.link import Failed, Heard, Joined, Speak, Stopped, Turn
+from agent_runner.domain.link import Failed, Faulty, Heard, Joined, Provider, Recovered, Speak, Stopped, Turn
 from agent_runner.worker.apology import tones
 
 from tests.integration.agent_runner.livekit_server import BINARY, LiveKitServer
@@ -40,10 +40,32 @@ async def ended(worker: Worker, provider: str, within_s: float) -> None:
     """It says which provider it was, and goes."""
     began = time.monotonic()
     assert (await worker.heard(Failed, timeout_s=within_s)).provider == provider
+    assert provider in faulty(worker), "its time is not billed, to the end"
     stopped = await worker.heard(Stopped, timeout_s=within_s)
     assert (stopped.cause, stopped.detail) == ("provider_failed", provider)
     assert time.monotonic() - began < within_s
     assert await worker.gone() == 0
+
+
+def faulty(worker: Worker) -> set[Provider]:
+    """The providers that fail now, by its word."""
+    failing: set[Provider] = set()
+    for message in worker.said:
+        if isinstance(message, Faulty):
+            failing.add(message.provider)
+        elif isinstance(message, Recovered):
+            failing.remove(message.provider)
+    return failing
+
+
+async def recovered(worker: Worker, provider: Provider, since_s: float = 0.0) -> None:
+    """This provider failed, for so long when it was noticed, and does its work again; no other failed."""
+    until = time.monotonic() + 5
+    while faulty(worker) or not (faults := [m for m in worker.said if isinstance(m, Faulty)]):
+        assert time.monotonic() < until, f"{worker.said}"
+        await asyncio.sleep(0.05)
+    assert {m.provider for m in faults} == {provider}
+    assert since_s <= faults[0].ago_ms / 1000 < since_s + 3, f"{faults}"
 
 
 async def greeted(
@@ -126,6 +148,7 @@ async def test_an_stt_that_drops_the_connection_is_connected_again(
     await asyncio.sleep(1)
     caller.say(QUESTION)
     assert (await worker.heard(Turn, 2, timeout_s=10)).user_text == "How are you?"
+    await recovered(worker, "stt")
 
 
 async def test_a_deaf_stt_is_left_for_a_new_session_and_the_caller_is_asked_again(
@@ -136,6 +159,7 @@ async def test_a_deaf_stt_is_left_for_a_new_session_and_the_caller_is_asked_agai
     worker, caller = await greeted(fork, livekit, session, person, stt_silence_s=2)
     caller.say(QUESTION)
     await said(worker, SORRY)
+    await recovered(worker, "stt", since_s=3)  # the question, and the silence after it
     caller.say(QUESTION)
     await said(worker, "I am fine.")
 
@@ -178,6 +202,7 @@ async def test_an_answer_comes_from_a_second_try_or_the_second_model(
     )
     caller.say(QUESTION)
     await said(worker, "I am fine.", within_s=10)
+    await recovered(worker, "llm", since_s=1.5 if how["kind"] == "silence" else 0)
 
 
 @pytest.mark.parametrize(
@@ -229,6 +254,7 @@ async def test_a_voice_that_is_silent_once_says_it_again(
     turn = await worker.heard(Turn, timeout_s=8)
     await asyncio.sleep(0.5)
     assert turn.heard_text == "Hello! How can I help you today?"
+    await recovered(worker, "tts", since_s=1)
     assert max(likeness(caller.recording, await sandbox.voice(turn.heard_text, "Ashley", 1.0))) > 0.75
 
 
@@ -244,6 +270,7 @@ async def test_a_voice_whose_connection_drops_goes_on_over_a_new_one(
     before = caller.loud_s
     worker.send(Speak(text="I am still here with you."))
     await said(worker, "am still here with you.")
+    await recovered(worker, "tts")
     await asyncio.sleep(0.5)
     assert caller.loud_s - before > 0.7
 

@@ -12,9 +12,11 @@ from agent_runner.domain.link import (
     Caller,
     End,
     Failed,
+    Faulty,
     Go,
     Heard,
     Joined,
+    Recovered,
     Rejoin,
     Removed,
     Stopped,
@@ -140,6 +142,47 @@ async def test_ticks_come_every_five_seconds_and_the_end_counts_to_its_instant(s
     assert (scene.stopped.cause, scene.stopped.served_ms) == ("ended", 12_250)
     assert worker.told[-1] == End(how="cancel")
     assert (scene.pool.claimed, scene.call_logs.followed, scene.over) == (0, set(), [scene.call])
+
+
+async def test_the_time_in_which_a_provider_failed_is_told_beside_the_served_time(scene: Scene) -> None:
+    worker = await scene.live()
+    scene.beat(worker, 4)
+    worker.say(Faulty(provider="stt", ago_ms=1_500))
+    scene.beat(worker, 2)
+    worker.say(Faulty(provider="llm"), Recovered(provider="stt"))
+    scene.beat(worker, 1)
+    worker.say(Recovered(provider="llm"))
+    scene.beat(worker, 5)
+    ticks = [(e.served_ms, e.fault_ms) for e in scene.outboxes.outbox.events if isinstance(e, ServedTick)]
+    assert ticks == [(5_000, 2_500), (10_000, 4_500)]
+    worker.say(Faulty(provider="tts"))
+    scene.beat(worker, 1)
+    scene.call.end("ended")
+    worker.say(Recovered(provider="tts"), Faulty(provider="stt", ago_ms=9_000), Stopped(cause="ended"))
+    worker.die()
+    assert (scene.stopped.served_ms, scene.stopped.fault_ms, scene.call.fault_ms) == (13_000, 5_500, 5_500)
+
+
+async def test_a_fault_without_an_end_lasts_to_the_workers_death(scene: Scene) -> None:
+    worker = await scene.live()
+    scene.beat(worker, 4)
+    worker.say(Faulty(provider="tts"))
+    scene.beat(worker, 3)
+    worker.die()
+    assert (scene.stopped.cause, scene.stopped.served_ms, scene.stopped.fault_ms) == ("crashed", 7_000, 3_000)
+
+
+async def test_while_the_caller_is_away_no_fault_time_goes_by(scene: Scene) -> None:
+    worker = await scene.live()
+    scene.beat(worker, 2)
+    worker.say(Faulty(provider="tts"), Caller(in_room=False))
+    for _ in range(10):
+        scene.now += 1
+        worker.say(Beat(tts_bytes=0, sent_bytes=0, caller_in_room=False))
+    worker.say(Caller(in_room=True))
+    scene.beat(worker, 1)
+    scene.call.end("ended")
+    assert (scene.call.served.served_ms, scene.call.fault_ms) == (3_000, 1_000)
 
 
 async def test_no_tick_repeats_what_the_last_one_said(scene: Scene) -> None:

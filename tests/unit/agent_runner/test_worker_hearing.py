@@ -21,6 +21,18 @@ def test_speech_without_words_is_deafness_once_the_time_for_them_is_over() -> No
     assert not hearing.is_deaf(17.0)  # said once
 
 
+def test_deafness_began_with_the_first_speech_that_got_no_words() -> None:
+    hearing = Hearing(4)
+    spoke(hearing, 1, 2)
+    hearing.words()
+    spoke(hearing, 10, 12)
+    spoke(hearing, 14, 15)
+    assert hearing.is_deaf(19)
+    assert hearing.unheard_since == 10
+    spoke(hearing, 30, 31)
+    assert hearing.unheard_since == 30
+
+
 def test_words_in_time_are_hearing_and_forget_what_was_before() -> None:
     hearing = Hearing(4)
     spoke(hearing, 10, 12)

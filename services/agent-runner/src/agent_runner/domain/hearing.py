@@ -15,7 +15,12 @@ MOST_SILENCES: Final = 3
 
 
 class Hearing:
-    """Compares what the local model takes for speech with the words that come back. Times are seconds of one clock."""
+    """Compares what the local model takes for speech with the words that come back. Times are seconds of one clock.
+
+    Attributes:
+        silences: How often in a row no words came.
+        unheard_since: When the speech began whose words are awaited, or were the last to be overdue.
+    """
 
     def __init__(self, patience_s: float) -> None:
         """Listen.
@@ -24,6 +29,7 @@ class Hearing:
             patience_s: Time for the words to come after the end of speech.
         """
         self.silences = 0
+        self.unheard_since = 0.0
         self._patience_s = patience_s
         self._began: float | None = None
         self._due: float | None = None
@@ -32,7 +38,8 @@ class Hearing:
         """The caller began (True) or ended (False) to speak, as the voice activity model sees it."""
         if is_on:
             self._began = at
-            self._due = self._due or at + LONGEST_S
+            if self._due is None:
+                self.unheard_since, self._due = at, at + LONGEST_S
         elif self._began is not None:
             was_long = at - self._began >= SHORTEST_S
             self._began = None

@@ -183,6 +183,26 @@ class Beat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Faulty:
+    """A provider keeps the agent deaf or mute, until `Recovered` or the end; said again when it fails again.
+
+    `ago_ms`: how long before this message that began.
+    """
+
+    provider: Provider
+    ago_ms: int = 0
+    kind: Literal["faulty"] = "faulty"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovered:
+    """A provider that was `Faulty` does its work again."""
+
+    provider: Provider
+    kind: Literal["recovered"] = "recovered"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
     """A provider is unusable: its bounded retries are spent. Said once a provider."""
 
@@ -213,7 +233,9 @@ class Stopped:
 
 
 ToWorker: TypeAlias = Go | Prejoin | End | Speak | Rejoin
-ToSupervisor: TypeAlias = Ready | Joined | Heard | Caller | Turn | Beat | Failed | Removed | Stopped
+ToSupervisor: TypeAlias = (
+    Ready | Joined | Heard | Caller | Turn | Beat | Faulty | Recovered | Failed | Removed | Stopped
+)
 
 _by_kind = Field(discriminator="kind")
 _to_worker: TypeAdapter[ToWorker] = TypeAdapter(Annotated[ToWorker, _by_kind])

@@ -13,6 +13,7 @@ from contracts.commands import AssignJob
 from contracts.ids import agent_identity, caller_identity
 
 from agent_runner.domain.causes import Cause
+from agent_runner.domain.fault_time import FaultTime
 from agent_runner.domain.history import BRIDGE_LINE, conversation, encode_newest
 from agent_runner.domain.link import (
     MAX_HISTORY_BYTES,
@@ -21,10 +22,12 @@ from agent_runner.domain.link import (
     Caller,
     End,
     Failed,
+    Faulty,
     Go,
     Heard,
     Joined,
     Ready,
+    Recovered,
     Rejoin,
     Removed,
     Stopped,
@@ -101,22 +104,23 @@ class Call:
 
         Args:
             on_over: Called once, when the process is gone and `agent_stopped` is on its way.
+            waiting: The worker that is in the job's room already.
         """
         self.session_id = job.session_id
         self.epoch = job.epoch
-            waiting: The worker that is in the job's room already.
         self.over = asyncio.Event()
         self.served = ServedTime()
+        self._faults = FaultTime()
         self._job = job
         self._world = world
         self._on_over = on_over
         self._log_file = world.log_dir / f"{job.session_id}.log"
         self._process: WorkerProcess | None = None
+        self._waiting = waiting
         self._has_worker = asyncio.Event()
         self._cause: str | None = None
         self._stopped: Stopped | None = None
         self._failed_provider: str | None = None
-        self._waiting = waiting
         self._silent_s = 0.0
         self._began = world.clock()
         self._began_ns = time.time_ns()
@@ -136,6 +140,11 @@ class Call:
         return 0 if self._process is None else self._process.pid
 
     @property
+    def fault_ms(self) -> int:
+        """The part of the served time in which a provider failed."""
+        return self._faults.total_ms(self.served.served_ms)
+
+    @property
     def is_ending(self) -> bool:
         """Its end is decided."""
         return self._cause is not None
@@ -144,6 +153,8 @@ class Call:
         """Claim the slot and start."""
         self._world.pool.claim()
         self._world.call_logs.follow(self.session_id, self._log_file)
+        if self._waiting is not None:
+            self._adopt(Taken(self._waiting, "prejoined", 0))
         self._spawn(self._start())
 
     async def has_worker(self, timeout_s: float) -> None:
@@ -153,15 +164,13 @@ class Call:
         for wait in waits:
             wait.cancel()
 
-        if self._waiting is not None:
-            self._adopt(Taken(self._waiting, "prejoined", 0))
     async def reported(self, deadline_s: float) -> bool:
         """Whether all its events are in the log by the deadline."""
         return await self._report.is_in_log(deadline_s)
 
     async def tell_served(self, deadline_s: float) -> None:
         """Put the served time into the log before `agent_stopped`, which waits for the process."""
-        self._report.tick(self.served.served_ms)
+        self._report.tick(self.served.served_ms, self.fault_ms)
         await self._report.is_in_log(deadline_s)
 
     def end(self, cause: str, *, say: str | None = None) -> None:
@@ -213,7 +222,7 @@ class Call:
             self._abandon(Cause.JOIN_FAILED)
         elif now - self._ticked_at >= limits.tick_s:
             self._ticked_at = now
-            self._report.tick(self.served.served_ms)
+            self._report.tick(self.served.served_ms, self.fault_ms)
 
     def fence(self, last_epoch: int | None) -> None:
         """The log's last assigned epoch: a newer one ends this call."""
@@ -236,6 +245,9 @@ class Call:
                 self._on_heard(message)
             case Turn():
                 self._report.turn(message)
+            case Faulty() | Recovered():
+                self._observe(now)
+                self._on_fault(message)
             case Failed():
                 self._failed_provider = message.provider
                 meters.PROVIDER_FAILURES.labels(message.provider).inc()
@@ -283,6 +295,7 @@ class Call:
         taken.process.listener = self
         self._stage_ms["pool_wait"] = taken.waited_ms
         self._has_worker.set()
+        meters.STARTS.labels(taken.path).inc()
         self._log.info("job.worker_taken", pid=taken.process.pid, path=taken.path, waited_ms=taken.waited_ms)
 
     def _go(self, process: WorkerProcess, history: bytes | None) -> None:
@@ -295,7 +308,6 @@ class Call:
                 epoch=job.epoch,
                 url=job.url,
                 token=job.token,
-        meters.STARTS.labels(taken.path).inc()
                 system_prompt=job.system_prompt,
                 tools=job.tools,
                 voice_id=job.voice_id,
@@ -323,6 +335,16 @@ class Call:
         self.served = self.served.observe(now, agent=agent, caller=caller)
         if self.served.both and not self.served.fixed:
             self._report.started()
+
+    def _on_fault(self, message: Faulty | Recovered) -> None:
+        if self.served.fixed:
+            return
+        served_ms = self.served.served_ms
+        if isinstance(message, Recovered):
+            self._faults = self._faults.recover(message.provider, served_ms)
+        else:
+            self._faults = self._faults.fail(message.provider, served_ms, ago_ms=message.ago_ms)
+        self._log.info("job.provider", provider=message.provider, state=message.kind, fault_ms=self.fault_ms)
 
     def _on_joined(self, message: Joined) -> None:
         if self._joined:  # again, after Rejoin
@@ -386,8 +408,9 @@ class Call:
         for timer in self._timers:
             timer.cancel()
         cause = str(self._cause or Cause.CRASHED)
-        self._log.info("job.over", cause=cause, pid=self.pid, served_ms=self.served.served_ms)
-        self._report.stopped(cause, self.served.served_ms)
+        served_ms, fault_ms = self.served.served_ms, self.fault_ms
+        self._log.info("job.over", cause=cause, pid=self.pid, served_ms=served_ms, fault_ms=fault_ms)
+        self._report.stopped(cause, served_ms, fault_ms)
         self._world.call_logs.leave(self.session_id)
         self._world.pool.release()
         self.over.set()

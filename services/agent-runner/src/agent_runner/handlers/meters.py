@@ -18,6 +18,7 @@ PROVIDER_FAILURES: Final = metrics.counter("agent_provider_failures_total", "Pro
 STAGE_SECONDS: Final = metrics.histogram("agent_stage_seconds", "Stages of a start, from the assignment", ("stage",))
 TURN_SECONDS: Final = metrics.histogram("agent_turn_seconds", "Stages of a turn, from the end of speech", ("stage",))
 SERVED_SECONDS: Final = metrics.counter("agent_served_seconds_total", "Served time of all jobs")
+FAULT_SECONDS: Final = metrics.counter("agent_fault_seconds_total", "Served time in which a provider failed: unbilled")
 
 _STAGES: Final = 32
 _seen: set[str] = set()

@@ -51,6 +51,15 @@ log = logs.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class _Over:
+    """A job that was here, in ms as `agent_stopped` has them."""
+
+    epoch: int = 0
+    served_ms: int = 0
+    fault_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class NodeFacts:
     """What does not change while the node runs."""
 
@@ -66,6 +75,7 @@ class Node:
         self,
         facts: NodeFacts,
         world: World,
+        rooms: Rooms,
         registry: Registry,
         *,
         load: Callable[[], float],
@@ -75,23 +85,22 @@ class Node:
         """Take no job yet.
 
         Args:
-        rooms: Rooms,
             load: Share of the host's CPU in use, 0..1.
             forkservers: Processes beside the supervisor and the workers.
             on_drained: Called when the node was told to drain and its calls are over.
         """
         self._facts = facts
         self._world = world
+        self._rooms = rooms
         self._registry = registry
         self._load = load
         self._forkservers = forkservers
         self._on_drained = on_drained
         self._current: dict[str, Call] = {}
         self._calls: set[Call] = set()
-        self._over: OrderedDict[str, tuple[int, int]] = OrderedDict()
+        self._over: OrderedDict[str, _Over] = OrderedDict()
         self._draining = False
         self._leaving: asyncio.Task[None] | None = None
-        self._rooms = rooms
         self._fences: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._idle = asyncio.Event()
@@ -115,8 +124,8 @@ class Node:
             busy=self._world.pool.claimed,
             draining=self._draining,
             held_epoch=None if held is None else held.epoch,
-            over_epoch=None if over is None else over[0],
-            not_ready=self._world.pool.problem(),
+            over_epoch=None if over is None else over.epoch,
+            not_ready=None if job.session_id in self._rooms else self._world.pool.problem(),
         )
         try:
             take = decide(view, job.epoch)
@@ -140,15 +149,6 @@ class Node:
         await call.has_worker(_ACCEPT_S)
         return JobAccepted(node_id=self._facts.node_id, pid=call.pid)
 
-    async def end(self, command: EndJob) -> JobEnded | CommandFailed:
-        """End a job and answer when its process is gone and its last event is in the log.
-
-        Nobody waits for a process that hangs: the served time is fixed already, and SIGKILL is on its way.
-        """
-        call = self._current.get(command.session_id)
-        if call is not None and call.epoch > command.epoch:
-            return CommandFailed(code="stale_epoch", detail=f"epoch {call.epoch} of this session runs here")
-        if call is None:
     async def prejoin(self, order: PrejoinRoom) -> RoomPrejoined | CommandFailed:
         """Have a warm worker wait in a room, within the slots; a call that needs the slot later gets it."""
         pool = self._world.pool
@@ -161,9 +161,19 @@ class Node:
             return CommandFailed(code="full", detail=f"all {pool.limits.slots} slots are taken", retryable=True)
         return await self._rooms.fill(order)
 
-            epoch, served_ms = self._over.get(command.session_id, (0, 0))
-            found = epoch == command.epoch
-            return JobEnded(found=found, served_ms=served_ms if found else 0, process_gone=True)
+    async def end(self, command: EndJob) -> JobEnded | CommandFailed:
+        """End a job and answer when its process is gone and its last event is in the log.
+
+        Nobody waits for a process that hangs: the served time is fixed already, and SIGKILL is on its way.
+        """
+        call = self._current.get(command.session_id)
+        if call is not None and call.epoch > command.epoch:
+            return CommandFailed(code="stale_epoch", detail=f"epoch {call.epoch} of this session runs here")
+        if call is None:
+            over = self._over.get(command.session_id)
+            if over is None or over.epoch != command.epoch:
+                return JobEnded(found=False, served_ms=0, process_gone=True)
+            return JobEnded(found=True, served_ms=over.served_ms, fault_ms=over.fault_ms, process_gone=True)
         is_stale = call.epoch != command.epoch or command.reason == Cause.SUPERSEDED
         call.end(Cause.SUPERSEDED if is_stale else Cause.ENDED, say=command.say)
         gone = True
@@ -175,8 +185,9 @@ class Node:
             gone = False
             log.warning("job.will_not_end", session_id=call.session_id, pid=call.pid)
             await call.tell_served(_TELL_S)
-        found = call.epoch == command.epoch
-        return JobEnded(found=found, served_ms=call.served.served_ms if found else 0, process_gone=gone)
+        if call.epoch != command.epoch:
+            return JobEnded(found=False, served_ms=0, process_gone=gone)
+        return JobEnded(found=True, served_ms=call.served.served_ms, fault_ms=call.fault_ms, process_gone=gone)
 
     async def drain(self, command: DrainNode) -> NodeDraining:
         """Take nothing new from now on, and leave when the calls are over; the last command's limit counts."""
@@ -219,6 +230,7 @@ class Node:
                 await self._fence_all(_FENCE_S)
             step = silence_step(elapsed)
             self._world.pool.look(step)
+            self._rooms.look(step)
             for call in list(self._calls):
                 call.look(step)
 
@@ -230,7 +242,6 @@ class Node:
         while self._world.pool.problem() is not None:
             self._changed.clear()
             await self._changed.wait()
-            self._rooms.look(step)
         renewed = time.monotonic()
         while True:
             self._changed.clear()
@@ -246,6 +257,10 @@ class Node:
             except TimeoutError:
                 pass
 
+    async def announce_now(self) -> None:
+        """Write the node's entry at once; if that fails, `announce` repeats it."""
+        await self._registry.announce(self.state())
+
     async def withdraw(self) -> None:
         """Say that the node is no more."""
         await self._registry.withdraw(self._facts.node_id)
@@ -253,14 +268,11 @@ class Node:
     def state(self) -> NodeState:
         """The node as the registry shows it."""
         pool = self._world.pool
+        workers = pool.processes + self._rooms.processes + sum(1 for call in self._calls if call.pid)
         return NodeState(
             node_id=self._facts.node_id,
             region=self._facts.region,
             slots=pool.limits.slots,
-    async def announce_now(self) -> None:
-        """Write the node's entry at once; if that fails, `announce` repeats it."""
-        await self._registry.announce(self.state())
-
             warm=pool.warm,
             busy=pool.claimed,
             draining=self._draining,
@@ -268,8 +280,8 @@ class Node:
             pid=os.getpid(),
             processes=1 + self._forkservers() + workers,
             started_at=self._facts.started_at,
-        workers = pool.processes + self._rooms.processes + sum(1 for call in self._calls if call.pid)
             jobs=tuple(NodeJob(session_id=c.session_id, epoch=c.epoch, pid=c.pid) for c in self._current.values()),
+            rooms=self._rooms.ids,
         )
 
     async def _leave(self, limit_s: float) -> None:
@@ -279,9 +291,9 @@ class Node:
     def _start_draining(self) -> None:
         self._draining = True
         self._world.pool.drain()
+        self._rooms.put_away("drained", claimed_too=True)
         self.changed()
 
-            rooms=self._rooms.ids,
     async def _fence_all(self, wait_s: float) -> None:
         """Stop every job that the log has given to a newer epoch; a job is asked about until there is an answer.
 
@@ -291,7 +303,6 @@ class Node:
         if self._calls:
             fences = [asyncio.get_running_loop().create_task(self._fence(call)) for call in self._calls]
             self._fences.update(fences)
-        self._rooms.put_away("drained", claimed_too=True)
             for fence in fences:
                 fence.add_done_callback(self._fences.discard)
             await asyncio.wait(fences, timeout=wait_s)
@@ -310,9 +321,8 @@ class Node:
         self._calls.discard(call)
         if self._current.get(call.session_id) is call:
             del self._current[call.session_id]
-        epoch, _ = self._over.get(call.session_id, (0, 0))
-        if call.epoch >= epoch:
-            self._over[call.session_id] = (call.epoch, call.served.served_ms)
+        if call.epoch >= self._over.get(call.session_id, _Over()).epoch:
+            self._over[call.session_id] = _Over(call.epoch, call.served.served_ms, call.fault_ms)
             self._over.move_to_end(call.session_id)
         while len(self._over) > _REMEMBERED:
             self._over.popitem(last=False)

@@ -73,20 +73,34 @@ class Report:
             )
         )
 
-    def tick(self, served_ms: int) -> None:
-        """The served time so far; said only when it grew."""
+    def tick(self, served_ms: int, fault_ms: int) -> None:
+        """The served time so far, and the fault time in it; said only when the served time grew."""
         if served_ms > self._ticked_ms:
             self._ticked_ms = served_ms
             self._outbox.put(
-                ServedTick(session_id=self._session_id, time=_now(), epoch=self._epoch, served_ms=served_ms)
+                ServedTick(
+                    session_id=self._session_id,
+                    time=_now(),
+                    epoch=self._epoch,
+                    served_ms=served_ms,
+                    fault_ms=fault_ms,
+                )
             )
 
-    def stopped(self, cause: str, served_ms: int) -> None:
+    def stopped(self, cause: str, served_ms: int, fault_ms: int) -> None:
         """The process is gone; the last word."""
         meters.STOPS.labels(cause.partition(":")[0]).inc()
         meters.SERVED_SECONDS.inc(served_ms / 1000)
+        meters.FAULT_SECONDS.inc(fault_ms / 1000)
         self._outbox.put(
-            AgentStopped(session_id=self._session_id, time=_now(), epoch=self._epoch, cause=cause, served_ms=served_ms)
+            AgentStopped(
+                session_id=self._session_id,
+                time=_now(),
+                epoch=self._epoch,
+                cause=cause,
+                served_ms=served_ms,
+                fault_ms=fault_ms,
+            )
         )
         self._outbox.close()
 

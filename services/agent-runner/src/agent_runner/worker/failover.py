@@ -9,6 +9,7 @@ keeps one, with its buffered audio and its unspoken text, and moves its connecti
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from loguru import logger
@@ -22,8 +23,15 @@ Base: Any = WebsocketService  # the mixin stands before a service that derives f
 
 
 class Failover(Base):
-    """Mixed in before one of Pipecat's WebSocket services."""
+    """Mixed in before one of Pipecat's WebSocket services.
 
+    Attributes:
+        on_fault: Told that the service does not do its work, and since how many seconds.
+        on_recovery: Told that it can do its work again.
+    """
+
+    on_fault: Callable[[float], None]
+    on_recovery: Callable[[], None]
     _spare: deque[Endpoint]
     _moves = 0
 
@@ -48,6 +56,19 @@ class Failover(Base):
         while moves != self._moves and not self._disconnecting and self.is_usable:
             moves = self._moves
             await super()._receive_task_handler(report_error)
+
+    async def _try_reconnect(self, *how: Any, **more: Any) -> bool:
+        """Connect again. Without a connection the service fails; a new one ends that, unless an answer is still due."""
+        self.on_fault(0.0)
+        is_back = await super()._try_reconnect(*how, **more)
+        if is_back and not self._has_to_answer:
+            self.on_recovery()
+        return is_back
+
+    @property
+    def _has_to_answer(self) -> bool:
+        """It was asked for something that did not come yet: only that will show whether it works."""
+        return False
 
     def _drop_connection(self) -> None:
         """Cut a connection that is of no use any more; the receive loop makes a new one."""

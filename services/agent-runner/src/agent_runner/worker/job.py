@@ -20,11 +20,13 @@ from agent_runner.domain.link import (
     Caller,
     End,
     Failed,
+    Faulty,
     Go,
     Heard,
     Joined,
     Prejoin,
     Provider,
+    Recovered,
     Removed,
     StopCause,
     Stopped,
@@ -69,6 +71,8 @@ class Job:
             config, PipelineListener(self._on_turn, self._on_error, self._on_over), is_traced=is_traced
         )
         self._pipeline.ear.on_success = self._on_success
+        self._pipeline.on_fault = self._on_fault
+        self._pipeline.on_recovery = self._on_recovery
         self._room = self._pipeline.transport.client
         self._room.listener = RoomListener(self._on_caller, self._on_heard, self._on_removed)
         self._log = log
@@ -80,6 +84,7 @@ class Job:
         self._joining_ahead: asyncio.Task[None] | None = None
         self._is_ending = False
         self._hurry = asyncio.Event()  # no last words
+        self._faulty: set[Provider] = set()
         self._failed: set[Provider] = set()
         self._failures: Counter[Provider] = Counter()
         self._muteness = Muteness(2 * config.tts_sample_rate)
@@ -231,6 +236,7 @@ class Job:
     async def _hear_again(self) -> None:
         hearing = self._pipeline.ear.hearing
         self._log.warning("job.deaf", times=hearing.silences)
+        self._on_fault("stt", time.monotonic() - hearing.unheard_since)
         why = "no words came for what the caller said"
         await self._pipeline.stt.begin_anew(why=why, is_hopeless=hearing.is_hopeless)
         if not self._is_ending:
@@ -322,6 +328,18 @@ class Job:
 
     def _on_success(self, provider: Provider) -> None:
         self._failures[provider] = 0
+        self._on_recovery(provider)
+
+    def _on_fault(self, provider: Provider, ago_s: float = 0.0) -> None:
+        """A provider keeps the agent deaf or mute, since so long ago; that time is not billed."""
+        if self._go is not None:
+            self._faulty.add(provider)
+            self._tell(Faulty(provider=provider, ago_ms=round(1000 * ago_s)))
+
+    def _on_recovery(self, provider: Provider) -> None:
+        if provider in self._faulty and provider not in self._failed:
+            self._faulty.discard(provider)
+            self._tell(Recovered(provider=provider))
 
     def _on_error(self, provider: Provider | None, text: str, unusable: bool) -> None:
         """The services retry and go over to their fallbacks; a provider that is lost ends the call with a word."""
@@ -338,6 +356,7 @@ class Job:
             self._finish("failed", detail=text[:500])
         elif provider not in self._failed:
             self._failed.add(provider)
+            self._on_fault(provider)
             self._tell(Failed(provider=provider, detail=text[:500]))
             self._finish("provider_failed", detail=provider)
 

@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -44,8 +45,13 @@ class Way:
 
 
 class LanguageModel(GroqLLMService):
-    """Groq, going on at a second model or endpoint when the first gives no answer. What worked last is asked first."""
+    """Groq, going on at a second model or endpoint when the first gives no answer. What worked last is asked first.
 
+    Attributes:
+        on_fault: Told that a question got no answer yet, and how many seconds after it.
+    """
+
+    on_fault: Callable[[float], None]
     _config: AgentConfig
     _ways: list[Way]
     _has_begun = False
@@ -102,10 +108,16 @@ class LanguageModel(GroqLLMService):
         await super().run_function_calls(function_calls)
 
     async def _process_context(self, context: LLMContext) -> None:
-        async with asyncio.timeout(self._config.llm_total_timeout_s):
-            await self._answer(context)
+        asked_at = time.monotonic()
+        try:
+            async with asyncio.timeout(self._config.llm_total_timeout_s):
+                await self._answer(context, asked_at)
+        except TimeoutError:
+            if not self._has_begun:
+                self.on_fault(time.monotonic() - asked_at)
+            raise
 
-    async def _answer(self, context: LLMContext) -> None:
+    async def _answer(self, context: LLMContext, asked_at: float) -> None:
         """Ask until one way answers. An answer that broke off is not asked for again: a part of it may be spoken."""
         tried: Counter[Way] = Counter()
         while True:
@@ -117,6 +129,7 @@ class LanguageModel(GroqLLMService):
             except Exception as error:
                 if self._has_begun:
                     raise
+                self.on_fault(time.monotonic() - asked_at)
                 tried[way] += 1
                 fault = _fault(error)
                 if not self._strike(way, fault, tried):

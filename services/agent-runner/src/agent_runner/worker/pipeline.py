@@ -96,6 +96,13 @@ class AgentPipeline:
         self._running: asyncio.Task[None] | None = None
         self._started = asyncio.Event()
         self._listen(user, assistant)
+        self.on_fault: Callable[[Provider, float], None] = lambda _provider, _ago_s: None
+        self.on_recovery: Callable[[Provider], None] = lambda _provider: None
+        self.llm.on_fault = lambda ago_s: self.on_fault("llm", ago_s)
+        self.stt.on_fault = lambda ago_s: self.on_fault("stt", ago_s)
+        self.tts.on_fault = lambda ago_s: self.on_fault("tts", ago_s)
+        self.stt.on_recovery = lambda: self.on_recovery("stt")
+        self.tts.on_recovery = lambda: self.on_recovery("tts")
 
     async def start(self) -> None:
         """Run the pipeline up to the point where only a room is missing.

@@ -37,6 +37,7 @@ class TextToSpeech(Failover, InworldTTSService):
     """
 
     _armed = False
+    _silence_s = 0.0
     _early: Any = None  # a connection made before the call
     _early_url = ""
     _unheard: dict[str, list[str]]
@@ -59,6 +60,7 @@ class TextToSpeech(Failover, InworldTTSService):
             reconnect_backoff_max_wait=_BACKOFF_S[1],
             stop_frame_timeout_s=config.tts_silence_s,
         )
+        service._silence_s = config.tts_silence_s
         service._spare = deque(spare)
         service._unheard = {}
         service._whole = set()
@@ -126,6 +128,10 @@ class TextToSpeech(Failover, InworldTTSService):
             await asyncio.sleep(pause_s)
 
     @property
+    def _has_to_answer(self) -> bool:
+        return bool(self._unheard)
+
+    @property
     def _is_open(self) -> bool:
         return self._websocket is not None and self._websocket.state is State.OPEN
 
@@ -172,6 +178,7 @@ class TextToSpeech(Failover, InworldTTSService):
         silences = 0
         while item is None and context_id in self._unheard and self.is_usable:
             silences += 1
+            self.on_fault(self._silence_s)
             is_hopeless = silences >= _SILENCES or bool(self._spare)
             await self.push_error("a sentence brought no audio", force_treat_as_permanent=is_hopeless)
             if self.is_usable:
