@@ -81,6 +81,7 @@ class StandInNode:
         refuses: `assign` is refused with this code.
         never_ready: The agent never joins.
         speaks_s: How long a last sentence takes, unless an end without one comes.
+        rooms: Sessions for which a worker waits in the room.
         jobs: Session -> the assignment it holds.
         asked: Every assignment that came, repeated ones too.
     """
@@ -99,6 +100,7 @@ class StandInNode:
         self.fault_ms = 0
         self.speaks_s = 0.0
         self._cut = asyncio.Event()
+        self.rooms: tuple[str, ...] = ()
         self.jobs: dict[str, AssignJob] = {}
         self.asked: list[tuple[float, AssignJob]] = []
         self.ended: list[EndJob] = []
@@ -144,6 +146,7 @@ class StandInNode:
             processes=1,
             started_at=now(),
             jobs=tuple(NodeJob(session_id=s, epoch=j.epoch, pid=7) for s, j in self.jobs.items()),
+            rooms=self.rooms,
         )
         await self._bucket.put(self.node_id, state.model_dump_json().encode())
 

@@ -92,6 +92,7 @@ def node(
     region: str | None = None,
     draining: bool = False,
     jobs: tuple[NodeJob, ...] = (),
+    rooms: tuple[str, ...] = (),
 ) -> NodeState:
     return NodeState(
         node_id=node_id,
@@ -105,4 +106,5 @@ def node(
         processes=1,
         started_at=at(T0),
         jobs=jobs,
+        rooms=rooms,
     )

@@ -36,6 +36,30 @@ def test_a_warm_worker_comes_before_the_load() -> None:
     assert chosen(fleet(node("a", warm=0, load=0.1), node("b", warm=1, load=0.4))) == "b"
 
 
+def test_the_node_whose_worker_waits_in_the_room_comes_before_all() -> None:
+    made = fleet(node("a", load=0.1, region="eu"), node("b", load=0.6, warm=0, rooms=("session_1",)))
+    assert chosen(made, session_id="session_1", region="eu") == "b"
+    assert chosen(made, session_id="session_2") == "a"
+
+
+@pytest.mark.parametrize("change", [{"draining": True}, {"load": 0.9}, {"rooms": ()}, {"slots": 1, "busy": 1}])
+def test_a_node_that_cannot_take_the_job_loses_it_whoever_waits_there(change: dict[str, object]) -> None:
+    made = fleet(node("a"), node("b", rooms=("session_1",)))
+    made.report(node("b", **{"rooms": ("session_1",), **change}))  # type: ignore[arg-type]
+    assert chosen(made, session_id="session_1") == "a"
+
+
+def test_a_lost_node_is_not_chosen_for_its_room_and_a_tried_one_not_again() -> None:
+    made = fleet(node("a"), node("b", rooms=("session_1",)))
+    assert chosen(made, session_id="session_1", tried={"b"}) == "a"
+    made.lose("b")
+    assert chosen(made, session_id="session_1") == "a"
+
+
+def test_a_room_counts_as_load() -> None:
+    assert chosen(fleet(node("a", rooms=("session_1", "session_2")), node("b", busy=1))) == "b"
+
+
 def test_a_tried_node_is_taken_only_when_no_other_can() -> None:
     made = fleet(node("a", load=0.1, region="eu"), node("b", load=0.6))
     assert chosen(made, region="eu", tried={"a"}) == "b"

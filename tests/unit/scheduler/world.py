@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
-from contracts.commands import AssignJob, EndJob, JobEnded
+from contracts.commands import AssignJob, EndJob, JobEnded, PrejoinRoom
 from contracts.events import Event, SessionEnded, SessionRequested
 from contracts.registry import NodeJob, NodeState, Slot
 from scheduler.domain.clock import LogClock
@@ -135,6 +135,9 @@ class World:
         held = self.jobs.setdefault(node_id, {}).get(job.session_id)
         if held is None or held.epoch < job.epoch:
             self.jobs[node_id][job.session_id] = job
+
+    async def prejoin(self, node_id: str, order: PrejoinRoom) -> None:
+        raise NotImplementedError
 
     async def end(self, node_id: str, job: EndJob) -> JobEnded | None:
         await self._reach()

@@ -1,6 +1,8 @@
 """The scheduler's process: seeks the lease, and leads while it has it."""
 
 import os
+import random
+import secrets
 import socket
 from typing import Final
 from uuid import uuid4
@@ -8,13 +10,16 @@ from uuid import uuid4
 from chassis.lease import Lease
 from chassis.lifecycle import Life, Service, run
 from chassis.settings import load
+from contracts.ids import session_id
 from contracts.streams import BUCKETS, LEADERS, STREAMS
 
 from scheduler.adapters.livekit_rooms import LiveKitRooms
 from scheduler.adapters.nats_log import NatsLog
 from scheduler.adapters.nats_nodes import NatsNodes
+from scheduler.adapters.nats_offered_rooms import NatsOfferedRooms
 from scheduler.adapters.nats_slots import NatsSlots
 from scheduler.handlers.agents import Agents
+from scheduler.handlers.prejoiner import PrejoinPlan
 from scheduler.handlers.term import Term
 from scheduler.settings import Settings
 
@@ -47,6 +52,8 @@ async def start(life: Life, settings: Settings) -> None:
             nodes=nodes,
             rooms=rooms,
             agents=Agents(nodes, rooms, settings.livekit_url),
+            offered=NatsOfferedRooms(bus),
+            prejoin=_plan(settings),
             is_leading=lambda: lease.is_held,
             reconcile_s=settings.reconcile_s,
         )
@@ -62,6 +69,16 @@ async def start(life: Life, settings: Settings) -> None:
 
     bus.on_reconnect(reconnected)
     life.spawn("leadership", lease.run(lead, led))
+
+
+def _plan(settings: Settings) -> PrejoinPlan:
+    return PrejoinPlan(
+        size=settings.prejoin_pool_size,
+        max_age_s=settings.prejoin_max_age_s,
+        livekit_url=settings.livekit_url,
+        mint=lambda now_ms: session_id(now_ms, secrets.token_bytes(8)),
+        chance=random.random,
+    )
 
 
 def main() -> None:

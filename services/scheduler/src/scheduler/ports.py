@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from contracts.commands import AssignJob, EndJob, JobEnded
+from contracts.commands import AssignJob, EndJob, JobEnded, PrejoinRoom
 from contracts.events import Event, RoomEvent
-from contracts.registry import NodeState, Slot
+from contracts.registry import NodeState, PrejoinedRoom, Slot
 
 from scheduler.domain.session import Recorded
 
@@ -153,8 +153,40 @@ class Nodes(Protocol):
         """
         ...
 
+    async def prejoin(self, node_id: str, order: PrejoinRoom) -> None:
+        """Have a worker of the node wait in a room.
+
+        Raises:
+            NotTaken: It refused, or did not answer.
+        """
+        ...
+
     async def end(self, node_id: str, job: EndJob) -> JobEnded | None:
         """Stop a job; None: the node did not answer in time, or could not."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedRoom:
+    """A room joined ahead with the revision of its key, without which it cannot be taken back."""
+
+    room: PrejoinedRoom
+    revision: int
+
+
+class OfferedRooms(Protocol):
+    """The bucket `prejoined`."""
+
+    async def watch(self, changed: Callable[[str, OfferedRoom | None], None], caught_up: Signal) -> None:
+        """Tell each room and each change of one, from the present state on, for ever; None: gone.
+
+        Args:
+            caught_up: Set once the present state has been told.
+        """
+        ...
+
+    async def withdraw(self, room: OfferedRoom) -> None:
+        """Delete the room's key, unless somebody has it by now."""
         ...
 
 

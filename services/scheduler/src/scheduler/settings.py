@@ -44,6 +44,12 @@ class Settings(ServiceSettings):
     max_load: float = Field(
         default=0.7, gt=0, le=1000, description="CPU load, 1 for all cores, at which a node gets no more jobs"
     )
+    prejoin_pool_size: int = Field(
+        default=0, ge=0, le=1000, description="rooms held ready with an agent in them, over all nodes, 0 to 1000"
+    )
+    prejoin_max_age_s: float = Field(
+        default=600, gt=0, le=86_400, description="seconds after which such a room is replaced"
+    )
     assign_timeout_s: float = Field(default=2, gt=0, le=30, description="seconds a node has to answer `assign`")
     end_timeout_s: float = Field(default=2.2, gt=0, le=30, description="seconds a node has to answer `end`")
     reconcile_s: float = Field(default=15, ge=0.2, le=600, description="seconds between two reconciliations")

@@ -1,24 +1,35 @@
 """The bucket `nodes` and the commands to its nodes."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from chassis.nats import Bucket, Bus, BusUnavailable, Change, CommandError, NoResponder
-from contracts.commands import AssignJob, AssignReply, CommandFailed, EndJob, EndReply, JobEnded
+from contracts.commands import (
+    AssignJob,
+    AssignReply,
+    CommandFailed,
+    EndJob,
+    EndReply,
+    JobEnded,
+    PrejoinReply,
+    PrejoinRoom,
+)
 from contracts.registry import NodeState
 from contracts.streams import NODES
 from contracts.subjects import node_command
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from chassis import logs
 from scheduler.ports import NO_ANSWER, NO_RESPONDER, NotTaken, Unavailable
 
 _READ_S: Final = 5.0
+_PREJOIN_S: Final = 10.0  # the node gives up after 8
 _SPEAK_S: Final = 5.0  # that a last sentence adds to an end; the node kills the worker after 6
 
 log = logs.get_logger(__name__)
 
 _assign_reply: Final[TypeAdapter[AssignReply]] = TypeAdapter(AssignReply)
+_prejoin_reply: Final[TypeAdapter[PrejoinReply]] = TypeAdapter(PrejoinReply)
 _end_reply: Final[TypeAdapter[EndReply]] = TypeAdapter(EndReply)
 
 
@@ -55,9 +66,17 @@ class NatsNodes:
 
     async def assign(self, node_id: str, job: AssignJob) -> None:
         """Hand a job to a node."""
-        subject = node_command(node_id, "assign")
+        await self._ask(node_id, "assign", job, _assign_reply, self._assign_timeout_s)
+
+    async def prejoin(self, node_id: str, order: PrejoinRoom) -> None:
+        """Have a worker of the node wait in a room."""
+        await self._ask(node_id, "prejoin", order, _prejoin_reply, _PREJOIN_S)
+
+    async def _ask(
+        self, node_id: str, command: str, body: BaseModel, replies: TypeAdapter[Any], timeout_s: float
+    ) -> None:
         try:
-            reply = await self._bus.request(subject, job, _assign_reply, timeout_s=self._assign_timeout_s)
+            reply: object = await self._bus.request(node_command(node_id, command), body, replies, timeout_s=timeout_s)
         except NoResponder as error:
             raise NotTaken(NO_RESPONDER) from error
         except CommandError as error:

@@ -57,6 +57,7 @@ class Fleet:
         self._max_load = max_load
         self._nodes: dict[str, _Entry] = {}
         self._placed_on: dict[str, str] = {}
+        self._room_on: dict[str, str] = {}  # sessions for which a worker waits in the room
         self._waiting_for: dict[str, set[str]] = {}  # placed on nodes that are not alive (yet)
         self._able: list[_Rank] = []
         self._able_in: dict[str, list[_Rank]] = {}
@@ -78,7 +79,9 @@ class Fleet:
             entry = _Entry(state, self._waiting_for.pop(state.node_id, set()))
         else:
             self._unrank(known)
+            self._forget_rooms(known.state)
             entry = _Entry(state, known.placed)
+        self._room_on.update(dict.fromkeys(state.rooms, state.node_id))
         self._nodes[state.node_id] = entry
         self._rank(entry)
 
@@ -88,6 +91,7 @@ class Fleet:
         if entry is None:
             return False
         self._unrank(entry)
+        self._forget_rooms(entry.state)
         if entry.placed:
             self._waiting_for[node_id] = entry.placed
         return True
@@ -112,13 +116,21 @@ class Fleet:
         return () if entry is None else entry.placed
 
     def choose(
-        self, *, region: str | None = None, tried: Collection[str] = (), resting: Collection[str] = ()
+        self,
+        *,
+        session_id: str = "",
+        region: str | None = None,
+        tried: Collection[str] = (),
+        resting: Collection[str] = (),
     ) -> NodeState:
         """Choose the node for one job: the session's region first, then a warm worker, then the least loaded.
+
+        Before all of them comes the node whose worker waits in the session's room already.
 
         Load is the greater of the CPU's share and the share of slots in use.
 
         Args:
+            session_id: The job's session.
             region: Where the session should run; None when unknown.
             tried: Nodes that had this job before: taken only when no other can.
             resting: Nodes that must not get it now.
@@ -126,6 +138,9 @@ class Fleet:
         Raises:
             NoPlace: With the reason.
         """
+        waiting = self._nodes.get(self._room_on.get(session_id, ""))
+        if waiting is not None and waiting.rank is not None and waiting.state.node_id not in (*tried, *resting):
+            return waiting.state
         local = self._able_in.get(region, []) if region is not None else []
         avoided: NodeState | None = None
         for ranks in (local, self._able):
@@ -138,6 +153,11 @@ class Fleet:
         if avoided is not None:
             return avoided
         raise NoPlace(self._why_none())
+
+    def _forget_rooms(self, state: NodeState) -> None:
+        for session_id in state.rooms:
+            if self._room_on.get(session_id) == state.node_id:
+                del self._room_on[session_id]
 
     def _why_none(self) -> str:
         if self._able:
@@ -166,7 +186,8 @@ class Fleet:
         if state.draining or busy >= state.slots or state.load >= self._max_load:
             return
         cold = state.warm - entry.pending <= 0
-        entry.rank = (cold, max(state.load, busy / state.slots), state.node_id)
+        in_use = min(1.0, (busy + len(state.rooms)) / state.slots)
+        entry.rank = (cold, max(state.load, in_use), state.node_id)
         insort(self._able, entry.rank)
         if state.region is not None:
             insort(self._able_in.setdefault(state.region, []), entry.rank)

@@ -27,17 +27,17 @@ class StaleJob:
     node_id: str
 
 
-def suspect_rooms(rooms: Mapping[str, int], is_open: Callable[[str], bool], now_ms: int) -> list[str]:
-    """The rooms of our form that no open session explains; the log must confirm it before one is deleted.
+def suspect_rooms(rooms: Mapping[str, int], is_wanted: Callable[[str], bool], now_ms: int) -> list[str]:
+    """The rooms of our form that nothing explains; the log must confirm it before one is deleted.
 
     Args:
         rooms: Name -> when LiveKit created it, Unix ms.
-        is_open: Whether this session is known and has not ended.
+        is_wanted: Whether this session is known and has not ended, or its room was joined ahead.
     """
     return [
         name
         for name, created_ms in rooms.items()
-        if _SESSION_ID.match(name) and not is_open(name) and now_ms - created_ms > ROOM_MARGIN_MS
+        if _SESSION_ID.match(name) and not is_wanted(name) and now_ms - created_ms > ROOM_MARGIN_MS
     ]
 
 

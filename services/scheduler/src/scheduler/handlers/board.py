@@ -231,7 +231,7 @@ class Board:
                 self.blocked = "max_bots"
                 break
             try:
-                node = self.fleet.choose(region=region_of(session))
+                node = self.fleet.choose(session_id=waiting.session_id, region=region_of(session))
             except NoPlace as none:
                 self.blocked = none.reason
                 break

@@ -32,6 +32,8 @@ SESSIONS: Final = metrics.gauge("scheduler_sessions", "Open sessions by state", 
 SLOTS: Final = metrics.gauge("scheduler_slots_held", "Slots in use, of MAX_BOTS")
 LEADING: Final = metrics.gauge("scheduler_leading", "1 in the process that leads")
 LIVEKIT: Final = metrics.gauge("scheduler_livekit_up", "1 while LiveKit answers the reconciler")
+PREJOINED: Final = metrics.gauge("scheduler_prejoined_rooms", "Rooms with an agent in them that wait for a start")
+PREJOINS: Final = metrics.counter("scheduler_prejoins_total", "Rooms that were to be joined ahead", ("result",))
 _PLACED: Final = metrics.counter(
     "scheduler_placements_total", "Jobs given to a node, first ones and later ones", ("kind",)
 )

@@ -30,8 +30,22 @@ class Reconciler:
     """Repairs; each part fails alone, and the next round repeats it."""
 
     def __init__(
-        self, conductor: Conductor, session_log: SessionLog, slots: Slots, nodes: Nodes, rooms: Rooms, every_s: float
+        self,
+        conductor: Conductor,
+        session_log: SessionLog,
+        slots: Slots,
+        nodes: Nodes,
+        rooms: Rooms,
+        every_s: float,
+        *,
+        is_ahead: Callable[[str], bool] = lambda _name: False,
     ) -> None:
+        """Take the parts.
+
+        Args:
+            every_s: Seconds between two rounds.
+            is_ahead: Whether a room of this name has an agent in it and waits for its session.
+        """
         self._conductor = conductor
         self._board = conductor.board
         self._log = session_log
@@ -39,6 +53,7 @@ class Reconciler:
         self._nodes = nodes
         self._rooms = rooms
         self._every_s = every_s
+        self._is_ahead = is_ahead
         self._wanted = asyncio.Event()
         self._livekit_up = True
         self._turn = 0
@@ -124,7 +139,7 @@ class Reconciler:
         lost = reconciling.lost_rooms(self._board.open_sessions(), rooms, now_ms)
         await self._each(lost[:_REPAIRS], self._make_again)
         created = {name: room.created_ms for name, room in rooms.items()}
-        suspects = reconciling.suspect_rooms(created, self._is_open, now_ms)
+        suspects = reconciling.suspect_rooms(created, lambda name: self._is_open(name) or self._is_ahead(name), now_ms)
         await self._each(suspects[:_REPAIRS], self._delete_orphan)
         await self._each([s.session_id for s in self._board.open_sessions()], lambda sid: self._look_for(sid, rooms))
 

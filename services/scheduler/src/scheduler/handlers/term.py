@@ -16,8 +16,9 @@ from scheduler.handlers import figures
 from scheduler.handlers.agents import Agents
 from scheduler.handlers.board import Board
 from scheduler.handlers.conductor import Conductor
+from scheduler.handlers.prejoiner import Prejoiner, PrejoinPlan
 from scheduler.handlers.reconciler import Reconciler
-from scheduler.ports import Feed, Nodes, RoomRecord, Rooms, SessionLog, Slots, Unavailable
+from scheduler.ports import Feed, Nodes, OfferedRooms, RoomRecord, Rooms, SessionLog, Slots, Unavailable
 
 _RETRY_S: Final = 0.25
 _MARGIN_MS: Final = 120_000
@@ -41,6 +42,8 @@ class Term:
         nodes: Nodes,
         rooms: Rooms,
         agents: Agents,
+        offered: OfferedRooms,
+        prejoin: PrejoinPlan,
         is_leading: Callable[[], bool],
         reconcile_s: float,
     ) -> None:
@@ -50,6 +53,8 @@ class Term:
         self._nodes = nodes
         self._rooms = rooms
         self._agents = agents
+        self._offered = offered
+        self._prejoin = prejoin
         self._is_leading = is_leading
         self._reconcile_s = reconcile_s
         self._clock = LogClock()
@@ -63,7 +68,25 @@ class Term:
         since_ms = self._clock.now_ms(time.monotonic())
         board = Board(self._limits, since_ms)
         conductor = Conductor(board, self._clock, self._log, self._slots, self._rooms, self._agents, self._is_leading)
-        reconciler = Reconciler(conductor, self._log, self._slots, self._nodes, self._rooms, self._reconcile_s)
+        prejoiner = Prejoiner(
+            self._prejoin,
+            board,
+            self._log,
+            self._nodes,
+            self._rooms,
+            self._offered,
+            now_ms=conductor.now_ms,
+            is_acting=lambda: conductor.is_acting,
+        )
+        reconciler = Reconciler(
+            conductor,
+            self._log,
+            self._slots,
+            self._nodes,
+            self._rooms,
+            self._reconcile_s,
+            is_ahead=prejoiner.is_ahead,
+        )
         # What waits is younger than this; what is older and open holds a slot.
         back_ms = since_ms - self._limits.queue_ms - self._limits.startup_ms - _MARGIN_MS
         feed, room_feed = self._log.follow(back_ms), self._log.follow_rooms(since_ms - _MARGIN_MS)
@@ -81,7 +104,8 @@ class Term:
                 tasks.create_task(self._nodes.watch(lambda node_id, state: _node_changed(conductor, node_id, state)))
                 tasks.create_task(conductor.timers.run())
                 tasks.create_task(self._judge_nodes(conductor))
-                tasks.create_task(reconciler.run())
+                tasks.create_task(prejoiner.run())
+                tasks.create_task(_reconcile(reconciler, prejoiner))
                 tasks.create_task(self._take_in_forgotten(conductor))
                 tasks.create_task(_count(board))
         finally:
@@ -167,6 +191,12 @@ def _caller_moved(conductor: Conductor, record: RoomRecord) -> None:
     elif event.event in _LEFT and (facts.caller_sid is None or event.participant_sid in (facts.caller_sid, None)):
         # A caller who came back has a new id, perhaps before the old stay is reported over.
         conductor.learn(event.session_id, caller_here=False, caller_left_ms=record.stored_ms)
+
+
+async def _reconcile(reconciler: Reconciler, prejoiner: Prejoiner) -> None:
+    """A room that was joined ahead looks like an orphan to one who does not know of it."""
+    await prejoiner.caught_up.wait()
+    await reconciler.run()
 
 
 async def _count(board: Board) -> None:
