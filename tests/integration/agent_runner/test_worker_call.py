@@ -202,6 +202,23 @@ async def test_a_last_sentence_is_spoken_to_its_end(
     assert count(likeness(caller.recording[before:], line)) == 1
 
 
+async def test_a_caller_who_goes_on_talking_does_not_cut_the_last_sentence(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    goodbye = "Thank you so much for calling us, and goodbye."
+    worker = await fork()
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, opening_line=OPENING))
+    await worker.heard(Turn)
+    before = len(caller.recording)
+    worker.send(End(how="say", text=goodbye))
+    await asyncio.sleep(0.5)
+    caller.say("But I have another question for you!")
+    assert (await worker.heard(Stopped, timeout_s=6)).cause == "ended"
+    await worker.gone()
+    assert count(likeness(caller.recording[before:], await sandbox.voice(goodbye, "Ashley", 1.0))) == 1
+
+
 async def test_a_second_end_does_not_wait_for_the_last_sentence(
     fork: Fork, livekit: LiveKitServer, session: str, person: New
 ) -> None:

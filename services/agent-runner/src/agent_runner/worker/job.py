@@ -251,6 +251,9 @@ class Job:
 
     async def _wind_up(self, cause: StopCause, detail: str, say: str | None) -> None:
         pipeline = self._pipeline
+        if say or cause == "provider_failed":  # a caller who goes on talking would interrupt the last sentence
+            pipeline.transport.stop_listening()
+            self._spawn(pipeline.stt.hang_up())
         if say:
             await self._unless_hurried(self._say_last(say))
         elif cause == "provider_failed":

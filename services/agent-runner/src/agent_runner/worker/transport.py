@@ -242,6 +242,10 @@ class WarmTransport(LiveKitTransport):
         self.client = WarmClient(params, self._client._callbacks, self.name)
         self._client = self.client
 
+    def stop_listening(self) -> None:
+        """Take in nothing more of the caller's."""
+        self._params.audio_in_enabled = False
+
 
 def _why(error: Exception) -> str:
     """LiveKit's error as one line with a fix; its text holds the URL and never the token."""
