@@ -39,16 +39,19 @@ class Served:
         crashes: Workers that died or were killed.
         lost_nodes: Nodes that went without a word.
         unnoticed_s: How long LiveKit took a dead caller for present, at most; it may be billed.
+        faults_s: How long a provider failed and was used again, at most; that is not billed.
     """
 
     seconds: float
     crashes: int = 0
     lost_nodes: int = 0
     unnoticed_s: float = 0.0
+    faults_s: float = 0.0
 
     @property
     def least_s(self) -> float:
-        return self.seconds - CLEAN_S - self.crashes * CRASH_S - self.lost_nodes * NODE_LOSS_S - SEEN_S
+        lost_s = self.crashes * CRASH_S + self.lost_nodes * NODE_LOSS_S + self.faults_s
+        return self.seconds - CLEAN_S - lost_s - SEEN_S
 
     @property
     def most_s(self) -> float:
