@@ -173,6 +173,7 @@ class PoolStats(_Body):
     draining: bool
     load: float
     processes: int
+    prejoined: int = Field(default=0, description="workers that wait in a room for its session")
 
 
 class DrainRequest(_Request):

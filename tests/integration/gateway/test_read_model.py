@@ -11,6 +11,7 @@ from contracts.events import Outcome
 from contracts.registry import NodeState
 from contracts.streams import NODES
 from gateway.adapters.nats_log import NatsLog, NatsRegistry
+from gateway.adapters.nats_prejoined_rooms import NatsPrejoinedRooms
 from gateway.adapters.redis_read_model import RedisReadModel
 from gateway.domain.read_model import Status, fold_all
 from gateway.handlers import Projector
@@ -41,13 +42,15 @@ async def model(redis_url: str) -> AsyncIterator[RedisReadModel]:
 
 @asynccontextmanager
 async def projecting(bus: Bus, model: RedisReadModel) -> AsyncIterator[None]:
-    projector = Projector(NatsLog(bus, deadline_s=2), model, NatsRegistry(bus, deadline_s=1))
-    task = asyncio.create_task(projector.run())
+    prejoined = NatsPrejoinedRooms(bus)
+    projector = Projector(NatsLog(bus, deadline_s=2), model, NatsRegistry(bus, deadline_s=1), prejoined)
+    tasks = {asyncio.create_task(prejoined.watch()), asyncio.create_task(projector.run())}
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.wait({task})
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 async def until_at(model: RedisReadModel, position: int) -> None:

@@ -17,6 +17,7 @@ from tests.unit.gateway.fakes import (
     FakeBilling,
     FakeKeys,
     FakeLog,
+    FakePrejoinedRooms,
     FakeReadModel,
     FakeRegistry,
     FakeRooms,
@@ -34,6 +35,7 @@ class World:
     rooms: FakeRooms = field(default_factory=FakeRooms)
     voices: FakeVoices = field(default_factory=FakeVoices)
     keys: FakeKeys = field(default_factory=FakeKeys)
+    prejoined: FakePrejoinedRooms = field(default_factory=FakePrejoinedRooms)
     registry: FakeRegistry = field(default_factory=FakeRegistry)
     read_model: FakeReadModel = field(default_factory=FakeReadModel)
 
@@ -47,6 +49,7 @@ class World:
             webhooks=LiveKitSignature({API_KEY: API_SECRET, "APIold": API_SECRET[::-1]}),
             voices=self.voices,
             idempotency=self.keys,
+            prejoined=self.prejoined,
             registry=self.registry,
             read_model=self.read_model,
             billing=FakeBilling(),

@@ -121,8 +121,34 @@ class FakeKeys:
     def __init__(self) -> None:
         self.first: dict[str, IdempotentStart] = {}
 
+    async def find(self, key: str) -> IdempotentStart | None:
+        return self.first.get(key)
+
     async def claim(self, key: str, start: IdempotentStart) -> IdempotentStart:
         return self.first.setdefault(key, start)
+
+
+class FakePrejoinedRooms:
+    """Rooms by id, with their region."""
+
+    def __init__(self, **rooms: str | None) -> None:
+        self.waiting: dict[str, str | None] = {}
+        self.taken: list[str] = []
+        self.offer(**rooms)
+
+    def offer(self, **rooms: str | None) -> None:
+        self.waiting |= rooms
+
+    @property
+    def ids(self) -> frozenset[str]:
+        return frozenset(self.waiting)
+
+    async def take(self, *, region: str | None) -> str | None:
+        found = next((name for name, place in self.waiting.items() if region in (None, place)), None)
+        if found is not None:
+            del self.waiting[found]
+            self.taken.append(found)
+        return found
 
 
 class FakeRegistry:

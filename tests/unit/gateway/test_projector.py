@@ -8,13 +8,16 @@ from gateway.domain.read_model import SessionState, fold_all, user_config
 from gateway.handlers import Projector
 
 from tests.unit.gateway.builders import SESSION, assigned, ended, ready, requested, started, turn
-from tests.unit.gateway.fakes import FakeLog, FakeReadModel, FakeRegistry
+from tests.unit.gateway.fakes import FakeLog, FakePrejoinedRooms, FakeReadModel, FakeRegistry
 from tests.unit.gateway.test_occupancy import node
 
 
 @asynccontextmanager
-async def projecting(log: FakeLog, model: FakeReadModel, registry: FakeRegistry | None = None) -> AsyncIterator[None]:
-    task = asyncio.create_task(Projector(log, model, registry or FakeRegistry()).run())
+async def projecting(
+    log: FakeLog, model: FakeReadModel, registry: FakeRegistry | None = None, **rooms: str | None
+) -> AsyncIterator[None]:
+    prejoined = FakePrejoinedRooms(**rooms)
+    task = asyncio.create_task(Projector(log, model, registry or FakeRegistry(), prejoined).run())
     try:
         yield
     finally:
@@ -64,6 +67,16 @@ async def test_an_emptied_read_model_is_rebuilt_as_it_was() -> None:
 
     assert (model.stored, model.configs, model.at, model.pool) == before
     assert model.pool == {"n1"}
+
+
+async def test_the_rooms_that_wait_are_mirrored_beside_the_nodes_with_a_warm_worker() -> None:
+    log, model = FakeLog(requested()), FakeReadModel()
+
+    async with projecting(log, model, FakeRegistry([node("n1")]), session_ahead=None):
+        await until_at(model, "1")
+        await asyncio.sleep(0.05)
+
+    assert model.pool == {"n1", "session_ahead"}
 
 
 async def test_an_outage_of_redis_is_waited_out() -> None:

@@ -1,5 +1,6 @@
 """`POST /orchestrator/session/start`: what is left behind, whatever fails."""
 
+import asyncio
 import json
 from collections.abc import Callable
 
@@ -8,6 +9,7 @@ import jwt
 import pytest
 from contracts.errors import LIVEKIT_UNAVAILABLE, Refused
 from contracts.events import Outcome
+from contracts.registry import IdempotentStart
 
 from tests.unit.gateway.builders import SESSION, ended, ready, requested, turn
 from tests.unit.gateway.conftest import API_SECRET, World
@@ -240,3 +242,73 @@ async def test_every_problem_carries_the_requests_id(client: Callable[..., httpx
 
     assert answer.headers["content-type"] == "application/problem+json"
     assert (answer.json()["request_id"], answer.headers["x-request-id"]) == ("mine-1", "mine-1")
+
+
+async def test_a_start_gets_the_room_in_which_an_agent_waits(api: httpx.AsyncClient, world: World) -> None:
+    world.prejoined.offer(session_ahead=None)
+
+    first = (await api.post(START, json={"userName": "Ann", "openingLine": "Hi!", "voiceId": "Craig"})).json()
+    second = (await api.post(START, json={"userName": "Ann"})).json()
+
+    assert first["sessionId"] == first["roomName"] == "session_ahead"
+    assert second["sessionId"] != "session_ahead"
+    request = world.log.requests()[0]
+    assert (request.session_id, request.opening_line, request.voice_id) == ("session_ahead", "Hi!", "Craig")
+    assert world.rooms.open == {"session_ahead", second["sessionId"]}  # made again, should LiveKit have lost it
+
+
+async def test_a_start_with_an_id_of_its_own_or_another_region_takes_no_room(
+    api: httpx.AsyncClient, world: World
+) -> None:
+    world.prejoined.offer(session_ahead="eu")
+
+    await api.post(START, json={"userName": "Ann", "sessionId": "session_mine"})
+    await api.post(START, json={"userName": "Ann", "metadata": {"region": "us"}})
+    assert world.prejoined.taken == []
+
+    await api.post(START, json={"userName": "Ann", "metadata": {"region": "eu"}})
+    assert world.prejoined.taken == ["session_ahead"]
+
+
+async def test_a_repeated_start_takes_no_second_room(api: httpx.AsyncClient, world: World) -> None:
+    world.prejoined.offer(session_a=None, session_b=None)
+
+    answers = [await api.post(START, json={"userName": "Ann"}, headers={"Idempotency-Key": "k"}) for _ in range(3)]
+
+    assert len({answer.text for answer in answers}) == 1
+    assert world.prejoined.taken == ["session_a"]
+    assert world.rooms.open == {"session_a"}
+
+
+async def test_the_room_that_a_slower_try_of_the_same_start_took_is_closed(
+    api: httpx.AsyncClient, world: World
+) -> None:
+    world.prejoined.offer(session_a=None, session_b=None)
+    world.rooms.open = {"session_a", "session_b"}
+    both = asyncio.Barrier(2)
+    find = world.keys.find
+
+    async def at_once(key: str) -> IdempotentStart | None:
+        found = await find(key)
+        await both.wait()
+        return found
+
+    world.keys.find = at_once  # type: ignore[method-assign]
+
+    answers = await asyncio.gather(
+        *(api.post(START, json={"userName": "Ann"}, headers={"Idempotency-Key": "k"}) for _ in range(2))
+    )
+
+    assert len({answer.text for answer in answers}) == 1
+    assert world.rooms.open == {answers[0].json()["sessionId"]}
+    assert len(world.log.requests()) == 1
+
+
+async def test_a_key_that_was_used_for_another_body_takes_no_room(api: httpx.AsyncClient, world: World) -> None:
+    await api.post(START, json={"userName": "Ann"}, headers={"Idempotency-Key": "k"})
+    world.prejoined.offer(session_a=None)
+
+    answer = await api.post(START, json={"userName": "Bob"}, headers={"Idempotency-Key": "k"})
+
+    assert answer.json()["code"] == "idempotency_mismatch"
+    assert world.prejoined.taken == []

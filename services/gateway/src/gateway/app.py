@@ -22,6 +22,7 @@ from gateway.adapters.billing_http import BillingHttp
 from gateway.adapters.inworld_voices import InworldVoices
 from gateway.adapters.livekit_rooms import LiveKitRooms
 from gateway.adapters.nats_log import NatsIdempotencyKeys, NatsLog, NatsRegistry
+from gateway.adapters.nats_prejoined_rooms import NatsPrejoinedRooms
 from gateway.adapters.redis_read_model import RedisReadModel
 from gateway.adapters.tokens import CallerTokens
 from gateway.adapters.webhook_signature import LiveKitSignature
@@ -53,6 +54,8 @@ async def _start(life: Life) -> None:
     bus = await life.connect(streams=STREAMS, buckets=BUCKETS)
     session_log = NatsLog(bus, deadline_s=settings.bus_deadline_s)
     registry = NatsRegistry(bus, deadline_s=settings.stats_deadline_s)
+    prejoined = NatsPrejoinedRooms(bus)
+    life.spawn("rooms joined ahead", prejoined.watch())
     read_model = RedisReadModel(
         settings.redis_url, deadline_s=settings.redis_deadline_s, ttl_s=settings.read_model_ttl_s
     )
@@ -72,6 +75,7 @@ async def _start(life: Life) -> None:
         webhooks=LiveKitSignature(settings.webhook_keys),
         voices=_voices(life, settings),
         idempotency=NatsIdempotencyKeys(bus, deadline_s=settings.bus_deadline_s),
+        prejoined=prejoined,
         registry=registry,
         read_model=read_model,
         billing=_billing(life, settings),
@@ -85,7 +89,7 @@ async def _start(life: Life) -> None:
         queue_deadline_s=settings.queue_deadline_s,
         tool_hosts=hosts(settings.tool_allowed_hosts),
     )
-    life.spawn("projector", _project(bus, Projector(session_log, read_model, registry)))
+    life.spawn("projector", _project(bus, Projector(session_log, read_model, registry, prejoined)))
     server = WebServer(app, host=settings.host, port=settings.port, drain_timeout_s=settings.drain_timeout_s)
     await life.begin("HTTP", server.start(), stop=server.stop, stop_deadline_s=settings.drain_timeout_s + 3)
     log.info("api.listening", host=settings.host, port=server.port)

@@ -10,7 +10,16 @@ from contracts.events import SessionRequested
 from chassis import metrics
 from gateway.domain.occupancy import warm_nodes
 from gateway.domain.read_model import FOLDED, SessionState, fold, user_config
-from gateway.ports import BusAway, LogReader, PositionMoved, ReadModelAway, ReadModelWriter, Recorded, Registry
+from gateway.ports import (
+    BusAway,
+    LogReader,
+    PositionMoved,
+    PrejoinedRooms,
+    ReadModelAway,
+    ReadModelWriter,
+    Recorded,
+    Registry,
+)
 
 log = get_logger(__name__)
 
@@ -24,10 +33,13 @@ _LEADING = metrics.gauge("read_model_projecting", "1 while this process writes t
 class Projector:
     """Keeps the read model as the log has it."""
 
-    def __init__(self, reader: LogReader, writer: ReadModelWriter, registry: Registry) -> None:
+    def __init__(
+        self, reader: LogReader, writer: ReadModelWriter, registry: Registry, prejoined: PrejoinedRooms
+    ) -> None:
         self._reader = reader
         self._writer = writer
         self._registry = registry
+        self._prejoined = prejoined
         self._mirrored: frozenset[str] | None = None
         self._mirrored_at = 0.0
 
@@ -79,7 +91,7 @@ class Projector:
         if monotonic() - self._mirrored_at < _MIRROR_S:
             return
         self._mirrored_at = monotonic()
-        members = warm_nodes(await self._registry.nodes())
+        members = warm_nodes(await self._registry.nodes()) | self._prejoined.ids
         if members != self._mirrored:
             await self._writer.mirror_pool(members)
             self._mirrored = members

@@ -145,8 +145,29 @@ class Voices(Protocol):
 class IdempotencyKeys(Protocol):
     """Which session a request key was answered with. Everything raises `BusAway`."""
 
+    async def find(self, key: str) -> IdempotentStart | None:
+        """Who took the key, if anybody did."""
+        ...
+
     async def claim(self, key: str, start: IdempotentStart) -> IdempotentStart:
         """Take the key for this start; whoever took it first is the answer."""
+        ...
+
+
+class PrejoinedRooms(Protocol):
+    """Rooms in which an agent waits already. Nothing raises: a start without one only takes longer."""
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """The sessions whose rooms wait, as far as we know."""
+        ...
+
+    async def take(self, *, region: str | None) -> str | None:
+        """Take a room for a start, so that no other gets it; None: there is none, or NATS is slow.
+
+        Args:
+            region: Where the start wants its agent; None: anywhere.
+        """
         ...
 
 

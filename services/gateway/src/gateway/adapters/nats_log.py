@@ -184,9 +184,15 @@ class NatsIdempotencyKeys:
         self._bucket = bus.bucket(IDEMPOTENCY)
         self._deadline_s = deadline_s
 
+    async def find(self, key: str) -> IdempotentStart | None:
+        """Who took the key, if anybody did."""
+        with _translated():
+            entry = await self._bucket.get(_name(key), deadline_s=self._deadline_s)
+        return None if entry is None else _read(IdempotentStart, entry.value)
+
     async def claim(self, key: str, start: IdempotentStart) -> IdempotentStart:
         """Take the key for this start; whoever took it first is the answer."""
-        name = sha256(key.encode()).hexdigest()  # a request's key may hold what a bucket's may not
+        name = _name(key)
         with _translated():
             try:
                 await self._bucket.create(name, start.model_dump_json().encode(), deadline_s=self._deadline_s)
@@ -197,6 +203,11 @@ class NatsIdempotencyKeys:
                     raise BusAway("The Idempotency-Key expired as it was read; repeat the request.") from None
                 return first
         return start
+
+
+def _name(key: str) -> str:
+    """A request's key may hold what a bucket's may not."""
+    return sha256(key.encode()).hexdigest()
 
 
 @contextmanager

@@ -46,5 +46,5 @@ def from_registry(slots: Iterable[Slot], nodes: Iterable[NodeState], recent: Ite
 
 
 def warm_nodes(nodes: Iterable[NodeState]) -> frozenset[str]:
-    """Members of `pool:ready`: the nodes that have a warm worker for the next job."""
+    """The nodes that have a warm worker for the next job; `pool:ready` has them and the rooms joined ahead."""
     return frozenset(node.node_id for node in nodes if node.warm > 0 and not node.draining)

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from gateway.ports import (
     Billing,
     IdempotencyKeys,
+    PrejoinedRooms,
     ReadModel,
     Registry,
     Rooms,
@@ -39,6 +40,7 @@ class Services:
     webhooks: WebhookSignature
     voices: Voices
     idempotency: IdempotencyKeys
+    prejoined: PrejoinedRooms
     registry: Registry
     read_model: ReadModel
     billing: Billing

@@ -97,8 +97,14 @@ async def _accept(body: StartRequest, services: Services, key: str | None) -> Se
     check_tools(body.tools, services.tool_hosts)
     check_voice(body.voice_id, await services.voices.known())
     now = services.now()
-    session_id = body.session_id or ids.session_id(int(now.timestamp() * 1000), services.randomness())
-    claimed = session_id if key is None else await _claim(key, body, session_id, services)
+    ahead = await _room_ahead(body, key, services)
+    session_id = body.session_id or ahead or ids.session_id(int(now.timestamp() * 1000), services.randomness())
+    claimed = session_id
+    try:
+        claimed = session_id if key is None else await _claim(key, body, session_id, services)
+    finally:
+        if ahead is not None and claimed != ahead:
+            await _undo_room(ahead, services)  # another try of this request was faster: the agent need not wait
     event = requested(body, claimed, now)
     if body.session_id is not None or claimed != session_id:
         # Looked up before the room is made: a room made for an ended session would let its old tokens in.
@@ -116,6 +122,15 @@ async def _accept(body: StartRequest, services: Services, key: str | None) -> Se
         await _undo_room(claimed, services)
         raise
     return event
+
+
+async def _room_ahead(body: StartRequest, key: str | None, services: Services) -> str | None:
+    """A room with an agent in it, for a start that leaves the id to us and is not the repetition of another."""
+    if body.session_id is not None:
+        return None
+    if key is not None and services.prejoined.ids and await services.idempotency.find(key) is not None:
+        return None
+    return await services.prejoined.take(region=body.metadata.get("region"))
 
 
 async def _claim(key: str, body: StartRequest, session_id: str, services: Services) -> str:

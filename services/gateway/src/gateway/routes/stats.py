@@ -70,4 +70,5 @@ def _pool(node: NodeState) -> PoolStats:
         draining=node.draining,
         load=node.load,
         processes=node.processes,
+        prejoined=len(node.rooms),
     )

@@ -1,0 +1,91 @@
+"""Rooms that were joined ahead: the bucket `prejoined`, as it is now, and the taking of one."""
+
+import asyncio
+import random
+from typing import Final
+
+from chassis.logs import get_logger
+from chassis.nats import Bucket, Bus, BusUnavailable, Change, KeyChanged
+from contracts.registry import PrejoinedRoom
+from contracts.streams import PREJOINED
+from nats.errors import ConnectionClosedError
+from pydantic import ValidationError
+
+from chassis import metrics
+
+log = get_logger(__name__)
+
+_TAKE_S: Final = 0.5  # without a room a start takes hardly longer
+_TRIES: Final = 3  # each lost one is another gateway's gain
+
+_CLAIMS = metrics.counter(
+    "gateway_prejoined_claims_total", "Starts that could use a room joined ahead: hit, none, lost", ("result",)
+)
+
+
+class NatsPrejoinedRooms:
+    """Follows the bucket, so that a start need not ask for what there is, and takes rooms by their revision."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bucket: Bucket = bus.bucket(PREJOINED)
+        self._rooms: dict[str, tuple[PrejoinedRoom, int]] = {}
+        self._were_any = False
+
+    async def watch(self) -> None:
+        """Follow the bucket, for ever."""
+        await self._bucket.watch(self._changed)
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """The sessions whose rooms wait."""
+        return frozenset(self._rooms)
+
+    async def take(self, *, region: str | None) -> str | None:
+        """Take a room; None when there is none, or NATS is slow."""
+        if not self._were_any:
+            return None
+        lost = False
+        try:
+            async with asyncio.timeout(_TAKE_S):
+                for _ in range(_TRIES):
+                    # Any of them: gateways that all began with the same one would lose it to each other.
+                    suitable = [name for name, (room, _) in self._rooms.items() if region in (None, room.region)]
+                    if not suitable:
+                        break
+                    session_id = random.choice(suitable)
+                    if await self._delete(session_id):
+                        _CLAIMS.labels("hit").inc()
+                        return session_id
+                    lost = True
+        except (TimeoutError, BusUnavailable, ConnectionClosedError) as error:
+            log.warning("prejoined.not_taken", reason=str(error) or f"NATS did not answer in {_TAKE_S:g} s")
+            lost = True
+        _CLAIMS.labels("lost" if lost else "none").inc()
+        return None
+
+    async def _delete(self, session_id: str) -> bool:
+        """Delete the key at its revision: whoever does so has the room."""
+        _, revision = self._rooms.pop(session_id)
+        try:
+            await self._bucket.delete(session_id, revision, deadline_s=_TAKE_S)
+        except KeyChanged:
+            renewed = await self._bucket.get(session_id, deadline_s=_TAKE_S)
+            if renewed is None:
+                return False
+            try:
+                await self._bucket.delete(session_id, renewed.revision, deadline_s=_TAKE_S)
+            except KeyChanged:
+                return False
+        return True
+
+    async def _changed(self, change: Change) -> None:
+        if change.value is None:
+            self._rooms.pop(change.key, None)
+            return
+        try:
+            room = PrejoinedRoom.model_validate_json(change.value)
+        except ValidationError as error:
+            log.warning("prejoined.unreadable", session_id=change.key, errors=error.error_count())
+            return
+        self._rooms[change.key] = (room, change.revision)
+        self._were_any = True

@@ -1,0 +1,125 @@
+"""Rooms joined ahead, raced for by real gateways on a real NATS."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from chassis.nats import Bus
+from contracts.registry import PrejoinedRoom
+from contracts.streams import PREJOINED
+from gateway.adapters.nats_prejoined_rooms import NatsPrejoinedRooms
+from redis.asyncio import Redis
+
+from tests.integration.gateway.stack import Gateway, LiveKitServer
+from tests.integration.servers import NatsServer, RedisServer, free_port
+
+START = "/orchestrator/session/start"
+
+
+async def offer(bus: Bus, *session_ids: str) -> None:
+    """What nodes write when their workers have joined."""
+    now = datetime.now(UTC)
+    for session_id in session_ids:
+        room = PrejoinedRoom(
+            session_id=session_id, node_id="n1", joined_at=now, expires_at=now + timedelta(seconds=600)
+        )
+        await bus.bucket(PREJOINED).create(session_id, room.model_dump_json().encode(), ttl_s=60)
+
+
+async def known(redis: Any, *session_ids: str) -> None:
+    """Wait until the gateway knows these rooms, which shows in Redis."""
+    async with asyncio.timeout(10):
+        while not set(session_ids) <= await redis.smembers("pool:ready"):  # noqa: ASYNC110 - Redis has no event
+            await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Any]:
+    client: Any = Redis.from_url(redis_url, decode_responses=True)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+async def rival(
+    tmp_path: Path, gateway: Gateway, nats_server: NatsServer, redis_server: RedisServer, livekit_server: LiveKitServer
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A second gateway, which does not lead the projection."""
+    environment = {
+        "NATS_URL": nats_server.url,
+        "REDIS_URL": redis_server.url,
+        "LIVEKIT_URL": livekit_server.url,
+        "BILLING_URL": f"http://127.0.0.1:{free_port()}",
+    }
+    with Gateway(tmp_path / "rival", environment) as server:
+        async with httpx.AsyncClient(base_url=server.url, timeout=20, trust_env=False) as client:
+            yield client
+
+
+async def test_each_room_goes_to_one_start_whichever_gateway_it_comes_through(
+    api: httpx.AsyncClient, rival: httpx.AsyncClient, bus: Bus, redis: Any
+) -> None:
+    rooms = {f"session_ahead_{n}" for n in range(4)}
+    await offer(bus, *rooms)
+    await known(redis, *rooms)
+
+    answers = await asyncio.gather(
+        *((api if n % 2 else rival).post(START, json={"userName": f"User {n}"}) for n in range(10))
+    )
+
+    assert {answer.status_code for answer in answers} == {200}
+    sessions = [answer.json()["sessionId"] for answer in answers]
+    assert len(set(sessions)) == 10
+    assert rooms <= set(sessions)
+    assert await bus.bucket(PREJOINED).keys() == set()
+
+
+async def test_a_repeated_start_gets_the_room_of_the_first(
+    api: httpx.AsyncClient, rival: httpx.AsyncClient, bus: Bus, redis: Any
+) -> None:
+    await offer(bus, "session_a", "session_b")
+    await known(redis, "session_a", "session_b")
+
+    first = await api.post(START, json={"userName": "Ann"}, headers={"Idempotency-Key": "k"})
+    again = await rival.post(START, json={"userName": "Ann"}, headers={"Idempotency-Key": "k"})
+
+    assert again.json() == first.json()
+    assert await bus.bucket(PREJOINED).keys() == {"session_a", "session_b"} - {first.json()["sessionId"]}
+
+
+async def test_a_room_whose_key_was_renewed_a_moment_ago_is_taken_all_the_same(bus: Bus) -> None:
+    rooms = NatsPrejoinedRooms(bus)
+    watching = asyncio.create_task(rooms.watch())
+    await offer(bus, "session_a")
+    async with asyncio.timeout(5):
+        while not rooms.ids:  # noqa: ASYNC110 - the watch has no event
+            await asyncio.sleep(0.01)
+    watching.cancel()
+    entry = await bus.bucket(PREJOINED).get("session_a")
+    assert entry is not None
+    await bus.bucket(PREJOINED).update("session_a", entry.value, entry.revision)
+
+    assert await rooms.take(region=None) == "session_a"
+    assert await rooms.take(region=None) is None
+
+
+async def test_a_silent_nats_costs_a_start_half_a_second_at_most(bus: Bus, nats_server: NatsServer) -> None:
+    rooms = NatsPrejoinedRooms(bus)
+    watching = asyncio.create_task(rooms.watch())
+    await offer(bus, "session_a")
+    async with asyncio.timeout(5):
+        while not rooms.ids:  # noqa: ASYNC110 - the watch has no event
+            await asyncio.sleep(0.01)
+    nats_server.freeze()
+    began = time.monotonic()
+    try:
+        assert await rooms.take(region=None) is None
+        assert time.monotonic() - began < 1
+    finally:
+        nats_server.thaw()
+        watching.cancel()
