@@ -56,6 +56,25 @@ async def test_it_waits_unbilled_and_deaf_and_speaks_at_once(
     assert await worker.gone() == 0
 
 
+async def test_a_caller_without_a_microphone_whom_livekit_tells_of_late_hears_it_at_once_and_whole(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    worker = await fork()
+    worker.send(prejoin(livekit, session))
+    await worker.heard(Joined)
+    worker.send(go(livekit, session, opening_line=OPENING))
+    await worker.heard(Joined, 2)
+    await asyncio.sleep(0.5)
+
+    came = time.monotonic()
+    caller = await person().enter(session, has_microphone=False)
+    await worker.heard(Turn)
+    await asyncio.sleep(0.5)
+
+    assert caller.first_sound_at - came < 0.9  # 0.15 on an idle host; up to 3 s until LiveKit says who it is
+    assert max(likeness(caller.recording, await sandbox.voice(OPENING, "Ashley", 1.0))) > 0.75
+
+
 async def test_it_goes_when_its_room_is_closed(fork: Fork, livekit: LiveKitServer, session: str) -> None:
     worker = await fork()
     worker.send(prejoin(livekit, session))

@@ -228,7 +228,7 @@ class Person:
         self._to_say: asyncio.Queue[NDArray[np.int16]] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def enter(self, session: str, identity: str | None = None) -> Person:
+    async def enter(self, session: str, identity: str | None = None, *, has_microphone: bool = True) -> Person:
         """Join as the caller, or as somebody else, with an open microphone."""
 
         def on_track(track: rtc.Track, _publication: object, participant: rtc.RemoteParticipant) -> None:
@@ -239,6 +239,8 @@ class Person:
         self.room.on("participant_disconnected", lambda participant: self.left.append(participant.identity))
         identity = identity or caller_identity(session)
         await self.room.connect(self._livekit.url, self._livekit.token(session, identity))
+        if not has_microphone:
+            return self
         track = rtc.LocalAudioTrack.create_audio_track("microphone", self._source)
         await self.room.local_participant.publish_track(
             track, rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)

@@ -23,7 +23,8 @@ from agent_runner.worker import nagle
 
 _CONNECT_S: Final = 3.0
 _WRITE_S: Final = 10.0  # a listener that takes no audio for so long is gone; Pipecat then gives the output up for good
-_EAR_S: Final = 0.15  # from LiveKit's word that a late caller is subscribed until the caller really hears
+_EAR_S: Final = 0.05  # from LiveKit's word that a late caller is subscribed; even without it nothing was lost, 16 of 16
+_TOLD_EAR_S: Final = 0.3  # from its word that the caller is there, where somebody else was the first subscriber
 _QUEUE_MS: Final = 200  # with LiveKit's 1000 the end of speech is reported a second early
 _PLAYOUT_S: Final = 1.5
 _FLIGHT_S: Final = 0.25  # what was sent is still in the network and in the listener's jitter buffer, which dies with us
@@ -62,6 +63,7 @@ class WarmClient(LiveKitTransportClient):
         self._was_heard = False
         self._is_subscribed = False
         self._is_deaf = False
+        self._was_ahead = False
         self._unheard: tuple[rtc.Track, rtc.RemoteTrackPublication, rtc.RemoteParticipant] | None = None
         self._setup: FrameProcessorSetup | None = None
 
@@ -93,7 +95,7 @@ class WarmClient(LiveKitTransportClient):
             JoinFailed: Within a few seconds; the pipeline's own retries would wait 4 to 10 s each.
         """
         self.caller_identity = caller_identity
-        self._is_deaf = is_deaf
+        self._is_deaf = self._was_ahead = is_deaf
         self._ear.clear()
         self._is_subscribed = False
         try:
@@ -172,13 +174,18 @@ class WarmClient(LiveKitTransportClient):
         self._open_ear(0 if self._caller_was_first else _EAR_S)
 
     def _open_ear(self, delay_s: float) -> None:
-        if self._is_subscribed and self.caller_in_room_now() and not self._ear.is_set():
+        if self._is_subscribed and self._is_heard_by_caller() and not self._ear.is_set():
             self._params.audio_out_write_timeout_secs = _WRITE_S
             asyncio.get_running_loop().call_later(delay_s, self._ear.set)
 
-    def caller_in_room_now(self) -> bool:
-        """Whether LiveKit's list has the caller, which is true a moment before `caller_in_room`."""
-        return any(identity == self.caller_identity for identity in self.get_participants())
+    def _is_heard_by_caller(self) -> bool:
+        """Whether it is the caller who subscribed; LiveKit's list has the caller a moment before `caller_in_room`.
+
+        A room that was joined ahead takes nobody but the caller, and LiveKit tells those who are in a room already up
+        to 3 s late of one who publishes nothing: there the subscription itself is the sign.
+        """
+        here = set(self.get_participants())
+        return self.caller_identity in here or (self._was_ahead and not here)
 
     async def _participant_connected(self, participant_id: str) -> None:
         if not self._is_caller(participant_id):
@@ -187,7 +194,7 @@ class WarmClient(LiveKitTransportClient):
         if not self.caller_in_room:
             self.caller_in_room = True
             self.listener.caller(True)
-            self._open_ear(2 * _EAR_S)  # where somebody else was the first subscriber
+            self._open_ear(_TOLD_EAR_S)
         await super()._participant_connected(participant_id)
 
     async def _async_on_participant_disconnected(self, participant: rtc.RemoteParticipant) -> None:
