@@ -72,7 +72,10 @@ async def _call(settings: Settings, request: StartRequest, speeches: AsyncGenera
                 await line.leave()
                 reply = await gateway.end(started.session_id)
                 details = reply.details
-                say(f"ended after {details.duration_seconds} s: {details.duration_minutes} minute(s)", style="dim")
+                say(
+                    f"ended; to be billed: {details.duration_seconds} s, {details.duration_minutes} minute(s)",
+                    style="dim",
+                )
     finally:
         await speeches.aclose()
         await ear.close()

@@ -24,7 +24,9 @@ def end(
     if as_json:
         say_json(reply.model_dump(mode="json", by_alias=True))
         return
-    say(f"{reply.message}: {reply.details.duration_minutes} minute(s), {reply.details.duration_seconds} s")
+    say(
+        f"{reply.message}; to be billed: {reply.details.duration_seconds} s, {reply.details.duration_minutes} minute(s)"
+    )
     for error in reply.details.errors:
         warn(error)
 
