@@ -4,8 +4,9 @@
 
 The caller is in the room before the agent is asked for. Each figure is the time since the asking: the POST, for
 livekit-agents the dispatch by LiveKit's API, for the cold process its start. All ways take turns; the first round is
-not counted. With rooms joined ahead (PREJOIN_POOL_SIZE) the room is not known before the POST, so its caller joins
-after the answer, and that time is in the figure.
+not counted. A room that was joined ahead (PREJOIN_POOL_SIZE) is not known to its caller before the POST: there is a
+figure with a caller who joins after the answer, join and all, and, to compare with the others, one with a caller who is
+there already, because the program looks up the room.
 """
 
 import asyncio
@@ -18,16 +19,16 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx
-from agent_runner.settings import Settings as NodeSettings
+import redis.asyncio
+from contracts.api import StartReply
 from contracts.ids import agent_identity, caller_identity
 from greenroom_cli.stack import EVERYTHING, Part, Stack, StackOptions, running_stack, system_environment
-from rig.caller import WaitingCaller, delete_room, token
+from rig.caller import SETTLED_S, WaitingCaller, delete_room, token
 from rig.figures import Figure, Goal, arguments, publish, run_bench
 from rig.livekit_agents import Peer, pinned_version
-from rig.session import new_session, until_warm
+from rig.session import READY_S, new_session, until_warm
 
 POOL = 3
-PREJOIN = "PREJOIN_POOL_SIZE"
 POSTS = 200
 SHARED = ("LIVEKIT_", "ASSEMBLY_", "GROQ_", "INWORLD_")
 
@@ -99,17 +100,48 @@ async def cold(stack: Stack, start: Start) -> None:
     await delete_room(environment, session)
 
 
-async def prejoined(stack: Stack, environment: Mapping[str, str], heard: Figure) -> None:
-    """One call in a room in which an agent waited already; the environment names LiveKit."""
-    async with httpx.AsyncClient(base_url=stack.gateway_url, timeout=10) as client:
+async def until_prejoined(stack: Stack, used: set[str]) -> str:
+    """The one room that waits for a start, once it does; Redis still shows the last one for a moment."""
+    async with (
+        asyncio.timeout(READY_S),
+        redis.asyncio.from_url(stack.environment["REDIS_URL"], decode_responses=True) as store,
+    ):
+        while True:
+            ready = {str(member) for member in await store.smembers("pool:ready")}
+            rooms = [name for name in ready - used if name.startswith("session_")]
+            if rooms:
+                used.add(rooms[0])
+                return rooms[0]
+            await asyncio.sleep(0.1)
+
+
+async def start_prejoined(client: httpx.AsyncClient) -> StartReply:
+    """Start a session wherever the gateway likes."""
+    answer = await client.post("/orchestrator/session/start", json={"userName": "Anna"})
+    answer.raise_for_status()
+    return StartReply.model_validate_json(answer.content)
+
+
+async def prejoined(
+    stack: Stack, environment: Mapping[str, str], heard: Figure, used: set[str], *, caller_first: bool
+) -> None:
+    """One call in the room in which an agent waited already; the environment names LiveKit."""
+    async with httpx.AsyncClient(base_url=stack.gateway_url, timeout=10) as client, AsyncExitStack() as callers:
+        room = await until_prejoined(stack, used)
         await until_warm(client, {Part.AGENT_RUNNER: POOL})
+        caller = WaitingCaller(environment, room, token(environment, room, caller_identity(room)), has_room=True)
+        if caller_first:
+            await callers.enter_async_context(caller)
+            await asyncio.sleep(SETTLED_S)
         since = time.monotonic()
-        answer = await client.post("/orchestrator/session/start", json={"userName": "Anna"})
-        answer.raise_for_status()
-        session = answer.json()["sessionId"]
-        async with WaitingCaller(environment, session, answer.json()["token"], has_room=True) as caller:
-            heard.values.append((await caller.heard() - since) * 1000)
-        (await client.post("/orchestrator/session/end", json={"sessionId": session})).raise_for_status()
+        started = await start_prejoined(client)
+        if started.session_id != room:
+            raise RuntimeError(f"{started.session_id} was started instead of the room that waited, {room}")
+        if not caller_first:
+            await callers.enter_async_context(caller)
+        heard.values.append((await caller.heard() - since) * 1000)
+        await callers.aclose()
+        (await client.post("/orchestrator/session/end", json={"sessionId": room})).raise_for_status()
 
 
 async def by_livekit_agents(stack: Stack, peer: Peer, start: Start) -> None:
@@ -137,20 +169,20 @@ async def post_alone(stack: Stack, posted: Figure) -> None:
 async def measure(
     stacks: AsyncExitStack, folder: Path, runs: int, posted: Figure, starts: dict[str, Start], *, has_peer: bool
 ) -> None:
-    """Fill the figures; `starts` has warm, fork, cold, and peer and prejoined where they can be measured."""
+    """Fill the figures; `starts` has warm, fork, cold, prejoined, prejoined_later, and peer unless it is left out."""
 
     async def stack(name: str, options: StackOptions) -> Stack:
         return await stacks.enter_async_context(running_stack(folder / name, options))
 
-    base = system_environment()
+    # These stacks share one LiveKit: to the others' schedulers a room that waits for a minute would be an orphan.
+    base = system_environment() | {"RECONCILE_S": "600"}
     warm = await stack("warm", StackOptions(environment=base | {"PREWARM_POOL_SIZE": str(POOL)}))
     shared = base | {name: value for name, value in warm.environment.items() if name.startswith(SHARED)}
     others = EVERYTHING - {Part.LIVEKIT, Part.SANDBOX}
     fork = await stack("fork", StackOptions(parts=others, environment=shared | {"PREWARM_POOL_SIZE": "0"}))
-    joined_ahead = None
-    if "prejoined" in starts:
-        options = StackOptions(parts=others, environment=shared | {"PREWARM_POOL_SIZE": str(POOL), PREJOIN: "2"})
-        joined_ahead = await stack("prejoined", options)
+    variables = {"PREWARM_POOL_SIZE": str(POOL), "PREJOIN_POOL_SIZE": "1"}
+    ahead = await stack("prejoined", StackOptions(parts=others, environment=shared | variables))
+    used: set[str] = set()
     peer = Peer(warm) if has_peer else None
     if peer:
         await peer.start()
@@ -159,8 +191,8 @@ async def measure(
         if peer:
             await by_livekit_agents(warm, peer, starts["peer"])
         await through_the_gateway(fork, warm.environment, starts["fork"], posted, warm=0)
-        if joined_ahead:
-            await prejoined(joined_ahead, warm.environment, starts["prejoined"].heard)
+        await prejoined(ahead, warm.environment, starts["prejoined"].heard, used, caller_first=True)
+        await prejoined(ahead, warm.environment, starts["prejoined_later"].heard, used, caller_first=False)
         await cold(warm, starts["cold"])
         if run == 0:
             for figure in (posted, *(f for s in starts.values() for f in s.figures)):
@@ -175,15 +207,14 @@ async def main() -> None:
     posted, alone = Figure("POST, in calls", "ms"), Figure("POST, alone", "ms")
     warm, fork, cold_start = Start("warm pool"), Start("fork on demand"), Start("cold process")
     cold_start.compare(warm, (">=", 9))
-    starts = {"warm": warm, "fork": fork, "cold": cold_start}
+    ahead, later = Start("prejoined room"), Start("prejoined room, caller joins after the POST")
+    starts = {"warm": warm, "fork": fork, "prejoined": ahead, "prejoined_later": later, "cold": cold_start}
     if has_peer:
         starts["peer"] = Start("livekit-agents, 3 idle")
         warm.compare(starts["peer"], ("<=", 0.30))
         fork.compare(starts["peer"], ("<=", 0.45))
-    if PREJOIN.lower() in NodeSettings.model_fields:
-        starts["prejoined"] = Start("prejoined room")
-        if has_peer:
-            starts["prejoined"].compare(starts["peer"], ("<=", 0.17))
+        ahead.compare(starts["peer"], ("<=", 0.17))
+        later.compare(starts["peer"])
     with tempfile.TemporaryDirectory(prefix="greenroom-bench-") as name:
         folder = Path(name)
         without_node = StackOptions(parts=EVERYTHING - {Part.AGENT_RUNNER}, environment=system_environment())
@@ -191,7 +222,7 @@ async def main() -> None:
             await post_alone(stack, alone)
         async with AsyncExitStack() as stacks:
             await measure(stacks, folder, asked.runs, posted, starts, has_peer=has_peer)
-    figures = [alone, posted, *(f for s in starts.values() for f in s.figures)]
+    figures = [alone, posted, *(f for s in starts.values() for f in s.figures if f.values)]
     versions = {"peer": pinned_version()} if has_peer else {}
     publish("Time to first audio, caller already in the room", figures, asked.json, notes=NOTES, **versions)
 
