@@ -1,6 +1,6 @@
 """What a node needs for its idle workers and its calls, beside livekit-agents: memory and CPU of all its processes.
 
-    python tests/bench/density.py [--runs 2] [--seconds 30] [--calls 1 3] [--without-peer] [--json FILE]
+    python tests/bench/density.py [--runs 2] [--seconds 32] [--calls 1 3] [--without-peer] [--json FILE]
 
 Both keep 3 idle workers, before, in and between the calls. In each call a caller asks "What time is it?" every 8 s and
 is answered; the callers are a process of their own. CPU is counted over a stretch of that, memory at its end.
@@ -187,7 +187,9 @@ def compared(sides: Sequence[Side]) -> list[Figure]:
 
 async def main() -> None:
     parser = arguments(__doc__ or "", runs=2)
-    parser.add_argument("--seconds", type=float, default=30, help="over which CPU is counted (default %(default)g)")
+    parser.add_argument(
+        "--seconds", type=float, default=32, help="over which CPU is counted, of 8 s a question (default %(default)g)"
+    )
     parser.add_argument("--calls", type=int, nargs="+", default=[1, 3], help="calls at once (default %(default)s)")
     parser.add_argument("--without-peer", action="store_true", help="do not compare with livekit-agents")
     asked = parser.parse_args()
