@@ -57,7 +57,7 @@ class Scene:
         self.world = World(Limits())
         self.ordered: list[tuple[str, PrejoinRoom]] = []
         self.offered: dict[str, OfferedRoom] = {}
-        self.refuses = False
+        self.refuses: set[str] = set()
         self.board = Board(Limits(), self.world.now_ms())
         self.board.fleet.report(node("n1", slots=9))
         self._tell: Callable[[str, OfferedRoom | None], None] | None = None
@@ -89,7 +89,7 @@ class Scene:
 
     async def prejoin(self, node_id: str, order: PrejoinRoom) -> None:
         self.ordered.append((node_id, order))
-        if self.refuses:
+        if node_id in self.refuses:
             raise NotTaken("full")
         self.offer(order.session_id)
 
@@ -177,7 +177,7 @@ async def test_a_taken_room_without_a_session_is_deleted_and_one_with_a_session_
 
 async def test_a_node_that_refuses_is_not_asked_in_a_loop_and_leaves_no_room(scene: Callable[..., Scene]) -> None:
     s = scene(1)
-    s.refuses = True
+    s.refuses = {"n1"}
     await s.looks(5)
     assert len(s.ordered) == 1
     s.later(1_000)
@@ -188,6 +188,17 @@ async def test_a_node_that_refuses_is_not_asked_in_a_loop_and_leaves_no_room(sce
     await s.looks(3)
 
     assert not {order.session_id for _, order in s.ordered[:2]} & s.world.rooms
+
+
+async def test_a_node_that_refuses_keeps_no_other_from_being_asked(scene: Callable[..., Scene]) -> None:
+    s = scene(2)
+    s.board.fleet.report(node("n2", slots=9, warm=0))
+    s.refuses = {"n1"}
+
+    await s.looks(6)
+
+    assert [name for name, _ in s.ordered] == ["n1", "n2", "n2"]
+    assert len(s.offered) == 2
 
 
 async def test_what_a_former_leader_left_over_is_taken_back(scene: Callable[..., Scene]) -> None:

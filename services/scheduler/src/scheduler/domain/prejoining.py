@@ -21,13 +21,14 @@ def surplus(size: int, ready: Sequence[PrejoinedRoom]) -> list[PrejoinedRoom]:
     return sorted(ready, key=lambda room: room.expires_at)[: max(0, len(ready) - size)]
 
 
-def choose_node(nodes: Iterable[NodeState], joining: Collection[str], *, max_load: float) -> NodeState | None:
+def choose_node(nodes: Iterable[NodeState], busy: Collection[str], *, max_load: float) -> NodeState | None:
     """The node for one more room: with a free slot, the fewest rooms, a warm worker if there is one.
 
     Rooms are spread over the nodes, so that the loss of one takes as few as possible.
 
     Args:
-        joining: Nodes that are joining a room now: one at a time, calls want the processors, too.
+        busy: Nodes to leave alone: they failed a moment ago, or are joining a room; one at a time, for calls want the
+            processors, too.
         max_load: Share of CPU from which on a node gets none.
 
     Returns:
@@ -37,7 +38,7 @@ def choose_node(nodes: Iterable[NodeState], joining: Collection[str], *, max_loa
         node
         for node in nodes
         if not node.draining
-        and node.node_id not in joining
+        and node.node_id not in busy
         and node.load < max_load
         and max(node.busy, len(node.jobs)) + len(node.rooms) < node.slots
     ]

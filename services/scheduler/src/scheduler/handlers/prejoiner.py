@@ -77,7 +77,7 @@ class Prejoiner:
         self._gone: dict[str, int] = {}
         self._began_ms = now_ms()
         self._rest_until_ms = 0
-        self._failures = 0
+        self._failed_nodes: dict[str, tuple[int, int]] = {}  # failures in a row, and until when to leave it alone
 
     async def run(self) -> None:
         """Hold the rooms ready, for ever."""
@@ -122,10 +122,13 @@ class Prejoiner:
                 self._gone[session_id] = now_ms
         if now_ms < self._rest_until_ms:
             return []
+        fleet = self._board.fleet
+        self._failed_nodes = {node_id: failed for node_id, failed in self._failed_nodes.items() if node_id in fleet}
         wanted: list[str] = []
         for _ in range(prejoining.missing(self._plan.size, ready=len(self._ready), joining=len(self._joining))):
-            joining = {joining.node_id for joining in self._joining.values()}
-            node = prejoining.choose_node(self._board.fleet.states(), joining, max_load=self._board.limits.max_load)
+            busy = {joining.node_id for joining in self._joining.values()}
+            busy |= {node_id for node_id, (_, until_ms) in self._failed_nodes.items() if now_ms < until_ms}
+            node = prejoining.choose_node(fleet.states(), busy, max_load=self._board.limits.max_load)
             if node is None:
                 break
             session_id = self._plan.mint(now_ms)
@@ -151,15 +154,15 @@ class Prejoiner:
             log.exception("prejoin.bug", session_id=session_id)
             self._failed(session_id, joining.node_id, "bug")
             return
-        self._failures = 0
+        self._failed_nodes.pop(joining.node_id, None)
         figures.PREJOINS.labels("joined").inc()
         log.info("room.prejoined", session_id=session_id, node_id=joining.node_id)
         joining.until_ms = self._now_ms() + round(_LISTED_S * 1000)
 
     def _failed(self, session_id: str, node_id: str, reason: str) -> None:
-        pause_s = min(_PAUSES_S[1], _PAUSES_S[0] * 2.0 ** min(self._failures, 10))
-        self._failures += 1
-        self._rest_until_ms = self._now_ms() + round(pause_s * 1000)
+        failures, _ = self._failed_nodes.get(node_id, (0, 0))
+        pause_s = min(_PAUSES_S[1], _PAUSES_S[0] * 2.0 ** min(failures, 10))
+        self._failed_nodes[node_id] = failures + 1, self._now_ms() + round(pause_s * 1000)
         self._joining.pop(session_id, None)
         # The node may have joined all the same: as one that was taken, the room is deleted if nothing comes of it.
         self._gone[session_id] = self._now_ms()
