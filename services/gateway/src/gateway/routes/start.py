@@ -101,7 +101,7 @@ async def _accept(body: StartRequest, services: Services, key: str | None) -> Se
     session_id = body.session_id or ahead or ids.session_id(int(now.timestamp() * 1000), services.randomness())
     claimed = session_id if key is None else await _claim(key, body, session_id, services)
     if ahead is not None and claimed != ahead:
-        await _undo_room(ahead, services)  # another try was faster; what fails otherwise leaves the room to the scheduler
+        await _undo_room(ahead, services)  # another try was faster; after a failure the scheduler does it
     event = requested(body, claimed, now)
     if body.session_id is not None or claimed != session_id:
         # Looked up before the room is made: a room made for an ended session would let its old tokens in.
