@@ -85,7 +85,8 @@ async def test_a_killed_worker_is_noticed_at_once_and_reaped(forks: ForkServer) 
 
 async def test_the_forkserver_is_the_only_process_beside_the_workers(forks: ForkServer) -> None:
     worker, _ = await ready_worker(forks)
-    children = [child for task in Path("/proc/self/task").iterdir() for child in (task / "children").read_text().split()]
+    threads = Path("/proc/self/task").iterdir()
+    children = [child for thread in threads for child in (thread / "children").read_text().split()]
     kin = [Path(f"/proc/{child}/cmdline").read_text() for child in children]
     assert [line for line in kin if "forkserver" in line]
     assert not [line for line in kin if "resource_tracker" in line]

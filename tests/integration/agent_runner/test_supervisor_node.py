@@ -378,7 +378,7 @@ async def test_without_nats_it_does_not_start_and_says_so_in_its_last_line(tmp_p
 async def test_when_the_supervisor_is_killed_nothing_of_it_stays(drive: Driver) -> None:
     await drive.start("session_1")
     below = descendants(drive.node.pid)
-    assert len(below) >= 4
+    assert len(below) >= 3  # the forkserver, the call's worker and an idle one
     os.kill(drive.node.pid, signal.SIGKILL)
     await until(lambda: not any(is_alive(pid) for pid in below), 5)
 
