@@ -1,12 +1,13 @@
-"""How fast a call is heard, beside livekit-agents: one LiveKit server, one caller, all ways in turn.
+"""How fast a call is heard, beside livekit-agents: the same LiveKit server, the same caller, in turn.
 
     python tests/bench/first_audio.py [--runs 15] [--without-peer] [--json FILE]
 
 The caller is in the room before the agent is asked for. Each figure is the time since the asking: the POST, for
-livekit-agents the dispatch by LiveKit's API, for the cold process its start. All ways take turns; the first round is
-not counted. A room that was joined ahead (PREJOIN_POOL_SIZE) is not known to its caller before the POST: there is a
-figure with a caller who joins after the answer, join and all, and, to compare with the others, one with a caller who is
-there already, because the program looks up the room.
+livekit-agents the dispatch by LiveKit's API, for the cold process its start. Each way has a stack of its own, one after
+the other, and in it takes turns with livekit-agents; the first round is not counted. A room that was joined ahead
+(PREJOIN_POOL_SIZE) is not known to its caller before the POST: there is a figure with a caller who joins after the
+answer, join and all, and, to compare with the others, one with a caller who is there already, because the program looks
+up the room.
 """
 
 import asyncio
@@ -14,8 +15,8 @@ import secrets
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -30,13 +31,18 @@ from rig.session import READY_S, new_session, until_warm
 
 POOL = 3
 POSTS = 200
-SHARED = ("LIVEKIT_", "ASSEMBLY_", "GROQ_", "INWORLD_")
-
+VARIABLES: Mapping[str, Mapping[str, str]] = {
+    "warm": {"PREWARM_POOL_SIZE": str(POOL)},
+    "fork": {"PREWARM_POOL_SIZE": "0"},
+    "prejoined": {"PREWARM_POOL_SIZE": str(POOL), "PREJOIN_POOL_SIZE": "1"},
+}
+"""Each way to start through the gateway, and what its stack is started with."""
 
 NOTES = (
     "ours runs all that a call takes: POST, durable event, placement, STT and TTS over the wire (the sandbox's voice)",
     "livekit-agents' services are in its process and answer at once, which is to its advantage; its audio is ready PCM",
     "cold process: imports everything, then joins; no POST, no bus",
+    "an opening line that repeats is said from its audio (TTS_CACHE_MB), as the peer's is ready; one row has new ones",
 )
 
 
@@ -44,6 +50,7 @@ class Start:
     """The two figures of one way to start an agent."""
 
     def __init__(self, name: str) -> None:
+        self.name = name
         self.joined, self.heard = Figure(f"{name}: agent joined", "ms"), Figure(f"{name}: first audio", "ms")
 
     @property
@@ -60,16 +67,17 @@ class Start:
         self.heard.values.append((await caller.heard() - since) * 1000)
 
 
-async def through_the_gateway(
-    stack: Stack, environment: Mapping[str, str], start: Start, posted: Figure, *, warm: int
-) -> None:
-    """One call, started by a POST once `warm` workers wait; the environment names LiveKit."""
+Starts = Mapping[str, Start]
+
+
+async def through_the_gateway(stack: Stack, start: Start, posted: Figure, *, warm: int) -> None:
+    """One call, started by a POST once `warm` workers wait."""
     async with httpx.AsyncClient(base_url=stack.gateway_url, timeout=10) as client:
         await until_warm(client, {Part.AGENT_RUNNER: warm})
         session = new_session()
         answer = await client.post("/api/token", json={"sessionId": session, "userId": "bench"})
         answer.raise_for_status()
-        async with WaitingCaller(environment, session, answer.json()["token"]) as caller:
+        async with WaitingCaller(stack.environment, session, answer.json()["token"]) as caller:
             since = time.monotonic()
             answer = await client.post("/orchestrator/session/start", json={"userName": "Anna", "sessionId": session})
             answer.raise_for_status()
@@ -115,17 +123,18 @@ async def until_prejoined(stack: Stack, used: set[str]) -> str:
             await asyncio.sleep(0.1)
 
 
-async def start_prejoined(client: httpx.AsyncClient) -> StartReply:
+async def start_prejoined(client: httpx.AsyncClient, name: str) -> StartReply:
     """Start a session wherever the gateway likes."""
-    answer = await client.post("/orchestrator/session/start", json={"userName": "Anna"})
+    answer = await client.post("/orchestrator/session/start", json={"userName": name})
     answer.raise_for_status()
     return StartReply.model_validate_json(answer.content)
 
 
 async def prejoined(
-    stack: Stack, environment: Mapping[str, str], heard: Figure, used: set[str], *, caller_first: bool
+    stack: Stack, heard: Figure, used: set[str], *, caller_first: bool = True, name: str = "Anna"
 ) -> None:
-    """One call in the room in which an agent waited already; the environment names LiveKit."""
+    """One call in the room in which an agent waited already."""
+    environment = stack.environment
     async with httpx.AsyncClient(base_url=stack.gateway_url, timeout=10) as client, AsyncExitStack() as callers:
         room = await until_prejoined(stack, used)
         await until_warm(client, {Part.AGENT_RUNNER: POOL})
@@ -134,7 +143,7 @@ async def prejoined(
             await callers.enter_async_context(caller)
             await asyncio.sleep(SETTLED_S)
         since = time.monotonic()
-        started = await start_prejoined(client)
+        started = await start_prejoined(client, name)
         if started.session_id != room:
             raise RuntimeError(f"{started.session_id} was started instead of the room that waited, {room}")
         if not caller_first:
@@ -166,37 +175,40 @@ async def post_alone(stack: Stack, posted: Figure) -> None:
             answer.raise_for_status()
 
 
-async def measure(
-    stacks: AsyncExitStack, folder: Path, runs: int, posted: Figure, starts: dict[str, Start], *, has_peer: bool
-) -> None:
-    """Fill the figures; `starts` has warm, fork, cold, prejoined, prejoined_later, and peer unless it is left out."""
-
-    async def stack(name: str, options: StackOptions) -> Stack:
-        return await stacks.enter_async_context(running_stack(folder / name, options))
-
-    # These stacks share one LiveKit: to the others' schedulers a room that waits for a minute would be an orphan.
-    base = system_environment() | {"RECONCILE_S": "600"}
-    warm = await stack("warm", StackOptions(environment=base | {"PREWARM_POOL_SIZE": str(POOL)}))
-    shared = base | {name: value for name, value in warm.environment.items() if name.startswith(SHARED)}
-    others = EVERYTHING - {Part.LIVEKIT, Part.SANDBOX}
-    fork = await stack("fork", StackOptions(parts=others, environment=shared | {"PREWARM_POOL_SIZE": "0"}))
-    variables = {"PREWARM_POOL_SIZE": str(POOL), "PREJOIN_POOL_SIZE": "1"}
-    ahead = await stack("prejoined", StackOptions(parts=others, environment=shared | variables))
-    used: set[str] = set()
-    peer = Peer(warm) if has_peer else None
-    if peer:
-        await peer.start()
-    for run in range(runs + 1):
-        await through_the_gateway(warm, warm.environment, starts["warm"], posted, warm=POOL)
+@asynccontextmanager
+async def side_by_side(folder: Path, way: str, has_peer: bool) -> AsyncGenerator[tuple[Stack, Peer | None]]:
+    """A stack of ours for one way, and the peer beside it: each way has the machine for itself and its peer."""
+    options = StackOptions(environment={**system_environment(), **VARIABLES[way]})
+    async with running_stack(folder / way, options) as stack:
+        peer = Peer(stack) if has_peer else None
         if peer:
-            await by_livekit_agents(warm, peer, starts["peer"])
-        await through_the_gateway(fork, warm.environment, starts["fork"], posted, warm=0)
-        await prejoined(ahead, warm.environment, starts["prejoined"].heard, used, caller_first=True)
-        await prejoined(ahead, warm.environment, starts["prejoined_later"].heard, used, caller_first=False)
-        await cold(warm, starts["cold"])
-        if run == 0:
-            for figure in (posted, *(f for s in starts.values() for f in s.figures)):
-                figure.values.clear()
+            await peer.start()
+        yield stack, peer
+
+
+def uncounted(starts: Starts) -> tuple[Starts, Figure]:
+    """What the first round is counted into."""
+    return {name: Start(name) for name in starts}, Figure("", "ms")
+
+
+async def measure(folder: Path, way: str, runs: int, posted: Figure, starts: Starts, *, has_peer: bool) -> None:
+    """Fill the figures of one way, and those of the peer beside it, in turn."""
+    used: set[str] = set()
+    async with side_by_side(folder, way, has_peer) as (stack, peer):
+        for run in range(runs + 1):
+            into, post = (
+                (starts, posted) if run else ({name: Start(name) for name in starts}, Figure("uncounted", "ms"))
+            )
+            if way == "prejoined":
+                await prejoined(stack, into["prejoined"].heard, used)
+                await prejoined(stack, into["prejoined, new line"].heard, used, name=f"Anna {run}")
+                await prejoined(stack, into["prejoined, later"].heard, used, caller_first=False)
+            else:
+                await through_the_gateway(stack, into[way], post, warm=0 if way == "fork" else POOL)
+            if way == "warm":
+                await cold(stack, into["cold"])
+            if peer:
+                await by_livekit_agents(stack, peer, into[f"peer, {way}"])
 
 
 async def main() -> None:
@@ -205,23 +217,29 @@ async def main() -> None:
     asked = parser.parse_args()
     has_peer = not asked.without_peer
     posted, alone = Figure("POST, in calls", "ms"), Figure("POST, alone", "ms")
-    warm, fork, cold_start = Start("warm pool"), Start("fork on demand"), Start("cold process")
-    cold_start.compare(warm, (">=", 9))
-    ahead, later = Start("prejoined room"), Start("prejoined room, caller joins after the POST")
-    starts = {"warm": warm, "fork": fork, "prejoined": ahead, "prejoined_later": later, "cold": cold_start}
+    starts = {
+        "warm": Start("warm pool"),
+        "fork": Start("fork on demand"),
+        "prejoined": Start("prejoined room"),
+        "prejoined, new line": Start("prejoined room, a new opening line"),
+        "prejoined, later": Start("prejoined room, caller joins after the POST"),
+        "cold": Start("cold process"),
+    }
+    starts["cold"].compare(starts["warm"], (">=", 9))
     if has_peer:
-        starts["peer"] = Start("livekit-agents, 3 idle")
-        warm.compare(starts["peer"], ("<=", 0.30))
-        fork.compare(starts["peer"], ("<=", 0.45))
-        ahead.compare(starts["peer"], ("<=", 0.17))
-        later.compare(starts["peer"])
+        for way in VARIABLES:
+            starts[f"peer, {way}"] = Start(f"livekit-agents beside {starts[way].name}")
+        for way, goal in (("warm", 0.30), ("fork", 0.45), ("prejoined", 0.17)):
+            starts[way].compare(starts[f"peer, {way}"], ("<=", goal))
+        for way in ("prejoined, new line", "prejoined, later"):
+            starts[way].compare(starts["peer, prejoined"])
     with tempfile.TemporaryDirectory(prefix="greenroom-bench-") as name:
         folder = Path(name)
         without_node = StackOptions(parts=EVERYTHING - {Part.AGENT_RUNNER}, environment=system_environment())
         async with running_stack(folder / "post", without_node) as stack:
             await post_alone(stack, alone)
-        async with AsyncExitStack() as stacks:
-            await measure(stacks, folder, asked.runs, posted, starts, has_peer=has_peer)
+        for way in VARIABLES:
+            await measure(folder, way, asked.runs, posted, starts, has_peer=has_peer)
     figures = [alone, posted, *(f for s in starts.values() for f in s.figures if f.values)]
     versions = {"peer": pinned_version()} if has_peer else {}
     publish("Time to first audio, caller already in the room", figures, asked.json, notes=NOTES, **versions)

@@ -131,6 +131,12 @@ class AgentConfig(BaseSettings):
     tts_silence_s: float = Field(
         default=3, gt=0, le=30, description="seconds without audio for a sentence after which it is asked for again"
     )
+    tts_cache_mb: int = Field(
+        default=50,
+        ge=0,
+        le=10_000,
+        description="MB of opening and bridge lines kept as audio, so that one which repeats is said at once; 0: none",
+    )
     voice_speeds: dict[str, Speed] = Field(
         default_factory=lambda: dict(VOICE_SPEEDS),
         description='a JSON object of voice and speaking rate 0.5 to 1.5, such as {"Craig": 1.2}; others speak at 1.0',

@@ -1,4 +1,4 @@
-"""The folder of the sessions' log files."""
+"""The folder of the sessions' log files, and of speech that is kept."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _KEPT_S: Final = 7 * 24 * 3600
 
 
 def prepare(folder: Path) -> Path:
-    """Make the folder and remove session logs older than 7 days, as long as sessions are kept elsewhere.
+    """Make the folder and remove what was not used for 7 days, as long as sessions are kept elsewhere: logs, speech.
 
     Raises:
         StartFailed: It cannot be made or written to.
@@ -22,7 +22,7 @@ def prepare(folder: Path) -> Path:
         probe = folder / ".writable"
         probe.touch()
         probe.unlink()
-        for file in folder.glob("session_*.log"):
+        for file in (*folder.glob("session_*.log"), *folder.glob("voices/line-*.pcm")):
             if time.time() - file.stat().st_mtime > _KEPT_S:
                 file.unlink(missing_ok=True)
     except OSError as error:

@@ -37,6 +37,7 @@ from agent_runner.domain.muteness import MUTE_S, Muteness
 from agent_runner.domain.prompt import system_instruction
 from agent_runner.worker import tracing
 from agent_runner.worker.apology import Apology
+from agent_runner.worker.kept_speech import KeptSpeech
 from agent_runner.worker.pipeline import AgentPipeline, PipelineListener
 from agent_runner.worker.tools import Toolbox
 from agent_runner.worker.transport import JoinFailed, RoomListener
@@ -135,8 +136,7 @@ class Job:
             self._log = log.bind(session_id=go.session_id, epoch=go.epoch)
             self._went = time.monotonic()
             self._stage_ms.clear()
-            folder = Path(go.log_file).parent / "voices" if go.log_file else None
-            self._apology = Apology(self._config, go.voice_id, folder)
+            self._apology = Apology(self._config, go.voice_id, _voices(go))
             self._spawn(self._start(go, history))
             self._spawn(self._watch())
 
@@ -180,12 +180,18 @@ class Job:
 
     async def _open(self, go: Go) -> None:
         """Connect the voice and let it make the first line, which waits for the caller's ear as audio."""
-        await self._pipeline.tts.arm(go.voice_id, self._config.speed_of(go.voice_id))
-        self._mark("tts_connected")
+        tts, folder, line = self._pipeline.tts, _voices(go), None
         if go.opening_line:  # in the context already, whole, even if the caller interrupts it
-            self._queue(TTSSpeakFrame(go.opening_line, append_to_context=False))
+            line = TTSSpeakFrame(go.opening_line, append_to_context=False)
         elif go.bridge:
-            self._queue(TTSSpeakFrame(go.bridge))
+            line = TTSSpeakFrame(go.bridge)
+        if line and folder and tts.begin_with(KeptSpeech(self._config, go.voice_id, line.text, folder)):
+            self._queue(line)
+            line = None
+        await tts.arm(go.voice_id, self._config.speed_of(go.voice_id))
+        self._mark("tts_connected")
+        if line:
+            self._queue(line)
 
     async def _begin_here(self) -> None:
         """Begin in the room that was joined ahead; one that cannot be joined has ended the job."""
@@ -380,3 +386,8 @@ class Job:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._log.error("job.bug", exc_info=error)
             self._finish("failed", detail=f"{type(error).__name__}: {error}"[:500])
+
+
+def _voices(go: Go) -> Path | None:
+    """Where this node keeps what was spoken once."""
+    return Path(go.log_file).parent / "voices" if go.log_file else None

@@ -13,12 +13,14 @@ from typing import Any, Final
 
 from pipecat.frames.frames import Frame, TTSAudioRawFrame, TTSStartedFrame, TTSStoppedFrame
 from pipecat.services.inworld.tts import InworldTTSService
+from pipecat.utils.context.word_timestamp_tracker import WordTimestamp
 from websockets.protocol import State
 
 from agent_runner.agent_config import AgentConfig, Endpoint
 from agent_runner.domain.onset import silence_before
 from agent_runner.worker import tls
 from agent_runner.worker.failover import Failover
+from agent_runner.worker.kept_speech import KeptSpeech, Part, Word
 
 _CONNECT_S: Final = 3.0  # websockets' own limit is 10
 _BACKOFF_S: Final = (0.5, 2.0)
@@ -44,6 +46,12 @@ class TextToSpeech(Failover, InworldTTSService):
     """The texts of each context that brought no audio and has no end yet."""
     _whole: set[str]
     """Contexts that were spoken to their end."""
+    _first: KeptSpeech | None = None
+    """Where the first line is kept, or is to be."""
+    _first_id = ""
+    _first_parts: list[Part]
+    """The first line as it is kept, else what has come of it."""
+    _is_kept = False
     _cut_s: dict[str, float]
     """Silence that was left out at the start of each context; its words come by so much earlier."""
 
@@ -65,10 +73,22 @@ class TextToSpeech(Failover, InworldTTSService):
         service._unheard = {}
         service._whole = set()
         service._cut_s = {}
+        service._first_parts = []
         return service
 
     def _move_to(self, endpoint: Endpoint) -> None:
         self._api_key, self._url = endpoint.key, endpoint.url
+
+    def begin_with(self, first: KeptSpeech) -> bool:
+        """The first line: said as it is kept, or kept once it was spoken.
+
+        Returns:
+            True if it needs no connection.
+        """
+        self._first = first
+        self._first_parts = first.parts()
+        self._is_kept = bool(self._first_parts)
+        return self._is_kept
 
     async def arm(self, voice_id: str, speed: float) -> None:
         """Connect now, for this voice at this speaking rate; unusable when that does not work in a few seconds."""
@@ -135,9 +155,43 @@ class TextToSpeech(Failover, InworldTTSService):
     def _is_open(self) -> bool:
         return self._websocket is not None and self._websocket.state is State.OPEN
 
+    async def on_turn_context_created(self, context_id: str) -> None:
+        """An utterance begins; of a first line that is kept the provider learns nothing."""
+        if not self._is_kept or self._first_id:
+            await super().on_turn_context_created(context_id)
+
+    def _is_from_kept(self, context_id: str) -> bool:
+        return self._is_kept and context_id == self._first_id
+
+    def _look_for_first(self, text: str, context_id: str) -> None:
+        """Whether the first utterance is the first line: a caller who speaks at once may have cut that away."""
+        if self._first is not None and not self._first_id:
+            if text.strip() == self._first.text.strip():
+                self._first_id = context_id
+            else:
+                self._first, self._is_kept = None, False
+
+    async def _repeat_first(self, context_id: str) -> None:
+        """Say the first line as it is kept, just as if it came from the provider."""
+        for part in self._first_parts:
+            if isinstance(part, Word):
+                item = WordTimestamp(part.text, part.at_s, context_id, part.is_spaced)
+            else:
+                item = TTSAudioRawFrame(part, self.sample_rate, 1, context_id=context_id)
+            await self.append_to_audio_context(context_id, item)
+        await self.append_to_audio_context(context_id, TTSStoppedFrame(context_id=context_id))
+        await self.remove_audio_context(context_id)
+
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
         """Have a sentence spoken; while there is no connection it waits for the next one."""
         is_new = not self.audio_context_available(context_id)
+        self._look_for_first(text, context_id)
+        if self._is_from_kept(context_id):
+            self._reset_generation_timing()
+            await self.create_audio_context(context_id)
+            yield TTSStartedFrame(context_id=context_id)
+            await self._repeat_first(context_id)
+            return
         if is_new or context_id in self._unheard:
             self._unheard.setdefault(context_id, []).append(text)
         if self._is_open or not self._receive_loop_running:
@@ -158,7 +212,19 @@ class TextToSpeech(Failover, InworldTTSService):
                 silence = silence_before(frame.audio, frame.sample_rate)
                 self._cut_s[context_id] = silence / 2 / frame.sample_rate
                 frame = TTSAudioRawFrame(frame.audio[silence:], frame.sample_rate, 1, context_id=context_id)
+        if context_id and context_id == self._first_id and not self._is_kept:
+            self._note_first(frame)
         await super().append_to_audio_context(context_id, frame)
+
+    def _note_first(self, frame: Any) -> None:
+        if isinstance(frame, TTSAudioRawFrame):
+            self._first_parts.append(frame.audio)
+        elif isinstance(frame, WordTimestamp):
+            self._first_parts.append(Word(frame.word, frame.timestamp, frame.includes_inter_frame_spaces))
+        elif isinstance(frame, TTSStoppedFrame) and self._first is not None:
+            first, self._first = self._first, None
+            loop = asyncio.get_running_loop()
+            loop.run_in_executor(None, first.keep, tuple(self._first_parts))
 
     async def add_word_timestamps(
         self,
@@ -209,15 +275,17 @@ class TextToSpeech(Failover, InworldTTSService):
         return is_connected
 
     async def _send_flush(self, context_id: str) -> None:
-        if self._is_open:
+        if self._is_open and not self._is_from_kept(context_id):
             await super()._send_flush(context_id)
 
     async def _send_close_context(self, context_id: str) -> None:
-        if self._is_open:
+        if self._is_open and not self._is_from_kept(context_id):
             await super()._send_close_context(context_id)
 
     async def on_audio_context_interrupted(self, context_id: str) -> None:
         """The rest of it is not wanted any more."""
+        if context_id == self._first_id:
+            self._first = None  # half a line is not kept
         self._unheard.pop(context_id, None)
         self._cut_s.pop(context_id, None)
         await super().on_audio_context_interrupted(context_id)

@@ -1,0 +1,109 @@
+"""First lines as audio with the times of their words, kept beside the log files: one that repeats needs no provider.
+
+One file a line: a JSON object of the parts on the first line, then the samples.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from pydantic import BaseModel, ValidationError
+
+from agent_runner.agent_config import AgentConfig
+from chassis import logs
+
+PATTERN: Final = "line-*.pcm"
+_LONGEST_S: Final = 60
+
+log = logs.get_logger(__name__)
+
+
+class Word(NamedTuple):
+    """A word and where it is in the audio, in seconds; `is_spaced` when it carries its own space."""
+
+    text: str
+    at_s: float
+    is_spaced: bool
+
+
+Part = bytes | Word
+"""Samples (mono, 16 bit), or a word in them; in the order in which the voice told them."""
+
+
+class _Header(BaseModel):
+    parts: list[int | Word]  # the bytes of a run of samples, or a word
+
+
+class KeptSpeech:
+    """One line in one voice."""
+
+    def __init__(self, config: AgentConfig, voice_id: str, text: str, folder: Path) -> None:
+        """Nothing is read yet.
+
+        Args:
+            folder: Of all kept lines; together they keep to TTS_CACHE_MB, the longest unused go first.
+        """
+        self.text = text
+        how = (config.tts_model, config.tts_temperature, config.tts_sample_rate, config.speed_of(voice_id))
+        name = hashlib.sha256(repr((text, voice_id, *how)).encode()).hexdigest()[:32]
+        self._file = folder / f"line-{name}.pcm"
+        self._max_bytes = config.tts_cache_mb << 20
+        self._longest = 2 * config.tts_sample_rate * _LONGEST_S
+
+    def parts(self) -> list[Part]:
+        """The line; empty when it is not kept, or was damaged."""
+        if self._max_bytes == 0:
+            return []
+        try:
+            header, samples = self._file.read_bytes().split(b"\n", 1)
+            found: list[Part] = []
+            at = 0
+            for part in _Header.model_validate_json(header).parts:
+                if isinstance(part, Word):
+                    found.append(part)
+                else:
+                    found.append(samples[at : at + part])
+                    at += part
+            if at != len(samples):
+                raise ValueError("the samples are not as long as they should be")
+            os.utime(self._file)
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, ValidationError) as error:
+            log.warning("kept_speech.unreadable", file=str(self._file), error=str(error)[:300])
+            return []
+        return found
+
+    def keep(self, parts: Sequence[Part]) -> None:
+        """Keep what the voice made of it, if that is the whole of it; what goes wrong is only logged."""
+        samples = b"".join(part for part in parts if isinstance(part, bytes))
+        words = "".join(part.text for part in parts if isinstance(part, Word))
+        if not samples or _letters(words) != _letters(self.text) or len(samples) > min(self._longest, self._max_bytes):
+            return
+        header = {"parts": [len(part) if isinstance(part, bytes) else part for part in parts]}
+        draft = self._file.with_suffix(f".{os.getpid()}")
+        try:
+            self._file.parent.mkdir(exist_ok=True)
+            draft.write_bytes(json.dumps(header).encode() + b"\n" + samples)
+            draft.replace(self._file)
+            self._prune()
+        except OSError as error:
+            log.warning("kept_speech.not_kept", file=str(self._file), error=str(error))
+
+    def _prune(self) -> None:
+        kept = sorted(((file.stat(), file) for file in self._file.parent.glob(PATTERN)), key=lambda at: at[0].st_mtime)
+        surplus = sum(status.st_size for status, _ in kept) - self._max_bytes
+        for status, file in kept:
+            if surplus <= 0:
+                return
+            file.unlink(missing_ok=True)
+            surplus -= status.st_size
+
+
+def _letters(text: str) -> str:
+    return "".join(character for character in text.casefold() if character.isalnum())
