@@ -270,6 +270,17 @@ async def test_a_start_with_an_id_of_its_own_or_another_region_takes_no_room(
     assert world.prejoined.taken == ["session_ahead"]
 
 
+async def test_the_id_of_a_room_that_waits_is_nobodys_own(api: httpx.AsyncClient, world: World) -> None:
+    world.prejoined.offer(session_ahead=None)
+
+    thief = await api.post(START, json={"userName": "Eve", "sessionId": "session_ahead"})
+    rightful = await api.post(START, json={"userName": "Ann"})
+
+    assert (thief.status_code, thief.json()["code"]) == (409, "session_id_taken")
+    assert (rightful.status_code, rightful.json()["sessionId"]) == (200, "session_ahead")
+    assert [request.user_name for request in world.log.requests()] == ["Ann"]
+
+
 async def test_a_repeated_start_takes_no_second_room(api: httpx.AsyncClient, world: World) -> None:
     world.prejoined.offer(session_a=None, session_b=None)
 

@@ -124,6 +124,9 @@ async def _accept(body: StartRequest, services: Services, key: str | None) -> Se
 async def _room_ahead(body: StartRequest, key: str | None, services: Services) -> str | None:
     """A room with an agent in it, for a start that leaves the id to us and is not the repetition of another."""
     if body.session_id is not None:
+        if body.session_id in services.prejoined.ids:
+            # Only who takes the key has the room: some other start would be promised this session, and refused.
+            raise Refused(SESSION_ID_TAKEN, f"{body.session_id} is kept for a start that leaves the id to us.")
         return None
     if key is not None and services.prejoined.ids and await services.idempotency.find(key) is not None:
         return None
