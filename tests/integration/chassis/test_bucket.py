@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from chassis.nats import Bucket, Bus, BusUnavailable, Cause, Change, KeyChanged, KeyExists
+from chassis.nats import bucket as module
 from contracts.streams import IDEMPOTENCY, NODES, SLOTS
 
 from tests.integration.chassis.events import until
@@ -76,6 +77,19 @@ async def test_a_key_is_created_again_in_one_request(bus: Bus) -> None:
     bucket = bus.bucket(SLOTS)
     await bucket.create("0", b"a")
     await bucket.delete("0")
+    before = bus.nc.stats["out_msgs"]
+    await bucket.create("0", b"b")
+    assert bus.nc.stats["out_msgs"] == before + 1
+
+
+async def test_a_key_whose_marker_has_expired_is_created_in_one_request_too(
+    bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_TOMBSTONE_TTL_S", 1)
+    bucket = bus.bucket(SLOTS)
+    await bucket.create("0", b"a")
+    await bucket.delete("0")
+    await asyncio.sleep(2.5)
     before = bus.nc.stats["out_msgs"]
     await bucket.create("0", b"b")
     assert bus.nc.stats["out_msgs"] == before + 1

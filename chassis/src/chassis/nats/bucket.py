@@ -84,7 +84,7 @@ class Bucket:
         self._bus = bus
         self._stream = bucket_stream(spec.name)
         self._prefix = f"$KV.{spec.name}."
-        self._markers: dict[str, int] = {}
+        self._markers: dict[str, tuple[int, float]] = {}  # of our own deletions: the revision, and until when it stands
 
     async def get(self, key: str, *, deadline_s: float = _DEADLINE_S) -> Entry | None:
         """The key's value from the leader; None when there is none (any more)."""
@@ -106,7 +106,8 @@ class Bucket:
             KeyExists: It has one.
         """
         until = time.monotonic() + deadline_s
-        expect = self._markers.pop(key, 0)
+        marker, stands_until = self._markers.pop(key, (0, 0.0))
+        expect = marker if time.monotonic() < stands_until else 0
         operation = str(uuid4())
         while True:
             left = until - time.monotonic()
@@ -139,10 +140,11 @@ class Bucket:
             KeyChanged: It is at another revision.
         """
         headers = {_OPERATION: "PURGE", "Nats-Rollup": "sub", _TTL: str(_TOMBSTONE_TTL_S)}
+        stands_until = time.monotonic() + _TOMBSTONE_TTL_S
         marker = await self._write(key, b"", expect=revision, ttl_s=None, deadline_s=deadline_s, extra=headers)
         # Whoever creates the key again names its marker, which costs two requests to ask for.
         self._markers.pop(key, None)
-        self._markers[key] = marker
+        self._markers[key] = marker, stands_until
         if len(self._markers) > _MARKERS:
             del self._markers[next(iter(self._markers))]
 
