@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from agent_runner.domain.link import End, Joined, Prejoin, Stopped
+from agent_runner.domain.link import End, Joined, Prejoin, Removed, Stopped, ToSupervisor
 from agent_runner.domain.pool import PoolLimits
 from agent_runner.domain.waiting import CLAIM_S, RENEW_S
 from agent_runner.handlers.pool import Pool
@@ -145,12 +145,30 @@ async def test_a_job_takes_the_worker_and_the_slot(scene: Scene) -> None:
     assert End() not in worker.told
 
 
-async def test_a_worker_that_missed_two_beats_is_not_given_to_a_job(scene: Scene) -> None:
+async def test_a_worker_that_missed_two_beats_is_killed_before_a_job_gets_another(scene: Scene) -> None:
     worker = await scene.joined()
     scene.rooms.look(1.0)
 
     assert scene.rooms.take(SID) is None
-    assert End() in worker.told
+    assert worker.killed
+    assert End() not in worker.told
+    assert scene.pool.held == 0
+
+
+@pytest.mark.parametrize(
+    "word", [Removed(duplicate=False, reason="STATE_MISMATCH"), Stopped(cause="room_closed")], ids=["removed", "stopped"]
+)
+async def test_a_worker_that_left_its_room_is_not_given_to_a_job(scene: Scene, word: ToSupervisor) -> None:
+    worker = await scene.joined()
+
+    worker.say(word)
+    await scene.settle()
+
+    assert scene.rooms.take(SID) is None
+    assert (scene.keys.offered, scene.rooms.ids) == ({}, ())
+    assert scene.pool.held == 1  # until the process is gone
+    worker.die()
+    assert scene.pool.held == 0
 
 
 async def test_a_worker_that_died_is_forgotten_with_its_key(scene: Scene) -> None:

@@ -13,7 +13,7 @@ from contracts.commands import CommandFailed, PrejoinRoom, RoomPrejoined
 from contracts.ids import caller_identity
 from contracts.registry import PrejoinedRoom
 
-from agent_runner.domain.link import BEAT_S, End, Joined, Prejoin, ToSupervisor
+from agent_runner.domain.link import BEAT_S, End, Joined, Prejoin, Removed, Stopped, ToSupervisor
 from agent_runner.domain.waiting import Step, Waiting, next_step
 from agent_runner.handlers import meters
 from agent_runner.handlers.pool import NoWorker, Pool
@@ -24,6 +24,7 @@ _FILL_S: Final = 8.0  # from the command to the worker in the room; the schedule
 _LEAVE_S: Final = 2.0  # from the request to go until SIGKILL
 _LOOK_S: Final = 0.5
 _TWO_BEATS_S: Final = 2 * BEAT_S
+_HUNG: Final = "hung"
 
 log = logs.get_logger(__name__)
 
@@ -60,8 +61,13 @@ class _Room:
 
     def on_message(self, message: ToSupervisor) -> None:
         self.silent_s = 0.0
-        if isinstance(message, Joined):
-            self.joined.set()
+        match message:
+            case Joined():
+                self.joined.set()
+            case Removed() | Stopped() if self.joined.is_set():
+                self.rooms.left(self)
+            case _:
+                pass
 
     def on_gone(self) -> None:
         self.gone.set()
@@ -148,7 +154,7 @@ class Rooms:
         if room is None or room.process is None or room.state is None or room.ending is not None:
             return None
         if room.process.is_gone or room.silent_s >= _TWO_BEATS_S:
-            self._end(room, "hung")
+            self._end(room, _HUNG)
             return None
         self._drop(room, "used")
         return room.process
@@ -185,6 +191,10 @@ class Rooms:
         async with asyncio.timeout(deadline_s):
             while rooms := [*self._rooms.values(), *self._leaving]:
                 await rooms[0].gone.wait()
+
+    def left(self, room: _Room) -> None:
+        """A waiting worker is not in its room any more, and on its way out: no job must get it."""
+        self._end(room, "removed")
 
     def lost(self, room: _Room) -> None:
         """A waiting worker's process is over."""
@@ -251,7 +261,8 @@ class Rooms:
             case Step.WITHDRAW:
                 await self._withdraw(room, "aged")
             case Step.END:
-                self._end(room, "hung" if state.claimed is None else "unused")
+                is_hung = room.silent_s >= self._facts.silence_s
+                self._end(room, _HUNG if is_hung else "cut_off" if state.claimed is None else "unused")
             case Step.WAIT:
                 pass
 
@@ -294,7 +305,11 @@ class Rooms:
             room.state = replace(room.state, claimed=self._clock())
 
     def _end(self, room: _Room, why: str) -> None:
-        """Have the worker leave its room; the slot is free when its process is gone."""
+        """Have the worker leave its room; the slot is free when its process is gone.
+
+        One that hangs is killed: to leave in order it would first resume its connection, which puts out the agent that
+        has its identity by then.
+        """
         if room.ending is not None or self._rooms.get(room.session_id) is not room:
             return
         room.ending = why
@@ -307,8 +322,11 @@ class Rooms:
             self._spawn(self._forget_key(room))
         meters.ROOMS.labels(why).inc()
         log.info("room.put_away", session_id=room.session_id, pid=room.process.pid, why=why)
-        room.process.send(End())
-        room.killing = asyncio.get_running_loop().call_later(_LEAVE_S, room.process.kill)
+        if why == _HUNG:
+            room.process.kill()
+        else:
+            room.process.send(End())
+            room.killing = asyncio.get_running_loop().call_later(_LEAVE_S, room.process.kill)
         self._changed()
 
     def _drop(self, room: _Room, why: str) -> None:
