@@ -211,6 +211,22 @@ async def test_what_a_former_leader_left_over_is_taken_back(scene: Callable[...,
     assert s.ordered == []
 
 
+async def test_a_bug_at_one_look_ends_no_term(scene: Callable[..., Scene], monkeypatch: pytest.MonkeyPatch) -> None:
+    s = scene(0)
+    await s.looks()
+
+    async def bug(_room: OfferedRoom) -> None:
+        raise RuntimeError("bug")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(s, "withdraw", bug)
+        s.offer("session_1")
+        await s.looks(2)
+    await s.looks(2)
+
+    assert s.offered == {}
+
+
 async def test_a_new_leader_takes_no_room_for_an_orphan_before_it_can_know(scene: Callable[..., Scene]) -> None:
     s = scene(1)
     assert s.prejoiner.is_ahead("session_of_somebody")

@@ -95,6 +95,8 @@ class Prejoiner:
                     await self._clear_up()
                 except Unavailable as error:
                     log.warning("prejoin.postponed", reason=str(error))
+                except Exception:
+                    log.exception("prejoin.bug")
 
     def is_ahead(self, name: str) -> bool:
         """Whether this room waits for its session, or was taken for one a moment ago.
