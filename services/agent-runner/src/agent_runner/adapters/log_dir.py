@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -22,9 +23,10 @@ def prepare(folder: Path) -> Path:
         probe = folder / ".writable"
         probe.touch()
         probe.unlink()
-        for file in (*folder.glob("session_*.log"), *folder.glob("voices/line-*.pcm")):
-            if time.time() - file.stat().st_mtime > _KEPT_S:
-                file.unlink(missing_ok=True)
+        for file in (*folder.glob("session_*.log"), *folder.glob("voices/line-*")):  # drafts of lines, too
+            with suppress(FileNotFoundError):  # another node of this folder was faster
+                if time.time() - file.stat().st_mtime > _KEPT_S:
+                    file.unlink()
     except OSError as error:
         raise StartFailed(f"LOG_DIR={folder} cannot be written: {error.strerror}", "Choose another folder.") from error
     return folder.resolve()
