@@ -156,7 +156,9 @@ async def test_a_worker_that_missed_two_beats_is_killed_before_a_job_gets_anothe
 
 
 @pytest.mark.parametrize(
-    "word", [Removed(duplicate=False, reason="STATE_MISMATCH"), Stopped(cause="room_closed")], ids=["removed", "stopped"]
+    "word",
+    [Removed(duplicate=False, reason="STATE_MISMATCH"), Stopped(cause="room_closed")],
+    ids=["removed", "stopped"],
 )
 async def test_a_worker_that_left_its_room_is_not_given_to_a_job(scene: Scene, word: ToSupervisor) -> None:
     worker = await scene.joined()
@@ -204,6 +206,24 @@ async def test_one_that_cannot_join_says_so_at_once(scene: Scene) -> None:
 
     assert isinstance(reply, CommandFailed)
     assert (reply.code, scene.pool.held, scene.keys.offered) == ("no_worker", 0, {})
+
+
+async def test_a_bug_on_the_way_leaves_no_slot_behind(scene: Scene) -> None:
+    def bug() -> None:
+        raise RuntimeError("bug")
+
+    scene.keys.on_offer = bug
+    filling = asyncio.ensure_future(scene.rooms.fill(order()))
+    await scene.settle()
+    worker = scene.in_room(SID)
+    worker.say(Joined())
+
+    with pytest.raises(RuntimeError):
+        await filling
+
+    assert End() in worker.told
+    worker.die()
+    assert scene.pool.held == 0
 
 
 async def test_the_key_is_renewed_and_an_aged_room_is_withdrawn_before_its_worker_goes(scene: Scene) -> None:

@@ -149,7 +149,7 @@ class KeyGone(Exception):
 
 
 class KeysUnavailable(Exception):
-    """The bucket did not answer in time."""
+    """The bucket did not answer in time, or refused."""
 
 
 class RoomKeys(Protocol):

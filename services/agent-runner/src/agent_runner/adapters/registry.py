@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from chassis.nats import Bus, BusUnavailable
+from chassis.nats import Bus, BusUnavailable, PublishRefused
 from contracts.registry import NodeState
 from contracts.streams import NODES
 
@@ -25,7 +25,7 @@ class BusRegistry:
         """Renew the entry, or make it again."""
         try:
             await self._nodes.put(state.node_id, state.model_dump_json().encode(), deadline_s=_DEADLINE_S)
-        except BusUnavailable as error:
+        except (BusUnavailable, PublishRefused) as error:
             log.warning("registry.unavailable", error=str(error))
             return False
         return True
@@ -34,5 +34,5 @@ class BusRegistry:
         """Take the entry away; if that fails it expires."""
         try:
             await self._nodes.delete(node_id, deadline_s=_DEADLINE_S)
-        except BusUnavailable as error:
+        except (BusUnavailable, PublishRefused) as error:
             log.warning("registry.unavailable", error=str(error))

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
-from chassis.nats import Bus, BusUnavailable, KeyChanged, KeyExists
+from chassis.nats import Bus, BusUnavailable, KeyChanged, KeyExists, PublishRefused
 from contracts.registry import PrejoinedRoom
 from contracts.streams import PREJOINED
 
@@ -55,7 +55,7 @@ def _translated() -> Generator[None]:
         yield
     except (KeyChanged, KeyExists) as error:
         raise KeyGone(str(error)) from error
-    except BusUnavailable as error:
+    except (BusUnavailable, PublishRefused) as error:
         raise KeysUnavailable(str(error)) from error
 
 

@@ -139,7 +139,7 @@ class Rooms:
         except (TimeoutError, KeysUnavailable, KeyGone) as error:
             self._end(room, "failed")
             return CommandFailed(code="not_joined", detail=str(error) or f"not in {_FILL_S:g} s", retryable=True)
-        except asyncio.CancelledError:
+        except BaseException:
             self._end(room, "failed")
             raise
         log.info("room.prejoined", session_id=room.session_id, pid=process.pid)

@@ -1,0 +1,49 @@
+"""A bus that answers and refuses: the node goes on as without a bus."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from agent_runner.adapters.registry import BusRegistry
+from agent_runner.adapters.room_keys import BusRoomKeys
+from agent_runner.ports import KeysUnavailable
+from chassis.nats import Bus
+from contracts.registry import NodeState, PrejoinedRoom
+
+NOW = datetime.now(UTC)
+TOO_LONG = "x" * 600_000  # a value has 512 KiB at most
+
+
+async def test_a_room_whose_key_is_refused_is_not_offered(bus: Bus) -> None:
+    room = PrejoinedRoom(
+        session_id="session_1",
+        node_id="n1",
+        region=TOO_LONG,
+        joined_at=NOW,
+        expires_at=NOW + timedelta(seconds=600),
+    )
+    keys = BusRoomKeys(bus)
+
+    with pytest.raises(KeysUnavailable):
+        await keys.offer(room)
+    revision = await keys.offer(room.model_copy(update={"region": None}))
+    with pytest.raises(KeysUnavailable):
+        await keys.renew(room, revision)
+
+
+async def test_an_entry_that_is_refused_is_tried_again_later(bus: Bus) -> None:
+    state = NodeState(
+        node_id="n1",
+        region=TOO_LONG,
+        slots=1,
+        warm=0,
+        busy=0,
+        draining=False,
+        load=0,
+        pid=1,
+        processes=1,
+        started_at=NOW,
+    )
+    registry = BusRegistry(bus)
+
+    assert not await registry.announce(state)
+    assert await registry.announce(state.model_copy(update={"region": None}))
