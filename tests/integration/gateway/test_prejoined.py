@@ -31,6 +31,19 @@ async def offer(bus: Bus, *session_ids: str) -> None:
         await bus.bucket(PREJOINED).create(session_id, room.model_dump_json().encode(), ttl_s=60)
 
 
+async def one_offered(bus: Bus) -> NatsPrejoinedRooms:
+    """The rooms as a gateway knew them when `session_a` was offered, and no later."""
+    rooms = NatsPrejoinedRooms(bus)
+    watching = asyncio.create_task(rooms.watch())
+    await offer(bus, "session_a")
+    async with asyncio.timeout(5):
+        while not rooms.ids:  # noqa: ASYNC110 - the watch has no event
+            await asyncio.sleep(0.01)
+    watching.cancel()
+    await asyncio.wait([watching])
+    return rooms
+
+
 async def known(redis: Any, *session_ids: str) -> None:
     """Wait until the gateway knows these rooms, which shows in Redis."""
     async with asyncio.timeout(10):
@@ -93,13 +106,7 @@ async def test_a_repeated_start_gets_the_room_of_the_first(
 
 
 async def test_a_room_whose_key_was_renewed_a_moment_ago_is_taken_all_the_same(bus: Bus) -> None:
-    rooms = NatsPrejoinedRooms(bus)
-    watching = asyncio.create_task(rooms.watch())
-    await offer(bus, "session_a")
-    async with asyncio.timeout(5):
-        while not rooms.ids:  # noqa: ASYNC110 - the watch has no event
-            await asyncio.sleep(0.01)
-    watching.cancel()
+    rooms = await one_offered(bus)
     entry = await bus.bucket(PREJOINED).get("session_a")
     assert entry is not None
     await bus.bucket(PREJOINED).update("session_a", entry.value, entry.revision)
@@ -109,12 +116,7 @@ async def test_a_room_whose_key_was_renewed_a_moment_ago_is_taken_all_the_same(b
 
 
 async def test_a_silent_nats_costs_a_start_half_a_second_at_most(bus: Bus, nats_server: NatsServer) -> None:
-    rooms = NatsPrejoinedRooms(bus)
-    watching = asyncio.create_task(rooms.watch())
-    await offer(bus, "session_a")
-    async with asyncio.timeout(5):
-        while not rooms.ids:  # noqa: ASYNC110 - the watch has no event
-            await asyncio.sleep(0.01)
+    rooms = await one_offered(bus)
     nats_server.freeze()
     began = time.monotonic()
     try:
@@ -122,4 +124,11 @@ async def test_a_silent_nats_costs_a_start_half_a_second_at_most(bus: Bus, nats_
         assert time.monotonic() - began < 1
     finally:
         nats_server.thaw()
-        watching.cancel()
+
+
+async def test_a_nats_that_refuses_costs_a_start_its_room_only(bus: Bus) -> None:
+    rooms = await one_offered(bus)
+    stream = (await bus.js.stream_info("KV_prejoined")).config
+    await bus.js.update_stream(stream.evolve(sealed=True))
+
+    assert await rooms.take(region=None) is None

@@ -5,10 +5,9 @@ import random
 from typing import Final
 
 from chassis.logs import get_logger
-from chassis.nats import Bucket, Bus, BusUnavailable, Change, KeyChanged
+from chassis.nats import Bucket, Bus, BusUnavailable, Change, KeyChanged, PublishRefused
 from contracts.registry import PrejoinedRoom
 from contracts.streams import PREJOINED
-from nats.errors import ConnectionClosedError
 from pydantic import ValidationError
 
 from chassis import metrics
@@ -41,7 +40,7 @@ class NatsPrejoinedRooms:
         return frozenset(self._rooms)
 
     async def take(self, *, region: str | None) -> str | None:
-        """Take a room; None when there is none, or NATS is slow."""
+        """Take a room; None when there is none, or NATS is slow or refuses."""
         if not self._were_any:
             return None
         lost = False
@@ -57,7 +56,7 @@ class NatsPrejoinedRooms:
                         _CLAIMS.labels("hit").inc()
                         return session_id
                     lost = True
-        except (TimeoutError, BusUnavailable, ConnectionClosedError) as error:
+        except (TimeoutError, BusUnavailable, PublishRefused) as error:
             log.warning("prejoined.not_taken", reason=str(error) or f"NATS did not answer in {_TAKE_S:g} s")
             lost = True
         _CLAIMS.labels("lost" if lost else "none").inc()

@@ -3,7 +3,7 @@
 from asyncio import Event as Signal
 from collections.abc import Callable
 
-from chassis.nats import Bucket, Bus, BusUnavailable, Change, KeyChanged
+from chassis.nats import Bucket, Bus, BusUnavailable, Change, KeyChanged, PublishRefused
 from contracts.registry import PrejoinedRoom
 from contracts.streams import PREJOINED
 from pydantic import ValidationError
@@ -42,5 +42,5 @@ class NatsOfferedRooms:
             await self._bucket.delete(room.room.session_id, room.revision)
         except KeyChanged:
             return  # taken, or renewed; the next look sees which
-        except BusUnavailable as error:
+        except (BusUnavailable, PublishRefused) as error:
             raise Unavailable(str(error)) from error
