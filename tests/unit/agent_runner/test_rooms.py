@@ -226,6 +226,19 @@ async def test_a_bug_on_the_way_leaves_no_slot_behind(scene: Scene) -> None:
     assert scene.pool.held == 0
 
 
+async def test_no_worker_with_the_former_configuration_is_sent_into_a_room(scene: Scene) -> None:
+    (former,) = scene.forks.workers
+    filling = asyncio.ensure_future(scene.rooms.fill(order()))
+    scene.pool.renew()
+    await scene.settle()
+
+    worker = scene.in_room(SID)
+    worker.say(Joined())
+
+    assert isinstance(await filling, RoomPrejoined)
+    assert worker is not former
+
+
 async def test_the_key_is_renewed_and_an_aged_room_is_withdrawn_before_its_worker_goes(scene: Scene) -> None:
     worker = await scene.joined(max_age_s=2 * RENEW_S)
     scene.now += RENEW_S

@@ -157,14 +157,17 @@ class Pool:
             worker.stale = True
         self._wake.set()
 
-    async def take(self, timeout_s: float) -> Taken:
+    async def take(self, timeout_s: float, *, may_be_stale: bool = True) -> Taken:
         """A ready worker for a job that has claimed its slot; its listener is the caller's to set, before any await.
+
+        Args:
+            may_be_stale: Rather one with the former configuration than none at once.
 
         Raises:
             NoWorker: None got ready in time.
         """
         began = self._clock()
-        process, path = self._take_warm(), "warm"
+        process, path = self._take_warm(may_be_stale=may_be_stale), "warm"
         try:
             async with asyncio.timeout(timeout_s):
                 while process is None or process.is_gone:
@@ -268,9 +271,9 @@ class Pool:
         self._idle[worker.process.pid] = worker
         self._changed()
 
-    def _take_warm(self) -> WorkerProcess | None:
+    def _take_warm(self, *, may_be_stale: bool) -> WorkerProcess | None:
         """The oldest ready worker, but one that missed two beats, or is out of date, only when there is no other."""
-        ready = [w for w in self._idle.values() if w.ready]
+        ready = [w for w in self._idle.values() if w.ready and (may_be_stale or not w.stale)]
         if not ready:
             return None
         chosen = min(ready, key=lambda w: (w.silent_s >= _TWO_BEATS_S, w.stale, w.born))

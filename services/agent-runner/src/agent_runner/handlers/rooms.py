@@ -212,7 +212,7 @@ class Rooms:
 
     async def _send(self, room: _Room, order: PrejoinRoom) -> WorkerProcess:
         """Give the room a worker, and wait until it has joined, or raise `NoWorker`."""
-        taken = await self._pool.take(_FILL_S)
+        taken = await self._pool.take(_FILL_S, may_be_stale=False)  # it would wait with its configuration for minutes
         room.process, taken.process.listener = taken.process, room
         if room.ending is not None:
             taken.process.kill()
