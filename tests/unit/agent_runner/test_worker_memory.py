@@ -4,7 +4,7 @@ import ctypes
 import mmap
 from pathlib import Path
 
-from agent_runner.worker.memory import drop_file_pages
+from agent_runner.worker.memory import drop_file_pages, unwritten
 
 PAGE = mmap.PAGESIZE
 SIZE = 16 * PAGE
@@ -63,3 +63,21 @@ def test_pages_that_were_written_stay(tmp_path: Path) -> None:
 
     assert relocated[PAGE : PAGE + 2] == b"ba"
     assert writable[:2] == b"ca"
+
+
+def test_pages_that_were_written_and_then_swapped_out_stay() -> None:
+    smaps = """\
+1000-3000 r--p 00000000 fe:00 42 /lib/untouched.so
+Anonymous:             0 kB
+Swap:                  0 kB
+3000-5000 r--p 00002000 fe:00 42 /lib/relocated.so
+Anonymous:             0 kB
+Swap:                  4 kB
+5000-7000 r-xp 00004000 fe:00 42 /lib/patched.so
+Anonymous:             4 kB
+Swap:                  0 kB
+7000-9000 rw-p 00000000 00:00 0
+Anonymous:             0 kB
+Swap:                  0 kB
+"""
+    assert unwritten(smaps) == [(0x1000, 0x3000)]

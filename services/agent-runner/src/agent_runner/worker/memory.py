@@ -18,7 +18,7 @@ _M_MMAP_THRESHOLD: Final = -3
 _M_ARENA_MAX: Final = -8
 _LARGE: Final = 128 * 1024  # glibc's first value, which is then left as it is
 _SMAPS: Final = Path("/proc/self/smaps")
-_MAPPING: Final = re.compile(r"([0-9a-f]+)-([0-9a-f]+) r-[-x]p \S+ \S+ \S+ +/")
+_MAPPING: Final = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (r-[-x]p \S+ \S+ \S+ +/)?")
 _ARENAS: Final = 2  # one for each of a worker's 40 threads is the default, up to 8 a processor
 
 
@@ -46,17 +46,30 @@ def drop_file_pages() -> int:
         How many bytes of mappings were let go of; 0 where the system has no such list.
     """
     try:
-        entries = _SMAPS.read_text().splitlines()
+        smaps = _SMAPS.read_text()
     except OSError:
         return 0
     advise = ctypes.CDLL(None).madvise
     advise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-    dropped, span = 0, (0, 0)
-    for line in entries:
+    spans = unwritten(smaps)
+    return sum(end - begin for begin, end in spans if advise(begin, end - begin, mmap.MADV_DONTNEED) == 0)
+
+
+def unwritten(smaps: str) -> list[tuple[int, int]]:
+    """The read-only mappings of files in which nothing was written: what was, such as relocations, is in no file.
+
+    Args:
+        smaps: As in proc(5). A written page is `Anonymous`, or in `Swap`.
+    """
+    found: list[tuple[int, int]] = []
+    span: tuple[int, int] | None = None
+    for line in smaps.splitlines():
         if (mapping := _MAPPING.match(line)) is not None:
-            span = int(mapping[1], 16), int(mapping[2], 16)
-        elif line.startswith("Anonymous:"):
-            if span[0] and int(line.split()[1]) == 0:  # written pages are in no file
-                dropped += span[1] - span[0] if advise(span[0], span[1] - span[0], mmap.MADV_DONTNEED) == 0 else 0
-            span = 0, 0
-    return dropped
+            span = (int(mapping[1], 16), int(mapping[2], 16)) if mapping[3] else None
+        elif line.startswith(("Anonymous:", "Swap:")):
+            if int(line.split()[1]) > 0:
+                span = None
+            elif span is not None and line.startswith("Swap:"):  # the later of the two
+                found.append(span)
+                span = None
+    return found
