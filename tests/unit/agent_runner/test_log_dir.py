@@ -16,7 +16,8 @@ def test_what_was_not_used_for_a_week_goes_and_nothing_else(tmp_path: Path) -> N
         for name in names:
             file = (tmp_path / name).with_stem(f"{Path(name).stem}{days}")
             file.touch()
-            os.utime(file, (time.time() - days * DAY_S,) * 2)
+            used = time.time() - days * DAY_S
+            os.utime(file, (used, used))
 
     prepare(tmp_path)
 

@@ -18,7 +18,7 @@ from pydantic_settings import NoDecode
 from agent_runner.domain.warm_floors import EXAMPLE, WarmFloor, floor_at, parse
 
 CALLS_PER_CPU: Final = 6
-"""A call takes 5 to 8 CPU seconds a minute, so six use at most eight tenths of a CPU; placement looks at the load too."""
+"""A call takes 5 to 8 CPU seconds a minute, so six use at most 0.8 of a CPU; placement looks at the load too."""
 
 
 def node_id_of(hostname: str) -> str:
