@@ -1,6 +1,7 @@
 """Real servers for tests, each on a free port in a directory of its own; they can be killed and started again."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -58,9 +59,10 @@ class Server:
         self._end(signal.SIGTERM)
 
     def freeze(self) -> None:
-        """SIGSTOP: there, but silent."""
+        """SIGSTOP, and wait until every thread of it stands: there, but silent."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        os.waitpid(self._process.pid, os.WUNTRACED)
 
     def thaw(self) -> None:
         assert self._process is not None

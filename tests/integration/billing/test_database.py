@@ -39,8 +39,8 @@ async def test_migrating_twice_changes_nothing(database_url: str) -> None:
         await database.close()
 
 
-async def test_two_that_migrate_at_once_both_succeed(database_url: str) -> None:
-    databases = [Database(read_database_url(database_url)) for _ in range(4)]
+async def test_all_that_migrate_at_once_succeed(database_url: str) -> None:
+    databases = [Database(read_database_url(database_url)) for _ in range(8)]
     try:
         await asyncio.gather(*(migrate(database) for database in databases))
         assert await databases[0].revision() == REVISION

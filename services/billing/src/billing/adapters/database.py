@@ -1,6 +1,8 @@
 """The database's address, its engine, and the state of its schema."""
 
 import asyncio
+import sqlite3
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,6 +20,7 @@ from billing.ports import LedgerUnavailable
 _STATEMENT_S: Final = 10.0
 _CONNECT_S: Final = 5.0
 _BUSY_MS: Final = 3_000
+_BUSY_RETRY_S: Final = 0.05
 _POOL: Final = 10
 # PostgreSQL's classes of errors that are not about the statement: connection, credentials, no such database, rollback,
 # resources, an operator's intervention. Source: https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -64,8 +67,17 @@ class Database:
         Raises:
             LedgerUnavailable: Somebody holds the file.
         """
-        async with self._transaction(self._engine.execution_options(begin="")) as connection:
-            await connection.execute(text("PRAGMA journal_mode = WAL"))
+        until = time.monotonic() + _BUSY_MS / 1000
+        while True:
+            try:
+                async with self._transaction(self._engine.execution_options(begin="")) as connection:
+                    await connection.execute(text("PRAGMA journal_mode = WAL"))
+                return
+            except LedgerUnavailable as error:
+                # Of two that change the mode at once SQLite refuses one without waiting, whatever the busy timeout.
+                if not _is_busy(error.__cause__) or time.monotonic() >= until:
+                    raise
+            await asyncio.sleep(_BUSY_RETRY_S)
 
     async def revision(self) -> str | None:
         """The last migration that was applied, None in an empty database.
@@ -145,6 +157,10 @@ def _begin_sqlite(connection: Connection) -> None:
 
 def _exists(url: URL) -> bool:
     return Path(url.database or "").exists()
+
+
+def _is_busy(error: BaseException | None) -> bool:
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
 
 
 def _has_versions(connection: Connection) -> bool:
