@@ -6,10 +6,13 @@ it starts: for the list, in one request of plain HTTP, since Groq's SDK would co
 
 from __future__ import annotations
 
+import asyncio
+import urllib.request
 from http import HTTPStatus
+from http.client import HTTPException
 from typing import Final
+from urllib.error import HTTPError
 
-import aiohttp
 from chassis.errors import StartFailed
 from pydantic import BaseModel, ValidationError
 
@@ -17,6 +20,7 @@ from agent_runner.agent_config import AgentConfig
 from chassis import logs
 
 _ASK_S: Final = 4.0
+_MOST_BYTES: Final = 1 << 20
 
 log = logs.get_logger(__name__)
 
@@ -39,16 +43,17 @@ async def choose_model(config: AgentConfig) -> str:
     """
     base_url, model, fallback = config.groq_base_url.rstrip("/"), config.llm_model, config.llm_fallback_model
     try:
-        known = await _models(base_url, config.groq_api_key.get_secret_value())
-    except aiohttp.ClientResponseError as error:
-        if error.status != HTTPStatus.UNAUTHORIZED:
-            log.warning("llm.not_checked", url=base_url, used=model, error=f"{error.status} {error.message}")
+        async with asyncio.timeout(_ASK_S):
+            known = await asyncio.to_thread(_models, base_url, config.groq_api_key.get_secret_value())
+    except HTTPError as error:
+        if error.code != HTTPStatus.UNAUTHORIZED:
+            log.warning("llm.not_checked", url=base_url, used=model, error=f"{error.code} {error.reason}")
             return model
         if len(config.llm_endpoints) > 1:
             log.error("llm.key_refused", url=base_url, fix="Set GROQ_API_KEY to a valid key; calls use the fallback.")
             return model
         raise StartFailed(f"{base_url} refuses GROQ_API_KEY", "Set GROQ_API_KEY to a valid key.") from error
-    except (aiohttp.ClientError, OSError, ValidationError) as error:
+    except (HTTPException, OSError, ValidationError) as error:
         log.warning("llm.not_checked", url=base_url, used=model, error=str(error) or type(error).__name__)
         return model
     if model in known:
@@ -62,11 +67,9 @@ async def choose_model(config: AgentConfig) -> str:
     return fallback
 
 
-async def _models(base_url: str, key: str) -> set[str]:
+def _models(base_url: str, key: str) -> set[str]:
     """The ids of the models that the account may use."""
-    headers, timeout = {"Authorization": f"Bearer {key}"}, aiohttp.ClientTimeout(total=_ASK_S)
-    async with (
-        aiohttp.ClientSession(headers=headers, timeout=timeout, raise_for_status=True, trust_env=True) as http,
-        http.get(f"{base_url}/models") as answer,
-    ):
-        return {model.id for model in _Models.model_validate_json(await answer.read()).data}
+    request = urllib.request.Request(f"{base_url}/models")
+    request.add_unredirected_header("Authorization", f"Bearer {key}")  # no other server gets the key
+    with urllib.request.urlopen(request, timeout=_ASK_S) as answer:
+        return {model.id for model in _Models.model_validate_json(answer.read(_MOST_BYTES)).data}

@@ -157,6 +157,6 @@ def _die_without_memory() -> None:
     Dead it can be replaced. The probe is never touched, so it costs a system call.
     """
     try:
-        bytearray(_MEBIBYTE)
+        bytes(_MEBIBYTE)  # a bytearray would be written to
     except MemoryError:
         os._exit(EXIT_FAILED)

@@ -25,7 +25,7 @@ _CONNECT_S: Final = 3.0
 _WRITE_S: Final = 10.0  # a listener that takes no audio for so long is gone; Pipecat then gives the output up for good
 _EAR_S: Final = 0.05  # from LiveKit's word that a late caller is subscribed; even without it nothing was lost, 16 of 16
 _TOLD_EAR_S: Final = 0.3  # from its word that the caller is there, where somebody else was the first subscriber
-_IN_FRAME_MS: Final = 20
+_IN_FRAME_MS: Final = 32  # a window of the VAD's
 _QUEUE_MS: Final = 200  # with LiveKit's 1000 the end of speech is reported a second early
 _PLAYOUT_S: Final = 1.5
 _FLIGHT_S: Final = 0.25  # what was sent is still in the network and in the listener's jitter buffer, which dies with us
@@ -217,11 +217,16 @@ class WarmClient(LiveKitTransportClient):
             await self._hear(track, participant.identity)
 
     async def _hear(self, track: rtc.Track, identity: str) -> None:
-        """Take the caller's audio, as Pipecat does, in half as many frames: each passes eight processors."""
+        """Take the caller's audio as the pipeline needs it.
+
+        Pipecat's takes frames of 10 ms at 48 kHz, which are three times as many to pass through eight processors, and
+        resamples each.
+        """
         assert self._task_manager is not None
+        assert self._params.audio_in_sample_rate is not None
         await self._close_audio_stream(identity)
         self._audio_tracks[identity] = track
-        stream = rtc.AudioStream(track, frame_size_ms=_IN_FRAME_MS)
+        stream = rtc.AudioStream(track, sample_rate=self._params.audio_in_sample_rate, frame_size_ms=_IN_FRAME_MS)
         task = self._task_manager.create_task(self._process_audio_stream(stream, identity), f"{self}::caller's audio")
         self._audio_streams[identity] = stream, task
         await self._callbacks.on_audio_track_subscribed(identity)

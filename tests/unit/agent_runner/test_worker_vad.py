@@ -1,0 +1,87 @@
+"""The worker's VAD hears what Pipecat's hears, though it does not show the model what is too quiet to count."""
+
+# pyright: standard
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from agent_runner.worker.models import Vad
+from pipecat.audio.vad.silero import SileroVADAnalyzer
+from pipecat.audio.vad.vad_analyzer import VADParams, VADState
+from sandbox.speech.espeak import Espeak, Voice
+
+RATE = 16_000
+WINDOW = 512  # samples
+SAID = ("hello there", "what is the time", "no", "i would like to book a table please")
+
+
+def silence(seconds: float) -> np.ndarray:
+    return np.zeros(round(seconds * RATE))
+
+
+def said(text: str, voice: str = "en-us") -> np.ndarray:
+    speech = Espeak().speak(text, Voice(voice))
+    samples = np.frombuffer(speech.pcm, dtype=np.int16)
+    at = np.arange(0, len(samples) - 1, speech.sample_rate / RATE)
+    return np.interp(at, np.arange(len(samples)), samples)
+
+
+def in_noise(parts: Sequence[np.ndarray], level: float) -> bytes:
+    """The parts in a row, in noise whose standard deviation is `level`."""
+    clean = np.concatenate(parts)
+    noise = np.random.default_rng(7).normal(0, level, len(clean)) if level else 0
+    return np.clip(clean + noise, -32768, 32767).astype("<i2").tobytes()
+
+
+def turns(vad: SileroVADAnalyzer, audio: bytes) -> list[tuple[int, int]]:
+    """The windows in which it says that speech begins and ends."""
+    vad.set_sample_rate(RATE)
+    vad.set_params(VADParams(confidence=0.7, start_secs=0.2, stop_secs=0.2, min_volume=0.6))
+    found: list[tuple[int, int]] = []
+    begin: int | None = None
+    for window in range(len(audio) // (2 * WINDOW)):
+        state = vad._run_analyzer(audio[2 * WINDOW * window : 2 * WINDOW * (window + 1)])
+        if begin is None and state is VADState.SPEAKING:
+            begin = window
+        elif begin is not None and state is VADState.QUIET:
+            found.append((begin, window))
+            begin = None
+    return found
+
+
+def conversation(pause_s: float, level: float) -> bytes:
+    parts = [silence(3)]
+    for text in SAID:
+        parts += [said(text), silence(pause_s)]
+    return in_noise(parts, level)
+
+
+@pytest.mark.parametrize("level", [0, 5, 60, 400], ids=["no noise", "faint noise", "noise", "loud noise"])
+@pytest.mark.parametrize("pause_s", [0.3, 7])
+def test_turns_begin_and_end_when_pipecats_do(pause_s: float, level: float) -> None:
+    audio = conversation(pause_s, level)
+
+    theirs, ours = turns(SileroVADAnalyzer(sample_rate=RATE), audio), turns(Vad(sample_rate=RATE), audio)
+
+    assert len(ours) == len(theirs) == len(SAID)
+    for (our_begin, our_end), (their_begin, their_end) in zip(ours, theirs, strict=True):
+        assert their_begin - 5 <= our_begin <= their_begin + 1  # after a short pause ours may notice sooner
+        assert abs(our_end - their_end) <= 2
+
+
+def test_the_model_is_not_shown_what_is_too_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = 0
+    audio = conversation(7, 5)
+    score = SileroVADAnalyzer.voice_confidence
+
+    def counted(vad: SileroVADAnalyzer, buffer: bytes) -> float:
+        nonlocal shown
+        shown += 1
+        return score(vad, buffer)
+
+    monkeypatch.setattr(SileroVADAnalyzer, "voice_confidence", counted)
+    turns(Vad(sample_rate=RATE), audio)
+
+    spoken = sum(len(said(text)) for text in SAID) // WINDOW
+    assert spoken // 2 < shown < 2 * spoken < len(audio) // (2 * WINDOW) // 2
