@@ -5,6 +5,7 @@ import time
 
 import pytest
 from chassis.nats import Bus, BusRefused, BusUnavailable
+from nats.aio import transport
 
 from tests.integration.chassis.events import until
 from tests.integration.servers import NatsServer, free_port
@@ -30,6 +31,18 @@ async def test_a_server_that_comes_up_late_is_found(nats_server: NatsServer) -> 
     nats_server.start()
 
     bus = await connecting
+
+    assert bus.is_connected
+    await bus.close()
+
+
+async def test_a_server_is_reached_over_websockets(nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "aiohttp", None)  # as nats-py is imported
+    port = free_port()
+    nats_server.configure(f"websocket {{ listen: '127.0.0.1:{port}', no_tls: true }}")
+    nats_server.restart()
+
+    bus = await Bus.connect(f"ws://127.0.0.1:{port}", name="test")
 
     assert bus.is_connected
     await bus.close()

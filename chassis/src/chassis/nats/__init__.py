@@ -1,5 +1,10 @@
 """NATS JetStream for the services: every trap that we know of is handled here, once."""
 
+from chassis.imports import without
+
+with without("aiohttp"):  # 7 MB that only ws:// needs; `connection` takes it then
+    import nats as nats
+
 from chassis.nats.bucket import Bucket, Cause, Change, Entry
 from chassis.nats.bus import Bus
 from chassis.nats.commands import Responder, respond

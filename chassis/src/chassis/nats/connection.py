@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import nats.errors
 from faststream.nats import NatsBroker
+from nats.aio import transport
 
 from chassis import logs
 from chassis.nats.errors import BusRefused, BusUnavailable
@@ -19,6 +20,7 @@ _UNANSWERED_PINGS: Final = 2
 _API_S: Final = 2.0  # one request to JetStream; callers repeat it until their own deadline
 _REFUSED_FOR_S: Final = 5.0  # a server that is being reconfigured may refuse for a moment
 _CLOSE_S: Final = 2.0
+_WEBSOCKET: Final = ("ws", "wss")
 _UNREACHABLE: Final = "no connection yet"
 
 log = logs.get_logger(__name__)
@@ -58,6 +60,13 @@ class _Broker(NatsBroker):
         return error_cb
 
 
+def _take_websockets() -> None:
+    """nats-py was imported without what it needs for them."""
+    import aiohttp
+
+    setattr(transport, "aiohttp", aiohttp)  # noqa: B010 - nats-py's own, and not exported
+
+
 class Connection:
     """The broker, and what is known about its connection.
 
@@ -75,8 +84,11 @@ class Connection:
         self._ended = False
         self._refused_since: float | None = None
         self._callbacks: set[asyncio.Task[None]] = set()
+        servers = [server.strip() for server in url.split(",")]
+        if any(urlsplit(server).scheme in _WEBSOCKET for server in servers):
+            _take_websockets()
         self.broker: NatsBroker = _Broker(
-            [server.strip() for server in url.split(",")],
+            servers,
             name=name,
             max_reconnect_attempts=-1,
             reconnect_time_wait=_RECONNECT_WAIT_S,  # pyright: ignore[reportArgumentType] - nats-py only sleeps for it
