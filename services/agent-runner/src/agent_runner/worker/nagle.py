@@ -22,15 +22,14 @@ _PORTS: Final = {"ws": 80, "http": 80}
 @asynccontextmanager
 async def off(url: str) -> AsyncGenerator[None]:
     """Within this the next connection to `url` that this process makes sends small messages at once."""
-    turning = asyncio.create_task(_turn_off(_port(url)))
+    turning = asyncio.create_task(_turn_off(_port(url), _sockets()))
     try:
         yield
     finally:
         turning.cancel()
 
 
-async def _turn_off(port: int) -> None:
-    known = _sockets()
+async def _turn_off(port: int, known: set[tuple[int, int]]) -> None:
     while not any(_is_turned_off(fd, port) for fd, _inode in _sockets() - known):  # noqa: ASYNC110 - nothing tells us
         await asyncio.sleep(_LOOK_S)
 
