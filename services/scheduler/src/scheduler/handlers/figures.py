@@ -42,6 +42,11 @@ _REJECTED: Final = metrics.counter("scheduler_rejections_total", "Starts that ca
 _READY_S: Final = metrics.histogram(
     "scheduler_requested_to_ready_seconds", "From `requested` to the first `agent_ready`", buckets=_STARTING_S
 )
+_TAKEN_OVER_S: Final = metrics.histogram(
+    "scheduler_takeover_seconds",
+    "From an agent's `agent_stopped`, or for a lost node from the next `assigned`, to its successor's `agent_ready`",
+    buckets=_STARTING_S,
+)
 _PLACED_S: Final = metrics.histogram(
     "scheduler_requested_to_assigned_seconds", "From `requested` to the first `assigned`"
 )
@@ -62,6 +67,10 @@ def count(record: Recorded, session: Session | None) -> None:
         case AgentReady():
             if len(session.ready_ms) == 1 and session.requested is not None:
                 _READY_S.observe(waited_s)
+            elif len(session.ready_ms) > 1 and event.epoch == session.epoch:
+                stop = session.stops.get(event.epoch - 1)
+                since_ms = session.attempts[event.epoch].at_ms if stop is None else stop.at_ms
+                _TAKEN_OVER_S.observe(max(0, record.stored_ms - since_ms) / 1000)
         case SessionEnded():
             reason = _bounded(event.reason)
             _ENDED.labels(event.outcome.value, reason).inc()
