@@ -1,9 +1,9 @@
 """Tools: HTTP functions that a session's agent may call."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from ipaddress import ip_address
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, cast
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
@@ -41,7 +41,38 @@ class Tool(BaseModel):
             raise ValueError("`required` must be a list of names")
         if len(json.dumps(value)) > MAX_SCHEMA_BYTES:
             raise ValueError(f"longer than {MAX_SCHEMA_BYTES} bytes as JSON")
+        for ref in _refs(value):
+            if not _leads_somewhere(ref, value):
+                raise ValueError(f"`$ref` {ref!r} must lead to a part of this schema, such as #/$defs/NAME")
         return value
+
+
+def _refs(schema: dict[str, Any]) -> Iterator[str]:
+    left: list[Any] = [schema]
+    while left:
+        below = _below(left.pop())
+        left.extend(below.values())
+        if isinstance(ref := below.get("$ref"), str):
+            yield ref
+
+
+def _leads_somewhere(ref: str, schema: dict[str, Any]) -> bool:
+    """Whether a JSON pointer has its target here: the schema travels alone, and the model would refuse each turn."""
+    root, *steps = ref.split("/")
+    place: Any = schema
+    for step in steps:
+        name, below = step.replace("~1", "/").replace("~0", "~"), _below(place)
+        if name not in below:
+            return False
+        place = below[name]
+    return root == "#"
+
+
+def _below(part: Any) -> dict[str, Any]:
+    """What a step of a JSON pointer leads to from this part."""
+    if isinstance(part, list):
+        return {str(n): each for n, each in enumerate(cast("list[Any]", part))}
+    return cast("dict[str, Any]", part) if isinstance(part, dict) else {}
 
 
 def checked(tools: Sequence[Tool]) -> None:

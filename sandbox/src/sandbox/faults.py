@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Service = Literal["assemblyai", "groq", "inworld"]
 Stage = Literal["request", "answer"]
-Kind = Literal["latency", "status", "drop", "close", "error", "garbage", "silence"]
+Moment = Literal["request", "thought", "answer"]  # a thought: what the model is about to say
+Kind = Literal["latency", "status", "drop", "close", "error", "garbage", "silence", "empty"]
 
 MOST_FAULTS = 100
 
@@ -19,7 +20,8 @@ class Fault(BaseModel):
     `status` answers a request (or a WebSocket's handshake) with `status`. The others strike when the service answers:
     `latency` waits `latency_ms`; `drop` cuts the connection without a word; `close` closes the WebSocket with `code`
     and `reason`; `error` sends the service's own error, then closes; `garbage` sends what is no JSON; `silence` never
-    answers. `stage` moves latency, drop, close, error and silence to the request itself.
+    answers; `empty`, groq's alone, has nothing in it. `stage` moves latency, drop, close, error and silence to the
+    request itself.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,8 +43,16 @@ class Fault(BaseModel):
             raise ValueError("a status can only answer a request")
         return self
 
+    @model_validator(mode="after")
+    def _only_a_models_answer_is_empty(self) -> "Fault":
+        if self.kind == "empty" and (self.service != "groq" or self.stage == "request"):
+            raise ValueError("only groq's answer can be empty")
+        return self
+
     @property
-    def strikes_at(self) -> Stage:
+    def strikes_at(self) -> Moment:
+        if self.kind == "empty":
+            return "thought"
         return self.stage or ("request" if self.kind == "status" else "answer")
 
 
@@ -69,18 +79,18 @@ class FaultBoard:
         self._faults[number] = (fault, fault.count)
         return number
 
-    def take(self, service: Service, stage: Stage, about: Mapping[str, str]) -> list[Fault]:
+    def take(self, service: Service, moment: Moment, about: Mapping[str, str]) -> list[Fault]:
         """The faults that strike now: every latency that matches, then the oldest other that does. Each is used once.
 
         Args:
             service: Who answers.
-            stage: At a request, or at an answer to one.
+            moment: At a request, at an answer to one, or before that when the answer is made.
             about: What `match` is compared with, such as `model`, `voice` and `path`.
         """
         struck: list[Fault] = []
         for number, (fault, _) in list(self._faults.items()):
             first_other = all(other.kind == "latency" for other in struck)
-            if _applies(fault, service, stage, about) and (fault.kind == "latency" or first_other):
+            if _applies(fault, service, moment, about) and (fault.kind == "latency" or first_other):
                 struck.append(fault)
                 self._use(number)
         return sorted(struck, key=lambda fault: fault.kind != "latency")
@@ -104,7 +114,7 @@ class FaultBoard:
         return [{"id": number, "left": left, **fault.model_dump()} for number, (fault, left) in self._faults.items()]
 
 
-def _applies(fault: Fault, service: Service, stage: Stage, about: Mapping[str, str]) -> bool:
-    if fault.service != service or fault.strikes_at != stage:
+def _applies(fault: Fault, service: Service, moment: Moment, about: Mapping[str, str]) -> bool:
+    if fault.service != service or fault.strikes_at != moment:
         return False
     return all(about.get(name) == value for name, value in fault.match.items())

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from agent_runner.domain.link import Stopped, Turn
+from agent_runner.worker.llm import MOST_ROUNDS
 from agent_runner.worker.tools import MAX_ANSWER_BYTES, Toolbox
 from aiohttp import web
 from contracts.tools import Tool
@@ -99,6 +100,13 @@ async def test_only_listed_hosts_are_called_and_an_address_inside_only_if_it_is_
     assert "result" in await call(named, allowed="localhost,127.0.0.1,::1")
 
 
+async def test_arguments_that_are_no_object_do_not_reach_the_tool(server: ToolServer) -> None:
+    box = Toolbox([tool(f"{server.url}/weather")], "127.0.0.1", "session_1")
+    arguments: Any = ["Rome"]
+    assert "JSON object" in (await box.call("get_weather", arguments, "call_1"))["error"]
+    assert server.asked == []
+
+
 async def test_nobody_there_is_an_answer_too() -> None:
     assert "could not be reached" in (await call("http://127.0.0.1:9/weather"))["error"]
 
@@ -129,3 +137,26 @@ async def test_the_model_calls_a_tool_and_answers_from_what_it_is_told(
     (result,) = [m["content"] for m in (await sandbox.asked())[-1] if m["role"] == "tool"]
     assert told in json.dumps(json.loads(result))
     assert not [m for m in worker.said if isinstance(m, Stopped)]
+
+
+@pytest.mark.skipif(not BINARY.exists(), reason="livekit-server is not built: make setup")
+@pytest.mark.parametrize("goes_on", [False, True])
+async def test_a_model_that_calls_and_calls_is_told_to_answer_and_asked_no_more_than_that(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, server: ToolServer, goes_on: bool
+) -> None:
+    again = {"tool_calls": [{"name": "get_weather", "arguments": {"place": "Rome"}}]}
+    rest = [again] * 3 if goes_on else ["It is clear."]
+    await sandbox.control("transcripts", {"texts": ["How is the weather in Rome?"]})
+    await sandbox.control("replies", {"replies": [again] * (MOST_ROUNDS + 1) + rest})
+    worker = await fork(tool_allowed_hosts="127.0.0.1")
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, opening_line="Hello.", tools=(tool(f"{server.url}/weather"),)))
+    await worker.heard(Turn)
+    caller.say("How is the weather?")
+    turn = await worker.heard(Turn, 2, timeout_s=15)
+    assert turn.heard_text == ("Sorry, I didn't get that. Could you say it again?" if goes_on else "It is clear.")
+    assert len(server.asked) == MOST_ROUNDS
+    asked = await sandbox.asked()
+    assert len(asked) == MOST_ROUNDS + (3 if goes_on else 2)  # what is no answer is asked for once more
+    results = [m["content"] for m in asked[-1] if m["role"] == "tool"]
+    assert ["not called" in result for result in results] == [False] * MOST_ROUNDS + [True]

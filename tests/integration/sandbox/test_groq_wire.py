@@ -66,6 +66,23 @@ async def test_max_tokens_cuts_the_answer(client: groq.AsyncGroq) -> None:
     assert found.choices[0].finish_reason == "length"
 
 
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_an_empty_answer_is_well_formed_and_has_nothing_in_it(
+    sandbox: Sandbox, client: groq.AsyncGroq, streamed: bool
+) -> None:
+    sandbox.control("POST", "replies", {"replies": ["All is well."]})
+    sandbox.fault(service="groq", kind="empty", count=1)
+    await client.models.list()  # which has no answer of a model
+
+    if streamed:
+        assert await ask(client, said("count to three")) == ""
+    else:
+        found = await client.chat.completions.create(model=MODEL, messages=[said("count to three")])
+        assert (found.choices[0].message.content, found.choices[0].message.tool_calls) == (None, None)
+        assert found.choices[0].finish_reason == "stop"
+    assert await ask(client, said("count to three")) == "All is well."
+
+
 async def test_usage_is_streamed_when_asked_for(sandbox: Sandbox) -> None:
     body = {"model": MODEL, "messages": [said("hello")], "stream": True, "stream_options": {"include_usage": True}}
     response = sandbox.request("POST", "/openai/v1/chat/completions", json=body, headers=bearer())

@@ -12,6 +12,12 @@ def tool(**changes: Any) -> dict[str, Any]:
     return {"name": "look", "description": "Looks.", "url": "https://tools.example.org/look", **changes}
 
 
+def refers(ref: str) -> dict[str, Any]:
+    """The schema of a list whose items are described elsewhere."""
+    parts = {"a": {"anyOf": [{"type": "string"}, {"type": "null"}]}, "one/two": {"type": "string"}}
+    return {"type": "object", "properties": {"x": {"type": "array", "items": {"$ref": ref}}}, "$defs": parts}
+
+
 def start(*tools: dict[str, Any], **more: Any) -> StartRequest:
     return StartRequest.model_validate({"userName": "Ada", "tools": tools, **more})
 
@@ -32,6 +38,9 @@ def test_a_tool_needs_a_name_a_description_and_a_url() -> None:
         ([tool(timeout_s=31)], "tools.0.timeout_s"),
         ([tool(parameters={"type": "string"})], "tools.0.parameters"),
         ([tool(parameters={"type": "object", "properties": []})], "tools.0.parameters"),
+        ([tool(parameters=refers("#/$defs/b"))], "tools.0.parameters"),
+        ([tool(parameters=refers("#/$defs/a/enum/2"))], "tools.0.parameters"),
+        ([tool(parameters=refers("https://example.org/schema.json"))], "tools.0.parameters"),
         ([tool(parameters={"type": "object", "title": "x" * MAX_SCHEMA_BYTES})], "tools.0.parameters"),
         ([tool(colour="red")], "tools.0.colour"),
         ([tool(), tool()], "tools"),
@@ -43,6 +52,17 @@ def test_a_tool_that_cannot_be_taken_is_refused_at_its_field(tools: list[dict[st
     with pytest.raises(ValidationError) as refused:
         start(*tools)
     assert ".".join(str(part) for part in refused.value.errors()[0]["loc"]) == where
+
+
+@pytest.mark.parametrize("ref", ["#", "#/$defs/a", "#/$defs/a/anyOf/1", "#/$defs/one~1two"])
+def test_a_schema_is_taken_whole_and_may_refer_to_its_own_parts(ref: str) -> None:
+    parameters = {**refers(ref), "additionalProperties": False}
+    (found,) = start(tool(parameters=parameters)).tools
+    assert found.parameters == parameters
+
+
+def test_a_property_may_have_the_name_of_a_keyword() -> None:
+    start(tool(parameters={"type": "object", "properties": {"$ref": {"type": "string"}}}))
 
 
 def test_a_prompt_that_leaves_no_room_for_tools_is_refused_with_them_alone() -> None:

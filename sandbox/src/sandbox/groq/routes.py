@@ -14,6 +14,7 @@ from starlette.routing import Route
 from sandbox.groq.errors import Refused, fault_body, invalid_key, no_model
 from sandbox.groq.reply import Answer, reply
 from sandbox.groq.request import Completion, completion
+from sandbox.script import Reply
 from sandbox.stage import Stage, stage_of
 from sandbox.wire import GARBAGE, BodyRefused, Dropped, is_key, json_body, status_response, strike_http
 
@@ -81,7 +82,8 @@ async def chat(request: Request) -> Response:
         raise no_model(asked.model)
     if asked.model.startswith("whisper"):
         raise Refused(400, f"The model `{asked.model}` does not support chat completions")
-    answer = reply(asked, stage.script.next_reply(), stage.settings.now())
+    scripted = Reply() if _is_to_be_empty(stage, asked.model) else stage.script.next_reply()
+    answer = reply(asked, scripted, stage.settings.now())
     if asked.stream:
         return StreamingResponse(_streamed(stage, asked, answer), media_type="text/event-stream")
     if await _struck_at_answer(stage, asked.model):
@@ -101,6 +103,10 @@ async def _struck(request: Request, model: str = "") -> Response | None:
     if fault.kind == "garbage":
         return Response(GARBAGE, media_type="application/json")
     return status_response(fault, fault_body(fault.status))
+
+
+def _is_to_be_empty(stage: Stage, model: str) -> bool:
+    return bool(stage.faults.take("groq", "thought", {"path": f"{PATH}/chat/completions", "model": model}))
 
 
 async def _struck_at_answer(stage: Stage, model: str) -> bool:

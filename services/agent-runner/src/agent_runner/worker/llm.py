@@ -28,12 +28,17 @@ _PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 2.0  # a provider that wants us to wait longer is not waited for
 _MODEL_GONE: Final = frozenset({"model_not_found", "model_decommissioned"})
 _REFUSED: Final = frozenset({401, 402, 403})
+MOST_ROUNDS: Final = 8  # of tool calls, for one thing that the caller said
 
 Fault = Literal["refused", "model_gone", "slow", "unwell"]
 
 
 class NoAnswer(Exception):
     """Every way to an answer failed, for reasons that may pass."""
+
+
+class EmptyAnswer(Exception):
+    """An answer came to its end without a word, and without a tool call that could be run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,8 @@ class LanguageModel(GroqLLMService):
     _config: AgentConfig
     _ways: list[Way]
     _has_begun = False
+    _questions = 0
+    _rounds = 0
 
     @classmethod
     def of(cls, config: AgentConfig) -> LanguageModel:
@@ -98,17 +105,26 @@ class LanguageModel(GroqLLMService):
         """Take the job's system prompt, by the way on which Pipecat keeps it when it composes its own."""
         await self._update_settings(self.Settings(system_instruction=system_instruction))
 
+    @property
+    def has_called_enough(self) -> bool:
+        """Whether the calls of this round are not to be run, and the model to be told that it must answer now."""
+        return self._rounds > MOST_ROUNDS
+
     async def _push_llm_text(self, text: str) -> None:
-        self._has_begun = True
-        await super()._push_llm_text(text)
+        if self._has_begun or text.strip():  # white space alone is no answer, and who listens would take it for one
+            self._has_begun = True
+            await super()._push_llm_text(text)
 
     async def run_function_calls(self, function_calls: Sequence[Any]) -> None:
-        """Call the tools that the model asked for."""
-        self._has_begun = True
-        await super().run_function_calls(function_calls)
+        """Call the tools that the model asked for. If it goes on after it was told to answer, that is no answer."""
+        if function_calls and not self.has_called_enough:  # Pipecat leaves out those whose arguments are no JSON
+            self._rounds += 1
+            self._has_begun = True
+            await super().run_function_calls(function_calls)
 
     async def _process_context(self, context: LLMContext) -> None:
         asked_at = time.monotonic()
+        self._count_rounds_of(context)
         try:
             async with asyncio.timeout(self._config.llm_total_timeout_s):
                 await self._answer(context, asked_at)
@@ -116,6 +132,12 @@ class LanguageModel(GroqLLMService):
             if not self._has_begun:
                 self.on_fault(time.monotonic() - asked_at)
             raise
+
+    def _count_rounds_of(self, context: LLMContext) -> None:
+        """Begin to count anew when the caller has said something since."""
+        questions = sum(isinstance(message, dict) and message["role"] == "user" for message in context.messages)
+        if questions != self._questions:
+            self._questions, self._rounds = questions, 0
 
     async def _answer(self, context: LLMContext, asked_at: float) -> None:
         """Ask until one way answers. An answer that broke off is not asked for again: a part of it may be spoken."""
@@ -126,6 +148,8 @@ class LanguageModel(GroqLLMService):
             self._has_begun = False
             try:
                 await super()._process_context(context)
+                if not self._has_begun:  # an interruption by the caller is a CancelledError and does not come here
+                    raise EmptyAnswer("the answer was empty")
             except Exception as error:
                 if self._has_begun:
                     raise

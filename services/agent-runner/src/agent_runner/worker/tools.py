@@ -8,20 +8,22 @@ import asyncio
 import json
 import socket
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from contracts.tools import Tool, hosts, is_allowed, may_connect
-from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
-from pipecat.adapters.llm.schemas.tools_schema import ToolsSchema
+from pipecat.adapters.llm.schemas.tools_schema import AdapterType, ToolsSchema
 from pipecat.services.llm_service import FunctionCallParams
 
+from agent_runner.worker.llm import LanguageModel
 from chassis import logs
 
 MAX_ANSWER_BYTES: Final = 16_384
 MAX_ARGUMENT_BYTES: Final = 16_384
 _SLACK_S: Final = 1.0
+_ENOUGH: Final = "not called: there were too many calls for one question; answer now, with what you know"
 
 log = logs.get_logger(__name__)
 
@@ -39,24 +41,20 @@ class Toolbox:
         self._tools = {tool.name: tool for tool in tools}
         self._session_id = session_id
 
-    def offer(self, llm: Any) -> ToolsSchema:
+    def offer(self, llm: LanguageModel) -> ToolsSchema:
         """Make the language model able to call them; returns what its context has to say about them."""
         for tool in self._tools.values():
-            llm.register_function(tool.name, self._answer, timeout_secs=tool.timeout_s + _SLACK_S)
+            llm.register_function(tool.name, partial(self._answer, llm), timeout_secs=tool.timeout_s + _SLACK_S)
+        # Pipecat's own FunctionSchema would keep only `properties` and `required` of a tool's JSON Schema.
         return ToolsSchema(
-            standard_tools=[
-                FunctionSchema(
-                    name=tool.name,
-                    description=tool.description,
-                    properties=tool.parameters.get("properties", {}),
-                    required=tool.parameters.get("required", []),
-                )
-                for tool in self._tools.values()
-            ]
+            standard_tools=[], custom_tools={AdapterType.OPENAI: [_described(tool) for tool in self._tools.values()]}
         )
 
-    async def _answer(self, params: FunctionCallParams) -> None:
-        found = await self.call(params.function_name, params.arguments, params.tool_call_id)
+    async def _answer(self, llm: LanguageModel, params: FunctionCallParams) -> None:
+        if llm.has_called_enough:
+            found = {"error": _ENOUGH}
+        else:
+            found = await self.call(params.function_name, params.arguments, params.tool_call_id)
         await params.result_callback(found)
 
     async def call(self, name: str, arguments: Mapping[str, Any], call_id: str) -> dict[str, Any]:
@@ -77,6 +75,8 @@ class Toolbox:
     async def _post(self, tool: Tool, arguments: Mapping[str, Any], call_id: str) -> Any:
         if not is_allowed(tool.url, self._allowed):
             raise ToolFailed("its host is not in TOOL_ALLOWED_HOSTS of this node")
+        if not isinstance(arguments, Mapping):  # any JSON comes this far
+            raise ToolFailed("the arguments must be a JSON object")
         body = json.dumps(arguments)
         if len(body) > MAX_ARGUMENT_BYTES:
             raise ToolFailed(f"the arguments are longer than {MAX_ARGUMENT_BYTES} bytes")
@@ -99,6 +99,15 @@ class Toolbox:
             return json.loads(text)
         except ValueError:
             return text
+
+
+def _described(tool: Tool) -> dict[str, Any]:
+    """A tool as the language model's API takes it, with the whole of its schema."""
+    parameters = {"properties": {}, **tool.parameters}  # without which Groq takes no `required`
+    return {
+        "type": "function",
+        "function": {"name": tool.name, "description": tool.description, "parameters": parameters},
+    }
 
 
 class ToolFailed(Exception):

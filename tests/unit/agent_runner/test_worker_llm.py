@@ -1,0 +1,143 @@
+"""What counts as an answer of the language model, and how often it may call tools for one."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from agent_runner.agent_config import AgentConfig
+from agent_runner.worker import llm
+from agent_runner.worker.llm import MOST_ROUNDS, LanguageModel, NoAnswer
+from agent_runner.worker.tools import Toolbox
+from contracts.tools import Tool
+from pipecat.frames.frames import Frame, LLMTextFrame
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.frame_processor import FrameDirection
+from pipecat.services.llm_service import LLMService
+from pipecat.services.openai.base_llm import BaseOpenAILLMService
+
+CALL = object()
+SILENCE = "(silence)"
+
+
+class Model:
+    """A language model whose answers are given here: pieces of text, and lists of calls."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *answers: Sequence[str | list[object]]) -> None:
+        self.said, self.ran, self.faults, self.left = "", 0, 0, list(answers)
+        self.asked = asyncio.Event()
+        self.context = LLMContext([{"role": "user", "content": "One."}])
+        keys = {"assembly_api_key": "a", "groq_api_key": "g", "inworld_api_key": "i"}
+        self.service = service = LanguageModel.of(AgentConfig.model_validate(keys))
+        service.on_fault = self._on_fault
+
+        async def answer(_service: object, _context: object) -> None:
+            for part in self.left.pop(0):
+                self.asked.set()
+                if part is SILENCE:
+                    await asyncio.Event().wait()
+                elif isinstance(part, str):
+                    await service._push_llm_text(part)
+                else:
+                    await service.run_function_calls(part)
+
+        async def run(_service: object, calls: Sequence[object]) -> None:
+            self.ran += len(calls)
+
+        monkeypatch.setattr(BaseOpenAILLMService, "_process_context", answer)
+        monkeypatch.setattr(LLMService, "run_function_calls", run)
+        monkeypatch.setattr(service, "push_frame", self._push)
+        monkeypatch.setattr(llm, "_PAUSE_S", 0)
+
+    def _on_fault(self, _ago_s: float) -> None:
+        self.faults += 1
+
+    async def _push(self, frame: Frame, _direction: FrameDirection = FrameDirection.DOWNSTREAM) -> None:
+        if isinstance(frame, LLMTextFrame):
+            self.said += frame.text
+
+    async def ask(self) -> None:
+        await self.service._process_context(self.context)
+
+
+@pytest.mark.parametrize("nothing", [[], [""], ["\n", " "], [[]]], ids=str)
+async def test_an_answer_with_nothing_in_it_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch, nothing: Sequence[str | list[object]]
+) -> None:
+    model = Model(monkeypatch, nothing, ["\n", "I am", " fine."])
+    await model.ask()
+    assert (model.said, model.faults) == ("I am fine.", 1)
+
+
+async def test_empty_answers_for_good_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Model(monkeypatch, *[[]] * 20)
+    with pytest.raises(NoAnswer, match="empty"):
+        await model.ask()
+    assert model.faults == 20 - len(model.left)
+
+
+async def test_an_answer_that_the_caller_cuts_before_its_first_word_is_no_empty_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = Model(monkeypatch, [SILENCE], ["What nobody asked for."])
+    asking = asyncio.create_task(model.ask())
+    await model.asked.wait()
+    asking.cancel()  # as Pipecat does at an interruption
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert (model.faults, len(model.left)) == (0, 1)
+
+
+@pytest.mark.parametrize("answer", [["Well."], [[CALL]], ["Well.", []]], ids=["text", "call", "both"])
+async def test_text_or_a_call_is_an_answer(
+    monkeypatch: pytest.MonkeyPatch, answer: Sequence[str | list[object]]
+) -> None:
+    model = Model(monkeypatch, answer)
+    await model.ask()
+    assert model.faults == 0
+
+
+async def test_the_calls_of_the_ninth_round_are_answered_with_an_error_and_the_tenth_is_no_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = Model(monkeypatch, *[[[CALL, CALL]]] * 30)
+    for n in range(1, MOST_ROUNDS + 2):
+        await model.ask()
+        assert model.service.has_called_enough == (n > MOST_ROUNDS)
+    with pytest.raises(NoAnswer):
+        await model.ask()
+    assert model.ran == 2 * (MOST_ROUNDS + 1)
+
+
+async def test_the_rounds_are_counted_anew_for_each_thing_that_the_caller_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = Model(monkeypatch, *[[[CALL]]] * 30)
+    for _ in range(MOST_ROUNDS + 1):
+        await model.ask()
+    model.context.add_message({"role": "user", "content": "Two."})
+    model.context.add_message({"role": "assistant", "content": "What was heard before it."})
+    await model.ask()
+    assert not model.service.has_called_enough
+
+
+async def test_the_whole_schema_of_a_tool_reaches_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    parameters = {
+        "type": "object",
+        "properties": {"at": {"$ref": "#/$defs/place"}},
+        "$defs": {"place": {"type": "string"}},
+        "additionalProperties": False,
+    }
+    tools = [
+        Tool(name="look", description="Looks.", url="https://host/", parameters=parameters),
+        Tool(name="wait", description="Waits.", url="https://host/", parameters={"type": "object"}),
+    ]
+    model = Model(monkeypatch)
+    model.context.set_tools(Toolbox(tools, "host", "session_1").offer(model.service))
+    sent: Any = await model.service.get_llm_adapter().get_llm_invocation_params(
+        model.context, convert_developer_to_user=False
+    )
+    assert [tool["function"]["parameters"] for tool in sent["tools"]] == [
+        parameters,
+        {"type": "object", "properties": {}},
+    ]
