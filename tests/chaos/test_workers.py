@@ -7,7 +7,7 @@ import signal
 import time
 
 import pytest
-from contracts.events import AgentStopped, JobAssigned, Outcome
+from contracts.events import AgentStopped, JobAssigned, Outcome, TurnFinished
 
 from tests.chaos.invariants import Served, check, is_alive
 from tests.chaos.participant import AGENT, Participant, agent_token
@@ -38,7 +38,7 @@ async def test_row_1_after_kill_9_another_agent_goes_on_with_the_conversation(sc
         await session.end()
 
         assert session.events(AgentStopped, epoch=1)[0].cause == "crashed"
-        last = [r["body"]["messages"] for r in (await scene.traffic())["last_requests"] if r["service"] == "groq"][-1]
+        last = await _last_messages(scene)
         said = [message["content"] for message in last if message["role"] == "assistant"]
         assert told.heard_text in said, f"{told.heard_text!r} is not in {last}\n{session.evidence()}"
         await check(scene, session, caller, served=Served(caller.served_s(left.at, killed_at), crashes=1))
@@ -58,6 +58,12 @@ async def test_row_1_a_death_in_the_middle_of_an_answer_leaves_the_agent_neither
         left = await caller.leave()
         await session.end()
 
+        cut = next(turn for turn in session.events(TurnFinished, epoch=1) if turn.user_text)
+        assert cut.interrupted, session.evidence()
+        assert cut.heard_text.startswith("I can tell you"), session.evidence()
+        known = [(message["role"], message["content"]) for message in await _last_messages(scene)]
+        assert ("user", cut.user_text) in known, f"{known}\n{session.evidence()}"
+        assert ("assistant", cut.heard_text) in known, f"{known}\n{session.evidence()}"
         await check(scene, session, caller, served=Served(caller.served_s(left.at, killed_at), crashes=1))
 
 
@@ -168,6 +174,12 @@ async def test_row_39_a_stranger_under_the_agents_identity_is_pushed_out_again(s
         assert back.at - removed.at < 2, caller.evidence()
         assert len(session.events(JobAssigned)) == 1, session.evidence()
         await check(scene, session, caller, served=Served(caller.served_s(left.at) - (back.at - removed.at)))
+
+
+async def _last_messages(scene: Scene) -> list[dict[str, str]]:
+    """What the language model was told last."""
+    requests = (await scene.traffic())["last_requests"]
+    return [request["body"]["messages"] for request in requests if request["service"] == "groq"][-1]
 
 
 def _kill(session: Session) -> float:

@@ -11,6 +11,7 @@ from agent_runner.domain.link import (
     Beat,
     Caller,
     End,
+    Ending,
     Failed,
     Faulty,
     Go,
@@ -21,12 +22,13 @@ from agent_runner.domain.link import (
     Removed,
     Stopped,
     Turn,
+    Unfinished,
 )
 from agent_runner.domain.pool import PoolLimits
 from agent_runner.handlers.call import Call, CallLimits, World
 from agent_runner.handlers.pool import Pool
 from contracts.commands import AssignJob
-from contracts.events import AgentSpeaking, AgentStopped, ServedTick, SessionRequested
+from contracts.events import AgentSpeaking, AgentStopped, ServedTick, SessionRequested, TurnFinished
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -161,6 +163,44 @@ async def test_the_time_in_which_a_provider_failed_is_told_beside_the_served_tim
     worker.say(Recovered(provider="tts"), Faulty(provider="stt", ago_ms=9_000), Stopped(cause="ended"))
     worker.die()
     assert (scene.stopped.served_ms, scene.stopped.fault_ms, scene.call.fault_ms) == (13_000, 5_500, 5_500)
+
+
+def told_so_far(n: int, user: str, heard: str) -> Unfinished:
+    return Unfinished(turn=Turn(n=n, user_text=user, heard_text=heard, interrupted=True))
+
+
+async def test_what_was_being_said_at_a_death_is_in_the_log(scene: Scene) -> None:
+    worker = await scene.live()
+    worker.say(told_so_far(1, "Tell me a story", ""), told_so_far(1, "Tell me a story", "Once upon"))
+    worker.die()
+    turn, stopped = scene.outboxes.outbox.events[-2:]
+    assert isinstance(turn, TurnFinished)
+    assert isinstance(stopped, AgentStopped)
+    assert (turn.n, turn.user_text, turn.heard_text, turn.interrupted) == (1, "Tell me a story", "Once upon", True)
+
+
+@pytest.mark.parametrize("how", ["finished", "stopped", "superseded"])
+async def test_an_unfinished_turn_is_told_only_for_a_worker_that_could_not_finish_it(scene: Scene, how: str) -> None:
+    worker = await scene.live()
+    worker.say(told_so_far(1, "What time is it?", "It"))
+    match how:
+        case "finished":
+            worker.say(Turn(n=1, user_text="What time is it?", heard_text="It is noon.", interrupted=False))
+        case "stopped":
+            worker.say(Stopped(cause="room_closed"))
+        case _:
+            scene.call.end("superseded")
+    worker.die()
+    heard = [event.heard_text for event in scene.outboxes.outbox.events if isinstance(event, TurnFinished)]
+    assert heard == (["It is noon."] if how == "finished" else [])
+
+
+async def test_a_worker_that_decides_to_end_and_does_not_is_killed_as_one_that_was_told_to(scene: Scene) -> None:
+    worker = await scene.live()
+    worker.say(Ending())
+    async with asyncio.timeout(5):
+        await scene.call.over.wait()
+    assert worker.killed
 
 
 async def test_a_fault_without_an_end_lasts_to_the_workers_death(scene: Scene) -> None:

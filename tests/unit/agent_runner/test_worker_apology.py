@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from agent_runner.agent_config import AgentConfig
 from agent_runner.worker.apology import Apology, tones
+from pydantic import ValidationError
 
 
 def config(**changes: Any) -> AgentConfig:
@@ -40,14 +41,26 @@ def test_a_recording_of_the_operators_is_played_at_the_rate_of_the_call(tmp_path
     assert abs(len(pcm) - 2 * 2 * 24_000) < 100
 
 
-@pytest.mark.parametrize("bad", ["stereo", "text", "long"])
-def test_a_recording_that_cannot_be_used_is_replaced_by_the_tones(tmp_path: Path, bad: str) -> None:
+@pytest.mark.parametrize(
+    ("bad", "why"),
+    [("stereo", "mono"), ("text", "no WAV file"), ("long", "5 s"), ("none", "no WAV file")],
+)
+def test_a_recording_that_cannot_be_used_is_refused_with_the_reason(tmp_path: Path, bad: str, why: str) -> None:
     file = tmp_path / "sorry.wav"
     if bad == "text":
         file.write_text("sorry")
-    else:
-        wav(file, rate=8000, seconds=31 if bad == "long" else 1, channels=2 if bad == "stereo" else 1)
-    assert Apology(config(apology_file=file), "Ashley", None).audio() == tones(24_000)
+    elif bad != "none":
+        wav(file, rate=8000, seconds=6 if bad == "long" else 1, channels=2 if bad == "stereo" else 1)
+    with pytest.raises(ValidationError, match=why):
+        config(apology_file=file)
+
+
+def test_a_recording_that_was_removed_or_damaged_since_is_replaced_by_the_tones(tmp_path: Path) -> None:
+    apology = Apology(config(apology_file=(file := wav(tmp_path / "sorry.wav", rate=8000))), "Ashley", None)
+    file.write_text("sorry")
+    assert apology.audio() == tones(24_000)
+    file.unlink()
+    assert apology.audio() == tones(24_000)
 
 
 def test_each_voice_and_sentence_has_a_rendering_of_its_own(tmp_path: Path) -> None:

@@ -36,6 +36,42 @@ def test_an_exchange_counts_from_1_with_or_without_an_opening_line() -> None:
     assert talk.agent_said("Bye.", interrupted=False) == turn(2, "thanks", "Bye.")
 
 
+def test_an_unfinished_turn_is_known_as_far_as_it_came() -> None:
+    talk = Talk()
+    assert talk.so_far() is None
+    talk.user_said("what time is it")
+    assert talk.so_far() == turn(1, "what time is it", "", interrupted=True)
+    talk.heard("It ")
+    talk.heard("is")
+    assert talk.so_far() == turn(1, "what time is it", "It is", interrupted=True)
+    talk.agent_said("It is noon.", interrupted=False)
+    assert talk.so_far() is None
+
+
+@given(
+    st.lists(st.sampled_from(["user", "word", "agent", "opening"]), max_size=12),
+    st.booleans(),
+)
+def test_an_unfinished_turn_has_the_number_that_it_will_have(steps: list[str], has_opening: bool) -> None:
+    talk = Talk()
+    if has_opening:
+        talk.open_with("Hello there.")
+    for step in steps:
+        before = talk.so_far()
+        match step:
+            case "user":
+                over = talk.user_said("what time is it")
+            case "word":
+                talk.heard("noon")
+                continue
+            case "agent":
+                over = talk.agent_said("It is noon.", interrupted=False)
+            case _:
+                over = talk.opening_ended(interrupted=True)
+        if before is not None and over is not None:
+            assert (over.n, over.user_text) == (before.n, before.user_text)
+
+
 def test_a_bridge_line_is_turn_0() -> None:
     assert Talk().agent_said("Sorry, go on.", interrupted=False) == turn(0, "", "Sorry, go on.")
 

@@ -6,12 +6,13 @@ the process with the variable's name and the fix when a value is wrong.
 
 from __future__ import annotations
 
+import wave
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Final, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ASSEMBLY_URL: Final = "wss://streaming.assemblyai.com/v3/ws"
@@ -25,6 +26,9 @@ VOICE_SPEEDS: Final = MappingProxyType(
 """Speaking rate of each voice that has been listened to."""
 
 DEFAULT_SPEED: Final = 1.0
+
+LAST_WORDS_S: Final = 5.0
+"""How long the last words of a call may take."""
 
 ReasoningEffort: TypeAlias = Literal["none", "default", "low", "medium", "high"]
 Key: TypeAlias = Annotated[SecretStr, Field(min_length=1, max_length=500)]
@@ -42,6 +46,18 @@ def _from_text(value: object) -> object:
     if not isinstance(value, str):
         return value
     return int(value) if value.isdecimal() else {"true": True, "1": True}.get(value.lower(), value)
+
+
+def _playable(file: Path) -> Path:
+    try:
+        with wave.open(str(file)) as found:
+            if (found.getnchannels(), found.getsampwidth()) != (1, 2):
+                raise ValueError("the recording must be mono with samples of 16 bits")
+            if found.getnframes() > LAST_WORDS_S * found.getframerate():
+                raise ValueError(f"the recording must be {LAST_WORDS_S:g} s long at most")
+    except (OSError, EOFError, wave.Error) as error:
+        raise ValueError(f"no WAV file can be read there ({error})") from error
+    return file
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,13 +202,14 @@ class AgentConfig(BaseSettings):
 
     # The worker.
     apology: str = Field(
-        default="I'm sorry, I have a technical problem and must end this call. Goodbye.",
+        default="I'm sorry, I have a technical problem and must go. Goodbye.",
         max_length=500,
         description="what the agent says when a provider fails for good",
     )
-    apology_file: Path | None = Field(
+    apology_file: Annotated[Path, AfterValidator(_playable)] | None = Field(
         default=None,
-        description="a WAV file (mono, 16 bit) with that sentence, for when no voice could be had; unset: three tones",
+        description="a WAV file (mono, 16 bit, 5 s at most) with that sentence, for when no voice could be had; "
+        "unset: three tones",
     )
     worker_memory_mb: int = Field(default=600, ge=0, description="MB of data a worker may hold; 0 for no limit")
     log_format: Literal["json", "console"] = Field(default="json", description="json or console")

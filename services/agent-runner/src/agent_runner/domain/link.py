@@ -169,11 +169,19 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unfinished:
+    """The turn that goes on, as far as it came: what is known of it should the worker die. Each replaces the last."""
+
+    turn: Turn
+    kind: Literal["unfinished"] = "unfinished"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Beat:
     """Alive, each BEAT_S. Bytes of speech since `Go`, as made by the TTS and as written to the room.
 
     Speech is made faster than it is spoken, so more made than sent is normal while the second number grows; an agent
-    whose caller is in the room, with more than a tenth of a second unsent and nothing sent for 2 s, is mute.
+    whose caller is in the room, with more than a tenth of a second unsent and nothing sent for 3 s, is mute.
     """
 
     tts_bytes: int
@@ -212,6 +220,13 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """The worker has decided to end; a last sentence may still come."""
+
+    kind: Literal["ending"] = "ending"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Removed:
     """LiveKit put the agent out of the room; `duplicate`: because a newer holder of its identity joined.
 
@@ -234,7 +249,19 @@ class Stopped:
 
 ToWorker: TypeAlias = Go | Prejoin | End | Speak | Rejoin
 ToSupervisor: TypeAlias = (
-    Ready | Joined | Heard | Caller | Turn | Beat | Faulty | Recovered | Failed | Removed | Stopped
+    Ready
+    | Joined
+    | Heard
+    | Caller
+    | Turn
+    | Unfinished
+    | Beat
+    | Faulty
+    | Recovered
+    | Failed
+    | Ending
+    | Removed
+    | Stopped
 )
 
 _by_kind = Field(discriminator="kind")

@@ -97,6 +97,13 @@ class Talk:
             return None
         return self._finish(" ".join(self._words), interrupted=True)
 
+    def so_far(self) -> Turn | None:
+        """The turn that is not over yet, as far as it came; None between two turns."""
+        if self._user_text is None and not self._words:
+            return None
+        n = 1 if self._user_text is not None and self._n == 0 else self._n
+        return Turn(n=n, user_text=self._user_text or "", heard_text=" ".join(self._words), interrupted=True)
+
     def _finish(self, heard_text: str, *, interrupted: bool) -> Turn:
         is_unasked = self._user_text is None
         if not is_unasked and self._n == 0:

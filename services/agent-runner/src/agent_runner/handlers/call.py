@@ -21,6 +21,7 @@ from agent_runner.domain.link import (
     Beat,
     Caller,
     End,
+    Ending,
     Failed,
     Faulty,
     Go,
@@ -33,6 +34,7 @@ from agent_runner.domain.link import (
     Stopped,
     ToSupervisor,
     Turn,
+    Unfinished,
 )
 from agent_runner.domain.served_time import ServedTime
 from agent_runner.domain.stages import spans
@@ -121,6 +123,7 @@ class Call:
         self._cause: str | None = None
         self._stopped: Stopped | None = None
         self._failed_provider: str | None = None
+        self._unfinished: Turn | None = None
         self._silent_s = 0.0
         self._began = world.clock()
         self._began_ns = time.time_ns()
@@ -244,7 +247,12 @@ class Call:
             case Heard():
                 self._on_heard(message)
             case Turn():
+                self._unfinished = None
                 self._report.turn(message)
+            case Unfinished():
+                self._unfinished = message.turn
+            case Ending():
+                self._later(self._world.limits.kill_s, self._kill)
             case Faulty() | Recovered():
                 self._observe(now)
                 self._on_fault(message)
@@ -260,8 +268,7 @@ class Call:
                 self._stopped = message
                 if message.detail:
                     self._log.warning("job.worker_stopped", cause=message.cause, detail=message.detail)
-                if self._process is not None:
-                    self._later(_EXIT_S, self._process.kill)
+                self._later(_EXIT_S, self._kill)
             case Ready():
                 pass
 
@@ -408,6 +415,8 @@ class Call:
         for timer in self._timers:
             timer.cancel()
         cause = str(self._cause or Cause.CRASHED)
+        if self._unfinished is not None and self._stopped is None and cause != Cause.SUPERSEDED:
+            self._report.turn(self._unfinished)  # its successor knows what was being talked about
         served_ms, fault_ms = self.served.served_ms, self.fault_ms
         self._log.info("job.over", cause=cause, pid=self.pid, served_ms=served_ms, fault_ms=fault_ms)
         self._report.stopped(cause, served_ms, fault_ms)
@@ -415,6 +424,10 @@ class Call:
         self._world.pool.release()
         self.over.set()
         self._on_over(self)
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
 
     def _later(self, delay_s: float, action: Callable[[], None]) -> None:
         self._timers.append(asyncio.get_running_loop().call_later(delay_s, action))

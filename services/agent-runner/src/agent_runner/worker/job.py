@@ -13,12 +13,13 @@ from typing import Any, Final
 from pipecat.frames.frames import EndFrame, Frame, InterruptionFrame, TTSSpeakFrame
 from pipecat.utils.tracing.turn_trace_observer import TurnTraceObserver
 
-from agent_runner.agent_config import AgentConfig
+from agent_runner.agent_config import LAST_WORDS_S, AgentConfig
 from agent_runner.domain.link import (
     REJOIN_ANSWER_S,
     Beat,
     Caller,
     End,
+    Ending,
     Failed,
     Faulty,
     Go,
@@ -32,6 +33,7 @@ from agent_runner.domain.link import (
     Stopped,
     ToSupervisor,
     Turn,
+    Unfinished,
 )
 from agent_runner.domain.muteness import MUTE_S, Muteness
 from agent_runner.domain.prompt import system_instruction
@@ -44,7 +46,7 @@ from agent_runner.worker.transport import JoinFailed, RoomListener
 from chassis import logs
 
 _JOIN_S: Final = 10.0  # the scheduler gives up after 5; this one only ends what nobody waits for any more
-_LAST_WORDS_S: Final = 5.0
+_VOICE_S: Final = 1.5  # of the last words' time, until a voice that may have failed, too, must be heard
 _STILL_JOINING_S: Final = 3.0
 _LEAVE_S: Final = 1.0
 _FAILURES: Final = 3  # answers in a row
@@ -90,6 +92,7 @@ class Job:
         self._failures: Counter[Provider] = Counter()
         self._muteness = Muteness(2 * config.tts_sample_rate)
         self._apology: Apology | None = None
+        self._so_far: Turn | None = None
         self._leaving: asyncio.TimerHandle | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -224,6 +227,7 @@ class Job:
         while not self._is_ending:
             await asyncio.sleep(_LOOK_S)
             now, ear = time.monotonic(), self._pipeline.ear
+            self._tell_so_far(ear.talk.so_far())
             in_room = self._room.caller_in_room
             if not in_room:
                 ear.quiet.away(now)
@@ -239,6 +243,13 @@ class Job:
             if self._muteness.is_mute(now, made=ear.made_bytes, sent=ear.sent_bytes, caller_in_room=in_room):
                 self._finish("failed", detail=f"mute: there was speech, and none of it went out for {MUTE_S:g} s")
 
+    def _tell_so_far(self, turn: Turn | None) -> None:
+        """What of the conversation would be lost with this process."""
+        if turn != self._so_far:
+            self._so_far = turn
+            if turn is not None:
+                self._tell(Unfinished(turn=turn))
+
     async def _hear_again(self) -> None:
         hearing = self._pipeline.ear.hearing
         self._log.warning("job.deaf", times=hearing.silences)
@@ -253,6 +264,7 @@ class Job:
         if not self._is_ending:
             self._is_ending = True
             self._log.info("job.ending", cause=cause, detail=detail)
+            self._tell(Ending())
             self._spawn(self._wind_up(cause, detail, say))
 
     async def _wind_up(self, cause: StopCause, detail: str, say: str | None) -> None:
@@ -261,9 +273,9 @@ class Job:
             pipeline.transport.stop_listening()
             self._spawn(pipeline.stt.hang_up())
         if say:
-            await self._unless_hurried(self._say_last(say))
+            await self._briefly(self._say_last(say))
         elif cause == "provider_failed":
-            await self._unless_hurried(self._apologise())
+            await self._briefly(self._apologise())
         pipeline.ear.cut()
         if self._joining is not None:  # LiveKit's runtime goes on joining whatever we do, and would stay for 20 s
             await asyncio.wait([self._joining], timeout=_LEAVE_S)
@@ -278,7 +290,7 @@ class Job:
         await self._has_joined()
         if self._room.caller_in_room:
             self._queue(InterruptionFrame(), TTSSpeakFrame(text), EndFrame())
-            await self._pipeline.finished(_LAST_WORDS_S)
+            await self._pipeline.finished(LAST_WORDS_S)
 
     async def _has_joined(self) -> None:
         with suppress(TimeoutError):
@@ -293,8 +305,14 @@ class Job:
             return
         sent = pipeline.ear.sent_bytes
         if "tts" not in self._failed and not apology.is_rendered and self._config.apology:
-            await self._say_last(self._config.apology)
-        if pipeline.ear.sent_bytes == sent and self._room.caller_in_room:
+            speaking = self._spawn(self._say_last(self._config.apology))
+            await asyncio.wait([speaking], timeout=_VOICE_S)
+            if (
+                pipeline.ear.sent_bytes - sent > self._config.tts_sample_rate // 2
+            ):  # 0.25 s: not only what was on its way
+                await asyncio.wait([speaking])
+                return
+        if self._room.caller_in_room:
             await pipeline.play(apology.audio())
             await self._room.played_out()
 
@@ -303,9 +321,10 @@ class Job:
         if self._apology is not None and not self._is_ending:
             await self._apology.render()
 
-    async def _unless_hurried(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _briefly(self, work: Coroutine[Any, Any, None]) -> None:
+        """Last words, which have one limit, whatever they are made of, and end at once when somebody hurries."""
         tasks = [self._spawn(work), asyncio.create_task(self._hurry.wait())]
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(tasks, timeout=LAST_WORDS_S, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()
 

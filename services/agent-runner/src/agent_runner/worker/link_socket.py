@@ -20,6 +20,7 @@ from agent_runner.domain.link import (
     ToSupervisor,
     ToWorker,
     Turn,
+    Unfinished,
     decode_to_worker,
     encode,
 )
@@ -62,6 +63,8 @@ class LinkSocket:
             return
         if isinstance(message, Turn):
             message = _shortened(message)
+        elif isinstance(message, Unfinished):
+            message = Unfinished(turn=_shortened(message.turn))
         if len(self._unsent) >= _MAX_UNSENT:
             return
         self._unsent.append(encode(message))
