@@ -66,8 +66,17 @@ def test_turns_begin_and_end_when_pipecats_do(pause_s: float, level: float) -> N
 
     assert len(ours) == len(theirs) == len(SAID)
     for (our_begin, our_end), (their_begin, their_end) in zip(ours, theirs, strict=True):
-        assert their_begin - 5 <= our_begin <= their_begin + 1  # after a short pause ours may notice sooner
+        assert their_begin - 5 <= our_begin <= their_begin + 1  # out of silence ours notices sooner
         assert abs(our_end - their_end) <= 2
+
+
+@pytest.mark.parametrize("level", [0, 60], ids=["digital silence", "a quiet room"])
+def test_a_voice_is_noticed_within_300_ms(level: float) -> None:
+    begins_at = 3 * RATE + int(np.argmax(np.abs(said(SAID[0])) > 1000))
+
+    (first, _), *_ = turns(Vad(sample_rate=RATE), conversation(1, level))
+
+    assert (first + 1) * WINDOW - begins_at < 0.3 * RATE
 
 
 def test_the_model_is_not_shown_what_is_too_quiet(monkeypatch: pytest.MonkeyPatch) -> None:

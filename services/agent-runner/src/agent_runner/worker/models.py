@@ -20,6 +20,9 @@ from agent_runner.agent_config import AgentConfig
 
 _RATE: Final = 16_000
 _VAD_WINDOW: Final = 512  # samples at 16 kHz
+_QUIET_ROOM: Final = (
+    0.75  # of the volume that counts. From digital silence a voice would count 0.13 s later than from it
+)
 _RECALLED: Final = 16  # windows, half a second; Pipecat's volume takes up to half of that to follow a voice
 
 
@@ -41,6 +44,7 @@ class Vad(SileroVADAnalyzer):
 
     def voice_confidence(self, buffer: bytes) -> float:
         """Silero's confidence that a window is speech; 0 for one that is too quiet to count."""
+        self._prev_volume = max(self._prev_volume, _QUIET_ROOM * self._params.min_volume)
         self._volume = super()._get_smoothed_volume(buffer)
         if self._volume < self._params.min_volume:
             self._quiet.append(buffer)
