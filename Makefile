@@ -87,7 +87,7 @@ up: .env ## Docker: everything with the keys of .env
 	$(COMPOSE) up --build --detach --wait
 
 down: .env ## Docker: stop everything; the data stays
-	$(COMPOSE) --profile sandbox down --timeout 620
+	$(COMPOSE) --profile sandbox down --timeout 670
 
 logs: .env ## Docker: follow the logs
 	$(COMPOSE) --profile sandbox logs --follow

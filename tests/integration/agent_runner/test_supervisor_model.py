@@ -80,6 +80,11 @@ async def test_a_provider_that_is_away_decides_nothing() -> None:
     assert await choose_model(config("http://127.0.0.1:1/openai/v1")) == "chosen"
 
 
+async def test_a_key_that_no_header_can_hold_decides_nothing(groq: Groq) -> None:
+    pasted = AgentConfig.model_validate({**config(groq("chosen")).model_dump(), "groq_api_key": "\u201ckey\u201d"})
+    assert await choose_model(pasted) == "chosen"
+
+
 async def test_an_answer_that_is_no_list_decides_nothing(groq: Groq) -> None:
     assert await choose_model(config(groq(with_status=204))) == "chosen"
 

@@ -188,6 +188,8 @@ async def test_an_stt_that_stays_deaf_ends_the_call(
         {"kind": "status", "status": 429, "retry_after_s": 60},
         {"kind": "status", "status": 503},
         {"kind": "silence", "stage": "request"},
+        {"kind": "empty", "count": 1},
+        {"kind": "empty"},
     ],
     ids=str,
 )
@@ -206,13 +208,20 @@ async def test_an_answer_comes_from_a_second_try_or_the_second_model(
 
 
 @pytest.mark.parametrize(
-    "how", [{"status": 429}, {"status": 429, "retry_after_s": 3600}, {"status": 400}], ids=lambda how: str(how)
+    "how",
+    [
+        {"kind": "status", "status": 429},
+        {"kind": "status", "status": 429, "retry_after_s": 3600},
+        {"kind": "status", "status": 400},
+        {"kind": "empty"},
+    ],
+    ids=str,
 )
-async def test_a_model_that_refuses_each_turn_is_asked_a_bounded_number_of_times_and_ends_the_call(
+async def test_a_model_that_does_not_answer_is_asked_a_bounded_number_of_times_and_ends_the_call(
     fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, how: dict[str, Any]
 ) -> None:
     await sandbox.control("transcripts", {"texts": ["One.", "Two.", "Three."]})
-    await fault(sandbox, "groq", "status", **how)
+    await fault(sandbox, "groq", **how)
     worker, caller = await greeted(fork, livekit, session, person)
     for times in (1, 2):
         caller.say(QUESTION)
@@ -302,6 +311,18 @@ async def test_a_voice_that_falls_silent_ends_the_call_with_what_is_kept(
     else:
         assert 1 < sum(abs(heard.astype(int)) > 500) / RATE < len(tones(RATE)) / 2 / RATE
     assert not [m for m in worker.said if isinstance(m, Turn) and m.heard_text == "I am fine."]
+
+
+async def test_a_voice_that_cannot_be_reached_at_the_start_is_faulty_from_the_start(
+    fork: Fork, livekit: LiveKitServer, session: str, person: New
+) -> None:
+    worker = await fork(inworld_base_url="ws://127.0.0.1:9/tts/v1/voice:streamBidirectional")
+    await person().enter(session)
+    worker.send(go(livekit, session, opening_line="Hello."))
+    await ended(worker, "tts", within_s=10)
+    faults = [message for message in worker.said if isinstance(message, Faulty)]
+    assert {fault.provider for fault in faults} == {"tts"}
+    assert max(fault.ago_ms for fault in faults) > 1_200  # both pauses between its tries
 
 
 async def test_a_voice_that_does_not_exist_ends_the_call(

@@ -73,3 +73,14 @@ def test_with_no_room_nothing_is_kept_and_nothing_comes_back(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
     line(tmp_path).keep(PARTS)
     assert line(tmp_path, tts_cache_mb=0).parts() == []
+
+
+def test_a_kept_line_is_not_for_everybody_and_one_that_cannot_be_kept_leaves_nothing(tmp_path: Path) -> None:
+    line(tmp_path).keep(PARTS)
+    (file,) = tmp_path.iterdir()
+    assert file.stat().st_mode & 0o007 == 0
+
+    file.unlink()
+    file.mkdir()  # in the way
+    line(tmp_path).keep(PARTS)
+    assert list(tmp_path.iterdir()) == [file]

@@ -9,45 +9,11 @@ from agent_runner.domain.pool import PoolLimits
 from agent_runner.domain.waiting import CLAIM_S, RENEW_S
 from agent_runner.handlers.pool import Pool
 from agent_runner.handlers.rooms import RoomFacts, Rooms
-from agent_runner.ports import KeyGone, KeysUnavailable
 from contracts.commands import CommandFailed, PrejoinRoom, RoomPrejoined
-from contracts.registry import PrejoinedRoom
 
-from tests.unit.agent_runner.supervisor_fakes import FakeForks, FakeWorker
+from tests.unit.agent_runner.supervisor_fakes import FakeForks, FakeKeys, FakeWorker
 
 SID = "session_1"
-
-
-class FakeKeys:
-    """The bucket `prejoined`; `offered` has each key with its revision."""
-
-    def __init__(self) -> None:
-        self.offered: dict[str, int] = {}
-        self.is_away = False
-        self.on_offer = lambda: None
-
-    async def offer(self, room: PrejoinedRoom) -> int:
-        self._check()
-        self.offered[room.session_id] = 1
-        self.on_offer()
-        return 1
-
-    async def renew(self, room: PrejoinedRoom, revision: int) -> int:
-        self._check()
-        if self.offered.get(room.session_id) != revision:
-            raise KeyGone(room.session_id)
-        self.offered[room.session_id] += 1
-        return revision + 1
-
-    async def withdraw(self, session_id: str, revision: int) -> None:
-        self._check()
-        if self.offered.get(session_id) != revision:
-            raise KeyGone(session_id)
-        del self.offered[session_id]
-
-    def _check(self) -> None:
-        if self.is_away:
-            raise KeysUnavailable("away")
 
 
 class Scene:
@@ -302,6 +268,43 @@ async def test_a_call_that_needs_the_slot_gets_it(scene: Scene) -> None:
     assert End() in first.told
     assert End() in second.told
     assert scene.keys.offered == {}
+
+
+async def test_a_job_that_came_while_a_room_was_being_joined_gets_its_slot_afterwards() -> None:
+    scene = Scene(slots=2)
+    await scene.settle()
+    try:
+        filling = asyncio.ensure_future(scene.rooms.fill(order()))
+        await scene.settle()
+        for _ in range(2):
+            scene.rooms.make_way()
+            scene.pool.claim()
+        worker = scene.in_room(SID)
+        worker.say(Joined())
+        await filling
+
+        await scene.look()
+
+        assert End() in worker.told
+        assert scene.keys.offered == {}
+    finally:
+        scene.close()
+
+
+async def test_another_room_makes_way_when_the_first_was_taken_just_now() -> None:
+    scene = Scene(slots=2)
+    await scene.settle()
+    try:
+        taken, free = await scene.joined("session_1"), await scene.joined("session_2")
+        del scene.keys.offered["session_1"]
+
+        scene.rooms.make_way()
+        scene.pool.claim()
+        await scene.settle()
+
+        assert (End() in taken.told, End() in free.told) == (False, True)
+    finally:
+        scene.close()
 
 
 async def test_a_call_that_fits_beside_the_rooms_ends_none(scene: Scene) -> None:

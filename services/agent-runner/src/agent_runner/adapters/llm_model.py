@@ -14,7 +14,7 @@ from typing import Final
 from urllib.error import HTTPError
 
 from chassis.errors import StartFailed
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from agent_runner.agent_config import AgentConfig
 from chassis import logs
@@ -53,7 +53,7 @@ async def choose_model(config: AgentConfig) -> str:
             log.error("llm.key_refused", url=base_url, fix="Set GROQ_API_KEY to a valid key; calls use the fallback.")
             return model
         raise StartFailed(f"{base_url} refuses GROQ_API_KEY", "Set GROQ_API_KEY to a valid key.") from error
-    except (HTTPException, OSError, ValidationError) as error:
+    except (HTTPException, OSError, ValueError) as error:  # a ValueError: no list, or a key that no header can hold
         log.warning("llm.not_checked", url=base_url, used=model, error=str(error) or type(error).__name__)
         return model
     if model in known:

@@ -160,9 +160,12 @@ class Rooms:
         return room.process
 
     def make_way(self) -> None:
-        """A job needs a slot: if there is none, the oldest room that nobody has taken goes."""
+        """A job is about to need a slot: if there is none, the oldest room that nobody has taken goes."""
+        self._make_way(1)
+
+    def _make_way(self, coming: int) -> None:
         staying = [room for room in self._rooms.values() if not room.withdrawing]
-        if self._pool.claimed + len(staying) < self._pool.limits.slots:
+        if self._pool.claimed + coming + len(staying) <= self._pool.limits.slots:
             return
         room = next((r for r in staying if r.state is not None and r.state.claimed is None), None)
         if room is not None:
@@ -182,6 +185,7 @@ class Rooms:
     async def run(self) -> None:
         """Renew the keys and put away what must go, for ever."""
         while True:
+            self._make_way(0)  # a job may wait for a room that was still being joined when it came
             await asyncio.gather(*(self._attend(room) for room in list(self._rooms.values())))
             await asyncio.sleep(_LOOK_S)
 
@@ -289,6 +293,7 @@ class Rooms:
             self._claimed(room)
             if not claimed_too:
                 room.withdrawing = False
+                self._make_way(0)  # by another room, for whoever this one was to make way
                 return
         except KeysUnavailable as error:
             log.warning("room.key_left", session_id=room.session_id, reason=str(error))

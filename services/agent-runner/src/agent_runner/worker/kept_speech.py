@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -19,6 +20,7 @@ from chassis import logs
 
 PATTERN: Final = "line-*.pcm"
 _LONGEST_S: Final = 60
+_MODE: Final = 0o640  # as the logs, which may name the caller, too
 
 log = logs.get_logger(__name__)
 
@@ -89,10 +91,13 @@ class KeptSpeech:
         draft = self._file.with_suffix(f".{os.getpid()}")
         try:
             self._file.parent.mkdir(exist_ok=True)
-            draft.write_bytes(json.dumps(header).encode() + b"\n" + samples)
+            with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _MODE), "wb") as file:
+                file.write(json.dumps(header).encode() + b"\n" + samples)
             draft.replace(self._file)
             self._prune()
         except OSError as error:
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
             log.warning("kept_speech.not_kept", file=str(self._file), error=str(error))
 
     def _prune(self) -> None:

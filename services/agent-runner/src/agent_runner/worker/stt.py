@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import suppress
@@ -62,7 +63,10 @@ class SpeechToText(Failover, AssemblyAISTTService):
         """Connect now. `agent_context` is the last thing the agent said, which helps to understand the answer."""
         self._settings.agent_context = agent_context
         self._armed = True
+        began = time.monotonic()
         await self._connect()
+        if self._websocket is None:
+            self.on_fault(time.monotonic() - began)
 
     async def begin_anew(self, *, why: str, is_hopeless: bool) -> None:
         """Leave a session that hears nothing for a new one, at the next endpoint if there is one.

@@ -39,6 +39,8 @@ class TextToSpeech(Failover, InworldTTSService):
     """
 
     _armed = False
+    _armed_at = 0.0
+    _connecting: asyncio.Lock
     _silence_s = 0.0
     _early: Any = None  # a connection made before the call
     _early_url = ""
@@ -68,6 +70,7 @@ class TextToSpeech(Failover, InworldTTSService):
             reconnect_backoff_max_wait=_BACKOFF_S[1],
             stop_frame_timeout_s=config.tts_silence_s,
         )
+        service._connecting = asyncio.Lock()
         service._silence_s = config.tts_silence_s
         service._spare = deque(spare)
         service._unheard = {}
@@ -95,6 +98,7 @@ class TextToSpeech(Failover, InworldTTSService):
         self._settings.voice = voice_id
         self._settings.speaking_rate = speed
         self._armed = True
+        self._armed_at = time.monotonic()
         moves = -1
         while moves != self._moves and self.is_usable:
             moves = self._moves
@@ -111,14 +115,18 @@ class TextToSpeech(Failover, InworldTTSService):
             await asyncio.sleep(pause_s)
             await self._connect()
             if self._websocket is not None:
+                if pause_s and not self._has_to_answer:
+                    self.on_recovery()
                 return True
+            self.on_fault(time.monotonic() - self._armed_at)
             if not self.is_usable or moves != self._moves:
                 return False
         return False
 
     async def _connect(self) -> None:
         if self._armed:
-            await super()._connect()
+            async with self._connecting:  # a sentence that finds no connection would make one beside that of `arm`
+                await super()._connect()
 
     async def _websocket_connect(self, uri: str, **options: Any) -> Any:
         early, self._early = self._early, None
