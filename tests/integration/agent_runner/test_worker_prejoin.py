@@ -34,7 +34,9 @@ async def test_it_waits_unbilled_and_deaf_and_speaks_at_once(
     await worker.heard(Joined)
     caller = await person().enter(session)
     assert await worker.heard(Caller) == Caller(in_room=True)
-    await asyncio.sleep(0.5 + caller.say("Nobody can hear this."))
+    caller.say("Nobody can hear this.")
+    await caller.has_spoken()
+    await asyncio.sleep(0.5)
     assert caller.loud_s == 0
     await sandbox.is_open({"assemblyai": 0, "groq": 0, "inworld": 1})  # the one that is free of charge
 

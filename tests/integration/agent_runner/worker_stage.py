@@ -265,6 +265,11 @@ class Person:
             self._to_say.put_nowait(np.pad(chunk, (0, 480 - len(chunk))))
         return len(at_48k) / 48_000
 
+    async def has_spoken(self) -> None:
+        """Wait until all of it is on its way, which on a busy host takes longer than its sound lasts."""
+        while not self._to_say.empty():  # noqa: ASYNC110 - the queue has no such event
+            await asyncio.sleep(0.02)
+
     @property
     def recording(self) -> NDArray[np.int16]:
         """All it heard since the first track, samples at RATE."""
