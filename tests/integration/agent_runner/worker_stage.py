@@ -224,7 +224,7 @@ class Person:
         self.left: list[str] = []
         self._livekit = livekit
         self._heard: list[tuple[float, NDArray[np.int16]]] = []
-        self._source = rtc.AudioSource(48_000, 1)
+        self._source = rtc.AudioSource(48_000, 1, queue_size_ms=100)  # what is said is on its way at once
         self._to_say: asyncio.Queue[NDArray[np.int16]] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
 
