@@ -1,4 +1,4 @@
-"""Rows 3 (a node), 5, 6, 27 and 38: a node freezes, dies, loses NATS, is of no use, or is drained; others take over."""
+"""Rows 3 (a node), 5, 6, 11, 27, 38: a node freezes, dies, loses NATS, is of no use, is drained; others take over."""
 
 import asyncio
 import signal
@@ -25,6 +25,8 @@ LEASE_S = 15.0
 COUNTED_S = LEASE_S + 2
 HEARD_AGAIN_S = 5.0  # the goal of a take-over is under 1 s on a host that does nothing else
 FROZEN_S = 40.0
+OUTAGE_S = 20.0  # every node's lease has run out by then
+JUDGED_S = LEASE_S + 5  # a scheduler gives the nodes one lease to come back
 _DRAIN_REPLY: TypeAdapter[DrainReply] = TypeAdapter(DrainReply)
 
 
@@ -118,6 +120,35 @@ async def test_row_6_a_node_without_nats_serves_on_until_another_takes_over(scen
             cable.plug_in()
             await node.stop()
             node.spec = whole
+
+
+@pytest.mark.timeout(240)
+async def test_row_11_after_an_outage_of_nats_longer_than_the_lease_no_call_changes_hands(scene: Scene) -> None:
+    nats = scene.stack.processes["nats"]
+    busy, other = scene.nodes
+    await scene.node(other).stop()  # so that both calls come to one node
+    async with scene.call("Anna") as (first, anna), scene.call("Peter") as (second, peter):
+        assert (first.node, second.node) == (busy, busy)
+        await scene.node(other).start()
+        nats.signal(signal.SIGKILL)
+        await nats.wait()
+        await asyncio.sleep(OUTAGE_S)
+        await nats.start()
+        await asyncio.sleep(JUDGED_S)
+
+        calls = ((first, anna), (second, peter))
+        for session, caller in calls:
+            asked = await caller.say(await scene.speech("What time is it?"))
+            await caller.answered(after=asked.at, deadline_s=20)
+            await session.answered(5, epoch=1)
+        alive = set(await scene.registry())
+        lefts = await asyncio.gather(anna.leave(), peter.leave())
+        await asyncio.gather(first.end(), second.end())
+
+        assert alive == {busy, other}
+        for (session, caller), left in zip(calls, lefts, strict=True):
+            assert [event.epoch for event in session.events(JobAssigned)] == [1], session.evidence()
+            await check(scene, session, caller, served=Served(caller.served_s(left.at)))
 
 
 async def test_row_27_a_node_that_does_not_bring_its_agent_is_left_for_another(scene: Scene) -> None:

@@ -17,7 +17,7 @@ Fork = Callable[..., Awaitable[Worker]]
 New = Callable[[], Person]
 
 LONG = "One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen. "
-TO_THE_EAR_S = 0.25  # of the caller's voice to the agent and of the agent's silence to the caller: two jitter buffers
+TO_THE_EAR_S = 0.35  # the caller's voice to the agent, the agent's silence to the caller: two jitter buffers, one queue
 
 
 async def test_a_silent_caller_is_asked_and_then_the_call_ends_with_a_word(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from agent_runner.domain.link import Ready, ToSupervisor, ToWorker
-from agent_runner.ports import ForkFailed, LogUnavailable, WorkerListener
+from agent_runner.ports import ForkFailed, KeyGone, KeysUnavailable, LogUnavailable, WorkerListener
 from contracts.events import Event
+from contracts.registry import NodeState, PrejoinedRoom
 
 _pids = itertools.count(1000)
 
@@ -92,13 +93,15 @@ class FakeOutboxes:
 
 
 class FakeSessionLog:
-    """`epoch` and `events` are what it has; None: NATS is away."""
+    """`epoch` and `events` are what it has; None: NATS is away. `asked` has whose last epoch was asked for."""
 
     def __init__(self) -> None:
+        self.asked: list[str] = []
         self.epoch: int | None = 1
         self.events: Sequence[Event] | None = ()
 
     async def last_epoch(self, session_id: str, *, deadline_s: float) -> int | None:
+        self.asked.append(session_id)
         if self.epoch is None:
             raise LogUnavailable("away")
         return self.epoch
@@ -120,3 +123,53 @@ class FakeCallLogs:
 
     def leave(self, session_id: str) -> None:
         self.followed.discard(session_id)
+
+
+class FakeRegistry:
+    """`shown` has each state that was written; `on_announce` is called before, `is_away` refuses."""
+
+    def __init__(self) -> None:
+        self.shown: list[NodeState] = []
+        self.is_away = False
+        self.on_announce: Callable[[], object] = lambda: None
+
+    async def announce(self, state: NodeState) -> bool:
+        self.on_announce()
+        if not self.is_away:
+            self.shown.append(state)
+        return not self.is_away
+
+    async def withdraw(self, node_id: str) -> None:
+        self.shown.clear()
+
+
+class FakeKeys:
+    """The bucket `prejoined`; `offered` has each key with its revision."""
+
+    def __init__(self) -> None:
+        self.offered: dict[str, int] = {}
+        self.is_away = False
+        self.on_offer = lambda: None
+
+    async def offer(self, room: PrejoinedRoom) -> int:
+        self._check()
+        self.offered[room.session_id] = 1
+        self.on_offer()
+        return 1
+
+    async def renew(self, room: PrejoinedRoom, revision: int) -> int:
+        self._check()
+        if self.offered.get(room.session_id) != revision:
+            raise KeyGone(room.session_id)
+        self.offered[room.session_id] += 1
+        return revision + 1
+
+    async def withdraw(self, session_id: str, revision: int) -> None:
+        self._check()
+        if self.offered.get(session_id) != revision:
+            raise KeyGone(session_id)
+        del self.offered[session_id]
+
+    def _check(self) -> None:
+        if self.is_away:
+            raise KeysUnavailable("away")

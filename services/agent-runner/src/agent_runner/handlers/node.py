@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from collections import OrderedDict
@@ -50,6 +51,11 @@ _REMEMBERED: Final = 10_000
 log = logs.get_logger(__name__)
 
 
+def _now_asleep_or_not() -> float:
+    """Seconds of a clock that also goes on while the machine is suspended; the monotonic one stands still then."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 @dataclass(frozen=True, slots=True)
 class _Over:
     """A job that was here, in ms as `agent_stopped` has them."""
@@ -81,6 +87,7 @@ class Node:
         load: Callable[[], float],
         forkservers: Callable[[], int],
         on_drained: Callable[[], None],
+        clock: Callable[[], float] = _now_asleep_or_not,
     ) -> None:
         """Take no job yet.
 
@@ -88,6 +95,7 @@ class Node:
             load: Share of the host's CPU in use, 0..1.
             forkservers: Processes beside the supervisor and the workers.
             on_drained: Called when the node was told to drain and its calls are over.
+            clock: Seconds that also go by while the machine is suspended.
         """
         self._facts = facts
         self._world = world
@@ -96,6 +104,10 @@ class Node:
         self._load = load
         self._forkservers = forkservers
         self._on_drained = on_drained
+        self._clock = clock
+        self._renewed = clock()  # when the last write of the node's entry began that succeeded
+        self._fenced = -math.inf
+        self._fencing = asyncio.Lock()
         self._current: dict[str, Call] = {}
         self._calls: set[Call] = set()
         self._over: OrderedDict[str, _Over] = OrderedDict()
@@ -220,14 +232,13 @@ class Node:
 
     async def watch(self) -> None:
         """Look at every worker a few times a second, for ever."""
-        last = _now_asleep_or_not()
         while True:
+            last = self._clock()
             await asyncio.sleep(LOOK_S)
-            now = _now_asleep_or_not()
-            elapsed, last = now - last, now
-            if elapsed >= LEASE_S:  # frozen for longer than the lease: others may have our jobs
-                log.warning("node.slept", seconds=round(elapsed))
-                await self._fence_all(_FENCE_S)
+            elapsed = self._clock() - last
+            # What a shorter sleep made late is for `announce`, whose next round is near.
+            if elapsed >= ANNOUNCE_S and await self._fence_if_lapsed():
+                self.changed()
             step = silence_step(elapsed)
             self._world.pool.look(step)
             self._rooms.look(step)
@@ -235,21 +246,14 @@ class Node:
                 call.look(step)
 
     async def announce(self) -> None:
-        """Renew the node's entry each 5 s and at each change, for ever; after an outage also fence the jobs.
-
-        The first entry waits until the node can take a job.
-        """
+        """Renew the node's entry each 5 s and at each change, for ever; the first waits until it can take a job."""
         while self._world.pool.problem() is not None:
             self._changed.clear()
             await self._changed.wait()
-        renewed = time.monotonic()
+        self._renewed = self._clock()
         while True:
             self._changed.clear()
-            if await self._registry.announce(self.state()):
-                away_s, renewed = time.monotonic() - renewed, time.monotonic()
-                if away_s >= LEASE_S:
-                    log.warning("node.was_away", seconds=round(away_s))
-                    await self._fence_all(_FENCE_S)
+            await self.announce_now()
             try:
                 async with asyncio.timeout(ANNOUNCE_S):
                     await self._changed.wait()
@@ -258,8 +262,15 @@ class Node:
                 pass
 
     async def announce_now(self) -> None:
-        """Write the node's entry at once; if that fails, `announce` repeats it."""
-        await self._registry.announce(self.state())
+        """Write the node's entry at once; if that fails, `announce` repeats it.
+
+        Where it may have lapsed, the jobs are fenced before; after the write, too, if that took long.
+        """
+        await self._fence_if_lapsed()
+        began = self._clock()
+        if await self._registry.announce(self.state()):
+            await self._fence_if_lapsed()
+            self._renewed = max(self._renewed, began)
 
     async def withdraw(self) -> None:
         """Say that the node is no more."""
@@ -294,25 +305,43 @@ class Node:
         self._rooms.put_away("drained", claimed_too=True)
         self.changed()
 
+    async def _fence_if_lapsed(self) -> bool:
+        """Fence the jobs if the node's entry may have lapsed, since others may have them; not twice in a moment.
+
+        A machine that wakes up, and NATS that is back, are noticed in several places at once.
+        """
+        async with self._fencing:
+            now = self._clock()
+            if now - self._renewed < LEASE_S or now - self._fenced < _FENCE_S:
+                return False
+            log.warning("node.was_away", seconds=round(now - self._renewed))
+            await self._fence_all(_FENCE_S)
+            self._fenced = self._clock()
+            return True
+
     async def _fence_all(self, wait_s: float) -> None:
         """Stop every job that the log has given to a newer epoch; a job is asked about until there is an answer.
 
         Args:
             wait_s: How long to wait for the answers; what is not answered by then is asked on beside everything else.
         """
-        if self._calls:
-            fences = [asyncio.get_running_loop().create_task(self._fence(call)) for call in self._calls]
-            self._fences.update(fences)
-            for fence in fences:
-                fence.add_done_callback(self._fences.discard)
-            await asyncio.wait(fences, timeout=wait_s)
+        for former in self._fences:  # an answer to what was asked before this absence may be out of date
+            former.cancel()
+        if not self._calls:
+            return
+        fences = [asyncio.get_running_loop().create_task(self._fence(call)) for call in self._calls]
+        self._fences.update(fences)
+        for fence in fences:
+            fence.add_done_callback(self._fences.discard)
+        _, waiting = await asyncio.wait(fences, timeout=wait_s)
+        if waiting:
+            log.warning("node.jobs_not_fenced", jobs=len(waiting))
 
     async def _fence(self, call: Call) -> None:
         while not call.over.is_set():
             try:
                 call.fence(await self._world.session_log.last_epoch(call.session_id, deadline_s=_FENCE_S))
-            except LogUnavailable as error:
-                log.warning("job.not_fenced", session_id=call.session_id, error=str(error))
+            except LogUnavailable:  # without NATS this is so for every job, for as long as that lasts
                 await asyncio.sleep(_FENCE_RETRY_S)
             else:
                 return
@@ -329,8 +358,3 @@ class Node:
         if not self._calls:
             self._idle.set()
         self.changed()
-
-
-def _now_asleep_or_not() -> float:
-    """Seconds of a clock that also goes on while the machine is suspended; the monotonic one stands still then."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)

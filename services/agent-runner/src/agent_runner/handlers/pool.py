@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 from agent_runner.domain.link import BEAT_S, Ready, ToSupervisor
 from agent_runner.domain.pool import REFILL_AFTER_S, Backoff, IdleWorker, PoolLimits, plan
+from agent_runner.domain.pulse import MAX_STEP_S
 from agent_runner.handlers import meters
 from agent_runner.ports import ForkFailed, Forks, WorkerProcess
 from chassis import logs
@@ -90,6 +91,7 @@ class Pool:
         self._waiters: deque[asyncio.Future[WorkerProcess]] = deque()
         self._claimed = 0
         self._held = 0
+        self._judge_from = 0.0  # until then an idle worker's silence may be our own
         self._starting_until = 0.0  # a call that took a worker has the processors until then
         self._backoff = Backoff()
         self._draining = False
@@ -179,6 +181,8 @@ class Pool:
 
     def look(self, silence_s: float) -> None:
         """Count silence; called a few times a second, which also ends what forks wait for."""
+        if silence_s >= MAX_STEP_S:  # we stood still, and perhaps they did, too: their beats are on the way
+            self._judge_from = self._clock() + _TWO_BEATS_S
         for worker in self._idle.values():
             worker.silent_s += silence_s
         self._wake.set()
@@ -250,14 +254,18 @@ class Pool:
             starting=now < self._starting_until,
         )
         for pid in todo.retire:
-            worker = self._idle.pop(pid)
-            self._retiring.add(pid)
-            meters.IDLE_RETIRED.inc()
-            log.info("pool.worker_retired", pid=pid, silent_s=round(worker.silent_s, 1), age_s=round(now - worker.born))
-            worker.process.kill()
+            self._retire(self._idle[pid], now)
         if todo.fork:
             await self._fork()
         return bool(todo.fork)
+
+    def _retire(self, worker: _Idle, now: float) -> None:
+        pid = worker.process.pid
+        del self._idle[pid]
+        self._retiring.add(pid)
+        meters.IDLE_RETIRED.inc()
+        log.info("pool.worker_retired", pid=pid, silent_s=round(worker.silent_s, 1), age_s=round(now - worker.born))
+        worker.process.kill()
 
     async def _fork(self) -> None:
         worker = _Idle(self, self._clock())
@@ -272,11 +280,18 @@ class Pool:
         self._changed()
 
     def _take_warm(self, *, may_be_stale: bool) -> WorkerProcess | None:
-        """The oldest ready worker, but one that missed two beats, or is out of date, only when there is no other."""
+        """The oldest ready worker, but one that is out of date only when there is no other.
+
+        If all missed two beats, one of them makes way for a fork, which takes 25 ms; a hung one costs a caller seconds.
+        """
         ready = [w for w in self._idle.values() if w.ready and (may_be_stale or not w.stale)]
         if not ready:
             return None
         chosen = min(ready, key=lambda w: (w.silent_s >= _TWO_BEATS_S, w.stale, w.born))
+        now = self._clock()
+        if chosen.silent_s >= _TWO_BEATS_S and now >= self._judge_from:
+            self._retire(chosen, now)
+            return None
         del self._idle[chosen.process.pid]
         self._changed()
         return chosen.process
