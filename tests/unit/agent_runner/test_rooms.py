@@ -254,7 +254,21 @@ async def test_without_the_bus_a_room_that_nobody_can_find_is_given_up(scene: Sc
 
     await scene.look()
 
-    assert End() in worker.told
+    assert worker.killed
+    assert End() not in worker.told
+
+
+async def test_after_a_sleep_longer_than_the_lease_no_waiting_worker_comes_back_into_its_room(scene: Scene) -> None:
+    taken, free = await scene.joined("session_1"), await scene.joined("session_2")
+    del scene.keys.offered["session_1"]
+
+    scene.rooms.cut_off()
+    await scene.settle()
+
+    assert taken.killed
+    assert free.killed
+    assert scene.keys.offered == {}
+    assert (scene.pool.held, scene.rooms.ids) == (0, ())
 
 
 async def test_a_call_that_needs_the_slot_gets_it(scene: Scene) -> None:

@@ -153,12 +153,12 @@ class Call:
         return self._cause is not None
 
     def begin(self) -> None:
-        """Claim the slot and start."""
+        """Claim the slot and start, in this turn of the loop before the pool, which would find an idle worker too many."""
+        self._spawn(self._start())
         self._world.pool.claim()
         self._world.call_logs.follow(self.session_id, self._log_file)
         if self._waiting is not None:
             self._adopt(Taken(self._waiting, "prejoined", 0))
-        self._spawn(self._start())
 
     async def has_worker(self, timeout_s: float) -> None:
         """Wait until a worker took the job, the job is over, or the time has passed."""

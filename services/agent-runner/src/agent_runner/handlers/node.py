@@ -315,6 +315,7 @@ class Node:
             if now - self._renewed < LEASE_S or now - self._fenced < _FENCE_S:
                 return False
             log.warning("node.was_away", seconds=round(now - self._renewed))
+            self._rooms.cut_off()
             await self._fence_all(_FENCE_S)
             self._fenced = self._clock()
             return True

@@ -25,6 +25,7 @@ _LEAVE_S: Final = 2.0  # from the request to go until SIGKILL
 _LOOK_S: Final = 0.5
 _TWO_BEATS_S: Final = 2 * BEAT_S
 _HUNG: Final = "hung"
+_CUT_OFF: Final = "cut_off"
 
 log = logs.get_logger(__name__)
 
@@ -177,6 +178,11 @@ class Rooms:
         for room in list(self._rooms.values()):
             self._spawn(self._withdraw(room, why, claimed_too=claimed_too))
 
+    def cut_off(self) -> None:
+        """The node was away for longer than its lease: whoever took a room since has its agent elsewhere by now."""
+        for room in list(self._rooms.values()):
+            self._end(room, _CUT_OFF)
+
     def look(self, silence_s: float) -> None:
         """Count silence; called a few times a second."""
         for room in self._rooms.values():
@@ -266,7 +272,7 @@ class Rooms:
                 await self._withdraw(room, "aged")
             case Step.END:
                 is_hung = room.silent_s >= self._facts.silence_s
-                self._end(room, _HUNG if is_hung else "cut_off" if state.claimed is None else "unused")
+                self._end(room, _HUNG if is_hung else _CUT_OFF if state.claimed is None else "unused")
             case Step.WAIT:
                 pass
 
@@ -312,8 +318,8 @@ class Rooms:
     def _end(self, room: _Room, why: str) -> None:
         """Have the worker leave its room; the slot is free when its process is gone.
 
-        One that hangs is killed: to leave in order it would first resume its connection, which puts out the agent that
-        has its identity by then.
+        One that hangs, or whose node was away for so long that another has its session, is killed: to leave in order it
+        would first resume its connection, which puts out the agent that has its identity by then.
         """
         if room.ending is not None or self._rooms.get(room.session_id) is not room:
             return
@@ -327,7 +333,7 @@ class Rooms:
             self._spawn(self._forget_key(room))
         meters.ROOMS.labels(why).inc()
         log.info("room.put_away", session_id=room.session_id, pid=room.process.pid, why=why)
-        if why == _HUNG:
+        if why in (_HUNG, _CUT_OFF):
             room.process.kill()
         else:
             room.process.send(End())
