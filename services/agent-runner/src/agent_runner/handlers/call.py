@@ -153,8 +153,8 @@ class Call:
         return self._cause is not None
 
     def begin(self) -> None:
-        """Claim the slot and start, in this turn of the loop before the pool, which would find an idle worker too many."""
-        self._spawn(self._start())
+        """Claim the slot and start."""
+        self._spawn(self._start())  # before the pool wakes up, which would find one idle worker too many
         self._world.pool.claim()
         self._world.call_logs.follow(self.session_id, self._log_file)
         if self._waiting is not None:
