@@ -42,7 +42,7 @@ NOTES = (
     "ours runs all that a call takes: POST, durable event, placement, STT and TTS over the wire (the sandbox's voice)",
     "livekit-agents' services are in its process and answer at once, which is to its advantage; its audio is ready PCM",
     "cold process: imports everything, then joins; no POST, no bus",
-    "an opening line that repeats is said from its audio (TTS_CACHE_MB), as the peer's is ready; one row has new ones",
+    "an opening line that repeats is said from its audio (TTS_CACHE_MB), as the peer's is ready; two rows have new ones",
 )
 
 
@@ -70,7 +70,7 @@ class Start:
 Starts = Mapping[str, Start]
 
 
-async def through_the_gateway(stack: Stack, start: Start, posted: Figure, *, warm: int) -> None:
+async def through_the_gateway(stack: Stack, start: Start, posted: Figure, *, warm: int, name: str = "Anna") -> None:
     """One call, started by a POST once `warm` workers wait."""
     async with httpx.AsyncClient(base_url=stack.gateway_url, timeout=10) as client:
         await until_warm(client, {Part.AGENT_RUNNER: warm})
@@ -79,7 +79,7 @@ async def through_the_gateway(stack: Stack, start: Start, posted: Figure, *, war
         answer.raise_for_status()
         async with WaitingCaller(stack.environment, session, answer.json()["token"]) as caller:
             since = time.monotonic()
-            answer = await client.post("/orchestrator/session/start", json={"userName": "Anna", "sessionId": session})
+            answer = await client.post("/orchestrator/session/start", json={"userName": name, "sessionId": session})
             answer.raise_for_status()
             posted.values.append((time.monotonic() - since) * 1000)
             await start.add(caller, since)
@@ -206,6 +206,8 @@ async def measure(folder: Path, way: str, runs: int, posted: Figure, starts: Sta
             else:
                 await through_the_gateway(stack, into[way], post, warm=0 if way == "fork" else POOL)
             if way == "warm":
+                line = into["warm, new line"]
+                await through_the_gateway(stack, line, post, warm=POOL, name=f"Anna {run}")
                 await cold(stack, into["cold"])
             if peer:
                 await by_livekit_agents(stack, peer, into[f"peer, {way}"])
@@ -219,6 +221,7 @@ async def main() -> None:
     posted, alone = Figure("POST, in calls", "ms"), Figure("POST, alone", "ms")
     starts = {
         "warm": Start("warm pool"),
+        "warm, new line": Start("warm pool, a new opening line"),
         "fork": Start("fork on demand"),
         "prejoined": Start("prejoined room"),
         "prejoined, new line": Start("prejoined room, a new opening line"),
@@ -231,6 +234,7 @@ async def main() -> None:
             starts[f"peer, {way}"] = Start(f"livekit-agents beside {starts[way].name}")
         for way, goal in (("warm", 0.30), ("fork", 0.45), ("prejoined", 0.17)):
             starts[way].compare(starts[f"peer, {way}"], ("<=", goal))
+        starts["warm, new line"].compare(starts["peer, warm"])
         for way in ("prejoined, new line", "prejoined, later"):
             starts[way].compare(starts["peer, prejoined"])
     with tempfile.TemporaryDirectory(prefix="greenroom-bench-") as name:
