@@ -42,7 +42,7 @@ NOTES = (
     "ours runs all that a call takes: POST, durable event, placement, STT and TTS over the wire (the sandbox's voice)",
     "livekit-agents' services are in its process and answer at once, which is to its advantage; its audio is ready PCM",
     "cold process: imports everything, then joins; no POST, no bus",
-    "an opening line that repeats is said from its audio (TTS_CACHE_MB), as the peer's is ready; two rows have new ones",
+    "an opening line that repeats is said from its audio (TTS_CACHE_MB), as the peer's is; two rows have new ones",
 )
 
 

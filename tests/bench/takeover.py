@@ -25,7 +25,7 @@ POOL = 2
 QUIET_S = 1.0
 LEASE_MS = (NODES.key_ttl_s or 0) * 1000.0
 NOTES = (
-    "the first bridge line is synthesised after the death, over the wire (the sandbox's voice), the others are kept audio",
+    "the first bridge line is synthesised after the death (by the sandbox, over the wire), later ones are kept audio",
     f"a node's lease is {LEASE_MS / 1000:g} s, renewed every few seconds: a death is known some seconds earlier",
 )
 
