@@ -182,7 +182,10 @@ async def test_a_responder_is_there_again_after_a_restart(bus: Bus, nats_server:
 
 
 async def test_a_stop_answers_what_is_in_hand(bus: Bus, nats_url: str) -> None:
+    in_hand = asyncio.Event()
+
     async def slow(command: EndJob) -> JobEnded:
+        in_hand.set()
         await asyncio.sleep(0.4)
         return await ended(command)
 
@@ -190,7 +193,7 @@ async def test_a_stop_answers_what_is_in_hand(bus: Bus, nats_url: str) -> None:
     responder = respond(node, SUBJECT, EndJob, slow)
     await responder.start()
     asking = asyncio.create_task(bus.request(SUBJECT, END, REPLY, timeout_s=2))
-    await asyncio.sleep(0.1)
+    await asyncio.wait_for(in_hand.wait(), 5)
 
     await responder.stop()
     await node.close()
