@@ -61,7 +61,7 @@ async def test_a_holder_that_does_not_renew_knows_it_before_the_server_lets_go(b
     while one.is_held:
         assert not await two.acquire()
         await asyncio.sleep(0.02)
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 2.0
 
     await until(two.acquire, 2)
     assert not one.is_held

@@ -95,7 +95,7 @@ async def test_while_nats_is_down_a_publish_fails_at_its_deadline_and_is_not_sen
     with pytest.raises(BusUnavailable, match=r"publishing to voice\.v1\.session\.requested"):
         await bus.publish(requested(), deadline_s=0.8)
 
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < 4  # without a deadline it is 10
     nats_server.start()
     assert await bus.history("session_1") == []
 
@@ -107,7 +107,7 @@ async def test_reading_while_nats_is_down_fails_at_its_deadline(bus: Bus, nats_s
         started = time.monotonic()
         with pytest.raises(BusUnavailable):
             await reading
-        assert time.monotonic() - started < 1.5
+        assert time.monotonic() - started < 4
 
 
 async def test_a_message_that_is_too_large_is_refused_at_once(bus: Bus) -> None:

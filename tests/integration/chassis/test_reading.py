@@ -1,6 +1,5 @@
 """Reading back what the log says."""
 
-import time
 
 from chassis.nats import Bus
 
@@ -15,10 +14,8 @@ async def test_a_history_is_one_session_in_stream_order(bus: Bus) -> None:
     for served_ms in range(1200):  # more than one page
         await bus.publish(tick("session_1", served_ms))
 
-    started = time.monotonic()
     history = await bus.history("session_1")
 
-    assert time.monotonic() - started < 1
     assert [s.event.event for s in history if s.event][:3] == ["requested", "assigned", "tick"]
     assert len(history) == 1202
     assert [s.seq for s in history] == sorted({s.seq for s in history})

