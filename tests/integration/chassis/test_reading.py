@@ -1,6 +1,5 @@
 """Reading back what the log says."""
 
-
 from chassis.nats import Bus
 
 from contracts import subjects
