@@ -1,38 +1,44 @@
-"""A cancellation that somebody swallowed is noticed at the next turn of the loop."""
+"""A wait that is cancelled as its result comes is cancelled."""
 
 import asyncio
-from contextlib import suppress
 
 import pytest
-from chassis.cancellation import heed
+from chassis.cancellation import mend_wait_for, wait_for
 
 
-async def swallowing() -> None:
-    """What `wait_for` does with a cancellation that comes together with its result."""
-    with suppress(asyncio.CancelledError):
-        await asyncio.sleep(3600)
-
-
-async def test_a_loop_without_an_end_ends_though_its_cancellation_was_swallowed() -> None:
-    turns = 0
-
-    async def loop() -> None:
-        nonlocal turns
-        while True:
-            heed()
-            turns += 1
-            await swallowing()
-
-    task = asyncio.create_task(loop())
+async def test_a_cancellation_that_comes_together_with_the_result_is_not_lost() -> None:
+    result: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    waiting = asyncio.create_task(wait_for(result, 5))
     await asyncio.sleep(0)
-    task.cancel()
+
+    result.set_result(1)
+    waiting.cancel()
+
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(asyncio.shield(task), 5)
-    assert turns == 1
+        await waiting
 
 
-async def test_a_deadline_that_passed_is_no_cancellation() -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(0):
-            await asyncio.sleep(1)
-    heed()
+async def test_libraries_wait_by_it() -> None:
+    mend_wait_for()
+    result: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    waiting = asyncio.create_task(asyncio.wait_for(result, 5))
+    await asyncio.sleep(0)
+    result.set_result(1)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+
+@pytest.mark.parametrize("timeout", [0, 0.01])
+async def test_what_is_late_is_cancelled_and_a_timeout(timeout: float) -> None:
+    late = asyncio.ensure_future(asyncio.sleep(5))
+    with pytest.raises(TimeoutError):
+        await wait_for(late, timeout)
+    assert late.cancelled()
+
+
+@pytest.mark.parametrize("timeout", [None, 0, 5])
+async def test_a_result_that_is_there_is_given_out(timeout: float | None) -> None:
+    ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    ready.set_result(7)
+    assert await wait_for(ready, timeout) == 7

@@ -1,5 +1,6 @@
 """NATS JetStream for the services: every trap that we know of is handled here, once."""
 
+from chassis.cancellation import mend_wait_for
 from chassis.imports import without
 
 with without("aiohttp"):  # 7 MB that only ws:// needs; `connection` takes it then
@@ -52,3 +53,5 @@ __all__ = [
     "consumer",
     "respond",
 ]
+
+mend_wait_for()

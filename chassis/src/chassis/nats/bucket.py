@@ -16,7 +16,6 @@ from uuid import uuid4
 from contracts.streams import BucketSpec
 
 from chassis import logs
-from chassis.cancellation import heed
 from chassis.nats import reading
 from chassis.nats.declare import bucket_stream
 from chassis.nats.errors import BusUnavailable, KeyChanged, KeyExists, SequenceConflict
@@ -271,7 +270,6 @@ class _Watch:
 
     async def _poll(self) -> None:
         while True:
-            heed()
             await asyncio.sleep(self._poll_s)
             try:
                 async with self._turn:

@@ -13,7 +13,6 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import APIError, NotFoundError
 
 from chassis import logs
-from chassis.cancellation import heed
 from chassis.nats.messages import Stored, stored
 
 _FETCH_S: Final = 2.0
@@ -63,7 +62,6 @@ class Replay:
     async def __aiter__(self) -> AsyncIterator[Stored]:
         try:
             while True:
-                heed()
                 if self._sub is None and not await self._open():
                     await asyncio.sleep(_REPAIR_S)
                     continue

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from chassis.cancellation import heed
 from contracts.commands import PrejoinRoom
 from contracts.events import SessionRequested
 
@@ -86,7 +85,6 @@ class Prejoiner:
             tasks.create_task(self._offered.watch(self._changed, self.caught_up))
             await self.caught_up.wait()
             while True:
-                heed()
                 await asyncio.sleep(_LOOK_S)
                 if not self._is_acting():
                     continue

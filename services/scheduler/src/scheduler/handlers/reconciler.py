@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Final
 
-from chassis.cancellation import heed
 from contracts.events import SessionEnded, SessionRequested
 from contracts.ids import caller_identity
 
@@ -66,7 +65,6 @@ class Reconciler:
             while True:
                 self._wanted.clear()
                 await self.reconcile()
-                heed()
                 try:
                     async with asyncio.timeout(self._every_s):
                         await self._wanted.wait()
