@@ -101,21 +101,23 @@ class Talk:
         """The turn that is not over yet, as far as it came; None between two turns."""
         if self._user_text is None and not self._words:
             return None
-        n = 1 if self._user_text is not None and self._n == 0 else self._n
-        return Turn(n=n, user_text=self._user_text or "", heard_text=" ".join(self._words), interrupted=True)
+        return Turn(n=self._number, user_text=self._user_text or "", heard_text=" ".join(self._words), interrupted=True)
+
+    @property
+    def _number(self) -> int:
+        """Of the turn that goes on; 0 is for the opening line."""
+        return self._n if self._user_text is None else max(1, self._n)
 
     def _finish(self, heard_text: str, *, interrupted: bool) -> Turn:
         is_unasked = self._user_text is None
-        if not is_unasked and self._n == 0:
-            self._n = 1  # 0 is for the opening line
         turn = Turn(
-            n=self._n,
+            n=self._number,
             user_text=self._user_text or "",
             heard_text=heard_text,
             interrupted=interrupted,
             stage_ms={} if is_unasked else self.marks.stage_ms(),
         )
-        self._n += 1
+        self._n = turn.n + 1
         self._user_text = None
         self._words.clear()
         return turn

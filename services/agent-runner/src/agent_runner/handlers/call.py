@@ -408,8 +408,7 @@ class Call:
         self._cause = cause
         self.served = self.served.abandon()
         self._log.error("job.killed", cause=cause, pid=self.pid, silent_s=round(self._silent_s, 2))
-        if self._process is not None:
-            self._process.kill()
+        self._kill()
 
     def _finish(self) -> None:
         for timer in self._timers:
