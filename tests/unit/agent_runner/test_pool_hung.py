@@ -5,26 +5,15 @@ from collections.abc import AsyncIterator
 
 import pytest
 from agent_runner.domain.link import BEAT_S, Ready
-from agent_runner.domain.pool import PoolLimits
 from agent_runner.domain.pulse import LOOK_S, silence_step
-from agent_runner.handlers.pool import Pool, Taken
+from agent_runner.handlers.pool import Taken
 
-from tests.unit.agent_runner.supervisor_fakes import FakeForks, FakeWorker
+from tests.unit.agent_runner.pool_scene import PoolScene
+from tests.unit.agent_runner.supervisor_fakes import FakeWorker
 
 
-class Scene:
+class Scene(PoolScene):
     """A node with three slots and two workers ready."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-        self.forks = FakeForks()
-        limits = PoolLimits(slots=3, target=2, max_age_s=3600, start_s=20, silence_s=5)
-        self.pool = Pool(self.forks, limits, on_change=lambda: None, clock=lambda: self.now)
-        self._running = asyncio.ensure_future(self.pool.run())
-
-    async def settle(self) -> None:
-        for _ in range(20):
-            await asyncio.sleep(0)
 
     def silence(self, seconds: float, *beating: FakeWorker) -> None:
         """Looks, with words from some of the workers only."""
@@ -41,17 +30,11 @@ class Scene:
         await self.settle()
         return taking
 
-    def close(self) -> None:
-        self._running.cancel()
-
 
 @pytest.fixture
 async def scene() -> AsyncIterator[Scene]:
-    scene = Scene()
-    await scene.settle()
-    scene.forks.get_ready()
-    yield scene
-    scene.close()
+    async with Scene.opened(slots=3) as scene:
+        yield scene
 
 
 async def test_a_job_that_finds_only_silent_workers_gets_a_fork_at_once_in_the_place_of_one(scene: Scene) -> None:
