@@ -1,7 +1,7 @@
 """What the commands print: lines on a terminal with colour, the same lines plain elsewhere; errors on stderr."""
 
-import contextlib
 import json
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,41 +12,85 @@ from rich.table import Table
 from greenroom_cli.errors import CommandError
 from greenroom_cli.stack.process import ProcessFailed
 
-_out = Console(soft_wrap=True, highlight=False)
-_err = Console(stderr=True, soft_wrap=True, highlight=False)
+# What moves a terminal's cursor, renames its window or worse; names come from clients.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+class _Output(Console):
+    """Never raises for a stream that is gone or full: a command still has to stop in order.
+
+    Attributes:
+        lost: Why output was lost, if any was; looked at when the command is done.
+    """
+
+    lost: OSError | None = None
+
+    def on_broken_pipe(self) -> None:
+        self._lose(BrokenPipeError())  # the base class ends the process on the spot
+
+    def _check_buffer(self) -> None:
+        try:
+            super()._check_buffer()
+        except OSError as error:
+            self._lose(error)
+
+    def _lose(self, error: OSError) -> None:
+        self.lost = self.lost or error
+        self.quiet = True
+
+
+_out = _Output(soft_wrap=True, highlight=False)
+_err = _Output(stderr=True, soft_wrap=True, highlight=False)
+_wide = _Output(highlight=False, width=200)  # a table in a pipe or a file: it must not fold ids
+
+
+def lost_output() -> OSError | None:
+    """Why some of stdout's output could not be written; None when all of it was."""
+    return _out.lost or _wide.lost
+
+
+def printable(text: str, encoding: str) -> str:
+    """The text with escapes for what the encoding does not have and for control characters."""
+    text = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def say(line: str = "", *, style: str | None = None) -> None:
-    """Print one line. A terminal that is gone (a closed window) is no reason not to stop in order."""
-    with contextlib.suppress(OSError):
-        _out.print(escape(line), style=style)
+    """Print one line."""
+    _print(_out, line, style)
 
 
 def warn(line: str) -> None:
-    with contextlib.suppress(OSError):
-        _err.print(escape(line), style="yellow")
+    _print(_err, line, "yellow")
 
 
 def say_json(content: Any) -> None:
-    """Print one JSON document, unstyled."""
-    _out.out(json.dumps(content, indent=2, ensure_ascii=False), highlight=False)
+    """Print one JSON document, unstyled; in ASCII where the terminal's encoding is not UTF-8."""
+    _out.out(json.dumps(content, indent=2, ensure_ascii=_out.encoding != "utf-8"), highlight=False)
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    grid = Table(*heads, box=None, pad_edge=False, header_style="bold")
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    for head in heads:
+        grid.add_column(head, overflow="fold")  # an id that is cut short is of no use
     for row in rows:
-        grid.add_row(*("-" if cell is None else escape(str(cell)) for cell in row))
-    # A narrow pipe must not cut ids in two.
-    Console(highlight=False, width=None if _out.is_terminal else 200).print(grid)
+        grid.add_row(*("-" if cell is None else escape(printable(str(cell), _out.encoding)) for cell in row))
+    if _out.is_terminal:
+        _out.print(grid)
+    else:
+        _wide.print(grid)
 
 
 def complain(error: CommandError) -> None:
     """Print an error: one line, and for a process that failed the last lines of its log."""
-    with contextlib.suppress(OSError):
-        _err.print(f"greenroom: {escape(str(error))}", style="red")
-        if isinstance(error, ProcessFailed):
-            for line in error.tail:
-                _err.print(f"  | {escape(line)}", style="dim")
+    _print(_err, f"greenroom: {' '.join(str(error).split())}", "red")
+    if isinstance(error, ProcessFailed):
+        for line in error.tail:
+            _print(_err, f"  | {line}", "dim")
+
+
+def _print(console: Console, line: str, style: str | None) -> None:
+    console.print(escape(printable(line, console.encoding)), style=style)
 
 
 class StackLines:

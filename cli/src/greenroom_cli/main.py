@@ -1,74 +1,71 @@
-"""The `greenroom` command."""
+"""The `greenroom` command's first lines: they import next to nothing, so that Ctrl-C is an answer from the start on."""
 
 import contextlib
 import os
+import signal
 import sys
-import traceback
-from importlib.metadata import version
-from typing import Annotated, NoReturn
+from types import FrameType
+from typing import NoReturn
 
-import typer
-
-from greenroom_cli.commands import agent, bill, call, demo, doctor, end, nodes, sessions, up
-from greenroom_cli.console import complain, say
-from greenroom_cli.errors import CommandError
-from greenroom_cli.runner import Stopped
-from greenroom_cli.settings import keep_proxies_off_loopback
-
-app = typer.Typer(
-    help="Voice AI agents in LiveKit rooms, over one REST call. Start with: greenroom up",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("up")(up.up)
-app.command("demo")(demo.demo)
-app.command("call")(call.call)
-app.add_typer(sessions.app, name="sessions")
-app.command("bill")(bill.bill)
-app.add_typer(nodes.app, name="nodes")
-app.command("end")(end.end)
-app.command("agent")(agent.agent)
-app.command("doctor")(doctor.doctor)
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        say(f"greenroom {version('greenroom-cli')}")
-        raise typer.Exit
-
-
-@app.callback()
-def greenroom(
-    _version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    """Voice AI agents in LiveKit rooms, over one REST call. Start with: greenroom up"""
+INTERRUPTED = "greenroom: interrupted"
+EXIT_INTERRUPTED = 128 + signal.SIGINT
+EXIT_OUTPUT_CLOSED = 128 + signal.SIGPIPE
 
 
 def main() -> NoReturn:
     """Run the command; every refusal is one line on stderr and a non-zero exit code."""
-    keep_proxies_off_loopback()
-    code = _run()
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # `nohup` and scripts' background jobs ignore it
+        signal.signal(signal.SIGINT, _interrupt)
+    _repair_streams()
+    from greenroom_cli.app import run_app  # takes most of a second
+
+    code = run_app()
     with contextlib.suppress(OSError):
-        sys.stdout.flush()
         sys.stderr.flush()
+    code = _close_output(code)
     # At the interpreter's own end LiveKit's native library sometimes waits for ever for one of its threads.
     os._exit(code)
 
 
-def _run() -> int:
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    """End at once: while this handler is in place nothing has been started that would have to be stopped."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"{INTERRUPTED}\n".encode())
+    os._exit(EXIT_INTERRUPTED)
+
+
+def _repair_streams() -> None:
+    """Make each stream usable: present, and able to take any text whatever the locale can show."""
+    for name, number, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
+        if getattr(sys, name) is None:  # closed by the caller: `greenroom sessions >&-`
+            # It takes the lowest free number, which is this one: nothing that is opened later may stand in for it.
+            null = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, open(null, mode, encoding="utf-8"))  # noqa: SIM115 - open until the process ends
+            if null != number:
+                os.dup2(null, number)
+    # Typed text is UTF-8 on every terminal that can send more than ASCII.
+    is_ascii = sys.stdin.encoding.lower() in ("ascii", "us-ascii", "ansi_x3.4-1968")
+    for stream, errors in ((sys.stdin, "replace"), (sys.stdout, "backslashreplace"), (sys.stderr, "backslashreplace")):
+        reconfigure = getattr(stream, "reconfigure", None)  # a test's stream has none
+        if reconfigure is not None:
+            reconfigure(errors=errors, **({"encoding": "utf-8"} if stream is sys.stdin and is_ascii else {}))
+
+
+def _close_output(code: int) -> int:
+    """The exit code, once all output is out: output that got lost is a failure of a command that had none."""
+    from greenroom_cli.console import lost_output
+
+    lost = lost_output()
     try:
-        app()
-    except CommandError as error:
-        complain(error)
-        return 1
-    except Stopped as stopped:
-        return stopped.exit_code
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
-    except Exception:
-        traceback.print_exc()
-        return 70  # a defect, as sysexits.h has it
-    return 0
+        sys.stdout.flush()
+    except OSError as error:
+        lost = lost or error
+    if lost is None:
+        return code
+    if isinstance(lost, BrokenPipeError):  # `| head` has seen enough: what a shell command does, it ends quietly
+        return code or EXIT_OUTPUT_CLOSED
+    if code:
+        return code
+    with contextlib.suppress(OSError):
+        os.write(2, f"greenroom: the output could not be written: {lost.strerror}\n".encode())
+    return 1

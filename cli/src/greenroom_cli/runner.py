@@ -31,7 +31,11 @@ def run(command: Coroutine[Any, Any, T]) -> T:
     Raises:
         Stopped: By a signal.
     """
-    return asyncio.run(_run(command))
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        return asyncio.run(_run(command))
+    finally:
+        signal.signal(signal.SIGINT, before)  # the loop leaves Python's own, which ends in a traceback
 
 
 async def _run(command: Coroutine[Any, Any, T]) -> T:

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from greenroom_cli.main import app
+from greenroom_cli.app import app
 from typer.main import get_group
 
 ROOT = Path(__file__).parents[3]

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -34,12 +35,21 @@ def start_request(**fields: str | None) -> StartRequest:
     Raises:
         CommandError: Names the option that cannot be taken.
     """
+    given = {name: None if value is None else _as_typed(name, value) for name, value in fields.items()}
     try:
-        return StartRequest.model_validate(fields, by_name=True)
+        return StartRequest.model_validate(given, by_name=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         option = _OPTIONS[str(first["loc"][-1])]
         raise CommandError(f"{option} {first['input']!r} cannot be taken: {first['msg']}", "correct it") from None
+
+
+def _as_typed(name: str, value: str) -> str:
+    """The words of an argument, which is UTF-8 also where the locale says ASCII."""
+    try:
+        return os.fsencode(value).decode()
+    except UnicodeDecodeError:
+        raise CommandError(f"{_OPTIONS[name]} is not UTF-8", "write it in UTF-8") from None
 
 
 def settings(state: Path, url: str | None) -> Settings:

@@ -1,127 +1,29 @@
 """`python -m agent_runner.worker.direct`: one agent in one room, without supervisor, bus or billing.
 
 Its events go to stdout, one JSON object a line; its log goes to stderr. SIGTERM or SIGINT ends the call in order. Exit
-codes: 0 ended, 1 it could not go on (one line on stderr says why), 2 bad settings or arguments.
+codes: 0 ended, 1 it could not go on (one line on stderr says why), 2 bad settings or arguments, 130 and 143 a signal
+before there was a call.
 """
 
-from __future__ import annotations
-
-import argparse
-import asyncio
 import os
 import signal
-import sys
-from typing import Final, NoReturn
-
-from chassis.errors import StartFailed
-from chassis.settings import load
-from contracts.ids import agent_identity, caller_identity
-
-from agent_runner.adapters.llm_model import choose_model
-from agent_runner.agent_config import AgentConfig
-from agent_runner.domain.link import Beat, End, Failed, Go, Stopped, ToSupervisor, encode
-from agent_runner.worker import log_lines
-
-_ADVICE: Final = {"stt": "ASSEMBLY_API_KEY", "llm": "GROQ_API_KEY", "tts": "INWORLD_API_KEY, the voice"}
-_FORCED_EXIT_S: Final = 8.0
+from types import FrameType
+from typing import NoReturn
 
 
 def main() -> None:
     """Run one agent until it is ended, and exit."""
-    arguments = _arguments()
-    config = load(AgentConfig)
-    asyncio.run(_call(config, _go_of(arguments)))
-
-
-async def _call(config: AgentConfig, go: Go) -> NoReturn:
-    """Run the call and exit."""
-    log_lines.configure(config)
-    try:
-        config = config.model_copy(update={"llm_model": await choose_model(config)})
-    except StartFailed as error:
-        _fail(str(error))
-    from agent_runner.worker import tracing  # Pipecat takes 2 s to import; what is wrong so far need not wait for it
-    from agent_runner.worker.job import Job
-
-    failures: list[Failed] = []
-
-    def tell(message: ToSupervisor) -> None:
-        if isinstance(message, Failed):
-            failures.append(message)
-        if not isinstance(message, Beat):
-            print(encode(message).decode(), flush=True)  # noqa: T201 - a command's output
-
-    job = Job(config, tell, is_traced=config.otel_exporter_otlp_endpoint is not None)
-    loop = asyncio.get_running_loop()
-
-    def end() -> None:
-        loop.call_later(_FORCED_EXIT_S, os._exit, 1)
-        job.end(End())
-
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, end)
-    await job.prepare()
-    log_lines.take(go)
-    if config.otel_exporter_otlp_endpoint:
-        job.trace(config.otel_exporter_otlp_endpoint, go)
-    job.go(go, [])
-    stopped = await job.stopped
-    tell(stopped)
-    tracing.end(job.trace_observer)
-    problem = _problem(stopped, failures)
-    if problem:
-        _fail(problem)
-    sys.stdout.flush()
-    os._exit(0)  # asyncio's own end would wait for Pipecat's tasks
+        signal.signal(number, _end_at_once)
+    from agent_runner.worker.direct_call import run  # Pydantic and the settings take half a second to import
+
+    run()
 
 
-def _problem(stopped: Stopped, failures: list[Failed]) -> str | None:
-    if stopped.cause in ("ended", "room_closed"):
-        return None
-    if failures:
-        failure = failures[0]
-        return (
-            f"{failure.provider} failed: {failure.detail}; check {_ADVICE[failure.provider]} and the provider's address"
-        )
-    return f"{stopped.cause}: {stopped.detail}"
-
-
-def _go_of(arguments: argparse.Namespace) -> Go:
-    session = str(arguments.session_id)
-    return Go(
-        session_id=session,
-        epoch=1,
-        url=arguments.url,
-        token=arguments.token,
-        system_prompt=arguments.system_prompt,
-        voice_id=arguments.voice_id,
-        caller_identity="" if arguments.any_caller else caller_identity(session),
-        agent_identity=agent_identity(session),
-        opening_line=arguments.opening_line or None,
-    )
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="agent", description="Run one agent in one LiveKit room.")
-    parser.add_argument("--url", required=True, help="LiveKit's address, ws:// or wss://")
-    parser.add_argument("--token", required=True, help="a LiveKit token for the room, of the agent's identity")
-    parser.add_argument("--session-id", required=True, help="the session's id, which is the room's name")
-    parser.add_argument("--system-prompt", default="You are a helpful AI voice assistant.", help="who the agent is")
-    parser.add_argument("--opening-line", default="Hello! How can I help you?", help="what the agent says first")
-    parser.add_argument("--voice-id", default="Ashley", help="the agent's voice")
-    parser.add_argument(
-        "--any-caller", action="store_true", help="listen to whoever comes first, not to caller:<session id> only"
-    )
-    arguments = parser.parse_args()
-    if not str(arguments.url).startswith(("ws://", "wss://", "http://", "https://")):
-        parser.error("--url must start with ws:// or wss://")
-    return arguments
-
-
-def _fail(line: str) -> NoReturn:
-    sys.stdout.flush()
-    print(f"agent: {' '.join(line.split())}", file=sys.stderr, flush=True)  # noqa: T201 - a command's output
-    os._exit(1)
+def _end_at_once(number: int, _frame: FrameType | None) -> NoReturn:
+    """No call yet, so nothing to end in order; the call's own handlers take this one's place."""
+    os.write(2, b"agent: interrupted\n")
+    os._exit(128 + number)
 
 
 if __name__ == "__main__":

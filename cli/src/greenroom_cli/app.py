@@ -1,0 +1,70 @@
+"""The commands together, and what becomes of their errors."""
+
+import traceback
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from greenroom_cli.commands import agent, bill, call, demo, doctor, end, nodes, sessions, up
+from greenroom_cli.console import complain, say, warn
+from greenroom_cli.errors import CommandError
+from greenroom_cli.main import EXIT_INTERRUPTED, EXIT_OUTPUT_CLOSED, INTERRUPTED
+from greenroom_cli.runner import Stopped
+from greenroom_cli.settings import keep_proxies_off_loopback
+
+app = typer.Typer(
+    help="Voice AI agents in LiveKit rooms, over one REST call. Start with: greenroom up",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("up")(up.up)
+app.command("demo")(demo.demo)
+app.command("call")(call.call)
+app.add_typer(sessions.app, name="sessions")
+app.command("bill")(bill.bill)
+app.add_typer(nodes.app, name="nodes")
+app.command("end")(end.end)
+app.command("agent")(agent.agent)
+app.command("doctor")(doctor.doctor)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        say(f"greenroom {version('greenroom-cli')}")
+        raise typer.Exit
+
+
+@app.callback()
+def greenroom(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Voice AI agents in LiveKit rooms, over one REST call. Start with: greenroom up"""
+
+
+def run_app() -> int:
+    """Run the command that the arguments name; returns its exit code."""
+    keep_proxies_off_loopback()
+    try:
+        app()
+    except CommandError as error:
+        complain(error)
+        return 1
+    except Stopped as stopped:
+        if stopped.exit_code == EXIT_INTERRUPTED:
+            warn(INTERRUPTED)
+        return stopped.exit_code
+    except BrokenPipeError:
+        return EXIT_OUTPUT_CLOSED
+    except OSError as error:
+        complain(CommandError(str(error), "check the disk, the file's permissions and the network"))
+        return 1
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    except Exception:
+        traceback.print_exc()
+        return 70  # a defect, as sysexits.h has it
+    return 0

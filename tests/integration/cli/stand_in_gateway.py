@@ -1,0 +1,72 @@
+"""A gateway of a few canned answers, for the commands that only show what a gateway says."""
+
+import http.server
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from contracts.api import EpochBill, LedgerEntryView, SessionBill, SessionList, SessionView
+from pydantic import BaseModel
+
+SESSION = "session_1_a"
+USER = "Zoë ✓ 日本"
+_AT = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+VIEW = SessionView(
+    session_id=SESSION,
+    status="ended",
+    user_name=USER,
+    user_id=USER,
+    voice_id="Ashley",
+    opening_line="Grüß Gott…",
+    system_prompt="You are “Max”.",
+    created_at=_AT,
+)
+BILL = SessionBill(
+    session_id=SESSION,
+    user_id=USER,
+    outcome="completed",
+    reason="requested",
+    billable_ms=61_000,
+    seconds=61,
+    minutes=2,
+    credits=2,
+    settled_at=_AT,
+    epochs=[EpochBill(epoch=1, node_id="n1", served_ms=61_000, billable_ms=61_000)],
+    entries=[
+        LedgerEntryView(entry_id="e1", kind="settlement", credits=-2, seconds=61, minutes=2, at=_AT, note="für Zoë")
+    ],
+)
+ANSWERS: dict[str, BaseModel] = {
+    "/sessions": SessionList(items=[VIEW]),
+    f"/sessions/{SESSION}": VIEW,
+    f"/billing/sessions/{SESSION}": BILL,
+}
+
+
+class _Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        found = ANSWERS.get(self.path.partition("?")[0])
+        body = b"" if found is None else found.model_dump_json(by_alias=True).encode()
+        self.send_response(404 if found is None else 200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        return
+
+
+@contextmanager
+def stand_in_gateway() -> Generator[str]:
+    """The URL of a running stand-in."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Answer)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

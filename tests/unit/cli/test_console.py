@@ -1,0 +1,29 @@
+"""What a terminal is shown of a text that comes from elsewhere."""
+
+import pytest
+from greenroom_cli.console import printable
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "shown"),
+    [
+        ("Zoë", "utf-8", "Zoë"),
+        ("Zoë", "ascii", r"Zo\xeb"),
+        ("Zoë 日", "latin-1", r"Zoë \u65e5"),
+        ("\x1b]0;owned\x07", "utf-8", r"\x1b]0;owned\x07"),
+        ("a\x9b31m", "utf-8", r"a\x9b31m"),
+        ("a\tb\nc", "utf-8", "a\tb\nc"),
+    ],
+)
+def test_what_the_terminal_has_no_sign_for_is_escaped(text: str, encoding: str, shown: str) -> None:
+    assert printable(text, encoding) == shown
+
+
+@given(st.text(st.characters()), st.sampled_from(["ascii", "latin-1", "utf-8"]))
+def test_any_text_can_be_written_in_any_encoding(text: str, encoding: str) -> None:
+    shown = printable(text, encoding)
+
+    assert "\x1b" not in shown
+    assert shown.encode(encoding).decode(encoding) == shown
