@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from chassis.credentials import weakness
+
 from greenroom_cli.errors import CommandError
 from greenroom_cli.stack import EVERYTHING, Part, StackOptions
 from greenroom_cli.stack.providers import missing_keys
@@ -33,6 +35,8 @@ def options(environment: Mapping[str, str], wanted: Wanted) -> StackOptions:
         for key in ("LIVEKIT_API_KEY", "LIVEKIT_API_SECRET"):
             if key not in environment:
                 raise CommandError(f"LIVEKIT_URL is set, but {key} is not", f"set {key}, or unset LIVEKIT_URL")
+        if (problem := weakness(environment["LIVEKIT_API_SECRET"])) is not None:
+            raise CommandError(f"LIVEKIT_API_SECRET: {problem}", "give LiveKit and Greenroom the same new secret")
     parts = EVERYTHING | ({Part.POSTGRES} if wanted.postgres else frozenset[Part]())
     parts -= {part for part, url in URLS.items() if url in environment}
     if not missing_keys(environment):

@@ -136,6 +136,12 @@ LIVEKIT_REFUSED: Final = ProblemType(
     "LiveKit refuses our credentials",
     "Check that LIVEKIT_API_KEY and LIVEKIT_API_SECRET are those of the LiveKit server.",
 )
+CLOCK_SKEW: Final = ProblemType(
+    "clock_skew",
+    502,
+    "The gateway's clock and LiveKit's differ",
+    "Synchronise the clocks of both machines (NTP); LiveKit refuses tokens that are 60 s off.",
+)
 REDIS_UNAVAILABLE: Final = ProblemType(
     "redis_unavailable", 503, "Redis does not answer", "Check REDIS_URL and that Redis runs.", retryable=True
 )
@@ -177,6 +183,7 @@ PROBLEMS: Final = _all(
     BUS_UNAVAILABLE,
     LIVEKIT_UNAVAILABLE,
     LIVEKIT_REFUSED,
+    CLOCK_SKEW,
     REDIS_UNAVAILABLE,
     BILLING_UNAVAILABLE,
     INSUFFICIENT_CREDIT,

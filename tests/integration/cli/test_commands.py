@@ -121,7 +121,7 @@ def test_doctor_reports_on_stdout_alone(tmp_path: Path) -> None:
         "ASSEMBLY_BASE_URL": f"ws://127.0.0.1:{port}",
         "LIVEKIT_URL": f"ws://127.0.0.1:{port}",
         "LIVEKIT_API_KEY": "k",
-        "LIVEKIT_API_SECRET": "short",
+        "LIVEKIT_API_SECRET": "s" * 32,
     }
 
     result = greenroom("doctor", folder=tmp_path, **broken)

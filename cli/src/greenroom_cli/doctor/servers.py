@@ -10,6 +10,7 @@ from pathlib import Path
 import aiohttp
 import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 import nats
+from chassis.credentials import weakness
 from livekit import api
 from nats.errors import Error as NatsError
 from redis.asyncio import Redis
@@ -115,6 +116,8 @@ async def _livekit(settings: Settings) -> str:
     url, key, secret = settings.livekit_url, settings.livekit_api_key, settings.livekit_api_secret
     if not url or not key or not secret:
         raise _Broken("LIVEKIT_API_KEY or LIVEKIT_API_SECRET is not set", "set both, as the LiveKit server has them")
+    if (problem := weakness(secret)) is not None:
+        raise _Broken(f"LIVEKIT_API_SECRET: {problem}", "give LiveKit and Greenroom the same new secret")
     client = api.LiveKitAPI(url, key, secret)
     try:
         rooms = await client.room.list_rooms(api.ListRoomsRequest())

@@ -20,6 +20,7 @@ from contracts.tools import hosts
 
 from gateway.adapters.billing_http import BillingHttp
 from gateway.adapters.inworld_voices import InworldVoices
+from gateway.adapters.livekit_check import check_livekit
 from gateway.adapters.livekit_rooms import LiveKitRooms
 from gateway.adapters.nats_log import NatsIdempotencyKeys, NatsLog, NatsRegistry
 from gateway.adapters.nats_prejoined_rooms import NatsPrejoinedRooms
@@ -88,6 +89,15 @@ async def _start(life: Life) -> None:
         end_wait_s=settings.end_wait_s,
         queue_deadline_s=settings.queue_deadline_s,
         tool_hosts=hosts(settings.tool_allowed_hosts),
+    )
+    life.spawn(
+        "LiveKit check",
+        check_livekit(
+            settings.livekit_url,
+            settings.livekit_api_key,
+            settings.livekit_api_secret,
+            deadline_s=settings.livekit_deadline_s,
+        ),
     )
     life.spawn("projector", _project(bus, Projector(session_log, read_model, registry, prejoined)))
     server = WebServer(app, host=settings.host, port=settings.port, drain_timeout_s=settings.drain_timeout_s)

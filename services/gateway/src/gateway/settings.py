@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any
 
+from chassis.credentials import LiveKitSecret, weakness
 from chassis.settings import ServiceSettings
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
@@ -35,7 +36,7 @@ class GatewaySettings(ServiceSettings):
         default=None, pattern=_LIVEKIT, description="the URL that clients reach LiveKit at; LIVEKIT_URL when unset"
     )
     livekit_api_key: str = Field(min_length=1, description="the API key of the LiveKit server")
-    livekit_api_secret: str = Field(min_length=1, description="the API secret of the LiveKit server")
+    livekit_api_secret: LiveKitSecret = Field(description="the API secret of the LiveKit server")
     livekit_webhook_keys: Annotated[tuple[tuple[str, str], ...], NoDecode] = Field(
         default=(), description="further key:secret pairs with commas between that webhooks may be signed with"
     )
@@ -80,6 +81,8 @@ class GatewaySettings(ServiceSettings):
         pairs = [tuple(entry.split(":", 1)) for entry in _split(value)]
         if any(len(pair) != 2 or not all(pair) for pair in pairs):
             raise ValueError("each entry is key:secret")
+        if problem := next((found for _, secret in pairs if (found := weakness(secret))), None):
+            raise ValueError(problem)
         return pairs
 
     @property

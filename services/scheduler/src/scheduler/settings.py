@@ -1,5 +1,6 @@
 """The scheduler's settings, from the environment."""
 
+from chassis.credentials import LiveKitSecret
 from chassis.settings import ServiceSettings
 from contracts.streams import NODES
 from pydantic import Field, model_validator
@@ -12,7 +13,7 @@ class Settings(ServiceSettings):
 
     livekit_url: str = Field(pattern=r"^(ws|wss|http|https)://[^\s]+$", description="ws(s)://host:port of LiveKit")
     livekit_api_key: str = Field(min_length=1, description="an API key of that LiveKit server")
-    livekit_api_secret: str = Field(min_length=1, description="the secret of LIVEKIT_API_KEY")
+    livekit_api_secret: LiveKitSecret = Field(description="the secret of LIVEKIT_API_KEY")
     max_bots: int = Field(default=50, ge=1, le=100_000, description="sessions that may run at once, 1 to 100000")
     max_queue: int | None = Field(
         default=None, ge=0, le=100_000, description="sessions that may wait at once; unset: ten times MAX_BOTS"

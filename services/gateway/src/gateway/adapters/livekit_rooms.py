@@ -1,12 +1,14 @@
 """LiveKit's rooms over its HTTP API."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from time import perf_counter
 
 import aiohttp
+from chassis.livekit_probe import CLOCK_TOLERANCE_S, clock_ahead, skew_text
 from contracts.api import Dependency
-from contracts.errors import LIVEKIT_REFUSED, LIVEKIT_UNAVAILABLE, Refused
+from contracts.errors import CLOCK_SKEW, LIVEKIT_REFUSED, LIVEKIT_UNAVAILABLE, Refused
 from google.protobuf.message import DecodeError
 from livekit.api import ServerError, ServerErrorCode
 from livekit.api.room_service import RoomService
@@ -20,11 +22,21 @@ _RETRY_AFTER_S = 2
 class LiveKitRooms:
     """Creates and deletes rooms, each call within a deadline."""
 
-    def __init__(self, url: str, api_key: str, api_secret: str, *, empty_timeout_s: int, deadline_s: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        api_key: str,
+        api_secret: str,
+        *,
+        empty_timeout_s: int,
+        deadline_s: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._url = url
         self._credentials = (api_key, api_secret)
         self._empty_timeout_s = empty_timeout_s
         self._deadline_s = deadline_s
+        self._clock = clock
         self._session: aiohttp.ClientSession | None = None
         self._rooms: RoomService | None = None
 
@@ -75,9 +87,7 @@ class LiveKitRooms:
             if missing_ok and error.code == ServerErrorCode.NOT_FOUND:
                 return
             if error.status in (401, 403):
-                raise Refused(
-                    LIVEKIT_REFUSED, f"LiveKit at {self._url} refuses our API key ({error.status} {error.code})."
-                ) from error
+                raise await self._refusal(error) from error
             raise Refused(
                 LIVEKIT_UNAVAILABLE,
                 f"LiveKit at {self._url} answered {error.status} {error.code}.",
@@ -95,3 +105,11 @@ class LiveKitRooms:
                 f"LiveKit at {self._url} cannot be reached: {type(error).__name__}.",
                 retry_after_s=_RETRY_AFTER_S,
             ) from error
+
+    async def _refusal(self, error: ServerError) -> Refused:
+        """Tell a wrong key from a wrong clock: LiveKit answers 401 to both."""
+        if self._session is not None:
+            ahead_s = await clock_ahead(self._session, self._url, deadline_s=self._deadline_s, now=self._clock)
+            if ahead_s is not None and abs(ahead_s) >= CLOCK_TOLERANCE_S:
+                return Refused(CLOCK_SKEW, f"LiveKit refuses our tokens: {skew_text(ahead_s)}.")
+        return Refused(LIVEKIT_REFUSED, f"LiveKit refuses our API key ({error.status} {error.code}).")
