@@ -17,7 +17,14 @@ from scheduler.settings import Settings as SchedulerSettings
 EXAMPLE = (Path(__file__).parents[3] / ".env.example").read_text()
 COMMENTED = dict(re.findall(r"^# ([A-Z][A-Z0-9_]*)=(.+)$", EXAMPLE, flags=re.MULTILINE))
 SET = dict(re.findall(r"^([A-Z][A-Z0-9_]*)=(.*)$", EXAMPLE, flags=re.MULTILINE))
-REQUIRED = {**SET, "LIVEKIT_URL": "ws://l", "GROQ_API_KEY": "g", "ASSEMBLY_API_KEY": "a", "INWORLD_API_KEY": "i"}
+REQUIRED = {
+    **SET,
+    "LIVEKIT_URL": "ws://l",
+    "LIVEKIT_API_SECRET": "s" * 32,
+    "GROQ_API_KEY": "g",
+    "ASSEMBLY_API_KEY": "a",
+    "INWORLD_API_KEY": "i",
+}
 # One variable, another default in each service.
 DIFFER = {"port", "health_port"}
 
