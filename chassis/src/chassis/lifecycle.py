@@ -115,7 +115,7 @@ class Life:
 
         async def opened() -> Bus:
             bus = await Bus.connect(
-                settings.nats_url,
+                settings.nats,
                 name=name or self.service.name,
                 # Below the step's own limit, so that the error names NATS and not the step.
                 deadline_s=min(10.0, 0.7 * settings.start_timeout_s),

@@ -3,25 +3,34 @@
 import re
 import sys
 from pathlib import Path
-from typing import Any, Literal, NoReturn, TypeVar
+from typing import Any, Literal, NoReturn, Self, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, FilePath, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-EXIT_BAD_SETTINGS = 2
+from chassis.access import NatsAccess
 
-_SECRET = re.compile(r"secret|password|token|key|url", re.IGNORECASE)
+EXIT_BAD_SETTINGS = 2
 
 
 class ServiceSettings(BaseSettings):
     """What every service reads; the variable is the field's name in capitals, and an empty one counts as unset."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
 
     nats_url: str = Field(
         default="nats://127.0.0.1:4222",
         pattern=r"^(nats|tls|ws|wss)://[^\s]+$",
-        description="nats://[user:password@]host:port, several with commas between",
+        description="nats://[user:password@]host:port, several with commas between, user and password percent-encoded",
+    )
+    nats_creds: FilePath | None = Field(default=None, description="a credentials file: a user's JWT and seed")
+    nats_nkey_seed_file: FilePath | None = Field(default=None, description="a file that holds a user's nkey seed")
+    nats_ca_file: FilePath | None = Field(
+        default=None, description="the PEM file of the authority that NATS' certificate is from; the system's if unset"
+    )
+    nats_cert_file: FilePath | None = Field(default=None, description="the PEM file of our certificate for NATS")
+    nats_key_file: FilePath | None = Field(
+        default=None, description="the PEM file of its key; NATS_CERT_FILE holds it too if unset"
     )
     nats_replicas: int = Field(
         default=1,
@@ -45,6 +54,26 @@ class ServiceSettings(BaseSettings):
     start_timeout_s: float = Field(default=15, gt=0, le=600, description="seconds that each step of the start may take")
     drain_timeout_s: float = Field(default=15, gt=0, le=3600, description="seconds that each step of the stop may take")
 
+    @model_validator(mode="after")
+    def _nats_can_be_reached(self) -> Self:
+        try:
+            _ = self.nats
+        except ValueError as error:
+            raise ValueError(f"NATS_URL: {error}") from None
+        return self
+
+    @property
+    def nats(self) -> NatsAccess:
+        """NATS_URL with the files that go with it."""
+        return NatsAccess.of(
+            self.nats_url,
+            creds=self.nats_creds,
+            nkey_seed=self.nats_nkey_seed_file,
+            ca=self.nats_ca_file,
+            cert=self.nats_cert_file,
+            key=self.nats_key_file,
+        )
+
 
 S = TypeVar("S", bound=BaseSettings)
 
@@ -66,11 +95,12 @@ def load(cls: type[S], env_file: Path | None = None) -> S:
 
 
 def _line(cls: type[BaseSettings], error: dict[str, Any]) -> str:
-    name = str(error["loc"][0]) if error["loc"] else ""
-    variable = _variable(cls, name)
-    shown = "" if error["type"] == "missing" or _SECRET.search(variable) else f"={str(error['input'])[:60]!r}"
-    problem = "is not set" if error["type"] == "missing" else str(error["msg"])
-    return f"{variable}{shown}: {problem}. {_fix(cls, name)}"
+    """Name the variable, never its value: any of them may hold a secret, if only by a mistake."""
+    problem = "is not set" if error["type"] == "missing" else str(error["msg"]).removeprefix("Value error, ")
+    if not error["loc"]:  # two variables do not fit together; the problem names them and says the fix
+        return f"{problem}."
+    name = str(error["loc"][0])
+    return f"{_variable(cls, name)}: {problem}. {_fix(cls, name)}"
 
 
 def _variable(cls: type[BaseSettings], name: str) -> str:

@@ -5,16 +5,11 @@ import time
 
 import nats.errors
 import pytest
-from chassis.nats.connection import inbox_prefix, without_password
+from chassis.nats.connection import inbox_prefix
 from chassis.nats.guard import guard
 from chassis.nats.locks import KeyedLocks
 from chassis.nats.messages import ascii_header, stream_of
 from nats.js.errors import ServiceUnavailableError
-
-
-def test_a_url_is_shown_without_its_password() -> None:
-    assert without_password("nats://a:b@h:4222,nats://token@i:4222") == "nats://h:4222,nats://i:4222"
-    assert without_password("nats://h:4222") == "nats://h:4222"
 
 
 def test_an_inbox_prefix_is_a_subject() -> None:

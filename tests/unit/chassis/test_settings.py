@@ -52,7 +52,7 @@ def test_a_bad_number_names_variable_value_and_fix(
 ) -> None:
     monkeypatch.setenv("MAX_BOTS", value)
     line = refused(capsys)
-    assert line.startswith(f"bad settings: MAX_BOTS='{value}': ")
+    assert line.startswith("bad settings: MAX_BOTS: Input should be ")
     assert line.endswith("Set it to calls at once, or unset it.")
 
 
@@ -63,7 +63,7 @@ def test_several_bad_values_are_named_together(
     monkeypatch.setenv("LOG_FORMAT", "xml")
     line = refused(capsys)
     assert "MAX_BOTS" in line
-    assert "LOG_FORMAT='xml'" in line
+    assert "LOG_FORMAT: Input should be 'json' or 'console'" in line
 
 
 def test_a_missing_variable(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

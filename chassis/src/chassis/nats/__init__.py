@@ -3,8 +3,10 @@
 from chassis.cancellation import mend_wait_for
 from chassis.imports import without
 
-with without("aiohttp"):  # 7 MB that only ws:// needs; `connection` takes it then
+# 7 MB that only ws:// needs, and 4 MB that only credentials files need: `client` takes them then.
+with without("aiohttp"), without("nkeys"):
     import nats as nats
+    from faststream.nats import NatsBroker as NatsBroker
 
 from chassis.nats.bucket import Bucket, Cause, Change, Entry
 from chassis.nats.bus import Bus

@@ -150,9 +150,10 @@ class Bucket:
 
     async def all(self, *, deadline_s: float = _DEADLINE_S) -> dict[str, Entry]:
         """Every key that has a value; one sweep over the bucket, 1,000 keys in about 20 ms."""
-        found = await reading.scan(
-            self._bus.nc, self._bus.js, self._stream, f"{self._prefix}>", deadline_s=deadline_s, url=self._bus.url
-        )
+        with self._bus.naming_refusals():
+            found = await reading.scan(
+                self._bus.nc, self._bus.js, self._stream, f"{self._prefix}>", deadline_s=deadline_s, url=self._bus.url
+            )
         entries = (self._entry(raw) for raw in found)
         return {entry.key: entry for entry in entries if entry is not None}
 
@@ -201,9 +202,10 @@ class Bucket:
         return f"{self._prefix}{key}"
 
     async def _last(self, key: str, deadline_s: float) -> reading.Raw | None:
-        return await reading.last(
-            self._bus.js, self._stream, self._subject(key), deadline_s=deadline_s, url=self._bus.url
-        )
+        with self._bus.naming_refusals():
+            return await reading.last(
+                self._bus.js, self._stream, self._subject(key), deadline_s=deadline_s, url=self._bus.url
+            )
 
     async def _write(
         self,

@@ -1,7 +1,8 @@
 """The bus of one service: one connection, and everything that is done over it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, TypeVar, overload
 
@@ -15,10 +16,12 @@ from opentelemetry.trace import SpanKind
 from pydantic import BaseModel, TypeAdapter
 
 from chassis import metrics, telemetry
+from chassis.access import NatsAccess
 from chassis.health import Check
 from chassis.nats import commands, declare, publishing, reading
 from chassis.nats.bucket import Bucket
 from chassis.nats.connection import Connection, inbox_prefix
+from chassis.nats.errors import BusRefused, BusUnavailable
 from chassis.nats.messages import Published, Stored, headers_of, stored, stream_of
 from chassis.nats.replay import Replay
 
@@ -51,7 +54,7 @@ class Bus:
     @classmethod
     async def connect(
         cls,
-        url: str,
+        access: NatsAccess | str,
         *,
         name: str,
         deadline_s: float = 10.0,
@@ -61,17 +64,27 @@ class Bus:
         """Connect; from then on it reconnects for ever.
 
         Args:
-            url: nats://[user:password@]host:port, several with commas between.
+            access: Where it is, or only its URL: nats://[user:password@]host:port, several with commas between.
             replicas: Copies of each stream and bucket that `ensure` makes; 3 in a cluster.
             graceful_timeout_s: How long a stop waits for handlers.
 
         Raises:
             BusUnavailable: Nobody answered by the deadline.
-            BusRefused: The server does not take our credentials.
+            BusRefused: The server does not take our credentials, or what we were given to connect with is unusable.
         """
-        connection = Connection(url, name=name, graceful_timeout_s=graceful_timeout_s)
+        if isinstance(access, str):
+            try:
+                access = NatsAccess.of(access)
+            except ValueError as error:
+                raise BusRefused(f"NATS_URL: {error}", "an unknown place", fix="Correct NATS_URL.") from error
+        connection = Connection(access, name=name, graceful_timeout_s=graceful_timeout_s)
         await connection.open(deadline_s)
         return cls(connection, replicas=replicas, graceful_timeout_s=graceful_timeout_s)
+
+    @property
+    def connection(self) -> Connection:
+        """What is known about the connection."""
+        return self._connection
 
     @property
     def broker(self) -> NatsBroker:
@@ -106,6 +119,18 @@ class Bus:
         """Stop what is still subscribed and disconnect; safe to repeat."""
         await self._connection.close(self.graceful_timeout_s + _CLOSE_MARGIN_S)
 
+    @contextmanager
+    def naming_refusals(self) -> Generator[None]:
+        """Say in a BusUnavailable when the server refused a subject: it tells so beside the call that got no reply."""
+        refusals = self._connection.refusals
+        try:
+            yield
+        except BusUnavailable as error:
+            refusal = self._connection.refusal_since(refusals)
+            if refusal is None:
+                raise
+            raise BusUnavailable(f"{error.doing} ({refusal})", self.url) from error
+
     async def ensure(
         self, streams: Iterable[StreamSpec] = (), buckets: Iterable[BucketSpec] = (), *, deadline_s: float = 10.0
     ) -> None:
@@ -116,7 +141,9 @@ class Bus:
             BusRefused: NATS will not do it.
         """
         wanted = (list(streams), list(buckets))
-        await declare.ensure(self.js, *wanted, replicas=self._replicas, deadline_s=deadline_s, url=self.url)
+        await declare.ensure(
+            self.js, *wanted, replicas=self._replicas, deadline_s=deadline_s, connection=self._connection
+        )
         self._declared = (
             [s for s in self._declared[0] if s not in wanted[0]] + wanted[0],
             [b for b in self._declared[1] if b not in wanted[1]] + wanted[1],
@@ -166,16 +193,17 @@ class Bus:
         deadline_s: float = 10.0,
     ) -> Published:
         """Publish bytes like `publish`; `headers` hold the `Nats-Msg-Id`."""
-        return await publishing.publish(
-            self.js,
-            subject,
-            data,
-            stream=stream or stream_of(subject),
-            headers=headers | telemetry.inject(),
-            expect_last=expect_last,
-            deadline_s=deadline_s,
-            url=self.url,
-        )
+        with self.naming_refusals():
+            return await publishing.publish(
+                self.js,
+                subject,
+                data,
+                stream=stream or stream_of(subject),
+                headers=headers | telemetry.inject(),
+                expect_last=expect_last,
+                deadline_s=deadline_s,
+                url=self.url,
+            )
 
     async def last(self, subject: str, *, deadline_s: float = 5.0) -> Stored | None:
         """The last message of a subject or filter, read from the stream's leader.
@@ -183,7 +211,8 @@ class Bus:
         Raises:
             BusUnavailable: No answer by the deadline.
         """
-        raw = await reading.last(self.js, stream_of(subject), subject, deadline_s=deadline_s, url=self.url)
+        with self.naming_refusals():
+            raw = await reading.last(self.js, stream_of(subject), subject, deadline_s=deadline_s, url=self.url)
         return None if raw is None else _stored(raw)
 
     async def history(self, session_id: str, *, deadline_s: float = 5.0) -> list[Stored]:
@@ -192,9 +221,10 @@ class Bus:
         Raises:
             BusUnavailable: Not complete by the deadline.
         """
-        found = await reading.scan(
-            self.nc, self.js, SESSIONS.name, session_log(session_id), deadline_s=deadline_s, url=self.url
-        )
+        with self.naming_refusals():
+            found = await reading.scan(
+                self.nc, self.js, SESSIONS.name, session_log(session_id), deadline_s=deadline_s, url=self.url
+            )
         return [_stored(raw) for raw in found]
 
     def replay(

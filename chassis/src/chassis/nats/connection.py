@@ -2,16 +2,18 @@
 
 import asyncio
 import re
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import nats.errors
 from faststream.nats import NatsBroker
-from nats.aio import transport
+from nats.aio.client import Client
 
 from chassis import logs
+from chassis.access import NatsAccess
+from chassis.nats.client import NotEncrypted, RecordingClient, security_of
 from chassis.nats.errors import BusRefused, BusUnavailable
 
 _RECONNECT_WAIT_S: Final = 0.25
@@ -20,19 +22,26 @@ _UNANSWERED_PINGS: Final = 2
 _API_S: Final = 2.0  # one request to JetStream; callers repeat it until their own deadline
 _REFUSED_FOR_S: Final = 5.0  # a server that is being reconfigured may refuse for a moment
 _CLOSE_S: Final = 2.0
-_WEBSOCKET: Final = ("ws", "wss")
+_PERMISSION: Final = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"')
 _UNREACHABLE: Final = "no connection yet"
 
 log = logs.get_logger(__name__)
 
 
-def without_password(url: str) -> str:
-    """The URL, or several with commas between, as it may be shown."""
-    return re.sub(r"(?<=//)[^@/,\s]*@", "", url)
-
-
 def _is_refusal(error: Exception) -> bool:
     return isinstance(error, nats.errors.AuthorizationError) or "authorization violation" in str(error).lower()
+
+
+def _refusal(error: Exception) -> str | None:
+    """Why it is no use to try again; None where it may be."""
+    if _is_refusal(error):
+        return "wrong user or password"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted ({error.verify_message}); NATS_CA_FILE names the authority it is from"
+    if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        reason = (error.reason or "").replace("_", " ").lower()
+        return f"TLS failed ({reason}); NATS_CERT_FILE is the certificate that we show, NATS_CA_FILE whom we trust"
+    return str(error) if isinstance(error, NotEncrypted) else None
 
 
 def inbox_prefix(name: str) -> str:
@@ -54,17 +63,17 @@ async def _outcome(call: Coroutine[Any, Any, object], deadline_s: float) -> Base
 
 
 class _Broker(NatsBroker):
+    client: RecordingClient
+
     def _log_connection_broken(self, error_cb: Any = None) -> Any:
         # FastStream's own callback raises on errors such as "authorization timeout". While reconnecting that kills
         # nats-py's reconnecting task without a word: deaf for ever, and not closed. Ours decides itself.
         return error_cb
 
-
-def _take_websockets() -> None:
-    """nats-py was imported without what it needs for them."""
-    import aiohttp
-
-    setattr(transport, "aiohttp", aiohttp)  # noqa: B010 - nats-py's own, and not exported
+    async def _connect(self) -> Client:
+        await self.client.connect(**self._connection_kwargs)
+        self.config.connect(self.client)
+        return self.client
 
 
 class Connection:
@@ -72,24 +81,31 @@ class Connection:
 
     Attributes:
         closed: Set once the connection is over for good: by `close`, or because the server sent us away.
+        refusals: How often the server refused us a subject.
     """
 
-    def __init__(self, url: str, *, name: str, graceful_timeout_s: float) -> None:
-        self.url = without_password(url)
+    def __init__(self, access: NatsAccess, *, name: str, graceful_timeout_s: float) -> None:
+        """Prepare; `open` connects.
+
+        Raises:
+            BusRefused: A file of `access` cannot be used.
+        """
+        self.url = access.shown
         self.name = name
         self.closed = asyncio.Event()
+        self.refusals = 0
+        self._last_refusal = ""
         self._reconnected: list[Callable[[], Awaitable[None]]] = []
-        self._last_error = _UNREACHABLE
+        self._last_error: str = _UNREACHABLE
         self._opening = True
         self._ended = False
         self._refused_since: float | None = None
         self._callbacks: set[asyncio.Task[None]] = set()
-        servers = [server.strip() for server in url.split(",")]
-        if any(urlsplit(server).scheme in _WEBSOCKET for server in servers):
-            _take_websockets()
+        self._client = RecordingClient(must_encrypt=access.must_encrypt)
         self.broker: NatsBroker = _Broker(
-            servers,
+            list(access.servers),
             name=name,
+            security=security_of(access),
             max_reconnect_attempts=-1,
             reconnect_time_wait=_RECONNECT_WAIT_S,  # pyright: ignore[reportArgumentType] - nats-py only sleeps for it
             ping_interval=_PING_S,
@@ -106,25 +122,23 @@ class Connection:
             logger=None,  # a line per message says nothing that metrics do not
             apply_types=False,
         )
+        self.broker.client = self._client
 
     async def open(self, deadline_s: float) -> None:
         """Connect, trying until the deadline.
 
         Raises:
             BusUnavailable: Nobody answered.
-            BusRefused: The server does not take our credentials.
+            BusRefused: The server does not take our credentials, or either side does not trust the other.
         """
-        for server in self.url.split(","):
-            if not urlsplit(server.strip()).hostname:
-                raise BusRefused(f"{server.strip()!r} is no URL of a server", self.url)
         try:
             async with asyncio.timeout(deadline_s):
                 await self.broker.connect()
         except TimeoutError as error:
             raise BusUnavailable(self._last_error, self.url) from error
         except (nats.errors.Error, OSError, ValueError) as error:
-            if _is_refusal(error):
-                raise BusRefused("wrong user or password", self.url) from error
+            if (refused := _refusal(error)) is not None:
+                raise BusRefused(refused, self.url) from error
             raise BusUnavailable(f"{type(error).__name__}: {error}", self.url) from error
         self._opening = False
 
@@ -133,12 +147,15 @@ class Connection:
         if self._ended:
             return
         self._ended = True
-        client = self.broker.config.connection_state.connection
         error = await _outcome(self.broker.stop(), deadline_s)
         if error is not None:  # with NATS down, stop() raises a group of whatever its subscribers met
             log.warning("nats.close_failed", error=error)
-            await _outcome(client.close(), _CLOSE_S)  # or it would go on reconnecting
+            await _outcome(self._client.close(), _CLOSE_S)  # or it would go on reconnecting
         self.closed.set()
+
+    def refusal_since(self, count: int) -> str | None:
+        """What the server refused us last, if it refused something since `refusals` was `count`."""
+        return self._last_refusal if self.refusals > count else None
 
     def on_reconnect(self, callback: Callable[[], Awaitable[None]]) -> None:
         """Call this after each reconnect."""
@@ -149,10 +166,14 @@ class Connection:
         if text != self._last_error:  # one line per cause, not one per attempt
             log.warning("nats.error", error=text)
         self._last_error = text
+        if (found := _PERMISSION.search(text.lower())) is not None:
+            verb = "publish to" if found[1] == "publish" else "subscribe to"
+            self._last_refusal = f"the user may not {verb} {self._client.in_its_case(found[2])}"
+            self.refusals += 1
+        if self._opening and _refusal(error) is not None:
+            raise error  # else nats-py would try the same password until the deadline
         if not _is_refusal(error):
             return
-        if self._opening:
-            raise error  # else nats-py would try the same password until the deadline
         self._refused_since = self._refused_since or time.monotonic()
         if time.monotonic() - self._refused_since > _REFUSED_FOR_S:
             self.closed.set()

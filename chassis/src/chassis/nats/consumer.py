@@ -109,7 +109,12 @@ class Consumer:
             BusUnavailable: NATS did not take the declaration in 10 s.
             BusRefused: It never will, such as for a stream that is not there.
         """
-        await retried(self._declare, what=f"declaring the consumer {self.durable}", deadline_s=10, url=self._bus.url)
+        await retried(
+            self._declare,
+            what=f"declaring the consumer {self.durable}",
+            deadline_s=10,
+            connection=self._bus.connection,
+        )
         self._progress = time.monotonic()
         await self._subscriber.start()
         guard(self._subscriber.subscription, self._repair, self._progressed, self._stopping)

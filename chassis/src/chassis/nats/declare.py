@@ -12,7 +12,8 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 from nats.js.errors import APIError, BadRequestError
 
 from chassis import logs
-from chassis.nats.errors import BusRefused, BusUnavailable
+from chassis.nats.connection import Connection
+from chassis.nats.errors import GRANT_IT, BusRefused, BusUnavailable
 
 _IN_USE: Final = 10058  # the stream exists with another configuration
 _MARKER_TTL_S: Final = 60
@@ -73,7 +74,7 @@ async def ensure(
     *,
     replicas: int,
     deadline_s: float,
-    url: str,
+    connection: Connection,
 ) -> None:
     """Create or update each stream and bucket.
 
@@ -92,16 +93,19 @@ async def ensure(
                     raise
                 await js.update_stream(config)  # pyright: ignore[reportUnknownMemberType]
 
-        await retried(declare, what=f"declaring {config.name}", deadline_s=deadline_s, url=url)
+        await retried(declare, what=f"declaring {config.name}", deadline_s=deadline_s, connection=connection)
 
 
-async def retried(call: Callable[[], Awaitable[object]], *, what: str, deadline_s: float, url: str) -> None:
+async def retried(
+    call: Callable[[], Awaitable[object]], *, what: str, deadline_s: float, connection: Connection
+) -> None:
     """Repeat a call to JetStream until it succeeds.
 
     Raises:
         BusUnavailable: It did not by the deadline.
         BusRefused: It cannot.
     """
+    url, refusals = connection.url, connection.refusals
     until = time.monotonic() + deadline_s
     while True:
         try:
@@ -109,8 +113,11 @@ async def retried(call: Callable[[], Awaitable[object]], *, what: str, deadline_
                 await call()
             return
         except (nats.errors.Error, TimeoutError) as error:
+            # The server says so beside the call, which only waits for a reply that never comes.
+            if (refusal := connection.refusal_since(refusals)) is not None:
+                raise BusRefused(f"{what}: {refusal}", url, fix=GRANT_IT) from error
             if isinstance(error, APIError) and (error.code or 500) < 500:
                 raise BusRefused(f"{what}: {error.description}", url) from error
             if isinstance(error, nats.errors.ConnectionClosedError) or time.monotonic() + _RETRY_S >= until:
-                raise BusUnavailable(f"{what}: {error}", url) from error
+                raise BusUnavailable(f"{what}: {str(error) or 'no reply'}", url) from error
             await asyncio.sleep(_RETRY_S)

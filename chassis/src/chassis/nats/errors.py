@@ -1,6 +1,13 @@
 """What can go wrong on the bus, each with its facts."""
 
+from typing import Final
+
 from chassis.errors import StartFailed
+
+_CHECK_USER: Final = (
+    "Check the user and password in NATS_URL, and the user's permissions in nats-server's configuration."
+)
+GRANT_IT: Final = "Add it to the user's permissions in nats-server's configuration."
 
 
 class BusUnavailable(StartFailed):
@@ -8,17 +15,15 @@ class BusUnavailable(StartFailed):
 
     def __init__(self, doing: str, url: str) -> None:
         super().__init__(f"NATS at {url} does not answer: {doing}", "Check NATS_URL and that nats-server runs.")
+        self.doing = doing
         self.url = url
 
 
 class BusRefused(StartFailed):
     """NATS does not take our credentials, or our user may not do this."""
 
-    def __init__(self, cause: str, url: str) -> None:
-        super().__init__(
-            f"NATS at {url} refuses us: {cause}",
-            "Check the user and password in NATS_URL, and the user's permissions in nats-server's configuration.",
-        )
+    def __init__(self, cause: str, url: str, *, fix: str = _CHECK_USER) -> None:
+        super().__init__(f"NATS at {url} refuses us: {cause}", fix)
         self.url = url
 
 

@@ -46,7 +46,7 @@ async def replay(settings: Settings, session_id: str) -> int:
 
 
 async def _by_the_log(settings: Settings, account: Account) -> list[str]:
-    bus = await Bus.connect(settings.nats_url, name="billing-replay", deadline_s=_CONNECT_S)
+    bus = await Bus.connect(settings.nats, name="billing-replay", deadline_s=_CONNECT_S)
     try:
         session_id = account.settlement.session_id
         return against_log(account, usage(session_id, await BusLog(bus).history(session_id)))

@@ -1,0 +1,126 @@
+"""nats-py's client with what it leaves out: no login without the TLS that was asked for, subjects in their case."""
+
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
+
+import ssl
+from collections import deque
+from pathlib import Path
+from typing import Any, Final
+
+import faststream.nats.security
+import nats.errors
+from faststream.nats.security import NatsCredentials, NatsNKey, NatsSecurity, NatsToken, NatsUserPassword
+from nats.aio import transport
+from nats.aio.client import Client
+
+from chassis.access import NatsAccess
+from chassis.nats.errors import BusRefused
+
+_REMEMBERED: Final = 256  # subjects; a refusal comes back within one round trip
+
+
+class NotEncrypted(nats.errors.Error):
+    """The server offers no TLS, so it is given no credentials."""
+
+    def __str__(self) -> str:
+        return "the server offers no TLS, which tls://, wss:// or a NATS_*_FILE asks for"
+
+
+class RecordingClient(Client):
+    """One client of one `Connection`."""
+
+    def __init__(self, *, must_encrypt: bool) -> None:
+        super().__init__()
+        self._must_encrypt = must_encrypt
+        self._subjects: deque[str] = deque(maxlen=_REMEMBERED)
+
+    def in_its_case(self, lowered: str) -> str:
+        """The subject as it was used: nats-py puts the server's errors into lower case."""
+        return next((subject for subject in reversed(self._subjects) if subject.lower() == lowered), lowered)
+
+    async def publish(self, subject: str, *args: Any, **options: Any) -> None:
+        self._subjects.append(subject)
+        await super().publish(subject, *args, **options)
+
+    async def subscribe(self, subject: str, *args: Any, **options: Any) -> Any:
+        self._subjects.append(subject)
+        return await super().subscribe(subject, *args, **options)
+
+    def _connect_command(self) -> bytes:
+        # nats-py takes up TLS only when the server asks for it, also for tls:// URLs, and this sends the password.
+        server = self._current_server
+        over = server.uri.scheme if server else ""
+        encrypted = over == "wss" or (over != "ws" and self._server_info.get("tls_required"))
+        if self._must_encrypt and not encrypted:
+            raise NotEncrypted
+        return super()._connect_command()
+
+
+def security_of(access: NatsAccess) -> NatsSecurity:
+    """FastStream's form of an identity and its TLS; the files are read here, and nkeys again at each connect.
+
+    Raises:
+        BusRefused: A file cannot be used.
+    """
+    if access.over_websocket:
+        _take_websockets()
+    context = _context(access) if access.must_encrypt else None
+    if access.creds is not None:
+        _check_file(access.creds, "NATS_CREDS", "BEGIN USER NKEY SEED", access)
+        return NatsCredentials.from_file(str(access.creds), ssl_context=context)
+    if access.nkey_seed is not None:
+        _check_file(access.nkey_seed, "NATS_NKEY_SEED_FILE", "SU", access)
+        return NatsNKey.from_file(str(access.nkey_seed), ssl_context=context)
+    if access.user is not None:
+        return NatsUserPassword(access.user, access.password or "", ssl_context=context)
+    if access.token is not None:
+        return NatsToken(access.token, ssl_context=context)
+    return NatsSecurity(ssl_context=context)
+
+
+def _context(access: NatsAccess) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=access.ca)
+    except (OSError, ValueError) as error:
+        raise _unusable("NATS_CA_FILE", "holds no certificates in PEM", access) from error
+    if access.cert is not None:
+        try:
+            # The password is asked for on the terminal otherwise.
+            context.load_cert_chain(access.cert, access.key, password="")
+        except (OSError, ValueError) as error:
+            problem = "hold no certificate with its unencrypted key, both in PEM"
+            raise _unusable("NATS_CERT_FILE and NATS_KEY_FILE", problem, access) from error
+    return context
+
+
+def _check_file(file: Path, variable: str, marker: str, access: NatsAccess) -> None:
+    """Read it as nats-py will, whose errors for a broken file name neither the file nor the variable."""
+    _take_nkeys()
+    import nkeys
+
+    try:
+        text = file.read_text()
+        lines = text.splitlines() if marker == "SU" else text.partition(marker)[2].splitlines()[1:]
+        seed = next(line for line in map(str.strip, lines) if line)
+        pair = nkeys.from_seed(bytearray(seed.encode()))
+        pair.wipe()
+    except Exception as error:  # a decoder's, a codec's, nkeys' own: each says that the file is not what it should be
+        raise _unusable(variable, "holds no user's nkey seed", access) from error
+
+
+def _unusable(variable: str, problem: str, access: NatsAccess) -> BusRefused:
+    return BusRefused(f"{variable} {problem}", access.shown, fix=f"Correct {variable}.")
+
+
+def _take_websockets() -> None:
+    """nats-py was imported without what it needs for them."""
+    import aiohttp
+
+    setattr(transport, "aiohttp", aiohttp)  # noqa: B010 - nats-py's own, and not exported
+
+
+def _take_nkeys() -> None:
+    """FastStream was imported without it."""
+    import nkeys
+
+    setattr(faststream.nats.security, "_nkeys", nkeys)  # noqa: B010 - FastStream's own, and not exported
