@@ -6,7 +6,7 @@ import base64
 import json
 from dataclasses import dataclass
 from os import urandom
-from typing import Any
+from typing import Any, cast
 
 import nkeys
 
@@ -40,14 +40,15 @@ def operator() -> Operator:
         config=f"operator: {operator_jwt}\nresolver: MEMORY\nresolver_preload {{\n{preload}\n}}",
         creds=(
             f"-----BEGIN NATS USER JWT-----\n{user_jwt}\n------END NATS USER JWT------\n\n"
-            f"-----BEGIN USER NKEY SEED-----\n{user.seed.decode()}\n------END USER NKEY SEED------\n"
+            f"-----BEGIN USER NKEY SEED-----\n{_seed(user).decode()}\n------END USER NKEY SEED------\n"
         ),
     )
 
 
-def user_pair() -> nkeys.KeyPair:
-    """A user's key pair: `.seed` and `.public_key`."""
-    return _pair("U")
+def user_key() -> tuple[bytes, str]:
+    """A user's seed and public key."""
+    pair = _pair("U")
+    return _seed(pair), _public(pair)
 
 
 def _pair(kind: str) -> nkeys.KeyPair:
@@ -56,7 +57,11 @@ def _pair(kind: str) -> nkeys.KeyPair:
 
 
 def _public(pair: nkeys.KeyPair) -> str:
-    return pair.public_key.decode()
+    return cast(bytes, pair.public_key).decode()  # nkeys declares another type
+
+
+def _seed(pair: nkeys.KeyPair) -> bytes:
+    return cast(bytes, pair.seed)
 
 
 def _jwt(name: str, kind: str, issuer: nkeys.KeyPair, subject: nkeys.KeyPair, **claims: Any) -> str:

@@ -76,12 +76,12 @@ async def test_a_token_in_the_url_is_percent_decoded(nats_server: NatsServer) ->
 
 
 async def test_an_nkey_opens_the_connection(nats_server: NatsServer, tmp_path: Path) -> None:
-    pair = jwts.user_pair()
-    seed = tmp_path / "user.nk"
-    seed.write_bytes(pair.seed + b"\n")
-    restarted(nats_server, f"authorization {{ users: [ {{ nkey: {pair.public_key.decode()} }} ] }}")
+    seed, public = jwts.user_key()
+    file = tmp_path / "user.nk"
+    file.write_bytes(seed + b"\n")
+    restarted(nats_server, f"authorization {{ users: [ {{ nkey: {public} }} ] }}")
 
-    await opened(NatsAccess.of(nats_server.url, nkey_seed=seed))
+    await opened(NatsAccess.of(nats_server.url, nkey_seed=file))
 
 
 async def test_a_credentials_file_opens_the_connection(nats_server: NatsServer, tmp_path: Path) -> None:
