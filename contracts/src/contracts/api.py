@@ -15,20 +15,21 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from contracts.ids import SessionId
-from contracts.tools import MOST_TOOLS, Tool, checked
+from contracts.names import UserName
+from contracts.tools import MAX_TOOLS_BYTES, MOST_TOOLS, Tool, checked
 
 DEFAULT_VOICE = "Ashley"
 DEFAULT_SYSTEM_PROMPT = "You are a helpful AI voice assistant."
 
-_NAME = r"^[^\x00-\x1f\x7f]+$"
-UserName = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=_NAME, strip_whitespace=True)]
 VoiceId = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.:-]*$")]
-OpeningLine = Annotated[str, StringConstraints(min_length=1, max_length=1_000, strip_whitespace=True)]
+OpeningLine = Annotated[str, StringConstraints(min_length=1, max_length=1_000, strip_whitespace=True, pattern=r"\S")]
 SystemPrompt = Annotated[str, StringConstraints(min_length=1, max_length=32_000)]
 MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 MetadataValue = Annotated[str, StringConstraints(max_length=512)]
 MAX_PROMPT_BYTES: Final = 160 * 1024
 """Of a system prompt as JSON beside tools, with which it shares a packet; only control characters make one so long."""
+MAX_START_BYTES: Final = 640 * 1024
+"""The longest valid start in the most wasteful JSON: each character of each string as \\uXXXX, an astral one as two."""
 IDEMPOTENCY_KEY_PATTERN = r"^[\x21-\x7e]{1,128}$"
 
 
@@ -61,14 +62,20 @@ class StartRequest(_Request):
     user_name: UserName
     voice_id: VoiceId = DEFAULT_VOICE
     opening_line: OpeningLine | None = Field(default=None, description="made up from the user's name when missing")
-    system_prompt: SystemPrompt = DEFAULT_SYSTEM_PROMPT
+    system_prompt: SystemPrompt = Field(
+        default=DEFAULT_SYSTEM_PROMPT,
+        description=f"beside tools at most {MAX_PROMPT_BYTES} bytes as UTF-8 JSON; only control characters need more",
+    )
     session_id: SessionId | None = Field(
         default=None, description="an unused id, such as one that a token was asked for"
     )
     user_id: UserName | None = Field(default=None, description="who is billed; the user name when missing")
     metadata: dict[MetadataKey, MetadataValue] = Field(default_factory=dict, max_length=16)
     tools: tuple[Tool, ...] = Field(
-        default=(), max_length=MOST_TOOLS, description="HTTP functions that the agent may call"
+        default=(),
+        max_length=MOST_TOOLS,
+        description="HTTP functions that the agent may call, each of its own name; together at most "
+        f"{MAX_TOOLS_BYTES} bytes as ASCII JSON, with every field spelt out",
     )
     wait: Literal["accepted", "joined", "speaking"] = Field(
         default="accepted", description="what to wait for before the answer"

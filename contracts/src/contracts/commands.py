@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.events import Epoch, FaultMs, Ms
 from contracts.ids import NodeId, SessionId
-from contracts.tools import Tool
+from contracts.tools import RecordedTool
 
 
 class _Message(BaseModel):
@@ -34,7 +34,7 @@ class AssignJob(_Message):
     voice_id: str
     opening_line: str
     system_prompt: str
-    tools: tuple[Tool, ...] = ()
+    tools: tuple[RecordedTool, ...] = ()
     served_ms_before: Ms = 0
     granted_minutes: int | None = Field(default=None, ge=0)
     takeover: bool = Field(default=False, description="True: rebuild the context from the log and say a bridge line")

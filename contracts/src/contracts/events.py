@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 
 from contracts import ids, subjects
 from contracts.ids import NodeId, SessionId
-from contracts.tools import Tool
+from contracts.tools import RecordedTool
 
 Ms = Annotated[int, Field(ge=0)]
 Epoch = Annotated[int, Field(ge=1)]
@@ -72,7 +72,7 @@ class SessionRequested(Event):
     opening_line: str
     system_prompt: str
     metadata: dict[str, str] = Field(default_factory=dict)
-    tools: tuple[Tool, ...] = ()
+    tools: tuple[RecordedTool, ...] = ()
 
 
 class SessionQueued(Event):

@@ -1,20 +1,55 @@
-"""Tools: HTTP functions that a session's agent may call."""
+"""Tools: HTTP functions that a session's agent may call.
+
+`Tool` is what a client may send, `RecordedTool` what stands in the log and in commands. A rule that becomes stricter
+must not make an older log unreadable, so only `Tool` has rules.
+"""
 
 import json
-from collections.abc import Collection, Iterator, Sequence
-from ipaddress import ip_address
+import math
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Final, Literal, cast
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
+from contracts.tool_hosts import MAX_URL_CHARS, URL_PATTERN, parse_url
+
 MOST_TOOLS: Final = 8
 MAX_SCHEMA_BYTES: Final = 4_096
+MAX_SCHEMA_DEPTH: Final = 16
+"""Objects and lists in each other, the schema itself among them: far below where a JSON reader gives up."""
 MAX_TOOLS_BYTES: Final = 16_384
 """All tools of a session together, as JSON: they travel in one packet beside the system prompt."""
+MAX_TIMEOUT_S: Final = 30
+
+_LEAST_WHOLE, _GREATEST_WHOLE = -(2**63), 2**64 - 1
 
 ToolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$")]
-ToolUrl = Annotated[str, StringConstraints(max_length=1_000, pattern=r"^https?://[^\s/?#@]+([/?][^\s#]*)?$")]
+ToolUrl = Annotated[str, StringConstraints(max_length=MAX_URL_CHARS, pattern=URL_PATTERN)]
+
+_PARAMETERS: Final = (
+    f"JSON Schema of the arguments, an object's; `type` may be left out, so `{{}}` means no arguments. At most "
+    f"{MAX_SCHEMA_BYTES} bytes as ASCII JSON (`, ` and `: ` between its parts, other characters as \\uXXXX) and "
+    f"{MAX_SCHEMA_DEPTH} levels of objects and lists. Whole numbers have at most 64 bits, others are finite. "
+    "A `$ref` leads to a part of this schema, such as `#/$defs/NAME`."
+)
+
+
+class RecordedTool(BaseModel):
+    """A tool as the log and the commands hold it, read as it is."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: str
+    description: str = ""
+    parameters: dict[str, Any] = Field(default_factory=lambda: {"type": "object", "properties": {}})
+    url: str
+    method: str = "POST"
+    timeout_s: float = 10
+
+    @property
+    def deadline_s(self) -> float:
+        """The timeout, within what a call may take."""
+        return max(0.0, min(float(MAX_TIMEOUT_S), self.timeout_s))
 
 
 class Tool(BaseModel):
@@ -22,20 +57,32 @@ class Tool(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: ToolName
+    name: ToolName = Field(description="unique among the session's tools")
     description: str = Field(min_length=1, max_length=1_000, description="tells the model when to call it")
     parameters: dict[str, Any] = Field(
         default_factory=lambda: {"type": "object", "properties": {}},
-        description="JSON Schema of the arguments, an object's",
+        description=_PARAMETERS,
+        json_schema_extra={
+            "properties": {
+                "type": {"const": "object"},
+                "properties": {"type": "object"},
+                "required": {"type": "array"},
+                "$ref": {"type": "string", "pattern": "^#"},
+            }
+        },
     )
-    url: ToolUrl = Field(description="http(s)://host[:port]/path; the host must be one of TOOL_ALLOWED_HOSTS")
+    url: ToolUrl = Field(
+        description="http(s)://host[:port][/path][?query]: a DNS name (international ones too) or "
+        "an IP address, a port from 1 to 65535; the host must be listed in TOOL_ALLOWED_HOSTS"
+    )
     method: Literal["POST"] = "POST"
-    timeout_s: float = Field(default=10, gt=0, le=30, description="seconds that the answer may take")
+    timeout_s: float = Field(default=10, gt=0, le=MAX_TIMEOUT_S, description="seconds that the answer may take")
 
     @field_validator("parameters")
     @classmethod
     def _is_an_objects_schema(cls, value: dict[str, Any]) -> dict[str, Any]:
-        if value.get("type") != "object" or not isinstance(value.get("properties", {}), dict):
+        _check_json(value)
+        if value.get("type", "object") != "object" or not isinstance(value.get("properties", {}), dict):
             raise ValueError('must be the JSON Schema of an object: {"type": "object", "properties": {...}}')
         if not isinstance(value.get("required", []), list):
             raise ValueError("`required` must be a list of names")
@@ -43,8 +90,65 @@ class Tool(BaseModel):
             raise ValueError(f"longer than {MAX_SCHEMA_BYTES} bytes as JSON")
         for ref in _refs(value):
             if not _leads_somewhere(ref, value):
-                raise ValueError(f"`$ref` {ref!r} must lead to a part of this schema, such as #/$defs/NAME")
+                raise ValueError(f"`$ref` {ref[:100]!r} must lead to a part of this schema, such as #/$defs/NAME")
+        return value if "type" in value else {"type": "object", **value}
+
+    @field_validator("url")
+    @classmethod
+    def _is_a_tools_url(cls, value: str) -> str:
+        parse_url(value)
         return value
+
+
+def recorded(tool: Tool) -> RecordedTool:
+    """A tool that a client sent, as the log holds it."""
+    return RecordedTool(**tool.model_dump())
+
+
+def checked(tools: Sequence[Tool]) -> None:
+    """Hold a session's tools against each other.
+
+    Raises:
+        ValueError: Two have one name, or they are too long together.
+    """
+    if len({tool.name for tool in tools}) < len(tools):
+        raise ValueError("two tools have the same name")
+    if sum(len(json.dumps(tool.model_dump())) for tool in tools) > MAX_TOOLS_BYTES:
+        raise ValueError(f"longer than {MAX_TOOLS_BYTES} bytes together, as JSON")
+
+
+def _check_json(value: dict[str, Any]) -> None:
+    """Refuse what JSON's writers and readers do not agree on, without recursion: the nesting is the caller's."""
+    left: list[tuple[Any, int]] = [(value, 1)]
+    while left:
+        part, depth = left.pop()
+        if isinstance(part, dict):
+            inner = cast("dict[str, Any]", part)
+            left += [(each, depth + 1) for each in inner.values()]
+            left += [(name, depth) for name in inner]
+        elif isinstance(part, list):
+            left += [(each, depth + 1) for each in cast("list[Any]", part)]
+        elif isinstance(part, str):
+            _check_text(part)
+        elif isinstance(part, int | float):
+            _check_number(part)
+        if depth > MAX_SCHEMA_DEPTH and isinstance(part, dict | list):
+            raise ValueError(f"nested more than {MAX_SCHEMA_DEPTH} levels deep")
+
+
+def _check_text(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("a string holds half of a surrogate pair (\\ud800 to \\udfff)") from None
+
+
+def _check_number(number: float) -> None:
+    if isinstance(number, float):
+        if not math.isfinite(number):
+            raise ValueError("a number is not finite (NaN, Infinity, or too large such as 1e999)")
+    elif not _LEAST_WHOLE <= number <= _GREATEST_WHOLE:
+        raise ValueError("a whole number has more than 64 bits")
 
 
 def _refs(schema: dict[str, Any]) -> Iterator[str]:
@@ -73,38 +177,3 @@ def _below(part: Any) -> dict[str, Any]:
     if isinstance(part, list):
         return {str(n): each for n, each in enumerate(cast("list[Any]", part))}
     return cast("dict[str, Any]", part) if isinstance(part, dict) else {}
-
-
-def checked(tools: Sequence[Tool]) -> None:
-    """Hold a session's tools against each other.
-
-    Raises:
-        ValueError: Two have one name, or they are too long together.
-    """
-    if len({tool.name for tool in tools}) < len(tools):
-        raise ValueError("two tools have the same name")
-    if sum(len(json.dumps(tool.model_dump())) for tool in tools) > MAX_TOOLS_BYTES:
-        raise ValueError(f"longer than {MAX_TOOLS_BYTES} bytes together, as JSON")
-
-
-def host_of(url: str) -> str:
-    """The host of a URL in lower case, without its port."""
-    return urlsplit(url).hostname or ""
-
-
-def hosts(listed: str) -> tuple[str, ...]:
-    """TOOL_ALLOWED_HOSTS, a list with commas between, in lower case."""
-    return tuple(part.strip().lower() for part in listed.split(",") if part.strip())
-
-
-def is_allowed(url: str, allowed: Collection[str]) -> bool:
-    """Whether the URL's host is listed, as it is written there."""
-    return host_of(url) in allowed
-
-
-def may_connect(address: str, allowed: Collection[str]) -> bool:
-    """Whether an allowed host's address may be connected to: one that is not public must be listed itself.
-
-    So a name that suddenly leads to the inside of a network leads nowhere.
-    """
-    return ip_address(address).is_global or address in allowed

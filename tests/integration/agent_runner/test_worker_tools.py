@@ -10,7 +10,7 @@ from agent_runner.domain.link import Stopped, Turn
 from agent_runner.worker.llm import MOST_ROUNDS
 from agent_runner.worker.tools import MAX_ANSWER_BYTES, Toolbox
 from aiohttp import web
-from contracts.tools import Tool
+from contracts.tools import RecordedTool
 
 from tests.integration.agent_runner.livekit_server import BINARY, LiveKitServer
 from tests.integration.agent_runner.worker_stage import Person, Sandbox, Worker, go
@@ -58,7 +58,7 @@ async def server() -> AsyncIterator[ToolServer]:
     await runner.cleanup()
 
 
-def tool(url: str, **changes: Any) -> Tool:
+def tool(url: str, **changes: Any) -> RecordedTool:
     given: dict[str, Any] = {
         "name": "get_weather",
         "description": "The weather at a place.",
@@ -66,7 +66,7 @@ def tool(url: str, **changes: Any) -> Tool:
         "url": url,
         **changes,
     }
-    return Tool(**given)
+    return RecordedTool(**given)
 
 
 async def call(url: str, allowed: str = "127.0.0.1", **changes: Any) -> dict[str, Any]:

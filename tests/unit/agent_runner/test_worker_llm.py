@@ -9,7 +9,7 @@ from agent_runner.agent_config import AgentConfig
 from agent_runner.worker import llm
 from agent_runner.worker.llm import MOST_ROUNDS, LanguageModel, NoAnswer
 from agent_runner.worker.tools import Toolbox
-from contracts.tools import Tool
+from contracts.tools import RecordedTool
 from pipecat.frames.frames import Frame, LLMTextFrame
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection
@@ -129,8 +129,8 @@ async def test_the_whole_schema_of_a_tool_reaches_the_model(monkeypatch: pytest.
         "additionalProperties": False,
     }
     tools = [
-        Tool(name="look", description="Looks.", url="https://host/", parameters=parameters),
-        Tool(name="wait", description="Waits.", url="https://host/", parameters={"type": "object"}),
+        RecordedTool(name="look", description="Looks.", url="https://host/", parameters=parameters),
+        RecordedTool(name="wait", description="Waits.", url="https://host/", parameters={"type": "object"}),
     ]
     model = Model(monkeypatch)
     model.context.set_tools(Toolbox(tools, "host", "session_1").offer(model.service))

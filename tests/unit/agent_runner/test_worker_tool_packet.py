@@ -4,11 +4,11 @@ import json
 
 from agent_runner.domain.link import Go, decode_to_worker, encode
 from contracts.api import MAX_PROMPT_BYTES
-from contracts.tools import MAX_TOOLS_BYTES, Tool
+from contracts.tools import MAX_TOOLS_BYTES, RecordedTool
 
 
 def test_the_longest_tools_fit_beside_the_longest_prompt_that_is_taken_with_them() -> None:
-    one = Tool(name="t", description="d" * 1000, url="http://host/")
+    one = RecordedTool(name="t", description="d" * 1000, url="http://host/")
     schema = {"type": "object", "properties": {}, "description": ""}
     schema["description"] = "p" * (MAX_TOOLS_BYTES // 5 - len(json.dumps({**one.model_dump(), "parameters": schema})))
     tools = tuple(one.model_copy(update={"name": f"t{n}", "parameters": schema}) for n in range(5))

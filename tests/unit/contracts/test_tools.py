@@ -1,10 +1,14 @@
 """What a session's tools may be, and where they may be called."""
 
+import json
+import math
 from typing import Any
 
 import pytest
 from contracts.api import StartRequest
-from contracts.tools import MAX_SCHEMA_BYTES, MOST_TOOLS, hosts, is_allowed, may_connect
+from contracts.commands import AssignJob
+from contracts.events import SessionRequested, parse_event
+from contracts.tools import MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH, MOST_TOOLS, RecordedTool
 from pydantic import ValidationError
 
 
@@ -34,6 +38,8 @@ def test_a_tool_needs_a_name_a_description_and_a_url() -> None:
         ([tool(description="")], "tools.0.description"),
         ([tool(url="ftp://host/")], "tools.0.url"),
         ([tool(url="https://user:secret@host/")], "tools.0.url"),
+        ([tool(url="http://[/")], "tools.0.url"),
+        ([tool(url="https://h:99999/")], "tools.0.url"),
         ([tool(method="GET")], "tools.0.method"),
         ([tool(timeout_s=31)], "tools.0.timeout_s"),
         ([tool(parameters={"type": "string"})], "tools.0.parameters"),
@@ -72,31 +78,73 @@ def test_a_prompt_that_leaves_no_room_for_tools_is_refused_with_them_alone() -> 
         start(tool(), systemPrompt=prompt)
 
 
-@pytest.mark.parametrize(
-    ("url", "listed", "expected"),
-    [
-        ("https://tools.example.org/look", "tools.example.org", True),
-        ("https://TOOLS.example.org:8443/look", " other.org , Tools.Example.org ", True),
-        ("https://tools.example.org.evil.net/look", "tools.example.org", False),
-        ("https://evil.net/tools.example.org", "tools.example.org", False),
-        ("http://127.0.0.1:80/", "", False),
-    ],
-)
-def test_a_host_is_allowed_when_it_is_listed(url: str, listed: str, expected: bool) -> None:
-    assert is_allowed(url, hosts(listed)) is expected
+def nested(levels: int) -> dict[str, Any]:
+    """The schema of an object, with so many levels of objects in each other."""
+    inner: dict[str, Any] = {}
+    for _ in range(levels - 2):
+        inner = {"x": inner}
+    return {"type": "object", "properties": inner}
+
+
+def test_a_schema_of_the_greatest_depth_is_taken_and_one_level_more_is_refused() -> None:
+    start(tool(parameters=nested(MAX_SCHEMA_DEPTH)))
+    for levels in (MAX_SCHEMA_DEPTH + 1, 196, 255, 5_000):
+        with pytest.raises(ValidationError, match="levels deep"):
+            start(tool(parameters=nested(levels)))
 
 
 @pytest.mark.parametrize(
-    ("address", "listed", "expected"),
+    "odd",
+    [math.nan, math.inf, float("1e999"), 10**400, 2**64, -(2**63) - 1, "\ud800", {"\udfff": 1}, ["a", {"b": "\udc00"}]],
+    ids=repr,
+)
+def test_what_json_cannot_carry_is_refused_in_a_schema(odd: Any) -> None:
+    with pytest.raises(ValidationError) as refused:
+        start(tool(parameters={"type": "object", "default": odd}))
+    assert refused.value.errors()[0]["loc"] == ("tools", 0, "parameters")
+
+
+@pytest.mark.parametrize("number", [0, -1, 2**64 - 1, -(2**63), 1.5, -1e300, 5e-324])
+def test_numbers_of_64_bits_and_finite_fractions_are_taken(number: float) -> None:
+    start(tool(parameters={"type": "object", "properties": {"n": {"maximum": number}}}))
+
+
+def test_an_empty_schema_means_no_arguments() -> None:
+    (found,) = start(tool(parameters={})).tools
+    assert found.parameters == {"type": "object"}
+
+
+@pytest.mark.parametrize(
+    "recorded",
     [
-        ("93.184.216.34", "", True),
-        ("127.0.0.1", "", False),
-        ("10.0.0.5", "tools.internal", False),
-        ("10.0.0.5", "tools.internal,10.0.0.5", True),
-        ("169.254.169.254", "", False),
-        ("::1", "", False),
-        ("::ffff:10.0.0.5", "", False),
+        tool(parameters=nested(60)),
+        tool(parameters={"type": "string"}),
+        tool(parameters={"type": "object", "maximum": 10**400}),
+        tool(url="ftp://host:99999/"),
+        tool(url="http://[/"),
+        tool(name="two words", description="", timeout_s=900, method="GET"),
+        tool(colour="red", added_next_year={"a": 1}),
+        {"name": "bare", "url": "https://host/"},
     ],
 )
-def test_an_address_that_is_not_public_must_be_listed_itself(address: str, listed: str, expected: bool) -> None:
-    assert may_connect(address, hosts(listed)) is expected
+def test_a_recorded_tool_that_a_client_may_no_longer_send_is_still_read(recorded: dict[str, Any]) -> None:
+    with_tool = {
+        "session_id": "session_1",
+        "time": "2025-11-25T01:01:07Z",
+        "user_name": "Ada",
+        "user_id": "ada",
+        "voice_id": "Ashley",
+        "opening_line": "Hi",
+        "system_prompt": "Help.",
+        "tools": [recorded],
+    }
+    event = parse_event("voice.v1.session.requested.session_1", json.dumps(with_tool))
+    assert isinstance(event, SessionRequested)
+    assert event.tools[0].name == recorded["name"]
+    job = {**with_tool, "epoch": 1, "url": "ws://livekit", "token": "t"}
+    assert AssignJob.model_validate_json(json.dumps(job)).tools == event.tools
+
+
+@pytest.mark.parametrize(("timeout_s", "deadline_s"), [(10, 10), (900, 30), (-1, 0), (math.inf, 30), (math.nan, 30)])
+def test_a_recorded_timeout_is_kept_within_what_a_call_may_take(timeout_s: float, deadline_s: float) -> None:
+    assert RecordedTool(name="t", url="https://host/", timeout_s=timeout_s).deadline_s == deadline_s

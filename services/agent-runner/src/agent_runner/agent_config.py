@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Final, Literal, TypeAlias
 
+from contracts.tool_hosts import hosts
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -46,6 +47,11 @@ def _from_text(value: object) -> object:
     if not isinstance(value, str):
         return value
     return int(value) if value.isdecimal() else {"true": True, "1": True}.get(value.lower(), value)
+
+
+def _hosts(listed: str) -> str:
+    hosts(listed)
+    return listed
 
 
 def _playable(file: Path) -> Path:
@@ -196,8 +202,10 @@ class AgentConfig(BaseSettings):
         default="I can't hear anybody, so I will hang up now. Goodbye.", max_length=500, description="what it says then"
     )
 
-    tool_allowed_hosts: str = Field(
-        default="", max_length=10_000, description="hosts with commas between that tools may be called at; empty: none"
+    tool_allowed_hosts: Annotated[str, AfterValidator(_hosts)] = Field(
+        default="",
+        max_length=10_000,
+        description="[scheme://]host[:port] with commas between: where tools may be called; empty: nowhere",
     )
 
     # The worker.

@@ -16,7 +16,7 @@ from chassis.nats import Bus
 from chassis.settings import EXIT_BAD_SETTINGS, load
 from chassis.web import WebServer
 from contracts.streams import BUCKETS, LEADERS, STREAMS
-from contracts.tools import hosts
+from contracts.tool_hosts import hosts
 
 from gateway.adapters.billing_http import BillingHttp
 from gateway.adapters.inworld_voices import InworldVoices

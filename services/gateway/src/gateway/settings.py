@@ -4,6 +4,8 @@ from typing import Annotated, Any
 
 from chassis.credentials import LiveKitSecret, weakness
 from chassis.settings import ServiceSettings
+from contracts.api import MAX_START_BYTES
+from contracts.tool_hosts import hosts
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
@@ -47,7 +49,9 @@ class GatewaySettings(ServiceSettings):
     )
 
     tool_allowed_hosts: str = Field(
-        default="", max_length=10_000, description="hosts with commas between that tools may be called at; empty: none"
+        default="",
+        max_length=10_000,
+        description="[scheme://]host[:port] with commas between: where tools may be called; empty: nowhere",
     )
 
     session_timeout: int = Field(default=1_800_000, ge=1_000, description="ms that a session may last")
@@ -57,7 +61,11 @@ class GatewaySettings(ServiceSettings):
         default=30, ge=0, le=3600, description="seconds that a start may wait for a slot and a node, 0 to 3600"
     )
 
-    body_limit_bytes: int = Field(default=256 * 1024, ge=1024, description="the longest request body, in bytes")
+    body_limit_bytes: int = Field(
+        default=MAX_START_BYTES,
+        ge=1024,
+        description="the longest request body, in bytes; the default holds every valid start in every JSON encoding",
+    )
     bus_deadline_s: float = Field(default=2.5, gt=0, le=8, description="seconds to wait for NATS")
     stats_deadline_s: float = Field(default=1, gt=0, le=8, description="seconds that /stats waits for NATS")
     livekit_deadline_s: float = Field(default=2, gt=0, le=8, description="seconds to wait for LiveKit")
@@ -74,6 +82,12 @@ class GatewaySettings(ServiceSettings):
     @classmethod
     def _split_keys(cls, value: Any) -> Any:
         return _split(value)
+
+    @field_validator("tool_allowed_hosts")
+    @classmethod
+    def _are_hosts(cls, value: str) -> str:
+        hosts(value)
+        return value
 
     @field_validator("livekit_webhook_keys", mode="before")
     @classmethod

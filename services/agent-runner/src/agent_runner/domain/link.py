@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, TypeAlias
 
-from contracts.tools import Tool
+from contracts.tools import RecordedTool
 from pydantic import Field, TypeAdapter, ValidationError
 
 MAX_PACKET_BYTES = 200 * 1024
@@ -67,7 +67,7 @@ class Go:
     opening_line: str | None = None
     bridge: str | None = None
     has_history: bool = False
-    tools: tuple[Tool, ...] = ()
+    tools: tuple[RecordedTool, ...] = ()
     traceparent: str | None = None
     log_file: str | None = None
     kind: Literal["go"] = "go"

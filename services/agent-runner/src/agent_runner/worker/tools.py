@@ -7,13 +7,14 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
-from contracts.tools import Tool, hosts, is_allowed, may_connect
+from contracts.tool_hosts import AllowedHost, hosts, is_allowed, may_connect, parse_url
+from contracts.tools import RecordedTool
 from pipecat.adapters.llm.schemas.tools_schema import AdapterType, ToolsSchema
 from pipecat.services.llm_service import FunctionCallParams
 
@@ -31,20 +32,20 @@ log = logs.get_logger(__name__)
 class Toolbox:
     """One session's tools."""
 
-    def __init__(self, tools: Sequence[Tool], allowed_hosts: str, session_id: str) -> None:
+    def __init__(self, tools: Sequence[RecordedTool], allowed_hosts: str, session_id: str) -> None:
         """Take the tools; nothing is connected.
 
         Args:
             allowed_hosts: TOOL_ALLOWED_HOSTS of this node.
         """
-        self._allowed = frozenset(hosts(allowed_hosts))
+        self._allowed = hosts(allowed_hosts)
         self._tools = {tool.name: tool for tool in tools}
         self._session_id = session_id
 
     def offer(self, llm: LanguageModel) -> ToolsSchema:
         """Make the language model able to call them; returns what its context has to say about them."""
         for tool in self._tools.values():
-            llm.register_function(tool.name, partial(self._answer, llm), timeout_secs=tool.timeout_s + _SLACK_S)
+            llm.register_function(tool.name, partial(self._answer, llm), timeout_secs=tool.deadline_s + _SLACK_S)
         # Pipecat's own FunctionSchema would keep only `properties` and `required` of a tool's JSON Schema.
         return ToolsSchema(
             standard_tools=[], custom_tools={AdapterType.OPENAI: [_described(tool) for tool in self._tools.values()]}
@@ -61,10 +62,10 @@ class Toolbox:
         """Call a tool: `{"result": ...}`, JSON if it is some, or `{"error": why}` in words for the model."""
         tool = self._tools[name]
         try:
-            async with asyncio.timeout(tool.timeout_s):
+            async with asyncio.timeout(tool.deadline_s):
                 return {"result": await self._post(tool, arguments, call_id)}
         except TimeoutError:
-            error = f"no answer in {tool.timeout_s:g} s"
+            error = f"no answer in {tool.deadline_s:g} s"
         except ToolFailed as failed:
             error = str(failed)
         except (aiohttp.ClientError, OSError, ValueError) as failed:
@@ -72,8 +73,12 @@ class Toolbox:
         log.warning("tool.failed", tool=name, session_id=self._session_id, error=error)
         return {"error": error}
 
-    async def _post(self, tool: Tool, arguments: Mapping[str, Any], call_id: str) -> Any:
-        if not is_allowed(tool.url, self._allowed):
+    async def _post(self, tool: RecordedTool, arguments: Mapping[str, Any], call_id: str) -> Any:
+        try:
+            address = parse_url(tool.url)
+        except ValueError as error:
+            raise ToolFailed(f"its URL cannot be called: {error}") from error
+        if not is_allowed(address, self._allowed):
             raise ToolFailed("its host is not in TOOL_ALLOWED_HOSTS of this node")
         if not isinstance(arguments, Mapping):  # any JSON comes this far
             raise ToolFailed("the arguments must be a JSON object")
@@ -88,7 +93,7 @@ class Toolbox:
         connector = aiohttp.TCPConnector(resolver=_Resolver(self._allowed), use_dns_cache=False)
         async with (
             aiohttp.ClientSession(connector=connector, trust_env=False) as http,
-            http.post(tool.url, data=body, headers=headers, allow_redirects=False) as answer,
+            http.post(address.url, data=body, headers=headers, allow_redirects=False) as answer,
         ):
             if 300 <= answer.status < 400:
                 raise ToolFailed(f"it answered with a redirect ({answer.status}), which is not followed")
@@ -101,7 +106,7 @@ class Toolbox:
             return text
 
 
-def _described(tool: Tool) -> dict[str, Any]:
+def _described(tool: RecordedTool) -> dict[str, Any]:
     """A tool as the language model's API takes it, with the whole of its schema."""
     parameters = {"properties": {}, **tool.parameters}  # without which Groq takes no `required`
     return {
@@ -117,7 +122,7 @@ class ToolFailed(Exception):
 class _Resolver(AbstractResolver):
     """Finds addresses, and keeps those that may be connected to: what is checked is what is used."""
 
-    def __init__(self, allowed: frozenset[str]) -> None:
+    def __init__(self, allowed: Collection[AllowedHost]) -> None:
         self._allowed = allowed
 
     async def resolve(
@@ -129,7 +134,7 @@ class _Resolver(AbstractResolver):
             ToolFailed: It has only such as are not public and not listed.
         """
         found = await asyncio.get_running_loop().getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
-        kept = [(entry[0], str(entry[4][0])) for entry in found if may_connect(str(entry[4][0]), self._allowed)]
+        kept = [(entry[0], str(entry[4][0])) for entry in found if may_connect(str(entry[4][0]), port, self._allowed)]
         if not kept:
             raise ToolFailed(f"{host} leads to an address that is not public, and TOOL_ALLOWED_HOSTS does not list it")
         return [

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable
 from typing import Final
 
-from contracts.api import SessionBill, UserBill, UserName
+from contracts.api import SessionBill, UserBill
 from contracts.errors import (
     BILLING_UNAVAILABLE,
     BUS_UNAVAILABLE,
@@ -17,6 +17,7 @@ from contracts.errors import (
 )
 from contracts.events import SessionRequested
 from contracts.ids import SessionId
+from contracts.names import RecordedName
 from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
@@ -32,7 +33,7 @@ LONGEST_PAGE: Final = 200
 _RETRY_S: Final = 2
 
 _SESSION: Final = TypeAdapter[str](SessionId)
-_USER: Final = TypeAdapter[str](UserName)
+_USER: Final = TypeAdapter[str](RecordedName)
 
 
 class Bills:

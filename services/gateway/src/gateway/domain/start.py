@@ -6,6 +6,7 @@ from datetime import datetime
 
 from contracts.api import StartRequest
 from contracts.events import SessionRequested
+from contracts.tools import recorded
 
 
 def opening_line(user_name: str) -> str:
@@ -30,7 +31,7 @@ def requested(body: StartRequest, session_id: str, now: datetime) -> SessionRequ
         opening_line=body.opening_line or opening_line(body.user_name),
         system_prompt=body.system_prompt,
         metadata=dict(body.metadata),
-        tools=body.tools,
+        tools=tuple(recorded(tool) for tool in body.tools),
     )
 
 

@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from contracts.api import SessionBill, UserBill, UserName
+from contracts.api import SessionBill, UserBill
 from contracts.errors import BILLING_UNAVAILABLE, INVALID_SESSION_ID, NOT_BILLED_YET, UNKNOWN_SESSION, UNKNOWN_USER
 from contracts.ids import SessionId
+from contracts.names import RecordedName
 from fastapi import APIRouter, Path, Query
 
 from gateway.routes.documented import problems
@@ -29,7 +30,7 @@ async def get_session_bill(session_id: Annotated[SessionId, Path()], services: W
     operation_id="get_user_bill",
 )
 async def get_user_bill(
-    user: Annotated[UserName, Path()],
+    user: Annotated[RecordedName, Path()],
     services: Wired,
     limit: Annotated[int | None, Query(ge=1, le=100)] = None,
     cursor: Annotated[str | None, Query(max_length=200)] = None,

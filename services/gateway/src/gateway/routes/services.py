@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
+from contracts.tool_hosts import AllowedHost
 from fastapi import Depends, Request
 
 from gateway.ports import (
@@ -52,7 +53,7 @@ class Services:
     start_wait_s: float
     end_wait_s: float
     queue_deadline_s: float
-    tool_hosts: tuple[str, ...] = ()
+    tool_hosts: tuple[AllowedHost, ...] = ()
 
 
 async def _services(request: Request) -> Services:
