@@ -19,7 +19,9 @@ ARG PART
 # Native libraries of WebRTC's audio path are inside the wheels; nothing comes from the distribution.
 RUN useradd --create-home --uid 10001 greenroom && mkdir -p /data && chown greenroom /data
 COPY --from=build /opt/greenroom /opt/greenroom
-ENV PATH=/opt/greenroom/bin:$PATH PYTHONUNBUFFERED=1 PART=${PART}
+# A container is reached from outside of it: the gateway then asks for GREENROOM_API_KEYS, and does not start without.
+ENV PATH=/opt/greenroom/bin:$PATH PYTHONUNBUFFERED=1 PART=${PART} \
+    HOST=0.0.0.0 HEALTH_HOST=0.0.0.0 SANDBOX_HOST=0.0.0.0
 USER 10001
 WORKDIR /data
 # exec, so that the part itself gets SIGTERM and drains; agent-runner's import name has an underscore, the sandbox no app.

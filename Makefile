@@ -11,7 +11,7 @@ PYTEST := $(VENV)/bin/pytest
 WAITING := $(addprefix tests/integration/,chassis billing gateway scheduler)
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock demo run test check unit chaos docs bench dev up down logs clean
+.PHONY: FORCE help install lock demo run test check unit chaos docs bench dev up down logs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -69,6 +69,7 @@ chaos: install ## faults injected into real processes; minutes
 docs: install ## write the generated documents anew
 	$(VENV)/bin/python -m contracts.schemas
 	$(VENV)/bin/python docs/api/generate.py
+	$(VENV)/bin/python deploy/backplane.py
 
 bench: install ## the benchmarks, each with a table
 	@for bench in tests/bench/*.py; do echo "== $$bench"; $(VENV)/bin/python $$bench || exit 1; done
@@ -77,8 +78,10 @@ bench: install ## the benchmarks, each with a table
 COMPOSE := docker compose
 SANDBOX := --profile sandbox --env-file .env --env-file deploy/docker/sandbox.env
 
-.env:
-	$(PYTHON) deploy/docker/new_env.py
+# Always, so that an .env of an earlier version gets the secrets that it lacks.
+.env: FORCE
+	@$(PYTHON) deploy/docker/new_env.py
+FORCE:
 
 dev: .env ## Docker: everything with the sandbox, no keys needed
 	$(COMPOSE) $(SANDBOX) up --build --detach --wait

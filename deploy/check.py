@@ -4,6 +4,10 @@
 - each variable that it gives to one of our parts is one that this part reads, and each part of ours is in it;
 - each variable of .env.example that a part of ours reads reaches it;
 - each variable that it asks the user for stands in .env.example, which names all that the code reads, and no other;
+- deploy/nats/nats.conf and deploy/redis/redis-server are what deploy/backplane.py writes, and their containers have the
+  passwords;
+- each part of ours uses its own user of NATS and Redis, and only parts of ours are on a network with them;
+- nothing but the gateway and LiveKit is published beyond loopback;
 - the Dockerfile passes hadolint.
 """
 
@@ -17,6 +21,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import backplane
 import yaml
 from pydantic import AliasChoices
 from pydantic_settings import BaseSettings
@@ -38,7 +43,10 @@ FIXED = {
     "sandbox": {"SANDBOX_ASSEMBLY_KEY", "SANDBOX_GROQ_KEY", "SANDBOX_INWORLD_KEY"},
 }
 # What the Compose file itself reads, for a server that is not ours.
-SERVERS_VARIABLES = {"POSTGRES_PASSWORD"}
+SERVERS_VARIABLES = {"POSTGRES_PASSWORD"}.union(*backplane.variables().values())
+# The servers that hold what happened, and what strangers may reach on every interface of the host.
+STORES = {"nats", "redis", "postgres"}
+PUBLIC = {"gateway", "livekit"}
 # Modules of settings; no other module reads the environment.
 SETTINGS = re.compile(r"(settings|agent_config)$")
 
@@ -98,6 +106,56 @@ def example_problems(offered: set[str], read: set[str]) -> list[str]:
     return sorted(problems + [f".env.example does not name {v}, which the code reads" for v in read - offered])
 
 
+def network_problems(compose: Mapping[str, Any]) -> list[str]:
+    """Strangers on a network of NATS, Redis or PostgreSQL, and ports that are published too widely."""
+    services: Mapping[str, Any] = compose["services"]
+    ours = {*PARTS, *ALSO} - {"sandbox"}
+    problems = [
+        f"compose.yaml puts {name} on the default network" for name, s in services.items() if "networks" not in s
+    ]
+    back = {network for name in STORES & set(services) for network in services[name].get("networks", ())}
+    problems += [
+        f"compose.yaml puts {name} on {network}, a network of NATS, Redis or PostgreSQL"
+        for name, service in services.items()
+        if name not in STORES | ours
+        for network in back & set(service.get("networks", ()))
+    ]
+    problems += [
+        f"compose.yaml publishes {port} of {name} beyond loopback: write 127.0.0.1:{port}"
+        for name, service in services.items()
+        if name not in PUBLIC
+        for port in service.get("ports", ())
+        if not str(port).startswith("127.0.0.1:")
+    ]
+    return sorted(problems)
+
+
+def user_problems(compose: Mapping[str, Any]) -> list[str]:
+    """Which part uses another's user of NATS or Redis, or none, and which password a server does not get."""
+    services: Mapping[str, Any] = compose["services"]
+    problems = [
+        f"compose.yaml gives {part} {variable} without the user {part}"
+        for part in PARTS
+        for variable in ("NATS_URL", "REDIS_URL")
+        if (url := services.get(part, {}).get("environment", {}).get(variable)) and f"//{part}:$" not in url
+    ]
+    problems += [
+        f"compose.yaml does not give {server} {variable}"
+        for server, wanted in backplane.variables().items()
+        for variable in wanted - set(services.get(server, {}).get("environment", {}))
+    ]
+    return sorted(problems)
+
+
+def stale_files() -> list[str]:
+    """The generated files that are not what the code says."""
+    return [
+        f"{file.relative_to(ROOT)} is out of date: run make docs"
+        for file, text in backplane.documents().items()
+        if not file.is_file() or file.read_text(encoding="utf-8") != text
+    ]
+
+
 def offered_by(example: str) -> set[str]:
     """The variables of an .env file, those that are commented out with a default among them."""
     return set(re.findall(r"^#? ?([A-Z][A-Z0-9_]*)=", example, flags=re.MULTILINE))
@@ -127,6 +185,9 @@ def main() -> int:
         *compose_form(),
         *compose_problems(compose, read, offered, text),
         *withheld_problems(compose, read, offered),
+        *network_problems(compose),
+        *user_problems(compose),
+        *stale_files(),
         *example_problems(offered, set[str]().union(*read.values())),
         *run(str(Path(sys.executable).with_name("hadolint")), "Dockerfile"),
     ]

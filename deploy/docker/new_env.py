@@ -1,10 +1,14 @@
-"""Writes .env from .env.example with a secret of its own for each `change-me`; an .env that is there stays as it is."""
+"""Writes .env from .env.example with a secret of its own for each `change-me`.
+
+An .env that is there keeps every line; the secrets that it lacks, because a later version asks for them, are added.
+"""
 
 import re
 import secrets
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+SET = re.compile(r"^(?:export +)?(\w+)=", re.MULTILINE)
 PLACEHOLDER = re.compile(r"^(?!#)(\w+)=change-me[\w-]*$", re.MULTILINE)
 
 
@@ -13,13 +17,30 @@ def filled(example: str) -> str:
     return PLACEHOLDER.sub(lambda found: f"{found[1]}={secrets.token_hex(24)}", example)
 
 
+def lacking(env: str, example: str) -> str:
+    """The lines, with new secrets, of the example's placeholders that an existing .env does not set."""
+    there = set(SET.findall(env))
+    return "".join(
+        f"{line}\n" for line in filled(example).splitlines() if line.partition("=")[0] in _asked(example) - there
+    )
+
+
+def _asked(example: str) -> set[str]:
+    return {found[1] for found in PLACEHOLDER.finditer(example)}
+
+
 def main() -> None:
-    env = ROOT / ".env"
-    if env.exists():
+    env, example = ROOT / ".env", (ROOT / ".env.example").read_text()
+    if not env.exists():
+        env.touch(mode=0o600)
+        env.write_text(filled(example))
+        print("wrote .env with new secrets")
         return
-    env.touch(mode=0o600)
-    env.write_text(filled((ROOT / ".env.example").read_text()))
-    print("wrote .env with new secrets")
+    text = env.read_text()
+    added = lacking(text, example)
+    if added:
+        env.write_text(f"{text.rstrip()}\n\n# Secrets that this version asks for, too.\n{added}")
+        print("added to .env:", ", ".join(SET.findall(added)))
 
 
 if __name__ == "__main__":

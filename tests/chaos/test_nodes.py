@@ -90,7 +90,7 @@ async def test_row_6_a_node_without_nats_serves_on_until_another_takes_over(scen
     assert nats.hostname is not None
     assert nats.port is not None
     async with Cable(nats.hostname, nats.port) as cable:
-        url = f"nats://127.0.0.1:{cable.port}"
+        url = f"nats://{nats.username}:{nats.password}@127.0.0.1:{cable.port}"
         try:
             await scene.node(other).stop()
             await node.stop()

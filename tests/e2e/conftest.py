@@ -31,6 +31,8 @@ async def stack(tmp_path_factory: pytest.TempPathFactory, collector: Collector) 
     options = StackOptions(environment=system_environment() | environment)
     async with running_stack(tmp_path_factory.mktemp("stack"), options) as running:
         yield running
+        refusals = [line for line in running.processes["nats"].log.read_text().splitlines() if "Violation" in line]
+        assert not refusals, "a service's NATS user lacks a permission: see contracts/users.py"
 
 
 @pytest.fixture

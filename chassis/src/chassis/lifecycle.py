@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -109,8 +109,13 @@ class Life:
         name: str | None = None,
         streams: Iterable[StreamSpec] = (),
         buckets: Iterable[BucketSpec] = (),
+        owned: Collection[StreamSpec | BucketSpec] | None = None,
     ) -> Bus:
-        """Connect to NATS_URL, declare, be ready only while connected, and end the process when it is over for good."""
+        """Connect to NATS_URL, declare, be ready only while connected, and end the process when it is over for good.
+
+        Args:
+            owned: The streams and buckets that this service's NATS user may also update; None: all.
+        """
         settings = self.service.settings
 
         async def opened() -> Bus:
@@ -123,7 +128,7 @@ class Life:
                 graceful_timeout_s=0.8 * settings.drain_timeout_s,
             )
             try:
-                await bus.ensure(streams, buckets, deadline_s=min(10.0, 0.7 * settings.start_timeout_s))
+                await bus.ensure(streams, buckets, owned=owned, deadline_s=min(10.0, 0.7 * settings.start_timeout_s))
             except BaseException:
                 await bus.close()
                 raise

@@ -61,7 +61,7 @@ _PUBLISHERS: Final[dict[type[Event], str]] = {
     TurnFinished: "agent-runner",
     ServedTick: "agent-runner",
     AgentStopped: "agent-runner",
-    EndRequested: "any",
+    EndRequested: "gateway",
     SessionEnded: "scheduler",
     SessionBilled: "billing",
 }

@@ -17,6 +17,7 @@ class StreamSpec:
         duplicate_window_s: How long a `Nats-Msg-Id` is remembered, in seconds.
         max_bytes: The stream's bound; the oldest messages go first.
         max_msg_size: Bytes of one message; a larger one is refused.
+        append_only: No message can be deleted and none purged, by any user; it cannot be made otherwise later.
     """
 
     name: str
@@ -25,6 +26,7 @@ class StreamSpec:
     duplicate_window_s: int = 120
     max_bytes: int = 4 * 1024**3
     max_msg_size: int = 512 * 1024
+    append_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class BucketSpec:
     max_bytes: int = 64 * 1024**2
 
 
-SESSIONS: Final = StreamSpec("SESSIONS", (subjects.ALL_SESSIONS,), max_age_s=7 * _DAY_S)
+SESSIONS: Final = StreamSpec("SESSIONS", (subjects.ALL_SESSIONS,), max_age_s=7 * _DAY_S, append_only=True)
 ROOMS: Final = StreamSpec("ROOMS", (subjects.ALL_ROOMS,), max_age_s=_DAY_S, max_bytes=1024**3)
 DEAD: Final = StreamSpec("DEAD", (subjects.ALL_DEAD,), max_age_s=30 * _DAY_S, max_bytes=1024**3)
 

@@ -131,6 +131,33 @@ def test_everything_answers_and_sigterm_stops_it_all_with_exit_code_0(up: Up) ->
     assert not (up.folder / "addresses.json").exists()
 
 
+def test_each_service_has_its_own_user_and_no_secret_of_another_or_on_the_terminal(up: Up) -> None:
+    folder = up.folder / "state"
+    keys = json.loads((folder / "keys.json").read_text())
+    secrets = {f"{server}:{user}": password for server in ("nats", "redis") for user, password in keys[server].items()}
+    secrets["livekit"] = keys["livekit_secret"]
+    for name in ("keys.json", "nats.conf", "redis.conf", "run.json"):
+        assert (folder / name).stat().st_mode & 0o777 == 0o600, name
+    held: dict[str, set[str]] = {}
+    for pid in up.descendants():
+        with contextlib.suppress(OSError):
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+            environment = Path(f"/proc/{pid}/environ").read_text()
+            assert not [name for name, secret in secrets.items() if any(secret in word for word in command)]
+            module = next((word for word in command if word.endswith(".app")), None)
+            if module:
+                held[module] = {name for name, secret in secrets.items() if secret in environment}
+    assert held == {
+        "gateway.app": {"nats:gateway", "redis:gateway", "livekit"},
+        "scheduler.app": {"nats:scheduler", "livekit"},
+        "agent_runner.app": {"nats:agent-runner", "redis:agent-runner"},
+        "billing.app": {"nats:billing"},
+    }
+    assert not [name for name, secret in secrets.items() if secret in up.said()]
+    nats_log = (folder / "logs" / "nats.log").read_text()
+    assert "Violation" not in nats_log, "a user lacks a permission: see contracts/users.py"
+
+
 def test_when_it_is_killed_itself_nothing_stays(up: Up) -> None:
     everything = up.descendants()
 

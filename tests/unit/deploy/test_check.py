@@ -1,6 +1,7 @@
 """deploy/check.py finds what compose.yaml and .env.example get wrong."""
 
 import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -9,14 +10,17 @@ import pytest
 
 
 @pytest.fixture(scope="module")
-def check() -> ModuleType:
+def check() -> Iterator[ModuleType]:
+    monkeypatch = pytest.MonkeyPatch()
     path = Path(__file__).resolve().parents[3] / "deploy" / "check.py"
+    monkeypatch.syspath_prepend(str(path.parent))
     spec = importlib.util.spec_from_file_location("deploy_check", path)
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module
+    yield module
+    monkeypatch.undo()
 
 
 def read(check: ModuleType, **packages: set[str]) -> dict[str, set[str]]:
@@ -63,3 +67,41 @@ def test_the_example_names_every_variable_and_no_other(check: ModuleType) -> Non
 
 def test_the_variables_of_a_package_are_those_of_its_settings(check: ModuleType) -> None:
     assert {"DATABASE_URL", "PORT", "NATS_URL"} <= check.variables("billing")
+
+
+def test_a_stranger_on_the_network_of_the_stores_is_named(check: ModuleType) -> None:
+    compose = {"services": {
+        "nats": {"networks": ["back"]}, "gateway": {"networks": ["edge", "back"]},
+        "livekit": {"networks": ["edge", "back"]}, "jaeger": {},
+    }}  # fmt: skip
+    assert check.network_problems(compose) == [
+        "compose.yaml puts jaeger on the default network",
+        "compose.yaml puts livekit on back, a network of NATS, Redis or PostgreSQL",
+    ]
+
+
+def test_only_the_gateway_and_livekit_are_published_beyond_loopback(check: ModuleType) -> None:
+    compose = {"services": {
+        "gateway": {"networks": ["edge"], "ports": ["8000:8000"]},
+        "nats": {"networks": ["back"], "ports": ["127.0.0.1:8222:8222"]},
+        "jaeger": {"networks": ["observe"], "ports": ["16686:16686"]},
+    }}  # fmt: skip
+    assert check.network_problems(compose) == [
+        "compose.yaml publishes 16686:16686 of jaeger beyond loopback: write 127.0.0.1:16686:16686"
+    ]
+
+
+def test_each_part_has_a_user_of_its_own(check: ModuleType) -> None:
+    compose = services(
+        check,
+        gateway={"NATS_URL": "nats://gateway:${NATS_GATEWAY_PASSWORD}@nats:4222", "REDIS_URL": "redis://redis:6379/0"},
+        billing={"NATS_URL": "nats://scheduler:${NATS_SCHEDULER_PASSWORD}@nats:4222"},
+    )
+    given = {server: {"environment": dict.fromkeys(names)} for server, names in check.backplane.variables().items()}
+    del given["redis"]["environment"]["REDIS_READER_PASSWORD"]
+    compose["services"] |= given
+    assert check.user_problems(compose) == [
+        "compose.yaml does not give redis REDIS_READER_PASSWORD",
+        "compose.yaml gives billing NATS_URL without the user billing",
+        "compose.yaml gives gateway REDIS_URL without the user gateway",
+    ]

@@ -1,7 +1,7 @@
 """The bus of one service: one connection, and everything that is done over it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, TypeVar, overload
@@ -47,6 +47,7 @@ class Bus:
         self._replicas = replicas
         self.graceful_timeout_s = graceful_timeout_s
         self._declared: tuple[list[StreamSpec], list[BucketSpec]] = ([], [])
+        self._owned: Collection[StreamSpec | BucketSpec] | None = None
         self.name = connection.name
         self.url = connection.url
         self.checks: dict[str, Check] = {"nats": self._check}
@@ -132,17 +133,31 @@ class Bus:
             raise BusUnavailable(f"{error.doing} ({refusal})", self.url) from error
 
     async def ensure(
-        self, streams: Iterable[StreamSpec] = (), buckets: Iterable[BucketSpec] = (), *, deadline_s: float = 10.0
+        self,
+        streams: Iterable[StreamSpec] = (),
+        buckets: Iterable[BucketSpec] = (),
+        *,
+        owned: Collection[StreamSpec | BucketSpec] | None = None,
+        deadline_s: float = 10.0,
     ) -> None:
         """Create these streams and buckets, or bring them to this shape.
+
+        Args:
+            owned: Those that an update may change; the others stay as they are once they exist. None: all.
 
         Raises:
             BusUnavailable: Not done by the deadline.
             BusRefused: NATS will not do it.
         """
         wanted = (list(streams), list(buckets))
+        self._owned = owned
         await declare.ensure(
-            self.js, *wanted, replicas=self._replicas, deadline_s=deadline_s, connection=self._connection
+            self.js,
+            *wanted,
+            owned=owned,
+            replicas=self._replicas,
+            deadline_s=deadline_s,
+            connection=self._connection,
         )
         self._declared = (
             [s for s in self._declared[0] if s not in wanted[0]] + wanted[0],
@@ -151,7 +166,7 @@ class Bus:
 
     async def redeclare(self) -> None:
         """Make again what `ensure` made, after the server lost it."""
-        await self.ensure(*self._declared, deadline_s=2.0)
+        await self.ensure(*self._declared, owned=self._owned, deadline_s=2.0)
 
     async def publish(
         self, event: Event | RoomEvent, *, expect_last: int | None = None, deadline_s: float = 10.0

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Final
 
 import nats.errors
@@ -37,6 +37,8 @@ def stream_config(spec: StreamSpec, replicas: int) -> StreamConfig:
         max_msg_size=spec.max_msg_size,
         duplicate_window=spec.duplicate_window_s,
         allow_direct=True,
+        deny_delete=spec.append_only,
+        deny_purge=spec.append_only,
         num_replicas=replicas,
     )
 
@@ -72,25 +74,32 @@ async def ensure(
     streams: Iterable[StreamSpec],
     buckets: Iterable[BucketSpec],
     *,
+    owned: Collection[StreamSpec | BucketSpec] | None,
     replicas: int,
     deadline_s: float,
     connection: Connection,
 ) -> None:
-    """Create or update each stream and bucket.
+    """Create each stream and bucket, or update it.
+
+    Args:
+        owned: Those to update when they exist with another configuration; the others stay as they are. None: all.
 
     Raises:
         BusUnavailable: It could not be done by the deadline.
         BusRefused: NATS will never do it: not permitted, or a change that it does not make.
     """
-    configs = [stream_config(s, replicas) for s in streams] + [bucket_config(b, replicas) for b in buckets]
-    for config in configs:
+    configs = [(s, stream_config(s, replicas)) for s in streams] + [(b, bucket_config(b, replicas)) for b in buckets]
+    for spec, config in configs:
 
-        async def declare(config: StreamConfig = config) -> None:
+        async def declare(config: StreamConfig = config, *, updates: bool = owned is None or spec in owned) -> None:
             try:
                 await js.add_stream(config)  # pyright: ignore[reportUnknownMemberType]
             except BadRequestError as error:
                 if error.err_code != _IN_USE:
                     raise
+                if not updates:
+                    log.info("stream.kept", stream=config.name, reason="another service brings it up to date")
+                    return
                 await js.update_stream(config)  # pyright: ignore[reportUnknownMemberType]
 
         await retried(declare, what=f"declaring {config.name}", deadline_s=deadline_s, connection=connection)

@@ -1,6 +1,7 @@
 """`greenroom up`: the whole stack on this machine, until Ctrl-C."""
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -69,12 +70,18 @@ def _welcome(stack: Stack, environment: Mapping[str, str], seconds: float) -> No
     say(f"  API        {stack.gateway_url}")
     for name in ("LIVEKIT_URL", "NATS_URL", "REDIS_URL"):
         url = stack.environment.get(name)
-        say(f"  {name.removesuffix('_URL'):<10} {url if url else environment[name] + ' (yours)'}")
+        shown = without_password(url or environment[name])
+        say(f"  {name.removesuffix('_URL'):<10} {shown}{'' if url else ' (yours)'}")
     absent = [name.partition("_")[0].capitalize() for name in missing_keys(environment)]
     if absent:
         say(f"  sandbox    in place of {', '.join(absent)}: no keys for them in the environment or .env")
     say(f"  logs       {stack.folder.logs}")
     say("Place a call with: greenroom demo. Ctrl-C stops everything.")
+
+
+def without_password(urls: str) -> str:
+    """One address, or several with commas between, as the terminal may show them."""
+    return re.sub(r"(?<=//)[^@/,\s]*@", "", urls)
 
 
 def _server_ports(written: list[str]) -> dict[str, int]:

@@ -23,6 +23,17 @@ LOCAL_DEFAULTS = {
     "WORKER_SILENCE_S": "4",
 }
 
+# Secrets, and the parts that need them; the other services' processes do not hold them.
+SECRETS = {
+    "DATABASE_URL": {Part.BILLING},
+    "GREENROOM_API_KEY": set[Part](),
+    "GREENROOM_API_KEYS": {Part.GATEWAY},
+    "LIVEKIT_API_KEY": {Part.GATEWAY, Part.SCHEDULER},
+    "LIVEKIT_API_SECRET": {Part.GATEWAY, Part.SCHEDULER},
+    "LIVEKIT_WEBHOOK_KEYS": {Part.GATEWAY},
+    "REDIS_URL": {Part.GATEWAY, Part.AGENT_RUNNER},
+}
+
 
 class Plan:
     """Which processes, where, with what environment."""
@@ -39,9 +50,9 @@ class Plan:
         parts, inherited, ports = self._options.parts, self._options.environment, self._ports
         specs: list[ProcessSpec] = []
         if Part.NATS in parts:
-            specs.append(servers.nats(self._folder, ports["nats"], inherited))
+            specs.append(servers.nats(self._folder, ports["nats"], self._keys.nats, inherited))
         if Part.REDIS in parts:
-            specs.append(servers.redis(self._folder, ports["redis"], inherited))
+            specs.append(servers.redis(self._folder, ports["redis"], self._keys.redis, inherited))
         if Part.LIVEKIT in parts:
             specs.append(
                 servers.livekit(
@@ -64,41 +75,45 @@ class Plan:
         return specs
 
     def migrations(self) -> list[ProcessSpec]:
-        return [migration(self._shared())] if Part.BILLING in self._options.parts else []
+        return [migration(self._shared_with(Part.BILLING))] if Part.BILLING in self._options.parts else []
 
     def services(self) -> list[ProcessSpec]:
         """They are stopped in reverse: first the gateway takes no more calls, and billing hears of every end."""
         specs: list[ProcessSpec] = []
-        shared = self._shared()
         if Part.BILLING in self._options.parts:
             # Of the two services with an interface of their own, PORT and HOST are the user's words for the gateway's.
-            specs.append(
-                self._service(
-                    "billing", "billing.app", {**shared, "HOST": LOOPBACK, "PORT": str(self._ports["billing"])}
-                )
-            )
+            own = {"HOST": LOOPBACK, "PORT": str(self._ports["billing"])}
+            specs.append(self._service("billing", Part.BILLING, "billing.app", own))
         if Part.SCHEDULER in self._options.parts:
-            specs.append(self._service("scheduler", "scheduler.app", shared))
+            specs.append(self._service("scheduler", Part.SCHEDULER, "scheduler.app", {}))
         for node in _node_names(self._options):
-            specs.append(self._service(node, "agent_runner.app", shared | {"NODE_ID": node}))
+            specs.append(self._service(node, Part.AGENT_RUNNER, "agent_runner.app", {"NODE_ID": node}))
         if Part.GATEWAY in self._options.parts:
-            specs.append(self._service("gateway", "gateway.app", shared | {"PORT": str(self._ports["gateway"])}))
+            own = {"PORT": str(self._ports["gateway"])}
+            specs.append(self._service("gateway", Part.GATEWAY, "gateway.app", own))
         return specs
 
-    def _shared(self) -> dict[str, str]:
-        return {**LOCAL_DEFAULTS, **self._options.environment, **self.environment}
+    def _shared_with(self, part: Part) -> dict[str, str]:
+        everything = {**LOCAL_DEFAULTS, **self._options.environment, **self.environment, **self._as_user(part)}
+        return {name: value for name, value in everything.items() if part in SECRETS.get(name, {part})}
 
-    def _service(self, name: str, module: str, environment: dict[str, str]) -> ProcessSpec:
+    def _service(self, name: str, part: Part, module: str, own: dict[str, str]) -> ProcessSpec:
         port = self._ports[name]
-        return service(name, module, port, environment | {"HEALTH_PORT": str(port)})
+        return service(name, module, port, self._shared_with(part) | own | {"HEALTH_PORT": str(port)})
+
+    def _as_user(self, user: str) -> dict[str, str]:
+        """The addresses of our own NATS and Redis, with this user's name and password."""
+        found: dict[str, str] = {}
+        if Part.NATS in self._options.parts:
+            found["NATS_URL"] = servers.nats_url(self._ports["nats"], user, self._keys.nats[user])
+        if Part.REDIS in self._options.parts and user in self._keys.redis:
+            found["REDIS_URL"] = servers.redis_url(self._ports["redis"], user, self._keys.redis[user])
+        return found
 
     def _addresses(self) -> dict[str, str]:
         parts, ports = self._options.parts, self._ports
         found: dict[str, str] = {"LOG_DIR": str(self._folder / "logs" / "agents")}
-        if Part.NATS in parts:
-            found["NATS_URL"] = f"nats://{LOOPBACK}:{ports['nats']}"
-        if Part.REDIS in parts:
-            found["REDIS_URL"] = f"redis://{LOOPBACK}:{ports['redis']}/0"
+        found |= self._as_user("operator")  # for the commands and for the person at the terminal
         if Part.LIVEKIT in parts:
             found["LIVEKIT_URL"] = f"ws://{LOOPBACK}:{ports['livekit']}"
             found["LIVEKIT_API_KEY"] = self._keys.livekit_key

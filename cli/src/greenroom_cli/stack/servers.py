@@ -21,12 +21,20 @@ POSTGRES_DATABASE = "greenroom"
 POSTGRES_USER = "postgres"
 
 
-def nats(folder: Path, port: int, environment: Mapping[str, str]) -> ProcessSpec:
-    """JetStream on disk, synchronised at each message: a killed server loses nothing that it acknowledged."""
+def nats(folder: Path, port: int, passwords: Mapping[str, str], environment: Mapping[str, str]) -> ProcessSpec:
+    """JetStream on disk, synchronised at each message: a killed server loses nothing that it acknowledged.
+
+    Args:
+        passwords: By user; each user is confined to its own subjects.
+    """
+    from contracts.server_config import nats_authorization  # 0.2 s, which only a stack's start pays
+    from contracts.users import NATS_USERS
+
     configuration = folder / "nats.conf"
     store = json.dumps(str(folder / "nats"))
     listen = f'listen: "{LOOPBACK}:{port}"\nserver_name: greenroom\n'
-    configuration.write_text(f"{listen}jetstream {{ store_dir: {store}, sync_interval: always }}\n")
+    users = nats_authorization(NATS_USERS, {user: json.dumps(password) for user, password in passwords.items()})
+    write_private(configuration, f"{listen}jetstream {{ store_dir: {store}, sync_interval: always }}\n{users}")
     return ProcessSpec(
         name="nats",
         command=(str(binaries.nats_server()), "-c", str(configuration)),
@@ -36,8 +44,19 @@ def nats(folder: Path, port: int, environment: Mapping[str, str]) -> ProcessSpec
     )
 
 
-def redis(folder: Path, port: int, environment: Mapping[str, str]) -> ProcessSpec:
-    """The read model: append-only file, and never an eviction."""
+def nats_url(port: int, user: str, password: str) -> str:
+    return f"nats://{user}:{password}@{LOOPBACK}:{port}"
+
+
+def redis(folder: Path, port: int, passwords: Mapping[str, str], environment: Mapping[str, str]) -> ProcessSpec:
+    """The read model: append-only file, and never an eviction.
+
+    Args:
+        passwords: By user; each user is confined to its own keys.
+    """
+    from contracts.server_config import redis_users
+    from contracts.users import OPERATOR, REDIS_USERS
+
     data = folder / "redis"
     data.mkdir(exist_ok=True)
     settings = {
@@ -48,14 +67,20 @@ def redis(folder: Path, port: int, environment: Mapping[str, str]) -> ProcessSpe
         "save": "",
         "maxmemory-policy": "noeviction",
     }
-    arguments = [word for key, value in settings.items() for word in (f"--{key}", value)]
+    configuration = folder / "redis.conf"
+    lines = "".join(f"{key} {json.dumps(value)}\n" for key, value in settings.items())
+    write_private(configuration, lines + redis_users(REDIS_USERS, passwords))
     return ProcessSpec(
         name="redis",
-        command=(str(binaries.redis_server()), *arguments),
+        command=(str(binaries.redis_server()), str(configuration)),
         environment=environment,
-        ready=says(port, b"+PONG", b"PING\r\n"),
+        ready=says(port, b"+OK\r\n+PONG", f"AUTH {OPERATOR} {passwords[OPERATOR]}\r\nPING\r\n".encode()),
         restarts=True,
     )
+
+
+def redis_url(port: int, user: str, password: str) -> str:
+    return f"redis://{user}:{password}@{LOOPBACK}:{port}/0"
 
 
 def livekit(

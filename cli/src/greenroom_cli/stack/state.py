@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
@@ -19,11 +19,18 @@ LOCK_ATTEMPTS, LOCK_PAUSE_S = 5, 0.05
 
 @dataclass(frozen=True)
 class Keys:
-    """Made once per state folder, so that tokens and the database stay valid over restarts."""
+    """Made once per state folder, so that tokens and the database stay valid over restarts.
+
+    Attributes:
+        nats: Passwords by user.
+        redis: Passwords by user.
+    """
 
     livekit_key: str
     livekit_secret: str
     postgres_password: str
+    nats: dict[str, str] = field(default_factory=dict[str, str])
+    redis: dict[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True)
@@ -73,12 +80,20 @@ class StateFolder:
                 self._run_file.unlink(missing_ok=True)
 
     def keys(self) -> Keys:
-        """The folder's keys, made on first use."""
+        """The folder's keys; what an earlier version did not make is made and added."""
+        from contracts.users import NATS_USERS, REDIS_USERS  # 0.2 s, which only a stack's start pays
+
         file = self.path / "keys.json"
-        if not file.exists():
-            made = Keys("greenroom", secrets.token_hex(32), secrets.token_hex(16))
-            write_private(file, json.dumps(asdict(made), indent=2))
-        return Keys(**json.loads(file.read_text()))
+        kept = Keys(**json.loads(file.read_text())) if file.exists() else None
+        keys = kept or Keys("greenroom", secrets.token_hex(32), secrets.token_hex(16))
+        keys = replace(
+            keys,
+            nats={user.name: keys.nats.get(user.name) or secrets.token_hex(24) for user in NATS_USERS},
+            redis={user.name: keys.redis.get(user.name) or secrets.token_hex(24) for user in REDIS_USERS},
+        )
+        if keys != kept:
+            write_private(file, json.dumps(asdict(keys), indent=2))
+        return keys
 
     def ports(self) -> dict[str, int]:
         """The ports of the last run, by what they were for."""

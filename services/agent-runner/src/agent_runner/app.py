@@ -62,7 +62,7 @@ async def start(
         config, forks.args = new, (new,)
 
     use(await life.begin("language model", _with_model(config), fix="Check GROQ_BASE_URL."))
-    bus = await life.connect(streams=[SESSIONS], buckets=[NODES, PREJOINED])
+    bus = await life.connect(streams=[SESSIONS], buckets=[NODES, PREJOINED], owned=())
     spool = Spool(log_dir / "outbox" / settings.node_id, settings.outbox_max_mb * _MEBIBYTE)
     outboxes = BusOutboxes(bus, spool)
     life.on_stop("outboxes", lambda: outboxes.close(_STOP_S), deadline_s=_STOP_S + 1)

@@ -37,7 +37,7 @@ async def start(life: Life, settings: Settings) -> None:
     # Answers before its own step's deadline, so that the line names the database.
     await life.begin("schema", _current(database, deadline_s=0.8 * settings.start_timeout_s))
     life.health.add("database", database.reason_unready)
-    bus = await life.connect(streams=(SESSIONS, DEAD))
+    bus = await life.connect(streams=(SESSIONS, DEAD), owned=())
 
     ledger, sessions = SqlLedger(database), BusLog(bus)
     settling = Settling(sessions, ledger, Tariff(settings.credits_per_minute))

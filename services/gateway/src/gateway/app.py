@@ -15,7 +15,7 @@ from chassis.logs import get_logger
 from chassis.nats import Bus
 from chassis.settings import EXIT_BAD_SETTINGS, load
 from chassis.web import WebServer
-from contracts.streams import BUCKETS, LEADERS, STREAMS
+from contracts.streams import BUCKETS, IDEMPOTENCY, LEADERS, STREAMS
 from contracts.tool_hosts import hosts
 
 from gateway.adapters.billing_http import BillingHttp
@@ -52,7 +52,7 @@ async def _start(life: Life) -> None:
     digests = parse_keys(settings.greenroom_api_keys)
     if not digests:
         log.warning("api.open", host=settings.host, fix="set GREENROOM_API_KEYS to ask for keys")
-    bus = await life.connect(streams=STREAMS, buckets=BUCKETS)
+    bus = await life.connect(streams=STREAMS, buckets=BUCKETS, owned=(IDEMPOTENCY,))
     session_log = NatsLog(bus, deadline_s=settings.bus_deadline_s)
     registry = NatsRegistry(bus, deadline_s=settings.stats_deadline_s)
     prejoined = NatsPrejoinedRooms(bus)

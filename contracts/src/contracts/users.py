@@ -1,0 +1,192 @@
+"""Who may do what on NATS and on Redis: one user a service, with its own subjects and keys, as plain data.
+
+What a user publishes and answers follows from the catalogue; what it reads is said here. `server_config` writes both
+for the servers. Why each list is as it is: docs/decisions/0015-a-user-per-service.md.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from contracts import streams, subjects
+from contracts.catalogue import MESSAGES
+
+GATEWAY: Final = "gateway"
+SCHEDULER: Final = "scheduler"
+AGENT_RUNNER: Final = "agent-runner"
+BILLING: Final = "billing"
+OPERATOR: Final = "operator"
+READER: Final = "reader"
+
+_EVERYTHING: Final = ">"
+_BILLING_DURABLE: Final = "billing"
+
+
+@dataclass(frozen=True)
+class NatsUser:
+    """One user of NATS.
+
+    Attributes:
+        publish: Subjects that it may publish to, JetStream's API among them.
+        subscribe: Subjects that it may subscribe to.
+        refused: Subjects that it may not publish to, although `publish` covers them.
+        answers_s: Seconds in which it may answer a request that it received, whatever the reply's subject; 0: never.
+    """
+
+    name: str
+    publish: tuple[str, ...]
+    subscribe: tuple[str, ...]
+    refused: tuple[str, ...] = ()
+    answers_s: int = 0
+
+
+@dataclass(frozen=True)
+class RedisUser:
+    """One user of Redis.
+
+    Attributes:
+        rules: Its keys and commands, in the words of Redis' ACL.
+    """
+
+    name: str
+    rules: str
+
+
+def _sent(part: str) -> tuple[str, ...]:
+    """What the catalogue says that this part sends: events, requests and keys."""
+    sent = {_wildcards(m.address) for m in MESSAGES if m.sender == part and m.kind in ("event", "request", "value")}
+    return tuple(sorted(sent))
+
+
+def _answered(part: str) -> tuple[str, ...]:
+    """The requests that the catalogue says that this part answers."""
+    return tuple(sorted({_wildcards(m.address) for m in MESSAGES if m.receiver == part and m.kind == "request"}))
+
+
+def _wildcards(address: str) -> str:
+    return ".".join("*" if token.startswith("{") else token for token in address.split("."))
+
+
+def _key(bucket: streams.BucketSpec, key: str = "*") -> str:
+    return f"$KV.{bucket.name}.{key}"
+
+
+def _stream(spec: streams.StreamSpec | streams.BucketSpec) -> str:
+    return spec.name if isinstance(spec, streams.StreamSpec) else f"KV_{spec.name}"
+
+
+def _makes(*specs: streams.StreamSpec | streams.BucketSpec) -> tuple[str, ...]:
+    """Create what is missing; the server refuses to create what exists with another configuration."""
+    return tuple(f"$JS.API.STREAM.CREATE.{_stream(spec)}" for spec in specs)
+
+
+def _owns(*specs: streams.StreamSpec | streams.BucketSpec) -> tuple[str, ...]:
+    return (*_makes(*specs), *(f"$JS.API.STREAM.UPDATE.{_stream(spec)}" for spec in specs))
+
+
+def _reads(*specs: streams.StreamSpec | streams.BucketSpec) -> tuple[str, ...]:
+    """Single messages and pages of them; the server cannot confine these to some of the stream's subjects."""
+    names = [_stream(spec) for spec in specs]
+    return tuple(f"$JS.API.{verb}.{name}" for name in names for verb in ("STREAM.MSG.GET", "DIRECT.GET"))
+
+
+def _follows(*specs: streams.StreamSpec | streams.BucketSpec) -> tuple[str, ...]:
+    """Read with ephemeral consumers. Never give it to a node: see the ADR on what a consumer can be made to do."""
+    found = list(_reads(*specs))
+    for name in map(_stream, specs):
+        found.append(f"$JS.API.STREAM.INFO.{name}")
+        found += [f"$JS.API.CONSUMER.{verb}.{name}.*" for verb in ("CREATE", "INFO", "MSG.NEXT", "DELETE")]
+    return tuple(found)
+
+
+def _inbox(name: str) -> str:
+    return f"_INBOX_{name}.>"
+
+
+_ACCOUNT: Final = ("$JS.API.INFO",)  # counts and limits only; `greenroom doctor` asks for it
+_BURY: Final = (subjects.ALL_DEAD,)
+# The position of billing in the log: its consumer belongs to billing alone.
+_BILLINGS_CONSUMER: Final = tuple(
+    f"$JS.API.CONSUMER.{verb}.{streams.SESSIONS.name}.{_BILLING_DURABLE}"
+    for verb in ("CREATE", "INFO", "MSG.NEXT", "DELETE")
+)
+_SCHEDULERS_BUCKETS: Final = tuple(bucket for bucket in streams.BUCKETS if bucket != streams.IDEMPOTENCY)
+
+NATS_USERS: Final = (
+    NatsUser(
+        GATEWAY,
+        publish=(
+            *_sent(GATEWAY),
+            *_BURY,
+            _key(streams.PREJOINED),  # it takes a room by deleting its key
+            _key(streams.LEADERS, "projector"),
+            *_makes(*streams.STREAMS, *streams.BUCKETS),
+            *_owns(streams.IDEMPOTENCY),
+            *_follows(streams.SESSIONS, streams.PREJOINED),
+            *_reads(streams.NODES, streams.SLOTS, streams.LEADERS, streams.IDEMPOTENCY),
+            *_ACCOUNT,
+        ),
+        subscribe=(_inbox(GATEWAY),),
+        refused=_BILLINGS_CONSUMER,
+    ),
+    NatsUser(
+        SCHEDULER,
+        publish=(
+            *_sent(SCHEDULER),
+            *_BURY,
+            _key(streams.PREJOINED),  # it withdraws a room by deleting its key
+            _key(streams.LEADERS, "scheduler"),
+            *_owns(*streams.STREAMS, *_SCHEDULERS_BUCKETS),
+            *_follows(streams.SESSIONS, streams.ROOMS, streams.NODES, streams.PREJOINED),
+            *_reads(streams.SLOTS, streams.LEADERS),
+            *_ACCOUNT,
+        ),
+        subscribe=(_inbox(SCHEDULER),),
+        refused=_BILLINGS_CONSUMER,
+    ),
+    NatsUser(
+        AGENT_RUNNER,
+        publish=(
+            *_sent(AGENT_RUNNER),
+            *_makes(streams.SESSIONS, streams.NODES, streams.PREJOINED),
+            *_reads(streams.SESSIONS, streams.NODES, streams.PREJOINED),
+            *_ACCOUNT,
+        ),
+        subscribe=(_inbox(AGENT_RUNNER), *_answered(AGENT_RUNNER)),
+        answers_s=60,
+    ),
+    NatsUser(
+        BILLING,
+        publish=(
+            *_sent(BILLING),
+            *_BURY,
+            *_makes(streams.SESSIONS, streams.DEAD),
+            *_follows(streams.SESSIONS),
+            f"$JS.ACK.{streams.SESSIONS.name}.{_BILLING_DURABLE}.>",
+            *_ACCOUNT,
+        ),
+        subscribe=(_inbox(BILLING), _inbox("billing-replay"), *_answered(BILLING)),
+        answers_s=60,
+    ),
+    NatsUser(OPERATOR, publish=(_EVERYTHING,), subscribe=(_EVERYTHING,)),
+)
+"""The services' users, and the operator's, who may do everything."""
+
+_NO_ADMINISTRATION: Final = "+@read +@write +@connection +@transaction -@dangerous"
+
+REDIS_USERS: Final = (
+    RedisUser(GATEWAY, f"~session:* ~user:* ~agent:* ~pool:ready ~projection:* {_NO_ADMINISTRATION}"),
+    RedisUser(AGENT_RUNNER, "~agent:*:logs +rpush +ltrim +expire +@connection -@dangerous"),
+    RedisUser(READER, "~session:* ~user:* ~agent:* ~pool:ready +@read +@connection -@dangerous"),
+    RedisUser(OPERATOR, "~* &* +@all"),
+)
+"""The services' users, one for programs that read the read model, and the operator's."""
+
+
+def nats_variable(user: str) -> str:
+    """The environment variable with a NATS user's password."""
+    return f"NATS_{user.replace('-', '_').upper()}_PASSWORD"
+
+
+def redis_variable(user: str) -> str:
+    """The environment variable with a Redis user's password."""
+    return f"REDIS_{user.replace('-', '_').upper()}_PASSWORD"
