@@ -26,11 +26,11 @@ async def test_the_log_of_an_earlier_version_becomes_append_only_and_keeps_its_m
 
 async def test_a_service_updates_what_it_owns_and_leaves_the_rest_as_it_is(nats_url: str) -> None:
     bus = await Bus.connect(nats_url, name="test", graceful_timeout_s=1)
-    await bus.ensure([replace(SESSIONS, max_age_s=60)], [replace(IDEMPOTENCY, ttl_s=60)])
+    await bus.ensure([replace(SESSIONS, max_age_s=600)], [replace(IDEMPOTENCY, ttl_s=600)])
 
     await bus.ensure(STREAMS, BUCKETS, owned=(IDEMPOTENCY,))
 
-    assert (await bus.js.stream_info("SESSIONS")).config.max_age == 60
+    assert (await bus.js.stream_info("SESSIONS")).config.max_age == 600
     assert (await bus.js.stream_info("KV_idempotency")).config.max_age == IDEMPOTENCY.ttl_s
     assert (await bus.js.stream_info("ROOMS")).config.name == "ROOMS", "what is missing is made"
     await bus.close()

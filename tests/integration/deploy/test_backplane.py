@@ -16,6 +16,7 @@ from agent_runner.adapters.call_logs import RedisCallLogs
 from chassis.nats import Bus, BusRefused
 from contracts.streams import BUCKETS, STREAMS
 from contracts.users import NATS_USERS, REDIS_USERS, nats_variable, redis_variable
+from nats.aio.msg import Msg
 from nats.js.errors import APIError
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError
@@ -240,7 +241,7 @@ async def test_a_service_may_answer_what_it_is_asked(nats_port: int, user: str, 
     responder = await nats.connect(url_of(nats_port, user), inbox_prefix=f"_INBOX_{user}".encode())
     requester = await nats.connect(url_of(nats_port, asker), inbox_prefix=f"_INBOX_{asker}".encode())
 
-    async def answer(message: nats.aio.msg.Msg) -> None:
+    async def answer(message: Msg) -> None:
         await message.respond(b"yes")
 
     await responder.subscribe(subject, cb=answer)
