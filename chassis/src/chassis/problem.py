@@ -41,8 +41,10 @@ def problem_response(refused: Refused, request_id: str) -> Response:
         code=kind.code,
         fix=kind.fix,
         retryable=kind.retryable,
+        fault=kind.fault,
         request_id=request_id,
         errors=refused.errors,
+        session_id=refused.session_id,
     )
     headers: dict[str, str] = {}
     after_s = refused.retry_after_s
@@ -52,7 +54,9 @@ def problem_response(refused: Refused, request_id: str) -> Response:
         headers["Retry-After"] = str(after_s)
     if kind.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
-    return JSONResponse(body.model_dump(mode="json"), status_code=kind.status, media_type=MEDIA_TYPE, headers=headers)
+    return JSONResponse(
+        body.model_dump(mode="json", exclude_none=True), status_code=kind.status, media_type=MEDIA_TYPE, headers=headers
+    )
 
 
 def install(

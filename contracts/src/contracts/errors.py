@@ -1,9 +1,14 @@
 """Problems (RFC 9457) that Greenroom answers with: one entry per refusal."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+Fault = Literal["client", "capacity", "provider", "platform"]
+"""Who has to act: the caller of the API, more nodes or a later try, a speech or language provider, the operator."""
+
+_SERVER_ERRORS: Final = 500
 
 
 @dataclass(frozen=True)
@@ -13,6 +18,7 @@ class ProblemType:
     Attributes:
         code: What programs branch on.
         fix: What the reader can do about it.
+        blame: The `fault`, where the status does not say it.
     """
 
     code: str
@@ -20,6 +26,12 @@ class ProblemType:
     title: str
     fix: str
     retryable: bool = False
+    blame: Fault | None = None
+
+    @property
+    def fault(self) -> Fault:
+        """Whose fault it is: without `blame` the client's below 500, the platform's from there on."""
+        return self.blame or ("client" if self.status < _SERVER_ERRORS else "platform")
 
 
 class FieldError(BaseModel):
@@ -43,8 +55,10 @@ class Problem(BaseModel):
     code: str
     fix: str
     retryable: bool
+    fault: Fault = Field(default="platform", description="who has to act")
     request_id: str
     errors: tuple[FieldError, ...] = ()
+    session_id: str | None = Field(default=None, description="the session that this is about, where there is one")
 
 
 def _all(*types: ProblemType) -> dict[str, ProblemType]:
@@ -108,14 +122,94 @@ IDEMPOTENCY_MISMATCH: Final = ProblemType(
     "The Idempotency-Key was used with another body",
     "Use a new key for a new request, or repeat the same body.",
 )
+IDEMPOTENCY_STORE_FULL: Final = ProblemType(
+    "idempotency_store_full",
+    503,
+    "No room for another Idempotency-Key",
+    "Raise IDEMPOTENCY_MAX_MB of the gateway; keys are kept for 24 hours.",
+    retryable=True,
+    blame="capacity",
+)
+ROOM_TAKEN: Final = ProblemType(
+    "room_taken",
+    409,
+    "LiveKit has another room of this name",
+    "Close that room, or leave `sessionId` out to get a new one.",
+)
+TOKEN_FIRST: Final = ProblemType(
+    "token_first",
+    422,
+    "The caller cannot be heard before it has a token",
+    "Send `Accept: text/event-stream`, which answers with the token at once; or choose a `sessionId`, get its token "
+    "with POST /api/token and start with it; or leave `wait` out and follow GET /v1/sessions/{id}/start.",
+)
 NO_CAPACITY: Final = ProblemType(
-    "no_capacity", 503, "No agent could be started in time", "Try later, or add nodes or MAX_BOTS.", retryable=True
+    "no_capacity",
+    503,
+    "No agent could be started in time",
+    "Try later, or add nodes or MAX_BOTS.",
+    retryable=True,
+    blame="capacity",
+)
+QUEUE_FULL: Final = ProblemType(
+    "queue_full",
+    429,
+    "Too many starts are waiting",
+    "Repeat the start after Retry-After seconds, or add nodes or MAX_BOTS.",
+    retryable=True,
+    blame="capacity",
+)
+TOO_MANY_WAITING: Final = ProblemType(
+    "too_many_waiting",
+    503,
+    "Too many requests wait for their agent",
+    "Start without `wait` and follow GET /v1/sessions/{id}/start, or raise START_WAITS_MAX.",
+    retryable=True,
+    blame="capacity",
+)
+AGENT_START_TIMEOUT: Final = ProblemType(
+    "agent_start_timeout",
+    503,
+    "The agent did not reach the room in time",
+    "Repeat the start; see the nodes' logs and `greenroom doctor`.",
+    retryable=True,
+)
+PROVIDER_UNAVAILABLE: Final = ProblemType(
+    "provider_unavailable",
+    503,
+    "A speech or language provider failed",
+    "Repeat the start; `detail` names the provider. See the status page of that provider.",
+    retryable=True,
+    blame="provider",
+)
+CALLER_NEVER_JOINED: Final = ProblemType(
+    "caller_never_joined",
+    409,
+    "The caller did not join the room",
+    "Connect to `serverUrl` with the `token` before CALLER_JOIN_TIMEOUT_S is over, and start a new session.",
 )
 START_FAILED: Final = ProblemType(
     "start_failed", 503, "The agent could not be started", "See `detail`; run `greenroom doctor`.", retryable=True
 )
 START_PENDING: Final = ProblemType(
-    "start_pending", 504, "The agent is not there yet", "Look again with GET /sessions/{id}.", retryable=True
+    "start_pending",
+    504,
+    "The agent is not there yet",
+    "Repeat the request with its Idempotency-Key, or follow GET /v1/sessions/{id}/start.",
+    retryable=True,
+)
+GATEWAY_STOPPING: Final = ProblemType(
+    "gateway_stopping",
+    503,
+    "This gateway is shutting down",
+    "Repeat the request; another gateway answers, or this one after its restart.",
+    retryable=True,
+)
+LOG_REFUSED: Final = ProblemType(
+    "log_refused",
+    500,
+    "The event log refused the event",
+    "Look for the request id in the logs: NATS says there what it does not take.",
 )
 END_PENDING: Final = ProblemType(
     "end_pending", 504, "The session's end is not confirmed yet", "Repeat the request.", retryable=True
@@ -176,9 +270,19 @@ PROBLEMS: Final = _all(
     TOOL_NOT_ALLOWED,
     BAD_SIGNATURE,
     IDEMPOTENCY_MISMATCH,
+    IDEMPOTENCY_STORE_FULL,
+    ROOM_TAKEN,
+    TOKEN_FIRST,
     NO_CAPACITY,
+    QUEUE_FULL,
+    TOO_MANY_WAITING,
+    AGENT_START_TIMEOUT,
+    PROVIDER_UNAVAILABLE,
+    CALLER_NEVER_JOINED,
     START_FAILED,
     START_PENDING,
+    GATEWAY_STOPPING,
+    LOG_REFUSED,
     END_PENDING,
     BUS_UNAVAILABLE,
     LIVEKIT_UNAVAILABLE,
@@ -201,6 +305,7 @@ class Refused(Exception):
         detail: This occurrence, in one sentence that names the cause.
         errors: The fields at fault, if any.
         retry_after_s: When it makes sense to try again, in seconds.
+        session_id: The session that it is about.
     """
 
     def __init__(
@@ -210,9 +315,11 @@ class Refused(Exception):
         *,
         errors: tuple[FieldError, ...] = (),
         retry_after_s: int | None = None,
+        session_id: str | None = None,
     ) -> None:
         super().__init__(f"{problem.code}: {detail}")
         self.problem = problem
         self.detail = detail
         self.errors = errors
         self.retry_after_s = retry_after_s
+        self.session_id = session_id

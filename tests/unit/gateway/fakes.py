@@ -1,7 +1,7 @@
 """What is behind the gateway, in memory: written against its ports, with the faults that the tests need."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, TypeVar
@@ -11,7 +11,10 @@ from contracts.errors import NOT_BILLED_YET, UNKNOWN_NODE, Refused
 from contracts.events import Event, RoomEvent, SessionRequested
 from contracts.registry import IdempotentStart, NodeState, Slot
 from gateway.domain.read_model import SessionState, Status
+from gateway.domain.rooms import MadeRoom
 from gateway.ports import BusAway, Page, PositionMoved, ReadModelAway, Recorded, SessionIdTaken
+
+from tests.unit.gateway.builders import NOW
 
 E = TypeVar("E", bound=Event)
 
@@ -24,14 +27,22 @@ class FakeLog:
         self.rooms: dict[str, RoomEvent] = {}
         self.is_away = False
         self.refuses_writes = False
+        self.opening: Callable[[Event], Awaitable[None]] | None = None
+        """Called before a `requested` is published: what happens meanwhile, or goes wrong."""
         self.on_publish: dict[type[Event], Event] = {}
         """What somebody else publishes in answer to an event of that kind."""
 
-    async def open(self, event: Event) -> None:
+    async def connected(self) -> None:
+        self._check()
+
+    async def open(self, event: Event) -> int:
+        if self.opening is not None:
+            await self.opening(event)
         self._check(writing=True)
         if await self.last(type(event), event.session_id) is not None:
             raise SessionIdTaken
         self.events.append(event)
+        return len(self.events)
 
     async def publish(self, event: Event) -> None:
         self._check(writing=True)
@@ -91,17 +102,29 @@ class FakeRooms:
         self.open: set[str] = set()
         self.made = 0
         self.failure: Refused | None = None
+        self.foreign: dict[str, MadeRoom] = {}
+        """Rooms that something else made, as CreateRoom answers for them."""
+        self.inside: dict[str, frozenset[str]] = {}
 
-    async def create(self, session_id: str) -> None:
+    async def create(self, session_id: str) -> MadeRoom:
         if self.failure:
             raise self.failure
         self.made += 1
+        existed = session_id in self.open
         self.open.add(session_id)
+        return self.foreign.get(session_id) or MadeRoom(is_new=not existed, has_our_settings=True, created_at=NOW)
+
+    async def identities(self, session_id: str) -> frozenset[str]:
+        if self.failure:
+            raise self.failure
+        return self.inside.get(session_id, frozenset())
 
     async def delete(self, session_id: str) -> None:
         if self.failure:
             raise self.failure
         self.open.discard(session_id)
+        self.foreign.pop(session_id, None)
+        self.inside.pop(session_id, None)
 
     async def check(self) -> Dependency:
         return Dependency(ok=self.failure is None)

@@ -31,13 +31,14 @@ from gateway.domain.access import BadApiKey, UnsafeBind, check_bind, parse_keys
 from gateway.handlers import Projector
 from gateway.routes.api import build_api
 from gateway.routes.services import Services
+from gateway.routes.undo import UNDO_S
 from gateway.settings import GatewaySettings
 
 NAME = "gateway"
 _ACCEPT_DEADLINE_S = 8.0
 _TOKEN_SLACK_S = 60
 _ROOM_SLACK_S = 60
-_EDGE_SLACK_S = 2.0
+_EDGE_SLACK_S = 2.0 + UNDO_S
 
 log = get_logger(__name__)
 
@@ -67,7 +68,7 @@ async def _start(life: Life) -> None:
         body_limit=settings.body_limit_bytes,
         deadline_s=_ACCEPT_DEADLINE_S + settings.start_wait_s + _EDGE_SLACK_S,
     )
-    app.state.services = Services(
+    services = app.state.services = Services(
         log=session_log,
         rooms=await _rooms(life, settings),
         tokens=CallerTokens(
@@ -99,6 +100,7 @@ async def _start(life: Life) -> None:
             deadline_s=settings.livekit_deadline_s,
         ),
     )
+    life.on_stop("undo of starts", lambda: services.background.finish(UNDO_S))
     life.spawn("projector", _project(bus, Projector(session_log, read_model, registry, prejoined)))
     server = WebServer(app, host=settings.host, port=settings.port, drain_timeout_s=settings.drain_timeout_s)
     await life.begin("HTTP", server.start(), stop=server.stop, stop_deadline_s=settings.drain_timeout_s + 3)

@@ -12,6 +12,7 @@ from contracts.events import Event, RoomEvent
 from contracts.registry import IdempotentStart, NodeState, Slot
 
 from gateway.domain.read_model import SessionState, Status
+from gateway.domain.rooms import MadeRoom
 
 E = TypeVar("E", bound=Event)
 
@@ -44,10 +45,14 @@ class SessionIdTaken(Exception):
 
 
 class SessionLog(Protocol):
-    """The stream SESSIONS, and ROOMS for writing. Everything raises `BusAway`."""
+    """The stream SESSIONS, and ROOMS for writing. Everything raises `BusAway`, and what writes `log_refused`."""
 
-    async def open(self, event: Event) -> None:
-        """Publish the first event of its kind for the session.
+    async def connected(self) -> None:
+        """Wait until there is a connection to NATS."""
+        ...
+
+    async def open(self, event: Event) -> int:
+        """Publish the first event of its kind for the session; returns its sequence.
 
         Raises:
             SessionIdTaken: There is one already.
@@ -97,8 +102,12 @@ class LogReader(Protocol):
 class Rooms(Protocol):
     """LiveKit's rooms. Everything raises `Refused` (`livekit_unavailable`, `livekit_refused`)."""
 
-    async def create(self, session_id: str) -> None:
-        """Make the room; it may exist."""
+    async def create(self, session_id: str) -> MadeRoom:
+        """Make the room; LiveKit leaves one that exists as it is."""
+        ...
+
+    async def identities(self, session_id: str) -> frozenset[str]:
+        """Who is in the room."""
         ...
 
     async def delete(self, session_id: str) -> None:

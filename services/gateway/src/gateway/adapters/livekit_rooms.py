@@ -1,9 +1,14 @@
 """LiveKit's rooms over its HTTP API."""
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import UTC, datetime
 from time import perf_counter
+from typing import TypeVar
+from uuid import uuid4
 
 import aiohttp
 from chassis.livekit_probe import CLOCK_TOLERANCE_S, clock_ahead, skew_text
@@ -12,11 +17,19 @@ from contracts.errors import CLOCK_SKEW, LIVEKIT_REFUSED, LIVEKIT_UNAVAILABLE, R
 from google.protobuf.message import DecodeError
 from livekit.api import ServerError, ServerErrorCode
 from livekit.api.room_service import RoomService
-from livekit.protocol.room import CreateRoomRequest, DeleteRoomRequest, ListRoomsRequest
+from livekit.protocol.room import CreateRoomRequest, DeleteRoomRequest, ListParticipantsRequest, ListRoomsRequest
+
+from gateway.domain.rooms import MadeRoom
 
 _MAX_PARTICIPANTS = 2  # the caller and the agent
 _DEPARTURE_TIMEOUT_S = 60
 _RETRY_AFTER_S = 2
+
+_Answer = TypeVar("_Answer")
+
+
+class _RoomGone(Refused):
+    """LiveKit has no room of this name."""
 
 
 class LiveKitRooms:
@@ -51,22 +64,37 @@ class LiveKitRooms:
         if self._session is not None:
             await self._session.close()
 
-    async def create(self, session_id: str) -> None:
-        """Make the room; it may exist."""
-        await self._call(
-            lambda rooms: rooms.create_room(
-                CreateRoomRequest(
-                    name=session_id,
-                    max_participants=_MAX_PARTICIPANTS,
-                    empty_timeout=self._empty_timeout_s,
-                    departure_timeout=_DEPARTURE_TIMEOUT_S,
-                )
-            )
+    async def create(self, session_id: str) -> MadeRoom:
+        """Make the room; LiveKit leaves one that exists as it is."""
+        # Only this call's own room carries its mark: CreateRoom answers the same for a room that existed.
+        mark = json.dumps({"greenroom": uuid4().hex})
+        wanted = CreateRoomRequest(
+            name=session_id,
+            max_participants=_MAX_PARTICIPANTS,
+            empty_timeout=self._empty_timeout_s,
+            departure_timeout=_DEPARTURE_TIMEOUT_S,
+            metadata=mark,
         )
+        room = await self._call(lambda rooms: rooms.create_room(wanted))
+        settings = (room.max_participants, room.empty_timeout, room.departure_timeout)
+        return MadeRoom(
+            is_new=room.metadata == mark,
+            has_our_settings=settings == (wanted.max_participants, wanted.empty_timeout, wanted.departure_timeout),
+            created_at=datetime.fromtimestamp(room.creation_time, UTC),
+        )
+
+    async def identities(self, session_id: str) -> frozenset[str]:
+        """Who is in the room; nobody in one that does not exist."""
+        try:
+            found = await self._call(lambda rooms: rooms.list_participants(ListParticipantsRequest(room=session_id)))
+        except _RoomGone:
+            return frozenset()
+        return frozenset(participant.identity for participant in found.participants)
 
     async def delete(self, session_id: str) -> None:
         """Close the room; it may be gone."""
-        await self._call(lambda rooms: rooms.delete_room(DeleteRoomRequest(room=session_id)), missing_ok=True)
+        with suppress(_RoomGone):
+            await self._call(lambda rooms: rooms.delete_room(DeleteRoomRequest(room=session_id)))
 
     async def check(self) -> Dependency:
         """Whether LiveKit answers with our credentials; never raises."""
@@ -77,18 +105,17 @@ class LiveKitRooms:
             return Dependency(ok=False, detail=refused.detail)
         return Dependency(ok=True, latency_ms=round((perf_counter() - began) * 1000, 2))
 
-    async def _call(self, call: Callable[[RoomService], Awaitable[object]], *, missing_ok: bool = False) -> None:
+    async def _call(self, call: Callable[[RoomService], Awaitable[_Answer]]) -> _Answer:
         if self._rooms is None:
             raise RuntimeError("LiveKitRooms is used before `open`")
         try:
             async with asyncio.timeout(self._deadline_s):  # the client's own calls override the session's timeout
-                await call(self._rooms)
+                return await call(self._rooms)
         except ServerError as error:
-            if missing_ok and error.code == ServerErrorCode.NOT_FOUND:
-                return
             if error.status in (401, 403):
                 raise await self._refusal(error) from error
-            raise Refused(
+            kind = _RoomGone if error.code == ServerErrorCode.NOT_FOUND else Refused
+            raise kind(
                 LIVEKIT_UNAVAILABLE,
                 f"LiveKit at {self._url} answered {error.status} {error.code}.",
                 retry_after_s=_RETRY_AFTER_S,

@@ -5,14 +5,24 @@ from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from hashlib import sha256
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import TypeVar
 
 from chassis.logs import get_logger
-from chassis.nats import Bucket, Bus, BusUnavailable, CommandError, KeyExists, NoResponder, SequenceConflict, Stored
+from chassis.nats import (
+    Bucket,
+    Bus,
+    BusUnavailable,
+    CommandError,
+    KeyExists,
+    NoResponder,
+    PublishRefused,
+    SequenceConflict,
+    Stored,
+)
 from contracts.api import Dependency
 from contracts.commands import CommandFailed, DrainNode, DrainReply
-from contracts.errors import NODE_SILENT, UNKNOWN_NODE, Refused
+from contracts.errors import LOG_REFUSED, NODE_SILENT, UNKNOWN_NODE, Refused
 from contracts.events import Event, RoomEvent
 from contracts.registry import IdempotentStart, NodeState, Slot
 from contracts.streams import IDEMPOTENCY, NODES, SLOTS
@@ -27,6 +37,7 @@ log = get_logger(__name__)
 _DRAIN_REPLY: TypeAdapter[DrainReply] = TypeAdapter(DrainReply)
 _BATCH = 256
 _IDLE_S = 1.0
+_RECONNECT_POLL_S = 0.05
 _WEBHOOK_DEADLINE_S = 0.8  # LiveKit holds everything behind a webhook back until it is answered
 
 E = TypeVar("E", bound=Event)
@@ -40,8 +51,16 @@ class NatsLog:
         self._bus = bus
         self._deadline_s = deadline_s
 
-    async def open(self, event: Event) -> None:
-        """Publish the first event of its kind for the session."""
+    async def connected(self) -> None:
+        """Wait until there is a connection to NATS."""
+        until = monotonic() + self._deadline_s
+        while not self._bus.is_connected:
+            if self._bus.closed.is_set() or monotonic() >= until:
+                raise BusAway(f"There is no connection to NATS at {self._bus.url}.")
+            await asyncio.sleep(_RECONNECT_POLL_S)
+
+    async def open(self, event: Event) -> int:
+        """Publish the first event of its kind for the session; returns its sequence."""
         with _translated():
             try:
                 done = await self._bus.publish(event, expect_last=0, deadline_s=self._deadline_s)
@@ -50,6 +69,7 @@ class NatsLog:
         # The id tells apart kinds of facts, not who stated them: another's event of the same id counts as our own.
         if done.duplicate and await self.last(type(event), event.session_id) != event:
             raise SessionIdTaken
+        return done.seq
 
     async def publish(self, event: Event) -> None:
         """Publish; repeating it is harmless."""
@@ -216,6 +236,9 @@ def _translated() -> Generator[None]:
         yield
     except (BusUnavailable, ConnectionClosedError) as error:
         raise BusAway(f"{error}") from error
+    except PublishRefused as error:
+        log.error("publish.refused", subject=error.subject, reason=error.reason)
+        raise Refused(LOG_REFUSED, "NATS will not store this event.") from error
 
 
 def _read(model: type[M], value: bytes) -> M | None:

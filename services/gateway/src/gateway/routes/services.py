@@ -1,7 +1,7 @@
 """What the routes work with."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated
 
@@ -20,6 +20,7 @@ from gateway.ports import (
     Voices,
     WebhookSignature,
 )
+from gateway.routes.background import Background
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Services:
     end_wait_s: float
     queue_deadline_s: float
     tool_hosts: tuple[AllowedHost, ...] = ()
+    background: Background = field(default_factory=Background)
 
 
 async def _services(request: Request) -> Services:
