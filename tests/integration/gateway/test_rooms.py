@@ -11,9 +11,10 @@ from tests.integration.gateway.stack import API_KEY, API_SECRET, LiveKitServer
 from tests.integration.gateway.test_sessions import START, requests_in, rooms
 
 
-async def make_room(livekit: LiveKitServer, name: str, **settings: int) -> str:
+async def make_room(livekit: LiveKitServer, name: str, *, most: int, empty_s: int, departure_s: int) -> str:
+    wanted = CreateRoomRequest(name=name, max_participants=most, empty_timeout=empty_s, departure_timeout=departure_s)
     async with LiveKitAPI(livekit.url, API_KEY, API_SECRET) as client:
-        return (await client.room.create_room(CreateRoomRequest(name=name, **settings))).sid
+        return (await client.room.create_room(wanted)).sid
 
 
 async def join(livekit: LiveKitServer, name: str, identity: str) -> rtc.Room:
@@ -27,7 +28,7 @@ async def join(livekit: LiveKitServer, name: str, identity: str) -> rtc.Room:
 async def test_a_room_for_fifty_with_a_stranger_inside_is_replaced(
     api: httpx.AsyncClient, livekit_server: LiveKitServer, bus: Bus
 ) -> None:
-    sid = await make_room(livekit_server, "session_held", max_participants=50, empty_timeout=300)
+    sid = await make_room(livekit_server, "session_held", most=50, empty_s=300, departure_s=20)
     stranger = await join(livekit_server, "session_held", "eve")
     try:
         answer = await api.post(START, json={"userName": "Ann", "sessionId": "session_held"})
@@ -56,7 +57,7 @@ async def test_a_room_of_a_session_that_runs_is_left_alone(
 async def test_a_room_with_our_settings_and_its_own_caller_is_kept(
     api: httpx.AsyncClient, livekit_server: LiveKitServer
 ) -> None:
-    sid = await make_room(livekit_server, "session_kept", max_participants=2, empty_timeout=90, departure_timeout=60)
+    sid = await make_room(livekit_server, "session_kept", most=2, empty_s=90, departure_s=60)
     caller = await join(livekit_server, "session_kept", caller_identity("session_kept"))
     try:
         answer = await api.post(START, json={"userName": "Ann", "sessionId": "session_kept"})
