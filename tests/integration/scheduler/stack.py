@@ -13,9 +13,10 @@ from typing import TypeVar
 import httpx
 from chassis.nats import Bus, respond
 from chassis.nats.commands import Responder
-from contracts.commands import AssignJob, CommandFailed, EndJob, JobAccepted, JobEnded
+from contracts.commands import AssignJob, CommandFailed, DrainNode, EndJob, JobAccepted, JobEnded, NodeDraining
 from contracts.events import (
     AgentReady,
+    AgentSpeaking,
     AgentStopped,
     EndRequested,
     Event,
@@ -80,10 +81,12 @@ class StandInNode:
         silent: Commands get no answer.
         refuses: `assign` is refused with this code.
         never_ready: The agent never joins.
+        speaks: A caller is there and hears the agent.
         speaks_s: How long a last sentence takes, unless an end without one comes.
         rooms: Sessions for which a worker waits in the room.
         jobs: Session -> the assignment it holds.
         asked: Every assignment that came, repeated ones too.
+        drained: Every `drain` that came; it changes nothing, `draining` does.
     """
 
     def __init__(self, bus: Bus, node_id: str, *, slots: int = 4, region: str | None = None) -> None:
@@ -94,6 +97,7 @@ class StandInNode:
         self.refuses: str | None = None
         self.never_ready = False
         self.starts_calls = True
+        self.speaks = False
         self.draining = False
         self.load = 0.1
         self.served_ms = 61_500
@@ -104,6 +108,7 @@ class StandInNode:
         self.jobs: dict[str, AssignJob] = {}
         self.asked: list[tuple[float, AssignJob]] = []
         self.ended: list[EndJob] = []
+        self.drained: list[DrainNode] = []
         self._bus = bus
         self._bucket = bus.bucket(NODES)
         self._responders: list[Responder] = []
@@ -113,6 +118,7 @@ class StandInNode:
         self._responders = [
             respond(self._bus, node_command(self.node_id, "assign"), AssignJob, self._assign),
             respond(self._bus, node_command(self.node_id, "end"), EndJob, self._end),
+            respond(self._bus, node_command(self.node_id, "drain"), DrainNode, self._drain),
         ]
         for responder in self._responders:
             await responder.start()
@@ -191,6 +197,8 @@ class StandInNode:
             if self.starts_calls and not job.takeover:
                 started = SessionStarted(session_id=job.session_id, time=now(), epoch=job.epoch, at=now())
                 await self._bus.publish(started, expect_last=0)
+            if self.speaks:
+                await self._bus.publish(AgentSpeaking(session_id=job.session_id, time=now(), epoch=job.epoch))
             await self.report()
             if job.farewell:
                 await self.crash(job.session_id, cause="farewell", served_ms=0)
@@ -211,6 +219,10 @@ class StandInNode:
             return JobEnded(found=True, served_ms=self.served_ms, process_gone=True)
         await self.crash(command.session_id, cause="ended", served_ms=self.served_ms)
         return JobEnded(found=True, served_ms=self.served_ms, fault_ms=self.fault_ms, process_gone=True)
+
+    async def _drain(self, command: DrainNode) -> BaseModel:
+        self.drained.append(command)
+        return NodeDraining(jobs=len(self.jobs))
 
 
 _made = 0

@@ -5,14 +5,13 @@ from typing import Any, Final, cast
 
 from chassis.health import Health
 from contracts.api import HealthReply
-from contracts.errors import Problem
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
 from chassis import edge, problem
 from gateway.routes import billing, end, invalid, nodes, sessions, start, stats, token, webhook
+from gateway.routes.document import document
 from gateway.routes.guard import ApiKeyGuard
 
 _PROBES: Final[dict[str, dict[str, Any]]] = {
@@ -57,24 +56,9 @@ def build_api(health: Health, *, digests: tuple[bytes, ...] = (), body_limit: in
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_middleware(ApiKeyGuard, digests=digests)
     problem.install(app, max_body_bytes=body_limit, deadline_s=deadline_s)
-    app.openapi = lambda: _document(app)
+    app.openapi = lambda: document(app, needs_key=bool(digests))
     return app
 
 
 def _is_probe(scope: MutableMapping[str, Any]) -> bool:
     return scope.get("path") in _PROBES
-
-
-def _document(app: FastAPI) -> dict[str, Any]:
-    if app.openapi_schema is None:
-        document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
-        schemas: dict[str, Any] = document["components"]["schemas"]
-        schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-        schemas |= schema.pop("$defs") | {Problem.__name__: schema}
-        document["components"]["securitySchemes"] = {
-            "bearer": {"type": "http", "scheme": "bearer", "description": "One of GREENROOM_API_KEYS."},
-            "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same."},
-        }
-        document["security"] = [{"bearer": []}, {"apiKey": []}, {}]  # the last: no keys are configured
-        app.openapi_schema = document
-    return app.openapi_schema

@@ -18,15 +18,6 @@ router = APIRouter(tags=["livekit"])
 _CONTENT_TYPE = "application/webhook+json"
 _BODY: dict[str, Any] = {
     "requestBody": {"required": True, "content": {_CONTENT_TYPE: {"schema": {"type": "object"}}}},
-    "parameters": [
-        {
-            "name": "Authorization",
-            "in": "header",
-            "required": True,
-            "schema": {"type": "string"},
-            "description": "LiveKit's JWT over the SHA-256 of the raw body, without `Bearer`.",
-        }
-    ],
 }
 
 

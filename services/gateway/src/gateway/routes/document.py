@@ -1,0 +1,103 @@
+"""The OpenAPI document: what FastAPI finds in the routes, and what only we know.
+
+What a session's start gives the next request is said by links, which also let a test follow them.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from contracts.errors import Problem
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+_KEYS: Final[list[dict[str, Any]]] = [{"bearer": []}, {"apiKey": []}]
+_SCHEMES: Final[dict[str, dict[str, str]]] = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "One of GREENROOM_API_KEYS."},
+    "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same."},
+    "livekit": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Authorization",
+        "description": "LiveKit's JWT over the SHA-256 of the raw body, without `Bearer`.",
+    },
+}
+_OWN_SECURITY: Final[dict[str, list[dict[str, Any]]]] = {
+    "/health": [],
+    "/ready": [],
+    "/metrics": [],
+    "/livekit/webhook": [{"livekit": []}],
+}
+
+_REQUEST_ID: Final[dict[str, Any]] = {
+    "description": "The request's id, as in the logs: the client's own where it is well-formed.",
+    "required": True,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 128},
+}
+
+_SESSION = "$response.body#/sessionId"
+_OF_SESSION: Final[dict[str, dict[str, Any]]] = {
+    "session": {"operationId": "get_session", "parameters": {"path.session_id": _SESSION}},
+    "token": {
+        "operationId": "issue_token",
+        "requestBody": {"sessionId": _SESSION, "userId": "$request.body#/userName"},
+        "description": "`userId` is the start's `userId` where it had one.",
+    },
+    "end": {"operationId": "end_session", "requestBody": {"sessionId": _SESSION}},
+    "bill": {"operationId": "get_session_bill", "parameters": {"path.session_id": _SESSION}},
+}
+_ENDED = "$response.body#/details/session_id"
+_LINKS: Final[dict[str, dict[str, dict[str, Any]]]] = {
+    "start_session": _OF_SESSION,
+    "start_session_alias": _OF_SESSION,
+    "end_session": {
+        "again": {"operationId": "end_session", "requestBody": {"sessionId": _ENDED}},
+        "session": {"operationId": "get_session", "parameters": {"path.session_id": _ENDED}},
+        "bill": {"operationId": "get_session_bill", "parameters": {"path.session_id": _ENDED}},
+    },
+    "list_sessions": {
+        "next": {"operationId": "list_sessions", "parameters": {"query.cursor": "$response.body#/nextCursor"}},
+        "session": {
+            "operationId": "get_session",
+            "parameters": {"path.session_id": "$response.body#/items/0/sessionId"},
+        },
+    },
+    "get_session": {"user": {"operationId": "get_user_bill", "parameters": {"path.user": "$response.body#/userId"}}},
+    "get_stats": {
+        "drain": {"operationId": "drain_node", "parameters": {"path.nodeId": "$response.body#/pool/0/nodeId"}}
+    },
+}
+
+
+def document(app: FastAPI, *, needs_key: bool) -> dict[str, Any]:
+    """Describe the API; made once.
+
+    Args:
+        needs_key: API keys are configured, so that a request without one is refused.
+    """
+    if app.openapi_schema is None:
+        made = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
+        schemas: dict[str, Any] = made["components"]["schemas"]
+        schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas |= schema.pop("$defs") | {Problem.__name__: schema}
+        made["components"]["securitySchemes"] = _SCHEMES
+        made["security"] = _KEYS if needs_key else [*_KEYS, {}]
+        for path, operation in _operations(made):
+            _complete(path, operation)
+        app.openapi_schema = made
+    return app.openapi_schema
+
+
+def _operations(made: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, methods in made["paths"].items():
+        for operation in methods.values():
+            yield path, operation
+
+
+def _complete(path: str, operation: dict[str, Any]) -> None:
+    if path in _OWN_SECURITY:
+        operation["security"] = _OWN_SECURITY[path]
+    for response in operation["responses"].values():
+        response.setdefault("headers", {})["X-Request-Id"] = _REQUEST_ID
+    links = _LINKS.get(operation["operationId"])
+    if links:
+        operation["responses"]["200"]["links"] = links
