@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-from agent_runner.adapters.host import CpuLoad
+from agent_runner.adapters.host import ControlGroups, CpuLoad
+from agent_runner.domain.capacity import Capacity
 from agent_runner.settings import Settings, node_id_of
 from contracts.ids import NODE_ID_PATTERN
 from hypothesis import given
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 def test_the_load_is_the_share_of_busy_ticks_smoothed(tmp_path: Path) -> None:
     stat, now = tmp_path / "stat", [0.0]
     stat.write_text("cpu 0 0 0 0 0 0 0 0 0 0\n")
-    load = CpuLoad(stat, lambda: now[0])
+    load = CpuLoad(stat, lambda: now[0], ControlGroups(tmp_path / "none", tmp_path / "none"))
     stat.write_text("cpu 500 0 0 500 0 0 0 0 0 0\n")
     now[0] = 3.0
     assert load() == pytest.approx(0.5 * 3 / 15)
@@ -30,6 +31,7 @@ def test_any_hostname_gives_a_well_formed_node_id(hostname: str) -> None:
 
 
 def test_slots_follow_the_cpus_but_never_exceed_max_bots() -> None:
-    assert Settings(node_slots=None, max_bots=1).slots == 1
-    assert Settings(node_slots=7, max_bots=1).slots == 7
-    assert Settings(node_slots=None, max_bots=1000).slots % 6 == 0
+    two = Capacity(2.0)
+    assert Settings(node_slots=None, max_bots=1).slots(two) == 1
+    assert Settings(node_slots=7, max_bots=1).slots(two) == 7
+    assert Settings(node_slots=None, max_bots=1000).slots(two) == 12

@@ -19,7 +19,7 @@ from contracts.subjects import node_command
 
 from agent_runner.adapters.call_logs import RedisCallLogs
 from agent_runner.adapters.forkserver import ForkServer
-from agent_runner.adapters.host import CpuLoad
+from agent_runner.adapters.host import ControlGroups, CpuLoad
 from agent_runner.adapters.llm_model import choose_model
 from agent_runner.adapters.log_dir import prepare
 from agent_runner.adapters.outbox import BusOutboxes
@@ -70,9 +70,11 @@ async def start(
     life.on_stop("call logs", call_logs.close, deadline_s=_STOP_S)
     life.spawn("call logs", call_logs.run())
 
+    groups = ControlGroups()
+    slots = _slots(settings, groups)
     pool = Pool(
         forks,
-        _pool_limits(settings),
+        _pool_limits(settings, slots),
         on_change=lambda: node.changed(),
         floor=lambda: settings.warm_floor(datetime.now(UTC)),
     )
@@ -100,7 +102,7 @@ async def start(
         world,
         rooms,
         BusRegistry(bus),
-        load=CpuLoad(),
+        load=CpuLoad(groups=groups),
         forkservers=lambda: int(forks.is_alive),
         on_drained=life.end,
     )
@@ -115,7 +117,7 @@ async def start(
     life.spawn("rooms", rooms.run())
     life.spawn("reload", _renew_on_hangup(settings, forks, pool, rooms, use))
     life.spawn("watch", node.watch())
-    at_once = 2 * settings.slots
+    at_once = 2 * slots
     for responder in (
         respond(bus, node_command(settings.node_id, "assign"), AssignJob, node.assign, max_workers=at_once),
         respond(bus, node_command(settings.node_id, "end"), EndJob, node.end, max_workers=at_once),
@@ -170,9 +172,16 @@ async def _drain(node: Node, limit_s: float) -> None:
     await node.shut_down(limit_s, hurry)
 
 
-def _pool_limits(settings: Settings) -> PoolLimits:
+def _slots(settings: Settings, groups: ControlGroups) -> int:
+    capacity = groups.capacity()
+    slots = settings.slots(capacity)
+    log.info("node.capacity", slots=slots, cpus=capacity.cpus, memory_bytes=capacity.memory_bytes)
+    return slots
+
+
+def _pool_limits(settings: Settings, slots: int) -> PoolLimits:
     return PoolLimits(
-        slots=settings.slots,
+        slots=slots,
         target=settings.prewarm_pool_size,
         max_age_s=settings.idle_max_age_s,
         start_s=settings.worker_start_s,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 import socket
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from chassis.settings import ServiceSettings
@@ -15,10 +14,8 @@ from contracts.ids import NODE_ID_PATTERN
 from pydantic import Field, FilePath, field_validator, model_validator
 from pydantic_settings import NoDecode
 
+from agent_runner.domain.capacity import Capacity, slots
 from agent_runner.domain.warm_floors import EXAMPLE, WarmFloor, floor_at, parse
-
-CALLS_PER_CPU: Final = 6
-"""A call takes 5 to 8 CPU seconds a minute, so six use at most 0.8 of a CPU; placement looks at the load too."""
 
 
 def node_id_of(hostname: str) -> str:
@@ -40,7 +37,7 @@ class Settings(ServiceSettings):
     )
     region: str | None = Field(default=None, max_length=64, description="where this node is, such as eu-west")
     node_slots: int | None = Field(
-        default=None, ge=1, le=1000, description="jobs at once; unset: 6 a CPU, MAX_BOTS at most"
+        default=None, ge=1, le=1000, description="jobs at once; unset: 6 a CPU as memory allows, MAX_BOTS at most"
     )
     max_bots: int = Field(default=50, ge=1, description="sessions at once over all nodes; the scheduler enforces it")
     prewarm_pool_size: int = Field(default=3, ge=0, le=1000, description="idle workers held ready, within the slots")
@@ -93,7 +90,6 @@ class Settings(ServiceSettings):
     def _zone(self) -> tzinfo:
         return UTC if self.tz == "UTC" else ZoneInfo(self.tz)
 
-    @property
-    def slots(self) -> int:
-        """Jobs that this node holds at once."""
-        return self.node_slots or max(1, min(self.max_bots, CALLS_PER_CPU * len(os.sched_getaffinity(0))))
+    def slots(self, capacity: Capacity) -> int:
+        """Jobs that this node holds at once: NODE_SLOTS, else what the machine or the container carries."""
+        return self.node_slots or slots(capacity, max_bots=self.max_bots)

@@ -1,38 +1,102 @@
-"""How busy the host's CPUs are."""
+"""The machine as this node may use it: CPUs, memory, and how busy they are. A container's limits come first."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from agent_runner.domain.capacity import (
+    Capacity,
+    cgroup_path,
+    cpu_quota,
+    least,
+    lineage,
+    memory_limit,
+    usage_us,
+)
+
 _WINDOW_S: Final = 15.0
 """Placement reads the load; a moment's burst (a fork, a test) shall not move it."""
 
+_CGROUPS: Final = Path("/sys/fs/cgroup")
+_OWN: Final = Path("/proc/self/cgroup")
+
+
+class ControlGroups:
+    """The control groups (v2) that this process is in; there are none where the kernel or the mount has no v2.
+
+    Args:
+        root: Where cgroup v2 is mounted.
+        own: /proc/self/cgroup. In a container it may name a path of the host's that is not mounted here.
+    """
+
+    def __init__(self, root: Path = _CGROUPS, own: Path = _OWN) -> None:
+        path = cgroup_path(_read(own))
+        self._folders = [] if path is None else [root / part for part in lineage(path) if (root / part).is_dir()]
+
+    def capacity(self) -> Capacity:
+        """What all groups together leave of the machine."""
+        cpus = float(len(os.sched_getaffinity(0)))
+        quota = least(cpu_quota(_read(folder / "cpu.max")) for folder in self._folders)
+        memory = least(memory_limit(_read(folder / "memory.max")) for folder in self._folders)
+        return Capacity(cpus if quota is None else min(cpus, quota), None if memory is None else int(memory))
+
+    def cpu_quotas(self) -> list[tuple[Path, float]]:
+        """Each group that has a CPU quota: its cpu.stat and the CPUs of the quota."""
+        found = ((folder / "cpu.stat", cpu_quota(_read(folder / "cpu.max"))) for folder in self._folders)
+        return [(stat, quota) for stat, quota in found if quota is not None]
+
 
 class CpuLoad:
-    """Share of the host's CPU time in use, averaged over about 15 s."""
+    """Share of the CPU time in use, averaged over about 15 s: the machine's, or a quota's where that is the tighter."""
 
-    def __init__(self, stat: Path = Path("/proc/stat"), clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        stat: Path = Path("/proc/stat"),
+        clock: Callable[[], float] = time.monotonic,
+        groups: ControlGroups | None = None,
+    ) -> None:
         self._stat = stat
         self._clock = clock
+        self._quotas = (groups or ControlGroups()).cpu_quotas()
         self._at = clock()
         self._busy, self._total = _cpu_times(stat)
+        self._used_us = self._usage()
         self._load = 0.0
 
     def __call__(self) -> float:
         """0..1 now; calls within a second give the same answer."""
         now = self._clock()
-        if now - self._at < 1.0:
+        passed_s = now - self._at
+        if passed_s < 1.0:
             return self._load
         busy, total = _cpu_times(self._stat)
+        used_us = self._usage()
+        shares = [
+            (after - before) / 1e6 / (passed_s * quota)
+            for (_, quota), before, after in zip(self._quotas, self._used_us, used_us, strict=True)
+        ]
         if total > self._total:
-            share = (busy - self._busy) / (total - self._total)
-            weight = min(1.0, (now - self._at) / _WINDOW_S)
-            self._load += weight * (min(1.0, max(0.0, share)) - self._load)
-        self._at, self._busy, self._total = now, busy, total
+            shares.append((busy - self._busy) / (total - self._total))
+        if shares:
+            weight = min(1.0, passed_s / _WINDOW_S)
+            self._load += weight * (min(1.0, max(0.0, *shares)) - self._load)
+        self._at, self._busy, self._total, self._used_us = now, busy, total, used_us
         return self._load
+
+    def _usage(self) -> list[int]:
+        return [usage_us(_read(stat)) for stat, _ in self._quotas]
+
+
+def _read(file: Path) -> str:
+    """What a file of the kernel's says; nothing where the kernel has no such file."""
+    try:
+        return file.read_text()
+    except OSError:
+        return ""
 
 
 def _cpu_times(stat: Path) -> tuple[int, int]:

@@ -1,0 +1,80 @@
+"""How much of a machine a node has: what the kernel's control groups (cgroup v2) leave it, in files' own words."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+CALLS_PER_CPU: Final = 6
+"""A call takes 5 to 8 CPU seconds a minute, so six use at most 0.8 of a CPU; placement looks at the load too."""
+
+_NODE_BYTES: Final = 250 << 20
+_CALL_BYTES: Final = 80 << 20
+"""Measured: supervisor and forkserver 170 MB, a worker in a call 63 MB of its own; the rest is for long calls."""
+
+_UNLIMITED: Final = "max"
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What this node may use.
+
+    Attributes:
+        cpus: CPUs, a quota counting in part: 1.5.
+        memory_bytes: None without a limit.
+    """
+
+    cpus: float
+    memory_bytes: int | None = None
+
+
+def slots(capacity: Capacity, *, max_bots: int) -> int:
+    """Jobs at once that CPUs and memory carry: one at least, `max_bots` at most."""
+    by_cpu = int(CALLS_PER_CPU * capacity.cpus)
+    by_memory = max_bots if capacity.memory_bytes is None else (capacity.memory_bytes - _NODE_BYTES) // _CALL_BYTES
+    return max(1, min(max_bots, by_cpu, by_memory))
+
+
+def cgroup_path(proc_self_cgroup: str) -> str | None:
+    """The process's group from /proc/self/cgroup, such as "/kubepods/pod1/c2"; None without cgroup v2."""
+    for line in proc_self_cgroup.splitlines():
+        hierarchy, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if (hierarchy, controllers) == ("0", "") and path.startswith("/"):
+            return path
+    return None
+
+
+def lineage(path: str) -> list[str]:
+    """The group and its ancestors, the innermost first: a limit of any of them holds. ".." in it counts as nothing."""
+    parts = [part for part in path.split("/") if part not in ("", ".", "..")]
+    return ["/".join(parts[:length]) for length in range(len(parts), -1, -1)]
+
+
+def cpu_quota(cpu_max: str) -> float | None:
+    """CPUs that cpu.max ("200000 100000", "max 100000") grants; None for all."""
+    words = cpu_max.split()
+    if not words or words[0] == _UNLIMITED:
+        return None
+    period_us = int(words[1]) if len(words) > 1 else 100_000
+    quota = int(words[0]) / period_us if period_us > 0 else 0.0
+    return quota if quota > 0 else None
+
+
+def memory_limit(memory_max: str) -> int | None:
+    """Bytes that memory.max ("max", "536870912") grants; None for all."""
+    word = memory_max.strip()
+    return None if word in ("", _UNLIMITED) else int(word)
+
+
+def usage_us(cpu_stat: str) -> int:
+    """CPU time that a group has used, from the line usage_usec of its cpu.stat."""
+    for line in cpu_stat.splitlines():
+        name, _, value = line.partition(" ")
+        if name == "usage_usec":
+            return int(value)
+    return 0
+
+
+def least(limits: Iterable[float | None]) -> float | None:
+    """The tightest of some limits; None when there is none."""
+    return min((limit for limit in limits if limit is not None), default=None)
