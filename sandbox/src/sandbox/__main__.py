@@ -17,7 +17,7 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     given = {name: value for name in ("host", "port") if (value := getattr(arguments, name)) is not None}
-    settings = Settings(**given)
+    settings = Settings.load(given)
     server(create_app(settings), settings, arguments.port_file).run()
 
 

@@ -1,10 +1,18 @@
 """The sandbox's settings, all from SANDBOX_* environment variables."""
 
+import re
+import sys
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any, NoReturn
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+EXIT_BAD_SETTINGS = 2
+# What Docker links and Kubernetes put into NAME_PORT for a service of that name.
+_INJECTED = "tcp://"
 
 
 class Settings(BaseSettings):
@@ -52,9 +60,36 @@ class Settings(BaseSettings):
             raise ValueError(f"SANDBOX_TIMEZONE is no known time zone: {name}; use one such as Europe/Berlin")
         return name
 
+    @classmethod
+    def load(cls, given: Mapping[str, object]) -> "Settings":
+        """Read the environment, or end the process with one line that names the variable and the fix (exit 2).
+
+        Args:
+            given: Fields that win over the environment.
+        """
+        try:
+            return cls(**given)  # pyright: ignore[reportArgumentType]
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            _end(f"SANDBOX_{first['loc'][0]}".upper(), f"{first['msg']}{_advice(first['input'])}")
+        except SettingsError as error:  # a list that is not JSON
+            found = re.search(r'field "(\w+)"', str(error))
+            _end(f"SANDBOX_{found.group(1) if found else 'settings'}".upper(), "not valid JSON")
+
     def now(self) -> datetime:
         """The local time that the model tells."""
         zone = ZoneInfo(self.timezone) if self.timezone else None
         if self.clock is not None:
             return self.clock.astimezone(zone) if zone and self.clock.tzinfo else self.clock
         return datetime.now(zone).astimezone(zone)
+
+
+def _advice(given: Any) -> str:
+    if not str(given).startswith(_INJECTED):
+        return ""
+    return "; Kubernetes and Docker links set it for a service named sandbox: give that another name or set it yourself"
+
+
+def _end(variable: str, problem: str) -> NoReturn:
+    sys.stderr.write(f"sandbox: bad settings: {variable}: {problem}. Correct it, or unset it.\n")
+    raise SystemExit(EXIT_BAD_SETTINGS)
