@@ -9,6 +9,7 @@ from contracts.api import (
     DrainRequest,
     DrainStarted,
     EndReply,
+    HealthReply,
     SessionBill,
     SessionList,
     SessionView,
@@ -57,6 +58,10 @@ class Gateway:
     ) -> None:
         await self._http.aclose()
 
+    async def check(self) -> None:
+        """Return when a gateway answers here; what it needs itself may still be away."""
+        await self._ask(HealthReply, "GET", "/health")
+
     async def start(self, request: StartRequest) -> StartReply:
         body = request.model_dump(mode="json", by_alias=True, exclude_none=True)
         return await self._ask(StartReply, "POST", "/orchestrator/session/start", body)
@@ -87,7 +92,7 @@ class Gateway:
     async def _ask(self, reply: type[Reply], method: str, path: str, body: dict[str, Any] | None = None) -> Reply:
         try:
             answer = await self._http.request(method, path, json=body)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             why = str(error) or type(error).__name__
             raise CommandError(
                 f"no gateway at {self.url}: {why}",

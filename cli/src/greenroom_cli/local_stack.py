@@ -1,5 +1,6 @@
 """Which parts of a local stack to start, given what the user's environment already names."""
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -7,6 +8,7 @@ from chassis.credentials import weakness
 
 from greenroom_cli.errors import CommandError
 from greenroom_cli.stack import EVERYTHING, Part, StackOptions
+from greenroom_cli.stack.ports import LOOPBACK
 from greenroom_cli.stack.providers import missing_keys
 
 # A server that the environment names is the user's own: it is used, not started.
@@ -37,6 +39,12 @@ def options(environment: Mapping[str, str], wanted: Wanted) -> StackOptions:
                 raise CommandError(f"LIVEKIT_URL is set, but {key} is not", f"set {key}, or unset LIVEKIT_URL")
         if (problem := weakness(environment["LIVEKIT_API_SECRET"])) is not None:
             raise CommandError(f"LIVEKIT_API_SECRET: {problem}", "give LiveKit and Greenroom the same new secret")
+    host = environment.get("HOST", LOOPBACK)
+    if not _is_loopback(host) and "GREENROOM_API_KEYS" not in environment:
+        raise CommandError(
+            f"HOST={host} lets other machines in, but GREENROOM_API_KEYS is not set",
+            "set it to a key (make one with: openssl rand -hex 32), or set HOST=127.0.0.1",
+        )
     parts = EVERYTHING | ({Part.POSTGRES} if wanted.postgres else frozenset[Part]())
     parts -= {part for part, url in URLS.items() if url in environment}
     if not missing_keys(environment):
@@ -48,6 +56,13 @@ def options(environment: Mapping[str, str], wanted: Wanted) -> StackOptions:
         ports=_ports(environment, wanted.ports or {}),
         preferred_ports={Part.GATEWAY: GATEWAY_PORT},
     )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def own_servers(environment: Mapping[str, str]) -> list[str]:

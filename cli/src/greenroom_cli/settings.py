@@ -3,11 +3,13 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from greenroom_cli import env_file
 from greenroom_cli.errors import CommandError
 from greenroom_cli.stack.state import StateFolder
 
@@ -23,7 +25,7 @@ def keep_proxies_off_loopback() -> None:
 
 def user_environment(folder: Path | None = None) -> dict[str, str]:
     """The user's environment over the `.env` of `folder` (default: the current one); empty variables count as unset."""
-    written = dotenv_values((folder or Path.cwd()) / ".env", interpolate=False)
+    written = env_file.read((folder or Path.cwd()) / ".env")
     return {name: value for name, value in {**written, **os.environ}.items() if value}
 
 
@@ -33,33 +35,61 @@ def command_environment(state: Path) -> dict[str, str]:
     return {**user_environment(), **(run.environment if run else {})}
 
 
+def _url(*schemes: str) -> AfterValidator:
+    """A URL that every client can read: with one of the schemes, a host, and a port that there is."""
+
+    def check(url: str) -> str:
+        try:
+            parts = urlsplit(url)
+            if parts.scheme in schemes and parts.hostname and parts.port != 0 and url.isprintable() and " " not in url:
+                return url
+        except ValueError:  # brackets that do not match, a port over 65535
+            pass
+        raise ValueError(f"it is not a URL such as {schemes[0]}://host:port")
+
+    return AfterValidator(check)
+
+
+def _key(key: str) -> str:
+    """A key that an HTTP header can carry."""
+    if not all("!" <= character <= "~" for character in key):
+        raise ValueError("it holds a space, a line break or a character outside ASCII")
+    return key
+
+
+_Http = Annotated[str, _url("http", "https")]
+_Socket = Annotated[str, _url("ws", "wss")]
+_Either = Annotated[str, _url("ws", "wss", "http", "https")]
+_Key = Annotated[str, AfterValidator(_key)]
+
+
 class Settings(BaseSettings):
     """The variable is the field's name in capitals; addresses of the providers default to the real ones."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
-    greenroom_url: str = Field(default="http://127.0.0.1:8000", pattern=r"^https?://\S+$")
-    greenroom_api_key: str | None = None
+    greenroom_url: _Http = "http://127.0.0.1:8000"
+    greenroom_api_key: _Key | None = None
     greenroom_api_keys: str = ""
 
     nats_url: str = "nats://127.0.0.1:4222"
     redis_url: str = "redis://localhost:6379/0"
     database_url: str = "sqlite+aiosqlite:///billing.db"
-    livekit_url: str | None = None
-    livekit_api_key: str | None = None
+    livekit_url: _Either | None = None
+    livekit_api_key: _Key | None = None
     livekit_api_secret: str | None = None
     livekit_server_bin: str | None = None
 
-    assembly_api_key: str | None = None
-    assembly_base_url: str = "wss://streaming.assemblyai.com/v3/ws"
+    assembly_api_key: _Key | None = None
+    assembly_base_url: _Socket = "wss://streaming.assemblyai.com/v3/ws"
     stt_model: str = "universal-3-6-pro"
-    groq_api_key: str | None = None
-    groq_base_url: str = "https://api.groq.com/openai/v1"
+    groq_api_key: _Key | None = None
+    groq_base_url: _Http = "https://api.groq.com/openai/v1"
     llm_model: str = "llama-3.3-70b-versatile"
     llm_fallback_model: str = "openai/gpt-oss-120b"
-    inworld_api_key: str | None = None
-    inworld_base_url: str = "wss://api.inworld.ai/tts/v1/voice:streamBidirectional"
-    inworld_http_url: str = "https://api.inworld.ai"
+    inworld_api_key: _Key | None = None
+    inworld_base_url: _Socket = "wss://api.inworld.ai/tts/v1/voice:streamBidirectional"
+    inworld_http_url: _Http = "https://api.inworld.ai"
 
     @property
     def assembly_host(self) -> str:
@@ -86,11 +116,10 @@ class Settings(BaseSettings):
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> "Settings":
-        """Raises CommandError, which names the variable, when one cannot be taken."""
+        """Raises CommandError, which names the variable and never its value."""
         try:
             return cls(**{name.lower(): value for name, value in environment.items()})
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            raise CommandError(
-                f"{str(first['loc'][0]).upper()} cannot be taken: {first['msg']}", "correct it"
-            ) from None
+            problem = first["msg"].removeprefix("Value error, ")
+            raise CommandError(f"{str(first['loc'][0]).upper()} is invalid: {problem}", "correct it") from None

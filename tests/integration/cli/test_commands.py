@@ -74,6 +74,47 @@ def test_an_option_that_no_start_can_have_is_named_in_one_line(
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("words", [("call",), ("demo", "--url", "{url}")])
+def test_a_call_without_a_gateway_says_so_and_asks_for_no_key(words: tuple[str, ...], tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{next(free_ports())}"
+
+    result = greenroom(*(word.replace("{url}", url) for word in words), folder=tmp_path, GREENROOM_URL=url)
+
+    assert result.returncode == 1
+    assert f"no gateway at {url}" in result.stderr
+    assert "API_KEY" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "variables", "line"),
+    [
+        (("up", "--json-file", "absent/x.json"), {}, "greenroom: --json-file absent/x.json: there is no folder "),
+        (("up", "--json-file", "."), {}, "greenroom: --json-file . cannot be written"),
+        (("up",), {"HOST": "0.0.0.0"}, "greenroom: HOST=0.0.0.0 lets other machines in, but GREENROOM_API_KEYS"),
+        (("up",), {"PORT": "tcp://10.0.0.1:80"}, "greenroom: PORT='tcp://10.0.0.1:80' is no port"),
+        (("sessions", "--url", "http://[::1"), {}, "greenroom: --url is invalid: it is not a URL"),
+    ],
+)
+def test_what_cannot_work_is_said_at_once_in_one_line(
+    words: tuple[str, ...], variables: dict[str, str], line: str, tmp_path: Path
+) -> None:
+    result = greenroom(*words, folder=tmp_path, **variables)
+
+    assert result.returncode == 1
+    assert result.stderr.startswith(line)
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / ".greenroom").exists(), "nothing was started"
+
+
+def test_up_names_what_compose_would_read_differently(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("INWORLD_API_KEY=pa$word\nPORT=nonsense\n")
+
+    result = greenroom("up", "--json-file", "absent/x.json", "--port", "9", folder=tmp_path, PORT="8000")
+
+    assert "INWORLD_API_KEY in .env: Docker Compose takes $ for the start of a variable" in result.stderr
+    assert "word" not in result.stderr
+
+
 def test_bill_wants_a_session_or_a_user(tmp_path: Path) -> None:
     result = greenroom("bill", folder=tmp_path)
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -82,19 +83,24 @@ def until(holds: Callable[[], bool], limit_s: float, what: str) -> None:
         time.sleep(0.05)
 
 
-@contextlib.contextmanager
-def greenroom_up(folder: Path, *words: str) -> Generator[Up]:
+def begin_up(folder: Path, *words: str, host: str = "127.0.0.1") -> Up:
     output = folder / "output"
     with output.open("w") as file:
         process = subprocess.Popen(
             [*GREENROOM, "up", "--state", "state", "--port", str(next(free_ports())), *words],
             cwd=folder,
-            env={**system_environment(), **PROVIDERS, "PREWARM_POOL_SIZE": "1"},
+            env={**system_environment(), **PROVIDERS, "PREWARM_POOL_SIZE": "1", "HOST": host},
             stdout=file,
             stderr=subprocess.STDOUT,
             text=True,
         )
-    up = Up(process, folder, output)
+    return Up(process, folder, output)
+
+
+@contextlib.contextmanager
+def greenroom_up(folder: Path, *words: str, host: str = "127.0.0.1") -> Generator[Up]:
+    up = begin_up(folder, *words, host=host)
+    process = up.process
     try:
         until(lambda: "Greenroom is up" in up.said() or process.poll() is not None, UP_S, "it did not come up")
         assert process.poll() is None, up.said()
@@ -120,6 +126,7 @@ def test_everything_answers_and_sigterm_stops_it_all_with_exit_code_0(up: Up) ->
     assert stats["redis"]["ok"]
     assert stats["livekit"]["ok"]
     assert {log.stem for log in (up.folder / "state" / "logs").glob("*.log")} >= NAMES
+    assert stack_that_the_hint_names(up) == addresses["GREENROOM_URL"]
     everything = up.descendants()
     assert len(everything) >= len(NAMES)
 
@@ -156,6 +163,34 @@ def test_each_service_has_its_own_user_and_no_secret_of_another_or_on_the_termin
     assert not [name for name, secret in secrets.items() if secret in up.said()]
     nats_log = (folder / "logs" / "nats.log").read_text()
     assert "Violation" not in nats_log, "a user lacks a permission: see contracts/users.py"
+
+
+def stack_that_the_hint_names(up: Up) -> str:
+    """The gateway that the printed command would call, from whatever folder."""
+    hint = next(line for line in up.said().splitlines() if line.startswith("Place a call with: "))
+    words = shlex.split(hint.partition(": ")[2])
+    assert words[:2] == ["greenroom", "demo"]
+    run = StateFolder(Path(words[words.index("--state") + 1])).running()
+    assert run is not None
+    return run.gateway_url
+
+
+def test_ctrl_c_while_it_starts_stops_what_was_started_with_exit_code_130(tmp_path: Path) -> None:
+    up = begin_up(tmp_path, "--json-file", "addresses.json")
+    try:
+        until(lambda: "ready after" in up.said() or up.process.poll() is not None, UP_S, "nothing was started")
+        everything = up.descendants()
+
+        up.process.send_signal(signal.SIGINT)
+
+        assert up.process.wait(STOP_S) == 130, up.said()
+        assert up.said().splitlines()[-2:] == ["Everything is stopped.", "greenroom: interrupted"]
+        assert everything
+        assert not [pid for pid in everything if is_alive(pid)]
+        assert not (tmp_path / "addresses.json").exists()
+    finally:
+        up.process.kill()
+        up.process.wait()
 
 
 def test_when_it_is_killed_itself_nothing_stays(up: Up) -> None:
@@ -211,9 +246,10 @@ def records(gateway: str, session: str) -> list[dict[str, object]]:
 def test_two_nodes_and_postgresql_over_a_restart(tmp_path: Path) -> None:
     session, first = "session_before_the_restart", list[dict[str, object]]()
     for _ in range(2):
-        with greenroom_up(tmp_path, "--nodes", "2", "--postgres") as up:
+        with greenroom_up(tmp_path, "--nodes", "2", "--postgres", host="::1") as up:
             assert up.environment["DATABASE_URL"].startswith("postgresql")
             url = up.environment["GREENROOM_URL"]
+            assert url.startswith("http://[::1]:")
             until(partial(has_two_nodes, url), 10, "not two nodes")
             if not first:
                 start = {"userName": "Ann", "sessionId": session}

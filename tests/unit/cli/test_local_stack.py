@@ -53,3 +53,16 @@ def test_a_port_that_is_none_is_refused(port: str) -> None:
 
 def test_the_option_goes_before_the_variable() -> None:
     assert options({"PORT": "1111"}, Wanted(ports={Part.GATEWAY: 2222})).ports == {"gateway": 2222}
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "voice.example"])
+def test_an_address_for_other_machines_wants_a_key(host: str) -> None:
+    with pytest.raises(CommandError, match="GREENROOM_API_KEYS is not set"):
+        options({"HOST": host}, Wanted())
+
+    assert options({"HOST": host, "GREENROOM_API_KEYS": "k" * 32}, Wanted()).parts == EVERYTHING
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_an_address_of_this_machine_wants_none(host: str) -> None:
+    assert options({"HOST": host}, Wanted()).parts == EVERYTHING

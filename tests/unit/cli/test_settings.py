@@ -33,7 +33,7 @@ def test_a_running_stack_goes_before_both(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_variable_that_cannot_be_taken_is_named() -> None:
-    with pytest.raises(CommandError, match="GREENROOM_URL cannot be taken"):
+    with pytest.raises(CommandError, match="GREENROOM_URL is invalid"):
         Settings.of({"GREENROOM_URL": "localhost:8000"})
 
 
@@ -58,3 +58,23 @@ def test_only_what_is_given_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GREENROOM_URL", "http://elsewhere:1")
 
     assert Settings.of({}).greenroom_url == "http://127.0.0.1:8000"
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://h:99999", "http://h:0", "http://", "http://a b", "http://a\n"])
+def test_a_url_that_no_client_can_read_is_refused(url: str) -> None:
+    with pytest.raises(CommandError, match="GREENROOM_URL is invalid: it is not a URL"):
+        Settings.of({"GREENROOM_URL": url})
+
+
+@pytest.mark.parametrize("url", ["http://[::1]:8000", "https://voice.example/prefix", "http://localhost"])
+def test_a_url_that_clients_can_read_is_taken(url: str) -> None:
+    assert Settings.of({"GREENROOM_URL": url}).greenroom_url == url
+
+
+@pytest.mark.parametrize("key", ["sëcret", "sec ret", "sec\nret"])
+def test_a_key_that_no_header_can_carry_is_refused_without_showing_it(key: str) -> None:
+    with pytest.raises(CommandError) as refused:
+        Settings.of({"GREENROOM_API_KEY": key})
+
+    assert "GREENROOM_API_KEY is invalid" in str(refused.value)
+    assert "ret" not in str(refused.value)

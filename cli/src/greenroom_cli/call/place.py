@@ -74,6 +74,7 @@ async def place_call(settings: Settings, script: Script, recording: Path, steps:
         StepFailed: Names the step, the cause and the fix. The session is ended all the same.
     """
     async with Gateway(settings.greenroom_url, settings.api_key) as gateway:
+        await _step("gateway", gateway.check())  # without one, no key would help
         speeches = await _step("caller's voice", _synthesise(settings, script))
         steps.done(f"caller's voice synthesised ({script.voice})")
         async with _open_ear(settings) as ear, Call(recording, ear.feed) as call:

@@ -1,7 +1,6 @@
 """`greenroom call`: talk with an agent from the terminal."""
 
 import asyncio
-import contextlib
 import sys
 import threading
 from collections.abc import AsyncGenerator, Awaitable
@@ -49,36 +48,49 @@ def call(
     samples = None if wav is None else read_wav(wav)
     settings = options.settings(state, url)
     speeches = _typed(settings, caller_voice) if samples is None else _once(Speech(str(wav), samples))
-    with contextlib.suppress(Stopped):  # a way to hang up
-        run(_call(settings, request, speeches, recording))
+    placed = asyncio.Event()
+    try:
+        run(_call(settings, request, speeches, recording, placed))
+    except Stopped:
+        if not placed.is_set():  # afterwards it is a way to hang up
+            raise
 
 
-async def _call(settings: Settings, request: StartRequest, speeches: AsyncGenerator[Speech], recording: Path) -> None:
+async def _call(
+    settings: Settings, request: StartRequest, speeches: AsyncGenerator[Speech], recording: Path, placed: asyncio.Event
+) -> None:
+    async with Gateway(settings.greenroom_url, settings.api_key) as gateway:
+        await gateway.check()  # without one, no key would help
+        ear = await _connect_ear(settings)
+        try:
+            async with Call(recording, ear.feed) as line:
+                await _hold(gateway, line, request, speeches, placed)
+        finally:
+            await speeches.aclose()
+            await ear.close()
+
+
+async def _connect_ear(settings: Settings) -> Transcriber:
     if not settings.assembly_api_key:
         raise CommandError("ASSEMBLY_API_KEY is not set, so the agent cannot be heard", "set it, or: greenroom up")
-    ear = await Transcriber.connect(settings.assembly_host, settings.assembly_api_key, _show)
+    return await Transcriber.connect(settings.assembly_host, settings.assembly_api_key, _show)
+
+
+async def _hold(
+    gateway: Gateway, line: Call, request: StartRequest, speeches: AsyncGenerator[Speech], placed: asyncio.Event
+) -> None:
+    started = await gateway.start(request)
+    placed.set()
+    say(f"session {started.session_id}", style="dim")
     try:
-        async with (
-            Gateway(settings.greenroom_url, settings.api_key) as gateway,
-            Call(recording, ear.feed) as line,
-        ):
-            started = await gateway.start(request)
-            say(f"session {started.session_id}", style="dim")
-            try:
-                await line.join(started.server_url, started.token)
-                await line.agent_joined(AGENT_JOINS_S)
-                await _talk(line, speeches)
-            finally:
-                await line.leave()
-                reply = await gateway.end(started.session_id)
-                details = reply.details
-                say(
-                    f"ended; to be billed: {details.duration_seconds} s, {details.duration_minutes} minute(s)",
-                    style="dim",
-                )
+        await line.join(started.server_url, started.token)
+        await line.agent_joined(AGENT_JOINS_S)
+        await _talk(line, speeches)
     finally:
-        await speeches.aclose()
-        await ear.close()
+        await line.leave()
+        reply = await gateway.end(started.session_id)
+        details = reply.details
+        say(f"ended; to be billed: {details.duration_seconds} s, {details.duration_minutes} minute(s)", style="dim")
 
 
 async def _talk(line: Call, speeches: AsyncGenerator[Speech]) -> None:

@@ -55,4 +55,10 @@ def _as_typed(name: str, value: str) -> str:
 def settings(state: Path, url: str | None) -> Settings:
     """The settings of a command: option, then running stack, then environment and .env."""
     environment = command_environment(state)
-    return Settings.of({**environment, "GREENROOM_URL": url} if url else environment)
+    if url is None:
+        return Settings.of(environment)
+    try:
+        Settings.of({"GREENROOM_URL": url})
+    except CommandError as error:
+        raise CommandError(error.problem.replace("GREENROOM_URL", "--url"), error.fix) from None
+    return Settings.of({**environment, "GREENROOM_URL": url})

@@ -1,17 +1,23 @@
 """`greenroom up`: the whole stack on this machine, until Ctrl-C."""
 
+import asyncio
+import contextlib
 import json
+import os
 import re
+import shlex
+import shutil
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from greenroom_cli import local_stack
+from greenroom_cli import env_file, local_stack
 from greenroom_cli.commands.options import STATE, State
-from greenroom_cli.console import StackLines, say
+from greenroom_cli.console import StackLines, say, warn
 from greenroom_cli.errors import CommandError
 from greenroom_cli.runner import Stopped, run
 from greenroom_cli.settings import user_environment
@@ -43,29 +49,59 @@ def up(
     environment = user_environment()
     wanted = local_stack.Wanted(nodes=nodes, postgres=postgres, ports=ports)
     options = local_stack.options(environment, wanted)
+    for difference in env_file.differences(Path(".env")):
+        warn(str(difference))
+    if json_file:
+        _require_place(json_file)
+    up = asyncio.Event()
     try:
-        run(_up(state, options, environment, json_file))
+        run(_up(state, options, environment, json_file, up))
     except Stopped:
         say("Everything is stopped.")
-    finally:
-        if json_file:
-            json_file.unlink(missing_ok=True)
+        if not up.is_set():
+            raise
 
 
-async def _up(state: Path, options: StackOptions, environment: Mapping[str, str], json_file: Path | None) -> None:
+async def _up(
+    state: Path, options: StackOptions, environment: Mapping[str, str], json_file: Path | None, up: asyncio.Event
+) -> None:
     began = time.monotonic()
     say(f"Starting Greenroom in {state}")
     async with running_stack(state, options, StackLines()) as stack:
-        if json_file:
-            write_private(json_file, json.dumps(dict(stack.environment), indent=2))
-        _welcome(stack, environment, time.monotonic() - began)
-        try:
-            await stack.supervisor.supervise()
-        finally:
-            say("Stopping")
+        with _published(stack, json_file):
+            up.set()
+            _welcome(stack, state, environment, time.monotonic() - began)
+            try:
+                await stack.supervisor.supervise()
+            finally:
+                say("Stopping")
 
 
-def _welcome(stack: Stack, environment: Mapping[str, str], seconds: float) -> None:
+def _require_place(json_file: Path) -> None:
+    """Refuse a --json-file that cannot be written before anything is started for it."""
+    folder = json_file.absolute().parent
+    if not folder.is_dir():
+        raise CommandError(f"--json-file {json_file}: there is no folder {folder}", "make it, or name another file")
+    if json_file.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise CommandError(f"--json-file {json_file} cannot be written", "name another file")
+
+
+@contextlib.contextmanager
+def _published(stack: Stack, json_file: Path | None) -> Generator[None]:
+    if json_file is None:
+        yield
+        return
+    try:
+        write_private(json_file, json.dumps(dict(stack.environment), indent=2))
+    except OSError as error:
+        raise CommandError(f"--json-file {json_file}: {error.strerror}", "name another file") from None
+    try:
+        yield
+    finally:
+        json_file.unlink(missing_ok=True)
+
+
+def _welcome(stack: Stack, state: Path, environment: Mapping[str, str], seconds: float) -> None:
     say(f"Greenroom is up ({seconds:.1f} s)", style="bold green")
     say(f"  API        {stack.gateway_url}")
     for name in ("LIVEKIT_URL", "NATS_URL", "REDIS_URL"):
@@ -76,7 +112,20 @@ def _welcome(stack: Stack, environment: Mapping[str, str], seconds: float) -> No
     if absent:
         say(f"  sandbox    in place of {', '.join(absent)}: no keys for them in the environment or .env")
     say(f"  logs       {stack.folder.logs}")
-    say("Place a call with: greenroom demo. Ctrl-C stops everything.")
+    say(f"Place a call with: {_this_command()} demo{_where(state)}")
+    say("Ctrl-C stops everything.")
+
+
+def _this_command() -> str:
+    """How this command was called, so that a line with it can be pasted."""
+    called = Path(sys.argv[0]).absolute()
+    is_on_path = shutil.which("greenroom") is not None
+    return "greenroom" if is_on_path or called.name != "greenroom" else shlex.quote(str(called))
+
+
+def _where(state: Path) -> str:
+    """The option by which another command finds this stack; the default folder is found from this folder alone."""
+    return " (from this folder)" if state == STATE else f" --state {shlex.quote(str(state.absolute()))}"
 
 
 def without_password(urls: str) -> str:

@@ -5,7 +5,7 @@ from itertools import chain
 
 from greenroom_cli.stack import servers
 from greenroom_cli.stack.options import Part, StackOptions
-from greenroom_cli.stack.ports import LOOPBACK, free_ports, is_free, require_free
+from greenroom_cli.stack.ports import LOOPBACK, free_ports, is_free, reached_at, require_free
 from greenroom_cli.stack.process import ProcessSpec
 from greenroom_cli.stack.providers import sandbox, sandbox_environment
 from greenroom_cli.stack.services import migration, service
@@ -62,7 +62,7 @@ class Plan:
                     rtc_udp_port=ports["livekit-rtc-udp"],
                     key=self._keys.livekit_key,
                     secret=self._keys.livekit_secret,
-                    webhook_url=f"http://{LOOPBACK}:{ports['gateway']}/livekit/webhook",
+                    webhook_url=f"http://{self._gateway}/livekit/webhook",
                     environment=inherited,
                 )
             )
@@ -83,23 +83,36 @@ class Plan:
         if Part.BILLING in self._options.parts:
             # Of the two services with an interface of their own, PORT and HOST are the user's words for the gateway's.
             own = {"HOST": LOOPBACK, "PORT": str(self._ports["billing"])}
-            specs.append(self._service("billing", Part.BILLING, "billing.app", own))
+            specs.append(self._service("billing", Part.BILLING, "billing.app", own, "HOST"))
         if Part.SCHEDULER in self._options.parts:
             specs.append(self._service("scheduler", Part.SCHEDULER, "scheduler.app", {}))
         for node in _node_names(self._options):
             specs.append(self._service(node, Part.AGENT_RUNNER, "agent_runner.app", {"NODE_ID": node}))
         if Part.GATEWAY in self._options.parts:
             own = {"PORT": str(self._ports["gateway"])}
-            specs.append(self._service("gateway", Part.GATEWAY, "gateway.app", own))
+            specs.append(self._service("gateway", Part.GATEWAY, "gateway.app", own, "HOST"))
         return specs
 
     def _shared_with(self, part: Part) -> dict[str, str]:
         everything = {**LOCAL_DEFAULTS, **self._options.environment, **self.environment, **self._as_user(part)}
         return {name: value for name, value in everything.items() if part in SECRETS.get(name, {part})}
 
-    def _service(self, name: str, part: Part, module: str, own: dict[str, str]) -> ProcessSpec:
+    def _service(
+        self, name: str, part: Part, module: str, own: dict[str, str], host: str = "HEALTH_HOST"
+    ) -> ProcessSpec:
+        """One service.
+
+        Args:
+            host: The variable that says which address its /ready listens on.
+        """
         port = self._ports[name]
-        return service(name, module, port, self._shared_with(part) | own | {"HEALTH_PORT": str(port)})
+        environment = self._shared_with(part) | own | {"HEALTH_PORT": str(port)}
+        return service(name, module, f"{reached_at(environment.get(host, LOOPBACK))}:{port}", environment)
+
+    @property
+    def _gateway(self) -> str:
+        """host:port of the gateway, which listens where the user says."""
+        return f"{reached_at(self._options.environment.get('HOST', LOOPBACK))}:{self._ports['gateway']}"
 
     def _as_user(self, user: str) -> dict[str, str]:
         """The addresses of our own NATS and Redis, with this user's name and password."""
@@ -127,7 +140,7 @@ class Plan:
         if Part.BILLING in parts:
             found["BILLING_URL"] = f"http://{LOOPBACK}:{ports['billing']}"
         if Part.GATEWAY in parts:
-            found["GREENROOM_URL"] = f"http://{LOOPBACK}:{ports['gateway']}"
+            found["GREENROOM_URL"] = f"http://{self._gateway}"
         return found
 
 

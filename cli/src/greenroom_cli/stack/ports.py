@@ -13,6 +13,15 @@ LOOPBACK = "127.0.0.1"
 FIRST, LAST = 15000, 32000
 
 
+def reached_at(host: str) -> str:
+    """Where this machine reaches a server that listens on `host`, as a URL writes it: IPv6 addresses in brackets."""
+    if host in ("", "0.0.0.0"):
+        return LOOPBACK
+    if host in ("::", "::0"):
+        return "[::1]"
+    return f"[{host}]" if ":" in host else host
+
+
 def is_free(port: int, *, udp: bool = False) -> bool:
     kind = socket.SOCK_DGRAM if udp else socket.SOCK_STREAM
     with socket.socket(socket.AF_INET, kind) as probe:

@@ -192,9 +192,11 @@ async def _run(command: tuple[str, ...], text: bytes, environment: Mapping[str, 
         async with asyncio.timeout(INITDB_S):
             output, _ = await process.communicate(text)
     except TimeoutError:
-        process.kill()
-        await process.wait()
         raise CommandError(f"PostgreSQL's initdb took more than {INITDB_S:g} s", "is the disk very slow?") from None
+    finally:
+        if process.returncode is None:  # too slow, or Ctrl-C
+            process.kill()
+            await process.wait()
     if process.returncode != 0:
         last = output.decode(errors="replace").strip().splitlines()[-1:] or ["no output"]
         raise CommandError(f"PostgreSQL's initdb failed: {last[0]}", "remove the state folder's postgres and try again")

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Mapping
 
-from greenroom_cli.stack.ports import LOOPBACK
 from greenroom_cli.stack.process import ProcessSpec
 from greenroom_cli.stack.readiness import serves
 
@@ -23,20 +22,20 @@ def migration(environment: Mapping[str, str]) -> ProcessSpec:
     )
 
 
-def service(name: str, module: str, health_port: int, environment: Mapping[str, str]) -> ProcessSpec:
+def service(name: str, module: str, address: str, environment: Mapping[str, str]) -> ProcessSpec:
     """One service; ready when its /ready says so.
 
     Args:
         name: Of the process; two nodes differ in it.
         module: What `python -m` runs.
-        health_port: Where it serves /health and /ready (gateway and billing: their PORT).
+        address: host:port where it serves /health and /ready (gateway and billing: their PORT).
         environment: The whole environment, addresses of the servers included.
     """
     return ProcessSpec(
         name=name,
         command=(sys.executable, "-m", module),
         environment=environment,
-        ready=serves(f"http://{LOOPBACK}:{health_port}/ready"),
+        ready=serves(f"http://{address}/ready"),
         ready_timeout_s=SERVICE_READY_S,
         stop_timeout_s=SERVICE_STOP_S,
         restarts=True,
