@@ -1,9 +1,13 @@
 """The demo call, with assertions: start, speech both ways, end, bill, and nothing left behind."""
 
+import asyncio
+import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+import redis
 import redis.asyncio
 from contracts.api import StartRequest
 from greenroom_cli.call.place import DEMO_SCRIPT, Script, place_call
@@ -19,6 +23,7 @@ HASH_FIELDS = {
     "userName", "userId", "voiceId", "openingLine", "systemPrompt", "status", "agentPid", "createdAt", "startTime",
     "conversationStartTime", "conversationDuration", "conversationDurationMinutes", "celeryTaskId", "logFile",
 }  # fmt: skip
+POLL_LIMIT_S = 60.0
 PROMPT = "You are Max, the friendly voice of a theatre."
 
 
@@ -27,14 +32,32 @@ async def test_the_demo_call_is_heard_answered_billed_and_cleaned_up(
 ) -> None:
     request = StartRequest(user_name="Anna", system_prompt=PROMPT)
 
-    report = await place_call(settings, Script(request, DEMO_SCRIPT), tmp_path / "heard.wav", Silent())
+    async with asyncio.TaskGroup() as tasks:
+        polling = tasks.create_task(asyncio.to_thread(_poll_redis_as_clients_do, stack.environment["REDIS_URL"]))
+        report = await place_call(settings, Script(request, DEMO_SCRIPT), tmp_path / "heard.wav", Silent())
 
+    assert polling.result() == (report.session_id, False)
     _the_opening_line_was_heard_once(report)
     _the_answers_are_about_what_was_asked(report)
     _the_bill_is_one_minute(report)
     await _ending_again_gives_the_same_answer(stack, report)
     await _redis_shows_the_session(stack, report)
     await _nothing_is_left(stack, report)
+
+
+def _poll_redis_as_clients_do(url: str, limit: int = 1) -> tuple[str, bool]:
+    """The first live call, and whether it is longer than the limit of minutes."""
+    until = time.monotonic() + POLL_LIMIT_S
+    r: Any = redis.Redis.from_url(url, decode_responses=True)
+    with r:
+        while time.monotonic() < until:
+            for id in r.smembers("session:ready"):
+                if r.hget(f"session:{id}", "conversationStartTime"):
+                    elapsed = time.time() - int(r.hget(f"session:{id}", "conversationStartTime"))
+                    assert -1 < elapsed < 30, "the host's own clock wrote it"
+                    return id, elapsed > limit * 60
+            time.sleep(0.05)
+    raise AssertionError("no call went live")
 
 
 def _the_opening_line_was_heard_once(report: CallReport) -> None:
@@ -74,7 +97,8 @@ async def _ending_again_gives_the_same_answer(stack: Stack, report: CallReport) 
 
 async def _redis_shows_the_session(stack: Stack, report: CallReport) -> None:
     session = report.session_id
-    async with redis.asyncio.from_url(stack.environment["REDIS_URL"], decode_responses=True) as store:
+    store: Any = redis.asyncio.from_url(stack.environment["REDIS_URL"], decode_responses=True)
+    async with store:
         shown = await store.hgetall(f"session:{session}")
         config = await store.hgetall("user:Anna:config")
         logs = await store.lrange(f"agent:{session}:logs", 0, -1)
@@ -86,6 +110,8 @@ async def _redis_shows_the_session(stack: Stack, report: CallReport) -> None:
     assert (shown["status"], shown["systemPrompt"]) == ("ended", PROMPT)
     assert shown["conversationDuration"] == str(report.bill.seconds)
     assert shown["conversationDurationMinutes"] == "1"
+    assert all(shown[name].isdecimal() for name in ("createdAt", "startTime", "conversationStartTime"))
+    assert config["updatedAt"] == shown["createdAt"]
     assert set(config) == {"voiceId", "openingLine", "systemPrompt", "updatedAt"}
     assert 0 < len(logs) <= 100
     assert Path(str(shown["logFile"])).is_file()

@@ -9,6 +9,7 @@ from pydantic import Field, FilePath, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from chassis.access import NatsAccess
+from chassis.urls import ServerUrl
 
 EXIT_BAD_SETTINGS = 2
 
@@ -46,7 +47,7 @@ class ServiceSettings(BaseSettings):
     health_port: int = Field(
         default=0, ge=0, le=65535, description="the port of /health, /ready and /metrics; 0 takes a free one"
     )
-    otel_exporter_otlp_endpoint: str | None = Field(
+    otel_exporter_otlp_endpoint: ServerUrl | None = Field(
         default=None,
         pattern=r"^https?://[^\s]+$",
         description="http(s)://host:4318 of an OTLP collector; unset for none",

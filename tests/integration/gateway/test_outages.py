@@ -1,5 +1,6 @@
 """Something behind the gateway is away, or there but silent: a problem with a code within a deadline, never a hang."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,7 @@ import httpx
 import pytest
 from chassis.nats import Bus
 
-from tests.integration.gateway.playing import a_running_call, an_end, publish
+from tests.integration.gateway.playing import a_request, a_running_call, an_end, publish
 from tests.integration.gateway.stack import API_SECRET, Gateway, LiveKitServer
 from tests.integration.gateway.test_sessions import END, START, requests_in, rooms
 from tests.integration.servers import NatsServer, RedisServer, Server, free_port
@@ -84,10 +85,26 @@ async def test_redis_away_changes_no_start_and_no_end(
         listing = await api.get("/sessions")
         assert (listing.status_code, listing.json()["code"]) == (503, "redis_unavailable")
         assert "REDIS_URL" in listing.json()["fix"]
+        began = time.monotonic()
         stats = await api.get("/stats")
+        assert time.monotonic() - began < 1.5, "STATS_DEADLINE_S, and the machine's own slack"
         assert (stats.status_code, stats.json()["redis"]["ok"], stats.json()["nats"]["ok"]) == (200, False, True)
     finally:
         bring_back(redis_server, how)
+
+
+async def test_two_hundred_lists_at_once_are_all_answered(gateway: Gateway, bus: Bus) -> None:
+    for n in range(10):
+        await publish(bus, a_request(f"session_{n}"), *a_running_call(f"session_{n}"))
+    limits = httpx.Limits(max_connections=200)
+    async with httpx.AsyncClient(base_url=gateway.url, timeout=20, trust_env=False, limits=limits) as client:
+        async with asyncio.timeout(10):
+            while len((await client.get("/sessions")).json()["items"]) < 10:  # noqa: ASYNC110 - an API to poll
+                await asyncio.sleep(0.05)
+
+        answers = await asyncio.gather(*(client.get("/sessions") for _ in range(200)))
+
+    assert {(answer.status_code, len(answer.json()["items"])) for answer in answers} == {(200, 10)}
 
 
 @pytest.fixture

@@ -1,18 +1,20 @@
 """The read model on a real Redis, written from a log on a real NATS."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from chassis.nats import Bus
 from contracts.events import Outcome
-from contracts.registry import NodeState
-from contracts.streams import NODES
+from contracts.registry import NodeState, PrejoinedRoom
+from contracts.streams import NODES, PREJOINED
 from gateway.adapters.nats_log import NatsLog, NatsRegistry
 from gateway.adapters.nats_prejoined_rooms import NatsPrejoinedRooms
-from gateway.adapters.redis_read_model import RedisReadModel
+from gateway.adapters.redis_read_model import POSITION, RedisReadModel
 from gateway.domain.read_model import Status, fold_all
 from gateway.handlers import Projector
 from gateway.ports import PositionMoved, ReadModelAway
@@ -24,6 +26,8 @@ from tests.integration.gateway.playing import a_place_in_the_queue, a_request, a
 from tests.integration.servers import RedisServer
 
 TTL_S = 3600
+USER_TTL_S = 7200
+TIMES = ("createdAt", "startTime", "conversationStartTime")
 
 
 @pytest.fixture
@@ -35,7 +39,7 @@ async def redis(redis_url: str) -> AsyncIterator[Any]:
 
 @pytest.fixture
 async def model(redis_url: str) -> AsyncIterator[RedisReadModel]:
-    model = RedisReadModel(redis_url, deadline_s=1, ttl_s=TTL_S)
+    model = RedisReadModel(redis_url, deadline_s=1, ttl_s=TTL_S, user_ttl_s=USER_TTL_S)
     yield model
     await model.close()
 
@@ -91,7 +95,102 @@ async def test_a_call_shows_under_exactly_the_keys_of_the_schema(bus: Bus, model
     assert await redis.get("agent:session_a:pid") == "4711"
     assert await redis.hget("session:session_a", "status") == "active"
     assert set(await redis.hgetall("user:Ann:config")) == {"voiceId", "openingLine", "systemPrompt", "updatedAt"}
-    assert {await redis.ttl(key) for key in await redis.keys("*")} == {-1}, "nothing of a running session expires"
+    lasting = [key for key in await redis.keys("*") if key != "user:Ann:config"]
+    assert {await redis.ttl(key) for key in lasting} == {-1}, "nothing of a running session expires"
+    assert USER_TTL_S - 60 < await redis.ttl("user:Ann:config") <= USER_TTL_S
+
+
+async def test_times_are_whole_unix_seconds_as_programs_read_them(bus: Bus, model: RedisReadModel, redis: Any) -> None:
+    await publish(bus, a_request("session_a"), *a_running_call("session_a"))
+    async with projecting(bus, model):
+        await until_at(model, 4)
+
+    for key, name in [*(("session:session_a", name) for name in TIMES), ("user:Ann:config", "updatedAt")]:
+        assert -1 <= time.time() - int(await redis.hget(key, name)) < 60, name
+
+
+async def test_what_the_former_version_wrote_becomes_integers(bus: Bus, model: RedisReadModel, redis: Any) -> None:
+    """Also where the log does not hold the session's events any more, and the user's last start."""
+    await publish(bus, a_request("session_new"), *a_running_call("session_new"))
+    kept = fold_all([a_request("session_old"), *a_running_call("session_old")])
+    assert kept is not None
+    await model.write([kept], {}, at=None, then="3")
+    for session_id in ("session_old", "session_new"):
+        await redis.hset(f"session:{session_id}", mapping=dict.fromkeys(TIMES, "2026-11-24T12:00:00.123Z"))
+    await redis.hset("user:Eve:config", mapping={"voiceId": "Ashley", "updatedAt": "2026-11-24T12:00:00.123Z"})
+    await redis.delete(POSITION)
+    await redis.set("projection:position", "3")
+
+    async with projecting(bus, model):
+        await until_at(model, 4)
+
+    for session_id in ("session_old", "session_new"):
+        for name in TIMES:
+            assert int(await redis.hget(f"session:{session_id}", name)) > 0
+    assert await redis.hgetall("user:Eve:config") == {"voiceId": "Ashley", "updatedAt": "1795521600"}
+    assert await redis.ttl("user:Eve:config") > 0
+    assert await redis.get("projection:position") == "4", "where a gateway of the former version goes on"
+
+
+async def test_the_pool_has_a_member_for_each_agent_that_waits(bus: Bus, model: RedisReadModel, redis: Any) -> None:
+    nodes, ahead = bus.bucket(NODES), bus.bucket(PREJOINED)
+    now = a_request().time
+    room = PrejoinedRoom(session_id="session_ahead", node_id="n1", joined_at=now, expires_at=now + timedelta(hours=1))
+    await nodes.put("n1", _node("n1", warm=3), ttl_s=60)
+    await nodes.put("n2", _node("n2", warm=1), ttl_s=60)
+    async with projecting(bus, model):
+        await until_pool(redis, {"n1:0", "n1:1", "n1:2", "n2:0"})
+        await ahead.put("session_ahead", room.model_dump_json().encode(), ttl_s=60)
+        await nodes.put("n1", _node("n1", warm=1), ttl_s=60)
+        await until_pool(redis, {"n1:0", "n2:0", "session_ahead"})
+        await redis.delete("pool:ready")
+        await until_pool(redis, {"n1:0", "n2:0", "session_ahead"})
+        await nodes.put("n2", _node("n2", warm=1, draining=True), ttl_s=60)
+        await until_pool(redis, {"n1:0", "session_ahead"})
+
+
+async def test_two_hundred_reads_at_once_wait_for_a_connection(model: RedisReadModel) -> None:
+    states = [fold_all([a_request(f"session_{n}"), *a_running_call(f"session_{n}")]) for n in range(50)]
+    await model.write([state for state in states if state is not None], {}, at=None, then="1")
+
+    pages = await asyncio.gather(*(model.page(frozenset(), limit=50, cursor=None) for _ in range(200)))
+    found = await asyncio.gather(*(model.get(f"session_{n % 50}") for n in range(200)))
+    counts = await asyncio.gather(*(model.count() for _ in range(200)))
+
+    assert {len(page.sessions) for page in pages} == {50}
+    assert [state.session_id for state in found if state] == [f"session_{n % 50}" for n in range(200)]
+    assert {count[Status.ACTIVE] for count in counts} == {50}
+
+
+async def test_readers_that_give_up_leave_the_connections_in_order(
+    model: RedisReadModel, redis_server: RedisServer
+) -> None:
+    states = [fold_all([a_request(f"session_{n}")]) for n in range(70)]
+    await model.write([state for state in states if state is not None], {}, at=None, then="1")
+    redis_server.freeze()
+    try:
+        answers = await asyncio.gather(*(model.get(f"session_{n}") for n in range(70)), return_exceptions=True)
+    finally:
+        redis_server.thaw()
+
+    assert {type(answer) for answer in answers} == {ReadModelAway}
+    found = await asyncio.gather(*(model.get(f"session_{n}") for n in range(70)))
+    assert [state.session_id for state in found if state] == [f"session_{n}" for n in range(70)]
+
+
+def _node(node_id: str, *, warm: int, draining: bool = False) -> bytes:
+    state = NodeState(
+        node_id=node_id, slots=4, warm=warm, busy=0, load=0.1, pid=1, processes=3, started_at=a_request().time,
+        draining=draining,
+    )  # fmt: skip
+    return state.model_dump_json().encode()
+
+
+async def until_pool(redis: Any, members: set[str]) -> None:
+    async with asyncio.timeout(5):
+        while await redis.smembers("pool:ready") != members:  # noqa: ASYNC110 - Redis is what there is to look at
+            await asyncio.sleep(0.02)
+    assert await redis.scard("pool:ready") == len(members)
 
 
 async def test_an_ended_session_leaves_the_sets_and_expires(bus: Bus, model: RedisReadModel, redis: Any) -> None:
@@ -108,21 +207,19 @@ async def test_an_ended_session_leaves_the_sets_and_expires(bus: Bus, model: Red
     assert await redis.exists("agent:session_a:pid", "session:ready", "session:starting") == 0
     for key in ("session:session_a", "projection:session:session_a", "agent:session_a:logs"):
         assert TTL_S - 60 < await redis.ttl(key) <= TTL_S
-    assert await redis.ttl("user:Ann:config") == -1
 
 
 async def test_whatever_empties_redis_the_read_model_comes_back_as_it_was(
     bus: Bus, model: RedisReadModel, redis: Any, redis_server: RedisServer
 ) -> None:
-    state = NodeState(node_id="n1", slots=2, warm=2, busy=0, load=0.1, pid=1, processes=3, started_at=a_request().time)
-    await bus.bucket(NODES).put("n1", state.model_dump_json().encode(), ttl_s=60)
+    await bus.bucket(NODES).put("n1", _node("n1", warm=2), ttl_s=60)
     await publish(bus, a_request("session_a"), *a_running_call("session_a"), *an_end("session_a"))
     await publish(bus, a_request("session_b", user_name="Bob"), *a_running_call("session_b"))
     await publish(bus, a_request("session_c"), a_place_in_the_queue("session_c"))
     async with projecting(bus, model):
         await until_at(model, 12)
         before = await contents(redis)
-        assert before["pool:ready"] == {"n1"}
+        assert before["pool:ready"] == {"n1:0", "n1:1"}
 
         await redis.flushall()
         await until_at(model, 12)

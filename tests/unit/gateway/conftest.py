@@ -61,6 +61,7 @@ class World:
             start_wait_s=0.2,
             end_wait_s=0.2,
             queue_deadline_s=30,
+            stats_deadline_s=1,
         )
         return app
 

@@ -214,6 +214,7 @@ class FakeReadModel:
         self.pool: frozenset[str] | None = None
         self.is_away = False
         self.writes = 0
+        self.written_again = 0
 
     def flush(self) -> None:
         self.stored, self.configs, self.at, self.pool = {}, {}, None, None
@@ -257,6 +258,10 @@ class FakeReadModel:
         self.configs |= dict(user_configs)
         self.at = then
         self.writes += 1
+
+    async def write_again(self) -> None:
+        self._check()
+        self.written_again += 1
 
     async def mirror_pool(self, members: frozenset[str]) -> None:
         self._check()

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from contracts.registry import NodeJob, NodeState, Slot
-from gateway.domain.occupancy import Occupancy, from_read_model, from_registry, warm_nodes
+from gateway.domain.occupancy import Occupancy, from_read_model, from_registry, ready_agents
 from gateway.domain.read_model import Status
 
 from tests.unit.gateway.builders import NOW, assigned, ended, queued
@@ -53,7 +53,11 @@ def test_whoever_queued_and_was_neither_placed_nor_ended_still_waits() -> None:
     assert from_registry([slot("session_d")], [], [*recent, *recent_ends]).queued == 1
 
 
-def test_only_nodes_that_take_jobs_and_have_a_warm_worker_are_ready() -> None:
-    nodes = [node("n1"), node("n2", warm=0), node("n3", draining=True)]
+def test_each_agent_that_waits_is_one_member_of_the_pool() -> None:
+    nodes = [node("n1", warm=2), node("n2", warm=0), node("n3", draining=True), node("n-1", warm=1)]
 
-    assert warm_nodes(nodes) == {"n1"}
+    assert ready_agents(nodes, {"session_ahead"}) == {"n1:0", "n1:1", "n-1:0", "session_ahead"}
+
+
+def test_the_pools_members_stay_while_others_come_and_go() -> None:
+    assert ready_agents([node("n1", warm=2)], ()) < ready_agents([node("n1", warm=3), node("n2")], ())

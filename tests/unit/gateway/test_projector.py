@@ -66,17 +66,39 @@ async def test_an_emptied_read_model_is_rebuilt_as_it_was() -> None:
         await until_at(model, "5")
 
     assert (model.stored, model.configs, model.at, model.pool) == before
-    assert model.pool == {"n1"}
+    assert model.pool == {"n1:0"}
 
 
-async def test_the_rooms_that_wait_are_mirrored_beside_the_nodes_with_a_warm_worker() -> None:
+async def test_the_rooms_that_wait_are_mirrored_beside_the_warm_workers() -> None:
     log, model = FakeLog(requested()), FakeReadModel()
 
     async with projecting(log, model, FakeRegistry([node("n1")]), session_ahead=None):
         await until_at(model, "1")
         await asyncio.sleep(0.05)
 
-    assert model.pool == {"n1", "session_ahead"}
+    assert model.pool == {"n1:0", "session_ahead"}
+
+
+async def test_the_pool_follows_the_registry_while_the_log_stands_still() -> None:
+    log, model, registry = FakeLog(requested()), FakeReadModel(), FakeRegistry([node("n1")])
+
+    async with projecting(log, model, registry):
+        await until_at(model, "1")
+        registry.node_states = [node("n1", warm=2)]
+        async with asyncio.timeout(2):
+            while model.pool != {"n1:0", "n1:1"}:  # noqa: ASYNC110 - a fake Redis has no events to wait for
+                await asyncio.sleep(0.01)
+
+
+async def test_what_a_former_version_wrote_is_written_again_before_the_log_is_read() -> None:
+    log, model = FakeLog(requested()), FakeReadModel()
+
+    async with projecting(log, model):
+        await until_at(model, "1")
+    async with projecting(log, model):
+        await asyncio.sleep(0.05)
+
+    assert model.written_again == 1
 
 
 async def test_an_outage_of_redis_is_waited_out() -> None:

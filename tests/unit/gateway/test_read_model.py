@@ -8,10 +8,10 @@ from gateway.domain.read_model import (
     SessionState,
     Status,
     fold_all,
-    iso,
     job_id,
     session_keys,
     session_view,
+    unix,
     user_config,
 )
 from hypothesis import given
@@ -75,9 +75,9 @@ def test_a_finished_call_has_exactly_the_fields_of_the_schema_all_as_text() -> N
         "systemPrompt": "Be kind.",
         "status": "ended",
         "agentPid": "4711",
-        "createdAt": "2026-11-24T12:00:00.123Z",
-        "startTime": iso(at(0.5)),
-        "conversationStartTime": iso(at(1)),
+        "createdAt": "1795521600",
+        "startTime": unix(at(0.5)),
+        "conversationStartTime": unix(at(1)),
         "conversationDuration": "61",
         "conversationDurationMinutes": "2",
         "celeryTaskId": job_id(requested()),
@@ -90,7 +90,7 @@ def test_after_a_take_over_process_and_log_are_the_new_ones_and_the_start_is_the
 
     assert fields["agentPid"] == "4712"
     assert fields["logFile"] == f"{SESSION}.2.log"
-    assert fields["startTime"] == iso(at(0.5))
+    assert fields["startTime"] == unix(at(0.5))
 
 
 def test_a_late_word_of_an_old_epoch_changes_nothing() -> None:
@@ -175,7 +175,7 @@ def test_a_users_configuration_is_what_the_user_last_asked_for() -> None:
         "voiceId": "Ashley",
         "openingLine": "Hi Ann!",
         "systemPrompt": "Be kind.",
-        "updatedAt": iso(NOW),
+        "updatedAt": unix(NOW),
     }
 
 

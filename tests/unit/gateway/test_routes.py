@@ -1,5 +1,6 @@
 """The other routes, with everything behind them in memory."""
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -195,6 +196,21 @@ async def test_stats_without_redis_count_from_nats(api: httpx.AsyncClient, world
 
     assert (stats["active"], stats["starting"], stats["queued"]) == (0, 1, 1)
     assert (stats["redis"]["ok"], stats["nats"]["ok"]) == (False, True)
+
+
+async def test_stats_answer_in_time_though_nothing_answers(api: httpx.AsyncClient, world: World) -> None:
+    async def never() -> Any:
+        await asyncio.Event().wait()
+
+    world.read_model.count = world.read_model.check = never
+    world.registry.nodes = world.registry.slots = world.registry.check = world.rooms.check = never
+    world.log.events = [queued("session_b")]
+
+    async with asyncio.timeout(1.5):
+        stats = (await api.get("/stats")).json()
+
+    assert stats["queued"] == 1, "counted from the log while Redis was being waited for"
+    assert (stats["redis"]["ok"], stats["nats"]["ok"], stats["livekit"]["ok"]) == (False, False, False)
 
 
 async def test_stats_answer_though_everything_is_away(api: httpx.AsyncClient, world: World) -> None:

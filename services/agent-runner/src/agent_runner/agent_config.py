@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Final, Literal, TypeAlias
 
+from chassis.urls import ServerUrl
 from contracts.tool_hosts import hosts
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -34,8 +35,8 @@ LAST_WORDS_S: Final = 5.0
 ReasoningEffort: TypeAlias = Literal["none", "default", "low", "medium", "high"]
 Key: TypeAlias = Annotated[SecretStr, Field(min_length=1, max_length=500)]
 Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:-]{0,99}$")]
-WebSocketUrl: TypeAlias = Annotated[str, StringConstraints(pattern=r"^wss?://[^\s?#]+$")]
-HttpUrl: TypeAlias = Annotated[str, StringConstraints(pattern=r"^https?://[^\s?#]+$")]
+WebSocketUrl: TypeAlias = Annotated[ServerUrl, StringConstraints(pattern=r"^wss?://[^\s?#]+$")]
+HttpUrl: TypeAlias = Annotated[ServerUrl, StringConstraints(pattern=r"^https?://[^\s?#]+$")]
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 Penalty: TypeAlias = Annotated[float, Field(ge=-2, le=2)]
 Ms: TypeAlias = Annotated[int, Field(ge=0, le=60_000)]

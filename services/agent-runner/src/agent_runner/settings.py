@@ -10,6 +10,7 @@ from typing import Annotated, Any, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from chassis.settings import ServiceSettings
+from chassis.urls import RedisUrl
 from contracts.ids import NODE_ID_PATTERN
 from pydantic import Field, FilePath, field_validator, model_validator
 from pydantic_settings import NoDecode
@@ -49,10 +50,10 @@ class Settings(ServiceSettings):
         default=None, description="a file of NAME=value lines with the agent's variables, read again at SIGHUP"
     )
     log_dir: Path = Field(default=Path("logs"), description="the folder of the sessions' log files")
-    redis_url: str = Field(
+    redis_url: RedisUrl = Field(
         default="redis://localhost:6379/0",
         pattern=r"^(redis|rediss|unix)://[^\s]+$",
-        description="redis://host:port/db",
+        description="redis://[user:password@]host:port/db, user and password percent-encoded",
     )
     session_timeout: int = Field(default=1_800_000, ge=1000, description="ms that a session may last")
     drain_limit_s: float = Field(default=600, ge=0, le=86_400, description="seconds that calls may go on after SIGTERM")

@@ -39,6 +39,7 @@ _ACCEPT_DEADLINE_S = 8.0
 _TOKEN_SLACK_S = 60
 _ROOM_SLACK_S = 60
 _EDGE_SLACK_S = 2.0 + UNDO_S
+_PROJECTOR_REDIS_S = 5.0  # for a batch of the log, of which a replay has full ones
 
 log = get_logger(__name__)
 
@@ -58,10 +59,7 @@ async def _start(life: Life) -> None:
     registry = NatsRegistry(bus, deadline_s=settings.stats_deadline_s)
     prejoined = NatsPrejoinedRooms(bus)
     life.spawn("rooms joined ahead", prejoined.watch())
-    read_model = RedisReadModel(
-        settings.redis_url, deadline_s=settings.redis_deadline_s, ttl_s=settings.read_model_ttl_s
-    )
-    life.on_stop("Redis", read_model.close)
+    read_model = _read_model(life, settings, deadline_s=settings.redis_deadline_s)
     app = build_api(
         life.health,
         digests=digests,
@@ -89,6 +87,7 @@ async def _start(life: Life) -> None:
         start_wait_s=settings.start_wait_s,
         end_wait_s=settings.end_wait_s,
         queue_deadline_s=settings.queue_deadline_s,
+        stats_deadline_s=settings.stats_deadline_s,
         tool_hosts=hosts(settings.tool_allowed_hosts),
     )
     life.spawn(
@@ -101,10 +100,23 @@ async def _start(life: Life) -> None:
         ),
     )
     life.on_stop("undo of starts", lambda: services.background.finish(UNDO_S))
-    life.spawn("projector", _project(bus, Projector(session_log, read_model, registry, prejoined)))
+    # A client of its own: however many requests wait for Redis, the projector does not wait behind them.
+    writer = _read_model(life, settings, deadline_s=max(_PROJECTOR_REDIS_S, settings.redis_deadline_s))
+    life.spawn("projector", _project(bus, Projector(session_log, writer, registry, prejoined)))
     server = WebServer(app, host=settings.host, port=settings.port, drain_timeout_s=settings.drain_timeout_s)
     await life.begin("HTTP", server.start(), stop=server.stop, stop_deadline_s=settings.drain_timeout_s + 3)
     log.info("api.listening", host=settings.host, port=server.port)
+
+
+def _read_model(life: Life, settings: GatewaySettings, *, deadline_s: float) -> RedisReadModel:
+    read_model = RedisReadModel(
+        settings.redis_url,
+        deadline_s=deadline_s,
+        ttl_s=settings.read_model_ttl_s,
+        user_ttl_s=settings.user_config_ttl_s,
+    )
+    life.on_stop("Redis", read_model.close)
+    return read_model
 
 
 async def _rooms(life: Life, settings: GatewaySettings) -> LiveKitRooms:

@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
-from time import monotonic
+from typing import NoReturn
 
 from chassis.logs import get_logger
 from contracts.events import SessionRequested
 
 from chassis import metrics
-from gateway.domain.occupancy import warm_nodes
+from gateway.domain.occupancy import ready_agents
 from gateway.domain.read_model import FOLDED, SessionState, fold, user_config
 from gateway.ports import (
     BusAway,
@@ -24,7 +24,7 @@ from gateway.ports import (
 log = get_logger(__name__)
 
 _RETRY_S = 1.0
-_MIRROR_S = 2.0
+_MIRROR_S = 0.5
 
 _APPLIED = metrics.counter("read_model_events_total", "Events that the projector wrote to Redis")
 _LEADING = metrics.gauge("read_model_projecting", "1 while this process writes the read model")
@@ -40,39 +40,42 @@ class Projector:
         self._writer = writer
         self._registry = registry
         self._prejoined = prejoined
-        self._mirrored: frozenset[str] | None = None
-        self._mirrored_at = 0.0
 
     async def run(self) -> None:
         """Project until cancelled, through every outage of Redis and NATS."""
         _LEADING.set(1)
-        away = ""
         try:
-            while True:
-                try:
-                    await self._project()
-                except PositionMoved as moved:
-                    log.warning("read_model.position_moved", reason=str(moved))
-                    await asyncio.sleep(_RETRY_S / 10)
-                except (ReadModelAway, BusAway) as error:
-                    if error.detail != away:  # one line an outage, not one a second
-                        log.warning("read_model.waiting", reason=error.detail)
-                    away = error.detail
-                    await asyncio.sleep(_RETRY_S)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._mirror_pool())
+                tasks.create_task(self._follow_log())
         finally:
             _LEADING.set(0)
 
+    async def _follow_log(self) -> NoReturn:
+        away = ""
+        while True:
+            try:
+                await self._project()
+            except PositionMoved as moved:
+                log.warning("read_model.position_moved", reason=str(moved))
+                await asyncio.sleep(_RETRY_S / 10)
+            except (ReadModelAway, BusAway) as error:
+                if error.detail != away:  # one line an outage, not one a second
+                    log.warning("read_model.waiting", reason=error.detail)
+                away = error.detail
+                await asyncio.sleep(_RETRY_S)
+
     async def _project(self) -> None:
         """Read on from where Redis says that we are; an emptied Redis says: from the start."""
-        self._mirrored, self._mirrored_at = None, 0.0
         at = await self._writer.position()
+        if at is None:
+            await self._writer.write_again()
         log.info("read_model.projecting", since=at or "the start")
         async for batch in self._reader.read(None if at is None else int(at) + 1, *FOLDED):
             if batch:
                 at = await self._apply(batch, at)
             elif await self._writer.position() != at:
                 raise PositionMoved(f"the position is no longer {at}")
-            await self._mirror_pool()
 
     async def _apply(self, batch: Sequence[Recorded], at: str | None) -> str:
         events = [recorded.event for recorded in batch if recorded.event is not None]
@@ -87,11 +90,16 @@ class Projector:
         _APPLIED.inc(len(events))
         return then
 
-    async def _mirror_pool(self) -> None:
-        if monotonic() - self._mirrored_at < _MIRROR_S:
-            return
-        self._mirrored_at = monotonic()
-        members = warm_nodes(await self._registry.nodes()) | self._prejoined.ids
-        if members != self._mirrored:
-            await self._writer.mirror_pool(members)
-            self._mirrored = members
+    async def _mirror_pool(self) -> NoReturn:
+        """Have `pool:ready` follow the registry, beside the log: a replay of a long log does not hold it up."""
+        away = ""
+        while True:
+            try:
+                await self._writer.mirror_pool(ready_agents(await self._registry.nodes(), self._prejoined.ids))
+                away = ""
+                await asyncio.sleep(_MIRROR_S)
+            except (ReadModelAway, BusAway) as error:
+                if error.detail != away:
+                    log.warning("read_model.pool_not_mirrored", reason=error.detail)
+                away = error.detail
+                await asyncio.sleep(_RETRY_S)

@@ -247,7 +247,11 @@ class ReadModelWriter(Protocol):
     """Redis, for the projector. Everything raises `ReadModelAway`."""
 
     async def position(self) -> str | None:
-        """Where the writer is in the log; None: nowhere, the read model is empty."""
+        """Where the writer is in the log; None: nowhere, the read model is empty or of a former version."""
+        ...
+
+    async def write_again(self) -> None:
+        """Bring what a former version wrote into today's form."""
         ...
 
     async def states(self, session_ids: Iterable[str]) -> dict[str, SessionState]:

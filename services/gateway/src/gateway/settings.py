@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from chassis.credentials import LiveKitSecret, weakness
 from chassis.settings import ServiceSettings
+from chassis.urls import RedisUrl, ServerUrl
 from contracts.api import MAX_START_BYTES
 from contracts.tool_hosts import hosts
 from pydantic import Field, field_validator
@@ -24,17 +25,17 @@ class GatewaySettings(ServiceSettings):
         description="API keys with commas between, each as it is presented or as sha256:<64 hexadecimal digits>",
     )
 
-    redis_url: str = Field(
+    redis_url: RedisUrl = Field(
         default="redis://localhost:6379/0",
         pattern=r"^(redis|rediss|unix)://[^\s]+$",
-        description="redis://host:port/db",
+        description="redis://[user:password@]host:port/db, user and password percent-encoded",
     )
-    billing_url: str = Field(
+    billing_url: ServerUrl = Field(
         default="http://127.0.0.1:8003", pattern=_HTTP, description="http(s)://host:port of the billing service"
     )
 
-    livekit_url: str = Field(pattern=_LIVEKIT, description="ws(s)://host:port of LiveKit")
-    livekit_public_url: str | None = Field(
+    livekit_url: ServerUrl = Field(pattern=_LIVEKIT, description="ws(s)://host:port of LiveKit")
+    livekit_public_url: ServerUrl | None = Field(
         default=None, pattern=_LIVEKIT, description="the URL that clients reach LiveKit at; LIVEKIT_URL when unset"
     )
     livekit_api_key: str = Field(min_length=1, description="the API key of the LiveKit server")
@@ -44,7 +45,7 @@ class GatewaySettings(ServiceSettings):
     )
 
     inworld_api_key: str | None = Field(default=None, description="Inworld's API key")
-    inworld_http_url: str = Field(
+    inworld_http_url: ServerUrl = Field(
         default="https://api.inworld.ai", pattern=_HTTP, description="http(s)://host of Inworld's HTTP API"
     )
 
@@ -67,7 +68,7 @@ class GatewaySettings(ServiceSettings):
         description="the longest request body, in bytes; the default holds every valid start in every JSON encoding",
     )
     bus_deadline_s: float = Field(default=2.5, gt=0, le=8, description="seconds to wait for NATS")
-    stats_deadline_s: float = Field(default=1, gt=0, le=8, description="seconds that /stats waits for NATS")
+    stats_deadline_s: float = Field(default=1, gt=0, le=8, description="seconds that /stats may take")
     livekit_deadline_s: float = Field(default=2, gt=0, le=8, description="seconds to wait for LiveKit")
     redis_deadline_s: float = Field(default=1, gt=0, le=8, description="seconds to wait for Redis")
     billing_deadline_s: float = Field(default=2, gt=0, le=8, description="seconds to wait for billing")
@@ -76,6 +77,9 @@ class GatewaySettings(ServiceSettings):
     voices_ttl_s: float = Field(default=3600, gt=0, description="seconds for which the list of voices is kept")
     read_model_ttl_s: int = Field(
         default=7 * 24 * 3600, ge=1, description="seconds for which Redis keeps a session after its end"
+    )
+    user_config_ttl_s: int = Field(
+        default=90 * 24 * 3600, ge=1, description="seconds for which Redis keeps a user's configuration after a start"
     )
 
     @field_validator("greenroom_api_keys", mode="before")

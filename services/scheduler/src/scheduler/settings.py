@@ -2,6 +2,7 @@
 
 from chassis.credentials import LiveKitSecret
 from chassis.settings import ServiceSettings
+from chassis.urls import ServerUrl
 from contracts.streams import NODES
 from pydantic import Field, model_validator
 
@@ -11,7 +12,9 @@ from scheduler.domain.limits import Limits
 class Settings(ServiceSettings):
     """Each field is the environment variable of its name in capitals."""
 
-    livekit_url: str = Field(pattern=r"^(ws|wss|http|https)://[^\s]+$", description="ws(s)://host:port of LiveKit")
+    livekit_url: ServerUrl = Field(
+        pattern=r"^(ws|wss|http|https)://[^\s]+$", description="ws(s)://host:port of LiveKit"
+    )
     livekit_api_key: str = Field(min_length=1, description="an API key of that LiveKit server")
     livekit_api_secret: LiveKitSecret = Field(description="the secret of LIVEKIT_API_KEY")
     max_bots: int = Field(default=50, ge=1, le=100_000, description="sessions that may run at once, 1 to 100000")

@@ -1,51 +1,69 @@
 """The read model in Redis: the keys that existing tools read, and beside them what the projector needs.
 
-`projection:position` is where the projector is in the log, `projection:session:{id}` the facts that a session's keys
-were made from, `projection:recent` the sessions by the time of their request. The rest is named in the issue.
+`projection:position:<form>` is where the projector is in the log, `projection:session:{id}` the facts that a session's
+keys were made from, `projection:recent` the sessions by the time of their request. The rest is named in the README.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 from time import perf_counter, time
 from typing import Any
 
 from contracts.api import Dependency
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError, RedisError, ResponseError, WatchError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from gateway.domain.read_model import READY, STARTING, SessionKeys, SessionState, Status, session_keys
+from gateway.domain.read_model import READY, STARTING, SessionKeys, SessionState, Status, session_keys, unix
 from gateway.ports import Page, PositionMoved, ReadModelAway
 
-POSITION = "projection:position"
+_FORM = 2  # of the keys; raise it when what is written changes, so that every key is written again
+POSITION = f"projection:position:{_FORM}"
+# Where form 1 had its position. It is kept up to date, so that a gateway of the former version that leads for a moment
+# during a rolling upgrade goes on from there: what it writes in its form is then written again by the next of ours.
+_FORMER_POSITION = "projection:position"
 _RECENT = "projection:recent"
 _READY, _STARTING, _POOL = "session:ready", "session:starting", "pool:ready"
 _RECENT_SLACK_S = 24 * 3600  # longer than any session lasts, since its keys live from its end and this from its start
 _SCAN_PAGE = 200
 _SCAN_MAX = 2_000  # sessions looked at for one page; a rarer status takes several pages
+_TURNS = 16  # steps at once, each on a connection; parsing the answers of more would use up their deadlines
+_TURN_S = 5.0  # for so long a step waits for its turn
 
 
 class RedisReadModel:
     """Reads and writes the read model, each call within a deadline."""
 
-    def __init__(self, url: str, *, deadline_s: float, ttl_s: int) -> None:
+    def __init__(self, url: str, *, deadline_s: float, ttl_s: int, user_ttl_s: int) -> None:
         """Prepare; nothing is connected before the first call.
 
         Args:
+            deadline_s: For each step that a call takes, once it has its turn.
             ttl_s: For how long a session's keys stay after its end, in seconds.
+            user_ttl_s: For how long a user's configuration stays after the user's last start, in seconds.
         """
-        self._redis: Any = Redis.from_url(  # pyright: ignore[reportUnknownMemberType]
+        # The default pool refuses what is more than its connections; this one waits, should a turn ever lack one.
+        pool: Any = BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType]
             url,
+            max_connections=_TURNS,
+            timeout=deadline_s,
             decode_responses=True,
             socket_timeout=deadline_s,
             socket_connect_timeout=deadline_s,
-            max_connections=64,
             # A connection that a restart of Redis closed is opened again; a silent Redis is not asked twice.
             retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionError,)),
         )
+        self._redis: Any = Redis.from_pool(pool)
+        self._deadline_s = deadline_s
         self._ttl_s = ttl_s
+        self._user_ttl_s = user_ttl_s
+        self._turns = asyncio.Semaphore(_TURNS)
+        self._silent_at = 0.0
 
     async def close(self) -> None:
         """Close the connections."""
@@ -55,7 +73,7 @@ class RedisReadModel:
         """Whether Redis answers; never raises."""
         began = perf_counter()
         try:
-            async with _translated():
+            async with self._asking():
                 await self._redis.ping()
         except ReadModelAway as error:
             return Dependency(ok=False, detail=error.detail)
@@ -69,26 +87,26 @@ class RedisReadModel:
         """Sessions of any of these statuses (none named: of all), the newest first."""
         found: list[SessionState] = []
         last = cursor
-        async with _translated():
-            for _ in range(_SCAN_MAX // _SCAN_PAGE):
+        for _ in range(_SCAN_MAX // _SCAN_PAGE):
+            async with self._asking():
                 ids = await self._older_than(last)
                 states = await self._load(ids)
-                for session_id in ids:
-                    state = states.get(session_id)
-                    last = session_id
-                    if state is None or (statuses and state.status not in statuses):
-                        continue
-                    found.append(state)
-                    if len(found) == limit:
-                        return Page(found, last)
-                if len(ids) < _SCAN_PAGE:
-                    return Page(found, None)
+            for session_id in ids:
+                state = states.get(session_id)
+                last = session_id
+                if state is None or (statuses and state.status not in statuses):
+                    continue
+                found.append(state)
+                if len(found) == limit:
+                    return Page(found, last)
+            if len(ids) < _SCAN_PAGE:
+                return Page(found, None)
         return Page(found, last)
 
     async def count(self) -> Mapping[Status, int]:
         """How many sessions there are in each status that is not an end."""
         counts = dict.fromkeys(READY | STARTING, 0)
-        async with _translated():
+        async with self._asking():
             ids = [*await self._redis.sunion([_READY, _STARTING])]
             pipeline = self._redis.pipeline(transaction=False)
             for session_id in ids:
@@ -100,12 +118,12 @@ class RedisReadModel:
 
     async def position(self) -> str | None:
         """Where the writer is in the log."""
-        async with _translated():
+        async with self._asking():
             return await self._redis.get(POSITION)
 
     async def states(self, session_ids: Iterable[str]) -> dict[str, SessionState]:
         """What is there of these sessions."""
-        async with _translated():
+        async with self._asking():
             return await self._load(list(session_ids))
 
     async def write(
@@ -117,7 +135,7 @@ class RedisReadModel:
         then: str,
     ) -> None:
         """Write all of it and the new position, or nothing."""
-        async with _translated(), self._redis.pipeline(transaction=True) as pipeline:
+        async with self._asking(), self._redis.pipeline(transaction=True) as pipeline:
             try:
                 await pipeline.watch(POSITION)
                 found = await pipeline.get(POSITION)
@@ -127,20 +145,63 @@ class RedisReadModel:
                 for state in states:
                     self._put(pipeline, state)
                 for name, config in user_configs.items():
-                    pipeline.hset(f"user:{name}:config", mapping={**config})
+                    self._put_config(pipeline, f"user:{name}:config", config)
                 pipeline.zremrangebyscore(_RECENT, "-inf", (time() - self._ttl_s - _RECENT_SLACK_S) * 1000)
                 pipeline.set(POSITION, then)
+                pipeline.set(_FORMER_POSITION, then)
                 await pipeline.execute()
             except WatchError as error:
                 raise PositionMoved(f"the position moved on from {at}") from error
 
+    async def write_again(self) -> None:
+        """Write every key in today's form from the facts that are there, for what the log does not hold any more."""
+        last: str | None = None
+        while True:
+            async with self._asking():
+                ids = await self._older_than(last)
+                states = await self._load(ids)
+                pipeline = self._redis.pipeline(transaction=False)
+                for state in states.values():
+                    self._put(pipeline, state)
+                await pipeline.execute()
+            if len(ids) < _SCAN_PAGE:
+                break
+            last = ids[-1]
+        cursor = 0
+        while True:
+            async with self._asking():
+                cursor, keys = await self._redis.scan(cursor, match="user:*:config", count=_SCAN_PAGE)
+                await self._date_again(keys)
+            if cursor == 0:
+                return
+
+    async def _date_again(self, keys: list[str]) -> None:
+        """Form 1 had `updatedAt` in ISO 8601, and configurations that never expired."""
+        reading = self._redis.pipeline(transaction=False)
+        for key in keys:
+            reading.hget(key, "updatedAt")
+        writing = self._redis.pipeline(transaction=False)
+        for key, updated in zip(keys, await reading.execute(), strict=True):
+            if updated is None or updated.isdecimal():
+                continue
+            writing.hset(key, "updatedAt", _seconds_of(updated))
+            writing.expire(key, self._user_ttl_s)  # from today on, so that an upgrade deletes none
+        await writing.execute()
+
+    def _put_config(self, pipeline: Pipeline, key: str, config: Mapping[str, str]) -> None:
+        pipeline.hset(key, mapping={**config})
+        pipeline.expireat(key, int(config["updatedAt"]) + self._user_ttl_s)
+
     async def mirror_pool(self, members: frozenset[str]) -> None:
         """Make `pool:ready` hold exactly these."""
-        async with _translated(), self._redis.pipeline(transaction=True) as pipeline:
-            pipeline.delete(_POOL)
-            if members:
-                pipeline.sadd(_POOL, *sorted(members))
-            await pipeline.execute()
+        async with self._asking():
+            if await self._redis.smembers(_POOL) == members:
+                return
+            async with self._redis.pipeline(transaction=True) as pipeline:
+                pipeline.delete(_POOL)
+                if members:
+                    pipeline.sadd(_POOL, *sorted(members))
+                await pipeline.execute()
 
     def _put(self, pipeline: Pipeline, state: SessionState) -> None:
         keys = session_keys(state)
@@ -173,6 +234,32 @@ class RedisReadModel:
         states = (SessionState.model_validate_json(value) for value in values if value is not None)
         return {state.session_id: state for state in states}
 
+    @asynccontextmanager
+    async def _asking(self) -> AsyncGenerator[None]:
+        """One step: its turn, then the deadline, and Redis' errors as ours."""
+        clock = asyncio.get_running_loop().time
+        arrived = clock()
+        silent = f"Redis does not answer within {self._deadline_s:g} s"
+        try:
+            async with asyncio.timeout(_TURN_S):
+                await self._turns.acquire()
+        except TimeoutError as error:
+            raise ReadModelAway(f"Redis is busy: no turn within {_TURN_S:g} s") from error
+        try:
+            if self._silent_at > arrived:  # those before it got no answer, so it does not wait for one either
+                raise ReadModelAway(silent)
+            async with asyncio.timeout(self._deadline_s):
+                yield
+        except ResponseError as error:
+            raise ReadModelAway(f"Redis refuses: {error}") from error
+        except (TimeoutError, RedisTimeoutError) as error:
+            self._silent_at = clock()
+            raise ReadModelAway(silent) from error
+        except (RedisError, OSError) as error:
+            raise ReadModelAway(f"Redis does not answer: {error}") from error
+        finally:
+            self._turns.release()
+
     async def _older_than(self, session_id: str | None) -> list[str]:
         start = 0
         if session_id is not None:
@@ -183,18 +270,16 @@ class RedisReadModel:
         return await self._redis.zrevrange(_RECENT, start, start + _SCAN_PAGE - 1)
 
 
-@asynccontextmanager
-async def _translated() -> AsyncGenerator[None]:
-    try:
-        yield
-    except ResponseError as error:
-        raise ReadModelAway(f"Redis refuses: {error}") from error
-    except (RedisError, OSError) as error:
-        raise ReadModelAway(f"Redis does not answer: {error}") from error
-
-
 def _session(session_id: str) -> str:
     return f"session:{session_id}"
+
+
+def _seconds_of(iso: str) -> str:
+    """Unix seconds; now, if it is no date."""
+    try:
+        return unix(datetime.fromisoformat(iso))
+    except ValueError:
+        return str(int(time()))
 
 
 def _facts(session_id: str) -> str:

@@ -45,6 +45,15 @@ def from_registry(slots: Iterable[Slot], nodes: Iterable[NodeState], recent: Ite
     return Occupancy(active=len(placed & running), starting=len(placed - running), queued=len(queued - gone - placed))
 
 
-def warm_nodes(nodes: Iterable[NodeState]) -> frozenset[str]:
-    """The nodes that have a warm worker for the next job; `pool:ready` has them and the rooms joined ahead."""
-    return frozenset(node.node_id for node in nodes if node.warm > 0 and not node.draining)
+def ready_agents(nodes: Iterable[NodeState], rooms: Iterable[str]) -> frozenset[str]:
+    """The members of `pool:ready`, one for each agent that waits for its caller.
+
+    Args:
+        rooms: The sessions whose room an agent has joined ahead; each is a member itself.
+
+    Returns:
+        These, and `<node id>:<n>` with n from 0 for the warm workers of each node that takes jobs. A node's id holds
+        no colon, so no two members are the same.
+    """
+    workers = (f"{node.node_id}:{n}" for node in nodes if not node.draining for n in range(node.warm))
+    return frozenset(workers) | frozenset(rooms)

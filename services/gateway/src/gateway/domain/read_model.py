@@ -6,7 +6,7 @@ any order and any repetition of a session's events, and a rebuild from the log e
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from functools import reduce
 from typing import Any, TypeVar
@@ -172,15 +172,15 @@ def session_keys(state: SessionState) -> SessionKeys | None:
         "openingLine": requested.opening_line,
         "systemPrompt": requested.system_prompt,
         "status": str(state.status),
-        "createdAt": iso(requested.time),
+        "createdAt": unix(requested.time),
         "celeryTaskId": job_id(requested),
     }
     if state.first_ready:
-        fields["startTime"] = iso(state.first_ready.time)
+        fields["startTime"] = unix(state.first_ready.time)
     if state.ready:
         fields |= {"agentPid": str(state.ready.pid), "logFile": state.ready.log_file}
     if state.started:
-        fields["conversationStartTime"] = iso(state.started.at)
+        fields["conversationStartTime"] = unix(state.started.at)
     if ended:
         fields["conversationDuration"] = str(metering.seconds(ended.billable_ms))
         fields["conversationDurationMinutes"] = str(metering.minutes(ended.billable_ms))
@@ -202,7 +202,7 @@ def user_config(requested: SessionRequested) -> dict[str, str]:
         "voiceId": requested.voice_id,
         "openingLine": requested.opening_line,
         "systemPrompt": requested.system_prompt,
-        "updatedAt": iso(requested.time),
+        "updatedAt": unix(requested.time),
     }
 
 
@@ -250,9 +250,9 @@ def job_id(requested: SessionRequested) -> str:
     return str(requested.id)
 
 
-def iso(at: datetime) -> str:
-    """ISO 8601 in UTC with milliseconds."""
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def unix(at: datetime) -> str:
+    """Whole Unix seconds: what programs that read Redis give to `int`."""
+    return str(int(at.timestamp()))
 
 
 def _by_time(event: Event) -> datetime:

@@ -54,6 +54,7 @@ class Services:
     start_wait_s: float
     end_wait_s: float
     queue_deadline_s: float
+    stats_deadline_s: float
     tool_hosts: tuple[AllowedHost, ...] = ()
     background: Background = field(default_factory=Background)
 

@@ -1,37 +1,46 @@
 """`GET /stats`: what runs, on what, and whether everything behind the gateway answers."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from datetime import timedelta
 from typing import TypeVar
 
-from contracts.api import PoolStats, StatsReply
+from contracts.api import Dependency, PoolStats, StatsReply
 from contracts.errors import Refused
-from contracts.events import JobAssigned, SessionEnded, SessionQueued
-from contracts.registry import NodeState, Slot
+from contracts.events import Event, JobAssigned, SessionEnded, SessionQueued
+from contracts.registry import NodeState
 from fastapi import APIRouter
 
-from gateway.domain.occupancy import Occupancy, from_read_model, from_registry
+from gateway.domain.occupancy import from_read_model, from_registry
+from gateway.domain.read_model import Status
 from gateway.routes.documented import problems
 from gateway.routes.services import Services, Wired
 
 router = APIRouter(tags=["operation"])
 
 _T = TypeVar("_T")
+_PATIENCE = 0.3  # the share of the deadline after which a Redis that has not answered counts as away
 
 
 @router.get("/stats", responses=problems(), operation_id="get_stats")
 async def get_stats(services: Wired) -> StatsReply:
     """Sessions, workers and nodes now. What is away shows as `ok: false`; its figures are 0 then."""
-    redis, nats, livekit, nodes, slots, counts = await asyncio.gather(
-        services.read_model.check(),
-        services.registry.check(),
-        services.rooms.check(),
-        _or_none(services.registry.nodes()),
-        _or_none(services.registry.slots()),
-        _or_none(services.read_model.count()),
+    until = asyncio.get_running_loop().time() + services.stats_deadline_s
+    counting = asyncio.ensure_future(_or_none(services.read_model.count(), until))
+    (redis, nats, livekit), (nodes, slots, counts, recent) = await asyncio.gather(
+        asyncio.gather(
+            _checked(services.read_model.check(), until),
+            _checked(services.registry.check(), until),
+            _checked(services.rooms.check(), until),
+        ),
+        asyncio.gather(
+            _or_none(services.registry.nodes(), until),
+            _or_none(services.registry.slots(), until),
+            counting,
+            _recent(services, counting, until),
+        ),
     )
-    occupancy = from_read_model(counts) if counts is not None else await _from_nats(slots or [], nodes or [], services)
+    occupancy = from_read_model(counts) if counts is not None else from_registry(slots or [], nodes or [], recent or [])
     pool = sorted((_pool(node) for node in nodes or []), key=lambda stats: stats.node_id)
     return StatsReply(
         active=occupancy.active,
@@ -47,17 +56,27 @@ async def get_stats(services: Wired) -> StatsReply:
     )
 
 
-async def _from_nats(slots: list[Slot], nodes: list[NodeState], services: Services) -> Occupancy:
+async def _recent(
+    services: Services, counting: asyncio.Future[Mapping[Status, int] | None], until: float
+) -> list[Event] | None:
+    """The last queue deadline's events, in place of a count; asked for while a slow Redis is still being waited for."""
+    await asyncio.wait({counting}, timeout=_PATIENCE * services.stats_deadline_s)
+    if counting.done() and counting.result() is not None:
+        return None
     window = services.now() - timedelta(seconds=services.queue_deadline_s)
-    recent = await _or_none(services.log.since(window, SessionQueued, JobAssigned, SessionEnded))
-    return from_registry(slots, nodes, recent or [])
+    return await _or_none(services.log.since(window, SessionQueued, JobAssigned, SessionEnded), until)
 
 
-async def _or_none(asked: Awaitable[_T]) -> _T | None:
+async def _or_none(asked: Awaitable[_T], until: float) -> _T | None:
     try:
-        return await asked
+        async with asyncio.timeout_at(until):
+            return await asked
     except (Refused, TimeoutError):
         return None
+
+
+async def _checked(check: Awaitable[Dependency], until: float) -> Dependency:
+    return await _or_none(check, until) or Dependency(ok=False, detail="No answer in time.")
 
 
 def _pool(node: NodeState) -> PoolStats:
