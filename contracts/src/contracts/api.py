@@ -24,6 +24,8 @@ DEFAULT_SYSTEM_PROMPT = "You are a helpful AI voice assistant."
 VoiceId = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.:-]*$")]
 OpeningLine = Annotated[str, StringConstraints(min_length=1, max_length=1_000, strip_whitespace=True, pattern=r"\S")]
 SystemPrompt = Annotated[str, StringConstraints(min_length=1, max_length=32_000)]
+MOST_MINUTES: Final = 1_000_000
+CreditLimit = Annotated[int, Field(strict=True, ge=1, le=MOST_MINUTES)]
 MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 MetadataValue = Annotated[str, StringConstraints(max_length=512)]
 MAX_PROMPT_BYTES: Final = 160 * 1024
@@ -71,6 +73,14 @@ class StartRequest(_Request):
     )
     user_id: UserName | None = Field(default=None, description="who is billed; the user name when missing")
     metadata: dict[MetadataKey, MetadataValue] = Field(default_factory=dict, max_length=16)
+    credit_limit: CreditLimit | None = Field(
+        default=None,
+        description="billable minutes after which the call ends as `credit_spent`, whole ones from 1 to 1000000; "
+        "the bill is never higher",
+    )
+    max_minutes: CreditLimit | None = Field(
+        default=None, description="another name of `creditLimit`; where both are sent they must be equal"
+    )
     tools: tuple[Tool, ...] = Field(
         default=(),
         max_length=MOST_TOOLS,
@@ -80,6 +90,19 @@ class StartRequest(_Request):
     wait: Literal["accepted", "joined", "speaking"] = Field(
         default="accepted", description="what to wait for before the answer"
     )
+
+    @property
+    def credit_limit_minutes(self) -> int | None:
+        """The session's limit, by either name."""
+        return self.max_minutes if self.credit_limit is None else self.credit_limit
+
+    @field_validator("max_minutes")
+    @classmethod
+    def _one_limit(cls, value: int | None, info: ValidationInfo) -> int | None:
+        other = info.data.get("credit_limit")
+        if value is not None and other is not None and value != other:
+            raise ValueError(f"creditLimit is {other} and maxMinutes is {value}; send one of them, or the same value")
+        return value
 
     @field_validator("tools")
     @classmethod
@@ -152,6 +175,7 @@ class SessionView(_Body):
     conversation_start_time: AwareDatetime | None = None
     conversation_duration: int | None = Field(default=None, description="billed seconds")
     conversation_duration_minutes: int | None = Field(default=None, description="billed minutes")
+    granted_minutes: int | None = Field(default=None, description="the most that is billed; null: no limit")
     celery_task_id: str | None = Field(default=None, description="the job's id")
     log_file: str | None = None
     node_id: str | None = None
@@ -274,6 +298,10 @@ class SessionBill(_Body):
     seconds: int
     minutes: int
     credits: int
+    granted_minutes: int | None = Field(
+        default=None,
+        description="the session's limit, at which `billableMs` stops; null: no limit",
+    )
     settled_at: AwareDatetime
     epochs: list[EpochBill]
     entries: list[LedgerEntryView]

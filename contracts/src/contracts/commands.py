@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contracts.events import Epoch, FaultMs, Ms
+from contracts.events import Epoch, FaultMs, Minutes, Ms
 from contracts.ids import NodeId, SessionId
 from contracts.tools import RecordedTool
 
@@ -36,7 +36,11 @@ class AssignJob(_Message):
     system_prompt: str
     tools: tuple[RecordedTool, ...] = ()
     served_ms_before: Ms = 0
-    granted_minutes: int | None = Field(default=None, ge=0)
+    billable_ms_before: Ms | None = Field(default=None, description="as in `assigned`")
+    granted_minutes: Minutes | None = Field(
+        default=None,
+        description="as in `assigned`: the node ends the call as `credit_spent` 500 ms before it is used up",
+    )
     takeover: bool = Field(default=False, description="True: rebuild the context from the log and say a bridge line")
     farewell: bool = Field(
         default=False, description="True: join, say that the call cannot go on, and leave; nothing of it is served time"

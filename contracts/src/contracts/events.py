@@ -17,6 +17,7 @@ Ms = Annotated[int, Field(ge=0)]
 Epoch = Annotated[int, Field(ge=1)]
 StageMs = dict[str, Ms]
 Text = Annotated[str, StringConstraints(max_length=100_000)]
+Minutes = Annotated[int, Field(ge=0)]
 FaultMs = Annotated[
     int, Field(ge=0, description="the part of served_ms in which a provider kept the agent deaf or mute; not billed")
 ]
@@ -72,6 +73,9 @@ class SessionRequested(Event):
     opening_line: str
     system_prompt: str
     metadata: dict[str, str] = Field(default_factory=dict)
+    credit_limit_minutes: Minutes | None = Field(
+        default=None, description="the session's limit of billable time; None: no limit"
+    )
     tools: tuple[RecordedTool, ...] = ()
 
 
@@ -91,7 +95,13 @@ class JobAssigned(_EpochEvent):
 
     node_id: NodeId
     served_ms_before: Ms = Field(description="served time of all earlier epochs")
-    granted_minutes: int | None = Field(default=None, ge=0, description="None: post-paid, no bound")
+    billable_ms_before: Ms | None = Field(
+        default=None,
+        description="the billable part of served_ms_before; None: an older scheduler's, take served_ms_before",
+    )
+    granted_minutes: Minutes | None = Field(
+        default=None, description="the billable minutes of the whole session, over all epochs; None: no bound"
+    )
 
 
 class AgentReady(_EpochEvent):

@@ -2,8 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from contracts.events import AgentReady, AgentStopped, Event, JobAssigned, ServedTick, SessionStarted
+
+CREDIT_SPENT: Final = "credit_spent"
+"""Why a session ended that used up its grant: the cause in `agent_stopped`, the reason in `ended`."""
+
+SPENT_EARLY_MS: Final = 500
+"""A call ends so long before its grant runs out, so that no last beat of its worker exceeds it."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +48,16 @@ class EpochUsage:
 
 @dataclass(frozen=True)
 class Metered:
-    """A session's usage."""
+    """A session's usage.
+
+    Attributes:
+        billable_ms: The sum over the epochs, never more than the grant.
+        granted_minutes: The session's grant; None: no bound.
+    """
 
     epochs: tuple[EpochUsage, ...]
     billable_ms: int
+    granted_minutes: int | None = None
 
     @property
     def seconds(self) -> int:
@@ -63,6 +76,21 @@ def billable(served_ms: int, span_ms: int | None, fault_ms: int) -> int:
     return max(0, capped - fault_ms)
 
 
+def granted_ms(granted_minutes: int) -> int:
+    """A grant in milliseconds of billable time."""
+    return granted_minutes * 60_000
+
+
+def within_grant(billable_ms: int, granted_minutes: int | None) -> int:
+    """What is billed of a session's billable time: all of it up to its grant; None: no bound."""
+    return billable_ms if granted_minutes is None else min(billable_ms, granted_ms(granted_minutes))
+
+
+def is_spent(billable_ms: int, granted_minutes: int | None) -> bool:
+    """Whether a session is to end because its grant runs out within SPENT_EARLY_MS."""
+    return granted_minutes is not None and billable_ms >= granted_ms(granted_minutes) - SPENT_EARLY_MS
+
+
 def seconds(billable_ms: int) -> int:
     """`ms // 1000`."""
     return billable_ms // 1000
@@ -79,7 +107,7 @@ def meter(records: Iterable[LogRecord]) -> Metered:
     An epoch's served time is the greatest it reported, and so is its fault time, which is not billed (both only grow;
     an older node's records have none). An epoch with a successor is capped at its span,
     from its first `assigned` to the successor's first `agent_ready`, on JetStream's clock. Without a `started`
-    nothing was served.
+    nothing was served. The session's grant bounds the sum: the greatest of any `assigned`.
 
     Args:
         records: The session's events with their timestamps, in any order.
@@ -88,6 +116,7 @@ def meter(records: Iterable[LogRecord]) -> Metered:
     faults: dict[int, int] = {}
     assigned: dict[int, int] = {}
     ready: dict[int, int] = {}
+    granted_minutes: int | None = None
     started = False
     for record in records:
         event, at = record.event, record.stored_ms
@@ -99,6 +128,8 @@ def meter(records: Iterable[LogRecord]) -> Metered:
                 faults[event.epoch] = max(faults.get(event.epoch, 0), event.fault_ms)
             case JobAssigned():
                 assigned[event.epoch] = min(assigned.get(event.epoch, at), at)
+                if event.granted_minutes is not None:
+                    granted_minutes = max(granted_minutes or 0, event.granted_minutes)
             case AgentReady():
                 ready[event.epoch] = min(ready.get(event.epoch, at), at)
             case _:
@@ -112,7 +143,8 @@ def meter(records: Iterable[LogRecord]) -> Metered:
         )
         for epoch in sorted(served)
     )
-    return Metered(epochs=epochs, billable_ms=sum(e.billable_ms for e in epochs) if started else 0)
+    billable_ms = sum(e.billable_ms for e in epochs) if started else 0
+    return Metered(epochs, within_grant(billable_ms, granted_minutes), granted_minutes)
 
 
 def _span_ms(epoch: int, assigned: dict[int, int], ready: dict[int, int]) -> int | None:

@@ -1,16 +1,18 @@
 """One suite for `billing.ports.Ledger`: the fake of the unit tests, SQLite and PostgreSQL all pass it."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
+from billing.domain.conflict import SettledMeanwhile, SettledOtherwise
 from billing.domain.ledger import Account, settle
-from billing.domain.rating import Charge, Tariff
+from billing.domain.rating import NOTHING, Charge, Tariff
 from billing.domain.usage import LoggedEvent, usage
-from billing.ports import Ledger, SettledMeanwhile
+from billing.ports import Ledger
 from contracts.events import Event
 
 from tests.unit.billing.fakes import FakeLedger
-from tests.unit.billing.logs import SESSION, assigned, call, ended, log_of, ready, requested, started, stopped
+from tests.unit.billing.logs import SESSION, assigned, ended, log_of, ready, requested, started, stopped
 
 
 @pytest.fixture
@@ -24,7 +26,13 @@ def any_ledger(request: pytest.FixtureRequest) -> Ledger:
 
 
 def account_of(
-    session: str, served_ms: int, *, seq: int = 10, user: str = "ada", late: tuple[Event, ...] = ()
+    session: str,
+    served_ms: int,
+    *,
+    seq: int = 10,
+    user: str = "ada",
+    late: tuple[Event, ...] = (),
+    tariff: Tariff | None = None,
 ) -> Account:
     events: list[Event] = [
         requested(session, user),
@@ -36,7 +44,7 @@ def account_of(
         *late,
     ]
     log: tuple[LoggedEvent, ...] = log_of(*events, first_seq=seq, step_ms=1_000 + seq)
-    return settle(usage(session, log), Tariff())
+    return settle(usage(session, log), tariff or Tariff())
 
 
 async def test_a_recorded_account_is_read_back_as_it_was(any_ledger: Ledger) -> None:
@@ -87,9 +95,41 @@ async def test_another_tariff_than_the_settlements_is_refused_and_changes_nothin
     await any_ledger.record(first)
 
     with pytest.raises(SettledMeanwhile):
-        await any_ledger.record(settle(usage(SESSION, call(61_000, stopped(200_000))), Tariff(9)))
+        await any_ledger.record(account_of(SESSION, 61_000, late=(stopped(200_000),), tariff=Tariff(9)))
 
     assert await any_ledger.account(SESSION) == first
+
+
+@pytest.mark.parametrize("served_ms", [61_000, 200_000])
+async def test_another_log_under_the_same_id_is_refused_and_changes_nothing(any_ledger: Ledger, served_ms: int) -> None:
+    first = account_of(SESSION, 61_000)
+    await any_ledger.record(first)
+
+    with pytest.raises(SettledOtherwise, match="it was made from the end at 15"):
+        await any_ledger.record(account_of(SESSION, served_ms, seq=500, late=(stopped(300_000),)))
+
+    assert await any_ledger.account(SESSION) == first
+
+
+async def test_an_entry_that_is_there_with_another_amount_is_refused(any_ledger: Ledger) -> None:
+    first = account_of(SESSION, 61_000, late=(stopped(125_000),))
+    await any_ledger.record(first)
+    usage_entry, adjustment = first.entries
+
+    with pytest.raises(SettledOtherwise, match=str(adjustment.entry_id)):
+        await any_ledger.record(replace(first, entries=(usage_entry, replace(adjustment, charge=NOTHING))))
+
+    assert await any_ledger.account(SESSION) == first
+
+
+async def test_the_grant_is_read_back_with_its_settlement(any_ledger: Ledger) -> None:
+    log = log_of(requested(), assigned(granted_minutes=1), ready(), started(), stopped(61_000), ended(60_000))
+    account = settle(usage(SESSION, log), Tariff())
+
+    await any_ledger.record(account)
+
+    assert await any_ledger.account(SESSION) == account
+    assert (account.settlement.granted_minutes, account.owed.minutes) == (1, 1)
 
 
 async def test_what_is_not_there_is_none(any_ledger: Ledger) -> None:

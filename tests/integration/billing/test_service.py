@@ -27,7 +27,7 @@ from pydantic import TypeAdapter
 
 from tests.integration.billing.service import Billing, until
 from tests.integration.servers import NatsServer, free_port
-from tests.unit.billing.logs import SESSION, assigned, ended, ready, requested, started, stopped, tick
+from tests.unit.billing.logs import SESSION, assigned, call, ended, ready, requested, started, stopped, tick
 
 CREDIT_REPLY: TypeAdapter[CreditReply] = TypeAdapter(CreditReply)
 
@@ -130,6 +130,31 @@ async def test_what_comes_after_the_end_becomes_an_adjustment(billing: Billing, 
     ]
     assert (adjusted.seconds, adjusted.minutes) == (65, 2)
     assert (await billed(bus)).minutes == 1
+
+
+async def test_a_session_id_that_was_billed_before_is_refused_with_an_alarm_and_a_dead_letter(
+    tmp_path: Path, database_url: str, nats_url: str, bus: Bus
+) -> None:
+    with Billing(tmp_path, database_url=database_url, nats_url=nats_url) as billing:
+        billing.migrate()
+        database = Database(read_database_url(database_url))
+        try:  # a call of last month, which the log has forgotten
+            earlier = settle(usage(SESSION, call(61_000)), Tariff())
+            await SqlLedger(database).record(earlier)
+        finally:
+            await database.close()
+        await billing.start()
+
+        await publish(bus, *conversation(200_000))
+        await publish(bus, *conversation(30_000, "session_next"))
+
+        await billed(bus, "session_next")
+        assert [e["session_id"] for e in billing.events if e["event"] == "session.bill_conflict"][:1] == [SESSION]
+        dead = [letter.subject async for letter in bus.replay("dead.>", until_caught_up=True)]
+        assert f"dead.{session_event('ended', SESSION)}" in dead
+        assert await bus.last(session_event("billed", SESSION)) is None
+        assert await bill(billing) == view(earlier)
+        assert "billing_conflicts_total 0.0" not in (await billing.get("/metrics")).text
 
 
 async def test_dead_after_the_commit_and_before_the_announcement_the_next_start_announces_and_bills_once(

@@ -2,10 +2,11 @@
 
 from collections.abc import AsyncIterator, Sequence
 
+from billing.domain.conflict import check_entry, check_settlement
 from billing.domain.ledger import Account, Entry, Settlement
 from billing.domain.rating import NOTHING, Tariff
 from billing.domain.usage import LoggedEvent
-from billing.ports import LedgerUnavailable, LogUnavailable, Place, SettledMeanwhile, UserAccount
+from billing.ports import LedgerUnavailable, LogUnavailable, Place, UserAccount
 from contracts.events import SessionBilled, SessionEnded
 
 
@@ -26,9 +27,10 @@ class FakeLedger:
         self._answer()
         session_id = account.settlement.session_id
         is_new = session_id not in self.settlements
-        kept = self.settlements.setdefault(session_id, account.settlement)
-        if kept.tariff != account.settlement.tariff:
-            raise SettledMeanwhile(session_id)
+        check_settlement(self.settlements.get(session_id, account.settlement), account.settlement)
+        for entry in account.entries:
+            check_entry(self.entries.get(str(entry.entry_id), entry), entry)
+        self.settlements[session_id] = account.settlement
         new = [e for e in account.entries if str(e.entry_id) not in self.entries]
         self.entries |= {str(e.entry_id): e for e in new}
         return len(new) + is_new

@@ -34,8 +34,17 @@ def requested(session: str = SESSION, user: str = USER) -> SessionRequested:
     )
 
 
-def assigned(epoch: int = 1, session: str = SESSION, node: str = "n1") -> JobAssigned:
-    return JobAssigned(session_id=session, time=NOW, epoch=epoch, node_id=node, served_ms_before=0)
+def assigned(
+    epoch: int = 1, session: str = SESSION, node: str = "n1", granted_minutes: int | None = None
+) -> JobAssigned:
+    return JobAssigned(
+        session_id=session,
+        time=NOW,
+        epoch=epoch,
+        node_id=node,
+        served_ms_before=0,
+        granted_minutes=granted_minutes,
+    )
 
 
 def ready(epoch: int = 1, session: str = SESSION) -> AgentReady:

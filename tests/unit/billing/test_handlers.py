@@ -3,10 +3,24 @@ from billing.domain.rating import Charge, Tariff
 from billing.domain.usage import LoggedEvent
 from billing.handlers import Reconciler, Settling
 from billing.ports import LedgerUnavailable
+from chassis.metrics import REGISTRY
 from chassis.nats import Rejected, RetryLater, Stored
+from structlog.testing import capture_logs
 
 from tests.unit.billing.fakes import FakeLedger, FakeLog
-from tests.unit.billing.logs import SESSION, START_MS, assigned, call, ended, log_of, ready, requested, stopped, tick
+from tests.unit.billing.logs import (
+    SESSION,
+    START_MS,
+    assigned,
+    call,
+    ended,
+    log_of,
+    ready,
+    requested,
+    started,
+    stopped,
+    tick,
+)
 
 
 def stored(record: LoggedEvent) -> Stored:
@@ -168,3 +182,42 @@ async def test_the_reconciler_keeps_what_an_outage_left_unbilled() -> None:
     ledger.is_away = False
 
     assert await reconciler.sweep() == [SESSION]
+
+
+async def test_an_id_that_was_used_again_after_the_log_forgot_it_is_a_dead_letter_and_never_announced() -> None:
+    ledger = FakeLedger()
+    await Settling(FakeLog(call(61_000)), ledger, Tariff()).settle(SESSION)
+    kept = await ledger.account(SESSION)
+    week_later = FakeLog(
+        log_of(requested(), assigned(), ready(), started(), stopped(61_000), ended(61_000), first_seq=5_000)
+    )
+    before = REGISTRY.get_sample_value("billing_conflicts_total") or 0
+
+    with capture_logs() as lines, pytest.raises(Rejected, match="another bill"):
+        await deliver(Settling(week_later, ledger, Tariff()), week_later.records[-1])
+
+    assert not week_later.announced
+    assert await ledger.account(SESSION) == kept
+    assert REGISTRY.get_sample_value("billing_conflicts_total") == before + 1
+    assert [(line["event"], line["log_level"]) for line in lines] == [("session.bill_conflict", "error")]
+
+
+async def test_the_reconciler_does_not_announce_a_bill_that_the_ledger_contradicts() -> None:
+    ledger = FakeLedger()
+    await Settling(FakeLog(call(61_000)), ledger, Tariff()).settle(SESSION)
+    log = FakeLog(call(90_000))
+    now = log.records[-1].stored_ms / 1000 + 60
+    reconciler = Reconciler(log, Settling(log, ledger, Tariff()), every_s=15, now=lambda: now)
+
+    assert await reconciler.sweep() == []
+    assert await reconciler.sweep() == []
+    assert not log.announced
+
+
+async def test_the_entry_says_how_much_lies_beyond_the_grant() -> None:
+    log = FakeLog(log_of(requested(), assigned(granted_minutes=1), ready(), started(), stopped(61_200), ended(60_000)))
+
+    account = await Settling(log, FakeLedger(), Tariff()).settle(SESSION)
+
+    assert account.entries[0].note == "served until the end (completed), without 1200 ms beyond its 1 granted minutes"
+    assert (account.owed, account.settlement.difference_ms) == (Charge(60_000, 60, 1, 1), 0)

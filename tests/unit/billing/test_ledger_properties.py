@@ -3,11 +3,12 @@
 import random
 from collections.abc import Sequence
 
+from billing.domain.audit import findings
 from billing.domain.ledger import Account, settle
 from billing.domain.rating import Tariff, rate
 from billing.domain.usage import LoggedEvent, usage
-from contracts.events import Event
-from contracts.metering import meter
+from contracts.events import Event, JobAssigned
+from contracts.metering import meter, within_grant
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,7 +31,7 @@ _epochs = st.integers(1, 3)
 _served = st.integers(0, 400_000)
 _faults = st.just(0) | st.integers(0, 400_000)
 _facts: st.SearchStrategy[Event] = st.one_of(
-    st.builds(assigned, _epochs),
+    st.builds(assigned, _epochs, granted_minutes=st.none() | st.integers(0, 8)),
     st.builds(ready, _epochs),
     st.builds(started, _epochs),
     st.builds(tick, _served, _epochs, fault_ms=_faults),
@@ -93,10 +94,27 @@ def test_the_entries_add_up_to_the_price_of_the_whole_log(log: tuple[LoggedEvent
 
 
 @given(_logs())
-def test_the_shares_of_the_epochs_add_up_to_the_settlement(log: tuple[LoggedEvent, ...]) -> None:
+def test_the_shares_of_the_epochs_up_to_the_grant_add_up_to_the_settlement(log: tuple[LoggedEvent, ...]) -> None:
     settlement = _settled(log).settlement
 
-    assert sum(share.billable_ms for share in settlement.epochs) == settlement.charge.billable_ms
+    shares_ms = sum(share.billable_ms for share in settlement.epochs)
+    assert within_grant(shares_ms, settlement.granted_minutes) == settlement.charge.billable_ms
+
+
+@given(_logs())
+def test_no_session_owes_more_than_its_grant_whatever_comes_late(log: tuple[LoggedEvent, ...]) -> None:
+    grants = [r.event.granted_minutes for r in log if isinstance(r.event, JobAssigned)]
+    account, granted = _settled(log), max((g for g in grants if g is not None), default=None)
+
+    assert granted is None or account.owed.minutes <= granted
+    assert account.settlement.granted_minutes is None or (
+        account.settlement.charge.minutes <= account.settlement.granted_minutes
+    )
+
+
+@given(_logs())
+def test_every_account_agrees_with_its_own_evidence(log: tuple[LoggedEvent, ...]) -> None:
+    assert findings(_settled(log)) == []
 
 
 @given(_logs())

@@ -1,5 +1,5 @@
 import pytest
-from contracts.events import Event, parse_event
+from contracts.events import Event, JobAssigned, parse_event
 from contracts.metering import LogRecord, meter
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,7 +46,7 @@ def test_a_minute_is_begun_by_its_first_whole_second_and_holds_sixty(billable_ms
 
 
 FACTS: st.SearchStrategy[Event] = st.one_of(
-    st.builds(assigned, st.integers(1, 3)),
+    st.builds(assigned, st.integers(1, 3), granted_minutes=st.none() | st.integers(0, 6)),
     st.builds(ready, st.integers(1, 3)),
     st.just(started()),
     st.builds(tick, st.integers(0, 300_000), st.integers(1, 3), fault_ms=st.integers(0, 300_000)),
@@ -132,3 +132,47 @@ def test_a_frozen_epoch_bills_nothing_of_the_time_after_its_successor_was_ready(
 
 def test_a_successor_that_never_was_ready_caps_nothing() -> None:
     assert meter(log_of(assigned(1), ready(1), started(), assigned(2), tick(90_000, 1))).billable_ms == 90_000
+
+
+@given(LOGS)
+def test_no_log_bills_more_than_the_greatest_grant_in_it(log: tuple[LogRecord, ...]) -> None:
+    grants = [r.event.granted_minutes for r in log if isinstance(r.event, JobAssigned)]
+    granted = max((g for g in grants if g is not None), default=None)
+    metered = meter(log)
+
+    assert metered.granted_minutes == granted
+    if granted is None:
+        assert metered.billable_ms in (0, sum(e.billable_ms for e in metered.epochs))
+    else:
+        assert metered.minutes <= granted
+
+
+def test_a_call_is_billed_up_to_its_grant_and_not_beyond() -> None:
+    def billed(served_ms: int, granted_minutes: int | None) -> tuple[int, int, int]:
+        grant = assigned(granted_minutes=granted_minutes)
+        metered = meter(log_of(requested(), grant, ready(), started(), stopped(served_ms), ended()))
+        return metered.billable_ms, metered.seconds, metered.minutes
+
+    assert billed(59_500, 1) == (59_500, 59, 1)
+    assert billed(61_000, 1) == (60_000, 60, 1)
+    assert billed(61_000, 2) == (61_000, 61, 2)
+    assert billed(61_000, None) == (61_000, 61, 2)
+
+
+def test_a_grant_counts_over_all_epochs_and_without_their_fault_time() -> None:
+    grants = [assigned(1, granted_minutes=1), assigned(2, granted_minutes=1)]
+    log = log_of(requested(), *grants, started(), tick(50_000, 1, fault_ms=20_000), stopped(45_000, 2), ended())
+
+    metered = meter(log)
+
+    assert [e.billable_ms for e in metered.epochs] == [30_000, 45_000]
+    assert (metered.billable_ms, metered.minutes) == (60_000, 1)
+
+
+@pytest.mark.parametrize(
+    ("billable_ms", "granted_minutes", "spent"), [(59_499, 1, False), (59_500, 1, True), (10**9, None, False)]
+)
+def test_a_grant_is_spent_half_a_second_before_its_end(
+    billable_ms: int, granted_minutes: int | None, spent: bool
+) -> None:
+    assert metering.is_spent(billable_ms, granted_minutes) is spent

@@ -38,6 +38,7 @@ class World:
     prejoined: FakePrejoinedRooms = field(default_factory=FakePrejoinedRooms)
     registry: FakeRegistry = field(default_factory=FakeRegistry)
     read_model: FakeReadModel = field(default_factory=FakeReadModel)
+    billing: FakeBilling = field(default_factory=FakeBilling)
 
     def app(self, digests: tuple[bytes, ...] = ()) -> FastAPI:
         app = build_api(Health("gateway"), digests=digests, body_limit=64 * 1024, deadline_s=5)
@@ -52,7 +53,7 @@ class World:
             prejoined=self.prejoined,
             registry=self.registry,
             read_model=self.read_model,
-            billing=FakeBilling(),
+            billing=self.billing,
             now=lambda: NOW,
             randomness=lambda: next(count).to_bytes(6, "big"),
             client_url="wss://livekit.example",

@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from contracts.api import Dependency, SessionBill, UserBill
-from contracts.errors import NOT_BILLED_YET, UNKNOWN_NODE, Refused
+from contracts.errors import BILLING_UNAVAILABLE, NOT_BILLED_YET, UNKNOWN_NODE, Refused
 from contracts.events import Event, RoomEvent, SessionRequested
 from contracts.registry import IdempotentStart, NodeState, Slot
 from gateway.domain.read_model import SessionState, Status
@@ -41,8 +41,9 @@ class FakeLog:
         self._check(writing=True)
         if await self.last(type(event), event.session_id) is not None:
             raise SessionIdTaken
-        self.events.append(event)
-        return len(self.events)
+        seq = len(self.events) + 1
+        await self.publish(event)
+        return seq
 
     async def publish(self, event: Event) -> None:
         self._check(writing=True)
@@ -273,8 +274,35 @@ class FakeReadModel:
 
 
 class FakeBilling:
+    """`settled`: sessions with a bill; `is_away`: it answers nothing; `is_silent`: it does not even refuse."""
+
+    def __init__(self) -> None:
+        self.settled: set[str] = set()
+        self.is_away = False
+        self.is_silent = False
+        self.asked: list[str] = []
+
     async def session(self, session_id: str) -> SessionBill:
-        raise Refused(NOT_BILLED_YET, f"Session {session_id} is not billed yet.")
+        self.asked.append(session_id)
+        if self.is_silent:
+            await asyncio.sleep(3600)
+        if self.is_away:
+            raise Refused(BILLING_UNAVAILABLE, "Billing is away.")
+        if session_id not in self.settled:
+            raise Refused(NOT_BILLED_YET, f"Session {session_id} is not billed yet.")
+        return SessionBill(
+            session_id=session_id,
+            user_id="ada",
+            outcome="completed",
+            reason="requested",
+            billable_ms=0,
+            seconds=0,
+            minutes=0,
+            credits=0,
+            settled_at=datetime(2026, 1, 1, tzinfo=UTC),
+            epochs=[],
+            entries=[],
+        )
 
     async def user(self, user_id: str, *, limit: int | None, cursor: str | None) -> UserBill:
         return UserBill(user_id=user_id, sessions=0, seconds=0, minutes=0, credits=0, items=[])

@@ -8,7 +8,7 @@ import httpx
 import jwt
 import pytest
 from contracts.errors import LIVEKIT_UNAVAILABLE, Refused
-from contracts.events import Outcome
+from contracts.events import Outcome, SessionRequested
 from contracts.registry import IdempotentStart
 
 from tests.unit.gateway.builders import SESSION, ended, ready, requested, turn
@@ -146,6 +146,65 @@ async def test_an_own_id_that_was_used_is_refused_and_its_room_left_alone(api: h
     assert world.rooms.made == 0
 
 
+async def test_an_own_id_that_has_a_bill_is_refused_although_the_log_has_forgotten_it(
+    api: httpx.AsyncClient, world: World
+) -> None:
+    world.billing.settled = {"session_weekly"}
+
+    answer = await api.post(START, json={"userName": "Ann", "sessionId": "session_weekly"})
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "session_id_taken")
+    assert world.rooms.made == 0
+    assert world.log.requests() == []
+
+
+async def test_an_own_id_of_which_the_log_holds_only_the_end_is_refused(api: httpx.AsyncClient, world: World) -> None:
+    world.log.events = [ended()]
+
+    answer = await api.post(START, json={"userName": "Ann", "sessionId": SESSION})
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "session_id_taken")
+    assert world.rooms.made == 0
+
+
+@pytest.mark.parametrize("fault", ["is_away", "is_silent"])
+async def test_an_own_id_is_taken_while_billing_does_not_answer(
+    api: httpx.AsyncClient, world: World, fault: str
+) -> None:
+    setattr(world.billing, fault, True)
+
+    answer = await api.post(START, json={"userName": "Ann", "sessionId": "session_mine"})
+
+    assert answer.status_code == 200
+    assert [r.session_id for r in world.log.requests()] == ["session_mine"]
+
+
+async def test_billing_is_not_asked_about_an_id_of_our_own(api: httpx.AsyncClient, world: World) -> None:
+    for headers in ({}, {"Idempotency-Key": "k1"}):
+        assert (await api.post(START, json={"userName": "Ann"}, headers=headers)).status_code == 200
+
+    assert world.billing.asked == []
+
+
+@pytest.mark.parametrize("body", [{"creditLimit": 5}, {"maxMinutes": 5}, {"creditLimit": 5, "maxMinutes": 5}])
+async def test_a_sessions_limit_is_recorded_and_shown_by_either_name(
+    api: httpx.AsyncClient, world: World, body: dict[str, object]
+) -> None:
+    session_id = (await api.post(START, json={"userName": "Ann", **body})).json()["sessionId"]
+
+    assert [r.credit_limit_minutes for r in world.log.requests()] == [5]
+    assert (await api.get(f"/sessions/{session_id}")).json()["grantedMinutes"] == 5
+
+
+async def test_two_limits_that_differ_are_refused_and_both_are_named(api: httpx.AsyncClient, world: World) -> None:
+    answer = await api.post(START, json={"userName": "Ann", "creditLimit": 5, "maxMinutes": 6})
+
+    (error,) = answer.json()["errors"]
+    assert (answer.status_code, error["field"]) == (422, "maxMinutes")
+    assert "creditLimit is 5 and maxMinutes is 6" in error["message"]
+    assert world.rooms.made == 0
+
+
 async def test_a_key_does_not_open_anothers_session(api: httpx.AsyncClient, world: World) -> None:
     world.log.events = [requested()]
 
@@ -169,6 +228,12 @@ async def test_a_key_does_not_open_anothers_session(api: httpx.AsyncClient, worl
         ({"userName": "Ann", "openingLine": " "}, "openingLine"),
         ({"userName": "Ann", "wait": "forever"}, "wait"),
         ({"userName": "Ann", "metadata": {"k": 1}}, "metadata.k"),
+        ({"userName": "Ann", "creditLimit": 0}, "creditLimit"),
+        ({"userName": "Ann", "creditLimit": 1.5}, "creditLimit"),
+        ({"userName": "Ann", "creditLimit": "5"}, "creditLimit"),
+        ({"userName": "Ann", "creditLimit": True}, "creditLimit"),
+        ({"userName": "Ann", "maxMinutes": 1_000_001}, "maxMinutes"),
+        ({"userName": "Ann", "maxMinutes": -1}, "maxMinutes"),
     ],
 )
 async def test_a_field_that_cannot_be_taken_is_named(
@@ -220,7 +285,8 @@ async def test_a_start_that_waits_answers_with_the_stages(api: httpx.AsyncClient
 
 
 async def test_a_start_that_waits_in_vain_says_why(api: httpx.AsyncClient, world: World) -> None:
-    world.log.events = [ended("session_mine", outcome=Outcome.REJECTED, reason="every node was full")]
+    rejected = ended("session_mine", outcome=Outcome.REJECTED, reason="every node was full")
+    world.log.on_publish = {SessionRequested: rejected}
 
     answer = await api.post(START, json={"userName": "Ann", "sessionId": "session_mine", "wait": "joined"})
 

@@ -10,11 +10,12 @@ from contracts.commands import CreditGranted, GrantCredit, ReserveCredit
 from contracts.events import Event, SessionEnded
 from contracts.subjects import session_event
 
+from billing.domain.conflict import SettledMeanwhile, SettledOtherwise
 from billing.domain.ledger import Account, billed, settle
 from billing.domain.rating import Tariff
 from billing.domain.unbilled import Unbilled
 from billing.domain.usage import METERED, IncompleteLog, NotEnded, usage
-from billing.ports import Ledger, LedgerUnavailable, Log, LogUnavailable, SettledMeanwhile
+from billing.ports import Ledger, LedgerUnavailable, Log, LogUnavailable
 from chassis import logs, metrics
 
 CONSUMED: Final = tuple(session_event(cls.event, "*") for cls in (SessionEnded, *METERED))
@@ -29,6 +30,7 @@ _SETTLED: Final = metrics.counter("billing_settlements_total", "Sessions settled
 _MINUTES: Final = metrics.counter("billing_minutes_total", "Minutes billed at settlement")
 _ADJUSTED: Final = metrics.counter("billing_adjustments_total", "Entries made by what came after the end")
 _DIFFERS: Final = metrics.counter("billing_differences_total", "Settlements that differ from the scheduler's figure")
+_CONFLICTS: Final = metrics.counter("billing_conflicts_total", "Bills refused: the ledger has another under the id")
 _WAITING: Final = metrics.gauge("billing_unbilled_sessions", "Ended sessions in the log without a bill")
 _UNAVAILABLE: Final = metrics.counter("billing_unavailable_total", "Attempts that found a store away", ("store",))
 
@@ -60,7 +62,7 @@ class Settling:
             delay_s = min(_LAST_RETRY_S, _FIRST_RETRY_S * 2**self._failures)
             self._failures = min(self._failures + 1, 10)
             raise RetryLater(delay_s, str(error)) from error
-        except (IncompleteLog, NotEnded) as error:
+        except (IncompleteLog, NotEnded, SettledOtherwise) as error:
             raise Rejected(str(error)) from error
 
     async def settle(self, session_id: str) -> Account:
@@ -72,11 +74,17 @@ class Settling:
             LedgerUnavailable: The database does not answer.
             LogUnavailable: The log does not answer.
             SettledMeanwhile: Another replica settled it by another tariff; a repetition will use that one.
+            SettledOtherwise: The ledger has another bill under this id; nothing is written and nothing announced.
         """
         used = usage(session_id, await self._sessions.history(session_id))
         tariff = await self._ledger.tariff(session_id)
         account = settle(used, tariff or self._tariff)
-        written = await self._ledger.record(account)
+        try:
+            written = await self._ledger.record(account)
+        except SettledOtherwise as conflict:
+            _CONFLICTS.inc()
+            log.error("session.bill_conflict", session_id=session_id, reason=conflict.reason)
+            raise
         if written:
             _note(account, written, first=tariff is None)
         await self._sessions.announce(billed(account.settlement))
@@ -122,7 +130,7 @@ class Reconciler:
                 log.warning("reconciler.settled", session_id=session_id)
             except (LedgerUnavailable, LogUnavailable, SettledMeanwhile):
                 raise  # they wait for the next sweep
-            except (IncompleteLog, NotEnded) as error:
+            except (IncompleteLog, NotEnded, SettledOtherwise) as error:
                 log.error("reconciler.unbillable", session_id=session_id, reason=str(error))
             except Exception:  # one session's bug must not hold up the others
                 log.exception("reconciler.bug", session_id=session_id)

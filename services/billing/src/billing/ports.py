@@ -23,14 +23,6 @@ class LedgerUnavailable(Exception):
         self.reason = reason
 
 
-class SettledMeanwhile(Exception):
-    """Somebody else settled the session by another tariff while this settlement was being made."""
-
-    def __init__(self, session_id: str) -> None:
-        super().__init__(f"{session_id} was settled meanwhile by another tariff")
-        self.session_id = session_id
-
-
 class LogUnavailable(Exception):
     """The log could not be read or written.
 
@@ -77,6 +69,7 @@ class Ledger(Protocol):
 
         Raises:
             SettledMeanwhile: The session is settled by another tariff.
+            SettledOtherwise: A row that is there is another than this account's; nothing was written.
         """
         ...
 

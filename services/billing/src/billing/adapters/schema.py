@@ -16,7 +16,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION: Final = "0001"
+REVISION: Final = "0002"
 """The newest migration; a database at another one is not worked on."""
 
 metadata = MetaData()
@@ -39,6 +39,7 @@ settlements = Table(
     Column("records", Integer, nullable=False),
     Column("log_sha256", String(64), nullable=False),
     Column("epochs", Text, nullable=False),
+    Column("granted_minutes", BigInteger),
     CheckConstraint("billable_ms >= 0 AND seconds >= 0 AND minutes >= 0 AND credits >= 0", name="settlements_amounts"),
     Index("settlements_by_user", "user_id", "settled_ms", "session_id"),
 )

@@ -5,16 +5,17 @@ from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Row, Table, and_, func, or_, select
+from sqlalchemy import Column, Row, and_, func, or_, select
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing.adapters.database import Database
 from billing.adapters.schema import ledger_entries, settlements
+from billing.domain.conflict import check_entry, check_settlement
 from billing.domain.ledger import Account, Entry, EpochShare, Settlement
 from billing.domain.rating import Charge, Tariff
-from billing.ports import Place, SettledMeanwhile, UserAccount
+from billing.ports import Place, UserAccount
 
 _INSERT: Final = {"sqlite": sqlite_insert, "postgresql": postgresql_insert}
 
@@ -36,14 +37,16 @@ class SqlLedger:
         """See the port."""
         settlement = account.settlement
         async with self._database.writing() as connection:
-            written = await self._insert(connection, settlements, _settlement_row(settlement))
+            written = await self._insert(connection, settlements.c.session_id, _settlement_row(settlement))
             if not written:
-                mine = settlements.c.session_id == settlement.session_id
-                price = (await connection.execute(select(settlements.c.credits_per_minute).where(mine))).scalar_one()
-                if price != settlement.tariff.credits_per_minute:
-                    raise SettledMeanwhile(settlement.session_id)
+                mine = select(settlements).where(settlements.c.session_id == settlement.session_id)
+                check_settlement(_settlement((await connection.execute(mine)).one()), settlement)
             for entry in account.entries:
-                written += await self._insert(connection, ledger_entries, _entry_row(entry))
+                added = await self._insert(connection, ledger_entries.c.entry_id, _entry_row(entry))
+                if not added:
+                    mine = select(ledger_entries).where(ledger_entries.c.entry_id == str(entry.entry_id))
+                    check_entry(_entry((await connection.execute(mine)).one()), entry)
+                written += added
         return written
 
     async def account(self, session_id: str) -> Account | None:
@@ -84,8 +87,10 @@ class SqlLedger:
             next=None if last is None else Place(last.settled_ms, last.session_id),
         )
 
-    async def _insert(self, connection: AsyncConnection, table: Table, row: dict[str, Any]) -> int:
-        statement = _INSERT[self._database.dialect](table).values(row).on_conflict_do_nothing()
+    async def _insert(self, connection: AsyncConnection, key: Column[str], row: dict[str, Any]) -> int:
+        """Write a row unless its key is there; a row that breaks any other rule of its table raises."""
+        insert = _INSERT[self._database.dialect](key.table).values(row)
+        statement = insert.on_conflict_do_nothing(index_elements=[key.name])
         return (await connection.execute(statement)).rowcount
 
 
@@ -127,6 +132,7 @@ def _settlement_row(settlement: Settlement) -> dict[str, Any]:
         "records": settlement.records,
         "log_sha256": settlement.log_sha256,
         "epochs": json.dumps([_share_row(share) for share in settlement.epochs], separators=(",", ":")),
+        "granted_minutes": settlement.granted_minutes,
     }
 
 
@@ -144,6 +150,7 @@ def _settlement(row: Row[Any]) -> Settlement:
         records=row.records,
         log_sha256=row.log_sha256,
         epochs=tuple(_share(share) for share in json.loads(row.epochs)),
+        granted_minutes=row.granted_minutes,
     )
 
 

@@ -1,6 +1,6 @@
 """Audit: does a kept bill follow from what it says it was computed from, and from the log?"""
 
-from contracts.metering import billable
+from contracts.metering import billable, within_grant
 
 from billing.domain.ledger import Account, settle
 from billing.domain.rating import NOTHING, rate
@@ -15,7 +15,7 @@ def findings(account: Account) -> list[str]:
         most = billable(share.served_ms, share.span_ms, share.fault_ms)
         if share.billable_ms not in (0, most):  # 0: the session never started
             found.append(f"epoch {share.epoch}: {share.billable_ms} ms billed of {most} ms")
-    shares_ms = sum(share.billable_ms for share in settlement.epochs)
+    shares_ms = within_grant(sum(share.billable_ms for share in settlement.epochs), settlement.granted_minutes)
     if rate(shares_ms, settlement.tariff) != settlement.charge:
         found.append(f"the epochs' {shares_ms} ms do not cost {settlement.charge}")
     if not account.entries or account.entries[0].charge != settlement.charge:

@@ -17,6 +17,7 @@ def view(account: Account) -> SessionBill:
         seconds=owed.seconds,
         minutes=owed.minutes,
         credits=owed.credits,
+        granted_minutes=settlement.granted_minutes,
         settled_at=instant(settlement.settled_ms),
         epochs=[_epoch(share) for share in settlement.epochs],
         entries=[

@@ -73,6 +73,7 @@ class Settlement:
 
     Attributes:
         settled_ms: When `ended` was stored in the log, Unix ms.
+        granted_minutes: The session's grant, which bounds the charge; None: no bound.
         difference_ms: Our `billable_ms` minus the scheduler's in `ended`.
         ended_seq: The stream sequence of `ended`; later events are no part of this.
         records: How many events were metered.
@@ -91,6 +92,7 @@ class Settlement:
     records: int
     log_sha256: str
     epochs: tuple[EpochShare, ...]
+    granted_minutes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,7 @@ def settle(usage: Usage, tariff: Tariff) -> Account:
         records=len(usage.within),
         log_sha256=usage.sha256,
         epochs=_shares(metered, usage.within),
+        granted_minutes=metered.granted_minutes,
     )
     entries = [
         Entry(
@@ -142,7 +145,8 @@ def settle(usage: Usage, tariff: Tariff) -> Account:
             charge=charged,
             at_ms=usage.ended_ms,
             cause_seq=usage.ended_seq,
-            note=f"served until the end ({settlement.outcome}){_left_out(sum(s.fault_ms for s in settlement.epochs))}",
+            note=f"served until the end ({settlement.outcome})"
+            f"{_left_out(sum(s.fault_ms for s in settlement.epochs))}{_beyond(settlement)}",
         )
     ]
     known = list(usage.within)
@@ -194,6 +198,11 @@ def _cause(event: Event) -> str:
 
 def _left_out(fault_ms: int) -> str:
     return f", without {fault_ms} ms in which a provider failed" if fault_ms else ""
+
+
+def _beyond(settlement: Settlement) -> str:
+    beyond_ms = sum(s.billable_ms for s in settlement.epochs) - settlement.charge.billable_ms
+    return f", without {beyond_ms} ms beyond its {settlement.granted_minutes} granted minutes" if beyond_ms else ""
 
 
 def _shares(metered: Metered, records: Iterable[LoggedEvent]) -> tuple[EpochShare, ...]:

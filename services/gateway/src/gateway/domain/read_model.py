@@ -95,6 +95,13 @@ class SessionState(BaseModel):
         return self.assigned.epoch if self.assigned else 0
 
     @property
+    def granted_minutes(self) -> int | None:
+        """The session's limit: what was last granted, before that what was asked for."""
+        if self.assigned is not None and self.assigned.granted_minutes is not None:
+            return self.assigned.granted_minutes
+        return None if self.requested is None else self.requested.credit_limit_minutes
+
+    @property
     def live_pid(self) -> int | None:
         """The worker's process while, as far as the log knows, it lives."""
         if self.ready is None or self.ended or (self.stopped and self.stopped.epoch >= self.ready.epoch):
@@ -226,6 +233,7 @@ def session_view(state: SessionState) -> SessionView | None:
         conversation_start_time=state.started.at if state.started else None,
         conversation_duration=metering.seconds(ended.billable_ms) if ended else None,
         conversation_duration_minutes=metering.minutes(ended.billable_ms) if ended else None,
+        granted_minutes=state.granted_minutes,
         celery_task_id=job_id(requested),
         log_file=ready.log_file if ready else None,
         node_id=state.assigned.node_id if state.assigned else None,

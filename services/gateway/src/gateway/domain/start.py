@@ -31,6 +31,7 @@ def requested(body: StartRequest, session_id: str, now: datetime) -> SessionRequ
         opening_line=body.opening_line or opening_line(body.user_name),
         system_prompt=body.system_prompt,
         metadata=dict(body.metadata),
+        credit_limit_minutes=body.credit_limit_minutes,
         tools=tuple(recorded(tool) for tool in body.tools),
     )
 

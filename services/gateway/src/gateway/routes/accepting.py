@@ -16,6 +16,7 @@ from gateway.domain.voices import check_voice
 from gateway.ports import SessionIdTaken
 from gateway.routes.services import Services
 from gateway.routes.undo import room_undone_on_failure, undo_room
+from gateway.routes.used_ids import refuse_used
 
 log = get_logger(__name__)
 
@@ -64,6 +65,8 @@ class Acceptance:
             earlier = await services.log.last(SessionRequested, claimed)
             if earlier is not None:
                 return self._repeated(event, earlier)
+        if body.session_id is not None:
+            await refuse_used(body.session_id, services)
         return await self._open(event, is_ahead=claimed == ahead)
 
     async def _check(self) -> None:

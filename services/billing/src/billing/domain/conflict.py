@@ -1,0 +1,59 @@
+"""What it means that a session is settled already: the same bill again, or another one under its id."""
+
+from billing.domain.ledger import Entry, Settlement
+
+
+class SettledMeanwhile(Exception):
+    """Another replica settled the session by another tariff while this settlement was being made."""
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(f"{session_id} was settled meanwhile by another tariff")
+        self.session_id = session_id
+
+
+class SettledOtherwise(Exception):
+    """The ledger holds another bill under this session's id, so this one can never be written.
+
+    Attributes:
+        reason: How the two differ.
+    """
+
+    def __init__(self, session_id: str, reason: str) -> None:
+        super().__init__(f"{session_id} is in the ledger with another bill: {reason}")
+        self.session_id = session_id
+        self.reason = reason
+
+
+def check_settlement(stored: Settlement, ours: Settlement) -> None:
+    """Make sure that the stored settlement is ours.
+
+    Raises:
+        SettledMeanwhile: It has another tariff; ours must be made again by that one.
+        SettledOtherwise: It was made from another log (a session id that was used again after the log had forgotten
+            it), or from the same log by another rule.
+    """
+    of_one_log = (stored.ended_seq, stored.settled_ms, stored.log_sha256) == (
+        ours.ended_seq,
+        ours.settled_ms,
+        ours.log_sha256,
+    )
+    if not of_one_log:
+        raise SettledOtherwise(
+            ours.session_id,
+            f"it was made from the end at {stored.ended_seq} (log {stored.log_sha256[:12]}), "
+            f"and this one is at {ours.ended_seq} (log {ours.log_sha256[:12]})",
+        )
+    if stored.tariff != ours.tariff:
+        raise SettledMeanwhile(ours.session_id)
+    if stored != ours:
+        raise SettledOtherwise(ours.session_id, f"{stored.charge}, and the same log now gives {ours.charge}")
+
+
+def check_entry(stored: Entry, ours: Entry) -> None:
+    """Make sure that the stored entry is ours.
+
+    Raises:
+        SettledOtherwise: It is another.
+    """
+    if stored != ours:
+        raise SettledOtherwise(ours.session_id, f"entry {ours.entry_id} has {stored.charge}, not {ours.charge}")
