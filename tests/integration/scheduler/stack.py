@@ -234,7 +234,9 @@ def new_id() -> str:
     return f"session_{int(time.time() * 1000)}_{_made:04d}"
 
 
-async def request(bus: Bus, session_id: str | None = None, *, user: str = "ann", **metadata: str) -> str:
+async def request(
+    bus: Bus, session_id: str | None = None, *, user: str = "ann", limit: int | None = None, **metadata: str
+) -> str:
     """What the gateway publishes at a start."""
     session_id = session_id or new_id()
     await bus.publish(
@@ -247,6 +249,7 @@ async def request(bus: Bus, session_id: str | None = None, *, user: str = "ann",
             opening_line="Hello!",
             system_prompt="Be nice.",
             metadata=metadata,
+            credit_limit_minutes=limit,
         ),
         expect_last=0,
     )

@@ -9,6 +9,7 @@ from contracts.events import (
     Event,
     JobAssigned,
     Outcome,
+    ServedTick,
     SessionEnded,
     SessionQueued,
     SessionRequested,
@@ -25,7 +26,9 @@ def at(ms: int) -> datetime:
     return datetime.fromtimestamp(ms / 1000, UTC)
 
 
-def requested(sid: str = SID, *, user: str = "ann", region: str | None = None) -> SessionRequested:
+def requested(
+    sid: str = SID, *, user: str = "ann", region: str | None = None, limit: int | None = None
+) -> SessionRequested:
     return SessionRequested(
         session_id=sid,
         time=at(T0),
@@ -35,6 +38,7 @@ def requested(sid: str = SID, *, user: str = "ann", region: str | None = None) -
         opening_line="Hello!",
         system_prompt="Be nice.",
         metadata={"region": region} if region else {},
+        credit_limit_minutes=limit,
     )
 
 
@@ -42,8 +46,10 @@ def queued(sid: str = SID) -> SessionQueued:
     return SessionQueued(session_id=sid, time=at(T0), position=1, deadline_at=at(T0 + 30_000))
 
 
-def assigned(epoch: int = 1, node: str = "n1", sid: str = SID) -> JobAssigned:
-    return JobAssigned(session_id=sid, time=at(T0), epoch=epoch, node_id=node, served_ms_before=0)
+def assigned(epoch: int = 1, node: str = "n1", sid: str = SID, granted: int | None = None) -> JobAssigned:
+    return JobAssigned(
+        session_id=sid, time=at(T0), epoch=epoch, node_id=node, served_ms_before=0, granted_minutes=granted
+    )
 
 
 def ready(epoch: int = 1, node: str = "n1", sid: str = SID) -> AgentReady:
@@ -52,6 +58,10 @@ def ready(epoch: int = 1, node: str = "n1", sid: str = SID) -> AgentReady:
 
 def started(epoch: int = 1, sid: str = SID) -> SessionStarted:
     return SessionStarted(session_id=sid, time=at(T0), epoch=epoch, at=at(T0))
+
+
+def tick(served_ms: int, epoch: int = 1, fault_ms: int = 0, sid: str = SID) -> ServedTick:
+    return ServedTick(session_id=sid, time=at(T0), epoch=epoch, served_ms=served_ms, fault_ms=fault_ms)
 
 
 def stopped(epoch: int = 1, cause: str = "crashed", served_ms: int = 0, sid: str = SID) -> AgentStopped:

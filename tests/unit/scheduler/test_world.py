@@ -3,13 +3,14 @@
 import asyncio
 from collections import Counter
 
-from contracts.events import AgentStopped, JobAssigned, SessionEnded
+from contracts.events import AgentStopped, JobAssigned, SessionEnded, SessionRequested
+from contracts.metering import minutes
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from scheduler.domain.limits import Limits
 
-from tests.unit.scheduler.builders import at, end_requested, requested, started
+from tests.unit.scheduler.builders import at, end_requested, requested, started, tick
 from tests.unit.scheduler.world import Leader, World, settle
 
 MAX_BOTS = 2
@@ -46,11 +47,11 @@ class TwoLeaders(RuleBasedStateMachine):
         """In the loop, since steps are tasks."""
         self.loop.run_until_complete(self.call(function, *arguments))
 
-    @rule(session=some_session, user=st.sampled_from("ab"))
-    def a_start(self, session: str, user: str) -> None:
+    @rule(session=some_session, user=st.sampled_from("ab"), limit=st.none() | st.just(1))
+    def a_start(self, session: str, user: str, limit: int | None) -> None:
         if not any(r.event.session_id == session for r in self.world.records):
             self.world.rooms.add(session)
-            self.world.write(requested(session, user=user))
+            self.world.write(requested(session, user=user, limit=limit))
 
     @rule(session=some_session)
     def an_end(self, session: str) -> None:
@@ -119,6 +120,11 @@ class TwoLeaders(RuleBasedStateMachine):
         for session in list(self.world.jobs.get(node, {}))[:1]:
             self.world.stop(node, session, cause)
 
+    @rule(session=some_session, served_s=st.integers(1, 90), fault_s=st.integers(0, 30))
+    def a_call_is_served(self, session: str, served_s: int, fault_s: int) -> None:
+        if epoch := self.last_epoch(session):
+            self.world.write(tick(served_s * 1_000, epoch, fault_s * 1_000, session))
+
     @rule(session=some_session, epoch=st.integers(1, 2))
     def an_old_word_comes_late(self, session: str, epoch: int) -> None:
         last = self.last_epoch(session)
@@ -138,6 +144,15 @@ class TwoLeaders(RuleBasedStateMachine):
     def each_session_ends_at_most_once(self) -> None:
         ends = Counter(r.event.session_id for r in self.world.records if isinstance(r.event, SessionEnded))
         assert not [session for session, n in ends.items() if n > 1]
+
+    @invariant()
+    def no_session_with_a_limit_is_billed_beyond_it(self) -> None:
+        requests = (r.event for r in self.world.records if isinstance(r.event, SessionRequested))
+        limits = {e.session_id: e.credit_limit_minutes for e in requests}
+        for record in self.world.records:
+            if isinstance(record.event, SessionEnded):
+                limit = limits[record.event.session_id]
+                assert limit is None or minutes(record.event.billable_ms) <= limit
 
     @invariant()
     def epochs_count_up_one_by_one(self) -> None:

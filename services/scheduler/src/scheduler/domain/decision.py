@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from scheduler.domain import ending
+from scheduler.domain import credit, ending
 from scheduler.domain.facts import Facts, Verdict
 from scheduler.domain.limits import Limits
 from scheduler.domain.session import Session
@@ -49,6 +49,11 @@ class EndAgent:
 
 
 @dataclass(frozen=True, slots=True)
+class Measure:
+    """Read the session's billable time from its log."""
+
+
+@dataclass(frozen=True, slots=True)
 class Conclude:
     """Publish the one `ended`."""
 
@@ -72,7 +77,7 @@ class Forget:
     """Nothing is left to do for this session."""
 
 
-Action: TypeAlias = Place | Ask | Withdraw | EndAgent | Conclude | FreeSlot | DeleteRoom | Forget
+Action: TypeAlias = Place | Ask | Withdraw | EndAgent | Measure | Conclude | FreeSlot | DeleteRoom | Forget
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +106,9 @@ def decide(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Decis
     current = session.current
     if current is None:
         return Decision((Place(takeover=False),), _wake(session, facts, now_ms, limits))
+    look_ms = credit.next_look_ms(session, facts, limits)
+    if look_ms is not None and now_ms >= look_ms:
+        return Decision((Measure(),), _wake(session, facts, now_ms, limits))
     # Whoever never heard an agent is greeted by the next one as by the first.
     takeover = session.started_ms is not None
     if ending.attempt_failure(session, facts, now_ms, limits) is not None:

@@ -1,12 +1,16 @@
 """Why a session ends, and when the next reason would arise."""
 
 from contracts.events import Outcome
+from contracts.metering import CREDIT_SPENT
 
+from scheduler.domain import credit
 from scheduler.domain.facts import Facts, Verdict
 from scheduler.domain.limits import Limits
 from scheduler.domain.session import DRAINED, Attempt, Session
 
-ENDED_BY_NODE = frozenset({"ended", "room_closed", "caller_left", "session_timeout", "no_show", "user_idle"})
+ENDED_BY_NODE = frozenset(
+    {"ended", "room_closed", "caller_left", "session_timeout", CREDIT_SPENT, "no_show", "user_idle"}
+)
 """Causes of `agent_stopped` after which nobody is left to talk to; `provider_failed` joins them by its prefix."""
 
 PROVIDER_FAILED = "provider_failed"
@@ -45,6 +49,8 @@ def deadlines(session: Session, facts: Facts, limits: Limits) -> tuple[int, ...]
         found.append(ready + limits.session_ms)
         if session.started_ms is None:
             found.append(join_deadline_ms(ready, facts, limits))
+    if (look_ms := credit.next_look_ms(session, facts, limits)) is not None:
+        found.append(look_ms)
     if facts.caller_left_ms is not None:
         found.append(facts.caller_left_ms + limits.reconnect_ms)
     if current is not None and is_farewell(session, limits):
@@ -186,6 +192,8 @@ def _too_late(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Ve
     ready = session.first_ready_ms
     if ready is not None and now_ms >= ready + limits.session_ms:
         return Verdict(Outcome.COMPLETED, SESSION_TIMEOUT)
+    if credit.is_used_up(session, facts):
+        return Verdict(Outcome.COMPLETED, CREDIT_SPENT)
     if session.current is not None or session.requested is None:
         return None
     if facts.refusal:

@@ -51,6 +51,8 @@ class Facts:
         caller_left_ms: Since when the caller is away, having been there.
         room_closed: LiveKit said that it closed the room.
         room_deleted: The room is deleted, or was never there.
+        billable_ms: The session's billable time by its log, when that was last read for it.
+        measured_ms: When that was; None: not yet.
         blocked: Why no node could be chosen at the last try.
         refusal: Why the session cannot even wait.
     """
@@ -73,5 +75,7 @@ class Facts:
     caller_left_ms: int | None = None
     room_closed: bool = False
     room_deleted: bool = False
+    billable_ms: int = 0
+    measured_ms: int | None = None
     blocked: str | None = None
     refusal: str | None = None

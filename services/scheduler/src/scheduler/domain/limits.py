@@ -17,6 +17,7 @@ class Limits:
         node_lease_ms: What a new leader waits before it calls any node lost.
         farewell_ms: From `assigned` to the end, for the agent that only says goodbye.
         unlisted_ms: How long a node may not list a job that was ready before the job counts as lost.
+        credit_look_ms: Between two looks at the log for a session's last seconds of credit, at least.
         timeout_goodbye: What the agent says when `session_ms` is over; empty: nothing.
     """
 
@@ -34,5 +35,6 @@ class Limits:
     node_lease_ms: int = 15_000
     farewell_ms: int = 12_000
     unlisted_ms: int = 2_000
+    credit_look_ms: int = 2_000
     max_load: float = 0.7
     timeout_goodbye: str = ""

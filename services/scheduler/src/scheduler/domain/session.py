@@ -44,6 +44,8 @@ class Attempt:
     seq: int
     at_ms: int
     served_ms_before: int
+    billable_ms_before: int
+    granted_minutes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,13 @@ class Session:
         return max(self.attempts, default=0)
 
     @property
+    def granted_minutes(self) -> int | None:
+        """The billable minutes that the session may have in all; None: no bound."""
+        granted = (a.granted_minutes for a in self.attempts.values() if a.granted_minutes is not None)
+        asked = None if self.requested is None else self.requested.credit_limit_minutes
+        return max(granted, default=asked)
+
+    @property
     def first_ready_ms(self) -> int | None:
         """When an agent was first in the room."""
         return min(self.ready_ms.values(), default=None)
@@ -139,7 +148,9 @@ def fold(session: Session, record: Recorded) -> Session:
             known = session.attempts.get(event.epoch)
             if known is not None and known.seq <= seq:
                 return session
-            attempt = Attempt(event.epoch, event.node_id, seq, at, event.served_ms_before)
+            before_ms, granted = event.served_ms_before, event.granted_minutes
+            billable_ms = before_ms if event.billable_ms_before is None else event.billable_ms_before
+            attempt = Attempt(event.epoch, event.node_id, seq, at, before_ms, billable_ms, granted)
             return replace(session, attempts={**session.attempts, event.epoch: attempt})
         case AgentReady():
             first = min(at, session.ready_ms.get(event.epoch, at))

@@ -44,6 +44,8 @@ class Agents:
                 system_prompt=requested.system_prompt,
                 tools=requested.tools,
                 served_ms_before=attempt.served_ms_before,
+                billable_ms_before=attempt.billable_ms_before,
+                granted_minutes=attempt.granted_minutes,
                 takeover=takeover,
                 farewell=farewell,
             ),

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from contracts.events import AgentStopped, JobAssigned, SessionEnded, SessionQueued
-from contracts.metering import LogRecord, meter
+from contracts.metering import LogRecord, Metered, is_spent, meter
 from contracts.registry import Slot
 from opentelemetry.trace import SpanKind
 
@@ -208,6 +208,8 @@ class Conductor:
                     session_id, end_asked_epoch=action.epoch, speaking_epoch=speaking, verdict=action.verdict
                 )
                 self.beside(self._end_agent(session_id, action))
+            case d.Measure():
+                self._learn_usage(session_id, meter(_measured(await self._log.history(session_id))))
             case d.Conclude():
                 await self._conclude(session, facts, action.verdict)
             case d.FreeSlot():
@@ -246,7 +248,13 @@ class Conductor:
                 self.board.give_up(session_id)
                 return True
             assigned = JobAssigned(
-                session_id=session_id, time=self._time(), epoch=1, node_id=reserved.node_id, served_ms_before=0
+                session_id=session_id,
+                time=self._time(),
+                epoch=1,
+                node_id=reserved.node_id,
+                served_ms_before=0,
+                billable_ms_before=0,
+                granted_minutes=session.granted_minutes,
             )
             self._note(await self._log.append(assigned, expect_last=0))
             self.board.began(session_id)
@@ -257,7 +265,10 @@ class Conductor:
         return True
 
     async def _place_next(self, session: Session) -> bool:
-        """The next epoch: another node where there is one, and none that failed this session a moment ago."""
+        """The next epoch: another node where there is one, and none that failed this session a moment ago.
+
+        A session whose grant is used up gets none: what was measured here ends it.
+        """
         session_id, current = session.session_id, session.current
         assert current is not None
         now_ms = self.now_ms()
@@ -272,19 +283,28 @@ class Conductor:
                 self.board.learn(session_id, blocked=none.reason)
             return False
         self.board.learn(session_id, blocked=None)
-        served_ms = 0
+        served_ms = billable_ms = 0
         if session.ready_ms:
-            served_ms = sum(e.served_ms for e in meter(_measured(await self._log.history(session_id))).epochs)
+            metered = meter(_measured(await self._log.history(session_id)))
+            served_ms, billable_ms = sum(e.served_ms for e in metered.epochs), metered.billable_ms
+            if is_spent(billable_ms, session.granted_minutes):
+                self._learn_usage(session_id, metered)
+                return True
         assigned = JobAssigned(
             session_id=session_id,
             time=self._time(),
             epoch=current.epoch + 1,
             node_id=node.node_id,
             served_ms_before=served_ms,
+            billable_ms_before=billable_ms,
+            granted_minutes=session.granted_minutes,
         )
         self._note(await self._log.append(assigned, expect_last=current.seq))
         log.info("job.reassigned", session_id=session_id, node_id=node.node_id, epoch=current.epoch + 1)
         return True
+
+    def _learn_usage(self, session_id: str, metered: Metered) -> None:
+        self.board.learn(session_id, billable_ms=metered.billable_ms, measured_ms=self.now_ms())
 
     async def _announce(self, session: Session) -> bool:
         if session.queued:

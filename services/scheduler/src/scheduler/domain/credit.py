@@ -1,0 +1,27 @@
+"""A session's grant of billable time: the guard behind the node, which ends the call itself.
+
+Billable time stands still while a provider fails or the caller is away, so no clock here can tell when a grant is used
+up. The log can: the leader reads it when the grant could be used up at the earliest, and again whenever the rest could.
+"""
+
+from contracts.metering import SPENT_EARLY_MS, granted_ms, is_spent
+
+from scheduler.domain.facts import Facts
+from scheduler.domain.limits import Limits
+from scheduler.domain.session import Session
+
+
+def next_look_ms(session: Session, facts: Facts, limits: Limits) -> int | None:
+    """When the log must be read next, ms on its clock; None: the session has no grant, or no call yet."""
+    granted, started_ms = session.granted_minutes, session.started_ms
+    if granted is None or started_ms is None:
+        return None
+    most_ms = granted_ms(granted) - SPENT_EARLY_MS
+    if facts.measured_ms is None:
+        return started_ms + most_ms
+    return facts.measured_ms + max(most_ms - facts.billable_ms, limits.credit_look_ms)
+
+
+def is_used_up(session: Session, facts: Facts) -> bool:
+    """Whether the log, as last read, shows the grant to be used up."""
+    return facts.measured_ms is not None and is_spent(facts.billable_ms, session.granted_minutes)
