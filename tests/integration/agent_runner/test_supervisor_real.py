@@ -133,6 +133,19 @@ async def test_a_farewell_is_said_in_the_room_and_costs_nothing(stage: Stage) ->
     assert await stage.people() == {caller_identity(SESSION)}
 
 
+async def test_a_call_is_warned_and_ends_just_before_its_limit_of_billable_time(stage: Stage) -> None:
+    await stage.enter()
+    pid = await stage.start(granted_minutes=1, served_ms_before=90_000, billable_ms_before=48_000)  # 12 s are left
+
+    stopped = await stage.drive.has(SESSION, "agent_stopped", deadline_s=20, cause="credit_spent")
+
+    assert isinstance(stopped, AgentStopped)
+    assert 11_500 <= stopped.served_ms - stopped.fault_ms < 12_000
+    turns = [e.heard_text for e in await stage.drive.log(SESSION) if isinstance(e, TurnFinished)]
+    assert turns == ["Hello Ann!", AgentConfig.model_fields["credit_warning"].default]
+    assert not is_alive(pid)
+
+
 async def test_an_agent_whose_identity_a_newer_epoch_took_ends(stage: Stage, livekit: LiveKitServer) -> None:
     await stage.enter()
     pid = await stage.start()

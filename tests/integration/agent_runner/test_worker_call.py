@@ -145,6 +145,25 @@ async def test_a_caller_who_comes_back_is_not_greeted_again(
     assert again.loud_s > 0.7
 
 
+async def test_what_the_agent_says_unasked_waits_for_the_callers_turn_and_its_answer(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    await sandbox.control("transcripts", {"texts": ["What time is it?"]})
+    await sandbox.control("replies", {"replies": ["It is noon."]})
+    worker = await fork()
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, opening_line="Hello."))
+    await worker.heard(Turn)
+    caller.say("What time is it now, please, in the town where you are?")
+    await asyncio.sleep(1)  # in the middle of it
+
+    worker.send(Speak(text="Our time is almost up.", patience_s=30))
+
+    answer, notice = await worker.heard(Turn, 2), await worker.heard(Turn, 3)
+    assert (answer.user_text, answer.heard_text, answer.interrupted) == ("What time is it?", "It is noon.", False)
+    assert (notice.user_text, notice.heard_text, notice.interrupted) == ("", "Our time is almost up.", False)
+
+
 async def test_an_interrupted_answer_counts_as_far_as_it_was_heard(
     fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
 ) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from agent_runner.domain.credit import CreditWarning
 from agent_runner.domain.link import (
     Beat,
     Caller,
@@ -20,6 +21,7 @@ from agent_runner.domain.link import (
     Recovered,
     Rejoin,
     Removed,
+    Speak,
     Stopped,
     Turn,
     Unfinished,
@@ -50,7 +52,9 @@ BEAT = Beat(tts_bytes=0, sent_bytes=0, caller_in_room=True)
 class Scene:
     """A node with one warm worker, and the job."""
 
-    def __init__(self, folder: Path, *, epoch: int = 1, takeover: bool = False, target: int = 1) -> None:
+    def __init__(
+        self, folder: Path, *, epoch: int = 1, takeover: bool = False, target: int = 1, **changes: object
+    ) -> None:
         self.now = 100.0
         self.forks = FakeForks()
         self.outboxes = FakeOutboxes()
@@ -70,6 +74,7 @@ class Scene:
             self.call_logs,
             call_limits,
             lambda: "Goodbye.",
+            warning=lambda: CreditWarning("Time is almost up."),
             clock=lambda: self.now,
         )
         self.job = AssignJob(
@@ -83,7 +88,7 @@ class Scene:
             opening_line="Hello Ann!",
             system_prompt="Be kind.",
             takeover=takeover,
-        )
+        ).model_copy(update=changes)
         self.over: list[Call] = []
         self.call = Call(self.job, self.world, self.over.append)
         self._running = asyncio.ensure_future(self.pool.run())
@@ -455,3 +460,111 @@ async def test_a_turn_is_published_as_it_was_heard(scene: Scene) -> None:
         "interrupted": True,
         "stage_ms": {"llm": 90},
     }
+
+
+def spoken(worker: FakeWorker) -> list[tuple[str, float]]:
+    return [(m.text, m.patience_s) for m in worker.told if isinstance(m, Speak)]
+
+
+@pytest.fixture
+async def limited(tmp_path: Path) -> AsyncIterator[Scene]:
+    """A call of one minute."""
+    scene = Scene(tmp_path, granted_minutes=1)
+    yield scene
+    scene.close()
+
+
+async def test_a_limited_call_is_warned_once_at_twenty_seconds_and_ends_half_a_second_early(limited: Scene) -> None:
+    worker = await limited.live()
+    limited.beat(worker, 39.5)
+    assert spoken(worker) == []
+
+    limited.beat(worker, 19.5)
+    assert spoken(worker) == [("Time is almost up.", 12.0)]
+    assert not limited.call.is_ending
+
+    limited.beat(worker, 0.5)
+    assert worker.told[-1] == End(how="cancel")
+    worker.say(Stopped(cause="ended"))
+    worker.die()
+    assert (limited.stopped.cause, limited.stopped.served_ms) == ("credit_spent", 59_500)
+
+
+async def test_between_two_beats_the_clock_counts_on(limited: Scene) -> None:
+    worker = await limited.live()
+    limited.beat(worker, 59)
+    limited.now += 0.5
+    limited.call.look(0.25)
+
+    assert limited.call.is_ending
+    assert limited.call.served.served_ms == 59_500
+
+
+async def test_fault_time_does_not_count_towards_the_limit_and_no_warning_goes_into_it(limited: Scene) -> None:
+    worker = await limited.live()
+    limited.beat(worker, 39)
+    worker.say(Faulty(provider="tts", ago_ms=0))
+    limited.beat(worker, 60)
+    assert spoken(worker) == []
+    assert not limited.call.is_ending
+
+    worker.say(Recovered(provider="tts"))
+    limited.beat(worker, 1)
+    assert spoken(worker) == [("Time is almost up.", 12.0)]
+    limited.beat(worker, 19.5)
+    worker.say(Stopped(cause="ended"))
+    worker.die()
+    assert (limited.stopped.served_ms, limited.stopped.fault_ms) == (119_500, 60_000)
+
+
+async def test_the_time_without_a_caller_does_not_count(limited: Scene) -> None:
+    worker = await limited.live()
+    limited.beat(worker, 45)
+    worker.say(Caller(in_room=False))
+    for _ in range(120):
+        limited.now += 0.5
+        worker.say(Beat(tts_bytes=0, sent_bytes=0, caller_in_room=False))
+        limited.call.look(0.5)
+
+    assert not limited.call.is_ending
+    assert limited.call.served.served_ms == 45_000
+
+
+@pytest.mark.parametrize(
+    ("billable_ms_before", "served_s"), [(30_000, 29.5), (None, 9.5)], ids=["billable", "of an older scheduler"]
+)
+async def test_a_successor_ends_when_the_sum_is_spent(
+    tmp_path: Path, billable_ms_before: int | None, served_s: float
+) -> None:
+    scene = Scene(
+        tmp_path,
+        epoch=2,
+        granted_minutes=1,
+        served_ms_before=50_000,
+        billable_ms_before=billable_ms_before,
+    )
+    worker = await scene.live()
+    scene.beat(worker, served_s - 0.5)
+    assert not scene.call.is_ending
+    assert len(spoken(worker)) == 1
+
+    scene.beat(worker, 0.5)
+    assert scene.call.is_ending
+    assert scene.call.served.served_ms == round(1000 * served_s)
+    scene.close()
+
+
+async def test_a_farewell_says_its_sentence_whatever_credit_is_left(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, takeover=True, farewell=True, granted_minutes=1, billable_ms_before=59_900)
+    worker = await scene.live()
+
+    assert worker.told[-1] == End(how="say", text="Goodbye.")
+    scene.close()
+
+
+async def test_a_call_without_a_limit_is_neither_warned_nor_ended(scene: Scene) -> None:
+    worker = await scene.live()
+    scene.beat(worker, 300)
+
+    assert spoken(worker) == []
+    assert not scene.call.is_ending

@@ -52,7 +52,7 @@ TO_WORKER: list[ToWorker] = [
     go(opening_line="Grüß Gott!", has_history=True, traceparent="00-1-2-01", log_file="/logs/a"),
     Prejoin(session_id="session_1", url="ws://127.0.0.1:7880", token="t.t.t", caller_identity="caller:session_1"),
     End(how="say", text="Goodbye."),
-    Speak(text="One minute left."),
+    Speak(text="One minute left.", patience_s=12.0),
     Rejoin(),
 ]
 TO_SUPERVISOR: list[ToSupervisor] = [

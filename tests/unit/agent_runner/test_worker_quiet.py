@@ -1,5 +1,6 @@
 """What is due when nobody speaks."""
 
+from agent_runner.domain.notice import Notice
 from agent_runner.domain.quiet import THINKING_S, Quiet
 
 
@@ -60,3 +61,41 @@ def test_an_absent_caller_is_not_silent() -> None:
 def test_nothing_is_due_before_anybody_spoke_or_when_it_is_switched_off() -> None:
     assert Quiet(1, 2).due(1000) is None
     assert after_the_agent_spoke(prompt_s=0, end_s=0).due(100_000) is None
+
+
+def test_between_turns_is_after_the_answer_and_not_in_the_callers_pause_for_breath() -> None:
+    quiet = Quiet(0, 0)
+    assert not quiet.is_between_turns(80)  # the first line is on its way
+    quiet = after_the_agent_spoke()
+    assert quiet.is_between_turns(100.1)
+    quiet.caller(101, is_speaking=True)
+    assert not quiet.is_between_turns(102)
+    quiet.caller(103, is_speaking=False)
+    assert not quiet.is_between_turns(103.5)  # the turn is not over yet
+    quiet.thinking(104)
+    assert not quiet.is_between_turns(104.5)
+    quiet.agent(105, is_speaking=True)
+    assert not quiet.is_between_turns(106)
+    quiet.agent(107, is_speaking=False)
+    assert quiet.is_between_turns(107.1)
+
+
+def test_a_notice_is_said_at_once_between_turns_or_when_it_may_not_wait() -> None:
+    speaking = after_the_agent_spoke()
+    speaking.caller(100, is_speaking=True)
+
+    assert Notice("Hello?", since_s=101, patience_s=12).is_due(101, after_the_agent_spoke())
+    assert not Notice("Hello?", since_s=101, patience_s=12).is_due(101, speaking)
+    assert Notice("Hello?", since_s=101, patience_s=0).is_due(101, speaking)
+
+
+def test_a_notice_waits_for_the_turn_then_for_silence_and_then_no_longer() -> None:
+    quiet, notice = after_the_agent_spoke(), Notice("Hello?", since_s=101, patience_s=12)
+    quiet.caller(100.5, is_speaking=True)
+    quiet.caller(101.5, is_speaking=False)
+
+    assert not notice.is_due(106.9, quiet)  # nobody speaks, but the turn is open
+    assert notice.is_due(107, quiet)
+    quiet.caller(107, is_speaking=True)
+    assert not notice.is_due(112.9, quiet)
+    assert notice.is_due(113, quiet)

@@ -17,6 +17,8 @@ from contracts.tool_hosts import hosts
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from agent_runner.domain.credit import CreditWarning
+
 ASSEMBLY_URL: Final = "wss://streaming.assemblyai.com/v3/ws"
 GROQ_URL: Final = "https://api.groq.com/openai/v1"
 INWORLD_URL: Final = "wss://api.inworld.ai/tts/v1/voice:streamBidirectional"
@@ -220,6 +222,15 @@ class AgentConfig(BaseSettings):
         description="a WAV file (mono, 16 bit, 5 s at most) with that sentence, for when no voice could be had; "
         "unset: three tones",
     )
+    credit_warning: str = Field(
+        default="Just so you know, our time is almost up: this call ends in less than half a minute.",
+        min_length=1,
+        max_length=500,
+        description="what the agent says before a session's limit of minutes; the word none: nothing",
+    )
+    credit_warning_s: float = Field(
+        default=20, gt=0, le=600, description="seconds of billed time before the limit at which it says so"
+    )
     worker_memory_mb: int = Field(default=600, ge=0, description="MB of data a worker may hold; 0 for no limit")
     log_format: Literal["json", "console"] = Field(default="json", description="json or console")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
@@ -229,6 +240,12 @@ class AgentConfig(BaseSettings):
         default=None, description="http(s)://host:4318 of an OTLP collector; unset for none"
     )
     otel_transcripts: bool = Field(default=False, description="true puts prompts and transcripts into traces")
+
+    @property
+    def warning(self) -> CreditWarning:
+        """What is said before a session's limit, and when."""
+        text = "" if self.credit_warning.lower() == "none" else self.credit_warning
+        return CreditWarning(text, self.credit_warning_s)
 
     @property
     def stt_endpoints(self) -> tuple[Endpoint, ...]:

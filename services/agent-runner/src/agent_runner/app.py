@@ -88,6 +88,7 @@ async def start(
         call_logs,
         _call_limits(settings),
         farewell=lambda: config.apology,
+        warning=lambda: config.warning,
     )
     facts = NodeFacts(settings.node_id, settings.region, datetime.now(UTC))
     rooms = Rooms(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from contracts import metering
+
 
 class Cause(StrEnum):
     """Causes that the supervisor or the worker states; a failed provider adds its name, `provider_failed:stt`."""
@@ -16,6 +18,8 @@ class Cause(StrEnum):
     """The node's drain limit was reached."""
     SESSION_TIMEOUT = "session_timeout"
     """Longer than a session may be; the scheduler, which ends it at its time, did not."""
+    CREDIT_SPENT = metering.CREDIT_SPENT
+    """The session's limit of billable time is reached."""
     SUPERSEDED = "superseded"
     """A newer epoch of the session exists."""
     ROOM_CLOSED = "room_closed"

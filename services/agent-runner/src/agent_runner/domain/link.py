@@ -98,9 +98,13 @@ class End:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speak:
-    """Say this now, as an assistant message of the conversation."""
+    """Say this, as an assistant message of the conversation.
+
+    `patience_s`: how long it may wait for a pause between two turns; 0: it follows what the agent is saying.
+    """
 
     text: str
+    patience_s: float = 0.0
     kind: Literal["speak"] = "speak"
 
 

@@ -21,12 +21,14 @@ class Quiet:
         self._since: float | None = None
         self._speaking: set[Literal["caller", "agent"]] = set()
         self._thinking_until = 0.0
+        self._turn_is_open = False
         self._has_prompted = False
         self._is_prompting = False
 
     def caller(self, at: float, *, is_speaking: bool) -> None:
         """The caller began or ended to speak."""
         self._has_prompted = self._is_prompting = False
+        self._turn_is_open = self._turn_is_open or is_speaking
         self._note("caller", at, is_speaking)
 
     def agent(self, at: float, *, is_speaking: bool) -> None:
@@ -42,6 +44,17 @@ class Quiet:
     def thinking(self, at: float) -> None:
         """The caller's turn is over and waits for its answer."""
         self._thinking_until = at + THINKING_S
+        self._turn_is_open = False
+
+    @property
+    def is_silent(self) -> bool:
+        """Nobody speaks."""
+        return not self._speaking
+
+    def is_between_turns(self, now: float) -> bool:
+        """Nobody speaks, the caller's turn is over and answered, and the agent has said its first line."""
+        is_answered = now >= self._thinking_until and not self._turn_is_open
+        return self.is_silent and is_answered and self._since is not None
 
     def away(self, now: float) -> None:
         """The caller is not in the room: this silence is no silence."""

@@ -13,6 +13,7 @@ from contracts.commands import AssignJob
 from contracts.ids import agent_identity, caller_identity
 
 from agent_runner.domain.causes import Cause
+from agent_runner.domain.credit import Credit, CreditWarning
 from agent_runner.domain.fault_time import FaultTime
 from agent_runner.domain.history import BRIDGE_LINE, conversation, encode_newest
 from agent_runner.domain.link import (
@@ -31,6 +32,7 @@ from agent_runner.domain.link import (
     Recovered,
     Rejoin,
     Removed,
+    Speak,
     Stopped,
     ToSupervisor,
     Turn,
@@ -82,6 +84,7 @@ class World:
 
     Attributes:
         farewell: What an agent says that only has to say that the call cannot go on; SIGHUP may change it.
+        warning: What it says before the session's limit of minutes; SIGHUP may change it.
         clock: Monotonic seconds.
     """
 
@@ -93,6 +96,7 @@ class World:
     call_logs: CallLogs
     limits: CallLimits
     farewell: Callable[[], str]
+    warning: Callable[[], CreditWarning] = CreditWarning
     clock: Callable[[], float] = time.monotonic
 
 
@@ -113,6 +117,9 @@ class Call:
         self.over = asyncio.Event()
         self.served = ServedTime()
         self._faults = FaultTime()
+        before_ms = job.served_ms_before if job.billable_ms_before is None else job.billable_ms_before
+        self._credit = Credit(None if job.farewell else job.granted_minutes, before_ms)
+        self._has_warned = False
         self._job = job
         self._world = world
         self._on_over = on_over
@@ -216,6 +223,9 @@ class Call:
         if now - self._began >= limits.lifetime_s:
             self.end(Cause.SESSION_TIMEOUT)
             return
+        self._look_after_credit(now)
+        if self.is_ending:
+            return
         if self._process is None or self._went is None or self._stopped is not None:
             return
         self._silent_s += silence_s
@@ -226,6 +236,22 @@ class Call:
         elif now - self._ticked_at >= limits.tick_s:
             self._ticked_at = now
             self._report.tick(self.served.served_ms, self.fault_ms)
+
+    def _look_after_credit(self, now: float) -> None:
+        """Warn the caller before the session's grant is used up, and end the call as it is."""
+        warning = self._world.warning()
+        served_ms = self.served.observe(now).served_ms
+        billable_ms = max(0, served_ms - self._faults.total_ms(served_ms))
+        match self._credit.due(billable_ms, warning):
+            case "end":
+                self.end(Cause.CREDIT_SPENT)
+            case "warning" if self._process is not None and self.served.both and not self._has_warned:
+                if not self._faults.failing:  # it would not be heard, and the clock stands still
+                    self._has_warned = True
+                    self._process.send(Speak(text=warning.text, patience_s=self._credit.patience_s(billable_ms)))
+                    self._log.info("job.credit_warning", left_ms=self._credit.left_ms(billable_ms))
+            case _:
+                pass
 
     def fence(self, last_epoch: int | None) -> None:
         """The log's last assigned epoch: a newer one ends this call."""

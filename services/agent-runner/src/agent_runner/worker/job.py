@@ -29,6 +29,7 @@ from agent_runner.domain.link import (
     Provider,
     Recovered,
     Removed,
+    Speak,
     StopCause,
     Stopped,
     ToSupervisor,
@@ -36,6 +37,7 @@ from agent_runner.domain.link import (
     Unfinished,
 )
 from agent_runner.domain.muteness import MUTE_S, Muteness
+from agent_runner.domain.notice import Notice
 from agent_runner.domain.prompt import system_instruction
 from agent_runner.worker import tracing
 from agent_runner.worker.apology import Apology
@@ -95,6 +97,7 @@ class Job:
         self._so_far: Turn | None = None
         self._leaving: asyncio.TimerHandle | None = None
         self._connecting: asyncio.Task[None] | None = None
+        self._notices: list[Notice] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def prepare(self) -> None:
@@ -143,10 +146,11 @@ class Job:
             self._spawn(self._start(go, history))
             self._spawn(self._watch())
 
-    def speak(self, text: str) -> None:
-        """Say this as soon as the agent has finished what it is saying."""
+    def speak(self, speak: Speak) -> None:
+        """Say this once the conversation leaves room for it, which `_watch` sees."""
         if not self._is_ending:
-            self._queue(TTSSpeakFrame(text))
+            self._notices.append(Notice(speak.text, time.monotonic(), speak.patience_s))
+            self._say_what_is_due(time.monotonic())
 
     def end(self, end: End) -> None:
         """End the call; the second time, or with nothing to say, at once."""
@@ -228,6 +232,7 @@ class Job:
             await asyncio.sleep(_LOOK_S)
             now, ear = time.monotonic(), self._pipeline.ear
             self._tell_so_far(ear.talk.so_far())
+            self._say_what_is_due(now)
             in_room = self._room.caller_in_room
             if not in_room:
                 ear.quiet.away(now)
@@ -242,6 +247,11 @@ class Job:
                 self._spawn(self._hear_again())
             if self._muteness.is_mute(now, made=ear.made_bytes, sent=ear.sent_bytes, caller_in_room=in_room):
                 self._finish("failed", detail=f"mute: there was speech, and none of it went out for {MUTE_S:g} s")
+
+    def _say_what_is_due(self, now: float) -> None:
+        for notice in [n for n in self._notices if n.is_due(now, self._pipeline.ear.quiet)]:
+            self._notices.remove(notice)
+            self._queue(TTSSpeakFrame(notice.text))
 
     def _tell_so_far(self, turn: Turn | None) -> None:
         """What of the conversation would be lost with this process."""

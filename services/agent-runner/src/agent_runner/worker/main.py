@@ -122,7 +122,7 @@ async def _serve(sock: socket.socket, config: AgentConfig) -> None:
             case End():
                 job.end(message)
             case Speak():
-                job.speak(message.text)
+                job.speak(message)
             case Rejoin():
                 job.rejoin()
 
