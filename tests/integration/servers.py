@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 BIN = Path(sysconfig.get_path("scripts"))
-START_LIMIT_S = 10.0
+START_LIMIT_S = 40.0
 STOP_LIMIT_S = 10.0
 
 

@@ -105,7 +105,7 @@ class System:
         self.scheduler = SchedulerProcess(self.folder / "scheduler", self.nats.url, livekit.url, **self.shared)
         enter(self.scheduler)
         self._start_node()
-        self._wait_until_ready()
+        self.wait_until_ready(_UP_LIMIT_S)
 
     def _start_node(self) -> None:
         self._thread.start()
@@ -130,8 +130,9 @@ class System:
         self._thread.join(_UP_LIMIT_S)
         self._loop.close()
 
-    def _wait_until_ready(self) -> None:
-        until = time.monotonic() + _UP_LIMIT_S
+    def wait_until_ready(self, limit_s: float) -> None:
+        """Wait until every service says that it is, and a scheduler leads."""
+        until = time.monotonic() + limit_s
         while not (self.scheduler.leads() and self._is_ready(self.url) and self._is_ready(self._billing_url)):
             assert time.monotonic() < until, self.log.read_text()[-2000:]
             time.sleep(0.05)
