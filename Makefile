@@ -83,8 +83,8 @@ SANDBOX := --profile sandbox --env-file .env --env-file deploy/docker/sandbox.en
 	@$(PYTHON) deploy/docker/new_env.py
 FORCE:
 
-dev: .env ## Docker: everything with the sandbox, no keys needed
-	$(COMPOSE) $(SANDBOX) up --build --detach --wait
+dev: .env ## Docker: everything with the sandbox, no keys needed; follows the logs, Ctrl-C stops it all
+	$(COMPOSE) $(SANDBOX) up --build
 
 up: .env ## Docker: everything with the keys of .env
 	$(COMPOSE) up --build --detach --wait

@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
+from greenroom_cli import network
 from greenroom_cli.commands import agent, bill, call, demo, doctor, end, nodes, sessions, up
 from greenroom_cli.console import complain, say, warn
 from greenroom_cli.errors import CommandError
 from greenroom_cli.main import EXIT_INTERRUPTED, EXIT_OUTPUT_CLOSED, INTERRUPTED
 from greenroom_cli.runner import Stopped
-from greenroom_cli.settings import keep_proxies_off_loopback
 
 app = typer.Typer(
     help="Voice AI agents in LiveKit rooms, over one REST call. Start with: greenroom up",
@@ -47,8 +47,8 @@ def greenroom(
 
 def run_app() -> int:
     """Run the command that the arguments name; returns its exit code."""
-    keep_proxies_off_loopback()
     try:
+        network.prepare()
         app()
     except CommandError as error:
         complain(error)

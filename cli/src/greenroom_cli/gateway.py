@@ -21,6 +21,7 @@ from contracts.api import (
 from contracts.errors import Problem
 from pydantic import BaseModel, ValidationError
 
+from greenroom_cli import network
 from greenroom_cli.errors import CommandError
 
 TIMEOUT_S = 15.0  # above the gateway's own deadlines, so that its problem is what the user reads
@@ -48,7 +49,13 @@ class Gateway:
     def __init__(self, url: str, api_key: str | None = None) -> None:
         self.url = url.rstrip("/")
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._http = httpx.AsyncClient(base_url=self.url, headers=headers, timeout=TIMEOUT_S, trust_env=False)
+        self._http = httpx.AsyncClient(
+            base_url=self.url,
+            headers=headers,
+            timeout=TIMEOUT_S,
+            trust_env=not network.is_loopback(url),  # that is: by the proxies of the environment
+            verify=network.trust(),
+        )
 
     async def __aenter__(self) -> Self:
         return self

@@ -16,13 +16,6 @@ from greenroom_cli.stack.state import StateFolder
 DEFAULT_STATE = Path(".greenroom")
 
 
-def keep_proxies_off_loopback() -> None:
-    """Tell this process and its children that a proxy has nothing to do with the local stack."""
-    for name in ("NO_PROXY", "no_proxy"):
-        kept = [entry for entry in os.environ.get(name, "").split(",") if entry]
-        os.environ[name] = ",".join(dict.fromkeys([*kept, "127.0.0.1", "localhost"]))
-
-
 def user_environment(folder: Path | None = None) -> dict[str, str]:
     """The user's environment over the `.env` of `folder` (default: the current one); empty variables count as unset."""
     written = env_file.read((folder or Path.cwd()) / ".env")

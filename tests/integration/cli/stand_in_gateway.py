@@ -1,10 +1,13 @@
-"""A gateway of a few canned answers, for the commands that only show what a gateway says."""
+"""A gateway of a few canned answers, for the commands that only show what a gateway says; it serves as a proxy too."""
 
 import http.server
+import socket
+import ssl
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 from contracts.api import EpochBill, LedgerEntryView, SessionBill, SessionList, SessionView
 from pydantic import BaseModel
@@ -47,7 +50,9 @@ ANSWERS: dict[str, BaseModel] = {
 
 class _Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        found = ANSWERS.get(self.path.partition("?")[0])
+        assert isinstance(self.server, StandIn)
+        self.server.asked.append(self.path)
+        found = ANSWERS.get(urlsplit(self.path).path)  # a proxy is asked for a whole URL
         body = b"" if found is None else found.model_dump_json(by_alias=True).encode()
         self.send_response(404 if found is None else 200)
         self.send_header("content-length", str(len(body)))
@@ -58,14 +63,27 @@ class _Answer(http.server.BaseHTTPRequestHandler):
         return
 
 
+class StandIn(http.server.ThreadingHTTPServer):
+    """Remembers in `asked` what it was asked for."""
+
+    def __init__(self, host: str, tls: ssl.SSLContext | None) -> None:
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, 0), _Answer)
+        self.asked: list[str] = []
+        shown = f"[{host}]" if ":" in host else host
+        self.url = f"{'https' if tls else 'http'}://{shown}:{self.server_port}"
+        if tls:
+            self.socket = tls.wrap_socket(self.socket, server_side=True)
+
+
 @contextmanager
-def stand_in_gateway() -> Generator[str]:
-    """The URL of a running stand-in."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Answer)
+def stand_in_gateway(*, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> Generator[StandIn]:
+    """A running stand-in."""
+    server = StandIn(host, tls)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield server
     finally:
         server.shutdown()
         server.server_close()

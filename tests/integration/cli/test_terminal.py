@@ -23,8 +23,8 @@ AGENT = ("--url", "ws://127.0.0.1:9", "--token", "t", "--session-id", SESSION)
 
 @pytest.fixture(scope="module")
 def gateway() -> Iterator[str]:
-    with stand_in_gateway() as url:
-        yield url
+    with stand_in_gateway() as server:
+        yield server.url
 
 
 def greenroom(

@@ -1,12 +1,10 @@
 """What the commands read."""
 
-import os
-import urllib.request
 from pathlib import Path
 
 import pytest
 from greenroom_cli.errors import CommandError
-from greenroom_cli.settings import Settings, command_environment, keep_proxies_off_loopback, user_environment
+from greenroom_cli.settings import Settings, command_environment, user_environment
 from greenroom_cli.stack.state import Run, StateFolder
 
 
@@ -41,17 +39,6 @@ def test_the_gateways_own_key_serves_when_no_other_is_named() -> None:
     assert Settings.of({"GREENROOM_API_KEYS": "sha256:00, plain"}).api_key == "plain"
     assert Settings.of({"GREENROOM_API_KEYS": "plain", "GREENROOM_API_KEY": "mine"}).api_key == "mine"
     assert Settings.of({}).api_key is None
-
-
-def test_a_proxy_is_kept_off_the_local_stack(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    monkeypatch.setenv("NO_PROXY", "example.com")
-    monkeypatch.setenv("no_proxy", "")
-
-    keep_proxies_off_loopback()
-
-    assert os.environ["NO_PROXY"] == "example.com,127.0.0.1,localhost"
-    assert urllib.request.proxy_bypass("127.0.0.1")
 
 
 def test_only_what_is_given_is_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from typing import Self, TypeVar
 
 from livekit import rtc
 
+from greenroom_cli import network
 from greenroom_cli.call.audio import Samples, Speech
 from greenroom_cli.call.ear import Ear, Utterance
 from greenroom_cli.call.microphone import Microphone
@@ -62,7 +63,8 @@ class Call:
         """
         try:
             async with asyncio.timeout(CONNECT_S):
-                await self._room.connect(url, token, rtc.RoomOptions(auto_subscribe=True))
+                with network.as_no_proxy_says(url):  # the SDK's native side knows no NO_PROXY
+                    await self._room.connect(url, token, rtc.RoomOptions(auto_subscribe=True))
                 options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
                 await self._room.local_participant.publish_track(self._microphone.track, options)
         except (rtc.ConnectError, rtc.participant.PublishTrackError, TimeoutError) as error:

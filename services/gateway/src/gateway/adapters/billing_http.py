@@ -1,5 +1,6 @@
 """The billing service over HTTP."""
 
+import ssl
 from http import HTTPStatus
 from typing import TypeVar
 from urllib.parse import quote
@@ -20,7 +21,9 @@ class BillingHttp:
     def __init__(self, url: str, *, deadline_s: float) -> None:
         self._url = url
         # Billing is ours and near: a proxy of the environment is meant for the world outside.
-        self._client = httpx.AsyncClient(base_url=url, timeout=deadline_s, trust_env=False)
+        self._client = httpx.AsyncClient(
+            base_url=url, timeout=deadline_s, trust_env=False, verify=ssl.create_default_context()
+        )
 
     async def close(self) -> None:
         """Close the connections."""

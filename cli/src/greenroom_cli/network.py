@@ -1,0 +1,62 @@
+"""What the environment says about the network: proxies and private authorities, for this process and its children."""
+
+import contextlib
+import ipaddress
+import os
+import ssl
+from collections.abc import Generator
+from functools import cache
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import proxy_bypass
+
+from greenroom_cli.errors import CommandError
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_PROXIES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+
+
+def prepare() -> None:
+    """Set what this process and its children go by: no proxy for the local stack, one variable for private authorities.
+
+    Raises:
+        CommandError: The authorities that a variable names are not there.
+    """
+    for name in ("NO_PROXY", "no_proxy"):
+        kept = [entry.strip() for entry in os.environ.get(name, "").split(",") if entry.strip()]
+        os.environ[name] = ",".join(dict.fromkeys([*kept, *LOOPBACK]))
+    # OpenSSL, and so every TLS client of ours, goes by SSL_CERT_FILE; many machines set only what requests reads.
+    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR"):
+        if (value := os.environ.get(name)) and not Path(value).exists():
+            raise CommandError(f"{name} names {value}, which does not exist", "correct it, or unset it")
+    bundle = os.environ.get("REQUESTS_CA_BUNDLE")
+    if bundle and not os.environ.get("SSL_CERT_FILE") and not os.environ.get("SSL_CERT_DIR"):
+        os.environ["SSL_CERT_DIR" if Path(bundle).is_dir() else "SSL_CERT_FILE"] = bundle
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the URL leads to this machine, whatever NO_PROXY says."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+@cache
+def trust() -> ssl.SSLContext:
+    """The authorities of the system, or those of SSL_CERT_FILE and SSL_CERT_DIR."""
+    return ssl.create_default_context()
+
+
+@contextlib.contextmanager
+def as_no_proxy_says(url: str) -> Generator[None]:
+    """Hide the proxies from a library that takes them for every address, when NO_PROXY or loopback exempts this one."""
+    if not (is_loopback(url) or proxy_bypass(urlsplit(url).netloc.rpartition("@")[2])):
+        yield
+        return
+    hidden = {name: os.environ.pop(name) for name in _PROXIES if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
