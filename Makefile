@@ -84,7 +84,7 @@ SANDBOX := --profile sandbox --env-file .env --env-file deploy/docker/sandbox.en
 FORCE:
 
 dev: .env ## Docker: everything with the sandbox, no keys needed; follows the logs, Ctrl-C stops it all
-	$(COMPOSE) $(SANDBOX) up --build
+	$(COMPOSE) $(SANDBOX) up --build --timeout 30
 
 up: .env ## Docker: everything with the keys of .env
 	$(COMPOSE) up --build --detach --wait
