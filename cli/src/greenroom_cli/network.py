@@ -22,9 +22,10 @@ def prepare() -> None:
     Raises:
         CommandError: The authorities that a variable names are not there.
     """
-    for name in ("NO_PROXY", "no_proxy"):
-        kept = [entry.strip() for entry in os.environ.get(name, "").split(",") if entry.strip()]
-        os.environ[name] = ",".join(dict.fromkeys([*kept, *LOOPBACK]))
+    # Both spellings with the same content: clients differ in which they read, and Python lets the small one win.
+    written = ",".join(os.environ.get(name, "") for name in ("NO_PROXY", "no_proxy"))
+    exempt = [entry.strip() for entry in written.split(",") if entry.strip()]
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = ",".join(dict.fromkeys([*exempt, *LOOPBACK]))
     # OpenSSL, and so every TLS client of ours, goes by SSL_CERT_FILE; many machines set only what requests reads.
     for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR"):
         if (value := os.environ.get(name)) and not Path(value).exists():
