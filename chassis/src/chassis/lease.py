@@ -16,6 +16,7 @@ _MARGIN: Final = 0.1  # share of the TTL by which the holder gives up before the
 _TAKE_S: Final = 0.5  # how often a stand-by looks
 _HANDOVER_S: Final = 10.0  # how long `on_lost` may take
 _AFTER_A_BUG_S: Final = 2.0
+_STALE_TTLS: Final = 2  # by then its holder has given it up, by the holder's own clock
 
 log = logs.get_logger(__name__)
 
@@ -36,6 +37,7 @@ class Lease:
         self._value = Leader(holder=holder).model_dump_json().encode()
         self._revision = 0
         self._held_until = 0.0
+        self._unrenewed: tuple[int, float] = (0, 0.0)  # another's revision, and since when we see it
 
     @property
     def is_held(self) -> bool:
@@ -141,11 +143,13 @@ class Lease:
             entry = await self._bucket.get(self.key, deadline_s=self._attempt_s)
         except BusUnavailable:
             return False
+        asked = time.monotonic()
         if entry is None or not self._is_ours(entry):
             self._held_until = 0.0
             self._revision = 0
-            return False
-        asked = time.monotonic()
+            if entry is None or not self._is_stale(entry, asked):
+                return False
+            log.error("lease.stale_taken", key=self.key, revision=entry.revision)
         try:
             revision = await self._bucket.update(
                 self.key, self._value, entry.revision, ttl_s=self.ttl_s, deadline_s=self._attempt_s
@@ -154,6 +158,14 @@ class Lease:
             return False
         self._hold(revision, asked)
         return True
+
+    def _is_stale(self, entry: Entry, now: float) -> bool:
+        """Whether a key without an expiry, or with a value that nobody wrote as a holder, blocks the role for ever."""
+        revision, since = self._unrenewed
+        if entry.revision != revision:
+            self._unrenewed = entry.revision, now
+            return False
+        return now - since >= _STALE_TTLS * self.ttl_s
 
     def _is_ours(self, entry: Entry) -> bool:
         try:

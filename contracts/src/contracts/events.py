@@ -261,6 +261,14 @@ class UnknownEvent(Exception):
         self.subject = subject
 
 
+class WrongSubject(Exception):
+    """A message stands on the subject of another session or event than its body's."""
+
+    def __init__(self, subject: str) -> None:
+        super().__init__(f"the body is not that of subject {subject!r}")
+        self.subject = subject
+
+
 def parse_event(subject: str, data: bytes | str | dict[str, Any]) -> Event:
     """Read a message of the stream SESSIONS.
 
@@ -271,10 +279,14 @@ def parse_event(subject: str, data: bytes | str | dict[str, Any]) -> Event:
     Raises:
         UnknownEvent: The subject's event name is not of this version.
         pydantic.ValidationError: The body does not have the event's shape.
+        WrongSubject: The body is another session's.
     """
     parts = subject.split(".")
     name = parts[3] if subject.startswith(f"{subjects.SESSION_PREFIX}.") and len(parts) == 5 else ""
     cls = _BY_NAME.get(name)
     if cls is None:
         raise UnknownEvent(subject)
-    return cls.model_validate(data) if isinstance(data, dict) else cls.model_validate_json(data)
+    event = cls.model_validate(data) if isinstance(data, dict) else cls.model_validate_json(data)
+    if event.subject != subject:
+        raise WrongSubject(subject)
+    return event

@@ -28,6 +28,7 @@ from chassis.nats.errors import (
 )
 from chassis.nats.messages import Published, Stored
 from chassis.nats.replay import Replay
+from chassis.nats.unreadable import read_value
 
 __all__ = [
     "BadReply",
@@ -53,6 +54,7 @@ __all__ = [
     "SequenceConflict",
     "Stored",
     "consumer",
+    "read_value",
     "respond",
 ]
 

@@ -24,6 +24,7 @@ from chassis.nats.connection import Connection, inbox_prefix
 from chassis.nats.errors import BusRefused, BusUnavailable
 from chassis.nats.messages import Published, Stored, headers_of, stored, stream_of
 from chassis.nats.replay import Replay
+from chassis.nats.unreadable import UnreadableRecords
 
 T = TypeVar("T")
 
@@ -40,6 +41,7 @@ class Bus:
         url: Where it is connected to, without password.
         graceful_timeout_s: How long a stop waits for handlers.
         checks: Readiness: the connection's, and one of each started consumer.
+        unreadable: Where readers report what they cannot read.
     """
 
     def __init__(self, connection: Connection, *, replicas: int, graceful_timeout_s: float) -> None:
@@ -51,6 +53,7 @@ class Bus:
         self.name = connection.name
         self.url = connection.url
         self.checks: dict[str, Check] = {"nats": self._check}
+        self.unreadable = UnreadableRecords(self.publish_raw)
 
     @classmethod
     async def connect(
@@ -118,6 +121,7 @@ class Bus:
 
     async def close(self) -> None:
         """Stop what is still subscribed and disconnect; safe to repeat."""
+        await self.unreadable.close()
         await self._connection.close(self.graceful_timeout_s + _CLOSE_MARGIN_S)
 
     @contextmanager
@@ -228,7 +232,7 @@ class Bus:
         """
         with self.naming_refusals():
             raw = await reading.last(self.js, stream_of(subject), subject, deadline_s=deadline_s, url=self.url)
-        return None if raw is None else _stored(raw)
+        return None if raw is None else self._stored(raw)
 
     async def history(self, session_id: str, *, deadline_s: float = 5.0) -> list[Stored]:
         """All events of one session in stream order, complete up to the call.
@@ -240,7 +244,7 @@ class Bus:
             found = await reading.scan(
                 self.nc, self.js, SESSIONS.name, session_log(session_id), deadline_s=deadline_s, url=self.url
             )
-        return [_stored(raw) for raw in found]
+        return [self._stored(raw) for raw in found]
 
     def replay(
         self,
@@ -277,6 +281,7 @@ class Bus:
             last_per_subject=last_per_subject,
             until_caught_up=until_caught_up,
             inbox=f"{inbox_prefix(self.name)}.".encode(),
+            unreadable=self.unreadable.met,
         )
 
     @overload
@@ -303,6 +308,8 @@ class Bus:
     async def _check(self) -> str | None:
         return None if self.is_connected else f"no connection to {self.url}"
 
-
-def _stored(raw: reading.Raw) -> Stored:
-    return stored(raw.subject, raw.data, seq=raw.seq, at=raw.at, headers=raw.headers)
+    def _stored(self, raw: reading.Raw) -> Stored:
+        record = stored(raw.subject, raw.data, seq=raw.seq, at=raw.at, headers=raw.headers)
+        if record.unreadable:
+            self.unreadable.met(record)
+        return record

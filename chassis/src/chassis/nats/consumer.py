@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import nats.errors
-from contracts.events import Event, RoomEvent, UnknownEvent
+from contracts.events import Event, RoomEvent
 from contracts.streams import SESSIONS, StreamSpec
 from contracts.subjects import DEAD_PREFIX
 from faststream import AckPolicy
@@ -15,7 +15,6 @@ from nats.aio.msg import Msg
 from nats.js.api import AckPolicy as ServerAckPolicy
 from nats.js.api import ConsumerConfig
 from opentelemetry.trace import SpanKind
-from pydantic import ValidationError
 
 from chassis import logs, metrics, telemetry
 from chassis.nats.connection import inbox_prefix
@@ -23,7 +22,7 @@ from chassis.nats.declare import retried
 from chassis.nats.errors import BusUnavailable, PublishRefused, Rejected, RetryLater
 from chassis.nats.guard import guard
 from chassis.nats.locks import KeyedLocks
-from chassis.nats.messages import MSG_ID, Stored, ascii_header, parse, stored
+from chassis.nats.messages import MSG_ID, Stored, ascii_header, stored
 
 if TYPE_CHECKING:
     from chassis.nats.bus import Bus
@@ -201,10 +200,9 @@ class Consumer:
             deliveries=metadata.num_delivered,
             pending=metadata.num_pending,
         )
-        try:
-            event = parse(raw.subject, raw.data)
-        except (UnknownEvent, ValidationError) as error:
-            await self._bury(raw, meta, "unknown", f"cannot be read: {_brief(error)}")
+        event = meta.event
+        if event is None:
+            await self._bury_unreadable(raw, meta)
             return
         if meta.deliveries > self._max_deliver:  # earlier deliveries ended with the process, not with an answer
             await self._bury(raw, meta, event.event, f"given up after {self._max_deliver} deliveries")
@@ -265,6 +263,17 @@ class Consumer:
         except TimeoutError:
             return True
 
+    async def _bury_unreadable(self, raw: Msg, meta: Stored) -> None:
+        try:
+            async with self._beating(raw):
+                await self._bus.unreadable.bury(meta)
+        except (BusUnavailable, PublishRefused) as error:
+            log.error("consumer.dead_letter_failed", consumer=self.durable, seq=meta.seq, error=error)
+            await raw.nak(delay=_NOT_DEAD_YET_S)
+            return
+        await raw.term()
+        _HANDLED.labels(self.durable, "unknown", "dead").inc()
+
     async def _bury(self, raw: Msg, meta: Stored, event: str, reason: str) -> None:
         log.error("consumer.dead_letter", consumer=self.durable, subject=raw.subject, seq=meta.seq, reason=reason)
         # Nats-* headers are instructions to the server: copied, they would make it refuse the message.
@@ -320,12 +329,6 @@ class _Beat:
 async def _undecoded(message: Any) -> Any:
     """Hand the whole message on: parsing is ours, because a body that cannot be read has its own way out."""
     return message
-
-
-def _brief(error: UnknownEvent | ValidationError) -> str:
-    if isinstance(error, ValidationError):  # without the values: they may be what somebody said
-        return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)[:5])
-    return str(error)
 
 
 def consumer(

@@ -1,11 +1,13 @@
 """A message as the streams keep it: JSON body, CloudEvents headers in binary mode, W3C trace context."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from contracts.events import Event, RoomEvent, UnknownEvent, parse_event
+from contracts.events import Event, RoomEvent, UnknownEvent, WrongSubject, parse_event
+from contracts.ids import SESSION_ID_PATTERN
 from contracts.streams import STREAMS
 from pydantic import ValidationError
 
@@ -14,6 +16,9 @@ from contracts import subjects
 MSG_ID: Final = "Nats-Msg-Id"
 EXPECT_LAST: Final = "Nats-Expected-Last-Subject-Sequence"
 _SOURCE: Final = "ce-source"
+_PARSED: Final = (f"{subjects.SESSION_PREFIX}.", f"{subjects.ROOM_PREFIX}.")
+_NEWER: Final = re.compile(rf"{re.escape(subjects.SESSION_PREFIX)}\.[a-z_]{{1,64}}\.{SESSION_ID_PATTERN.strip('^$')}")
+_BRIEF: Final = 500
 
 
 @dataclass(frozen=True)
@@ -34,11 +39,12 @@ class Stored:
     """One message of a stream.
 
     Attributes:
-        event: The body; None when this version cannot read it.
+        event: The body; None when this version cannot read it, and for a message of another stream.
         seq: Sequence in the stream.
         stored_ms: When JetStream stored it, Unix ms; the one clock that all parts share.
         deliveries: How often this consumer was given it, 1 for the first time.
         pending: How many messages the reader still has before it, 0 when it has caught up.
+        unreadable: Why it cannot be read although it should be; empty for an event of a newer version.
     """
 
     subject: str
@@ -49,6 +55,7 @@ class Stored:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     deliveries: int = 1
     pending: int = 0
+    unreadable: str = ""
 
     @property
     def id(self) -> str | None:
@@ -62,10 +69,14 @@ def parse(subject: str, data: bytes) -> Event | RoomEvent:
     Raises:
         UnknownEvent: The subject names nothing that this version knows.
         pydantic.ValidationError: The body has another shape.
+        WrongSubject: The body is another session's.
     """
-    if subject.startswith(f"{subjects.ROOM_PREFIX}."):
-        return RoomEvent.model_validate_json(data)
-    return parse_event(subject, data)
+    if not subject.startswith(f"{subjects.ROOM_PREFIX}."):
+        return parse_event(subject, data)
+    event = RoomEvent.model_validate_json(data)
+    if event.subject != subject:
+        raise WrongSubject(subject)
+    return event
 
 
 def stored(
@@ -80,20 +91,38 @@ def stored(
 ) -> Stored:
     """Make a `Stored`, with `event` None where the body cannot be read."""
     body = data or b""
+    event, unreadable = None, ""
     try:
-        event = parse(subject, body)
-    except (UnknownEvent, ValidationError):
-        event = None
+        if subject.startswith(_PARSED):
+            event = parse(subject, body)
+    except UnknownEvent as error:
+        unreadable = "" if _is_newer(subject) else brief(error)
+    except (ValidationError, WrongSubject) as error:
+        unreadable = brief(error)
     return Stored(
         subject=subject,
         event=event,
         data=body,
         seq=seq,
         stored_ms=round(at.timestamp() * 1000),
-        headers=dict(headers or {}),
+        headers={str(name): str(value) for name, value in (headers or {}).items()},
         deliveries=deliveries,
         pending=pending,
+        unreadable=unreadable,
     )
+
+
+def brief(error: Exception) -> str:
+    """Why a body cannot be read, without the values: they may be what somebody said."""
+    if not isinstance(error, ValidationError):
+        return str(error)[:_BRIEF]
+    found = error.errors(include_input=False, include_url=False)[:5]
+    return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in found)[:_BRIEF]
+
+
+def _is_newer(subject: str) -> bool:
+    """Whether the subject is that of an event which a later version may know."""
+    return _NEWER.fullmatch(subject) is not None
 
 
 def headers_of(event: Event | RoomEvent, source: str) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -44,6 +44,7 @@ class Replay:
         last_per_subject: bool = False,
         until_caught_up: bool = False,
         inbox: bytes,
+        unreadable: Callable[[Stored], None],
     ) -> None:
         self.position = 0
         self.caught_up = asyncio.Event()
@@ -54,6 +55,7 @@ class Replay:
         self._last_per_subject = last_per_subject
         self._until_caught_up = until_caught_up
         self._inbox = inbox
+        self._unreadable = unreadable
         self._next: int | None = since if isinstance(since, int) else None
         self._sub: JetStreamContext.PullSubscription | None = None
         self._delivered = 0  # the consumer's own count, in which a gap shows
@@ -77,7 +79,7 @@ class Replay:
                         break
                     self._delivered += 1
                     self._pending = metadata.num_pending
-                    yield stored(
+                    record = stored(
                         message.subject,
                         message.data,
                         seq=metadata.sequence.stream,
@@ -85,6 +87,9 @@ class Replay:
                         headers=message.headers,
                         pending=metadata.num_pending,
                     )
+                    if record.unreadable:
+                        self._unreadable(record)
+                    yield record
                     self.position = metadata.sequence.stream
                     self._next = self.position + 1
         finally:

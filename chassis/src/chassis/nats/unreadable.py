@@ -1,0 +1,137 @@
+"""What a reader meets and cannot read: said once, counted, and kept where an operator looks. The reader goes on."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
+
+from contracts.streams import DEAD
+from contracts.subjects import DEAD_PREFIX
+from pydantic import BaseModel, ValidationError
+
+from chassis import logs, metrics
+from chassis.nats.errors import BusUnavailable, PublishRefused, SequenceConflict
+from chassis.nats.messages import MSG_ID, Stored, ascii_header, brief, stream_of
+
+_REMEMBERED: Final = 10_000
+_WAITING: Final = 32  # of up to 512 KiB each; what does not fit is met again by the next reader
+_DEADLINE_S: Final = 10.0
+_MOST_BYTES: Final = DEAD.max_msg_size - 64 * 1024  # the rest is for the headers
+_SUBJECT_CHARS: Final = 200
+
+_RECORDS: Final = metrics.counter("bus_unreadable_records_total", "Records that cannot be read", ("stream",))
+_VALUES: Final = metrics.counter("bus_unreadable_values_total", "Values of keys that cannot be read", ("bucket",))
+
+M = TypeVar("M", bound=BaseModel)
+
+log = logs.get_logger(__name__)
+
+
+class _Once:
+    """The newest things that were said, so that each is said once."""
+
+    def __init__(self) -> None:
+        self._said: dict[tuple[Any, ...], None] = {}
+
+    def first(self, *what: Any) -> bool:
+        if what in self._said:
+            return False
+        self._said[what] = None
+        if len(self._said) > _REMEMBERED:
+            del self._said[next(iter(self._said))]
+        return True
+
+    def forget(self, *what: Any) -> None:
+        self._said.pop(what, None)
+
+
+class UnreadableRecords:
+    """Of one process: each record is logged and counted once, and copied to the dead letters once by all processes."""
+
+    def __init__(self, publish: Callable[..., Awaitable[Any]]) -> None:
+        """Take the bus's `publish_raw`."""
+        self._publish = publish
+        self._met = _Once()
+        self._waiting: deque[Stored] = deque()
+        self._task: asyncio.Task[None] | None = None
+
+    def met(self, record: Stored) -> None:
+        """A reader met it; the dead letter is written beside, so that no reader waits for it."""
+        if not self._is_new(record):
+            return
+        if len(self._waiting) >= _WAITING:
+            self._met.forget(stream_of(record.subject), record.seq)
+            return
+        self._waiting.append(record)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._bury_all())
+
+    async def bury(self, record: Stored) -> None:
+        """Write the dead letter, unless another reader has.
+
+        Raises:
+            BusUnavailable: Not by the deadline.
+            PublishRefused: The stream does not take it.
+        """
+        self._is_new(record)
+        stream = stream_of(record.subject)
+        kept = {k: ascii_header(v) for k, v in record.headers.items() if k.lower().startswith("ce-") and k.isascii()}
+        headers = kept | {
+            MSG_ID: f"{stream}/unreadable/{record.seq}/{record.stored_ms}",
+            "dead-reason": ascii_header(f"cannot be read: {record.unreadable or 'an event that this version does not know'}"),
+            "dead-subject": ascii_header(record.subject),
+            "dead-stream": stream,
+            "dead-seq": str(record.seq),
+            "dead-bytes": str(len(record.data)),
+            "dead-deliveries": str(record.deliveries),
+        }
+        try:
+            await self._publish(
+                f"{DEAD_PREFIX}.unreadable.{stream}.{record.seq}",
+                record.data[:_MOST_BYTES],
+                headers=headers,
+                expect_last=0,
+                deadline_s=_DEADLINE_S,
+            )
+        except SequenceConflict:
+            return
+
+    async def close(self) -> None:
+        """Stop writing; what is left is met again by the next reader."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    def _is_new(self, record: Stored) -> bool:
+        stream = stream_of(record.subject)
+        if not self._met.first(stream, record.seq):
+            return False
+        subject = record.subject[:_SUBJECT_CHARS]
+        log.error("record.unreadable", stream=stream, seq=record.seq, subject=subject, reason=record.unreadable)
+        _RECORDS.labels(stream).inc()
+        return True
+
+    async def _bury_all(self) -> None:
+        while self._waiting:
+            record = self._waiting.popleft()
+            try:
+                await self.bury(record)
+            except (BusUnavailable, PublishRefused) as error:
+                self._met.forget(stream_of(record.subject), record.seq)
+                log.error("record.dead_letter_failed", seq=record.seq, error=error)
+            except Exception:
+                log.exception("record.dead_letter_bug", seq=record.seq)
+
+
+_values_met: Final = _Once()
+
+
+def read_value(model: type[M], bucket: str, key: str, value: bytes, revision: int = 0) -> M | None:
+    """A key's value; None, said once for each revision, when it cannot be read: the reader goes on without it."""
+    try:
+        return model.model_validate_json(value)
+    except ValidationError as error:
+        if _values_met.first(bucket, key, revision):
+            _VALUES.labels(bucket).inc()
+            log.error("value.unreadable", bucket=bucket, key=key[:_SUBJECT_CHARS], reason=brief(error))
+        return None
