@@ -211,6 +211,12 @@ LOG_REFUSED: Final = ProblemType(
     "The event log refused the event",
     "Look for the request id in the logs: NATS says there what it does not take.",
 )
+SESSION_UNREADABLE: Final = ProblemType(
+    "session_unreadable",
+    500,
+    "The session's record cannot be read",
+    "Look at `dead.unreadable.>` in the stream DEAD; a newer version may read it.",
+)
 END_PENDING: Final = ProblemType(
     "end_pending", 504, "The session's end is not confirmed yet", "Repeat the request.", retryable=True
 )
@@ -284,6 +290,7 @@ PROBLEMS: Final = _all(
     GATEWAY_STOPPING,
     LOG_REFUSED,
     END_PENDING,
+    SESSION_UNREADABLE,
     BUS_UNAVAILABLE,
     LIVEKIT_UNAVAILABLE,
     LIVEKIT_REFUSED,

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from chassis.logs import get_logger
-from contracts.events import SessionRequested
+from contracts.errors import Refused
+from contracts.events import Event, SessionRequested
 
 from chassis import metrics
 from gateway.domain.occupancy import ready_agents
-from gateway.domain.read_model import FOLDED, SessionState, fold, user_config
+from gateway.domain.read_model import FOLDED, SessionState, fold, fold_all, user_config
 from gateway.ports import (
     BusAway,
     LogReader,
@@ -27,6 +28,7 @@ _RETRY_S = 1.0
 _MIRROR_S = 0.5
 
 _APPLIED = metrics.counter("read_model_events_total", "Events that the projector wrote to Redis")
+_SKIPPED = metrics.counter("read_model_skipped_total", "Events that could not be projected and were skipped")
 _LEADING = metrics.gauge("read_model_projecting", "1 while this process writes the read model")
 
 
@@ -78,8 +80,26 @@ class Projector:
                 raise PositionMoved(f"the position is no longer {at}")
 
     async def _apply(self, batch: Sequence[Recorded], at: str | None) -> str:
+        """Write a batch; a record that cannot be projected is skipped with an alarm, so that all others are."""
+        try:
+            return await self._write(batch, at)
+        except (PositionMoved, Refused):
+            raise
+        except Exception:
+            if len(batch) == 1:
+                session_id = batch[0].event.session_id if batch[0].event is not None else ""
+                log.exception("read_model.skipped", seq=batch[0].seq, session_id=session_id)
+                _SKIPPED.inc()
+                then = str(batch[0].seq)
+                await self._writer.write((), {}, at=at, then=then)
+                return then
+        for recorded in batch:
+            at = await self._apply([recorded], at)
+        return str(batch[-1].seq)
+
+    async def _write(self, batch: Sequence[Recorded], at: str | None) -> str:
         events = [recorded.event for recorded in batch if recorded.event is not None]
-        states: dict[str, SessionState] = await self._writer.states({event.session_id for event in events})
+        states = await self._states(events)
         configs: dict[str, dict[str, str]] = {}
         for event in events:
             states[event.session_id] = fold(states.get(event.session_id), event)
@@ -89,6 +109,17 @@ class Projector:
         await self._writer.write(states.values(), configs, at=at, then=then)
         _APPLIED.inc(len(events))
         return then
+
+    async def _states(self, events: Sequence[Event]) -> dict[str, SessionState]:
+        """What is there of these events' sessions; a state that is missing without being new is read from the log."""
+        first = {event.session_id: event for event in reversed(events)}
+        states = await self._writer.states(first.keys())
+        for session_id, event in first.items():
+            if session_id not in states and not isinstance(event, SessionRequested):
+                rebuilt = fold_all(await self._reader.history(session_id))
+                if rebuilt is not None:
+                    states[session_id] = rebuilt
+        return states
 
     async def _mirror_pool(self) -> NoReturn:
         """Have `pool:ready` follow the registry, beside the log: a replay of a long log does not hold it up."""

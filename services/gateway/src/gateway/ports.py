@@ -1,13 +1,13 @@
 """What the gateway needs of the world, in its own words."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
 
 from contracts.api import Dependency, SessionBill, UserBill
-from contracts.errors import BUS_UNAVAILABLE, REDIS_UNAVAILABLE, Refused
+from contracts.errors import BUS_UNAVAILABLE, REDIS_UNAVAILABLE, SESSION_UNREADABLE, Refused
 from contracts.events import Event, RoomEvent
 from contracts.registry import IdempotentStart, NodeState, Slot
 
@@ -25,6 +25,13 @@ class BusAway(Refused):
 
     def __init__(self, detail: str) -> None:
         super().__init__(BUS_UNAVAILABLE, detail, retry_after_s=_RETRY_AFTER_S)
+
+
+class RecordUnreadable(Refused):
+    """The log has the record, and this version cannot read it: the session exists."""
+
+    def __init__(self, session_id: str, event: str) -> None:
+        super().__init__(SESSION_UNREADABLE, f"The event `{event}` of session {session_id} cannot be read.")
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,11 @@ class SessionLog(Protocol):
         ...
 
     async def last(self, event: type[E], session_id: str) -> E | None:
-        """The session's last event of that kind."""
+        """The session's last event of that kind.
+
+        Raises:
+            RecordUnreadable: There is one, and it cannot be read.
+        """
         ...
 
     async def history(self, session_id: str) -> list[Event]:
@@ -95,6 +106,14 @@ class LogReader(Protocol):
 
         Raises:
             BusAway: The connection is over for good.
+        """
+        ...
+
+    async def history(self, session_id: str) -> list[Event]:
+        """One session's whole log, in order.
+
+        Raises:
+            BusAway: Not complete by the deadline.
         """
         ...
 
@@ -247,7 +266,7 @@ class ReadModelWriter(Protocol):
     """Redis, for the projector. Everything raises `ReadModelAway`."""
 
     async def position(self) -> str | None:
-        """Where the writer is in the log; None: nowhere, the read model is empty or of a former version."""
+        """Where the writer is in the log; None: nowhere, the read model is empty, spoilt or of a former version."""
         ...
 
     async def write_again(self) -> None:
@@ -255,12 +274,12 @@ class ReadModelWriter(Protocol):
         ...
 
     async def states(self, session_ids: Iterable[str]) -> dict[str, SessionState]:
-        """What is there of these sessions."""
+        """What is there of these sessions; a state that cannot be read counts as missing."""
         ...
 
     async def write(
         self,
-        states: Iterable[SessionState],
+        states: Collection[SessionState],
         user_configs: Mapping[str, Mapping[str, str]],
         *,
         at: str | None,
@@ -275,7 +294,7 @@ class ReadModelWriter(Protocol):
             then: The position after it.
 
         Raises:
-            PositionMoved: The position is not `at`.
+            PositionMoved: The position is not `at`, or a key had another type: it is gone now, and so is the position.
         """
         ...
 

@@ -14,11 +14,14 @@ from chassis.nats import (
     Bus,
     BusUnavailable,
     CommandError,
+    Entry,
+    KeyChanged,
     KeyExists,
     NoResponder,
     PublishRefused,
     SequenceConflict,
     Stored,
+    read_value,
 )
 from contracts.api import Dependency
 from contracts.commands import CommandFailed, DrainNode, DrainReply
@@ -28,9 +31,9 @@ from contracts.registry import IdempotentStart, NodeState, Slot
 from contracts.streams import IDEMPOTENCY, NODES, SLOTS
 from contracts.subjects import node_command, session_event
 from nats.errors import ConnectionClosedError
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter
 
-from gateway.ports import BusAway, Recorded, SessionIdTaken
+from gateway.ports import BusAway, Recorded, RecordUnreadable, SessionIdTaken
 
 log = get_logger(__name__)
 
@@ -85,7 +88,11 @@ class NatsLog:
         """The session's last event of that kind."""
         with _translated():
             found = await self._bus.last(session_event(event.event, session_id), deadline_s=self._deadline_s)
-        return found.event if found is not None and isinstance(found.event, event) else None
+        if found is None:
+            return None
+        if not isinstance(found.event, event):
+            raise RecordUnreadable(session_id, event.event)
+        return found.event
 
     async def history(self, session_id: str) -> list[Event]:
         """The session's whole log, in order."""
@@ -194,7 +201,8 @@ class NatsRegistry:
     async def _all(self, bucket: Bucket, model: type[M]) -> list[M]:
         with _translated():
             entries = await bucket.all(deadline_s=self._deadline_s)
-        return [value for entry in entries.values() if (value := _read(model, entry.value)) is not None]
+        found = (read_value(model, bucket.spec.name, e.key, e.value, e.revision) for e in entries.values())
+        return [value for value in found if value is not None]
 
 
 class NatsIdempotencyKeys:
@@ -208,7 +216,7 @@ class NatsIdempotencyKeys:
         """Who took the key, if anybody did."""
         with _translated():
             entry = await self._bucket.get(_name(key), deadline_s=self._deadline_s)
-        return None if entry is None else _read(IdempotentStart, entry.value)
+        return None if entry is None else _start(entry)
 
     async def claim(self, key: str, start: IdempotentStart) -> IdempotentStart:
         """Take the key for this start; whoever took it first is the answer."""
@@ -218,11 +226,25 @@ class NatsIdempotencyKeys:
                 await self._bucket.create(name, start.model_dump_json().encode(), deadline_s=self._deadline_s)
             except KeyExists:
                 entry = await self._bucket.get(name, deadline_s=self._deadline_s)
-                first = None if entry is None else _read(IdempotentStart, entry.value)
-                if first is None:
+                if entry is None:
                     raise BusAway("The Idempotency-Key expired as it was read; repeat the request.") from None
-                return first
+                first = _start(entry)
+                if first is None:  # it would refuse each repetition of the request for a day
+                    await self._replace(entry, start)
+                return first or start
         return start
+
+
+    async def _replace(self, entry: Entry, start: IdempotentStart) -> None:
+        value = start.model_dump_json().encode()
+        try:
+            await self._bucket.update(entry.key, value, entry.revision, deadline_s=self._deadline_s)
+        except KeyChanged:
+            raise BusAway("The Idempotency-Key changed as it was read; repeat the request.") from None
+
+
+def _start(entry: Entry) -> IdempotentStart | None:
+    return read_value(IdempotentStart, IDEMPOTENCY.name, entry.key, entry.value, entry.revision)
 
 
 def _name(key: str) -> str:
@@ -239,14 +261,6 @@ def _translated() -> Generator[None]:
     except PublishRefused as error:
         log.error("publish.refused", subject=error.subject, reason=error.reason)
         raise Refused(LOG_REFUSED, "NATS will not store this event.") from error
-
-
-def _read(model: type[M], value: bytes) -> M | None:
-    try:
-        return model.model_validate_json(value)
-    except ValidationError:
-        log.error("registry.unreadable", kind=model.__name__)
-        return None
 
 
 async def _next(messages: AsyncIterator[Stored]) -> Stored:

@@ -5,10 +5,9 @@ import random
 from typing import Final
 
 from chassis.logs import get_logger
-from chassis.nats import Bucket, Bus, BusUnavailable, Change, KeyChanged, PublishRefused
+from chassis.nats import Bucket, Bus, BusUnavailable, Change, KeyChanged, PublishRefused, read_value
 from contracts.registry import PrejoinedRoom
 from contracts.streams import PREJOINED
-from pydantic import ValidationError
 
 from chassis import metrics
 
@@ -81,10 +80,9 @@ class NatsPrejoinedRooms:
         if change.value is None:
             self._rooms.pop(change.key, None)
             return
-        try:
-            room = PrejoinedRoom.model_validate_json(change.value)
-        except ValidationError as error:
-            log.warning("prejoined.unreadable", session_id=change.key, errors=error.error_count())
+        room = read_value(PrejoinedRoom, PREJOINED.name, change.key, change.value, change.revision)
+        if room is None or room.session_id != change.key:  # the key is what a start would be promised
+            self._rooms.pop(change.key, None)
             return
         self._rooms[change.key] = (room, change.revision)
         self._were_any = True

@@ -5,13 +5,16 @@ keys were made from, `projection:recent` the sessions by the time of their reque
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Mapping
+import re
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from time import perf_counter, time
 from typing import Any
 
+from chassis.logs import get_logger
 from contracts.api import Dependency
+from pydantic import ValidationError
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
@@ -19,6 +22,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError, RedisError, ResponseError, WatchError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from chassis import metrics
 from gateway.domain.read_model import READY, STARTING, SessionKeys, SessionState, Status, session_keys, unix
 from gateway.ports import Page, PositionMoved, ReadModelAway
 
@@ -29,11 +33,17 @@ POSITION = f"projection:position:{_FORM}"
 _FORMER_POSITION = "projection:position"
 _RECENT = "projection:recent"
 _READY, _STARTING, _POOL = "session:ready", "session:starting", "pool:ready"
+_TYPES = {_READY: "set", _STARTING: "set", _RECENT: "zset"}
+_POSITION = re.compile(r"[0-9]{1,19}")
 _RECENT_SLACK_S = 24 * 3600  # longer than any session lasts, since its keys live from its end and this from its start
 _SCAN_PAGE = 200
 _SCAN_MAX = 2_000  # sessions looked at for one page; a rarer status takes several pages
 _TURNS = 16  # steps at once, each on a connection; parsing the answers of more would use up their deadlines
 _TURN_S = 5.0  # for so long a step waits for its turn
+
+SPOILT = metrics.counter("read_model_spoilt_total", "Keys in Redis that could not be read and are made again")
+
+log = get_logger(__name__)
 
 
 class RedisReadModel:
@@ -53,6 +63,7 @@ class RedisReadModel:
             max_connections=_TURNS,
             timeout=deadline_s,
             decode_responses=True,
+            encoding_errors="replace",  # bytes that are no text: the value then counts as unreadable
             socket_timeout=deadline_s,
             socket_connect_timeout=deadline_s,
             # A connection that a restart of Redis closed is opened again; a silent Redis is not asked twice.
@@ -111,15 +122,26 @@ class RedisReadModel:
             pipeline = self._redis.pipeline(transaction=False)
             for session_id in ids:
                 pipeline.hget(_session(session_id), "status")
-            for status in await pipeline.execute():
-                if status in counts:
+            for status in await pipeline.execute(raise_on_error=False):
+                if isinstance(status, str) and status in counts:
                     counts[Status(status)] += 1
         return counts
 
     async def position(self) -> str | None:
-        """Where the writer is in the log."""
-        async with self._asking():
-            return await self._redis.get(POSITION)
+        """Where the writer is in the log.
+
+        An index over all sessions that has another type than ours is deleted, and the position with it.
+        """
+        async with self._asking(), self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.mget([POSITION])  # unlike GET it takes a key of another type for a missing one
+            for name in _TYPES:
+                pipeline.type(name)
+            (found,), *types = await pipeline.execute()
+            spoilt = [name for name, kind in zip(_TYPES, types, strict=True) if kind not in (_TYPES[name], "none")]
+            if spoilt:
+                await self._start_over(spoilt)
+                return None
+        return _position(found)
 
     async def states(self, session_ids: Iterable[str]) -> dict[str, SessionState]:
         """What is there of these sessions."""
@@ -128,7 +150,7 @@ class RedisReadModel:
 
     async def write(
         self,
-        states: Iterable[SessionState],
+        states: Collection[SessionState],
         user_configs: Mapping[str, Mapping[str, str]],
         *,
         at: str | None,
@@ -138,20 +160,36 @@ class RedisReadModel:
         async with self._asking(), self._redis.pipeline(transaction=True) as pipeline:
             try:
                 await pipeline.watch(POSITION)
-                found = await pipeline.get(POSITION)
+                found = _position(*await pipeline.mget([POSITION]))
                 if found != at:
                     raise PositionMoved(f"the position is {found}, not {at}")
                 pipeline.multi()
                 for state in states:
                     self._put(pipeline, state)
                 for name, config in user_configs.items():
-                    self._put_config(pipeline, f"user:{name}:config", config)
+                    self._put_config(pipeline, _config(name), config)
                 pipeline.zremrangebyscore(_RECENT, "-inf", (time() - self._ttl_s - _RECENT_SLACK_S) * 1000)
                 pipeline.set(POSITION, then)
                 pipeline.set(_FORMER_POSITION, then)
                 await pipeline.execute()
             except WatchError as error:
                 raise PositionMoved(f"the position moved on from {at}") from error
+            except ResponseError as error:
+                if "WRONGTYPE" not in str(error):
+                    raise
+                hashes = [_session(state.session_id) for state in states] + [_config(name) for name in user_configs]
+                await self._start_over([*_TYPES, *await self._not_hashes(hashes)])
+                raise PositionMoved("a key had another type") from error
+
+    async def _start_over(self, spoilt: list[str]) -> None:
+        """Delete what is of another type, so that all is made again from the log."""
+        log.error("read_model.spoilt", keys=spoilt[:20])
+        SPOILT.inc(len(spoilt))
+        await self._redis.delete(*spoilt, POSITION)
+
+    async def _not_hashes(self, keys: list[str]) -> list[str]:
+        types = [await self._redis.type(key) for key in keys]
+        return [key for key, kind in zip(keys, types, strict=True) if kind not in ("hash", "none")]
 
     async def write_again(self) -> None:
         """Write every key in today's form from the facts that are there, for what the log does not hold any more."""
@@ -162,8 +200,8 @@ class RedisReadModel:
                 states = await self._load(ids)
                 pipeline = self._redis.pipeline(transaction=False)
                 for state in states.values():
-                    self._put(pipeline, state)
-                await pipeline.execute()
+                    self._put_again(pipeline, state)
+                await pipeline.execute(raise_on_error=False)  # a key of another type is found by the next write
             if len(ids) < _SCAN_PAGE:
                 break
             last = ids[-1]
@@ -175,14 +213,20 @@ class RedisReadModel:
             if cursor == 0:
                 return
 
+    def _put_again(self, pipeline: Pipeline, state: SessionState) -> None:
+        try:
+            self._put(pipeline, state)
+        except (ValueError, OverflowError):  # a date beyond what Unix seconds can say: one state must not stop the rest
+            log.exception("read_model.unreadable", session_id=state.session_id)
+
     async def _date_again(self, keys: list[str]) -> None:
         """Form 1 had `updatedAt` in ISO 8601, and configurations that never expired."""
         reading = self._redis.pipeline(transaction=False)
         for key in keys:
             reading.hget(key, "updatedAt")
         writing = self._redis.pipeline(transaction=False)
-        for key, updated in zip(keys, await reading.execute(), strict=True):
-            if updated is None or updated.isdecimal():
+        for key, updated in zip(keys, await reading.execute(raise_on_error=False), strict=True):
+            if not isinstance(updated, str) or updated.isdecimal():
                 continue
             writing.hset(key, "updatedAt", _seconds_of(updated))
             writing.expire(key, self._user_ttl_s)  # from today on, so that an upgrade deletes none
@@ -195,7 +239,8 @@ class RedisReadModel:
     async def mirror_pool(self, members: frozenset[str]) -> None:
         """Make `pool:ready` hold exactly these."""
         async with self._asking():
-            if await self._redis.smembers(_POOL) == members:
+            kind = await self._redis.type(_POOL)
+            if kind in ("set", "none") and await self._redis.smembers(_POOL) == members:
                 return
             async with self._redis.pipeline(transaction=True) as pipeline:
                 pipeline.delete(_POOL)
@@ -231,8 +276,8 @@ class RedisReadModel:
         if not session_ids:
             return {}
         values = await self._redis.mget([_facts(session_id) for session_id in session_ids])
-        states = (SessionState.model_validate_json(value) for value in values if value is not None)
-        return {state.session_id: state for state in states}
+        states = (_state(*pair) for pair in zip(session_ids, values, strict=True))
+        return {state.session_id: state for state in states if state is not None}
 
     @asynccontextmanager
     async def _asking(self) -> AsyncGenerator[None]:
@@ -270,6 +315,27 @@ class RedisReadModel:
         return await self._redis.zrevrange(_RECENT, start, start + _SCAN_PAGE - 1)
 
 
+def _position(found: str | None) -> str | None:
+    return found if found is not None and _POSITION.fullmatch(found) else None
+
+
+def _state(session_id: str, value: str | None) -> SessionState | None:
+    """The state; None when it is missing or cannot be read, so that it is made again from the log."""
+    if value is None:
+        return None
+    try:
+        state = SessionState.model_validate_json(value)
+    except ValidationError as error:
+        log.error("read_model.unreadable", session_id=session_id, errors=error.error_count())
+        SPOILT.inc()
+        return None
+    return state if state.session_id == session_id else None
+
+
+def _config(user_name: str) -> str:
+    return f"user:{user_name}:config"
+
+
 def _session(session_id: str) -> str:
     return f"session:{session_id}"
 
@@ -278,7 +344,7 @@ def _seconds_of(iso: str) -> str:
     """Unix seconds; now, if it is no date."""
     try:
         return unix(datetime.fromisoformat(iso))
-    except ValueError:
+    except (ValueError, OverflowError):
         return str(int(time()))
 
 

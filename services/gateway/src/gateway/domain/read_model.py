@@ -141,7 +141,8 @@ def fold(state: SessionState | None, event: Event) -> SessionState:
     update: dict[str, Event] = {}
     match event:
         case SessionRequested():
-            update["requested"] = _least(state.requested, event, _by_time)
+            # Its tools do not show here, and are the one part that may be nested deeper than a state can be read back.
+            update["requested"] = _least(state.requested, event.model_copy(update={"tools": ()}), _by_time)
         case SessionQueued():
             update["queued"] = _greatest(state.queued, event, lambda e: (e.time, e.position))
         case JobAssigned():

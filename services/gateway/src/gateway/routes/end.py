@@ -4,19 +4,19 @@ import asyncio
 
 from chassis.logs import bind_session, get_logger
 from contracts.api import EndReply, EndRequest
-from contracts.errors import BUS_UNAVAILABLE, END_PENDING, INVALID_SESSION_ID, UNKNOWN_SESSION, Refused
+from contracts.errors import BUS_UNAVAILABLE, END_PENDING, INVALID_SESSION_ID, SESSION_UNREADABLE, UNKNOWN_SESSION, Refused
 from contracts.events import EndRequested, SessionEnded, SessionRequested
 from fastapi import APIRouter
 
 from gateway.domain.ending import end_reply, process_is_gone
-from gateway.ports import ReadModelAway
+from gateway.ports import ReadModelAway, RecordUnreadable
 from gateway.routes.documented import WITH_BODY, problems
 from gateway.routes.services import Services, Wired
 
 log = get_logger(__name__)
 router = APIRouter(tags=["sessions"])
 
-_PROBLEMS = problems(*WITH_BODY, INVALID_SESSION_ID, UNKNOWN_SESSION, BUS_UNAVAILABLE, END_PENDING)
+_PROBLEMS = problems(*WITH_BODY, INVALID_SESSION_ID, UNKNOWN_SESSION, SESSION_UNREADABLE, BUS_UNAVAILABLE, END_PENDING)
 _READ_MODEL_WAIT_S = 0.3
 _READ_MODEL_POLL_S = 0.02
 
@@ -31,7 +31,7 @@ async def end_session(body: EndRequest, services: Wired) -> EndReply:
     """
     session_id = body.session_id
     with bind_session(session_id):
-        if await services.log.last(SessionRequested, session_id) is None:
+        if not await _exists(session_id, services):
             raise Refused(UNKNOWN_SESSION, f"There is no session {session_id}.")
         ended = await services.log.last(SessionEnded, session_id) or await _ask_and_wait(session_id, services)
         gone = ended.epoch == 0 or process_is_gone(ended, await services.log.history(session_id))
@@ -39,6 +39,13 @@ async def end_session(body: EndRequest, services: Wired) -> EndReply:
         shown = await _read_model_shows_end(session_id, services, errors)
         log.info("session.end_answered", outcome=str(ended.outcome), errors=len(errors))
         return end_reply(ended, process_gone=gone, read_model_shows_it=shown, errors=errors)
+
+
+async def _exists(session_id: str, services: Services) -> bool:
+    try:
+        return await services.log.last(SessionRequested, session_id) is not None
+    except RecordUnreadable:  # the scheduler ends it all the same
+        return True
 
 
 async def _ask_and_wait(session_id: str, services: Services) -> SessionEnded:

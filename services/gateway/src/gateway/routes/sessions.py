@@ -4,7 +4,8 @@ from typing import Annotated
 
 from chassis.logs import get_logger
 from contracts.api import SessionList, SessionView
-from contracts.errors import BUS_UNAVAILABLE, INVALID_SESSION_ID, REDIS_UNAVAILABLE, UNKNOWN_SESSION, Refused
+from contracts.errors import BUS_UNAVAILABLE, INVALID_SESSION_ID, REDIS_UNAVAILABLE, SESSION_UNREADABLE, UNKNOWN_SESSION, Refused
+from contracts.events import SessionRequested
 from contracts.ids import SessionId
 from fastapi import APIRouter, Path, Query
 
@@ -21,7 +22,7 @@ _MAX_PAGE = 100
 
 @router.get(
     "/sessions/{session_id}",
-    responses=problems(INVALID_SESSION_ID, UNKNOWN_SESSION, BUS_UNAVAILABLE),
+    responses=problems(INVALID_SESSION_ID, UNKNOWN_SESSION, SESSION_UNREADABLE, BUS_UNAVAILABLE),
     operation_id="get_session",
 )
 async def get_session(session_id: Annotated[SessionId, Path()], services: Wired) -> SessionView:
@@ -29,6 +30,7 @@ async def get_session(session_id: Annotated[SessionId, Path()], services: Wired)
     view = _view(await _from_read_model(session_id, services))
     view = view or _view(fold_all(await services.log.history(session_id)))
     if view is None:
+        await services.log.last(SessionRequested, session_id)  # refuses one that is there and cannot be read
         raise Refused(UNKNOWN_SESSION, f"There is no session {session_id}.")
     return view
 
