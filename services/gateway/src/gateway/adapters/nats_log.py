@@ -234,7 +234,6 @@ class NatsIdempotencyKeys:
                 return first or start
         return start
 
-
     async def _replace(self, entry: Entry, start: IdempotentStart) -> None:
         value = start.model_dump_json().encode()
         try:

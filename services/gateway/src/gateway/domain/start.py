@@ -5,8 +5,12 @@ import json
 from datetime import datetime
 
 from contracts.api import StartRequest
-from contracts.events import SessionRequested
+from contracts.errors import INVALID_REQUEST, FieldError, Refused
+from contracts.events import Event, SessionRequested, parse_event
 from contracts.tools import recorded
+from pydantic.alias_generators import to_camel
+
+_ANY_SESSION = "session_0"
 
 
 def opening_line(user_name: str) -> str:
@@ -34,6 +38,35 @@ def requested(body: StartRequest, session_id: str, now: datetime) -> SessionRequ
         credit_limit_minutes=body.credit_limit_minutes,
         tools=tuple(recorded(tool) for tool in body.tools),
     )
+
+
+def check_recordable(body: StartRequest, now: datetime) -> None:
+    """Write what a start would leave in the log, and read it back, before anything is made for it.
+
+    Raises:
+        Refused: `invalid_request`, naming the fields: what was accepted could never be read by another service.
+    """
+    event = requested(body, _ANY_SESSION, now)
+    if _read_back(event) == event:
+        return
+    plain = requested(StartRequest(user_name="-"), _ANY_SESSION, now)
+    names = [name for name in SessionRequested.model_fields if not _survives(plain, name, getattr(event, name))]
+    errors = tuple(
+        FieldError(field=to_camel(name), message="cannot be written as JSON and read back") for name in names
+    )
+    raise Refused(INVALID_REQUEST, f"Cannot be recorded: {', '.join(map(to_camel, names))}.", errors=errors)
+
+
+def _read_back(event: SessionRequested) -> Event | None:
+    try:
+        return parse_event(event.subject, event.model_dump_json().encode())
+    except (ValueError, RecursionError):  # pydantic's errors of both directions are ValueErrors
+        return None
+
+
+def _survives(plain: SessionRequested, name: str, value: object) -> bool:
+    event = plain.model_copy(update={name: value})
+    return _read_back(event) == event
 
 
 def fingerprint(body: StartRequest) -> str:

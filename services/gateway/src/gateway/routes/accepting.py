@@ -10,7 +10,7 @@ from contracts.registry import IdempotentStart
 
 from contracts import ids
 from gateway.domain.rooms import is_usable
-from gateway.domain.start import fingerprint, is_same_start, requested
+from gateway.domain.start import check_recordable, fingerprint, is_same_start, requested
 from gateway.domain.tools import check_tools
 from gateway.domain.voices import check_voice
 from gateway.ports import SessionIdTaken
@@ -71,6 +71,7 @@ class Acceptance:
 
     async def _check(self) -> None:
         """What may change between two tries of one request."""
+        check_recordable(self._body, self._services.now())
         check_tools(self._body.tools, self._services.tool_hosts)
         check_voice(self._body.voice_id, await self._services.voices.known())
 

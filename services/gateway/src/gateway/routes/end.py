@@ -4,7 +4,14 @@ import asyncio
 
 from chassis.logs import bind_session, get_logger
 from contracts.api import EndReply, EndRequest
-from contracts.errors import BUS_UNAVAILABLE, END_PENDING, INVALID_SESSION_ID, SESSION_UNREADABLE, UNKNOWN_SESSION, Refused
+from contracts.errors import (
+    BUS_UNAVAILABLE,
+    END_PENDING,
+    INVALID_SESSION_ID,
+    SESSION_UNREADABLE,
+    UNKNOWN_SESSION,
+    Refused,
+)
 from contracts.events import EndRequested, SessionEnded, SessionRequested
 from fastapi import APIRouter
 

@@ -8,6 +8,7 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 
 _MAX_FIELDS = 20
+_MAX_CHARS = 300
 _PLACES = frozenset({"body", "query", "path", "header", "cookie"})
 
 
@@ -23,7 +24,7 @@ def refusal(error: RequestValidationError, request: Request) -> Refused:
         given = request.headers.get("content-type", "none")[:80]
         hint = "" if given.startswith("application/json") else f", not {given}"
         return Refused(MALFORMED_BODY, f"A JSON object with Content-Type application/json is wanted{hint}.")
-    fields = tuple(FieldError(field=_name(e["loc"]), message=str(e["msg"])) for e in found[:_MAX_FIELDS])
+    fields = tuple(FieldError(field=_name(e["loc"]), message=_shown(str(e["msg"]))) for e in found[:_MAX_FIELDS])
     names = ", ".join(field.field for field in fields)
     if all(_is_malformed_id(field.field, e["type"]) for field, e in zip(fields, found, strict=False)):
         return Refused(INVALID_SESSION_ID, f"{names} is no well-formed session id.", errors=fields)
@@ -36,4 +37,9 @@ def _is_malformed_id(field: str, kind: str) -> bool:
 
 def _name(location: Sequence[object]) -> str:
     parts = [str(part) for part in location]
-    return ".".join(parts[1:] if len(parts) > 1 and parts[0] in _PLACES else parts)
+    return _shown(".".join(parts[1:] if len(parts) > 1 and parts[0] in _PLACES else parts))
+
+
+def _shown(text: str) -> str:
+    """The client's own words in our answer: short, and without the lone surrogates that UTF-8 cannot carry."""
+    return text.encode(errors="backslashreplace").decode()[:_MAX_CHARS]

@@ -4,7 +4,14 @@ from typing import Annotated
 
 from chassis.logs import get_logger
 from contracts.api import SessionList, SessionView
-from contracts.errors import BUS_UNAVAILABLE, INVALID_SESSION_ID, REDIS_UNAVAILABLE, SESSION_UNREADABLE, UNKNOWN_SESSION, Refused
+from contracts.errors import (
+    BUS_UNAVAILABLE,
+    INVALID_SESSION_ID,
+    REDIS_UNAVAILABLE,
+    SESSION_UNREADABLE,
+    UNKNOWN_SESSION,
+    Refused,
+)
 from contracts.events import SessionRequested
 from contracts.ids import SessionId
 from fastapi import APIRouter, Path, Query
