@@ -1,11 +1,15 @@
 """The projector, against fakes: positions, outages and rebuilds."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
+import pytest
+from contracts.events import Event
+from contracts.tools import RecordedTool
 from gateway.domain.read_model import SessionState, fold_all, user_config
 from gateway.handlers import Projector
+from gateway.ports import Recorded
 
 from tests.unit.gateway.builders import SESSION, assigned, ended, ready, requested, started, turn
 from tests.unit.gateway.fakes import FakeLog, FakePrejoinedRooms, FakeReadModel, FakeRegistry
@@ -131,3 +135,60 @@ async def test_a_projector_that_was_overtaken_goes_on_from_there() -> None:
 
     assert model.stored[SESSION] == fold_all(log.events)
     assert model.writes == 2, "the other's and its own"
+
+
+class Choking(FakeReadModel):
+    """Fails with a bug of ours at one session's state, and counts the others."""
+
+    async def write(
+        self,
+        states: Collection[SessionState],
+        user_configs: Mapping[str, Mapping[str, str]],
+        *,
+        at: str | None,
+        then: str,
+    ) -> None:
+        if any(state.session_id == "session_bad" for state in states):
+            raise OverflowError("date value out of range")
+        await super().write(states, user_configs, at=at, then=then)
+
+
+class InOneBatch(FakeLog):
+    async def read(self, since: int | None, *events: type[Event]) -> AsyncIterator[Sequence[Recorded]]:
+        records = [Recorded(seq, event) for seq, event in enumerate(self.events, start=1)]
+        while True:
+            yield records[(since or 1) - 1 :]
+            records = []
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("log_type", [FakeLog, InOneBatch])
+async def test_a_record_that_cannot_be_projected_is_skipped_and_all_others_are_shown(log_type: type[FakeLog]) -> None:
+    bad = requested().model_copy(update={"session_id": "session_bad"})
+    log, model = log_type(requested(), bad, assigned(), ready()), Choking()
+
+    async with projecting(log, model):
+        await until_at(model, "4")
+
+    assert set(model.stored) == {SESSION}
+    assert model.stored[SESSION] == fold_all([requested(), assigned(), ready()])
+
+
+async def test_a_state_that_is_missing_is_made_again_from_the_log() -> None:
+    log, model = FakeLog(requested(), assigned(), ready()), FakeReadModel()
+    model.at = "2"  # and its state is gone, or could not be read
+
+    async with projecting(log, model):
+        await until_at(model, "3")
+
+    assert model.stored[SESSION] == fold_all(log.events)
+
+
+async def test_the_tools_of_a_session_stay_out_of_the_read_model() -> None:
+    tool = RecordedTool(name="look", url="https://host/", parameters={"type": "object"})
+    log, model = FakeLog(requested().model_copy(update={"tools": (tool,)})), FakeReadModel()
+
+    async with projecting(log, model):
+        await until_at(model, "1")
+
+    assert model.stored[SESSION].requested == requested()

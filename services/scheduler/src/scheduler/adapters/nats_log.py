@@ -1,5 +1,6 @@
 """The streams SESSIONS and ROOMS."""
 
+import re
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final, Generic, TypeVar
@@ -17,10 +18,11 @@ from contracts.events import (
     SessionRequested,
     SessionStarted,
 )
+from contracts.ids import SESSION_ID_PATTERN
 from contracts.subjects import room_event, session_event
 
 from contracts import streams
-from scheduler.domain.session import Recorded
+from scheduler.domain.session import ASSIGNED, ENDED, REQUESTED, Recorded, Unreadable
 from scheduler.ports import Outrun, RoomRecord, Unavailable
 
 _DEADLINE_S: Final = 5.0
@@ -38,6 +40,8 @@ LIFECYCLE: Final[tuple[type[Event], ...]] = (
 """What the scheduler follows; ticks and turns, the bulk of the log, it reads only when a session ends."""
 
 _ROOM_EVENTS: Final = ("participant_joined", "participant_left", "participant_connection_aborted", "room_finished")
+
+_DECISIVE: Final = re.compile(session_event(f"({REQUESTED}|{ASSIGNED}|{ENDED})", f"({SESSION_ID_PATTERN.strip('^$')})"))
 
 T = TypeVar("T")
 
@@ -80,11 +84,14 @@ class NatsLog:
         """The sessions that have a `requested` and no `ended`, over the whole log."""
         found: set[str] = set()
         async for stored in self._bus.replay(_filters((SessionRequested, SessionEnded)), until_caught_up=True):
-            event = stored.event
-            if isinstance(event, SessionRequested):
-                found.add(event.session_id)
-            elif isinstance(event, SessionEnded):
+            record = _recorded(stored)
+            if record is None:
+                continue
+            event = record.event
+            if isinstance(event, SessionEnded) or (isinstance(event, Unreadable) and event.kind == ENDED):
                 found.discard(event.session_id)
+            else:
+                found.add(event.session_id)
         return frozenset(found)
 
     async def history(self, session_id: str) -> Sequence[Recorded]:
@@ -127,10 +134,17 @@ def _filters(kinds: Iterable[type[Event]]) -> list[str]:
 
 
 def _recorded(stored: Stored) -> Recorded | None:
-    """None for what this version cannot read."""
-    if not isinstance(stored.event, Event):
+    """None for what this version cannot read, unless the session hangs on it."""
+    event = stored.event if isinstance(stored.event, Event) else _unreadable(stored)
+    return None if event is None else Recorded(event, stored.stored_ms, stored.seq, stored.headers)
+
+
+def _unreadable(stored: Stored) -> Unreadable | None:
+    found = _DECISIVE.fullmatch(stored.subject) if stored.unreadable else None
+    if found is None:
         return None
-    return Recorded(stored.event, stored.stored_ms, stored.seq, stored.headers)
+    kind, session_id = found.groups()
+    return Unreadable(session_id=session_id, time=_datetime(stored.stored_ms), kind=kind)
 
 
 def _room_record(stored: Stored) -> RoomRecord | None:

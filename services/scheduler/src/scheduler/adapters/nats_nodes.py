@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from chassis.nats import Bucket, Bus, BusUnavailable, Change, CommandError, NoResponder
+from chassis.nats import Bucket, Bus, BusUnavailable, Change, CommandError, NoResponder, read_value
 from contracts.commands import (
     AssignJob,
     AssignReply,
@@ -17,7 +17,7 @@ from contracts.commands import (
 from contracts.registry import NodeState
 from contracts.streams import NODES
 from contracts.subjects import node_command
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter
 
 from chassis import logs
 from scheduler.ports import NO_ANSWER, NO_RESPONDER, NotTaken, Unavailable
@@ -49,7 +49,7 @@ class NatsNodes:
             if change.value is None:
                 changed(change.key, None)
                 return
-            state = _read(change.key, change.value)
+            state = _read(change.key, change.value, change.revision)
             if state is not None:
                 changed(change.key, state)
 
@@ -61,7 +61,7 @@ class NatsNodes:
             entries = await self._bucket.all(deadline_s=_READ_S)
         except BusUnavailable as error:
             raise Unavailable(str(error)) from error
-        states = ((key, _read(key, entry.value)) for key, entry in entries.items())
+        states = ((key, _read(key, entry.value, entry.revision)) for key, entry in entries.items())
         return {key: state for key, state in states if state is not None}
 
     async def assign(self, node_id: str, job: AssignJob) -> None:
@@ -103,11 +103,9 @@ class NatsNodes:
         return reply
 
 
-def _read(key: str, value: bytes) -> NodeState | None:
-    try:
-        state = NodeState.model_validate_json(value)
-    except ValidationError as error:
-        log.warning("node.unreadable", node_id=key, errors=error.error_count())
+def _read(key: str, value: bytes, revision: int) -> NodeState | None:
+    state = read_value(NodeState, NODES.name, key, value, revision)
+    if state is None:
         return None
     if state.node_id != key:
         log.warning("node.wrong_key", node_id=state.node_id, key=key)

@@ -3,15 +3,11 @@
 from asyncio import Event as Signal
 from collections.abc import Callable
 
-from chassis.nats import Bucket, Bus, BusUnavailable, Change, KeyChanged, PublishRefused
+from chassis.nats import Bucket, Bus, BusUnavailable, Change, KeyChanged, PublishRefused, read_value
 from contracts.registry import PrejoinedRoom
 from contracts.streams import PREJOINED
-from pydantic import ValidationError
 
-from chassis import logs
 from scheduler.ports import OfferedRoom, Unavailable
-
-log = logs.get_logger(__name__)
 
 
 class NatsOfferedRooms:
@@ -27,10 +23,9 @@ class NatsOfferedRooms:
             if change.value is None:
                 changed(change.key, None)
                 return
-            try:
-                room = PrejoinedRoom.model_validate_json(change.value)
-            except ValidationError as error:
-                log.warning("room.unreadable", session_id=change.key, errors=error.error_count())
+            room = read_value(PrejoinedRoom, PREJOINED.name, change.key, change.value, change.revision)
+            if room is None or room.session_id != change.key:
+                changed(change.key, None)
                 return
             changed(change.key, OfferedRoom(room, change.revision))
 

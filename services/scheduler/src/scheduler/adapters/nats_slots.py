@@ -1,15 +1,16 @@
 """The bucket `slots`: create-only keys, so that MAX_BOTS holds whoever writes."""
 
+import re
 from typing import Final
 
-from chassis.nats import Bucket, Bus, BusUnavailable, KeyChanged, KeyExists
+from chassis.nats import Bucket, Bus, BusUnavailable, Entry, KeyChanged, KeyExists, read_value
 from contracts.registry import Slot
 from contracts.streams import SLOTS
-from pydantic import ValidationError
 
 from scheduler.ports import HeldSlot, Outrun, Unavailable
 
 _DEADLINE_S: Final = 5.0
+_KEY: Final = re.compile(r"0|[1-9][0-9]{0,8}")
 
 
 class NatsSlots:
@@ -26,19 +27,24 @@ class NatsSlots:
             raise Unavailable(str(error)) from error
         held: dict[int, HeldSlot] = {}
         for key, entry in entries.items():
-            slot = _read(entry.value)
-            if key.isdecimal() and slot is not None:
+            slot = _read(entry)
+            if _KEY.fullmatch(key) and slot is not None:
                 held[int(key)] = HeldSlot(slot, entry.revision)
         return held
 
     async def take(self, key: int, slot: Slot) -> None:
         """Create the key; once more for the same session is fine."""
+        value = slot.model_dump_json().encode()
         try:
-            await self._bucket.create(str(key), slot.model_dump_json().encode(), deadline_s=_DEADLINE_S)
+            await self._bucket.create(str(key), value, deadline_s=_DEADLINE_S)
         except KeyExists as error:
-            owner = await self._owner(key)
-            if owner is None or owner.slot.session_id != slot.session_id:
+            entry = await self._entry(key)
+            owner = _read(entry) if entry is not None else None
+            if owner is not None and owner.session_id == slot.session_id:
+                return
+            if entry is None or owner is not None:
                 raise Outrun(f"slot {key} is taken") from error
+            await self._replace(entry, value)
         except BusUnavailable as error:
             raise Unavailable(str(error)) from error
 
@@ -54,17 +60,26 @@ class NatsSlots:
         except BusUnavailable as error:
             raise Unavailable(str(error)) from error
 
-    async def _owner(self, key: int) -> HeldSlot | None:
+    async def _replace(self, entry: Entry, value: bytes) -> None:
+        """A value that cannot be read names no session: kept, it would take the slot away for ever."""
         try:
-            entry = await self._bucket.get(str(key), deadline_s=_DEADLINE_S)
+            await self._bucket.update(entry.key, value, entry.revision, deadline_s=_DEADLINE_S)
+        except KeyChanged as error:
+            raise Outrun(f"slot {entry.key} is taken") from error
         except BusUnavailable as error:
             raise Unavailable(str(error)) from error
-        slot = _read(entry.value) if entry is not None else None
+
+    async def _entry(self, key: int) -> Entry | None:
+        try:
+            return await self._bucket.get(str(key), deadline_s=_DEADLINE_S)
+        except BusUnavailable as error:
+            raise Unavailable(str(error)) from error
+
+    async def _owner(self, key: int) -> HeldSlot | None:
+        entry = await self._entry(key)
+        slot = _read(entry) if entry is not None else None
         return HeldSlot(slot, entry.revision) if entry is not None and slot is not None else None
 
 
-def _read(value: bytes) -> Slot | None:
-    try:
-        return Slot.model_validate_json(value)
-    except ValidationError:
-        return None
+def _read(entry: Entry) -> Slot | None:
+    return read_value(Slot, SLOTS.name, entry.key, entry.value, entry.revision)

@@ -96,9 +96,9 @@ def decide(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Decis
         facts: What is known beside the log.
         now_ms: On the clock of the log.
     """
-    if session.ended is not None:
+    if session.is_over:
         return Decision(_clear_up(session, facts))
-    if session.requested is None:
+    if session.requested is None and not session.unreadable:
         return Decision()
     verdict = ending.verdict(session, facts, now_ms, limits)
     if verdict is not None:

@@ -6,7 +6,7 @@ from contracts.metering import CREDIT_SPENT
 from scheduler.domain import credit
 from scheduler.domain.facts import Facts, Verdict
 from scheduler.domain.limits import Limits
-from scheduler.domain.session import DRAINED, Attempt, Session
+from scheduler.domain.session import ASSIGNED, DRAINED, Attempt, Session
 
 ENDED_BY_NODE = frozenset(
     {"ended", "room_closed", "caller_left", "session_timeout", CREDIT_SPENT, "no_show", "user_idle"}
@@ -15,6 +15,7 @@ ENDED_BY_NODE = frozenset(
 
 PROVIDER_FAILED = "provider_failed"
 SESSION_TIMEOUT = "session_timeout"
+UNREADABLE_LOG = "unreadable_log"
 
 
 def verdict(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Verdict | None:
@@ -32,6 +33,7 @@ def verdict(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Verd
         or _nobody_there(session, facts, now_ms, limits)
         or _too_late(session, facts, now_ms, limits)
         or _said_by_node(session)
+        or _unreadable(session, facts, now_ms, limits)
         or _agent_failed(session, facts, now_ms, limits)
     )
 
@@ -166,6 +168,18 @@ def _agent_failed(session: Session, facts: Facts, now_ms: int, limits: Limits) -
             return Verdict(Outcome.FAILED, "agent_failed")
         return Verdict(Outcome.FAILED, facts.blocked or "start_timeout")
     return None
+
+
+def _unreadable(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Verdict | None:
+    """A session that cannot be started or taken over; an agent that is in the room goes on as long as it can."""
+    current = session.current
+    is_served = (
+        current is not None
+        and ASSIGNED not in session.unreadable  # a later epoch may be on a node that nobody can name
+        and current.epoch in session.ready_ms
+        and attempt_failure(session, facts, now_ms, limits) is None
+    )
+    return Verdict(Outcome.FAILED, UNREADABLE_LOG) if session.unreadable and not is_served else None
 
 
 def _can_say_goodbye(session: Session, facts: Facts, now_ms: int, limits: Limits) -> bool:

@@ -46,7 +46,7 @@ def lost_rooms(sessions: Iterable[Session], rooms: Collection[str], now_ms: int)
     return [
         s.session_id
         for s in sessions
-        if s.ended is None
+        if not s.is_over
         and s.end_asked is None
         and s.requested is not None
         and now_ms - s.requested_ms > LOST_ROOM_MARGIN_MS
@@ -69,6 +69,6 @@ def stale_jobs(
             session = sessions(held.session_id)
             if session is None:
                 unknown.append(job)
-            elif session.ended is not None or held.epoch < session.epoch:
+            elif session.is_over or held.epoch < session.epoch:
                 stale.append(job)
     return stale, unknown

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 from contracts.events import (
     AgentReady,
@@ -17,6 +18,21 @@ from contracts.events import (
 
 DRAINED = "drained"
 """The cause of `agent_stopped` by which a node that leaves hands its call over."""
+
+
+REQUESTED, ASSIGNED, ENDED = SessionRequested.event, JobAssigned.event, SessionEnded.event
+
+
+class Unreadable(Event):
+    """A record that decides about its session and that this version cannot read.
+
+    Attributes:
+        kind: What its subject says it is: requested, assigned or ended.
+    """
+
+    event: ClassVar[str] = "unreadable"
+
+    kind: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +94,7 @@ class Session:
         ready_ms: Epoch -> when its agent was in the room.
         stops: Epoch -> its end, from `agent_stopped`.
         ended: The one terminal event.
+        unreadable: The kinds of decisive records that stand in its log and cannot be read.
     """
 
     session_id: str
@@ -91,6 +108,12 @@ class Session:
     stops: Mapping[int, Stop] = field(default_factory=dict[int, Stop])
     end_asked: EndAsked | None = None
     ended: SessionEnded | None = None
+    unreadable: frozenset[str] = frozenset()
+
+    @property
+    def is_over(self) -> bool:
+        """Its `ended` stands in the log, whether it can be read or not."""
+        return self.ended is not None or ENDED in self.unreadable
 
     @property
     def current(self) -> Attempt | None:
@@ -166,6 +189,8 @@ def fold(session: Session, record: Recorded) -> Session:
             return replace(session, end_asked=EndAsked(event.by, event.reason, at, seq))
         case SessionEnded():
             return session if session.ended is not None else replace(session, ended=event)
+        case Unreadable():
+            return replace(session, unreadable=session.unreadable | {event.kind})
         case _:
             return session
 

@@ -5,14 +5,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from contracts.events import SessionRequested
+from contracts.events import Event, SessionRequested
 from contracts.registry import NodeState
 
 from scheduler.domain.facts import Facts
 from scheduler.domain.fairness import Waiting, fair_order
 from scheduler.domain.limits import Limits
 from scheduler.domain.placement import Fleet, NoPlace
-from scheduler.domain.session import Recorded, Session, fold
+from scheduler.domain.session import REQUESTED, Recorded, Session, Unreadable, fold
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Board:
 
     def open_sessions(self) -> Iterator[Session]:
         """The sessions without an end."""
-        return (s for s in list(self._sessions.values()) if s.ended is None)
+        return (s for s in list(self._sessions.values()) if not s.is_over)
 
     def session(self, session_id: str) -> Session | None:
         """The session as its log tells it."""
@@ -67,7 +67,7 @@ class Board:
         session_id = record.event.session_id
         before = self._sessions.get(session_id)
         if before is None:
-            if not isinstance(record.event, SessionRequested):
+            if not _begins(record.event):
                 return None
             before = self.add(session_id)
         if isinstance(record.event, SessionRequested):
@@ -264,13 +264,17 @@ class Board:
     def _locate(self, session: Session) -> None:
         """Keep the fleet's count and the queue in step with the log."""
         current = session.current
-        if session.ended is not None or session.end_asked is not None:
+        if session.is_over or session.end_asked is not None:
             self._stop_waiting(session.session_id)
-        if current is not None and session.ended is None and current.epoch not in session.stops:
+        if current is not None and not session.is_over and current.epoch not in session.stops:
             self._waiting.pop(session.session_id, None)
             self.fleet.place(session.session_id, current.node_id)
         elif session.session_id not in self._reserved:
             self.fleet.release(session.session_id)
+
+
+def _begins(event: Event) -> bool:
+    return isinstance(event, SessionRequested) or (isinstance(event, Unreadable) and event.kind == REQUESTED)
 
 
 def region_of(session: Session) -> str | None:

@@ -27,6 +27,7 @@ from scheduler.ports import NO_ANSWER, NO_RESPONDER, NotTaken, Outrun, Rooms, Se
 _STEPS_AT_ONCE: Final = 128  # sessions; each waits for NATS only, never for a node or LiveKit
 _RETRY_MS: Final = 250
 _AFTER_A_BUG_MS: Final = 5_000
+_MOST_OUTRUNS: Final = 5
 _ADMIT_S: Final = 0.02  # reports of nodes within so long lead to one look at the queue
 
 log = logs.get_logger(__name__)
@@ -145,10 +146,17 @@ class Conductor:
         try:
             async with self._room_to_act:
                 with logs.bind_session(session_id):
-                    more = True
+                    more, outrun = True, 0
                     while (more or session_id in self._again) and self.is_acting:
                         self._again.discard(session_id)
-                        more = await self._step(session_id)
+                        try:
+                            more = await self._step(session_id)
+                        except Outrun as error:
+                            outrun += 1
+                            if outrun > _MOST_OUTRUNS:  # by something that reading back does not show
+                                raise Unavailable(f"outrun {outrun} times: {error}") from error
+                            await self._read_back(session_id)
+                            more = True
         except Unavailable as error:
             log.warning("step.postponed", session_id=session_id, reason=str(error))
             retry_ms = _RETRY_MS
@@ -165,7 +173,11 @@ class Conductor:
             self.wake(session_id)
 
     async def _step(self, session_id: str) -> bool:
-        """Decide once and do it; True when that changed something, so that there is more to decide."""
+        """Decide once and do it; True when that changed something, so that there is more to decide.
+
+        Raises:
+            Outrun: Another wrote first.
+        """
         session = self.board.session(session_id)
         if session is None:
             self.timers.set(session_id, None)
@@ -182,11 +194,7 @@ class Conductor:
                 parent=telemetry.extract(self.board.trace(session_id)),
                 attributes={"session.id": session_id},
             ):
-                try:
-                    changed |= await self._do(session, facts, action)
-                except Outrun:
-                    await self._read_back(session_id)
-                    return True
+                changed |= await self._do(session, facts, action)
         return changed
 
     async def _do(self, session: Session, facts: Facts, action: d.Action) -> bool:
@@ -244,7 +252,7 @@ class Conductor:
             await self._slots.take(reserved.slot, Slot(session_id=session_id, taken_at=self._time()))
             self.board.took(reserved.slot, session_id)
             latest = self.board.session(session_id)
-            if latest is None or latest.end_asked or latest.ended:
+            if latest is None or latest.end_asked or latest.is_over:
                 self.board.give_up(session_id)
                 return True
             assigned = JobAssigned(

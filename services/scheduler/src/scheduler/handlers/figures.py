@@ -25,6 +25,7 @@ _REASONS: Final = frozenset(
         "room_closed",
         "session_timeout",
         "user_idle",
+        "unreadable_log",
     }
 )
 
@@ -69,8 +70,10 @@ def count(record: Recorded, session: Session | None) -> None:
                 _READY_S.observe(waited_s)
             elif len(session.ready_ms) > 1 and event.epoch == session.epoch:
                 stop = session.stops.get(event.epoch - 1)
-                since_ms = session.attempts[event.epoch].at_ms if stop is None else stop.at_ms
-                _TAKEN_OVER_S.observe(max(0, record.stored_ms - since_ms) / 1000)
+                attempt = session.attempts.get(event.epoch)
+                since_ms = stop.at_ms if stop is not None else attempt.at_ms if attempt is not None else None
+                if since_ms is not None:
+                    _TAKEN_OVER_S.observe(max(0, record.stored_ms - since_ms) / 1000)
         case SessionEnded():
             reason = _bounded(event.reason)
             _ENDED.labels(event.outcome.value, reason).inc()

@@ -7,12 +7,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Final
 
-from contracts.events import SessionEnded, SessionRequested
+from contracts.events import Event, SessionEnded, SessionRequested
 from contracts.ids import caller_identity
 
 from chassis import logs
 from scheduler.domain import reconciling
-from scheduler.domain.session import Session
+from scheduler.domain.session import ENDED, REQUESTED, Session, Unreadable
 from scheduler.handlers import figures
 from scheduler.handlers.conductor import Conductor
 from scheduler.ports import Nodes, Rooms, SessionLog, Slots, Unavailable
@@ -183,7 +183,7 @@ class Reconciler:
         for key, entry in held.items():
             session_id = entry.slot.session_id
             session = self._board.session(session_id)
-            if session is not None and session.ended is None:
+            if session is not None and not session.is_over:
                 mine = self._board.facts(session_id, now_ms).slot
                 spare = mine is not None and mine != key
             else:
@@ -206,14 +206,14 @@ class Reconciler:
 
     def _is_open(self, session_id: str) -> bool:
         session = self._board.session(session_id)
-        return session is not None and session.ended is None
+        return session is not None and not session.is_over
 
     async def _is_over(self, session_id: str) -> bool:
         """By the log: it ended, or was never requested."""
         history = await self._log.history(session_id)
-        if any(isinstance(r.event, SessionEnded) for r in history):
+        if any(isinstance(r.event, SessionEnded) or _stands_for(r.event, ENDED) for r in history):
             return True
-        return not any(isinstance(r.event, SessionRequested) for r in history)
+        return not any(isinstance(r.event, SessionRequested) or _stands_for(r.event, REQUESTED) for r in history)
 
     async def _each(self, names: Iterable[str], repair: Callable[[str], Awaitable[None]]) -> None:
         """Do it for each, some at a time; the first failure stands for all."""
@@ -226,3 +226,7 @@ class Reconciler:
         for result in await asyncio.gather(*(one(name) for name in names), return_exceptions=True):
             if isinstance(result, BaseException):
                 raise result
+
+
+def _stands_for(event: Event, kind: str) -> bool:
+    return isinstance(event, Unreadable) and event.kind == kind

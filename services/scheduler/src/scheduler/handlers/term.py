@@ -129,7 +129,7 @@ class Term:
         for session_id in board.ids():
             session = board.session(session_id)
             facts = board.facts(session_id, board.since_ms)
-            if session is not None and session.ended is not None and facts.slot is None:
+            if session is not None and session.is_over and facts.slot is None:
                 board.forget(session_id)  # its room, if any is left, is the reconciler's
         for node_id, state in (await _insist(self._nodes.alive)).items():
             board.node_changed(node_id, state, board.since_ms)
@@ -150,19 +150,17 @@ class Term:
 
     async def _follow(self, feed: Feed[Recorded], conductor: Conductor) -> None:
         async for record in feed:
-            conductor.heard(record)
+            try:
+                conductor.heard(record)
+            except Exception:  # one record must not end the term, and so every term after it
+                log.exception("record.skipped", session_id=record.event.session_id, seq=record.seq)
 
     async def _follow_rooms(self, feed: Feed[RoomRecord], conductor: Conductor, reconciler: Reconciler) -> None:
         async for record in feed:
-            event = record.event
-            session = conductor.board.session(event.session_id)
-            if session is None or session.ended is not None:
-                continue
-            if event.event == "room_finished":
-                if conductor.is_acting:
-                    conductor.beside(reconciler.room_finished(event.session_id))
-            elif event.participant_identity == caller_identity(event.session_id):
-                _caller_moved(conductor, record)
+            try:
+                _room_changed(conductor, reconciler, record)
+            except Exception:
+                log.exception("room_record.skipped", session_id=record.event.session_id)
 
     async def _judge_nodes(self, conductor: Conductor) -> None:
         """From one lease after the beginning, or after an outage, a missing node is a lost one."""
@@ -181,6 +179,18 @@ def _node_changed(conductor: Conductor, node_id: str, state: NodeState | None) -
     for session_id in conductor.board.node_changed(node_id, state, conductor.now_ms()):
         conductor.wake(session_id)
     conductor.capacity_changed()
+
+
+def _room_changed(conductor: Conductor, reconciler: Reconciler, record: RoomRecord) -> None:
+    event = record.event
+    session = conductor.board.session(event.session_id)
+    if session is None or session.is_over:
+        return
+    if event.event == "room_finished":
+        if conductor.is_acting:
+            conductor.beside(reconciler.room_finished(event.session_id))
+    elif event.participant_identity == caller_identity(event.session_id):
+        _caller_moved(conductor, record)
 
 
 def _caller_moved(conductor: Conductor, record: RoomRecord) -> None:

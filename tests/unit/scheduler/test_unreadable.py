@@ -1,0 +1,70 @@
+"""Sessions in whose log a decisive record cannot be read."""
+
+from chassis.nats.messages import stored
+from contracts.events import Event, Outcome
+from scheduler.adapters.nats_log import _recorded  # pyright: ignore[reportPrivateUsage]
+from scheduler.domain.decision import Conclude, DeleteRoom, EndAgent, Forget, FreeSlot, decide
+from scheduler.domain.facts import Facts, Verdict
+from scheduler.domain.limits import Limits
+from scheduler.domain.session import ASSIGNED, ENDED, REQUESTED, Unreadable
+from scheduler.handlers.board import Board
+
+from tests.unit.scheduler.builders import SID, T0, assigned, at, ended, log, ready, requested, session, started, stopped
+
+VERDICT = Verdict(Outcome.FAILED, "unreadable_log")
+FACTS = Facts(since_ms=T0, slot=0)
+
+
+def unreadable(kind: str) -> Unreadable:
+    return Unreadable(session_id=SID, time=at(T0), kind=kind)
+
+
+def decided(*events: Event, facts: Facts = FACTS) -> tuple[object, ...]:
+    return decide(session(*events), facts, T0 + 1_000, Limits()).actions
+
+
+def test_a_request_that_cannot_be_read_is_ended_at_once() -> None:
+    assert decided(unreadable(REQUESTED), facts=Facts(since_ms=T0)) == (Conclude(VERDICT),)
+
+
+def test_an_assignment_that_cannot_be_read_ends_the_session_and_its_known_agent() -> None:
+    assert decided(requested(), unreadable(ASSIGNED)) == (Conclude(VERDICT),)
+    assert decided(requested(), assigned(), ready(), unreadable(ASSIGNED)) == (EndAgent(1, "n1", VERDICT),)
+
+
+def test_an_agent_in_the_room_goes_on_until_it_fails() -> None:
+    served = (unreadable(REQUESTED), assigned(), ready(), started())
+    assert decided(*served) == ()
+    assert decided(*served, stopped()) == (Conclude(VERDICT),)
+
+
+def test_an_end_that_cannot_be_read_is_an_end() -> None:
+    over = (requested(), unreadable(ENDED))
+    assert decided(*over) == (FreeSlot(0), DeleteRoom())
+    assert decided(*over, facts=Facts(since_ms=T0, room_deleted=True)) == (Forget(),)
+
+
+def test_once_ended_it_is_cleared_up_like_any_other() -> None:
+    assert decided(unreadable(REQUESTED), ended(epoch=0)) == (FreeSlot(0), DeleteRoom())
+
+
+def test_the_board_follows_a_session_from_its_unreadable_request() -> None:
+    board = Board(Limits(), T0)
+    for record in log(unreadable(REQUESTED)):
+        assert board.record(record) == SID
+    assert [s.session_id for s in board.open_sessions()] == [SID]
+
+
+def test_only_records_that_decide_about_a_session_are_followed_unread() -> None:
+    def kind_of(subject: str) -> str | None:
+        record = _recorded(stored(subject, b"\\xff", seq=7, at=at(T0), headers=None))
+        return record.event.kind if record is not None and isinstance(record.event, Unreadable) else None
+
+    assert [kind_of(f"voice.v1.session.{kind}.{SID}") for kind in (REQUESTED, ASSIGNED, ENDED)] == [
+        REQUESTED,
+        ASSIGNED,
+        ENDED,
+    ]
+    assert kind_of(f"voice.v1.session.tick.{SID}") is None
+    assert kind_of("voice.v1.session.requested.x") is None
+    assert kind_of(f"voice.v1.session.requested.{SID}.x") is None
