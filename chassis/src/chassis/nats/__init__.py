@@ -27,6 +27,7 @@ from chassis.nats.errors import (
     SequenceConflict,
 )
 from chassis.nats.messages import Published, Stored
+from chassis.nats.odd_messages import hand_on_odd_messages
 from chassis.nats.replay import Replay
 from chassis.nats.unreadable import read_value
 
@@ -59,3 +60,4 @@ __all__ = [
 ]
 
 mend_wait_for()
+hand_on_odd_messages()

@@ -103,7 +103,8 @@ async def _page(nc: Client, stream: str, subject: str, seq: int) -> list[Raw]:
             await nc.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(ask).encode(), reply=inbox)
             while True:
                 message = await sub.next_msg(timeout=_QUIET_S)
-                if message.headers and message.headers.get("Status"):
+                headers = message.headers or {}
+                if headers.get("Status") and "Nats-Subject" not in headers:  # a stored message may have such a header
                     return found  # 204: the end of the page; 404: nothing; 503: nobody serves the stream now
                 found.append(_raw(message))
         finally:

@@ -78,7 +78,9 @@ class UnreadableRecords:
         kept = {k: ascii_header(v) for k, v in record.headers.items() if k.lower().startswith("ce-") and k.isascii()}
         headers = kept | {
             MSG_ID: f"{stream}/unreadable/{record.seq}/{record.stored_ms}",
-            "dead-reason": ascii_header(f"cannot be read: {record.unreadable or 'an event that this version does not know'}"),
+            "dead-reason": ascii_header(
+                f"cannot be read: {record.unreadable or 'an event that this version does not know'}"
+            ),
             "dead-subject": ascii_header(record.subject),
             "dead-stream": stream,
             "dead-seq": str(record.seq),
