@@ -205,3 +205,18 @@ async def test_the_key_carries_its_ttl_after_each_renewal(bus: Bus, ttl_s: int) 
     assert await one.renew()
     stored = await bus.js.get_last_msg("KV_leaders", "$KV.leaders.role")
     assert (stored.headers or {})["Nats-TTL"] == str(ttl_s)
+
+
+@pytest.mark.parametrize("value", [b"\xff", b'{"holder": "long gone"}'])
+async def test_a_key_that_nobody_renews_and_that_never_expires_is_taken_over(bus: Bus, value: bytes) -> None:
+    bucket = bus.bucket(LEADERS)
+    await bus.nc.publish("$KV.leaders.role", value)  # without a TTL, as no holder writes it
+    mine = Lease(bucket, "role", "me", ttl_s=1)
+    began = time.monotonic()
+
+    while not await mine.acquire():
+        assert time.monotonic() - began < 10
+        await asyncio.sleep(0.05)
+
+    assert time.monotonic() - began >= 2, "a holder could still have renewed it"
+    assert mine.is_held
