@@ -1,7 +1,7 @@
 """The projector, against fakes: positions, outages and rebuilds."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -142,12 +142,13 @@ class Choking(FakeReadModel):
 
     async def write(
         self,
-        states: Collection[SessionState],
+        states: Iterable[SessionState],
         user_configs: Mapping[str, Mapping[str, str]],
         *,
         at: str | None,
         then: str,
     ) -> None:
+        states = list(states)
         if any(state.session_id == "session_bad" for state in states):
             raise OverflowError("date value out of range")
         await super().write(states, user_configs, at=at, then=then)
