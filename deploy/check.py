@@ -17,14 +17,15 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import backplane
 import yaml
-from pydantic import AliasChoices
 from pydantic_settings import BaseSettings
+
+from chassis import settings
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = {
@@ -59,18 +60,8 @@ def variables(package: str) -> set[str]:
         if SETTINGS.search(module.name):
             for value in vars(importlib.import_module(module.name)).values():
                 if isinstance(value, type) and issubclass(value, BaseSettings):
-                    found |= set(_of(value))
+                    found |= settings.variables(value)
     return found
-
-
-def _of(settings: type[BaseSettings]) -> Iterator[str]:
-    prefix = settings.model_config.get("env_prefix") or ""
-    for name, field in settings.model_fields.items():
-        alias = field.validation_alias
-        if isinstance(alias, AliasChoices):
-            yield from (choice.upper() for choice in alias.choices if isinstance(choice, str))
-        else:
-            yield alias.upper() if isinstance(alias, str) else f"{prefix}{name}".upper()
 
 
 def compose_problems(

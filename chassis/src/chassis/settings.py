@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any, Literal, NoReturn, Self, TypeVar
 
-from pydantic import Field, FilePath, ValidationError, model_validator
+from pydantic import AliasChoices, Field, FilePath, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from chassis.access import NatsAccess
@@ -93,6 +93,19 @@ def load(cls: type[S], env_file: Path | None = None) -> S:
         found = re.search(r'field "(\w+)"', str(error))
         name = found.group(1) if found else ""
         _end(f"{_variable(cls, name)}: not valid JSON. {_fix(cls, name)}")
+
+
+def variables(cls: type[BaseSettings]) -> frozenset[str]:
+    """The environment variables that the settings read, in capitals."""
+    prefix = cls.model_config.get("env_prefix") or ""
+    found: set[str] = set()
+    for name, field in cls.model_fields.items():
+        alias = field.validation_alias
+        if isinstance(alias, AliasChoices):
+            found.update(choice.upper() for choice in alias.choices if isinstance(choice, str))
+        else:
+            found.add(alias.upper() if isinstance(alias, str) else f"{prefix}{name}".upper())
+    return frozenset(found)
 
 
 def _line(cls: type[BaseSettings], error: dict[str, Any]) -> str:

@@ -116,29 +116,7 @@ def up(tmp_path: Path) -> Iterator[Up]:
         yield running
 
 
-def test_everything_answers_and_sigterm_stops_it_all_with_exit_code_0(up: Up) -> None:
-    addresses = json.loads((up.folder / "addresses.json").read_text())
-    assert addresses == up.environment
-    assert httpx.get(f"{addresses['GREENROOM_URL']}/ready", timeout=5).status_code == 200
-    stats = httpx.get(f"{addresses['GREENROOM_URL']}/stats", timeout=5).json()
-    assert stats["nodes"] == 1
-    assert stats["nats"]["ok"]
-    assert stats["redis"]["ok"]
-    assert stats["livekit"]["ok"]
-    assert {log.stem for log in (up.folder / "state" / "logs").glob("*.log")} >= NAMES
-    assert stack_that_the_hint_names(up) == addresses["GREENROOM_URL"]
-    everything = up.descendants()
-    assert len(everything) >= len(NAMES)
-
-    up.process.send_signal(signal.SIGTERM)
-
-    assert up.process.wait(STOP_S) == 0
-    assert "Everything is stopped." in up.said()
-    assert not [pid for pid in everything if is_alive(pid)]
-    assert not (up.folder / "addresses.json").exists()
-
-
-def test_each_service_has_its_own_user_and_no_secret_of_another_or_on_the_terminal(up: Up) -> None:
+def each_service_has_its_own_user_and_no_secret_of_another_or_on_the_terminal(up: Up) -> None:
     folder = up.folder / "state"
     keys = json.loads((folder / "keys.json").read_text())
     secrets = {f"{server}:{user}": password for server in ("nats", "redis") for user, password in keys[server].items()}
@@ -163,6 +141,29 @@ def test_each_service_has_its_own_user_and_no_secret_of_another_or_on_the_termin
     assert not [name for name, secret in secrets.items() if secret in up.said()]
     nats_log = (folder / "logs" / "nats.log").read_text()
     assert "Violation" not in nats_log, "a user lacks a permission: see contracts/users.py"
+
+
+def test_everything_answers_and_sigterm_stops_it_all_with_exit_code_0(up: Up) -> None:
+    addresses = json.loads((up.folder / "addresses.json").read_text())
+    assert addresses == up.environment
+    assert httpx.get(f"{addresses['GREENROOM_URL']}/ready", timeout=5).status_code == 200
+    stats = httpx.get(f"{addresses['GREENROOM_URL']}/stats", timeout=5).json()
+    assert stats["nodes"] == 1
+    assert stats["nats"]["ok"]
+    assert stats["redis"]["ok"]
+    assert stats["livekit"]["ok"]
+    assert {log.stem for log in (up.folder / "state" / "logs").glob("*.log")} >= NAMES
+    assert stack_that_the_hint_names(up) == addresses["GREENROOM_URL"]
+    each_service_has_its_own_user_and_no_secret_of_another_or_on_the_terminal(up)
+    everything = up.descendants()
+    assert len(everything) >= len(NAMES)
+
+    up.process.send_signal(signal.SIGTERM)
+
+    assert up.process.wait(STOP_S) == 0
+    assert "Everything is stopped." in up.said()
+    assert not [pid for pid in everything if is_alive(pid)]
+    assert not (up.folder / "addresses.json").exists()
 
 
 def stack_that_the_hint_names(up: Up) -> str:

@@ -12,7 +12,7 @@ from typing import Final
 from chassis.errors import StartFailed
 from chassis.lifecycle import Life, Service, run
 from chassis.nats import respond
-from chassis.settings import load
+from chassis.settings import load, variables
 from contracts.commands import AssignJob, DrainNode, EndJob, PrejoinRoom
 from contracts.streams import NODES, PREJOINED, SESSIONS
 from contracts.subjects import node_command
@@ -23,6 +23,7 @@ from agent_runner.adapters.host import ControlGroups, CpuLoad
 from agent_runner.adapters.llm_model import choose_model
 from agent_runner.adapters.log_dir import prepare
 from agent_runner.adapters.outbox import BusOutboxes
+from agent_runner.adapters.process_secrets import hide_process, keep_in_environment
 from agent_runner.adapters.registry import BusRegistry
 from agent_runner.adapters.room_keys import BusRoomKeys
 from agent_runner.adapters.session_log import BusSessionLog
@@ -30,6 +31,7 @@ from agent_runner.adapters.spool import Spool
 from agent_runner.adapters.subreaper import become_subreaper
 from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.pool import PoolLimits
+from agent_runner.domain.worker_environment import is_a_workers
 from agent_runner.handlers.call import CallLimits, World
 from agent_runner.handlers.node import Node, NodeFacts
 from agent_runner.handlers.pool import Pool
@@ -52,6 +54,9 @@ async def start(
 ) -> None:
     """Bring the node up. The steps are undone in reverse: first the calls are drained, last the forkserver ends."""
     log_dir = prepare(settings.log_dir)
+    parameters = variables(AgentConfig)
+    keep_in_environment(lambda name: is_a_workers(name, parameters))
+    hide_process()
     become_subreaper()
     forks = ForkServer(worker, preload, max_file_bytes=settings.worker_log_mb * _MEBIBYTE)
     await life.begin("forkserver", forks.start(), stop=forks.close)  # it imports while we go on

@@ -10,6 +10,7 @@ import sys
 from typing import Final, NoReturn
 
 from chassis.errors import StartFailed
+from chassis.proxies import take_out_socks
 from chassis.settings import load
 from contracts.ids import agent_identity, caller_identity
 
@@ -25,7 +26,10 @@ _FORCED_EXIT_S: Final = 8.0
 def run() -> None:
     """Run one agent until it is ended, and exit."""
     arguments = _arguments()
+    ignored = take_out_socks(os.environ)
     config = load(AgentConfig)
+    if ignored:
+        print(f"agent: {', '.join(ignored)} is left out: SOCKS proxies are not supported", file=sys.stderr)  # noqa: T201
     asyncio.run(_call(config, _go_of(arguments)))
 
 

@@ -9,6 +9,7 @@ audio before anybody is subscribed to it. Its client is the part to change; inpu
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from loguru import logger
 from pipecat.processors.frame_processor import FrameProcessorSetup
 from pipecat.transports.livekit.transport import LiveKitParams, LiveKitTransport, LiveKitTransportClient
 
-from agent_runner.worker import nagle
+from agent_runner.worker import livekit_proxy, nagle
 
 _CONNECT_S: Final = 3.0
 _WRITE_S: Final = 10.0  # a listener that takes no audio for so long is gone; Pipecat then gives the output up for good
@@ -28,6 +29,7 @@ _TOLD_EAR_S: Final = 0.3  # from its word that the caller is there, where somebo
 _IN_FRAME_MS: Final = 32  # a window of the VAD's
 _QUEUE_MS: Final = 200  # with LiveKit's 1000 the end of speech is reported a second early
 _PLAYOUT_S: Final = 1.5
+_PASSWORD: Final = re.compile(r"//[^@/\s]*@")
 _FLIGHT_S: Final = 0.25  # what was sent is still in the network and in the listener's jitter buffer, which dies with us
 
 
@@ -102,6 +104,7 @@ class WarmClient(LiveKitTransportClient):
         try:
             # One peer connection: with two, ICE misses its first checks in half of the joins, at 48 ms each.
             options = rtc.RoomOptions(single_peer_connection=True, connect_timeout=_CONNECT_S)
+            livekit_proxy.heed_no_proxy(url)
             async with nagle.off(url):
                 await self.room.connect(url, token, options)
             self._participant_id = self.room.local_participant.identity
@@ -112,7 +115,7 @@ class WarmClient(LiveKitTransportClient):
             await self.room.local_participant.publish_track(track, publishing)
         except Exception as error:
             self._connected = False
-            raise JoinFailed(_why(error)) from error
+            raise JoinFailed(_why(error, livekit_proxy.in_force(url))) from error
         await self._callbacks.on_connected()
         for identity in self.get_participants():
             await self._participant_connected(identity)
@@ -270,9 +273,13 @@ class WarmTransport(LiveKitTransport):
         self._params.audio_in_enabled = False
 
 
-def _why(error: Exception) -> str:
-    """LiveKit's error as one line with a fix; its text holds the URL and never the token."""
-    text = " ".join(str(error).split())[:300] or type(error).__name__
+def _why(error: Exception, proxy: str | None = None) -> str:
+    """LiveKit's error as one line with a fix; its text holds the URL and never the token.
+
+    Args:
+        proxy: The variable with the proxy that stands between us and LiveKit.
+    """
+    text = " ".join(_PASSWORD.sub("//", str(error)).split())[:300] or type(error).__name__
     lowered = text.lower()
     if (
         "401" in lowered
@@ -285,4 +292,9 @@ def _why(error: Exception) -> str:
         )
     if "404" in lowered or "does not exist" in lowered:
         return f"the room does not exist ({text}); create it first"
+    if proxy is not None:
+        return (
+            f"LiveKit could not be reached through the proxy of {proxy} ({text}); add LiveKit's host to NO_PROXY if it "
+            "is reached without, else check the proxy"
+        )
     return f"LiveKit could not be reached ({text}); check LIVEKIT_URL and that the server is up"
