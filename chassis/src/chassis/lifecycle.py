@@ -15,7 +15,6 @@ from chassis import logs, telemetry
 from chassis.errors import StartFailed
 from chassis.health import Health, version_of
 from chassis.nats import Bus
-from chassis.proxies import take_out_socks
 from chassis.settings import ServiceSettings
 from chassis.web import WebServer
 
@@ -256,9 +255,6 @@ def run(service: Service) -> None:
     """Run a service until SIGTERM, SIGINT or a failure, and exit: 0, or 1 with one line naming cause and fix."""
     settings = service.settings
     logs.configure(service.name, format=settings.log_format, level=settings.log_level)
-    ignored = take_out_socks(os.environ)  # before any client of ours is made
-    if ignored:
-        log.warning("proxy.socks_ignored", variables=ignored, fix="set HTTPS_PROXY to an HTTP proxy, if one is needed")
     telemetry.configure(service.name, settings.otel_exporter_otlp_endpoint)
     code = asyncio.run(_live(service))
     telemetry.shutdown()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from typing import Final
 from chassis.errors import StartFailed
 from chassis.lifecycle import Life, Service, run
 from chassis.nats import respond
+from chassis.proxies import take_out_socks
 from chassis.settings import load, variables
 from contracts.commands import AssignJob, DrainNode, EndJob, PrejoinRoom
 from contracts.streams import NODES, PREJOINED, SESSIONS
@@ -54,6 +56,9 @@ async def start(
 ) -> None:
     """Bring the node up. The steps are undone in reverse: first the calls are drained, last the forkserver ends."""
     log_dir = prepare(settings.log_dir)
+    ignored = take_out_socks(os.environ)
+    if ignored:
+        log.warning("proxy.socks_ignored", variables=ignored, fix="Set HTTPS_PROXY to an HTTP proxy, if one is needed.")
     parameters = variables(AgentConfig)
     keep_in_environment(lambda name: is_a_workers(name, parameters))
     hide_process()
