@@ -56,12 +56,7 @@ async def start(
 ) -> None:
     """Bring the node up. The steps are undone in reverse: first the calls are drained, last the forkserver ends."""
     log_dir = prepare(settings.log_dir)
-    ignored = take_out_socks(os.environ)
-    if ignored:
-        log.warning("proxy.socks_ignored", variables=ignored, fix="Set HTTPS_PROXY to an HTTP proxy, if one is needed.")
-    parameters = variables(AgentConfig)
-    keep_in_environment(lambda name: is_a_workers(name, parameters))
-    hide_process()
+    _keep_secrets_from_workers()
     become_subreaper()
     forks = ForkServer(worker, preload, max_file_bytes=settings.worker_log_mb * _MEBIBYTE)
     await life.begin("forkserver", forks.start(), stop=forks.close)  # it imports while we go on
@@ -146,6 +141,16 @@ async def start(
     life.on_stop(
         "calls", lambda: _drain(node, settings.drain_limit_s), deadline_s=settings.drain_limit_s + settings.kill_s + 5
     )
+
+
+def _keep_secrets_from_workers() -> None:
+    """Before the forkserver, which inherits this process's environment."""
+    ignored = take_out_socks(os.environ)
+    if ignored:
+        log.warning("proxy.socks_ignored", variables=ignored, fix="Set HTTPS_PROXY to an HTTP proxy, if one is needed.")
+    parameters = variables(AgentConfig)
+    keep_in_environment(lambda name: is_a_workers(name, parameters))
+    hide_process()
 
 
 async def _with_model(config: AgentConfig) -> AgentConfig:
