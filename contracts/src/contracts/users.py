@@ -103,7 +103,8 @@ def _inbox(name: str) -> str:
 
 
 _ACCOUNT: Final = ("$JS.API.INFO",)  # counts and limits only; `greenroom doctor` asks for it
-_BURY: Final = (subjects.ALL_DEAD,)
+# A dead letter is written once by all: the second writer reads whose it is.
+_BURY: Final = (subjects.ALL_DEAD, f"$JS.API.STREAM.MSG.GET.{streams.DEAD.name}")
 # The position of billing in the log: its consumer belongs to billing alone.
 _BILLINGS_CONSUMER: Final = tuple(
     f"$JS.API.CONSUMER.{verb}.{streams.SESSIONS.name}.{_BILLING_DURABLE}"
@@ -147,6 +148,7 @@ NATS_USERS: Final = (
         AGENT_RUNNER,
         publish=(
             *_sent(AGENT_RUNNER),
+            *_BURY,
             *_makes(streams.SESSIONS, streams.NODES, streams.PREJOINED),
             *_reads(streams.SESSIONS, streams.NODES, streams.PREJOINED),
             *_ACCOUNT,

@@ -48,7 +48,7 @@ PUBLISH: dict[str, set[str] | frozenset[str]] = {
     "voice.v1.session.agent_stopped.s1": {A},
     "voice.v1.session.billed.s1": {B},
     "voice.v1.room.participant_joined.s1": {G},
-    "dead.voice.v1.session.ended.s1": {G, S, B},
+    "dead.voice.v1.session.ended.s1": EVERYBODY,
     # Commands and their answers.
     "voice.v1.node.n1.assign": {S},
     "voice.v1.node.n1.end": {S},
@@ -89,7 +89,7 @@ PUBLISH: dict[str, set[str] | frozenset[str]] = {
     "$JS.API.DIRECT.GET.ROOMS": {S},
     "$JS.API.CONSUMER.CREATE.ROOMS.c1": {S},
     "$JS.API.DIRECT.GET.DEAD": NOBODY,
-    "$JS.API.STREAM.MSG.GET.DEAD": NOBODY,
+    "$JS.API.STREAM.MSG.GET.DEAD": EVERYBODY,
     "$JS.API.CONSUMER.CREATE.DEAD.c1": NOBODY,
     "$JS.API.DIRECT.GET.KV_nodes": {A, S, G},
     "$JS.API.CONSUMER.CREATE.KV_nodes.c1": {S},
