@@ -1,4 +1,4 @@
-"""Writes .env from .env.example with a secret of its own for each `change-me`.
+"""Writes .env from .env.example with a different secret for each `change-me`.
 
 An .env that is there keeps every line; the secrets that it lacks, because a later version asks for them, are added.
 """

@@ -1,7 +1,7 @@
 """Who may do what on NATS and on Redis: one user a service, with its own subjects and keys, as plain data.
 
 What a user publishes and answers follows from the catalogue; what it reads is said here. `server_config` writes both
-for the servers. Why each list is as it is: docs/decisions/0015-a-user-per-service.md.
+for the servers. The reasons behind each list: docs/decisions/0015-a-user-per-service.md.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """The HTTP proxy of LiveKit's SDK, which takes the environment's whatever NO_PROXY says.
 
 The SDK reads the C library's environment when it joins a room, the Python clients of the providers read `os.environ`:
-so a variable can be taken from the one and stay in the other.
+so a variable can be absent from the one and present in the other.
 """
 
 from __future__ import annotations
