@@ -1,10 +1,12 @@
 """The gateway's REST interface, as the commands use it."""
 
+import time
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
+from chassis.livekit_probe import ahead
 from contracts.api import (
     DrainRequest,
     DrainStarted,
@@ -44,10 +46,15 @@ class GatewayRefused(CommandError):
 
 
 class Gateway:
-    """One gateway; each method raises GatewayRefused for its problems and CommandError when it cannot be reached."""
+    """One gateway; each method raises GatewayRefused for its problems and CommandError when it cannot be reached.
+
+    Attributes:
+        clock_ahead_s: How far this machine's clock was ahead of the gateway's at the last answer, in seconds.
+    """
 
     def __init__(self, url: str, api_key: str | None = None) -> None:
         self.url = url.rstrip("/")
+        self.clock_ahead_s: float | None = None
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._http = httpx.AsyncClient(
             base_url=self.url,
@@ -68,6 +75,14 @@ class Gateway:
     async def check(self) -> None:
         """Return when a gateway answers here; what it needs itself may still be away."""
         await self._ask(HealthReply, "GET", "/health")
+
+    async def ready(self) -> dict[str, str]:
+        """Why the gateway is not ready, by what is missing; empty when it is."""
+        answer = await self._send("GET", "/ready")
+        try:
+            return _Readiness.model_validate_json(answer.content).reasons
+        except ValidationError:
+            raise _refusal(answer) from None
 
     async def start(self, request: StartRequest) -> StartReply:
         body = request.model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -97,6 +112,15 @@ class Gateway:
         return await self._ask(UserBill, "GET", f"/billing/users/{quote(user_id, safe='')}")
 
     async def _ask(self, reply: type[Reply], method: str, path: str, body: dict[str, Any] | None = None) -> Reply:
+        answer = await self._send(method, path, body)
+        if answer.status_code >= 400:
+            raise _refusal(answer)
+        try:
+            return reply.model_validate_json(answer.content)
+        except ValidationError:
+            raise _no_gateway(answer) from None
+
+    async def _send(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
         try:
             answer = await self._http.request(method, path, json=body)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -105,12 +129,12 @@ class Gateway:
                 f"no gateway at {self.url}: {why}",
                 "start one with: greenroom up, or name it with --url or GREENROOM_URL",
             ) from None
-        if answer.status_code >= 400:
-            raise _refusal(answer)
-        try:
-            return reply.model_validate_json(answer.content)
-        except ValidationError:
-            raise _no_gateway(answer) from None
+        self.clock_ahead_s = ahead(answer.headers.get("Date"), time.time())
+        return answer
+
+
+class _Readiness(BaseModel):
+    reasons: dict[str, str]
 
 
 def _refusal(answer: httpx.Response) -> CommandError:

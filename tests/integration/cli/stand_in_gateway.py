@@ -9,7 +9,15 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from contracts.api import EpochBill, LedgerEntryView, SessionBill, SessionList, SessionView
+from contracts.api import (
+    Dependency,
+    EpochBill,
+    LedgerEntryView,
+    SessionBill,
+    SessionList,
+    SessionView,
+    StatsReply,
+)
 from pydantic import BaseModel
 
 SESSION = "session_1_a"
@@ -41,7 +49,19 @@ BILL = SessionBill(
         LedgerEntryView(entry_id="e1", kind="settlement", credits=-2, seconds=61, minutes=2, at=_AT, note="für Zoë")
     ],
 )
+
+
+class _Ready(BaseModel):
+    status: str = "ready"
+    reasons: dict[str, str] = {}
+
+
+_OK = Dependency(ok=True, latency_ms=1)
 ANSWERS: dict[str, BaseModel] = {
+    "/ready": _Ready(),
+    "/stats": StatsReply(
+        active=0, starting=0, queued=0, max_bots=50, nodes=0, pool=[], processes=0, redis=_OK, nats=_OK, livekit=_OK
+    ),
     "/sessions": SessionList(items=[VIEW]),
     f"/sessions/{SESSION}": VIEW,
     f"/billing/sessions/{SESSION}": BILL,

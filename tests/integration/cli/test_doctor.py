@@ -1,20 +1,29 @@
 """The doctor, on real servers: what is well, what is broken, and how to fix it."""
 
 import sys
+import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from chassis.lease import Lease
+from chassis.nats import Bus
+from contracts.streams import LEADERS
 from greenroom_cli.doctor.check import Check, Verdict, worst
+from greenroom_cli.doctor.clocks import check_clocks
 from greenroom_cli.doctor.machine import check_machine
 from greenroom_cli.doctor.servers import check_servers
+from greenroom_cli.doctor.services import check_services
 from greenroom_cli.settings import Settings
 from greenroom_cli.stack import SERVERS, Part, StackOptions, running_stack
 from greenroom_cli.stack.ports import free_ports
 
+from tests.integration.cli.stand_in_gateway import stand_in_gateway
+
 
 async def servers(environment: Mapping[str, str]) -> dict[str, Check]:
-    return {check.name: check for check in await check_servers(Settings.of(environment), environment)}
+    return {check.name: check for check in await check_servers(Settings.of(environment), environment, {})}
 
 
 @pytest.fixture
@@ -24,14 +33,75 @@ async def environment(tmp_path: Path) -> AsyncIterator[dict[str, str]]:
         yield dict(stack.environment)
 
 
-async def test_a_running_stack_is_well(environment: dict[str, str]) -> None:
-    checks = await servers(environment)
+async def test_a_running_stack_is_well_and_tells_the_time(environment: dict[str, str]) -> None:
+    clocks: dict[str, float] = {}
+    found = await check_servers(Settings.of(environment), environment, clocks)
 
+    assert set(clocks) == {"LiveKit", "Redis"}
+    assert [check.verdict for check in check_clocks(clocks)] == [Verdict.OK]
+    checks = {check.name: check for check in found}
     assert worst(list(checks.values())) is Verdict.OK
     assert "JetStream" in checks["NATS"].detail
     assert "PostgreSQL 18" in checks["SQL"].detail
     password = environment["DATABASE_URL"].split(":")[2].partition("@")[0]
     assert password not in checks["SQL"].detail
+
+
+async def test_a_clock_that_is_90_s_ahead_is_not_called_a_wrong_key(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("greenroom_cli.doctor.livekit.time", SimpleNamespace(time=lambda: time.time() + 90))
+    clocks: dict[str, float] = {}
+
+    found = await check_servers(Settings.of(environment), environment, clocks)
+
+    assert {check.verdict for check in found if check.name == "LiveKit"} == {Verdict.OK}
+    (apart,) = [check for check in check_clocks(clocks) if check.verdict is Verdict.BROKEN]
+    assert "s ahead of LiveKit's" in apart.detail
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+async def test_a_gateway_that_is_not_there_is_broken_only_when_it_is_meant_to_be(is_named: bool) -> None:
+    url = f"http://127.0.0.1:{next(free_ports())}"
+    environment = {"GREENROOM_URL": url} if is_named else {}
+
+    checks = {
+        check.name: check
+        for check in await check_services(Settings.of({"GREENROOM_URL": url}), environment, {}, stack_is_running=False)
+    }
+
+    assert checks["gateway"].verdict is (Verdict.BROKEN if is_named else Verdict.UNCHECKED)
+    assert {checks[name].verdict for name in ("scheduler", "billing", "nodes")} == {Verdict.UNCHECKED}
+
+
+async def test_what_the_gateway_says_of_the_others_is_reported() -> None:
+    clocks: dict[str, float] = {}
+    with stand_in_gateway() as gateway:
+        environment = {"GREENROOM_URL": gateway.url, "NATS_URL": f"nats://127.0.0.1:{next(free_ports())}"}
+        found = await check_services(Settings.of(environment), environment, clocks, stack_is_running=False)
+
+    checks = {check.name: check for check in found}
+    assert checks["gateway"].verdict is Verdict.OK
+    assert checks["nodes"].verdict is Verdict.BROKEN
+    assert "no agent-runner is alive" in checks["nodes"].detail
+    assert checks["billing"].verdict is Verdict.BROKEN
+    assert checks["scheduler"].verdict is Verdict.UNCHECKED
+    assert abs(clocks["the gateway"]) < 5
+
+
+async def test_no_leader_is_a_broken_scheduler(bus: Bus, nats_url: str) -> None:
+    async def scheduler() -> Check:
+        with stand_in_gateway() as gateway:
+            named = {"GREENROOM_URL": gateway.url, "NATS_URL": nats_url}
+            found = await check_services(Settings.of(named), named, {}, stack_is_running=False)
+        return next(check for check in found if check.name == "scheduler")
+
+    assert (await scheduler()).verdict is Verdict.BROKEN
+    lease = Lease(bus.bucket(LEADERS), "scheduler", "test", ttl_s=5)
+    assert await lease.acquire()
+    assert (await scheduler()).verdict is Verdict.OK
+    await lease.release()
+    assert (await scheduler()).verdict is Verdict.BROKEN
 
 
 async def test_a_wrong_livekit_secret_is_named_with_its_fix(environment: dict[str, str]) -> None:
@@ -80,7 +150,7 @@ async def test_an_unreachable_livekit_is_broken() -> None:
 
 
 async def test_what_nothing_names_is_no_fault() -> None:
-    assert {check.verdict for check in (await servers({})).values()} == {Verdict.NOTE}
+    assert {check.verdict for check in (await servers({})).values()} == {Verdict.UNCHECKED}
 
 
 async def test_sqlite_is_checked_for_writing(tmp_path: Path) -> None:

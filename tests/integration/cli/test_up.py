@@ -153,8 +153,10 @@ def test_everything_answers_and_sigterm_stops_it_all_with_exit_code_0(up: Up) ->
     assert stats["redis"]["ok"]
     assert stats["livekit"]["ok"]
     assert {log.stem for log in (up.folder / "state" / "logs").glob("*.log")} >= NAMES
-    assert stack_that_the_hint_names(up) == addresses["GREENROOM_URL"]
     each_service_has_its_own_user_and_no_secret_of_another_or_on_the_terminal(up)
+    assert stack_that_the_hint_names(up) == addresses["GREENROOM_URL"]
+    well = ("NATS", "Redis", "LiveKit", "SQL", "gateway", "scheduler", "billing", "nodes", "clock")
+    assert doctor_finds(up) == dict.fromkeys(well, "ok")
     everything = up.descendants()
     assert len(everything) >= len(NAMES)
 
@@ -174,6 +176,21 @@ def stack_that_the_hint_names(up: Up) -> str:
     run = StateFolder(Path(words[words.index("--state") + 1])).running()
     assert run is not None
     return run.gateway_url
+
+
+def doctor_finds(up: Up) -> dict[str, str]:
+    """What `greenroom doctor` says of the servers, the services and the clocks."""
+    result = subprocess.run(
+        [*GREENROOM, "doctor", "--state", "state", "--json"],
+        cwd=up.folder,
+        env=system_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    checks = json.loads(result.stdout)["checks"]
+    return {check["name"]: check["verdict"] for check in checks if check["group"] in ("servers", "services", "clocks")}
 
 
 def test_ctrl_c_while_it_starts_stops_what_was_started_with_exit_code_130(tmp_path: Path) -> None:

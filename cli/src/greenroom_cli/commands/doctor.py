@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,20 +12,29 @@ import typer
 from greenroom_cli.commands.options import STATE, AsJson, State
 from greenroom_cli.console import say, say_json
 from greenroom_cli.doctor.check import Check, Verdict, worst
+from greenroom_cli.doctor.clocks import Clocks, check_clocks
 from greenroom_cli.doctor.machine import check_machine
 from greenroom_cli.doctor.providers import check_providers
 from greenroom_cli.doctor.servers import check_servers
+from greenroom_cli.doctor.services import check_services
 from greenroom_cli.runner import run
 from greenroom_cli.settings import Settings, command_environment
 from greenroom_cli.stack.state import StateFolder
 
-MARKS = {Verdict.OK: "green", Verdict.NOTE: "cyan", Verdict.WARNING: "yellow", Verdict.BROKEN: "red"}
+MARKS = {
+    Verdict.OK: "green",
+    Verdict.NOTE: "cyan",
+    Verdict.UNCHECKED: "yellow",
+    Verdict.WARNING: "yellow",
+    Verdict.BROKEN: "red",
+}
 
 
 def doctor(state: State = STATE, as_json: AsJson = False) -> None:
-    """Check programs, network, servers, keys, voice and models; exit non-zero when something required is broken.
+    """Check programs, servers, services, clocks, keys and models; exit non-zero when something required is broken.
 
-    Looks at what the environment and .env name, and at the stack that runs in the state folder.
+    Looks at what the environment and .env name, and at the stack that runs in the state folder; says what it did not
+    check.
     """
     # The SDKs also log and warn about what the report says better.
     logging.getLogger().addHandler(logging.NullHandler())
@@ -44,8 +54,13 @@ async def examine(state: Path) -> list[Check]:
     settings = Settings.of(environment)
     is_running = StateFolder(state).running() is not None
     machine = check_machine(environment, stack_is_running=is_running)
-    servers, providers = await asyncio.gather(check_servers(settings, environment), check_providers(settings))
-    return [*machine, *servers, *providers]
+    clocks: Clocks = {}
+    servers, services, providers = await asyncio.gather(
+        check_servers(settings, environment, clocks),
+        check_services(settings, environment, clocks, stack_is_running=is_running),
+        check_providers(settings),
+    )
+    return [*machine, *servers, *services, *check_clocks(clocks), *providers]
 
 
 def _show(checks: list[Check]) -> None:
@@ -54,8 +69,19 @@ def _show(checks: list[Check]) -> None:
         if check.group != group:
             group = check.group
             say(group, style="bold")
-        say(f"  {check.verdict:<8} {check.name:<18} {check.detail}", style=MARKS[check.verdict])
+        say(f"  {check.verdict:<9} {check.name:<18} {check.detail}", style=MARKS[check.verdict])
         if check.fix:
-            say(f"           {'':<18} fix: {check.fix}")
-    broken = sum(check.verdict is Verdict.BROKEN for check in checks)
-    say(f"{broken} required thing(s) broken" if broken else "Everything required works.")
+            say(f"            {'':<18} fix: {check.fix}")
+    for line in closing(checks):
+        say(line, style="bold")
+
+
+def closing(checks: Sequence[Check]) -> list[str]:
+    """What the checks come to: what is broken, and what was not looked at, so that its silence proves nothing."""
+
+    def names(verdict: Verdict) -> str:
+        return ", ".join(dict.fromkeys(check.name for check in checks if check.verdict is verdict))
+
+    broken, unchecked = names(Verdict.BROKEN), names(Verdict.UNCHECKED)
+    lines = [f"Broken: {broken}." if broken else "Everything that was checked works."]
+    return [*lines, f"Not checked: {unchecked}."] if unchecked else lines

@@ -5,10 +5,13 @@ from enum import StrEnum
 
 
 class Verdict(StrEnum):
-    """OK; NOTE, works but worth knowing; WARNING, something optional is missing; BROKEN, something required is."""
+    """OK; NOTE, works but worth knowing; UNCHECKED, nothing is known; WARNING, something optional is missing or will
+    matter later; BROKEN, something required is missing.
+    """
 
     OK = "ok"
     NOTE = "note"
+    UNCHECKED = "unchecked"
     WARNING = "warning"
     BROKEN = "broken"
 
@@ -18,7 +21,7 @@ class Check:
     """What was looked at and what was found.
 
     Attributes:
-        group: "machine", "servers" or "providers".
+        group: "machine", "servers", "services", "clocks" or "providers".
         detail: What was found, one line.
         fix: What to do about it; empty when there is nothing to do.
     """

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from greenroom_cli import env_file
 from greenroom_cli.doctor.check import Check, Verdict
 from greenroom_cli.errors import CommandError
 from greenroom_cli.local_stack import GATEWAY_PORT
@@ -32,6 +33,10 @@ def check_machine(environment: Mapping[str, str], *, stack_is_running: bool) -> 
         _server("PostgreSQL", binaries.postgres),
         _server("livekit-server", lambda: binaries.livekit_server(environment.get("LIVEKIT_SERVER_BIN"))),
         network_interface(),
+        *(
+            Check(GROUP, ".env", Verdict.WARNING, f"{found.name}: {found.why}", found.fix)
+            for found in env_file.differences(Path(".env"))
+        ),
     ]
     if not stack_is_running:
         checks.append(_port(environment))

@@ -4,19 +4,19 @@
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
-import aiohttp
 import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 import nats
-from chassis.credentials import weakness
-from livekit import api
 from nats.errors import Error as NatsError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from greenroom_cli.doctor.check import Check, Verdict
+from greenroom_cli.doctor.clocks import Clocks
+from greenroom_cli.doctor.livekit import check_livekit
 from greenroom_cli.settings import Settings
 
 GROUP = "servers"
@@ -36,38 +36,41 @@ class _Broken(Exception):
         self.fix = fix
 
 
-async def check_servers(settings: Settings, environment: Mapping[str, str]) -> list[Check]:
+async def check_servers(settings: Settings, environment: Mapping[str, str], clocks: Clocks) -> list[Check]:
     """Check what the environment (or the running stack) names; what it does not name, `greenroom up` will start."""
-    probes: dict[str, tuple[str, Callable[[Settings], Awaitable[str]]]] = {
-        "NATS": ("NATS_URL", _nats),
-        "Redis": ("REDIS_URL", _redis),
-        "LiveKit": ("LIVEKIT_URL", _livekit),
-        "SQL": ("DATABASE_URL", _sql),
+
+    async def livekit() -> list[Check]:
+        return await check_livekit(settings, GROUP, START, clocks)
+
+    probes: dict[str, tuple[str, Callable[[], Awaitable[list[Check]]]]] = {
+        "NATS": ("NATS_URL", lambda: _fine("NATS", _nats(settings))),
+        "Redis": ("REDIS_URL", lambda: _fine("Redis", _redis(settings, clocks))),
+        "LiveKit": ("LIVEKIT_URL", livekit),
+        "SQL": ("DATABASE_URL", lambda: _fine("SQL", _sql(settings))),
     }
-    return list(
-        await asyncio.gather(
-            *(_check(name, variable, probe, settings, environment) for name, (variable, probe) in probes.items())
-        )
+    found = await asyncio.gather(
+        *(_check(name, variable, probe, environment) for name, (variable, probe) in probes.items())
     )
+    return [check for checks in found for check in checks]
+
+
+async def _fine(name: str, probe: Awaitable[str]) -> list[Check]:
+    return [Check(GROUP, name, Verdict.OK, await probe)]
 
 
 async def _check(
-    name: str,
-    variable: str,
-    probe: Callable[[Settings], Awaitable[str]],
-    settings: Settings,
-    environment: Mapping[str, str],
-) -> Check:
+    name: str, variable: str, probe: Callable[[], Awaitable[list[Check]]], environment: Mapping[str, str]
+) -> list[Check]:
     if variable not in environment:
         detail = f"{variable} is not set and no stack runs here; greenroom up starts one"
-        return Check(GROUP, name, Verdict.NOTE, detail)
+        return [Check(GROUP, name, Verdict.UNCHECKED, detail)]
     try:
         async with asyncio.timeout(LIMIT_S):
-            return Check(GROUP, name, Verdict.OK, await probe(settings))
+            return await probe()
     except _Broken as error:
-        return Check(GROUP, name, Verdict.BROKEN, str(error), error.fix)
+        return [Check(GROUP, name, Verdict.BROKEN, str(error), error.fix)]
     except TimeoutError:
-        return Check(GROUP, name, Verdict.BROKEN, f"no answer within {LIMIT_S:g} s", f"check {variable}; {START}")
+        return [Check(GROUP, name, Verdict.BROKEN, f"no answer within {LIMIT_S:g} s", f"check {variable}; {START}")]
 
 
 async def _nats(settings: Settings) -> str:
@@ -98,39 +101,21 @@ async def _nats(settings: Settings) -> str:
         await client.close()
 
 
-async def _redis(settings: Settings) -> str:
+async def _redis(settings: Settings, clocks: Clocks) -> str:
     try:
         redis = Redis.from_url(settings.redis_url, decode_responses=True, socket_connect_timeout=LIMIT_S)
     except ValueError as error:
         raise _Broken(str(error), "set REDIS_URL to redis://host:port/db") from None
     try:
-        version = (await redis.info("server"))["redis_version"]
-        return f"{_shown(settings.redis_url)}, version {version}"
+        about = await redis.info("server")
+        told_us = about.get("server_time_usec")
+        if told_us is not None:
+            clocks["Redis"] = time.time() - int(told_us) / 1e6
+        return f"{_shown(settings.redis_url)}, version {about['redis_version']}"
     except (RedisError, OSError) as error:
         raise _Broken(f"{_shown(settings.redis_url)}: {error}", f"check REDIS_URL; {START}") from None
     finally:
         await redis.aclose()
-
-
-async def _livekit(settings: Settings) -> str:
-    url, key, secret = settings.livekit_url, settings.livekit_api_key, settings.livekit_api_secret
-    if not url or not key or not secret:
-        raise _Broken("LIVEKIT_API_KEY or LIVEKIT_API_SECRET is not set", "set both, as the LiveKit server has them")
-    if (problem := weakness(secret)) is not None:
-        raise _Broken(f"LIVEKIT_API_SECRET: {problem}", "give LiveKit and Greenroom the same new secret")
-    client = api.LiveKitAPI(url, key, secret)
-    try:
-        rooms = await client.room.list_rooms(api.ListRoomsRequest())
-        return f"{url}, {len(rooms.rooms)} room(s)"
-    except api.TwirpError as error:
-        if error.status not in (401, 403):
-            raise _Broken(f"{url} answered {error.status} {error.code}", f"check LIVEKIT_URL; {START}") from None
-        fix = "set LIVEKIT_API_KEY and LIVEKIT_API_SECRET to those of the LiveKit server"
-        raise _Broken(f"{url} refuses the credentials ({error.status} {error.code})", fix) from None
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise _Broken(f"{url}: {error}", f"check LIVEKIT_URL; {START}") from None
-    finally:
-        await client.aclose()
 
 
 async def _sql(settings: Settings) -> str:
