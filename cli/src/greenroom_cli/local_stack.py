@@ -8,7 +8,7 @@ from chassis.credentials import weakness
 
 from greenroom_cli.errors import CommandError
 from greenroom_cli.stack import EVERYTHING, Part, StackOptions
-from greenroom_cli.stack.ports import LOOPBACK
+from greenroom_cli.stack.ports import LOOPBACK, read_port
 from greenroom_cli.stack.providers import missing_keys
 
 # A server that the environment names is the user's own: it is used, not started.
@@ -71,9 +71,10 @@ def own_servers(environment: Mapping[str, str]) -> list[str]:
 
 
 def _ports(environment: Mapping[str, str], chosen: Mapping[str, int]) -> dict[str, int]:
-    port = environment.get("PORT")
-    if port is None:
+    written = environment.get("PORT")
+    if written is None:
         return dict(chosen)
-    if not port.isdigit() or not 0 < int(port) < 65536:
-        raise CommandError(f"PORT={port!r} is no port", "set it to a number between 1 and 65535, or unset it")
-    return {Part.GATEWAY: int(port), **chosen}
+    port = read_port(written)
+    if port is None:
+        raise CommandError(f"PORT={written!r} is no port", "set it to a number between 1 and 65535, or unset it")
+    return {Part.GATEWAY: port, **chosen}

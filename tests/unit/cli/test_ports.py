@@ -7,7 +7,7 @@ from itertools import islice
 
 import pytest
 from greenroom_cli.errors import CommandError
-from greenroom_cli.stack.ports import LOOPBACK, free_ports, holder, is_free, require_free
+from greenroom_cli.stack.ports import LOOPBACK, free_ports, holder, is_free, read_port, require_free
 
 
 @pytest.fixture
@@ -40,3 +40,13 @@ def test_a_configured_port_that_is_taken_is_refused_with_port_holder_and_way_out
     assert f"port {taken_port}, wanted by gateway, is taken by" in refusal.value.problem
     assert f"pid {os.getpid()}" in refusal.value.problem
     assert refusal.value.fix == "choose another with --port or PORT"
+
+
+@pytest.mark.parametrize(("written", "port"), [("1", 1), ("65535", 65535), ("08000", 8000)])
+def test_a_port_is_read_from_plain_digits(written: str, port: int) -> None:
+    assert read_port(written) == port
+
+
+@pytest.mark.parametrize("written", ["", "0", "65536", "9" * 5000, "-1", "1.5", "²", "１", " 80", "tcp://10.0.0.1:80"])
+def test_what_is_not_a_port_is_none(written: str) -> None:
+    assert read_port(written) is None

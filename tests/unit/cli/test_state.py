@@ -57,3 +57,20 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         StateFolder(tmp_path / "file" / "state").locked(),
     ):
         pytest.fail("it was locked")
+
+
+@pytest.mark.parametrize("content", ["", "garbage", "[]", '{"livekit_key": 1}'])
+def test_damaged_keys_are_named_and_not_replaced(content: str, tmp_path: Path) -> None:
+    (tmp_path / "keys.json").write_text(content)
+
+    with pytest.raises(CommandError, match=r"keys.json is damaged; restore it"):
+        StateFolder(tmp_path).keys()
+
+    assert (tmp_path / "keys.json").read_text() == content
+
+
+@pytest.mark.parametrize("content", ["", "garbage", "[]", '{"nats": "x"}', '{"nats": 70000}'])
+def test_ports_that_cannot_be_read_are_chosen_again(content: str, tmp_path: Path) -> None:
+    (tmp_path / "ports.json").write_text(content)
+
+    assert StateFolder(tmp_path).ports() == {}

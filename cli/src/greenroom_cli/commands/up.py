@@ -22,6 +22,7 @@ from greenroom_cli.errors import CommandError
 from greenroom_cli.runner import Stopped, run
 from greenroom_cli.settings import user_environment
 from greenroom_cli.stack import Part, Stack, StackOptions, running_stack
+from greenroom_cli.stack.ports import read_port
 from greenroom_cli.stack.private_file import write_private
 from greenroom_cli.stack.providers import missing_keys
 
@@ -138,9 +139,10 @@ def _server_ports(written: list[str]) -> dict[str, int]:
     known = [part.value for part in Part if part not in (Part.GATEWAY, Part.AGENT_RUNNER)]
     for entry in written:
         name, _, number = entry.partition("=")
-        if name not in known or not number.isdigit() or not 0 < int(number) < 65536:
+        port = read_port(number)
+        if name not in known or port is None:
             raise CommandError(
                 f"--server-port {entry} cannot be taken", f"write NAME=PORT, NAME one of {', '.join(known)}"
             )
-        ports[name] = int(number)
+        ports[name] = port
     return ports

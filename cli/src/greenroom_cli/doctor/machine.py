@@ -15,7 +15,7 @@ from greenroom_cli.doctor.check import Check, Verdict
 from greenroom_cli.errors import CommandError
 from greenroom_cli.local_stack import GATEWAY_PORT
 from greenroom_cli.stack import binaries
-from greenroom_cli.stack.ports import LOOPBACK, holder, is_free
+from greenroom_cli.stack.ports import LOOPBACK, holder, is_free, read_port
 
 GROUP = "machine"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -85,12 +85,13 @@ def _is_up(name: str) -> bool:
 
 def _port(environment: Mapping[str, str]) -> Check:
     wanted = environment.get("PORT", str(GATEWAY_PORT))
-    if not wanted.isdigit() or not 0 < int(wanted) < 65536:
+    port = read_port(wanted)
+    if port is None:
         return Check(GROUP, "port", Verdict.BROKEN, f"PORT={wanted!r} is no port", "set PORT to a number, or unset it")
-    if is_free(int(wanted)):
+    if is_free(port):
         return Check(GROUP, "port", Verdict.OK, f"{LOOPBACK}:{wanted} is free for the gateway")
     if "PORT" in os.environ or "PORT" in environment:
         fix = "stop it, or choose another with PORT or: greenroom up --port N"
-        return Check(GROUP, "port", Verdict.BROKEN, f"port {wanted} (PORT) is taken by {holder(int(wanted))}", fix)
-    detail = f"port {wanted} is taken by {holder(int(wanted))}; greenroom up will take another"
+        return Check(GROUP, "port", Verdict.BROKEN, f"port {wanted} (PORT) is taken by {holder(port)}", fix)
+    detail = f"port {wanted} is taken by {holder(port)}; greenroom up will take another"
     return Check(GROUP, "port", Verdict.NOTE, detail)

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,11 @@ def reached_at(host: str) -> str:
     if host in ("::", "::0"):
         return "[::1]"
     return f"[{host}]" if ":" in host else host
+
+
+def read_port(written: str) -> int | None:
+    """The port that a person wrote; None for what is not 1 to 65535 in plain digits."""
+    return int(written) if re.fullmatch(r"[0-9]{1,5}", written) and 0 < int(written) < 65536 else None
 
 
 def is_free(port: int, *, udp: bool = False) -> bool:

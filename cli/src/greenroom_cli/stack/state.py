@@ -9,10 +9,14 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Annotated
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from greenroom_cli.errors import CommandError
 from greenroom_cli.stack.private_file import write_private
+
+_Ports = TypeAdapter(dict[str, Annotated[int, Field(gt=0, lt=65536)]])
 
 LOCK_ATTEMPTS, LOCK_PAUSE_S = 5, 0.05
 
@@ -84,7 +88,10 @@ class StateFolder:
         from contracts.users import NATS_USERS, REDIS_USERS  # 0.2 s, which only a stack's start pays
 
         file = self.path / "keys.json"
-        kept = Keys(**json.loads(file.read_text())) if file.exists() else None
+        try:
+            kept = Keys(**json.loads(file.read_text())) if file.exists() else None
+        except (ValueError, TypeError):  # the databases know only these keys: new ones would lock us out
+            raise CommandError(f"{file} is damaged", f"restore it, or remove {self.path} with all its data") from None
         keys = kept or Keys("greenroom", secrets.token_hex(32), secrets.token_hex(16))
         keys = replace(
             keys,
@@ -96,9 +103,11 @@ class StateFolder:
         return keys
 
     def ports(self) -> dict[str, int]:
-        """The ports of the last run, by what they were for."""
-        file = self.path / "ports.json"
-        return json.loads(file.read_text()) if file.exists() else {}
+        """The ports of the last run, by what they were for; none when they cannot be read: others will do."""
+        try:
+            return _Ports.validate_json((self.path / "ports.json").read_bytes())
+        except (OSError, ValidationError):
+            return {}
 
     def remember_ports(self, ports: dict[str, int]) -> None:
         write_private(self.path / "ports.json", json.dumps(ports, indent=2))
