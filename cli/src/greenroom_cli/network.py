@@ -8,7 +8,8 @@ from collections.abc import Generator
 from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
-from urllib.request import proxy_bypass
+
+from chassis.proxies import is_exempt
 
 from greenroom_cli.errors import CommandError
 
@@ -53,7 +54,7 @@ def trust() -> ssl.SSLContext:
 @contextlib.contextmanager
 def as_no_proxy_says(url: str) -> Generator[None]:
     """Hide the proxies from a library that takes them for every address, when NO_PROXY or loopback exempts this one."""
-    if not (is_loopback(url) or proxy_bypass(urlsplit(url).netloc.rpartition("@")[2])):
+    if not (is_loopback(url) or is_exempt(url, os.environ)):
         yield
         return
     hidden = {name: os.environ.pop(name) for name in _PROXIES if name in os.environ}

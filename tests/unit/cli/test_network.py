@@ -17,14 +17,14 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     monkeypatch.setenv("HTTP_PROXY", PROXY)
-    monkeypatch.setenv("NO_PROXY", "example.com, inner.example")
+    monkeypatch.setenv("NO_PROXY", "example.com, inner.example,10.0.0.0/8")
     monkeypatch.setenv("no_proxy", "")
 
 
 def test_a_proxy_is_kept_off_the_local_stack() -> None:
     network.prepare()
 
-    assert os.environ["NO_PROXY"] == "example.com,inner.example,127.0.0.1,localhost,::1"
+    assert os.environ["NO_PROXY"] == "example.com,inner.example,10.0.0.0/8,127.0.0.1,localhost,::1"
     assert proxy_bypass("127.0.0.1")
 
 
@@ -64,6 +64,7 @@ def test_authorities_that_are_not_there_are_named(name: str, monkeypatch: pytest
         ("ws://localhost:7880", True),
         ("wss://livekit.example.com", True),
         ("wss://inner.example:443", True),
+        ("ws://10.1.2.3:7880", True),
         ("wss://elsewhere.example", False),
         ("ws://192.0.2.1:7880", False),
     ],
