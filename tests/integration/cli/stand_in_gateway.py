@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from contracts.api import (
     Dependency,
     EpochBill,
+    HealthReply,
     LedgerEntryView,
     SessionBill,
     SessionList,
@@ -58,6 +59,7 @@ class _Ready(BaseModel):
 
 _OK = Dependency(ok=True, latency_ms=1)
 ANSWERS: dict[str, BaseModel] = {
+    "/health": HealthReply(service="gateway", version="0"),
     "/ready": _Ready(),
     "/stats": StatsReply(
         active=0, starting=0, queued=0, max_bots=50, nodes=0, pool=[], processes=0, redis=_OK, nats=_OK, livekit=_OK

@@ -10,6 +10,8 @@ import pytest
 from greenroom_cli.stack import system_environment
 from greenroom_cli.stack.ports import free_ports
 
+from tests.integration.cli.stand_in_gateway import stand_in_gateway
+
 GREENROOM = (sys.executable, "-c", "from greenroom_cli.main import main; main()")
 
 
@@ -42,7 +44,8 @@ def test_the_demo_brings_a_stack_up_calls_and_prints_timeline_transcript_and_bil
 
 
 def test_a_demo_without_a_caller_voice_names_the_step_and_the_fix(tmp_path: Path) -> None:
-    result = demo("--url", "http://127.0.0.1:9", folder=tmp_path)
+    with stand_in_gateway() as gateway:
+        result = demo("--url", gateway.url, folder=tmp_path)
 
     assert result.returncode == 1
     assert result.stderr.startswith("greenroom: caller's voice: INWORLD_API_KEY is not set; set it")
