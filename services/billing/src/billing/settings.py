@@ -1,5 +1,8 @@
 """Billing's settings; nothing else reads the environment."""
 
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from chassis.settings import ServiceSettings
@@ -16,6 +19,31 @@ _DRIVERS: Final = {
     "postgresql+asyncpg": "postgresql+asyncpg",
 }
 
+SYSTEM: Final = "system"
+"""As `sslrootcert`: the system's authorities, as libpq 16 has it."""
+
+_TLS_VERSIONS: Final = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
+POSTGRES_PARAMETERS: Final[Mapping[str, type[str] | type[int] | tuple[str, ...]]] = {
+    "application_name": str,
+    "channel_binding": ("disable", "prefer", "require"),
+    "connect_timeout": int,
+    "options": str,
+    "prepared_statement_cache_size": int,
+    "ssl_max_protocol_version": _TLS_VERSIONS,
+    "ssl_min_protocol_version": _TLS_VERSIONS,
+    "sslcert": str,
+    "sslcrl": str,
+    "sslkey": str,
+    "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    "sslpassword": str,
+    "sslrootcert": str,
+    "statement_cache_size": int,
+    "target_session_attrs": ("any", "primary", "standby", "read-only", "read-write", "prefer-standby"),
+}
+"""The parameters of a PostgreSQL URL that `adapters.database` passes on; asyncpg's own set is smaller than libpq's."""
+
+_FILES: Final = ("sslcert", "sslcrl", "sslkey", "sslrootcert")
+
 
 def read_database_url(given: str) -> URL:
     """Read DATABASE_URL in any of the forms that hosts and tools hand out.
@@ -24,28 +52,68 @@ def read_database_url(given: str) -> URL:
         given: `sqlite:///path`, `postgres://...` or `postgresql://...`, with or without the driver's name.
 
     Raises:
-        ValueError: Another database, none at all, or SQLite without a file.
+        ValueError: Another database, none at all, SQLite without a file, or a parameter that has no effect here.
+            The text holds no part of the URL but a parameter's name.
     """
     try:
         url = make_url(given)
-    except (ArgumentError, ValueError) as error:
-        raise ValueError("this is no URL") from error
+    except (ArgumentError, ValueError):
+        raise ValueError("this is no URL; @ : / ? # and % in a user or password are percent-encoded") from None
     driver = _DRIVERS.get(url.drivername)
     if driver is None:
-        raise ValueError(f"{url.drivername} is not supported")
-    if driver.startswith("sqlite") and url.database in (None, "", ":memory:"):
-        raise ValueError("the ledger needs a file")
+        raise ValueError("this database is not supported; sqlite and postgresql are")
     url = url.set(drivername=driver)
-    if driver.startswith("postgresql") and "sslmode" in url.query:
-        # libpq's name for it, as hosted PostgreSQL hands it out; asyncpg's is `ssl`.
-        url = url.difference_update_query(["sslmode"]).update_query_dict({"ssl": url.query["sslmode"]})
+    if driver.startswith("sqlite"):
+        if url.database in (None, "", ":memory:"):
+            raise ValueError("the ledger needs a file")
+        if url.query:
+            raise ValueError(f"the parameter {next(iter(url.query))} is unknown; sqlite takes none")
+        return url
+    if not 0 < (url.port or 1) < 65_536:
+        raise ValueError("the port must be 1 to 65535")
+    if "ssl" in url.query:  # asyncpg's name for libpq's
+        url = url.difference_update_query(["ssl"]).update_query_dict({"sslmode": url.query["ssl"]})
+    for name, value in url.query.items():
+        _check_parameter(name, value)
+    _check_certificates({name: str(value) for name, value in url.query.items()})
     return url
+
+
+def _check_parameter(name: str, value: str | tuple[str, ...]) -> None:
+    if name in ("host", "port"):  # a socket's folder, or several servers
+        return
+    if name not in POSTGRES_PARAMETERS:
+        raise ValueError(f"the parameter {name} is unknown; known: {', '.join(sorted(POSTGRES_PARAMETERS))}")
+    allowed = POSTGRES_PARAMETERS[name]
+    if not isinstance(value, str):
+        raise ValueError(f"the parameter {name} is given twice")
+    if name in _FILES and not Path(value).is_file() and (name, value) != ("sslrootcert", SYSTEM):
+        raise ValueError(f"the parameter {name} names no file")
+    if allowed is int and not value.isdecimal():
+        raise ValueError(f"the parameter {name} must be a whole number")
+    if isinstance(allowed, tuple) and value not in allowed:
+        raise ValueError(f"the parameter {name} must be one of {', '.join(allowed)}")
+
+
+def _check_certificates(given: Mapping[str, str]) -> None:
+    """Read the files once at the start; the driver's errors name neither the file nor the parameter."""
+    context = ssl.create_default_context()
+    try:
+        if given.get("sslrootcert", SYSTEM) != SYSTEM:
+            context.load_verify_locations(given["sslrootcert"])
+    except (OSError, ValueError):
+        raise ValueError("the parameter sslrootcert names a file without certificates in PEM") from None
+    try:
+        if "sslcert" in given:
+            context.load_cert_chain(given["sslcert"], given.get("sslkey"), password=given.get("sslpassword", ""))
+    except (OSError, ValueError):
+        raise ValueError("the parameters sslcert and sslkey name no certificate with its key, in PEM") from None
 
 
 class DatabaseSettings(BaseSettings):
     """Where the ledger is; all that `billing.migrate` needs to know."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
 
     database_url: str = Field(
         default="sqlite+aiosqlite:///billing.db",

@@ -2,11 +2,13 @@
 
 import asyncio
 import sqlite3
+import ssl
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from sqlalchemy import event, inspect, text
 from sqlalchemy.engine import URL, Connection
@@ -16,12 +18,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from billing.adapters.schema import REVISION
 from billing.ports import LedgerUnavailable
+from billing.settings import SYSTEM
 
 _STATEMENT_S: Final = 10.0
 _CONNECT_S: Final = 5.0
 _BUSY_MS: Final = 3_000
 _BUSY_RETRY_S: Final = 0.05
 _POOL: Final = 10
+_SIZES: Final = ("prepared_statement_cache_size", "statement_cache_size")
 # PostgreSQL's classes of errors that are not about the statement: connection, credentials, no such database, rollback,
 # resources, an operator's intervention. Source: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _UNAVAILABLE: Final = ("08", "28", "3D", "40", "53", "57")
@@ -32,7 +36,9 @@ class Database:
 
     def __init__(self, url: URL) -> None:
         self.url = url
-        self.shown = url.render_as_string(hide_password=True)
+        # Without the other parameters: one of them may be a password.
+        named = {name: value for name, value in url.query.items() if name in ("host", "port")}
+        self.shown = url.set(query=named).render_as_string(hide_password=True)
         self._engine = _engine(url)
 
     @property
@@ -126,18 +132,51 @@ class Database:
 
 def _engine(url: URL) -> AsyncEngine:
     if url.drivername.startswith("postgresql"):
+        address, arguments = _postgresql(url)
         return create_async_engine(
-            url,
+            address,
             pool_size=_POOL,
             max_overflow=0,
             pool_timeout=_CONNECT_S,
             pool_pre_ping=True,
-            connect_args={"timeout": _CONNECT_S, "command_timeout": _STATEMENT_S},
+            connect_args=arguments,
         )
     engine = create_async_engine(url, pool_size=_POOL, max_overflow=0, pool_timeout=_CONNECT_S)
     event.listen(engine.sync_engine, "connect", _configure_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
+
+
+def _postgresql(url: URL) -> tuple[URL, dict[str, Any]]:
+    """The address without its parameters, and these as asyncpg takes them: some by name, the TLS ones in a DSN.
+
+    asyncpg has no channel binding. It protects against somebody between the two, as a certificate that is checked does,
+    so who requires it gets `sslmode=verify-full`, with the system's authorities unless `sslrootcert` names another.
+    """
+    given = {name: str(value) for name, value in url.query.items() if name not in ("host", "port")}
+    arguments: dict[str, Any] = {"timeout": _CONNECT_S, "command_timeout": _STATEMENT_S}
+    if wait := int(given.pop("connect_timeout", 0)):
+        arguments["timeout"] = min(float(wait), _STATEMENT_S)
+    for name in _SIZES:
+        if name in given:
+            arguments[name] = int(given.pop(name))
+    session = {name: given.pop(name) for name in ("application_name", "options") if name in given}
+    arguments["server_settings"] = {"application_name": "greenroom-billing"} | session
+    if given.pop("channel_binding", "") == "require":
+        given = given | {"sslmode": "verify-full", "sslrootcert": given.get("sslrootcert", SYSTEM)}
+    if given.get("sslrootcert") == SYSTEM:
+        arguments["ssl"] = _checked_by_the_system(given)
+    elif given:
+        arguments["dsn"] = f"postgresql://?{urlencode(given)}"
+    return url.difference_update_query([name for name in url.query if name not in ("host", "port")]), arguments
+
+
+def _checked_by_the_system(given: dict[str, str]) -> ssl.SSLContext:
+    """libpq: `sslrootcert=system` means `sslmode=verify-full`."""
+    context = ssl.create_default_context()
+    if "sslcert" in given:
+        context.load_cert_chain(given["sslcert"], given.get("sslkey"), password=given.get("sslpassword", ""))
+    return context
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:
