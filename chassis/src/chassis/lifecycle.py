@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import sys
 import threading
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from chassis import logs, telemetry
 from chassis.errors import StartFailed
 from chassis.health import Health, version_of
 from chassis.nats import Bus
+from chassis.redaction import say
 from chassis.settings import ServiceSettings
 from chassis.web import WebServer
 
@@ -209,7 +209,7 @@ class Life:
             self._failure = self._failure or StartFailed(f"{type(error).__name__}: {error}", "See the log above.")
         if self._failure is not None:
             code = EXIT_FAILED
-            _say(f"{self.service.name}: {self._failure}")
+            say(f"{self.service.name}: {self._failure}")
         self.health.is_draining()
         await self._stop()
         return code
@@ -245,7 +245,7 @@ class Life:
 
     def _on_signal(self) -> None:
         if self._signalled:  # asked twice: the second one means now
-            _say(f"{self.service.name}: stopped at once by a second signal")
+            say(f"{self.service.name}: stopped at once by a second signal")
             os._exit(EXIT_FAILED)
         self._signalled = True
         self._ending.set()
@@ -281,7 +281,3 @@ async def _live(service: Service) -> int:
 
     inner = Service(service.name, settings, start, service.version)
     return await Life(inner, health).live()
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)  # noqa: T201 - for the person at the terminal, whatever the log's format

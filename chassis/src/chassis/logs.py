@@ -10,19 +10,13 @@ from typing import Any, Final
 from opentelemetry import trace
 
 from chassis.imports import without
+from chassis.redaction import HIDDEN, hide
 
 with without("rich"):  # 2.6 MB for coloured tracebacks, which none of our processes writes
     import structlog
     from structlog.typing import EventDict, Processor, WrappedLogger
 
 _SECRET_KEY: Final = re.compile(r"token|secret|password|passwd|api_?key|authorization|credential|cookie", re.IGNORECASE)
-_SECRET_VALUE: Final = re.compile(
-    r"eyJ[\w-]+\.[\w-]+\.[\w-]*"  # a JWT
-    r"|(?<=://)[^\s/@:]*:[^\s/@]+(?=@)"  # a URL's user and password
-    r"|(?<=[Bb]earer )[\w.~+/=-]+"
-    r"|\b(?:sk|gsk|gr)[-_][\w-]{16,}"
-)
-_HIDDEN: Final = "[redacted]"
 _MAX_TEXT: Final = 20_000  # characters of one field; a longer one is cut
 
 
@@ -139,13 +133,13 @@ def _clean(key: str, value: Any) -> Any:
     if key.startswith("_"):  # structlog's own
         return value
     if _SECRET_KEY.search(key) and value is not None and not isinstance(value, bool | int | float):
-        return _HIDDEN
+        return HIDDEN
     if isinstance(value, str):
-        return _SECRET_VALUE.sub(_HIDDEN, value if len(value) <= _MAX_TEXT else value[:_MAX_TEXT] + "...")
+        return hide(value if len(value) <= _MAX_TEXT else value[:_MAX_TEXT] + "...")
     if isinstance(value, Mapping):
         return {str(k): _clean(str(k), v) for k, v in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
     if isinstance(value, list | tuple):
         return [_clean("", v) for v in value]  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, BaseException):
-        return _SECRET_VALUE.sub(_HIDDEN, f"{type(value).__name__}: {value}")
+        return hide(f"{type(value).__name__}: {value}")
     return value

@@ -1,13 +1,15 @@
 """Settings: one frozen class per service, read once from the environment."""
 
+import os
 import re
-import sys
 from pathlib import Path
 from typing import Any, Literal, NoReturn, Self, TypeVar
 
+from dotenv import dotenv_values
 from pydantic import AliasChoices, Field, FilePath, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from chassis import redaction
 from chassis.access import NatsAccess
 from chassis.urls import ServerUrl
 
@@ -85,6 +87,8 @@ def load(cls: type[S], env_file: Path | None = None) -> S:
     Args:
         env_file: A file of NAME=value lines; the environment goes before it.
     """
+    redaction.guard_tracebacks()
+    _learn_secrets(cls, env_file)
     try:
         return cls() if env_file is None else cls(_env_file=env_file)  # pyright: ignore[reportCallIssue]
     except ValidationError as error:
@@ -131,6 +135,15 @@ def _fix(cls: type[BaseSettings], name: str) -> str:
     return f"Set it{wanted}{unset}."
 
 
+def _learn_secrets(cls: type[BaseSettings], env_file: Path | None) -> None:
+    """Know every secret before anything can go wrong with one."""
+    names = variables(cls)
+    written = dotenv_values(env_file) if env_file is not None and env_file.is_file() else {}
+    for name, value in [*written.items(), *os.environ.items()]:
+        if name.upper() in names and value:
+            redaction.learn(name, value)
+
+
 def _end(line: str) -> NoReturn:
-    print(f"bad settings: {line}", file=sys.stderr)  # noqa: T201 - logging is not configured yet
+    redaction.say(f"bad settings: {line}")
     raise SystemExit(EXIT_BAD_SETTINGS)

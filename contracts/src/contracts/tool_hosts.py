@@ -86,9 +86,15 @@ def hosts(listed: str) -> tuple[AllowedHost, ...]:
     """Read TOOL_ALLOWED_HOSTS: [scheme://]host[:port] with commas between.
 
     Raises:
-        ValueError: An entry has another form; the text names it.
+        ValueError: An entry has another form; the text has its number and no part of it, for it may be a secret.
     """
-    return tuple(_entry(part.strip()) for part in listed.split(",") if part.strip())
+    found: list[AllowedHost] = []
+    for n, text in enumerate((part.strip() for part in listed.split(",") if part.strip()), start=1):
+        try:
+            found.append(_entry(text))
+        except ValueError as error:
+            raise ValueError(f"entry {n}: {error}") from None
+    return tuple(found)
 
 
 def is_allowed(address: ToolAddress, allowed: Collection[AllowedHost]) -> bool:
@@ -128,12 +134,9 @@ def _embedded(ip: IPv6Address) -> IPv4Address | None:
 def _entry(text: str) -> AllowedHost:
     found = _ENTRY.fullmatch(text)
     if found is None or _INVISIBLE.search(text):
-        raise ValueError(f"{text!r} is not [scheme://]host[:port]")
+        raise ValueError("it is not [scheme://]host[:port]")
     scheme, host, port = found.groups()
-    try:
-        return AllowedHost(_host(host), scheme, _port(port))
-    except ValueError as error:
-        raise ValueError(f"{text!r}: {error}") from None
+    return AllowedHost(_host(host), scheme, _port(port))
 
 
 def _port(text: str | None) -> int | None:

@@ -44,16 +44,16 @@ def test_ranges_wrap_lists_mix_and_the_highest_floor_counts() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("weekdays 07:00-10:00=8", "'weekdays' in"),
-        ("mon-xyz 07:00-10:00=8", "'xyz' in"),
+        ("weekdays 07:00-10:00=8", "entry 1 has an unknown day"),
+        ("mon 07:00-10:00=8; mon-xyz 07:00-10:00=8", "entry 2 has an unknown day"),
         ("mon 7:00-10:00=8", "is not written as in 'mon-fri"),
-        ("mon 07:00-25:00=8", "'25:00' in"),
+        ("mon 07:00-25:00=8", "entry 1 has no time"),
         ("mon 24:00-02:00=8", "begins at 24:00"),
         ("mon 07:00-10:00", "is not written as in"),
         ("mon 07:00-10:00=-1", "is not written as in"),
     ],
 )
-def test_a_mistake_is_named_with_its_entry(text: str, problem: str) -> None:
+def test_a_mistake_is_named_with_its_entrys_number(text: str, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         parse(text)
 

@@ -65,7 +65,7 @@ def _playable(file: Path) -> Path:
             if found.getnframes() > LAST_WORDS_S * found.getframerate():
                 raise ValueError(f"the recording must be {LAST_WORDS_S:g} s long at most")
     except (OSError, EOFError, wave.Error) as error:
-        raise ValueError(f"no WAV file can be read there ({error})") from error
+        raise ValueError("no WAV file can be read there") from error
     return file
 
 

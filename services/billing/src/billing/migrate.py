@@ -10,6 +10,7 @@ from typing import Final
 
 from alembic import command
 from alembic.config import Config
+from chassis.redaction import say
 from chassis.settings import load
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
@@ -78,7 +79,7 @@ async def _main() -> int:
 
 
 def _say(line: str) -> None:
-    sys.stderr.write(f"billing.migrate: {line}\n")
+    say(f"billing.migrate: {line}")
 
 
 if __name__ == "__main__":

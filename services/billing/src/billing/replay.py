@@ -7,6 +7,7 @@ import asyncio
 import sys
 
 from chassis.nats import Bus, BusRefused, BusUnavailable
+from chassis.redaction import say
 from chassis.settings import load
 
 from billing.adapters.bus_log import BusLog
@@ -41,7 +42,7 @@ async def replay(settings: Settings, session_id: str) -> int:
     except (IncompleteLog, NotEnded, LogUnavailable, BusUnavailable, BusRefused) as error:
         said = f"not compared with the log: {error}"
     for line in found or [said]:
-        sys.stderr.write(f"billing.replay: {line}\n")
+        say(f"billing.replay: {line}")
     return 1 if found else 0
 
 
@@ -55,7 +56,7 @@ async def _by_the_log(settings: Settings, account: Account) -> list[str]:
 
 
 def _fail(line: str) -> int:
-    sys.stderr.write(f"billing.replay: {line}\n")
+    say(f"billing.replay: {line}")
     return 2
 
 

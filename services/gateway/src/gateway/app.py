@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import sys
 from datetime import UTC, datetime
 from math import ceil
 from typing import Any, cast
@@ -13,6 +12,7 @@ from chassis.lease import Lease
 from chassis.lifecycle import Life, Service, run
 from chassis.logs import get_logger
 from chassis.nats import Bus
+from chassis.redaction import say
 from chassis.settings import EXIT_BAD_SETTINGS, load
 from chassis.web import WebServer
 from contracts.streams import BUCKETS, IDEMPOTENCY, LEADERS, STREAMS
@@ -165,7 +165,7 @@ def main() -> None:
     try:
         check_bind(settings.host, parse_keys(settings.greenroom_api_keys))
     except (UnsafeBind, BadApiKey) as refused:
-        print(f"{NAME}: {refused}", file=sys.stderr)  # noqa: T201 - logging is not configured yet
+        say(f"{NAME}: {refused}")
         raise SystemExit(EXIT_BAD_SETTINGS) from None
     run(Service(NAME, settings, _start, version=version_of("greenroom-gateway"), serve_health=False))
 

@@ -48,38 +48,44 @@ def parse(text: str) -> tuple[WarmFloor, ...]:
     """Read floors as they are written, with semicolons between; days are names, ranges and lists of both.
 
     Raises:
-        ValueError: With the entry at fault and what is wrong with it.
+        ValueError: With the number of the entry at fault and what is wrong with it, and no part of the text.
     """
-    return tuple(_floor(entry.strip().lower()) for entry in text.split(";") if entry.strip())
+    floors: list[WarmFloor] = []
+    for n, entry in enumerate((part.strip().lower() for part in text.split(";") if part.strip()), start=1):
+        try:
+            floors.append(_floor(entry))
+        except ValueError as error:
+            raise ValueError(f"entry {n} {error}") from None
+    return tuple(floors)
 
 
 def _floor(entry: str) -> WarmFloor:
     found = _ENTRY.fullmatch(entry)
     if found is None:
-        raise ValueError(f"{entry!r} is not written as in {EXAMPLE!r}")
-    begin, end = _minute(found["begin"], entry), _minute(found["end"], entry)
+        raise ValueError(f"is not written as in {EXAMPLE!r}")
+    begin, end = _minute(found["begin"]), _minute(found["end"])
     if begin == _MIDNIGHT:
-        raise ValueError(f"{entry!r} begins at 24:00; write 00:00 of the next day")
-    return WarmFloor(_days(found["days"], entry), begin, end, int(found["warm"]))
+        raise ValueError("begins at 24:00; write 00:00 of the next day")
+    return WarmFloor(_days(found["days"]), begin, end, int(found["warm"]))
 
 
-def _minute(text: str, entry: str) -> int:
+def _minute(text: str) -> int:
     if text == "24:00":
         return _MIDNIGHT
     try:
         at = time.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"{text!r} in {entry!r} is no time between 00:00 and 24:00") from None
+        raise ValueError("has no time between 00:00 and 24:00") from None
     return at.hour * 60 + at.minute
 
 
-def _days(text: str, entry: str) -> frozenset[int]:
+def _days(text: str) -> frozenset[int]:
     days: set[int] = set()
     for part in text.split(","):
         first, dash, last = part.partition("-")
         for name in (first, last) if dash else (first,):
             if name not in DAYS:
-                raise ValueError(f"{name!r} in {entry!r} is no day; the days are {', '.join(DAYS)}")
+                raise ValueError(f"has an unknown day; the days are {', '.join(DAYS)}")
         begin = DAYS.index(first)
         count = (DAYS.index(last) - begin) % 7 + 1 if dash else 1
         days |= {(begin + n) % 7 for n in range(count)}

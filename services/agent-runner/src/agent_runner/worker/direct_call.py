@@ -11,6 +11,7 @@ from typing import Final, NoReturn
 
 from chassis.errors import StartFailed
 from chassis.proxies import take_out_socks
+from chassis.redaction import say
 from chassis.settings import load
 from contracts.ids import agent_identity, caller_identity
 
@@ -120,5 +121,5 @@ def _arguments() -> argparse.Namespace:
 
 def _fail(line: str) -> NoReturn:
     sys.stdout.flush()
-    print(f"agent: {' '.join(line.split())}", file=sys.stderr, flush=True)  # noqa: T201 - a command's output
+    say(f"agent: {' '.join(line.split())}")
     os._exit(1)
