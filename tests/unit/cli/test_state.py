@@ -1,5 +1,6 @@
 """The state folder."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,22 @@ def test_keys_are_made_once_are_long_enough_and_only_ours_to_read(tmp_path: Path
     assert StateFolder(tmp_path).keys() == keys
     assert len(keys.livekit_secret) >= 32
     assert (tmp_path / "keys.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_keys_of_an_earlier_version_stay_and_get_the_passwords_that_are_new(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    earlier = {"livekit_key": "greenroom", "livekit_secret": "kept" * 8, "postgres_password": "kept too"}
+    file.write_text(json.dumps(earlier | {"nats": {"gateway": "kept as well"}}))
+
+    keys = StateFolder(tmp_path).keys()
+
+    assert (keys.livekit_secret, keys.postgres_password) == ("kept" * 8, "kept too")
+    assert keys.nats["gateway"] == "kept as well"
+    made = [password for user, password in (keys.nats | keys.redis).items() if user != "gateway"]
+    assert len(set(made)) == len(made)
+    assert {len(password) for password in made} == {48}
+    assert StateFolder(tmp_path).keys() == keys
+    assert file.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

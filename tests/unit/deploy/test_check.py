@@ -105,3 +105,14 @@ def test_each_part_has_a_user_of_its_own(check: ModuleType) -> None:
         "compose.yaml gives billing NATS_URL without the user billing",
         "compose.yaml gives gateway REDIS_URL without the user gateway",
     ]
+
+
+def test_the_build_context_has_what_the_dockerfile_copies_and_no_secret() -> None:
+    root = Path(__file__).resolve().parents[3]
+    ignored = {line for line in (root / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")}
+    copies = [line.split()[1:-1] for line in (root / "Dockerfile").read_text().splitlines() if line.startswith("COPY")]
+    sources = {source for names in copies for source in names if not source.startswith(("/", "--"))}
+
+    assert {".env", ".env.*"} <= ignored
+    assert {"contracts", "services", "requirements.lock"} <= sources
+    assert not [source for source in sources if ignored & {source, *(str(p) for p in Path(source).parents)}]
