@@ -287,6 +287,29 @@ async def test_a_webhook_of_another_type_is_refused(api: httpx.AsyncClient) -> N
     assert (await api.post("/livekit/webhook", content=WEBHOOK, headers=headers)).json()["code"] == "malformed_body"
 
 
+@pytest.mark.parametrize(
+    ("part", "other"),
+    [
+        (b'"room_started"', b"[" * 10_000 + b"]" * 10_000),
+        (b'"EV_1"', b'"\\ud800"'),
+        (b'"EV_1"', b'"EV\\r\\nNats-Rollup: all"'),
+        (b'"1795521600"', b'"' + b"9" * 5_000 + b'"'),
+        (b'"1795521600"', b"1e999"),
+        (b'"pw"', b'"pw", "sid": {"a": NaN}'),
+        (b'"pw"', b'"pw", "sid": "\\udfff"'),
+    ],
+)
+async def test_a_signed_webhook_with_odd_content_is_malformed(
+    api: httpx.AsyncClient, world: World, part: bytes, other: bytes
+) -> None:
+    body = WEBHOOK.replace(part, other)
+
+    answer = await api.post("/livekit/webhook", content=body, headers=signed(body))
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed_body")
+    assert world.log.rooms == {}
+
+
 async def test_a_room_that_is_not_ours_is_taken_and_ignored(api: httpx.AsyncClient, world: World) -> None:
     body = WEBHOOK.replace(SESSION.encode(), b"lobby")
 

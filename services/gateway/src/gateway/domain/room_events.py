@@ -8,6 +8,7 @@ from typing import Any, cast
 from contracts.events import RoomEvent
 from contracts.ids import SESSION_ID_PATTERN
 
+_ID = re.compile(r"[\x21-\x7e]+")  # it becomes a header of the message
 _OURS = re.compile(SESSION_ID_PATTERN)
 
 
@@ -32,7 +33,7 @@ def room_event(payload: Mapping[str, Any]) -> RoomEvent | None:
         return None
     participant = _part(payload, "participant")
     try:
-        return RoomEvent(
+        event = RoomEvent(
             id=payload.get("id", ""),
             event=payload.get("event", ""),
             session_id=name,
@@ -42,8 +43,12 @@ def room_event(payload: Mapping[str, Any]) -> RoomEvent | None:
             participant_sid=participant.get("sid"),
             disconnect_reason=participant.get("disconnectReason"),
         )
+        event.model_dump_json()  # half of a surrogate pair is text for Python, and nothing that JSON can carry
     except (ValueError, TypeError, OverflowError, OSError) as error:
         raise MalformedWebhook(f"the webhook of room {name} cannot be read: {_first_line(error)}") from error
+    if not _ID.fullmatch(event.id):
+        raise MalformedWebhook(f"the webhook of room {name} has an id that is not plain ASCII text")
+    return event
 
 
 def _part(payload: Mapping[str, Any], key: str) -> Mapping[str, Any]:

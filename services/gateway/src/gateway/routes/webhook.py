@@ -52,7 +52,7 @@ async def livekit_webhook(request: Request, services: Wired) -> Response:
 def _object(body: bytes) -> dict[str, Any]:
     try:
         payload = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter: nested too deep
         raise MalformedWebhook("the body is no JSON") from error
     if not isinstance(payload, dict):
         raise MalformedWebhook("the body is no JSON object")
