@@ -1,11 +1,12 @@
 """HTTP bodies of the gateway, camelCase on the wire."""
 
 import json
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -25,7 +26,14 @@ VoiceId = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=
 OpeningLine = Annotated[str, StringConstraints(min_length=1, max_length=1_000, strip_whitespace=True, pattern=r"\S")]
 SystemPrompt = Annotated[str, StringConstraints(min_length=1, max_length=32_000)]
 MOST_MINUTES: Final = 1_000_000
-CreditLimit = Annotated[int, Field(strict=True, ge=1, le=MOST_MINUTES)]
+
+
+def _whole(value: Any) -> Any:
+    """JSON Schema counts 5.0 among the integers."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+CreditLimit = Annotated[int, Field(strict=True, ge=1, le=MOST_MINUTES), BeforeValidator(_whole)]
 MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 MetadataValue = Annotated[str, StringConstraints(max_length=512)]
 MAX_PROMPT_BYTES: Final = 160 * 1024

@@ -1,10 +1,10 @@
-"""What schemathesis cannot know of the API: how LiveKit signs, and which tools this gateway allows."""
+"""What schemathesis cannot know of the API: how LiveKit signs, and which valid starts may be refused."""
 
 import base64
 import hashlib
 import json
 import time
-from typing import Any
+from typing import Any, cast
 
 import jwt
 import schemathesis
@@ -31,12 +31,25 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
 
 
 @schemathesis.check
-def a_valid_start_without_tools_is_accepted(ctx: CheckContext, response: Response, case: Case) -> bool | None:
-    """`positive_data_acceptance`, but for tools: which hosts are allowed is the gateway's setting, not its document."""
+def a_valid_start_is_accepted(ctx: CheckContext, response: Response, case: Case) -> bool | None:
+    """`positive_data_acceptance` for starts, but for what `_may_be_refused` names."""
     del ctx
     if case.operation.definition.raw.get("operationId") not in STARTS or not isinstance(case.body, dict):
         return None
-    if case.meta is None or not case.meta.generation.mode.is_positive or case.body.get("tools"):
+    body = cast("dict[str, Any]", case.body)
+    if case.meta is None or not case.meta.generation.mode.is_positive or _may_be_refused(body):
         return None
-    assert response.status_code in {200, 409, 429, 503}, f"A valid start was refused: {response.text}"
+    if response.status_code in {503, 504}:
+        waits = body.get("wait", "accepted") != "accepted"
+        assert waits or body.get("deadlineMs") is not None, f"Late without a deadline of its own: {response.text}"
+        assert response.json()["retryable"], response.text
+    else:
+        assert response.status_code in {200, 409, 429}, f"A valid start was refused: {response.text}"
     return None
+
+
+def _may_be_refused(body: dict[str, Any]) -> bool:
+    """Rules that no schema can say: allowed hosts are a setting, and fields that belong together."""
+    limits = {body.get("creditLimit"), body.get("maxMinutes")} - {None}
+    speaks_to_nobody = body.get("wait") == "speaking" and body.get("sessionId") is None
+    return bool(body.get("tools")) or len(limits) > 1 or speaks_to_nobody

@@ -186,7 +186,9 @@ async def test_billing_is_not_asked_about_an_id_of_our_own(api: httpx.AsyncClien
     assert world.billing.asked == []
 
 
-@pytest.mark.parametrize("body", [{"creditLimit": 5}, {"maxMinutes": 5}, {"creditLimit": 5, "maxMinutes": 5}])
+@pytest.mark.parametrize(
+    "body", [{"creditLimit": 5}, {"maxMinutes": 5}, {"creditLimit": 5.0}, {"creditLimit": 5, "maxMinutes": 5}]
+)
 async def test_a_sessions_limit_is_recorded_and_shown_by_either_name(
     api: httpx.AsyncClient, world: World, body: dict[str, object]
 ) -> None:
