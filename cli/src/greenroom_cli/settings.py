@@ -66,6 +66,11 @@ class Settings(BaseSettings):
     greenroom_api_keys: str = ""
 
     nats_url: str = "nats://127.0.0.1:4222"
+    nats_creds: Path | None = None
+    nats_nkey_seed_file: Path | None = None
+    nats_ca_file: Path | None = None
+    nats_cert_file: Path | None = None
+    nats_key_file: Path | None = None
     redis_url: str = "redis://localhost:6379/0"
     database_url: str = "sqlite+aiosqlite:///billing.db"
     livekit_url: _Either | None = None
@@ -111,7 +116,7 @@ class Settings(BaseSettings):
     def of(cls, environment: Mapping[str, str]) -> "Settings":
         """Raises CommandError, which names the variable and never its value."""
         try:
-            return cls(**{name.lower(): value for name, value in environment.items()})
+            return cls.model_validate({name.lower(): value for name, value in environment.items()})
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             problem = first["msg"].removeprefix("Value error, ")

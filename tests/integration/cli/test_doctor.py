@@ -20,6 +20,7 @@ from greenroom_cli.stack import SERVERS, Part, StackOptions, running_stack
 from greenroom_cli.stack.ports import free_ports
 
 from tests.integration.cli.stand_in_gateway import stand_in_gateway
+from tests.integration.servers import NatsServer
 
 
 async def servers(environment: Mapping[str, str]) -> dict[str, Check]:
@@ -165,3 +166,26 @@ def test_a_missing_livekit_server_program_is_broken(tmp_path: Path) -> None:
 
     assert checks["livekit-server"].verdict is Verdict.BROKEN
     assert checks["Python"].detail == sys.version.split()[0]
+
+
+async def test_nats_is_reached_as_the_services_reach_it(nats_server: NatsServer) -> None:
+    nats_server.configure('authorization { user: bob, password: "p@ss" }')
+    nats_server.restart()
+    environment = {"NATS_URL": nats_server.url.replace("//", "//bob:p%40ss@")}
+
+    (check,) = [
+        check for check in await check_servers(Settings.of(environment), environment, {}) if check.name == "NATS"
+    ]
+
+    assert (check.verdict, "JetStream" in check.detail) == (Verdict.OK, True)
+
+
+@pytest.mark.parametrize("variable", ["NATS_URL", "REDIS_URL"])
+async def test_a_url_that_cannot_be_read_is_named_without_its_password(variable: str) -> None:
+    environment = {variable: f"{'nats' if variable == 'NATS_URL' else 'redis'}://bob:hunter2/x@host:1"}
+
+    found = await check_servers(Settings.of(environment), environment, {})
+
+    (check,) = [check for check in found if check.verdict is Verdict.BROKEN]
+    assert variable in check.detail
+    assert "hunter2" not in check.detail + check.fix

@@ -9,7 +9,14 @@ from typing import Any, Final
 
 import faststream.nats.security
 import nats.errors
-from faststream.nats.security import NatsCredentials, NatsNKey, NatsSecurity, NatsToken, NatsUserPassword
+from faststream.nats.security import (
+    NatsCredentials,
+    NatsNKey,
+    NatsSecurity,
+    NatsToken,
+    NatsUserPassword,
+    parse_security,
+)
 from nats.aio import transport
 from nats.aio.client import Client
 
@@ -76,6 +83,15 @@ def security_of(access: NatsAccess) -> NatsSecurity:
     if access.token is not None:
         return NatsToken(access.token, ssl_context=context)
     return NatsSecurity(ssl_context=context)
+
+
+def options_of(access: NatsAccess) -> dict[str, Any]:
+    """`security_of` as nats-py's `connect` takes it.
+
+    Raises:
+        BusRefused: A file cannot be used.
+    """
+    return parse_security(security_of(access))
 
 
 def _context(access: NatsAccess) -> ssl.SSLContext:

@@ -9,7 +9,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs]
-import nats
+from chassis.access import NatsAccess
+from chassis.nats import BusRefused
+from chassis.nats.client import RecordingClient, options_of
+from chassis.urls import check_redis_url
 from nats.errors import Error as NatsError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -80,20 +83,33 @@ async def _nats(settings: Settings) -> str:
         errors.append(error)
 
     try:
-        client = await nats.connect(
-            settings.nats_url.split(","),
+        access = NatsAccess.of(
+            settings.nats_url,
+            creds=settings.nats_creds,
+            nkey_seed=settings.nats_nkey_seed_file,
+            ca=settings.nats_ca_file,
+            cert=settings.nats_cert_file,
+            key=settings.nats_key_file,
+        )
+        client, identity = RecordingClient(must_encrypt=access.must_encrypt), options_of(access)
+    except ValueError as error:
+        raise _Broken(f"NATS_URL: {error}", "correct NATS_URL") from None
+    except BusRefused as error:
+        raise _Broken(error.cause, error.fix) from None
+    try:
+        await client.connect(
+            list(access.servers),
+            **identity,
             max_reconnect_attempts=1,
             reconnect_time_wait=0,
             connect_timeout=2,
             error_cb=remember,
         )
     except (OSError, NatsError, ValueError) as error:
-        raise _Broken(
-            f"{_shown(settings.nats_url)}: {errors[-1] if errors else error}", f"check NATS_URL; {START}"
-        ) from None
+        raise _Broken(f"{access.shown}: {errors[-1] if errors else error}", f"check NATS_URL; {START}") from None
     try:
         account = await client.jetstream().account_info()
-        return f"{_shown(settings.nats_url)}, JetStream with {account.streams} stream(s)"
+        return f"{access.shown}, JetStream with {account.streams} stream(s)"
     except NatsError as error:
         fix = "start nats-server with: jetstream { store_dir: ..., sync_interval: always }"
         raise _Broken(f"it has no JetStream: {error}", fix) from None
@@ -103,9 +119,10 @@ async def _nats(settings: Settings) -> str:
 
 async def _redis(settings: Settings, clocks: Clocks) -> str:
     try:
-        redis = Redis.from_url(settings.redis_url, decode_responses=True, socket_connect_timeout=LIMIT_S)
+        url = check_redis_url(settings.redis_url)
     except ValueError as error:
-        raise _Broken(str(error), "set REDIS_URL to redis://host:port/db") from None
+        raise _Broken(f"REDIS_URL: {error}", "set REDIS_URL to redis://[user:password@]host:port/db") from None
+    redis = Redis.from_url(url, decode_responses=True, socket_connect_timeout=LIMIT_S)
     try:
         about = await redis.info("server")
         told_us = about.get("server_time_usec")
