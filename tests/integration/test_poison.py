@@ -15,6 +15,7 @@ from contracts.catalogue import MESSAGES
 from contracts.events import SessionBilled, SessionEnded, SessionRequested
 from contracts.streams import BUCKETS, STREAMS
 from contracts.subjects import session_event
+from gateway.adapters.redis_read_model import POSITION
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
@@ -141,7 +142,7 @@ def _into_a_bucket(draw: st.DrawFn) -> Poison:
 @st.composite
 def _into_redis(draw: st.DrawFn) -> Poison:
     victim = draw(st.sampled_from(VICTIMS))
-    fixed = ["projection:position", "projection:recent", "session:ready", "session:starting", "pool:ready"]
+    fixed = [POSITION, "projection:position", "projection:recent", "session:ready", "session:starting", "pool:ready"]
     own = ["projection:session:{}", "session:{}", "agent:{}:pid", "agent:{}:logs"]
     key = draw(st.sampled_from([*fixed, "user:Ann:config", *(name.format(victim) for name in own)]))
     kind, value = draw(st.sampled_from(["string", "list", "hash", "set", "zset"])), draw(_bodies())

@@ -160,7 +160,7 @@ class Lease:
         return True
 
     def _is_stale(self, entry: Entry, now: float) -> bool:
-        """Whether a key without an expiry, or with a value that nobody wrote as a holder, blocks the role for ever."""
+        """Whether nothing renewed the key for two TTLs; without an expiry it would block the role for ever."""
         revision, since = self._unrenewed
         if entry.revision != revision:
             self._unrenewed = entry.revision, now

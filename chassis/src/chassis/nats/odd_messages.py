@@ -1,7 +1,7 @@
 """Stored messages that nats-py takes for the server's own words, or cannot decode: it must hand them on like any other.
 
-A header `Status` in a stored message ended the fetch of every reader that met it, and a subject that is no UTF-8 ended
-the connection: one message would stop all services, after each restart again.
+nats-py ends a fetch at a stored message with a header `Status`, and the connection at a subject that is not UTF-8: one
+message would stop every service, also after a restart.
 """
 
 # pyright: reportPrivateUsage=false
@@ -28,7 +28,7 @@ def _is_status_msg(_cls: type[JetStreamContext], message: Msg | None) -> str | N
 async def _process_headers(self: Client, headers: bytes) -> dict[str, str] | None:
     try:
         return await _headers_of(self, headers)
-    except UnicodeDecodeError:  # a status line that is no text
+    except UnicodeDecodeError:  # a status line that is not valid UTF-8
         return None
 
 

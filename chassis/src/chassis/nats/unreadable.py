@@ -99,7 +99,7 @@ class UnreadableRecords:
             return
 
     async def close(self) -> None:
-        """Stop writing; what is left is met again by the next reader."""
+        """Stop writing; the next reader meets the remaining records again."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
