@@ -32,7 +32,7 @@ DEADLINE_S = 16.0  # a start's 8 s and its wait for the agent; what is busy gets
 BACK_S = 30.0
 MOST_STEPS_AWAY = 3
 
-pytestmark = pytest.mark.timeout(180 if EXAMPLES is None else 24 * 3600)
+pytestmark = pytest.mark.timeout(300 if EXAMPLES is None else 24 * 3600)
 
 USERS = st.sampled_from(["ann", "Bob B.", "zoë", "a/b"])
 KEYS = st.none() | st.sampled_from(["k1", "k2", "k3"])
