@@ -30,10 +30,10 @@ _MAX_FIELDS: Final = 20
 log = logs.get_logger(__name__)
 
 
-def problem_response(refused: Refused, request_id: str) -> Response:
-    """The answer to a refused request."""
+def problem_of(refused: Refused, request_id: str) -> Problem:
+    """The problem that tells of a refusal."""
     kind = refused.problem
-    body = Problem(
+    return Problem(
         type=f"urn:greenroom:problem:{kind.code}",
         title=kind.title,
         status=kind.status,
@@ -46,6 +46,12 @@ def problem_response(refused: Refused, request_id: str) -> Response:
         errors=refused.errors,
         session_id=refused.session_id,
     )
+
+
+def problem_response(refused: Refused, request_id: str) -> Response:
+    """The answer to a refused request."""
+    kind = refused.problem
+    body = problem_of(refused, request_id)
     headers: dict[str, str] = {}
     after_s = refused.retry_after_s
     if after_s is None and kind.retryable and kind.status == HTTPStatus.SERVICE_UNAVAILABLE:

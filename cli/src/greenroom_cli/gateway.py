@@ -4,10 +4,12 @@ import time
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
+from uuid import uuid4
 
 import httpx
 from chassis.livekit_probe import ahead
 from contracts.api import (
+    MAX_WAIT_MS,
     DrainRequest,
     DrainStarted,
     EndReply,
@@ -27,6 +29,7 @@ from greenroom_cli import network
 from greenroom_cli.errors import CommandError
 
 TIMEOUT_S = 15.0  # above the gateway's own deadlines, so that its problem is what the user reads
+START_TIMEOUT_S = MAX_WAIT_MS / 1000 + TIMEOUT_S
 
 Reply = TypeVar("Reply", bound=BaseModel)
 
@@ -43,6 +46,10 @@ class GatewayRefused(CommandError):
         super().__init__(f"{problem.title} ({problem.code}): {problem.detail.rstrip('.')}", problem.fix)
         self.code = problem.code
         self.status = problem.status
+
+
+class _AnswerLost(CommandError):
+    """The connection broke after the request was sent: it may have been carried out."""
 
 
 class Gateway:
@@ -85,8 +92,14 @@ class Gateway:
             raise _refusal(answer) from None
 
     async def start(self, request: StartRequest) -> StartReply:
+        """Start a session; when the answer is lost, ask again with the same key, so that one session runs."""
         body = request.model_dump(mode="json", by_alias=True, exclude_none=True)
-        return await self._ask(StartReply, "POST", "/orchestrator/session/start", body)
+        key = {"Idempotency-Key": uuid4().hex}
+        path = "/orchestrator/session/start"
+        try:
+            return await self._ask(StartReply, "POST", path, body, headers=key, timeout_s=START_TIMEOUT_S)
+        except _AnswerLost:
+            return await self._ask(StartReply, "POST", path, body, headers=key, timeout_s=START_TIMEOUT_S)
 
     async def end(self, session_id: str) -> EndReply:
         return await self._ask(EndReply, "POST", "/orchestrator/session/end", {"sessionId": session_id})
@@ -111,8 +124,17 @@ class Gateway:
     async def user_bill(self, user_id: str) -> UserBill:
         return await self._ask(UserBill, "GET", f"/billing/users/{quote(user_id, safe='')}")
 
-    async def _ask(self, reply: type[Reply], method: str, path: str, body: dict[str, Any] | None = None) -> Reply:
-        answer = await self._send(method, path, body)
+    async def _ask(
+        self,
+        reply: type[Reply],
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        *,
+        headers: dict[str, str] | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> Reply:
+        answer = await self._send(method, path, body, headers=headers, timeout_s=timeout_s)
         if answer.status_code >= 400:
             raise _refusal(answer)
         try:
@@ -120,12 +142,22 @@ class Gateway:
         except ValidationError:
             raise _no_gateway(answer) from None
 
-    async def _send(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        *,
+        headers: dict[str, str] | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> httpx.Response:
+        timeout = httpx.Timeout(TIMEOUT_S, read=timeout_s)
         try:
-            answer = await self._http.request(method, path, json=body)
+            answer = await self._http.request(method, path, json=body, headers=headers, timeout=timeout)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             why = str(error) or type(error).__name__
-            raise CommandError(
+            lost = isinstance(error, httpx.ReadError | httpx.RemoteProtocolError)
+            raise (_AnswerLost if lost else CommandError)(
                 f"no gateway at {self.url}: {why}",
                 "start one with: greenroom up, or name it with --url or GREENROOM_URL",
             ) from None

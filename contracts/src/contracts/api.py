@@ -40,6 +40,8 @@ MAX_PROMPT_BYTES: Final = 160 * 1024
 """Of a system prompt as JSON beside tools, with which it shares a packet; only control characters make one so long."""
 MAX_START_BYTES: Final = 640 * 1024
 """The longest valid start in the most wasteful JSON: each character of each string as \\uXXXX, an astral one as two."""
+MIN_WAIT_MS: Final = 100
+MAX_WAIT_MS: Final = 60_000
 IDEMPOTENCY_KEY_PATTERN = r"^[\x21-\x7e]{1,128}$"
 
 
@@ -96,7 +98,14 @@ class StartRequest(_Request):
         f"{MAX_TOOLS_BYTES} bytes as ASCII JSON, with every field spelt out",
     )
     wait: Literal["accepted", "joined", "speaking"] = Field(
-        default="accepted", description="what to wait for before the answer"
+        default="accepted",
+        description="what to wait for before the answer; `speaking` needs `sessionId`, or Accept: text/event-stream",
+    )
+    deadline_ms: int | None = Field(
+        default=None,
+        ge=MIN_WAIT_MS,
+        le=MAX_WAIT_MS,
+        description="ms until the answer, or with a stream until its end; the gateway's own deadlines when missing",
     )
 
     @property
@@ -134,6 +143,14 @@ class StartReply(_Body):
     room_name: str
     message: str = "Session created. Voice agent is being spawned."
     stage_ms: dict[str, int] | None = Field(default=None, description="with `wait`: how long each stage took, ms")
+
+
+class StartProgress(_Body):
+    """A stage of a start that was reached."""
+
+    session_id: SessionId
+    stage: Literal["joined", "speaking"]
+    stage_ms: dict[str, int] = Field(description="how long each part of the start took, ms")
 
 
 class EndRequest(_Request):

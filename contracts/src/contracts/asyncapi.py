@@ -20,7 +20,8 @@ _PARAMETERS: Final = {
     "node_id": "one agent-runner",
     "slot": "0 .. MAX_BOTS-1",
     "role": "what is led: scheduler, projector",
-    "request_key": "the Idempotency-Key of a start, in the bucket's alphabet",
+    "request_key": "the Idempotency-Key of a request, hashed with its route and API key",
+    "queue": "which queue: starts",
 }
 _ACTS: Final = {"event": "publishes", "request": "sends", "value": "writes"}
 _EVENT_HEADERS: Final = {

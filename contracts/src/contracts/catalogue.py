@@ -118,5 +118,13 @@ MESSAGES: Final[tuple[Message, ...]] = (
     _value(streams.PREJOINED, "session_id", registry.PrejoinedRoom, "agent-runner"),
     _value(streams.SLOTS, "slot", registry.Slot, "scheduler"),
     _value(streams.LEADERS, "role", registry.Leader, "any"),
+    _value(streams.QUEUE, "queue", registry.QueueState, "scheduler"),
     _value(streams.IDEMPOTENCY, "request_key", registry.IdempotentStart, "gateway"),
+    Message(
+        f"kv.{streams.IDEMPOTENCY.name}.reply",
+        f"$KV.{streams.IDEMPOTENCY.name}.{{request_key}}",
+        registry.IdempotentReply,
+        "value",
+        "gateway",
+    ),
 )

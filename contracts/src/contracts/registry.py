@@ -1,5 +1,7 @@
 """What the key-value buckets hold: who is alive, and what runs."""
 
+from typing import Any, Final
+
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from contracts.ids import NodeId, SessionId
@@ -68,7 +70,25 @@ class Leader(_Entry):
 
 
 class IdempotentStart(_Entry):
-    """Bucket `idempotency`: the session that a request key was answered with."""
+    """Bucket `idempotency`: the session that a start's request key was answered with."""
 
     session_id: SessionId
     body_sha256: str
+
+
+class IdempotentReply(_Entry):
+    """Bucket `idempotency`: what the request key of an end or a drain was answered with."""
+
+    body_sha256: str
+    reply: dict[str, Any] | None = Field(default=None, description="the answer; None until the request was carried out")
+
+
+class QueueState(_Entry):
+    """Bucket `queue`: the starts that wait, as the leading scheduler knew them."""
+
+    waiting: int = Field(ge=0, description="starts that no node has yet")
+    max_queue: int = Field(ge=0, description="MAX_QUEUE: as many may wait")
+    seq: int = Field(ge=0, description="of the stream SESSIONS: every start up to here is counted")
+
+
+QUEUE_KEY: Final = "starts"

@@ -54,7 +54,8 @@ NODES: Final = BucketSpec("nodes", key_ttl_s=15, markers=True)
 PREJOINED: Final = BucketSpec("prejoined", key_ttl_s=15, markers=True)
 SLOTS: Final = BucketSpec("slots")
 LEADERS: Final = BucketSpec("leaders", key_ttl_s=5, markers=True)
-IDEMPOTENCY: Final = BucketSpec("idempotency", ttl_s=_DAY_S)
+QUEUE: Final = BucketSpec("queue", key_ttl_s=5, markers=True)
+IDEMPOTENCY: Final = BucketSpec("idempotency", ttl_s=_DAY_S, max_bytes=512 * 1024**2)  # or IDEMPOTENCY_MAX_MB
 
 STREAMS: Final = (SESSIONS, ROOMS, DEAD)
-BUCKETS: Final = (NODES, PREJOINED, SLOTS, LEADERS, IDEMPOTENCY)
+BUCKETS: Final = (NODES, PREJOINED, SLOTS, LEADERS, QUEUE, IDEMPOTENCY)

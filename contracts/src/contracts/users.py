@@ -122,7 +122,8 @@ NATS_USERS: Final = (
             _key(streams.LEADERS, "projector"),
             *_makes(*streams.STREAMS, *streams.BUCKETS),
             *_owns(streams.IDEMPOTENCY),
-            *_follows(streams.SESSIONS, streams.PREJOINED),
+            *_follows(streams.SESSIONS, streams.PREJOINED, streams.QUEUE),
+            f"$JS.API.STREAM.INFO.{_stream(streams.IDEMPOTENCY)}",  # how full it is
             *_reads(streams.NODES, streams.SLOTS, streams.LEADERS, streams.IDEMPOTENCY),
             *_ACCOUNT,
         ),

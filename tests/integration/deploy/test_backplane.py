@@ -30,7 +30,10 @@ REDIS_PASSWORDS = {user.name: f"secret{number}" for number, user in enumerate(RE
 G, S, A, B = "gateway", "scheduler", "agent-runner", "billing"
 NOBODY: frozenset[str] = frozenset()
 EVERYBODY = {G, S, A, B}
-STREAM_NAMES = ("SESSIONS", "ROOMS", "DEAD", "KV_nodes", "KV_prejoined", "KV_slots", "KV_leaders", "KV_idempotency")
+STREAM_NAMES = (
+    *("SESSIONS", "ROOMS", "DEAD"),
+    *("KV_nodes", "KV_prejoined", "KV_slots", "KV_leaders", "KV_queue", "KV_idempotency"),
+)
 
 # Each subject that decides something, and the services whose users may publish to it.
 PUBLISH: dict[str, set[str] | frozenset[str]] = {
@@ -66,6 +69,7 @@ PUBLISH: dict[str, set[str] | frozenset[str]] = {
     "$KV.slots.0": {S},
     "$KV.leaders.scheduler": {S},
     "$KV.leaders.projector": {G},
+    "$KV.queue.starts": {S},
     "$KV.idempotency.k1": {G},
     # JetStream: what exists, and what it is like.
     **{
@@ -99,6 +103,9 @@ PUBLISH: dict[str, set[str] | frozenset[str]] = {
     "$JS.API.CONSUMER.CREATE.KV_slots.c1": NOBODY,
     "$JS.API.DIRECT.GET.KV_leaders": {S, G},
     "$JS.API.CONSUMER.CREATE.KV_leaders.c1": NOBODY,
+    "$JS.API.DIRECT.GET.KV_queue": {G},
+    "$JS.API.CONSUMER.CREATE.KV_queue.c1": {G},
+    "$JS.API.STREAM.INFO.KV_idempotency": {G},
     "$JS.API.DIRECT.GET.KV_idempotency": {G},
     "$JS.API.CONSUMER.CREATE.KV_idempotency.c1": NOBODY,
     "$JS.API.STREAM.LIST": NOBODY,

@@ -9,7 +9,7 @@ import pytest
 from chassis.problem import problem_response
 from chassis.web import WebServer
 from contracts.api import SessionBill, UserBill
-from contracts.errors import INTERNAL, UNKNOWN_SESSION, Refused
+from contracts.errors import INTERNAL, NOT_BILLED_YET, UNKNOWN_SESSION, ProblemType, Refused
 from gateway.adapters.billing_http import BillingHttp
 from gateway.adapters.inworld_voices import InworldVoices
 from starlette.applications import Starlette
@@ -161,3 +161,13 @@ async def test_a_silent_billing_is_waited_for_no_longer_than_the_deadline() -> N
     silent.close()
 
     assert refused.value.problem.code == "billing_unavailable"
+
+
+@pytest.mark.parametrize(("kind", "code"), [(NOT_BILLED_YET, "not_billed_yet"), (INTERNAL, "billing_unavailable")])
+async def test_billings_word_on_when_to_ask_again_is_passed_on(kind: ProblemType, code: str) -> None:
+    refused = Refused(kind, "Not now.", retry_after_s=17)
+    async with serving("/billing/sessions/session_a", lambda _: problem_response(refused, "r1")) as url:
+        with pytest.raises(Refused) as passed_on:
+            await BillingHttp(url, deadline_s=1).session("session_a")
+
+    assert (passed_on.value.problem.code, passed_on.value.retry_after_s) == (code, 17)

@@ -122,7 +122,7 @@ class Clients(RuleBasedStateMachine):
 
         earlier = self.keys.get(key) if key is not None else None
         if earlier is not None:
-            self.is_a_repetition(answer, earlier, body)
+            self.is_a_repetition(answer, earlier, body, key or "")
         elif answer.status_code == 200:
             session_id = self.accepted(answer, Session(name, user_id or name, body, key))
             if key is not None:
@@ -132,7 +132,7 @@ class Clients(RuleBasedStateMachine):
         else:
             assert answer.status_code in (503, 504), answer.text
 
-    def is_a_repetition(self, answer: httpx.Response, earlier: str, body: dict[str, Any]) -> None:
+    def is_a_repetition(self, answer: httpx.Response, earlier: str, body: dict[str, Any], key: str) -> None:
         if answer.status_code >= 500:
             return
         if earlier == UNKNOWN:
@@ -144,10 +144,14 @@ class Clients(RuleBasedStateMachine):
         same = {**(session.body or {}), "wait": ""} == {**body, "wait": ""}
         if not same:
             assert (answer.status_code, answer.json()["code"]) == (409, "idempotency_mismatch")
+        elif answer.status_code == 200 and answer.json()["sessionId"] != earlier:
+            view = self.ask("GET", f"/sessions/{earlier}")
+            assert view.status_code >= 500 or view.json()["outcome"] in ("rejected", "failed"), "a served key is spent"
+            self.keys[key] = self.accepted(answer, Session(session.user_name, session.user_id, body, key))
         elif answer.status_code == 200:
-            assert answer.json()["sessionId"] == earlier
-        else:  # another `wait`, or a session that has ended meanwhile
-            assert answer.status_code == 409, answer.text
+            assert answer.headers["Idempotent-Replayed"] == "true"
+        else:
+            assert (answer.status_code, answer.json()["code"]) == (409, "session_ended")
 
     @rule(body=st.sampled_from(HOSTILE))
     def hostile_start(self, body: bytes) -> None:

@@ -9,6 +9,9 @@ from livekit.protocol.room import CreateRoomRequest
 
 from tests.integration.gateway.stack import API_KEY, API_SECRET, LiveKitServer
 from tests.integration.gateway.test_sessions import START, requests_in, rooms
+from tests.integration.gateway.test_starts import api, bus, folder, gateway, nats
+
+__all__ = ["api", "bus", "folder", "gateway", "nats"]  # one stack for the module
 
 
 async def make_room(livekit: LiveKitServer, name: str, *, most: int, empty_s: int, departure_s: int) -> str:
@@ -39,7 +42,7 @@ async def test_a_room_for_fifty_with_a_stranger_inside_is_replaced(
     [room] = await rooms(livekit_server, "session_held")
     assert room.sid != sid
     assert (room.max_participants, room.empty_timeout, room.departure_timeout) == (2, 90, 60)
-    assert [request.session_id for request in await requests_in(bus)] == ["session_held"]
+    assert [request.session_id for request in await requests_in(bus)].count("session_held") == 1
 
 
 async def test_a_room_of_a_session_that_runs_is_left_alone(

@@ -11,6 +11,7 @@ from gateway.adapters.tokens import CallerTokens
 from gateway.adapters.webhook_signature import LiveKitSignature
 from gateway.routes.api import build_api
 from gateway.routes.services import Services
+from gateway.routes.waits import Waits
 
 from tests.unit.gateway.builders import NOW
 from tests.unit.gateway.fakes import (
@@ -18,6 +19,7 @@ from tests.unit.gateway.fakes import (
     FakeKeys,
     FakeLog,
     FakePrejoinedRooms,
+    FakeQueue,
     FakeReadModel,
     FakeRegistry,
     FakeRooms,
@@ -36,6 +38,8 @@ class World:
     voices: FakeVoices = field(default_factory=FakeVoices)
     keys: FakeKeys = field(default_factory=FakeKeys)
     prejoined: FakePrejoinedRooms = field(default_factory=FakePrejoinedRooms)
+    queue: FakeQueue = field(default_factory=FakeQueue)
+    waits: Waits = field(default_factory=lambda: Waits(limit=3))
     registry: FakeRegistry = field(default_factory=FakeRegistry)
     read_model: FakeReadModel = field(default_factory=FakeReadModel)
     billing: FakeBilling = field(default_factory=FakeBilling)
@@ -51,6 +55,9 @@ class World:
             voices=self.voices,
             idempotency=self.keys,
             prejoined=self.prejoined,
+            queue=self.queue,
+            waits=self.waits,
+            keepalive_s=0.05,
             registry=self.registry,
             read_model=self.read_model,
             billing=self.billing,

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from contracts.api import Dependency, SessionBill, UserBill
-from contracts.errors import BILLING_UNAVAILABLE, NOT_BILLED_YET, UNKNOWN_NODE, Refused
+from contracts.errors import BILLING_UNAVAILABLE, IDEMPOTENCY_STORE_FULL, NOT_BILLED_YET, UNKNOWN_NODE, Refused
 from contracts.events import Event, RoomEvent, SessionRequested
-from contracts.registry import IdempotentStart, NodeState, Slot
+from contracts.registry import NodeState, Slot
 from gateway.domain.read_model import SessionState, Status
 from gateway.domain.rooms import MadeRoom
-from gateway.ports import BusAway, Page, PositionMoved, ReadModelAway, Recorded, SessionIdTaken
+from gateway.ports import BusAway, Claim, K, Page, PositionMoved, ReadModelAway, Recorded, SessionIdTaken
 
 from tests.unit.gateway.builders import NOW
 
@@ -27,6 +27,8 @@ class FakeLog:
         self.rooms: dict[str, RoomEvent] = {}
         self.is_away = False
         self.refuses_writes = False
+        self.goes_on = False
+        """A follower waits for more than there is."""
         self.opening: Callable[[Event], Awaitable[None]] | None = None
         """Called before a `requested` is published: what happens meanwhile, or goes wrong."""
         self.on_publish: dict[type[Event], Event] = {}
@@ -39,7 +41,7 @@ class FakeLog:
         if self.opening is not None:
             await self.opening(event)
         self._check(writing=True)
-        if await self.last(type(event), event.session_id) is not None:
+        if any(type(e) is type(event) and e.session_id == event.session_id for e in self.events):
             raise SessionIdTaken
         seq = len(self.events) + 1
         await self.publish(event)
@@ -59,6 +61,10 @@ class FakeLog:
         self._check()
         return next((e for e in reversed(self.events) if isinstance(e, event) and e.session_id == session_id), None)
 
+    async def latest(self, session_id: str) -> Event | None:
+        self._check()
+        return next((e for e in reversed(self.events) if e.session_id == session_id), None)
+
     async def history(self, session_id: str) -> list[Event]:
         self._check()
         return [e for e in self.events if e.session_id == session_id]
@@ -73,7 +79,9 @@ class FakeLog:
             for event in list(self.events):
                 if isinstance(event, events) and event.session_id == session_id:
                     yield event
-            raise TimeoutError  # nothing more comes
+            if not self.goes_on:
+                raise TimeoutError  # nothing more comes
+            await asyncio.Event().wait()
 
         self._check()
         yield found()
@@ -143,13 +151,39 @@ class FakeKeys:
     """The bucket `idempotency`."""
 
     def __init__(self) -> None:
-        self.first: dict[str, IdempotentStart] = {}
+        self.entries: dict[str, tuple[Any, int]] = {}
+        self.is_full = False
 
-    async def find(self, key: str) -> IdempotentStart | None:
-        return self.first.get(key)
+    async def find(self, name: str, kind: type[K]) -> Claim[K] | None:
+        return Claim(*self.entries[name]) if name in self.entries else None
 
-    async def claim(self, key: str, start: IdempotentStart) -> IdempotentStart:
-        return self.first.setdefault(key, start)
+    async def claim(self, name: str, entry: K) -> Claim[K]:
+        if name in self.entries:
+            return Claim(*self.entries[name])
+        if self.is_full:
+            raise Refused(IDEMPOTENCY_STORE_FULL, "No room left.", retry_after_s=60)
+        self.entries[name] = entry, 1
+        return Claim(entry, 1, is_ours=True)
+
+    async def replace(self, name: str, claim: Claim[K], entry: K) -> Claim[K]:
+        _, revision = self.entries[name]
+        if revision != claim.revision:
+            return Claim(*self.entries[name])
+        self.entries[name] = entry, revision + 1
+        return Claim(entry, revision + 1, is_ours=True)
+
+    def sessions(self) -> list[str]:
+        return [entry.session_id for entry, _ in self.entries.values()]
+
+
+class FakeQueue:
+    """The scheduler's queue; `full` is what its report says."""
+
+    def __init__(self) -> None:
+        self.full = False
+
+    def may_be_full(self, seq: int) -> bool:
+        return self.full
 
 
 class FakePrejoinedRooms:

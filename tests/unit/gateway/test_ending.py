@@ -1,12 +1,8 @@
-"""An end's answer, and a start that waits."""
+"""An end's answer."""
 
-import pytest
-from contracts.errors import Refused
-from contracts.events import Outcome
 from gateway.domain.ending import end_reply, process_is_gone
-from gateway.domain.waiting import stage_reached
 
-from tests.unit.gateway.builders import SESSION, ended, ready, speaking, stopped, turn
+from tests.unit.gateway.builders import SESSION, ended, ready, stopped
 
 
 def test_the_durations_are_the_bills_own() -> None:
@@ -43,34 +39,3 @@ def test_the_process_is_gone_once_its_node_said_so() -> None:
 
 def test_the_end_of_an_earlier_epochs_process_says_nothing_about_the_last() -> None:
     assert not process_is_gone(ended(epoch=2), [stopped(epoch=1)])
-
-
-def test_joined_is_reached_with_the_agent_in_the_room() -> None:
-    assert stage_reached("joined", []) is None
-    assert stage_reached("joined", [ready()]) == {"join": 120}
-
-
-def test_speaking_is_reached_with_the_first_turn() -> None:
-    assert stage_reached("speaking", [ready()]) is None
-    assert stage_reached("speaking", [ready(), speaking()]) == {"join": 120, "heard": 180}
-    assert stage_reached("joined", [ready(), speaking()]) == {"join": 120, "heard": 180}
-
-
-def test_a_node_of_an_older_version_is_heard_when_its_first_turn_is_over() -> None:
-    assert stage_reached("speaking", [ready(), turn()]) == {"join": 120}
-
-
-@pytest.mark.parametrize(
-    ("outcome", "code"),
-    [
-        (Outcome.REJECTED, "no_capacity"),
-        (Outcome.FAILED, "start_failed"),
-        (Outcome.NO_SHOW, "start_failed"),
-        (Outcome.COMPLETED, "session_ended"),
-    ],
-)
-def test_an_end_before_the_stage_is_a_refusal_with_its_reason(outcome: Outcome, code: str) -> None:
-    with pytest.raises(Refused, match="no node was free") as refused:
-        stage_reached("joined", [ended(outcome=outcome, reason="no node was free")])
-
-    assert refused.value.problem.code == code

@@ -3,7 +3,7 @@
 import pytest
 from contracts.api import StartRequest
 from contracts.errors import Refused
-from gateway.domain.start import fingerprint, is_same_start, requested
+from gateway.domain.start import is_same_start, requested
 from gateway.domain.voices import check_voice
 
 from tests.unit.gateway.builders import NOW, SESSION, at
@@ -30,19 +30,6 @@ def test_the_defaults_are_those_that_existing_clients_know() -> None:
     event = requested(request(), SESSION, NOW)
 
     assert (event.voice_id, event.system_prompt) == ("Ashley", "You are a helpful AI voice assistant.")
-
-
-def test_bodies_that_mean_the_same_have_one_fingerprint() -> None:
-    spelt_out = StartRequest.model_validate_json(b'{ "voiceId": "Ashley",\n "userName": " Ann " }')
-
-    assert fingerprint(request()) == fingerprint(spelt_out)
-
-
-@pytest.mark.parametrize(
-    "other", [{"userName": "Bob"}, {"voiceId": "Craig"}, {"metadata": {"a": "b"}}, {"wait": "joined"}]
-)
-def test_bodies_that_mean_something_else_have_another_fingerprint(other: dict[str, object]) -> None:
-    assert fingerprint(request()) != fingerprint(request(**other))
 
 
 def test_two_tries_of_one_start_are_the_same_start_at_whatever_time() -> None:

@@ -14,7 +14,7 @@ from scheduler.handlers.agents import Agents
 from scheduler.handlers.board import Board
 from scheduler.handlers.conductor import Conductor
 from scheduler.handlers.reconciler import Reconciler
-from scheduler.ports import HeldSlot, NotTaken, Outrun, Room, RoomRecord, Unavailable
+from scheduler.ports import HeldSlot, LogTail, NotTaken, Outrun, Room, RoomRecord, Unavailable
 
 from tests.unit.scheduler.builders import T0, node, ready, stopped
 
@@ -85,6 +85,11 @@ class World:
     async def history(self, session_id: str) -> Sequence[Recorded]:
         await self._reach()
         return [r for r in self.records if r.event.session_id == session_id]
+
+    async def tail(self) -> LogTail:
+        await self._reach()
+        requests = [n for n, r in enumerate(self.records, 1) if isinstance(r.event, SessionRequested)]
+        return LogTail(seq=len(self.records), last_request_seq=max(requests, default=0))
 
     async def append(self, event: Event, *, expect_last: int | None = None) -> Recorded:
         await self._reach()

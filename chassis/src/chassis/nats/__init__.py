@@ -25,6 +25,7 @@ from chassis.nats.errors import (
     Rejected,
     RetryLater,
     SequenceConflict,
+    StreamFull,
 )
 from chassis.nats.messages import Published, Stored
 from chassis.nats.odd_messages import hand_on_odd_messages
@@ -54,6 +55,7 @@ __all__ = [
     "RetryLater",
     "SequenceConflict",
     "Stored",
+    "StreamFull",
     "consumer",
     "read_value",
     "respond",

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
+import nats.errors
 from contracts.streams import BucketSpec
 
 from chassis import logs
@@ -156,6 +157,16 @@ class Bucket:
             )
         entries = (self._entry(raw) for raw in found)
         return {entry.key: entry for entry in entries if entry is not None}
+
+    async def used_ratio(self, *, deadline_s: float = _DEADLINE_S) -> float:
+        """The share of the bucket's bytes that is in use, 0 to 1; 0 without a bound."""
+        try:
+            async with asyncio.timeout(deadline_s):
+                info = await self._bus.js.stream_info(self._stream)
+        except (nats.errors.Error, TimeoutError) as error:
+            raise BusUnavailable(f"measuring {self.spec.name}", self._bus.url) from error
+        most = info.config.max_bytes or 0
+        return info.state.bytes / most if most > 0 else 0.0
 
     async def keys(self, *, deadline_s: float = _DEADLINE_S) -> set[str]:
         """The keys that have a value."""

@@ -274,6 +274,7 @@ class Bus:
     ) -> Replay:
         """`replay` of a stream by its name."""
         return Replay(
+            self.nc,
             self.js,
             stream,
             filters,

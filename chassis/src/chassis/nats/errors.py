@@ -27,6 +27,10 @@ class BusRefused(StartFailed):
         self.url = url
 
 
+class StreamFull(BusUnavailable):
+    """The stream or bucket holds as many bytes as it may, and keeps what it has."""
+
+
 class PublishRefused(Exception):
     """The stream will never take this message: too large, or not its subject."""
 

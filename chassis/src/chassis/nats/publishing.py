@@ -8,10 +8,11 @@ import nats.errors
 from nats.js import JetStreamContext
 from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
 
-from chassis.nats.errors import BusUnavailable, PublishRefused, SequenceConflict
+from chassis.nats.errors import BusUnavailable, PublishRefused, SequenceConflict, StreamFull
 from chassis.nats.messages import EXPECT_LAST, MSG_ID, Published
 
 _WRONG_LAST: Final = (10071, 10164)
+_FULL: Final = "maximum bytes exceeded"  # the code, 10077, is that of every failure to store
 _ATTEMPT_S: Final = 2.0
 _RETRY_S: Final = 0.1
 
@@ -36,6 +37,7 @@ async def publish(
     Raises:
         SequenceConflict: The subject's last message is another one, and not this very message.
         PublishRefused: The stream does not take it.
+        StreamFull: It has no room left, and discards nothing for it.
         BusUnavailable: No answer by the deadline.
     """
     if expect_last is not None:
@@ -56,6 +58,8 @@ async def publish(
                     return await _own_or_conflict(js, subject, stream, headers[MSG_ID], max(0.05, left))
                 except (nats.errors.Error, TimeoutError) as unread:
                     failure: Exception = unread
+            elif _FULL in (error.description or ""):
+                raise StreamFull(f"publishing to {subject}: {error.description}", url) from error
             elif (error.code or 500) < 500:
                 raise PublishRefused(subject, error.description or str(error)) from error
             else:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 import nats.errors
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
@@ -18,6 +19,7 @@ from chassis.nats.messages import Stored, stored
 _FETCH_S: Final = 2.0
 _BATCH: Final = 256
 _REPAIR_S: Final = 0.25
+_DELETE: Final = "$JS.API.CONSUMER.DELETE"
 _IDLE_S: Final = 60.0  # how long the server keeps the place of a reader that is away
 
 log = logs.get_logger(__name__)
@@ -36,6 +38,7 @@ class Replay:
 
     def __init__(
         self,
+        nc: Client,
         js: JetStreamContext,
         stream: str,
         filters: Sequence[str],
@@ -48,6 +51,7 @@ class Replay:
     ) -> None:
         self.position = 0
         self.caught_up = asyncio.Event()
+        self._nc = nc
         self._js = js
         self._stream = stream
         self._filters = list(filters)
@@ -58,6 +62,7 @@ class Replay:
         self._unreadable = unreadable
         self._next: int | None = since if isinstance(since, int) else None
         self._sub: JetStreamContext.PullSubscription | None = None
+        self._consumer: str | None = None
         self._delivered = 0  # the consumer's own count, in which a gap shows
         self._pending = 0
 
@@ -141,6 +146,7 @@ class Replay:
             log.warning("replay.waiting", stream=self._stream, error=error)
             await self._close()
             return False
+        self._consumer = info.name
         self._delivered = 0
         self._pending = info.num_pending or 0
         return True
@@ -165,9 +171,12 @@ class Replay:
 
     async def _close(self) -> None:
         sub, self._sub = self._sub, None
-        if sub is None:
-            return
+        consumer, self._consumer = self._consumer, None
         try:
-            await sub.unsubscribe()
+            if sub is not None:
+                await sub.unsubscribe()
+            if consumer is not None:
+                # Without waiting for the answer: what the server does not hear of, it drops after the idle time.
+                await self._nc.publish(f"{_DELETE}.{self._stream}.{consumer}")
         except nats.errors.Error:
             return

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from dataclasses import replace
 from datetime import UTC, datetime
 from math import ceil
 from typing import Any, cast
@@ -15,6 +16,7 @@ from chassis.nats import Bus
 from chassis.redaction import say
 from chassis.settings import EXIT_BAD_SETTINGS, load
 from chassis.web import WebServer
+from contracts.api import MAX_WAIT_MS
 from contracts.streams import BUCKETS, IDEMPOTENCY, LEADERS, STREAMS
 from contracts.tool_hosts import hosts
 
@@ -22,8 +24,10 @@ from gateway.adapters.billing_http import BillingHttp
 from gateway.adapters.inworld_voices import InworldVoices
 from gateway.adapters.livekit_check import check_livekit
 from gateway.adapters.livekit_rooms import LiveKitRooms
-from gateway.adapters.nats_log import NatsIdempotencyKeys, NatsLog, NatsRegistry
+from gateway.adapters.nats_idempotency import NatsIdempotencyKeys
+from gateway.adapters.nats_log import NatsLog, NatsRegistry
 from gateway.adapters.nats_prejoined_rooms import NatsPrejoinedRooms
+from gateway.adapters.nats_start_queue import NatsStartQueue
 from gateway.adapters.redis_read_model import RedisReadModel
 from gateway.adapters.tokens import CallerTokens
 from gateway.adapters.webhook_signature import LiveKitSignature
@@ -32,6 +36,7 @@ from gateway.handlers import Projector
 from gateway.routes.api import build_api
 from gateway.routes.services import Services
 from gateway.routes.undo import UNDO_S
+from gateway.routes.waits import Waits
 from gateway.settings import GatewaySettings
 
 NAME = "gateway"
@@ -54,17 +59,23 @@ async def _start(life: Life) -> None:
     digests = parse_keys(settings.greenroom_api_keys)
     if not digests:
         log.warning("api.open", host=settings.host, fix="set GREENROOM_API_KEYS to ask for keys")
-    bus = await life.connect(streams=STREAMS, buckets=BUCKETS, owned=(IDEMPOTENCY,))
+    keys = replace(IDEMPOTENCY, max_bytes=settings.idempotency_max_mb * 1024**2)
+    buckets = [keys if bucket == IDEMPOTENCY else bucket for bucket in BUCKETS]
+    bus = await life.connect(streams=STREAMS, buckets=buckets, owned=(keys,))
     session_log = NatsLog(bus, deadline_s=settings.bus_deadline_s)
     registry = NatsRegistry(bus, deadline_s=settings.stats_deadline_s)
     prejoined = NatsPrejoinedRooms(bus)
     life.spawn("rooms joined ahead", prejoined.watch())
+    queue = NatsStartQueue(bus)
+    life.spawn("queue of starts", queue.watch())
+    idempotency = NatsIdempotencyKeys(bus, deadline_s=settings.bus_deadline_s)
+    life.spawn("request keys in use", idempotency.measure())
     read_model = _read_model(life, settings, deadline_s=settings.redis_deadline_s)
     app = build_api(
         life.health,
         digests=digests,
         body_limit=settings.body_limit_bytes,
-        deadline_s=_ACCEPT_DEADLINE_S + settings.start_wait_s + _EDGE_SLACK_S,
+        deadline_s=max(_ACCEPT_DEADLINE_S + settings.start_wait_s, MAX_WAIT_MS / 1000) + _EDGE_SLACK_S,
     )
     services = app.state.services = Services(
         log=session_log,
@@ -74,8 +85,9 @@ async def _start(life: Life) -> None:
         ),
         webhooks=LiveKitSignature(settings.webhook_keys),
         voices=_voices(life, settings),
-        idempotency=NatsIdempotencyKeys(bus, deadline_s=settings.bus_deadline_s),
+        idempotency=idempotency,
         prejoined=prejoined,
+        queue=queue,
         registry=registry,
         read_model=read_model,
         billing=_billing(life, settings),
@@ -89,6 +101,7 @@ async def _start(life: Life) -> None:
         queue_deadline_s=settings.queue_deadline_s,
         stats_deadline_s=settings.stats_deadline_s,
         tool_hosts=hosts(settings.tool_allowed_hosts),
+        waits=Waits(settings.start_waits_max),
     )
     life.spawn(
         "LiveKit check",
@@ -104,7 +117,12 @@ async def _start(life: Life) -> None:
     writer = _read_model(life, settings, deadline_s=max(_PROJECTOR_REDIS_S, settings.redis_deadline_s))
     life.spawn("projector", _project(bus, Projector(session_log, writer, registry, prejoined)))
     server = WebServer(app, host=settings.host, port=settings.port, drain_timeout_s=settings.drain_timeout_s)
-    await life.begin("HTTP", server.start(), stop=server.stop, stop_deadline_s=settings.drain_timeout_s + 3)
+
+    async def stop() -> None:
+        services.waits.stop()  # an answer that a client understands, rather than a connection that is cut
+        await server.stop()
+
+    await life.begin("HTTP", server.start(), stop=stop, stop_deadline_s=settings.drain_timeout_s + 3)
     log.info("api.listening", host=settings.host, port=server.port)
 
 

@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from contracts.api import Dependency, SessionBill, UserBill
 from contracts.errors import BUS_UNAVAILABLE, REDIS_UNAVAILABLE, SESSION_UNREADABLE, Refused
 from contracts.events import Event, RoomEvent
-from contracts.registry import IdempotentStart, NodeState, Slot
+from contracts.registry import IdempotentReply, IdempotentStart, NodeState, Slot
 
 from gateway.domain.read_model import SessionState, Status
 from gateway.domain.rooms import MadeRoom
@@ -80,6 +80,10 @@ class SessionLog(Protocol):
         Raises:
             RecordUnreadable: There is one, and it cannot be read.
         """
+        ...
+
+    async def latest(self, session_id: str) -> Event | None:
+        """The session's last event of any kind."""
         ...
 
     async def history(self, session_id: str) -> list[Event]:
@@ -170,15 +174,44 @@ class Voices(Protocol):
         ...
 
 
-class IdempotencyKeys(Protocol):
-    """Which session a request key was answered with. Everything raises `BusAway`."""
+K = TypeVar("K", IdempotentStart, IdempotentReply)
 
-    async def find(self, key: str) -> IdempotentStart | None:
-        """Who took the key, if anybody did."""
+
+@dataclass(frozen=True)
+class Claim(Generic[K]):
+    """A request key with its entry.
+
+    Attributes:
+        revision: An entry is replaced by it.
+        is_ours: This call wrote the entry; otherwise an earlier request did.
+    """
+
+    entry: K
+    revision: int
+    is_ours: bool = False
+
+
+class IdempotencyKeys(Protocol):
+    """What request keys were used for. Everything raises `BusAway`, and what writes `idempotency_store_full`."""
+
+    async def find(self, name: str, kind: type[K]) -> Claim[K] | None:
+        """The key's entry, if there is one."""
         ...
 
-    async def claim(self, key: str, start: IdempotentStart) -> IdempotentStart:
-        """Take the key for this start; whoever took it first is the answer."""
+    async def claim(self, name: str, entry: K) -> Claim[K]:
+        """Take the key with this entry; where another request was first, its entry is the answer."""
+        ...
+
+    async def replace(self, name: str, claim: Claim[K], entry: K) -> Claim[K]:
+        """Put another entry in the place of this one; where another request was faster, its entry is the answer."""
+        ...
+
+
+class StartQueue(Protocol):
+    """The scheduler's queue, as it was reported last."""
+
+    def may_be_full(self, seq: int) -> bool:
+        """Whether the scheduler may refuse the start at this sequence of the log."""
         ...
 
 

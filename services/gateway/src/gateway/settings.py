@@ -62,6 +62,16 @@ class GatewaySettings(ServiceSettings):
         default=30, ge=0, le=3600, description="seconds that a start may wait for a slot and a node, 0 to 3600"
     )
 
+    start_waits_max: int = Field(
+        default=1000, ge=1, le=100_000, description="starts that may wait for their agent at once, 1 to 100000"
+    )
+    idempotency_max_mb: int = Field(
+        default=512,
+        ge=1,
+        le=1_000_000,
+        description="MB for Idempotency-Keys, kept for 24 hours: a start takes about 500 bytes, an end about 1,000",
+    )
+
     body_limit_bytes: int = Field(
         default=MAX_START_BYTES,
         ge=1024,

@@ -17,6 +17,7 @@ from scheduler.adapters.livekit_rooms import LiveKitRooms
 from scheduler.adapters.nats_log import NatsLog
 from scheduler.adapters.nats_nodes import NatsNodes
 from scheduler.adapters.nats_offered_rooms import NatsOfferedRooms
+from scheduler.adapters.nats_queue_mirror import NatsQueueMirror
 from scheduler.adapters.nats_slots import NatsSlots
 from scheduler.handlers.agents import Agents
 from scheduler.handlers.prejoiner import PrejoinPlan
@@ -54,6 +55,7 @@ async def start(life: Life, settings: Settings) -> None:
             rooms=rooms,
             agents=Agents(nodes, rooms, settings.livekit_url),
             offered=NatsOfferedRooms(bus),
+            queue=NatsQueueMirror(bus),
             prejoin=_plan(settings),
             is_leading=lambda: lease.is_held,
             reconcile_s=settings.reconcile_s,

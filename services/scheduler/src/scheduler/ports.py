@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 
 from contracts.commands import AssignJob, EndJob, JobEnded, PrejoinRoom
 from contracts.events import Event, RoomEvent
-from contracts.registry import NodeState, PrejoinedRoom, Slot
+from contracts.registry import NodeState, PrejoinedRoom, QueueState, Slot
 
 from scheduler.domain.session import Recorded
 
@@ -50,6 +50,19 @@ class HeldSlot:
 
     slot: Slot
     revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogTail:
+    """Sequences of the stream SESSIONS.
+
+    Attributes:
+        seq: Of the last message; every `requested` up to it is at or before `last_request_seq`.
+        last_request_seq: Of the last `requested`; 0 for none.
+    """
+
+    seq: int
+    last_request_seq: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +122,20 @@ class SessionLog(Protocol):
         """
         ...
 
+    async def tail(self) -> "LogTail":
+        """Where the log ends now."""
+        ...
+
     async def now_ms(self) -> int | None:
         """The bus' clock now, Unix ms; None when it cannot be read."""
+        ...
+
+
+class QueueMirror(Protocol):
+    """The bucket `queue`, which the gateways follow."""
+
+    async def report(self, state: QueueState) -> None:
+        """Replace the report."""
         ...
 
 

@@ -52,8 +52,13 @@ class BillingHttp:
             raise self._away(type(error).__name__) from error
         kind = PROBLEMS.get(problem.code)
         if kind is None or kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise self._away(f"it answered {response.status_code} {problem.code}")
-        raise Refused(kind, problem.detail, errors=problem.errors)
+            raise self._away(f"it answered {response.status_code} {problem.code}", _retry_after(response))
+        raise Refused(kind, problem.detail, errors=problem.errors, retry_after_s=_retry_after(response))
 
-    def _away(self, why: str) -> Refused:
-        return Refused(BILLING_UNAVAILABLE, f"Billing at {self._url}: {why}.", retry_after_s=_RETRY_AFTER_S)
+    def _away(self, why: str, after_s: int | None = None) -> Refused:
+        return Refused(BILLING_UNAVAILABLE, f"Billing at {self._url}: {why}.", retry_after_s=after_s or _RETRY_AFTER_S)
+
+
+def _retry_after(response: httpx.Response) -> int | None:
+    text = response.headers.get("Retry-After", "")
+    return int(text) if text.isdecimal() else None

@@ -1,10 +1,9 @@
-"""The log, the registry and the request keys on NATS."""
+"""The log and the registry on NATS."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
-from hashlib import sha256
 from time import monotonic, perf_counter
 from typing import TypeVar
 
@@ -14,9 +13,6 @@ from chassis.nats import (
     Bus,
     BusUnavailable,
     CommandError,
-    Entry,
-    KeyChanged,
-    KeyExists,
     NoResponder,
     PublishRefused,
     SequenceConflict,
@@ -27,9 +23,9 @@ from contracts.api import Dependency
 from contracts.commands import CommandFailed, DrainNode, DrainReply
 from contracts.errors import LOG_REFUSED, NODE_SILENT, UNKNOWN_NODE, Refused
 from contracts.events import Event, RoomEvent
-from contracts.registry import IdempotentStart, NodeState, Slot
-from contracts.streams import IDEMPOTENCY, NODES, SLOTS
-from contracts.subjects import node_command, session_event
+from contracts.registry import NodeState, Slot
+from contracts.streams import NODES, SLOTS
+from contracts.subjects import node_command, session_event, session_log
 from nats.errors import ConnectionClosedError
 from pydantic import BaseModel, TypeAdapter
 
@@ -64,7 +60,7 @@ class NatsLog:
 
     async def open(self, event: Event) -> int:
         """Publish the first event of its kind for the session; returns its sequence."""
-        with _translated():
+        with translated():
             try:
                 done = await self._bus.publish(event, expect_last=0, deadline_s=self._deadline_s)
             except SequenceConflict as conflict:
@@ -76,17 +72,17 @@ class NatsLog:
 
     async def publish(self, event: Event) -> None:
         """Publish; repeating it is harmless."""
-        with _translated():
+        with translated():
             await self._bus.publish(event, deadline_s=self._deadline_s)
 
     async def publish_room_event(self, event: RoomEvent) -> None:
         """Publish a webhook; repeating it is harmless."""
-        with _translated():
+        with translated():
             await self._bus.publish(event, deadline_s=min(self._deadline_s, _WEBHOOK_DEADLINE_S))
 
     async def last(self, event: type[E], session_id: str) -> E | None:
         """The session's last event of that kind."""
-        with _translated():
+        with translated():
             found = await self._bus.last(session_event(event.event, session_id), deadline_s=self._deadline_s)
         if found is None:
             return None
@@ -94,16 +90,22 @@ class NatsLog:
             raise RecordUnreadable(session_id, event.event)
         return found.event
 
+    async def latest(self, session_id: str) -> Event | None:
+        """The session's last event of any kind."""
+        with translated():
+            found = await self._bus.last(session_log(session_id), deadline_s=self._deadline_s)
+        return found.event if found is not None and isinstance(found.event, Event) else None
+
     async def history(self, session_id: str) -> list[Event]:
         """The session's whole log, in order."""
-        with _translated():
+        with translated():
             found = await self._bus.history(session_id, deadline_s=self._deadline_s)
         return [stored.event for stored in found if isinstance(stored.event, Event)]
 
     async def since(self, at: datetime, *events: type[Event]) -> list[Event]:
         """All sessions' events of these kinds that were stored at or after a time."""
         replay = self._bus.replay([session_event(e.event, "*") for e in events], since=at, until_caught_up=True)
-        with _translated():
+        with translated():
             async with asyncio.timeout(self._deadline_s):
                 return [stored.event async for stored in replay if isinstance(stored.event, Event)]
 
@@ -119,7 +121,7 @@ class NatsLog:
 
         found = read()
         try:
-            with _translated():
+            with translated():
                 yield found
         finally:
             await found.aclose()
@@ -140,7 +142,7 @@ class NatsLog:
                 await asyncio.wait({upcoming}, timeout=_IDLE_S)
                 pending = 0
                 if upcoming.done():
-                    with _translated():
+                    with translated():
                         stored = upcoming.result()
                     upcoming = None
                     pending = stored.pending
@@ -176,7 +178,7 @@ class NatsRegistry:
         """Have a node finish its calls and leave; returns how many those are."""
         subject = node_command(node_id, "drain")
         try:
-            with _translated():
+            with translated():
                 reply = await self._bus.request(
                     subject, DrainNode(limit_s=limit_s), _DRAIN_REPLY, timeout_s=self._deadline_s
                 )
@@ -192,67 +194,22 @@ class NatsRegistry:
         """Whether NATS answers; never raises."""
         began = perf_counter()
         try:
-            with _translated():
+            with translated():
                 await self._slots.get("0", deadline_s=self._deadline_s)
         except BusAway as away:
             return Dependency(ok=False, detail=away.detail)
         return Dependency(ok=True, latency_ms=round((perf_counter() - began) * 1000, 2))
 
     async def _all(self, bucket: Bucket, model: type[M]) -> list[M]:
-        with _translated():
+        with translated():
             entries = await bucket.all(deadline_s=self._deadline_s)
         found = (read_value(model, bucket.spec.name, e.key, e.value, e.revision) for e in entries.values())
         return [value for value in found if value is not None]
 
 
-class NatsIdempotencyKeys:
-    """The bucket `idempotency`."""
-
-    def __init__(self, bus: Bus, *, deadline_s: float) -> None:
-        self._bucket = bus.bucket(IDEMPOTENCY)
-        self._deadline_s = deadline_s
-
-    async def find(self, key: str) -> IdempotentStart | None:
-        """Who took the key, if anybody did."""
-        with _translated():
-            entry = await self._bucket.get(_name(key), deadline_s=self._deadline_s)
-        return None if entry is None else _start(entry)
-
-    async def claim(self, key: str, start: IdempotentStart) -> IdempotentStart:
-        """Take the key for this start; whoever took it first is the answer."""
-        name = _name(key)
-        with _translated():
-            try:
-                await self._bucket.create(name, start.model_dump_json().encode(), deadline_s=self._deadline_s)
-            except KeyExists:
-                entry = await self._bucket.get(name, deadline_s=self._deadline_s)
-                if entry is None:
-                    raise BusAway("The Idempotency-Key expired as it was read; repeat the request.") from None
-                first = _start(entry)
-                if first is None:  # it would refuse each repetition of the request for a day
-                    await self._replace(entry, start)
-                return first or start
-        return start
-
-    async def _replace(self, entry: Entry, start: IdempotentStart) -> None:
-        value = start.model_dump_json().encode()
-        try:
-            await self._bucket.update(entry.key, value, entry.revision, deadline_s=self._deadline_s)
-        except KeyChanged:
-            raise BusAway("The Idempotency-Key changed as it was read; repeat the request.") from None
-
-
-def _start(entry: Entry) -> IdempotentStart | None:
-    return read_value(IdempotentStart, IDEMPOTENCY.name, entry.key, entry.value, entry.revision)
-
-
-def _name(key: str) -> str:
-    """A request's key may hold what a bucket's may not."""
-    return sha256(key.encode()).hexdigest()
-
-
 @contextmanager
-def _translated() -> Generator[None]:
+def translated() -> Generator[None]:
+    """Tell the bus' errors in the words of the ports."""
     try:
         yield
     except (BusUnavailable, ConnectionClosedError) as error:

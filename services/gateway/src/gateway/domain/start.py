@@ -1,7 +1,5 @@
 """A start: what the log will say of it, and when two starts are the same."""
 
-import hashlib
-import json
 from datetime import datetime
 
 from contracts.api import StartRequest
@@ -67,12 +65,6 @@ def _read_back(event: SessionRequested) -> Event | None:
 def _survives(plain: SessionRequested, name: str, value: object) -> bool:
     event = plain.model_copy(update={name: value})
     return _read_back(event) == event
-
-
-def fingerprint(body: StartRequest) -> str:
-    """SHA-256 of what the body means, so that spacing, field order and spelt-out defaults make no difference."""
-    canonical = json.dumps(body.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def is_same_start(ours: SessionRequested, stored: SessionRequested) -> bool:

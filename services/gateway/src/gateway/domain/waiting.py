@@ -1,49 +1,88 @@
 """How far a start has come, for a client that waits for it."""
 
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final, Literal
 
-from contracts.errors import NO_CAPACITY, SESSION_ENDED, START_FAILED, Refused
+from contracts.errors import (
+    AGENT_START_TIMEOUT,
+    CALLER_NEVER_JOINED,
+    INSUFFICIENT_CREDIT,
+    NO_CAPACITY,
+    PROVIDER_UNAVAILABLE,
+    QUEUE_FULL,
+    SESSION_ENDED,
+    START_FAILED,
+    ProblemType,
+    Refused,
+)
 from contracts.events import AgentReady, AgentSpeaking, Event, Outcome, SessionEnded, TurnFinished
 
 Stage = Literal["joined", "speaking"]
+STAGES: Final[tuple[Stage, ...]] = ("joined", "speaking")
 
-_RETRY_AFTER_S = 5
+_RETRY_AFTER_S: Final = 5
+_REASONS: Final[Mapping[str, ProblemType]] = {
+    "queue_full": QUEUE_FULL,
+    "start_timeout": AGENT_START_TIMEOUT,
+    "caller_never_joined": CALLER_NEVER_JOINED,
+}
+_PREFIXES: Final[Mapping[str, ProblemType]] = {"provider_failed": PROVIDER_UNAVAILABLE, "credit": INSUFFICIENT_CREDIT}
+_OUTCOMES: Final[Mapping[Outcome, ProblemType]] = {
+    Outcome.REJECTED: NO_CAPACITY,
+    Outcome.COMPLETED: SESSION_ENDED,
+    Outcome.FAILED: START_FAILED,
+    Outcome.NO_SHOW: CALLER_NEVER_JOINED,
+}
+_CAPACITY: Final = frozenset({"no_nodes", "nodes_draining", "nodes_overloaded", "no_capacity", "max_bots"})
 
 
-def stage_reached(stage: Stage, events: Iterable[Event]) -> dict[str, int] | None:
-    """How long each stage took, in ms, once the stage is reached; None before.
+@dataclass(frozen=True)
+class Progress:
+    """The stages that were reached, each with the time that every part of the start took, in ms."""
 
-    The agent is heard when its node says so; a node of an older version says it with its first turn.
+    joined: Mapping[str, int] | None = None
+    speaking: Mapping[str, int] | None = None
 
-    Raises:
-        Refused: The session ended first: `no_capacity`, `start_failed` or `session_ended`, with the reason.
-    """
-    ready: AgentReady | AgentSpeaking | None = None
-    spoke = False
-    for event in events:
+    def after(self, event: Event) -> "Progress":
+        """The progress once this event of the session is known.
+
+        The agent is heard when its node says so; a node of an older version says it with its first turn.
+
+        Raises:
+            Refused: The session ended before: the problem says why.
+        """
         match event:
-            case AgentReady():
-                ready = event
-            case AgentSpeaking():
-                ready, spoke = event, True
-            case TurnFinished():
-                spoke = True
             case SessionEnded():
-                raise _failure(event)
+                raise failure(event)
+            case AgentReady() if self.joined is None:
+                return replace(self, joined=event.stage_ms)
+            case AgentSpeaking() if self.speaking is None:
+                return Progress(joined=self.joined or event.stage_ms, speaking=event.stage_ms)
+            case TurnFinished() if self.joined is not None and self.speaking is None:
+                return replace(self, speaking=self.joined)
             case _:
-                pass
-    if ready is None or (stage == "speaking" and not spoke):
-        return None
-    return dict(ready.stage_ms)
+                return self
+
+    def at(self, stage: Stage) -> Mapping[str, int] | None:
+        """When that stage was reached: what each part took; None before."""
+        return self.joined if stage == "joined" else self.speaking
 
 
-def _failure(ended: SessionEnded) -> Refused:
-    detail = f"Session {ended.session_id} ended before it was there: {ended.reason}."
-    match ended.outcome:
-        case Outcome.REJECTED:
-            return Refused(NO_CAPACITY, detail, retry_after_s=_RETRY_AFTER_S)
-        case Outcome.COMPLETED:
-            return Refused(SESSION_ENDED, detail)
-        case Outcome.FAILED | Outcome.NO_SHOW:
-            return Refused(START_FAILED, detail, retry_after_s=_RETRY_AFTER_S)
+def failure(ended: SessionEnded) -> Refused:
+    """The problem of a start whose session ended first."""
+    kind = _kind(ended)
+    return Refused(
+        kind,
+        f"Session {ended.session_id} ended before the agent was there: {ended.reason}.",
+        retry_after_s=_RETRY_AFTER_S if kind.retryable else None,
+        session_id=ended.session_id,
+    )
+
+
+def _kind(ended: SessionEnded) -> ProblemType:
+    by_prefix = (kind for prefix, kind in _PREFIXES.items() if ended.reason.startswith(prefix))
+    by_reason = _REASONS.get(ended.reason) or next(by_prefix, None)
+    if by_reason is not None:
+        return by_reason
+    return NO_CAPACITY if ended.reason in _CAPACITY else _OUTCOMES[ended.outcome]

@@ -1,24 +1,29 @@
 """Accepting a start: its id, its room and its request in the log, all of them or none."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from chassis.logs import get_logger
 from contracts.api import StartRequest
-from contracts.errors import IDEMPOTENCY_MISMATCH, ROOM_TAKEN, SESSION_ID_TAKEN, Refused
-from contracts.events import SessionRequested
+from contracts.errors import IDEMPOTENCY_MISMATCH, ROOM_TAKEN, SESSION_ENDED, SESSION_ID_TAKEN, Refused
+from contracts.events import SessionEnded, SessionRequested
 from contracts.registry import IdempotentStart
 
 from contracts import ids
+from gateway.domain import idempotency
 from gateway.domain.rooms import is_usable
-from gateway.domain.start import check_recordable, fingerprint, is_same_start, requested
+from gateway.domain.start import check_recordable, is_same_start, requested
 from gateway.domain.tools import check_tools
 from gateway.domain.voices import check_voice
-from gateway.ports import SessionIdTaken
+from gateway.ports import Claim, SessionIdTaken
+from gateway.routes.keyed import RequestKey
 from gateway.routes.services import Services
 from gateway.routes.undo import room_undone_on_failure, undo_room
 from gateway.routes.used_ids import refuse_used
 
 log = get_logger(__name__)
+
+ROUTE: Final = "start"
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Acceptance:
         session_id: Known as soon as it is chosen, so that a refusal can name it.
     """
 
-    def __init__(self, body: StartRequest, services: Services, key: str | None) -> None:
+    def __init__(self, body: StartRequest, services: Services, key: RequestKey | None) -> None:
         self.session_id: str | None = None
         self._body = body
         self._services = services
@@ -52,38 +57,44 @@ class Acceptance:
         """Make the room and publish the request, or find that an earlier try of this request did."""
         body, services = self._body, self._services
         await self._check()
-        now = services.now()
         ahead = await self._room_ahead()
-        session_id = body.session_id or ahead or ids.session_id(int(now.timestamp() * 1000), services.randomness())
-        claimed = session_id if self._key is None else await self._claim(self._key, session_id)
-        self.session_id = claimed
+        session_id = body.session_id or ahead or self._new_id()
+        claim = None if self._key is None else await self._claim(self._key, session_id)
+        claimed = session_id if claim is None else claim.entry.session_id
         if ahead is not None and claimed != ahead:
             await undo_room(ahead, services)  # another try was faster; after a failure the scheduler does it
-        event = requested(body, claimed, now)
         if body.session_id is not None or claimed != session_id:
             # Looked up before the room is made: a room made for an ended session would let its old tokens in.
-            earlier = await services.log.last(SessionRequested, claimed)
+            earlier = await services.log.last(SessionRequested, self._chose(claimed))
             if earlier is not None:
-                return self._repeated(event, earlier)
+                return await self._repeated(earlier, claim)
         if body.session_id is not None:
             await refuse_used(body.session_id, services)
-        return await self._open(event, is_ahead=claimed == ahead)
+        return await self._open(claimed, claim, is_ahead=claimed == ahead)
 
     async def _check(self) -> None:
-        """What may change between two tries of one request."""
+        """Refuse what the surroundings do not allow now, unless an earlier try of this start was accepted."""
         check_recordable(self._body, self._services.now())
-        check_tools(self._body.tools, self._services.tool_hosts)
-        check_voice(self._body.voice_id, await self._services.voices.known())
+        try:
+            check_tools(self._body.tools, self._services.tool_hosts)
+            check_voice(self._body.voice_id, await self._services.voices.known())
+        except Refused:
+            if self._key is None or await self._known(self._key) is None:
+                raise
 
-    async def _open(self, event: SessionRequested, *, is_ahead: bool) -> Accepted:
-        services, session_id = self._services, event.session_id
+    async def _open(self, session_id: str, claim: Claim[IdempotentStart] | None, *, is_ahead: bool = False) -> Accepted:
+        services = self._services
+        event = requested(self._body, self._chose(session_id), services.now())
         await services.log.connected()  # else each try during an outage would leave a room behind
         try:
             async with room_undone_on_failure(session_id, services):
                 await self._make_room(session_id, is_ahead=is_ahead)
                 return Accepted(event, await services.log.open(event))
         except SessionIdTaken:
-            return self._repeated(event, await services.log.last(SessionRequested, session_id))
+            earlier = await services.log.last(SessionRequested, session_id)
+            if earlier is None:
+                raise self._taken(session_id) from None
+            return await self._repeated(earlier, claim)
 
     async def _make_room(self, session_id: str, *, is_ahead: bool) -> None:
         """Make the room. One that exists is another try's, or joined ahead, or is replaced by a room with our settings.
@@ -109,24 +120,89 @@ class Acceptance:
 
     async def _room_ahead(self) -> str | None:
         """A room with an agent in it, for a start that leaves the id to us and is not the repetition of another."""
-        body, services, key = self._body, self._services, self._key
+        body, services = self._body, self._services
         if body.session_id is not None:
             if body.session_id in services.prejoined.ids:
                 # Reserved for the start that takes the room's key; another start could not keep it.
                 raise Refused(SESSION_ID_TAKEN, f"{body.session_id} is reserved for a start without a session id.")
             return None
-        if key is not None and services.prejoined.ids and await services.idempotency.find(key) is not None:
+        if self._key is not None and services.prejoined.ids and await self._known(self._key) is not None:
             return None
         return await services.prejoined.take(region=body.metadata.get("region"))
 
-    async def _claim(self, key: str, session_id: str) -> str:
-        digest = fingerprint(self._body)
-        first = await self._services.idempotency.claim(key, IdempotentStart(session_id=session_id, body_sha256=digest))
-        if first.body_sha256 != digest:
-            raise Refused(IDEMPOTENCY_MISMATCH, "This Idempotency-Key was used for a start with another body.")
-        return first.session_id
+    async def _claim(self, key: RequestKey, session_id: str) -> Claim[IdempotentStart]:
+        """Take the key for this session, unless an earlier try has it.
 
-    def _repeated(self, event: SessionRequested, earlier: SessionRequested | None) -> Accepted:
-        if self._key is not None and earlier is not None and is_same_start(event, earlier):
+        Raises:
+            Refused: `idempotency_mismatch`, `idempotency_store_full`.
+        """
+        keys, body = self._services.idempotency, self._body
+        old = await keys.find(idempotency.first_form_name(key.value), IdempotentStart)
+        if old is not None:
+            if not idempotency.is_same_first_form(body, old.entry):
+                raise _mismatch()
+            session_id = old.entry.session_id
+        ours = idempotency.of_start(body, session_id)
+        claim = await keys.claim(key.name, ours)
+        if not idempotency.is_same(ours.body_sha256, claim.entry.body_sha256):
+            raise _mismatch()
+        return claim
+
+    async def _known(self, key: RequestKey) -> str | None:
+        """The session that an earlier try of this very request claimed the key for."""
+        keys, body = self._services.idempotency, self._body
+        claim = await keys.find(key.name, IdempotentStart)
+        if claim is not None:
+            same = idempotency.is_same(idempotency.start_fingerprint(body), claim.entry.body_sha256)
+            if not same:
+                raise _mismatch()
+            return claim.entry.session_id
+        old = await keys.find(idempotency.first_form_name(key.value), IdempotentStart)
+        return old.entry.session_id if old is not None and idempotency.is_same_first_form(body, old.entry) else None
+
+    async def _repeated(self, earlier: SessionRequested, claim: Claim[IdempotentStart] | None) -> Accepted:
+        """Answer with the session of an earlier try, or start again if that came to nothing.
+
+        Raises:
+            Refused: `session_id_taken`; `session_ended`, which says so instead of handing out a dead token.
+        """
+        session_id = earlier.session_id
+        if claim is None or (
+            self._body.session_id is not None
+            and not is_same_start(requested(self._body, session_id, earlier.time), earlier)
+        ):
+            raise self._taken(session_id)
+        ended = await self._services.log.last(SessionEnded, session_id)
+        if ended is None:
             return Accepted(earlier, replayed=True)
-        raise Refused(SESSION_ID_TAKEN, f"There is a session {event.session_id} already.", session_id=event.session_id)
+        if self._key is None or self._body.session_id is not None or not idempotency.may_start_again(ended):
+            raise Refused(
+                SESSION_ENDED,
+                f"This Idempotency-Key started session {session_id}, which has ended: {ended.reason}.",
+                session_id=session_id,
+            )
+        again = idempotency.of_start(self._body, self._new_id())
+        claim = await self._services.idempotency.replace(self._key.name, claim, again)
+        if claim.is_ours:
+            return await self._open(claim.entry.session_id, claim)
+        # Another try of this request was faster; its session may not be in the log yet.
+        twin = await self._services.log.last(SessionRequested, claim.entry.session_id)
+        if twin is None:
+            return await self._open(claim.entry.session_id, claim)
+        self._chose(claim.entry.session_id)
+        return Accepted(twin, replayed=True)
+
+    def _new_id(self) -> str:
+        services = self._services
+        return ids.session_id(int(services.now().timestamp() * 1000), services.randomness())
+
+    def _chose(self, session_id: str) -> str:
+        self.session_id = session_id
+        return session_id
+
+    def _taken(self, session_id: str) -> Refused:
+        return Refused(SESSION_ID_TAKEN, f"There is a session {session_id} already.", session_id=session_id)
+
+
+def _mismatch() -> Refused:
+    return Refused(IDEMPOTENCY_MISMATCH, "This Idempotency-Key was used for a start with another body.")

@@ -42,6 +42,7 @@ _OF_SESSION: Final[dict[str, dict[str, Any]]] = {
         "requestBody": {"sessionId": _SESSION, "userId": "$request.body#/userName"},
         "description": "`userId` is the start's `userId` where it had one.",
     },
+    "progress": {"operationId": "follow_start", "parameters": {"path.session_id": _SESSION}},
     "end": {"operationId": "end_session", "requestBody": {"sessionId": _SESSION}},
     "bill": {"operationId": "get_session_bill", "parameters": {"path.session_id": _SESSION}},
 }

@@ -7,35 +7,54 @@ from contracts.api import EndReply, EndRequest
 from contracts.errors import (
     BUS_UNAVAILABLE,
     END_PENDING,
+    IDEMPOTENCY_MISMATCH,
+    IDEMPOTENCY_STORE_FULL,
     INVALID_SESSION_ID,
+    LOG_REFUSED,
     SESSION_UNREADABLE,
     UNKNOWN_SESSION,
     Refused,
 )
 from contracts.events import EndRequested, SessionEnded, SessionRequested
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from gateway.domain.ending import end_reply, process_is_gone
+from gateway.domain.idempotency import fingerprint
 from gateway.ports import ReadModelAway, RecordUnreadable
 from gateway.routes.documented import WITH_BODY, problems
+from gateway.routes.keyed import REPLAYED_DOCUMENTED, IdempotencyKey, once
 from gateway.routes.services import Services, Wired
 
 log = get_logger(__name__)
 router = APIRouter(tags=["sessions"])
 
-_PROBLEMS = problems(*WITH_BODY, INVALID_SESSION_ID, UNKNOWN_SESSION, SESSION_UNREADABLE, BUS_UNAVAILABLE, END_PENDING)
+_PROBLEMS = problems(
+    *WITH_BODY,
+    INVALID_SESSION_ID,
+    UNKNOWN_SESSION,
+    SESSION_UNREADABLE,
+    IDEMPOTENCY_MISMATCH,
+    IDEMPOTENCY_STORE_FULL,
+    BUS_UNAVAILABLE,
+    LOG_REFUSED,
+    END_PENDING,
+) | {200: {"headers": REPLAYED_DOCUMENTED}}
 _READ_MODEL_WAIT_S = 0.3
 _READ_MODEL_POLL_S = 0.02
 
 
 @router.post("/api/session/end", responses=_PROBLEMS, operation_id="end_session_alias", summary="End a session")
 @router.post("/orchestrator/session/end", responses=_PROBLEMS, operation_id="end_session")
-async def end_session(body: EndRequest, services: Wired) -> EndReply:
+async def end_session(body: EndRequest, services: Wired, response: Response, key: IdempotencyKey) -> EndReply:
     """End a session, or say again how it ended. The durations are the bill's own.
 
     `celery_task_revoked`: the job was withdrawn. `process_killed`: its worker's process is gone. `redis_cleaned`: the
     read model shows the end. What did not work stands in `errors`; the session is over all the same.
     """
+    return await once(key.of("end"), fingerprint(body), services, response, EndReply, lambda: _end(body, services))
+
+
+async def _end(body: EndRequest, services: Services) -> EndReply:
     session_id = body.session_id
     with bind_session(session_id):
         if not await _exists(session_id, services):

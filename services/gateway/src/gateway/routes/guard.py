@@ -1,6 +1,7 @@
 """API keys, before any route is reached."""
 
 from collections.abc import Sequence
+from hashlib import sha256
 
 from contracts.errors import UNAUTHORIZED, Refused
 from starlette.datastructures import Headers
@@ -32,6 +33,8 @@ class ApiKeyGuard:
                 raise Refused(UNAUTHORIZED, "The request has no API key.")
             if not is_known(key, self._digests):
                 raise Refused(UNAUTHORIZED, "The API key is not one of ours.")
+            # Two API keys may use one Idempotency-Key for two requests.
+            scope.setdefault("state", {})["api_key_id"] = sha256(key.encode()).hexdigest()
         await self._app(scope, receive, send)
 
 

@@ -4,11 +4,13 @@ from typing import Annotated
 
 from chassis.logs import get_logger
 from contracts.api import DrainRequest, DrainStarted
-from contracts.errors import BUS_UNAVAILABLE, NODE_SILENT, UNKNOWN_NODE
+from contracts.errors import BUS_UNAVAILABLE, IDEMPOTENCY_MISMATCH, IDEMPOTENCY_STORE_FULL, NODE_SILENT, UNKNOWN_NODE
 from contracts.ids import NODE_ID_PATTERN
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Response
 
+from gateway.domain.idempotency import fingerprint
 from gateway.routes.documented import WITH_BODY, problems
+from gateway.routes.keyed import REPLAYED_DOCUMENTED, IdempotencyKey, once
 from gateway.routes.services import Wired
 
 log = get_logger(__name__)
@@ -21,14 +23,24 @@ NodeId = Annotated[str, Path(alias="nodeId", pattern=NODE_ID_PATTERN)]
 
 @router.post(
     "/nodes/{nodeId}/drain",
-    responses=problems(*WITH_BODY, UNKNOWN_NODE, NODE_SILENT, BUS_UNAVAILABLE),
+    responses=problems(
+        *WITH_BODY, UNKNOWN_NODE, NODE_SILENT, BUS_UNAVAILABLE, IDEMPOTENCY_MISMATCH, IDEMPOTENCY_STORE_FULL
+    )
+    | {200: {"headers": REPLAYED_DOCUMENTED}},
     operation_id="drain_node",
 )
-async def drain_node(node_id: NodeId, services: Wired, body: DrainRequest = _DEFAULT) -> DrainStarted:
+async def drain_node(
+    node_id: NodeId, services: Wired, response: Response, key: IdempotencyKey, body: DrainRequest = _DEFAULT
+) -> DrainStarted:
     """Drain a node: it takes nothing new, finishes its calls up to a limit, hands the rest over, and ends.
 
     Repeating it is harmless; the last request's limit counts.
     """
-    jobs = await services.registry.drain(node_id, body.limit_s)
-    log.info("node.drain_asked", node_id=node_id, jobs=jobs)
-    return DrainStarted(node_id=node_id, jobs=jobs)
+
+    async def drain() -> DrainStarted:
+        jobs = await services.registry.drain(node_id, body.limit_s)
+        log.info("node.drain_asked", node_id=node_id, jobs=jobs)
+        return DrainStarted(node_id=node_id, jobs=jobs)
+
+    asked = fingerprint(body, node_id=node_id)
+    return await once(key.of("drain"), asked, services, response, DrainStarted, drain)

@@ -16,11 +16,13 @@ from gateway.ports import (
     Registry,
     Rooms,
     SessionLog,
+    StartQueue,
     Tokens,
     Voices,
     WebhookSignature,
 )
 from gateway.routes.background import Background
+from gateway.routes.waits import Waits
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Services:
         end_wait_s: How long an end waits for the session's end, in seconds.
         queue_deadline_s: How long a session may wait for a slot, in seconds.
         tool_hosts: The hosts that tools may be called at.
+        keepalive_s: How often a stream sends a comment while nothing happens, in seconds.
     """
 
     log: SessionLog
@@ -43,6 +46,7 @@ class Services:
     voices: Voices
     idempotency: IdempotencyKeys
     prejoined: PrejoinedRooms
+    queue: StartQueue
     registry: Registry
     read_model: ReadModel
     billing: Billing
@@ -56,6 +60,8 @@ class Services:
     queue_deadline_s: float
     stats_deadline_s: float
     tool_hosts: tuple[AllowedHost, ...] = ()
+    waits: Waits = field(default_factory=lambda: Waits(limit=1000))
+    keepalive_s: float = 10.0
     background: Background = field(default_factory=Background)
 
 

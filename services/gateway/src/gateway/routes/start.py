@@ -1,123 +1,239 @@
-"""`POST /orchestrator/session/start`: a room, a token, and the fact in the log."""
+"""`POST /orchestrator/session/start`: a room, a token, and the fact in the log; then how far the agent has come."""
 
 import asyncio
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from chassis.logs import bind_session, get_logger
-from contracts.api import IDEMPOTENCY_KEY_PATTERN, StartReply, StartRequest
+from contracts.api import MAX_WAIT_MS, MIN_WAIT_MS, StartProgress, StartReply, StartRequest
 from contracts.errors import (
+    AGENT_START_TIMEOUT,
     BUS_UNAVAILABLE,
+    CALLER_NEVER_JOINED,
+    GATEWAY_STOPPING,
     IDEMPOTENCY_MISMATCH,
+    IDEMPOTENCY_STORE_FULL,
+    INSUFFICIENT_CREDIT,
     INVALID_SESSION_ID,
     LIVEKIT_REFUSED,
     LIVEKIT_UNAVAILABLE,
     LOG_REFUSED,
     NO_CAPACITY,
+    PROVIDER_UNAVAILABLE,
+    QUEUE_FULL,
     ROOM_TAKEN,
     SESSION_ENDED,
     SESSION_ID_TAKEN,
+    SESSION_UNREADABLE,
     START_FAILED,
     START_PENDING,
+    TOKEN_FIRST,
+    TOO_MANY_WAITING,
     TOOL_NOT_ALLOWED,
+    UNKNOWN_SESSION,
     UNKNOWN_VOICE,
+    FieldError,
     Refused,
 )
-from contracts.events import AgentReady, AgentSpeaking, Event, SessionEnded, SessionRequested, TurnFinished
-from fastapi import APIRouter, Header
+from contracts.events import SessionRequested
+from contracts.ids import SessionId
+from fastapi import APIRouter, Path, Query, Response
 
-from gateway.domain.waiting import Stage, stage_reached
-from gateway.ports import BusAway
-from gateway.routes.accepting import Acceptance
+from gateway.domain.waiting import Stage
+from gateway.routes.accepting import ROUTE, Acceptance, Accepted
 from gateway.routes.documented import WITH_BODY, problems
+from gateway.routes.first_word import hear_the_scheduler
+from gateway.routes.keyed import REPLAYED, REPLAYED_DOCUMENTED, IdempotencyKey, SentKey
 from gateway.routes.services import Services, Wired
+from gateway.routes.streaming import STREAM_DOCUMENTED, WantsStream, stream
 
 log = get_logger(__name__)
 router = APIRouter(tags=["sessions"])
 
-_PROBLEMS = problems(
+_WAITING = (
+    SESSION_ENDED,
+    SESSION_UNREADABLE,
+    NO_CAPACITY,
+    AGENT_START_TIMEOUT,
+    PROVIDER_UNAVAILABLE,
+    CALLER_NEVER_JOINED,
+    INSUFFICIENT_CREDIT,
+    START_FAILED,
+    START_PENDING,
+    TOO_MANY_WAITING,
+    GATEWAY_STOPPING,
+    BUS_UNAVAILABLE,
+)
+_STARTING = problems(
     *WITH_BODY,
     INVALID_SESSION_ID,
     UNKNOWN_VOICE,
     TOOL_NOT_ALLOWED,
+    TOKEN_FIRST,
     IDEMPOTENCY_MISMATCH,
+    IDEMPOTENCY_STORE_FULL,
     SESSION_ID_TAKEN,
-    SESSION_ENDED,
+    ROOM_TAKEN,
     LIVEKIT_UNAVAILABLE,
     LIVEKIT_REFUSED,
-    ROOM_TAKEN,
-    BUS_UNAVAILABLE,
     LOG_REFUSED,
-    NO_CAPACITY,
-    START_FAILED,
-    START_PENDING,
-)
+    QUEUE_FULL,
+    *_WAITING,
+) | {200: {"content": STREAM_DOCUMENTED, "headers": REPLAYED_DOCUMENTED}}
+_FOLLOWING = problems(INVALID_SESSION_ID, UNKNOWN_SESSION, QUEUE_FULL, *_WAITING) | {
+    200: {"content": STREAM_DOCUMENTED}
+}
 
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        pattern=IDEMPOTENCY_KEY_PATTERN,
-        description="The same key with the same body gets the same session, however often it is sent, for 24 hours.",
-    ),
+DeadlineMs = Annotated[
+    int | None,
+    Query(alias="deadlineMs", ge=MIN_WAIT_MS, le=MAX_WAIT_MS, description="ms until the answer, from the request on"),
 ]
 
 
 @router.post(
     "/api/session/start",
-    responses=_PROBLEMS,
+    responses=_STARTING,
     operation_id="start_session_alias",
     summary="Start a session",
+    response_model=StartReply,
     response_model_exclude_none=True,
 )
 @router.post(
-    "/orchestrator/session/start", responses=_PROBLEMS, operation_id="start_session", response_model_exclude_none=True
+    "/orchestrator/session/start",
+    responses=_STARTING,
+    operation_id="start_session",
+    response_model=StartReply,
+    response_model_exclude_none=True,
 )
-async def start_session(body: StartRequest, services: Wired, idempotency_key: IdempotencyKey = None) -> StartReply:
+async def start_session(
+    body: StartRequest, services: Wired, response: Response, key: IdempotencyKey, streams: WantsStream
+) -> Any:
     """Start a session: its room is made and its agent is on the way when this answers.
 
     With `wait` it answers once the agent is in the room (`joined`) or heard (`speaking`), with the time that each
-    stage took; or with a problem that says why not.
+    stage took; or with a problem that says why not, and in `fault` who has to act.
+
+    With `Accept: text/event-stream` it answers at once with the event `accepted`, which holds the token, and streams
+    `joined` and `speaking` as they happen, or `failed` with a problem; after `speaking` the stream closes, with
+    `wait: joined` after `joined`. GET /v1/sessions/{id}/start follows a start that was accepted before.
     """
-    acceptance = Acceptance(body, services, idempotency_key)
+    began = asyncio.get_running_loop().time()
+    stage = _stage(body, streams=streams)
+    place = None if stage is None else services.waits.place()
     try:
-        async with asyncio.timeout(services.start_deadline_s):
+        accepted = await _accept(body, services, key, began)
+        session = accepted.session
+        until = _until(began, body.deadline_ms, services)
+        if accepted.replayed:
+            response.headers[REPLAYED] = "true"
+        if stage is None or place is None:
+            return _reply(session, services)
+        if streams:
+            following = stream(
+                session.session_id,
+                stage,
+                services,
+                place,
+                until=until,
+                first=_reply(session, services),
+                headers=response.headers,
+            )
+            place = None  # the stream's
+            return following
+        stage_ms = await _stage_ms(stage, session.session_id, services, until)
+        return _reply(session, services, stage_ms)
+    finally:
+        if place is not None:
+            place.release()
+
+
+@router.get(
+    "/v1/sessions/{session_id}/start",
+    responses=_FOLLOWING,
+    operation_id="follow_start",
+    response_model=StartProgress,
+)
+async def follow_start(
+    session_id: Annotated[SessionId, Path()],
+    services: Wired,
+    streams: WantsStream,
+    wait: Annotated[Stage, Query(description="what to wait for before the answer")] = "joined",
+    deadline_ms: DeadlineMs = None,
+) -> Any:
+    """Wait for the agent of a session that was started: until it is in the room, or heard.
+
+    With `Accept: text/event-stream`, as a browser's EventSource sends it, the stages come as events, as those of a
+    start do, without `accepted`. An EventSource opens a closed stream again: close it at `failed`
+    and at the last stage.
+    """
+    until = _until(asyncio.get_running_loop().time(), deadline_ms, services)
+    if await services.log.last(SessionRequested, session_id) is None:
+        raise Refused(UNKNOWN_SESSION, f"There is no session {session_id}.")
+    place = services.waits.place()
+    if streams:
+        return stream(session_id, wait, services, place, until=until)
+    try:
+        return StartProgress(
+            session_id=session_id, stage=wait, stage_ms=await _stage_ms(wait, session_id, services, until)
+        )
+    finally:
+        place.release()
+
+
+def _stage(body: StartRequest, *, streams: bool) -> Stage | None:
+    """The stage that the answer, or the stream, ends with; None: the answer waits for nothing."""
+    if streams:
+        return "joined" if body.wait == "joined" else "speaking"
+    if body.wait == "speaking" and body.session_id is None:
+        # The agent speaks to a caller who is there, and this caller's token is in the answer.
+        raise Refused(
+            TOKEN_FIRST,
+            "With `wait: speaking` and without `sessionId` the answer would wait for a caller that has no token.",
+            errors=(FieldError(field="wait", message="needs `sessionId`, or Accept: text/event-stream"),),
+        )
+    return None if body.wait == "accepted" else body.wait
+
+
+async def _accept(body: StartRequest, services: Services, key: SentKey, began: float) -> Accepted:
+    """Accept the start within its deadline; where the queue may be full, only once the scheduler did not refuse it."""
+    limit_s = services.start_deadline_s
+    if body.deadline_ms is not None:
+        limit_s = min(limit_s, body.deadline_ms / 1000)
+    acceptance = Acceptance(body, services, key.of(ROUTE))
+    try:
+        async with asyncio.timeout_at(began + limit_s):
             accepted = await acceptance.run()
     except TimeoutError as error:
         raise Refused(
             START_PENDING,
-            f"The start was not confirmed in {services.start_deadline_s:g} s; repeat it with the same Idempotency-Key.",
+            f"The start was not confirmed in {limit_s:g} s; repeat it with the same Idempotency-Key.",
             retry_after_s=1,
             session_id=acceptance.session_id,
         ) from error
     session = accepted.session
     with bind_session(session.session_id):
-        log.info("session.accepted", voice_id=session.voice_id)
-    stage_ms = None if body.wait == "accepted" else await _wait(body.wait, session.session_id, services)
-    return _reply(session, services, stage_ms)
+        log.info("session.accepted", voice_id=session.voice_id, replayed=accepted.replayed)
+    if not accepted.replayed and services.queue.may_be_full(accepted.seq):
+        await hear_the_scheduler(session.session_id, services)
+    return accepted
 
 
-async def _wait(stage: Stage, session_id: str, services: Services) -> dict[str, int]:
-    seen: list[Event] = []
-    try:
-        async with (
-            asyncio.timeout(services.start_wait_s),
-            services.log.follow(session_id, AgentReady, AgentSpeaking, TurnFinished, SessionEnded) as events,
-        ):
-            async for event in events:
-                seen.append(event)
-                stage_ms = stage_reached(stage, seen)
-                if stage_ms is not None:
-                    return stage_ms
-    except TimeoutError as error:
-        raise Refused(
-            START_PENDING,
-            f"Session {session_id} is accepted, but its agent was not {stage} in {services.start_wait_s:g} s.",
-            retry_after_s=1,
-            session_id=session_id,
-        ) from error
-    raise BusAway(f"NATS no longer tells about session {session_id}.")
+async def _stage_ms(stage: Stage, session_id: str, services: Services, until: float) -> dict[str, int]:
+    reached: dict[Stage, dict[str, int]] = {}
+
+    async def tell(each: Stage, stage_ms: Mapping[str, int]) -> None:
+        reached[each] = dict(stage_ms)
+
+    await services.waits.follow(stage, session_id, services.log, until=until, tell=tell)
+    return reached[stage]
 
 
-def _reply(session: SessionRequested, services: Services, stage_ms: dict[str, int] | None) -> StartReply:
+def _until(began: float, deadline_ms: int | None, services: Services) -> float:
+    """When a wait ends, on the loop's clock."""
+    return began + (services.start_deadline_s + services.start_wait_s if deadline_ms is None else deadline_ms / 1000)
+
+
+def _reply(session: SessionRequested, services: Services, stage_ms: dict[str, int] | None = None) -> StartReply:
     return StartReply(
         session_id=session.session_id,
         # Minted as of the request, so that a repeated start gets the very same answer.

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from chassis.logs import get_logger
-from contracts.errors import LIVEKIT_REFUSED, LIVEKIT_UNAVAILABLE, Refused
+from contracts.errors import CLOCK_SKEW, LIVEKIT_REFUSED, LIVEKIT_UNAVAILABLE, Refused
 from contracts.events import SessionRequested
 
 from gateway.routes.services import Services
@@ -25,7 +25,7 @@ async def room_undone_on_failure(session_id: str, services: Services) -> AsyncGe
     except BaseException as error:
         undo = services.background.spawn(undo_room(session_id, services))
         # While LiveKit fails the undo only prolongs the answer; the room closes by its empty timeout at the latest.
-        if not isinstance(error, Refused) or error.problem not in (LIVEKIT_UNAVAILABLE, LIVEKIT_REFUSED):
+        if not isinstance(error, Refused) or error.problem not in (LIVEKIT_UNAVAILABLE, LIVEKIT_REFUSED, CLOCK_SKEW):
             await asyncio.shield(undo)
         raise
 

@@ -19,11 +19,11 @@ from contracts.events import (
     SessionStarted,
 )
 from contracts.ids import SESSION_ID_PATTERN
-from contracts.subjects import room_event, session_event
+from contracts.subjects import ALL_SESSIONS, room_event, session_event
 
 from contracts import streams
 from scheduler.domain.session import ASSIGNED, ENDED, REQUESTED, Recorded, Unreadable
-from scheduler.ports import Outrun, RoomRecord, Unavailable
+from scheduler.ports import LogTail, Outrun, RoomRecord, Unavailable
 
 _DEADLINE_S: Final = 5.0
 
@@ -119,6 +119,16 @@ class NatsLog:
         if record is None or record.event.id != event.id:
             raise Outrun(f"{event.subject}: another fact stands there")
         return record
+
+    async def tail(self) -> LogTail:
+        """Where the log ends now."""
+        try:
+            last = await self._bus.last(ALL_SESSIONS, deadline_s=_DEADLINE_S)
+            # Read second: a request that is before the end then cannot be missed.
+            request = await self._bus.last(session_event(SessionRequested.event, "*"), deadline_s=_DEADLINE_S)
+        except BusUnavailable as error:
+            raise Unavailable(str(error)) from error
+        return LogTail(seq=0 if last is None else last.seq, last_request_seq=0 if request is None else request.seq)
 
     async def now_ms(self) -> int | None:
         """The time of the leader lease's last renewal: a lower bound of now, less than a renewal old."""

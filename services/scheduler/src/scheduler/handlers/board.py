@@ -24,7 +24,11 @@ class Reservation:
 
 
 class Board:
-    """The open sessions with what is known about each; no I/O, so each method is one uninterrupted step."""
+    """The open sessions with what is known about each; no I/O, so each method is one uninterrupted step.
+
+    Attributes:
+        requested_seq: Sequence of the last `requested` that was taken in.
+    """
 
     def __init__(self, limits: Limits, since_ms: int) -> None:
         self.limits = limits
@@ -32,6 +36,7 @@ class Board:
         self.judge_nodes_from_ms = since_ms + limits.node_lease_ms
         self.fleet = Fleet(limits.max_load)
         self.blocked: str | None = None
+        self.requested_seq = 0
         self._sessions: dict[str, Session] = {}
         self._facts: dict[str, Facts] = {}
         self._traces: dict[str, Mapping[str, str]] = {}
@@ -72,6 +77,8 @@ class Board:
             before = self.add(session_id)
         if isinstance(record.event, SessionRequested):
             self._traces[session_id] = record.trace
+        if _begins(record.event):
+            self.requested_seq = max(self.requested_seq, record.seq)
         session = fold(before, record)
         if session == before:
             return None

@@ -3,7 +3,6 @@
 from typing import Final
 
 from contracts.events import AgentReady, JobAssigned, Outcome, SessionEnded
-from contracts.metering import CREDIT_SPENT
 
 from chassis import metrics
 from scheduler.domain.session import Recorded, Session
@@ -25,7 +24,6 @@ _REASONS: Final = frozenset(
         "caller_left",
         "room_closed",
         "session_timeout",
-        CREDIT_SPENT,
         "user_idle",
         "unreadable_log",
     }

@@ -16,9 +16,10 @@ from scheduler.handlers import figures
 from scheduler.handlers.agents import Agents
 from scheduler.handlers.board import Board
 from scheduler.handlers.conductor import Conductor
+from scheduler.handlers.mirror import mirror_queue
 from scheduler.handlers.prejoiner import Prejoiner, PrejoinPlan
 from scheduler.handlers.reconciler import Reconciler
-from scheduler.ports import Feed, Nodes, OfferedRooms, RoomRecord, Rooms, SessionLog, Slots, Unavailable
+from scheduler.ports import Feed, Nodes, OfferedRooms, QueueMirror, RoomRecord, Rooms, SessionLog, Slots, Unavailable
 
 _RETRY_S: Final = 0.25
 _MARGIN_MS: Final = 120_000
@@ -43,6 +44,7 @@ class Term:
         rooms: Rooms,
         agents: Agents,
         offered: OfferedRooms,
+        queue: QueueMirror,
         prejoin: PrejoinPlan,
         is_leading: Callable[[], bool],
         reconcile_s: float,
@@ -54,6 +56,7 @@ class Term:
         self._rooms = rooms
         self._agents = agents
         self._offered = offered
+        self._queue = queue
         self._prejoin = prejoin
         self._is_leading = is_leading
         self._reconcile_s = reconcile_s
@@ -108,6 +111,7 @@ class Term:
                 tasks.create_task(_reconcile(reconciler, prejoiner))
                 tasks.create_task(self._take_in_forgotten(conductor))
                 tasks.create_task(_count(board))
+                tasks.create_task(mirror_queue(board, self._log.tail, self._queue))
         finally:
             self.conductor = None
             figures.LEADING.set(0)

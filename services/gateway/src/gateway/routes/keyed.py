@@ -1,0 +1,105 @@
+"""`Idempotency-Key` on any route: who sent it, and the answer that is given again."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Final, TypeVar
+
+from chassis.logs import get_logger
+from contracts.api import IDEMPOTENCY_KEY_PATTERN
+from contracts.errors import IDEMPOTENCY_MISMATCH, Refused
+from contracts.registry import IdempotentReply
+from fastapi import Depends, Header, Request, Response
+from pydantic import BaseModel, ValidationError
+
+from gateway.domain import idempotency
+from gateway.routes.services import Services
+
+log = get_logger(__name__)
+
+REPLAYED: Final = "Idempotent-Replayed"
+REPLAYED_DOCUMENTED: Final = {
+    REPLAYED: {"description": "`true` on an answer to a repeated Idempotency-Key", "schema": {"type": "string"}}
+}
+
+Reply = TypeVar("Reply", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class RequestKey:
+    """One client's key for one route.
+
+    Attributes:
+        value: As the client sent it.
+        name: The bucket's name for it.
+    """
+
+    value: str
+    name: str
+
+
+@dataclass(frozen=True)
+class SentKey:
+    """The header of a request, with the API key that sent it."""
+
+    value: str | None
+    caller: str
+
+    def of(self, route: str) -> RequestKey | None:
+        """The key for this route and its aliases; None when the request has none."""
+        if self.value is None:
+            return None
+        return RequestKey(self.value, idempotency.entry_name(self.value, caller=self.caller, route=route))
+
+
+async def _sent(
+    request: Request,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            pattern=IDEMPOTENCY_KEY_PATTERN,
+            description="The same key with the same body gets the same answer for 24 hours, however often it is sent. "
+            "Keys of other routes and other API keys do not collide.",
+        ),
+    ] = None,
+) -> SentKey:
+    return SentKey(idempotency_key, getattr(request.state, "api_key_id", ""))
+
+
+IdempotencyKey = Annotated[SentKey, Depends(_sent)]
+
+
+async def once(
+    key: RequestKey | None,
+    fingerprint: str,
+    services: Services,
+    response: Response,
+    reply: type[Reply],
+    act: Callable[[], Awaitable[Reply]],
+) -> Reply:
+    """Act, or give the answer of the earlier try of this request again.
+
+    A try that failed leaves no answer, so that its repetition acts: what `act` does must be harmless to repeat.
+
+    Raises:
+        Refused: `idempotency_mismatch`, `idempotency_store_full`, and what `act` raises.
+    """
+    if key is None:
+        return await act()
+    claim = await services.idempotency.claim(key.name, IdempotentReply(body_sha256=fingerprint))
+    if not idempotency.is_same(fingerprint, claim.entry.body_sha256):
+        raise Refused(IDEMPOTENCY_MISMATCH, "This Idempotency-Key was used for another request of this route.")
+    if claim.entry.reply is not None:
+        try:
+            given = reply.model_validate(claim.entry.reply)
+        except ValidationError:
+            given = None  # another version's
+        if given is not None:
+            response.headers[REPLAYED] = "true"
+            return given
+    answer = await act()
+    stored = IdempotentReply(body_sha256=fingerprint, reply=answer.model_dump(mode="json"))
+    try:
+        await services.idempotency.replace(key.name, claim, stored)
+    except Refused as refused:  # it is done: a repetition acts again
+        log.warning("idempotency.answer_not_kept", route=reply.__name__, reason=refused.detail)
+    return answer

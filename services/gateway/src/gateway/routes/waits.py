@@ -1,0 +1,112 @@
+"""The requests of this process that wait for an agent: bounded, and ended when the gateway stops."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from chassis.logs import get_logger
+from contracts.errors import GATEWAY_STOPPING, START_PENDING, TOO_MANY_WAITING, Refused
+from contracts.events import AgentReady, AgentSpeaking, SessionEnded, TurnFinished
+
+from chassis import metrics
+from gateway.domain.waiting import STAGES, Progress, Stage
+from gateway.ports import BusAway, SessionLog
+
+log = get_logger(__name__)
+
+_RETRY_AFTER_S: Final = 1
+_WAITING: Final = metrics.gauge("gateway_waiting_starts", "Requests that wait for their agent, of START_WAITS_MAX")
+
+Tell = Callable[[Stage, Mapping[str, int]], Awaitable[None]]
+
+
+class Waits:
+    """Places for waiting requests; each holds a consumer of NATS while it waits."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._places = 0
+        self._timeouts: set[asyncio.Timeout] = set()
+        self._stopping = False
+
+    def place(self) -> "Place":
+        """Take a place; release it when the request no longer waits.
+
+        Raises:
+            Refused: `too_many_waiting`, `gateway_stopping`.
+        """
+        if self._stopping:
+            raise Refused(GATEWAY_STOPPING, "This gateway takes no request that waits.", retry_after_s=_RETRY_AFTER_S)
+        if self._places >= self._limit:
+            raise Refused(
+                TOO_MANY_WAITING, f"{self._limit} requests wait for their agent.", retry_after_s=_RETRY_AFTER_S
+            )
+        self._places += 1
+        _WAITING.set(self._places)
+        return Place(self._release)
+
+    def stop(self) -> None:
+        """End every wait with `gateway_stopping`, and refuse new ones."""
+        self._stopping = True
+        for timeout in self._timeouts:
+            timeout.reschedule(asyncio.get_running_loop().time())
+
+    async def follow(self, stage: Stage, session_id: str, log: SessionLog, *, until: float, tell: Tell) -> None:
+        """Tell each stage once it is reached, and return after `stage`.
+
+        Args:
+            until: On the loop's clock.
+
+        Raises:
+            Refused: The session ended first; `start_pending`, `gateway_stopping`, `bus_unavailable`.
+        """
+        timeout = asyncio.timeout_at(until)
+        progress = Progress()
+        try:
+            async with (
+                timeout,
+                log.follow(session_id, AgentReady, AgentSpeaking, TurnFinished, SessionEnded) as events,
+            ):
+                self._timeouts.add(timeout)
+                if self._stopping:
+                    raise TimeoutError
+                async for event in events:
+                    before, progress = progress, progress.after(event)
+                    for each in STAGES:
+                        stage_ms = progress.at(each)
+                        if stage_ms is not None and before.at(each) is None:
+                            await tell(each, stage_ms)
+                            if each == stage:
+                                return
+        except TimeoutError as error:
+            raise self._ended_early(stage, session_id) from error
+        finally:
+            self._timeouts.discard(timeout)
+        raise BusAway(f"NATS no longer tells about session {session_id}.")
+
+    def _ended_early(self, stage: Stage, session_id: str) -> Refused:
+        if self._stopping:
+            kind, detail = (
+                GATEWAY_STOPPING,
+                f"Session {session_id} is accepted; this gateway stops before it is {stage}.",
+            )
+        else:
+            kind, detail = START_PENDING, f"Session {session_id} is accepted, but its agent was not {stage} in time."
+        return Refused(kind, detail, retry_after_s=_RETRY_AFTER_S, session_id=session_id)
+
+    def _release(self) -> None:
+        self._places -= 1
+        _WAITING.set(self._places)
+
+
+class Place:
+    """One waiting request's place."""
+
+    def __init__(self, release: Callable[[], None]) -> None:
+        self._release: Callable[[], None] | None = release
+
+    def release(self) -> None:
+        """Give the place back; safe to repeat."""
+        release, self._release = self._release, None
+        if release is not None:
+            release()

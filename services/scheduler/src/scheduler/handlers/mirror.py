@@ -1,0 +1,59 @@
+"""Shows the gateways how full the queue is, so that only a start that may be refused waits for the scheduler's word."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from contracts.registry import QueueState
+
+from chassis import logs
+from scheduler.handlers.board import Board
+from scheduler.ports import LogTail, QueueMirror, Unavailable
+
+_LOOK_S: Final = 0.5
+_RENEW_S: Final = 2.0  # below the TTL of the bucket
+_POLL_S: Final = 0.01
+_CATCH_UP_POLLS: Final = 200
+_DRIFT: Final = 4  # a report is renewed once the log grew by this share of the queue
+
+log = logs.get_logger(__name__)
+
+
+async def mirror_queue(board: Board, log_tail: Callable[[], Awaitable[LogTail]], mirror: QueueMirror) -> None:
+    """Report the queue for ever, while this term lasts."""
+    reported: QueueState | None = None
+    reported_at = 0.0
+    while True:
+        await asyncio.sleep(_LOOK_S)
+        try:
+            tail = await log_tail()
+            await _catch_up(board, tail.last_request_seq)
+            state = _state(board, tail.seq)
+            now = time.monotonic()
+            if reported is None or now - reported_at >= _RENEW_S or _is_news(state, reported):
+                await mirror.report(state)
+                reported, reported_at = state, now
+        except Unavailable as error:
+            log.warning("queue.not_reported", reason=str(error))
+        except Exception:
+            log.exception("queue.mirror_bug")
+
+
+async def _catch_up(board: Board, seq: int) -> None:
+    """Wait until the board has seen the request at `seq`; one from before this term never comes."""
+    for _ in range(_CATCH_UP_POLLS):
+        if board.requested_seq >= seq:
+            return
+        await asyncio.sleep(_POLL_S)
+    board.requested_seq = max(board.requested_seq, seq)
+
+
+def _state(board: Board, seq: int) -> QueueState:
+    """The queue as of a sequence of the log whose requests the board has all seen; those in hand count as waiting."""
+    undecided = sum(1 for session in board.open_sessions() if session.current is None)
+    return QueueState(waiting=undecided, max_queue=board.limits.max_queue, seq=seq)
+
+
+def _is_news(state: QueueState, reported: QueueState) -> bool:
+    return state.waiting != reported.waiting or (state.seq - reported.seq) * _DRIFT > state.max_queue

@@ -1,0 +1,253 @@
+"""A start whose client waits for the agent: with the answer, with a stream, or with a request that follows."""
+
+import asyncio
+import json
+from typing import Any
+
+import httpx
+import pytest
+from contracts.events import Event, Outcome, SessionRequested
+from gateway.domain.waiting import failure
+
+from tests.unit.gateway.builders import SESSION, assigned, ended, queued, ready, requested, speaking, turn
+from tests.unit.gateway.conftest import World
+
+START = "/orchestrator/session/start"
+FOLLOW = f"/v1/sessions/{SESSION}/start"
+STREAM = {"Accept": "text/event-stream"}
+
+
+def events_of(answer: httpx.Response) -> list[tuple[str, dict[str, Any]]]:
+    """The events of a stream, comments left out."""
+    blocks = [block.split("\n") for block in answer.text.strip().split("\n\n") if not block.startswith(":")]
+    return [(name.removeprefix("event: "), json.loads(data.removeprefix("data: "))) for name, data in blocks]
+
+
+def then(world: World, *events: Event) -> None:
+    """What happens once a start is in the log."""
+
+    async def happen(event: Event) -> None:
+        world.log.events.extend(each.model_copy(update={"session_id": event.session_id}) for each in events)
+
+    world.log.opening = happen
+
+
+async def test_a_stream_begins_with_the_token_and_ends_with_the_agents_voice(
+    api: httpx.AsyncClient, world: World
+) -> None:
+    then(world, ready(), speaking())
+
+    answer = await api.post(START, json={"userName": "Ann"}, headers=STREAM)
+
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+    assert answer.headers["cache-control"] == "no-store"
+    [(first, accepted), (second, joined), (third, heard)] = events_of(answer)
+    assert (first, second, third) == ("accepted", "joined", "speaking")
+    assert accepted["token"].startswith("ey")
+    session_id = accepted["sessionId"]
+    assert joined == {"sessionId": session_id, "stage": "joined", "stageMs": {"join": 120}}
+    assert heard == {"sessionId": session_id, "stage": "speaking", "stageMs": {"join": 120, "heard": 180}}
+
+
+async def test_a_stream_that_waits_for_joined_ends_there(api: httpx.AsyncClient, world: World) -> None:
+    then(world, ready(), speaking())
+
+    answer = await api.post(START, json={"userName": "Ann", "wait": "joined"}, headers=STREAM)
+
+    assert [name for name, _ in events_of(answer)] == ["accepted", "joined"]
+
+
+async def test_a_stream_tells_why_the_agent_does_not_come(api: httpx.AsyncClient, world: World) -> None:
+    then(world, ended(outcome=Outcome.FAILED, reason="start_timeout"))
+
+    answer = await api.post(START, json={"userName": "Ann"}, headers=STREAM | {"X-Request-Id": "mine-1"})
+
+    [_, (name, problem)] = events_of(answer)
+    assert (name, problem["code"], problem["fault"]) == ("failed", "agent_start_timeout", "platform")
+    assert problem["request_id"] == "mine-1"
+    assert problem["retryable"] is True
+
+
+async def test_a_stream_stays_alive_and_ends_at_its_deadline(api: httpx.AsyncClient, world: World) -> None:
+    world.log.goes_on = True
+
+    answer = await api.post(START, json={"userName": "Ann", "deadlineMs": 300}, headers=STREAM)
+
+    assert answer.text.count(": ping\n\n") >= 2
+    assert [name for name, _ in events_of(answer)] == ["accepted", "failed"]
+    assert events_of(answer)[1][1]["code"] == "start_pending"
+
+
+async def test_a_refusal_before_the_session_exists_is_no_stream(api: httpx.AsyncClient) -> None:
+    answer = await api.post(START, json={"userName": ""}, headers=STREAM)
+
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+
+
+async def test_an_answer_cannot_wait_for_a_caller_who_has_no_token(api: httpx.AsyncClient, world: World) -> None:
+    answer = await api.post(START, json={"userName": "Ann", "wait": "speaking"})
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "token_first")
+    assert [error["field"] for error in answer.json()["errors"]] == ["wait"]
+    assert "text/event-stream" in answer.json()["fix"]
+    assert "/api/token" in answer.json()["fix"]
+    assert world.rooms.made == 0
+
+
+@pytest.mark.parametrize("deadline_ms", [99, 60_001, 0, -1, "soon"])
+async def test_a_deadline_out_of_bounds_is_named(api: httpx.AsyncClient, deadline_ms: object) -> None:
+    answer = await api.post(START, json={"userName": "Ann", "deadlineMs": deadline_ms})
+
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "deadlineMs")
+
+
+async def test_a_start_that_was_accepted_can_be_followed(api: httpx.AsyncClient, world: World) -> None:
+    world.log.events = [requested(), ready(), speaking()]
+
+    joined = await api.get(FOLLOW)
+    heard = await api.get(FOLLOW, params={"wait": "speaking", "deadlineMs": 500})
+    stream = await api.get(FOLLOW, params={"wait": "speaking"}, headers=STREAM)
+
+    assert joined.json() == {"sessionId": SESSION, "stage": "joined", "stageMs": {"join": 120}}
+    assert heard.json() == {"sessionId": SESSION, "stage": "speaking", "stageMs": {"join": 120, "heard": 180}}
+    assert [name for name, _ in events_of(stream)] == ["joined", "speaking"]
+
+
+async def test_a_session_that_nobody_started_cannot_be_followed(api: httpx.AsyncClient) -> None:
+    assert (await api.get(FOLLOW)).json()["code"] == "unknown_session"
+    assert (await api.get("/v1/sessions/nonsense/start")).json()["code"] == "invalid_session_id"
+    assert (await api.get(FOLLOW, params={"wait": "accepted"})).json()["code"] == "invalid_request"
+
+
+async def test_following_ends_at_its_deadline_and_names_the_session(api: httpx.AsyncClient, world: World) -> None:
+    world.log.events = [requested()]
+    world.log.goes_on = True
+
+    answer = await api.get(FOLLOW, params={"deadlineMs": 100})
+
+    assert (answer.status_code, answer.json()["code"], answer.json()["session_id"]) == (504, "start_pending", SESSION)
+    assert answer.headers["Retry-After"] == "1"
+
+
+async def test_a_node_of_an_older_version_says_by_its_first_turn_that_it_speaks(
+    api: httpx.AsyncClient, world: World
+) -> None:
+    world.log.events = [requested(), ready(), turn()]
+
+    answer = await api.get(FOLLOW, params={"wait": "speaking"})
+
+    assert answer.json()["stageMs"] == {"join": 120}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason", "status", "code", "fault"),
+    [
+        (Outcome.REJECTED, "queue_full", 429, "queue_full", "capacity"),
+        (Outcome.REJECTED, "no_nodes", 503, "no_capacity", "capacity"),
+        (Outcome.REJECTED, "max_bots", 503, "no_capacity", "capacity"),
+        (Outcome.REJECTED, "queue_deadline", 503, "no_capacity", "capacity"),
+        (Outcome.FAILED, "no_capacity", 503, "no_capacity", "capacity"),
+        (Outcome.FAILED, "start_timeout", 503, "agent_start_timeout", "platform"),
+        (Outcome.FAILED, "provider_failed:stt", 503, "provider_unavailable", "provider"),
+        (Outcome.FAILED, "agent_failed", 503, "start_failed", "platform"),
+        (Outcome.NO_SHOW, "caller_never_joined", 409, "caller_never_joined", "client"),
+        (Outcome.COMPLETED, "requested", 409, "session_ended", "client"),
+        (Outcome.COMPLETED, "credit_spent", 402, "insufficient_credit", "client"),
+    ],
+)
+def test_each_end_before_the_agent_is_a_problem_of_its_own(
+    outcome: Outcome, reason: str, status: int, code: str, fault: str
+) -> None:
+    refused = failure(ended(outcome=outcome, reason=reason))
+
+    assert (refused.problem.status, refused.problem.code, refused.problem.fault) == (status, code, fault)
+    assert reason in refused.detail
+    assert (refused.retry_after_s is not None) is refused.problem.retryable
+
+
+async def test_where_the_queue_may_be_full_a_refusal_is_a_429(api: httpx.AsyncClient, world: World) -> None:
+    world.queue.full = True
+    then(world, ended(outcome=Outcome.REJECTED, reason="queue_full", epoch=0, billable_ms=0))
+    open_ = world.log.open
+
+    async def first_the_request(event: Event) -> int:
+        seq = await open_(event)
+        world.log.events.sort(key=lambda each: not isinstance(each, SessionRequested))
+        return seq
+
+    world.log.open = first_the_request  # type: ignore[method-assign]
+
+    answer = await api.post(START, json={"userName": "Ann"})
+
+    assert (answer.status_code, answer.json()["code"]) == (429, "queue_full")
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert answer.json()["session_id"] == world.log.requests()[0].session_id
+
+
+@pytest.mark.parametrize("word", [queued(), assigned()])
+async def test_where_the_queue_may_be_full_a_start_that_may_wait_is_accepted(
+    api: httpx.AsyncClient, world: World, word: Event
+) -> None:
+    world.queue.full = True
+
+    async def scheduler() -> None:
+        for _ in range(1000):
+            await asyncio.sleep(0.001)
+            if world.log.requests():
+                break
+        world.log.events.append(word.model_copy(update={"session_id": world.log.requests()[0].session_id}))
+
+    playing = asyncio.create_task(scheduler())
+    answer = await api.post(START, json={"userName": "Ann"})
+    await playing
+
+    assert answer.status_code == 200
+
+
+async def test_without_pressure_a_start_asks_nothing_more(api: httpx.AsyncClient, world: World) -> None:
+    async def asked(*_: object) -> None:
+        raise AssertionError("an ordinary start reads nothing back")
+
+    world.log.latest = asked  # type: ignore[method-assign]
+    world.log.last = asked  # type: ignore[method-assign,assignment]
+
+    assert (await api.post(START, json={"userName": "Ann"})).status_code == 200
+
+
+async def test_more_waiting_requests_than_places_are_refused_before_anything_is_made(
+    api: httpx.AsyncClient, world: World
+) -> None:
+    world.log.events = [requested()]
+    world.log.goes_on = True
+    waiting = [asyncio.create_task(api.get(FOLLOW, params={"deadlineMs": 400})) for _ in range(3)]
+    await asyncio.sleep(0.05)
+
+    stream = await api.post(START, json={"userName": "Ann"}, headers=STREAM)
+    plain = await api.post(START, json={"userName": "Ann"})
+
+    assert (stream.status_code, stream.json()["code"]) == (503, "too_many_waiting")
+    assert plain.status_code == 200
+    assert len(world.log.requests()) == 2
+    assert {answer.status_code for answer in await asyncio.gather(*waiting)} == {504}
+    assert (await api.get(FOLLOW, params={"deadlineMs": 100})).json()["code"] == "start_pending", (
+        "places are free again"
+    )
+
+
+@pytest.mark.parametrize("headers", [{}, STREAM])
+async def test_a_gateway_that_stops_tells_those_who_wait(
+    api: httpx.AsyncClient, world: World, headers: dict[str, str]
+) -> None:
+    world.log.goes_on = True
+    start = {"userName": "Ann", "wait": "joined"}
+    waiting = asyncio.create_task(api.post(START, json=start, headers=headers))
+    await asyncio.sleep(0.1)
+
+    world.waits.stop()
+    answer = await asyncio.wait_for(waiting, 2)
+    late = await api.post(START, json=start)
+
+    problem = events_of(answer)[1][1] if headers else answer.json()
+    assert (problem["code"], problem["retryable"]) == ("gateway_stopping", True)
+    assert problem["session_id"] == world.log.requests()[0].session_id
+    assert (late.status_code, late.json()["code"]) == (503, "gateway_stopping")

@@ -1,0 +1,70 @@
+"""The report of the queue that gateways follow."""
+
+import asyncio
+
+import pytest
+from contracts.registry import QueueState
+from scheduler.domain.limits import Limits
+from scheduler.handlers import mirror
+from scheduler.handlers.board import Board
+
+from tests.unit.scheduler.builders import T0, assigned, ended, requested
+from tests.unit.scheduler.world import World
+
+
+class Reports:
+    def __init__(self) -> None:
+        self.made: list[QueueState] = []
+
+    async def report(self, state: QueueState) -> None:
+        self.made.append(state)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mirror, "_LOOK_S", 0.001)
+    monkeypatch.setattr(mirror, "_POLL_S", 0.001)
+    monkeypatch.setattr(mirror, "_CATCH_UP_POLLS", 20)
+
+
+async def reports_of(world: World, board: Board, *, until: int) -> list[QueueState]:
+    reports = Reports()
+    task = asyncio.create_task(mirror.mirror_queue(board, world.tail, reports))
+    async with asyncio.timeout(5):
+        while len(reports.made) < until:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    task.cancel()
+    await asyncio.wait({task})
+    return reports.made
+
+
+async def test_starts_without_a_node_are_reported_with_the_end_of_the_log(quick: None) -> None:
+    world = World(Limits(max_queue=7))
+    board = Board(world.limits, T0)
+    for event in (requested("session_a"), requested("session_b"), requested("session_c"), assigned(sid="session_a")):
+        board.record(world.write(event))
+    board.record(world.write(ended(sid="session_b")))
+
+    [state] = await reports_of(world, board, until=1)
+
+    assert state == QueueState(waiting=1, max_queue=7, seq=5)
+
+
+async def test_a_request_that_the_board_has_not_seen_is_waited_for(quick: None) -> None:
+    world = World(Limits(max_queue=7))
+    board = Board(world.limits, T0)
+    record = world.write(requested("session_a"))
+    asyncio.get_running_loop().call_later(0.01, lambda: board.record(record))
+
+    [state] = await reports_of(world, board, until=1)
+
+    assert state.waiting == 1
+
+
+async def test_a_request_from_before_the_term_stops_no_report(quick: None) -> None:
+    world = World(Limits(max_queue=7))
+    world.write(requested("session_a"))
+
+    [state] = await reports_of(world, Board(world.limits, T0), until=1)
+
+    assert state == QueueState(waiting=0, max_queue=7, seq=1)
