@@ -136,6 +136,18 @@ async def test_a_room_with_strangers_that_a_session_owns_is_left_alone(api: http
     assert "session_mine" in world.rooms.foreign
 
 
+async def test_a_room_joined_ahead_is_right_as_it_is(api: httpx.AsyncClient, world: World) -> None:
+    world.prejoined.offer(session_ahead=None)
+    world.rooms.open = {"session_ahead"}
+    scheduler_s = MadeRoom(is_new=False, has_our_settings=False, created_at=NOW - timedelta(seconds=500))
+    world.rooms.foreign["session_ahead"] = scheduler_s
+
+    answer = await api.post(START, json={"userName": "Ann"})
+
+    assert answer.json()["sessionId"] == "session_ahead"
+    assert world.rooms.foreign == {"session_ahead": scheduler_s}
+
+
 async def test_a_room_that_cannot_be_replaced_refuses_the_start(api: httpx.AsyncClient, world: World) -> None:
     foreign = MadeRoom(is_new=False, has_our_settings=False, created_at=NOW)
 

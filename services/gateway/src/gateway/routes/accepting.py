@@ -99,13 +99,15 @@ class Acceptance:
     async def _make_room(self, session_id: str, *, is_ahead: bool) -> None:
         """Make the room. One that exists is another try's, or joined ahead, or is replaced by a room with our settings.
 
+        A room joined ahead is right as it is: the scheduler made it, and its agent waits inside.
+
         Raises:
             SessionIdTaken: The room belongs to a session of the log.
             Refused: `room_taken`.
         """
         rooms = self._services.rooms
         room = await rooms.create(session_id)
-        if room.is_new or (is_ahead and room.has_our_settings):
+        if room.is_new or is_ahead:
             return
         if await self._services.log.last(SessionRequested, session_id) is not None:
             raise SessionIdTaken

@@ -7,6 +7,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Sequence
 from datetime import timedelta
+from math import ceil
 from typing import Final, TypeVar
 
 import aiohttp
@@ -37,7 +38,7 @@ class LiveKitRooms:
         self._key = key
         self._secret = secret
         self._ttl = timedelta(milliseconds=session_ms) + timedelta(seconds=_TOKEN_MARGIN_S)
-        self._empty_s = round(queue_s) + 60
+        self._empty_s = ceil(queue_s) + 60  # as the gateway rounds: it compares the rooms that it finds
         self._api = api.LiveKitAPI(url, key, secret, timeout=aiohttp.ClientTimeout(total=_DEADLINE_S), failover=False)
 
     async def close(self) -> None:
