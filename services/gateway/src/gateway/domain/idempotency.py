@@ -52,7 +52,7 @@ def fingerprint(body: BaseModel, *, leaving_out: Collection[str] = (), **path: s
 
 
 def start_fingerprint(body: StartRequest) -> str:
-    """The fingerprint of a start: how its answer waits is no part of it."""
+    """The fingerprint of a start, without how its answer waits."""
     return fingerprint(body, leaving_out=_HOW_TO_ANSWER)
 
 

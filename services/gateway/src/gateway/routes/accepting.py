@@ -41,7 +41,7 @@ class Accepted:
 
 
 class Acceptance:
-    """One start on its way into the log.
+    """The acceptance of one start.
 
     Attributes:
         session_id: Known as soon as it is chosen, so that a refusal can name it.

@@ -50,7 +50,7 @@ async def _catch_up(board: Board, seq: int) -> None:
 
 
 def _state(board: Board, seq: int) -> QueueState:
-    """The queue as of a sequence of the log whose requests the board has all seen; those in hand count as waiting."""
+    """The queue as of a sequence of the log whose requests the board has all seen; undecided ones count as waiting."""
     undecided = sum(1 for session in board.open_sessions() if session.current is None)
     return QueueState(waiting=undecided, max_queue=board.limits.max_queue, seq=seq)
 
