@@ -1,4 +1,4 @@
-"""What stands before an HTTP app: a request id, a bound on the body, a deadline, and no bare 500.
+"""What stands before an HTTP app: a request id, a deadline, and no bare 500.
 
 Plain ASGI, so that streams pass through.
 """
@@ -12,7 +12,7 @@ from typing import Final
 from uuid import uuid4
 
 import structlog
-from contracts.errors import BODY_TOO_LARGE, INTERNAL, ProblemType, Refused
+from contracts.errors import INTERNAL, ProblemType, Refused
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -45,24 +45,22 @@ def request_id() -> str:
 
 
 class Edge:
-    """The four guards in one middleware.
+    """The outermost guard; what is inside may refuse by raising `Refused`.
 
     Args:
         refuse: Makes the answer to a refusal, with the request's id.
-        max_body_bytes: A longer body is a 413, whether it is announced or chunked. The body is read before the app is
-            called, so a slow sender is under the deadline too.
         deadline_s: Until the answer begins; then a stream may go on for as long as it likes.
     """
 
-    def __init__(
-        self, app: ASGIApp, *, refuse: Callable[[Refused, str], Response], max_body_bytes: int, deadline_s: float
-    ) -> None:
+    def __init__(self, app: ASGIApp, *, refuse: Callable[[Refused, str], Response], deadline_s: float) -> None:
         self._app = app
         self._refuse = refuse
-        self._max_body_bytes = max_body_bytes
         self._deadline_s = deadline_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":  # no app of ours has one; closing before it is accepted answers 403
+            await send({"type": "websocket.close", "code": 1008})
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -94,7 +92,7 @@ class Edge:
         refusal: Response | None = None
         try:
             async with limit:
-                await self._app(scope, await self._bounded(scope, receive), answer)
+                await self._app(scope, receive, answer)
         except Exception as error:
             refusal = self._refuse(self._why(error, scope, late=limit.expired()), identity)
         if refusal is None:
@@ -111,29 +109,6 @@ class Edge:
             return Refused(DEADLINE_EXCEEDED, f"no answer within {self._deadline_s:g} s")
         log.error("http.bug", method=scope["method"], path=scope["path"], exc_info=error)
         return Refused(INTERNAL, "an unexpected error")
-
-    async def _bounded(self, scope: Scope, receive: Receive) -> Receive:
-        """Read the whole body, up to the limit, and hand it on as one message."""
-        announced = _header(scope, b"content-length")
-        if announced.isdigit() and int(announced) > self._max_body_bytes:
-            raise self._too_large()
-        body = bytearray()
-        ends: Message = {"type": "http.request", "more_body": True}
-        while ends.get("more_body", False):  # a disconnect has no such key
-            ends = await receive()
-            body += ends.get("body", b"")
-            if len(body) > self._max_body_bytes:
-                raise self._too_large()
-        whole = {"type": "http.request", "body": bytes(body), "more_body": False}
-        pending = [whole if ends["type"] == "http.request" else ends]
-
-        async def replay() -> Message:
-            return pending.pop() if pending else await receive()
-
-        return replay
-
-    def _too_large(self) -> Refused:
-        return Refused(BODY_TOO_LARGE, f"the body is longer than {self._max_body_bytes} bytes")
 
 
 def _header(scope: Scope, name: bytes) -> str:

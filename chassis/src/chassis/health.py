@@ -6,11 +6,13 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from chassis import metrics
+from chassis.headers import SecurityHeaders
 
 Check = Callable[[], Awaitable[str | None]]
 """None: ready. Text: why not."""
@@ -75,7 +77,9 @@ class Health:
 
     def app(self) -> Starlette:
         """An app with nothing but these routes."""
-        return Starlette(routes=self.routes())
+        app = Starlette(routes=self.routes(), middleware=[Middleware(SecurityHeaders)])
+        app.router.redirect_slashes = False
+        return app
 
     async def _health(self, _request: Request) -> Response:
         return JSONResponse({"status": "ok", "service": self.service, "version": self.version})

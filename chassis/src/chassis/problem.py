@@ -17,11 +17,14 @@ from contracts.errors import (
 )
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from chassis import logs
+from chassis.body import BoundedBody
 from chassis.edge import Edge, request_id
+from chassis.headers import SecurityHeaders
 
 MEDIA_TYPE: Final = "application/problem+json"
 _RETRY_AFTER_S: Final = 1  # for a 503 that names no time of its own
@@ -71,13 +74,21 @@ def install(
     validation_errors: Sequence[type[Exception]] = (),
     translate: Callable[[Exception], Refused | None] | None = None,
     max_body_bytes: int = 256 * 1024,
+    body_deadline_s: float = 10.0,
     deadline_s: float = 30.0,
+    guards: Sequence[Middleware] = (),
+    outside: Sequence[Middleware] = (),
 ) -> None:
     """Make every error of this app a problem, and put the edge before it.
+
+    From outside in: the security headers, `outside`, the edge, `guards`, the body's reader, the app. A path with a
+    slash too many is a 404: a redirect would repeat the Host header to the caller.
 
     Args:
         validation_errors: Exceptions with pydantic's `errors()` that mean a bad request: FastAPI's
             `RequestValidationError`. Not pydantic's own, which a bug of ours raises too.
+        guards: Look at headers alone, before a byte of the body is read.
+        outside: What must also see the answers of the edge and the guards, such as CORS.
         translate: Turns other exceptions into a refusal, such as `BusUnavailable`; None: it is a bug.
     """
 
@@ -98,8 +109,15 @@ def install(
     app.add_exception_handler(HTTPException, on_http)
     for kind in validation_errors:
         app.add_exception_handler(kind, on_invalid)
+    app.router.redirect_slashes = False
     app.add_middleware(_Translate, translate=translate)
-    app.add_middleware(Edge, refuse=problem_response, max_body_bytes=max_body_bytes, deadline_s=deadline_s)
+    app.add_middleware(BoundedBody, max_bytes=max_body_bytes, deadline_s=body_deadline_s)
+    for guard in reversed(guards):
+        app.add_middleware(guard.cls, *guard.args, **guard.kwargs)
+    app.add_middleware(Edge, refuse=problem_response, deadline_s=deadline_s)
+    for middleware in reversed(outside):
+        app.add_middleware(middleware.cls, *middleware.args, **middleware.kwargs)
+    app.add_middleware(SecurityHeaders)
 
 
 class _Translate:

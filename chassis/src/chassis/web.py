@@ -11,9 +11,11 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from chassis.errors import StartFailed
+from chassis.http_protocol import ConnectionLimits, bounded
 
 _BACKLOG: Final = 2048
 _START_POLL_S: Final = 0.01
+_LIMITS: Final = ConnectionLimits()
 
 
 class _Server(uvicorn.Server):
@@ -30,8 +32,23 @@ class WebServer:
     """
 
     def __init__(
-        self, app: ASGIApp, *, host: str, port: int, variable: str = "PORT", drain_timeout_s: float = 10.0
+        self,
+        app: ASGIApp,
+        *,
+        host: str,
+        port: int,
+        variable: str = "PORT",
+        drain_timeout_s: float = 10.0,
+        limits: ConnectionLimits = _LIMITS,
+        trusted_proxies: str = "",
     ) -> None:
+        """Prepare to serve.
+
+        Args:
+            variable: The setting that names the port, for the error.
+            trusted_proxies: Addresses and networks with commas between whose `X-Forwarded-For` and `-Proto` are
+                believed; "*" for all, "" for none.
+        """
         self.host = host
         self.port = port
         self._variable = variable
@@ -43,7 +60,11 @@ class WebServer:
                 access_log=False,
                 lifespan="off",
                 server_header=False,
-                timeout_keep_alive=30,
+                http=bounded(limits),
+                ws="none",
+                proxy_headers=bool(trusted_proxies),
+                forwarded_allow_ips=trusted_proxies,
+                timeout_keep_alive=max(1, round(limits.idle_s)),
                 timeout_graceful_shutdown=max(1, int(drain_timeout_s)),
             )
         )

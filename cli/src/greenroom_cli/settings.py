@@ -97,7 +97,7 @@ class Settings(BaseSettings):
     @property
     def api_key(self) -> str | None:
         """GREENROOM_API_KEY, else the first of a local gateway's own GREENROOM_API_KEYS that is no hash."""
-        known = [key.strip() for key in self.greenroom_api_keys.split(",")]
+        known = [key.strip().partition("[")[0] for key in self.greenroom_api_keys.split(",")]  # without its scopes
         return self.greenroom_api_key or next((key for key in known if key and not key.startswith("sha256:")), None)
 
     @classmethod

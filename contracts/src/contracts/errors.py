@@ -78,6 +78,31 @@ UNAUTHORIZED: Final = ProblemType(
     "The API key is missing or unknown",
     "Send one of the keys in GREENROOM_API_KEYS as `Authorization: Bearer <key>` or `X-API-Key: <key>`.",
 )
+FORBIDDEN: Final = ProblemType(
+    "forbidden",
+    403,
+    "The API key lacks a scope",
+    "Use a key with the scope named in `detail`; scopes are set in GREENROOM_API_KEYS as KEY[sessions+tokens].",
+)
+FOREIGN_REQUEST: Final = ProblemType(
+    "foreign_request",
+    403,
+    "A gateway without API keys answers its own machine alone",
+    "Set GREENROOM_API_KEYS, or call http://127.0.0.1 without a proxy; GREENROOM_PUBLIC_HOST and "
+    "CORS_ALLOWED_ORIGINS name further hosts and web pages.",
+)
+ORIGIN_NOT_ALLOWED: Final = ProblemType(
+    "origin_not_allowed",
+    403,
+    "This web page may not call the API",
+    "Call from your backend, or add the page's origin to CORS_ALLOWED_ORIGINS.",
+)
+NOT_SESSION_OWNER: Final = ProblemType(
+    "not_session_owner",
+    403,
+    "The session belongs to another user",
+    "Ask for the token with the start's `userName` or `userId`; TOKEN_ANY_USER=true lifts the check.",
+)
 INVALID_SESSION_ID: Final = ProblemType(
     "invalid_session_id",
     422,
@@ -264,6 +289,10 @@ PROBLEMS: Final = _all(
     MALFORMED_BODY,
     BODY_TOO_LARGE,
     UNAUTHORIZED,
+    FORBIDDEN,
+    FOREIGN_REQUEST,
+    ORIGIN_NOT_ALLOWED,
+    NOT_SESSION_OWNER,
     INVALID_SESSION_ID,
     SESSION_ID_TAKEN,
     SESSION_ENDED,

@@ -30,6 +30,7 @@ def create_app(settings: Settings) -> Starlette:
 
     routes = [Route("/health", health), *control.routes(), *assemblyai.routes(), *groq.routes(), *inworld.routes()]
     app = Starlette(routes=routes, lifespan=lifespan)
+    app.router.redirect_slashes = False
     app.state.stage = Stage(settings, ears)
     return app
 

@@ -9,6 +9,7 @@ from chassis.health import Health
 from fastapi import FastAPI
 from gateway.adapters.tokens import CallerTokens
 from gateway.adapters.webhook_signature import LiveKitSignature
+from gateway.domain.access import AccessRules
 from gateway.routes.api import build_api
 from gateway.routes.services import Services
 from gateway.routes.waits import Waits
@@ -44,8 +45,10 @@ class World:
     read_model: FakeReadModel = field(default_factory=FakeReadModel)
     billing: FakeBilling = field(default_factory=FakeBilling)
 
-    def app(self, digests: tuple[bytes, ...] = ()) -> FastAPI:
-        app = build_api(Health("gateway"), digests=digests, body_limit=64 * 1024, deadline_s=5)
+    def app(self, rules: AccessRules | None = None, *, root_path: str = "") -> FastAPI:
+        app = build_api(
+            Health("gateway"), rules=rules or AccessRules(), root_path=root_path, body_limit=64 * 1024, deadline_s=5
+        )
         count = iter(range(1, 10_000))
         app.state.services = Services(
             log=self.log,
@@ -83,9 +86,9 @@ def world() -> World:
 def client(world: World) -> Callable[..., httpx.AsyncClient]:
     """Makes clients of that world's API."""
 
-    def make(digests: tuple[bytes, ...] = ()) -> httpx.AsyncClient:
-        transport = httpx.ASGITransport(app=world.app(digests))
-        return httpx.AsyncClient(transport=transport, base_url="http://gateway")
+    def make(rules: AccessRules | None = None, *, root_path: str = "") -> httpx.AsyncClient:
+        transport = httpx.ASGITransport(app=world.app(rules, root_path=root_path))
+        return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000")
 
     return make
 

@@ -13,7 +13,7 @@ import jwt
 import pytest
 from contracts.events import EndRequested, Event
 from contracts.registry import Slot
-from gateway.domain.access import parse_keys
+from gateway.domain.access import AccessRules, parse_keys
 from gateway.domain.read_model import fold_all
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
@@ -333,7 +333,7 @@ async def test_billings_refusals_come_through(api: httpx.AsyncClient) -> None:
     "headers", [{"Authorization": f"Bearer {KEY}"}, {"Authorization": f"bearer {KEY}"}, {"X-API-Key": KEY}]
 )
 async def test_a_known_key_comes_in(client: Callable[..., httpx.AsyncClient], headers: dict[str, str]) -> None:
-    async with client(parse_keys([KEY])) as api:
+    async with client(AccessRules(parse_keys([KEY]))) as api:
         assert (await api.get("/stats", headers=headers)).status_code == 200
 
 
@@ -341,7 +341,7 @@ async def test_a_known_key_comes_in(client: Callable[..., httpx.AsyncClient], he
     "headers", [{}, {"Authorization": "Bearer wrong"}, {"X-API-Key": ""}, {"Authorization": f"Basic {KEY}"}]
 )
 async def test_anybody_else_does_not(client: Callable[..., httpx.AsyncClient], headers: dict[str, str]) -> None:
-    async with client(parse_keys([KEY])) as api:
+    async with client(AccessRules(parse_keys([KEY]))) as api:
         for path in ("/stats", f"/sessions/{SESSION}", "/nowhere", "/livekit/webhook/", "/health/x"):
             answer = await api.get(path, headers=headers)
             assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
@@ -349,7 +349,7 @@ async def test_anybody_else_does_not(client: Callable[..., httpx.AsyncClient], h
 
 
 async def test_health_and_webhooks_need_no_key(client: Callable[..., httpx.AsyncClient]) -> None:
-    async with client(parse_keys([KEY])) as api:
+    async with client(AccessRules(parse_keys([KEY]))) as api:
         assert (await api.get("/health")).json() == {"status": "ok", "service": "gateway", "version": "0.1.0"}
         assert (await api.get("/metrics")).status_code == 200
         assert (await api.post("/livekit/webhook", content=WEBHOOK, headers=signed(WEBHOOK))).status_code == 200
@@ -403,7 +403,7 @@ async def test_a_drain_that_cannot_be_is_a_problem(
 
 
 async def test_a_drain_needs_a_key_where_keys_are_configured(client: Callable[..., httpx.AsyncClient]) -> None:
-    async with client(parse_keys([KEY])) as api:
+    async with client(AccessRules(parse_keys([KEY]))) as api:
         assert (await api.post("/nodes/n1/drain")).status_code == 401
 
 

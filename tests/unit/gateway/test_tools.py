@@ -25,7 +25,7 @@ async def test_a_tool_at_a_host_that_is_not_listed_refuses_the_start_with_its_fi
 async def test_a_tool_at_a_listed_host_is_in_the_log(world: World) -> None:
     app = world.app()
     app.state.services = dataclasses.replace(app.state.services, tool_hosts=hosts("tools.example.org"))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://test") as api:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://127.0.0.1") as api:
         answer = await api.post("/orchestrator/session/start", json=BODY)
         plain = await api.post("/orchestrator/session/start", json={"userName": "Ada"})
     assert (answer.status_code, plain.status_code) == (200, 200)

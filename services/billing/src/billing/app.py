@@ -43,7 +43,6 @@ async def start(life: Life, settings: Settings) -> None:
     settling = Settling(sessions, ledger, Tariff(settings.credits_per_minute))
 
     app = Starlette(routes=[*life.health.routes(), *Bills(ledger, sessions).routes()])
-    app.router.redirect_slashes = False
     problem.install(app)
     server = WebServer(app, host=settings.host, port=settings.port)
     await life.begin("HTTP", server.start(), stop=server.stop)

@@ -9,6 +9,7 @@ from typing import Any, cast
 from uuid import uuid4
 
 from chassis.health import Health, version_of
+from chassis.http_protocol import ConnectionLimits
 from chassis.lease import Lease
 from chassis.lifecycle import Life, Service, run
 from chassis.logs import get_logger
@@ -31,7 +32,7 @@ from gateway.adapters.nats_start_queue import NatsStartQueue
 from gateway.adapters.redis_read_model import RedisReadModel
 from gateway.adapters.tokens import CallerTokens
 from gateway.adapters.webhook_signature import LiveKitSignature
-from gateway.domain.access import BadApiKey, UnsafeBind, check_bind, parse_keys
+from gateway.domain.access import AccessRules, BadApiKey, UnsafeBind, check_bind, parse_keys
 from gateway.handlers import Projector
 from gateway.routes.api import build_api
 from gateway.routes.services import Services
@@ -56,8 +57,8 @@ def openapi() -> dict[str, Any]:
 
 async def _start(life: Life) -> None:
     settings = cast(GatewaySettings, life.service.settings)
-    digests = parse_keys(settings.greenroom_api_keys)
-    if not digests:
+    api_keys = parse_keys(settings.greenroom_api_keys)
+    if not api_keys:
         log.warning("api.open", host=settings.host, fix="set GREENROOM_API_KEYS to ask for keys")
     keys = replace(IDEMPOTENCY, max_bytes=settings.idempotency_max_mb * 1024**2)
     buckets = [keys if bucket == IDEMPOTENCY else bucket for bucket in BUCKETS]
@@ -73,9 +74,11 @@ async def _start(life: Life) -> None:
     read_model = _read_model(life, settings, deadline_s=settings.redis_deadline_s)
     app = build_api(
         life.health,
-        digests=digests,
+        rules=AccessRules(api_keys, settings.greenroom_public_host, settings.cors_allowed_origins),
+        root_path=settings.root_path,
         body_limit=settings.body_limit_bytes,
         deadline_s=max(_ACCEPT_DEADLINE_S + settings.start_wait_s, MAX_WAIT_MS / 1000) + _EDGE_SLACK_S,
+        body_deadline_s=settings.body_timeout_s,
     )
     services = app.state.services = Services(
         log=session_log,
@@ -116,7 +119,18 @@ async def _start(life: Life) -> None:
     # A client of its own: however many requests wait for Redis, the projector does not wait behind them.
     writer = _read_model(life, settings, deadline_s=max(_PROJECTOR_REDIS_S, settings.redis_deadline_s))
     life.spawn("projector", _project(bus, Projector(session_log, writer, registry, prejoined)))
-    server = WebServer(app, host=settings.host, port=settings.port, drain_timeout_s=settings.drain_timeout_s)
+    server = WebServer(
+        app,
+        host=settings.host,
+        port=settings.port,
+        drain_timeout_s=settings.drain_timeout_s,
+        limits=ConnectionLimits(
+            max_connections=settings.max_connections,
+            header_s=settings.header_timeout_s,
+            idle_s=settings.idle_timeout_s,
+        ),
+        trusted_proxies=",".join(settings.forwarded_allow_ips),
+    )
 
     async def stop() -> None:
         services.waits.stop()  # an answer that a client understands, rather than a connection that is cut

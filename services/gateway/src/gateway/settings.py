@@ -1,5 +1,6 @@
 """What the gateway reads from its environment."""
 
+from ipaddress import ip_network
 from typing import Annotated, Any
 
 from chassis.credentials import LiveKitSecret, weakness
@@ -7,12 +8,22 @@ from chassis.settings import ServiceSettings
 from chassis.urls import RedisUrl, ServerUrl
 from contracts.api import MAX_START_BYTES
 from contracts.tool_hosts import hosts
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, StringConstraints, field_validator
 from pydantic_settings import NoDecode
 
 _VERDICT_SLACK_S = 2
 _HTTP = r"^https?://[^\s]+$"
 _LIVEKIT = r"^(ws|wss|http|https)://[^\s]+$"
+
+
+def _proxy(value: str) -> str:
+    if value != "*":
+        ip_network(value)  # a ValueError names what is wrong with it
+    return value
+
+
+Origin = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?$", to_lower=True)]
+ProxyAddress = Annotated[str, AfterValidator(_proxy)]
 
 
 class GatewaySettings(ServiceSettings):
@@ -22,7 +33,27 @@ class GatewaySettings(ServiceSettings):
     port: int = Field(default=8000, ge=0, le=65535, description="the API's port; 0 takes a free one")
     greenroom_api_keys: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
-        description="API keys with commas between, each as it is presented or as sha256:<64 hexadecimal digits>",
+        description="API keys with commas between, each as it is presented or as sha256:<64 hexadecimal digits>, with "
+        "its scopes behind it, as in KEY[sessions+tokens]; without scopes: all",
+    )
+    greenroom_public_host: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="host names with commas between that a gateway without API keys is reached at too"
+    )
+    cors_allowed_origins: Annotated[tuple[Origin, ...], NoDecode] = Field(
+        default=(), description="web pages that may call the API, as https://app.example with commas between; not *"
+    )
+    root_path: str = Field(
+        default="",
+        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+        description="the path that a proxy publishes the API under, such as /voice, without a slash at its end",
+    )
+    forwarded_allow_ips: Annotated[tuple[ProxyAddress, ...], NoDecode] = Field(
+        default=("127.0.0.1", "::1"),
+        description="addresses and networks of proxies whose X-Forwarded-For is believed, with commas between; * for "
+        "all",
+    )
+    token_any_user: bool = Field(
+        default=False, description="true: POST /api/token mints a token for any userId; the backend checks itself"
     )
 
     redis_url: RedisUrl = Field(
@@ -72,6 +103,12 @@ class GatewaySettings(ServiceSettings):
         description="MB for Idempotency-Keys, kept for 24 hours: a start takes about 500 bytes, an end about 1,000",
     )
 
+    max_connections: int = Field(default=800, ge=16, le=100_000, description="connections that may be open at once")
+    header_timeout_s: float = Field(default=10, gt=0, le=600, description="seconds that a request's headers may take")
+    body_timeout_s: float = Field(default=10, gt=0, le=600, description="seconds that a request's body may take")
+    idle_timeout_s: float = Field(
+        default=30, ge=1, le=3600, description="seconds that a connection may wait between two requests"
+    )
     body_limit_bytes: int = Field(
         default=MAX_START_BYTES,
         ge=1024,
@@ -92,7 +129,9 @@ class GatewaySettings(ServiceSettings):
         default=90 * 24 * 3600, ge=1, description="seconds for which Redis keeps a user's configuration after a start"
     )
 
-    @field_validator("greenroom_api_keys", mode="before")
+    @field_validator(
+        "greenroom_api_keys", "greenroom_public_host", "cors_allowed_origins", "forwarded_allow_ips", mode="before"
+    )
     @classmethod
     def _split_keys(cls, value: Any) -> Any:
         return _split(value)

@@ -1,13 +1,62 @@
-"""Who may call the API: keys, compared in constant time, kept as SHA-256."""
+"""Who may call the API: keys with scopes, compared in constant time, kept as SHA-256."""
 
 import hashlib
 import hmac
 import ipaddress
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
 
-_STORED = re.compile(r"^sha256:([0-9a-f]{64})$")
-_MIN_KEY_CHARS = 16
+_STORED: Final = re.compile(r"^sha256:([0-9a-f]{64})$")
+_ENTRY: Final = re.compile(r"^(?P<key>.*?)(?:\[(?P<scopes>[^\[\]]*)\])?$", re.DOTALL)
+_MIN_KEY_CHARS: Final = 16
+_PLACEHOLDER: Final = "change-me"
+
+
+class Scope(StrEnum):
+    """What a key may do; each route asks for one."""
+
+    SESSIONS = "sessions"
+    TOKENS = "tokens"
+    BILLING_READ = "billing:read"
+    ADMIN = "admin"
+
+
+EVERY_SCOPE: Final = frozenset(Scope)
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    """A configured key.
+
+    Attributes:
+        digest: Its SHA-256.
+    """
+
+    digest: bytes
+    scopes: frozenset[Scope] = EVERY_SCOPE
+
+    @property
+    def id(self) -> str:
+        """What the log calls it: the first 8 hexadecimal digits of its SHA-256."""
+        return self.digest.hex()[:8]
+
+
+@dataclass(frozen=True)
+class AccessRules:
+    """Who may call the API.
+
+    Attributes:
+        keys: None: programs at this machine, with every scope.
+        hosts: Names that a gateway without keys is reached at, besides those of loopback.
+        origins: Web pages that may call, such as `https://app.example`.
+    """
+
+    keys: Sequence[ApiKey] = ()
+    hosts: Sequence[str] = ()
+    origins: Sequence[str] = ()
 
 
 class UnsafeBind(Exception):
@@ -15,36 +64,46 @@ class UnsafeBind(Exception):
 
 
 class BadApiKey(Exception):
-    """A configured key cannot be one."""
+    """An entry of GREENROOM_API_KEYS is not valid; the text names its position and never the entry."""
 
 
-def parse_keys(configured: Sequence[str]) -> tuple[bytes, ...]:
-    """The SHA-256 of each key.
+def parse_keys(configured: Sequence[str]) -> tuple[ApiKey, ...]:
+    """The keys that an operator configured.
 
     Args:
-        configured: Keys as they are presented, or `sha256:<64 hexadecimal digits>`, so that the configuration need not
-            hold the key itself.
+        configured: `KEY`, as it is presented, or `sha256:<64 hexadecimal digits>`, so that the configuration need not
+            hold the key itself; either may end in its scopes, `KEY[sessions+tokens]`. A key without scopes has all.
 
     Raises:
-        BadApiKey: A key is shorter than 16 characters, or its stored form is not well-formed.
+        BadApiKey: An entry is too short, a placeholder, not well-formed or repeated, or has an unknown scope.
     """
-    return tuple(_digest_of(entry) for entry in configured)
+    keys = tuple(_parsed(entry, f"entry {position}") for position, entry in enumerate(configured, start=1))
+    for position, key in enumerate(keys):
+        first = next(n for n, other in enumerate(keys) if other.digest == key.digest)
+        if first != position:
+            raise BadApiKey(f"GREENROOM_API_KEYS: entry {position + 1} repeats entry {first + 1}; drop one of them")
+    return keys
 
 
-def is_known(presented: str, digests: Sequence[bytes]) -> bool:
-    """Whether the key is one of ours; it takes the same time whichever matches."""
+def find_key(presented: str, keys: Sequence[ApiKey]) -> ApiKey | None:
+    """The configured key that was presented; it takes the same time whichever matches."""
     digest = hashlib.sha256(presented.encode()).digest()
-    matches = [hmac.compare_digest(digest, known) for known in digests]  # every one, before any is looked at
-    return any(matches)
+    matches = [key for key in keys if hmac.compare_digest(digest, key.digest)]
+    return matches[0] if matches else None
 
 
-def check_bind(host: str, digests: Sequence[bytes]) -> None:
+def key_id(presented: str) -> str:
+    """What the log calls a key that was presented, known or not."""
+    return hashlib.sha256(presented.encode()).hexdigest()[:8]
+
+
+def check_bind(host: str, keys: Sequence[ApiKey]) -> None:
     """Refuse to be open to other machines.
 
     Raises:
         UnsafeBind: There is no key and `host` is not a loopback address.
     """
-    if not digests and not is_loopback(host):
+    if not keys and not is_loopback(host):
         raise UnsafeBind(
             f"refusing to listen on {host} without API keys: set GREENROOM_API_KEYS (make one with "
             "`openssl rand -hex 32`), or HOST=127.0.0.1"
@@ -61,14 +120,37 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _digest_of(entry: str) -> bytes:
-    stored = _STORED.fullmatch(entry)
+def _parsed(entry: str, where: str) -> ApiKey:
+    found = _ENTRY.fullmatch(entry)
+    if found is None:  # the pattern takes any text
+        raise BadApiKey(f"GREENROOM_API_KEYS: {where} is not well-formed")
+    return ApiKey(_digest_of(found["key"], where), _scopes_of(found["scopes"], where))
+
+
+def _scopes_of(named: str | None, where: str) -> frozenset[Scope]:
+    if named is None:
+        return EVERY_SCOPE
+    try:
+        return frozenset(Scope(scope.strip()) for scope in named.split("+"))
+    except ValueError:
+        raise BadApiKey(
+            f"GREENROOM_API_KEYS: {where} has an unknown scope; write KEY[a+b] with some of {', '.join(Scope)}"
+        ) from None
+
+
+def _digest_of(key: str, where: str) -> bytes:
+    stored = _STORED.fullmatch(key)
     if stored:
         return bytes.fromhex(stored[1])
-    if entry.startswith("sha256:"):
-        raise BadApiKey("GREENROOM_API_KEYS: after sha256: come 64 lower-case hexadecimal digits")
-    if len(entry) < _MIN_KEY_CHARS:
+    if key.startswith("sha256:"):
+        raise BadApiKey(f"GREENROOM_API_KEYS: {where}: after sha256: come 64 lower-case hexadecimal digits")
+    if key.lower().startswith(_PLACEHOLDER):
         raise BadApiKey(
-            f"GREENROOM_API_KEYS: a key has at least {_MIN_KEY_CHARS} characters; make one with `openssl rand -hex 32`"
+            f"GREENROOM_API_KEYS: {where} is the example's placeholder; make a key with `openssl rand -hex 32`"
         )
-    return hashlib.sha256(entry.encode()).digest()
+    if len(key) < _MIN_KEY_CHARS:
+        raise BadApiKey(
+            f"GREENROOM_API_KEYS: {where}: a key has at least {_MIN_KEY_CHARS} characters; make one with "
+            "`openssl rand -hex 32`"
+        )
+    return hashlib.sha256(key.encode()).digest()

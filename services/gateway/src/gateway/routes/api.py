@@ -1,18 +1,26 @@
 """The API as a whole: its routes, its edge and its description."""
 
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any, Final, cast
 
 from chassis.health import Health
 from contracts.api import HealthReply
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from starlette.responses import Response
+from starlette.middleware import Middleware
+from starlette.responses import JSONResponse, Response
 
 from chassis import edge, problem
-from gateway.routes import billing, end, invalid, nodes, sessions, start, stats, token, webhook
+from gateway.domain.access import AccessRules, Scope
+from gateway.routes import billing, docs_page, end, invalid, nodes, sessions, start, stats, token, webhook
+from gateway.routes.cross_origin import CrossOrigin
 from gateway.routes.document import document
 from gateway.routes.guard import ApiKeyGuard
+from gateway.routes.prefix import RootPath
+from gateway.routes.scopes import IsAdmin, needs
+
+_ROUTES: Final = (start, end, token, sessions, billing, stats, nodes, webhook)
+_READY_WITHHELD: Final = "not ready; the gateway's log says why, and so does this page to a key with the scope admin"
 
 _PROBES: Final[dict[str, dict[str, Any]]] = {
     "/health": {"summary": "Whether the process is alive", "responses": {200: {"model": HealthReply}}},
@@ -26,13 +34,24 @@ _PROBES: Final[dict[str, dict[str, Any]]] = {
     },
 }
 
+_LOCAL: Final = AccessRules()
 
-def build_api(health: Health, *, digests: tuple[bytes, ...] = (), body_limit: int, deadline_s: float) -> FastAPI:
+
+def build_api(
+    health: Health,
+    *,
+    rules: AccessRules = _LOCAL,
+    root_path: str = "",
+    body_limit: int,
+    body_deadline_s: float = 10.0,
+    deadline_s: float,
+) -> FastAPI:
     """The API with all its routes; `app.state.services` is what they work with.
 
     Args:
-        digests: SHA-256 of each API key; none: open.
+        root_path: The path that a proxy publishes the API under, such as `/voice`.
         body_limit: The longest body, in bytes.
+        body_deadline_s: From the headers to the body's end, in seconds.
         deadline_s: Until any answer must have begun, in seconds.
     """
     app = FastAPI(
@@ -40,13 +59,24 @@ def build_api(health: Health, *, digests: tuple[bytes, ...] = (), body_limit: in
         summary="Voice AI agents in LiveKit rooms over one REST call.",
         version=health.version,
         redoc_url=None,
+        docs_url=None,  # docs_page, which loads nothing from other hosts
+        redirect_slashes=False,
         # One server span a request, the root of the session's trace; logs and metrics are chassis'.
         telemetry={"metrics": False, "logs": False, "operation_spans": False, "exclude": _is_probe},
     )
-    for routes in (start, end, token, sessions, billing, stats, nodes, webhook):
-        app.include_router(routes.router)
+    for routes in _ROUTES:
+        app.include_router(routes.router, dependencies=[needs(routes.SCOPE)] if routes.SCOPE else [])
+    app.include_router(docs_page.router)
+
+    async def ready(is_admin: IsAdmin) -> Response:
+        reasons = await health.reasons()
+        shown = reasons if is_admin else dict.fromkeys(reasons, _READY_WITHHELD)
+        status = "not_ready" if reasons else "ready"
+        return JSONResponse({"status": status, "reasons": shown}, status_code=503 if reasons else 200)
+
     for route in health.routes():
-        app.add_api_route(route.path, route.endpoint, tags=["operation"], **_PROBES[route.path])
+        endpoint = ready if route.path == "/ready" else route.endpoint
+        app.add_api_route(route.path, endpoint, tags=["operation"], **_PROBES[route.path])
 
     async def on_invalid(request: Request, error: Exception) -> Response:
         return problem.problem_response(
@@ -54,11 +84,30 @@ def build_api(health: Health, *, digests: tuple[bytes, ...] = (), body_limit: in
         )
 
     app.add_exception_handler(RequestValidationError, on_invalid)
-    app.add_middleware(ApiKeyGuard, digests=digests)
-    problem.install(app, max_body_bytes=body_limit, deadline_s=deadline_s)
-    app.openapi = lambda: document(app, needs_key=bool(digests))
+    problem.install(
+        app,
+        max_body_bytes=body_limit,
+        body_deadline_s=body_deadline_s,
+        deadline_s=deadline_s,
+        guards=[Middleware(ApiKeyGuard, rules=rules)],
+        outside=[
+            Middleware(RootPath, prefix=root_path, first=_first_segments()),
+            Middleware(CrossOrigin, origins=rules.origins),
+        ],
+    )
+    app.openapi = lambda: document(app, scopes=_scopes(), needs_key=bool(rules.keys))
     return app
 
 
 def _is_probe(scope: MutableMapping[str, Any]) -> bool:
     return scope.get("path") in _PROBES
+
+
+def _first_segments() -> set[str]:
+    paths = [route.path for routes in (*_ROUTES, docs_page) for route in routes.router.routes]
+    return {path.split("/")[1] for path in [*paths, *_PROBES, "/openapi.json"]}
+
+
+def _scopes() -> Mapping[str, Scope | None]:
+    """The scope of each operation, by its id."""
+    return {route.operation_id: routes.SCOPE for routes in _ROUTES for route in routes.router.routes}

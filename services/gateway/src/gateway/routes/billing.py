@@ -8,10 +8,12 @@ from contracts.ids import SessionId
 from contracts.names import RecordedName
 from fastapi import APIRouter, Path, Query
 
+from gateway.domain.access import Scope
 from gateway.routes.documented import problems
 from gateway.routes.services import Wired
 
 router = APIRouter(tags=["billing"])
+SCOPE = Scope.BILLING_READ
 
 
 @router.get(

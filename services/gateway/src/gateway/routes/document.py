@@ -3,16 +3,18 @@
 What a session's start gives the next request is said by links, which also let a test follow them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from contracts.errors import Problem
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-_KEYS: Final[list[dict[str, Any]]] = [{"bearer": []}, {"apiKey": []}]
+_KEY: Final = (
+    "One of GREENROOM_API_KEYS, with the operation's scope. For backends: a key in a web page is everybody's."
+)
 _SCHEMES: Final[dict[str, dict[str, str]]] = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "One of GREENROOM_API_KEYS."},
+    "bearer": {"type": "http", "scheme": "bearer", "description": _KEY},
     "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same."},
     "livekit": {
         "type": "apiKey",
@@ -69,10 +71,11 @@ _LINKS: Final[dict[str, dict[str, dict[str, Any]]]] = {
 }
 
 
-def document(app: FastAPI, *, needs_key: bool) -> dict[str, Any]:
+def document(app: FastAPI, *, scopes: Mapping[str, str | None], needs_key: bool) -> dict[str, Any]:
     """Describe the API; made once.
 
     Args:
+        scopes: What a key must be allowed, by the operation's id.
         needs_key: API keys are configured, so that a request without one is refused.
     """
     if app.openapi_schema is None:
@@ -81,9 +84,9 @@ def document(app: FastAPI, *, needs_key: bool) -> dict[str, Any]:
         schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas |= schema.pop("$defs") | {Problem.__name__: schema}
         made["components"]["securitySchemes"] = _SCHEMES
-        made["security"] = _KEYS if needs_key else [*_KEYS, {}]
         for path, operation in _operations(made):
-            _complete(path, operation)
+            _secure(path, operation, scopes.get(operation["operationId"]), needs_key=needs_key)
+            _complete(operation)
         app.openapi_schema = made
     return app.openapi_schema
 
@@ -94,9 +97,17 @@ def _operations(made: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield path, operation
 
 
-def _complete(path: str, operation: dict[str, Any]) -> None:
+def _secure(path: str, operation: dict[str, Any], scope: str | None, *, needs_key: bool) -> None:
     if path in _OWN_SECURITY:
         operation["security"] = _OWN_SECURITY[path]
+        return
+    named = [] if scope is None else [str(scope)]
+    keys: list[dict[str, Any]] = [{"bearer": named}, {"apiKey": named}]
+    operation["security"] = keys if needs_key else [*keys, {}]
+    operation["description"] = f"{operation.get('description', '')}\n\nScope: `{scope}`.".strip()
+
+
+def _complete(operation: dict[str, Any]) -> None:
     for response in operation["responses"].values():
         response.setdefault("headers", {})["X-Request-Id"] = _REQUEST_ID
     links = _LINKS.get(operation["operationId"])

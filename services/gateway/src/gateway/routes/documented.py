@@ -4,6 +4,8 @@ from typing import Any
 
 from contracts.errors import (
     BODY_TOO_LARGE,
+    FORBIDDEN,
+    FOREIGN_REQUEST,
     INTERNAL,
     INVALID_REQUEST,
     MALFORMED_BODY,
@@ -13,7 +15,7 @@ from contracts.errors import (
 )
 
 PROBLEM_JSON = "application/problem+json"
-ANY_ROUTE = (UNAUTHORIZED, INVALID_REQUEST, INTERNAL)
+ANY_ROUTE = (UNAUTHORIZED, FORBIDDEN, FOREIGN_REQUEST, INVALID_REQUEST, INTERNAL)
 WITH_BODY = (MALFORMED_BODY, BODY_TOO_LARGE)
 
 

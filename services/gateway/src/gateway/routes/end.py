@@ -18,6 +18,7 @@ from contracts.errors import (
 from contracts.events import EndRequested, SessionEnded, SessionRequested
 from fastapi import APIRouter, Response
 
+from gateway.domain.access import Scope
 from gateway.domain.ending import end_reply, process_is_gone
 from gateway.domain.idempotency import fingerprint
 from gateway.ports import ReadModelAway, RecordUnreadable
@@ -27,6 +28,7 @@ from gateway.routes.services import Services, Wired
 
 log = get_logger(__name__)
 router = APIRouter(tags=["sessions"])
+SCOPE = Scope.SESSIONS
 
 _PROBLEMS = problems(
     *WITH_BODY,

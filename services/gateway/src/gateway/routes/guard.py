@@ -1,41 +1,110 @@
-"""API keys, before any route is reached."""
+"""API keys, before the body of a request is read and before any route is reached."""
 
-from collections.abc import Sequence
-from hashlib import sha256
+from typing import Final
 
-from contracts.errors import UNAUTHORIZED, Refused
+import structlog
+from chassis.logs import get_logger
+from contracts.errors import FOREIGN_REQUEST, UNAUTHORIZED, Refused
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.domain.access import is_known
+from gateway.domain.access import EVERY_SCOPE, AccessRules, ApiKey, find_key, key_id
+from gateway.domain.visitor import Visitor, foreign
+from gateway.routes.audit import client_of, refused_line
+from gateway.routes.prefix import route_path
+from gateway.routes.scopes import grant
 
 # LiveKit signs its webhooks, probes have no keys, and the API's description is no secret.
-_OPEN = frozenset(
-    {"/health", "/ready", "/metrics", "/livekit/webhook", "/docs", "/docs/oauth2-redirect", "/openapi.json"}
-)
+PUBLIC: Final = frozenset({"/health", "/ready", "/metrics", "/livekit/webhook", "/docs", "/openapi.json"})
+_ASSETS: Final = "/docs/"
+# A gateway without keys answers these to any name: LiveKit and probes may know the machine by another.
+_ANY_HOST: Final = frozenset({"/health", "/ready", "/livekit/webhook"})
+_READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+log = get_logger(__name__)
 
 
 class ApiKeyGuard:
-    """Refuses requests without a known key.
+    """Refuses requests without a known key and, without any key configured, requests from another machine or site.
 
     Args:
-        digests: SHA-256 of each key; none: everybody may come in.
+        rules: Without keys every caller at this machine has every scope.
     """
 
-    def __init__(self, app: ASGIApp, *, digests: Sequence[bytes]) -> None:
+    def __init__(self, app: ASGIApp, *, rules: AccessRules) -> None:
         self._app = app
-        self._digests = digests
+        self._keys = rules.keys
+        self._hosts = frozenset(host.lower() for host in rules.hosts)
+        self._origins = frozenset(rules.origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._digests and scope["type"] != "lifespan" and scope["path"] not in _OPEN:
-            key = _presented(Headers(scope=scope))
-            if key is None:
-                raise Refused(UNAUTHORIZED, "The request has no API key.")
-            if not is_known(key, self._digests):
-                raise Refused(UNAUTHORIZED, "The API key is not one of ours.")
-            # Two API keys may use one Idempotency-Key for two requests.
-            scope.setdefault("state", {})["api_key_id"] = sha256(key.encode()).hexdigest()
-        await self._app(scope, receive, send)
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path = route_path(scope)
+        headers = Headers(scope=scope)
+        if not self._keys and path not in _ANY_HOST:
+            self._check_visitor(scope, headers)
+        if path in PUBLIC or path.startswith(_ASSETS):
+            grant(scope, self._scopes_of_public(headers))
+            await self._app(scope, receive, send)
+            return
+        key = self._known(scope, headers) if self._keys else None
+        grant(scope, key.scopes if key else EVERY_SCOPE)
+        if key is not None:  # two API keys may use one Idempotency-Key for two requests
+            scope["state"]["api_key_id"] = key.digest.hex()
+        with structlog.contextvars.bound_contextvars(key_id=key.id if key else "none", client=client_of(scope)):
+            await self._audited(scope, receive, send)
+
+    async def _audited(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Log each request that may change something, with its answer; reads are in the metrics."""
+        if scope["method"] in _READING:
+            await self._app(scope, receive, send)
+            return
+        status: int | None = None
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except Refused as refused:
+            status = refused.problem.status
+            raise
+        finally:
+            log.info("api.called", method=scope["method"], path=route_path(scope), status=status)
+
+    def _check_visitor(self, scope: Scope, headers: Headers) -> None:
+        visitor = Visitor(
+            host=headers.get("host"),
+            origin=headers.get("origin"),
+            was_forwarded=any(name == "forwarded" or name.startswith("x-forwarded-") for name in headers),
+        )
+        why = foreign(visitor, hosts=self._hosts, origins=self._origins)
+        if why is not None:
+            refused_line(scope, reason=why.name.lower())
+            raise Refused(FOREIGN_REQUEST, f"This gateway has no API keys, and the request is not local: {why}.")
+
+    def _known(self, scope: Scope, headers: Headers) -> ApiKey:
+        presented = _presented(headers)
+        if presented is None:
+            refused_line(scope, reason="no_key")
+            raise Refused(UNAUTHORIZED, "The request has no API key.")
+        key = find_key(presented, self._keys)
+        if key is None:
+            refused_line(scope, reason="unknown_key", key=key_id(presented))
+            raise Refused(UNAUTHORIZED, "The API key is unknown.")
+        return key
+
+    def _scopes_of_public(self, headers: Headers) -> frozenset[str]:
+        if not self._keys:
+            return EVERY_SCOPE
+        presented = _presented(headers)
+        key = find_key(presented, self._keys) if presented is not None else None
+        return key.scopes if key else frozenset()
 
 
 def _presented(headers: Headers) -> str | None:

@@ -8,6 +8,7 @@ from contracts.errors import BUS_UNAVAILABLE, IDEMPOTENCY_MISMATCH, IDEMPOTENCY_
 from contracts.ids import NODE_ID_PATTERN
 from fastapi import APIRouter, Path, Response
 
+from gateway.domain.access import Scope
 from gateway.domain.idempotency import fingerprint
 from gateway.routes.documented import WITH_BODY, problems
 from gateway.routes.keyed import REPLAYED_DOCUMENTED, IdempotencyKey, once
@@ -15,6 +16,7 @@ from gateway.routes.services import Wired
 
 log = get_logger(__name__)
 router = APIRouter(tags=["operation"])
+SCOPE = Scope.ADMIN
 
 _DEFAULT = DrainRequest()
 

@@ -39,6 +39,7 @@ from contracts.events import SessionRequested
 from contracts.ids import SessionId
 from fastapi import APIRouter, Path, Query, Response
 
+from gateway.domain.access import Scope
 from gateway.domain.waiting import Stage
 from gateway.routes.accepting import ROUTE, Acceptance, Accepted
 from gateway.routes.documented import WITH_BODY, problems
@@ -49,6 +50,7 @@ from gateway.routes.streaming import STREAM_DOCUMENTED, WantsStream, stream
 
 log = get_logger(__name__)
 router = APIRouter(tags=["sessions"])
+SCOPE = Scope.SESSIONS
 
 _WAITING = (
     SESSION_ENDED,

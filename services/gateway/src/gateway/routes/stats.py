@@ -11,12 +11,14 @@ from contracts.events import Event, JobAssigned, SessionEnded, SessionQueued
 from contracts.registry import NodeState
 from fastapi import APIRouter
 
+from gateway.domain.access import Scope
 from gateway.domain.occupancy import from_read_model, from_registry
 from gateway.domain.read_model import Status
 from gateway.routes.documented import problems
 from gateway.routes.services import Services, Wired
 
 router = APIRouter(tags=["operation"])
+SCOPE = Scope.ADMIN
 
 _T = TypeVar("_T")
 _PATIENCE = 0.3  # the share of the deadline after which a Redis that has not answered counts as away

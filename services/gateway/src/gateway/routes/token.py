@@ -5,10 +5,12 @@ from contracts.errors import BUS_UNAVAILABLE, INVALID_SESSION_ID, SESSION_ENDED,
 from contracts.events import SessionEnded
 from fastapi import APIRouter
 
+from gateway.domain.access import Scope
 from gateway.routes.documented import WITH_BODY, problems
 from gateway.routes.services import Wired
 
 router = APIRouter(tags=["sessions"])
+SCOPE = Scope.TOKENS
 
 
 @router.post(

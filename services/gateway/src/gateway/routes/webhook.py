@@ -14,6 +14,7 @@ from gateway.routes.services import Wired
 
 log = get_logger(__name__)
 router = APIRouter(tags=["livekit"])
+SCOPE = None  # LiveKit signs instead
 
 _CONTENT_TYPE = "application/webhook+json"
 _BODY: dict[str, Any] = {

@@ -1,0 +1,63 @@
+"""The request's body: read whole, up to a bound and within a deadline of its own, before the app is called."""
+
+import asyncio
+from typing import Final
+
+from contracts.errors import BODY_TOO_LARGE, ProblemType, Refused
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+BODY_TOO_SLOW: Final = ProblemType(
+    "body_too_slow", 408, "The body did not arrive in time", "Send the body without a pause.", True
+)
+
+
+class BoundedBody:
+    """Hands the body on as one message. Guards that look at headers alone stand before it.
+
+    Args:
+        max_bytes: A longer body is a 413, whether it is announced or chunked.
+        deadline_s: From the headers to the body's last byte.
+    """
+
+    def __init__(self, app: ASGIApp, *, max_bytes: int, deadline_s: float) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+        self._deadline_s = deadline_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            receive = await self._bounded(scope, receive)
+        await self._app(scope, receive, send)
+
+    async def _bounded(self, scope: Scope, receive: Receive) -> Receive:
+        announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+        if announced.isdigit() and int(announced) > self._max_bytes:
+            raise self._too_large()
+        limit = asyncio.timeout(self._deadline_s)
+        try:
+            async with limit:
+                body, last = await self._whole(receive)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise Refused(BODY_TOO_SLOW, f"The body was not complete within {self._deadline_s:g} s.") from None
+        whole = {"type": "http.request", "body": body, "more_body": False}
+        pending = [whole if last["type"] == "http.request" else last]
+
+        async def replay() -> Message:
+            return pending.pop() if pending else await receive()
+
+        return replay
+
+    async def _whole(self, receive: Receive) -> tuple[bytes, Message]:
+        body = bytearray()
+        last: Message = {"type": "http.request", "more_body": True}
+        while last.get("more_body", False):  # a disconnect has no such key
+            last = await receive()
+            body += last.get("body", b"")
+            if len(body) > self._max_bytes:
+                raise self._too_large()
+        return bytes(body), last
+
+    def _too_large(self) -> Refused:
+        return Refused(BODY_TOO_LARGE, f"the body is longer than {self._max_bytes} bytes")

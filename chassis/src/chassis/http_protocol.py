@@ -1,0 +1,211 @@
+"""uvicorn's HTTP/1.1 protocol with the bounds that it lacks: time and size of a header, and open connections.
+
+A reverse proxy usually keeps slow and idle clients away; these hold without one.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final, cast
+
+from contracts.errors import ProblemType, Refused
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from chassis import metrics
+from chassis.headers import SecurityHeaders
+from chassis.problem import problem_response
+
+OVERLOADED: Final = ProblemType("overloaded", 503, "Too many connections", "Try again in a moment.", True)
+
+_PROBES: Final = ("/health", "/ready")
+_RESERVE: Final = 64  # connections beyond the bound that are still answered: probes, and a 503 for the others
+_RESERVE_HEADER_S: Final = 1.0
+_LINGER_S: Final = 2.0
+
+_SHED: Final = metrics.counter("http_connections_shed_total", "Connections closed at a bound, by bound", ("bound",))
+
+
+@dataclass(frozen=True)
+class ConnectionLimits:
+    """What one server holds for its clients.
+
+    Attributes:
+        max_connections: Open at once. Beyond it the one that has waited longest without a request is closed. When so
+            many are at work, the next 64 are answered 503, except on /health and /ready.
+        header_s: From the first byte of a request, or from the connection's begin, to the end of its headers.
+        idle_s: That a connection may wait between two requests.
+        max_header_bytes: Of the request line and all headers together.
+    """
+
+    max_connections: int = 800
+    header_s: float = 10.0
+    idle_s: float = 30.0
+    max_header_bytes: int = 32 * 1024
+
+
+class BoundedHttp(HttpToolsProtocol):
+    """One connection. `limits` is set by `bounded`."""
+
+    limits = ConnectionLimits()
+
+    def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: Any = None) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._timer: asyncio.TimerHandle | None = None
+        self._header_bytes = 0
+        self._in_headers = True
+        self._lingers = False
+        self._waits_since = self.loop.time()
+
+    # --- the connection -----------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        super().connection_made(transport)
+        header_s = self.limits.header_s
+        waiting = self._others_that_wait()
+        at_work = len(self.connections) - 1 - len(waiting)
+        bound = self.limits.max_connections
+        if at_work >= bound:
+            bound += _RESERVE
+            self.app, header_s = self._overloaded, min(_RESERVE_HEADER_S, header_s)
+        if len(self.connections) > bound and waiting:
+            _shed(min(waiting, key=lambda other: other._waits_since))
+        self._arm(header_s)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disarm()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._lingers:
+            return
+        if self._in_headers:
+            self._header_bytes += len(data)
+        super().data_received(data)
+        if self.transport.is_closing():
+            return
+        if self._in_headers and self._header_bytes > self.limits.max_header_bytes:
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "headers")
+        elif self._timer is None and self._is_waiting:
+            self._arm(self.limits.header_s)  # bytes between two requests that begin none
+
+    # --- the request --------------------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_headers = True
+        self._header_bytes = max(1, self._header_bytes)  # it has begun, maybe in the chunk of the request before
+        if self._timer is None:
+            self._arm(self.limits.header_s)
+
+    def on_headers_complete(self) -> None:
+        self._disarm()
+        self._in_headers, self._header_bytes = False, 0
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if size > self.limits.max_header_bytes:
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "headers")
+            return
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if not self.transport.is_closing():
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if not self.transport.is_closing():
+            super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        self._waits_since = self.loop.time()
+        answered_early = self.cycle.response_complete and self.cycle.more_body
+        if answered_early and not self.transport.is_closing():
+            self._linger()
+            return
+        super().on_response_complete()
+
+    # A request to upgrade is answered as the plain request that it also is; uvicorn would log two warnings each time.
+    def _should_upgrade(self) -> bool:
+        return False
+
+    def _unsupported_upgrade_warning(self) -> None:
+        return
+
+    # --- the bounds ---------------------------------------------------------------------------------------------------
+
+    @property
+    def _is_waiting(self) -> bool:
+        """No request of this connection is at work."""
+        cycle = cast(RequestResponseCycle | None, self.cycle)  # None until the first request
+        return cycle is None or cycle.response_complete
+
+    def _others_that_wait(self) -> "list[BoundedHttp]":
+        """The other connections without a request at work; none is looked for below the bound."""
+        if len(self.connections) <= self.limits.max_connections:
+            return []
+        return [
+            other
+            for other in self.connections
+            if isinstance(other, BoundedHttp) and other is not self and other._is_waiting
+        ]
+
+    async def _overloaded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"].endswith(_PROBES):
+            app = cast(ASGIApp, self.config.loaded_app)  # pyright: ignore[reportUnknownMemberType]
+            await app(scope, receive, send)
+            return
+        _SHED.labels("connections").inc()
+        answer = problem_response(Refused(OVERLOADED, "This server has all the connections that it takes."), "")
+        answer.headers["Connection"] = "close"
+        await SecurityHeaders(answer)(scope, receive, send)
+
+    def _arm(self, after_s: float) -> None:
+        self._disarm()
+        self._timer = self.loop.call_later(after_s, self._too_slow)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _too_slow(self) -> None:
+        self._timer = None
+        if self.transport.is_closing():
+            return
+        if not self._is_waiting:  # the next request begins slowly while this one is at work
+            self._arm(self.limits.header_s)
+            return
+        if self._lingers or self._header_bytes == 0:
+            self.transport.abort()
+            return
+        self._refuse(HTTPStatus.REQUEST_TIMEOUT, "header_time")
+
+    def _linger(self) -> None:
+        """The answer came before the body's end: send it, then read no more than a moment's bytes.
+
+        Closing at once would reset the connection, and the client might never see the answer.
+        """
+        self._lingers = True
+        self.flow.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._arm(_LINGER_S)
+
+    def _refuse(self, status: HTTPStatus, bound: str) -> None:
+        _SHED.labels(bound).inc()
+        self._disarm()
+        line = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        self.transport.write(line.encode())
+        self.transport.close()
+
+
+def _shed(connection: BoundedHttp) -> None:
+    _SHED.labels("idle").inc()
+    connection.connections.discard(connection)  # now, as the next one that comes may count them before the loop turns
+    connection.transport.abort()
+
+
+def bounded(limits: ConnectionLimits) -> type[BoundedHttp]:
+    """The protocol with these limits, as uvicorn wants it: a class."""
+    return type("BoundedHttp", (BoundedHttp,), {"limits": limits})

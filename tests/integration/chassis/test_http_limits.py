@@ -1,0 +1,266 @@
+"""A real server on a real socket against clients that are slow, silent, too many or too big."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from chassis.http_protocol import ConnectionLimits
+from chassis.web import WebServer
+from contracts.errors import UNAUTHORIZED, Refused
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from chassis import problem
+
+PATIENCE_S = 10.0
+"""Far above each limit of the server, and far below what a test may take."""
+
+
+class NeedsKey:
+    """A guard as the gateway's: it looks at headers alone."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] != "/health" and not any(name == b"x-api-key" for name, _ in scope["headers"]):
+            raise Refused(UNAUTHORIZED, "no key")
+        await self._app(scope, receive, send)
+
+
+async def healthy(_request: Request) -> Response:
+    return JSONResponse({"status": "ok"})
+
+
+async def echo(request: Request) -> Response:
+    client = request.client.host if request.client else ""
+    return JSONResponse({"bytes": len(await request.body()), "client": client})
+
+
+@asynccontextmanager
+async def serving(limits: ConnectionLimits, **more: Any) -> AsyncIterator[WebServer]:
+    release = asyncio.Event()
+
+    async def slow(_request: Request) -> Response:
+        await release.wait()
+        return JSONResponse({})
+
+    app = Starlette(routes=[Route("/health", healthy), Route("/echo", echo, methods=["POST"]), Route("/slow", slow)])
+    problem.install(app, body_deadline_s=0.5, deadline_s=PATIENCE_S, guards=[Middleware(NeedsKey)])
+    server = WebServer(app, host="127.0.0.1", port=0, drain_timeout_s=1, limits=limits, **more)
+    await server.start()
+    try:
+        yield server
+    finally:
+        release.set()
+        await server.stop()
+
+
+class Wire:
+    """One connection, byte by byte."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def to(cls, server: WebServer, data: bytes = b"") -> "Wire":
+        wire = cls(*await asyncio.open_connection("127.0.0.1", server.port))
+        await wire.send(data)
+        return wire
+
+    async def send(self, data: bytes) -> None:
+        self._writer.write(data)
+        await self._writer.drain()
+
+    async def all(self) -> bytes:
+        """What comes until the server closes the connection."""
+        async with asyncio.timeout(PATIENCE_S):
+            try:
+                return await self._reader.read()
+            except ConnectionResetError:
+                return b""
+
+    async def answer(self) -> tuple[int, bytes]:
+        """One answer, of which the connection may outlive."""
+        async with asyncio.timeout(PATIENCE_S):
+            head = await self._reader.readuntil(b"\r\n\r\n")
+            length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+            body = await self._reader.readexactly(int(length.split(b":")[1]))
+        return int(head.split()[1]), body
+
+    async def is_open(self) -> bool:
+        try:
+            async with asyncio.timeout(0.05):
+                return bool(await self._reader.read(1))
+        except TimeoutError:
+            return True
+        except ConnectionResetError:
+            return False
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def post(body: bytes, *, key: bool = True, length: int | None = None) -> bytes:
+    named = b"X-API-Key: k\r\n" if key else b""
+    head = f"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body) if length is None else length}\r\n"
+    return head.encode() + named + b"\r\n" + body
+
+
+GET = b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n"
+SLOW = b"GET /slow HTTP/1.1\r\nHost: a\r\nX-API-Key: k\r\n\r\n"
+QUICK = ConnectionLimits(header_s=0.3, idle_s=1)
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"", b""),
+        (b"\r\n", b"408"),
+        (b"GET /heal", b"408"),
+        (b"GET /health HTTP/1.1\r\nHost: a\r\nX-A: ", b"408"),
+        (GET + b"GET /health HT", b"408"),
+        (GET + b"\r\n\r\n", b"200"),
+    ],
+    ids=["silent", "a line feed", "half a line", "half a header", "half a second request", "line feeds after one"],
+)
+async def test_headers_have_a_deadline(sent: bytes, status: bytes) -> None:
+    async with serving(QUICK) as server:
+        wire = await Wire.to(server, sent)
+
+        answers = await wire.all()
+
+    assert status in answers
+
+
+async def test_a_header_that_drips_has_the_same_deadline() -> None:
+    async with serving(QUICK) as server:
+        wire = await Wire.to(server, b"GET /health HTTP/1.1\r\n")
+
+        async def drip() -> None:
+            while True:
+                await wire.send(b"X-A: b\r\n")
+                await asyncio.sleep(0.05)
+
+        dripping = asyncio.create_task(drip())
+        answer = await wire.all()
+        dripping.cancel()
+        await asyncio.wait({dripping})
+
+    assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.parametrize("in_one", [True, False])
+async def test_headers_have_a_size(in_one: bool) -> None:
+    async with serving(ConnectionLimits(max_header_bytes=2048)) as server:
+        wire = await Wire.to(server)
+        value = b"x" * 5000
+        await wire.send(b"GET /health HTTP/1.1\r\nX-A: " + value + (b"\r\n\r\n" if in_one else b""))
+
+        answer = await wire.all()
+
+    assert answer.startswith(b"HTTP/1.1 431 ")
+
+
+async def test_an_idle_connection_is_closed_and_a_used_one_is_not() -> None:
+    async with serving(QUICK) as server:
+        wire = await Wire.to(server)
+        for _ in range(4):
+            await wire.send(GET)
+            assert (await wire.answer())[0] == 200
+            await asyncio.sleep(0.2)
+
+        assert await wire.all() == b""
+
+
+async def test_a_body_has_a_deadline_of_its_own() -> None:
+    async with serving(QUICK) as server:
+        wire = await Wire.to(server, post(b"half", length=100))
+
+        status, body = await wire.answer()
+
+    assert (status, json.loads(body)["code"]) == (408, "body_too_slow")
+
+
+async def test_a_strangers_body_is_answered_before_it_has_come_and_then_cut() -> None:
+    async with serving(ConnectionLimits()) as server:
+        wire = await Wire.to(server, post(b"", key=False, length=60_000))
+
+        status, body = await wire.answer()
+        rest = await wire.all()
+
+    assert (status, json.loads(body)["code"], rest) == (401, "unauthorized", b"")
+
+
+async def test_a_body_that_was_sent_in_full_gets_its_refusal_not_a_reset() -> None:
+    async with serving(ConnectionLimits()) as server:
+        for _ in range(10):
+            wire = await Wire.to(server, post(b"x" * 200_000, key=False))
+            assert (await wire.answer())[0] == 401
+            wire.close()
+
+
+async def test_a_good_request_is_answered_also_in_pieces_and_pipelined() -> None:
+    async with serving(QUICK) as server:
+        wire = await Wire.to(server)
+        for byte in post(b"hello"):
+            await wire.send(bytes([byte]))
+        assert json.loads((await wire.answer())[1])["bytes"] == 5
+        await wire.send(post(b"one") + post(b"three") + GET)
+        assert [json.loads((await wire.answer())[1]).get("bytes") for _ in range(3)] == [3, 5, None]
+
+
+async def test_an_upgrade_is_answered_as_a_plain_request() -> None:
+    upgrade = GET.replace(
+        b"Host: a", b"Host: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13"
+    )
+    async with serving(QUICK) as server:
+        wire = await Wire.to(server, upgrade)
+
+        assert (await wire.answer())[0] == 200
+
+
+async def test_at_the_bound_an_idle_connection_makes_room() -> None:
+    async with serving(ConnectionLimits(max_connections=3)) as server:
+        idle = [await Wire.to(server) for _ in range(3)]
+        busy = await Wire.to(server, SLOW)
+        wire = await Wire.to(server, GET)
+
+        assert (await wire.answer())[0] == 200
+        assert [await one.is_open() for one in idle] == [False, False, True]
+        assert await busy.is_open()
+
+
+async def test_when_all_are_at_work_probes_are_answered_and_others_are_told() -> None:
+    async with serving(ConnectionLimits(max_connections=3)) as server:
+        busy = [await Wire.to(server, SLOW) for _ in range(3)]
+        await asyncio.sleep(0.1)
+        probe, other = await Wire.to(server, GET), await Wire.to(server, post(b"x"))
+
+        assert (await probe.answer())[0] == 200
+        status, body = await other.answer()
+        assert (status, json.loads(body)["code"], json.loads(body)["retryable"]) == (503, "overloaded", True)
+        assert [await one.is_open() for one in busy] == [True] * 3
+        crowd = [await Wire.to(server) for _ in range(150)]
+        probe = await Wire.to(server, GET)
+        assert (await probe.answer())[0] == 200, "the newest of a crowd is heard"
+        assert sum(await asyncio.gather(*(one.is_open() for one in crowd))) <= 64
+        assert [await one.is_open() for one in busy] == [True] * 3
+
+
+@pytest.mark.parametrize(
+    ("trusted", "client"), [("127.0.0.1", "192.0.2.7"), ("10.0.0.0/8", "127.0.0.1"), ("", "127.0.0.1")]
+)
+async def test_the_callers_address_is_the_proxys_word_where_the_proxy_is_trusted(trusted: str, client: str) -> None:
+    async with serving(ConnectionLimits(), trusted_proxies=trusted) as server:
+        wire = await Wire.to(server, post(b"").replace(b"Host: a", b"Host: a\r\nX-Forwarded-For: 192.0.2.7"))
+
+        assert json.loads((await wire.answer())[1])["client"] == client

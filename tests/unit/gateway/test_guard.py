@@ -1,0 +1,230 @@
+"""Keys and their scopes, before a body is read; who a gateway without keys answers; what the log says of both."""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from chassis.health import Health
+from gateway.domain.access import AccessRules, Scope, parse_keys
+from gateway.routes.api import build_api
+from gateway.routes.audit import Sampler
+from gateway.routes.guard import PUBLIC
+from structlog.testing import capture_logs
+
+from tests.unit.gateway.builders import SESSION, requested
+from tests.unit.gateway.conftest import World
+
+FULL, PLAIN = "f" * 32, "p" * 32
+START = "/orchestrator/session/start"
+DRAIN = "/nodes/n1/drain"
+Client = Callable[..., httpx.AsyncClient]
+
+
+def keyed(*entries: str) -> AccessRules:
+    return AccessRules(parse_keys(entries))
+
+
+def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    document = build_api(Health("gateway"), body_limit=1, deadline_s=1).openapi()
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            yield method.upper(), path.format(session_id=SESSION, user="ann", nodeId="n1"), operation
+
+
+PROTECTED = [(method, path, operation) for method, path, operation in operations() if path not in PUBLIC]
+
+
+@pytest.mark.parametrize(("method", "path", "operation"), PROTECTED, ids=lambda part: str(part)[:40])
+async def test_every_route_asks_for_the_scope_that_the_document_names(
+    client: Client, method: str, path: str, operation: dict[str, Any]
+) -> None:
+    [scope] = operation["security"][0]["bearer"]
+    others = "+".join(other for other in Scope if other != scope)
+
+    async with client(keyed(f"{FULL}[{scope}]", f"{PLAIN}[{others}]")) as api:
+        allowed = await api.request(method, path, headers={"X-API-Key": FULL})
+        refused = await api.request(method, path, headers={"X-API-Key": PLAIN})
+
+    assert allowed.status_code not in (401, 403)
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    assert scope in refused.json()["detail"]
+    assert f"Scope: `{scope}`" in operation["description"]
+
+
+async def test_a_drain_needs_admin(client: Client, world: World) -> None:
+    async with client(keyed(f"{PLAIN}[sessions+tokens+billing:read]")) as api:
+        answer = await api.post(DRAIN, headers={"X-API-Key": PLAIN})
+
+    assert answer.status_code == 403
+    assert world.registry.drained == []
+
+
+async def test_processes_and_files_are_shown_to_operators_alone(client: Client, world: World) -> None:
+    world.log.events.append(requested())
+    async with client(keyed(FULL, f"{PLAIN}[sessions]")) as api:
+        everything = (await api.get(f"/sessions/{SESSION}", headers={"X-API-Key": FULL})).json()
+        limited = (await api.get(f"/sessions/{SESSION}", headers={"X-API-Key": PLAIN})).json()
+
+    assert everything.keys() == limited.keys()
+    assert (limited["agentPid"], limited["logFile"], limited["nodeId"]) == (None, None, None)
+
+
+# --- key before body --------------------------------------------------------------------------------------------------
+
+
+async def test_a_strangers_body_is_not_read(world: World) -> None:
+    async def no_body() -> dict[str, Any]:
+        raise AssertionError("the body was asked for")
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "path": START,
+        "raw_path": START.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "scheme": "http",
+        "headers": [(b"host", b"gateway"), (b"content-length", b"60000")],
+        "client": ("192.0.2.7", 1),
+        "server": ("gateway", 80),
+    }
+
+    async with asyncio.timeout(2):
+        await world.app(keyed(FULL))(scope, no_body, send)
+
+    assert sent[0]["status"] == 401
+
+
+async def test_a_websocket_is_refused_without_a_traceback(world: World) -> None:
+    sent: list[Any] = []
+
+    async def connect() -> dict[str, Any]:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "websocket", "path": "/", "raw_path": b"/", "query_string": b"", "headers": [], "root_path": ""}
+    await world.app(keyed(FULL))(scope, connect, send)
+
+    assert [message["type"] for message in sent] == ["websocket.close"]
+
+
+# --- a gateway without keys -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8000", "127.9.9.9", "localhost:8000", "LOCALHOST", "[::1]:8000", "[::1]"])
+async def test_an_open_gateway_answers_its_own_machine(client: Client, host: str) -> None:
+    async with client() as api:
+        assert (await api.get("/stats", headers={"Host": host})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "rebound.example:8000"},
+        {"Host": "localhost.evil.example"},
+        {"Host": "127.0.0.1.evil.example"},
+        {"Host": ""},
+        {"Host": "[::1"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:3000"},
+        {"X-Forwarded-For": "192.0.2.7"},
+        {"X-Forwarded-Host": "voice.example"},
+        {"Forwarded": "for=192.0.2.7"},
+    ],
+)
+async def test_an_open_gateway_refuses_other_machines_and_other_pages(
+    client: Client, world: World, headers: dict[str, str]
+) -> None:
+    async with client() as api:
+        for content_type in ("text/plain", "application/x-www-form-urlencoded", "application/json"):
+            answer = await api.post(DRAIN, headers={**headers, "Content-Type": content_type})
+            assert (answer.status_code, answer.json()["code"]) == (403, "foreign_request")
+            assert "evil.example" not in answer.text
+        assert (await api.get("/sessions", headers=headers)).status_code == 403
+        assert (await api.get("/health", headers=headers)).status_code == 200
+    assert world.registry.drained == []
+
+
+async def test_an_open_gateway_answers_hosts_and_pages_that_are_named(client: Client) -> None:
+    rules = AccessRules(hosts=["Voice.example"], origins=["https://app.example"])
+    async with client(rules) as api:
+        for headers in (
+            {"Host": "voice.example"},
+            {"Host": "voice.example:443", "Origin": "https://app.example"},
+            {"Origin": "http://127.0.0.1:8000"},  # its own page
+        ):
+            assert (await api.get("/stats", headers=headers)).status_code == 200
+
+
+async def test_with_keys_any_host_is_answered_and_none_is_repeated(client: Client) -> None:
+    forged = {"Host": "evil.example", "X-API-Key": FULL, "X-Forwarded-Host": "evil.example"}
+    async with client(keyed(FULL)) as api:
+        for path in ("/stats", f"{START}/", "/stats/", "/docs", "/docs/", "/openapi.json", "/nowhere"):
+            answer = await api.get(path, headers=forged, follow_redirects=False)
+            assert answer.status_code in (200, 404)
+            assert "evil.example" not in answer.text
+            assert "evil.example" not in str(answer.headers)
+
+
+# --- the log ----------------------------------------------------------------------------------------------------------
+
+
+async def test_who_changed_what_is_in_the_log(client: Client) -> None:
+    async with client(keyed(FULL)) as api:
+        with capture_logs() as lines:
+            await api.post(DRAIN, headers={"X-API-Key": FULL})
+            await api.get("/stats", headers={"X-API-Key": FULL})
+
+    [line] = [line for line in lines if line["event"] == "api.called"]
+    assert (line["method"], line["path"], line["status"]) == ("POST", DRAIN, 404)
+
+
+async def test_the_lines_of_a_request_carry_key_and_address(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
+    from chassis import logs
+
+    logs.configure("gateway")
+    async with client(keyed(FULL)) as api:
+        await api.post(DRAIN, headers={"X-API-Key": FULL})
+
+    printed = capsys.readouterr().err
+    assert f'"key_id": "{hashlib.sha256(FULL.encode()).hexdigest()[:8]}"' in printed
+    assert '"client": "127.0.0.1"' in printed
+    assert FULL not in printed
+
+
+async def test_refused_keys_are_logged_a_few_a_second_and_never_shown(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.routes.audit._sampler", Sampler(a_second=3, clock=lambda: 0.0))
+    async with client(keyed(FULL)) as api:
+        with capture_logs() as lines:
+            for _ in range(50):
+                await api.get("/stats", headers={"X-API-Key": PLAIN})
+
+    refused = [line for line in lines if line["event"] == "auth.refused"]
+    assert len(refused) == 3
+    assert {line["key_id"] for line in refused} == {hashlib.sha256(PLAIN.encode()).hexdigest()[:8]}
+    assert {line["client"] for line in refused} == {"127.0.0.1"}
+    assert all(PLAIN not in str(line) for line in lines)
+
+
+def test_a_sampler_counts_what_it_leaves_out() -> None:
+    now = [0.0]
+    sampler = Sampler(a_second=2, clock=lambda: now[0])
+
+    assert [sampler.take() for _ in range(5)] == [0, 0, None, None, None]
+    now[0] = 1.0
+    assert sampler.take() == 3
