@@ -1,4 +1,4 @@
-"""The request's body: read whole, up to a bound and within a deadline of its own, before the app is called."""
+"""The request's body: read whole before the app is called, up to a bound and within a separate deadline."""
 
 import asyncio
 from typing import Final

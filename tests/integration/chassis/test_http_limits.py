@@ -219,11 +219,9 @@ async def test_a_good_request_is_answered_also_in_pieces_and_pipelined() -> None
 
 
 async def test_an_upgrade_is_answered_as_a_plain_request() -> None:
-    upgrade = GET.replace(
-        b"Host: a", b"Host: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13"
-    )
+    upgrading = b"Host: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13"
     async with serving(QUICK) as server:
-        wire = await Wire.to(server, upgrade)
+        wire = await Wire.to(server, GET.replace(b"Host: a", upgrading))
 
         assert (await wire.answer())[0] == 200
 

@@ -20,6 +20,7 @@ from chassis.web import WebServer
 from contracts.api import MAX_WAIT_MS
 from contracts.streams import BUCKETS, IDEMPOTENCY, LEADERS, STREAMS
 from contracts.tool_hosts import hosts
+from fastapi import FastAPI
 
 from gateway.adapters.billing_http import BillingHttp
 from gateway.adapters.inworld_voices import InworldVoices
@@ -106,20 +107,22 @@ async def _start(life: Life) -> None:
         tool_hosts=hosts(settings.tool_allowed_hosts),
         waits=Waits(settings.start_waits_max),
     )
-    life.spawn(
-        "LiveKit check",
-        check_livekit(
-            settings.livekit_url,
-            settings.livekit_api_key,
-            settings.livekit_api_secret,
-            deadline_s=settings.livekit_deadline_s,
-        ),
-    )
     life.on_stop("undo of starts", lambda: services.background.finish(UNDO_S))
     # A client of its own: however many requests wait for Redis, the projector does not wait behind them.
     writer = _read_model(life, settings, deadline_s=max(_PROJECTOR_REDIS_S, settings.redis_deadline_s))
     life.spawn("projector", _project(bus, Projector(session_log, writer, registry, prejoined)))
-    server = WebServer(
+    server = _server(app, settings)
+
+    async def stop() -> None:
+        services.waits.stop()  # an answer that a client understands, rather than a connection that is cut
+        await server.stop()
+
+    await life.begin("HTTP", server.start(), stop=stop, stop_deadline_s=settings.drain_timeout_s + 3)
+    log.info("api.listening", host=settings.host, port=server.port)
+
+
+def _server(app: FastAPI, settings: GatewaySettings) -> WebServer:
+    return WebServer(
         app,
         host=settings.host,
         port=settings.port,
@@ -131,13 +134,6 @@ async def _start(life: Life) -> None:
         ),
         trusted_proxies=",".join(settings.forwarded_allow_ips),
     )
-
-    async def stop() -> None:
-        services.waits.stop()  # an answer that a client understands, rather than a connection that is cut
-        await server.stop()
-
-    await life.begin("HTTP", server.start(), stop=stop, stop_deadline_s=settings.drain_timeout_s + 3)
-    log.info("api.listening", host=settings.host, port=server.port)
 
 
 def _read_model(life: Life, settings: GatewaySettings, *, deadline_s: float) -> RedisReadModel:
@@ -160,6 +156,8 @@ async def _rooms(life: Life, settings: GatewaySettings) -> LiveKitRooms:
         deadline_s=settings.livekit_deadline_s,
     )
     await life.begin("LiveKit client", rooms.open(), stop=rooms.close)
+    credentials = (settings.livekit_url, settings.livekit_api_key, settings.livekit_api_secret)
+    life.spawn("LiveKit check", check_livekit(*credentials, deadline_s=settings.livekit_deadline_s))
     return rooms
 
 

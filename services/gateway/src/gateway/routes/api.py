@@ -68,15 +68,7 @@ def build_api(
         app.include_router(routes.router, dependencies=[needs(routes.SCOPE)] if routes.SCOPE else [])
     app.include_router(docs_page.router)
 
-    async def ready(is_admin: IsAdmin) -> Response:
-        reasons = await health.reasons()
-        shown = reasons if is_admin else dict.fromkeys(reasons, _READY_WITHHELD)
-        status = "not_ready" if reasons else "ready"
-        return JSONResponse({"status": status, "reasons": shown}, status_code=503 if reasons else 200)
-
-    for route in health.routes():
-        endpoint = ready if route.path == "/ready" else route.endpoint
-        app.add_api_route(route.path, endpoint, tags=["operation"], **_PROBES[route.path])
+    _add_probes(app, health)
 
     async def on_invalid(request: Request, error: Exception) -> Response:
         return problem.problem_response(
@@ -97,6 +89,18 @@ def build_api(
     )
     app.openapi = lambda: document(app, scopes=_scopes(), needs_key=bool(rules.keys))
     return app
+
+
+def _add_probes(app: FastAPI, health: Health) -> None:
+    async def ready(is_admin: IsAdmin) -> Response:
+        reasons = await health.reasons()
+        shown = reasons if is_admin else dict.fromkeys(reasons, _READY_WITHHELD)
+        status = "not_ready" if reasons else "ready"
+        return JSONResponse({"status": status, "reasons": shown}, status_code=503 if reasons else 200)
+
+    for route in health.routes():
+        endpoint = ready if route.path == "/ready" else route.endpoint
+        app.add_api_route(route.path, endpoint, tags=["operation"], **_PROBES[route.path])
 
 
 def _is_probe(scope: MutableMapping[str, Any]) -> bool:

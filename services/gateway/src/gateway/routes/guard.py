@@ -14,7 +14,7 @@ from gateway.routes.audit import client_of, refused_line
 from gateway.routes.prefix import route_path
 from gateway.routes.scopes import grant
 
-# LiveKit signs its webhooks, probes have no keys, and the API's description is no secret.
+# LiveKit signs its webhooks, probes have no keys, and the API's description is public.
 PUBLIC: Final = frozenset({"/health", "/ready", "/metrics", "/livekit/webhook", "/docs", "/openapi.json"})
 _ASSETS: Final = "/docs/"
 # A gateway without keys answers these to any name: LiveKit and probes may know the machine by another.
