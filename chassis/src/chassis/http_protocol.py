@@ -7,6 +7,7 @@ import asyncio
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, cast
+from uuid import uuid4
 
 from contracts.errors import ProblemType, Refused
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -15,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from chassis import metrics
+from chassis.edge import REQUEST_ID_HEADER
 from chassis.headers import SecurityHeaders
 from chassis.problem import problem_response
 
@@ -156,7 +158,9 @@ class BoundedHttp(HttpToolsProtocol):
             await app(scope, receive, send)
             return
         _SHED.labels("connections").inc()
-        answer = problem_response(Refused(OVERLOADED, "This server has all the connections that it takes."), "")
+        identity = uuid4().hex
+        answer = problem_response(Refused(OVERLOADED, "This server has all the connections that it takes."), identity)
+        answer.headers[REQUEST_ID_HEADER] = identity
         answer.headers["Connection"] = "close"
         await SecurityHeaders(answer)(scope, receive, send)
 

@@ -119,6 +119,7 @@ MESSAGES: Final[tuple[Message, ...]] = (
     _value(streams.SLOTS, "slot", registry.Slot, "scheduler"),
     _value(streams.LEADERS, "role", registry.Leader, "any"),
     _value(streams.QUEUE, "queue", registry.QueueState, "scheduler"),
+    _value(streams.SEATS, "session_id", registry.Seat, "gateway"),
     _value(streams.IDEMPOTENCY, "request_key", registry.IdempotentStart, "gateway"),
     Message(
         f"kv.{streams.IDEMPOTENCY.name}.reply",

@@ -69,6 +69,15 @@ class Leader(_Entry):
     holder: str
 
 
+class Seat(_Entry):
+    """Bucket `seats`, key = a session id of the client's choice: the user who first asked for it.
+
+    Only this user gets the caller's token before the start, and only this user's start is accepted.
+    """
+
+    user: str
+
+
 class IdempotentStart(_Entry):
     """Bucket `idempotency`: the session that a start's request key was answered with."""
 

@@ -47,7 +47,8 @@ class BucketSpec:
 
 
 SESSIONS: Final = StreamSpec("SESSIONS", (subjects.ALL_SESSIONS,), max_age_s=7 * _DAY_S, append_only=True)
-ROOMS: Final = StreamSpec("ROOMS", (subjects.ALL_ROOMS,), max_age_s=_DAY_S, max_bytes=1024**3)
+# A webhook's signature is valid for 6 minutes; within them a copy of it is the same message.
+ROOMS: Final = StreamSpec("ROOMS", (subjects.ALL_ROOMS,), max_age_s=_DAY_S, duplicate_window_s=600, max_bytes=1024**3)
 DEAD: Final = StreamSpec("DEAD", (subjects.ALL_DEAD,), max_age_s=30 * _DAY_S, max_bytes=1024**3)
 
 NODES: Final = BucketSpec("nodes", key_ttl_s=15, markers=True)
@@ -55,7 +56,8 @@ PREJOINED: Final = BucketSpec("prejoined", key_ttl_s=15, markers=True)
 SLOTS: Final = BucketSpec("slots")
 LEADERS: Final = BucketSpec("leaders", key_ttl_s=5, markers=True)
 QUEUE: Final = BucketSpec("queue", key_ttl_s=5, markers=True)
+SEATS: Final = BucketSpec("seats", ttl_s=2 * 3600, max_bytes=256 * 1024**2)  # longer than a caller's token lives
 IDEMPOTENCY: Final = BucketSpec("idempotency", ttl_s=_DAY_S, max_bytes=512 * 1024**2)  # or IDEMPOTENCY_MAX_MB
 
 STREAMS: Final = (SESSIONS, ROOMS, DEAD)
-BUCKETS: Final = (NODES, PREJOINED, SLOTS, LEADERS, QUEUE, IDEMPOTENCY)
+BUCKETS: Final = (NODES, PREJOINED, SLOTS, LEADERS, QUEUE, SEATS, IDEMPOTENCY)

@@ -24,6 +24,7 @@ from tests.unit.gateway.fakes import (
     FakeReadModel,
     FakeRegistry,
     FakeRooms,
+    FakeSeats,
     FakeVoices,
 )
 
@@ -41,6 +42,7 @@ class World:
     prejoined: FakePrejoinedRooms = field(default_factory=FakePrejoinedRooms)
     queue: FakeQueue = field(default_factory=FakeQueue)
     waits: Waits = field(default_factory=lambda: Waits(limit=3))
+    seats: FakeSeats = field(default_factory=FakeSeats)
     registry: FakeRegistry = field(default_factory=FakeRegistry)
     read_model: FakeReadModel = field(default_factory=FakeReadModel)
     billing: FakeBilling = field(default_factory=FakeBilling)
@@ -61,6 +63,7 @@ class World:
             queue=self.queue,
             waits=self.waits,
             keepalive_s=0.05,
+            seats=self.seats,
             registry=self.registry,
             read_model=self.read_model,
             billing=self.billing,

@@ -186,6 +186,16 @@ class FakeQueue:
         return self.full
 
 
+class FakeSeats:
+    """The bucket `seats`: the first user by session."""
+
+    def __init__(self) -> None:
+        self.taken: dict[str, str] = {}
+
+    async def take(self, session_id: str, user: str) -> str:
+        return self.taken.setdefault(session_id, user)
+
+
 class FakePrejoinedRooms:
     """Rooms by id, with their region."""
 

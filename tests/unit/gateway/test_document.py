@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from chassis.health import Health
 from gateway.app import openapi
+from gateway.domain.access import AccessRules, ApiKey
 from gateway.routes.api import build_api
 from openapi_spec_validator import validate
 
@@ -19,11 +20,13 @@ def test_the_document_is_well_formed() -> None:
     validate(openapi())
 
 
-@pytest.mark.parametrize(("digests", "optional"), [((), True), ((b"0" * 32,), False)])
-def test_a_key_is_optional_only_while_none_is_configured(digests: tuple[bytes, ...], optional: bool) -> None:
-    document = build_api(Health("gateway"), digests=digests, body_limit=1, deadline_s=1).openapi()
+@pytest.mark.parametrize(("keys", "optional"), [((), True), ((ApiKey(b"0" * 32),), False)])
+def test_a_key_is_optional_only_while_none_is_configured(keys: tuple[ApiKey, ...], optional: bool) -> None:
+    document = build_api(Health("gateway"), rules=AccessRules(keys), body_limit=1, deadline_s=1).openapi()
 
-    assert ({} in document["security"]) is optional
+    secured = [each["security"] for each in operations(document).values() if "bearer" in str(each["security"])]
+    assert len(secured) >= 10
+    assert {({} in security) for security in secured} == {optional}
     assert {path for path, methods in document["paths"].items() if methods.get("get", {}).get("security") == []} == OPEN
     assert document["paths"]["/livekit/webhook"]["post"]["security"] == [{"livekit": []}]
 

@@ -29,6 +29,7 @@ from gateway.adapters.livekit_rooms import LiveKitRooms
 from gateway.adapters.nats_idempotency import NatsIdempotencyKeys
 from gateway.adapters.nats_log import NatsLog, NatsRegistry
 from gateway.adapters.nats_prejoined_rooms import NatsPrejoinedRooms
+from gateway.adapters.nats_seats import NatsSeats
 from gateway.adapters.nats_start_queue import NatsStartQueue
 from gateway.adapters.redis_read_model import RedisReadModel
 from gateway.adapters.tokens import CallerTokens
@@ -92,6 +93,7 @@ async def _start(life: Life) -> None:
         idempotency=idempotency,
         prejoined=prejoined,
         queue=queue,
+        seats=NatsSeats(bus, deadline_s=settings.bus_deadline_s),
         registry=registry,
         read_model=read_model,
         billing=_billing(life, settings),
@@ -104,6 +106,7 @@ async def _start(life: Life) -> None:
         end_wait_s=settings.end_wait_s,
         queue_deadline_s=settings.queue_deadline_s,
         stats_deadline_s=settings.stats_deadline_s,
+        token_any_user=settings.token_any_user,
         tool_hosts=hosts(settings.tool_allowed_hosts),
         waits=Waits(settings.start_waits_max),
     )

@@ -215,6 +215,14 @@ class StartQueue(Protocol):
         ...
 
 
+class Seats(Protocol):
+    """Which user first asked for a session id of the client's choice. Everything raises `BusAway`."""
+
+    async def take(self, session_id: str, user: str) -> str:
+        """Take the caller's seat; returns the user who has it, this one or an earlier one."""
+        ...
+
+
 class PrejoinedRooms(Protocol):
     """Rooms in which an agent waits already. Nothing raises: a start without one only takes longer."""
 

@@ -67,6 +67,11 @@ def _survives(plain: SessionRequested, name: str, value: object) -> bool:
     return _read_back(event) == event
 
 
+def is_owner(user: str, request: SessionRequested) -> bool:
+    """Whether the session is this user's, by either name that the start gave."""
+    return user in (request.user_name, request.user_id)
+
+
 def is_same_start(ours: SessionRequested, stored: SessionRequested) -> bool:
     """True when the log's request is this one, whenever it was made.
 

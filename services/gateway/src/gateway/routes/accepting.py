@@ -17,6 +17,7 @@ from gateway.domain.tools import check_tools
 from gateway.domain.voices import check_voice
 from gateway.ports import Claim, SessionIdTaken
 from gateway.routes.keyed import RequestKey
+from gateway.routes.ownership import take_seat
 from gateway.routes.services import Services
 from gateway.routes.undo import room_undone_on_failure, undo_room
 from gateway.routes.used_ids import refuse_used
@@ -57,6 +58,7 @@ class Acceptance:
         """Make the room and publish the request, or find that an earlier try of this request did."""
         body, services = self._body, self._services
         await self._check()
+        await take_seat(body, services)
         ahead = await self._room_ahead()
         session_id = body.session_id or ahead or self._new_id()
         claim = None if self._key is None else await self._claim(self._key, session_id)

@@ -10,9 +10,7 @@ from contracts.errors import Problem
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-_KEY: Final = (
-    "One of GREENROOM_API_KEYS, with the operation's scope. For backends: a key in a web page is everybody's."
-)
+_KEY: Final = "One of GREENROOM_API_KEYS, with the operation's scope. For backends: a key in a web page is everybody's."
 _SCHEMES: Final[dict[str, dict[str, str]]] = {
     "bearer": {"type": "http", "scheme": "bearer", "description": _KEY},
     "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same."},

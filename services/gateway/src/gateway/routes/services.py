@@ -15,6 +15,7 @@ from gateway.ports import (
     ReadModel,
     Registry,
     Rooms,
+    Seats,
     SessionLog,
     StartQueue,
     Tokens,
@@ -35,6 +36,7 @@ class Services:
         start_wait_s: How long a start waits for its agent if asked to, in seconds.
         end_wait_s: How long an end waits for the session's end, in seconds.
         queue_deadline_s: How long a session may wait for a slot, in seconds.
+        token_any_user: The backend in front checks who asks for a token.
         tool_hosts: The hosts that tools may be called at.
         keepalive_s: How often a stream sends a comment while nothing happens, in seconds.
     """
@@ -47,6 +49,7 @@ class Services:
     idempotency: IdempotencyKeys
     prejoined: PrejoinedRooms
     queue: StartQueue
+    seats: Seats
     registry: Registry
     read_model: ReadModel
     billing: Billing
@@ -59,6 +62,7 @@ class Services:
     end_wait_s: float
     queue_deadline_s: float
     stats_deadline_s: float
+    token_any_user: bool = False
     tool_hosts: tuple[AllowedHost, ...] = ()
     waits: Waits = field(default_factory=lambda: Waits(limit=1000))
     keepalive_s: float = 10.0
