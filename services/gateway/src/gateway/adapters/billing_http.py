@@ -6,11 +6,14 @@ from typing import TypeVar
 from urllib.parse import quote
 
 import httpx
+from chassis.logs import get_logger
 from contracts.api import SessionBill, UserBill
 from contracts.errors import BILLING_UNAVAILABLE, PROBLEMS, Problem, Refused
 from pydantic import BaseModel, ValidationError
 
 _RETRY_AFTER_S = 5
+
+log = get_logger(__name__)
 
 _Body = TypeVar("_Body", bound=BaseModel)
 
@@ -56,7 +59,8 @@ class BillingHttp:
         raise Refused(kind, problem.detail, errors=problem.errors, retry_after_s=_retry_after(response))
 
     def _away(self, why: str, after_s: int | None = None) -> Refused:
-        return Refused(BILLING_UNAVAILABLE, f"Billing at {self._url}: {why}.", retry_after_s=after_s or _RETRY_AFTER_S)
+        log.warning("billing.unavailable", url=self._url, reason=why)  # the address is not for the caller
+        return Refused(BILLING_UNAVAILABLE, f"Billing: {why}.", retry_after_s=after_s or _RETRY_AFTER_S)
 
 
 def _retry_after(response: httpx.Response) -> int | None:

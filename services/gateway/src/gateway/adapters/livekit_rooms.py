@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import aiohttp
 from chassis.livekit_probe import CLOCK_TOLERANCE_S, clock_ahead, skew_text
+from chassis.logs import get_logger
 from contracts.api import Dependency
 from contracts.errors import CLOCK_SKEW, LIVEKIT_REFUSED, LIVEKIT_UNAVAILABLE, Refused
 from google.protobuf.message import DecodeError
@@ -23,6 +24,8 @@ from gateway.domain.rooms import MadeRoom
 
 _MAX_PARTICIPANTS = 2  # the caller and the agent
 _DEPARTURE_TIMEOUT_S = 60
+log = get_logger(__name__)
+
 _RETRY_AFTER_S = 2
 
 _Answer = TypeVar("_Answer")
@@ -115,23 +118,16 @@ class LiveKitRooms:
             if error.status in (401, 403):
                 raise await self._refusal(error) from error
             kind = _RoomGone if error.code == ServerErrorCode.NOT_FOUND else Refused
-            raise kind(
-                LIVEKIT_UNAVAILABLE,
-                f"LiveKit at {self._url} answered {error.status} {error.code}.",
-                retry_after_s=_RETRY_AFTER_S,
-            ) from error
+            raise self._away(f"answered {error.status} {error.code}", kind) from error
         except TimeoutError as error:
-            raise Refused(
-                LIVEKIT_UNAVAILABLE,
-                f"LiveKit at {self._url} did not answer in {self._deadline_s:g} s.",
-                retry_after_s=_RETRY_AFTER_S,
-            ) from error
+            raise self._away(f"did not answer in {self._deadline_s:g} s") from error
         except (aiohttp.ClientError, DecodeError, ValueError) as error:
-            raise Refused(
-                LIVEKIT_UNAVAILABLE,
-                f"LiveKit at {self._url} cannot be reached: {type(error).__name__}.",
-                retry_after_s=_RETRY_AFTER_S,
-            ) from error
+            raise self._away(f"cannot be reached: {type(error).__name__}") from error
+
+    def _away(self, why: str, kind: type[Refused] = Refused) -> Refused:
+        if kind is Refused:
+            log.warning("livekit.unavailable", url=self._url, reason=why)  # the address is not for the caller
+        return kind(LIVEKIT_UNAVAILABLE, f"LiveKit {why}.", retry_after_s=_RETRY_AFTER_S)
 
     async def _refusal(self, error: ServerError) -> Refused:
         """Tell a wrong key from a wrong clock: LiveKit answers 401 to both."""

@@ -55,7 +55,7 @@ class NatsLog:
         until = monotonic() + self._deadline_s
         while not self._bus.is_connected:
             if self._bus.closed.is_set() or monotonic() >= until:
-                raise BusAway(f"There is no connection to NATS at {self._bus.url}.")
+                raise _away(f"there is no connection to {self._bus.url}")
             await asyncio.sleep(_RECONNECT_POLL_S)
 
     async def open(self, event: Event) -> int:
@@ -207,13 +207,18 @@ class NatsRegistry:
         return [value for value in found if value is not None]
 
 
+def _away(reason: str) -> BusAway:
+    log.warning("bus.unavailable", reason=reason)  # it names the address, which is not for the caller
+    return BusAway("NATS does not answer.")
+
+
 @contextmanager
 def translated() -> Generator[None]:
     """Tell the bus' errors in the words of the ports."""
     try:
         yield
     except (BusUnavailable, ConnectionClosedError) as error:
-        raise BusAway(f"{error}") from error
+        raise _away(str(error)) from error
     except PublishRefused as error:
         log.error("publish.refused", subject=error.subject, reason=error.reason)
         raise Refused(LOG_REFUSED, "NATS will not store this event.") from error

@@ -26,6 +26,8 @@ from chassis import metrics
 from gateway.domain.read_model import READY, STARTING, SessionKeys, SessionState, Status, session_keys, unix
 from gateway.ports import Page, PositionMoved, ReadModelAway
 
+log = get_logger(__name__)
+
 _FORM = 2  # of the keys; raise it when what is written changes, so that every key is written again
 POSITION = f"projection:position:{_FORM}"
 # Where form 1 had its position. It is kept up to date, so that a gateway of the former version that leads for a moment
@@ -296,12 +298,14 @@ class RedisReadModel:
             async with asyncio.timeout(self._deadline_s):
                 yield
         except ResponseError as error:
-            raise ReadModelAway(f"Redis refuses: {error}") from error
+            log.warning("redis.refuses", reason=str(error))
+            raise ReadModelAway("Redis refuses a command.") from error
         except (TimeoutError, RedisTimeoutError) as error:
             self._silent_at = clock()
             raise ReadModelAway(silent) from error
         except (RedisError, OSError) as error:
-            raise ReadModelAway(f"Redis does not answer: {error}") from error
+            log.warning("redis.unavailable", reason=str(error))  # it names the address, which is not for the caller
+            raise ReadModelAway("Redis does not answer.") from error
         finally:
             self._turns.release()
 

@@ -79,14 +79,14 @@ class LiveKitRooms:
         return {participant.identity: participant.sid for participant in found.participants}
 
     def agent_token(self, session_id: str, epoch: int) -> str:
-        """Join this room under the agent's identity, publish a microphone, subscribe; nothing else."""
+        """Join this room under the agent's identity, publish a microphone, subscribe; no data, nothing else."""
         grants = api.VideoGrants(
             room_join=True,
             room=session_id,
             can_publish=True,
             can_publish_sources=["microphone"],
             can_subscribe=True,
-            can_publish_data=True,
+            can_publish_data=False,
             can_update_own_metadata=False,
         )
         return (
