@@ -76,7 +76,14 @@ class Edge:
     async def _answer(self, scope: Scope, receive: Receive, send: Send, identity: str) -> None:
         started = time.monotonic()
         limit = asyncio.timeout(self._deadline_s)
+        body_is_due = _announces_body(scope)
         began = False
+
+        async def heard() -> Message:
+            nonlocal body_is_due
+            message = await receive()
+            body_is_due = body_is_due and message.get("more_body", False)
+            return message
 
         async def answer(message: Message) -> None:
             nonlocal began
@@ -86,13 +93,15 @@ class Edge:
                     limit.reschedule(None)
                 message.setdefault("headers", [])
                 message["headers"] = [*message["headers"], (b"x-request-id", identity.encode())]
+                if body_is_due:  # what is left of it would be taken for the next request
+                    message["headers"].append((b"connection", b"close"))
                 _observe(scope, message["status"], time.monotonic() - started)
             await send(message)
 
         refusal: Response | None = None
         try:
             async with limit:
-                await self._app(scope, receive, answer)
+                await self._app(scope, heard, answer)
         except Exception as error:
             refusal = self._refuse(self._why(error, scope, late=limit.expired()), identity)
         if refusal is None:
@@ -109,6 +118,10 @@ class Edge:
             return Refused(DEADLINE_EXCEEDED, f"no answer within {self._deadline_s:g} s")
         log.error("http.bug", method=scope["method"], path=scope["path"], exc_info=error)
         return Refused(INTERNAL, "an unexpected error")
+
+
+def _announces_body(scope: Scope) -> bool:
+    return _header(scope, b"transfer-encoding") != "" or _header(scope, b"content-length") not in ("", "0")
 
 
 def _header(scope: Scope, name: bytes) -> str:

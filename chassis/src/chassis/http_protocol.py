@@ -110,6 +110,7 @@ class BoundedHttp(HttpToolsProtocol):
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "headers")
             return
         super().on_headers_complete()
+        self.cycle.transport = cast(asyncio.Transport, _GentleTransport(self))
 
     def on_body(self, body: bytes) -> None:
         if not self.transport.is_closing():
@@ -121,11 +122,8 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         self._waits_since = self.loop.time()
-        answered_early = self.cycle.response_complete and self.cycle.more_body
-        if answered_early and not self.transport.is_closing():
-            self._linger()
-            return
-        super().on_response_complete()
+        if not self._lingers:
+            super().on_response_complete()
 
     # A request to upgrade is answered as the plain request that it also is; uvicorn would log two warnings each time.
     def _should_upgrade(self) -> bool:
@@ -185,11 +183,14 @@ class BoundedHttp(HttpToolsProtocol):
             return
         self._refuse(HTTPStatus.REQUEST_TIMEOUT, "header_time")
 
-    def _linger(self) -> None:
-        """The answer came before the body's end: send it, then read no more than a moment's bytes.
+    def close_gently(self) -> None:
+        """Close; after an answer that came before the body's end, only once the client had a moment to read it.
 
-        Closing at once would reset the connection, and the client might never see the answer.
+        Closing at once with bytes unread would reset the connection, and the client might never see the answer.
         """
+        if not self.cycle.more_body or self.transport.is_closing():
+            self.transport.close()
+            return
         self._lingers = True
         self.flow.resume_reading()
         if self.transport.can_write_eof():
@@ -202,6 +203,19 @@ class BoundedHttp(HttpToolsProtocol):
         line = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
         self.transport.write(line.encode())
         self.transport.close()
+
+
+class _GentleTransport:
+    """What a request's answer is written to: the connection, which it closes gently."""
+
+    def __init__(self, connection: BoundedHttp) -> None:
+        self._connection = connection
+
+    def write(self, data: bytes) -> None:
+        self._connection.transport.write(data)
+
+    def close(self) -> None:
+        self._connection.close_gently()
 
 
 def _shed(connection: BoundedHttp) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
 import pytest
 from chassis.http_protocol import ConnectionLimits
 from chassis.web import WebServer
@@ -206,6 +207,18 @@ async def test_a_body_that_was_sent_in_full_gets_its_refusal_not_a_reset() -> No
             wire = await Wire.to(server, post(b"x" * 200_000, key=False))
             assert (await wire.answer())[0] == 401
             wire.close()
+
+
+async def test_a_client_that_keeps_connections_is_told_that_this_one_closes() -> None:
+    async with serving(ConnectionLimits()) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        async with httpx.AsyncClient(base_url=url, trust_env=False) as api:
+            for _ in range(20):
+                refused = await api.post("/echo", content=b"x" * 10)
+                accepted = await api.post("/echo", content=b"x" * 10, headers={"X-API-Key": "k"})
+                assert (refused.status_code, accepted.status_code) == (401, 200)
+                assert refused.headers["connection"] == "close"
+                assert "connection" not in accepted.headers
 
 
 async def test_a_good_request_is_answered_also_in_pieces_and_pipelined() -> None:

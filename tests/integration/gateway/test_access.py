@@ -1,9 +1,11 @@
 """Who may come in, tried on a real gateway: a second visitor, a race for a session id, web pages, proxies, keys."""
 
 import asyncio
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
+import pytest
 from chassis.nats import Bus
 from gateway.adapters.nats_seats import NatsSeats
 
@@ -12,6 +14,22 @@ from tests.integration.servers import NatsServer, RedisServer, free_port
 
 START, TOKEN = "/orchestrator/session/start", "/api/token"
 FULL, PAGES = "f" * 32, "p" * 32
+
+
+@pytest.fixture(scope="module")
+def open_gateway(tmp_path_factory: pytest.TempPathFactory, livekit_server: LiveKitServer) -> Iterator[str]:
+    """The address of a gateway without keys."""
+    folder = tmp_path_factory.mktemp("open")
+    with NatsServer(folder / "nats") as nats, RedisServer(folder / "redis") as redis:
+        environment = {"NATS_URL": nats.url, "REDIS_URL": redis.url, "LIVEKIT_URL": livekit_server.url}
+        with Gateway(folder / "gateway", environment) as gateway:
+            yield gateway.url
+
+
+@pytest.fixture
+async def api(open_gateway: str) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=open_gateway, timeout=20, trust_env=False) as client:
+        yield client
 
 
 async def test_one_user_wins_a_session_id_however_many_ask_at_once(bus: Bus) -> None:
