@@ -20,7 +20,7 @@ from chassis.edge import REQUEST_ID_HEADER
 from chassis.headers import SecurityHeaders
 from chassis.problem import problem_response
 
-OVERLOADED: Final = ProblemType("overloaded", 503, "Too many connections", "Try again in a moment.", True)
+OVERLOADED: Final = ProblemType("overloaded", 503, "Too many connections", "Try again in a moment.", True, "capacity")
 
 _PROBES: Final = ("/health", "/ready")
 _RESERVE: Final = 64  # connections beyond the bound that are still answered: probes, and a 503 for the others
@@ -42,7 +42,7 @@ class ConnectionLimits:
         max_header_bytes: Of the request line and all headers together.
     """
 
-    max_connections: int = 800
+    max_connections: int = 2000
     header_s: float = 10.0
     idle_s: float = 30.0
     max_header_bytes: int = 32 * 1024

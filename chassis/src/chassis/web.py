@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import resource
 import socket
 from collections.abc import Generator
 from typing import Final
@@ -10,12 +11,17 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
+from chassis import logs
 from chassis.errors import StartFailed
 from chassis.http_protocol import ConnectionLimits, bounded
 
 _BACKLOG: Final = 2048
 _START_POLL_S: Final = 0.01
+_OTHER_FILES: Final = 256  # what the process has open besides its clients' connections
 _LIMITS: Final = ConnectionLimits()
+
+
+log = logs.get_logger(__name__)
 
 
 class _Server(uvicorn.Server):
@@ -53,6 +59,7 @@ class WebServer:
         self.port = port
         self._variable = variable
         self._drain_timeout_s = drain_timeout_s
+        self._limits = limits
         self._server = _Server(
             uvicorn.Config(
                 app,
@@ -76,6 +83,7 @@ class WebServer:
         Raises:
             StartFailed: The port is taken or not allowed; names the variable to change.
         """
+        _allow_files(self._limits.max_connections + _OTHER_FILES)
         listener = self._bind()
         self.port = listener.getsockname()[1]
         self._task = asyncio.create_task(self._server.serve(sockets=[listener]), name=f"web-{self.port}")
@@ -118,3 +126,14 @@ class WebServer:
             ) from error
         listener.setblocking(False)
         return listener
+
+
+def _allow_files(wanted: int) -> None:
+    """Raise the soft limit of open files as far as the hard one allows; most systems start processes with 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, allowed), hard))
+    if allowed < wanted:
+        log.warning("web.few_files", allowed=allowed, wanted=wanted, fix="raise `ulimit -n`, or lower MAX_CONNECTIONS")

@@ -103,7 +103,7 @@ class GatewaySettings(ServiceSettings):
         description="MB for Idempotency-Keys, kept for 24 hours: a start takes about 500 bytes, an end about 1,000",
     )
 
-    max_connections: int = Field(default=800, ge=16, le=100_000, description="connections that may be open at once")
+    max_connections: int = Field(default=2000, ge=16, le=100_000, description="connections that may be open at once")
     header_timeout_s: float = Field(default=10, gt=0, le=600, description="seconds that a request's headers may take")
     body_timeout_s: float = Field(default=10, gt=0, le=600, description="seconds that a request's body may take")
     idle_timeout_s: float = Field(
