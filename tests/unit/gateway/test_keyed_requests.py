@@ -7,6 +7,7 @@ import httpx
 import pytest
 from contracts.events import EndRequested, Outcome
 from contracts.registry import IdempotentStart
+from gateway.domain.access import AccessRules, ApiKey
 from gateway.domain.idempotency import first_form_name
 from gateway.ports import BusAway
 
@@ -104,7 +105,7 @@ async def test_a_key_of_the_version_before_is_honoured(api: httpx.AsyncClient, w
 
 async def test_the_keys_of_two_api_keys_do_not_collide(client: Callable[..., httpx.AsyncClient]) -> None:
     names = ("a-key-of-enough-characters", "another-key-of-enough-characters")
-    async with client(tuple(sha256(name.encode()).digest() for name in names)) as api:
+    async with client(AccessRules(tuple(ApiKey(sha256(name.encode()).digest()) for name in names))) as api:
         answers = [await api.post(START, json=ANN, headers=KEY | {"X-API-Key": name}) for name in names]
         mine = await api.post(START, json=ANN, headers=KEY | {"X-API-Key": names[0]})
 

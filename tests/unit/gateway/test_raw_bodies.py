@@ -34,7 +34,7 @@ async def post(world: World, path: str, body: bytes) -> httpx.Response:
     app = world.app()
     object.__setattr__(app.state.services, "tool_hosts", hosts("tools.example.org"))
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as api:
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as api:
         return await api.post(path, content=body, headers={"Content-Type": "application/json"})
 
 
