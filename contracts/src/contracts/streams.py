@@ -61,3 +61,5 @@ IDEMPOTENCY: Final = BucketSpec("idempotency", ttl_s=_DAY_S, max_bytes=512 * 102
 
 STREAMS: Final = (SESSIONS, ROOMS, DEAD)
 BUCKETS: Final = (NODES, PREJOINED, SLOTS, LEADERS, QUEUE, SEATS, IDEMPOTENCY)
+GATEWAYS_BUCKETS: Final = (SEATS, IDEMPOTENCY)
+"""The gateway alone makes and reads them; the scheduler makes the others."""

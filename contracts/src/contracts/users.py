@@ -110,8 +110,7 @@ _BILLINGS_CONSUMER: Final = tuple(
     f"$JS.API.CONSUMER.{verb}.{streams.SESSIONS.name}.{_BILLING_DURABLE}"
     for verb in ("CREATE", "INFO", "MSG.NEXT", "DELETE")
 )
-_GATEWAYS_BUCKETS: Final = (streams.SEATS, streams.IDEMPOTENCY)
-_SCHEDULERS_BUCKETS: Final = tuple(bucket for bucket in streams.BUCKETS if bucket not in _GATEWAYS_BUCKETS)
+_SCHEDULERS_BUCKETS: Final = tuple(bucket for bucket in streams.BUCKETS if bucket not in streams.GATEWAYS_BUCKETS)
 
 NATS_USERS: Final = (
     NatsUser(
@@ -122,10 +121,10 @@ NATS_USERS: Final = (
             _key(streams.PREJOINED),  # it takes a room by deleting its key
             _key(streams.LEADERS, "projector"),
             *_makes(*streams.STREAMS, *streams.BUCKETS),
-            *_owns(*_GATEWAYS_BUCKETS),
+            *_owns(*streams.GATEWAYS_BUCKETS),
             *_follows(streams.SESSIONS, streams.PREJOINED, streams.QUEUE),
             f"$JS.API.STREAM.INFO.{_stream(streams.IDEMPOTENCY)}",  # how full it is
-            *_reads(streams.NODES, streams.SLOTS, streams.LEADERS, *_GATEWAYS_BUCKETS),
+            *_reads(streams.NODES, streams.SLOTS, streams.LEADERS, *streams.GATEWAYS_BUCKETS),
             *_ACCOUNT,
         ),
         subscribe=(_inbox(GATEWAY),),

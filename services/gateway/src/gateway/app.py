@@ -18,7 +18,7 @@ from chassis.redaction import say
 from chassis.settings import EXIT_BAD_SETTINGS, load
 from chassis.web import WebServer
 from contracts.api import MAX_WAIT_MS
-from contracts.streams import BUCKETS, IDEMPOTENCY, LEADERS, STREAMS
+from contracts.streams import BUCKETS, IDEMPOTENCY, LEADERS, SEATS, STREAMS
 from contracts.tool_hosts import hosts
 from fastapi import FastAPI
 
@@ -64,7 +64,7 @@ async def _start(life: Life) -> None:
         log.warning("api.open", host=settings.host, fix="set GREENROOM_API_KEYS to ask for keys")
     keys = replace(IDEMPOTENCY, max_bytes=settings.idempotency_max_mb * 1024**2)
     buckets = [keys if bucket == IDEMPOTENCY else bucket for bucket in BUCKETS]
-    bus = await life.connect(streams=STREAMS, buckets=buckets, owned=(keys,))
+    bus = await life.connect(streams=STREAMS, buckets=buckets, owned=(keys, SEATS))
     session_log = NatsLog(bus, deadline_s=settings.bus_deadline_s)
     registry = NatsRegistry(bus, deadline_s=settings.stats_deadline_s)
     prejoined = NatsPrejoinedRooms(bus)

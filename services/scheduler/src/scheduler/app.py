@@ -11,7 +11,7 @@ from chassis.lease import Lease
 from chassis.lifecycle import Life, Service, run
 from chassis.settings import load
 from contracts.ids import session_id
-from contracts.streams import BUCKETS, IDEMPOTENCY, LEADERS, STREAMS
+from contracts.streams import BUCKETS, GATEWAYS_BUCKETS, LEADERS, STREAMS
 
 from scheduler.adapters.livekit_rooms import LiveKitRooms
 from scheduler.adapters.nats_log import NatsLog
@@ -30,7 +30,7 @@ ROLE: Final = "scheduler"
 async def start(life: Life, settings: Settings) -> None:
     """Connect, and stand by for the lease."""
     # The gateway owns the request keys.
-    bus = await life.connect(streams=STREAMS, buckets=[bucket for bucket in BUCKETS if bucket != IDEMPOTENCY])
+    bus = await life.connect(streams=STREAMS, buckets=[bucket for bucket in BUCKETS if bucket not in GATEWAYS_BUCKETS])
     rooms = LiveKitRooms(
         settings.livekit_url,
         settings.livekit_api_key,
