@@ -17,8 +17,11 @@ _LIVEKIT = r"^(ws|wss|http|https)://[^\s]+$"
 
 
 def _proxy(value: str) -> str:
-    if value != "*":
-        ip_network(value)  # a ValueError names what is wrong with it
+    try:
+        if value != "*":
+            ip_network(value)
+    except ValueError:
+        raise ValueError("each entry is an IP address, a network such as 10.0.0.0/8, or *") from None
     return value
 
 
