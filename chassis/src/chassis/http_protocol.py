@@ -214,6 +214,10 @@ class _GentleTransport:
     def write(self, data: bytes) -> None:
         self._connection.transport.write(data)
 
+    def is_closing(self) -> bool:
+        """uvicorn asks before it answers `Expect: 100-continue`."""
+        return self._connection.transport.is_closing()
+
     def close(self) -> None:
         self._connection.close_gently()
 

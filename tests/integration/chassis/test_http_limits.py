@@ -239,6 +239,18 @@ async def test_an_upgrade_is_answered_as_a_plain_request() -> None:
         assert (await wire.answer())[0] == 200
 
 
+async def test_a_client_that_asks_before_it_sends_its_body_is_told_to_go_on() -> None:
+    head = b"POST /echo HTTP/1.1\r\nHost: a\r\nX-API-Key: k\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+    async with serving(QUICK) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        async with asyncio.timeout(PATIENCE_S):
+            writer.write(head)
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 ")
+            writer.write(b"{}")
+            assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+
+
 async def test_at_the_bound_an_idle_connection_makes_room() -> None:
     async with serving(ConnectionLimits(max_connections=3)) as server:
         idle = [await Wire.to(server) for _ in range(3)]

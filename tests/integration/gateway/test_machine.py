@@ -191,6 +191,13 @@ class Clients(RuleBasedStateMachine):
             ended = session.minutes is not None
             assert answer.status_code == (409 if ended else 200), answer.text
 
+    @precondition(lambda self: self.sessions)
+    @rule(data=st.data(), user=st.sampled_from(["mallory", "ANN", "bob b.", "a"]))
+    def another_users_token(self, data: st.DataObject, user: str) -> None:
+        answer = self.ask("POST", "/api/token", json={"sessionId": self.one(data), "userId": user})
+
+        assert answer.status_code >= 500 or answer.json()["code"] in ("not_session_owner", "session_ended"), answer.text
+
     @rule()
     def token_before_the_start(self) -> None:
         answer = self.ask("POST", "/api/token", json={"sessionId": "session_not_yet", "userId": "ann"})
