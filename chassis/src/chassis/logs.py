@@ -4,6 +4,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Final
 
@@ -108,6 +109,11 @@ class bind_session:  # noqa: N801 - reads as a verb, like contextlib's
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         structlog.contextvars.reset_contextvars(**self._tokens)
+
+
+def with_fields(**fields: str) -> AbstractContextManager[None]:
+    """Put these fields into each log line of a `with` block."""
+    return structlog.contextvars.bound_contextvars(**fields)
 
 
 def trace_ids() -> dict[str, str]:

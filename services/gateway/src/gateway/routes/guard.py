@@ -2,8 +2,7 @@
 
 from typing import Final
 
-import structlog
-from chassis.logs import get_logger
+from chassis.logs import get_logger, with_fields
 from contracts.errors import FOREIGN_REQUEST, UNAUTHORIZED, Refused
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -53,7 +52,7 @@ class ApiKeyGuard:
         grant(scope, key.scopes if key else EVERY_SCOPE)
         if key is not None:  # two API keys may use one Idempotency-Key for two requests
             scope["state"]["api_key_id"] = key.digest.hex()
-        with structlog.contextvars.bound_contextvars(key_id=key.id if key else "none", client=client_of(scope)):
+        with with_fields(key_id=key.id if key else "none", client=client_of(scope)):
             await self._audited(scope, receive, send)
 
     async def _audited(self, scope: Scope, receive: Receive, send: Send) -> None:
