@@ -75,7 +75,7 @@ async def through_the_gateway(stack: Stack, start: Start, posted: Figure, *, war
     async with httpx.AsyncClient(base_url=stack.gateway_url, timeout=10) as client:
         await until_warm(client, {Part.AGENT_RUNNER: warm})
         session = new_session()
-        answer = await client.post("/api/token", json={"sessionId": session, "userId": "bench"})
+        answer = await client.post("/api/token", json={"sessionId": session, "userId": name})
         answer.raise_for_status()
         async with WaitingCaller(stack.environment, session, answer.json()["token"]) as caller:
             since = time.monotonic()

@@ -36,7 +36,7 @@ async def lost(stack: Stack, nodes: list[str], figure: Figure, *, whole_node: bo
         client = await call.enter_async_context(httpx.AsyncClient(base_url=stack.gateway_url, timeout=10))
         await until_warm(client, dict.fromkeys(nodes, POOL))
         session = new_session()
-        answer = await client.post("/api/token", json={"sessionId": session, "userId": "bench"})
+        answer = await client.post("/api/token", json={"sessionId": session, "userId": "Anna"})
         answer.raise_for_status()
         async with WaitingCaller(stack.environment, session, answer.json()["token"]) as caller:
             body = {"userName": "Anna", "sessionId": session}

@@ -32,8 +32,9 @@ NOBODY: frozenset[str] = frozenset()
 EVERYBODY = {G, S, A, B}
 STREAM_NAMES = (
     *("SESSIONS", "ROOMS", "DEAD"),
-    *("KV_nodes", "KV_prejoined", "KV_slots", "KV_leaders", "KV_queue", "KV_idempotency"),
+    *("KV_nodes", "KV_prejoined", "KV_slots", "KV_leaders", "KV_queue", "KV_seats", "KV_idempotency"),
 )
+GATEWAYS_STREAMS = ("KV_seats", "KV_idempotency")
 
 # Each subject that decides something, and the services whose users may publish to it.
 PUBLISH: dict[str, set[str] | frozenset[str]] = {
@@ -70,6 +71,7 @@ PUBLISH: dict[str, set[str] | frozenset[str]] = {
     "$KV.leaders.scheduler": {S},
     "$KV.leaders.projector": {G},
     "$KV.queue.starts": {S},
+    "$KV.seats.s1": {G},
     "$KV.idempotency.k1": {G},
     # JetStream: what exists, and what it is like.
     **{
@@ -77,8 +79,8 @@ PUBLISH: dict[str, set[str] | frozenset[str]] = {
         for name in STREAM_NAMES
         for verb in ("DELETE", "PURGE", "MSG.DELETE", "SNAPSHOT", "RESTORE", "LEADER.STEPDOWN", "PEER.REMOVE")
     },
-    **{f"$JS.API.STREAM.UPDATE.{name}": {S} for name in STREAM_NAMES if name != "KV_idempotency"},
-    "$JS.API.STREAM.UPDATE.KV_idempotency": {G},
+    **{f"$JS.API.STREAM.UPDATE.{name}": {S} for name in STREAM_NAMES if name not in GATEWAYS_STREAMS},
+    **{f"$JS.API.STREAM.UPDATE.{name}": {G} for name in GATEWAYS_STREAMS},
     "$JS.API.STREAM.CREATE.SESSIONS": EVERYBODY,
     "$JS.API.STREAM.CREATE.OTHER": NOBODY,
     # JetStream: reading. A consumer can make the server publish a stream's messages to any subject: never for nodes.
@@ -105,6 +107,8 @@ PUBLISH: dict[str, set[str] | frozenset[str]] = {
     "$JS.API.CONSUMER.CREATE.KV_leaders.c1": NOBODY,
     "$JS.API.DIRECT.GET.KV_queue": {G},
     "$JS.API.CONSUMER.CREATE.KV_queue.c1": {G},
+    "$JS.API.DIRECT.GET.KV_seats": {G},
+    "$JS.API.CONSUMER.CREATE.KV_seats.c1": NOBODY,
     "$JS.API.STREAM.INFO.KV_idempotency": {G},
     "$JS.API.DIRECT.GET.KV_idempotency": {G},
     "$JS.API.CONSUMER.CREATE.KV_idempotency.c1": NOBODY,

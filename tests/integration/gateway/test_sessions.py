@@ -124,10 +124,10 @@ async def test_a_start_that_waits_answers_when_the_agent_is_there(api: httpx.Asy
 
 async def test_an_ended_session_gets_no_token_and_its_id_is_spent(api: httpx.AsyncClient, bus: Bus) -> None:
     session_id = (await api.post(START, json={"userName": "Ann"})).json()["sessionId"]
-    assert (await api.post("/api/token", json={"sessionId": session_id, "userId": "ann"})).status_code == 200
+    assert (await api.post("/api/token", json={"sessionId": session_id, "userId": "Ann"})).status_code == 200
     await publish(bus, *an_end(session_id))
 
-    token = await api.post("/api/token", json={"sessionId": session_id, "userId": "ann"})
+    token = await api.post("/api/token", json={"sessionId": session_id, "userId": "Ann"})
     start = await api.post(START, json={"userName": "Ann", "sessionId": session_id})
 
     assert (token.status_code, token.json()["code"]) == (409, "session_ended")
