@@ -104,9 +104,10 @@ def livekit(environment: Mapping[str, str]) -> api.LiveKitAPI:
 
 
 async def create_room(environment: Mapping[str, str], name: str) -> None:
-    """Create a room; one that is there already stays."""
+    """Create a room with the gateway's settings, which replaces one with others; one that is there already stays."""
+    settings = CreateRoomRequest(name=name, max_participants=2, empty_timeout=90, departure_timeout=60)
     async with livekit(environment) as server:
-        await server.room.create_room(CreateRoomRequest(name=name, max_participants=2, empty_timeout=60))
+        await server.room.create_room(settings)
 
 
 async def delete_room(environment: Mapping[str, str], name: str) -> None:
