@@ -5,6 +5,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -47,6 +48,45 @@ async def test_all_that_migrate_at_once_succeed(database_url: str) -> None:
     finally:
         for database in databases:
             await database.close()
+
+
+async def test_bills_of_the_first_schema_are_the_same_after_the_migration(database_url: str) -> None:
+    def first(connection: Connection) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+
+    account = settle(usage(SESSION, call(61_000)), Tariff())
+    database = Database(read_database_url(database_url))
+    try:
+        if database.dialect == "sqlite":
+            Path(database.url.database or "").parent.mkdir(parents=True)
+        async with database.writing() as connection:
+            await connection.run_sync(first)
+            await connection.execute(
+                text(
+                    "INSERT INTO settlements VALUES (:session_id, 'ada', 'completed', 'asked', 61000, 61, 2, 2, 1, "
+                    ":at, 0, :seq, :records, :sha256, :epochs)"
+                ),
+                {
+                    "session_id": SESSION,
+                    "at": account.settlement.settled_ms,
+                    "seq": account.settlement.ended_seq,
+                    "records": account.settlement.records,
+                    "sha256": account.settlement.log_sha256,
+                    "epochs": '[{"epoch":1,"node_id":"n1","served_ms":61000,"span_ms":null,"billable_ms":61000,'
+                    f'"sequences":{list(account.settlement.epochs[0].sequences)}}}]',
+                },
+            )
+
+        assert await migrate(database) == "0001"
+
+        ledger = SqlLedger(database)
+        assert await ledger.record(account) == 1  # its entry; the settlement is there, and the same
+        assert await ledger.account(SESSION) == account
+    finally:
+        await database.close()
 
 
 async def test_the_migrations_make_the_tables_that_the_code_uses(database: Database) -> None:

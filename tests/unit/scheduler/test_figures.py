@@ -3,10 +3,11 @@
 import pytest
 from chassis.metrics import REGISTRY
 from contracts.events import Event
+from scheduler.domain.ending import ENDED_BY_NODE
 from scheduler.domain.session import Recorded, Session, fold
 from scheduler.handlers import figures
 
-from tests.unit.scheduler.builders import SID, T0, assigned, ready, requested, stopped
+from tests.unit.scheduler.builders import SID, T0, assigned, ended, ready, requested, stopped
 
 
 def takeovers() -> tuple[float, float]:
@@ -42,3 +43,14 @@ def test_a_second_try_of_a_start_is_no_takeover() -> None:
     before = takeovers()
     count((0, requested()), (5, assigned()), (5_000, assigned(2, "n2")), (5_200, ready(2, "n2")))
     assert takeovers() == before
+
+
+@pytest.mark.parametrize("reason", sorted(ENDED_BY_NODE - {"ended", "no_show"}))
+def test_every_reason_that_a_node_gives_is_counted_under_its_name(reason: str) -> None:
+    def counted() -> float:
+        labels = {"outcome": "completed", "reason": reason}
+        return REGISTRY.get_sample_value("scheduler_ended_total", labels) or 0.0
+
+    before = counted()
+    count((0, requested()), (5, assigned()), (100, ended().model_copy(update={"reason": reason})))
+    assert counted() == before + 1

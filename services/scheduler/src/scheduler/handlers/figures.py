@@ -3,6 +3,7 @@
 from typing import Final
 
 from contracts.events import AgentReady, JobAssigned, Outcome, SessionEnded
+from contracts.metering import CREDIT_SPENT
 
 from chassis import metrics
 from scheduler.domain.session import Recorded, Session
@@ -24,6 +25,7 @@ _REASONS: Final = frozenset(
         "caller_left",
         "room_closed",
         "session_timeout",
+        CREDIT_SPENT,
         "user_idle",
         "unreadable_log",
     }
