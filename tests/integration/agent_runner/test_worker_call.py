@@ -154,7 +154,7 @@ async def test_what_the_agent_says_unasked_waits_for_the_callers_turn_and_its_an
     caller = await person().enter(session)
     worker.send(go(livekit, session, opening_line="Hello."))
     await worker.heard(Turn)
-    caller.say("What time is it now, please, in the town where you are?")
+    caller.say("What time is it now in the town where you are?")
     await asyncio.sleep(1)  # in the middle of it
 
     worker.send(Speak(text="Our time is almost up.", patience_s=30))

@@ -275,7 +275,7 @@ async def test_a_full_redis_refuses_writes_evicts_nothing_and_reads_on(
         kept = await model.get("session_a")
         assert kept is not None
         assert kept.status is Status.REQUESTED
-        with pytest.raises(ReadModelAway, match="maxmemory"):
+        with pytest.raises(ReadModelAway, match="Redis refuses"):
             await model.write([kept], {}, at="1", then="2")
 
         await redis.config_set("maxmemory", "0")
