@@ -86,6 +86,9 @@ class Responder:
     async def start(self) -> None:
         """Listen, and return once the server knows."""
         await self._subscriber.start()
+        # nats-py writes a PING past the commands that wait for its flusher, so the answer to the first one may come
+        # before the server has read the subscription. By then the flusher has run: the second comes after it.
+        await self._bus.nc.flush(5)
         await self._bus.nc.flush(5)
 
     async def stop(self) -> None:
