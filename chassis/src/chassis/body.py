@@ -1,25 +1,21 @@
 """The request's body: read whole before the app is called, up to a bound and within a separate deadline."""
 
 import asyncio
-from typing import Final
+from collections.abc import Callable
 
-from contracts.errors import BODY_TOO_LARGE, ProblemType, Refused
+from contracts.errors import BODY_TOO_LARGE, BODY_TOO_SLOW, Refused
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-BODY_TOO_SLOW: Final = ProblemType(
-    "body_too_slow", 408, "The body did not arrive in time", "Send the body without a pause.", True
-)
 
 
 class BoundedBody:
     """Hands the body on as one message. Guards that look at headers alone stand before it.
 
     Args:
-        max_bytes: A longer body is a 413, whether it is announced or chunked.
+        max_bytes: A longer body is a 413, whether it is announced or chunked; a function where it differs by request.
         deadline_s: From the headers to the body's last byte.
     """
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int, deadline_s: float) -> None:
+    def __init__(self, app: ASGIApp, *, max_bytes: int | Callable[[Scope], int], deadline_s: float) -> None:
         self._app = app
         self._max_bytes = max_bytes
         self._deadline_s = deadline_s
@@ -31,12 +27,13 @@ class BoundedBody:
 
     async def _bounded(self, scope: Scope, receive: Receive) -> Receive:
         announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
-        if announced.isdigit() and int(announced) > self._max_bytes:
-            raise self._too_large()
+        most = self._max_bytes(scope) if callable(self._max_bytes) else self._max_bytes
+        if announced.isdigit() and int(announced) > most:
+            raise _too_large(most)
         limit = asyncio.timeout(self._deadline_s)
         try:
             async with limit:
-                body, last = await self._whole(receive)
+                body, last = await _whole(receive, most)
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -49,15 +46,17 @@ class BoundedBody:
 
         return replay
 
-    async def _whole(self, receive: Receive) -> tuple[bytes, Message]:
-        body = bytearray()
-        last: Message = {"type": "http.request", "more_body": True}
-        while last.get("more_body", False):  # a disconnect has no such key
-            last = await receive()
-            body += last.get("body", b"")
-            if len(body) > self._max_bytes:
-                raise self._too_large()
-        return bytes(body), last
 
-    def _too_large(self) -> Refused:
-        return Refused(BODY_TOO_LARGE, f"the body is longer than {self._max_bytes} bytes")
+async def _whole(receive: Receive, most: int) -> tuple[bytes, Message]:
+    body = bytearray()
+    last: Message = {"type": "http.request", "more_body": True}
+    while last.get("more_body", False):  # a disconnect has no such key
+        last = await receive()
+        body += last.get("body", b"")
+        if len(body) > most:
+            raise _too_large(most)
+    return bytes(body), last
+
+
+def _too_large(most: int) -> Refused:
+    return Refused(BODY_TOO_LARGE, f"the body is longer than {most} bytes")

@@ -12,7 +12,7 @@ from typing import Final
 from uuid import uuid4
 
 import structlog
-from contracts.errors import INTERNAL, ProblemType, Refused
+from contracts.errors import DEADLINE_EXCEEDED, INTERNAL, Refused
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,14 +20,6 @@ from chassis import logs, metrics
 
 REQUEST_ID_HEADER: Final = "X-Request-Id"
 _WELL_FORMED: Final = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")
-
-DEADLINE_EXCEEDED: Final = ProblemType(
-    "deadline_exceeded",
-    504,
-    "The answer took too long",
-    "Repeat the request; look for the request id in the logs.",
-    True,
-)
 
 _SECONDS: Final = metrics.histogram(
     "http_request_seconds", "Time until the answer began", ("method", "route", "status")

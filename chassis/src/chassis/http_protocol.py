@@ -1,4 +1,4 @@
-"""uvicorn's HTTP/1.1 protocol with the bounds that it lacks: time and size of a header, and open connections.
+"""uvicorn's HTTP/1.1 protocol with the bounds that it lacks: headers (time, size), open connections, unread answers.
 
 A reverse proxy usually keeps slow and idle clients away; these hold without one.
 """
@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any, Final, cast
 from uuid import uuid4
 
-from contracts.errors import ProblemType, Refused
+from contracts.errors import OVERLOADED, Refused
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -19,8 +19,7 @@ from chassis import metrics
 from chassis.edge import REQUEST_ID_HEADER
 from chassis.headers import SecurityHeaders
 from chassis.problem import problem_response
-
-OVERLOADED: Final = ProblemType("overloaded", 503, "Too many connections", "Try again in a moment.", True, "capacity")
+from chassis.unread import cut, unread_bytes
 
 _PROBES: Final = ("/health", "/ready")
 _RESERVE: Final = 64  # connections beyond the bound that are still answered: probes, and a 503 for the others
@@ -38,7 +37,8 @@ class ConnectionLimits:
         max_connections: Open at once. Beyond it the one that has waited longest without a request is closed. When so
             many are at work, the next 64 are answered 503, except on /health and /ready.
         header_s: From the first byte of a request, or from the connection's begin, to the end of its headers.
-        idle_s: That a connection may wait between two requests.
+        idle_s: That a connection may wait between two requests, and that the client may acknowledge nothing of what is
+            sent to it.
         max_header_bytes: Of the request line and all headers together.
     """
 
@@ -59,6 +59,8 @@ class BoundedHttp(HttpToolsProtocol):
         self._header_bytes = 0
         self._in_headers = True
         self._lingers = False
+        self._write_timer: asyncio.TimerHandle | None = None
+        self._written = 0
         self._waits_since = self.loop.time()
 
     # --- the connection -----------------------------------------------------------------------------------------------
@@ -78,6 +80,9 @@ class BoundedHttp(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -124,6 +129,18 @@ class BoundedHttp(HttpToolsProtocol):
         self._waits_since = self.loop.time()
         if not self._lingers:
             super().on_response_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        super().send_400_response(msg)
+        self._watch()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close an idle connection; while its client still takes an answer it is not idle."""
+        if unread_bytes(self.transport) == 0:
+            super().timeout_keep_alive_handler()
+        else:
+            again = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+            self.timeout_keep_alive_task = again
 
     # A request to upgrade is answered as the plain request that it also is; uvicorn would log two warnings each time.
     def _should_upgrade(self) -> bool:
@@ -183,6 +200,31 @@ class BoundedHttp(HttpToolsProtocol):
             return
         self._refuse(HTTPStatus.REQUEST_TIMEOUT, "header_time")
 
+    def write(self, data: bytes) -> None:
+        """Write a part of an answer, which the client must take in time."""
+        self.transport.write(data)
+        self._written += len(data)
+        self._watch()
+
+    def _watch(self) -> None:
+        if self._write_timer is None:
+            self._look_later()
+
+    def _look_later(self) -> None:
+        unread = unread_bytes(self.transport)
+        self._write_timer = None
+        if unread:
+            self._write_timer = self.loop.call_later(self.limits.idle_s, self._look, self._written - unread)
+
+    def _look(self, taken_before: int) -> None:
+        """Cut a connection whose client took nothing since the last look: what it does not read is held in memory."""
+        unread = unread_bytes(self.transport)
+        if unread == 0 or self._written - unread != taken_before:
+            self._look_later()
+            return
+        _SHED.labels("unread").inc()
+        cut(self.transport)
+
     def close_gently(self) -> None:
         """Close; after an answer that came before the body's end, only once the client had a moment to read it.
 
@@ -203,6 +245,7 @@ class BoundedHttp(HttpToolsProtocol):
         line = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
         self.transport.write(line.encode())
         self.transport.close()
+        self._watch()
 
 
 class _GentleTransport:
@@ -212,7 +255,7 @@ class _GentleTransport:
         self._connection = connection
 
     def write(self, data: bytes) -> None:
-        self._connection.transport.write(data)
+        self._connection.write(data)
 
     def is_closing(self) -> bool:
         """uvicorn asks before it answers `Expect: 100-continue`."""

@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.types import Scope
 
 from chassis import logs
 from chassis.body import BoundedBody
@@ -73,7 +74,7 @@ def install(
     *,
     validation_errors: Sequence[type[Exception]] = (),
     translate: Callable[[Exception], Refused | None] | None = None,
-    max_body_bytes: int = 256 * 1024,
+    max_body_bytes: int | Callable[[Scope], int] = 256 * 1024,
     body_deadline_s: float = 10.0,
     deadline_s: float = 30.0,
     guards: Sequence[Middleware] = (),

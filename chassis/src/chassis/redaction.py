@@ -33,7 +33,7 @@ def learn(variable: str, value: str) -> None:
             found |= {identity, *identity.split(":", 1)[-1:], *re.split(r"[@,/?#]", identity)}
         found |= set(re.findall(r"[?&][^=&#]+=([^&#\s]+)", value))
     elif _SECRET_NAME.search(variable) and variable.upper() not in _NO_SECRET:
-        found |= {value, *re.split(r"[,:\s]", value)}
+        found |= {value, *re.split(r"[,:\s\[\]]", value)}
     found |= {unquote(secret) for secret in found}
     new = {secret for secret in found if len(secret) >= _MIN_LENGTH} - _known
     if new:

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from chassis import logs
 from chassis.errors import StartFailed
 from chassis.http_protocol import ConnectionLimits, bounded
+from chassis.unread import bound_unread
 
 _BACKLOG: Final = 2048
 _START_POLL_S: Final = 0.01
@@ -114,6 +115,7 @@ class WebServer:
             try:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 listener.bind(address)
+                bound_unread(listener, self._limits.idle_s)
                 listener.listen(_BACKLOG)
             except BaseException:
                 listener.close()

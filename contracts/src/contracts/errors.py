@@ -72,6 +72,9 @@ MALFORMED_BODY: Final = ProblemType("malformed_body", 400, "The body is no JSON"
 BODY_TOO_LARGE: Final = ProblemType(
     "body_too_large", 413, "The body is too large", "Send a shorter body; the limit is in `detail`."
 )
+BODY_TOO_SLOW: Final = ProblemType(
+    "body_too_slow", 408, "The body did not arrive in time", "Send the body without a pause.", retryable=True
+)
 UNAUTHORIZED: Final = ProblemType(
     "unauthorized",
     401,
@@ -152,6 +155,14 @@ IDEMPOTENCY_STORE_FULL: Final = ProblemType(
     503,
     "No room for another Idempotency-Key",
     "Raise IDEMPOTENCY_MAX_MB of the gateway; keys are kept for 24 hours.",
+    retryable=True,
+    blame="capacity",
+)
+SEATS_FULL: Final = ProblemType(
+    "seats_full",
+    503,
+    "No room for another session id that a client chose",
+    "Leave `sessionId` out of the start, or raise SEATS_MAX_MB of the gateway; chosen ids are kept for 2 hours.",
     retryable=True,
     blame="capacity",
 )
@@ -280,6 +291,16 @@ NOT_FOUND: Final = ProblemType("not_found", 404, "No such page", "See the API's 
 METHOD_NOT_ALLOWED: Final = ProblemType(
     "method_not_allowed", 405, "The method is not allowed here", "See the API's description at /docs."
 )
+OVERLOADED: Final = ProblemType(
+    "overloaded", 503, "Too many connections", "Try again in a moment.", retryable=True, blame="capacity"
+)
+DEADLINE_EXCEEDED: Final = ProblemType(
+    "deadline_exceeded",
+    504,
+    "The answer took too long",
+    "Repeat the request; look for the request id in the logs.",
+    retryable=True,
+)
 INTERNAL: Final = ProblemType(
     "internal", 500, "Something went wrong on our side", "Look for the request id in the logs.", retryable=True
 )
@@ -288,6 +309,7 @@ PROBLEMS: Final = _all(
     INVALID_REQUEST,
     MALFORMED_BODY,
     BODY_TOO_LARGE,
+    BODY_TOO_SLOW,
     UNAUTHORIZED,
     FORBIDDEN,
     FOREIGN_REQUEST,
@@ -306,6 +328,7 @@ PROBLEMS: Final = _all(
     BAD_SIGNATURE,
     IDEMPOTENCY_MISMATCH,
     IDEMPOTENCY_STORE_FULL,
+    SEATS_FULL,
     ROOM_TAKEN,
     TOKEN_FIRST,
     NO_CAPACITY,
@@ -329,6 +352,8 @@ PROBLEMS: Final = _all(
     INSUFFICIENT_CREDIT,
     NOT_FOUND,
     METHOD_NOT_ALLOWED,
+    OVERLOADED,
+    DEADLINE_EXCEEDED,
     INTERNAL,
 )
 

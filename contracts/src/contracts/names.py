@@ -4,22 +4,39 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, StringConstraints
 
+_BMP: Final = 0xFFFF
 _JOINER: Final = r"\u200c\u200d"
 _SPACE: Final = r"\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
-_INVISIBLE: Final = r"\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-_TAGS: Final = range(0xE0000, 0xE0080)
+# Controls, Unicode's Default_Ignorable_Code_Point without the joiners, and the blank Braille pattern.
+_INVISIBLE: Final = (
+    r"\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
+    r"\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+)
+# Those beyond U+FFFF, which each engine spells in its own way: of shorthand and music, tags, more variation selectors.
+_BEYOND: Final = (range(0x1BCA0, 0x1BCA4), range(0x1D173, 0x1D17B), range(0xE0000, 0xE1000))
+_PICTURE: Final = (
+    r"(?:[\u00a9\u00ae\u203c\u2049\u2122\u2139\u2190-\u21ff\u2300-\u27bf\u2900-\u297f\u2b00-\u2bff\u3030\u303d\u3297\u3299]"
+    r"|[^\u0000-\uffff])"
+)
+_PICTURES_BEYOND: Final = range(0x1F000, 0x1FB00)
+_AS_PICTURE: Final = "\ufe0f"
 
 _AROUND: Final = rf"[ \t\n\r{_SPACE}]*"  # spelt out: \s is another set in each engine
 
 # A joiner shapes Persian, Indic and emoji; beside ASCII it only makes two names look like one.
-_LETTER: Final = rf"[^\x00-\x7f{_SPACE}{_INVISIBLE}{_JOINER}]"
+# U+FE0F makes a sign a picture (a heart); after a letter it shows nothing.
+_LETTER: Final = rf"(?:{_PICTURE}\ufe0f|[^\x00-\x7f{_SPACE}{_INVISIBLE}{_JOINER}])"
 _JOINED: Final = rf"{_LETTER}(?:[{_JOINER}]{_LETTER})*"
 NAME_PATTERN: Final = rf"^{_AROUND}(?:[!-~]|{_JOINED})(?:[ -~{_SPACE}]|{_JOINED})*{_AROUND}$"
 
 
 def _trimmed(name: str) -> str:
-    if any(ord(char) in _TAGS for char in name):
-        raise ValueError("must hold no tag characters (U+E0000 to U+E007F)")
+    for char, following in zip(name, [*name[1:], ""], strict=True):
+        code = ord(char)
+        if any(code in invisible for invisible in _BEYOND):
+            raise ValueError(f"must hold no invisible characters (U+{code:X})")
+        if following == _AS_PICTURE and code > _BMP and code not in _PICTURES_BEYOND:
+            raise ValueError("must have U+FE0F only after an emoji")
     return name.strip()
 
 
@@ -28,8 +45,8 @@ UserName = Annotated[
     StringConstraints(min_length=1, max_length=128, pattern=NAME_PATTERN),
     AfterValidator(_trimmed),
     Field(
-        description="without control, bidirectional-format, zero-width and tag characters; ZWJ and ZWNJ only between "
-        "two characters outside ASCII; white space around it is removed"
+        description="without control, bidirectional-format and invisible characters; ZWJ and ZWNJ only between two "
+        "characters outside ASCII, U+FE0F only after an emoji; white space around it is removed"
     ),
 ]
 """`userName` and `userId`, as a client may send them."""

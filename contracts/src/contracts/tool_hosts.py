@@ -24,6 +24,7 @@ _MAX_HOST_CHARS: Final = 253
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _NAT64: Final = IPv6Network("64:ff9b::/96")
 _LOCAL_NAT64: Final = IPv6Network("64:ff9b:1::/48")
+_GLOBAL_UNICAST: Final = IPv6Network("2000::/3")  # site-local addresses count as global in the standard library
 _COMPATIBLE: Final = IPv6Network("::/96")
 
 
@@ -117,6 +118,8 @@ def may_connect(address: str, port: int, allowed: Collection[AllowedHost]) -> bo
         if ip in _LOCAL_NAT64:
             return False
         ip = _embedded(ip) or ip
+        if isinstance(ip, IPv6Address) and ip not in _GLOBAL_UNICAST:
+            return False
     return ip.is_global and not ip.is_multicast
 
 

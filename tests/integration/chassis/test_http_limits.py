@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import httpx
@@ -14,7 +15,7 @@ from contracts.errors import UNAUTHORIZED, Refused
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -45,6 +46,22 @@ async def echo(request: Request) -> Response:
     return JSONResponse({"bytes": len(await request.body()), "client": client})
 
 
+BIG = b"x" * 2_000_000
+
+
+async def big(_request: Request) -> Response:
+    return Response(BIG)
+
+
+async def events(_request: Request) -> Response:
+    async def rare() -> AsyncIterator[bytes]:
+        for _ in range(3):
+            yield b": still here\n\n"
+            await asyncio.sleep(0.7)
+
+    return StreamingResponse(rare(), media_type="text/event-stream")
+
+
 @asynccontextmanager
 async def serving(limits: ConnectionLimits, **more: Any) -> AsyncIterator[WebServer]:
     release = asyncio.Event()
@@ -53,7 +70,8 @@ async def serving(limits: ConnectionLimits, **more: Any) -> AsyncIterator[WebSer
         await release.wait()
         return JSONResponse({})
 
-    app = Starlette(routes=[Route("/health", healthy), Route("/echo", echo, methods=["POST"]), Route("/slow", slow)])
+    routes = [Route("/health", healthy), Route("/echo", echo, methods=["POST"]), Route("/slow", slow)]
+    app = Starlette(routes=[*routes, Route("/big", big), Route("/events", events)])
     problem.install(app, body_deadline_s=0.5, deadline_s=PATIENCE_S, guards=[Middleware(NeedsKey)])
     server = WebServer(app, host="127.0.0.1", port=0, drain_timeout_s=1, limits=limits, **more)
     await server.start()
@@ -249,6 +267,56 @@ async def test_a_client_that_asks_before_it_sends_its_body_is_told_to_go_on() ->
             writer.write(b"{}")
             assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200 ")
         writer.close()
+
+
+def asking(server: WebServer, path: bytes, *, more: bytes = b"") -> socket.socket:
+    """A client that has asked and reads nothing by itself."""
+    wire = socket.socket()
+    wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 * 1024)
+    wire.settimeout(PATIENCE_S)
+    wire.connect(("127.0.0.1", server.port))
+    wire.sendall(b"GET " + path + b" HTTP/1.1\r\nHost: a\r\nX-API-Key: k\r\n" + more + b"\r\n")
+    return wire
+
+
+def taken(wire: socket.socket) -> int:
+    """How many bytes still come from the server."""
+    size = 0
+    with wire, suppress(ConnectionResetError):
+        while data := wire.recv(64 * 1024):
+            size += len(data)
+    return size
+
+
+@pytest.mark.parametrize("more", [b"", b"Connection: close\r\n"])
+async def test_an_answer_that_nobody_reads_is_given_up(more: bytes) -> None:
+    async with serving(ConnectionLimits(idle_s=0.3)) as server:
+        wires = [asking(server, b"/big", more=more) for _ in range(5)]
+        await asyncio.sleep(1.2)
+
+        assert [await asyncio.to_thread(taken, wire) < len(BIG) for wire in wires] == [True] * 5
+
+
+async def test_a_client_that_reads_slowly_gets_its_answer() -> None:
+    async with serving(ConnectionLimits(idle_s=0.3)) as server:
+        wire, size = asking(server, b"/big", more=b"Connection: close\r\n"), 0
+        while data := await asyncio.to_thread(wire.recv, 100_000):
+            size += len(data)
+            await asyncio.sleep(0.03)
+        wire.close()
+
+    assert size > len(BIG)
+
+
+async def test_a_stream_may_pause_for_longer_than_a_client_may_not_read() -> None:
+    async with serving(ConnectionLimits(idle_s=0.3)) as server:
+        wire = asking(server, b"/events", more=b"Connection: close\r\n")
+        got = b""
+        while data := await asyncio.to_thread(wire.recv, 100):
+            got += data
+        wire.close()
+
+    assert got.count(b"still here") == 3
 
 
 async def test_at_the_bound_an_idle_connection_makes_room() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 from chassis.nats import Bus
+from contracts.streams import SEATS
 from gateway.adapters.nats_seats import NatsSeats
 
 from tests.integration.gateway.stack import Gateway, LiveKitServer
@@ -42,6 +43,10 @@ async def test_one_user_wins_a_session_id_however_many_ask_at_once(bus: Bus) -> 
     assert holders[0] in users
     assert await gateways[0].take("session_a", "late") == holders[0]
     assert await gateways[0].take("session_b", "late") == "late"
+
+    await bus.bucket(SEATS).put("session_c", b"\xff{")
+    assert await gateways[0].take("session_c", "ann") == "ann", "an unreadable seat gives way"
+    assert await gateways[1].take("session_c", "bob") == "ann"
 
 
 async def test_a_second_visitor_takes_over_no_call(api: httpx.AsyncClient) -> None:

@@ -20,6 +20,8 @@ def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("GROQ_API_KEY", "correct-horse", "401 for correct-horse"),
         ("GREENROOM_API_KEYS", "correct-horse,battery-staple", "refused: battery-staple"),
+        ("GREENROOM_API_KEYS", "correct-horse[sessions+tokens],battery-staple[admin]", "refused: correct-horse"),
+        ("GREENROOM_API_KEYS", "correct-horse[sessions+tokens], battery-staple[admin]", "refused: battery-staple"),
         ("LIVEKIT_WEBHOOK_KEYS", "old:correct-horse", "signed with correct-horse"),
         ("NATS_URL", "nats://bob:correct%40horse@h:4222", "password correct@horse"),
         ("NATS_URL", "nats://bob:correct%40horse@h:4222", "sent correct%40horse"),

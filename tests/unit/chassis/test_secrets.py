@@ -36,13 +36,15 @@ FORMS = (
     '{{"{secret}": "{secret}"}}',
     "{secret}={secret};{secret},{secret}:{secret}",
     "/nowhere/{secret}",
+    "{secret}[sessions+{secret}]",
+    "{secret}[sessions],{secret}[",
     "\udcff{secret}",  # a byte that is no UTF-8
 )
 VALID = {
     "LIVEKIT_URL": "ws://127.0.0.1:7880",
     "LIVEKIT_API_KEY": "greenroom",
     "LIVEKIT_API_SECRET": SECRET,
-    "GREENROOM_API_KEYS": SECRET,
+    "GREENROOM_API_KEYS": f"{SECRET}[sessions+tokens],{SECRET[::-1]}",
     "LIVEKIT_WEBHOOK_KEYS": f"old:{SECRET}",
     "NATS_URL": f"nats://bob:{SECRET}@host:4222",
     "REDIS_URL": f"redis://:{SECRET}@host:6379/0",

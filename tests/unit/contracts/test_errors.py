@@ -1,4 +1,6 @@
+import ast
 import re
+from pathlib import Path
 
 import pytest
 from contracts.errors import PROBLEMS, ProblemType, Refused
@@ -11,6 +13,19 @@ def test_every_problem_is_listed_once_under_its_own_code() -> None:
 
     assert len({problem.code for problem in defined}) == len(defined)
     assert {problem.code: problem for problem in defined} == PROBLEMS
+
+
+def test_no_other_module_defines_a_problem() -> None:
+    defined = {
+        (path.name, call.args[0].value)
+        for path in Path(__file__).parents[3].glob("*/**/src/**/*.py")
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "ProblemType"
+        if isinstance(call.args[0], ast.Constant)
+    }
+
+    assert len(defined) >= len(PROBLEMS)
+    assert {path for path, _ in defined} == {"errors.py"}
 
 
 @pytest.mark.parametrize("problem", PROBLEMS.values(), ids=lambda p: p.code)

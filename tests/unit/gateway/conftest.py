@@ -46,10 +46,12 @@ class World:
     registry: FakeRegistry = field(default_factory=FakeRegistry)
     read_model: FakeReadModel = field(default_factory=FakeReadModel)
     billing: FakeBilling = field(default_factory=FakeBilling)
+    health: Health = field(default_factory=lambda: Health("gateway"))
+    body_limit: int = 64 * 1024
 
     def app(self, rules: AccessRules | None = None, *, root_path: str = "") -> FastAPI:
         app = build_api(
-            Health("gateway"), rules=rules or AccessRules(), root_path=root_path, body_limit=64 * 1024, deadline_s=5
+            self.health, rules=rules or AccessRules(), root_path=root_path, body_limit=self.body_limit, deadline_s=5
         )
         count = iter(range(1, 10_000))
         app.state.services = Services(

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -75,7 +76,8 @@ async def test_processes_and_files_are_shown_to_operators_alone(client: Client, 
 # --- key before body --------------------------------------------------------------------------------------------------
 
 
-async def test_a_strangers_body_is_not_read(world: World) -> None:
+@pytest.mark.parametrize(("path", "code"), [(START, "unauthorized"), ("/livekit/webhook", "bad_signature")])
+async def test_a_strangers_body_is_not_read(world: World, path: str, code: str) -> None:
     async def no_body() -> dict[str, Any]:
         raise AssertionError("the body was asked for")
 
@@ -89,8 +91,8 @@ async def test_a_strangers_body_is_not_read(world: World) -> None:
         "asgi": {"version": "3.0"},
         "http_version": "1.1",
         "method": "POST",
-        "path": START,
-        "raw_path": START.encode(),
+        "path": path,
+        "raw_path": path.encode(),
         "query_string": b"",
         "root_path": "",
         "scheme": "http",
@@ -103,6 +105,17 @@ async def test_a_strangers_body_is_not_read(world: World) -> None:
         await world.app(keyed(FULL))(scope, no_body, send)
 
     assert sent[0]["status"] == 401
+    assert json.loads(sent[1]["body"])["code"] == code
+
+
+async def test_a_webhook_has_a_bound_of_its_own(client: Client, world: World) -> None:
+    world.body_limit = 640 * 1024
+    async with client(root_path="/voice") as api:
+        for size, status in ((256 * 1024, 401), (256 * 1024 + 1, 413)):
+            body = b"x" * size
+            for path in ("/livekit/webhook", "/voice/livekit/webhook"):
+                answer = await api.post(path, content=body, headers={"Authorization": "forged"})
+                assert answer.status_code == status
 
 
 async def test_a_websocket_is_refused_without_a_traceback(world: World) -> None:
@@ -158,6 +171,20 @@ async def test_an_open_gateway_refuses_other_machines_and_other_pages(
     assert world.registry.drained == []
 
 
+async def test_an_open_gateway_tells_a_rebound_page_no_reasons(client: Client, world: World) -> None:
+    async def away() -> str | None:
+        return "NATS at nats://10.0.0.5:4222 does not answer"
+
+    world.health.add("nats", away)
+    async with client() as api:
+        own = await api.get("/ready")
+        for headers in ({"Host": "rebound.example"}, {"Origin": "https://evil.example"}, {"X-Forwarded-For": "::1"}):
+            foreign = await api.get("/ready", headers=headers)
+            assert foreign.status_code == 503
+            assert "10.0.0.5" not in foreign.text
+    assert "10.0.0.5" in own.text
+
+
 async def test_an_open_gateway_answers_hosts_and_pages_that_are_named(client: Client) -> None:
     rules = AccessRules(hosts=["Voice.example"], origins=["https://app.example"])
     async with client(rules) as api:
@@ -203,6 +230,21 @@ async def test_the_lines_of_a_request_carry_key_and_address(client: Client, caps
     assert f'"key_id": "{hashlib.sha256(FULL.encode()).hexdigest()[:8]}"' in printed
     assert '"client": "127.0.0.1"' in printed
     assert FULL not in printed
+
+
+async def test_a_missing_scope_is_logged_with_the_key(
+    client: Client, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from chassis import logs
+
+    monkeypatch.setattr("gateway.routes.audit._sampler", Sampler())
+    logs.configure("gateway")
+    async with client(keyed(f"{PLAIN}[sessions]")) as api:
+        assert (await api.post(DRAIN, headers={"X-API-Key": PLAIN})).status_code == 403
+
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    [refused] = [line for line in lines if line["event"] == "auth.refused"]
+    assert (refused["reason"], refused["key_id"]) == ("scope", hashlib.sha256(PLAIN.encode()).hexdigest()[:8])
 
 
 async def test_refused_keys_are_logged_a_few_a_second_and_never_shown(

@@ -54,6 +54,26 @@ def test_every_documented_problem_is_one_that_there_is() -> None:
                     assert PROBLEMS[code].status == int(status)
 
 
+def problems_of(operation: dict[str, Any]) -> set[str]:
+    return {
+        line.split("`")[1]
+        for status, response in operation["responses"].items()
+        if int(status) >= 400
+        for line in response["description"].split("\n\n")
+    }
+
+
+def test_what_stands_before_every_route_is_documented() -> None:
+    for path, _, operation in OPERATIONS:
+        assert {"overloaded", "deadline_exceeded"} <= problems_of(operation), path
+        assert ("body_too_slow" in problems_of(operation)) == ("body_too_large" in problems_of(operation)), path
+
+
+def test_a_token_can_meet_an_unreadable_session_and_a_full_bucket() -> None:
+    assert {"session_unreadable", "seats_full"} <= problems_of(DOCUMENT["paths"]["/api/token"]["post"])
+    assert "seats_full" in problems_of(DOCUMENT["paths"]["/api/session/start"]["post"])
+
+
 def test_operation_ids_are_unique() -> None:
     ids = [operation["operationId"] for _, _, operation in OPERATIONS]
 

@@ -63,8 +63,10 @@ async def _start(life: Life) -> None:
     if not api_keys:
         log.warning("api.open", host=settings.host, fix="set GREENROOM_API_KEYS to ask for keys")
     keys = replace(IDEMPOTENCY, max_bytes=settings.idempotency_max_mb * 1024**2)
-    buckets = [keys if bucket == IDEMPOTENCY else bucket for bucket in BUCKETS]
-    bus = await life.connect(streams=STREAMS, buckets=buckets, owned=(keys, SEATS))
+    taken = replace(SEATS, max_bytes=settings.seats_max_mb * 1024**2)
+    owned = {IDEMPOTENCY.name: keys, SEATS.name: taken}
+    buckets = [owned.get(bucket.name, bucket) for bucket in BUCKETS]
+    bus = await life.connect(streams=STREAMS, buckets=buckets, owned=tuple(owned.values()))
     session_log = NatsLog(bus, deadline_s=settings.bus_deadline_s)
     registry = NatsRegistry(bus, deadline_s=settings.stats_deadline_s)
     prejoined = NatsPrejoinedRooms(bus)
@@ -73,6 +75,8 @@ async def _start(life: Life) -> None:
     life.spawn("queue of starts", queue.watch())
     idempotency = NatsIdempotencyKeys(bus, deadline_s=settings.bus_deadline_s)
     life.spawn("request keys in use", idempotency.measure())
+    seats = NatsSeats(bus, deadline_s=settings.bus_deadline_s)
+    life.spawn("seats in use", seats.measure())
     read_model = _read_model(life, settings, deadline_s=settings.redis_deadline_s)
     app = build_api(
         life.health,
@@ -93,7 +97,7 @@ async def _start(life: Life) -> None:
         idempotency=idempotency,
         prejoined=prejoined,
         queue=queue,
-        seats=NatsSeats(bus, deadline_s=settings.bus_deadline_s),
+        seats=seats,
         registry=registry,
         read_model=read_model,
         billing=_billing(life, settings),

@@ -216,7 +216,7 @@ class StartQueue(Protocol):
 
 
 class Seats(Protocol):
-    """Which user first asked for a session id of the client's choice. Everything raises `BusAway`."""
+    """Which user first asked for a session id of the client's choice. Everything raises `BusAway` and `seats_full`."""
 
     async def take(self, session_id: str, user: str) -> str:
         """Take the caller's seat; returns the user who has it, this one or an earlier one."""

@@ -105,6 +105,12 @@ class GatewaySettings(ServiceSettings):
         le=1_000_000,
         description="MB for Idempotency-Keys, kept for 24 hours: a start takes about 500 bytes, an end about 1,000",
     )
+    seats_max_mb: int = Field(
+        default=128,
+        ge=1,
+        le=1_000_000,
+        description="MB for session ids that clients choose, kept for 2 hours: one takes about 250 bytes",
+    )
 
     max_connections: int = Field(default=2000, ge=16, le=100_000, description="connections that may be open at once")
     header_timeout_s: float = Field(default=10, gt=0, le=600, description="seconds that a request's headers may take")

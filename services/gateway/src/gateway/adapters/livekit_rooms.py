@@ -24,9 +24,9 @@ from gateway.domain.rooms import MadeRoom
 
 _MAX_PARTICIPANTS = 2  # the caller and the agent
 _DEPARTURE_TIMEOUT_S = 60
-log = get_logger(__name__)
-
 _RETRY_AFTER_S = 2
+
+log = get_logger(__name__)
 
 _Answer = TypeVar("_Answer")
 

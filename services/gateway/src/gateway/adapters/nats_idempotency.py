@@ -1,23 +1,19 @@
 """The bucket `idempotency`: request keys, and the answers to them."""
 
-import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
-from chassis.logs import get_logger
-from chassis.nats import Bus, BusUnavailable, KeyChanged, KeyExists, StreamFull, read_value
+from chassis.nats import Bus, KeyChanged, KeyExists, StreamFull, read_value
 from contracts.errors import IDEMPOTENCY_STORE_FULL, Refused
 from contracts.streams import IDEMPOTENCY
 from pydantic import BaseModel
 
 from chassis import metrics
+from gateway.adapters.bucket_use import measure
 from gateway.adapters.nats_log import translated
 from gateway.ports import BusAway, Claim, K
 
-log = get_logger(__name__)
-
-_MEASURE_S: Final = 30.0
 _RETRY_AFTER_S: Final = 60
 _TRIES: Final = 3
 
@@ -69,12 +65,7 @@ class NatsIdempotencyKeys:
 
     async def measure(self) -> None:
         """Tell the share of the bucket that is in use, for ever."""
-        while True:
-            try:
-                _USED.set(await self._bucket.used_ratio(deadline_s=self._deadline_s))
-            except BusUnavailable as error:
-                log.warning("idempotency.not_measured", error=error)
-            await asyncio.sleep(_MEASURE_S)
+        await measure(self._bucket, _USED.set, deadline_s=self._deadline_s)
 
     async def _put(self, name: str, entry: K, revision: int) -> Claim[K] | None:
         try:

@@ -2,15 +2,21 @@
 
 from typing import Final
 
-from chassis.nats import Bucket, Bus, KeyExists
+from chassis.nats import Bucket, Bus, KeyChanged, KeyExists, StreamFull, read_value
+from contracts.errors import SEATS_FULL, Refused
 from contracts.registry import Seat
 from contracts.streams import SEATS
-from pydantic import ValidationError
 
+from chassis import metrics
+from gateway.adapters.bucket_use import measure
 from gateway.adapters.nats_log import translated
 from gateway.ports import BusAway
 
-_TRIES: Final = 2  # the key may expire between a refused create and the look at it
+_RETRY_AFTER_S: Final = 60
+_TRIES: Final = 3  # the key may expire or change between a refused write and the look at it
+
+_USED = metrics.gauge("gateway_seats_used_ratio", "Share of SEATS_MAX_MB in use")
+_FULL = metrics.counter("gateway_seats_refused_total", "Session ids of clients that found no room")
 
 
 class NatsSeats:
@@ -24,20 +30,38 @@ class NatsSeats:
         """Take the caller's seat; returns the user who has it."""
         value = Seat(user=user).model_dump_json().encode()
         with translated():
-            for _ in range(_TRIES):
-                try:
-                    await self._bucket.create(session_id, value, deadline_s=self._deadline_s)
-                except KeyExists:
-                    entry = await self._bucket.get(session_id, deadline_s=self._deadline_s)
-                    if entry is not None:
-                        return _user_of(entry.value)
-                else:
-                    return user
+            try:
+                for _ in range(_TRIES):
+                    holder = await self._try(session_id, user, value)
+                    if holder is not None:
+                        return holder
+            except StreamFull as error:
+                _FULL.inc()
+                raise Refused(
+                    SEATS_FULL,
+                    "The gateway keeps as many session ids of clients as fit into SEATS_MAX_MB.",
+                    retry_after_s=_RETRY_AFTER_S,
+                ) from error
         raise BusAway(f"The seat of session {session_id} changes too fast.")
 
+    async def measure(self) -> None:
+        """Tell the share of the bucket that is in use, for ever."""
+        await measure(self._bucket, _USED.set, deadline_s=self._deadline_s)
 
-def _user_of(value: bytes) -> str:
-    try:
-        return Seat.model_validate_json(value).user
-    except ValidationError:
-        return ""  # no user's: its session id is refused until the entry expires
+    async def _try(self, session_id: str, user: str, value: bytes) -> str | None:
+        """The user who has the seat; None: it changed meanwhile."""
+        try:
+            await self._bucket.create(session_id, value, deadline_s=self._deadline_s)
+            return user
+        except KeyExists:
+            entry = await self._bucket.get(session_id, deadline_s=self._deadline_s)
+        if entry is None:
+            return None
+        seat = read_value(Seat, self._bucket.spec.name, entry.key, entry.value, entry.revision)
+        if seat is not None:
+            return seat.user
+        try:  # unreadable: it gives way at its revision
+            await self._bucket.update(session_id, value, entry.revision, deadline_s=self._deadline_s)
+        except KeyChanged:
+            return None
+        return user

@@ -26,8 +26,6 @@ from chassis import metrics
 from gateway.domain.read_model import READY, STARTING, SessionKeys, SessionState, Status, session_keys, unix
 from gateway.ports import Page, PositionMoved, ReadModelAway
 
-log = get_logger(__name__)
-
 _FORM = 2  # of the keys; raise it when what is written changes, so that every key is written again
 POSITION = f"projection:position:{_FORM}"
 # Where form 1 had its position. It is kept up to date, so that a gateway of the former version that leads for a moment

@@ -1,6 +1,8 @@
 """The API as a whole: its routes, its edge and its description."""
 
+import json
 from collections.abc import Mapping, MutableMapping
+from functools import cache
 from typing import Any, Final, cast
 
 from chassis.health import Health
@@ -15,7 +17,8 @@ from gateway.domain.access import AccessRules, Scope
 from gateway.routes import billing, docs_page, end, invalid, nodes, sessions, start, stats, token, webhook
 from gateway.routes.cross_origin import CrossOrigin
 from gateway.routes.document import document
-from gateway.routes.guard import ApiKeyGuard
+from gateway.routes.guard import ApiKeyGuard, is_webhook
+from gateway.routes.in_pieces import InPieces
 from gateway.routes.prefix import RootPath
 from gateway.routes.scopes import IsAdmin, needs
 
@@ -60,6 +63,7 @@ def build_api(
         version=health.version,
         redoc_url=None,
         docs_url=None,  # docs_page, which loads nothing from other hosts
+        openapi_url=None,  # below: FastAPI's would write the document anew for each request
         redirect_slashes=False,
         # One server span a request, the root of the session's trace; logs and metrics are chassis'.
         telemetry={"metrics": False, "logs": False, "operation_spans": False, "exclude": _is_probe},
@@ -78,7 +82,7 @@ def build_api(
     app.add_exception_handler(RequestValidationError, on_invalid)
     problem.install(
         app,
-        max_body_bytes=body_limit,
+        max_body_bytes=lambda scope: min(body_limit, webhook.MAX_BYTES) if is_webhook(scope) else body_limit,
         body_deadline_s=body_deadline_s,
         deadline_s=deadline_s,
         guards=[Middleware(ApiKeyGuard, rules=rules)],
@@ -88,7 +92,20 @@ def build_api(
         ],
     )
     app.openapi = lambda: document(app, scopes=_scopes(), needs_key=bool(rules.keys))
+    _add_description(app, root_path)
     return app
+
+
+def _add_description(app: FastAPI, root_path: str) -> None:
+    @cache
+    def written() -> bytes:
+        servers = {"servers": [{"url": root_path}]} if root_path else {}
+        return json.dumps({**app.openapi(), **servers}, ensure_ascii=False, separators=(",", ":")).encode()
+
+    async def description() -> Response:
+        return InPieces(written(), media_type="application/json")
+
+    app.add_api_route("/openapi.json", description, include_in_schema=False)
 
 
 def _add_probes(app: FastAPI, health: Health) -> None:

@@ -52,11 +52,11 @@ def client_of(scope: Scope) -> str:
     return str(client[0]) if client else "unknown"
 
 
-def refused_line(scope: Scope, *, reason: str, key: str = "none") -> None:
+def refused_line(scope: Scope, *, reason: str, key: str | None = None) -> None:
     """Log and count a request that was refused for its key or where it comes from.
 
     Args:
-        key: The first 8 hexadecimal digits of the key's SHA-256.
+        key: The first 8 hexadecimal digits of the key's SHA-256; None leaves the one that the request is bound to.
     """
     _REFUSED.labels(reason).inc()
     omitted = _sampler.take()
@@ -64,7 +64,7 @@ def refused_line(scope: Scope, *, reason: str, key: str = "none") -> None:
         log.warning(
             "auth.refused",
             reason=reason,
-            key_id=key,
+            **({} if key is None else {"key_id": key}),
             client=client_of(scope),
             method=scope["method"],
             path=route_path(scope)[:_MAX_PATH],

@@ -7,6 +7,8 @@ from typing import Final
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, Response
 
+from gateway.routes.in_pieces import InPieces
+
 router = APIRouter(include_in_schema=False)
 
 # Swagger UI styles itself inline; everything else is a file of this server.
@@ -32,6 +34,8 @@ _OPEN: Final = """const page = document.getElementById("swagger-ui");
 SwaggerUIBundle({url: page.dataset.url, dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null});
 """
 _STATIC: Final[Traversable] = files("fastapi_offline") / "static"
+_BUNDLE: Final = (_STATIC / "swagger-ui-bundle.js").read_bytes()
+_STYLE: Final = (_STATIC / "swagger-ui.css").read_bytes()
 _CACHED: Final = {"Cache-Control": "public, max-age=86400"}
 
 
@@ -51,10 +55,10 @@ async def opening() -> Response:
 @router.get("/docs/swagger-ui-bundle.js")
 async def bundle() -> Response:
     """Swagger UI itself."""
-    return Response((_STATIC / "swagger-ui-bundle.js").read_bytes(), media_type="text/javascript", headers=_CACHED)
+    return InPieces(_BUNDLE, media_type="text/javascript", headers=_CACHED)
 
 
 @router.get("/docs/swagger-ui.css")
 async def style() -> Response:
     """Its looks."""
-    return Response((_STATIC / "swagger-ui.css").read_bytes(), media_type="text/css", headers=_CACHED)
+    return InPieces(_STYLE, media_type="text/css", headers=_CACHED)

@@ -3,21 +3,22 @@
 from typing import Final
 
 from chassis.logs import get_logger, with_fields
-from contracts.errors import FOREIGN_REQUEST, UNAUTHORIZED, Refused
+from contracts.errors import BAD_SIGNATURE, FOREIGN_REQUEST, UNAUTHORIZED, Refused
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.domain.access import EVERY_SCOPE, AccessRules, ApiKey, find_key, key_id
-from gateway.domain.visitor import Visitor, foreign
+from gateway.domain.visitor import Foreign, Visitor, foreign
 from gateway.routes.audit import client_of, refused_line
 from gateway.routes.prefix import route_path
 from gateway.routes.scopes import grant
 
 # LiveKit signs its webhooks, probes have no keys, and the API's description is public.
-PUBLIC: Final = frozenset({"/health", "/ready", "/metrics", "/livekit/webhook", "/docs", "/openapi.json"})
+_WEBHOOK: Final = "/livekit/webhook"
+PUBLIC: Final = frozenset({"/health", "/ready", "/metrics", _WEBHOOK, "/docs", "/openapi.json"})
 _ASSETS: Final = "/docs/"
-# A gateway without keys answers these to any name: LiveKit and probes may know the machine by another.
-_ANY_HOST: Final = frozenset({"/health", "/ready", "/livekit/webhook"})
+# A gateway without keys answers these to any name, with no scope: LiveKit and probes may know the machine by another.
+_ANY_HOST: Final = frozenset({"/health", "/ready", _WEBHOOK})
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 log = get_logger(__name__)
@@ -44,8 +45,11 @@ class ApiKeyGuard:
         headers = Headers(scope=scope)
         if not self._keys and path not in _ANY_HOST:
             self._check_visitor(scope, headers)
+        if is_webhook(scope) and scope["method"] == "POST" and "authorization" not in headers:
+            refused_line(scope, reason="no_signature", key="none")
+            raise Refused(BAD_SIGNATURE, "The webhook was refused: it has no Authorization header.")
         if path in PUBLIC or path.startswith(_ASSETS):
-            grant(scope, self._scopes_of_public(headers))
+            grant(scope, self._scopes_of_public(path, headers))
             await self._app(scope, receive, send)
             return
         key = self._known(scope, headers) if self._keys else None
@@ -77,20 +81,23 @@ class ApiKeyGuard:
             log.info("api.called", method=scope["method"], path=route_path(scope), status=status)
 
     def _check_visitor(self, scope: Scope, headers: Headers) -> None:
+        why = self._foreign(headers)
+        if why is not None:
+            refused_line(scope, reason=why.name.lower(), key="none")
+            raise Refused(FOREIGN_REQUEST, f"This gateway has no API keys, and the request is not local: {why}.")
+
+    def _foreign(self, headers: Headers) -> Foreign | None:
         visitor = Visitor(
             host=headers.get("host"),
             origin=headers.get("origin"),
             was_forwarded=any(name == "forwarded" or name.startswith("x-forwarded-") for name in headers),
         )
-        why = foreign(visitor, hosts=self._hosts, origins=self._origins)
-        if why is not None:
-            refused_line(scope, reason=why.name.lower())
-            raise Refused(FOREIGN_REQUEST, f"This gateway has no API keys, and the request is not local: {why}.")
+        return foreign(visitor, hosts=self._hosts, origins=self._origins)
 
     def _known(self, scope: Scope, headers: Headers) -> ApiKey:
         presented = _presented(headers)
         if presented is None:
-            refused_line(scope, reason="no_key")
+            refused_line(scope, reason="no_key", key="none")
             raise Refused(UNAUTHORIZED, "The request has no API key.")
         key = find_key(presented, self._keys)
         if key is None:
@@ -98,12 +105,17 @@ class ApiKeyGuard:
             raise Refused(UNAUTHORIZED, "The API key is unknown.")
         return key
 
-    def _scopes_of_public(self, headers: Headers) -> frozenset[str]:
+    def _scopes_of_public(self, path: str, headers: Headers) -> frozenset[str]:
         if not self._keys:
-            return EVERY_SCOPE
+            return EVERY_SCOPE if path not in _ANY_HOST or self._foreign(headers) is None else frozenset()
         presented = _presented(headers)
         key = find_key(presented, self._keys) if presented is not None else None
         return key.scopes if key else frozenset()
+
+
+def is_webhook(scope: Scope) -> bool:
+    """Whether it is for the route that LiveKit calls."""
+    return route_path(scope) == _WEBHOOK
 
 
 def _presented(headers: Headers) -> str | None:

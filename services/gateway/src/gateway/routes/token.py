@@ -2,7 +2,15 @@
 
 from chassis.logs import bind_session, get_logger
 from contracts.api import TokenReply, TokenRequest
-from contracts.errors import BUS_UNAVAILABLE, INVALID_SESSION_ID, NOT_SESSION_OWNER, SESSION_ENDED, Refused
+from contracts.errors import (
+    BUS_UNAVAILABLE,
+    INVALID_SESSION_ID,
+    NOT_SESSION_OWNER,
+    SEATS_FULL,
+    SESSION_ENDED,
+    SESSION_UNREADABLE,
+    Refused,
+)
 from contracts.events import SessionEnded
 from fastapi import APIRouter
 
@@ -18,7 +26,15 @@ SCOPE = Scope.TOKENS
 
 @router.post(
     "/api/token",
-    responses=problems(*WITH_BODY, INVALID_SESSION_ID, NOT_SESSION_OWNER, SESSION_ENDED, BUS_UNAVAILABLE),
+    responses=problems(
+        *WITH_BODY,
+        INVALID_SESSION_ID,
+        NOT_SESSION_OWNER,
+        SESSION_ENDED,
+        SESSION_UNREADABLE,
+        SEATS_FULL,
+        BUS_UNAVAILABLE,
+    ),
     operation_id="issue_token",
 )
 async def issue_token(body: TokenRequest, services: Wired) -> TokenReply:

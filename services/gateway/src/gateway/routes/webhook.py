@@ -1,7 +1,7 @@
 """`POST /livekit/webhook`: LiveKit's word into the stream ROOMS."""
 
 import json
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from chassis.logs import get_logger
 from contracts.errors import BAD_SIGNATURE, BUS_UNAVAILABLE, MALFORMED_BODY, Refused
@@ -15,6 +15,8 @@ from gateway.routes.services import Wired
 log = get_logger(__name__)
 router = APIRouter(tags=["livekit"])
 SCOPE = None  # LiveKit signs instead
+# Metadata and attributes of a room and a participant have 64 KB each at most; read before the signature can be checked.
+MAX_BYTES: Final = 256 * 1024
 
 _CONTENT_TYPE = "application/webhook+json"
 _BODY: dict[str, Any] = {

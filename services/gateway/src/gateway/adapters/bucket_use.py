@@ -1,0 +1,22 @@
+"""How full the buckets are that refuse new keys at their bound."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from chassis.logs import get_logger
+from chassis.nats import Bucket, BusUnavailable
+
+_MEASURE_S: Final = 30.0
+
+log = get_logger(__name__)
+
+
+async def measure(bucket: Bucket, show: Callable[[float], None], *, deadline_s: float) -> None:
+    """Show the share of the bucket's bytes that is in use, every 30 s, for ever."""
+    while True:
+        try:
+            show(await bucket.used_ratio(deadline_s=deadline_s))
+        except BusUnavailable as error:
+            log.warning("bucket.not_measured", bucket=bucket.spec.name, error=error)
+        await asyncio.sleep(_MEASURE_S)
