@@ -38,7 +38,7 @@ $(LIVEKIT):
 
 lock: | $(UV) ## write requirements.lock anew from the pyproject files
 	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
-	  --no-emit-package greenroom-contracts --no-emit-package greenroom-chassis \
+	  $(foreach member,$(MEMBERS),--no-emit-package greenroom-$(notdir $(member))) \
 	  --group dev $(MEMBERS:%=%/pyproject.toml) -o requirements.lock
 
 demo: install ## a real voice call through the whole system, without keys or Docker

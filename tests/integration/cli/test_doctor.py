@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from chassis.lease import Lease
 from chassis.nats import Bus
-from contracts.streams import LEADERS
+from contracts.streams import BUCKETS, LEADERS, STREAMS
 from greenroom_cli.doctor.check import Check, Verdict, worst
 from greenroom_cli.doctor.clocks import check_clocks
 from greenroom_cli.doctor.machine import check_machine
@@ -25,6 +25,13 @@ from tests.integration.servers import NatsServer
 
 async def servers(environment: Mapping[str, str]) -> dict[str, Check]:
     return {check.name: check for check in await check_servers(Settings.of(environment), environment, {})}
+
+
+async def scheduler(environment: Mapping[str, str]) -> Check:
+    with stand_in_gateway() as gateway:
+        named = {"GREENROOM_URL": gateway.url, **environment}
+        found = await check_services(Settings.of(named), named, {}, stack_is_running=False)
+    return next(check for check in found if check.name == "scheduler")
 
 
 @pytest.fixture
@@ -46,6 +53,40 @@ async def test_a_running_stack_is_well_and_tells_the_time(environment: dict[str,
     assert "PostgreSQL 18" in checks["SQL"].detail
     password = environment["DATABASE_URL"].split(":")[2].partition("@")[0]
     assert password not in checks["SQL"].detail
+
+
+async def test_each_services_own_users_find_a_confined_backplane_well(tmp_path: Path) -> None:
+    async with running_stack(tmp_path, StackOptions(parts={Part.NATS, Part.REDIS})) as stack:
+        keys, addresses = stack.folder.keys(), stack.environment
+        operator = await Bus.connect(addresses["NATS_URL"], name="operator", graceful_timeout_s=1)
+        await operator.ensure(STREAMS, BUCKETS)
+        assert await Lease(operator.bucket(LEADERS), "scheduler", "test", ttl_s=30).acquire()
+        for user, password in keys.nats.items():
+            url = addresses["NATS_URL"].replace(f"operator:{keys.nats['operator']}", f"{user}:{password}")
+            check = (await servers({"NATS_URL": url}))["NATS"]
+            assert (check.verdict, "JetStream with 10 stream" in check.detail) == (Verdict.OK, True), f"{user}: {check}"
+            leads = await scheduler({"NATS_URL": url})
+            if user in ("gateway", "scheduler", "operator"):
+                assert leads.verdict is Verdict.OK, f"{user}: {leads}"
+            else:
+                assert leads.verdict is Verdict.UNCHECKED
+                assert "the user may not publish to $JS.API.STREAM.MSG.GET.KV_leaders" in leads.detail
+        for user, password in keys.redis.items():
+            url = addresses["REDIS_URL"].replace(f"operator:{keys.redis['operator']}", f"{user}:{password}")
+            check = (await servers({"REDIS_URL": url}))["Redis"]
+            assert check.verdict is Verdict.OK, f"{user}: {check}"
+        await operator.close()
+
+
+async def test_a_user_who_may_not_look_is_told_what_to_grant(nats_server: NatsServer) -> None:
+    nats_server.configure('authorization { users: [{ user: bob, password: x, permissions { publish: "voice.>" } }] }')
+    nats_server.restart()
+
+    check = (await servers({"NATS_URL": nats_server.url.replace("//", "//bob:x@")}))["NATS"]
+
+    assert check.verdict is Verdict.BROKEN
+    assert "the user may not publish to $JS.API.INFO" in check.detail
+    assert "permissions" in check.fix
 
 
 async def test_a_clock_that_is_90_s_ahead_is_not_called_a_wrong_key(
@@ -91,18 +132,12 @@ async def test_what_the_gateway_says_of_the_others_is_reported() -> None:
 
 
 async def test_no_leader_is_a_broken_scheduler(bus: Bus, nats_url: str) -> None:
-    async def scheduler() -> Check:
-        with stand_in_gateway() as gateway:
-            named = {"GREENROOM_URL": gateway.url, "NATS_URL": nats_url}
-            found = await check_services(Settings.of(named), named, {}, stack_is_running=False)
-        return next(check for check in found if check.name == "scheduler")
-
-    assert (await scheduler()).verdict is Verdict.BROKEN
+    assert (await scheduler({"NATS_URL": nats_url})).verdict is Verdict.BROKEN
     lease = Lease(bus.bucket(LEADERS), "scheduler", "test", ttl_s=5)
     assert await lease.acquire()
-    assert (await scheduler()).verdict is Verdict.OK
+    assert (await scheduler({"NATS_URL": nats_url})).verdict is Verdict.OK
     await lease.release()
-    assert (await scheduler()).verdict is Verdict.BROKEN
+    assert (await scheduler({"NATS_URL": nats_url})).verdict is Verdict.BROKEN
 
 
 async def test_a_wrong_livekit_secret_is_named_with_its_fix(environment: dict[str, str]) -> None:
@@ -113,11 +148,26 @@ async def test_a_wrong_livekit_secret_is_named_with_its_fix(environment: dict[st
     assert "LIVEKIT_API_SECRET" in livekit.fix
 
 
+async def test_a_hosted_databases_url_is_read_as_billing_reads_it(environment: dict[str, str]) -> None:
+    url = environment["DATABASE_URL"].replace("+asyncpg", "")
+
+    async def sql(parameters: str) -> Check:
+        return (await servers({"DATABASE_URL": f"{url}?{parameters}"}))["SQL"]
+
+    plain = await sql("sslmode=prefer&channel_binding=prefer&connect_timeout=3")
+    assert (plain.verdict, "PostgreSQL 18" in plain.detail) == (Verdict.OK, True), plain
+    for encrypted in ("sslmode=require&channel_binding=require", "sslmode=verify-full&sslrootcert=system"):
+        refused = await sql(encrypted)
+        assert refused.verdict is Verdict.BROKEN
+        assert "SSL" in refused.detail, "this server has no TLS, and that is all that is wrong"
+
+
 async def test_a_wrong_database_password_is_named(environment: dict[str, str]) -> None:
-    url = environment["DATABASE_URL"].replace(":", ":wrong", 2)
+    url = environment["DATABASE_URL"].replace("//postgres:", "//postgres:wrong")
     sql = (await servers({**environment, "DATABASE_URL": url}))["SQL"]
 
     assert sql.verdict is Verdict.BROKEN
+    assert "password authentication failed" in sql.detail
     assert "DATABASE_URL" in sql.fix
 
 
@@ -168,16 +218,17 @@ def test_a_missing_livekit_server_program_is_broken(tmp_path: Path) -> None:
     assert checks["Python"].detail == sys.version.split()[0]
 
 
-async def test_nats_is_reached_as_the_services_reach_it(nats_server: NatsServer) -> None:
+async def test_nats_is_reached_as_the_services_reach_it(nats_server: NatsServer, bus: Bus) -> None:
+    assert await Lease(bus.bucket(LEADERS), "scheduler", "test", ttl_s=30).acquire()
+    await bus.close()
     nats_server.configure('authorization { user: bob, password: "p@ss" }')
     nats_server.restart()
     environment = {"NATS_URL": nats_server.url.replace("//", "//bob:p%40ss@")}
 
-    (check,) = [
-        check for check in await check_servers(Settings.of(environment), environment, {}) if check.name == "NATS"
-    ]
+    check = (await servers(environment))["NATS"]
 
     assert (check.verdict, "JetStream" in check.detail) == (Verdict.OK, True)
+    assert (await scheduler(environment)).verdict is Verdict.OK
 
 
 @pytest.mark.parametrize("variable", ["NATS_URL", "REDIS_URL"])

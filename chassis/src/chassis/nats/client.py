@@ -2,6 +2,7 @@
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
 
+import re
 import ssl
 from collections import deque
 from pathlib import Path
@@ -23,6 +24,7 @@ from nats.aio.client import Client
 from chassis.access import NatsAccess
 from chassis.nats.errors import BusRefused
 
+_PERMISSION: Final = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"')
 _REMEMBERED: Final = 256  # subjects; a refusal comes back within one round trip
 
 
@@ -44,6 +46,14 @@ class RecordingClient(Client):
     def in_its_case(self, lowered: str) -> str:
         """The subject as it was used: nats-py puts the server's errors into lower case."""
         return next((subject for subject in reversed(self._subjects) if subject.lower() == lowered), lowered)
+
+    def refusal_in(self, error: Exception) -> str | None:
+        """What the server did not let us do, if that is what it reports; it does so beside the call without a reply."""
+        found = _PERMISSION.search(str(error).lower())
+        if found is None:
+            return None
+        verb = "publish to" if found[1] == "publish" else "subscribe to"
+        return f"the user may not {verb} {self.in_its_case(found[2])}"
 
     async def publish(self, subject: str, *args: Any, **options: Any) -> None:
         self._subjects.append(subject)

@@ -22,7 +22,6 @@ _UNANSWERED_PINGS: Final = 2
 _API_S: Final = 2.0  # one request to JetStream; callers repeat it until their own deadline
 _REFUSED_FOR_S: Final = 5.0  # a server that is being reconfigured may refuse for a moment
 _CLOSE_S: Final = 2.0
-_PERMISSION: Final = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"')
 _UNREACHABLE: Final = "no connection yet"
 
 log = logs.get_logger(__name__)
@@ -166,9 +165,8 @@ class Connection:
         if text != self._last_error:  # one line per cause, not one per attempt
             log.warning("nats.error", error=text)
         self._last_error = text
-        if (found := _PERMISSION.search(text.lower())) is not None:
-            verb = "publish to" if found[1] == "publish" else "subscribe to"
-            self._last_refusal = f"the user may not {verb} {self._client.in_its_case(found[2])}"
+        if (refusal := self._client.refusal_in(error)) is not None:
+            self._last_refusal = refusal
             self.refusals += 1
         if self._opening and _refusal(error) is not None:
             raise error  # else nats-py would try the same password until the deadline

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+START = "start it, or a local one with: greenroom up"
+
 
 class Verdict(StrEnum):
     """OK; NOTE, works but worth knowing; UNCHECKED, nothing is known; WARNING, something optional is missing or will
@@ -31,6 +33,18 @@ class Check:
     verdict: Verdict
     detail: str
     fix: str = ""
+
+
+class Broken(Exception):
+    """What a probe raises when something does not do what it should; the text is the check's detail.
+
+    Attributes:
+        fix: What to do about it.
+    """
+
+    def __init__(self, detail: str, fix: str) -> None:
+        super().__init__(detail)
+        self.fix = fix
 
 
 def worst(checks: list[Check]) -> Verdict:

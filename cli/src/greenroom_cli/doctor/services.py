@@ -7,22 +7,21 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
-import nats
 from contracts.errors import BILLING_UNAVAILABLE, UNKNOWN_SESSION
 from contracts.ids import session_id
 from contracts.streams import LEADERS
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
-from greenroom_cli.doctor.check import Check, Verdict
+from greenroom_cli.doctor.check import Broken, Check, Verdict
 from greenroom_cli.doctor.clocks import Clocks
+from greenroom_cli.doctor.nats_client import nats_reached
 from greenroom_cli.errors import CommandError
 from greenroom_cli.gateway import Gateway, GatewayRefused
 from greenroom_cli.settings import Settings
 
 GROUP = "services"
 LIMIT_S = 8.0
-START = "start it, or a local one with: greenroom up"
 LEASE_AGE_S = 1.0  # on average, when it is read
 SERVICES = ("gateway", "scheduler", "billing", "nodes")
 
@@ -112,19 +111,16 @@ async def _scheduler(settings: Settings, environment: Mapping[str, str], clocks:
     if "NATS_URL" not in environment:
         return _unchecked("scheduler", "its lease is on NATS, and NATS_URL is not set")
     try:
-        client = await nats.connect(
-            settings.nats_url.split(","), max_reconnect_attempts=1, reconnect_time_wait=0, connect_timeout=2
-        )
-    except (OSError, NatsError, ValueError):
-        return _unchecked("scheduler", "its lease is on NATS, which does not answer")
-    try:
-        lease = await client.jetstream().get_last_msg(f"KV_{LEADERS.name}", f"$KV.{LEADERS.name}.scheduler")
-    except NotFoundError:
-        lease = None
-    except NatsError as error:
-        return _unchecked("scheduler", f"its lease cannot be read: {error or type(error).__name__}")
-    finally:
-        await client.close()
+        async with nats_reached(settings) as nats:
+            try:
+                lease = await nats.jetstream.get_last_msg(f"KV_{LEADERS.name}", f"$KV.{LEADERS.name}.scheduler")
+            except NotFoundError:
+                lease = None
+            except NatsError as error:
+                why = nats.refusal or error or type(error).__name__
+                return _unchecked("scheduler", f"its lease cannot be read: {why}")
+    except Broken as error:
+        return _unchecked("scheduler", f"its lease is on NATS: {error}")
     if lease is None or not lease.data:  # an expired lease leaves a message without content
         detail = "no scheduler leads, so no start gets an agent"
         return Check(GROUP, "scheduler", Verdict.BROKEN, detail, "start one, and read its log")
