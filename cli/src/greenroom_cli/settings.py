@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
+from gateway.domain.access import presentable_key
 from pydantic import AfterValidator, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -96,9 +97,8 @@ class Settings(BaseSettings):
 
     @property
     def api_key(self) -> str | None:
-        """GREENROOM_API_KEY, else the first of a local gateway's own GREENROOM_API_KEYS that is no hash."""
-        known = [key.strip().partition("[")[0] for key in self.greenroom_api_keys.split(",")]  # without its scopes
-        return self.greenroom_api_key or next((key for key in known if key and not key.startswith("sha256:")), None)
+        """GREENROOM_API_KEY, else of a local gateway's own GREENROOM_API_KEYS one with every scope, if there is one."""
+        return self.greenroom_api_key or presentable_key([key.strip() for key in self.greenroom_api_keys.split(",")])
 
     @classmethod
     def settings_customise_sources(

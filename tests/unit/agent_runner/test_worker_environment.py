@@ -1,11 +1,8 @@
 """Which variables a worker has."""
 
 import pytest
-from agent_runner.agent_config import AgentConfig
-from agent_runner.domain.worker_environment import is_a_workers
-from chassis.settings import variables
-
-PARAMETERS = variables(AgentConfig)
+from agent_runner.adapters.process_secrets import WORKERS_VARIABLES
+from chassis.environment import is_given
 
 
 @pytest.mark.parametrize(
@@ -16,7 +13,7 @@ PARAMETERS = variables(AgentConfig)
     ],
 )
 def test_a_worker_has_no_address_and_no_secret_of_another(name: str) -> None:
-    assert not is_a_workers(name, PARAMETERS)
+    assert not is_given(name, WORKERS_VARIABLES)
 
 
 @pytest.mark.parametrize(
@@ -27,4 +24,4 @@ def test_a_worker_has_no_address_and_no_secret_of_another(name: str) -> None:
     ],
 )
 def test_a_worker_has_the_agents_variables_and_the_systems(name: str) -> None:
-    assert is_a_workers(name, PARAMETERS)
+    assert is_given(name, WORKERS_VARIABLES)

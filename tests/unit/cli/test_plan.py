@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from greenroom_cli.stack import Part, StackOptions
+from contracts.users import NATS_USERS, REDIS_USERS, nats_variable, redis_variable
+from greenroom_cli.stack import EVERYTHING, Part, StackOptions
 from greenroom_cli.stack.plan import Plan
 from greenroom_cli.stack.ports import reached_at
 from greenroom_cli.stack.state import StateFolder
@@ -34,3 +35,44 @@ def test_the_gateways_address_follows_host(tmp_path: Path) -> None:
 
     assert plan.environment["GREENROOM_URL"].startswith("http://[::1]:")
     assert plan.environment["BILLING_URL"].startswith("http://127.0.0.1:")
+
+
+# Who reads which secret, and nobody else is given it.
+READERS = {
+    "DATABASE_URL": {"billing", "migrate"},
+    "GREENROOM_API_KEY": set[str](),
+    "GREENROOM_API_KEYS": {"gateway"},
+    "GROQ_API_KEY": {"agent-runner"},
+    "GROQ_FALLBACK_API_KEY": {"agent-runner"},
+    "ASSEMBLY_API_KEY": {"agent-runner"},
+    "INWORLD_API_KEY": {"agent-runner", "gateway"},
+    "LIVEKIT_API_KEY": {"gateway", "scheduler"},
+    "LIVEKIT_API_SECRET": {"gateway", "scheduler"},
+    "LIVEKIT_WEBHOOK_KEYS": {"gateway"},
+    "REDIS_URL": {"gateway", "agent-runner"},
+    "POSTGRES_PASSWORD": set[str](),
+    "AWS_SECRET_ACCESS_KEY": set[str](),
+    "SANDBOX_GROQ_KEY": {"sandbox"},
+    **{nats_variable(user.name): set[str]() for user in NATS_USERS},
+    **{redis_variable(user.name): set[str]() for user in REDIS_USERS},
+}
+
+
+async def test_each_process_is_given_only_the_secrets_that_it_reads(tmp_path: Path) -> None:
+    system = {"PATH": "/bin", "HTTPS_PROXY": "http://u:p@proxy", "SSL_CERT_FILE": "/ca"}
+    environment = {**system, **{name: f"secret of {name}" for name in READERS}, "LIVEKIT_SERVER_BIN": "/bin/true"}
+    state = StateFolder(tmp_path)
+    with state.locked():
+        plan = Plan(state, StackOptions(parts=EVERYTHING, environment=environment))
+        specs = [*await plan.servers(), *plan.migrations(), *plan.services()]
+
+    processes = {"nats", "redis", "livekit", "sandbox", "migrate", "billing", "scheduler", "agent-runner", "gateway"}
+    assert {spec.name for spec in specs} == processes
+    for name, readers in READERS.items():
+        assert {spec.name for spec in specs if name in spec.environment} == readers, name
+    for spec in specs:
+        assert spec.environment.items() >= system.items()
+        others = {"operator", "gateway", "scheduler", "agent-runner", "billing", "reader"} - {spec.name}
+        passwords = {state.keys().nats.get(user) for user in others} | {state.keys().redis.get(user) for user in others}
+        held = " ".join(spec.environment.values())
+        assert spec.name == "migrate" or not [word for word in passwords if word and word in held], spec.name

@@ -41,6 +41,22 @@ def test_the_gateways_own_key_serves_when_no_other_is_named() -> None:
     assert Settings.of({}).api_key is None
 
 
+@pytest.mark.parametrize(
+    ("keys", "taken"),
+    [
+        ("bill[billing:read],full", "full"),
+        ("bill[billing:read], full[sessions+tokens+billing:read+admin]", "full"),
+        ("bill[billing:read],sha256:00[admin],calls[sessions+tokens]", "calls"),
+        ("first,second", "first"),
+        ("odd[nothing],full", "full"),
+        ("sha256:00", None),
+        (" , ", None),
+    ],
+)
+def test_of_the_gateways_keys_the_one_that_may_do_the_most_is_taken(keys: str, taken: str | None) -> None:
+    assert Settings.of({"GREENROOM_API_KEYS": keys}).api_key == taken
+
+
 def test_only_what_is_given_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GREENROOM_URL", "http://elsewhere:1")
 

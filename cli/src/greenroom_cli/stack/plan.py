@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from itertools import chain
 
 from greenroom_cli.stack import servers
+from greenroom_cli.stack.environment import for_part
 from greenroom_cli.stack.options import Part, StackOptions
 from greenroom_cli.stack.ports import LOOPBACK, free_ports, is_free, reached_at, require_free
 from greenroom_cli.stack.process import ProcessSpec
@@ -23,17 +24,6 @@ LOCAL_DEFAULTS = {
     "WORKER_SILENCE_S": "4",
 }
 
-# Secrets, and the parts that need them; the other services' processes do not hold them.
-SECRETS = {
-    "DATABASE_URL": {Part.BILLING},
-    "GREENROOM_API_KEY": set[Part](),
-    "GREENROOM_API_KEYS": {Part.GATEWAY},
-    "LIVEKIT_API_KEY": {Part.GATEWAY, Part.SCHEDULER},
-    "LIVEKIT_API_SECRET": {Part.GATEWAY, Part.SCHEDULER},
-    "LIVEKIT_WEBHOOK_KEYS": {Part.GATEWAY},
-    "REDIS_URL": {Part.GATEWAY, Part.AGENT_RUNNER},
-}
-
 
 class Plan:
     """Which processes, where, with what environment."""
@@ -47,7 +37,8 @@ class Plan:
         self.environment = self._addresses()
 
     async def servers(self) -> list[ProcessSpec]:
-        parts, inherited, ports = self._options.parts, self._options.environment, self._ports
+        parts, ports = self._options.parts, self._ports
+        inherited = for_part(Part.NATS, self._options.environment)  # what any server is given
         specs: list[ProcessSpec] = []
         if Part.NATS in parts:
             specs.append(servers.nats(self._folder, ports["nats"], self._keys.nats, inherited))
@@ -64,6 +55,7 @@ class Plan:
                     secret=self._keys.livekit_secret,
                     webhook_url=f"http://{self._gateway}/livekit/webhook",
                     environment=inherited,
+                    program=self._options.environment.get("LIVEKIT_SERVER_BIN"),
                 )
             )
         if Part.POSTGRES in parts:
@@ -71,11 +63,11 @@ class Plan:
                 await servers.postgres(self._folder, ports["postgres"], self._keys.postgres_password, inherited)
             )
         if Part.SANDBOX in parts:
-            specs.append(sandbox(ports["sandbox"], inherited))
+            specs.append(sandbox(ports["sandbox"], for_part(Part.SANDBOX, self._options.environment)))
         return specs
 
     def migrations(self) -> list[ProcessSpec]:
-        return [migration(self._shared_with(Part.BILLING))] if Part.BILLING in self._options.parts else []
+        return [migration(self._environment_of(Part.BILLING))] if Part.BILLING in self._options.parts else []
 
     def services(self) -> list[ProcessSpec]:
         """They are stopped in reverse: first the gateway takes no more calls, and billing hears of every end."""
@@ -93,9 +85,9 @@ class Plan:
             specs.append(self._service("gateway", Part.GATEWAY, "gateway.app", own, "HOST"))
         return specs
 
-    def _shared_with(self, part: Part) -> dict[str, str]:
+    def _environment_of(self, part: Part) -> dict[str, str]:
         everything = {**LOCAL_DEFAULTS, **self._options.environment, **self.environment, **self._as_user(part)}
-        return {name: value for name, value in everything.items() if part in SECRETS.get(name, {part})}
+        return for_part(part, everything)
 
     def _service(
         self, name: str, part: Part, module: str, own: dict[str, str], host: str = "HEALTH_HOST"
@@ -106,7 +98,7 @@ class Plan:
             host: The variable that says which address its /ready listens on.
         """
         port = self._ports[name]
-        environment = self._shared_with(part) | own | {"HEALTH_PORT": str(port)}
+        environment = self._environment_of(part) | own | {"HEALTH_PORT": str(port)}
         return service(name, module, f"{reached_at(environment.get(host, LOOPBACK))}:{port}", environment)
 
     @property

@@ -93,8 +93,13 @@ def livekit(
     secret: str,
     webhook_url: str,
     environment: Mapping[str, str],
+    program: str | None,
 ) -> ProcessSpec:
-    """Media on loopback only; rooms exist only when created (`auto_create` brings ended rooms back from the dead)."""
+    """Media on loopback only; rooms exist only when created (`auto_create` brings ended rooms back from the dead).
+
+    Args:
+        program: The livekit-server that the user names, if one.
+    """
     configuration = folder / "livekit.yaml"
     content = {
         "port": port,
@@ -115,7 +120,7 @@ def livekit(
     write_private(configuration, json.dumps(content, indent=2))  # JSON is YAML
     return ProcessSpec(
         name="livekit",
-        command=(str(binaries.livekit_server(environment.get("LIVEKIT_SERVER_BIN"))), "--config", str(configuration)),
+        command=(str(binaries.livekit_server(program)), "--config", str(configuration)),
         environment=environment,
         ready=serves(f"http://{LOOPBACK}:{port}/"),
         restarts=True,

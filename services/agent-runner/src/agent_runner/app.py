@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
+from chassis.environment import is_given
 from chassis.errors import StartFailed
 from chassis.lifecycle import Life, Service, run
 from chassis.nats import respond
 from chassis.proxies import take_out_socks
-from chassis.settings import load, variables
+from chassis.settings import load
 from contracts.commands import AssignJob, DrainNode, EndJob, PrejoinRoom
 from contracts.streams import NODES, PREJOINED, SESSIONS
 from contracts.subjects import node_command
@@ -25,7 +26,7 @@ from agent_runner.adapters.host import ControlGroups, CpuLoad
 from agent_runner.adapters.llm_model import choose_model
 from agent_runner.adapters.log_dir import prepare
 from agent_runner.adapters.outbox import BusOutboxes
-from agent_runner.adapters.process_secrets import hide_process, keep_in_environment
+from agent_runner.adapters.process_secrets import WORKERS_VARIABLES, hide_process, keep_in_environment
 from agent_runner.adapters.registry import BusRegistry
 from agent_runner.adapters.room_keys import BusRoomKeys
 from agent_runner.adapters.session_log import BusSessionLog
@@ -33,7 +34,6 @@ from agent_runner.adapters.spool import Spool
 from agent_runner.adapters.subreaper import become_subreaper
 from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.pool import PoolLimits
-from agent_runner.domain.worker_environment import is_a_workers
 from agent_runner.handlers.call import CallLimits, World
 from agent_runner.handlers.node import Node, NodeFacts
 from agent_runner.handlers.pool import Pool
@@ -148,8 +148,7 @@ def _keep_secrets_from_workers() -> None:
     ignored = take_out_socks(os.environ)
     if ignored:
         log.warning("proxy.socks_ignored", variables=ignored, fix="Set HTTPS_PROXY to an HTTP proxy, if one is needed.")
-    parameters = variables(AgentConfig)
-    keep_in_environment(lambda name: is_a_workers(name, parameters))
+    keep_in_environment(lambda name: is_given(name, WORKERS_VARIABLES))
     hide_process()
 
 

@@ -7,6 +7,13 @@ import os
 from collections.abc import Callable
 from typing import Final
 
+from chassis.settings import variables
+
+from agent_runner.agent_config import AgentConfig
+
+WORKERS_VARIABLES: Final = variables(AgentConfig) | {"AGENT_ENV_FILE"}
+"""A worker parses strangers' media and the answers of tools: its own variables are the agent's, and no server's."""
+
 _PR_SET_DUMPABLE: Final = 4
 
 

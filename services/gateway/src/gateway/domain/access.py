@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+_HASHED: Final = "sha256:"
 _STORED: Final = re.compile(r"^sha256:([0-9a-f]{64})$")
 _ENTRY: Final = re.compile(r"^(?P<key>.*?)(?:\[(?P<scopes>[^\[\]]*)\])?$", re.DOTALL)
 _MIN_KEY_CHARS: Final = 16
@@ -85,6 +86,22 @@ def parse_keys(configured: Sequence[str]) -> tuple[ApiKey, ...]:
     return keys
 
 
+def presentable_key(configured: Sequence[str]) -> str | None:
+    """Of the keys that are configured as they are presented the one that may do the most, the first of several.
+
+    For a program that shares the gateway's configuration. Entries with an unknown scope are left out.
+    """
+    best, most = None, -1
+    for entry in configured:
+        try:
+            key, scopes = _parts_of(entry, "")
+        except BadApiKey:
+            continue
+        if key and not key.startswith(_HASHED) and len(scopes) > most:
+            best, most = key, len(scopes)
+    return best
+
+
 def find_key(presented: str, keys: Sequence[ApiKey]) -> ApiKey | None:
     """The configured key that was presented; it takes the same time whichever matches."""
     digest = hashlib.sha256(presented.encode()).digest()
@@ -121,10 +138,15 @@ def is_loopback(host: str) -> bool:
 
 
 def _parsed(entry: str, where: str) -> ApiKey:
+    key, scopes = _parts_of(entry, where)
+    return ApiKey(_digest_of(key, where), scopes)
+
+
+def _parts_of(entry: str, where: str) -> tuple[str, frozenset[Scope]]:
     found = _ENTRY.fullmatch(entry)
     if found is None:  # the pattern takes any text
         raise BadApiKey(f"GREENROOM_API_KEYS: {where} is not well-formed")
-    return ApiKey(_digest_of(found["key"], where), _scopes_of(found["scopes"], where))
+    return found["key"], _scopes_of(found["scopes"], where)
 
 
 def _scopes_of(named: str | None, where: str) -> frozenset[Scope]:
@@ -142,7 +164,7 @@ def _digest_of(key: str, where: str) -> bytes:
     stored = _STORED.fullmatch(key)
     if stored:
         return bytes.fromhex(stored[1])
-    if key.startswith("sha256:"):
+    if key.startswith(_HASHED):
         raise BadApiKey(f"GREENROOM_API_KEYS: {where}: after sha256: come 64 lower-case hexadecimal digits")
     if key.lower().startswith(_PLACEHOLDER):
         raise BadApiKey(
