@@ -17,7 +17,7 @@ from greenroom_cli.settings import Settings
 
 CONNECT_S = 2
 ANSWER_S = 2.0
-OWN_NAME = "doctor"  # of the inbox, where the identity is no user of NATS_URL
+OWN_NAME = "doctor"  # of the inbox, where NATS_URL names no user
 
 
 class Reached:

@@ -87,7 +87,7 @@ def parse_keys(configured: Sequence[str]) -> tuple[ApiKey, ...]:
 
 
 def presentable_key(configured: Sequence[str]) -> str | None:
-    """Of the keys that are configured as they are presented the one that may do the most, the first of several.
+    """Of the keys in plain text the one with the most scopes, the first of several.
 
     For a program that shares the gateway's configuration. Entries with an unknown scope are left out.
     """
