@@ -37,7 +37,9 @@ PARTS = {
 }
 # Started for a moment, before billing, with billing's settings.
 ALSO = {"migrate": "billing"}
-# What no .env changes in Docker: these parts have no port for health alone, and sandbox.env fixes the sandbox's keys.
+# What no .env changes in Docker: NATS_URL has each part's user there, so credentials beside it would be refused.
+WITHHELD = {"NATS_CREDS", "NATS_NKEY_SEED_FILE"}
+# Nor for single parts: these have no port for health alone, and sandbox.env fixes the sandbox's keys.
 FIXED = {
     "gateway": {"HEALTH_PORT"},
     "billing": {"HEALTH_PORT"},
@@ -87,7 +89,10 @@ def withheld_problems(compose: Mapping[str, Any], read: Mapping[str, set[str]], 
     return sorted(
         f"compose.yaml does not give {part} {v}, which {package} reads and .env.example offers"
         for part, package in PARTS.items()
-        for v in (read[package] & offered) - set(services[part].get("environment", {})) - FIXED.get(part, set())
+        for v in (read[package] & offered)
+        - set(services[part].get("environment", {}))
+        - FIXED.get(part, set())
+        - WITHHELD
     )
 
 

@@ -6,13 +6,14 @@ import threading
 import traceback
 from types import TracebackType
 from typing import Final
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_plus
 
 HIDDEN: Final = "[redacted]"
 
 _FORM: Final = re.compile(
     r"eyJ[\w-]+\.[\w-]+\.[\w-]*"  # a JWT
     r"|(?<=://)[^\s/@:]*:[^\s/@]+(?=@)"  # a URL's user and password
+    r"|(?<=[?&]password=)[^\s&#]+"
     r"|(?<=[Bb]earer )[\w.~+/=-]+"
     r"|\b(?:sk|gsk|gr)[-_][\w-]{16,}"
 )
@@ -34,7 +35,7 @@ def learn(variable: str, value: str) -> None:
         found |= set(re.findall(r"[?&][^=&#]+=([^&#\s]+)", value))
     elif _SECRET_NAME.search(variable) and variable.upper() not in _NO_SECRET:
         found |= {value, *re.split(r"[,:\s\[\]]", value)}
-    found |= {unquote(secret) for secret in found}
+    found |= {decoded for secret in found for decoded in (unquote(secret), unquote_plus(secret))}
     new = {secret for secret in found if len(secret) >= _MIN_LENGTH} - _known
     if new:
         _known.update(new)

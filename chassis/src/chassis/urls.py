@@ -13,11 +13,13 @@ _REDIS_PARAMETERS: Final = {
     "db": int,
     "health_check_interval": int,
     "max_connections": int,
+    "password": str,
     "protocol": int,
     "retry_on_timeout": bool,
     "socket_connect_timeout": float,
     "socket_keepalive": bool,
     "socket_timeout": float,
+    "username": str,
 }
 _REDIS_TLS_PARAMETERS: Final = {
     "ssl_ca_certs": str,
@@ -54,14 +56,14 @@ def check_redis_url(url: str) -> str:
     """
     unix = url.startswith("unix:")
     part = _split(url, needs_host=False)
-    if part.fragment or "@" in part.path + part.query:  # the rest of a password
-        raise ValueError(f"it holds a raw / ? or #; {_ENCODE}")
+    known = _REDIS_PARAMETERS | (_REDIS_TLS_PARAMETERS if part.scheme == "rediss" else {})
+    if part.fragment or "@" in part.path or ("@" in part.query and not _names(part.query) <= set(known)):
+        raise ValueError(f"it holds a raw / ? or #; {_ENCODE}")  # the rest of a password
     if unix and not part.path.strip("/"):
         raise ValueError("unix:// is followed by the path of a socket")
     database = part.path.strip("/")
     if not unix and ((part.netloc and not part.hostname) or (database and not database.isdecimal())):
         raise ValueError(f"it is no redis://[user:password@]host:port/db; {_ENCODE}")
-    known = _REDIS_PARAMETERS | (_REDIS_TLS_PARAMETERS if part.scheme == "rediss" else {})
     try:
         given = parse_qs(part.query, keep_blank_values=True, strict_parsing=True) if part.query else {}
     except ValueError:
@@ -86,6 +88,10 @@ def _split(url: str, *, needs_host: bool = True) -> SplitResult:
     except ValueError:
         raise ValueError(f"it is no URL of a server; {_ENCODE}") from None
     return part
+
+
+def _names(query: str) -> set[str]:
+    return {pair.partition("=")[0] for pair in query.split("&")}
 
 
 def _fits(value: str, kind: type) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from contracts.events import AgentReady, AgentStopped, Event, JobAssigned, ServedTick, SessionStarted
+from contracts.events import AgentReady, AgentStopped, Event, JobAssigned, ServedTick, SessionRequested, SessionStarted
 
 CREDIT_SPENT: Final = "credit_spent"
 """Why a session ended that used up its grant: the cause in `agent_stopped`, the reason in `ended`."""
@@ -107,7 +107,8 @@ def meter(records: Iterable[LogRecord]) -> Metered:
     An epoch's served time is the greatest it reported, and so is its fault time, which is not billed (both only grow;
     an older node's records have none). An epoch with a successor is capped at its span,
     from its first `assigned` to the successor's first `agent_ready`, on JetStream's clock. Without a `started`
-    nothing was served. The session's grant bounds the sum: the greatest of any `assigned`.
+    nothing was served. The session's grant bounds the sum: the greatest of any `assigned`. A scheduler of before there
+    were grants assigns without one: then the limit that the start asked for holds.
 
     Args:
         records: The session's events with their timestamps, in any order.
@@ -116,11 +117,14 @@ def meter(records: Iterable[LogRecord]) -> Metered:
     faults: dict[int, int] = {}
     assigned: dict[int, int] = {}
     ready: dict[int, int] = {}
-    granted_minutes: int | None = None
+    granted: list[int | None] = []
+    asked: list[int | None] = []
     started = False
     for record in records:
         event, at = record.event, record.stored_ms
         match event:
+            case SessionRequested():
+                asked.append(event.credit_limit_minutes)
             case SessionStarted():
                 started = True
             case ServedTick() | AgentStopped():
@@ -128,8 +132,7 @@ def meter(records: Iterable[LogRecord]) -> Metered:
                 faults[event.epoch] = max(faults.get(event.epoch, 0), event.fault_ms)
             case JobAssigned():
                 assigned[event.epoch] = min(assigned.get(event.epoch, at), at)
-                if event.granted_minutes is not None:
-                    granted_minutes = max(granted_minutes or 0, event.granted_minutes)
+                granted.append(event.granted_minutes)
             case AgentReady():
                 ready[event.epoch] = min(ready.get(event.epoch, at), at)
             case _:
@@ -144,7 +147,12 @@ def meter(records: Iterable[LogRecord]) -> Metered:
         for epoch in sorted(served)
     )
     billable_ms = sum(e.billable_ms for e in epochs) if started else 0
+    granted_minutes = _greatest(granted, default=_greatest(asked) if granted else None)
     return Metered(epochs, within_grant(billable_ms, granted_minutes), granted_minutes)
+
+
+def _greatest(minutes: Iterable[int | None], default: int | None = None) -> int | None:
+    return max((each for each in minutes if each is not None), default=default)
 
 
 def _span_ms(epoch: int, assigned: dict[int, int], ready: dict[int, int]) -> int | None:

@@ -58,7 +58,7 @@ LEADERS: Final = BucketSpec("leaders", key_ttl_s=5, markers=True)
 QUEUE: Final = BucketSpec("queue", key_ttl_s=5, markers=True)
 # Longer than a caller's token lives. SEATS_MAX_MB may set another bound.
 SEATS: Final = BucketSpec("seats", ttl_s=2 * 3600, max_bytes=128 * 1024**2)
-IDEMPOTENCY: Final = BucketSpec("idempotency", ttl_s=_DAY_S, max_bytes=512 * 1024**2)  # or IDEMPOTENCY_MAX_MB
+IDEMPOTENCY: Final = BucketSpec("idempotency", ttl_s=_DAY_S, max_bytes=256 * 1024**2)  # or IDEMPOTENCY_MAX_MB
 
 STREAMS: Final = (SESSIONS, ROOMS, DEAD)
 BUCKETS: Final = (NODES, PREJOINED, SLOTS, LEADERS, QUEUE, SEATS, IDEMPOTENCY)

@@ -178,7 +178,7 @@ _NO_ADMINISTRATION: Final = "+@read +@write +@connection +@transaction -@dangero
 
 REDIS_USERS: Final = (
     RedisUser(GATEWAY, f"~session:* ~user:* ~agent:* ~pool:ready ~projection:* {_NO_ADMINISTRATION}"),
-    RedisUser(AGENT_RUNNER, "~agent:*:logs +rpush +ltrim +expire +@connection -@dangerous"),
+    RedisUser(AGENT_RUNNER, "~agent:*:logs +rpush +ltrim +expire +del +@connection -@dangerous"),
     RedisUser(READER, "~session:* ~user:* ~agent:* ~pool:ready +@read +@connection -@dangerous"),
     RedisUser(OPERATOR, "~* &* +@all"),
 )

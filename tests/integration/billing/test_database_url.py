@@ -14,6 +14,14 @@ from billing.ports import LedgerUnavailable
 from billing.settings import read_database_url
 from sqlalchemy import text
 
+ANOTHER_AUTHORITYS_CRL = """\
+-----BEGIN X509 CRL-----
+MIGbMEMCAQEwCgYIKoZIzj0EAwIwEjEQMA4GA1UEAwwHYW5vdGhlchcNMjYwMTAx
+MDAwMDAwWhgPMjA5OTAxMDEwMDAwMDBaMAoGCCqGSM49BAMCA0gAMEUCIQCIYZu/
+PBHCZi1/CWSJGpM3mYGk+22aWTyy3H38xi0xZwIgPTA4vy9eU9q3gcP2DKgL1QWW
+HnfSP75Qm9sfgoN4WWY=
+-----END X509 CRL-----
+"""
 _SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 
 
@@ -95,3 +103,23 @@ async def test_who_requires_channel_binding_gets_a_checked_certificate(postgres_
     assert await said(f"{url}?sslmode=require", "SELECT 1") == "1", "TLS, to anybody"
     with pytest.raises(LedgerUnavailable, match="certificate verify failed"):
         await said(f"{url}?sslmode=require&channel_binding=require", "SELECT 1")
+
+
+async def test_with_the_systems_authorities_the_other_parameters_hold_too(
+    postgres_url: str, tls_port: int, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`SSL_CERT_FILE` names the system's authorities to OpenSSL."""
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    (tmp_path / "crl.pem").write_text(ANOTHER_AUTHORITYS_CRL)
+    database = f"postgresql://postgres@127.0.0.1:{tls_port}{urlsplit(postgres_url).path}"
+
+    for url in (f"{database}?sslrootcert=system", f"{database}?sslmode=require&channel_binding=require"):
+        assert await said(f"{url}&ssl_max_protocol_version=TLSv1.2&target_session_attrs=primary", "SELECT 1") == "1"
+        for parameter, reason in (
+            ("ssl_min_protocol_version=TLSv1.3&ssl_max_protocol_version=TLSv1.2", "(?i)protocol|version|TLS"),
+            (f"sslcrl={tmp_path / 'crl.pem'}", "unable to get certificate CRL"),
+            ("target_session_attrs=standby", "session|standby|attribute"),
+        ):
+            with pytest.raises(LedgerUnavailable, match=reason):
+                await said(f"{url}&{parameter}", "SELECT 1")

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from chassis.nats import Bus
+from chassis.nats import Bus, BusRefused
 from contracts.streams import BUCKETS, IDEMPOTENCY, SESSIONS, STREAMS
 from nats.js.errors import APIError
 
@@ -33,4 +33,14 @@ async def test_a_service_updates_what_it_owns_and_leaves_the_rest_as_it_is(nats_
     assert (await bus.js.stream_info("SESSIONS")).config.max_age == 600
     assert (await bus.js.stream_info("KV_idempotency")).config.max_age == IDEMPOTENCY.ttl_s
     assert (await bus.js.stream_info("ROOMS")).config.name == "ROOMS", "what is missing is made"
+    await bus.close()
+
+
+async def test_a_disk_that_is_too_small_is_named_at_once(nats_url: str) -> None:
+    bus = await Bus.connect(nats_url, name="test", graceful_timeout_s=1)
+
+    with pytest.raises(BusRefused, match="insufficient storage resources") as caught:
+        await bus.ensure([replace(SESSIONS, name="HUGE", subjects=("huge",), max_bytes=2**60)])
+
+    assert "more disk" in str(caught.value)
     await bus.close()

@@ -300,7 +300,12 @@ READS = (("HGETALL", "session:s1"), ("LRANGE", "agent:s1:logs", "0", "-1"), ("SC
 WRITES = (("HSET", "session:s1", "status", "ended"), ("DEL", "agent:s1:pid"), ("SADD", "pool:ready", "x"))
 FOREIGN = (("GET", "other"), ("SET", "other", "x"))
 INTERNAL = (("GET", "projection:position"), ("SET", "projection:position", "1"))
-LOGS = (("RPUSH", "agent:s1:logs", "line"), ("LTRIM", "agent:s1:logs", "-100", "-1"), ("EXPIRE", "agent:s1:logs", "60"))
+LOGS = (
+    ("RPUSH", "agent:s1:logs", "line"),
+    ("LTRIM", "agent:s1:logs", "-100", "-1"),
+    ("EXPIRE", "agent:s1:logs", "60"),
+    ("DEL", "agent:s1:logs"),
+)
 ADMINISTRATION = (("FLUSHALL",), ("CONFIG", "GET", "*"), ("ACL", "LIST"), ("KEYS", "*"), ("SHUTDOWN",), ("INFO",))
 
 
@@ -342,3 +347,23 @@ async def test_a_node_carries_its_log_lines_over_as_its_own_user(redis_port: int
     await logs.close()
     async with Redis.from_url(redis_url(redis_port, "reader"), decode_responses=True) as redis:
         assert await redis.lrange("agent:s2:logs", 0, -1) == ["one", "two"]
+
+
+async def test_a_key_that_holds_something_else_is_written_over_and_costs_the_other_calls_nothing(
+    redis_port: int, tmp_path: Path
+) -> None:
+    async with Redis.from_url(redis_url(redis_port, "operator"), decode_responses=True) as redis:
+        await redis.set("agent:spoilt:logs", "no list")
+        logs = RedisCallLogs(redis_url(redis_port, "agent-runner"))
+        for session in ("before", "spoilt", "zafter"):
+            logs.follow(session, tmp_path / session)
+            (tmp_path / session).write_text("one\n")
+        logs.leave("spoilt")
+
+        carried = [await logs.carry(), await logs.carry()]
+
+        await logs.close()
+        assert carried == [True, True]
+        for session in ("before", "spoilt", "zafter"):
+            assert await redis.lrange(f"agent:{session}:logs", 0, -1) == ["one"]
+        assert await redis.ttl("agent:spoilt:logs") > 0

@@ -22,7 +22,7 @@ START_MS = 1_764_000_000_000
 NOW = datetime.fromtimestamp(START_MS / 1000, UTC)
 
 
-def requested(session: str = SESSION, user: str = USER) -> SessionRequested:
+def requested(session: str = SESSION, user: str = USER, limit: int | None = None) -> SessionRequested:
     return SessionRequested(
         session_id=session,
         time=NOW,
@@ -31,6 +31,7 @@ def requested(session: str = SESSION, user: str = USER) -> SessionRequested:
         voice_id="Ashley",
         opening_line="Hello.",
         system_prompt="Be kind.",
+        credit_limit_minutes=limit,
     )
 
 

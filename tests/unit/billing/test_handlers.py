@@ -221,3 +221,15 @@ async def test_the_entry_says_how_much_lies_beyond_the_grant() -> None:
 
     assert account.entries[0].note == "served until the end (completed), without 1200 ms beyond its 1 granted minutes"
     assert (account.owed, account.settlement.difference_ms) == (Charge(60_000, 60, 1, 1), 0)
+
+
+async def test_a_limit_that_an_older_scheduler_did_not_grant_bounds_the_bill_and_leaves_the_hash() -> None:
+    def served(limit: int | None) -> FakeLog:
+        return FakeLog(log_of(requested(limit=limit), assigned(), ready(), started(), stopped(61_200), ended(61_200)))
+
+    unlimited = await Settling(served(None), FakeLedger(), Tariff()).settle(SESSION)
+    limited = await Settling(served(1), FakeLedger(), Tariff()).settle(SESSION)
+
+    assert (unlimited.owed.minutes, limited.owed.minutes) == (2, 1)
+    assert limited.settlement.granted_minutes == 1
+    assert limited.settlement.log_sha256 == unlimited.settlement.log_sha256

@@ -53,12 +53,14 @@ def test_a_parameter_that_has_no_effect_here_is_refused_by_name(parameters: str,
     assert "hunter2" not in str(caught.value)
 
 
-@pytest.mark.parametrize("parameters", ["sslrootcert={file}", "sslcert={file}&sslkey={file}&sslrootcert=system"])
+@pytest.mark.parametrize(
+    "parameters", ["sslrootcert={file}", "sslcrl={file}", "sslcert={file}&sslkey={file}&sslrootcert=system"]
+)
 def test_a_file_that_holds_something_else_is_refused(tmp_path: Path, parameters: str) -> None:
     file = tmp_path / "file"
     file.write_text("hunter2\n")
 
-    with pytest.raises(ValueError, match=r"sslrootcert|sslcert") as caught:
+    with pytest.raises(ValueError, match=r"sslrootcert|sslcrl|sslcert") as caught:
         read_database_url(f"postgresql://u@h/d?{parameters.format(file=file)}")
 
     assert "hunter2" not in str(caught.value)

@@ -26,6 +26,7 @@ def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
         ("NATS_URL", "nats://bob:correct%40horse@h:4222", "password correct@horse"),
         ("NATS_URL", "nats://bob:correct%40horse@h:4222", "sent correct%40horse"),
         ("REDIS_URL", "redis://:battery/staple-horse@h:6379", "port could not be read: 'staple-horse'"),
+        ("REDIS_URL", "redis://h:6379/0?username=bob&password=correct+horse", "password correct horse"),
         ("DATABASE_URL", "postgresql://h/d?sslpassword=correct-horse", "cannot decrypt with correct-horse"),
     ],
 )

@@ -10,6 +10,8 @@ GOOD = [
     "rediss://user:p@host:6380?ssl_cert_reqs=none&db=2",
     "redis://host?socket_timeout=1.5&health_check_interval=30&client_name=greenroom&protocol=3&socket_keepalive=true",
     "redis:///1",
+    "redis://host:6379/0?username=bob&password=p%40ss%20word",
+    "redis://host?password=p@ss",
     "unix:///run/redis.sock?db=1",
     "unix://user:p@/run/redis.sock",
 ]
@@ -19,6 +21,14 @@ GOOD = [
 def test_a_redis_url_that_is_accepted_makes_a_connection(url: str) -> None:
     assert check_redis_url(url) == url
     ConnectionPool.from_url(url).make_connection()
+
+
+def test_a_user_and_a_password_may_be_parameters() -> None:
+    url = check_redis_url("redis://host/0?username=bob&password=p%40ss%2Fword")
+
+    connection = ConnectionPool.from_url(url).make_connection()
+
+    assert (connection.username, connection.password) == ("bob", "p@ss/word")
 
 
 @pytest.mark.parametrize(

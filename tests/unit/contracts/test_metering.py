@@ -159,6 +159,18 @@ def test_a_call_is_billed_up_to_its_grant_and_not_beyond() -> None:
     assert billed(61_000, None) == (61_000, 61, 2)
 
 
+def test_where_a_scheduler_without_grants_assigned_the_limit_of_the_start_holds() -> None:
+    served = (ready(), started(), stopped(150_000), ended())
+
+    asked = meter(log_of(requested(limit=2), assigned(), *served))
+    granted = meter(log_of(requested(limit=2), assigned(granted_minutes=3), *served))
+    never_assigned = meter(log_of(requested(limit=2), ended()))
+
+    assert (asked.billable_ms, asked.granted_minutes) == (120_000, 2)
+    assert (granted.billable_ms, granted.granted_minutes) == (150_000, 3)
+    assert never_assigned.granted_minutes is None
+
+
 def test_a_grant_counts_over_all_epochs_and_without_their_fault_time() -> None:
     grants = [assigned(1, granted_minutes=1), assigned(2, granted_minutes=1)]
     log = log_of(requested(), *grants, started(), tick(50_000, 1, fault_ms=20_000), stopped(45_000, 2), ended())

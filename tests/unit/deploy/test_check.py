@@ -56,6 +56,11 @@ def test_a_variable_that_the_user_may_set_reaches_its_part(check: ModuleType) ->
     ]
 
 
+def test_credentials_that_docker_cannot_use_need_not_reach_a_part(check: ModuleType) -> None:
+    packages = read(check, gateway={"NATS_CREDS"})
+    assert check.withheld_problems(services(check), packages, {"NATS_CREDS"}) == []
+
+
 def test_the_example_names_every_variable_and_no_other(check: ModuleType) -> None:
     offered = check.offered_by("# a comment\nPORT=8000\n# MAX_BOTS=50\n#LOG_LEVEL=INFO\n")
     assert offered == {"PORT", "MAX_BOTS", "LOG_LEVEL"}

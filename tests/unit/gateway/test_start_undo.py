@@ -26,6 +26,18 @@ def failing(error: BaseException) -> Callable[[Event], Awaitable[None]]:
     return fail
 
 
+def closing(world: World) -> asyncio.Event:
+    """Set once a room was closed."""
+    delete, closed = world.rooms.delete, asyncio.Event()
+
+    async def note(session_id: str) -> None:
+        await delete(session_id)
+        closed.set()
+
+    world.rooms.delete = note  # type: ignore[method-assign]
+    return closed
+
+
 @pytest.mark.parametrize(
     ("error", "status", "code"),
     [
@@ -52,11 +64,39 @@ async def test_the_room_of_a_start_that_takes_too_long_is_closed_and_the_problem
         await asyncio.sleep(60)
 
     world.log.opening = hang
+    closed = closing(world)
 
-    answer = await api.post(START, json=MINE)
+    answer = await api.post(START, json=MINE | {"deadlineMs": 100})
 
     assert (answer.status_code, answer.json()["code"]) == (504, "start_pending")
     assert answer.json()["session_id"] == "session_mine"
+    await asyncio.wait_for(closed.wait(), 5)
+    assert world.rooms.open == set()
+
+
+async def test_a_deadline_holds_while_livekit_is_slow_and_the_room_is_closed_afterwards(
+    api: httpx.AsyncClient, world: World
+) -> None:
+    answered, closed = asyncio.Event(), closing(world)
+    create, delete = world.rooms.create, world.rooms.delete
+
+    async def made_and_never_answered(session_id: str) -> MadeRoom:
+        await create(session_id)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def closed_once_the_start_is_answered(session_id: str) -> None:
+        await answered.wait()
+        await delete(session_id)
+
+    world.rooms.create = made_and_never_answered  # type: ignore[method-assign]
+    world.rooms.delete = closed_once_the_start_is_answered  # type: ignore[method-assign]
+
+    answer = await api.post(START, json=MINE | {"deadlineMs": 100})
+    answered.set()
+
+    assert (answer.status_code, answer.json()["code"]) == (504, "start_pending")
+    await asyncio.wait_for(closed.wait(), 5)
     assert world.rooms.open == set()
 
 

@@ -2,15 +2,23 @@
 
 import asyncio
 import json
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
+from unittest.mock import Mock
 
 import httpx
 import pytest
+from chassis.web import WebServer
+from contracts.errors import Refused
 from contracts.events import Event, Outcome, SessionRequested
-from gateway.domain.waiting import failure
+from gateway.app import stop_serving
+from gateway.domain.waiting import Stage, failure
+from gateway.routes.waits import Waits
 
 from tests.unit.gateway.builders import SESSION, assigned, ended, queued, ready, requested, speaking, turn
 from tests.unit.gateway.conftest import World
+from tests.unit.gateway.fakes import FakeLog
 
 START = "/orchestrator/session/start"
 FOLLOW = f"/v1/sessions/{SESSION}/start"
@@ -30,6 +38,17 @@ def then(world: World, *events: Event) -> None:
         world.log.events.extend(each.model_copy(update={"session_id": event.session_id}) for each in events)
 
     world.log.opening = happen
+
+
+def nats_leaves_after_the_start(world: World) -> None:
+    publish = world.log.open
+
+    async def publish_and_leave(event: Event) -> int:
+        seq = await publish(event)
+        world.log.is_away = True
+        return seq
+
+    world.log.open = publish_and_leave  # type: ignore[method-assign]
 
 
 async def test_a_stream_begins_with_the_token_and_ends_with_the_agents_voice(
@@ -232,6 +251,88 @@ async def test_more_waiting_requests_than_places_are_refused_before_anything_is_
     assert (await api.get(FOLLOW, params={"deadlineMs": 100})).json()["code"] == "start_pending", (
         "places are free again"
     )
+
+
+async def test_the_scheduler_is_heard_until_the_deadline_and_no_longer(api: httpx.AsyncClient, world: World) -> None:
+    world.queue.full = True
+    latest, reads = world.log.latest, 0
+
+    async def count(session_id: str) -> Event | None:
+        nonlocal reads
+        reads += 1
+        return await latest(session_id)
+
+    world.log.latest = count  # type: ignore[method-assign]
+
+    answer = await api.post(START, json={"userName": "Ann", "deadlineMs": 100})
+
+    assert answer.status_code == 200
+    assert reads <= 4  # after 5, 15, 35 and 75 ms
+
+
+async def test_a_start_that_nats_leaves_after_it_was_stored_is_accepted(api: httpx.AsyncClient, world: World) -> None:
+    world.queue.full = True
+    nats_leaves_after_the_start(world)
+
+    answer = await api.post(START, json={"userName": "Ann"})
+
+    assert (answer.status_code, answer.json()["sessionId"]) == (200, world.log.requests()[0].session_id)
+
+
+@pytest.mark.parametrize("headers", [{}, STREAM])
+async def test_a_wait_that_nats_ends_names_the_session(
+    api: httpx.AsyncClient, world: World, headers: dict[str, str]
+) -> None:
+    nats_leaves_after_the_start(world)
+
+    answer = await api.post(START, json={"userName": "Ann", "wait": "joined"}, headers=headers)
+
+    problem = events_of(answer)[1][1] if headers else answer.json()
+    assert (problem["code"], problem["session_id"]) == ("bus_unavailable", world.log.requests()[0].session_id)
+
+
+async def test_a_wait_that_ends_just_now_does_not_hinder_the_stop(world: World) -> None:
+    """Its timeout has expired, and its consumer is still being closed."""
+    closing, closed = asyncio.Event(), asyncio.Event()
+
+    class SlowToClose(FakeLog):
+        @asynccontextmanager
+        async def follow(self, session_id: str, *events: type[Event]) -> AsyncGenerator[AsyncIterator[Event]]:
+            async with super().follow(session_id, *events) as found:
+                try:
+                    yield found
+                finally:
+                    closing.set()
+                    await closed.wait()
+
+    log = SlowToClose(requested())
+    log.goes_on = True
+
+    async def tell(_stage: Stage, _stage_ms: Mapping[str, int]) -> None:
+        raise AssertionError
+
+    until = asyncio.get_running_loop().time()
+    ending = asyncio.create_task(world.waits.follow("joined", SESSION, log, until=until + 0.01, tell=tell))
+    await closing.wait()
+
+    world.waits.stop()
+
+    closed.set()
+    with pytest.raises(Refused, match="gateway_stopping"):
+        await ending
+
+
+async def test_the_server_stops_whatever_becomes_of_those_who_wait() -> None:
+    class Failing(Waits):
+        def stop(self) -> None:
+            raise RuntimeError("a bug")
+
+    server = Mock(spec=WebServer)
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        await stop_serving(Failing(limit=1), server)
+
+    server.stop.assert_awaited_once_with()
 
 
 @pytest.mark.parametrize("headers", [{}, STREAM])

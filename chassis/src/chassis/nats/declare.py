@@ -13,9 +13,10 @@ from nats.js.errors import APIError, BadRequestError
 
 from chassis import logs
 from chassis.nats.connection import Connection
-from chassis.nats.errors import GRANT_IT, BusRefused, BusUnavailable
+from chassis.nats.errors import GRANT_IT, MORE_DISK, BusRefused, BusUnavailable
 
 _IN_USE: Final = 10058  # the stream exists with another configuration
+_NO_STORAGE: Final = 10047  # the bounds of all streams are reserved, and that is more than there is
 _MARKER_TTL_S: Final = 60
 _MAX_DUPLICATE_WINDOW_S: Final = 120
 _RETRY_S: Final = 0.25
@@ -125,6 +126,8 @@ async def retried(
             # The server says so beside the call, which only waits for a reply that never comes.
             if (refusal := connection.refusal_since(refusals)) is not None:
                 raise BusRefused(f"{what}: {refusal}", url, fix=GRANT_IT) from error
+            if isinstance(error, APIError) and error.err_code == _NO_STORAGE:
+                raise BusRefused(f"{what}: {error.description}", url, fix=MORE_DISK) from error
             if isinstance(error, APIError) and (error.code or 500) < 500:
                 raise BusRefused(f"{what}: {error.description}", url) from error
             if isinstance(error, nats.errors.ConnectionClosedError) or time.monotonic() + _RETRY_S >= until:

@@ -7,6 +7,7 @@ from chassis.errors import StartFailed
 _CHECK_USER: Final = (
     "Check the user and password in NATS_URL, and the user's permissions in nats-server's configuration."
 )
+MORE_DISK: Final = "Give JetStream more disk: docs/troubleshooting.md says how much, and what else helps."
 GRANT_IT: Final = "Add it to the user's permissions in nats-server's configuration."
 
 

@@ -131,7 +131,8 @@ def _where(state: Path) -> str:
 
 def without_password(urls: str) -> str:
     """One address, or several with commas between, as the terminal may show them."""
-    return re.sub(r"(?<=//)[^@/,\s]*@", "", urls)
+    without_parameters = re.sub(r"\?\w+=[^,\s]*", "", urls)
+    return re.sub(r"(?<=//)[^@/,\s]*@", "", without_parameters)
 
 
 def _server_ports(written: list[str]) -> dict[str, int]:

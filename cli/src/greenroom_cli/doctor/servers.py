@@ -3,6 +3,7 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportPrivateImportUsage=false
 
 import asyncio
+import re
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -81,7 +82,7 @@ async def _redis(settings: Settings, clocks: Clocks) -> str:
         redis = Redis.from_url(url, decode_responses=True, socket_connect_timeout=LIMIT_S)
     except ValueError as error:
         raise Broken(f"REDIS_URL: {error}", "set REDIS_URL to redis://[user:password@]host:port/db") from None
-    shown = _shown(url)
+    shown = shown_address(url)
     try:
         await redis.execute_command("PING")
         with suppress(NoPermissionError):
@@ -137,7 +138,7 @@ def _sqlite(path: Path) -> str:
     return f"SQLite {sqlite3.sqlite_version}, {path}"
 
 
-def _shown(url: str) -> str:
-    """An address without its password."""
-    scheme, separator, rest = url.partition("://")
+def shown_address(url: str) -> str:
+    """An address without its password, which may be a parameter."""
+    scheme, separator, rest = re.sub(r"\?\w+=.*", "", url).partition("://")
     return f"{scheme}{separator}{rest.rpartition('@')[2]}"

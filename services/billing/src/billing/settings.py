@@ -104,6 +104,11 @@ def _check_certificates(given: Mapping[str, str]) -> None:
     except (OSError, ValueError):
         raise ValueError("the parameter sslrootcert names a file without certificates in PEM") from None
     try:
+        if "sslcrl" in given:
+            context.load_verify_locations(given["sslcrl"])
+    except (OSError, ValueError):
+        raise ValueError("the parameter sslcrl names a file without a list of revoked certificates in PEM") from None
+    try:
         if "sslcert" in given:
             context.load_cert_chain(given["sslcert"], given.get("sslkey"), password=given.get("sslpassword", ""))
     except (OSError, ValueError):

@@ -119,13 +119,21 @@ async def _start(life: Life) -> None:
     writer = _read_model(life, settings, deadline_s=max(_PROJECTOR_REDIS_S, settings.redis_deadline_s))
     life.spawn("projector", _project(bus, Projector(session_log, writer, registry, prejoined)))
     server = _server(app, settings)
-
-    async def stop() -> None:
-        services.waits.stop()  # an answer that a client understands, rather than a connection that is cut
-        await server.stop()
-
-    await life.begin("HTTP", server.start(), stop=stop, stop_deadline_s=settings.drain_timeout_s + 3)
+    await life.begin(
+        "HTTP",
+        server.start(),
+        stop=lambda: stop_serving(services.waits, server),
+        stop_deadline_s=settings.drain_timeout_s + 3,
+    )
     log.info("api.listening", host=settings.host, port=server.port)
+
+
+async def stop_serving(waits: Waits, server: WebServer) -> None:
+    """Answer those who wait, and stop the server whatever becomes of that."""
+    try:
+        waits.stop()  # an answer that a client understands, rather than a connection that is cut
+    finally:
+        await server.stop()
 
 
 def _server(app: FastAPI, settings: GatewaySettings) -> WebServer:

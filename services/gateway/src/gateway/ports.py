@@ -23,8 +23,8 @@ _RETRY_AFTER_S = 2
 class BusAway(Refused):
     """NATS did not answer within the deadline."""
 
-    def __init__(self, detail: str) -> None:
-        super().__init__(BUS_UNAVAILABLE, detail, retry_after_s=_RETRY_AFTER_S)
+    def __init__(self, detail: str, *, session_id: str | None = None) -> None:
+        super().__init__(BUS_UNAVAILABLE, detail, retry_after_s=_RETRY_AFTER_S, session_id=session_id)
 
 
 class RecordUnreadable(Refused):

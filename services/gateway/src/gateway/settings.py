@@ -100,7 +100,7 @@ class GatewaySettings(ServiceSettings):
         default=1000, ge=1, le=100_000, description="starts that may wait for their agent at once, 1 to 100000"
     )
     idempotency_max_mb: int = Field(
-        default=512,
+        default=256,
         ge=1,
         le=1_000_000,
         description="MB for Idempotency-Keys, kept for 24 hours: a start takes about 500 bytes, an end about 1,000",

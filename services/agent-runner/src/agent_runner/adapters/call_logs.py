@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -22,6 +23,8 @@ _MAX_LINE: Final = 2000
 _TTL_S: Final = 24 * 3600
 
 log = logs.get_logger(__name__)
+
+_Errors: TypeAlias = dict[tuple[str, str], Exception]  # by session and command
 
 
 @dataclass
@@ -90,39 +93,53 @@ class RedisCallLogs:
         over = [session_id for session_id, tail in self._tails.items() if tail.followers <= 0]
         for tail in self._tails.values():
             tail.read()
-        full = {session_id: tail for session_id, tail in self._tails.items() if tail.lines}
-        taken = True
-        if full or over:
-            taken = await self._push({session_id: list(tail.lines) for session_id, tail in full.items()}, over)
-        if taken:
-            for tail in full.values():
-                tail.lines.clear()
+        lines = {session_id: list(tail.lines) for session_id, tail in self._tails.items() if tail.lines}
+        errors = await self._push(lines, over) if lines or over else {}
+        for session_id in lines:
+            if (session_id, "rpush") not in errors:  # each by itself: pushed again they would be there twice
+                self._tails[session_id].lines.clear()
         for session_id in over:  # also when Redis did not take it: what is over is not kept
             del self._tails[session_id]
-        return taken
+        return not errors
 
     async def close(self) -> None:
         """Carry over what is left and disconnect."""
         await self.carry()
         await self._redis.aclose()
 
-    async def _push(self, lines: dict[str, list[str]], over: list[str]) -> bool:
+    async def _push(self, lines: dict[str, list[str]], over: list[str]) -> _Errors:
+        errors = await self._send(lines, over)
+        spoilt = {session_id for (session_id, _), error in errors.items() if "WRONGTYPE" in str(error)}
+        if spoilt:  # another program wrote something else there
+            log.warning("call_logs.no_list", keys=[key(session_id) for session_id in sorted(spoilt)])
+            errors = {at: error for at, error in errors.items() if at[0] not in spoilt}
+            again = {session_id: lines[session_id] for session_id in spoilt}
+            errors |= await self._send(again, [s for s in over if s in spoilt], delete=spoilt)
+        if errors and not self._is_away:
+            error = next(iter(errors.values()))
+            log.warning("call_logs.redis_unavailable", error=str(error) or type(error).__name__)
+        self._is_away = bool(errors)
+        return errors
+
+    async def _send(self, lines: dict[str, list[str]], over: list[str], *, delete: Collection[str] = ()) -> _Errors:
         pipe: Any = self._redis.pipeline(transaction=False)
+        sent: list[tuple[str, str]] = []
+        for session_id in delete:
+            pipe.delete(key(session_id))
+            sent.append((session_id, "del"))
         for session_id, new in lines.items():
             pipe.rpush(key(session_id), *new)
             pipe.ltrim(key(session_id), -KEPT_LINES, -1)
+            sent += [(session_id, "rpush"), (session_id, "ltrim")]
         for session_id in over:
             pipe.expire(key(session_id), _TTL_S)
+            sent.append((session_id, "expire"))
         try:
             async with asyncio.timeout(2 * _REDIS_S):
-                await pipe.execute()
+                answers = await pipe.execute(raise_on_error=False)
         except (RedisError, OSError, TimeoutError) as error:
-            if not self._is_away:
-                log.warning("call_logs.redis_unavailable", error=str(error) or type(error).__name__)
-            self._is_away = True
-            return False
-        self._is_away = False
-        return True
+            return dict.fromkeys(sent, error)
+        return {at: answer for at, answer in zip(sent, answers, strict=True) if isinstance(answer, RedisError)}
 
 
 def key(session_id: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from asyncpg.exceptions import TargetServerAttributeNotMatched  # pyright: ignore[reportMissingTypeStubs]
 from sqlalchemy import event, inspect, text
 from sqlalchemy.engine import URL, Connection
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -121,7 +122,8 @@ class Database:
             raise LedgerUnavailable(f"{self.shown}: {_first_line(getattr(error, 'orig', None) or error)}") from error
         except DBAPIError as error:
             state = str(getattr(error.orig, "sqlstate", None) or "")
-            if not (error.connection_invalidated or state.startswith(_UNAVAILABLE)):
+            no_such_server = isinstance(getattr(error.orig, "__cause__", None), TargetServerAttributeNotMatched)
+            if not (error.connection_invalidated or no_such_server or state.startswith(_UNAVAILABLE)):
                 raise
             raise LedgerUnavailable(f"{self.shown}: {_first_line(error.orig or error)}") from error
         except TimeoutError as error:
@@ -164,6 +166,8 @@ def _postgresql(url: URL) -> tuple[URL, dict[str, Any]]:
     arguments["server_settings"] = {"application_name": "greenroom-billing"} | session
     if given.pop("channel_binding", "") == "require":
         given = given | {"sslmode": "verify-full", "sslrootcert": given.get("sslrootcert", SYSTEM)}
+    if attributes := given.pop("target_session_attrs", None):
+        arguments["target_session_attrs"] = attributes
     if given.get("sslrootcert") == SYSTEM:
         arguments["ssl"] = _checked_by_the_system(given)
     elif given:
@@ -172,11 +176,21 @@ def _postgresql(url: URL) -> tuple[URL, dict[str, Any]]:
 
 
 def _checked_by_the_system(given: dict[str, str]) -> ssl.SSLContext:
-    """libpq: `sslrootcert=system` means `sslmode=verify-full`."""
+    """libpq: `sslrootcert=system` means `sslmode=verify-full`. asyncpg reads no TLS parameter beside a context."""
     context = ssl.create_default_context()
+    context.minimum_version = _tls_version(given.get("ssl_min_protocol_version", "TLSv1.2"))
+    if "ssl_max_protocol_version" in given:
+        context.maximum_version = _tls_version(given["ssl_max_protocol_version"])
+    if "sslcrl" in given:
+        context.load_verify_locations(given["sslcrl"])
+        context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
     if "sslcert" in given:
         context.load_cert_chain(given["sslcert"], given.get("sslkey"), password=given.get("sslpassword", ""))
     return context
+
+
+def _tls_version(name: str) -> ssl.TLSVersion:
+    return ssl.TLSVersion[name.replace(".", "_")]
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:

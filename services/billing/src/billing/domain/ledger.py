@@ -19,7 +19,7 @@ from contracts.events import (
     SessionBilled,
     SessionStarted,
 )
-from contracts.metering import Metered, meter
+from contracts.metering import LogRecord, Metered, meter
 
 from billing.domain.rating import NOTHING, Charge, Tariff, rate
 from billing.domain.usage import LoggedEvent, Usage
@@ -118,7 +118,8 @@ def settle(usage: Usage, tariff: Tariff) -> Account:
         usage: The session's log.
         tariff: Its price; of a session that is settled already, the tariff it was settled by.
     """
-    metered = meter(usage.within)
+    asked = LogRecord(usage.requested, stored_ms=0)  # for its limit; its time does not count
+    metered = meter((asked, *usage.within))
     charged = rate(metered.billable_ms, tariff)
     session_id, user_id = usage.ended.session_id, usage.requested.user_id
     settlement = Settlement(
@@ -152,7 +153,7 @@ def settle(usage: Usage, tariff: Tariff) -> Account:
     known = list(usage.within)
     for late in usage.late:
         known.append(late)
-        now = rate(meter(known).billable_ms, tariff)
+        now = rate(meter((asked, *known)).billable_ms, tariff)
         if now != charged:
             entries.append(
                 Entry(

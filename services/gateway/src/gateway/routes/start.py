@@ -43,6 +43,7 @@ from fastapi import APIRouter, Path, Query, Response
 
 from gateway.domain.access import Scope
 from gateway.domain.waiting import Stage
+from gateway.ports import BusAway
 from gateway.routes.accepting import ROUTE, Acceptance, Accepted
 from gateway.routes.documented import WITH_BODY, problems
 from gateway.routes.first_word import hear_the_scheduler
@@ -216,11 +217,14 @@ async def _accept(body: StartRequest, services: Services, key: SentKey, began: f
             retry_after_s=1,
             session_id=acceptance.session_id,
         ) from error
+    except BusAway as away:
+        away.session_id = acceptance.session_id  # it may stand in the log: an acknowledgement can get lost
+        raise
     session = accepted.session
     with bind_session(session.session_id):
         log.info("session.accepted", voice_id=session.voice_id, replayed=accepted.replayed)
     if not accepted.replayed and services.queue.may_be_full(accepted.seq):
-        await hear_the_scheduler(session.session_id, services)
+        await hear_the_scheduler(session.session_id, services, until=_until(began, body.deadline_ms, services))
     return accepted
 
 

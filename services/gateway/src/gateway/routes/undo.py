@@ -19,15 +19,25 @@ UNDO_S: Final = 2.0
 
 @asynccontextmanager
 async def room_undone_on_failure(session_id: str, services: Services) -> AsyncGenerator[None]:
-    """Close the room when the block fails or is cancelled. A second cancellation ends the wait, not the undo."""
+    """Close the room when the block fails or is cancelled. A cancellation ends the wait, not the undo."""
     try:
         yield
     except BaseException as error:
         undo = services.background.spawn(undo_room(session_id, services))
-        # While LiveKit fails the undo only prolongs the answer; the room closes by its empty timeout at the latest.
-        if not isinstance(error, Refused) or error.problem not in (LIVEKIT_UNAVAILABLE, LIVEKIT_REFUSED, CLOCK_SKEW):
+        if not _answers_first(error):
             await asyncio.shield(undo)
         raise
+
+
+def _answers_first(error: BaseException) -> bool:
+    """Whether the answer goes out before the undo is done.
+
+    A cancelled start has no time left: its deadline is over, its client gone or the gateway stopping. While LiveKit
+    fails the undo only prolongs the answer; the room closes by its empty timeout at the latest.
+    """
+    if isinstance(error, Refused):
+        return error.problem in (LIVEKIT_UNAVAILABLE, LIVEKIT_REFUSED, CLOCK_SKEW)
+    return isinstance(error, asyncio.CancelledError)
 
 
 async def undo_room(session_id: str, services: Services) -> None:

@@ -49,7 +49,8 @@ class Waits:
         """End every wait with `gateway_stopping`, and refuse new ones."""
         self._stopping = True
         for timeout in self._timeouts:
-            timeout.reschedule(asyncio.get_running_loop().time())
+            if not timeout.expired():  # else it ends already, and cannot be rescheduled
+                timeout.reschedule(asyncio.get_running_loop().time())
 
     async def follow(self, stage: Stage, session_id: str, log: SessionLog, *, until: float, tell: Tell) -> None:
         """Tell each stage once it is reached, and return after `stage`.
@@ -80,9 +81,12 @@ class Waits:
                                 return
         except TimeoutError as error:
             raise self._ended_early(stage, session_id) from error
+        except BusAway as away:
+            away.session_id = session_id
+            raise
         finally:
             self._timeouts.discard(timeout)
-        raise BusAway(f"NATS no longer tells about session {session_id}.")
+        raise BusAway(f"NATS no longer tells about session {session_id}.", session_id=session_id)
 
     def _ended_early(self, stage: Stage, session_id: str) -> Refused:
         if self._stopping:
