@@ -1,10 +1,10 @@
 """Which parts of a local stack to start, given what the user's environment already names."""
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from chassis.credentials import weakness
+from gateway.domain.access import is_loopback
 
 from greenroom_cli.errors import CommandError
 from greenroom_cli.stack import EVERYTHING, Part, StackOptions
@@ -40,7 +40,7 @@ def options(environment: Mapping[str, str], wanted: Wanted) -> StackOptions:
         if (problem := weakness(environment["LIVEKIT_API_SECRET"])) is not None:
             raise CommandError(f"LIVEKIT_API_SECRET: {problem}", "give LiveKit and Greenroom the same new secret")
     host = environment.get("HOST", LOOPBACK)
-    if not _is_loopback(host) and "GREENROOM_API_KEYS" not in environment:
+    if not is_loopback(host) and "GREENROOM_API_KEYS" not in environment:
         raise CommandError(
             f"HOST={host} lets other machines in, but GREENROOM_API_KEYS is not set",
             "set it to a key (make one with: openssl rand -hex 32), or set HOST=127.0.0.1",
@@ -56,13 +56,6 @@ def options(environment: Mapping[str, str], wanted: Wanted) -> StackOptions:
         ports=_ports(environment, wanted.ports or {}),
         preferred_ports={Part.GATEWAY: GATEWAY_PORT},
     )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def own_servers(environment: Mapping[str, str]) -> list[str]:

@@ -1,7 +1,6 @@
 """What the environment says about the network: proxies and private authorities, for this process and its children."""
 
 import contextlib
-import ipaddress
 import os
 import ssl
 from collections.abc import Generator
@@ -10,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from chassis.proxies import is_exempt
+from gateway.domain import access
 
 from greenroom_cli.errors import CommandError
 
@@ -39,10 +39,7 @@ def prepare() -> None:
 def is_loopback(url: str) -> bool:
     """Whether the URL leads to this machine, whatever NO_PROXY says."""
     host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+    return access.is_loopback(host) or host.endswith(".localhost")
 
 
 @cache
