@@ -59,7 +59,7 @@ unit: install ## unit, property and contract tests: seconds
 	$(PYTEST) tests/unit tests/contract
 
 test: check ## everything that CI runs
-	$(PYTEST) tests/unit tests/contract
+	$(PYTEST) -n 2 tests/unit tests/contract
 	$(PYTEST) -n 2 --dist loadfile $(WAITING)
 	$(PYTEST) tests/integration $(WAITING:%=--ignore=%) tests/e2e
 
