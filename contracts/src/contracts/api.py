@@ -12,9 +12,11 @@ from pydantic import (
     StringConstraints,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 from pydantic.alias_generators import to_camel
 
+from contracts.bounds import at_most, checked_count
 from contracts.ids import SessionId
 from contracts.names import UserName
 from contracts.tools import MAX_TOOLS_BYTES, MOST_TOOLS, Tool, checked
@@ -36,6 +38,7 @@ def _whole(value: Any) -> Any:
 CreditLimit = Annotated[int, Field(strict=True, ge=1, le=MOST_MINUTES), BeforeValidator(_whole)]
 MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 MetadataValue = Annotated[str, StringConstraints(max_length=512)]
+MOST_METADATA: Final = 16
 MAX_PROMPT_BYTES: Final = 160 * 1024
 """Of a system prompt as JSON beside tools, with which it shares a packet; only control characters make one so long."""
 MAX_START_BYTES: Final = 640 * 1024
@@ -52,6 +55,8 @@ class _Body(BaseModel):
 class _Request(_Body):
     # A misspelt field would otherwise be dropped without a word.
     model_config = ConfigDict(extra="forbid")
+
+    _few_fields = model_validator(mode="before")(checked_count)
 
 
 class TokenRequest(_Request):
@@ -82,7 +87,9 @@ class StartRequest(_Request):
         default=None, description="an unused id, such as one that a token was asked for"
     )
     user_id: UserName | None = Field(default=None, description="who is billed; the user name when missing")
-    metadata: dict[MetadataKey, MetadataValue] = Field(default_factory=dict, max_length=16)
+    metadata: Annotated[dict[MetadataKey, MetadataValue], at_most(MOST_METADATA)] = Field(
+        default_factory=dict, max_length=MOST_METADATA
+    )
     credit_limit: CreditLimit | None = Field(
         default=None,
         description="billable minutes after which the call ends as `credit_spent`, whole ones from 1 to 1000000; "
@@ -91,7 +98,7 @@ class StartRequest(_Request):
     max_minutes: CreditLimit | None = Field(
         default=None, description="another name of `creditLimit`; where both are sent they must be equal"
     )
-    tools: tuple[Tool, ...] = Field(
+    tools: Annotated[tuple[Tool, ...], at_most(MOST_TOOLS)] = Field(
         default=(),
         max_length=MOST_TOOLS,
         description="HTTP functions that the agent may call, each of its own name; together at most "

@@ -9,8 +9,9 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Final, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+from contracts.bounds import checked_count
 from contracts.tool_hosts import MAX_URL_CHARS, URL_PATTERN, parse_url
 
 MOST_TOOLS: Final = 8
@@ -56,6 +57,8 @@ class Tool(BaseModel):
     """A function that the language model may call: a POST of its arguments as JSON; the answer goes to the model."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    _few_fields = model_validator(mode="before")(checked_count)
 
     name: ToolName = Field(description="unique among the session's tools")
     description: str = Field(min_length=1, max_length=1_000, description="tells the model when to call it")

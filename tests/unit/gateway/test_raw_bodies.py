@@ -74,6 +74,25 @@ async def test_what_cannot_be_recorded_is_refused_at_its_field_and_no_room_is_ma
 
 
 @pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (start_with(tools=f"[{','.join(['{}'] * 8_000)}]"), "tools"),
+        (start_with(tools=f"[{','.join(['0'] * 8_000)}]"), "tools"),
+        (start_with(metadata="{" + ",".join(f'"{n}": 0' for n in range(4_000)) + "}"), "metadata"),
+        (start_with(**{f"x{n}": "0" for n in range(4_000)}), "body"),
+        (start_with(tool(**{f"x{n}": "0" for n in range(4_000)})), "tools.0"),
+    ],
+    ids=["tools", "numbers", "metadata", "fields", "a tool's fields"],
+)
+async def test_too_many_entries_are_one_error_and_not_one_each(world: World, body: bytes, field: str) -> None:
+    answer = await post(world, START, body)
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request"), answer.text
+    assert [error["field"] for error in answer.json()["errors"]] == [field]
+    assert "send at most" in answer.json()["errors"][0]["message"]
+
+
+@pytest.mark.parametrize(
     "body",
     [
         b"[" * 100_000,

@@ -20,7 +20,7 @@ def refusal(error: RequestValidationError, request: Request) -> Refused:
     found: Sequence[dict[str, Any]] = error.errors()
     if any(e["type"] == "json_invalid" for e in found):
         return Refused(MALFORMED_BODY, "The body is no valid JSON.")
-    if any(tuple(e["loc"]) == ("body",) for e in found):
+    if any(tuple(e["loc"]) == ("body",) and e["type"] != "value_error" for e in found):
         given = request.headers.get("content-type", "none")[:80]
         hint = "" if given.startswith("application/json") else f", not {given}"
         return Refused(MALFORMED_BODY, f"A JSON object with Content-Type application/json is wanted{hint}.")
