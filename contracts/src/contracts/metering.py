@@ -9,6 +9,9 @@ from contracts.events import AgentReady, AgentStopped, Event, JobAssigned, Serve
 CREDIT_SPENT: Final = "credit_spent"
 """Why a session ended that used up its grant: the cause in `agent_stopped`, the reason in `ended`."""
 
+LONGEST_EPOCH_MS: Final = 7 * 86_400_000
+"""More than any epoch served: the log keeps a session 7 days, and bills none that has lost its beginning."""
+
 SPENT_EARLY_MS: Final = 500
 """A call ends so long before its grant runs out, so that no last beat of its worker exceeds it."""
 
@@ -76,6 +79,11 @@ def billable(served_ms: int, span_ms: int | None, fault_ms: int) -> int:
     return max(0, capped - fault_ms)
 
 
+def is_possible(report: ServedTick | AgentStopped) -> bool:
+    """Whether an epoch can have served that long; a report of more counts as none."""
+    return report.served_ms <= LONGEST_EPOCH_MS
+
+
 def granted_ms(granted_minutes: int) -> int:
     """A grant in milliseconds of billable time."""
     return granted_minutes * 60_000
@@ -105,10 +113,10 @@ def meter(records: Iterable[LogRecord]) -> Metered:
     """Measure one session from its log, whatever the order, the gaps and the repetitions of the records.
 
     An epoch's served time is the greatest it reported, and so is its fault time, which is not billed (both only grow;
-    an older node's records have none). An epoch with a successor is capped at its span,
-    from its first `assigned` to the successor's first `agent_ready`, on JetStream's clock. Without a `started`
-    nothing was served. The session's grant bounds the sum: the greatest of any `assigned`. A scheduler of before there
-    were grants assigns without one: then the limit that the start asked for holds.
+    an older node's records have none); a report of more than LONGEST_EPOCH_MS is left out. An epoch with a successor is
+    capped at its span, from its first `assigned` to the successor's first `agent_ready`, on JetStream's clock. Without
+    a `started` nothing was served. The session's grant bounds the sum: the greatest of any `assigned`. A scheduler of
+    before there were grants assigns without one: then the limit that the start asked for holds.
 
     Args:
         records: The session's events with their timestamps, in any order.
@@ -127,9 +135,9 @@ def meter(records: Iterable[LogRecord]) -> Metered:
                 asked.append(event.credit_limit_minutes)
             case SessionStarted():
                 started = True
-            case ServedTick() | AgentStopped():
+            case ServedTick() | AgentStopped() if is_possible(event):
                 served[event.epoch] = max(served.get(event.epoch, 0), event.served_ms)
-                faults[event.epoch] = max(faults.get(event.epoch, 0), event.fault_ms)
+                faults[event.epoch] = max(faults.get(event.epoch, 0), min(event.fault_ms, LONGEST_EPOCH_MS))
             case JobAssigned():
                 assigned[event.epoch] = min(assigned.get(event.epoch, at), at)
                 granted.append(event.granted_minutes)

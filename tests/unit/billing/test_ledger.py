@@ -2,6 +2,7 @@ from dataclasses import astuple
 from datetime import UTC, datetime
 
 import pytest
+from billing.domain.audit import findings
 from billing.domain.ledger import billed, instant, settle
 from billing.domain.rating import Charge, Tariff
 from billing.domain.usage import IncompleteLog, NotEnded, usage
@@ -41,6 +42,21 @@ def test_a_session_that_never_started_is_settled_at_zero() -> None:
     assert account.settlement.charge == Charge(0, 0, 0, 0)
     assert [share.billable_ms for share in account.settlement.epochs] == [0]
     assert [share.served_ms for share in account.settlement.epochs] == [30_000]
+
+
+def test_no_figure_in_an_event_leaves_a_session_without_a_bill() -> None:
+    huge = 10**25
+    forged = (assigned(granted_minutes=huge), tick(huge, fault_ms=huge), stopped(huge), tick(1, fault_ms=huge, epoch=2))
+    honest = (requested(), assigned(), ready(), started(), tick(5_000), stopped(61_000))
+
+    account = settle(usage(SESSION, log_of(*honest, *forged, ended(huge), tick(huge), stopped(huge, 3))), TARIFF)
+
+    settlement = account.settlement
+    figures = (*astuple(settlement.charge), settlement.difference_ms, settlement.granted_minutes or 0)
+    assert all(abs(figure) < 2**63 for figure in figures)
+    assert account.owed == Charge(61_000, 61, 2, 2)
+    assert settlement.epochs[0].sequences == (11, 12, 15)  # of what was honest
+    assert findings(account) == []
 
 
 def test_a_session_that_was_rejected_is_settled_at_zero_with_no_epoch() -> None:

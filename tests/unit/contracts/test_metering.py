@@ -116,6 +116,16 @@ def test_fault_time_is_not_billed_and_each_epoch_has_its_own() -> None:
     ]
 
 
+@given(LOGS, st.integers(metering.LONGEST_EPOCH_MS + 1, 10**30), st.integers(0, 10**30))
+def test_a_report_that_no_epoch_can_make_changes_nothing(
+    log: tuple[LogRecord, ...], served_ms: int, fault_ms: int
+) -> None:
+    at = log[-1].stored_ms
+    forged = [LogRecord(word(served_ms, 1, fault_ms=fault_ms), at) for word in (tick, stopped)]
+
+    assert meter([*log, *forged]) == meter(log)
+
+
 def test_an_event_of_before_there_was_fault_time_bills_as_before() -> None:
     body = tick(10_000).model_dump_json(exclude={"fault_ms"})
 

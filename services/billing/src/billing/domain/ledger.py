@@ -7,7 +7,7 @@ events gives the same ledger byte for byte.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Final, Literal
 from uuid import UUID, uuid5
 
 from contracts.events import (
@@ -19,13 +19,17 @@ from contracts.events import (
     SessionBilled,
     SessionStarted,
 )
-from contracts.metering import LogRecord, Metered, meter
+from contracts.metering import LogRecord, Metered, is_possible, meter
 
 from billing.domain.rating import NOTHING, Charge, Tariff, rate
 from billing.domain.usage import LoggedEvent, Usage
 
 # Any fixed UUID would do; changing it would settle every session a second time.
 _ENTRIES = UUID("1d4f5f6e-6f0a-5a0d-8f0e-3f7f6a1b2c9d")
+
+# The ledger's integers have 64 bits; an event's have no bound. Without this one forged event would leave a session
+# without a bill.
+_GREATEST: Final = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -130,12 +134,12 @@ def settle(usage: Usage, tariff: Tariff) -> Account:
         charge=charged,
         tariff=tariff,
         settled_ms=usage.ended_ms,
-        difference_ms=metered.billable_ms - usage.ended.billable_ms,
+        difference_ms=max(-_GREATEST, metered.billable_ms - usage.ended.billable_ms),
         ended_seq=usage.ended_seq,
         records=len(usage.within),
         log_sha256=usage.sha256,
         epochs=_shares(metered, usage.within),
-        granted_minutes=metered.granted_minutes,
+        granted_minutes=None if metered.granted_minutes is None else min(metered.granted_minutes, _GREATEST),
     )
     entries = [
         Entry(
@@ -223,7 +227,7 @@ def _shares(metered: Metered, records: Iterable[LoggedEvent]) -> tuple[EpochShar
                 nodes.setdefault(event.epoch, event.node_id)
             case AgentReady():
                 ready.setdefault(event.epoch, record)
-            case ServedTick() | AgentStopped():
+            case ServedTick() | AgentStopped() if is_possible(event):
                 if event.epoch not in served or event.served_ms > served[event.epoch][0]:
                     served[event.epoch] = (event.served_ms, record)
                 if event.fault_ms > faults.get(event.epoch, (0, record))[0]:
