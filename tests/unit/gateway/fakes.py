@@ -182,7 +182,7 @@ class FakeQueue:
     def __init__(self) -> None:
         self.full = False
 
-    def may_be_full(self, seq: int) -> bool:
+    def may_be_full(self, seq: int | None) -> bool:
         return self.full
 
 

@@ -25,3 +25,8 @@ def test_a_start_may_be_refused_if_every_event_since_the_report_was_a_start(
 
 def test_without_a_report_no_start_waits() -> None:
     assert not may_be_full(None, 10_000)
+    assert not may_be_full(None, None)
+
+
+def test_a_start_of_an_earlier_try_may_have_been_refused() -> None:
+    assert may_be_full(QueueState(waiting=0, max_queue=500, seq=1000), None)

@@ -266,17 +266,102 @@ async def test_the_scheduler_is_heard_until_the_deadline_and_no_longer(api: http
 
     answer = await api.post(START, json={"userName": "Ann", "deadlineMs": 100})
 
-    assert answer.status_code == 200
+    assert (answer.status_code, answer.json()["code"]) == (504, "start_pending")
+    assert answer.json()["session_id"] == world.log.requests()[0].session_id
+    assert answer.json()["retryable"] is True
+    assert "Retry-After" in answer.headers
     assert reads <= 4  # after 5, 15, 35 and 75 ms
 
 
-async def test_a_start_that_nats_leaves_after_it_was_stored_is_accepted(api: httpx.AsyncClient, world: World) -> None:
+@pytest.mark.parametrize(
+    ("word", "status", "code"),
+    [
+        (ended(outcome=Outcome.REJECTED, reason="queue_full", epoch=0, billable_ms=0), 429, "queue_full"),
+        (queued(), 200, None),
+    ],
+)
+async def test_a_scheduler_that_speaks_late_is_still_heard(
+    api: httpx.AsyncClient, world: World, word: Event, status: int, code: str | None
+) -> None:
+    """On a busy machine its first word takes more than a second; a 200 before it may be false."""
+    world.queue.full = True
+
+    async def scheduler() -> None:
+        await asyncio.sleep(1.2)
+        world.log.events.append(word.model_copy(update={"session_id": world.log.requests()[0].session_id}))
+
+    playing = asyncio.create_task(scheduler())
+    answer = await api.post(START, json={"userName": "Ann", "deadlineMs": 20_000})
+    await playing
+
+    assert (answer.status_code, answer.json().get("code")) == (status, code)
+
+
+async def test_a_start_that_waits_is_accepted_once_no_scheduler_leads(api: httpx.AsyncClient, world: World) -> None:
+    world.queue.full = True
+
+    async def leave() -> None:
+        await asyncio.sleep(0.1)
+        world.queue.full = False
+
+    leaving = asyncio.create_task(leave())
+    answer = await api.post(START, json={"userName": "Ann", "deadlineMs": 20_000})
+    await leaving
+
+    assert answer.status_code == 200
+
+
+async def test_the_repetition_of_a_start_without_the_schedulers_word_waits_for_it_too(
+    api: httpx.AsyncClient, world: World
+) -> None:
+    world.queue.full = True
+    start = {"json": {"userName": "Ann", "deadlineMs": 100}, "headers": {"Idempotency-Key": "k"}}
+
+    early = [await api.post(START, **start) for _ in range(2)]
+    session_id = world.log.requests()[0].session_id
+    world.log.events.append(queued().model_copy(update={"session_id": session_id}))
+    late = await api.post(START, **start)
+
+    assert [answer.status_code for answer in early] == [504, 504]
+    assert {answer.json()["session_id"] for answer in early} == {session_id}
+    assert (late.status_code, late.json()["sessionId"]) == (200, session_id)
+
+
+async def test_a_start_that_nats_leaves_before_the_schedulers_word_is_pending_not_accepted(
+    api: httpx.AsyncClient, world: World
+) -> None:
     world.queue.full = True
     nats_leaves_after_the_start(world)
 
-    answer = await api.post(START, json={"userName": "Ann"})
+    answer = await api.post(START, json={"userName": "Ann", "deadlineMs": 200})
 
-    assert (answer.status_code, answer.json()["sessionId"]) == (200, world.log.requests()[0].session_id)
+    assert (answer.status_code, answer.json()["code"]) == (504, "start_pending")
+    assert answer.json()["session_id"] == world.log.requests()[0].session_id
+
+
+async def test_starts_that_wait_for_the_schedulers_word_take_no_place_and_read_a_few_at_a_time(
+    api: httpx.AsyncClient, world: World
+) -> None:
+    world.queue.full = True
+    latest, reading, most = world.log.latest, 0, 0
+
+    async def slow(session_id: str) -> Event | None:
+        nonlocal reading, most
+        reading += 1
+        most = max(most, reading)
+        try:
+            await asyncio.sleep(0.02)
+            return await latest(session_id)
+        finally:
+            reading -= 1
+
+    world.log.latest = slow  # type: ignore[method-assign]
+
+    starts = (api.post(START, json={"userName": f"User {n}", "deadlineMs": 1000}) for n in range(60))
+    answers = await asyncio.gather(*starts)
+
+    assert {answer.json()["code"] for answer in answers} == {"start_pending"}
+    assert 1 < most <= 32
 
 
 @pytest.mark.parametrize("headers", [{}, STREAM])

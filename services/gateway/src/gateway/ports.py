@@ -210,8 +210,8 @@ class IdempotencyKeys(Protocol):
 class StartQueue(Protocol):
     """The scheduler's queue, as it was reported last."""
 
-    def may_be_full(self, seq: int) -> bool:
-        """Whether the scheduler may refuse the start at this sequence of the log."""
+    def may_be_full(self, seq: int | None) -> bool:
+        """Whether the scheduler may refuse the start at this sequence of the log; None: at an unknown one."""
         ...
 
 

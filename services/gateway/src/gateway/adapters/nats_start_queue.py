@@ -18,7 +18,7 @@ class NatsStartQueue:
         """Follow the bucket, for ever."""
         await self._bucket.watch(self._changed)
 
-    def may_be_full(self, seq: int) -> bool:
+    def may_be_full(self, seq: int | None) -> bool:
         """Whether the scheduler may refuse the start at this sequence of the log."""
         return may_be_full(self._state, seq)
 

@@ -3,7 +3,7 @@
 from contracts.registry import QueueState
 
 
-def may_be_full(state: QueueState | None, seq: int) -> bool:
+def may_be_full(state: QueueState | None, seq: int | None) -> bool:
     """Whether the scheduler may refuse the start at `seq`, by an upper bound that counts every gateway's starts.
 
     The queue grows by a request only, and what the scheduler had not seen at its report lies between the report's
@@ -11,5 +11,6 @@ def may_be_full(state: QueueState | None, seq: int) -> bool:
 
     Args:
         state: The last report; None without a scheduler: then only the start's own deadlines tell.
+        seq: None: an earlier try published the start, and perhaps did not wait long enough for the scheduler's word.
     """
-    return state is not None and state.waiting + (seq - state.seq) > state.max_queue
+    return state is not None and (seq is None or state.waiting + (seq - state.seq) > state.max_queue)

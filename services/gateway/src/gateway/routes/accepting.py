@@ -32,12 +32,12 @@ class Accepted:
     """A start that stands in the log.
 
     Attributes:
-        seq: The sequence of its `requested`; 0 when an earlier try published it.
+        seq: The sequence of its `requested`; None when an earlier try published it.
         replayed: An earlier try of the same request made this session.
     """
 
     session: SessionRequested
-    seq: int = 0
+    seq: int | None = None
     replayed: bool = False
 
 

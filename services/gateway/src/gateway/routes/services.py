@@ -1,5 +1,6 @@
 """What the routes work with."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -38,6 +39,7 @@ class Services:
         queue_deadline_s: How long a session may wait for a slot, in seconds.
         token_any_user: The backend in front checks who asks for a token.
         tool_hosts: The hosts that tools may be called at.
+        first_words: Bounds the reads at once of starts that wait for the scheduler's first word.
         keepalive_s: How often a stream sends a comment while nothing happens, in seconds.
     """
 
@@ -65,6 +67,7 @@ class Services:
     token_any_user: bool = False
     tool_hosts: tuple[AllowedHost, ...] = ()
     waits: Waits = field(default_factory=lambda: Waits(limit=1000))
+    first_words: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(32))
     keepalive_s: float = 10.0
     background: Background = field(default_factory=Background)
 

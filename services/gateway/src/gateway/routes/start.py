@@ -223,8 +223,9 @@ async def _accept(body: StartRequest, services: Services, key: SentKey, began: f
     session = accepted.session
     with bind_session(session.session_id):
         log.info("session.accepted", voice_id=session.voice_id, replayed=accepted.replayed)
-    if not accepted.replayed and services.queue.may_be_full(accepted.seq):
-        await hear_the_scheduler(session.session_id, services, until=_until(began, body.deadline_ms, services))
+    if services.queue.may_be_full(accepted.seq):
+        limit_s = services.start_deadline_s if body.deadline_ms is None else body.deadline_ms / 1000
+        await hear_the_scheduler(session.session_id, services, until=began + limit_s)
     return accepted
 
 
