@@ -1,14 +1,17 @@
-"""uvicorn's HTTP/1.1 protocol with the bounds that it lacks: headers (time, size), open connections, unread answers.
+"""uvicorn's HTTP/1.1 protocol with the bounds that it lacks: headers (time, size), what frames a chunked body, open
+connections, unread answers.
 
 A reverse proxy usually keeps slow and idle clients away; these hold without one.
 """
 
 import asyncio
+from array import array
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, cast
 from uuid import uuid4
 
+import httptools
 from contracts.errors import OVERLOADED, Refused
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.config import Config
@@ -25,6 +28,7 @@ _PROBES: Final = ("/health", "/ready")
 _RESERVE: Final = 64  # connections beyond the bound that are still answered: probes, and a 503 for the others
 _RESERVE_HEADER_S: Final = 1.0
 _LINGER_S: Final = 2.0
+_FRAMING: Final = (b"content-length", b"transfer-encoding")
 
 _SHED: Final = metrics.counter("http_connections_shed_total", "Connections closed at a bound, by bound", ("bound",))
 
@@ -39,7 +43,8 @@ class ConnectionLimits:
         header_s: From the first byte of a request, or from the connection's begin, to the end of its headers.
         idle_s: That a connection may wait between two requests, and that the client may acknowledge nothing of what is
             sent to it.
-        max_header_bytes: Of the request line and all headers together.
+        max_header_bytes: Of the request line and all headers together. Also of what a chunked body holds beside its
+            data, from one chunk to the next: sizes, extensions and trailers.
     """
 
     max_connections: int = 2000
@@ -55,8 +60,9 @@ class BoundedHttp(HttpToolsProtocol):
 
     def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: Any = None) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self.parser = _PlainParser(self)
         self._timer: asyncio.TimerHandle | None = None
-        self._header_bytes = 0
+        self._unparsed = 0  # bytes of headers, or of what frames a body, since the last whole part
         self._in_headers = True
         self._lingers = False
         self._write_timer: asyncio.TimerHandle | None = None
@@ -88,12 +94,11 @@ class BoundedHttp(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._lingers:
             return
-        if self._in_headers:
-            self._header_bytes += len(data)
+        self._unparsed += len(data)
         super().data_received(data)
         if self.transport.is_closing():
             return
-        if self._in_headers and self._header_bytes > self.limits.max_header_bytes:
+        if self._unparsed > self.limits.max_header_bytes:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "headers")
         elif self._timer is None and self._is_waiting:
             self._arm(self.limits.header_s)  # bytes between two requests that begin none
@@ -101,28 +106,46 @@ class BoundedHttp(HttpToolsProtocol):
     # --- the request --------------------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
+        if self.parser.replays:
+            return
         super().on_message_begin()
         self._in_headers = True
-        self._header_bytes = max(1, self._header_bytes)  # it has begun, maybe in the chunk of the request before
+        self._unparsed = max(1, self._unparsed)  # it has begun, maybe in the chunk of the request before
         if self._timer is None:
             self._arm(self.limits.header_s)
 
+    def on_url(self, url: bytes) -> None:
+        if not self.parser.replays:
+            super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header. Trailers are left out: a guard has already looked, and no route reads them."""
+        if self._in_headers and not self.parser.replays:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
+        if self.parser.replays or self.transport.is_closing():
+            return
         self._disarm()
-        self._in_headers, self._header_bytes = False, 0
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > self.limits.max_header_bytes:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "headers")
             return
+        self._in_headers, self._unparsed = False, 0
         super().on_headers_complete()
         self.cycle.transport = cast(asyncio.Transport, _GentleTransport(self))
 
+    def on_chunk_header(self) -> None:
+        self._unparsed = 0
+
     def on_body(self, body: bytes) -> None:
+        self._unparsed = max(0, self._unparsed - len(body))
         if not self.transport.is_closing():
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        if not self.transport.is_closing():
+        self._unparsed = 0
+        if not self.parser.should_upgrade() and not self.transport.is_closing():
             super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -142,12 +165,9 @@ class BoundedHttp(HttpToolsProtocol):
             again = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
             self.timeout_keep_alive_task = again
 
-    # A request to upgrade is answered as the plain request that it also is; uvicorn would log two warnings each time.
+    # A request to upgrade is answered as the plain request that it also is (RFC 9110, section 7.8).
     def _should_upgrade(self) -> bool:
         return False
-
-    def _unsupported_upgrade_warning(self) -> None:
-        return
 
     # --- the bounds ---------------------------------------------------------------------------------------------------
 
@@ -195,7 +215,7 @@ class BoundedHttp(HttpToolsProtocol):
         if not self._is_waiting:  # the next request begins slowly while this one is at work
             self._arm(self.limits.header_s)
             return
-        if self._lingers or self._header_bytes == 0:
+        if self._lingers or not self._in_headers or self._unparsed == 0:
             self.transport.abort()
             return
         self._refuse(HTTPStatus.REQUEST_TIMEOUT, "header_time")
@@ -240,12 +260,47 @@ class BoundedHttp(HttpToolsProtocol):
         self._arm(_LINGER_S)
 
     def _refuse(self, status: HTTPStatus, bound: str) -> None:
+        """Close, and say why unless the answer would stand within another one or behind its own."""
         _SHED.labels(bound).inc()
         self._disarm()
-        line = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-        self.transport.write(line.encode())
+        if self._is_waiting if self._in_headers else not (self.pipeline or self.cycle.response_started):
+            line = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+            self.transport.write(line.encode())
         self.transport.close()
         self._watch()
+
+
+class _PlainParser(httptools.HttpRequestParser):
+    """uvicorn's parser, except that it goes on after a request to upgrade.
+
+    llhttp takes the bytes after such headers for another protocol: it skips the body, which would be read as the next
+    request. This parser reads the framing of that request again, without the upgrade, and then its body.
+    """
+
+    def __init__(self, connection: BoundedHttp) -> None:
+        super().__init__(connection)
+        self.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        self._connection = connection
+        self.replays = False
+
+    def feed_data(self, data: "bytes | bytearray | memoryview[int] | array[int]") -> None:
+        rest = memoryview(data)
+        while True:
+            try:
+                super().feed_data(rest)
+            except httptools.HttpParserUpgrade as upgrade:
+                rest = rest[upgrade.args[0] :]
+                self._replay()
+            else:
+                return
+
+    def _replay(self) -> None:
+        framing = b"".join(b"%b: %b\r\n" % header for header in self._connection.headers if header[0] in _FRAMING)
+        self.replays = True
+        try:
+            super().feed_data(b"POST / HTTP/1.1\r\n" + framing + b"\r\n")
+        finally:
+            self.replays = False
 
 
 class _GentleTransport:

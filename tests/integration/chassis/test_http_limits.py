@@ -249,12 +249,113 @@ async def test_a_good_request_is_answered_also_in_pieces_and_pipelined() -> None
         assert [json.loads((await wire.answer())[1]).get("bytes") for _ in range(3)] == [3, 5, None]
 
 
-async def test_an_upgrade_is_answered_as_a_plain_request() -> None:
-    upgrading = b"Host: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13"
-    async with serving(QUICK) as server:
-        wire = await Wire.to(server, GET.replace(b"Host: a", upgrading))
+CHUNKED = b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
+KEY = b"X-API-Key: k\r\n"
 
-        assert (await wire.answer())[0] == 200
+
+@pytest.mark.parametrize(
+    "framing",
+    [b"0\r\n" + b"a: b\r\n" * 300, b"0\r\n" + b"a" * 1000, b"1;" + b"a" * 1000, b"0" * 1000],
+    ids=["trailers", "one trailer", "an extension", "a size"],
+)
+@pytest.mark.parametrize("head", [CHUNKED + KEY, CHUNKED.replace(b"/echo", b"/health")])
+async def test_what_frames_a_body_has_a_size(head: bytes, framing: bytes) -> None:
+    async with serving(ConnectionLimits(max_header_bytes=1024)) as server:
+        wire = await Wire.to(server, head + b"\r\n")
+        sent = 0
+        with suppress(ConnectionResetError, BrokenPipeError):
+            while sent < 40 * len(framing):
+                await wire.send(framing if sent == 0 else framing[9:])
+                sent += len(framing)
+                await asyncio.sleep(0.01)
+
+        assert sent < 40 * len(framing), "the server takes it for ever"
+
+
+async def test_a_client_is_told_that_its_trailers_are_too_large() -> None:
+    async with serving(ConnectionLimits(max_header_bytes=1024)) as server:
+        wire = await Wire.to(server, CHUNKED + KEY + b"\r\n0\r\n")
+        await asyncio.sleep(0.05)
+        await wire.send(b"a: b\r\n" * 300)
+
+        assert (await wire.all()).startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize("at", [None, 0.05])
+async def test_a_trailer_is_no_header(at: float | None) -> None:
+    """Neither of its own request nor of the next one."""
+    async with serving(QUICK) as server:
+        wire = await Wire.to(server, CHUNKED.replace(b"/echo", b"/health") + b"\r\n" + b"0\r\n" + (b"" if at else KEY))
+        if at:
+            await asyncio.sleep(at)
+            await wire.send(KEY)
+        await wire.send(b"\r\n" + post(b"x", key=False))
+        assert (await wire.answer())[0] == 405
+        assert (await wire.answer())[0] == 401
+        wire = await Wire.to(server, CHUNKED + b"\r\n1\r\nx\r\n0\r\n" + KEY + b"\r\n")
+        assert (await wire.answer())[0] == 401
+
+
+async def test_a_large_body_in_small_chunks_passes_and_the_next_requests_too() -> None:
+    async with serving(ConnectionLimits(max_header_bytes=1024)) as server:
+        chunks = b"1;e=%b\r\nx\r\n" % (b"y" * 100) * 500 + b"10000\r\n" + b"x" * 65536 + b"\r\n0\r\nA: b\r\n\r\n"
+        wire = await Wire.to(server, (CHUNKED + KEY + b"\r\n" + chunks) * 2 + post(b"x" * 200_000) + GET)
+
+        answers = [json.loads((await wire.answer())[1]).get("bytes") for _ in range(4)]
+
+    assert answers == [66_036, 66_036, 200_000, None]
+
+
+H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
+WEBSOCKET = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+
+
+@pytest.mark.parametrize("upgrade", [H2C, WEBSOCKET])
+async def test_an_upgrade_is_answered_as_a_plain_request(upgrade: bytes) -> None:
+    """A body stays a body, even one that looks like a request, and what follows is answered; wherever packets end."""
+    length, in_chunks = post(GET), CHUNKED + KEY + b"\r\n%x\r\n%b\r\n0\r\nA: b\r\n\r\n" % (len(GET), GET)
+    plain = [GET, length, in_chunks, post(b""), post(b"abc")]
+    data = b"".join(one.replace(b"Host: a\r\n", b"Host: a\r\n" + upgrade, 1) for one in plain) + GET
+    expected = [None, len(GET), len(GET), 0, 3, None]
+    async with serving(ConnectionLimits()) as server:
+        for size in (len(data), 1, 2, 7, 64, 100, 101):
+            wire = await Wire.to(server)
+            pieces = (data[at : at + size] for at in range(0, len(data), size))
+            for piece in pieces:
+                await wire.send(piece)
+                await asyncio.sleep(0)
+            assert [json.loads((await wire.answer())[1]).get("bytes") for _ in [*plain, GET]] == expected
+            wire.close()
+
+
+async def test_an_upgrades_body_that_comes_later_is_not_the_next_request() -> None:
+    async with serving(QUICK) as server:
+        head = post(b"", length=len(GET)).replace(b"Host: a\r\n", b"Host: a\r\n" + H2C)
+        wire = await Wire.to(server, head)
+        await asyncio.sleep(0.1)
+        await wire.send(GET)
+
+        status, body = await wire.answer()
+        assert (status, json.loads(body)["bytes"]) == (200, len(GET))
+        assert await wire.all() == b""
+
+
+@pytest.mark.parametrize(
+    "framing",
+    [
+        b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n",
+        b"Content-Length: 3\r\nContent-Length: 4\r\n",
+        b"Transfer-Encoding: gzip\r\n",
+    ],
+)
+@pytest.mark.parametrize("upgrade", [b"", H2C])
+async def test_a_body_of_two_lengths_is_refused(framing: bytes, upgrade: bytes) -> None:
+    async with serving(QUICK) as server:
+        wire = await Wire.to(server, b"POST /echo HTTP/1.1\r\nHost: a\r\n" + KEY + upgrade + framing + b"\r\n" + GET)
+
+        answers = await wire.all()
+
+    assert (answers.startswith(b"HTTP/1.1 400 "), answers.count(b"HTTP/1.1 ")) == (True, 1)
 
 
 async def test_a_client_that_asks_before_it_sends_its_body_is_told_to_go_on() -> None:
