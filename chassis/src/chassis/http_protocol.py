@@ -274,7 +274,7 @@ class _PlainParser(httptools.HttpRequestParser):
     """uvicorn's parser, except that it goes on after a request to upgrade.
 
     llhttp takes the bytes after such headers for another protocol: it skips the body, which would be read as the next
-    request. This parser reads the framing of that request again, without the upgrade, and then its body.
+    request. Here another parser reads the framing of that request again, without the upgrade, and then its body.
     """
 
     def __init__(self, connection: BoundedHttp) -> None:
@@ -284,23 +284,27 @@ class _PlainParser(httptools.HttpRequestParser):
         self.replays = False
 
     def feed_data(self, data: "bytes | bytearray | memoryview[int] | array[int]") -> None:
-        rest = memoryview(data)
+        parser, rest = self, memoryview(data)
         while True:
             try:
-                super().feed_data(rest)
+                httptools.HttpRequestParser.feed_data(parser, rest)
             except httptools.HttpParserUpgrade as upgrade:
                 rest = rest[upgrade.args[0] :]
-                self._replay()
+                parser = self._another()
             else:
                 return
 
-    def _replay(self) -> None:
-        framing = b"".join(b"%b: %b\r\n" % header for header in self._connection.headers if header[0] in _FRAMING)
-        self.replays = True
+    def _another(self) -> "_PlainParser":
+        """A new parser in place of this one, at the body; this one reads no more if the connection closes then."""
+        connection = self._connection
+        parser = connection.parser = _PlainParser(connection)
+        framing = b"".join(b"%b: %b\r\n" % header for header in connection.headers if header[0] in _FRAMING)
+        parser.replays = True
         try:
-            super().feed_data(b"POST / HTTP/1.1\r\n" + framing + b"\r\n")
+            httptools.HttpRequestParser.feed_data(parser, b"POST / HTTP/1.1\r\n" + framing + b"\r\n")
         finally:
-            self.replays = False
+            parser.replays = False
+        return parser
 
 
 class _GentleTransport:

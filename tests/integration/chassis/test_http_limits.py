@@ -328,6 +328,27 @@ async def test_an_upgrade_is_answered_as_a_plain_request(upgrade: bytes) -> None
             wire.close()
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"POST /echo HTTP/1.0\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n",
+        b"POST /echo HTTP/1.1\r\nHost: a\r\nConnection: close, Upgrade\r\nUpgrade: h2c\r\n",
+    ],
+)
+@pytest.mark.parametrize("together", [True, False])
+async def test_an_upgrade_on_a_connection_that_closes_then_has_its_body(head: bytes, together: bool) -> None:
+    async with serving(QUICK) as server:
+        wire = await Wire.to(server, head + KEY + b"Content-Length: 3\r\n\r\n" + (b"abc" if together else b"a"))
+        if not together:
+            await asyncio.sleep(0.05)
+            await wire.send(b"bc")
+
+        answer = await wire.all()
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b'"bytes":3' in answer
+
+
 async def test_an_upgrades_body_that_comes_later_is_not_the_next_request() -> None:
     async with serving(QUICK) as server:
         head = post(b"", length=len(GET)).replace(b"Host: a\r\n", b"Host: a\r\n" + H2C)
