@@ -96,4 +96,4 @@ logs: .env ## Docker: follow the logs
 	$(COMPOSE) --profile sandbox logs --follow
 
 clean: ## remove what install and runs have made
-	rm -rf $(VENV) .tools .greenroom
+	rm -rf $(VENV) .tools .greenroom greenroom-demo.wav greenroom-call.wav

@@ -22,7 +22,7 @@ from contracts.api import (
     StatsReply,
     UserBill,
 )
-from contracts.errors import Problem
+from contracts.errors import FORBIDDEN, UNAUTHORIZED, Problem
 from pydantic import BaseModel, ValidationError
 
 from greenroom_cli import network
@@ -30,6 +30,11 @@ from greenroom_cli.errors import CommandError
 
 TIMEOUT_S = 15.0  # above the gateway's own deadlines, so that its problem is what the user reads
 START_TIMEOUT_S = MAX_WAIT_MS / 1000 + TIMEOUT_S
+
+_KEY_FIXES = {
+    UNAUTHORIZED.code: "set GREENROOM_API_KEY to a key of that gateway",
+    FORBIDDEN.code: "set GREENROOM_API_KEY to a key of that gateway with this scope",
+}
 
 Reply = TypeVar("Reply", bound=BaseModel)
 
@@ -43,7 +48,8 @@ class GatewayRefused(CommandError):
     """
 
     def __init__(self, problem: Problem) -> None:
-        super().__init__(f"{problem.title} ({problem.code}): {problem.detail.rstrip('.')}", problem.fix)
+        fix = _KEY_FIXES.get(problem.code, problem.fix)
+        super().__init__(f"{problem.title} ({problem.code}): {problem.detail.rstrip('.')}", fix)
         self.code = problem.code
         self.status = problem.status
 

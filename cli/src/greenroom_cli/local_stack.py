@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from chassis.credentials import weakness
 from gateway.domain.access import is_loopback
 
+from greenroom_cli import network
 from greenroom_cli.errors import CommandError
 from greenroom_cli.stack import EVERYTHING, Part, StackOptions
 from greenroom_cli.stack.ports import LOOPBACK, read_port
@@ -55,6 +56,19 @@ def options(environment: Mapping[str, str], wanted: Wanted) -> StackOptions:
         environment=environment,
         ports=_ports(environment, wanted.ports or {}),
         preferred_ports={Part.GATEWAY: GATEWAY_PORT},
+    )
+
+
+def unreachable_livekit(environment: Mapping[str, str]) -> str | None:
+    """That callers elsewhere would be sent to a LiveKit on loopback; None when they are not, or cannot come in."""
+    if is_loopback(environment.get("HOST", LOOPBACK)):
+        return None
+    told = environment.get("LIVEKIT_PUBLIC_URL") or environment.get("LIVEKIT_URL", "")
+    if not network.is_loopback(told):
+        return None
+    return (
+        f"Callers on other machines cannot join: starts give them {told} as serverUrl; set LIVEKIT_URL to a LiveKit "
+        "that they reach (LIVEKIT_PUBLIC_URL: its address for them)"
     )
 
 

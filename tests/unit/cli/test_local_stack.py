@@ -2,7 +2,7 @@
 
 import pytest
 from greenroom_cli.errors import CommandError
-from greenroom_cli.local_stack import Wanted, options
+from greenroom_cli.local_stack import Wanted, options, unreachable_livekit
 from greenroom_cli.stack import EVERYTHING, Part
 from greenroom_cli.stack.providers import sandbox_environment
 
@@ -66,3 +66,18 @@ def test_an_address_for_other_machines_wants_a_key(host: str) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
 def test_an_address_of_this_machine_wants_none(host: str) -> None:
     assert options({"HOST": host}, Wanted()).parts == EVERYTHING
+
+
+@pytest.mark.parametrize(
+    ("environment", "is_said"),
+    [
+        ({"LIVEKIT_URL": "ws://127.0.0.1:7880"}, False),
+        ({"HOST": "0.0.0.0", "LIVEKIT_URL": "ws://127.0.0.1:7880"}, True),
+        ({"HOST": "0.0.0.0", "LIVEKIT_URL": "wss://livekit.example"}, False),
+        ({"HOST": "::", "LIVEKIT_URL": "ws://localhost:7880", "LIVEKIT_PUBLIC_URL": "wss://livekit.example"}, False),
+    ],
+)
+def test_callers_elsewhere_who_would_be_sent_to_loopback_are_a_warning(
+    environment: dict[str, str], *, is_said: bool
+) -> None:
+    assert (unreachable_livekit(environment) is not None) == is_said

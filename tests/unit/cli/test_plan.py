@@ -37,6 +37,16 @@ def test_the_gateways_address_follows_host(tmp_path: Path) -> None:
     assert plan.environment["BILLING_URL"].startswith("http://127.0.0.1:")
 
 
+def test_the_readers_address_of_redis_is_published(tmp_path: Path) -> None:
+    state = StateFolder(tmp_path)
+    with state.locked():
+        with_redis = Plan(state, StackOptions(parts={Part.REDIS}, environment={})).environment
+        without = Plan(state, StackOptions(parts={Part.NATS}, environment={"REDIS_URL": "redis://mine"})).environment
+
+    assert with_redis["REDIS_READER_URL"].startswith(f"redis://reader:{state.keys().redis['reader']}@127.0.0.1:")
+    assert "REDIS_READER_URL" not in without
+
+
 # Who reads which secret, and nobody else is given it.
 READERS = {
     "DATABASE_URL": {"billing", "migrate"},

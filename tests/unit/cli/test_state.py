@@ -21,6 +21,18 @@ def test_two_stacks_in_one_folder_are_refused(tmp_path: Path) -> None:
     assert "--state" in refusal.value.fix
 
 
+def test_a_folder_that_is_made_is_its_owners_alone(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir(mode=0o755)
+
+    for folder in (tmp_path / "above" / "state", shared):
+        with StateFolder(folder).locked():
+            pass
+
+    assert (tmp_path / "above" / "state").stat().st_mode & 0o777 == 0o700
+    assert shared.stat().st_mode & 0o777 == 0o755, "the user's own choice stays"
+
+
 def test_a_running_stack_is_found_by_the_other_commands(tmp_path: Path) -> None:
     state = StateFolder(tmp_path)
     with state.locked():

@@ -74,3 +74,20 @@ def test_an_entry_that_is_not_valid_is_named_by_its_position(bad: str) -> None:
         parse_keys([KEY, bad])
 
     assert bad.partition("[")[0] not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "bad", ["{}[sessions", "{}sessions]", "{}(sessions)", "{}[sessions][tokens]", "{}[sessions]tokens", "[sessions]{}"]
+)
+def test_misspelt_scopes_never_make_a_key_with_all_of_them(bad: str) -> None:
+    key = "another-long-enough-key"
+
+    with pytest.raises(BadApiKey, match=r"entry 2.*write KEY\[sessions\+tokens\]") as refused:
+        parse_keys([KEY, bad.format(key)])
+
+    assert key not in str(refused.value)
+
+
+def test_scopes_with_a_comma_between_them_are_told_of_the_plus() -> None:
+    with pytest.raises(BadApiKey, match=r"entry 2: scopes have \+ between them, not a comma"):
+        parse_keys([KEY, "another-long-enough-key[sessions", "tokens", "admin]"])

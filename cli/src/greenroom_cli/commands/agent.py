@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from greenroom_cli.commands.options import STATE, State
-from greenroom_cli.settings import command_environment
+from greenroom_cli.commands.options import STATE, State, as_typed
+from greenroom_cli.settings import DEFAULT_STATE, command_environment
 
 MODULE = "agent_runner.worker.direct"
 
@@ -30,7 +30,10 @@ def agent(
     """
     given = {"--url": url, "--token": token, "--session-id": session_id}
     chosen = {"--system-prompt": system_prompt, "--opening-line": opening_line, "--voice-id": voice_id}
+    for name, value in {**given, **chosen}.items():
+        if value is not None:
+            as_typed(name, value)  # the agent gets the bytes as they came
     words = [word for name, value in {**given, **chosen}.items() if value is not None for word in (name, value)]
     if any_caller:
         words.append("--any-caller")
-    os.execve(sys.executable, [sys.executable, "-m", MODULE, *words], command_environment(state))
+    os.execve(sys.executable, [sys.executable, "-m", MODULE, *words], command_environment(state or DEFAULT_STATE))

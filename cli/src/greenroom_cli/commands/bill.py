@@ -26,6 +26,8 @@ def bill(
         raise CommandError(
             "name a session or a user, one of the two", "greenroom bill SESSION, or greenroom bill --user USER"
         )
+    session = None if session is None else options.as_typed("SESSION", session)
+    user = None if user is None else options.as_typed("--user", user)
     found = run(_fetch(session, user, url, state))
     if as_json:
         say_json(found.model_dump(mode="json", by_alias=True))
@@ -35,7 +37,7 @@ def bill(
         _show_user(found)
 
 
-async def _fetch(session: str | None, user: str | None, url: str | None, state: Path) -> SessionBill | UserBill:
+async def _fetch(session: str | None, user: str | None, url: str | None, state: Path | None) -> SessionBill | UserBill:
     settings = options.settings(state, url)
     async with Gateway(settings.greenroom_url, settings.api_key) as gateway:
         if session is not None:

@@ -45,6 +45,7 @@ def call(
     request = options.start_request(
         user_name=user, voice_id=voice, opening_line=opening_line, system_prompt=system_prompt
     )
+    caller_voice = options.as_typed("--caller-voice", caller_voice)
     samples = None if wav is None else read_wav(wav)
     settings = options.settings(state, url)
     speeches = _typed(settings, caller_voice) if samples is None else _once(Speech(str(wav), samples))

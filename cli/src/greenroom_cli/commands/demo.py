@@ -44,8 +44,8 @@ def demo(
 ) -> None:
     """Place a call that speaks and hears; exit non-zero when any step fails.
 
-    Uses the gateway named by --url or GREENROOM_URL, or a stack that runs in the state folder; else it brings up a
-    whole stack of its own and stops it afterwards.
+    Uses the gateway of --url, of a stack that runs in the state folder or of GREENROOM_URL; else it brings up a whole
+    stack of its own and stops it afterwards.
     """
     request = options.start_request(user_name=user, voice_id=voice)
     script = Script(request, DEMO_SCRIPT, voice="Edward" if voice != "Edward" else DEFAULT_VOICE)
@@ -61,7 +61,7 @@ async def _demo(state: Path | None, url: str | None, script: Script, recording: 
     environment = user_environment()
     running = StateFolder(state or DEFAULT_STATE).running()
     if url or running or "GREENROOM_URL" in environment:
-        settings = options.settings(state or DEFAULT_STATE, url)
+        settings = options.settings(state, url)
         steps.done(f"calling through {settings.greenroom_url}")
         return await place_call(settings, script, recording, steps)
     with tempfile.TemporaryDirectory(prefix="greenroom-demo-", ignore_cleanup_errors=True) as temporary:

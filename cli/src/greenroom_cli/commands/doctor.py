@@ -18,7 +18,7 @@ from greenroom_cli.doctor.providers import check_providers
 from greenroom_cli.doctor.servers import check_servers
 from greenroom_cli.doctor.services import check_services
 from greenroom_cli.runner import run
-from greenroom_cli.settings import Settings, command_environment
+from greenroom_cli.settings import DEFAULT_STATE, Settings, command_environment
 from greenroom_cli.stack.state import StateFolder
 
 MARKS = {
@@ -39,7 +39,7 @@ def doctor(state: State = STATE, as_json: AsJson = False) -> None:
     # The SDKs also log and warn about what the report says better.
     logging.getLogger().addHandler(logging.NullHandler())
     warnings.simplefilter("ignore")
-    checks = run(examine(state))
+    checks = run(examine(state or DEFAULT_STATE))
     verdict = worst(checks)
     if as_json:
         say_json({"verdict": verdict, "checks": [asdict(check) for check in checks]})

@@ -20,7 +20,7 @@ def end(
     as_json: AsJson = False,
 ) -> None:
     """End a session. Ending it twice is no error."""
-    reply = run(_end(session, url, state))
+    reply = run(_end(options.as_typed("SESSION", session), url, state))
     if as_json:
         say_json(reply.model_dump(mode="json", by_alias=True))
         return
@@ -31,7 +31,7 @@ def end(
         warn(error)
 
 
-async def _end(session: str, url: str | None, state: Path) -> EndReply:
+async def _end(session: str, url: str | None, state: Path | None) -> EndReply:
     settings = options.settings(state, url)
     async with Gateway(settings.greenroom_url, settings.api_key) as gateway:
         return await gateway.end(session)

@@ -22,7 +22,7 @@ def default(context: typer.Context, url: Url = None, state: State = STATE, as_js
         show(url, state, as_json=as_json)
 
 
-def show(url: str | None, state: Path, *, as_json: bool) -> None:
+def show(url: str | None, state: Path | None, *, as_json: bool) -> None:
     stats = run(fetch_stats(url, state))
     if as_json:
         say_json([pool.model_dump(mode="json", by_alias=True) for pool in stats.pool])
@@ -51,6 +51,7 @@ def drain(
     as_json: AsJson = False,
 ) -> None:
     """Have a node take nothing new, finish its calls, hand over those that last longer, and end."""
+    node = options.as_typed("NODE", node)
     started = run(_drain(node, limit_s, url, state))
     if as_json:
         say_json(started.model_dump(mode="json", by_alias=True))
@@ -58,13 +59,13 @@ def drain(
         say(f"{node} takes nothing new and ends after its {started.jobs} call(s)")
 
 
-async def _drain(node: str, limit_s: float, url: str | None, state: Path) -> DrainStarted:
+async def _drain(node: str, limit_s: float, url: str | None, state: Path | None) -> DrainStarted:
     settings = options.settings(state, url)
     async with Gateway(settings.greenroom_url, settings.api_key) as gateway:
         return await gateway.drain(node, limit_s)
 
 
-async def fetch_stats(url: str | None, state: Path) -> StatsReply:
+async def fetch_stats(url: str | None, state: Path | None) -> StatsReply:
     settings = options.settings(state, url)
     async with Gateway(settings.greenroom_url, settings.api_key) as gateway:
         return await gateway.stats()

@@ -57,7 +57,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show one session."""
-    view = run(_fetch(session, url, state))
+    view = run(_fetch(options.as_typed("SESSION", session), url, state))
     content = view.model_dump(mode="json", by_alias=True, exclude_none=not as_json)
     if as_json:
         say_json(content)
@@ -79,13 +79,13 @@ def stats(url: Url = None, state: State = STATE, as_json: AsJson = False) -> Non
         say(f"{name:<8} {'ok' if dependency.ok else f'FAILED: {dependency.detail}'}")
 
 
-async def _list(url: str | None, state: Path, limit: int) -> SessionList:
+async def _list(url: str | None, state: Path | None, limit: int) -> SessionList:
     settings = options.settings(state, url)
     async with Gateway(settings.greenroom_url, settings.api_key) as gateway:
         return await gateway.sessions(limit)
 
 
-async def _fetch(session: str, url: str | None, state: Path) -> SessionView:
+async def _fetch(session: str, url: str | None, state: Path | None) -> SessionView:
     settings = options.settings(state, url)
     async with Gateway(settings.greenroom_url, settings.api_key) as gateway:
         return await gateway.session(session)

@@ -20,7 +20,7 @@ from greenroom_cli.commands.options import STATE, State
 from greenroom_cli.console import StackLines, say, warn
 from greenroom_cli.errors import CommandError
 from greenroom_cli.runner import Stopped, run
-from greenroom_cli.settings import user_environment
+from greenroom_cli.settings import DEFAULT_STATE, user_environment
 from greenroom_cli.stack import Part, Stack, StackOptions, running_stack
 from greenroom_cli.stack.ports import read_port
 from greenroom_cli.stack.private_file import write_private
@@ -56,7 +56,7 @@ def up(
         _require_place(json_file)
     up = asyncio.Event()
     try:
-        run(_up(state, options, environment, json_file, up))
+        run(_up(state or DEFAULT_STATE, options, environment, json_file, up))
     except Stopped:
         say("Everything is stopped.")
         if not up.is_set():
@@ -109,11 +109,15 @@ def _welcome(stack: Stack, state: Path, environment: Mapping[str, str], seconds:
         url = stack.environment.get(name)
         shown = without_password(url or environment[name])
         say(f"  {name.removesuffix('_URL'):<10} {shown}{'' if url else ' (yours)'}")
+    if "REDIS_READER_URL" in stack.environment:
+        say("             for your own programs: REDIS_READER_URL in run.json of the state folder")
     absent = [name.partition("_")[0].capitalize() for name in missing_keys(environment)]
     if absent:
         say(f"  sandbox    in place of {', '.join(absent)}: no keys for them in the environment or .env")
     say(f"  logs       {stack.folder.logs}")
-    say(f"Place a call with: {_this_command()} demo{_where(state)}")
+    if problem := local_stack.unreachable_livekit({**stack.environment, **environment}):
+        warn(problem)
+    say(f"Place a call with: {_this_command()} demo{_where(state, environment)}")
     say("Ctrl-C stops everything.")
 
 
@@ -124,9 +128,10 @@ def _this_command() -> str:
     return "greenroom" if is_on_path or called.name != "greenroom" else shlex.quote(str(called))
 
 
-def _where(state: Path) -> str:
+def _where(state: Path, environment: Mapping[str, str]) -> str:
     """The option by which another command finds this stack; the default folder is found from this folder alone."""
-    return " (from this folder)" if state == STATE else f" --state {shlex.quote(str(state.absolute()))}"
+    is_found = state == DEFAULT_STATE and "GREENROOM_URL" not in environment
+    return " (from this folder)" if is_found else f" --state {shlex.quote(str(state.absolute()))}"
 
 
 def without_password(urls: str) -> str:

@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
-from contracts.errors import BILLING_UNAVAILABLE, UNKNOWN_SESSION
+from contracts.errors import BILLING_UNAVAILABLE, FORBIDDEN, UNAUTHORIZED, UNKNOWN_SESSION
 from contracts.ids import session_id
 from contracts.streams import LEADERS
 from nats.errors import Error as NatsError
@@ -67,9 +67,8 @@ async def _asked(name: str, gateway: Gateway, ask: Callable[[Gateway], Awaitable
     try:
         return await ask(gateway)
     except GatewayRefused as refusal:
-        if refusal.status in (401, 403):
-            fix = "set GREENROOM_API_KEY to a key of that gateway"
-            return Check(GROUP, name, Verdict.UNCHECKED, f"the gateway refuses the API key ({refusal.code})", fix)
+        if refusal.code in (UNAUTHORIZED.code, FORBIDDEN.code):
+            return Check(GROUP, name, Verdict.UNCHECKED, refusal.problem, refusal.fix)
         return Check(GROUP, name, Verdict.BROKEN, refusal.problem, refusal.fix)
     except CommandError as error:
         return Check(GROUP, name, Verdict.BROKEN, error.problem, error.fix)

@@ -116,9 +116,13 @@ class Plan:
         return found
 
     def _addresses(self) -> dict[str, str]:
+        from contracts.users import READER  # 0.2 s, which only a stack's start pays
+
         parts, ports = self._options.parts, self._ports
         found: dict[str, str] = {"LOG_DIR": str(self._folder / "logs" / "agents")}
         found |= self._as_user("operator")  # for the commands and for the person at the terminal
+        if Part.REDIS in parts:
+            found["REDIS_READER_URL"] = servers.redis_url(ports["redis"], READER, self._keys.redis[READER])
         if Part.LIVEKIT in parts:
             found["LIVEKIT_URL"] = f"ws://{LOOPBACK}:{ports['livekit']}"
             found["LIVEKIT_API_KEY"] = self._keys.livekit_key

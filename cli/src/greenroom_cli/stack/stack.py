@@ -25,8 +25,9 @@ class Stack:
 
     Attributes:
         folder: Its state folder; logs are in `folder.logs`, one per process.
-        environment: The variables that the stack chose: NATS_URL, REDIS_URL, LIVEKIT_URL, LIVEKIT_API_KEY,
-            LIVEKIT_API_SECRET, DATABASE_URL, GREENROOM_URL and the providers' addresses, as far as it started them.
+        environment: The variables that the stack chose: NATS_URL, REDIS_URL, REDIS_READER_URL, LIVEKIT_URL,
+            LIVEKIT_API_KEY, LIVEKIT_API_SECRET, DATABASE_URL, GREENROOM_URL and the providers' addresses, as far as it
+            started them.
         processes: By name ("nats", ..., "agent-runner" or with more nodes "agent-runner-1"), to signal, stop and start.
         supervisor: To `supervise()` them, which restarts what dies; without that a dead process stays dead.
     """

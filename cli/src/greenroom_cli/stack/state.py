@@ -69,7 +69,9 @@ class StateFolder:
             CommandError: Another stack runs in it, or it cannot be written.
         """
         try:
-            self.logs.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(mode=0o700, exist_ok=True)  # prompts and names are in it
+            self.logs.mkdir(exist_ok=True)
             lock = self._lock_file.open("a+")
         except OSError as error:
             raise CommandError(

@@ -26,6 +26,11 @@ _CONNECT_S = 3.0
 async def replay(settings: Settings, session_id: str) -> int:
     """Print the bill and what was found."""
     database = Database(settings.database)
+    if database.is_missing:
+        return _fail(
+            f"there is no database {database.shown}. Set DATABASE_URL to the one that billing uses; of `greenroom up` "
+            "it is in run.json of the state folder, as NATS_URL is."
+        )
     try:
         account = await SqlLedger(database).account(session_id)
     except LedgerUnavailable as error:

@@ -47,6 +47,11 @@ class Database:
         """`sqlite` or `postgresql`."""
         return self._engine.dialect.name
 
+    @property
+    def is_missing(self) -> bool:
+        """Whether it is an SQLite file that is not there; opening would make it, empty."""
+        return self.dialect == "sqlite" and not _exists(self.url)
+
     @asynccontextmanager
     async def reading(self) -> AsyncGenerator[AsyncConnection]:
         """One consistent look at the data.
@@ -92,7 +97,7 @@ class Database:
         Raises:
             LedgerUnavailable: The database does not answer.
         """
-        if self.dialect == "sqlite" and not _exists(self.url):  # looking would make it
+        if self.is_missing:  # looking would make it
             return None
         async with self.reading() as connection:
             if not await connection.run_sync(_has_versions):

@@ -12,6 +12,8 @@ from typing import Final
 _HASHED: Final = "sha256:"
 _STORED: Final = re.compile(r"^sha256:([0-9a-f]{64})$")
 _ENTRY: Final = re.compile(r"^(?P<key>.*?)(?:\[(?P<scopes>[^\[\]]*)\])?$", re.DOTALL)
+_BRACKETS: Final = frozenset("[]()")
+_FORM: Final = "KEY[sessions+tokens]"
 _MIN_KEY_CHARS: Final = 16
 _PLACEHOLDER: Final = "change-me"
 
@@ -78,6 +80,12 @@ def parse_keys(configured: Sequence[str]) -> tuple[ApiKey, ...]:
     Raises:
         BadApiKey: An entry is too short, a placeholder, not well-formed or repeated, or has an unknown scope.
     """
+    for position, entry in enumerate(configured, start=1):
+        if "[" in entry and "]" not in entry and any("]" in later for later in configured[position:]):
+            raise BadApiKey(
+                f"GREENROOM_API_KEYS: entry {position}: scopes have + between them, not a comma, which ends the entry; "
+                f"write {_FORM}"
+            )
     keys = tuple(_parsed(entry, f"entry {position}") for position, entry in enumerate(configured, start=1))
     for position, key in enumerate(keys):
         first = next(n for n, other in enumerate(keys) if other.digest == key.digest)
@@ -145,7 +153,12 @@ def _parsed(entry: str, where: str) -> ApiKey:
 def _parts_of(entry: str, where: str) -> tuple[str, frozenset[Scope]]:
     found = _ENTRY.fullmatch(entry)
     if found is None:  # the pattern takes any text
-        raise BadApiKey(f"GREENROOM_API_KEYS: {where} is not well-formed")
+        raise BadApiKey(f"GREENROOM_API_KEYS: {where} is not well-formed; write {_FORM}")
+    if _BRACKETS.intersection(found["key"]):  # scopes that are misspelt, which would make a key with all of them
+        raise BadApiKey(
+            f"GREENROOM_API_KEYS: {where}: a key holds none of [ ] ( ), and its scopes stand behind it, once; "
+            f"write {_FORM}"
+        )
     return found["key"], _scopes_of(found["scopes"], where)
 
 
@@ -156,7 +169,7 @@ def _scopes_of(named: str | None, where: str) -> frozenset[Scope]:
         return frozenset(Scope(scope.strip()) for scope in named.split("+"))
     except ValueError:
         raise BadApiKey(
-            f"GREENROOM_API_KEYS: {where} has an unknown scope; write KEY[a+b] with some of {', '.join(Scope)}"
+            f"GREENROOM_API_KEYS: {where} has an unknown scope; write {_FORM} with some of {', '.join(Scope)}"
         ) from None
 
 
