@@ -12,7 +12,7 @@ from billing.ports import Ledger
 from contracts.events import Event
 
 from tests.unit.billing.fakes import FakeLedger
-from tests.unit.billing.logs import SESSION, assigned, ended, log_of, ready, requested, started, stopped
+from tests.unit.billing.logs import SESSION, assigned, ended, log_of, ready, requested, started, stopped, tick
 
 
 @pytest.fixture
@@ -130,6 +130,18 @@ async def test_the_grant_is_read_back_with_its_settlement(any_ledger: Ledger) ->
 
     assert await any_ledger.account(SESSION) == account
     assert (account.settlement.granted_minutes, account.owed.minutes) == (1, 1)
+
+
+async def test_whatever_figures_the_events_hold_the_bill_is_recorded_and_read_back(any_ledger: Ledger) -> None:
+    huge = 10**25
+    honest = (requested(), assigned(granted_minutes=huge), ready(), started(), stopped(61_000))
+    log = log_of(*honest, tick(huge, fault_ms=huge), tick(1, huge, fault_ms=huge), ended(huge), stopped(huge))
+    account = settle(usage(SESSION, log), Tariff())
+
+    await any_ledger.record(account)
+
+    assert await any_ledger.account(SESSION) == account
+    assert account.owed.minutes == 2
 
 
 async def test_what_is_not_there_is_none(any_ledger: Ledger) -> None:
