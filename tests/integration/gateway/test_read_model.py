@@ -149,7 +149,16 @@ async def test_the_pool_has_a_member_for_each_agent_that_waits(bus: Bus, model: 
         await until_pool(redis, {"n1:0", "session_ahead"})
 
 
-async def test_two_hundred_reads_at_once_wait_for_a_connection(model: RedisReadModel) -> None:
+@pytest.fixture
+async def patient_model(redis_url: str) -> AsyncIterator[RedisReadModel]:
+    """Reads on a busy machine, where a step may take longer than the gateway would wait."""
+    model = RedisReadModel(redis_url, deadline_s=20, ttl_s=TTL_S, user_ttl_s=USER_TTL_S)
+    yield model
+    await model.close()
+
+
+async def test_two_hundred_reads_at_once_wait_for_a_connection(patient_model: RedisReadModel) -> None:
+    model = patient_model
     states = [fold_all([a_request(f"session_{n}"), *a_running_call(f"session_{n}")]) for n in range(50)]
     await model.write([state for state in states if state is not None], {}, at=None, then="1")
 
