@@ -123,7 +123,7 @@ NATS_USERS: Final = (
             *_makes(*streams.STREAMS, *streams.BUCKETS),
             *_owns(*streams.GATEWAYS_BUCKETS),
             *_follows(streams.SESSIONS, streams.PREJOINED, streams.QUEUE),
-            f"$JS.API.STREAM.INFO.{_stream(streams.IDEMPOTENCY)}",  # how full it is
+            *(f"$JS.API.STREAM.INFO.{_stream(bucket)}" for bucket in streams.GATEWAYS_BUCKETS),  # how full each is
             *_reads(streams.NODES, streams.SLOTS, streams.LEADERS, *streams.GATEWAYS_BUCKETS),
             *_ACCOUNT,
         ),

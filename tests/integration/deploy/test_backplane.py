@@ -110,6 +110,7 @@ PUBLISH: dict[str, set[str] | frozenset[str]] = {
     "$JS.API.DIRECT.GET.KV_seats": {G},
     "$JS.API.CONSUMER.CREATE.KV_seats.c1": NOBODY,
     "$JS.API.STREAM.INFO.KV_idempotency": {G},
+    "$JS.API.STREAM.INFO.KV_seats": {G},
     "$JS.API.DIRECT.GET.KV_idempotency": {G},
     "$JS.API.CONSUMER.CREATE.KV_idempotency.c1": NOBODY,
     "$JS.API.STREAM.LIST": NOBODY,
