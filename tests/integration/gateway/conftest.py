@@ -21,8 +21,18 @@ def livekit_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveKit
 
 
 @pytest.fixture
+def gateway_variables() -> dict[str, str]:
+    """What a module's gateway is started with besides its servers."""
+    return {}
+
+
+@pytest.fixture
 def gateway(
-    tmp_path: Path, nats_server: NatsServer, redis_server: RedisServer, livekit_server: LiveKitServer
+    tmp_path: Path,
+    nats_server: NatsServer,
+    redis_server: RedisServer,
+    livekit_server: LiveKitServer,
+    gateway_variables: dict[str, str],
 ) -> Iterator[Gateway]:
     """A running gateway; billing and the list of voices are away."""
     with Gateway(
@@ -32,6 +42,7 @@ def gateway(
             "REDIS_URL": redis_server.url,
             "LIVEKIT_URL": livekit_server.url,
             "BILLING_URL": f"http://127.0.0.1:{free_port()}",
+            **gateway_variables,
         },
     ) as server:
         assert isinstance(server, Gateway)

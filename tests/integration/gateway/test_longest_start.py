@@ -1,8 +1,6 @@
 """The longest valid start: into the log, and on to a node as a command."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,28 +10,13 @@ from contracts.commands import AssignJob, JobAccepted
 from contracts.events import SessionRequested
 from contracts.subjects import node_command, session_event
 
-from tests.integration.gateway.stack import Gateway, LiveKitServer
-from tests.integration.servers import NatsServer, RedisServer, free_port
 from tests.unit.contracts.test_api import escaped, longest_start
 
 
 @pytest.fixture
-def gateway(
-    tmp_path: Path, nats_server: NatsServer, redis_server: RedisServer, livekit_server: LiveKitServer
-) -> Iterator[Gateway]:
-    """A gateway that lets tools be called at the host of the longest start."""
-    with Gateway(
-        tmp_path / "gateway",
-        {
-            "NATS_URL": nats_server.url,
-            "REDIS_URL": redis_server.url,
-            "LIVEKIT_URL": livekit_server.url,
-            "BILLING_URL": f"http://127.0.0.1:{free_port()}",
-            "TOOL_ALLOWED_HOSTS": "https://tools.example.org",
-        },
-    ) as server:
-        assert isinstance(server, Gateway)
-        yield server
+def gateway_variables() -> dict[str, str]:
+    """Tools may be called at the host of the longest start."""
+    return {"TOOL_ALLOWED_HOSTS": "https://tools.example.org"}
 
 
 def widest_record() -> dict[str, Any]:
