@@ -148,8 +148,6 @@ def _into_redis(draw: st.DrawFn) -> Poison:
     kind, value = draw(st.sampled_from(["string", "list", "hash", "set", "zset"])), draw(_bodies())
 
     async def poison(_stack: Stack, _bus: Bus, redis: Redis) -> None:
-        if not key.startswith("projection:position") or kind != "string":
-            await redis.delete(key)
         commands: dict[str, tuple[Any, ...]] = {
             "string": ("SET", key, value),
             "list": ("RPUSH", key, value),
@@ -157,7 +155,12 @@ def _into_redis(draw: st.DrawFn) -> Poison:
             "set": ("SADD", key, value),
             "zset": ("ZADD", key, 1, value),
         }
-        await redis.execute_command(*commands[kind])
+        # in one transaction: the projector writes the same keys, and a key of another type refuses the command
+        async with redis.pipeline(transaction=True) as both:
+            if kind != "string":
+                both.delete(key)
+            both.execute_command(*commands[kind])
+            await both.execute()
 
     return poison
 
