@@ -159,6 +159,25 @@ async def test_all_gives_every_key(bus: Bus) -> None:
     assert set(entries) == {str(n) for n in range(1100)} - {"7"}
 
 
+async def test_all_gives_every_key_while_they_are_renewed(bus: Bus) -> None:
+    bucket, keys = bus.bucket(NODES), [f"n{n}" for n in range(1100)]
+    await asyncio.gather(*(bucket.put(key, b"a") for key in keys))
+    reading = True
+
+    async def renew() -> None:
+        while reading:
+            for start in range(0, len(keys), 20):
+                await asyncio.gather(*(bucket.put(key, b"b") for key in keys[start : start + 20]))
+
+    renewing = asyncio.create_task(renew())
+    try:
+        for _ in range(6):
+            assert set(keys) - set(await bucket.all()) == set(), "a key moved between two pages and was overlooked"
+    finally:
+        reading = False
+        await renewing
+
+
 async def test_a_lost_acknowledgement_of_a_creation_is_no_conflict(bus: Bus, nats_server: NatsServer) -> None:
     bucket = bus.bucket(SLOTS)
     nats_server.freeze()

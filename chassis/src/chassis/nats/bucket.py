@@ -152,7 +152,7 @@ class Bucket:
     async def all(self, *, deadline_s: float = _DEADLINE_S) -> dict[str, Entry]:
         """Every key that has a value; one sweep over the bucket, 1,000 keys in about 20 ms."""
         with self._bus.naming_refusals():
-            found = await reading.scan(
+            found = await reading.latest(
                 self._bus.nc, self._bus.js, self._stream, f"{self._prefix}>", deadline_s=deadline_s, url=self._bus.url
             )
         entries = (self._entry(raw) for raw in found)

@@ -1,4 +1,4 @@
-"""Reading back: the last message of a subject, and all messages that match a filter."""
+"""Reading back: the last message of a subject, a log's messages, and the last message of each key."""
 
 import asyncio
 import json
@@ -20,6 +20,8 @@ _PAGE_BYTES: Final = 8 * 1024 * 1024
 _MAX_MESSAGES: Final = 100_000  # a session of half an hour has some hundreds
 _BEHIND_S: Final = 0.02  # a replica that has not got the newest message yet
 _QUIET_S: Final = 1.0  # without a message for so long, the page is asked for again
+_END_OF_PAGE: Final = "204"
+_NOTHING: Final = "404"
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ async def last(js: JetStreamContext, stream: str, subject: str, *, deadline_s: f
 async def scan(
     nc: Client, js: JetStreamContext, stream: str, subject: str, *, deadline_s: float, url: str
 ) -> list[Raw]:
-    """All messages that match a filter, in stream order, complete up to the newest at the time of the call.
+    """All messages of a log that match a filter, in stream order, complete up to the newest at the time of the call.
 
     Pages of direct gets: no consumer is made, so it costs a few ms. A replica may answer that is a moment behind the
     leader; therefore the leader is asked first what the newest is.
@@ -79,7 +81,7 @@ async def scan(
     try:
         async with asyncio.timeout_at(until):
             while (found[-1].seq if found else 0) < newest.seq and len(found) < _MAX_MESSAGES:
-                page = await _page(nc, stream, subject, found[-1].seq + 1 if found else 1)
+                page = (await _page(nc, stream, subject, found[-1].seq + 1 if found else 1)).messages
                 found += page
                 if page:
                     continue
@@ -93,26 +95,90 @@ async def scan(
     return found
 
 
-async def _page(nc: Client, stream: str, subject: str, seq: int) -> list[Raw]:
-    inbox = nc.new_inbox()
-    found: list[Raw] = []
+async def latest(
+    nc: Client, js: JetStreamContext, stream: str, subject: str, *, deadline_s: float, url: str
+) -> list[Raw]:
+    """The last message of each subject that matches a filter, of a stream that keeps one of each.
+
+    A write moves its key to the stream's end, so a key that is renewed between two pages is on neither of them. A key
+    that was not read yet is always behind the position: therefore the reading goes on until nothing is pending and the
+    leader has nothing newer. (Without the leader a replica that is behind could end it too early.)
+
+    Raises:
+        BusUnavailable: Not complete by the deadline.
+    """
+    found: dict[str, Raw] = {}
+    position = 0
     try:
-        sub = await nc.subscribe(inbox, pending_msgs_limit=_PAGE + 8)  # pyright: ignore[reportUnknownMemberType]
+        async with asyncio.timeout(deadline_s):
+            while True:
+                page = await _page(nc, stream, subject, position + 1)
+                for raw in page.messages:
+                    found[raw.subject] = raw
+                    position = raw.seq
+                if page.pending is None:
+                    await asyncio.sleep(_BEHIND_S)
+                    continue
+                if page.pending:
+                    continue
+                newest = await last(js, stream, subject, deadline_s=deadline_s, url=url)
+                if newest is None:
+                    return []
+                if newest.seq <= position:
+                    return sorted(found.values(), key=lambda raw: raw.seq)
+                if not page.messages:  # the replica that answered is behind
+                    await asyncio.sleep(_BEHIND_S)
+    except TimeoutError as error:
+        raise BusUnavailable(f"reading {subject}", url) from error
+
+
+@dataclass(frozen=True)
+class _Page:
+    """One answer to a direct get of many.
+
+    Attributes:
+        pending: Messages that match and come after these; None when the answer was cut short.
+    """
+
+    messages: list[Raw]
+    pending: int | None
+
+
+async def _page(nc: Client, stream: str, subject: str, seq: int) -> _Page:
+    found: list[Raw] = []
+    ended: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+
+    async def take(message: Msg) -> None:
+        headers = message.headers or {}
+        if "Nats-Subject" in headers:  # a stored message may have a header "Status", too
+            found.append(_raw(message))
+        elif not ended.done():
+            ended.set_result(_pending(headers))
+
+    inbox = nc.new_inbox()
+    try:
+        sub = await nc.subscribe(inbox, cb=take, pending_msgs_limit=_PAGE + 8)  # pyright: ignore[reportUnknownMemberType]
         try:
             ask = {"seq": seq, "batch": _PAGE, "max_bytes": _PAGE_BYTES, "next_by_subj": subject}
             await nc.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(ask).encode(), reply=inbox)
-            while True:
-                message = await sub.next_msg(timeout=_QUIET_S)
-                headers = message.headers or {}
-                if headers.get("Status") and "Nats-Subject" not in headers:  # a stored message may have such a header
-                    return found  # 204: the end of the page; 404: nothing; 503: nobody serves the stream now
-                found.append(_raw(message))
+            heard = -1
+            while not ended.done() and heard < len(found):
+                heard = len(found)
+                await asyncio.wait({ended}, timeout=_QUIET_S)
         finally:
             await sub.unsubscribe()
     except nats.errors.ConnectionClosedError:
         raise TimeoutError from None
-    except (nats.errors.Error, TimeoutError):
-        return found
+    except nats.errors.Error:
+        pass  # the answer is incomplete
+    return _Page(found, ended.result() if ended.done() else None)
+
+
+def _pending(headers: dict[str, str]) -> int | None:
+    """What the end of a page says: how much is left, nothing at all, or that nobody serves the stream now (503)."""
+    if headers.get("Status") == _NOTHING:
+        return 0
+    return int(headers.get("Nats-Num-Pending", 0)) if headers.get("Status") == _END_OF_PAGE else None
 
 
 def _raw(message: Msg) -> Raw:
