@@ -25,7 +25,7 @@ from contracts.events import (
     SessionStarted,
 )
 from contracts.registry import NodeJob, NodeState
-from contracts.streams import NODES
+from contracts.streams import NODES, SLOTS
 from contracts.subjects import node_command, session_event
 from pydantic import BaseModel
 
@@ -285,6 +285,13 @@ async def kinds(bus: Bus, session_id: str) -> list[str]:
 
 async def ended(bus: Bus, session_id: str, *, timeout_s: float = 10) -> SessionEnded:
     return await wait_for(bus, session_id, SessionEnded, timeout_s=timeout_s)
+
+
+async def slots_are_free(bus: Bus) -> None:
+    """Wait until no slot is held: one is freed just after `ended`."""
+    async with asyncio.timeout(5):
+        while await bus.bucket(SLOTS).all():  # noqa: ASYNC110 - no event tells it
+            await asyncio.sleep(0.02)
 
 
 async def until(condition: Callable[[], object], *, timeout_s: float = 10, what: str = "") -> None:

@@ -10,7 +10,18 @@ from contracts.ids import caller_identity
 from contracts.streams import SLOTS
 
 from tests.integration.scheduler.conftest import Start
-from tests.integration.scheduler.stack import StandInNode, ask_end, ended, events, kinds, now, request, until, wait_for
+from tests.integration.scheduler.stack import (
+    StandInNode,
+    ask_end,
+    ended,
+    events,
+    kinds,
+    now,
+    request,
+    slots_are_free,
+    until,
+    wait_for,
+)
 
 
 async def room_event(bus: Bus, session_id: str, event: str, sid: str) -> None:
@@ -95,7 +106,7 @@ async def test_a_start_that_never_succeeds_fails_in_time(bus: Bus, start: Start,
     assert 1.9 < time.monotonic() - began < 7
     await until(lambda: not node.jobs)
     assert end.epoch >= 2
-    assert await bus.bucket(SLOTS).all() == {}
+    await slots_are_free(bus)
 
 
 async def test_a_silent_nodes_last_tick_counts_and_the_end_is_in_time(

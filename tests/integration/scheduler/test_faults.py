@@ -19,6 +19,7 @@ from tests.integration.scheduler.stack import (
     kinds,
     now,
     request,
+    slots_are_free,
     until,
     wait_for,
 )
@@ -83,7 +84,7 @@ async def test_an_agent_that_keeps_dying_has_failed(bus: Bus, start: Start, node
     end = await ended(bus, session_id)
     assert (end.outcome, end.reason, end.epoch) == (Outcome.FAILED, "agent_failed", 3)
     assert [(job.epoch, job.farewell) for _, job in node.asked] == [(1, False), (2, False), (3, True)]
-    assert await bus.bucket(SLOTS).all() == {}
+    await slots_are_free(bus)
 
 
 async def test_the_calls_of_a_node_that_was_started_anew_are_taken_over(bus: Bus, start: Start) -> None:

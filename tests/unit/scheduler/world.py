@@ -48,6 +48,7 @@ class World:
     jobs: dict[str, dict[str, AssignJob]] = field(default_factory=dict[str, dict[str, AssignJob]])
     refusing: set[str] = field(default_factory=set[str])
     silent: set[str] = field(default_factory=set[str])
+    keyless: set[str] = field(default_factory=set[str])
     rooms: set[str] = field(default_factory=set[str])
     monotonic_s: float = 1_000.0
     down: bool = False
@@ -124,12 +125,16 @@ class World:
 
     # --- Nodes
 
-    async def watch(self, changed: Callable[[str, NodeState | None], None]) -> None:
+    async def watch(self, changed: Callable[[str, NodeState | None], None], caught_up: asyncio.Event) -> None:
         raise NotImplementedError
 
-    async def alive(self) -> dict[str, NodeState]:
+    async def find(self, node_id: str) -> NodeState | None:
         await self._reach()
-        return self.reports()
+        return self.reports().get(node_id) if node_id not in self.keyless else None
+
+    async def answers(self, node_id: str) -> bool:
+        await self._reach()
+        return node_id in self.states and node_id not in self.silent
 
     async def assign(self, node_id: str, job: AssignJob) -> None:
         await self._reach()
@@ -240,11 +245,14 @@ class Leader:
         """The registry as it is now."""
         gone = [s.node_id for s in self.board.fleet.states() if s.node_id not in self.world.states]
         for node_id in gone:
-            for session_id in self.board.node_changed(node_id, None, self.world.now_ms()):
-                self.conductor.wake(session_id)
+            self.board.node_changed(node_id, None, self.world.now_ms())
         for node_id, state in self.world.reports().items():
             for session_id in self.board.node_changed(node_id, state, self.world.now_ms()):
                 self.conductor.wake(session_id)
+        for node_id in self.board.missing_nodes():
+            if node_id not in self.world.states and self.world.now_ms() >= self.board.judge_nodes_from_ms:
+                for session_id in self.board.lose_node(node_id):
+                    self.conductor.wake(session_id)
         for session_id in self.board.admit():
             self.conductor.wake(session_id)
 

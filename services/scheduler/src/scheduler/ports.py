@@ -162,12 +162,20 @@ class Slots(Protocol):
 class Nodes(Protocol):
     """The bucket `nodes`, and the commands to its nodes."""
 
-    async def watch(self, changed: Callable[[str, NodeState | None], None]) -> None:
-        """Tell each node and each change of one, from the present state on, for ever; None: gone."""
+    async def watch(self, changed: Callable[[str, NodeState | None], None], caught_up: Signal) -> None:
+        """Tell each node and each change of one, from the present state on, for ever; None: its key is gone.
+
+        Args:
+            caught_up: Set once the present state has been told.
+        """
         ...
 
-    async def alive(self) -> dict[str, NodeState]:
-        """All the live nodes, read anew."""
+    async def find(self, node_id: str) -> NodeState | None:
+        """The node's entry now, from the leader of its stream."""
+        ...
+
+    async def answers(self, node_id: str) -> bool:
+        """Whether the node answers a command that changes nothing, within a moment."""
         ...
 
     async def assign(self, node_id: str, job: AssignJob) -> None:

@@ -1,9 +1,10 @@
 """The bucket `nodes` and the commands to its nodes."""
 
+from asyncio import Event as Signal
 from collections.abc import Callable
 from typing import Any, Final
 
-from chassis.nats import Bucket, Bus, BusUnavailable, Change, CommandError, NoResponder, read_value
+from chassis.nats import BadReply, Bucket, Bus, BusUnavailable, Change, CommandError, NoResponder, read_value
 from contracts.commands import (
     AssignJob,
     AssignReply,
@@ -22,7 +23,9 @@ from pydantic import BaseModel, TypeAdapter
 from chassis import logs
 from scheduler.ports import NO_ANSWER, NO_RESPONDER, NotTaken, Unavailable
 
-_READ_S: Final = 5.0
+_FIND_S: Final = 1.0
+_PROBE_S: Final = 0.4
+_PROBE: Final = EndJob(session_id="session_of_a_probe", epoch=1, reason="probe")  # old nodes answer it, too
 _PREJOIN_S: Final = 10.0  # the node gives up after 8
 _SPEAK_S: Final = 5.0  # that a last sentence adds to an end; the node kills the worker after 6
 
@@ -42,7 +45,7 @@ class NatsNodes:
         self._assign_timeout_s = assign_timeout_s
         self._end_timeout_s = end_timeout_s
 
-    async def watch(self, changed: Callable[[str, NodeState | None], None]) -> None:
+    async def watch(self, changed: Callable[[str, NodeState | None], None], caught_up: Signal) -> None:
         """Tell each node and each change, for ever."""
 
         async def tell(change: Change) -> None:
@@ -53,16 +56,27 @@ class NatsNodes:
             if state is not None:
                 changed(change.key, state)
 
-        await self._bucket.watch(tell)
+        await self._bucket.watch(tell, ready=caught_up)
 
-    async def alive(self) -> dict[str, NodeState]:
-        """All the live nodes, read anew."""
+    async def find(self, node_id: str) -> NodeState | None:
+        """The node's entry, if it has one."""
         try:
-            entries = await self._bucket.all(deadline_s=_READ_S)
+            entry = await self._bucket.get(node_id, deadline_s=_FIND_S)
         except BusUnavailable as error:
             raise Unavailable(str(error)) from error
-        states = ((key, _read(key, entry.value, entry.revision)) for key, entry in entries.items())
-        return {key: state for key, state in states if state is not None}
+        return None if entry is None else _read(node_id, entry.value, entry.revision)
+
+    async def answers(self, node_id: str) -> bool:
+        """Ask it to end a job that no node has; a refusal or an answer of another version is an answer."""
+        try:
+            await self._bus.request(node_command(node_id, "end"), _PROBE, _end_reply, timeout_s=_PROBE_S)
+        except BadReply:
+            return True
+        except CommandError:
+            return False
+        except BusUnavailable as error:
+            raise Unavailable(str(error)) from error
+        return True
 
     async def assign(self, node_id: str, job: AssignJob) -> None:
         """Hand a job to a node."""

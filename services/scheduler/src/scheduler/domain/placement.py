@@ -111,9 +111,18 @@ class Fleet:
             self._change(node_id, session_id, add=False)
 
     def placed_on(self, node_id: str) -> Collection[str]:
-        """The sessions whose job is on this node."""
+        """The sessions whose job is on this node, alive or not."""
         entry = self._nodes.get(node_id)
-        return () if entry is None else entry.placed
+        return self._waiting_for.get(node_id, ()) if entry is None else entry.placed
+
+    def missing(self) -> list[str]:
+        """The nodes that have jobs and are not alive."""
+        return list(self._waiting_for)
+
+    def state(self, node_id: str) -> NodeState | None:
+        """The node as it last described itself, if it is alive."""
+        entry = self._nodes.get(node_id)
+        return None if entry is None else entry.state
 
     def choose(
         self,

@@ -34,6 +34,7 @@ class Board:
         self.limits = limits
         self.since_ms = since_ms
         self.judge_nodes_from_ms = since_ms + limits.node_lease_ms
+        self._lost_nodes: set[str] = set()
         self.fleet = Fleet(limits.max_load)
         self.blocked: str | None = None
         self.requested_seq = 0
@@ -106,7 +107,7 @@ class Board:
         if session_id in self._waiting and facts.blocked != self.blocked:
             facts = replace(facts, blocked=self.blocked)
         current = session.current
-        lost = current is not None and now_ms >= self.judge_nodes_from_ms and current.node_id not in self.fleet
+        lost = current is not None and now_ms >= self.judge_nodes_from_ms and current.node_id in self._lost_nodes
         if lost != facts.node_lost:
             facts = replace(facts, node_lost=lost, node_lost_ms=now_ms if lost else None)
         self._facts[session_id] = facts
@@ -120,12 +121,22 @@ class Board:
     # --- nodes
 
     def node_changed(self, node_id: str, state: NodeState | None, now_ms: int) -> list[str]:
-        """A node reported itself, or is gone; returns the sessions that this may concern."""
+        """A node reported itself, or its key is gone; returns the sessions that this may concern."""
         if state is not None:
+            self._lost_nodes.discard(node_id)
             self.fleet.report(state)
             return self._compare(state, now_ms)
         self.fleet.lose(node_id)
-        return [s.session_id for s in self.open_sessions() if s.current and s.current.node_id == node_id]
+        return []
+
+    def missing_nodes(self) -> list[str]:
+        """The nodes that have jobs and no key, and are not lost yet."""
+        return [node_id for node_id in self.fleet.missing() if node_id not in self._lost_nodes]
+
+    def lose_node(self, node_id: str) -> list[str]:
+        """A missing node is lost until it reports itself; returns the sessions whose agent was on it."""
+        self._lost_nodes.add(node_id)
+        return list(self.fleet.placed_on(node_id))
 
     def _compare(self, state: NodeState, now_ms: int) -> list[str]:
         """Note which agents the node should have and does not list, and which it lists again; returns the former."""

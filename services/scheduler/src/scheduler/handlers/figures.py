@@ -34,6 +34,14 @@ _REASONS: Final = frozenset(
 SESSIONS: Final = metrics.gauge("scheduler_sessions", "Open sessions by state", ("state",))
 SLOTS: Final = metrics.gauge("scheduler_slots_held", "Slots in use, of MAX_BOTS")
 LEADING: Final = metrics.gauge("scheduler_leading", "1 in the process that leads")
+NODES_MISSING: Final = metrics.gauge("scheduler_nodes_missing", "Nodes that have jobs and no key, not lost yet")
+NODES_LOST: Final = metrics.counter("scheduler_nodes_lost_total", "Nodes whose jobs were given to others")
+NODE_BRAKES: Final = metrics.counter(
+    "scheduler_node_brakes_total", "Times that too many nodes were gone at once to be believed at once"
+)
+NODE_LOOKS: Final = metrics.counter(
+    "scheduler_node_looks_total", "Second looks at a missing node, by what they found", ("result",)
+)
 LIVEKIT: Final = metrics.gauge("scheduler_livekit_up", "1 while LiveKit answers the reconciler")
 PREJOINED: Final = metrics.gauge("scheduler_prejoined_rooms", "Rooms with an agent in them that wait for a start")
 PREJOINS: Final = metrics.counter("scheduler_prejoins_total", "Rooms that were to be joined ahead", ("result",))

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from contracts.ids import caller_identity
-from contracts.registry import NodeState
 
 from chassis import logs
 from scheduler.domain.clock import LogClock
@@ -16,6 +15,7 @@ from scheduler.handlers import figures
 from scheduler.handlers.agents import Agents
 from scheduler.handlers.board import Board
 from scheduler.handlers.conductor import Conductor
+from scheduler.handlers.liveness import Liveness
 from scheduler.handlers.mirror import mirror_queue
 from scheduler.handlers.prejoiner import Prejoiner, PrejoinPlan
 from scheduler.handlers.reconciler import Reconciler
@@ -90,6 +90,7 @@ class Term:
             self._reconcile_s,
             is_ahead=prejoiner.is_ahead,
         )
+        liveness, nodes_told = Liveness(conductor, self._nodes), asyncio.Event()
         # What waits is younger than this; what is older and open holds a slot.
         back_ms = since_ms - self._limits.queue_ms - self._limits.startup_ms - _MARGIN_MS
         feed, room_feed = self._log.follow(back_ms), self._log.follow_rooms(since_ms - _MARGIN_MS)
@@ -97,16 +98,17 @@ class Term:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._follow(feed, conductor))
                 tasks.create_task(self._follow_rooms(room_feed, conductor, reconciler))
+                tasks.create_task(self._nodes.watch(liveness.changed, nodes_told))
                 await feed.caught_up.wait()
                 await room_feed.caught_up.wait()
                 await self._read_back(board)
+                await nodes_told.wait()
                 self.conductor = conductor
                 conductor.begin()
                 figures.LEADING.set(1)
                 log.info("term.began", sessions=len(board.ids()), slots=board.slots_held, nodes=len(board.fleet))
-                tasks.create_task(self._nodes.watch(lambda node_id, state: _node_changed(conductor, node_id, state)))
                 tasks.create_task(conductor.timers.run())
-                tasks.create_task(self._judge_nodes(conductor))
+                tasks.create_task(liveness.run())
                 tasks.create_task(prejoiner.run())
                 tasks.create_task(_reconcile(reconciler, prejoiner))
                 tasks.create_task(self._take_in_forgotten(conductor))
@@ -135,8 +137,6 @@ class Term:
             facts = board.facts(session_id, board.since_ms)
             if session is not None and session.is_over and facts.slot is None:
                 board.forget(session_id)  # its room, if any is left, is the reconciler's
-        for node_id, state in (await _insist(self._nodes.alive)).items():
-            board.node_changed(node_id, state, board.since_ms)
 
     async def _take_in(self, board: Board, session_id: str) -> None:
         async def history() -> list[Recorded]:
@@ -165,24 +165,6 @@ class Term:
                 _room_changed(conductor, reconciler, record)
             except Exception:
                 log.exception("room_record.skipped", session_id=record.event.session_id)
-
-    async def _judge_nodes(self, conductor: Conductor) -> None:
-        """From one lease after the beginning, or after an outage, a missing node is a lost one."""
-        while True:
-            wait_ms = conductor.board.judge_nodes_from_ms - conductor.now_ms()
-            await asyncio.sleep(max(1.0, wait_ms / 1000))
-            if wait_ms > 0:
-                for session in conductor.board.open_sessions():
-                    if session.current is not None and session.current.node_id not in conductor.board.fleet:
-                        conductor.wake(session.session_id)
-
-
-def _node_changed(conductor: Conductor, node_id: str, state: NodeState | None) -> None:
-    if state is None:
-        log.warning("node.gone", node_id=node_id)
-    for session_id in conductor.board.node_changed(node_id, state, conductor.now_ms()):
-        conductor.wake(session_id)
-    conductor.capacity_changed()
 
 
 def _room_changed(conductor: Conductor, reconciler: Reconciler, record: RoomRecord) -> None:
