@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -115,11 +116,20 @@ class NatsServer(Server):
             folder / "nats.log",
         )
 
-    def configure(self, more: str) -> None:
-        """Write the configuration; read at the next start or `reload`."""
+    def configure(self, more: str = "", *, jetstream: str = "") -> None:
+        """Write the configuration; read at the next start or `reload`.
+
+        Args:
+            jetstream: More of the block `jetstream`, such as `max_file_store: 1GB`.
+        """
+        store = json.dumps(str(self._store))
         self._config.write_text(
-            f'listen: "127.0.0.1:{self.port}"\njetstream {{ store_dir: {json.dumps(str(self._store))} }}\n{more}\n'
+            f'listen: "127.0.0.1:{self.port}"\njetstream {{ store_dir: {store}, {jetstream} }}\n{more}\n'
         )
+
+    def lose_store(self) -> None:
+        """The folder with all streams is gone, as after a lost volume; only while it is stopped."""
+        shutil.rmtree(self._store)
 
     def reload(self) -> None:
         """Read the configuration again."""

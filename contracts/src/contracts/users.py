@@ -70,32 +70,33 @@ def _key(bucket: streams.BucketSpec, key: str = "*") -> str:
     return f"$KV.{bucket.name}.{key}"
 
 
-def _stream(spec: streams.StreamSpec | streams.BucketSpec) -> str:
-    return spec.name if isinstance(spec, streams.StreamSpec) else f"KV_{spec.name}"
-
-
 def _makes(*specs: streams.StreamSpec | streams.BucketSpec) -> tuple[str, ...]:
     """Create what is missing; the server refuses to create what exists with another configuration."""
-    return tuple(f"$JS.API.STREAM.CREATE.{_stream(spec)}" for spec in specs)
+    return tuple(f"$JS.API.STREAM.CREATE.{streams.stream_name(spec)}" for spec in specs)
 
 
 def _owns(*specs: streams.StreamSpec | streams.BucketSpec) -> tuple[str, ...]:
-    return (*_makes(*specs), *(f"$JS.API.STREAM.UPDATE.{_stream(spec)}" for spec in specs))
+    return (*_makes(*specs), *(f"$JS.API.STREAM.UPDATE.{streams.stream_name(spec)}" for spec in specs))
 
 
 def _reads(*specs: streams.StreamSpec | streams.BucketSpec) -> tuple[str, ...]:
     """Single messages and pages of them; the server cannot confine these to some of the stream's subjects."""
-    names = [_stream(spec) for spec in specs]
+    names = [streams.stream_name(spec) for spec in specs]
     return tuple(f"$JS.API.{verb}.{name}" for name in names for verb in ("STREAM.MSG.GET", "DIRECT.GET"))
 
 
 def _follows(*specs: streams.StreamSpec | streams.BucketSpec) -> tuple[str, ...]:
     """Read with ephemeral consumers. Never give it to a node: see the ADR on what a consumer can be made to do."""
     found = list(_reads(*specs))
-    for name in map(_stream, specs):
+    for name in map(streams.stream_name, specs):
         found.append(f"$JS.API.STREAM.INFO.{name}")
         found += [f"$JS.API.CONSUMER.{verb}.{name}.*" for verb in ("CREATE", "INFO", "MSG.NEXT", "DELETE")]
     return tuple(found)
+
+
+def _measures(*specs: streams.StreamSpec | streams.BucketSpec) -> tuple[str, ...]:
+    """How full each is, and since when."""
+    return tuple(f"$JS.API.STREAM.INFO.{streams.stream_name(spec)}" for spec in specs)
 
 
 def _inbox(name: str) -> str:
@@ -123,7 +124,7 @@ NATS_USERS: Final = (
             *_makes(*streams.STREAMS, *streams.BUCKETS),
             *_owns(*streams.GATEWAYS_BUCKETS),
             *_follows(streams.SESSIONS, streams.PREJOINED, streams.QUEUE),
-            *(f"$JS.API.STREAM.INFO.{_stream(bucket)}" for bucket in streams.GATEWAYS_BUCKETS),  # how full each is
+            *_measures(*streams.STREAMS, *streams.BUCKETS),
             *_reads(streams.NODES, streams.SLOTS, streams.LEADERS, *streams.GATEWAYS_BUCKETS),
             *_ACCOUNT,
         ),
@@ -140,6 +141,7 @@ NATS_USERS: Final = (
             *_owns(*streams.STREAMS, *_SCHEDULERS_BUCKETS),
             *_follows(streams.SESSIONS, streams.ROOMS, streams.NODES, streams.PREJOINED),
             *_reads(streams.SLOTS, streams.LEADERS),
+            *_measures(*streams.STREAMS, *streams.BUCKETS),
             *_ACCOUNT,
         ),
         subscribe=(_inbox(SCHEDULER),),

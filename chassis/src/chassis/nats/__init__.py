@@ -20,16 +20,20 @@ from chassis.nats.errors import (
     CommandTimeout,
     KeyChanged,
     KeyExists,
+    NoDisk,
     NoResponder,
+    NotStored,
     PublishRefused,
     Rejected,
     RetryLater,
     SequenceConflict,
     StreamFull,
+    StreamMissing,
 )
 from chassis.nats.messages import Published, Stored
 from chassis.nats.odd_messages import hand_on_odd_messages
 from chassis.nats.replay import Replay
+from chassis.nats.stream_use import StreamUse
 from chassis.nats.unreadable import read_value
 
 __all__ = [
@@ -46,7 +50,9 @@ __all__ = [
     "Entry",
     "KeyChanged",
     "KeyExists",
+    "NoDisk",
     "NoResponder",
+    "NotStored",
     "PublishRefused",
     "Published",
     "Rejected",
@@ -56,6 +62,8 @@ __all__ = [
     "SequenceConflict",
     "Stored",
     "StreamFull",
+    "StreamMissing",
+    "StreamUse",
     "consumer",
     "read_value",
     "respond",

@@ -13,12 +13,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
-import nats.errors
-from contracts.streams import BucketSpec
+from contracts.streams import BucketSpec, stream_name
 
 from chassis import logs
 from chassis.nats import reading
-from chassis.nats.declare import bucket_stream
 from chassis.nats.errors import BusUnavailable, KeyChanged, KeyExists, SequenceConflict
 from chassis.nats.messages import MSG_ID
 from chassis.nats.replay import Replay
@@ -83,7 +81,7 @@ class Bucket:
     def __init__(self, bus: "Bus", spec: BucketSpec) -> None:
         self.spec = spec
         self._bus = bus
-        self._stream = bucket_stream(spec.name)
+        self._stream = stream_name(spec)
         self._prefix = f"$KV.{spec.name}."
         self._markers: dict[str, tuple[int, float]] = {}  # of our own deletions: the revision, and until when it stands
 
@@ -160,13 +158,7 @@ class Bucket:
 
     async def used_ratio(self, *, deadline_s: float = _DEADLINE_S) -> float:
         """The share of the bucket's bytes that is in use, 0 to 1; 0 without a bound."""
-        try:
-            async with asyncio.timeout(deadline_s):
-                info = await self._bus.js.stream_info(self._stream)
-        except (nats.errors.Error, TimeoutError) as error:
-            raise BusUnavailable(f"measuring {self.spec.name}", self._bus.url) from error
-        most = info.config.max_bytes or 0
-        return info.state.bytes / most if most > 0 else 0.0
+        return (await self._bus.use_of(self.spec, deadline_s=deadline_s)).used_ratio
 
     async def keys(self, *, deadline_s: float = _DEADLINE_S) -> set[str]:
         """The keys that have a value."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, TypeVar, overload
 
 from contracts.events import Event, RoomEvent
-from contracts.streams import SESSIONS, BucketSpec, StreamSpec
+from contracts.streams import SESSIONS, BucketSpec, StreamSpec, stream_name
 from contracts.subjects import session_log
 from faststream.nats import NatsBroker
 from nats.aio.client import Client
@@ -18,18 +18,24 @@ from pydantic import BaseModel, TypeAdapter
 from chassis import metrics, telemetry
 from chassis.access import NatsAccess
 from chassis.health import Check
-from chassis.nats import commands, declare, publishing, reading
+from chassis.nats import commands, publishing, reading
 from chassis.nats.bucket import Bucket
 from chassis.nats.connection import Connection, inbox_prefix
-from chassis.nats.errors import BusRefused, BusUnavailable
+from chassis.nats.declared import Declared
+from chassis.nats.errors import BusRefused, BusUnavailable, NotStored, StreamMissing
 from chassis.nats.messages import Published, Stored, headers_of, stored, stream_of
 from chassis.nats.replay import Replay
+from chassis.nats.stream_use import StreamUse, stream_use
 from chassis.nats.unreadable import UnreadableRecords
 
 T = TypeVar("T")
 
 _CLOSE_MARGIN_S = 5.0
+_LOOK_S = 0.3  # beyond a publish's deadline, to see why it failed
 
+_NOT_STORED = metrics.counter(
+    "bus_not_stored_total", "Publishes to a stream that answers and stores nothing: a full disk", ("stream",)
+)
 _PUBLISHED = metrics.histogram("bus_publish_seconds", "Time until JetStream acknowledged an event", ("event",))
 
 
@@ -40,19 +46,17 @@ class Bus:
         name: The client's name; its inboxes begin with `_INBOX_<name>.`.
         url: Where it is connected to, without password.
         graceful_timeout_s: How long a stop waits for handlers.
-        checks: Readiness: the connection's, and one of each started consumer.
+        checks: Readiness: the connection's, that of what was declared, and one of each started consumer.
         unreadable: Where readers report what they cannot read.
     """
 
     def __init__(self, connection: Connection, *, replicas: int, graceful_timeout_s: float) -> None:
         self._connection = connection
-        self._replicas = replicas
         self.graceful_timeout_s = graceful_timeout_s
-        self._declared: tuple[list[StreamSpec], list[BucketSpec]] = ([], [])
-        self._owned: Collection[StreamSpec | BucketSpec] | None = None
+        self._declared = Declared(lambda: self.js, connection, replicas=replicas)
         self.name = connection.name
         self.url = connection.url
-        self.checks: dict[str, Check] = {"nats": self._check}
+        self.checks: dict[str, Check] = {"nats": self._check, "streams": self._declared.check}
         self.unreadable = UnreadableRecords(self.publish_raw)
 
     @classmethod
@@ -121,6 +125,7 @@ class Bus:
 
     async def close(self) -> None:
         """Stop what is still subscribed and disconnect; safe to repeat."""
+        await self._declared.close()
         await self.unreadable.close()
         await self._connection.close(self.graceful_timeout_s + _CLOSE_MARGIN_S)
 
@@ -153,24 +158,25 @@ class Bus:
             BusUnavailable: Not done by the deadline.
             BusRefused: NATS will not do it.
         """
-        wanted = (list(streams), list(buckets))
-        self._owned = owned
-        await declare.ensure(
-            self.js,
-            *wanted,
-            owned=owned,
-            replicas=self._replicas,
-            deadline_s=deadline_s,
-            connection=self._connection,
-        )
-        self._declared = (
-            [s for s in self._declared[0] if s not in wanted[0]] + wanted[0],
-            [b for b in self._declared[1] if b not in wanted[1]] + wanted[1],
-        )
+        await self._declared.ensure(streams, buckets, owned=owned, deadline_s=deadline_s)
 
     async def redeclare(self) -> None:
-        """Make again what `ensure` made, after the server lost it."""
-        await self.ensure(*self._declared, owned=self._owned, deadline_s=2.0)
+        """Make again what `ensure` made, after the server lost it; each reconnect does so by itself."""
+        await self._declared.again()
+
+    async def use_of(self, spec: StreamSpec | BucketSpec, *, deadline_s: float = 2.0) -> StreamUse:
+        """How full the stream or bucket is. One that is missing is made again, beside.
+
+        Raises:
+            StreamMissing: There is none now.
+            BusUnavailable: No answer by the deadline.
+        """
+        try:
+            with self.naming_refusals():
+                return await stream_use(self.nc, stream_name(spec), deadline_s=deadline_s, url=self.url)
+        except StreamMissing:
+            self._declared.make_again()
+            raise
 
     async def publish(
         self, event: Event | RoomEvent, *, expect_last: int | None = None, deadline_s: float = 10.0
@@ -212,17 +218,37 @@ class Bus:
         deadline_s: float = 10.0,
     ) -> Published:
         """Publish bytes like `publish`; `headers` hold the `Nats-Msg-Id`."""
-        with self.naming_refusals():
-            return await publishing.publish(
-                self.js,
-                subject,
-                data,
-                stream=stream or stream_of(subject),
-                headers=headers | telemetry.inject(),
-                expect_last=expect_last,
-                deadline_s=deadline_s,
-                url=self.url,
-            )
+        stream = stream or stream_of(subject)
+        try:
+            with self.naming_refusals():
+                return await publishing.publish(
+                    self.js,
+                    subject,
+                    data,
+                    stream=stream,
+                    headers=headers | telemetry.inject(),
+                    expect_last=expect_last,
+                    deadline_s=deadline_s,
+                    url=self.url,
+                    no_stream=self._declared.make_again,
+                )
+        except BusUnavailable as error:
+            if isinstance(error.__cause__, TimeoutError) and self.is_connected:
+                await self._tell_a_full_disk(stream, error)
+            raise
+
+    async def _tell_a_full_disk(self, stream: str, error: BusUnavailable) -> None:
+        """A stream whose disk was full once answers no publish any more; all else of the server goes on.
+
+        Raises:
+            NotStored: It is so.
+        """
+        try:
+            await stream_use(self.nc, stream, deadline_s=_LOOK_S, url=self.url)
+        except BusUnavailable:
+            return
+        _NOT_STORED.labels(stream).inc()
+        raise NotStored(error.doing, stream, self.url) from error
 
     async def last(self, subject: str, *, deadline_s: float = 5.0) -> Stored | None:
         """The last message of a subject or filter, read from the stream's leader.

@@ -3,23 +3,28 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable
+from dataclasses import replace
 from typing import Final
 
 import nats.errors
-from contracts.streams import BucketSpec, StreamSpec
+from contracts.streams import SHAPE, BucketSpec, StreamSpec, stream_name
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
-from nats.js.errors import APIError, BadRequestError
+from nats.js.errors import APIError, NotFoundError
 
 from chassis import logs
 from chassis.nats.connection import Connection
-from chassis.nats.errors import GRANT_IT, MORE_DISK, BusRefused, BusUnavailable
+from chassis.nats.errors import GRANT_IT, BusRefused, BusUnavailable, NoDisk
+from chassis.nats.stream_use import STREAM_NOT_FOUND
 
 _IN_USE: Final = 10058  # the stream exists with another configuration
-_NO_STORAGE: Final = 10047  # the bounds of all streams are reserved, and that is more than there is
+_NO_STORAGE: Final = (10047, 10023)  # the bounds of all streams are reserved, and that is more than there is
+_OTHERS_BYTES: Final = 64 * 1024**2
+_SHAPE: Final = "greenroom-shape"
 _MARKER_TTL_S: Final = 60
 _MAX_DUPLICATE_WINDOW_S: Final = 120
 _RETRY_S: Final = 0.25
+_ASK_S: Final = 1.0
 _MAX_VALUE: Final = 512 * 1024
 
 log = logs.get_logger(__name__)
@@ -41,13 +46,14 @@ def stream_config(spec: StreamSpec, replicas: int) -> StreamConfig:
         deny_delete=spec.append_only,
         deny_purge=spec.append_only,
         num_replicas=replicas,
+        metadata={_SHAPE: str(SHAPE)},
     )
 
 
 def bucket_config(spec: BucketSpec, replicas: int) -> StreamConfig:
     """A bucket's stream, as NATS' key-value stores are laid out; keys may carry a TTL."""
     return StreamConfig(
-        name=bucket_stream(spec.name),
+        name=stream_name(spec),
         subjects=[f"$KV.{spec.name}.>"],
         storage=StorageType.FILE,
         discard=DiscardPolicy.NEW,
@@ -62,12 +68,8 @@ def bucket_config(spec: BucketSpec, replicas: int) -> StreamConfig:
         deny_delete=True,
         subject_delete_marker_ttl=_MARKER_TTL_S if spec.markers else None,
         num_replicas=replicas,
+        metadata={_SHAPE: str(SHAPE)},
     )
-
-
-def bucket_stream(bucket: str) -> str:
-    """The stream behind a bucket."""
-    return f"KV_{bucket}"
 
 
 async def ensure(
@@ -79,37 +81,125 @@ async def ensure(
     replicas: int,
     deadline_s: float,
     connection: Connection,
+    may_shrink: bool = True,
 ) -> None:
     """Create each stream and bucket, or update it.
 
     Args:
         owned: Those to update when they exist with another configuration; the others stay as they are. None: all.
+        may_shrink: Whether a bound that the operator chose may be below the present one.
 
     Raises:
         BusUnavailable: It could not be done by the deadline.
+        NoDisk: A new stream does not fit on nats-server's disk.
         BusRefused: NATS will never do it: not permitted, or a change that it does not make.
     """
     configs = [(s, stream_config(s, replicas)) for s in streams] + [(b, bucket_config(b, replicas)) for b in buckets]
     for spec, config in configs:
 
-        async def declare(config: StreamConfig = config, *, updates: bool = owned is None or spec in owned) -> None:
+        async def declare(spec: StreamSpec | BucketSpec = spec, config: StreamConfig = config) -> None:
+            updates = owned is None or spec in owned
+            if not updates:
+                # Its owner raises the bound: one that we would choose might not fit where the owner's does.
+                config = replace(config, max_bytes=min(config.max_bytes or 0, _OTHERS_BYTES))
             try:
                 await js.add_stream(config)  # pyright: ignore[reportUnknownMemberType]
-            except BadRequestError as error:
+            except APIError as error:
+                if error.err_code in _NO_STORAGE and await _exists(js, stream_name(spec)):
+                    _keep_what_fits_no_more(config, error)
+                    return
                 if error.err_code != _IN_USE:
                     raise
                 if not updates:
                     log.info("stream.kept", stream=config.name, reason="another service brings it up to date")
                     return
-                await js.update_stream(config)  # pyright: ignore[reportUnknownMemberType]
+                await _update(js, spec, config, may_shrink=may_shrink)
 
-        await retried(declare, what=f"declaring {config.name}", deadline_s=deadline_s, connection=connection)
+        await retried(
+            declare,
+            what=f"declaring {config.name}",
+            deadline_s=deadline_s,
+            connection=connection,
+            no_disk=lambda reason, spec=spec: NoDisk(stream_name(spec), spec.max_bytes, reason, connection.url),
+        )
+
+
+async def _update(
+    js: JetStreamContext, spec: StreamSpec | BucketSpec, config: StreamConfig, *, may_shrink: bool
+) -> None:
+    """Bring an existing stream to this shape, unless a newer version made it; nothing stored is lost by it."""
+    info = await js.stream_info(stream_name(spec))
+    shape = int((info.config.metadata or {}).get(_SHAPE, "0"))
+    if shape > SHAPE:
+        log.info("stream.kept", stream=config.name, reason="a newer version made it", shape=shape)
+        return
+    fitted = fit(config, info.config, used=info.state.bytes, may_shrink=may_shrink and spec.is_set)
+    try:
+        await js.update_stream(fitted)  # pyright: ignore[reportUnknownMemberType]
+    except APIError as error:
+        if error.err_code not in _NO_STORAGE:
+            raise
+        _keep_what_fits_no_more(fitted, error)
+
+
+def _keep_what_fits_no_more(config: StreamConfig, error: APIError) -> None:
+    """The disk shrank under what is reserved: the server goes on with it, and refuses every change, also a smaller
+    bound, and to declare it as it is.
+    """
+    log.error(
+        "stream.kept",
+        stream=config.name,
+        reason=error.description,
+        wanted_bytes=config.max_bytes,
+        fix="Free disk where nats-server's store_dir is, and restart nats-server.",
+    )
+
+
+async def _exists(js: JetStreamContext, stream: str) -> bool:
+    """Whether the stream is there, by what our user may ask: some may not ask for a stream's state."""
+    for ask in (lambda: js.stream_info(stream), lambda: js.get_last_msg(stream, ">")):
+        try:
+            async with asyncio.timeout(_ASK_S):
+                await ask()
+            return True
+        except NotFoundError as error:
+            return error.err_code != STREAM_NOT_FOUND
+        except (nats.errors.Error, TimeoutError):
+            continue
+    return False
+
+
+def fit(wanted: StreamConfig, present: StreamConfig, *, used: int, may_shrink: bool) -> StreamConfig:
+    """The wanted configuration with the bounds that lose nothing of what a present stream holds.
+
+    Without the operator's word the larger bound and the longer age win, so that two versions side by side, each with
+    its own defaults, come to the same.
+
+    Args:
+        used: Bytes that the stream holds now.
+        may_shrink: The operator chose these bounds.
+    """
+    present_bytes, present_age_s = present.max_bytes or -1, present.max_age or 0
+    if may_shrink:
+        return replace(wanted, max_bytes=max(wanted.max_bytes or 0, used))
+    if present_bytes <= 0:  # it has no bound: the first one must not cut it
+        present_bytes = used
+    age_s = 0 if present_age_s == 0 or not wanted.max_age else max(wanted.max_age, present_age_s)
+    return replace(wanted, max_bytes=max(wanted.max_bytes or 0, present_bytes), max_age=age_s)
 
 
 async def retried(
-    call: Callable[[], Awaitable[object]], *, what: str, deadline_s: float, connection: Connection
+    call: Callable[[], Awaitable[object]],
+    *,
+    what: str,
+    deadline_s: float,
+    connection: Connection,
+    no_disk: Callable[[str], NoDisk] | None = None,
 ) -> None:
     """Repeat a call to JetStream until it succeeds.
+
+    Args:
+        no_disk: The error for what does not fit on the server's disk.
 
     Raises:
         BusUnavailable: It did not by the deadline.
@@ -126,10 +216,13 @@ async def retried(
             # The server says so beside the call, which only waits for a reply that never comes.
             if (refusal := connection.refusal_since(refusals)) is not None:
                 raise BusRefused(f"{what}: {refusal}", url, fix=GRANT_IT) from error
-            if isinstance(error, APIError) and error.err_code == _NO_STORAGE:
-                raise BusRefused(f"{what}: {error.description}", url, fix=MORE_DISK) from error
+            final = time.monotonic() + _RETRY_S >= until
+            # In a cluster "insufficient resources" may also mean that a server is still away.
+            lacks_disk = isinstance(error, APIError) and error.err_code in (_NO_STORAGE if final else _NO_STORAGE[:1])
+            if no_disk and lacks_disk:
+                raise no_disk(str(error)) from error
             if isinstance(error, APIError) and (error.code or 500) < 500:
                 raise BusRefused(f"{what}: {error.description}", url) from error
-            if isinstance(error, nats.errors.ConnectionClosedError) or time.monotonic() + _RETRY_S >= until:
+            if isinstance(error, nats.errors.ConnectionClosedError) or final:
                 raise BusUnavailable(f"{what}: {str(error) or 'no reply'}", url) from error
             await asyncio.sleep(_RETRY_S)

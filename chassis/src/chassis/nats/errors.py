@@ -7,7 +7,10 @@ from chassis.errors import StartFailed
 _CHECK_USER: Final = (
     "Check the user and password in NATS_URL, and the user's permissions in nats-server's configuration."
 )
-MORE_DISK: Final = "Give JetStream more disk: docs/troubleshooting.md says how much, and what else helps."
+_MORE_DISK: Final = (
+    "Free disk where nats-server's store_dir is, or lower SESSIONS_MAX_MB, IDEMPOTENCY_MAX_MB or SEATS_MAX_MB, and "
+    "restart nats-server. docs/troubleshooting.md says how much it needs."
+)
 GRANT_IT: Final = "Add it to the user's permissions in nats-server's configuration."
 
 
@@ -28,8 +31,42 @@ class BusRefused(StartFailed):
         self.url = url
 
 
+class NoDisk(BusRefused):
+    """nats-server has no disk for the bound of a stream or bucket: it reserves the bounds of all of them."""
+
+    def __init__(self, stream: str, max_bytes: int, reason: str, url: str) -> None:
+        StartFailed.__init__(
+            self,
+            f"nats-server's disk has no room for the stream {stream} ({max_bytes >> 20} MB): {reason}",
+            _MORE_DISK,
+        )
+        self.url = url
+
+
+class StreamMissing(BusUnavailable):
+    """There is no such stream: its store was lost, or it is not made yet."""
+
+    def __init__(self, stream: str, url: str) -> None:
+        super().__init__(f"there is no stream {stream}", url)
+        self.stream = stream
+
+
 class StreamFull(BusUnavailable):
     """The stream or bucket holds as many bytes as it may, and keeps what it has."""
+
+
+class NotStored(BusUnavailable):
+    """The stream can be read and stores nothing: the disk under it is full, or was, until nats-server starts again."""
+
+    def __init__(self, doing: str, stream: str, url: str) -> None:
+        StartFailed.__init__(
+            self,
+            f"the stream {stream} can be read, but nats-server stores nothing in it: {doing}",
+            "See whether its disk is full; once there is room, restart nats-server (docs/runbooks/full-disk.md).",
+        )
+        self.doing = f"{doing}: the stream {stream} can be read and stores nothing (is its disk full?)"
+        self.stream = stream
+        self.url = url
 
 
 class PublishRefused(Exception):

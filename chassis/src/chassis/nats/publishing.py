@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Final, cast
 
 import nats.errors
@@ -10,6 +11,7 @@ from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
 
 from chassis.nats.errors import BusUnavailable, PublishRefused, SequenceConflict, StreamFull
 from chassis.nats.messages import EXPECT_LAST, MSG_ID, Published
+from chassis.nats.stream_use import STREAM_NOT_FOUND
 
 _WRONG_LAST: Final = (10071, 10164)
 _FULL: Final = "maximum bytes exceeded"  # the code, 10077, is that of every failure to store
@@ -27,12 +29,14 @@ async def publish(
     expect_last: int | None,
     deadline_s: float,
     url: str,
+    no_stream: Callable[[], None],
 ) -> Published:
     """Publish once, however often it has to be sent.
 
     Args:
         headers: With `Nats-Msg-Id`, by which a repetition is known.
         expect_last: The sequence that the subject's last message must have, 0 for none; None does not ask.
+        no_stream: Called each time that no stream answers: it was lost, or has no leader now.
 
     Raises:
         SequenceConflict: The subject's last message is another one, and not this very message.
@@ -66,7 +70,10 @@ async def publish(
                 failure = error
         except nats.errors.ConnectionClosedError as error:
             raise BusUnavailable(f"publishing to {subject}: {error}", url) from error
-        except (TimeoutError, NoStreamResponseError, nats.errors.Error, ValueError) as error:
+        except NoStreamResponseError as error:
+            no_stream()
+            failure = error
+        except (TimeoutError, nats.errors.Error, ValueError) as error:
             failure = error  # ValueError: an answer that is no JSON, from somebody else who listens on the subject
         if time.monotonic() + _RETRY_S >= until:
             raise BusUnavailable(f"publishing to {subject}: {failure}", url) from failure
@@ -80,7 +87,9 @@ async def _own_or_conflict(
     try:
         async with asyncio.timeout(deadline_s):
             last = await js.get_last_msg(stream, subject)
-    except NotFoundError:
+    except NotFoundError as error:
+        if error.err_code == STREAM_NOT_FOUND:
+            raise
         raise SequenceConflict(subject, 0, None) from None
     last_id = cast("dict[str, str]", last.headers or {}).get(MSG_ID)  # pyright: ignore[reportUnknownMemberType]
     if last_id == own_id:

@@ -14,6 +14,7 @@ from nats.js.api import Base
 from nats.js.errors import NotFoundError
 
 from chassis.nats.errors import BusUnavailable
+from chassis.nats.stream_use import STREAM_NOT_FOUND
 
 _PAGE: Final = 500
 _PAGE_BYTES: Final = 8 * 1024 * 1024
@@ -47,8 +48,11 @@ async def last(js: JetStreamContext, stream: str, subject: str, *, deadline_s: f
                 try:
                     found = await js.get_last_msg(stream, subject)
                     break
-                except NotFoundError:
-                    return None
+                except NotFoundError as error:
+                    if error.err_code != STREAM_NOT_FOUND:
+                        return None
+                    # A stream that was lost holds nothing against a session: it will be made again.
+                    await asyncio.sleep(0.1)
                 except nats.errors.ConnectionClosedError:
                     raise
                 except nats.errors.Error:

@@ -65,6 +65,7 @@ class Replay:
         self._consumer: str | None = None
         self._delivered = 0  # the consumer's own count, in which a gap shows
         self._pending = 0
+        self._created: datetime | None = None  # when the stream that we read from was made
 
     async def __aiter__(self) -> AsyncIterator[Stored]:
         try:
@@ -131,9 +132,12 @@ class Replay:
 
     async def _open(self) -> bool:
         try:
-            if self._next is not None:
-                state = (await self._js.stream_info(self._stream)).state
-                if self._next > state.last_seq + 1:
+            if self._next is not None or not self._until_caught_up:
+                info = await self._js.stream_info(self._stream)
+                # A stream made anew may have grown past our position already.
+                is_another = self._created not in (None, info.created)
+                self._created = info.created
+                if self._next is not None and (is_another or self._next > info.state.last_seq + 1):
                     log.error("replay.stream_was_reset", stream=self._stream, position=self._next - 1)
                     self._next = 1
             self._sub = await self._js.pull_subscribe(
