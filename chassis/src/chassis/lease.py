@@ -52,6 +52,7 @@ class Lease:
         self._value = Leader(holder=holder).model_dump_json().encode()
         self._revision = 0
         self._term = 0
+        self._gains = 0
         self._held_until = -math.inf
         self._unrenewed: tuple[int, float] = (0, 0.0)  # another's revision, and since when we see it
 
@@ -69,6 +70,11 @@ class Lease:
     def term(self) -> int:
         """The revision at which the present hold, or the last one, began: a later holder's is greater."""
         return self._term
+
+    @property
+    def gains(self) -> int:
+        """How often this process gained it."""
+        return self._gains
 
     async def outbid(self, term: int) -> bool:
         """Raise the term above one that others have heard, if the server confirms that we hold the lease.
@@ -231,6 +237,7 @@ class Lease:
 
     def _gain(self, revision: int, asked: float) -> None:
         self._term = self._revision = revision
+        self._gains += 1
         self._held_until = self._end_of(asked)
 
     def _prolong(self, revision: int, asked: float) -> bool:

@@ -8,9 +8,22 @@ from contracts.events import Epoch, FaultMs, Minutes, Ms
 from contracts.ids import NodeId, SessionId
 from contracts.tools import RecordedTool
 
+STALE_TERM = "stale_term"
+"""The code of `CommandFailed` with which a node refuses a scheduler that no longer leads."""
+
 
 class _Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+Term = Annotated[
+    int,
+    Field(
+        ge=0,
+        description="of the scheduler that commands: grows with each change of the leader; a node refuses a smaller one"
+        " than it has heard; 0: a scheduler that does not say",
+    ),
+]
 
 
 class CommandFailed(_Message):
@@ -20,6 +33,7 @@ class CommandFailed(_Message):
     code: str
     detail: str
     retryable: bool = False
+    term: int | None = Field(default=None, ge=0, description="with `stale_term`: the greatest term that was heard")
 
 
 class AssignJob(_Message):
@@ -45,6 +59,7 @@ class AssignJob(_Message):
     farewell: bool = Field(
         default=False, description="True: join, say that the call cannot go on, and leave; nothing of it is served time"
     )
+    term: Term = 0
 
 
 class JobAccepted(_Message):
@@ -62,6 +77,7 @@ class EndJob(_Message):
     epoch: Epoch
     reason: str
     say: str | None = Field(default=None, description="a last sentence; the end then may take 5 s, else 2 s")
+    term: Term = 0
 
 
 class JobEnded(_Message):

@@ -87,7 +87,7 @@ async def call(world: World, leader: Leader, *, limit: int | None) -> None:
 async def run(leader: Leader) -> None:
     leader.hear(1_000)
     leader.see_nodes()
-    leader.wake_all()
+    leader.time_passed()
     await settle()
     leader.hear(1_000)
     await settle()

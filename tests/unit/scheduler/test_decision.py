@@ -170,12 +170,14 @@ def test_nothing_is_said_at_the_timeout_by_an_agent_that_is_not_in_the_room() ->
 
 
 def test_an_end_by_rest_cuts_the_last_sentence_once_and_the_reason_stands() -> None:
-    speaking = replace(FACTS, verdict=TIMEOUT, end_asked_epoch=1, speaking_epoch=1)
-    assert decided(*RUNNING, after=1_801_000, facts=speaking, limits=POLITE) == Decision()
+    speaking = replace(
+        FACTS, verdict=TIMEOUT, end_asked_epoch=1, end_asked_ms=T0 + 1_800_000, end_tries=1, speaking_epoch=1
+    )
+    assert decided(*RUNNING, after=1_801_000, facts=speaking, limits=POLITE).actions == ()
     events = (*RUNNING, (1_801_000, end_requested()))
     assert decided(*events, after=1_801_001, facts=speaking, limits=POLITE).actions == (EndAgent(1, "n1", TIMEOUT),)
     cut = replace(speaking, speaking_epoch=0)
-    assert decided(*events, after=1_801_002, facts=cut, limits=POLITE) == Decision()
+    assert decided(*events, after=1_801_002, facts=cut, limits=POLITE).actions == ()
     hung_up = replace(speaking, caller_left_ms=T0 + 1_801_000)
     assert decided(*RUNNING, after=1_801_001, facts=hung_up, limits=POLITE).actions == (EndAgent(1, "n1", TIMEOUT),)
 
@@ -183,8 +185,8 @@ def test_an_end_by_rest_cuts_the_last_sentence_once_and_the_reason_stands() -> N
 def test_an_end_is_asked_of_the_node_first_and_concluded_on_its_answer() -> None:
     events = (*RUNNING, (5_000, end_requested()))
     assert decided(*events, after=5_001).actions == (told(1, "n1", Outcome.COMPLETED, "rest"),)
-    asked = replace(FACTS, end_asked_epoch=1)
-    assert decided(*events, after=5_002, facts=asked) == Decision()
+    asked = replace(FACTS, end_asked_epoch=1, end_asked_ms=T0 + 5_001, end_tries=1)
+    assert decided(*events, after=5_002, facts=asked) == Decision((), T0 + 5_001 + LIMITS.end_wait_ms)
     answered = replace(asked, end_answer=EndAnswer(1, 4_000))
     assert decided(*events, after=5_003, facts=answered).actions == (over(Outcome.COMPLETED, "rest"),)
 
@@ -337,6 +339,16 @@ def test_after_the_end_slot_and_room_go_and_then_nothing_is_left() -> None:
     assert decided(*events, after=5_011).actions == (FreeSlot(0), DeleteRoom())
     cleared = replace(FACTS, slot=None, room_deleted=True)
     assert decided(*events, after=5_012, facts=cleared).actions == (Forget(),)
+
+
+def test_an_end_whose_outcome_got_lost_is_sent_again_and_then_does_without_one() -> None:
+    events = (*RUNNING, (5_000, end_requested()))
+    asked = replace(FACTS, end_asked_epoch=1, end_asked_ms=T0 + 5_001, end_tries=1)
+    lost_at = 5_001 + LIMITS.end_wait_ms
+    assert decided(*events, after=lost_at - 1, facts=asked).actions == ()
+    assert decided(*events, after=lost_at, facts=asked).actions == (told(1, "n1", Outcome.COMPLETED, "rest"),)
+    twice = replace(asked, end_tries=2)
+    assert decided(*events, after=lost_at, facts=twice).actions == (over(Outcome.COMPLETED, "rest"),)
 
 
 def test_a_silent_node_is_told_once_more_after_the_end() -> None:

@@ -34,5 +34,5 @@ def test_jobs_of_ended_sessions_and_older_epochs_are_stale() -> None:
         node("n2", jobs=(held("session_second", 2),)),
     ]
     stale, unknown = stale_jobs(nodes, known.get)
-    assert stale == [StaleJob("session_over", 1, "n1"), StaleJob("session_second", 1, "n1")]
+    assert stale == [StaleJob("session_over", 1, "n1"), StaleJob("session_second", 1, "n1", "superseded")]
     assert unknown == [StaleJob("session_who", 1, "n1")]

@@ -72,6 +72,10 @@ class TwoLeaders(RuleBasedStateMachine):
         self.loop.run_until_complete(self.leaders[leader].conductor.stop())
         self.leaders[leader] = self.make()
 
+    @rule(leader=st.integers(0, 1), holds=st.booleans())
+    def a_lease_lapses_or_is_back(self, leader: int, holds: bool) -> None:
+        self.leaders[leader].holds = holds
+
     @rule(leader=st.integers(0, 1))
     def a_leader_reconciles(self, leader: int) -> None:
         self.loop.run_until_complete(self.leaders[leader].reconciler.reconcile())
@@ -84,7 +88,7 @@ class TwoLeaders(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.world.monotonic_s += seconds
         for leader in self.leaders:
-            self.do(leader.wake_all)
+            self.do(leader.time_passed)
 
     @rule(node=some_node)
     def a_node_comes(self, node: str) -> None:
@@ -166,12 +170,14 @@ class TwoLeaders(RuleBasedStateMachine):
         """The world heals: every accepted session comes to its one end, and nothing is left of it."""
         self.world.down = False
         self.world.silent = set()
+        for leader in self.leaders:
+            leader.holds = True
         for _ in range(12):
             self.world.monotonic_s += 16
             for leader in self.leaders:
                 self.do(leader.hear, 10_000)
                 self.do(leader.see_nodes)
-                self.do(leader.wake_all)
+                self.do(leader.time_passed)
             self.run(300)
             for leader in self.leaders:
                 self.loop.run_until_complete(leader.reconciler.reconcile())

@@ -14,7 +14,7 @@ from scheduler.handlers.agents import Agents
 from scheduler.handlers.board import Board
 from scheduler.handlers.conductor import Conductor
 from scheduler.handlers.reconciler import Reconciler
-from scheduler.ports import HeldSlot, LogTail, NotTaken, Outrun, Room, RoomRecord, Unavailable
+from scheduler.ports import HeldSlot, LogTail, NotTaken, Outranked, Outrun, Room, RoomRecord, Unavailable
 
 from tests.unit.scheduler.builders import T0, node, ready, stopped
 
@@ -38,6 +38,8 @@ class World:
     Attributes:
         monotonic_s: The one clock, moved by the test.
         down: Every call to the bus fails.
+        last_term: Of the leader that gained the lease last.
+        heard_terms: Node -> the greatest term in a command to it.
     """
 
     limits: Limits
@@ -49,9 +51,12 @@ class World:
     refusing: set[str] = field(default_factory=set[str])
     silent: set[str] = field(default_factory=set[str])
     keyless: set[str] = field(default_factory=set[str])
+    ends: list[EndJob] = field(default_factory=list[EndJob])
     rooms: set[str] = field(default_factory=set[str])
     monotonic_s: float = 1_000.0
     down: bool = False
+    last_term: int = 0
+    heard_terms: dict[str, int] = field(default_factory=dict[str, int])
 
     def now_ms(self) -> int:
         return T0 + round((self.monotonic_s - 1_000.0) * 1000)
@@ -140,6 +145,7 @@ class World:
         await self._reach()
         if node_id not in self.states or node_id in self.silent:
             raise NotTaken("no_answer")
+        self._obey(node_id, job.term)
         if node_id in self.refusing:
             raise NotTaken("full")
         held = self.jobs.setdefault(node_id, {}).get(job.session_id)
@@ -153,11 +159,19 @@ class World:
         await self._reach()
         if node_id not in self.states or node_id in self.silent:
             return None
+        self._obey(node_id, job.term)
+        self.ends.append(job)
         held = self.jobs.get(node_id, {}).get(job.session_id)
         if held is None or held.epoch != job.epoch:
             return JobEnded(found=False, served_ms=0, process_gone=True)
         self.stop(node_id, job.session_id, "ended")
         return JobEnded(found=True, served_ms=100, process_gone=True)
+
+    def _obey(self, node_id: str, term: int) -> None:
+        heard = self.heard_terms.get(node_id, 0)
+        if term < heard:
+            raise Outranked(heard)
+        self.heard_terms[node_id] = term
 
     def stop(self, node_id: str, session_id: str, cause: str) -> None:
         """The worker is gone; the node says so."""
@@ -208,10 +222,17 @@ class World:
 
 
 class Leader:
-    """One scheduler that believes it leads; it hears the log with the lag that the test gives it."""
+    """One scheduler that believes it leads; it hears the log with the lag that the test gives it.
 
-    def __init__(self, world: World) -> None:
+    Attributes:
+        holds: It has the lease, by its own clock.
+    """
+
+    def __init__(self, world: World, make_agents: Callable[["Leader"], Agents] | None = None) -> None:
         self.world = world
+        self.holds = True
+        world.last_term += 1
+        self.term = world.last_term
         clock = LogClock()
         clock.observe(world.now_ms(), world.monotonic_s)
         self.board = Board(world.limits, world.now_ms())
@@ -221,8 +242,8 @@ class Leader:
             world,  # pyright: ignore[reportArgumentType]
             world,
             world,
-            Agents(world, world, "ws://x"),
-            lambda: True,
+            Agents(world, world, "ws://x", self) if make_agents is None else make_agents(self),
+            lambda: self.holds,
             monotonic=lambda: world.monotonic_s,
         )
         self.reconciler = Reconciler(self.conductor, world, world, world, world, 15)  # pyright: ignore[reportArgumentType]
@@ -256,10 +277,16 @@ class Leader:
         for session_id in self.board.admit():
             self.conductor.wake(session_id)
 
-    def wake_all(self) -> None:
-        """What the timers would do by now."""
-        for session_id in self.board.ids():
-            self.conductor.wake(session_id)
+    async def outbid(self, term: int) -> bool:
+        """Only the one that gained the lease last still has it."""
+        if self.term != self.world.last_term:
+            return False
+        self.term = self.world.last_term = max(self.term, term + 1)
+        return True
+
+    def time_passed(self) -> None:
+        """What is due by now."""
+        self.conductor.timers.fire()
 
 
 async def settle(turns: int = 40) -> None:

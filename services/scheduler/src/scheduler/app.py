@@ -47,17 +47,18 @@ async def start(life: Life, settings: Settings) -> None:
 
     async def lead() -> None:
         nonlocal term
+        gains = lease.gains
         term = Term(
             limits=settings.limits(),
             session_log=NatsLog(bus, ROLE),
             slots=NatsSlots(bus),
             nodes=nodes,
             rooms=rooms,
-            agents=Agents(nodes, rooms, settings.livekit_url),
+            agents=Agents(nodes, rooms, settings.livekit_url, lease),
             offered=NatsOfferedRooms(bus),
             queue=NatsQueueMirror(bus),
             prejoin=_plan(settings),
-            is_leading=lambda: lease.is_held,
+            is_leading=lambda: lease.is_held and lease.gains == gains,
             reconcile_s=settings.reconcile_s,
         )
         await term.run()

@@ -36,6 +36,31 @@ class NotTaken(Exception):
         self.reason = reason
 
 
+class Outranked(Exception):
+    """A node has heard a leader of a later term, and refuses our command.
+
+    Attributes:
+        term: That leader's.
+    """
+
+    def __init__(self, term: int) -> None:
+        super().__init__(f"a leader of term {term} commands")
+        self.term = term
+
+
+class Leadership(Protocol):
+    """The lease under which this process leads."""
+
+    @property
+    def term(self) -> int:
+        """Grows with each gain of the lease; it stands in each command to a node."""
+        ...
+
+    async def outbid(self, term: int) -> bool:
+        """Raise ours above that term, which a node has heard; False where the lease is not confirmed to be ours."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class RoomRecord:
     """One message of the stream ROOMS."""
@@ -183,6 +208,7 @@ class Nodes(Protocol):
 
         Raises:
             NotTaken: It refused, or did not answer.
+            Outranked: It obeys a later leader.
         """
         ...
 
@@ -195,7 +221,11 @@ class Nodes(Protocol):
         ...
 
     async def end(self, node_id: str, job: EndJob) -> JobEnded | None:
-        """Stop a job; None: the node did not answer in time, or could not."""
+        """Stop a job; None: the node did not answer in time, or could not.
+
+        Raises:
+            Outranked: It obeys a later leader.
+        """
         ...
 
 

@@ -84,9 +84,13 @@ class Settings(ServiceSettings):
             session_ms=self.session_timeout,
             max_takeovers=self.max_takeovers,
             node_lease_ms=_ms(self.node_lease_s),
+            end_wait_ms=_ms(self.end_timeout_s) + _END_MARGIN_MS,
             max_load=self.max_load,
             timeout_goodbye="" if self.session_timeout_goodbye.lower() == "none" else self.session_timeout_goodbye,
         )
+
+
+_END_MARGIN_MS = 10_000  # what a last sentence and a slow bus add to an end, before its outcome counts as lost
 
 
 def _ms(seconds: float) -> int:

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Final
 
 from contracts.commands import (
+    STALE_TERM,
     AssignJob,
     CommandFailed,
     DrainNode,
@@ -112,6 +113,7 @@ class Node:
         self._calls: set[Call] = set()
         self._over: OrderedDict[str, _Over] = OrderedDict()
         self._draining = False
+        self._term = 0  # the greatest that a scheduler named in a command
         self._leaving: asyncio.Task[None] | None = None
         self._fences: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
@@ -129,6 +131,8 @@ class Node:
 
     async def assign(self, job: AssignJob) -> JobAccepted | CommandFailed:
         """Take a job, or say why not; the same command again gives the same answer."""
+        if (outranked := self._outranked(job.term)) is not None:
+            return outranked
         held = self._current.get(job.session_id)
         over = self._over.get(job.session_id)
         view = NodeView(
@@ -178,6 +182,8 @@ class Node:
 
         Nobody waits for a process that hangs: the served time is fixed already, and SIGKILL is on its way.
         """
+        if (outranked := self._outranked(command.term)) is not None:
+            return outranked
         call = self._current.get(command.session_id)
         if call is not None and call.epoch > command.epoch:
             return CommandFailed(code="stale_epoch", detail=f"epoch {call.epoch} of this session runs here")
@@ -294,6 +300,14 @@ class Node:
             jobs=tuple(NodeJob(session_id=c.session_id, epoch=c.epoch, pid=c.pid) for c in self._current.values()),
             rooms=self._rooms.ids,
         )
+
+    def _outranked(self, term: int) -> CommandFailed | None:
+        """Refuse a scheduler that led before one that was heard already; 0 says nothing."""
+        if 0 < term < self._term:
+            log.warning("command.stale_term", term=term, heard=self._term)
+            return CommandFailed(code=STALE_TERM, detail=f"term {self._term} was heard", term=self._term)
+        self._term = max(self._term, term)
+        return None
 
     async def _leave(self, limit_s: float) -> None:
         await self.shut_down(limit_s, asyncio.Event())

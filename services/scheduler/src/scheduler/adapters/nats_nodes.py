@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from chassis.nats import BadReply, Bucket, Bus, BusUnavailable, Change, CommandError, NoResponder, read_value
 from contracts.commands import (
+    STALE_TERM,
     AssignJob,
     AssignReply,
     CommandFailed,
@@ -21,12 +22,13 @@ from contracts.subjects import node_command
 from pydantic import BaseModel, TypeAdapter
 
 from chassis import logs
-from scheduler.ports import NO_ANSWER, NO_RESPONDER, NotTaken, Unavailable
+from scheduler.ports import NO_ANSWER, NO_RESPONDER, NotTaken, Outranked, Unavailable
 
 _FIND_S: Final = 1.0
 _PROBE_S: Final = 0.4
 _PROBE: Final = EndJob(session_id="session_of_a_probe", epoch=1, reason="probe")  # old nodes answer it, too
 _PREJOIN_S: Final = 10.0  # the node gives up after 8
+_NEWER_EPOCH: Final = "stale_epoch"  # so the one that was to end is gone
 _SPEAK_S: Final = 5.0  # that a last sentence adds to an end; the node kills the worker after 6
 
 log = logs.get_logger(__name__)
@@ -98,6 +100,7 @@ class NatsNodes:
         except BusUnavailable as error:
             raise Unavailable(str(error)) from error
         if isinstance(reply, CommandFailed):
+            _obey(reply)
             raise NotTaken(reply.code)
 
     async def end(self, node_id: str, job: EndJob) -> JobEnded | None:
@@ -112,9 +115,17 @@ class NatsNodes:
         except BusUnavailable as error:
             raise Unavailable(str(error)) from error
         if isinstance(reply, CommandFailed):
+            _obey(reply)
+            if reply.code == _NEWER_EPOCH:
+                return JobEnded(found=False, served_ms=0, process_gone=True)
             log.warning("node.end_failed", node_id=node_id, session_id=job.session_id, code=reply.code)
             return None
         return reply
+
+
+def _obey(refusal: CommandFailed) -> None:
+    if refusal.code == STALE_TERM and refusal.term is not None:
+        raise Outranked(refusal.term)
 
 
 def _read(key: str, value: bytes, revision: int) -> NodeState | None:

@@ -8,6 +8,9 @@ from scheduler.domain.facts import Facts, Verdict
 from scheduler.domain.limits import Limits
 from scheduler.domain.session import Session
 
+_END_TRIES = 2
+"""Commands `end` whose outcome got lost, after which the session ends without one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -102,7 +105,7 @@ def decide(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Decis
         return Decision()
     verdict = ending.verdict(session, facts, now_ms, limits)
     if verdict is not None:
-        return _end(session, facts, verdict, limits)
+        return _end(session, facts, verdict, now_ms, limits)
     current = session.current
     if current is None:
         return Decision((Place(takeover=False),), _wake(session, facts, now_ms, limits))
@@ -123,17 +126,22 @@ def decide(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Decis
     return Decision((), wake)
 
 
-def _end(session: Session, facts: Facts, verdict: Verdict, limits: Limits) -> Decision:
+def _end(session: Session, facts: Facts, verdict: Verdict, now_ms: int, limits: Limits) -> Decision:
     current = session.current
-    if current is not None and current.epoch not in session.stops:
-        if facts.end_asked_epoch < current.epoch:
-            say = ending.last_sentence(session, facts, verdict, limits)
-            return Decision((EndAgent(current.epoch, current.node_id, verdict, say),))
-        if facts.end_answer is None or facts.end_answer.epoch < current.epoch:
-            if facts.speaking_epoch == current.epoch and not ending.may_speak(session, facts):
-                return Decision((EndAgent(current.epoch, current.node_id, verdict),))
-            return Decision()  # the answer, or the silence, wakes us
-    return Decision((Conclude(verdict),))
+    if current is None or current.epoch in session.stops:
+        return Decision((Conclude(verdict),))
+    until_ms = facts.end_asked_ms + limits.end_wait_ms
+    if facts.end_asked_epoch < current.epoch:
+        say = ending.last_sentence(session, facts, verdict, limits)
+        return Decision((EndAgent(current.epoch, current.node_id, verdict, say),), now_ms + limits.end_wait_ms)
+    if facts.end_answer is not None and facts.end_answer.epoch >= current.epoch:
+        return Decision((Conclude(verdict),))
+    cut_short = facts.speaking_epoch == current.epoch and not ending.may_speak(session, facts)
+    if cut_short or (now_ms >= until_ms and facts.end_tries < _END_TRIES):
+        return Decision((EndAgent(current.epoch, current.node_id, verdict),), now_ms + limits.end_wait_ms)
+    if now_ms >= until_ms:  # its last tick counts, as for a node that is silent
+        return Decision((Conclude(verdict),))
+    return Decision((), until_ms)  # the answer, or the silence, comes before
 
 
 def _clear_up(session: Session, facts: Facts) -> tuple[Action, ...]:

@@ -39,6 +39,8 @@ class Facts:
         refused_epoch: The last epoch whose `assign` a node refused or left unanswered.
         verdict: Why the session ends, once its agent was told to stop; the agent's own last word does not change it.
         end_asked_epoch: The last epoch whose `end` this leader sent.
+        end_asked_ms: When it was sent last.
+        end_tries: How often.
         speaking_epoch: The epoch whose `end` let it say a last sentence; 0: none, or it was cut short since.
         end_answer: What came of it.
         withdrawn_epoch: The last superseded epoch whose node was told to let go.
@@ -63,6 +65,8 @@ class Facts:
     refused_epoch: int = 0
     verdict: Verdict | None = None
     end_asked_epoch: int = 0
+    end_asked_ms: int = 0
+    end_tries: int = 0
     speaking_epoch: int = 0
     end_answer: EndAnswer | None = None
     withdrawn_epoch: int = 0

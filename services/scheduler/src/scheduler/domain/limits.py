@@ -16,6 +16,7 @@ class Limits:
         settle_ms: What a new leader grants to reports that an outage held back, before it calls them missing.
         node_lease_ms: What a new leader waits before it calls any node lost.
         farewell_ms: From `assigned` to the end, for the agent that only says goodbye.
+        end_wait_ms: After `end` was sent, how long its outcome may stay unknown: longer than any answer may take.
         unlisted_ms: How long a node may not list a job that was ready before the job counts as lost.
         credit_look_ms: Between two looks at the log for a session's last seconds of credit, at least.
         timeout_goodbye: What the agent says when `session_ms` is over; empty: nothing.
@@ -34,6 +35,7 @@ class Limits:
     settle_ms: int = 5_000
     node_lease_ms: int = 15_000
     farewell_ms: int = 12_000
+    end_wait_ms: int = 12_200
     unlisted_ms: int = 2_000
     credit_look_ms: int = 2_000
     max_load: float = 0.7

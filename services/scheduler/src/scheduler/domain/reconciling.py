@@ -15,16 +15,25 @@ ROOM_MARGIN_MS = 60_000
 LOST_ROOM_MARGIN_MS = 2_000
 """A session this young may be seen before its room."""
 
+STALE = "stale"
+SUPERSEDED = "superseded"
+
 _SESSION_ID = re.compile(SESSION_ID_PATTERN)
 
 
 @dataclass(frozen=True, slots=True)
 class StaleJob:
-    """A node holds an epoch that counts no more."""
+    """A node holds an epoch that counts no more.
+
+    Attributes:
+        reason: What the node is told. A superseded agent is killed: one that leaves in order would first resume its
+            connection to LiveKit, and so put its successor out.
+    """
 
     session_id: str
     epoch: int
     node_id: str
+    reason: str = STALE
 
 
 def suspect_rooms(rooms: Mapping[str, int], is_wanted: Callable[[str], bool], now_ms: int) -> list[str]:
@@ -65,10 +74,11 @@ def stale_jobs(
     unknown: list[StaleJob] = []
     for node in nodes:
         for held in node.jobs:
-            job = StaleJob(held.session_id, held.epoch, node.node_id)
             session = sessions(held.session_id)
             if session is None:
-                unknown.append(job)
-            elif session.is_over or held.epoch < session.epoch:
-                stale.append(job)
+                unknown.append(StaleJob(held.session_id, held.epoch, node.node_id))
+            elif held.epoch < session.epoch:
+                stale.append(StaleJob(held.session_id, held.epoch, node.node_id, SUPERSEDED))
+            elif session.is_over:
+                stale.append(StaleJob(held.session_id, held.epoch, node.node_id))
     return stale, unknown

@@ -1,24 +1,29 @@
 """The commands to the nodes: each runs beside the session's other steps, so that a silent node delays nobody."""
 
-from contracts.commands import AssignJob, EndJob
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from contracts.commands import AssignJob, EndJob, JobEnded
 from contracts.events import SessionRequested
 
 from scheduler.domain.facts import EndAnswer
 from scheduler.domain.session import Attempt
-from scheduler.ports import Nodes, Rooms, Unavailable
+from scheduler.ports import Leadership, Nodes, Outranked, Rooms, Unavailable
 
-SUPERSEDED = "superseded"
+T = TypeVar("T")
 
 
 class Agents:
     """Hands jobs to nodes and takes them back; idempotent by session and epoch on the node's side."""
 
-    def __init__(self, nodes: Nodes, rooms: Rooms, livekit_url: str) -> None:
+    def __init__(self, nodes: Nodes, rooms: Rooms, livekit_url: str, leadership: Leadership) -> None:
         """Take the parts.
 
         Args:
             livekit_url: The URL that the agents join at, ws or wss.
+            leadership: Each command carries its term, so that a node refuses a leader that was deposed.
         """
+        self._leadership = leadership
         self._nodes = nodes
         self._rooms = rooms
         self._livekit_url = livekit_url
@@ -30,9 +35,9 @@ class Agents:
             NotTaken: It refused, or did not answer.
             Unavailable: The command could not be sent.
         """
-        await self._nodes.assign(
-            attempt.node_id,
-            AssignJob(
+
+        async def assign(term: int) -> None:
+            command = AssignJob(
                 session_id=requested.session_id,
                 epoch=attempt.epoch,
                 url=self._livekit_url,
@@ -48,8 +53,11 @@ class Agents:
                 granted_minutes=attempt.granted_minutes,
                 takeover=takeover,
                 farewell=farewell,
-            ),
-        )
+                term=term,
+            )
+            await self._nodes.assign(attempt.node_id, command)
+
+        await self._as_leader(assign)
 
     async def end(self, session_id: str, epoch: int, node_id: str, reason: str, *, say: str | None = None) -> EndAnswer:
         """Stop the epoch's agent; a silent node's last tick counts.
@@ -58,10 +66,36 @@ class Agents:
             say: A last sentence.
         """
         try:
-            command = EndJob(session_id=session_id, epoch=epoch, reason=reason, say=say)
-            reply = await self._nodes.end(node_id, command)
+            reply = await self._end(session_id, epoch, node_id, reason, say=say)
         except Unavailable:
             reply = None
         if reply is None or not reply.found:
             return EndAnswer(epoch, None)
         return EndAnswer(epoch, reply.served_ms, reply.fault_ms)
+
+    async def withdraw(self, session_id: str, epoch: int, node_id: str, reason: str) -> bool:
+        """Have a node let go of an epoch that counts no more; False: it did not say that it did."""
+        try:
+            return await self._end(session_id, epoch, node_id, reason) is not None
+        except Unavailable:
+            return False
+
+    async def _end(
+        self, session_id: str, epoch: int, node_id: str, reason: str, *, say: str | None = None
+    ) -> JobEnded | None:
+        async def end(term: int) -> JobEnded | None:
+            command = EndJob(session_id=session_id, epoch=epoch, reason=reason, say=say, term=term)
+            return await self._nodes.end(node_id, command)
+
+        return await self._as_leader(end)
+
+    async def _as_leader(self, command: Callable[[int], Awaitable[T]]) -> T:
+        try:
+            return await command(self._leadership.term)
+        except Outranked as error:
+            if not await self._leadership.outbid(error.term):
+                raise Unavailable(str(error)) from error
+        try:
+            return await command(self._leadership.term)
+        except Outranked as error:
+            raise Unavailable(str(error)) from error

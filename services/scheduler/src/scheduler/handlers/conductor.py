@@ -2,12 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from contracts.events import AgentStopped, JobAssigned, SessionEnded, SessionQueued
-from contracts.metering import LogRecord, Metered, is_spent, meter
+from contracts.events import JobAssigned, SessionQueued
+from contracts.metering import Metered, is_spent
 from contracts.registry import Slot
 from opentelemetry.trace import SpanKind
 
@@ -15,12 +15,14 @@ from chassis import logs, telemetry
 from scheduler.domain import decision as d
 from scheduler.domain.clock import LogClock
 from scheduler.domain.ending import queue_deadline_ms
-from scheduler.domain.facts import Facts, Verdict
+from scheduler.domain.facts import Facts
 from scheduler.domain.placement import NoPlace
+from scheduler.domain.reconciling import SUPERSEDED
 from scheduler.domain.session import Attempt, Recorded, Session
 from scheduler.handlers import figures
-from scheduler.handlers.agents import SUPERSEDED, Agents
+from scheduler.handlers.agents import Agents
 from scheduler.handlers.board import Board, region_of
+from scheduler.handlers.endings import Endings
 from scheduler.handlers.timers import Timers
 from scheduler.ports import NO_ANSWER, NO_RESPONDER, NotTaken, Outrun, Rooms, SessionLog, Slots, Unavailable
 
@@ -53,8 +55,8 @@ class Conductor:
         self._clock = clock
         self._log = session_log
         self._slots = slots
-        self._rooms = rooms
         self._agents = agents
+        self._endings = Endings(session_log, rooms, agents, self.now_ms, self.learn)
         self._is_leading = is_leading
         self._monotonic = monotonic
         self._acting = False
@@ -92,17 +94,33 @@ class Conductor:
     def heard(self, record: Recorded) -> None:
         """A record of the log arrived."""
         self._clock.observe(record.stored_ms, self._monotonic())
+        event = record.event
+        if isinstance(event, JobAssigned) and event.session_id not in self.board and self.is_acting:
+            # Another leader's, written after `ended`: the log's compare-and-set is on each kind of event alone.
+            self.beside(self._endings.withdraw_if_over(event.session_id, event.epoch, event.node_id))
         self._note(record)
 
     def wake(self, session_id: str) -> None:
-        """Decide anew about a session."""
-        if not self.is_acting or session_id not in self.board:
+        """Decide anew about a session; a moment later where the lease is not ours right now."""
+        if not self._acting or session_id not in self.board:
+            return
+        if not self._is_leading():
+            self.timers.set(session_id, self.now_ms() + _RETRY_MS)
             return
         if session_id in self._running:
             self._again.add(session_id)
             return
         self._running.add(session_id)
         self.beside(self._run(session_id))
+
+    def sweep(self) -> None:
+        """Wake every session that waits for nothing: no timer, no step under way.
+
+        Each has one, but for a fault of this program; that must not leave an accepted session without its end.
+        """
+        for session_id in self.board.ids():
+            if session_id not in self.timers and session_id not in self._running:
+                self.wake(session_id)
 
     def learn(self, session_id: str, **known: Any) -> None:
         """Note facts about a session, and decide anew."""
@@ -115,12 +133,8 @@ class Conductor:
             self._admit_due = asyncio.get_running_loop().call_later(_ADMIT_S, self._admit)
 
     def withdraw(self, session_id: str, epoch: int, node_id: str, reason: str) -> None:
-        """Tell a node to let go of an epoch that counts no more; nobody waits for the answer."""
-
-        async def tell() -> None:
-            await self._agents.end(session_id, epoch, node_id, reason)
-
-        self.beside(tell())
+        """Tell a node to let go of an epoch that counts no more; no step waits for the answer."""
+        self.beside(self._endings.withdraw(session_id, epoch, node_id, reason))
 
     def _admit(self) -> None:
         self._admit_due = None
@@ -131,7 +145,12 @@ class Conductor:
         """Do this beside everything else, until the term ends."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("beside.bug", work=task.get_name(), exc_info=error)
 
     def _note(self, record: Recorded) -> None:
         session_id = self.board.record(record)
@@ -165,7 +184,9 @@ class Conductor:
             retry_ms = _AFTER_A_BUG_MS
         finally:
             self._running.discard(session_id)
-        if retry_ms is not None and session_id in self.board:
+        if retry_ms is None and not self._is_leading():
+            retry_ms = _RETRY_MS
+        if retry_ms is not None and self._acting and session_id in self.board:
             self._again.discard(session_id)
             self.timers.set(session_id, self.now_ms() + retry_ms)
         elif session_id in self._again:
@@ -211,15 +232,20 @@ class Conductor:
                 self.board.learn(session_id, withdrawn_epoch=action.epoch)
                 self.withdraw(session_id, action.epoch, action.node_id, SUPERSEDED)
             case d.EndAgent():
-                speaking = action.epoch if action.say else 0
+                tries = 1 + (facts.end_tries if facts.end_asked_epoch == action.epoch else 0)
                 self.board.learn(
-                    session_id, end_asked_epoch=action.epoch, speaking_epoch=speaking, verdict=action.verdict
+                    session_id,
+                    end_asked_epoch=action.epoch,
+                    end_asked_ms=self.now_ms(),
+                    end_tries=tries,
+                    speaking_epoch=action.epoch if action.say else 0,
+                    verdict=action.verdict,
                 )
-                self.beside(self._end_agent(session_id, action))
+                self.beside(self._endings.end_agent(session_id, action))
             case d.Measure():
-                self._learn_usage(session_id, meter(_measured(await self._log.history(session_id))))
+                self._learn_usage(session_id, await self._endings.measure(session_id))
             case d.Conclude():
-                await self._conclude(session, facts, action.verdict)
+                self._note(await self._endings.conclude(session, facts, action.verdict))
             case d.FreeSlot():
                 await self._slots.free(action.key, session_id)
                 self.board.freed(action.key, session_id)
@@ -227,7 +253,7 @@ class Conductor:
             case d.DeleteRoom():
                 # Once, and beside: what LiveKit does not do now, the reconciler repeats.
                 self.board.learn(session_id, room_deleted=True)
-                self.beside(self._delete_room(session_id))
+                self.beside(self._endings.delete_room(session_id))
             case d.Forget():
                 self.board.forget(session_id)
                 self.timers.set(session_id, None)
@@ -293,7 +319,7 @@ class Conductor:
         self.board.learn(session_id, blocked=None)
         served_ms = billable_ms = 0
         if session.ready_ms:
-            metered = meter(_measured(await self._log.history(session_id)))
+            metered = await self._endings.measure(session_id)
             served_ms, billable_ms = sum(e.served_ms for e in metered.epochs), metered.billable_ms
             if is_spent(billable_ms, session.granted_minutes):
                 self._learn_usage(session_id, metered)
@@ -360,53 +386,6 @@ class Conductor:
         self.board.learn(session_id, asked_epoch=attempt.epoch - 1)
         self.timers.set(session_id, self.now_ms() + _RETRY_MS)
 
-    async def _end_agent(self, session_id: str, action: d.EndAgent) -> None:
-        answer = await self._agents.end(session_id, action.epoch, action.node_id, action.verdict.reason, say=action.say)
-        if answer.served_ms is None:
-            log.warning("job.end_unanswered", session_id=session_id, node_id=action.node_id, epoch=action.epoch)
-        self.learn(session_id, end_answer=answer)
-
-    async def _conclude(self, session: Session, facts: Facts, verdict: Verdict) -> None:
-        session_id, epoch = session.session_id, session.epoch
-        billable_ms = 0
-        if epoch:
-            records = _measured(await self._log.history(session_id))
-            answer = facts.end_answer
-            if answer is not None and answer.served_ms is not None:
-                # The node's answer may be here before its `agent_stopped`, or instead of it.
-                word = AgentStopped(
-                    session_id=session_id,
-                    time=self._time(),
-                    epoch=answer.epoch,
-                    cause=verdict.reason,
-                    served_ms=answer.served_ms,
-                    fault_ms=answer.fault_ms,
-                )
-                records.append(LogRecord(word, self.now_ms()))
-            billable_ms = meter(records).billable_ms
-        ended = SessionEnded(
-            session_id=session_id,
-            time=self._time(),
-            outcome=verdict.outcome,
-            reason=verdict.reason,
-            epoch=epoch,
-            billable_ms=billable_ms,
-        )
-        self._note(await self._log.append(ended, expect_last=0))
-        log.info(
-            "session.ended",
-            session_id=session_id,
-            outcome=verdict.outcome,
-            reason=verdict.reason,
-            billable_ms=billable_ms,
-        )
-
-    async def _delete_room(self, session_id: str) -> None:
-        try:
-            await self._rooms.delete(session_id)
-        except Unavailable as error:
-            log.warning("room.not_deleted", session_id=session_id, reason=str(error))
-
     async def _read_back(self, session_id: str) -> None:
         """Somebody else wrote first: what stands in the log and the bucket is what counts."""
         self.board.holds({key: held.slot.session_id for key, held in (await self._slots.held()).items()})
@@ -415,7 +394,3 @@ class Conductor:
 
     def _time(self) -> datetime:
         return datetime.fromtimestamp(self.now_ms() / 1000, UTC)
-
-
-def _measured(history: Sequence[Recorded]) -> list[LogRecord]:
-    return [LogRecord(record.event, record.stored_ms) for record in history]

@@ -200,7 +200,7 @@ class Reconciler:
         stale += [job for job in unknown[:_REPAIRS] if await self._is_over(job.session_id)]
         for job in stale:
             log.warning("job.stale", session_id=job.session_id, node_id=job.node_id, epoch=job.epoch)
-            self._conductor.withdraw(job.session_id, job.epoch, job.node_id, "stale")
+            self._conductor.withdraw(job.session_id, job.epoch, job.node_id, job.reason)
 
     # --- shared
 

@@ -24,6 +24,7 @@ from scheduler.ports import Feed, Nodes, OfferedRooms, QueueMirror, RoomRecord, 
 _RETRY_S: Final = 0.25
 _MARGIN_MS: Final = 120_000
 _COUNT_S: Final = 1.0
+_SWEEP_S: Final = 5.0
 _LEFT: Final = frozenset({"participant_left", "participant_connection_aborted"})
 
 T = TypeVar("T")
@@ -109,6 +110,7 @@ class Term:
                 log.info("term.began", sessions=len(board.ids()), slots=board.slots_held, nodes=len(board.fleet))
                 tasks.create_task(conductor.timers.run())
                 tasks.create_task(liveness.run())
+                tasks.create_task(_sweep(conductor))
                 tasks.create_task(prejoiner.run())
                 tasks.create_task(_reconcile(reconciler, prejoiner))
                 tasks.create_task(self._take_in_forgotten(conductor))
@@ -193,6 +195,12 @@ async def _reconcile(reconciler: Reconciler, prejoiner: Prejoiner) -> None:
     """A room that was joined ahead looks like an orphan to one who does not know of it."""
     await prejoiner.caught_up.wait()
     await reconciler.run()
+
+
+async def _sweep(conductor: Conductor) -> None:
+    while True:
+        await asyncio.sleep(_SWEEP_S)
+        conductor.sweep()
 
 
 async def _count(board: Board) -> None:

@@ -20,6 +20,9 @@ class Timers:
     def __len__(self) -> int:
         return len(self._at)
 
+    def __contains__(self, session_id: str) -> bool:
+        return session_id in self._at
+
     def set(self, session_id: str, at_ms: int | None) -> None:
         """Call back at that time, or not at all (None)."""
         if at_ms is None:
@@ -38,7 +41,7 @@ class Timers:
     async def run(self) -> None:
         """Call back in time, for ever."""
         while True:
-            wait_ms = self._fire()
+            wait_ms = self.fire()
             self._changed.clear()
             try:
                 async with asyncio.timeout(None if wait_ms is None else wait_ms / 1000):
@@ -46,7 +49,7 @@ class Timers:
             except TimeoutError:
                 continue
 
-    def _fire(self) -> int | None:
+    def fire(self) -> int | None:
         """Call back for all that is due; returns the ms until the next, None for none."""
         while self._heap:
             at_ms, session_id = self._heap[0]

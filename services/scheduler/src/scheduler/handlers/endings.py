@@ -1,0 +1,123 @@
+"""How a session ends: its agent is told to stop, its time is measured, `ended` is written, its room is deleted."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from contracts.events import AgentStopped, SessionEnded
+from contracts.metering import LogRecord, Metered, meter
+
+from chassis import logs
+from scheduler.domain.decision import EndAgent
+from scheduler.domain.facts import Facts, Verdict
+from scheduler.domain.reconciling import STALE
+from scheduler.domain.session import Recorded, Session
+from scheduler.handlers.agents import Agents
+from scheduler.ports import Rooms, SessionLog, Unavailable
+
+_WITHDRAWALS: Final = 3
+_WITHDRAW_PAUSE_S: Final = 1.0
+
+log = logs.get_logger(__name__)
+
+
+class Endings:
+    """The actions of the end; each may be repeated, by this leader or by another."""
+
+    def __init__(
+        self,
+        session_log: SessionLog,
+        rooms: Rooms,
+        agents: Agents,
+        now_ms: Callable[[], int],
+        learn: Callable[..., None],
+    ) -> None:
+        """Take the parts.
+
+        Args:
+            now_ms: The log's clock.
+            learn: Notes facts about a session, and has it decided about again.
+        """
+        self._log = session_log
+        self._rooms = rooms
+        self._agents = agents
+        self._now_ms = now_ms
+        self._learn = learn
+
+    async def end_agent(self, session_id: str, action: EndAgent) -> None:
+        """Stop the epoch's agent; the node's answer, or its silence, becomes a fact."""
+        answer = await self._agents.end(session_id, action.epoch, action.node_id, action.verdict.reason, say=action.say)
+        if answer.served_ms is None:
+            log.warning("job.end_unanswered", session_id=session_id, node_id=action.node_id, epoch=action.epoch)
+        self._learn(session_id, end_answer=answer)
+
+    async def withdraw(self, session_id: str, epoch: int, node_id: str, reason: str) -> None:
+        """Tell a node to let go of an epoch, up to three times; what stays unanswered is left to the reconciler."""
+        for n in range(1, _WITHDRAWALS + 1):
+            if await self._agents.withdraw(session_id, epoch, node_id, reason):
+                return
+            await asyncio.sleep(n * _WITHDRAW_PAUSE_S)
+        log.warning("job.not_withdrawn", session_id=session_id, node_id=node_id, epoch=epoch)
+
+    async def withdraw_if_over(self, session_id: str, epoch: int, node_id: str) -> None:
+        """A job that was assigned to a session which this leader no longer follows: its end stands in the log."""
+        history = await self._log.history(session_id)
+        if any(isinstance(record.event, SessionEnded) for record in history):
+            log.warning("job.assigned_after_end", session_id=session_id, node_id=node_id, epoch=epoch)
+            await self.withdraw(session_id, epoch, node_id, STALE)
+
+    async def measure(self, session_id: str) -> Metered:
+        """What the session's log says about its time."""
+        return meter(_measured(await self._log.history(session_id)))
+
+    async def conclude(self, session: Session, facts: Facts, verdict: Verdict) -> Recorded:
+        """Write the one `ended`; returns the one that stands in the log."""
+        session_id, epoch = session.session_id, session.epoch
+        billable_ms = 0
+        if epoch:
+            records = _measured(await self._log.history(session_id))
+            answer = facts.end_answer
+            if answer is not None and answer.served_ms is not None:
+                # The node's answer may be here before its `agent_stopped`, or instead of it.
+                word = AgentStopped(
+                    session_id=session_id,
+                    time=self._time(),
+                    epoch=answer.epoch,
+                    cause=verdict.reason,
+                    served_ms=answer.served_ms,
+                    fault_ms=answer.fault_ms,
+                )
+                records.append(LogRecord(word, self._now_ms()))
+            billable_ms = meter(records).billable_ms
+        ended = SessionEnded(
+            session_id=session_id,
+            time=self._time(),
+            outcome=verdict.outcome,
+            reason=verdict.reason,
+            epoch=epoch,
+            billable_ms=billable_ms,
+        )
+        record = await self._log.append(ended, expect_last=0)
+        log.info(
+            "session.ended",
+            session_id=session_id,
+            outcome=verdict.outcome,
+            reason=verdict.reason,
+            billable_ms=billable_ms,
+        )
+        return record
+
+    async def delete_room(self, session_id: str) -> None:
+        """Delete the room once; the reconciler repeats what LiveKit does not do now."""
+        try:
+            await self._rooms.delete(session_id)
+        except Unavailable as error:
+            log.warning("room.not_deleted", session_id=session_id, reason=str(error))
+
+    def _time(self) -> datetime:
+        return datetime.fromtimestamp(self._now_ms() / 1000, UTC)
+
+
+def _measured(history: Sequence[Recorded]) -> list[LogRecord]:
+    return [LogRecord(record.event, record.stored_ms) for record in history]
