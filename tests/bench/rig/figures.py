@@ -95,10 +95,15 @@ def ran_on() -> dict[str, str]:
     }
 
 
-def arguments(description: str, *, runs: int) -> argparse.ArgumentParser:
-    """The arguments that every benchmark takes."""
+def arguments(description: str, *, runs: int | None) -> argparse.ArgumentParser:
+    """The arguments that every benchmark takes.
+
+    Args:
+        runs: The default of `--runs`; None: the benchmark has no such argument.
+    """
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--runs", type=int, default=runs, help="measurements of each kind (default %(default)s)")
+    if runs is not None:
+        parser.add_argument("--runs", type=int, default=runs, help="measurements of each kind (default %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures as one JSON object")
     return parser
 
