@@ -274,7 +274,7 @@ class Leader:
             if node_id not in self.world.states and self.world.now_ms() >= self.board.judge_nodes_from_ms:
                 for session_id in self.board.lose_node(node_id):
                     self.conductor.wake(session_id)
-        for session_id in self.board.admit():
+        for session_id in self.board.admit(self.world.now_ms()):
             self.conductor.wake(session_id)
 
     async def outbid(self, term: int) -> bool:

@@ -1,6 +1,6 @@
 """What the leader does next about one session: pure, one step at a time."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from scheduler.domain import credit, ending
@@ -35,6 +35,15 @@ class Withdraw:
 
     epoch: int
     node_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """Hold the current epoch's failure against its node: other starts avoid it for a while."""
+
+    epoch: int
+    node_id: str
+    failure: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +89,7 @@ class Forget:
     """Nothing is left to do for this session."""
 
 
-Action: TypeAlias = Place | Ask | Withdraw | EndAgent | Measure | Conclude | FreeSlot | DeleteRoom | Forget
+Action: TypeAlias = Place | Ask | Withdraw | Blame | EndAgent | Measure | Conclude | FreeSlot | DeleteRoom | Forget
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +112,15 @@ def decide(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Decis
         return Decision(_clear_up(session, facts))
     if session.requested is None and not session.unreadable:
         return Decision()
+    decided = _go_on(session, facts, now_ms, limits)
+    current = session.current
+    failure = ending.blamed_for(session, facts, now_ms, limits)
+    if current is None or failure is None:
+        return decided
+    return replace(decided, actions=(Blame(current.epoch, current.node_id, failure), *decided.actions))
+
+
+def _go_on(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Decision:
     verdict = ending.verdict(session, facts, now_ms, limits)
     if verdict is not None:
         return _end(session, facts, verdict, now_ms, limits)
@@ -115,10 +133,12 @@ def decide(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Decis
     # Whoever never heard an agent is greeted by the next one as by the first.
     takeover = session.started_ms is not None
     if ending.attempt_failure(session, facts, now_ms, limits) is not None:
-        actions: tuple[Action, ...] = (Place(takeover=takeover),)
+        again_ms = ending.next_attempt_ms(session, limits)
+        actions: tuple[Action, ...] = (Place(takeover=takeover),) if now_ms >= again_ms else ()
         if facts.withdrawn_epoch < current.epoch and current.epoch not in session.stops:
             actions = (Withdraw(current.epoch, current.node_id), *actions)
-        return Decision(actions, now_ms + limits.retry_pause_ms)
+        wake_ms = again_ms if again_ms > now_ms else now_ms + limits.retry_pause_ms
+        return Decision(actions, wake_ms)
     wake = _wake(session, facts, now_ms, limits)
     if current.epoch not in session.ready_ms and facts.asked_epoch < current.epoch:
         farewell = ending.is_farewell(session, limits)

@@ -16,6 +16,10 @@ ENDED_BY_NODE = frozenset(
 PROVIDER_FAILED = "provider_failed"
 SESSION_TIMEOUT = "session_timeout"
 UNREADABLE_LOG = "unreadable_log"
+ATTEMPTS_FAILED = "attempts_failed"
+
+_NOT_THE_NODES = ENDED_BY_NODE | {DRAINED, "superseded", "stale", "removed"}
+_MOST_BLAMED = 2
 
 
 def verdict(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Verdict | None:
@@ -43,7 +47,7 @@ def deadlines(session: Session, facts: Facts, limits: Limits) -> tuple[int, ...]
     current, ready = session.current, session.first_ready_ms
     found: list[int] = []
     if current is None:
-        found.append(queue_deadline_ms(session, limits))
+        found.append(queue_deadline_ms(session, facts, limits))
     elif current.epoch not in session.ready_ms:
         found.append(attempt_deadline_ms(current, facts, limits))
         found.append(startup_deadline_ms(session, facts, limits))
@@ -80,6 +84,33 @@ def attempt_failure(session: Session, facts: Facts, now_ms: int, limits: Limits)
     return None
 
 
+def next_attempt_ms(session: Session, limits: Limits) -> int:
+    """From when on another node may be asked: at once after the first failure, then with growing pauses."""
+    current = session.current
+    assert current is not None
+    failed = session.attempts_in_a_row
+    return current.at_ms + (limits.attempt_pause_ms * 2 ** (failed - 2) if failed > 1 else 0)
+
+
+def blamed_for(session: Session, facts: Facts, now_ms: int, limits: Limits) -> str | None:
+    """Why the failure of the current epoch counts against its node, too; None: it does not, or did already.
+
+    The node took the job and brought no agent into the room. A session that fails on one node after the other is
+    itself the cause: it is held against the first few nodes only, so that one start cannot put a whole fleet aside.
+    """
+    current = session.current
+    if current is None or current.epoch in session.ready_ms or facts.blamed_epoch >= current.epoch:
+        return None
+    if session.attempts_in_a_row > _MOST_BLAMED or facts.refused_epoch == current.epoch or facts.node_lost:
+        return None
+    if session.end_asked is not None or facts.end_asked_epoch == current.epoch:
+        return None
+    failure = attempt_failure(session, facts, now_ms, limits)
+    if failure is None or failure in _NOT_THE_NODES or failure.startswith(PROVIDER_FAILED):
+        return None
+    return failure
+
+
 def is_farewell(session: Session, limits: Limits) -> bool:
     """The current epoch only tells the caller that the call is over: too many agents have died before it."""
     return session.deaths > limits.max_takeovers
@@ -104,9 +135,15 @@ def unlisted_deadline_ms(facts: Facts, limits: Limits) -> int:
     return facts.unlisted_ms + limits.unlisted_ms
 
 
-def queue_deadline_ms(session: Session, limits: Limits) -> int:
-    """Until when an admitted start may wait for a slot and a node."""
-    return session.requested_ms + limits.queue_ms
+def queue_deadline_ms(session: Session, facts: Facts, limits: Limits) -> int:
+    """Until when an admitted start may wait for a slot and a node.
+
+    If that time ran out while no scheduler led, the new leader gives it a chance, unless its room is gone by now.
+    """
+    deadline = session.requested_ms + limits.queue_ms
+    if facts.since_ms > deadline + limits.stale_start_ms:
+        return deadline
+    return max(deadline, facts.since_ms + min(limits.settle_ms, limits.queue_ms))
 
 
 def attempt_deadline_ms(attempt: Attempt, facts: Facts, limits: Limits) -> int:
@@ -163,6 +200,8 @@ def _agent_failed(session: Session, facts: Facts, now_ms: int, limits: Limits) -
     died = failure and failure != DRAINED and was_ready  # a call that was handed over has lost no life
     if died and session.deaths >= limits.max_takeovers and not _can_say_goodbye(session, facts, now_ms, limits):
         return Verdict(Outcome.FAILED, "agent_failed")
+    if failure and not was_ready and session.attempts_in_a_row >= limits.max_attempts:
+        return Verdict(Outcome.FAILED, "agent_failed" if session.ready_ms else ATTEMPTS_FAILED)
     if (failure or not was_ready) and now_ms >= startup_deadline_ms(session, facts, limits):
         if session.ready_ms:
             return Verdict(Outcome.FAILED, "agent_failed")
@@ -212,6 +251,6 @@ def _too_late(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Ve
         return None
     if facts.refusal:
         return Verdict(Outcome.REJECTED, facts.refusal)
-    if now_ms >= queue_deadline_ms(session, limits):
+    if now_ms >= queue_deadline_ms(session, facts, limits):
         return Verdict(Outcome.REJECTED, facts.blocked or "queue_deadline")
     return None

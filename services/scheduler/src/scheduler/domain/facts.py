@@ -36,6 +36,7 @@ class Facts:
         since_ms: When this leader began.
         slot: The key of the slot that the session owns.
         asked_epoch: The last epoch whose `assign` this leader sent.
+        blamed_epoch: The last epoch whose failure was held against its node.
         refused_epoch: The last epoch whose `assign` a node refused or left unanswered.
         verdict: Why the session ends, once its agent was told to stop; the agent's own last word does not change it.
         end_asked_epoch: The last epoch whose `end` this leader sent.
@@ -62,6 +63,7 @@ class Facts:
     since_ms: int = 0
     slot: int | None = None
     asked_epoch: int = 0
+    blamed_epoch: int = 0
     refused_epoch: int = 0
     verdict: Verdict | None = None
     end_asked_epoch: int = 0

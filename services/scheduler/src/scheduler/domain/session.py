@@ -147,6 +147,11 @@ class Session:
         return stop is not None and stop.cause == DRAINED
 
     @property
+    def attempts_in_a_row(self) -> int:
+        """How many nodes were asked since an agent was last ready."""
+        return self.epoch - max(self.ready_ms, default=0)
+
+    @property
     def starting_since_ms(self) -> int | None:
         """When the attempts that have no agent yet began: at the first epoch after the last one that got ready."""
         last_ready = max(self.ready_ms, default=0)

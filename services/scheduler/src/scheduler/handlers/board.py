@@ -1,18 +1,20 @@
 """What the leader has in its head: every open session, who runs where, who waits."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
-from contracts.events import Event, SessionRequested
+from contracts.events import AgentReady, Event, SessionRequested
 from contracts.registry import NodeState
 
 from scheduler.domain.facts import Facts
-from scheduler.domain.fairness import Waiting, fair_order
+from scheduler.domain.fairness import FairQueue, Waiting
 from scheduler.domain.limits import Limits
 from scheduler.domain.placement import Fleet, NoPlace
 from scheduler.domain.session import REQUESTED, Recorded, Session, Unreadable, fold
+from scheduler.domain.slots import SlotTable
+
+_CONTESTED_MS: Final = 15_000  # after which the reconciler has read the bucket once more
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +37,14 @@ class Board:
         self.since_ms = since_ms
         self.judge_nodes_from_ms = since_ms + limits.node_lease_ms
         self._lost_nodes: set[str] = set()
-        self.fleet = Fleet(limits.max_load)
+        self.fleet = Fleet(limits.max_load, limits.attempt_ms)
         self.blocked: str | None = None
         self.requested_seq = 0
         self._sessions: dict[str, Session] = {}
         self._facts: dict[str, Facts] = {}
         self._traces: dict[str, Mapping[str, str]] = {}
-        self._slots: dict[int, str] = {}
-        self._waiting: dict[str, Waiting] = {}
+        self._slots = SlotTable(limits.max_bots)
+        self._queue = FairQueue()
         self._reserved: dict[str, Reservation] = {}
 
     def __contains__(self, session_id: str) -> bool:
@@ -84,6 +86,12 @@ class Board:
         if session == before:
             return None
         self._sessions[session_id] = session
+        if _user_of(session) != _user_of(before):
+            slots = self._slots.held_by(session_id)
+            self._count_running(before, -slots)
+            self._count_running(session, slots)
+        if isinstance(record.event, AgentReady):
+            self.fleet.proved(record.event.node_id, record.stored_ms)
         self._locate(session)
         return session_id
 
@@ -95,16 +103,18 @@ class Board:
 
     def forget(self, session_id: str) -> None:
         """The session is over and cleared up."""
-        self._sessions.pop(session_id, None)
+        self._stop_waiting(session_id)
+        session = self._sessions.pop(session_id, None)
+        if session is not None:
+            self._count_running(session, -self._slots.held_by(session_id))
         self._facts.pop(session_id, None)
         self._traces.pop(session_id, None)
-        self._stop_waiting(session_id)
         self.fleet.release(session_id)
 
     def facts(self, session_id: str, now_ms: int) -> Facts:
         """What is known beside the log now."""
         session, facts = self._sessions[session_id], self._facts[session_id]
-        if session_id in self._waiting and facts.blocked != self.blocked:
+        if session_id in self._queue and facts.blocked != self.blocked:
             facts = replace(facts, blocked=self.blocked)
         current = session.current
         lost = current is not None and now_ms >= self.judge_nodes_from_ms and current.node_id in self._lost_nodes
@@ -124,7 +134,7 @@ class Board:
         """A node reported itself, or its key is gone; returns the sessions that this may concern."""
         if state is not None:
             self._lost_nodes.discard(node_id)
-            self.fleet.report(state)
+            self.fleet.report(state, now_ms)
             return self._compare(state, now_ms)
         self.fleet.lose(node_id)
         return []
@@ -155,46 +165,85 @@ class Board:
                 missing.append(session_id)
         return missing
 
-    # --- slots and the queue
+    # --- slots
 
-    def holds(self, slots: Mapping[int, str]) -> None:
-        """Take in which slots are held, key -> session, as the bucket was read a moment ago.
+    def mark(self) -> int:
+        """To be taken before the bucket of slots is read: what changes here from now on is newer than that reading."""
+        return self._slots.mark()
 
-        What was reserved or taken since the reading stays; a slot that the bucket gives to another is lost.
+    def holds(self, slots: Mapping[int, str], mark: int | None = None) -> None:
+        """Take in which slots are held, key -> session, as the bucket was read.
+
+        What was reserved or taken stays although the bucket does not hold it (yet); a slot that the bucket gives to
+        another session is lost, unless it changed hands here since the mark.
         """
-        for key, session_id in slots.items():
-            facts = self._facts.get(session_id)
+        for key in {*self._slots, *slots}:
+            if mark is not None and self._slots.has_changed(key, mark):
+                continue
+            known, read = self._slots.owner(key), slots.get(key)
+            if read is None:
+                if known is not None and not self._owns(known, key):
+                    self._drop(key)
+                continue
+            if known != read:
+                self._lose_slot(key, known)
+                self._hold(key, read)
+            facts = self._facts.get(read)
             if facts is not None and facts.slot is None:
-                self._facts[session_id] = replace(facts, slot=key)
-        for session_id, facts in self._facts.items():
-            if facts.slot is not None and slots.get(facts.slot, session_id) != session_id:
-                self._facts[session_id] = replace(facts, slot=None)
-        reserved = {r.slot: session_id for session_id, r in self._reserved.items()}
-        owned = {facts.slot: session_id for session_id, facts in self._facts.items() if facts.slot is not None}
-        self._slots = {**reserved, **owned, **slots}
+                self._facts[read] = replace(facts, slot=key)
 
     def took(self, key: int, session_id: str) -> None:
         """The session owns this slot now."""
-        self._slots[key] = session_id
+        self._hold(key, session_id)
         self.learn(session_id, slot=key)
 
     def freed(self, key: int, session_id: str) -> None:
         """The session owns this slot no more."""
-        if self._slots.get(key) == session_id:
-            del self._slots[key]
-        facts = self._facts.get(session_id)
-        if facts is not None and facts.slot == key:
-            self.learn(session_id, slot=None)
+        if self._slots.owner(key) == session_id:
+            self._drop(key)
+        self._lose_slot(key, session_id)
+
+    def contested(self, key: int, now_ms: int) -> None:
+        """Another's write stands in this slot: nobody gets it before it could be read."""
+        self._slots.contest(key, now_ms + _CONTESTED_MS)
 
     @property
     def slots_held(self) -> int:
         """Slots in use."""
         return len(self._slots)
 
+    def _owns(self, session_id: str, key: int) -> bool:
+        reserved, facts = self._reserved.get(session_id), self._facts.get(session_id)
+        return (reserved is not None and reserved.slot == key) or (facts is not None and facts.slot == key)
+
+    def _lose_slot(self, key: int, session_id: str | None) -> None:
+        facts = self._facts.get(session_id) if session_id is not None else None
+        if session_id is not None and facts is not None and facts.slot == key:
+            self._facts[session_id] = replace(facts, slot=None)
+
+    def _hold(self, key: int, session_id: str) -> None:
+        if self._slots.owner(key) != session_id:
+            self._drop(key)
+            self._slots.hold(key, session_id)
+            self._count_running(self._sessions.get(session_id), 1)
+
+    def _drop(self, key: int) -> None:
+        session_id = self._slots.owner(key)
+        if session_id is not None:
+            self._slots.drop(key)
+            self._count_running(self._sessions.get(session_id), -1)
+
+    def _count_running(self, session: Session | None, more: int) -> None:
+        user_id = _user_of(session)
+        if user_id is not None:
+            self._queue.runs(user_id, more)
+
+    # --- the queue
+
     @property
     def waiting(self) -> int:
         """Sessions in the queue."""
-        return len(self._waiting)
+        return len(self._queue)
 
     def reservation(self, session_id: str) -> Reservation | None:
         """What was set aside for this session."""
@@ -214,70 +263,62 @@ class Board:
 
     def wait(self, session_id: str) -> bool:
         """Put a session into the queue; False: it is full."""
-        if session_id in self._waiting:
+        if session_id in self._queue:
             return True
         session, facts = self._sessions[session_id], self._facts[session_id]
-        if session.requested is None:
+        if session.requested is None or len(self._queue) >= self.limits.max_queue:
             return False
-        if len(self._waiting) >= self.limits.max_queue:
-            return False
-        self._waiting[session_id] = Waiting(
-            session_id, session.requested.user_id, session.requested_seq, holds_slot=facts.slot is not None
-        )
+        user_id, holds_slot = session.requested.user_id, facts.slot is not None
+        self._queue.add(Waiting(session_id, user_id, session.requested_seq, holds_slot=holds_slot))
         return True
 
     def position(self, session_id: str) -> int:
         """Its place in the queue, from 1."""
-        order = fair_order(self._waiting.values(), self._running_by_user())
-        return 1 + next((i for i, w in enumerate(order) if w.session_id == session_id), len(order))
+        return self._queue.position(session_id)
 
-    def admit(self) -> list[str]:
+    def may_admit(self, now_ms: int) -> bool:
+        """Whether a look at the queue may change anything: somebody waits, and a slot and a node are free."""
+        return (
+            len(self._queue) > 0
+            and (self._queue.has_holders or self._slots.lowest_free(now_ms) is not None)
+            and self.fleet.can_take_one(now_ms)
+        )
+
+    def admit(self, now_ms: int) -> list[str]:
         """Set a slot and a node aside for each session that can begin now, in fair order; returns those.
 
         `blocked` says afterwards why the first that could not begin has to wait.
         """
         admitted: list[str] = []
         self.blocked = None
-        if not self._waiting:
-            return admitted
-        running = self._running_by_user()
-        for waiting in fair_order(self._waiting.values(), running):
-            session = self._sessions[waiting.session_id]
-            facts = self._facts[waiting.session_id]
-            key = facts.slot if facts.slot is not None else self._free_slot()
+        while (waiting := self._queue.first()) is not None:
+            session_id = waiting.session_id
+            facts = self._facts[session_id]
+            key = facts.slot if facts.slot is not None else self._slots.lowest_free(now_ms)
             if key is None:
                 self.blocked = "max_bots"
                 break
+            region = region_of(self._sessions[session_id])
             try:
-                node = self.fleet.choose(session_id=waiting.session_id, region=region_of(session))
+                node = self.fleet.choose(session_id=session_id, region=region, now_ms=now_ms)
             except NoPlace as none:
                 self.blocked = none.reason
                 break
-            self._slots[key] = waiting.session_id
-            self._reserved[waiting.session_id] = Reservation(key, node.node_id)
-            self.fleet.place(waiting.session_id, node.node_id)
-            del self._waiting[waiting.session_id]
-            admitted.append(waiting.session_id)
+            self._queue.remove(session_id)
+            self._hold(key, session_id)
+            self._reserved[session_id] = Reservation(key, node.node_id)
+            self.fleet.place(session_id, node.node_id)
+            admitted.append(session_id)
         return admitted
 
-    def _free_slot(self) -> int | None:
-        # Counted, too: slots beyond a MAX_BOTS that was lowered still run.
-        if len(self._slots) >= self.limits.max_bots:
-            return None
-        return next((key for key in range(self.limits.max_bots) if key not in self._slots), None)
-
-    def _running_by_user(self) -> Counter[str]:
-        owners = (self._sessions.get(session_id) for session_id in self._slots.values())
-        return Counter(s.requested.user_id for s in owners if s is not None and s.requested is not None)
-
     def _stop_waiting(self, session_id: str) -> None:
-        self._waiting.pop(session_id, None)
+        self._queue.remove(session_id)
         reserved = self._reserved.pop(session_id, None)
         facts = self._facts.get(session_id)
         if reserved is None or (facts is not None and facts.slot == reserved.slot):
             return
-        if self._slots.get(reserved.slot) == session_id:
-            del self._slots[reserved.slot]
+        if self._slots.owner(reserved.slot) == session_id:
+            self._drop(reserved.slot)
 
     def _locate(self, session: Session) -> None:
         """Keep the fleet's count and the queue in step with the log."""
@@ -285,7 +326,7 @@ class Board:
         if session.is_over or session.end_asked is not None:
             self._stop_waiting(session.session_id)
         if current is not None and not session.is_over and current.epoch not in session.stops:
-            self._waiting.pop(session.session_id, None)
+            self._queue.remove(session.session_id)
             self.fleet.place(session.session_id, current.node_id)
         elif session.session_id not in self._reserved:
             self.fleet.release(session.session_id)
@@ -293,6 +334,10 @@ class Board:
 
 def _begins(event: Event) -> bool:
     return isinstance(event, SessionRequested) or (isinstance(event, Unreadable) and event.kind == REQUESTED)
+
+
+def _user_of(session: Session | None) -> str | None:
+    return None if session is None or session.requested is None else session.requested.user_id
 
 
 def region_of(session: Session) -> str | None:

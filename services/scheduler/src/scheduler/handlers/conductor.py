@@ -29,7 +29,9 @@ from scheduler.ports import NO_ANSWER, NO_RESPONDER, NotTaken, Outrun, Rooms, Se
 _STEPS_AT_ONCE: Final = 128  # sessions; each waits for NATS only, never for a node or LiveKit
 _RETRY_MS: Final = 250
 _AFTER_A_BUG_MS: Final = 5_000
-_MOST_OUTRUNS: Final = 5
+_MOST_OUTRUNS: Final = 1  # in a row; more mean that something stands there that reading back does not show
+_NO_SLOT: Final = ("full", "draining")  # an honest refusal: what we knew of the node was old
+_SESSIONS_OWN: Final = ("stale_epoch",)
 _ADMIT_S: Final = 0.02  # reports of nodes within so long lead to one look at the queue
 
 log = logs.get_logger(__name__)
@@ -129,8 +131,16 @@ class Conductor:
 
     def capacity_changed(self) -> None:
         """Somebody who waits may begin now; looked at in a moment, once for many changes."""
-        if self._acting and self._admit_due is None and self.board.waiting:
-            self._admit_due = asyncio.get_running_loop().call_later(_ADMIT_S, self._admit)
+        if self._acting and self.board.may_admit(self.now_ms()):
+            self._admit_in(_ADMIT_S)
+
+    def _admit_in(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        if self._admit_due is not None:
+            if self._admit_due.when() <= loop.time() + seconds:
+                return
+            self._admit_due.cancel()
+        self._admit_due = loop.call_later(seconds, self._admit)
 
     def withdraw(self, session_id: str, epoch: int, node_id: str, reason: str) -> None:
         """Tell a node to let go of an epoch that counts no more; no step waits for the answer."""
@@ -138,8 +148,16 @@ class Conductor:
 
     def _admit(self) -> None:
         self._admit_due = None
-        for session_id in self.board.admit():
-            self.wake(session_id)
+        self._admit_all()
+
+    def _admit_all(self, running: str = "") -> None:
+        now_ms = self.now_ms()
+        for session_id in self.board.admit(now_ms):
+            if session_id != running:
+                self.wake(session_id)
+        trial_ms = self.board.fleet.next_trial_ms() if self.board.waiting else None
+        if trial_ms is not None:
+            self._admit_in(max(_ADMIT_S, (trial_ms - now_ms) / 1000))
 
     def beside(self, work: Coroutine[Any, Any, None]) -> None:
         """Do this beside everything else, until the term ends."""
@@ -172,7 +190,7 @@ class Conductor:
                             more = await self._step(session_id)
                         except Outrun as error:
                             outrun += 1
-                            if outrun > _MOST_OUTRUNS:  # by something that reading back does not show
+                            if outrun > _MOST_OUTRUNS:
                                 raise Unavailable(f"outrun {outrun} times: {error}") from error
                             await self._read_back(session_id)
                             more = True
@@ -231,6 +249,9 @@ class Conductor:
             case d.Withdraw():
                 self.board.learn(session_id, withdrawn_epoch=action.epoch)
                 self.withdraw(session_id, action.epoch, action.node_id, SUPERSEDED)
+            case d.Blame():
+                self.board.learn(session_id, blamed_epoch=action.epoch)
+                self._put_aside(action.node_id, action.failure)
             case d.EndAgent():
                 tries = 1 + (facts.end_tries if facts.end_asked_epoch == action.epoch else 0)
                 self.board.learn(
@@ -268,14 +289,12 @@ class Conductor:
             if not self.board.wait(session_id):
                 self.board.learn(session_id, refusal="queue_full")
                 return True
-            for other in self.board.admit():
-                if other != session_id:
-                    self.wake(other)
+            self._admit_all(running=session_id)
             reserved = self.board.reservation(session_id)
         if reserved is None:
             return await self._announce(session)
         try:
-            await self._slots.take(reserved.slot, Slot(session_id=session_id, taken_at=self._time()))
+            await self._take(reserved.slot, session_id)
             self.board.took(reserved.slot, session_id)
             latest = self.board.session(session_id)
             if latest is None or latest.end_asked or latest.is_over:
@@ -298,6 +317,14 @@ class Conductor:
         log.info("job.assigned", session_id=session_id, node_id=reserved.node_id, epoch=1, slot=reserved.slot)
         return True
 
+    async def _take(self, key: int, session_id: str) -> None:
+        try:
+            await self._slots.take(key, Slot(session_id=session_id, taken_at=self._time()))
+        except Outrun:
+            self.board.give_up(session_id)
+            self.board.contested(key, self.now_ms())
+            raise
+
     async def _place_next(self, session: Session) -> bool:
         """The next epoch: another node where there is one, and none that failed this session a moment ago.
 
@@ -311,9 +338,9 @@ class Conductor:
         failed = (a for a in session.attempts.values() if a.epoch not in session.ready_ms)
         resting = {a.node_id for a in failed if now_ms - a.at_ms < pause_ms}
         try:
-            node = self.board.fleet.choose(region=region_of(session), tried=tried, resting=resting)
+            node = self.board.fleet.choose(region=region_of(session), tried=tried, resting=resting, now_ms=now_ms)
         except NoPlace as none:
-            if none.reason != "no_other_node":  # a pause between two attempts is no reason
+            if none.reason not in ("no_other_node", "nodes_failing"):  # a pause between two attempts is no reason
                 self.board.learn(session_id, blocked=none.reason)
             return False
         self.board.learn(session_id, blocked=None)
@@ -344,7 +371,8 @@ class Conductor:
         if session.queued:
             return False
         position = self.board.position(session.session_id)
-        deadline = datetime.fromtimestamp(queue_deadline_ms(session, self.board.limits) / 1000, UTC)
+        facts = self.board.facts(session.session_id, self.now_ms())
+        deadline = datetime.fromtimestamp(queue_deadline_ms(session, facts, self.board.limits) / 1000, UTC)
         queued = SessionQueued(
             session_id=session.session_id, time=self._time(), position=position, deadline_at=deadline
         )
@@ -365,6 +393,10 @@ class Conductor:
                 epoch=attempt.epoch,
                 reason=refused.reason,
             )
+            if refused.reason in _NO_SLOT:
+                self.board.fleet.refused(attempt.node_id)
+            elif refused.reason not in _SESSIONS_OWN:
+                self._put_aside(attempt.node_id, refused.reason)
             if self._may_have_been_lost(refused):
                 self._ask_again(session_id, attempt)
             else:
@@ -372,6 +404,21 @@ class Conductor:
         except Unavailable as error:
             log.warning("job.not_sent", session_id=session_id, epoch=attempt.epoch, reason=str(error))
             self._ask_again(session_id, attempt)
+
+    def _put_aside(self, node_id: str, failure: str) -> None:
+        """Other starts avoid the node until its pause is over."""
+        now_ms = self.now_ms()
+        if now_ms < self.board.judge_nodes_from_ms and failure in (NO_RESPONDER, NO_ANSWER):
+            return  # NATS was away: it says nothing about the node
+        suspect = self.board.fleet.failed(node_id, now_ms)
+        log.warning(
+            "node.put_aside",
+            node_id=node_id,
+            failure=failure,
+            failures=suspect.failures,
+            pause_s=max(0, suspect.rests_until_ms - now_ms) / 1000,
+        )
+        self.capacity_changed()
 
     def _may_have_been_lost(self, refused: NotTaken) -> bool:
         """Whether the same command may still succeed: NATS was away, or the answer was lost.
@@ -388,7 +435,9 @@ class Conductor:
 
     async def _read_back(self, session_id: str) -> None:
         """Somebody else wrote first: what stands in the log and the bucket is what counts."""
-        self.board.holds({key: held.slot.session_id for key, held in (await self._slots.held()).items()})
+        mark = self.board.mark()
+        held = await self._slots.held()
+        self.board.holds({key: entry.slot.session_id for key, entry in held.items()}, mark)
         for record in await self._log.history(session_id):
             self._note(record)
 

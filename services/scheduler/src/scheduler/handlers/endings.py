@@ -105,6 +105,7 @@ class Endings:
             outcome=verdict.outcome,
             reason=verdict.reason,
             billable_ms=billable_ms,
+            nodes=[attempt.node_id for attempt in session.attempts.values()],
         )
         return record
 

@@ -129,6 +129,7 @@ class Prejoiner:
         wanted: list[str] = []
         for _ in range(prejoining.missing(self._plan.size, ready=len(self._ready), joining=len(self._joining))):
             busy = {joining.node_id for joining in self._joining.values()}
+            busy |= fleet.resting(now_ms)
             busy |= {node_id for node_id, (_, until_ms) in self._failed_nodes.items() if now_ms < until_ms}
             node = prejoining.choose_node(fleet.states(), busy, max_load=self._board.limits.max_load)
             if node is None:

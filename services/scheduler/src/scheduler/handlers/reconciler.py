@@ -176,9 +176,10 @@ class Reconciler:
     # --- slots and jobs
 
     async def _check_slots(self) -> None:
+        mark = self._board.mark()
         held = await self._slots.held()
         now_ms = self._conductor.now_ms()
-        self._board.holds({key: entry.slot.session_id for key, entry in held.items()})
+        self._board.holds({key: entry.slot.session_id for key, entry in held.items()}, mark)
         figures.SLOTS.set(len(held))
         for key, entry in held.items():
             session_id = entry.slot.session_id

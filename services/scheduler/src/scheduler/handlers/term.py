@@ -128,12 +128,13 @@ class Term:
             board.judge_nodes_from_ms = self.conductor.now_ms() + self._limits.node_lease_ms
 
     async def _read_back(self, board: Board) -> None:
+        mark = board.mark()
         held = await _insist(self._slots.held)
         for entry in held.values():
             session_id = entry.slot.session_id
             if session_id not in board:
                 await self._take_in(board, session_id)
-        board.holds({key: entry.slot.session_id for key, entry in held.items()})
+        board.holds({key: entry.slot.session_id for key, entry in held.items()}, mark)
         for session_id in board.ids():
             session = board.session(session_id)
             facts = board.facts(session_id, board.since_ms)

@@ -1,0 +1,183 @@
+"""What the leader has in its head: slots, reservations, and who may begin."""
+
+from collections import Counter
+
+from contracts.events import AgentReady
+from hypothesis import given
+from hypothesis import strategies as st
+from scheduler.domain.limits import Limits
+from scheduler.domain.slots import SlotTable
+from scheduler.handlers.board import Board
+
+from tests.unit.scheduler.builders import T0, assigned, ended, node, requested
+from tests.unit.scheduler.world import World
+
+
+class Scene:
+    """A board with some nodes, and a log for its records."""
+
+    def __init__(self, *, max_bots: int = 2, nodes: int = 1, slots: int = 4) -> None:
+        self.world = World(Limits(max_bots=max_bots))
+        self.board = Board(self.world.limits, T0)
+        for n in range(nodes):
+            self.board.node_changed(f"n{n}", node(f"n{n}", slots=slots, warm=slots), T0)
+
+    def start(self, name: str, user: str = "ann") -> str:
+        self.board.record(self.world.write(requested(name, user=user)))
+        assert self.board.wait(name)
+        return name
+
+    def admit(self, now_ms: int = T0) -> list[str]:
+        return self.board.admit(now_ms)
+
+    def slot_of(self, name: str) -> int:
+        reserved = self.board.reservation(name)
+        assert reserved is not None
+        return reserved.slot
+
+
+def test_the_lowest_free_slot_is_taken_first() -> None:
+    scene = Scene(max_bots=4)
+    for name in ("session_a", "session_b", "session_c"):
+        scene.start(name)
+    scene.admit()
+    scene.board.freed(1, "session_b")
+    scene.board.freed(0, "session_a")
+    scene.start("session_d")
+    scene.admit()
+    assert scene.slot_of("session_d") == 0
+
+
+def test_a_slot_that_changed_hands_during_the_reading_stays_with_its_new_session() -> None:
+    scene = Scene(max_bots=1)
+    scene.start("session_old")
+    scene.admit()
+    scene.board.took(0, "session_old")
+    mark = scene.board.mark()
+    # The bucket is being read, and still holds the old session, when the slot is freed and taken once more.
+    scene.board.freed(0, "session_old")
+    scene.board.forget("session_old")
+    scene.start("session_new")
+    scene.admit()
+    scene.board.took(0, "session_new")
+
+    scene.board.holds({0: "session_old"}, mark)
+
+    assert scene.board.facts("session_new", T0).slot == 0
+    assert scene.board.slots_held == 1
+
+
+def test_a_slot_that_the_bucket_gives_to_another_is_lost() -> None:
+    scene = Scene(max_bots=2)
+    scene.start("session_a")
+    scene.admit()
+    scene.board.took(0, "session_a")
+    scene.board.holds({0: "session_of_another_leader"}, scene.board.mark())
+    assert scene.board.facts("session_a", T0).slot is None
+    scene.start("session_b")
+    scene.admit()
+    assert scene.slot_of("session_b") == 1
+
+
+def test_a_slot_with_anothers_write_in_it_is_left_alone_until_it_could_be_read() -> None:
+    scene = Scene(max_bots=2)
+    scene.start("session_a")
+    scene.admit()
+    scene.board.give_up("session_a")
+    scene.board.contested(0, T0)
+    assert scene.board.wait("session_a")
+    scene.start("session_b")
+
+    assert scene.admit() == ["session_a"]
+    assert scene.slot_of("session_a") == 1
+    assert scene.board.blocked == "max_bots"
+    assert scene.admit(T0 + 15_000) == ["session_b"]
+
+
+def test_a_contested_slot_that_was_read_is_free_when_its_session_leaves_it() -> None:
+    table = SlotTable(1)
+    table.contest(0, T0 + 15_000)
+    table.hold(0, "session_a")
+    table.drop(0)
+    assert table.lowest_free(T0) == 0
+
+
+def test_the_queue_is_looked_at_only_when_a_slot_and_a_node_are_free() -> None:
+    scene = Scene(max_bots=1, slots=1)
+    scene.start("session_a")
+    assert scene.board.may_admit(T0)
+    scene.admit()
+    scene.start("session_b")
+    assert scene.admit() == []
+    assert not scene.board.may_admit(T0)  # a report of a node changes nothing about MAX_BOTS
+    scene.board.freed(0, "session_a")
+    assert not scene.board.may_admit(T0)  # the node is full
+    scene.board.forget("session_a")
+    assert scene.board.may_admit(T0)
+    assert scene.admit() == ["session_b"]
+    assert not scene.board.may_admit(T0)  # nobody waits
+
+
+def test_an_agent_that_got_ready_clears_its_node() -> None:
+    scene = Scene(max_bots=2)
+    scene.start("session_a")
+    scene.admit()
+    scene.board.fleet.failed("n0", T0)
+    assert scene.board.fleet.resting(T0) == {"n0"}
+    ready = AgentReady(session_id="session_a", time=requested().time, epoch=1, node_id="n0", pid=1, log_file="x")
+    scene.board.record(scene.world.write(ready))
+    assert scene.board.fleet.resting(T0) == set()
+
+
+moves = st.lists(
+    st.tuples(
+        st.sampled_from(["start", "admit", "take", "assign", "end", "forget", "free", "read", "give_up"]),
+        st.integers(0, 7),
+        st.integers(0, 3),
+    ),
+    max_size=60,
+)
+
+
+@given(moves)
+def test_each_users_running_sessions_are_those_that_hold_a_slot(steps: list[tuple[str, int, int]]) -> None:
+    """The counts are kept step by step, and agree with a count over all slots."""
+    scene = Scene(max_bots=3, nodes=2)
+    board = scene.board
+    users = {f"session_{n}": "abc"[n % 3] for n in range(8)}
+    for move, n, key in steps:
+        name = f"session_{n}"
+        known = name in board
+        match move:
+            case "start" if not known:
+                board.record(scene.world.write(requested(name, user=users[name])))
+                board.wait(name)
+            case "admit":
+                scene.admit()
+            case "take":
+                board.took(key, name)
+            case "assign" if known:
+                board.record(scene.world.write(assigned(sid=name)))
+                board.began(name)
+            case "end" if known:
+                board.record(scene.world.write(ended(name)))
+            case "forget":
+                board.forget(name)
+            case "free":
+                board.freed(key, name)
+            case "read":
+                board.holds({key: name}, board.mark())
+            case "give_up":
+                board.give_up(name)
+            case _:
+                pass
+        table, queue = board._slots, board._queue  # pyright: ignore[reportPrivateUsage]
+        owners = [table.owner(held) for held in table]
+        counted = Counter(
+            users[owner]
+            for owner in owners
+            if owner is not None and (found := board.session(owner)) is not None and found.requested is not None
+        )
+        assert {user: queue.running(user) for user in "abc"} == {user: counted[user] for user in "abc"}
+        free = table.lowest_free(T0)
+        assert free == next((k for k in range(3) if len(table) < 3 and k not in set(table)), None)
