@@ -6,9 +6,9 @@ import pytest
 from contracts.registry import NodeJob
 from hypothesis import given
 from hypothesis import strategies as st
-from scheduler.domain.placement import Fleet, NoPlace
+from scheduler.domain.placement import Fleet, NoPlace, _Entry  # pyright: ignore[reportPrivateUsage]
 
-from tests.unit.scheduler.builders import node
+from tests.unit.scheduler.builders import T0, at, node
 
 
 def fleet(*nodes: object, max_load: float = 0.7) -> Fleet:
@@ -185,3 +185,97 @@ def test_a_choice_among_ten_thousand_nodes_takes_microseconds() -> None:
         made.place(f"s{n}", chosen(made, region=f"r{n % 7}"))
     each_us = (time.perf_counter() - began) / 2_000 * 1e6
     assert each_us < 1_000, f"{each_us:.0f} us"
+
+
+def test_a_node_that_failed_rests_and_others_get_the_starts() -> None:
+    made = fleet(node("a", load=0.1), node("b", load=0.6))
+    made.failed("a", T0)
+    assert chosen(made, now_ms=T0) == "b"
+    assert chosen(made, now_ms=T0 + 60_000) == "b"  # a node that works comes first, however loaded
+    made.report(node("b", draining=True))
+    with pytest.raises(NoPlace, match="nodes_failing"):
+        chosen(made, now_ms=T0 + 999)
+    assert made.next_trial_ms() == T0 + 1_000
+
+
+def test_a_failing_node_is_tried_with_one_start_at_a_time_after_pauses_that_grow() -> None:
+    made = fleet(node("a"))
+    now, pauses = T0, list[int]()
+    for _ in range(7):
+        made.failed("a", now)
+        due = made.next_trial_ms()
+        assert due is not None
+        pauses.append(due - now)
+        now = due
+        assert made.can_take_one(now)
+        assert not made.can_take_one(now - 1)
+        assert chosen(made, now_ms=now) == "a"
+        with pytest.raises(NoPlace, match="nodes_failing"):  # its trial is under way
+            chosen(made, now_ms=now + 4_999)
+    assert pauses == [1_000, 2_000, 4_000, 8_000, 15_000, 15_000, 15_000]
+    made.proved("a", now)
+    assert chosen(made, now_ms=now) == chosen(made, now_ms=now) == "a"
+
+
+def test_starts_that_were_under_way_when_the_first_failed_do_not_lengthen_the_pause() -> None:
+    made = fleet(node("a"))
+    for ms in (0, 10, 500, 999):
+        made.failed("a", T0 + ms)
+    assert made.next_trial_ms() == T0 + 1_000
+
+
+def test_an_agent_that_got_ready_before_the_failure_clears_nothing() -> None:
+    made = fleet(node("a"))
+    made.failed("a", T0)
+    made.proved("a", T0 - 1)
+    assert made.resting(T0) == {"a"}
+
+
+@pytest.mark.parametrize("how", ["restarted", "lost", "long ago"])
+def test_a_failure_is_forgotten(how: str) -> None:
+    made = fleet(node("a"), node("b", load=0.5))
+    made.failed("a", T0)
+    if how == "restarted":
+        made.report(node("a").model_copy(update={"started_at": at(T0 + 5_000)}), T0)
+    elif how == "lost":
+        made.lose("a")
+        made.report(node("a"), T0)
+    else:
+        made.report(node("a"), T0 + 300_000)
+    assert chosen(made, now_ms=T0) == "a"
+
+
+def test_the_failing_node_that_rested_longest_is_tried_first_and_a_resting_one_not() -> None:
+    made = fleet(node("a"), node("b"), node("c"))
+    for name, ms in (("b", 0), ("a", 100), ("c", 200)):
+        made.failed(name, T0 + ms)
+    assert chosen(made, now_ms=T0 + 5_000, resting={"b"}) == "a"
+    assert chosen(made, now_ms=T0 + 5_000) == "b"
+    assert chosen(made, now_ms=T0 + 5_000) == "c"
+
+
+def test_a_node_that_says_it_is_full_gets_nothing_before_its_next_report() -> None:
+    made = fleet(node("a", load=0.1), node("b", load=0.6))
+    made.refused("a")
+    assert chosen(made) == "b"
+    made.refused("b")
+    with pytest.raises(NoPlace, match="no_capacity"):
+        chosen(made)
+    made.report(node("a"))
+    assert chosen(made) == "a"
+
+
+def test_why_no_node_can_is_known_without_asking_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = fleet(*(node(f"n{n}", slots=1, busy=1) for n in range(500)))
+    asked = 0
+
+    def has_free_slot(_entry: object) -> bool:
+        nonlocal asked
+        asked += 1
+        return False
+
+    monkeypatch.setattr(_Entry, "has_free_slot", property(has_free_slot))
+    for _ in range(100):
+        with pytest.raises(NoPlace, match="no_capacity"):
+            made.choose()
+    assert asked == 0

@@ -47,7 +47,7 @@ class FairQueue:
     goes to the user with the fewest, and a new leader finds the same order without any memory of earlier turns.
 
     Each user has one queue, and the users' heads stand in one sorted list, so a call makes O(log n) comparisons. Two
-    are dearer: `first` by the sessions that hold a slot (a new leader finds a few), `position` by those that arrived later.
+    cost more: `first` by the sessions that hold a slot (a new leader finds a few), `position` by later arrivals.
     """
 
     def __init__(self) -> None:
@@ -148,9 +148,7 @@ class FairQueue:
             self._rounds.add(to_round, 1)
 
     def _first_without_slot(self, user: _User) -> tuple[int, _Place]:
-        return next(
-            ((n, place) for n, place in enumerate(user.waiting) if place[1] not in self._holders), (0, (0, ""))
-        )
+        return next(((n, place) for n, place in enumerate(user.waiting) if place[1] not in self._holders), (0, (0, "")))
 
     def _set_head(self, user_id: str, user: _User) -> None:
         index, (arrived, session_id) = self._first_without_slot(user)
