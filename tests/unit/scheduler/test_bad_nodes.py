@@ -115,7 +115,7 @@ class Fleet:
         for _ in range(3):
             self.leader.hear(1_000)
             self.leader.see_nodes()
-            self.leader.wake_all()
+            self.leader.time_passed()
             await settle(60)
             for name in self.world.states:
                 for held in list(self.world.jobs.get(name, {})):
