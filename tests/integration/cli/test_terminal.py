@@ -41,6 +41,11 @@ def greenroom(
     )
 
 
+def hear_ctrl_c() -> None:
+    """A shell starts what runs in its background with SIGINT ignored, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("words", [("sessions",), ("bill", SESSION)])
 def test_an_ascii_terminal_is_shown_escapes(words: Sequence[str], gateway: str, tmp_path: Path) -> None:
     result = greenroom(words, tmp_path, {"GREENROOM_URL": gateway, **ASCII})
@@ -135,6 +140,7 @@ def test_ctrl_c_during_the_imports_is_one_line(words: Sequence[str], moment: str
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=hear_ctrl_c,
     )
     try:
         assert process.stderr is not None
@@ -157,6 +163,7 @@ def test_ctrl_c_while_a_command_waits_is_one_line(tmp_path: Path) -> None:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=hear_ctrl_c,
         )
         try:
             silent.settimeout(20)
