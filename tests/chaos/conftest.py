@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from tests.chaos.cell import Cell, Shape
 from tests.chaos.scene import Scene
 
 
@@ -22,3 +23,18 @@ async def scene(running: Scene) -> AsyncIterator[Scene]:
     """The stack, sound before and after the test."""
     yield running
     await running.restore()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running_cell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cell]:
+    """The module's cell; its constant SHAPE says how it differs from the usual one."""
+    shape: Shape = getattr(request.module, "SHAPE", Shape())
+    async with Cell.opened(tmp_path_factory.mktemp("cell"), shape) as cell:
+        yield cell
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def cell(running_cell: Cell) -> AsyncIterator[Cell]:
+    """The cell; what a failed test left broken is mended."""
+    yield running_cell
+    await running_cell.mend()
