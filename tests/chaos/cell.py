@@ -22,6 +22,7 @@ from contracts.streams import BUCKETS, STREAMS
 from contracts.subjects import session_event
 
 from tests.chaos import checker
+from tests.chaos.clocks import Clock
 from tests.chaos.evidence import Evidence, Places
 from tests.chaos.network import Cable
 from tests.integration.billing.service import Billing
@@ -57,6 +58,7 @@ class Shape:
         database: DATABASE_URL; None: SQLite in the cell's folder.
         environment: More variables for every service.
         webhooks: Where LiveKit sends its webhooks; None: to the first gateway.
+        clocks: Each service has a wall clock of its own, which can be set; needs libfaketime.
     """
 
     nats: int = 1
@@ -68,6 +70,7 @@ class Shape:
     database: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     webhooks: str | None = None
+    clocks: bool = False
 
 
 class Service(Server):
@@ -111,6 +114,7 @@ class Cell:
         self.nats = _nats_servers(folder, shape.nats)
         self.redis = RedisServer(folder / "redis")
         self.cables: dict[str, list[Cable]] = {}
+        self.clocks: dict[str, Clock] = {}
         self.processes: dict[str, Service] = {}
         self.accepted: set[str] = set()
         self.earlier: Evidence | None = None
@@ -177,6 +181,9 @@ class Cell:
         await asyncio.gather(*(asyncio.to_thread(process.start) for process in self.processes.values()))
 
     async def _environment(self, stack: AsyncExitStack, name: str, **more: str) -> dict[str, str]:
+        if self.shape.clocks:
+            self.clocks[name] = Clock(self.folder / f"{name}.clock")
+            more |= self.clocks[name].environment
         return {
             **SHARED,
             "MAX_BOTS": str(self.shape.max_bots),
@@ -224,6 +231,8 @@ class Cell:
         """Everything runs and is connected again."""
         for name in self.cables:
             self.plug_in(name)
+        for clock in self.clocks.values():
+            clock.step(0)
         for server in (*self.nats, self.redis, self.livekit, *self.processes.values()):
             if server.is_running:
                 server.thaw()

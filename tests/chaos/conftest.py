@@ -20,9 +20,10 @@ async def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def scene(running: Scene) -> AsyncIterator[Scene]:
-    """The stack, sound before and after the test."""
+    """The stack, sound before and after the test; the checker has the last word."""
     yield running
     await running.restore()
+    await running.check()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -1,4 +1,4 @@
-"""A cable that can be pulled: a TCP proxy between one process and a server."""
+"""A cable that can be pulled, a TCP proxy between one process and a server; and a server that refuses every request."""
 
 import asyncio
 from contextlib import suppress
@@ -63,3 +63,39 @@ class Cable:
                 await sink.drain()
         with suppress(OSError):
             sink.close()
+
+
+class Refusing:
+    """An HTTP server that answers every request with one status.
+
+    Attributes:
+        asked: How many requests came.
+    """
+
+    def __init__(self, status: int) -> None:
+        self.asked = 0
+        self._answer = f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+        self._server: asyncio.Server | None = None
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._refuse, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._server is not None
+        self._server.close()
+
+    @property
+    def port(self) -> int:
+        assert self._server is not None
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def _refuse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.asked += 1
+        with suppress(OSError):
+            await reader.read(65536)
+            writer.write(self._answer)
+            await writer.drain()
+        writer.close()

@@ -27,6 +27,8 @@ from greenroom_cli.stack.process import StackProcess
 from livekit import api
 from livekit.protocol.room import ListRoomsRequest
 
+from tests.chaos import checker
+from tests.chaos.evidence import Evidence, Places
 from tests.chaos.participant import Participant
 from tests.chaos.session import Session
 
@@ -39,6 +41,7 @@ ENVIRONMENT = {
     "DRAIN_LIMIT_S": "0",
 }
 RESTORE_S = 60.0
+MAX_BOTS = 50  # the default
 POLL_S = 0.1
 PROMPT = "You are Max, the friendly voice of a theatre."
 OPENING = "Hello there!"
@@ -59,6 +62,7 @@ class Scene:
         self._nodes = nodes
         self._folder = stack.folder.path
         self._speech: dict[str, Path] = {}
+        self._checked: Evidence | None = None
 
     @classmethod
     @asynccontextmanager
@@ -171,6 +175,15 @@ class Scene:
         return {name: NodeState.model_validate_json(entry.value) for name, entry in entries.items()}
 
     # --- between tests
+
+    async def check(self) -> None:
+        """Let the checker find no fault in all that this stack ever did; the last line of the `scene` fixture."""
+        self._checked = await checker.check(
+            Places.of(self.stack.environment),
+            save=self._folder / "violated.json",
+            max_bots=MAX_BOTS,
+            earlier=self._checked,
+        )
 
     async def restore(self) -> None:
         """As at the beginning: every process runs, no session is open, the pools are full, the sandbox is sound."""

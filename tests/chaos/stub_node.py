@@ -2,7 +2,7 @@
 
     NATS_URL=... NODE_ID=n1 NODE_SLOTS=8 python -m tests.chaos.stub_node
 
-SIGUSR1: the worker of one job dies. STUB_LOSES_REPORTS=1: no `agent_stopped` is ever published.
+SIGUSR1: the worker of one job dies. SIGUSR2: from now on no `agent_stopped` is published; once more: again.
 """
 
 import asyncio
@@ -55,10 +55,10 @@ class Serving:
 class StubNode(StandInNode):
     """A `StandInNode` whose events wait in order until NATS has them, and whose served time is real."""
 
-    def __init__(self, bus: Bus, node_id: str, *, slots: int, loses_reports: bool) -> None:
+    def __init__(self, bus: Bus, node_id: str, *, slots: int) -> None:
         super().__init__(bus, node_id, slots=slots)
         self.bus = bus
-        self.loses_reports = loses_reports
+        self.loses_reports = False
         self.serving: dict[str, Serving] = {}
         self._outbox: deque[tuple[Event, int | None]] = deque()
         self._more = asyncio.Event()
@@ -68,6 +68,7 @@ class StubNode(StandInNode):
         loop = asyncio.get_running_loop()
         async with self, asyncio.TaskGroup() as tasks:
             loop.add_signal_handler(signal.SIGUSR1, lambda: tasks.create_task(self._one_dies()))
+            loop.add_signal_handler(signal.SIGUSR2, self._lose_reports)
             tasks.create_task(self._publish())
             tasks.create_task(self._serve())
             tasks.create_task(self._look())
@@ -162,6 +163,9 @@ class StubNode(StandInNode):
         with suppress(BusUnavailable):
             await self.report()
 
+    def _lose_reports(self) -> None:
+        self.loses_reports = not self.loses_reports
+
     async def _one_dies(self) -> None:
         if self.serving:
             session_id, job = next(iter(self.serving.items()))
@@ -171,12 +175,7 @@ class StubNode(StandInNode):
 async def main() -> None:
     """The process."""
     bus = await Bus.connect(os.environ["NATS_URL"], name="agent-runner", graceful_timeout_s=1, deadline_s=30)
-    node = StubNode(
-        bus,
-        os.environ["NODE_ID"],
-        slots=int(os.environ["NODE_SLOTS"]),
-        loses_reports=os.environ.get("STUB_LOSES_REPORTS") == "1",
-    )
+    node = StubNode(bus, os.environ["NODE_ID"], slots=int(os.environ["NODE_SLOTS"]))
     serving = asyncio.create_task(node.run())
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, serving.cancel)
     with suppress(asyncio.CancelledError):

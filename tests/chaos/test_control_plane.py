@@ -4,7 +4,9 @@ import asyncio
 import base64
 import hashlib
 import json
+import os
 import random
+import signal
 import sqlite3
 import time
 from typing import Any
@@ -187,6 +189,21 @@ async def test_row_20_an_end_before_its_start_ends_the_session(cell: Cell) -> No
     await cell.bus.publish(EndRequested(session_id=session_id, time=now(), by="gateway", reason="rest"))
     assert await cell.started(sessionId=session_id) == session_id
     await cell.until("ended", session_id)
+    await cell.check()
+
+
+async def test_row_21_a_job_whose_last_report_is_lost_is_found_and_billed_to_its_last_tick(cell: Cell) -> None:
+    (session_id,) = await cell.serving(1)
+    await cell.until("tick", session_id)
+    nodes = [cell.server(name).pid for name in cell.processes if name.startswith("node")]
+    for pid in nodes:
+        os.kill(pid, signal.SIGUSR2)
+    for pid in nodes:
+        os.kill(pid, signal.SIGUSR1)
+    await cell.until("agent_ready", session_id, n=2, within_s=30)
+    for pid in nodes:
+        os.kill(pid, signal.SIGUSR2)
+    assert await cell.count("agent_stopped", session_id) == 0
     await cell.check()
 
 
