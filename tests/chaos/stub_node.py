@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from chassis.nats import Bus
 from chassis.nats.errors import BusUnavailable, SequenceConflict
-from contracts.commands import AssignJob, EndJob, JobAccepted, JobEnded
+from contracts.commands import STALE_TERM, AssignJob, CommandFailed, EndJob, JobAccepted, JobEnded
 from contracts.events import (
     AgentReady,
     AgentSpeaking,
@@ -59,6 +59,7 @@ class StubNode(StandInNode):
         super().__init__(bus, node_id, slots=slots)
         self.bus = bus
         self.loses_reports = False
+        self._term = 0
         self.serving: dict[str, Serving] = {}
         self._outbox: deque[tuple[Event, int | None]] = deque()
         self._more = asyncio.Event()
@@ -122,7 +123,16 @@ class StubNode(StandInNode):
             with suppress(BusUnavailable):
                 await self.report()
 
+    def _outranked(self, term: int) -> CommandFailed | None:
+        """Refuse a scheduler that led before one that was heard already, as nodes do."""
+        if 0 < term < self._term:
+            return CommandFailed(code=STALE_TERM, detail=f"term {self._term} was heard", term=self._term)
+        self._term = max(self._term, term)
+        return None
+
     async def _assign(self, job: AssignJob) -> BaseModel:
+        if (outranked := self._outranked(job.term)) is not None:
+            return outranked
         held = self.serving.get(job.session_id)
         if held is not None and held.epoch >= job.epoch:
             return JobAccepted(node_id=self.node_id, pid=7)
@@ -144,6 +154,8 @@ class StubNode(StandInNode):
         return JobAccepted(node_id=self.node_id, pid=7)
 
     async def _end(self, command: EndJob) -> BaseModel:
+        if (outranked := self._outranked(command.term)) is not None:
+            return outranked
         job = self.serving.get(command.session_id)
         if job is None or job.epoch != command.epoch:
             return JobEnded(found=False, served_ms=0, process_gone=True)

@@ -9,7 +9,7 @@ from scheduler.domain.limits import Limits
 from scheduler.domain.slots import SlotTable
 from scheduler.handlers.board import Board
 
-from tests.unit.scheduler.builders import T0, assigned, ended, node, requested
+from tests.unit.scheduler.builders import T0, assigned, end_requested, ended, node, requested
 from tests.unit.scheduler.world import World
 
 
@@ -127,6 +127,28 @@ def test_an_agent_that_got_ready_clears_its_node() -> None:
     ready = AgentReady(session_id="session_a", time=requested().time, epoch=1, node_id="n0", pid=1, log_file="x")
     scene.board.record(scene.world.write(ready))
     assert scene.board.fleet.resting(T0) == set()
+
+
+def test_an_end_that_was_asked_for_before_the_start_ends_it() -> None:
+    scene = Scene(max_bots=1)
+    assert scene.board.record(scene.world.write(end_requested(sid="session_a"))) is None
+    assert "session_a" not in scene.board
+    scene.start("session_a")
+    session = scene.board.session("session_a")
+    assert session is not None
+    assert session.end_asked is not None
+
+
+def test_of_ends_that_no_start_follows_the_oldest_are_dropped() -> None:
+    scene = Scene(max_bots=1)
+    for n in range(1025):
+        scene.board.record(scene.world.write(end_requested(sid=f"session_{n}")))
+    asked: list[bool] = []
+    for session_id in ("session_0", "session_1"):
+        scene.start(session_id)
+        session = scene.board.session(session_id)
+        asked.append(session is not None and session.end_asked is not None)
+    assert asked == [False, True]
 
 
 moves = st.lists(

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from contracts.events import AgentReady, Event, SessionRequested
+from contracts.events import AgentReady, EndRequested, Event, SessionRequested
 from contracts.registry import NodeState
 
 from scheduler.domain.facts import Facts
@@ -14,6 +14,7 @@ from scheduler.domain.placement import Fleet, NoPlace
 from scheduler.domain.session import REQUESTED, Recorded, Session, Unreadable, fold
 from scheduler.domain.slots import SlotTable
 
+_EARLY_ENDS: Final = 1024  # the newest; most are of sessions that ended and were forgotten
 _CONTESTED_MS: Final = 15_000  # after which the reconciler has read the bucket once more
 
 
@@ -43,6 +44,7 @@ class Board:
         self._sessions: dict[str, Session] = {}
         self._facts: dict[str, Facts] = {}
         self._traces: dict[str, Mapping[str, str]] = {}
+        self._early_ends: dict[str, Recorded] = {}
         self._slots = SlotTable(limits.max_bots)
         self._queue = FairQueue()
         self._reserved: dict[str, Reservation] = {}
@@ -70,14 +72,17 @@ class Board:
         """Take in one record; returns the session it changes.
 
         A session begins with its `requested`, or when it is found in a slot (`add`); what comes after it was
-        forgotten changes nothing.
+        forgotten changes nothing. An end that is asked for before the start waits for it.
         """
         session_id = record.event.session_id
         before = self._sessions.get(session_id)
         if before is None:
             if not _begins(record.event):
+                self._keep_early_end(record)
                 return None
             before = self.add(session_id)
+            if (early := self._early_ends.pop(session_id, None)) is not None:
+                before = fold(before, early)
         if isinstance(record.event, SessionRequested):
             self._traces[session_id] = record.trace
         if _begins(record.event):
@@ -94,6 +99,12 @@ class Board:
             self.fleet.proved(record.event.node_id, record.stored_ms)
         self._locate(session)
         return session_id
+
+    def _keep_early_end(self, record: Recorded) -> None:
+        if isinstance(record.event, EndRequested):
+            self._early_ends[record.event.session_id] = record
+            if len(self._early_ends) > _EARLY_ENDS:
+                del self._early_ends[next(iter(self._early_ends))]
 
     def add(self, session_id: str) -> Session:
         """Begin to follow a session."""
