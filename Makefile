@@ -62,9 +62,15 @@ test: check ## everything that CI runs
 	$(PYTEST) -n 2 tests/unit tests/contract
 	$(PYTEST) -n 2 --dist loadfile $(WAITING)
 	$(PYTEST) tests/integration $(WAITING:%=--ignore=%) tests/e2e
+	$(PYTEST) tests/chaos -m subset
 
-chaos: install ## faults injected into real processes; minutes
+# With MINUTES the random run instead, for so long: make chaos MINUTES=30 SEED=7 NATS=3
+chaos: install ## faults injected into real processes; with MINUTES=30 at random, for so long
+ifdef MINUTES
+	$(VENV)/bin/python -m tests.chaos.random_run --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(NATS),--nats $(NATS))
+else
 	$(PYTEST) tests/chaos
+endif
 
 docs: install ## write the generated documents anew
 	$(VENV)/bin/python -m contracts.schemas

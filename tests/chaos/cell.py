@@ -6,12 +6,10 @@ can be pulled. See `Cell.opened`.
 
 import asyncio
 import os
-import sys
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +22,12 @@ from contracts.subjects import session_event
 from tests.chaos import checker
 from tests.chaos.clocks import Clock
 from tests.chaos.evidence import Evidence, Places
+from tests.chaos.namespaces import Namespace
 from tests.chaos.network import Cable
+from tests.chaos.service import Service, nats_servers
 from tests.integration.billing.service import Billing
 from tests.integration.gateway.stack import API_KEY, API_SECRET, LiveKitServer
-from tests.integration.servers import NatsServer, RedisServer, Server, free_port
+from tests.integration.servers import RedisServer, Server, free_port
 
 START = "/orchestrator/session/start"
 END = "/orchestrator/session/end"
@@ -44,8 +44,6 @@ SHARED = {
     "DRAIN_TIMEOUT_S": "2",
 }
 PATIENCE_S = 60.0
-ASKED_EVERY_S = 0.1
-ROOT = Path(__file__).parents[2]
 ASK_S = 10.0
 
 
@@ -58,6 +56,7 @@ class Shape:
         database: DATABASE_URL; None: SQLite in the cell's folder.
         environment: More variables for every service.
         webhooks: Where LiveKit sends its webhooks; None: to the first gateway.
+        namespaces: Each node has a network of its own; needs `namespaces.allowed()`.
         clocks: Each service has a wall clock of its own, which can be set; needs libfaketime.
     """
 
@@ -71,35 +70,7 @@ class Shape:
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     webhooks: str | None = None
     clocks: bool = False
-
-
-class Service(Server):
-    """A process of the cell that is up when its /ready says so, or at once without a port."""
-
-    def __init__(self, module: str, environment: Mapping[str, str], log: Path, port: int | None = None) -> None:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        self.url = f"http://127.0.0.1:{port}"
-        self._port = port
-        variables = [f"{name}={value}" for name, value in {**environment, "PYTHONPATH": str(ROOT)}.items()]
-        super().__init__(["env", *variables, sys.executable, "-m", module], self._is_there, log)
-
-    def get(self, path: str) -> tuple[int, str]:
-        """What it answers; 0 where it does not."""
-        connection = HTTPConnection("127.0.0.1", self._port or 0, timeout=2)
-        try:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode()
-        except (OSError, HTTPException):
-            return 0, ""
-        finally:
-            connection.close()
-
-    def _is_there(self) -> bool:
-        if self._port is None or self.get("/ready")[0] == 200:
-            return True
-        time.sleep(ASKED_EVERY_S)  # several start at once, each in a thread
-        return False
+    namespaces: bool = False
 
 
 class Cell:
@@ -111,10 +82,11 @@ class Cell:
     def __init__(self, folder: Path, shape: Shape) -> None:
         self.folder = folder
         self.shape = shape
-        self.nats = _nats_servers(folder, shape.nats)
+        self.nats = nats_servers(folder, shape.nats)
         self.redis = RedisServer(folder / "redis")
         self.cables: dict[str, list[Cable]] = {}
         self.clocks: dict[str, Clock] = {}
+        self.namespaces: dict[str, Namespace] = {}
         self.processes: dict[str, Service] = {}
         self.accepted: set[str] = set()
         self.earlier: Evidence | None = None
@@ -176,8 +148,13 @@ class Cell:
             self.processes[name] = Service("gateway.app", variables, self.folder / f"{name}.log", port)
         for n in range(1, shape.nodes + 1):
             name = f"node-{n}"
+            if shape.namespaces:
+                self.namespaces[name] = stack.enter_context(Namespace(n))
             variables = await self._environment(stack, name, NODE_ID=name, NODE_SLOTS=str(shape.slots))
-            self.processes[name] = Service("tests.chaos.stub_node", variables, self.folder / f"{name}.log")
+            prefix = self.namespaces[name].prefix if shape.namespaces else []
+            self.processes[name] = Service(
+                "tests.chaos.stub_node", variables, self.folder / f"{name}.log", prefix=prefix
+            )
         await asyncio.gather(*(asyncio.to_thread(process.start) for process in self.processes.values()))
 
     async def _environment(self, stack: AsyncExitStack, name: str, **more: str) -> dict[str, str]:
@@ -197,9 +174,10 @@ class Cell:
 
     async def _nats_url(self, stack: AsyncExitStack, name: str) -> str:
         """NATS_URL of one process: over its own cables."""
-        cables = [await stack.enter_async_context(Cable("127.0.0.1", server.port)) for server in self.nats]
+        host = self.namespaces[name].host if name in self.namespaces else "127.0.0.1"
+        cables = [await stack.enter_async_context(Cable("127.0.0.1", server.port, at=host)) for server in self.nats]
         self.cables[name] = cables
-        return ",".join(f"nats://127.0.0.1:{cable.port}" for cable in cables)
+        return ",".join(f"nats://{host}:{cable.port}" for cable in cables)
 
     def _stop(self) -> None:
         for process in (*reversed(self.processes.values()), self.livekit, self.redis, *self.nats):
@@ -209,10 +187,15 @@ class Cell:
 
     def pull(self, name: str) -> None:
         """Cut a process off from NATS: nothing passes, and no connection ends."""
+        if name in self.namespaces:
+            self.namespaces[name].cut()
+            return
         for cable in self.cables[name]:
             cable.pull()
 
     def plug_in(self, name: str) -> None:
+        if name in self.namespaces:
+            self.namespaces[name].mend()
         for cable in self.cables[name]:
             cable.plug_in()
 
@@ -369,19 +352,3 @@ class Cell:
                 lines = log.read_text(errors="replace").splitlines()[-8:]
                 found.append(f"--- {log.relative_to(self.folder)}\n" + "\n".join(line[:300] for line in lines))
         return "\n".join(found)
-
-
-def _nats_servers(folder: Path, count: int) -> list[NatsServer]:
-    if count == 1:
-        return [NatsServer(folder / "nats")]
-    routes = [free_port() for _ in range(count)]
-    peers = ", ".join(f'"nats://127.0.0.1:{port}"' for port in routes)
-    # Without no_advertise a client would learn of the servers' own ports and go round its cable.
-    return [
-        NatsServer(
-            folder / f"nats-{n}",
-            config=f"server_name: n{n}\n"
-            f'cluster {{ name: cell, listen: "127.0.0.1:{port}", routes: [{peers}], no_advertise: true }}',
-        )
-        for n, port in enumerate(routes, 1)
-    ]

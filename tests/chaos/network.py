@@ -9,15 +9,21 @@ from typing import Self
 class Cable:
     """Carries bytes both ways until it is pulled; then nothing passes, and nobody is told."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, *, at: str = "127.0.0.1") -> None:
+        """Prepare.
+
+        Args:
+            at: The address to listen on.
+        """
         self._target = (host, port)
+        self._at = at
         self._whole = asyncio.Event()
         self._whole.set()
         self._server: asyncio.Server | None = None
         self._carrying: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._plug, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._plug, self._at, 0)
         return self
 
     async def __aexit__(

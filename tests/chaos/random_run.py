@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.chaos import clocks
+from tests.chaos import clocks, namespaces
 from tests.chaos.cell import Cell, Shape
 
 ROUND_S = 60.0
@@ -153,9 +153,13 @@ async def run(*, minutes: float, seed: int, nats: int, folder: Path, say: Callab
     chance = random.Random(seed)
     until = time.monotonic() + minutes * 60
     has_clocks = clocks.library() is not None
-    say(f"seed {seed}, {minutes:g} minutes, {nats} x NATS, clock steps: {'yes' if has_clocks else 'no libfaketime'}")
+    has_networks = namespaces.allowed()
+    say(
+        f"seed {seed}, {minutes:g} minutes, {nats} x NATS, clock steps: {'yes' if has_clocks else 'no libfaketime'}, "
+        f"nodes are cut off by: {'their network' if has_networks else 'a proxy'}"
+    )
     try:
-        async with Cell.opened(folder, replace(SHAPE, nats=nats, clocks=has_clocks)) as cell:
+        async with Cell.opened(folder, replace(SHAPE, nats=nats, clocks=has_clocks, namespaces=has_networks)) as cell:
             running = Run(cell, chance, say)
             while (left_s := until - time.monotonic()) > 0:
                 await running.round(min(ROUND_S, left_s))
