@@ -20,7 +20,7 @@ from tests.chaos.cell import START, Cell, Shape
 from tests.integration.gateway.stack import API_KEY, API_SECRET
 from tests.integration.scheduler.stack import new_id, now
 
-pytestmark = [pytest.mark.subset, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
 
 SHAPE = Shape(max_bots=12, nodes=2, slots=8, environment={"MAX_QUEUE": "60"})
 STEPS = (
@@ -32,6 +32,7 @@ STEPS = (
 )  # from the request on, s: within them slot, `assigned`, command, `agent_ready`
 
 
+@pytest.mark.subset
 async def test_row_7_a_scheduler_killed_between_any_two_steps_starts_each_session_once(cell: Cell) -> None:
     for pause_s in STEPS:
         leader = await cell.leader(15)
@@ -47,6 +48,7 @@ async def test_row_7_a_scheduler_killed_between_any_two_steps_starts_each_sessio
     await cell.check()
 
 
+@pytest.mark.subset
 async def test_row_8_two_schedulers_at_once_keep_to_max_bots(cell: Cell) -> None:
     frozen = cell.server(await cell.leader(15))
     half = await cell.serving(3)
@@ -62,6 +64,7 @@ async def test_row_8_two_schedulers_at_once_keep_to_max_bots(cell: Cell) -> None
     await cell.check()
 
 
+@pytest.mark.subset
 async def test_row_10_nats_killed_amid_starts_and_ends_loses_no_acknowledged_event(cell: Cell) -> None:
     ending = await cell.serving(4)
     work = [asyncio.create_task(cell.started(f"User {n}")) for n in range(6)]
@@ -78,6 +81,7 @@ async def test_row_10_nats_killed_amid_starts_and_ends_loses_no_acknowledged_eve
     await cell.check()
 
 
+@pytest.mark.subset
 async def test_row_12_redis_flushed_amid_calls_is_rebuilt_and_answers_no_false_404(cell: Cell) -> None:
     sessions = await cell.serving(3)
     async with Redis.from_url(cell.redis.url) as store:
@@ -91,6 +95,7 @@ async def test_row_12_redis_flushed_amid_calls_is_rebuilt_and_answers_no_false_4
     await cell.check()
 
 
+@pytest.mark.subset
 async def test_row_13_a_full_redis_changes_no_start_and_no_end_and_loses_no_key(cell: Cell) -> None:
     before = await cell.serving(2)
     async with Redis.from_url(cell.redis.url, decode_responses=True) as store:
@@ -161,6 +166,7 @@ async def test_row_17_a_gateway_killed_before_its_reply_gives_the_same_session_t
     assert len(requested) == len({m.subject for m in requested})
 
 
+@pytest.mark.subset
 async def test_row_18_the_same_key_with_another_body_starts_nothing(cell: Cell) -> None:
     session_id = await cell.started("Ann", key="row-18")
     answer = await cell.http.post(
@@ -171,6 +177,7 @@ async def test_row_18_the_same_key_with_another_body_starts_nothing(cell: Cell) 
     await cell.check()
 
 
+@pytest.mark.subset
 async def test_rows_19_and_23_duplicates_and_disorder_bill_the_last_served_time(cell: Cell) -> None:
     """The copies carry other ids, as after the window in which JetStream knows an id."""
     (session_id,) = await cell.serving(1)
@@ -184,6 +191,7 @@ async def test_rows_19_and_23_duplicates_and_disorder_bill_the_last_served_time(
     await cell.check()
 
 
+@pytest.mark.subset
 async def test_row_20_an_end_before_its_start_ends_the_session(cell: Cell) -> None:
     session_id = new_id()
     await cell.bus.publish(EndRequested(session_id=session_id, time=now(), by="gateway", reason="rest"))
@@ -192,6 +200,7 @@ async def test_row_20_an_end_before_its_start_ends_the_session(cell: Cell) -> No
     await cell.check()
 
 
+@pytest.mark.subset
 async def test_row_21_a_job_whose_last_report_is_lost_is_found_and_billed_to_its_last_tick(cell: Cell) -> None:
     (session_id,) = await cell.serving(1)
     await cell.until("tick", session_id)
@@ -207,6 +216,7 @@ async def test_row_21_a_job_whose_last_report_is_lost_is_found_and_billed_to_its
     await cell.check()
 
 
+@pytest.mark.subset
 async def test_row_22_what_comes_after_the_end_adds_an_adjustment_and_changes_no_row(cell: Cell) -> None:
     (session_id,) = await cell.serving(1)
     await asyncio.sleep(2.5)
@@ -222,6 +232,7 @@ async def test_row_22_what_comes_after_the_end_adds_an_adjustment_and_changes_no
     assert [row for row in after.settlements or [] if row["session_id"] == session_id] == settled
 
 
+@pytest.mark.subset
 async def test_row_32_one_webhook_sent_a_hundred_times_is_one_event(cell: Cell) -> None:
     (session_id,) = await cell.serving(1)
     sent = _webhook(session_id)
@@ -233,6 +244,7 @@ async def test_row_32_one_webhook_sent_a_hundred_times_is_one_event(cell: Cell) 
     assert len(webhooks) == 1
 
 
+@pytest.mark.subset
 async def test_row_40_of_a_burst_of_ten_times_max_bots_nothing_accepted_is_lost(cell: Cell) -> None:
     burst = [asyncio.create_task(cell.start(f"User {n}", wait="joined", deadlineMs=30_000)) for n in range(120)]
     finished: set[str] = set()
