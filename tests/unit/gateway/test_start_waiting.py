@@ -357,7 +357,7 @@ async def test_starts_that_wait_for_the_schedulers_word_take_no_place_and_read_a
 
     world.log.latest = slow  # type: ignore[method-assign]
 
-    starts = (api.post(START, json={"userName": f"User {n}", "deadlineMs": 1000}) for n in range(60))
+    starts = (api.post(START, json={"userName": f"User {n}", "deadlineMs": 3000}) for n in range(60))
     answers = await asyncio.gather(*starts)
 
     assert {answer.json()["code"] for answer in answers} == {"start_pending"}
