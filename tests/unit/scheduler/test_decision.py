@@ -365,3 +365,15 @@ def test_a_silent_node_is_told_once_more_after_the_end() -> None:
 
 def test_without_its_request_nothing_is_done() -> None:
     assert decided((10, assigned()), after=20) == Decision()
+
+
+@pytest.mark.parametrize(("since", "rejected_at"), [(20_000, 30_000), (28_000, 33_000), (60_000, 65_000)])
+def test_a_start_that_waited_while_no_scheduler_led_gets_its_chance(since: int, rejected_at: int) -> None:
+    new = replace(FACTS, slot=None, since_ms=T0 + since)
+    assert decided(REQUESTED, after=rejected_at - 1, facts=new) == Decision((Place(takeover=False),), T0 + rejected_at)
+    assert decided(REQUESTED, after=rejected_at, facts=new).actions == (over(Outcome.REJECTED, "queue_deadline"),)
+
+
+def test_a_start_whose_room_is_gone_by_now_is_rejected_by_the_next_leader() -> None:
+    new = replace(FACTS, slot=None, since_ms=T0 + 90_001)
+    assert decided(REQUESTED, after=90_001, facts=new).actions == (over(Outcome.REJECTED, "queue_deadline"),)

@@ -78,8 +78,8 @@ class World:
 
     # --- SessionLog
 
-    def follow(self, since_ms: int) -> Feed:
-        return Feed([r for r in self.records if r.stored_ms >= since_ms])
+    def follow(self, after_seq: int) -> Feed:
+        return Feed([r for r in self.records if r.seq > after_seq])
 
     def follow_rooms(self, since_ms: int) -> AsyncIterator[RoomRecord]:
         raise NotImplementedError
@@ -87,6 +87,14 @@ class World:
     async def unfinished(self) -> frozenset[str]:
         begun = {r.event.session_id for r in self.records if isinstance(r.event, SessionRequested)}
         return frozenset(begun - {r.event.session_id for r in self.records if isinstance(r.event, SessionEnded)})
+
+    async def requested_since(self, since_ms: int) -> frozenset[str]:
+        requests = (r for r in self.records if isinstance(r.event, SessionRequested) and r.stored_ms >= since_ms)
+        return frozenset(r.event.session_id for r in requests)
+
+    async def lifecycles(self, session_ids: Sequence[str]) -> Sequence[Recorded]:
+        await self._reach()
+        return [r for r in self.records if r.event.session_id in session_ids]
 
     async def history(self, session_id: str) -> Sequence[Recorded]:
         await self._reach()

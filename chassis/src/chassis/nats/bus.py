@@ -18,7 +18,7 @@ from pydantic import BaseModel, TypeAdapter
 from chassis import metrics, telemetry
 from chassis.access import NatsAccess
 from chassis.health import Check
-from chassis.nats import commands, publishing, reading
+from chassis.nats import commands, many, publishing, reading
 from chassis.nats.bucket import Bucket
 from chassis.nats.connection import Connection, inbox_prefix
 from chassis.nats.declared import Declared
@@ -271,6 +271,42 @@ class Bus:
                 self.nc, self.js, SESSIONS.name, session_log(session_id), deadline_s=deadline_s, url=self.url
             )
         return [self._stored(raw) for raw in found]
+
+    async def last_of_each(self, subjects: Sequence[str], *, deadline_s: float = 5.0) -> list[Stored]:
+        """The last message of each of these subjects, none of them a filter; all of one stream.
+
+        Raises:
+            BusUnavailable: Not complete by the deadline.
+        """
+        if not subjects:
+            return []
+        stream = stream_of(subjects[0])
+        with self.naming_refusals():
+            found = await many.last_of_each(self.nc, self.js, stream, subjects, deadline_s=deadline_s, url=self.url)
+        return [self._stored(raw) for raw in found]
+
+    async def all_of_each(self, last: Iterable[Stored], *, deadline_s: float = 5.0) -> list[Stored]:
+        """All messages of the subjects of which these are the last; all of one stream.
+
+        Raises:
+            BusUnavailable: Not complete by the deadline.
+        """
+        newest = {record.subject: record.seq for record in last}
+        if not newest:
+            return []
+        stream = stream_of(next(iter(newest)))
+        with self.naming_refusals():
+            found = await many.all_of_each(self.nc, stream, newest, deadline_s=deadline_s, url=self.url)
+        return [self._stored(raw) for raw in found]
+
+    async def subjects(self, wildcard: str, *, deadline_s: float = 30.0) -> set[str]:
+        """The subjects that match this filter and have a message.
+
+        Raises:
+            BusUnavailable: Not complete by the deadline.
+        """
+        with self.naming_refusals():
+            return await many.subjects_of(self.nc, stream_of(wildcard), wildcard, deadline_s=deadline_s, url=self.url)
 
     def replay(
         self,

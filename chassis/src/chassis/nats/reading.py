@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, cast
@@ -16,7 +17,7 @@ from nats.js.errors import NotFoundError
 from chassis.nats.errors import BusUnavailable
 from chassis.nats.stream_use import STREAM_NOT_FOUND
 
-_PAGE: Final = 500
+PAGE: Final = 500
 _PAGE_BYTES: Final = 8 * 1024 * 1024
 _MAX_MESSAGES: Final = 100_000  # a session of half an hour has some hundreds
 _BEHIND_S: Final = 0.02  # a replica that has not got the newest message yet
@@ -85,9 +86,9 @@ async def scan(
     try:
         async with asyncio.timeout_at(until):
             while (found[-1].seq if found else 0) < newest.seq and len(found) < _MAX_MESSAGES:
-                page = (await _page(nc, stream, subject, found[-1].seq + 1 if found else 1)).messages
-                found += page
-                if page:
+                read = (await page(nc, stream, _after(subject, found[-1].seq if found else 0))).messages
+                found += read
+                if read:
                     continue
                 # Gone meanwhile (expired, replaced), or not yet at the replica that answered.
                 current = await last(js, stream, subject, deadline_s=deadline_s, url=url)
@@ -116,55 +117,58 @@ async def latest(
     try:
         async with asyncio.timeout(deadline_s):
             while True:
-                page = await _page(nc, stream, subject, position + 1)
-                for raw in page.messages:
+                read = await page(nc, stream, _after(subject, position))
+                for raw in read.messages:
                     found[raw.subject] = raw
                     position = raw.seq
-                if page.pending is None:
+                if read.pending is None:
                     await asyncio.sleep(_BEHIND_S)
                     continue
-                if page.pending:
+                if read.pending:
                     continue
                 newest = await last(js, stream, subject, deadline_s=deadline_s, url=url)
                 if newest is None:
                     return []
                 if newest.seq <= position:
                     return sorted(found.values(), key=lambda raw: raw.seq)
-                if not page.messages:  # the replica that answered is behind
+                if not read.messages:  # the replica that answered is behind
                     await asyncio.sleep(_BEHIND_S)
     except TimeoutError as error:
         raise BusUnavailable(f"reading {subject}", url) from error
 
 
 @dataclass(frozen=True)
-class _Page:
+class Page:
     """One answer to a direct get of many.
 
     Attributes:
         pending: Messages that match and come after these; None when the answer was cut short.
+        up_to: The last sequence that the server which answered knew of; 0 where it does not say.
     """
 
     messages: list[Raw]
     pending: int | None
+    up_to: int = 0
 
 
-async def _page(nc: Client, stream: str, subject: str, seq: int) -> _Page:
+async def page(nc: Client, stream: str, ask: Mapping[str, object]) -> Page:
+    """Ask once; the answer holds PAGE messages at most."""
     found: list[Raw] = []
-    ended: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+    ended: asyncio.Future[dict[str, str]] = asyncio.get_running_loop().create_future()
 
     async def take(message: Msg) -> None:
         headers = message.headers or {}
         if "Nats-Subject" in headers:  # a stored message may have a header "Status", too
             found.append(_raw(message))
         elif not ended.done():
-            ended.set_result(_pending(headers))
+            ended.set_result(headers)
 
     inbox = nc.new_inbox()
     try:
-        sub = await nc.subscribe(inbox, cb=take, pending_msgs_limit=_PAGE + 8)  # pyright: ignore[reportUnknownMemberType]
+        sub = await nc.subscribe(inbox, cb=take, pending_msgs_limit=PAGE + 8)  # pyright: ignore[reportUnknownMemberType]
         try:
-            ask = {"seq": seq, "batch": _PAGE, "max_bytes": _PAGE_BYTES, "next_by_subj": subject}
-            await nc.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(ask).encode(), reply=inbox)
+            bounded = {"batch": PAGE, "max_bytes": _PAGE_BYTES, **ask}
+            await nc.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(bounded).encode(), reply=inbox)
             heard = -1
             while not ended.done() and heard < len(found):
                 heard = len(found)
@@ -175,7 +179,12 @@ async def _page(nc: Client, stream: str, subject: str, seq: int) -> _Page:
         raise TimeoutError from None
     except nats.errors.Error:
         pass  # the answer is incomplete
-    return _Page(found, ended.result() if ended.done() else None)
+    end = ended.result() if ended.done() else {}
+    return Page(found, _pending(end), int(end.get("Nats-UpTo-Sequence", 0)))
+
+
+def _after(subject: str, seq: int) -> dict[str, object]:
+    return {"seq": seq + 1, "next_by_subj": subject}
 
 
 def _pending(headers: dict[str, str]) -> int | None:

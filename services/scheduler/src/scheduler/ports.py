@@ -120,16 +120,24 @@ class Feed(Protocol[R]):
 class SessionLog(Protocol):
     """The stream SESSIONS."""
 
-    def follow(self, since_ms: int) -> Feed[Recorded]:
-        """Every lifecycle event (no ticks, no turns) from that time on."""
+    def follow(self, after_seq: int) -> Feed[Recorded]:
+        """Every lifecycle event (no ticks, no turns) behind that sequence, without end."""
         ...
 
     def follow_rooms(self, since_ms: int) -> Feed[RoomRecord]:
         """LiveKit's webhooks from that time on, without end."""
         ...
 
+    async def requested_since(self, since_ms: int) -> frozenset[str]:
+        """The sessions whose `requested` was stored at or after that time."""
+        ...
+
     async def unfinished(self) -> frozenset[str]:
-        """The sessions that have a `requested` and no `ended`, over the whole log; may take seconds."""
+        """The sessions that have a `requested` and no `ended`, over the whole log; may take a second."""
+        ...
+
+    async def lifecycles(self, session_ids: Sequence[str]) -> Sequence[Recorded]:
+        """The lifecycle events of these sessions, complete up to now."""
         ...
 
     async def history(self, session_id: str) -> Sequence[Recorded]:

@@ -71,28 +71,49 @@ class NatsLog:
         self._bus = bus
         self._leader_key = leader_key
 
-    def follow(self, since_ms: int) -> _Feed[Recorded]:
-        """Every lifecycle event from that time on."""
-        return _Feed(self._bus.replay(_filters(LIFECYCLE), since=_datetime(since_ms)), _recorded)
+    def follow(self, after_seq: int) -> _Feed[Recorded]:
+        """Every lifecycle event behind that sequence."""
+        return _Feed(self._bus.replay(_filters(LIFECYCLE), since=after_seq + 1), _recorded)
 
     def follow_rooms(self, since_ms: int) -> _Feed[RoomRecord]:
         """LiveKit's webhooks about who comes and goes, from that time on."""
         filters = [room_event(name, "*") for name in _ROOM_EVENTS]
         return _Feed(self._bus.replay(filters, since=_datetime(since_ms)), _room_record)
 
-    async def unfinished(self) -> frozenset[str]:
-        """The sessions that have a `requested` and no `ended`, over the whole log."""
+    async def requested_since(self, since_ms: int) -> frozenset[str]:
+        """The sessions whose `requested` was stored at or after that time."""
         found: set[str] = set()
-        async for stored in self._bus.replay(_filters((SessionRequested, SessionEnded)), until_caught_up=True):
-            record = _recorded(stored)
-            if record is None:
-                continue
-            event = record.event
-            if isinstance(event, SessionEnded) or (isinstance(event, Unreadable) and event.kind == ENDED):
-                found.discard(event.session_id)
-            else:
-                found.add(event.session_id)
+        async for stored in self._bus.replay(
+            _filters((SessionRequested,)), since=_datetime(since_ms), until_caught_up=True
+        ):
+            if record := _recorded(stored):
+                found.add(record.event.session_id)
         return frozenset(found)
+
+    async def unfinished(self) -> frozenset[str]:
+        """The sessions that have a `requested` and no `ended`, by the stream's list of subjects: no event is read."""
+        try:
+            begun = await self._bus.subjects(session_event(REQUESTED, "*"))
+            over = await self._bus.subjects(session_event(ENDED, "*"))  # second: what ended meanwhile is in both
+        except BusUnavailable as error:
+            raise Unavailable(str(error)) from error
+        ids = (subject.rsplit(".", 1)[1] for subject in begun)
+        return frozenset(session_id for session_id in ids if session_event(ENDED, session_id) not in over)
+
+    async def lifecycles(self, session_ids: Sequence[str]) -> Sequence[Recorded]:
+        """The lifecycle events of these sessions, complete up to now.
+
+        The last event of each kind is all there is, but for a session that was taken over or that is coming to its end.
+        """
+        kinds = [kind.event for kind in LIFECYCLE]
+        subjects = [session_event(kind, session_id) for session_id in session_ids for kind in kinds]
+        try:
+            last = await self._bus.last_of_each(subjects, deadline_s=_DEADLINE_S)
+            earlier = await self._bus.all_of_each(filter(_may_have_earlier, last), deadline_s=_DEADLINE_S)
+        except BusUnavailable as error:
+            raise Unavailable(str(error)) from error
+        records = (_recorded(stored) for stored in (*last, *earlier))
+        return sorted((record for record in records if record is not None), key=lambda record: record.seq)
 
     async def history(self, session_id: str) -> Sequence[Recorded]:
         """Every event of one session, complete up to now."""
@@ -141,6 +162,17 @@ class NatsLog:
 
 def _filters(kinds: Iterable[type[Event]]) -> list[str]:
     return [session_event(kind.event, "*") for kind in kinds]
+
+
+def _may_have_earlier(stored: Stored) -> bool:
+    """Whether the log may hold more than this one event of its kind and session that counts."""
+    match stored.event:
+        case JobAssigned() | AgentReady():
+            return stored.event.epoch > 1
+        case AgentStopped() | EndRequested() | None:
+            return True
+        case _:
+            return False
 
 
 def _recorded(stored: Stored) -> Recorded | None:

@@ -51,6 +51,7 @@ class Facts:
         unlisted_ms: Since when.
         caller_here: LiveKit shows the caller in the room; None: not known.
         caller_sid: LiveKit's id of the caller's present stay.
+        caller_stays: LiveKit's ids of stays that are over.
         caller_left_ms: Since when the caller is away, having been there.
         room_closed: LiveKit said that it closed the room.
         room_deleted: The room is deleted, or was never there.
@@ -78,6 +79,7 @@ class Facts:
     unlisted_ms: int = 0
     caller_here: bool | None = None
     caller_sid: str | None = None
+    caller_stays: tuple[str, ...] = ()
     caller_left_ms: int | None = None
     room_closed: bool = False
     room_deleted: bool = False

@@ -2,10 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from collections.abc import Callable
+from typing import Final
 
-from contracts.ids import caller_identity
+from contracts.events import SessionRequested
 
 from chassis import logs
 from scheduler.domain.clock import LogClock
@@ -14,20 +14,18 @@ from scheduler.domain.session import Recorded
 from scheduler.handlers import figures
 from scheduler.handlers.agents import Agents
 from scheduler.handlers.board import Board
+from scheduler.handlers.callers import Callers
 from scheduler.handlers.conductor import Conductor
 from scheduler.handlers.liveness import Liveness
 from scheduler.handlers.mirror import mirror_queue
 from scheduler.handlers.prejoiner import Prejoiner, PrejoinPlan
+from scheduler.handlers.readback import insist, read_back, read_forgotten
 from scheduler.handlers.reconciler import Reconciler
-from scheduler.ports import Feed, Nodes, OfferedRooms, QueueMirror, RoomRecord, Rooms, SessionLog, Slots, Unavailable
+from scheduler.ports import Feed, Nodes, OfferedRooms, QueueMirror, RoomRecord, Rooms, SessionLog, Slots
 
-_RETRY_S: Final = 0.25
 _MARGIN_MS: Final = 120_000
 _COUNT_S: Final = 1.0
 _SWEEP_S: Final = 5.0
-_LEFT: Final = frozenset({"participant_left", "participant_connection_aborted"})
-
-T = TypeVar("T")
 
 log = logs.get_logger(__name__)
 
@@ -66,7 +64,7 @@ class Term:
 
     async def run(self) -> None:
         """Lead until cancelled."""
-        now_ms = await _insist(self._log.now_ms)
+        now_ms = await insist(self._log.now_ms)
         # Without a lease to read the time from, our own clock has to do.
         self._clock.observe(now_ms if now_ms is not None else round(time.time() * 1000), time.monotonic())
         since_ms = self._clock.now_ms(time.monotonic())
@@ -92,28 +90,29 @@ class Term:
             is_ahead=prejoiner.is_ahead,
         )
         liveness, nodes_told = Liveness(conductor, self._nodes), asyncio.Event()
-        # What waits is younger than this; what is older and open holds a slot.
-        back_ms = since_ms - self._limits.queue_ms - self._limits.startup_ms - _MARGIN_MS
-        feed, room_feed = self._log.follow(back_ms), self._log.follow_rooms(since_ms - _MARGIN_MS)
+        callers = Callers(conductor, reconciler)
+        feed = self._log.follow((await insist(self._log.tail)).seq)
+        room_feed = self._log.follow_rooms(since_ms - _MARGIN_MS)
+        recent_ms = since_ms - self._limits.queue_ms - self._limits.startup_ms - _MARGIN_MS
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._follow(feed, conductor))
-                tasks.create_task(self._follow_rooms(room_feed, conductor, reconciler))
+                tasks.create_task(self._follow(feed, conductor, callers))
                 tasks.create_task(self._nodes.watch(liveness.changed, nodes_told))
                 await feed.caught_up.wait()
-                await room_feed.caught_up.wait()
-                await self._read_back(board)
+                await read_back(board, self._log, self._slots, recent_ms=recent_ms)
                 await nodes_told.wait()
                 self.conductor = conductor
                 conductor.begin()
                 figures.LEADING.set(1)
                 log.info("term.began", sessions=len(board.ids()), slots=board.slots_held, nodes=len(board.fleet))
+                # Not before: a webhook is about a session, and no deadline hangs on one within a term's first seconds.
+                tasks.create_task(self._follow_rooms(room_feed, callers))
                 tasks.create_task(conductor.timers.run())
                 tasks.create_task(liveness.run())
                 tasks.create_task(_sweep(conductor))
                 tasks.create_task(prejoiner.run())
                 tasks.create_task(_reconcile(reconciler, prejoiner))
-                tasks.create_task(self._take_in_forgotten(conductor))
+                tasks.create_task(read_forgotten(board, self._log, conductor.wake))
                 tasks.create_task(_count(board))
                 tasks.create_task(mirror_queue(board, self._log.tail, self._queue))
         finally:
@@ -127,69 +126,21 @@ class Term:
             board = self.conductor.board
             board.judge_nodes_from_ms = self.conductor.now_ms() + self._limits.node_lease_ms
 
-    async def _read_back(self, board: Board) -> None:
-        mark = board.mark()
-        held = await _insist(self._slots.held)
-        for entry in held.values():
-            session_id = entry.slot.session_id
-            if session_id not in board:
-                await self._take_in(board, session_id)
-        board.holds({key: entry.slot.session_id for key, entry in held.items()}, mark)
-        for session_id in board.ids():
-            session = board.session(session_id)
-            facts = board.facts(session_id, board.since_ms)
-            if session is not None and session.is_over and facts.slot is None:
-                board.forget(session_id)  # its room, if any is left, is the reconciler's
-
-    async def _take_in(self, board: Board, session_id: str) -> None:
-        async def history() -> list[Recorded]:
-            return list(await self._log.history(session_id))
-
-        for record in await _insist(history):
-            board.record(record)
-
-    async def _take_in_forgotten(self, conductor: Conductor) -> None:
-        """Sessions that waited when every scheduler was down for longer than a term looks back."""
-        for session_id in await self._log.unfinished():
-            if session_id not in conductor.board:
-                await self._take_in(conductor.board, session_id)
-                conductor.wake(session_id)
-
-    async def _follow(self, feed: Feed[Recorded], conductor: Conductor) -> None:
+    async def _follow(self, feed: Feed[Recorded], conductor: Conductor, callers: Callers) -> None:
         async for record in feed:
             try:
                 conductor.heard(record)
+                if isinstance(record.event, SessionRequested):
+                    callers.begun(record.event.session_id)
             except Exception:  # one record must not end the term, and so every term after it
                 log.exception("record.skipped", session_id=record.event.session_id, seq=record.seq)
 
-    async def _follow_rooms(self, feed: Feed[RoomRecord], conductor: Conductor, reconciler: Reconciler) -> None:
+    async def _follow_rooms(self, feed: Feed[RoomRecord], callers: Callers) -> None:
         async for record in feed:
             try:
-                _room_changed(conductor, reconciler, record)
+                callers.heard(record)
             except Exception:
                 log.exception("room_record.skipped", session_id=record.event.session_id)
-
-
-def _room_changed(conductor: Conductor, reconciler: Reconciler, record: RoomRecord) -> None:
-    event = record.event
-    session = conductor.board.session(event.session_id)
-    if session is None or session.is_over:
-        return
-    if event.event == "room_finished":
-        if conductor.is_acting:
-            conductor.beside(reconciler.room_finished(event.session_id))
-    elif event.participant_identity == caller_identity(event.session_id):
-        _caller_moved(conductor, record)
-
-
-def _caller_moved(conductor: Conductor, record: RoomRecord) -> None:
-    event = record.event
-    facts = conductor.board.facts(event.session_id, conductor.now_ms())
-    if event.event == "participant_joined":
-        conductor.learn(event.session_id, caller_here=True, caller_sid=event.participant_sid, caller_left_ms=None)
-    elif event.event in _LEFT and (facts.caller_sid is None or event.participant_sid in (facts.caller_sid, None)):
-        # A caller who came back has a new id, perhaps before the old stay is reported over.
-        conductor.learn(event.session_id, caller_here=False, caller_left_ms=record.stored_ms)
 
 
 async def _reconcile(reconciler: Reconciler, prejoiner: Prejoiner) -> None:
@@ -216,13 +167,3 @@ async def _count(board: Board) -> None:
         figures.SESSIONS.labels("queued").set(board.waiting)
         figures.SLOTS.set(board.slots_held)
         await asyncio.sleep(_COUNT_S)
-
-
-async def _insist(read: Callable[[], Awaitable[T]]) -> T:
-    """Read until it succeeds; the lease ends it."""
-    while True:
-        try:
-            return await read()
-        except Unavailable as error:
-            log.warning("term.waits", reason=str(error))
-            await asyncio.sleep(_RETRY_S)

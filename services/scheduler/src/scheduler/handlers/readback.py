@@ -1,0 +1,85 @@
+"""What a new leader reads: the sessions that may be open, without their ticks and turns."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Final, TypeVar
+
+from chassis import logs
+from scheduler.domain.session import Recorded
+from scheduler.handlers.board import Board
+from scheduler.ports import SessionLog, Slots, Unavailable
+
+_RETRY_S: Final = 0.25
+_AT_ONCE: Final = 250  # sessions: some 1,000 events in about 30 ms
+
+T = TypeVar("T")
+
+log = logs.get_logger(__name__)
+
+
+async def read_back(board: Board, session_log: SessionLog, slots: Slots, *, recent_ms: int) -> None:
+    """Take in what runs and what waits.
+
+    What waits is younger than `recent_ms`; what is older and open holds a slot. The log is followed already, from a
+    position before this reading.
+
+    Args:
+        recent_ms: Sessions requested at or after this time are read, Unix ms.
+    """
+    mark = board.mark()
+    held = await insist(slots.held)
+    recent = await insist(lambda: session_log.requested_since(recent_ms))
+    owners = {entry.slot.session_id for entry in held.values()}
+    await take_in(board, session_log, sorted(owners | recent))
+    board.holds({key: entry.slot.session_id for key, entry in held.items()}, mark)
+    for session_id in board.ids():
+        session = board.session(session_id)
+        facts = board.facts(session_id, board.since_ms)
+        if session is not None and session.is_over and facts.slot is None:
+            board.forget(session_id)  # its room, if any is left, is the reconciler's
+
+
+async def read_forgotten(
+    board: Board, session_log: SessionLog, wake: Callable[[str], None], every: int = _AT_ONCE
+) -> None:
+    """Take in the sessions that waited when every scheduler was down for longer than `read_back` looks."""
+    unknown = sorted(sid for sid in await insist(session_log.unfinished) if sid not in board)
+    for at in range(0, len(unknown), every):
+        some = unknown[at : at + every]
+        await take_in(board, session_log, some)
+        for session_id in some:
+            wake(session_id)
+        await asyncio.sleep(0)
+
+
+async def take_in(board: Board, session_log: SessionLog, session_ids: Sequence[str]) -> None:
+    """Follow these sessions from now on, and read what their logs hold.
+
+    In this order: an event that arrives while the log is read is then taken in too, instead of being dropped as one of
+    a session that is not known.
+    """
+    new = [session_id for session_id in session_ids if session_id not in board]
+    for at in range(0, len(new), _AT_ONCE):
+        some = new[at : at + _AT_ONCE]
+        for session_id in some:
+            board.add(session_id)
+
+        async def lifecycles(some: Sequence[str] = some) -> Iterable[Recorded]:
+            return await session_log.lifecycles(some)
+
+        for record in await insist(lifecycles):
+            board.record(record)
+        for session_id in some:
+            session = board.session(session_id)
+            if session is not None and session.requested is None and not session.unreadable:
+                board.forget(session_id)  # its log begins with nothing that could be started
+
+
+async def insist(read: Callable[[], Awaitable[T]]) -> T:
+    """Read until it succeeds; the lease ends it."""
+    while True:
+        try:
+            return await read()
+        except Unavailable as error:
+            log.warning("term.waits", reason=str(error))
+            await asyncio.sleep(_RETRY_S)
