@@ -1,13 +1,14 @@
 """Writes what NATS and Redis must know about the services' users: `python deploy/backplane.py`, part of `make docs`.
 
 The permissions are in contracts/users.py. deploy/nats/nats.conf and deploy/redis/redis-server hold them for Docker
-Compose, with the passwords as environment variables of their containers; deploy/check.py holds them against the code.
+Compose, with the passwords as environment variables of their containers; deploy/nats/nats-server moves the streams of a
+version without accounts. deploy/check.py holds them against the code.
 """
 
 from pathlib import Path
 
-from contracts.server_config import nats_authorization, redis_users
-from contracts.users import NATS_USERS, REDIS_USERS, nats_variable, redis_variable
+from contracts.server_config import nats_accounts, redis_users
+from contracts.users import ACCOUNT, NATS_USERS, REDIS_USERS, nats_variable, redis_variable
 
 DEPLOY = Path(__file__).resolve().parent
 
@@ -24,6 +25,26 @@ jetstream {
 }
 """
 
+_NATS_SERVER = f"""\
+#!/bin/sh
+# Written by deploy/backplane.py. Starts nats-server in its container. A version without accounts kept its streams in
+# the account $G: their folder moves to the account {ACCOUNT}, once.
+set -eu
+store="${{STORE:-/data}}/jetstream"
+old="$store/\\$G" new="$store/{ACCOUNT}"
+if [ -n "$(ls -A "$old/streams" 2>/dev/null)" ]; then
+  if [ -n "$(ls -A "$new/streams" 2>/dev/null)" ]; then
+    echo "both $old and $new hold streams: see docs/runbooks/backplane-users.md" >&2
+    exit 1
+  fi
+  rm -rf "$new"
+  mv "$old" "$new"
+  sync
+  echo "moved the streams to the account {ACCOUNT}"
+fi
+exec nats-server "$@"
+"""
+
 _REDIS = """\
 #!/bin/sh
 # Written by deploy/backplane.py from contracts/users.py. The passwords come from the environment and reach Redis on its
@@ -36,10 +57,11 @@ maxmemory-policy noeviction
 
 def documents() -> dict[Path, str]:
     """Each file and the text that it should hold."""
-    nats = nats_authorization(NATS_USERS, {user.name: f"${nats_variable(user.name)}" for user in NATS_USERS})
+    nats = nats_accounts(NATS_USERS, {user.name: f"${nats_variable(user.name)}" for user in NATS_USERS})
     redis = redis_users(REDIS_USERS, {user.name: f"${redis_variable(user.name)}" for user in REDIS_USERS})
     return {
         DEPLOY / "nats" / "nats.conf": _NATS + nats,
+        DEPLOY / "nats" / "nats-server": _NATS_SERVER,
         DEPLOY / "redis" / "redis-server": f"{_REDIS}{redis}CONFIGURATION\n",
     }
 
@@ -55,4 +77,5 @@ def variables() -> dict[str, set[str]]:
 if __name__ == "__main__":
     for file, text in documents().items():
         file.write_text(text, encoding="utf-8")
-    (DEPLOY / "redis" / "redis-server").chmod(0o755)
+    for script in (DEPLOY / "redis" / "redis-server", DEPLOY / "nats" / "nats-server"):
+        script.chmod(0o755)

@@ -1,21 +1,72 @@
 """The users of NATS and Redis in the words of their servers' configuration."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
-from contracts.users import NatsUser, RedisUser
+from contracts.users import ACCOUNT, NODES_ACCOUNT, NatsUser, RedisUser
+
+_DIRECT_GET: Final = "$JS.API.DIRECT.GET."
 
 
-def nats_authorization(users: Iterable[NatsUser], passwords: Mapping[str, str]) -> str:
-    """The block `authorization` of a nats.conf.
+def nats_accounts(users: Sequence[NatsUser], passwords: Mapping[str, str]) -> str:
+    """The block `accounts` of a nats.conf.
 
-    In the global account, so that a server that had no users keeps its streams.
+    What a user of NODES publishes is imported from ACCOUNT, subject by subject, and the requests that it answers the
+    other way round. The server replaces the reply subject of an imported request by one of its own and delivers the
+    answer in the asker's account only: an answer never becomes a message of ACCOUNT.
 
     Args:
         passwords: By user, as they shall stand in the file: a quoted string, or `$VARIABLE`.
     """
+    nodes = [user for user in users if user.account == NODES_ACCOUNT]
+    asked = list(dict.fromkeys(subject for user in nodes for subject in user.publish))
+    answered = list(dict.fromkeys(subject for user in nodes for subject in user.answers))
+    ours = _account(
+        ACCOUNT,
+        [user for user in users if user.account == ACCOUNT],
+        passwords,
+        exports=[_export(subject, NODES_ACCOUNT) for subject in asked],
+        imports=[_import(subject, NODES_ACCOUNT) for subject in answered],
+        more="    jetstream: enabled\n",
+    )
+    theirs = _account(
+        NODES_ACCOUNT,
+        nodes,
+        passwords,
+        exports=[_export(subject, ACCOUNT) for subject in answered],
+        imports=[_import(subject, ACCOUNT) for subject in asked],
+    )
+    return f"accounts {{\n{ours}{theirs}}}\n"
+
+
+def _account(
+    name: str,
+    users: Iterable[NatsUser],
+    passwords: Mapping[str, str],
+    *,
+    exports: Iterable[str],
+    imports: Iterable[str],
+    more: str = "",
+) -> str:
     entries = "".join(_nats_user(user, passwords[user.name]) for user in users)
-    return f"authorization {{\n  users = [\n{entries}  ]\n}}\n"
+    between = _list("exports", exports) + _list("imports", imports)
+    return f"  {name} {{\n{more}    users = [\n{entries}    ]\n{between}  }}\n"
+
+
+def _list(name: str, entries: Iterable[str]) -> str:
+    lines = "".join(f"      {entry}\n" for entry in entries)
+    return f"    {name} = [\n{lines}    ]\n"
+
+
+def _export(subject: str, to: str) -> str:
+    # Only a direct get is answered in several messages.
+    response = ", response: stream" if subject.startswith(_DIRECT_GET) else ""
+    return f"{{ service: {json.dumps(subject)}, accounts: [{to}]{response} }}"
+
+
+def _import(subject: str, of: str) -> str:
+    return f"{{ service: {{ account: {of}, subject: {json.dumps(subject)} }} }}"
 
 
 def _nats_user(user: NatsUser, password: str) -> str:

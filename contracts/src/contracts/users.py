@@ -17,8 +17,14 @@ BILLING: Final = "billing"
 OPERATOR: Final = "operator"
 READER: Final = "reader"
 
+ACCOUNT: Final = "GREENROOM"
+"""NATS' account with the streams, and all users but the nodes'."""
+NODES_ACCOUNT: Final = "NODES"
+"""NATS' account of the nodes, whose requests reach ACCOUNT as service imports: see the ADR."""
+
 _EVERYTHING: Final = ">"
 _BILLING_DURABLE: Final = "billing"
+_INBOX: Final = "_INBOX_"
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,7 @@ class NatsUser:
         subscribe: Subjects that it may subscribe to.
         refused: Subjects that it may not publish to, although `publish` covers them.
         answers_s: Seconds in which it may answer a request that it received, whatever the reply's subject; 0: never.
+        account: Where its subjects are; between the accounts pass only what one lists and the other publishes.
     """
 
     name: str
@@ -37,6 +44,12 @@ class NatsUser:
     subscribe: tuple[str, ...]
     refused: tuple[str, ...] = ()
     answers_s: int = 0
+    account: str = ACCOUNT
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The requests that it answers: what it subscribes to, without its inboxes."""
+        return tuple(subject for subject in self.subscribe if not subject.startswith(_INBOX))
 
 
 @dataclass(frozen=True)
@@ -100,7 +113,7 @@ def _measures(*specs: streams.StreamSpec | streams.BucketSpec) -> tuple[str, ...
 
 
 def _inbox(name: str) -> str:
-    return f"_INBOX_{name}.>"
+    return f"{_INBOX}{name}.>"
 
 
 _ACCOUNT: Final = ("$JS.API.INFO",)  # counts and limits only; `greenroom doctor` asks for it
@@ -158,6 +171,7 @@ NATS_USERS: Final = (
         ),
         subscribe=(_inbox(AGENT_RUNNER), *_answered(AGENT_RUNNER)),
         answers_s=60,
+        account=NODES_ACCOUNT,
     ),
     NatsUser(
         BILLING,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from greenroom_cli.errors import CommandError
 from greenroom_cli.stack import binaries
+from greenroom_cli.stack.nats_store import move_to_account
 from greenroom_cli.stack.ports import LOOPBACK
 from greenroom_cli.stack.private_file import write_private
 from greenroom_cli.stack.process import SHIM, ProcessSpec
@@ -27,14 +28,16 @@ def nats(folder: Path, port: int, passwords: Mapping[str, str], environment: Map
     Args:
         passwords: By user; each user is confined to its own subjects.
     """
-    from contracts.server_config import nats_authorization  # 0.2 s, which only a stack's start pays
-    from contracts.users import NATS_USERS
+    from contracts.server_config import nats_accounts  # 0.2 s, which only a stack's start pays
+    from contracts.users import ACCOUNT, NATS_USERS
 
     configuration = folder / "nats.conf"
-    store = json.dumps(str(folder / "nats"))
+    store = folder / "nats"
+    move_to_account(store, ACCOUNT)
     listen = f'listen: "{LOOPBACK}:{port}"\nserver_name: greenroom\n'
-    users = nats_authorization(NATS_USERS, {user: json.dumps(password) for user, password in passwords.items()})
-    write_private(configuration, f"{listen}jetstream {{ store_dir: {store}, sync_interval: always }}\n{users}")
+    jetstream = f"jetstream {{ store_dir: {json.dumps(str(store))}, sync_interval: always }}\n"
+    accounts = nats_accounts(NATS_USERS, {user: json.dumps(password) for user, password in passwords.items()})
+    write_private(configuration, listen + jetstream + accounts)
     return ProcessSpec(
         name="nats",
         command=(str(binaries.nats_server()), "-c", str(configuration)),

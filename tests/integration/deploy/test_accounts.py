@@ -1,0 +1,204 @@
+"""Nodes in a NATS account of their own: all they do goes through, an answer sent to a foreign subject does not."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import UTC, datetime
+from typing import Final
+
+import pytest
+from chassis.nats import Bus, Cause, Change, KeyExists, NoResponder, SequenceConflict, respond
+from contracts.commands import CreditGranted, DrainNode, GrantCredit, NodeDraining
+from contracts.events import ServedTick
+from contracts.server_config import nats_accounts
+from contracts.streams import BUCKETS, NODES, PREJOINED, SESSIONS, STREAMS
+from contracts.subjects import BILLING_GRANT, node_command
+from contracts.users import NATS_USERS
+from nats.aio.msg import Msg
+
+from tests.integration.servers import NatsServer
+
+PASSWORD: Final = "0" * 24
+LONG: Final = 620  # messages: more than one page of direct gets
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    """A nats-server with the users and accounts that are shipped."""
+    accounts = nats_accounts(NATS_USERS, {user.name: json.dumps(PASSWORD) for user in NATS_USERS})
+    with NatsServer(tmp_path_factory.mktemp("accounts"), config=accounts) as running:
+        assert isinstance(running, NatsServer)
+        yield running
+
+
+async def connected(server: NatsServer, user: str) -> Bus:
+    url = server.url.replace("//", f"//{user}:{PASSWORD}@")
+    return await Bus.connect(url, name=user, graceful_timeout_s=1)
+
+
+@pytest.fixture
+async def node(server: NatsServer) -> AsyncIterator[Bus]:
+    bus = await connected(server, "agent-runner")
+    await bus.ensure([SESSIONS], [NODES, PREJOINED], owned=())
+    yield bus
+    await bus.close()
+
+
+@pytest.fixture
+async def scheduler(server: NatsServer) -> AsyncIterator[Bus]:
+    bus = await connected(server, "scheduler")
+    yield bus
+    await bus.close()
+
+
+@pytest.fixture
+async def operator(server: NatsServer) -> AsyncIterator[Bus]:
+    bus = await connected(server, "operator")
+    await bus.ensure(STREAMS, BUCKETS)
+    yield bus
+    await bus.close()
+
+
+def tick(session: str, served_ms: int) -> ServedTick:
+    return ServedTick(session_id=session, time=datetime.now(UTC), epoch=1, served_ms=served_ms)
+
+
+async def test_a_node_publishes_and_reads_the_log(node: Bus, operator: Bus) -> None:
+    first = await node.publish(tick("session_log", 1), expect_last=0)
+    again = await node.publish(tick("session_log", 1))
+    with pytest.raises(SequenceConflict) as conflict:
+        await node.publish(tick("session_log", 2), expect_last=0)
+    for served_ms in range(2, LONG):
+        await node.publish(tick("session_log", served_ms))
+
+    last = await node.last("voice.v1.session.tick.session_log")
+    history = await node.history("session_log")
+    recorded = await operator.js.get_msg("SESSIONS", first.seq)
+
+    assert (again.seq, again.duplicate, conflict.value.last_seq) == (first.seq, True, first.seq)
+    assert last is not None
+    assert last.seq == history[-1].seq
+    assert len(history) == LONG - 1
+    assert "Nats-Request-Info" not in (recorded.headers or {})
+
+
+async def test_a_node_keeps_its_keys_and_the_scheduler_follows_them(node: Bus, scheduler: Bus, operator: Bus) -> None:
+    del operator  # it has made the buckets
+    told: asyncio.Queue[Change] = asyncio.Queue()
+    ready = asyncio.Event()
+    watching = asyncio.create_task(scheduler.bucket(NODES).watch(told.put, ready=ready))
+    await asyncio.wait_for(ready.wait(), 10)
+    keys = node.bucket(NODES)
+
+    revision = await keys.create("n1", b"one", ttl_s=60)
+    with pytest.raises(KeyExists):
+        await keys.create("n1", b"other")
+    revision = await keys.update("n1", b"two", revision, ttl_s=60)
+    entry = await keys.get("n1")
+    await keys.delete("n1", revision)
+    await keys.put("n2", b"", ttl_s=1)
+
+    changes = [await asyncio.wait_for(told.get(), 15) for _ in range(5)]
+    watching.cancel()
+    assert entry is not None
+    assert (entry.value, entry.revision) == (b"two", revision)
+    assert [(c.key, c.value) for c in changes[:4]] == [("n1", b"one"), ("n1", b"two"), ("n1", None), ("n2", b"")]
+    assert changes[4].cause is Cause.EXPIRED
+
+
+async def test_commands_and_grants_pass_between_the_accounts_also_after_the_server_was_killed(
+    server: NatsServer, node: Bus, scheduler: Bus
+) -> None:
+    gateway, billing = await connected(server, "gateway"), await connected(server, "billing")
+
+    async def drain(command: DrainNode) -> NodeDraining:
+        return NodeDraining(jobs=int(command.limit_s))
+
+    async def grant(command: GrantCredit) -> CreditGranted:
+        return CreditGranted(granted_minutes=command.total_minutes)
+
+    answering = [
+        respond(node, node_command("n1", "drain"), DrainNode, drain),
+        respond(billing, BILLING_GRANT, GrantCredit, grant),
+    ]
+    for responder in answering:
+        await responder.start()
+    for round_ in range(2):
+        for number in range(50):
+            told = await gateway.request(node_command("n1", "drain"), DrainNode(limit_s=number + 1), NodeDraining)
+            assert told.jobs == number + 1
+            asked = GrantCredit(session_id="session_g", user_id="u", total_minutes=number + 1)
+            assert (await node.request(BILLING_GRANT, asked, CreditGranted)).granted_minutes == number + 1
+        with pytest.raises(NoResponder):
+            await gateway.request(node_command("n2", "drain"), DrainNode(limit_s=1), NodeDraining)
+        await node.publish(tick("session_restart", round_))
+        if round_ == 0:
+            back = [asyncio.Event() for _ in range(4)]
+            for bus, event in zip((node, scheduler, gateway, billing), back, strict=True):
+                bus.on_reconnect(_setting(event))
+            server.restart()
+            async with asyncio.timeout(20):
+                for event in back:
+                    await event.wait()
+            for bus in (node, scheduler, gateway, billing):
+                await bus.nc.flush(5)
+    for responder in answering:
+        await responder.stop()
+    await gateway.close()
+    await billing.close()
+
+
+def _setting(event: asyncio.Event) -> Callable[[], Awaitable[None]]:
+    async def call() -> None:
+        event.set()
+
+    return call
+
+
+FORGED = ("voice.v1.session.ended.session_x", "voice.v1.session.assigned.session_x", "$KV.slots.0", "$KV.leaders.x")
+API = (
+    *(f"$JS.API.STREAM.{verb}.{name}" for verb in ("DELETE", "PURGE") for name in ("KV_slots", "SESSIONS")),
+    "$JS.API.CONSUMER.DELETE.SESSIONS.billing",
+)
+
+
+@pytest.mark.parametrize("foreign", [*FORGED, *API])
+async def test_an_answer_that_a_node_sends_to_a_foreign_subject_arrives_nowhere(
+    node: Bus, operator: Bus, foreign: str
+) -> None:
+    """Bytes of the node's choice by a direct get, and each other answer that it can ask for."""
+    body = {"session_id": "session_x", "time": "2026-11-28T21:00:00Z", "outcome": "completed", "epoch": 1}
+    await node.publish_raw(
+        "voice.v1.session.tick.session_x", json.dumps(body).encode(), headers={"Nats-Msg-Id": foreign}
+    )
+    await node.bucket(NODES).put("empty", b"")
+    heard: list[Msg] = []
+
+    async def hear(message: Msg) -> None:
+        heard.append(message)
+
+    await operator.nc.subscribe(foreign, cb=hear)
+    await operator.nc.flush()
+    for stream, subject in (("SESSIONS", "voice.v1.session.tick.session_x"), ("KV_nodes", "$KV.nodes.empty")):
+        for ask in ({"last_by_subj": subject}, {"multi_last": [subject]}):
+            await node.nc.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(ask).encode(), reply=foreign)
+        await node.nc.publish(
+            f"$JS.API.STREAM.MSG.GET.{stream}", json.dumps({"last_by_subj": subject}).encode(), reply=foreign
+        )
+    await node.nc.publish("voice.v1.session.tick.session_x", b"{}", reply=foreign)
+    await node.nc.publish("$KV.nodes.mine", b"{}", reply=foreign)
+    await node.nc.publish("$JS.API.INFO", reply=foreign)
+    await node.nc.publish("$JS.API.STREAM.CREATE.SESSIONS", b"{}", reply=foreign)
+    await node.nc.flush()
+    # A message of the same connection, handled after those above.
+    await node.publish(tick("session_after", 1))
+    await operator.nc.flush()
+    await asyncio.sleep(0.1)
+
+    assert heard == []
+    for name in ("SESSIONS", "KV_slots"):
+        await operator.js.stream_info(name)
+    for subject in FORGED:
+        stream = "SESSIONS" if subject.startswith("voice") else f"KV_{subject.split('.')[1]}"
+        info = await operator.js.stream_info(stream, subjects_filter=subject)
+        assert not info.state.subjects
