@@ -2,11 +2,8 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
 
 from contracts.users import ACCOUNT, NODES_ACCOUNT, NatsUser, RedisUser
-
-_DIRECT_GET: Final = "$JS.API.DIRECT.GET."
 
 
 def nats_accounts(users: Sequence[NatsUser], passwords: Mapping[str, str]) -> str:
@@ -14,7 +11,7 @@ def nats_accounts(users: Sequence[NatsUser], passwords: Mapping[str, str]) -> st
 
     What a user of NODES publishes is imported from ACCOUNT, subject by subject, and the requests that it answers the
     other way round. The server replaces the reply subject of an imported request by one of its own and delivers the
-    answer in the asker's account only: an answer never becomes a message of ACCOUNT.
+    answer in the asker's account only: an answer never becomes a message of ACCOUNT. Each request has one answer.
 
     Args:
         passwords: By user, as they shall stand in the file: a quoted string, or `$VARIABLE`.
@@ -60,9 +57,7 @@ def _list(name: str, entries: Iterable[str]) -> str:
 
 
 def _export(subject: str, to: str) -> str:
-    # Only a direct get is answered in several messages.
-    response = ", response: stream" if subject.startswith(_DIRECT_GET) else ""
-    return f"{{ service: {json.dumps(subject)}, accounts: [{to}]{response} }}"
+    return f"{{ service: {json.dumps(subject)}, accounts: [{to}] }}"
 
 
 def _import(subject: str, of: str) -> str:

@@ -92,10 +92,16 @@ def _owns(*specs: streams.StreamSpec | streams.BucketSpec) -> tuple[str, ...]:
     return (*_makes(*specs), *(f"$JS.API.STREAM.UPDATE.{streams.stream_name(spec)}" for spec in specs))
 
 
+def _asks(*specs: streams.StreamSpec | streams.BucketSpec) -> tuple[str, ...]:
+    """Single messages, as JSON; the server cannot confine this to some of the stream's subjects."""
+    return tuple(f"$JS.API.STREAM.MSG.GET.{streams.stream_name(spec)}" for spec in specs)
+
+
 def _reads(*specs: streams.StreamSpec | streams.BucketSpec) -> tuple[str, ...]:
-    """Single messages and pages of them; the server cannot confine these to some of the stream's subjects."""
-    names = [streams.stream_name(spec) for spec in specs]
-    return tuple(f"$JS.API.{verb}.{name}" for name in names for verb in ("STREAM.MSG.GET", "DIRECT.GET"))
+    """Also pages of them. Never give it to a node: a direct get sends stored bytes to any subject of its account."""
+    return tuple(
+        subject for spec in specs for subject in (*_asks(spec), f"$JS.API.DIRECT.GET.{streams.stream_name(spec)}")
+    )
 
 
 def _follows(*specs: streams.StreamSpec | streams.BucketSpec) -> tuple[str, ...]:
@@ -166,7 +172,7 @@ NATS_USERS: Final = (
             *_sent(AGENT_RUNNER),
             *_BURY,
             *_makes(streams.SESSIONS, streams.NODES, streams.PREJOINED),
-            *_reads(streams.SESSIONS, streams.NODES, streams.PREJOINED),
+            *_asks(streams.SESSIONS, streams.NODES, streams.PREJOINED),
             *_ACCOUNT,
         ),
         subscribe=(_inbox(AGENT_RUNNER), *_answered(AGENT_RUNNER)),

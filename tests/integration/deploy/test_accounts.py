@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 from chassis.nats import Bus, Cause, Change, KeyExists, NoResponder, SequenceConflict, respond
-from contracts.commands import CreditGranted, DrainNode, GrantCredit, NodeDraining
+from contracts.commands import CreditGranted, DrainNode, EndJob, GrantCredit, JobEnded, NodeDraining
 from contracts.events import ServedTick
 from contracts.server_config import nats_accounts
 from contracts.streams import BUCKETS, NODES, PREJOINED, SESSIONS, STREAMS
@@ -19,7 +19,7 @@ from nats.aio.msg import Msg
 from tests.integration.servers import NatsServer
 
 PASSWORD: Final = "0" * 24
-LONG: Final = 620  # messages: more than one page of direct gets
+LONG: Final = 300
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ async def test_a_node_publishes_and_reads_the_log(node: Bus, operator: Bus) -> N
         await node.publish(tick("session_log", served_ms))
 
     last = await node.last("voice.v1.session.tick.session_log")
-    history = await node.history("session_log")
+    history = await node.each("voice.v1.session.*.session_log")
     recorded = await operator.js.get_msg("SESSIONS", first.seq)
 
     assert (again.seq, again.duplicate, conflict.value.last_seq) == (first.seq, True, first.seq)
@@ -162,16 +162,29 @@ API = (
 )
 
 
+async def ask_for_everything(node: Bus, reply: str, body: bytes) -> None:
+    """Bytes of the node's choice by a direct get, and each other answer that it can ask for, to one reply subject."""
+    chosen = "voice.v1.session.tick.session_x"
+    await node.publish_raw(chosen, body, headers={"Nats-Msg-Id": f"{reply} {body!r}"})
+    await node.bucket(NODES).put("empty", b"")
+    for stream, subject in (("SESSIONS", chosen), ("KV_nodes", "$KV.nodes.empty")):
+        for wanted in ({"last_by_subj": subject}, {"multi_last": [subject]}, {"seq": 1, "next_by_subj": subject}):
+            for verb in ("DIRECT.GET", "STREAM.MSG.GET"):
+                await node.nc.publish(f"$JS.API.{verb}.{stream}", json.dumps(wanted).encode(), reply=reply)
+    await node.nc.publish(chosen, b"{}", reply=reply)
+    await node.nc.publish("$KV.nodes.mine", b"{}", reply=reply)
+    await node.nc.publish("$JS.API.INFO", reply=reply)
+    await node.nc.publish("$JS.API.STREAM.CREATE.SESSIONS", b"{}", reply=reply)
+    await node.nc.flush()
+    await node.publish(tick("session_after", 1))  # of the same connection, so the server has handled those above
+    await asyncio.sleep(0.1)
+
+
 @pytest.mark.parametrize("foreign", [*FORGED, *API])
 async def test_an_answer_that_a_node_sends_to_a_foreign_subject_arrives_nowhere(
     node: Bus, operator: Bus, foreign: str
 ) -> None:
-    """Bytes of the node's choice by a direct get, and each other answer that it can ask for."""
-    body = {"session_id": "session_x", "time": "2026-11-28T21:00:00Z", "outcome": "completed", "epoch": 1}
-    await node.publish_raw(
-        "voice.v1.session.tick.session_x", json.dumps(body).encode(), headers={"Nats-Msg-Id": foreign}
-    )
-    await node.bucket(NODES).put("empty", b"")
+    ended = {"session_id": "session_x", "time": "2026-11-28T21:00:00Z", "outcome": "completed", "epoch": 1}
     heard: list[Msg] = []
 
     async def hear(message: Msg) -> None:
@@ -179,22 +192,10 @@ async def test_an_answer_that_a_node_sends_to_a_foreign_subject_arrives_nowhere(
 
     await operator.nc.subscribe(foreign, cb=hear)
     await operator.nc.flush()
-    for stream, subject in (("SESSIONS", "voice.v1.session.tick.session_x"), ("KV_nodes", "$KV.nodes.empty")):
-        for ask in ({"last_by_subj": subject}, {"multi_last": [subject]}):
-            await node.nc.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(ask).encode(), reply=foreign)
-        await node.nc.publish(
-            f"$JS.API.STREAM.MSG.GET.{stream}", json.dumps({"last_by_subj": subject}).encode(), reply=foreign
-        )
-    await node.nc.publish("voice.v1.session.tick.session_x", b"{}", reply=foreign)
-    await node.nc.publish("$KV.nodes.mine", b"{}", reply=foreign)
-    await node.nc.publish("$JS.API.INFO", reply=foreign)
-    await node.nc.publish("$JS.API.STREAM.CREATE.SESSIONS", b"{}", reply=foreign)
-    await node.nc.flush()
-    # A message of the same connection, handled after those above.
-    await node.publish(tick("session_after", 1))
-    await operator.nc.flush()
-    await asyncio.sleep(0.1)
 
+    await ask_for_everything(node, foreign, json.dumps(ended).encode())
+
+    await operator.nc.flush()
     assert heard == []
     for name in ("SESSIONS", "KV_slots"):
         await operator.js.stream_info(name)
@@ -202,3 +203,27 @@ async def test_an_answer_that_a_node_sends_to_a_foreign_subject_arrives_nowhere(
         stream = "SESSIONS" if subject.startswith("voice") else f"KV_{subject.split('.')[1]}"
         info = await operator.js.stream_info(stream, subjects_filter=subject)
         assert not info.state.subjects
+
+
+async def test_a_node_cannot_command_another(server: NatsServer, node: Bus, operator: Bus) -> None:
+    """All nodes are in one account: an answer with a node's subject as its reply arrives there."""
+    del operator  # it has made the streams
+    other = await connected(server, "agent-runner")
+    ended: list[EndJob] = []
+
+    async def end(command: EndJob) -> JobEnded:
+        ended.append(command)
+        return JobEnded(found=True, served_ms=0, process_gone=True)
+
+    subject = node_command("n2", "end")
+    responder = respond(other, subject, EndJob, end)
+    await responder.start()
+
+    await ask_for_everything(
+        node, subject, EndJob(session_id="session_x", epoch=1, reason="x").model_dump_json().encode()
+    )
+
+    await other.nc.flush()
+    await responder.stop()
+    await other.close()
+    assert ended == []

@@ -260,6 +260,16 @@ class Bus:
             raw = await reading.last(self.js, stream_of(subject), subject, deadline_s=deadline_s, url=self.url)
         return None if raw is None else self._stored(raw)
 
+    async def each(self, subject: str, *, deadline_s: float = 5.0) -> list[Stored]:
+        """All messages of a subject or filter in stream order, one request each: for a user without direct gets.
+
+        Raises:
+            BusUnavailable: Not complete by the deadline.
+        """
+        with self.naming_refusals():
+            found = await reading.each(self.js, stream_of(subject), subject, deadline_s=deadline_s, url=self.url)
+        return [self._stored(raw) for raw in found]
+
     async def history(self, session_id: str, *, deadline_s: float = 5.0) -> list[Stored]:
         """All events of one session in stream order, complete up to the call.
 

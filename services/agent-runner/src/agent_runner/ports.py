@@ -84,7 +84,7 @@ class SessionLog(Protocol):
         ...
 
     async def history(self, session_id: str, *, deadline_s: float) -> Sequence[Event]:
-        """All events of the session.
+        """The session's start and its turns.
 
         Raises:
             LogUnavailable: Not complete in time.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from chassis.nats import Bus, BusUnavailable
-from contracts.events import Event, JobAssigned
+from contracts.events import Event, JobAssigned, SessionRequested, TurnFinished
 from contracts.subjects import session_event
 
 from agent_runner.ports import LogUnavailable
@@ -26,9 +27,17 @@ class BusSessionLog:
         return last.event.epoch if last is not None and isinstance(last.event, JobAssigned) else None
 
     async def history(self, session_id: str, *, deadline_s: float) -> Sequence[Event]:
-        """All events of the session that this version can read."""
+        """The start and the turns, without what this version cannot read.
+
+        A node's NATS user may read one message a request, so the ticks, most of a log, are left out.
+        """
         try:
-            stored = await self._bus.history(session_id, deadline_s=deadline_s)
+            stored = await asyncio.gather(
+                *(
+                    self._bus.each(session_event(kind.event, session_id), deadline_s=deadline_s)
+                    for kind in (SessionRequested, TurnFinished)
+                )
+            )
         except BusUnavailable as error:
             raise LogUnavailable(str(error)) from error
-        return [one.event for one in stored if isinstance(one.event, Event)]
+        return [one.event for of_kind in stored for one in of_kind if isinstance(one.event, Event)]
