@@ -24,7 +24,7 @@ _RETRY_S: Final = 0.2  # after a renewal that failed, as long as the lease is he
 log = logs.get_logger(__name__)
 
 
-def _asleep_or_not_s() -> float:
+def asleep_or_not_s() -> float:
     """Seconds of a clock that also goes on while the machine is suspended; the monotonic one stands still then."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
@@ -42,7 +42,7 @@ class Lease:
     """
 
     def __init__(
-        self, bucket: Bucket, key: str, holder: str, ttl_s: int, *, clock: Callable[[], float] = _asleep_or_not_s
+        self, bucket: Bucket, key: str, holder: str, ttl_s: int, *, clock: Callable[[], float] = asleep_or_not_s
     ) -> None:
         self.key = key
         self.holder = holder

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from contracts.commands import AssignJob, EndJob, JobEnded, PrejoinRoom
 from contracts.events import Event, SessionEnded, SessionRequested
 from contracts.registry import NodeJob, NodeState, Slot
-from scheduler.domain.clock import LogClock
+from scheduler.domain.clock import LogClock, Reading
 from scheduler.domain.limits import Limits
 from scheduler.domain.session import Recorded
 from scheduler.handlers.agents import Agents
 from scheduler.handlers.board import Board
 from scheduler.handlers.conductor import Conductor
 from scheduler.handlers.reconciler import Reconciler
+from scheduler.handlers.timekeeper import Timekeeper
 from scheduler.ports import HeldSlot, LogTail, NotTaken, Outranked, Outrun, Room, RoomRecord, Unavailable
 
 from tests.unit.scheduler.builders import T0, node, ready, stopped
@@ -37,6 +38,7 @@ class World:
 
     Attributes:
         monotonic_s: The one clock, moved by the test.
+        set_ms: By how much the clock that stamps the log was set since.
         down: Every call to the bus fails.
         last_term: Of the leader that gained the lease last.
         heard_terms: Node -> the greatest term in a command to it.
@@ -55,11 +57,12 @@ class World:
     rooms: set[str] = field(default_factory=set[str])
     monotonic_s: float = 1_000.0
     down: bool = False
+    set_ms: int = 0
     last_term: int = 0
     heard_terms: dict[str, int] = field(default_factory=dict[str, int])
 
     def now_ms(self) -> int:
-        return T0 + round((self.monotonic_s - 1_000.0) * 1000)
+        return T0 + self.set_ms + round((self.monotonic_s - 1_000.0) * 1000)
 
     def write(self, event: Event, *, expect_last: int | None = None) -> Recorded:
         last = next((r for r in reversed(self.records) if r.event.subject == event.subject), None)
@@ -111,8 +114,9 @@ class World:
         await asyncio.sleep(0)
         return record
 
-    async def read_now_ms(self) -> int | None:
-        return self.now_ms()
+    async def clock(self) -> tuple[int, int]:
+        await self._reach()
+        return self.now_ms(), len(self.records)
 
     # --- Slots
 
@@ -242,8 +246,9 @@ class Leader:
         world.last_term += 1
         self.term = world.last_term
         clock = LogClock()
-        clock.observe(world.now_ms(), world.monotonic_s)
-        self.board = Board(world.limits, world.now_ms())
+        clock.read(Reading(world.now_ms(), len(world.records), world.monotonic_s, world.monotonic_s))
+        self.timekeeper = Timekeeper(clock, world, monotonic=lambda: world.monotonic_s)  # pyright: ignore[reportArgumentType]
+        self.board = Board(world.limits, self.timekeeper.now_ms(), stored_ms=self.timekeeper.stored_ms)
         self.conductor = Conductor(
             self.board,
             clock,
@@ -267,6 +272,13 @@ class Leader:
     def hear(self, n: int) -> None:
         """The next n records of the log."""
         for record in self.world.records[self.heard : self.heard + n]:
+            self.conductor.heard(record)
+            self.heard += 1
+
+    async def hear_placed(self, n: int) -> None:
+        """The same as a term does it: a record whose stamp looks odd calls for a reading of the clock."""
+        for record in self.world.records[self.heard : self.heard + n]:
+            await self.timekeeper.place(record)
             self.conductor.heard(record)
             self.heard += 1
 

@@ -20,6 +20,7 @@ class StreamUse:
     """One stream's state, as the server tells it.
 
     Attributes:
+        at: The clock with which the stream's leader stamps messages, at its answer.
         max_bytes: Its bound; 0 for none.
         created: When it was made; another time means another stream of the same name, after a lost store.
         first_seq: Of its oldest message; where it is empty, of the next.
@@ -27,6 +28,7 @@ class StreamUse:
     """
 
     name: str
+    at: datetime
     bytes: int
     max_bytes: int
     messages: int
@@ -69,6 +71,7 @@ async def stream_use(nc: Client, stream: str, *, deadline_s: float, url: str) ->
     state, config = answer["state"], answer["config"]
     return StreamUse(
         name=stream,
+        at=_time(answer["ts"]),
         bytes=state["bytes"],
         max_bytes=max(0, config.get("max_bytes", 0)),
         messages=state["messages"],

@@ -19,9 +19,11 @@ from scheduler.adapters.nats_nodes import NatsNodes
 from scheduler.adapters.nats_offered_rooms import NatsOfferedRooms
 from scheduler.adapters.nats_queue_mirror import NatsQueueMirror
 from scheduler.adapters.nats_slots import NatsSlots
+from scheduler.domain.clock import LogClock
 from scheduler.handlers.agents import Agents
 from scheduler.handlers.prejoiner import PrejoinPlan
 from scheduler.handlers.term import Term
+from scheduler.handlers.timekeeper import Timekeeper
 from scheduler.settings import Settings
 
 ROLE: Final = "scheduler"
@@ -43,6 +45,8 @@ async def start(life: Life, settings: Settings) -> None:
     # Unique among processes past and present: a restarted one must not take itself for its forerunner.
     holder = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
     lease = Lease(bus.bucket(LEADERS), ROLE, holder, settings.leader_lease_s)
+    session_log = NatsLog(bus)
+    timekeeper = Timekeeper(LogClock(), session_log)
     term: Term | None = None
 
     async def lead() -> None:
@@ -50,7 +54,7 @@ async def start(life: Life, settings: Settings) -> None:
         gains = lease.gains
         term = Term(
             limits=settings.limits(),
-            session_log=NatsLog(bus, ROLE),
+            session_log=session_log,
             slots=NatsSlots(bus),
             nodes=nodes,
             rooms=rooms,
@@ -59,6 +63,7 @@ async def start(life: Life, settings: Settings) -> None:
             queue=NatsQueueMirror(bus),
             prejoin=_plan(settings),
             is_leading=lambda: lease.is_held and lease.gains == gains,
+            timekeeper=timekeeper,
             reconcile_s=settings.reconcile_s,
         )
         await term.run()
@@ -72,6 +77,7 @@ async def start(life: Life, settings: Settings) -> None:
             term.outage_over()
 
     bus.on_reconnect(reconnected)
+    life.spawn("clock", timekeeper.run())
     life.spawn("leadership", lease.run(lead, led))
 
 

@@ -159,8 +159,8 @@ class SessionLog(Protocol):
         """Where the log ends now."""
         ...
 
-    async def now_ms(self) -> int | None:
-        """The bus' clock now, Unix ms; None when it cannot be read."""
+    async def clock(self) -> tuple[int, int]:
+        """The clock that stamps the log now, Unix ms, and the sequence of the log's last message."""
         ...
 
 

@@ -62,14 +62,8 @@ class _Feed(Generic[T]):
 class NatsLog:
     """The log over the service's bus."""
 
-    def __init__(self, bus: Bus, leader_key: str) -> None:
-        """Take the bus.
-
-        Args:
-            leader_key: Of the bucket `leaders`: its renewals carry the bus' time.
-        """
+    def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._leader_key = leader_key
 
     def follow(self, after_seq: int) -> _Feed[Recorded]:
         """Every lifecycle event behind that sequence."""
@@ -151,13 +145,13 @@ class NatsLog:
             raise Unavailable(str(error)) from error
         return LogTail(seq=0 if last is None else last.seq, last_request_seq=0 if request is None else request.seq)
 
-    async def now_ms(self) -> int | None:
-        """The time of the leader lease's last renewal: a lower bound of now, less than a renewal old."""
+    async def clock(self) -> tuple[int, int]:
+        """The clock of the stream's leader now, and the sequence of its last message."""
         try:
-            entry = await self._bus.bucket(streams.LEADERS).get(self._leader_key, deadline_s=_DEADLINE_S)
+            use = await self._bus.use_of(streams.SESSIONS)
         except BusUnavailable as error:
             raise Unavailable(str(error)) from error
-        return None if entry is None else entry.stored_ms
+        return round(use.at.timestamp() * 1000), use.last_seq
 
 
 def _filters(kinds: Iterable[type[Event]]) -> list[str]:

@@ -1,28 +1,140 @@
-"""The log's clock, kept without asking anybody's wall clock."""
+"""The log's time: the bus' clock without the steps that it makes.
+
+JetStream stamps with a server's wall clock. That is set back or forward by NTP and by the restore of a machine, and
+another server with another clock may lead the stream from one message to the next. Deadlines count seconds that really
+passed: a step of the clock must neither end a call nor reject a start.
+"""
+
+from collections import deque
+from dataclasses import dataclass, replace
+from typing import Final
+
+STEP_MS: Final = 2_000
+"""By so much the bus' clock must differ from what was expected to have been set; less is drift, which is followed."""
+
+_STEPS: Final = 64  # remembered; an older one concerns no record that is still read
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the leader of the stream said about its clock.
+
+    Attributes:
+        bus_ms: Its time, Unix ms.
+        last_seq: The stream's last sequence then.
+        asked_s: On our monotonic clock, before it was asked.
+        answered_s: After.
+    """
+
+    bus_ms: int
+    last_seq: int
+    asked_s: float
+    answered_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """The clock was set by `delta_ms` between two readings.
+
+    Attributes:
+        after_seq: Records up to it were stamped before.
+        until_seq: Records behind it were stamped after.
+        since_ms: The log's time at the first reading.
+        until_ms: And at the second.
+    """
+
+    delta_ms: float
+    after_seq: int
+    until_seq: int
+    since_ms: float
+    until_ms: float
+
+    def is_within(self, at_ms: float) -> bool:
+        return self.since_ms - STEP_MS / 2 <= at_ms <= self.until_ms + STEP_MS / 2
 
 
 class LogClock:
-    """Estimates the bus' time from the timestamps of messages and a monotonic clock.
+    """Tells the log's time from readings of the bus' clock and a monotonic clock, and places records in it.
 
-    A message is never from the future, so its timestamp is a lower bound of the bus' time at its receipt; the greatest
-    such bound, carried on by the monotonic clock, is late by no more than the fastest delivery took.
-    So a scheduler whose wall clock is minutes off still ends its waits on time.
+    It begins with the bus' time at the first reading, and from then on shows no step; how far the bus' clock was set
+    since is known apart. Make one for each process, not for each term: who stands by sees the steps, too.
     """
 
     def __init__(self) -> None:
-        self._offset_ms: float | None = None
+        self._offset_ms: float | None = None  # the log's time minus the monotonic clock's
+        self._set_ms = 0.0  # all the steps together
+        self._steps: deque[_Step] = deque(maxlen=_STEPS)
+        self._last: Reading | None = None
 
     @property
     def is_set(self) -> bool:
-        """Whether any timestamp was seen."""
+        """Whether there was a reading."""
         return self._offset_ms is not None
 
-    def observe(self, stored_ms: int, monotonic_s: float) -> None:
-        """A message with this timestamp was received now."""
-        offset = stored_ms - monotonic_s * 1000
-        if self._offset_ms is None or offset > self._offset_ms:
-            self._offset_ms = offset
+    def read(self, reading: Reading) -> float:
+        """Take in a reading; returns by how many ms the clock was set since the one before, 0 for not at all."""
+        least = reading.bus_ms - reading.answered_s * 1000
+        most = reading.bus_ms - reading.asked_s * 1000
+        before, self._last = self._last, reading
+        if before is not None and reading.last_seq < before.last_seq:  # another stream, after a lost store
+            self._steps = deque((replace(step, after_seq=0, until_seq=0) for step in self._steps), _STEPS)
+            before = replace(before, last_seq=0)
+        if before is None or self._offset_ms is None:
+            self._offset_ms = least
+            return 0.0
+        expected = self._offset_ms + self._set_ms
+        off_ms = min(max(expected, least), most) - expected
+        if abs(off_ms) <= STEP_MS:
+            self._offset_ms += off_ms
+            return 0.0
+        since_ms, until_ms = self._at(before.asked_s), self._at(reading.answered_s)
+        self._steps.append(_Step(off_ms, before.last_seq, reading.last_seq, since_ms, until_ms))
+        self._set_ms += off_ms
+        return off_ms
 
     def now_ms(self, monotonic_s: float) -> int:
-        """The bus' time, Unix ms; 0 before anything was observed."""
-        return 0 if self._offset_ms is None else round(monotonic_s * 1000 + self._offset_ms)
+        """The log's time; 0 before the first reading."""
+        return 0 if self._offset_ms is None else round(self._at(monotonic_s))
+
+    def bus_ms(self, log_ms: float) -> int:
+        """How the bus would stamp, as its clock is set now, what happens at this time of the log."""
+        return round(log_ms + self._set_ms)
+
+    def earliest_ms(self, log_ms: float) -> int:
+        """The least stamp that a record of this time of the log, or of a later one, may have."""
+        set_ms = least = self._set_ms
+        for step in reversed(self._steps):
+            if step.until_ms < log_ms:
+                break
+            set_ms -= step.delta_ms
+            least = min(least, set_ms)
+        return round(log_ms + least)
+
+    def log_ms(self, stored_ms: int, seq: int | None, monotonic_s: float) -> int:
+        """When a record was stored, in the log's time, and never in its future.
+
+        Args:
+            seq: Its sequence in the stream that is read; None: it is of another, and taken for one of now.
+        """
+        set_ms = self._set_ms
+        for step in reversed(self._steps):
+            if seq is None or seq > step.until_seq:
+                break
+            if seq > step.after_seq:
+                # Stamped between the two readings: the sequence does not say on which side of the step. The later
+                # time where both are possible: a deadline rather late than early.
+                after, before = stored_ms - set_ms, stored_ms - set_ms + step.delta_ms
+                fits = [at_ms for at_ms in (after, before) if step.is_within(at_ms)]
+                if not fits or max(fits) == after:
+                    break
+            set_ms -= step.delta_ms
+        return min(round(stored_ms - set_ms), self.now_ms(monotonic_s))
+
+    def is_in_doubt(self, stored_ms: int, seq: int, monotonic_s: float) -> bool:
+        """Whether a record that was just received calls for a reading: it came late, or the clock was set."""
+        if self._last is not None and seq <= self._last.last_seq:
+            return False
+        return abs(stored_ms - self._set_ms - self.now_ms(monotonic_s)) > STEP_MS
+
+    def _at(self, monotonic_s: float) -> float:
+        return monotonic_s * 1000 + (self._offset_ms or 0.0)

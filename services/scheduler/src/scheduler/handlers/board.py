@@ -1,6 +1,6 @@
 """What the leader has in its head: every open session, who runs where, who waits."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -33,8 +33,17 @@ class Board:
         requested_seq: Sequence of the last `requested` that was taken in.
     """
 
-    def __init__(self, limits: Limits, since_ms: int) -> None:
+    def __init__(
+        self, limits: Limits, since_ms: int, *, stored_ms: Callable[[Recorded], int] = lambda record: record.stored_ms
+    ) -> None:
+        """Begin without any session.
+
+        Args:
+            since_ms: Now, in the log's time.
+            stored_ms: When a record was stored, in the log's time: its stamp without the steps of the bus' clock.
+        """
         self.limits = limits
+        self._stored_ms = stored_ms
         self.since_ms = since_ms
         self.judge_nodes_from_ms = since_ms + limits.node_lease_ms
         self._lost_nodes: set[str] = set()
@@ -75,6 +84,7 @@ class Board:
         forgotten changes nothing. An end that is asked for before the start waits for it.
         """
         session_id = record.event.session_id
+        record = self.placed(record)
         before = self._sessions.get(session_id)
         if before is None:
             if not _begins(record.event):
@@ -105,6 +115,10 @@ class Board:
             self._early_ends[record.event.session_id] = record
             if len(self._early_ends) > _EARLY_ENDS:
                 del self._early_ends[next(iter(self._early_ends))]
+
+    def placed(self, record: Recorded) -> Recorded:
+        """The record with its time in the log's time."""
+        return replace(record, stored_ms=self._stored_ms(record))
 
     def add(self, session_id: str) -> Session:
         """Begin to follow a session."""

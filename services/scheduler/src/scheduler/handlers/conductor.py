@@ -1,11 +1,11 @@
 """Carries out what the domain decides, one step at a time for each session, many sessions at once."""
 
 import asyncio
-import time
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from chassis.lease import asleep_or_not_s
 from contracts.events import JobAssigned, SessionQueued
 from contracts.metering import Metered, is_spent
 from contracts.registry import Slot
@@ -50,7 +50,7 @@ class Conductor:
         agents: Agents,
         is_leading: Callable[[], bool],
         *,
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = asleep_or_not_s,
     ) -> None:
         self.board = board
         self.timers = Timers(self.now_ms, self.wake)
@@ -58,7 +58,7 @@ class Conductor:
         self._log = session_log
         self._slots = slots
         self._agents = agents
-        self._endings = Endings(session_log, rooms, agents, self.now_ms, self.learn)
+        self._endings = Endings(session_log, rooms, agents, self.bus_ms, self.learn)
         self._is_leading = is_leading
         self._monotonic = monotonic
         self._acting = False
@@ -69,8 +69,16 @@ class Conductor:
         self._admit_due: asyncio.TimerHandle | None = None
 
     def now_ms(self) -> int:
-        """The log's clock, Unix ms."""
+        """The log's time, ms."""
         return self._clock.now_ms(self._monotonic())
+
+    def bus_ms(self) -> int:
+        """The bus' clock as it is set now, Unix ms: for what is written, and for what other clocks stamped."""
+        return self._clock.bus_ms(self.now_ms())
+
+    def log_ms(self, stored_ms: int) -> int:
+        """The log's time of what another stream has stamped."""
+        return self._clock.log_ms(stored_ms, None, self._monotonic())
 
     @property
     def is_acting(self) -> bool:
@@ -95,7 +103,6 @@ class Conductor:
 
     def heard(self, record: Recorded) -> None:
         """A record of the log arrived."""
-        self._clock.observe(record.stored_ms, self._monotonic())
         event = record.event
         if isinstance(event, JobAssigned) and event.session_id not in self.board and self.is_acting:
             # Another leader's, written after `ended`: the log's compare-and-set is on each kind of event alone.
@@ -173,7 +180,7 @@ class Conductor:
     def _note(self, record: Recorded) -> None:
         session_id = self.board.record(record)
         if session_id is not None and self._acting:
-            figures.count(record, self.board.session(session_id))
+            figures.count(self.board.placed(record), self.board.session(session_id))
             self.wake(session_id)
 
     # --- one session's steps
@@ -372,7 +379,7 @@ class Conductor:
             return False
         position = self.board.position(session.session_id)
         facts = self.board.facts(session.session_id, self.now_ms())
-        deadline = datetime.fromtimestamp(queue_deadline_ms(session, facts, self.board.limits) / 1000, UTC)
+        deadline = _datetime(self._clock.bus_ms(queue_deadline_ms(session, facts, self.board.limits)))
         queued = SessionQueued(
             session_id=session.session_id, time=self._time(), position=position, deadline_at=deadline
         )
@@ -442,4 +449,8 @@ class Conductor:
             self._note(record)
 
     def _time(self) -> datetime:
-        return datetime.fromtimestamp(self.now_ms() / 1000, UTC)
+        return _datetime(self.bus_ms())
+
+
+def _datetime(unix_ms: int) -> datetime:
+    return datetime.fromtimestamp(unix_ms / 1000, UTC)

@@ -30,19 +30,19 @@ class Endings:
         session_log: SessionLog,
         rooms: Rooms,
         agents: Agents,
-        now_ms: Callable[[], int],
+        bus_ms: Callable[[], int],
         learn: Callable[..., None],
     ) -> None:
         """Take the parts.
 
         Args:
-            now_ms: The log's clock.
+            bus_ms: The bus' clock.
             learn: Notes facts about a session, and has it decided about again.
         """
         self._log = session_log
         self._rooms = rooms
         self._agents = agents
-        self._now_ms = now_ms
+        self._bus_ms = bus_ms
         self._learn = learn
 
     async def end_agent(self, session_id: str, action: EndAgent) -> None:
@@ -88,7 +88,7 @@ class Endings:
                     served_ms=answer.served_ms,
                     fault_ms=answer.fault_ms,
                 )
-                records.append(LogRecord(word, self._now_ms()))
+                records.append(LogRecord(word, self._bus_ms()))
             billable_ms = meter(records).billable_ms
         ended = SessionEnded(
             session_id=session_id,
@@ -117,7 +117,7 @@ class Endings:
             log.warning("room.not_deleted", session_id=session_id, reason=str(error))
 
     def _time(self) -> datetime:
-        return datetime.fromtimestamp(self._now_ms() / 1000, UTC)
+        return datetime.fromtimestamp(self._bus_ms() / 1000, UTC)
 
 
 def _measured(history: Sequence[Recorded]) -> list[LogRecord]:

@@ -44,6 +44,7 @@ NODE_BRAKES: Final = metrics.counter(
 NODE_LOOKS: Final = metrics.counter(
     "scheduler_node_looks_total", "Second looks at a missing node, by what they found", ("result",)
 )
+CLOCK_STEPS: Final = metrics.counter("scheduler_clock_steps_total", "Times that the clock of the bus was set")
 LIVEKIT: Final = metrics.gauge("scheduler_livekit_up", "1 while LiveKit answers the reconciler")
 PREJOINED: Final = metrics.gauge("scheduler_prejoined_rooms", "Rooms with an agent in them that wait for a start")
 PREJOINS: Final = metrics.counter("scheduler_prejoins_total", "Rooms that were to be joined ahead", ("result",))

@@ -139,9 +139,12 @@ class Reconciler:
         lost = reconciling.lost_rooms(self._board.open_sessions(), rooms, now_ms)
         await self._each(lost[:_REPAIRS], self._make_again)
         created = {name: room.created_ms for name, room in rooms.items()}
-        suspects = reconciling.suspect_rooms(created, lambda name: self._is_open(name) or self._is_ahead(name), now_ms)
+        suspects = reconciling.suspect_rooms(created, self._is_wanted, self._conductor.bus_ms())
         await self._each(suspects[:_REPAIRS], self._delete_orphan)
         await self._each([s.session_id for s in self._board.open_sessions()], lambda sid: self._look_for(sid, rooms))
+
+    def _is_wanted(self, name: str) -> bool:
+        return self._is_open(name) or self._is_ahead(name)
 
     async def _make_again(self, session_id: str) -> None:
         if not self._conductor.is_acting or not self._is_open(session_id):
@@ -188,7 +191,7 @@ class Reconciler:
                 mine = self._board.facts(session_id, now_ms).slot
                 spare = mine is not None and mine != key
             else:
-                aged = now_ms - entry.slot.taken_at.timestamp() * 1000 > _SLOT_MARGIN_MS
+                aged = self._conductor.bus_ms() - entry.slot.taken_at.timestamp() * 1000 > _SLOT_MARGIN_MS
                 spare = aged and session is None and await self._is_over(session_id)
             if spare:
                 log.warning("slot.stale_freed", session_id=session_id, slot=key)

@@ -1,14 +1,13 @@
 """One term of leadership: read back what there is, then act on what comes."""
 
 import asyncio
-import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from contracts.events import SessionRequested
 
 from chassis import logs
-from scheduler.domain.clock import LogClock
 from scheduler.domain.limits import Limits
 from scheduler.domain.session import Recorded
 from scheduler.handlers import figures
@@ -21,6 +20,7 @@ from scheduler.handlers.mirror import mirror_queue
 from scheduler.handlers.prejoiner import Prejoiner, PrejoinPlan
 from scheduler.handlers.readback import insist, read_back, read_forgotten
 from scheduler.handlers.reconciler import Reconciler
+from scheduler.handlers.timekeeper import Timekeeper
 from scheduler.ports import Feed, Nodes, OfferedRooms, QueueMirror, RoomRecord, Rooms, SessionLog, Slots
 
 _MARGIN_MS: Final = 120_000
@@ -46,6 +46,7 @@ class Term:
         queue: QueueMirror,
         prejoin: PrejoinPlan,
         is_leading: Callable[[], bool],
+        timekeeper: Timekeeper,
         reconcile_s: float,
     ) -> None:
         self._limits = limits
@@ -59,17 +60,16 @@ class Term:
         self._prejoin = prejoin
         self._is_leading = is_leading
         self._reconcile_s = reconcile_s
-        self._clock = LogClock()
+        self._timekeeper = timekeeper
         self.conductor: Conductor | None = None
 
     async def run(self) -> None:
         """Lead until cancelled."""
-        now_ms = await insist(self._log.now_ms)
-        # Without a lease to read the time from, our own clock has to do.
-        self._clock.observe(now_ms if now_ms is not None else round(time.time() * 1000), time.monotonic())
-        since_ms = self._clock.now_ms(time.monotonic())
-        board = Board(self._limits, since_ms)
-        conductor = Conductor(board, self._clock, self._log, self._slots, self._rooms, self._agents, self._is_leading)
+        await self._timekeeper.begun()
+        clock = self._timekeeper.clock
+        since_ms = self._timekeeper.now_ms()
+        board = Board(self._limits, since_ms, stored_ms=self._timekeeper.stored_ms)
+        conductor = Conductor(board, clock, self._log, self._slots, self._rooms, self._agents, self._is_leading)
         prejoiner = Prejoiner(
             self._prejoin,
             board,
@@ -92,8 +92,8 @@ class Term:
         liveness, nodes_told = Liveness(conductor, self._nodes), asyncio.Event()
         callers = Callers(conductor, reconciler)
         feed = self._log.follow((await insist(self._log.tail)).seq)
-        room_feed = self._log.follow_rooms(since_ms - _MARGIN_MS)
-        recent_ms = since_ms - self._limits.queue_ms - self._limits.startup_ms - _MARGIN_MS
+        room_feed = self._log.follow_rooms(clock.earliest_ms(since_ms - _MARGIN_MS))
+        recent_ms = clock.earliest_ms(since_ms - self._limits.queue_ms - self._limits.startup_ms - _MARGIN_MS)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._follow(feed, conductor, callers))
@@ -106,7 +106,7 @@ class Term:
                 figures.LEADING.set(1)
                 log.info("term.began", sessions=len(board.ids()), slots=board.slots_held, nodes=len(board.fleet))
                 # Not before: a webhook is about a session, and no deadline hangs on one within a term's first seconds.
-                tasks.create_task(self._follow_rooms(room_feed, callers))
+                tasks.create_task(self._follow_rooms(room_feed, conductor, callers))
                 tasks.create_task(conductor.timers.run())
                 tasks.create_task(liveness.run())
                 tasks.create_task(_sweep(conductor))
@@ -129,16 +129,19 @@ class Term:
     async def _follow(self, feed: Feed[Recorded], conductor: Conductor, callers: Callers) -> None:
         async for record in feed:
             try:
+                await self._timekeeper.place(record)
                 conductor.heard(record)
                 if isinstance(record.event, SessionRequested):
                     callers.begun(record.event.session_id)
             except Exception:  # one record must not end the term, and so every term after it
                 log.exception("record.skipped", session_id=record.event.session_id, seq=record.seq)
 
-    async def _follow_rooms(self, feed: Feed[RoomRecord], callers: Callers) -> None:
+    async def _follow_rooms(self, feed: Feed[RoomRecord], conductor: Conductor, callers: Callers) -> None:
         async for record in feed:
             try:
-                callers.heard(record)
+                # Its stream may be led by another server, with another clock than the log's.
+                at_ms = conductor.now_ms() if feed.caught_up.is_set() else conductor.log_ms(record.stored_ms)
+                callers.heard(replace(record, stored_ms=at_ms))
             except Exception:
                 log.exception("room_record.skipped", session_id=record.event.session_id)
 

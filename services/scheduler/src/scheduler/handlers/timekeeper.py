@@ -1,0 +1,86 @@
+"""Keeps the log's clock: reads the bus' clock every second, and at once where a record's stamp looks odd."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from chassis.lease import asleep_or_not_s
+
+from chassis import logs
+from scheduler.domain.clock import LogClock, Reading
+from scheduler.domain.session import Recorded
+from scheduler.handlers import figures
+from scheduler.ports import SessionLog, Unavailable
+
+_EVERY_S: Final = 1.0
+_RETRY_S: Final = 0.25
+_TRIES: Final = 8
+
+log = logs.get_logger(__name__)
+
+
+class Timekeeper:
+    """One for the process, also while it stands by: a step before its term concerns the records that it reads back."""
+
+    def __init__(
+        self, clock: LogClock, session_log: SessionLog, *, monotonic: Callable[[], float] = asleep_or_not_s
+    ) -> None:
+        self.clock = clock
+        self._log = session_log
+        self._monotonic = monotonic
+        self._reading = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Read the clock, for ever."""
+        while True:
+            try:
+                await self.read()
+            except Unavailable:
+                await asyncio.sleep(_RETRY_S)
+            except Exception:
+                log.exception("clock.bug")
+                await asyncio.sleep(_EVERY_S)
+            else:
+                await asyncio.sleep(_EVERY_S)
+
+    async def begun(self) -> None:
+        """Return when the clock is set."""
+        while not self.clock.is_set:
+            try:
+                await self.read()
+            except Unavailable as error:
+                log.warning("clock.waits", reason=str(error))
+                await asyncio.sleep(_RETRY_S)
+
+    async def read(self) -> None:
+        """Read the bus' clock once.
+
+        Raises:
+            Unavailable: The bus did not say.
+        """
+        async with self._reading:
+            asked_s = self._monotonic()
+            bus_ms, last_seq = await self._log.clock()
+            set_ms = self.clock.read(Reading(bus_ms, last_seq, asked_s, self._monotonic()))
+        if set_ms:
+            figures.CLOCK_STEPS.inc()
+            log.warning("clock.was_set", seconds=round(set_ms / 1000, 1), fix="Synchronise the clocks of NATS' hosts.")
+
+    async def place(self, record: Recorded) -> None:
+        """Read the clock before a record is taken in whose stamp is not near now."""
+        for _ in range(_TRIES):
+            if not self.clock.is_in_doubt(record.stored_ms, record.seq, self._monotonic()):
+                return
+            try:
+                await self.read()
+            except Unavailable as error:
+                log.warning("clock.not_read", reason=str(error))
+                await asyncio.sleep(_RETRY_S)
+
+    def now_ms(self) -> int:
+        """The log's time."""
+        return self.clock.now_ms(self._monotonic())
+
+    def stored_ms(self, record: Recorded) -> int:
+        """When a record was stored, in the log's time."""
+        return self.clock.log_ms(record.stored_ms, record.seq, self._monotonic())
