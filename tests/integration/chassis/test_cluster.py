@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from chassis.nats import Bus, Stored, consumer
+from chassis.nats import Bus, Replay, Stored, consumer
 from contracts.events import Event
 from contracts.streams import BUCKETS, SLOTS, STREAMS
 from contracts.subjects import session_event
@@ -67,4 +67,38 @@ async def test_nothing_acknowledged_is_lost_with_the_leader(cluster: list[NatsSe
     assert (await bus.publish(tick(served_ms=40))).seq == 41
     assert len(await bus.history("session_1", deadline_s=10)) == 41
     await reader.stop()
+    await bus.close()
+
+
+async def test_a_reader_whose_consumer_is_on_a_frozen_server_reads_on_within_seconds(cluster: list[NatsServer]) -> None:
+    ours, *others = cluster
+    bus = await Bus.connect(ours.url, name="test", replicas=3)
+    await bus.ensure(STREAMS, BUCKETS, deadline_s=20)
+    stream = (await bus.js.stream_info("SESSIONS")).cluster
+    assert stream is not None
+    seen: list[int] = []
+
+    async def read(replay: Replay) -> None:
+        async for stored in replay:
+            seen.append(stored.seq)
+
+    # Some of the readers' consumers are on a server that neither leads the stream nor holds our connection.
+    readers = [bus.replay(session_event("tick", "*")) for _ in range(6)]
+    tasks = [asyncio.create_task(read(replay)) for replay in readers]
+    for replay in readers:
+        await replay.caught_up.wait()
+    infos = await bus.js.consumers_info("SESSIONS")
+    hosts = [info.cluster.leader for info in infos if info.cluster is not None]
+    frozen = next(s for n, s in enumerate(cluster) if s in others and f"n{n}" != stream.leader and f"n{n}" in hosts)
+    frozen.freeze()
+    await bus.publish(tick(served_ms=1), deadline_s=20)
+    began = time.monotonic()
+
+    await until(lambda: len(seen) == len(readers), 30)
+
+    assert time.monotonic() - began < 15
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    frozen.thaw()
     await bus.close()

@@ -119,13 +119,21 @@ class Replay:
         return []
 
     async def _has_missed(self) -> bool:
-        """Whether the server has sent us something that never came: lost with a connection, and no gap shows yet."""
+        """Whether the server has sent us something that never came: lost with a connection, and no gap shows yet.
+
+        The consumer has one copy, on one server of the cluster. While that server is frozen it does not answer, although
+        we are connected; then the reader makes another consumer, which the others host.
+        """
         assert self._sub is not None
         try:
-            info = await self._sub.consumer_info()
+            async with asyncio.timeout(_FETCH_S):
+                info = await self._sub.consumer_info()
         except NotFoundError:
             return True
-        except (nats.errors.Error, TimeoutError):
+        except TimeoutError:
+            log.warning("replay.silent", stream=self._stream, position=self.position)
+            return self._nc.is_connected
+        except nats.errors.Error:
             return False  # no connection: asked again after the next fetch
         self._pending = info.num_pending or 0
         return info.delivered is not None and info.delivered.consumer_seq > self._delivered
