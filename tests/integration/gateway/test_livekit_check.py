@@ -91,7 +91,13 @@ async def test_a_start_names_the_clock_when_it_is_wrong(
     livekit_server: LiveKitServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rooms = LiveKitRooms(
-        livekit_server.url, API_KEY, API_SECRET, empty_timeout_s=60, deadline_s=3, clock=lambda: time.time() + 90
+        livekit_server.url,
+        API_KEY,
+        API_SECRET,
+        empty_timeout_s=60,
+        deadline_s=3,
+        deployment="here",
+        clock=lambda: time.time() + 90,
     )
     await rooms.open()
     monkeypatch.setattr("livekit.api.access_token.datetime", _Ahead)

@@ -31,7 +31,7 @@ from tests.integration.scheduler.stack import (
 
 @pytest.fixture
 async def rooms(livekit: LiveKitServer) -> AsyncIterator[LiveKitRooms]:
-    adapter = LiveKitRooms(livekit.url, API_KEY, API_SECRET, session_ms=60_000, queue_s=30)
+    adapter = LiveKitRooms(livekit.url, API_KEY, API_SECRET, session_ms=60_000, queue_s=30, deployment="here")
     yield adapter
     await adapter.close()
 

@@ -53,7 +53,7 @@ class RoomyNode(StandInNode):
 
 @pytest.fixture
 async def rooms(livekit: LiveKitServer) -> AsyncIterator[LiveKitRooms]:
-    adapter = LiveKitRooms(livekit.url, API_KEY, API_SECRET, session_ms=60_000, queue_s=30)
+    adapter = LiveKitRooms(livekit.url, API_KEY, API_SECRET, session_ms=60_000, queue_s=30, deployment="here")
     yield adapter
     await adapter.close()
 

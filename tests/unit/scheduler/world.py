@@ -58,6 +58,8 @@ class World:
     monotonic_s: float = 1_000.0
     down: bool = False
     set_ms: int = 0
+    rooms_made_ms: int = 0
+    deployment: str | None = "here"
     last_term: int = 0
     heard_terms: dict[str, int] = field(default_factory=dict[str, int])
 
@@ -217,7 +219,11 @@ class World:
 
     async def list(self, names: Sequence[str] | None = None) -> "list[Room]":
         await asyncio.sleep(0)
-        return [Room(n, "RM", self.now_ms()) for n in self.rooms if names is None or n in names]
+        return [
+            Room(n, "RM", self.rooms_made_ms or self.now_ms(), self.deployment)
+            for n in self.rooms
+            if names is None or n in names
+        ]
 
     async def create(self, name: str) -> None:
         self.rooms.add(name)
@@ -259,7 +265,7 @@ class Leader:
             lambda: self.holds,
             monotonic=lambda: world.monotonic_s,
         )
-        self.reconciler = Reconciler(self.conductor, world, world, world, world, 15)  # pyright: ignore[reportArgumentType]
+        self.reconciler = Reconciler(self.conductor, world, world, world, world, 15, "here")  # pyright: ignore[reportArgumentType]
         self.heard = 0
 
     async def begin(self) -> None:

@@ -8,6 +8,7 @@ from math import ceil
 from typing import Any, cast
 from uuid import uuid4
 
+from chassis.deployment import deployment_name
 from chassis.health import Health, version_of
 from chassis.http_protocol import ConnectionLimits
 from chassis.lease import Lease
@@ -88,7 +89,7 @@ async def _start(life: Life) -> None:
     )
     services = app.state.services = Services(
         log=session_log,
-        rooms=await _rooms(life, settings),
+        rooms=await _rooms(life, settings, bus),
         tokens=CallerTokens(
             settings.livekit_api_key, settings.livekit_api_secret, settings.session_timeout // 1000 + _TOKEN_SLACK_S
         ),
@@ -162,13 +163,14 @@ def _read_model(life: Life, settings: GatewaySettings, *, deadline_s: float) -> 
     return read_model
 
 
-async def _rooms(life: Life, settings: GatewaySettings) -> LiveKitRooms:
+async def _rooms(life: Life, settings: GatewaySettings, bus: Bus) -> LiveKitRooms:
     rooms = LiveKitRooms(
         settings.livekit_url,
         settings.livekit_api_key,
         settings.livekit_api_secret,
         empty_timeout_s=ceil(settings.queue_deadline_s) + _ROOM_SLACK_S,
         deadline_s=settings.livekit_deadline_s,
+        deployment=await deployment_name(bus, settings.deployment_name),
     )
     await life.begin("LiveKit client", rooms.open(), stop=rooms.close)
     credentials = (settings.livekit_url, settings.livekit_api_key, settings.livekit_api_secret)

@@ -7,6 +7,7 @@ from chassis.credentials import LiveKitSecret, weakness
 from chassis.settings import ServiceSettings
 from chassis.urls import RedisUrl, ServerUrl
 from contracts.api import MAX_START_BYTES
+from contracts.rooms import DEPLOYMENT_PATTERN
 from contracts.tool_hosts import hosts
 from pydantic import AfterValidator, Field, StringConstraints, field_validator
 from pydantic_settings import NoDecode
@@ -44,6 +45,12 @@ class GatewaySettings(ServiceSettings):
     )
     cors_allowed_origins: Annotated[tuple[Origin, ...], NoDecode] = Field(
         default=(), description="web pages that may call the API, as https://app.example with commas between; not *"
+    )
+    deployment_name: str | None = Field(
+        default=None,
+        pattern=DEPLOYMENT_PATTERN,
+        description="whose rooms are ours on a LiveKit that several deployments share, the same for gateway and"
+        " scheduler; unset: from the making of the log",
     )
     root_path: str = Field(
         default="",

@@ -7,6 +7,7 @@ import socket
 from typing import Final
 from uuid import uuid4
 
+from chassis.deployment import deployment_name
 from chassis.lease import Lease
 from chassis.lifecycle import Life, Service, run
 from chassis.settings import load
@@ -33,12 +34,14 @@ async def start(life: Life, settings: Settings) -> None:
     """Connect, and stand by for the lease."""
     # The gateway owns the request keys.
     bus = await life.connect(streams=STREAMS, buckets=[bucket for bucket in BUCKETS if bucket not in GATEWAYS_BUCKETS])
+    deployment = await deployment_name(bus, settings.deployment_name)
     rooms = LiveKitRooms(
         settings.livekit_url,
         settings.livekit_api_key,
         settings.livekit_api_secret,
         session_ms=settings.session_timeout,
         queue_s=settings.queue_deadline_s,
+        deployment=deployment,
     )
     life.on_stop("LiveKit", rooms.close)
     nodes = NatsNodes(bus, assign_timeout_s=settings.assign_timeout_s, end_timeout_s=settings.end_timeout_s)
@@ -65,6 +68,7 @@ async def start(life: Life, settings: Settings) -> None:
             is_leading=lambda: lease.is_held and lease.gains == gains,
             timekeeper=timekeeper,
             reconcile_s=settings.reconcile_s,
+            deployment=deployment,
         )
         await term.run()
 

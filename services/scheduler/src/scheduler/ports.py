@@ -96,11 +96,13 @@ class Room:
 
     Attributes:
         created_ms: Unix ms on LiveKit's clock, whole seconds.
+        deployment: Whose it is; None: it does not say.
     """
 
     name: str
     sid: str
     created_ms: int
+    deployment: str | None = None
 
 
 R = TypeVar("R", covariant=True)

@@ -3,6 +3,7 @@
 from chassis.credentials import LiveKitSecret
 from chassis.settings import ServiceSettings
 from chassis.urls import ServerUrl
+from contracts.rooms import DEPLOYMENT_PATTERN
 from contracts.streams import NODES
 from pydantic import Field, model_validator
 
@@ -17,6 +18,12 @@ class Settings(ServiceSettings):
     )
     livekit_api_key: str = Field(min_length=1, description="an API key of that LiveKit server")
     livekit_api_secret: LiveKitSecret = Field(description="the secret of LIVEKIT_API_KEY")
+    deployment_name: str | None = Field(
+        default=None,
+        pattern=DEPLOYMENT_PATTERN,
+        description="whose rooms are ours on a LiveKit that several deployments share, the same for gateway and"
+        " scheduler; unset: from the making of the log",
+    )
     max_bots: int = Field(default=50, ge=1, le=100_000, description="sessions that may run at once, 1 to 100000")
     max_queue: int | None = Field(
         default=None, ge=0, le=100_000, description="sessions that may wait at once; unset: ten times MAX_BOTS"

@@ -1,7 +1,6 @@
 """LiveKit's rooms over its HTTP API."""
 
 import asyncio
-import json
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -15,6 +14,7 @@ from chassis.livekit_probe import CLOCK_TOLERANCE_S, clock_ahead, skew_text
 from chassis.logs import get_logger
 from contracts.api import Dependency
 from contracts.errors import CLOCK_SKEW, LIVEKIT_REFUSED, LIVEKIT_UNAVAILABLE, Refused
+from contracts.rooms import room_metadata
 from google.protobuf.message import DecodeError
 from livekit.api import ServerError, ServerErrorCode
 from livekit.api.room_service import RoomService
@@ -46,12 +46,14 @@ class LiveKitRooms:
         *,
         empty_timeout_s: int,
         deadline_s: float,
+        deployment: str,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._url = url
         self._credentials = (api_key, api_secret)
         self._empty_timeout_s = empty_timeout_s
         self._deadline_s = deadline_s
+        self._deployment = deployment
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
         self._rooms: RoomService | None = None
@@ -70,7 +72,7 @@ class LiveKitRooms:
     async def create(self, session_id: str) -> MadeRoom:
         """Make the room; LiveKit leaves one that exists as it is."""
         # Only this call's own room carries its mark: CreateRoom answers the same for a room that existed.
-        mark = json.dumps({"greenroom": uuid4().hex})
+        mark = room_metadata(self._deployment, uuid4().hex)
         wanted = CreateRoomRequest(
             name=session_id,
             max_participants=_MAX_PARTICIPANTS,

@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 import aiohttp
 from contracts.ids import agent_identity
+from contracts.rooms import deployment_in, room_metadata
 from livekit import api
 
 from scheduler.ports import Room, Unavailable
@@ -27,14 +28,16 @@ T = TypeVar("T")
 class LiveKitRooms:
     """Rooms over LiveKit's API; each call ends within 3 s."""
 
-    def __init__(self, url: str, key: str, secret: str, *, session_ms: int, queue_s: float) -> None:
+    def __init__(self, url: str, key: str, secret: str, *, session_ms: int, queue_s: float, deployment: str) -> None:
         """Take the server.
 
         Args:
             url: ws, wss, http or https.
             session_ms: The longest session; a token lives a minute longer.
             queue_s: A room waits empty for a minute longer than a session may queue.
+            deployment: Whose the rooms are that are created here.
         """
+        self._metadata = room_metadata(deployment)
         self._key = key
         self._secret = secret
         self._ttl = timedelta(milliseconds=session_ms) + timedelta(seconds=_TOKEN_MARGIN_S)
@@ -48,7 +51,9 @@ class LiveKitRooms:
     async def list(self, names: Sequence[str] | None = None) -> "list[Room]":
         """The rooms that exist, of these names or all."""
         found = await _answered(self._api.room.list_rooms(api.ListRoomsRequest(names=list(names or ()))))
-        return [Room(room.name, room.sid, room.creation_time * 1000) for room in found.rooms]
+        return [
+            Room(room.name, room.sid, room.creation_time * 1000, deployment_in(room.metadata)) for room in found.rooms
+        ]
 
     async def create(self, name: str) -> None:
         """Create the room with the shape that the gateway gives it."""
@@ -59,6 +64,7 @@ class LiveKitRooms:
                     max_participants=_MAX_PARTICIPANTS,
                     empty_timeout=self._empty_s,
                     departure_timeout=_DEPARTURE_S,
+                    metadata=self._metadata,
                 )
             )
         )

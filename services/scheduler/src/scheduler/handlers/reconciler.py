@@ -4,7 +4,7 @@ Webhooks and watches only make things faster; what is right is found here, too.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Final
 
 from contracts.events import Event, SessionEnded, SessionRequested
@@ -12,10 +12,10 @@ from contracts.ids import caller_identity
 
 from chassis import logs
 from scheduler.domain import reconciling
-from scheduler.domain.session import ENDED, REQUESTED, Session, Unreadable
+from scheduler.domain.session import ENDED, REQUESTED, Recorded, Session, Unreadable
 from scheduler.handlers import figures
 from scheduler.handlers.conductor import Conductor
-from scheduler.ports import Nodes, Rooms, SessionLog, Slots, Unavailable
+from scheduler.ports import Nodes, Room, Rooms, SessionLog, Slots, Unavailable
 
 _PROBE_S: Final = 1.0  # a lost room is back within 2 s
 _PROBED: Final = 10  # rooms a probe asks for; a restarted LiveKit has lost them all
@@ -37,6 +37,7 @@ class Reconciler:
         nodes: Nodes,
         rooms: Rooms,
         every_s: float,
+        deployment: str,
         *,
         is_ahead: Callable[[str], bool] = lambda _name: False,
     ) -> None:
@@ -44,6 +45,7 @@ class Reconciler:
 
         Args:
             every_s: Seconds between two rounds.
+            deployment: The rooms that name it are ours.
             is_ahead: Whether a room of this name has an agent in it and waits for its session.
         """
         self._conductor = conductor
@@ -53,10 +55,12 @@ class Reconciler:
         self._nodes = nodes
         self._rooms = rooms
         self._every_s = every_s
+        self._deployment = deployment
         self._is_ahead = is_ahead
         self._wanted = asyncio.Event()
         self._livekit_up = True
         self._turn = 0
+        self._suspects: set[str] = set()
 
     async def run(self) -> None:
         """Reconcile at once, then every so often and after each outage of LiveKit, for ever."""
@@ -140,7 +144,10 @@ class Reconciler:
         await self._each(lost[:_REPAIRS], self._make_again)
         created = {name: room.created_ms for name, room in rooms.items()}
         suspects = reconciling.suspect_rooms(created, self._is_wanted, self._conductor.bus_ms())
-        await self._each(suspects[:_REPAIRS], self._delete_orphan)
+        orphans = [name for name in suspects if name in self._suspects]
+        # Twice: LiveKit's clock may be behind ours, and then a room looks older than it is.
+        self._suspects = set(suspects)
+        await self._each(orphans[:_REPAIRS], lambda name: self._delete_orphan(rooms[name]))
         await self._each([s.session_id for s in self._board.open_sessions()], lambda sid: self._look_for(sid, rooms))
 
     def _is_wanted(self, name: str) -> bool:
@@ -152,10 +159,16 @@ class Reconciler:
         log.warning("room.lost", session_id=session_id)
         await self._rooms.create(session_id)
 
-    async def _delete_orphan(self, name: str) -> None:
-        if await self._is_over(name):
-            log.warning("room.orphan_deleted", session_id=name)
-            await self._rooms.delete(name)
+    async def _delete_orphan(self, room: Room) -> None:
+        """Delete a room whose session ended, or one of our own that never got a session.
+
+        A room that names another deployment, or none, is not ours for that alone that our log does not know it.
+        """
+        history = await self._log.history(room.name)
+        ours = room.deployment == self._deployment
+        if _has(history, SessionEnded, ENDED) or (ours and not _has(history, SessionRequested, REQUESTED)):
+            log.warning("room.orphan_deleted", session_id=room.name)
+            await self._rooms.delete(room.name)
 
     async def _look_for(self, session_id: str, rooms: Collection[str]) -> None:
         """Is the caller there? The back-up of `participant_joined` and `participant_left`."""
@@ -215,9 +228,7 @@ class Reconciler:
     async def _is_over(self, session_id: str) -> bool:
         """By the log: it ended, or was never requested."""
         history = await self._log.history(session_id)
-        if any(isinstance(r.event, SessionEnded) or _stands_for(r.event, ENDED) for r in history):
-            return True
-        return not any(isinstance(r.event, SessionRequested) or _stands_for(r.event, REQUESTED) for r in history)
+        return _has(history, SessionEnded, ENDED) or not _has(history, SessionRequested, REQUESTED)
 
     async def _each(self, names: Iterable[str], repair: Callable[[str], Awaitable[None]]) -> None:
         """Do it for each, some at a time; the first failure stands for all."""
@@ -232,5 +243,9 @@ class Reconciler:
                 raise result
 
 
-def _stands_for(event: Event, kind: str) -> bool:
-    return isinstance(event, Unreadable) and event.kind == kind
+def _has(history: Sequence[Recorded], event: type[Event], kind: str) -> bool:
+    """Whether the session has this event, readable or not."""
+    return any(
+        isinstance(record.event, event) or (isinstance(record.event, Unreadable) and record.event.kind == kind)
+        for record in history
+    )

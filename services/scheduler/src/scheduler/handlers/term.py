@@ -48,6 +48,7 @@ class Term:
         is_leading: Callable[[], bool],
         timekeeper: Timekeeper,
         reconcile_s: float,
+        deployment: str,
     ) -> None:
         self._limits = limits
         self._log = session_log
@@ -60,6 +61,7 @@ class Term:
         self._prejoin = prejoin
         self._is_leading = is_leading
         self._reconcile_s = reconcile_s
+        self._deployment = deployment
         self._timekeeper = timekeeper
         self.conductor: Conductor | None = None
 
@@ -87,6 +89,7 @@ class Term:
             self._nodes,
             self._rooms,
             self._reconcile_s,
+            self._deployment,
             is_ahead=prejoiner.is_ahead,
         )
         liveness, nodes_told = Liveness(conductor, self._nodes), asyncio.Event()

@@ -1,0 +1,57 @@
+"""Which rooms the reconciler deletes on a LiveKit that it may share."""
+
+import pytest
+from contracts.rooms import deployment_in, room_metadata
+from scheduler.domain.limits import Limits
+from scheduler.domain.reconciling import ROOM_MARGIN_MS
+
+from tests.unit.scheduler.builders import ended, requested
+from tests.unit.scheduler.world import Leader, World, settle
+
+ROOM = "session_1_orphan"
+
+
+async def left_after(world: World, rounds: int) -> bool:
+    """Whether the room is still there after some rounds."""
+    world.rooms.add(ROOM)
+    world.monotonic_s += ROOM_MARGIN_MS / 1000 + 1
+    world.rooms_made_ms = world.now_ms() - ROOM_MARGIN_MS - 1
+    leader = Leader(world)
+    await leader.begin()
+    for _ in range(rounds):
+        await leader.reconciler.reconcile()
+        await settle()
+    await leader.conductor.stop()
+    return ROOM in world.rooms
+
+
+@pytest.mark.parametrize(("deployment", "stays"), [("here", False), ("elsewhere", True), (None, True)])
+async def test_a_room_without_a_session_is_deleted_only_where_it_says_that_it_is_ours(
+    deployment: str | None, stays: bool
+) -> None:
+    world = World(Limits(), deployment=deployment)
+
+    assert await left_after(world, 2) == stays
+
+
+@pytest.mark.parametrize("deployment", ["here", "elsewhere", None])
+async def test_the_room_of_a_session_that_our_log_ended_is_deleted_whatever_it_says(deployment: str | None) -> None:
+    world = World(Limits(), deployment=deployment)
+    for event in (requested(ROOM), ended(ROOM, epoch=0)):
+        world.write(event)
+    world.monotonic_s += 600
+
+    assert not await left_after(world, 2)
+
+
+async def test_a_room_is_no_orphan_at_the_first_look() -> None:
+    assert await left_after(World(Limits(), deployment="here"), 1)
+
+
+def test_a_room_says_whose_it_is() -> None:
+    assert deployment_in(room_metadata("here", "f00")) == "here"
+
+
+@pytest.mark.parametrize("metadata", ["", "{", "[]", '{"greenroom": "f00"}', '{"deployment": 1}', "\x00", '"text"'])
+def test_a_room_of_an_earlier_version_or_of_another_program_does_not(metadata: str) -> None:
+    assert deployment_in(metadata) is None
