@@ -185,6 +185,23 @@ async def test_a_frozen_leader_that_wakes_up_changes_nothing(bus: Bus, start: St
     assert (await kinds(bus, session_id)).count("ended") == 1
 
 
+async def test_what_is_accepted_while_the_only_scheduler_stands_still_comes_to_an_agent(
+    bus: Bus, start: Start, node: StandInNode
+) -> None:
+    process = await leading(start, LEADER_LEASE_S="2")
+    for frozen_s in (1.4, 1.8, 2.2):  # within the lease, at its edge, beyond it
+        process.freeze()
+        session_id = await request(bus)
+        await asyncio.sleep(frozen_s)
+        process.thaw()
+        await wait_for(bus, session_id, AgentReady)
+        await ask_end(bus, session_id)
+        await ended(bus, session_id)
+    commands = [job.term for _, job in node.asked]
+    assert all(commands)
+    assert commands == sorted(commands)
+
+
 async def test_nats_killed_and_back_loses_no_accepted_session(
     bus: Bus, start: Start, node: StandInNode, nats_server: NatsServer
 ) -> None:

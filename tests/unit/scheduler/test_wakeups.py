@@ -144,7 +144,7 @@ async def test_work_beside_the_steps_that_fails_is_logged(capsys: pytest.Capture
 
 async def test_a_leader_before_the_last_one_commands_no_node_and_the_last_one_goes_on() -> None:
     world, former = await leader_with_node()
-    former_agents, latest = former.conductor._agents, Leader(world)  # pyright: ignore[reportPrivateUsage]
+    former_agents, latest = former.conductor._endings._agents, Leader(world)  # pyright: ignore[reportPrivateUsage]
     await latest.begin()
     world.write(requested())
     await run(latest)
@@ -152,7 +152,7 @@ async def test_a_leader_before_the_last_one_commands_no_node_and_the_last_one_go
 
     assert await former_agents.withdraw(SID, 1, "n1", "stale") is False
     assert SID in world.jobs["n1"]
-    assert await latest.conductor._agents.withdraw(SID, 1, "n1", "stale")  # pyright: ignore[reportPrivateUsage]
+    assert await latest.conductor._endings._agents.withdraw(SID, 1, "n1", "stale")  # pyright: ignore[reportPrivateUsage]
     assert SID not in world.jobs["n1"]
     await former.conductor.stop()
     await latest.conductor.stop()
@@ -194,7 +194,7 @@ async def test_a_withdrawal_is_repeated_until_it_is_answered(monkeypatch: pytest
         return next(answers)
 
     _, leader = await leader_with_node()
-    monkeypatch.setattr(leader.conductor._agents, "withdraw", withdraw)  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(leader.conductor._endings._agents, "withdraw", withdraw)  # pyright: ignore[reportPrivateUsage]
     monkeypatch.setattr("scheduler.handlers.endings._WITHDRAW_PAUSE_S", 0)
 
     leader.conductor.withdraw(SID, 1, "n1", "superseded")

@@ -76,10 +76,15 @@ async def start(life: Life, settings: Settings) -> None:
         nonlocal term
         term = None
 
+    async def has_begun() -> str | None:
+        began = term is not None and term.has_begun
+        return None if began or not lease.is_held else "this process leads, and its term has not begun; see its log"
+
     async def reconnected() -> None:
         if term is not None:
             term.outage_over()
 
+    life.health.add("term", has_begun)
     bus.on_reconnect(reconnected)
     life.spawn("clock", timekeeper.run())
     life.spawn("leadership", lease.run(lead, led))

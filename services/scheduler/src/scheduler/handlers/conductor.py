@@ -18,20 +18,19 @@ from scheduler.domain.ending import queue_deadline_ms
 from scheduler.domain.facts import Facts
 from scheduler.domain.placement import NoPlace
 from scheduler.domain.reconciling import SUPERSEDED
-from scheduler.domain.session import Attempt, Recorded, Session
+from scheduler.domain.session import Recorded, Session
 from scheduler.handlers import figures
 from scheduler.handlers.agents import Agents
+from scheduler.handlers.asking import Asking
 from scheduler.handlers.board import Board, region_of
 from scheduler.handlers.endings import Endings
 from scheduler.handlers.timers import Timers
-from scheduler.ports import NO_ANSWER, NO_RESPONDER, NotTaken, Outrun, Rooms, SessionLog, Slots, Unavailable
+from scheduler.ports import Outrun, Rooms, SessionLog, Slots, Unavailable
 
 _STEPS_AT_ONCE: Final = 128  # sessions; each waits for NATS only, never for a node or LiveKit
 _RETRY_MS: Final = 250
 _AFTER_A_BUG_MS: Final = 5_000
 _MOST_OUTRUNS: Final = 1  # in a row; more mean that something stands there that reading back does not show
-_NO_SLOT: Final = ("full", "draining")  # an honest refusal: what we knew of the node was old
-_SESSIONS_OWN: Final = ("stale_epoch",)
 _ADMIT_S: Final = 0.02  # reports of nodes within so long lead to one look at the queue
 
 log = logs.get_logger(__name__)
@@ -57,7 +56,7 @@ class Conductor:
         self._clock = clock
         self._log = session_log
         self._slots = slots
-        self._agents = agents
+        self._asking = Asking(board, agents, self.timers, self.now_ms, self.learn, self.capacity_changed)
         self._endings = Endings(session_log, rooms, agents, self.bus_ms, self.learn)
         self._is_leading = is_leading
         self._monotonic = monotonic
@@ -183,8 +182,6 @@ class Conductor:
             figures.count(self.board.placed(record), self.board.session(session_id))
             self.wake(session_id)
 
-    # --- one session's steps
-
     async def _run(self, session_id: str) -> None:
         retry_ms: int | None = None
         try:
@@ -252,13 +249,13 @@ class Conductor:
                 )
             case d.Ask():
                 self.board.learn(session_id, asked_epoch=action.epoch)
-                self.beside(self._ask(session, session.attempts[action.epoch], action))
+                self.beside(self._asking.ask(session, session.attempts[action.epoch], action))
             case d.Withdraw():
                 self.board.learn(session_id, withdrawn_epoch=action.epoch)
                 self.withdraw(session_id, action.epoch, action.node_id, SUPERSEDED)
             case d.Blame():
                 self.board.learn(session_id, blamed_epoch=action.epoch)
-                self._put_aside(action.node_id, action.failure)
+                self._asking.put_aside(action.node_id, action.failure)
             case d.EndAgent():
                 tries = 1 + (facts.end_tries if facts.end_asked_epoch == action.epoch else 0)
                 self.board.learn(
@@ -386,59 +383,6 @@ class Conductor:
         self._note(await self._log.append(queued))
         log.info("session.queued", session_id=session.session_id, position=position, reason=self.board.blocked)
         return True
-
-    async def _ask(self, session: Session, attempt: Attempt, action: d.Ask) -> None:
-        session_id = session.session_id
-        assert session.requested is not None
-        try:
-            await self._agents.ask(session.requested, attempt, takeover=action.takeover, farewell=action.farewell)
-        except NotTaken as refused:
-            log.warning(
-                "job.not_taken",
-                session_id=session_id,
-                node_id=attempt.node_id,
-                epoch=attempt.epoch,
-                reason=refused.reason,
-            )
-            if refused.reason in _NO_SLOT:
-                self.board.fleet.refused(attempt.node_id)
-            elif refused.reason not in _SESSIONS_OWN:
-                self._put_aside(attempt.node_id, refused.reason)
-            if self._may_have_been_lost(refused):
-                self._ask_again(session_id, attempt)
-            else:
-                self.learn(session_id, refused_epoch=attempt.epoch)
-        except Unavailable as error:
-            log.warning("job.not_sent", session_id=session_id, epoch=attempt.epoch, reason=str(error))
-            self._ask_again(session_id, attempt)
-
-    def _put_aside(self, node_id: str, failure: str) -> None:
-        """Other starts avoid the node until its pause is over."""
-        now_ms = self.now_ms()
-        if now_ms < self.board.judge_nodes_from_ms and failure in (NO_RESPONDER, NO_ANSWER):
-            return  # NATS was away: it says nothing about the node
-        suspect = self.board.fleet.failed(node_id, now_ms)
-        log.warning(
-            "node.put_aside",
-            node_id=node_id,
-            failure=failure,
-            failures=suspect.failures,
-            pause_s=max(0, suspect.rests_until_ms - now_ms) / 1000,
-        )
-        self.capacity_changed()
-
-    def _may_have_been_lost(self, refused: NotTaken) -> bool:
-        """Whether the same command may still succeed: NATS was away, or the answer was lost.
-
-        A new epoch instead could greet the caller twice. The attempt's own deadline bounds the repetition.
-        """
-        silent = refused.reason == NO_ANSWER
-        outage = refused.reason == NO_RESPONDER and self.now_ms() < self.board.judge_nodes_from_ms
-        return silent or outage
-
-    def _ask_again(self, session_id: str, attempt: Attempt) -> None:
-        self.board.learn(session_id, asked_epoch=attempt.epoch - 1)
-        self.timers.set(session_id, self.now_ms() + _RETRY_MS)
 
     async def _read_back(self, session_id: str) -> None:
         """Somebody else wrote first: what stands in the log and the bucket is what counts."""

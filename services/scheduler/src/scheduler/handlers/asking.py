@@ -1,0 +1,99 @@
+"""Asks nodes to run a job, and judges what they answer: again, another node, or this one put aside for all."""
+
+from collections.abc import Callable
+from typing import Final
+
+from chassis import logs
+from scheduler.domain.decision import Ask
+from scheduler.domain.session import Attempt, Session
+from scheduler.handlers.agents import Agents
+from scheduler.handlers.board import Board
+from scheduler.handlers.timers import Timers
+from scheduler.ports import NO_ANSWER, NO_RESPONDER, NotTaken, Unavailable
+
+_RETRY_MS: Final = 250
+_NO_SLOT: Final = ("full", "draining")  # an honest refusal: what we knew of the node was old
+_SESSIONS_OWN: Final = ("stale_epoch",)
+
+log = logs.get_logger(__name__)
+
+
+class Asking:
+    """The command `assign`, beside the session's other steps."""
+
+    def __init__(
+        self,
+        board: Board,
+        agents: Agents,
+        timers: Timers,
+        now_ms: Callable[[], int],
+        learn: Callable[..., None],
+        capacity_changed: Callable[[], None],
+    ) -> None:
+        """Take the parts.
+
+        Args:
+            now_ms: The log's time.
+            learn: Notes facts about a session, and has it decided about again.
+            capacity_changed: Has the queue looked at.
+        """
+        self._board = board
+        self._agents = agents
+        self._timers = timers
+        self._now_ms = now_ms
+        self._learn = learn
+        self._capacity_changed = capacity_changed
+
+    async def ask(self, session: Session, attempt: Attempt, action: Ask) -> None:
+        """Send `assign`; what the node answers, or that it does not, becomes a fact."""
+        session_id = session.session_id
+        assert session.requested is not None
+        try:
+            await self._agents.ask(session.requested, attempt, takeover=action.takeover, farewell=action.farewell)
+        except NotTaken as refused:
+            log.warning(
+                "job.not_taken",
+                session_id=session_id,
+                node_id=attempt.node_id,
+                epoch=attempt.epoch,
+                reason=refused.reason,
+            )
+            if refused.reason in _NO_SLOT:
+                self._board.fleet.refused(attempt.node_id)
+            elif refused.reason not in _SESSIONS_OWN:
+                self.put_aside(attempt.node_id, refused.reason)
+            if self._may_have_been_lost(refused):
+                self._ask_again(session_id, attempt)
+            else:
+                self._learn(session_id, refused_epoch=attempt.epoch)
+        except Unavailable as error:
+            log.warning("job.not_sent", session_id=session_id, epoch=attempt.epoch, reason=str(error))
+            self._ask_again(session_id, attempt)
+
+    def put_aside(self, node_id: str, failure: str) -> None:
+        """Other starts avoid the node until its pause is over."""
+        now_ms = self._now_ms()
+        if now_ms < self._board.judge_nodes_from_ms and failure in (NO_RESPONDER, NO_ANSWER):
+            return  # NATS was away: it says nothing about the node
+        suspect = self._board.fleet.failed(node_id, now_ms)
+        log.warning(
+            "node.put_aside",
+            node_id=node_id,
+            failure=failure,
+            failures=suspect.failures,
+            pause_s=max(0, suspect.rests_until_ms - now_ms) / 1000,
+        )
+        self._capacity_changed()
+
+    def _may_have_been_lost(self, refused: NotTaken) -> bool:
+        """Whether the same command may still succeed: NATS was away, or the answer was lost.
+
+        A new epoch instead could greet the caller twice. The attempt's own deadline bounds the repetition.
+        """
+        silent = refused.reason == NO_ANSWER
+        outage = refused.reason == NO_RESPONDER and self._now_ms() < self._board.judge_nodes_from_ms
+        return silent or outage
+
+    def _ask_again(self, session_id: str, attempt: Attempt) -> None:
+        self._board.learn(session_id, asked_epoch=attempt.epoch - 1)
+        self._timers.set(session_id, self._now_ms() + _RETRY_MS)
