@@ -121,8 +121,8 @@ class Replay:
     async def _has_missed(self) -> bool:
         """Whether the server has sent us something that never came: lost with a connection, and no gap shows yet.
 
-        The consumer has one copy, on one server of the cluster. While that server is frozen it does not answer, although
-        we are connected; then the reader makes another consumer, which the others host.
+        The consumer has one copy, on one server of the cluster. While that server is frozen it does not answer,
+        although we are connected; then the reader makes another consumer, which the others host.
         """
         assert self._sub is not None
         try:

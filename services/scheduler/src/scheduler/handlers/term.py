@@ -25,9 +25,14 @@ from scheduler.ports import Feed, Nodes, OfferedRooms, QueueMirror, RoomRecord, 
 
 _MARGIN_MS: Final = 120_000
 _COUNT_S: Final = 1.0
+_BEGIN_S: Final = 60.0
 _SWEEP_S: Final = 5.0
 
 log = logs.get_logger(__name__)
+
+
+class NotBegun(Exception):
+    """A leader cannot read what it needs to lead."""
 
 
 class Term:
@@ -100,6 +105,7 @@ class Term:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._follow(feed, conductor, callers))
+                tasks.create_task(self._must_begin())
                 tasks.create_task(self._nodes.watch(liveness.changed, nodes_told))
                 await feed.caught_up.wait()
                 await read_back(board, self._log, self._slots, recent_ms=recent_ms)
@@ -122,6 +128,22 @@ class Term:
             self.conductor = None
             figures.LEADING.set(0)
             await conductor.stop()
+
+    @property
+    def has_begun(self) -> bool:
+        """What there is was read back, and the leader acts."""
+        return self.conductor is not None
+
+    async def _must_begin(self) -> None:
+        """Another scheduler may be able to read what this one cannot.
+
+        Raises:
+            NotBegun: The term did not begin in time: the lease goes back.
+        """
+        await asyncio.sleep(_BEGIN_S)
+        if not self.has_begun:
+            log.error("term.not_begun", seconds=_BEGIN_S, fix="See above: `replay.waiting` and `term.waits` say why.")
+            raise NotBegun
 
     def outage_over(self) -> None:
         """NATS was away: the nodes get the time to renew their keys before any is judged."""
