@@ -18,6 +18,10 @@ from chassis.nats.errors import BusUnavailable
 from chassis.nats.stream_use import STREAM_NOT_FOUND
 
 PAGE: Final = 500
+# Of a log, where the messages of one subject lie far apart: a page holds the stream's lock, and so every publish, until
+# it is complete. For a call's 250 events among 1.5 million others a publish waited 1.1 s with pages of 500, 0.3 s with 64
+# and 0.15 s with 16; the whole reading took as long.
+_LOG_PAGE: Final = 32
 _PAGE_BYTES: Final = 8 * 1024 * 1024
 _MAX_MESSAGES: Final = 100_000  # a session of half an hour has some hundreds
 _BEHIND_S: Final = 0.02  # a replica that has not got the newest message yet
@@ -114,7 +118,8 @@ async def scan(
     try:
         async with asyncio.timeout_at(until):
             while (found[-1].seq if found else 0) < newest.seq and len(found) < _MAX_MESSAGES:
-                read = (await page(nc, stream, _after(subject, found[-1].seq if found else 0))).messages
+                ask = {**_after(subject, found[-1].seq if found else 0), "batch": _LOG_PAGE}
+                read = (await page(nc, stream, ask)).messages
                 found += read
                 if read:
                     continue
