@@ -19,8 +19,8 @@ from chassis.nats.stream_use import STREAM_NOT_FOUND
 
 PAGE: Final = 500
 # Of a log, where the messages of one subject lie far apart: a page holds the stream's lock, and so every publish, until
-# it is complete. For a call's 250 events among 1.5 million others a publish waited 1.1 s with pages of 500, 0.3 s with 64
-# and 0.15 s with 16; the whole reading took as long.
+# it is complete. For a call's 250 events among 1.5 million others a publish waited 1.1 s with pages of 500, 0.3 s with
+# 64 and 0.15 s with 16; the whole reading took as long.
 _LOG_PAGE: Final = 32
 _PAGE_BYTES: Final = 8 * 1024 * 1024
 _MAX_MESSAGES: Final = 100_000  # a session of half an hour has some hundreds
