@@ -11,7 +11,7 @@ import pytest_asyncio
 from contracts.events import JobAssigned
 
 from tests.chaos import clocks
-from tests.chaos.cell import Cell, Shape
+from tests.chaos.cell import START, Cell, Shape
 from tests.chaos.clocks import Clock
 from tests.chaos.invariants import Served, check
 from tests.chaos.scene import Scene
@@ -62,7 +62,7 @@ async def test_row_33_a_call_on_a_node_whose_clock_goes_and_is_set_is_billed_rig
 
 @pytest.mark.parametrize("ahead_s", [AHEAD_S, -AHEAD_S])
 async def test_row_33_whichever_service_has_a_wrong_clock_calls_start_and_end(cell: Cell, ahead_s: int) -> None:
-    for name in ("scheduler-1", "scheduler-2", "gateway-1", "billing", "node-1"):
+    for name in ("scheduler-1", "scheduler-2", "billing", "node-1"):
         cell.clocks[name].step(ahead_s)
         await asyncio.sleep(NOTICED_S)
         began = time.monotonic()
@@ -72,4 +72,17 @@ async def test_row_33_whichever_service_has_a_wrong_clock_calls_start_and_end(ce
         assert [await cell.count("assigned", session_id) for session_id in sessions] == [1, 1], name
         assert time.monotonic() - began < 20, name
         cell.clocks[name].step(0)
+    await cell.check()
+
+
+async def test_row_33_a_gateway_whose_tokens_livekit_refuses_names_its_clock_and_accepts_nothing(cell: Cell) -> None:
+    cell.clocks["gateway-1"].step(AHEAD_S)
+    await asyncio.sleep(NOTICED_S)
+    answer = await cell.http.post(f"{cell.gateway()}{START}", json={"userName": "Ann"})
+    cell.clocks["gateway-1"].step(0)
+    await asyncio.sleep(NOTICED_S)
+
+    assert (answer.status_code, answer.json()["code"]) == (502, "clock_skew"), answer.text
+    assert not await cell.open_sessions()
+    await cell.serving(1)
     await cell.check()

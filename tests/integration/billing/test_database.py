@@ -23,6 +23,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
+from tests.integration.billing.conftest import migrated
 from tests.integration.servers import free_port
 from tests.unit.billing.logs import SESSION, call, stopped
 
@@ -185,3 +186,19 @@ async def test_a_locked_sqlite_file_is_unavailable_to_writers_only_until_it_is_f
 
     assert await sqlite_ledger.record(account) == 3
     assert await sqlite_ledger.account(SESSION) == account
+
+
+async def test_writers_of_a_backlog_take_turns_and_each_comes_to_write(sqlite_url: str) -> None:
+    async with migrated(sqlite_url) as database:
+
+        async def write(n: int) -> None:
+            async with database.writing() as connection:
+                await connection.execute(text("CREATE TABLE IF NOT EXISTS written (n INTEGER)"))
+                await connection.execute(text("INSERT INTO written VALUES (:n)"), {"n": n})
+                await asyncio.sleep(0.02)  # as on a slow disk
+
+        await asyncio.gather(*(write(n) for n in range(60)))
+        async with database.reading() as connection:
+            written = (await connection.execute(text("SELECT n FROM written"))).scalars().all()
+
+    assert written == list(range(60)), "in the order of their coming"

@@ -41,6 +41,7 @@ class Database:
         named = {name: value for name, value in url.query.items() if name in ("host", "port")}
         self.shown = url.set(query=named).render_as_string(hide_password=True)
         self._engine = _engine(url)
+        self._turn = asyncio.Lock() if self.dialect == "sqlite" else None
 
     @property
     def dialect(self) -> str:
@@ -70,7 +71,8 @@ class Database:
             LedgerUnavailable: The database does not answer, or not in time; whether it committed is not known.
         """
         # A transaction that reads first and writes later fails in SQLite when another wrote in between.
-        async with self._transaction(self._engine.execution_options(begin="BEGIN IMMEDIATE")) as connection:
+        begin = self._engine.execution_options(begin="BEGIN IMMEDIATE")
+        async with self._its_turn(), self._transaction(begin) as connection:
             yield connection
 
     async def use_wal(self) -> None:
@@ -117,6 +119,26 @@ class Database:
     async def close(self) -> None:
         """Give all connections back."""
         await self._engine.dispose()
+
+    @asynccontextmanager
+    async def _its_turn(self) -> AsyncGenerator[None]:
+        """One writer at a time in SQLite, in the order of their coming.
+
+        SQLite lets in one; the others sleep and try again, longer each time, and are overtaken until they give up: a
+        backlog of some hundred events settled one session a second.
+        """
+        if self._turn is None:
+            yield
+            return
+        try:
+            async with asyncio.timeout(_STATEMENT_S):
+                await self._turn.acquire()
+        except TimeoutError as error:
+            raise LedgerUnavailable(f"{self.shown}: no turn to write in {_STATEMENT_S:g} s") from error
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     @asynccontextmanager
     async def _transaction(self, engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
