@@ -79,11 +79,11 @@ class FakeLog:
         self._answer()
         return [r for r in self.records if r.event.session_id == session_id]
 
-    async def has(self, event: str, session_id: str) -> bool:
-        return any(r.event.event == event for r in await self.history(session_id))
+    async def last_seq(self, event: str, session_id: str) -> int | None:
+        return max((r.seq for r in await self.history(session_id) if r.event.event == event), default=None)
 
     async def announce(self, billed: SessionBilled) -> bool:
-        if await self.has(billed.event, billed.session_id):
+        if await self.last_seq(billed.event, billed.session_id) is not None:
             return False
         last = self.records[-1]
         self.records.append(LoggedEvent(event=billed, stored_ms=last.stored_ms + 1, seq=last.seq + 1))

@@ -54,6 +54,20 @@ async def test_events_of_a_session_that_goes_on_touch_nothing() -> None:
     assert not log.announced
 
 
+async def test_a_backlog_is_settled_once_a_session_by_its_end() -> None:
+    """Its ticks and all else that stands before the end come when the end is in the log already."""
+    log, ledger = FakeLog(call(61_000)), FakeLedger()
+    settling = Settling(log, ledger, Tariff())
+    end = next(r for r in log.records if r.event.event == "ended")
+    ledger.is_away = True  # it is not even asked
+
+    await deliver(settling, *(r for r in log.records if r.seq < end.seq))
+    ledger.is_away = False
+    await deliver(settling, end)
+
+    assert len(ledger.entries) == 1
+
+
 async def test_what_comes_after_the_end_adds_an_entry_and_no_second_announcement() -> None:
     log, ledger = FakeLog(call(59_000)), FakeLedger()
     settling = Settling(log, ledger, Tariff())

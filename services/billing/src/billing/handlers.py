@@ -46,15 +46,15 @@ class Settling:
         self._tariff = tariff
         self._failures = 0
 
-    async def on_event(self, event: Event, _stored: Stored) -> None:
-        """An end settles its session; anything else only matters when it came after the end.
+    async def on_event(self, event: Event, stored: Stored) -> None:
+        """An end settles its session with all that stands before it; anything else only matters behind an end.
 
         Raises:
             RetryLater: The database or the log is away.
             Rejected: The session can never be billed.
         """
         try:
-            if isinstance(event, SessionEnded) or await self._sessions.has(SessionEnded.event, event.session_id):
+            if isinstance(event, SessionEnded) or await self._is_late(event, stored.seq):
                 await self.settle(event.session_id)
             self._failures = 0
         except (LedgerUnavailable, LogUnavailable, SettledMeanwhile) as error:
@@ -64,6 +64,11 @@ class Settling:
             raise RetryLater(delay_s, str(error)) from error
         except (IncompleteLog, NotEnded, SettledOtherwise) as error:
             raise Rejected(str(error)) from error
+
+    async def _is_late(self, event: Event, seq: int) -> bool:
+        """Whether it stands behind its session's end; a backlog's events before it are left to that end's message."""
+        ended_seq = await self._sessions.last_seq(SessionEnded.event, event.session_id)
+        return ended_seq is not None and seq > ended_seq
 
     async def settle(self, session_id: str) -> Account:
         """Bring the ledger up to the session's log, and announce the bill.

@@ -89,8 +89,8 @@ class Log(Protocol):
         """Everything that the log holds of a session, in order."""
         ...
 
-    async def has(self, event: str, session_id: str) -> bool:
-        """Whether the session's log holds an event of that name."""
+    async def last_seq(self, event: str, session_id: str) -> int | None:
+        """The stream sequence of the session's last event of that name; None: its log has none."""
         ...
 
     async def announce(self, billed: SessionBilled) -> bool:

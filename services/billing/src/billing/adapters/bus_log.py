@@ -27,12 +27,13 @@ class BusLog:
             raise LogUnavailable(str(error)) from error
         return [_logged(stored.event, stored) for stored in found if isinstance(stored.event, Event)]
 
-    async def has(self, event: str, session_id: str) -> bool:
+    async def last_seq(self, event: str, session_id: str) -> int | None:
         """See the port."""
         try:
-            return await self._bus.last(session_event(event, session_id)) is not None
+            found = await self._bus.last(session_event(event, session_id))
         except BusUnavailable as error:
             raise LogUnavailable(str(error)) from error
+        return None if found is None else found.seq
 
     async def announce(self, billed: SessionBilled) -> bool:
         """See the port."""

@@ -63,7 +63,7 @@ class Bills:
         account = await self._ledger.account(session_id)
         if account is not None:
             return view(account)
-        if await self._sessions.has(SessionRequested.event, session_id):
+        if await self._sessions.last_seq(SessionRequested.event, session_id) is not None:
             raise Refused(NOT_BILLED_YET, f"{session_id} has no bill yet", retry_after_s=1)
         raise Refused(UNKNOWN_SESSION, f"there is no session {session_id}")
 
