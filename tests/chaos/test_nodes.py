@@ -12,6 +12,7 @@ from contracts.events import AgentStopped, JobAssigned, Outcome
 from contracts.subjects import node_command
 from pydantic import TypeAdapter
 
+from contracts import streams
 from tests.chaos.invariants import Served, check
 from tests.chaos.network import Cable
 from tests.chaos.scene import Scene
@@ -21,8 +22,8 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(150)
 NODES = 2
 STARTUP_S = 12.0
 ENVIRONMENT = {"BOT_STARTUP_TIMEOUT": f"{STARTUP_S:g}", "ATTEMPT_TIMEOUT_S": "3"}
-LEASE_S = 15.0
-COUNTED_S = LEASE_S + 2
+LEASE_S = float(streams.NODES.key_ttl_s or 0)
+COUNTED_S = LEASE_S + 1
 HEARD_AGAIN_S = 5.0  # the goal of a take-over is under 1 s on a host that does nothing else
 FROZEN_S = 40.0
 OUTAGE_S = 20.0  # every node's lease has run out by then

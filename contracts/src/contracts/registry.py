@@ -20,9 +20,14 @@ class NodeJob(_Entry):
 
 
 class NodeState(_Entry):
-    """Bucket `nodes`, key = node id: renewed every 5 s and at each change, gone 15 s after the last renewal."""
+    """Bucket `nodes`, key = node id: renewed each second and at each change, gone 4 s after the last renewal."""
 
     node_id: NodeId
+    incarnation: str = Field(
+        default="",
+        pattern=r"^[a-z0-9]{0,32}$",
+        description="the process: of two with one node id the second refuses to start; empty in former versions",
+    )
     region: str | None = None
     slots: int = Field(ge=1, description="jobs this node can hold at once")
     warm: int = Field(ge=0, description="idle workers with a pipeline built")
@@ -36,6 +41,11 @@ class NodeState(_Entry):
     rooms: tuple[SessionId, ...] = Field(
         default=(), description="rooms in which a worker waits for its job, taken ones whose job has not come yet too"
     )
+
+    @property
+    def address(self) -> str:
+        """How commands reach this very process: for `subjects.node_command`."""
+        return f"{self.node_id}~{self.incarnation}" if self.incarnation else self.node_id
 
     @property
     def free_slots(self) -> int:

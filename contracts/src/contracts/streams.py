@@ -48,12 +48,14 @@ class BucketSpec:
         markers: True when the expiry of a key shall leave a marker, so that watchers see it.
         max_bytes: The bucket's bound; a full bucket refuses new keys.
         is_set: The bound is the operator's choice: it may also shrink.
+        in_memory: Kept in memory: no write waits for a disk, and a NATS without replicas forgets it at a restart.
     """
 
     name: str
     ttl_s: int | None = None
     key_ttl_s: int | None = None
     markers: bool = False
+    in_memory: bool = False
     max_bytes: int = 8 * _MIB
     is_set: bool = False
 
@@ -65,7 +67,8 @@ SESSIONS: Final = StreamSpec(
 ROOMS: Final = StreamSpec("ROOMS", (subjects.ALL_ROOMS,), max_age_s=_DAY_S, duplicate_window_s=600)
 DEAD: Final = StreamSpec("DEAD", (subjects.ALL_DEAD,), max_age_s=30 * _DAY_S)
 
-NODES: Final = BucketSpec("nodes", key_ttl_s=15, markers=True, max_bytes=64 * _MIB)
+# Each node renews its key each second; docs/decisions/0021-a-node-is-lost-within-five-seconds.md.
+NODES: Final = BucketSpec("nodes", key_ttl_s=4, markers=True, in_memory=True, max_bytes=64 * _MIB)
 PREJOINED: Final = BucketSpec("prejoined", key_ttl_s=15, markers=True, max_bytes=16 * _MIB)
 SLOTS: Final = BucketSpec("slots", max_bytes=64 * _MIB)
 LEADERS: Final = BucketSpec("leaders", key_ttl_s=5, markers=True)

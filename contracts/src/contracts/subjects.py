@@ -30,6 +30,11 @@ def room_event(event: str, session_id: str) -> str:
     return f"{ROOM_PREFIX}.{event}.{session_id}"
 
 
-def node_command(node_id: str, command: str) -> str:
-    """`voice.v1.node.<node_id>.<command>`; command is assign, end, prejoin or drain."""
-    return f"{NODE_PREFIX}.{node_id}.{command}"
+def node_command(address: str, command: str) -> str:
+    """`voice.v1.node.<address>.<command>`; command is assign, end, prejoin or drain.
+
+    Args:
+        address: `NodeState.address`: `<node_id>~<incarnation>` reaches one process only. The node id alone reaches the
+            process that has that name, and is all that former versions know.
+    """
+    return f"{NODE_PREFIX}.{address}.{command}"

@@ -158,6 +158,7 @@ NATS_USERS: Final = (
             _key(streams.PREJOINED),  # it withdraws a room by deleting its key
             _key(streams.LEADERS, "scheduler"),
             *_owns(*streams.STREAMS, *_SCHEDULERS_BUCKETS),
+            *(f"$JS.API.STREAM.DELETE.{streams.stream_name(bucket)}" for bucket in streams.BUCKETS if bucket.in_memory),
             *_follows(streams.SESSIONS, streams.ROOMS, streams.NODES, streams.PREJOINED),
             *_reads(streams.SLOTS, streams.LEADERS),
             *_measures(*streams.STREAMS, *streams.BUCKETS),

@@ -143,7 +143,7 @@ async def test_the_buckets_own_ttl_is_the_default(bus: Bus) -> None:
     in_nodes = await bus.js.get_last_msg("KV_nodes", "$KV.nodes.n1")
     in_slots = await bus.js.get_last_msg("KV_slots", "$KV.slots.0")
 
-    assert (in_nodes.headers or {})["Nats-TTL"] == "15"
+    assert (in_nodes.headers or {})["Nats-TTL"] == str(NODES.key_ttl_s)
     assert "Nats-TTL" not in (in_slots.headers or {})
     assert (await bus.js.stream_info("KV_idempotency")).config.max_age == IDEMPOTENCY.ttl_s
 

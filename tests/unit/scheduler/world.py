@@ -130,7 +130,7 @@ class World:
         await self._reach()
         owner = self.held_slots.get(key)
         if owner is not None:
-            if owner.slot.session_id != slot.session_id:
+            if owner.session_id != slot.session_id:
                 raise Outrun(str(key))
             return
         self.held_slots[key] = HeldSlot(slot, 1)
@@ -139,10 +139,18 @@ class World:
     async def free(self, key: int, session_id: str) -> None:
         await self._reach()
         owner = self.held_slots.get(key)
-        if owner is not None and owner.slot.session_id == session_id:
+        if owner is not None and owner.session_id == session_id:
+            del self.held_slots[key]
+
+    async def sweep(self, key: int, held: HeldSlot) -> None:
+        await self._reach()
+        if self.held_slots.get(key) == held:
             del self.held_slots[key]
 
     # --- Nodes
+
+    async def prepare(self) -> None:
+        raise NotImplementedError
 
     async def watch(self, changed: Callable[[str, NodeState | None], None], caught_up: asyncio.Event) -> None:
         raise NotImplementedError
@@ -271,7 +279,7 @@ class Leader:
     async def begin(self) -> None:
         """Read back what there is, as a term does."""
         self.hear(len(self.world.records))
-        self.board.holds({key: entry.slot.session_id for key, entry in self.world.held_slots.items()})
+        self.board.holds({key: entry.session_id for key, entry in self.world.held_slots.items()})
         self.see_nodes()
         self.conductor.begin()
 

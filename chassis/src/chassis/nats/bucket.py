@@ -5,6 +5,7 @@ Written over the bucket's stream, because nats-py's own `update` drops a key's T
 """
 
 import asyncio
+import math
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -24,13 +25,13 @@ from chassis.nats.replay import Replay
 if TYPE_CHECKING:
     from chassis.nats.bus import Bus
 
-_MARKERS: Final = 1024  # remembered, the newest
+_MARKERS: Final = 100_000  # remembered, the newest: as many as there may be slots
 _OPERATION: Final = "KV-Operation"
 _MARKER: Final = "Nats-Marker-Reason"
 _TTL: Final = "Nats-TTL"
 _KEY: Final = re.compile(r"(?=.{1,200}\Z)[-/_=A-Za-z0-9]+(\.[-/_=A-Za-z0-9]+)*")
 _DEADLINE_S: Final = 5.0
-_TOMBSTONE_TTL_S: Final = 60
+_TOMBSTONE_TTL_S: Final = 60  # and so the longest TTL of a value: see `delete`
 _POLL_S: Final = 5.0
 _SAME_MS: Final = 1  # the two ways to read a message round its time differently
 
@@ -135,17 +136,28 @@ class Bucket:
     async def delete(self, key: str, revision: int | None = None, *, deadline_s: float = _DEADLINE_S) -> None:
         """Remove the key, with a revision only if it is still at it; a missing key is no error without one.
 
+        A server that was killed brings the value back if the marker that superseded it is gone and the value is not
+        past its own TTL. So the marker outlives the value: where values carry a TTL by a longer one, else for ever, or
+        until the bucket's own age, as there are few such keys.
+
         Raises:
             KeyChanged: It is at another revision.
         """
-        headers = {_OPERATION: "PURGE", "Nats-Rollup": "sub", _TTL: str(_TOMBSTONE_TTL_S)}
-        stands_until = time.monotonic() + _TOMBSTONE_TTL_S
+        headers = {_OPERATION: "PURGE", "Nats-Rollup": "sub"}
+        stands_until = math.inf
+        if self.spec.key_ttl_s is not None:
+            headers[_TTL] = str(_TOMBSTONE_TTL_S)
+            stands_until = time.monotonic() + _TOMBSTONE_TTL_S
         marker = await self._write(key, b"", expect=revision, ttl_s=None, deadline_s=deadline_s, extra=headers)
-        # Whoever creates the key again names its marker, which costs two requests to ask for.
+        self._remember(key, marker, stands_until)
+
+    def _remember(self, key: str, marker: int, stands_until: float) -> None:
+        """Whoever creates the key again names its marker, which costs two requests to ask for."""
         self._markers.pop(key, None)
         self._markers[key] = marker, stands_until
-        if len(self._markers) > _MARKERS:
-            del self._markers[next(iter(self._markers))]
+        oldest = next(iter(self._markers))
+        if len(self._markers) > _MARKERS or self._markers[oldest][1] < time.monotonic():
+            del self._markers[oldest]
 
     async def all(self, *, deadline_s: float = _DEADLINE_S) -> dict[str, Entry]:
         """Every key that has a value; one sweep over the bucket, 1,000 keys in about 20 ms."""
@@ -153,8 +165,14 @@ class Bucket:
             found = await reading.latest(
                 self._bus.nc, self._bus.js, self._stream, f"{self._prefix}>", deadline_s=deadline_s, url=self._bus.url
             )
-        entries = (self._entry(raw) for raw in found)
-        return {entry.key: entry for entry in entries if entry is not None}
+        entries: dict[str, Entry] = {}
+        for raw in found:
+            entry = self._entry(raw)
+            if entry is not None:
+                entries[entry.key] = entry
+            elif _TTL not in raw.headers and self.spec.ttl_s is None:
+                self._remember(raw.subject.removeprefix(self._prefix), raw.seq, math.inf)
+        return entries
 
     async def used_ratio(self, *, deadline_s: float = _DEADLINE_S) -> float:
         """The share of the bucket's bytes that is in use, 0 to 1; 0 without a bound."""
@@ -224,6 +242,8 @@ class Bucket:
         headers = {MSG_ID: operation or str(uuid4())} | (extra or {})
         ttl = ttl_s if ttl_s is not None else self.spec.key_ttl_s
         if ttl is not None and extra is None:
+            if ttl > _TOMBSTONE_TTL_S:
+                raise ValueError(f"a TTL of {ttl} s: up to {_TOMBSTONE_TTL_S} s, so that a marker outlives the value")
             headers[_TTL] = str(max(1, ttl))
         try:
             done = await self._bus.publish_raw(

@@ -178,6 +178,19 @@ class Bus:
             self._declared.make_again()
             raise
 
+    async def restore(self, bucket: BucketSpec) -> bool:
+        """Make a bucket anew, empty, if a former version stored it otherwise; True: it did.
+
+        Raises:
+            BusUnavailable: It could not be done.
+            BusRefused: It is not permitted.
+        """
+        return await self._declared.restore(bucket)
+
+    async def reconnect_if_silent(self, answer_s: float) -> None:
+        """Connect anew, to another server where there is one, if ours does not answer a ping within so many seconds."""
+        await self._connection.reconnect_if_silent(answer_s)
+
     async def publish(
         self, event: Event | RoomEvent, *, expect_last: int | None = None, deadline_s: float = 10.0
     ) -> Published:

@@ -18,6 +18,7 @@ from chassis.nats.errors import GRANT_IT, BusRefused, BusUnavailable, NoDisk
 from chassis.nats.stream_use import STREAM_NOT_FOUND
 
 _IN_USE: Final = 10058  # the stream exists with another configuration
+_UNCHANGEABLE: Final = 10052
 _NO_STORAGE: Final = (10047, 10023)  # the bounds of all streams are reserved, and that is more than there is
 _OTHERS_BYTES: Final = 64 * 1024**2
 _SHAPE: Final = "greenroom-shape"
@@ -25,6 +26,7 @@ _MARKER_TTL_S: Final = 60
 _MAX_DUPLICATE_WINDOW_S: Final = 120
 _RETRY_S: Final = 0.25
 _ASK_S: Final = 1.0
+_RESTORE_S: Final = 5.0
 _MAX_VALUE: Final = 512 * 1024
 
 log = logs.get_logger(__name__)
@@ -52,16 +54,19 @@ def stream_config(spec: StreamSpec, replicas: int) -> StreamConfig:
 
 def bucket_config(spec: BucketSpec, replicas: int) -> StreamConfig:
     """A bucket's stream, as NATS' key-value stores are laid out; keys may carry a TTL."""
+    # A server that was killed brings values back whose TTL is over, for as long as 250 ms: until it looks at the TTLs
+    # again. By age it drops them before it serves. Younger ones are still superseded by their marker.
+    max_age_s = spec.ttl_s or (_MARKER_TTL_S if spec.key_ttl_s else 0)
     return StreamConfig(
         name=stream_name(spec),
         subjects=[f"$KV.{spec.name}.>"],
-        storage=StorageType.FILE,
+        storage=StorageType.MEMORY if spec.in_memory else StorageType.FILE,
         discard=DiscardPolicy.NEW,
-        max_age=spec.ttl_s or 0,
+        max_age=max_age_s,
         max_bytes=spec.max_bytes,
         max_msg_size=_MAX_VALUE,
         max_msgs_per_subject=1,
-        duplicate_window=min(spec.ttl_s or _MAX_DUPLICATE_WINDOW_S, _MAX_DUPLICATE_WINDOW_S),
+        duplicate_window=min(max_age_s or _MAX_DUPLICATE_WINDOW_S, _MAX_DUPLICATE_WINDOW_S),
         allow_rollup_hdrs=True,
         allow_direct=True,
         allow_msg_ttl=True,
@@ -133,13 +138,19 @@ async def _update(
     if shape > SHAPE:
         log.info("stream.kept", stream=config.name, reason="a newer version made it", shape=shape)
         return
-    fitted = fit(config, info.config, used=info.state.bytes, may_shrink=may_shrink and spec.is_set)
+    present = info.config
+    if isinstance(spec, BucketSpec) and spec.ttl_s is None:
+        present = replace(present, max_age=config.max_age)  # follows from the TTL of its keys, and loses none
+    fitted = fit(config, present, used=info.state.bytes, may_shrink=may_shrink and spec.is_set)
     try:
         await js.update_stream(fitted)  # pyright: ignore[reportUnknownMemberType]
     except APIError as error:
-        if error.err_code not in _NO_STORAGE:
+        if error.err_code == _UNCHANGEABLE and info.config.storage != config.storage:
+            log.info("stream.kept", stream=config.name, reason="it is stored otherwise, until it is made anew")
+        elif error.err_code in _NO_STORAGE:
+            _keep_what_fits_no_more(fitted, error)
+        else:
             raise
-        _keep_what_fits_no_more(fitted, error)
 
 
 def _keep_what_fits_no_more(config: StreamConfig, error: APIError) -> None:
@@ -186,6 +197,31 @@ def fit(wanted: StreamConfig, present: StreamConfig, *, used: int, may_shrink: b
         present_bytes = used
     age_s = 0 if present_age_s == 0 or not wanted.max_age else max(wanted.max_age, present_age_s)
     return replace(wanted, max_bytes=max(wanted.max_bytes or 0, present_bytes), max_age=age_s)
+
+
+async def restore(js: JetStreamContext, spec: BucketSpec, replicas: int, connection: Connection) -> bool:
+    """Make a bucket anew, empty, if it is not stored as it should be: that cannot be changed. True: it was.
+
+    Raises:
+        BusUnavailable: It could not be done.
+        BusRefused: It is not permitted.
+    """
+    config = bucket_config(spec, replicas)
+    done = False
+
+    async def make_anew() -> None:
+        nonlocal done
+        try:
+            if (await js.stream_info(stream_name(spec))).config.storage == config.storage:
+                return
+            await js.delete_stream(stream_name(spec))
+        except NotFoundError:
+            pass
+        await js.add_stream(config)  # pyright: ignore[reportUnknownMemberType]
+        done = True
+
+    await retried(make_anew, what=f"making {config.name} anew", deadline_s=_RESTORE_S, connection=connection)
+    return done
 
 
 async def retried(

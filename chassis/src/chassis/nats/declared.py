@@ -51,6 +51,10 @@ class Declared:
         """Make again what is missing, and change no bound of what is there but to raise it."""
         await self._declare(self._streams, self._buckets, deadline_s=_AGAIN_S, may_shrink=False)
 
+    async def restore(self, bucket: BucketSpec) -> bool:
+        """Make a bucket anew if it is stored otherwise; see `declare.restore`."""
+        return await declare.restore(self._js(), bucket, self._replicas, self._connection)
+
     def make_again(self) -> None:
         """Begin to make again what is missing, until it is done; once, however often it is asked for."""
         if self._making is None or self._making.done():

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
+from uuid import uuid4
 
 from chassis.environment import is_given
 from chassis.errors import StartFailed
@@ -38,6 +39,7 @@ from agent_runner.handlers.call import CallLimits, World
 from agent_runner.handlers.node import Node, NodeFacts
 from agent_runner.handlers.pool import Pool
 from agent_runner.handlers.rooms import RoomFacts, Rooms
+from agent_runner.ports import NameTaken
 from agent_runner.settings import Settings
 from chassis import logs
 
@@ -46,6 +48,8 @@ PRELOAD: Final = "agent_runner.preload"
 
 _LIFETIME_MARGIN_S: Final = 30.0  # the scheduler ends a session at its timeout; this is for when it does not
 _STOP_S: Final = 5.0
+_NAME_S: Final = 30.0
+_ONE_NODE_ID: Final = "Give each agent-runner a NODE_ID of its own, or end the other one."
 _MEBIBYTE: Final = 1 << 20
 
 log = logs.get_logger(__name__)
@@ -95,7 +99,8 @@ async def start(
         farewell=lambda: config.apology,
         warning=lambda: config.warning,
     )
-    facts = NodeFacts(settings.node_id, settings.region, datetime.now(UTC))
+    facts = NodeFacts(settings.node_id, settings.region, datetime.now(UTC), uuid4().hex[:12])
+    registry = BusRegistry(bus, facts.incarnation)
     rooms = Rooms(
         RoomFacts(settings.node_id, settings.region, settings.idle_silence_s),
         pool,
@@ -107,7 +112,7 @@ async def start(
         facts,
         world,
         rooms,
-        BusRegistry(bus),
+        registry,
         load=CpuLoad(groups=groups),
         forkservers=lambda: int(forks.is_alive),
         on_drained=life.end,
@@ -123,23 +128,37 @@ async def start(
     life.spawn("rooms", rooms.run())
     life.spawn("reload", _renew_on_hangup(settings, forks, pool, rooms, use))
     life.spawn("watch", node.watch())
+    await life.begin("node id", _have_name(registry, settings.node_id), deadline_s=_NAME_S, fix=_ONE_NODE_ID)
     at_once = 2 * slots
-    for responder in (
-        respond(bus, node_command(settings.node_id, "assign"), AssignJob, node.assign, max_workers=at_once),
-        respond(bus, node_command(settings.node_id, "end"), EndJob, node.end, max_workers=at_once),
-        respond(bus, node_command(settings.node_id, "prejoin"), PrejoinRoom, node.prejoin, max_workers=at_once),
-        respond(bus, node_command(settings.node_id, "drain"), DrainNode, node.drain),
-    ):
-        await life.begin("commands", responder.start(), stop=responder.stop)
+    for address in (node.state().address, settings.node_id):  # schedulers of former versions know the latter only
+        for responder in (
+            respond(bus, node_command(address, "assign"), AssignJob, node.assign, max_workers=at_once),
+            respond(bus, node_command(address, "end"), EndJob, node.end, max_workers=at_once),
+            respond(bus, node_command(address, "prejoin"), PrejoinRoom, node.prejoin, max_workers=at_once),
+            respond(bus, node_command(address, "drain"), DrainNode, node.drain),
+        ):
+            await life.begin("commands", responder.start(), stop=responder.stop)
     life.on_stop("registry", node.withdraw, deadline_s=_STOP_S)
-    life.spawn("announce", node.announce())
+    has_name = True
+
+    async def announce() -> None:
+        nonlocal has_name
+        try:
+            await node.announce()
+        except NameTaken as error:  # it began at the same time, or while this node was cut off: its jobs are elsewhere
+            has_name = False
+            life.fail(str(error), _ONE_NODE_ID)
+
+    life.spawn("announce", announce())
 
     async def announce_again() -> None:
         node.changed()
 
     bus.on_reconnect(announce_again)
     life.on_stop(
-        "calls", lambda: _drain(node, settings.drain_limit_s), deadline_s=settings.drain_limit_s + settings.kill_s + 5
+        "calls",
+        lambda: _drain(node, settings.drain_limit_s if has_name else 0),
+        deadline_s=settings.drain_limit_s + settings.kill_s + 5,
     )
 
 
@@ -150,6 +169,13 @@ def _keep_secrets_from_workers() -> None:
         log.warning("proxy.socks_ignored", variables=ignored, fix="Set HTTPS_PROXY to an HTTP proxy, if one is needed.")
     keep_in_environment(lambda name: is_given(name, WORKERS_VARIABLES))
     hide_process()
+
+
+async def _have_name(registry: BusRegistry, node_id: str) -> None:
+    try:
+        await registry.wait_for_name(node_id)
+    except NameTaken as error:
+        raise StartFailed(str(error), _ONE_NODE_ID) from error
 
 
 async def _with_model(config: AgentConfig) -> AgentConfig:

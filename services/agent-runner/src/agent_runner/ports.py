@@ -120,11 +120,27 @@ class Outboxes(Protocol):
         ...
 
 
+class NameTaken(Exception):
+    """Another process runs under this node's name.
+
+    Attributes:
+        node_id: The name.
+    """
+
+    def __init__(self, node_id: str, holder: str) -> None:
+        super().__init__(f"another process runs as node {node_id} ({holder})")
+        self.node_id = node_id
+
+
 class Registry(Protocol):
     """Where the node says that it lives."""
 
     async def announce(self, state: NodeState) -> bool:
-        """Write the node's state for the next 15 s; False when it could not be written in time."""
+        """Write the node's state for the next 4 s; False when it could not be written in time.
+
+        Raises:
+            NameTaken: Another process has the node's name.
+        """
         ...
 
     async def withdraw(self, node_id: str) -> None:

@@ -20,6 +20,9 @@ class Outrun(Exception):
     """A compare-and-set lost: somebody else wrote first; read again, then decide anew."""
 
 
+UNREADABLE = "unreadable"
+"""Stands for the session of an unreadable slot; no session has this id."""
+
 NO_RESPONDER = "no_responder"
 NO_ANSWER = "no_answer"
 
@@ -71,10 +74,21 @@ class RoomRecord:
 
 @dataclass(frozen=True, slots=True)
 class HeldSlot:
-    """A slot with its revision, without which it cannot be freed."""
+    """A slot with its revision, without which it cannot be freed.
 
-    slot: Slot
+    Attributes:
+        slot: None when this version cannot read it: perhaps a newer one wrote it, and a session runs in it.
+        stored_ms: When it was written, on the bus' clock.
+    """
+
+    slot: Slot | None
     revision: int
+    stored_ms: int = 0
+
+    @property
+    def session_id(self) -> str:
+        """The session that holds it; UNREADABLE for a slot that cannot be read."""
+        return UNREADABLE if self.slot is None else self.slot.session_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +207,17 @@ class Slots(Protocol):
         """Delete the key if it is this session's; otherwise nothing."""
         ...
 
+    async def sweep(self, key: int, held: HeldSlot) -> None:
+        """Delete the key if it still is as it was read."""
+        ...
+
 
 class Nodes(Protocol):
     """The bucket `nodes`, and the commands to its nodes."""
+
+    async def prepare(self) -> None:
+        """Make the bucket anew, empty, if a former version left it in files; the nodes write themselves into it."""
+        ...
 
     async def watch(self, changed: Callable[[str, NodeState | None], None], caught_up: Signal) -> None:
         """Tell each node and each change of one, from the present state on, for ever; None: its key is gone.

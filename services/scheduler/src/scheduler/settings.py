@@ -66,10 +66,10 @@ class Settings(ServiceSettings):
     reconcile_s: float = Field(default=15, ge=0.2, le=600, description="seconds between two reconciliations")
     leader_lease_s: int = Field(default=5, ge=1, le=60, description="whole seconds without a leader after a crash")
     node_lease_s: float = Field(
-        default=float(NODES.key_ttl_s or 15),
+        default=float(NODES.key_ttl_s or 0),
         ge=0,
         le=600,
-        description="seconds that a new leader waits before it calls a node lost",
+        description="seconds without a word from a node after which it may be lost; a new leader waits as long",
     )
 
     @model_validator(mode="after")

@@ -1,38 +1,133 @@
-"""The node's entry in the key-value bucket `nodes`."""
+"""The node's entry in the key-value bucket `nodes`: one process holds it, and no other writes it."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
-from chassis.nats import Bus, BusUnavailable, PublishRefused
+from chassis.nats import Bus, BusUnavailable, Entry, KeyChanged, KeyExists, PublishRefused
 from contracts.registry import NodeState
 from contracts.streams import NODES
+from pydantic import ValidationError
 
+from agent_runner.ports import NameTaken
 from chassis import logs
 
-_DEADLINE_S: Final = 4.0  # below the renewal's 5 s
+_WRITE_S: Final = 1.0  # the renewal's period; the lease is four times that
+_ANSWER_S: Final = 0.3  # a server that does not answer a ping for so long after a failed write is left for another
+_LOOK_S: Final = 0.25
+_STALE_S: Final = 20.0  # longer than the lease of any version: such an entry would stay for ever
+_TRIES: Final = 3
 
 log = logs.get_logger(__name__)
 
 
 class BusRegistry:
-    """Writes with the bucket's TTL of 15 s."""
+    """Made and renewed by its revision, with the bucket's TTL: of two processes with one name one has it."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, incarnation: str) -> None:
+        """Hold nothing yet.
+
+        Args:
+            incarnation: This process's own, unlike that of any other.
+        """
+        self._bus = bus
         self._nodes = bus.bucket(NODES)
+        self._incarnation = incarnation
+        self._revision: int | None = None
+        self._writing = asyncio.Lock()
+
+    async def wait_for_name(self, node_id: str) -> None:
+        """Return when no other process has the name: an entry that is not renewed is that of one that was killed.
+
+        Raises:
+            NameTaken: Another process renews it.
+        """
+        loop = asyncio.get_running_loop()
+        since, seen = loop.time(), None
+        while True:
+            try:
+                entry = await self._nodes.get(node_id, deadline_s=_WRITE_S)
+            except BusUnavailable as error:
+                log.warning("registry.unavailable", error=str(error))
+                await asyncio.sleep(_LOOK_S)
+                continue
+            if entry is None:
+                return
+            if seen is None:
+                seen = entry.revision
+                log.warning("node.waits_for_name", node_id=node_id, held_by=_holder(entry), lease_s=NODES.key_ttl_s)
+            elif entry.revision != seen:
+                raise NameTaken(node_id, _holder(entry))
+            elif loop.time() - since >= _STALE_S:
+                self._revision = entry.revision
+                return
+            await asyncio.sleep(_LOOK_S)
 
     async def announce(self, state: NodeState) -> bool:
-        """Renew the entry, or make it again."""
+        """Renew the entry, or make it."""
+        value = state.model_dump_json().encode()
+        async with self._writing:
+            try:
+                async with asyncio.timeout(_WRITE_S):
+                    for _ in range(_TRIES):
+                        if await self._write(state.node_id, value):
+                            return True
+            except (BusUnavailable, PublishRefused, TimeoutError) as error:
+                log.warning("registry.unavailable", error=str(error) or f"no answer in {_WRITE_S:g} s")
+        await self._bus.reconnect_if_silent(_ANSWER_S)
+        return False
+
+    async def withdraw(self, node_id: str) -> None:
+        """Take our entry away, and no other's; if that fails it expires."""
+        if self._revision is None:
+            return
         try:
-            await self._nodes.put(state.node_id, state.model_dump_json().encode(), deadline_s=_DEADLINE_S)
+            for _ in range(_TRIES):
+                try:
+                    await self._nodes.delete(node_id, self._revision, deadline_s=_WRITE_S)
+                    return
+                except KeyChanged:
+                    entry = await self._nodes.get(node_id, deadline_s=_WRITE_S)
+                    if entry is None or not self._is_ours(entry):
+                        return
+                    self._revision = entry.revision
         except (BusUnavailable, PublishRefused) as error:
             log.warning("registry.unavailable", error=str(error))
+
+    async def _write(self, node_id: str, value: bytes) -> bool:
+        """Write once; False: it was not as we left it, and how it is now is known.
+
+        Raises:
+            NameTaken: It is another's.
+        """
+        try:
+            if self._revision is None:
+                self._revision = await self._nodes.create(node_id, value, deadline_s=_WRITE_S)
+            else:
+                self._revision = await self._nodes.update(node_id, value, self._revision, deadline_s=_WRITE_S)
+        except (KeyChanged, KeyExists):
+            entry = await self._nodes.get(node_id, deadline_s=_WRITE_S)
+            if entry is not None and not self._is_ours(entry):
+                raise NameTaken(node_id, _holder(entry)) from None
+            self._revision = None if entry is None else entry.revision  # expired, or the acknowledgement was lost
             return False
         return True
 
-    async def withdraw(self, node_id: str) -> None:
-        """Take the entry away; if that fails it expires."""
-        try:
-            await self._nodes.delete(node_id, deadline_s=_DEADLINE_S)
-        except (BusUnavailable, PublishRefused) as error:
-            log.warning("registry.unavailable", error=str(error))
+    def _is_ours(self, entry: Entry) -> bool:
+        state = _read(entry)
+        return state is not None and state.incarnation == self._incarnation
+
+
+def _read(entry: Entry) -> NodeState | None:
+    try:
+        return NodeState.model_validate_json(entry.value)
+    except ValidationError:
+        return None
+
+
+def _holder(entry: Entry) -> str:
+    state = _read(entry)
+    if state is None:
+        return "of another version"
+    return f"pid {state.pid}, started at {state.started_at:%Y-%m-%d %H:%M:%S} UTC"

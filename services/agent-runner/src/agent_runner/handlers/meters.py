@@ -17,6 +17,11 @@ ROOMS: Final = metrics.counter("agent_rooms_total", "Rooms joined ahead that are
 PROVIDER_FAILURES: Final = metrics.counter("agent_provider_failures_total", "Providers that failed", ("provider",))
 STAGE_SECONDS: Final = metrics.histogram("agent_stage_seconds", "Stages of a start, from the assignment", ("stage",))
 TURN_SECONDS: Final = metrics.histogram("agent_turn_seconds", "Stages of a turn, from the end of speech", ("stage",))
+RENEWAL_GAP_SECONDS: Final = metrics.histogram(
+    "agent_renewal_gap_seconds",
+    "Time between two renewals of the node's entry; at its lease, 4 s, the node may count as lost",
+    buckets=(0.1, 0.5, 1.0, 1.1, 1.25, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 6.0, 10.0),
+)
 SERVED_SECONDS: Final = metrics.counter("agent_served_seconds_total", "Served time of all jobs")
 FAULT_SECONDS: Final = metrics.counter("agent_fault_seconds_total", "Served time in which a provider failed: unbilled")
 

@@ -25,6 +25,7 @@ from contracts.commands import (
     RoomPrejoined,
 )
 from contracts.registry import NodeJob, NodeState
+from contracts.streams import NODES
 
 from agent_runner.domain.assignment import NodeView, Refusal, Take, decide
 from agent_runner.domain.causes import Cause
@@ -35,10 +36,11 @@ from agent_runner.handlers.rooms import Rooms
 from agent_runner.ports import LogUnavailable, Registry
 from chassis import logs
 
-ANNOUNCE_S: Final = 5.0
-LEASE_S: Final = 15.0
-"""Without a renewal for so long the scheduler takes this node for lost, and gives its jobs to others."""
+ANNOUNCE_S: Final = 1.0
+LEASE_S: Final = float(NODES.key_ttl_s or 0)
+"""Without a renewal for so long the scheduler may take this node for lost, and give its jobs to others."""
 
+_ANNOUNCE_AGAIN_S: Final = 0.5  # after one that failed
 _DEBOUNCE_S: Final = 0.05
 _ACCEPT_S: Final = 0.5  # then the reply goes out without a worker's pid; the scheduler waits 1 s
 _REPORT_S: Final = 1.0
@@ -73,6 +75,7 @@ class NodeFacts:
     node_id: str
     region: str | None
     started_at: datetime
+    incarnation: str = ""
 
 
 class Node:
@@ -252,31 +255,38 @@ class Node:
                 call.look(step)
 
     async def announce(self) -> None:
-        """Renew the node's entry each 5 s and at each change, for ever; the first waits until it can take a job."""
+        """Renew the node's entry each second and at each change, for ever; the first waits until it can take a job.
+
+        Raises:
+            NameTaken: Another process has the node's name.
+        """
         while self._world.pool.problem() is not None:
             self._changed.clear()
             await self._changed.wait()
         self._renewed = self._clock()
         while True:
             self._changed.clear()
-            await self.announce_now()
+            done = await self.announce_now()
             try:
-                async with asyncio.timeout(ANNOUNCE_S):
+                async with asyncio.timeout(ANNOUNCE_S if done else _ANNOUNCE_AGAIN_S):
                     await self._changed.wait()
                     await asyncio.sleep(_DEBOUNCE_S)
             except TimeoutError:
                 pass
 
-    async def announce_now(self) -> None:
+    async def announce_now(self) -> bool:
         """Write the node's entry at once; if that fails, `announce` repeats it.
 
         Where it may have lapsed, the jobs are fenced before; after the write, too, if that took long.
         """
         await self._fence_if_lapsed()
         began = self._clock()
-        if await self._registry.announce(self.state()):
-            await self._fence_if_lapsed()
-            self._renewed = max(self._renewed, began)
+        if not await self._registry.announce(self.state()):
+            return False
+        await self._fence_if_lapsed()
+        meters.RENEWAL_GAP_SECONDS.observe(max(0.0, began - self._renewed))
+        self._renewed = max(self._renewed, began)
+        return True
 
     async def withdraw(self) -> None:
         """Say that the node is no more."""
@@ -288,6 +298,7 @@ class Node:
         workers = pool.processes + self._rooms.processes + sum(1 for call in self._calls if call.pid)
         return NodeState(
             node_id=self._facts.node_id,
+            incarnation=self._facts.incarnation,
             region=self._facts.region,
             slots=pool.limits.slots,
             warm=pool.warm,

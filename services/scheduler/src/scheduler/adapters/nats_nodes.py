@@ -4,7 +4,17 @@ from asyncio import Event as Signal
 from collections.abc import Callable
 from typing import Any, Final
 
-from chassis.nats import BadReply, Bucket, Bus, BusUnavailable, Change, CommandError, NoResponder, read_value
+from chassis.nats import (
+    BadReply,
+    Bucket,
+    Bus,
+    BusRefused,
+    BusUnavailable,
+    Change,
+    CommandError,
+    NoResponder,
+    read_value,
+)
 from contracts.commands import (
     STALE_TERM,
     AssignJob,
@@ -25,6 +35,7 @@ from chassis import logs
 from scheduler.ports import NO_ANSWER, NO_RESPONDER, NotTaken, Outranked, Unavailable
 
 _FIND_S: Final = 1.0
+_ADDRESSES: Final = 100_000
 _PROBE_S: Final = 0.4
 _PROBE: Final = EndJob(session_id="session_of_a_probe", epoch=1, reason="probe")  # old nodes answer it, too
 _PREJOIN_S: Final = 10.0  # the node gives up after 8
@@ -44,17 +55,28 @@ class NatsNodes:
     def __init__(self, bus: Bus, *, assign_timeout_s: float, end_timeout_s: float) -> None:
         self._bus = bus
         self._bucket: Bucket = bus.bucket(NODES)
+        self._addresses: dict[str, str] = {}  # those that were heard of last
         self._assign_timeout_s = assign_timeout_s
         self._end_timeout_s = end_timeout_s
+
+    async def prepare(self) -> None:
+        """Bring the bucket into memory."""
+        try:
+            if await self._bus.restore(NODES):
+                log.warning("nodes.bucket_made_anew", reason="a former version kept it in files")
+        except BusUnavailable as error:
+            raise Unavailable(str(error)) from error
+        except BusRefused as error:
+            log.error("nodes.bucket_left_in_files", reason=str(error))
 
     async def watch(self, changed: Callable[[str, NodeState | None], None], caught_up: Signal) -> None:
         """Tell each node and each change, for ever."""
 
         async def tell(change: Change) -> None:
             if change.value is None:
-                changed(change.key, None)
+                changed(change.key, None)  # its address stays: jobs of it may yet be ended
                 return
-            state = _read(change.key, change.value, change.revision)
+            state = self._read(change.key, change.value, change.revision)
             if state is not None:
                 changed(change.key, state)
 
@@ -66,12 +88,12 @@ class NatsNodes:
             entry = await self._bucket.get(node_id, deadline_s=_FIND_S)
         except BusUnavailable as error:
             raise Unavailable(str(error)) from error
-        return None if entry is None else _read(node_id, entry.value, entry.revision)
+        return None if entry is None else self._read(node_id, entry.value, entry.revision)
 
     async def answers(self, node_id: str) -> bool:
         """Ask it to end a job that no node has; a refusal or an answer of another version is an answer."""
         try:
-            await self._bus.request(node_command(node_id, "end"), _PROBE, _end_reply, timeout_s=_PROBE_S)
+            await self._bus.request(self._subject(node_id, "end"), _PROBE, _end_reply, timeout_s=_PROBE_S)
         except BadReply:
             return True
         except CommandError:
@@ -92,7 +114,7 @@ class NatsNodes:
         self, node_id: str, command: str, body: BaseModel, replies: TypeAdapter[Any], timeout_s: float
     ) -> None:
         try:
-            reply: object = await self._bus.request(node_command(node_id, command), body, replies, timeout_s=timeout_s)
+            reply: object = await self._bus.request(self._subject(node_id, command), body, replies, timeout_s=timeout_s)
         except NoResponder as error:
             raise NotTaken(NO_RESPONDER) from error
         except CommandError as error:
@@ -105,7 +127,7 @@ class NatsNodes:
 
     async def end(self, node_id: str, job: EndJob) -> JobEnded | None:
         """Stop a job; None: no answer, or a failure."""
-        subject = node_command(node_id, "end")
+        subject = self._subject(node_id, "end")
         timeout_s = self._end_timeout_s + (_SPEAK_S if job.say else 0)
         try:
             reply = await self._bus.request(subject, job, _end_reply, timeout_s=timeout_s)
@@ -122,17 +144,23 @@ class NatsNodes:
             return None
         return reply
 
+    def _subject(self, node_id: str, command: str) -> str:
+        return node_command(self._addresses.get(node_id, node_id), command)
+
+    def _read(self, key: str, value: bytes, revision: int) -> NodeState | None:
+        state = read_value(NodeState, NODES.name, key, value, revision)
+        if state is None:
+            return None
+        if state.node_id != key:
+            log.warning("node.wrong_key", node_id=state.node_id, key=key)
+            return None
+        self._addresses.pop(key, None)
+        self._addresses[key] = state.address
+        if len(self._addresses) > _ADDRESSES:
+            del self._addresses[next(iter(self._addresses))]
+        return state
+
 
 def _obey(refusal: CommandFailed) -> None:
     if refusal.code == STALE_TERM and refusal.term is not None:
         raise Outranked(refusal.term)
-
-
-def _read(key: str, value: bytes, revision: int) -> NodeState | None:
-    state = read_value(NodeState, NODES.name, key, value, revision)
-    if state is None:
-        return None
-    if state.node_id != key:
-        log.warning("node.wrong_key", node_id=state.node_id, key=key)
-        return None
-    return state

@@ -20,16 +20,15 @@ class NatsSlots:
         self._bucket: Bucket = bus.bucket(SLOTS)
 
     async def held(self) -> dict[int, HeldSlot]:
-        """All that are held."""
+        """All that are held, unreadable ones too."""
         try:
             entries = await self._bucket.all(deadline_s=_DEADLINE_S)
         except BusUnavailable as error:
             raise Unavailable(str(error)) from error
         held: dict[int, HeldSlot] = {}
         for key, entry in entries.items():
-            slot = _read(entry)
-            if _KEY.fullmatch(key) and slot is not None:
-                held[int(key)] = HeldSlot(slot, entry.revision)
+            if _KEY.fullmatch(key):
+                held[int(key)] = HeldSlot(_read(entry), entry.revision, entry.stored_ms)
         return held
 
     async def take(self, key: int, slot: Slot) -> None:
@@ -40,32 +39,24 @@ class NatsSlots:
         except KeyExists as error:
             entry = await self._entry(key)
             owner = _read(entry) if entry is not None else None
-            if owner is not None and owner.session_id == slot.session_id:
-                return
-            if entry is None or owner is not None:
+            if owner is None or owner.session_id != slot.session_id:
                 raise Outrun(f"slot {key} is taken") from error
-            await self._replace(entry, value)
         except BusUnavailable as error:
             raise Unavailable(str(error)) from error
 
     async def free(self, key: int, session_id: str) -> None:
         """Delete the key if it is this session's."""
-        owner = await self._owner(key)
-        if owner is None or owner.slot.session_id != session_id:
-            return
+        entry = await self._entry(key)
+        owner = _read(entry) if entry is not None else None
+        if entry is not None and owner is not None and owner.session_id == session_id:
+            await self.sweep(key, HeldSlot(owner, entry.revision, entry.stored_ms))
+
+    async def sweep(self, key: int, held: HeldSlot) -> None:
+        """Delete the key at its revision."""
         try:
-            await self._bucket.delete(str(key), owner.revision, deadline_s=_DEADLINE_S)
+            await self._bucket.delete(str(key), held.revision, deadline_s=_DEADLINE_S)
         except KeyChanged:
             return  # somebody else freed it meanwhile
-        except BusUnavailable as error:
-            raise Unavailable(str(error)) from error
-
-    async def _replace(self, entry: Entry, value: bytes) -> None:
-        """A value that cannot be read names no session: kept, it would take the slot away for ever."""
-        try:
-            await self._bucket.update(entry.key, value, entry.revision, deadline_s=_DEADLINE_S)
-        except KeyChanged as error:
-            raise Outrun(f"slot {entry.key} is taken") from error
         except BusUnavailable as error:
             raise Unavailable(str(error)) from error
 
@@ -74,11 +65,6 @@ class NatsSlots:
             return await self._bucket.get(str(key), deadline_s=_DEADLINE_S)
         except BusUnavailable as error:
             raise Unavailable(str(error)) from error
-
-    async def _owner(self, key: int) -> HeldSlot | None:
-        entry = await self._entry(key)
-        slot = _read(entry) if entry is not None else None
-        return HeldSlot(slot, entry.revision) if entry is not None and slot is not None else None
 
 
 def _read(entry: Entry) -> Slot | None:

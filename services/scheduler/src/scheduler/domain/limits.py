@@ -40,7 +40,7 @@ class Limits:
     retry_pause_ms: int = 1_000
     stale_start_ms: int = 60_000
     settle_ms: int = 5_000
-    node_lease_ms: int = 15_000
+    node_lease_ms: int = 4_000
     farewell_ms: int = 12_000
     end_wait_ms: int = 12_200
     unlisted_ms: int = 2_000

@@ -63,7 +63,7 @@ class _Entry:
 class Fleet:
     """The live nodes, with what was placed on them since they last spoke.
 
-    A node reports itself every 5 s and at each change; between two reports the sessions placed on it are counted
+    A node reports itself each second and at each change; between two reports the sessions placed on it are counted
     here, so that a burst does not pile up on the node that was the emptiest at its start.
     """
 

@@ -388,7 +388,7 @@ class Conductor:
         """Somebody else wrote first: what stands in the log and the bucket is what counts."""
         mark = self.board.mark()
         held = await self._slots.held()
-        self.board.holds({key: entry.slot.session_id for key, entry in held.items()}, mark)
+        self.board.holds({key: entry.session_id for key, entry in held.items()}, mark)
         for record in await self._log.history(session_id):
             self._note(record)
 

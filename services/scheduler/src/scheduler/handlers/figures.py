@@ -36,6 +36,7 @@ _REASONS: Final = frozenset(
 SESSIONS: Final = metrics.gauge("scheduler_sessions", "Open sessions by state", ("state",))
 SLOTS: Final = metrics.gauge("scheduler_slots_held", "Slots in use, of MAX_BOTS")
 LEADING: Final = metrics.gauge("scheduler_leading", "1 in the process that leads, from the beginning of its term on")
+SLOTS_SWEPT: Final = metrics.counter("scheduler_slots_unreadable_total", "Slots that were freed unread")
 NODES_MISSING: Final = metrics.gauge("scheduler_nodes_missing", "Nodes that have jobs and no key, not lost yet")
 NODES_LOST: Final = metrics.counter("scheduler_nodes_lost_total", "Nodes whose jobs were given to others")
 NODE_BRAKES: Final = metrics.counter(

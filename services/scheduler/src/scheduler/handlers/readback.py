@@ -29,9 +29,9 @@ async def read_back(board: Board, session_log: SessionLog, slots: Slots, *, rece
     mark = board.mark()
     held = await insist(slots.held)
     recent = await insist(lambda: session_log.requested_since(recent_ms))
-    owners = {entry.slot.session_id for entry in held.values()}
+    owners = {entry.session_id for entry in held.values() if entry.slot is not None}
     await take_in(board, session_log, sorted(owners | recent))
-    board.holds({key: entry.slot.session_id for key, entry in held.items()}, mark)
+    board.holds({key: entry.session_id for key, entry in held.items()}, mark)
     for session_id in board.ids():
         session = board.session(session_id)
         facts = board.facts(session_id, board.since_ms)

@@ -15,7 +15,7 @@ from scheduler.domain import reconciling
 from scheduler.domain.session import ENDED, REQUESTED, Recorded, Session, Unreadable
 from scheduler.handlers import figures
 from scheduler.handlers.conductor import Conductor
-from scheduler.ports import Nodes, Room, Rooms, SessionLog, Slots, Unavailable
+from scheduler.ports import HeldSlot, Nodes, Room, Rooms, SessionLog, Slots, Unavailable
 
 _PROBE_S: Final = 1.0  # a lost room is back within 2 s
 _PROBED: Final = 10  # rooms a probe asks for; a restarted LiveKit has lost them all
@@ -195,10 +195,13 @@ class Reconciler:
         mark = self._board.mark()
         held = await self._slots.held()
         now_ms = self._conductor.now_ms()
-        self._board.holds({key: entry.slot.session_id for key, entry in held.items()}, mark)
+        self._board.holds({key: entry.session_id for key, entry in held.items()}, mark)
         figures.SLOTS.set(len(held))
         for key, entry in held.items():
-            session_id = entry.slot.session_id
+            session_id = entry.session_id
+            if entry.slot is None:
+                await self._sweep_unreadable(key, entry, self._conductor.bus_ms())
+                continue
             session = self._board.session(session_id)
             if session is not None and not session.is_over:
                 mine = self._board.facts(session_id, now_ms).slot
@@ -211,6 +214,15 @@ class Reconciler:
                 await self._slots.free(key, session_id)
                 self._board.freed(key, session_id)
         self._conductor.capacity_changed()
+
+    async def _sweep_unreadable(self, key: int, entry: HeldSlot, bus_ms: int) -> None:
+        """An unreadable slot counts as held for a minute; kept for longer it would be lost for good."""
+        if bus_ms - entry.stored_ms <= _SLOT_MARGIN_MS:
+            return
+        figures.SLOTS_SWEPT.inc()
+        log.error("slot.unreadable_swept", slot=key, revision=entry.revision)
+        await self._slots.sweep(key, entry)
+        self._board.freed(key, entry.session_id)
 
     async def _check_jobs(self) -> None:
         stale, unknown = reconciling.stale_jobs(self._board.fleet.states(), self._board.session)

@@ -27,6 +27,7 @@ _MARGIN_MS: Final = 120_000
 _COUNT_S: Final = 1.0
 _BEGIN_S: Final = 60.0
 _SWEEP_S: Final = 5.0
+_OUTAGE_LEASES: Final = 2
 
 log = logs.get_logger(__name__)
 
@@ -72,6 +73,7 @@ class Term:
 
     async def run(self) -> None:
         """Lead until cancelled."""
+        await insist(self._nodes.prepare)
         await self._timekeeper.begun()
         clock = self._timekeeper.clock
         since_ms = self._timekeeper.now_ms()
@@ -146,10 +148,10 @@ class Term:
             raise NotBegun
 
     def outage_over(self) -> None:
-        """NATS was away: the nodes get the time to renew their keys before any is judged."""
+        """NATS was away: the nodes get the time to connect and to renew their keys before any is judged."""
         if self.conductor is not None:
             board = self.conductor.board
-            board.judge_nodes_from_ms = self.conductor.now_ms() + self._limits.node_lease_ms
+            board.judge_nodes_from_ms = self.conductor.now_ms() + _OUTAGE_LEASES * self._limits.node_lease_ms
 
     async def _follow(self, feed: Feed[Recorded], conductor: Conductor, callers: Callers) -> None:
         async for record in feed:
