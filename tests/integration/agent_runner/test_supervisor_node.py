@@ -13,6 +13,7 @@ import pytest
 from chassis.nats import Bus
 from contracts.commands import CommandFailed, DrainNode, JobAccepted, JobEnded, NodeDraining
 from contracts.events import AgentReady, AgentSpeaking, AgentStopped, ServedTick, TurnFinished
+from contracts.streams import NODES
 from contracts.subjects import node_command
 from redis.asyncio import Redis
 
@@ -289,7 +290,7 @@ async def test_a_supervisor_that_slept_longer_than_its_lease_ends_its_stale_jobs
     stale, own = await drive.start("session_1"), await drive.start("session_2")
     drive.node.process.send_signal(signal.SIGSTOP)
     await drive.assigned("session_1", epoch=2)
-    await asyncio.sleep(15.5)
+    await asyncio.sleep((NODES.key_ttl_s or 0) + 0.5)
     drive.node.process.send_signal(signal.SIGCONT)
 
     await drive.has("session_1", "agent_stopped", epoch=1, cause="superseded", deadline_s=5)
@@ -328,6 +329,24 @@ async def test_sigterm_ends_everything_in_order(drive: Driver) -> None:
     await until(lambda: not any(is_alive(pid) for pid in below), 2)
     await drive.has("session_1", "agent_stopped", cause="drained")
     assert await drive.state() is None
+
+
+async def test_the_second_node_with_a_name_refuses_to_start_and_the_first_ones_call_goes_on(
+    drive: Driver, tmp_path: Path, nats_url: str
+) -> None:
+    pid = await drive.start("session_1")
+    env = {"NODE_ID": drive.node.node_id}
+    second = NodeProcess(tmp_path / "second", nats_url, module=STAND_IN, env=env).start()
+    try:
+        assert await second.exited() == 1
+        assert f"another process runs as node {drive.node.node_id} (pid {drive.node.pid}" in second.log.read_text()
+        assert "Give each agent-runner a NODE_ID of its own" in second.log.read_text()
+    finally:
+        second.kill()
+
+    await drive.shows(lambda s: s.pid == drive.node.pid and s.busy == 1)
+    assert is_alive(pid)
+    assert (await drive.ended("session_1")).found
 
 
 async def test_a_second_sigterm_cuts_the_drain_short(tmp_path: Path, nats_url: str, bus: Bus) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import httpx
-from chassis.nats import Bus, respond
+from chassis.nats import Bus, BusUnavailable, respond
 from chassis.nats.commands import Responder
 from contracts.commands import AssignJob, CommandFailed, DrainNode, EndJob, JobAccepted, JobEnded, NodeDraining
 from contracts.events import (
@@ -172,8 +172,9 @@ class StandInNode:
 
     async def _beat(self) -> None:
         while True:
-            await asyncio.sleep(5)
-            await self.report()
+            await asyncio.sleep((NODES.key_ttl_s or 4) / 4)
+            with suppress(BusUnavailable):
+                await self.report()
 
     async def _assign(self, job: AssignJob) -> BaseModel:
         self.asked.append((time.monotonic(), job))
