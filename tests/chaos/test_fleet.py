@@ -1,0 +1,98 @@
+"""Rows 43 and 46: a fleet of a thousand nodes whose state changes all the time, and NATS killed a hundred times."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from chassis.nats import Bus
+from contracts.events import AgentReady, JobAssigned
+from contracts.streams import BUCKETS, STREAMS
+
+from tests.integration.chassis.deleted_keys import stay_deleted
+from tests.integration.scheduler.stack import SchedulerProcess, request, until, wait_for
+from tests.integration.servers import NatsServer
+
+ROOT = Path(__file__).parents[2]
+STUBS = ROOT / "tests" / "bench" / "rig" / "stub_nodes.py"
+NODES = 1_000
+CALLS = 200
+WATCHED_S = float(os.environ.get("FLEET_S", "40"))  # row 46 asks for ten minutes: FLEET_S=600
+BEGUN_S = 60.0
+
+pytestmark = pytest.mark.timeout(WATCHED_S + 240)
+
+
+@pytest.fixture
+def nats_server(tmp_path: Path) -> Iterator[NatsServer]:
+    """NATS of the test's own."""
+    with NatsServer(tmp_path / "nats") as server:
+        assert isinstance(server, NatsServer)
+        yield server
+
+
+@pytest.fixture
+async def bus(nats_server: NatsServer) -> AsyncIterator[Bus]:
+    """A connection to it, with all streams and buckets made."""
+    bus = await Bus.connect(nats_server.url, name="chaos", graceful_timeout_s=2)
+    await bus.ensure(STREAMS, BUCKETS)
+    yield bus
+    await bus.close()
+
+
+@asynccontextmanager
+async def fleet(url: str) -> AsyncIterator[None]:
+    """All nodes in one process, which renews each key every 1.3 s and at each change."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(STUBS), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        order = {"url": url, "nodes": NODES, "slots": 2, "ticks": 0}
+        process.stdin.write(json.dumps(order).encode() + b"\n")
+        async with asyncio.timeout(BEGUN_S):
+            assert await process.stdout.readline() == b"announced\n"
+        yield
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def test_row_46_no_node_of_a_thousand_is_lost_while_their_state_changes(
+    bus: Bus, nats_server: NatsServer, tmp_path: Path
+) -> None:
+    variables = {"MAX_BOTS": str(2 * CALLS), "MAX_LOAD": "1000", "CALLER_JOIN_TIMEOUT_S": "3600"}
+    async with fleet(nats_server.url):
+        with SchedulerProcess(tmp_path / "scheduler", nats_server.url, "ws://127.0.0.1:9", **variables) as scheduler:
+            assert isinstance(scheduler, SchedulerProcess)
+            await until(scheduler.leads, timeout_s=BEGUN_S, what="it never led")
+            sessions = [await request(bus, user=f"user-{n}") for n in range(CALLS)]
+            for session_id in sessions:
+                await wait_for(bus, session_id, AgentReady, timeout_s=BEGUN_S)
+
+            await asyncio.sleep(WATCHED_S)
+
+            epochs = [await epoch(bus, session_id) for session_id in sessions]
+            assert set(epochs) == {1}, "a call of a living node was taken over"
+            metrics = scheduler.metrics()
+            for name in ("scheduler_nodes_lost_total", "scheduler_node_brakes_total", "scheduler_nodes_missing"):
+                assert f"\n{name} 0.0\n" in metrics, name
+            assert "node.gone" not in scheduler.log_file.read_text()
+
+
+async def epoch(bus: Bus, session_id: str) -> int:
+    last = await bus.last(f"voice.v1.session.{JobAssigned.event}.{session_id}")
+    assert last is not None
+    assert isinstance(last.event, JobAssigned)
+    return last.event.epoch
+
+
+async def test_row_43_a_hundred_kills_of_nats_bring_no_deleted_key_back(
+    bus: Bus, nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stay_deleted(bus, nats_server, monkeypatch, kills=100)
