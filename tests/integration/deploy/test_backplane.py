@@ -58,6 +58,8 @@ PUBLISH: dict[str, set[str] | frozenset[str]] = {
     "voice.v1.node.n1.end": {S},
     "voice.v1.node.n1.prejoin": {S},
     "voice.v1.node.n1.drain": {G},
+    "voice.v1.node.n1~0123abcd.assign": {S},
+    "voice.v1.node.n1~0123abcd.end": {S},
     "voice.v1.billing.reserve": {G},
     "voice.v1.billing.grant": {A},
     "_INBOX_gateway.x": NOBODY,
@@ -79,6 +81,7 @@ PUBLISH: dict[str, set[str] | frozenset[str]] = {
         for name in STREAM_NAMES
         for verb in ("DELETE", "PURGE", "MSG.DELETE", "SNAPSHOT", "RESTORE", "LEADER.STEPDOWN", "PEER.REMOVE")
     },
+    "$JS.API.STREAM.DELETE.KV_nodes": {S},  # to make it anew in memory; it holds nothing that is not there in a second
     **{f"$JS.API.STREAM.UPDATE.{name}": {S} for name in STREAM_NAMES if name not in GATEWAYS_STREAMS},
     **{f"$JS.API.STREAM.UPDATE.{name}": {G} for name in GATEWAYS_STREAMS},
     "$JS.API.STREAM.CREATE.SESSIONS": EVERYBODY,
@@ -129,6 +132,7 @@ SUBSCRIBE: dict[str, set[str] | frozenset[str]] = {
     "voice.v1.node.n1.end": {A},
     "voice.v1.node.n1.prejoin": {A},
     "voice.v1.node.n1.drain": {A},
+    "voice.v1.node.n1~0123abcd.assign": {A},
     "voice.v1.billing.reserve": {B},
     "voice.v1.billing.grant": {B},
     "dead.>": NOBODY,
