@@ -7,7 +7,7 @@ import pytest
 from chassis.nats import Bus
 from contracts.events import AgentReady, AgentStopped, JobAssigned, Outcome, ServedTick
 from contracts.registry import Slot
-from contracts.streams import SLOTS
+from contracts.streams import NODES, SLOTS
 
 from tests.integration.scheduler.conftest import Start
 from tests.integration.scheduler.stack import (
@@ -115,6 +115,19 @@ async def test_a_lost_nodes_calls_move_to_another_node(bus: Bus, start: Start) -
         await until(lambda: session_id in other.jobs, timeout_s=3)
         assert other.jobs[session_id].epoch == 2
         assert other.jobs[session_id].takeover
+
+
+async def test_a_node_without_a_key_that_answers_keeps_its_calls(bus: Bus, start: Start) -> None:
+    await leading(start, NODE_LEASE_S="0.5")
+    async with StandInNode(bus, "n1") as node, StandInNode(bus, "n2"):
+        session_id = await request(bus, region="x")
+        await wait_for(bus, session_id, AgentReady)
+        holder = "n1" if session_id in node.jobs else "n2"
+        await asyncio.sleep(0.6)
+        for _ in range(3):
+            await bus.bucket(NODES).delete(holder)
+            await asyncio.sleep(0.5)
+        assert len(await events(bus, session_id, JobAssigned)) == 1
 
 
 async def test_a_new_leader_judges_no_node_before_its_lease_is_over(bus: Bus, start: Start) -> None:
