@@ -4,15 +4,20 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
+from agent_runner.adapters.registry import BusRegistry
 from chassis.nats import Bus
 from contracts.events import AgentReady, JobAssigned
-from contracts.streams import BUCKETS, STREAMS
+from contracts.streams import BUCKETS, STREAMS, stream_name
+from contracts.streams import NODES as NODES_BUCKET
 
+from tests.chaos.service import nats_servers
+from tests.integration.agent_runner.test_registry import state
 from tests.integration.chassis.deleted_keys import stay_deleted
 from tests.integration.scheduler.stack import SchedulerProcess, request, until, wait_for
 from tests.integration.servers import NatsServer
@@ -83,6 +88,60 @@ async def test_row_46_no_node_of_a_thousand_is_lost_while_their_state_changes(
             for name in ("scheduler_nodes_lost_total", "scheduler_node_brakes_total", "scheduler_nodes_missing"):
                 assert f"\n{name} 0.0\n" in metrics, name
             assert "node.gone" not in scheduler.log_file.read_text()
+
+
+async def test_a_node_whose_server_of_three_freezes_connects_to_another_within_its_lease(tmp_path: Path) -> None:
+    servers = nats_servers(tmp_path, 3)
+    with ExitStack() as running:
+        await asyncio.gather(*(asyncio.to_thread(running.enter_context, server) for server in servers))
+        looking = await connected(servers)
+        await looking.ensure([], [NODES_BUCKET], deadline_s=30)
+        info = await looking.js.stream_info(stream_name(NODES_BUCKET))
+        assert info.cluster is not None
+        free = [s for n, s in enumerate(servers) if f"n{n}" != info.cluster.leader and s.url != at(looking)]
+        node = await connected(servers, to=free[0])
+        bucket, registry = looking.bucket(NODES_BUCKET), BusRegistry(node, "a")
+        renewing = asyncio.create_task(renew(registry))
+        async with asyncio.timeout(10):
+            while await bucket.get("n1") is None:
+                await asyncio.sleep(0.1)
+
+        free[0].freeze()
+        freezes_at = time.monotonic()
+        while time.monotonic() - freezes_at < 3 * (NODES_BUCKET.key_ttl_s or 0):
+            assert await bucket.get("n1") is not None, f"lost after {time.monotonic() - freezes_at:.1f} s"
+            await asyncio.sleep(0.1)
+
+        assert at(node) != free[0].url
+        free[0].thaw()
+        renewing.cancel()
+        await asyncio.wait({renewing})
+        for bus in (node, looking):
+            await bus.close()
+
+
+async def connected(servers: Sequence[NatsServer], *, to: NatsServer | None = None) -> Bus:
+    """A connection to this one of the servers, which knows the others too."""
+    urls = ",".join(server.url for server in servers)
+    async with asyncio.timeout(60):
+        while True:
+            bus = await Bus.connect(urls, name="chaos", replicas=3, graceful_timeout_s=1, deadline_s=30)
+            if to is None or at(bus) == to.url:
+                return bus
+            await bus.close()
+
+
+def at(bus: Bus) -> str:
+    """The server that it is connected to."""
+    assert bus.nc.connected_url is not None
+    return bus.nc.connected_url.geturl()
+
+
+async def renew(registry: BusRegistry) -> None:
+    """What a node does."""
+    while True:
+        done = await registry.announce(state("a"))
+        await asyncio.sleep(1 if done else 0.5)
 
 
 async def epoch(bus: Bus, session_id: str) -> int:
