@@ -150,7 +150,7 @@ class World:
     # --- Nodes
 
     async def prepare(self) -> None:
-        raise NotImplementedError
+        await self._reach()
 
     async def watch(self, changed: Callable[[str, NodeState | None], None], caught_up: asyncio.Event) -> None:
         raise NotImplementedError
