@@ -10,6 +10,7 @@ from contracts.events import AgentReady, JobAssigned, Outcome, SessionStarted, T
 from tests.chaos.invariants import Served, check
 from tests.chaos.participant import AGENT
 from tests.chaos.scene import OPENING, Scene
+from tests.integration.signalling import signalling
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
 
@@ -109,3 +110,16 @@ async def test_row_28_a_caller_who_hangs_up_while_the_agent_starts_pays_nothing(
         assert time.monotonic() - left.at < GRACE_S + END_S + 4, session.evidence()
         bill = await check(scene, session, caller, served=Served(0.0))
         assert bill.billable_ms == 0, bill
+
+
+async def test_row_47_a_caller_whose_media_never_comes_is_a_no_show_and_costs_no_agent(scene: Scene) -> None:
+    session = await scene.start()
+    async with signalling(session.url, session.token):
+        ended = await session.ended(15 + JOIN_S + END_S + 2)
+
+    assert (ended.outcome, ended.reason) == (Outcome.NO_SHOW, "caller_never_joined"), session.evidence()
+    assert not session.events(SessionStarted), session.evidence()
+    assert not session.events(TurnFinished), session.evidence()
+    assert len(session.events(JobAssigned)) == 1, session.evidence()
+    bill = await check(scene, session, served=Served(0.0))
+    assert (bill.billable_ms, bill.credits) == (0, 0), bill

@@ -1,6 +1,6 @@
 """Identifiers: their form, and how the deterministic ones are made."""
 
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID, uuid5
 
 from pydantic import StringConstraints
@@ -42,3 +42,8 @@ def agent_identity(session: str) -> str:
 def caller_identity(session: str) -> str:
     """The LiveKit identity of a session's caller; never taken from a request body."""
     return f"caller:{session}"
+
+
+MAX_PARTICIPANTS: Final = 100
+"""Of a session's room. Two tokens are ours, and LiveKit lets each identity in once; the rest are the operator's own
+listeners, and with two places one that came first would lock the caller out."""

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from agent_runner.domain.link import Caller, End, Failed, Heard, Joined, Rejoin, Removed, Speak, Stopped, Turn
-from contracts.ids import agent_identity
+from agent_runner.domain.muteness import MUTE_S
+from contracts.ids import agent_identity, caller_identity
 
 from tests.integration.agent_runner.livekit_server import BINARY, LiveKitServer
 from tests.integration.agent_runner.worker_stage import (
@@ -21,6 +22,7 @@ from tests.integration.agent_runner.worker_stage import (
     go,
     likeness,
 )
+from tests.integration.signalling import signalling
 
 OPENING = "Hello! How can I help you today?"
 
@@ -411,3 +413,26 @@ async def test_a_connection_that_the_provider_closed_while_idle_is_made_again(
     assert (await worker.heard(Turn)).heard_text == "Hello."
     await asyncio.sleep(0.3)
     assert caller.loud_s > 0.2
+
+
+async def test_a_caller_without_media_is_not_there_and_one_whose_media_comes_is_greeted(
+    fork: Fork, livekit: LiveKitServer, session: str, person: New
+) -> None:
+    worker = await fork()
+    async with signalling(livekit.url, livekit.token(session, caller_identity(session))):
+        listener = await person().enter(session, "supervisor")
+        worker.send(go(livekit, session, opening_line=OPENING))
+        await worker.heard(Joined)
+        await asyncio.sleep(MUTE_S + 1.5)  # an agent that thought it was heard would be mute by now
+
+        assert not [m for m in worker.said if isinstance(m, Caller | Heard | Stopped | Turn)]
+        assert worker.beat is not None
+        assert not worker.beat.caller_in_room
+        assert listener.loud_s == 0
+
+        caller = await person().enter(session)
+        assert await worker.heard(Caller) == Caller(in_room=True)
+        assert (await worker.heard(Turn)).heard_text == OPENING
+        assert caller.loud_s > 0
+    worker.send(End())
+    assert (await worker.heard(Stopped)).cause == "ended"

@@ -2,7 +2,7 @@
 
 import httpx
 from chassis.nats import Bus
-from contracts.ids import caller_identity
+from contracts.ids import MAX_PARTICIPANTS, caller_identity
 from livekit import rtc
 from livekit.api import AccessToken, LiveKitAPI, VideoGrants
 from livekit.protocol.room import CreateRoomRequest
@@ -41,7 +41,7 @@ async def test_a_room_for_fifty_with_a_stranger_inside_is_replaced(
     assert answer.status_code == 200
     [room] = await rooms(livekit_server, "session_held")
     assert room.sid != sid
-    assert (room.max_participants, room.empty_timeout, room.departure_timeout) == (2, 90, 60)
+    assert (room.max_participants, room.empty_timeout, room.departure_timeout) == (MAX_PARTICIPANTS, 90, 60)
     assert [request.session_id for request in await requests_in(bus)].count("session_held") == 1
 
 
@@ -60,7 +60,7 @@ async def test_a_room_of_a_session_that_runs_is_left_alone(
 async def test_a_room_with_our_settings_and_its_own_caller_is_kept(
     api: httpx.AsyncClient, livekit_server: LiveKitServer
 ) -> None:
-    sid = await make_room(livekit_server, "session_kept", most=2, empty_s=90, departure_s=60)
+    sid = await make_room(livekit_server, "session_kept", most=MAX_PARTICIPANTS, empty_s=90, departure_s=60)
     caller = await join(livekit_server, "session_kept", caller_identity("session_kept"))
     try:
         answer = await api.post(START, json={"userName": "Ann", "sessionId": "session_kept"})
@@ -68,3 +68,17 @@ async def test_a_room_with_our_settings_and_its_own_caller_is_kept(
         assert [room.sid for room in await rooms(livekit_server, "session_kept")] == [sid]
     finally:
         await caller.disconnect()
+
+
+async def test_a_listener_who_comes_first_does_not_lock_the_caller_out(
+    api: httpx.AsyncClient, livekit_server: LiveKitServer
+) -> None:
+    started = (await api.post(START, json={"userName": "Ann"})).json()
+    listeners = [await join(livekit_server, started["sessionId"], f"supervisor-{n}") for n in range(3)]
+    caller = rtc.Room()
+    try:
+        await caller.connect(livekit_server.url, started["token"])
+        assert len(caller.remote_participants) == 3
+    finally:
+        for room in (*listeners, caller):
+            await room.disconnect()

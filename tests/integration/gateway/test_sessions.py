@@ -16,6 +16,7 @@ import jwt
 import pytest
 from chassis.nats import Bus
 from contracts.events import SessionRequested
+from contracts.ids import MAX_PARTICIPANTS
 from contracts.subjects import ALL_ROOMS, session_event
 from livekit.api import LiveKitAPI
 from livekit.protocol.models import Room
@@ -45,7 +46,7 @@ async def test_a_start_leaves_a_room_for_two_and_the_request_in_the_log(
 
     [room] = await rooms(livekit_server, session_id)
     [request] = await requests_in(bus)
-    assert (room.max_participants, room.empty_timeout, room.departure_timeout) == (2, 90, 60)
+    assert (room.max_participants, room.empty_timeout, room.departure_timeout) == (MAX_PARTICIPANTS, 90, 60)
     assert (request.session_id, request.user_name) == (session_id, "Ann")
 
 

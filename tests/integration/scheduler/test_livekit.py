@@ -27,6 +27,7 @@ from tests.integration.scheduler.stack import (
     until,
     wait_for,
 )
+from tests.integration.signalling import signalling
 
 
 @pytest.fixture
@@ -59,16 +60,19 @@ async def comes_to_hold(rooms: LiveKitRooms, session_id: str, there: bool, *, ti
     raise AssertionError(f"{session_id} {'never came' if there else 'never went'}")
 
 
-async def join_as_caller(livekit: LiveKitServer, session_id: str) -> rtc.Room:
-    token = (
+def caller_token(session_id: str) -> str:
+    return (
         api.AccessToken(API_KEY, API_SECRET)
         .with_identity(caller_identity(session_id))
         .with_ttl(timedelta(minutes=1))
         .with_grants(api.VideoGrants(room_join=True, room=session_id))
         .to_jwt()
     )
+
+
+async def join_as_caller(livekit: LiveKitServer, session_id: str) -> rtc.Room:
     room = rtc.Room()
-    await room.connect(livekit.url, token)
+    await room.connect(livekit.url, caller_token(session_id))
     return room
 
 
@@ -100,6 +104,16 @@ async def test_the_agents_token_opens_its_room_and_nothing_else(livekit: LiveKit
     await rooms.delete(session_id)
     await rooms.delete(session_id)
     assert await names(rooms) == {other}
+
+
+async def test_a_signalling_connection_without_media_is_nobody(livekit: LiveKitServer, rooms: LiveKitRooms) -> None:
+    session_id = new_id()
+    await rooms.create(session_id)
+    async with signalling(livekit.url, caller_token(session_id)):
+        assert await rooms.identities(session_id) == {}
+        caller = await join_as_caller(livekit, session_id)
+        assert set(await rooms.identities(session_id)) == {caller_identity(session_id)}
+        await caller.disconnect()
 
 
 async def test_every_call_to_a_frozen_livekit_ends(livekit: LiveKitServer, rooms: LiveKitRooms) -> None:

@@ -301,7 +301,7 @@ class Rooms(Protocol):
         ...
 
     async def identities(self, name: str) -> dict[str, str]:
-        """Who is in the room: identity -> LiveKit's id of that stay."""
+        """Whose media is up in the room: identity -> LiveKit's id of that stay."""
         ...
 
     def agent_token(self, session_id: str, epoch: int) -> str:

@@ -42,7 +42,7 @@ class RoomListener:
     """Who is told what happens in the room.
 
     Attributes:
-        caller: The caller came (True) or left (False).
+        caller: The caller's media came up (True), or the caller left (False).
         heard: The first audio was written with somebody listening; once.
         removed: LiveKit put the agent out; the reason is LiveKit's name for it, such as DUPLICATE_IDENTITY.
     """
@@ -78,6 +78,7 @@ class WarmClient(LiveKitTransportClient):
         if is_first:
             self._make_track()
             self.room.on("local_track_subscribed", self._on_subscribed)
+            self.room.on("participant_active", self._on_active)
 
     def _make_track(self) -> rtc.LocalAudioTrack:
         self._audio_source = rtc.AudioSource(self._out_sample_rate, 1, self._params.audio_out_queue_size_ms)
@@ -175,7 +176,13 @@ class WarmClient(LiveKitTransportClient):
 
     def _on_subscribed(self, _track: rtc.LocalTrack) -> None:
         self._is_subscribed = True
+        if self._is_caller_alone():
+            self._caller_came()
         self._open_ear(0 if self._caller_was_first else _EAR_S)
+
+    def _on_active(self, participant: rtc.RemoteParticipant) -> None:
+        if participant.identity == self.caller_identity:
+            self._caller_came()
 
     def _open_ear(self, delay_s: float) -> None:
         if self._is_subscribed and self._is_heard_by_caller() and not self._ear.is_set():
@@ -183,22 +190,35 @@ class WarmClient(LiveKitTransportClient):
             asyncio.get_running_loop().call_later(delay_s, self._ear.set)
 
     def _is_heard_by_caller(self) -> bool:
-        """Whether it is the caller who subscribed; LiveKit's list has the caller a moment before `caller_in_room`.
+        """Whether it is the caller who subscribed.
 
         A room that was joined ahead takes nobody but the caller, and LiveKit tells those who are in a room already up
         to 3 s late of one who publishes nothing: there the subscription itself is the sign.
         """
-        here = set(self.get_participants())
-        return self.caller_identity in here or (self._was_ahead and not here)
+        return self.caller_in_room or (self._was_ahead and not self.get_participants())
+
+    def _is_caller_alone(self) -> bool:
+        """Whether a subscription can only be the caller's."""
+        return set(self.get_participants()) == {self.caller_identity}
+
+    def _caller_came(self) -> None:
+        """The caller's media is up: a signalling connection alone hears nothing and says nothing.
+
+        LiveKit says ACTIVE up to a second late of one who publishes nothing; a subscription or a track needs media too.
+        """
+        if not self.caller_in_room:
+            self.caller_in_room = True
+            self.listener.caller(True)
+            self._open_ear(_TOLD_EAR_S)
 
     async def _participant_connected(self, participant_id: str) -> None:
         if not self._is_caller(participant_id):
             logger.warning("a participant who is not the caller joined; the agent does not hear it")
             return
-        if not self.caller_in_room:
-            self.caller_in_room = True
-            self.listener.caller(True)
-            self._open_ear(_TOLD_EAR_S)
+        caller = self.room.remote_participants.get(participant_id)
+        is_active = caller is not None and caller.state == rtc.ParticipantState.PARTICIPANT_STATE_ACTIVE
+        if is_active or (self._is_subscribed and self._is_caller_alone()):
+            self._caller_came()
         await super()._participant_connected(participant_id)
 
     async def _async_on_participant_disconnected(self, participant: rtc.RemoteParticipant) -> None:
@@ -212,10 +232,12 @@ class WarmClient(LiveKitTransportClient):
     async def _async_on_track_subscribed(
         self, track: rtc.Track, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
     ) -> None:
-        if self._is_deaf and self._is_caller(participant.identity):
-            self._unheard = (track, publication, participant)
-        elif not self._is_caller(participant.identity):
+        if not self._is_caller(participant.identity):
             publication.set_subscribed(False)
+            return
+        self._caller_came()
+        if self._is_deaf:
+            self._unheard = (track, publication, participant)
         elif track.kind == rtc.TrackKind.KIND_AUDIO:
             await self._hear(track, participant.identity)
 

@@ -14,6 +14,7 @@ from chassis.livekit_probe import CLOCK_TOLERANCE_S, clock_ahead, skew_text
 from chassis.logs import get_logger
 from contracts.api import Dependency
 from contracts.errors import CLOCK_SKEW, LIVEKIT_REFUSED, LIVEKIT_UNAVAILABLE, Refused
+from contracts.ids import MAX_PARTICIPANTS
 from contracts.rooms import room_metadata
 from google.protobuf.message import DecodeError
 from livekit.api import ServerError, ServerErrorCode
@@ -22,7 +23,6 @@ from livekit.protocol.room import CreateRoomRequest, DeleteRoomRequest, ListPart
 
 from gateway.domain.rooms import MadeRoom
 
-_MAX_PARTICIPANTS = 2  # the caller and the agent
 _DEPARTURE_TIMEOUT_S = 60
 _RETRY_AFTER_S = 2
 
@@ -75,7 +75,7 @@ class LiveKitRooms:
         mark = room_metadata(self._deployment, uuid4().hex)
         wanted = CreateRoomRequest(
             name=session_id,
-            max_participants=_MAX_PARTICIPANTS,
+            max_participants=MAX_PARTICIPANTS,
             empty_timeout=self._empty_timeout_s,
             departure_timeout=_DEPARTURE_TIMEOUT_S,
             metadata=mark,

@@ -11,14 +11,13 @@ from math import ceil
 from typing import Final, TypeVar
 
 import aiohttp
-from contracts.ids import agent_identity
+from contracts.ids import MAX_PARTICIPANTS, agent_identity
 from contracts.rooms import deployment_in, room_metadata
 from livekit import api
 
 from scheduler.ports import Room, Unavailable
 
 _DEADLINE_S: Final = 3.0
-_MAX_PARTICIPANTS: Final = 2
 _DEPARTURE_S: Final = 60
 _TOKEN_MARGIN_S: Final = 60
 
@@ -61,7 +60,7 @@ class LiveKitRooms:
             self._api.room.create_room(
                 api.CreateRoomRequest(
                     name=name,
-                    max_participants=_MAX_PARTICIPANTS,
+                    max_participants=MAX_PARTICIPANTS,
                     empty_timeout=self._empty_s,
                     departure_timeout=_DEPARTURE_S,
                     metadata=self._metadata,
@@ -77,12 +76,15 @@ class LiveKitRooms:
             return
 
     async def identities(self, name: str) -> dict[str, str]:
-        """Who is in the room; nobody in one that does not exist."""
+        """Whose media is up in the room; nobody's in one that does not exist."""
         try:
             found = await _answered(self._api.room.list_participants(api.ListParticipantsRequest(room=name)))
         except _Gone:
             return {}
-        return {participant.identity: participant.sid for participant in found.participants}
+        active = api.ParticipantInfo.State.ACTIVE  # JOINED is a signalling connection, which hears and says nothing
+        return {
+            participant.identity: participant.sid for participant in found.participants if participant.state == active
+        }
 
     def agent_token(self, session_id: str, epoch: int) -> str:
         """Join this room under the agent's identity, publish a microphone, subscribe; no data, nothing else."""

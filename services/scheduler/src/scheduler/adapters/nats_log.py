@@ -39,7 +39,7 @@ LIFECYCLE: Final[tuple[type[Event], ...]] = (
 )
 """What the scheduler follows; ticks and turns, the bulk of the log, it reads only when a session ends."""
 
-_ROOM_EVENTS: Final = ("participant_joined", "participant_left", "participant_connection_aborted", "room_finished")
+_ROOM_EVENTS: Final = ("participant_joined", "participant_left", "room_finished")
 
 _DECISIVE: Final = re.compile(session_event(f"({REQUESTED}|{ASSIGNED}|{ENDED})", f"({SESSION_ID_PATTERN.strip('^$')})"))
 

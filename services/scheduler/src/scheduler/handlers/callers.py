@@ -9,7 +9,7 @@ from scheduler.handlers.reconciler import Reconciler
 from scheduler.ports import RoomRecord
 
 _JOINED: Final = "participant_joined"
-_LEFT: Final = frozenset({"participant_left", "participant_connection_aborted"})
+_LEFT: Final = "participant_left"  # a stay whose media never came up ends with participant_connection_aborted
 _EARLY: Final = 1_000  # sessions
 _EARLY_EACH: Final = 8
 _STAYS: Final = 16  # of one caller, remembered after they ended
@@ -63,7 +63,7 @@ class Callers:
             return  # that stay is over: an older webhook once more
         if event.event == _JOINED:
             self._conductor.learn(event.session_id, caller_here=True, caller_sid=sid, caller_left_ms=None)
-        elif event.event in _LEFT:
+        elif event.event == _LEFT:
             stays = facts.caller_stays if sid is None else (*facts.caller_stays, sid)[-_STAYS:]
             if facts.caller_sid is not None and sid not in (facts.caller_sid, None):
                 # A caller who came back has a new id, perhaps before the old stay is reported over.
