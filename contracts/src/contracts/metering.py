@@ -1,10 +1,29 @@
 """The bill's rule, in one place and pure: the log in, milliseconds, seconds and minutes out."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
-from contracts.events import AgentReady, AgentStopped, Event, JobAssigned, ServedTick, SessionRequested, SessionStarted
+from contracts.events import (
+    AgentReady,
+    AgentStopped,
+    Event,
+    JobAssigned,
+    ServedTick,
+    SessionEnded,
+    SessionRequested,
+    SessionStarted,
+)
+
+RULE: Final = 2
+"""The rule of `meter`. A session keeps the rule that it was settled by, so each older one stays:
+
+1. A report counts as it is, and an epoch's whole fault time is taken off what its span left of it.
+2. No report counts for more than JetStream's clock allows, and only the fault time within the span is taken off.
+"""
+
+CLOCK_TOLERANCE_MS: Final = 5_000
+"""So much more than JetStream's clock allows may an epoch report: a new leader's clock may be behind the old one's."""
 
 CREDIT_SPENT: Final = "credit_spent"
 """Why a session ended that used up its grant: the cause in `agent_stopped`, the reason in `ended`."""
@@ -33,15 +52,19 @@ class EpochUsage:
     """What one epoch served.
 
     Attributes:
-        served_ms: The last served time that the epoch reported.
-        fault_ms: The part of it in which a provider kept the agent deaf or mute, as the epoch last reported it.
+        served_ms: The greatest served time that it reported and that its reports can have had.
+        fault_ms: The part of it, within the span, in which a provider kept the agent deaf or mute.
         span_ms: From its `assigned` to its successor's `agent_ready`; None while it has no successor.
+        cut_ms: So much more did it report than JetStream's clock allows.
+        deciding: The records that say so: `assigned`, `agent_ready`, the served time and the fault time.
     """
 
     epoch: int
     served_ms: int
     span_ms: int | None
     fault_ms: int = 0
+    cut_ms: int = 0
+    deciding: tuple[LogRecord, ...] = field(default=(), compare=False)
 
     @property
     def billable_ms(self) -> int:
@@ -109,62 +132,138 @@ def minutes(billable_ms: int) -> int:
     return -(-seconds(billable_ms) // 60)
 
 
-def meter(records: Iterable[LogRecord]) -> Metered:
+class _Report(NamedTuple):
+    served_ms: int
+    fault_ms: int
+    record: LogRecord
+
+
+def meter(records: Iterable[LogRecord], rule: int = RULE) -> Metered:
     """Measure one session from its log, whatever the order, the gaps and the repetitions of the records.
 
     An epoch's served time is the greatest it reported, and so is its fault time, which is not billed (both only grow;
-    an older node's records have none); a report of more than LONGEST_EPOCH_MS is left out. An epoch with a successor is
-    capped at its span, from its first `assigned` to the successor's first `agent_ready`, on JetStream's clock. Without
-    a `started` nothing was served. The session's grant bounds the sum: the greatest of any `assigned`. A scheduler of
-    before there were grants assigns without one: then the limit that the start asked for holds.
+    an older node's records have none); a report of more than LONGEST_EPOCH_MS is left out. No report counts for more
+    than the time from the epoch's first `assigned` to when the report was stored, or to the session's `ended` where
+    that came first, on JetStream's clock and with CLOCK_TOLERANCE_MS: a report that was held back is stored later, so
+    it loses nothing by this. An epoch with a successor is capped at its span, from its first `assigned` to the
+    successor's first `agent_ready`, on the same clock. Without a `started` nothing was served. The session's grant
+    bounds the sum: the greatest of any `assigned`. A scheduler of before there were grants assigns without one: then
+    the limit that the start asked for holds.
 
     Args:
         records: The session's events with their timestamps, in any order.
+        rule: RULE; of a session that is settled already, the rule it was settled by.
     """
-    served: dict[int, int] = {}
-    faults: dict[int, int] = {}
-    assigned: dict[int, int] = {}
-    ready: dict[int, int] = {}
+    reports: dict[int, dict[tuple[int, int], _Report]] = {}
+    assigned: dict[int, LogRecord] = {}
+    ready: dict[int, LogRecord] = {}
     granted: list[int | None] = []
     asked: list[int | None] = []
     started = False
+    ended_ms: int | None = None
+    requested: LogRecord | None = None
     for record in records:
-        event, at = record.event, record.stored_ms
+        event = record.event
         match event:
             case SessionRequested():
                 asked.append(event.credit_limit_minutes)
+                requested = _earlier(record, requested)
             case SessionStarted():
                 started = True
             case ServedTick() | AgentStopped() if is_possible(event):
-                served[event.epoch] = max(served.get(event.epoch, 0), event.served_ms)
-                faults[event.epoch] = max(faults.get(event.epoch, 0), min(event.fault_ms, LONGEST_EPOCH_MS))
+                fault_ms = min(event.fault_ms, LONGEST_EPOCH_MS)
+                said, known = (event.served_ms, fault_ms), reports.setdefault(event.epoch, {})
+                # Stored twice, it counts from the first time, or a repetition would change a bill.
+                known[said] = _Report(*said, _earlier(record, known[said].record if said in known else None))
             case JobAssigned():
-                assigned[event.epoch] = min(assigned.get(event.epoch, at), at)
+                assigned[event.epoch] = _earlier(record, assigned.get(event.epoch))
                 granted.append(event.granted_minutes)
             case AgentReady():
-                ready[event.epoch] = min(ready.get(event.epoch, at), at)
+                ready[event.epoch] = _earlier(record, ready.get(event.epoch))
+            case SessionEnded():
+                ended_ms = record.stored_ms if ended_ms is None else min(ended_ms, record.stored_ms)
             case _:
                 pass
-    epochs = tuple(
-        EpochUsage(
-            epoch=epoch,
-            served_ms=served[epoch],
-            span_ms=_span_ms(epoch, assigned, ready),
-            fault_ms=faults[epoch],
-        )
-        for epoch in sorted(served)
-    )
+    # No epoch began before the session; one whose own `assigned` this version cannot read is bounded by that.
+    bounds = min(assigned.values(), key=_stored_ms, default=requested), ended_ms
+    epochs = tuple(_epoch(e, [*reports[e].values()], assigned, ready, bounds, rule) for e in sorted(reports))
     billable_ms = sum(e.billable_ms for e in epochs) if started else 0
     granted_minutes = _greatest(granted, default=_greatest(asked) if granted else None)
     return Metered(epochs, within_grant(billable_ms, granted_minutes), granted_minutes)
+
+
+def _epoch(
+    epoch: int,
+    reports: Sequence[_Report],
+    assigned: dict[int, LogRecord],
+    ready: dict[int, LogRecord],
+    bounds: tuple[LogRecord | None, int | None],
+    rule: int,
+) -> EpochUsage:
+    span_ms = _span_ms(epoch, assigned, ready)
+    reported_ms = max(report.served_ms for report in reports)
+    most_ms = max(report.fault_ms for report in reports)
+    if rule == 1:
+        served_ms, fault_ms = reported_ms, most_ms
+        longest = next(report for report in reports if report.served_ms == reported_ms)
+    else:
+        first, ended_ms = bounds
+        began = assigned.get(epoch, first)
+        began_ms = None if began is None else began.stored_ms
+        bounded = [min(r.served_ms, _possible_ms(r.record.stored_ms, began_ms, ended_ms)) for r in reports]
+        served_ms = max(bounded)
+        longest = reports[bounded.index(served_ms)]
+        fault_ms = _fault_within(served_ms if span_ms is None else min(served_ms, span_ms), reports)
+    at_fault = next((r.record for r in reports if r.fault_ms == most_ms), None) if most_ms else None
+    deciding = (assigned.get(epoch), ready.get(epoch), longest.record, at_fault)
+    return EpochUsage(
+        epoch=epoch,
+        served_ms=served_ms,
+        span_ms=span_ms,
+        fault_ms=fault_ms,
+        cut_ms=reported_ms - served_ms,
+        deciding=tuple(record for record in deciding if record is not None),
+    )
+
+
+def _possible_ms(stored_ms: int, began_ms: int | None, ended_ms: int | None) -> int:
+    """How long an epoch can have served that reports at this time, or by the session's end; nothing before it began."""
+    if began_ms is None:
+        return LONGEST_EPOCH_MS
+    until_ms = stored_ms if ended_ms is None else min(stored_ms, ended_ms)
+    return max(0, until_ms - began_ms) + CLOCK_TOLERANCE_MS
+
+
+def _fault_within(served_ms: int, reports: Sequence[_Report]) -> int:
+    """The fault time in the first part of an epoch, as exactly as its reports tell; in between for the caller.
+
+    Args:
+        served_ms: How long that part is, of served time.
+    """
+    before_ms = max((r.served_ms for r in reports if r.served_ms <= served_ms), default=0)
+    fault_ms = max((r.fault_ms for r in reports if r.served_ms <= served_ms), default=0)
+    next_ms = min((r.served_ms for r in reports if r.served_ms > served_ms), default=None)
+    if next_ms is None:
+        return fault_ms
+    later_ms = max(fault_ms, *(r.fault_ms for r in reports if r.served_ms == next_ms))
+    at_most = min(later_ms, fault_ms + served_ms - before_ms)
+    return max(at_most, later_ms - (next_ms - served_ms))  # a fault may be dated back behind an earlier report
+
+
+def _stored_ms(record: LogRecord) -> int:
+    return record.stored_ms
+
+
+def _earlier(record: LogRecord, other: LogRecord | None) -> LogRecord:
+    return record if other is None or record.stored_ms < other.stored_ms else other
 
 
 def _greatest(minutes: Iterable[int | None], default: int | None = None) -> int | None:
     return max((each for each in minutes if each is not None), default=default)
 
 
-def _span_ms(epoch: int, assigned: dict[int, int], ready: dict[int, int]) -> int | None:
-    later = [at for successor, at in ready.items() if successor > epoch]
+def _span_ms(epoch: int, assigned: dict[int, LogRecord], ready: dict[int, LogRecord]) -> int | None:
+    later = [record.stored_ms for successor, record in ready.items() if successor > epoch]
     if epoch not in assigned or not later:
         return None
-    return max(0, min(later) - assigned[epoch])
+    return max(0, min(later) - assigned[epoch].stored_ms)

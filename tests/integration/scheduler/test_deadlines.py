@@ -115,23 +115,23 @@ async def test_a_silent_nodes_last_tick_counts_and_the_end_is_in_time(
     await leading(start)
     session_id = await request(bus)
     await wait_for(bus, session_id, AgentReady)
-    for served_ms in (5_000, 10_000, 5_000):
+    for served_ms in (2_000, 4_000, 2_000):
         await bus.publish(ServedTick(session_id=session_id, time=now(), epoch=1, served_ms=served_ms))
     node.silent = True
     began = time.monotonic()
     await ask_end(bus, session_id)
     end = await ended(bus, session_id)
-    assert end.billable_ms == 10_000
+    assert end.billable_ms == 4_000
     assert time.monotonic() - began < 3
 
 
 async def test_the_time_in_which_a_provider_failed_is_not_billed(bus: Bus, start: Start, node: StandInNode) -> None:
     await leading(start)
-    node.fault_ms = 20_000
+    node.fault_ms = 1_500
     session_id = await request(bus)
     await wait_for(bus, session_id, AgentReady)
     await ask_end(bus, session_id)
-    assert (await ended(bus, session_id)).billable_ms == node.served_ms - 20_000
+    assert (await ended(bus, session_id)).billable_ms == node.served_ms - 1_500
 
 
 async def test_a_caller_who_never_comes_is_a_no_show(bus: Bus, start: Start, node: StandInNode) -> None:

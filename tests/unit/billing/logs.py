@@ -70,14 +70,15 @@ def ended(billable_ms: int = 0, epoch: int = 1, session: str = SESSION) -> Sessi
     )
 
 
-def log_of(*events: Event, first_seq: int = 10, step_ms: int = 1_000) -> tuple[LoggedEvent, ...]:
+def log_of(*events: Event, first_seq: int = 10, step_ms: int = 100_000) -> tuple[LoggedEvent, ...]:
     """The events as a stream keeps them: one after the other, one every `step_ms`."""
     return tuple(
         LoggedEvent(event=event, stored_ms=START_MS + step_ms * n, seq=first_seq + n) for n, event in enumerate(events)
     )
 
 
-def call(served_ms: int, *late: Event) -> tuple[LoggedEvent, ...]:
+def call(served_ms: int, *late: Event, step_ms: int = 100_000) -> tuple[LoggedEvent, ...]:
     """The log of an ordinary call that was served for so long."""
     ticks: Sequence[Event] = [tick(at) for at in range(5_000, served_ms, 5_000)]
-    return log_of(requested(), assigned(), ready(), started(), *ticks, stopped(served_ms), ended(served_ms), *late)
+    facts = (requested(), assigned(), ready(), started(), *ticks, stopped(served_ms), ended(served_ms), *late)
+    return log_of(*facts, step_ms=step_ms)

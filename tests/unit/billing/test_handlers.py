@@ -10,7 +10,6 @@ from structlog.testing import capture_logs
 from tests.unit.billing.fakes import FakeLedger, FakeLog
 from tests.unit.billing.logs import (
     SESSION,
-    START_MS,
     assigned,
     call,
     ended,
@@ -73,7 +72,7 @@ async def test_what_comes_after_the_end_adds_an_entry_and_no_second_announcement
     settling = Settling(log, ledger, Tariff())
     await deliver(settling, log.records[-1])
 
-    late = LoggedEvent(event=stopped(65_000), stored_ms=START_MS + 99_000, seq=99)
+    late = LoggedEvent(event=stopped(65_000), stored_ms=log.records[-1].stored_ms + 1_000, seq=99)
     log.records.append(late)
     await deliver(settling, late, late)
 
@@ -138,7 +137,7 @@ async def test_a_change_of_the_tariff_leaves_settled_sessions_at_their_price() -
     log, ledger = FakeLog(call(30_000)), FakeLedger()
     await Settling(log, ledger, Tariff(2)).settle(SESSION)
 
-    log.records.append(LoggedEvent(event=stopped(61_000), stored_ms=START_MS + 99_000, seq=99))
+    log.records.append(LoggedEvent(event=stopped(61_000), stored_ms=log.records[-1].stored_ms + 1_000, seq=99))
     account = await Settling(log, ledger, Tariff(5)).settle(SESSION)
 
     assert [e.charge.credits for e in account.entries] == [2, 2]

@@ -100,11 +100,24 @@ def test_a_successor_whose_readiness_came_late_takes_time_back() -> None:
     before_the_end: list[Event] = [requested(), assigned(1), ready(1), started(), tick(70_000, 1), assigned(2)]
     log = log_of(*before_the_end, ended(70_000, epoch=2), ready(2), step_ms=5_000)
 
-    account = settle(usage(SESSION, log), TARIFF)
+    account = settle(usage(SESSION, log), Tariff(rule=1))
 
     # From `assigned` of epoch 1 (5 s) to `agent_ready` of epoch 2 (35 s).
     assert account.owed == Charge(30_000, 30, 1, 1)
     assert astuple(account.entries[1].charge) == (-40_000, -40, -1, -1)
+
+
+def test_what_was_reported_too_soon_is_cut_and_the_bill_says_so() -> None:
+    log = log_of(requested(), assigned(), ready(), started(), stopped(36_000_000), ended(36_000_000), step_ms=1_000)
+
+    account = settle(usage(SESSION, log), TARIFF)
+
+    assert account.owed == Charge(8_000, 8, 1, 1)
+    assert account.settlement.cut_ms == 36_000_000 - 8_000
+    assert account.entries[0].note == (
+        "served until the end (completed), without 35992000 ms that were reported sooner than they can have been served"
+    )
+    assert findings(account) == []
 
 
 def test_a_frozen_epoch_is_capped_and_its_share_says_which_events_decided() -> None:
@@ -116,17 +129,17 @@ def test_a_frozen_epoch_is_capped_and_its_share_says_which_events_decided() -> N
         tick(5_000, 1),
         assigned(2, node="n2"),
         ready(2),
-        tick(99_000, 1),
-        stopped(20_000, 2),
-        ended(25_000, epoch=2),
+        tick(11_000, 1),
+        stopped(7_000, 2),
+        ended(12_000, epoch=2),
         step_ms=1_000,
     )
 
     first, second = settle(usage(SESSION, log), TARIFF).settlement.epochs
 
-    assert (first.served_ms, first.span_ms, first.billable_ms, first.node_id) == (99_000, 5_000, 5_000, "n1")
+    assert (first.served_ms, first.span_ms, first.billable_ms, first.node_id) == (11_000, 5_000, 5_000, "n1")
     assert first.sequences == (11, 12, 17)
-    assert (second.served_ms, second.span_ms, second.billable_ms, second.node_id) == (20_000, None, 20_000, "n2")
+    assert (second.served_ms, second.span_ms, second.billable_ms, second.node_id) == (7_000, None, 7_000, "n2")
     assert second.sequences == (15, 16, 18)
 
 
@@ -171,10 +184,11 @@ def test_fault_time_that_came_late_takes_time_back() -> None:
 def test_a_log_without_faults_has_the_hash_that_it_had_before_there_was_fault_time() -> None:
     golden = "6507309a0af1fdf227fc02b17c359a6d1d26591fc8c0aa520d25d0b60a709381"
 
-    assert usage(SESSION, call(12_000)).sha256 == golden
-    assert (
-        usage(SESSION, call(12_000)[:-2] + log_of(stopped(12_000, fault_ms=1), ended(), first_seq=99)).sha256 != golden
-    )
+    log = call(12_000, step_ms=1_000)
+    failed = log[:-2] + log_of(stopped(12_000, fault_ms=1), ended(), first_seq=99)
+
+    assert usage(SESSION, log).sha256 == golden
+    assert usage(SESSION, failed).sha256 != golden
 
 
 def test_the_difference_to_the_schedulers_figure_is_kept() -> None:

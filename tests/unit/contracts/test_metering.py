@@ -74,7 +74,8 @@ def test_another_report_of_fault_time_never_raises_the_bill(log: tuple[LogRecord
     metered = meter(log)
     if metered.epochs:
         epoch = data.draw(st.sampled_from(metered.epochs))
-        word = stopped(epoch.served_ms, epoch.epoch, fault_ms=data.draw(st.integers(0, 300_000)))
+        served_ms = epoch.served_ms if epoch.span_ms is None else min(epoch.served_ms, epoch.span_ms)
+        word = tick(served_ms, epoch.epoch, fault_ms=data.draw(st.integers(epoch.fault_ms, 300_000)))
 
         assert 0 <= meter([*log, LogRecord(word, log[-1].stored_ms)]).billable_ms <= metered.billable_ms
 
@@ -135,7 +136,8 @@ def test_an_event_of_before_there_was_fault_time_bills_as_before() -> None:
 
 
 def test_a_frozen_epoch_bills_nothing_of_the_time_after_its_successor_was_ready() -> None:
-    log = log_of(assigned(1), ready(1), started(), assigned(2), ready(2), tick(90_000, 1), stopped(1_000, 2))
+    begun = (assigned(1), ready(1), started(), assigned(2), ready(2))
+    log = log_of(*begun, tick(90_000, 1), stopped(1_000, 2), step_ms=1_000)
 
     assert meter(log).billable_ms == 4_000 + 1_000
 
@@ -198,3 +200,67 @@ def test_a_grant_is_spent_half_a_second_before_its_end(
     billable_ms: int, granted_minutes: int | None, spent: bool
 ) -> None:
     assert metering.is_spent(billable_ms, granted_minutes) is spent
+
+
+def test_a_log_of_six_seconds_never_bills_ten_hours() -> None:
+    log = log_of(requested(), assigned(), ready(), started(), stopped(36_000_000), ended(), step_ms=1_000)
+
+    (epoch,) = meter(log).epochs
+
+    assert meter(log).billable_ms == 3_000 + metering.CLOCK_TOLERANCE_MS
+    assert epoch.cut_ms == 36_000_000 - epoch.served_ms
+
+
+def test_an_epoch_that_was_never_assigned_is_bounded_by_the_start_of_the_session() -> None:
+    log = log_of(requested(), started(), stopped(36_000_000, 9), ended(), step_ms=1_000)
+
+    assert meter(log).billable_ms == 2_000 + metering.CLOCK_TOLERANCE_MS
+
+
+def test_a_report_that_was_held_back_by_an_outage_loses_nothing() -> None:
+    log = log_of(requested(), assigned(), ready(), started(), step_ms=1_000)
+    back_ms = log[-1].stored_ms + 900_000
+    late = [LogRecord(event, back_ms) for event in (tick(300_000), tick(600_000), stopped(890_000))]
+
+    metered = meter([*log, *late])
+
+    assert (metered.billable_ms, metered.epochs[0].cut_ms) == (890_000, 0)
+
+
+def test_nothing_is_served_after_the_end_whenever_it_is_reported() -> None:
+    log = log_of(requested(), assigned(), ready(), started(), tick(1_500), ended(), step_ms=1_000)
+    late = LogRecord(stopped(500_000), log[-1].stored_ms + 600_000)
+
+    assert meter([*log, late]).billable_ms == 4_000 + metering.CLOCK_TOLERANCE_MS
+
+
+def test_a_clock_that_a_new_leader_sets_back_a_little_costs_no_caller_and_no_bill() -> None:
+    log = log_of(requested(), assigned(), ready(), started(), step_ms=1_000)
+    behind = LogRecord(stopped(60_000), log[1].stored_ms + 60_000 - metering.CLOCK_TOLERANCE_MS)
+
+    assert meter([*log, behind]).billable_ms == 60_000
+
+
+def test_a_fault_after_the_span_is_not_taken_off_a_second_time() -> None:
+    begun = (assigned(1), ready(1), started(), tick(30_000), tick(60_000))
+    frozen = (tick(65_000, fault_ms=5_000), stopped(90_000, fault_ms=20_000))
+    log = log_of(*begun, *frozen, assigned(2), ready(2), step_ms=100_000)
+    span_ends = [LogRecord(r.event, log[0].stored_ms + 60_000) if r.event == ready(2) else r for r in log]
+
+    (epoch,) = meter(span_ends).epochs
+
+    assert (epoch.span_ms, epoch.fault_ms, epoch.billable_ms) == (60_000, 0, 60_000)
+    assert meter(span_ends, rule=1).billable_ms == 40_000
+
+
+def test_a_fault_that_only_the_last_report_knows_counts_for_the_caller() -> None:
+    log = log_of(assigned(1), ready(1), started(), stopped(90_000, fault_ms=20_000), ready(2))
+    span_ends = [LogRecord(r.event, log[0].stored_ms + 60_000) if r.event == ready(2) else r for r in log]
+
+    assert meter(span_ends).billable_ms == 40_000
+
+
+def test_a_session_that_an_older_rule_settled_is_measured_by_that() -> None:
+    log = log_of(requested(), assigned(), ready(), started(), stopped(36_000_000), ended(), step_ms=1_000)
+
+    assert meter(log, rule=1).billable_ms == 36_000_000

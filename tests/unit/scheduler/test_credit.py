@@ -147,6 +147,7 @@ async def test_a_successor_gets_what_is_left_of_the_billable_time(
     await leader.begin()
     await call(world, leader, limit=1)
 
+    world.monotonic_s += served_ms / 1000
     world.write(tick(served_ms, fault_ms=fault_ms))
     world.stop("n1", SID, "crashed")
     await run(leader)
@@ -166,6 +167,7 @@ async def test_a_call_whose_agent_dies_in_its_last_half_second_is_over() -> None
     await leader.begin()
     await call(world, leader, limit=1)
 
+    world.monotonic_s += 59.7
     world.write(tick(59_700))
     world.stop("n1", SID, "crashed")
     await run(leader)

@@ -4,7 +4,6 @@ Everything here follows from the log alone, times included, so that any duplicat
 events gives the same ledger byte for byte.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal
@@ -19,7 +18,7 @@ from contracts.events import (
     SessionBilled,
     SessionStarted,
 )
-from contracts.metering import LogRecord, Metered, is_possible, meter
+from contracts.metering import EpochUsage, LogRecord, Metered, meter
 
 from billing.domain.rating import NOTHING, Charge, Tariff, rate
 from billing.domain.usage import LoggedEvent, Usage
@@ -37,7 +36,9 @@ class EpochShare:
     """What one epoch added to the settlement, and where the log says so.
 
     Attributes:
+        served_ms: What it reported, as far as JetStream's clock allows.
         fault_ms: The part of its served time in which a provider failed, which is not billed.
+        cut_ms: So much more did it report.
         span_ms: From its `assigned` to its successor's `agent_ready`, the cap; None without a successor.
         sequences: The stream sequences that decided: of `assigned`, `agent_ready`, the greatest served time and the
             greatest fault time.
@@ -50,6 +51,7 @@ class EpochShare:
     billable_ms: int
     sequences: tuple[int, ...]
     fault_ms: int = 0
+    cut_ms: int = 0
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,11 @@ class Settlement:
     epochs: tuple[EpochShare, ...]
     granted_minutes: int | None = None
 
+    @property
+    def cut_ms(self) -> int:
+        """What its epochs reported and JetStream's clock does not allow."""
+        return sum(share.cut_ms for share in self.epochs)
+
 
 @dataclass(frozen=True)
 class Account:
@@ -122,8 +129,9 @@ def settle(usage: Usage, tariff: Tariff) -> Account:
         usage: The session's log.
         tariff: Its price; of a session that is settled already, the tariff it was settled by.
     """
-    asked = LogRecord(usage.requested, stored_ms=0)  # for its limit; its time does not count
-    metered = meter((asked, *usage.within))
+    # Its limit and its time, and the instant after which nothing is served.
+    frame = LogRecord(usage.requested, usage.requested_ms), LogRecord(usage.ended, usage.ended_ms)
+    metered = meter((*frame, *usage.within), tariff.rule)
     charged = rate(metered.billable_ms, tariff)
     session_id, user_id = usage.ended.session_id, usage.requested.user_id
     settlement = Settlement(
@@ -151,13 +159,13 @@ def settle(usage: Usage, tariff: Tariff) -> Account:
             at_ms=usage.ended_ms,
             cause_seq=usage.ended_seq,
             note=f"served until the end ({settlement.outcome})"
-            f"{_left_out(sum(s.fault_ms for s in settlement.epochs))}{_beyond(settlement)}",
+            f"{_left_out(sum(s.fault_ms for s in settlement.epochs))}{_cut(settlement)}{_beyond(settlement)}",
         )
     ]
     known = list(usage.within)
     for late in usage.late:
         known.append(late)
-        now = rate(meter((asked, *known)).billable_ms, tariff)
+        now = rate(meter((*frame, *known), tariff.rule).billable_ms, tariff)
         if now != charged:
             entries.append(
                 Entry(
@@ -205,48 +213,33 @@ def _left_out(fault_ms: int) -> str:
     return f", without {fault_ms} ms in which a provider failed" if fault_ms else ""
 
 
+def _cut(settlement: Settlement) -> str:
+    cut_ms = settlement.cut_ms
+    return f", without {cut_ms} ms that were reported sooner than they can have been served" if cut_ms else ""
+
+
 def _beyond(settlement: Settlement) -> str:
     beyond_ms = sum(s.billable_ms for s in settlement.epochs) - settlement.charge.billable_ms
     return f", without {beyond_ms} ms beyond its {settlement.granted_minutes} granted minutes" if beyond_ms else ""
 
 
-def _shares(metered: Metered, records: Iterable[LoggedEvent]) -> tuple[EpochShare, ...]:
-    started = False
+def _shares(metered: Metered, records: tuple[LoggedEvent, ...]) -> tuple[EpochShare, ...]:
+    has_started = any(isinstance(record.event, SessionStarted) for record in records)
     nodes: dict[int, str] = {}
-    assigned: dict[int, LoggedEvent] = {}
-    ready: dict[int, LoggedEvent] = {}
-    served: dict[int, tuple[int, LoggedEvent]] = {}
-    faults: dict[int, tuple[int, LoggedEvent]] = {}
     for record in records:
-        event = record.event
-        match event:
-            case SessionStarted():
-                started = True
-            case JobAssigned():
-                assigned.setdefault(event.epoch, record)
-                nodes.setdefault(event.epoch, event.node_id)
-            case AgentReady():
-                ready.setdefault(event.epoch, record)
-            case ServedTick() | AgentStopped() if is_possible(event):
-                if event.epoch not in served or event.served_ms > served[event.epoch][0]:
-                    served[event.epoch] = (event.served_ms, record)
-                if event.fault_ms > faults.get(event.epoch, (0, record))[0]:
-                    faults[event.epoch] = (event.fault_ms, record)
-            case _:
-                pass
-    shares: list[EpochShare] = []
-    for epoch in metered.epochs:
-        at_fault = faults[epoch.epoch][1] if epoch.epoch in faults else None
-        deciding = (assigned.get(epoch.epoch), ready.get(epoch.epoch), served[epoch.epoch][1], at_fault)
-        shares.append(
-            EpochShare(
-                epoch=epoch.epoch,
-                node_id=nodes.get(epoch.epoch),
-                served_ms=epoch.served_ms,
-                span_ms=epoch.span_ms,
-                billable_ms=epoch.billable_ms if started else 0,
-                sequences=tuple(sorted({r.seq for r in deciding if r is not None})),
-                fault_ms=epoch.fault_ms,
-            )
-        )
-    return tuple(shares)
+        if isinstance(record.event, JobAssigned):
+            nodes.setdefault(record.event.epoch, record.event.node_id)
+    return tuple(_share(epoch, nodes.get(epoch.epoch), has_started) for epoch in metered.epochs)
+
+
+def _share(epoch: EpochUsage, node_id: str | None, has_started: bool) -> EpochShare:
+    return EpochShare(
+        epoch=epoch.epoch,
+        node_id=node_id,
+        served_ms=epoch.served_ms,
+        span_ms=epoch.span_ms,
+        billable_ms=epoch.billable_ms if has_started else 0,
+        sequences=tuple(sorted({r.seq for r in epoch.deciding if isinstance(r, LoggedEvent)})),
+        fault_ms=epoch.fault_ms,
+        cut_ms=epoch.cut_ms,
+    )

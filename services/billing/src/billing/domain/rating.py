@@ -7,9 +7,15 @@ from contracts import metering
 
 @dataclass(frozen=True)
 class Tariff:
-    """The price of a begun minute, in credits."""
+    """How a session's time becomes a price. A settled session keeps its tariff, whatever changed since.
+
+    Attributes:
+        credits_per_minute: The price of a begun minute.
+        rule: The rule of `contracts.metering` that measures it.
+    """
 
     credits_per_minute: int = 1
+    rule: int = metering.RULE
 
 
 @dataclass(frozen=True)

@@ -40,9 +40,11 @@ class Usage:
         within: The events before the end.
         late: The events that were stored after the end.
         requested: The session's first event.
+        requested_ms: When it was stored, Unix ms.
     """
 
     requested: SessionRequested
+    requested_ms: int
     ended: SessionEnded
     ended_seq: int
     ended_ms: int
@@ -93,12 +95,13 @@ def usage(session_id: str, records: Iterable[LoggedEvent]) -> Usage:
     end = next((r for r in log if isinstance(r.event, SessionEnded)), None)
     if end is None or not isinstance(end.event, SessionEnded):
         raise NotEnded(session_id)
-    requested = next((r.event for r in log if isinstance(r.event, SessionRequested)), None)
-    if requested is None:
+    first = next((r for r in log if isinstance(r.event, SessionRequested)), None)
+    if first is None or not isinstance(first.event, SessionRequested):
         raise IncompleteLog(session_id)
     metered = [r for r in log if isinstance(r.event, METERED)]
     return Usage(
-        requested=requested,
+        requested=first.event,
+        requested_ms=first.stored_ms,
         ended=end.event,
         ended_seq=end.seq,
         ended_ms=end.stored_ms,
