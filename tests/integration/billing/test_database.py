@@ -2,7 +2,10 @@
 
 import asyncio
 import sqlite3
+from contextlib import closing
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import pytest
 from alembic import command
@@ -19,9 +22,8 @@ from billing.domain.usage import usage
 from billing.migrate import migrate
 from billing.ports import LedgerUnavailable
 from billing.settings import read_database_url
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DBAPIError
 
 from tests.integration.billing.conftest import migrated
 from tests.integration.servers import free_port
@@ -58,7 +60,7 @@ async def test_bills_of_the_first_schema_are_the_same_after_the_migration(databa
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
 
-    account = settle(usage(SESSION, call(61_000)), Tariff())
+    account = settle(usage(SESSION, call(61_000)), Tariff(rule=1))
     database = Database(read_database_url(database_url))
     try:
         if database.dialect == "sqlite":
@@ -122,7 +124,7 @@ async def test_the_database_itself_refuses_a_change_and_a_second_usage_entry(
     account = settle(usage(SESSION, call(61_000)), Tariff())
     await ledger.record(account)
 
-    with pytest.raises(DBAPIError, match=r"append-only|UNIQUE|unique"):
+    with pytest.raises(LedgerUnavailable, match=r"append-only|UNIQUE|unique"):
         async with database.writing() as connection:
             await connection.execute(text(statement))
 
@@ -133,7 +135,7 @@ async def test_postgresql_refuses_to_empty_a_table(postgresql_ledger: SqlLedger,
     await postgresql_ledger.record(settle(usage(SESSION, call(61_000)), Tariff()))
     database = Database(read_database_url(postgres_url))
     try:
-        with pytest.raises(DBAPIError, match="append-only"):
+        with pytest.raises(LedgerUnavailable, match="append-only"):
             async with database.writing() as connection:
                 await connection.execute(text("TRUNCATE ledger_entries"))
     finally:
@@ -202,3 +204,88 @@ async def test_writers_of_a_backlog_take_turns_and_each_comes_to_write(sqlite_ur
             written = (await connection.execute(text("SELECT n FROM written"))).scalars().all()
 
     assert written == list(range(60)), "in the order of their coming"
+
+
+async def test_sqlite_ignores_a_replacement_of_a_row_that_is_there(sqlite_ledger: SqlLedger, sqlite_url: str) -> None:
+    account = settle(usage(SESSION, call(61_000, stopped(125_000))), Tariff())
+    await sqlite_ledger.record(account)
+    with closing(sqlite3.connect(read_database_url(sqlite_url).database or "", isolation_level=None)) as connection:
+        for table in ("settlements", "ledger_entries"):
+            columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+            forged = ", ".join("0" if name == "credits" else name for name in columns)
+            connection.execute(f"INSERT OR REPLACE INTO {table} SELECT {forged} FROM {table}")
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):  # by the key of its cause
+            connection.execute(
+                "INSERT OR REPLACE INTO ledger_entries "
+                "SELECT 'x', session_id, user_id, kind, 0, 0, 0, 0, at_ms, cause_seq, note FROM ledger_entries"
+            )
+
+    assert await sqlite_ledger.account(SESSION) == account
+    assert await sqlite_ledger.record(account) == 0
+
+
+async def test_a_ledger_whose_triggers_are_gone_is_not_ready(database_url: str) -> None:
+    dropped = {
+        "sqlite": ("DROP TRIGGER ledger_entries_no_replace", "ledger_entries_no_replace"),
+        "postgresql": ("ALTER TABLE settlements DISABLE TRIGGER settlements_append_only", "settlements_append_only"),
+    }
+    async with migrated(database_url) as database:
+        statement, name = dropped[database.dialect]
+        assert await database.reason_unready() is None
+        async with database.writing() as connection:
+            await connection.execute(text(statement))
+
+        assert await database.missing_guards() == [name]
+        assert name in (await database.reason_unready() or "")
+
+
+async def test_a_read_only_primary_and_a_lost_grant_are_outages_and_not_ready(
+    postgresql_ledger: SqlLedger, postgres_url: str
+) -> None:
+    url = read_database_url(postgres_url)
+    account = settle(usage(SESSION, call(61_000)), Tariff())
+    owner = Database(url)
+    role = f"reader_{uuid4().hex[:8]}"
+    standby = Database(url.update_query_dict({"options": "-c default_transaction_read_only=on"}))
+    reader = Database(url.update_query_dict({"options": f"-c role={role}"}))
+    try:
+        async with owner.writing() as connection:
+            await connection.execute(text(f"CREATE ROLE {role}"))
+            await connection.execute(text(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}"))
+        for database, reason in ((standby, "read-only transaction"), (reader, "permission denied")):
+            with pytest.raises(LedgerUnavailable, match=reason):
+                await SqlLedger(database).record(account)
+            assert reason in (await database.reason_unready() or "")
+            assert await SqlLedger(database).account(SESSION) is None  # it still reads
+        assert await postgresql_ledger.record(account) == 2
+    finally:
+        async with owner.writing() as connection:
+            await connection.execute(text(f"DROP OWNED BY {role}"))
+            await connection.execute(text(f"DROP ROLE {role}"))
+        for database in (owner, standby, reader):
+            await database.close()
+
+
+async def test_a_sqlite_file_that_lost_its_write_permission_is_not_ready(
+    sqlite_ledger: SqlLedger, sqlite_url: str
+) -> None:
+    account = settle(usage(SESSION, call(61_000)), Tariff())
+    await sqlite_ledger.record(account)
+    database = Database(read_database_url(sqlite_url))
+    event.listen(database._engine.sync_engine, "connect", _only_queries)  # pyright: ignore[reportPrivateUsage]
+    try:
+        assert "readonly" in (await database.reason_unready() or "")
+    finally:
+        await database.close()
+
+
+def _only_queries(connection: Any, _record: object) -> None:
+    connection.execute("PRAGMA query_only = ON")
+
+
+def test_a_ledger_is_never_migrated_back() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    for revision in ScriptDirectory.from_config(config).walk_revisions():
+        with pytest.raises(NotImplementedError, match="not taken back"):
+            revision.module.downgrade()

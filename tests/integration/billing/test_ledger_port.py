@@ -43,7 +43,7 @@ def account_of(
         ended(served_ms, session=session),
         *late,
     ]
-    log: tuple[LoggedEvent, ...] = log_of(*events, first_seq=seq, step_ms=1_000 + seq)
+    log: tuple[LoggedEvent, ...] = log_of(*events, first_seq=seq, step_ms=200_000 + seq)
     return settle(usage(session, log), tariff or Tariff())
 
 

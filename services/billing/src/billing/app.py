@@ -86,6 +86,11 @@ async def _current(database: Database, *, deadline_s: float) -> None:
             f"the database's schema is at {revision or 'nothing'}, this version needs {REVISION}",
             "Run: python -m billing.migrate",
         )
+    if missing := await database.missing_guards():
+        raise StartFailed(
+            f"the ledger is not append-only: no trigger {', '.join(missing)}",
+            "Make them again as services/billing/src/billing/migrations/versions does, and find out who dropped them.",
+        )
 
 
 def main() -> None:

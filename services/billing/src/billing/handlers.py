@@ -30,6 +30,7 @@ _SETTLED: Final = metrics.counter("billing_settlements_total", "Sessions settled
 _MINUTES: Final = metrics.counter("billing_minutes_total", "Minutes billed at settlement")
 _ADJUSTED: Final = metrics.counter("billing_adjustments_total", "Entries made by what came after the end")
 _DIFFERS: Final = metrics.counter("billing_differences_total", "Settlements that differ from the scheduler's figure")
+_CUT: Final = metrics.counter("billing_cut_total", "Settlements with a report that JetStream's clock does not allow")
 _CONFLICTS: Final = metrics.counter("billing_conflicts_total", "Bills refused: the ledger has another under the id")
 _WAITING: Final = metrics.gauge("billing_unbilled_sessions", "Ended sessions in the log without a bill")
 _UNAVAILABLE: Final = metrics.counter("billing_unavailable_total", "Attempts that found a store away", ("store",))
@@ -169,6 +170,9 @@ def _note(account: Account, written: int, *, first: bool) -> None:
         if settlement.difference_ms:
             _DIFFERS.inc()
             log.warning("session.bill_differs", session_id=session_id, difference_ms=settlement.difference_ms)
+        if settlement.cut_ms:
+            _CUT.inc()
+            log.error("session.cut", session_id=session_id, cut_ms=settlement.cut_ms)
     adjustments = written - _ROWS_OF_A_SETTLEMENT if first else written
     if adjustments:
         _ADJUSTED.inc(adjustments)

@@ -9,15 +9,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
+from uuid import uuid4
 
-from asyncpg.exceptions import TargetServerAttributeNotMatched  # pyright: ignore[reportMissingTypeStubs]
-from sqlalchemy import event, inspect, text
+from sqlalchemy import event, false, inspect, select, text, update
 from sqlalchemy.engine import URL, Connection
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from billing.adapters.schema import REVISION
+from billing.adapters.schema import GUARDS, REVISION, ledger_entries, log_position, settlements
 from billing.ports import LedgerUnavailable
 from billing.settings import SYSTEM
 
@@ -27,9 +27,12 @@ _BUSY_MS: Final = 3_000
 _BUSY_RETRY_S: Final = 0.05
 _POOL: Final = 10
 _SIZES: Final = ("prepared_statement_cache_size", "statement_cache_size")
-# PostgreSQL's classes of errors that are not about the statement: connection, credentials, no such database, rollback,
-# resources, an operator's intervention. Source: https://www.postgresql.org/docs/current/errcodes-appendix.html
-_UNAVAILABLE: Final = ("08", "28", "3D", "40", "53", "57")
+_TRIGGERS: Final = {
+    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger'",
+    # Not those that somebody has disabled.
+    "postgresql": "SELECT tgname FROM pg_trigger WHERE tgenabled IN ('O', 'A') "
+    "AND tgrelid IN (to_regclass('settlements'), to_regclass('ledger_entries'))",
+}
 
 
 class Database:
@@ -58,7 +61,7 @@ class Database:
         """One consistent look at the data.
 
         Raises:
-            LedgerUnavailable: The database does not answer, or not in time.
+            LedgerUnavailable: Any error of the database, or no answer in time.
         """
         async with self._transaction(self._engine.execution_options(begin="BEGIN")) as connection:
             yield connection
@@ -68,7 +71,7 @@ class Database:
         """One transaction, committed at its end.
 
         Raises:
-            LedgerUnavailable: The database does not answer, or not in time; whether it committed is not known.
+            LedgerUnavailable: Any error of the database, or no answer in time; whether it committed is not known.
         """
         # A transaction that reads first and writes later fails in SQLite when another wrote in between.
         begin = self._engine.execution_options(begin="BEGIN IMMEDIATE")
@@ -106,15 +109,30 @@ class Database:
                 return None
             return (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar()
 
+    async def missing_guards(self) -> list[str]:
+        """The triggers that should keep the ledger append-only and are not there, or not enabled.
+
+        Raises:
+            LedgerUnavailable: The database does not answer.
+        """
+        async with self.reading() as connection:
+            found = (await connection.execute(text(_TRIGGERS[self.dialect]))).scalars().all()
+        return sorted(GUARDS[self.dialect] - set(found))
+
     async def reason_unready(self) -> str | None:
-        """None when the ledger can be used; else why not."""
+        """None when the ledger can be used; else why not. It writes, no row: a standby and a lost grant only read."""
         try:
             revision = await self.revision()
+            if revision != REVISION:
+                return f"the database's schema is at {revision or 'nothing'}, this version needs {REVISION}"
+            async with self.writing() as connection:
+                for table in (settlements, ledger_entries):
+                    await connection.execute(table.insert().from_select(table.c.keys(), select(table).where(false())))
+                await connection.execute(update(log_position).where(false()).values(seq=log_position.c.seq))
+            missing = await self.missing_guards()
         except LedgerUnavailable as error:
             return error.reason
-        if revision == REVISION:
-            return None
-        return f"the database's schema is at {revision or 'nothing'}, this version needs {REVISION}"
+        return f"the ledger is not append-only: no trigger {', '.join(missing)}" if missing else None
 
     async def close(self) -> None:
         """Give all connections back."""
@@ -145,14 +163,10 @@ class Database:
         try:
             async with asyncio.timeout(_STATEMENT_S), engine.begin() as connection:
                 yield connection
-        except (OperationalError, InterfaceError, PoolTimeoutError) as error:
+        except (DBAPIError, PoolTimeoutError) as error:
+            # Whatever it says: a primary that became a standby (25006) or a grant that was lost (42501) comes back, and
+            # one class of errors that is taken for final loses bills.
             raise LedgerUnavailable(f"{self.shown}: {_first_line(getattr(error, 'orig', None) or error)}") from error
-        except DBAPIError as error:
-            state = str(getattr(error.orig, "sqlstate", None) or "")
-            no_such_server = isinstance(getattr(error.orig, "__cause__", None), TargetServerAttributeNotMatched)
-            if not (error.connection_invalidated or no_such_server or state.startswith(_UNAVAILABLE)):
-                raise
-            raise LedgerUnavailable(f"{self.shown}: {_first_line(error.orig or error)}") from error
         except TimeoutError as error:
             raise LedgerUnavailable(f"{self.shown}: no answer in {_STATEMENT_S:g} s") from error
         except OSError as error:
@@ -186,9 +200,11 @@ def _postgresql(url: URL) -> tuple[URL, dict[str, Any]]:
     arguments: dict[str, Any] = {"timeout": _CONNECT_S, "command_timeout": _STATEMENT_S}
     if wait := int(given.pop("connect_timeout", 0)):
         arguments["timeout"] = min(float(wait), _STATEMENT_S)
+    # PgBouncer in transaction mode gives each transaction another connection of the server, where a statement that was
+    # prepared before is unknown, and its name may be another client's.
     for name in _SIZES:
-        if name in given:
-            arguments[name] = int(given.pop(name))
+        arguments[name] = int(given.pop(name, 0))
+    arguments["prepared_statement_name_func"] = _statement_name
     session = {name: given.pop(name) for name in ("application_name", "options") if name in given}
     arguments["server_settings"] = {"application_name": "greenroom-billing"} | session
     if given.pop("channel_binding", "") == "require":
@@ -200,6 +216,10 @@ def _postgresql(url: URL) -> tuple[URL, dict[str, Any]]:
     elif given:
         arguments["dsn"] = f"postgresql://?{urlencode(given)}"
     return url.difference_update_query([name for name in url.query if name not in ("host", "port")]), arguments
+
+
+def _statement_name() -> str:
+    return f"greenroom_{uuid4().hex}"
 
 
 def _checked_by_the_system(given: dict[str, str]) -> ssl.SSLContext:

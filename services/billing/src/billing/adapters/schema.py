@@ -16,8 +16,18 @@ from sqlalchemy import (
     text,
 )
 
-REVISION: Final = "0002"
+REVISION: Final = "0003"
 """The newest migration; a database at another one is not worked on."""
+
+GUARDS: Final = {
+    "sqlite": frozenset(
+        f"{table}_no_{change}"
+        for table in ("settlements", "ledger_entries")
+        for change in ("update", "delete", "replace")
+    ),
+    "postgresql": frozenset(("settlements_append_only", "ledger_entries_append_only")),
+}
+"""The triggers that keep the ledger append-only, by database."""
 
 metadata = MetaData()
 
@@ -40,6 +50,7 @@ settlements = Table(
     Column("log_sha256", String(64), nullable=False),
     Column("epochs", Text, nullable=False),
     Column("granted_minutes", BigInteger),
+    Column("rule", Integer, nullable=False, server_default=text("1")),
     CheckConstraint("billable_ms >= 0 AND seconds >= 0 AND minutes >= 0 AND credits >= 0", name="settlements_amounts"),
     Index("settlements_by_user", "user_id", "settled_ms", "session_id"),
 )
@@ -69,3 +80,21 @@ ledger_entries = Table(
     ),
     Index("ledger_entries_by_user", "user_id"),
 )
+
+log_position = Table(
+    "log_position",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    CheckConstraint("id = 1 AND seq >= 0", name="log_position_one_row"),
+)
+"""How far in the log every end is settled: written in a transaction behind the rows that it speaks of."""
+
+log_gaps = Table(
+    "log_gaps",
+    metadata,
+    Column("first_seq", BigInteger, primary_key=True),
+    Column("last_seq", BigInteger, nullable=False),
+    Column("found_ms", BigInteger, nullable=False),
+)
+"""Ranges that the log dropped before they were read; the sessions that ended there have no bill."""

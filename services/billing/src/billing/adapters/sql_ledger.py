@@ -28,10 +28,11 @@ class SqlLedger:
 
     async def tariff(self, session_id: str) -> Tariff | None:
         """See the port."""
-        query = select(settlements.c.credits_per_minute).where(settlements.c.session_id == session_id)
+        stored = settlements.c
+        query = select(stored.credits_per_minute, stored.rule).where(stored.session_id == session_id)
         async with self._database.reading() as connection:
-            price = (await connection.execute(query)).scalar()
-        return None if price is None else Tariff(int(price))
+            found = (await connection.execute(query)).one_or_none()
+        return None if found is None else Tariff(found.credits_per_minute, found.rule)
 
     async def record(self, account: Account) -> int:
         """See the port."""
@@ -133,6 +134,7 @@ def _settlement_row(settlement: Settlement) -> dict[str, Any]:
         "log_sha256": settlement.log_sha256,
         "epochs": json.dumps([_share_row(share) for share in settlement.epochs], separators=(",", ":")),
         "granted_minutes": settlement.granted_minutes,
+        "rule": settlement.tariff.rule,
     }
 
 
@@ -143,7 +145,7 @@ def _settlement(row: Row[Any]) -> Settlement:
         outcome=row.outcome,
         reason=row.reason,
         charge=_charge(row),
-        tariff=Tariff(row.credits_per_minute),
+        tariff=Tariff(row.credits_per_minute, row.rule),
         settled_ms=row.settled_ms,
         difference_ms=row.difference_ms,
         ended_seq=row.ended_seq,
@@ -160,6 +162,7 @@ def _share_row(share: EpochShare) -> dict[str, Any]:
         "node_id": share.node_id,
         "served_ms": share.served_ms,
         "fault_ms": share.fault_ms,
+        "cut_ms": share.cut_ms,
         "span_ms": share.span_ms,
         "billable_ms": share.billable_ms,
         "sequences": list(share.sequences),
@@ -175,6 +178,7 @@ def _share(row: dict[str, Any]) -> EpochShare:
         span_ms=row["span_ms"],
         billable_ms=row["billable_ms"],
         sequences=tuple(row["sequences"]),
+        cut_ms=row.get("cut_ms", 0),
     )
 
 

@@ -67,10 +67,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_table("ledger_entries")
-    op.drop_table("settlements")
-    if op.get_bind().dialect.name == "postgresql":
-        op.execute("DROP FUNCTION billing_append_only()")
+    raise NotImplementedError("a ledger is not taken back; restore a backup under the older version instead")
 
 
 def _refuse_changes() -> None:

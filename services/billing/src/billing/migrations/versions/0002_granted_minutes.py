@@ -17,4 +17,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_column("settlements", "granted_minutes")
+    raise NotImplementedError("a ledger is not taken back; restore a backup under the older version instead")
