@@ -17,6 +17,8 @@ _FORM: Final = re.compile(
     r"|(?<=[Bb]earer )[\w.~+/=-]+"
     r"|\b(?:sk|gsk|gr)[-_][\w-]{16,}"
 )
+_PARAMETERS: Final = re.compile(r"\?\w+=[^,\s]*")
+_IDENTITY: Final = re.compile(r"(?<=://)(?:(?!,\w+://)\S)*@")  # up to the last @: a raw password may hold one, or a /
 _SECRET_NAME: Final = re.compile(r"(secret|password|passwd|token|keys?)$", re.IGNORECASE)
 _NO_SECRET: Final = {"LIVEKIT_API_KEY"}  # the issuer in each token, which every caller can read
 _MIN_LENGTH: Final = 8  # a shorter one is hidden where its form or its field's name tells it, not wherever it stands
@@ -47,6 +49,11 @@ def hide(text: str) -> str:
     """The text without what looks like a secret, or is one that this process knows."""
     text = _FORM.sub(HIDDEN, text)
     return text if _pattern is None else _pattern.sub(HIDDEN, text)
+
+
+def without_identity(text: str) -> str:
+    """Addresses in a text without users, passwords and parameters, as a person may see them."""
+    return _IDENTITY.sub("", _PARAMETERS.sub("", text))
 
 
 def say(line: str) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NoReturn, Self, TypeVar
 
@@ -91,12 +92,26 @@ def load(cls: type[S], env_file: Path | None = None) -> S:
     _learn_secrets(cls, env_file)
     try:
         return cls() if env_file is None else cls(_env_file=env_file)  # pyright: ignore[reportCallIssue]
-    except ValidationError as error:
-        _end("; ".join(_line(cls, dict(e)) for e in error.errors(include_url=False)))
-    except SettingsError as error:  # a list or dict that is no JSON
-        found = re.search(r'field "(\w+)"', str(error))
-        name = found.group(1) if found else ""
-        _end(f"{_variable(cls, name)}: not valid JSON. {_fix(cls, name)}")
+    except (ValidationError, SettingsError) as error:
+        _end(_told(cls, error))
+
+
+def problem(cls: type[BaseSettings], environment: Mapping[str, str]) -> str | None:
+    """The line with which `load` would end a process with this environment; None when the settings are good.
+
+    The process' own environment is another one for a moment: not for use beside threads.
+    """
+    own = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(environment)
+    try:
+        cls()
+    except (ValidationError, SettingsError) as error:
+        return _told(cls, error)
+    finally:
+        os.environ.clear()
+        os.environ.update(own)
+    return None
 
 
 def variables(cls: type[BaseSettings]) -> frozenset[str]:
@@ -110,6 +125,14 @@ def variables(cls: type[BaseSettings]) -> frozenset[str]:
         else:
             found.add(alias.upper() if isinstance(alias, str) else f"{prefix}{name}".upper())
     return frozenset(found)
+
+
+def _told(cls: type[BaseSettings], error: ValidationError | SettingsError) -> str:
+    if isinstance(error, ValidationError):
+        return "; ".join(_line(cls, dict(e)) for e in error.errors(include_url=False))
+    found = re.search(r'field "(\w+)"', str(error))  # a list or dict that is no JSON
+    name = found.group(1) if found else ""
+    return f"{_variable(cls, name)}: not valid JSON. {_fix(cls, name)}"
 
 
 def _line(cls: type[BaseSettings], error: dict[str, Any]) -> str:

@@ -102,7 +102,10 @@ class StackLines:
         say(f"  {name:<14} ready after {seconds:.1f} s", style="green")
 
     def died(self, failure: ProcessFailed) -> None:
-        complain(failure)
+        if failure.ended:
+            say(f"  {failure.name:<14} ended as it was asked to, such as by a drain")
+        else:
+            complain(failure)
 
     def restarting(self, name: str, delay_s: float) -> None:
         warn(f"  {name:<14} starts again in {delay_s:g} s")

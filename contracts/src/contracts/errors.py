@@ -231,7 +231,7 @@ START_PENDING: Final = ProblemType(
     "start_pending",
     504,
     "The agent is not there yet",
-    "Repeat the request with its Idempotency-Key, or follow GET /v1/sessions/{id}/start.",
+    "Follow GET /v1/sessions/{id}/start, or repeat a POST with its Idempotency-Key.",
     retryable=True,
 )
 GATEWAY_STOPPING: Final = ProblemType(

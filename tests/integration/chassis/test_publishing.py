@@ -7,6 +7,7 @@ import pytest
 from chassis.nats import Bus, BusUnavailable, PublishRefused, SequenceConflict
 from contracts.events import RoomEvent
 
+from chassis import metrics
 from contracts import subjects
 from tests.integration.chassis.events import assigned, requested, tick
 from tests.integration.servers import NatsServer
@@ -34,6 +35,28 @@ async def test_the_same_event_is_stored_once(bus: Bus) -> None:
 
     assert (second.seq, second.duplicate) == (first.seq, True)
     assert len(await bus.history("session_1")) == 1
+
+
+@pytest.mark.parametrize("expect_last", [None, 0])
+async def test_an_event_whose_id_another_subject_took_is_stored_all_the_same(bus: Bus, expect_last: int | None) -> None:
+    """A service that may publish ticks could suppress an assignment by publishing under its id before."""
+    event = assigned(epoch=1)
+    taken = {"Nats-Msg-Id": str(event.id)}
+    await bus.publish_raw(subjects.session_event("tick", "session_1"), b"{}", headers=taken)
+    counted = samples()
+
+    published = await bus.publish(event, expect_last=expect_last)
+    again = await bus.publish(event, expect_last=expect_last)
+
+    stored = await bus.last(event.subject)
+    assert stored is not None
+    assert (stored.seq, stored.event, published.duplicate) == (published.seq, event, False)
+    assert (again.seq, again.duplicate) == (published.seq, True)
+    assert samples() > counted
+
+
+def samples() -> float:
+    return metrics.REGISTRY.get_sample_value("bus_message_ids_taken_total", {"stream": "SESSIONS"}) or 0.0
 
 
 async def test_a_room_event_goes_to_its_own_stream(bus: Bus) -> None:

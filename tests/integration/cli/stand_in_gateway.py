@@ -19,6 +19,7 @@ from contracts.api import (
     SessionView,
     StatsReply,
 )
+from contracts.errors import Problem, ProblemType
 from pydantic import BaseModel
 
 SESSION = "session_1_a"
@@ -70,13 +71,31 @@ ANSWERS: dict[str, BaseModel] = {
 }
 
 
+def problem(kind: ProblemType) -> Problem:
+    return Problem(
+        type="about:blank",
+        title=kind.title,
+        status=kind.status,
+        detail="The key is missing or not one of this gateway's.",
+        code=kind.code,
+        fix=kind.fix,
+        retryable=False,
+        fault="client",
+        request_id="r",
+    )
+
+
 class _Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         assert isinstance(self.server, StandIn)
         self.server.asked.append(self.path)
-        found = ANSWERS.get(urlsplit(self.path).path)  # a proxy is asked for a whole URL
+        path = urlsplit(self.path).path  # a proxy is asked for a whole URL
+        found = ANSWERS.get(path)
+        status = 404 if found is None else 200
+        if self.server.refuses is not None and path not in ("/health", "/ready"):
+            found, status = problem(self.server.refuses), self.server.refuses.status
         body = b"" if found is None else found.model_dump_json(by_alias=True).encode()
-        self.send_response(404 if found is None else 200)
+        self.send_response(status)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -86,7 +105,9 @@ class _Answer(http.server.BaseHTTPRequestHandler):
 
 
 class StandIn(http.server.ThreadingHTTPServer):
-    """Remembers in `asked` what it was asked for."""
+    """Remembers in `asked` what it was asked for; refuses with `refuses`, if that is set, what needs a key."""
+
+    refuses: ProblemType | None = None
 
     def __init__(self, host: str, tls: ssl.SSLContext | None) -> None:
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from chassis.lease import Lease
 from chassis.nats import Bus
+from contracts.errors import FORBIDDEN, UNAUTHORIZED, ProblemType
 from contracts.streams import BUCKETS, LEADERS, STREAMS
 from greenroom_cli.doctor.check import Check, Verdict, worst
 from greenroom_cli.doctor.clocks import check_clocks
@@ -114,6 +115,25 @@ async def test_a_gateway_that_is_not_there_is_broken_only_when_it_is_meant_to_be
 
     assert checks["gateway"].verdict is (Verdict.BROKEN if is_named else Verdict.UNCHECKED)
     assert {checks[name].verdict for name in ("scheduler", "billing", "nodes")} == {Verdict.UNCHECKED}
+
+
+@pytest.mark.parametrize(
+    ("refuses", "verdict", "fix"),
+    [
+        (UNAUTHORIZED, Verdict.BROKEN, "set GREENROOM_API_KEY to a key of that gateway"),
+        (FORBIDDEN, Verdict.UNCHECKED, "set GREENROOM_API_KEY to a key of that gateway with this scope"),
+    ],
+)
+async def test_a_missing_key_is_broken_and_a_missing_scope_leaves_something_unchecked(
+    refuses: ProblemType, verdict: Verdict, fix: str
+) -> None:
+    with stand_in_gateway() as gateway:
+        gateway.refuses = refuses
+        environment = {"GREENROOM_URL": gateway.url}
+        found = await check_services(Settings.of(environment), environment, {}, stack_is_running=False)
+
+    checks = {check.name: check for check in found}
+    assert {(checks[name].verdict, checks[name].fix) for name in ("billing", "nodes")} == {(verdict, fix)}
 
 
 async def test_what_the_gateway_says_of_the_others_is_reported() -> None:

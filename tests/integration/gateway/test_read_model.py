@@ -323,6 +323,30 @@ async def test_sessions_are_paged_the_newest_first_by_status(model: RedisReadMod
     }
 
 
+async def test_members_of_the_index_without_a_session_are_removed_and_empty_no_list(
+    model: RedisReadModel, redis: Any
+) -> None:
+    state = fold_all([a_request("session_real"), *a_running_call("session_real")])
+    assert state is not None
+    await model.write([state], {}, at=None, then="1")
+    later = time.time() * 1000 + 60_000
+    await redis.zadd("projection:recent", {f"garbage_{n}": later + n for n in range(2_100)})
+
+    page = await model.page(frozenset({Status.ACTIVE}), limit=10, cursor=None)
+
+    assert [state.session_id for state in page.sessions] == ["session_real"]
+    assert await redis.zrange("projection:recent", 0, -1) == ["session_real"]
+
+
+async def test_a_page_looks_at_a_bounded_number_of_members(model: RedisReadModel, redis: Any) -> None:
+    await redis.zadd("projection:recent", {f"garbage_{n}": n for n in range(11_000)})
+
+    page = await model.page(frozenset(), limit=10, cursor=None)
+
+    assert list(page.sessions) == []
+    assert 0 < await redis.zcard("projection:recent") <= 1_000
+
+
 async def test_a_cursor_that_is_gone_ends_the_list(model: RedisReadModel) -> None:
     page = await model.page(frozenset(), limit=10, cursor="session_gone")
 

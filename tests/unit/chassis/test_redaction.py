@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from chassis.redaction import HIDDEN, hide, learn
+from chassis.redaction import HIDDEN, hide, learn, without_identity
 
 from chassis import redaction
 
@@ -76,3 +76,18 @@ def test_a_traceback_holds_no_secret() -> None:
     assert "RuntimeError" in done.stderr
     assert "ValueError" in done.stderr
     assert "horse" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("redis://bob:hunter2@host:6379/0", "redis://host:6379/0"),
+        ("redis://host:6379/0?username=bob&password=hunter2", "redis://host:6379/0"),
+        ("redis://host?password=hunter2@hunter2", "redis://host"),
+        ("redis://bob:hunter/2@2@host:6379/0", "redis://host:6379/0"),
+        ("nats://a:b@one:4222,nats://c:d@two:4222", "nats://one:4222,nats://two:4222"),
+        ("cannot connect to wss://bob:hunter2@host/rtc?access_token=eyJ: 401", "cannot connect to wss://host/rtc 401"),
+    ],
+)
+def test_an_address_is_shown_without_who_we_are_there(text: str, told: str) -> None:
+    assert without_identity(text) == told

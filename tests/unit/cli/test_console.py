@@ -1,9 +1,25 @@
 """What a terminal is shown of a text that comes from elsewhere."""
 
+from pathlib import Path
+
 import pytest
-from greenroom_cli.console import printable
+from greenroom_cli.console import StackLines, printable
+from greenroom_cli.stack.process import ProcessFailed
 from hypothesis import given
 from hypothesis import strategies as st
+
+
+def test_a_process_that_ended_as_asked_reads_unlike_a_crash(capsys: pytest.CaptureFixture[str]) -> None:
+    log = Path("agent-runner.log")
+
+    StackLines().died(ProcessFailed("agent-runner", "exited with code 0", log, ["bye"], ended=True))
+    ended = capsys.readouterr()
+    StackLines().died(ProcessFailed("agent-runner", "exited with code 3", log, ["oh"]))
+    crashed = capsys.readouterr()
+
+    assert "ended as it was asked to" in ended.out + ended.err
+    assert "exited" not in ended.out + ended.err
+    assert "exited with code 3" in crashed.out + crashed.err
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,9 @@
 import pytest
 from chassis.livekit_probe import LiveKitFacts
 from greenroom_cli.commands.doctor import closing
-from greenroom_cli.commands.up import without_password
 from greenroom_cli.doctor.check import Check, Verdict, worst
 from greenroom_cli.doctor.clocks import check_clocks
 from greenroom_cli.doctor.livekit import judge
-from greenroom_cli.doctor.servers import shown_address
 
 WELL = LiveKitFacts(reachable=True, accepts_key=True, auto_create=False, clock_ahead_s=0.4)
 
@@ -18,19 +16,6 @@ def livekit(facts: LiveKitFacts) -> list[Check]:
 
 def found(name: str, verdict: Verdict) -> Check:
     return Check("servers", name, verdict, "")
-
-
-@pytest.mark.parametrize(
-    ("url", "told"),
-    [
-        ("redis://bob:hunter2@host:6379/0", "redis://host:6379/0"),
-        ("redis://host:6379/0?username=bob&password=hunter2", "redis://host:6379/0"),
-        ("redis://host?password=hunter2@hunter2", "redis://host"),
-    ],
-)
-def test_an_address_is_shown_without_its_password(url: str, told: str) -> None:
-    assert shown_address(url) == told
-    assert without_password(url) == told
 
 
 def test_clocks_that_agree_are_one_line() -> None:

@@ -1,9 +1,11 @@
 """Where the stack's parts find each other, given what the user's environment says."""
 
+import os
 from pathlib import Path
 
 import pytest
 from contracts.users import NATS_USERS, REDIS_USERS, nats_variable, redis_variable
+from greenroom_cli.errors import CommandError
 from greenroom_cli.stack import EVERYTHING, Part, StackOptions
 from greenroom_cli.stack.plan import Plan
 from greenroom_cli.stack.ports import reached_at
@@ -45,6 +47,41 @@ def test_the_readers_address_of_redis_is_published(tmp_path: Path) -> None:
 
     assert with_redis["REDIS_READER_URL"].startswith(f"redis://reader:{state.keys().redis['reader']}@127.0.0.1:")
     assert "REDIS_READER_URL" not in without
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({"QUEUE_DEADLINE_S": "soon"}, "scheduler: bad settings: QUEUE_DEADLINE_S: "),
+        ({"BODY_LIMIT_BYTES": "-1"}, "gateway: bad settings: BODY_LIMIT_BYTES: "),
+        ({"HOST": "0.0.0.0"}, "gateway: bad settings: "),
+        ({"STT_SILENCE_S": "x"}, "agent-runner: bad settings: STT_SILENCE_S: "),
+        ({"DATABASE_URL": "oracle://u:hunter2@h/d"}, "billing: bad settings: DATABASE_URL: "),
+    ],
+)
+def test_bad_settings_are_refused_before_anything_starts(
+    tmp_path: Path, environment: dict[str, str], told: str
+) -> None:
+    before = dict(os.environ)
+    state = StateFolder(tmp_path)
+    with state.locked():
+        Plan(state, StackOptions(parts=EVERYTHING, environment={})).refuse_bad_settings()
+        plan = Plan(state, StackOptions(parts=EVERYTHING, environment=environment))
+
+        with pytest.raises(CommandError) as refused:
+            plan.refuse_bad_settings()
+
+    assert str(refused.value.problem).startswith(told)
+    assert "hunter2" not in refused.value.problem
+    assert dict(os.environ) == before
+
+
+def test_the_agents_own_file_is_not_taken_for_missing(tmp_path: Path) -> None:
+    state = StateFolder(tmp_path)
+    (tmp_path / "agent.env").write_text("STT_SILENCE_S=1\n")
+    with state.locked():
+        environment = {"AGENT_ENV_FILE": str(tmp_path / "agent.env"), "STT_SILENCE_S": "x"}
+        Plan(state, StackOptions(parts=EVERYTHING, environment=environment)).refuse_bad_settings()
 
 
 # Who reads which secret, and nobody else is given it.

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import os
-import re
 import shlex
 import shutil
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from chassis.redaction import without_identity
 
 from greenroom_cli import env_file, local_stack
 from greenroom_cli.commands.options import STATE, State
@@ -107,7 +107,7 @@ def _welcome(stack: Stack, state: Path, environment: Mapping[str, str], seconds:
     say(f"  API        {stack.gateway_url}")
     for name in ("LIVEKIT_URL", "NATS_URL", "REDIS_URL"):
         url = stack.environment.get(name)
-        shown = without_password(url or environment[name])
+        shown = without_identity(url or environment[name])
         say(f"  {name.removesuffix('_URL'):<10} {shown}{'' if url else ' (yours)'}")
     if "REDIS_READER_URL" in stack.environment:
         say("             for your own programs: REDIS_READER_URL in run.json of the state folder")
@@ -132,12 +132,6 @@ def _where(state: Path, environment: Mapping[str, str]) -> str:
     """The option by which another command finds this stack; the default folder is found from this folder alone."""
     is_found = state == DEFAULT_STATE and "GREENROOM_URL" not in environment
     return " (from this folder)" if is_found else f" --state {shlex.quote(str(state.absolute()))}"
-
-
-def without_password(urls: str) -> str:
-    """One address, or several with commas between, as the terminal may show them."""
-    without_parameters = re.sub(r"\?\w+=[^,\s]*", "", urls)
-    return re.sub(r"(?<=//)[^@/,\s]*@", "", without_parameters)
 
 
 def _server_ports(written: list[str]) -> dict[str, int]:

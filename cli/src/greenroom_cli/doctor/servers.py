@@ -3,7 +3,6 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportPrivateImportUsage=false
 
 import asyncio
-import re
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from chassis.nats.errors import GRANT_IT
+from chassis.redaction import without_identity
 from chassis.urls import check_redis_url
 from nats.errors import Error as NatsError
 from redis.asyncio import Redis
@@ -82,7 +82,7 @@ async def _redis(settings: Settings, clocks: Clocks) -> str:
         redis = Redis.from_url(url, decode_responses=True, socket_connect_timeout=LIMIT_S)
     except ValueError as error:
         raise Broken(f"REDIS_URL: {error}", "set REDIS_URL to redis://[user:password@]host:port/db") from None
-    shown = shown_address(url)
+    shown = without_identity(url)
     try:
         await redis.execute_command("PING")
         with suppress(NoPermissionError):
@@ -136,9 +136,3 @@ def _sqlite(path: Path) -> str:
             f"{path}: {error}", "check the folder's permissions and free space, or correct DATABASE_URL"
         ) from None
     return f"SQLite {sqlite3.sqlite_version}, {path}"
-
-
-def shown_address(url: str) -> str:
-    """An address without its password, which may be a parameter."""
-    scheme, separator, rest = re.sub(r"\?\w+=.*", "", url).partition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}"

@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
-from contracts.errors import BILLING_UNAVAILABLE, FORBIDDEN, UNAUTHORIZED, UNKNOWN_SESSION
+from contracts.errors import BILLING_UNAVAILABLE, FORBIDDEN, UNKNOWN_SESSION
 from contracts.ids import session_id
 from contracts.streams import LEADERS
 from nats.errors import Error as NatsError
@@ -67,7 +67,7 @@ async def _asked(name: str, gateway: Gateway, ask: Callable[[Gateway], Awaitable
     try:
         return await ask(gateway)
     except GatewayRefused as refusal:
-        if refusal.code in (UNAUTHORIZED.code, FORBIDDEN.code):
+        if refusal.code == FORBIDDEN.code:
             return Check(GROUP, name, Verdict.UNCHECKED, refusal.problem, refusal.fix)
         return Check(GROUP, name, Verdict.BROKEN, refusal.problem, refusal.fix)
     except CommandError as error:

@@ -5,10 +5,15 @@ A folder with Docker Compose's `.env` holds every user's password; a service get
 
 from collections.abc import Mapping
 from functools import cache
+from typing import TYPE_CHECKING
 
 from chassis.environment import is_given
 
+from greenroom_cli.errors import CommandError
 from greenroom_cli.stack.options import Part
+
+if TYPE_CHECKING:
+    from pydantic_settings import BaseSettings
 
 
 def for_part(part: Part, everything: Mapping[str, str]) -> dict[str, str]:
@@ -17,33 +22,53 @@ def for_part(part: Part, everything: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in everything.items() if is_given(name, own)}
 
 
+def refuse_bad_settings(part: Part, environment: Mapping[str, str]) -> None:
+    """Check a part's settings before anything is started for it.
+
+    Raises:
+        CommandError: The part would refuse them.
+    """
+    from chassis.settings import problem
+
+    checked = _settings(part)
+    if "AGENT_ENV_FILE" in environment:
+        checked = checked[:1]  # a node reads the rest of the agent's configuration from there
+    for settings in checked:
+        if line := problem(settings, environment):
+            raise CommandError(f"{part.value}: bad settings: {line}", "correct the environment or .env")
+
+
 @cache
 def _own(part: Part) -> frozenset[str]:
-    from chassis.settings import (
-        variables,
-    )  # this and the services' settings take 0.5 s, which only a stack's start pays
+    from chassis.settings import variables
 
+    return frozenset[str]().union(*(variables(settings) for settings in _settings(part)))
+
+
+@cache
+def _settings(part: Part) -> "tuple[type[BaseSettings], ...]":
+    """They take 0.5 s, which only a stack's start pays."""
     match part:
         case Part.GATEWAY:
             from gateway.settings import GatewaySettings
 
-            return variables(GatewaySettings)
+            return (GatewaySettings,)
         case Part.SCHEDULER:
             from scheduler.settings import Settings as SchedulerSettings
 
-            return variables(SchedulerSettings)
+            return (SchedulerSettings,)
         case Part.AGENT_RUNNER:
             from agent_runner.agent_config import AgentConfig
             from agent_runner.settings import Settings as NodeSettings
 
-            return variables(NodeSettings) | variables(AgentConfig)
+            return (NodeSettings, AgentConfig)
         case Part.BILLING:
             from billing.settings import Settings as BillingSettings
 
-            return variables(BillingSettings)
+            return (BillingSettings,)
         case Part.SANDBOX:
             from sandbox.settings import Settings as SandboxSettings
 
-            return variables(SandboxSettings)
+            return (SandboxSettings,)
         case _:
-            return frozenset()
+            return ()

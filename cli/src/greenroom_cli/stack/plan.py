@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from itertools import chain
 
 from greenroom_cli.stack import servers
-from greenroom_cli.stack.environment import for_part
+from greenroom_cli.stack.environment import for_part, refuse_bad_settings
 from greenroom_cli.stack.options import Part, StackOptions
 from greenroom_cli.stack.ports import LOOPBACK, free_ports, is_free, reached_at, require_free
 from greenroom_cli.stack.process import ProcessSpec
@@ -68,6 +68,16 @@ class Plan:
 
     def migrations(self) -> list[ProcessSpec]:
         return [migration(self._environment_of(Part.BILLING))] if Part.BILLING in self._options.parts else []
+
+    def refuse_bad_settings(self) -> None:
+        """Check the services' settings before anything is started.
+
+        Raises:
+            CommandError: A service would refuse its settings.
+        """
+        for spec in self.services():
+            part = Part.AGENT_RUNNER if spec.name in _node_names(self._options) else Part(spec.name)
+            refuse_bad_settings(part, spec.environment)
 
     def services(self) -> list[ProcessSpec]:
         """They are stopped in reverse: first the gateway takes no more calls, and billing hears of every end."""

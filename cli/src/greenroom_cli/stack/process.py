@@ -48,13 +48,18 @@ class ProcessSpec:
 
 
 class ProcessFailed(CommandError):
-    """A process died or was not ready in time; says how, and its last log lines."""
+    """A process died or was not ready in time; says how, and its last log lines.
 
-    def __init__(self, name: str, how: str, log: Path, tail: list[str]) -> None:
+    Attributes:
+        ended: It exited with 0, which a service does when it was asked to, such as a drained node.
+    """
+
+    def __init__(self, name: str, how: str, log: Path, tail: list[str], *, ended: bool = False) -> None:
         super().__init__(f"{name} {how}", f"its log is {log}")
         self.name = name
         self.log = log
         self.tail = tail
+        self.ended = ended
 
 
 class Registry(Protocol):
@@ -124,7 +129,7 @@ class StackProcess:
         """The error of a process that exited by itself: name, exit code or signal, last log lines."""
         code = await self.wait()
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
-        return self._failed(how)
+        return self._failed(how, ended=code == 0)
 
     async def stop(self, *, timeout_s: float | None = None) -> None:
         """SIGTERM, then after the deadline SIGKILL, to its whole session; returns when everything is gone."""
@@ -174,5 +179,5 @@ class StackProcess:
         self._is_reaped = False
         self._registry.started(self._process.pid)
 
-    def _failed(self, how: str) -> ProcessFailed:
-        return ProcessFailed(self.spec.name, how, self.log, self.tail())
+    def _failed(self, how: str, *, ended: bool = False) -> ProcessFailed:
+        return ProcessFailed(self.spec.name, how, self.log, self.tail(), ended=ended)

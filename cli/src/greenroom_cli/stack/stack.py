@@ -56,6 +56,7 @@ async def running_stack(
     state = StateFolder(folder)
     with state.locked():
         plan = Plan(state, options)
+        plan.refuse_bad_settings()
         supervisor = Supervisor(state.logs, progress or Silent())
         try:
             await supervisor.start(await plan.servers())

@@ -15,8 +15,7 @@ from chassis.lease import Lease
 from chassis.lifecycle import Life, Service, run
 from chassis.logs import get_logger
 from chassis.nats import Bus
-from chassis.redaction import say
-from chassis.settings import EXIT_BAD_SETTINGS, load
+from chassis.settings import load
 from chassis.web import WebServer
 from contracts.api import MAX_WAIT_MS
 from contracts.streams import BUCKETS, IDEMPOTENCY, LEADERS, SEATS, STREAMS
@@ -35,7 +34,7 @@ from gateway.adapters.nats_start_queue import NatsStartQueue
 from gateway.adapters.redis_read_model import RedisReadModel
 from gateway.adapters.tokens import CallerTokens
 from gateway.adapters.webhook_signature import LiveKitSignature
-from gateway.domain.access import AccessRules, BadApiKey, UnsafeBind, check_bind, parse_keys
+from gateway.domain.access import AccessRules, parse_keys
 from gateway.handlers import Projector
 from gateway.routes.api import build_api
 from gateway.routes.services import Services
@@ -208,13 +207,7 @@ async def _project(bus: Bus, projector: Projector) -> None:
 
 def main() -> None:
     """Run the gateway until SIGTERM."""
-    settings = load(GatewaySettings)
-    try:
-        check_bind(settings.host, parse_keys(settings.greenroom_api_keys))
-    except (UnsafeBind, BadApiKey) as refused:
-        say(f"{NAME}: {refused}")
-        raise SystemExit(EXIT_BAD_SETTINGS) from None
-    run(Service(NAME, settings, _start, version=version_of("greenroom-gateway"), serve_health=False))
+    run(Service(NAME, load(GatewaySettings), _start, version=version_of("greenroom-gateway"), serve_health=False))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What the gateway reads from its environment."""
 
 from ipaddress import ip_network
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from chassis.credentials import LiveKitSecret, weakness
 from chassis.settings import ServiceSettings
@@ -9,8 +9,10 @@ from chassis.urls import RedisUrl, ServerUrl
 from contracts.api import MAX_START_BYTES
 from contracts.rooms import DEPLOYMENT_PATTERN
 from contracts.tool_hosts import hosts
-from pydantic import AfterValidator, Field, StringConstraints, field_validator
+from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 from pydantic_settings import NoDecode
+
+from gateway.domain.access import BadApiKey, UnsafeBind, check_bind, parse_keys
 
 _VERDICT_SLACK_S = 2
 _HTTP = r"^https?://[^\s]+$"
@@ -167,6 +169,14 @@ class GatewaySettings(ServiceSettings):
         if problem := next((found for _, secret in pairs if (found := weakness(secret))), None):
             raise ValueError(problem)
         return pairs
+
+    @model_validator(mode="after")
+    def _is_not_open_to_other_machines(self) -> Self:
+        try:
+            check_bind(self.host, parse_keys(self.greenroom_api_keys))
+        except (UnsafeBind, BadApiKey) as refused:
+            raise ValueError(str(refused)) from None
+        return self
 
     @property
     def client_url(self) -> str:

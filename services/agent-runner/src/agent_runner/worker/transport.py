@@ -9,12 +9,12 @@ audio before anybody is subscribed to it. Its client is the part to change; inpu
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
+from chassis.redaction import without_identity
 from livekit import rtc
 from loguru import logger
 from pipecat.processors.frame_processor import FrameProcessorSetup
@@ -29,7 +29,6 @@ _TOLD_EAR_S: Final = 0.3  # from its word that the caller is there, where somebo
 _IN_FRAME_MS: Final = 32  # a window of the VAD's
 _QUEUE_MS: Final = 200  # with LiveKit's 1000 the end of speech is reported a second early
 _PLAYOUT_S: Final = 1.5
-_PASSWORD: Final = re.compile(r"//[^@/\s]*@")
 _FLIGHT_S: Final = 0.25  # what was sent is still in the network and in the listener's jitter buffer, which dies with us
 
 
@@ -301,7 +300,7 @@ def _why(error: Exception, proxy: str | None = None) -> str:
     Args:
         proxy: The variable with the proxy that stands between us and LiveKit.
     """
-    text = " ".join(_PASSWORD.sub("//", str(error)).split())[:300] or type(error).__name__
+    text = " ".join(without_identity(str(error)).split())[:300] or type(error).__name__
     lowered = text.lower()
     if (
         "401" in lowered

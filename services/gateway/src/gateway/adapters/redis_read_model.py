@@ -38,6 +38,7 @@ _POSITION = re.compile(r"[0-9]{1,19}")
 _RECENT_SLACK_S = 24 * 3600  # longer than any session lasts, since its keys live from its end and this from its start
 _SCAN_PAGE = 200
 _SCAN_MAX = 2_000  # sessions looked at for one page; a rarer status takes several pages
+_PAGE_STEPS = 50  # of _SCAN_PAGE members each, those without a session, which are removed, among them
 _TURNS = 16  # steps at once, each on a connection; parsing the answers of more would use up their deadlines
 _TURN_S = 5.0  # for so long a step waits for its turn
 
@@ -98,11 +99,16 @@ class RedisReadModel:
         """Sessions of any of these statuses (none named: of all), the newest first."""
         found: list[SessionState] = []
         last = cursor
-        for _ in range(_SCAN_MAX // _SCAN_PAGE):
+        looked_at = 0
+        for _ in range(_PAGE_STEPS):
             async with self._asking():
                 ids = await self._older_than(last)
                 states = await self._load(ids)
+                removed = await self._remove_empty([one for one in ids if one not in states])
+            looked_at += len(ids) - len(removed)
             for session_id in ids:
+                if session_id in removed:
+                    continue
                 state = states.get(session_id)
                 last = session_id
                 if state is None or (statuses and state.status not in statuses):
@@ -112,7 +118,29 @@ class RedisReadModel:
                     return Page(found, last)
             if len(ids) < _SCAN_PAGE:
                 return Page(found, None)
+            if looked_at >= _SCAN_MAX:
+                break
         return Page(found, last)
+
+    async def _remove_empty(self, session_ids: list[str]) -> frozenset[str]:
+        """Of these members of the index remove and return those that have no facts: they expired, or never were.
+
+        A write of the projector meanwhile, which may bring one of them, prevents it.
+        """
+        if not session_ids:
+            return frozenset()
+        async with self._redis.pipeline(transaction=True) as pipeline:
+            await pipeline.watch(_RECENT)
+            values = await pipeline.mget([_facts(session_id) for session_id in session_ids])
+            empty = [one for one, value in zip(session_ids, values, strict=True) if value is None]
+            pipeline.multi()
+            if empty:
+                pipeline.zrem(_RECENT, *empty)
+            try:
+                await pipeline.execute()
+            except WatchError:
+                return frozenset()
+        return frozenset(empty)
 
     async def count(self) -> Mapping[Status, int]:
         """How many sessions there are in each status that is not an end."""

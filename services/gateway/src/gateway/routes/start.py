@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from chassis.logs import bind_session, get_logger
 from contracts.api import MAX_WAIT_MS, MIN_WAIT_MS, StartProgress, StartReply, StartRequest
@@ -87,6 +87,10 @@ _STARTING = problems(
     QUEUE_FULL,
     *_WAITING,
 ) | {200: {"content": STREAM_DOCUMENTED, "headers": REPLAYED_DOCUMENTED}}
+_REACHED: Final[dict[Stage, str]] = {
+    "joined": "Session created. Voice agent has joined.",
+    "speaking": "Session created. Voice agent is speaking.",
+}
 _FOLLOWING = problems(INVALID_SESSION_ID, UNKNOWN_SESSION, QUEUE_FULL, *_WAITING) | {
     200: {"content": STREAM_DOCUMENTED}
 }
@@ -148,7 +152,8 @@ async def start_session(
             place = None  # the stream's
             return following
         stage_ms = await _stage_ms(stage, session.session_id, services, until)
-        return _reply(session, services, stage_ms)
+        reply = _reply(session, services, stage_ms)
+        return reply.model_copy(update={"message": _REACHED[stage]})
     finally:
         if place is not None:
             place.release()
