@@ -63,7 +63,7 @@ class Slot(_Entry):
 class PrejoinedRoom(_Entry):
     """Bucket `prejoined`, key = session id: a room with an agent in it, there for the next start.
 
-    Whoever deletes the key at its revision has the room. Renewed every 5 s, gone 15 s after the last renewal.
+    The one that deletes the key at its revision has the room. Renewed every 5 s, gone 15 s after the last renewal.
     """
 
     session_id: SessionId

@@ -87,7 +87,7 @@ class Bucket:
         self._markers: dict[str, tuple[int, float]] = {}  # of our own deletions: the revision, and until when it stands
 
     async def get(self, key: str, *, deadline_s: float = _DEADLINE_S) -> Entry | None:
-        """The key's value from the leader; None when there is none (any more)."""
+        """The key's value from the stream's leader; None when it has none."""
         raw = await self._last(key, deadline_s)
         return None if raw is None else self._entry(raw)
 
@@ -126,7 +126,7 @@ class Bucket:
     async def update(
         self, key: str, value: bytes, revision: int, *, ttl_s: int | None = None, deadline_s: float = _DEADLINE_S
     ) -> int:
-        """Set the key if it is still at `revision`; its TTL begins anew.
+        """Set the key if it is still at `revision`; its TTL starts again.
 
         Raises:
             KeyChanged: It is not.
@@ -134,7 +134,7 @@ class Bucket:
         return await self._write(key, value, expect=revision, ttl_s=ttl_s, deadline_s=deadline_s)
 
     async def delete(self, key: str, revision: int | None = None, *, deadline_s: float = _DEADLINE_S) -> None:
-        """Remove the key, with a revision only if it is still at it; a missing key is no error without one.
+        """Remove the key, with a revision only if it is still at it; without one a missing key is fine.
 
         A server that was killed brings the value back if the marker that superseded it is gone and the value is not
         past its own TTL. So the marker outlives the value: where values carry a TTL by a longer one, else for ever, or
@@ -152,7 +152,7 @@ class Bucket:
         self._remember(key, marker, stands_until)
 
     def _remember(self, key: str, marker: int, stands_until: float) -> None:
-        """Whoever creates the key again names its marker, which costs two requests to ask for."""
+        """Remember our marker: creating the key again names it, and asking for it would cost two requests."""
         self._markers.pop(key, None)
         self._markers[key] = marker, stands_until
         oldest = next(iter(self._markers))
@@ -273,7 +273,9 @@ class _Watch:
         self._callback = callback
         self._poll_s = poll_s
         self._ready = ready
-        self._told: dict[str, tuple[int, int]] = {}  # revision and time: in a bucket made anew, revisions begin again
+        self._told: dict[
+            str, tuple[int, int]
+        ] = {}  # revision and time: in a bucket that was made again, revisions start at 1
         self._turn = asyncio.Lock()
 
     async def run(self) -> None:

@@ -1,4 +1,4 @@
-"""The bucket `slots`: create-only keys, so that MAX_BOTS holds whoever writes."""
+"""The bucket `slots`: create-only keys, so that MAX_BOTS holds with any number of writers."""
 
 import re
 from typing import Final
@@ -32,7 +32,7 @@ class NatsSlots:
         return held
 
     async def take(self, key: int, slot: Slot) -> None:
-        """Create the key; once more for the same session is fine."""
+        """Create the key; it is fine to repeat it for the same session."""
         value = slot.model_dump_json().encode()
         try:
             await self._bucket.create(str(key), value, deadline_s=_DEADLINE_S)
@@ -56,7 +56,7 @@ class NatsSlots:
         try:
             await self._bucket.delete(str(key), held.revision, deadline_s=_DEADLINE_S)
         except KeyChanged:
-            return  # somebody else freed it meanwhile
+            return  # another scheduler freed it meanwhile
         except BusUnavailable as error:
             raise Unavailable(str(error)) from error
 
