@@ -221,7 +221,7 @@ def _after(subject: str, seq: int) -> dict[str, object]:
 
 
 def _pending(headers: dict[str, str]) -> int | None:
-    """What the end of a page says: how much is left, or nothing at all; None when no server has the stream now (503)."""
+    """What the end of a page says: how much is left; None where no server has the stream now (503)."""
     if headers.get("Status") == _NOTHING:
         return 0
     return int(headers.get("Nats-Num-Pending", 0)) if headers.get("Status") == _END_OF_PAGE else None
