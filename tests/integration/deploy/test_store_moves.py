@@ -14,6 +14,7 @@ from contracts.events import ServedTick
 from contracts.server_config import nats_accounts
 from contracts.streams import BUCKETS, LEADERS, NODES, SESSIONS, SLOTS, STREAMS
 from contracts.users import ACCOUNT, NATS_USERS
+from greenroom_cli.stack import Part, StackOptions, running_stack
 from greenroom_cli.stack.nats_store import move_to_account
 from nats.js.api import ConsumerConfig
 
@@ -101,6 +102,23 @@ async def test_a_store_of_before_is_moved_once_and_keeps_what_it_holds(
     assert slot.value == b"session_kept"
     assert (again.seq, again.duplicate) == (3, True)  # the ids of the last minutes are known again
     assert {path.name for path in (store / "jetstream").iterdir()} == {ACCOUNT}
+
+
+async def test_greenroom_up_moves_the_store_of_its_state_folder(tmp_path: Path) -> None:
+    server = NatsServer(tmp_path / "before")
+    with server:
+        await fill(server.url)
+        server.stop()
+    state = tmp_path / "state"
+    state.mkdir()
+    (tmp_path / "before" / "store").rename(state / "nats")
+
+    async with running_stack(state, StackOptions(parts={Part.NATS})) as stack:
+        bus = await Bus.connect(stack.environment["NATS_URL"], name="operator", graceful_timeout_s=1)
+        history = await bus.history("session_kept")
+        await bus.close()
+
+    assert [stored.seq for stored in history] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("move", [in_up, in_compose])
