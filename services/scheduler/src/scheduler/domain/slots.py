@@ -8,7 +8,7 @@ class SlotTable:
     """Key -> the session that holds it; the lowest free key is found in O(log n).
 
     A key is contested after another's write was met there: it may be held by what this version cannot read, or by a
-    session that this leader has not heard of yet. Until it is read or the time is over it counts as held.
+    session that this leader has not heard of yet. It counts as held until it is read or the time has passed.
     """
 
     def __init__(self, max_bots: int) -> None:
@@ -36,7 +36,7 @@ class SlotTable:
         return self._keys_of.get(session_id, 0)
 
     def hold(self, key: int, session_id: str) -> None:
-        """The session holds the key now, whoever held it before."""
+        """The session holds the key now instead of its former owner."""
         self.drop(key)
         self._owners[key] = session_id
         self._keys_of[session_id] = self._keys_of.get(session_id, 0) + 1

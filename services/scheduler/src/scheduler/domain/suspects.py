@@ -24,7 +24,7 @@ class Suspect:
 
 
 def after_failure(known: Suspect | None, now_ms: int) -> Suspect:
-    """The node failed once more: its pause doubles.
+    """The node failed again: its pause doubles.
 
     A failure during the pause is of a start that was there before: the pause began with the first of them.
     """

@@ -60,7 +60,7 @@ class Callers:
         event, sid = record.event, record.event.participant_sid
         facts = self._board.facts(event.session_id, self._conductor.now_ms())
         if sid in facts.caller_stays:
-            return  # that stay is over: an older webhook once more
+            return  # that stay has ended: an older webhook, repeated
         if event.event == _JOINED:
             self._conductor.learn(event.session_id, caller_here=True, caller_sid=sid, caller_left_ms=None)
         elif event.event == _LEFT:
