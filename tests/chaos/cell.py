@@ -72,6 +72,12 @@ class Shape:
     clocks: bool = False
     namespaces: bool = False
 
+    @property
+    def services(self) -> list[str]:
+        """The names of the processes that are ours."""
+        counts = (("scheduler", self.schedulers), ("gateway", self.gateways), ("node", self.nodes))
+        return ["billing", *(f"{name}-{n}" for name, count in counts for n in range(1, count + 1))]
+
 
 class Cell:
     """Made by `opened`. Every process is in `processes`, to kill, freeze and start again."""

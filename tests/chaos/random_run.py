@@ -40,19 +40,23 @@ class Fault:
         kind: A name in `Run.kinds`.
         target: A process of the cell.
         held_s: From its beginning to its repair.
+        step_s: How far a clock is set wrong, in seconds.
     """
 
     kind: str
     target: str
     held_s: float
+    step_s: int
 
 
 class Run:
     """One random run on one cell."""
 
-    def __init__(self, cell: Cell, chance: random.Random, say: Callable[[str], None]) -> None:
+    def __init__(self, cell: Cell, seed: int, say: Callable[[str], None]) -> None:
         self.cell = cell
-        self.chance = chance
+        # Apart, because the two run side by side: how quick the machine is must not change what is drawn.
+        self._fates = random.Random(f"faults {seed}")
+        self._callers = random.Random(f"calls {seed}")
         self.say = say
         self.kinds: dict[str, Callable[[Fault], Awaitable[None]]] = {
             "kill": self._kill,
@@ -78,11 +82,11 @@ class Run:
         async with asyncio.TaskGroup() as tasks:
             n = 0
             while time.monotonic() < until:
-                for _ in range(self.chance.randint(*BURST)):
+                for _ in range(self._callers.randint(*BURST)):
                     n += 1
-                    gateway = self.chance.randint(1, self.cell.shape.gateways)
-                    tasks.create_task(self._call(f"User {n}", self.chance.uniform(*CALL_S), gateway))
-                await asyncio.sleep(self.chance.uniform(*PAUSE_S))
+                    gateway = self._callers.randint(1, self.cell.shape.gateways)
+                    tasks.create_task(self._call(f"User {n}", self._callers.uniform(*CALL_S), gateway))
+                await asyncio.sleep(self._callers.uniform(*PAUSE_S))
 
     async def _call(self, user: str, lasts_s: float, gateway: int) -> None:
         session_id = await self.cell.start(user, gateway=gateway)
@@ -93,20 +97,22 @@ class Run:
     async def _faults(self, until: float) -> None:
         async with asyncio.TaskGroup() as tasks:
             while time.monotonic() < until:
-                fault = self._choose()
+                fault = self.choose()
                 # Drawn in any case, so that the seed alone decides what comes next.
                 if len(self._busy) < AT_ONCE and fault.target not in self._busy and fault.kind in self.kinds:
                     tasks.create_task(self._inject(fault))
-                await asyncio.sleep(self.chance.uniform(*PAUSE_S))
+                await asyncio.sleep(self._fates.uniform(*PAUSE_S))
 
-    def _choose(self) -> Fault:
-        services = list(self.cell.processes)
+    def choose(self) -> Fault:
+        """The next fault; the seed alone decides which."""
+        services = self.cell.shape.services
         servers = ["redis", "livekit", *(f"nats-{n}" for n in range(1, len(self.cell.nats) + 1))]
-        kind = self.chance.choices(["kill", "freeze", "cut", "clock", "worker"], [5, 4, 3, 2, 2])[0]
-        target = self.chance.choice(services if kind in ("cut", "clock") else services + servers)
+        kind = self._fates.choices(["kill", "freeze", "cut", "clock", "worker"], [5, 4, 3, 2, 2])[0]
+        target = self._fates.choice(services if kind in ("cut", "clock") else services + servers)
         if kind == "worker":
-            target = self.chance.choice([name for name in services if name.startswith("node")])
-        return Fault(kind, target, self.chance.uniform(*HELD_S))
+            target = self._fates.choice([name for name in services if name.startswith("node")])
+        step_s = self._fates.choice(GATEWAY_STEPS_S if "gateway" in target else STEPS_S)
+        return Fault(kind, target, self._fates.uniform(*HELD_S), step_s)
 
     async def _inject(self, fault: Fault) -> None:
         self._busy.add(fault.target)
@@ -137,7 +143,7 @@ class Run:
     async def _clock(self, fault: Fault) -> None:
         clock = self.cell.clocks.get(fault.target)
         if clock is not None:
-            clock.step(self.chance.choice(GATEWAY_STEPS_S if "gateway" in fault.target else STEPS_S))
+            clock.step(fault.step_s)
             await asyncio.sleep(fault.held_s)
             clock.step(0)
 
@@ -151,7 +157,6 @@ async def run(*, minutes: float, seed: int, nats: int, folder: Path, say: Callab
     Raises:
         AssertionError: An invariant does not hold, or a request was not answered; the text names the seed.
     """
-    chance = random.Random(seed)
     until = time.monotonic() + minutes * 60
     has_clocks = clocks.library() is not None
     has_networks = namespaces.allowed()
@@ -161,7 +166,7 @@ async def run(*, minutes: float, seed: int, nats: int, folder: Path, say: Callab
     )
     try:
         async with Cell.opened(folder, replace(SHAPE, nats=nats, clocks=has_clocks, namespaces=has_networks)) as cell:
-            running = Run(cell, chance, say)
+            running = Run(cell, seed, say)
             while (left_s := until - time.monotonic()) > 0:
                 await running.round(min(ROUND_S, left_s))
     except* AssertionError as failures:
