@@ -43,7 +43,7 @@ async def test_an_entry_that_is_refused_is_tried_again_later(bus: Bus) -> None:
         processes=1,
         started_at=NOW,
     )
-    registry = BusRegistry(bus)
+    registry = BusRegistry(bus, "a")
 
     assert not await registry.announce(state)
     assert await registry.announce(state.model_copy(update={"region": None}))
