@@ -3,11 +3,12 @@
 import asyncio
 from collections import Counter
 
-from contracts.events import AgentStopped, JobAssigned, SessionEnded, SessionRequested
+from contracts.events import AgentStopped, JobAssigned, Outcome, SessionEnded, SessionRequested
 from contracts.metering import minutes
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from scheduler.domain.clock import LogClock
 from scheduler.domain.limits import Limits
 
 from tests.unit.scheduler.builders import at, end_requested, requested, started, tick
@@ -29,9 +30,9 @@ class TwoLeaders(RuleBasedStateMachine):
         self.world.add_node("n1")
         self.leaders = [self.make(), self.make()]
 
-    def make(self) -> Leader:
+    def make(self, clock: LogClock | None = None) -> Leader:
         async def begin() -> Leader:
-            leader = Leader(self.world)
+            leader = Leader(self.world, clock=clock)
             await leader.begin()
             return leader
 
@@ -60,7 +61,8 @@ class TwoLeaders(RuleBasedStateMachine):
 
     @rule(leader=st.integers(0, 1), n=st.integers(1, 6))
     def a_leader_hears(self, leader: int, n: int) -> None:
-        self.do(self.leaders[leader].hear, n)
+        if not self.world.down:
+            self.loop.run_until_complete(self.leaders[leader].hear_placed(n))
 
     @rule(leader=st.integers(0, 1))
     def a_leader_sees_the_nodes(self, leader: int) -> None:
@@ -70,7 +72,7 @@ class TwoLeaders(RuleBasedStateMachine):
     def a_leader_is_replaced(self, leader: int, turns: int) -> None:
         self.run(turns)
         self.loop.run_until_complete(self.leaders[leader].conductor.stop())
-        self.leaders[leader] = self.make()
+        self.leaders[leader] = self.make(self.leaders[leader].timekeeper.clock)
 
     @rule(leader=st.integers(0, 1), holds=st.booleans())
     def a_lease_lapses_or_is_back(self, leader: int, holds: bool) -> None:
@@ -86,9 +88,21 @@ class TwoLeaders(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.2, 1.1, 5.1, 31, 130]))
     def time_passes(self, seconds: float) -> None:
+        self.clocks_are_read()
         self.world.monotonic_s += seconds
+        self.clocks_are_read()
         for leader in self.leaders:
             self.do(leader.time_passed)
+
+    def clocks_are_read(self) -> None:
+        for leader in self.leaders:
+            self.loop.run_until_complete(leader.read_clock())
+
+    @rule(by_s=st.sampled_from([-7_200, -40, -3, 3, 40, 7_200]))
+    def the_clock_of_the_log_is_set(self, by_s: int) -> None:
+        if not self.world.down:
+            self.clocks_are_read()
+            self.world.set_ms += by_s * 1000
 
     @rule(node=some_node)
     def a_node_comes(self, node: str) -> None:
@@ -159,6 +173,18 @@ class TwoLeaders(RuleBasedStateMachine):
                 assert limit is None or minutes(record.event.billable_ms) <= limit
 
     @invariant()
+    def nothing_ends_for_a_time_that_did_not_pass(self) -> None:
+        began: dict[str, float] = {}
+        for record, written_s in zip(self.world.records, self.world.written_s, strict=True):
+            event, waited_s = record.event, written_s - began.get(record.event.session_id, written_s)
+            if isinstance(event, SessionRequested):
+                began[event.session_id] = written_s
+            elif isinstance(event, SessionEnded) and event.outcome is Outcome.REJECTED:
+                assert event.reason == "queue_full" or waited_s >= 29.9
+            elif isinstance(event, SessionEnded) and event.reason == "session_timeout":
+                assert waited_s >= 119.9
+
+    @invariant()
     def epochs_count_up_one_by_one(self) -> None:
         seen: Counter[str] = Counter()
         for record in self.world.records:
@@ -175,7 +201,7 @@ class TwoLeaders(RuleBasedStateMachine):
         for _ in range(12):
             self.world.monotonic_s += 16
             for leader in self.leaders:
-                self.do(leader.hear, 10_000)
+                self.loop.run_until_complete(leader.hear_placed(10_000))
                 self.do(leader.see_nodes)
                 self.do(leader.time_passed)
             self.run(300)

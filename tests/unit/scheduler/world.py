@@ -38,6 +38,7 @@ class World:
 
     Attributes:
         monotonic_s: The one clock, moved by the test.
+        written_s: When each record really was written.
         set_ms: By how much the clock that stamps the log was set since.
         down: Every call to the bus fails.
         last_term: Of the leader that gained the lease last.
@@ -46,6 +47,7 @@ class World:
 
     limits: Limits
     records: list[Recorded] = field(default_factory=list[Recorded])
+    written_s: list[float] = field(default_factory=list[float])
     held_slots: dict[int, HeldSlot] = field(default_factory=dict[int, HeldSlot])
     most_held: int = 0
     states: dict[str, NodeState] = field(default_factory=dict[str, NodeState])
@@ -74,6 +76,7 @@ class World:
             raise Outrun(event.subject)
         record = Recorded(event, self.now_ms(), len(self.records) + 1)
         self.records.append(record)
+        self.written_s.append(self.monotonic_s)
         return record
 
     async def _reach(self) -> None:
@@ -254,12 +257,22 @@ class Leader:
         holds: It has the lease, by its own clock.
     """
 
-    def __init__(self, world: World, make_agents: Callable[["Leader"], Agents] | None = None) -> None:
+    def __init__(
+        self,
+        world: World,
+        make_agents: Callable[["Leader"], Agents] | None = None,
+        clock: LogClock | None = None,
+    ) -> None:
+        """Gain the lease.
+
+        Args:
+            clock: That of the process, where it stood by before.
+        """
         self.world = world
         self.holds = True
         world.last_term += 1
         self.term = world.last_term
-        clock = LogClock()
+        clock = LogClock() if clock is None else clock
         clock.read(Reading(world.now_ms(), len(world.records), world.monotonic_s, world.monotonic_s))
         self.timekeeper = Timekeeper(clock, world, monotonic=lambda: world.monotonic_s)  # pyright: ignore[reportArgumentType]
         self.board = Board(world.limits, self.timekeeper.now_ms(), stored_ms=self.timekeeper.stored_ms)
@@ -300,15 +313,15 @@ class Leader:
         """The registry as it is now."""
         gone = [s.node_id for s in self.board.fleet.states() if s.node_id not in self.world.states]
         for node_id in gone:
-            self.board.node_changed(node_id, None, self.world.now_ms())
+            self.board.node_changed(node_id, None, self.conductor.now_ms())
         for node_id, state in self.world.reports().items():
-            for session_id in self.board.node_changed(node_id, state, self.world.now_ms()):
+            for session_id in self.board.node_changed(node_id, state, self.conductor.now_ms()):
                 self.conductor.wake(session_id)
         for node_id in self.board.missing_nodes():
-            if node_id not in self.world.states and self.world.now_ms() >= self.board.judge_nodes_from_ms:
+            if node_id not in self.world.states and self.conductor.now_ms() >= self.board.judge_nodes_from_ms:
                 for session_id in self.board.lose_node(node_id):
                     self.conductor.wake(session_id)
-        for session_id in self.board.admit(self.world.now_ms()):
+        for session_id in self.board.admit(self.conductor.now_ms()):
             self.conductor.wake(session_id)
 
     async def outbid(self, term: int) -> bool:
@@ -317,6 +330,11 @@ class Leader:
             return False
         self.term = self.world.last_term = max(self.term, term + 1)
         return True
+
+    async def read_clock(self) -> None:
+        """What a process does each second, leading or not."""
+        if not self.world.down:
+            await self.timekeeper.read()
 
     def time_passed(self) -> None:
         """What is due by now."""
