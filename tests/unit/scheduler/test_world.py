@@ -228,7 +228,7 @@ class TwoLeaders(RuleBasedStateMachine):
 
 # Not shrunk: that takes minutes here, and the steps of a failure are printed as they are.
 TwoLeaders.TestCase.settings = settings(
-    max_examples=100,
+    max_examples=60,
     stateful_step_count=50,
     deadline=None,
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
