@@ -110,5 +110,8 @@ class StackLines:
     def restarting(self, name: str, delay_s: float) -> None:
         warn(f"  {name:<14} starts again in {delay_s:g} s")
 
+    def unwell(self, name: str, reason: str) -> None:
+        warn(f"  {name:<14} is restarted: {reason}")
+
     def stopped(self, name: str, seconds: float) -> None:
         say(f"  {name:<14} stopped after {seconds:.1f} s", style="dim")

@@ -121,6 +121,7 @@ def _shapes() -> dict[str, Any]:
         commands.JobAccepted,
         commands.JobEnded,
         commands.RoomPrejoined,
+        commands.JobDescribed,
         commands.NodeDraining,
         commands.CreditGranted,
         commands.CommandFailed,

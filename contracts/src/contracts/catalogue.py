@@ -99,6 +99,7 @@ MESSAGES: Final[tuple[Message, ...]] = (
     *_to_node("assign", commands.AssignJob, commands.AssignReply),
     *_to_node("end", commands.EndJob, commands.EndReply),
     *_to_node("prejoin", commands.PrejoinRoom, commands.PrejoinReply),
+    *_to_node("describe", commands.DescribeJob, commands.DescribeReply),
     *_to_node("drain", commands.DrainNode, commands.DrainReply, sender="gateway"),
     *_command(
         subjects.BILLING_RESERVE,

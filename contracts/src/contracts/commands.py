@@ -120,6 +120,31 @@ class RoomPrejoined(_Message):
     pid: int = Field(ge=1)
 
 
+class DescribeJob(_Message):
+    """`voice.v1.node.<node_id>.describe`: report this epoch to the log again, and say what the job is.
+
+    Asked where the log lost the beginning of a session whose agent runs on.
+    """
+
+    session_id: SessionId
+    epoch: Epoch
+
+
+class JobDescribed(_Message):
+    """The job as it was assigned; what the node reported of it stands in the log again."""
+
+    ok: Literal[True] = True
+    user_name: str
+    user_id: str
+    voice_id: str
+    opening_line: str
+    system_prompt: str
+    tools: tuple[RecordedTool, ...] = ()
+    served_ms_before: Ms = 0
+    billable_ms_before: Ms | None = None
+    granted_minutes: Minutes | None = None
+
+
 class ReserveCredit(_Message):
     """`voice.v1.billing.reserve`: hold the first minute for a session about to start."""
 
@@ -145,5 +170,6 @@ class CreditGranted(_Message):
 AssignReply = Annotated[JobAccepted | CommandFailed, Field(discriminator="ok")]
 EndReply = Annotated[JobEnded | CommandFailed, Field(discriminator="ok")]
 PrejoinReply = Annotated[RoomPrejoined | CommandFailed, Field(discriminator="ok")]
+DescribeReply = Annotated[JobDescribed | CommandFailed, Field(discriminator="ok")]
 DrainReply = Annotated[NodeDraining | CommandFailed, Field(discriminator="ok")]
 CreditReply = Annotated[CreditGranted | CommandFailed, Field(discriminator="ok")]

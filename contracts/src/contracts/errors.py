@@ -150,6 +150,14 @@ IDEMPOTENCY_MISMATCH: Final = ProblemType(
     "The Idempotency-Key was used with another body",
     "Use a new key for a new request, or repeat the same body.",
 )
+LOG_FULL: Final = ProblemType(
+    "log_full",
+    503,
+    "NATS has no room for another session",
+    "Running calls go on. Free NATS' disk and restart it, see why billing is behind, or raise SESSIONS_MAX_MB; "
+    "docs/runbooks/full-disk.md.",
+    retryable=True,
+)
 IDEMPOTENCY_STORE_FULL: Final = ProblemType(
     "idempotency_store_full",
     503,
@@ -327,6 +335,7 @@ PROBLEMS: Final = _all(
     TOOL_NOT_ALLOWED,
     BAD_SIGNATURE,
     IDEMPOTENCY_MISMATCH,
+    LOG_FULL,
     IDEMPOTENCY_STORE_FULL,
     SEATS_FULL,
     ROOM_TAKEN,

@@ -108,6 +108,9 @@ class QueueState(_Entry):
     waiting: int = Field(ge=0, description="starts that no node has yet")
     max_queue: int = Field(ge=0, description="MAX_QUEUE: as many may wait")
     seq: int = Field(ge=0, description="of the stream SESSIONS: every start up to here is counted")
+    log_is_full: bool = Field(
+        default=False, description="what another call writes could push out of SESSIONS what is not settled: no start"
+    )
 
 
 QUEUE_KEY: Final = "starts"

@@ -1,5 +1,6 @@
 """Streams and key-value buckets as plain data; chassis turns them into NATS configuration."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -100,11 +101,11 @@ def sessions_bytes(max_bots: int, session_ms: int) -> int:
     return max(SESSIONS.max_bytes, -(-needed // _MIB) * _MIB)
 
 
-def reserved_bytes(*sized: StreamSpec | BucketSpec) -> int:
+def reserved_bytes(bounds: Mapping[str, int] | None = None) -> int:
     """The disk that nats-server reserves for all streams and buckets.
 
     Args:
-        sized: Those whose bound differs from the one here.
+        bounds: Name -> bytes of those whose bound differs from the one here.
     """
-    bounds = {spec.name: spec.max_bytes for spec in (*STREAMS, *BUCKETS, *sized)}
-    return sum(bounds.values())
+    default = {spec.name: spec.max_bytes for spec in (*STREAMS, *BUCKETS)}
+    return sum((default | dict(bounds or {})).values())

@@ -31,7 +31,7 @@ def room_event(event: str, session_id: str) -> str:
 
 
 def node_command(address: str, command: str) -> str:
-    """`voice.v1.node.<address>.<command>`; command is assign, end, prejoin or drain.
+    """`voice.v1.node.<address>.<command>`; command is assign, end, prejoin, describe or drain.
 
     Args:
         address: `NodeState.address`: `<node_id>~<incarnation>` reaches one process only. The node id alone reaches the

@@ -9,6 +9,7 @@ from typing import Final
 
 from contracts import streams, subjects
 from contracts.catalogue import MESSAGES
+from contracts.events import SessionRequested
 
 GATEWAY: Final = "gateway"
 SCHEDULER: Final = "scheduler"
@@ -154,6 +155,8 @@ NATS_USERS: Final = (
         SCHEDULER,
         publish=(
             *_sent(SCHEDULER),
+            # It writes a session's beginning again where the log lost it.
+            subjects.session_event(SessionRequested.event, "*"),
             *_BURY,
             _key(streams.PREJOINED),  # it withdraws a room by deleting its key
             _key(streams.LEADERS, "scheduler"),
@@ -165,7 +168,7 @@ NATS_USERS: Final = (
             *_ACCOUNT,
         ),
         subscribe=(_inbox(SCHEDULER),),
-        refused=_BILLINGS_CONSUMER,
+        refused=tuple(subject for subject in _BILLINGS_CONSUMER if ".INFO." not in subject),  # it watches how far it is
     ),
     NatsUser(
         AGENT_RUNNER,

@@ -232,7 +232,7 @@ async def test_sqlite_is_checked_for_writing(tmp_path: Path) -> None:
 
 def test_a_missing_livekit_server_program_is_broken(tmp_path: Path) -> None:
     environment = {"LIVEKIT_SERVER_BIN": str(tmp_path / "absent")}
-    checks = {check.name: check for check in check_machine(environment, stack_is_running=False)}
+    checks = {check.name: check for check in check_machine(environment, tmp_path, stack_is_running=False)}
 
     assert checks["livekit-server"].verdict is Verdict.BROKEN
     assert checks["Python"].detail == sys.version.split()[0]

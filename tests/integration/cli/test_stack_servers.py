@@ -1,18 +1,29 @@
 """The servers of the stack, for real."""
 
+import asyncio
+import os
+import re
+import shutil
 import signal
+import subprocess
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import asyncpg
 import httpx
 import nats
 import pytest
+from chassis.nats import Bus, BusUnavailable, NotStored
+from contracts.streams import SESSIONS
 from greenroom_cli.errors import CommandError
-from greenroom_cli.stack import Part, StackOptions, running_stack
+from greenroom_cli.stack import Part, StackOptions, running_stack, system_environment
 from greenroom_cli.stack.ports import free_ports
 from livekit import api
 from redis.asyncio import Redis
+
+MIB = 1024**2
 
 
 async def test_jetstream_keeps_its_messages_over_a_kill_and_over_a_restart_of_the_stack(tmp_path: Path) -> None:
@@ -32,6 +43,63 @@ async def test_jetstream_keeps_its_messages_over_a_kill_and_over_a_restart_of_th
         client = await nats.connect(url)
         assert (await client.jetstream().get_last_msg("S", "s")).data == b"kept"
         await client.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a disk of 1 GB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1g", "tmpfs", str(folder)], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip(f"a disk of its own cannot be mounted here: {mounted.stderr.decode().strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+async def test_a_disk_that_does_not_hold_what_nats_reserves_is_refused_before_anything_starts(small_disk: Path) -> None:
+    with pytest.raises(CommandError) as caught:
+        async with running_stack(small_disk, StackOptions(parts={Part.NATS})):
+            pass
+    assert re.fullmatch(r"NATS reserves 2,592 MB for its streams, and in \S+ [\d,]+ MB are free", caught.value.problem)
+    assert re.search(r"free 1,5\d\d MB", caught.value.fix)
+
+
+async def test_nats_on_a_disk_that_was_full_stores_again_once_there_is_room(small_disk: Path) -> None:
+    sizes = {"SESSIONS_MAX_MB": "64", "IDEMPOTENCY_MAX_MB": "1", "SEATS_MAX_MB": "1"}
+    options = StackOptions(parts={Part.NATS}, environment=system_environment() | sizes)
+    async with running_stack(small_disk, options) as stack:
+        supervising = asyncio.create_task(stack.supervisor.supervise())
+        bus = await Bus.connect(stack.environment["NATS_URL"], name="test", graceful_timeout_s=1)
+        await bus.ensure([replace(SESSIONS, max_bytes=64 * MIB)])
+        try:
+            filler = small_disk / "filler"
+            with filler.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(small_disk).free - 2 * MIB)
+            with pytest.raises(NotStored, match="can be read, but nats-server stores nothing in it"):
+                await fill(bus)
+            filler.unlink()
+            async with asyncio.timeout(20):
+                while True:
+                    try:
+                        await publish(bus, 99, deadline_s=1)
+                        break
+                    except BusUnavailable:
+                        assert not supervising.done()
+        finally:
+            supervising.cancel()
+            await asyncio.gather(supervising, return_exceptions=True)
+            await bus.close()
+
+
+async def fill(bus: Bus) -> None:
+    for n in range(20):
+        await publish(bus, n, deadline_s=1)
+
+
+async def publish(bus: Bus, n: int, *, deadline_s: float) -> None:
+    headers = {"Nats-Msg-Id": str(n)}
+    await bus.publish_raw("voice.v1.session.tick.s1", b"x" * 400_000, headers=headers, deadline_s=deadline_s)
 
 
 async def test_redis_keeps_its_data_and_evicts_nothing(tmp_path: Path) -> None:

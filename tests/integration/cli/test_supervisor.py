@@ -8,9 +8,11 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from greenroom_cli.stack import supervisor as supervision
 from greenroom_cli.stack.keeper import session_members
 from greenroom_cli.stack.ports import free_ports
 from greenroom_cli.stack.process import ProcessFailed, ProcessSpec
@@ -42,6 +44,9 @@ class Told:
 
     def restarting(self, name: str, delay_s: float) -> None:
         self.events.append(f"restarting {name}")
+
+    def unwell(self, name: str, reason: str) -> None:
+        self.events.append(f"unwell {name}: {reason}")
 
     def stopped(self, name: str, seconds: float) -> None:
         self.events.append(f"stopped {name}")
@@ -236,3 +241,24 @@ async def test_nothing_stays_when_the_supervisor_itself_is_killed(
     killed_parent.kill()
 
     await until_gone(everything)
+
+
+async def test_a_process_that_runs_and_does_not_work_is_restarted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervision, "LOOK_S", 0.05)
+    reasons = iter([None, "it is stuck"])
+    told = Told()
+    supervisor = Supervisor(tmp_path, told, RestartPolicy(first_s=0.05))
+    await supervisor.start([replace(spec("a"), restarts=True, why_restart=lambda: next(reasons, None))])
+    first = supervisor.processes["a"].pid
+    supervising = asyncio.create_task(supervisor.supervise())
+    try:
+        async with asyncio.timeout(10):
+            await told.back_again.wait()
+        assert supervisor.processes["a"].pid != first
+        assert "unwell a: it is stuck" in told.events
+    finally:
+        supervising.cancel()
+        await asyncio.gather(supervising, return_exceptions=True)
+        await supervisor.stop()

@@ -39,7 +39,7 @@ GATEWAYS_STREAMS = ("KV_seats", "KV_idempotency")
 # Each subject that decides something, and the services whose users may publish to it.
 PUBLISH: dict[str, set[str] | frozenset[str]] = {
     # The log.
-    "voice.v1.session.requested.s1": {G},
+    "voice.v1.session.requested.s1": {G, S},
     "voice.v1.session.end_requested.s1": {G},
     "voice.v1.session.queued.s1": {S},
     "voice.v1.session.assigned.s1": {S},
@@ -57,6 +57,7 @@ PUBLISH: dict[str, set[str] | frozenset[str]] = {
     "voice.v1.node.n1.assign": {S},
     "voice.v1.node.n1.end": {S},
     "voice.v1.node.n1.prejoin": {S},
+    "voice.v1.node.n1.describe": {S},
     "voice.v1.node.n1.drain": {G},
     "voice.v1.node.n1~0123abcd.assign": {S},
     "voice.v1.node.n1~0123abcd.end": {S},
@@ -93,7 +94,8 @@ PUBLISH: dict[str, set[str] | frozenset[str]] = {
     "$JS.API.CONSUMER.MSG.NEXT.SESSIONS.c1": {G, S, B},
     "$JS.API.CONSUMER.DURABLE.CREATE.SESSIONS.c1": NOBODY,
     "$JS.API.CONSUMER.CREATE.SESSIONS": NOBODY,
-    **{f"$JS.API.CONSUMER.{verb}.SESSIONS.billing": {B} for verb in ("CREATE", "INFO", "MSG.NEXT", "DELETE")},
+    **{f"$JS.API.CONSUMER.{verb}.SESSIONS.billing": {B} for verb in ("CREATE", "MSG.NEXT", "DELETE")},
+    "$JS.API.CONSUMER.INFO.SESSIONS.billing": {S, B},
     "$JS.ACK.SESSIONS.billing.1.1.1.1700000000000000000.0": {B},
     "$JS.API.DIRECT.GET.ROOMS": {S},
     "$JS.API.CONSUMER.CREATE.ROOMS.c1": {S},
@@ -131,6 +133,7 @@ SUBSCRIBE: dict[str, set[str] | frozenset[str]] = {
     "voice.v1.node.*.assign": {A},
     "voice.v1.node.n1.end": {A},
     "voice.v1.node.n1.prejoin": {A},
+    "voice.v1.node.n1.describe": {A},
     "voice.v1.node.n1.drain": {A},
     "voice.v1.node.n1~0123abcd.assign": {A},
     "voice.v1.billing.reserve": {B},

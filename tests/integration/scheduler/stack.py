@@ -13,7 +13,17 @@ from typing import TypeVar
 import httpx
 from chassis.nats import Bus, BusUnavailable, respond
 from chassis.nats.commands import Responder
-from contracts.commands import AssignJob, CommandFailed, DrainNode, EndJob, JobAccepted, JobEnded, NodeDraining
+from contracts.commands import (
+    AssignJob,
+    CommandFailed,
+    DescribeJob,
+    DrainNode,
+    EndJob,
+    JobAccepted,
+    JobDescribed,
+    JobEnded,
+    NodeDraining,
+)
 from contracts.events import (
     AgentReady,
     AgentSpeaking,
@@ -118,6 +128,7 @@ class StandInNode:
         self._responders = [
             respond(self._bus, node_command(self.node_id, "assign"), AssignJob, self._assign),
             respond(self._bus, node_command(self.node_id, "end"), EndJob, self._end),
+            respond(self._bus, node_command(self.node_id, "describe"), DescribeJob, self._describe),
             respond(self._bus, node_command(self.node_id, "drain"), DrainNode, self._drain),
         ]
         for responder in self._responders:
@@ -185,25 +196,28 @@ class StandInNode:
         first = job.session_id not in self.jobs
         self.jobs[job.session_id] = job
         if first and not self.never_ready:
-            await self._bus.publish(
-                AgentReady(
-                    session_id=job.session_id,
-                    time=now(),
-                    epoch=job.epoch,
-                    node_id=self.node_id,
-                    pid=7,
-                    log_file="stand-in.log",
-                )
-            )
-            if self.starts_calls and not job.takeover:
-                started = SessionStarted(session_id=job.session_id, time=now(), epoch=job.epoch, at=now())
-                await self._bus.publish(started, expect_last=0)
+            await self._say_ready(job)
             if self.speaks:
                 await self._bus.publish(AgentSpeaking(session_id=job.session_id, time=now(), epoch=job.epoch))
             await self.report()
             if job.farewell:
                 await self.crash(job.session_id, cause="farewell", served_ms=0)
         return JobAccepted(node_id=self.node_id, pid=7)
+
+    async def _say_ready(self, job: AssignJob) -> None:
+        await self._bus.publish(
+            AgentReady(
+                session_id=job.session_id,
+                time=now(),
+                epoch=job.epoch,
+                node_id=self.node_id,
+                pid=7,
+                log_file="stand-in.log",
+            )
+        )
+        if self.starts_calls and not job.takeover:
+            started = SessionStarted(session_id=job.session_id, time=now(), epoch=job.epoch, at=now())
+            await self._bus.publish(started, expect_last=0)
 
     async def _end(self, command: EndJob) -> BaseModel:
         self.ended.append(command)
@@ -220,6 +234,13 @@ class StandInNode:
             return JobEnded(found=True, served_ms=self.served_ms, process_gone=True)
         await self.crash(command.session_id, cause="ended", served_ms=self.served_ms)
         return JobEnded(found=True, served_ms=self.served_ms, fault_ms=self.fault_ms, process_gone=True)
+
+    async def _describe(self, command: DescribeJob) -> BaseModel:
+        job = self.jobs.get(command.session_id)
+        if job is None or job.epoch != command.epoch:
+            return CommandFailed(code="no_such_job", detail="stand-in")
+        await self._say_ready(job)
+        return JobDescribed.model_validate(job.model_dump())
 
     async def _drain(self, command: DrainNode) -> BaseModel:
         self.drained.append(command)

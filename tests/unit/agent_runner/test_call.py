@@ -568,3 +568,19 @@ async def test_a_call_without_a_limit_is_neither_warned_nor_ended(scene: Scene) 
 
     assert spoken(worker) == []
     assert not scene.call.is_ending
+
+
+async def test_a_job_that_is_described_is_reported_again_under_the_same_ids(scene: Scene) -> None:
+    worker = await scene.live()
+    scene.beat(worker, 7)
+    before = list(scene.outboxes.outbox.events)
+    scene.outboxes.outbox.events.clear()
+
+    described = await scene.call.describe(1)
+
+    assert described is not None
+    assert (described.user_id, described.system_prompt, described.granted_minutes) == ("Ann", "Be kind.", None)
+    ready, started, tick = scene.outboxes.outbox.events
+    assert [ready, started] == [e for e in before if e.event in ("agent_ready", "started")]
+    assert isinstance(tick, ServedTick)
+    assert tick.served_ms == 7_000, "what it served before is billed"

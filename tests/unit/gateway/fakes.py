@@ -181,6 +181,7 @@ class FakeQueue:
 
     def __init__(self) -> None:
         self.full = False
+        self.log_is_full = False
 
     def may_be_full(self, seq: int | None) -> bool:
         return self.full

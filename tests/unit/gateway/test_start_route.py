@@ -381,3 +381,20 @@ async def test_a_key_that_was_used_for_another_body_takes_no_room(api: httpx.Asy
 
     assert answer.json()["code"] == "idempotency_mismatch"
     assert world.prejoined.taken == []
+
+
+async def test_while_the_log_is_full_of_unbilled_calls_only_repetitions_of_starts_are_answered(
+    api: httpx.AsyncClient, world: World
+) -> None:
+    headers = {"Idempotency-Key": "k1"}
+    first = await api.post(START, json={"userName": "Ann"}, headers=headers)
+    world.queue.log_is_full = True
+
+    again = await api.post(START, json={"userName": "Ann"}, headers=headers)
+    other = await api.post(START, json={"userName": "Bob"})
+
+    assert again.json() == first.json()
+    assert (other.status_code, other.json()["code"], other.json()["fault"]) == (503, "log_full", "platform")
+    assert int(other.headers["Retry-After"]) >= 1
+    assert "runbooks/full-disk.md" in other.json()["fix"]
+    assert len(world.rooms.open) == 1, "no room is left behind"

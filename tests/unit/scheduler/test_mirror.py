@@ -68,3 +68,20 @@ async def test_a_request_from_before_the_term_stops_no_report(quick: None) -> No
     [state] = await reports_of(world, Board(world.limits, T0), until=1)
 
     assert state == QueueState(waiting=0, max_queue=7, seq=1)
+
+
+async def test_a_log_that_becomes_full_is_reported_at_once(quick: None) -> None:
+    world = World(Limits(max_queue=7))
+    board = Board(world.limits, T0)
+    full, reports = [False], Reports()
+    task = asyncio.create_task(mirror.mirror_queue(board, world.tail, reports, log_is_full=lambda: full[0]))
+    async with asyncio.timeout(5):
+        while not reports.made:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        full[0] = True
+        while not reports.made[-1].log_is_full:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    task.cancel()
+    await asyncio.wait({task})
+
+    assert [state.log_is_full for state in reports.made] == [False, True]

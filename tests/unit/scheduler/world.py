@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
-from contracts.commands import AssignJob, EndJob, JobEnded, PrejoinRoom
+from contracts.commands import AssignJob, EndJob, JobDescribed, JobEnded, PrejoinRoom
 from contracts.events import Event, SessionEnded, SessionRequested
 from contracts.registry import NodeJob, NodeState, Slot
 from scheduler.domain.clock import LogClock, Reading
@@ -14,6 +14,7 @@ from scheduler.handlers.agents import Agents
 from scheduler.handlers.board import Board
 from scheduler.handlers.conductor import Conductor
 from scheduler.handlers.reconciler import Reconciler
+from scheduler.handlers.restorer import Restorer
 from scheduler.handlers.timekeeper import Timekeeper
 from scheduler.ports import HeldSlot, LogTail, NotTaken, Outranked, Outrun, Room, RoomRecord, Unavailable
 
@@ -43,6 +44,8 @@ class World:
         down: Every call to the bus fails.
         last_term: Of the leader that gained the lease last.
         heard_terms: Node -> the greatest term in a command to it.
+        whole_since_ms: What was written to the log earlier may be gone.
+        described: The sessions whose jobs the nodes reported again.
     """
 
     limits: Limits
@@ -64,6 +67,8 @@ class World:
     deployment: str | None = "here"
     last_term: int = 0
     heard_terms: dict[str, int] = field(default_factory=dict[str, int])
+    whole_since_ms: int = 0
+    described: list[str] = field(default_factory=list[str])
 
     def now_ms(self) -> int:
         return T0 + self.set_ms + round((self.monotonic_s - 1_000.0) * 1000)
@@ -107,6 +112,15 @@ class World:
     async def history(self, session_id: str) -> Sequence[Recorded]:
         await self._reach()
         return [r for r in self.records if r.event.session_id == session_id]
+
+    async def begins_ms(self) -> int:
+        await self._reach()
+        return self.whole_since_ms
+
+    def lose_log(self) -> None:
+        """The stream is made anew."""
+        self.records.clear()
+        self.whole_since_ms = self.now_ms()
 
     async def tail(self) -> LogTail:
         await self._reach()
@@ -180,6 +194,22 @@ class World:
     async def prejoin(self, node_id: str, order: PrejoinRoom) -> None:
         raise NotImplementedError
 
+    async def describe(self, node_id: str, session_id: str, epoch: int) -> JobDescribed | None:
+        await self._reach()
+        job = self.jobs.get(node_id, {}).get(session_id)
+        if node_id in self.silent or job is None or job.epoch != epoch:
+            return None
+        self.described.append(session_id)
+        self.join(node_id, session_id)
+        return JobDescribed(
+            user_name=job.user_name,
+            user_id=job.user_id,
+            voice_id=job.voice_id,
+            opening_line=job.opening_line,
+            system_prompt=job.system_prompt,
+            granted_minutes=job.granted_minutes,
+        )
+
     async def end(self, node_id: str, job: EndJob) -> JobEnded | None:
         await self._reach()
         if node_id not in self.states or node_id in self.silent:
@@ -206,7 +236,8 @@ class World:
     def join(self, node_id: str, session_id: str) -> None:
         """The agent is in the room."""
         epoch = self.jobs[node_id][session_id].epoch
-        if not any(r.event.id == (event := ready(epoch, node_id, session_id)).id for r in self.records):
+        event = ready(epoch, node_id, session_id)
+        if all(record.event.id != event.id for record in self.records):
             self.write(event)
 
     def reports(self) -> dict[str, NodeState]:
@@ -286,7 +317,17 @@ class Leader:
             lambda: self.holds,
             monotonic=lambda: world.monotonic_s,
         )
-        self.reconciler = Reconciler(self.conductor, world, world, world, world, 15, "here")  # pyright: ignore[reportArgumentType]
+        self.restorer = Restorer(self.conductor, world, world, world)  # pyright: ignore[reportArgumentType]
+        self.reconciler = Reconciler(
+            self.conductor,
+            world,  # pyright: ignore[reportArgumentType]
+            world,
+            world,
+            world,
+            15,
+            "here",
+            self.restorer,
+        )
         self.heard = 0
 
     async def begin(self) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import nats.errors
@@ -45,8 +45,10 @@ class StreamUse:
 
     @property
     def begins_at(self) -> datetime:
-        """Whatever was stored at or after this is still there, but for what was deleted by name."""
-        return self.created if self.first_seq <= 1 or self.first_at is None else self.first_at
+        """Whatever was stored at or after this is still there; of a stream that gave up everything, nothing is."""
+        if self.first_seq <= 1:
+            return self.created
+        return self.first_at or datetime.max.replace(tzinfo=UTC)
 
 
 async def stream_use(nc: Client, stream: str, *, deadline_s: float, url: str) -> StreamUse:

@@ -53,7 +53,7 @@ async def examine(state: Path) -> list[Check]:
     environment = command_environment(state)
     settings = Settings.of(environment)
     is_running = StateFolder(state).running() is not None
-    machine = check_machine(environment, stack_is_running=is_running)
+    machine = check_machine(environment, state, stack_is_running=is_running)
     clocks: Clocks = {}
     servers, services, providers = await asyncio.gather(
         check_servers(settings, environment, clocks),

@@ -15,6 +15,7 @@ from greenroom_cli.doctor.check import Check, Verdict
 from greenroom_cli.errors import CommandError
 from greenroom_cli.local_stack import GATEWAY_PORT
 from greenroom_cli.stack import binaries
+from greenroom_cli.stack.disk import nats_disk
 from greenroom_cli.stack.ports import LOOPBACK, holder, is_free, read_port
 
 GROUP = "machine"
@@ -22,7 +23,7 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 SIOCGIFFLAGS, IFF_UP, IFF_LOOPBACK = 0x8913, 0x1, 0x8
 
 
-def check_machine(environment: Mapping[str, str], *, stack_is_running: bool) -> list[Check]:
+def check_machine(environment: Mapping[str, str], state: Path, *, stack_is_running: bool) -> list[Check]:
     checks = [
         Check(GROUP, "Python", Verdict.OK, sys.version.split()[0]),  # older ones cannot even import this
         _program("Go", ("go",), "builds livekit-server and runs nothing else", "apt-get install golang-go"),
@@ -40,7 +41,17 @@ def check_machine(environment: Mapping[str, str], *, stack_is_running: bool) -> 
     ]
     if not stack_is_running:
         checks.append(_port(environment))
+        if "NATS_URL" not in environment:
+            checks.append(_disk(state, environment))
     return checks
+
+
+def _disk(state: Path, environment: Mapping[str, str]) -> Check:
+    """What `greenroom up` asks of the disk before it starts its NATS."""
+    disk = nats_disk(state, environment)
+    if disk.is_enough:
+        return Check(GROUP, "disk", Verdict.OK, disk.shown)
+    return Check(GROUP, "disk", Verdict.BROKEN, disk.shown, disk.fix)
 
 
 def _program(name: str, candidates: tuple[str, ...], purpose: str, fix: str) -> Check:

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from itertools import chain
 
+from greenroom_cli.errors import CommandError
 from greenroom_cli.stack import servers
+from greenroom_cli.stack.disk import LEAST_LIMIT, nats_disk
 from greenroom_cli.stack.environment import for_part, refuse_bad_settings
 from greenroom_cli.stack.options import Part, StackOptions
 from greenroom_cli.stack.ports import LOOPBACK, free_ports, is_free, reached_at, require_free
@@ -41,7 +43,11 @@ class Plan:
         inherited = for_part(Part.NATS, self._options.environment)  # what any server is given
         specs: list[ProcessSpec] = []
         if Part.NATS in parts:
-            specs.append(servers.nats(self._folder, ports["nats"], self._keys.nats, inherited))
+            disk = nats_disk(self._folder, self._options.environment)
+            if not disk.is_enough:
+                raise CommandError(disk.shown, disk.fix)
+            limit = max(LEAST_LIMIT, 2 * disk.needed)
+            specs.append(servers.nats(self._folder, ports["nats"], self._keys.nats, inherited, limit=limit))
         if Part.REDIS in parts:
             specs.append(servers.redis(self._folder, ports["redis"], self._keys.redis, inherited))
         if Part.LIVEKIT in parts:

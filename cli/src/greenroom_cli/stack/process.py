@@ -35,6 +35,7 @@ class ProcessSpec:
         stop_timeout_s: Time from SIGTERM until SIGKILL.
         as_nobody: Give up root first (PostgreSQL refuses to run as root).
         restarts: Whether the supervisor starts it again when it dies.
+        why_restart: Asked now and then while it runs; a reason: the supervisor stops it, and starts it again.
     """
 
     name: str
@@ -45,6 +46,7 @@ class ProcessSpec:
     stop_timeout_s: float = 5.0
     as_nobody: bool = False
     restarts: bool = False
+    why_restart: Callable[[], str | None] | None = None
 
 
 class ProcessFailed(CommandError):

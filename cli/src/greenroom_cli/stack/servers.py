@@ -11,6 +11,7 @@ from pathlib import Path
 
 from greenroom_cli.errors import CommandError
 from greenroom_cli.stack import binaries
+from greenroom_cli.stack.full_disk import FullDisk
 from greenroom_cli.stack.nats_store import move_to_account
 from greenroom_cli.stack.ports import LOOPBACK
 from greenroom_cli.stack.private_file import write_private
@@ -22,11 +23,14 @@ POSTGRES_DATABASE = "greenroom"
 POSTGRES_USER = "postgres"
 
 
-def nats(folder: Path, port: int, passwords: Mapping[str, str], environment: Mapping[str, str]) -> ProcessSpec:
+def nats(
+    folder: Path, port: int, passwords: Mapping[str, str], environment: Mapping[str, str], *, limit: int
+) -> ProcessSpec:
     """JetStream on disk, synchronised at each message: a killed server loses nothing that it acknowledged.
 
     Args:
         passwords: By user; each user is confined to its own subjects.
+        limit: Bytes that all streams may reserve, whatever is free: that was looked at before.
     """
     from contracts.server_config import nats_accounts  # 0.2 s, which only a stack's start pays
     from contracts.users import ACCOUNT, NATS_USERS
@@ -35,7 +39,8 @@ def nats(folder: Path, port: int, passwords: Mapping[str, str], environment: Map
     store = folder / "nats"
     move_to_account(store, ACCOUNT)
     listen = f'listen: "{LOOPBACK}:{port}"\nserver_name: greenroom\n'
-    jetstream = f"jetstream {{ store_dir: {json.dumps(str(store))}, sync_interval: always }}\n"
+    place = json.dumps(str(store))
+    jetstream = f"jetstream {{ store_dir: {place}, sync_interval: always, max_file_store: {limit} }}\n"
     accounts = nats_accounts(NATS_USERS, {user: json.dumps(password) for user, password in passwords.items()})
     write_private(configuration, listen + jetstream + accounts)
     return ProcessSpec(
@@ -44,6 +49,7 @@ def nats(folder: Path, port: int, passwords: Mapping[str, str], environment: Map
         environment=environment,
         ready=says(port, b"INFO "),
         restarts=True,
+        why_restart=FullDisk(folder / "logs" / "nats.log", folder).why_restart,
     )
 
 

@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -13,6 +14,7 @@ from greenroom_cli.stack.process import ProcessFailed, ProcessSpec, StackProcess
 from greenroom_cli.stack.progress import Progress
 from greenroom_cli.stack.restarts import RestartPolicy
 
+LOOK_S = 1.0
 KEEPER = Path(__file__).with_name("keeper.py")
 
 
@@ -90,6 +92,8 @@ class Supervisor:
                 for process in self.processes.values():
                     if process.spec.ready is not None:
                         group.create_task(self._watch(process))
+                    if process.spec.why_restart is not None:
+                        group.create_task(self._restart_when_needed(process, process.spec.why_restart))
         except* ProcessFailed as failures:
             failed = failures.exceptions[0]
             assert isinstance(failed, ProcessFailed)  # a group of groups would need groups among the tasks
@@ -109,6 +113,15 @@ class Supervisor:
         process = self.processes[spec.name] = StackProcess(spec, self._logs, self._keeper)
         self._progress.starting(spec.name)
         self._progress.ready(spec.name, await process.start())
+
+    async def _restart_when_needed(self, process: StackProcess, why: Callable[[], str | None]) -> None:
+        """Stop a process that runs and does not work; `_watch` starts it again."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            reason = why()
+            if reason is not None and process.is_running:
+                self._progress.unwell(process.spec.name, reason)
+                process.signal(signal.SIGTERM)
 
     async def _watch(self, process: StackProcess) -> None:
         deaths: list[float] = []

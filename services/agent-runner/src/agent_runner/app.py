@@ -17,7 +17,7 @@ from chassis.lifecycle import Life, Service, run
 from chassis.nats import respond
 from chassis.proxies import take_out_socks
 from chassis.settings import load
-from contracts.commands import AssignJob, DrainNode, EndJob, PrejoinRoom
+from contracts.commands import AssignJob, DescribeJob, DrainNode, EndJob, PrejoinRoom
 from contracts.streams import NODES, PREJOINED, SESSIONS
 from contracts.subjects import node_command
 
@@ -135,6 +135,7 @@ async def start(
             respond(bus, node_command(address, "assign"), AssignJob, node.assign, max_workers=at_once),
             respond(bus, node_command(address, "end"), EndJob, node.end, max_workers=at_once),
             respond(bus, node_command(address, "prejoin"), PrejoinRoom, node.prejoin, max_workers=at_once),
+            respond(bus, node_command(address, "describe"), DescribeJob, node.describe, max_workers=at_once),
             respond(bus, node_command(address, "drain"), DrainNode, node.drain),
         ):
             await life.begin("commands", responder.start(), stop=responder.stop)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
 from contracts.api import Dependency, SessionBill, UserBill
-from contracts.errors import BUS_UNAVAILABLE, REDIS_UNAVAILABLE, SESSION_UNREADABLE, Refused
+from contracts.errors import BUS_UNAVAILABLE, LOG_FULL, REDIS_UNAVAILABLE, SESSION_UNREADABLE, Refused
 from contracts.events import Event, RoomEvent
 from contracts.registry import IdempotentReply, IdempotentStart, NodeState, Slot
 
@@ -18,6 +18,7 @@ E = TypeVar("E", bound=Event)
 
 
 _RETRY_AFTER_S = 2
+_RETRY_AFTER_FULL_S = 30
 
 
 class BusAway(Refused):
@@ -25,6 +26,18 @@ class BusAway(Refused):
 
     def __init__(self, detail: str, *, session_id: str | None = None) -> None:
         super().__init__(BUS_UNAVAILABLE, detail, retry_after_s=_RETRY_AFTER_S, session_id=session_id)
+
+
+class StoreFull(BusAway):
+    """NATS answers and stores nothing."""
+
+    def __init__(self) -> None:
+        Refused.__init__(
+            self,
+            LOG_FULL,
+            "NATS answers, but stores nothing: its disk is full, or was, and it has not been restarted since.",
+            retry_after_s=_RETRY_AFTER_FULL_S,
+        )
 
 
 class RecordUnreadable(Refused):
@@ -209,6 +222,11 @@ class IdempotencyKeys(Protocol):
 
 class StartQueue(Protocol):
     """The scheduler's queue, as it was reported last."""
+
+    @property
+    def log_is_full(self) -> bool:
+        """Whether the scheduler reported that the log has no room for another call."""
+        ...
 
     def may_be_full(self, seq: int | None) -> bool:
         """Whether the scheduler may refuse the start at this sequence of the log; None: at an unknown one."""

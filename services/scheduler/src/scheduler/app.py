@@ -4,6 +4,7 @@ import os
 import random
 import secrets
 import socket
+from collections.abc import Sequence
 from typing import Final
 from uuid import uuid4
 
@@ -12,7 +13,7 @@ from chassis.lease import Lease
 from chassis.lifecycle import Life, Service, run
 from chassis.settings import load
 from contracts.ids import session_id
-from contracts.streams import BUCKETS, GATEWAYS_BUCKETS, LEADERS, STREAMS
+from contracts.streams import BUCKETS, GATEWAYS_BUCKETS, LEADERS, SESSIONS, STREAMS
 
 from scheduler.adapters.livekit_rooms import LiveKitRooms
 from scheduler.adapters.nats_log import NatsLog
@@ -20,7 +21,9 @@ from scheduler.adapters.nats_nodes import NatsNodes
 from scheduler.adapters.nats_offered_rooms import NatsOfferedRooms
 from scheduler.adapters.nats_queue_mirror import NatsQueueMirror
 from scheduler.adapters.nats_slots import NatsSlots
+from scheduler.adapters.nats_stores import NatsStores
 from scheduler.domain.clock import LogClock
+from scheduler.domain.session import Session
 from scheduler.handlers.agents import Agents
 from scheduler.handlers.prejoiner import PrejoinPlan
 from scheduler.handlers.term import Term
@@ -33,7 +36,8 @@ ROLE: Final = "scheduler"
 async def start(life: Life, settings: Settings) -> None:
     """Connect, and stand by for the lease."""
     # The gateway owns the request keys.
-    bus = await life.connect(streams=STREAMS, buckets=[bucket for bucket in BUCKETS if bucket not in GATEWAYS_BUCKETS])
+    streams = [settings.sessions() if stream == SESSIONS else stream for stream in STREAMS]
+    bus = await life.connect(streams=streams, buckets=[bucket for bucket in BUCKETS if bucket not in GATEWAYS_BUCKETS])
     deployment = await deployment_name(bus, settings.deployment_name)
     rooms = LiveKitRooms(
         settings.livekit_url,
@@ -51,9 +55,10 @@ async def start(life: Life, settings: Settings) -> None:
     session_log = NatsLog(bus)
     timekeeper = Timekeeper(LogClock(), session_log)
     term: Term | None = None
+    former: Sequence[Session] = ()
 
     async def lead() -> None:
-        nonlocal term
+        nonlocal term, former
         gains = lease.gains
         term = Term(
             limits=settings.limits(),
@@ -69,8 +74,15 @@ async def start(life: Life, settings: Settings) -> None:
             timekeeper=timekeeper,
             reconcile_s=settings.reconcile_s,
             deployment=deployment,
+            former=former,
+            stores=NatsStores(bus),
+            streams_look_s=settings.streams_look_s,
+            calls_bytes=settings.calls_bytes,
         )
-        await term.run()
+        try:
+            await term.run()
+        finally:
+            former = term.open_at_end
 
     async def led() -> None:
         nonlocal term

@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from contracts.commands import AssignJob, EndJob, JobEnded, PrejoinRoom
+from contracts.commands import AssignJob, EndJob, JobDescribed, JobEnded, PrejoinRoom
 from contracts.events import Event, RoomEvent
 from contracts.registry import NodeState, PrejoinedRoom, QueueState, Slot
 
+from scheduler.domain.log_room import BillingPlace
 from scheduler.domain.session import Recorded
 
 
@@ -160,6 +161,10 @@ class SessionLog(Protocol):
         """Every event of one session, complete up to now."""
         ...
 
+    async def begins_ms(self) -> int:
+        """Since when the log is whole, Unix ms: whatever was stored earlier may be gone."""
+        ...
+
     async def append(self, event: Event, *, expect_last: int | None = None) -> Recorded:
         """Publish, and return what stands in the log for this fact: ours, or the same fact that another wrote first.
 
@@ -177,6 +182,37 @@ class SessionLog(Protocol):
 
     async def clock(self) -> tuple[int, int]:
         """The clock that stamps the log now, Unix ms, and the sequence of the log's last message."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoreUse:
+    """How full one stream is.
+
+    Attributes:
+        max_bytes: Its bound; 0 for none.
+        oldest_s: When its oldest message was stored, Unix seconds; None where it is empty.
+    """
+
+    name: str
+    bytes: int
+    max_bytes: int
+    messages: int
+    oldest_s: float | None
+    first_seq: int
+    last_seq: int
+    consumers: int
+
+
+class Stores(Protocol):
+    """All streams and buckets, and billing's place in the log."""
+
+    async def uses(self) -> Sequence[StoreUse]:
+        """How full each is; one that is missing now is left out."""
+        ...
+
+    async def billing(self) -> BillingPlace | None:
+        """How far billing has read the log; None: it has never been here."""
         ...
 
 
@@ -250,6 +286,10 @@ class Nodes(Protocol):
         Raises:
             NotTaken: It refused, or did not answer.
         """
+        ...
+
+    async def describe(self, node_id: str, session_id: str, epoch: int) -> JobDescribed | None:
+        """Have a node report a running job to the log again; None: it did not, or holds no such job."""
         ...
 
     async def end(self, node_id: str, job: EndJob) -> JobEnded | None:

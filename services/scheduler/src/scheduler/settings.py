@@ -1,13 +1,18 @@
 """The scheduler's settings, from the environment."""
 
+from dataclasses import replace
+from typing import Final
+
 from chassis.credentials import LiveKitSecret
 from chassis.settings import ServiceSettings
 from chassis.urls import ServerUrl
 from contracts.rooms import DEPLOYMENT_PATTERN
-from contracts.streams import NODES
+from contracts.streams import NODES, SESSIONS, StreamSpec, calls_bytes, sessions_bytes
 from pydantic import Field, model_validator
 
 from scheduler.domain.limits import Limits
+
+_MIB: Final = 1024**2
 
 
 class Settings(ServiceSettings):
@@ -63,6 +68,17 @@ class Settings(ServiceSettings):
     )
     assign_timeout_s: float = Field(default=2, gt=0, le=30, description="seconds a node has to answer `assign`")
     end_timeout_s: float = Field(default=2.2, gt=0, le=30, description="seconds a node has to answer `end`")
+    sessions_max_mb: int | None = Field(
+        default=None,
+        ge=16,
+        le=10_000_000,
+        description="MB of the log of all sessions on NATS' disk, 16 KB a minute of a call; unset: 1536, or twice what "
+        "MAX_BOTS calls of SESSION_TIMEOUT write",
+    )
+    sessions_max_age_h: int | None = Field(
+        default=None, ge=1, le=8760, description="hours for which the log keeps a session; unset: 168"
+    )
+    streams_look_s: float = Field(default=15, ge=0.2, le=600, description="seconds between two looks at NATS' streams")
     reconcile_s: float = Field(default=15, ge=0.2, le=600, description="seconds between two reconciliations")
     leader_lease_s: int = Field(default=5, ge=1, le=60, description="whole seconds without a leader after a crash")
     node_lease_s: float = Field(
@@ -77,6 +93,38 @@ class Settings(ServiceSettings):
         if self.attempt_timeout_s > self.bot_startup_timeout:
             raise ValueError("ATTEMPT_TIMEOUT_S is above BOT_STARTUP_TIMEOUT; lower it or raise the latter")
         return self
+
+    @model_validator(mode="after")
+    def _the_log_holds_its_calls(self) -> "Settings":
+        needed_mb = -(-2 * self.calls_bytes // _MIB)
+        if self.sessions_max_mb is not None and self.sessions_max_mb < needed_mb:
+            raise ValueError(
+                f"SESSIONS_MAX_MB={self.sessions_max_mb} is too small for MAX_BOTS={self.max_bots} calls of "
+                f"SESSION_TIMEOUT={self.session_timeout} ms; set it to {needed_mb} or more, or lower one of these"
+            )
+        least_h = -(-self.session_timeout // 3_600_000) + 1
+        if self.sessions_max_age_h is not None and self.sessions_max_age_h < least_h:
+            raise ValueError(
+                f"SESSIONS_MAX_AGE_H={self.sessions_max_age_h} is too short for SESSION_TIMEOUT="
+                f"{self.session_timeout} ms; set it to {least_h} or more"
+            )
+        return self
+
+    @property
+    def calls_bytes(self) -> int:
+        """What all calls that may run at once write at most."""
+        return calls_bytes(self.max_bots, self.session_timeout)
+
+    def sessions(self) -> StreamSpec:
+        """The stream SESSIONS with the bounds of these settings."""
+        return replace(
+            SESSIONS,
+            max_bytes=self.sessions_max_mb * _MIB
+            if self.sessions_max_mb is not None
+            else sessions_bytes(self.max_bots, self.session_timeout),
+            max_age_s=SESSIONS.max_age_s if self.sessions_max_age_h is None else self.sessions_max_age_h * 3600,
+            is_set=self.sessions_max_mb is not None or self.sessions_max_age_h is not None,
+        )
 
     def limits(self) -> Limits:
         """The numbers for the domain."""

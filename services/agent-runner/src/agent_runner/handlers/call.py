@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from contracts.commands import AssignJob
+from contracts.commands import AssignJob, JobDescribed
 from contracts.ids import agent_identity, caller_identity
 
 from agent_runner.domain.causes import Cause
@@ -182,6 +182,24 @@ class Call:
         """Put the served time into the log before `agent_stopped`, which waits for the process."""
         self._report.tick(self.served.served_ms, self.fault_ms)
         await self._report.is_in_log(deadline_s)
+
+    async def describe(self, deadline_s: float) -> JobDescribed | None:
+        """Report everything again and say what the job is; None: the log did not take it by the deadline."""
+        self._report.again(self.served.served_ms, self.fault_ms)
+        if not await self._report.is_in_log(deadline_s):
+            return None
+        job = self._job
+        return JobDescribed(
+            user_name=job.user_name,
+            user_id=job.user_id,
+            voice_id=job.voice_id,
+            opening_line=job.opening_line,
+            system_prompt=job.system_prompt,
+            tools=job.tools,
+            served_ms_before=job.served_ms_before,
+            billable_ms_before=job.billable_ms_before,
+            granted_minutes=job.granted_minutes,
+        )
 
     def end(self, cause: str, *, say: str | None = None) -> None:
         """Decide the end: the served time is fixed at this instant. The first decision stands.

@@ -16,9 +16,11 @@ from contracts.commands import (
     STALE_TERM,
     AssignJob,
     CommandFailed,
+    DescribeJob,
     DrainNode,
     EndJob,
     JobAccepted,
+    JobDescribed,
     JobEnded,
     NodeDraining,
     PrejoinRoom,
@@ -209,6 +211,17 @@ class Node:
         if call.epoch != command.epoch:
             return JobEnded(found=False, served_ms=0, process_gone=gone)
         return JobEnded(found=True, served_ms=call.served.served_ms, fault_ms=call.fault_ms, process_gone=gone)
+
+    async def describe(self, command: DescribeJob) -> JobDescribed | CommandFailed:
+        """Report a job to the log again, and say what it is: the log lost its beginning."""
+        call = self._current.get(command.session_id)
+        if call is None or call.epoch != command.epoch:
+            return CommandFailed(code="no_such_job", detail=f"epoch {command.epoch} of this session does not run here")
+        log.warning("job.reported_again", session_id=call.session_id, epoch=call.epoch)
+        described = await call.describe(_REPORT_S)
+        if described is None:
+            return CommandFailed(code="not_reported", detail="the log does not take its events now", retryable=True)
+        return described
 
     async def drain(self, command: DrainNode) -> NodeDraining:
         """Take nothing new from now on, and leave when the calls are over; the last command's limit counts."""

@@ -21,8 +21,9 @@ class Report:
         self._session_id = session_id
         self._epoch = epoch
         self._outbox = outbox
-        self._has_started = False
         self._ticked_ms = 0
+        self._ready: AgentReady | None = None
+        self._started: SessionStarted | None = None
         self._observed: frozenset[str] = frozenset()
 
     def ready(self, *, node_id: str, pid: int, log_file: str, stage_ms: dict[str, int]) -> None:
@@ -30,17 +31,16 @@ class Report:
         self._observed = frozenset(stage_ms)
         for stage, ms in stage_ms.items():
             meters.STAGE_SECONDS.labels(meters.bounded(stage)).observe(ms / 1000)
-        self._outbox.put(
-            AgentReady(
-                session_id=self._session_id,
-                time=_now(),
-                epoch=self._epoch,
-                node_id=node_id,
-                pid=pid,
-                log_file=log_file,
-                stage_ms=stage_ms,
-            )
+        self._ready = AgentReady(
+            session_id=self._session_id,
+            time=_now(),
+            epoch=self._epoch,
+            node_id=node_id,
+            pid=pid,
+            log_file=log_file,
+            stage_ms=stage_ms,
         )
+        self._outbox.put(self._ready)
 
     def heard(self, stage_ms: dict[str, int]) -> None:
         """The caller hears the agent; `stage_ms` has all that `ready` had and the stages since."""
@@ -50,11 +50,10 @@ class Report:
 
     def started(self) -> None:
         """Caller and agent are both there. Only the session's first epoch to say so gets it into the log."""
-        if not self._has_started:
-            self._has_started = True
+        if self._started is None:
             at = _now()
-            event = SessionStarted(session_id=self._session_id, time=at, epoch=self._epoch, at=at)
-            self._outbox.put(event, expect_last=0)
+            self._started = SessionStarted(session_id=self._session_id, time=at, epoch=self._epoch, at=at)
+            self._outbox.put(self._started, expect_last=0)
 
     def turn(self, turn: Turn) -> None:
         """A turn is over."""
@@ -86,6 +85,15 @@ class Report:
                     fault_ms=fault_ms,
                 )
             )
+
+    def again(self, served_ms: int, fault_ms: int) -> None:
+        """What was said before, for a log that lost it; under the same ids, so that a whole log keeps it once."""
+        if self._ready is not None:
+            self._outbox.put(self._ready)
+        if self._started is not None:
+            self._outbox.put(self._started, expect_last=0)
+            self._ticked_ms = 0
+        self.tick(served_ms, fault_ms)
 
     def stopped(self, cause: str, served_ms: int, fault_ms: int) -> None:
         """The process is gone; the last word."""

@@ -14,9 +14,11 @@ from chassis.nats import (
     BusUnavailable,
     CommandError,
     NoResponder,
+    NotStored,
     PublishRefused,
     SequenceConflict,
     Stored,
+    StreamFull,
     read_value,
 )
 from contracts.api import Dependency
@@ -29,7 +31,7 @@ from contracts.subjects import node_command, session_event, session_log
 from nats.errors import ConnectionClosedError
 from pydantic import BaseModel, TypeAdapter
 
-from gateway.ports import BusAway, Recorded, RecordUnreadable, SessionIdTaken
+from gateway.ports import BusAway, Recorded, RecordUnreadable, SessionIdTaken, StoreFull
 
 log = get_logger(__name__)
 
@@ -217,6 +219,9 @@ def translated() -> Generator[None]:
     """Tell the bus' errors in the words of the ports."""
     try:
         yield
+    except (NotStored, StreamFull) as error:
+        log.error("bus.stores_nothing", reason=str(error))
+        raise StoreFull from error
     except (BusUnavailable, ConnectionClosedError) as error:
         raise _away(str(error)) from error
     except PublishRefused as error:

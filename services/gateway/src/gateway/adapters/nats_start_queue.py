@@ -22,6 +22,11 @@ class NatsStartQueue:
         """Whether the scheduler may refuse the start at this sequence of the log."""
         return may_be_full(self._state, seq)
 
+    @property
+    def log_is_full(self) -> bool:
+        """Whether the scheduler reported that the log has no room for another call."""
+        return self._state is not None and self._state.log_is_full
+
     async def _changed(self, change: Change) -> None:
         read = None
         if change.value is not None:

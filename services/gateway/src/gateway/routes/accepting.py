@@ -5,7 +5,7 @@ from typing import Final
 
 from chassis.logs import get_logger
 from contracts.api import StartRequest
-from contracts.errors import IDEMPOTENCY_MISMATCH, ROOM_TAKEN, SESSION_ENDED, SESSION_ID_TAKEN, Refused
+from contracts.errors import IDEMPOTENCY_MISMATCH, LOG_FULL, ROOM_TAKEN, SESSION_ENDED, SESSION_ID_TAKEN, Refused
 from contracts.events import SessionEnded, SessionRequested
 from contracts.registry import IdempotentStart
 
@@ -25,6 +25,7 @@ from gateway.routes.used_ids import refuse_used
 log = get_logger(__name__)
 
 ROUTE: Final = "start"
+_RETRY_AFTER_FULL_S: Final = 30
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,13 @@ class Acceptance:
 
     async def _open(self, session_id: str, claim: Claim[IdempotentStart] | None, *, is_ahead: bool = False) -> Accepted:
         services = self._services
+        if services.queue.log_is_full:
+            raise Refused(
+                LOG_FULL,
+                "The log is almost full of what is not billed yet: another call could push it out.",
+                retry_after_s=_RETRY_AFTER_FULL_S,
+                session_id=session_id,
+            )
         event = requested(self._body, self._chose(session_id), services.now())
         await services.log.connected()  # else each try during an outage would leave a room behind
         try:

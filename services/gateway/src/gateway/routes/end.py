@@ -10,6 +10,7 @@ from contracts.errors import (
     IDEMPOTENCY_MISMATCH,
     IDEMPOTENCY_STORE_FULL,
     INVALID_SESSION_ID,
+    LOG_FULL,
     LOG_REFUSED,
     SESSION_UNREADABLE,
     UNKNOWN_SESSION,
@@ -38,6 +39,7 @@ _PROBLEMS = problems(
     IDEMPOTENCY_MISMATCH,
     IDEMPOTENCY_STORE_FULL,
     BUS_UNAVAILABLE,
+    LOG_FULL,
     LOG_REFUSED,
     END_PENDING,
 ) | {200: {"headers": REPLAYED_DOCUMENTED}}
@@ -71,9 +73,12 @@ async def _end(body: EndRequest, services: Services) -> EndReply:
 
 async def _exists(session_id: str, services: Services) -> bool:
     try:
-        return await services.log.last(SessionRequested, session_id) is not None
+        if await services.log.last(SessionRequested, session_id) is not None:
+            return True
     except RecordUnreadable:  # the scheduler ends it all the same
         return True
+    # A log that lost its beginning knows nothing of a call that runs on; the scheduler takes it in again.
+    return any(job.session_id == session_id for node in await services.registry.nodes() for job in node.jobs)
 
 
 async def _ask_and_wait(session_id: str, services: Services) -> SessionEnded:

@@ -4,7 +4,14 @@ from typing import Annotated
 
 from chassis.logs import get_logger
 from contracts.api import DrainRequest, DrainStarted
-from contracts.errors import BUS_UNAVAILABLE, IDEMPOTENCY_MISMATCH, IDEMPOTENCY_STORE_FULL, NODE_SILENT, UNKNOWN_NODE
+from contracts.errors import (
+    BUS_UNAVAILABLE,
+    IDEMPOTENCY_MISMATCH,
+    IDEMPOTENCY_STORE_FULL,
+    LOG_FULL,
+    NODE_SILENT,
+    UNKNOWN_NODE,
+)
 from contracts.ids import NODE_ID_PATTERN
 from fastapi import APIRouter, Path, Response
 
@@ -26,7 +33,7 @@ NodeId = Annotated[str, Path(alias="nodeId", pattern=NODE_ID_PATTERN)]
 @router.post(
     "/nodes/{nodeId}/drain",
     responses=problems(
-        *WITH_BODY, UNKNOWN_NODE, NODE_SILENT, BUS_UNAVAILABLE, IDEMPOTENCY_MISMATCH, IDEMPOTENCY_STORE_FULL
+        *WITH_BODY, UNKNOWN_NODE, NODE_SILENT, BUS_UNAVAILABLE, LOG_FULL, IDEMPOTENCY_MISMATCH, IDEMPOTENCY_STORE_FULL
     )
     | {200: {"headers": REPLAYED_DOCUMENTED}},
     operation_id="drain_node",

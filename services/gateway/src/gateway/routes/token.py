@@ -5,6 +5,7 @@ from contracts.api import TokenReply, TokenRequest
 from contracts.errors import (
     BUS_UNAVAILABLE,
     INVALID_SESSION_ID,
+    LOG_FULL,
     NOT_SESSION_OWNER,
     SEATS_FULL,
     SESSION_ENDED,
@@ -34,6 +35,7 @@ SCOPE = Scope.TOKENS
         SESSION_UNREADABLE,
         SEATS_FULL,
         BUS_UNAVAILABLE,
+        LOG_FULL,
     ),
     operation_id="issue_token",
 )

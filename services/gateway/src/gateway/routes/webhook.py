@@ -4,7 +4,7 @@ import json
 from typing import Any, Final, cast
 
 from chassis.logs import get_logger
-from contracts.errors import BAD_SIGNATURE, BUS_UNAVAILABLE, MALFORMED_BODY, Refused
+from contracts.errors import BAD_SIGNATURE, BUS_UNAVAILABLE, LOG_FULL, MALFORMED_BODY, Refused
 from fastapi import APIRouter, Request, Response
 
 from gateway.domain.room_events import MalformedWebhook, room_event
@@ -28,7 +28,7 @@ _BODY: dict[str, Any] = {
     "/livekit/webhook",
     status_code=200,
     response_class=Response,
-    responses=problems(*WITH_BODY, BAD_SIGNATURE, BUS_UNAVAILABLE),
+    responses=problems(*WITH_BODY, BAD_SIGNATURE, BUS_UNAVAILABLE, LOG_FULL),
     openapi_extra=_BODY,
     operation_id="livekit_webhook",
 )

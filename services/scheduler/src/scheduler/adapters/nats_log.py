@@ -117,6 +117,14 @@ class NatsLog:
             raise Unavailable(str(error)) from error
         return [record for record in map(_recorded, stored) if record is not None]
 
+    async def begins_ms(self) -> int:
+        """Since when the log is whole, Unix ms."""
+        try:
+            use = await self._bus.use_of(streams.SESSIONS, deadline_s=_DEADLINE_S)
+        except BusUnavailable as error:
+            raise Unavailable(str(error)) from error
+        return round(use.begins_at.timestamp() * 1000)
+
     async def append(self, event: Event, *, expect_last: int | None = None) -> Recorded:
         """Publish, and return what stands in the log for this fact."""
         try:

@@ -20,8 +20,11 @@ from contracts.commands import (
     AssignJob,
     AssignReply,
     CommandFailed,
+    DescribeJob,
+    DescribeReply,
     EndJob,
     EndReply,
+    JobDescribed,
     JobEnded,
     PrejoinReply,
     PrejoinRoom,
@@ -40,12 +43,14 @@ _PROBE_S: Final = 0.4
 _PROBE: Final = EndJob(session_id="session_of_a_probe", epoch=1, reason="probe")  # old nodes answer it, too
 _PREJOIN_S: Final = 10.0  # the node gives up after 8
 _NEWER_EPOCH: Final = "stale_epoch"  # so the one that was to end is gone
+_DESCRIBE_S: Final = 2.0  # the node waits 1 s for the log
 _SPEAK_S: Final = 5.0  # that a last sentence adds to an end; the node kills the worker after 6
 
 log = logs.get_logger(__name__)
 
 _assign_reply: Final[TypeAdapter[AssignReply]] = TypeAdapter(AssignReply)
 _prejoin_reply: Final[TypeAdapter[PrejoinReply]] = TypeAdapter(PrejoinReply)
+_describe_reply: Final[TypeAdapter[DescribeReply]] = TypeAdapter(DescribeReply)
 _end_reply: Final[TypeAdapter[EndReply]] = TypeAdapter(EndReply)
 
 
@@ -124,6 +129,20 @@ class NatsNodes:
         if isinstance(reply, CommandFailed):
             _obey(reply)
             raise NotTaken(reply.code)
+
+    async def describe(self, node_id: str, session_id: str, epoch: int) -> JobDescribed | None:
+        """Have a node report a running job to the log again."""
+        command = DescribeJob(session_id=session_id, epoch=epoch)
+        try:
+            reply = await self._bus.request(
+                self._subject(node_id, "describe"), command, _describe_reply, timeout_s=_DESCRIBE_S
+            )
+        except CommandError as error:
+            log.warning("node.describe_unanswered", node_id=node_id, session_id=session_id, reason=str(error))
+            return None
+        except BusUnavailable as error:
+            raise Unavailable(str(error)) from error
+        return reply if isinstance(reply, JobDescribed) else None
 
     async def end(self, node_id: str, job: EndJob) -> JobEnded | None:
         """Stop a job; None: no answer, or a failure."""

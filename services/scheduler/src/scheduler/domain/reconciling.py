@@ -68,6 +68,8 @@ def stale_jobs(
 ) -> tuple[list[StaleJob], list[StaleJob]]:
     """The jobs that nodes hold for an ended session or a superseded epoch, and those of sessions that are not known.
 
+    A session that was found in a slot and whose log has no `requested` counts as not known.
+
     Of the latter the log must say whether they are over.
     """
     stale: list[StaleJob] = []
@@ -75,10 +77,14 @@ def stale_jobs(
     for node in nodes:
         for held in node.jobs:
             session = sessions(held.session_id)
-            if session is None:
+            if session is None or _has_lost_its_beginning(session):
                 unknown.append(StaleJob(held.session_id, held.epoch, node.node_id))
             elif held.epoch < session.epoch:
                 stale.append(StaleJob(held.session_id, held.epoch, node.node_id, SUPERSEDED))
             elif session.is_over:
                 stale.append(StaleJob(held.session_id, held.epoch, node.node_id))
     return stale, unknown
+
+
+def _has_lost_its_beginning(session: Session) -> bool:
+    return session.requested is None and not session.unreadable and not session.is_over

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from contracts.events import AgentStopped, SessionEnded
+from contracts.events import AgentStopped, SessionEnded, SessionRequested
 from contracts.metering import LogRecord, Metered, meter
 
 from chassis import logs
@@ -90,6 +90,9 @@ class Endings:
                 )
                 records.append(LogRecord(word, self._bus_ms()))
             billable_ms = meter(records).billable_ms
+            if session.requested is not None and not any(isinstance(r.event, SessionRequested) for r in records):
+                # The log gave it up while the call ran; without it nobody could be billed for what is still there.
+                await self._log.append(session.requested, expect_last=0)
         ended = SessionEnded(
             session_id=session_id,
             time=self._time(),

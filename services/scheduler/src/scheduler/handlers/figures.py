@@ -49,6 +49,10 @@ CLOCK_STEPS: Final = metrics.counter("scheduler_clock_steps_total", "Times that 
 LIVEKIT: Final = metrics.gauge("scheduler_livekit_up", "1 while LiveKit answers the reconciler")
 PREJOINED: Final = metrics.gauge("scheduler_prejoined_rooms", "Rooms with an agent in them that wait for a start")
 PREJOINS: Final = metrics.counter("scheduler_prejoins_total", "Rooms that were to be joined ahead", ("result",))
+LOST: Final = metrics.counter(
+    "scheduler_lost_beginnings_total", "Sessions whose beginning the log lost, once each and leader"
+)
+RESTORED: Final = metrics.counter("scheduler_restored_total", "Such sessions that their nodes' reports restored")
 _PLACED: Final = metrics.counter(
     "scheduler_placements_total", "Jobs given to a node, first ones and later ones", ("kind",)
 )

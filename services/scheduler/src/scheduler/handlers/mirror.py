@@ -20,8 +20,14 @@ _DRIFT: Final = 4  # a report is renewed once the log grew by this share of the 
 log = logs.get_logger(__name__)
 
 
-async def mirror_queue(board: Board, log_tail: Callable[[], Awaitable[LogTail]], mirror: QueueMirror) -> None:
-    """Report the queue for ever, while this term lasts."""
+async def mirror_queue(
+    board: Board,
+    log_tail: Callable[[], Awaitable[LogTail]],
+    mirror: QueueMirror,
+    *,
+    log_is_full: Callable[[], bool] = lambda: False,
+) -> None:
+    """Report the queue, and whether the log has room for another call, for ever, while this term lasts."""
     reported: QueueState | None = None
     reported_at = 0.0
     while True:
@@ -29,7 +35,7 @@ async def mirror_queue(board: Board, log_tail: Callable[[], Awaitable[LogTail]],
         try:
             tail = await log_tail()
             await _catch_up(board, tail.last_request_seq)
-            state = _state(board, tail.seq)
+            state = _state(board, tail.seq).model_copy(update={"log_is_full": log_is_full()})
             now = time.monotonic()
             if reported is None or now - reported_at >= _RENEW_S or _is_news(state, reported):
                 await mirror.report(state)
@@ -56,4 +62,6 @@ def _state(board: Board, seq: int) -> QueueState:
 
 
 def _is_news(state: QueueState, reported: QueueState) -> bool:
+    if state.log_is_full != reported.log_is_full:
+        return True
     return state.waiting != reported.waiting or (state.seq - reported.seq) * _DRIFT > state.max_queue

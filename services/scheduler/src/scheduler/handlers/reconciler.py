@@ -4,17 +4,18 @@ Webhooks and watches only make things faster; what is right is found here, too.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Final
 
-from contracts.events import Event, SessionEnded, SessionRequested
 from contracts.ids import caller_identity
 
 from chassis import logs
 from scheduler.domain import reconciling
-from scheduler.domain.session import ENDED, REQUESTED, Recorded, Session, Unreadable
+from scheduler.domain.session import Session
+from scheduler.domain.standing import Standing, standing
 from scheduler.handlers import figures
 from scheduler.handlers.conductor import Conductor
+from scheduler.handlers.restorer import Restorer
 from scheduler.ports import HeldSlot, Nodes, Room, Rooms, SessionLog, Slots, Unavailable
 
 _PROBE_S: Final = 1.0  # a lost room is back within 2 s
@@ -38,6 +39,7 @@ class Reconciler:
         rooms: Rooms,
         every_s: float,
         deployment: str,
+        restorer: Restorer,
         *,
         is_ahead: Callable[[str], bool] = lambda _name: False,
     ) -> None:
@@ -57,6 +59,7 @@ class Reconciler:
         self._every_s = every_s
         self._deployment = deployment
         self._is_ahead = is_ahead
+        self._restorer = restorer
         self._wanted = asyncio.Event()
         self._livekit_up = True
         self._turn = 0
@@ -77,7 +80,7 @@ class Reconciler:
 
     async def reconcile(self) -> None:
         """One round."""
-        for part in (self._check_rooms, self._check_slots, self._check_jobs):
+        for part in (self._check_log, self._check_rooms, self._check_slots, self._check_jobs):
             if not self._conductor.is_acting:
                 return
             try:
@@ -164,11 +167,15 @@ class Reconciler:
 
         A room that names another deployment, or none, is not ours for that alone that our log does not know it.
         """
-        history = await self._log.history(room.name)
         ours = room.deployment == self._deployment
-        if _has(history, SessionEnded, ENDED) or (ours and not _has(history, SessionRequested, REQUESTED)):
-            log.warning("room.orphan_deleted", session_id=room.name)
-            await self._rooms.delete(room.name)
+        match await self._standing(room.name, room.created_ms if ours else None):
+            case Standing.OVER:
+                log.warning("room.orphan_deleted", session_id=room.name)
+                await self._rooms.delete(room.name)
+            case Standing.LOST if ours:
+                self._restorer.name(room.name, "room")
+            case _:
+                pass
 
     async def _look_for(self, session_id: str, rooms: Collection[str]) -> None:
         """Is the caller there? The back-up of `participant_joined` and `participant_left`."""
@@ -189,7 +196,10 @@ class Reconciler:
         if facts.caller_here is not False or left_ms != facts.caller_left_ms:
             self._conductor.learn(session_id, caller_here=False, caller_left_ms=left_ms)
 
-    # --- slots and jobs
+    # --- the log, slots and jobs
+
+    async def _check_log(self) -> None:
+        await self._restorer.restore_all(self._board.open_sessions())
 
     async def _check_slots(self) -> None:
         mark = self._board.mark()
@@ -207,8 +217,9 @@ class Reconciler:
                 mine = self._board.facts(session_id, now_ms).slot
                 spare = mine is not None and mine != key
             else:
-                aged = self._conductor.bus_ms() - entry.slot.taken_at.timestamp() * 1000 > _SLOT_MARGIN_MS
-                spare = aged and session is None and await self._is_over(session_id)
+                taken_ms = round(entry.slot.taken_at.timestamp() * 1000)
+                aged = self._conductor.bus_ms() - taken_ms > _SLOT_MARGIN_MS
+                spare = aged and session is None and await self._is_over(session_id, "slot", taken_ms)
             if spare:
                 log.warning("slot.stale_freed", session_id=session_id, slot=key)
                 await self._slots.free(key, session_id)
@@ -226,7 +237,14 @@ class Reconciler:
 
     async def _check_jobs(self) -> None:
         stale, unknown = reconciling.stale_jobs(self._board.fleet.states(), self._board.session)
-        stale += [job for job in unknown[:_REPAIRS] if await self._is_over(job.session_id)]
+        for job in unknown[:_REPAIRS]:
+            match await self._standing(job.session_id, None):
+                case Standing.OVER:
+                    stale.append(job)
+                case Standing.LOST:
+                    await self._restorer.restore(job)
+                case Standing.OPEN:
+                    pass
         for job in stale:
             log.warning("job.stale", session_id=job.session_id, node_id=job.node_id, epoch=job.epoch)
             self._conductor.withdraw(job.session_id, job.epoch, job.node_id, job.reason)
@@ -237,10 +255,17 @@ class Reconciler:
         session = self._board.session(session_id)
         return session is not None and not session.is_over
 
-    async def _is_over(self, session_id: str) -> bool:
-        """By the log: it ended, or was never requested."""
+    async def _is_over(self, session_id: str, found: str, made_ms: int) -> bool:
+        """By the log: it ended, or was never requested. One whose beginning the log lost is left alone, and named."""
+        stands = await self._standing(session_id, made_ms)
+        if stands is Standing.LOST:
+            self._restorer.name(session_id, found)
+        return stands is Standing.OVER
+
+    async def _standing(self, session_id: str, made_ms: int | None) -> Standing:
         history = await self._log.history(session_id)
-        return _has(history, SessionEnded, ENDED) or not _has(history, SessionRequested, REQUESTED)
+        # Asked second: what the log gave up meanwhile does not count as never written.
+        return standing(history, made_ms=made_ms, begins_ms=await self._log.begins_ms())
 
     async def _each(self, names: Iterable[str], repair: Callable[[str], Awaitable[None]]) -> None:
         """Do it for each, some at a time; the first failure stands for all."""
@@ -253,11 +278,3 @@ class Reconciler:
         for result in await asyncio.gather(*(one(name) for name in names), return_exceptions=True):
             if isinstance(result, BaseException):
                 raise result
-
-
-def _has(history: Sequence[Recorded], event: type[Event], kind: str) -> bool:
-    """Whether the session has this event, readable or not."""
-    return any(
-        isinstance(record.event, event) or (isinstance(record.event, Unreadable) and record.event.kind == kind)
-        for record in history
-    )

@@ -1,7 +1,7 @@
 """One term of leadership: read back what there is, then act on what comes."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -9,7 +9,7 @@ from contracts.events import SessionRequested
 
 from chassis import logs
 from scheduler.domain.limits import Limits
-from scheduler.domain.session import Recorded
+from scheduler.domain.session import Recorded, Session
 from scheduler.handlers import figures
 from scheduler.handlers.agents import Agents
 from scheduler.handlers.board import Board
@@ -20,8 +20,10 @@ from scheduler.handlers.mirror import mirror_queue
 from scheduler.handlers.prejoiner import Prejoiner, PrejoinPlan
 from scheduler.handlers.readback import insist, read_back, read_forgotten
 from scheduler.handlers.reconciler import Reconciler
+from scheduler.handlers.restorer import Restorer
+from scheduler.handlers.streams_watch import StreamsWatch
 from scheduler.handlers.timekeeper import Timekeeper
-from scheduler.ports import Feed, Nodes, OfferedRooms, QueueMirror, RoomRecord, Rooms, SessionLog, Slots
+from scheduler.ports import Feed, Nodes, OfferedRooms, QueueMirror, RoomRecord, Rooms, SessionLog, Slots, Stores
 
 _MARGIN_MS: Final = 120_000
 _COUNT_S: Final = 1.0
@@ -55,7 +57,19 @@ class Term:
         timekeeper: Timekeeper,
         reconcile_s: float,
         deployment: str,
+        stores: Stores,
+        streams_look_s: float,
+        calls_bytes: int,
+        former: Sequence[Session] = (),
     ) -> None:
+        """Take the parts.
+
+        Args:
+            streams_look_s: Seconds between two looks at the streams' use.
+            calls_bytes: What all calls that may run at once write into the log at most.
+            former: The sessions that were open when this process led before: a log that was lost since knows nothing
+                of them.
+        """
         self._limits = limits
         self._log = session_log
         self._slots = slots
@@ -69,7 +83,12 @@ class Term:
         self._reconcile_s = reconcile_s
         self._deployment = deployment
         self._timekeeper = timekeeper
+        self._former = former
+        self._stores = stores
+        self._streams_look_s = streams_look_s
+        self._calls_bytes = calls_bytes
         self.conductor: Conductor | None = None
+        self.open_at_end: Sequence[Session] = former
 
     async def run(self) -> None:
         """Lead until cancelled."""
@@ -89,6 +108,7 @@ class Term:
             now_ms=conductor.now_ms,
             is_acting=lambda: conductor.is_acting,
         )
+        restorer = Restorer(conductor, self._log, self._slots, self._nodes)
         reconciler = Reconciler(
             conductor,
             self._log,
@@ -97,6 +117,7 @@ class Term:
             self._rooms,
             self._reconcile_s,
             self._deployment,
+            restorer,
             is_ahead=prejoiner.is_ahead,
         )
         liveness, nodes_told = Liveness(conductor, self._nodes), asyncio.Event()
@@ -124,9 +145,17 @@ class Term:
                 tasks.create_task(prejoiner.run())
                 tasks.create_task(_reconcile(reconciler, prejoiner))
                 tasks.create_task(read_forgotten(board, self._log, conductor.wake))
+                tasks.create_task(
+                    insist(lambda: restorer.restore_all(s for s in self._former if s.session_id not in board))
+                )
                 tasks.create_task(_count(board))
-                tasks.create_task(mirror_queue(board, self._log.tail, self._queue))
+                watch = StreamsWatch(self._stores, board, self._streams_look_s, self._calls_bytes)
+                tasks.create_task(watch.run())
+                tasks.create_task(
+                    mirror_queue(board, self._log.tail, self._queue, log_is_full=lambda: watch.log_is_full)
+                )
         finally:
+            self.open_at_end = tuple(board.open_sessions()) if self.conductor is not None else self._former
             self.conductor = None
             figures.LEADING.set(0)
             await conductor.stop()

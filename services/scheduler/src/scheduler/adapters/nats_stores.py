@@ -1,0 +1,59 @@
+"""The use of all streams and buckets, and billing's place in the log."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import nats.errors
+from chassis.nats import Bus, BusUnavailable
+from contracts.streams import BUCKETS, SESSIONS, STREAMS
+from nats.js.errors import NotFoundError
+
+from scheduler.domain.log_room import BillingPlace
+from scheduler.ports import StoreUse, Unavailable
+
+_DEADLINE_S: Final = 2.0
+_BILLING: Final = "billing"  # its durable
+
+
+class NatsStores:
+    """The stores over the service's bus."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def uses(self) -> Sequence[StoreUse]:
+        """How full each is; one that is missing is made again by the bus, and told with the next look."""
+        found: list[StoreUse] = []
+        failure: BusUnavailable | None = None
+        for spec in (*STREAMS, *BUCKETS):
+            try:
+                use = await self._bus.use_of(spec, deadline_s=_DEADLINE_S)
+            except BusUnavailable as error:
+                failure = error
+                continue
+            found.append(
+                StoreUse(
+                    name=use.name,
+                    bytes=use.bytes,
+                    max_bytes=use.max_bytes,
+                    messages=use.messages,
+                    oldest_s=use.first_at.timestamp() if use.first_at else None,
+                    first_seq=use.first_seq,
+                    last_seq=use.last_seq,
+                    consumers=use.consumers,
+                )
+            )
+        if failure is not None and not found:
+            raise Unavailable(str(failure)) from failure
+        return found
+
+    async def billing(self) -> BillingPlace | None:
+        """How far billing has come; None: it has never been here."""
+        try:
+            info = await self._bus.js.consumer_info(SESSIONS.name, _BILLING)
+        except NotFoundError:
+            return None
+        except (nats.errors.Error, TimeoutError) as error:
+            raise Unavailable(f"reading billing's place in the log: {error}") from error
+        read_seq = info.ack_floor.stream_seq if info.ack_floor is not None else 0
+        return BillingPlace(read_seq=read_seq, waiting=(info.num_pending or 0) + (info.num_ack_pending or 0))

@@ -1,0 +1,179 @@
+"""Sessions whose beginning the log lost: named, and restored from what their nodes and the leader know."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Final
+
+from contracts.commands import JobDescribed
+from contracts.events import JobAssigned, SessionRequested
+from contracts.registry import Slot
+
+from chassis import logs
+from scheduler.domain.reconciling import StaleJob
+from scheduler.domain.session import Attempt, Session
+from scheduler.domain.standing import Standing, standing
+from scheduler.handlers import figures
+from scheduler.handlers.conductor import Conductor
+from scheduler.ports import Nodes, Outrun, SessionLog, Slots
+
+_NAMED: Final = 10_000
+
+log = logs.get_logger(__name__)
+
+
+class Restorer:
+    """Writes a session's beginning again, so that it can be ended, taken over and billed like any other."""
+
+    def __init__(self, conductor: Conductor, session_log: SessionLog, slots: Slots, nodes: Nodes) -> None:
+        self._conductor = conductor
+        self._log = session_log
+        self._slots = slots
+        self._nodes = nodes
+        self._named: set[str] = set()
+
+    def name(self, session_id: str, found: str) -> None:
+        """Report once that the log lost this session's beginning; what is found of it is left alone."""
+        if session_id in self._named or len(self._named) >= _NAMED:
+            return
+        self._named.add(session_id)
+        figures.LOST.inc()
+        log.error(
+            "session.beginning_lost",
+            session_id=session_id,
+            found=found,
+            fix="See docs/runbooks/lost-log.md: the log gave up its oldest messages, or NATS lost its store.",
+        )
+
+    async def restore_all(self, known: Iterable[Session]) -> None:
+        """Restore those of these sessions that are older than the log.
+
+        Raises:
+            Unavailable: NATS does not answer; the next round repeats it.
+        """
+        begins_ms = await self._log.begins_ms()
+        for session in known:
+            if session.requested is not None and session.requested_ms < begins_ms:
+                await self._restore_known(session)
+
+    async def restore(self, job: StaleJob, known: Session | None = None) -> None:
+        """Take a running job in again: its node repeats what it reported, and the session begins again in the log.
+
+        Its earlier epochs are lost with the log; they are not billed.
+
+        Args:
+            known: The session as the leader knew it; without it the node's word is all there is.
+
+        Raises:
+            Unavailable: NATS does not answer; the next round repeats it.
+        """
+        self.name(job.session_id, "job")
+        described = await self._nodes.describe(job.node_id, job.session_id, job.epoch)
+        if described is not None:
+            requested = _requested(job.session_id, described, self._now())
+            assigned = _assigned(job, described, self._now())
+        elif known is not None and known.requested is not None and known.current is not None:
+            requested, assigned = known.requested, _assigned_again(job, known.current, self._now())
+        else:
+            log.warning("session.not_described", session_id=job.session_id, node_id=job.node_id, epoch=job.epoch)
+            return
+        # `assigned` first: a session with nothing but its `requested` would be given to a node.
+        if await self._write_again(assigned, requested if known is None else known.requested or requested):
+            await self._take_slot(job.session_id)
+            log.error(
+                "session.restored",
+                session_id=job.session_id,
+                node_id=job.node_id,
+                epoch=job.epoch,
+                is_reported=described is not None,
+                unbilled_ms=assigned.billable_ms_before or assigned.served_ms_before,
+            )
+
+    async def _restore_known(self, session: Session) -> None:
+        session_id, current = session.session_id, session.current
+        history = await self._log.history(session_id)
+        begins_ms = await self._log.begins_ms()
+        if standing(history, made_ms=session.requested_ms, begins_ms=begins_ms) is not Standing.LOST:
+            return
+        if current is not None:
+            await self.restore(StaleJob(session_id, current.epoch, current.node_id), session)
+        elif session.requested is not None and session.end_asked is None:
+            # No node had it: it waits anew, with its whole time in the queue.
+            self.name(session_id, "start")
+            await self._write_again(session.requested)
+
+    async def _write_again(self, *events: SessionRequested | JobAssigned) -> bool:
+        """Write these and follow the session by the new log alone; False: another leader is faster."""
+        session_id = events[0].session_id
+        try:
+            for event in events:
+                await self._log.append(event, expect_last=0)
+        except Outrun as error:
+            log.warning("session.not_restored", session_id=session_id, reason=str(error))
+            return False
+        figures.RESTORED.inc()
+        history = await self._log.history(session_id)
+        # The sequences that were known of it are those of the lost log. `add`: the records count in any order.
+        self._conductor.board.forget(session_id)
+        self._conductor.board.add(session_id)
+        for record in history:
+            self._conductor.heard(record)
+        return True
+
+    async def _take_slot(self, session_id: str) -> None:
+        """The lowest free slot; where all are taken the call runs without."""
+        board = self._conductor.board
+        held = await self._slots.held()
+        for key, entry in held.items():
+            if entry.session_id == session_id:
+                board.took(key, session_id)
+                return
+        for key in range(board.limits.max_bots):
+            if key in held:
+                continue
+            try:
+                await self._slots.take(key, Slot(session_id=session_id, taken_at=self._now()))
+            except Outrun:
+                continue
+            board.took(key, session_id)
+            return
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._conductor.now_ms() / 1000, UTC)
+
+
+def _requested(session_id: str, job: JobDescribed, now: datetime) -> SessionRequested:
+    return SessionRequested(
+        session_id=session_id,
+        time=now,
+        user_name=job.user_name,
+        user_id=job.user_id,
+        voice_id=job.voice_id,
+        opening_line=job.opening_line,
+        system_prompt=job.system_prompt,
+        tools=job.tools,
+        credit_limit_minutes=job.granted_minutes,
+    )
+
+
+def _assigned(job: StaleJob, described: JobDescribed, now: datetime) -> JobAssigned:
+    return JobAssigned(
+        session_id=job.session_id,
+        time=now,
+        epoch=job.epoch,
+        node_id=job.node_id,
+        served_ms_before=described.served_ms_before,
+        billable_ms_before=described.billable_ms_before,
+        granted_minutes=described.granted_minutes,
+    )
+
+
+def _assigned_again(job: StaleJob, attempt: Attempt, now: datetime) -> JobAssigned:
+    return JobAssigned(
+        session_id=job.session_id,
+        time=now,
+        epoch=job.epoch,
+        node_id=job.node_id,
+        served_ms_before=attempt.served_ms_before,
+        billable_ms_before=attempt.billable_ms_before,
+        granted_minutes=attempt.granted_minutes,
+    )

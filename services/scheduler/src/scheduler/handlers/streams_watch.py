@@ -1,0 +1,107 @@
+"""How full each stream and bucket is, told to Prometheus, and whether the log has room for another call."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+from contracts.streams import SESSIONS
+
+from chassis import logs, metrics
+from scheduler.domain.log_room import LogUse, log_room
+from scheduler.handlers.board import Board
+from scheduler.ports import Stores, Unavailable
+
+_STREAM: Final = ("stream",)
+_BYTES: Final = metrics.gauge("scheduler_stream_bytes", "Bytes that a stream or bucket holds", _STREAM)
+_USED: Final = metrics.gauge("scheduler_stream_used_ratio", "Share of its bound that a stream holds", _STREAM)
+_MESSAGES: Final = metrics.gauge("scheduler_stream_messages", "Messages in a stream or bucket", _STREAM)
+_AGE_S: Final = metrics.gauge("scheduler_stream_oldest_seconds", "Age of a stream's oldest message", _STREAM)
+_CONSUMERS: Final = metrics.gauge("scheduler_stream_consumers", "Consumers of a stream, of 1000", _STREAM)
+_NEEDED: Final = metrics.gauge(
+    "scheduler_log_needed_ratio", "What of SESSIONS is not settled or runs, as a share of where starts are refused"
+)
+_BEHIND: Final = metrics.gauge("scheduler_billing_behind_messages", "Messages of SESSIONS that billing has to read")
+_GONE: Final = metrics.gauge(
+    "scheduler_billing_gone_messages", "Messages that SESSIONS gave up before billing read them"
+)
+
+log = logs.get_logger(__name__)
+
+
+class StreamsWatch:
+    """Looks at every stream and bucket every so often; each look that fails is repeated by the next.
+
+    Attributes:
+        log_is_full: No start may be taken: what it writes could push out what is not settled yet.
+    """
+
+    def __init__(
+        self,
+        stores: Stores,
+        board: Board,
+        every_s: float,
+        calls_bytes: int,
+        *,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """Take the parts.
+
+        Args:
+            calls_bytes: What all calls that may run at once write at most.
+            now: Unix seconds.
+        """
+        self.log_is_full = False
+        self._stores = stores
+        self._board = board
+        self._every_s = every_s
+        self._calls_bytes = calls_bytes
+        self._now = now
+        self._was_behind = False
+        self._is_gone = False
+
+    async def run(self) -> None:
+        """Look for ever."""
+        while True:
+            try:
+                await self.look()
+            except Unavailable as error:
+                log.warning("streams.not_measured", reason=str(error))
+            except Exception:
+                log.exception("streams.watch_bug")
+            await asyncio.sleep(self._every_s)
+
+    async def look(self) -> None:
+        """Measure once."""
+        for use in await self._stores.uses():
+            _BYTES.labels(use.name).set(use.bytes)
+            _USED.labels(use.name).set(use.bytes / use.max_bytes if use.max_bytes else 0)
+            _MESSAGES.labels(use.name).set(use.messages)
+            _AGE_S.labels(use.name).set(max(0.0, self._now() - use.oldest_s) if use.oldest_s else 0)
+            _CONSUMERS.labels(use.name).set(use.consumers)
+            if use.name == SESSIONS.name:
+                await self._look_at_log(LogUse(use.bytes, use.max_bytes, use.first_seq, use.last_seq))
+
+    async def _look_at_log(self, use: LogUse) -> None:
+        billing = await self._stores.billing()
+        oldest = min((s.requested_seq for s in self._board.open_sessions() if s.requested_seq), default=None)
+        room = log_room(use, billing, oldest, calls_bytes=self._calls_bytes, was_behind=self._was_behind)
+        self._was_behind = room.behind > 0
+        _NEEDED.set(room.needed_bytes / room.limit_bytes if room.limit_bytes else 0)
+        _BEHIND.set(room.behind)
+        _GONE.set(room.gone_unread)
+        if room.gone_unread and not self._is_gone:
+            log.error("log.gave_up_unread", messages=room.gone_unread, fix="See docs/runbooks/lost-log.md.")
+        self._is_gone = room.gone_unread > 0
+        if room.is_full != self.log_is_full:
+            change = "log.full" if room.is_full else "log.has_room"
+            log.error(
+                change,
+                needed_bytes=room.needed_bytes,
+                limit_bytes=room.limit_bytes,
+                billing_behind=room.behind,
+                fix="Starts are refused. See why billing is behind, or raise SESSIONS_MAX_MB."
+                if room.is_full
+                else "Starts are taken again.",
+            )
+        self.log_is_full = room.is_full

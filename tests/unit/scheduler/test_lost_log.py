@@ -1,0 +1,150 @@
+"""A log that lost its beginning, by its bound or with its store, says nothing about what is older."""
+
+from datetime import UTC, datetime
+
+import pytest
+from contracts.events import EndRequested, JobAssigned, SessionEnded, SessionRequested
+from contracts.registry import Slot
+from scheduler.domain.limits import Limits
+from scheduler.domain.standing import CLOCKS_MS, Standing, standing
+from scheduler.handlers import figures
+from scheduler.ports import HeldSlot
+
+from tests.unit.scheduler.builders import SID, T0, assigned, at, ended, log, requested
+from tests.unit.scheduler.world import Leader, World, settle
+
+OLD_MS = T0 - 600_000
+
+
+@pytest.mark.parametrize(
+    ("events", "made_ms", "begins_ms", "expected"),
+    [
+        ((requested(), ended(epoch=0)), T0, 0, Standing.OVER),
+        ((requested(),), T0, T0 + 1, Standing.OPEN),
+        ((), T0, T0 - CLOCKS_MS, Standing.OVER),
+        ((), T0, T0 - CLOCKS_MS + 1, Standing.LOST),
+        ((assigned(),), T0, T0, Standing.LOST),
+        ((), None, 0, Standing.LOST),
+    ],
+)
+def test_never_requested_is_said_only_by_a_log_that_is_old_enough(
+    events: tuple[SessionRequested | JobAssigned | SessionEnded, ...],
+    made_ms: int | None,
+    begins_ms: int,
+    expected: Standing,
+) -> None:
+    assert standing(log(*events), made_ms=made_ms, begins_ms=begins_ms) is expected
+
+
+async def call(world: World) -> Leader:
+    """A call that runs."""
+    world.add_node("n1")
+    leader = Leader(world)
+    await leader.begin()
+    world.write(requested())
+    leader.hear(1)
+    await settle()
+    leader.hear(len(world.records))
+    await settle()
+    world.join("n1", SID)
+    world.rooms.add(SID)
+    return leader
+
+
+async def test_a_new_leader_on_a_lost_log_ends_no_call_and_takes_it_in_again() -> None:
+    world = World(Limits(max_bots=2))
+    await call(world)
+    world.monotonic_s += 300
+    world.lose_log()
+    world.held_slots.clear()
+    named = figures.LOST._value.get()  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType]
+
+    leader = Leader(world)
+    await leader.begin()
+    for _ in range(2):
+        await leader.reconciler.reconcile()
+        await settle()
+
+    assert world.jobs["n1"].keys() == {SID}
+    assert world.rooms == {SID}
+    assert world.described == [SID], "once"
+    assert [r.event.event for r in world.records] == ["agent_ready", "assigned", "requested"]
+    assert {entry.session_id for entry in world.held_slots.values()} == {SID}
+    assert figures.LOST._value.get() == named + 1  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType]
+
+    world.write(EndRequested(session_id=SID, time=at(world.now_ms()), by="api", reason="requested"))
+    leader.hear(len(world.records))
+    await settle()
+    assert world.records[-1].event.event == "ended", "it can be ended like any other"
+    assert not world.jobs["n1"]
+
+
+async def test_a_leader_that_keeps_its_term_restores_what_it_knows() -> None:
+    world = World(Limits(max_bots=2))
+    leader = await call(world)
+    leader.hear(len(world.records))
+    await settle()
+    world.monotonic_s += 300
+    world.lose_log()
+    world.held_slots.clear()
+
+    for _ in range(2):
+        await leader.reconciler.reconcile()
+        await settle()
+
+    assert world.described == [SID]
+    assert [r.event.event for r in world.records] == ["agent_ready", "assigned", "requested"]
+    assert {entry.session_id for entry in world.held_slots.values()} == {SID}
+    session = leader.board.session(SID)
+    assert session is not None
+    assert session.requested_seq == 3, "by the new log"
+
+
+async def test_a_start_that_was_lost_before_it_had_a_node_begins_anew() -> None:
+    world = World(Limits())
+    former = Leader(world)
+    await former.begin()
+    world.write(requested())
+    former.hear(1)
+    await settle()
+    world.monotonic_s += 20
+    world.lose_log()
+    world.add_node("n1")
+
+    leader = Leader(world)
+    await leader.begin()
+    await leader.restorer.restore_all(list(former.board.open_sessions()))
+    await settle()
+
+    assert world.jobs["n1"].keys() == {SID}
+    assert [r.event.event for r in world.records if r.event.event != "queued"] == ["requested", "assigned"]
+
+
+async def test_a_call_whose_beginning_goes_while_it_runs_ends_with_what_a_bill_needs() -> None:
+    world = World(Limits())
+    leader = await call(world)
+    leader.hear(len(world.records))
+    world.records[:] = []
+
+    world.write(EndRequested(session_id=SID, time=at(world.now_ms()), by="api", reason="requested"))
+    leader.heard = 0
+    leader.hear(1)
+    await settle()
+
+    assert {"requested", "ended"} <= {r.event.event for r in world.records}
+
+
+async def test_rooms_and_slots_that_are_older_than_the_log_are_left_alone() -> None:
+    world = World(Limits(), whole_since_ms=OLD_MS)
+    world.rooms.add(SID)
+    world.held_slots[0] = HeldSlot(Slot(session_id=SID, taken_at=datetime.fromtimestamp(OLD_MS / 1000, UTC)), 1)
+    world.rooms_made_ms = OLD_MS
+    leader = Leader(world)
+    await leader.begin()
+
+    await leader.reconciler.reconcile()
+    assert (world.rooms, len(world.held_slots)) == ({SID}, 1)
+
+    world.whole_since_ms = 0
+    await leader.reconciler.reconcile()
+    assert (world.rooms, len(world.held_slots)) == (set(), 0), "the whole log knows better"
