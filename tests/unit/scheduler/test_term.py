@@ -62,6 +62,9 @@ def test_a_leader_that_cannot_make_its_consumers_gives_the_lease_back() -> None:
             timekeeper=Timekeeper(LogClock(), world, monotonic=loop.time),
             reconcile_s=15,
             deployment="here",
+            stores=world,
+            streams_look_s=15,
+            calls_bytes=0,
         )
         with pytest.raises(ExceptionGroup, match="unhandled"):
             await term.run()
