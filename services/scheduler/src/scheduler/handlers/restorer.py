@@ -14,7 +14,7 @@ from scheduler.domain.session import Attempt, Session
 from scheduler.domain.standing import Standing, standing
 from scheduler.handlers import figures
 from scheduler.handlers.conductor import Conductor
-from scheduler.ports import Nodes, Outrun, SessionLog, Slots
+from scheduler.ports import Nodes, Outrun, SessionLog, Slots, Unavailable
 
 _NAMED: Final = 10_000
 
@@ -52,8 +52,14 @@ class Restorer:
         """
         begins_ms = await self._log.begins_ms()
         for session in known:
-            if session.requested is not None and session.requested_ms < begins_ms:
+            if session.requested is None or session.requested_ms >= begins_ms:
+                continue
+            try:
                 await self._restore_known(session)
+            except Unavailable:
+                raise
+            except Exception:  # one session must not end the term
+                log.exception("session.restore_bug", session_id=session.session_id)
 
     async def restore(self, job: StaleJob, known: Session | None = None) -> None:
         """Take a running job in again: its node repeats what it reported, and the session begins again in the log.
