@@ -58,7 +58,7 @@ class Lease:
 
     @property
     def is_held(self) -> bool:
-        """Whether nobody else can have it now; by our own clock, so also right after a freeze or a suspend."""
+        """Whether no other process can have it now; by our own clock, so also right after a freeze or a suspend."""
         return self._clock() < self._held_until
 
     @property
@@ -87,7 +87,7 @@ class Lease:
         return True
 
     async def acquire(self) -> bool:
-        """Take the lease if it is free (or ours from before); False when somebody holds it or NATS is away."""
+        """Take the lease if it is free (or ours from before); False when another holds it or NATS is away."""
         self._held_until = -math.inf
         asked = self._clock()
         try:
@@ -100,7 +100,7 @@ class Lease:
         return True
 
     async def renew(self) -> bool:
-        """Begin the TTL anew; False when it is lost, or could not be reached (then `is_held` says for how long yet)."""
+        """Restart the TTL; False when it is lost, or could not be reached (then `is_held` says for how long yet)."""
         if not self.is_held:
             return False
         asked = self._clock()
@@ -128,8 +128,7 @@ class Lease:
         """Seek the lease and keep it, for ever; a cancellation gives it back.
 
         `on_gained` runs as a task beside the renewals, as long as it likes; when the lease is lost it is cancelled,
-        then `on_lost` is awaited (10 s at most). Both are called anew each time. An `on_gained` that fails gives the
-        lease back.
+        then `on_lost` is awaited (10 s at most), each time. An `on_gained` that fails gives the lease back.
         """
         while True:
             if not await self.acquire():
@@ -177,7 +176,7 @@ class Lease:
             await self.release()
 
     async def _adopt(self) -> bool:
-        """The key is not as we left it: ours after a lost acknowledgement, gone, or somebody else's."""
+        """The key is not as we left it: ours after a lost acknowledgement, gone, or another's."""
         holds = self.is_held
         try:
             entry = await self._bucket.get(self.key, deadline_s=self._attempt_s)

@@ -37,7 +37,7 @@ log = logs.get_logger(__name__)
 
 
 class Conductor:
-    """Acts for the leader. Until `begin` it only listens; after `stop` it does nothing any more."""
+    """Acts for the leader, from `begin` until `stop`; before it only listens."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class Conductor:
         self._note(record)
 
     def wake(self, session_id: str) -> None:
-        """Decide anew about a session; a moment later where the lease is not ours right now."""
+        """Decide about a session again; a moment later where the lease is not ours right now."""
         if not self._acting or session_id not in self.board:
             return
         if not self._is_leading():
@@ -131,7 +131,7 @@ class Conductor:
                 self.wake(session_id)
 
     def learn(self, session_id: str, **known: Any) -> None:
-        """Note facts about a session, and decide anew."""
+        """Note facts about a session, and decide about it again."""
         self.board.learn(session_id, **known)
         self.wake(session_id)
 
@@ -149,7 +149,7 @@ class Conductor:
         self._admit_due = loop.call_later(seconds, self._admit)
 
     def withdraw(self, session_id: str, epoch: int, node_id: str, reason: str) -> None:
-        """Tell a node to let go of an epoch that counts no more; no step waits for the answer."""
+        """Tell a node to stop an epoch that was superseded; no step waits for the answer."""
         self.beside(self._endings.withdraw(session_id, epoch, node_id, reason))
 
     def _admit(self) -> None:

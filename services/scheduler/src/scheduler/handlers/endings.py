@@ -53,7 +53,7 @@ class Endings:
         self._learn(session_id, end_answer=answer)
 
     async def withdraw(self, session_id: str, epoch: int, node_id: str, reason: str) -> None:
-        """Tell a node to let go of an epoch, up to three times; what stays unanswered is left to the reconciler."""
+        """Tell a node to stop an epoch, up to three times; what stays unanswered is left to the reconciler."""
         for n in range(1, _WITHDRAWALS + 1):
             if await self._agents.withdraw(session_id, epoch, node_id, reason):
                 return
