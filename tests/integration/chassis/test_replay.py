@@ -100,12 +100,13 @@ async def test_what_was_delivered_into_the_void_is_read_again(bus: Bus) -> None:
     (info,) = await bus.js.consumers_info("SESSIONS")
     thief = await bus.js.pull_subscribe_bind(info.name, "SESSIONS")
     stealing = asyncio.create_task(thief.fetch(1, timeout=5))
-    await asyncio.sleep(2.2)  # so that the thief's request is the older one
-    await bus.publish(tick(served_ms=1))
+    await asyncio.sleep(0.2)
+    await bus.publish(tick(served_ms=1))  # the requests take turns, and ours is the older one
+    await bus.publish(tick(served_ms=2))
     (stolen,) = await stealing
-    assert stolen.metadata.sequence.stream == 2
+    assert stolen.metadata.sequence.stream == 3
 
-    await until(lambda: reader.seqs == [1, 2])
+    await until(lambda: reader.seqs == [1, 2, 3])
     await reader.stop()
 
 
@@ -132,3 +133,42 @@ async def test_breaking_off_is_fine(bus: Bus) -> None:
         break
     assert replay.position == 0  # it did not come back for the next
     assert not replay.caught_up.is_set()
+
+
+async def test_a_reader_leaves_no_consumer_behind(bus: Bus) -> None:
+    await bus.publish(tick(served_ms=0))
+    for turns in range(60):  # of the event loop: some are stopped while NATS makes their consumer
+        reader = Reader(bus.replay("voice.v1.session.>"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await reader.stop()
+
+    async def left() -> bool:
+        return (await bus.js.stream_info("SESSIONS")).state.consumer_count == 0
+
+    await until(left, 5)
+
+
+async def test_a_reader_asks_once_for_many_messages(bus: Bus) -> None:
+    reader = Reader(bus.replay("voice.v1.session.>"))
+    await until(lambda: reader.replay.caught_up.is_set())
+    before = bus.nc.stats["out_msgs"]
+
+    for n in range(50):
+        await bus.publish(tick(served_ms=n))
+        await until(lambda n=n: len(reader.seqs) == n + 1, 5)
+
+    assert bus.nc.stats["out_msgs"] - before < 60  # the fifty, and hardly a request for them
+    await reader.stop()
+
+
+async def test_what_is_not_wanted_is_passed_over(bus: Bus) -> None:
+    reader = Reader(bus.replay("voice.v1.session.>", wants=lambda subject: subject.endswith(".session_2")))
+    await bus.publish(tick("session_1"))
+    await bus.publish(tick("session_2"))
+    await bus.publish(tick("session_1", served_ms=1))
+
+    await until(lambda: reader.replay.position == 3)
+
+    assert reader.seqs == [2]
+    await reader.stop()

@@ -20,7 +20,7 @@ from chassis.access import NatsAccess
 from chassis.health import Check
 from chassis.nats import commands, many, publishing, reading
 from chassis.nats.bucket import Bucket
-from chassis.nats.connection import Connection, inbox_prefix
+from chassis.nats.connection import Connection
 from chassis.nats.declared import Declared
 from chassis.nats.errors import BusRefused, BusUnavailable, NotStored, StreamMissing
 from chassis.nats.messages import Published, Stored, headers_of, stored, stream_of
@@ -337,6 +337,7 @@ class Bus:
         *,
         since: int | datetime | None = None,
         until_caught_up: bool = False,
+        wants: Callable[[str], bool] | None = None,
     ) -> Replay:
         """Read one stream in order: `async for stored in bus.replay("voice.v1.session.>")`.
 
@@ -344,9 +345,10 @@ class Bus:
             filters: Subjects or filters, all of one stream.
             since: The first sequence to read, or the time it was stored at or after; None begins with the oldest.
             until_caught_up: End once all that is there has been read; else go on with what comes.
+            wants: Which of them, by the subject; what is left out costs no parsing.
         """
         chosen = [filters] if isinstance(filters, str) else list(filters)
-        return self.reader(stream_of(chosen[0]), chosen, since=since, until_caught_up=until_caught_up)
+        return self.reader(stream_of(chosen[0]), chosen, since=since, until_caught_up=until_caught_up, wants=wants)
 
     def reader(
         self,
@@ -356,6 +358,7 @@ class Bus:
         since: int | datetime | None = None,
         last_per_subject: bool = False,
         until_caught_up: bool = False,
+        wants: Callable[[str], bool] | None = None,
     ) -> Replay:
         """`replay` of a stream by its name."""
         return Replay(
@@ -366,7 +369,7 @@ class Bus:
             since=since,
             last_per_subject=last_per_subject,
             until_caught_up=until_caught_up,
-            inbox=f"{inbox_prefix(self.name)}.".encode(),
+            wants=wants,
             unreadable=self.unreadable.met,
         )
 
