@@ -74,7 +74,9 @@ class FakeLog:
         return [e for e in self.events if isinstance(e, events) and e.time >= at]
 
     @asynccontextmanager
-    async def follow(self, session_id: str, *events: type[Event]) -> AsyncGenerator[AsyncIterator[Event]]:
+    async def follow(
+        self, session_id: str, *events: type[Event], since: int | None = None, past: bool = True
+    ) -> AsyncGenerator[AsyncIterator[Event]]:
         async def found() -> AsyncIterator[Event]:
             for event in list(self.events):
                 if isinstance(event, events) and event.session_id == session_id:

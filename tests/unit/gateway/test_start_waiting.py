@@ -378,13 +378,15 @@ async def test_a_wait_that_nats_ends_names_the_session(
 
 
 async def test_a_wait_that_ends_just_now_does_not_hinder_the_stop(world: World) -> None:
-    """Its timeout has expired, and its consumer is still being closed."""
+    """Its timeout has expired, and what it follows is still being closed."""
     closing, closed = asyncio.Event(), asyncio.Event()
 
     class SlowToClose(FakeLog):
         @asynccontextmanager
-        async def follow(self, session_id: str, *events: type[Event]) -> AsyncGenerator[AsyncIterator[Event]]:
-            async with super().follow(session_id, *events) as found:
+        async def follow(
+            self, session_id: str, *events: type[Event], since: int | None = None, past: bool = True
+        ) -> AsyncGenerator[AsyncIterator[Event]]:
+            async with super().follow(session_id, *events, since=since, past=past) as found:
                 try:
                     yield found
                 finally:

@@ -26,6 +26,7 @@ from gateway.adapters.billing_http import BillingHttp
 from gateway.adapters.inworld_voices import InworldVoices
 from gateway.adapters.livekit_check import check_livekit
 from gateway.adapters.livekit_rooms import LiveKitRooms
+from gateway.adapters.log_consumers import measure_consumers
 from gateway.adapters.nats_idempotency import NatsIdempotencyKeys
 from gateway.adapters.nats_log import NatsLog, NatsRegistry
 from gateway.adapters.nats_prejoined_rooms import NatsPrejoinedRooms
@@ -68,6 +69,8 @@ async def _start(life: Life) -> None:
     buckets = [owned.get(bucket.name, bucket) for bucket in BUCKETS]
     bus = await life.connect(streams=STREAMS, buckets=buckets, owned=tuple(owned.values()))
     session_log = NatsLog(bus, deadline_s=settings.bus_deadline_s)
+    life.spawn("tail of the log", session_log.run())
+    life.spawn("consumers of the log", measure_consumers(bus))
     registry = NatsRegistry(bus, deadline_s=settings.stats_deadline_s)
     prejoined = NatsPrejoinedRooms(bus)
     life.spawn("rooms joined ahead", prejoined.watch())

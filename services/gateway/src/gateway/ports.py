@@ -107,8 +107,15 @@ class SessionLog(Protocol):
         """All sessions' events of these kinds that were stored at or after a time."""
         ...
 
-    def follow(self, session_id: str, *events: type[Event]) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
-        """The session's events of these kinds, those of the past and those to come, at least once each."""
+    def follow(
+        self, session_id: str, *events: type[Event], since: int | None = None, past: bool = True
+    ) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
+        """The session's events of these kinds, those of the past and those to come, at least once each.
+
+        Args:
+            since: A sequence before which the session has none of them, such as that of its request, if it is known.
+            past: False: those that the log has when the block is entered may be left out.
+        """
         ...
 
 

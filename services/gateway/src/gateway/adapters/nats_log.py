@@ -31,12 +31,12 @@ from contracts.subjects import node_command, session_event, session_log
 from nats.errors import ConnectionClosedError
 from pydantic import BaseModel, TypeAdapter
 
+from gateway.adapters.log_tail import LogTail
 from gateway.ports import BusAway, Recorded, RecordUnreadable, SessionIdTaken, StoreFull
 
 log = get_logger(__name__)
 
 _DRAIN_REPLY: TypeAdapter[DrainReply] = TypeAdapter(DrainReply)
-_BATCH = 256
 _IDLE_S = 1.0
 _RECONNECT_POLL_S = 0.05
 _WEBHOOK_DEADLINE_S = 0.8  # LiveKit holds everything behind a webhook back until it is answered
@@ -50,7 +50,12 @@ class NatsLog:
 
     def __init__(self, bus: Bus, *, deadline_s: float) -> None:
         self._bus = bus
+        self._tail = LogTail(bus)
         self._deadline_s = deadline_s
+
+    async def run(self) -> None:
+        """Read the log's tail, from which every `follow` is told, until cancelled."""
+        await self._tail.run()
 
     async def connected(self) -> None:
         """Wait until there is a connection to NATS."""
@@ -112,22 +117,13 @@ class NatsLog:
                 return [stored.event async for stored in replay if isinstance(stored.event, Event)]
 
     @asynccontextmanager
-    async def follow(self, session_id: str, *events: type[Event]) -> AsyncGenerator[AsyncIterator[Event]]:
-        """The session's events of these kinds, those of the past and those to come."""
-        messages = aiter(self._bus.replay([session_event(e.event, session_id) for e in events]))
-
-        async def read() -> AsyncGenerator[Event]:
-            async for stored in messages:
-                if isinstance(stored.event, Event):
-                    yield stored.event
-
-        found = read()
-        try:
-            with translated():
+    async def follow(
+        self, session_id: str, *events: type[Event], since: int | None = None, past: bool = True
+    ) -> AsyncGenerator[AsyncIterator[Event]]:
+        """The session's events of these kinds, told by the tail that this process reads."""
+        with translated():
+            async with self._tail.follow(session_id, *events, since=since, past=past) as found:
                 yield found
-        finally:
-            await found.aclose()
-            await _close(messages)
 
     async def read(self, since: int | None, *events: type[Event]) -> AsyncIterator[Sequence[Recorded]]:
         """All sessions' events of these kinds in order, in batches; an empty batch after each quiet second.
@@ -135,28 +131,23 @@ class NatsLog:
         Args:
             since: The first sequence to read; None: the oldest there is.
         """
-        messages = aiter(self._bus.replay([session_event(e.event, "*") for e in events], since=since))
-        upcoming: asyncio.Task[Stored] | None = None
-        batch: list[Recorded] = []
+        batches = self._bus.replay([session_event(e.event, "*") for e in events], since=since).batches()
+        upcoming: asyncio.Task[list[Stored]] | None = None
         try:
             while True:
-                upcoming = upcoming or asyncio.create_task(_next(messages))
+                upcoming = upcoming or asyncio.create_task(_next(batches))
                 await asyncio.wait({upcoming}, timeout=_IDLE_S)
-                pending = 0
+                batch: list[Stored] = []
                 if upcoming.done():
                     with translated():
-                        stored = upcoming.result()
+                        batch = upcoming.result()
                     upcoming = None
-                    pending = stored.pending
-                    batch.append(Recorded(stored.seq, stored.event if isinstance(stored.event, Event) else None))
-                if pending == 0 or len(batch) >= _BATCH:
-                    yield batch
-                    batch = []
+                yield [Recorded(each.seq, each.event if isinstance(each.event, Event) else None) for each in batch]
         finally:
             if upcoming is not None:
                 upcoming.cancel()
                 await asyncio.wait({upcoming})
-            await _close(messages)
+            await batches.aclose()
 
 
 class NatsRegistry:
@@ -229,10 +220,5 @@ def translated() -> Generator[None]:
         raise Refused(LOG_REFUSED, "NATS will not store this event.") from error
 
 
-async def _next(messages: AsyncIterator[Stored]) -> Stored:
-    return await anext(messages)
-
-
-async def _close(messages: AsyncIterator[Stored]) -> None:
-    if isinstance(messages, AsyncGenerator):
-        await messages.aclose()
+async def _next(batches: AsyncIterator[list[Stored]]) -> list[Stored]:
+    return await anext(batches)

@@ -1,6 +1,7 @@
 """`POST /orchestrator/session/end`: ask for the end, and answer with it."""
 
 import asyncio
+from contextlib import suppress
 
 from chassis.logs import bind_session, get_logger
 from contracts.api import EndReply, EndRequest
@@ -16,13 +17,13 @@ from contracts.errors import (
     UNKNOWN_SESSION,
     Refused,
 )
-from contracts.events import EndRequested, SessionEnded, SessionRequested
+from contracts.events import AgentStopped, EndRequested, Event, SessionEnded, SessionRequested
 from fastapi import APIRouter, Response
 
 from gateway.domain.access import Scope
 from gateway.domain.ending import end_reply, process_is_gone
 from gateway.domain.idempotency import fingerprint
-from gateway.ports import ReadModelAway, RecordUnreadable
+from gateway.ports import BusAway, ReadModelAway, RecordUnreadable
 from gateway.routes.documented import WITH_BODY, problems
 from gateway.routes.keyed import REPLAYED_DOCUMENTED, IdempotencyKey, once
 from gateway.routes.services import Services, Wired
@@ -43,6 +44,7 @@ _PROBLEMS = problems(
     LOG_REFUSED,
     END_PENDING,
 ) | {200: {"headers": REPLAYED_DOCUMENTED}}
+_LAST_LOOK_S = 0.5
 _READ_MODEL_WAIT_S = 0.3
 _READ_MODEL_POLL_S = 0.02
 
@@ -63,8 +65,10 @@ async def _end(body: EndRequest, services: Services) -> EndReply:
     with bind_session(session_id):
         if not await _exists(session_id, services):
             raise Refused(UNKNOWN_SESSION, f"There is no session {session_id}.")
-        ended = await services.log.last(SessionEnded, session_id) or await _ask_and_wait(session_id, services)
-        gone = ended.epoch == 0 or process_is_gone(ended, await services.log.history(session_id))
+        heard: list[Event] = []
+        ended = await _ended(session_id, services, heard)
+        # A silent node, or an end of long ago: the whole log tells.
+        gone = process_is_gone(ended, heard) or process_is_gone(ended, await services.log.history(session_id))
         errors = [] if gone else ["The node has not confirmed that the worker's process is gone."]
         shown = await _read_model_shows_end(session_id, services, errors)
         log.info("session.end_answered", outcome=str(ended.outcome), errors=len(errors))
@@ -81,17 +85,31 @@ async def _exists(session_id: str, services: Services) -> bool:
     return any(job.session_id == session_id for node in await services.registry.nodes() for job in node.jobs)
 
 
-async def _ask_and_wait(session_id: str, services: Services) -> SessionEnded:
-    try:
-        async with asyncio.timeout(services.end_wait_s), services.log.follow(session_id, SessionEnded) as events:
-            await services.log.publish(
-                EndRequested(session_id=session_id, time=services.now(), by="api", reason="requested")
-            )
-            async for event in events:
-                if isinstance(event, SessionEnded):
-                    return event
-    except TimeoutError:
-        pass
+async def _ended(session_id: str, services: Services, heard: list[Event]) -> SessionEnded:
+    """The session's end, asked for if it has not come.
+
+    Args:
+        heard: Takes what was told of its workers meanwhile.
+    """
+    # Followed before the log is looked at: an end in between is in the one or in the other.
+    async with services.log.follow(session_id, AgentStopped, SessionEnded, past=False) as events:
+        ended = await services.log.last(SessionEnded, session_id)
+        if ended is not None:
+            return ended
+        with suppress(TimeoutError):
+            async with asyncio.timeout(services.end_wait_s):
+                await services.log.publish(
+                    EndRequested(session_id=session_id, time=services.now(), by="api", reason="requested")
+                )
+                async for event in events:
+                    heard.append(event)
+                    if isinstance(event, SessionEnded):
+                        return event
+        with suppress(TimeoutError, BusAway):  # the tail may be behind, such as after a restart of NATS
+            async with asyncio.timeout(_LAST_LOOK_S):
+                ended = await services.log.last(SessionEnded, session_id)
+        if ended is not None:
+            return ended
     raise Refused(END_PENDING, f"Session {session_id} has not ended within {services.end_wait_s:g} s.", retry_after_s=1)
 
 

@@ -148,12 +148,13 @@ async def start_session(
                 services,
                 place,
                 until=until,
+                since=accepted.seq,
                 first=_reply(session, services),
                 headers=response.headers,
             )
             place = None  # the stream's
             return following
-        stage_ms = await _stage_ms(stage, session.session_id, services, until)
+        stage_ms = await _stage_ms(stage, session.session_id, services, until, since=accepted.seq)
         reply = _reply(session, services, stage_ms)
         return reply.model_copy(update={"message": _REACHED[stage]})
     finally:
@@ -236,13 +237,15 @@ async def _accept(body: StartRequest, services: Services, key: SentKey, began: f
     return accepted
 
 
-async def _stage_ms(stage: Stage, session_id: str, services: Services, until: float) -> dict[str, int]:
+async def _stage_ms(
+    stage: Stage, session_id: str, services: Services, until: float, *, since: int | None = None
+) -> dict[str, int]:
     reached: dict[Stage, dict[str, int]] = {}
 
     async def tell(each: Stage, stage_ms: Mapping[str, int]) -> None:
         reached[each] = dict(stage_ms)
 
-    await services.waits.follow(stage, session_id, services.log, until=until, tell=tell)
+    await services.waits.follow(stage, session_id, services.log, until=until, tell=tell, since=since)
     return reached[stage]
 
 

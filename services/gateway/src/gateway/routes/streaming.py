@@ -63,6 +63,7 @@ def stream(
     place: Place,
     *,
     until: float,
+    since: int | None = None,
     first: StartReply | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> EventSourceResponse:
@@ -71,12 +72,13 @@ def stream(
     Args:
         place: Released at the end of the stream.
         until: When `failed` tells `start_pending`, on the loop's clock.
+        since: The sequence of the session's request, if it is known.
         first: Told at once as `accepted`.
     """
     lines: asyncio.Queue[bytes | None] = asyncio.Queue()
     if first is not None:
         lines.put_nowait(_line("accepted", first))
-    following = services.background.spawn(_follow(session_id, stage, services, until, lines, request_id()))
+    following = services.background.spawn(_follow(session_id, stage, services, until, since, lines, request_id()))
     following.add_done_callback(lambda _: place.release())
     no_store = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return EventSourceResponse(_lines(lines, following, services.keepalive_s), headers={**no_store, **(headers or {})})
@@ -87,6 +89,7 @@ async def _follow(
     stage: Stage,
     services: Services,
     until: float,
+    since: int | None,
     lines: asyncio.Queue[bytes | None],
     request: str,
 ) -> None:
@@ -95,7 +98,7 @@ async def _follow(
         lines.put_nowait(_line(reached, progress))
 
     try:
-        await services.waits.follow(stage, session_id, services.log, until=until, tell=tell)
+        await services.waits.follow(stage, session_id, services.log, until=until, tell=tell, since=since)
     except Refused as refused:
         lines.put_nowait(_line("failed", problem_of(refused, request)))
     except Exception:

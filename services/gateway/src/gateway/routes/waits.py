@@ -21,7 +21,7 @@ Tell = Callable[[Stage, Mapping[str, int]], Awaitable[None]]
 
 
 class Waits:
-    """Places for waiting requests; each holds a consumer of NATS while it waits."""
+    """Places for waiting requests; each holds a connection and a part of this process' memory while it waits."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -52,11 +52,14 @@ class Waits:
             if not timeout.expired():  # else it ends already, and cannot be rescheduled
                 timeout.reschedule(asyncio.get_running_loop().time())
 
-    async def follow(self, stage: Stage, session_id: str, log: SessionLog, *, until: float, tell: Tell) -> None:
+    async def follow(
+        self, stage: Stage, session_id: str, log: SessionLog, *, until: float, tell: Tell, since: int | None = None
+    ) -> None:
         """Tell each stage once it is reached, and return after `stage`.
 
         Args:
             until: On the loop's clock.
+            since: The sequence of the session's request, if it is known.
 
         Raises:
             Refused: The session ended first; `start_pending`, `gateway_stopping`, `bus_unavailable`.
@@ -66,7 +69,7 @@ class Waits:
         try:
             async with (
                 timeout,
-                log.follow(session_id, AgentReady, AgentSpeaking, TurnFinished, SessionEnded) as events,
+                log.follow(session_id, AgentReady, AgentSpeaking, TurnFinished, SessionEnded, since=since) as events,
             ):
                 self._timeouts.add(timeout)
                 if self._stopping:

@@ -1,0 +1,27 @@
+"""How many consumers the log has of those that nats-server allows: without room a fail-over cannot read it."""
+
+import asyncio
+from typing import Final, NoReturn
+
+from chassis.logs import get_logger
+from chassis.nats import Bus, BusUnavailable
+from contracts.streams import SESSIONS
+
+from chassis import metrics
+
+_MEASURE_S: Final = 15.0
+_ALLOWED: Final = 1000  # nats-server's default bound of one stream, which it reports as -1
+
+_USED = metrics.gauge("log_consumers_used_ratio", "Share of the 1,000 consumers that the stream SESSIONS may have")
+
+log = get_logger(__name__)
+
+
+async def measure_consumers(bus: Bus) -> NoReturn:
+    """Show the share in use every 15 s, for ever."""
+    while True:
+        try:
+            _USED.set((await bus.use_of(SESSIONS)).consumers / _ALLOWED)
+        except BusUnavailable as error:
+            log.warning("log.consumers_not_measured", error=error)
+        await asyncio.sleep(_MEASURE_S)

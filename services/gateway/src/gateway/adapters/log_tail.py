@@ -1,0 +1,198 @@
+"""The tail of the log, read once a process: every request that waits for its session's events is told from here.
+
+A reader for each request would cost NATS a consumer each, of which a stream has a bounded number.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final
+
+from chassis.logs import get_logger
+from chassis.nats import Bus, BusUnavailable, Stored
+from contracts.events import AgentReady, AgentSpeaking, AgentStopped, Event, SessionEnded, TurnFinished
+from contracts.streams import SESSIONS
+from contracts.subjects import session_event
+
+from chassis import metrics
+
+_TOLD: Final = (AgentReady, AgentSpeaking, TurnFinished, AgentStopped, SessionEnded)
+_KEPT: Final = 2048  # messages, for requests that begin to follow a moment after what they wait for
+_QUEUED: Final = 256  # messages of one session that its follower has not taken yet
+_BEGIN_S: Final = 2.0
+_RETRY_S: Final = 0.25
+
+_FOLLOWERS = metrics.gauge("gateway_log_followers", "Requests that are told a session's events from the log's tail")
+
+log = get_logger(__name__)
+
+
+class _Follower:
+    """One request's part of the tail.
+
+    Attributes:
+        through: The sequence up to which it was told everything.
+        has_missed: It must read the log itself: more came than it could keep.
+    """
+
+    def __init__(self) -> None:
+        self.through = 0
+        self.has_missed = False
+        self.queue: deque[Stored] = deque()
+        self.news = asyncio.Event()
+
+    def tell(self, stored: Stored) -> None:
+        if len(self.queue) == _QUEUED:
+            self.has_missed = True
+            self.queue.clear()
+        self.queue.append(stored)
+        self.news.set()
+
+    def tell_again(self) -> None:
+        """The stream was made again: sequences begin anew."""
+        self.through = 0
+        self.has_missed = True
+        self.queue.clear()
+        self.news.set()
+
+
+class LogTail:
+    """Reads SESSIONS from the moment it begins; `run` it for as long as requests may follow."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._followers: dict[str, set[_Follower]] = {}
+        self._kept: deque[Stored] = deque()
+        self._kept_of: dict[str, deque[Stored]] = {}
+        self._first = 0  # from this sequence on, what is in no queue is in what is kept
+        self._through = 0
+        self._began = asyncio.Event()
+        self._is_over = False
+
+    async def run(self) -> None:
+        """Read until cancelled, through every restart of NATS."""
+        try:
+            self._through = await self._last_seq()
+            self._first = self._through + 1
+            self._began.set()
+            filters = [session_event(event.event, "*") for event in _TOLD]
+            async for stored in self._bus.replay(filters, since=self._first):
+                self._take(stored)
+        finally:
+            self._is_over = True
+            self._began.set()
+            for followers in self._followers.values():
+                for follower in followers:
+                    follower.news.set()
+
+    @asynccontextmanager
+    async def follow(
+        self, session_id: str, *events: type[Event], since: int | None, past: bool
+    ) -> AsyncGenerator[AsyncIterator[Event]]:
+        """The session's events of these kinds; see `ports.SessionLog.follow`.
+
+        Raises:
+            BusUnavailable: The tail has ended, or does not begin in time.
+        """
+        try:
+            async with asyncio.timeout(_BEGIN_S):
+                await self._began.wait()
+        except TimeoutError as error:
+            raise BusUnavailable("following the log", self._bus.url) from error
+        with self._following(session_id) as follower:
+            told = self._told(session_id, follower, events, since=since, past=past)
+            try:
+                yield told
+            finally:
+                await told.aclose()
+
+    async def _told(
+        self, session_id: str, follower: _Follower, events: tuple[type[Event], ...], *, since: int | None, past: bool
+    ) -> AsyncGenerator[Event]:
+        if past and since is not None and since + 1 >= self._first:
+            follower.queue.extendleft(reversed(self._kept_of.get(session_id, ())))
+        elif past:
+            follower.has_missed = True
+        while True:
+            if follower.has_missed:
+                follower.has_missed = False
+                found = await self._history(session_id)
+            else:
+                found = list(follower.queue)
+                follower.queue.clear()
+            for stored in found:
+                if stored.seq > follower.through:
+                    follower.through = stored.seq
+                    if isinstance(stored.event, events):
+                        yield stored.event
+            if self._is_over:
+                raise BusUnavailable("following the log", self._bus.url)
+            if not follower.queue and not follower.has_missed:
+                follower.news.clear()
+                await follower.news.wait()
+
+    async def _history(self, session_id: str) -> list[Stored]:
+        while True:
+            try:
+                return await self._bus.history(session_id)
+            except BusUnavailable:
+                if self._bus.closed.is_set():
+                    raise
+                await asyncio.sleep(_RETRY_S)
+
+    @contextmanager
+    def _following(self, session_id: str) -> Generator[_Follower]:
+        follower = _Follower()
+        self._followers.setdefault(session_id, set()).add(follower)
+        _FOLLOWERS.inc()
+        try:
+            yield follower
+        finally:
+            _FOLLOWERS.dec()
+            others = self._followers[session_id]
+            others.discard(follower)
+            if not others:
+                del self._followers[session_id]
+
+    def _take(self, stored: Stored) -> None:
+        if not isinstance(stored.event, Event):
+            return
+        if stored.seq <= self._through:
+            self._begin_again()
+        self._through = stored.seq
+        session_id = stored.event.session_id
+        self._keep(session_id, stored)
+        for follower in self._followers.get(session_id, ()):
+            follower.tell(stored)
+
+    def _keep(self, session_id: str, stored: Stored) -> None:
+        self._kept.append(stored)
+        self._kept_of.setdefault(session_id, deque()).append(stored)
+        if len(self._kept) > _KEPT:
+            oldest = self._kept.popleft()
+            assert isinstance(oldest.event, Event)
+            self._first = oldest.seq + 1
+            own = self._kept_of[oldest.event.session_id]
+            own.popleft()
+            if not own:
+                del self._kept_of[oldest.event.session_id]
+
+    def _begin_again(self) -> None:
+        log.warning("log_tail.stream_was_reset", followers=len(self._followers))
+        self._first = 1
+        self._kept.clear()
+        self._kept_of.clear()
+        for followers in self._followers.values():
+            for follower in followers:
+                follower.tell_again()
+
+    async def _last_seq(self) -> int:
+        while True:
+            try:
+                return (await self._bus.use_of(SESSIONS)).last_seq
+            except BusUnavailable as error:
+                if self._bus.closed.is_set():
+                    raise
+                log.warning("log_tail.waiting", reason=str(error))
+                await asyncio.sleep(_RETRY_S)
