@@ -15,8 +15,9 @@ from chassis.imports import without
 
 with without("psutil"):  # 0.8 MB for a detector of the process's owner, which we do not use
     from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+
+from chassis.span_ids import SwitchedProvider
 
 _QUEUE: Final = 2048  # spans; more are dropped rather than slow a call down
 _EXPORT_TIMEOUT_S: Final = 5
@@ -25,7 +26,7 @@ _EXPORT_TIMEOUT_S: Final = 5
 _W3C: Final[TextMapPropagator] = TraceContextTextMapPropagator()
 _TRACER: Final = trace.get_tracer("chassis")
 
-_provider: TracerProvider | None = None
+_provider: SwitchedProvider | None = None
 
 
 def configure(service: str, endpoint: str | None, *, exporter: SpanExporter | None = None) -> None:
@@ -39,12 +40,13 @@ def configure(service: str, endpoint: str | None, *, exporter: SpanExporter | No
     global _provider
     propagate.set_global_textmap(_W3C)
     if _provider is None:  # OpenTelemetry takes the first provider of a process and no other
-        _provider = TracerProvider(resource=Resource.create({"service.name": service}), shutdown_on_exit=False)
+        _provider = SwitchedProvider(resource=Resource.create({"service.name": service}), shutdown_on_exit=False)
         trace.set_tracer_provider(_provider)
     if exporter is None and endpoint:
         exporter = otlp(endpoint, _EXPORT_TIMEOUT_S)
     if exporter is not None:
         _provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=_QUEUE))
+        _provider.exports = True
 
 
 def otlp(endpoint: str, timeout_s: float) -> SpanExporter:

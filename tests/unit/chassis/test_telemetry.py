@@ -4,9 +4,11 @@ import time
 from collections.abc import Sequence
 
 import pytest
+from chassis.span_ids import SwitchedProvider
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 
 from chassis import telemetry
@@ -38,12 +40,34 @@ def test_without_a_usable_context_a_new_trace_begins(headers: dict[str, str] | N
 
 
 def test_a_failure_is_marked_and_passed_on() -> None:
-    telemetry.configure("test", None)
+    telemetry.configure("test", None, exporter=InMemorySpanExporter())
     with pytest.raises(KeyError), telemetry.span("work", SpanKind.INTERNAL) as span:
         raise KeyError("k")
     status = getattr(span, "status", None)
     assert status is not None
     assert (status.status_code.name, status.description) == ("ERROR", "KeyError")
+
+
+def test_without_an_exporter_a_span_is_its_ids_alone() -> None:
+    provider = SwitchedProvider()
+    tracer = provider.get_tracer("test")
+    unsampled = telemetry.extract({"traceparent": TRACEPARENT.removesuffix("01") + "00"})
+
+    spans = [
+        tracer.start_span("work", telemetry.extract({"traceparent": TRACEPARENT})),
+        tracer.start_span("work", unsampled),
+        tracer.start_span("work", telemetry.extract(None)),
+    ]
+    provider.exports = True
+    recording = tracer.start_span("work", telemetry.extract({"traceparent": TRACEPARENT}))
+
+    assert [span.is_recording() for span in (*spans, recording)] == [False, False, False, True]
+    contexts = [span.get_span_context() for span in (*spans, recording)]
+    trace_id = TRACEPARENT.split("-")[1]
+    assert [f"{context.trace_id:032x}" == trace_id for context in contexts] == [True, True, False, True]
+    assert [context.trace_flags.sampled for context in contexts] == [True, False, True, True]
+    assert len({context.span_id for context in contexts}) == 4
+    assert all(context.is_valid and not context.is_remote for context in contexts)
 
 
 class Stuck(SpanExporter):
