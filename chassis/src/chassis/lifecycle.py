@@ -36,6 +36,7 @@ class Service:
         name: As in logs, traces and `/health`.
         start: Brings the service up, step by step, over the `Life` it is given; returns when it serves.
         serve_health: False where the service mounts `life.health.routes()` in an app of its own.
+        fast_loop: Run on uvloop: less CPU for the same messages. For services that start no processes of their own.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Service:
     start: Callable[["Life"], Awaitable[None]]
     version: str | None = None
     serve_health: bool = True
+    fast_loop: bool = False
 
 
 @dataclass
@@ -256,9 +258,16 @@ def run(service: Service) -> None:
     settings = service.settings
     logs.configure(service.name, format=settings.log_format, level=settings.log_level)
     telemetry.configure(service.name, settings.otel_exporter_otlp_endpoint)
-    code = asyncio.run(_live(service))
+    with asyncio.Runner(loop_factory=_uvloop() if service.fast_loop else None) as runner:
+        code = runner.run(_live(service))
     telemetry.shutdown()
     raise SystemExit(code)
+
+
+def _uvloop() -> Callable[[], asyncio.AbstractEventLoop]:
+    import uvloop  # 5 MB, which the nodes do without
+
+    return uvloop.new_event_loop
 
 
 async def _live(service: Service) -> int:

@@ -96,7 +96,7 @@ async def _current(database: Database, *, deadline_s: float) -> None:
 def main() -> None:
     """Run until SIGTERM."""
     settings = load(Settings)
-    run(Service(NAME, settings, lambda life: start(life, settings), serve_health=False))
+    run(Service(NAME, settings, lambda life: start(life, settings), serve_health=False, fast_loop=True))
 
 
 if __name__ == "__main__":

@@ -210,7 +210,8 @@ async def _project(bus: Bus, projector: Projector) -> None:
 
 def main() -> None:
     """Run the gateway until SIGTERM."""
-    run(Service(NAME, load(GatewaySettings), _start, version=version_of("greenroom-gateway"), serve_health=False))
+    settings, version = load(GatewaySettings), version_of("greenroom-gateway")
+    run(Service(NAME, settings, _start, version=version, serve_health=False, fast_loop=True))
 
 
 if __name__ == "__main__":

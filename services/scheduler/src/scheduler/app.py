@@ -115,7 +115,7 @@ def _plan(settings: Settings) -> PrejoinPlan:
 def main() -> None:
     """Run the service."""
     settings = load(Settings)
-    run(Service("scheduler", settings, lambda life: start(life, settings)))
+    run(Service("scheduler", settings, lambda life: start(life, settings), fast_loop=True))
 
 
 if __name__ == "__main__":
