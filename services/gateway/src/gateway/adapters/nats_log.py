@@ -31,6 +31,7 @@ from contracts.subjects import node_command, session_event, session_log
 from nats.errors import ConnectionClosedError
 from pydantic import BaseModel, TypeAdapter
 
+from gateway.adapters.kept import Kept
 from gateway.adapters.log_tail import LogTail
 from gateway.ports import BusAway, Recorded, RecordUnreadable, SessionIdTaken, StoreFull
 
@@ -155,17 +156,19 @@ class NatsRegistry:
 
     def __init__(self, bus: Bus, *, deadline_s: float) -> None:
         self._bus = bus
-        self._nodes = bus.bucket(NODES)
         self._slots = bus.bucket(SLOTS)
         self._deadline_s = deadline_s
+        nodes = bus.bucket(NODES)
+        self._kept_nodes = Kept(lambda: self._all(nodes, NodeState))
+        self._kept_slots = Kept(lambda: self._all(self._slots, Slot))
 
     async def nodes(self) -> list[NodeState]:
         """The live nodes."""
-        return await self._all(self._nodes, NodeState)
+        return await self._kept_nodes.get()
 
     async def slots(self) -> list[Slot]:
         """The slots in use."""
-        return await self._all(self._slots, Slot)
+        return await self._kept_slots.get()
 
     async def drain(self, node_id: str, limit_s: float) -> int:
         """Have a node finish its calls and leave; returns how many those are."""
