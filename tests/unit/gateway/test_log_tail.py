@@ -45,7 +45,18 @@ class FakeBus:
         self._tail.put_nowait(None)
 
     async def use_of(self, _spec: object) -> StreamUse:
-        return StreamUse("SESSIONS", 0, 0, len(self.log), NOW, 1, NOW, len(self.log), 0)
+        return StreamUse(
+            name="SESSIONS",
+            at=NOW,
+            bytes=0,
+            max_bytes=0,
+            messages=len(self.log),
+            created=NOW,
+            first_seq=1,
+            first_at=NOW,
+            last_seq=len(self.log),
+            consumers=0,
+        )
 
     async def history(self, session_id: str) -> list[Stored]:
         self.histories += 1
