@@ -21,6 +21,7 @@ REQUIRED = {
     **SET,
     "LIVEKIT_URL": "ws://l",
     "LIVEKIT_API_SECRET": "s" * 32,
+    "GREENROOM_API_KEYS": "k" * 64,
     "GROQ_API_KEY": "g",
     "ASSEMBLY_API_KEY": "a",
     "INWORLD_API_KEY": "i",
