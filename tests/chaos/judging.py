@@ -245,6 +245,22 @@ def _last_span_ms(session: Session, epoch: int) -> int:
     return max(0, ended.stored_ms - min(begun)) if begun and ended else LONGEST_MS
 
 
+def _unserved_ms(session: Session) -> Iterator[int]:
+    """For each take-over the time that nobody may have served, from the last report of the agent that went.
+
+    LiveKit shows an agent that was killed until it notices or its successor joins.
+    """
+    ready_ms = {(m.body or {})["epoch"]: m.stored_ms for m in session.all("agent_ready")}
+    for epoch in sorted(ready_ms)[1:]:
+        reports = [
+            m.stored_ms
+            for event in ("agent_ready", "tick", "agent_stopped")
+            for m in session.all(event)
+            if (m.body or {})["epoch"] < epoch and m.stored_ms <= ready_ms[epoch]
+        ]
+        yield max(NODE_LOSS_MS, ready_ms[epoch] - max(reports, default=ready_ms[epoch]))
+
+
 def _overlap(session: Session, evidence: Evidence) -> Iterator[Violation]:
     """Compare what was served with what LiveKit saw, where it told of every arrival and departure."""
     presence = {who: _presence(evidence.webhooks, f"{who}:{session.id}") for who in ("caller", "agent")}
@@ -254,8 +270,7 @@ def _overlap(session: Session, evidence: Evidence) -> Iterator[Violation]:
         max(0, min(a_end, b_end) - max(a, b)) for a, a_end in presence["caller"] for b, b_end in presence["agent"]
     )
     served_ms = sum(served for served, _ in _served(session, None).values()) if session.first("started") else 0
-    epochs = len({(m.body or {})["epoch"] for m in session.all("agent_ready")})
-    least = overlap_ms - CLEAN_MS - WEBHOOK_MS - max(0, epochs - 1) * NODE_LOSS_MS
+    least = overlap_ms - CLEAN_MS - WEBHOOK_MS - sum(_unserved_ms(session))
     most = overlap_ms + CLEAN_MS + WEBHOOK_MS
     if not least <= served_ms <= most:
         what = f"{served_ms} ms were served; LiveKit saw caller and agent together for {overlap_ms}"
