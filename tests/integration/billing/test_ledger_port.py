@@ -8,7 +8,7 @@ from billing.domain.conflict import SettledMeanwhile, SettledOtherwise
 from billing.domain.ledger import Account, settle
 from billing.domain.rating import NOTHING, Charge, Tariff
 from billing.domain.usage import LoggedEvent, usage
-from billing.ports import Ledger
+from billing.ports import Gap, Ledger, Position
 from contracts.events import Event
 
 from tests.unit.billing.fakes import FakeLedger
@@ -53,7 +53,7 @@ async def test_a_recorded_account_is_read_back_as_it_was(any_ledger: Ledger) -> 
     assert await any_ledger.record(account) == 3
 
     assert await any_ledger.account(SESSION) == account
-    assert await any_ledger.tariff(SESSION) == Tariff()
+    assert await any_ledger.settlements([SESSION, "session_none"]) == {SESSION: account.settlement}
 
 
 async def test_fault_time_is_read_back_with_its_epoch(any_ledger: Ledger) -> None:
@@ -146,7 +146,8 @@ async def test_whatever_figures_the_events_hold_the_bill_is_recorded_and_read_ba
 
 async def test_what_is_not_there_is_none(any_ledger: Ledger) -> None:
     assert await any_ledger.account(SESSION) is None
-    assert await any_ledger.tariff(SESSION) is None
+    assert await any_ledger.settlements([SESSION]) == {}
+    assert await any_ledger.position() is None
     assert await any_ledger.user("nobody", limit=10, behind=None) is None
 
 
@@ -184,3 +185,29 @@ async def test_sessions_that_ended_in_the_same_millisecond_are_all_paged(any_led
             break
 
     assert sorted(seen) == sorted(sessions)
+
+
+async def test_several_accounts_are_written_together_or_not_at_all(any_ledger: Ledger) -> None:
+    first, second = account_of("session_1", 61_000), account_of("session_2", 30_000)
+    assert await any_ledger.record_all([first, second]) == [2, 2]
+    other = account_of("session_2", 200_000, seq=500)
+
+    with pytest.raises(SettledOtherwise):
+        await any_ledger.record_all([account_of("session_3", 1_000), other])
+
+    assert await any_ledger.settlements(["session_1", "session_2", "session_3"]) == {
+        "session_1": first.settlement,
+        "session_2": second.settlement,
+    }
+
+
+async def test_the_position_only_moves_forward_unless_the_log_is_another(any_ledger: Ledger) -> None:
+    for position in (Position(1, 10), Position(1, 20), Position(1, 5)):
+        await any_ledger.advance(position)
+    assert await any_ledger.position() == Position(1, 20)
+
+    await any_ledger.advance(Position(2, 3))
+    await any_ledger.keep_gap(Gap(21, 30, 1_764_000_000_000))
+    await any_ledger.keep_gap(Gap(21, 30, 1_764_000_000_000))  # another replica found it too
+
+    assert await any_ledger.position() == Position(2, 3)

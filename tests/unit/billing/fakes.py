@@ -1,43 +1,69 @@
 """Billing's ports in memory; the same suite holds them and the real ones (tests/integration/billing)."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 from billing.domain.conflict import check_entry, check_settlement
 from billing.domain.ledger import Account, Entry, Settlement
-from billing.domain.rating import NOTHING, Tariff
-from billing.domain.usage import LoggedEvent
-from billing.ports import LedgerUnavailable, LogUnavailable, Place, UserAccount
+from billing.domain.rating import NOTHING
+from billing.domain.usage import METERED, LoggedEvent
+from billing.ports import Extent, Gap, LedgerUnavailable, LogUnavailable, Place, Position, UserAccount
 from contracts.events import SessionBilled, SessionEnded
 
 
 class FakeLedger:
-    """`ports.Ledger`; `is_away` makes it raise."""
+    """`ports.Ledger`; `is_away` makes it raise, `refused` are sessions that the database does not take."""
 
     def __init__(self) -> None:
         self.is_away = False
-        self.settlements: dict[str, Settlement] = {}
+        self.settlements_by_id: dict[str, Settlement] = {}
         self.entries: dict[str, Entry] = {}
+        self.kept: Position | None = None
+        self.gaps: list[Gap] = []
+        self.refused: set[str] = set()
 
-    async def tariff(self, session_id: str) -> Tariff | None:
+    async def settlements(self, session_ids: Sequence[str]) -> dict[str, Settlement]:
         self._answer()
-        found = self.settlements.get(session_id)
-        return None if found is None else found.tariff
+        return {s: self.settlements_by_id[s] for s in session_ids if s in self.settlements_by_id}
 
     async def record(self, account: Account) -> int:
+        return (await self.record_all([account]))[0]
+
+    async def record_all(self, accounts: Sequence[Account]) -> list[int]:
         self._answer()
+        for account in accounts:
+            if account.settlement.session_id in self.refused:
+                raise LedgerUnavailable("value out of range")
+            stored = self.settlements_by_id.get(account.settlement.session_id, account.settlement)
+            check_settlement(stored, account.settlement)
+            for entry in account.entries:
+                check_entry(self.entries.get(str(entry.entry_id), entry), entry)
+        return [self._write(account) for account in accounts]
+
+    def _write(self, account: Account) -> int:
         session_id = account.settlement.session_id
-        is_new = session_id not in self.settlements
-        check_settlement(self.settlements.get(session_id, account.settlement), account.settlement)
-        for entry in account.entries:
-            check_entry(self.entries.get(str(entry.entry_id), entry), entry)
-        self.settlements[session_id] = account.settlement
+        is_new = session_id not in self.settlements_by_id
+        self.settlements_by_id[session_id] = account.settlement
         new = [e for e in account.entries if str(e.entry_id) not in self.entries]
         self.entries |= {str(e.entry_id): e for e in new}
         return len(new) + is_new
 
+    async def position(self) -> Position | None:
+        self._answer()
+        return self.kept
+
+    async def advance(self, position: Position) -> None:
+        self._answer()
+        if self.kept is None or self.kept.log_ms != position.log_ms or self.kept.seq < position.seq:
+            self.kept = position
+
+    async def keep_gap(self, gap: Gap) -> None:
+        self._answer()
+        self.gaps.append(gap)
+
     async def account(self, session_id: str) -> Account | None:
         self._answer()
-        settlement = self.settlements.get(session_id)
+        settlement = self.settlements_by_id.get(session_id)
         if settlement is None:
             return None
         mine = [e for e in self.entries.values() if e.session_id == session_id]
@@ -45,7 +71,7 @@ class FakeLedger:
 
     async def user(self, user_id: str, *, limit: int, behind: Place | None) -> UserAccount | None:
         self._answer()
-        mine = [s for s in self.settlements.values() if s.user_id == user_id]
+        mine = [s for s in self.settlements_by_id.values() if s.user_id == user_id]
         if not mine:
             return None
         mine.sort(key=lambda s: (s.settled_ms, s.session_id), reverse=True)
@@ -74,13 +100,19 @@ class FakeLog:
         self.is_away = False
         self.records = list(records)
         self.announced: list[SessionBilled] = []
+        self.buried: list[tuple[LoggedEvent, str]] = []
+        self.read: list[str] = []
+        self.log_ms = 1
 
     async def history(self, session_id: str) -> list[LoggedEvent]:
         self._answer()
+        self.read.append(session_id)
         return [r for r in self.records if r.event.session_id == session_id]
 
     async def last_seq(self, event: str, session_id: str) -> int | None:
-        return max((r.seq for r in await self.history(session_id) if r.event.event == event), default=None)
+        self._answer()
+        found = (r.seq for r in self.records if r.event.event == event and r.event.session_id == session_id)
+        return max(found, default=None)
 
     async def announce(self, billed: SessionBilled) -> bool:
         if await self.last_seq(billed.event, billed.session_id) is not None:
@@ -90,11 +122,24 @@ class FakeLog:
         self.announced.append(billed)
         return True
 
-    async def ends_and_bills(self, behind: int) -> AsyncIterator[LoggedEvent]:
+    async def extent(self) -> Extent:
         self._answer()
+        seqs = [r.seq for r in self.records]
+        return Extent(self.log_ms, min(seqs, default=1), max(seqs, default=0))
+
+    async def newest(self) -> int:
+        self._answer()
+        return max((r.seq for r in self.records if isinstance(r.event, (SessionEnded, *METERED))), default=0)
+
+    async def follow(self, behind: int) -> AsyncIterator[LoggedEvent]:
         for record in list(self.records):
-            if record.seq > behind and isinstance(record.event, SessionEnded | SessionBilled):
+            if record.seq > behind and not isinstance(record.event, SessionBilled):
                 yield record
+        await asyncio.Event().wait()
+
+    async def bury(self, cause: LoggedEvent, reason: str) -> None:
+        self._answer()
+        self.buried.append((cause, reason))
 
     def _answer(self) -> None:
         if self.is_away:

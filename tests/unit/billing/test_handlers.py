@@ -1,10 +1,15 @@
+from collections.abc import Iterable
+from dataclasses import replace
+
 import pytest
+from billing.domain.ledger import Account
 from billing.domain.rating import Charge, Tariff
 from billing.domain.usage import LoggedEvent
-from billing.handlers import Reconciler, Settling
-from billing.ports import LedgerUnavailable
+from billing.handlers.following import Following, LogReplaced
+from billing.handlers.settling import Settling
+from billing.ports import Gap, Position
 from chassis.metrics import REGISTRY
-from chassis.nats import Rejected, RetryLater, Stored
+from contracts.events import Event
 from structlog.testing import capture_logs
 
 from tests.unit.billing.fakes import FakeLedger, FakeLog
@@ -22,227 +27,294 @@ from tests.unit.billing.logs import (
 )
 
 
-def stored(record: LoggedEvent) -> Stored:
-    return Stored(
-        subject=record.event.subject, event=record.event, data=b"", seq=record.seq, stored_ms=record.stored_ms
-    )
+class Scene:
+    """A following on fakes, with a clock that the test moves."""
+
+    def __init__(
+        self, records: Iterable[LoggedEvent] = (), *, ledger: FakeLedger | None = None, price: int = 1
+    ) -> None:
+        self.log, self.ledger = FakeLog(list(records)), ledger or FakeLedger()
+        self.monotonic_s = 1_000.0
+        self.following = Following(
+            self.log,
+            self.ledger,
+            Settling(self.log, self.ledger, Tariff(price)),
+            look_every_s=15,
+            now=lambda: 1_764_100_000.0,
+            clock=lambda: self.monotonic_s,
+        )
+
+    async def restart(self) -> None:
+        """Begin at the position and read all that is behind it."""
+        behind = await self.following.begin()
+        await self.following.turn([r for r in self.log.records if r.seq > behind and r.event.event != "billed"])
+
+    async def later(self, seconds: float = 60, *arrived: LoggedEvent) -> None:
+        self.monotonic_s += seconds
+        self.log.records += arrived
+        await self.following.turn(list(arrived))
+
+    async def account(self, session_id: str = SESSION) -> Account:
+        account = await self.ledger.account(session_id)
+        assert account is not None
+        return account
 
 
-async def deliver(settling: Settling, *records: LoggedEvent) -> None:
-    for record in records:
-        await settling.on_event(record.event, stored(record))
+def behind(log: FakeLog, event: Event, *, seq: int = 99) -> LoggedEvent:
+    (record,) = log_of(event, first_seq=seq)
+    return replace(record, stored_ms=log.records[-1].stored_ms + 1_000)
 
 
-async def test_an_end_is_settled_and_announced_once_however_often_it_is_delivered() -> None:
-    log, ledger = FakeLog(call(61_000)), FakeLedger()
-    settling = Settling(log, ledger, Tariff())
-    end = next(r for r in log.records if r.event.event == "ended")
-
-    await deliver(settling, end, end, end)
-
-    assert len(ledger.entries) == 1
-    assert [(b.seconds, b.minutes, b.credits) for b in log.announced] == [(61, 2, 2)]
+def metric(name: str) -> float:
+    return REGISTRY.get_sample_value(name) or 0
 
 
-async def test_events_of_a_session_that_goes_on_touch_nothing() -> None:
-    log, ledger = FakeLog(call(61_000)[:-1]), FakeLedger()
-    ledger.is_away = True  # it is not even asked
+async def test_an_end_is_settled_and_announced_once_however_often_it_is_read() -> None:
+    scene = Scene(call(61_000))
+    for _ in range(3):
+        scene.ledger.kept = None
+        await scene.restart()
 
-    await deliver(Settling(log, ledger, Tariff()), *log.records)
+    assert len(scene.ledger.entries) == 1
+    assert [(b.seconds, b.minutes, b.credits) for b in scene.log.announced] == [(61, 2, 2)]
 
-    assert not log.announced
+
+async def test_a_session_that_goes_on_costs_no_read_of_the_log_and_one_look_up() -> None:
+    scene = Scene(call(61_000)[:-2])
+    await scene.restart()
+    scene.ledger.is_away = True  # it is not even asked
+    await scene.later(1, *(behind(scene.log, tick(62_000 + n), seq=200 + n) for n in range(9)))
+
+    assert not scene.log.read
+    assert not scene.ledger.entries
 
 
-async def test_a_backlog_is_settled_once_a_session_by_its_end() -> None:
-    """Its ticks and all else that stands before the end come when the end is in the log already."""
-    log, ledger = FakeLog(call(61_000)), FakeLedger()
-    settling = Settling(log, ledger, Tariff())
-    end = next(r for r in log.records if r.event.event == "ended")
-    ledger.is_away = True  # it is not even asked
+async def test_a_settlement_reads_the_sessions_log_once_and_a_restart_not_at_all() -> None:
+    scene = Scene(call(61_000))
+    await scene.restart()
+    scene.ledger.kept = None
+    await scene.restart()
 
-    await deliver(settling, *(r for r in log.records if r.seq < end.seq))
-    ledger.is_away = False
-    await deliver(settling, end)
-
-    assert len(ledger.entries) == 1
+    assert scene.log.read == [SESSION]
 
 
 async def test_what_comes_after_the_end_adds_an_entry_and_no_second_announcement() -> None:
-    log, ledger = FakeLog(call(59_000)), FakeLedger()
-    settling = Settling(log, ledger, Tariff())
-    await deliver(settling, log.records[-1])
+    scene = Scene(call(59_000))
+    await scene.restart()
 
-    late = LoggedEvent(event=stopped(65_000), stored_ms=log.records[-1].stored_ms + 1_000, seq=99)
-    log.records.append(late)
-    await deliver(settling, late, late)
+    late = behind(scene.log, stopped(65_000))
+    await scene.later(1, late)
+    await scene.later(1, late)
 
-    account = await ledger.account(SESSION)
-    assert account is not None
+    account = await scene.account()
     assert account.owed == Charge(65_000, 65, 2, 2)
     assert [e.kind for e in account.entries] == ["usage", "adjustment"]
-    assert len(log.announced) == 1
+    assert len(scene.log.announced) == 1
 
 
-async def test_a_death_between_commit_and_announcement_is_repaired_by_the_redelivery() -> None:
-    log, ledger = FakeLog(call(30_000)), FakeLedger()
-    settling = Settling(log, ledger, Tariff())
-    await settling.settle(SESSION)
-    log.records = [r for r in log.records if r.event.event != "billed"]
+async def test_a_death_between_commit_and_announcement_is_repaired_at_the_next_start() -> None:
+    scene = Scene(call(30_000))
+    await scene.restart()
+    scene.log.records = [r for r in scene.log.records if r.event.event != "billed"]
+    scene.ledger.kept = None  # the position is written last
 
-    await deliver(settling, log.records[-1])
+    await scene.restart()
 
-    assert len(ledger.entries) == 1
-    assert [b.model_dump_json() for b in log.announced[1:]] == [log.announced[0].model_dump_json()]
-
-
-async def test_an_outage_backs_off_further_each_time_and_starts_anew_after_a_success() -> None:
-    log, ledger = FakeLog(call(30_000)), FakeLedger()
-    settling = Settling(log, ledger, Tariff())
-    end = log.records[-1]
-    ledger.is_away = True
-
-    delays: list[float] = []
-    for _ in range(8):
-        with pytest.raises(RetryLater) as later:
-            await deliver(settling, end)
-        delays.append(later.value.delay_s)
-    ledger.is_away = False
-    await deliver(settling, end)
-    ledger.is_away = True
-    with pytest.raises(RetryLater) as anew:
-        await deliver(settling, end)
-
-    assert delays == [0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 15.0]
-    assert anew.value.delay_s == 0.5
+    assert len(scene.ledger.entries) == 1
+    assert [b.model_dump_json() for b in scene.log.announced[1:]] == [scene.log.announced[0].model_dump_json()]
 
 
-async def test_a_log_that_is_away_is_waited_for() -> None:
-    log = FakeLog(call(30_000))
-    log.is_away = True
+@pytest.mark.parametrize("store", ["ledger", "log"])
+async def test_an_outage_is_waited_for_as_long_as_it_lasts_and_nothing_is_forgotten(store: str) -> None:
+    scene = Scene(call(30_000))
+    start = await scene.following.begin()
+    away = scene.ledger if store == "ledger" else scene.log
+    away.is_away = True
+    await scene.following.turn([r for r in scene.log.records if r.seq > start])
+    for _ in range(50):
+        await scene.later(3_600)
 
-    with pytest.raises(RetryLater):
-        await deliver(Settling(log, FakeLedger(), Tariff()), log.records[-1])
+    assert await scene.following.reason_unready() == "away"
+    assert metric("billing_stuck_sessions") == metric("billing_unbilled_sessions") == 1
+    assert metric("billing_oldest_unbilled_seconds") > 0
+    away.is_away = False
+    await scene.later()
+
+    assert (await scene.account()).owed.minutes == 1
+    assert await scene.following.reason_unready() is None
+    assert metric("billing_unbilled_sessions") == 0
 
 
-async def test_an_end_whose_log_lost_its_beginning_is_a_dead_letter() -> None:
-    log, ledger = FakeLog(call(30_000)[1:]), FakeLedger()
+async def test_retries_of_an_outage_are_spaced_further_each_time() -> None:
+    scene = Scene(call(30_000))
+    start = await scene.following.begin()
+    scene.log.is_away = True
+    await scene.following.turn([r for r in scene.log.records if r.seq > start])
+    with capture_logs() as lines:
+        for _ in range(100):
+            await scene.later(1)
 
-    with pytest.raises(Rejected, match="oldest messages are gone"):
-        await deliver(Settling(log, ledger, Tariff()), log.records[-1])
+    assert 5 < [line["event"] for line in lines].count("billing.waiting") < 15
 
-    assert not ledger.settlements
+
+async def test_a_session_that_the_database_does_not_take_holds_up_no_other_and_is_never_forgotten() -> None:
+    sessions = [f"session_{n}" for n in range(6)]
+    logs = [log_of(*events(s), first_seq=100 * n) for n, s in enumerate(sessions, start=1)]
+    scene = Scene(record for log in logs for record in log)
+    scene.ledger.refused = {"session_0"}
+    await scene.restart()
+
+    assert set(scene.ledger.settlements_by_id) == set(sessions[1:])
+    assert metric("billing_stuck_sessions") == 1
+    await scene.later(3_600)
+    await scene.later(3_600)
+    assert scene.ledger.kept is not None
+    assert scene.ledger.kept.seq < logs[0][-1].seq  # a restart reads it again
+    assert not scene.log.buried
+
+    scene.ledger.refused = set()
+    await scene.later(3_600)
+
+    assert set(scene.ledger.settlements_by_id) == set(sessions)
+    assert scene.ledger.kept.seq == logs[-1][-1].seq
+
+
+def events(session: str) -> list[Event]:
+    return [requested(session), assigned(session=session), started(session=session), ended(session=session)]
+
+
+async def test_an_end_whose_log_lost_its_beginning_is_a_dead_letter_and_holds_up_nothing() -> None:
+    scene = Scene((*log_of(ended(session="session_broken"), first_seq=1), *call(30_000)))
+    await scene.restart()
+    await scene.later()
+
+    ((cause, reason),) = scene.log.buried
+    assert (cause.event.session_id, cause.event.event) == ("session_broken", "ended")
+    assert "oldest messages are gone" in reason
+    assert (await scene.account()).owed.minutes == 1
+    assert scene.ledger.kept == Position(1, scene.log.records[-2].seq)
 
 
 async def test_a_change_of_the_tariff_leaves_settled_sessions_at_their_price() -> None:
-    log, ledger = FakeLog(call(30_000)), FakeLedger()
-    await Settling(log, ledger, Tariff(2)).settle(SESSION)
-
-    log.records.append(LoggedEvent(event=stopped(61_000), stored_ms=log.records[-1].stored_ms + 1_000, seq=99))
-    account = await Settling(log, ledger, Tariff(5)).settle(SESSION)
-
-    assert [e.charge.credits for e in account.entries] == [2, 2]
-
-
-async def test_the_reconciler_settles_an_end_that_nobody_delivered() -> None:
-    log, ledger = FakeLog(call(30_000)), FakeLedger()
-    now = log.records[-1].stored_ms / 1000 + 15
-    reconciler = Reconciler(log, Settling(log, ledger, Tariff()), every_s=15, now=lambda: now)
-
-    assert await reconciler.sweep() == [SESSION]
-    assert await reconciler.sweep() == []
-    assert len(log.announced) == 1
-
-
-async def test_the_reconciler_leaves_fresh_ends_to_the_consumer() -> None:
-    log, ledger = FakeLog(call(30_000)), FakeLedger()
-    now = log.records[-1].stored_ms / 1000 + 1
-    reconciler = Reconciler(log, Settling(log, ledger, Tariff()), every_s=15, now=lambda: now)
-
-    assert await reconciler.sweep() == []
-    assert not ledger.settlements
-
-
-async def test_one_session_that_cannot_be_billed_holds_up_no_other() -> None:
-    broken = log_of(ended(session="session_broken"), first_seq=1)
-    log, ledger = FakeLog((*broken, *call(30_000))), FakeLedger()
-    now = log.records[-1].stored_ms / 1000 + 60
-    reconciler = Reconciler(log, Settling(log, ledger, Tariff()), every_s=15, now=lambda: now)
-
-    assert await reconciler.sweep() == [SESSION]
-    assert await reconciler.sweep() == []
-
-
-async def test_an_end_that_was_seen_before_the_start_is_settled_by_the_whole_log() -> None:
-    log = FakeLog(log_of(requested(), assigned(), ready(), tick(5_000), ended(0)))
     ledger = FakeLedger()
-    settling = Settling(log, ledger, Tariff())
+    first = Scene(call(30_000), ledger=ledger, price=2)
+    await first.restart()
 
-    await deliver(settling, log.records[-1], log.records[0], log.records[3])
+    second = Scene(call(30_000), ledger=ledger, price=5)
+    await second.restart()
+    await second.later(1, behind(second.log, stopped(61_000)))
 
-    account = await ledger.account(SESSION)
-    assert account is not None
-    assert account.owed == Charge(0, 0, 0, 0)
+    assert [e.charge.credits for e in (await second.account()).entries] == [2, 2]
 
 
-async def test_the_reconciler_keeps_what_an_outage_left_unbilled() -> None:
-    log, ledger = FakeLog(call(30_000)), FakeLedger()
-    now = log.records[-1].stored_ms / 1000 + 60
-    reconciler = Reconciler(log, Settling(log, ledger, Tariff()), every_s=15, now=lambda: now)
-    ledger.is_away = True
-    with pytest.raises(LedgerUnavailable):
-        await reconciler.sweep()
+async def test_what_an_older_rule_settled_is_adjusted_by_that_rule() -> None:
+    ledger = FakeLedger()
+    log = log_of(requested(), assigned(), ready(), started(), stopped(36_000_000), ended(36_000_000), step_ms=1_000)
+    scene = Scene(log, ledger=ledger)
+    older = Settling(scene.log, ledger, Tariff(rule=1))
+    scene.following = Following(scene.log, ledger, older, look_every_s=15, clock=lambda: scene.monotonic_s)
+    await scene.restart()
 
-    ledger.is_away = False
+    newer = Scene(scene.log.records, ledger=ledger)
+    await newer.restart()
+    await newer.later(1, behind(newer.log, tick(36_060_000)))
 
-    assert await reconciler.sweep() == [SESSION]
+    assert [e.charge.minutes for e in (await newer.account()).entries] == [600, 1]
+
+
+async def test_an_end_before_the_start_is_settled_at_nothing() -> None:
+    scene = Scene(log_of(requested(), assigned(), ready(), tick(5_000), ended(0)))
+    await scene.restart()
+
+    assert (await scene.account()).owed == Charge(0, 0, 0, 0)
 
 
 async def test_an_id_that_was_used_again_after_the_log_forgot_it_is_a_dead_letter_and_never_announced() -> None:
     ledger = FakeLedger()
-    await Settling(FakeLog(call(61_000)), ledger, Tariff()).settle(SESSION)
+    await Scene(call(61_000), ledger=ledger).restart()
     kept = await ledger.account(SESSION)
-    week_later = FakeLog(
-        log_of(requested(), assigned(), ready(), started(), stopped(61_000), ended(61_000), first_seq=5_000)
-    )
-    before = REGISTRY.get_sample_value("billing_conflicts_total") or 0
+    again = log_of(requested(), assigned(), ready(), started(), stopped(61_000), ended(61_000), first_seq=5_000)
+    week_later = Scene(again, ledger=ledger)
+    ledger.kept = None
+    before = metric("billing_conflicts_total")
 
-    with capture_logs() as lines, pytest.raises(Rejected, match="another bill"):
-        await deliver(Settling(week_later, ledger, Tariff()), week_later.records[-1])
+    with capture_logs() as lines:
+        await week_later.restart()
 
-    assert not week_later.announced
+    assert not week_later.log.announced
     assert await ledger.account(SESSION) == kept
-    assert REGISTRY.get_sample_value("billing_conflicts_total") == before + 1
-    assert [(line["event"], line["log_level"]) for line in lines] == [("session.bill_conflict", "error")]
+    assert metric("billing_conflicts_total") == before + 1
+    assert [line["event"] for line in lines] == ["session.bill_conflict", "session.unbillable"]
+    assert "another bill" in week_later.log.buried[0][1]
 
 
-async def test_the_reconciler_does_not_announce_a_bill_that_the_ledger_contradicts() -> None:
-    ledger = FakeLedger()
-    await Settling(FakeLog(call(61_000)), ledger, Tariff()).settle(SESSION)
-    log = FakeLog(call(90_000))
-    now = log.records[-1].stored_ms / 1000 + 60
-    reconciler = Reconciler(log, Settling(log, ledger, Tariff()), every_s=15, now=lambda: now)
+async def test_a_database_from_an_older_backup_gets_the_bills_that_it_lacks_and_no_second_of_any() -> None:
+    sessions = [log_of(*events(f"session_{n}"), first_seq=100 * n) for n in (1, 2, 3)]
+    scene = Scene(record for log in sessions for record in log)
+    await scene.restart()
+    complete = dict(scene.ledger.settlements_by_id), dict(scene.ledger.entries)
+    restored = FakeLedger()
+    restored.settlements_by_id = {"session_1": complete[0]["session_1"]}
+    restored.entries = {i: e for i, e in complete[1].items() if e.session_id == "session_1"}
+    restored.kept = Position(1, sessions[0][-1].seq)
 
-    assert await reconciler.sweep() == []
-    assert await reconciler.sweep() == []
-    assert not log.announced
+    after = Scene(scene.log.records, ledger=restored)
+    await after.restart()
 
-
-async def test_the_entry_says_how_much_lies_beyond_the_grant() -> None:
-    log = FakeLog(log_of(requested(), assigned(granted_minutes=1), ready(), started(), stopped(61_200), ended(60_000)))
-
-    account = await Settling(log, FakeLedger(), Tariff()).settle(SESSION)
-
-    assert account.entries[0].note == "served until the end (completed), without 1200 ms beyond its 1 granted minutes"
-    assert (account.owed, account.settlement.difference_ms) == (Charge(60_000, 60, 1, 1), 0)
+    assert (restored.settlements_by_id, restored.entries) == complete
+    assert len(after.log.announced) == 0  # they were, before the backup was restored
 
 
-async def test_a_limit_that_an_older_scheduler_did_not_grant_bounds_the_bill_and_leaves_the_hash() -> None:
-    def served(limit: int | None) -> FakeLog:
-        return FakeLog(log_of(requested(limit=limit), assigned(), ready(), started(), stopped(61_200), ended(61_200)))
+async def test_an_empty_database_is_made_again_from_the_log() -> None:
+    scene = Scene(call(61_000))
+    await scene.restart()
 
-    unlimited = await Settling(served(None), FakeLedger(), Tariff()).settle(SESSION)
-    limited = await Settling(served(1), FakeLedger(), Tariff()).settle(SESSION)
+    empty = Scene(scene.log.records, ledger=FakeLedger())
+    await empty.restart()
 
-    assert (unlimited.owed.minutes, limited.owed.minutes) == (2, 1)
-    assert limited.settlement.granted_minutes == 1
-    assert limited.settlement.log_sha256 == unlimited.settlement.log_sha256
+    assert (await empty.account()) == (await scene.account())
+    assert not empty.ledger.gaps
+
+
+async def test_what_the_log_dropped_before_it_was_read_is_an_alarm_with_its_range() -> None:
+    scene = Scene(call(61_000))
+    scene.ledger.kept = Position(1, 4)
+    before = metric("billing_log_gap_messages_total")
+    with capture_logs() as lines:
+        await scene.restart()
+
+    assert scene.ledger.gaps == [Gap(5, 9, 1_764_100_000_000)]
+    assert metric("billing_log_gap_messages_total") == before + 5
+    assert "log.gap" in [line["event"] for line in lines]
+    assert await scene.following.reason_unready() == "the log dropped its messages 5 to 9 before they were read"
+    assert (await scene.account()).owed.minutes == 2
+    await scene.later(601)
+    assert await scene.following.reason_unready() is None
+
+
+async def test_a_log_that_was_lost_and_made_again_is_read_from_its_beginning() -> None:
+    scene = Scene(call(61_000))
+    await scene.restart()
+    scene.log.log_ms = 2
+    scene.log.records = list(log_of(*events("session_new"), first_seq=1))
+
+    with pytest.raises(LogReplaced):
+        await scene.following.look(is_idle=True)
+    await scene.restart()
+    await scene.later()
+
+    assert "session_new" in scene.ledger.settlements_by_id
+    assert scene.ledger.kept == Position(2, 4)
+    assert not scene.ledger.gaps
+
+
+async def test_messages_that_change_no_bill_move_the_position_and_are_no_gap() -> None:
+    scene = Scene(call(61_000))
+    await scene.restart()
+    (other,) = log_of(requested(session="session_next"), first_seq=500)  # not followed
+    scene.log.records.append(other)
+
+    await scene.following.look(is_idle=True)
+    await scene.later()
+
+    assert scene.ledger.kept == Position(1, 500)

@@ -5,7 +5,7 @@ from typing import Final
 
 from chassis.errors import StartFailed
 from chassis.lifecycle import Life, Service, run
-from chassis.nats import consumer, respond
+from chassis.nats import respond
 from chassis.settings import load
 from chassis.web import WebServer
 from contracts.commands import GrantCredit, ReserveCredit
@@ -18,7 +18,9 @@ from billing.adapters.database import Database
 from billing.adapters.schema import REVISION
 from billing.adapters.sql_ledger import SqlLedger
 from billing.domain.rating import Tariff
-from billing.handlers import CONSUMED, Reconciler, Settling, grant, reserve
+from billing.handlers.credit import grant, reserve
+from billing.handlers.following import Following
+from billing.handlers.settling import Settling
 from billing.ports import LedgerUnavailable
 from billing.routes.bills import Bills
 from billing.settings import Settings
@@ -54,10 +56,10 @@ async def start(life: Life, settings: Settings) -> None:
     ):
         await life.begin("commands", responder.start(), stop=responder.stop)
 
-    events = consumer(bus, NAME, CONSUMED, settling.on_event)
-    await life.begin("events", events.start(), stop=events.stop)
-    reconciler = Reconciler(sessions, settling, every_s=settings.reconcile_s)
-    life.spawn("reconciler", reconciler.run())
+    await sessions.forget_consumer()
+    following = Following(sessions, ledger, settling, look_every_s=settings.reconcile_s)
+    life.health.add("log", following.reason_unready)
+    life.spawn("following", following.run())
 
 
 async def _current(database: Database, *, deadline_s: float) -> None:

@@ -6,8 +6,8 @@ from typing import Protocol
 
 from contracts.events import SessionBilled
 
-from billing.domain.ledger import Account
-from billing.domain.rating import Charge, Tariff
+from billing.domain.ledger import Account, Settlement
+from billing.domain.rating import Charge
 from billing.domain.usage import LoggedEvent
 
 
@@ -36,6 +36,38 @@ class LogUnavailable(Exception):
 
 
 @dataclass(frozen=True)
+class Extent:
+    """What the log holds.
+
+    Attributes:
+        log_ms: When it was created, Unix ms: a log that was lost and made again is another one.
+        first_seq: The oldest message's sequence, or that of the next one when it holds none.
+        last_seq: The newest one's.
+    """
+
+    log_ms: int
+    first_seq: int
+    last_seq: int
+
+
+@dataclass(frozen=True)
+class Position:
+    """A place in the log: everything up to `seq` of the log that was created at `log_ms` is dealt with."""
+
+    log_ms: int
+    seq: int
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A range of the log that was dropped before it was read; found at `found_ms`, Unix ms."""
+
+    first_seq: int
+    last_seq: int
+    found_ms: int
+
+
+@dataclass(frozen=True)
 class Place:
     """A place in a user's bills, the newest first: behind this settlement."""
 
@@ -57,8 +89,8 @@ class UserAccount:
 class Ledger(Protocol):
     """The append-only ledger. Every method raises `LedgerUnavailable` when the database does not answer."""
 
-    async def tariff(self, session_id: str) -> Tariff | None:
-        """The tariff that the session was settled by; None while it is not settled."""
+    async def settlements(self, session_ids: Sequence[str]) -> dict[str, Settlement]:
+        """The settlements of those of the sessions that are settled."""
         ...
 
     async def record(self, account: Account) -> int:
@@ -71,6 +103,22 @@ class Ledger(Protocol):
             SettledMeanwhile: The session is settled by another tariff.
             SettledOtherwise: A row that is there is another than this account's; nothing was written.
         """
+        ...
+
+    async def record_all(self, accounts: Sequence[Account]) -> list[int]:
+        """`record` for each, in one transaction: all of them or nothing."""
+        ...
+
+    async def position(self) -> Position | None:
+        """How far in the log every session is settled and announced; None before the first time."""
+        ...
+
+    async def advance(self, position: Position) -> None:
+        """Move the position forward, or into another log; never back in the same one."""
+        ...
+
+    async def keep_gap(self, gap: Gap) -> None:
+        """Note for ever what the log dropped before it was read."""
         ...
 
     async def account(self, session_id: str) -> Account | None:
@@ -97,6 +145,18 @@ class Log(Protocol):
         """Publish `billed` unless the log has it; True when it was published now."""
         ...
 
-    def ends_and_bills(self, behind: int) -> AsyncIterator[LoggedEvent]:
-        """Every `ended` and `billed` behind a stream sequence, in order, until there are no more."""
+    async def extent(self) -> Extent:
+        """What the log holds now."""
+        ...
+
+    async def newest(self) -> int:
+        """The sequence of the newest event that `follow` gives out; 0 for none."""
+        ...
+
+    def follow(self, behind: int) -> AsyncIterator[LoggedEvent]:
+        """Every event behind a sequence that can make or change a bill, in order and for ever, through outages."""
+        ...
+
+    async def bury(self, cause: LoggedEvent, reason: str) -> None:
+        """Keep an event that leads to no bill among the dead letters."""
         ...

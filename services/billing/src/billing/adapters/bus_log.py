@@ -1,16 +1,24 @@
 """The sessions' log on the bus."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Final
 
-from chassis.nats import Bus, BusUnavailable, SequenceConflict, Stored
+import nats.errors
+from chassis.nats import Bus, BusUnavailable, PublishRefused, SequenceConflict, Stored
 from contracts.events import Event, SessionBilled, SessionEnded
-from contracts.subjects import session_event
+from contracts.streams import SESSIONS
+from contracts.subjects import DEAD_PREFIX, session_event
 
-from billing.domain.usage import LoggedEvent
-from billing.ports import LogUnavailable
+from billing.domain.usage import METERED, LoggedEvent
+from billing.ports import Extent, LogUnavailable
 
-_ENDS_AND_BILLS: Final = (session_event(SessionEnded.event, "*"), session_event(SessionBilled.event, "*"))
+FOLLOWED: Final = tuple(session_event(cls.event, "*") for cls in (SessionEnded, *METERED))
+"""What billing follows: the end, and whatever may come late and change a bill."""
+
+
+_OLD_CONSUMER: Final = "billing"
 
 
 class BusLog:
@@ -45,12 +53,52 @@ class BusLog:
         except BusUnavailable as error:
             raise LogUnavailable(str(error)) from error
 
-    async def ends_and_bills(self, behind: int) -> AsyncIterator[LoggedEvent]:
+    async def extent(self) -> Extent:
         """See the port."""
-        async for stored in self._bus.replay(_ENDS_AND_BILLS, since=behind + 1, until_caught_up=True):
+        try:
+            found = await self._bus.js.stream_info(SESSIONS.name)
+        except (nats.errors.Error, TimeoutError) as error:
+            raise LogUnavailable(f"no word about {SESSIONS.name}: {type(error).__name__}") from error
+        created = found.created
+        log_ms = 0 if created is None else int(created.timestamp() * 1000)
+        return Extent(log_ms, found.state.first_seq, found.state.last_seq)
+
+    async def newest(self) -> int:
+        """See the port."""
+        try:
+            found = await asyncio.gather(*(self._bus.last(subject) for subject in FOLLOWED))
+        except BusUnavailable as error:
+            raise LogUnavailable(str(error)) from error
+        return max((stored.seq for stored in found if stored is not None), default=0)
+
+    async def follow(self, behind: int) -> AsyncIterator[LoggedEvent]:
+        """See the port."""
+        async for stored in self._bus.replay(FOLLOWED, since=behind + 1):
             if isinstance(stored.event, Event):
                 yield _logged(stored.event, stored)
 
+    async def forget_consumer(self) -> None:
+        """Delete the durable consumer of versions without a position in SQL, unless one of them still reads by it."""
+        with suppress(nats.errors.Error, TimeoutError):
+            if not (await self._bus.js.consumer_info(SESSIONS.name, _OLD_CONSUMER)).num_waiting:
+                await self._bus.js.delete_consumer(SESSIONS.name, _OLD_CONSUMER)
+
+    async def bury(self, cause: LoggedEvent, reason: str) -> None:
+        """See the port."""
+        headers = {
+            "Nats-Msg-Id": f"{SESSIONS.name}/billing/{cause.seq}/{cause.stored_ms}",
+            "dead-reason": reason.encode("ascii", "replace").decode(),
+            "dead-consumer": "billing",
+            "dead-stream": SESSIONS.name,
+            "dead-seq": str(cause.seq),
+        }
+        subject = f"{DEAD_PREFIX}.{cause.event.subject}"
+        try:
+            await self._bus.publish_raw(subject, cause.event.model_dump_json().encode(), headers=headers)
+        except (BusUnavailable, PublishRefused) as error:
+            raise LogUnavailable(str(error)) from error
+
 
 def _logged(event: Event, stored: Stored) -> LoggedEvent:
-    return LoggedEvent(event=event, stored_ms=stored.stored_ms, seq=stored.seq)
+    trace = {name: value for name, value in stored.headers.items() if name in ("traceparent", "tracestate")}
+    return LoggedEvent(event=event, stored_ms=stored.stored_ms, seq=stored.seq, trace=trace)

@@ -85,6 +85,7 @@ log_position = Table(
     "log_position",
     metadata,
     Column("id", Integer, primary_key=True),
+    Column("log_ms", BigInteger, nullable=False),
     Column("seq", BigInteger, nullable=False),
     CheckConstraint("id = 1 AND seq >= 0", name="log_position_one_row"),
 )

@@ -11,12 +11,13 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from billing.adapters.database import Database
-from billing.adapters.schema import ledger_entries, settlements
+from billing.adapters.schema import ledger_entries, log_gaps, log_position, settlements
 from billing.domain.conflict import check_entry, check_settlement
 from billing.domain.ledger import Account, Entry, EpochShare, Settlement
 from billing.domain.rating import Charge, Tariff
-from billing.ports import Place, UserAccount
+from billing.ports import Gap, Place, Position, UserAccount
 
+_IN: Final = 500  # ids in one query
 _INSERT: Final = {"sqlite": sqlite_insert, "postgresql": postgresql_insert}
 
 
@@ -26,29 +27,61 @@ class SqlLedger:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def tariff(self, session_id: str) -> Tariff | None:
+    async def settlements(self, session_ids: Sequence[str]) -> dict[str, Settlement]:
         """See the port."""
-        stored = settlements.c
-        query = select(stored.credits_per_minute, stored.rule).where(stored.session_id == session_id)
+        found: dict[str, Settlement] = {}
         async with self._database.reading() as connection:
-            found = (await connection.execute(query)).one_or_none()
-        return None if found is None else Tariff(found.credits_per_minute, found.rule)
+            for n in range(0, len(session_ids), _IN):
+                query = select(settlements).where(settlements.c.session_id.in_(session_ids[n : n + _IN]))
+                rows = (await connection.execute(query)).all()
+                found |= {row.session_id: _settlement(row) for row in rows}
+        return found
 
     async def record(self, account: Account) -> int:
         """See the port."""
-        settlement = account.settlement
-        async with self._database.writing() as connection:
-            written = await self._insert(connection, settlements.c.session_id, _settlement_row(settlement))
-            if not written:
-                mine = select(settlements).where(settlements.c.session_id == settlement.session_id)
-                check_settlement(_settlement((await connection.execute(mine)).one()), settlement)
-            for entry in account.entries:
-                added = await self._insert(connection, ledger_entries.c.entry_id, _entry_row(entry))
-                if not added:
-                    mine = select(ledger_entries).where(ledger_entries.c.entry_id == str(entry.entry_id))
-                    check_entry(_entry((await connection.execute(mine)).one()), entry)
-                written += added
+        (written,) = await self.record_all([account])
         return written
+
+    async def record_all(self, accounts: Sequence[Account]) -> list[int]:
+        """See the port."""
+        async with self._database.writing() as connection:
+            return [await self._record(connection, account) for account in accounts]
+
+    async def _record(self, connection: AsyncConnection, account: Account) -> int:
+        settlement = account.settlement
+        written = await self._insert(connection, settlements.c.session_id, _settlement_row(settlement))
+        if not written:
+            mine = select(settlements).where(settlements.c.session_id == settlement.session_id)
+            check_settlement(_settlement((await connection.execute(mine)).one()), settlement)
+        for entry in account.entries:
+            added = await self._insert(connection, ledger_entries.c.entry_id, _entry_row(entry))
+            if not added:
+                mine = select(ledger_entries).where(ledger_entries.c.entry_id == str(entry.entry_id))
+                check_entry(_entry((await connection.execute(mine)).one()), entry)
+            written += added
+        return written
+
+    async def position(self) -> Position | None:
+        """See the port."""
+        async with self._database.reading() as connection:
+            row = (await connection.execute(select(log_position))).one_or_none()
+        return None if row is None else Position(row.log_ms, row.seq)
+
+    async def advance(self, position: Position) -> None:
+        """See the port."""
+        row = {"id": 1, "log_ms": position.log_ms, "seq": position.seq}
+        insert = _INSERT[self._database.dialect](log_position).values(row)
+        is_ahead = or_(log_position.c.log_ms != position.log_ms, log_position.c.seq < position.seq)
+        statement = insert.on_conflict_do_update(index_elements=["id"], set_=row, where=is_ahead)
+        async with self._database.writing() as connection:
+            await connection.execute(statement)
+
+    async def keep_gap(self, gap: Gap) -> None:
+        """See the port."""
+        row = {"first_seq": gap.first_seq, "last_seq": gap.last_seq, "found_ms": gap.found_ms}
+        insert = _INSERT[self._database.dialect](log_gaps).values(row)
+        async with self._database.writing() as connection:
+            await connection.execute(insert.on_conflict_do_nothing())
 
     async def account(self, session_id: str) -> Account | None:
         """See the port."""

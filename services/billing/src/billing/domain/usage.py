@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from contracts.events import (
     AgentReady,
@@ -26,9 +26,11 @@ class LoggedEvent(LogRecord):
 
     Attributes:
         seq: Its sequence in the stream.
+        trace: Its W3C trace context.
     """
 
     seq: int
+    trace: Mapping[str, str] = field(default_factory=dict[str, str], compare=False, repr=False)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ def upgrade() -> None:
     op.create_table(
         "log_position",
         sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("log_ms", sa.BigInteger, nullable=False),
         sa.Column("seq", sa.BigInteger, nullable=False),
         sa.CheckConstraint("id = 1 AND seq >= 0", name="log_position_one_row"),
     )

@@ -1,0 +1,148 @@
+"""Settling: read the sessions' logs, make their accounts, write them, announce the bills."""
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Mapping
+from typing import Any, Final, TypeVar
+
+from contracts.events import SessionEnded
+from opentelemetry.trace import SpanKind
+
+from billing.domain.backlog import Due
+from billing.domain.conflict import SettledOtherwise
+from billing.domain.ledger import Account, Settlement, billed, settle
+from billing.domain.rating import Tariff
+from billing.domain.usage import IncompleteLog, NotEnded, usage
+from billing.ports import Ledger, LedgerUnavailable, Log, LogUnavailable
+from chassis import logs, metrics, telemetry
+
+AWAY: Final = (LedgerUnavailable, LogUnavailable)
+"""A store that does not answer; the same session will do when it is back."""
+
+FINAL: Final = (IncompleteLog, NotEnded, SettledOtherwise)
+"""Our own findings that no repetition changes."""
+
+_AT_ONCE: Final = 16
+_FAILURES: Final = 3  # in a row: then it is the database and no session of its own
+_ROWS_OF_A_SETTLEMENT: Final = 2  # its own, and its usage entry
+
+_SETTLED: Final = metrics.counter("billing_settlements_total", "Sessions settled", ("outcome",))
+_MINUTES: Final = metrics.counter("billing_minutes_total", "Minutes billed at settlement")
+_ADJUSTED: Final = metrics.counter("billing_adjustments_total", "Entries made by what came after the end")
+_DIFFERS: Final = metrics.counter("billing_differences_total", "Settlements that differ from the scheduler's figure")
+_CUT: Final = metrics.counter("billing_cut_total", "Settlements with a report that JetStream's clock does not allow")
+_CONFLICTS: Final = metrics.counter("billing_conflicts_total", "Bills refused: the ledger has another under the id")
+
+T = TypeVar("T")
+
+log = logs.get_logger(__name__)
+
+
+class Settling:
+    """Settles sessions; safe to repeat, in any order and by any number of replicas at once."""
+
+    def __init__(self, sessions: Log, ledger: Ledger, tariff: Tariff) -> None:
+        self._sessions = sessions
+        self._ledger = ledger
+        self._tariff = tariff
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def settle(self, due: Mapping[str, Due]) -> dict[str, Exception | None]:
+        """Bring the ledger up to the sessions' logs, and announce the bills.
+
+        Returns:
+            What kept each session from it; None: it is settled and announced.
+        """
+        try:
+            stored = await self._ledger.settlements(list(due))
+        except LedgerUnavailable as error:
+            return dict.fromkeys(due, error)
+        ids = sorted(due)  # two replicas lock the same rows in the same order
+        found = await self._all(self._make(session_id, due[session_id], stored.get(session_id)) for session_id in ids)
+        accounts = {s: each for s, each in zip(ids, found, strict=True) if isinstance(each, Account)}
+        done = {s: each for s, each in zip(ids, found, strict=True) if isinstance(each, Settlement)}
+        failed = {s: each for s, each in zip(ids, found, strict=True) if isinstance(each, Exception)}
+        for session_id, written in (await self._record(accounts)).items():
+            if isinstance(written, Exception):
+                failed[session_id] = written
+                continue
+            done[session_id] = accounts[session_id].settlement
+            if written:
+                _note(accounts[session_id], written, first=session_id not in stored)
+        told = await self._all(self._announce(each, due[session_id]) for session_id, each in done.items())
+        for session_id, error in failed.items():
+            if isinstance(error, SettledOtherwise):
+                _CONFLICTS.inc()
+                log.error("session.bill_conflict", session_id=session_id, reason=error.reason)
+        return failed | dict(zip(done, told, strict=True))
+
+    async def _make(self, session_id: str, due: Due, stored: Settlement | None) -> Account | Settlement:
+        """The account by the log; of an end that is settled, and behind which nothing came, the stored settlement."""
+        end = due.cause
+        is_end = isinstance(end.event, SessionEnded) and not due.is_late
+        if stored is not None and is_end and (stored.ended_seq, stored.settled_ms) == (end.seq, end.stored_ms):
+            return stored
+        used = usage(session_id, await self._sessions.history(session_id))
+        return settle(used, self._tariff if stored is None else stored.tariff)
+
+    async def _record(self, accounts: Mapping[str, Account]) -> dict[str, int | Exception]:
+        """Write all in one transaction; where that fails one by one, so that one session holds up no other."""
+        if not accounts:
+            return {}
+        try:
+            return dict(zip(accounts, await self._ledger.record_all(list(accounts.values())), strict=True))
+        except Exception as error:
+            if len(accounts) == 1:
+                return dict.fromkeys(accounts, error)
+        results: dict[str, int | Exception] = {}
+        failures = 0
+        for session_id, account in accounts.items():
+            try:
+                results[session_id] = await self._ledger.record(account)
+                failures = 0
+            except Exception as error:
+                results[session_id] = error
+                failures += isinstance(error, LedgerUnavailable)
+                if failures == _FAILURES:
+                    return results | dict.fromkeys([s for s in accounts if s not in results], error)
+        return results
+
+    async def _announce(self, settlement: Settlement, due: Due) -> None:
+        with telemetry.span("billing settle", SpanKind.CONSUMER, parent=telemetry.extract(due.cause.trace)):
+            await self._sessions.announce(billed(settlement))
+
+    async def _all(self, works: Iterable[Coroutine[Any, Any, T]]) -> list[T | Exception]:
+        """Do these, some at once; what one raises is its result."""
+
+        async def one(work: Coroutine[Any, Any, T]) -> T | Exception:
+            async with self._turns:
+                try:
+                    return await work
+                except Exception as error:
+                    return error
+
+        return await asyncio.gather(*(one(work) for work in works))
+
+
+def _note(account: Account, written: int, *, first: bool) -> None:
+    settlement, session_id = account.settlement, account.settlement.session_id
+    if first:
+        _SETTLED.labels(settlement.outcome).inc()
+        _MINUTES.inc(settlement.charge.minutes)
+        log.info(
+            "session.settled",
+            session_id=session_id,
+            outcome=settlement.outcome,
+            seconds=settlement.charge.seconds,
+            minutes=settlement.charge.minutes,
+            credits=settlement.charge.credits,
+        )
+        if settlement.difference_ms:
+            _DIFFERS.inc()
+            log.warning("session.bill_differs", session_id=session_id, difference_ms=settlement.difference_ms)
+        if settlement.cut_ms:
+            _CUT.inc()
+            log.error("session.cut", session_id=session_id, cut_ms=settlement.cut_ms)
+    adjustments = written - _ROWS_OF_A_SETTLEMENT if first else written
+    if adjustments:
+        _ADJUSTED.inc(adjustments)
+        log.warning("session.adjusted", session_id=session_id, entries=adjustments, seconds=account.owed.seconds)
