@@ -128,7 +128,9 @@ class Gateway:
         return await self._ask(SessionBill, "GET", f"/billing/sessions/{quote(session_id, safe='')}")
 
     async def user_bill(self, user_id: str) -> UserBill:
-        return await self._ask(UserBill, "GET", f"/billing/users/{quote(user_id, safe='')}")
+        name = quote(user_id, safe="")
+        in_path = user_id not in (".", "..")  # those two leave a path on the way
+        return await self._ask(UserBill, "GET", f"/billing/users/{name}" if in_path else f"/billing/users?user={name}")
 
     async def _ask(
         self,

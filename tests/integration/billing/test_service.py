@@ -383,6 +383,16 @@ async def test_a_user_is_found_by_any_name_and_paged(billing: Billing, bus: Bus)
     assert rest.next_cursor is None
 
 
+@pytest.mark.parametrize("user", [".", "..", "a/../b"])
+async def test_a_user_whose_name_is_no_path_is_read_back_by_the_query(billing: Billing, bus: Bus, user: str) -> None:
+    await publish(bus, *conversation(4_000, user=user))
+    await billed(bus)
+
+    found = UserBill.model_validate_json((await billing.get(f"/billing/users?user={quote(user, safe='')}")).content)
+
+    assert (found.user_id, found.minutes) == (user, 1)
+
+
 async def test_a_schema_that_is_behind_is_refused_with_the_command_that_helps(
     tmp_path: Path, database_url: str, nats_url: str
 ) -> None:

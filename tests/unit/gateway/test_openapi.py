@@ -28,6 +28,7 @@ def test_every_route_of_the_issue_is_described() -> None:
         "/sessions",
         "/sessions/{session_id}",
         "/billing/sessions/{session_id}",
+        "/billing/users",
         "/billing/users/{user}",
     } <= set(DOCUMENT["paths"])
 

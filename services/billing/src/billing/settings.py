@@ -144,5 +144,8 @@ class Settings(ServiceSettings, DatabaseSettings):
     port: int = Field(default=8003, ge=0, le=65535, description="the port of the HTTP API; 0 takes a free one")
     credits_per_minute: int = Field(default=1, ge=0, le=1_000_000, description="the price of a begun minute")
     reconcile_s: float = Field(
-        default=15, gt=0, le=3600, description="seconds between two searches for ended sessions without a bill"
+        default=15,
+        gt=0,
+        le=3600,
+        description="seconds between two looks at what the log still holds",
     )

@@ -1,4 +1,4 @@
-"""`GET /billing/sessions/{id}` and `GET /billing/users/{user}`."""
+"""`GET /billing/sessions/{id}`, `GET /billing/users/{user}` and `GET /billing/users?user=`."""
 
 from collections.abc import Awaitable
 from typing import Final
@@ -44,9 +44,10 @@ class Bills:
         self._sessions = sessions
 
     def routes(self) -> list[Route]:
-        """A user's name may hold a slash, so it takes the rest of the path."""
+        """A user's name may hold a slash, so it takes the rest of the path; `?user=` takes any, `.` and `..` too."""
         return [
             Route("/billing/sessions/{session_id}", self._session),
+            Route("/billing/users", self._user),
             Route("/billing/users/{user_id:path}", self._user),
         ]
 
@@ -101,7 +102,8 @@ class Bills:
         limit = query.get("limit", str(DEFAULT_PAGE))
         if not (limit.isascii() and limit.isdecimal() and len(limit) < 10 and 1 <= int(limit) <= LONGEST_PAGE):
             raise _bad("limit", f"a number from 1 to {LONGEST_PAGE}")
-        user_id, after = request.path_params["user_id"], query.get("cursor")
+        user_id = request.path_params.get("user_id", query.get("user", ""))
+        after = query.get("cursor")
         return await _answer(self.user(user_id, limit=int(limit), after=after))
 
 

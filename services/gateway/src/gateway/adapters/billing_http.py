@@ -39,9 +39,12 @@ class BillingHttp:
     async def user(self, user_id: str, *, limit: int | None, cursor: str | None) -> UserBill:
         """One page of a user's bills."""
         query = {"limit": None if limit is None else str(limit), "cursor": cursor}
+        path = f"/billing/users/{quote(user_id, safe='')}"
+        if user_id in (".", ".."):  # HTTP clients take these out of a path; an older billing has only the path
+            path, query["user"] = "/billing/users", user_id
         return await self._get(
             UserBill,
-            f"/billing/users/{quote(user_id, safe='')}",
+            path,
             {key: value for key, value in query.items() if value is not None},
         )
 

@@ -39,3 +39,18 @@ async def get_user_bill(
 ) -> UserBill:
     """One page of a user's settlements, the newest first, and the sums over all."""
     return await services.billing.user(user, limit=limit, cursor=cursor)
+
+
+@router.get(
+    "/billing/users",
+    responses=problems(UNKNOWN_USER, BILLING_UNAVAILABLE),
+    operation_id="find_user_bill",
+)
+async def find_user_bill(
+    user: Annotated[RecordedName, Query()],
+    services: Wired,
+    limit: Annotated[int | None, Query(ge=1, le=100)] = None,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+) -> UserBill:
+    """The same for any name: HTTP clients take `.` and `..` out of a path, also where they are percent-encoded."""
+    return await services.billing.user(user, limit=limit, cursor=cursor)
