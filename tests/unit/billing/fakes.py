@@ -103,6 +103,7 @@ class FakeLog:
         self.buried: list[tuple[LoggedEvent, str]] = []
         self.read: list[str] = []
         self.log_ms = 1
+        self.shown = 0
 
     async def history(self, session_id: str) -> list[LoggedEvent]:
         self._answer()
@@ -136,6 +137,10 @@ class FakeLog:
             if record.seq > behind and not isinstance(record.event, SessionBilled):
                 yield record
         await asyncio.Event().wait()
+
+    async def show_position(self, seq: int) -> None:
+        self._answer()
+        self.shown = seq
 
     async def bury(self, cause: LoggedEvent, reason: str) -> None:
         self._answer()

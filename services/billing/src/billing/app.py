@@ -56,7 +56,6 @@ async def start(life: Life, settings: Settings) -> None:
     ):
         await life.begin("commands", responder.start(), stop=responder.stop)
 
-    await sessions.forget_consumer()
     following = Following(sessions, ledger, settling, look_every_s=settings.reconcile_s)
     life.health.add("log", following.reason_unready)
     life.spawn("following", following.run())

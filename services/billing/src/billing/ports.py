@@ -157,6 +157,10 @@ class Log(Protocol):
         """Every event behind a sequence that can make or change a bill, in order and for ever, through outages."""
         ...
 
+    async def show_position(self, seq: int) -> None:
+        """Let the scheduler see that everything up to this sequence is settled: what is behind it fills the log."""
+        ...
+
     async def bury(self, cause: LoggedEvent, reason: str) -> None:
         """Keep an event that leads to no bill among the dead letters."""
         ...

@@ -10,6 +10,8 @@ from chassis.nats import Bus, BusUnavailable, PublishRefused, SequenceConflict, 
 from contracts.events import Event, SessionBilled, SessionEnded
 from contracts.streams import SESSIONS
 from contracts.subjects import DEAD_PREFIX, session_event
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.errors import NotFoundError
 
 from billing.domain.usage import METERED, LoggedEvent
 from billing.ports import Extent, LogUnavailable
@@ -18,7 +20,7 @@ FOLLOWED: Final = tuple(session_event(cls.event, "*") for cls in (SessionEnded, 
 """What billing follows: the end, and whatever may come late and change a bill."""
 
 
-_OLD_CONSUMER: Final = "billing"
+_MARKER: Final = "billing"
 
 
 class BusLog:
@@ -77,11 +79,27 @@ class BusLog:
             if isinstance(stored.event, Event):
                 yield _logged(stored.event, stored)
 
-    async def forget_consumer(self) -> None:
-        """Delete the durable consumer of versions without a position in SQL, unless one of them still reads by it."""
-        with suppress(nats.errors.Error, TimeoutError):
-            if not (await self._bus.js.consumer_info(SESSIONS.name, _OLD_CONSUMER)).num_waiting:
-                await self._bus.js.delete_consumer(SESSIONS.name, _OLD_CONSUMER)
+    async def show_position(self, seq: int) -> None:
+        """See the port. A durable consumer that begins behind the position and is never read.
+
+        It has the name of the one that older versions read by; while one of those still does, its place is theirs.
+        """
+        config = ConsumerConfig(
+            name=_MARKER,
+            durable_name=_MARKER,
+            filter_subjects=list(FOLLOWED),
+            ack_policy=AckPolicy.EXPLICIT,
+            deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+            opt_start_seq=seq + 1,
+        )
+        try:
+            with suppress(NotFoundError):
+                if (await self._bus.js.consumer_info(SESSIONS.name, _MARKER)).num_waiting:
+                    return
+                await self._bus.js.delete_consumer(SESSIONS.name, _MARKER)
+            await self._bus.js.add_consumer(SESSIONS.name, config)  # pyright: ignore[reportUnknownMemberType]
+        except (nats.errors.Error, TimeoutError) as error:
+            raise LogUnavailable(f"the position cannot be shown: {type(error).__name__}") from error
 
     async def bury(self, cause: LoggedEvent, reason: str) -> None:
         """See the port."""

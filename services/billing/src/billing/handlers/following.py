@@ -173,7 +173,9 @@ class Following:
             newest = await self._sessions.newest()
             if newest > max(self._backlog.read, self._fetched):
                 await self._look_for_gap(extent)
-            elif is_idle and newest <= self._backlog.read:
+            if self._kept is not None:  # again: the marker may have gone with a lost store
+                await self._sessions.show_position(self._kept.seq)
+            if is_idle and newest <= self._backlog.read:
                 self._backlog.read = max(self._backlog.read, extent.last_seq)  # the rest changes no bill
         except AWAY as error:
             self._away(error)
@@ -244,5 +246,6 @@ class Following:
         try:
             await self._ledger.advance(position)
             self._kept = position
-        except LedgerUnavailable as error:
+            await self._sessions.show_position(position.seq)
+        except AWAY as error:
             self._away(error)
