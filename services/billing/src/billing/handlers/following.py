@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +20,7 @@ _MOST_WAITING: Final = 10_000  # then no more is read: the log keeps it better t
 _TURN_S: Final = 0.25  # at most until a retry that is due is made
 _FIRST_RETRY_S: Final = 0.5
 _LAST_RETRY_S: Final = 15.0
+_STOP_S: Final = 1.0
 _KEEP_POSITION_S: Final = 2.0
 _GAP_SHOWS_S: Final = 600.0
 
@@ -82,21 +84,30 @@ class Following:
 
     async def run(self) -> None:
         """Follow for ever."""
-        while True:
-            try:
-                async with asyncio.TaskGroup() as group:
-                    arrived: asyncio.Queue[LoggedEvent] = asyncio.Queue(_QUEUED)
-                    behind = await self.begin()
-                    group.create_task(self._read(behind, arrived))
-                    group.create_task(self._work(arrived))
-            except* LogReplaced:
-                log.error("log.replaced", position=self._backlog.read)
-            except* AWAY as errors:
-                self._trouble = str(errors.exceptions[0])
-                log.warning("billing.waiting", reason=self._trouble)
-            except* Exception:
-                log.exception("billing.bug")
-            await asyncio.sleep(_FIRST_RETRY_S)
+        try:
+            while True:
+                await self._follow()
+                await asyncio.sleep(_FIRST_RETRY_S)
+        finally:  # a stop may have come between taking the old mark away and making the new one
+            if self._kept is not None:
+                with suppress(*AWAY, TimeoutError):
+                    async with asyncio.timeout(_STOP_S):
+                        await self._sessions.show_position(self._kept.seq)
+
+    async def _follow(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                arrived: asyncio.Queue[LoggedEvent] = asyncio.Queue(_QUEUED)
+                behind = await self.begin()
+                group.create_task(self._read(behind, arrived))
+                group.create_task(self._work(arrived))
+        except* LogReplaced:
+            log.error("log.replaced", position=self._backlog.read)
+        except* AWAY as errors:
+            self._trouble = str(errors.exceptions[0])
+            log.warning("billing.waiting", reason=self._trouble)
+        except* Exception:
+            log.exception("billing.bug")
 
     async def begin(self) -> int:
         """Where to begin: behind the position in the ledger, or with all there is for a ledger or a log that is new."""
