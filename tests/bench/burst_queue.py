@@ -19,7 +19,7 @@ from contracts.commands import AssignJob
 from contracts.events import Event, Outcome, SessionEnded, SessionRequested
 from contracts.registry import NodeState, Slot
 from rig.figures import Figure, arguments, publish, run_bench
-from scheduler.domain.clock import LogClock
+from scheduler.domain.clock import LogClock, Reading
 from scheduler.domain.limits import Limits
 from scheduler.domain.session import Recorded
 from scheduler.handlers.agents import Agents
@@ -132,7 +132,7 @@ async def time_leader(max_bots: int) -> float:
     """All arrive and have their first answer, `assigned` or `queued`: CPU seconds."""
     starts, board, ports = burst(max_bots), board_with_nodes(max_bots), cast(Any, Ports())
     clock = LogClock()
-    clock.observe(NOW_MS, 0.0)
+    clock.read(Reading(bus_ms=NOW_MS, last_seq=0, asked_s=0.0, answered_s=0.0))
     agents = Agents(ports, ports, "ws://127.0.0.1:9", ports)
     conductor = Conductor(board, clock, ports, ports, ports, agents, lambda: True, monotonic=lambda: 0.0)
     conductor.begin()
