@@ -424,7 +424,7 @@ async def test_a_bill_is_replayed_from_the_log_and_one_that_was_tampered_with_is
 
         with sqlite3.connect(read_database_url(sqlite_url).database or "") as connection:
             connection.execute("DROP TRIGGER ledger_entries_no_update")
-            connection.execute("UPDATE ledger_entries SET credits = 1")
+            connection.execute("UPDATE ledger_entries SET credits = 7")
         tampered, found = await billing.replay(SESSION)
 
     assert (code, said) == (0, "billing.replay: the log gives the same ledger, byte for byte")

@@ -295,17 +295,12 @@ async def test_a_message_that_killed_its_process_each_time_is_a_dead_letter_unha
     await reader.stop()
 
 
-async def test_without_the_stream_of_the_dead_nothing_is_lost(bus: Bus) -> None:
+async def test_the_stream_of_the_dead_is_made_again_for_the_next_letter(bus: Bus) -> None:
     await bus.js.delete_stream("DEAD")
     seen = Seen(Rejected("no"))
     reader = await started(bus, seen)
     await bus.publish(tick())
     await until(lambda: len(seen.events) == 1)
-    await asyncio.sleep(0.3)
-    info = await bus.js.consumer_info("SESSIONS", "reader")
-    assert info.num_ack_pending == 1
-
-    await bus.redeclare()
     await until(lambda: settled(bus), 20)
 
     assert len(await dead(bus)) == 1
@@ -365,7 +360,7 @@ async def test_a_frozen_server_is_noticed_and_then_it_recovers(bus: Bus, nats_se
     await bus.publish(tick(), deadline_s=15)
 
     await until(lambda: len(seen.events) >= 1)
-    assert [await check() for check in bus.checks.values()] == [None, None]
+    assert {await check() for check in bus.checks.values()} == {None}
     await reader.stop()
 
 

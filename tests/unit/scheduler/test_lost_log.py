@@ -4,13 +4,13 @@ from datetime import UTC, datetime
 
 import pytest
 from contracts.events import EndRequested, JobAssigned, SessionEnded, SessionRequested
-from contracts.registry import Slot
+from contracts.registry import NodeJob, Slot
 from scheduler.domain.limits import Limits
 from scheduler.domain.standing import CLOCKS_MS, Standing, standing
 from scheduler.handlers import figures
 from scheduler.ports import HeldSlot
 
-from tests.unit.scheduler.builders import SID, T0, assigned, at, ended, log, requested
+from tests.unit.scheduler.builders import SID, T0, assigned, at, ended, log, node, requested
 from tests.unit.scheduler.world import Leader, World, settle
 
 OLD_MS = T0 - 600_000
@@ -148,3 +148,21 @@ async def test_rooms_and_slots_that_are_older_than_the_log_are_left_alone() -> N
     world.whole_since_ms = 0
     await leader.reconciler.reconcile()
     assert (world.rooms, len(world.held_slots)) == (set(), 0), "the whole log knows better"
+
+
+@pytest.mark.parametrize(("minutes", "runs", "slots"), [(40, False, 1), (50, True, 1), (50, False, 0)])
+async def test_a_slot_that_the_log_lost_is_freed_when_no_session_can_be_that_old(
+    minutes: int, runs: bool, slots: int
+) -> None:
+    world = World(Limits(session_ms=30 * 60_000))
+    taken_ms = world.now_ms() - minutes * 60_000
+    world.whole_since_ms = world.now_ms() - 60_000
+    world.held_slots[0] = HeldSlot(Slot(session_id=SID, taken_at=at(taken_ms)), 1)
+    leader = Leader(world)
+    await leader.begin()
+    if runs:
+        leader.board.fleet.report(node("n1", jobs=(NodeJob(session_id=SID, epoch=1, pid=1),)))
+
+    await leader.reconciler.reconcile()
+
+    assert len(world.held_slots) == slots

@@ -23,6 +23,7 @@ _PROBED: Final = 10  # rooms a probe asks for; a restarted LiveKit has lost them
 _AT_ONCE: Final = 8  # calls to LiveKit
 _REPAIRS: Final = 200  # rooms deleted or made in one round; the next goes on
 _SLOT_MARGIN_MS: Final = 60_000
+_OUTLIVED_MARGIN_MS: Final = 15 * 60_000  # beside the longest session: the start, callers who come late and come back
 
 log = logs.get_logger(__name__)
 
@@ -219,7 +220,7 @@ class Reconciler:
             else:
                 taken_ms = round(entry.slot.taken_at.timestamp() * 1000)
                 aged = self._conductor.bus_ms() - taken_ms > _SLOT_MARGIN_MS
-                spare = aged and session is None and await self._is_over(session_id, "slot", taken_ms)
+                spare = aged and session is None and await self._is_spare(session_id, taken_ms)
             if spare:
                 log.warning("slot.stale_freed", session_id=session_id, slot=key)
                 await self._slots.free(key, session_id)
@@ -255,12 +256,15 @@ class Reconciler:
         session = self._board.session(session_id)
         return session is not None and not session.is_over
 
-    async def _is_over(self, session_id: str, found: str, made_ms: int) -> bool:
-        """By the log: it ended, or was never requested. One whose beginning the log lost is left alone, and named."""
-        stands = await self._standing(session_id, made_ms)
-        if stands is Standing.LOST:
-            self._restorer.name(session_id, found)
-        return stands is Standing.OVER
+    async def _is_spare(self, session_id: str, taken_ms: int) -> bool:
+        """Whether a slot's session is over, by the log; where the log lost its beginning, by the longest session."""
+        stands = await self._standing(session_id, taken_ms)
+        if stands is not Standing.LOST:
+            return stands is Standing.OVER
+        self._restorer.name(session_id, "slot")
+        longest_ms = self._board.limits.session_ms + _OUTLIVED_MARGIN_MS
+        runs = any(job.session_id == session_id for node in self._board.fleet.states() for job in node.jobs)
+        return self._conductor.bus_ms() - taken_ms > longest_ms and not runs
 
     async def _standing(self, session_id: str, made_ms: int | None) -> Standing:
         history = await self._log.history(session_id)
