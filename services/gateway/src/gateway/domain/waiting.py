@@ -26,6 +26,7 @@ _REASONS: Final[Mapping[str, ProblemType]] = {
     "queue_full": QUEUE_FULL,
     "start_timeout": AGENT_START_TIMEOUT,
     "caller_never_joined": CALLER_NEVER_JOINED,
+    "attempts_failed": START_FAILED,
 }
 _PREFIXES: Final[Mapping[str, ProblemType]] = {"provider_failed": PROVIDER_UNAVAILABLE, "credit": INSUFFICIENT_CREDIT}
 _OUTCOMES: Final[Mapping[Outcome, ProblemType]] = {
@@ -34,7 +35,9 @@ _OUTCOMES: Final[Mapping[Outcome, ProblemType]] = {
     Outcome.FAILED: START_FAILED,
     Outcome.NO_SHOW: CALLER_NEVER_JOINED,
 }
-_CAPACITY: Final = frozenset({"no_nodes", "nodes_draining", "nodes_overloaded", "no_capacity", "max_bots"})
+_CAPACITY: Final = frozenset(
+    {"no_nodes", "nodes_draining", "nodes_overloaded", "nodes_failing", "no_capacity", "max_bots"}
+)
 
 
 @dataclass(frozen=True)
