@@ -9,7 +9,7 @@ from scheduler.domain.limits import Limits
 from scheduler.domain.slots import SlotTable
 from scheduler.handlers.board import Board
 
-from tests.unit.scheduler.builders import T0, assigned, end_requested, ended, node, requested
+from tests.unit.scheduler.builders import T0, assigned, end_requested, ended, node, queued, requested
 from tests.unit.scheduler.world import World
 
 
@@ -116,6 +116,20 @@ def test_the_queue_is_looked_at_only_when_a_slot_and_a_node_are_free() -> None:
     assert scene.board.may_admit(T0)
     assert scene.admit() == ["session_b"]
     assert not scene.board.may_admit(T0)  # nobody waits
+
+
+def test_a_full_queue_refuses_no_start_that_it_took_before() -> None:
+    board, world = Board(Limits(max_queue=1), T0), World(Limits())
+    for name in ("session_slot", "session_queued", "session_last", "session_new"):
+        board.record(world.write(requested(name)))
+    board.took(0, "session_slot")  # admitted, and its `assigned` could not be written
+    board.record(world.write(queued("session_queued")))
+    assert board.wait("session_last")
+
+    assert not board.wait("session_new")
+    assert board.wait("session_slot")
+    assert board.wait("session_queued")
+    assert board.waiting == 3
 
 
 def test_an_agent_that_got_ready_clears_its_node() -> None:

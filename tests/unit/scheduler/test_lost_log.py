@@ -100,6 +100,24 @@ async def test_a_leader_that_keeps_its_term_restores_what_it_knows() -> None:
     assert session.requested_seq == 3, "by the new log"
 
 
+async def test_what_is_written_again_has_the_time_of_the_bus() -> None:
+    world = World(Limits(max_bots=2))
+    leader = await call(world)
+    leader.hear(len(world.records))
+    world.set_ms = 3_600_000
+    await leader.read_clock()
+    world.lose_log()
+    world.held_slots.clear()
+
+    for _ in range(2):
+        await leader.reconciler.reconcile()
+        await settle()
+
+    times = {r.event.time for r in world.records if isinstance(r.event, JobAssigned)}
+    assert times == {at(world.now_ms())}
+    assert {entry.slot.taken_at for entry in world.held_slots.values() if entry.slot} == {at(world.now_ms())}
+
+
 async def test_a_start_that_was_lost_before_it_had_a_node_begins_anew() -> None:
     world = World(Limits())
     former = Leader(world)

@@ -1,17 +1,22 @@
-"""A term in virtual time: it begins, or it gives the lease back."""
+"""A term in virtual time: it begins, or it gives the lease back; and what an outage and its end leave behind."""
 
 import asyncio
 from typing import Any
 
 import pytest
+from contracts.events import JobAssigned
 from scheduler.domain.clock import LogClock
 from scheduler.domain.limits import Limits
 from scheduler.handlers.agents import Agents
+from scheduler.handlers.liveness import Liveness
 from scheduler.handlers.prejoiner import PrejoinPlan
 from scheduler.handlers.term import Term
 from scheduler.handlers.timekeeper import Timekeeper
+from scheduler.ports import Unavailable
 
-from tests.unit.scheduler.world import Leader, World
+from chassis import metrics
+from tests.unit.scheduler.builders import SID, requested
+from tests.unit.scheduler.world import Leader, World, settle
 from tests.unit.virtual_time import VirtualTimeLoop, run
 
 
@@ -41,35 +46,105 @@ class Unreadable(World):
         await asyncio.Event().wait()
 
 
+def term_of(world: Any, leader: Leader, timekeeper: Timekeeper) -> Term:
+    return Term(
+        limits=world.limits,
+        session_log=world,
+        slots=world,
+        nodes=world,
+        rooms=world,
+        agents=Agents(world, world, "ws://x", leader),
+        offered=world,
+        queue=world,
+        prejoin=PrejoinPlan(size=0, max_age_s=600, livekit_url="ws://x", mint=str, chance=lambda: 0.5),
+        is_leading=lambda: True,
+        timekeeper=timekeeper,
+        reconcile_s=15,
+        deployment="here",
+        stores=world,
+        streams_look_s=15,
+        calls_bytes=0,
+    )
+
+
+async def gives_up(world: Any, loop: VirtualTimeLoop) -> None:
+    """Lead until the term ends by itself."""
+    term = term_of(world, Leader(world), Timekeeper(LogClock(), world, monotonic=loop.time))
+    async with asyncio.timeout(600):
+        with pytest.raises(ExceptionGroup, match="unhandled"):
+            await term.run()
+    assert not term.has_begun
+
+
 def test_a_leader_that_cannot_make_its_consumers_gives_the_lease_back() -> None:
     loop = VirtualTimeLoop()
     began = loop.time()
 
-    async def lead() -> None:
-        world: Any = Unreadable(Limits())
-        leader = Leader(world)
-        term = Term(
-            limits=world.limits,
-            session_log=world,
-            slots=world,
-            nodes=world,
-            rooms=world,
-            agents=Agents(world, world, "ws://x", leader),
-            offered=world,
-            queue=world,
-            prejoin=PrejoinPlan(size=0, max_age_s=600, livekit_url="ws://x", mint=str, chance=lambda: 0.5),
-            is_leading=lambda: True,
-            timekeeper=Timekeeper(LogClock(), world, monotonic=loop.time),
-            reconcile_s=15,
-            deployment="here",
-            stores=world,
-            streams_look_s=15,
-            calls_bytes=0,
-        )
-        with pytest.raises(ExceptionGroup, match="unhandled"):
-            await term.run()
-        assert not term.has_begun
-
-    run(lead(), loop)
+    run(gives_up(Unreadable(Limits()), loop), loop)
 
     assert 30 < loop.time() - began < 90
+
+
+@pytest.mark.parametrize("unanswered", ["prepare", "clock", "tail"])
+def test_a_leader_that_gets_no_answer_gives_the_lease_back(unanswered: str) -> None:
+    loop = VirtualTimeLoop()
+    began = loop.time()
+    world = Unreadable(Limits())
+
+    async def never() -> None:
+        raise Unavailable(unanswered)
+
+    setattr(world, unanswered, never)
+    run(gives_up(world, loop), loop)
+
+    assert 30 < loop.time() - began < 90
+
+
+def test_what_a_former_leader_told_does_not_stay_in_the_alerts() -> None:
+    names = ("scheduler_leading", "scheduler_livekit_up", "scheduler_log_needed_ratio")
+    for name in (*names, "scheduler_billing_gone_messages"):
+        metrics.gauge(name, "").set(1)
+    metrics.gauge("scheduler_stream_used_ratio", "").labels("KV_slots").set(1)
+    loop = VirtualTimeLoop()
+
+    run(gives_up(Unreadable(Limits()), loop), loop)
+
+    for name in (*names, "scheduler_billing_gone_messages"):
+        assert metrics.REGISTRY.get_sample_value(name) == 0, name
+    assert metrics.REGISTRY.get_sample_value("scheduler_stream_used_ratio", {"stream": "KV_slots"}) is None
+
+
+async def test_a_call_whose_node_was_lost_before_a_reconnect_is_taken_over_once_a_node_is_free() -> None:
+    world = World(Limits())
+    world.add_node("n0")
+    leader = Leader(world)
+    liveness = Liveness(leader.conductor, world)
+    await leader.begin()
+    world.write(requested())
+    leader.hear(1)
+    await settle()
+    world.join("n0", SID)
+    leader.hear(len(world.records))
+    leader.see_nodes()  # n0 lists its job
+    await settle()
+    term = term_of(world, leader, leader.timekeeper)
+    term.conductor = leader.conductor
+
+    async def passes(seconds: float) -> None:
+        world.monotonic_s += seconds
+        leader.time_passed()
+        await liveness._look()  # pyright: ignore[reportPrivateUsage]
+        await settle()
+
+    del world.states["n0"]
+    liveness.changed("n0", None)
+    await passes(world.limits.node_lease_ms / 1000)  # lost, and no other node is there
+    term.outage_over()
+    await passes(1.5)  # the next try finds its node not lost, and waits for the end of the session
+    world.add_node("n1")
+    liveness.changed("n1", world.reports()["n1"])
+    for _ in range(12):
+        await passes(1)
+
+    placed = [record.event for record in world.records if isinstance(record.event, JobAssigned)]
+    assert [(event.session_id, event.epoch, event.node_id) for event in placed][:2] == [(SID, 1, "n0"), (SID, 2, "n1")]

@@ -173,6 +173,15 @@ class Board:
         self._lost_nodes.add(node_id)
         return list(self.fleet.placed_on(node_id))
 
+    def outage_over(self, judge_from_ms: int) -> None:
+        """NATS was away: no node is judged before this time.
+
+        Those that were lost before are looked at again then; otherwise a session that finds its node not lost
+        meanwhile would sleep until its end.
+        """
+        self.judge_nodes_from_ms = judge_from_ms
+        self._lost_nodes.clear()
+
     def _compare(self, state: NodeState, now_ms: int) -> list[str]:
         """Note which agents the node should have and does not list, and which it lists again; returns the former."""
         listed = {(job.session_id, job.epoch) for job in state.jobs}
@@ -287,13 +296,18 @@ class Board:
         self._reserved.pop(session_id, None)
 
     def wait(self, session_id: str) -> bool:
-        """Put a session into the queue; False: it is full."""
+        """Put a session into the queue; False: it is full.
+
+        A start that waited before or holds a slot was accepted: it comes back whatever came into the queue since.
+        """
         if session_id in self._queue:
             return True
         session, facts = self._sessions[session_id], self._facts[session_id]
-        if session.requested is None or len(self._queue) >= self.limits.max_queue:
+        holds_slot = facts.slot is not None
+        is_new = not holds_slot and not session.queued
+        if session.requested is None or (is_new and len(self._queue) >= self.limits.max_queue):
             return False
-        user_id, holds_slot = session.requested.user_id, facts.slot is not None
+        user_id = session.requested.user_id
         self._queue.add(Waiting(session_id, user_id, session.requested_seq, holds_slot=holds_slot))
         return True
 

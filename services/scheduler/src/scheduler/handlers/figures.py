@@ -71,6 +71,13 @@ _PLACED_S: Final = metrics.histogram(
 )
 
 
+def clear() -> None:
+    """This process leads no more: what it told is another's to tell."""
+    SESSIONS.clear()
+    for gauge in (LEADING, SLOTS, NODES_MISSING, LIVEKIT, PREJOINED):
+        gauge.set(0)
+
+
 def count(record: Recorded, session: Session | None) -> None:
     """Count one new record of the log."""
     event = record.event

@@ -144,7 +144,7 @@ class Restorer:
             return
 
     def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._conductor.now_ms() / 1000, UTC)
+        return datetime.fromtimestamp(self._conductor.bus_ms() / 1000, UTC)
 
 
 def _requested(session_id: str, job: JobDescribed, now: datetime) -> SessionRequested:

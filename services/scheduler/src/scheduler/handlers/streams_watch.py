@@ -29,6 +29,14 @@ _GONE: Final = metrics.gauge(
 log = logs.get_logger(__name__)
 
 
+def clear_figures() -> None:
+    """This process leads no more: a fault that it saw last must not stay in the alerts."""
+    for gauge in (_BYTES, _USED, _MESSAGES, _AGE_S, _CONSUMERS):
+        gauge.clear()
+    for gauge in (_NEEDED, _BEHIND, _GONE):
+        gauge.set(0)
+
+
 class StreamsWatch:
     """Looks at every stream and bucket every so often; each look that fails is repeated by the next.
 

@@ -10,7 +10,7 @@ from contracts.events import SessionRequested
 from chassis import logs
 from scheduler.domain.limits import Limits
 from scheduler.domain.session import Recorded, Session
-from scheduler.handlers import figures
+from scheduler.handlers import figures, streams_watch
 from scheduler.handlers.agents import Agents
 from scheduler.handlers.board import Board
 from scheduler.handlers.callers import Callers
@@ -91,7 +91,16 @@ class Term:
         self.open_at_end: Sequence[Session] = former
 
     async def run(self) -> None:
-        """Lead until cancelled."""
+        """Lead until cancelled.
+
+        Raises:
+            ExceptionGroup: With `NotBegun`, or with what ended the term.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._must_begin())  # first: each of the following waits without a limit of its own
+            await self._lead()
+
+    async def _lead(self) -> None:
         await insist(self._nodes.prepare)
         await self._timekeeper.begun()
         clock = self._timekeeper.clock
@@ -128,7 +137,6 @@ class Term:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._follow(feed, conductor, callers))
-                tasks.create_task(self._must_begin())
                 tasks.create_task(self._nodes.watch(liveness.changed, nodes_told))
                 await feed.caught_up.wait()
                 await read_back(board, self._log, self._slots, recent_ms=recent_ms)
@@ -157,7 +165,8 @@ class Term:
         finally:
             self.open_at_end = tuple(board.open_sessions()) if self.conductor is not None else self._former
             self.conductor = None
-            figures.LEADING.set(0)
+            figures.clear()
+            streams_watch.clear_figures()
             await conductor.stop()
 
     @property
@@ -179,8 +188,8 @@ class Term:
     def outage_over(self) -> None:
         """NATS was away: the nodes get the time to connect and to renew their keys before any is judged."""
         if self.conductor is not None:
-            board = self.conductor.board
-            board.judge_nodes_from_ms = self.conductor.now_ms() + _OUTAGE_LEASES * self._limits.node_lease_ms
+            wait_ms = _OUTAGE_LEASES * self._limits.node_lease_ms
+            self.conductor.board.outage_over(self.conductor.now_ms() + wait_ms)
 
     async def _follow(self, feed: Feed[Recorded], conductor: Conductor, callers: Callers) -> None:
         async for record in feed:
