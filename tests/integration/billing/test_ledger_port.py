@@ -142,12 +142,14 @@ async def test_whatever_figures_the_events_hold_the_bill_is_recorded_and_read_ba
 
     assert await any_ledger.account(SESSION) == account
     assert account.owed.minutes == 2
+    assert not await any_ledger.is_empty()
 
 
 async def test_what_is_not_there_is_none(any_ledger: Ledger) -> None:
     assert await any_ledger.account(SESSION) is None
     assert await any_ledger.settlements([SESSION]) == {}
     assert await any_ledger.position() is None
+    assert await any_ledger.is_empty()
     assert await any_ledger.user("nobody", limit=10, behind=None) is None
 
 

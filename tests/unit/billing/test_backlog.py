@@ -1,4 +1,4 @@
-from billing.domain.backlog import MOST_REMEMBERED, Backlog
+from billing.domain.backlog import MOST_REMEMBERED, Backlog, End
 
 from tests.unit.billing.logs import SESSION, assigned, call, ended, log_of, ready, requested, started, stopped, tick
 
@@ -22,7 +22,7 @@ def test_a_session_that_goes_on_is_looked_up_once_and_then_costs_nothing() -> No
 
     backlog.follow(first)
     assert (list(backlog.unknown), backlog.position) == ([SESSION], 9)
-    backlog.learn(())
+    backlog.learn({})
     for record in more:
         backlog.follow(record)
 
@@ -35,9 +35,31 @@ def test_what_comes_behind_the_end_of_a_settled_session_makes_it_due() -> None:
     (late,) = log_of(stopped(65_000), first_seq=99)
 
     backlog.follow(late)
-    backlog.learn({SESSION})
+    backlog.learn({SESSION: End(98, late.stored_ms - 1)})
 
     assert [(due.seq, due.is_late) for due in backlog.due.values()] == [(99, True)]
+
+
+def test_what_is_read_again_from_before_a_settled_end_is_not_late() -> None:
+    backlog = Backlog()
+    *within, end = call(30_000)
+    for record in within:
+        backlog.follow(record)
+        backlog.learn({SESSION: End(end.seq, end.stored_ms)})
+    assert not backlog.due
+
+    backlog.follow(end)
+
+    assert [due.is_late for due in backlog.due.values()] == [False]
+
+
+def test_in_a_log_that_was_made_again_an_event_of_a_settled_session_is_late() -> None:
+    backlog = Backlog()
+    (late,) = log_of(stopped(65_000), first_seq=3)
+    backlog.follow(late)
+    backlog.learn({SESSION: End(900, late.stored_ms - 1)})
+
+    assert list(backlog.due) == [SESSION]
 
 
 def test_what_comes_behind_an_end_that_is_not_settled_yet_is_part_of_it() -> None:
@@ -61,7 +83,7 @@ def test_only_so_many_sessions_are_remembered() -> None:
     backlog = Backlog()
     for n in range(MOST_REMEMBERED + 5):
         backlog.follow(log_of(assigned(session=f"session_{n}"), first_seq=n)[0])
-    backlog.learn(())
+    backlog.learn({})
 
     backlog.follow(log_of(tick(1, session="session_0"), first_seq=MOST_REMEMBERED + 9)[0])
     backlog.follow(log_of(tick(1, session=f"session_{MOST_REMEMBERED}"), first_seq=MOST_REMEMBERED + 10)[0])

@@ -113,6 +113,10 @@ class Ledger(Protocol):
         """How far in the log every session is settled and announced; None before the first time."""
         ...
 
+    async def is_empty(self) -> bool:
+        """Whether no session is settled."""
+        ...
+
     async def advance(self, position: Position) -> None:
         """Move the position forward, or into another log; never back in the same one."""
         ...
@@ -157,8 +161,16 @@ class Log(Protocol):
         """Every event behind a sequence that can make or change a bill, in order and for ever, through outages."""
         ...
 
-    async def show_position(self, seq: int) -> None:
-        """Let the scheduler see that everything up to this sequence is settled: what is behind it fills the log."""
+    async def show_position(self, seq: int, *, may_go_back: bool) -> None:
+        """Let the scheduler see that everything up to this sequence is settled: what is behind it fills the log.
+
+        Args:
+            may_go_back: Also where a later one is shown: the ledger may be one from a backup.
+        """
+        ...
+
+    async def shown_position(self) -> int:
+        """What the scheduler sees, or what a version before the ledger's position acknowledged; 0: nothing."""
         ...
 
     async def bury(self, cause: LoggedEvent, reason: str) -> None:

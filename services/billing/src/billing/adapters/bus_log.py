@@ -11,7 +11,7 @@ from contracts.events import Event, SessionBilled, SessionEnded
 from contracts.streams import SESSIONS
 from contracts.subjects import DEAD_PREFIX, session_event
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
-from nats.js.errors import NotFoundError
+from nats.js.errors import BadRequestError, NotFoundError
 
 from billing.domain.usage import METERED, LoggedEvent
 from billing.ports import Extent, LogUnavailable
@@ -79,10 +79,11 @@ class BusLog:
             if isinstance(stored.event, Event):
                 yield _logged(stored.event, stored)
 
-    async def show_position(self, seq: int) -> None:
+    async def show_position(self, seq: int, *, may_go_back: bool) -> None:
         """See the port. A durable consumer that begins behind the position and is never read.
 
         It has the name of the one that older versions read by; while one of those still does, its place is theirs.
+        A consumer cannot be moved, only made again, so one that is as far already stays.
         """
         config = ConsumerConfig(
             name=_MARKER,
@@ -94,12 +95,27 @@ class BusLog:
         )
         try:
             with suppress(NotFoundError):
-                if (await self._bus.js.consumer_info(SESSIONS.name, _MARKER)).num_waiting:
+                found = await self._bus.js.consumer_info(SESSIONS.name, _MARKER)
+                begins = found.config.opt_start_seq or 0
+                if found.num_waiting or begins == seq + 1 or (begins > seq + 1 and not may_go_back):
                     return
                 await self._bus.js.delete_consumer(SESSIONS.name, _MARKER)
-            await self._bus.js.add_consumer(SESSIONS.name, config)  # pyright: ignore[reportUnknownMemberType]
+            try:
+                await self._bus.js.add_consumer(SESSIONS.name, config)  # pyright: ignore[reportUnknownMemberType]
+            except BadRequestError:  # another replica was quicker: then there is one
+                await self._bus.js.consumer_info(SESSIONS.name, _MARKER)
         except (nats.errors.Error, TimeoutError) as error:
             raise LogUnavailable(f"the position cannot be shown: {type(error).__name__}") from error
+
+    async def shown_position(self) -> int:
+        """See the port."""
+        try:
+            floor = (await self._bus.js.consumer_info(SESSIONS.name, _MARKER)).ack_floor
+        except NotFoundError:
+            return 0
+        except (nats.errors.Error, TimeoutError) as error:
+            raise LogUnavailable(f"the shown position cannot be read: {type(error).__name__}") from error
+        return 0 if floor is None else floor.stream_seq
 
     async def bury(self, cause: LoggedEvent, reason: str) -> None:
         """See the port."""

@@ -67,6 +67,11 @@ class SqlLedger:
             row = (await connection.execute(select(log_position))).one_or_none()
         return None if row is None else Position(row.log_ms, row.seq)
 
+    async def is_empty(self) -> bool:
+        """See the port."""
+        async with self._database.reading() as connection:
+            return (await connection.execute(select(settlements.c.session_id).limit(1))).first() is None
+
     async def advance(self, position: Position) -> None:
         """See the port."""
         row = {"id": 1, "log_ms": position.log_ms, "seq": position.seq}

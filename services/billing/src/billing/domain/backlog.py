@@ -1,14 +1,21 @@
 """What of the log still has to be settled, and how far it is dealt with, by the events in the log's own order."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from contracts.events import SessionEnded
 
 from billing.domain.usage import METERED, LoggedEvent
 
 MOST_REMEMBERED: Final = 100_000
+
+
+class End(NamedTuple):
+    """The `ended` by which a session is settled: its sequence, and when it was stored, Unix ms."""
+
+    seq: int
+    stored_ms: int
 
 
 @dataclass(frozen=True)
@@ -55,13 +62,18 @@ class Backlog:
             elif session_id not in self._open:
                 self.unknown.setdefault(session_id, record)
 
-    def learn(self, settled: Collection[str]) -> None:
-        """Which of the unknown sessions are settled; the others go on."""
+    def learn(self, settled: Mapping[str, End]) -> None:
+        """Which of the unknown sessions are settled, and by which end; the others go on.
+
+        An event from before that end is part of the bill: where the log is read again, its `ended` is still to come.
+        """
         for session_id, record in self.unknown.items():
-            if session_id in settled:
-                self.due[session_id] = Due(record, record.seq, is_late=True)
-            else:
+            end = settled.get(session_id)
+            # Both: a log that was made again counts from 1, and the clock of a new leader of the stream may be behind.
+            if end is None or (record.seq < end.seq and record.stored_ms <= end.stored_ms):
                 self._open[session_id] = None
+            else:
+                self.due[session_id] = Due(record, record.seq, is_late=True)
         self.unknown.clear()
         while len(self._open) > MOST_REMEMBERED:
             del self._open[next(iter(self._open))]
@@ -74,7 +86,12 @@ class Backlog:
     @property
     def position(self) -> int:
         """Everything up to this sequence is dealt with: who begins behind it misses nothing."""
-        holding = [due.seq for due in self.due.values()] + [record.seq for record in self.unknown.values()]
+        return self.position_without(())
+
+    def position_without(self, stuck: Collection[str]) -> int:
+        """The position if these sessions did not hold it back."""
+        holding = [due.seq for session_id, due in self.due.items() if session_id not in stuck]
+        holding += [record.seq for record in self.unknown.values()]
         return min(holding, default=self.read + 1) - 1
 
     @property

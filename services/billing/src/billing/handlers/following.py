@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from billing.domain.backlog import Backlog
+from billing.domain.backlog import Backlog, End
 from billing.domain.conflict import SettledMeanwhile
 from billing.domain.usage import LoggedEvent
 from billing.handlers.settling import AWAY, FINAL, Settling
@@ -22,6 +22,8 @@ _FIRST_RETRY_S: Final = 0.5
 _LAST_RETRY_S: Final = 15.0
 _STOP_S: Final = 1.0
 _KEEP_POSITION_S: Final = 2.0
+_SHOW_AFTER: Final = 1_000  # sequences: the scheduler's alert is at as many; fewer are shown at the next look
+_STUCK_AFTER: Final = 5  # failures, in about 10 s: then a session no longer fills the log for the scheduler
 _GAP_SHOWS_S: Final = 600.0
 
 _UNBILLED: Final = metrics.gauge("billing_unbilled_sessions", "Ended sessions whose bill is not written or announced")
@@ -77,6 +79,8 @@ class Following:
         self._outage = _Retry()
         self._fetched = 0
         self._kept: Position | None = None
+        self._shown: int | None = None
+        self._settled_before = 0
         self._kept_at = self._looked_at = 0.0
         self._log_ms = 0
         self._gap: tuple[float, str] | None = None
@@ -89,10 +93,10 @@ class Following:
                 await self._follow()
                 await asyncio.sleep(_FIRST_RETRY_S)
         finally:  # a stop may have come between taking the old mark away and making the new one
-            if self._kept is not None:
+            if self._shown is not None:
                 with suppress(*AWAY, TimeoutError):
                     async with asyncio.timeout(_STOP_S):
-                        await self._sessions.show_position(self._kept.seq)
+                        await self._show_position()
 
     async def _follow(self) -> None:
         try:
@@ -110,10 +114,17 @@ class Following:
             log.exception("billing.bug")
 
     async def begin(self) -> int:
-        """Where to begin: behind the position in the ledger, or with all there is for a ledger or a log that is new."""
+        """Where to begin: behind the position in the ledger, or with all there is for a ledger or a log that is new.
+
+        A ledger of a version that kept its place on the bus has bills and no position. All there is is read, so that
+        no bill is missing, but until that has passed the old place, the old place is what is shown.
+        """
         extent, position = await self._sessions.extent(), await self._ledger.position()
         self._backlog, self._retries, self._outage = Backlog(), {}, _Retry()
         self._kept, self._log_ms, self._fetched = position, extent.log_ms, 0
+        self._shown, self._settled_before, self._looked_at = None, 0, self._clock()
+        if position is None and not await self._ledger.is_empty():
+            self._settled_before = min(await self._sessions.shown_position(), extent.last_seq)
         if position is None or position.log_ms != extent.log_ms or position.seq > extent.last_seq:
             if position is not None:
                 log.error("log.is_another", position=position.seq, first_seq=extent.first_seq, last_seq=extent.last_seq)
@@ -136,7 +147,7 @@ class Following:
         if self._backlog.unknown:
             try:
                 settled = await self._ledger.settlements(list(self._backlog.unknown))
-                self._backlog.learn(settled.keys())
+                self._backlog.learn({s: End(each.ended_seq, each.settled_ms) for s, each in settled.items()})
             except LedgerUnavailable as error:
                 self._away(error)
         now = self._clock()
@@ -184,15 +195,14 @@ class Following:
             newest = await self._sessions.newest()
             if newest > max(self._backlog.read, self._fetched):
                 await self._look_for_gap(extent)
-            if self._kept is not None:  # again: the marker may have gone with a lost store
-                await self._sessions.show_position(self._kept.seq)
+            await self._show_position()  # also where it has not moved: it may have gone with a lost store
             if is_idle and newest <= self._backlog.read:
                 self._backlog.read = max(self._backlog.read, extent.last_seq)  # the rest changes no bill
         except AWAY as error:
             self._away(error)
 
     async def _look_for_gap(self, extent: Extent) -> None:
-        first, last = max(self._backlog.read, self._fetched) + 1, extent.first_seq - 1
+        first, last = max(self._backlog.read, self._fetched, self._settled_before) + 1, extent.first_seq - 1
         if last < first:
             return
         _GAPS.inc(last - first + 1)
@@ -203,6 +213,10 @@ class Following:
 
     async def _conclude(self, outcome: Mapping[str, Exception | None]) -> None:
         away = [error for error in outcome.values() if isinstance(error, AWAY)]
+        if len(away) == len(outcome) and outcome.keys() <= self._retries.keys():
+            for session_id, error in zip(outcome, away, strict=True):
+                self._later(session_id, error)  # it failed where others did not: the others need not wait
+            return
         if len(away) == len(outcome):
             self._away(away[0])
             self._outage.failed(self._clock())
@@ -251,12 +265,24 @@ class Following:
     async def _keep_position(self) -> None:
         """Write it behind the bills and their announcements; what a crash leaves between is settled again, the same."""
         position = Position(self._log_ms, self._backlog.position)
-        if position == self._kept or self._clock() - self._kept_at < _KEEP_POSITION_S:
+        if self._clock() - self._kept_at < _KEEP_POSITION_S:
             return
         self._kept_at = self._clock()
         try:
-            await self._ledger.advance(position)
-            self._kept = position
-            await self._sessions.show_position(position.seq)
+            if position != self._kept and position.seq >= self._settled_before:
+                await self._ledger.advance(position)
+                self._kept = position
+            if self._shown is not None and self._to_show() - self._shown >= _SHOW_AFTER:
+                await self._show_position()
         except AWAY as error:
             self._away(error)
+
+    def _to_show(self) -> int:
+        """The position without the stuck sessions: those have an alert, and must not stop the starts."""
+        return self._backlog.position_without([s for s, r in self._retries.items() if r.failures >= _STUCK_AFTER])
+
+    async def _show_position(self) -> None:
+        seq = self._to_show()
+        if seq >= self._settled_before:
+            await self._sessions.show_position(seq, may_go_back=self._shown is None)
+            self._shown = seq

@@ -11,7 +11,7 @@ from billing.domain.backlog import Due
 from billing.domain.conflict import SettledOtherwise
 from billing.domain.ledger import Account, Settlement, billed, settle
 from billing.domain.rating import Tariff
-from billing.domain.usage import IncompleteLog, NotEnded, usage
+from billing.domain.usage import IncompleteLog, LoggedEvent, NotEnded, usage
 from billing.ports import Ledger, LedgerUnavailable, Log, LogUnavailable
 from chassis import logs, metrics, telemetry
 
@@ -60,6 +60,7 @@ class Settling:
         found = await self._all(self._make(session_id, due[session_id], stored.get(session_id)) for session_id in ids)
         accounts = {s: each for s, each in zip(ids, found, strict=True) if isinstance(each, Account)}
         done = {s: each for s, each in zip(ids, found, strict=True) if isinstance(each, Settlement)}
+        settled_before = {s: None for s, each in zip(ids, found, strict=True) if each is None}
         failed = {s: each for s, each in zip(ids, found, strict=True) if isinstance(each, Exception)}
         for session_id, written in (await self._record(accounts)).items():
             if isinstance(written, Exception):
@@ -73,15 +74,24 @@ class Settling:
             if isinstance(error, SettledOtherwise):
                 _CONFLICTS.inc()
                 log.error("session.bill_conflict", session_id=session_id, reason=error.reason)
-        return failed | dict(zip(done, told, strict=True))
+        return failed | settled_before | dict(zip(done, told, strict=True))
 
-    async def _make(self, session_id: str, due: Due, stored: Settlement | None) -> Account | Settlement:
-        """The account by the log; of an end that is settled, and behind which nothing came, the stored settlement."""
+    async def _make(self, session_id: str, due: Due, stored: Settlement | None) -> Account | Settlement | None:
+        """The account by the log; of an end that is settled, and behind which nothing came, the stored settlement.
+
+        Of a settled session whose log has lost its beginning since, there is nothing to make and nothing to bury.
+        """
         end = due.cause
         is_end = isinstance(end.event, SessionEnded) and not due.is_late
-        if stored is not None and is_end and (stored.ended_seq, stored.settled_ms) == (end.seq, end.stored_ms):
+        if stored is not None and is_end and _is_of(stored, end):
             return stored
-        used = usage(session_id, await self._sessions.history(session_id))
+        try:
+            used = usage(session_id, await self._sessions.history(session_id))
+        except (IncompleteLog, NotEnded) as error:
+            if stored is None or not _is_of(stored, end):
+                raise
+            log.warning("session.settled_before", session_id=session_id, cause_seq=end.seq, reason=str(error))
+            return None  # announced already: its `billed` may have left the log, too
         return settle(used, self._tariff if stored is None else stored.tariff)
 
     async def _record(self, accounts: Mapping[str, Account]) -> dict[str, int | Exception]:
@@ -121,6 +131,13 @@ class Settling:
                     return error
 
         return await asyncio.gather(*(one(work) for work in works))
+
+
+def _is_of(stored: Settlement, cause: LoggedEvent) -> bool:
+    """Whether this is the end by which the session is settled, or came behind it in the same log."""
+    if isinstance(cause.event, SessionEnded):
+        return (stored.ended_seq, stored.settled_ms) == (cause.seq, cause.stored_ms)
+    return cause.seq > stored.ended_seq
 
 
 def _note(account: Account, written: int, *, first: bool) -> None:

@@ -1,6 +1,7 @@
 """The use of all streams and buckets, and billing's place in the log."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import nats.errors
@@ -13,13 +14,17 @@ from scheduler.ports import StoreUse, Unavailable
 
 _DEADLINE_S: Final = 2.0
 _BILLING: Final = "billing"  # its durable
+_MISSING_S: Final = 60.0  # billing moves it by making it again, so for a moment there is none
 
 
 class NatsStores:
     """The stores over the service's bus."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._bus = bus
+        self._clock = clock
+        self._place: BillingPlace | None = None
+        self._seen_at = 0.0
 
     async def uses(self) -> Sequence[StoreUse]:
         """How full each is; one that is missing is made again by the bus, and told with the next look."""
@@ -48,12 +53,14 @@ class NatsStores:
         return found
 
     async def billing(self) -> BillingPlace | None:
-        """How far billing has come; None: it has never been here."""
+        """How far billing has come; None: it has never been here, or was seen last a minute ago."""
         try:
             info = await self._bus.js.consumer_info(SESSIONS.name, _BILLING)
         except NotFoundError:
-            return None
+            return self._place if self._clock() - self._seen_at < _MISSING_S else None
         except (nats.errors.Error, TimeoutError) as error:
             raise Unavailable(f"reading billing's place in the log: {error}") from error
         read_seq = info.ack_floor.stream_seq if info.ack_floor is not None else 0
-        return BillingPlace(read_seq=read_seq, waiting=(info.num_pending or 0) + (info.num_ack_pending or 0))
+        waiting = (info.num_pending or 0) + (info.num_ack_pending or 0)
+        self._place, self._seen_at = BillingPlace(read_seq, waiting), self._clock()
+        return self._place
