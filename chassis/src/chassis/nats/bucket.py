@@ -189,7 +189,7 @@ class Bucket:
         poll_s: float = _POLL_S,
         ready: asyncio.Event | None = None,
     ) -> None:
-        """Tell each change, the present values first, until cancelled; one call at a time, in order of revision.
+        """Tell each change, the present values first, until cancelled; one call at a time, each key's in order.
 
         A reader follows the bucket's stream; a poll every `poll_s` finds what left no trace there (keys of a bucket
         without markers, a server that lost its data). The callback must not raise: what it raises is logged as a bug.
@@ -277,6 +277,7 @@ class _Watch:
             str, tuple[int, int]
         ] = {}  # revision and time: in a bucket that was made again, revisions start at 1
         self._turn = asyncio.Lock()
+        self._followed: set[str] = set()  # told by the reader since the present poll began: it may have older values
 
     async def run(self) -> None:
         reader = self._bucket.reader()
@@ -293,22 +294,29 @@ class _Watch:
             async with self._turn:
                 revision, at_ms = self._told.get(change.key, (0, 0))
                 if message.seq > revision or message.stored_ms > at_ms + _SAME_MS:
+                    self._followed.add(change.key)
                     await self._tell(change, message.stored_ms)
 
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(self._poll_s)
+            async with self._turn:
+                self._followed.clear()
             try:
+                present = await self._bucket.all()  # out of turn: it may take seconds, and the reader goes on
                 async with self._turn:
-                    await self._compare(await self._bucket.all())
+                    await self._compare(present)
             except BusUnavailable as error:
                 log.warning("bucket.poll_failed", bucket=self._bucket.spec.name, error=error)
 
     async def _compare(self, present: dict[str, Entry]) -> None:
+        """Tell what the reader has not; what it told during the poll is compared by the next one."""
         for key, (revision, at_ms) in list(self._told.items()):
-            if key not in present:
+            if key not in present and key not in self._followed:
                 await self._tell(Change(key, Cause.EXPIRED, None, revision), at_ms)
         for entry in sorted(present.values(), key=lambda e: e.revision):
+            if entry.key in self._followed:
+                continue
             revision, at_ms = self._told.get(entry.key, (0, 0))
             if entry.revision != revision or abs(entry.stored_ms - at_ms) > _SAME_MS:
                 await self._tell(Change(entry.key, Cause.PUT, entry.value, entry.revision), entry.stored_ms)

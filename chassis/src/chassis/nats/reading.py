@@ -139,14 +139,18 @@ async def latest(
     """The last message of each subject that matches a filter, of a stream that keeps one of each.
 
     A write moves its key to the stream's end, so a key that is renewed between two pages is on neither of them. A key
-    that was not read yet is always behind the position: therefore the reading goes on until nothing is pending and the
-    leader has nothing newer. (Without the leader a replica that is behind could end it too early.)
+    that was not read yet is always behind the position: therefore the reading goes on until the server that answers has
+    nothing more. That server may be a replica that is behind the one of an earlier page, and may not know yet that a
+    key moved: therefore its page must reach the leader's newest message, asked for after all pages before it.
+
+    Keys may be renewed without a pause meanwhile: nothing is required of the time between two requests.
 
     Raises:
         BusUnavailable: Not complete by the deadline.
     """
     found: dict[str, Raw] = {}
     position = 0
+    newest: Raw | None = None  # no page before the present one came from a server that knew a later message
     try:
         async with asyncio.timeout(deadline_s):
             while True:
@@ -155,11 +159,14 @@ async def latest(
                     found[raw.subject] = raw
                     position = raw.seq
                 if read.pending is None:
+                    newest = None
                     await asyncio.sleep(_BEHIND_S)
                     continue
                 if read.pending:
+                    newest = None
                     continue
-                newest = await last(js, stream, subject, deadline_s=deadline_s, url=url)
+                if newest is None or not read.messages:
+                    newest = await last(js, stream, subject, deadline_s=deadline_s, url=url)
                 if newest is None:
                     return []
                 if newest.seq <= position:
