@@ -115,7 +115,7 @@ def _follows(*specs: streams.StreamSpec | streams.BucketSpec) -> tuple[str, ...]
 
 
 def _measures(*specs: streams.StreamSpec | streams.BucketSpec) -> tuple[str, ...]:
-    """How full each is, and since when."""
+    """How full each is, and since when; a publish without an answer asks whether its stream is there at all."""
     return tuple(f"$JS.API.STREAM.INFO.{streams.stream_name(spec)}" for spec in specs)
 
 
@@ -125,7 +125,7 @@ def _inbox(name: str) -> str:
 
 _ACCOUNT: Final = ("$JS.API.INFO",)  # counts and limits only; `greenroom doctor` asks for it
 # A dead letter is written once by all: the second writer reads whose it is.
-_BURY: Final = (subjects.ALL_DEAD, f"$JS.API.STREAM.MSG.GET.{streams.DEAD.name}")
+_BURY: Final = (subjects.ALL_DEAD, *_asks(streams.DEAD), *_measures(streams.DEAD))
 # The position of billing in the log: its consumer belongs to billing alone.
 _BILLINGS_CONSUMER: Final = tuple(
     f"$JS.API.CONSUMER.{verb}.{streams.SESSIONS.name}.{_BILLING_DURABLE}"
@@ -177,6 +177,7 @@ NATS_USERS: Final = (
             *_BURY,
             *_makes(streams.SESSIONS, streams.NODES, streams.PREJOINED),
             *_asks(streams.SESSIONS, streams.NODES, streams.PREJOINED),
+            *_measures(streams.SESSIONS, streams.NODES, streams.PREJOINED),
             *_ACCOUNT,
         ),
         subscribe=(_inbox(AGENT_RUNNER), *_answered(AGENT_RUNNER)),

@@ -116,8 +116,10 @@ PUBLISH: dict[str, set[str] | frozenset[str]] = {
     "$JS.API.CONSUMER.CREATE.KV_queue.c1": {G},
     "$JS.API.DIRECT.GET.KV_seats": {G},
     "$JS.API.CONSUMER.CREATE.KV_seats.c1": NOBODY,
-    **{f"$JS.API.STREAM.INFO.{stream}": {G, S} for stream in STREAM_NAMES if stream != "SESSIONS"},
-    "$JS.API.STREAM.INFO.SESSIONS": {G, S, B},
+    # A publish that gets no answer asks about its stream.
+    **{f"$JS.API.STREAM.INFO.{stream}": {G, S} for stream in STREAM_NAMES},
+    **{f"$JS.API.STREAM.INFO.{stream}": {G, S, A} for stream in ("KV_nodes", "KV_prejoined")},
+    **{f"$JS.API.STREAM.INFO.{stream}": EVERYBODY for stream in ("SESSIONS", "DEAD")},
     "$JS.API.DIRECT.GET.KV_idempotency": {G},
     "$JS.API.CONSUMER.CREATE.KV_idempotency.c1": NOBODY,
     "$JS.API.STREAM.LIST": NOBODY,

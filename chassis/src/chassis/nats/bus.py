@@ -22,7 +22,8 @@ from chassis.nats import commands, many, publishing, reading
 from chassis.nats.bucket import Bucket
 from chassis.nats.connection import Connection
 from chassis.nats.declared import Declared
-from chassis.nats.errors import BusRefused, BusUnavailable, NotStored, StreamMissing
+from chassis.nats.errors import BusRefused, BusUnavailable, StreamMissing
+from chassis.nats.full_disk import tell_a_full_disk
 from chassis.nats.messages import Published, Stored, headers_of, stored, stream_of
 from chassis.nats.replay import Replay
 from chassis.nats.stream_use import StreamUse, stream_use
@@ -31,11 +32,7 @@ from chassis.nats.unreadable import UnreadableRecords
 T = TypeVar("T")
 
 _CLOSE_MARGIN_S = 5.0
-_LOOK_S = 0.3  # beyond a publish's deadline, to see why it failed
 
-_NOT_STORED = metrics.counter(
-    "bus_not_stored_total", "Publishes to a stream that answers and stores nothing: a full disk", ("stream",)
-)
 _PUBLISHED = metrics.histogram("bus_publish_seconds", "Time until JetStream acknowledged an event", ("event",))
 
 
@@ -247,21 +244,8 @@ class Bus:
                 )
         except BusUnavailable as error:
             if isinstance(error.__cause__, TimeoutError) and self.is_connected:
-                await self._tell_a_full_disk(stream, error)
+                await tell_a_full_disk(self.nc, stream, error, url=self.url)
             raise
-
-    async def _tell_a_full_disk(self, stream: str, error: BusUnavailable) -> None:
-        """A stream whose disk was full once answers no publish any more; all else of the server goes on.
-
-        Raises:
-            NotStored: It is so.
-        """
-        try:
-            await stream_use(self.nc, stream, deadline_s=_LOOK_S, url=self.url)
-        except BusUnavailable:
-            return
-        _NOT_STORED.labels(stream).inc()
-        raise NotStored(error.doing, stream, self.url) from error
 
     async def last(self, subject: str, *, deadline_s: float = 5.0) -> Stored | None:
         """The last message of a subject or filter, read from the stream's leader.
