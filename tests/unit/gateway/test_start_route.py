@@ -388,6 +388,7 @@ async def test_while_the_log_is_full_of_unbilled_calls_only_repetitions_of_start
 ) -> None:
     headers = {"Idempotency-Key": "k1"}
     first = await api.post(START, json={"userName": "Ann"}, headers=headers)
+    world.prejoined.offer(session_a=None)
     world.queue.log_is_full = True
 
     again = await api.post(START, json={"userName": "Ann"}, headers=headers)
@@ -398,3 +399,24 @@ async def test_while_the_log_is_full_of_unbilled_calls_only_repetitions_of_start
     assert int(other.headers["Retry-After"]) >= 1
     assert "runbooks/full-disk.md" in other.json()["fix"]
     assert len(world.rooms.open) == 1, "no room is left behind"
+    assert world.prejoined.taken == []
+
+
+async def test_while_the_log_is_full_a_refused_start_takes_no_room_no_key_and_no_seat(
+    api: httpx.AsyncClient, world: World
+) -> None:
+    taken = await api.post(START, json={"userName": "Ann", "sessionId": "session_1"})
+    seats = dict(world.seats.taken)
+    world.prejoined.offer(session_a=None)
+    world.queue.log_is_full = True
+
+    keyed = await api.post(START, json={"userName": "Bob"}, headers={"Idempotency-Key": "k2"})
+    chosen = await api.post(START, json={"userName": "Bob", "sessionId": "session_2"})
+    again = await api.post(START, json={"userName": "Ann", "sessionId": "session_1"})
+
+    assert taken.status_code == 200
+    assert [answer.json()["code"] for answer in (keyed, chosen)] == ["log_full", "log_full"]
+    assert again.json()["code"] == "session_id_taken", "waiting for room would not help"
+    assert world.prejoined.taken == []
+    assert world.keys.sessions() == []
+    assert world.seats.taken == seats

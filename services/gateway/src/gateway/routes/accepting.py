@@ -84,16 +84,20 @@ class Acceptance:
         except Refused:
             if self._key is None or await self._known(self._key) is None:
                 raise
+        if self._services.queue.log_is_full and not await self._is_repeated():
+            # Before it takes a seat, a room with its agent, or the key.
+            raise _log_full(self._body.session_id)
+
+    async def _is_repeated(self) -> bool:
+        if self._key is not None and await self._known(self._key) is not None:
+            return True
+        chosen = self._body.session_id
+        return chosen is not None and await self._services.log.last(SessionRequested, chosen) is not None
 
     async def _open(self, session_id: str, claim: Claim[IdempotentStart] | None, *, is_ahead: bool = False) -> Accepted:
         services = self._services
         if services.queue.log_is_full:
-            raise Refused(
-                LOG_FULL,
-                "The log is almost full of what is not billed yet: another call could push it out.",
-                retry_after_s=_RETRY_AFTER_FULL_S,
-                session_id=session_id,
-            )
+            raise _log_full(session_id)
         event = requested(self._body, self._chose(session_id), services.now())
         await services.log.connected()  # else each try during an outage would leave a room behind
         try:
@@ -214,6 +218,15 @@ class Acceptance:
 
     def _taken(self, session_id: str) -> Refused:
         return Refused(SESSION_ID_TAKEN, f"There is a session {session_id} already.", session_id=session_id)
+
+
+def _log_full(session_id: str | None) -> Refused:
+    return Refused(
+        LOG_FULL,
+        "The log is almost full of what is not billed yet: another call could push it out.",
+        retry_after_s=_RETRY_AFTER_FULL_S,
+        session_id=session_id,
+    )
 
 
 def _mismatch() -> Refused:
