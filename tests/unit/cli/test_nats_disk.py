@@ -1,7 +1,11 @@
 """The disk that NATS needs, and a server that met its end."""
 
+import shutil
 from pathlib import Path
 
+import pytest
+from contracts.users import NATS_USERS
+from greenroom_cli.stack import binaries, servers
 from greenroom_cli.stack.disk import Disk, nats_disk
 from greenroom_cli.stack.full_disk import FullDisk
 
@@ -32,6 +36,26 @@ def test_one_line_says_what_is_needed_what_is_free_and_what_to_set() -> None:
     assert "free 400 MB, or set SESSIONS_MAX_MB=1136" in disk.fix
     assert Disk(Path("/x"), 2_500, free=2_400, used=100, log_bytes=0).is_enough
     assert "SESSIONS_MAX_MB" not in Disk(Path("/x"), 2_500 * MIB, 0, 0, 1_536 * MIB).fix
+
+
+def test_the_disk_that_is_looked_at_is_the_one_with_the_streams(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[Path] = []
+
+    def usage(folder: Path) -> shutil._ntuple_diskusage:  # pyright: ignore[reportPrivateUsage]
+        looked_at.append(folder)
+        return shutil._ntuple_diskusage(0, 0, 0)  # pyright: ignore[reportPrivateUsage]
+
+    monkeypatch.setattr(binaries, "nats_server", lambda: Path("nats-server"))
+    spec = servers.nats(tmp_path, 4222, {user.name: "x" for user in NATS_USERS}, {}, limit=MIB)
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "nats.log").write_text("no space left on device")
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+
+    assert spec.why_restart is not None
+    assert spec.why_restart() is None
+    assert looked_at == [tmp_path / "nats"]
 
 
 def test_a_server_that_met_a_full_disk_is_restarted_once_there_is_room(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def nats(
         environment=environment,
         ready=says(port, b"INFO "),
         restarts=True,
-        why_restart=FullDisk(folder / "logs" / "nats.log", folder).why_restart,
+        why_restart=FullDisk(folder / "logs" / "nats.log", store).why_restart,
     )
 
 
