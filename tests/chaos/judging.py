@@ -232,17 +232,18 @@ def _served(session: Session, before: int | None) -> dict[int, tuple[int, int]]:
 
 
 def _span_ms(session: Session, epoch: int, before: int | None) -> int | None:
-    """From an epoch's `assigned` to the first `agent_ready` of a later one, on the log's clock."""
-    begun = [m.stored_ms for m in session.all("assigned", before) if (m.body or {})["epoch"] == epoch]
+    """From an epoch's beginning to the first `agent_ready` of a later one, on the log's clock."""
+    assigned = [(m.stored_ms, m.body) for m in session.all("assigned", before) if m.body and m.body["epoch"] == epoch]
+    begun = [stored_ms - body.get("age_ms", 0) for stored_ms, body in assigned]  # older where a lost log got it again
     later = [m.stored_ms for m in session.all("agent_ready", before) if (m.body or {})["epoch"] > epoch]
     return max(0, min(later) - min(begun)) if begun and later else None
 
 
 def _last_span_ms(session: Session, epoch: int) -> int:
-    """The same for the last epoch, which has only the end after it."""
-    begun = [m.stored_ms for m in session.all("assigned") if (m.body or {})["epoch"] == epoch]
-    ended = session.first("ended")
-    return max(0, ended.stored_ms - min(begun)) if begun and ended else LONGEST_MS
+    """The same for the last epoch, which has only the end after it; no clock knows one that was ready before it."""
+    first = next(m for m in session.messages if (m.body or {}).get("epoch") == epoch)
+    ended = session.first("ended") if _event(first) == "assigned" else None
+    return LONGEST_MS if ended is None else max(0, ended.stored_ms - first.stored_ms)
 
 
 def _unserved_ms(session: Session) -> Iterator[int]:

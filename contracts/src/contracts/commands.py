@@ -143,6 +143,9 @@ class JobDescribed(_Message):
     served_ms_before: Ms = 0
     billable_ms_before: Ms | None = None
     granted_minutes: Minutes | None = None
+    age_ms: Ms = Field(
+        default=0, description="since the node took the job, on its own monotonic clock; 0: an older node's"
+    )
 
 
 class ReserveCredit(_Message):

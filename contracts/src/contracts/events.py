@@ -102,6 +102,11 @@ class JobAssigned(_EpochEvent):
     granted_minutes: Minutes | None = Field(
         default=None, description="the billable minutes of the whole session, over all epochs; None: no bound"
     )
+    age_ms: Ms = Field(
+        default=0,
+        description="how long the epoch had run when this was stored; above 0 only where the log had lost its beginning"
+        " and got it again: the epoch began so much earlier",
+    )
 
 
 class AgentReady(_EpochEvent):

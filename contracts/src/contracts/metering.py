@@ -54,7 +54,7 @@ class EpochUsage:
     Attributes:
         served_ms: The greatest served time that it reported and that its reports can have had.
         fault_ms: The part of it, within the span, in which a provider kept the agent deaf or mute.
-        span_ms: From its `assigned` to its successor's `agent_ready`; None while it has no successor.
+        span_ms: From its beginning to its successor's `agent_ready`; None while it has no successor.
         cut_ms: So much more did it report than JetStream's clock allows.
         deciding: The records that say so: `assigned`, `agent_ready`, the served time and the fault time.
     """
@@ -143,12 +143,13 @@ def meter(records: Iterable[LogRecord], rule: int = RULE) -> Metered:
 
     An epoch's served time is the greatest it reported, and so is its fault time, which is not billed (both only grow;
     an older node's records have none); a report of more than LONGEST_EPOCH_MS is left out. No report counts for more
-    than the time from the epoch's first `assigned` to when the report was stored, or to the session's `ended` where
+    than the time from the epoch's beginning to when the report was stored, or to the session's `ended` where
     that came first, on JetStream's clock and with CLOCK_TOLERANCE_MS: a report that was held back is stored later, so
-    it loses nothing by this. An epoch with a successor is capped at its span, from its first `assigned` to the
-    successor's first `agent_ready`, on the same clock. Without a `started` nothing was served. The session's grant
-    bounds the sum: the greatest of any `assigned`. A scheduler of before there were grants assigns without one: then
-    the limit that the start asked for holds.
+    it loses nothing by this. An epoch with a successor is capped at its span, from its beginning to the
+    successor's first `agent_ready`, on the same clock. It begins with its first `assigned`, less the `age_ms` of one
+    that a lost log got again. Without a `started` nothing was served. The session's grant bounds the sum: the greatest
+    of any `assigned`. A scheduler of before there were grants assigns without one: then the limit that the start asked
+    for holds.
 
     Args:
         records: The session's events with their timestamps, in any order.
@@ -176,7 +177,7 @@ def meter(records: Iterable[LogRecord], rule: int = RULE) -> Metered:
                 # Stored twice, it counts from the first time, or a repetition would change a bill.
                 known[said] = _Report(*said, _earlier(record, known[said].record if said in known else None))
             case JobAssigned():
-                assigned[event.epoch] = _earlier(record, assigned.get(event.epoch))
+                assigned[event.epoch] = min(assigned.get(event.epoch, record), record, key=_began_ms)
                 granted.append(event.granted_minutes)
             case AgentReady():
                 ready[event.epoch] = _earlier(record, ready.get(event.epoch))
@@ -184,7 +185,7 @@ def meter(records: Iterable[LogRecord], rule: int = RULE) -> Metered:
                 ended_ms = record.stored_ms if ended_ms is None else min(ended_ms, record.stored_ms)
             case _:
                 pass
-    # No epoch began before the session; one whose own `assigned` this version cannot read is bounded by that.
+    # No epoch began before the session; one whose own `assigned` cannot be read, or was lost, is bounded by that.
     bounds = min(assigned.values(), key=_stored_ms, default=requested), ended_ms
     epochs = tuple(_epoch(e, [*reports[e].values()], assigned, ready, bounds, rule) for e in sorted(reports))
     billable_ms = sum(e.billable_ms for e in epochs) if started else 0
@@ -208,9 +209,10 @@ def _epoch(
         longest = next(report for report in reports if report.served_ms == reported_ms)
     else:
         first, ended_ms = bounds
-        began = assigned.get(epoch, first)
-        began_ms = None if began is None else began.stored_ms
-        bounded = [min(r.served_ms, _possible_ms(r.record.stored_ms, began_ms, ended_ms)) for r in reports]
+        since_ms = None if first is None else first.stored_ms
+        if epoch in assigned:
+            since_ms = _began_ms(assigned[epoch])
+        bounded = [min(r.served_ms, _possible_ms(r.record.stored_ms, since_ms, ended_ms)) for r in reports]
         served_ms = max(bounded)
         longest = reports[bounded.index(served_ms)]
         fault_ms = _fault_within(served_ms if span_ms is None else min(served_ms, span_ms), reports)
@@ -254,6 +256,12 @@ def _stored_ms(record: LogRecord) -> int:
     return record.stored_ms
 
 
+def _began_ms(record: LogRecord) -> int:
+    """When an epoch with this `assigned` began, on JetStream's clock."""
+    age_ms = min(record.event.age_ms, LONGEST_EPOCH_MS) if isinstance(record.event, JobAssigned) else 0
+    return record.stored_ms - age_ms
+
+
 def _earlier(record: LogRecord, other: LogRecord | None) -> LogRecord:
     return record if other is None or record.stored_ms < other.stored_ms else other
 
@@ -266,4 +274,4 @@ def _span_ms(epoch: int, assigned: dict[int, LogRecord], ready: dict[int, LogRec
     later = [record.stored_ms for successor, record in ready.items() if successor > epoch]
     if epoch not in assigned or not later:
         return None
-    return max(0, min(later) - assigned[epoch].stored_ms)
+    return max(0, min(later) - _began_ms(assigned[epoch]))

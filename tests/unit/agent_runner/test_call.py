@@ -580,6 +580,7 @@ async def test_a_job_that_is_described_is_reported_again_under_the_same_ids(scen
 
     assert described is not None
     assert (described.user_id, described.system_prompt, described.granted_minutes) == ("Ann", "Be kind.", None)
+    assert described.age_ms == 7_000
     ready, started, tick = scene.outboxes.outbox.events
     assert [ready, started] == [e for e in before if e.event in ("agent_ready", "started")]
     assert isinstance(tick, ServedTick)

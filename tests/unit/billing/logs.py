@@ -36,7 +36,7 @@ def requested(session: str = SESSION, user: str = USER, limit: int | None = None
 
 
 def assigned(
-    epoch: int = 1, session: str = SESSION, node: str = "n1", granted_minutes: int | None = None
+    epoch: int = 1, session: str = SESSION, node: str = "n1", granted_minutes: int | None = None, age_ms: int = 0
 ) -> JobAssigned:
     return JobAssigned(
         session_id=session,
@@ -45,6 +45,7 @@ def assigned(
         node_id=node,
         served_ms_before=0,
         granted_minutes=granted_minutes,
+        age_ms=age_ms,
     )
 
 

@@ -191,6 +191,16 @@ def test_a_log_without_faults_has_the_hash_that_it_had_before_there_was_fault_ti
     assert usage(SESSION, failed).sha256 != golden
 
 
+def test_the_age_of_a_restored_epoch_is_in_the_hash() -> None:
+    hashes = {
+        usage(SESSION, log_of(requested(), assigned(granted_minutes=granted, age_ms=age), ended())).sha256
+        for granted in (None, 5)
+        for age in (0, 5)
+    }
+
+    assert len(hashes) == 4
+
+
 def test_the_difference_to_the_schedulers_figure_is_kept() -> None:
     log = log_of(requested(), assigned(), ready(), started(), stopped(61_000), ended(60_000))
 

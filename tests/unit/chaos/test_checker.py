@@ -80,9 +80,13 @@ def _hash(session_id: str, **fields: str) -> Evidence:
     return replace(SOUND, hashes=SOUND.hashes | {session_id: SOUND.hashes.get(session_id, {}) | fields})
 
 
+def _billed_ms(session_id: str) -> int:
+    return next(row["billable_ms"] for row in SOUND.settlements or [] if row["session_id"] == session_id)
+
+
 def _billed_more(session_id: str, ms: int) -> Evidence:
     assert SOUND.settlements is not None
-    had = next(row["billable_ms"] for row in SOUND.settlements if row["session_id"] == session_id) + ms
+    had = _billed_ms(session_id) + ms
     amounts = {"billable_ms": had, "seconds": had // 1000, "minutes": -(-(had // 1000) // 60)}
     changed = _rows("settlements", session_id, **amounts)
     assert changed.entries is not None
@@ -174,6 +178,17 @@ VIOLATIONS: dict[str, tuple[int, str, Callable[[], Evidence]]] = {
 }
 
 
+def _restored(billed_ms: int) -> Evidence:
+    """A log that was lost and begun again: what the node repeated of ten minutes stands before `assigned`."""
+    assigned, ready = _message(PLAIN, "assigned"), _message(PLAIN, "agent_ready")
+    stopped = _message(PLAIN, "agent_stopped")
+    changed = _billed_more(PLAIN, billed_ms - _billed_ms(PLAIN))
+    bodies = {stopped.seq: (stopped.body or {}) | {"served_ms": 600_000}}
+    places = {assigned.seq: ready.seq, ready.seq: assigned.seq}
+    log = [replace(m, seq=places.get(m.seq, m.seq), body=bodies.get(m.seq, m.body)) for m in SOUND.log]
+    return replace(changed, log=sorted(log, key=lambda m: m.seq))
+
+
 def _two_greetings() -> Evidence:
     opening = (_message(PLAIN, "requested").body or {})["opening_line"]
     turns = [
@@ -203,6 +218,22 @@ def test_a_log_that_violates_an_invariant_is_found(name: str) -> None:
     found = judge(evidence())
 
     assert (invariant, session_id) in {(v.invariant, v.session_id) for v in found}, checker.report(found)
+
+
+@pytest.mark.parametrize(("billed_ms", "is_found"), [(600_000, False), (9_000, True)])
+def test_a_bill_that_a_restored_log_cut_is_found(billed_ms: int, is_found: bool) -> None:
+    found = {v.session_id for v in judge(_restored(billed_ms)) if v.invariant == 8}
+
+    assert found == ({PLAIN} if is_found else set())
+
+
+def test_an_epoch_that_was_assigned_again_has_the_span_of_its_whole_age() -> None:
+    greedy, assigned = _a_greedy_epoch(), _message(TAKEN_OVER, "assigned", 1)
+    aged = replace(assigned, body=(assigned.body or {}) | {"age_ms": 10_000})
+    restored = replace(greedy, log=[aged if m.seq == assigned.seq else m for m in greedy.log])
+
+    assert 5 in {v.invariant for v in judge(greedy)}
+    assert 5 not in {v.invariant for v in judge(restored)}
 
 
 def test_each_of_the_ten_invariants_has_a_log_that_violates_it() -> None:

@@ -1,5 +1,5 @@
 import pytest
-from contracts.events import Event, JobAssigned, parse_event
+from contracts.events import AgentReady, AgentStopped, Event, JobAssigned, ServedTick, parse_event
 from contracts.metering import LogRecord, meter
 from hypothesis import given
 from hypothesis import strategies as st
@@ -258,6 +258,66 @@ def test_a_fault_that_only_the_last_report_knows_counts_for_the_caller() -> None
     span_ends = [LogRecord(r.event, log[0].stored_ms + 60_000) if r.event == ready(2) else r for r in log]
 
     assert meter(span_ends).billable_ms == 40_000
+
+
+def restored(age_ms: int, *later: Event) -> list[LogRecord]:
+    """The log of a lost store: the node's word again, and behind it `assigned`; what is later comes after a minute."""
+    log = log_of(ready(), started(), tick(600_000), assigned(age_ms=age_ms), requested(), step_ms=10)
+    after_ms = log[-1].stored_ms + 60_000
+    return [*log, *(LogRecord(event, after_ms + 10 * n) for n, event in enumerate(later))]
+
+
+def test_a_call_that_a_lost_log_got_again_is_billed_whole() -> None:
+    metered = meter(restored(610_000, stopped(660_000), ended()))
+
+    assert (metered.billable_ms, metered.epochs[0].cut_ms) == (660_000, 0)
+
+
+def test_a_take_over_after_the_log_was_lost_caps_at_the_span_from_the_true_beginning() -> None:
+    (first, _) = meter(restored(610_000, assigned(2), ready(2), tick(900_000), stopped(5_000, 2), ended())).epochs
+
+    assert (first.span_ms, first.billable_ms) == (670_020, 670_020)
+
+
+def test_an_epoch_bills_no_more_than_the_age_that_it_was_restored_with_allows() -> None:
+    (epoch,) = meter(restored(100_000, stopped(660_000), ended())).epochs
+
+    assert epoch.billable_ms == 100_000 + 60_010 + metering.CLOCK_TOLERANCE_MS
+
+
+def test_an_age_of_one_epoch_widens_no_other() -> None:
+    log = restored(610_000, stopped(600_000, 7), ended())
+
+    assert [e.billable_ms for e in meter(log).epochs][1:] == [60_010 + metering.CLOCK_TOLERANCE_MS]
+
+
+@given(LOGS)
+def test_a_log_without_an_age_keeps_the_bounds_and_spans_of_the_stored_times(log: tuple[LogRecord, ...]) -> None:
+    bodies = [(r.event.subject, r.event.model_dump_json(exclude={"age_ms"}), r.stored_ms) for r in log]
+    old = [LogRecord(parse_event(subject, body), stored_ms) for subject, body, stored_ms in bodies]
+    metered = meter(old)
+
+    assert metered == meter(log)
+    begun: dict[int, int] = {}
+    said: dict[tuple[int, int, int], int] = {}
+    for record in log:
+        match record.event:
+            case JobAssigned() as event:
+                begun.setdefault(event.epoch, record.stored_ms)
+            case ServedTick() | AgentStopped() as event:
+                said.setdefault((event.epoch, event.served_ms, event.fault_ms), record.stored_ms)
+            case _:
+                pass
+    for epoch in metered.epochs:
+        began_ms = begun.get(epoch.epoch, min(begun.values(), default=log[0].stored_ms))
+        allowed = [
+            min(served_ms, max(0, at_ms - began_ms) + metering.CLOCK_TOLERANCE_MS)
+            for (number, served_ms, _), at_ms in said.items()
+            if number == epoch.epoch
+        ]
+        later = [r.stored_ms for r in log if isinstance(r.event, AgentReady) and r.event.epoch > epoch.epoch]
+        span_ms = max(0, min(later) - began_ms) if later and epoch.epoch in begun else None
+        assert (epoch.served_ms, epoch.span_ms) == (max(allowed), span_ms)
 
 
 def test_a_session_that_an_older_rule_settled_is_measured_by_that() -> None:

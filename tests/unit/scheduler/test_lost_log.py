@@ -10,7 +10,7 @@ from scheduler.domain.standing import CLOCKS_MS, Standing, standing
 from scheduler.handlers import figures
 from scheduler.ports import HeldSlot
 
-from tests.unit.scheduler.builders import SID, T0, assigned, at, ended, log, node, requested
+from tests.unit.scheduler.builders import SID, T0, assigned, at, ended, log, node, requested, started, tick
 from tests.unit.scheduler.world import Leader, World, settle
 
 OLD_MS = T0 - 600_000
@@ -116,6 +116,57 @@ async def test_what_is_written_again_has_the_time_of_the_bus() -> None:
     times = {r.event.time for r in world.records if isinstance(r.event, JobAssigned)}
     assert times == {at(world.now_ms())}
     assert {entry.slot.taken_at for entry in world.held_slots.values() if entry.slot} == {at(world.now_ms())}
+
+
+@pytest.mark.parametrize("same_leader", [True, False])
+async def test_a_call_of_ten_minutes_that_outlived_the_store_ends_with_its_whole_bill(same_leader: bool) -> None:
+    world = World(Limits(max_bots=2))
+    leader = await call(world)
+    leader.hear(len(world.records))
+    await settle()
+    world.monotonic_s += 610
+    world.lose_log()
+    world.held_slots.clear()
+    for repeated in (started(), tick(600_000)):
+        world.write(repeated)
+    if not same_leader:
+        leader = Leader(world)
+        await leader.begin()
+    for _ in range(2):
+        await leader.reconciler.reconcile()
+        await settle()
+
+    world.monotonic_s += 60
+    world.write(tick(655_000))
+    world.write(EndRequested(session_id=SID, time=at(world.now_ms()), by="api", reason="requested"))
+    leader.hear(len(world.records))
+    await settle()
+
+    (over,) = [r.event for r in world.records if isinstance(r.event, SessionEnded)]
+    assert over.billable_ms == 655_000
+
+
+@pytest.mark.parametrize("told_s", [0, 400_000])
+async def test_a_node_is_believed_up_to_what_a_call_can_last_and_the_leaders_own_knowledge_first(told_s: int) -> None:
+    world = World(limits := Limits(max_bots=2))
+    leader = await call(world)
+    leader.hear(len(world.records))
+    await settle()
+    world.monotonic_s += 300
+    world.taken_s[SID] = world.monotonic_s - told_s
+    ages: list[int] = []
+    for leads in (leader, Leader(world)):
+        world.lose_log()
+        world.held_slots.clear()
+        if leads is not leader:
+            await leads.begin()
+        for _ in range(2):
+            await leads.reconciler.reconcile()
+            await settle()
+        ages += [r.event.age_ms for r in world.records if isinstance(r.event, JobAssigned)]
+
+    longest_ms = limits.startup_ms + limits.session_ms + limits.end_wait_ms
+    assert ages == [300_000, min(told_s * 1000, longest_ms)]
 
 
 async def test_a_start_that_was_lost_before_it_had_a_node_begins_anew() -> None:

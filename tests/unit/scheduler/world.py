@@ -46,6 +46,7 @@ class World:
         heard_terms: Node -> the greatest term in a command to it.
         whole_since_ms: What was written to the log earlier may be gone.
         described: The sessions whose jobs the nodes reported again.
+        taken_s: When a node took a session's job.
     """
 
     limits: Limits
@@ -69,6 +70,7 @@ class World:
     heard_terms: dict[str, int] = field(default_factory=dict[str, int])
     whole_since_ms: int = 0
     described: list[str] = field(default_factory=list[str])
+    taken_s: dict[str, float] = field(default_factory=dict[str, float])
 
     def now_ms(self) -> int:
         return T0 + self.set_ms + round((self.monotonic_s - 1_000.0) * 1000)
@@ -190,6 +192,7 @@ class World:
         held = self.jobs.setdefault(node_id, {}).get(job.session_id)
         if held is None or held.epoch < job.epoch:
             self.jobs[node_id][job.session_id] = job
+            self.taken_s[job.session_id] = self.monotonic_s
 
     async def prejoin(self, node_id: str, order: PrejoinRoom) -> None:
         raise NotImplementedError
@@ -208,6 +211,7 @@ class World:
             opening_line=job.opening_line,
             system_prompt=job.system_prompt,
             granted_minutes=job.granted_minutes,
+            age_ms=round((self.monotonic_s - self.taken_s[session_id]) * 1000),
         )
 
     async def end(self, node_id: str, job: EndJob) -> JobEnded | None:

@@ -199,6 +199,7 @@ class Call:
             served_ms_before=job.served_ms_before,
             billable_ms_before=job.billable_ms_before,
             granted_minutes=job.granted_minutes,
+            age_ms=round((self._world.clock() - self._began) * 1000),
         )
 
     def end(self, cause: str, *, say: str | None = None) -> None:

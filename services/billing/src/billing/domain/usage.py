@@ -58,7 +58,7 @@ class Usage:
         """Names exactly what was metered: anybody with the log can compute it again.
 
         Over one line of JSON for each event before the end: [sequence, stored ms, event, epoch, served ms or null],
-        behind it the fault ms or the granted minutes where there are any.
+        behind it the fault ms or the granted minutes where there are any, and the age ms of a restored `assigned`.
         """
         return hashlib.sha256("\n".join(map(_line, self.within)).encode()).hexdigest()
 
@@ -119,6 +119,8 @@ def _line(record: LoggedEvent) -> str:
     if isinstance(event, ServedTick | AgentStopped):
         # Without a fault the line is as it was before there was fault time, so that older bills keep their hashes.
         line[4:] = [event.served_ms, event.fault_ms] if event.fault_ms else [event.served_ms]
+    elif isinstance(event, JobAssigned) and event.age_ms:
+        line += [event.granted_minutes, event.age_ms]
     elif isinstance(event, JobAssigned) and event.granted_minutes is not None:
         line.append(event.granted_minutes)
     return json.dumps(line, separators=(",", ":"))

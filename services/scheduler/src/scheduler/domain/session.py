@@ -53,7 +53,11 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One epoch of the job, as `assigned` has it."""
+    """One epoch of the job, as `assigned` has it.
+
+    Attributes:
+        age_ms: How long it had run when its `assigned` was stored; not 0 only where that was restored.
+    """
 
     epoch: int
     node_id: str
@@ -62,6 +66,7 @@ class Attempt:
     served_ms_before: int
     billable_ms_before: int
     granted_minutes: int | None = None
+    age_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +183,7 @@ def fold(session: Session, record: Recorded) -> Session:
                 return session
             before_ms, granted = event.served_ms_before, event.granted_minutes
             billable_ms = before_ms if event.billable_ms_before is None else event.billable_ms_before
-            attempt = Attempt(event.epoch, event.node_id, seq, at, before_ms, billable_ms, granted)
+            attempt = Attempt(event.epoch, event.node_id, seq, at, before_ms, billable_ms, granted, event.age_ms)
             return replace(session, attempts={**session.attempts, event.epoch: attempt})
         case AgentReady():
             first = min(at, session.ready_ms.get(event.epoch, at))

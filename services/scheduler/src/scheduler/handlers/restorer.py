@@ -74,11 +74,13 @@ class Restorer:
         """
         self.name(job.session_id, "job")
         described = await self._nodes.describe(job.node_id, job.session_id, job.epoch)
+        attempt = None if known is None else known.attempts.get(job.epoch)
+        age_ms = self._age_ms(described, attempt)
         if described is not None:
             requested = _requested(job.session_id, described, self._now())
-            assigned = _assigned(job, described, self._now())
-        elif known is not None and known.requested is not None and known.current is not None:
-            requested, assigned = known.requested, _assigned_again(job, known.current, self._now())
+            assigned = _assigned(job, described, age_ms, self._now())
+        elif known is not None and known.requested is not None and attempt is not None:
+            requested, assigned = known.requested, _assigned(job, attempt, age_ms, self._now())
         else:
             log.warning("session.not_described", session_id=job.session_id, node_id=job.node_id, epoch=job.epoch)
             return
@@ -91,8 +93,20 @@ class Restorer:
                 node_id=job.node_id,
                 epoch=job.epoch,
                 is_reported=described is not None,
+                age_ms=age_ms,
                 unbilled_ms=assigned.billable_ms_before or assigned.served_ms_before,
             )
+
+    def _age_ms(self, described: JobDescribed | None, attempt: Attempt | None) -> int:
+        """How long the epoch has run: no bill of it counts more.
+
+        The leader's own knowledge is of the log's clock and goes first. A node is believed up to what a call can last.
+        """
+        if attempt is not None:
+            return max(0, self._conductor.now_ms() - attempt.at_ms + attempt.age_ms)
+        limits = self._conductor.board.limits
+        longest_ms = limits.startup_ms + limits.session_ms + limits.end_wait_ms
+        return 0 if described is None else min(described.age_ms, longest_ms)
 
     async def _restore_known(self, session: Session) -> None:
         session_id, current = session.session_id, session.current
@@ -161,25 +175,14 @@ def _requested(session_id: str, job: JobDescribed, now: datetime) -> SessionRequ
     )
 
 
-def _assigned(job: StaleJob, described: JobDescribed, now: datetime) -> JobAssigned:
+def _assigned(job: StaleJob, told: JobDescribed | Attempt, age_ms: int, now: datetime) -> JobAssigned:
     return JobAssigned(
         session_id=job.session_id,
         time=now,
         epoch=job.epoch,
         node_id=job.node_id,
-        served_ms_before=described.served_ms_before,
-        billable_ms_before=described.billable_ms_before,
-        granted_minutes=described.granted_minutes,
-    )
-
-
-def _assigned_again(job: StaleJob, attempt: Attempt, now: datetime) -> JobAssigned:
-    return JobAssigned(
-        session_id=job.session_id,
-        time=now,
-        epoch=job.epoch,
-        node_id=job.node_id,
-        served_ms_before=attempt.served_ms_before,
-        billable_ms_before=attempt.billable_ms_before,
-        granted_minutes=attempt.granted_minutes,
+        served_ms_before=told.served_ms_before,
+        billable_ms_before=told.billable_ms_before,
+        granted_minutes=told.granted_minutes,
+        age_ms=age_ms,
     )
