@@ -270,7 +270,8 @@ async def test_replicas_that_show_a_position_at_once_leave_one_and_it_goes_back_
         return place.read_seq
 
     assert await sessions.shown_position() == 0
-    await asyncio.gather(*(BusLog(bus).show_position(5, may_go_back=True) for _ in range(8)))
+    await asyncio.gather(*(BusLog(bus).show_position(seq, may_go_back=True) for seq in range(1, 9)))
+    await sessions.show_position(5, may_go_back=True)
     assert await shown() == await sessions.shown_position() == 5
 
     made = (await bus.js.consumer_info(SESSIONS.name, "billing")).created

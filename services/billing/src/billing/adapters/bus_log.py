@@ -11,7 +11,7 @@ from contracts.events import Event, SessionBilled, SessionEnded
 from contracts.streams import SESSIONS
 from contracts.subjects import DEAD_PREFIX, session_event
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
-from nats.js.errors import BadRequestError, NotFoundError
+from nats.js.errors import APIError, NotFoundError
 
 from billing.domain.usage import METERED, LoggedEvent
 from billing.ports import Extent, LogUnavailable
@@ -21,6 +21,8 @@ FOLLOWED: Final = tuple(session_event(cls.event, "*") for cls in (SessionEnded, 
 
 
 _MARKER: Final = "billing"
+_MADE_MEANWHILE: Final = (10012, 10148)
+"""NATS' error codes where another replica made the marker first: its start cannot be updated, or it exists."""
 
 
 class BusLog:
@@ -102,8 +104,9 @@ class BusLog:
                 await self._bus.js.delete_consumer(SESSIONS.name, _MARKER)
             try:
                 await self._bus.js.add_consumer(SESSIONS.name, config)  # pyright: ignore[reportUnknownMemberType]
-            except BadRequestError:  # another replica was quicker: then there is one
-                await self._bus.js.consumer_info(SESSIONS.name, _MARKER)
+            except APIError as error:
+                if error.err_code not in _MADE_MEANWHILE:
+                    raise
         except (nats.errors.Error, TimeoutError) as error:
             raise LogUnavailable(f"the position cannot be shown: {type(error).__name__}") from error
 
