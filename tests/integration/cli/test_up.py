@@ -244,7 +244,8 @@ def test_a_service_that_dies_is_started_again_and_the_state_survives(up: Up) -> 
     url = up.environment["BILLING_URL"]
     until(lambda: "billing was killed by SIGKILL" in up.said(), 10, "its death was not said")
     until(lambda: up.said().count("billing        ready") == 2, UP_S, "it was not started again")
-    assert httpx.get(f"{url}/ready", timeout=5).status_code == 200
+    answer = httpx.get(f"{url}/ready", timeout=5)
+    assert answer.status_code == 200, answer.text
 
 
 def has_two_nodes(gateway: str) -> bool:

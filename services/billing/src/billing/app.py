@@ -43,6 +43,9 @@ async def start(life: Life, settings: Settings) -> None:
 
     ledger, sessions = SqlLedger(database), BusLog(bus)
     settling = Settling(sessions, ledger, Tariff(settings.credits_per_minute))
+    following = Following(sessions, ledger, settling, look_every_s=settings.reconcile_s)
+    # Before anything is served: /ready must not say yes and then no.
+    life.health.add("log", following.reason_unready)
 
     app = Starlette(routes=[*life.health.routes(), *Bills(ledger, sessions).routes()])
     problem.install(app)
@@ -56,8 +59,6 @@ async def start(life: Life, settings: Settings) -> None:
     ):
         await life.begin("commands", responder.start(), stop=responder.stop)
 
-    following = Following(sessions, ledger, settling, look_every_s=settings.reconcile_s)
-    life.health.add("log", following.reason_unready)
     life.spawn("following", following.run())
 
 

@@ -1,7 +1,8 @@
 """Settling: read the sessions' logs, make their accounts, write them, announce the bills."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from contracts.events import SessionEnded
@@ -62,14 +63,15 @@ class Settling:
         done = {s: each for s, each in zip(ids, found, strict=True) if isinstance(each, Settlement)}
         settled_before = {s: None for s, each in zip(ids, found, strict=True) if each is None}
         failed = {s: each for s, each in zip(ids, found, strict=True) if isinstance(each, Exception)}
+        notes: dict[str, Callable[[], None]] = {}
         for session_id, written in (await self._record(accounts)).items():
             if isinstance(written, Exception):
                 failed[session_id] = written
                 continue
             done[session_id] = accounts[session_id].settlement
             if written:
-                _note(accounts[session_id], written, first=session_id not in stored)
-        told = await self._all(self._announce(each, due[session_id]) for session_id, each in done.items())
+                notes[session_id] = partial(_note, accounts[session_id], written, first=session_id not in stored)
+        told = await self._all(self._announce(each, due[s], notes.get(s)) for s, each in done.items())
         for session_id, error in failed.items():
             if isinstance(error, SettledOtherwise):
                 _CONFLICTS.inc()
@@ -116,8 +118,10 @@ class Settling:
                     return results | dict.fromkeys([s for s in accounts if s not in results], error)
         return results
 
-    async def _announce(self, settlement: Settlement, due: Due) -> None:
+    async def _announce(self, settlement: Settlement, due: Due, note: Callable[[], None] | None) -> None:
         with telemetry.span("billing settle", SpanKind.CONSUMER, parent=telemetry.extract(due.cause.trace)):
+            if note is not None:
+                note()
             await self._sessions.announce(billed(settlement))
 
     async def _all(self, works: Iterable[Coroutine[Any, Any, T]]) -> list[T | Exception]:
