@@ -20,6 +20,8 @@ _BATCH: Final = 256
 _EXPIRES_S: Final = 30.0
 _HEARTBEAT_S: Final = 1.0
 _SLICE_S: Final = 0.5
+_DELETE_S: Final = 0.2
+_DELETE_TRIES: Final = 4
 _DELETE: Final = "$JS.API.CONSUMER.DELETE"
 _NEXT: Final = "$JS.API.CONSUMER.MSG.NEXT"
 _HEARTBEAT: Final = "100"
@@ -49,6 +51,7 @@ class Pull:
         self._batch = batch
         self._inbox = nc.new_inbox()
         self._sub: Subscription | None = None
+        self._is_made = False
         self._messages: deque[Msg] = deque()
         self._news = asyncio.Event()
         self._due = 0  # messages that the request may still bring
@@ -68,6 +71,7 @@ class Pull:
             self._inbox, cb=self._on_message, pending_msgs_limit=2 * self._batch + 64
         )
         info = await self._js.add_consumer(self._stream, self._config)  # pyright: ignore[reportUnknownMemberType]
+        self._is_made = True
         await self._request()
         return info
 
@@ -109,13 +113,32 @@ class Pull:
     async def close(self) -> None:
         """Delete the consumer, which the server would otherwise keep for its inactive time."""
         sub, self._sub = self._sub, None
+        if sub is None:
+            return
         try:
-            if sub is not None:
-                await sub.unsubscribe()
-            # Without waiting for the answer: what the server does not hear of, it drops after the inactive time.
-            await self._nc.publish(f"{_DELETE}.{self._stream}.{self.name}")
+            await sub.unsubscribe()
+            if self._is_made:
+                # Without waiting for the answer: what the server does not hear of, it drops after the inactive time.
+                await self._nc.publish(self._delete)
+            else:
+                await self._delete_what_is_being_made()
         except nats.errors.Error:
             return
+
+    @property
+    def _delete(self) -> str:
+        return f"{_DELETE}.{self._stream}.{self.name}"
+
+    async def _delete_what_is_being_made(self) -> None:
+        """Delete a consumer whose creation was not answered: the server may handle the two in the other order."""
+        for _ in range(_DELETE_TRIES):
+            try:
+                answer = await self._nc.request(self._delete, timeout=_DELETE_S)
+            except TimeoutError:
+                return
+            if json.loads(answer.data).get("success"):
+                return
+            await asyncio.sleep(_DELETE_S)
 
     async def _request(self) -> None:
         self._due = self._batch
