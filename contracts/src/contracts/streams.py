@@ -64,6 +64,9 @@ class BucketSpec:
 SESSIONS: Final = StreamSpec(
     "SESSIONS", (subjects.ALL_SESSIONS,), max_age_s=7 * _DAY_S, max_bytes=1536 * _MIB, append_only=True
 )
+BILLINGS_PLACE: Final = "billing"
+"""The durable consumer of SESSIONS that shows how far billing has come; the scheduler reads it."""
+
 # A webhook's signature is valid for 6 minutes; within them a copy of it is the same message.
 ROOMS: Final = StreamSpec("ROOMS", (subjects.ALL_ROOMS,), max_age_s=_DAY_S, duplicate_window_s=600)
 DEAD: Final = StreamSpec("DEAD", (subjects.ALL_DEAD,), max_age_s=30 * _DAY_S)

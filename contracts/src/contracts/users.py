@@ -24,7 +24,6 @@ NODES_ACCOUNT: Final = "NODES"
 """NATS' account of the nodes, whose requests reach ACCOUNT as service imports: see the ADR."""
 
 _EVERYTHING: Final = ">"
-_BILLING_DURABLE: Final = "billing"
 _INBOX: Final = "_INBOX_"
 
 
@@ -128,7 +127,7 @@ _ACCOUNT: Final = ("$JS.API.INFO",)  # counts and limits only; `greenroom doctor
 _BURY: Final = (subjects.ALL_DEAD, *_asks(streams.DEAD), *_measures(streams.DEAD))
 # The position of billing in the log: its consumer belongs to billing alone.
 _BILLINGS_CONSUMER: Final = tuple(
-    f"$JS.API.CONSUMER.{verb}.{streams.SESSIONS.name}.{_BILLING_DURABLE}"
+    f"$JS.API.CONSUMER.{verb}.{streams.SESSIONS.name}.{streams.BILLINGS_PLACE}"
     for verb in ("CREATE", "INFO", "MSG.NEXT", "DELETE")
 )
 _SCHEDULERS_BUCKETS: Final = tuple(bucket for bucket in streams.BUCKETS if bucket not in streams.GATEWAYS_BUCKETS)
@@ -191,7 +190,7 @@ NATS_USERS: Final = (
             *_BURY,
             *_makes(streams.SESSIONS, streams.DEAD),
             *_follows(streams.SESSIONS),
-            f"$JS.ACK.{streams.SESSIONS.name}.{_BILLING_DURABLE}.>",
+            f"$JS.ACK.{streams.SESSIONS.name}.{streams.BILLINGS_PLACE}.>",
             *_ACCOUNT,
         ),
         subscribe=(_inbox(BILLING), _inbox("billing-replay"), *_answered(BILLING)),

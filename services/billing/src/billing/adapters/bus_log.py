@@ -8,7 +8,7 @@ from typing import Final
 import nats.errors
 from chassis.nats import Bus, BusUnavailable, PublishRefused, SequenceConflict, Stored
 from contracts.events import Event, SessionBilled, SessionEnded
-from contracts.streams import SESSIONS
+from contracts.streams import BILLINGS_PLACE, SESSIONS
 from contracts.subjects import DEAD_PREFIX, session_event
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import APIError, NotFoundError
@@ -19,8 +19,6 @@ from billing.ports import Extent, LogUnavailable
 FOLLOWED: Final = tuple(session_event(cls.event, "*") for cls in (SessionEnded, *METERED))
 """What billing follows: the end, and whatever may come late and change a bill."""
 
-
-_MARKER: Final = "billing"
 _MADE_MEANWHILE: Final = (10012, 10148)
 """NATS' error codes where another replica made the marker first: its start cannot be updated, or it exists."""
 
@@ -88,8 +86,8 @@ class BusLog:
         A consumer cannot be moved, only made again, so one that is as far already stays.
         """
         config = ConsumerConfig(
-            name=_MARKER,
-            durable_name=_MARKER,
+            name=BILLINGS_PLACE,
+            durable_name=BILLINGS_PLACE,
             filter_subjects=list(FOLLOWED),
             ack_policy=AckPolicy.EXPLICIT,
             deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
@@ -97,11 +95,11 @@ class BusLog:
         )
         try:
             with suppress(NotFoundError):
-                found = await self._bus.js.consumer_info(SESSIONS.name, _MARKER)
+                found = await self._bus.js.consumer_info(SESSIONS.name, BILLINGS_PLACE)
                 begins = found.config.opt_start_seq or 0
                 if found.num_waiting or begins == seq + 1 or (begins > seq + 1 and not may_go_back):
                     return
-                await self._bus.js.delete_consumer(SESSIONS.name, _MARKER)
+                await self._bus.js.delete_consumer(SESSIONS.name, BILLINGS_PLACE)
             try:
                 await self._bus.js.add_consumer(SESSIONS.name, config)  # pyright: ignore[reportUnknownMemberType]
             except APIError as error:
@@ -113,7 +111,7 @@ class BusLog:
     async def shown_position(self) -> int:
         """See the port."""
         try:
-            floor = (await self._bus.js.consumer_info(SESSIONS.name, _MARKER)).ack_floor
+            floor = (await self._bus.js.consumer_info(SESSIONS.name, BILLINGS_PLACE)).ack_floor
         except NotFoundError:
             return 0
         except (nats.errors.Error, TimeoutError) as error:

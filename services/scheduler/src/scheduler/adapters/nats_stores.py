@@ -6,14 +6,13 @@ from typing import Final
 
 import nats.errors
 from chassis.nats import Bus, BusUnavailable
-from contracts.streams import BUCKETS, SESSIONS, STREAMS
+from contracts.streams import BILLINGS_PLACE, BUCKETS, SESSIONS, STREAMS
 from nats.js.errors import NotFoundError
 
 from scheduler.domain.log_room import BillingPlace
 from scheduler.ports import StoreUse, Unavailable
 
 _DEADLINE_S: Final = 2.0
-_BILLING: Final = "billing"  # its durable
 _MISSING_S: Final = 60.0  # billing moves it by making it again, so for a moment there is none
 
 
@@ -55,7 +54,7 @@ class NatsStores:
     async def billing(self) -> BillingPlace | None:
         """How far billing has come; None: it has never been here, or was seen last a minute ago."""
         try:
-            info = await self._bus.js.consumer_info(SESSIONS.name, _BILLING)
+            info = await self._bus.js.consumer_info(SESSIONS.name, BILLINGS_PLACE)
         except NotFoundError:
             return self._place if self._clock() - self._seen_at < _MISSING_S else None
         except (nats.errors.Error, TimeoutError) as error:
