@@ -339,6 +339,21 @@ async def test_the_id_of_a_room_that_waits_is_nobodys_own(api: httpx.AsyncClient
     assert [request.user_name for request in world.log.requests()] == ["Ann"]
 
 
+@pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "bobs"}])
+async def test_a_room_whose_deleted_key_came_back_gives_no_access_to_the_session_that_took_it(
+    api: httpx.AsyncClient, world: World, headers: dict[str, str]
+) -> None:
+    world.prejoined.offer(session_ahead=None)
+    ann = (await api.post(START, json={"userName": "Ann"})).json()
+    world.prejoined.offer(session_ahead=None)  # as after a SIGKILL of NATS
+
+    bob = await api.post(START, json={"userName": "Bob"}, headers=headers)
+
+    assert ann["sessionId"] == "session_ahead"
+    assert (bob.status_code, bob.json()["sessionId"] == "session_ahead") == (200, False)
+    assert [request.user_name for request in world.log.requests()] == ["Ann", "Bob"]
+
+
 async def test_a_repeated_start_takes_no_second_room(api: httpx.AsyncClient, world: World) -> None:
     world.prejoined.offer(session_a=None, session_b=None)
 

@@ -144,7 +144,12 @@ class Acceptance:
             return None
         if self._key is not None and services.prejoined.ids and await self._known(self._key) is not None:
             return None
-        return await services.prejoined.take(region=body.metadata.get("region"))
+        ahead = await services.prejoined.take(region=body.metadata.get("region"))
+        if ahead is None or await services.log.last(SessionRequested, ahead) is None:
+            return ahead
+        # NATS can bring a deleted key back. Another session owns this room: its token must not be handed out.
+        log.warning("prejoined.returned", session_id=ahead)
+        return None
 
     async def _claim(self, key: RequestKey, session_id: str) -> Claim[IdempotentStart]:
         """Take the key for this session, unless an earlier try has it.
