@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from chassis.nats import Bus
-from chassis.nats.messages import headers_of
+from chassis.nats.jetstream.messages import headers_of
 from contracts.commands import AssignJob, EndJob, JobAccepted, JobEnded
 from contracts.events import AgentReady, AgentStopped, Event, ServedTick, SessionStarted
 from contracts.registry import NodeJob, NodeState

@@ -3,8 +3,9 @@
 import asyncio
 
 import pytest
-from chassis.nats import Bus, declare
-from chassis.nats import bucket as module
+from chassis.nats import Bus
+from chassis.nats.jetstream import declare
+from chassis.nats.kv import bucket as module
 from contracts.streams import IDEMPOTENCY, LEADERS, PREJOINED, QUEUE, SEATS, SLOTS
 
 from tests.integration.servers import NatsServer

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from chassis.nats import Bucket, Bus, BusUnavailable, Cause, Change, KeyChanged, KeyExists
-from chassis.nats import bucket as module
+from chassis.nats.kv import bucket as module
 from contracts.streams import IDEMPOTENCY, NODES, SLOTS
 
 from tests.integration.chassis.events import until

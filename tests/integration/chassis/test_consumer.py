@@ -8,7 +8,7 @@ from collections import defaultdict
 import pytest
 from chassis.nats import Bus, BusUnavailable, Consumer, Rejected, RetryLater, Stored, consumer
 from chassis.nats import consumer as consumer_function
-from chassis.nats.consumer import BACKOFF_S
+from chassis.nats.messaging.consumer import BACKOFF_S
 from contracts.events import Event
 from contracts.subjects import session_event
 from nats.js.api import ConsumerConfig

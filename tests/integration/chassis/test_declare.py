@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from chassis.nats import Bus, BusUnavailable, NoDisk, declare
+from chassis.nats import Bus, BusUnavailable, NoDisk
+from chassis.nats.jetstream import declare
 from contracts.streams import BUCKETS, IDEMPOTENCY, NODES, SESSIONS, SHAPE, STREAMS, StreamSpec, reserved_bytes
 from nats.js.errors import APIError
 

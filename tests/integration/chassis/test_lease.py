@@ -4,8 +4,8 @@ import asyncio
 import time
 
 import pytest
-from chassis.lease import Lease
 from chassis.nats import Bus
+from chassis.nats.kv.lease import Lease
 from contracts.registry import Leader
 from contracts.streams import LEADERS
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from chassis.lease import Lease
 from chassis.nats import Bus
+from chassis.nats.kv.lease import Lease
 from contracts.errors import FORBIDDEN, UNAUTHORIZED, ProblemType
 from contracts.streams import BUCKETS, LEADERS, STREAMS
 from greenroom_cli.doctor.check import Check, Verdict, worst

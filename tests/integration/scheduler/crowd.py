@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from chassis.nats import Bus
-from chassis.nats.messages import headers_of
+from chassis.nats.jetstream.messages import headers_of
 from contracts.commands import AssignJob
 from contracts.events import AgentReady, Event, JobAssigned, ServedTick, SessionRequested, SessionStarted
 from contracts.registry import Slot

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import httpx
 from chassis.nats import Bus, BusUnavailable, respond
-from chassis.nats.commands import Responder
+from chassis.nats.messaging.commands import Responder
 from contracts.commands import (
     AssignJob,
     CommandFailed,

@@ -5,10 +5,10 @@ import time
 
 import nats.errors
 import pytest
-from chassis.nats.connection import inbox_prefix
-from chassis.nats.guard import guard
-from chassis.nats.locks import KeyedLocks
-from chassis.nats.messages import ascii_header, stream_of
+from chassis.nats.connection.connection import inbox_prefix
+from chassis.nats.jetstream.messages import ascii_header, stream_of
+from chassis.nats.messaging.guard import guard
+from chassis.nats.messaging.locks import KeyedLocks
 from nats.js.errors import ServiceUnavailableError
 
 

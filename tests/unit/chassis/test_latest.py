@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
-from chassis.nats import Bucket, Bus, Cause, Change, Entry, reading
-from chassis.nats.messages import Stored
-from chassis.nats.reading import Page, Raw
-from chassis.nats.replay import Replay
+from chassis.nats import Bucket, Bus, Cause, Change, Entry
+from chassis.nats.jetstream import read
+from chassis.nats.jetstream.messages import Stored
+from chassis.nats.jetstream.read import Page, Raw
+from chassis.nats.jetstream.replay import Replay
 from contracts.streams import NODES
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -49,12 +50,12 @@ class Renewed:
         self._written += self._chance.choices(sorted(KEYS), k=self._chance.randint(1, self._renewals))
 
 
-async def read(stream: Renewed, monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    monkeypatch.setattr(reading, "page", stream.page)
-    monkeypatch.setattr(reading, "last", stream.last)
-    monkeypatch.setattr(reading, "_BEHIND_S", 0)
+async def sweep(stream: Renewed, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    monkeypatch.setattr(read, "page", stream.page)
+    monkeypatch.setattr(read, "last", stream.last)
+    monkeypatch.setattr(read, "_BEHIND_S", 0)
     nothing: Any = None
-    found = await reading.latest(nothing, nothing, "KV_nodes", ">", deadline_s=60, url="nats://x")
+    found = await read.latest(nothing, nothing, "KV_nodes", ">", deadline_s=60, url="nats://x")
     return {raw.subject for raw in found}
 
 
@@ -63,7 +64,7 @@ async def test_a_bucket_is_read_whole_although_keys_are_renewed_between_any_two_
     lags: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for seed in range(500):
-        assert await read(Renewed(seed, lags=lags, renewals=6), monkeypatch) == KEYS, seed
+        assert await sweep(Renewed(seed, lags=lags, renewals=6), monkeypatch) == KEYS, seed
 
 
 class Follower:

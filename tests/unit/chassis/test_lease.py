@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from chassis.lease import Lease
 from chassis.nats import BusUnavailable, Entry, KeyChanged, KeyExists
+from chassis.nats.kv.lease import Lease
 
 from tests.unit.virtual_time import VirtualTimeLoop, run
 

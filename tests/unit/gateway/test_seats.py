@@ -4,7 +4,7 @@ from typing import cast
 
 import pytest
 from chassis.nats import Bucket, Bus, KeyChanged, KeyExists, StreamFull
-from chassis.nats.bucket import Entry
+from chassis.nats.kv.bucket import Entry
 from contracts.errors import Refused
 from contracts.streams import SEATS
 from gateway.adapters.nats_seats import NatsSeats

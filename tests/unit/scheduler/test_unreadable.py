@@ -1,6 +1,6 @@
 """Sessions in whose log a decisive record cannot be read."""
 
-from chassis.nats.messages import stored
+from chassis.nats.jetstream.messages import stored
 from contracts.events import Event, Outcome
 from scheduler.adapters.nats_log import _recorded  # pyright: ignore[reportPrivateUsage]
 from scheduler.domain.decision import Conclude, DeleteRoom, EndAgent, Forget, FreeSlot, decide

@@ -8,10 +8,8 @@ with without("aiohttp"), without("nkeys"):
     import nats as nats
     from faststream.nats import NatsBroker as NatsBroker
 
-from chassis.nats.bucket import Bucket, Cause, Change, Entry
 from chassis.nats.bus import Bus
-from chassis.nats.commands import Responder, respond
-from chassis.nats.consumer import Consumer, consumer
+from chassis.nats.connection.odd_messages import hand_on_odd_messages
 from chassis.nats.errors import (
     BadReply,
     BusRefused,
@@ -30,11 +28,13 @@ from chassis.nats.errors import (
     StreamFull,
     StreamMissing,
 )
-from chassis.nats.messages import Published, Stored
-from chassis.nats.odd_messages import hand_on_odd_messages
-from chassis.nats.replay import Replay
-from chassis.nats.stream_use import StreamUse
-from chassis.nats.unreadable import read_value
+from chassis.nats.jetstream.messages import Published, Stored
+from chassis.nats.jetstream.replay import Replay
+from chassis.nats.jetstream.stream_use import StreamUse
+from chassis.nats.jetstream.unreadable import read_value
+from chassis.nats.kv.bucket import Bucket, Cause, Change, Entry
+from chassis.nats.messaging.commands import Responder, respond
+from chassis.nats.messaging.consumer import Consumer, consumer
 
 __all__ = [
     "BadReply",

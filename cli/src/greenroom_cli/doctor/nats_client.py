@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 
 from chassis.access import NatsAccess
 from chassis.nats import BusRefused
-from chassis.nats.client import RecordingClient, options_of
-from chassis.nats.connection import inbox_prefix
+from chassis.nats.connection.client import RecordingClient, options_of
+from chassis.nats.connection.connection import inbox_prefix
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 

@@ -11,10 +11,10 @@ from uuid import uuid4
 from chassis.deployment import deployment_name
 from chassis.health import Health, version_of
 from chassis.http_protocol import ConnectionLimits
-from chassis.lease import Lease
 from chassis.lifecycle import Life, Service, run
 from chassis.logs import get_logger
 from chassis.nats import Bus
+from chassis.nats.kv.lease import Lease
 from chassis.settings import load
 from chassis.web import WebServer
 from contracts.api import MAX_WAIT_MS

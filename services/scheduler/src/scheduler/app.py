@@ -9,8 +9,8 @@ from typing import Final
 from uuid import uuid4
 
 from chassis.deployment import deployment_name
-from chassis.lease import Lease
 from chassis.lifecycle import Life, Service, run
+from chassis.nats.kv.lease import Lease
 from chassis.settings import load
 from contracts.ids import session_id
 from contracts.streams import BUCKETS, GATEWAYS_BUCKETS, LEADERS, SESSIONS, STREAMS

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from chassis.lease import asleep_or_not_s
+from chassis.nats.kv.lease import asleep_or_not_s
 from contracts.events import JobAssigned, SessionQueued
 from contracts.metering import Metered, is_spent
 from contracts.registry import Slot

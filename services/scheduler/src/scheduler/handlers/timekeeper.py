@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from chassis.lease import asleep_or_not_s
+from chassis.nats.kv.lease import asleep_or_not_s
 
 from chassis import logs
 from scheduler.domain.clock import LogClock, Reading

@@ -11,7 +11,8 @@ from contracts.registry import Leader
 from pydantic import ValidationError
 
 from chassis import logs
-from chassis.nats import Bucket, BusUnavailable, Entry, KeyChanged, KeyExists
+from chassis.nats.errors import BusUnavailable, KeyChanged, KeyExists
+from chassis.nats.kv.bucket import Bucket, Entry
 
 _MARGIN: Final = 0.1  # share of the TTL by which the holder gives up before the server does
 _TAKE_S: Final = 0.5  # how often a stand-by looks

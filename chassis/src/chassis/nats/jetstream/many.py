@@ -10,7 +10,7 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 
 from chassis.nats.errors import BusUnavailable
-from chassis.nats.reading import PAGE, Raw, page
+from chassis.nats.jetstream.read import PAGE, Raw, page
 
 _AGAIN_S: Final = 0.05
 _AT_ONCE: Final = 16

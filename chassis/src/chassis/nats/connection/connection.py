@@ -4,16 +4,18 @@ import asyncio
 import re
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import nats.errors
 from faststream.nats import NatsBroker
 from nats.aio.client import Client
+from nats.js import JetStreamContext
 
 from chassis import logs
 from chassis.access import NatsAccess
-from chassis.nats.client import NotEncrypted, RecordingClient, security_of
+from chassis.nats.connection.client import NotEncrypted, RecordingClient, security_of
 from chassis.nats.errors import BusRefused, BusUnavailable
 
 _RECONNECT_WAIT_S: Final = 0.25
@@ -91,6 +93,7 @@ class Connection:
         """
         self.url = access.shown
         self.name = name
+        self.graceful_timeout_s = graceful_timeout_s
         self.closed = asyncio.Event()
         self.refusals = 0
         self._last_refusal = ""
@@ -151,6 +154,37 @@ class Connection:
             log.warning("nats.close_failed", error=error)
             await _outcome(self._client.close(), _CLOSE_S)  # or it would go on reconnecting
         self.closed.set()
+
+    @property
+    def nc(self) -> Client:
+        """nats-py's connection."""
+        return self.broker.config.connection_state.connection
+
+    @property
+    def js(self) -> JetStreamContext:
+        """nats-py's JetStream context."""
+        return self.broker.config.connection_state.stream
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a server is there now."""
+        return not self.closed.is_set() and self.nc.is_connected
+
+    async def check(self) -> str | None:
+        """Readiness."""
+        return None if self.is_connected else f"no connection to {self.url}"
+
+    @contextmanager
+    def naming_refusals(self) -> Generator[None]:
+        """Say in a BusUnavailable when the server refused a subject: it tells so beside the call that got no reply."""
+        refusals = self.refusals
+        try:
+            yield
+        except BusUnavailable as error:
+            refusal = self.refusal_since(refusals)
+            if refusal is None:
+                raise
+            raise BusUnavailable(f"{error.doing} ({refusal})", self.url) from error
 
     def refusal_since(self, count: int) -> str | None:
         """What the server refused us last, if it refused something since `refusals` was `count`."""

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import nats.errors
 from contracts.commands import CommandFailed
@@ -15,9 +15,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from chassis import logs, metrics, telemetry
 from chassis.nats.errors import BadReply, BusUnavailable, CommandTimeout, NoResponder
-
-if TYPE_CHECKING:
-    from chassis.nats.bus import Bus
+from chassis.nats.jetstream.jetstream import JetStream
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -59,7 +57,7 @@ class Responder:
 
     def __init__(
         self,
-        bus: "Bus",
+        bus: JetStream,
         subject: str,
         model: type[M],
         handler: Callable[[M], Awaitable[BaseModel]],
@@ -73,7 +71,7 @@ class Responder:
         self._handler: Callable[[Any], Awaitable[BaseModel]] = handler
         self._timeout_s = timeout_s
         self._command = model.__name__
-        self._subscriber = bus.broker.subscriber(
+        self._subscriber = bus.connection.broker.subscriber(
             subject,
             queue,
             pending_msgs_limit=_PENDING,
@@ -142,7 +140,7 @@ class Responder:
 
 
 def respond(
-    bus: "Bus",
+    bus: JetStream,
     subject: str,
     model: type[M],
     handler: Callable[[M], Awaitable[BaseModel]],

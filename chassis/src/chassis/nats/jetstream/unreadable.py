@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from chassis import logs, metrics
 from chassis.nats.errors import BusUnavailable, PublishRefused, SequenceConflict
-from chassis.nats.messages import MSG_ID, Stored, ascii_header, brief, stream_of
+from chassis.nats.jetstream.messages import MSG_ID, Stored, ascii_header, brief, stream_of
 
 _REMEMBERED: Final = 10_000
 _WAITING: Final = 32  # of up to 512 KiB each; what does not fit is met again by the next reader

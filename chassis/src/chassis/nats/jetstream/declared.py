@@ -1,16 +1,15 @@
 """What one service declared, made again after the server lost it."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from contracts.streams import BucketSpec, StreamSpec
-from nats.js import JetStreamContext
 
 from chassis import logs
-from chassis.nats import declare
-from chassis.nats.connection import Connection
+from chassis.nats.connection.connection import Connection
 from chassis.nats.errors import BusRefused, BusUnavailable
+from chassis.nats.jetstream import declare
 
 _AGAIN_S: Final = 2.0
 _PAUSE_S: Final = 0.5
@@ -21,8 +20,7 @@ log = logs.get_logger(__name__)
 class Declared:
     """The streams and buckets of one bus. A server that comes back may have lost them all with its store."""
 
-    def __init__(self, js: Callable[[], JetStreamContext], connection: Connection, *, replicas: int) -> None:
-        self._js = js
+    def __init__(self, connection: Connection, *, replicas: int) -> None:
         self._connection = connection
         self._replicas = replicas
         self._streams: list[StreamSpec] = []
@@ -53,7 +51,7 @@ class Declared:
 
     async def restore(self, bucket: BucketSpec) -> bool:
         """Make a bucket anew if it is stored otherwise; see `declare.restore`."""
-        return await declare.restore(self._js(), bucket, self._replicas, self._connection)
+        return await declare.restore(self._connection.js, bucket, self._replicas, self._connection)
 
     def make_again(self) -> None:
         """Begin to make again what is missing, until it is done; once, however often it is asked for."""
@@ -96,7 +94,7 @@ class Declared:
         self, streams: list[StreamSpec], buckets: list[BucketSpec], *, deadline_s: float, may_shrink: bool
     ) -> None:
         await declare.ensure(
-            self._js(),
+            self._connection.js,
             streams,
             buckets,
             owned=self._owned,

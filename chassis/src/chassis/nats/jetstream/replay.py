@@ -14,8 +14,8 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 
 from chassis import logs
-from chassis.nats.messages import Stored, stored
-from chassis.nats.pulling import Pull
+from chassis.nats.jetstream.messages import Stored, stored
+from chassis.nats.jetstream.pull import Pull
 
 _REPAIR_S: Final = 0.25
 _IDLE_S: Final = 60.0  # how long the server keeps the place of a reader that is away

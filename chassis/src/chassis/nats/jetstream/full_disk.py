@@ -6,7 +6,7 @@ from nats.aio.client import Client
 
 from chassis import metrics
 from chassis.nats.errors import BusUnavailable, NotStored
-from chassis.nats.stream_use import stream_use
+from chassis.nats.jetstream.stream_use import stream_use
 
 _LOOK_S: Final = 0.3  # beyond a publish's deadline, to see why it failed
 

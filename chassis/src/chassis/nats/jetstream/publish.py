@@ -13,8 +13,8 @@ from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
 
 from chassis import logs, metrics
 from chassis.nats.errors import BusUnavailable, PublishRefused, SequenceConflict, StreamFull
-from chassis.nats.messages import EXPECT_LAST, MSG_ID, Published
-from chassis.nats.stream_use import STREAM_NOT_FOUND
+from chassis.nats.jetstream.messages import EXPECT_LAST, MSG_ID, Published
+from chassis.nats.jetstream.stream_use import STREAM_NOT_FOUND
 
 _WRONG_LAST: Final = (10071, 10164)
 _FULL: Final = "maximum bytes exceeded"  # the code, 10077, is that of every failure to store

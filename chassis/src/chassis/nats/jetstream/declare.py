@@ -13,9 +13,9 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 from nats.js.errors import APIError, NotFoundError
 
 from chassis import logs
-from chassis.nats.connection import Connection
+from chassis.nats.connection.connection import Connection
 from chassis.nats.errors import GRANT_IT, BusRefused, BusUnavailable, NoDisk
-from chassis.nats.stream_use import STREAM_NOT_FOUND
+from chassis.nats.jetstream.stream_use import STREAM_NOT_FOUND
 
 _IN_USE: Final = 10058  # the stream exists with another configuration
 _UNCHANGEABLE: Final = 10052

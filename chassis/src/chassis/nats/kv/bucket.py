@@ -11,19 +11,17 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from uuid import uuid4
 
 from contracts.streams import BucketSpec, stream_name
 
 from chassis import logs
-from chassis.nats import reading
 from chassis.nats.errors import BusUnavailable, KeyChanged, KeyExists, SequenceConflict
-from chassis.nats.messages import MSG_ID
-from chassis.nats.replay import Replay
-
-if TYPE_CHECKING:
-    from chassis.nats.bus import Bus
+from chassis.nats.jetstream import read
+from chassis.nats.jetstream.jetstream import JetStream
+from chassis.nats.jetstream.messages import MSG_ID
+from chassis.nats.jetstream.replay import Replay
 
 _MARKERS: Final = 100_000  # remembered, the newest: as many as there may be slots
 _OPERATION: Final = "KV-Operation"
@@ -79,7 +77,7 @@ class Change:
 class Bucket:
     """One bucket. Every call may raise `BusUnavailable` at its deadline."""
 
-    def __init__(self, bus: "Bus", spec: BucketSpec) -> None:
+    def __init__(self, bus: JetStream, spec: BucketSpec) -> None:
         self.spec = spec
         self._bus = bus
         self._stream = stream_name(spec)
@@ -161,8 +159,8 @@ class Bucket:
 
     async def all(self, *, deadline_s: float = _DEADLINE_S) -> dict[str, Entry]:
         """Every key that has a value; one sweep over the bucket, 1,000 keys in about 20 ms."""
-        with self._bus.naming_refusals():
-            found = await reading.latest(
+        with self._bus.connection.naming_refusals():
+            found = await read.latest(
                 self._bus.nc, self._bus.js, self._stream, f"{self._prefix}>", deadline_s=deadline_s, url=self._bus.url
             )
         entries: dict[str, Entry] = {}
@@ -212,7 +210,7 @@ class Bucket:
             return Change(key, Cause.DELETED, None, revision)
         return Change(key, Cause.PUT, value, revision)
 
-    def _entry(self, raw: reading.Raw) -> Entry | None:
+    def _entry(self, raw: read.Raw) -> Entry | None:
         if _MARKER in raw.headers or _OPERATION in raw.headers:
             return None
         return Entry(raw.subject.removeprefix(self._prefix), raw.data, raw.seq, round(raw.at.timestamp() * 1000))
@@ -222,9 +220,9 @@ class Bucket:
             raise ValueError(f"{key!r} is no key of a bucket: 1 to 200 letters, digits and - _ = / or . between")
         return f"{self._prefix}{key}"
 
-    async def _last(self, key: str, deadline_s: float) -> reading.Raw | None:
-        with self._bus.naming_refusals():
-            return await reading.last(
+    async def _last(self, key: str, deadline_s: float) -> read.Raw | None:
+        with self._bus.connection.naming_refusals():
+            return await read.last(
                 self._bus.js, self._stream, self._subject(key), deadline_s=deadline_s, url=self._bus.url
             )
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import nats.errors
 from contracts.events import Event, RoomEvent
@@ -17,15 +17,13 @@ from nats.js.api import ConsumerConfig
 from opentelemetry.trace import SpanKind
 
 from chassis import logs, metrics, telemetry
-from chassis.nats.connection import inbox_prefix
-from chassis.nats.declare import retried
+from chassis.nats.connection.connection import inbox_prefix
 from chassis.nats.errors import BusUnavailable, PublishRefused, Rejected, RetryLater
-from chassis.nats.guard import guard
-from chassis.nats.locks import KeyedLocks
-from chassis.nats.messages import MSG_ID, Stored, ascii_header, stored
-
-if TYPE_CHECKING:
-    from chassis.nats.bus import Bus
+from chassis.nats.jetstream.declare import retried
+from chassis.nats.jetstream.jetstream import JetStream
+from chassis.nats.jetstream.messages import MSG_ID, Stored, ascii_header, stored
+from chassis.nats.messaging.guard import guard
+from chassis.nats.messaging.locks import KeyedLocks
 
 Handler = Callable[[Any, Stored], Awaitable[None]]
 
@@ -56,7 +54,7 @@ class Consumer:
 
     def __init__(
         self,
-        bus: "Bus",
+        bus: JetStream,
         durable: str,
         subjects: Sequence[str],
         handler: Handler,
@@ -87,7 +85,7 @@ class Consumer:
         self._idle.set()
         self._progress = time.monotonic()
         self._started = False
-        self._subscriber = bus.broker.subscriber(
+        self._subscriber = bus.connection.broker.subscriber(
             "",
             durable=durable,
             config=self._config(),
@@ -128,7 +126,7 @@ class Consumer:
             return
         self._started = False
         try:
-            async with asyncio.timeout(self._bus.graceful_timeout_s):
+            async with asyncio.timeout(self._bus.connection.graceful_timeout_s):
                 await self._idle.wait()
             await asyncio.sleep(0)  # those that waited for a free worker hand their messages back
         except TimeoutError:
@@ -332,7 +330,7 @@ async def _undecoded(message: Any) -> Any:
 
 
 def consumer(
-    bus: "Bus",
+    bus: JetStream,
     durable: str,
     subjects: Sequence[str],
     handler: Handler,

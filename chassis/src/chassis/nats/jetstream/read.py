@@ -15,7 +15,7 @@ from nats.js.api import Base
 from nats.js.errors import NotFoundError
 
 from chassis.nats.errors import BusUnavailable
-from chassis.nats.stream_use import STREAM_NOT_FOUND
+from chassis.nats.jetstream.stream_use import STREAM_NOT_FOUND
 
 PAGE: Final = 500
 # Of a log, where the messages of one subject lie far apart: a page holds the stream's lock, and so every publish, until

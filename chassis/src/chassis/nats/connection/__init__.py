@@ -1,0 +1,1 @@
+"""The connection: login, TLS, reconnecting, and what the server refuses."""

@@ -1,0 +1,1 @@
+"""JetStream: declare streams, publish with an expected sequence, read back, replay."""

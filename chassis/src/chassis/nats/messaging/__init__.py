@@ -1,0 +1,1 @@
+"""Durable consumers of events, and commands with their replies."""
