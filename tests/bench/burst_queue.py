@@ -22,9 +22,9 @@ from rig.figures import Figure, arguments, publish, run_bench
 from scheduler.domain.clock import LogClock, Reading
 from scheduler.domain.limits import Limits
 from scheduler.domain.session import Recorded
-from scheduler.handlers.agents import Agents
-from scheduler.handlers.board import Board
-from scheduler.handlers.conductor import Conductor
+from scheduler.leader.agents import Agents
+from scheduler.leader.board import Board
+from scheduler.leader.conductor import Conductor
 
 from chassis import logs
 

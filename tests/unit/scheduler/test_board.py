@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scheduler.domain.limits import Limits
 from scheduler.domain.slots import SlotTable
-from scheduler.handlers.board import Board
+from scheduler.leader.board import Board
 
 from tests.unit.scheduler.builders import T0, assigned, end_requested, ended, node, queued, requested
 from tests.unit.scheduler.world import World

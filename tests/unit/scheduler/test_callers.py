@@ -2,7 +2,7 @@
 
 from contracts.events import RoomEvent
 from scheduler.domain.limits import Limits
-from scheduler.handlers.callers import Callers
+from scheduler.handlers import Handlers
 from scheduler.ports import RoomRecord
 
 from tests.unit.scheduler.builders import SID, T0, at, requested
@@ -13,14 +13,13 @@ class Scene:
     def __init__(self, *, known: bool = True) -> None:
         self.world = World(Limits())
         self.leader = Leader(self.world)
-        self.callers = Callers(self.leader.conductor, self.leader.reconciler)
+        self.handlers = Handlers(self.leader.conductor, self.leader.reconciler, self.leader.timekeeper)
         if known:
             self.begin()
 
     def begin(self) -> None:
         self.world.write(requested())
-        self.leader.hear(1)
-        self.callers.begun(SID)
+        self.handlers.on_record(self.world.records[-1])
 
     def hook(self, name: str, ms: int, sid: str | None = "PA_1", *, session_id: str = SID, who: str = "caller") -> None:
         event = RoomEvent(
@@ -31,7 +30,7 @@ class Scene:
             participant_identity=f"{who}:{session_id}",
             participant_sid=sid,
         )
-        self.callers.heard(RoomRecord(event, T0 + ms))
+        self.handlers.on_webhook(RoomRecord(event, T0 + ms))
 
     @property
     def caller(self) -> tuple[bool | None, int | None]:

@@ -5,7 +5,7 @@ from chassis.metrics import REGISTRY
 from contracts.events import Event
 from scheduler.domain.ending import ENDED_BY_NODE
 from scheduler.domain.session import Recorded, Session, fold
-from scheduler.handlers import figures
+from scheduler.leader import figures
 
 from tests.unit.scheduler.builders import SID, T0, assigned, ended, ready, requested, stopped
 

@@ -4,7 +4,7 @@ import pytest
 from contracts.events import JobAssigned
 from scheduler.domain.limits import Limits
 from scheduler.domain.liveness import Judgement, judge
-from scheduler.handlers.liveness import Liveness
+from scheduler.leader.liveness import Liveness
 
 from tests.unit.scheduler.builders import assigned, ready, requested
 from tests.unit.scheduler.world import Leader, World, settle

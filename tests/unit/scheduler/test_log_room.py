@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 import pytest
 from scheduler.domain.limits import Limits
 from scheduler.domain.log_room import BillingPlace, LogUse, log_room
-from scheduler.handlers.board import Board
-from scheduler.handlers.streams_watch import StreamsWatch
+from scheduler.leader.board import Board
+from scheduler.leader.streams_watch import StreamsWatch
 from scheduler.ports import StoreUse
 
 from chassis import metrics

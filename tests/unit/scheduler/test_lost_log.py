@@ -7,7 +7,7 @@ from contracts.events import EndRequested, JobAssigned, SessionEnded, SessionReq
 from contracts.registry import NodeJob, Slot
 from scheduler.domain.limits import Limits
 from scheduler.domain.standing import CLOCKS_MS, Standing, standing
-from scheduler.handlers import figures
+from scheduler.leader import figures
 from scheduler.ports import HeldSlot
 
 from tests.unit.scheduler.builders import SID, T0, assigned, at, ended, log, node, requested, started, tick

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from contracts.registry import QueueState
 from scheduler.domain.limits import Limits
-from scheduler.handlers import mirror
-from scheduler.handlers.board import Board
+from scheduler.leader import mirror
+from scheduler.leader.board import Board
 
 from tests.unit.scheduler.builders import T0, assigned, ended, requested
 from tests.unit.scheduler.world import World

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scheduler.domain.limits import Limits
 from scheduler.domain.prejoining import CLAIM_MS, choose_node, missing, surplus
-from scheduler.handlers import prejoiner as module
-from scheduler.handlers.board import Board
-from scheduler.handlers.prejoiner import Prejoiner, PrejoinPlan
-from scheduler.ports import NotTaken, OfferedRoom
+from scheduler.leader import prejoiner as module
+from scheduler.leader.board import Board
+from scheduler.leader.prejoiner import Prejoiner, PrejoinPlan
+from scheduler.ports import ListedRoom, NotTaken
 
 from tests.unit.scheduler.builders import T0, at, node, requested
 from tests.unit.scheduler.world import World
@@ -56,11 +56,11 @@ class Scene:
     def __init__(self, size: int) -> None:
         self.world = World(Limits())
         self.ordered: list[tuple[str, PrejoinRoom]] = []
-        self.offered: dict[str, OfferedRoom] = {}
+        self.offered: dict[str, ListedRoom] = {}
         self.refuses: set[str] = set()
         self.board = Board(Limits(), self.world.now_ms())
         self.board.fleet.report(node("n1", slots=9))
-        self._tell: Callable[[str, OfferedRoom | None], None] | None = None
+        self._tell: Callable[[str, ListedRoom | None], None] | None = None
         self._n = 0
         plan = PrejoinPlan(size=size, max_age_s=100, livekit_url="ws://x", mint=self._mint, chance=lambda: 0.5)
         self.prejoiner = Prejoiner(
@@ -79,12 +79,12 @@ class Scene:
         self._n += 1
         return f"session_{now_ms}_{self._n}"
 
-    async def watch(self, changed: Callable[[str, OfferedRoom | None], None], caught_up: Signal) -> None:
+    async def watch(self, changed: Callable[[str, ListedRoom | None], None], caught_up: Signal) -> None:
         self._tell = changed
         caught_up.set()
         await asyncio.Event().wait()
 
-    async def withdraw(self, room: OfferedRoom) -> None:
+    async def withdraw(self, room: ListedRoom) -> None:
         self.lose(room.room.session_id)
 
     async def prejoin(self, node_id: str, order: PrejoinRoom) -> None:
@@ -95,7 +95,7 @@ class Scene:
 
     def offer(self, session_id: str) -> None:
         assert self._tell is not None
-        self.offered[session_id] = OfferedRoom(room(session_id), 1)
+        self.offered[session_id] = ListedRoom(room(session_id), 1)
         self._tell(session_id, self.offered[session_id])
 
     def lose(self, session_id: str) -> None:
@@ -215,7 +215,7 @@ async def test_a_bug_at_one_look_ends_no_term(scene: Callable[..., Scene], monke
     s = scene(0)
     await s.looks()
 
-    async def bug(_room: OfferedRoom) -> None:
+    async def bug(_room: ListedRoom) -> None:
         raise RuntimeError("bug")
 
     with monkeypatch.context() as broken:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from contracts.registry import Slot
 from scheduler.domain.limits import Limits
 from scheduler.domain.session import Recorded
-from scheduler.handlers.board import Board
-from scheduler.handlers.readback import read_back, read_forgotten, take_in
+from scheduler.leader.board import Board
+from scheduler.leader.readback import read_back, read_forgotten, take_in
 from scheduler.ports import HeldSlot
 
 from tests.unit.scheduler.builders import T0, assigned, at, end_requested, ended, ready, requested, tick

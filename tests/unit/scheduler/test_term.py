@@ -7,11 +7,12 @@ import pytest
 from contracts.events import JobAssigned
 from scheduler.domain.clock import LogClock
 from scheduler.domain.limits import Limits
-from scheduler.handlers.agents import Agents
-from scheduler.handlers.liveness import Liveness
-from scheduler.handlers.prejoiner import PrejoinPlan
-from scheduler.handlers.term import Term
-from scheduler.handlers.timekeeper import Timekeeper
+from scheduler.handlers import Handlers
+from scheduler.leader.agents import Agents
+from scheduler.leader.liveness import Liveness
+from scheduler.leader.prejoiner import PrejoinPlan
+from scheduler.leader.term import Term
+from scheduler.leader.timekeeper import Timekeeper
 from scheduler.ports import Unavailable
 
 from chassis import metrics
@@ -59,6 +60,7 @@ def term_of(world: Any, leader: Leader, timekeeper: Timekeeper) -> Term:
         prejoin=PrejoinPlan(size=0, max_age_s=600, livekit_url="ws://x", mint=str, chance=lambda: 0.5),
         is_leading=lambda: True,
         timekeeper=timekeeper,
+        handlers=Handlers,
         reconcile_s=15,
         deployment="here",
         stores=world,

@@ -2,12 +2,12 @@
 
 from chassis.nats.jetstream.messages import stored
 from contracts.events import Event, Outcome
-from scheduler.adapters.nats_log import _recorded  # pyright: ignore[reportPrivateUsage]
+from scheduler.adapters.nats_session_log import _recorded  # pyright: ignore[reportPrivateUsage]
 from scheduler.domain.decision import Conclude, DeleteRoom, EndAgent, Forget, FreeSlot, decide
 from scheduler.domain.facts import Facts, Verdict
 from scheduler.domain.limits import Limits
 from scheduler.domain.session import ASSIGNED, ENDED, REQUESTED, Unreadable
-from scheduler.handlers.board import Board
+from scheduler.leader.board import Board
 
 from tests.unit.scheduler.builders import SID, T0, assigned, at, ended, log, ready, requested, session, started, stopped
 

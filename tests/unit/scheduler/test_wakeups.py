@@ -3,7 +3,7 @@
 import pytest
 from contracts.events import AgentStopped, JobAssigned, SessionEnded
 from scheduler.domain.limits import Limits
-from scheduler.handlers.agents import Agents
+from scheduler.leader.agents import Agents
 
 from tests.unit.scheduler.builders import SID, assigned, end_requested, ended, requested, started
 from tests.unit.scheduler.world import Leader, World, settle
@@ -195,7 +195,7 @@ async def test_a_withdrawal_is_repeated_until_it_is_answered(monkeypatch: pytest
 
     _, leader = await leader_with_node()
     monkeypatch.setattr(leader.conductor._endings._agents, "withdraw", withdraw)  # pyright: ignore[reportPrivateUsage]
-    monkeypatch.setattr("scheduler.handlers.endings._WITHDRAW_PAUSE_S", 0)
+    monkeypatch.setattr("scheduler.leader.endings._WITHDRAW_PAUSE_S", 0)
 
     leader.conductor.withdraw(SID, 1, "n1", "superseded")
     await settle()

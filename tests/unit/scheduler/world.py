@@ -10,12 +10,12 @@ from contracts.registry import NodeJob, NodeState, Slot
 from scheduler.domain.clock import LogClock, Reading
 from scheduler.domain.limits import Limits
 from scheduler.domain.session import Recorded
-from scheduler.handlers.agents import Agents
-from scheduler.handlers.board import Board
-from scheduler.handlers.conductor import Conductor
-from scheduler.handlers.reconciler import Reconciler
-from scheduler.handlers.restorer import Restorer
-from scheduler.handlers.timekeeper import Timekeeper
+from scheduler.leader.agents import Agents
+from scheduler.leader.board import Board
+from scheduler.leader.conductor import Conductor
+from scheduler.leader.reconciler import Reconciler
+from scheduler.leader.restorer import Restorer
+from scheduler.leader.timekeeper import Timekeeper
 from scheduler.ports import HeldSlot, LogTail, NotTaken, Outranked, Outrun, Room, RoomRecord, Unavailable
 
 from tests.unit.scheduler.builders import T0, node, ready, stopped

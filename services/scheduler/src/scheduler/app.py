@@ -16,18 +16,19 @@ from contracts.ids import session_id
 from contracts.streams import BUCKETS, GATEWAYS_BUCKETS, LEADERS, SESSIONS, STREAMS
 
 from scheduler.adapters.livekit_rooms import LiveKitRooms
-from scheduler.adapters.nats_log import NatsLog
 from scheduler.adapters.nats_nodes import NatsNodes
-from scheduler.adapters.nats_offered_rooms import NatsOfferedRooms
+from scheduler.adapters.nats_prejoined_rooms import NatsPrejoinedRooms
 from scheduler.adapters.nats_queue_mirror import NatsQueueMirror
+from scheduler.adapters.nats_session_log import NatsSessionLog
 from scheduler.adapters.nats_slots import NatsSlots
 from scheduler.adapters.nats_stores import NatsStores
 from scheduler.domain.clock import LogClock
 from scheduler.domain.session import Session
-from scheduler.handlers.agents import Agents
-from scheduler.handlers.prejoiner import PrejoinPlan
-from scheduler.handlers.term import Term
-from scheduler.handlers.timekeeper import Timekeeper
+from scheduler.handlers import Handlers
+from scheduler.leader.agents import Agents
+from scheduler.leader.prejoiner import PrejoinPlan
+from scheduler.leader.term import Term
+from scheduler.leader.timekeeper import Timekeeper
 from scheduler.settings import Settings
 
 ROLE: Final = "scheduler"
@@ -52,7 +53,7 @@ async def start(life: Life, settings: Settings) -> None:
     # Unique among processes past and present: a restarted one must not take itself for its forerunner.
     holder = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
     lease = Lease(bus.bucket(LEADERS), ROLE, holder, settings.leader_lease_s)
-    session_log = NatsLog(bus)
+    session_log = NatsSessionLog(bus)
     timekeeper = Timekeeper(LogClock(), session_log)
     term: Term | None = None
     former: Sequence[Session] = ()
@@ -67,11 +68,12 @@ async def start(life: Life, settings: Settings) -> None:
             nodes=nodes,
             rooms=rooms,
             agents=Agents(nodes, rooms, settings.livekit_url, lease),
-            offered=NatsOfferedRooms(bus),
+            offered=NatsPrejoinedRooms(bus),
             queue=NatsQueueMirror(bus),
             prejoin=_plan(settings),
             is_leading=lambda: lease.is_held and lease.gains == gains,
             timekeeper=timekeeper,
+            handlers=Handlers,
             reconcile_s=settings.reconcile_s,
             deployment=deployment,
             former=former,

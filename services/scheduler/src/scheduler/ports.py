@@ -302,17 +302,17 @@ class Nodes(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class OfferedRoom:
+class ListedRoom:
     """A room joined ahead with the revision of its key, without which it cannot be taken back."""
 
     room: PrejoinedRoom
     revision: int
 
 
-class OfferedRooms(Protocol):
+class PrejoinedRooms(Protocol):
     """The bucket `prejoined`."""
 
-    async def watch(self, changed: Callable[[str, OfferedRoom | None], None], caught_up: Signal) -> None:
+    async def watch(self, changed: Callable[[str, ListedRoom | None], None], caught_up: Signal) -> None:
         """Tell each room and each change of one, from the present state on, for ever; None: gone.
 
         Args:
@@ -320,7 +320,7 @@ class OfferedRooms(Protocol):
         """
         ...
 
-    async def withdraw(self, room: OfferedRoom) -> None:
+    async def withdraw(self, room: ListedRoom) -> None:
         """Delete the room's key, unless somebody has it by now."""
         ...
 

@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 from chassis import logs
 from scheduler.domain.session import Recorded
-from scheduler.handlers.board import Board
+from scheduler.leader.board import Board
 from scheduler.ports import SessionLog, Slots, Unavailable
 
 _RETRY_S: Final = 0.25

@@ -13,7 +13,7 @@ from scheduler.domain.decision import EndAgent
 from scheduler.domain.facts import Facts, Verdict
 from scheduler.domain.reconciling import STALE
 from scheduler.domain.session import Recorded, Session
-from scheduler.handlers.agents import Agents
+from scheduler.leader.agents import Agents
 from scheduler.ports import Rooms, SessionLog, Unavailable
 
 _WITHDRAWALS: Final = 3

@@ -19,12 +19,12 @@ from scheduler.domain.facts import Facts
 from scheduler.domain.placement import NoPlace
 from scheduler.domain.reconciling import SUPERSEDED
 from scheduler.domain.session import Recorded, Session
-from scheduler.handlers import figures
-from scheduler.handlers.agents import Agents
-from scheduler.handlers.asking import Asking
-from scheduler.handlers.board import Board, region_of
-from scheduler.handlers.endings import Endings
-from scheduler.handlers.timers import Timers
+from scheduler.leader import figures
+from scheduler.leader.agents import Agents
+from scheduler.leader.asking import Asking
+from scheduler.leader.board import Board, region_of
+from scheduler.leader.endings import Endings
+from scheduler.leader.timers import Timers
 from scheduler.ports import Outrun, Rooms, SessionLog, Slots, Unavailable
 
 _STEPS_AT_ONCE: Final = 128  # sessions; each waits for NATS only, never for a node or LiveKit

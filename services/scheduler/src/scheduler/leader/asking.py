@@ -6,9 +6,9 @@ from typing import Final
 from chassis import logs
 from scheduler.domain.decision import Ask
 from scheduler.domain.session import Attempt, Session
-from scheduler.handlers.agents import Agents
-from scheduler.handlers.board import Board
-from scheduler.handlers.timers import Timers
+from scheduler.leader.agents import Agents
+from scheduler.leader.board import Board
+from scheduler.leader.timers import Timers
 from scheduler.ports import NO_ANSWER, NO_RESPONDER, NotTaken, Unavailable
 
 _RETRY_MS: Final = 250

@@ -10,9 +10,9 @@ from contracts.events import SessionRequested
 
 from chassis import logs
 from scheduler.domain import prejoining
-from scheduler.handlers import figures
-from scheduler.handlers.board import Board
-from scheduler.ports import Nodes, NotTaken, OfferedRoom, OfferedRooms, Rooms, SessionLog, Unavailable
+from scheduler.leader import figures
+from scheduler.leader.board import Board
+from scheduler.ports import ListedRoom, Nodes, NotTaken, PrejoinedRooms, Rooms, SessionLog, Unavailable
 
 _LOOK_S: Final = 0.5
 _LISTED_S: Final = 5.0  # from a node's yes to the watch telling of the room
@@ -58,7 +58,7 @@ class Prejoiner:
         session_log: SessionLog,
         nodes: Nodes,
         rooms: Rooms,
-        offered: OfferedRooms,
+        offered: PrejoinedRooms,
         *,
         now_ms: Callable[[], int],
         is_acting: Callable[[], bool],
@@ -72,7 +72,7 @@ class Prejoiner:
         self._offered = offered
         self._now_ms = now_ms
         self._is_acting = is_acting
-        self._ready: dict[str, OfferedRoom] = {}
+        self._ready: dict[str, ListedRoom] = {}
         self._joining: dict[str, _Joining] = {}
         self._gone: dict[str, int] = {}
         self._began_ms = now_ms()
@@ -106,7 +106,7 @@ class Prejoiner:
         is_new = self._plan.size > 0 and self._now_ms() - self._began_ms < prejoining.CLAIM_MS
         return is_new or name in self._ready or name in self._joining or name in self._gone
 
-    def _changed(self, session_id: str, room: OfferedRoom | None) -> None:
+    def _changed(self, session_id: str, room: ListedRoom | None) -> None:
         if room is not None:
             self._ready[session_id] = room
             self._joining.pop(session_id, None)

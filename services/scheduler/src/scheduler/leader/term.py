@@ -2,28 +2,24 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Final
-
-from contracts.events import SessionRequested
+from typing import Final, Protocol
 
 from chassis import logs
 from scheduler.domain.limits import Limits
 from scheduler.domain.session import Recorded, Session
-from scheduler.handlers import figures, streams_watch
-from scheduler.handlers.agents import Agents
-from scheduler.handlers.board import Board
-from scheduler.handlers.callers import Callers
-from scheduler.handlers.conductor import Conductor
-from scheduler.handlers.liveness import Liveness
-from scheduler.handlers.mirror import mirror_queue
-from scheduler.handlers.prejoiner import Prejoiner, PrejoinPlan
-from scheduler.handlers.readback import insist, read_back, read_forgotten
-from scheduler.handlers.reconciler import Reconciler
-from scheduler.handlers.restorer import Restorer
-from scheduler.handlers.streams_watch import StreamsWatch
-from scheduler.handlers.timekeeper import Timekeeper
-from scheduler.ports import Feed, Nodes, OfferedRooms, QueueMirror, RoomRecord, Rooms, SessionLog, Slots, Stores
+from scheduler.leader import figures, streams_watch
+from scheduler.leader.agents import Agents
+from scheduler.leader.board import Board
+from scheduler.leader.conductor import Conductor
+from scheduler.leader.liveness import Liveness
+from scheduler.leader.mirror import mirror_queue
+from scheduler.leader.prejoiner import Prejoiner, PrejoinPlan
+from scheduler.leader.readback import insist, read_back, read_forgotten
+from scheduler.leader.reconciler import Reconciler
+from scheduler.leader.restorer import Restorer
+from scheduler.leader.streams_watch import StreamsWatch
+from scheduler.leader.timekeeper import Timekeeper
+from scheduler.ports import Feed, Nodes, PrejoinedRooms, QueueMirror, RoomRecord, Rooms, SessionLog, Slots, Stores
 
 _MARGIN_MS: Final = 120_000
 _COUNT_S: Final = 1.0
@@ -38,8 +34,20 @@ class NotBegun(Exception):
     """A leader cannot read what it needs to lead."""
 
 
+class Handlers(Protocol):
+    """What takes in the messages of one term."""
+
+    async def follow_log(self, feed: Feed[Recorded]) -> None:
+        """Take in every record; runs until cancelled."""
+        ...
+
+    async def follow_rooms(self, feed: Feed[RoomRecord]) -> None:
+        """Take in every webhook; runs until cancelled."""
+        ...
+
+
 class Term:
-    """Made anew each time the lease is gained; nothing survives it but what is written."""
+    """One gain of the lease; only what is written outlives it."""
 
     def __init__(
         self,
@@ -50,11 +58,12 @@ class Term:
         nodes: Nodes,
         rooms: Rooms,
         agents: Agents,
-        offered: OfferedRooms,
+        offered: PrejoinedRooms,
         queue: QueueMirror,
         prejoin: PrejoinPlan,
         is_leading: Callable[[], bool],
         timekeeper: Timekeeper,
+        handlers: Callable[[Conductor, Reconciler, Timekeeper], Handlers],
         reconcile_s: float,
         deployment: str,
         stores: Stores,
@@ -83,6 +92,7 @@ class Term:
         self._reconcile_s = reconcile_s
         self._deployment = deployment
         self._timekeeper = timekeeper
+        self._handlers = handlers
         self._former = former
         self._stores = stores
         self._streams_look_s = streams_look_s
@@ -130,13 +140,13 @@ class Term:
             is_ahead=prejoiner.is_ahead,
         )
         liveness, nodes_told = Liveness(conductor, self._nodes), asyncio.Event()
-        callers = Callers(conductor, reconciler)
+        handlers = self._handlers(conductor, reconciler, self._timekeeper)
         feed = self._log.follow((await insist(self._log.tail)).seq)
         room_feed = self._log.follow_rooms(clock.earliest_ms(since_ms - _MARGIN_MS))
         recent_ms = clock.earliest_ms(since_ms - self._limits.queue_ms - self._limits.startup_ms - _MARGIN_MS)
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._follow(feed, conductor, callers))
+                tasks.create_task(handlers.follow_log(feed))
                 tasks.create_task(self._nodes.watch(liveness.changed, nodes_told))
                 await feed.caught_up.wait()
                 await read_back(board, self._log, self._slots, recent_ms=recent_ms)
@@ -146,7 +156,7 @@ class Term:
                 figures.LEADING.set(1)
                 log.info("term.began", sessions=len(board.ids()), slots=board.slots_held, nodes=len(board.fleet))
                 # Not before: a webhook is about a session, and no deadline hangs on one within a term's first seconds.
-                tasks.create_task(self._follow_rooms(room_feed, conductor, callers))
+                tasks.create_task(handlers.follow_rooms(room_feed))
                 tasks.create_task(conductor.timers.run())
                 tasks.create_task(liveness.run())
                 tasks.create_task(_sweep(conductor))
@@ -190,25 +200,6 @@ class Term:
         if self.conductor is not None:
             wait_ms = _OUTAGE_LEASES * self._limits.node_lease_ms
             self.conductor.board.outage_over(self.conductor.now_ms() + wait_ms)
-
-    async def _follow(self, feed: Feed[Recorded], conductor: Conductor, callers: Callers) -> None:
-        async for record in feed:
-            try:
-                await self._timekeeper.place(record)
-                conductor.heard(record)
-                if isinstance(record.event, SessionRequested):
-                    callers.begun(record.event.session_id)
-            except Exception:  # one record must not end the term, and so every term after it
-                log.exception("record.skipped", session_id=record.event.session_id, seq=record.seq)
-
-    async def _follow_rooms(self, feed: Feed[RoomRecord], conductor: Conductor, callers: Callers) -> None:
-        async for record in feed:
-            try:
-                # Its stream may be led by another server, with another clock than the log's.
-                at_ms = conductor.now_ms() if feed.caught_up.is_set() else conductor.log_ms(record.stored_ms)
-                callers.heard(replace(record, stored_ms=at_ms))
-            except Exception:
-                log.exception("room_record.skipped", session_id=record.event.session_id)
 
 
 async def _reconcile(reconciler: Reconciler, prejoiner: Prejoiner) -> None:

@@ -9,7 +9,7 @@ from chassis.nats.kv.lease import asleep_or_not_s
 from chassis import logs
 from scheduler.domain.clock import LogClock, Reading
 from scheduler.domain.session import Recorded
-from scheduler.handlers import figures
+from scheduler.leader import figures
 from scheduler.ports import SessionLog, Unavailable
 
 _EVERY_S: Final = 1.0

@@ -8,7 +8,7 @@ from typing import Final
 from contracts.registry import QueueState
 
 from chassis import logs
-from scheduler.handlers.board import Board
+from scheduler.leader.board import Board
 from scheduler.ports import LogTail, QueueMirror, Unavailable
 
 _LOOK_S: Final = 0.5

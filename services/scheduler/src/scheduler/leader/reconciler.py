@@ -13,9 +13,9 @@ from chassis import logs
 from scheduler.domain import reconciling
 from scheduler.domain.session import Session
 from scheduler.domain.standing import Standing, standing
-from scheduler.handlers import figures
-from scheduler.handlers.conductor import Conductor
-from scheduler.handlers.restorer import Restorer
+from scheduler.leader import figures
+from scheduler.leader.conductor import Conductor
+from scheduler.leader.restorer import Restorer
 from scheduler.ports import HeldSlot, Nodes, Room, Rooms, SessionLog, Slots, Unavailable
 
 _PROBE_S: Final = 1.0  # a lost room is back within 2 s

@@ -9,7 +9,7 @@ from contracts.streams import SESSIONS
 
 from chassis import logs, metrics
 from scheduler.domain.log_room import LogUse, log_room
-from scheduler.handlers.board import Board
+from scheduler.leader.board import Board
 from scheduler.ports import Stores, Unavailable
 
 _STREAM: Final = ("stream",)

@@ -7,8 +7,8 @@ from contracts.registry import NodeState
 
 from chassis import logs
 from scheduler.domain.liveness import Judgement, judge
-from scheduler.handlers import figures
-from scheduler.handlers.conductor import Conductor
+from scheduler.leader import figures
+from scheduler.leader.conductor import Conductor
 from scheduler.ports import Nodes, Unavailable
 
 _LOOK_S: Final = 0.5  # between two looks at the nodes that are missing

@@ -12,8 +12,8 @@ from chassis import logs
 from scheduler.domain.reconciling import StaleJob
 from scheduler.domain.session import Attempt, Session
 from scheduler.domain.standing import Standing, standing
-from scheduler.handlers import figures
-from scheduler.handlers.conductor import Conductor
+from scheduler.leader import figures
+from scheduler.leader.conductor import Conductor
 from scheduler.ports import Nodes, Outrun, SessionLog, Slots, Unavailable
 
 _NAMED: Final = 10_000

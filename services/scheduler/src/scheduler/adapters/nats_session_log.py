@@ -59,7 +59,7 @@ class _Feed(Generic[T]):
                 yield record
 
 
-class NatsLog:
+class NatsSessionLog:
     """The log over the service's bus."""
 
     def __init__(self, bus: Bus) -> None:

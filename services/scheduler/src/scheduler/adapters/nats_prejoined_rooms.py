@@ -7,16 +7,16 @@ from chassis.nats import Bucket, Bus, BusUnavailable, Change, KeyChanged, Publis
 from contracts.registry import PrejoinedRoom
 from contracts.streams import PREJOINED
 
-from scheduler.ports import OfferedRoom, Unavailable
+from scheduler.ports import ListedRoom, Unavailable
 
 
-class NatsOfferedRooms:
+class NatsPrejoinedRooms:
     """The rooms over the service's bus."""
 
     def __init__(self, bus: Bus) -> None:
         self._bucket: Bucket = bus.bucket(PREJOINED)
 
-    async def watch(self, changed: Callable[[str, OfferedRoom | None], None], caught_up: Signal) -> None:
+    async def watch(self, changed: Callable[[str, ListedRoom | None], None], caught_up: Signal) -> None:
         """Tell each room and each change of one, for ever."""
 
         async def tell(change: Change) -> None:
@@ -27,11 +27,11 @@ class NatsOfferedRooms:
             if room is None or room.session_id != change.key:
                 changed(change.key, None)
                 return
-            changed(change.key, OfferedRoom(room, change.revision))
+            changed(change.key, ListedRoom(room, change.revision))
 
         await self._bucket.watch(tell, ready=caught_up)
 
-    async def withdraw(self, room: OfferedRoom) -> None:
+    async def withdraw(self, room: ListedRoom) -> None:
         """Delete the room's key at its revision."""
         try:
             await self._bucket.delete(room.room.session_id, room.revision)

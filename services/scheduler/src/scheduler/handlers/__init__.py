@@ -1,1 +1,0 @@
-"""The leader's shell: reads the log and the registry, asks the domain, does what it says."""
