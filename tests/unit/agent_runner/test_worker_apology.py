@@ -43,7 +43,7 @@ def test_a_recording_of_the_operators_is_played_at_the_rate_of_the_call(tmp_path
 
 @pytest.mark.parametrize(
     ("bad", "why"),
-    [("stereo", "mono"), ("text", "no WAV file"), ("long", "5 s"), ("none", "no WAV file")],
+    [("stereo", "mono"), ("text", "not a readable WAV file"), ("long", "5 s"), ("none", "not a readable WAV file")],
 )
 def test_a_recording_that_cannot_be_used_is_refused_with_the_reason(tmp_path: Path, bad: str, why: str) -> None:
     file = tmp_path / "sorry.wav"

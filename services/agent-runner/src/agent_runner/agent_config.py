@@ -1,7 +1,7 @@
-"""What the agent is made of: providers, models, voices, timings. Every parameter is one environment variable.
+"""The agent's parameters: providers, models, voices, timings. Each is one environment variable.
 
-The variable is the field's name in capitals; an empty one counts as unset. `chassis.settings.load` reads it and ends
-the process with the variable's name and the fix when a value is wrong.
+The variable is the field's name in capitals; an empty one counts as unset. `chassis.settings.load` reads them; on an
+invalid value it exits and prints the variable's name and the fix.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ INWORLD_HTTP_URL: Final = "https://api.inworld.ai"
 VOICE_SPEEDS: Final = MappingProxyType(
     {"Craig": 1.2, "Edward": 1.0, "Olivia": 1.0, "Wendy": 1.2, "Priya": 1.0, "Ashley": 1.0}
 )
-"""Speaking rate of each voice that has been listened to."""
+"""Speaking rate of each voice that we have listened to."""
 
 DEFAULT_SPEED: Final = 1.0
 
 LAST_WORDS_S: Final = 5.0
-"""How long the last words of a call may take."""
+"""Limit for the last words of a call, in seconds."""
 
 ReasoningEffort: TypeAlias = Literal["none", "default", "low", "medium", "high"]
 Key: TypeAlias = Annotated[SecretStr, Field(min_length=1, max_length=500)]
@@ -46,7 +46,7 @@ Speed: TypeAlias = Annotated[float, Field(ge=0.5, le=1.5)]
 
 
 def _from_text(value: object) -> object:
-    """A number or truth value as the environment spells it: a Literal of one compares, it does not convert."""
+    """Convert a number or boolean from the environment's text: pydantic compares a Literal without converting."""
     if not isinstance(value, str):
         return value
     return int(value) if value.isdecimal() else {"true": True, "1": True}.get(value.lower(), value)
@@ -65,13 +65,13 @@ def _playable(file: Path) -> Path:
             if found.getnframes() > LAST_WORDS_S * found.getframerate():
                 raise ValueError(f"the recording must be {LAST_WORDS_S:g} s long at most")
     except (OSError, EOFError, wave.Error) as error:
-        raise ValueError("no WAV file can be read there") from error
+        raise ValueError("it is not a readable WAV file") from error
     return file
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a provider is, and the key for it."""
+    """A provider's address and key."""
 
     url: str
     key: str = field(repr=False)
@@ -82,7 +82,7 @@ class AgentConfig(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
-    # Providers. The defaults are the real ones; the sandbox's addresses go here.
+    # Providers. For the sandbox set its addresses here.
     assembly_api_key: Key = Field(description="your AssemblyAI API key")
     groq_api_key: Key = Field(description="your Groq API key")
     inworld_api_key: Key = Field(description="your Inworld API key (the Base64 one)")
@@ -91,7 +91,7 @@ class AgentConfig(BaseSettings):
     inworld_base_url: WebSocketUrl = Field(default=INWORLD_URL, description="ws(s)://... of Inworld's streaming TTS")
     inworld_http_url: HttpUrl = Field(default=INWORLD_HTTP_URL, description="http(s)://... of Inworld's voice list")
 
-    # A second key, a second place, or both, for when the first fails; what is unset is as in the first.
+    # Fallbacks: a second key, a second address, or both. An unset one equals the first.
     assembly_fallback_api_key: Key | None = Field(default=None, description="another AssemblyAI API key; unset: none")
     assembly_fallback_base_url: WebSocketUrl | None = Field(default=None, description="ws(s)://... ; unset: the same")
     groq_fallback_api_key: Key | None = Field(default=None, description="another Groq API key; unset: none")
@@ -101,9 +101,11 @@ class AgentConfig(BaseSettings):
 
     # Speech to text (AssemblyAI).
     stt_sample_rate: Annotated[Literal[8000, 16000], BeforeValidator(_from_text)] = Field(
-        default=16000, description="8000 or 16000; Silero knows no other"
+        default=16000, description="8000 or 16000, the rates that Silero supports"
     )
-    stt_encoding: Literal["pcm_s16le"] = Field(default="pcm_s16le", description="pcm_s16le; nothing is transcoded")
+    stt_encoding: Literal["pcm_s16le"] = Field(
+        default="pcm_s16le", description="pcm_s16le, the only supported encoding"
+    )
     stt_model: Name = Field(default="universal-3-6-pro", description="an AssemblyAI streaming model")
     stt_vad_threshold: Share | None = Field(default=None, description="0..1; Universal-3 models only")
     stt_end_of_turn_confidence_threshold: Share | None = Field(
@@ -125,7 +127,7 @@ class AgentConfig(BaseSettings):
     # The language model (Groq).
     llm_model: Name = Field(default="llama-3.3-70b-versatile", description="a Groq model")
     llm_fallback_model: Name = Field(
-        default="openai/gpt-oss-120b", description="the Groq model that is asked when LLM_MODEL gives no answer"
+        default="openai/gpt-oss-120b", description="the Groq model to ask when LLM_MODEL fails"
     )
     llm_reasoning_effort: ReasoningEffort | None = Field(
         default=None, description="none, default, low, medium or high; unset: low on gpt-oss models, else not sent"
@@ -138,8 +140,10 @@ class AgentConfig(BaseSettings):
     llm_top_p: Share = Field(default=0.9, description="0 to 1")
     llm_presence_penalty: Penalty = Field(default=0.1, description="-2 to 2")
     llm_frequency_penalty: Penalty = Field(default=0.1, description="-2 to 2")
-    llm_read_timeout_s: float = Field(default=5, gt=0, le=60, description="seconds that Groq may be silent")
-    llm_total_timeout_s: float = Field(default=20, gt=0, le=120, description="seconds that one answer may take in all")
+    llm_read_timeout_s: float = Field(
+        default=5, gt=0, le=60, description="seconds without data from Groq until a retry"
+    )
+    llm_total_timeout_s: float = Field(default=20, gt=0, le=120, description="seconds for one answer, retries included")
 
     # Text to speech (Inworld).
     tts_model: Name = Field(default="inworld-tts-1.5-max", description="an Inworld model")
@@ -154,13 +158,13 @@ class AgentConfig(BaseSettings):
         default=True, description="true: an idle worker holds a connection to Inworld, which charges nothing for it"
     )
     tts_silence_s: float = Field(
-        default=3, gt=0, le=30, description="seconds without audio for a sentence after which it is asked for again"
+        default=3, gt=0, le=30, description="seconds without audio for a sentence until it is sent again"
     )
     tts_cache_mb: int = Field(
         default=50,
         ge=0,
         le=10_000,
-        description="MB of opening and bridge lines kept as audio, so that one which repeats is said at once; 0: none",
+        description="MB of opening and bridge lines to cache as audio, so that a repeated line starts at once; 0: none",
     )
     voice_speeds: dict[str, Speed] = Field(
         default_factory=lambda: dict(VOICE_SPEEDS),
@@ -172,7 +176,9 @@ class AgentConfig(BaseSettings):
     vad_start_secs: float = Field(default=0.2, gt=0, le=5, description="seconds of speech that start a turn")
     vad_stop_secs: float = Field(default=0.2, gt=0, le=5, description="seconds of silence that may end one")
     vad_min_volume: Share = Field(default=0.6, description="0 to 1")
-    smart_turn: bool = Field(default=True, description="true: a model judges whether the caller is done; else silence")
+    smart_turn: bool = Field(
+        default=True, description="true: a model detects the end of the caller's turn; false: silence ends it"
+    )
     smart_turn_stop_secs: float = Field(
         default=3, gt=0, le=30, description="seconds of silence that end a turn which the model calls incomplete"
     )
@@ -183,58 +189,63 @@ class AgentConfig(BaseSettings):
         default=0.2, ge=0, le=30, description="accepted and without effect: an interruption starts with the speech"
     )
     user_turn_stop_timeout: float = Field(
-        default=5, gt=0, le=60, description="seconds after which a turn ends although nothing else ended it"
+        default=5, gt=0, le=60, description="seconds after which a turn ends if nothing else has ended it"
     )
 
     max_turn_s: float = Field(
         default=120,
         ge=0,
         le=3600,
-        description="seconds until a caller's turn is answered, ended or not; 0: never",
+        description="seconds until the agent answers a turn that has not ended; 0: never",
     )
     user_idle_prompt_s: float = Field(
         default=0, ge=0, le=3600, description="seconds of the caller's silence until the agent asks; 0: never"
     )
     user_idle_prompt: str = Field(
-        default="Are you still there?", min_length=1, max_length=500, description="what it asks then"
+        default="Are you still there?",
+        min_length=1,
+        max_length=500,
+        description="the agent's question after USER_IDLE_PROMPT_S",
     )
     user_idle_end_s: float = Field(
         default=0, ge=0, le=3600, description="seconds of the caller's silence until the call ends; 0: never"
     )
     user_idle_goodbye: str = Field(
-        default="I can't hear anybody, so I will hang up now. Goodbye.", max_length=500, description="what it says then"
+        default="I can't hear anybody, so I will hang up now. Goodbye.",
+        max_length=500,
+        description="the agent's words before that end",
     )
 
     tool_allowed_hosts: Annotated[str, AfterValidator(_hosts)] = Field(
         default="",
         max_length=10_000,
-        description="[scheme://]host[:port] with commas between: where tools may be called; empty: nowhere",
+        description="comma-separated [scheme://]host[:port] of permitted tools; empty: none",
     )
 
     # The worker.
     apology: str = Field(
         default="I'm sorry, I have a technical problem and must go. Goodbye.",
         max_length=500,
-        description="what the agent says when a provider fails for good",
+        description="the agent's last words after a provider failure",
     )
     apology_file: Annotated[Path, AfterValidator(_playable)] | None = Field(
         default=None,
-        description="a WAV file (mono, 16 bit, 5 s at most) with that sentence, for when no voice could be had; "
+        description="a WAV file (mono, 16 bit, at most 5 s) with that sentence, played when no rendering exists; "
         "unset: three tones",
     )
     credit_warning: str = Field(
         default="Just so you know, our time is almost up: this call ends in less than half a minute.",
         min_length=1,
         max_length=500,
-        description="what the agent says before a session's limit of minutes; the word none: nothing",
+        description="the agent's words before a session's limit of minutes; the word none: no warning",
     )
     credit_warning_s: float = Field(
-        default=20, gt=0, le=600, description="seconds of billed time before the limit at which it says so"
+        default=20, gt=0, le=600, description="seconds of billed time from that warning to the limit"
     )
     worker_memory_mb: int = Field(default=600, ge=0, description="MB of data a worker may hold; 0 for no limit")
     log_format: Literal["json", "console"] = Field(default="json", description="json or console")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        default="INFO", description="DEBUG, INFO, WARNING or ERROR; DEBUG writes what is said into the session's log"
+        default="INFO", description="DEBUG, INFO, WARNING or ERROR; DEBUG logs what is said into the session's file"
     )
     otel_exporter_otlp_endpoint: HttpUrl | None = Field(
         default=None, description="http(s)://host:4318 of an OTLP collector; unset for none"
@@ -243,13 +254,13 @@ class AgentConfig(BaseSettings):
 
     @property
     def warning(self) -> CreditWarning:
-        """What is said before a session's limit, and when."""
+        """The words before a session's limit, and their time."""
         text = "" if self.credit_warning.lower() == "none" else self.credit_warning
         return CreditWarning(text, self.credit_warning_s)
 
     @property
     def stt_endpoints(self) -> tuple[Endpoint, ...]:
-        """AssemblyAI's, the first choice first."""
+        """AssemblyAI's, in order of preference."""
         return _endpoints(
             self.assembly_base_url,
             self.assembly_api_key,
@@ -259,14 +270,14 @@ class AgentConfig(BaseSettings):
 
     @property
     def llm_endpoints(self) -> tuple[Endpoint, ...]:
-        """Groq's, the first choice first."""
+        """Groq's, in order of preference."""
         return _endpoints(
             self.groq_base_url, self.groq_api_key, self.groq_fallback_base_url, self.groq_fallback_api_key
         )
 
     @property
     def tts_endpoints(self) -> tuple[Endpoint, ...]:
-        """Inworld's, the first choice first."""
+        """Inworld's, in order of preference."""
         return _endpoints(
             self.inworld_base_url, self.inworld_api_key, self.inworld_fallback_base_url, self.inworld_fallback_api_key
         )
@@ -276,7 +287,7 @@ class AgentConfig(BaseSettings):
         return self.voice_speeds.get(voice_id, DEFAULT_SPEED)
 
     def reasoning_effort_of(self, model: str) -> ReasoningEffort | None:
-        """How much a model thinks before it speaks; None for models that refuse the parameter."""
+        """The reasoning effort to send; None for models that refuse the parameter."""
         if self.llm_reasoning_effort is not None:
             return self.llm_reasoning_effort
         return "low" if model.startswith("openai/gpt-oss") else None

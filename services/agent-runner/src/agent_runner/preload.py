@@ -1,8 +1,8 @@
-"""What the forkserver does once for all workers: imports (2 s) and models (0.1 s), then nothing but forking.
+"""The forkserver's work for all workers: imports (2 s) and models (0.1 s). Afterwards it only forks.
 
-Importing this module leaves the process with one thread, so that forking it is safe: a second one could hold a lock
-that no child would ever see released. It maps LiveKit's library but starts no runtime of it, which refuses to work in a
-child whose parent had one, and makes no event loop, logger sink or tracer; each worker makes its own.
+Importing this module leaves the process with one thread, so that a fork is safe: a second thread could hold a lock that
+no child would see released. It maps LiveKit's library without starting its runtime, which would not work in a forked
+child, and makes no event loop, logger sink or tracer; each worker makes its own.
 """
 
 # ruff: noqa: E402 - the environment comes before the imports that read it
@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import os
 
-# Before onnxruntime and numpy: the one starts a telemetry thread on import unless this is exactly 1, the other a pool.
+# Before onnxruntime and numpy are imported: the first starts a telemetry thread unless this is "1", the second a pool.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"
 
 from agent_runner.worker import memory
 
-memory.give_back_freed()  # forked processes keep it
+memory.give_back_freed()  # forked processes inherit it
 
 import asyncio
 import gc
@@ -29,15 +29,15 @@ from pathlib import Path
 
 from loguru import logger
 
-logger.remove()  # Pipecat tells of its imports and models; the workers' loggers are made in the workers
+logger.remove()  # Pipecat logs its imports and models; each worker configures its own log
 
 from chassis.imports import without
 
-# What the first use would import: in each worker anew, and in the middle of a call's start. An import also writes to
-# pages all over the process, which are then no longer shared.
+# Modules that are otherwise imported at their first use, in every worker, during a call's start. An import also writes
+# to pages all over the process, which are then no longer shared.
 for name in ("anyio._backends._asyncio", "livekit.rtc.resources", "numpy.random"):
     importlib.import_module(name)
-with without("click"):  # 5 MB for the command lines that HTTP clients have, and what they colour their output with
+with without("click"):  # 5 MB less: the command lines of HTTP clients, and their coloured output
     for name in ("httpx", "openai.resources.models"):
         importlib.import_module(name)
 if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
@@ -50,13 +50,13 @@ from agent_runner.worker import main, models
 from agent_runner.worker.job import Job
 
 ENTRY = main.run
-"""What a worker runs; importing it imports all that a worker needs."""
+"""A worker's entry point; importing it imports all that a worker needs."""
 
 
 async def _rehearse() -> None:
-    """Build a pipeline and throw it away: what Pipecat makes on the first one would be made anew in every worker.
+    """Build a pipeline and discard it, so that workers share what Pipecat makes only for the first one.
 
-    It connects to nothing, so it needs no keys.
+    It opens no connection, so it needs no API keys.
     """
     keys = dict.fromkeys(("assembly_api_key", "groq_api_key", "inworld_api_key"), "none")
     Job(AgentConfig.model_validate(keys), lambda _message: None)
@@ -64,18 +64,18 @@ async def _rehearse() -> None:
 
 def _settle() -> None:
     models.load()
-    get_ffi_lib()  # the workers share what loading it writes, 1 MB each
+    get_ffi_lib()  # workers share the pages that loading it writes, 1 MB each
     asyncio.run(_rehearse())
     sys.stdout.flush()
     sys.stderr.flush()
     memory.drop_file_pages()
     gc.collect()
-    gc.freeze()  # the children's collectors then leave the shared pages alone: 12 MB of their own idle, not 48
+    gc.freeze()  # keeps the children's collectors off shared pages: an idle worker has 12 MB of private pages, not 48
     tasks = [Path(f"/proc/self/task/{task}/comm").read_text().strip() for task in os.listdir("/proc/self/task")]
     if len(tasks) != 1:
         raise RuntimeError(f"the preload left {len(tasks)} threads ({', '.join(tasks)}); a fork needs exactly one")
     if FfiClient._instance is not None:
-        raise RuntimeError("the preload started the LiveKit runtime; it would refuse to work in a forked worker")
+        raise RuntimeError("the preload started the LiveKit runtime; it would not work in a forked worker")
 
 
 _settle()

@@ -1,1 +1,1 @@
-"""One worker process: a warm Pipecat pipeline, used for one job. Only this package and `preload` import Pipecat."""
+"""One worker process: one warm Pipecat pipeline for one job. Only this package and `preload` import Pipecat."""

@@ -1,8 +1,7 @@
-"""The last sentence of a call whose provider failed, as audio that needs no provider.
+"""The apology that ends a call after a provider failure, as stored audio that needs no provider.
 
-It is rendered once for each voice, while a call with that voice goes well, and kept beside the node's log files. Where
-nothing was rendered yet: a recording of the operator's, else the three tones with which telephone networks say that a
-call cannot go on.
+A worker renders it once for each voice, during a call that goes well, and stores it beside the node's log files.
+Without a rendering it plays APOLOGY_FILE, else the three tones with which telephone networks announce a failed call.
 """
 
 # pyright: standard
@@ -40,10 +39,10 @@ class Apology:
     """The apology in one voice, mono PCM of 16 bits at the rate of the call."""
 
     def __init__(self, config: AgentConfig, voice_id: str, folder: Path | None) -> None:
-        """Nothing is read or asked for yet.
+        """Locate the rendering.
 
         Args:
-            folder: Where renderings are kept; None: nowhere.
+            folder: The folder of the renderings; None: render nothing.
         """
         self._config = config
         self._voice_id = voice_id
@@ -53,11 +52,11 @@ class Apology:
 
     @property
     def is_rendered(self) -> bool:
-        """It can be said in the agent's voice without asking anybody."""
+        """Whether a rendering in the agent's voice is stored."""
         return self._file is not None and self._file.exists()
 
     async def render(self) -> None:
-        """Have it spoken and keep it, unless that was done before; what goes wrong is only logged."""
+        """Have the provider speak the apology and store it, unless it is stored already; log errors, raise none."""
         if self._file is None or self.is_rendered or not self._config.apology:
             return
         try:
@@ -72,7 +71,7 @@ class Apology:
             log.warning("apology.not_rendered", error=f"{type(error).__name__}: {error}"[:300])
 
     def audio(self) -> bytes:
-        """The best there is."""
+        """The rendering, else APOLOGY_FILE, else the tones."""
         for file in (self._file, self._config.apology_file):
             if file is not None and file.exists():
                 try:
@@ -102,7 +101,7 @@ class Apology:
         ):
             found: Any = await answer.json()
         if not isinstance(found, Mapping) or not isinstance(found.get("audioContent"), str):
-            raise ValueError("an answer without audio")
+            raise ValueError("the answer contains no audio")
         return base64.b64decode(found["audioContent"])
 
 
@@ -116,10 +115,10 @@ def tones(rate: int) -> bytes:
 
 
 def _read(file: Path | io.BytesIO, rate: int) -> bytes:
-    """A WAV file's samples at this rate.
+    """A WAV file's samples, resampled to this rate.
 
     Raises:
-        ValueError: It is not mono with 16 bits, or too long.
+        ValueError: The file is not mono with 16 bits, or longer than 30 s.
     """
     with wave.open(file if isinstance(file, io.BytesIO) else str(file)) as found:
         if (found.getnchannels(), found.getsampwidth()) != (1, 2):

@@ -1,4 +1,4 @@
-"""The call of `python -m agent_runner.worker.direct`, whose first lines are in `direct`."""
+"""The call of `python -m agent_runner.worker.direct`; `direct` is its entry point."""
 
 from __future__ import annotations
 
@@ -25,23 +25,22 @@ _FORCED_EXIT_S: Final = 8.0
 
 
 def run() -> None:
-    """Run one agent until it is ended, and exit."""
+    """Run one agent until its call ends, then exit the process."""
     arguments = _arguments()
     ignored = take_out_socks(os.environ)
     config = load(AgentConfig)
     if ignored:
-        print(f"agent: {', '.join(ignored)} is left out: SOCKS proxies are not supported", file=sys.stderr)  # noqa: T201
+        print(f"agent: {', '.join(ignored)} is ignored: SOCKS proxies are not supported", file=sys.stderr)  # noqa: T201
     asyncio.run(_call(config, _go_of(arguments)))
 
 
 async def _call(config: AgentConfig, go: Go) -> NoReturn:
-    """Run the call and exit."""
     log_lines.configure(config)
     try:
         config = config.model_copy(update={"llm_model": await choose_model(config)})
     except StartFailed as error:
         _fail(str(error))
-    from agent_runner.worker import tracing  # Pipecat takes 2 s to import; what is wrong so far need not wait for it
+    from agent_runner.worker import tracing  # Pipecat takes 2 s to import: report earlier errors first
     from agent_runner.worker.job import Job
 
     failures: list[Failed] = []
@@ -73,7 +72,7 @@ async def _call(config: AgentConfig, go: Go) -> NoReturn:
     if problem:
         _fail(problem)
     sys.stdout.flush()
-    os._exit(0)  # asyncio's own end would wait for Pipecat's tasks
+    os._exit(0)  # asyncio.run would wait for Pipecat's tasks
 
 
 def _problem(stopped: Stopped, failures: list[Failed]) -> str | None:
@@ -111,7 +110,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--opening-line", default="Hello! How can I help you?", help="what the agent says first")
     parser.add_argument("--voice-id", default="Ashley", help="the agent's voice")
     parser.add_argument(
-        "--any-caller", action="store_true", help="listen to whoever comes first, not to caller:<session id> only"
+        "--any-caller", action="store_true", help="listen to the first participant instead of only caller:<session id>"
     )
     arguments = parser.parse_args()
     if not str(arguments.url).startswith(("ws://", "wss://", "http://", "https://")):

@@ -1,4 +1,4 @@
-"""Watches the frames of a pipeline: what is said, when, and how much audio is made and sent."""
+"""Observes the frames of a pipeline: what is said, when, and how much audio is made and sent."""
 
 # pyright: standard
 
@@ -37,7 +37,7 @@ _NS: Final = 1e9
 
 
 class Ear(BaseObserver):
-    """Turns frames into `Talk`. Pipecat tells it of each frame once a processor, in order."""
+    """Turns frames into `Talk`. Pipecat reports each frame once for each processor that pushes it, in order."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Ear(BaseObserver):
         self.made_bytes = 0
         self.sent_bytes = 0
         self._sent_before = 0
-        self._is_calling = False  # a tool, whose result the answer waits for
+        self._is_calling = False  # the model called a tool and has not answered since
         self._awaited: tuple[int, asyncio.Event] | None = None
         self.on_success: Callable[[Provider], None] = lambda _provider: None
         self._stt = stt
@@ -66,7 +66,6 @@ class Ear(BaseObserver):
         self._on_turn = on_turn
 
     async def on_push_frame(self, data: FramePushed) -> None:
-        """Look at one frame on its way from one processor to the next."""
         frame, source, at = data.frame, data.source, data.timestamp / _NS
         if source is self._output:
             self._at_output(frame, at)
@@ -107,40 +106,39 @@ class Ear(BaseObserver):
     def _at_output(self, frame: object, at: float) -> None:
         if isinstance(frame, TTSTextFrame):
             self.talk.heard(frame.text)
-        elif isinstance(frame, OutputAudioRawFrame):  # the output pushes on only what it wrote
+        elif isinstance(frame, OutputAudioRawFrame):  # the output pushes only audio that it wrote
             self.sent_bytes += len(frame.audio)
             if self._awaited is not None and self.sent_bytes >= self._awaited[0]:
                 self._awaited[1].set()
             self.talk.marks.sent = self.talk.marks.sent or at
         elif isinstance(frame, InterruptionFrame):
-            self.made_bytes = self.sent_bytes  # the rest is thrown away
+            self.made_bytes = self.sent_bytes  # the output discards the rest
             self._tell(self.talk.opening_ended(interrupted=True))
         elif isinstance(frame, BotStartedSpeakingFrame):
             self._sent_before = self.sent_bytes
             self.quiet.agent(time.monotonic(), is_speaking=True)
         elif isinstance(frame, BotStoppedSpeakingFrame):
             self.quiet.agent(time.monotonic(), is_speaking=False)
-            if self.sent_bytes > self._sent_before:  # what else was made was dropped on the way
+            if self.sent_bytes > self._sent_before:  # a part was sent: the pipeline discarded the rest
                 self.made_bytes = self.sent_bytes
             self._tell(self.talk.opening_ended(interrupted=False))
 
     def after(self, size: int) -> asyncio.Event:
-        """Set when so many more bytes are written."""
+        """An event that is set once `size` more bytes are written to the room."""
         self._awaited = self.sent_bytes + size, asyncio.Event()
         return self._awaited[1]
 
     def user_said(self, text: str) -> None:
-        """The user aggregator closed the caller's turn."""
         self._tell(self.talk.user_said(text))
 
     def agent_said(self, text: str, *, interrupted: bool) -> None:
-        """The assistant aggregator closed the agent's turn, or what of it comes before a tool's result."""
+        """The agent's turn ended, or the part of it before a tool's result did."""
         if self._is_calling and not text and not interrupted:
             return
         self._tell(self.talk.agent_said(text, interrupted=interrupted))
 
     def cut(self) -> None:
-        """The call is over; what nobody was there to hear was not said."""
+        """Record the open turn when the call ends, if any audio was sent."""
         if self.sent_bytes:
             self._tell(self.talk.cut())
 

@@ -1,7 +1,7 @@
-"""A provider's second key or place: what would make a WebSocket service unusable makes it go on there.
+"""Failover of a WebSocket service to the provider's second key or address.
 
-Pipecat's own means, the service switcher, holds two services of a kind in the pipeline and moves the frames over. Ours
-keeps one, with its buffered audio and its unspoken text, and moves its connection (docs/decisions/0005).
+Pipecat's service switcher holds two services of a kind and reroutes the frames. We keep one service, with its buffered
+audio and its unspoken text, and move its connection to the next endpoint (docs/decisions/0005).
 """
 
 # pyright: standard
@@ -19,15 +19,15 @@ from pipecat.utils.errors import ErrorCategory, classify_http_exception
 
 from agent_runner.agent_config import Endpoint
 
-Base: Any = WebsocketService  # the mixin stands before a service that derives from it
+Base: Any = WebsocketService  # the mixin precedes a service that derives from it
 
 
 class Failover(Base):
-    """Mixed in before one of Pipecat's WebSocket services.
+    """A mixin that precedes one of Pipecat's WebSocket services in the bases.
 
     Attributes:
-        on_fault: Told that the service does not do its work, and since how many seconds.
-        on_recovery: Told that it can do its work again.
+        on_fault: Called when the service stops working, with the seconds since that began.
+        on_recovery: Called when the service works again.
     """
 
     on_fault: Callable[[float], None]
@@ -36,14 +36,14 @@ class Failover(Base):
     _moves = 0
 
     def _move_to(self, endpoint: Endpoint) -> None:
-        """Use this one from the next connection on."""
+        """Use `endpoint` for the next connection."""
         raise NotImplementedError
 
     async def push_error_frame(self, error: ErrorFrame, force_treat_as_permanent: bool = False) -> None:
-        """Report an error; one that writes the service off moves it on first, as long as there is somewhere to go."""
+        """Report an error. While endpoints are left, a permanent error moves to the next one and stays temporary."""
         if self._spare and not self._disconnecting and (force_treat_as_permanent or _is_permanent(error)):
             endpoint = self._spare.popleft()
-            logger.error(f"{self}: going on with the fallback at {endpoint.url}: {error.error}")
+            logger.error(f"{self}: failing over to {endpoint.url}: {error.error}")
             self._move_to(endpoint)
             self._moves += 1
             self._quick_failure_tracker.reset()
@@ -51,14 +51,14 @@ class Failover(Base):
         await super().push_error_frame(error, force_treat_as_permanent)
 
     async def _receive_task_handler(self, report_error: Any) -> None:
-        """Receive and reconnect until Pipecat gives up; then once more for each endpoint it was moved to."""
+        """Receive and reconnect until Pipecat's retries end; repeat that for each endpoint that it failed over to."""
         moves = -1
         while moves != self._moves and not self._disconnecting and self.is_usable:
             moves = self._moves
             await super()._receive_task_handler(report_error)
 
     async def _try_reconnect(self, *how: Any, **more: Any) -> bool:
-        """Connect again. Without a connection the service fails; a new one ends that, unless an answer is still due."""
+        """Reconnect. The fault ends with the new connection, unless an answer is still due."""
         self.on_fault(0.0)
         is_back = await super()._try_reconnect(*how, **more)
         if is_back and not self._has_to_answer:
@@ -67,11 +67,11 @@ class Failover(Base):
 
     @property
     def _has_to_answer(self) -> bool:
-        """It was asked for something that did not come yet: only that will show whether it works."""
+        """Whether a request is unanswered: then only its answer shows that the service works."""
         return False
 
     def _drop_connection(self) -> None:
-        """Cut a connection that is of no use any more; the receive loop makes a new one."""
+        """Close a broken connection at once; the receive loop reconnects."""
         if self._websocket is not None:
             self._websocket.transport.abort()
 

@@ -1,4 +1,4 @@
-"""One job, from the warm pipeline to the last word."""
+"""One job, from the warm pipeline to the last words."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ from agent_runner.worker.tools import Toolbox
 from agent_runner.worker.transport import JoinFailed, RoomListener
 from chassis import logs
 
-_JOIN_S: Final = 10.0  # the scheduler gives up after 5; this one only ends what nobody waits for any more
-_VOICE_S: Final = 1.5  # of the last words' time, until a voice that may have failed, too, must be heard
+_JOIN_S: Final = 10.0  # the scheduler stops waiting after 5; this one ends an orphaned join
+_VOICE_S: Final = 1.5  # if the live voice has sent no audio by then, play the stored apology instead
 _STILL_JOINING_S: Final = 3.0
 _LEAVE_S: Final = 1.0
 _FAILURES: Final = 3  # answers in a row
 _LOOK_S: Final = 0.25
-_RENDER_AFTER_S: Final = 3.0  # into a call that goes well
+_RENDER_AFTER_S: Final = 3.0  # after the first audio
 _SORRY: Final = "Sorry, I didn't get that. Could you say it again?"
 _ROOM_GONE: Final = frozenset({"ROOM_DELETED", "ROOM_CLOSED"})
 
@@ -61,13 +61,13 @@ log = logs.get_logger(__name__)
 
 
 class Job:
-    """A warm pipeline that takes one job, tells how it goes, and comes to one end."""
+    """A warm pipeline that runs one job, reports on it, and ends once."""
 
     def __init__(self, config: AgentConfig, tell: Callable[[ToSupervisor], None], *, is_traced: bool = False) -> None:
         """Build the pipeline.
 
         Args:
-            tell: Told everything, from the event loop; must not block.
+            tell: Called with each message, on the event loop; must not block.
         """
         self.stopped: asyncio.Future[Stopped] = asyncio.get_running_loop().create_future()
         self._config = config
@@ -101,18 +101,18 @@ class Job:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def prepare(self) -> None:
-        """Start the pipeline; no room and no provider yet."""
+        """Start the pipeline, without a room or a provider."""
         await self._pipeline.start()
         if self._config.tts_connect_idle:
             self._connecting = self._spawn(self._pipeline.tts.keep_connected())
 
     @property
     def trace_observer(self) -> TurnTraceObserver | None:
-        """Pipecat's maker of spans, if the pipeline is traced."""
+        """Pipecat's source of spans; None if the pipeline is not traced."""
         return self._pipeline.worker.turn_trace_observer
 
     def trace(self, endpoint: str, go: Go) -> None:
-        """Put the call's spans under the supervisor's."""
+        """Trace the call, as a child of the supervisor's span."""
         tracing.begin(
             self.trace_observer,
             endpoint=endpoint,
@@ -122,19 +122,18 @@ class Job:
         )
 
     def beat(self) -> Beat:
-        """How it is at this moment."""
         ear = self._pipeline.ear
         return Beat(tts_bytes=ear.made_bytes, sent_bytes=ear.sent_bytes, caller_in_room=self._room.caller_in_room)
 
     def prejoin(self, room: Prejoin) -> None:
-        """Wait in this room for its job; an idle worker otherwise, which hears nobody and has opened no provider."""
+        """Join this room before its job: the worker stays idle, hears nothing and opens no provider."""
         if self._go is None and self._joining_ahead is None and not self._is_ending:
             self._log = log.bind(session_id=room.session_id)
             self._went = time.monotonic()
             self._joining = self._joining_ahead = self._spawn(self._join(room))
 
     def go(self, go: Go, history: list[dict[str, str]]) -> None:
-        """Take the job; a second one is refused by doing nothing."""
+        """Take the job; ignore a second one."""
         if self._go is None and not self._is_ending:
             self._go = go
             if self._connecting is not None:
@@ -147,26 +146,26 @@ class Job:
             self._spawn(self._watch())
 
     def speak(self, speak: Speak) -> None:
-        """Say this once the conversation leaves room for it, which `_watch` sees."""
+        """Say this at the next pause; `_watch` looks for one."""
         if not self._is_ending:
             self._notices.append(Notice(speak.text, time.monotonic(), speak.patience_s))
             self._say_what_is_due(time.monotonic())
 
     def end(self, end: End) -> None:
-        """End the call; the second time, or with nothing to say, at once."""
+        """End the call: at once when there is nothing to say or the call is ending already."""
         if end.how == "cancel" or self._is_ending:
             self._hurry.set()
         self._finish("ended", say=end.text if end.how == "say" else None)
 
     def rejoin(self) -> None:
-        """Go back into the room that LiveKit put us out of."""
+        """Join the room again from which LiveKit removed the agent."""
         if self._leaving is not None and self._go is not None and not self._is_ending:
             self._leaving.cancel()
             self._leaving = None
             self._joining = self._spawn(self._join(self._go, again=True))
 
     def abandon(self) -> None:
-        """The supervisor is gone: leave at once."""
+        """The supervisor is gone: end at once."""
         self._hurry.set()
         self._finish("ended", detail="the supervisor is gone")
 
@@ -186,9 +185,9 @@ class Job:
         await asyncio.gather(self._joining, pipeline.stt.arm(go.bridge or said), self._open(go))
 
     async def _open(self, go: Go) -> None:
-        """Connect the voice and let it make the first line, which waits for the caller's ear as audio."""
+        """Connect the voice and synthesise the first line; its audio waits until the caller can hear it."""
         tts, folder, line = self._pipeline.tts, _voices(go), None
-        if go.opening_line:  # in the context already, whole, even if the caller interrupts it
+        if go.opening_line:  # the context has it already, whole even if the caller interrupts it
             line = TTSSpeakFrame(go.opening_line, append_to_context=False)
         elif go.bridge:
             line = TTSSpeakFrame(go.bridge)
@@ -201,7 +200,7 @@ class Job:
             self._queue(line)
 
     async def _begin_here(self) -> None:
-        """Begin in the room that was joined ahead; one that cannot be joined has ended the job."""
+        """Begin in the prejoined room. If that join failed, it has ended the job."""
         if self._joining_ahead is not None and not self._joined.is_set():
             await asyncio.wait([self._joining_ahead])
         if self._joined.is_set() and not self._is_ending:
@@ -227,7 +226,7 @@ class Job:
         self._tell(Joined(stage_ms=dict(self._stage_ms)))
 
     async def _watch(self) -> None:
-        """Nothing may leave the agent deaf or mute in silence."""
+        """Look for notices, idle callers, deafness and muteness every `_LOOK_S`."""
         while not self._is_ending:
             await asyncio.sleep(_LOOK_S)
             now, ear = time.monotonic(), self._pipeline.ear
@@ -254,7 +253,7 @@ class Job:
             self._queue(TTSSpeakFrame(notice.text))
 
     def _tell_so_far(self, turn: Turn | None) -> None:
-        """What of the conversation would be lost with this process."""
+        """Report the unfinished turn, which would be lost with this process."""
         if turn != self._so_far:
             self._so_far = turn
             if turn is not None:
@@ -270,7 +269,7 @@ class Job:
             self._queue(TTSSpeakFrame(_SORRY))
 
     def _finish(self, cause: StopCause, *, detail: str = "", say: str | None = None) -> None:
-        """Come to the end; the first decision stands."""
+        """End the call; the first cause stands."""
         if not self._is_ending:
             self._is_ending = True
             self._log.info("job.ending", cause=cause, detail=detail)
@@ -279,7 +278,7 @@ class Job:
 
     async def _wind_up(self, cause: StopCause, detail: str, say: str | None) -> None:
         pipeline = self._pipeline
-        if say or cause == "provider_failed":  # a caller who goes on talking would interrupt the last sentence
+        if say or cause == "provider_failed":  # a caller who keeps talking would interrupt the last words
             pipeline.transport.stop_listening()
             self._spawn(pipeline.stt.hang_up())
         if say:
@@ -287,7 +286,9 @@ class Job:
         elif cause == "provider_failed":
             await self._briefly(self._apologise())
         pipeline.ear.cut()
-        if self._joining is not None:  # LiveKit's runtime goes on joining whatever we do, and would stay for 20 s
+        if (
+            self._joining is not None
+        ):  # LiveKit's runtime finishes a cancelled join and would then stay in the room for 20 s
             await asyncio.wait([self._joining], timeout=_LEAVE_S)
         with suppress(TimeoutError):
             async with asyncio.timeout(_LEAVE_S):
@@ -296,7 +297,7 @@ class Job:
             self.stopped.set_result(Stopped(cause=cause, detail=detail))
 
     async def _say_last(self, text: str) -> None:
-        """Interrupt whatever is being said, say this to its end, leave. A job that is just joining gets time for it."""
+        """Interrupt the agent, say this, and end the pipeline. A job that is still joining gets time to join."""
         await self._has_joined()
         if self._room.caller_in_room:
             self._queue(InterruptionFrame(), TTSSpeakFrame(text), EndFrame())
@@ -308,7 +309,7 @@ class Job:
                 await self._joined.wait()
 
     async def _apologise(self) -> None:
-        """Say it from what is kept if anything is, else by the voice, if that is not what failed."""
+        """Play the stored apology; without one use the live voice, unless the voice is what failed."""
         pipeline, apology = self._pipeline, self._apology
         await self._has_joined()
         if apology is None or not self._room.caller_in_room:
@@ -317,9 +318,8 @@ class Job:
         if "tts" not in self._failed and not apology.is_rendered and self._config.apology:
             speaking = self._spawn(self._say_last(self._config.apology))
             await asyncio.wait([speaking], timeout=_VOICE_S)
-            if (
-                pipeline.ear.sent_bytes - sent > self._config.tts_sample_rate // 2
-            ):  # 0.25 s: not only what was on its way
+            # More than 0.25 s of audio: the voice works, and not only audio from before the interruption was sent.
+            if pipeline.ear.sent_bytes - sent > self._config.tts_sample_rate // 2:
                 await asyncio.wait([speaking])
                 return
         if self._room.caller_in_room:
@@ -332,7 +332,7 @@ class Job:
             await self._apology.render()
 
     async def _briefly(self, work: Coroutine[Any, Any, None]) -> None:
-        """Last words, which have one limit, whatever they are made of, and end at once when somebody hurries."""
+        """Run last words for at most LAST_WORDS_S; `_hurry` cancels them at once."""
         tasks = [self._spawn(work), asyncio.create_task(self._hurry.wait())]
         await asyncio.wait(tasks, timeout=LAST_WORDS_S, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
@@ -369,7 +369,7 @@ class Job:
         self._on_recovery(provider)
 
     def _on_fault(self, provider: Provider, ago_s: float = 0.0) -> None:
-        """A provider keeps the agent deaf or mute, since so long ago; that time is not billed."""
+        """A provider keeps the agent deaf or mute since `ago_s`; that time is not billed."""
         if self._go is not None:
             self._faulty.add(provider)
             self._tell(Faulty(provider=provider, ago_ms=round(1000 * ago_s)))
@@ -380,7 +380,7 @@ class Job:
             self._tell(Recovered(provider=provider))
 
     def _on_error(self, provider: Provider | None, text: str, unusable: bool) -> None:
-        """The services retry and go over to their fallbacks; a provider that is lost ends the call with a word."""
+        """Apologise for an error that the service survives; end the call when a provider is unusable."""
         if self._is_ending or self._go is None:
             return
         self._log.warning("pipeline.error", provider=provider, error=text[:500], unusable=unusable)
@@ -418,5 +418,5 @@ class Job:
 
 
 def _voices(go: Go) -> Path | None:
-    """Where this node keeps what was spoken once."""
+    """The node's folder of cached speech."""
     return Path(go.log_file).parent / "voices" if go.log_file else None

@@ -1,6 +1,6 @@
-"""First lines as audio with the times of their words, kept beside the log files: one that repeats needs no provider.
+"""A cache of first lines: audio with the times of its words, stored beside the log files.
 
-One file a line: a JSON object of the parts on the first line, then the samples.
+One file for each line: a JSON object of the parts on its first line, then the samples.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from chassis import logs
 
 PATTERN: Final = "line-*.pcm"
 _LONGEST_S: Final = 60
-_MODE: Final = 0o640  # as the logs, which may name the caller, too
+_MODE: Final = 0o640  # like the logs: a line may name the caller
 
 log = logs.get_logger(__name__)
 
 
 class Word(NamedTuple):
-    """A word and where it is in the audio, in seconds; `is_spaced` when it carries its own space."""
+    """A word and its offset in the audio, in seconds; `is_spaced` when it contains its own space."""
 
     text: str
     at_s: float
@@ -34,21 +34,21 @@ class Word(NamedTuple):
 
 
 Part = bytes | Word
-"""Samples (mono, 16 bit), or a word in them; in the order in which the voice told them."""
+"""Samples (mono, 16 bit), or a word in them; in the order in which the provider sent them."""
 
 
 class _Header(BaseModel):
-    parts: list[int | Word]  # the bytes of a run of samples, or a word
+    parts: list[int | Word]  # the size of a run of samples in bytes, or a word
 
 
 class KeptSpeech:
     """One line in one voice."""
 
     def __init__(self, config: AgentConfig, voice_id: str, text: str, folder: Path) -> None:
-        """Nothing is read yet.
+        """Locate the line's file.
 
         Args:
-            folder: Of all kept lines; together they keep to TTS_CACHE_MB, the longest unused go first.
+            folder: The cache. It is limited to TTS_CACHE_MB; the least recently used lines are evicted first.
         """
         self.text = text
         how = (config.tts_model, config.tts_temperature, config.tts_sample_rate, config.speed_of(voice_id))
@@ -58,7 +58,7 @@ class KeptSpeech:
         self._longest = 2 * config.tts_sample_rate * _LONGEST_S
 
     def parts(self) -> list[Part]:
-        """The line; empty when it is not kept, or was damaged."""
+        """The line's parts; empty when the file is missing or damaged."""
         if self._max_bytes == 0:
             return []
         try:
@@ -72,7 +72,7 @@ class KeptSpeech:
                     found.append(samples[at : at + part])
                     at += part
             if at != len(samples):
-                raise ValueError("the samples are not as long as they should be")
+                raise ValueError("the samples have another length than the header says")
             os.utime(self._file)
         except FileNotFoundError:
             return []
@@ -82,7 +82,7 @@ class KeptSpeech:
         return found
 
     def keep(self, parts: Sequence[Part]) -> None:
-        """Keep what the voice made of it, if that is the whole of it; what goes wrong is only logged."""
+        """Store the parts if they contain the whole line; log errors, raise none."""
         samples = b"".join(part for part in parts if isinstance(part, bytes))
         words = "".join(part.text for part in parts if isinstance(part, Word))
         if not samples or _letters(words) != _letters(self.text) or len(samples) > min(self._longest, self._max_bytes):
@@ -94,13 +94,13 @@ class KeptSpeech:
             with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _MODE), "wb") as file:
                 file.write(json.dumps(header).encode() + b"\n" + samples)
             draft.replace(self._file)
-            self._prune()
+            self._evict()
         except OSError as error:
             with suppress(OSError):
                 draft.unlink(missing_ok=True)
             log.warning("kept_speech.not_kept", file=str(self._file), error=str(error))
 
-    def _prune(self) -> None:
+    def _evict(self) -> None:
         kept = sorted(((file.stat(), file) for file in self._file.parent.glob(PATTERN)), key=lambda at: at[0].st_mtime)
         surplus = sum(status.st_size for status, _ in kept) - self._max_bytes
         for status, file in kept:

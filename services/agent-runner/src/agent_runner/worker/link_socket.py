@@ -26,8 +26,8 @@ from agent_runner.domain.link import (
 )
 from chassis import logs
 
-_MAX_UNSENT: Final = 1000  # messages; a supervisor that reads none of them has long declared this worker dead
-_MAX_TEXT: Final = 16_000  # characters of each text of a turn, so that it fits a packet whatever its letters
+_MAX_UNSENT: Final = 1000  # messages; a supervisor that far behind has declared this worker dead long before
+_MAX_TEXT: Final = 16_000  # characters of each text of a turn: it fits a packet however it is escaped
 
 History = list[dict[str, str]]
 
@@ -35,17 +35,17 @@ log = logs.get_logger(__name__)
 
 
 class LinkSocket:
-    """Sends without ever blocking: a full socket drops beats and delays the rest."""
+    """Sends without blocking: while the socket is full it discards beats and queues all other messages."""
 
     def __init__(
         self, sock: socket.socket, on_message: Callable[[ToWorker, History], None], on_closed: Callable[[], None]
     ) -> None:
-        """Listen at once.
+        """Start to listen.
 
         Args:
-            sock: Ours from now on.
-            on_message: A message, with the history that came with it (empty for all but a `Go`).
-            on_closed: The supervisor is gone; called once.
+            sock: The link takes it over.
+            on_message: Called with a message and its history (empty except for a `Go`).
+            on_closed: Called once, when the supervisor is gone.
         """
         sock.setblocking(False)
         self._sock = sock
@@ -58,7 +58,7 @@ class LinkSocket:
         self._loop.add_reader(sock, self._receive)
 
     def send(self, message: ToSupervisor) -> None:
-        """Send, or queue what the socket does not take; a queue that is full loses the message."""
+        """Send, or queue while the socket is full; a full queue discards the message."""
         if isinstance(message, Beat) and self._unsent:
             return
         if isinstance(message, Turn):
@@ -71,7 +71,7 @@ class LinkSocket:
         self._flush(droppable=isinstance(message, Beat))
 
     async def drain(self, timeout_s: float) -> None:
-        """Wait until all is sent, or the time is over."""
+        """Wait until the queue is sent, or `timeout_s` passes."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._empty.wait()
@@ -87,7 +87,7 @@ class LinkSocket:
                 self._empty.clear()
                 self._loop.add_writer(self._sock, self._flush)
                 return
-            except OSError:  # the reader side notices too, and says so
+            except OSError:  # `_receive` sees the closed socket too and reports it
                 self._unsent.clear()
                 break
             self._unsent.popleft()
@@ -121,7 +121,7 @@ def _read_history(fd: int) -> History:
     """The messages in a memory file.
 
     Raises:
-        PacketError: It is too long, or no JSON list of messages.
+        PacketError: The file is longer than MAX_HISTORY_BYTES, or not a JSON list of messages.
     """
     data = os.pread(fd, MAX_HISTORY_BYTES + 1, 0)
     if len(data) > MAX_HISTORY_BYTES:
@@ -129,7 +129,7 @@ def _read_history(fd: int) -> History:
     try:
         return [{"role": str(entry["role"]), "content": str(entry["content"])} for entry in json.loads(data)]
     except (ValueError, TypeError, KeyError) as error:
-        raise PacketError(f"the history is no list of messages: {type(error).__name__}") from None
+        raise PacketError(f"the history is not a list of messages: {type(error).__name__}") from None
 
 
 def _shortened(turn: Turn) -> Turn:

@@ -1,7 +1,7 @@
-"""The HTTP proxy of LiveKit's SDK, which takes the environment's whatever NO_PROXY says.
+"""The HTTP proxy of LiveKit's SDK, which ignores NO_PROXY.
 
-The SDK reads the C library's environment when it joins a room, the Python clients of the providers read `os.environ`:
-so a variable can be absent from the one and present in the other.
+The SDK reads the C library's environment when it joins a room; the Python clients of the providers read `os.environ`.
+So we can remove a variable from the first and keep it in the second.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ _SECURE: Final = ("wss", "https")
 
 
 def heed_no_proxy(url: str) -> None:
-    """Before a join: let the SDK see no proxy where NO_PROXY exempts LiveKit."""
+    """Hide the proxy variables from the SDK if NO_PROXY exempts this address. Call it before each join."""
     if is_exempt(url, os.environ):
         for name in _variables(url):
             os.unsetenv(name)
 
 
 def in_force(url: str) -> str | None:
-    """The variable with the proxy that the SDK goes through to this address, if it does."""
+    """The name of the variable whose proxy the SDK uses for this address; None without a proxy."""
     if is_exempt(url, os.environ):
         return None
     return next((name for name in _variables(url) if os.environ.get(name)), None)

@@ -1,8 +1,8 @@
-"""LiveKit's native runtime, started as a worker needs it.
+"""LiveKit's native runtime, with cheaper callbacks than the SDK's own start gives it (docs/decisions/0007).
 
-As the SDK starts it, the runtime hands every debug line of WebRTC to Python, some thousand at a join, and each event
-comes on a thread that Python does not know, so that it makes the thread's state and unmaps it again: half of the
-processor time of a join. Here warnings go to stderr by themselves, and each thread's state is kept.
+The SDK's start passes every debug line of WebRTC to Python, about a thousand a join, and each event arrives on a thread
+unknown to Python, which then makes and unmaps a thread state: half of the CPU time of a join. After our start the
+runtime writes its warnings to stderr, and each thread keeps its state.
 """
 
 # pyright: standard
@@ -25,19 +25,19 @@ _threads = threading.local()
 
 
 def start() -> None:
-    """Start the runtime of this process; once, and never in a process that forks."""
+    """Start the runtime. Call it once, and never in a process that forks: a child cannot use its parent's runtime."""
     os.environ.setdefault("RUST_LOG", _LEVEL)
     library = ffi.get_ffi_lib()
-    setattr(library, "livekit_ffi_initialize", _Initialize(library.livekit_ffi_initialize))  # noqa: B010 - of no type
+    setattr(library, "livekit_ffi_initialize", _Initialize(library.livekit_ffi_initialize))  # noqa: B010 - the attribute has no type
     get_library, ffi.get_ffi_lib = ffi.get_ffi_lib, lambda: library
     try:
-        ffi.FfiClient.instance  # noqa: B018 - makes it, 5 ms
+        ffi.FfiClient.instance  # noqa: B018 - the property makes the client, 5 ms
     finally:
         ffi.get_ffi_lib = get_library
 
 
 class _Initialize:
-    """The library's `livekit_ffi_initialize`, with a callback and a way of logging that are ours."""
+    """The library's `livekit_ffi_initialize`, with our callback and without the capture of log lines."""
 
     def __init__(self, function: Any) -> None:
         self.argtypes: list[Any] = []
@@ -50,10 +50,10 @@ class _Initialize:
 
 @ffi.ffi_cb_fnc
 def _on_event(data: Any, size: int) -> None:
-    """Called by the runtime's threads."""
+    """Queue an event; runs on the runtime's threads."""
     if not hasattr(_threads, "is_kept"):
         _threads.is_kept = True
-        ctypes.pythonapi.PyGILState_Ensure()  # one more than is released, so the state outlives this call
+        ctypes.pythonapi.PyGILState_Ensure()  # without a release, so the thread state outlives this call
     event = FfiEvent()
     event.ParseFromString(ctypes.string_at(data, size))
     if event.WhichOneof("message") == "panic":

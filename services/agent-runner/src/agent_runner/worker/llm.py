@@ -1,4 +1,4 @@
-"""Groq through Pipecat's service, with bounds on every wait and other ways to an answer when one fails."""
+"""Groq through Pipecat's service, with a limit on every wait and with failover to other models and endpoints."""
 
 # pyright: standard
 
@@ -23,22 +23,22 @@ from agent_runner.worker import tls
 
 _CONNECT_S: Final = 3.0
 _CONNECTIONS: Final = 4
-_REPEATS: Final = 2  # of one way, for one answer
+_REPEATS: Final = 2  # requests to one way, for one answer
 _PAUSE_S: Final = 0.5
-_LONGEST_PAUSE_S: Final = 2.0  # a provider that wants us to wait longer is not waited for
+_LONGEST_PAUSE_S: Final = 2.0  # a longer Retry-After counts as slow
 _MODEL_GONE: Final = frozenset({"model_not_found", "model_decommissioned"})
 _REFUSED: Final = frozenset({401, 402, 403})
-MOST_ROUNDS: Final = 8  # of tool calls, for one thing that the caller said
+MOST_ROUNDS: Final = 8  # of tool calls, for one utterance of the caller
 
 Fault = Literal["refused", "model_gone", "slow", "unwell"]
 
 
 class NoAnswer(Exception):
-    """Every way to an answer failed, for reasons that may pass."""
+    """Every way failed, for reasons that may pass."""
 
 
 class EmptyAnswer(Exception):
-    """An answer came to its end without a word, and without a tool call that could be run."""
+    """An answer ended without a word and without a valid tool call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,10 @@ class Way:
 
 
 class LanguageModel(GroqLLMService):
-    """Groq, going on at a second model or endpoint when the first gives no answer. What worked last is asked first.
+    """Groq with failover to a second model or endpoint. The way that answered last is asked first.
 
     Attributes:
-        on_fault: Told that a question got no answer yet, and how many seconds after it.
+        on_fault: Called when a request has failed, with the seconds since the question.
     """
 
     on_fault: Callable[[float], None]
@@ -65,7 +65,6 @@ class LanguageModel(GroqLLMService):
 
     @classmethod
     def of(cls, config: AgentConfig) -> LanguageModel:
-        """Build it; nothing is connected."""
         endpoints = config.llm_endpoints
         service = cls(
             api_key=endpoints[0].key,
@@ -89,35 +88,35 @@ class LanguageModel(GroqLLMService):
         return service
 
     def create_client(self, api_key: Any = None, base_url: Any = None, **_: Any) -> AsyncOpenAI:
-        """Pipecat's, without reading the list of trusted authorities again."""
+        """Make Pipecat's client without reading the trusted authorities again."""
         http = DefaultAsyncHttpxClient(
             verify=tls.HTTP, limits=connection_limits(max_keepalive_connections=_CONNECTIONS, keepalive_expiry=None)
         )
         return AsyncOpenAI(api_key=api_key, base_url=base_url, http_client=http)
 
     async def connect_early(self) -> None:
-        """Open a connection before there is a question, by asking for what is free."""
+        """Open a connection before the first question, with a request that is free of charge."""
         self._take(self._ways[0])
         with suppress(OpenAIError):
             await self._client.models.list()
 
     async def use_prompt(self, system_instruction: str) -> None:
-        """Take the job's system prompt, by the way on which Pipecat keeps it when it composes its own."""
+        """Set the job's system prompt through Pipecat's settings, so that Pipecat keeps it when it composes its own."""
         await self._update_settings(self.Settings(system_instruction=system_instruction))
 
     @property
     def has_called_enough(self) -> bool:
-        """Whether the calls of this round are not to be run, and the model to be told that it must answer now."""
+        """Whether to refuse this round's tool calls and tell the model to answer now."""
         return self._rounds > MOST_ROUNDS
 
     async def _push_llm_text(self, text: str) -> None:
-        if self._has_begun or text.strip():  # white space alone is no answer, and who listens would take it for one
+        if self._has_begun or text.strip():  # observers would take white space for an answer
             self._has_begun = True
             await super()._push_llm_text(text)
 
     async def run_function_calls(self, function_calls: Sequence[Any]) -> None:
-        """Call the tools that the model asked for. If it goes on after it was told to answer, that is no answer."""
-        if function_calls and not self.has_called_enough:  # Pipecat leaves out those whose arguments are no JSON
+        """Call the tools. A model that calls tools after it was told to answer has given an empty answer."""
+        if function_calls and not self.has_called_enough:  # Pipecat leaves out calls with invalid JSON
             self._rounds += 1
             self._has_begun = True
             await super().run_function_calls(function_calls)
@@ -134,13 +133,13 @@ class LanguageModel(GroqLLMService):
             raise
 
     def _count_rounds_of(self, context: LLMContext) -> None:
-        """Begin to count anew when the caller has said something since."""
+        """Count tool rounds for each utterance of the caller."""
         questions = sum(isinstance(message, dict) and message["role"] == "user" for message in context.messages)
         if questions != self._questions:
             self._questions, self._rounds = questions, 0
 
     async def _answer(self, context: LLMContext, asked_at: float) -> None:
-        """Ask until one way answers. An answer that broke off is not asked for again: a part of it may be spoken."""
+        """Ask until one way answers. A partial answer is not retried: a part of it may be spoken already."""
         tried: Counter[Way] = Counter()
         while True:
             way = self._ways[0]
@@ -148,7 +147,7 @@ class LanguageModel(GroqLLMService):
             self._has_begun = False
             try:
                 await super()._process_context(context)
-                if not self._has_begun:  # an interruption by the caller is a CancelledError and does not come here
+                if not self._has_begun:  # not after an interruption, which raises CancelledError
                     raise EmptyAnswer("the answer was empty")
             except Exception as error:
                 if self._has_begun:
@@ -161,14 +160,14 @@ class LanguageModel(GroqLLMService):
                         raise
                     raise NoAnswer(f"{way.model} at {way.endpoint.url}: {error}") from error
                 if way != self._ways[0]:
-                    logger.error(f"{way.model} at {way.endpoint.url} failed ({error}); asking {self._ways[0]}")
+                    logger.error(f"{way.model} at {way.endpoint.url} failed ({error}); failing over to {self._ways[0]}")
                 else:
                     await asyncio.sleep(_pause_s(error))
             else:
                 return
 
     def _strike(self, way: Way, fault: Fault, tried: Counter[Way]) -> bool:
-        """Put the way to ask next in front; False when none is left for this answer."""
+        """Move the next way to the front; return False when this answer has no way left."""
         if fault == "refused":
             left = [other for other in self._ways if other.endpoint != way.endpoint]
         elif fault == "model_gone":

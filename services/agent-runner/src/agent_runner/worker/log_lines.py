@@ -1,4 +1,4 @@
-"""A worker's log: every line of the process, whoever writes it, with the session's ids, into the session's file."""
+"""A worker's log: every line of the process, from any library, with the session's ids, into the session's file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MODE: Final = 0o640
 
 
 class _Stamp(logging.Filter):
-    """Puts the job's ids on every line: the tasks of Pipecat and LiveKit know of none, our own not of the trace."""
+    """Adds the job's ids to every line: tasks of Pipecat and LiveKit have none, our own tasks lack the trace id."""
 
     ids: dict[str, str | int]
 
@@ -33,10 +33,10 @@ class _Stamp(logging.Filter):
         self.ids = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let everything through in a call, and before it only what is wrong: building a pipeline is no news."""
+        """Pass every line during a call, and only warnings before it."""
         record.__dict__.update(self.ids)
         message = cast("str | dict[str, Any]", record.msg)
-        if isinstance(message, dict):  # a line of structlog, which does not read the record
+        if isinstance(message, dict):  # structlog's line; its formatter does not read the record
             record.msg = {**self.ids, **message}
         return bool(self.ids) or record.levelno >= logging.WARNING
 
@@ -45,19 +45,19 @@ _stamp = _Stamp()
 
 
 def configure(config: AgentConfig) -> None:
-    """Send everything to stderr in the configured format: structlog's lines, the standard library's and loguru's."""
+    """Write the lines of structlog, logging and loguru to stderr in the configured format."""
     logs.configure(_SERVICE, format=config.log_format, level=config.log_level)
     for handler in logging.getLogger().handlers:
         handler.addFilter(_stamp)
     logger.remove()
     logger.add(_pass_on, level=config.log_level, format="{message}")
-    logging.getLogger("websockets").setLevel(logging.WARNING)  # at DEBUG it writes keys
+    logging.getLogger("websockets").setLevel(logging.WARNING)  # at DEBUG it logs API keys
     for name in ("openai", "httpx2"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def take(go: Go) -> None:
-    """From now on write into the job's file, descriptors 1 and 2 themselves, so that a crash's last words are there."""
+    """Redirect descriptors 1 and 2 into the job's file, so that the output of a crash is in it too."""
     context = trace.get_current_span(telemetry.extract({"traceparent": go.traceparent} if go.traceparent else None))
     trace_id = context.get_span_context().trace_id
     _stamp.ids = {"session_id": go.session_id, "epoch": go.epoch}
@@ -75,7 +75,7 @@ def take(go: Go) -> None:
 
 
 def job_ids() -> dict[str, str | int]:
-    """The ids for the lines of our own loggers."""
+    """The ids for lines of our own loggers."""
     return dict(_stamp.ids)
 
 

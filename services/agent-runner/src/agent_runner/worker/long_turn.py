@@ -1,4 +1,4 @@
-"""An end for turns that have none: a caller who talks on and on, or a television."""
+"""A time limit for the caller's turn: a caller who never pauses, or a television."""
 
 # pyright: standard
 
@@ -12,17 +12,17 @@ from pipecat.frames.frames import Frame, TranscriptionFrame
 from pipecat.turns.types import ProcessFrameResult
 from pipecat.turns.user_stop import BaseUserTurnStopStrategy
 
-_WORDS_S: Final = 1.5  # for the words that were still on their way
+_WORDS_S: Final = 1.5  # timeout for the last words from speech to text
 
 
 class LongTurnStop(BaseUserTurnStopStrategy):
-    """Ends the caller's turn after a time, whoever goes on speaking: the agent answers what was said so far."""
+    """Ends the caller's turn after `longest_s`, even during speech: the agent answers the words so far."""
 
     def __init__(self, longest_s: float, ask_for_words: Callable[[], Awaitable[None]]) -> None:
-        """Nothing runs before a turn starts.
+        """Make a strategy; the timer starts with the turn.
 
         Args:
-            ask_for_words: Makes speech to text say what it has, which it would otherwise say at the next pause.
+            ask_for_words: Makes speech to text send the words so far, which it would otherwise send at the next pause.
         """
         super().__init__()
         self._longest_s = longest_s
@@ -31,21 +31,17 @@ class LongTurnStop(BaseUserTurnStopStrategy):
         self._words = asyncio.Event()
 
     async def handle_user_turn_started(self) -> None:
-        """Start the clock."""
         await self._stop()
         self._timer = self.task_manager.create_task(self._run(), f"{self}::timer")
 
     async def handle_user_turn_stopped(self) -> None:
-        """Stop it."""
         await self._stop()
 
     async def cleanup(self) -> None:
-        """Stop it for good."""
         await super().cleanup()
         await self._stop()
 
     async def process_frame(self, frame: Frame) -> ProcessFrameResult:
-        """Note words; decide nothing here."""
         if isinstance(frame, TranscriptionFrame):
             self._words.set()
         return ProcessFrameResult.CONTINUE
@@ -55,7 +51,7 @@ class LongTurnStop(BaseUserTurnStopStrategy):
         self._words.clear()
         await self._ask_for_words()
         await asyncio.wait([asyncio.ensure_future(self._words.wait())], timeout=_WORDS_S)
-        self._timer = None  # the end of the turn would otherwise cancel the task that brings it
+        self._timer = None  # else the end of the turn would cancel this task
         await self.trigger_user_turn_stopped()
 
     async def _stop(self) -> None:

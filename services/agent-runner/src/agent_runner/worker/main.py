@@ -29,7 +29,7 @@ from chassis import logs
 
 EXIT_FAILED: Final = 1
 
-_LEAVE_S: Final = 1.5  # without a supervisor: time to leave the room before the process goes
+_LEAVE_S: Final = 1.5  # without a supervisor: time to leave the room before the process exits
 _LAST_WORD_S: Final = 0.3
 _MEBIBYTE: Final = 1 << 20
 # A worker runs no programs. LiveKit's SDK would run `lsb_release` at every connect, to name the system to the server.
@@ -39,18 +39,18 @@ log = logs.get_logger(__name__)
 
 
 def run(sock: socket.socket, config: AgentConfig | None = None) -> NoReturn:
-    """Be a worker until the job is over. Never returns: LiveKit leaves 40 threads behind, which only `_exit` ends.
+    """Run one job and exit. Never returns: LiveKit leaves 40 threads behind, which only `_exit` ends.
 
     Args:
         sock: The worker's end of the link.
-        config: Read from the environment when not given.
+        config: None: read it from the environment.
     """
     status = EXIT_FAILED
     try:
         config = config or load(AgentConfig)
         log_lines.configure(config)
         _settle_in(sock, config)
-        loop = asyncio.new_event_loop()  # not asyncio.run, which would wait for Pipecat's tasks at the end
+        loop = asyncio.new_event_loop()  # asyncio.run would wait for Pipecat's tasks at the end
         asyncio.set_event_loop(loop)
         loop.run_until_complete(_serve(sock, config))
         status = 0
@@ -65,8 +65,8 @@ def run(sock: socket.socket, config: AgentConfig | None = None) -> NoReturn:
 
 
 def _settle_in(sock: socket.socket, config: AgentConfig) -> None:
-    """Make of a copy of the forkserver a process of its own."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # a terminal's Ctrl-C reaches us too; the supervisor ends the calls
+    """Turn the forked copy into an independent process: signals, descriptors, limits, random seeds."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # Ctrl-C reaches workers too; the supervisor ends calls
         signal.signal(number, signal.SIG_IGN)
     _close_strangers(sock)
     _watch_supervisor()
@@ -75,12 +75,12 @@ def _settle_in(sock: socket.socket, config: AgentConfig) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     os.environ["PATH"] = _NOWHERE
     random.seed()
-    np.random.seed()  # children of one forkserver would otherwise all draw the same numbers
+    np.random.seed()  # else all children of one forkserver would draw the same numbers
     gc.enable()
 
 
 def _close_strangers(sock: socket.socket) -> None:
-    """Close what the forkserver had open: a sibling's socket in our hands would never report its end."""
+    """Close inherited descriptors: while we hold a sibling's socket, its supervisor sees no end-of-file."""
     supervisor = parent_process()
     keep = {0, 1, 2, sock.fileno(), getattr(resource_tracker, "_resource_tracker")._fd}  # noqa: B009 - private to typeshed
     if supervisor is not None:
@@ -92,7 +92,7 @@ def _close_strangers(sock: socket.socket) -> None:
 
 
 def _watch_supervisor() -> None:
-    """Die with the supervisor even if the event loop hangs: a thread waits for its end, then grants time to leave."""
+    """Exit with the supervisor even if the event loop hangs: a thread waits for its death, then for `_LEAVE_S`."""
     supervisor = parent_process()
     if supervisor is None:
         return
@@ -152,9 +152,10 @@ async def _beat(job: Job, link: LinkSocket) -> None:
 
 
 def _die_without_memory() -> None:
-    """At its limit a process hardly dies by itself: each part logs its MemoryError, and the agent is deaf and mute.
+    """Exit at the memory limit, so that the supervisor replaces the worker.
 
-    Dead it can be replaced. The probe is never touched, so it costs a system call.
+    Without this each part logs its MemoryError, and the agent stays deaf and mute. The probe costs one system call: its
+    pages are never touched.
     """
     try:
         bytes(_MEBIBYTE)  # a bytearray would be written to

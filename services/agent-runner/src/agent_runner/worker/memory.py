@@ -1,8 +1,8 @@
-"""How the forkserver's and the workers' memory goes back to the system.
+"""Returns the memory of the forkserver and the workers to the system.
 
-glibc serves the buffers of one inference from heaps that never shrink, and raises its own thresholds with each large
-buffer that is freed. Fixed thresholds give them back; `models` does the same for onnxruntime's own arena. Together a
-worker keeps 28 MB less of a model that runs once a turn; the price is 6 ms of processor time a turn, in page faults.
+glibc serves the buffers of one inference from heaps that never shrink, and raises its thresholds with each large buffer
+that is freed. Fixed thresholds return them; `models` does the same for onnxruntime's own arena. Together they save each
+worker 28 MB and cost 6 ms of CPU time a turn, in page faults.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from typing import Final
 _M_TRIM_THRESHOLD: Final = -1  # mallopt(3); the numbers are glibc's ABI
 _M_MMAP_THRESHOLD: Final = -3
 _M_ARENA_MAX: Final = -8
-_LARGE: Final = 128 * 1024  # glibc's first value, which is then left as it is
+_LARGE: Final = 128 * 1024  # glibc's initial value; setting it stops glibc from raising it
 _SMAPS: Final = Path("/proc/self/smaps")
 _MAPPING: Final = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (r-[-x]p \S+ \S+ \S+ +/)?")
-_ARENAS: Final = 2  # one for each of a worker's 40 threads is the default, up to 8 a processor
+_ARENAS: Final = 2  # the default is one for each thread (a worker has 40), up to 8 for each processor
 
 
 def give_back_freed() -> bool:
-    """Have freed memory go back to the system, in this process and those forked from it.
+    """Return freed memory to the system, in this process and its forks.
 
     Returns:
-        False where the C library has no such setting, or refuses; the process then only needs more memory.
+        False if the C library refuses or has no such setting; the process then needs more memory.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -38,12 +38,12 @@ def give_back_freed() -> bool:
 
 
 def drop_file_pages() -> int:
-    """Let go of the pages of libraries that only their loading needed; whoever needs one again gets it from the file.
+    """Drop the resident pages of libraries; a page that is needed later is read from its file.
 
-    In the forkserver, which then only forks, that is most of what it has of onnxruntime, 24 MB.
+    In the forkserver, which only forks afterwards, this saves 24 MB, most of them onnxruntime's.
 
     Returns:
-        How many bytes of mappings were let go of; 0 where the system has no such list.
+        The size of the mappings in bytes; 0 where /proc/self/smaps is missing.
     """
     try:
         smaps = _SMAPS.read_text()
@@ -56,10 +56,10 @@ def drop_file_pages() -> int:
 
 
 def unwritten(smaps: str) -> list[tuple[int, int]]:
-    """The read-only mappings of files in which nothing was written: what was, such as relocations, is in no file.
+    """The read-only file mappings without a written page: written pages, such as relocations, are not in the file.
 
     Args:
-        smaps: As in proc(5). A written page is `Anonymous`, or in `Swap`.
+        smaps: See proc(5). It counts a written page as `Anonymous` or `Swap`.
     """
     found: list[tuple[int, int]] = []
     span: tuple[int, int] | None = None

@@ -1,4 +1,4 @@
-"""The two local models: is this speech (Silero VAD), and is the caller done (smart-turn v3). Both come with Pipecat."""
+"""The two local models, both from Pipecat: Silero VAD detects speech, smart-turn v3 the end of the caller's turn."""
 
 # pyright: standard
 
@@ -20,18 +20,17 @@ from agent_runner.agent_config import AgentConfig
 
 _RATE: Final = 16_000
 _VAD_WINDOW: Final = 512  # samples at 16 kHz
-_QUIET_ROOM: Final = (
-    0.75  # of the volume that counts. From digital silence a voice would count 0.13 s later than from it
-)
-_RECALLED: Final = 16  # windows, half a second; Pipecat's volume takes up to half of that to follow a voice
+# Share of `min_volume` from which the smoothed volume rises. From digital silence a voice would pass it 0.13 s later.
+_QUIET_ROOM: Final = 0.75
+_RECALLED: Final = 16  # windows, half a second; Pipecat's smoothed volume follows a voice within half of that
 
 
 class Vad(SileroVADAnalyzer):
-    """Silero VAD in the event loop, run for what is loud enough to be taken for speech.
+    """Silero VAD in the event loop; the model runs only for windows that are loud enough to be speech.
 
-    A thread's waking for each frame took more than the model's 0.1 ms. It takes so little as long as it stays in the
-    processor's caches, and 0.9 once every 32 ms. A quieter window counts as silence whatever the model says of it, so
-    it is kept until a loud one comes, and only the last of them are then shown to the model.
+    Waking a thread for each window costs more than the model's own 0.1 ms. The model needs 0.1 ms while it stays in the
+    CPU's caches, and 0.9 ms when it runs once every 32 ms. Pipecat counts a quiet window as silence whatever the model
+    says, so we store the last quiet windows and show them to the model before the next loud one (docs/decisions/0010).
     """
 
     def __init__(self, *, sample_rate: int) -> None:
@@ -43,13 +42,13 @@ class Vad(SileroVADAnalyzer):
         return self._run_analyzer(buffer)
 
     def voice_confidence(self, buffer: bytes) -> float:
-        """Silero's confidence that a window is speech; 0 for one that is too quiet to count."""
+        """Silero's confidence that a window is speech; 0 for a quiet one."""
         self._prev_volume = max(self._prev_volume, _QUIET_ROOM * self._params.min_volume)
         self._volume = super()._get_smoothed_volume(buffer)
         if self._volume < self._params.min_volume:
             self._quiet.append(buffer)
             return 0.0
-        if len(self._quiet) == _RECALLED:  # the model has not heard what came before them
+        if len(self._quiet) == _RECALLED:  # the model missed the windows before these
             self._model.reset_states()
             self._windows_since_reset = 0
         for window in self._quiet:
@@ -58,18 +57,17 @@ class Vad(SileroVADAnalyzer):
         return super().voice_confidence(buffer)
 
     def _get_smoothed_volume(self, audio: bytes) -> float:
-        """Pipecat asks for it after the confidence."""
+        """The volume of the window that `voice_confidence` just measured; Pipecat asks for it afterwards."""
         return self._volume
 
     def warm_up(self) -> None:
-        """Run the model once."""
         super().voice_confidence(bytes(2 * _VAD_WINDOW))
 
 
 class _Thrifty:
-    """A session that gives back after each run what its arena took: 17 MB, for 6 ms of processor time.
+    """A session that shrinks its arena after each run: 17 MB less, for 6 ms of CPU time.
 
-    Without an arena the same costs 26 ms, in page faults.
+    Running without an arena would cost 26 ms, in page faults.
     """
 
     def __init__(self, session: onnxruntime.InferenceSession) -> None:
@@ -82,25 +80,24 @@ class _Thrifty:
 
 
 class SmartTurn(LocalSmartTurnAnalyzerV3):
-    """smart-turn, loaded before its thresholds are known, which keeps no memory between two turns."""
+    """smart-turn, loaded before its thresholds are known; it releases its memory after each turn."""
 
     def __init__(self, *, sample_rate: int) -> None:
         super().__init__(sample_rate=sample_rate)
         self._session = cast(onnxruntime.InferenceSession, _Thrifty(self._session))
 
     def tune(self, params: SmartTurnParams) -> None:
-        """Take other thresholds; nothing has been heard yet."""
+        """Set the thresholds. Call it before the first audio."""
         self._params = params
         self._stop_ms = params.stop_secs * 1000
 
     def warm_up(self) -> None:
-        """Run the model once."""
         self._predict_endpoint(np.zeros(_RATE, dtype=np.float32))
 
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """The process's models; one conversation at a time may use them."""
+    """The models of this process. They hold state: use them for one conversation at a time."""
 
     vad: Vad
     smart_turn: SmartTurn
@@ -108,7 +105,7 @@ class Models:
 
 @cache
 def load() -> Models:
-    """Load both once and run each once, so that the first call pays for neither."""
+    """Load both and run each once, so that the first call waits for neither."""
     models = Models(Vad(sample_rate=_RATE), SmartTurn(sample_rate=_RATE))
     models.vad.set_sample_rate(_RATE)
     models.vad.warm_up()
@@ -117,7 +114,7 @@ def load() -> Models:
 
 
 def tuned(config: AgentConfig) -> Models:
-    """The models with this configuration's thresholds. Their sessions do not depend on them, so loading came before."""
+    """The loaded models with this configuration's thresholds; the sessions do not depend on them."""
     models = load()
     models.vad.set_sample_rate(config.stt_sample_rate)
     models.vad.set_params(

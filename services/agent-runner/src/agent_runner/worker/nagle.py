@@ -1,7 +1,7 @@
-"""Nagle's algorithm, off: LiveKit's SDK leaves it on for its signalling socket and gives no way to it.
+"""Turns Nagle's algorithm off for the signalling socket of LiveKit's SDK, which has no setting for it.
 
-A join is a row of small messages one way, so the answer that the server waits for lies in our kernel until the server's
-delayed acknowledgement, 40 ms later.
+A join sends small messages in a row, so our kernel holds one back until the server's delayed acknowledgement, 40 ms
+later (docs/decisions/0007).
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from contextlib import asynccontextmanager, suppress
 from typing import Final
 from urllib.parse import urlsplit
 
-_LOOK_S: Final = 0.003  # the server's first answer takes longer, and only what follows it could have to wait
+_LOOK_S: Final = 0.003  # shorter than the server's first answer; only messages after it can be held back
 _PORTS: Final = {"ws": 80, "http": 80}
 
 
 @asynccontextmanager
 async def off(url: str) -> AsyncGenerator[None]:
-    """Within this the next connection to `url` that this process makes sends small messages at once."""
+    """Set TCP_NODELAY on the next connection that this process makes to `url` inside the block."""
     turning = asyncio.create_task(_turn_off(_port(url), _sockets()))
     try:
         yield
@@ -30,12 +30,12 @@ async def off(url: str) -> AsyncGenerator[None]:
 
 
 async def _turn_off(port: int, known: set[tuple[int, int]]) -> None:
-    while not any(_is_turned_off(fd, port) for fd, _inode in _sockets() - known):  # noqa: ASYNC110 - nothing tells us
+    while not any(_is_turned_off(fd, port) for fd, _inode in _sockets() - known):  # noqa: ASYNC110 - there is no event to wait for
         await asyncio.sleep(_LOOK_S)
 
 
 def _sockets() -> set[tuple[int, int]]:
-    """File descriptor and inode of every socket of this process."""
+    """(file descriptor, inode) of every socket of this process."""
     found: set[tuple[int, int]] = set()
     for name in os.listdir("/proc/self/fd"):
         with suppress(OSError):
@@ -46,7 +46,7 @@ def _sockets() -> set[tuple[int, int]]:
 
 
 def _is_turned_off(fd: int, port: int) -> bool:
-    """Whether this was a connection to that port, with Nagle's algorithm until now."""
+    """Set TCP_NODELAY on this descriptor; True if it is a connection to that port that lacked it."""
     with suppress(OSError), socket.socket(fileno=os.dup(fd)) as copy:
         if copy.type != socket.SOCK_STREAM or copy.family not in (socket.AF_INET, socket.AF_INET6):
             return False

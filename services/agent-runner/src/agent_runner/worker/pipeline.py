@@ -1,4 +1,4 @@
-"""The agent's pipeline: ears, mind and voice in a row, built before its call is known."""
+"""The agent's pipeline: speech to text, language model and text to speech in a row, built before its call is known."""
 
 # pyright: standard
 
@@ -49,12 +49,12 @@ _LATE_S: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class PipelineListener:
-    """Who is told what happens in the pipeline.
+    """Callbacks for what happens in the pipeline.
 
     Attributes:
-        turn: A turn is over.
-        error: A processor reported an error: the provider behind it (None: none of the three), the text, and whether
-            it can no longer be used.
+        turn: A turn ended.
+        error: A processor reported an error: its provider (None for other processors), the text, and whether the
+            processor has become unusable.
         over: The pipeline ended.
     """
 
@@ -67,7 +67,7 @@ class AgentPipeline:
     """LiveKit -> AssemblyAI -> context -> Groq -> Inworld -> LiveKit -> context, with the local turn models."""
 
     def __init__(self, config: AgentConfig, listener: PipelineListener, *, is_traced: bool = False) -> None:
-        """Build it; nothing runs and nothing is connected."""
+        """Build the pipeline without starting it."""
         self._listener = listener
         self.transport = WarmTransport(in_sample_rate=config.stt_sample_rate, out_sample_rate=config.tts_sample_rate)
         self.stt = SpeechToText.of(config)
@@ -88,9 +88,9 @@ class AgentPipeline:
             ),
             observers=[self.ear],
             enable_tracing=is_traced,
-            enable_turn_tracking=is_traced,  # only spans are made of it
-            enable_rtvi=False,  # messages for Pipecat's own clients, which callers have no data channel for
-            idle_timeout_secs=None,  # an idle call is the scheduler's to end
+            enable_turn_tracking=is_traced,  # only tracing uses it
+            enable_rtvi=False,  # messages for Pipecat's own clients; our callers are other clients
+            idle_timeout_secs=None,  # the scheduler ends idle calls
         )
         self._runner: WorkerRunner | None = None
         self._running: asyncio.Task[None] | None = None
@@ -105,10 +105,10 @@ class AgentPipeline:
         self.tts.on_recovery = lambda: self.on_recovery("tts")
 
     async def start(self) -> None:
-        """Run the pipeline up to the point where only a room is missing.
+        """Start the pipeline; it then lacks only a room and the providers.
 
         Raises:
-            TimeoutError: It did not start in START_S.
+            TimeoutError: The pipeline did not start in START_S.
         """
         self._runner = WorkerRunner(handle_sigint=False)
         await self._runner.add_workers(self.worker)
@@ -117,16 +117,16 @@ class AgentPipeline:
             await self._started.wait()
 
     async def finished(self, timeout_s: float) -> None:
-        """Wait for the end of the pipeline, or for the time to pass."""
+        """Wait until the pipeline ends, or `timeout_s` passes."""
         if self._running is not None:
             await asyncio.wait([self._running], timeout=timeout_s)
 
     async def play(self, pcm: bytes) -> None:
-        """Stop speaking, play these samples (mono, 16 bit, at the rate of the output) and wait until they are out."""
+        """Interrupt the agent, play these samples (mono, 16 bit, at the output's rate) and wait until they are sent."""
         rate = self._out_bytes_per_s // 2
         await self._output.queue_frame(InterruptionFrame(), FrameDirection.DOWNSTREAM)
         is_out = self.ear.after(len(pcm))
-        padded = pcm + bytes(self._out_bytes_per_s // 10)  # the output keeps back what does not fill a chunk
+        padded = pcm + bytes(self._out_bytes_per_s // 10)  # the output holds back an incomplete chunk
         await self._output.queue_frame(OutputAudioRawFrame(padded, rate, 1), FrameDirection.DOWNSTREAM)
         with suppress(TimeoutError):
             async with asyncio.timeout(len(pcm) / self._out_bytes_per_s + _LATE_S):

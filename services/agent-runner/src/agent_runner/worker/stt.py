@@ -1,4 +1,4 @@
-"""AssemblyAI through Pipecat's service, connected when told to: an open session costs money."""
+"""AssemblyAI through Pipecat's service. It connects only in a call: AssemblyAI charges for open sessions."""
 
 # pyright: standard
 
@@ -20,18 +20,17 @@ from agent_runner.worker import tls
 from agent_runner.worker.failover import Failover
 
 _CONNECT_S: Final = 3.0  # websockets' own limit is 10
-_BACKOFF_S: Final = (0.5, 2.0)  # Pipecat's own 4 to 10 s between reconnects leave a caller talking to nobody
+_BACKOFF_S: Final = (0.5, 2.0)  # Pipecat's own 4 to 10 s between reconnects leave the agent deaf
 _MEBIBYTE: Final = 1 << 20
 
 
 class SpeechToText(Failover, AssemblyAISTTService):
-    """AssemblyAI, connected from `arm` on."""
+    """AssemblyAI; `arm` connects it."""
 
     _armed = False
 
     @classmethod
     def of(cls, config: AgentConfig) -> SpeechToText:
-        """Build it; nothing is connected."""
         first, *spare = config.stt_endpoints
         service = cls(
             api_key=first.key,
@@ -60,7 +59,11 @@ class SpeechToText(Failover, AssemblyAISTTService):
         self._api_key, self._api_endpoint_base_url = endpoint.key, endpoint.url
 
     async def arm(self, agent_context: str | None) -> None:
-        """Connect now. `agent_context` is the last thing the agent said, which helps to understand the answer."""
+        """Connect now.
+
+        Args:
+            agent_context: The agent's last words, which help AssemblyAI to understand the caller's answer.
+        """
         self._settings.agent_context = agent_context
         self._armed = True
         began = time.monotonic()
@@ -69,10 +72,10 @@ class SpeechToText(Failover, AssemblyAISTTService):
             self.on_fault(time.monotonic() - began)
 
     async def begin_anew(self, *, why: str, is_hopeless: bool) -> None:
-        """Leave a session that hears nothing for a new one, at the next endpoint if there is one.
+        """Replace a deaf session by a new one, at the next endpoint if there is one.
 
         Args:
-            is_hopeless: Enough new sessions heard nothing: with no endpoint left the service is written off.
+            is_hopeless: Too many sessions in a row were deaf: without another endpoint the service becomes unusable.
         """
         if is_hopeless or self._spare:
             await self.push_error(why, force_treat_as_permanent=True)
@@ -80,19 +83,19 @@ class SpeechToText(Failover, AssemblyAISTTService):
             self._drop_connection()
 
     async def say_what_you_have(self) -> None:
-        """Ask for the words so far, as is done at each pause of the caller's."""
+        """Ask for the words so far, as Pipecat does at each pause of the caller."""
         if self._websocket is not None and self._websocket.state is State.OPEN:
-            with suppress(Exception):  # the receive loop notices too
+            with suppress(Exception):  # the receive loop sees the error too
                 await self._websocket.send(json.dumps({"type": "ForceEndpoint"}))
 
     async def _disconnect(self) -> None:
-        """Pipecat's waits 5 s for the goodbye, and all frames behind the end of the call wait with it."""
+        """Replace Pipecat's, which waits 5 s for AssemblyAI's goodbye and delays all later frames."""
         await self.hang_up()
 
     async def hang_up(self) -> None:
-        """End the session at the provider, whose clock runs until it hears so, without waiting for its goodbye."""
+        """End the session at AssemblyAI, which charges until then, without waiting for its goodbye."""
         self._armed = False
-        self._disconnecting = True  # no reconnect from here on
+        self._disconnecting = True  # stops Pipecat from reconnecting
         if self._receive_task is not None:
             self._receive_task.cancel()
         if self._websocket is not None and self._websocket.state is State.OPEN:
@@ -107,8 +110,8 @@ class SpeechToText(Failover, AssemblyAISTTService):
         return await super()._websocket_connect(uri, **{"open_timeout": _CONNECT_S, **tls.options(uri), **options})
 
     async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame | None, None]:
-        """Pass audio on; while there is no connection keep the last seconds of it, not all."""
-        overflow = len(self._audio_buffer) - _MEBIBYTE  # half a minute at 16 kHz
+        """Send audio; without a connection buffer only the last half minute (Pipecat would buffer all)."""
+        overflow = len(self._audio_buffer) - _MEBIBYTE  # 1 MiB is half a minute at 16 kHz
         if overflow > 0:
             del self._audio_buffer[:overflow]
         async for frame in super().run_stt(audio):

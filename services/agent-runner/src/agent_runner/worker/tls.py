@@ -1,4 +1,4 @@
-"""What TLS needs, read once in the forkserver: reading the trusted authorities takes 0.1 s of CPU each time."""
+"""TLS contexts, made once in the forkserver: reading the trusted authorities takes 0.1 s of CPU time."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ SOCKETS: Final = ssl.create_default_context()
 """For WebSockets."""
 
 HTTP: Final = ssl.create_default_context()
-"""For the language model's client, which changes the context that it is given."""
+"""For the language model's client, which modifies its context."""
 
 
 def options(url: str) -> dict[str, ssl.SSLContext]:
-    """What a WebSocket to this address is opened with."""
+    """Options for a WebSocket to this address."""
     return {"ssl": SOCKETS} if url.startswith("wss:") else {}

@@ -1,4 +1,4 @@
-"""Calls a session's tools for the language model. Whatever goes wrong is an answer to the model, and nothing hangs."""
+"""Calls a session's tools for the language model. Every error becomes an answer to the model within a deadline."""
 
 # pyright: standard
 
@@ -33,7 +33,7 @@ class Toolbox:
     """One session's tools."""
 
     def __init__(self, tools: Sequence[RecordedTool], allowed_hosts: str, session_id: str) -> None:
-        """Take the tools; nothing is connected.
+        """Make the tools callable.
 
         Args:
             allowed_hosts: TOOL_ALLOWED_HOSTS of this node.
@@ -43,7 +43,7 @@ class Toolbox:
         self._session_id = session_id
 
     def offer(self, llm: LanguageModel) -> ToolsSchema:
-        """Make the language model able to call them; returns what its context has to say about them."""
+        """Register the tools with the language model; return their description for its context."""
         for tool in self._tools.values():
             llm.register_function(tool.name, partial(self._answer, llm), timeout_secs=tool.deadline_s + _SLACK_S)
         # Pipecat's own FunctionSchema would keep only `properties` and `required` of a tool's JSON Schema.
@@ -59,7 +59,7 @@ class Toolbox:
         await params.result_callback(found)
 
     async def call(self, name: str, arguments: Mapping[str, Any], call_id: str) -> dict[str, Any]:
-        """Call a tool: `{"result": ...}`, JSON if it is some, or `{"error": why}` in words for the model."""
+        """Call a tool: `{"result": ...}`, parsed if it is JSON, or `{"error": why}` in words for the model."""
         tool = self._tools[name]
         try:
             async with asyncio.timeout(tool.deadline_s):
@@ -80,7 +80,7 @@ class Toolbox:
             raise ToolFailed(f"its URL cannot be called: {error}") from error
         if not is_allowed(address, self._allowed):
             raise ToolFailed("its host is not in TOOL_ALLOWED_HOSTS of this node")
-        if not isinstance(arguments, Mapping):  # any JSON comes this far
+        if not isinstance(arguments, Mapping):  # Pipecat passes on any JSON
             raise ToolFailed("the arguments must be a JSON object")
         body = json.dumps(arguments)
         if len(body) > MAX_ARGUMENT_BYTES:
@@ -107,8 +107,8 @@ class Toolbox:
 
 
 def _described(tool: RecordedTool) -> dict[str, Any]:
-    """A tool as the language model's API takes it, with the whole of its schema."""
-    parameters = {"properties": {}, **tool.parameters}  # without which Groq takes no `required`
+    """A tool in the form of the language model's API, with its whole schema."""
+    parameters = {"properties": {}, **tool.parameters}  # Groq refuses `required` without `properties`
     return {
         "type": "function",
         "function": {"name": tool.name, "description": tool.description, "parameters": parameters},
@@ -116,11 +116,11 @@ def _described(tool: RecordedTool) -> dict[str, Any]:
 
 
 class ToolFailed(Exception):
-    """A call without a result; the text is for the model."""
+    """A tool call failed; the text is for the model."""
 
 
 class _Resolver(AbstractResolver):
-    """Finds addresses, and keeps those that may be connected to: what is checked is what is used."""
+    """Resolves a host and keeps the permitted addresses, so that aiohttp connects only to checked ones."""
 
     def __init__(self, allowed: Collection[AllowedHost]) -> None:
         self._allowed = allowed
@@ -131,7 +131,7 @@ class _Resolver(AbstractResolver):
         """All permitted addresses of a host.
 
         Raises:
-            ToolFailed: It has only such as are not public and not listed.
+            ToolFailed: No address of the host is public or listed.
         """
         found = await asyncio.get_running_loop().getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
         kept = [(entry[0], str(entry[4][0])) for entry in found if may_connect(str(entry[4][0]), port, self._allowed)]
@@ -143,11 +143,15 @@ class _Resolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Nothing is open."""
+        pass
 
 
 async def _read(content: aiohttp.StreamReader) -> str:
-    """The whole answer as text, if it is not too long."""
+    """The whole answer as text.
+
+    Raises:
+        ToolFailed: The answer is longer than MAX_ANSWER_BYTES.
+    """
     data = bytearray()
     async for chunk in content.iter_any():
         data += chunk

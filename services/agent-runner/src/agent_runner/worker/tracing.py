@@ -1,4 +1,4 @@
-"""The call's trace: Pipecat's spans below the session's, without what was said unless somebody asked for it."""
+"""The call's trace: Pipecat's spans below the session's; without prompts and transcripts unless OTEL_TRANSCRIPTS."""
 
 from __future__ import annotations
 
@@ -18,25 +18,23 @@ _FLUSH_S: Final = 0.5
 _SAID: Final = frozenset(
     {"transcript", "text", "input", "output", "text_output", "gen_ai.system_instructions", "tools", "user_id"}
 )
-_SAID_PREFIXES: Final = ("settings.", "function_calls.")  # the services' settings hold the prompt and the key terms
+_SAID_PREFIXES: Final = ("settings.", "function_calls.")  # the services' settings contain the prompt and the key terms
 
 
 class Discreet(SpanExporter):
-    """Takes what was said, and what the model was told, out of each span."""
+    """Removes transcripts and prompts from each span."""
 
     def __init__(self, inner: SpanExporter) -> None:
         self._inner = inner
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Export copies without those attributes, events and error texts."""
+        """Export copies without those attributes, and without events and error texts."""
         return self._inner.export([_without_words(span) for span in spans])
 
     def shutdown(self) -> None:
-        """Shut the inner exporter down."""
         self._inner.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Flush the inner exporter."""
         return self._inner.force_flush(timeout_millis)
 
 
@@ -51,12 +49,12 @@ def begin(
 ) -> None:
     """Start the conversation's span under the caller's trace.
 
-    The tracer is made only now: a worker that waits has nothing to trace, and the span that Pipecat starts with the
-    pipeline goes nowhere while there is none.
+    It makes the tracer only now: an idle worker has nothing to trace, and without a tracer the span that Pipecat starts
+    with the pipeline is discarded.
 
     Args:
         endpoint: The OTLP/HTTP collector.
-        exporter: Used instead of OTLP, by tests.
+        exporter: For tests, instead of OTLP.
     """
     exporter = exporter or telemetry.otlp(endpoint, _EXPORT_S)
     telemetry.configure("agent-worker", None, exporter=exporter if transcripts else Discreet(exporter))
@@ -71,7 +69,7 @@ def begin(
 
 
 def end(observer: TurnTraceObserver | None) -> None:
-    """End the open spans and send them, in half a second at most."""
+    """End the open spans and send them, within `_FLUSH_S`."""
     if observer is not None:
         observer.end_conversation_tracing()
     telemetry.shutdown(_FLUSH_S)

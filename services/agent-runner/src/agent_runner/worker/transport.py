@@ -1,7 +1,7 @@
-"""LiveKit's transport, ready before its room is known, deaf to strangers, silent until it is heard.
+"""LiveKit's transport: ready before its room is known, hears only the caller, speaks once the caller can hear it.
 
-Pipecat's own joins the room while the pipeline is set up, takes everybody's audio into one stream, and starts to write
-audio before anybody is subscribed to it. Its client is the part to change; input and output stay as they are.
+Pipecat's own joins the room while the pipeline is set up, mixes the audio of all participants into one stream, and
+writes audio before any participant subscribes. We replace its client and keep its input and output.
 """
 
 # pyright: standard
@@ -23,27 +23,28 @@ from pipecat.transports.livekit.transport import LiveKitParams, LiveKitTransport
 from agent_runner.worker import livekit_proxy, nagle
 
 _CONNECT_S: Final = 3.0
-_WRITE_S: Final = 10.0  # a listener that takes no audio for so long is gone; Pipecat then gives the output up for good
-_EAR_S: Final = 0.05  # from LiveKit's word that a late caller is subscribed; even without it nothing was lost, 16 of 16
-_TOLD_EAR_S: Final = 0.3  # from its word that the caller is there, where somebody else was the first subscriber
-_IN_FRAME_MS: Final = 32  # a window of the VAD's
-_QUEUE_MS: Final = 200  # with LiveKit's 1000 the end of speech is reported a second early
+_WRITE_S: Final = 10.0  # a room that takes no audio for so long is lost; Pipecat then closes the output
+# Delay from LiveKit reporting a late caller's subscription to our first audio; in 16 trials none was lost even at 0.
+_EAR_S: Final = 0.05
+_TOLD_EAR_S: Final = 0.3  # the same from LiveKit reporting the caller as present, if another participant came first
+_IN_FRAME_MS: Final = 32  # one window of the VAD
+_QUEUE_MS: Final = 200  # with LiveKit's 1000 Pipecat reports the end of speech a second early
 _PLAYOUT_S: Final = 1.5
-_FLIGHT_S: Final = 0.25  # what was sent is still in the network and in the listener's jitter buffer, which dies with us
+_FLIGHT_S: Final = 0.25  # audio in the network and in the caller's jitter buffer, which LiveKit discards when we leave
 
 
 class JoinFailed(Exception):
-    """The room could not be joined; the text says why and what to do."""
+    """The room could not be joined; the text says why and names the fix."""
 
 
 @dataclass(frozen=True, slots=True)
 class RoomListener:
-    """Who is told what happens in the room.
+    """Callbacks for what happens in the room.
 
     Attributes:
         caller: The caller's media came up (True), or the caller left (False).
-        heard: The first audio was written with somebody listening; once.
-        removed: LiveKit put the agent out; the reason is LiveKit's name for it, such as DUPLICATE_IDENTITY.
+        heard: The first audio was written while the caller was subscribed; once.
+        removed: LiveKit removed the agent, for LiveKit's own reason, such as DUPLICATE_IDENTITY.
     """
 
     caller: Callable[[bool], None]
@@ -52,7 +53,7 @@ class RoomListener:
 
 
 class WarmClient(LiveKitTransportClient):
-    """Sets up without joining; `join` and `leave` are ours."""
+    """Sets up without joining; `join` and `leave` do that later."""
 
     listener: RoomListener
     caller_identity: str = ""
@@ -70,7 +71,7 @@ class WarmClient(LiveKitTransportClient):
         self._setup: FrameProcessorSetup | None = None
 
     async def setup(self, setup: FrameProcessorSetup) -> None:
-        """Make the room object and the track; the input and the output both call this."""
+        """Make the room object and the track. The input and the output both call this."""
         self._setup = setup
         is_first = self._task_manager is None
         await super().setup(setup)
@@ -85,17 +86,17 @@ class WarmClient(LiveKitTransportClient):
         return self._audio_track
 
     async def connect(self) -> None:  # pyright: ignore[reportIncompatibleVariableOverride] - not retried
-        """Called by the pipeline's set-up: only counts, as `disconnect` counts down."""
+        """Called by the pipeline's set-up: only counts, for `disconnect`."""
         self._disconnect_counter += 1
 
     async def join(self, url: str, token: str, caller_identity: str, *, is_deaf: bool = False) -> None:
-        """Join and publish.
+        """Join the room and publish the track.
 
         Args:
-            is_deaf: Take in nothing of the caller's until `listen`.
+            is_deaf: Take no audio from the caller until `listen`.
 
         Raises:
-            JoinFailed: Within a few seconds; the pipeline's own retries would wait 4 to 10 s each.
+            JoinFailed: Within a few seconds; Pipecat's own retries would wait 4 to 10 s each.
         """
         self.caller_identity = caller_identity
         self._is_deaf = self._was_ahead = is_deaf
@@ -121,45 +122,45 @@ class WarmClient(LiveKitTransportClient):
             await self._participant_connected(identity)
 
     async def listen(self) -> None:
-        """Hear the caller from now on, in a room that was joined deaf."""
+        """Take the caller's audio from now on, in a prejoined room."""
         self._is_deaf = False
         unheard, self._unheard = self._unheard, None
         if unheard is not None:
             await self._async_on_track_subscribed(*unheard)
 
     async def rejoin(self, url: str, token: str) -> None:
-        """Join again after LiveKit put us out, with a room object of its own: a used one still holds its participants.
+        """Join again after LiveKit removed the agent, with a new room object: the old one keeps its participants.
 
         Raises:
             JoinFailed: As in `join`.
         """
         await self._close_all_streams()
         if self._setup is not None:
-            self._task_manager = None  # makes `setup` begin anew
+            self._task_manager = None  # makes `setup` start from the beginning
             await self.setup(self._setup)
         await self.join(url, token, self.caller_identity)
 
     async def played_out(self) -> None:
-        """Wait until what was written is heard."""
+        """Wait until the caller has heard the written audio."""
         if self._connected and self._ear.is_set() and self._audio_source is not None:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._audio_source.wait_for_playout(), _PLAYOUT_S)
             await asyncio.sleep(_FLIGHT_S)
 
     async def leave(self) -> None:
-        """Leave the room. A process that exits without it stays in the room for 20 s."""
+        """Leave the room. Without this the agent stays in the room for 20 s after its process exits."""
         if self._connected:
             self._connected = False
             await self.room.disconnect()
 
     async def disconnect(self) -> None:
-        """Called by the pipeline's end: leave after what is already written was heard."""
+        """Called at the pipeline's end: leave once the written audio is heard."""
         if self._disconnect_counter <= 1:
             await self.played_out()
         await super().disconnect()
 
     async def publish_audio(self, audio_frame: rtc.AudioFrame) -> bool:
-        """Write a frame, the first one when the caller can hear it."""
+        """Write a frame. The first one waits until the caller can hear it."""
         await self._ear.wait()
         written = await super().publish_audio(audio_frame)
         if written and not self._was_heard:
@@ -168,7 +169,7 @@ class WarmClient(LiveKitTransportClient):
         return written
 
     def _is_caller(self, identity: str) -> bool:
-        """Whether this participant is the caller. With no identity given, whoever comes first is."""
+        """Whether this participant is the caller: without a configured identity, the first participant."""
         if not self.caller_identity:
             self.caller_identity = identity
         return identity == self.caller_identity
@@ -189,21 +190,22 @@ class WarmClient(LiveKitTransportClient):
             asyncio.get_running_loop().call_later(delay_s, self._ear.set)
 
     def _is_heard_by_caller(self) -> bool:
-        """Whether it is the caller who subscribed.
+        """Whether the caller is the subscriber.
 
-        A room that was joined ahead takes nobody but the caller, and LiveKit tells those who are in a room already up
-        to 3 s late of one who publishes nothing: there the subscription itself is the sign.
+        A prejoined room admits only the caller, and LiveKit reports a participant who publishes nothing up to 3 s late:
+        there the subscription itself shows that the caller is present.
         """
         return self.caller_in_room or (self._was_ahead and not self.get_participants())
 
     def _is_caller_alone(self) -> bool:
-        """Whether a subscription can only be the caller's."""
+        """Whether the caller is the only other participant, so that any subscription is the caller's."""
         return set(self.get_participants()) == {self.caller_identity}
 
     def _caller_came(self) -> None:
-        """The caller's media is up: a signalling connection alone hears nothing and says nothing.
+        """The caller's media is up: with signalling alone the caller hears and says nothing.
 
-        LiveKit says ACTIVE up to a second late of one who publishes nothing; a subscription or a track needs media too.
+        LiveKit reports ACTIVE up to a second late for a participant who publishes nothing; a subscription or a track
+        also proves that media is up.
         """
         if not self.caller_in_room:
             self.caller_in_room = True
@@ -212,7 +214,7 @@ class WarmClient(LiveKitTransportClient):
 
     async def _participant_connected(self, participant_id: str) -> None:
         if not self._is_caller(participant_id):
-            logger.warning("a participant who is not the caller joined; the agent does not hear it")
+            logger.warning("a participant other than the caller joined; the agent does not hear it")
             return
         caller = self.room.remote_participants.get(participant_id)
         is_active = caller is not None and caller.state == rtc.ParticipantState.PARTICIPANT_STATE_ACTIVE
@@ -241,10 +243,10 @@ class WarmClient(LiveKitTransportClient):
             await self._hear(track, participant.identity)
 
     async def _hear(self, track: rtc.Track, identity: str) -> None:
-        """Take the caller's audio as the pipeline needs it.
+        """Take the caller's audio in frames of one VAD window at the pipeline's rate.
 
-        Pipecat's takes frames of 10 ms at 48 kHz, which are three times as many to pass through eight processors, and
-        resamples each.
+        Pipecat's own takes frames of 10 ms at 48 kHz: three times as many frames through eight processors, each of them
+        resampled.
         """
         assert self._task_manager is not None
         assert self._params.audio_in_sample_rate is not None
@@ -262,7 +264,7 @@ class WarmClient(LiveKitTransportClient):
     def _on_disconnected_wrapper(
         self, reason: rtc.DisconnectReason.ValueType = rtc.DisconnectReason.UNKNOWN_REASON
     ) -> None:
-        """Pipecat's drops the reason; ours decides on it."""
+        """Report the reason, which Pipecat's own discards."""
         if self._connected:
             self._connected = False
             if self.caller_in_room:
@@ -281,24 +283,24 @@ class WarmTransport(LiveKitTransport):
             audio_out_enabled=True,
             audio_out_sample_rate=out_sample_rate,
             audio_out_queue_size_ms=_QUEUE_MS,
-            audio_out_end_silence_secs=0,  # the client waits for the playout instead
+            audio_out_end_silence_secs=0,  # the client waits for the end of the playout instead
         )
-        # Waiting for the caller happens inside a write, and the time for that is the scheduler's to bound.
+        # The first write waits for the caller, for as long as the scheduler allows.
         params.audio_out_write_timeout_secs = None  # pyright: ignore[reportAttributeAccessIssue]
         super().__init__("", "", "", params)
         self.client = WarmClient(params, self._client._callbacks, self.name)
         self._client = self.client
 
     def stop_listening(self) -> None:
-        """Take in nothing more of the caller's."""
+        """Ignore the caller's audio from now on."""
         self._params.audio_in_enabled = False
 
 
 def _why(error: Exception, proxy: str | None = None) -> str:
-    """LiveKit's error as one line with a fix; its text holds the URL and never the token.
+    """LiveKit's error as one line with a fix; the text contains the URL and never the token.
 
     Args:
-        proxy: The variable with the proxy that stands between us and LiveKit.
+        proxy: The name of the variable whose proxy the SDK uses, if it uses one.
     """
     text = " ".join(without_identity(str(error)).split())[:300] or type(error).__name__
     lowered = text.lower()
@@ -316,6 +318,6 @@ def _why(error: Exception, proxy: str | None = None) -> str:
     if proxy is not None:
         return (
             f"LiveKit could not be reached through the proxy of {proxy} ({text}); add LiveKit's host to NO_PROXY if it "
-            "is reached without, else check the proxy"
+            "needs no proxy, else check the proxy"
         )
     return f"LiveKit could not be reached ({text}); check LIVEKIT_URL and that the server is up"

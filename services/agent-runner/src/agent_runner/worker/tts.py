@@ -1,4 +1,4 @@
-"""Inworld through Pipecat's service: what it did not say is said again, and only what was heard counts as said."""
+"""Inworld through Pipecat's service: sentences without audio are sent again, and only heard words count as said."""
 
 # pyright: standard
 
@@ -25,17 +25,17 @@ from agent_runner.worker.kept_speech import KeptSpeech, Part, Word
 _CONNECT_S: Final = 3.0  # websockets' own limit is 10
 _BACKOFF_S: Final = (0.5, 2.0)
 _FIRST_RETRIES_S: Final = (0.3, 1.0)  # Pipecat itself does not retry a first connection
-_EARLY_AGE_S: Final = 300.0  # well below the time after which providers and proxies close what is idle
+_EARLY_AGE_S: Final = 300.0  # well below the idle timeouts of providers and proxies
 _EARLY_STEADY_S: Final = 30.0
 _EARLY_PAUSES_S: Final = (1.0, 60.0)
-_SILENCES: Final = 2  # of one sentence, until the voice is given up or moved to its fallback
+_SILENCES: Final = 2  # of one sentence, until the service fails over or becomes unusable
 
 
 class TextToSpeech(Failover, InworldTTSService):
-    """Inworld over a WebSocket, connected from `arm` on.
+    """Inworld over a WebSocket; `arm` connects it.
 
-    A context is Pipecat's and Inworld's word for one utterance. Those that brought no audio yet are sent again over
-    each new connection; of one that broke off, the part without audio is dropped and stands nowhere as said.
+    A context is Pipecat's and Inworld's word for one utterance. Contexts without audio are sent again over each new
+    connection. Of a context that broke off, the part without audio is discarded and does not count as said.
     """
 
     _armed = False
@@ -45,21 +45,20 @@ class TextToSpeech(Failover, InworldTTSService):
     _early: Any = None  # a connection made before the call
     _early_url = ""
     _unheard: dict[str, list[str]]
-    """The texts of each context that brought no audio and has no end yet."""
+    """context -> its texts, while it has neither audio nor an end."""
     _whole: set[str]
-    """Contexts that were spoken to their end."""
+    """Contexts that the provider has spoken completely."""
     _first: KeptSpeech | None = None
-    """Where the first line is kept, or is to be."""
+    """The cache entry of the first line."""
     _first_id = ""
     _first_parts: list[Part]
-    """The first line as it is kept, else what has come of it."""
+    """The cached first line, else the parts of it that have arrived."""
     _is_kept = False
     _cut_s: dict[str, float]
-    """Silence that was left out at the start of each context; its words come by so much earlier."""
+    """context -> seconds of silence removed at its start; its words shift by as much."""
 
     @classmethod
     def of(cls, config: AgentConfig) -> TextToSpeech:
-        """Build it; nothing is connected."""
         first, *spare = config.tts_endpoints
         service = cls(
             api_key=first.key,
@@ -83,10 +82,10 @@ class TextToSpeech(Failover, InworldTTSService):
         self._api_key, self._url = endpoint.key, endpoint.url
 
     def begin_with(self, first: KeptSpeech) -> bool:
-        """The first line: said as it is kept, or kept once it was spoken.
+        """Set the first line: play it from the cache, else cache it once it is spoken.
 
         Returns:
-            True if it needs no connection.
+            True if the line is cached, so that it needs no connection.
         """
         self._first = first
         self._first_parts = first.parts()
@@ -94,7 +93,7 @@ class TextToSpeech(Failover, InworldTTSService):
         return self._is_kept
 
     async def arm(self, voice_id: str, speed: float) -> None:
-        """Connect now, for this voice at this speaking rate; unusable when that does not work in a few seconds."""
+        """Connect now, with this voice and speaking rate; after a few seconds of failed tries become unusable."""
         self._settings.voice = voice_id
         self._settings.speaking_rate = speed
         self._armed = True
@@ -109,7 +108,7 @@ class TextToSpeech(Failover, InworldTTSService):
                 await self.push_error(f"no connection after {tries} tries", force_treat_as_permanent=True)
 
     async def _connected(self) -> bool:
-        """Try to connect, a few times; stops early when the endpoint refuses us."""
+        """Try to connect a few times; stop early when the endpoint refuses the connection."""
         moves = self._moves
         for pause_s in (0.0, *_FIRST_RETRIES_S):
             await asyncio.sleep(pause_s)
@@ -125,7 +124,7 @@ class TextToSpeech(Failover, InworldTTSService):
 
     async def _connect(self) -> None:
         if self._armed:
-            async with self._connecting:  # a sentence that finds no connection would make one beside that of `arm`
+            async with self._connecting:  # else a sentence without a connection would open a second one beside `arm`
                 await super()._connect()
 
     async def _websocket_connect(self, uri: str, **options: Any) -> Any:
@@ -135,9 +134,9 @@ class TextToSpeech(Failover, InworldTTSService):
         return await super()._websocket_connect(uri, **{"open_timeout": _CONNECT_S, **tls.options(uri), **options})
 
     async def keep_connected(self) -> None:
-        """Hold a connection ready while no call is known; Inworld charges for characters, not for time.
+        """Hold a connection open before the call; Inworld charges for characters, not for time.
 
-        What goes wrong is left to the call to find out.
+        Ignores errors: the call's own connection reports them.
         """
         pause_s = _EARLY_PAUSES_S[0]
         while not self._armed:
@@ -164,7 +163,7 @@ class TextToSpeech(Failover, InworldTTSService):
         return self._websocket is not None and self._websocket.state is State.OPEN
 
     async def on_turn_context_created(self, context_id: str) -> None:
-        """An utterance begins; of a first line that is kept the provider learns nothing."""
+        """An utterance begins. A cached first line opens no context at the provider."""
         if not self._is_kept or self._first_id:
             await super().on_turn_context_created(context_id)
 
@@ -172,7 +171,7 @@ class TextToSpeech(Failover, InworldTTSService):
         return self._is_kept and context_id == self._first_id
 
     def _look_for_first(self, text: str, context_id: str) -> None:
-        """Whether the first utterance is the first line: a caller who speaks at once may have cut that away."""
+        """Check that the first utterance is the first line: a caller who speaks at once may have interrupted it."""
         if self._first is not None and not self._first_id:
             if text.strip() == self._first.text.strip():
                 self._first_id = context_id
@@ -180,7 +179,7 @@ class TextToSpeech(Failover, InworldTTSService):
                 self._first, self._is_kept = None, False
 
     async def _repeat_first(self, context_id: str) -> None:
-        """Say the first line as it is kept, just as if it came from the provider."""
+        """Play the cached first line as if the provider had sent it."""
         for part in self._first_parts:
             if isinstance(part, Word):
                 item = WordTimestamp(part.text, part.at_s, context_id, part.is_spaced)
@@ -191,7 +190,7 @@ class TextToSpeech(Failover, InworldTTSService):
         await self.remove_audio_context(context_id)
 
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
-        """Have a sentence spoken; while there is no connection it waits for the next one."""
+        """Have a sentence spoken; without a connection it waits for the next one."""
         is_new = not self.audio_context_available(context_id)
         self._look_for_first(text, context_id)
         if self._is_from_kept(context_id):
@@ -211,7 +210,7 @@ class TextToSpeech(Failover, InworldTTSService):
             yield TTSStartedFrame(context_id=context_id)
 
     async def append_to_audio_context(self, context_id: str | None, frame: Any) -> None:
-        """Note what comes for a context, and pass it on."""
+        """Record what arrives for a context, and cut the silence at its start."""
         if context_id and isinstance(frame, TTSAudioRawFrame | TTSStoppedFrame):
             was_silent = self._unheard.pop(context_id, None) is not None
             if isinstance(frame, TTSStoppedFrame) and not was_silent:
@@ -241,13 +240,13 @@ class TextToSpeech(Failover, InworldTTSService):
         includes_inter_frame_spaces: bool | None = None,
         pre_merge_tokens: bool = False,
     ) -> None:
-        """Take the times of words in the context's audio, which is without the silence at its start."""
+        """Shift the times of words by the silence that was cut at the context's start."""
         cut_s = self._cut_s.get(context_id or "", 0.0)
         placed = [(word, max(0.0, at_s - cut_s)) for word, at_s in word_times]
         await super().add_word_timestamps(placed, context_id, includes_inter_frame_spaces, pre_merge_tokens)
 
     async def _next_audio_context_item(self, context_id: str) -> Any:
-        """The context's next item. One that stays silent is asked for again over a new connection, then elsewhere."""
+        """The context's next item. A silent context is sent again over a new connection, then to the fallback."""
         item = await super()._next_audio_context_item(context_id)
         silences = 0
         while item is None and context_id in self._unheard and self.is_usable:
@@ -261,7 +260,7 @@ class TextToSpeech(Failover, InworldTTSService):
         return item
 
     async def _close_connection_contexts(self) -> None:
-        """End what was heard in part; what was not begun stays, to be sent over the next connection."""
+        """Close the contexts that have audio; the others stay, to be sent over the next connection."""
         if self._disconnecting:
             await super()._close_connection_contexts()
             return
@@ -291,27 +290,25 @@ class TextToSpeech(Failover, InworldTTSService):
             await super()._send_close_context(context_id)
 
     async def on_audio_context_interrupted(self, context_id: str) -> None:
-        """The rest of it is not wanted any more."""
         if context_id == self._first_id:
-            self._first = None  # half a line is not kept
+            self._first = None  # an incomplete line is not cached
         self._unheard.pop(context_id, None)
         self._cut_s.pop(context_id, None)
         await super().on_audio_context_interrupted(context_id)
 
     async def on_audio_context_completed(self, context_id: str) -> None:
-        """It was played to its end."""
         self._unheard.pop(context_id, None)
         self._cut_s.pop(context_id, None)
         self._whole.discard(context_id)
         await super().on_audio_context_completed(context_id)
 
     async def _maybe_push_fallback_text(self, context_id: str) -> None:
-        """Pipecat counts a context without word times as said in full, even if it was interrupted, and then again."""
+        """Do nothing: Pipecat's own counts a context without word times as said, even after an interruption, twice."""
         self._context_texts.pop(context_id, None)
         self._contexts_with_timestamps.discard(context_id)
 
     async def _apply_force_complete(self, context_id: str) -> None:
-        """Count words without a time as said only if the whole context was spoken."""
+        """Count words without a time as said only if the provider spoke the whole context."""
         if context_id in self._whole:
             await super()._apply_force_complete(context_id)
         else:
