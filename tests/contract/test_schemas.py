@@ -76,7 +76,7 @@ def test_a_new_field_that_is_required_fails() -> None:
     new["properties"]["jitter_ms"] = {"type": "integer"}
     new["required"].append("jitter_ms")
 
-    assert breaking_changes(published(TICK), new) == ["jitter_ms: new and required, so no old message has it"]
+    assert breaking_changes(published(TICK), new) == ["jitter_ms: new and required, but old messages do not have it"]
 
 
 @pytest.mark.parametrize(
@@ -131,4 +131,4 @@ def test_a_published_message_that_the_code_no_longer_has_is_a_broken_promise(tmp
     assert schemas.write(tmp_path) == []
     (tmp_path / "voice.v1.session.gone.json").write_text("{}", encoding="utf-8")
 
-    assert schemas.write(tmp_path) == ["voice.v1.session.gone: published, and no message of the code"]
+    assert schemas.write(tmp_path) == ["voice.v1.session.gone: published, but the code has no such message"]

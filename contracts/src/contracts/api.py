@@ -31,7 +31,7 @@ MOST_MINUTES: Final = 1_000_000
 
 
 def _whole(value: Any) -> Any:
-    """JSON Schema counts 5.0 among the integers."""
+    """Accept 5.0 as 5: JSON Schema calls both integers."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -40,9 +40,10 @@ MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 MetadataValue = Annotated[str, StringConstraints(max_length=512)]
 MOST_METADATA: Final = 16
 MAX_PROMPT_BYTES: Final = 160 * 1024
-"""Of a system prompt as JSON beside tools, with which it shares a packet; only control characters make one so long."""
+"""Limit of a system prompt as JSON when the session has tools: both must fit into one packet of the link to the worker.
+Only a prompt full of control characters reaches it."""
 MAX_START_BYTES: Final = 640 * 1024
-"""The longest valid start in the most wasteful JSON: each character of each string as \\uXXXX, an astral one as two."""
+"""The longest valid start in the longest JSON form: each character as \\uXXXX, and above U+FFFF as two of them."""
 MIN_WAIT_MS: Final = 100
 MAX_WAIT_MS: Final = 60_000
 IDEMPOTENCY_KEY_PATTERN = r"^[\x21-\x7e]{1,128}$"
@@ -53,21 +54,21 @@ class _Body(BaseModel):
 
 
 class _Request(_Body):
-    # A misspelt field would otherwise be dropped without a word.
+    # Otherwise pydantic would ignore a misspelt field without an error.
     model_config = ConfigDict(extra="forbid")
 
     _few_fields = model_validator(mode="before")(checked_count)
 
 
 class TokenRequest(_Request):
-    """`POST /api/token`: clients ask for it before the start."""
+    """`POST /api/token`; clients may send it before the start."""
 
     session_id: SessionId
     user_id: UserName
 
 
 class TokenReply(_Body):
-    """A LiveKit token for the caller, with the URL to use it at."""
+    """A LiveKit token for the caller, and the URL of the LiveKit server."""
 
     token: str
     url: str
@@ -78,46 +79,44 @@ class StartRequest(_Request):
 
     user_name: UserName
     voice_id: VoiceId = DEFAULT_VOICE
-    opening_line: OpeningLine | None = Field(default=None, description="made up from the user's name when missing")
+    opening_line: OpeningLine | None = Field(default=None, description="default: a greeting with the user's name")
     system_prompt: SystemPrompt = Field(
         default=DEFAULT_SYSTEM_PROMPT,
-        description=f"beside tools at most {MAX_PROMPT_BYTES} bytes as UTF-8 JSON; only control characters need more",
+        description=f"with tools: at most {MAX_PROMPT_BYTES} bytes as UTF-8 JSON; only control characters need more",
     )
-    session_id: SessionId | None = Field(
-        default=None, description="an unused id, such as one that a token was asked for"
-    )
-    user_id: UserName | None = Field(default=None, description="who is billed; the user name when missing")
+    session_id: SessionId | None = Field(default=None, description="an unused id, such as the one in a token request")
+    user_id: UserName | None = Field(default=None, description="the user who is billed; default: the user name")
     metadata: Annotated[dict[MetadataKey, MetadataValue], at_most(MOST_METADATA)] = Field(
         default_factory=dict, max_length=MOST_METADATA
     )
     credit_limit: CreditLimit | None = Field(
         default=None,
-        description="billable minutes after which the call ends as `credit_spent`, whole ones from 1 to 1000000; "
-        "the bill is never higher",
+        description="billable minutes after which the call ends as `credit_spent`; an integer from 1 to 1000000. "
+        "The bill is never higher",
     )
     max_minutes: CreditLimit | None = Field(
-        default=None, description="another name of `creditLimit`; where both are sent they must be equal"
+        default=None, description="another name for `creditLimit`; if both are present they must be equal"
     )
     tools: Annotated[tuple[Tool, ...], at_most(MOST_TOOLS)] = Field(
         default=(),
         max_length=MOST_TOOLS,
-        description="HTTP functions that the agent may call, each of its own name; together at most "
-        f"{MAX_TOOLS_BYTES} bytes as ASCII JSON, with every field spelt out",
+        description="HTTP functions that the agent may call, with unique names; together at most "
+        f"{MAX_TOOLS_BYTES} bytes as ASCII JSON with every field written out",
     )
     wait: Literal["accepted", "joined", "speaking"] = Field(
         default="accepted",
-        description="what to wait for before the answer; `speaking` needs `sessionId`, or Accept: text/event-stream",
+        description="stage to wait for before the reply; `speaking` needs `sessionId`, or Accept: text/event-stream",
     )
     deadline_ms: int | None = Field(
         default=None,
         ge=MIN_WAIT_MS,
         le=MAX_WAIT_MS,
-        description="ms until the answer, or with a stream until its end; the gateway's own deadlines when missing",
+        description="ms until the reply, or until the end of the stream; default: the gateway's deadlines",
     )
 
     @property
     def credit_limit_minutes(self) -> int | None:
-        """The session's limit, by either name."""
+        """`credit_limit`, or `max_minutes`, its other name."""
         return self.max_minutes if self.credit_limit is None else self.credit_limit
 
     @field_validator("max_minutes")
@@ -136,12 +135,12 @@ class StartRequest(_Request):
             value
             and len(json.dumps(info.data.get("system_prompt", ""), ensure_ascii=False).encode()) > MAX_PROMPT_BYTES
         ):
-            raise ValueError(f"beside tools the system prompt may have {MAX_PROMPT_BYTES} bytes as JSON")
+            raise ValueError(f"with tools the system prompt may have at most {MAX_PROMPT_BYTES} bytes as JSON")
         return value
 
 
 class StartReply(_Body):
-    """The session is accepted; the caller can join its room with `token` at `server_url`."""
+    """The gateway accepted the session; the caller can join the room with `token` at `server_url`."""
 
     success: Literal[True] = True
     session_id: SessionId
@@ -149,15 +148,15 @@ class StartReply(_Body):
     server_url: str
     room_name: str
     message: str = "Session created. Voice agent is being spawned."
-    stage_ms: dict[str, int] | None = Field(default=None, description="with `wait`: how long each stage took, ms")
+    stage_ms: dict[str, int] | None = Field(default=None, description="with `wait`: duration of each stage, ms")
 
 
 class StartProgress(_Body):
-    """A stage of a start that was reached."""
+    """The start reached a stage."""
 
     session_id: SessionId
     stage: Literal["joined", "speaking"]
-    stage_ms: dict[str, int] = Field(description="how long each part of the start took, ms")
+    stage_ms: dict[str, int] = Field(description="duration of each part of the start, ms")
 
 
 class EndRequest(_Request):
@@ -167,16 +166,13 @@ class EndRequest(_Request):
 
 
 class EndDetails(BaseModel):
-    """What the end did. The names are those that existing clients read.
-
-    `session_id` and the flags are snake_case and the durations camelCase, as they always were.
-    """
+    """Details of an end, with the names that existing clients read: durations in camelCase, others in snake_case."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
     session_id: SessionId
-    celery_task_revoked: bool = Field(description="the job was withdrawn: nothing will run it any more")
-    process_killed: bool = Field(description="no worker process of the session lives")
+    celery_task_revoked: bool = Field(description="the session's job has ended and will not run again")
+    process_killed: bool = Field(description="every worker process of the session has exited")
     redis_cleaned: bool = Field(description="the read model in Redis shows the end")
     duration_seconds: int = Field(alias="durationSeconds", ge=0, description="the bill's seconds")
     duration_minutes: int = Field(alias="durationMinutes", ge=0, description="the bill's begun minutes")
@@ -184,7 +180,7 @@ class EndDetails(BaseModel):
 
 
 class EndReply(_Body):
-    """The session is over. Ending it again gives the same answer."""
+    """The session has ended. Ending it again gives the same reply."""
 
     success: Literal[True] = True
     message: str
@@ -192,7 +188,7 @@ class EndReply(_Body):
 
 
 class SessionView(_Body):
-    """`GET /sessions/{id}`: the session as the read model has it."""
+    """`GET /sessions/{id}`, from the read model."""
 
     session_id: SessionId
     status: str = Field(description="requested, queued, starting, ready, active, ended, rejected")
@@ -207,7 +203,7 @@ class SessionView(_Body):
     conversation_start_time: AwareDatetime | None = None
     conversation_duration: int | None = Field(default=None, description="billed seconds")
     conversation_duration_minutes: int | None = Field(default=None, description="billed minutes")
-    granted_minutes: int | None = Field(default=None, description="the most that is billed; null: no limit")
+    granted_minutes: int | None = Field(default=None, description="limit of the billed minutes; null: unlimited")
     celery_task_id: str | None = Field(default=None, description="the job's id")
     log_file: str | None = None
     node_id: str | None = None
@@ -219,14 +215,14 @@ class SessionView(_Body):
 
 
 class SessionList(_Body):
-    """`GET /sessions`: some sessions, those asked for last first."""
+    """`GET /sessions`: one page of sessions, the latest start first."""
 
     items: list[SessionView]
     next_cursor: str | None = Field(default=None, description="`cursor` of the next page; null on the last")
 
 
 class PoolStats(_Body):
-    """One node's workers."""
+    """The workers of one node."""
 
     node_id: str
     warm: int
@@ -236,24 +232,24 @@ class PoolStats(_Body):
     draining: bool
     load: float
     processes: int
-    prejoined: int = Field(default=0, description="workers that wait in a room for its session")
+    prejoined: int = Field(default=0, description="workers that wait in a prejoined room")
 
 
 class DrainRequest(_Request):
     """`POST /nodes/{nodeId}/drain`."""
 
-    limit_s: float = Field(default=600, gt=0, le=86_400, description="seconds that its calls may go on")
+    limit_s: float = Field(default=600, gt=0, le=86_400, description="seconds that the node's calls may continue")
 
 
 class DrainStarted(_Body):
-    """The node takes nothing new; `jobs` calls are still on it. It ends when they are over or handed over."""
+    """The node accepts no new job and still runs `jobs` calls. It stops after they ended or were taken over."""
 
     node_id: str
     jobs: int
 
 
 class Dependency(_Body):
-    """Whether one thing behind the gateway answers."""
+    """The state of one server that the gateway depends on."""
 
     ok: bool
     detail: str = ""
@@ -293,34 +289,34 @@ class LedgerEntryView(_Body):
     minutes: int
     at: AwareDatetime
     note: str = ""
-    cause_seq: int | None = Field(default=None, description="the stream sequence of the event that caused it")
+    cause_seq: int | None = Field(default=None, description="stream sequence of the event that caused the entry")
 
 
 class EpochBill(_Body):
-    """What one epoch added to the bill."""
+    """One epoch's share of the bill."""
 
     epoch: int
     node_id: str | None = None
     served_ms: int
-    fault_ms: int = Field(default=0, description="of served_ms: a provider failed; not billed")
+    fault_ms: int = Field(default=0, description="part of served_ms with a provider's fault; not billed")
     billable_ms: int
     span_ms: int | None = Field(default=None, description="the cap, from `assigned` to the successor's `agent_ready`")
     sequences: list[int] = Field(
-        default_factory=list[int], description="the stream sequences of the events that decided"
+        default_factory=list[int], description="stream sequences of the events behind these figures"
     )
 
 
 class Evidence(_Body):
-    """Which part of the log a settlement was computed from, and at what price."""
+    """The part of the log, and the price, that a settlement was computed from."""
 
-    ended_seq: int = Field(description="the stream sequence of `ended`; later events make adjustments")
-    records: int = Field(description="events that were metered")
-    log_sha256: str = Field(description="hash over their sequences, timestamps and contents")
+    ended_seq: int = Field(description="stream sequence of `ended`; later events lead to adjustments")
+    records: int = Field(description="number of metered events")
+    log_sha256: str = Field(description="hash of their sequences, timestamps and contents")
     credits_per_minute: int
 
 
 class SessionBill(_Body):
-    """`GET /billing/sessions/{id}`: the settlement and what it was computed from."""
+    """`GET /billing/sessions/{id}`: the settlement and its evidence."""
 
     session_id: SessionId
     user_id: str
@@ -332,17 +328,17 @@ class SessionBill(_Body):
     credits: int
     granted_minutes: int | None = Field(
         default=None,
-        description="the session's limit, at which `billableMs` stops; null: no limit",
+        description="the session's limit, which caps `billableMs`; null: unlimited",
     )
     settled_at: AwareDatetime
     epochs: list[EpochBill]
     entries: list[LedgerEntryView]
-    difference_ms: int = Field(default=0, description="our recomputation minus what the scheduler put into `ended`")
+    difference_ms: int = Field(default=0, description="billing's result minus `ended.billable_ms`")
     evidence: Evidence | None = None
 
 
 class UserBill(_Body):
-    """`GET /billing/users/{user}`: one page of a user's settlements, the newest first, and the sums over all."""
+    """`GET /billing/users/{user}`: one page of a user's settlements, newest first, and the sums over all pages."""
 
     user_id: str
     sessions: int

@@ -16,28 +16,28 @@ from contracts.catalogue import MESSAGES, Message
 _REF: Final = "#/components/schemas/{model}"
 _PARAMETERS: Final = {
     "session_id": "the session: session_<unix ms>_<random>",
-    "event": "LiveKit's name of the webhook: room_finished, participant_left, ...",
+    "event": "LiveKit's name for the webhook: room_finished, participant_left, ...",
     "node_id": "one agent-runner",
     "slot": "0 .. MAX_BOTS-1",
-    "role": "what is led: scheduler, projector",
-    "request_key": "the Idempotency-Key of a request, hashed with its route and API key",
-    "queue": "which queue: starts",
+    "role": "the role that the lease grants: scheduler, projector",
+    "request_key": "hash of a request's Idempotency-Key, route and API key",
+    "queue": "name of the queue: starts",
 }
 _ACTS: Final = {"event": "publishes", "request": "sends", "value": "writes"}
 _EVENT_HEADERS: Final = {
-    "Nats-Msg-Id": "the event's deterministic id, by which a repetition is known",
+    "Nats-Msg-Id": "the event's deterministic id; JetStream drops a second message with the same id",
     "ce-specversion": "CloudEvents, binary mode",
     "ce-id": "the event's id",
     "ce-type": "the subject without the session",
-    "ce-source": "who published it",
+    "ce-source": "the service that published the event",
     "ce-subject": "the session's id",
-    "ce-time": "when it happened, RFC 3339",
+    "ce-time": "time of the event, RFC 3339",
     "traceparent": "W3C trace context",
 }
 
 
 def document() -> dict[str, Any]:
-    """The whole document; the same for the same contracts."""
+    """Build the document; equal contracts give equal documents."""
     shapes = _shapes()
     return {
         "asyncapi": "3.0.0",
@@ -138,7 +138,7 @@ def _headers() -> dict[str, Any]:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the document to the file that is named."""
+    """Write the document to the file named in `arguments`; returns the exit code."""
     if len(arguments) != 1:
         sys.stderr.write("usage: python -m contracts.asyncapi FILE\n")
         return 2

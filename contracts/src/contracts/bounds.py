@@ -5,19 +5,19 @@ from typing import Any, Final, cast
 from pydantic import BeforeValidator
 
 MOST_FIELDS: Final = 64
-"""Of one object in a request; every model has far fewer."""
+"""Limit of fields of one object in a request; every model has far fewer."""
 
 
 def at_most(count: int) -> BeforeValidator:
-    """Refuse a list or an object of more than `count` entries with one error."""
+    """Refuse a list or an object with more than `count` entries, with a single error."""
     return BeforeValidator(lambda value: checked_count(value, count))
 
 
 def checked_count(value: Any, count: int = MOST_FIELDS) -> Any:
-    """The value as it is.
+    """Return the value unchanged.
 
     Raises:
-        ValueError: It is a list or an object of more than `count` entries.
+        ValueError: The value is a list or an object with more than `count` entries.
     """
     if isinstance(value, list | tuple | dict) and len(cast("list[Any]", value)) > count:
         raise ValueError(f"has {len(cast('list[Any]', value))} entries; send at most {count}")

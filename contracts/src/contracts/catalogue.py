@@ -30,12 +30,12 @@ class Message:
     """One kind of message.
 
     Attributes:
-        name: Of its schema's and its example's file, without the ending.
-        address: Its subject, with parameters in braces.
-        shape: What its body is validated with.
-        kind: event, request, reply, or value of a key.
-        sender: The part that sends it; "any" when several do.
-        receiver: Of a request, the part that answers it.
+        name: File name of the schema and of the example, without `.json`.
+        address: Subject, with parameters in braces.
+        shape: Type that validates the body.
+        kind: "value" is the value of a key in a bucket.
+        sender: Service that sends the message; "any" when several do.
+        receiver: Service that answers a request; "" for the other kinds.
     """
 
     name: str
@@ -47,7 +47,6 @@ class Message:
 
     @property
     def adapter(self) -> TypeAdapter[Any]:
-        """Reads and writes its body."""
         return TypeAdapter(self.shape)
 
 

@@ -20,24 +20,24 @@ Term = Annotated[
     int,
     Field(
         ge=0,
-        description="of the scheduler that commands: grows with each change of the leader; a node refuses a smaller one"
-        " than it has heard; 0: a scheduler that does not say",
+        description="the term of the scheduler that sends the command; grows with each change of leader. A node refuses"
+        " a term below the greatest that it has received. 0: an older scheduler, which sends no term",
     ),
 ]
 
 
 class CommandFailed(_Message):
-    """The reply of a command that could not be carried out: every responder answers, none lets the caller wait."""
+    """The reply when a command fails. A responder always answers, so a caller never has to wait for its timeout."""
 
     ok: Literal[False] = False
     code: str
     detail: str
     retryable: bool = False
-    term: int | None = Field(default=None, ge=0, description="with `stale_term`: the greatest term that was heard")
+    term: int | None = Field(default=None, ge=0, description="with `stale_term`: the greatest term received so far")
 
 
 class AssignJob(_Message):
-    """`voice.v1.node.<node_id>.assign`: run this session's agent as this epoch."""
+    """`voice.v1.node.<node_id>.assign`: run the session's agent in this epoch."""
 
     session_id: SessionId
     epoch: Epoch
@@ -53,17 +53,17 @@ class AssignJob(_Message):
     billable_ms_before: Ms | None = Field(default=None, description="as in `assigned`")
     granted_minutes: Minutes | None = Field(
         default=None,
-        description="as in `assigned`: the node ends the call as `credit_spent` 500 ms before it is used up",
+        description="as in `assigned`: the node ends the call as `credit_spent` 500 ms before the grant runs out",
     )
     takeover: bool = Field(default=False, description="True: rebuild the context from the log and say a bridge line")
     farewell: bool = Field(
-        default=False, description="True: join, say that the call cannot go on, and leave; nothing of it is served time"
+        default=False, description="True: join, say that the call cannot continue, and leave; adds no served time"
     )
     term: Term = 0
 
 
 class JobAccepted(_Message):
-    """The node took the job, or holds it already in this epoch."""
+    """The node accepted the job, or already runs it in this epoch."""
 
     ok: Literal[True] = True
     node_id: NodeId
@@ -71,49 +71,51 @@ class JobAccepted(_Message):
 
 
 class EndJob(_Message):
-    """`voice.v1.node.<node_id>.end`: stop this epoch's agent now; the served time is fixed at this instant."""
+    """`voice.v1.node.<node_id>.end`: end this epoch's job now; the node fixes the served time at this instant."""
 
     session_id: SessionId
     epoch: Epoch
     reason: str
-    say: str | None = Field(default=None, description="a last sentence; the end then may take 5 s, else 2 s")
+    say: str | None = Field(
+        default=None, description="last sentence for the caller; the end may then take 5 s, else 2 s"
+    )
     term: Term = 0
 
 
 class JobEnded(_Message):
-    """The epoch's process is gone."""
+    """The epoch's worker process has exited."""
 
     ok: Literal[True] = True
-    found: bool = Field(description="False: this node holds no such job")
+    found: bool = Field(description="False: this node does not have the job")
     served_ms: Ms
     fault_ms: FaultMs = 0
     process_gone: bool
 
 
 class DrainNode(_Message):
-    """`voice.v1.node.<node_id>.drain`: take nothing new, finish what runs within `limit_s`."""
+    """`voice.v1.node.<node_id>.drain`: accept no new job; running calls may continue for `limit_s`."""
 
     limit_s: float = Field(gt=0)
 
 
 class NodeDraining(_Message):
-    """The node takes nothing new."""
+    """The node accepts no new job."""
 
     ok: Literal[True] = True
     jobs: int = Field(ge=0)
 
 
 class PrejoinRoom(_Message):
-    """`voice.v1.node.<node_id>.prejoin`: have a warm worker wait in this room for a session that is not known yet."""
+    """`voice.v1.node.<node_id>.prejoin`: a warm worker joins this room and waits there for a future session."""
 
-    session_id: SessionId = Field(description="minted ahead; the room has this name and exists")
+    session_id: SessionId = Field(description="id of the future session, and name of the room, which already exists")
     url: str = Field(description="LiveKit's URL, ws or wss")
     token: str = Field(description="the agent's LiveKit token, minted for the first epoch")
-    max_age_s: float = Field(gt=0, description="how long the room may wait until it is replaced")
+    max_age_s: float = Field(gt=0, description="age at which the node retires the prejoined room")
 
 
 class RoomPrejoined(_Message):
-    """A worker is in the room, and the room's key stands in the bucket `prejoined`."""
+    """A worker is in the room, and the bucket `prejoined` has the room's key."""
 
     ok: Literal[True] = True
     node_id: NodeId
@@ -121,9 +123,9 @@ class RoomPrejoined(_Message):
 
 
 class DescribeJob(_Message):
-    """`voice.v1.node.<node_id>.describe`: report this epoch to the log again, and say what the job is.
+    """`voice.v1.node.<node_id>.describe`: report this epoch to the log again, and reply with the job.
 
-    Asked where the log lost the beginning of a session whose agent runs on.
+    The scheduler sends it when the log lost the first events of a session whose agent still runs.
     """
 
     session_id: SessionId
@@ -131,7 +133,7 @@ class DescribeJob(_Message):
 
 
 class JobDescribed(_Message):
-    """The job as it was assigned; what the node reported of it stands in the log again."""
+    """The fields of the job's `assign`; the log again has the events that the node reported for this epoch."""
 
     ok: Literal[True] = True
     user_name: str
@@ -144,19 +146,19 @@ class JobDescribed(_Message):
     billable_ms_before: Ms | None = None
     granted_minutes: Minutes | None = None
     age_ms: Ms = Field(
-        default=0, description="since the node took the job, on its own monotonic clock; 0: an older node's"
+        default=0, description="time since the node accepted the job, on its monotonic clock; 0: an older node"
     )
 
 
 class ReserveCredit(_Message):
-    """`voice.v1.billing.reserve`: hold the first minute for a session about to start."""
+    """`voice.v1.billing.reserve`: hold the first minute for a session that is about to start."""
 
     session_id: SessionId
     user_id: str
 
 
 class GrantCredit(_Message):
-    """`voice.v1.billing.grant`: raise the grant to `total_minutes`; naming the total makes a retry harmless."""
+    """`voice.v1.billing.grant`: raise the grant to `total_minutes`. The command names the total, so a retry is safe."""
 
     session_id: SessionId
     user_id: str
@@ -164,10 +166,10 @@ class GrantCredit(_Message):
 
 
 class CreditGranted(_Message):
-    """What the session may be served in all."""
+    """The session's grant, over all its epochs."""
 
     ok: Literal[True] = True
-    granted_minutes: int | None = Field(ge=0, description="None: post-paid, no bound")
+    granted_minutes: int | None = Field(ge=0, description="None: post-paid, unlimited")
 
 
 AssignReply = Annotated[JobAccepted | CommandFailed, Field(discriminator="ok")]

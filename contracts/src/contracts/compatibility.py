@@ -10,11 +10,11 @@ _NOT_COMPARED: Final = _WORDS | {"properties", "required"}  # the last two are c
 
 
 def breaking_changes(old: Schema, new: Schema) -> list[str]:
-    """Why a reader or a writer of the old schema would not get on with the new one; empty when they would.
+    """List the changes that break a reader or a writer of the old schema; empty when the schemas are compatible.
 
     Args:
         old: The published JSON Schema.
-        new: The JSON Schema of the code as it is now.
+        new: The JSON Schema of the current code.
     """
     return _compare("", _resolved(old, old), _resolved(new, new))
 
@@ -43,7 +43,7 @@ def _compare_schemas(where: str, old: Schema, new: Schema) -> list[str]:
             found.append(f"{place}: became {'required' if name in is_required else 'optional'}")
         found += _compare(place, before[name], after[name])
     found += [
-        f"{where}.{name}: new and required, so no old message has it".lstrip(".")
+        f"{where}.{name}: new and required, but old messages do not have it".lstrip(".")
         for name in after
         if name not in before and name in is_required
     ]
@@ -56,7 +56,7 @@ def _compare_schemas(where: str, old: Schema, new: Schema) -> list[str]:
 
 
 def _resolved(schema: Any, root: Schema) -> Any:
-    """The schema with each reference replaced by what it refers to, so that a renamed class is no change."""
+    """Replace each reference by its target, so that renaming a class does not count as a change."""
     if isinstance(schema, list):
         return [_resolved(item, root) for item in cast(list[Any], schema)]
     if not isinstance(schema, dict):

@@ -6,7 +6,8 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Fault = Literal["client", "capacity", "provider", "platform"]
-"""Who has to act: the caller of the API, more nodes or a later try, a speech or language provider, the operator."""
+"""Who can fix the problem. client: the caller of the API. capacity: more nodes, or a later retry. provider: a speech or
+language provider. platform: the operator."""
 
 _SERVER_ERRORS: Final = 500
 
@@ -16,9 +17,9 @@ class ProblemType:
     """One kind of refusal.
 
     Attributes:
-        code: What programs branch on.
-        fix: What the reader can do about it.
-        blame: The `fault`, where the status does not say it.
+        code: Stable name for programs.
+        fix: What the reader can do.
+        blame: The `fault`, when the status does not tell.
     """
 
     code: str
@@ -30,12 +31,12 @@ class ProblemType:
 
     @property
     def fault(self) -> Fault:
-        """Whose fault it is: without `blame` the client's below 500, the platform's from there on."""
+        """`blame`, or client for a status below 500, else platform."""
         return self.blame or ("client" if self.status < _SERVER_ERRORS else "platform")
 
 
 class FieldError(BaseModel):
-    """One field of the request that cannot be taken."""
+    """One invalid field of the request."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -55,25 +56,23 @@ class Problem(BaseModel):
     code: str
     fix: str
     retryable: bool
-    fault: Fault = Field(default="platform", description="who has to act")
+    fault: Fault = Field(default="platform", description="who can fix the problem")
     request_id: str
     errors: tuple[FieldError, ...] = ()
-    session_id: str | None = Field(default=None, description="the session that this is about, where there is one")
+    session_id: str | None = Field(default=None, description="the session concerned, if any")
 
 
 def _all(*types: ProblemType) -> dict[str, ProblemType]:
     return {t.code: t for t in types}
 
 
-INVALID_REQUEST: Final = ProblemType(
-    "invalid_request", 422, "The request has a field that cannot be taken", "Correct the fields named in `errors`."
-)
-MALFORMED_BODY: Final = ProblemType("malformed_body", 400, "The body is no JSON", "Send a JSON object.")
+INVALID_REQUEST: Final = ProblemType("invalid_request", 422, "Invalid request", "Correct the fields named in `errors`.")
+MALFORMED_BODY: Final = ProblemType("malformed_body", 400, "The body is not valid JSON", "Send a JSON object.")
 BODY_TOO_LARGE: Final = ProblemType(
     "body_too_large", 413, "The body is too large", "Send a shorter body; the limit is in `detail`."
 )
 BODY_TOO_SLOW: Final = ProblemType(
-    "body_too_slow", 408, "The body did not arrive in time", "Send the body without a pause.", retryable=True
+    "body_too_slow", 408, "The body did not arrive in time", "Send the body without pauses.", retryable=True
 )
 UNAUTHORIZED: Final = ProblemType(
     "unauthorized",
@@ -90,9 +89,9 @@ FORBIDDEN: Final = ProblemType(
 FOREIGN_REQUEST: Final = ProblemType(
     "foreign_request",
     403,
-    "A gateway without API keys answers its own machine alone",
-    "Set GREENROOM_API_KEYS, or call http://127.0.0.1 without a proxy; GREENROOM_PUBLIC_HOST and "
-    "CORS_ALLOWED_ORIGINS name further hosts and web pages.",
+    "A gateway without API keys only answers requests from its own machine",
+    "Set GREENROOM_API_KEYS, or call http://127.0.0.1 without a proxy. GREENROOM_PUBLIC_HOST and "
+    "CORS_ALLOWED_ORIGINS allow further hosts and web pages.",
 )
 ORIGIN_NOT_ALLOWED: Final = ProblemType(
     "origin_not_allowed",
@@ -104,12 +103,12 @@ NOT_SESSION_OWNER: Final = ProblemType(
     "not_session_owner",
     403,
     "The session belongs to another user",
-    "Ask for the token with the start's `userName` or `userId`; TOKEN_ANY_USER=true lifts the check.",
+    "Ask for the token with the start's `userName` or `userId`; TOKEN_ANY_USER=true turns the check off.",
 )
 INVALID_SESSION_ID: Final = ProblemType(
     "invalid_session_id",
     422,
-    "The session id is not well-formed",
+    "Invalid session id",
     "Use session_ and 1 to 72 letters, digits, '_' or '-', or leave it out to get a new one.",
 )
 SESSION_ID_TAKEN: Final = ProblemType(
@@ -120,48 +119,48 @@ UNKNOWN_SESSION: Final = ProblemType(
     "unknown_session", 404, "No such session", "Check the session id; sessions are kept for 7 days."
 )
 UNKNOWN_NODE: Final = ProblemType(
-    "unknown_node", 404, "No such node is alive", "See GET /stats, or `greenroom nodes`, for those that are."
+    "unknown_node", 404, "No live node has this id", "See GET /stats or `greenroom nodes` for the live nodes."
 )
 NODE_SILENT: Final = ProblemType(
     "node_silent", 504, "The node does not answer", "Repeat the request; see the node's log.", retryable=True
 )
-UNKNOWN_USER: Final = ProblemType("unknown_user", 404, "No such user", "Check the user; bills begin with a session.")
+UNKNOWN_USER: Final = ProblemType(
+    "unknown_user", 404, "No such user", "Check the user; a user exists after the first billed session."
+)
 NOT_BILLED_YET: Final = ProblemType(
     "not_billed_yet", 404, "The session is not billed yet", "Ask again after its end.", retryable=True
 )
-UNKNOWN_VOICE: Final = ProblemType(
-    "unknown_voice", 422, "The provider has no such voice", "Choose one of the voices named in `detail`."
-)
+UNKNOWN_VOICE: Final = ProblemType("unknown_voice", 422, "Unknown voice", "Choose one of the voices named in `detail`.")
 TOOL_NOT_ALLOWED: Final = ProblemType(
     "tool_not_allowed",
     422,
-    "A tool's host is not allowed",
+    "The host of a tool is not allowed",
     "Add the host to TOOL_ALLOWED_HOSTS of the gateway and of the nodes, or leave the tool out.",
 )
 BAD_SIGNATURE: Final = ProblemType(
     "bad_signature",
     401,
-    "The webhook's signature does not hold",
-    "Sign with the LIVEKIT_API_KEY and LIVEKIT_API_SECRET that the gateway has; check both clocks.",
+    "Invalid webhook signature",
+    "Sign with the gateway's LIVEKIT_API_KEY and LIVEKIT_API_SECRET; check both clocks.",
 )
 IDEMPOTENCY_MISMATCH: Final = ProblemType(
     "idempotency_mismatch",
     409,
-    "The Idempotency-Key was used with another body",
-    "Use a new key for a new request, or repeat the same body.",
+    "The Idempotency-Key was already used with another body",
+    "Use a new key for a new request, or repeat the request with the same body.",
 )
 LOG_FULL: Final = ProblemType(
     "log_full",
     503,
-    "NATS has no room for another session",
-    "Running calls go on. Free NATS' disk and restart it, see why billing is behind, or raise SESSIONS_MAX_MB; "
-    "docs/runbooks/full-disk.md.",
+    "The event log has no space for another session",
+    "Running calls continue. Free disk space on the NATS server and restart it, check why billing lags, or raise "
+    "SESSIONS_MAX_MB; see docs/runbooks/full-disk.md.",
     retryable=True,
 )
 IDEMPOTENCY_STORE_FULL: Final = ProblemType(
     "idempotency_store_full",
     503,
-    "No room for another Idempotency-Key",
+    "The store of Idempotency-Keys is full",
     "Raise IDEMPOTENCY_MAX_MB of the gateway; keys are kept for 24 hours.",
     retryable=True,
     blame="capacity",
@@ -169,7 +168,7 @@ IDEMPOTENCY_STORE_FULL: Final = ProblemType(
 SEATS_FULL: Final = ProblemType(
     "seats_full",
     503,
-    "No room for another session id that a client chose",
+    "The store of client-chosen session ids is full",
     "Leave `sessionId` out of the start, or raise SEATS_MAX_MB of the gateway; chosen ids are kept for 2 hours.",
     retryable=True,
     blame="capacity",
@@ -177,21 +176,21 @@ SEATS_FULL: Final = ProblemType(
 ROOM_TAKEN: Final = ProblemType(
     "room_taken",
     409,
-    "LiveKit has another room of this name",
+    "LiveKit has another room with this name",
     "Close that room, or leave `sessionId` out to get a new one.",
 )
 TOKEN_FIRST: Final = ProblemType(
     "token_first",
     422,
-    "The caller cannot be heard before it has a token",
-    "Send `Accept: text/event-stream`, which answers with the token at once; or choose a `sessionId`, get its token "
-    "with POST /api/token and start with it; or leave `wait` out and follow GET /v1/sessions/{id}/start.",
+    "`wait: speaking` needs a caller who already has a token",
+    "Send `Accept: text/event-stream`: the stream begins with the token. Or choose a `sessionId`, get its token "
+    "with POST /api/token and then start. Or leave `wait` out and follow GET /v1/sessions/{id}/start.",
 )
 NO_CAPACITY: Final = ProblemType(
     "no_capacity",
     503,
-    "No agent could be started in time",
-    "Try later, or add nodes or MAX_BOTS.",
+    "No capacity for another agent",
+    "Try again later, add nodes, or raise MAX_BOTS.",
     retryable=True,
     blame="capacity",
 )
@@ -199,14 +198,14 @@ QUEUE_FULL: Final = ProblemType(
     "queue_full",
     429,
     "Too many starts are waiting",
-    "Repeat the start after Retry-After seconds, or add nodes or MAX_BOTS.",
+    "Repeat the start after Retry-After seconds, add nodes, or raise MAX_BOTS.",
     retryable=True,
     blame="capacity",
 )
 TOO_MANY_WAITING: Final = ProblemType(
     "too_many_waiting",
     503,
-    "Too many requests wait for their agent",
+    "Too many requests are waiting for an agent",
     "Start without `wait` and follow GET /v1/sessions/{id}/start, or raise START_WAITS_MAX.",
     retryable=True,
     blame="capacity",
@@ -215,14 +214,14 @@ AGENT_START_TIMEOUT: Final = ProblemType(
     "agent_start_timeout",
     503,
     "The agent did not reach the room in time",
-    "Repeat the start; see the nodes' logs and `greenroom doctor`.",
+    "Repeat the start; check the nodes' logs and run `greenroom doctor`.",
     retryable=True,
 )
 PROVIDER_UNAVAILABLE: Final = ProblemType(
     "provider_unavailable",
     503,
     "A speech or language provider failed",
-    "Repeat the start; `detail` names the provider. See the status page of that provider.",
+    "Repeat the start. `detail` names the provider; check its status page.",
     retryable=True,
     blame="provider",
 )
@@ -230,7 +229,7 @@ CALLER_NEVER_JOINED: Final = ProblemType(
     "caller_never_joined",
     409,
     "The caller did not join the room",
-    "Connect to `serverUrl` with the `token` before CALLER_JOIN_TIMEOUT_S is over, and start a new session.",
+    "Start a new session and connect to `serverUrl` with the `token` within CALLER_JOIN_TIMEOUT_S.",
 )
 START_FAILED: Final = ProblemType(
     "start_failed", 503, "The agent could not be started", "See `detail`; run `greenroom doctor`.", retryable=True
@@ -238,31 +237,31 @@ START_FAILED: Final = ProblemType(
 START_PENDING: Final = ProblemType(
     "start_pending",
     504,
-    "The agent is not there yet",
-    "Follow GET /v1/sessions/{id}/start, or repeat a POST with its Idempotency-Key.",
+    "The agent is not ready yet",
+    "Follow GET /v1/sessions/{id}/start, or repeat the POST with the same Idempotency-Key.",
     retryable=True,
 )
 GATEWAY_STOPPING: Final = ProblemType(
     "gateway_stopping",
     503,
     "This gateway is shutting down",
-    "Repeat the request; another gateway answers, or this one after its restart.",
+    "Repeat the request; another gateway will answer, or this one after its restart.",
     retryable=True,
 )
 LOG_REFUSED: Final = ProblemType(
     "log_refused",
     500,
     "The event log refused the event",
-    "Look for the request id in the logs: NATS says there what it does not take.",
+    "Look for the request id in the logs; they have the reason that NATS gave.",
 )
 SESSION_UNREADABLE: Final = ProblemType(
     "session_unreadable",
     500,
     "The session's record cannot be read",
-    "Look at `dead.unreadable.>` in the stream DEAD; a newer version may read it.",
+    "Look at `dead.unreadable.>` in the stream DEAD; a newer version may be able to read the record.",
 )
 END_PENDING: Final = ProblemType(
-    "end_pending", 504, "The session's end is not confirmed yet", "Repeat the request.", retryable=True
+    "end_pending", 504, "The end of the session is not confirmed yet", "Repeat the request.", retryable=True
 )
 BUS_UNAVAILABLE: Final = ProblemType(
     "bus_unavailable", 503, "NATS does not answer", "Check NATS_URL and that nats-server runs.", retryable=True
@@ -277,14 +276,14 @@ LIVEKIT_UNAVAILABLE: Final = ProblemType(
 LIVEKIT_REFUSED: Final = ProblemType(
     "livekit_refused",
     502,
-    "LiveKit refuses our credentials",
-    "Check that LIVEKIT_API_KEY and LIVEKIT_API_SECRET are those of the LiveKit server.",
+    "LiveKit refuses the gateway's credentials",
+    "Check that LIVEKIT_API_KEY and LIVEKIT_API_SECRET match the LiveKit server's.",
 )
 CLOCK_SKEW: Final = ProblemType(
     "clock_skew",
     502,
-    "The gateway's clock and LiveKit's differ",
-    "Synchronise the clocks of both machines (NTP); LiveKit refuses tokens that are 60 s off.",
+    "The clocks of the gateway and LiveKit differ",
+    "Synchronise both clocks (NTP); LiveKit refuses tokens that are 60 s off.",
 )
 REDIS_UNAVAILABLE: Final = ProblemType(
     "redis_unavailable", 503, "Redis does not answer", "Check REDIS_URL and that Redis runs.", retryable=True
@@ -295,9 +294,9 @@ BILLING_UNAVAILABLE: Final = ProblemType(
 INSUFFICIENT_CREDIT: Final = ProblemType(
     "insufficient_credit", 402, "The user has no credit left", "Add credit to the user's account."
 )
-NOT_FOUND: Final = ProblemType("not_found", 404, "No such page", "See the API's description at /docs.")
+NOT_FOUND: Final = ProblemType("not_found", 404, "No such page", "See the API documentation at /docs.")
 METHOD_NOT_ALLOWED: Final = ProblemType(
-    "method_not_allowed", 405, "The method is not allowed here", "See the API's description at /docs."
+    "method_not_allowed", 405, "The method is not allowed here", "See the API documentation at /docs."
 )
 OVERLOADED: Final = ProblemType(
     "overloaded", 503, "Too many connections", "Try again in a moment.", retryable=True, blame="capacity"
@@ -305,7 +304,7 @@ OVERLOADED: Final = ProblemType(
 DEADLINE_EXCEEDED: Final = ProblemType(
     "deadline_exceeded",
     504,
-    "The answer took too long",
+    "The request took too long",
     "Repeat the request; look for the request id in the logs.",
     retryable=True,
 )
@@ -368,14 +367,14 @@ PROBLEMS: Final = _all(
 
 
 class Refused(Exception):
-    """A request that cannot be carried out; the edge turns it into a problem.
+    """A refused request; the edge turns it into a problem.
 
     Attributes:
         problem: The kind of refusal.
-        detail: This occurrence, in one sentence that names the cause.
-        errors: The fields at fault, if any.
-        retry_after_s: When it makes sense to try again, in seconds.
-        session_id: The session that it is about.
+        detail: The cause of this refusal, in one sentence.
+        errors: The invalid fields, if any.
+        retry_after_s: Seconds after which a retry makes sense.
+        session_id: The session concerned, if any.
     """
 
     def __init__(

@@ -19,12 +19,13 @@ StageMs = dict[str, Ms]
 Text = Annotated[str, StringConstraints(max_length=100_000)]
 Minutes = Annotated[int, Field(ge=0)]
 FaultMs = Annotated[
-    int, Field(ge=0, description="the part of served_ms in which a provider kept the agent deaf or mute; not billed")
+    int,
+    Field(ge=0, description="part of served_ms in which a provider's fault kept the agent deaf or mute; not billed"),
 ]
 
 
 class Event(BaseModel):
-    """One fact about one session."""
+    """A fact about one session."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -39,18 +40,17 @@ class Event(BaseModel):
 
     @property
     def _n(self) -> int:
-        """What tells apart the events of one kind and epoch."""
+        """Distinguishes events of the same kind and epoch."""
         return 0
 
     @computed_field
     @property
     def id(self) -> UUID:
-        """Deterministic: the same fact has the same id whoever publishes it and however often."""
+        """Deterministic, so that every publisher and every retry give the same fact the same id."""
         return ids.event_id(self.session_id, self.event, self._epoch, self._n)
 
     @property
     def subject(self) -> str:
-        """Where this event is published."""
         return subjects.session_event(self.event, self.session_id)
 
 
@@ -74,13 +74,13 @@ class SessionRequested(Event):
     system_prompt: str
     metadata: dict[str, str] = Field(default_factory=dict)
     credit_limit_minutes: Minutes | None = Field(
-        default=None, description="the session's limit of billable time; None: no limit"
+        default=None, description="the session's limit of billable time; None: unlimited"
     )
     tools: tuple[RecordedTool, ...] = ()
 
 
 class SessionQueued(Event):
-    """No slot or no node was free: the session waits until `deadline_at`."""
+    """The session waits for a slot or a node until `deadline_at`."""
 
     event: ClassVar[str] = "queued"
 
@@ -89,7 +89,7 @@ class SessionQueued(Event):
 
 
 class JobAssigned(_EpochEvent):
-    """The scheduler gave the job to a node; the last of these in the log is the job's epoch."""
+    """The scheduler gave the job to a node. The epoch of a session's last `assigned` is the current one."""
 
     event: ClassVar[str] = "assigned"
 
@@ -97,20 +97,20 @@ class JobAssigned(_EpochEvent):
     served_ms_before: Ms = Field(description="served time of all earlier epochs")
     billable_ms_before: Ms | None = Field(
         default=None,
-        description="the billable part of served_ms_before; None: an older scheduler's, take served_ms_before",
+        description="the billable part of served_ms_before; None (from an older scheduler): use served_ms_before",
     )
     granted_minutes: Minutes | None = Field(
-        default=None, description="the billable minutes of the whole session, over all epochs; None: no bound"
+        default=None, description="limit of the session's billable minutes, over all epochs; None: unlimited"
     )
     age_ms: Ms = Field(
         default=0,
-        description="how long the epoch had run when this was stored; above 0 only where the log had lost its beginning"
-        " and got it again: the epoch began so much earlier",
+        description="age of the epoch when this event was stored; above 0 only when the log had lost the epoch's first"
+        " events and they were written again",
     )
 
 
 class AgentReady(_EpochEvent):
-    """The agent is in the room."""
+    """The agent joined the room."""
 
     event: ClassVar[str] = "agent_ready"
 
@@ -129,27 +129,27 @@ class SessionStarted(_EpochEvent):
 
     @property
     def _epoch(self) -> int:
-        return 0  # once per session, whichever epoch saw it
+        return 0  # the same id in every epoch: once per session
 
 
 class AgentSpeaking(_EpochEvent):
-    """The caller hears the agent: the first audio of an epoch went out with the caller subscribed to it."""
+    """The caller hears the agent: the first audio of an epoch was sent while the caller was subscribed."""
 
     event: ClassVar[str] = "speaking"
 
     stage_ms: StageMs = Field(
-        default_factory=dict, description="every stage of the start, ms since the assignment; `heard` is this event"
+        default_factory=dict, description="every stage of the start, ms since `assigned`; `heard` is this event"
     )
 
 
 class TurnFinished(_EpochEvent):
-    """One exchange is over; with the earlier ones, what another node needs to go on with the call."""
+    """One exchange ended. From all turns together, another node can continue the call."""
 
     event: ClassVar[str] = "turn"
 
     n: int = Field(ge=0, description="ordinal within the epoch; 0 is the opening or bridge line")
     user_text: Text
-    heard_text: Text = Field(description="what the caller heard of the answer")
+    heard_text: Text = Field(description="the part of the answer that the caller heard")
     interrupted: bool = False
     stage_ms: StageMs = Field(default_factory=dict)
 
@@ -172,7 +172,7 @@ class ServedTick(_EpochEvent):
 
 
 class AgentStopped(_EpochEvent):
-    """A node's word that an epoch's worker is gone; ends nothing by itself."""
+    """A node reports that an epoch's worker is gone. The scheduler decides whether the session ends."""
 
     event: ClassVar[str] = "agent_stopped"
 
@@ -182,7 +182,7 @@ class AgentStopped(_EpochEvent):
 
 
 class EndRequested(Event):
-    """Somebody wants the session over."""
+    """A service asked for the session's end."""
 
     event: ClassVar[str] = "end_requested"
 
@@ -191,7 +191,7 @@ class EndRequested(Event):
 
 
 class Outcome(StrEnum):
-    """How a session came to its end."""
+    """How a session ended."""
 
     COMPLETED = "completed"
     REJECTED = "rejected"
@@ -200,7 +200,7 @@ class Outcome(StrEnum):
 
 
 class SessionEnded(Event):
-    """The session is over; once per session, by the scheduler alone."""
+    """The session has ended; published once per session, only by the scheduler."""
 
     event: ClassVar[str] = "ended"
 
@@ -239,7 +239,7 @@ _BY_NAME = {cls.event: cls for cls in EVENTS}
 
 
 class RoomEvent(BaseModel):
-    """A LiveKit webhook, as the stream ROOMS keeps it; its id is the webhook's own."""
+    """A LiveKit webhook in the stream ROOMS; the id is the webhook's."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -254,12 +254,11 @@ class RoomEvent(BaseModel):
 
     @property
     def subject(self) -> str:
-        """Where this event is published."""
         return subjects.room_event(self.event, self.session_id)
 
 
 class UnknownEvent(Exception):
-    """A subject names an event that this version does not know."""
+    """The subject names an event that this version does not know."""
 
     def __init__(self, subject: str) -> None:
         super().__init__(f"no event for subject {subject!r}")
@@ -267,10 +266,10 @@ class UnknownEvent(Exception):
 
 
 class WrongSubject(Exception):
-    """A message stands on the subject of another session or event than its body's."""
+    """A message's subject and body name different sessions or events."""
 
     def __init__(self, subject: str) -> None:
-        super().__init__(f"the body is not that of subject {subject!r}")
+        super().__init__(f"the body belongs to another subject than {subject!r}")
         self.subject = subject
 
 
@@ -282,9 +281,9 @@ def parse_event(subject: str, data: bytes | str | dict[str, Any]) -> Event:
         data: Its JSON body.
 
     Raises:
-        UnknownEvent: The subject's event name is not of this version.
+        UnknownEvent: This version does not know the subject's event.
         pydantic.ValidationError: The body does not have the event's shape.
-        WrongSubject: The body is another session's.
+        WrongSubject: The body belongs to another session.
     """
     parts = subject.split(".")
     name = parts[3] if subject.startswith(f"{subjects.SESSION_PREFIX}.") and len(parts) == 5 else ""

@@ -16,23 +16,23 @@ from contracts.events import (
 )
 
 RULE: Final = 2
-"""The rule of `meter`. A session keeps the rule that it was settled by, so each older one stays:
+"""The current rule of `meter`. A session keeps the rule that settled it, so older rules stay:
 
-1. A report counts as it is, and an epoch's whole fault time is taken off what its span left of it.
-2. No report counts for more than JetStream's clock allows, and only the fault time within the span is taken off.
+1. Reports count in full. The epoch's whole fault time is subtracted after the cap at its span.
+2. A report counts up to the time that JetStream's clock allows. Only the fault time within the span is subtracted.
 """
 
 CLOCK_TOLERANCE_MS: Final = 5_000
-"""So much more than JetStream's clock allows may an epoch report: a new leader's clock may be behind the old one's."""
+"""An epoch may report this much more than JetStream's clock allows: a new NATS leader's clock may be behind."""
 
 CREDIT_SPENT: Final = "credit_spent"
-"""Why a session ended that used up its grant: the cause in `agent_stopped`, the reason in `ended`."""
+"""The cause in `agent_stopped` and the reason in `ended` when a session used up its grant."""
 
 LONGEST_EPOCH_MS: Final = 7 * 86_400_000
-"""More than any epoch served: the log keeps a session 7 days, and bills none that has lost its beginning."""
+"""Longer than any epoch: the log keeps events for 7 days, and a session without its first event is not billed."""
 
 SPENT_EARLY_MS: Final = 500
-"""A call ends so long before its grant runs out, so that no last beat of its worker exceeds it."""
+"""A call ends this long before its grant runs out, so that the last beat of its worker stays within the grant."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,14 @@ class LogRecord:
 
 @dataclass(frozen=True)
 class EpochUsage:
-    """What one epoch served.
+    """The served time of one epoch.
 
     Attributes:
-        served_ms: The greatest served time that it reported and that its reports can have had.
-        fault_ms: The part of it, within the span, in which a provider kept the agent deaf or mute.
-        span_ms: From its beginning to its successor's `agent_ready`; None while it has no successor.
-        cut_ms: So much more did it report than JetStream's clock allows.
-        deciding: The records that say so: `assigned`, `agent_ready`, the served time and the fault time.
+        served_ms: The greatest reported served time, after each report was limited by JetStream's clock.
+        fault_ms: Time within the span in which a provider's fault kept the agent deaf or mute.
+        span_ms: Time from the epoch's beginning to its successor's `agent_ready`; None without a successor.
+        cut_ms: The reported time that JetStream's clock did not allow.
+        deciding: The records behind these figures: `assigned`, `agent_ready`, the reports of served and fault time.
     """
 
     epoch: int
@@ -68,7 +68,7 @@ class EpochUsage:
 
     @property
     def billable_ms(self) -> int:
-        """The served time, never more than the epoch's span, without its fault time."""
+        """The served time, capped at the span, minus the fault time."""
         return billable(self.served_ms, self.span_ms, self.fault_ms)
 
 
@@ -77,8 +77,8 @@ class Metered:
     """A session's usage.
 
     Attributes:
-        billable_ms: The sum over the epochs, never more than the grant.
-        granted_minutes: The session's grant; None: no bound.
+        billable_ms: The sum over the epochs, capped at the grant.
+        granted_minutes: The session's grant; None: unlimited.
     """
 
     epochs: tuple[EpochUsage, ...]
@@ -87,7 +87,6 @@ class Metered:
 
     @property
     def seconds(self) -> int:
-        """Whole seconds, rounded down."""
         return seconds(self.billable_ms)
 
     @property
@@ -97,13 +96,13 @@ class Metered:
 
 
 def billable(served_ms: int, span_ms: int | None, fault_ms: int) -> int:
-    """What is billed of one epoch: its served time, capped at its span, less its fault time, and never below 0."""
+    """An epoch's billable time: the served time, capped at the span, minus the fault time, at least 0."""
     capped = served_ms if span_ms is None else min(served_ms, span_ms)
     return max(0, capped - fault_ms)
 
 
 def is_possible(report: ServedTick | AgentStopped) -> bool:
-    """Whether an epoch can have served that long; a report of more counts as none."""
+    """Whether an epoch can have served that long; `meter` ignores other reports."""
     return report.served_ms <= LONGEST_EPOCH_MS
 
 
@@ -113,22 +112,22 @@ def granted_ms(granted_minutes: int) -> int:
 
 
 def within_grant(billable_ms: int, granted_minutes: int | None) -> int:
-    """What is billed of a session's billable time: all of it up to its grant; None: no bound."""
+    """A session's billable time, capped at its grant; None: unlimited."""
     return billable_ms if granted_minutes is None else min(billable_ms, granted_ms(granted_minutes))
 
 
 def is_spent(billable_ms: int, granted_minutes: int | None) -> bool:
-    """Whether a session is to end because its grant runs out within SPENT_EARLY_MS."""
+    """Whether the session must end now because its grant runs out within SPENT_EARLY_MS."""
     return granted_minutes is not None and billable_ms >= granted_ms(granted_minutes) - SPENT_EARLY_MS
 
 
 def seconds(billable_ms: int) -> int:
-    """`ms // 1000`."""
+    """Whole seconds, rounded down."""
     return billable_ms // 1000
 
 
 def minutes(billable_ms: int) -> int:
-    """Ceil-minutes of the whole seconds: 0 s is 0, 1 to 60 s is 1, 61 s is 2."""
+    """Begun minutes of the whole seconds: 0 s gives 0, 1 to 60 s give 1, 61 s give 2."""
     return -(-seconds(billable_ms) // 60)
 
 
@@ -139,21 +138,21 @@ class _Report(NamedTuple):
 
 
 def meter(records: Iterable[LogRecord], rule: int = RULE) -> Metered:
-    """Measure one session from its log, whatever the order, the gaps and the repetitions of the records.
+    """Measure one session from its log. The records may be in any order, incomplete and repeated.
 
-    An epoch's served time is the greatest it reported, and so is its fault time, which is not billed (both only grow;
-    an older node's records have none); a report of more than LONGEST_EPOCH_MS is left out. No report counts for more
-    than the time from the epoch's beginning to when the report was stored, or to the session's `ended` where
-    that came first, on JetStream's clock and with CLOCK_TOLERANCE_MS: a report that was held back is stored later, so
-    it loses nothing by this. An epoch with a successor is capped at its span, from its beginning to the
-    successor's first `agent_ready`, on the same clock. It begins with its first `assigned`, less the `age_ms` of one
-    that a lost log got again. Without a `started` nothing was served. The session's grant bounds the sum: the greatest
-    of any `assigned`. A scheduler of before there were grants assigns without one: then the limit that the start asked
-    for holds.
+    - An epoch's served time is its greatest report; so is its fault time, which is not billed. Both only grow. Records
+      of an older node have no fault time. A report of more than LONGEST_EPOCH_MS is ignored.
+    - A report counts at most the time from the epoch's beginning until JetStream stored the report, or until `ended`
+      if that is earlier, plus CLOCK_TOLERANCE_MS. A delayed report is stored later, so this takes nothing from it.
+    - An epoch with a successor is capped at its span: from its beginning to the successor's first `agent_ready`.
+    - An epoch begins at its first `assigned`, minus the `age_ms` of an `assigned` that was written again to a lost log.
+    - Without `started`, the session served nothing.
+    - The grant caps the sum: the greatest grant of any `assigned`. If no `assigned` has one (a scheduler older than
+      grants), the limit in `requested` applies.
 
     Args:
-        records: The session's events with their timestamps, in any order.
-        rule: RULE; of a session that is settled already, the rule it was settled by.
+        records: The session's events with their timestamps.
+        rule: RULE, or for a settled session the rule that settled it.
     """
     reports: dict[int, dict[tuple[int, int], _Report]] = {}
     assigned: dict[int, LogRecord] = {}
@@ -174,7 +173,7 @@ def meter(records: Iterable[LogRecord], rule: int = RULE) -> Metered:
             case ServedTick() | AgentStopped() if is_possible(event):
                 fault_ms = min(event.fault_ms, LONGEST_EPOCH_MS)
                 said, known = (event.served_ms, fault_ms), reports.setdefault(event.epoch, {})
-                # Stored twice, it counts from the first time, or a repetition would change a bill.
+                # A repeated report counts from its first copy; otherwise a repetition would change a bill.
                 known[said] = _Report(*said, _earlier(record, known[said].record if said in known else None))
             case JobAssigned():
                 assigned[event.epoch] = min(assigned.get(event.epoch, record), record, key=_began_ms)
@@ -185,7 +184,7 @@ def meter(records: Iterable[LogRecord], rule: int = RULE) -> Metered:
                 ended_ms = record.stored_ms if ended_ms is None else min(ended_ms, record.stored_ms)
             case _:
                 pass
-    # No epoch began before the session; one whose own `assigned` cannot be read, or was lost, is bounded by that.
+    # An epoch whose `assigned` is lost or unreadable is bounded by the session's first `assigned`, or by `requested`.
     bounds = min(assigned.values(), key=_stored_ms, default=requested), ended_ms
     epochs = tuple(_epoch(e, [*reports[e].values()], assigned, ready, bounds, rule) for e in sorted(reports))
     billable_ms = sum(e.billable_ms for e in epochs) if started else 0
@@ -229,7 +228,7 @@ def _epoch(
 
 
 def _possible_ms(stored_ms: int, began_ms: int | None, ended_ms: int | None) -> int:
-    """How long an epoch can have served that reports at this time, or by the session's end; nothing before it began."""
+    """The longest time that an epoch can have served when its report was stored, or when the session ended."""
     if began_ms is None:
         return LONGEST_EPOCH_MS
     until_ms = stored_ms if ended_ms is None else min(stored_ms, ended_ms)
@@ -237,10 +236,10 @@ def _possible_ms(stored_ms: int, began_ms: int | None, ended_ms: int | None) -> 
 
 
 def _fault_within(served_ms: int, reports: Sequence[_Report]) -> int:
-    """The fault time in the first part of an epoch, as exactly as its reports tell; in between for the caller.
+    """The fault time in the first part of an epoch. Between two reports it is estimated in the caller's favour.
 
     Args:
-        served_ms: How long that part is, of served time.
+        served_ms: Length of that part, in served time.
     """
     before_ms = max((r.served_ms for r in reports if r.served_ms <= served_ms), default=0)
     fault_ms = max((r.fault_ms for r in reports if r.served_ms <= served_ms), default=0)
@@ -249,7 +248,7 @@ def _fault_within(served_ms: int, reports: Sequence[_Report]) -> int:
         return fault_ms
     later_ms = max(fault_ms, *(r.fault_ms for r in reports if r.served_ms == next_ms))
     at_most = min(later_ms, fault_ms + served_ms - before_ms)
-    return max(at_most, later_ms - (next_ms - served_ms))  # a fault may be dated back behind an earlier report
+    return max(at_most, later_ms - (next_ms - served_ms))  # a fault can begin before the report that precedes it
 
 
 def _stored_ms(record: LogRecord) -> int:
@@ -257,7 +256,7 @@ def _stored_ms(record: LogRecord) -> int:
 
 
 def _began_ms(record: LogRecord) -> int:
-    """When an epoch with this `assigned` began, on JetStream's clock."""
+    """The beginning of the epoch with this `assigned`, on JetStream's clock."""
     age_ms = min(record.event.age_ms, LONGEST_EPOCH_MS) if isinstance(record.event, JobAssigned) else 0
     return record.stored_ms - age_ms
 

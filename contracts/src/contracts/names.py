@@ -7,12 +7,13 @@ from pydantic import AfterValidator, Field, StringConstraints
 _BMP: Final = 0xFFFF
 _JOINER: Final = r"\u200c\u200d"
 _SPACE: Final = r"\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
-# Controls, Unicode's Default_Ignorable_Code_Point without the joiners, and the blank Braille pattern.
+# Control characters, Unicode's Default_Ignorable_Code_Point without the joiners, and the blank Braille pattern.
 _INVISIBLE: Final = (
     r"\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
     r"\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
 )
-# Those beyond U+FFFF, which each engine spells in its own way: of shorthand and music, tags, more variation selectors.
+# Invisible characters beyond U+FFFF, which each regex engine writes differently: shorthand, music, tags, variation
+# selectors.
 _BEYOND: Final = (range(0x1BCA0, 0x1BCA4), range(0x1D173, 0x1D17B), range(0xE0000, 0xE1000))
 _PICTURE: Final = (
     r"(?:[\u00a9\u00ae\u203c\u2049\u2122\u2139\u2190-\u21ff\u2300-\u27bf\u2900-\u297f\u2b00-\u2bff\u3030\u303d\u3297\u3299]"
@@ -21,10 +22,10 @@ _PICTURE: Final = (
 _PICTURES_BEYOND: Final = range(0x1F000, 0x1FB00)
 _AS_PICTURE: Final = "\ufe0f"
 
-_AROUND: Final = rf"[ \t\n\r{_SPACE}]*"  # spelt out: \s is another set in each engine
+_AROUND: Final = rf"[ \t\n\r{_SPACE}]*"  # spelled out, because \s differs between regex engines
 
-# A joiner shapes Persian, Indic and emoji; beside ASCII it only makes two names look like one.
-# U+FE0F makes a sign a picture (a heart); after a letter it shows nothing.
+# A joiner shapes Persian and Indic text and emoji; next to ASCII it only makes two different names look equal.
+# U+FE0F turns a sign into a picture (a heart); after a letter it is invisible.
 _LETTER: Final = rf"(?:{_PICTURE}\ufe0f|[^\x00-\x7f{_SPACE}{_INVISIBLE}{_JOINER}])"
 _JOINED: Final = rf"{_LETTER}(?:[{_JOINER}]{_LETTER})*"
 NAME_PATTERN: Final = rf"^{_AROUND}(?:[!-~]|{_JOINED})(?:[ -~{_SPACE}]|{_JOINED})*{_AROUND}$"
@@ -49,9 +50,9 @@ UserName = Annotated[
         "characters outside ASCII, U+FE0F only after an emoji; white space around it is removed"
     ),
 ]
-"""`userName` and `userId`, as a client may send them."""
+"""`userName` and `userId` in a request."""
 
 RecordedName = Annotated[
     str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$", strip_whitespace=True)
 ]
-"""A name to look up: one that is refused now may stand in the log and in the ledger."""
+"""A name in a look-up: the log and the ledger may hold names that a start refuses today."""

@@ -12,104 +12,106 @@ class _Entry(BaseModel):
 
 
 class NodeJob(_Entry):
-    """One job that a node holds."""
+    """One job on a node."""
 
     session_id: SessionId
     epoch: int = Field(ge=1)
-    pid: int = Field(ge=0, description="0 while the worker's process is not known yet")
+    pid: int = Field(ge=0, description="the worker's process; 0 until it is known")
 
 
 class NodeState(_Entry):
-    """Bucket `nodes`, key = node id: renewed each second and at each change, gone 4 s after the last renewal."""
+    """Bucket `nodes`, key = node id: renewed each second and at each change; expires 4 s after the last renewal."""
 
     node_id: NodeId
     incarnation: str = Field(
         default="",
         pattern=r"^[a-z0-9]{0,32}$",
-        description="the process: of two with one node id the second refuses to start; empty in former versions",
+        description="identifies the process: a second process with the same node id refuses to start. "
+        "Older versions leave it empty",
     )
     region: str | None = None
-    slots: int = Field(ge=1, description="jobs this node can hold at once")
-    warm: int = Field(ge=0, description="idle workers with a pipeline built")
-    busy: int = Field(ge=0, description="jobs held now")
+    slots: int = Field(ge=1, description="jobs that this node can run at once")
+    warm: int = Field(ge=0, description="idle workers with a built pipeline")
+    busy: int = Field(ge=0, description="jobs that it runs now")
     draining: bool = False
     load: float = Field(ge=0, description="share of the CPU in use, 0..1")
     pid: int = Field(ge=1, description="the supervisor's process")
-    processes: int = Field(ge=0, description="processes of this node that live, the supervisor among them")
+    processes: int = Field(ge=0, description="live processes of this node, including the supervisor")
     started_at: AwareDatetime
     jobs: tuple[NodeJob, ...] = ()
     rooms: tuple[SessionId, ...] = Field(
-        default=(), description="rooms in which a worker waits for its job, taken ones whose job has not come yet too"
+        default=(), description="prejoined rooms, including claimed ones whose job has not arrived yet"
     )
 
     @property
     def address(self) -> str:
-        """How commands reach this very process: for `subjects.node_command`."""
+        """The address of this process, for `subjects.node_command`."""
         return f"{self.node_id}~{self.incarnation}" if self.incarnation else self.node_id
 
     @property
     def free_slots(self) -> int:
-        """Jobs that still fit."""
         return max(0, self.slots - self.busy)
 
 
 class Slot(_Entry):
-    """Bucket `slots`, keys 0 .. MAX_BOTS-1: the session that owns this share of the global bound."""
+    """Bucket `slots`, keys 0 .. MAX_BOTS-1: the session that owns this slot."""
 
     session_id: SessionId
     taken_at: AwareDatetime
 
 
 class PrejoinedRoom(_Entry):
-    """Bucket `prejoined`, key = session id: a room with an agent in it, there for the next start.
+    """Bucket `prejoined`, key = session id: a room with an agent in it, for the next start.
 
-    The one that deletes the key at its revision has the room. Renewed every 5 s, gone 15 s after the last renewal.
+    A gateway claims the room by deleting the key at its revision. The node renews the key every 5 s; the key expires
+    15 s after the last renewal.
     """
 
     session_id: SessionId
     node_id: NodeId
     region: str | None = None
     joined_at: AwareDatetime
-    expires_at: AwareDatetime = Field(description="when its node puts it away")
+    expires_at: AwareDatetime = Field(description="time at which the node retires the room")
 
 
 class Leader(_Entry):
-    """Bucket `leaders`, key = the role: who holds it."""
+    """Bucket `leaders`, key = role: the process that holds it."""
 
     holder: str
 
 
 class Seat(_Entry):
-    """Bucket `seats`, key = a session id of the client's choice: the user who first asked for it.
+    """Bucket `seats`, key = a session id that a client chose: the user who first asked for it.
 
-    Only this user gets the caller's token before the start, and only this user's start is accepted.
+    Before the start, only this user gets the caller's token. Only this user's start is accepted.
     """
 
     user: str
 
 
 class IdempotentStart(_Entry):
-    """Bucket `idempotency`: the session that a start's request key was answered with."""
+    """Bucket `idempotency`: the session that a start with this request key created."""
 
     session_id: SessionId
     body_sha256: str
 
 
 class IdempotentReply(_Entry):
-    """Bucket `idempotency`: what the request key of an end or a drain was answered with."""
+    """Bucket `idempotency`: the reply to an end or a drain with this request key."""
 
     body_sha256: str
-    reply: dict[str, Any] | None = Field(default=None, description="the answer; None until the request was carried out")
+    reply: dict[str, Any] | None = Field(default=None, description="None until the request was carried out")
 
 
 class QueueState(_Entry):
-    """Bucket `queue`: the starts that wait, as the leading scheduler knew them."""
+    """Bucket `queue`: the waiting starts, as the leading scheduler sees them."""
 
-    waiting: int = Field(ge=0, description="starts that no node has yet")
-    max_queue: int = Field(ge=0, description="MAX_QUEUE: as many may wait")
-    seq: int = Field(ge=0, description="of the stream SESSIONS: every start up to here is counted")
+    waiting: int = Field(ge=0, description="starts without a node")
+    max_queue: int = Field(ge=0, description="MAX_QUEUE, the limit of waiting starts")
+    seq: int = Field(ge=0, description="sequence in the stream SESSIONS up to which starts are counted")
     log_is_full: bool = Field(
-        default=False, description="what another call writes could push out of SESSIONS what is not settled: no start"
+        default=False,
+        description="refuse starts: the events of another call could push unsettled events out of SESSIONS",
     )
 
 

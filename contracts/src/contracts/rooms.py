@@ -8,11 +8,12 @@ DEPLOYMENT_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
 class RoomMark(BaseModel):
-    """The metadata of our rooms; several deployments may share one LiveKit.
+    """A room's metadata; several deployments may share one LiveKit server.
 
     Attributes:
-        deployment: Whose room it is.
-        greenroom: The call that made it, and no other: CreateRoom answers the same for a room that existed.
+        deployment: The deployment that owns the room.
+        greenroom: Random mark of the CreateRoom call that created the room. LiveKit gives the same answer for a room
+            that already existed, so the mark tells the two cases apart.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -22,12 +23,12 @@ class RoomMark(BaseModel):
 
 
 def room_metadata(deployment: str, made_by: str = "") -> str:
-    """The metadata for a new room."""
+    """The metadata of a new room, as JSON."""
     return RoomMark(deployment=deployment, greenroom=made_by).model_dump_json()
 
 
 def deployment_in(metadata: str) -> str | None:
-    """Whose room this is; None: it does not say, as those of earlier versions and of other programs."""
+    """The deployment that owns the room; None for rooms of older versions and of other programs."""
     try:
         return RoomMark.model_validate_json(metadata).deployment
     except ValidationError:
@@ -35,5 +36,5 @@ def deployment_in(metadata: str) -> str | None:
 
 
 def deployment_of_log(created: datetime) -> str:
-    """The name of a deployment that has none: two have two logs, and one keeps its log."""
+    """The default name of a deployment: the creation time of its log, which is unique and never changes."""
     return created.strftime("%Y%m%dT%H%M%S.%fZ")

@@ -21,23 +21,22 @@ MAKE_A_V2: Final = (
 
 
 def schema(message: Message) -> dict[str, Any]:
-    """The JSON Schema of a message as it is on the wire."""
+    """The JSON Schema of a message's body on the wire."""
     body = message.adapter.json_schema(mode="serialization")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": f"{message.name}.json", **body}
 
 
 def text(document: dict[str, Any]) -> str:
-    """A document as it stands in a file: the same bytes for the same content."""
+    """A document as the text of a file; equal documents give equal bytes."""
     return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def path(message: Message, folder: Path = FOLDER) -> Path:
-    """The file of a message's schema."""
     return folder / f"{message.name}.json"
 
 
 def broken_promises(folder: Path = FOLDER) -> list[str]:
-    """What the code changed in the published schemas that it must not change."""
+    """List the incompatible changes of the code against the published schemas."""
     found: list[str] = []
     for message in MESSAGES:
         file = path(message, folder)
@@ -46,7 +45,7 @@ def broken_promises(folder: Path = FOLDER) -> list[str]:
             found += [f"{message.name}: {change}" for change in breaking_changes(published, schema(message))]
     known = {path(message, folder).name for message in MESSAGES}
     found += [
-        f"{file.stem}: published, and no message of the code"
+        f"{file.stem}: published, but the code has no such message"
         for file in sorted(folder.glob("*.json"))
         if file.name not in known
     ]
@@ -54,7 +53,7 @@ def broken_promises(folder: Path = FOLDER) -> list[str]:
 
 
 def write(folder: Path = FOLDER) -> list[str]:
-    """Publish every schema, unless that would break a promise; returns the broken ones, and writes nothing then."""
+    """Publish every schema; returns the incompatible changes, and writes nothing if there are any."""
     broken = broken_promises(folder)
     if not broken:
         folder.mkdir(parents=True, exist_ok=True)
@@ -64,7 +63,7 @@ def write(folder: Path = FOLDER) -> list[str]:
 
 
 def main() -> int:
-    """Write the schemas; 1 when a promise would be broken."""
+    """Write the schemas; returns exit code 1 when a schema changed incompatibly."""
     broken = write()
     if broken:
         sys.stderr.write("\n".join([*broken, MAKE_A_V2]) + "\n")

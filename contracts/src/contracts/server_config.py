@@ -9,12 +9,12 @@ from contracts.users import ACCOUNT, NODES_ACCOUNT, NatsUser, RedisUser
 def nats_accounts(users: Sequence[NatsUser], passwords: Mapping[str, str]) -> str:
     """The block `accounts` of a nats.conf.
 
-    What a user of NODES publishes is imported from ACCOUNT, subject by subject, and the requests that it answers the
-    other way round. The server replaces the reply subject of an imported request by one of its own and delivers the
-    answer in the asker's account only: an answer never becomes a message of ACCOUNT. Each request has one answer.
+    NODES imports each subject that its users publish from ACCOUNT; ACCOUNT imports each request that they answer from
+    NODES. The server replaces the reply subject of an imported request and delivers the reply only in the requester's
+    account, so a reply never becomes a message of ACCOUNT. Each request has one reply.
 
     Args:
-        passwords: By user, as they shall stand in the file: a quoted string, or `$VARIABLE`.
+        passwords: User -> password as the file's text: a quoted string, or `$VARIABLE`.
     """
     nodes = [user for user in users if user.account == NODES_ACCOUNT]
     asked = list(dict.fromkeys(subject for user in nodes for subject in user.publish))
@@ -82,10 +82,10 @@ def _subjects(name: str, allowed: Iterable[str]) -> str:
 
 
 def redis_users(users: Iterable[RedisUser], passwords: Mapping[str, str]) -> str:
-    """The lines of a redis.conf that admit these users and refuse a client without a password.
+    """The lines of a redis.conf that admit these users and refuse clients without a password.
 
     Args:
-        passwords: By user, as they shall stand in the file.
+        passwords: User -> password as the file's text.
     """
     lines = [f"user {user.name} on >{passwords[user.name]} {user.rules}" for user in users]
     return "\n".join(["user default off", *lines]) + "\n"

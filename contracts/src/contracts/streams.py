@@ -10,10 +10,11 @@ _DAY_S: Final = 24 * 3600
 _MIB: Final = 1024**2
 
 SHAPE: Final = 1
-"""Written into each stream's metadata; raise it when a bound or a policy changes, and older versions leave it so."""
+"""Version in each stream's metadata. Raise it with every change of a bound or a policy: older services then leave the
+stream's configuration alone."""
 
 CALL_SECOND_BYTES: Final = 263
-"""What one second of a call takes in SESSIONS, measured: ticks, turns and their share of the rest."""
+"""Bytes that one second of a call takes in SESSIONS (measured): ticks, turns and their share of the other events."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,10 @@ class StreamSpec:
     Attributes:
         max_age_s: How long a message is kept, in seconds.
         duplicate_window_s: How long a `Nats-Msg-Id` is remembered, in seconds.
-        max_bytes: The stream's bound; the oldest messages go first.
-        is_set: The bound and the age are the operator's choice: they may also shrink.
-        max_msg_size: Bytes of one message; a larger one is refused.
-        append_only: No message can be deleted and none purged, by any user; it cannot be made otherwise later.
+        max_bytes: Size limit; beyond it the server deletes the oldest messages.
+        is_set: True when the operator chose the size and the age: both may then also shrink.
+        max_msg_size: Size limit of one message, in bytes; the server refuses a larger one.
+        append_only: No user can delete or purge messages. This cannot be changed later.
     """
 
     name: str
@@ -44,12 +45,12 @@ class BucketSpec:
     """One key-value bucket.
 
     Attributes:
-        ttl_s: Age at which every key goes, in seconds; None when each key carries its own.
-        key_ttl_s: The TTL that holders of this bucket's leases write with, in seconds; None without leases.
-        markers: True when the expiry of a key shall leave a marker, so that watchers see it.
-        max_bytes: The bucket's bound; a full bucket refuses new keys.
-        is_set: The bound is the operator's choice: it may also shrink.
-        in_memory: Kept in memory: no write waits for a disk, and a NATS without replicas forgets it at a restart.
+        ttl_s: Age at which every key expires, in seconds; None when each key has its own TTL, or none.
+        key_ttl_s: TTL of this bucket's leases, in seconds; None without leases.
+        markers: True when an expired key leaves a marker, so that watchers see the expiry.
+        max_bytes: Size limit; a full bucket refuses new keys.
+        is_set: True when the operator chose the size: it may then also shrink.
+        in_memory: True when no write waits for a disk; without replicas, a restart of NATS loses the bucket.
     """
 
     name: str
@@ -65,9 +66,9 @@ SESSIONS: Final = StreamSpec(
     "SESSIONS", (subjects.ALL_SESSIONS,), max_age_s=7 * _DAY_S, max_bytes=1536 * _MIB, append_only=True
 )
 BILLINGS_PLACE: Final = "billing"
-"""The durable consumer of SESSIONS that shows how far billing has come; the scheduler reads it."""
+"""The durable consumer of SESSIONS that holds billing's position; the scheduler reads it."""
 
-# A webhook's signature is valid for 6 minutes; within them a copy of it is the same message.
+# A webhook's signature is valid for 6 minutes; a copy that arrives in that time must count as a duplicate.
 ROOMS: Final = StreamSpec("ROOMS", (subjects.ALL_ROOMS,), max_age_s=_DAY_S, duplicate_window_s=600)
 DEAD: Final = StreamSpec("DEAD", (subjects.ALL_DEAD,), max_age_s=30 * _DAY_S)
 
@@ -77,7 +78,7 @@ PREJOINED: Final = BucketSpec("prejoined", key_ttl_s=15, markers=True, max_bytes
 SLOTS: Final = BucketSpec("slots", max_bytes=64 * _MIB)
 LEADERS: Final = BucketSpec("leaders", key_ttl_s=5, markers=True)
 QUEUE: Final = BucketSpec("queue", key_ttl_s=5, markers=True)
-SEATS: Final = BucketSpec(  # kept for longer than a caller's token lives
+SEATS: Final = BucketSpec(  # outlives a caller's token
     "seats", ttl_s=2 * 3600, max_bytes=128 * _MIB
 )
 IDEMPOTENCY: Final = BucketSpec("idempotency", ttl_s=_DAY_S, max_bytes=256 * _MIB)
@@ -85,30 +86,30 @@ IDEMPOTENCY: Final = BucketSpec("idempotency", ttl_s=_DAY_S, max_bytes=256 * _MI
 STREAMS: Final = (SESSIONS, ROOMS, DEAD)
 BUCKETS: Final = (NODES, PREJOINED, SLOTS, LEADERS, QUEUE, SEATS, IDEMPOTENCY)
 GATEWAYS_BUCKETS: Final = (SEATS, IDEMPOTENCY)
-"""The gateway alone makes and reads them; the scheduler makes the others."""
+"""Only the gateway creates and reads these; the scheduler creates the others."""
 
 
 def stream_name(spec: StreamSpec | BucketSpec) -> str:
-    """The stream's name; a bucket has one behind it."""
+    """The name of the stream, or of the stream that stores the bucket."""
     return spec.name if isinstance(spec, StreamSpec) else f"KV_{spec.name}"
 
 
 def calls_bytes(max_bots: int, session_ms: int) -> int:
-    """What SESSIONS holds of all calls at once when each is as long as it may be."""
+    """Bytes of SESSIONS that `max_bots` calls fill when each lasts `session_ms`."""
     return max_bots * session_ms // 1000 * CALL_SECOND_BYTES
 
 
 def sessions_bytes(max_bots: int, session_ms: int) -> int:
-    """The bound of SESSIONS where no setting chooses it: twice what the running calls may need, and never small."""
+    """The default size limit of SESSIONS: twice `calls_bytes`, and at least the size in `SESSIONS`."""
     needed = 2 * calls_bytes(max_bots, session_ms)
     return max(SESSIONS.max_bytes, -(-needed // _MIB) * _MIB)
 
 
 def reserved_bytes(bounds: Mapping[str, int] | None = None) -> int:
-    """The disk that nats-server reserves for all streams and buckets.
+    """Bytes of disk that nats-server reserves for all streams and buckets.
 
     Args:
-        bounds: Name -> bytes of those whose bound differs from the one here.
+        bounds: Name -> size limit, where it differs from the one in this module.
     """
     default = {spec.name: spec.max_bytes for spec in (*STREAMS, *BUCKETS)}
     return sum((default | dict(bounds or {})).values())

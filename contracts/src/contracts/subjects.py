@@ -16,12 +16,12 @@ BILLING_GRANT: Final = "voice.v1.billing.grant"
 
 
 def session_event(event: str, session_id: str) -> str:
-    """`voice.v1.session.<event>.<session_id>`; "*" as the id selects that event of every session."""
+    """`voice.v1.session.<event>.<session_id>`; the id "*" selects the event of every session."""
     return f"{SESSION_PREFIX}.{event}.{session_id}"
 
 
 def session_log(session_id: str) -> str:
-    """The filter that selects every event of one session."""
+    """Filter for every event of one session."""
     return f"{SESSION_PREFIX}.*.{session_id}"
 
 
@@ -31,10 +31,10 @@ def room_event(event: str, session_id: str) -> str:
 
 
 def node_command(address: str, command: str) -> str:
-    """`voice.v1.node.<address>.<command>`; command is assign, end, prejoin, describe or drain.
+    """`voice.v1.node.<address>.<command>`; the commands are assign, end, prejoin, describe and drain.
 
     Args:
-        address: `NodeState.address`: `<node_id>~<incarnation>` reaches one process only. The node id alone reaches the
-            process that has that name, and is all that former versions know.
+        address: `NodeState.address`: `<node_id>~<incarnation>` reaches exactly one process. Older versions know only
+            the node id, which reaches the process that currently has that name.
     """
     return f"{NODE_PREFIX}.{address}.{command}"

@@ -11,7 +11,7 @@ MAX_URL_CHARS: Final = 1_000
 URL_PATTERN: Final = (
     r"^https?://([^\s\x00-\x20\x7f/?#@:\[\]\\]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?([/?][^\s\x00-\x20\x7f#\\]*)?$"
 )
-"""What the published documents say of a URL; `parse_url` also checks the host's labels and the port's number."""
+"""The pattern in the published schemas; `parse_url` also checks the labels of the host and the port's range."""
 
 _URL: Final = re.compile(r"(https?)://(\[[^\]]*\]|[^/?#@:\[\]\\]+)(?::([0-9]{1,5}))?([/?][^#\\]*)?")
 _ENTRY: Final = re.compile(
@@ -30,13 +30,13 @@ _COMPATIBLE: Final = IPv6Network("::/96")
 
 @dataclass(frozen=True)
 class ToolAddress:
-    """A tool's URL in its parts.
+    """The parts of a tool's URL.
 
     Attributes:
         scheme: http or https.
-        host: Lower case; an international name in its ASCII form (xn--), an IPv6 address without brackets.
-        port: The scheme's own where the URL names none.
-        url: The URL with the host in this form; what is checked is what is called.
+        host: In lower case; an international name in its ASCII form (xn--), an IPv6 address without brackets.
+        port: The scheme's default port where the URL has none.
+        url: The URL with the host in this form. Callers must use it, so that the checked host is the called one.
     """
 
     scheme: str
@@ -50,8 +50,8 @@ class AllowedHost:
     """One entry of TOOL_ALLOWED_HOSTS.
 
     Attributes:
-        scheme: None: http and https.
-        port: None: every port.
+        scheme: None allows http and https.
+        port: None allows every port.
     """
 
     host: str
@@ -67,8 +67,8 @@ def parse_url(url: str) -> ToolAddress:
     """Read a tool's URL.
 
     Raises:
-        ValueError: It is not http(s)://host[:port][/path][?query], with a DNS name or an address as its host and a
-            port from 1 to 65535, and without a user, a password, a fragment, white space or a backslash.
+        ValueError: The URL is not http(s)://host[:port][/path][?query] with a DNS name or an IP address as host and a
+            port from 1 to 65535, or it has a user, a password, a fragment, white space or a backslash.
     """
     found = _URL.fullmatch(url)
     if found is None or len(url) > MAX_URL_CHARS or _INVISIBLE.search(url):
@@ -84,10 +84,10 @@ def parse_url(url: str) -> ToolAddress:
 
 
 def hosts(listed: str) -> tuple[AllowedHost, ...]:
-    """Read TOOL_ALLOWED_HOSTS: [scheme://]host[:port] with commas between.
+    """Read TOOL_ALLOWED_HOSTS: a comma-separated list of [scheme://]host[:port].
 
     Raises:
-        ValueError: An entry has another form; the text has its number and no part of it, for it may be a secret.
+        ValueError: An entry has another form. The text gives the entry's number only, since it may hold a secret.
     """
     found: list[AllowedHost] = []
     for n, text in enumerate((part.strip() for part in listed.split(",") if part.strip()), start=1):
@@ -99,7 +99,7 @@ def hosts(listed: str) -> tuple[AllowedHost, ...]:
 
 
 def is_allowed(address: ToolAddress, allowed: Collection[AllowedHost]) -> bool:
-    """Whether an entry has the URL's host, and its scheme and port where it names them."""
+    """Whether an entry matches the URL's host, and its scheme and port where the entry has them."""
     return any(
         entry.host == address.host and entry.scheme in (None, address.scheme) and entry.port in (None, address.port)
         for entry in allowed
@@ -107,9 +107,9 @@ def is_allowed(address: ToolAddress, allowed: Collection[AllowedHost]) -> bool:
 
 
 def may_connect(address: str, port: int, allowed: Collection[AllowedHost]) -> bool:
-    """Whether an allowed host's address may be connected to: one that is not public must be listed itself.
+    """Whether a tool's call may connect to this address: a private address must be listed itself.
 
-    So a name that suddenly leads to the inside of a network leads nowhere.
+    This stops a listed name that suddenly resolves to an address inside the network (DNS rebinding).
     """
     ip = ip_address(address.partition("%")[0])
     if any(entry.host == str(ip) and entry.port in (None, port) for entry in allowed):
@@ -124,7 +124,7 @@ def may_connect(address: str, port: int, allowed: Collection[AllowedHost]) -> bo
 
 
 def _embedded(ip: IPv6Address) -> IPv4Address | None:
-    """The IPv4 address that a packet to this IPv6 address reaches in the end."""
+    """The IPv4 address that finally receives packets for this IPv6 address; None for a native IPv6 address."""
     if ip.ipv4_mapped is not None:
         return ip.ipv4_mapped
     if ip.sixtofour is not None:
@@ -137,7 +137,7 @@ def _embedded(ip: IPv6Address) -> IPv4Address | None:
 def _entry(text: str) -> AllowedHost:
     found = _ENTRY.fullmatch(text)
     if found is None or _INVISIBLE.search(text):
-        raise ValueError("it is not [scheme://]host[:port]")
+        raise ValueError("must be [scheme://]host[:port]")
     scheme, host, port = found.groups()
     return AllowedHost(_host(host), scheme, _port(port))
 
@@ -160,7 +160,7 @@ def _host(text: str) -> str:
     labels = name.split(".")
     if len(name) > _MAX_HOST_CHARS or not all(map(_LABEL.fullmatch, labels)):
         raise ValueError("the host must be a DNS name or an IP address")
-    if _NUMBER.fullmatch(labels[-1]):  # 127.1, 0x7f.1 and 2130706433 are addresses to a resolver
+    if _NUMBER.fullmatch(labels[-1]):  # a resolver reads 127.1, 0x7f.1 and 2130706433 as IP addresses
         try:
             return str(IPv4Address(name))
         except ValueError:
@@ -169,10 +169,13 @@ def _host(text: str) -> str:
 
 
 def _ascii_form(text: str) -> str:
-    """An international name as DNS has it.
+    """The ASCII form (xn--) of an international name.
 
-    The standard library knows IDNA 2003 alone, which turns some letters into others (straße into strasse); such a name
-    is refused rather than looked up as a different one.
+    The standard library only implements IDNA 2003, which replaces some letters (straße becomes strasse). Such a name
+    is refused, because it would resolve to another host.
+
+    Raises:
+        ValueError: The name has no ASCII form, or IDNA 2003 would change its letters.
     """
     wanted = unicodedata.normalize("NFKC", text).lower()
     try:

@@ -17,9 +17,9 @@ from contracts.tool_hosts import MAX_URL_CHARS, URL_PATTERN, parse_url
 MOST_TOOLS: Final = 8
 MAX_SCHEMA_BYTES: Final = 4_096
 MAX_SCHEMA_DEPTH: Final = 16
-"""Objects and lists in each other, the schema itself among them: far below where a JSON reader gives up."""
+"""Levels of nested objects and lists, including the schema itself; JSON parsers fail only far beyond this."""
 MAX_TOOLS_BYTES: Final = 16_384
-"""All tools of a session together, as JSON: they travel in one packet beside the system prompt."""
+"""Limit of all tools of a session as JSON: they share one packet of the link to the worker with the system prompt."""
 MAX_TIMEOUT_S: Final = 30
 
 _LEAST_WHOLE, _GREATEST_WHOLE = -(2**63), 2**64 - 1
@@ -28,15 +28,15 @@ ToolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,
 ToolUrl = Annotated[str, StringConstraints(max_length=MAX_URL_CHARS, pattern=URL_PATTERN)]
 
 _PARAMETERS: Final = (
-    f"JSON Schema of the arguments, an object's; `type` may be left out, so `{{}}` means no arguments. At most "
-    f"{MAX_SCHEMA_BYTES} bytes as ASCII JSON (`, ` and `: ` between its parts, other characters as \\uXXXX) and "
-    f"{MAX_SCHEMA_DEPTH} levels of objects and lists. Whole numbers have at most 64 bits, others are finite. "
-    "A `$ref` leads to a part of this schema, such as `#/$defs/NAME`."
+    f"JSON Schema of the arguments, which are an object; `type` is optional, so `{{}}` means no arguments. At most "
+    f"{MAX_SCHEMA_BYTES} bytes as ASCII JSON (separators `, ` and `: `, other characters as \\uXXXX) and "
+    f"{MAX_SCHEMA_DEPTH} levels of objects and lists. Integers have at most 64 bits; other numbers are finite. "
+    "A `$ref` points to a part of this schema, such as `#/$defs/NAME`."
 )
 
 
 class RecordedTool(BaseModel):
-    """A tool as the log and the commands hold it, read as it is."""
+    """A tool in the log and in commands; it has types but no limits."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -49,19 +49,19 @@ class RecordedTool(BaseModel):
 
     @property
     def deadline_s(self) -> float:
-        """The timeout, within what a call may take."""
+        """The timeout, limited to 0 .. MAX_TIMEOUT_S seconds."""
         return max(0.0, min(float(MAX_TIMEOUT_S), self.timeout_s))
 
 
 class Tool(BaseModel):
-    """A function that the language model may call: a POST of its arguments as JSON; the answer goes to the model."""
+    """A function that the language model may call: the agent POSTs the arguments as JSON and returns the response."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     _few_fields = model_validator(mode="before")(checked_count)
 
     name: ToolName = Field(description="unique among the session's tools")
-    description: str = Field(min_length=1, max_length=1_000, description="tells the model when to call it")
+    description: str = Field(min_length=1, max_length=1_000, description="tells the model when to call the tool")
     parameters: dict[str, Any] = Field(
         default_factory=lambda: {"type": "object", "properties": {}},
         description=_PARAMETERS,
@@ -75,11 +75,11 @@ class Tool(BaseModel):
         },
     )
     url: ToolUrl = Field(
-        description="http(s)://host[:port][/path][?query]: a DNS name (international ones too) or "
-        "an IP address, a port from 1 to 65535; the host must be listed in TOOL_ALLOWED_HOSTS"
+        description="http(s)://host[:port][/path][?query] with a DNS name (also an international one) or "
+        "an IP address, and a port from 1 to 65535; TOOL_ALLOWED_HOSTS must list the host"
     )
     method: Literal["POST"] = "POST"
-    timeout_s: float = Field(default=10, gt=0, le=MAX_TIMEOUT_S, description="seconds that the answer may take")
+    timeout_s: float = Field(default=10, gt=0, le=MAX_TIMEOUT_S, description="seconds until the response must arrive")
 
     @field_validator("parameters")
     @classmethod
@@ -104,15 +104,15 @@ class Tool(BaseModel):
 
 
 def recorded(tool: Tool) -> RecordedTool:
-    """A tool that a client sent, as the log holds it."""
+    """Convert a client's tool for the log."""
     return RecordedTool(**tool.model_dump())
 
 
 def checked(tools: Sequence[Tool]) -> None:
-    """Hold a session's tools against each other.
+    """Check a session's tools together.
 
     Raises:
-        ValueError: Two have one name, or they are too long together.
+        ValueError: Two tools have the same name, or all tools together exceed MAX_TOOLS_BYTES.
     """
     if len({tool.name for tool in tools}) < len(tools):
         raise ValueError("two tools have the same name")
@@ -121,7 +121,7 @@ def checked(tools: Sequence[Tool]) -> None:
 
 
 def _check_json(value: dict[str, Any]) -> None:
-    """Refuse what JSON's writers and readers do not agree on, without recursion: the nesting is the caller's."""
+    """Refuse values that JSON libraries treat differently. No recursion, because the caller controls the nesting."""
     left: list[tuple[Any, int]] = [(value, 1)]
     while left:
         part, depth = left.pop()
@@ -164,7 +164,7 @@ def _refs(schema: dict[str, Any]) -> Iterator[str]:
 
 
 def _leads_somewhere(ref: str, schema: dict[str, Any]) -> bool:
-    """Whether a JSON pointer has its target here: the schema travels alone, and the model would refuse each turn."""
+    """Whether a JSON pointer has its target in this schema; the model's provider refuses every turn otherwise."""
     root, *steps = ref.split("/")
     place: Any = schema
     for step in steps:
@@ -176,7 +176,7 @@ def _leads_somewhere(ref: str, schema: dict[str, Any]) -> bool:
 
 
 def _below(part: Any) -> dict[str, Any]:
-    """What a step of a JSON pointer leads to from this part."""
+    """The children of a part of a schema, by the name of the JSON pointer's step."""
     if isinstance(part, list):
         return {str(n): each for n, each in enumerate(cast("list[Any]", part))}
     return cast("dict[str, Any]", part) if isinstance(part, dict) else {}

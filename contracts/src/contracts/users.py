@@ -19,9 +19,9 @@ OPERATOR: Final = "operator"
 READER: Final = "reader"
 
 ACCOUNT: Final = "GREENROOM"
-"""NATS' account with the streams, and all users but the nodes'."""
+"""The NATS account with the streams and all users except the nodes'."""
 NODES_ACCOUNT: Final = "NODES"
-"""NATS' account of the nodes, whose requests reach ACCOUNT as service imports: see the ADR."""
+"""The NATS account of the nodes; their requests reach ACCOUNT as service imports (see the ADR)."""
 
 _EVERYTHING: Final = ">"
 _INBOX: Final = "_INBOX_"
@@ -32,11 +32,11 @@ class NatsUser:
     """One user of NATS.
 
     Attributes:
-        publish: Subjects that it may publish to, JetStream's API among them.
-        subscribe: Subjects that it may subscribe to.
-        refused: Subjects that it may not publish to, although `publish` covers them.
-        answers_s: Seconds in which it may answer a request that it received, whatever the reply's subject; 0: never.
-        account: Where its subjects are; between the accounts pass only what one lists and the other publishes.
+        publish: Subjects that the user may publish to, including JetStream's API.
+        subscribe: Subjects that the user may subscribe to.
+        refused: Exceptions to `publish`.
+        answers_s: Seconds in which the user may answer a received request, on any reply subject; 0: never.
+        account: The NATS account of the user. Only subjects that one account exports and the other imports cross.
     """
 
     name: str
@@ -48,7 +48,7 @@ class NatsUser:
 
     @property
     def answers(self) -> tuple[str, ...]:
-        """The requests that it answers: what it subscribes to, without its inboxes."""
+        """Subjects of the requests that the user answers: its subscriptions without its inboxes."""
         return tuple(subject for subject in self.subscribe if not subject.startswith(_INBOX))
 
 
@@ -57,7 +57,7 @@ class RedisUser:
     """One user of Redis.
 
     Attributes:
-        rules: Its keys and commands, in the words of Redis' ACL.
+        rules: Keys and commands, in the syntax of Redis' ACL.
     """
 
     name: str
@@ -65,13 +65,13 @@ class RedisUser:
 
 
 def _sent(part: str) -> tuple[str, ...]:
-    """What the catalogue says that this part sends: events, requests and keys."""
+    """Subjects of the events, requests and keys that this service sends, from the catalogue."""
     sent = {_wildcards(m.address) for m in MESSAGES if m.sender == part and m.kind in ("event", "request", "value")}
     return tuple(sorted(sent))
 
 
 def _answered(part: str) -> tuple[str, ...]:
-    """The requests that the catalogue says that this part answers."""
+    """Subjects of the requests that this service answers, from the catalogue."""
     return tuple(sorted({_wildcards(m.address) for m in MESSAGES if m.receiver == part and m.kind == "request"}))
 
 
@@ -84,7 +84,7 @@ def _key(bucket: streams.BucketSpec, key: str = "*") -> str:
 
 
 def _makes(*specs: streams.StreamSpec | streams.BucketSpec) -> tuple[str, ...]:
-    """Create what is missing; the server refuses to create what exists with another configuration."""
+    """Create missing streams. The server refuses to create one that exists with another configuration."""
     return tuple(f"$JS.API.STREAM.CREATE.{streams.stream_name(spec)}" for spec in specs)
 
 
@@ -93,19 +93,19 @@ def _owns(*specs: streams.StreamSpec | streams.BucketSpec) -> tuple[str, ...]:
 
 
 def _asks(*specs: streams.StreamSpec | streams.BucketSpec) -> tuple[str, ...]:
-    """Single messages, as JSON; the server cannot confine this to some of the stream's subjects."""
+    """Read single messages, as JSON. The server cannot restrict this to some subjects of a stream."""
     return tuple(f"$JS.API.STREAM.MSG.GET.{streams.stream_name(spec)}" for spec in specs)
 
 
 def _reads(*specs: streams.StreamSpec | streams.BucketSpec) -> tuple[str, ...]:
-    """Also pages of them. Never give it to a node: a direct get sends stored bytes to any subject of its account."""
+    """Read single messages and pages. Never give this to a node: a direct get can send stored bytes to any subject."""
     return tuple(
         subject for spec in specs for subject in (*_asks(spec), f"$JS.API.DIRECT.GET.{streams.stream_name(spec)}")
     )
 
 
 def _follows(*specs: streams.StreamSpec | streams.BucketSpec) -> tuple[str, ...]:
-    """Read with ephemeral consumers. Never give it to a node: see the ADR on what a consumer can be made to do."""
+    """Read with ephemeral consumers. Never give this to a node: the ADR shows how a consumer can be misused."""
     found = list(_reads(*specs))
     for name in map(streams.stream_name, specs):
         found.append(f"$JS.API.STREAM.INFO.{name}")
@@ -114,7 +114,7 @@ def _follows(*specs: streams.StreamSpec | streams.BucketSpec) -> tuple[str, ...]
 
 
 def _measures(*specs: streams.StreamSpec | streams.BucketSpec) -> tuple[str, ...]:
-    """How full each is, and since when; a publish without an answer asks whether its stream is there at all."""
+    """Read a stream's size and age. A publish that gets no answer also asks this: does the stream exist?"""
     return tuple(f"$JS.API.STREAM.INFO.{streams.stream_name(spec)}" for spec in specs)
 
 
@@ -122,10 +122,10 @@ def _inbox(name: str) -> str:
     return f"{_INBOX}{name}.>"
 
 
-_ACCOUNT: Final = ("$JS.API.INFO",)  # counts and limits only; `greenroom doctor` asks for it
-# A dead letter is written once by all: the second writer reads whose it is.
+_ACCOUNT: Final = ("$JS.API.INFO",)  # counts and limits only; `greenroom doctor` reads it
+# Each service may find the same dead letter; the second writer reads which one stored it.
 _BURY: Final = (subjects.ALL_DEAD, *_asks(streams.DEAD), *_measures(streams.DEAD))
-# The position of billing in the log: its consumer belongs to billing alone.
+# Only billing may use the consumer that holds its position in the log.
 _BILLINGS_CONSUMER: Final = tuple(
     f"$JS.API.CONSUMER.{verb}.{streams.SESSIONS.name}.{streams.BILLINGS_PLACE}"
     for verb in ("CREATE", "INFO", "MSG.NEXT", "DELETE")
@@ -138,7 +138,7 @@ NATS_USERS: Final = (
         publish=(
             *_sent(GATEWAY),
             *_BURY,
-            _key(streams.PREJOINED),  # it takes a room by deleting its key
+            _key(streams.PREJOINED),  # the gateway claims a room by deleting its key
             _key(streams.LEADERS, "projector"),
             *_makes(*streams.STREAMS, *streams.BUCKETS),
             *_owns(*streams.GATEWAYS_BUCKETS),
@@ -154,10 +154,10 @@ NATS_USERS: Final = (
         SCHEDULER,
         publish=(
             *_sent(SCHEDULER),
-            # It writes a session's beginning again where the log lost it.
+            # The scheduler writes a session's first events again when the log lost them.
             subjects.session_event(SessionRequested.event, "*"),
             *_BURY,
-            _key(streams.PREJOINED),  # it withdraws a room by deleting its key
+            _key(streams.PREJOINED),  # the scheduler retires a room by deleting its key
             _key(streams.LEADERS, "scheduler"),
             *_owns(*streams.STREAMS, *_SCHEDULERS_BUCKETS),
             *(f"$JS.API.STREAM.DELETE.{streams.stream_name(bucket)}" for bucket in streams.BUCKETS if bucket.in_memory),
@@ -167,7 +167,9 @@ NATS_USERS: Final = (
             *_ACCOUNT,
         ),
         subscribe=(_inbox(SCHEDULER),),
-        refused=tuple(subject for subject in _BILLINGS_CONSUMER if ".INFO." not in subject),  # it watches how far it is
+        refused=tuple(
+            subject for subject in _BILLINGS_CONSUMER if ".INFO." not in subject
+        ),  # it reads billing's position
     ),
     NatsUser(
         AGENT_RUNNER,
@@ -198,7 +200,7 @@ NATS_USERS: Final = (
     ),
     NatsUser(OPERATOR, publish=(_EVERYTHING,), subscribe=(_EVERYTHING,)),
 )
-"""The services' users, and the operator's, who may do everything."""
+"""The services' users, and the operator's, which may do everything."""
 
 _NO_ADMINISTRATION: Final = "+@read +@write +@connection +@transaction -@dangerous"
 
@@ -208,7 +210,7 @@ REDIS_USERS: Final = (
     RedisUser(READER, "~session:* ~user:* ~agent:* ~pool:ready +@read +@connection -@dangerous"),
     RedisUser(OPERATOR, "~* &* +@all"),
 )
-"""The services' users, one for programs that read the read model, and the operator's."""
+"""The services' users, the operator's, and one for other programs that read the read model."""
 
 
 def nats_variable(user: str) -> str:
