@@ -1,4 +1,4 @@
-"""How a service reaches NATS: the servers, the identity, the certificates. It opens no file and no connection."""
+"""The servers, identity and certificates for NATS, parsed and checked without opening a file or a connection."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,15 +13,15 @@ _ENCRYPTED: Final = ("tls", "wss")
 
 @dataclass(frozen=True)
 class NatsAccess:
-    """Where NATS is and who the service is there.
+    """The addresses of NATS and the identity that the service uses there.
 
     Attributes:
         servers: scheme://host:port of each server, without credentials.
-        creds: A credentials file, with a user's JWT and its seed.
-        nkey_seed: A file that holds a user's nkey seed.
-        ca: The certificates that the server's must come from; the system's when None.
+        creds: A credentials file with the user's JWT and seed.
+        nkey_seed: A file with the user's nkey seed.
+        ca: The authorities that must have signed the server's certificate; None uses the system's.
         cert: The client's certificate, in PEM.
-        key: The key of `cert`; None when it stands in the same file.
+        key: The key of `cert`; None when `cert` contains it.
     """
 
     servers: tuple[str, ...]
@@ -45,12 +45,12 @@ class NatsAccess:
         cert: Path | None = None,
         key: Path | None = None,
     ) -> "NatsAccess":
-        """Read NATS_URL, whose user and password are percent-encoded, and check it against the files.
+        """Parse NATS_URL, with percent-encoded user and password, and check it against the files.
 
-        All servers are given the same identity: nats-py sends none to a server that it learns of from the cluster.
+        All servers must share one identity: nats-py sends no credentials to servers that it discovers in the cluster.
 
         Raises:
-            ValueError: It cannot work. The text never holds a part of the URL.
+            ValueError: The combination is invalid. The text never contains a part of the URL.
         """
         parts = [_server(entry) for entry in url.split(",")]
         if len({part.scheme in _WEBSOCKET for part in parts}) > 1:
@@ -80,21 +80,19 @@ class NatsAccess:
 
     @property
     def shown(self) -> str:
-        """The servers, as they may stand in a log."""
+        """The servers without credentials, for logs."""
         return ",".join(self.servers)
 
     @property
     def must_encrypt(self) -> bool:
-        """Whether a connection without TLS is refused: a URL of tls:// or wss://, or a file that only TLS needs."""
+        """Whether to refuse a connection without TLS: the URL is tls:// or wss://, or a CA or certificate is set."""
         return self.uses(_ENCRYPTED) or self.ca is not None or self.cert is not None
 
     @property
     def over_websocket(self) -> bool:
-        """Whether the servers are reached over WebSockets."""
         return self.uses(_WEBSOCKET)
 
     def uses(self, schemes: Sequence[str]) -> bool:
-        """Whether a server's URL has one of these schemes."""
         return any(server.partition("://")[0] in schemes for server in self.servers)
 
 
@@ -108,13 +106,13 @@ def _server(entry: str) -> SplitResult:
             _decoded(text)
     except ValueError:
         raise ValueError(
-            "an entry is no URL of a server; / ? # , and % in a user or password are written %2F %3F %23 %2C %25"
+            "an entry is not a server URL; write / ? # , and % in a user or password as %2F %3F %23 %2C %25"
         ) from None
     if part.scheme not in _SCHEMES:
-        raise ValueError(f"a server's URL begins with {', '.join(f'{scheme}://' for scheme in _SCHEMES)}")
+        raise ValueError(f"a server URL must begin with {', '.join(f'{scheme}://' for scheme in _SCHEMES)}")
     websocket_path = part.scheme in _WEBSOCKET and "@" not in part.path
     if part.query or part.fragment or not (part.path in ("", "/") or websocket_path):
-        raise ValueError("nothing may follow the port; / ? and # in a user or password are written %2F %3F %23")
+        raise ValueError("nothing may follow the port; write / ? and # in a user or password as %2F %3F %23")
     return part
 
 

@@ -1,4 +1,4 @@
-"""The request's body: read whole before the app is called, up to a bound and within a separate deadline."""
+"""The body limit: reads the whole body before the app runs, up to a size and within a deadline of its own."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,11 +8,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class BoundedBody:
-    """Hands the body on as one message. Guards that look at headers alone stand before it.
+    """Passes the body on as one message. Guards that read only headers run before it.
 
     Args:
-        max_bytes: A longer body is a 413, whether it is announced or chunked; a function where it differs by request.
-        deadline_s: From the headers to the body's last byte.
+        max_bytes: A longer body gets a 413, chunked or not; a function when the limit depends on the request.
+        deadline_s: Seconds from the headers to the last byte of the body.
     """
 
     def __init__(self, app: ASGIApp, *, max_bytes: int | Callable[[Scope], int], deadline_s: float) -> None:
@@ -59,4 +59,4 @@ async def _whole(receive: Receive, most: int) -> tuple[bytes, Message]:
 
 
 def _too_large(most: int) -> Refused:
-    return Refused(BODY_TOO_LARGE, f"the body is longer than {most} bytes")
+    return Refused(BODY_TOO_LARGE, f"The body is longer than {most} bytes.")

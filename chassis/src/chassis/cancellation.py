@@ -1,8 +1,7 @@
-"""Cancellations that get lost, and how they are kept.
+"""Python 3.12's `asyncio.wait_for` for Python 3.11 (decision 0031).
 
-Python 3.11's `asyncio.wait_for`, by which nats-py waits, swallows a cancellation that comes in the same turn of the
-loop as its result: the task goes on, and whoever cancelled it, a task group for example, waits for ever. Python 3.12
-mended it.
+The older one, which nats-py uses, swallows a cancellation that arrives in the same loop iteration as the result. The
+task then continues, and the task group that cancelled it waits for ever.
 """
 
 import asyncio
@@ -14,7 +13,7 @@ T = TypeVar("T")
 
 
 async def wait_for(future: Awaitable[T], timeout: float | None) -> T:
-    """`asyncio.wait_for` as Python 3.12 has it: under a timeout, in the same task, so that no cancellation is lost."""
+    """Await in the same task under a timeout, as Python 3.12 does, so that no cancellation is lost."""
     if timeout is None or timeout > 0:
         async with asyncio.timeout(timeout):
             return await future
@@ -30,6 +29,6 @@ async def wait_for(future: Awaitable[T], timeout: float | None) -> T:
 
 
 def mend_wait_for() -> None:
-    """Have every library of this process wait by that, where Python's own is older."""
+    """Replace `asyncio.wait_for` for every library of this process, on Python older than 3.12."""
     if sys.version_info < (3, 12):
         asyncio.wait_for = wait_for

@@ -1,4 +1,4 @@
-"""Which secrets are too weak to sign LiveKit's tokens with: one rule for every part that reads one."""
+"""The rule for LiveKit API secrets: long enough, and not the placeholder."""
 
 from typing import Annotated, Final
 
@@ -9,19 +9,19 @@ _PLACEHOLDER: Final = "change-me"
 
 
 def is_placeholder(secret: str) -> bool:
-    """Whether the value is the one that .env.example shows, which everybody knows."""
+    """Whether the value is the public one from .env.example."""
     return secret.strip().lower().startswith(_PLACEHOLDER)
 
 
 def weakness(secret: str) -> str | None:
-    """What is wrong with a secret that signs LiveKit's tokens, or None; the text never shows the secret.
+    """The weakness of a LiveKit API secret, or None; the text never contains the secret.
 
-    Every caller holds an HS256 token made with it, and can search for a short secret offline.
+    Every caller holds an HS256 token signed with it, and can guess a short secret offline.
     """
     if is_placeholder(secret):
-        return f"{_PLACEHOLDER}... is the example's placeholder; make a secret with `openssl rand -hex 32`"
+        return f"{_PLACEHOLDER}... is the placeholder of the example; create a secret with `openssl rand -hex 32`"
     if len(secret.encode()) < MIN_SECRET_BYTES:
-        return f"a LiveKit secret has at least {MIN_SECRET_BYTES} bytes; make one with `openssl rand -hex 32`"
+        return f"a LiveKit secret needs at least {MIN_SECRET_BYTES} bytes; create one with `openssl rand -hex 32`"
     return None
 
 
@@ -32,4 +32,4 @@ def _strong(secret: str) -> str:
 
 
 LiveKitSecret = Annotated[str, AfterValidator(_strong)]
-"""A setting that holds a LiveKit API secret."""
+"""The type of a setting for a LiveKit API secret."""

@@ -1,4 +1,4 @@
-"""The name by which a deployment knows its own rooms on a LiveKit that it may share."""
+"""The deployment's name, which marks its rooms on a shared LiveKit server."""
 
 from contracts.rooms import deployment_of_log
 from contracts.streams import SESSIONS
@@ -7,10 +7,10 @@ from chassis.nats import Bus
 
 
 async def deployment_name(bus: Bus, configured: str | None, *, deadline_s: float = 5.0) -> str:
-    """The configured name; without one, when the log was made: the same in every service, whenever it starts.
+    """The configured name, or one derived from the creation time of the log, which every service sees alike.
 
     Raises:
-        BusUnavailable: The log's stream did not answer.
+        BusUnavailable: NATS did not answer within the deadline.
     """
     if configured is not None:
         return configured

@@ -1,6 +1,6 @@
-"""Which environment variables a process is given: those that its settings read, and those of the system.
+"""The environment variables that a child process inherits: those of its settings and those of the system.
 
-What a process does not hold it cannot lose: another service's address, key or password.
+Least privilege: a process cannot leak the address, key or password of another service.
 """
 
 from collections.abc import Collection
@@ -13,7 +13,7 @@ _NAMES: Final = frozenset(
         *("CURL_CA_BUNDLE", "VIRTUAL_ENV", "GLIBC_TUNABLES", "NLTK_DATA"),
     }
 )
-# Of the language, the system's libraries, and the libraries that a pipeline is made of.
+# For Python, the system's libraries, and the libraries of the pipeline.
 _PREFIXES: Final = (
     *("LC_", "LD_", "MALLOC_", "PYTHON", "SSL_", "XDG_"),
     *("OTEL_", "PIPECAT_", "RUST_", "ORT_", "OMP_", "OPENBLAS_", "MKL_", "NUMBA_", "HF_", "WEBSOCKETS_"),
@@ -21,7 +21,7 @@ _PREFIXES: Final = (
 
 
 def is_given(variable: str, own: Collection[str] = ()) -> bool:
-    """Whether a process is given this variable.
+    """Whether a child process inherits this variable.
 
     Args:
         own: The variables that its settings read, in capitals.

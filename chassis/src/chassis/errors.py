@@ -1,12 +1,12 @@
-"""Errors that say what to do about them."""
+"""The error that ends a start, with its fix."""
 
 
 class StartFailed(Exception):
     """A service cannot start.
 
     Attributes:
-        cause: What is wrong, in half a sentence.
-        fix: What the reader can do about it.
+        cause: Half a sentence, without a full stop.
+        fix: A sentence that tells the operator what to do.
     """
 
     def __init__(self, cause: str, fix: str) -> None:

@@ -1,11 +1,11 @@
-"""Headers that every answer carries, refusals and preflights included."""
+"""Security headers for every response, including refusals and preflights."""
 
 from typing import Final
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# An answer may set its own: a page that has scripts, or a file that may be cached.
+# A response may override each of them, such as a page with scripts or a cacheable file.
 SECURITY_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -17,7 +17,7 @@ SECURITY_HEADERS: Final = {
 
 
 class SecurityHeaders:
-    """The outermost middleware. `no-store` is for answers that hold tokens, prompts and bills: almost all."""
+    """The outermost middleware. `no-store`, because almost every response contains tokens, prompts or bills."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Health: is the process alive, is it ready, what does it count."""
+"""Health: liveness, readiness and metrics of the process."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -15,13 +15,13 @@ from chassis import metrics
 from chassis.headers import SecurityHeaders
 
 Check = Callable[[], Awaitable[str | None]]
-"""None: ready. Text: why not."""
+"""Returns None when ready, else the reason as text."""
 
 _CHECK_DEADLINE_S: Final = 1.0
 
 
 def version_of(distribution: str) -> str:
-    """The installed version, "0" where it runs without being installed."""
+    """The installed version; "0" when the distribution is not installed."""
     try:
         return version(distribution)
     except PackageNotFoundError:
@@ -29,7 +29,7 @@ def version_of(distribution: str) -> str:
 
 
 class Health:
-    """`/health` (the loop turns), `/ready` (every check passes; 503 and the reasons otherwise) and `/metrics`."""
+    """`/health` (the event loop responds), `/ready` (all checks pass, else 503 with the reasons) and `/metrics`."""
 
     def __init__(self, service: str, *, version: str | None = None) -> None:
         self.service = service
@@ -39,27 +39,23 @@ class Health:
         self._included: list[Mapping[str, Check]] = []
 
     def add(self, name: str, check: Check) -> None:
-        """Be ready only while `check` returns None, within 1 s."""
+        """Be ready only while `check` returns None within 1 s."""
         self._checks[name] = check
 
     def include(self, checks: Mapping[str, Check]) -> None:
-        """Also ask these checks; the mapping may grow later."""
+        """Add these checks; entries added to the mapping later count too."""
         self._included.append(checks)
 
-    def is_starting(self) -> None:
-        """Not ready yet."""
-        self._state = "starting"
-
     def is_serving(self) -> None:
-        """Ready as far as the checks pass."""
+        """Leave the state "starting": from now on the checks alone decide."""
         self._state = None
 
     def is_draining(self) -> None:
-        """Never ready again: load balancers look elsewhere."""
+        """Be unready until the process exits, so that load balancers choose another replica."""
         self._state = "draining"
 
     async def reasons(self) -> dict[str, str]:
-        """Why this process is not ready, by check; empty when it is."""
+        """Reasons why the process is not ready, by check; empty when ready."""
         checks = dict(self._checks)
         for more in self._included:
             checks.update(more)
@@ -68,7 +64,7 @@ class Health:
         return reasons if self._state is None else {"process": self._state, **reasons}
 
     def routes(self) -> list[Route]:
-        """The three routes, for an app of its own or for the gateway's."""
+        """The three routes, for `app` or for the app of the gateway."""
         return [
             Route("/health", self._health),
             Route("/ready", self._ready),
@@ -76,7 +72,6 @@ class Health:
         ]
 
     def app(self) -> Starlette:
-        """An app with nothing but these routes."""
         app = Starlette(routes=self.routes(), middleware=[Middleware(SecurityHeaders)])
         app.router.redirect_slashes = False
         return app

@@ -1,4 +1,4 @@
-"""Imports that leave out what a package only takes when it happens to be installed."""
+"""Imports that skip an optional dependency although it is installed."""
 
 import sys
 from collections.abc import Generator
@@ -9,15 +9,15 @@ from typing import cast
 
 @contextmanager
 def without(name: str) -> Generator[None]:
-    """Import here as if a package were not installed; later imports find it, and an earlier one stands.
+    """Import as if a package were not installed. Later imports find it; a package imported earlier stays.
 
     Args:
-        name: A top-level package that what is imported can do without.
+        name: A top-level package that is optional for the imports in the block.
     """
     if name in sys.modules:
         yield
         return
-    sys.modules[name] = cast(ModuleType, None)  # which the import system takes for "there is none"
+    sys.modules[name] = cast(ModuleType, None)  # None makes `import` raise ModuleNotFoundError
     try:
         yield
     finally:

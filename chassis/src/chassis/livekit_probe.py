@@ -1,4 +1,4 @@
-"""What a LiveKit server tells about itself: is our key right, are the clocks equal, does joining make rooms."""
+"""Probes a LiveKit server: is our API key valid, do the clocks agree, does joining create rooms."""
 
 import asyncio
 import time
@@ -14,22 +14,21 @@ import aiohttp
 import jwt
 
 CLOCK_TOLERANCE_S: Final = 10.0
-"""From this difference on the clocks are worth a warning. LiveKit refuses tokens from 60 s on."""
+"""A larger clock difference is worth a warning. LiveKit refuses tokens from 60 s on."""
 _TOKEN_TTL_S: Final = 60
 _REFUSED: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 
 @dataclass(frozen=True)
 class LiveKitFacts:
-    """What one probe found.
+    """The result of one probe; None means not checked.
 
     Attributes:
-        reachable: It answered.
-        accepts_key: It takes a token signed with our key; None: not checked.
-        auto_create: Joining makes rooms, so a token opens an ended session's room again; None: not checked.
-        clock_ahead_s: How far this machine's clock is ahead of LiveKit's, in seconds, to a second or so; None: not
-            checked.
-        why_not: What kept the probe from an answer; "" when it has all of them.
+        reachable: The server answered.
+        accepts_key: The server accepts a token signed with our key.
+        auto_create: Joining creates rooms, so a token re-opens the room of an ended session.
+        clock_ahead_s: Seconds by which this machine's clock is ahead of LiveKit's, precise to about 1 s.
+        why_not: Why the probe is incomplete; "" when it is complete.
     """
 
     reachable: bool = False
@@ -40,7 +39,7 @@ class LiveKitFacts:
 
     @property
     def unchecked(self) -> tuple[str, ...]:
-        """The checks that have no result, in words."""
+        """The names of the checks without a result."""
         results = {
             "the API key": self.accepts_key,
             "room.auto_create": self.auto_create,
@@ -50,28 +49,28 @@ class LiveKitFacts:
 
     @property
     def skew(self) -> str | None:
-        """How the clocks differ, in words, if they do by `CLOCK_TOLERANCE_S` or more."""
+        """The clock difference as text; None below `CLOCK_TOLERANCE_S`."""
         if self.clock_ahead_s is None or abs(self.clock_ahead_s) < CLOCK_TOLERANCE_S:
             return None
         return skew_text(self.clock_ahead_s)
 
 
 def skew_text(ahead_s: float) -> str:
-    """`this machine's clock is 90 s ahead of LiveKit's`."""
+    """Such as `this machine's clock is 90 s ahead of LiveKit's`."""
     return f"this machine's clock is {abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'} LiveKit's"
 
 
 async def probe(
     url: str, api_key: str, api_secret: str, *, deadline_s: float, now: Callable[[], float] = time.time
 ) -> LiveKitFacts:
-    """Ask LiveKit's `/rtc/validate` whether a caller may join a room that does not exist; leaves nothing behind.
+    """Ask LiveKit's `/rtc/validate` whether a caller may join a room that does not exist. Changes nothing there.
 
     Args:
         url: ws, wss, http or https.
-        now: This machine's clock, in Unix seconds; a test sets it wrong.
+        now: This machine's clock, in Unix seconds.
 
-    Source: livekit-server 1.13 answers 404 with `auto_create: false`, 200 without, 401 to a token that it refuses, and
-    a `Date` each time. Its leeway for a token's times is 60 s.
+    Source: livekit-server 1.13 answers 404 with `auto_create: false`, 200 with true, and 401 when it refuses the token,
+    each time with a `Date`. It tolerates 60 s in the times of a token.
     """
 
     async def ask(session: aiohttp.ClientSession, at: float) -> LiveKitFacts:
@@ -95,7 +94,7 @@ async def probe(
 async def clock_ahead(
     session: aiohttp.ClientSession, url: str, *, deadline_s: float, now: Callable[[], float] = time.time
 ) -> float | None:
-    """How far this machine's clock is ahead of the server's, in seconds; None when it does not say."""
+    """Seconds by which this machine's clock is ahead of the server's; None without a usable answer."""
     try:
         async with asyncio.timeout(deadline_s), session.get(http_url(url)) as answer:
             return ahead(answer.headers.get("Date"), now())
@@ -104,13 +103,13 @@ async def clock_ahead(
 
 
 def http_url(url: str) -> str:
-    """LiveKit's address for plain requests."""
+    """The http or https form of LiveKit's address."""
     scheme, separator, rest = url.partition("://")
     return f"{scheme.replace('ws', 'http', 1)}{separator}{rest}".rstrip("/")
 
 
 def ahead(date: str | None, now: float) -> float | None:
-    """How far `now` (Unix seconds) is ahead of an HTTP `Date`, which has whole seconds."""
+    """Seconds by which `now` (Unix seconds) is ahead of an HTTP `Date`, which has whole seconds."""
     try:
         told: datetime | None = parsedate_to_datetime(date) if date else None
     except ValueError:

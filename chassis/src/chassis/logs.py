@@ -1,4 +1,4 @@
-"""Logs: structlog over the standard library's logging, so that third parties' lines go the same way."""
+"""Logs: structlog over the standard library's logging, so that lines of libraries take the same path."""
 
 import logging
 import re
@@ -13,16 +13,16 @@ from opentelemetry import trace
 from chassis.imports import without
 from chassis.redaction import HIDDEN, hide
 
-with without("rich"):  # 2.6 MB for coloured tracebacks, which none of our processes writes
+with without("rich"):  # saves 2.6 MB: only coloured tracebacks need it
     import structlog
     from structlog.typing import EventDict, Processor, WrappedLogger
 
 _SECRET_KEY: Final = re.compile(r"token|secret|password|passwd|api_?key|authorization|credential|cookie", re.IGNORECASE)
-_MAX_TEXT: Final = 20_000  # characters of one field; a longer one is cut
+_MAX_TEXT: Final = 20_000  # characters of one field; longer text is truncated
 
 
 class _Stderr(logging.Handler):
-    """Whatever stderr is at the time of the line: a test's capture changes it."""
+    """Looks up `sys.stderr` for each line: pytest replaces it."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -36,7 +36,7 @@ def configure(service: str, *, format: str = "json", level: str = "INFO") -> Non
     """Send all logs of this process to stderr, one line each.
 
     Args:
-        service: Stands in each line.
+        service: A field of each line.
         format: "json", or "console" for people.
         level: The lowest level shown.
     """
@@ -100,7 +100,7 @@ def get_logger(name: str = "") -> structlog.stdlib.BoundLogger:
 
 
 class bind_session:  # noqa: N801 - reads as a verb, like contextlib's
-    """Put the session's id into each log line of this task from now on, or of a `with` block."""
+    """Add the session's id to each log line of this task from now on, or of a `with` block."""
 
     def __init__(self, session_id: str) -> None:
         self._tokens = structlog.contextvars.bind_contextvars(session_id=session_id)
@@ -115,12 +115,12 @@ class bind_session:  # noqa: N801 - reads as a verb, like contextlib's
 
 
 def with_fields(**fields: str) -> AbstractContextManager[None]:
-    """Put these fields into each log line of a `with` block."""
+    """Add these fields to each log line of a `with` block."""
     return structlog.contextvars.bound_contextvars(**fields)
 
 
 def trace_ids() -> dict[str, str]:
-    """The current trace's id, for what logs on when its span is over: `log.bind(**logs.trace_ids())`."""
+    """The current trace id, for a logger that outlives the span: `log.bind(**logs.trace_ids())`."""
     context = trace.get_current_span().get_span_context()
     return {"trace_id": f"{context.trace_id:032x}"} if context.is_valid else {}
 
@@ -134,7 +134,7 @@ def _add_trace(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDi
 
 
 def redact(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
-    """Hide what is named like a secret or looks like one."""
+    """Hide fields named like a secret, and values that look like one."""
     return {key: _clean(key, value) for key, value in line.items()}
 
 

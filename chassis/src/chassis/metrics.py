@@ -1,4 +1,4 @@
-"""Metrics: one Prometheus registry per process; labels are of bounded sets, never an id."""
+"""Metrics: one Prometheus registry per process. Label values come from bounded sets, never ids."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -19,7 +19,7 @@ REGISTRY: Final = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
 PlatformCollector(registry=REGISTRY)
 
-# From a request on one machine (0.3 ms) to the longest wait that a caller is offered.
+# From a request on one machine (0.3 ms) to the longest wait that the API offers.
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 _counters: dict[str, Counter] = {}
@@ -28,14 +28,14 @@ _histograms: dict[str, Histogram] = {}
 
 
 def counter(name: str, documentation: str, labels: Sequence[str] = ()) -> Counter:
-    """The counter of that name, made on first use."""
+    """The counter of that name, created on first use."""
     if name not in _counters:
         _counters[name] = Counter(name, documentation, labels, registry=REGISTRY)
     return _counters[name]
 
 
 def gauge(name: str, documentation: str, labels: Sequence[str] = ()) -> Gauge:
-    """The gauge of that name, made on first use."""
+    """The gauge of that name, created on first use."""
     if name not in _gauges:
         _gauges[name] = Gauge(name, documentation, labels, registry=REGISTRY)
     return _gauges[name]
@@ -44,12 +44,12 @@ def gauge(name: str, documentation: str, labels: Sequence[str] = ()) -> Gauge:
 def histogram(
     name: str, documentation: str, labels: Sequence[str] = (), buckets: Sequence[float] = SECONDS
 ) -> Histogram:
-    """The histogram of that name, made on first use; seconds unless the buckets say otherwise."""
+    """The histogram of that name, created on first use; in seconds by default."""
     if name not in _histograms:
         _histograms[name] = Histogram(name, documentation, labels, buckets=tuple(buckets), registry=REGISTRY)
     return _histograms[name]
 
 
 def render() -> bytes:
-    """The registry in Prometheus' text format, `CONTENT_TYPE`."""
+    """The registry in the Prometheus text format, `CONTENT_TYPE`."""
     return generate_latest(REGISTRY)

@@ -1,4 +1,4 @@
-"""Proxies of the environment: which of them our clients cannot use, and where NO_PROXY says to use none."""
+"""Proxy variables: removes the kinds that our clients cannot use, and reads NO_PROXY."""
 
 from collections.abc import Mapping, MutableMapping
 from ipaddress import ip_address, ip_network
@@ -11,10 +11,10 @@ _PORTS: Final = {"ws": 80, "http": 80}
 
 
 def take_out_socks(environment: MutableMapping[str, str]) -> list[str]:
-    """Remove the variables that name a SOCKS proxy, with which some of our clients do not even start.
+    """Remove the variables that name a SOCKS proxy: some of our clients fail to start with one.
 
     Returns:
-        The variables' names.
+        The names of the removed variables.
     """
     found = [
         name
@@ -27,7 +27,7 @@ def take_out_socks(environment: MutableMapping[str, str]) -> list[str]:
 
 
 def is_exempt(url: str, environment: Mapping[str, str]) -> bool:
-    """Whether NO_PROXY says that this address is reached without a proxy.
+    """Whether NO_PROXY exempts this address from the proxy.
 
     An entry is a host, which covers its subdomains, a host with a port, a network such as 10.0.0.0/8, or `*`.
     """
@@ -45,7 +45,7 @@ def _covers(entry: str, host: str, port: int) -> bool:
         try:
             return ip_address(host) in ip_network(entry, strict=False)
         except ValueError:
-            pass  # a name, or an address with a port
+            pass  # the entry is a name, or an address with a port
     name, colon, number = entry.rpartition(":")
     if colon and number.isdigit():
         if int(number) != port:

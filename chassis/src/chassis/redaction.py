@@ -1,4 +1,4 @@
-"""No secret in what a process writes: hidden by its form, and by what the process's own variables hold."""
+"""Hides secrets in all output of the process: by their form, and by the values of its own variables."""
 
 import re
 import sys
@@ -18,17 +18,17 @@ _FORM: Final = re.compile(
     r"|\b(?:sk|gsk|gr)[-_][\w-]{16,}"
 )
 _PARAMETERS: Final = re.compile(r"\?\w+=[^,\s]*")
-_IDENTITY: Final = re.compile(r"(?<=://)(?:(?!,\w+://)\S)*@")  # up to the last @: a raw password may hold one, or a /
+_IDENTITY: Final = re.compile(r"(?<=://)(?:(?!,\w+://)\S)*@")  # to the last @: a raw password may contain @ or /
 _SECRET_NAME: Final = re.compile(r"(secret|password|passwd|token|keys?)$", re.IGNORECASE)
-_NO_SECRET: Final = {"LIVEKIT_API_KEY"}  # the issuer in each token, which every caller can read
-_MIN_LENGTH: Final = 8  # a shorter one is hidden where its form or its field's name tells it, not wherever it stands
+_NO_SECRET: Final = {"LIVEKIT_API_KEY"}  # public: each token names it as issuer
+_MIN_LENGTH: Final = 8  # shorter secrets are hidden by form or field name only
 
 _known: set[str] = set()
 _pattern: re.Pattern[str] | None = None
 
 
 def learn(variable: str, value: str) -> None:
-    """Hide what is secret in a variable from now on: the whole, the entries of a list, a URL's user and password."""
+    """Hide the secrets of a variable from now on: the whole value, the entries of a list, a URL's user and password."""
     global _pattern
     found: set[str] = set()
     if "://" in value:
@@ -46,23 +46,23 @@ def learn(variable: str, value: str) -> None:
 
 
 def hide(text: str) -> str:
-    """The text without what looks like a secret, or is one that this process knows."""
+    """The text without known secrets and without parts that look like one."""
     text = _FORM.sub(HIDDEN, text)
     return text if _pattern is None else _pattern.sub(HIDDEN, text)
 
 
 def without_identity(text: str) -> str:
-    """Addresses in a text without users, passwords and parameters, as a person may see them."""
+    """The text with users, passwords and parameters removed from its URLs."""
     return _IDENTITY.sub("", _PARAMETERS.sub("", text))
 
 
 def say(line: str) -> None:
-    """Write a line for the person at the terminal, whatever the logs' format is."""
+    """Write a line for the person at the terminal, in any log format."""
     print(hide(line), file=sys.stderr, flush=True)  # noqa: T201 - the one place that does
 
 
 def guard_tracebacks() -> None:
-    """Hide secrets in the traceback of an exception that ends the process or a thread, too."""
+    """Also hide secrets in the traceback of an uncaught exception, in any thread."""
 
     def write(kind: type[BaseException], error: BaseException | None, where: TracebackType | None) -> None:
         if kind is not SystemExit:

@@ -18,23 +18,23 @@ EXIT_BAD_SETTINGS = 2
 
 
 class ServiceSettings(BaseSettings):
-    """What every service reads; the variable is the field's name in capitals, and an empty one counts as unset."""
+    """The settings of every service. The variable is the field's name in capitals; an empty value counts as unset."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
 
     nats_url: str = Field(
         default="nats://127.0.0.1:4222",
         pattern=r"^(nats|tls|ws|wss)://[^\s]+$",
-        description="nats://[user:password@]host:port, several with commas between, user and password percent-encoded",
+        description="nats://[user:password@]host:port, comma-separated, user and password percent-encoded",
     )
-    nats_creds: FilePath | None = Field(default=None, description="a credentials file: a user's JWT and seed")
-    nats_nkey_seed_file: FilePath | None = Field(default=None, description="a file that holds a user's nkey seed")
+    nats_creds: FilePath | None = Field(default=None, description="a credentials file with a user's JWT and seed")
+    nats_nkey_seed_file: FilePath | None = Field(default=None, description="a file with a user's nkey seed")
     nats_ca_file: FilePath | None = Field(
-        default=None, description="the PEM file of the authority that NATS' certificate is from; the system's if unset"
+        default=None, description="the PEM file of the authority that signed NATS' certificate; the system's if unset"
     )
-    nats_cert_file: FilePath | None = Field(default=None, description="the PEM file of our certificate for NATS")
+    nats_cert_file: FilePath | None = Field(default=None, description="the PEM file of our client certificate for NATS")
     nats_key_file: FilePath | None = Field(
-        default=None, description="the PEM file of its key; NATS_CERT_FILE holds it too if unset"
+        default=None, description="the PEM file of its key; unset if NATS_CERT_FILE contains the key"
     )
     nats_replicas: int = Field(
         default=1,
@@ -48,15 +48,15 @@ class ServiceSettings(BaseSettings):
     )
     health_host: str = Field(default="127.0.0.1", min_length=1, description="the address that /health listens on")
     health_port: int = Field(
-        default=0, ge=0, le=65535, description="the port of /health, /ready and /metrics; 0 takes a free one"
+        default=0, ge=0, le=65535, description="the port of /health, /ready and /metrics; 0 picks a free one"
     )
     otel_exporter_otlp_endpoint: ServerUrl | None = Field(
         default=None,
         pattern=r"^https?://[^\s]+$",
-        description="http(s)://host:4318 of an OTLP collector; unset for none",
+        description="http(s)://host:4318 of an OTLP collector; unset exports no traces",
     )
-    start_timeout_s: float = Field(default=15, gt=0, le=600, description="seconds that each step of the start may take")
-    drain_timeout_s: float = Field(default=15, gt=0, le=3600, description="seconds that each step of the stop may take")
+    start_timeout_s: float = Field(default=15, gt=0, le=600, description="timeout of each start step in seconds")
+    drain_timeout_s: float = Field(default=15, gt=0, le=3600, description="timeout of each stop step in seconds")
 
     @model_validator(mode="after")
     def _nats_can_be_reached(self) -> Self:
@@ -68,7 +68,7 @@ class ServiceSettings(BaseSettings):
 
     @property
     def nats(self) -> NatsAccess:
-        """NATS_URL with the files that go with it."""
+        """NATS_URL together with the credential and certificate files."""
         return NatsAccess.of(
             self.nats_url,
             creds=self.nats_creds,
@@ -83,10 +83,10 @@ S = TypeVar("S", bound=BaseSettings)
 
 
 def load(cls: type[S], env_file: Path | None = None) -> S:
-    """Read the settings, or end the process with one line that names the variable, its problem and the fix (exit 2).
+    """Read the settings, or exit with 2 and one line that names the variable, the problem and the fix.
 
     Args:
-        env_file: A file of NAME=value lines; the environment goes before it.
+        env_file: A file of NAME=value lines; the environment overrides it.
     """
     redaction.guard_tracebacks()
     _learn_secrets(cls, env_file)
@@ -97,9 +97,9 @@ def load(cls: type[S], env_file: Path | None = None) -> S:
 
 
 def problem(cls: type[BaseSettings], environment: Mapping[str, str]) -> str | None:
-    """The line with which `load` would end a process with this environment; None when the settings are good.
+    """The error line that `load` would print for this environment; None when the settings are valid.
 
-    The process' own environment is another one for a moment: not for use beside threads.
+    Not thread-safe: it replaces `os.environ` for a moment.
     """
     own = dict(os.environ)
     os.environ.clear()
@@ -115,7 +115,7 @@ def problem(cls: type[BaseSettings], environment: Mapping[str, str]) -> str | No
 
 
 def variables(cls: type[BaseSettings]) -> frozenset[str]:
-    """The environment variables that the settings read, in capitals."""
+    """The names of the environment variables that the settings read, in capitals."""
     prefix = cls.model_config.get("env_prefix") or ""
     found: set[str] = set()
     for name, field in cls.model_fields.items():
@@ -130,15 +130,15 @@ def variables(cls: type[BaseSettings]) -> frozenset[str]:
 def _told(cls: type[BaseSettings], error: ValidationError | SettingsError) -> str:
     if isinstance(error, ValidationError):
         return "; ".join(_line(cls, dict(e)) for e in error.errors(include_url=False))
-    found = re.search(r'field "(\w+)"', str(error))  # a list or dict that is no JSON
+    found = re.search(r'field "(\w+)"', str(error))  # a list or dict that is not valid JSON
     name = found.group(1) if found else ""
     return f"{_variable(cls, name)}: not valid JSON. {_fix(cls, name)}"
 
 
 def _line(cls: type[BaseSettings], error: dict[str, Any]) -> str:
-    """Name the variable, never its value: any of them may hold a secret, if only by a mistake."""
+    """Name the variable, never its value: any value may be a secret, if only by mistake."""
     problem = "is not set" if error["type"] == "missing" else str(error["msg"]).removeprefix("Value error, ")
-    if not error["loc"]:  # two variables do not fit together; the problem names them and says the fix
+    if not error["loc"]:  # two variables contradict each other; the text names both and the fix
         return f"{problem}."
     name = str(error["loc"][0])
     return f"{_variable(cls, name)}: {problem}. {_fix(cls, name)}"
@@ -159,7 +159,7 @@ def _fix(cls: type[BaseSettings], name: str) -> str:
 
 
 def _learn_secrets(cls: type[BaseSettings], env_file: Path | None) -> None:
-    """Know every secret before anything can go wrong with one."""
+    """Register every secret for redaction before an error text can contain one."""
     names = variables(cls)
     written = dotenv_values(env_file) if env_file is not None and env_file.is_file() else {}
     for name, value in [*written.items(), *os.environ.items()]:

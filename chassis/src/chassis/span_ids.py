@@ -1,4 +1,4 @@
-"""Spans that only lend their ids, to logs and to messages: what a process makes that exports nothing."""
+"""Cheap spans for a process that exports none: they give logs and messages their trace ids, and record nothing."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -15,16 +15,11 @@ _SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
 
 
 class SwitchedProvider(TracerProvider):
-    """A provider whose spans are the SDK's, at twice the cost, once `exports` is set.
-
-    Attributes:
-        exports: Somebody collects the spans.
-    """
+    """A provider whose spans carry only ids until `exports` is set; then they are the SDK's, at twice the cost."""
 
     exports = False
 
     def get_tracer(self, *arguments: Any, **named: Any) -> Tracer:
-        """See `TracerProvider.get_tracer`."""
         return _SwitchedTracer(super().get_tracer(*arguments, **named), self)
 
 
@@ -59,7 +54,6 @@ class _SwitchedTracer(Tracer):
 
 
 def _child_of(parent: SpanContext) -> SpanContext:
-    """A new span's context, sampled as its parent is."""
     if not parent.is_valid:
         return SpanContext(_IDS.generate_trace_id(), _IDS.generate_span_id(), is_remote=False, trace_flags=_SAMPLED)
     return SpanContext(

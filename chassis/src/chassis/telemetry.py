@@ -1,4 +1,4 @@
-"""Traces: W3C context in message headers, spans around what crosses the bus, OTLP where configured."""
+"""Traces: W3C context in message headers, spans around messages, OTLP export where configured."""
 
 import threading
 from collections.abc import Generator, Mapping
@@ -13,16 +13,16 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from chassis.imports import without
 
-with without("psutil"):  # 0.8 MB for a detector of the process's owner, which we do not use
+with without("psutil"):  # saves 0.8 MB: only a resource detector that we do not use needs it
     from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
 from chassis.span_ids import SwitchedProvider
 
-_QUEUE: Final = 2048  # spans; more are dropped rather than slow a call down
+_QUEUE: Final = 2048  # spans; a full queue drops spans, so that export never slows a call
 _EXPORT_TIMEOUT_S: Final = 5
 
-# Only the trace context crosses: baggage would carry strangers' data into our messages.
+# Without baggage, which would copy data of foreign clients into our messages.
 _W3C: Final[TextMapPropagator] = TraceContextTextMapPropagator()
 _TRACER: Final = trace.get_tracer("chassis")
 
@@ -30,16 +30,16 @@ _provider: SwitchedProvider | None = None
 
 
 def configure(service: str, endpoint: str | None, *, exporter: SpanExporter | None = None) -> None:
-    """Make spans in this process; without an endpoint they only lend their ids to logs and messages.
+    """Set up tracing for the process; without an endpoint, spans only give logs and messages their ids.
 
     Args:
         service: The resource's `service.name`.
         endpoint: An OTLP/HTTP collector, such as http://127.0.0.1:4318; None exports nothing.
-        exporter: Used instead of OTLP, by tests.
+        exporter: Replaces OTLP in tests.
     """
     global _provider
     propagate.set_global_textmap(_W3C)
-    if _provider is None:  # OpenTelemetry takes the first provider of a process and no other
+    if _provider is None:  # OpenTelemetry accepts one provider per process
         _provider = SwitchedProvider(resource=Resource.create({"service.name": service}), shutdown_on_exit=False)
         trace.set_tracer_provider(_provider)
     if exporter is None and endpoint:
@@ -50,13 +50,11 @@ def configure(service: str, endpoint: str | None, *, exporter: SpanExporter | No
 
 
 def otlp(endpoint: str, timeout_s: float) -> SpanExporter:
-    """An exporter to an OTLP/HTTP collector.
-
-    Its import costs 6 MB, which a process that exports nothing does without.
+    """An exporter to an OTLP/HTTP collector, imported late: the import costs 6 MB.
 
     Args:
         endpoint: Such as http://127.0.0.1:4318.
-        timeout_s: Of one export.
+        timeout_s: Limit for one export.
     """
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
@@ -71,7 +69,7 @@ def inject() -> dict[str, str]:
 
 
 def extract(headers: Mapping[str, str] | None) -> Context:
-    """The trace context of a message's headers; an empty one when there is none."""
+    """The trace context of a message's headers; empty when they hold none."""
     return _W3C.extract(dict(headers or {}), context=Context())
 
 
@@ -82,7 +80,7 @@ def span(
     """A span around a block; an exception marks it as failed.
 
     Args:
-        name: Of a bounded set: no id and no subject that holds one; those go into `attributes`.
+        name: From a bounded set. Ids, and subjects that contain ids, go into `attributes`.
     """
     with _TRACER.start_as_current_span(
         name, context=parent, kind=kind, attributes=attributes, record_exception=False, set_status_on_exception=False
@@ -95,18 +93,18 @@ def span(
 
 
 def past_span(name: str, *, parent: Context, begin_ns: int, end_ns: int, attributes: Mapping[str, str]) -> None:
-    """A span of something that is over, told by another process.
+    """Record a span that already ended, as another process reported it.
 
     Args:
         name: As in `span`.
-        begin_ns: Unix time.
-        end_ns: Likewise.
+        begin_ns: Unix time in nanoseconds.
+        end_ns: Unix time in nanoseconds.
     """
     _TRACER.start_span(name, context=parent, attributes=attributes, start_time=begin_ns).end(end_time=end_ns)
 
 
 def shutdown(timeout_s: float = 2.0) -> None:
-    """Send what is queued, within the deadline; a collector that is away costs the spans, not the stop."""
+    """Export the queued spans within the deadline; an unreachable collector loses spans, and never delays the stop."""
     if _provider is None:
         return
     thread = threading.Thread(target=_provider.shutdown, name="telemetry-shutdown", daemon=True)

@@ -1,13 +1,13 @@
-"""The URLs of settings, checked before anything connects. What is wrong is said without a part of the URL."""
+"""URLs in settings, checked before anything connects. Error texts never contain a part of the URL."""
 
 from typing import Annotated, Final, TypeAlias
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from pydantic import AfterValidator
 
-_ENCODE: Final = "/ ? # @ : and % in a user or password are written %2F %3F %23 %40 %3A %25"
+_ENCODE: Final = "write / ? # @ : and % in a user or password as %2F %3F %23 %40 %3A %25"
 
-# Parameters of redis-py's connections that a URL may set: int, float, a truth value, or text.
+# Connection parameters that redis-py reads from a URL, with their types.
 _REDIS_PARAMETERS: Final = {
     "client_name": str,
     "db": int,
@@ -35,46 +35,46 @@ _TRUTHS: Final = ("0", "1", "f", "false", "n", "no", "t", "true", "y", "yes")
 
 
 def check_server_url(url: str) -> str:
-    """An http, https, ws or wss URL of a server, without credentials: it stands in logs and in problems.
+    """Check an http, https, ws or wss URL; it has no credentials, since logs and problems show it.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The URL is invalid.
     """
     part = _split(url)
     if part.username is not None or part.password is not None:
-        raise ValueError("it may not hold a user or a password")
+        raise ValueError("it must not contain a user or a password")
     if part.query or part.fragment:
-        raise ValueError("it may not hold a ? or a #")
+        raise ValueError("it must not contain ? or #")
     return url
 
 
 def check_redis_url(url: str) -> str:
-    """A URL as redis-py reads it, which passes on what it does not know to the connection and fails there.
+    """Check a URL for redis-py, which would pass unknown parameters on to the connection and fail there.
 
     Raises:
-        ValueError: It cannot work; the text names an unknown parameter, and shows no other part.
+        ValueError: The URL is invalid; the text may name an unknown parameter, and no other part.
     """
     unix = url.startswith("unix:")
     part = _split(url, needs_host=False)
     known = _REDIS_PARAMETERS | (_REDIS_TLS_PARAMETERS if part.scheme == "rediss" else {})
     if part.fragment or "@" in part.path or ("@" in part.query and not _names(part.query) <= set(known)):
-        raise ValueError(f"it holds a raw / ? or #; {_ENCODE}")  # the rest of a password
+        raise ValueError(f"it contains a raw / ? or #; {_ENCODE}")  # part of a password
     if unix and not part.path.strip("/"):
-        raise ValueError("unix:// is followed by the path of a socket")
+        raise ValueError("unix:// needs the path of a socket")
     database = part.path.strip("/")
     if not unix and ((part.netloc and not part.hostname) or (database and not database.isdecimal())):
-        raise ValueError(f"it is no redis://[user:password@]host:port/db; {_ENCODE}")
+        raise ValueError(f"it is not redis://[user:password@]host:port/db; {_ENCODE}")
     try:
         given = parse_qs(part.query, keep_blank_values=True, strict_parsing=True) if part.query else {}
     except ValueError:
-        raise ValueError(f"what follows the ? is no parameter=value; {_ENCODE}") from None
+        raise ValueError(f"the text after ? is not parameter=value; {_ENCODE}") from None
     for name, values in given.items():
         if name not in known:
             listed = f"known: {', '.join(sorted(known))}"
-            allowed = "only rediss:// takes it" if name in _REDIS_TLS_PARAMETERS else listed
+            allowed = "only rediss:// accepts it" if name in _REDIS_TLS_PARAMETERS else listed
             raise ValueError(f"the parameter {name} is unknown; {allowed}")
         if not _fits(values[0], known[name]):
-            raise ValueError(f"the parameter {name} has a value that does not fit")
+            raise ValueError(f"the parameter {name} has a value of the wrong type")
     return url
 
 
@@ -86,7 +86,7 @@ def _split(url: str, *, needs_host: bool = True) -> SplitResult:
         for text in (part.username, part.password):
             unquote(text or "", errors="strict")
     except ValueError:
-        raise ValueError(f"it is no URL of a server; {_ENCODE}") from None
+        raise ValueError(f"it is not a server URL; {_ENCODE}") from None
     return part
 
 

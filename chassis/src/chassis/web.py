@@ -1,4 +1,4 @@
-"""An HTTP server inside a service's own event loop: uvicorn without its signal handlers."""
+"""An HTTP server in the event loop of the service: uvicorn without its signal handlers."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ from chassis.unread import bound_unread
 
 _BACKLOG: Final = 2048
 _START_POLL_S: Final = 0.01
-_OTHER_FILES: Final = 256  # what the process has open besides its clients' connections
+_OTHER_FILES: Final = 256  # files that the process opens besides client connections
 _LIMITS: Final = ConnectionLimits()
 
 
@@ -32,10 +32,10 @@ class _Server(uvicorn.Server):
 
 
 class WebServer:
-    """Serves one ASGI app; its lifespan is not run, the service's own steps do that work.
+    """Serves one ASGI app. The app's lifespan does not run: the steps of `Life` replace it.
 
     Attributes:
-        port: The port in use; with 0 asked for, the free one that was taken.
+        port: The listening port; port 0 picks a free one at the start.
     """
 
     def __init__(
@@ -49,12 +49,10 @@ class WebServer:
         limits: ConnectionLimits = _LIMITS,
         trusted_proxies: str = "",
     ) -> None:
-        """Prepare to serve.
-
-        Args:
-            variable: The setting that names the port, for the error.
-            trusted_proxies: Addresses and networks with commas between whose `X-Forwarded-For` and `-Proto` are
-                believed; "*" for all, "" for none.
+        """Args:
+        variable: The setting that names the port, for the error text.
+        trusted_proxies: Comma-separated addresses and networks whose `X-Forwarded-For` and `-Proto` headers count;
+            "*" for all, "" for none.
         """
         self.host = host
         self.port = port
@@ -79,10 +77,10 @@ class WebServer:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Listen, and return once connections are taken.
+        """Listen, and return once the server accepts connections.
 
         Raises:
-            StartFailed: The port is taken or not allowed; names the variable to change.
+            StartFailed: The port is in use or not allowed; the text names the variable to change.
         """
         _allow_files(self._limits.max_connections + _OTHER_FILES)
         listener = self._bind()
@@ -91,11 +89,11 @@ class WebServer:
         while not self._server.started:
             if self._task.done():
                 await self._task
-                raise StartFailed(f"the server on port {self.port} ended at once", "See the log.")
+                raise StartFailed(f"the server on port {self.port} stopped during its start", "See the log.")
             await asyncio.sleep(_START_POLL_S)
 
     async def stop(self) -> None:
-        """Take no new connections, let requests finish within the drain timeout, close."""
+        """Refuse new connections, drain the requests within the drain timeout, then close."""
         if self._task is None:
             return
         self._server.should_exit = True
@@ -121,17 +119,17 @@ class WebServer:
                 listener.close()
                 raise
         except OSError as error:
-            cause = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror or error})"
+            cause = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror or error})"
             raise StartFailed(
                 f"port {self.port} on {self.host} {cause}",
-                f"Stop what listens there, or set {self._variable} to another port.",
+                f"Stop the process that listens there, or set {self._variable} to another port.",
             ) from error
         listener.setblocking(False)
         return listener
 
 
 def _allow_files(wanted: int) -> None:
-    """Raise the soft limit of open files as far as the hard one allows; most systems start processes with 1024."""
+    """Raise the soft limit of open files (1024 on most systems), up to the hard limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return

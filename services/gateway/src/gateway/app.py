@@ -117,7 +117,7 @@ async def _start(life: Life) -> None:
         tool_hosts=hosts(settings.tool_allowed_hosts),
         waits=Waits(settings.start_waits_max),
     )
-    life.on_stop("undo of starts", lambda: services.background.finish(UNDO_S))
+    life.on_stop("undo of starts", lambda: services.background.drain(UNDO_S))
     # A client of its own: however many requests wait for Redis, the projector does not wait behind them.
     writer = _read_model(life, settings, deadline_s=max(_PROJECTOR_REDIS_S, settings.redis_deadline_s))
     life.spawn("projector", _project(bus, Projector(session_log, writer, registry, prejoined)))

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import httpx
 from chassis.logs import get_logger
+from chassis.tasks import cancel
 
 log = get_logger(__name__)
 
@@ -42,8 +43,7 @@ class InworldVoices:
     async def close(self) -> None:
         """Give up a fetch that is under way."""
         if self._fetching is not None:
-            self._fetching.cancel()
-            await asyncio.wait({self._fetching})
+            await cancel(self._fetching)
 
     async def _refresh(self) -> None:
         try:

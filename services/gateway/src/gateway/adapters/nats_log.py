@@ -21,6 +21,7 @@ from chassis.nats import (
     StreamFull,
     read_value,
 )
+from chassis.tasks import cancel
 from contracts.api import Dependency
 from contracts.commands import CommandFailed, DrainNode, DrainReply
 from contracts.errors import LOG_REFUSED, NODE_SILENT, UNKNOWN_NODE, Refused
@@ -146,8 +147,7 @@ class NatsLog:
                 yield [Recorded(each.seq, each.event if isinstance(each.event, Event) else None) for each in batch]
         finally:
             if upcoming is not None:
-                upcoming.cancel()
-                await asyncio.wait({upcoming})
+                await cancel(upcoming)
             await batches.aclose()
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated
 
+from chassis.tasks import Tasks
 from contracts.tool_hosts import AllowedHost
 from fastapi import Depends, Request
 
@@ -23,7 +24,6 @@ from gateway.ports import (
     Voices,
     WebhookSignature,
 )
-from gateway.routes.background import Background
 from gateway.routes.waits import Waits
 
 
@@ -40,6 +40,7 @@ class Services:
         token_any_user: The backend in front checks who asks for a token.
         tool_hosts: The hosts that tools may be called at.
         first_words: Bounds the reads at once of starts that wait for the scheduler's first word.
+        background: Work that outlives its request.
         keepalive_s: How often a stream sends a comment while nothing happens, in seconds.
     """
 
@@ -69,7 +70,7 @@ class Services:
     waits: Waits = field(default_factory=lambda: Waits(limit=1000))
     first_words: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(32))
     keepalive_s: float = 10.0
-    background: Background = field(default_factory=Background)
+    background: Tasks = field(default_factory=Tasks)
 
 
 async def _services(request: Request) -> Services:
