@@ -176,7 +176,7 @@ async def test_a_taken_port_is_one_line_and_exit_1(begin: Begin, nats_url: str) 
 
     assert await service.ended() == 1
     (line,) = service.spoken
-    assert f"port {port} on 127.0.0.1 is taken" in line
+    assert f"port {port} on 127.0.0.1 is in use" in line
     assert "HEALTH_PORT" in line
 
 

@@ -102,7 +102,7 @@ async def test_a_server_takes_a_free_port_and_gives_it_back(health: Health) -> N
     await server.start()
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}") as client:
         assert (await client.get("/ready")).status_code == 200
-    with pytest.raises(StartFailed, match=f"port {server.port} on 127.0.0.1 is taken") as caught:
+    with pytest.raises(StartFailed, match=f"port {server.port} on 127.0.0.1 is in use") as caught:
         await WebServer(health.app(), host="127.0.0.1", port=server.port, variable="HEALTH_PORT").start()
     assert "HEALTH_PORT" in caught.value.fix
 
