@@ -27,7 +27,7 @@ def test_a_newer_epoch_on_the_same_node_replaces_the_older_in_its_slot() -> None
     ("view", "code", "retryable"),
     [
         (replace(FREE, held_epoch=3), "stale_epoch", False),
-        (replace(FREE, over_epoch=2), "epoch_over", False),
+        (replace(FREE, ended_epoch=2), "epoch_over", False),
         (replace(FREE, draining=True), "draining", True),
         (replace(FREE, not_ready="no worker was ever ready"), "not_ready", True),
         (replace(FREE, busy=2), "full", True),
@@ -46,7 +46,7 @@ def test_a_refusal_says_why(view: NodeView, code: str, retryable: bool) -> None:
         busy=st.integers(0, 3),
         draining=st.booleans(),
         held_epoch=st.none() | st.integers(1, 4),
-        over_epoch=st.none() | st.integers(1, 4),
+        ended_epoch=st.none() | st.integers(1, 4),
     ),
     st.integers(1, 5),
 )
@@ -57,7 +57,7 @@ def test_no_epoch_older_than_what_the_node_knows_is_ever_started(view: NodeView,
         return
     if take is not Take.ALREADY:
         assert (view.held_epoch or 0) < epoch
-        assert (view.over_epoch or 0) < epoch
+        assert (view.ended_epoch or 0) < epoch
     if take is Take.NEW:
         assert view.busy < view.slots
 

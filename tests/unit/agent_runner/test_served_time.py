@@ -42,7 +42,7 @@ def test_the_end_counts_to_its_instant_and_stops_the_clock() -> None:
 
 
 def test_a_dead_worker_adds_nothing_after_its_last_sign_of_life() -> None:
-    served = ServedTime().observe(0, agent=True, caller=True).observe(0.5).abandon().fix(0.9)
+    served = ServedTime().observe(0, agent=True, caller=True).observe(0.5).fix_as_seen().fix(0.9)
     assert served.served_ms == 500
 
 

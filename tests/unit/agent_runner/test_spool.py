@@ -35,7 +35,7 @@ def test_the_next_supervisor_reads_what_was_kept_with_what_it_expects(tmp_path: 
         (tick(1), None),
         (STOPPED, None),
     ]
-    left.remove()
+    left.delete()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -48,7 +48,7 @@ def test_ticks_and_turns_keep_the_bound_of_the_node_and_last_words_always_fit(tm
     assert 1_000 < size <= 1_500
     first.add(STOPPED, None)
     assert STOPPED in read(tmp_path)
-    first.remove()
+    first.delete()
     second.add(tick(1_000), None)
     assert tick(1_000) in read(tmp_path)
 

@@ -1,4 +1,4 @@
-"""What the supervisor needs of the world, in its own words."""
+"""The interfaces through which the supervisor reaches processes, NATS and files."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ from agent_runner.domain.link import ToSupervisor, ToWorker
 
 
 class WorkerListener(Protocol):
-    """Who is told what a worker says; called from the event loop, in order, and must not block."""
+    """Receives a worker's messages; called from the event loop, in order, and must not block."""
 
-    def on_message(self, message: ToSupervisor) -> None:
-        """The worker said this."""
-        ...
+    def on_message(self, message: ToSupervisor) -> None: ...
 
     def on_gone(self) -> None:
-        """The process is over; everything it managed to say was delivered before. Called once, the last call."""
+        """The process has exited. Called once, after all messages that it sent."""
         ...
 
 
@@ -30,20 +28,18 @@ class WorkerProcess(Protocol):
     listener: WorkerListener
 
     @property
-    def pid(self) -> int:
-        """Its process id."""
-        ...
+    def pid(self) -> int: ...
 
     @property
     def is_gone(self) -> bool:
-        """Its process is over."""
+        """The process has exited."""
         ...
 
     def send(self, message: ToWorker, *, history: bytes | None = None) -> None:
-        """Say something to it, without blocking; to a worker that is gone it does nothing.
+        """Send a message without blocking; no effect on a worker that is gone.
 
         Args:
-            history: For a `Go`: handed over as a file descriptor.
+            history: For a `Go`: passed as a file descriptor.
         """
         ...
 
@@ -53,17 +49,17 @@ class WorkerProcess(Protocol):
 
 
 class ForkFailed(Exception):
-    """No worker could be forked; the text says why."""
+    """The text says why no worker could be forked."""
 
 
 class Forks(Protocol):
-    """Where workers come from."""
+    """The source of workers."""
 
     async def fork(self, listener: WorkerListener) -> WorkerProcess:
-        """Start one.
+        """Start a worker.
 
         Raises:
-            ForkFailed: It could not be started.
+            ForkFailed: The forkserver died, refused or timed out.
         """
         ...
 
@@ -73,51 +69,49 @@ class LogUnavailable(Exception):
 
 
 class SessionLog(Protocol):
-    """The log of the sessions, as far as a node reads it."""
+    """The parts of the sessions' log that a node reads."""
 
     async def last_epoch(self, session_id: str, *, deadline_s: float) -> int | None:
-        """The epoch of the last `assigned`; None when there is none.
+        """The epoch of the last `assigned`; None: the session has none.
 
         Raises:
-            LogUnavailable: No answer in time.
+            LogUnavailable: No answer by the deadline.
         """
         ...
 
     async def history(self, session_id: str, *, deadline_s: float) -> Sequence[Event]:
-        """The session's start and its turns.
+        """The session's `requested` and its turns.
 
         Raises:
-            LogUnavailable: Not complete in time.
+            LogUnavailable: Not all read by the deadline.
         """
         ...
 
 
 class Outbox(Protocol):
-    """The way of one job's events to the log: in order, each once, however long the bus is away."""
+    """Publishes one job's events: in order, each once in the log, and retried while the bus is unreachable."""
 
     def put(self, event: Event, *, expect_last: int | None = None) -> None:
-        """Have it published after all that was put before.
+        """Publish the event after all events that were put before it.
 
         Args:
-            expect_last: As in `Bus.publish`; a conflict means that the fact is in the log already.
+            expect_last: As in `Bus.publish`; a conflict means that the log already has the fact.
         """
         ...
 
     async def flush(self, deadline_s: float) -> bool:
-        """Wait until everything is in the log; False when it is not by the deadline."""
+        """Wait until all events are in the log; False: the deadline passed first."""
         ...
 
     def close(self) -> None:
-        """Nothing more comes: it goes once it is empty."""
+        """No event follows: stop once the outbox is empty."""
         ...
 
 
 class Outboxes(Protocol):
-    """Makes outboxes."""
+    """The outboxes of a node's jobs."""
 
-    def open(self, session_id: str, epoch: int) -> Outbox:
-        """A new job's."""
-        ...
+    def open(self, session_id: str, epoch: int) -> Outbox: ...
 
 
 class NameTaken(Exception):
@@ -133,10 +127,10 @@ class NameTaken(Exception):
 
 
 class Registry(Protocol):
-    """Where the node says that it lives."""
+    """The node's entry, by which schedulers know that it lives."""
 
     async def announce(self, state: NodeState) -> bool:
-        """Write the node's state for the next 4 s; False when it could not be written in time.
+        """Write the node's state for the next 4 s; False: it could not be written in time.
 
         Raises:
             NameTaken: Another process has the node's name.
@@ -144,41 +138,41 @@ class Registry(Protocol):
         ...
 
     async def withdraw(self, node_id: str) -> None:
-        """Take it away, best effort."""
+        """Delete the entry, best effort."""
         ...
 
 
 class CallLogs(Protocol):
-    """Carries a session's log lines to where people look for them; best effort, never in a call's way."""
+    """Copies sessions' log lines to the read model; best effort, and never delays a call."""
 
     def follow(self, session_id: str, file: Path) -> None:
-        """Carry over what is written to this file from now on."""
+        """Copy lines that are written to this file from now on."""
         ...
 
     def leave(self, session_id: str) -> None:
-        """The job is over: carry over the rest and let it expire."""
+        """The job has ended: copy the remaining lines and let them expire."""
         ...
 
 
 class KeyGone(Exception):
-    """The room's key is not there any more: somebody has taken the room, or it was not renewed in time."""
+    """The room's key is gone: a session claimed the room, or the key expired."""
 
 
 class KeysUnavailable(Exception):
-    """The bucket did not answer in time, or refused."""
+    """The bucket did not answer by the deadline, or refused."""
 
 
 class RoomKeys(Protocol):
-    """Where rooms joined ahead are offered: whoever deletes a room's key at its revision has the room.
+    """The keys that offer prejoined rooms: a gateway claims a room by deleting its key at its revision.
 
-    Everything raises `KeysUnavailable`.
+    Every method raises `KeysUnavailable`.
     """
 
     async def offer(self, room: PrejoinedRoom) -> int:
-        """Make the key; returns its revision.
+        """Create the key; returns its revision.
 
         Raises:
-            KeyGone: Somebody made it already.
+            KeyGone: The key exists already.
         """
         ...
 
@@ -186,14 +180,14 @@ class RoomKeys(Protocol):
         """Keep the key for the next 15 s; returns its new revision.
 
         Raises:
-            KeyGone: It is not there any more.
+            KeyGone: The key is gone.
         """
         ...
 
     async def withdraw(self, session_id: str, revision: int) -> None:
-        """Delete the key, so that nobody can take the room.
+        """Delete the key, so that the room can no longer be claimed.
 
         Raises:
-            KeyGone: Somebody was faster.
+            KeyGone: A gateway deleted the key first: it has the room.
         """
         ...

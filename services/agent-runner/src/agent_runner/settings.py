@@ -20,7 +20,7 @@ from agent_runner.domain.warm_floors import EXAMPLE, WarmFloor, floor_at, parse
 
 
 def node_id_of(hostname: str) -> str:
-    """A well-formed node id from a host's name."""
+    """Turn a host's name into a valid node id."""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", hostname).strip("-_")[:64] or "node"
 
 
@@ -85,12 +85,12 @@ class Settings(ServiceSettings):
         return self
 
     def warm_floor(self, now: datetime) -> int:
-        """The idle workers that WARM_FLOORS asks for at this instant."""
+        """The warm workers that WARM_FLOORS requires at this instant."""
         return floor_at(self.warm_floors, now.astimezone(self._zone())) if self.warm_floors else 0
 
     def _zone(self) -> tzinfo:
         return UTC if self.tz == "UTC" else ZoneInfo(self.tz)
 
     def slots(self, capacity: Capacity) -> int:
-        """Jobs that this node holds at once: NODE_SLOTS, else what the machine or the container carries."""
+        """Concurrent jobs on this node: NODE_SLOTS, else as many as the CPUs and memory allow."""
         return self.node_slots or slots(capacity, max_bots=self.max_bots)

@@ -1,4 +1,4 @@
-"""Carries each session's log lines into Redis, `agent:{id}:logs`, where the read model has the last 100 of them."""
+"""Copies each session's log lines into Redis, `agent:{id}:logs`, where the read model has the last 100 of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from chassis import logs
 KEPT_LINES: Final = 100
 _LOOK_S: Final = 1.0
 _REDIS_S: Final = 1.0
-_AWAY_S: Final = 5.0  # a Redis that is down is not asked again for so long
+_AWAY_S: Final = 5.0  # pause after a failure
 _CHUNK: Final = 64 * 1024
 _MAX_LINE: Final = 2000
 _TTL_S: Final = 24 * 3600
@@ -36,7 +36,7 @@ class _Tail:
     lines: deque[str] = field(default_factory=lambda: deque[str](maxlen=KEPT_LINES))
 
     def read(self) -> None:
-        """Take in what was written since; of a flood only the end is kept."""
+        """Read the new lines; of more than 64 KiB only the end."""
         try:
             with self.file.open("rb") as file:
                 size = file.seek(0, 2)
@@ -55,7 +55,7 @@ class _Tail:
 
 
 class RedisCallLogs:
-    """Best effort: a Redis that is slow, full or away costs lines, and never a call anything."""
+    """Best effort: a Redis that is slow, full or unreachable loses lines and never delays a call."""
 
     def __init__(self, url: str) -> None:
         self._redis: Redis = Redis.from_url(  # pyright: ignore[reportUnknownMemberType]
@@ -65,52 +65,51 @@ class RedisCallLogs:
         self._is_away = False
 
     def follow(self, session_id: str, file: Path) -> None:
-        """Begin at the file's present end: a session that comes back to this node appends to its file."""
+        """Begin at the file's current end: a session that comes back to this node appends to its file."""
         if session_id in self._tails:
             self._tails[session_id].followers += 1
             return
         self._tails[session_id] = _Tail(file, file.stat().st_size if file.exists() else 0)
 
     def leave(self, session_id: str) -> None:
-        """Carry over the rest at the next look, then let the key expire in a day."""
+        """Copy the remaining lines at the next look, then let the key expire in a day."""
         if session_id in self._tails:
             self._tails[session_id].followers -= 1
 
     def waiting(self, session_id: str) -> list[str]:
-        """The lines that Redis has not got yet, 100 at most."""
+        """The lines that Redis does not have yet, 100 at most."""
         tail = self._tails.get(session_id)
         return [] if tail is None else list(tail.lines)
 
     async def run(self) -> None:
-        """Carry lines over, for ever."""
         while True:
             await asyncio.sleep(_LOOK_S)
             if not await self.carry():
                 await asyncio.sleep(_AWAY_S)
 
     async def carry(self) -> bool:
-        """One look at all files; False when Redis did not take the lines."""
+        """Look at all files once; False: Redis did not take all lines."""
         over = [session_id for session_id, tail in self._tails.items() if tail.followers <= 0]
         for tail in self._tails.values():
             tail.read()
         lines = {session_id: list(tail.lines) for session_id, tail in self._tails.items() if tail.lines}
         errors = await self._push(lines, over) if lines or over else {}
         for session_id in lines:
-            if (session_id, "rpush") not in errors:  # each by itself: pushed again they would be there twice
+            if (session_id, "rpush") not in errors:  # per session: lines that are pushed again would be duplicates
                 self._tails[session_id].lines.clear()
-        for session_id in over:  # also when Redis did not take it: what is over is not kept
+        for session_id in over:  # also if Redis refused the lines: an ended session's are not retried
             del self._tails[session_id]
         return not errors
 
     async def close(self) -> None:
-        """Carry over what is left and disconnect."""
+        """Copy the remaining lines and disconnect."""
         await self.carry()
         await self._redis.aclose()
 
     async def _push(self, lines: dict[str, list[str]], over: list[str]) -> _Errors:
         errors = await self._send(lines, over)
         spoilt = {session_id for (session_id, _), error in errors.items() if "WRONGTYPE" in str(error)}
-        if spoilt:  # another program wrote something else there
+        if spoilt:  # another program wrote another type there
             log.warning("call_logs.no_list", keys=[key(session_id) for session_id in sorted(spoilt)])
             errors = {at: error for at, error in errors.items() if at[0] not in spoilt}
             again = {session_id: lines[session_id] for session_id in spoilt}
@@ -143,5 +142,4 @@ class RedisCallLogs:
 
 
 def key(session_id: str) -> str:
-    """The read model's key."""
     return f"agent:{session_id}:logs"

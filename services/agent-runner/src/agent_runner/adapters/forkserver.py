@@ -1,7 +1,7 @@
 """Workers forked by the standard library's forkserver, which has imported Pipecat and loaded the models once.
 
-`multiprocessing` blocks: a fork waits until the forkserver has preloaded (about 2 s, once). So everything that touches
-it runs on one thread of its own, in order; the event loop only sees pidfds and sockets.
+`multiprocessing` blocks: a fork waits until the forkserver has preloaded (about 2 s, once). So all calls of it run in
+order on one dedicated thread; the event loop only sees pidfds and sockets.
 """
 
 from __future__ import annotations
@@ -39,26 +39,26 @@ log = logs.get_logger(__name__)
 
 
 class ForkServer:
-    """Forks workers, and starts the forkserver anew when it dies; running workers go on meanwhile.
+    """Forks workers, and restarts the forkserver when it dies; running workers go on meanwhile.
 
     Attributes:
-        args: What the next workers get beside their socket; picklable.
+        args: Further arguments of the next workers, after their socket; picklable.
     """
 
     def __init__(self, entry: str, preload: str, *, max_file_bytes: int) -> None:
-        """Prepare; nothing runs yet.
+        """Configure `multiprocessing`; `start` starts the forkserver.
 
         Args:
             entry: `module:function` that a worker runs, with its socket and `args`.
             preload: The module that the forkserver imports.
-            max_file_bytes: The longest file that a worker may write, its log; what it writes beyond is lost.
+            max_file_bytes: Longest file, its log, that a worker may write; further writes fail.
         """
         self.args: tuple[object, ...] = ()
         self._entry = entry
         self._max_file_bytes = max_file_bytes
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([preload])
-        _do_without_tracker()
+        _prevent_tracker()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="fork")
         self._server_pid: int | None = None
         self._server_pidfd: int | None = None
@@ -72,11 +72,10 @@ class ForkServer:
 
     @property
     def is_alive(self) -> bool:
-        """The forkserver's process lives."""
         return self._server_pidfd is not None
 
     async def start(self) -> None:
-        """Start the forkserver, so that its imports run while nobody waits for them."""
+        """Start the forkserver ahead of the first fork, which would otherwise wait for its imports."""
         await self._run(self._ensure)
         self._watch_server()
 
@@ -92,7 +91,7 @@ class ForkServer:
             async with asyncio.timeout(_FORK_S):
                 process, pidfd = await self._run(lambda: self._start(theirs))
         except BaseException as error:
-            ours.close()  # a worker that comes to be after all finds nobody, and exits
+            ours.close()  # a worker that is forked after all finds its socket closed and exits
             if isinstance(error, TimeoutError):
                 self._kill_server()  # frees the thread that waits for it
                 raise ForkFailed(f"the forkserver did not fork in {_FORK_S:g} s") from None
@@ -105,7 +104,7 @@ class ForkServer:
         return ForkedWorker(process.pid or 0, pidfd, ours, listener, lambda: self._spawn(self._reap(process)))
 
     async def restart(self) -> None:
-        """A new forkserver, for a changed configuration; what the old one forked goes on."""
+        """Replace the forkserver, for a changed configuration; workers of the old one go on."""
         self._replacing = True
         try:
             await self._run(self._replace)
@@ -114,14 +113,14 @@ class ForkServer:
             self._replacing = False
 
     async def close(self) -> None:
-        """End the forkserver; the workers are over by now."""
+        """Kill the forkserver, after all workers are gone."""
         self._closing = True
         self._kill_server()
         with suppress(TimeoutError):
             async with asyncio.timeout(_STOP_S):
                 await asyncio.gather(*self._tasks, return_exceptions=True)
                 await self._server_gone.wait()
-        self._forget_server()
+        self._unwatch_server()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _start(self, theirs: socket.socket) -> tuple[ForkServerProcess, int]:
@@ -134,7 +133,7 @@ class ForkServer:
         return process, os.pidfd_open(pid)
 
     def _replace(self) -> None:
-        """On the thread of the forks, so that none is under way. `multiprocessing` keeps a server until it is dead."""
+        """Runs on the fork thread, so no fork is in flight. `multiprocessing` replaces only a dead server."""
         pidfd = self._server_pidfd
         if pidfd is not None:
             watch = os.dup(pidfd)  # the event loop closes its own when it sees the death
@@ -154,11 +153,11 @@ class ForkServer:
         return await self._loop.run_in_executor(self._thread, work)
 
     def _watch_server(self) -> None:
-        """Follow the forkserver of the moment; `multiprocessing` starts a new one when it finds it dead."""
+        """Watch the current forkserver; `multiprocessing` starts a new one when it finds the old one dead."""
         pid = _server_pid()
         if pid is None or (pid == self._server_pid and self._server_pidfd is not None):
             return
-        self._forget_server()
+        self._unwatch_server()
         try:
             self._server_pidfd = os.pidfd_open(pid)
         except ProcessLookupError:
@@ -170,15 +169,15 @@ class ForkServer:
 
     def _server_died(self) -> None:
         lived_s = self._loop.time() - self._server_since
-        self._forget_server()
+        self._unwatch_server()
         self._server_gone.set()
         if self._closing or self._replacing:
             return
         log.error("forkserver.died", pid=self._server_pid, lived_s=round(lived_s, 1))
-        if lived_s >= _STEADY_S:  # one that dies as it preloads is left to the next fork, under the pool's restraint
+        if lived_s >= _STEADY_S:  # after a death during preload only the next fork starts one, at the pool's backoff
             self._spawn(self.start())
 
-    def _forget_server(self) -> None:
+    def _unwatch_server(self) -> None:
         if self._server_pidfd is not None:
             self._loop.remove_reader(self._server_pidfd)
             os.close(self._server_pidfd)
@@ -190,7 +189,7 @@ class ForkServer:
                 signal.pidfd_send_signal(self._server_pidfd, signal.SIGKILL)
 
     async def _reap(self, process: ForkServerProcess) -> None:
-        """Take the exit status and give back the descriptors; the status comes a moment after the death."""
+        """Read the exit status and close the descriptors; the status arrives a moment after the death."""
         pid = process.pid
         for _ in range(_REAP_TRIES):
             with suppress(RuntimeError):  # the thread is shut down
@@ -213,21 +212,21 @@ def _close(process: ForkServerProcess) -> int | None:
     return status
 
 
-def _do_without_tracker() -> None:
-    """Have no resource tracker, 6 MB: it cleans up semaphores and shared memory, of which there are none here."""
+def _prevent_tracker() -> None:
+    """Prevent the resource tracker (a 6 MB process), which cleans up semaphores and shared memory: we use neither."""
     tracker = getattr(resource_tracker, "_resource_tracker")  # noqa: B009 - private to typeshed
     if tracker._fd is None:
-        tracker._fd = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)  # it writes to see whether its process lives
+        tracker._fd = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)  # its writes check that the tracker lives
 
 
 def _server_pid() -> int | None:
-    """The forkserver's process, which the standard library does not tell."""
+    """The forkserver's process id, which has no public accessor."""
     return getattr(getattr(forkserver, "_forkserver"), "_forkserver_pid", None)  # noqa: B009 - private to typeshed
 
 
 @contextmanager
 def _without_main() -> Generator[None]:
-    """Hide `__main__`: `multiprocessing` would import it (`agent_runner.app`, the bus and all) into every worker."""
+    """Hide `__main__` (`agent_runner.app` with the bus): `multiprocessing` would import it into every worker."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")
     try:

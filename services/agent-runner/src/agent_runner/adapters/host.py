@@ -1,4 +1,4 @@
-"""The machine as this node may use it: CPUs, memory, and how busy they are. A container's limits come first."""
+"""The CPUs and memory that this node may use, and the CPU load; a container's limits apply before the machine's."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from agent_runner.domain.capacity import (
 )
 
 _WINDOW_S: Final = 15.0
-"""Placement reads the load; a moment's burst (a fork, a test) shall not move it."""
+"""Averaging window of the load, which placement reads: a short burst, such as a fork, must not change it much."""
 
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 _OWN: Final = Path("/proc/self/cgroup")
 
 
 class ControlGroups:
-    """The control groups (v2) that this process is in; there are none where the kernel or the mount has no v2.
+    """The control groups (v2) of this process; none on a host without cgroup v2.
 
     Args:
         root: Where cgroup v2 is mounted.
-        own: /proc/self/cgroup. In a container it may name a path of the host's that is not mounted here.
+        own: /proc/self/cgroup. In a container it may name a path of the host that is not mounted here.
     """
 
     def __init__(self, root: Path = _CGROUPS, own: Path = _OWN) -> None:
@@ -38,20 +38,20 @@ class ControlGroups:
         self._folders = [] if path is None else [root / part for part in lineage(path) if (root / part).is_dir()]
 
     def capacity(self) -> Capacity:
-        """What all groups together leave of the machine."""
+        """The smallest limits of the machine and all groups."""
         cpus = float(len(os.sched_getaffinity(0)))
         quota = least(cpu_quota(_read(folder / "cpu.max")) for folder in self._folders)
         memory = least(memory_limit(_read(folder / "memory.max")) for folder in self._folders)
         return Capacity(cpus if quota is None else min(cpus, quota), None if memory is None else int(memory))
 
     def cpu_quotas(self) -> list[tuple[Path, float]]:
-        """Each group that has a CPU quota: its cpu.stat and the CPUs of the quota."""
+        """The cpu.stat and the quota, in CPUs, of each group that has a quota."""
         found = ((folder / "cpu.stat", cpu_quota(_read(folder / "cpu.max"))) for folder in self._folders)
         return [(stat, quota) for stat, quota in found if quota is not None]
 
 
 class CpuLoad:
-    """Share of the CPU time in use, averaged over about 15 s: the machine's, or a quota's where that is the tighter."""
+    """Share of the CPU time in use, averaged over about 15 s: of the machine or of a quota, whichever is higher."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class CpuLoad:
         self._load = 0.0
 
     def __call__(self) -> float:
-        """0..1 now; calls within a second give the same answer."""
+        """0..1; measured at most once a second."""
         now = self._clock()
         passed_s = now - self._at
         if passed_s < 1.0:
@@ -92,7 +92,7 @@ class CpuLoad:
 
 
 def _read(file: Path) -> str:
-    """What a file of the kernel's says; nothing where the kernel has no such file."""
+    """The text of a kernel file; empty if the kernel does not have it."""
     try:
         return file.read_text()
     except OSError:
@@ -100,6 +100,6 @@ def _read(file: Path) -> str:
 
 
 def _cpu_times(stat: Path) -> tuple[int, int]:
-    """Ticks in use and ticks in all, from the first line of /proc/stat (user nice system idle iowait irq ...)."""
+    """Busy and total ticks, from the first line of /proc/stat (user nice system idle iowait irq ...)."""
     times = [int(part) for part in stat.read_text().split("\n", 1)[0].split()[1:9]]
     return sum(times) - times[3] - times[4], sum(times)

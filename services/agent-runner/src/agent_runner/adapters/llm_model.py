@@ -1,7 +1,7 @@
-"""Which language model this node uses: the configured one, or its fallback when the provider has it no more.
+"""Chooses this node's language model: the configured one, or its fallback if the provider no longer has it.
 
-Groq retires models: an unknown one answers each turn with 404, which makes an agent mute. So the node asks once, when
-it starts: for the list, in one request of plain HTTP, since Groq's SDK would cost the supervisor 4 MB for good.
+Groq withdraws models: each request for an unknown one gets 404, which makes an agent mute. So the node reads the list
+of models once, at its start, over plain HTTP: Groq's SDK would cost the supervisor 4 MB of memory.
 """
 
 from __future__ import annotations
@@ -34,12 +34,10 @@ class _Models(BaseModel):
 
 
 async def choose_model(config: AgentConfig) -> str:
-    """Ask the provider, once.
-
-    A provider that cannot be reached or is unwell decides nothing: the configured model is used, with a warning.
+    """Ask the provider once. If it is unreachable or fails, use the configured model and log a warning.
 
     Raises:
-        StartFailed: The key is refused and there is no other, or neither model exists.
+        StartFailed: The only key is refused, or neither model exists.
     """
     base_url, model, fallback = config.groq_base_url.rstrip("/"), config.llm_model, config.llm_fallback_model
     try:
@@ -53,7 +51,11 @@ async def choose_model(config: AgentConfig) -> str:
             log.error("llm.key_refused", url=base_url, fix="Set GROQ_API_KEY to a valid key; calls use the fallback.")
             return model
         raise StartFailed(f"{base_url} refuses GROQ_API_KEY", "Set GROQ_API_KEY to a valid key.") from error
-    except (HTTPException, OSError, ValueError) as error:  # a ValueError: no list, or a key that no header can hold
+    except (
+        HTTPException,
+        OSError,
+        ValueError,
+    ) as error:  # ValueError: not a list, or an invalid key
         log.warning("llm.not_checked", url=base_url, used=model, error=str(error) or type(error).__name__)
         return model
     if model in known:
@@ -70,6 +72,6 @@ async def choose_model(config: AgentConfig) -> str:
 def _models(base_url: str, key: str) -> set[str]:
     """The ids of the models that the account may use."""
     request = urllib.request.Request(f"{base_url}/models")
-    request.add_unredirected_header("Authorization", f"Bearer {key}")  # no other server gets the key
+    request.add_unredirected_header("Authorization", f"Bearer {key}")  # a redirect does not get the key
     with urllib.request.urlopen(request, timeout=_ASK_S) as answer:
         return {model.id for model in _Models.model_validate_json(answer.read(_MOST_BYTES)).data}

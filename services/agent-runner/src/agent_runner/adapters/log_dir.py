@@ -1,4 +1,4 @@
-"""The folder of the sessions' log files, and of speech that is kept."""
+"""The folder of the sessions' log files and of cached speech."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ _KEPT_S: Final = 7 * 24 * 3600
 
 
 def prepare(folder: Path) -> Path:
-    """Make the folder and remove what was not used for 7 days, as long as sessions are kept elsewhere: logs, speech.
+    """Create the folder; delete logs and speech unused for 7 days, which is how long the log keeps sessions.
 
     Raises:
-        StartFailed: It cannot be made or written to.
+        StartFailed: The folder cannot be created or written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".writable"
         probe.touch()
         probe.unlink()
-        for file in (*folder.glob("session_*.log"), *folder.glob("voices/line-*")):  # drafts of lines, too
-            with suppress(FileNotFoundError):  # another node of this folder was faster
+        for file in (*folder.glob("session_*.log"), *folder.glob("voices/line-*")):  # including drafts of lines
+            with suppress(FileNotFoundError):  # another node with this folder deleted it first
                 if time.time() - file.stat().st_mtime > _KEPT_S:
                     file.unlink()
     except OSError as error:

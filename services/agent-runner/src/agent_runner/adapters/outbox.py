@@ -1,4 +1,4 @@
-"""The outbox of each job over JetStream: one event at a time, in order, with its own id until it is in the log."""
+"""The outbox of each job: publishes one event at a time, in order, and retries it under its id until the log has it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from agent_runner.domain.backlog import Backlog
 from chassis import logs, metrics
 
 _MAX_BYTES: Final = 1024 * 1024  # of one job, in memory: hours of a call without NATS
-_ATTEMPT_S: Final = 2.0  # then what waits goes to disk too, and is tried again
+_ATTEMPT_S: Final = 2.0  # after this, waiting events are copied to disk and the publish is retried
 _RETRY_S: Final = 0.5
 
 _WAITING = metrics.gauge("agent_outbox_events", "Events of this node that wait for NATS")
-_DROPPED = metrics.counter("agent_outbox_dropped_total", "Events that were given up: the outbox was full", ("event",))
+_EVICTED = metrics.counter("agent_outbox_dropped_total", "Events that were evicted: the outbox was full", ("event",))
 
 log = logs.get_logger(__name__)
 
 
 class BusOutbox:
-    """One job's events on their way. While NATS is away each is on disk as well."""
+    """One job's unpublished events; while NATS is unreachable they are on disk as well."""
 
     def __init__(self, bus: Bus, file: SpoolFile, max_bytes: int = _MAX_BYTES) -> None:
         self._bus = bus
@@ -37,7 +37,7 @@ class BusOutbox:
         self.task = asyncio.get_running_loop().create_task(self._run(), name=f"outbox {file.name}")
 
     def put(self, event: Event, *, expect_last: int | None = None) -> None:
-        """Queue an event; a full queue gives up old ticks and turns."""
+        """Queue an event; a full queue evicts old ticks and turns."""
         self._queue(event, expect_last)
         if self._is_on_disk:
             self._file.add(event, expect_last)
@@ -45,7 +45,6 @@ class BusOutbox:
             self._to_disk()
 
     async def flush(self, deadline_s: float) -> bool:
-        """Wait until the queue is empty."""
         try:
             async with asyncio.timeout(deadline_s):
                 await self._empty.wait()
@@ -54,19 +53,19 @@ class BusOutbox:
         return True
 
     def close(self) -> None:
-        """End when the queue is empty."""
+        """Stop once the queue is empty."""
         self._closed = True
         self._wake.set()
 
-    def take_up(self) -> None:
-        """Publish what an earlier supervisor left in the file."""
+    def resume(self) -> None:
+        """Publish the events that an earlier supervisor left in the file."""
         self._is_on_disk = True
         for kept in self._file.read():
             self._queue(kept.event, kept.expect_last)
         self.close()
 
-    def leave(self) -> None:
-        """The supervisor ends now: what is not in the log yet stays on disk."""
+    def stop(self) -> None:
+        """Stop at once: events that are not in the log yet stay on disk."""
         if len(self._backlog) and not self._is_on_disk:
             self._to_disk()
         self.task.cancel()
@@ -74,9 +73,9 @@ class BusOutbox:
 
     def _queue(self, event: Event, expect_last: int | None) -> None:
         before = len(self._backlog)
-        for dropped in self._backlog.put(event, expect_last):
-            _DROPPED.labels(dropped.event).inc()
-            log.error("outbox.full", outbox=self._file.name, dropped=dropped.event)
+        for evicted in self._backlog.put(event, expect_last):
+            _EVICTED.labels(evicted.event).inc()
+            log.error("outbox.full", outbox=self._file.name, evicted=evicted.event)
         _WAITING.inc(len(self._backlog) - before)
         self._empty.clear()
         self._wake.set()
@@ -98,7 +97,7 @@ class BusOutbox:
                 _WAITING.dec(before - len(self._backlog))
                 continue
             if self._is_on_disk:
-                self._file.remove()
+                self._file.delete()
                 self._is_on_disk = False
             self._empty.set()
             if self._closed:
@@ -106,11 +105,11 @@ class BusOutbox:
             await self._wake.wait()
 
     async def _publish(self, event: Event, expect_last: int | None) -> None:
-        """Until it is in the log, or will never be."""
+        """Retry until the log has the event or refuses it for good."""
         while True:
             try:
                 await self._bus.publish(event, expect_last=expect_last, deadline_s=_ATTEMPT_S)
-            except SequenceConflict:  # the fact is there, published by an earlier epoch
+            except SequenceConflict:  # an earlier epoch published the same fact
                 log.debug("outbox.already_known", outbox=self._file.name, kind=event.event)
             except PublishRefused as error:
                 log.error("outbox.refused", outbox=self._file.name, kind=event.event, error=str(error))
@@ -124,23 +123,20 @@ class BusOutbox:
 
 
 class BusOutboxes:
-    """The outboxes of all jobs."""
-
     def __init__(self, bus: Bus, spool: Spool) -> None:
-        """Publish at once what an earlier supervisor of this node could not."""
+        """Start publishing the events that an earlier supervisor of this node left on disk."""
         self._bus = bus
         self._spool = spool
         self._open: set[BusOutbox] = set()
         for file in spool.left_behind():
             log.warning("outbox.taken_up", outbox=file.name)
-            self._add(BusOutbox(bus, file)).take_up()
+            self._add(BusOutbox(bus, file)).resume()
 
     def open(self, session_id: str, epoch: int) -> BusOutbox:
-        """A new job's."""
         return self._add(BusOutbox(self._bus, self._spool.open(session_id, epoch)))
 
     async def close(self, deadline_s: float) -> None:
-        """Give what waits a last chance; what is still there then waits on disk for this node's next supervisor."""
+        """Publish waiting events until the deadline; the rest stays on disk for this node's next supervisor."""
         waiting = list(self._open)
         for outbox in waiting:
             outbox.close()
@@ -149,7 +145,7 @@ class BusOutboxes:
             for outbox in waiting:
                 if outbox.task in left:
                     log.error("outbox.left_on_disk", outbox=outbox.task.get_name())
-                    outbox.leave()
+                    outbox.stop()
 
     def _add(self, outbox: BusOutbox) -> BusOutbox:
         self._open.add(outbox)

@@ -1,4 +1,4 @@
-"""Keeps the node's secrets from its workers: out of the environment that they inherit, and out of their reach."""
+"""Hides the node's secrets from its workers: removes them from the inherited environment and protects /proc."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chassis.settings import variables
 from agent_runner.agent_config import AgentConfig
 
 WORKERS_VARIABLES: Final = variables(AgentConfig) | {"AGENT_ENV_FILE"}
-"""A worker parses strangers' media and the answers of tools: its own variables are the agent's, and no server's."""
+"""A worker parses untrusted media and answers of tools, so it gets the agent's variables and no server's."""
 
 _PR_SET_DUMPABLE: Final = 4
 
@@ -20,14 +20,14 @@ _PR_SET_DUMPABLE: Final = 4
 def keep_in_environment(is_kept: Callable[[str], bool]) -> None:
     """Remove every other variable from this process's environment, which its children inherit.
 
-    Before there are threads: the C library's environment has no lock.
+    Call it before any thread starts: the C library's environment has no lock.
     """
     for name in [name for name in os.environ if not is_kept(name)]:
         del os.environ[name]
 
 
 def hide_process() -> None:
-    """Let no other process of this user read our memory or the environment that we were started with.
+    """Prevent other processes of this user from reading our memory and our initial environment.
 
     Raises:
         OSError: The kernel refuses.

@@ -1,4 +1,4 @@
-"""The node's entry in the key-value bucket `nodes`: one process holds it, and no other writes it."""
+"""The node's entry in the key-value bucket `nodes`, which exactly one process holds and writes."""
 
 from __future__ import annotations
 
@@ -14,23 +14,19 @@ from agent_runner.ports import NameTaken
 from chassis import logs
 
 _WRITE_S: Final = 1.0  # the renewal's period; the lease is four times that
-_ANSWER_S: Final = 0.3  # a server that does not answer a ping for so long after a failed write is left for another
+_ANSWER_S: Final = 0.3  # after a failed write, reconnect to another server if this one does not answer a ping in time
 _LOOK_S: Final = 0.25
-_STALE_S: Final = 20.0  # longer than the lease of any version: such an entry would stay for ever
+_STALE_S: Final = 20.0  # longer than the lease of any version: such an entry would never expire
 _TRIES: Final = 3
 
 log = logs.get_logger(__name__)
 
 
 class BusRegistry:
-    """Made and renewed by its revision, with the bucket's TTL: of two processes with one name one has it."""
+    """Creates and renews the entry by its revision, with the bucket's TTL: one of two processes with a name wins."""
 
     def __init__(self, bus: Bus, incarnation: str) -> None:
-        """Hold nothing yet.
-
-        Args:
-            incarnation: This process's own, unlike that of any other.
-        """
+        """`incarnation`: unique to this process."""
         self._bus = bus
         self._nodes = bus.bucket(NODES)
         self._incarnation = incarnation
@@ -38,10 +34,10 @@ class BusRegistry:
         self._writing = asyncio.Lock()
 
     async def wait_for_name(self, node_id: str) -> None:
-        """Return when no other process has the name: an entry that is not renewed is that of one that was killed.
+        """Return when the name is free: an entry that is not renewed is left from a killed process, and expires.
 
         Raises:
-            NameTaken: Another process renews it.
+            NameTaken: Another process renews the entry.
         """
         loop = asyncio.get_running_loop()
         since, seen = loop.time(), None
@@ -65,7 +61,6 @@ class BusRegistry:
             await asyncio.sleep(_LOOK_S)
 
     async def announce(self, state: NodeState) -> bool:
-        """Renew the entry, or make it."""
         value = state.model_dump_json().encode()
         async with self._writing:
             try:
@@ -79,7 +74,7 @@ class BusRegistry:
         return False
 
     async def withdraw(self, node_id: str) -> None:
-        """Take our entry away, and no other's; if that fails it expires."""
+        """Delete the entry if it is ours; if that fails, it expires."""
         if self._revision is None:
             return
         try:
@@ -96,10 +91,10 @@ class BusRegistry:
             log.warning("registry.unavailable", error=str(error))
 
     async def _write(self, node_id: str, value: bytes) -> bool:
-        """Write once; False: it was not as we left it, and how it is now is known.
+        """Write once. False: the revision had changed; the current one is read, so another try may succeed.
 
         Raises:
-            NameTaken: It is another's.
+            NameTaken: The entry is another process's.
         """
         try:
             if self._revision is None:

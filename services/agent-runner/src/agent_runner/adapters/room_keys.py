@@ -22,12 +22,11 @@ class BusRoomKeys:
         self._rooms = bus.bucket(PREJOINED)
 
     async def offer(self, room: PrejoinedRoom) -> int:
-        """Make the key."""
         with _translated():
             return await self._rooms.create(room.session_id, _value(room), deadline_s=_DEADLINE_S)
 
     async def renew(self, room: PrejoinedRoom, revision: int) -> int:
-        """Write the key again, also when an earlier renewal was stored and nobody said so."""
+        """Renew the key, also when an earlier renewal was stored but its acknowledgement was lost."""
         with _translated():
             try:
                 return await self._rooms.update(room.session_id, _value(room), revision, deadline_s=_DEADLINE_S)

@@ -1,4 +1,4 @@
-"""The sessions' log in JetStream, as far as a node reads it."""
+"""The parts of the sessions' log in JetStream that a node reads."""
 
 from __future__ import annotations
 
@@ -13,13 +13,10 @@ from agent_runner.ports import LogUnavailable
 
 
 class BusSessionLog:
-    """Reads from the stream's leader."""
-
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
     async def last_epoch(self, session_id: str, *, deadline_s: float) -> int | None:
-        """The epoch of the last `assigned`."""
         try:
             last = await self._bus.last(session_event(JobAssigned.event, session_id), deadline_s=deadline_s)
         except BusUnavailable as error:
@@ -27,9 +24,9 @@ class BusSessionLog:
         return last.event.epoch if last is not None and isinstance(last.event, JobAssigned) else None
 
     async def history(self, session_id: str, *, deadline_s: float) -> Sequence[Event]:
-        """The start and the turns, without what this version cannot read.
+        """Read the start and the turns; events that this version cannot read are left out.
 
-        A node's NATS user may read one message a request, so the ticks, most of a log, are left out.
+        A node's NATS user may read one message a request, so the ticks, most of a log, are not read.
         """
         try:
             stored = await asyncio.gather(

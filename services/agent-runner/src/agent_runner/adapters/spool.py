@@ -1,8 +1,8 @@
-"""What waits for NATS, on disk too: a supervisor that dies meanwhile, or leaves, loses none of it.
+"""Events that wait for NATS, also on disk: they survive a supervisor that dies or stops meanwhile.
 
-One append-only file a job, `<folder>/<session id>.<epoch>.jsonl`, made when NATS stops answering and removed when its
-events are in the log. What a file still holds when the next supervisor of this node starts is published then, with
-the same ids and in the same order.
+One append-only file a job, `<folder>/<session id>.<epoch>.jsonl`, created when NATS stops answering and deleted when
+its events are in the log. The next supervisor of this node publishes the events of the remaining files, with the same
+ids and in the same order.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from pydantic import ValidationError
 
 from chassis import logs, metrics
 
-_MODE: Final = 0o640  # the turns are in it, as they are in the sessions' logs
+_MODE: Final = 0o640  # turns are in it, as in the sessions' logs
 _SPARE: Final = (ServedTick, TurnFinished)
 
 _BYTES = metrics.gauge("agent_spool_bytes", "Bytes of events on this node's disk that wait for NATS")
-_SKIPPED = metrics.counter("agent_spool_skipped_total", "Events that are kept in memory only: the disk's share is full")
+_SKIPPED = metrics.counter("agent_spool_skipped_total", "Events kept in memory only: OUTBOX_MAX_MB or the disk is full")
 
 log = logs.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """One event as the file has it."""
+    """One line of a file."""
 
     event: Event
     expect_last: int | None
 
 
 class Spool:
-    """A node's folder and its bound, which ticks and turns keep; the few events that the bill hangs on always fit."""
+    """A node's folder, with a bound in bytes for ticks and turns; the few events that the bill needs always fit."""
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
         self._folder = folder
@@ -47,20 +47,20 @@ class Spool:
         _BYTES.set(self._bytes)
 
     def open(self, session_id: str, epoch: int) -> SpoolFile:
-        """A job's file; nothing is on disk before its first event."""
+        """A job's file; its first event creates it on disk."""
         return SpoolFile(self, self._folder / f"{session_id}.{epoch}.jsonl")
 
     def left_behind(self) -> Iterator[SpoolFile]:
-        """The files that an earlier supervisor of this node left, oldest first."""
+        """The files of earlier supervisors of this node, oldest first."""
         for file in sorted(self._files(), key=lambda found: found.stat().st_mtime):
             yield SpoolFile(self, file)
 
     def has_room(self, size: int) -> bool:
-        """Whether ticks and turns of this size may still be written."""
+        """Whether a tick or turn of this size may be written."""
         return self._bytes + size <= self._max_bytes
 
     def changed(self, size: int) -> None:
-        """A file grew by so much, or is gone."""
+        """Add a change of a file's size, in bytes."""
         self._bytes += size
         _BYTES.set(self._bytes)
 
@@ -69,7 +69,7 @@ class Spool:
 
 
 class SpoolFile:
-    """The waiting events of one job. A disk that refuses costs the copy, never the event in memory."""
+    """The waiting events of one job. A failed write loses the copy on disk, never the event in memory."""
 
     def __init__(self, spool: Spool, file: Path) -> None:
         self.name = file.stem
@@ -78,7 +78,6 @@ class SpoolFile:
         self._fd: int | None = None
 
     def add(self, event: Event, expect_last: int | None) -> None:
-        """Append one event."""
         line = json.dumps(
             {"subject": event.subject, "expect_last": expect_last, "event": event.model_dump(mode="json")},
             separators=(",", ":"),
@@ -96,7 +95,7 @@ class SpoolFile:
             log.error("spool.not_written", file=self.name, error=str(error))
 
     def read(self) -> list[Kept]:
-        """All that can be read: the last line may be half written."""
+        """Read all valid lines: the last one may be half written."""
         found: list[Kept] = []
         for line in self._file.read_bytes().splitlines():
             try:
@@ -107,13 +106,13 @@ class SpoolFile:
         return found
 
     def close(self) -> None:
-        """Leave the file where it is."""
+        """Close the file and leave it on disk."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
 
-    def remove(self) -> None:
-        """Its events are in the log."""
+    def delete(self) -> None:
+        """Delete the file: its events are in the log."""
         self.close()
         with suppress(OSError):
             size = self._file.stat().st_size

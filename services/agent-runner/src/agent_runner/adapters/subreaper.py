@@ -1,4 +1,4 @@
-"""Make this process the parent of its orphaned descendants, so that none is left without one who reaps it."""
+"""Make this process the parent of its orphaned descendants, so that it can reap them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 def become_subreaper() -> None:
-    """When the forkserver dies its workers become our children.
+    """Become the parent of all workers when the forkserver dies.
 
     Raises:
         OSError: The kernel refuses.

@@ -1,4 +1,4 @@
-"""A forked worker as the supervisor holds it: a pidfd, and one end of a SOCK_SEQPACKET pair on the event loop."""
+"""The supervisor's handle of a forked worker: a pidfd, and one end of a SOCK_SEQPACKET pair on the event loop."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from agent_runner.domain.link import MAX_PACKET_BYTES, PacketError, ToWorker, de
 from agent_runner.ports import WorkerListener
 from chassis import logs
 
-_PACKETS_A_TURN: Final = 32  # of one worker, before the loop serves the others
+_PACKETS_A_TURN: Final = 32  # read from one worker before the loop serves the others
 _MAX_UNSENT: Final = 64
-_EOF_GRACE_S: Final = 1.0  # a worker that closed its socket is exiting; one that does not exit is killed
+_EOF_GRACE_S: Final = 1.0  # a worker that has closed its socket exits within this time or is killed
 
 log = logs.get_logger(__name__)
 
 
 class ForkedWorker:
-    """One worker. Everything happens on the event loop that made it."""
+    """One worker; use it only on the event loop that made it."""
 
     def __init__(
         self, pid: int, pidfd: int, sock: socket.socket, listener: WorkerListener, on_reaped: Callable[[], None]
@@ -31,11 +31,10 @@ class ForkedWorker:
         """Watch the process and its socket.
 
         Args:
-            pid: Its process id.
-            pidfd: Opened on it; taken over.
-            sock: Our end, non-blocking; taken over.
-            listener: Told what it says.
-            on_reaped: Called after `on_gone`, when the process is no more.
+            pidfd: A descriptor of the process; closed here.
+            sock: Our end, non-blocking; closed here.
+            listener: Receives the worker's messages.
+            on_reaped: Called after `on_gone`.
         """
         self.listener = listener
         self._pid = pid
@@ -51,26 +50,24 @@ class ForkedWorker:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
         return self._pid
 
     @property
     def is_gone(self) -> bool:
-        """Its process is over."""
         return self._gone
 
     def send(self, message: ToWorker, *, history: bytes | None = None) -> None:
-        """Queue a message; it goes out as the socket takes it."""
+        """Queue a message, which is written as soon as the socket accepts it."""
         if self._gone:
             return
-        if len(self._unsent) >= _MAX_UNSENT:  # it reads nothing: the watch will find it silent
+        if len(self._unsent) >= _MAX_UNSENT:  # it does not read; its silence will end it
             log.error("worker.deaf", pid=self._pid, kind=message.kind)
             return
         self._unsent.append((encode(message), None if history is None else _memory_file(history)))
         self._flush()
 
     def kill(self) -> None:
-        """SIGKILL through the pidfd, which can hit no other process."""
+        """SIGKILL through the pidfd, which cannot hit another process."""
         if not self._gone:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
@@ -83,15 +80,15 @@ class ForkedWorker:
             except (BlockingIOError, InterruptedError):
                 self._loop.add_writer(self._sock, self._flush)
                 return
-            except OSError:  # it is going; the pidfd says so in a moment
+            except OSError:  # it is exiting; the pidfd reports it in a moment
                 break
             self._unsent.popleft()
             if fd is not None:
                 os.close(fd)
-        self._forget_unsent()
+        self._close_unsent()
         self._loop.remove_writer(self._sock)
 
-    def _forget_unsent(self) -> None:
+    def _close_unsent(self) -> None:
         while self._unsent:
             _, fd = self._unsent.popleft()
             if fd is not None:
@@ -106,7 +103,7 @@ class ForkedWorker:
             self._loop.call_later(_EOF_GRACE_S, self.kill)
 
     def _read_one(self) -> bool:
-        """Hand out one packet; False when there is none now, or none any more (`_eof`)."""
+        """Deliver one packet; False: none is waiting, or the worker has closed its end (`_eof`)."""
         try:
             packet = self._sock.recv(MAX_PACKET_BYTES + 1)
         except (BlockingIOError, InterruptedError):
@@ -128,17 +125,17 @@ class ForkedWorker:
         return True
 
     def _exited(self) -> None:
-        """The process is over: hand out what it still said, then say so."""
+        """The process has exited: deliver its remaining messages, then report it."""
         self._loop.remove_reader(self._pidfd)
         self._loop.remove_reader(self._sock)
         self._loop.remove_writer(self._sock)
         while not self._eof and self._read_one():
             pass
         self._gone = True
-        with suppress(ChildProcessError):  # it is our child only when its forkserver died before it
+        with suppress(ChildProcessError):  # it is our child only if its forkserver died first
             os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
         os.close(self._pidfd)
-        self._forget_unsent()
+        self._close_unsent()
         self._sock.close()
         try:
             self.listener.on_gone()

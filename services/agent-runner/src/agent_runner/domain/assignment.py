@@ -1,4 +1,4 @@
-"""Whether a node takes a job: idempotent by session and epoch, and never a step back in epochs."""
+"""Whether a node takes a job: idempotent by session and epoch; a session's epoch never decreases."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class NodeView:
     """What a node knows when a job is offered.
 
     Attributes:
-        held_epoch: The epoch of the session that it holds; None: none.
-        over_epoch: The last epoch of the session that ended here; None: none that is remembered.
+        held_epoch: The session's epoch that runs here; None: none.
+        ended_epoch: The session's last epoch that ended here; None: none that is remembered.
         not_ready: Why it cannot take any job now; None when it can.
     """
 
@@ -46,7 +46,7 @@ class NodeView:
     busy: int
     draining: bool
     held_epoch: int | None = None
-    over_epoch: int | None = None
+    ended_epoch: int | None = None
     not_ready: str | None = None
 
 
@@ -60,8 +60,8 @@ def decide(view: NodeView, epoch: int) -> Take:
         return Take.ALREADY
     if view.held_epoch is not None and view.held_epoch > epoch:
         raise Refusal("stale_epoch", f"epoch {view.held_epoch} of this session runs here", retryable=False)
-    if view.over_epoch is not None and view.over_epoch >= epoch:
-        raise Refusal("epoch_over", f"epoch {view.over_epoch} of this session is over here", retryable=False)
+    if view.ended_epoch is not None and view.ended_epoch >= epoch:
+        raise Refusal("epoch_over", f"epoch {view.ended_epoch} of this session has ended here", retryable=False)
     if view.draining:
         raise Refusal("draining", "the node takes nothing new", retryable=True)
     if view.not_ready is not None:

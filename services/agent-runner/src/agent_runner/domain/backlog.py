@@ -1,4 +1,4 @@
-"""The bounded queue of one session's events that wait for the bus."""
+"""The bounded queue of one job's events that wait for the bus."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contracts.events import Event, ServedTick, TurnFinished
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """One event and the sequence it expects to be the last on its subject; None: it does not care."""
+    """One event and the sequence that it expects to be the last on its subject; None: no expectation."""
 
     event: Event
     expect_last: int | None
@@ -21,9 +21,9 @@ class Waiting:
 class Backlog:
     """First in, first out, within a bound of bytes.
 
-    A tick says all that the ticks before it said, so those are given up first; then the oldest turns, which only a
-    take-over needs. What the bill and the session's state hang on (ready, started, stopped, the last tick) always
-    stays: it is a few hundred bytes a session.
+    A tick repeats the ticks before it, so older ticks are evicted first; then the oldest turns, which only a take-over
+    needs. Events that the bill and the session's state depend on (ready, started, stopped, the last tick) always
+    stay: a few hundred bytes a session.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -39,15 +39,14 @@ class Backlog:
 
     @property
     def size(self) -> int:
-        """Bytes that wait."""
         return self._bytes
 
     def head(self) -> Waiting | None:
-        """The next to be published; it stays until `done`."""
+        """The next event to publish; it stays in the queue until `done`."""
         return self._waiting[0] if self._waiting else None
 
     def done(self, published: Waiting) -> None:
-        """The event reached the log, or never will; nothing to do when it was given up meanwhile."""
+        """Remove an event that the log took or refused for good; no effect if it was evicted meanwhile."""
         if self._waiting and self._waiting[0] is published:
             self._bytes -= self._waiting.popleft().size
 
@@ -55,7 +54,7 @@ class Backlog:
         """Add an event.
 
         Returns:
-            The events that were given up to stay within the bound.
+            The events that were evicted to stay within the bound.
         """
         waiting = Waiting(event, expect_last, len(event.model_dump_json()))
         self._waiting.append(waiting)
@@ -63,7 +62,7 @@ class Backlog:
         return self._shrink()
 
     def _shrink(self) -> tuple[Event, ...]:
-        dropped: list[Event] = []
+        evicted: list[Event] = []
         for kind in (ServedTick, TurnFinished):
             if self._bytes <= self._max_bytes:
                 break
@@ -75,5 +74,5 @@ class Backlog:
                     break
                 self._waiting.remove(waiting)
                 self._bytes -= waiting.size
-                dropped.append(waiting.event)
-        return tuple(dropped)
+                evicted.append(waiting.event)
+        return tuple(evicted)

@@ -1,4 +1,4 @@
-"""How much of a machine a node has: what the kernel's control groups (cgroup v2) leave it, in files' own words."""
+"""The CPUs and memory that a node may use, read from the text of the kernel's control group files (cgroup v2)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ CALLS_PER_CPU: Final = 6
 
 _NODE_BYTES: Final = 250 << 20
 _CALL_BYTES: Final = 80 << 20
-"""Measured: supervisor and forkserver 170 MB, a worker in a call 63 MB of its own; the rest is for long calls."""
+"""Measured: supervisor and forkserver use 170 MB, a worker in a call 63 MB of private memory; long calls use more."""
 
 _UNLIMITED: Final = "max"
 
@@ -19,8 +19,8 @@ class Capacity:
     """What this node may use.
 
     Attributes:
-        cpus: CPUs, a quota counting in part: 1.5.
-        memory_bytes: None without a limit.
+        cpus: CPUs; a quota may be fractional, such as 1.5.
+        memory_bytes: None: unlimited.
     """
 
     cpus: float
@@ -28,7 +28,7 @@ class Capacity:
 
 
 def slots(capacity: Capacity, *, max_bots: int) -> int:
-    """Jobs at once that CPUs and memory carry: one at least, `max_bots` at most."""
+    """Concurrent jobs that CPUs and memory allow: at least one, at most `max_bots`."""
     by_cpu = int(CALLS_PER_CPU * capacity.cpus)
     by_memory = max_bots if capacity.memory_bytes is None else (capacity.memory_bytes - _NODE_BYTES) // _CALL_BYTES
     return max(1, min(max_bots, by_cpu, by_memory))
@@ -45,13 +45,13 @@ def cgroup_path(proc_self_cgroup: str) -> str | None:
 
 
 def lineage(path: str) -> list[str]:
-    """The group and its ancestors, the innermost first: a limit of any of them holds. ".." in it counts as nothing."""
+    """The group and its ancestors, innermost first: the limits of all of them apply. ".." parts are ignored."""
     parts = [part for part in path.split("/") if part not in ("", ".", "..")]
     return ["/".join(parts[:length]) for length in range(len(parts), -1, -1)]
 
 
 def cpu_quota(cpu_max: str) -> float | None:
-    """CPUs that cpu.max ("200000 100000", "max 100000") grants; None for all."""
+    """CPUs that cpu.max ("200000 100000", "max 100000") allows; None: unlimited."""
     words = cpu_max.split()
     if not words or words[0] == _UNLIMITED:
         return None
@@ -61,13 +61,13 @@ def cpu_quota(cpu_max: str) -> float | None:
 
 
 def memory_limit(memory_max: str) -> int | None:
-    """Bytes that memory.max ("max", "536870912") grants; None for all."""
+    """Bytes that memory.max ("max", "536870912") allows; None: unlimited."""
     word = memory_max.strip()
     return None if word in ("", _UNLIMITED) else int(word)
 
 
 def usage_us(cpu_stat: str) -> int:
-    """CPU time that a group has used, from the line usage_usec of its cpu.stat."""
+    """Microseconds of CPU time that a group has used: the line usage_usec of its cpu.stat."""
     for line in cpu_stat.splitlines():
         name, _, value = line.partition(" ")
         if name == "usage_usec":
@@ -76,5 +76,5 @@ def usage_us(cpu_stat: str) -> int:
 
 
 def least(limits: Iterable[float | None]) -> float | None:
-    """The tightest of some limits; None when there is none."""
+    """The smallest limit; None: unlimited."""
     return min((limit for limit in limits if limit is not None), default=None)

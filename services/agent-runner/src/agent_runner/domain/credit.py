@@ -1,4 +1,4 @@
-"""What one epoch may still use of its session's grant of billable time, and what is due as it runs out. Pure."""
+"""How much of its session's grant of billable time one epoch may still use, and which action is due as it runs out."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Final, Literal
 from contracts.metering import SPENT_EARLY_MS, granted_ms
 
 SAY_S: Final = 8.0
-"""Of the last seconds, those that are kept for saying the warning."""
+"""Seconds before the end of the grant that are reserved for speaking the warning."""
 
 SHORTEST_MS: Final = 3_000
-"""With less left no warning is begun."""
+"""No warning begins with less than this left."""
 
 
 @dataclass(frozen=True, slots=True)
 class CreditWarning:
-    """What the agent says before its session's grant is used up.
+    """The sentence that the agent says before its session's grant is used up.
 
     Attributes:
-        text: Empty: nothing.
-        before_s: So many seconds of billable time before the end of the grant.
+        text: Empty: no warning.
+        before_s: Seconds of billable time before the end of the grant.
     """
 
     text: str = ""
@@ -32,7 +32,7 @@ class Credit:
     """An epoch's share of a grant.
 
     Attributes:
-        granted_minutes: The billable minutes of the whole session; None: no bound.
+        granted_minutes: The billable minutes of the whole session; None: unlimited.
         before_ms: The billable time of the earlier epochs.
     """
 
@@ -40,11 +40,11 @@ class Credit:
     before_ms: int = 0
 
     def left_ms(self, billable_ms: int) -> int | None:
-        """What is left once this epoch has had so much billable time; None: no bound."""
+        """Billable time left after this epoch has used `billable_ms`; None: unlimited."""
         return None if self.granted_minutes is None else granted_ms(self.granted_minutes) - self.before_ms - billable_ms
 
     def due(self, billable_ms: int, warning: CreditWarning) -> Literal["warning", "end"] | None:
-        """What is due at this billable time of the epoch."""
+        """The action due at this billable time of the epoch."""
         left_ms = self.left_ms(billable_ms)
         if left_ms is None:
             return None
@@ -53,6 +53,6 @@ class Credit:
         return "warning" if warning.text and SHORTEST_MS <= left_ms <= 1000 * warning.before_s else None
 
     def patience_s(self, billable_ms: int) -> float:
-        """How long the warning may wait for a pause in the conversation, and still be said in time."""
+        """How long the warning may wait for a pause in the conversation and still be spoken in time."""
         left_ms = self.left_ms(billable_ms)
         return 0.0 if left_ms is None else max(0.0, left_ms / 1000 - SAY_S)

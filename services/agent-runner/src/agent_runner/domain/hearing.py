@@ -1,4 +1,4 @@
-"""Whether the agent is deaf: the caller speaks, and speech to text, though connected, says nothing."""
+"""Whether the agent is deaf: the caller speaks, and speech-to-text is connected but returns no words."""
 
 from __future__ import annotations
 
@@ -8,26 +8,22 @@ SHORTEST_S: Final = 0.5
 """Speech shorter than this may be a cough."""
 
 LONGEST_S: Final = 10.0
-"""Somebody who speaks for so long without a word having been recognised is not heard either."""
+"""Speech that goes on for so long without a recognised word counts as unheard before it ends."""
 
 MOST_SILENCES: Final = 3
-"""In a row, after which speech to text is given up."""
+"""Unheard utterances in a row after which speech-to-text counts as broken."""
 
 
 class Hearing:
-    """Compares what the local model takes for speech with the words that come back. Times are seconds of one clock.
+    """Compares the speech that the local model detects with the words that come back. Times are seconds of one clock.
 
     Attributes:
-        silences: How often in a row no words came.
-        unheard_since: When the speech began whose words are awaited, or were the last to be overdue.
+        silences: Unheard utterances in a row.
+        unheard_since: When the speech began whose words are pending, or were overdue last.
     """
 
     def __init__(self, patience_s: float) -> None:
-        """Listen.
-
-        Args:
-            patience_s: Time for the words to come after the end of speech.
-        """
+        """`patience_s`: how long after the end of speech its words may come."""
         self.silences = 0
         self.unheard_since = 0.0
         self._patience_s = patience_s
@@ -35,7 +31,7 @@ class Hearing:
         self._due: float | None = None
 
     def speech(self, at: float, *, is_on: bool) -> None:
-        """The caller began (True) or ended (False) to speak, as the voice activity model sees it."""
+        """The voice activity model reports that the caller started (True) or stopped (False) speaking."""
         if is_on:
             self._began = at
             if self._due is None:
@@ -46,12 +42,12 @@ class Hearing:
             self._due = at + self._patience_s if was_long else None
 
     def words(self) -> None:
-        """Words came."""
+        """Record that words came."""
         self.silences = 0
         self._due = None
 
     def is_deaf(self, now: float) -> bool:
-        """Whether words are overdue. Once True, the next speech has its own time."""
+        """Whether words are overdue. Returns True once for each utterance."""
         if self._due is None or now < self._due:
             return False
         self._due = None
@@ -60,5 +56,5 @@ class Hearing:
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether too much went unheard in a row."""
+        """Whether too many utterances in a row went unheard."""
         return self.silences >= MOST_SILENCES

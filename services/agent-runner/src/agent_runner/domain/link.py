@@ -1,8 +1,8 @@
-"""What a supervisor and its worker say to each other, over one SOCK_SEQPACKET pair.
+"""The messages between a supervisor and its worker, over one SOCK_SEQPACKET pair.
 
-One message is one packet of UTF-8 JSON with its `kind`; the history of a `Go` does not fit a packet and comes beside
-it as a file descriptor (SCM_RIGHTS). Neither side ever blocks on a send: a full socket drops a `Beat` and delays the
-rest. The socket's end-of-file means that the other side is gone.
+One message is one packet of UTF-8 JSON with its `kind`; the history of a `Go` does not fit into a packet and is sent
+with it as a file descriptor (SCM_RIGHTS). Neither side ever blocks on a send: a full socket drops a `Beat` and delays
+all other messages. The socket's end-of-file means that the other side is gone.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ REJOIN_ANSWER_S = 0.5
 StopCause = Literal[
     "ended",  # the supervisor said End
     "room_closed",  # LiveKit deleted the room
-    "removed",  # LiveKit removed the agent and nobody said Rejoin
+    "removed",  # LiveKit removed the agent and the supervisor did not send Rejoin
     "join_failed",  # the room could not be joined; `detail` says why
     "provider_failed",  # a provider became unusable and the worker ended the call
     "user_idle",  # the caller was silent for longer than USER_IDLE_END_S
-    "failed",  # anything else: a fault of the pipeline
+    "failed",  # any other fault of the pipeline
 ]
 
 Provider = Literal["stt", "llm", "tts"]
 
 
 class PacketError(ValueError):
-    """A packet that is no message of this link: too long, not JSON, an unknown kind or a wrong field."""
+    """An invalid packet: too long, not JSON, an unknown kind or a wrong field."""
 
 
 # --- supervisor -> worker
@@ -49,11 +49,11 @@ class PacketError(ValueError):
 class Go:
     """Take this job: join the room, open the providers, speak.
 
-    Exactly one of `opening_line` (a first epoch) and `bridge` (a take-over) is spoken first; both may be None.
-    `has_history` says that a file descriptor comes with the packet: a JSON list of LLM messages
+    The agent first speaks `opening_line` (a first epoch) or `bridge` (a take-over); at most one of them is set.
+    `has_history`: a file descriptor comes with the packet, of a JSON list of LLM messages
     (`{"role": "user" | "assistant", "content": ...}`), at most MAX_HISTORY_BYTES, to be read from offset 0.
-    Only the participant of `caller_identity` is heard; empty: whoever comes first.
-    `url` and `token` are LiveKit's; `traceparent` is W3C's; `log_file` is where this session's lines go.
+    The agent hears only the participant of `caller_identity`; empty: the first one that joins.
+    `url` and `token` are LiveKit's; `traceparent` is W3C's; `log_file` receives this session's log lines.
     """
 
     session_id: str
@@ -75,9 +75,9 @@ class Go:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prejoin:
-    """Wait in this room: join it, publish a silent track, hear nobody, open no provider.
+    """Wait in this room: join it and publish a silent track, but subscribe to no audio and open no provider.
 
-    `Joined` answers. The `Go` of the same session follows, perhaps, and then needs no join. Fields as in `Go`.
+    `Joined` answers. If the `Go` of the same session follows, it needs no further join. Fields as in `Go`.
     """
 
     session_id: str
@@ -110,7 +110,7 @@ class Speak:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejoin:
-    """The answer to `Removed`: this epoch is still the last assigned, join the room again."""
+    """The answer to `Removed` while this epoch is still the last assigned: join the room again."""
 
     kind: Literal["rejoin"] = "rejoin"
 
@@ -130,7 +130,7 @@ class Ready:
 class Joined:
     """The agent is in the room and its track is published. `stage_ms`: whole ms since `Go`, by stage.
 
-    Said by a worker that joined ahead at its join, and again at its `Go`.
+    A prejoined worker sends it at its join and again at its `Go`.
     """
 
     stage_ms: dict[str, int] = field(default_factory=dict[str, int])
@@ -139,7 +139,7 @@ class Joined:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """The first audio went out with the caller subscribed to it. Sent once. `stage_ms`: as in `Joined`."""
+    """The first audio was sent with the caller subscribed to it. Sent once. `stage_ms`: as in `Joined`."""
 
     stage_ms: dict[str, int] = field(default_factory=dict[str, int])
     kind: Literal["heard"] = "heard"
@@ -147,7 +147,7 @@ class Heard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """The caller came into the room (True) or left it (False); sent at each change."""
+    """The caller joined the room (True) or left it (False); sent at each change."""
 
     in_room: bool
     kind: Literal["caller"] = "caller"
@@ -155,11 +155,11 @@ class Caller:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """One finished turn: what the caller said and the part of the answer that was heard.
+    """One finished turn: the caller's words and the part of the answer that was heard.
 
     `n` counts 1, 2, ... in this epoch; 0 is the opening or bridge line, if there is one. `user_text` is empty when the
-    agent spoke unasked; `heard_text` is what went out as audio before the end or the interruption, which is also what
-    stands in the LLM's context (an opening line stands there whole).
+    agent spoke first; `heard_text` is the text that was sent as audio before the end or the interruption. The LLM's
+    context has the same text (but the whole of an opening line).
     `stage_ms`: whole ms that each stage took, as far as known: stt, turn, llm, tts, and total, from the end of the
     caller's speech to audio in the room.
     """
@@ -174,7 +174,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unfinished:
-    """The turn that goes on, as far as it came: what is known of it should the worker die. Each replaces the last."""
+    """The turn in progress, up to now, in case the worker dies before its end. Each message replaces the last."""
 
     turn: Turn
     kind: Literal["unfinished"] = "unfinished"
@@ -184,8 +184,8 @@ class Unfinished:
 class Beat:
     """Alive, each BEAT_S. Bytes of speech since `Go`, as made by the TTS and as written to the room.
 
-    Speech is made faster than it is spoken, so more made than sent is normal while the second number grows; an agent
-    whose caller is in the room, with more than a tenth of a second unsent and nothing sent for 3 s, is mute.
+    Speech is synthesised faster than it is played, so more made than sent is normal while `sent_bytes` grows. An agent
+    is mute if the caller is in the room, more than 0.1 s of speech is unsent and nothing was sent for 3 s.
     """
 
     tts_bytes: int
@@ -196,10 +196,7 @@ class Beat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faulty:
-    """A provider keeps the agent deaf or mute, until `Recovered` or the end; said again when it fails again.
-
-    `ago_ms`: how long before this message that began.
-    """
+    """A provider keeps the agent deaf or mute, until `Recovered` or the end. `ago_ms`: how long ago that began."""
 
     provider: Provider
     ago_ms: int = 0
@@ -208,7 +205,7 @@ class Faulty:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovered:
-    """A provider that was `Faulty` does its work again."""
+    """A provider that was `Faulty` works again."""
 
     provider: Provider
     kind: Literal["recovered"] = "recovered"
@@ -216,7 +213,7 @@ class Recovered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """A provider is unusable: its bounded retries are spent. Said once a provider."""
+    """A provider is unusable: its retries are exhausted. Sent once for each provider."""
 
     provider: Provider
     detail: str
@@ -225,16 +222,16 @@ class Failed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """The worker has decided to end; a last sentence may still come."""
+    """The worker has decided to end the call; a last sentence may follow."""
 
     kind: Literal["ending"] = "ending"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removed:
-    """LiveKit put the agent out of the room; `duplicate`: because a newer holder of its identity joined.
+    """LiveKit removed the agent from the room; `duplicate`: because a newer holder of its identity joined.
 
-    The supervisor answers `Rejoin` or `End`. No answer in REJOIN_ANSWER_S: the worker exits.
+    The supervisor answers `Rejoin` or `End`. Without an answer in REJOIN_ANSWER_S the worker exits.
     """
 
     duplicate: bool
@@ -244,7 +241,7 @@ class Removed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stopped:
-    """The last message: the worker is out of the room and exits now."""
+    """The last message: the worker has left the room and exits now."""
 
     cause: StopCause
     detail: str = ""
@@ -275,10 +272,10 @@ _either: TypeAdapter[ToWorker | ToSupervisor] = TypeAdapter(Annotated[ToWorker |
 
 
 def encode(message: ToWorker | ToSupervisor) -> bytes:
-    """Turn a message of either direction into its packet.
+    """Encode a message of either direction.
 
     Raises:
-        PacketError: It is longer than MAX_PACKET_BYTES.
+        PacketError: The packet is longer than MAX_PACKET_BYTES.
     """
     packet = _either.dump_json(message, exclude_none=True)
     if len(packet) > MAX_PACKET_BYTES:
@@ -287,10 +284,10 @@ def encode(message: ToWorker | ToSupervisor) -> bytes:
 
 
 def decode_to_worker(packet: bytes) -> ToWorker:
-    """Read a packet from the supervisor.
+    """Decode a packet from the supervisor.
 
     Raises:
-        PacketError: It is none of the supervisor's messages.
+        PacketError: The packet is invalid.
     """
     try:
         return _to_worker.validate_json(packet)
@@ -299,10 +296,10 @@ def decode_to_worker(packet: bytes) -> ToWorker:
 
 
 def decode_to_supervisor(packet: bytes) -> ToSupervisor:
-    """Read a packet from a worker.
+    """Decode a packet from a worker.
 
     Raises:
-        PacketError: It is none of a worker's messages.
+        PacketError: The packet is invalid.
     """
     try:
         return _to_supervisor.validate_json(packet)
@@ -311,6 +308,6 @@ def decode_to_supervisor(packet: bytes) -> ToSupervisor:
 
 
 def _reason(error: ValidationError) -> str:
-    """Where and why, without the values: they may hold a token or a prompt."""
+    """The field and the fault, without the value, which may be a token or a prompt."""
     first = error.errors(include_input=False, include_url=False)[0]
     return f"{'.'.join(str(part) for part in first['loc']) or 'packet'}: {first['msg']}"

@@ -1,17 +1,17 @@
-"""Whether the agent is mute: speech was made, the caller is there, and nothing goes out."""
+"""Whether the agent is mute: speech was synthesised, the caller is in the room, and no audio goes out."""
 
 from __future__ import annotations
 
 from typing import Final
 
 MUTE_S: Final = 3.0
-"""Longer than a caller's client takes to subscribe."""
+"""Longer than a caller's client takes to subscribe to the track."""
 
-_SLACK_S: Final = 0.1  # of audio, which a last chunk may keep back
+_SLACK_S: Final = 0.1  # of audio that the last chunk may hold back
 
 
 class Muteness:
-    """Compares the bytes that the TTS made with those that were written to the room."""
+    """Compares the bytes that the TTS made with the bytes that were written to the room."""
 
     def __init__(self, bytes_per_s: int) -> None:
         self._slack = round(_SLACK_S * bytes_per_s)
@@ -19,7 +19,7 @@ class Muteness:
         self._since: float | None = None
 
     def is_mute(self, now: float, *, made: int, sent: int, caller_in_room: bool) -> bool:
-        """Whether nothing has gone out for MUTE_S although there was something to say and somebody to hear it.
+        """Whether no audio was written for MUTE_S although audio was waiting and the caller was in the room.
 
         Args:
             now: Seconds of one clock.

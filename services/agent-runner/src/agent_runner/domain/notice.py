@@ -1,4 +1,4 @@
-"""Something that the agent has to say unasked, and when the conversation leaves room for it. Pure."""
+"""A sentence that the agent must say unprompted, and when the conversation leaves room for it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from agent_runner.domain.quiet import Quiet
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """It waits for a pause between two turns; past half of its patience for a moment in which nobody speaks.
+    """A notice waits for a pause between two turns; past half of its patience, for any moment of silence.
 
     Attributes:
-        text: What is to be said.
-        since_s: When it was asked for, seconds of the clock that `Quiet` has.
-        patience_s: After so long it is said whatever goes on.
+        text: The sentence.
+        since_s: When it was requested, in seconds of the clock that `Quiet` has.
+        patience_s: After this time it is said even while the caller or the agent speaks.
     """
 
     text: str
@@ -22,7 +22,6 @@ class Notice:
     patience_s: float
 
     def is_due(self, now: float, quiet: Quiet) -> bool:
-        """Whether to say it now."""
         waited_s = now - self.since_s
         if waited_s >= self.patience_s:
             return True

@@ -1,4 +1,4 @@
-"""What the LLM is told besides the session's own system prompt."""
+"""The rules that the LLM gets beside the session's own system prompt."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ CRITICAL_RULES = f"""CRITICAL RULES. Everything you write is spoken aloud, word 
 
 
 def system_instruction(base: str) -> str:
-    """The whole system prompt: the session's own, then the rules, which have the last word."""
+    """The whole system prompt: the session's own, then the rules, which take precedence."""
     return f"{base}\n\n{CRITICAL_RULES}"

@@ -1,4 +1,4 @@
-"""The supervisor's own pulse: how much of a worker's silence is the worker's."""
+"""How much of a worker's silence is the worker's own, and not a pause of the supervisor's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAX_STEP_S = 2 * LOOK_S
 def silence_step(since_last_look_s: float) -> float:
     """Silence that a look adds to each worker.
 
-    When the supervisor itself stood still (a busy host, SIGSTOP, a suspended machine) the workers' beats wait in their
-    sockets; without this cap its first look would take them all for dead.
+    While the supervisor itself was frozen (a busy host, SIGSTOP, a suspended machine) the workers' beats waited in
+    their sockets; without this cap its first look afterwards would count all workers as dead.
     """
     return min(max(0.0, since_last_look_s), MAX_STEP_S)

@@ -1,21 +1,20 @@
-"""How long nobody has spoken, and what is due for it."""
+"""How long the caller has been silent, and which reaction is due."""
 
 from __future__ import annotations
 
 from typing import Final, Literal
 
 THINKING_S: Final = 30.0
-"""Longest time in which an answer is still awaited."""
+"""Longest wait for an answer, during which the caller's silence is not counted."""
 
 
 class Quiet:
-    """Measures the silence that is the caller's to break: the agent is done, and nothing is on its way.
+    """Measures the caller's silence: the agent has spoken and no answer is pending. A limit of 0 disables it.
 
-    The agent's own question whether anybody is there does not begin a new silence. Times are seconds of one clock.
+    The agent's own "are you still there?" does not begin a new silence. Times are seconds of one clock.
     """
 
     def __init__(self, prompt_s: float, end_s: float) -> None:
-        """Take the limits; 0 switches one off."""
         self._prompt_s = prompt_s
         self._end_s = end_s
         self._since: float | None = None
@@ -26,13 +25,13 @@ class Quiet:
         self._is_prompting = False
 
     def caller(self, at: float, *, is_speaking: bool) -> None:
-        """The caller began or ended to speak."""
+        """The caller started or stopped speaking."""
         self._has_prompted = self._is_prompting = False
         self._turn_is_open = self._turn_is_open or is_speaking
         self._note("caller", at, is_speaking)
 
     def agent(self, at: float, *, is_speaking: bool) -> None:
-        """The agent began or ended to speak."""
+        """The agent started or stopped speaking."""
         if is_speaking:
             self._thinking_until = 0.0
         begun = self._since
@@ -42,27 +41,27 @@ class Quiet:
             self._is_prompting = is_speaking
 
     def thinking(self, at: float) -> None:
-        """The caller's turn is over and waits for its answer."""
+        """The caller's turn is complete and waits for its answer."""
         self._thinking_until = at + THINKING_S
         self._turn_is_open = False
 
     @property
     def is_silent(self) -> bool:
-        """Nobody speaks."""
+        """Neither caller nor agent speaks."""
         return not self._speaking
 
     def is_between_turns(self, now: float) -> bool:
-        """Nobody speaks, the caller's turn is over and answered, and the agent has said its first line."""
+        """Neither speaks, the caller's turn is complete and answered, and the agent has said its first line."""
         is_answered = now >= self._thinking_until and not self._turn_is_open
         return self.is_silent and is_answered and self._since is not None
 
     def away(self, now: float) -> None:
-        """The caller is not in the room: this silence is no silence."""
+        """The caller is out of the room: the silence counts from now on at the earliest."""
         self._since = now
         self._has_prompted = False
 
     def due(self, now: float) -> Literal["prompt", "end"] | None:
-        """What is due now, each once."""
+        """The reaction that is due now; each is returned once."""
         if self._since is None or self._speaking or now < self._thinking_until:
             return None
         quiet_s = now - self._since

@@ -5,24 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 MAX_STEP_S = 1.0
-"""The most that one observation adds: what lies further back was frozen, absent or unseen, and is not billed."""
+"""Longest time that one observation adds; time before that was frozen, absent or unobserved, and is not billed."""
 
 FROZEN_S = 5.0
-"""Unseen for so long, with ten beats missing, the node itself stood still: nothing of it is counted."""
+"""After a gap this long (ten missing beats) the node itself was frozen: the gap counts nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServedTime:
-    """One epoch's served time, advanced by what its worker says.
+    """One epoch's served time, advanced by its worker's messages.
 
     All instants are seconds of one monotonic clock. Served time grows only at an observation (a beat, a change of who
     is in the room, the end), by the time since the observation before it, and by MAX_STEP_S at most. So it never
-    exceeds the time that both were there, and a worker or a node that is frozen or gone adds nothing.
+    exceeds the time in which both were in the room, and a frozen or dead worker or node adds nothing.
 
     Attributes:
         total_s: Served so far.
         seen_at: The last observation; None before the first.
-        fixed: True once the end was decided: nothing is added any more.
+        fixed: True once the end is decided: later observations add nothing.
     """
 
     total_s: float = 0.0
@@ -33,7 +33,6 @@ class ServedTime:
 
     @property
     def both(self) -> bool:
-        """Caller and agent are in the room."""
         return self.agent and self.caller
 
     @property
@@ -42,11 +41,11 @@ class ServedTime:
         return int(self.total_s * 1000)
 
     def observe(self, now: float, *, agent: bool | None = None, caller: bool | None = None) -> ServedTime:
-        """Count the time up to `now` under what was known, then take over who is in the room from here on.
+        """Count the time up to `now` by who was in the room before it, then record who is in the room from now on.
 
         Args:
-            now: The instant of the observation; one before the last observation counts nothing.
-            agent: Whether the agent is in the room now; None: as before.
+            now: The instant of the observation; an instant before the last observation adds nothing.
+            agent: Whether the agent is in the room now; None: unchanged.
             caller: The same for the caller.
         """
         if self.fixed:
@@ -63,9 +62,9 @@ class ServedTime:
         )
 
     def fix(self, now: float) -> ServedTime:
-        """The end is decided: count up to this instant and nothing after it."""
+        """Count up to this instant, at which the end was decided, and nothing after it."""
         return replace(self.observe(now), fixed=True)
 
-    def abandon(self) -> ServedTime:
-        """The worker died or hung: what it did since its last sign of life is unknown and not counted."""
+    def fix_as_seen(self) -> ServedTime:
+        """Count nothing since the last observation: the worker died or hung some time after it."""
         return replace(self, fixed=True)

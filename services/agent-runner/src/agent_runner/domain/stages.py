@@ -1,18 +1,18 @@
-"""The stages of a start: when each began and ended, from the moments at which each was over."""
+"""The stages of a start: when each began and ended, computed from the times at which they ended."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 _AFTER = {"pool_wait": None, "go": "pool_wait", "heard": "joined"}
-"""What comes before a stage; what a worker does, it does from `go` on, side by side."""
+"""The stage before each stage. Stages that are not listed run in the worker, in parallel, from `go` on."""
 
 
 def spans(stage_ms: Mapping[str, int]) -> dict[str, tuple[int, int]]:
     """Begin and end of each stage, in ms since the assignment.
 
     Args:
-        stage_ms: When each stage was over, in ms since the assignment.
+        stage_ms: When each stage ended, in ms since the assignment.
     """
     found: dict[str, tuple[int, int]] = {}
     for stage, end in stage_ms.items():

@@ -1,4 +1,4 @@
-"""The conversation as it happens: what becomes a `Turn`, with which text and which latencies."""
+"""The conversation as it happens: which parts become a `Turn`, with which text and latencies."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from agent_runner.domain.link import Turn
 
 @dataclass(slots=True)
 class Marks:
-    """When each stage of one answer came, in seconds of one clock; None until it did.
+    """When each stage of one answer happened, in seconds of one clock; None: not yet.
 
     Attributes:
         silence: The caller's speech ended.
         transcript: The last final transcript came.
-        decided: The caller's turn was judged to be over; the LLM is asked.
+        decided: The caller's turn was judged complete; the LLM request starts.
         text: The LLM's first text came.
         audio: The TTS's first audio came.
         sent: The first audio was written to the room.
@@ -28,7 +28,7 @@ class Marks:
     sent: float | None = None
 
     def stage_ms(self) -> dict[str, int]:
-        """Whole ms a stage, for the stages that are known.
+        """Milliseconds of each stage that is known.
 
         `stt` from the end of speech to the transcript, `turn` from there to the decision, `llm` from the decision to
         the first text, `tts` from there to the first audio, `total` from the end of speech to audio in the room.
@@ -48,7 +48,7 @@ class Marks:
 
 
 class Talk:
-    """Follows one epoch's conversation. Each method may complete a turn, which it returns.
+    """Follows one epoch's conversation. A method that completes a turn returns it.
 
     Turn 0 is the opening or bridge line, which the agent speaks unasked; the others count from 1.
     """
@@ -61,54 +61,54 @@ class Talk:
         self._words: list[str] = []
 
     def open_with(self, line: str) -> None:
-        """The agent is about to speak this line, which already stands in the LLM's context."""
+        """The agent is about to speak this line; the LLM's context has it already."""
         self._opening = line
 
     def heard(self, words: str) -> None:
-        """This went out as audio."""
+        """Record words that were played to the room."""
         self._words.append(words.strip())
 
     def user_said(self, text: str) -> Turn | None:
-        """The caller's turn is over. A turn that nobody answered is complete with nothing heard."""
-        unanswered = self._finish("", interrupted=True) if self._user_text is not None else None
+        """Begin with the caller's next turn. If the turn before got no answer, return it with nothing heard."""
+        unanswered = self._complete("", interrupted=True) if self._user_text is not None else None
         if text.strip():
             self._user_text = text.strip()
         return unanswered
 
     def opening_ended(self, *, interrupted: bool) -> Turn | None:
-        """The agent stopped speaking; a turn if it was the opening line."""
+        """The agent stopped speaking; returns a turn if it was speaking the opening line."""
         if self._opening is None:
             return None
         text = " ".join(self._words) if interrupted else self._opening
         self._opening = None
-        return self._finish(text, interrupted=interrupted)
+        return self._complete(text, interrupted=interrupted)
 
     def agent_said(self, text: str, *, interrupted: bool) -> Turn | None:
-        """The agent's turn is over; `text` is the part of it that was spoken, as it stands in the LLM's context."""
+        """The agent's turn ended; `text` is the spoken part of it, which is also the part in the LLM's context."""
         if self._user_text is None and not text.strip():
             return None
-        return self._finish(text.strip(), interrupted=interrupted)
+        return self._complete(text.strip(), interrupted=interrupted)
 
     def cut(self) -> Turn | None:
-        """The call ends here, whoever is speaking."""
+        """The call ends: return the turn in progress."""
         if self._opening is not None:
             return self.opening_ended(interrupted=True) if self._words else None
         if self._user_text is None and not self._words:
             return None
-        return self._finish(" ".join(self._words), interrupted=True)
+        return self._complete(" ".join(self._words), interrupted=True)
 
     def so_far(self) -> Turn | None:
-        """The turn that is not over yet, as far as it came; None between two turns."""
+        """The turn in progress, up to now; None between two turns."""
         if self._user_text is None and not self._words:
             return None
         return Turn(n=self._number, user_text=self._user_text or "", heard_text=" ".join(self._words), interrupted=True)
 
     @property
     def _number(self) -> int:
-        """Of the turn that goes on; 0 is for the opening line."""
+        """The number of the turn in progress; 0 is the opening line."""
         return self._n if self._user_text is None else max(1, self._n)
 
-    def _finish(self, heard_text: str, *, interrupted: bool) -> Turn:
+    def _complete(self, heard_text: str, *, interrupted: bool) -> Turn:
         is_unasked = self._user_text is None
         turn = Turn(
             n=self._number,

@@ -17,12 +17,13 @@ _ENTRY = re.compile(r"(?P<days>[a-z,-]+) +(?P<begin>\d\d:\d\d)-(?P<end>\d\d:\d\d
 
 @dataclass(frozen=True, slots=True)
 class WarmFloor:
-    """So many idle workers at least, on these days between two times.
+    """A minimum of warm workers, on these days between two times.
 
     Attributes:
         days: 0 is Monday.
         begin: Minutes after midnight.
-        end: Likewise, exclusive; at or before `begin` it is on the next day.
+        end: Minutes after midnight, exclusive; a value at or before `begin` is on the next day.
+        warm: Workers.
     """
 
     days: frozenset[int]
@@ -31,7 +32,7 @@ class WarmFloor:
     warm: int
 
     def holds(self, at: datetime) -> bool:
-        """Whether it is in force at this local time."""
+        """Whether the floor applies at this local time."""
         day, minute = at.weekday(), at.hour * 60 + at.minute
         if self.begin < self.end:
             return day in self.days and self.begin <= minute < self.end
@@ -40,15 +41,15 @@ class WarmFloor:
 
 
 def floor_at(floors: Sequence[WarmFloor], at: datetime) -> int:
-    """The highest floor in force at this local time; 0 without any."""
+    """The highest floor that applies at this local time; 0: none."""
     return max((floor.warm for floor in floors if floor.holds(at)), default=0)
 
 
 def parse(text: str) -> tuple[WarmFloor, ...]:
-    """Read floors as they are written, with semicolons between; days are names, ranges and lists of both.
+    """Parse floors, separated by semicolons; days are names, ranges and lists of both.
 
     Raises:
-        ValueError: With the number of the entry at fault and what is wrong with it, and no part of the text.
+        ValueError: Names the faulty entry by its number, and the fault; quotes no part of the text.
     """
     floors: list[WarmFloor] = []
     for n, entry in enumerate((part.strip().lower() for part in text.split(";") if part.strip()), start=1):

@@ -221,7 +221,7 @@ class Call:
             return
         self._cause = cause
         superseded = cause == Cause.SUPERSEDED
-        self.served = self.served.abandon() if superseded else self.served.fix(self._world.clock())
+        self.served = self.served.fix_as_seen() if superseded else self.served.fix(self._world.clock())
         self._log.info("job.ending", cause=cause, served_ms=self.served.served_ms)
         if self._process is None:
             for task in self._tasks:
@@ -322,7 +322,7 @@ class Call:
         if self._cause is None:
             self._cause = _cause_of(self._stopped, self._failed_provider)
             if self._stopped is None:
-                self.served = self.served.abandon()
+                self.served = self.served.fix_as_seen()
                 self._log.error("job.worker_died", pid=self.pid)
         self._finish()
 
@@ -451,7 +451,7 @@ class Call:
     def _abandon(self, cause: Cause) -> None:
         """The worker does not do its work and cannot be asked to: what it did since its last word does not count."""
         self._cause = cause
-        self.served = self.served.abandon()
+        self.served = self.served.fix_as_seen()
         self._log.error("job.killed", cause=cause, pid=self.pid, silent_s=round(self._silent_s, 2))
         self._kill()
 

@@ -145,7 +145,7 @@ class Node:
             busy=self._world.pool.claimed,
             draining=self._draining,
             held_epoch=None if held is None else held.epoch,
-            over_epoch=None if over is None else over.epoch,
+            ended_epoch=None if over is None else over.epoch,
             not_ready=None if job.session_id in self._rooms else self._world.pool.problem(),
         )
         try:
