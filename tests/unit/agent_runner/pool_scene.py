@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Self
 
 from agent_runner.domain.pool import PoolLimits
-from agent_runner.handlers.pool import Pool
+from agent_runner.supervisor.pool import Pool
 
 from tests.unit.agent_runner.supervisor_fakes import FakeForks
 

@@ -27,8 +27,8 @@ from agent_runner.domain.link import (
     Unfinished,
 )
 from agent_runner.domain.pool import PoolLimits
-from agent_runner.handlers.call import Call, CallLimits, World
-from agent_runner.handlers.pool import Pool
+from agent_runner.supervisor.call import Call, CallLimits, World
+from agent_runner.supervisor.pool import Pool
 from contracts.commands import AssignJob
 from contracts.events import AgentSpeaking, AgentStopped, ServedTick, SessionRequested, TurnFinished
 from opentelemetry import trace

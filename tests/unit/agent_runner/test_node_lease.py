@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from agent_runner.domain.pool import PoolLimits
 from agent_runner.domain.pulse import LOOK_S
-from agent_runner.handlers.call import CallLimits, World
-from agent_runner.handlers.node import ANNOUNCE_S, LEASE_S, Node, NodeFacts
-from agent_runner.handlers.pool import Pool
-from agent_runner.handlers.rooms import RoomFacts, Rooms
+from agent_runner.supervisor.call import CallLimits, World
+from agent_runner.supervisor.node import ANNOUNCE_S, LEASE_S, Node, NodeFacts
+from agent_runner.supervisor.pool import Pool
+from agent_runner.supervisor.rooms import RoomFacts, Rooms
 from contracts.commands import AssignJob, JobAccepted
 
 from tests.unit.agent_runner.supervisor_fakes import (

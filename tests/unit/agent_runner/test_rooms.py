@@ -7,8 +7,8 @@ import pytest
 from agent_runner.domain.link import End, Joined, Prejoin, Removed, Stopped, ToSupervisor
 from agent_runner.domain.pool import PoolLimits
 from agent_runner.domain.waiting import CLAIM_S, RENEW_S
-from agent_runner.handlers.pool import Pool
-from agent_runner.handlers.rooms import RoomFacts, Rooms
+from agent_runner.supervisor.pool import Pool
+from agent_runner.supervisor.rooms import RoomFacts, Rooms
 from contracts.commands import CommandFailed, PrejoinRoom, RoomPrejoined
 
 from tests.unit.agent_runner.supervisor_fakes import FakeForks, FakeKeys, FakeWorker

@@ -35,12 +35,12 @@ from agent_runner.adapters.spool import Spool
 from agent_runner.adapters.subreaper import become_subreaper
 from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.pool import PoolLimits
-from agent_runner.handlers.call import CallLimits, World
-from agent_runner.handlers.node import Node, NodeFacts
-from agent_runner.handlers.pool import Pool
-from agent_runner.handlers.rooms import RoomFacts, Rooms
 from agent_runner.ports import NameTaken
 from agent_runner.settings import Settings
+from agent_runner.supervisor.call import CallLimits, World
+from agent_runner.supervisor.node import Node, NodeFacts
+from agent_runner.supervisor.pool import Pool
+from agent_runner.supervisor.rooms import RoomFacts, Rooms
 from chassis import logs
 
 WORKER: Final = "agent_runner.worker.main:run"

@@ -32,10 +32,10 @@ from contracts.streams import NODES
 from agent_runner.domain.assignment import NodeView, Refusal, Take, decide
 from agent_runner.domain.causes import Cause
 from agent_runner.domain.pulse import LOOK_S, silence_step
-from agent_runner.handlers import meters
-from agent_runner.handlers.call import Call, World
-from agent_runner.handlers.rooms import Rooms
 from agent_runner.ports import LogUnavailable, Registry
+from agent_runner.supervisor import meters
+from agent_runner.supervisor.call import Call, World
+from agent_runner.supervisor.rooms import Rooms
 from chassis import logs
 
 ANNOUNCE_S: Final = 1.0

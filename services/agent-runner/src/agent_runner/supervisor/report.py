@@ -8,8 +8,8 @@ from typing import Final
 from contracts.events import AgentReady, AgentSpeaking, AgentStopped, ServedTick, SessionStarted, TurnFinished
 
 from agent_runner.domain.link import Turn
-from agent_runner.handlers import meters
 from agent_runner.ports import Outbox
+from agent_runner.supervisor import meters
 
 _MAX_TEXT: Final = 100_000
 

@@ -40,10 +40,10 @@ from agent_runner.domain.link import (
 )
 from agent_runner.domain.served_time import ServedTime
 from agent_runner.domain.stages import spans
-from agent_runner.handlers import meters
-from agent_runner.handlers.pool import NoWorker, Pool, Taken
-from agent_runner.handlers.report import Report
 from agent_runner.ports import CallLogs, LogUnavailable, Outboxes, SessionLog, WorkerProcess
+from agent_runner.supervisor import meters
+from agent_runner.supervisor.pool import NoWorker, Pool, Taken
+from agent_runner.supervisor.report import Report
 from chassis import logs, telemetry
 
 _FENCE_ANSWER_S: Final = 0.8 * REJOIN_ANSWER_S  # the worker waits REJOIN_ANSWER_S for us

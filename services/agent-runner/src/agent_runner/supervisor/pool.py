@@ -12,8 +12,8 @@ from typing import Final, Literal
 from agent_runner.domain.link import BEAT_S, Ready, ToSupervisor
 from agent_runner.domain.pool import REFILL_AFTER_S, Backoff, IdleWorker, PoolLimits, plan
 from agent_runner.domain.pulse import MAX_STEP_S
-from agent_runner.handlers import meters
 from agent_runner.ports import ForkFailed, Forks, WorkerProcess
+from agent_runner.supervisor import meters
 from chassis import logs
 
 _BROKEN_AFTER: Final = 3  # early deaths in a row that make the node not ready

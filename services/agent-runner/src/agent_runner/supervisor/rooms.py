@@ -15,9 +15,9 @@ from contracts.registry import PrejoinedRoom
 
 from agent_runner.domain.link import BEAT_S, End, Joined, Prejoin, Removed, Stopped, ToSupervisor
 from agent_runner.domain.waiting import Step, Waiting, next_step
-from agent_runner.handlers import meters
-from agent_runner.handlers.pool import NoWorker, Pool
 from agent_runner.ports import KeyGone, KeysUnavailable, RoomKeys, WorkerProcess
+from agent_runner.supervisor import meters
+from agent_runner.supervisor.pool import NoWorker, Pool
 from chassis import logs
 
 _FILL_S: Final = 8.0  # from the command to the worker in the room; the scheduler waits a little longer
