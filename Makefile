@@ -36,7 +36,7 @@ $(LIVEKIT):
 	GOBIN=$(CURDIR)/.tools/bin go install github.com/livekit/livekit-server/cmd/server@$(LIVEKIT_VERSION)
 	@mv .tools/bin/server $(LIVEKIT)
 
-lock: | $(UV) ## write requirements.lock anew from the pyproject files
+lock: | $(UV) ## update requirements.lock from the pyproject files
 	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 	  $(foreach member,$(MEMBERS),--no-emit-package greenroom-$(notdir $(member))) \
 	  --group dev $(MEMBERS:%=%/pyproject.toml) -o requirements.lock
@@ -47,11 +47,12 @@ demo: install ## a real voice call through the whole system, without keys or Doc
 run: install ## start the whole system here; Ctrl-C stops it
 	$(VENV)/bin/greenroom up
 
-check: install ## style, types, dependency rules, generated files, compose and Dockerfile
+check: install ## style, types, dependency rules, plain English, generated files, compose and Dockerfile
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/pyright
 	$(VENV)/bin/lint-imports --no-cache
+	$(VENV)/bin/python docs/plain_english.py
 	@for member in $(MEMBERS); do (cd $$member && $(CURDIR)/$(VENV)/bin/deptry . --no-ansi) || exit 1; done
 	$(VENV)/bin/python deploy/check.py
 
@@ -72,7 +73,7 @@ else
 	$(PYTEST) tests/chaos
 endif
 
-docs: install ## write the generated documents anew
+docs: install ## regenerate the generated documents
 	$(VENV)/bin/python -m contracts.schemas
 	$(VENV)/bin/python docs/api/generate.py
 	$(VENV)/bin/python deploy/backplane.py
@@ -80,11 +81,11 @@ docs: install ## write the generated documents anew
 bench: install ## the benchmarks, each with a table
 	@for bench in tests/bench/*.py; do echo "== $$bench"; $(VENV)/bin/python $$bench || exit 1; done
 
-# Docker: for deployment and for a look at traces and metrics. `.env` gets secrets of its own when there is none.
+# Docker: for deployment, and to see traces and metrics. Without an `.env` one is written with generated secrets.
 COMPOSE := docker compose
 SANDBOX := --profile sandbox --env-file .env --env-file deploy/docker/sandbox.env
 
-# Always, so that an .env of an earlier version gets the secrets that it lacks.
+# FORCE: an .env of an earlier version gets its missing secrets.
 .env: FORCE
 	@$(PYTHON) deploy/docker/new_env.py
 FORCE:
@@ -101,5 +102,5 @@ down: .env ## Docker: stop everything; the data stays
 logs: .env ## Docker: follow the logs
 	$(COMPOSE) --profile sandbox logs --follow
 
-clean: ## remove what install and runs have made
+clean: ## remove the files that install and runs create
 	rm -rf $(VENV) .tools .greenroom greenroom-demo.wav greenroom-call.wav

@@ -1,4 +1,4 @@
-"""Writes the API documents anew from the code: `make docs`."""
+"""Regenerates the API documents from the code: `make docs`."""
 
 import json
 from pathlib import Path

@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,12 @@ def test_the_readme_shows_make_targets_that_exist() -> None:
 
     assert {"demo", "test", "dev"} <= shown
     assert shown <= targets
+
+
+def test_all_parts_have_the_newest_version_of_the_changelog() -> None:
+    parts = [tomllib.loads(path.read_text()) for path in ROOT.glob("*/pyproject.toml")]
+    parts += [tomllib.loads(path.read_text()) for path in ROOT.glob("services/*/pyproject.toml")]
+    newest = re.findall(r"^## (\d+\.\d+\.\d+) - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[0]
+
+    assert {part["project"]["version"] for part in parts} == {newest}
+    assert len(parts) == 8

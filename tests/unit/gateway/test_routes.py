@@ -350,7 +350,7 @@ async def test_anybody_else_does_not(client: Callable[..., httpx.AsyncClient], h
 
 async def test_health_and_webhooks_need_no_key(client: Callable[..., httpx.AsyncClient]) -> None:
     async with client(AccessRules(parse_keys([KEY]))) as api:
-        assert (await api.get("/health")).json() == {"status": "ok", "service": "gateway", "version": "0.1.0"}
+        assert (await api.get("/health")).json() == {"status": "ok", "service": "gateway", "version": "0.2.0"}
         assert (await api.get("/metrics")).status_code == 200
         assert (await api.post("/livekit/webhook", content=WEBHOOK, headers=signed(WEBHOOK))).status_code == 200
 

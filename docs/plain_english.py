@@ -1,0 +1,90 @@
+"""Checks that comments, docstrings, messages and pages avoid the phrases of `plain_english.toml`.
+
+    python docs/plain_english.py [--list] [PART ...]        # from the project's root; part of `make check`
+
+A part is a folder of the project, or `pages`: the Markdown files of the root. For each part it counts findings per
+1,000 words in comments, docstrings, Markdown and, outside tests, string literals of three words or more. Text in
+backquotes and code blocks does not count. Exits with 1, and lists the findings, where a part exceeds its ceiling.
+"""
+
+import ast
+import io
+import re
+import subprocess
+import sys
+import tokenize
+import tomllib
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+DATA = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())
+PHRASES = [(re.compile(rf"\b(?:{entry['phrase']})\b", re.IGNORECASE), entry["instead"]) for entry in DATA["phrases"]]
+CODE = re.compile(r"^```.*?^```|^ {4}.*?$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
+WORD = re.compile(r"[A-Za-z']+")
+DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def part_of(path: str) -> str:
+    """`services/gateway/...` -> `services/gateway`; `README.md` -> `pages`."""
+    folders = path.split("/")[:-1]
+    if not folders:
+        return "pages"
+    return "/".join(folders[: 2 if folders[0] == "services" else 1])
+
+
+def texts(path: str) -> Iterator[tuple[int, str]]:
+    """Yield (line number, text) for all prose of one file."""
+    source = (ROOT / path).read_text(encoding="utf-8")
+    if path.endswith(".md"):
+        yield 1, CODE.sub(lambda code: "\n" * code.group().count("\n"), source)
+        return
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT and not re.match(r"# (pyright|noqa|type):?", token.string):
+            yield token.start[0], re.sub(r"`[^`]*`", "", token.string)
+    docstrings: set[int] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, DOCUMENTED) and (text := ast.get_docstring(node, clean=False)):
+            docstrings.add(node.body[0].lineno)
+            yield node.body[0].lineno, re.sub(r"`[^`]*`", "", text)
+        elif path.startswith("tests/") or not isinstance(node, ast.Constant) or not isinstance(node.value, str):
+            continue
+        elif node.lineno not in docstrings and len(WORD.findall(node.value)) > 2:
+            yield node.lineno, re.sub(r"`[^`]*`", "", node.value)
+
+
+def findings(text: str, line: int) -> Iterator[tuple[int, str, str]]:
+    for phrase, instead in PHRASES:
+        for match in phrase.finditer(text):
+            yield line + text.count("\n", 0, match.start()), match.group(), instead
+
+
+def main(arguments: list[str]) -> int:
+    listed = "--list" in arguments
+    parts = [argument for argument in arguments if argument != "--list"]
+    names = subprocess.check_output(["git", "ls-files", "*.py", "*.md"], cwd=ROOT, text=True).split()
+    words: dict[str, int] = defaultdict(int)
+    found: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        part = part_of(name)
+        if (parts and part not in parts) or not (ROOT / name).exists():
+            continue
+        for line, text in texts(name):
+            words[part] += len(WORD.findall(text))
+            found[part] += [f"{name}:{at}: {said!r}; write: {instead}" for at, said, instead in findings(text, line)]
+    failed = False
+    for part in sorted(words):
+        rate = 1000 * len(found[part]) / max(words[part], 1)
+        ceiling = DATA.get("ceilings", {}).get(part, DATA["limit"])
+        if listed or rate > ceiling:
+            print(f"{part}: {len(found[part])} in {words[part]} words, {rate:.1f} per 1,000; the ceiling is {ceiling}")
+            print("\n".join(f"  {place}" for place in found[part]))
+        failed |= rate > ceiling
+    if not failed:
+        print(f"plain English: {sum(map(len, found.values()))} findings in {sum(words.values())} words")
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
