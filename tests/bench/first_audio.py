@@ -93,7 +93,7 @@ async def cold(stack: Stack, start: Start) -> None:
     async with WaitingCaller(environment, session, token(environment, session, caller_identity(session))) as caller:
         since = time.monotonic()
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "agent_runner.worker.direct",
+            sys.executable, "-m", "agent_runner.worker.process.direct",
             "--url", environment["LIVEKIT_URL"], "--session-id", session,
             "--token", token(environment, session, agent_identity(session)),
             "--opening-line", "Hi Anna, how can I help you today?",

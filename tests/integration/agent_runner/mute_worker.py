@@ -7,8 +7,8 @@ import socket
 from typing import Any
 
 from agent_runner.agent_config import AgentConfig
-from agent_runner.worker import main
-from agent_runner.worker.transport import WarmClient
+from agent_runner.worker.process import main
+from agent_runner.worker.room.transport import WarmClient
 
 _FRAMES = 30
 

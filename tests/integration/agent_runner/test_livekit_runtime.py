@@ -24,7 +24,7 @@ async def run(program: str) -> tuple[int | None, str, str]:
 async def test_a_join_that_fails_is_reported_and_its_warnings_are_on_stderr() -> None:
     code, out, err = await run("""
         import asyncio, os
-        from agent_runner.worker import livekit_runtime
+        from agent_runner.worker.room import livekit_runtime
         from livekit import rtc
 
         async def join():
@@ -46,7 +46,7 @@ async def test_a_join_that_fails_is_reported_and_its_warnings_are_on_stderr() ->
 async def test_a_panic_of_the_runtime_ends_the_process_with_its_words() -> None:
     code, _, err = await run("""
         import ctypes
-        from agent_runner.worker import livekit_runtime
+        from agent_runner.worker.room import livekit_runtime
         from livekit.rtc._proto.ffi_pb2 import FfiEvent, Panic
 
         livekit_runtime.start()

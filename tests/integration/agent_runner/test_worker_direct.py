@@ -1,4 +1,4 @@
-"""One agent without a supervisor: `python -m agent_runner.worker.direct`."""
+"""One agent without a supervisor: `python -m agent_runner.worker.process.direct`."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 
 async def start(sandbox: Sandbox, *arguments: str, **changes: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "agent_runner.worker.direct", *arguments),
+        *(sys.executable, "-m", "agent_runner.worker.process.direct", *arguments),
         env={**os.environ, **sandbox.environment(**changes)},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

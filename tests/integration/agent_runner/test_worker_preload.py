@@ -80,7 +80,8 @@ import os
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import numpy as np
 from pathlib import Path
-from agent_runner.worker import memory, models
+from agent_runner.worker.process import memory
+from agent_runner.worker.providers import models
 from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
 def resident_mb():
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20

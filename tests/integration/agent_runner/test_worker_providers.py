@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from agent_runner.domain.link import Failed, Faulty, Heard, Joined, Provider, Recovered, Speak, Stopped, Turn
-from agent_runner.worker.apology import tones
+from agent_runner.worker.call.apology import tones
 
 from tests.integration.agent_runner.livekit_server import BINARY, LiveKitServer
 from tests.integration.agent_runner.worker_stage import (

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from agent_runner.domain.link import Stopped, Turn
-from agent_runner.worker.llm import MOST_ROUNDS
-from agent_runner.worker.tools import MAX_ANSWER_BYTES, Toolbox
+from agent_runner.worker.providers.llm import MOST_ROUNDS
+from agent_runner.worker.providers.tools import MAX_ANSWER_BYTES, Toolbox
 from aiohttp import web
 from contracts.tools import RecordedTool
 

@@ -33,7 +33,7 @@ from tests.integration.servers import Server
 RATE = 24_000
 LOUD = 500
 DEADLINE_S = 20.0
-ENTRY = "agent_runner.worker.main:run"
+ENTRY = "agent_runner.worker.process.main:run"
 PRELOAD = "agent_runner.preload"
 
 M = TypeVar("M", bound=ToSupervisor)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from agent_runner.agent_config import AgentConfig
-from agent_runner.worker.kept_speech import KeptSpeech, Part, Word
+from agent_runner.worker.providers.kept_speech import KeptSpeech, Part, Word
 
 KEYS = {"assembly_api_key": "a", "groq_api_key": "g", "inworld_api_key": "i"}
 LINE = "Hi Anna, it's 5 o'clock!"

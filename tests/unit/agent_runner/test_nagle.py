@@ -3,7 +3,7 @@
 import asyncio
 import socket
 
-from agent_runner.worker import nagle
+from agent_runner.worker.room import nagle
 
 PATIENCE_S = 2.0
 

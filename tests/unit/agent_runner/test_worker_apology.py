@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from agent_runner.agent_config import AgentConfig
-from agent_runner.worker.apology import Apology, tones
+from agent_runner.worker.call.apology import Apology, tones
 from pydantic import ValidationError
 
 

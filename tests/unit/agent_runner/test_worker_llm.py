@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from agent_runner.agent_config import AgentConfig
-from agent_runner.worker import llm
-from agent_runner.worker.llm import MOST_ROUNDS, LanguageModel, NoAnswer
-from agent_runner.worker.tools import Toolbox
+from agent_runner.worker.providers import llm
+from agent_runner.worker.providers.llm import MOST_ROUNDS, LanguageModel, NoAnswer
+from agent_runner.worker.providers.tools import Toolbox
 from contracts.tools import RecordedTool
 from pipecat.frames.frames import Frame, LLMTextFrame
 from pipecat.processors.aggregators.llm_context import LLMContext

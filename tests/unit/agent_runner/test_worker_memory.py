@@ -4,7 +4,7 @@ import ctypes
 import mmap
 from pathlib import Path
 
-from agent_runner.worker.memory import drop_file_pages, unwritten
+from agent_runner.worker.process.memory import drop_file_pages, unwritten
 
 PAGE = mmap.PAGESIZE
 SIZE = 16 * PAGE

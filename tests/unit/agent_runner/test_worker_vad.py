@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from agent_runner.worker.models import Vad
+from agent_runner.worker.providers.models import Vad
 from pipecat.audio.vad.silero import SileroVADAnalyzer
 from pipecat.audio.vad.vad_analyzer import VADParams, VADState
 from sandbox.speech.espeak import Espeak, Voice

@@ -9,7 +9,7 @@ import typer
 from greenroom_cli.commands.options import STATE, State, as_typed
 from greenroom_cli.settings import DEFAULT_STATE, command_environment
 
-MODULE = "agent_runner.worker.direct"
+MODULE = "agent_runner.worker.process.direct"
 
 
 def agent(

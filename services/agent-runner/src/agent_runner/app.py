@@ -43,7 +43,7 @@ from agent_runner.supervisor.pool import Pool
 from agent_runner.supervisor.rooms import RoomFacts, Rooms
 from chassis import logs
 
-WORKER: Final = "agent_runner.worker.main:run"
+WORKER: Final = "agent_runner.worker.process.main:run"
 PRELOAD: Final = "agent_runner.preload"
 
 _LIFETIME_MARGIN_S: Final = 30.0  # the scheduler ends a session at its timeout; this is for when it does not

@@ -17,7 +17,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"
 
-from agent_runner.worker import memory
+from agent_runner.worker.process import memory
 
 memory.give_back_freed()  # forked processes inherit it
 
@@ -46,8 +46,9 @@ if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
 from livekit.rtc._ffi_client import FfiClient, get_ffi_lib
 
 from agent_runner.agent_config import AgentConfig
-from agent_runner.worker import main, models
-from agent_runner.worker.job import Job
+from agent_runner.worker.call.job import Job
+from agent_runner.worker.process import main
+from agent_runner.worker.providers import models
 
 ENTRY = main.run
 """A worker's entry point; importing it imports all that a worker needs."""

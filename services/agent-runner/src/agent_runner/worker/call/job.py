@@ -39,12 +39,11 @@ from agent_runner.domain.link import (
 from agent_runner.domain.muteness import MUTE_S, Muteness
 from agent_runner.domain.notice import Notice
 from agent_runner.domain.prompt import system_instruction
-from agent_runner.worker import tracing
-from agent_runner.worker.apology import Apology
-from agent_runner.worker.kept_speech import KeptSpeech
-from agent_runner.worker.pipeline import AgentPipeline, PipelineListener
-from agent_runner.worker.tools import Toolbox
-from agent_runner.worker.transport import JoinFailed, RoomListener
+from agent_runner.worker.call.apology import Apology
+from agent_runner.worker.pipeline.agent_pipeline import AgentPipeline, PipelineListener
+from agent_runner.worker.providers.kept_speech import KeptSpeech
+from agent_runner.worker.providers.tools import Toolbox
+from agent_runner.worker.room.transport import JoinFailed, RoomListener
 from chassis import logs
 
 _JOIN_S: Final = 10.0  # the scheduler stops waiting after 5; this one ends an orphaned join
@@ -110,16 +109,6 @@ class Job:
     def trace_observer(self) -> TurnTraceObserver | None:
         """Pipecat's source of spans; None if the pipeline is not traced."""
         return self._pipeline.worker.turn_trace_observer
-
-    def trace(self, endpoint: str, go: Go) -> None:
-        """Trace the call, as a child of the supervisor's span."""
-        tracing.begin(
-            self.trace_observer,
-            endpoint=endpoint,
-            session_id=go.session_id,
-            traceparent=go.traceparent,
-            transcripts=self._config.otel_transcripts,
-        )
 
     def beat(self) -> Beat:
         ear = self._pipeline.ear

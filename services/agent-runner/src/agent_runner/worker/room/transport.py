@@ -20,7 +20,7 @@ from loguru import logger
 from pipecat.processors.frame_processor import FrameProcessorSetup
 from pipecat.transports.livekit.transport import LiveKitParams, LiveKitTransport, LiveKitTransportClient
 
-from agent_runner.worker import livekit_proxy, nagle
+from agent_runner.worker.room import livekit_proxy, nagle
 
 _CONNECT_S: Final = 3.0
 _WRITE_S: Final = 10.0  # a room that takes no audio for so long is lost; Pipecat then closes the output

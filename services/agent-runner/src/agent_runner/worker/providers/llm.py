@@ -19,7 +19,7 @@ from pipecat.services.groq.llm import GroqLLMService
 from pipecat.utils.http import connection_limits
 
 from agent_runner.agent_config import AgentConfig, Endpoint
-from agent_runner.worker import tls
+from agent_runner.worker.providers import tls
 
 _CONNECT_S: Final = 3.0
 _CONNECTIONS: Final = 4

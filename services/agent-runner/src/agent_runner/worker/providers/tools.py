@@ -18,7 +18,7 @@ from contracts.tools import RecordedTool
 from pipecat.adapters.llm.schemas.tools_schema import AdapterType, ToolsSchema
 from pipecat.services.llm_service import FunctionCallParams
 
-from agent_runner.worker.llm import LanguageModel
+from agent_runner.worker.providers.llm import LanguageModel
 from chassis import logs
 
 MAX_ANSWER_BYTES: Final = 16_384

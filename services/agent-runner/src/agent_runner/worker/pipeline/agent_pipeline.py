@@ -34,13 +34,13 @@ from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.hearing import Hearing
 from agent_runner.domain.link import Provider, Turn
 from agent_runner.domain.quiet import Quiet
-from agent_runner.worker import models
-from agent_runner.worker.ear import Ear
-from agent_runner.worker.llm import LanguageModel
-from agent_runner.worker.long_turn import LongTurnStop
-from agent_runner.worker.stt import SpeechToText
-from agent_runner.worker.transport import WarmTransport
-from agent_runner.worker.tts import TextToSpeech
+from agent_runner.worker.pipeline.ear import Ear
+from agent_runner.worker.pipeline.long_turn import LongTurnStop
+from agent_runner.worker.providers import models
+from agent_runner.worker.providers.llm import LanguageModel
+from agent_runner.worker.providers.stt import SpeechToText
+from agent_runner.worker.providers.tts import TextToSpeech
+from agent_runner.worker.room.transport import WarmTransport
 
 START_S: Final = 10.0
 

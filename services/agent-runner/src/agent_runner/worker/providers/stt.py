@@ -16,8 +16,8 @@ from pipecat.services.assemblyai.stt import AssemblyAISTTService
 from websockets.protocol import State
 
 from agent_runner.agent_config import AgentConfig, Endpoint
-from agent_runner.worker import tls
-from agent_runner.worker.failover import Failover
+from agent_runner.worker.providers import tls
+from agent_runner.worker.providers.failover import Failover
 
 _CONNECT_S: Final = 3.0  # websockets' own limit is 10
 _BACKOFF_S: Final = (0.5, 2.0)  # Pipecat's own 4 to 10 s between reconnects leave the agent deaf

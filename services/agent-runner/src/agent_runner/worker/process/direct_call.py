@@ -1,4 +1,4 @@
-"""The call of `python -m agent_runner.worker.direct`; `direct` is its entry point."""
+"""The call of `python -m agent_runner.worker.process.direct`; `direct` is its entry point."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from contracts.ids import agent_identity, caller_identity
 from agent_runner.adapters.llm_model import choose_model
 from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.link import Beat, End, Failed, Go, Stopped, ToSupervisor, encode
-from agent_runner.worker import log_lines
+from agent_runner.worker.process import log_lines
 
 _ADVICE: Final = {"stt": "ASSEMBLY_API_KEY", "llm": "GROQ_API_KEY", "tts": "INWORLD_API_KEY, the voice"}
 _FORCED_EXIT_S: Final = 8.0
@@ -40,8 +40,8 @@ async def _call(config: AgentConfig, go: Go) -> NoReturn:
         config = config.model_copy(update={"llm_model": await choose_model(config)})
     except StartFailed as error:
         _fail(str(error))
-    from agent_runner.worker import tracing  # Pipecat takes 2 s to import: report earlier errors first
-    from agent_runner.worker.job import Job
+    from agent_runner.worker.call.job import Job  # Pipecat takes 2 s to import: report earlier errors first
+    from agent_runner.worker.process import tracing
 
     failures: list[Failed] = []
 
@@ -62,8 +62,7 @@ async def _call(config: AgentConfig, go: Go) -> NoReturn:
         loop.add_signal_handler(number, end)
     await job.prepare()
     log_lines.take(go)
-    if config.otel_exporter_otlp_endpoint:
-        job.trace(config.otel_exporter_otlp_endpoint, go)
+    tracing.begin(job.trace_observer, config, go)
     job.go(go, [])
     stopped = await job.stopped
     tell(stopped)

@@ -11,6 +11,8 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import Status
 from pipecat.utils.tracing.turn_trace_observer import TurnTraceObserver
 
+from agent_runner.agent_config import AgentConfig
+from agent_runner.domain.link import Go
 from chassis import telemetry
 
 _EXPORT_S: Final = 5
@@ -38,32 +40,20 @@ class Discreet(SpanExporter):
         return self._inner.force_flush(timeout_millis)
 
 
-def begin(
-    observer: TurnTraceObserver | None,
-    *,
-    endpoint: str,
-    session_id: str,
-    traceparent: str | None,
-    transcripts: bool,
-    exporter: SpanExporter | None = None,
-) -> None:
-    """Start the conversation's span under the caller's trace.
+def begin(observer: TurnTraceObserver | None, config: AgentConfig, go: Go) -> None:
+    """Start the conversation's span as a child of the supervisor's, if a collector is configured.
 
     It makes the tracer only now: an idle worker has nothing to trace, and without a tracer the span that Pipecat starts
     with the pipeline is discarded.
-
-    Args:
-        endpoint: The OTLP/HTTP collector.
-        exporter: For tests, instead of OTLP.
     """
-    exporter = exporter or telemetry.otlp(endpoint, _EXPORT_S)
-    telemetry.configure("agent-worker", None, exporter=exporter if transcripts else Discreet(exporter))
-    if observer is None:
+    if config.otel_exporter_otlp_endpoint is None or observer is None:
         return
+    exporter = telemetry.otlp(config.otel_exporter_otlp_endpoint, _EXPORT_S)
+    telemetry.configure("agent-worker", None, exporter=exporter if config.otel_transcripts else Discreet(exporter))
     observer.end_conversation_tracing()
-    token = context.attach(telemetry.extract({"traceparent": traceparent} if traceparent else None))
+    token = context.attach(telemetry.extract({"traceparent": go.traceparent} if go.traceparent else None))
     try:
-        observer.start_conversation_tracing(session_id)
+        observer.start_conversation_tracing(go.session_id)
     finally:
         context.detach(token)
 

@@ -22,9 +22,10 @@ from chassis.settings import load
 
 from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.link import BEAT_S, End, Go, Prejoin, Ready, Rejoin, Speak, ToWorker
-from agent_runner.worker import livekit_runtime, log_lines, tracing
-from agent_runner.worker.job import Job
+from agent_runner.worker.call.job import Job
 from agent_runner.worker.link_socket import History, LinkSocket
+from agent_runner.worker.process import log_lines, tracing
+from agent_runner.worker.room import livekit_runtime
 from chassis import logs
 
 EXIT_FAILED: Final = 1
@@ -114,8 +115,7 @@ async def _serve(sock: socket.socket, config: AgentConfig) -> None:
         match message:
             case Go():
                 log_lines.take(message)
-                if config.otel_exporter_otlp_endpoint:
-                    job.trace(config.otel_exporter_otlp_endpoint, message)
+                tracing.begin(job.trace_observer, config, message)
                 job.go(message, history)
             case Prejoin():
                 job.prejoin(message)

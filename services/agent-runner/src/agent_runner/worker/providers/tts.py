@@ -18,9 +18,9 @@ from websockets.protocol import State
 
 from agent_runner.agent_config import AgentConfig, Endpoint
 from agent_runner.domain.onset import silence_before
-from agent_runner.worker import tls
-from agent_runner.worker.failover import Failover
-from agent_runner.worker.kept_speech import KeptSpeech, Part, Word
+from agent_runner.worker.providers import tls
+from agent_runner.worker.providers.failover import Failover
+from agent_runner.worker.providers.kept_speech import KeptSpeech, Part, Word
 
 _CONNECT_S: Final = 3.0  # websockets' own limit is 10
 _BACKOFF_S: Final = (0.5, 2.0)

@@ -1,0 +1,1 @@
+"""One call: its start, what is watched during it, its last words."""

@@ -1,0 +1,1 @@
+"""The Pipecat pipeline of an agent, and the observer of its frames."""
