@@ -46,6 +46,8 @@ MAX_START_BYTES: Final = 640 * 1024
 """The longest valid start in the longest JSON form: each character as \\uXXXX, and above U+FFFF as two of them."""
 MIN_WAIT_MS: Final = 100
 MAX_WAIT_MS: Final = 60_000
+MAX_BILLS_PAGE: Final = 100
+"""Most sessions on one page of a user's bills."""
 IDEMPOTENCY_KEY_PATTERN = r"^[\x21-\x7e]{1,128}$"
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from billing.adapters.bus_log import BusLog
 from billing.adapters.database import Database
+from billing.adapters.nats_session_log import NatsSessionLog
 from billing.adapters.sql_ledger import SqlLedger
 from billing.domain.bill import view
 from billing.domain.ledger import settle
@@ -174,7 +174,7 @@ async def test_dead_after_the_commit_and_before_the_announcement_the_next_start_
         billing.migrate()
         await publish(bus, *conversation(4_000))
         database = Database(read_database_url(database_url))
-        account = settle(usage(SESSION, await BusLog(bus).history(SESSION)), Tariff())
+        account = settle(usage(SESSION, await NatsSessionLog(bus).history(SESSION)), Tariff())
         await SqlLedger(database).record(account)  # and then it died
         await database.close()
 
@@ -262,7 +262,7 @@ async def test_the_scheduler_sees_how_far_billing_has_come(
 
 async def test_replicas_that_show_a_position_at_once_leave_one_and_it_goes_back_only_for_a_backup(bus: Bus) -> None:
     await publish(bus, *conversation(4_000))
-    sessions, stores = BusLog(bus), NatsStores(bus)
+    sessions, stores = NatsSessionLog(bus), NatsStores(bus)
 
     async def shown() -> int:
         place = await stores.billing()
@@ -270,7 +270,7 @@ async def test_replicas_that_show_a_position_at_once_leave_one_and_it_goes_back_
         return place.read_seq
 
     assert await sessions.shown_position() == 0
-    await asyncio.gather(*(BusLog(bus).show_position(seq, may_go_back=True) for seq in range(1, 9)))
+    await asyncio.gather(*(NatsSessionLog(bus).show_position(seq, may_go_back=True) for seq in range(1, 9)))
     await sessions.show_position(5, may_go_back=True)
     assert await shown() == await sessions.shown_position() == 5
 
@@ -296,9 +296,9 @@ async def test_an_upgrade_from_a_ledger_without_a_position_makes_what_is_missing
     await old.unsubscribe()
     with Billing(tmp_path, database_url=sqlite_url, nats_url=nats_url) as billing:
         billing.migrate()
-        before = settle(usage(SESSION, await BusLog(bus).history(SESSION)), Tariff())
+        before = settle(usage(SESSION, await NatsSessionLog(bus).history(SESSION)), Tariff())
         await ledger.record(before)
-        assert await BusLog(bus).shown_position() == 14
+        assert await NatsSessionLog(bus).shown_position() == 14
 
         await billing.start()
 

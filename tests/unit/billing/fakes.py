@@ -98,7 +98,7 @@ class FakeLedger:
 
 
 class FakeLog:
-    """`ports.Log` over a list of records."""
+    """`ports.SessionLog` over a list of records."""
 
     def __init__(self, records: Sequence[LoggedEvent] = ()) -> None:
         self.is_away = False

@@ -22,12 +22,12 @@ def test_every_usual_form_of_a_database_url_is_read(given: str, used: str) -> No
 
 @pytest.mark.parametrize("given", ["mysql://h/d", "nonsense", "", "sqlite://", "sqlite:///:memory:"])
 def test_any_other_database_is_refused(given: str) -> None:
-    with pytest.raises(ValueError, match=r"no URL|not supported|needs a file"):
+    with pytest.raises(ValueError, match=r"not a URL|unsupported|needs a file"):
         read_database_url(given)
 
 
 def test_an_error_never_shows_the_password() -> None:
-    with pytest.raises(ValueError, match="not supported") as caught:
+    with pytest.raises(ValueError, match="unsupported") as caught:
         read_database_url("mysql://u:hunter2@h/d")
 
     assert "hunter2" not in str(caught.value)
@@ -40,7 +40,7 @@ def test_an_error_never_shows_the_password() -> None:
         ("password=hunter2", "password is unknown"),
         ("keepalives=1", "keepalives is unknown"),
         ("sslmode=hunter2", "sslmode must be one of"),
-        ("sslrootcert=/nowhere/hunter2", "sslrootcert names no file"),
+        ("sslrootcert=/nowhere/hunter2", "sslrootcert does not name a file"),
         ("connect_timeout=hunter2", "connect_timeout must be a whole number"),
         ("channel_binding=hunter2", "channel_binding must be"),
         ("application_name=a&application_name=hunter2", "application_name is given twice"),

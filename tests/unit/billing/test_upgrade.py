@@ -5,7 +5,7 @@ from billing.ports import Position
 
 from tests.unit.billing.fakes import FakeLedger
 from tests.unit.billing.logs import assigned, call, ended, log_of, requested, started, stopped, tick
-from tests.unit.billing.test_handlers import Scene, metric
+from tests.unit.billing.test_following import Scene, metric
 
 
 def session(n: int, *, late: int = 0) -> tuple[LoggedEvent, ...]:

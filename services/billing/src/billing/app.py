@@ -13,14 +13,14 @@ from contracts.streams import DEAD, SESSIONS
 from contracts.subjects import BILLING_GRANT, BILLING_RESERVE
 from starlette.applications import Starlette
 
-from billing.adapters.bus_log import BusLog
 from billing.adapters.database import Database
+from billing.adapters.nats_session_log import NatsSessionLog
 from billing.adapters.schema import REVISION
 from billing.adapters.sql_ledger import SqlLedger
 from billing.domain.rating import Tariff
-from billing.handlers.credit import grant, reserve
-from billing.handlers.following import Following
-from billing.handlers.settling import Settling
+from billing.follower.following import Following
+from billing.follower.settling import Settling
+from billing.handlers import grant, reserve
 from billing.ports import LedgerUnavailable
 from billing.routes.bills import Bills
 from billing.settings import Settings
@@ -33,19 +33,19 @@ log = logs.get_logger(__name__)
 
 
 async def start(life: Life, settings: Settings) -> None:
-    """Bring the service up: the database, the bus, the HTTP API, then the work."""
+    """Start the database, the bus, the HTTP API, then the follower."""
     database = Database(settings.database)
     life.on_stop("database", database.close)
-    # Answers before its own step's deadline, so that the line names the database.
+    # A shorter deadline than the step's, so that the error names the database.
     await life.begin("schema", _current(database, deadline_s=0.8 * settings.start_timeout_s))
     life.health.add("database", database.reason_unready)
     bus = await life.connect(streams=(SESSIONS, DEAD), owned=())
 
-    ledger, sessions = SqlLedger(database), BusLog(bus)
+    ledger, sessions = SqlLedger(database), NatsSessionLog(bus)
     settling = Settling(sessions, ledger, Tariff(settings.credits_per_minute))
     following = Following(sessions, ledger, settling, look_every_s=settings.reconcile_s)
-    # Before anything is served: /ready must not say yes and then no.
-    life.health.add("log", following.reason_unready)
+    # Registered before HTTP starts, so that /ready does not answer 200 and then 503.
+    life.health.add("log", following.readiness.reason)
 
     app = Starlette(routes=[*life.health.routes(), *Bills(ledger, sessions).routes()])
     problem.install(app)
@@ -63,10 +63,10 @@ async def start(life: Life, settings: Settings) -> None:
 
 
 async def _current(database: Database, *, deadline_s: float) -> None:
-    """Wait for the database, and refuse a schema that is not this version's.
+    """Wait for the database, and refuse a schema of another version.
 
     Raises:
-        StartFailed: It does not answer, or it is behind or ahead.
+        StartFailed: The database does not answer, or its schema is older or newer.
     """
     reason = "no answer yet"
     try:
@@ -80,7 +80,9 @@ async def _current(database: Database, *, deadline_s: float) -> None:
                     log.warning("database.waiting", reason=reason)
                     await asyncio.sleep(_RETRY_S)
     except TimeoutError as error:
-        raise StartFailed(f"no database: {reason}", "Check DATABASE_URL and that the database runs.") from error
+        raise StartFailed(
+            f"the database does not answer: {reason}", "Check DATABASE_URL and that the database runs."
+        ) from error
     if revision is not None and revision > REVISION:
         raise StartFailed(f"the database's schema is at {revision}, newer than this version", "Run a newer billing.")
     if revision != REVISION:
@@ -91,12 +93,11 @@ async def _current(database: Database, *, deadline_s: float) -> None:
     if missing := await database.missing_guards():
         raise StartFailed(
             f"the ledger is not append-only: no trigger {', '.join(missing)}",
-            "Make them again as services/billing/src/billing/migrations/versions does, and find out who dropped them.",
+            "Create them again, as services/billing/src/billing/migrations/versions does; find out who dropped them.",
         )
 
 
 def main() -> None:
-    """Run until SIGTERM."""
     settings = load(Settings)
     run(Service(NAME, settings, lambda life: start(life, settings), serve_health=False, fast_loop=True))
 

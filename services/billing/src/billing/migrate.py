@@ -20,17 +20,17 @@ from billing.adapters.schema import REVISION
 from billing.ports import LedgerUnavailable
 from billing.settings import DatabaseSettings
 
-# Any fixed number: whoever migrates this database takes this advisory lock first.
+# An arbitrary number: the advisory lock that every migration of this database takes first.
 _LOCK: Final = 7_024_911_603
 _ATTEMPTS: Final = 10
 _RETRY_S: Final = 1.0
 
 
 async def migrate(database: Database) -> str | None:
-    """Apply what is missing, all or nothing.
+    """Apply the missing migrations in one transaction.
 
     Returns:
-        The revision that the database was at before; None for an empty one.
+        The revision before; None for an empty database.
 
     Raises:
         LedgerUnavailable: The database does not answer.
@@ -66,7 +66,7 @@ async def _main() -> int:
                 before = await migrate(database)
             except LedgerUnavailable as error:
                 if attempt == _ATTEMPTS:
-                    _say(f"no answer from the database: {error.reason}. Check DATABASE_URL and that it runs.")
+                    _say(f"the database does not answer: {error.reason}. Check DATABASE_URL and that it runs.")
                     return 1
                 await asyncio.sleep(_RETRY_S)
                 continue

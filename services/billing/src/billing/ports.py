@@ -1,4 +1,4 @@
-"""What billing needs from the outside, in its own words."""
+"""Billing's ports: its database and its log."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from billing.domain.usage import LoggedEvent
 
 
 class LedgerUnavailable(Exception):
-    """The database did not answer; nothing is known to have been written.
+    """The database did not answer; whether it committed a write is unknown.
 
     Attributes:
-        reason: What it said, without credentials.
+        reason: The database's error, without credentials.
     """
 
     def __init__(self, reason: str) -> None:
@@ -24,11 +24,7 @@ class LedgerUnavailable(Exception):
 
 
 class LogUnavailable(Exception):
-    """The log could not be read or written.
-
-    Attributes:
-        reason: What is wrong.
-    """
+    """The log could not be read or written."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -37,12 +33,12 @@ class LogUnavailable(Exception):
 
 @dataclass(frozen=True)
 class Extent:
-    """What the log holds.
+    """The range of sequences that the log holds.
 
     Attributes:
-        log_ms: When it was created, Unix ms: a log that was lost and made again is another one.
-        first_seq: The oldest message's sequence, or that of the next one when it holds none.
-        last_seq: The newest one's.
+        log_ms: Creation time of the stream, Unix ms; it identifies a stream that was deleted and created again.
+        first_seq: Sequence of the oldest message, or of the next one when the log is empty.
+        last_seq: Sequence of the newest message.
     """
 
     log_ms: int
@@ -52,7 +48,7 @@ class Extent:
 
 @dataclass(frozen=True)
 class Position:
-    """A place in the log: everything up to `seq` of the log that was created at `log_ms` is dealt with."""
+    """Every event up to `seq` of the log that was created at `log_ms` is settled and announced."""
 
     log_ms: int
     seq: int
@@ -60,7 +56,7 @@ class Position:
 
 @dataclass(frozen=True)
 class Gap:
-    """A range of the log that was dropped before it was read; found at `found_ms`, Unix ms."""
+    """A range that the log dropped before billing read it; found at `found_ms`, Unix ms."""
 
     first_seq: int
     last_seq: int
@@ -69,7 +65,7 @@ class Gap:
 
 @dataclass(frozen=True)
 class Place:
-    """A place in a user's bills, the newest first: behind this settlement."""
+    """A place in a user's bills, the newest first: after this settlement."""
 
     settled_ms: int
     session_id: str
@@ -77,7 +73,7 @@ class Place:
 
 @dataclass(frozen=True)
 class UserAccount:
-    """A user's sums over everything, and one page of settled sessions."""
+    """A user's sums over all sessions, and one page of them."""
 
     user_id: str
     sessions: int
@@ -90,43 +86,39 @@ class Ledger(Protocol):
     """The append-only ledger. Every method raises `LedgerUnavailable` when the database does not answer."""
 
     async def settlements(self, session_ids: Sequence[str]) -> dict[str, Settlement]:
-        """The settlements of those of the sessions that are settled."""
+        """By session id; sessions that are not settled are left out."""
         ...
 
     async def record(self, account: Account) -> int:
-        """Write what is missing of a settled session, all or nothing; a repetition writes nothing.
+        """Write the missing rows of an account in one transaction.
 
         Returns:
-            How many rows were written: 0 for a repetition.
+            The number of rows written: 0 for a repetition.
 
         Raises:
-            SettledMeanwhile: The session is settled by another tariff.
-            SettledOtherwise: A row that is there is another than this account's; nothing was written.
+            SettledMeanwhile: The session is settled with another tariff.
+            SettledOtherwise: A stored row differs from this account's; nothing was written.
         """
         ...
 
     async def record_all(self, accounts: Sequence[Account]) -> list[int]:
-        """`record` for each, in one transaction: all of them or nothing."""
+        """`record` for each account, all in one transaction."""
         ...
 
     async def position(self) -> Position | None:
-        """How far in the log every session is settled and announced; None before the first time."""
+        """The stored position; None in a new ledger."""
         ...
 
-    async def is_empty(self) -> bool:
-        """Whether no session is settled."""
-        ...
+    async def is_empty(self) -> bool: ...
 
     async def advance(self, position: Position) -> None:
-        """Move the position forward, or into another log; never back in the same one."""
+        """Move the position forward, or to another log; never back in the same log."""
         ...
 
-    async def keep_gap(self, gap: Gap) -> None:
-        """Note for ever what the log dropped before it was read."""
-        ...
+    async def keep_gap(self, gap: Gap) -> None: ...
 
     async def account(self, session_id: str) -> Account | None:
-        """A settled session; None while it is not settled."""
+        """A session's account; None while it is not settled."""
         ...
 
     async def user(self, user_id: str, *, limit: int, behind: Place | None) -> UserAccount | None:
@@ -134,45 +126,43 @@ class Ledger(Protocol):
         ...
 
 
-class Log(Protocol):
-    """The sessions' log. Every method raises `LogUnavailable` when it does not answer."""
+class SessionLog(Protocol):
+    """The stream SESSIONS. Every method raises `LogUnavailable` when it does not answer."""
 
     async def history(self, session_id: str) -> Sequence[LoggedEvent]:
-        """Everything that the log holds of a session, in order."""
+        """The session's events, in order."""
         ...
 
     async def last_seq(self, event: str, session_id: str) -> int | None:
-        """The stream sequence of the session's last event of that name; None: its log has none."""
+        """Stream sequence of the session's last event of that name; None without one."""
         ...
 
     async def announce(self, billed: SessionBilled) -> bool:
-        """Publish `billed` unless the log has it; True when it was published now."""
+        """Publish `billed` unless the log has it; True if this call published it."""
         ...
 
-    async def extent(self) -> Extent:
-        """What the log holds now."""
-        ...
+    async def extent(self) -> Extent: ...
 
     async def newest(self) -> int:
-        """The sequence of the newest event that `follow` gives out; 0 for none."""
+        """Sequence of the newest event that `follow` would yield; 0 without one."""
         ...
 
     def follow(self, behind: int) -> AsyncIterator[LoggedEvent]:
-        """Every event behind a sequence that can make or change a bill, in order and for ever, through outages."""
+        """Yield every later event that can create or change a bill, in order, through outages; it never ends."""
         ...
 
     async def show_position(self, seq: int, *, may_go_back: bool) -> None:
-        """Let the scheduler see that everything up to this sequence is settled: what is behind it fills the log.
+        """Tell the scheduler that every event up to this sequence is settled; it counts later ones as filling the log.
 
         Args:
-            may_go_back: Also where a later one is shown: the ledger may be one from a backup.
+            may_go_back: Replace a later position too, since the ledger may come from a backup.
         """
         ...
 
     async def shown_position(self) -> int:
-        """What the scheduler sees, or what a version before the ledger's position acknowledged; 0: nothing."""
+        """The shown position, or the place of a version before the ledger's position; 0 without one."""
         ...
 
     async def bury(self, cause: LoggedEvent, reason: str) -> None:
-        """Keep an event that leads to no bill among the dead letters."""
+        """Add an event that can never be billed to the dead letters."""
         ...

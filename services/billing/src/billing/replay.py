@@ -1,6 +1,6 @@
 """`python -m billing.replay SESSION`: explain a bill, and compute it again from its evidence and from the log.
 
-Exit code: 0 when everything agrees, 1 when something does not, 2 when there is no such bill or a store is away.
+Exit code: 0 when the results agree, 1 when they differ, 2 without a bill or when a store is unavailable.
 """
 
 import asyncio
@@ -10,8 +10,8 @@ from chassis.nats import Bus, BusRefused, BusUnavailable
 from chassis.redaction import say
 from chassis.settings import load
 
-from billing.adapters.bus_log import BusLog
 from billing.adapters.database import Database
+from billing.adapters.nats_session_log import NatsSessionLog
 from billing.adapters.sql_ledger import SqlLedger
 from billing.domain.audit import against_log, findings
 from billing.domain.bill import view
@@ -24,17 +24,17 @@ _CONNECT_S = 3.0
 
 
 async def replay(settings: Settings, session_id: str) -> int:
-    """Print the bill and what was found."""
+    """Print the bill on stdout and the differences on stderr; return the exit code."""
     database = Database(settings.database)
     if database.is_missing:
         return _fail(
-            f"there is no database {database.shown}. Set DATABASE_URL to the one that billing uses; of `greenroom up` "
-            "it is in run.json of the state folder, as NATS_URL is."
+            f"there is no database {database.shown}. Set DATABASE_URL to the one that billing uses; `greenroom up` "
+            "writes it into run.json of the state folder, and NATS_URL too."
         )
     try:
         account = await SqlLedger(database).account(session_id)
     except LedgerUnavailable as error:
-        return _fail(f"no answer from the database: {error.reason}. Check DATABASE_URL and that it runs.")
+        return _fail(f"the database does not answer: {error.reason}. Check DATABASE_URL and that it runs.")
     finally:
         await database.close()
     if account is None:
@@ -55,7 +55,7 @@ async def _by_the_log(settings: Settings, account: Account) -> list[str]:
     bus = await Bus.connect(settings.nats, name="billing-replay", deadline_s=_CONNECT_S)
     try:
         session_id = account.settlement.session_id
-        return against_log(account, usage(session_id, await BusLog(bus).history(session_id)))
+        return against_log(account, usage(session_id, await NatsSessionLog(bus).history(session_id)))
     finally:
         await bus.close()
 
@@ -66,7 +66,6 @@ def _fail(line: str) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """One session's id."""
     if len(arguments) != 1:
         return _fail("usage: python -m billing.replay SESSION")
     return asyncio.run(replay(load(Settings), arguments[0]))

@@ -20,7 +20,7 @@ _DRIVERS: Final = {
 }
 
 SYSTEM: Final = "system"
-"""As `sslrootcert`: the system's authorities, as libpq 16 has it."""
+"""Value of `sslrootcert` that stands for the system's authorities, as in libpq 16."""
 
 _TLS_VERSIONS: Final = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 POSTGRES_PARAMETERS: Final[Mapping[str, type[str] | type[int] | tuple[str, ...]]] = {
@@ -40,34 +40,34 @@ POSTGRES_PARAMETERS: Final[Mapping[str, type[str] | type[int] | tuple[str, ...]]
     "statement_cache_size": int,
     "target_session_attrs": ("any", "primary", "standby", "read-only", "read-write", "prefer-standby"),
 }
-"""The parameters of a PostgreSQL URL that `adapters.database` passes on; asyncpg's own set is smaller than libpq's."""
+"""Parameters of a PostgreSQL URL that `adapters.database` supports; asyncpg itself supports fewer than libpq."""
 
 _FILES: Final = ("sslcert", "sslcrl", "sslkey", "sslrootcert")
 
 
 def read_database_url(given: str) -> URL:
-    """Read DATABASE_URL in any of the forms that hosts and tools hand out.
+    """Read DATABASE_URL in the forms that hosts and tools write.
 
     Args:
         given: `sqlite:///path`, `postgres://...` or `postgresql://...`, with or without the driver's name.
 
     Raises:
-        ValueError: Another database, none at all, SQLite without a file, or a parameter that has no effect here.
-            The text holds no part of the URL but a parameter's name.
+        ValueError: Not a URL, an unsupported database, SQLite without a file, or an unsupported parameter. The text
+            quotes only the parameter's name, never the URL.
     """
     try:
         url = make_url(given)
     except (ArgumentError, ValueError):
-        raise ValueError("this is no URL; @ : / ? # and % in a user or password are percent-encoded") from None
+        raise ValueError("not a URL; percent-encode @ : / ? # and % in a user or password") from None
     driver = _DRIVERS.get(url.drivername)
     if driver is None:
-        raise ValueError("this database is not supported; sqlite and postgresql are")
+        raise ValueError("unsupported database; sqlite and postgresql are supported")
     url = url.set(drivername=driver)
     if driver.startswith("sqlite"):
         if url.database in (None, "", ":memory:"):
             raise ValueError("the ledger needs a file")
         if url.query:
-            raise ValueError(f"the parameter {next(iter(url.query))} is unknown; sqlite takes none")
+            raise ValueError(f"the parameter {next(iter(url.query))} is unknown; sqlite has no parameters")
         return url
     if not 0 < (url.port or 1) < 65_536:
         raise ValueError("the port must be 1 to 65535")
@@ -88,7 +88,7 @@ def _check_parameter(name: str, value: str | tuple[str, ...]) -> None:
     if not isinstance(value, str):
         raise ValueError(f"the parameter {name} is given twice")
     if name in _FILES and not Path(value).is_file() and (name, value) != ("sslrootcert", SYSTEM):
-        raise ValueError(f"the parameter {name} names no file")
+        raise ValueError(f"the parameter {name} does not name a file")
     if allowed is int and not value.isdecimal():
         raise ValueError(f"the parameter {name} must be a whole number")
     if isinstance(allowed, tuple) and value not in allowed:
@@ -96,7 +96,7 @@ def _check_parameter(name: str, value: str | tuple[str, ...]) -> None:
 
 
 def _check_certificates(given: Mapping[str, str]) -> None:
-    """Read the files once at the start; the driver's errors name neither the file nor the parameter."""
+    """Read the files once at the start, since the driver's errors name neither the file nor the parameter."""
     context = ssl.create_default_context()
     try:
         if given.get("sslrootcert", SYSTEM) != SYSTEM:
@@ -112,11 +112,11 @@ def _check_certificates(given: Mapping[str, str]) -> None:
         if "sslcert" in given:
             context.load_cert_chain(given["sslcert"], given.get("sslkey"), password=given.get("sslpassword", ""))
     except (OSError, ValueError):
-        raise ValueError("the parameters sslcert and sslkey name no certificate with its key, in PEM") from None
+        raise ValueError("the parameters sslcert and sslkey must name a certificate and its key in PEM") from None
 
 
 class DatabaseSettings(BaseSettings):
-    """Where the ledger is; all that `billing.migrate` needs to know."""
+    """The ledger's address: the only setting of `billing.migrate`."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
 
@@ -133,13 +133,11 @@ class DatabaseSettings(BaseSettings):
 
     @property
     def database(self) -> URL:
-        """DATABASE_URL with the driver that we use."""
+        """DATABASE_URL with our driver."""
         return read_database_url(self.database_url)
 
 
 class Settings(ServiceSettings, DatabaseSettings):
-    """The billing service."""
-
     host: str = Field(default="127.0.0.1", min_length=1, description="the address that the HTTP API listens on")
     port: int = Field(default=8003, ge=0, le=65535, description="the port of the HTTP API; 0 takes a free one")
     credits_per_minute: int = Field(default=1, ge=0, le=1_000_000, description="the price of a begun minute")
@@ -147,5 +145,5 @@ class Settings(ServiceSettings, DatabaseSettings):
         default=15,
         gt=0,
         le=3600,
-        description="seconds between two looks at what the log still holds",
+        description="seconds between two comparisons with the log",
     )

@@ -1,1 +1,1 @@
-"""What billing talks to: SQL and the bus."""
+"""SQL and NATS."""

@@ -1,4 +1,4 @@
-"""The database's address, its engine, and the state of its schema."""
+"""The database: its engine, transactions, and the state of its schema."""
 
 import asyncio
 import sqlite3
@@ -29,18 +29,18 @@ _POOL: Final = 10
 _SIZES: Final = ("prepared_statement_cache_size", "statement_cache_size")
 _TRIGGERS: Final = {
     "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger'",
-    # Not those that somebody has disabled.
+    # Without disabled triggers.
     "postgresql": "SELECT tgname FROM pg_trigger WHERE tgenabled IN ('O', 'A') "
     "AND tgrelid IN (to_regclass('settlements'), to_regclass('ledger_entries'))",
 }
 
 
 class Database:
-    """One engine. Reads and writes are separate, since SQLite must know of a write before its first statement."""
+    """One engine. Reads and writes are separate, since a SQLite transaction must begin as a write if it will write."""
 
     def __init__(self, url: URL) -> None:
         self.url = url
-        # Without the other parameters: one of them may be a password.
+        # Without the other parameters, since one of them may be a password.
         named = {name: value for name, value in url.query.items() if name in ("host", "port")}
         self.shown = url.set(query=named).render_as_string(hide_password=True)
         self._engine = _engine(url)
@@ -53,36 +53,36 @@ class Database:
 
     @property
     def is_missing(self) -> bool:
-        """Whether it is an SQLite file that is not there; opening would make it, empty."""
+        """Whether it is a SQLite file that does not exist; opening it would create it."""
         return self.dialect == "sqlite" and not _exists(self.url)
 
     @asynccontextmanager
     async def reading(self) -> AsyncGenerator[AsyncConnection]:
-        """One consistent look at the data.
+        """One read transaction.
 
         Raises:
-            LedgerUnavailable: Any error of the database, or no answer in time.
+            LedgerUnavailable: Any error of the database, or no answer within 10 s.
         """
         async with self._transaction(self._engine.execution_options(begin="BEGIN")) as connection:
             yield connection
 
     @asynccontextmanager
     async def writing(self) -> AsyncGenerator[AsyncConnection]:
-        """One transaction, committed at its end.
+        """One transaction, committed at the end of the block.
 
         Raises:
-            LedgerUnavailable: Any error of the database, or no answer in time; whether it committed is not known.
+            LedgerUnavailable: Any error of the database, or no answer within 10 s; whether it committed is unknown.
         """
-        # A transaction that reads first and writes later fails in SQLite when another wrote in between.
+        # In SQLite a transaction that reads first and writes later fails when another has written in between.
         begin = self._engine.execution_options(begin="BEGIN IMMEDIATE")
         async with self._its_turn(), self._transaction(begin) as connection:
             yield connection
 
     async def use_wal(self) -> None:
-        """Let readers and one writer work side by side; the SQLite file keeps this for ever.
+        """Switch the SQLite file to WAL mode, which it keeps: readers and one writer do not block each other.
 
         Raises:
-            LedgerUnavailable: Somebody holds the file.
+            LedgerUnavailable: Another process holds the file.
         """
         until = time.monotonic() + _BUSY_MS / 1000
         while True:
@@ -91,18 +91,18 @@ class Database:
                     await connection.execute(text("PRAGMA journal_mode = WAL"))
                 return
             except LedgerUnavailable as error:
-                # Of two that change the mode at once SQLite refuses one without waiting, whatever the busy timeout.
+                # SQLite ignores the busy timeout when two processes change the mode at once, and refuses one.
                 if not _is_busy(error.__cause__) or time.monotonic() >= until:
                     raise
             await asyncio.sleep(_BUSY_RETRY_S)
 
     async def revision(self) -> str | None:
-        """The last migration that was applied, None in an empty database.
+        """The last applied migration; None in an empty database.
 
         Raises:
             LedgerUnavailable: The database does not answer.
         """
-        if self.is_missing:  # looking would make it
+        if self.is_missing:  # a query would create the file
             return None
         async with self.reading() as connection:
             if not await connection.run_sync(_has_versions):
@@ -110,7 +110,7 @@ class Database:
             return (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar()
 
     async def missing_guards(self) -> list[str]:
-        """The triggers that should keep the ledger append-only and are not there, or not enabled.
+        """The triggers of the append-only rule that are missing or disabled.
 
         Raises:
             LedgerUnavailable: The database does not answer.
@@ -120,7 +120,7 @@ class Database:
         return sorted(GUARDS[self.dialect] - set(found))
 
     async def reason_unready(self) -> str | None:
-        """None when the ledger can be used; else why not. It writes, no row: a standby and a lost grant only read."""
+        """None when the ledger is usable. It runs writes of no rows, which a standby or a lost grant refuses."""
         try:
             revision = await self.revision()
             if revision != REVISION:
@@ -135,15 +135,14 @@ class Database:
         return f"the ledger is not append-only: no trigger {', '.join(missing)}" if missing else None
 
     async def close(self) -> None:
-        """Give all connections back."""
         await self._engine.dispose()
 
     @asynccontextmanager
     async def _its_turn(self) -> AsyncGenerator[None]:
-        """One writer at a time in SQLite, in the order of their coming.
+        """Let one SQLite writer in at a time, first come, first served.
 
-        SQLite lets in one; the others sleep and try again, longer each time, and are overtaken until they give up: a
-        backlog of some hundred events settled one session a second.
+        SQLite itself makes waiting writers poll with growing pauses, so newer ones overtake them until they time out:
+        with a backlog of some hundred events billing settled one session per second.
         """
         if self._turn is None:
             yield
@@ -152,7 +151,7 @@ class Database:
             async with asyncio.timeout(_STATEMENT_S):
                 await self._turn.acquire()
         except TimeoutError as error:
-            raise LedgerUnavailable(f"{self.shown}: no turn to write in {_STATEMENT_S:g} s") from error
+            raise LedgerUnavailable(f"{self.shown}: other writes took more than {_STATEMENT_S:g} s") from error
         try:
             yield
         finally:
@@ -164,8 +163,8 @@ class Database:
             async with asyncio.timeout(_STATEMENT_S), engine.begin() as connection:
                 yield connection
         except (DBAPIError, PoolTimeoutError) as error:
-            # Whatever it says: a primary that became a standby (25006) or a grant that was lost (42501) comes back, and
-            # one class of errors that is taken for final loses bills.
+            # Every error is retried: a primary that became a standby (25006) or a lost grant (42501) is repaired some
+            # day, and treating one class of errors as final would lose bills.
             raise LedgerUnavailable(f"{self.shown}: {_first_line(getattr(error, 'orig', None) or error)}") from error
         except TimeoutError as error:
             raise LedgerUnavailable(f"{self.shown}: no answer in {_STATEMENT_S:g} s") from error
@@ -191,17 +190,17 @@ def _engine(url: URL) -> AsyncEngine:
 
 
 def _postgresql(url: URL) -> tuple[URL, dict[str, Any]]:
-    """The address without its parameters, and these as asyncpg takes them: some by name, the TLS ones in a DSN.
+    """Split off the parameters: asyncpg takes some as arguments and the TLS ones in a DSN.
 
-    asyncpg has no channel binding. It protects against somebody between the two, as a certificate that is checked does,
-    so who requires it gets `sslmode=verify-full`, with the system's authorities unless `sslrootcert` names another.
+    asyncpg has no channel binding. Its purpose, to prevent a man in the middle, is met by a verified certificate, so
+    `channel_binding=require` becomes `sslmode=verify-full`, with the system's authorities unless `sslrootcert` is set.
     """
     given = {name: str(value) for name, value in url.query.items() if name not in ("host", "port")}
     arguments: dict[str, Any] = {"timeout": _CONNECT_S, "command_timeout": _STATEMENT_S}
     if wait := int(given.pop("connect_timeout", 0)):
         arguments["timeout"] = min(float(wait), _STATEMENT_S)
-    # PgBouncer in transaction mode gives each transaction another connection of the server, where a statement that was
-    # prepared before is unknown, and its name may be another client's.
+    # PgBouncer in transaction mode runs each transaction on another server connection, where an earlier prepared
+    # statement is unknown and its name may belong to another client.
     for name in _SIZES:
         arguments[name] = int(given.pop(name, 0))
     arguments["prepared_statement_name_func"] = _statement_name
@@ -223,7 +222,7 @@ def _statement_name() -> str:
 
 
 def _checked_by_the_system(given: dict[str, str]) -> ssl.SSLContext:
-    """libpq: `sslrootcert=system` means `sslmode=verify-full`. asyncpg reads no TLS parameter beside a context."""
+    """As in libpq, `sslrootcert=system` means `sslmode=verify-full`. With a context, asyncpg ignores TLS parameters."""
     context = ssl.create_default_context()
     context.minimum_version = _tls_version(given.get("ssl_min_protocol_version", "TLSv1.2"))
     if "ssl_max_protocol_version" in given:
@@ -241,11 +240,11 @@ def _tls_version(name: str) -> ssl.TLSVersion:
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # the driver would open transactions where it sees fit; `_begin_sqlite` does
+    connection.isolation_level = None  # `_begin_sqlite` opens transactions, not the driver
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
     cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.execute("PRAGMA synchronous = FULL")  # in WAL mode the default may lose a commit with the power
+    cursor.execute("PRAGMA synchronous = FULL")  # in WAL mode the default may lose a commit in a power failure
     cursor.close()
 
 

@@ -1,4 +1,4 @@
-"""The tables, as the migrations leave them. Amounts are integers and times are Unix ms, in every database."""
+"""The tables after the last migration. Amounts are integers and times are Unix ms, in every database."""
 
 from typing import Final
 
@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 
 REVISION: Final = "0003"
-"""The newest migration; a database at another one is not worked on."""
+"""The newest migration; the service refuses a database at another one."""
 
 GUARDS: Final = {
     "sqlite": frozenset(
@@ -89,7 +89,7 @@ log_position = Table(
     Column("seq", BigInteger, nullable=False),
     CheckConstraint("id = 1 AND seq >= 0", name="log_position_one_row"),
 )
-"""How far in the log every end is settled: written in a transaction behind the rows that it speaks of."""
+"""The position in the log up to which every end is settled; written after the settlements it covers."""
 
 log_gaps = Table(
     "log_gaps",
@@ -98,4 +98,4 @@ log_gaps = Table(
     Column("last_seq", BigInteger, nullable=False),
     Column("found_ms", BigInteger, nullable=False),
 )
-"""Ranges that the log dropped before they were read; the sessions that ended there have no bill."""
+"""Ranges that the log dropped before billing read them; the sessions that ended there have no bill."""

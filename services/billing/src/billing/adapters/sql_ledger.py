@@ -1,4 +1,4 @@
-"""The ledger in SQL. A row is written once, under a key that follows from its cause; a repetition meets it there."""
+"""The ledger in SQL. The key of each row follows from its cause, so a repeated write changes nothing."""
 
 import json
 from collections.abc import Sequence
@@ -28,7 +28,6 @@ class SqlLedger:
         self._database = database
 
     async def settlements(self, session_ids: Sequence[str]) -> dict[str, Settlement]:
-        """See the port."""
         found: dict[str, Settlement] = {}
         async with self._database.reading() as connection:
             for n in range(0, len(session_ids), _IN):
@@ -38,12 +37,10 @@ class SqlLedger:
         return found
 
     async def record(self, account: Account) -> int:
-        """See the port."""
         (written,) = await self.record_all([account])
         return written
 
     async def record_all(self, accounts: Sequence[Account]) -> list[int]:
-        """See the port."""
         async with self._database.writing() as connection:
             return [await self._record(connection, account) for account in accounts]
 
@@ -62,18 +59,15 @@ class SqlLedger:
         return written
 
     async def position(self) -> Position | None:
-        """See the port."""
         async with self._database.reading() as connection:
             row = (await connection.execute(select(log_position))).one_or_none()
         return None if row is None else Position(row.log_ms, row.seq)
 
     async def is_empty(self) -> bool:
-        """See the port."""
         async with self._database.reading() as connection:
             return (await connection.execute(select(settlements.c.session_id).limit(1))).first() is None
 
     async def advance(self, position: Position) -> None:
-        """See the port."""
         row = {"id": 1, "log_ms": position.log_ms, "seq": position.seq}
         insert = _INSERT[self._database.dialect](log_position).values(row)
         is_ahead = or_(log_position.c.log_ms != position.log_ms, log_position.c.seq < position.seq)
@@ -82,21 +76,18 @@ class SqlLedger:
             await connection.execute(statement)
 
     async def keep_gap(self, gap: Gap) -> None:
-        """See the port."""
         row = {"first_seq": gap.first_seq, "last_seq": gap.last_seq, "found_ms": gap.found_ms}
         insert = _INSERT[self._database.dialect](log_gaps).values(row)
         async with self._database.writing() as connection:
             await connection.execute(insert.on_conflict_do_nothing())
 
     async def account(self, session_id: str) -> Account | None:
-        """See the port."""
         async with self._database.reading() as connection:
             query = select(settlements).where(settlements.c.session_id == session_id)
             found = await _accounts(connection, (await connection.execute(query)).all())
         return found[0] if found else None
 
     async def user(self, user_id: str, *, limit: int, behind: Place | None) -> UserAccount | None:
-        """See the port."""
         query = select(settlements).where(settlements.c.user_id == user_id)
         if behind is not None:
             at, session = settlements.c.settled_ms, settlements.c.session_id
@@ -127,7 +118,7 @@ class SqlLedger:
         )
 
     async def _insert(self, connection: AsyncConnection, key: Column[str], row: dict[str, Any]) -> int:
-        """Write a row unless its key is there; a row that breaks any other rule of its table raises."""
+        """Insert a row unless its key exists; a violation of any other constraint raises."""
         insert = _INSERT[self._database.dialect](key.table).values(row)
         statement = insert.on_conflict_do_nothing(index_elements=[key.name])
         return (await connection.execute(statement)).rowcount
@@ -212,7 +203,7 @@ def _share(row: dict[str, Any]) -> EpochShare:
         epoch=row["epoch"],
         node_id=row["node_id"],
         served_ms=row["served_ms"],
-        fault_ms=row.get("fault_ms", 0),  # none in what was settled before there was fault time
+        fault_ms=row.get("fault_ms", 0),  # missing in settlements from before fault time existed
         span_ms=row["span_ms"],
         billable_ms=row["billable_ms"],
         sequences=tuple(row["sequences"]),

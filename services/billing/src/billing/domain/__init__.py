@@ -1,1 +1,1 @@
-"""What billing decides: usage, metering, rating and the ledger, all pure."""
+"""Usage, metering, rating and the ledger: pure functions."""

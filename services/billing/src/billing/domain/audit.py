@@ -1,4 +1,4 @@
-"""Audit: does a kept bill follow from what it says it was computed from, and from the log?"""
+"""Audit: whether a stored bill follows from its own evidence, and from the log."""
 
 from contracts.metering import billable, within_grant
 
@@ -8,7 +8,7 @@ from billing.domain.usage import Usage
 
 
 def findings(account: Account) -> list[str]:
-    """What does not add up in a kept account by its own evidence; empty when all does."""
+    """Contradictions between a stored account and its own evidence."""
     settlement = account.settlement
     found: list[str] = []
     for share in settlement.epochs:
@@ -29,7 +29,7 @@ def findings(account: Account) -> list[str]:
 
 
 def against_log(account: Account, usage: Usage) -> list[str]:
-    """Where a kept account differs from the one that its log gives; empty when they are the same."""
+    """Differences between a stored account and the one computed from the log."""
     replayed = settle(usage, account.settlement.tariff)
     if usage.sha256 != account.settlement.log_sha256:
         return [f"the log's hash is {usage.sha256}, the bill was made from {account.settlement.log_sha256}"]

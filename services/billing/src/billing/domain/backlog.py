@@ -1,4 +1,4 @@
-"""What of the log still has to be settled, and how far it is dealt with, by the events in the log's own order."""
+"""The backlog: the sessions to settle, and the position in the log up to which all are settled."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,7 +12,7 @@ MOST_REMEMBERED: Final = 100_000
 
 
 class End(NamedTuple):
-    """The `ended` by which a session is settled: its sequence, and when it was stored, Unix ms."""
+    """The `ended` of a settled session: its sequence and its time in the log, Unix ms."""
 
     seq: int
     stored_ms: int
@@ -20,12 +20,12 @@ class End(NamedTuple):
 
 @dataclass(frozen=True)
 class Due:
-    """A session whose ledger has to be brought up to its log.
+    """A session whose ledger is behind its log.
 
     Attributes:
-        cause: Its `ended`, or what came behind that.
-        seq: The sequence of its first event that is not dealt with.
-        is_late: Something came behind the end, so the bill may have changed since.
+        cause: Its `ended`, or a later event.
+        seq: Sequence of its first unsettled event.
+        is_late: An event arrived after the end, so the bill may have changed.
     """
 
     cause: LoggedEvent
@@ -35,12 +35,12 @@ class Due:
 
 @dataclass
 class Backlog:
-    """Follows the log; holds the sessions to settle, and those that go on, so that their events cost no look-up.
+    """The sessions to settle, and the open ones, whose further events then need no look-up in the ledger.
 
     Attributes:
-        read: Stream sequence of the last event that was followed.
-        due: Session id -> why it has to be settled, the oldest first.
-        unknown: Sessions with an event that changes a bill if they are settled already; only the ledger knows.
+        read: Stream sequence of the last event that was added.
+        due: Session id -> why it must be settled, the oldest first.
+        unknown: Sessions with an event that changes a bill if they are settled, which only the ledger knows.
     """
 
     read: int = 0
@@ -49,7 +49,7 @@ class Backlog:
     _open: dict[str, None] = field(default_factory=dict[str, None])
 
     def follow(self, record: LoggedEvent) -> None:
-        """Take in one event; they come in the stream's order."""
+        """Add one event; events arrive in the stream's order."""
         self.read = max(self.read, record.seq)
         event, session_id = record.event, record.event.session_id
         if isinstance(event, SessionEnded):
@@ -63,13 +63,14 @@ class Backlog:
                 self.unknown.setdefault(session_id, record)
 
     def learn(self, settled: Mapping[str, End]) -> None:
-        """Which of the unknown sessions are settled, and by which end; the others go on.
+        """Sort the unknown sessions: a settled one is due again, the others are open.
 
-        An event from before that end is part of the bill: where the log is read again, its `ended` is still to come.
+        An event from before the end of a settled session is part of its bill; when the log is read again, the `ended`
+        follows later.
         """
         for session_id, record in self.unknown.items():
             end = settled.get(session_id)
-            # Both: a log that was made again counts from 1, and the clock of a new leader of the stream may be behind.
+            # Compare both: a stream created again counts from 1, and the clock of a new stream leader may be behind.
             if end is None or (record.seq < end.seq and record.stored_ms <= end.stored_ms):
                 self._open[session_id] = None
             else:
@@ -80,12 +81,12 @@ class Backlog:
 
     @property
     def waiting(self) -> int:
-        """How many sessions hold the position back."""
+        """Number of sessions that hold the position back."""
         return len(self.due) + len(self.unknown)
 
     @property
     def position(self) -> int:
-        """Everything up to this sequence is dealt with: who begins behind it misses nothing."""
+        """Every event up to this sequence is settled; a reader that begins after it misses none."""
         return self.position_without(())
 
     def position_without(self, stuck: Collection[str]) -> int:
@@ -96,5 +97,5 @@ class Backlog:
 
     @property
     def oldest_ms(self) -> int | None:
-        """When the first of the waiting causes was stored, Unix ms."""
+        """When the oldest cause was stored, Unix ms."""
         return min((due.cause.stored_ms for due in self.due.values()), default=None)

@@ -1,4 +1,4 @@
-"""The bill as it is shown: an account in the words of the API."""
+"""An account as the API's bill."""
 
 from contracts.api import EpochBill, Evidence, LedgerEntryView, SessionBill
 
@@ -6,7 +6,6 @@ from billing.domain.ledger import Account, EpochShare, instant
 
 
 def view(account: Account) -> SessionBill:
-    """What a session owes in all, entry by entry, and what the settlement was computed from."""
     settlement, owed = account.settlement, account.owed
     return SessionBill(
         session_id=settlement.session_id,

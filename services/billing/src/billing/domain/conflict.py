@@ -1,10 +1,10 @@
-"""What it means that a session is settled already: the same bill again, or another one under its id."""
+"""Conflicts with a stored settlement: the same bill, or another one under the same session id."""
 
 from billing.domain.ledger import Entry, Settlement
 
 
 class SettledMeanwhile(Exception):
-    """Another replica settled the session by another tariff while this settlement was being made."""
+    """Another replica settled the session with another tariff during this settlement."""
 
     def __init__(self, session_id: str) -> None:
         super().__init__(f"{session_id} was settled meanwhile by another tariff")
@@ -12,7 +12,7 @@ class SettledMeanwhile(Exception):
 
 
 class SettledOtherwise(Exception):
-    """The ledger holds another bill under this session's id, so this one can never be written.
+    """The ledger has another bill under this session's id, so this one can never be written.
 
     Attributes:
         reason: How the two differ.
@@ -25,12 +25,12 @@ class SettledOtherwise(Exception):
 
 
 def check_settlement(stored: Settlement, ours: Settlement) -> None:
-    """Make sure that the stored settlement is ours.
+    """Check that the stored settlement equals ours.
 
     Raises:
-        SettledMeanwhile: It has another tariff; ours must be made again by that one.
-        SettledOtherwise: It was made from another log (a session id that was used again after the log had forgotten
-            it), or from the same log by another rule.
+        SettledMeanwhile: It has another tariff; compute ours again with that one.
+        SettledOtherwise: It was made from another log (the session id was used again after the log had dropped it),
+            or from the same log with another result.
     """
     of_one_log = (stored.ended_seq, stored.settled_ms, stored.log_sha256) == (
         ours.ended_seq,
@@ -50,10 +50,6 @@ def check_settlement(stored: Settlement, ours: Settlement) -> None:
 
 
 def check_entry(stored: Entry, ours: Entry) -> None:
-    """Make sure that the stored entry is ours.
-
-    Raises:
-        SettledOtherwise: It is another.
-    """
+    """Check that the stored entry equals ours, or raise `SettledOtherwise`."""
     if stored != ours:
         raise SettledOtherwise(ours.session_id, f"entry {ours.entry_id} has {stored.charge}, not {ours.charge}")

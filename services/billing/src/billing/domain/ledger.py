@@ -1,7 +1,7 @@
-"""The ledger: what a session owes, as entries that are added and never changed.
+"""The ledger: what a session owes, as append-only entries.
 
-Everything here follows from the log alone, times included, so that any duplication, reordering or replay of the
-events gives the same ledger byte for byte.
+Every value, times included, follows from the log alone, so any duplication, reordering or replay of the events gives
+the same ledger byte for byte. Stored entries are compared with new ones: a changed note makes them conflict.
 """
 
 from dataclasses import dataclass
@@ -23,25 +23,23 @@ from contracts.metering import EpochUsage, LogRecord, Metered, meter
 from billing.domain.rating import NOTHING, Charge, Tariff, rate
 from billing.domain.usage import LoggedEvent, Usage
 
-# Any fixed UUID would do; changing it would settle every session a second time.
+# An arbitrary UUID; a change would settle every session a second time.
 _ENTRIES = UUID("1d4f5f6e-6f0a-5a0d-8f0e-3f7f6a1b2c9d")
 
-# The ledger's integers have 64 bits; an event's have no bound. Without this one forged event would leave a session
-# without a bill.
+# The ledger's integers have 64 bits, an event's have no limit: one forged event could leave a session without a bill.
 _GREATEST: Final = 2**63 - 1
 
 
 @dataclass(frozen=True)
 class EpochShare:
-    """What one epoch added to the settlement, and where the log says so.
+    """One epoch's share of the settlement, and its evidence in the log.
 
     Attributes:
-        served_ms: What it reported, as far as JetStream's clock allows.
-        fault_ms: The part of its served time in which a provider failed, which is not billed.
-        cut_ms: So much more did it report.
+        served_ms: Reported served time, limited by JetStream's clock.
+        fault_ms: The part of the served time in which a provider failed; it is not billed.
+        cut_ms: Reported time beyond that limit.
         span_ms: From its `assigned` to its successor's `agent_ready`, the cap; None without a successor.
-        sequences: The stream sequences that decided: of `assigned`, `agent_ready`, the greatest served time and the
-            greatest fault time.
+        sequences: Stream sequences of `assigned`, `agent_ready`, the greatest served time and the greatest fault time.
     """
 
     epoch: int
@@ -75,14 +73,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Settlement:
-    """One session's bill as it stood at its end, with all that it was computed from.
+    """One session's bill at its end, with its evidence.
 
     Attributes:
         settled_ms: When `ended` was stored in the log, Unix ms.
-        granted_minutes: The session's grant, which bounds the charge; None: no bound.
+        granted_minutes: The session's grant, which limits the charge; None: no limit.
         difference_ms: Our `billable_ms` minus the scheduler's in `ended`.
-        ended_seq: The stream sequence of `ended`; later events are no part of this.
-        records: How many events were metered.
+        ended_seq: Stream sequence of `ended`; the settlement excludes later events.
+        records: Number of metered events.
         log_sha256: Their hash (`Usage.sha256`).
     """
 
@@ -102,13 +100,13 @@ class Settlement:
 
     @property
     def cut_ms(self) -> int:
-        """What its epochs reported and JetStream's clock does not allow."""
+        """Reported time that JetStream's clock does not allow."""
         return sum(share.cut_ms for share in self.epochs)
 
 
 @dataclass(frozen=True)
 class Account:
-    """A settled session: its settlement and every entry so far, in the order of their causes."""
+    """A settled session: its settlement and its entries so far, in the order of their causes."""
 
     settlement: Settlement
     entries: tuple[Entry, ...]
@@ -120,26 +118,34 @@ class Account:
 
 
 def settle(usage: Usage, tariff: Tariff) -> Account:
-    """Bill one session.
+    """Compute one session's account from its log.
 
-    One usage entry for the log up to `ended`; then one adjustment for each later event that changes the sum, so that
-    the entries always add up to the price of the whole log.
+    It has one usage entry for the log up to `ended` and one adjustment for each later event that changes the sum, so
+    that the entries add up to the price of the whole log.
 
     Args:
-        usage: The session's log.
-        tariff: Its price; of a session that is settled already, the tariff it was settled by.
+        tariff: Today's; for a settled session the tariff of its settlement.
     """
-    # Its limit and its time, and the instant after which nothing is served.
+    # Metering needs `requested` for the session's limit, and `ended` since no time after it is billed.
     frame = LogRecord(usage.requested, usage.requested_ms), LogRecord(usage.ended, usage.ended_ms)
-    metered = meter((*frame, *usage.within), tariff.rule)
-    charged = rate(metered.billable_ms, tariff)
-    session_id, user_id = usage.ended.session_id, usage.requested.user_id
-    settlement = Settlement(
-        session_id=session_id,
-        user_id=user_id,
+    settlement = _settlement(usage, meter((*frame, *usage.within), tariff.rule), tariff)
+    charged, entries, known = settlement.charge, [_usage_entry(settlement)], list(usage.within)
+    for late in usage.late:
+        known.append(late)
+        now = rate(meter((*frame, *known), tariff.rule).billable_ms, tariff)
+        if now != charged:
+            entries.append(_adjustment(settlement, late, now - charged))
+            charged = now
+    return Account(settlement, tuple(entries))
+
+
+def _settlement(usage: Usage, metered: Metered, tariff: Tariff) -> Settlement:
+    return Settlement(
+        session_id=usage.ended.session_id,
+        user_id=usage.requested.user_id,
         outcome=usage.ended.outcome.value,
         reason=usage.ended.reason,
-        charge=charged,
+        charge=rate(metered.billable_ms, tariff),
         tariff=tariff,
         settled_ms=usage.ended_ms,
         difference_ms=max(-_GREATEST, metered.billable_ms - usage.ended.billable_ms),
@@ -149,42 +155,37 @@ def settle(usage: Usage, tariff: Tariff) -> Account:
         epochs=_shares(metered, usage.within),
         granted_minutes=None if metered.granted_minutes is None else min(metered.granted_minutes, _GREATEST),
     )
-    entries = [
-        Entry(
-            entry_id=uuid5(_ENTRIES, f"{session_id}/usage"),
-            session_id=session_id,
-            user_id=user_id,
-            kind="usage",
-            charge=charged,
-            at_ms=usage.ended_ms,
-            cause_seq=usage.ended_seq,
-            note=f"served until the end ({settlement.outcome})"
-            f"{_left_out(sum(s.fault_ms for s in settlement.epochs))}{_cut(settlement)}{_beyond(settlement)}",
-        )
-    ]
-    known = list(usage.within)
-    for late in usage.late:
-        known.append(late)
-        now = rate(meter((*frame, *known), tariff.rule).billable_ms, tariff)
-        if now != charged:
-            entries.append(
-                Entry(
-                    entry_id=uuid5(_ENTRIES, f"{session_id}/adjustment/{late.seq}"),
-                    session_id=session_id,
-                    user_id=user_id,
-                    kind="adjustment",
-                    charge=now - charged,
-                    at_ms=late.stored_ms,
-                    cause_seq=late.seq,
-                    note=f"{_cause(late.event)} was stored after the end",
-                )
-            )
-            charged = now
-    return Account(settlement, tuple(entries))
+
+
+def _usage_entry(settlement: Settlement) -> Entry:
+    return Entry(
+        entry_id=uuid5(_ENTRIES, f"{settlement.session_id}/usage"),
+        session_id=settlement.session_id,
+        user_id=settlement.user_id,
+        kind="usage",
+        charge=settlement.charge,
+        at_ms=settlement.settled_ms,
+        cause_seq=settlement.ended_seq,
+        note=f"served until the end ({settlement.outcome})"
+        f"{_left_out(sum(s.fault_ms for s in settlement.epochs))}{_cut(settlement)}{_beyond(settlement)}",
+    )
+
+
+def _adjustment(settlement: Settlement, late: LoggedEvent, charge: Charge) -> Entry:
+    return Entry(
+        entry_id=uuid5(_ENTRIES, f"{settlement.session_id}/adjustment/{late.seq}"),
+        session_id=settlement.session_id,
+        user_id=settlement.user_id,
+        kind="adjustment",
+        charge=charge,
+        at_ms=late.stored_ms,
+        cause_seq=late.seq,
+        note=f"{_cause(late.event)} was stored after the end",
+    )
 
 
 def billed(settlement: Settlement) -> SessionBilled:
-    """The event that announces a settlement; the same bytes however often it is made."""
+    """The event that announces a settlement, with the same bytes each time."""
     return SessionBilled(
         session_id=settlement.session_id,
         time=instant(settlement.settled_ms),

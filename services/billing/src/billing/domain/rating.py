@@ -1,4 +1,4 @@
-"""Rating: what served time costs."""
+"""Rating: the price of served time."""
 
 from dataclasses import dataclass
 
@@ -7,11 +7,11 @@ from contracts import metering
 
 @dataclass(frozen=True)
 class Tariff:
-    """How a session's time becomes a price. A settled session keeps its tariff, whatever changed since.
+    """The price of a session's time. A settled session keeps its tariff.
 
     Attributes:
         credits_per_minute: The price of a begun minute.
-        rule: The rule of `contracts.metering` that measures it.
+        rule: Number of the metering rule, as in `contracts.metering`.
     """
 
     credits_per_minute: int = 1
@@ -20,7 +20,7 @@ class Tariff:
 
 @dataclass(frozen=True)
 class Charge:
-    """An amount of service and its price, all integers; negative in a correction.
+    """An amount of service and its price, all integers; an adjustment may be negative.
 
     Attributes:
         billable_ms: Served time in ms.

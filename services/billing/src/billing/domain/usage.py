@@ -1,4 +1,4 @@
-"""Usage: one session's log, cut at its `ended`, as metering wants it."""
+"""Usage: one session's log, cut at its `ended`, as metering needs it."""
 
 import hashlib
 import json
@@ -22,10 +22,10 @@ METERED = (JobAssigned, AgentReady, SessionStarted, ServedTick, AgentStopped)
 
 @dataclass(frozen=True)
 class LoggedEvent(LogRecord):
-    """One event of the log with its place in it.
+    """One event with its place in the log.
 
     Attributes:
-        seq: Its sequence in the stream.
+        seq: Its stream sequence.
         trace: Its W3C trace context.
     """
 
@@ -35,14 +35,12 @@ class LoggedEvent(LogRecord):
 
 @dataclass(frozen=True)
 class Usage:
-    """What a session's bill is made from, in the stream's order, each record once.
+    """The evidence of a session's bill, in the stream's order, each event once.
 
     Attributes:
-        ended: The session's end and the instant of its settlement.
-        within: The events before the end.
-        late: The events that were stored after the end.
-        requested: The session's first event.
-        requested_ms: When it was stored, Unix ms.
+        within: The metered events before the end.
+        late: The metered events after it.
+        requested_ms: When `requested` was stored, Unix ms.
     """
 
     requested: SessionRequested
@@ -55,10 +53,10 @@ class Usage:
 
     @property
     def sha256(self) -> str:
-        """Names exactly what was metered: anybody with the log can compute it again.
+        """A hash that identifies the metered events; anyone with the log can compute it.
 
-        Over one line of JSON for each event before the end: [sequence, stored ms, event, epoch, served ms or null],
-        behind it the fault ms or the granted minutes where there are any, and the age ms of a restored `assigned`.
+        It covers one line of JSON per event before the end: [sequence, stored ms, event, epoch, served ms or null],
+        then the fault ms or the granted minutes if any, and the age ms of a restored `assigned`.
         """
         return hashlib.sha256("\n".join(map(_line, self.within)).encode()).hexdigest()
 
@@ -72,7 +70,7 @@ class NotEnded(Exception):
 
 
 class IncompleteLog(Exception):
-    """The log has lost its beginning, so a bill made from it would be wrong."""
+    """The log has lost its beginning, so a bill from it would be wrong."""
 
     def __init__(self, session_id: str) -> None:
         super().__init__(f"the log of {session_id} has no `requested`: its oldest messages are gone")
@@ -82,15 +80,14 @@ class IncompleteLog(Exception):
 def usage(session_id: str, records: Iterable[LoggedEvent]) -> Usage:
     """Cut a session's log at its end.
 
-    The stream drops its oldest messages first and `requested` is a session's first, so a log that has it is whole.
+    The stream drops its oldest messages first, and a session begins with `requested`: a log that has it is complete.
 
     Args:
-        session_id: Whose log it is; records of other sessions are no business of this bill.
-        records: In any order and however often; a record is known by its sequence.
+        records: In any order, with repetitions; records of other sessions are ignored.
 
     Raises:
         NotEnded: There is no `ended` yet.
-        IncompleteLog: There is an `ended`, and no `requested`.
+        IncompleteLog: There is an `ended`, but no `requested`.
     """
     by_seq = {r.seq: r for r in records if r.event.session_id == session_id}
     log = [by_seq[seq] for seq in sorted(by_seq)]
@@ -117,7 +114,7 @@ def _line(record: LoggedEvent) -> str:
     epoch = event.epoch if isinstance(event, METERED) else None
     line = [record.seq, record.stored_ms, event.event, epoch, None]
     if isinstance(event, ServedTick | AgentStopped):
-        # Without a fault the line is as it was before there was fault time, so that older bills keep their hashes.
+        # Without a fault the line has its form from before fault time existed, so that older bills keep their hashes.
         line[4:] = [event.served_ms, event.fault_ms] if event.fault_ms else [event.served_ms]
     elif isinstance(event, JobAssigned) and event.age_ms:
         line += [event.granted_minutes, event.age_ms]

@@ -1,1 +1,1 @@
-"""Billing over HTTP: reading only."""
+"""Billing's read-only HTTP API."""

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable
 from typing import Final
 
-from contracts.api import SessionBill, UserBill
+from contracts.api import MAX_BILLS_PAGE, SessionBill, UserBill
 from contracts.errors import (
     BILLING_UNAVAILABLE,
     BUS_UNAVAILABLE,
@@ -24,12 +24,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from billing.domain.bill import view
-from billing.ports import Ledger, LedgerUnavailable, Log, LogUnavailable
+from billing.ports import Ledger, LedgerUnavailable, LogUnavailable, SessionLog
 from billing.routes import cursor
 
-DEFAULT_PAGE: Final = 50
-LONGEST_PAGE: Final = 200
-
+_DEFAULT_PAGE: Final = 50
 _RETRY_S: Final = 2
 
 _SESSION: Final = TypeAdapter[str](SessionId)
@@ -39,12 +37,12 @@ _USER: Final = TypeAdapter[str](RecordedName)
 class Bills:
     """Reads the ledger for HTTP."""
 
-    def __init__(self, ledger: Ledger, sessions: Log) -> None:
+    def __init__(self, ledger: Ledger, sessions: SessionLog) -> None:
         self._ledger = ledger
         self._sessions = sessions
 
     def routes(self) -> list[Route]:
-        """A user's name may hold a slash, so it takes the rest of the path; `?user=` takes any, `.` and `..` too."""
+        """A user's name may contain a slash, so it is the rest of the path; `?user=` also takes `.` and `..`."""
         return [
             Route("/billing/sessions/{session_id}", self._session),
             Route("/billing/users", self._user),
@@ -52,15 +50,11 @@ class Bills:
         ]
 
     async def session(self, session_id: str) -> SessionBill:
-        """The bill of one session.
-
-        Raises:
-            Refused: unknown_session, not_billed_yet, invalid_session_id.
-        """
+        """Raises `Refused`: unknown_session, not_billed_yet, invalid_session_id."""
         try:
             _SESSION.validate_python(session_id)
         except ValidationError as error:
-            raise Refused(INVALID_SESSION_ID, f"{session_id[:80]!r} is no session id") from error
+            raise Refused(INVALID_SESSION_ID, f"{session_id[:80]!r} is not a valid session id") from error
         account = await self._ledger.account(session_id)
         if account is not None:
             return view(account)
@@ -69,21 +63,17 @@ class Bills:
         raise Refused(UNKNOWN_SESSION, f"there is no session {session_id}")
 
     async def user(self, user_id: str, *, limit: int, after: str | None) -> UserBill:
-        """One page of a user's bills, and the sums over all of them.
-
-        Raises:
-            Refused: unknown_user, invalid_request.
-        """
+        """One page of a user's bills, and the sums over all. Raises `Refused`: unknown_user, invalid_request."""
         try:
             user_id = _USER.validate_python(user_id)
             behind = None if after is None else cursor.read(after)
         except ValidationError as error:
-            raise _bad("user", "a name of 1 to 128 printable characters") from error
+            raise _bad("user", "must be 1 to 128 printable characters") from error
         except cursor.BadCursor as error:
-            raise _bad("cursor", "not a `nextCursor` of an earlier page") from error
+            raise _bad("cursor", "must be the `nextCursor` of an earlier page") from error
         found = await self._ledger.user(user_id, limit=limit, behind=behind)
         if found is None:
-            raise Refused(UNKNOWN_USER, f"no session of {user_id!r} has been billed")
+            raise Refused(UNKNOWN_USER, f"{user_id!r} has no billed session")
         return UserBill(
             user_id=found.user_id,
             sessions=found.sessions,
@@ -99,16 +89,16 @@ class Bills:
 
     async def _user(self, request: Request) -> Response:
         query = request.query_params
-        limit = query.get("limit", str(DEFAULT_PAGE))
-        if not (limit.isascii() and limit.isdecimal() and len(limit) < 10 and 1 <= int(limit) <= LONGEST_PAGE):
-            raise _bad("limit", f"a number from 1 to {LONGEST_PAGE}")
+        limit = query.get("limit", str(_DEFAULT_PAGE))
+        if not (limit.isascii() and limit.isdecimal() and len(limit) < 10 and 1 <= int(limit) <= MAX_BILLS_PAGE):
+            raise _bad("limit", f"must be a number from 1 to {MAX_BILLS_PAGE}")
         user_id = request.path_params.get("user_id", query.get("user", ""))
         after = query.get("cursor")
         return await _answer(self.user(user_id, limit=int(limit), after=after))
 
 
 def _bad(field: str, wanted: str) -> Refused:
-    return Refused(INVALID_REQUEST, f"cannot be taken: {field}", errors=(FieldError(field=field, message=wanted),))
+    return Refused(INVALID_REQUEST, f"Invalid fields: {field}", errors=(FieldError(field=field, message=wanted),))
 
 
 async def _answer(body: Awaitable[SessionBill | UserBill]) -> Response:

@@ -1,4 +1,4 @@
-"""The cursor of a paged list: opaque to clients, a place in the ledger to us."""
+"""The cursor of a paged list: opaque to clients, a place in the ledger for billing."""
 
 import base64
 import binascii
@@ -17,20 +17,20 @@ class _Cursor(BaseModel):
 
 
 class BadCursor(Exception):
-    """Not a cursor that we gave out."""
+    """Not a cursor of an earlier page."""
 
 
 def write(place: Place) -> str:
-    """A place as URL-safe text."""
+    """Encode a place as URL-safe text."""
     cursor = _Cursor(at=place.settled_ms, session=place.session_id)
     return base64.urlsafe_b64encode(cursor.model_dump_json().encode()).decode().rstrip("=")
 
 
 def read(text: str) -> Place:
-    """The place that `write` made the text from.
+    """Decode a cursor.
 
     Raises:
-        BadCursor: It did not.
+        BadCursor: `write` did not make this text.
     """
     try:
         body = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)

@@ -67,7 +67,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError("a ledger is not taken back; restore a backup under the older version instead")
+    raise NotImplementedError("the ledger cannot be downgraded; restore a backup under the older version instead")
 
 
 def _refuse_changes() -> None:

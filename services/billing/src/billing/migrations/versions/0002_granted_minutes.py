@@ -17,4 +17,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError("a ledger is not taken back; restore a backup under the older version instead")
+    raise NotImplementedError("the ledger cannot be downgraded; restore a backup under the older version instead")

@@ -22,7 +22,7 @@ _OTHER_KEYS = (
 
 
 def upgrade() -> None:
-    # What was settled before there were rules was settled by the first.
+    # Settlements from before rules existed used the first rule.
     op.add_column("settlements", sa.Column("rule", sa.Integer, nullable=False, server_default=sa.text("1")))
     op.create_table(
         "log_position",
@@ -42,11 +42,11 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError("a ledger is not taken back; restore a backup under the older version instead")
+    raise NotImplementedError("the ledger cannot be downgraded; restore a backup under the older version instead")
 
 
 def _refuse_replacing() -> None:
-    """`INSERT OR REPLACE` deletes the row that is there, without its delete trigger; now it does nothing."""
+    """Ignore `INSERT OR REPLACE` of an existing row, which would delete the row without its delete trigger."""
     for table, same_key in _KEYS.items():
         op.execute(
             f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} "

@@ -1,4 +1,4 @@
-"""Settling: read the sessions' logs, make their accounts, write them, announce the bills."""
+"""Settling: read the sessions' logs, compute their accounts, write them, announce the bills."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -13,18 +13,18 @@ from billing.domain.conflict import SettledOtherwise
 from billing.domain.ledger import Account, Settlement, billed, settle
 from billing.domain.rating import Tariff
 from billing.domain.usage import IncompleteLog, LoggedEvent, NotEnded, usage
-from billing.ports import Ledger, LedgerUnavailable, Log, LogUnavailable
+from billing.ports import Ledger, LedgerUnavailable, LogUnavailable, SessionLog
 from chassis import logs, metrics, telemetry
 
-AWAY: Final = (LedgerUnavailable, LogUnavailable)
-"""A store that does not answer; the same session will do when it is back."""
+UNAVAILABLE: Final = (LedgerUnavailable, LogUnavailable)
+"""A store did not answer: retry."""
 
 FINAL: Final = (IncompleteLog, NotEnded, SettledOtherwise)
-"""Our own findings that no repetition changes."""
+"""The session can never be billed: a retry gives the same result."""
 
 _AT_ONCE: Final = 16
-_FAILURES: Final = 3  # in a row: then it is the database and no session of its own
-_ROWS_OF_A_SETTLEMENT: Final = 2  # its own, and its usage entry
+_FAILURES: Final = 3  # in a row: the database is unavailable, rather than one session at fault
+_ROWS_OF_A_SETTLEMENT: Final = 2  # the settlement and its usage entry
 
 _SETTLED: Final = metrics.counter("billing_settlements_total", "Sessions settled", ("outcome",))
 _MINUTES: Final = metrics.counter("billing_minutes_total", "Minutes billed at settlement")
@@ -39,25 +39,25 @@ log = logs.get_logger(__name__)
 
 
 class Settling:
-    """Settles sessions; safe to repeat, in any order and by any number of replicas at once."""
+    """Settles sessions; safe to repeat, in any order and in any number of replicas."""
 
-    def __init__(self, sessions: Log, ledger: Ledger, tariff: Tariff) -> None:
+    def __init__(self, sessions: SessionLog, ledger: Ledger, tariff: Tariff) -> None:
         self._sessions = sessions
         self._ledger = ledger
         self._tariff = tariff
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def settle(self, due: Mapping[str, Due]) -> dict[str, Exception | None]:
-        """Bring the ledger up to the sessions' logs, and announce the bills.
+        """Bring the ledger up to date with the sessions' logs, and announce the bills.
 
         Returns:
-            What kept each session from it; None: it is settled and announced.
+            By session id the error that prevented it; None: the session is settled and announced.
         """
         try:
             stored = await self._ledger.settlements(list(due))
         except LedgerUnavailable as error:
             return dict.fromkeys(due, error)
-        ids = sorted(due)  # two replicas lock the same rows in the same order
+        ids = sorted(due)  # so that two replicas lock rows in the same order
         found = await self._all(self._make(session_id, due[session_id], stored.get(session_id)) for session_id in ids)
         accounts = {s: each for s, each in zip(ids, found, strict=True) if isinstance(each, Account)}
         done = {s: each for s, each in zip(ids, found, strict=True) if isinstance(each, Settlement)}
@@ -79,9 +79,11 @@ class Settling:
         return failed | settled_before | dict(zip(done, told, strict=True))
 
     async def _make(self, session_id: str, due: Due, stored: Settlement | None) -> Account | Settlement | None:
-        """The account by the log; of an end that is settled, and behind which nothing came, the stored settlement.
+        """Compute the account from the log.
 
-        Of a settled session whose log has lost its beginning since, there is nothing to make and nothing to bury.
+        Returns:
+            The stored settlement when the session is settled and has no later event; None when it is settled and the
+            log has lost its beginning since, so that neither a bill nor a dead letter is due.
         """
         end = due.cause
         is_end = isinstance(end.event, SessionEnded) and not due.is_late
@@ -93,11 +95,11 @@ class Settling:
             if stored is None or not _is_of(stored, end):
                 raise
             log.warning("session.settled_before", session_id=session_id, cause_seq=end.seq, reason=str(error))
-            return None  # announced already: its `billed` may have left the log, too
+            return None  # announced before: the log may have dropped its `billed` too
         return settle(used, self._tariff if stored is None else stored.tariff)
 
     async def _record(self, accounts: Mapping[str, Account]) -> dict[str, int | Exception]:
-        """Write all in one transaction; where that fails one by one, so that one session holds up no other."""
+        """Write all in one transaction; if that fails, one by one, so that one bad session blocks no other."""
         if not accounts:
             return {}
         try:
@@ -125,7 +127,7 @@ class Settling:
             await self._sessions.announce(billed(settlement))
 
     async def _all(self, works: Iterable[Coroutine[Any, Any, T]]) -> list[T | Exception]:
-        """Do these, some at once; what one raises is its result."""
+        """Run the works, at most 16 at once; an exception is that work's result."""
 
         async def one(work: Coroutine[Any, Any, T]) -> T | Exception:
             async with self._turns:
@@ -138,7 +140,7 @@ class Settling:
 
 
 def _is_of(stored: Settlement, cause: LoggedEvent) -> bool:
-    """Whether this is the end by which the session is settled, or came behind it in the same log."""
+    """Whether the event is the end that the settlement was made from, or a later one of the same log."""
     if isinstance(cause.event, SessionEnded):
         return (stored.ended_seq, stored.settled_ms) == (cause.seq, cause.stored_ms)
     return cause.seq > stored.ended_seq

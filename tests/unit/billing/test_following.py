@@ -5,8 +5,8 @@ import pytest
 from billing.domain.ledger import Account
 from billing.domain.rating import Charge, Tariff
 from billing.domain.usage import LoggedEvent
-from billing.handlers.following import Following, LogReplaced
-from billing.handlers.settling import Settling
+from billing.follower.following import Following, LogReplaced
+from billing.follower.settling import Settling
 from billing.ports import Gap, Position
 from chassis.metrics import REGISTRY
 from contracts.events import Event
@@ -134,14 +134,14 @@ async def test_an_outage_is_waited_for_as_long_as_it_lasts_and_nothing_is_forgot
     for _ in range(50):
         await scene.later(3_600)
 
-    assert await scene.following.reason_unready() == "away"
+    assert await scene.following.readiness.reason() == "away"
     assert metric("billing_stuck_sessions") == metric("billing_unbilled_sessions") == 1
     assert metric("billing_oldest_unbilled_seconds") > 0
     away.is_away = False
     await scene.later()
 
     assert (await scene.account()).owed.minutes == 1
-    assert await scene.following.reason_unready() is None
+    assert await scene.following.readiness.reason() is None
     assert metric("billing_unbilled_sessions") == 0
 
 
@@ -286,10 +286,10 @@ async def test_what_the_log_dropped_before_it_was_read_is_an_alarm_with_its_rang
     assert scene.ledger.gaps == [Gap(5, 9, 1_764_100_000_000)]
     assert metric("billing_log_gap_messages_total") == before + 5
     assert "log.gap" in [line["event"] for line in lines]
-    assert await scene.following.reason_unready() == "the log dropped its messages 5 to 9 before they were read"
+    assert await scene.following.readiness.reason() == "the log dropped its messages 5 to 9 before they were read"
     assert (await scene.account()).owed.minutes == 2
     await scene.later(601)
-    assert await scene.following.reason_unready() is None
+    assert await scene.following.readiness.reason() is None
 
 
 async def test_a_log_that_was_lost_and_made_again_is_read_from_its_beginning() -> None:

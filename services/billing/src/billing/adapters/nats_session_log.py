@@ -1,4 +1,4 @@
-"""The sessions' log on the bus."""
+"""The stream SESSIONS."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,20 +17,19 @@ from billing.domain.usage import METERED, LoggedEvent
 from billing.ports import Extent, LogUnavailable
 
 FOLLOWED: Final = tuple(session_event(cls.event, "*") for cls in (SessionEnded, *METERED))
-"""What billing follows: the end, and whatever may come late and change a bill."""
+"""The end, and the events that change a bill when they arrive after it."""
 
-_MADE_MEANWHILE: Final = (10012, 10148)
-"""NATS' error codes where another replica made the marker first: its start cannot be updated, or it exists."""
+_CREATED_MEANWHILE: Final = (10012, 10148)
+"""NATS' error codes when another replica created the marker first: "start sequence can not be updated", "exists"."""
 
 
-class BusLog:
-    """`ports.Log` on the stream SESSIONS."""
+class NatsSessionLog:
+    """`ports.SessionLog` on the bus."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
     async def history(self, session_id: str) -> list[LoggedEvent]:
-        """See the port."""
         try:
             found = await self._bus.history(session_id)
         except BusUnavailable as error:
@@ -38,7 +37,6 @@ class BusLog:
         return [_logged(stored.event, stored) for stored in found if isinstance(stored.event, Event)]
 
     async def last_seq(self, event: str, session_id: str) -> int | None:
-        """See the port."""
         try:
             found = await self._bus.last(session_event(event, session_id))
         except BusUnavailable as error:
@@ -46,9 +44,8 @@ class BusLog:
         return None if found is None else found.seq
 
     async def announce(self, billed: SessionBilled) -> bool:
-        """See the port."""
         try:
-            # The expectation holds where the stream's memory of ids, two minutes, has forgotten the first one.
+            # The expected sequence refuses a second `billed` after the stream's two minutes of deduplication, too.
             return not (await self._bus.publish(billed, expect_last=0)).duplicate
         except SequenceConflict:
             return False
@@ -56,17 +53,15 @@ class BusLog:
             raise LogUnavailable(str(error)) from error
 
     async def extent(self) -> Extent:
-        """See the port."""
         try:
             found = await self._bus.js.stream_info(SESSIONS.name)
         except (nats.errors.Error, TimeoutError) as error:
-            raise LogUnavailable(f"no word about {SESSIONS.name}: {type(error).__name__}") from error
+            raise LogUnavailable(f"no answer about {SESSIONS.name}: {type(error).__name__}") from error
         created = found.created
         log_ms = 0 if created is None else int(created.timestamp() * 1000)
         return Extent(log_ms, found.state.first_seq, found.state.last_seq)
 
     async def newest(self) -> int:
-        """See the port."""
         try:
             found = await asyncio.gather(*(self._bus.last(subject) for subject in FOLLOWED))
         except BusUnavailable as error:
@@ -74,16 +69,15 @@ class BusLog:
         return max((stored.seq for stored in found if stored is not None), default=0)
 
     async def follow(self, behind: int) -> AsyncIterator[LoggedEvent]:
-        """See the port."""
         async for stored in self._bus.replay(FOLLOWED, since=behind + 1):
             if isinstance(stored.event, Event):
                 yield _logged(stored.event, stored)
 
     async def show_position(self, seq: int, *, may_go_back: bool) -> None:
-        """See the port. A durable consumer that begins behind the position and is never read.
+        """Show the position as the start of a durable consumer that nothing reads.
 
-        It has the name of the one that older versions read by; while one of those still does, its place is theirs.
-        A consumer cannot be moved, only made again, so one that is as far already stays.
+        Older versions read by a consumer of this name; while one still does, it keeps its own place. NATS cannot move
+        a consumer, so it is deleted and created again, but only when the position differs.
         """
         config = ConsumerConfig(
             name=BILLINGS_PLACE,
@@ -103,23 +97,21 @@ class BusLog:
             try:
                 await self._bus.js.add_consumer(SESSIONS.name, config)  # pyright: ignore[reportUnknownMemberType]
             except APIError as error:
-                if error.err_code not in _MADE_MEANWHILE:
+                if error.err_code not in _CREATED_MEANWHILE:
                     raise
         except (nats.errors.Error, TimeoutError) as error:
-            raise LogUnavailable(f"the position cannot be shown: {type(error).__name__}") from error
+            raise LogUnavailable(f"cannot show the position: {type(error).__name__}") from error
 
     async def shown_position(self) -> int:
-        """See the port."""
         try:
             floor = (await self._bus.js.consumer_info(SESSIONS.name, BILLINGS_PLACE)).ack_floor
         except NotFoundError:
             return 0
         except (nats.errors.Error, TimeoutError) as error:
-            raise LogUnavailable(f"the shown position cannot be read: {type(error).__name__}") from error
+            raise LogUnavailable(f"cannot read the shown position: {type(error).__name__}") from error
         return 0 if floor is None else floor.stream_seq
 
     async def bury(self, cause: LoggedEvent, reason: str) -> None:
-        """See the port."""
         headers = {
             "Nats-Msg-Id": f"{SESSIONS.name}/billing/{cause.seq}/{cause.stored_ms}",
             "dead-reason": reason.encode("ascii", "replace").decode(),

@@ -1,0 +1,1 @@
+"""The follower reads the log, settles the sessions that are due, and moves its position in the log."""
