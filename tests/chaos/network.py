@@ -72,15 +72,19 @@ class Cable:
 
 
 class Refusing:
-    """An HTTP server that answers every request with one status.
+    """An HTTP server that answers every request with one status, or reads it and never answers.
+
+    Args:
+        status: The answer's status; None: every request hangs until the client gives up.
 
     Attributes:
         asked: How many requests came.
     """
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int | None) -> None:
         self.asked = 0
         self._answer = f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+        self._hangs = status is None
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
@@ -102,6 +106,8 @@ class Refusing:
         self.asked += 1
         with suppress(OSError):
             await reader.read(65536)
+            if self._hangs:
+                await reader.read()  # until the client closes the connection
             writer.write(self._answer)
             await writer.drain()
         writer.close()

@@ -69,11 +69,14 @@ async def test_row_30_livekit_told_to_stop_twice_is_gone_at_once_and_the_call_is
         await check(scene, session, caller, served=served)
 
 
-async def test_row_31_without_webhooks_a_call_whose_caller_left_ends_and_costs_the_same(scene: Scene) -> None:
+@pytest.mark.parametrize("status", [500, None], ids=["refused", "hanging"])
+async def test_row_31_without_webhooks_a_call_whose_caller_left_ends_and_costs_the_same(
+    scene: Scene, status: int | None
+) -> None:
     livekit = scene.stack.processes["livekit"]
     configuration = Path(livekit.spec.command[-1])
     whole = configuration.read_text()
-    async with Refusing(500) as refusing:
+    async with Refusing(status) as refusing:
         content = json.loads(whole)
         content["webhook"]["urls"] = [f"http://127.0.0.1:{refusing.port}/"]
         try:
