@@ -118,7 +118,7 @@ class Ports:
     async def take(self, key: int, slot: Slot) -> None:
         return None
 
-    async def free(self, key: int, session_id: str) -> None:
+    async def release(self, key: int, session_id: str) -> None:
         return None
 
     async def assign(self, node_id: str, job: AssignJob) -> None:

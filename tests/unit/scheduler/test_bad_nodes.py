@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from contracts.events import JobAssigned, Outcome, SessionEnded
-from scheduler.domain.decision import Blame, Place, Withdraw, decide
+from scheduler.domain.decision import CountFailure, Place, StopSuperseded, decide
 from scheduler.domain.facts import Facts
 from scheduler.domain.limits import Limits
 
@@ -56,26 +56,26 @@ def test_the_attempts_of_a_take_over_are_counted_from_the_last_agent_that_was_th
 @pytest.mark.parametrize("cause", ["crashed", "join_failed", "failed"])
 def test_a_failed_start_is_held_against_its_node_once(cause: str) -> None:
     state = attempts("a", cause=cause)
-    assert decide(state, facts(), T0 + 1_010, LIMITS).actions == (Blame(1, "a", cause), Place(takeover=False))
+    assert decide(state, facts(), T0 + 1_010, LIMITS).actions == (CountFailure(1, "a", cause), Place(takeover=False))
     assert decide(state, facts(1), T0 + 1_010, LIMITS).actions == (Place(takeover=False),)
 
 
 @pytest.mark.parametrize("cause", ["drained", "room_closed", "provider_failed:tts", "superseded", "ended"])
 def test_what_is_no_fault_of_the_node_is_not(cause: str) -> None:
     decided = decide(attempts("a", cause=cause), facts(), T0 + 1_010, LIMITS)
-    assert not [action for action in decided.actions if isinstance(action, Blame)]
+    assert not [action for action in decided.actions if isinstance(action, CountFailure)]
 
 
 def test_a_session_that_fails_everywhere_is_held_against_two_nodes_only() -> None:
-    assert isinstance(decide(attempts("a", "b"), facts(1), T0 + 9_000, LIMITS).actions[0], Blame)
+    assert isinstance(decide(attempts("a", "b"), facts(1), T0 + 9_000, LIMITS).actions[0], CountFailure)
     assert decide(attempts("a", "b", "c"), facts(2), T0 + 9_000, LIMITS).actions == (Place(takeover=False),)
 
 
 def test_a_node_that_is_silent_beyond_its_time_is_blamed_and_told_to_let_go() -> None:
     state = session((0, requested()), (10, assigned(1, "a")))
     assert decide(state, facts(), T0 + 5_010, LIMITS).actions == (
-        Blame(1, "a", "not_ready"),
-        Withdraw(1, "a"),
+        CountFailure(1, "a", "not_ready"),
+        StopSuperseded(1, "a"),
         Place(takeover=False),
     )
 

@@ -83,7 +83,7 @@ def test_a_slot_with_anothers_write_in_it_is_left_alone_until_it_could_be_read()
     scene = Scene(max_bots=2)
     scene.start("session_a")
     scene.admit()
-    scene.board.give_up("session_a")
+    scene.board.release("session_a")
     scene.board.contested(0, T0)
     assert scene.board.wait("session_a")
     scene.start("session_b")
@@ -167,7 +167,7 @@ def test_of_ends_that_no_start_follows_the_oldest_are_dropped() -> None:
 
 moves = st.lists(
     st.tuples(
-        st.sampled_from(["start", "admit", "take", "assign", "end", "forget", "free", "read", "give_up"]),
+        st.sampled_from(["start", "admit", "take", "assign", "end", "forget", "free", "read", "release"]),
         st.integers(0, 7),
         st.integers(0, 3),
     ),
@@ -203,8 +203,8 @@ def test_each_users_running_sessions_are_those_that_hold_a_slot(steps: list[tupl
                 board.freed(key, name)
             case "read":
                 board.holds({key: name}, board.mark())
-            case "give_up":
-                board.give_up(name)
+            case "release":
+                board.release(name)
             case _:
                 pass
         table, queue = board._slots, board._queue  # pyright: ignore[reportPrivateUsage]

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from contracts.events import Event, JobAssigned, Outcome, SessionEnded
-from scheduler.domain.decision import Conclude, Decision, EndAgent, Measure, Place, decide
+from scheduler.domain.decision import Decision, End, Measure, Place, StopAgent, decide
 from scheduler.domain.facts import Facts, Verdict
 from scheduler.domain.limits import Limits
 
@@ -57,11 +57,11 @@ def test_the_last_seconds_are_looked_at_every_two_seconds() -> None:
 def test_a_grant_that_is_used_up_ends_the_session() -> None:
     measured = replace(FACTS, measured_ms=T0 + 60_500, billable_ms=59_500)
 
-    assert decided(*RUNNING, after=60_500, facts=measured).actions == (EndAgent(1, "n1", SPENT),)
+    assert decided(*RUNNING, after=60_500, facts=measured).actions == (StopAgent(1, "n1", SPENT),)
 
 
 def test_the_nodes_word_that_the_credit_is_spent_ends_the_session() -> None:
-    assert decided(*RUNNING, (40_000, stopped(cause="credit_spent")), after=40_001).actions == (Conclude(SPENT),)
+    assert decided(*RUNNING, (40_000, stopped(cause="credit_spent")), after=40_001).actions == (End(SPENT),)
 
 
 def test_an_agent_that_dies_is_replaced_within_the_grant() -> None:

@@ -6,15 +6,15 @@ import pytest
 from contracts.events import Event, Outcome
 from scheduler.domain.decision import (
     Ask,
-    Blame,
-    Conclude,
+    CountFailure,
     Decision,
     DeleteRoom,
-    EndAgent,
-    Forget,
-    FreeSlot,
+    End,
     Place,
-    Withdraw,
+    ReleaseSlot,
+    Remove,
+    StopAgent,
+    StopSuperseded,
     decide,
 )
 from scheduler.domain.facts import EndAnswer, Facts, Verdict
@@ -40,12 +40,12 @@ REQUESTED = (0, requested())
 RUNNING: tuple[Entry, ...] = (REQUESTED, (10, assigned()), (500, ready()), (900, started()))
 
 
-def told(epoch: int, node: str, outcome: Outcome, reason: str) -> EndAgent:
-    return EndAgent(epoch, node, Verdict(outcome, reason))
+def told(epoch: int, node: str, outcome: Outcome, reason: str) -> StopAgent:
+    return StopAgent(epoch, node, Verdict(outcome, reason))
 
 
-def over(outcome: Outcome, reason: str) -> Conclude:
-    return Conclude(Verdict(outcome, reason))
+def over(outcome: Outcome, reason: str) -> End:
+    return End(Verdict(outcome, reason))
 
 
 def decided(*events: Entry, after: int, facts: Facts = FACTS, limits: Limits = LIMITS) -> Decision:
@@ -78,7 +78,7 @@ def test_an_assigned_job_is_asked_for_once() -> None:
 def test_a_refusal_means_the_next_node() -> None:
     facts = replace(FACTS, asked_epoch=1, refused_epoch=1)
     assert decided(REQUESTED, (10, assigned()), after=20, facts=facts).actions == (
-        Withdraw(1, "n1"),
+        StopSuperseded(1, "n1"),
         Place(takeover=False),
     )
 
@@ -88,11 +88,11 @@ def test_no_agent_in_five_seconds_means_the_next_node_and_the_old_one_lets_go() 
     events = (REQUESTED, (10, assigned()))
     assert decided(*events, after=5_009, facts=facts).actions == ()
     assert decided(*events, after=5_010, facts=facts).actions == (
-        Blame(1, "n1", "not_ready"),
-        Withdraw(1, "n1"),
+        CountFailure(1, "n1", "not_ready"),
+        StopSuperseded(1, "n1"),
         Place(takeover=False),
     )
-    told = replace(facts, withdrawn_epoch=1, blamed_epoch=1)
+    told = replace(facts, stop_sent_epoch=1, blamed_epoch=1)
     assert decided(*events, after=5_011, facts=told).actions == (Place(takeover=False),)
 
 
@@ -153,7 +153,7 @@ TIMEOUT = Verdict(Outcome.COMPLETED, "session_timeout")
 
 
 def test_at_the_timeout_alone_the_agent_says_a_last_sentence() -> None:
-    spoken = EndAgent(1, "n1", TIMEOUT, "Time is up.")
+    spoken = StopAgent(1, "n1", TIMEOUT, "Time is up.")
     assert decided(*RUNNING, after=1_800_500, limits=POLITE).actions == (spoken,)
     assert decided(*RUNNING, (5_000, end_requested()), after=5_001, limits=POLITE).actions == (
         told(1, "n1", Outcome.COMPLETED, "rest"),
@@ -166,12 +166,12 @@ def test_at_the_timeout_alone_the_agent_says_a_last_sentence() -> None:
 
 @pytest.mark.parametrize("facts", [replace(FACTS, caller_here=False), replace(FACTS, caller_left_ms=T0 + 1_790_000)])
 def test_nothing_is_said_at_the_timeout_to_a_caller_who_is_away(facts: Facts) -> None:
-    assert decided(*RUNNING, after=1_800_500, facts=facts, limits=POLITE).actions == (EndAgent(1, "n1", TIMEOUT),)
+    assert decided(*RUNNING, after=1_800_500, facts=facts, limits=POLITE).actions == (StopAgent(1, "n1", TIMEOUT),)
 
 
 def test_nothing_is_said_at_the_timeout_by_an_agent_that_is_not_in_the_room() -> None:
     events = (*RUNNING, (1_800_000, stopped()), (1_800_010, assigned(2, "n2")))
-    assert decided(*events, after=1_800_500, limits=POLITE).actions == (EndAgent(2, "n2", TIMEOUT),)
+    assert decided(*events, after=1_800_500, limits=POLITE).actions == (StopAgent(2, "n2", TIMEOUT),)
 
 
 def test_an_end_by_rest_cuts_the_last_sentence_once_and_the_reason_stands() -> None:
@@ -180,11 +180,11 @@ def test_an_end_by_rest_cuts_the_last_sentence_once_and_the_reason_stands() -> N
     )
     assert decided(*RUNNING, after=1_801_000, facts=speaking, limits=POLITE).actions == ()
     events = (*RUNNING, (1_801_000, end_requested()))
-    assert decided(*events, after=1_801_001, facts=speaking, limits=POLITE).actions == (EndAgent(1, "n1", TIMEOUT),)
+    assert decided(*events, after=1_801_001, facts=speaking, limits=POLITE).actions == (StopAgent(1, "n1", TIMEOUT),)
     cut = replace(speaking, speaking_epoch=0)
     assert decided(*events, after=1_801_002, facts=cut, limits=POLITE).actions == ()
     hung_up = replace(speaking, caller_left_ms=T0 + 1_801_000)
-    assert decided(*RUNNING, after=1_801_001, facts=hung_up, limits=POLITE).actions == (EndAgent(1, "n1", TIMEOUT),)
+    assert decided(*RUNNING, after=1_801_001, facts=hung_up, limits=POLITE).actions == (StopAgent(1, "n1", TIMEOUT),)
 
 
 def test_an_end_is_asked_of_the_node_first_and_concluded_on_its_answer() -> None:
@@ -199,7 +199,7 @@ def test_an_end_is_asked_of_the_node_first_and_concluded_on_its_answer() -> None
 def test_the_agents_last_word_does_not_change_why_it_was_told_to_stop() -> None:
     verdict = Verdict(Outcome.COMPLETED, "caller_left")
     told = replace(FACTS, verdict=verdict, end_asked_epoch=1, caller_here=True)
-    assert decided(*RUNNING, (5_000, stopped(cause="ended")), after=5_001, facts=told).actions == (Conclude(verdict),)
+    assert decided(*RUNNING, (5_000, stopped(cause="ended")), after=5_001, facts=told).actions == (End(verdict),)
 
 
 def test_a_new_leader_finds_the_time_that_was_over_behind_the_nodes_word() -> None:
@@ -300,7 +300,7 @@ def test_a_call_may_be_handed_over_by_any_number_of_drained_nodes() -> None:
 def test_an_agent_that_its_node_does_not_list_for_two_seconds_is_lost() -> None:
     unlisted = replace(FACTS, unlisted_epoch=1, unlisted_ms=T0 + 50_000)
     assert decided(*RUNNING, after=51_999, facts=unlisted) == Decision((), T0 + 52_000)
-    assert decided(*RUNNING, after=52_000, facts=unlisted).actions == (Withdraw(1, "n1"), Place(takeover=True))
+    assert decided(*RUNNING, after=52_000, facts=unlisted).actions == (StopSuperseded(1, "n1"), Place(takeover=True))
     older = replace(unlisted, unlisted_epoch=2)
     assert decided(*RUNNING, after=52_000, facts=older).actions == ()
 
@@ -313,7 +313,7 @@ def test_a_call_that_nobody_can_take_over_ends() -> None:
 
 def test_a_lost_nodes_call_is_taken_over() -> None:
     lost = replace(FACTS, node_lost=True, node_lost_ms=T0 + 5_000)
-    assert decided(*RUNNING, after=5_001, facts=lost).actions == (Withdraw(1, "n1"), Place(takeover=True))
+    assert decided(*RUNNING, after=5_001, facts=lost).actions == (StopSuperseded(1, "n1"), Place(takeover=True))
 
 
 @pytest.mark.parametrize(
@@ -341,9 +341,9 @@ def test_a_closed_room_ends_the_session() -> None:
 
 def test_after_the_end_slot_and_room_go_and_then_nothing_is_left() -> None:
     events = (*RUNNING, (5_000, stopped(cause="ended")), (5_010, ended()))
-    assert decided(*events, after=5_011).actions == (FreeSlot(0), DeleteRoom())
+    assert decided(*events, after=5_011).actions == (ReleaseSlot(0), DeleteRoom())
     cleared = replace(FACTS, slot=None, room_deleted=True)
-    assert decided(*events, after=5_012, facts=cleared).actions == (Forget(),)
+    assert decided(*events, after=5_012, facts=cleared).actions == (Remove(),)
 
 
 def test_an_end_whose_outcome_got_lost_is_sent_again_and_then_does_without_one() -> None:
@@ -358,9 +358,9 @@ def test_an_end_whose_outcome_got_lost_is_sent_again_and_then_does_without_one()
 
 def test_a_silent_node_is_told_once_more_after_the_end() -> None:
     facts = replace(FACTS, end_asked_epoch=1, end_answer=EndAnswer(1, None))
-    assert Withdraw(1, "n1") in decided(*RUNNING, (5_010, ended()), after=5_011, facts=facts).actions
+    assert StopSuperseded(1, "n1") in decided(*RUNNING, (5_010, ended()), after=5_011, facts=facts).actions
     answered = replace(facts, end_answer=EndAnswer(1, 900))
-    assert Withdraw(1, "n1") not in decided(*RUNNING, (5_010, ended()), after=5_011, facts=answered).actions
+    assert StopSuperseded(1, "n1") not in decided(*RUNNING, (5_010, ended()), after=5_011, facts=answered).actions
 
 
 def test_without_its_request_nothing_is_done() -> None:

@@ -19,9 +19,9 @@ OLD_MS = T0 - 600_000
 @pytest.mark.parametrize(
     ("events", "made_ms", "begins_ms", "expected"),
     [
-        ((requested(), ended(epoch=0)), T0, 0, Standing.OVER),
+        ((requested(), ended(epoch=0)), T0, 0, Standing.ENDED),
         ((requested(),), T0, T0 + 1, Standing.OPEN),
-        ((), T0, T0 - CLOCKS_MS, Standing.OVER),
+        ((), T0, T0 - CLOCKS_MS, Standing.ENDED),
         ((), T0, T0 - CLOCKS_MS + 1, Standing.LOST),
         ((assigned(),), T0, T0, Standing.LOST),
         ((), None, 0, Standing.LOST),

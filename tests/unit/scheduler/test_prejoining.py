@@ -15,7 +15,7 @@ from scheduler.domain.prejoining import CLAIM_MS, choose_node, missing, surplus
 from scheduler.leader import prejoiner as module
 from scheduler.leader.board import Board
 from scheduler.leader.prejoiner import Prejoiner, PrejoinPlan
-from scheduler.ports import ListedRoom, NotTaken
+from scheduler.ports import ListedRoom, NotAccepted
 
 from tests.unit.scheduler.builders import T0, at, node, requested
 from tests.unit.scheduler.world import World
@@ -84,13 +84,13 @@ class Scene:
         caught_up.set()
         await asyncio.Event().wait()
 
-    async def withdraw(self, room: ListedRoom) -> None:
+    async def retire(self, room: ListedRoom) -> None:
         self.lose(room.room.session_id)
 
     async def prejoin(self, node_id: str, order: PrejoinRoom) -> None:
         self.ordered.append((node_id, order))
         if node_id in self.refuses:
-            raise NotTaken("full")
+            raise NotAccepted("full")
         self.offer(order.session_id)
 
     def offer(self, session_id: str) -> None:
@@ -219,7 +219,7 @@ async def test_a_bug_at_one_look_ends_no_term(scene: Callable[..., Scene], monke
         raise RuntimeError("bug")
 
     with monkeypatch.context() as broken:
-        broken.setattr(s, "withdraw", bug)
+        broken.setattr(s, "retire", bug)
         s.offer("session_1")
         await s.looks(2)
     await s.looks(2)

@@ -3,7 +3,7 @@
 from chassis.nats.jetstream.messages import stored
 from contracts.events import Event, Outcome
 from scheduler.adapters.nats_session_log import _recorded  # pyright: ignore[reportPrivateUsage]
-from scheduler.domain.decision import Conclude, DeleteRoom, EndAgent, Forget, FreeSlot, decide
+from scheduler.domain.decision import DeleteRoom, End, ReleaseSlot, Remove, StopAgent, decide
 from scheduler.domain.facts import Facts, Verdict
 from scheduler.domain.limits import Limits
 from scheduler.domain.session import ASSIGNED, ENDED, REQUESTED, Unreadable
@@ -24,28 +24,28 @@ def decided(*events: Event, facts: Facts = FACTS) -> tuple[object, ...]:
 
 
 def test_a_request_that_cannot_be_read_is_ended_at_once() -> None:
-    assert decided(unreadable(REQUESTED), facts=Facts(since_ms=T0)) == (Conclude(VERDICT),)
+    assert decided(unreadable(REQUESTED), facts=Facts(since_ms=T0)) == (End(VERDICT),)
 
 
 def test_an_assignment_that_cannot_be_read_ends_the_session_and_its_known_agent() -> None:
-    assert decided(requested(), unreadable(ASSIGNED)) == (Conclude(VERDICT),)
-    assert decided(requested(), assigned(), ready(), unreadable(ASSIGNED)) == (EndAgent(1, "n1", VERDICT),)
+    assert decided(requested(), unreadable(ASSIGNED)) == (End(VERDICT),)
+    assert decided(requested(), assigned(), ready(), unreadable(ASSIGNED)) == (StopAgent(1, "n1", VERDICT),)
 
 
 def test_an_agent_in_the_room_goes_on_until_it_fails() -> None:
     served = (unreadable(REQUESTED), assigned(), ready(), started())
     assert decided(*served) == ()
-    assert decided(*served, stopped()) == (Conclude(VERDICT),)
+    assert decided(*served, stopped()) == (End(VERDICT),)
 
 
 def test_an_end_that_cannot_be_read_is_an_end() -> None:
     over = (requested(), unreadable(ENDED))
-    assert decided(*over) == (FreeSlot(0), DeleteRoom())
-    assert decided(*over, facts=Facts(since_ms=T0, room_deleted=True)) == (Forget(),)
+    assert decided(*over) == (ReleaseSlot(0), DeleteRoom())
+    assert decided(*over, facts=Facts(since_ms=T0, room_deleted=True)) == (Remove(),)
 
 
 def test_once_ended_it_is_cleared_up_like_any_other() -> None:
-    assert decided(unreadable(REQUESTED), ended(epoch=0)) == (FreeSlot(0), DeleteRoom())
+    assert decided(unreadable(REQUESTED), ended(epoch=0)) == (ReleaseSlot(0), DeleteRoom())
 
 
 def test_the_board_follows_a_session_from_its_unreadable_request() -> None:

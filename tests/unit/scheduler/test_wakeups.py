@@ -150,9 +150,9 @@ async def test_a_leader_before_the_last_one_commands_no_node_and_the_last_one_go
     await run(latest)
     assert world.heard_terms == {"n1": latest.term}
 
-    assert await former_agents.withdraw(SID, 1, "n1", "stale") is False
+    assert await former_agents.stop_job(SID, 1, "n1", "stale") is False
     assert SID in world.jobs["n1"]
-    assert await latest.conductor._endings._agents.withdraw(SID, 1, "n1", "stale")  # pyright: ignore[reportPrivateUsage]
+    assert await latest.conductor._endings._agents.stop_job(SID, 1, "n1", "stale")  # pyright: ignore[reportPrivateUsage]
     assert SID not in world.jobs["n1"]
     await former.conductor.stop()
     await latest.conductor.stop()
@@ -170,7 +170,7 @@ async def test_the_rightful_leader_whose_terms_begin_again_outbids_what_a_node_h
     await leader.conductor.stop()
 
 
-async def test_a_job_that_is_assigned_after_the_end_is_withdrawn() -> None:
+async def test_a_job_that_is_assigned_after_the_end_is_stopped() -> None:
     world, leader = await leader_with_node()
     world.rooms.add(SID)
     for event in (requested(), ended(epoch=0)):
@@ -185,19 +185,19 @@ async def test_a_job_that_is_assigned_after_the_end_is_withdrawn() -> None:
     await leader.conductor.stop()
 
 
-async def test_a_withdrawal_is_repeated_until_it_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stop_is_repeated_until_it_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = iter([False, False, True, True])
     asked: list[str] = []
 
-    async def withdraw(session_id: str, *_: object) -> bool:
+    async def stop_job(session_id: str, *_: object) -> bool:
         asked.append(session_id)
         return next(answers)
 
     _, leader = await leader_with_node()
-    monkeypatch.setattr(leader.conductor._endings._agents, "withdraw", withdraw)  # pyright: ignore[reportPrivateUsage]
-    monkeypatch.setattr("scheduler.leader.endings._WITHDRAW_PAUSE_S", 0)
+    monkeypatch.setattr(leader.conductor._endings._agents, "stop_job", stop_job)  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr("scheduler.leader.endings._STOP_PAUSE_S", 0)
 
-    leader.conductor.withdraw(SID, 1, "n1", "superseded")
+    leader.conductor.stop_job(SID, 1, "n1", "superseded")
     await settle()
 
     assert len(asked) == 3

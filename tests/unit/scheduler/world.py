@@ -16,7 +16,7 @@ from scheduler.leader.conductor import Conductor
 from scheduler.leader.reconciler import Reconciler
 from scheduler.leader.restorer import Restorer
 from scheduler.leader.timekeeper import Timekeeper
-from scheduler.ports import HeldSlot, LogTail, NotTaken, Outranked, Outrun, Room, RoomRecord, Unavailable
+from scheduler.ports import HeldSlot, LogTail, NotAccepted, Outranked, Outrun, Room, RoomRecord, Unavailable
 
 from tests.unit.scheduler.builders import T0, node, ready, stopped
 
@@ -155,7 +155,7 @@ class World:
         self.held_slots[key] = HeldSlot(slot, 1)
         self.most_held = max(self.most_held, len(self.held_slots))
 
-    async def free(self, key: int, session_id: str) -> None:
+    async def release(self, key: int, session_id: str) -> None:
         await self._reach()
         owner = self.held_slots.get(key)
         if owner is not None and owner.session_id == session_id:
@@ -185,10 +185,10 @@ class World:
     async def assign(self, node_id: str, job: AssignJob) -> None:
         await self._reach()
         if node_id not in self.states or node_id in self.silent:
-            raise NotTaken("no_answer")
+            raise NotAccepted("no_answer")
         self._obey(node_id, job.term)
         if node_id in self.refusing:
-            raise NotTaken("full")
+            raise NotAccepted("full")
         held = self.jobs.setdefault(node_id, {}).get(job.session_id)
         if held is None or held.epoch < job.epoch:
             self.jobs[node_id][job.session_id] = job

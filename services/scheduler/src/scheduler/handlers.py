@@ -74,7 +74,7 @@ class Handlers:
         if session is None:
             if is_callers:
                 self._keep(record)
-        elif session.is_over:
+        elif session.has_ended:
             return
         elif event.event == "room_finished":
             if self._conductor.is_acting:

@@ -1,4 +1,4 @@
-"""What the scheduler needs from the world, in its own words; each call raises `Unavailable` at its deadline."""
+"""What the scheduler needs from outside; every call raises `Unavailable` when its deadline expires."""
 
 from asyncio import Event as Signal
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -14,22 +14,22 @@ from scheduler.domain.session import Recorded
 
 
 class Unavailable(Exception):
-    """Something outside did not answer by the deadline; the step is repeated later."""
+    """An outside system did not answer by the deadline; retry the step later."""
 
 
 class Outrun(Exception):
-    """A compare-and-set lost: somebody else wrote first; read again, then decide anew."""
+    """A compare-and-set lost against another writer; read again, then decide again."""
 
 
 UNREADABLE = "unreadable"
-"""Stands for the session of an unreadable slot; no session has this id."""
+"""The session id of an unreadable slot; no real session has it."""
 
 NO_RESPONDER = "no_responder"
 NO_ANSWER = "no_answer"
 
 
-class NotTaken(Exception):
-    """A node did not take a job: it refused, or did not answer.
+class NotAccepted(Exception):
+    """A node did not accept a job: it refused, or did not answer.
 
     Attributes:
         reason: The node's code, NO_RESPONDER or NO_ANSWER.
@@ -41,10 +41,10 @@ class NotTaken(Exception):
 
 
 class Outranked(Exception):
-    """A node has heard a leader of a later term, and refuses our command.
+    """A node refused our command because it obeys a leader of a later term.
 
     Attributes:
-        term: That leader's.
+        term: That leader's term.
     """
 
     def __init__(self, term: int) -> None:
@@ -57,11 +57,11 @@ class Leadership(Protocol):
 
     @property
     def term(self) -> int:
-        """Grows with each gain of the lease; it stands in each command to a node."""
+        """The term that each command to a node carries; it grows with each gain of the lease."""
         ...
 
     async def outbid(self, term: int) -> bool:
-        """Raise ours above that term, which a node has heard; False where the lease is not confirmed to be ours."""
+        """Raise our term above one that a node has heard; False if the lease cannot be confirmed as ours."""
         ...
 
 
@@ -75,10 +75,10 @@ class RoomRecord:
 
 @dataclass(frozen=True, slots=True)
 class HeldSlot:
-    """A slot with its revision, without which it cannot be freed.
+    """A slot with the revision that its deletion needs.
 
     Attributes:
-        slot: None when this version cannot read it: perhaps a newer one wrote it, and a session runs in it.
+        slot: None when this version cannot parse it; a newer version may have written it for a running session.
         stored_ms: When it was written, on the bus' clock.
     """
 
@@ -88,7 +88,7 @@ class HeldSlot:
 
     @property
     def session_id(self) -> str:
-        """The session that holds it; UNREADABLE for a slot that cannot be read."""
+        """The session that holds it; UNREADABLE if that is unknown."""
         return UNREADABLE if self.slot is None else self.slot.session_id
 
 
@@ -97,7 +97,7 @@ class LogTail:
     """Sequences of the stream SESSIONS.
 
     Attributes:
-        seq: Of the last message; every `requested` up to it is at or before `last_request_seq`.
+        seq: Of the last message; no `requested` lies between `last_request_seq` and it.
         last_request_seq: Of the last `requested`; 0 for none.
     """
 
@@ -111,7 +111,7 @@ class Room:
 
     Attributes:
         created_ms: Unix ms on LiveKit's clock, whole seconds.
-        deployment: Whose it is; None: it does not say.
+        deployment: The deployment named in its metadata; None: none is named.
     """
 
     name: str
@@ -124,11 +124,11 @@ R = TypeVar("R", covariant=True)
 
 
 class Feed(Protocol[R]):
-    """Records of a stream, in order, without end."""
+    """Records of a stream in order; the iteration never ends."""
 
     @property
     def caught_up(self) -> Signal:
-        """Set once everything that was there has been handed out and dealt with."""
+        """Set once every record that existed at the start has been handled."""
         ...
 
     def __aiter__(self) -> AsyncIterator[R]: ...
@@ -138,60 +138,60 @@ class SessionLog(Protocol):
     """The stream SESSIONS."""
 
     def follow(self, after_seq: int) -> Feed[Recorded]:
-        """Every lifecycle event (no ticks, no turns) behind that sequence, without end."""
+        """Every lifecycle event (no ticks, no turns) after that sequence."""
         ...
 
     def follow_rooms(self, since_ms: int) -> Feed[RoomRecord]:
-        """LiveKit's webhooks from that time on, without end."""
+        """LiveKit's webhooks from that time on."""
         ...
 
     async def requested_since(self, since_ms: int) -> frozenset[str]:
-        """The sessions whose `requested` was stored at or after that time."""
+        """Sessions whose `requested` was stored at or after that time, Unix ms."""
         ...
 
     async def unfinished(self) -> frozenset[str]:
-        """The sessions that have a `requested` and no `ended`, over the whole log; may take a second."""
+        """Sessions with a `requested` and no `ended` in the whole log; may take a second."""
         ...
 
     async def lifecycles(self, session_ids: Sequence[str]) -> Sequence[Recorded]:
-        """The lifecycle events of these sessions, complete up to now."""
+        """The lifecycle events of these sessions up to now."""
         ...
 
     async def history(self, session_id: str) -> Sequence[Recorded]:
-        """Every event of one session, complete up to now."""
+        """Every event of one session up to now."""
         ...
 
     async def begins_ms(self) -> int:
-        """Since when the log is whole, Unix ms: whatever was stored earlier may be gone."""
+        """Since when the log is complete, Unix ms; older messages may have been deleted."""
         ...
 
     async def append(self, event: Event, *, expect_last: int | None = None) -> Recorded:
-        """Publish, and return what stands in the log for this fact: ours, or the same fact that another wrote first.
+        """Publish, and return the log's record of this fact: ours, or the same fact by another writer.
 
         Args:
-            expect_last: Sequence of the last event of this kind and session; 0 for none; None does not ask.
+            expect_last: Expected sequence of the last event of this kind and session; 0: none; None: any.
 
         Raises:
-            Outrun: Another fact stands there.
+            Outrun: The log holds another fact there.
         """
         ...
 
     async def tail(self) -> "LogTail":
-        """Where the log ends now."""
+        """The present end of the log."""
         ...
 
     async def clock(self) -> tuple[int, int]:
-        """The clock that stamps the log now, Unix ms, and the sequence of the log's last message."""
+        """The present time of the clock that stamps the log, Unix ms, and the log's last sequence."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class StoreUse:
-    """How full one stream is.
+    """The use of one stream.
 
     Attributes:
         max_bytes: Its bound; 0 for none.
-        oldest_s: When its oldest message was stored, Unix seconds; None where it is empty.
+        oldest_s: When its oldest message was stored, Unix seconds; None if it is empty.
     """
 
     name: str
@@ -205,46 +205,44 @@ class StoreUse:
 
 
 class Stores(Protocol):
-    """All streams and buckets, and billing's place in the log."""
+    """All streams and buckets, and billing's position in the log."""
 
     async def uses(self) -> Sequence[StoreUse]:
-        """How full each is; one that is missing now is left out."""
+        """The use of each; a missing one is left out."""
         ...
 
     async def billing(self) -> BillingPlace | None:
-        """How far billing has read the log; None: it has never been here."""
+        """Billing's position; None: billing has never run here."""
         ...
 
 
 class QueueMirror(Protocol):
     """The bucket `queue`, which the gateways follow."""
 
-    async def report(self, state: QueueState) -> None:
-        """Replace the report."""
-        ...
+    async def report(self, state: QueueState) -> None: ...
 
 
 class Slots(Protocol):
     """The bucket `slots`."""
 
     async def held(self) -> dict[int, HeldSlot]:
-        """All that are held."""
+        """The held slots by key."""
         ...
 
     async def take(self, key: int, slot: Slot) -> None:
-        """Create the key. Taking it again for the same session is fine.
+        """Create the key; idempotent for the same session.
 
         Raises:
-            Outrun: It is another session's.
+            Outrun: Another session holds it.
         """
         ...
 
-    async def free(self, key: int, session_id: str) -> None:
-        """Delete the key if it is this session's; otherwise nothing."""
+    async def release(self, key: int, session_id: str) -> None:
+        """Delete the key if this session holds it."""
         ...
 
     async def sweep(self, key: int, held: HeldSlot) -> None:
-        """Delete the key if it still is as it was read."""
+        """Delete the key if its revision is still the one that was read."""
         ...
 
 
@@ -252,58 +250,59 @@ class Nodes(Protocol):
     """The bucket `nodes`, and the commands to its nodes."""
 
     async def prepare(self) -> None:
-        """Make the bucket anew, empty, if a former version left it in files; the nodes write themselves into it."""
+        """Recreate the bucket in memory if a former version left it in files; the nodes register again."""
         ...
 
     async def watch(self, changed: Callable[[str, NodeState | None], None], caught_up: Signal) -> None:
-        """Tell each node and each change of one, from the present state on, for ever; None: its key is gone.
+        """Report every node and every change, beginning with the present state; runs until cancelled.
 
         Args:
-            caught_up: Set once the present state has been told.
+            changed: Gets None when a node's key is gone.
+            caught_up: Set once the present state has been reported.
         """
         ...
 
     async def find(self, node_id: str) -> NodeState | None:
-        """The node's entry now, from the leader of its stream."""
+        """The node's present entry, from the leader of the bucket's stream."""
         ...
 
     async def answers(self, node_id: str) -> bool:
-        """Whether the node answers a command that changes nothing, within a moment."""
+        """Whether the node answers a command that changes nothing, within 0.4 s."""
         ...
 
     async def assign(self, node_id: str, job: AssignJob) -> None:
         """Hand a job to a node.
 
         Raises:
-            NotTaken: It refused, or did not answer.
-            Outranked: It obeys a later leader.
+            NotAccepted: The node refused, or did not answer.
+            Outranked: The node obeys a later leader.
         """
         ...
 
     async def prejoin(self, node_id: str, order: PrejoinRoom) -> None:
-        """Have a worker of the node wait in a room.
+        """Have a warm worker of the node join a room and wait there.
 
         Raises:
-            NotTaken: It refused, or did not answer.
+            NotAccepted: The node refused, or did not answer.
         """
         ...
 
     async def describe(self, node_id: str, session_id: str, epoch: int) -> JobDescribed | None:
-        """Have a node report a running job to the log again; None: it did not, or holds no such job."""
+        """Have a node report a running job to the log again; None: no answer, or an unknown job."""
         ...
 
     async def end(self, node_id: str, job: EndJob) -> JobEnded | None:
-        """Stop a job; None: the node did not answer in time, or could not.
+        """Stop a job; None: the node did not answer in time, or failed.
 
         Raises:
-            Outranked: It obeys a later leader.
+            Outranked: The node obeys a later leader.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ListedRoom:
-    """A room joined ahead with the revision of its key, without which it cannot be taken back."""
+    """A prejoined room with the revision that the deletion of its key needs."""
 
     room: PrejoinedRoom
     revision: int
@@ -313,15 +312,16 @@ class PrejoinedRooms(Protocol):
     """The bucket `prejoined`."""
 
     async def watch(self, changed: Callable[[str, ListedRoom | None], None], caught_up: Signal) -> None:
-        """Tell each room and each change of one, from the present state on, for ever; None: gone.
+        """Report every room and every change, beginning with the present state; runs until cancelled.
 
         Args:
-            caught_up: Set once the present state has been told.
+            changed: Gets None when a room's key is gone.
+            caught_up: Set once the present state has been reported.
         """
         ...
 
-    async def withdraw(self, room: ListedRoom) -> None:
-        """Delete the room's key, unless somebody has it by now."""
+    async def retire(self, room: ListedRoom) -> None:
+        """Delete the room's key, unless a start has claimed it."""
         ...
 
 
@@ -329,21 +329,21 @@ class Rooms(Protocol):
     """LiveKit. All names are session ids."""
 
     async def list(self, names: Sequence[str] | None = None) -> list[Room]:
-        """The rooms that exist, of these names or all."""
+        """The existing rooms, all or those with these names."""
         ...
 
     async def create(self, name: str) -> None:
-        """Create the room, as the gateway does; one that exists stays as it is."""
+        """Create the room with the gateway's shape; an existing room is not changed."""
         ...
 
     async def delete(self, name: str) -> None:
-        """Delete the room; one that is gone is fine."""
+        """Delete the room; idempotent."""
         ...
 
     async def identities(self, name: str) -> dict[str, str]:
-        """Whose media is up in the room: identity -> LiveKit's id of that stay."""
+        """The participants with media in the room: identity -> LiveKit's participant sid."""
         ...
 
     def agent_token(self, session_id: str, epoch: int) -> str:
-        """The agent's token for one epoch: join this room, publish a microphone, subscribe; nothing else."""
+        """The agent's token for one epoch; it allows only to join this room, publish a microphone and subscribe."""
         ...

@@ -16,7 +16,7 @@ _MIB: Final = 1024**2
 
 
 class Settings(ServiceSettings):
-    """Each field is the environment variable of its name in capitals."""
+    """Each field is read from the environment variable with its name in capitals."""
 
     livekit_url: ServerUrl = Field(
         pattern=r"^(ws|wss|http|https)://[^\s]+$", description="ws(s)://host:port of LiveKit"
@@ -112,7 +112,7 @@ class Settings(ServiceSettings):
 
     @property
     def calls_bytes(self) -> int:
-        """What all calls that may run at once write at most."""
+        """Most bytes that all concurrent calls write."""
         return calls_bytes(self.max_bots, self.session_timeout)
 
     def sessions(self) -> StreamSpec:
@@ -127,7 +127,7 @@ class Settings(ServiceSettings):
         )
 
     def limits(self) -> Limits:
-        """The numbers for the domain."""
+        """The limits of the domain."""
         return Limits(
             max_bots=self.max_bots,
             max_queue=10 * self.max_bots if self.max_queue is None else self.max_queue,
@@ -145,7 +145,7 @@ class Settings(ServiceSettings):
         )
 
 
-_END_MARGIN_MS = 10_000  # what a last sentence and a slow bus add to an end, before its outcome counts as lost
+_END_MARGIN_MS = 10_000  # time for a last sentence and a slow bus, before the outcome of an end counts as lost
 
 
 def _ms(seconds: float) -> int:

@@ -1,1 +1,1 @@
-"""One outside thing each: they translate, they decide nothing."""
+"""One outside system each; adapters translate and decide nothing."""

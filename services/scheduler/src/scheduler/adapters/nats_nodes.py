@@ -35,16 +35,16 @@ from contracts.subjects import node_command
 from pydantic import BaseModel, TypeAdapter
 
 from chassis import logs
-from scheduler.ports import NO_ANSWER, NO_RESPONDER, NotTaken, Outranked, Unavailable
+from scheduler.ports import NO_ANSWER, NO_RESPONDER, NotAccepted, Outranked, Unavailable
 
 _FIND_S: Final = 1.0
 _ADDRESSES: Final = 100_000
 _PROBE_S: Final = 0.4
-_PROBE: Final = EndJob(session_id="session_of_a_probe", epoch=1, reason="probe")  # old nodes answer it, too
-_PREJOIN_S: Final = 10.0  # the node gives up after 8
-_NEWER_EPOCH: Final = "stale_epoch"  # so the one that was to end is gone
+_PROBE: Final = EndJob(session_id="session_of_a_probe", epoch=1, reason="probe")  # nodes of every version answer it
+_PREJOIN_S: Final = 10.0  # the node times out after 8
+_NEWER_EPOCH: Final = "stale_epoch"  # the node runs a newer epoch, so the older one is gone
 _DESCRIBE_S: Final = 2.0  # the node waits 1 s for the log
-_SPEAK_S: Final = 5.0  # that a last sentence adds to an end; the node kills the worker after 6
+_SPEAK_S: Final = 5.0  # added for a last sentence; the node kills the worker after 6
 
 log = logs.get_logger(__name__)
 
@@ -55,31 +55,26 @@ _end_reply: Final[TypeAdapter[EndReply]] = TypeAdapter(EndReply)
 
 
 class NatsNodes:
-    """The nodes over the service's bus."""
-
     def __init__(self, bus: Bus, *, assign_timeout_s: float, end_timeout_s: float) -> None:
         self._bus = bus
         self._bucket: Bucket = bus.bucket(NODES)
-        self._addresses: dict[str, str] = {}  # those that were heard of last
+        self._addresses: dict[str, str] = {}  # node -> address, least recently seen first
         self._assign_timeout_s = assign_timeout_s
         self._end_timeout_s = end_timeout_s
 
     async def prepare(self) -> None:
-        """Bring the bucket into memory."""
         try:
             if await self._bus.restore(NODES):
-                log.warning("nodes.bucket_made_anew", reason="a former version kept it in files")
+                log.warning("nodes.bucket_recreated", reason="a former version kept it in files")
         except BusUnavailable as error:
             raise Unavailable(str(error)) from error
         except BusRefused as error:
             log.error("nodes.bucket_left_in_files", reason=str(error))
 
     async def watch(self, changed: Callable[[str, NodeState | None], None], caught_up: Signal) -> None:
-        """Tell each node and each change, for ever."""
-
         async def tell(change: Change) -> None:
             if change.value is None:
-                changed(change.key, None)  # its address stays: jobs of it may yet be ended
+                changed(change.key, None)  # keep its address: its jobs may still be ended
                 return
             state = self._read(change.key, change.value, change.revision)
             if state is not None:
@@ -88,7 +83,6 @@ class NatsNodes:
         await self._bucket.watch(tell, ready=caught_up)
 
     async def find(self, node_id: str) -> NodeState | None:
-        """The node's entry, if it has one."""
         try:
             entry = await self._bucket.get(node_id, deadline_s=_FIND_S)
         except BusUnavailable as error:
@@ -96,7 +90,7 @@ class NatsNodes:
         return None if entry is None else self._read(node_id, entry.value, entry.revision)
 
     async def answers(self, node_id: str) -> bool:
-        """Ask it to end a job that no node has; a refusal or an answer of another version is an answer."""
+        """Ask the node to end a job that no node has; a refusal, or a reply of another version, is an answer."""
         try:
             await self._bus.request(self._subject(node_id, "end"), _PROBE, _end_reply, timeout_s=_PROBE_S)
         except BadReply:
@@ -108,11 +102,9 @@ class NatsNodes:
         return True
 
     async def assign(self, node_id: str, job: AssignJob) -> None:
-        """Hand a job to a node."""
         await self._ask(node_id, "assign", job, _assign_reply, self._assign_timeout_s)
 
     async def prejoin(self, node_id: str, order: PrejoinRoom) -> None:
-        """Have a worker of the node wait in a room."""
         await self._ask(node_id, "prejoin", order, _prejoin_reply, _PREJOIN_S)
 
     async def _ask(
@@ -121,17 +113,16 @@ class NatsNodes:
         try:
             reply: object = await self._bus.request(self._subject(node_id, command), body, replies, timeout_s=timeout_s)
         except NoResponder as error:
-            raise NotTaken(NO_RESPONDER) from error
+            raise NotAccepted(NO_RESPONDER) from error
         except CommandError as error:
-            raise NotTaken(NO_ANSWER) from error
+            raise NotAccepted(NO_ANSWER) from error
         except BusUnavailable as error:
             raise Unavailable(str(error)) from error
         if isinstance(reply, CommandFailed):
             _obey(reply)
-            raise NotTaken(reply.code)
+            raise NotAccepted(reply.code)
 
     async def describe(self, node_id: str, session_id: str, epoch: int) -> JobDescribed | None:
-        """Have a node report a running job to the log again."""
         command = DescribeJob(session_id=session_id, epoch=epoch)
         try:
             reply = await self._bus.request(
@@ -145,7 +136,6 @@ class NatsNodes:
         return reply if isinstance(reply, JobDescribed) else None
 
     async def end(self, node_id: str, job: EndJob) -> JobEnded | None:
-        """Stop a job; None: no answer, or a failure."""
         subject = self._subject(node_id, "end")
         timeout_s = self._end_timeout_s + (_SPEAK_S if job.say else 0)
         try:

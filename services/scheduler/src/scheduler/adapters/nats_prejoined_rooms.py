@@ -1,4 +1,4 @@
-"""The bucket `prejoined`: rooms with an agent in them that wait for a start."""
+"""The bucket `prejoined`."""
 
 from asyncio import Event as Signal
 from collections.abc import Callable
@@ -11,14 +11,10 @@ from scheduler.ports import ListedRoom, Unavailable
 
 
 class NatsPrejoinedRooms:
-    """The rooms over the service's bus."""
-
     def __init__(self, bus: Bus) -> None:
         self._bucket: Bucket = bus.bucket(PREJOINED)
 
     async def watch(self, changed: Callable[[str, ListedRoom | None], None], caught_up: Signal) -> None:
-        """Tell each room and each change of one, for ever."""
-
         async def tell(change: Change) -> None:
             if change.value is None:
                 changed(change.key, None)
@@ -31,11 +27,10 @@ class NatsPrejoinedRooms:
 
         await self._bucket.watch(tell, ready=caught_up)
 
-    async def withdraw(self, room: ListedRoom) -> None:
-        """Delete the room's key at its revision."""
+    async def retire(self, room: ListedRoom) -> None:
         try:
             await self._bucket.delete(room.room.session_id, room.revision)
         except KeyChanged:
-            return  # taken, or renewed; the next look sees which
+            return  # claimed or renewed; the watch reports which
         except (BusUnavailable, PublishRefused) as error:
             raise Unavailable(str(error)) from error

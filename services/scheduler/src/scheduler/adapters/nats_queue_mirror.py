@@ -12,13 +12,12 @@ _DEADLINE_S: Final = 1.0
 
 
 class NatsQueueMirror:
-    """The report over the service's bus; it expires when no scheduler renews it."""
+    """The report expires when no scheduler renews it."""
 
     def __init__(self, bus: Bus) -> None:
         self._bucket: Bucket = bus.bucket(QUEUE)
 
     async def report(self, state: QueueState) -> None:
-        """Replace the report."""
         try:
             await self._bucket.put(QUEUE_KEY, state.model_dump_json().encode(), deadline_s=_DEADLINE_S)
         except (BusUnavailable, PublishRefused) as error:

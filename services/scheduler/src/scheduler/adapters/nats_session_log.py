@@ -37,7 +37,7 @@ LIFECYCLE: Final[tuple[type[Event], ...]] = (
     EndRequested,
     SessionEnded,
 )
-"""What the scheduler follows; ticks and turns, the bulk of the log, it reads only when a session ends."""
+"""The events that the scheduler follows; it reads ticks and turns, the bulk of the log, only when a session ends."""
 
 _ROOM_EVENTS: Final = ("participant_joined", "participant_left", "room_finished")
 
@@ -60,22 +60,17 @@ class _Feed(Generic[T]):
 
 
 class NatsSessionLog:
-    """The log over the service's bus."""
-
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
     def follow(self, after_seq: int) -> _Feed[Recorded]:
-        """Every lifecycle event behind that sequence."""
         return _Feed(self._bus.replay(_filters(LIFECYCLE), since=after_seq + 1), _recorded)
 
     def follow_rooms(self, since_ms: int) -> _Feed[RoomRecord]:
-        """LiveKit's webhooks about who comes and goes, from that time on."""
         filters = [room_event(name, "*") for name in _ROOM_EVENTS]
         return _Feed(self._bus.replay(filters, since=_datetime(since_ms)), _room_record)
 
     async def requested_since(self, since_ms: int) -> frozenset[str]:
-        """The sessions whose `requested` was stored at or after that time."""
         found: set[str] = set()
         async for stored in self._bus.replay(
             _filters((SessionRequested,)), since=_datetime(since_ms), until_caught_up=True
@@ -85,20 +80,18 @@ class NatsSessionLog:
         return frozenset(found)
 
     async def unfinished(self) -> frozenset[str]:
-        """The sessions that have a `requested` and no `ended`, by the stream's list of subjects: no event is read."""
+        """Compare the stream's lists of subjects; no event is read."""
         try:
             begun = await self._bus.subjects(session_event(REQUESTED, "*"))
-            over = await self._bus.subjects(session_event(ENDED, "*"))  # second: what ended meanwhile is in both
+            # Second, so that a session that ends meanwhile is in both.
+            over = await self._bus.subjects(session_event(ENDED, "*"))
         except BusUnavailable as error:
             raise Unavailable(str(error)) from error
         ids = (subject.rsplit(".", 1)[1] for subject in begun)
         return frozenset(session_id for session_id in ids if session_event(ENDED, session_id) not in over)
 
     async def lifecycles(self, session_ids: Sequence[str]) -> Sequence[Recorded]:
-        """The lifecycle events of these sessions, complete up to now.
-
-        The last event of each kind is all there is, but for a session that was taken over or that is coming to its end.
-        """
+        """Read the last event of each kind, and earlier ones only for sessions that were taken over or are ending."""
         kinds = [kind.event for kind in LIFECYCLE]
         subjects = [session_event(kind, session_id) for session_id in session_ids for kind in kinds]
         try:
@@ -110,7 +103,6 @@ class NatsSessionLog:
         return sorted((record for record in records if record is not None), key=lambda record: record.seq)
 
     async def history(self, session_id: str) -> Sequence[Recorded]:
-        """Every event of one session, complete up to now."""
         try:
             stored = await self._bus.history(session_id, deadline_s=_DEADLINE_S)
         except BusUnavailable as error:
@@ -118,7 +110,6 @@ class NatsSessionLog:
         return [record for record in map(_recorded, stored) if record is not None]
 
     async def begins_ms(self) -> int:
-        """Since when the log is whole, Unix ms."""
         try:
             use = await self._bus.use_of(streams.SESSIONS, deadline_s=_DEADLINE_S)
         except BusUnavailable as error:
@@ -126,13 +117,12 @@ class NatsSessionLog:
         return round(use.begins_at.timestamp() * 1000)
 
     async def append(self, event: Event, *, expect_last: int | None = None) -> Recorded:
-        """Publish, and return what stands in the log for this fact."""
         try:
             published = await self._bus.publish(event, expect_last=expect_last, deadline_s=_DEADLINE_S)
             if not published.duplicate:
-                # The acknowledgement has no timestamp; the event's own time is the log's clock at its making.
+                # The acknowledgement has no timestamp; the event's own time was taken from the log's clock.
                 return Recorded(event, round(event.time.timestamp() * 1000), published.seq)
-            # The same id says the same fact, but another scheduler may have written it with another node.
+            # The same id means the same fact, but another scheduler may have written it with another node.
             last = await self._bus.last(event.subject, deadline_s=_DEADLINE_S)
         except SequenceConflict as conflict:
             raise Outrun(str(conflict)) from conflict
@@ -140,21 +130,19 @@ class NatsSessionLog:
             raise Unavailable(str(error)) from error
         record = _recorded(last) if last is not None else None
         if record is None or record.event.id != event.id:
-            raise Outrun(f"{event.subject}: another fact stands there")
+            raise Outrun(f"{event.subject}: the log holds another fact")
         return record
 
     async def tail(self) -> LogTail:
-        """Where the log ends now."""
         try:
             last = await self._bus.last(ALL_SESSIONS, deadline_s=_DEADLINE_S)
-            # Read second: a request that is before the end then cannot be missed.
+            # Read second, so that no request before the end is missed.
             request = await self._bus.last(session_event(SessionRequested.event, "*"), deadline_s=_DEADLINE_S)
         except BusUnavailable as error:
             raise Unavailable(str(error)) from error
         return LogTail(seq=0 if last is None else last.seq, last_request_seq=0 if request is None else request.seq)
 
     async def clock(self) -> tuple[int, int]:
-        """The clock of the stream's leader now, and the sequence of its last message."""
         try:
             use = await self._bus.use_of(streams.SESSIONS)
         except BusUnavailable as error:
@@ -167,7 +155,7 @@ def _filters(kinds: Iterable[type[Event]]) -> list[str]:
 
 
 def _may_have_earlier(stored: Stored) -> bool:
-    """Whether the log may hold more than this one event of its kind and session that counts."""
+    """Whether the log may hold an earlier event of this kind and session that counts."""
     match stored.event:
         case JobAssigned() | AgentReady():
             return stored.event.epoch > 1
@@ -178,7 +166,7 @@ def _may_have_earlier(stored: Stored) -> bool:
 
 
 def _recorded(stored: Stored) -> Recorded | None:
-    """None for what this version cannot read, unless the session hangs on it."""
+    """The record; None for an event that this version cannot parse, unless it is decisive."""
     event = stored.event if isinstance(stored.event, Event) else _unreadable(stored)
     return None if event is None else Recorded(event, stored.stored_ms, stored.seq, stored.headers)
 

@@ -1,4 +1,4 @@
-"""The bucket `slots`: create-only keys, so that MAX_BOTS holds with any number of writers."""
+"""The bucket `slots`: keys are only created, so that MAX_BOTS holds with any number of writers."""
 
 import re
 from typing import Final
@@ -14,13 +14,10 @@ _KEY: Final = re.compile(r"0|[1-9][0-9]{0,8}")
 
 
 class NatsSlots:
-    """The slots over the service's bus."""
-
     def __init__(self, bus: Bus) -> None:
         self._bucket: Bucket = bus.bucket(SLOTS)
 
     async def held(self) -> dict[int, HeldSlot]:
-        """All that are held, unreadable ones too."""
         try:
             entries = await self._bucket.all(deadline_s=_DEADLINE_S)
         except BusUnavailable as error:
@@ -32,7 +29,6 @@ class NatsSlots:
         return held
 
     async def take(self, key: int, slot: Slot) -> None:
-        """Create the key; it is fine to repeat it for the same session."""
         value = slot.model_dump_json().encode()
         try:
             await self._bucket.create(str(key), value, deadline_s=_DEADLINE_S)
@@ -44,19 +40,17 @@ class NatsSlots:
         except BusUnavailable as error:
             raise Unavailable(str(error)) from error
 
-    async def free(self, key: int, session_id: str) -> None:
-        """Delete the key if it is this session's."""
+    async def release(self, key: int, session_id: str) -> None:
         entry = await self._entry(key)
         owner = _read(entry) if entry is not None else None
         if entry is not None and owner is not None and owner.session_id == session_id:
             await self.sweep(key, HeldSlot(owner, entry.revision, entry.stored_ms))
 
     async def sweep(self, key: int, held: HeldSlot) -> None:
-        """Delete the key at its revision."""
         try:
             await self._bucket.delete(str(key), held.revision, deadline_s=_DEADLINE_S)
         except KeyChanged:
-            return  # another scheduler freed it meanwhile
+            return  # another scheduler released it
         except BusUnavailable as error:
             raise Unavailable(str(error)) from error
 

@@ -1,4 +1,4 @@
-"""The use of all streams and buckets, and billing's place in the log."""
+"""The use of all streams and buckets, and billing's position in the log."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -13,12 +13,10 @@ from scheduler.domain.log_room import BillingPlace
 from scheduler.ports import StoreUse, Unavailable
 
 _DEADLINE_S: Final = 2.0
-_MISSING_S: Final = 60.0  # billing moves it by making it again, so for a moment there is none
+_MISSING_S: Final = 60.0  # billing moves its consumer by recreating it, so it may be missing for a moment
 
 
 class NatsStores:
-    """The stores over the service's bus."""
-
     def __init__(self, bus: Bus, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._bus = bus
         self._clock = clock
@@ -26,7 +24,7 @@ class NatsStores:
         self._seen_at = 0.0
 
     async def uses(self) -> Sequence[StoreUse]:
-        """How full each is; one that is missing is made again by the bus, and told with the next look."""
+        """The use of each; the bus recreates a missing one, and the next call reports it."""
         found: list[StoreUse] = []
         failure: BusUnavailable | None = None
         for spec in (*STREAMS, *BUCKETS):
@@ -52,13 +50,13 @@ class NatsStores:
         return found
 
     async def billing(self) -> BillingPlace | None:
-        """How far billing has come; None: it has never been here, or was seen last a minute ago."""
+        """Billing's position; None: never seen, or last seen more than a minute ago."""
         try:
             info = await self._bus.js.consumer_info(SESSIONS.name, BILLINGS_PLACE)
         except NotFoundError:
             return self._place if self._clock() - self._seen_at < _MISSING_S else None
         except (nats.errors.Error, TimeoutError) as error:
-            raise Unavailable(f"reading billing's place in the log: {error}") from error
+            raise Unavailable(f"reading billing's position in the log: {error}") from error
         read_seq = info.ack_floor.stream_seq if info.ack_floor is not None else 0
         waiting = (info.num_pending or 0) + (info.num_ack_pending or 0)
         self._place, self._seen_at = BillingPlace(read_seq, waiting), self._clock()

@@ -1,8 +1,8 @@
-"""The log's time: the bus' clock without the steps that it makes.
+"""The log's time: the bus' clock without its steps.
 
-JetStream stamps with a server's wall clock. That is set back or forward by NTP and by the restore of a machine, and
-another server with another clock may lead the stream from one message to the next. Deadlines count seconds that really
-passed: a step of the clock must neither end a call nor reject a start.
+JetStream stamps with a server's wall clock. NTP or the restore of a machine may set that clock, and another server
+with another clock may lead the stream from one message to the next. Deadlines count real seconds: a step of the clock
+must neither end a call nor reject a start.
 """
 
 from collections import deque
@@ -10,20 +10,20 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 STEP_MS: Final = 2_000
-"""By so much the bus' clock must differ from what was expected to have been set; less is drift, which is followed."""
+"""Least difference from the expected time that counts as a step of the bus' clock; less is drift, which is followed."""
 
-_STEPS: Final = 64  # remembered; an older one concerns no record that is still read
+_STEPS: Final = 64  # an older step concerns only records that are never read again
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the leader of the stream said about its clock.
+    """One reading of the stream leader's clock.
 
     Attributes:
         bus_ms: Its time, Unix ms.
         last_seq: The stream's last sequence then.
-        asked_s: On our monotonic clock, before it was asked.
-        answered_s: After.
+        asked_s: Our monotonic clock before the request.
+        answered_s: Our monotonic clock after the reply.
     """
 
     bus_ms: int
@@ -34,13 +34,13 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """The clock was set by `delta_ms` between two readings.
+    """A step of the clock by `delta_ms` between two readings.
 
     Attributes:
-        after_seq: Records up to it were stamped before.
-        until_seq: Records behind it were stamped after.
+        after_seq: Records up to it were stamped before the step.
+        until_seq: Records behind it were stamped after the step.
         since_ms: The log's time at the first reading.
-        until_ms: And at the second.
+        until_ms: The log's time at the second reading.
     """
 
     delta_ms: float
@@ -54,10 +54,10 @@ class _Step:
 
 
 class LogClock:
-    """Tells the log's time from readings of the bus' clock and a monotonic clock, and places records in it.
+    """Computes the log's time from readings of the bus' clock and a monotonic clock, and places records in it.
 
-    It begins with the bus' time at the first reading, and from then on shows no step; how far the bus' clock was set
-    since is known apart. Make one for each process, not for each term: who stands by sees the steps, too.
+    The log's time begins with the bus' time at the first reading and never steps; the steps since are kept apart.
+    Make one for each process, not for each term: a standby sees the steps, too.
     """
 
     def __init__(self) -> None:
@@ -68,11 +68,11 @@ class LogClock:
 
     @property
     def is_set(self) -> bool:
-        """Whether there was a reading."""
+        """Whether a reading was taken."""
         return self._offset_ms is not None
 
     def read(self, reading: Reading) -> float:
-        """Take in a reading; returns by how many ms the clock was set since the one before, 0 for not at all."""
+        """Take in a reading; returns the step since the former one in ms, 0 for none."""
         least = reading.bus_ms - reading.answered_s * 1000
         most = reading.bus_ms - reading.asked_s * 1000
         before, self._last = self._last, reading
@@ -97,11 +97,11 @@ class LogClock:
         return 0 if self._offset_ms is None else round(self._at(monotonic_s))
 
     def bus_ms(self, log_ms: float) -> int:
-        """How the bus would stamp, as its clock is set now, what happens at this time of the log."""
+        """The stamp that the bus' clock, as set now, gives to this time of the log."""
         return round(log_ms + self._set_ms)
 
     def earliest_ms(self, log_ms: float) -> int:
-        """The least stamp that a record of this time of the log, or of a later one, may have."""
+        """The smallest stamp that a record of this or a later time of the log may have."""
         set_ms = least = self._set_ms
         for step in reversed(self._steps):
             if step.until_ms < log_ms:
@@ -114,15 +114,15 @@ class LogClock:
         """When a record was stored, in the log's time, and never in its future.
 
         Args:
-            seq: Its sequence in the stream that is read; None: it is of another, and taken for one of now.
+            seq: Its sequence in SESSIONS; None: a record of another stream, taken as stamped now.
         """
         set_ms = self._set_ms
         for step in reversed(self._steps):
             if seq is None or seq > step.until_seq:
                 break
             if seq > step.after_seq:
-                # Stamped between the two readings: the sequence does not say on which side of the step. The later
-                # time where both are possible: a deadline rather late than early.
+                # Stamped between the two readings: the sequence does not say on which side of the step. If both are
+                # possible, take the later time: a late deadline is better than an early one.
                 after, before = stored_ms - set_ms, stored_ms - set_ms + step.delta_ms
                 fits = [at_ms for at_ms in (after, before) if step.is_within(at_ms)]
                 if not fits or max(fits) == after:
@@ -131,7 +131,7 @@ class LogClock:
         return min(round(stored_ms - set_ms), self.now_ms(monotonic_s))
 
     def is_in_doubt(self, stored_ms: int, seq: int, monotonic_s: float) -> bool:
-        """Whether a record that was just received calls for a reading: it came late, or the clock was set."""
+        """Whether a new record's stamp calls for a reading: the record is late, or the clock was set."""
         if self._last is not None and seq <= self._last.last_seq:
             return False
         return abs(stored_ms - self._set_ms - self.now_ms(monotonic_s)) > STEP_MS

@@ -1,7 +1,7 @@
-"""A session's grant of billable time: the guard behind the node, which ends the call itself.
+"""A session's grant of billable time: a guard behind the node, which ends the call itself.
 
-Billable time stands still while a provider fails or the caller is away, so no clock here can tell when a grant is used
-up. The log can: the leader reads it when the grant could be used up at the earliest, and again whenever the rest could.
+Billable time stands still while a provider fails or the caller is away, so no clock here knows when a grant is used up.
+The log knows: the leader reads it at the earliest time at which the grant may be used up, and again for the rest.
 """
 
 from contracts.metering import SPENT_EARLY_MS, granted_ms, is_spent
@@ -12,7 +12,7 @@ from scheduler.domain.session import Session
 
 
 def next_look_ms(session: Session, facts: Facts, limits: Limits) -> int | None:
-    """When the log must be read next, ms on its clock; None: the session has no grant, or no call yet."""
+    """When to read the log next, ms on its clock; None: the session has no grant, or has not started."""
     granted, started_ms = session.granted_minutes, session.started_ms
     if granted is None or started_ms is None:
         return None
@@ -23,5 +23,5 @@ def next_look_ms(session: Session, facts: Facts, limits: Limits) -> int | None:
 
 
 def is_used_up(session: Session, facts: Facts) -> bool:
-    """Whether the log, as last read, shows the grant to be used up."""
+    """Whether the grant was used up when the log was last read."""
     return facts.measured_ms is not None and is_spent(facts.billable_ms, session.granted_minutes)

@@ -1,4 +1,4 @@
-"""What the leader does next about one session: pure, one step at a time."""
+"""The leader's next step for one session: pure."""
 
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -9,7 +9,7 @@ from scheduler.domain.limits import Limits
 from scheduler.domain.session import Session
 
 _END_TRIES = 2
-"""Commands `end` whose outcome got lost, after which the session ends without one."""
+"""Commands `end` without an outcome, after which the session ends without a reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +30,16 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Withdraw:
-    """Tell a superseded epoch's node to let go; nobody waits for the answer."""
+class StopSuperseded:
+    """Tell a superseded epoch's node to stop its job; no step waits for the reply."""
 
     epoch: int
     node_id: str
 
 
 @dataclass(frozen=True, slots=True)
-class Blame:
-    """Hold the current epoch's failure against its node: other starts avoid it for a while."""
+class CountFailure:
+    """Count the current epoch's failure against its node: other starts avoid the node for a while."""
 
     epoch: int
     node_id: str
@@ -47,11 +47,11 @@ class Blame:
 
 
 @dataclass(frozen=True, slots=True)
-class EndAgent:
-    """Send `end` to the current epoch's node; its answer, or its silence, comes back as a fact.
+class StopAgent:
+    """Send `end` to the current epoch's node; the reply, or its timeout, comes back as a fact.
 
     Attributes:
-        say: A last sentence. The same command again without it cuts it short.
+        say: A last sentence. The same command without it interrupts the sentence.
     """
 
     epoch: int
@@ -66,50 +66,52 @@ class Measure:
 
 
 @dataclass(frozen=True, slots=True)
-class Conclude:
+class End:
     """Publish the one `ended`."""
 
     verdict: Verdict
 
 
 @dataclass(frozen=True, slots=True)
-class FreeSlot:
-    """Give the slot back."""
+class ReleaseSlot:
+    """Delete the session's slot."""
 
     key: int
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteRoom:
-    """Delete the LiveKit room: whoever is still in it is put out, and its tokens open nothing any more."""
+    """Delete the LiveKit room, which disconnects its participants and makes its tokens useless."""
 
 
 @dataclass(frozen=True, slots=True)
-class Forget:
-    """Nothing is left to do for this session."""
+class Remove:
+    """Remove the session from memory: everything is done."""
 
 
-Action: TypeAlias = Place | Ask | Withdraw | Blame | EndAgent | Measure | Conclude | FreeSlot | DeleteRoom | Forget
+Action: TypeAlias = (
+    Place | Ask | StopSuperseded | CountFailure | StopAgent | Measure | End | ReleaseSlot | DeleteRoom | Remove
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do now, in this order, and when to decide anew if nothing happens before (ms on the log's clock)."""
+    """Actions to perform now, in order, and when to decide again at the latest (ms on the log's clock)."""
 
     actions: tuple[Action, ...] = ()
     wake_at_ms: int | None = None
 
 
 def decide(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Decision:
-    """Say what to do about a session now. Each action, once done, changes the log or the facts, so it is not repeated.
+    """Decide the next actions for a session. A performed action changes the log or the facts, so it is not repeated.
 
     Args:
         session: Its log.
-        facts: What is known beside the log.
-        now_ms: On the clock of the log.
+        facts: What the log does not hold.
+        now_ms: On the log's clock.
     """
-    if session.is_over:
-        return Decision(_clear_up(session, facts))
+    if session.has_ended:
+        return Decision(_clean_up(session, facts))
     if session.requested is None and not session.unreadable:
         return Decision()
     decided = _go_on(session, facts, now_ms, limits)
@@ -117,7 +119,7 @@ def decide(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Decis
     failure = ending.blamed_for(session, facts, now_ms, limits)
     if current is None or failure is None:
         return decided
-    return replace(decided, actions=(Blame(current.epoch, current.node_id, failure), *decided.actions))
+    return replace(decided, actions=(CountFailure(current.epoch, current.node_id, failure), *decided.actions))
 
 
 def _go_on(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Decision:
@@ -130,13 +132,13 @@ def _go_on(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Decis
     look_ms = credit.next_look_ms(session, facts, limits)
     if look_ms is not None and now_ms >= look_ms:
         return Decision((Measure(),), _wake(session, facts, now_ms, limits))
-    # Whoever never heard an agent is greeted by the next one as by the first.
+    # If the call never started, the replacement greets the caller like a first agent.
     takeover = session.started_ms is not None
     if ending.attempt_failure(session, facts, now_ms, limits) is not None:
         again_ms = ending.next_attempt_ms(session, limits)
         actions: tuple[Action, ...] = (Place(takeover=takeover),) if now_ms >= again_ms else ()
-        if facts.withdrawn_epoch < current.epoch and current.epoch not in session.stops:
-            actions = (Withdraw(current.epoch, current.node_id), *actions)
+        if facts.stop_sent_epoch < current.epoch and current.epoch not in session.stops:
+            actions = (StopSuperseded(current.epoch, current.node_id), *actions)
         wake_ms = again_ms if again_ms > now_ms else now_ms + limits.retry_pause_ms
         return Decision(actions, wake_ms)
     wake = _wake(session, facts, now_ms, limits)
@@ -149,34 +151,34 @@ def _go_on(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Decis
 def _end(session: Session, facts: Facts, verdict: Verdict, now_ms: int, limits: Limits) -> Decision:
     current = session.current
     if current is None or current.epoch in session.stops:
-        return Decision((Conclude(verdict),))
+        return Decision((End(verdict),))
     until_ms = facts.end_asked_ms + limits.end_wait_ms
     if facts.end_asked_epoch < current.epoch:
         say = ending.last_sentence(session, facts, verdict, limits)
-        return Decision((EndAgent(current.epoch, current.node_id, verdict, say),), now_ms + limits.end_wait_ms)
+        return Decision((StopAgent(current.epoch, current.node_id, verdict, say),), now_ms + limits.end_wait_ms)
     if facts.end_answer is not None and facts.end_answer.epoch >= current.epoch:
-        return Decision((Conclude(verdict),))
+        return Decision((End(verdict),))
     cut_short = facts.speaking_epoch == current.epoch and not ending.may_speak(session, facts)
     if cut_short or (now_ms >= until_ms and facts.end_tries < _END_TRIES):
-        return Decision((EndAgent(current.epoch, current.node_id, verdict),), now_ms + limits.end_wait_ms)
-    if now_ms >= until_ms:  # its last tick counts, as for a node that is silent
-        return Decision((Conclude(verdict),))
-    return Decision((), until_ms)  # the answer, or the silence, comes before
+        return Decision((StopAgent(current.epoch, current.node_id, verdict),), now_ms + limits.end_wait_ms)
+    if now_ms >= until_ms:  # without a reply the last tick counts
+        return Decision((End(verdict),))
+    return Decision((), until_ms)  # the reply or its timeout comes earlier
 
 
-def _clear_up(session: Session, facts: Facts) -> tuple[Action, ...]:
+def _clean_up(session: Session, facts: Facts) -> tuple[Action, ...]:
     actions: list[Action] = []
     current = session.current
     answered = facts.end_answer.epoch if facts.end_answer is not None and facts.end_answer.served_ms is not None else 0
-    # A node that was silent, or one that another leader gave the job to while this session ended.
-    told = max(answered, facts.withdrawn_epoch)
+    # The node did not reply, or another leader gave it the job while this session ended.
+    told = max(answered, facts.stop_sent_epoch)
     if current is not None and current.epoch not in session.stops and current.epoch > told:
-        actions.append(Withdraw(current.epoch, current.node_id))
+        actions.append(StopSuperseded(current.epoch, current.node_id))
     if facts.slot is not None:
-        actions.append(FreeSlot(facts.slot))
+        actions.append(ReleaseSlot(facts.slot))
     if not facts.room_deleted:
         actions.append(DeleteRoom())
-    return tuple(actions) or (Forget(),)
+    return tuple(actions) or (Remove(),)
 
 
 def _wake(session: Session, facts: Facts, now_ms: int, limits: Limits) -> int | None:

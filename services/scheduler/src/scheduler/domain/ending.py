@@ -1,4 +1,4 @@
-"""Why a session ends, and when the next reason would arise."""
+"""Why a session ends, and when its next deadline expires."""
 
 from contracts.events import Outcome
 from contracts.metering import CREDIT_SPENT
@@ -11,7 +11,7 @@ from scheduler.domain.session import ASSIGNED, DRAINED, Attempt, Session
 ENDED_BY_NODE = frozenset(
     {"ended", "room_closed", "caller_left", "session_timeout", CREDIT_SPENT, "no_show", "user_idle"}
 )
-"""Causes of `agent_stopped` after which nobody is left to talk to; `provider_failed` joins them by its prefix."""
+"""Causes of `agent_stopped` that end the call instead of a take-over; so does the prefix `provider_failed`."""
 
 PROVIDER_FAILED = "provider_failed"
 SESSION_TIMEOUT = "session_timeout"
@@ -23,13 +23,13 @@ _MOST_BLAMED = 2
 
 
 def verdict(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Verdict | None:
-    """Say whether the session is over, and why.
+    """Decide whether the session ends, and why; an earlier verdict stands.
 
-    What was decided before stands. A time that is over comes before the node's word, since a node only says that it was
-    told to end, and the leader that told it may be gone.
+    Deadlines are checked before `agent_stopped`: a node that a former leader stopped only reports `ended`, so the
+    reason must be computed again.
 
     Args:
-        now_ms: On the clock of the log.
+        now_ms: On the log's clock.
     """
     return (
         facts.verdict
@@ -43,7 +43,7 @@ def verdict(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Verd
 
 
 def deadlines(session: Session, facts: Facts, limits: Limits) -> tuple[int, ...]:
-    """Each instant at which a time limit of this session may run out, ms on the clock of the log."""
+    """Every instant at which a limit of this session may expire, ms on the log's clock."""
     current, ready = session.current, session.first_ready_ms
     found: list[int] = []
     if current is None:
@@ -67,7 +67,7 @@ def deadlines(session: Session, facts: Facts, limits: Limits) -> tuple[int, ...]
 
 
 def attempt_failure(session: Session, facts: Facts, now_ms: int, limits: Limits) -> str | None:
-    """Why the current epoch has no agent any more, or will get none; None while it may still have one."""
+    """Why the current epoch has no agent and will get none; None while it may have one."""
     current = session.current
     if current is None:
         return None
@@ -85,7 +85,7 @@ def attempt_failure(session: Session, facts: Facts, now_ms: int, limits: Limits)
 
 
 def next_attempt_ms(session: Session, limits: Limits) -> int:
-    """From when on another node may be asked: at once after the first failure, then with growing pauses."""
+    """When another node may be asked: at once after the first failure, then with exponential backoff."""
     current = session.current
     assert current is not None
     failed = session.attempts_in_a_row
@@ -93,10 +93,10 @@ def next_attempt_ms(session: Session, limits: Limits) -> int:
 
 
 def blamed_for(session: Session, facts: Facts, now_ms: int, limits: Limits) -> str | None:
-    """Why the failure of the current epoch counts against its node, too; None: it does not, or did already.
+    """Why the current epoch's failure also counts against its node; None: it does not, or has been counted.
 
-    The node took the job and brought no agent into the room. A session that fails on one node after the other is
-    itself the cause: it is held against the first few nodes only, so that one start cannot put a whole fleet aside.
+    The node accepted the job and brought no agent into the room. A session that fails on every node is itself the
+    cause: only its first two failures count against their nodes, so that one start cannot suspend the whole fleet.
     """
     current = session.current
     if current is None or current.epoch in session.ready_ms or facts.blamed_epoch >= current.epoch:
@@ -112,33 +112,34 @@ def blamed_for(session: Session, facts: Facts, now_ms: int, limits: Limits) -> s
 
 
 def is_farewell(session: Session, limits: Limits) -> bool:
-    """The current epoch only tells the caller that the call is over: too many agents have died before it."""
+    """The current agent only says goodbye: too many agents have died before it."""
     return session.deaths > limits.max_takeovers
 
 
 def last_sentence(session: Session, facts: Facts, verdict: Verdict, limits: Limits) -> str | None:
-    """What the agent says before it goes: something at the session's timeout only; every other end is at once."""
+    """The agent's last sentence, spoken only at the session's timeout; every other end is immediate."""
     if verdict.reason != SESSION_TIMEOUT or not may_speak(session, facts):
         return None
     return limits.timeout_goodbye or None
 
 
 def may_speak(session: Session, facts: Facts) -> bool:
-    """An agent is in the room, the caller is there to hear it, and nobody wants the end at once."""
+    """Whether an agent and the caller are in the room, and no end was requested."""
     in_room = session.epoch in session.ready_ms and session.started_ms is not None and not facts.room_closed
     caller_here = facts.caller_here is not False and facts.caller_left_ms is None
     return in_room and caller_here and session.end_asked is None
 
 
 def unlisted_deadline_ms(facts: Facts, limits: Limits) -> int:
-    """From when on a job that its node does not list is lost: the node was started anew under its old name."""
+    """When a job that its node does not list is lost: the node restarted under its old name."""
     return facts.unlisted_ms + limits.unlisted_ms
 
 
 def queue_deadline_ms(session: Session, facts: Facts, limits: Limits) -> int:
-    """Until when an admitted start may wait for a slot and a node.
+    """When a queued start is rejected.
 
-    If that time ran out while no scheduler led, the new leader gives it a chance, unless its room is gone by now.
+    If that time passed while no scheduler led, the new leader gives the start some seconds, unless its room has
+    expired by now.
     """
     deadline = session.requested_ms + limits.queue_ms
     if facts.since_ms > deadline + limits.stale_start_ms:
@@ -147,27 +148,27 @@ def queue_deadline_ms(session: Session, facts: Facts, limits: Limits) -> int:
 
 
 def attempt_deadline_ms(attempt: Attempt, facts: Facts, limits: Limits) -> int:
-    """Until when one node may bring the agent into the room."""
+    """When one node's attempt times out."""
     return max(attempt.at_ms, facts.since_ms) + limits.attempt_ms
 
 
 def startup_deadline_ms(session: Session, facts: Facts, limits: Limits) -> int:
-    """Until when all the attempts together may take; a take-over begins its own time."""
+    """When all attempts of a start, or of a take-over, together time out."""
     begun = session.starting_since_ms
-    if begun is None:  # the agent was ready and died: the time begins with its death
+    if begun is None:  # the agent was ready and died: count from its death
         begun = _death_ms(session, facts)
     return max(begun + limits.startup_ms, facts.since_ms + limits.settle_ms)
 
 
 def _death_ms(session: Session, facts: Facts) -> int:
-    """When the current epoch's agent, which was ready, went."""
+    """When the current epoch's agent, which was ready, died."""
     stop = session.stops.get(session.epoch)
     lost_ms = facts.unlisted_ms if facts.unlisted_epoch == session.epoch else facts.node_lost_ms
     return stop.at_ms if stop else lost_ms or facts.since_ms
 
 
 def join_deadline_ms(ready_ms: int, facts: Facts, limits: Limits) -> int:
-    """Until when the caller may stay away."""
+    """When a call without a caller ends as a no-show."""
     return max(ready_ms + limits.caller_join_ms, facts.since_ms + limits.settle_ms)
 
 
@@ -176,13 +177,13 @@ def _asked(session: Session) -> Verdict | None:
 
 
 def _said_by_node(session: Session) -> Verdict | None:
-    """Only the current epoch's word counts: an older one ends nothing."""
+    """The verdict of the current epoch's `agent_stopped`; an older epoch's ends nothing."""
     stop = session.stops.get(session.epoch)
     if stop is None:
         return None
     if stop.cause.startswith(PROVIDER_FAILED):
         return Verdict(Outcome.FAILED, stop.cause)
-    # Before the agent was ready a closed room is a fault of the start: the next attempt finds it made anew.
+    # A room that closes before the agent is ready is a fault of the start: the next attempt gets a new room.
     if stop.cause in ENDED_BY_NODE and session.epoch in session.ready_ms:
         return Verdict(Outcome.COMPLETED, stop.cause)
     return None
@@ -197,7 +198,7 @@ def _agent_failed(session: Session, facts: Facts, now_ms: int, limits: Limits) -
     if is_farewell(session, limits):
         over = failure or now_ms >= current.at_ms + limits.farewell_ms
         return Verdict(Outcome.FAILED, "agent_failed") if over else None
-    died = failure and failure != DRAINED and was_ready  # a call that was handed over has lost no life
+    died = failure and failure != DRAINED and was_ready  # a hand-over by a draining node does not count
     if died and session.deaths >= limits.max_takeovers and not _can_say_goodbye(session, facts, now_ms, limits):
         return Verdict(Outcome.FAILED, "agent_failed")
     if failure and not was_ready and session.attempts_in_a_row >= limits.max_attempts:
@@ -210,11 +211,11 @@ def _agent_failed(session: Session, facts: Facts, now_ms: int, limits: Limits) -
 
 
 def _unreadable(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Verdict | None:
-    """A session that cannot be started or taken over; an agent that is in the room goes on as long as it can."""
+    """End a session whose log cannot be read, unless its agent is in the room and still works."""
     current = session.current
     is_served = (
         current is not None
-        and ASSIGNED not in session.unreadable  # a later epoch may be on a node that nobody can name
+        and ASSIGNED not in session.unreadable  # a later epoch may run on an unknown node
         and current.epoch in session.ready_ms
         and attempt_failure(session, facts, now_ms, limits) is None
     )
@@ -222,15 +223,15 @@ def _unreadable(session: Session, facts: Facts, now_ms: int, limits: Limits) -> 
 
 
 def _can_say_goodbye(session: Session, facts: Facts, now_ms: int, limits: Limits) -> bool:
-    """Somebody is there to hear it, and a node is there to say it, at once."""
-    somebody = session.started_ms is not None and facts.caller_here is not False and facts.caller_left_ms is None
-    return somebody and facts.blocked is None and now_ms < _death_ms(session, facts) + limits.attempt_ms
+    """Whether the caller is there to hear a goodbye, and a node can say it at once."""
+    is_heard = session.started_ms is not None and facts.caller_here is not False and facts.caller_left_ms is None
+    return is_heard and facts.blocked is None and now_ms < _death_ms(session, facts) + limits.attempt_ms
 
 
 def _nobody_there(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Verdict | None:
     if facts.room_closed:
         return Verdict(Outcome.COMPLETED, "room_closed")
-    if facts.caller_left_ms is not None:  # who was there and left is no no-show, whatever the time
+    if facts.caller_left_ms is not None:  # a caller who was there and left is not a no-show
         over = now_ms >= facts.caller_left_ms + limits.reconnect_ms
         return Verdict(Outcome.COMPLETED, "caller_left") if over else None
     ready = session.first_ready_ms

@@ -44,7 +44,7 @@ class Facts:
         end_tries: How often.
         speaking_epoch: The epoch whose `end` let it say a last sentence; 0: none, or it was cut short since.
         end_answer: What came of it.
-        withdrawn_epoch: The last superseded epoch whose node was told to let go.
+        stop_sent_epoch: The last superseded epoch whose node was told to let go.
         node_lost: The current epoch's node is gone from the registry.
         node_lost_ms: Since when.
         unlisted_epoch: The epoch that its node, alive, does not list among its jobs; 0: none.
@@ -72,7 +72,7 @@ class Facts:
     end_tries: int = 0
     speaking_epoch: int = 0
     end_answer: EndAnswer | None = None
-    withdrawn_epoch: int = 0
+    stop_sent_epoch: int = 0
     node_lost: bool = False
     node_lost_ms: int | None = None
     unlisted_epoch: int = 0

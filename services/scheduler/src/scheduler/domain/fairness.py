@@ -1,4 +1,4 @@
-"""Who is next: one user's hundred calls do not keep another user's first one waiting."""
+"""The fair queue: a hundred calls of one user do not delay another user's first one."""
 
 from bisect import bisect_left, insort
 from dataclasses import dataclass, field
@@ -11,8 +11,8 @@ class Waiting:
     """A session that waits for a slot and a node.
 
     Attributes:
-        arrived: Its place in the log.
-        holds_slot: A former leader took its slot already.
+        arrived: The sequence of its `requested`.
+        holds_slot: A former leader has taken its slot.
     """
 
     session_id: str
@@ -30,9 +30,9 @@ class _User:
     """One user's sessions.
 
     Attributes:
-        running: Those that hold a slot.
-        waiting: Those that wait, by arrival.
-        head: How the first of them that holds no slot stands among the other users' heads.
+        running: Sessions that hold a slot.
+        waiting: Queued sessions by arrival.
+        head: Sort key of the first queued session without a slot, among all users' heads.
     """
 
     running: int = 0
@@ -41,13 +41,14 @@ class _User:
 
 
 class FairQueue:
-    """The waiting sessions: round-robin over the users, then by arrival; those that hold a slot go before all.
+    """Queued sessions: round-robin over the users, then by arrival; sessions that hold a slot come first.
 
-    A user's n-th waiting session stands in round n plus the number of that user's sessions that run. So the turn
-    goes to the user with the fewest, and a new leader finds the same order without any memory of earlier turns.
+    A user's n-th queued session stands in round n plus the number of that user's running sessions. So the turn goes
+    to the user with the fewest, and a new leader computes the same order without any memory of earlier turns.
 
-    Each user has one queue, and the users' heads stand in one sorted list, so a call makes O(log n) comparisons. Two
-    cost more: `first` by the sessions that hold a slot (a new leader finds a few), `position` by later arrivals.
+    Each user has one queue, and the users' heads form one sorted list, so a call makes O(log n) comparisons. Two
+    methods cost more: `first` by the sessions that hold a slot (a new leader finds a few), `position` by later
+    arrivals.
     """
 
     def __init__(self) -> None:
@@ -66,11 +67,11 @@ class FairQueue:
 
     @property
     def has_holders(self) -> bool:
-        """Whether a session waits that holds its slot already."""
+        """Whether a queued session holds a slot."""
         return bool(self._holders)
 
     def add(self, entry: Waiting) -> None:
-        """Put a session into the queue; one that is there stays where it is."""
+        """Add a session; one that is queued keeps its place."""
         if entry.session_id in self._entries:
             return
         user = self._users.setdefault(entry.user_id, _User())
@@ -83,7 +84,7 @@ class FairQueue:
         self._set_head(entry.user_id, user)
 
     def remove(self, session_id: str) -> None:
-        """Take a session out of the queue, if it is there."""
+        """Remove a session, if it is queued."""
         entry = self._entries.pop(session_id, None)
         if entry is None:
             return
@@ -95,12 +96,12 @@ class FairQueue:
         self._set_head(entry.user_id, user)
 
     def runs(self, user_id: str, more: int) -> None:
-        """So many more of a user's sessions hold a slot now, or fewer."""
+        """Change how many of a user's sessions hold a slot; `more` may be negative."""
         if not more:
             return
         user = self._users.setdefault(user_id, _User())
         size = len(user.waiting)
-        for _ in range(abs(more)):  # all that wait move by one round: the first round's place becomes the last one's
+        for _ in range(abs(more)):  # every queued session moves by one round, so only the ends of the range change
             if more > 0:
                 self._move(user.running, user.running + size)
                 user.running += 1
@@ -110,12 +111,12 @@ class FairQueue:
         self._set_head(user_id, user)
 
     def running(self, user_id: str) -> int:
-        """How many of a user's sessions hold a slot."""
+        """The user's sessions that hold a slot."""
         user = self._users.get(user_id)
         return user.running if user else 0
 
     def first(self) -> Waiting | None:
-        """The session whose turn it is; None for none."""
+        """The next session; None when the queue is empty."""
         if self._holders:
             return min((self._entries[session_id] for session_id in self._holders), key=self._rank)
         if not self._heads:
@@ -123,7 +124,7 @@ class FairQueue:
         return self._entries[self._first_without_slot(self._users[self._heads[0][2]])[1][1]]
 
     def position(self, session_id: str) -> int:
-        """A session's place in the queue, from 1; one that is not there would come last."""
+        """A session's place, from 1; one that is not queued would come last."""
         entry = self._entries.get(session_id)
         if entry is None:
             return len(self._entries) + 1
@@ -138,7 +139,7 @@ class FairQueue:
         return 1 + before - holders_before + len(self._holders)
 
     def _rank(self, entry: Waiting) -> tuple[int, int]:
-        """Its round and its arrival."""
+        """(round, arrival)."""
         user = self._users[entry.user_id]
         return user.running + bisect_left(user.waiting, (entry.arrived, entry.session_id)), entry.arrived
 

@@ -1,29 +1,29 @@
-"""What bounds a session; all are settings."""
+"""The limits of a session, from the settings."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Durations in ms, on the clock of the log.
+    """Durations in ms, on the log's clock.
 
     Attributes:
         max_bots: Sessions that run at once.
-        max_queue: Sessions that wait at once; one more is refused at once.
+        max_queue: Sessions that wait at once; the next start is rejected.
         attempt_ms: From `assigned` to `agent_ready`, for one node.
         startup_ms: The same, over all nodes tried.
-        max_attempts: Nodes asked in a row, for a start or a take-over, before it counts as failed.
-        attempt_pause_ms: Between the second and the third attempt, at least; it doubles with each further one.
-        retry_pause_ms: Before the same node is tried again for the same session.
-        stale_start_ms: How long after its deadline a start that no leader saw still gets its chance: its room lives
-            so much longer.
-        settle_ms: What a new leader grants to reports that an outage held back, before it calls them missing.
-        node_lease_ms: What a new leader waits before it calls any node lost.
+        max_attempts: Nodes asked in a row before a start or a take-over fails.
+        attempt_pause_ms: Least pause between the second and the third attempt; it doubles with each further one.
+        retry_pause_ms: Pause before the same node is tried again for the same session.
+        stale_start_ms: How long after its queue deadline a start that no leader saw is still placed: its room lives
+            that much longer.
+        settle_ms: Grace for reports that an outage delayed, after a new leader began.
+        node_lease_ms: How long a new leader waits before it counts any node as lost.
         farewell_ms: From `assigned` to the end, for the agent that only says goodbye.
-        end_wait_ms: After `end` was sent, how long its outcome may stay unknown: longer than any answer may take.
-        unlisted_ms: How long a node may not list a job that was ready before the job counts as lost.
-        credit_look_ms: Between two looks at the log for a session's last seconds of credit, at least.
-        timeout_goodbye: What the agent says when `session_ms` is over; empty: nothing.
+        end_wait_ms: How long the outcome of `end` may stay unknown; longer than any reply takes.
+        unlisted_ms: How long a node may omit a ready job from its list before the job is lost.
+        credit_look_ms: Least time between two reads of the log for a session's last seconds of credit.
+        timeout_goodbye: The agent's last sentence at `session_ms`; empty: none.
     """
 
     max_bots: int = 50

@@ -1,4 +1,4 @@
-"""Which of the nodes that look gone count as lost, and when there are too many of them to believe it: pure."""
+"""Which missing nodes are lost, and when too many are missing at once to believe it. Pure."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -9,12 +9,12 @@ MOST_SHARE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What is known about the nodes that are missing. Times are on the log's clock, ms.
+    """The missing nodes. Times are on the log's clock, ms.
 
     Attributes:
-        ended_ms: When each node's entry ended that has not come back since.
-        held: The nodes that the brake holds back.
-        held_until_ms: Until when.
+        ended_ms: Node -> when its key expired; nodes that came back are removed.
+        held: Nodes that the brake holds back.
+        held_until_ms: When the brake is released.
     """
 
     ended_ms: Mapping[str, int]
@@ -22,11 +22,11 @@ class Judgement:
     held_until_ms: int = 0
 
     def ended(self, node_id: str, now_ms: int) -> "Judgement":
-        """A node's entry ended, and not because the node left with no job."""
+        """Note that a node's key expired; not for a node that drained and left."""
         return replace(self, ended_ms={**self.ended_ms, node_id: now_ms})
 
     def back(self, node_id: str) -> "Judgement":
-        """A node is there."""
+        """Note that a node is back."""
         if node_id not in self.ended_ms and node_id not in self.held:
             return self
         ended_ms = {name: at_ms for name, at_ms in self.ended_ms.items() if name != node_id}
@@ -36,16 +36,16 @@ class Judgement:
 def judge(
     gone: Collection[str], alive: int, known: Judgement, now_ms: int, lease_ms: int
 ) -> tuple[frozenset[str], Judgement]:
-    """Say which nodes are lost now.
+    """Decide which nodes are lost now.
 
-    More than a tenth of the fleet, and at least three nodes, within one lease is more likely a fault between them and
-    us than their death, and a take-over of calls that go on would harm each of them. Such nodes are held back for a
-    lease, and lost if they are gone by then, too. Kubernetes' node controller has the same brake, at 55 % of a zone.
+    The loss of more than a tenth of the fleet, and at least three nodes, within one lease is more likely a network
+    fault than their death, and taking over calls that go on would harm each of them. Such nodes are held back for one
+    lease, and are lost if they are still gone then. Kubernetes' node controller has the same brake, at 55 % of a zone.
 
     Args:
-        gone: The nodes that a look at their key and a probe did not find just now.
-        alive: The nodes that are there.
-        known: What was known before.
+        gone: Nodes whose key is missing and that did not answer a probe just now.
+        alive: How many nodes are alive.
+        known: The former judgement.
     """
     if now_ms < known.held_until_ms:
         return frozenset(), known
@@ -60,5 +60,5 @@ def judge(
 
 
 def is_mass_loss(missing: int, alive: int) -> bool:
-    """Whether so many went at once that it is not to be believed at once."""
+    """Whether so many nodes are missing at once that a network fault is more likely."""
     return missing >= LEAST_NODES and missing > MOST_SHARE * (missing + alive)

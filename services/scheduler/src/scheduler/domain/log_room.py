@@ -1,9 +1,9 @@
-"""How much of the log is still needed, and whether there is room for another call."""
+"""How much of the log is still needed, and whether another call fits."""
 
 from dataclasses import dataclass
 
 MARGIN = 0.1
-"""The share of the log that no start may use, so that the calls that run can be written to their end."""
+"""The share of the log that is reserved for running calls; starts are refused before it is used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +23,11 @@ class LogUse:
 
 @dataclass(frozen=True, slots=True)
 class BillingPlace:
-    """How far billing has come.
+    """Billing's position in the log.
 
     Attributes:
         read_seq: Everything up to here is read and settled.
-        waiting: Messages behind it that billing has to read, those in its hand among them.
+        waiting: Messages behind it that billing has to settle, in-flight ones included.
     """
 
     read_seq: int
@@ -36,13 +36,13 @@ class BillingPlace:
 
 @dataclass(frozen=True, slots=True)
 class LogRoom:
-    """What the log holds that somebody still needs: the calls that run, and what billing has not read.
+    """The part of the log that is still needed: running calls, and what billing has not read.
 
     Attributes:
-        needed_bytes: From the oldest such message on.
-        limit_bytes: From here on no start is taken; 0: there is no limit.
+        needed_bytes: From the oldest needed message to the end.
+        limit_bytes: Starts are refused from here on; 0: unlimited.
         behind: Messages that billing has to read.
-        gone_unread: Messages that the log gave up before billing read them.
+        gone_unread: Messages that the stream deleted before billing read them.
     """
 
     needed_bytes: int
@@ -59,16 +59,16 @@ class LogRoom:
 def log_room(
     use: LogUse, billing: BillingPlace | None, oldest_open_seq: int | None, *, calls_bytes: int, was_behind: bool
 ) -> LogRoom:
-    """Measure what of the log is needed.
+    """Measure how much of the log is needed.
 
-    The stream gives up its oldest messages at its bound, which is right for what is settled. What is not settled must
-    not come that far: from the limit on no start is taken, and calls that run can still be written to their end.
+    At its bound the stream deletes its oldest messages. Settled messages may go, others may not: starts are refused
+    from the limit on, and running calls can still be written to their end.
 
     Args:
-        billing: None: there is no billing here.
-        oldest_open_seq: Of the oldest message of a call that runs; None without one.
-        calls_bytes: What all calls that may run at once write at most.
-        was_behind: Billing had something to read at the last look: then what is gone now may be a part of it.
+        billing: None: this deployment runs without billing.
+        oldest_open_seq: Sequence of the oldest message of a running call; None without one.
+        calls_bytes: Most bytes that all concurrent calls write.
+        was_behind: Billing had unread messages at the last look, so deleted messages may have been among them.
     """
     behind = 0 if billing is None else billing.waiting
     needed_from = [use.last_seq + 1]

@@ -1,4 +1,4 @@
-"""What stands in the world and should not, or should and does not: pure comparisons."""
+"""Compares rooms, slots and jobs with the log: what is orphaned, lost or stale. Pure."""
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -10,10 +10,10 @@ from contracts.registry import NodeState
 from scheduler.domain.session import Session
 
 ROOM_MARGIN_MS = 60_000
-"""A room is made before its `requested`, so a young one without a session is no orphan yet."""
+"""A room is created before its `requested`, so only an older room without a session is an orphan."""
 
 LOST_ROOM_MARGIN_MS = 2_000
-"""A session this young may be seen before its room."""
+"""A younger session may be seen before its room."""
 
 STALE = "stale"
 SUPERSEDED = "superseded"
@@ -23,11 +23,11 @@ _SESSION_ID = re.compile(SESSION_ID_PATTERN)
 
 @dataclass(frozen=True, slots=True)
 class StaleJob:
-    """A node holds an epoch that counts no more.
+    """A node runs an epoch that is superseded or whose session has ended.
 
     Attributes:
-        reason: What the node is told. A superseded agent is killed: one that leaves in order would first resume its
-            connection to LiveKit, and so put its successor out.
+        reason: Sent to the node. A superseded agent is killed: an orderly stop would first resume its connection to
+            LiveKit, which disconnects its successor.
     """
 
     session_id: str
@@ -37,11 +37,11 @@ class StaleJob:
 
 
 def suspect_rooms(rooms: Mapping[str, int], is_wanted: Callable[[str], bool], now_ms: int) -> list[str]:
-    """The rooms of our form that nothing explains; the log must confirm it before one is deleted.
+    """Rooms named like a session that no session explains; the log must confirm each before it is deleted.
 
     Args:
-        rooms: Name -> when LiveKit created it, Unix ms.
-        is_wanted: Whether this session is known and has not ended, or its room was joined ahead.
+        rooms: Name -> creation time by LiveKit, Unix ms.
+        is_wanted: Whether the session is open, or its room is prejoined.
     """
     return [
         name
@@ -51,11 +51,11 @@ def suspect_rooms(rooms: Mapping[str, int], is_wanted: Callable[[str], bool], no
 
 
 def lost_rooms(sessions: Iterable[Session], rooms: Collection[str], now_ms: int) -> list[str]:
-    """The open sessions whose room is gone."""
+    """The open sessions without a room."""
     return [
         s.session_id
         for s in sessions
-        if not s.is_over
+        if not s.has_ended
         and s.end_asked is None
         and s.requested is not None
         and now_ms - s.requested_ms > LOST_ROOM_MARGIN_MS
@@ -66,11 +66,9 @@ def lost_rooms(sessions: Iterable[Session], rooms: Collection[str], now_ms: int)
 def stale_jobs(
     nodes: Iterable[NodeState], sessions: Callable[[str], Session | None]
 ) -> tuple[list[StaleJob], list[StaleJob]]:
-    """The jobs that nodes hold for an ended session or a superseded epoch, and those of sessions that are not known.
+    """Jobs of ended sessions or superseded epochs, and jobs of unknown sessions, which the log must judge.
 
-    A session that was found in a slot and whose log has no `requested` counts as not known.
-
-    Of the latter the log must say whether they are over.
+    A session that was found in a slot and whose log has no `requested` counts as unknown.
     """
     stale: list[StaleJob] = []
     unknown: list[StaleJob] = []
@@ -81,10 +79,10 @@ def stale_jobs(
                 unknown.append(StaleJob(held.session_id, held.epoch, node.node_id))
             elif held.epoch < session.epoch:
                 stale.append(StaleJob(held.session_id, held.epoch, node.node_id, SUPERSEDED))
-            elif session.is_over:
+            elif session.has_ended:
                 stale.append(StaleJob(held.session_id, held.epoch, node.node_id))
     return stale, unknown
 
 
 def _has_lost_its_beginning(session: Session) -> bool:
-    return session.requested is None and not session.unreadable and not session.is_over
+    return session.requested is None and not session.unreadable and not session.has_ended

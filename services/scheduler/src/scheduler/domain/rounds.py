@@ -1,4 +1,4 @@
-"""Counts by round: how many stand in a round, and how many before it."""
+"""Counts entries by round, and before a round."""
 
 _FIRST_SIZE = 64
 
@@ -11,7 +11,7 @@ class Rounds:
         self._tree = [0] * (_FIRST_SIZE + 1)
 
     def add(self, number: int, count: int) -> None:
-        """Count that many more in a round, or fewer."""
+        """Add to the count of a round; `count` may be negative."""
         while number >= len(self._in):
             self._double()
         self._in[number] += count
@@ -21,11 +21,11 @@ class Rounds:
             at += at & -at
 
     def at(self, number: int) -> int:
-        """How many stand in this round."""
+        """Entries in this round."""
         return self._in[number] if number < len(self._in) else 0
 
     def before(self, number: int) -> int:
-        """How many stand in earlier rounds."""
+        """Entries in earlier rounds."""
         at, total = min(number, len(self._in)), 0
         while at:
             total += self._tree[at]
@@ -36,5 +36,5 @@ class Rounds:
         half = len(self._in)
         total = self.before(half)
         self._in += [0] * half
-        # Nodes above the old size cover new rounds only, which are empty, except the root: it covers all.
+        # Tree nodes above the old size cover only new, empty rounds, except the root, which covers all.
         self._tree += [0] * (half - 1) + [total]

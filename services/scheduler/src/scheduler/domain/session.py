@@ -1,4 +1,4 @@
-"""One session as its log tells it: a fold that order, gaps and repetitions of the records do not disturb."""
+"""One session as a fold over its log; the result does not depend on the records' order, gaps or repetitions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -17,17 +17,17 @@ from contracts.events import (
 )
 
 DRAINED = "drained"
-"""The cause of `agent_stopped` by which a node that leaves hands its call over."""
+"""The cause of `agent_stopped` when a draining node hands its call over."""
 
 
 REQUESTED, ASSIGNED, ENDED = SessionRequested.event, JobAssigned.event, SessionEnded.event
 
 
 class Unreadable(Event):
-    """A record that decides about its session and that this version cannot read.
+    """A decisive record that this version cannot parse.
 
     Attributes:
-        kind: What its subject says it is: requested, assigned or ended.
+        kind: The event by its subject: requested, assigned or ended.
     """
 
     event: ClassVar[str] = "unreadable"
@@ -37,11 +37,11 @@ class Unreadable(Event):
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """One event with its place in the log.
+    """One event with its position in the log.
 
     Attributes:
         stored_ms: JetStream's timestamp, Unix ms: the clock of every timer here.
-        seq: Its sequence in the stream; what a compare-and-set names.
+        seq: Its stream sequence, which a compare-and-set expects.
         trace: Its W3C trace context, as message headers.
     """
 
@@ -53,10 +53,10 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One epoch of the job, as `assigned` has it.
+    """One epoch of the job, from `assigned`.
 
     Attributes:
-        age_ms: How long it had run when its `assigned` was stored; not 0 only where that was restored.
+        age_ms: How long it had run when its `assigned` was stored; above 0 only for a restored session.
     """
 
     epoch: int
@@ -71,7 +71,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """A node's word that an epoch's worker is gone."""
+    """A node's report that an epoch's worker has exited."""
 
     cause: str
     served_ms: int
@@ -81,7 +81,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class EndAsked:
-    """Somebody wants the session over."""
+    """A request to end the session."""
 
     by: str
     reason: str
@@ -91,7 +91,7 @@ class EndAsked:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What the log says about one session. All times are JetStream's, Unix ms.
+    """One session by its log. All times are JetStream's, Unix ms.
 
     Attributes:
         requested: The accepted start; None while only later records were read.
@@ -99,7 +99,7 @@ class Session:
         ready_ms: Epoch -> when its agent was in the room.
         stops: Epoch -> its end, from `agent_stopped`.
         ended: The one terminal event.
-        unreadable: The kinds of decisive records that stand in its log and cannot be read.
+        unreadable: The kinds of decisive records in its log that cannot be parsed.
     """
 
     session_id: str
@@ -116,13 +116,13 @@ class Session:
     unreadable: frozenset[str] = frozenset()
 
     @property
-    def is_over(self) -> bool:
-        """Its `ended` stands in the log, whether it can be read or not."""
+    def has_ended(self) -> bool:
+        """Whether the log holds its `ended`, readable or not."""
         return self.ended is not None or ENDED in self.unreadable
 
     @property
     def current(self) -> Attempt | None:
-        """The last `assigned`: the only epoch that counts."""
+        """The attempt of the last `assigned`, the only epoch that counts."""
         return self.attempts[max(self.attempts)] if self.attempts else None
 
     @property
@@ -132,19 +132,19 @@ class Session:
 
     @property
     def granted_minutes(self) -> int | None:
-        """The billable minutes that the session may have in all; None: no bound."""
+        """The session's billable minutes in total; None: unlimited."""
         granted = (a.granted_minutes for a in self.attempts.values() if a.granted_minutes is not None)
         asked = None if self.requested is None else self.requested.credit_limit_minutes
         return max(granted, default=asked)
 
     @property
     def first_ready_ms(self) -> int | None:
-        """When an agent was first in the room."""
+        """When the first agent was in the room."""
         return min(self.ready_ms.values(), default=None)
 
     @property
     def deaths(self) -> int:
-        """Agents that were in the room, have a successor, and were not handed over by a node that was drained."""
+        """Agents that were in the room and have a successor, without those that a drained node handed over."""
         return sum(1 for epoch in self.ready_ms if epoch < self.epoch and not self._handed_over(epoch))
 
     def _handed_over(self, epoch: int) -> bool:

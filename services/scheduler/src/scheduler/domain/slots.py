@@ -1,4 +1,4 @@
-"""Which slots are held, as far as the leader knows."""
+"""Which session holds which slot, as far as the leader knows."""
 
 import heapq
 from collections.abc import Iterator
@@ -7,8 +7,8 @@ from collections.abc import Iterator
 class SlotTable:
     """Key -> the session that holds it; the lowest free key is found in O(log n).
 
-    A key is contested after another's write was met there: it may be held by what this version cannot read, or by a
-    session that this leader has not heard of yet. It counts as held until it is read or the time has passed.
+    A key is contested when another writer's value was found there: a value that this version cannot parse, or of a
+    session that this leader has not read yet. It counts as held until the bucket is read or a deadline passes.
     """
 
     def __init__(self, max_bots: int) -> None:
@@ -28,15 +28,15 @@ class SlotTable:
         return iter(self._owners)
 
     def owner(self, key: int) -> str | None:
-        """The session that holds the key."""
+        """The session that holds the key, if any."""
         return self._owners.get(key)
 
     def held_by(self, session_id: str) -> int:
-        """How many keys the session holds; a second one only until it is found and freed."""
+        """How many keys the session holds; the reconciler releases a second one."""
         return self._keys_of.get(session_id, 0)
 
     def hold(self, key: int, session_id: str) -> None:
-        """The session holds the key now instead of its former owner."""
+        """Give the key to the session, replacing its former owner."""
         self.drop(key)
         self._owners[key] = session_id
         self._keys_of[session_id] = self._keys_of.get(session_id, 0) + 1
@@ -44,7 +44,7 @@ class SlotTable:
         self._note(key)
 
     def drop(self, key: int) -> None:
-        """The key is free."""
+        """Release the key."""
         session_id = self._owners.pop(key, None)
         if session_id is None:
             return
@@ -55,12 +55,12 @@ class SlotTable:
         self._note(key)
 
     def contest(self, key: int, until_ms: int) -> None:
-        """Leave the key alone until then, unless it is read before."""
+        """Do not hand out the key until then, unless the bucket is read earlier."""
         if key not in self._owners:
             self._contested[key] = until_ms
 
     def lowest_free(self, now_ms: int) -> int | None:
-        """The lowest key that may be taken; None: all are held, slots beyond a MAX_BOTS that was lowered among them."""
+        """The lowest free key; None: all are held, including slots above a MAX_BOTS that was lowered."""
         for key in [key for key, until_ms in self._contested.items() if now_ms >= until_ms]:
             del self._contested[key]
             self._relist(key)
@@ -75,11 +75,11 @@ class SlotTable:
         return None
 
     def mark(self) -> int:
-        """A point in time: what changed after it is newer than a reading that begins now."""
+        """A point in time; keys that change after it are newer than a read of the bucket that begins now."""
         return self._changes
 
     def has_changed(self, key: int, since: int) -> bool:
-        """Whether the key was taken or freed here after that mark."""
+        """Whether the key was taken or released here after that mark."""
         return self._changed.get(key, 0) > since
 
     def _relist(self, key: int) -> None:

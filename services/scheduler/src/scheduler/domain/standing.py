@@ -1,4 +1,4 @@
-"""Whether a session is over, by what its log still holds."""
+"""Whether a session has ended, by what its log still holds."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -8,34 +8,34 @@ from contracts.events import Event, SessionEnded, SessionRequested
 from scheduler.domain.session import ENDED, REQUESTED, Recorded, Unreadable
 
 CLOCKS_MS = 60_000
-"""How far the clock that dated something may be from the log's, and how long a room is older than its `requested`."""
+"""Most difference between another clock and the log's, and between a room and its later `requested`."""
 
 
 class Standing(StrEnum):
-    """OPEN: requested, and not ended. OVER: ended, or never requested. LOST: the log begins too late to tell."""
+    """OPEN: requested, not ended. ENDED: ended, or never requested. LOST: the log begins too late to say."""
 
     OPEN = "open"
-    OVER = "over"
+    ENDED = "ended"
     LOST = "lost"
 
 
 def standing(history: Sequence[Recorded], *, made_ms: int | None, begins_ms: int) -> Standing:
-    """Say how a session stands.
+    """Tell whether a session is open, has ended, or has lost the beginning of its log.
 
-    A log without its `requested` says "never requested" only of what was made since the log began: a stream at its
-    bound gives up its oldest messages, and a lost store all of them.
+    A missing `requested` proves "never requested" only for things made since the log began: a stream at its bound
+    deletes its oldest messages, and a lost store has lost all of them.
 
     Args:
-        history: All that the log holds of the session.
-        made_ms: When what belongs to the session (its room, its slot) was made, Unix ms; None: not known.
-        begins_ms: Since when the log is whole.
+        history: All records of the session.
+        made_ms: When the session's room or slot was made, Unix ms; None: unknown.
+        begins_ms: Since when the log is complete.
     """
     if any(_is(record.event, SessionEnded, ENDED) for record in history):
-        return Standing.OVER
+        return Standing.ENDED
     if any(_is(record.event, SessionRequested, REQUESTED) for record in history):
         return Standing.OPEN
     since_ms = begins_ms + CLOCKS_MS
-    return Standing.OVER if made_ms is not None and made_ms >= since_ms else Standing.LOST
+    return Standing.ENDED if made_ms is not None and made_ms >= since_ms else Standing.LOST
 
 
 def _is(event: Event, kind: type[Event], name: str) -> bool:

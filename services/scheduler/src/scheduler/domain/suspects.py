@@ -1,11 +1,11 @@
-"""Nodes on which starts failed: each is left alone for a while, and then tried with one start at a time."""
+"""Nodes on which starts failed: each rests for a while and is then tried with one start at a time."""
 
 from dataclasses import dataclass
 from typing import Final
 
 _FIRST_PAUSE_MS: Final = 1_000
-_LONGEST_PAUSE_MS: Final = 15_000  # half of what a start may take: one that finds only such nodes still gets its try
-_FORGOTTEN_MS: Final = 300_000
+_LONGEST_PAUSE_MS: Final = 15_000  # half of BOT_STARTUP_TIMEOUT: a start that finds only such nodes is still tried
+_FORGIVEN_MS: Final = 300_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +14,8 @@ class Suspect:
 
     Attributes:
         failures: In a row.
-        failed_ms: When it last did.
-        rests_until_ms: Until when it gets no start.
+        failed_ms: Time of the last failure.
+        rests_until_ms: The node gets no start before.
     """
 
     failures: int
@@ -24,9 +24,9 @@ class Suspect:
 
 
 def after_failure(known: Suspect | None, now_ms: int) -> Suspect:
-    """The node failed again: its pause doubles.
+    """Double the pause of a node that failed again.
 
-    A failure during the pause is of a start that was there before: the pause began with the first of them.
+    A failure during the pause belongs to a start from before it, so it does not count.
     """
     if known is not None and now_ms < known.failed_ms + pause_ms(known.failures):
         return known
@@ -35,15 +35,15 @@ def after_failure(known: Suspect | None, now_ms: int) -> Suspect:
 
 
 def on_trial(known: Suspect, now_ms: int, trial_ms: int) -> Suspect:
-    """The node has one start now: no other before this one can be judged."""
+    """Give the node one start, and no other until this one is judged."""
     return Suspect(known.failures, known.failed_ms, now_ms + trial_ms)
 
 
 def is_forgiven(known: Suspect, now_ms: int) -> bool:
-    """The failure is so long ago that the node counts as any other."""
-    return now_ms >= known.failed_ms + _FORGOTTEN_MS
+    """Whether the last failure is so old that the node counts as healthy."""
+    return now_ms >= known.failed_ms + _FORGIVEN_MS
 
 
 def pause_ms(failures: int) -> int:
-    """How long a node is left alone after so many failures in a row."""
+    """How long a node rests after that many failures in a row."""
     return min(_LONGEST_PAUSE_MS, _FIRST_PAUSE_MS * 2 ** min(failures - 1, 10))

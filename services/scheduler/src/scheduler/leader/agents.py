@@ -1,4 +1,4 @@
-"""The commands to the nodes: each runs beside the session's other steps, so that a silent node delays nobody."""
+"""Commands to nodes; they run beside the session's other steps, so that a silent node delays no other session."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -14,14 +14,14 @@ T = TypeVar("T")
 
 
 class Agents:
-    """Hands jobs to nodes and takes them back; idempotent by session and epoch on the node's side."""
+    """Starts and stops jobs on nodes; nodes make each command idempotent by session and epoch."""
 
     def __init__(self, nodes: Nodes, rooms: Rooms, livekit_url: str, leadership: Leadership) -> None:
-        """Take the parts.
+        """Keep the parts.
 
         Args:
-            livekit_url: The URL that the agents join at, ws or wss.
-            leadership: Each command carries its term, so that a node refuses a leader that was deposed.
+            livekit_url: The URL at which agents join, ws or wss.
+            leadership: Its term goes into each command, so that a node refuses a deposed leader.
         """
         self._leadership = leadership
         self._nodes = nodes
@@ -32,7 +32,7 @@ class Agents:
         """Ask the attempt's node to run the job.
 
         Raises:
-            NotTaken: It refused, or did not answer.
+            NotAccepted: The node refused, or did not answer.
             Unavailable: The command could not be sent.
         """
 
@@ -60,7 +60,7 @@ class Agents:
         await self._as_leader(assign)
 
     async def end(self, session_id: str, epoch: int, node_id: str, reason: str, *, say: str | None = None) -> EndAnswer:
-        """Stop the epoch's agent; a silent node's last tick counts.
+        """Stop the epoch's agent; without a reply the last tick counts.
 
         Args:
             say: A last sentence.
@@ -73,8 +73,8 @@ class Agents:
             return EndAnswer(epoch, None)
         return EndAnswer(epoch, reply.served_ms, reply.fault_ms)
 
-    async def withdraw(self, session_id: str, epoch: int, node_id: str, reason: str) -> bool:
-        """Have a node let go of an epoch that counts no more; False: it did not say that it did."""
+    async def stop_job(self, session_id: str, epoch: int, node_id: str, reason: str) -> bool:
+        """Have a node stop a superseded or stale epoch; False: the node did not confirm it."""
         try:
             return await self._end(session_id, epoch, node_id, reason) is not None
         except Unavailable:

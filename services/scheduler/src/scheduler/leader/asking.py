@@ -1,4 +1,4 @@
-"""Asks nodes to run a job, and judges what they answer: again, another node, or this one put aside for all."""
+"""Asks nodes to run a job; after a refusal it retries, takes another node, or suspends the node."""
 
 from collections.abc import Callable
 from typing import Final
@@ -9,17 +9,17 @@ from scheduler.domain.session import Attempt, Session
 from scheduler.leader.agents import Agents
 from scheduler.leader.board import Board
 from scheduler.leader.timers import Timers
-from scheduler.ports import NO_ANSWER, NO_RESPONDER, NotTaken, Unavailable
+from scheduler.ports import NO_ANSWER, NO_RESPONDER, NotAccepted, Unavailable
 
 _RETRY_MS: Final = 250
-_NO_SLOT: Final = ("full", "draining")  # an honest refusal: what we knew of the node was old
+_NO_SLOT: Final = ("full", "draining")  # the node is healthy; our view of it was stale
 _SESSIONS_OWN: Final = ("stale_epoch",)
 
 log = logs.get_logger(__name__)
 
 
 class Asking:
-    """The command `assign`, beside the session's other steps."""
+    """Sends `assign` beside the session's other steps."""
 
     def __init__(
         self,
@@ -30,12 +30,12 @@ class Asking:
         learn: Callable[..., None],
         capacity_changed: Callable[[], None],
     ) -> None:
-        """Take the parts.
+        """Keep the parts.
 
         Args:
             now_ms: The log's time.
-            learn: Notes facts about a session, and has it decided about again.
-            capacity_changed: Has the queue looked at.
+            learn: Notes a fact about a session and wakes it.
+            capacity_changed: Schedules a look at the queue.
         """
         self._board = board
         self._agents = agents
@@ -45,14 +45,14 @@ class Asking:
         self._capacity_changed = capacity_changed
 
     async def ask(self, session: Session, attempt: Attempt, action: Ask) -> None:
-        """Send `assign`; what the node answers, or that it does not, becomes a fact."""
+        """Send `assign`; the node's reply, or its timeout, becomes a fact."""
         session_id = session.session_id
         assert session.requested is not None
         try:
             await self._agents.ask(session.requested, attempt, takeover=action.takeover, farewell=action.farewell)
-        except NotTaken as refused:
+        except NotAccepted as refused:
             log.warning(
-                "job.not_taken",
+                "job.not_accepted",
                 session_id=session_id,
                 node_id=attempt.node_id,
                 epoch=attempt.epoch,
@@ -61,7 +61,7 @@ class Asking:
             if refused.reason in _NO_SLOT:
                 self._board.fleet.refused(attempt.node_id)
             elif refused.reason not in _SESSIONS_OWN:
-                self.put_aside(attempt.node_id, refused.reason)
+                self.suspend(attempt.node_id, refused.reason)
             if self._may_have_been_lost(refused):
                 self._ask_again(session_id, attempt)
             else:
@@ -70,14 +70,14 @@ class Asking:
             log.warning("job.not_sent", session_id=session_id, epoch=attempt.epoch, reason=str(error))
             self._ask_again(session_id, attempt)
 
-    def put_aside(self, node_id: str, failure: str) -> None:
-        """Other starts avoid the node until its pause is over."""
+    def suspend(self, node_id: str, failure: str) -> None:
+        """Count a failed start against the node: others avoid it until its pause expires."""
         now_ms = self._now_ms()
         if now_ms < self._board.judge_nodes_from_ms and failure in (NO_RESPONDER, NO_ANSWER):
-            return  # NATS was away: it says nothing about the node
+            return  # after an outage of NATS, silence says nothing about the node
         suspect = self._board.fleet.failed(node_id, now_ms)
         log.warning(
-            "node.put_aside",
+            "node.suspended",
             node_id=node_id,
             failure=failure,
             failures=suspect.failures,
@@ -85,10 +85,10 @@ class Asking:
         )
         self._capacity_changed()
 
-    def _may_have_been_lost(self, refused: NotTaken) -> bool:
-        """Whether the same command may still succeed: NATS was away, or the answer was lost.
+    def _may_have_been_lost(self, refused: NotAccepted) -> bool:
+        """Whether a retry of the same command may succeed: after an outage of NATS, or a lost reply.
 
-        A new epoch instead could greet the caller twice. The attempt's own deadline bounds the repetition.
+        A new epoch instead could greet the caller twice. The attempt's own deadline bounds the retries.
         """
         silent = refused.reason == NO_ANSWER
         outage = refused.reason == NO_RESPONDER and self._now_ms() < self._board.judge_nodes_from_ms

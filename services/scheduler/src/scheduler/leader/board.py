@@ -67,7 +67,7 @@ class Board:
 
     def open_sessions(self) -> Iterator[Session]:
         """The sessions without an end."""
-        return (s for s in list(self._sessions.values()) if not s.is_over)
+        return (s for s in list(self._sessions.values()) if not s.has_ended)
 
     def session(self, session_id: str) -> Session | None:
         """The session as its log tells it."""
@@ -283,7 +283,7 @@ class Board:
         """What was set aside for this session."""
         return self._reserved.get(session_id)
 
-    def give_up(self, session_id: str) -> None:
+    def release(self, session_id: str) -> None:
         """Drop what was set aside for this session."""
         if session_id in self._reserved:
             self._stop_waiting(session_id)
@@ -362,9 +362,9 @@ class Board:
     def _locate(self, session: Session) -> None:
         """Keep the fleet's count and the queue in step with the log."""
         current = session.current
-        if session.is_over or session.end_asked is not None:
+        if session.has_ended or session.end_asked is not None:
             self._stop_waiting(session.session_id)
-        if current is not None and not session.is_over and current.epoch not in session.stops:
+        if current is not None and not session.has_ended and current.epoch not in session.stops:
             self._queue.remove(session.session_id)
             self.fleet.place(session.session_id, current.node_id)
         elif session.session_id not in self._reserved:

@@ -105,7 +105,7 @@ class Conductor:
         event = record.event
         if isinstance(event, JobAssigned) and event.session_id not in self.board and self.is_acting:
             # Another leader's, written after `ended`: the log's compare-and-set is on each kind of event alone.
-            self.beside(self._endings.withdraw_if_over(event.session_id, event.epoch, event.node_id))
+            self.beside(self._endings.stop_if_ended(event.session_id, event.epoch, event.node_id))
         self._note(record)
 
     def wake(self, session_id: str) -> None:
@@ -148,9 +148,9 @@ class Conductor:
             self._admit_due.cancel()
         self._admit_due = loop.call_later(seconds, self._admit)
 
-    def withdraw(self, session_id: str, epoch: int, node_id: str, reason: str) -> None:
+    def stop_job(self, session_id: str, epoch: int, node_id: str, reason: str) -> None:
         """Tell a node to stop an epoch that was superseded; no step waits for the answer."""
-        self.beside(self._endings.withdraw(session_id, epoch, node_id, reason))
+        self.beside(self._endings.stop_job(session_id, epoch, node_id, reason))
 
     def _admit(self) -> None:
         self._admit_due = None
@@ -250,13 +250,13 @@ class Conductor:
             case d.Ask():
                 self.board.learn(session_id, asked_epoch=action.epoch)
                 self.beside(self._asking.ask(session, session.attempts[action.epoch], action))
-            case d.Withdraw():
-                self.board.learn(session_id, withdrawn_epoch=action.epoch)
-                self.withdraw(session_id, action.epoch, action.node_id, SUPERSEDED)
-            case d.Blame():
+            case d.StopSuperseded():
+                self.board.learn(session_id, stop_sent_epoch=action.epoch)
+                self.stop_job(session_id, action.epoch, action.node_id, SUPERSEDED)
+            case d.CountFailure():
                 self.board.learn(session_id, blamed_epoch=action.epoch)
-                self._asking.put_aside(action.node_id, action.failure)
-            case d.EndAgent():
+                self._asking.suspend(action.node_id, action.failure)
+            case d.StopAgent():
                 tries = 1 + (facts.end_tries if facts.end_asked_epoch == action.epoch else 0)
                 self.board.learn(
                     session_id,
@@ -266,20 +266,20 @@ class Conductor:
                     speaking_epoch=action.epoch if action.say else 0,
                     verdict=action.verdict,
                 )
-                self.beside(self._endings.end_agent(session_id, action))
+                self.beside(self._endings.stop_agent(session_id, action))
             case d.Measure():
                 self._learn_usage(session_id, await self._endings.measure(session_id))
-            case d.Conclude():
-                self._note(await self._endings.conclude(session, facts, action.verdict))
-            case d.FreeSlot():
-                await self._slots.free(action.key, session_id)
+            case d.End():
+                self._note(await self._endings.end(session, facts, action.verdict))
+            case d.ReleaseSlot():
+                await self._slots.release(action.key, session_id)
                 self.board.freed(action.key, session_id)
                 self.capacity_changed()
             case d.DeleteRoom():
                 # Once, and beside: what LiveKit does not do now, the reconciler repeats.
                 self.board.learn(session_id, room_deleted=True)
                 self.beside(self._endings.delete_room(session_id))
-            case d.Forget():
+            case d.Remove():
                 self.board.forget(session_id)
                 self.timers.set(session_id, None)
                 self.capacity_changed()
@@ -301,8 +301,8 @@ class Conductor:
             await self._take(reserved.slot, session_id)
             self.board.took(reserved.slot, session_id)
             latest = self.board.session(session_id)
-            if latest is None or latest.end_asked or latest.is_over:
-                self.board.give_up(session_id)
+            if latest is None or latest.end_asked or latest.has_ended:
+                self.board.release(session_id)
                 return True
             assigned = JobAssigned(
                 session_id=session_id,
@@ -316,7 +316,7 @@ class Conductor:
             self._note(await self._log.append(assigned, expect_last=0))
             self.board.began(session_id)
         except (Outrun, Unavailable):
-            self.board.give_up(session_id)
+            self.board.release(session_id)
             raise
         log.info("job.assigned", session_id=session_id, node_id=reserved.node_id, epoch=1, slot=reserved.slot)
         return True
@@ -325,7 +325,7 @@ class Conductor:
         try:
             await self._slots.take(key, Slot(session_id=session_id, taken_at=self._time()))
         except Outrun:
-            self.board.give_up(session_id)
+            self.board.release(session_id)
             self.board.contested(key, self.now_ms())
             raise
 

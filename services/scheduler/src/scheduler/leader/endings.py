@@ -1,4 +1,4 @@
-"""How a session ends: its agent is told to stop, its time is measured, `ended` is written, its room is deleted."""
+"""Ends a session: stops its agent, measures its time, writes `ended`, deletes its room."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -9,21 +9,21 @@ from contracts.events import AgentStopped, SessionEnded, SessionRequested
 from contracts.metering import LogRecord, Metered, meter
 
 from chassis import logs
-from scheduler.domain.decision import EndAgent
+from scheduler.domain.decision import StopAgent
 from scheduler.domain.facts import Facts, Verdict
 from scheduler.domain.reconciling import STALE
 from scheduler.domain.session import Recorded, Session
 from scheduler.leader.agents import Agents
 from scheduler.ports import Rooms, SessionLog, Unavailable
 
-_WITHDRAWALS: Final = 3
-_WITHDRAW_PAUSE_S: Final = 1.0
+_STOPS: Final = 3
+_STOP_PAUSE_S: Final = 1.0
 
 log = logs.get_logger(__name__)
 
 
 class Endings:
-    """The actions of the end; each may be repeated, by this leader or by another."""
+    """The actions of the end; this leader or another may repeat each."""
 
     def __init__(
         self,
@@ -33,11 +33,11 @@ class Endings:
         bus_ms: Callable[[], int],
         learn: Callable[..., None],
     ) -> None:
-        """Take the parts.
+        """Keep the parts.
 
         Args:
-            bus_ms: The bus' clock.
-            learn: Notes facts about a session, and has it decided about again.
+            bus_ms: The bus' clock, Unix ms.
+            learn: Notes a fact about a session and wakes it.
         """
         self._log = session_log
         self._rooms = rooms
@@ -45,41 +45,41 @@ class Endings:
         self._bus_ms = bus_ms
         self._learn = learn
 
-    async def end_agent(self, session_id: str, action: EndAgent) -> None:
-        """Stop the epoch's agent; the node's answer, or its silence, becomes a fact."""
+    async def stop_agent(self, session_id: str, action: StopAgent) -> None:
+        """Stop the epoch's agent; the node's reply, or its timeout, becomes a fact."""
         answer = await self._agents.end(session_id, action.epoch, action.node_id, action.verdict.reason, say=action.say)
         if answer.served_ms is None:
             log.warning("job.end_unanswered", session_id=session_id, node_id=action.node_id, epoch=action.epoch)
         self._learn(session_id, end_answer=answer)
 
-    async def withdraw(self, session_id: str, epoch: int, node_id: str, reason: str) -> None:
-        """Tell a node to stop an epoch, up to three times; what stays unanswered is left to the reconciler."""
-        for n in range(1, _WITHDRAWALS + 1):
-            if await self._agents.withdraw(session_id, epoch, node_id, reason):
+    async def stop_job(self, session_id: str, epoch: int, node_id: str, reason: str) -> None:
+        """Tell a node to stop an epoch, up to three times; the reconciler repeats it later."""
+        for n in range(1, _STOPS + 1):
+            if await self._agents.stop_job(session_id, epoch, node_id, reason):
                 return
-            await asyncio.sleep(n * _WITHDRAW_PAUSE_S)
-        log.warning("job.not_withdrawn", session_id=session_id, node_id=node_id, epoch=epoch)
+            await asyncio.sleep(n * _STOP_PAUSE_S)
+        log.warning("job.not_stopped", session_id=session_id, node_id=node_id, epoch=epoch)
 
-    async def withdraw_if_over(self, session_id: str, epoch: int, node_id: str) -> None:
-        """A job that was assigned to a session which this leader no longer follows: its end stands in the log."""
+    async def stop_if_ended(self, session_id: str, epoch: int, node_id: str) -> None:
+        """Stop a job that was assigned to a session after its end."""
         history = await self._log.history(session_id)
         if any(isinstance(record.event, SessionEnded) for record in history):
             log.warning("job.assigned_after_end", session_id=session_id, node_id=node_id, epoch=epoch)
-            await self.withdraw(session_id, epoch, node_id, STALE)
+            await self.stop_job(session_id, epoch, node_id, STALE)
 
     async def measure(self, session_id: str) -> Metered:
-        """What the session's log says about its time."""
+        """Measure the session's time by its log."""
         return meter(_measured(await self._log.history(session_id)))
 
-    async def conclude(self, session: Session, facts: Facts, verdict: Verdict) -> Recorded:
-        """Write the one `ended`; returns the one that stands in the log."""
+    async def end(self, session: Session, facts: Facts, verdict: Verdict) -> Recorded:
+        """Write the one `ended`; returns the log's, which another leader may have written."""
         session_id, epoch = session.session_id, session.epoch
         billable_ms = 0
         if epoch:
             records = _measured(await self._log.history(session_id))
             answer = facts.end_answer
             if answer is not None and answer.served_ms is not None:
-                # The node's answer may be here before its `agent_stopped`, or instead of it.
+                # The node's reply may come before its `agent_stopped`, or instead of it.
                 word = AgentStopped(
                     session_id=session_id,
                     time=self._time(),
@@ -91,7 +91,7 @@ class Endings:
                 records.append(LogRecord(word, self._bus_ms()))
             billable_ms = meter(records).billable_ms
             if session.requested is not None and not any(isinstance(r.event, SessionRequested) for r in records):
-                # The log gave it up while the call ran; without it nobody could be billed for what is still there.
+                # The stream deleted it while the call ran; billing needs it for the remaining records.
                 await self._log.append(session.requested, expect_last=0)
         ended = SessionEnded(
             session_id=session_id,
@@ -113,7 +113,7 @@ class Endings:
         return record
 
     async def delete_room(self, session_id: str) -> None:
-        """Delete the room once; the reconciler repeats what LiveKit does not do now."""
+        """Delete the room; the reconciler retries after a failure."""
         try:
             await self._rooms.delete(session_id)
         except Unavailable as error:

@@ -1,4 +1,4 @@
-"""What Prometheus is told; labels are of small fixed sets."""
+"""The scheduler's metrics; each label has a small fixed set of values."""
 
 from typing import Final
 
@@ -36,28 +36,28 @@ _REASONS: Final = frozenset(
 SESSIONS: Final = metrics.gauge("scheduler_sessions", "Open sessions by state", ("state",))
 SLOTS: Final = metrics.gauge("scheduler_slots_held", "Slots in use, of MAX_BOTS")
 LEADING: Final = metrics.gauge("scheduler_leading", "1 in the process that leads, from the beginning of its term on")
-SLOTS_SWEPT: Final = metrics.counter("scheduler_slots_unreadable_total", "Slots that were freed unread")
-NODES_MISSING: Final = metrics.gauge("scheduler_nodes_missing", "Nodes that have jobs and no key, not lost yet")
+SLOTS_SWEPT: Final = metrics.counter("scheduler_slots_unreadable_total", "Unreadable slots that were released")
+NODES_MISSING: Final = metrics.gauge("scheduler_nodes_missing", "Nodes with jobs and without a key, not lost yet")
 NODES_LOST: Final = metrics.counter("scheduler_nodes_lost_total", "Nodes whose jobs were given to others")
 NODE_BRAKES: Final = metrics.counter(
-    "scheduler_node_brakes_total", "Times that too many nodes were gone at once to be believed at once"
+    "scheduler_node_brakes_total", "Times that the loss of many nodes at once was held back for a lease"
 )
 NODE_LOOKS: Final = metrics.counter(
     "scheduler_node_looks_total", "Second looks at a missing node, by what they found", ("result",)
 )
 CLOCK_STEPS: Final = metrics.counter("scheduler_clock_steps_total", "Times that the clock of the bus was set")
 LIVEKIT: Final = metrics.gauge("scheduler_livekit_up", "1 while LiveKit answers the reconciler")
-PREJOINED: Final = metrics.gauge("scheduler_prejoined_rooms", "Rooms with an agent in them that wait for a start")
-PREJOINS: Final = metrics.counter("scheduler_prejoins_total", "Rooms that were to be joined ahead", ("result",))
+PREJOINED: Final = metrics.gauge("scheduler_prejoined_rooms", "Prejoined rooms that wait for a start")
+PREJOINS: Final = metrics.counter("scheduler_prejoins_total", "Attempts to prejoin a room", ("result",))
 LOST: Final = metrics.counter(
-    "scheduler_lost_beginnings_total", "Sessions whose beginning the log lost, once each and leader"
+    "scheduler_lost_beginnings_total", "Sessions whose beginning the log lost, counted once by each leader"
 )
-RESTORED: Final = metrics.counter("scheduler_restored_total", "Such sessions that their nodes' reports restored")
+RESTORED: Final = metrics.counter("scheduler_restored_total", "Sessions with a lost beginning that were restored")
 _PLACED: Final = metrics.counter(
     "scheduler_placements_total", "Jobs given to a node, first ones and later ones", ("kind",)
 )
 _ENDED: Final = metrics.counter("scheduler_ended_total", "Sessions ended", ("outcome", "reason"))
-_REJECTED: Final = metrics.counter("scheduler_rejections_total", "Starts that came to nothing", ("reason",))
+_REJECTED: Final = metrics.counter("scheduler_rejections_total", "Starts that never got an agent", ("reason",))
 _READY_S: Final = metrics.histogram(
     "scheduler_requested_to_ready_seconds", "From `requested` to the first `agent_ready`", buckets=_STARTING_S
 )
@@ -72,7 +72,7 @@ _PLACED_S: Final = metrics.histogram(
 
 
 def clear() -> None:
-    """This process leads no more: what it told is another's to tell."""
+    """Clear the gauges at the end of a term; the next leader reports them."""
     SESSIONS.clear()
     for gauge in (LEADING, SLOTS, NODES_MISSING, LIVEKIT, PREJOINED):
         gauge.set(0)
@@ -109,7 +109,7 @@ def count(record: Recorded, session: Session | None) -> None:
 
 
 def _bounded(reason: str) -> str:
-    """The reason as a label: those of `end_requested` are anybody's text."""
+    """The reason as a label value; `end_requested` may carry any text."""
     if reason.startswith("provider_failed"):
         return "provider_failed"
     return reason if reason in _REASONS else "asked"

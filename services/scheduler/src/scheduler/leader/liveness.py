@@ -1,4 +1,4 @@
-"""When a node counts as lost: its key is gone, a second look does not find it, and it is not one of too many."""
+"""Finds lost nodes: the key is gone, a second look does not find it, and not too many nodes are missing at once."""
 
 import asyncio
 from typing import Final
@@ -11,14 +11,14 @@ from scheduler.leader import figures
 from scheduler.leader.conductor import Conductor
 from scheduler.ports import Nodes, Unavailable
 
-_LOOK_S: Final = 0.5  # between two looks at the nodes that are missing
+_LOOK_S: Final = 0.5  # between two looks at the missing nodes
 _LOOKS_AT_ONCE: Final = 64
 
 log = logs.get_logger(__name__)
 
 
 class Liveness:
-    """Tells the board which nodes are there, and wakes the sessions of those that are lost."""
+    """Keeps the fleet in step with the registry, and wakes the sessions of lost nodes."""
 
     def __init__(self, conductor: Conductor, nodes: Nodes) -> None:
         self._conductor = conductor
@@ -26,12 +26,12 @@ class Liveness:
         self._nodes = nodes
         self._known = Judgement({})
         self._wanted = asyncio.Event()
-        self._keyless: set[str] = set()  # nodes that answer and have no key
+        self._keyless: set[str] = set()  # nodes that answer but have no key
 
     def changed(self, node_id: str, state: NodeState | None) -> None:
-        """The registry says that a node is there, or that its key is gone.
+        """Take in a node's report, or (None) that its key is gone.
 
-        A node whose key is gone gets no jobs from now on; its jobs stay its own until it is lost.
+        A node without a key gets no new jobs; it keeps its present ones until it is lost.
         """
         now_ms = self._conductor.now_ms()
         if state is None:
@@ -49,7 +49,7 @@ class Liveness:
         self._conductor.capacity_changed()
 
     async def run(self) -> None:
-        """Look at the nodes that have jobs and no key, for ever; from one lease after the beginning or an outage."""
+        """Look at nodes with jobs and without a key until cancelled, from one lease after the begin or an outage on."""
         while True:
             self._wanted.clear()
             try:
@@ -74,7 +74,7 @@ class Liveness:
                 return await self._is_gone(node_id)
 
         found_gone = await asyncio.gather(*(is_gone(node_id) for node_id in missing))
-        still_missing = set(self._board.missing_nodes())  # some came back meanwhile
+        still_missing = set(self._board.missing_nodes())  # some have come back
         gone = [n for n, is_gone in zip(missing, found_gone, strict=True) if is_gone and n in still_missing]
         if gone and self._may_judge:
             self._judge(gone)
@@ -103,7 +103,7 @@ class Liveness:
                 self._conductor.wake(session_id)
 
     async def _is_gone(self, node_id: str) -> bool:
-        """The second look: the key as the leader of its stream has it, then the node itself."""
+        """The second look: read the key from its stream's leader, then probe the node itself."""
         try:
             state = await self._nodes.find(node_id)
             if state is not None:
@@ -113,7 +113,7 @@ class Liveness:
                 result = "answered"
                 if node_id not in self._keyless:
                     self._keyless.add(node_id)
-                    log.warning("node.without_key", node_id=node_id, effect="It keeps its calls and gets no more.")
+                    log.warning("node.without_key", node_id=node_id, effect="It keeps its calls and gets no new ones.")
             else:
                 self._keyless.discard(node_id)
                 result = "gone"

@@ -1,4 +1,4 @@
-"""Shows the gateways how full the queue is, so that only a start that may be refused waits for the scheduler's word."""
+"""Reports to the gateways how full the queue is, so that only a start that may be refused waits for the scheduler."""
 
 import asyncio
 import time
@@ -27,7 +27,7 @@ async def mirror_queue(
     *,
     log_is_full: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Report the queue, and whether the log has room for another call, for ever, while this term lasts."""
+    """Report the queue, and whether the log has room for another call, until cancelled."""
     reported: QueueState | None = None
     reported_at = 0.0
     while True:
@@ -47,7 +47,7 @@ async def mirror_queue(
 
 
 async def _catch_up(board: Board, seq: int) -> None:
-    """Wait until the board has seen the request at `seq`; one from before this term never comes."""
+    """Wait until the board has read the request at `seq`; a request from before this term never comes."""
     for _ in range(_CATCH_UP_POLLS):
         if board.requested_seq >= seq:
             return
@@ -56,7 +56,7 @@ async def _catch_up(board: Board, seq: int) -> None:
 
 
 def _state(board: Board, seq: int) -> QueueState:
-    """The queue as of a sequence of the log whose requests the board has all seen; undecided ones count as waiting."""
+    """The queue as of a log sequence whose requests the board has all read; undecided starts count as waiting."""
     undecided = sum(1 for session in board.open_sessions() if session.current is None)
     return QueueState(waiting=undecided, max_queue=board.limits.max_queue, seq=seq)
 

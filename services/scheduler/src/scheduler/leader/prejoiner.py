@@ -12,7 +12,7 @@ from chassis import logs
 from scheduler.domain import prejoining
 from scheduler.leader import figures
 from scheduler.leader.board import Board
-from scheduler.ports import ListedRoom, Nodes, NotTaken, PrejoinedRooms, Rooms, SessionLog, Unavailable
+from scheduler.ports import ListedRoom, Nodes, NotAccepted, PrejoinedRooms, Rooms, SessionLog, Unavailable
 
 _LOOK_S: Final = 0.5
 _LISTED_S: Final = 5.0  # from a node's yes to the watch telling of the room
@@ -91,8 +91,8 @@ class Prejoiner:
                 for session_id in self._wanted():
                     tasks.create_task(self._join(session_id))
                 try:
-                    await self._take_back()
-                    await self._clear_up()
+                    await self._retire()
+                    await self._clean_up()
                 except Unavailable as error:
                     log.warning("prejoin.postponed", reason=str(error))
                 except Exception:
@@ -150,7 +150,7 @@ class Prejoiner:
         try:
             await self._rooms.create(session_id)
             await self._nodes.prejoin(joining.node_id, order)
-        except (NotTaken, Unavailable) as error:
+        except (NotAccepted, Unavailable) as error:
             self._failed(session_id, joining.node_id, str(error))
             return
         except Exception:
@@ -172,14 +172,14 @@ class Prejoiner:
         figures.PREJOINS.labels("failed").inc()
         log.warning("room.not_prejoined", session_id=session_id, node_id=node_id, reason=reason, pause_s=pause_s)
 
-    async def _take_back(self) -> None:
+    async def _retire(self) -> None:
         for room in prejoining.surplus(self._plan.size, [offered.room for offered in self._ready.values()]):
             offered = self._ready.get(room.session_id)
             if offered is not None:
-                log.info("room.taken_back", session_id=room.session_id, node_id=room.node_id)
-                await self._offered.withdraw(offered)
+                log.info("room.retired", session_id=room.session_id, node_id=room.node_id)
+                await self._offered.retire(offered)
 
-    async def _clear_up(self) -> None:
+    async def _clean_up(self) -> None:
         """Delete the rooms whose key went and whose session never came: their worker goes with them."""
         for session_id, gone_ms in list(self._gone.items()):
             if session_id in self._ready or session_id in self._board:

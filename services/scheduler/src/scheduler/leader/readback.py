@@ -1,4 +1,4 @@
-"""What a new leader reads: the sessions that may be open, without their ticks and turns."""
+"""What a new leader reads: sessions that may be open, without their ticks and turns."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -18,10 +18,10 @@ log = logs.get_logger(__name__)
 
 
 async def read_back(board: Board, session_log: SessionLog, slots: Slots, *, recent_ms: int) -> None:
-    """Take in what runs and what waits.
+    """Take in the running and the queued sessions.
 
-    What waits is younger than `recent_ms`; what is older and open holds a slot. The log is followed already, from a
-    position before this reading.
+    Queued sessions are newer than `recent_ms`; older open sessions hold a slot. The caller follows the log already,
+    from a position before this read.
 
     Args:
         recent_ms: Sessions requested at or after this time are read, Unix ms.
@@ -35,14 +35,14 @@ async def read_back(board: Board, session_log: SessionLog, slots: Slots, *, rece
     for session_id in board.ids():
         session = board.session(session_id)
         facts = board.facts(session_id, board.since_ms)
-        if session is not None and session.is_over and facts.slot is None:
-            board.forget(session_id)  # its room, if any is left, is the reconciler's
+        if session is not None and session.has_ended and facts.slot is None:
+            board.forget(session_id)  # the reconciler deletes its room
 
 
 async def read_forgotten(
     board: Board, session_log: SessionLog, wake: Callable[[str], None], every: int = _AT_ONCE
 ) -> None:
-    """Take in the sessions that waited when every scheduler was down for longer than `read_back` looks."""
+    """Take in sessions that were queued when every scheduler was down for longer than `read_back` covers."""
     unknown = sorted(sid for sid in await insist(session_log.unfinished) if sid not in board)
     for at in range(0, len(unknown), every):
         some = unknown[at : at + every]
@@ -53,10 +53,9 @@ async def read_forgotten(
 
 
 async def take_in(board: Board, session_log: SessionLog, session_ids: Sequence[str]) -> None:
-    """Follow these sessions from now on, and read what their logs hold.
+    """Follow these sessions, then read their logs.
 
-    In this order: an event that arrives while the log is read is then taken in too, instead of being dropped as one of
-    a session that is not known.
+    In this order an event that arrives during the read is kept, instead of being dropped as of an unknown session.
     """
     new = [session_id for session_id in session_ids if session_id not in board]
     for at in range(0, len(new), _AT_ONCE):
@@ -72,11 +71,11 @@ async def take_in(board: Board, session_log: SessionLog, session_ids: Sequence[s
         for session_id in some:
             session = board.session(session_id)
             if session is not None and session.requested is None and not session.unreadable:
-                board.forget(session_id)  # its log begins with nothing that could be started
+                board.forget(session_id)  # its log has no start
 
 
 async def insist(read: Callable[[], Awaitable[T]]) -> T:
-    """Read until it succeeds; the lease ends it."""
+    """Retry the read until it succeeds; losing the lease cancels it."""
     while True:
         try:
             return await read()

@@ -170,7 +170,7 @@ class Reconciler:
         """
         ours = room.deployment == self._deployment
         match await self._standing(room.name, room.created_ms if ours else None):
-            case Standing.OVER:
+            case Standing.ENDED:
                 log.warning("room.orphan_deleted", session_id=room.name)
                 await self._rooms.delete(room.name)
             case Standing.LOST if ours:
@@ -214,7 +214,7 @@ class Reconciler:
                 await self._sweep_unreadable(key, entry, self._conductor.bus_ms())
                 continue
             session = self._board.session(session_id)
-            if session is not None and not session.is_over:
+            if session is not None and not session.has_ended:
                 mine = self._board.facts(session_id, now_ms).slot
                 spare = mine is not None and mine != key
             else:
@@ -223,7 +223,7 @@ class Reconciler:
                 spare = aged and session is None and await self._is_spare(session_id, taken_ms)
             if spare:
                 log.warning("slot.stale_freed", session_id=session_id, slot=key)
-                await self._slots.free(key, session_id)
+                await self._slots.release(key, session_id)
                 self._board.freed(key, session_id)
         self._conductor.capacity_changed()
 
@@ -240,7 +240,7 @@ class Reconciler:
         stale, unknown = reconciling.stale_jobs(self._board.fleet.states(), self._board.session)
         for job in unknown[:_REPAIRS]:
             match await self._standing(job.session_id, None):
-                case Standing.OVER:
+                case Standing.ENDED:
                     stale.append(job)
                 case Standing.LOST:
                     await self._restorer.restore(job)
@@ -248,19 +248,19 @@ class Reconciler:
                     pass
         for job in stale:
             log.warning("job.stale", session_id=job.session_id, node_id=job.node_id, epoch=job.epoch)
-            self._conductor.withdraw(job.session_id, job.epoch, job.node_id, job.reason)
+            self._conductor.stop_job(job.session_id, job.epoch, job.node_id, job.reason)
 
     # --- shared
 
     def _is_open(self, session_id: str) -> bool:
         session = self._board.session(session_id)
-        return session is not None and not session.is_over
+        return session is not None and not session.has_ended
 
     async def _is_spare(self, session_id: str, taken_ms: int) -> bool:
         """Whether a slot's session is over, by the log; where the log lost its beginning, by the longest session."""
         stands = await self._standing(session_id, taken_ms)
         if stands is not Standing.LOST:
-            return stands is Standing.OVER
+            return stands is Standing.ENDED
         self._restorer.name(session_id, "slot")
         longest_ms = self._board.limits.session_ms + _OUTLIVED_MARGIN_MS
         runs = any(job.session_id == session_id for node in self._board.fleet.states() for job in node.jobs)

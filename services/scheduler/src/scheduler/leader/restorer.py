@@ -1,4 +1,4 @@
-"""Sessions whose beginning the log lost: named, and restored from what their nodes and the leader know."""
+"""Restores sessions whose beginning the log lost, from what their nodes and the leader know."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ log = logs.get_logger(__name__)
 
 
 class Restorer:
-    """Writes a session's beginning again, so that it can be ended, taken over and billed like any other."""
+    """Writes a lost beginning again, so that the session can be ended, taken over and billed."""
 
     def __init__(self, conductor: Conductor, session_log: SessionLog, slots: Slots, nodes: Nodes) -> None:
         self._conductor = conductor
@@ -32,7 +32,7 @@ class Restorer:
         self._named: set[str] = set()
 
     def name(self, session_id: str, found: str) -> None:
-        """Report once that the log lost this session's beginning; what is found of it is left alone."""
+        """Log once that the log lost this session's beginning; its room or slot is kept."""
         if session_id in self._named or len(self._named) >= _NAMED:
             return
         self._named.add(session_id)
@@ -41,14 +41,14 @@ class Restorer:
             "session.beginning_lost",
             session_id=session_id,
             found=found,
-            fix="See docs/runbooks/lost-log.md: the log gave up its oldest messages, or NATS lost its store.",
+            fix="See docs/runbooks/lost-log.md: the log deleted its oldest messages, or NATS lost its store.",
         )
 
     async def restore_all(self, known: Iterable[Session]) -> None:
-        """Restore those of these sessions that are older than the log.
+        """Restore the sessions that are older than the log.
 
         Raises:
-            Unavailable: NATS does not answer; the next round repeats it.
+            Unavailable: NATS does not answer; the next round retries.
         """
         begins_ms = await self._log.begins_ms()
         for session in known:
@@ -62,15 +62,15 @@ class Restorer:
                 log.exception("session.restore_bug", session_id=session.session_id)
 
     async def restore(self, job: StaleJob, known: Session | None = None) -> None:
-        """Take a running job in again: its node repeats what it reported, and the session begins again in the log.
+        """Restore a running job: its node repeats its reports, and the session begins again in the log.
 
-        Its earlier epochs are lost with the log; they are not billed.
+        Earlier epochs are lost with the log; they are not billed.
 
         Args:
-            known: The session as the leader knew it; without it the node's word is all there is.
+            known: The session as the leader knew it; None: only the node knows it.
 
         Raises:
-            Unavailable: NATS does not answer; the next round repeats it.
+            Unavailable: NATS does not answer; the next round retries.
         """
         self.name(job.session_id, "job")
         described = await self._nodes.describe(job.node_id, job.session_id, job.epoch)
@@ -84,7 +84,7 @@ class Restorer:
         else:
             log.warning("session.not_described", session_id=job.session_id, node_id=job.node_id, epoch=job.epoch)
             return
-        # `assigned` first: a session with nothing but its `requested` would be given to a node.
+        # `assigned` first: a session with only its `requested` would be placed again.
         if await self._write_again(assigned, requested if known is None else known.requested or requested):
             await self._take_slot(job.session_id)
             log.error(
@@ -98,9 +98,9 @@ class Restorer:
             )
 
     def _age_ms(self, described: JobDescribed | None, attempt: Attempt | None) -> int:
-        """How long the epoch has run: no bill of it counts more.
+        """How long the epoch has run, the upper bound of its bill.
 
-        The leader's own knowledge is of the log's clock and goes first. A node is believed up to what a call can last.
+        The leader's own time is by the log's clock and comes first; a node's is capped at the longest call.
         """
         if attempt is not None:
             return max(0, self._conductor.now_ms() - attempt.at_ms + attempt.age_ms)
@@ -117,12 +117,12 @@ class Restorer:
         if current is not None:
             await self.restore(StaleJob(session_id, current.epoch, current.node_id), session)
         elif session.requested is not None and session.end_asked is None:
-            # No node had it: it waits anew, with its whole time in the queue.
+            # No node had it: it queues again, with its full deadline.
             self.name(session_id, "start")
             await self._write_again(session.requested)
 
     async def _write_again(self, *events: SessionRequested | JobAssigned) -> bool:
-        """Write these and follow the session by the new log alone; False: another leader is faster."""
+        """Write these and follow the session by the new log only; False: another leader was faster."""
         session_id = events[0].session_id
         try:
             for event in events:
@@ -132,7 +132,7 @@ class Restorer:
             return False
         figures.RESTORED.inc()
         history = await self._log.history(session_id)
-        # The sequences that were known of it are those of the lost log. `add`: the records count in any order.
+        # The known sequences are those of the lost log. `add` first, so that the records count in any order.
         self._conductor.board.forget(session_id)
         self._conductor.board.add(session_id)
         for record in history:
@@ -140,7 +140,7 @@ class Restorer:
         return True
 
     async def _take_slot(self, session_id: str) -> None:
-        """The lowest free slot; where all are taken the call runs without."""
+        """Take the lowest free slot; if all are taken, the call runs without one."""
         board = self._conductor.board
         held = await self._slots.held()
         for key, entry in held.items():

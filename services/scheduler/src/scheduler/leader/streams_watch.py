@@ -1,4 +1,4 @@
-"""How full each stream and bucket is, told to Prometheus, and whether the log has room for another call."""
+"""Measures how full each stream and bucket is, and whether the log has room for another call."""
 
 import asyncio
 import time
@@ -19,18 +19,19 @@ _MESSAGES: Final = metrics.gauge("scheduler_stream_messages", "Messages in a str
 _AGE_S: Final = metrics.gauge("scheduler_stream_oldest_seconds", "Age of a stream's oldest message", _STREAM)
 _CONSUMERS: Final = metrics.gauge("scheduler_stream_consumers", "Consumers of a stream, of 1000", _STREAM)
 _NEEDED: Final = metrics.gauge(
-    "scheduler_log_needed_ratio", "What of SESSIONS is not settled or runs, as a share of where starts are refused"
+    "scheduler_log_needed_ratio",
+    "Unsettled bytes of SESSIONS and those of running calls, as a share of the limit for starts",
 )
 _BEHIND: Final = metrics.gauge("scheduler_billing_behind_messages", "Messages of SESSIONS that billing has to read")
 _GONE: Final = metrics.gauge(
-    "scheduler_billing_gone_messages", "Messages that SESSIONS gave up before billing read them"
+    "scheduler_billing_gone_messages", "Messages that SESSIONS deleted before billing read them"
 )
 
 log = logs.get_logger(__name__)
 
 
 def clear_figures() -> None:
-    """This process leads no more: a fault that it saw last must not stay in the alerts."""
+    """Clear the gauges at the end of a term, so that its last fault does not stay in the alerts."""
     for gauge in (_BYTES, _USED, _MESSAGES, _AGE_S, _CONSUMERS):
         gauge.clear()
     for gauge in (_NEEDED, _BEHIND, _GONE):
@@ -38,10 +39,10 @@ def clear_figures() -> None:
 
 
 class StreamsWatch:
-    """Looks at every stream and bucket every so often; each look that fails is repeated by the next.
+    """Measures every stream and bucket at an interval; the next look retries a failed one.
 
     Attributes:
-        log_is_full: No start may be taken: what it writes could push out what is not settled yet.
+        log_is_full: Starts are refused: their messages could push out unsettled ones.
     """
 
     def __init__(
@@ -53,10 +54,10 @@ class StreamsWatch:
         *,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """Take the parts.
+        """Keep the parts.
 
         Args:
-            calls_bytes: What all calls that may run at once write at most.
+            calls_bytes: Most bytes that all concurrent calls write.
             now: Unix seconds.
         """
         self.log_is_full = False
@@ -69,7 +70,6 @@ class StreamsWatch:
         self._is_gone = False
 
     async def run(self) -> None:
-        """Look for ever."""
         while True:
             try:
                 await self.look()
@@ -80,7 +80,6 @@ class StreamsWatch:
             await asyncio.sleep(self._every_s)
 
     async def look(self) -> None:
-        """Measure once."""
         for use in await self._stores.uses():
             _BYTES.labels(use.name).set(use.bytes)
             _USED.labels(use.name).set(use.bytes / use.max_bytes if use.max_bytes else 0)
@@ -99,7 +98,7 @@ class StreamsWatch:
         _BEHIND.set(room.behind)
         _GONE.set(room.gone_unread)
         if room.gone_unread and not self._is_gone:
-            log.error("log.gave_up_unread", messages=room.gone_unread, fix="See docs/runbooks/lost-log.md.")
+            log.error("log.deleted_unread", messages=room.gone_unread, fix="See docs/runbooks/lost-log.md.")
         self._is_gone = room.gone_unread > 0
         if room.is_full != self.log_is_full:
             change = "log.full" if room.is_full else "log.has_room"
@@ -110,6 +109,6 @@ class StreamsWatch:
                 billing_behind=room.behind,
                 fix="Starts are refused. See why billing is behind, or raise SESSIONS_MAX_MB."
                 if room.is_full
-                else "Starts are taken again.",
+                else "Starts are accepted again.",
             )
         self.log_is_full = room.is_full

@@ -1,4 +1,4 @@
-"""Keeps the log's clock: reads the bus' clock every second, and at once where a record's stamp looks odd."""
+"""Keeps the log's clock: reads the bus' clock every second, and at once when a record's stamp looks wrong."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,7 +20,7 @@ log = logs.get_logger(__name__)
 
 
 class Timekeeper:
-    """One for the process, also while it stands by: a step before its term concerns the records that it reads back."""
+    """One for each process, also on standby: a clock step before a term concerns the records that the term reads."""
 
     def __init__(
         self, clock: LogClock, session_log: SessionLog, *, monotonic: Callable[[], float] = asleep_or_not_s
@@ -31,7 +31,7 @@ class Timekeeper:
         self._reading = asyncio.Lock()
 
     async def run(self) -> None:
-        """Read the clock, for ever."""
+        """Read the clock until cancelled."""
         while True:
             try:
                 await self.read()
@@ -44,7 +44,7 @@ class Timekeeper:
                 await asyncio.sleep(_EVERY_S)
 
     async def begun(self) -> None:
-        """Return when the clock is set."""
+        """Wait for the first reading."""
         while not self.clock.is_set:
             try:
                 await self.read()
@@ -56,7 +56,7 @@ class Timekeeper:
         """Read the bus' clock once.
 
         Raises:
-            Unavailable: The bus did not say.
+            Unavailable: The bus did not answer.
         """
         async with self._reading:
             asked_s = self._monotonic()
@@ -67,7 +67,7 @@ class Timekeeper:
             log.warning("clock.was_set", seconds=round(set_ms / 1000, 1), fix="Synchronise the clocks of NATS' hosts.")
 
     async def place(self, record: Recorded) -> None:
-        """Read the clock before a record is taken in whose stamp is not near now."""
+        """Read the clock first if the record's stamp is not near now."""
         for _ in range(_TRIES):
             if not self.clock.is_in_doubt(record.stored_ms, record.seq, self._monotonic()):
                 return

@@ -1,4 +1,4 @@
-"""All the timers of a term in one heap: at most one a session."""
+"""The timers of a term in one heap, at most one for each session."""
 
 import asyncio
 import heapq
@@ -8,7 +8,7 @@ _SLACK = 64
 
 
 class Timers:
-    """Calls back for a session when its time has come; setting it anew replaces the former time."""
+    """Calls back for a session when its timer expires; a new time replaces the former one."""
 
     def __init__(self, now_ms: Callable[[], int], due: Callable[[str], None]) -> None:
         self._now_ms = now_ms
@@ -24,7 +24,7 @@ class Timers:
         return session_id in self._at
 
     def set(self, session_id: str, at_ms: int | None) -> None:
-        """Call back at that time, or not at all (None)."""
+        """Call back at that time; None cancels the timer."""
         if at_ms is None:
             self._at.pop(session_id, None)
             return
@@ -32,14 +32,14 @@ class Timers:
             return
         self._at[session_id] = at_ms
         heapq.heappush(self._heap, (at_ms, session_id))
-        if len(self._heap) > 2 * len(self._at) + _SLACK:  # replaced times stay in the heap until they are due
+        if len(self._heap) > 2 * len(self._at) + _SLACK:  # replaced times stay in the heap until they expire
             self._heap = [(at, sid) for sid, at in self._at.items()]
             heapq.heapify(self._heap)
         if self._heap[0][0] >= at_ms:
             self._changed.set()
 
     async def run(self) -> None:
-        """Call back in time, for ever."""
+        """Call back until cancelled."""
         while True:
             wait_ms = self.fire()
             self._changed.clear()
@@ -50,7 +50,7 @@ class Timers:
                 continue
 
     def fire(self) -> int | None:
-        """Call back for all that is due; returns the ms until the next, None for none."""
+        """Call back for every expired timer; returns the ms until the next, None for none."""
         while self._heap:
             at_ms, session_id = self._heap[0]
             if self._at.get(session_id) != at_ms:
