@@ -11,7 +11,7 @@ PYTEST := $(VENV)/bin/pytest
 WAITING := $(addprefix tests/integration/,chassis billing deploy gateway scheduler test_poison.py)
 
 .DEFAULT_GOAL := help
-.PHONY: FORCE help install lock demo run test check unit chaos docs bench dev up down logs clean
+.PHONY: FORCE help install lock demo run test check format unit chaos docs bench dev up down logs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -56,8 +56,12 @@ check: install ## style, types, dependency rules, plain English, generated files
 	@for member in $(MEMBERS); do (cd $$member && $(CURDIR)/$(VENV)/bin/deptry . --no-ansi) || exit 1; done
 	$(VENV)/bin/python deploy/check.py
 
-unit: install ## unit, property and contract tests: seconds
-	$(PYTEST) tests/unit tests/contract
+format: install ## fix style and formatting
+	$(VENV)/bin/ruff check --fix --quiet .
+	$(VENV)/bin/ruff format .
+
+unit: install ## unit, property and contract tests; with PART=billing one part's
+	$(PYTEST) $(if $(PART),tests/unit/$(subst -,_,$(PART)),tests/unit tests/contract)
 
 test: check ## everything that CI runs
 	$(PYTEST) -n 2 tests/unit tests/contract

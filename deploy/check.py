@@ -185,7 +185,7 @@ def main() -> int:
         *user_problems(compose),
         *stale_files(),
         *example_problems(offered, set[str]().union(*read.values())),
-        *run(str(Path(sys.executable).with_name("hadolint")), "Dockerfile"),
+        *run(str(Path(sys.executable).with_name("hadolint")), "Dockerfile", ".devcontainer/Dockerfile"),
     ]
     for problem in problems:
         print(problem, file=sys.stderr)
