@@ -72,11 +72,6 @@ def unreachable_livekit(environment: Mapping[str, str]) -> str | None:
     )
 
 
-def own_servers(environment: Mapping[str, str]) -> list[str]:
-    """The variables by which the user names servers of their own."""
-    return [url for url in URLS.values() if url in environment]
-
-
 def _ports(environment: Mapping[str, str], chosen: Mapping[str, int]) -> dict[str, int]:
     written = environment.get("PORT")
     if written is None:

@@ -47,7 +47,7 @@ async def joined(drive: Driver, session_id: str = SID, **how: float) -> int:
 
 
 async def keys(drive: Driver) -> set[str]:
-    return await drive.bus.bucket(PREJOINED).keys()
+    return set(await drive.bus.bucket(PREJOINED).all())
 
 
 async def take(drive: Driver, session_id: str = SID) -> None:

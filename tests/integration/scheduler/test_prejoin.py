@@ -67,7 +67,7 @@ async def leading(start: Start, livekit: LiveKitServer, **environment: str) -> S
 async def offered(bus: Bus, n: int) -> set[str]:
     """The rooms that wait, once there are so many."""
     end = time.monotonic() + 10
-    while len(keys := await bus.bucket(PREJOINED).keys()) != n:
+    while len(keys := set(await bus.bucket(PREJOINED).all())) != n:
         assert time.monotonic() < end, f"{keys}"
         await asyncio.sleep(0.02)
     return keys

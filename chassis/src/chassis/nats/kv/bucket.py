@@ -176,10 +176,6 @@ class Bucket:
         """The share of the bucket's bytes that is in use, 0 to 1; 0 without a bound."""
         return (await self._bus.use_of(self.spec, deadline_s=deadline_s)).used_ratio
 
-    async def keys(self, *, deadline_s: float = _DEADLINE_S) -> set[str]:
-        """The keys that have a value."""
-        return set(await self.all(deadline_s=deadline_s))
-
     async def watch(
         self,
         callback: Callable[[Change], Awaitable[None]],
