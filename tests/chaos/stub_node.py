@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from chassis.nats import Bus
 from chassis.nats.errors import BusUnavailable, SequenceConflict
-from contracts.commands import STALE_TERM, AssignJob, CommandFailed, EndJob, JobAccepted, JobEnded
+from contracts.commands import AssignJob, CommandFailed, EndJob, JobAccepted, JobEnded
 from contracts.events import (
     AgentReady,
     AgentSpeaking,
@@ -26,6 +26,7 @@ from contracts.events import (
     SessionEnded,
     SessionStarted,
 )
+from contracts.refusals import RefusalCode
 from contracts.streams import NODES
 from contracts.subjects import session_event
 from pydantic import BaseModel
@@ -126,7 +127,7 @@ class StubNode(StandInNode):
     def _outranked(self, term: int) -> CommandFailed | None:
         """Refuse a scheduler that led before one that was heard already, as nodes do."""
         if 0 < term < self._term:
-            return CommandFailed(code=STALE_TERM, detail=f"term {self._term} was heard", term=self._term)
+            return CommandFailed(code=RefusalCode.STALE_TERM, detail=f"term {self._term} was heard", term=self._term)
         self._term = max(self._term, term)
         return None
 

@@ -8,9 +8,6 @@ from contracts.events import Epoch, FaultMs, Minutes, Ms
 from contracts.ids import NodeId, SessionId
 from contracts.tools import RecordedTool
 
-STALE_TERM = "stale_term"
-"""The code of `CommandFailed` with which a node refuses a scheduler that no longer leads."""
-
 
 class _Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -30,7 +27,7 @@ class CommandFailed(_Message):
     """The reply when a command fails. A responder always answers, so a caller never has to wait for its timeout."""
 
     ok: Literal[False] = False
-    code: str
+    code: str = Field(description="a `RefusalCode`, or the code of a problem")
     detail: str
     retryable: bool = False
     term: int | None = Field(default=None, ge=0, description="with `stale_term`: the greatest term received so far")
@@ -75,7 +72,7 @@ class EndJob(_Message):
 
     session_id: SessionId
     epoch: Epoch
-    reason: str
+    reason: str = Field(description="an end reason; `superseded`: a newer epoch runs, so the node kills the worker")
     say: str | None = Field(
         default=None, description="last sentence for the caller; the end may then take 5 s, else 2 s"
     )

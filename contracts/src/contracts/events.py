@@ -176,7 +176,7 @@ class AgentStopped(_EpochEvent):
 
     event: ClassVar[str] = "agent_stopped"
 
-    cause: str
+    cause: str = Field(description="a `Cause`; `provider_failed` has the provider: `provider_failed:stt`")
     served_ms: Ms
     fault_ms: FaultMs = 0
 
@@ -205,7 +205,7 @@ class SessionEnded(Event):
     event: ClassVar[str] = "ended"
 
     outcome: Outcome
-    reason: str
+    reason: str = Field(description="an `EndReason`, or the text of an `end_requested`")
     epoch: int = Field(ge=0, description="the last epoch; 0 when the job was never assigned")
     billable_ms: Ms
 

@@ -25,9 +25,6 @@ RULE: Final = 2
 CLOCK_TOLERANCE_MS: Final = 5_000
 """An epoch may report this much more than JetStream's clock allows: a new NATS leader's clock may be behind."""
 
-CREDIT_SPENT: Final = "credit_spent"
-"""The cause in `agent_stopped` and the reason in `ended` when a session used up its grant."""
-
 LONGEST_EPOCH_MS: Final = 7 * 86_400_000
 """Longer than any epoch: the log keeps events for 7 days, and a session without its first event is not billed."""
 

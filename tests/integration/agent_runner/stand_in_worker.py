@@ -38,6 +38,7 @@ from agent_runner.domain.link import (
     decode_to_worker,
     encode,
 )
+from contracts.causes import Cause
 
 
 def run(sock: socket.socket, config: AgentConfig | None = None) -> None:
@@ -91,7 +92,7 @@ class _Worker:
             case End() if "deaf" not in self.words:
                 if message.how == "say":
                     self.hear(3 if "wordy" in self.words else 0.3)  # a second end cuts it
-                self.say(Stopped(cause="ended", detail=message.text or ""))
+                self.say(Stopped(cause=Cause.ENDED, detail=message.text or ""))
                 os._exit(0)
             case Rejoin():
                 self.say(Joined(stage_ms={}))
@@ -122,7 +123,7 @@ class _Worker:
         self.say(Turn(n=1, user_text="", heard_text=heard, interrupted=False, stage_ms={"llm": 3}))
         if "fails" in self.words:
             self.say(Failed(provider="stt", detail="401"))
-            self.say(Stopped(cause="provider_failed", detail="spent"))
+            self.say(Stopped(cause=Cause.PROVIDER_FAILED, detail="spent"))
             os._exit(0)
         if "crash" in self.words:
             time.sleep(0.2)

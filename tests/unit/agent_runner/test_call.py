@@ -29,6 +29,7 @@ from agent_runner.domain.link import (
 from agent_runner.domain.pool import PoolLimits
 from agent_runner.supervisor.call import Call, CallLimits, World
 from agent_runner.supervisor.pool import Pool
+from contracts.causes import Cause
 from contracts.commands import AssignJob
 from contracts.events import AgentSpeaking, AgentStopped, ServedTick, SessionRequested, TurnFinished
 from opentelemetry import trace
@@ -143,7 +144,7 @@ async def test_ticks_come_every_five_seconds_and_the_end_counts_to_its_instant(s
     scene.now += 0.25
     scene.call.end("ended")
     scene.now += 5
-    worker.say(BEAT, Stopped(cause="ended"))
+    worker.say(BEAT, Stopped(cause=Cause.ENDED))
     worker.die()
     assert [e.served_ms for e in scene.outboxes.outbox.events if isinstance(e, ServedTick)] == [5000, 10_000]
     assert (scene.stopped.cause, scene.stopped.served_ms) == ("ended", 12_250)
@@ -165,7 +166,7 @@ async def test_the_time_in_which_a_provider_failed_is_told_beside_the_served_tim
     worker.say(Faulty(provider="tts"))
     scene.beat(worker, 1)
     scene.call.end("ended")
-    worker.say(Recovered(provider="tts"), Faulty(provider="stt", ago_ms=9_000), Stopped(cause="ended"))
+    worker.say(Recovered(provider="tts"), Faulty(provider="stt", ago_ms=9_000), Stopped(cause=Cause.ENDED))
     worker.die()
     assert (scene.stopped.served_ms, scene.stopped.fault_ms, scene.call.fault_ms) == (13_000, 5_500, 5_500)
 
@@ -192,7 +193,7 @@ async def test_an_unfinished_turn_is_told_only_for_a_worker_that_could_not_finis
         case "finished":
             worker.say(Turn(n=1, user_text="What time is it?", heard_text="It is noon.", interrupted=False))
         case "stopped":
-            worker.say(Stopped(cause="room_closed"))
+            worker.say(Stopped(cause=Cause.ROOM_CLOSED))
         case _:
             scene.call.end("superseded")
     worker.die()
@@ -311,7 +312,7 @@ async def test_a_worker_that_does_not_join_is_given_up(scene: Scene) -> None:
 
 async def test_a_failed_provider_is_named_in_the_cause(scene: Scene) -> None:
     worker = await scene.live()
-    worker.say(Failed(provider="tts", detail="401"), Stopped(cause="provider_failed", detail="tts"))
+    worker.say(Failed(provider="tts", detail="401"), Stopped(cause=Cause.PROVIDER_FAILED, detail="tts"))
     worker.die()
     assert scene.stopped.cause == "provider_failed:tts"
 
@@ -427,7 +428,7 @@ async def test_a_farewell_is_said_to_whoever_is_there_and_costs_nothing(scene: S
     worker.say(Caller(in_room=True), Joined())
     assert worker.told[-1] == End(how="say", text="Goodbye.")
     scene.beat(worker, 3)
-    worker.say(Stopped(cause="ended"))
+    worker.say(Stopped(cause=Cause.ENDED))
     worker.die()
     assert (scene.stopped.cause, scene.stopped.served_ms) == ("farewell", 0)
     assert scene.names == ["agent_ready", "agent_stopped"]
@@ -443,7 +444,7 @@ async def test_only_the_schedulers_next_end_cuts_a_last_sentence(scene: Scene) -
     assert worker.told[1:] == [End(how="say", text="Time is up.")]
     scene.call.end("ended")
     assert worker.told[-1] == End(how="cancel")
-    worker.say(Stopped(cause="ended"))
+    worker.say(Stopped(cause=Cause.ENDED))
     worker.die()
     assert (scene.stopped.cause, scene.stopped.served_ms) == ("ended", 2000)
 
@@ -485,7 +486,7 @@ async def test_a_limited_call_is_warned_once_at_twenty_seconds_and_ends_half_a_s
 
     limited.beat(worker, 0.5)
     assert worker.told[-1] == End(how="cancel")
-    worker.say(Stopped(cause="ended"))
+    worker.say(Stopped(cause=Cause.ENDED))
     worker.die()
     assert (limited.stopped.cause, limited.stopped.served_ms) == ("credit_spent", 59_500)
 
@@ -512,7 +513,7 @@ async def test_fault_time_does_not_count_towards_the_limit_and_no_warning_goes_i
     limited.beat(worker, 1)
     assert spoken(worker) == [("Time is almost up.", 12.0)]
     limited.beat(worker, 19.5)
-    worker.say(Stopped(cause="ended"))
+    worker.say(Stopped(cause=Cause.ENDED))
     worker.die()
     assert (limited.stopped.served_ms, limited.stopped.fault_ms) == (119_500, 60_000)
 

@@ -9,6 +9,7 @@ from agent_runner.domain.pool import PoolLimits
 from agent_runner.domain.waiting import CLAIM_S, RENEW_S
 from agent_runner.supervisor.pool import Pool
 from agent_runner.supervisor.rooms import RoomFacts, Rooms
+from contracts.causes import Cause
 from contracts.commands import CommandFailed, PrejoinRoom, RoomPrejoined
 
 from tests.unit.agent_runner.supervisor_fakes import FakeForks, FakeKeys, FakeWorker
@@ -123,7 +124,7 @@ async def test_a_worker_that_missed_two_beats_is_killed_before_a_job_gets_anothe
 
 @pytest.mark.parametrize(
     "word",
-    [Removed(duplicate=False, reason="STATE_MISMATCH"), Stopped(cause="room_closed")],
+    [Removed(duplicate=False, reason="STATE_MISMATCH"), Stopped(cause=Cause.ROOM_CLOSED)],
     ids=["removed", "stopped"],
 )
 async def test_a_worker_that_left_its_room_is_not_given_to_a_job(scene: Scene, word: ToSupervisor) -> None:
@@ -165,7 +166,7 @@ async def test_one_that_cannot_join_says_so_at_once(scene: Scene) -> None:
     filling = asyncio.ensure_future(scene.rooms.fill(order()))
     await scene.settle()
     worker = scene.in_room(SID)
-    worker.say(Stopped(cause="join_failed"))
+    worker.say(Stopped(cause=Cause.JOIN_FAILED))
     worker.die()
 
     reply = await filling

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from contracts.commands import STALE_TERM, CommandFailed, EndJob, JobEnded
+from contracts.commands import CommandFailed, EndJob, JobEnded
+from contracts.refusals import RefusalCode
 
 from tests.unit.agent_runner.test_node_lease import SID, Scene
 
@@ -20,7 +21,7 @@ async def test_a_command_of_an_earlier_leader_changes_nothing(tmp_path: Path) ->
     refused = await scene.node.end(EndJob(session_id=SID, epoch=1, reason="rest", term=6))
 
     assert isinstance(refused, CommandFailed)
-    assert (refused.code, refused.term) == (STALE_TERM, 7)
+    assert (refused.code, refused.term) == (RefusalCode.STALE_TERM, 7)
     assert scene.node.state().jobs
     scene.close()
 

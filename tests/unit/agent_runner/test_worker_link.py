@@ -29,6 +29,7 @@ from agent_runner.domain.link import (
     encode,
 )
 from agent_runner.worker.link_socket import History, LinkSocket
+from contracts.causes import Cause
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,7 +65,7 @@ TO_SUPERVISOR: list[ToSupervisor] = [
     Beat(tts_bytes=10, sent_bytes=8, caller_in_room=False),
     Failed(provider="stt", detail="HTTP 401"),
     Removed(duplicate=True, reason="DUPLICATE_IDENTITY"),
-    Stopped(cause="provider_failed", detail="stt"),
+    Stopped(cause=Cause.PROVIDER_FAILED, detail="stt"),
 ]
 
 

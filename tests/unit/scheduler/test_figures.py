@@ -2,8 +2,8 @@
 
 import pytest
 from chassis.metrics import REGISTRY
+from contracts.causes import EFFECTS, Cause, Effect
 from contracts.events import Event
-from scheduler.domain.ending import ENDED_BY_NODE
 from scheduler.domain.session import Recorded, Session, fold
 from scheduler.leader import figures
 
@@ -45,7 +45,7 @@ def test_a_second_try_of_a_start_is_no_takeover() -> None:
     assert takeovers() == before
 
 
-@pytest.mark.parametrize("reason", sorted(ENDED_BY_NODE - {"ended", "no_show"}))
+@pytest.mark.parametrize("reason", [c for c in Cause if EFFECTS[c] is Effect.COMPLETES and c is not Cause.ENDED])
 def test_every_reason_that_a_node_gives_is_counted_under_its_name(reason: str) -> None:
     def counted() -> float:
         labels = {"outcome": "completed", "reason": reason}

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar, cast
 import nats.errors
 from contracts.commands import CommandFailed
 from contracts.errors import Refused
+from contracts.refusals import RefusalCode
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from opentelemetry.trace import SpanKind
@@ -125,7 +126,7 @@ class Responder:
                 f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in error.errors(include_input=False)[:5]
             )
             log.warning("responder.bad_command", command=self._command, problem=fields)
-            return CommandFailed(code="invalid_command", detail=fields)
+            return CommandFailed(code=RefusalCode.INVALID_COMMAND, detail=fields)
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await self._handler(command)
@@ -133,10 +134,10 @@ class Responder:
             return CommandFailed(code=refused.problem.code, detail=refused.detail, retryable=refused.problem.retryable)
         except TimeoutError:
             log.error("responder.timeout", command=self._command, timeout_s=self._timeout_s)
-            return CommandFailed(code="timeout", detail=f"not done in {self._timeout_s:g} s", retryable=True)
+            return CommandFailed(code=RefusalCode.TIMEOUT, detail=f"not done in {self._timeout_s:g} s", retryable=True)
         except Exception:
             log.exception("responder.bug", command=self._command)
-            return CommandFailed(code="internal", detail="the responder failed; see its log", retryable=True)
+            return CommandFailed(code=RefusalCode.INTERNAL, detail="the responder failed; see its log", retryable=True)
 
 
 def respond(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from contracts.refusals import RefusalCode
+
 
 class Take(Enum):
     """What to do with an accepted assignment."""
@@ -25,7 +27,7 @@ class Refusal(Exception):
         retryable: Another node, or this one later, may take it.
     """
 
-    def __init__(self, code: str, detail: str, *, retryable: bool) -> None:
+    def __init__(self, code: RefusalCode, detail: str, *, retryable: bool) -> None:
         super().__init__(detail)
         self.code = code
         self.detail = detail
@@ -59,15 +61,17 @@ def decide(view: NodeView, epoch: int) -> Take:
     if view.held_epoch == epoch:
         return Take.ALREADY
     if view.held_epoch is not None and view.held_epoch > epoch:
-        raise Refusal("stale_epoch", f"epoch {view.held_epoch} of this session runs here", retryable=False)
+        raise Refusal(RefusalCode.STALE_EPOCH, f"epoch {view.held_epoch} of this session runs here", retryable=False)
     if view.ended_epoch is not None and view.ended_epoch >= epoch:
-        raise Refusal("epoch_over", f"epoch {view.ended_epoch} of this session has ended here", retryable=False)
+        raise Refusal(
+            RefusalCode.EPOCH_OVER, f"epoch {view.ended_epoch} of this session has ended here", retryable=False
+        )
     if view.draining:
-        raise Refusal("draining", "the node takes nothing new", retryable=True)
+        raise Refusal(RefusalCode.DRAINING, "the node takes nothing new", retryable=True)
     if view.not_ready is not None:
-        raise Refusal("not_ready", view.not_ready, retryable=True)
+        raise Refusal(RefusalCode.NOT_READY, view.not_ready, retryable=True)
     if view.held_epoch is not None:
         return Take.REPLACE  # it inherits the slot
     if view.busy >= view.slots:
-        raise Refusal("full", f"all {view.slots} slots are taken", retryable=True)
+        raise Refusal(RefusalCode.FULL, f"all {view.slots} slots are taken", retryable=True)
     return Take.NEW

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, TypeAlias
 
+from contracts.causes import Cause
 from contracts.tools import RecordedTool
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -24,16 +25,6 @@ BEAT_S = 0.5
 
 REJOIN_ANSWER_S = 0.5
 """How long a worker that LiveKit removed waits for `Rejoin` before it exits."""
-
-StopCause = Literal[
-    "ended",  # the supervisor said End
-    "room_closed",  # LiveKit deleted the room
-    "removed",  # LiveKit removed the agent and the supervisor did not send Rejoin
-    "join_failed",  # the room could not be joined; `detail` says why
-    "provider_failed",  # a provider became unusable and the worker ended the call
-    "user_idle",  # the caller was silent for longer than USER_IDLE_END_S
-    "failed",  # any other fault of the pipeline
-]
 
 Provider = Literal["stt", "llm", "tts"]
 
@@ -243,7 +234,7 @@ class Removed:
 class Stopped:
     """The last message: the worker has left the room and exits now."""
 
-    cause: StopCause
+    cause: Cause
     detail: str = ""
     kind: Literal["stopped"] = "stopped"
 

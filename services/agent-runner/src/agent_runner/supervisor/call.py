@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from contracts.causes import Cause, provider_failed
 from contracts.commands import AssignJob, JobDescribed
 from contracts.ids import agent_identity, caller_identity
 
-from agent_runner.domain.causes import Cause
 from agent_runner.domain.credit import Credit, CreditWarning
 from agent_runner.domain.fault_time import FaultTime
 from agent_runner.domain.history import BRIDGE_LINE, conversation, encode_newest
@@ -492,6 +492,4 @@ def _cause_of(stopped: Stopped | None, failed_provider: str | None) -> str:
     """The worker's own word for it; a death without a word is a crash."""
     if stopped is None:
         return Cause.CRASHED
-    if stopped.cause == Cause.PROVIDER_FAILED and failed_provider is not None:
-        return f"{Cause.PROVIDER_FAILED}:{failed_provider}"
-    return stopped.cause
+    return provider_failed(failed_provider) if stopped.cause is Cause.PROVIDER_FAILED else stopped.cause

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from contracts.causes import Cause
 from contracts.commands import (
-    STALE_TERM,
     AssignJob,
     CommandFailed,
     DescribeJob,
@@ -26,11 +26,11 @@ from contracts.commands import (
     PrejoinRoom,
     RoomPrejoined,
 )
+from contracts.refusals import RefusalCode
 from contracts.registry import NodeJob, NodeState
 from contracts.streams import NODES
 
 from agent_runner.domain.assignment import NodeView, Refusal, Take, decide
-from agent_runner.domain.causes import Cause
 from agent_runner.domain.pulse import LOOK_S, silence_step
 from agent_runner.ports import LogUnavailable, Registry
 from agent_runner.supervisor import meters
@@ -175,11 +175,13 @@ class Node:
         pool = self._world.pool
         problem = pool.problem()
         if self._draining:
-            return CommandFailed(code="draining", detail="the node takes nothing new", retryable=True)
+            return CommandFailed(code=RefusalCode.DRAINING, detail="the node takes nothing new", retryable=True)
         if problem is not None:
-            return CommandFailed(code="not_ready", detail=problem, retryable=True)
+            return CommandFailed(code=RefusalCode.NOT_READY, detail=problem, retryable=True)
         if order.session_id not in self._rooms and pool.claimed + pool.held >= pool.limits.slots:
-            return CommandFailed(code="full", detail=f"all {pool.limits.slots} slots are taken", retryable=True)
+            return CommandFailed(
+                code=RefusalCode.FULL, detail=f"all {pool.limits.slots} slots are taken", retryable=True
+            )
         return await self._rooms.fill(order)
 
     async def end(self, command: EndJob) -> JobEnded | CommandFailed:
@@ -191,7 +193,7 @@ class Node:
             return outranked
         call = self._current.get(command.session_id)
         if call is not None and call.epoch > command.epoch:
-            return CommandFailed(code="stale_epoch", detail=f"epoch {call.epoch} of this session runs here")
+            return CommandFailed(code=RefusalCode.STALE_EPOCH, detail=f"epoch {call.epoch} of this session runs here")
         if call is None:
             over = self._over.get(command.session_id)
             if over is None or over.epoch != command.epoch:
@@ -216,11 +218,15 @@ class Node:
         """Report a job to the log again, and say what it is: the log lost its beginning."""
         call = self._current.get(command.session_id)
         if call is None or call.epoch != command.epoch:
-            return CommandFailed(code="no_such_job", detail=f"epoch {command.epoch} of this session does not run here")
+            return CommandFailed(
+                code=RefusalCode.NO_SUCH_JOB, detail=f"epoch {command.epoch} of this session does not run here"
+            )
         log.warning("job.reported_again", session_id=call.session_id, epoch=call.epoch)
         described = await call.describe(_REPORT_S)
         if described is None:
-            return CommandFailed(code="not_reported", detail="the log does not take its events now", retryable=True)
+            return CommandFailed(
+                code=RefusalCode.NOT_REPORTED, detail="the log does not take its events now", retryable=True
+            )
         return described
 
     async def drain(self, command: DrainNode) -> NodeDraining:
@@ -329,7 +335,7 @@ class Node:
         """Refuse a scheduler that led before one that was heard already; 0 says nothing."""
         if 0 < term < self._term:
             log.warning("command.stale_term", term=term, heard=self._term)
-            return CommandFailed(code=STALE_TERM, detail=f"term {self._term} was heard", term=self._term)
+            return CommandFailed(code=RefusalCode.STALE_TERM, detail=f"term {self._term} was heard", term=self._term)
         self._term = max(self._term, term)
         return None
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from contracts.commands import CommandFailed, PrejoinRoom, RoomPrejoined
 from contracts.ids import caller_identity
+from contracts.refusals import RefusalCode
 from contracts.registry import PrejoinedRoom
 
 from agent_runner.domain.link import BEAT_S, End, Joined, Prejoin, Removed, Stopped, ToSupervisor
@@ -127,7 +128,7 @@ class Rooms:
         if known is not None and known.process is not None and known.joined.is_set():
             return RoomPrejoined(node_id=self._facts.node_id, pid=known.process.pid)
         if known is not None:
-            return CommandFailed(code="joining", detail="the room is being joined already", retryable=True)
+            return CommandFailed(code=RefusalCode.JOINING, detail="the room is being joined already", retryable=True)
         room = self._rooms[order.session_id] = _Room(order.session_id, self)
         self._pool.hold()
         try:
@@ -136,10 +137,12 @@ class Rooms:
                 await self._offer(room, order.max_age_s)
         except NoWorker as error:
             self._drop(room, "no_worker")
-            return CommandFailed(code="no_worker", detail=str(error), retryable=True)
+            return CommandFailed(code=RefusalCode.NO_WORKER, detail=str(error), retryable=True)
         except (TimeoutError, KeysUnavailable, KeyGone) as error:
             self._end(room, "failed")
-            return CommandFailed(code="not_joined", detail=str(error) or f"not in {_FILL_S:g} s", retryable=True)
+            return CommandFailed(
+                code=RefusalCode.NOT_JOINED, detail=str(error) or f"not in {_FILL_S:g} s", retryable=True
+            )
         except BaseException:
             self._end(room, "failed")
             raise

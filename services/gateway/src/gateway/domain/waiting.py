@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from contracts.end_reasons import CAPACITY, EndReason, known
 from contracts.errors import (
     AGENT_START_TIMEOUT,
     CALLER_NEVER_JOINED,
@@ -22,22 +23,21 @@ Stage = Literal["joined", "speaking"]
 STAGES: Final[tuple[Stage, ...]] = ("joined", "speaking")
 
 _RETRY_AFTER_S: Final = 5
-_REASONS: Final[Mapping[str, ProblemType]] = {
-    "queue_full": QUEUE_FULL,
-    "start_timeout": AGENT_START_TIMEOUT,
-    "caller_never_joined": CALLER_NEVER_JOINED,
-    "attempts_failed": START_FAILED,
+_REASONS: Final[Mapping[EndReason | None, ProblemType]] = {
+    EndReason.QUEUE_FULL: QUEUE_FULL,
+    EndReason.START_TIMEOUT: AGENT_START_TIMEOUT,
+    EndReason.CALLER_NEVER_JOINED: CALLER_NEVER_JOINED,
+    EndReason.ATTEMPTS_FAILED: START_FAILED,
+    EndReason.PROVIDER_FAILED: PROVIDER_UNAVAILABLE,
+    EndReason.CREDIT_SPENT: INSUFFICIENT_CREDIT,
+    **dict.fromkeys(CAPACITY, NO_CAPACITY),
 }
-_PREFIXES: Final[Mapping[str, ProblemType]] = {"provider_failed": PROVIDER_UNAVAILABLE, "credit": INSUFFICIENT_CREDIT}
 _OUTCOMES: Final[Mapping[Outcome, ProblemType]] = {
     Outcome.REJECTED: NO_CAPACITY,
     Outcome.COMPLETED: SESSION_ENDED,
     Outcome.FAILED: START_FAILED,
     Outcome.NO_SHOW: CALLER_NEVER_JOINED,
 }
-_CAPACITY: Final = frozenset(
-    {"no_nodes", "nodes_draining", "nodes_overloaded", "nodes_failing", "no_capacity", "max_bots"}
-)
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,4 @@ def failure(ended: SessionEnded) -> Refused:
 
 
 def _kind(ended: SessionEnded) -> ProblemType:
-    by_prefix = (kind for prefix, kind in _PREFIXES.items() if ended.reason.startswith(prefix))
-    by_reason = _REASONS.get(ended.reason) or next(by_prefix, None)
-    if by_reason is not None:
-        return by_reason
-    return NO_CAPACITY if ended.reason in _CAPACITY else _OUTCOMES[ended.outcome]
+    return _REASONS.get(known(ended.reason)) or _OUTCOMES[ended.outcome]

@@ -5,6 +5,7 @@ from contextlib import suppress
 
 from chassis.logs import bind_session, get_logger
 from contracts.api import EndReply, EndRequest
+from contracts.end_reasons import EndReason
 from contracts.errors import (
     BUS_UNAVAILABLE,
     END_PENDING,
@@ -99,7 +100,7 @@ async def _ended(session_id: str, services: Services, heard: list[Event]) -> Ses
         with suppress(TimeoutError):
             async with asyncio.timeout(services.end_wait_s):
                 await services.log.publish(
-                    EndRequested(session_id=session_id, time=services.now(), by="api", reason="requested")
+                    EndRequested(session_id=session_id, time=services.now(), by="api", reason=EndReason.REQUESTED)
                 )
                 async for event in events:
                     heard.append(event)

@@ -16,7 +16,6 @@ from chassis.nats import (
     read_value,
 )
 from contracts.commands import (
-    STALE_TERM,
     AssignJob,
     AssignReply,
     CommandFailed,
@@ -29,6 +28,7 @@ from contracts.commands import (
     PrejoinReply,
     PrejoinRoom,
 )
+from contracts.refusals import RefusalCode
 from contracts.registry import NodeState
 from contracts.streams import NODES
 from contracts.subjects import node_command
@@ -42,7 +42,6 @@ _ADDRESSES: Final = 100_000
 _PROBE_S: Final = 0.4
 _PROBE: Final = EndJob(session_id="session_of_a_probe", epoch=1, reason="probe")  # nodes of every version answer it
 _PREJOIN_S: Final = 10.0  # the node times out after 8
-_NEWER_EPOCH: Final = "stale_epoch"  # the node runs a newer epoch, so the older one is gone
 _DESCRIBE_S: Final = 2.0  # the node waits 1 s for the log
 _SPEAK_S: Final = 5.0  # added for a last sentence; the node kills the worker after 6
 
@@ -147,7 +146,7 @@ class NatsNodes:
             raise Unavailable(str(error)) from error
         if isinstance(reply, CommandFailed):
             _obey(reply)
-            if reply.code == _NEWER_EPOCH:
+            if reply.code == RefusalCode.STALE_EPOCH:  # the epoch that was to end is gone
                 return JobEnded(found=False, served_ms=0, process_gone=True)
             log.warning("node.end_failed", node_id=node_id, session_id=job.session_id, code=reply.code)
             return None
@@ -171,5 +170,5 @@ class NatsNodes:
 
 
 def _obey(refusal: CommandFailed) -> None:
-    if refusal.code == STALE_TERM and refusal.term is not None:
+    if refusal.code == RefusalCode.STALE_TERM and refusal.term is not None:
         raise Outranked(refusal.term)

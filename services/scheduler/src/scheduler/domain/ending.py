@@ -1,24 +1,14 @@
 """Why a session ends, and when its next deadline expires."""
 
+from contracts.causes import Cause, Effect, effect
+from contracts.end_reasons import EndReason
 from contracts.events import Outcome
-from contracts.metering import CREDIT_SPENT
 
 from scheduler.domain import credit
 from scheduler.domain.facts import Facts, Verdict
 from scheduler.domain.limits import Limits
-from scheduler.domain.session import ASSIGNED, DRAINED, Attempt, Session
+from scheduler.domain.session import ASSIGNED, Attempt, Session
 
-ENDED_BY_NODE = frozenset(
-    {"ended", "room_closed", "caller_left", "session_timeout", CREDIT_SPENT, "no_show", "user_idle"}
-)
-"""Causes of `agent_stopped` that end the call instead of a take-over; so does the prefix `provider_failed`."""
-
-PROVIDER_FAILED = "provider_failed"
-SESSION_TIMEOUT = "session_timeout"
-UNREADABLE_LOG = "unreadable_log"
-ATTEMPTS_FAILED = "attempts_failed"
-
-_NOT_THE_NODES = ENDED_BY_NODE | {DRAINED, "superseded", "stale", "removed"}
 _MOST_BLAMED = 2
 
 
@@ -106,7 +96,7 @@ def blamed_for(session: Session, facts: Facts, now_ms: int, limits: Limits) -> s
     if session.end_asked is not None or facts.end_asked_epoch == current.epoch:
         return None
     failure = attempt_failure(session, facts, now_ms, limits)
-    if failure is None or failure in _NOT_THE_NODES or failure.startswith(PROVIDER_FAILED):
+    if failure is None or effect(failure) is not Effect.BLAMES:
         return None
     return failure
 
@@ -118,7 +108,7 @@ def is_farewell(session: Session, limits: Limits) -> bool:
 
 def last_sentence(session: Session, facts: Facts, verdict: Verdict, limits: Limits) -> str | None:
     """The agent's last sentence, spoken only at the session's timeout; every other end is immediate."""
-    if verdict.reason != SESSION_TIMEOUT or not may_speak(session, facts):
+    if verdict.reason != EndReason.SESSION_TIMEOUT or not may_speak(session, facts):
         return None
     return limits.timeout_goodbye or None
 
@@ -181,10 +171,10 @@ def _said_by_node(session: Session) -> Verdict | None:
     stop = session.stops.get(session.epoch)
     if stop is None:
         return None
-    if stop.cause.startswith(PROVIDER_FAILED):
+    if effect(stop.cause) is Effect.FAILS:
         return Verdict(Outcome.FAILED, stop.cause)
     # A room that closes before the agent is ready is a fault of the start: the next attempt gets a new room.
-    if stop.cause in ENDED_BY_NODE and session.epoch in session.ready_ms:
+    if effect(stop.cause) is Effect.COMPLETES and session.epoch in session.ready_ms:
         return Verdict(Outcome.COMPLETED, stop.cause)
     return None
 
@@ -197,16 +187,16 @@ def _agent_failed(session: Session, facts: Facts, now_ms: int, limits: Limits) -
     was_ready = current.epoch in session.ready_ms
     if is_farewell(session, limits):
         over = failure or now_ms >= current.at_ms + limits.farewell_ms
-        return Verdict(Outcome.FAILED, "agent_failed") if over else None
-    died = failure and failure != DRAINED and was_ready  # a hand-over by a draining node does not count
+        return Verdict(Outcome.FAILED, EndReason.AGENT_FAILED) if over else None
+    died = failure and failure != Cause.DRAINED and was_ready  # a hand-over by a draining node does not count
     if died and session.deaths >= limits.max_takeovers and not _can_say_goodbye(session, facts, now_ms, limits):
-        return Verdict(Outcome.FAILED, "agent_failed")
+        return Verdict(Outcome.FAILED, EndReason.AGENT_FAILED)
     if failure and not was_ready and session.attempts_in_a_row >= limits.max_attempts:
-        return Verdict(Outcome.FAILED, "agent_failed" if session.ready_ms else ATTEMPTS_FAILED)
+        return Verdict(Outcome.FAILED, EndReason.AGENT_FAILED if session.ready_ms else EndReason.ATTEMPTS_FAILED)
     if (failure or not was_ready) and now_ms >= startup_deadline_ms(session, facts, limits):
         if session.ready_ms:
-            return Verdict(Outcome.FAILED, "agent_failed")
-        return Verdict(Outcome.FAILED, facts.blocked or "start_timeout")
+            return Verdict(Outcome.FAILED, EndReason.AGENT_FAILED)
+        return Verdict(Outcome.FAILED, facts.blocked or EndReason.START_TIMEOUT)
     return None
 
 
@@ -219,7 +209,7 @@ def _unreadable(session: Session, facts: Facts, now_ms: int, limits: Limits) -> 
         and current.epoch in session.ready_ms
         and attempt_failure(session, facts, now_ms, limits) is None
     )
-    return Verdict(Outcome.FAILED, UNREADABLE_LOG) if session.unreadable and not is_served else None
+    return Verdict(Outcome.FAILED, EndReason.UNREADABLE_LOG) if session.unreadable and not is_served else None
 
 
 def _can_say_goodbye(session: Session, facts: Facts, now_ms: int, limits: Limits) -> bool:
@@ -230,28 +220,28 @@ def _can_say_goodbye(session: Session, facts: Facts, now_ms: int, limits: Limits
 
 def _nobody_there(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Verdict | None:
     if facts.room_closed:
-        return Verdict(Outcome.COMPLETED, "room_closed")
+        return Verdict(Outcome.COMPLETED, EndReason.ROOM_CLOSED)
     if facts.caller_left_ms is not None:  # a caller who was there and left is not a no-show
         over = now_ms >= facts.caller_left_ms + limits.reconnect_ms
-        return Verdict(Outcome.COMPLETED, "caller_left") if over else None
+        return Verdict(Outcome.COMPLETED, EndReason.CALLER_LEFT) if over else None
     ready = session.first_ready_ms
     if ready is None or session.started_ms is not None or facts.caller_here:
         return None
     if now_ms >= join_deadline_ms(ready, facts, limits):
-        return Verdict(Outcome.NO_SHOW, "caller_never_joined")
+        return Verdict(Outcome.NO_SHOW, EndReason.CALLER_NEVER_JOINED)
     return None
 
 
 def _too_late(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Verdict | None:
     ready = session.first_ready_ms
     if ready is not None and now_ms >= ready + limits.session_ms:
-        return Verdict(Outcome.COMPLETED, SESSION_TIMEOUT)
+        return Verdict(Outcome.COMPLETED, EndReason.SESSION_TIMEOUT)
     if credit.is_used_up(session, facts):
-        return Verdict(Outcome.COMPLETED, CREDIT_SPENT)
+        return Verdict(Outcome.COMPLETED, EndReason.CREDIT_SPENT)
     if session.current is not None or session.requested is None:
         return None
     if facts.refusal:
         return Verdict(Outcome.REJECTED, facts.refusal)
     if now_ms >= queue_deadline_ms(session, facts, limits):
-        return Verdict(Outcome.REJECTED, facts.blocked or "queue_deadline")
+        return Verdict(Outcome.REJECTED, facts.blocked or EndReason.QUEUE_DEADLINE)
     return None

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from contracts.end_reasons import EndReason
 from contracts.registry import NodeState
 
 from scheduler.domain import suspects
@@ -20,7 +21,7 @@ class NoPlace(Exception):
             this session could), `nodes_failing` (only those on which other starts failed, and their pause lasts).
     """
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: EndReason) -> None:
         super().__init__(reason)
         self.reason = reason
 
@@ -261,16 +262,16 @@ class Fleet:
             if self._room_on.get(session_id) == state.node_id:
                 del self._room_on[session_id]
 
-    def _why_none(self) -> str:
+    def _why_none(self) -> EndReason:
         if self._able:
-            return "no_other_node"
+            return EndReason.NO_OTHER_NODE
         if self._able_suspects:
-            return "nodes_failing"
+            return EndReason.NODES_FAILING
         if not self._nodes:
-            return "no_nodes"
+            return EndReason.NO_NODES
         if not self._open:
-            return "nodes_draining"
-        return "nodes_overloaded" if self._with_slot else "no_capacity"
+            return EndReason.NODES_DRAINING
+        return EndReason.NODES_OVERLOADED if self._with_slot else EndReason.NO_CAPACITY
 
     def _change(self, node_id: str, session_id: str, *, add: bool) -> None:
         entry = self._nodes.get(node_id)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from contracts.causes import Cause
 from contracts.ids import SESSION_ID_PATTERN
 from contracts.registry import NodeState
 
@@ -16,7 +17,6 @@ LOST_ROOM_MARGIN_MS = 2_000
 """A younger session may be seen before its room."""
 
 STALE = "stale"
-SUPERSEDED = "superseded"
 
 _SESSION_ID = re.compile(SESSION_ID_PATTERN)
 
@@ -78,7 +78,7 @@ def stale_jobs(
             if session is None or _has_lost_its_beginning(session):
                 unknown.append(StaleJob(held.session_id, held.epoch, node.node_id))
             elif held.epoch < session.epoch:
-                stale.append(StaleJob(held.session_id, held.epoch, node.node_id, SUPERSEDED))
+                stale.append(StaleJob(held.session_id, held.epoch, node.node_id, Cause.SUPERSEDED))
             elif session.has_ended:
                 stale.append(StaleJob(held.session_id, held.epoch, node.node_id))
     return stale, unknown

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
+from contracts.causes import Cause
 from contracts.events import (
     AgentReady,
     AgentStopped,
@@ -15,10 +16,6 @@ from contracts.events import (
     SessionRequested,
     SessionStarted,
 )
-
-DRAINED = "drained"
-"""The cause of `agent_stopped` when a draining node hands its call over."""
-
 
 REQUESTED, ASSIGNED, ENDED = SessionRequested.event, JobAssigned.event, SessionEnded.event
 
@@ -149,7 +146,7 @@ class Session:
 
     def _handed_over(self, epoch: int) -> bool:
         stop = self.stops.get(epoch)
-        return stop is not None and stop.cause == DRAINED
+        return stop is not None and stop.cause == Cause.DRAINED
 
     @property
     def attempts_in_a_row(self) -> int:

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Final
 
+from contracts.refusals import RefusalCode
+
 from chassis import logs
 from scheduler.domain.decision import Ask
 from scheduler.domain.session import Attempt, Session
@@ -12,8 +14,8 @@ from scheduler.leader.timers import Timers
 from scheduler.ports import NO_ANSWER, NO_RESPONDER, NotAccepted, Unavailable
 
 _RETRY_MS: Final = 250
-_NO_SLOT: Final = ("full", "draining")  # the node is healthy; our view of it was stale
-_SESSIONS_OWN: Final = ("stale_epoch",)
+_NO_SLOT: Final = (RefusalCode.FULL, RefusalCode.DRAINING)  # the node is healthy; our view of it was stale
+_SESSIONS_OWN: Final = (RefusalCode.STALE_EPOCH,)
 
 log = logs.get_logger(__name__)
 

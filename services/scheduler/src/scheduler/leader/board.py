@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from contracts.end_reasons import EndReason
 from contracts.events import AgentReady, EndRequested, Event, SessionRequested
 from contracts.registry import NodeState
 
@@ -335,7 +336,7 @@ class Board:
             facts = self._facts[session_id]
             key = facts.slot if facts.slot is not None else self._slots.lowest_free(now_ms)
             if key is None:
-                self.blocked = "max_bots"
+                self.blocked = EndReason.MAX_BOTS
                 break
             region = region_of(self._sessions[session_id])
             try:

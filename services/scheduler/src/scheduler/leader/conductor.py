@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from chassis.nats.kv.lease import asleep_or_not_s
+from contracts.causes import Cause
+from contracts.end_reasons import EndReason
 from contracts.events import JobAssigned, SessionQueued
 from contracts.metering import Metered, is_spent
 from contracts.registry import Slot
@@ -17,7 +19,6 @@ from scheduler.domain.clock import LogClock
 from scheduler.domain.ending import queue_deadline_ms
 from scheduler.domain.facts import Facts
 from scheduler.domain.placement import NoPlace
-from scheduler.domain.reconciling import SUPERSEDED
 from scheduler.domain.session import Recorded, Session
 from scheduler.leader import figures
 from scheduler.leader.agents import Agents
@@ -252,7 +253,7 @@ class Conductor:
                 self.beside(self._asking.ask(session, session.attempts[action.epoch], action))
             case d.StopSuperseded():
                 self.board.learn(session_id, stop_sent_epoch=action.epoch)
-                self.stop_job(session_id, action.epoch, action.node_id, SUPERSEDED)
+                self.stop_job(session_id, action.epoch, action.node_id, Cause.SUPERSEDED)
             case d.CountFailure():
                 self.board.learn(session_id, blamed_epoch=action.epoch)
                 self._asking.suspend(action.node_id, action.failure)
@@ -291,7 +292,7 @@ class Conductor:
         reserved = self.board.reservation(session_id)
         if reserved is None:
             if not self.board.wait(session_id):
-                self.board.learn(session_id, refusal="queue_full")
+                self.board.learn(session_id, refusal=EndReason.QUEUE_FULL)
                 return True
             self._admit_all(running=session_id)
             reserved = self.board.reservation(session_id)
@@ -344,7 +345,8 @@ class Conductor:
         try:
             node = self.board.fleet.choose(region=region_of(session), tried=tried, resting=resting, now_ms=now_ms)
         except NoPlace as none:
-            if none.reason not in ("no_other_node", "nodes_failing"):  # a pause between two attempts is no reason
+            # Both only mean that the session pauses between two attempts.
+            if none.reason not in (EndReason.NO_OTHER_NODE, EndReason.NODES_FAILING):
                 self.board.learn(session_id, blocked=none.reason)
             return False
         self.board.learn(session_id, blocked=None)

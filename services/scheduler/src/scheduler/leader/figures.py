@@ -2,36 +2,14 @@
 
 from typing import Final
 
+from contracts.end_reasons import EndReason, known
 from contracts.events import AgentReady, JobAssigned, Outcome, SessionEnded
-from contracts.metering import CREDIT_SPENT
 
 from chassis import metrics
 from scheduler.domain.session import Recorded, Session
 
 _STARTING_S: Final = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0)
-_REASONS: Final = frozenset(
-    {
-        "no_nodes",
-        "nodes_draining",
-        "nodes_overloaded",
-        "no_capacity",
-        "no_other_node",
-        "nodes_failing",
-        "max_bots",
-        "queue_full",
-        "queue_deadline",
-        "start_timeout",
-        "attempts_failed",
-        "agent_failed",
-        "caller_never_joined",
-        "caller_left",
-        "room_closed",
-        "session_timeout",
-        CREDIT_SPENT,
-        "user_idle",
-        "unreadable_log",
-    }
-)
+_ASKED: Final = (None, EndReason.REQUESTED, EndReason.ENDED)
 
 SESSIONS: Final = metrics.gauge("scheduler_sessions", "Open sessions by state", ("state",))
 SLOTS: Final = metrics.gauge("scheduler_slots_held", "Slots in use, of MAX_BOTS")
@@ -109,7 +87,6 @@ def count(record: Recorded, session: Session | None) -> None:
 
 
 def _bounded(reason: str) -> str:
-    """The reason as a label value; `end_requested` may carry any text."""
-    if reason.startswith("provider_failed"):
-        return "provider_failed"
-    return reason if reason in _REASONS else "asked"
+    """The reason as a label; "asked" for the free text of an `end_requested`."""
+    found = known(reason)
+    return "asked" if found in _ASKED else str(found)

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from contracts.causes import Cause
 from pipecat.frames.frames import EndFrame, Frame, InterruptionFrame, TTSSpeakFrame
 from pipecat.utils.tracing.turn_trace_observer import TurnTraceObserver
 
@@ -30,7 +31,6 @@ from agent_runner.domain.link import (
     Recovered,
     Removed,
     Speak,
-    StopCause,
     Stopped,
     ToSupervisor,
     Turn,
@@ -144,7 +144,7 @@ class Job:
         """End the call: at once when there is nothing to say or the call is ending already."""
         if end.how == "cancel" or self._is_ending:
             self._hurry.set()
-        self._finish("ended", say=end.text if end.how == "say" else None)
+        self._finish(Cause.ENDED, say=end.text if end.how == "say" else None)
 
     def rejoin(self) -> None:
         """Join the room again from which LiveKit removed the agent."""
@@ -156,7 +156,7 @@ class Job:
     def abandon(self) -> None:
         """The supervisor is gone: end at once."""
         self._hurry.set()
-        self._finish("ended", detail="the supervisor is gone")
+        self._finish(Cause.ENDED, detail="the supervisor is gone")
 
     async def _start(self, go: Go, history: list[dict[str, str]]) -> None:
         pipeline = self._pipeline
@@ -208,7 +208,7 @@ class Job:
                     await self._room.join(room.url, room.token, room.caller_identity, is_deaf=is_deaf)
         except (JoinFailed, TimeoutError) as error:
             detail = str(error) or f"no answer from LiveKit in {_JOIN_S:g} s"
-            self._finish("removed" if again else "join_failed", detail=detail)
+            self._finish(Cause.REMOVED if again else Cause.JOIN_FAILED, detail=detail)
             return
         self._mark("join")
         self._joined.set()
@@ -228,13 +228,13 @@ class Job:
                 case "prompt":
                     self._queue(TTSSpeakFrame(self._config.user_idle_prompt))
                 case "end":
-                    self._finish("user_idle", say=self._config.user_idle_goodbye)
+                    self._finish(Cause.USER_IDLE, say=self._config.user_idle_goodbye)
                 case None:
                     pass
             if ear.hearing.is_deaf(now):
                 self._spawn(self._hear_again())
             if self._muteness.is_mute(now, made=ear.made_bytes, sent=ear.sent_bytes, caller_in_room=in_room):
-                self._finish("failed", detail=f"mute: there was speech, and none of it went out for {MUTE_S:g} s")
+                self._finish(Cause.FAILED, detail=f"mute: there was speech, and none of it went out for {MUTE_S:g} s")
 
     def _say_what_is_due(self, now: float) -> None:
         for notice in [n for n in self._notices if n.is_due(now, self._pipeline.ear.quiet)]:
@@ -257,7 +257,7 @@ class Job:
         if not self._is_ending:
             self._queue(TTSSpeakFrame(_SORRY))
 
-    def _finish(self, cause: StopCause, *, detail: str = "", say: str | None = None) -> None:
+    def _finish(self, cause: Cause, *, detail: str = "", say: str | None = None) -> None:
         """End the call; the first cause stands."""
         if not self._is_ending:
             self._is_ending = True
@@ -265,14 +265,14 @@ class Job:
             self._tell(Ending())
             self._spawn(self._wind_up(cause, detail, say))
 
-    async def _wind_up(self, cause: StopCause, detail: str, say: str | None) -> None:
+    async def _wind_up(self, cause: Cause, detail: str, say: str | None) -> None:
         pipeline = self._pipeline
-        if say or cause == "provider_failed":  # a caller who keeps talking would interrupt the last words
+        if say or cause is Cause.PROVIDER_FAILED:  # a caller who keeps talking would interrupt the last words
             pipeline.transport.stop_listening()
             self._spawn(pipeline.stt.hang_up())
         if say:
             await self._briefly(self._say_last(say))
-        elif cause == "provider_failed":
+        elif cause is Cause.PROVIDER_FAILED:
             await self._briefly(self._apologise())
         pipeline.ear.cut()
         if (
@@ -343,15 +343,15 @@ class Job:
         if self._is_ending:
             return
         if reason in _ROOM_GONE:
-            self._finish("room_closed", detail=reason)
+            self._finish(Cause.ROOM_CLOSED, detail=reason)
             return
         self._tell(Removed(duplicate=reason == "DUPLICATE_IDENTITY", reason=reason))
         self._leaving = asyncio.get_running_loop().call_later(
-            REJOIN_ANSWER_S, lambda: self._finish("removed", detail=reason)
+            REJOIN_ANSWER_S, lambda: self._finish(Cause.REMOVED, detail=reason)
         )
 
     def _on_over(self) -> None:
-        self._finish("failed", detail="the pipeline ended by itself")
+        self._finish(Cause.FAILED, detail="the pipeline ended by itself")
 
     def _on_success(self, provider: Provider) -> None:
         self._failures[provider] = 0
@@ -380,12 +380,12 @@ class Job:
             if provider == "llm":
                 self._queue(TTSSpeakFrame(_SORRY))
         elif provider is None:
-            self._finish("failed", detail=text[:500])
+            self._finish(Cause.FAILED, detail=text[:500])
         elif provider not in self._failed:
             self._failed.add(provider)
             self._on_fault(provider)
             self._tell(Failed(provider=provider, detail=text[:500]))
-            self._finish("provider_failed", detail=provider)
+            self._finish(Cause.PROVIDER_FAILED, detail=provider)
 
     def _mark(self, stage: str) -> None:
         self._stage_ms.setdefault(stage, round((time.monotonic() - self._went) * 1000))
@@ -403,7 +403,7 @@ class Job:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._log.error("job.bug", exc_info=error)
-            self._finish("failed", detail=f"{type(error).__name__}: {error}"[:500])
+            self._finish(Cause.FAILED, detail=f"{type(error).__name__}: {error}"[:500])
 
 
 def _voices(go: Go) -> Path | None:

@@ -13,6 +13,7 @@ from chassis.errors import StartFailed
 from chassis.proxies import take_out_socks
 from chassis.redaction import say
 from chassis.settings import load
+from contracts.causes import Cause
 from contracts.ids import agent_identity, caller_identity
 
 from agent_runner.adapters.llm_model import choose_model
@@ -75,7 +76,7 @@ async def _call(config: AgentConfig, go: Go) -> NoReturn:
 
 
 def _problem(stopped: Stopped, failures: list[Failed]) -> str | None:
-    if stopped.cause in ("ended", "room_closed"):
+    if stopped.cause in (Cause.ENDED, Cause.ROOM_CLOSED):
         return None
     if failures:
         failure = failures[0]

@@ -1,0 +1,36 @@
+"""The codes of `CommandFailed`. On the wire a code is a string; a caller treats an unknown code as a plain failure."""
+
+from enum import StrEnum
+
+
+class RefusalCode(StrEnum):
+    """Why a node or billing refused a command. A refusal may also carry the code of a problem (`contracts.errors`)."""
+
+    STALE_TERM = "stale_term"
+    """The scheduler that sent the command no longer leads."""
+    STALE_EPOCH = "stale_epoch"
+    """The node runs a newer epoch of the session."""
+    EPOCH_OVER = "epoch_over"
+    """This epoch, or a newer one, has already ended on the node."""
+    DRAINING = "draining"
+    """The node accepts no new job."""
+    NOT_READY = "not_ready"
+    """The node cannot run a job now; the detail has the reason."""
+    FULL = "full"
+    """All slots of the node are taken."""
+    JOINING = "joining"
+    """A worker of the node is already joining this room."""
+    NO_WORKER = "no_worker"
+    """The node could not start a worker."""
+    NOT_JOINED = "not_joined"
+    """The worker did not join the room in time."""
+    NO_SUCH_JOB = "no_such_job"
+    """The node does not run this epoch."""
+    NOT_REPORTED = "not_reported"
+    """The log did not accept the node's events."""
+    INVALID_COMMAND = "invalid_command"
+    """The request does not have the command's shape."""
+    TIMEOUT = "timeout"
+    """The responder did not complete the command in time."""
+    INTERNAL = "internal"
+    """The responder failed; its log has the reason."""
