@@ -1,6 +1,6 @@
 """Identifiers: their form, and how the deterministic ones are made."""
 
-from typing import Annotated, Final
+from typing import Annotated
 from uuid import UUID, uuid5
 
 from pydantic import StringConstraints
@@ -42,8 +42,3 @@ def agent_identity(session: str) -> str:
 def caller_identity(session: str) -> str:
     """The LiveKit identity of a session's caller; it never comes from a request body."""
     return f"caller:{session}"
-
-
-MAX_PARTICIPANTS: Final = 100
-"""Limit of a session's room. Caller and agent take two places; the others are for listeners that the operator admits.
-With a limit of 2, a listener who joins first would lock the caller out."""

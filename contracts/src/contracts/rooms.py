@@ -1,10 +1,43 @@
-"""What a LiveKit room says about itself in its metadata: whose it is, and which call made it."""
+"""A session's LiveKit room: its settings, and its metadata (the deployment that owns it, the call that created it)."""
 
 from datetime import datetime
+from math import ceil
+from typing import Final, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 DEPLOYMENT_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+
+
+MAX_PARTICIPANTS: Final = 100
+"""Limit of a session's room. Caller and agent take two places; the others are for listeners that the operator admits.
+With a limit of 2, a listener who joins first would lock the caller out."""
+
+DEPARTURE_TIMEOUT_S: Final = 60
+"""LiveKit closes a room this long after its last participant left."""
+
+_EMPTY_MARGIN_S: Final = 60
+
+
+class RoomShape(TypedDict):
+    """The settings of a room, named as in LiveKit's `CreateRoomRequest`; the timeouts are in seconds."""
+
+    max_participants: int
+    empty_timeout: int
+    departure_timeout: int
+
+
+def room_shape(queue_deadline_s: float) -> RoomShape:
+    """The settings of every session's room. The gateway replaces a room that has others.
+
+    Args:
+        queue_deadline_s: QUEUE_DEADLINE_S. LiveKit closes a room that is still empty a minute after this deadline.
+    """
+    return RoomShape(
+        max_participants=MAX_PARTICIPANTS,
+        empty_timeout=ceil(queue_deadline_s) + _EMPTY_MARGIN_S,
+        departure_timeout=DEPARTURE_TIMEOUT_S,
+    )
 
 
 class RoomMark(BaseModel):

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
-from contracts.ids import MAX_PARTICIPANTS
+from contracts.rooms import room_shape
 from livekit import api, rtc
 from livekit.protocol.room import CreateRoomRequest, DeleteRoomRequest
 
@@ -106,14 +106,8 @@ def livekit(environment: Mapping[str, str]) -> api.LiveKitAPI:
 
 async def create_room(environment: Mapping[str, str], name: str) -> None:
     """Create a room with the gateway's settings, which replaces one with others; one that is there already stays."""
-    settings = CreateRoomRequest(
-        name=name,
-        max_participants=MAX_PARTICIPANTS,
-        empty_timeout=90,
-        departure_timeout=60,
-    )
     async with livekit(environment) as server:
-        await server.room.create_room(settings)
+        await server.room.create_room(CreateRoomRequest(name=name, **room_shape(queue_deadline_s=30)))
 
 
 async def delete_room(environment: Mapping[str, str], name: str) -> None:

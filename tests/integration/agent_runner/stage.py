@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contracts.ids import agent_identity, caller_identity
+from contracts.rooms import room_shape
 from livekit import api, rtc
 from sandbox.speech.espeak import Espeak, Voice
 
@@ -24,7 +25,7 @@ class Stage:
         self._rooms = rooms
 
     async def open(self) -> None:
-        await self._rooms.room.create_room(api.CreateRoomRequest(name=SESSION, max_participants=2))
+        await self._rooms.room.create_room(api.CreateRoomRequest(name=SESSION, **room_shape(30)))
 
     async def enter(self) -> None:
         """With a microphone: LiveKit tells of a participant who publishes nothing up to 3 s late."""

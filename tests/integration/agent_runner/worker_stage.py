@@ -22,6 +22,7 @@ from agent_runner.adapters.worker_entry import enter
 from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.link import MAX_PACKET_BYTES, Beat, Go, Ready, ToSupervisor, decode_to_supervisor, encode
 from contracts.ids import agent_identity, caller_identity
+from contracts.rooms import room_shape
 from livekit import api, rtc
 from numpy.typing import NDArray
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -367,7 +368,7 @@ def go(livekit: LiveKitServer, session: str, **changes: Any) -> Go:
 async def open_room(livekit: LiveKitServer, session: str) -> None:
     """Create it; nobody else does."""
     rooms = livekit.rooms()
-    await rooms.room.create_room(api.CreateRoomRequest(name=session, empty_timeout=60, departure_timeout=60))
+    await rooms.room.create_room(api.CreateRoomRequest(name=session, **room_shape(30)))
     await rooms.aclose()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from contracts.rooms import room_shape
 from greenroom_cli.call.audio import FRAME_SAMPLES, RATE, Samples, Speech, is_loud
 from greenroom_cli.call.participant import Call
 from greenroom_cli.errors import CommandError
@@ -42,7 +43,7 @@ async def livekit(tmp_path: Path) -> AsyncIterator[LiveKit]:
         names = ("LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")
         server = LiveKit(*(stack.environment[name] for name in names))
         async with api.LiveKitAPI(server.url, server.key, server.secret) as client:
-            await client.room.create_room(api.CreateRoomRequest(name=ROOM, max_participants=2))
+            await client.room.create_room(api.CreateRoomRequest(name=ROOM, **room_shape(30)))
         yield server
 
 

@@ -10,6 +10,7 @@ import jwt
 import pytest
 from chassis.livekit_probe import LiveKitFacts, probe
 from contracts.errors import CLOCK_SKEW, Refused
+from contracts.rooms import room_shape
 from gateway.adapters.livekit_check import report
 from gateway.adapters.livekit_rooms import LiveKitRooms
 from structlog.testing import capture_logs
@@ -94,7 +95,7 @@ async def test_a_start_names_the_clock_when_it_is_wrong(
         livekit_server.url,
         API_KEY,
         API_SECRET,
-        empty_timeout_s=60,
+        shape=room_shape(30),
         deadline_s=3,
         deployment="here",
         clock=lambda: time.time() + 90,

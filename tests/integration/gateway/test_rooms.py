@@ -2,7 +2,8 @@
 
 import httpx
 from chassis.nats import Bus
-from contracts.ids import MAX_PARTICIPANTS, caller_identity
+from contracts.ids import caller_identity
+from contracts.rooms import RoomShape, room_shape
 from livekit import rtc
 from livekit.api import AccessToken, LiveKitAPI, VideoGrants
 from livekit.protocol.room import CreateRoomRequest
@@ -14,8 +15,8 @@ from tests.integration.gateway.test_starts import api, bus, folder, gateway, nat
 __all__ = ["api", "bus", "folder", "gateway", "nats"]  # one stack for the module
 
 
-async def make_room(livekit: LiveKitServer, name: str, *, most: int, empty_s: int, departure_s: int) -> str:
-    wanted = CreateRoomRequest(name=name, max_participants=most, empty_timeout=empty_s, departure_timeout=departure_s)
+async def make_room(livekit: LiveKitServer, name: str, shape: RoomShape) -> str:
+    wanted = CreateRoomRequest(name=name, **shape)
     async with LiveKitAPI(livekit.url, API_KEY, API_SECRET) as client:
         return (await client.room.create_room(wanted)).sid
 
@@ -31,7 +32,8 @@ async def join(livekit: LiveKitServer, name: str, identity: str) -> rtc.Room:
 async def test_a_room_for_fifty_with_a_stranger_inside_is_replaced(
     api: httpx.AsyncClient, livekit_server: LiveKitServer, bus: Bus
 ) -> None:
-    sid = await make_room(livekit_server, "session_held", most=50, empty_s=300, departure_s=20)
+    foreign = RoomShape(max_participants=50, empty_timeout=300, departure_timeout=20)
+    sid = await make_room(livekit_server, "session_held", foreign)
     stranger = await join(livekit_server, "session_held", "eve")
     try:
         answer = await api.post(START, json={"userName": "Ann", "sessionId": "session_held"})
@@ -41,7 +43,7 @@ async def test_a_room_for_fifty_with_a_stranger_inside_is_replaced(
     assert answer.status_code == 200
     [room] = await rooms(livekit_server, "session_held")
     assert room.sid != sid
-    assert (room.max_participants, room.empty_timeout, room.departure_timeout) == (MAX_PARTICIPANTS, 90, 60)
+    assert (room.max_participants, room.empty_timeout, room.departure_timeout) == (100, 90, 60)
     assert [request.session_id for request in await requests_in(bus)].count("session_held") == 1
 
 
@@ -60,7 +62,7 @@ async def test_a_room_of_a_session_that_runs_is_left_alone(
 async def test_a_room_with_our_settings_and_its_own_caller_is_kept(
     api: httpx.AsyncClient, livekit_server: LiveKitServer
 ) -> None:
-    sid = await make_room(livekit_server, "session_kept", most=MAX_PARTICIPANTS, empty_s=90, departure_s=60)
+    sid = await make_room(livekit_server, "session_kept", room_shape(30))
     caller = await join(livekit_server, "session_kept", caller_identity("session_kept"))
     try:
         answer = await api.post(START, json={"userName": "Ann", "sessionId": "session_kept"})

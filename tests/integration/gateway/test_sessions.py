@@ -16,7 +16,6 @@ import jwt
 import pytest
 from chassis.nats import Bus
 from contracts.events import SessionRequested
-from contracts.ids import MAX_PARTICIPANTS
 from contracts.subjects import ALL_ROOMS, session_event
 from livekit.api import LiveKitAPI
 from livekit.protocol.models import Room
@@ -39,14 +38,14 @@ async def requests_in(bus: Bus) -> list[SessionRequested]:
     return [stored.event async for stored in replay if isinstance(stored.event, SessionRequested)]
 
 
-async def test_a_start_leaves_a_room_for_two_and_the_request_in_the_log(
+async def test_a_start_leaves_a_room_and_the_request_in_the_log(
     api: httpx.AsyncClient, bus: Bus, livekit_server: LiveKitServer
 ) -> None:
     session_id = (await api.post(START, json={"userName": "Ann"})).json()["sessionId"]
 
     [room] = await rooms(livekit_server, session_id)
     [request] = await requests_in(bus)
-    assert (room.max_participants, room.empty_timeout, room.departure_timeout) == (MAX_PARTICIPANTS, 90, 60)
+    assert (room.max_participants, room.empty_timeout, room.departure_timeout) == (100, 90, 60)
     assert (request.session_id, request.user_name) == (session_id, "Ann")
 
 

@@ -4,7 +4,6 @@ import os
 import secrets
 from dataclasses import replace
 from datetime import UTC, datetime
-from math import ceil
 from typing import Any, cast
 from uuid import uuid4
 
@@ -18,6 +17,7 @@ from chassis.nats.kv.lease import Lease
 from chassis.settings import load
 from chassis.web import WebServer
 from contracts.api import MAX_WAIT_MS
+from contracts.rooms import room_shape
 from contracts.streams import BUCKETS, IDEMPOTENCY, LEADERS, SEATS, STREAMS
 from contracts.tool_hosts import hosts
 from fastapi import FastAPI
@@ -46,7 +46,6 @@ from gateway.settings import GatewaySettings
 NAME = "gateway"
 _ACCEPT_DEADLINE_S = 8.0
 _TOKEN_SLACK_S = 60
-_ROOM_SLACK_S = 60
 _EDGE_SLACK_S = 2.0 + UNDO_S
 _PROJECTOR_REDIS_S = 5.0  # for a batch of the log, of which a replay has full ones
 
@@ -170,7 +169,7 @@ async def _rooms(life: Life, settings: GatewaySettings, bus: Bus) -> LiveKitRoom
         settings.livekit_url,
         settings.livekit_api_key,
         settings.livekit_api_secret,
-        empty_timeout_s=ceil(settings.queue_deadline_s) + _ROOM_SLACK_S,
+        shape=room_shape(settings.queue_deadline_s),
         deadline_s=settings.livekit_deadline_s,
         deployment=await deployment_name(bus, settings.deployment_name),
     )

@@ -14,8 +14,7 @@ from chassis.livekit_probe import CLOCK_TOLERANCE_S, clock_ahead, skew_text
 from chassis.logs import get_logger
 from contracts.api import Dependency
 from contracts.errors import CLOCK_SKEW, LIVEKIT_REFUSED, LIVEKIT_UNAVAILABLE, Refused
-from contracts.ids import MAX_PARTICIPANTS
-from contracts.rooms import room_metadata
+from contracts.rooms import RoomShape, room_metadata
 from google.protobuf.message import DecodeError
 from livekit.api import ServerError, ServerErrorCode
 from livekit.api.room_service import RoomService
@@ -23,7 +22,6 @@ from livekit.protocol.room import CreateRoomRequest, DeleteRoomRequest, ListPart
 
 from gateway.domain.rooms import MadeRoom
 
-_DEPARTURE_TIMEOUT_S = 60
 _RETRY_AFTER_S = 2
 
 log = get_logger(__name__)
@@ -44,14 +42,14 @@ class LiveKitRooms:
         api_key: str,
         api_secret: str,
         *,
-        empty_timeout_s: int,
+        shape: RoomShape,
         deadline_s: float,
         deployment: str,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._url = url
         self._credentials = (api_key, api_secret)
-        self._empty_timeout_s = empty_timeout_s
+        self._shape = shape
         self._deadline_s = deadline_s
         self._deployment = deployment
         self._clock = clock
@@ -73,18 +71,11 @@ class LiveKitRooms:
         """Make the room; LiveKit leaves one that exists as it is."""
         # Only this call's own room carries its mark: CreateRoom answers the same for a room that existed.
         mark = room_metadata(self._deployment, uuid4().hex)
-        wanted = CreateRoomRequest(
-            name=session_id,
-            max_participants=MAX_PARTICIPANTS,
-            empty_timeout=self._empty_timeout_s,
-            departure_timeout=_DEPARTURE_TIMEOUT_S,
-            metadata=mark,
-        )
+        wanted = CreateRoomRequest(name=session_id, metadata=mark, **self._shape)
         room = await self._call(lambda rooms: rooms.create_room(wanted))
-        settings = (room.max_participants, room.empty_timeout, room.departure_timeout)
         return MadeRoom(
             is_new=room.metadata == mark,
-            has_our_settings=settings == (wanted.max_participants, wanted.empty_timeout, wanted.departure_timeout),
+            has_our_settings=all(getattr(room, name) == value for name, value in self._shape.items()),
             created_at=datetime.fromtimestamp(room.creation_time, UTC),
         )
 

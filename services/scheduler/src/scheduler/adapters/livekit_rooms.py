@@ -7,18 +7,16 @@ import asyncio
 import json
 from collections.abc import Awaitable, Sequence
 from datetime import timedelta
-from math import ceil
 from typing import Final, TypeVar
 
 import aiohttp
-from contracts.ids import MAX_PARTICIPANTS, agent_identity
-from contracts.rooms import deployment_in, room_metadata
+from contracts.ids import agent_identity
+from contracts.rooms import deployment_in, room_metadata, room_shape
 from livekit import api
 
 from scheduler.ports import Room, Unavailable
 
 _DEADLINE_S: Final = 3.0
-_DEPARTURE_S: Final = 60
 _TOKEN_MARGIN_S: Final = 60
 
 T = TypeVar("T")
@@ -33,14 +31,14 @@ class LiveKitRooms:
         Args:
             url: ws, wss, http or https.
             session_ms: The longest session; a token lives a minute longer.
-            queue_s: The queue's deadline; LiveKit closes an empty room a minute later.
+            queue_s: QUEUE_DEADLINE_S, for the room's shape.
             deployment: Written into each room's metadata.
         """
         self._metadata = room_metadata(deployment)
         self._key = key
         self._secret = secret
         self._ttl = timedelta(milliseconds=session_ms) + timedelta(seconds=_TOKEN_MARGIN_S)
-        self._empty_s = ceil(queue_s) + 60  # rounded like the gateway, which compares rooms
+        self._shape = room_shape(queue_s)
         self._api = api.LiveKitAPI(url, key, secret, timeout=aiohttp.ClientTimeout(total=_DEADLINE_S), failover=False)
 
     async def close(self) -> None:
@@ -54,15 +52,7 @@ class LiveKitRooms:
 
     async def create(self, name: str) -> None:
         await _answered(
-            self._api.room.create_room(
-                api.CreateRoomRequest(
-                    name=name,
-                    max_participants=MAX_PARTICIPANTS,
-                    empty_timeout=self._empty_s,
-                    departure_timeout=_DEPARTURE_S,
-                    metadata=self._metadata,
-                )
-            )
+            self._api.room.create_room(api.CreateRoomRequest(name=name, metadata=self._metadata, **self._shape))
         )
 
     async def delete(self, name: str) -> None:
