@@ -1,4 +1,4 @@
-"""HTTP bodies of the gateway, camelCase on the wire."""
+"""HTTP bodies of the gateway; camelCase on the wire."""
 
 import json
 from typing import Annotated, Any, Final, Literal

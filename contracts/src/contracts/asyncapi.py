@@ -1,4 +1,4 @@
-"""`python -m contracts.asyncapi FILE`: the AsyncAPI 3.0 document of everything that travels over NATS.
+"""`python -m contracts.asyncapi FILE` writes the AsyncAPI 3.0 document of every message on NATS.
 
 Source: https://www.asyncapi.com/docs/reference/specification/v3.0.0
 """

@@ -1,4 +1,4 @@
-"""Counts that are checked before any entry is: an error for each of 100,000 entries would take seconds."""
+"""Limits on the number of entries, checked before the entries: an error for each of 100,000 entries takes seconds."""
 
 from typing import Any, Final, cast
 

@@ -1,4 +1,4 @@
-"""Every message that crosses a boundary: its name, its address, its shape, and who sends it."""
+"""The list of every message that crosses a boundary: name, address, shape and sender."""
 
 from dataclasses import dataclass
 from typing import Any, Final, Literal

@@ -1,4 +1,4 @@
-"""Commands: NATS requests with typed replies; each is idempotent by session and epoch."""
+"""Commands: NATS requests with typed replies. Each is idempotent by session and epoch."""
 
 from typing import Annotated, Literal
 

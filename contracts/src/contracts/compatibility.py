@@ -1,4 +1,4 @@
-"""What may change in a published schema: an optional field may come. Everything else is a new message."""
+"""Compare two versions of a published schema. Only a new optional field is allowed; other changes need a new class."""
 
 from typing import Any, Final, cast
 

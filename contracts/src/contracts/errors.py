@@ -1,4 +1,4 @@
-"""Problems (RFC 9457) that Greenroom answers with: one entry per refusal."""
+"""Greenroom's problems (RFC 9457), one entry per kind of refusal."""
 
 from dataclasses import dataclass
 from typing import Final, Literal

@@ -1,6 +1,6 @@
-"""The session's events: facts, past tense, frozen; the log that Redis and SQL are made from.
+"""The session's events, which form the log. Redis and SQL are built from it.
 
-Adding a field with a default is fine. Anything else is a new class on a new `v2` subject.
+A new field needs a default. Every other change needs a new class on a new `v2` subject.
 """
 
 from enum import StrEnum

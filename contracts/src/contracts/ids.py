@@ -1,4 +1,4 @@
-"""Identifiers: their form, and how the deterministic ones are made."""
+"""Identifiers: their patterns, and the functions that build them."""
 
 from typing import Annotated
 from uuid import UUID, uuid5

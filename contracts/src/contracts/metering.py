@@ -1,4 +1,4 @@
-"""The bill's rule, in one place and pure: the log in, milliseconds, seconds and minutes out."""
+"""The metering rule, pure: from a session's log to billable milliseconds, seconds and minutes."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -37,7 +37,7 @@ class LogRecord:
     """One event of a session's log.
 
     Attributes:
-        stored_ms: JetStream's own timestamp of the message, Unix ms: the one clock that all epochs share.
+        stored_ms: JetStream's timestamp of the message, Unix ms: the only clock that all epochs share.
     """
 
     event: Event
@@ -134,6 +134,49 @@ class _Report(NamedTuple):
     record: LogRecord
 
 
+class _Log:
+    """A session's records, by what they say; `reports` and the others are by epoch."""
+
+    def __init__(self) -> None:
+        self.reports: dict[int, dict[tuple[int, int], _Report]] = {}
+        self.assigned: dict[int, LogRecord] = {}
+        self.ready: dict[int, LogRecord] = {}
+        self.granted: list[int | None] = []
+        self.asked: list[int | None] = []
+        self.started = False
+        self.ended_ms: int | None = None
+        self._requested: LogRecord | None = None
+
+    @property
+    def first_ms(self) -> int | None:
+        """The beginning of an epoch whose `assigned` is lost or unreadable: the first `assigned`, or `requested`."""
+        first = min(self.assigned.values(), key=_stored_ms, default=self._requested)
+        return None if first is None else first.stored_ms
+
+    def add(self, record: LogRecord) -> None:
+        event = record.event
+        match event:
+            case SessionRequested():
+                self.asked.append(event.credit_limit_minutes)
+                self._requested = _earlier(record, self._requested)
+            case SessionStarted():
+                self.started = True
+            case ServedTick() | AgentStopped() if is_possible(event):
+                said = (event.served_ms, min(event.fault_ms, LONGEST_EPOCH_MS))
+                known = self.reports.setdefault(event.epoch, {})
+                # A repeated report counts from its first copy; otherwise a repetition would change a bill.
+                known[said] = _Report(*said, _earlier(record, known[said].record if said in known else None))
+            case JobAssigned():
+                self.assigned[event.epoch] = min(self.assigned.get(event.epoch, record), record, key=_began_ms)
+                self.granted.append(event.granted_minutes)
+            case AgentReady():
+                self.ready[event.epoch] = _earlier(record, self.ready.get(event.epoch))
+            case SessionEnded():
+                self.ended_ms = record.stored_ms if self.ended_ms is None else min(self.ended_ms, record.stored_ms)
+            case _:
+                pass
+
+
 def meter(records: Iterable[LogRecord], rule: int = RULE) -> Metered:
     """Measure one session from its log. The records may be in any order, incomplete and repeated.
 
@@ -151,69 +194,32 @@ def meter(records: Iterable[LogRecord], rule: int = RULE) -> Metered:
         records: The session's events with their timestamps.
         rule: RULE, or for a settled session the rule that settled it.
     """
-    reports: dict[int, dict[tuple[int, int], _Report]] = {}
-    assigned: dict[int, LogRecord] = {}
-    ready: dict[int, LogRecord] = {}
-    granted: list[int | None] = []
-    asked: list[int | None] = []
-    started = False
-    ended_ms: int | None = None
-    requested: LogRecord | None = None
+    log = _Log()
     for record in records:
-        event = record.event
-        match event:
-            case SessionRequested():
-                asked.append(event.credit_limit_minutes)
-                requested = _earlier(record, requested)
-            case SessionStarted():
-                started = True
-            case ServedTick() | AgentStopped() if is_possible(event):
-                fault_ms = min(event.fault_ms, LONGEST_EPOCH_MS)
-                said, known = (event.served_ms, fault_ms), reports.setdefault(event.epoch, {})
-                # A repeated report counts from its first copy; otherwise a repetition would change a bill.
-                known[said] = _Report(*said, _earlier(record, known[said].record if said in known else None))
-            case JobAssigned():
-                assigned[event.epoch] = min(assigned.get(event.epoch, record), record, key=_began_ms)
-                granted.append(event.granted_minutes)
-            case AgentReady():
-                ready[event.epoch] = _earlier(record, ready.get(event.epoch))
-            case SessionEnded():
-                ended_ms = record.stored_ms if ended_ms is None else min(ended_ms, record.stored_ms)
-            case _:
-                pass
-    # An epoch whose `assigned` is lost or unreadable is bounded by the session's first `assigned`, or by `requested`.
-    bounds = min(assigned.values(), key=_stored_ms, default=requested), ended_ms
-    epochs = tuple(_epoch(e, [*reports[e].values()], assigned, ready, bounds, rule) for e in sorted(reports))
-    billable_ms = sum(e.billable_ms for e in epochs) if started else 0
-    granted_minutes = _greatest(granted, default=_greatest(asked) if granted else None)
+        log.add(record)
+    epochs = tuple(_epoch(epoch, log, rule) for epoch in sorted(log.reports))
+    billable_ms = sum(e.billable_ms for e in epochs) if log.started else 0
+    granted_minutes = _greatest(log.granted, default=_greatest(log.asked) if log.granted else None)
     return Metered(epochs, within_grant(billable_ms, granted_minutes), granted_minutes)
 
 
-def _epoch(
-    epoch: int,
-    reports: Sequence[_Report],
-    assigned: dict[int, LogRecord],
-    ready: dict[int, LogRecord],
-    bounds: tuple[LogRecord | None, int | None],
-    rule: int,
-) -> EpochUsage:
-    span_ms = _span_ms(epoch, assigned, ready)
+def _epoch(epoch: int, log: _Log, rule: int) -> EpochUsage:
+    reports = [*log.reports[epoch].values()]
+    assigned, ready = log.assigned.get(epoch), log.ready.get(epoch)
+    span_ms = _span_ms(epoch, log.assigned, log.ready)
     reported_ms = max(report.served_ms for report in reports)
     most_ms = max(report.fault_ms for report in reports)
     if rule == 1:
         served_ms, fault_ms = reported_ms, most_ms
         longest = next(report for report in reports if report.served_ms == reported_ms)
     else:
-        first, ended_ms = bounds
-        since_ms = None if first is None else first.stored_ms
-        if epoch in assigned:
-            since_ms = _began_ms(assigned[epoch])
-        bounded = [min(r.served_ms, _possible_ms(r.record.stored_ms, since_ms, ended_ms)) for r in reports]
+        since_ms = log.first_ms if assigned is None else _began_ms(assigned)
+        bounded = [min(r.served_ms, _possible_ms(r.record.stored_ms, since_ms, log.ended_ms)) for r in reports]
         served_ms = max(bounded)
         longest = reports[bounded.index(served_ms)]
         fault_ms = _fault_within(served_ms if span_ms is None else min(served_ms, span_ms), reports)
     at_fault = next((r.record for r in reports if r.fault_ms == most_ms), None) if most_ms else None
-    deciding = (assigned.get(epoch), ready.get(epoch), longest.record, at_fault)
+    deciding = (assigned, ready, longest.record, at_fault)
     return EpochUsage(
         epoch=epoch,
         served_ms=served_ms,

@@ -1,4 +1,4 @@
-"""The names of users: what people are called, without the characters that forge a line of a log or a table."""
+"""Names of users: any script, without the characters that can forge a line of a log or of a table."""
 
 from typing import Annotated, Final
 

@@ -1,4 +1,4 @@
-"""What the key-value buckets hold: who is alive, and what runs."""
+"""The values in the key-value buckets: live nodes, running sessions, leases."""
 
 from typing import Any, Final
 

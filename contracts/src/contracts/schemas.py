@@ -1,6 +1,6 @@
-"""`python -m contracts.schemas`: publish the JSON Schema of every message into contracts/schemas.
+"""`python -m contracts.schemas` writes the JSON Schema of every message to contracts/schemas.
 
-A schema that is published is a promise: one that the code would break is not overwritten, and the command fails.
+A published schema is a promise. If the code breaks one, the command fails and writes nothing.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The users of NATS and Redis in the words of their servers' configuration."""
+"""Render the users of NATS and Redis in the syntax of the servers' configuration files."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""NATS subjects: where each message travels."""
+"""NATS subjects."""
 
 from typing import Final
 

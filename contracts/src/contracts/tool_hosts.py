@@ -1,4 +1,4 @@
-"""Where a tool may be called: the one parser of a tool's URL, the allow-list, and the check of an address."""
+"""The hosts of tools: the parser of a tool's URL, the allow-list, and the check of an IP address."""
 
 import re
 import unicodedata

@@ -1,7 +1,7 @@
 """Tools: HTTP functions that a session's agent may call.
 
-`Tool` is what a client may send, `RecordedTool` what stands in the log and in commands. A rule that becomes stricter
-must not make an older log unreadable, so only `Tool` has rules.
+Clients send `Tool`; the log and the commands hold `RecordedTool`. Only `Tool` has rules, so that a stricter rule never
+makes an older log unreadable (docs/decisions/0012-strict-requests-tolerant-records.md).
 """
 
 import json

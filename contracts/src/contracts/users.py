@@ -1,7 +1,7 @@
-"""Who may do what on NATS and on Redis: one user a service, with its own subjects and keys, as plain data.
+"""Permissions on NATS and Redis as plain data: each service has its own user, with its own subjects and keys.
 
-What a user publishes and answers follows from the catalogue; what it reads is said here. `server_config` writes both
-for the servers. The reasons behind each list: docs/decisions/0015-a-user-per-service.md.
+The catalogue gives the subjects that a user publishes and answers; this module lists what it reads. `server_config`
+writes both for the servers. Reasons for each list: docs/decisions/0015-a-user-per-service.md.
 """
 
 from dataclasses import dataclass
