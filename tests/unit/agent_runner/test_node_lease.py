@@ -9,10 +9,11 @@ import pytest
 from agent_runner.domain.pool import PoolLimits
 from agent_runner.domain.pulse import LOOK_S
 from agent_runner.supervisor.call import CallLimits, World
-from agent_runner.supervisor.node import ANNOUNCE_S, LEASE_S, Node, NodeFacts
+from agent_runner.supervisor.node import Node, NodeFacts
 from agent_runner.supervisor.pool import Pool
 from agent_runner.supervisor.rooms import RoomFacts, Rooms
 from contracts.commands import AssignJob, JobAccepted
+from contracts.deadlines import NODE_LEASE_S, NODE_RENEW_S
 
 from tests.unit.agent_runner.supervisor_fakes import (
     FakeCallLogs,
@@ -115,11 +116,11 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
 
 
 async def test_a_sleep_counts_from_the_last_renewal_and_ends_superseded_jobs_before_the_next(scene: Scene) -> None:
-    scene.now += ANNOUNCE_S
+    scene.now += NODE_RENEW_S
     scene.watch()
     await asyncio.sleep(0)
     scene.log.epoch = 2
-    scene.now += LEASE_S - ANNOUNCE_S
+    scene.now += NODE_LEASE_S - NODE_RENEW_S
 
     await scene.until(lambda: scene.registry.shown)
 
@@ -140,7 +141,7 @@ async def test_a_job_that_is_its_nodes_own_is_asked_about_once_when_the_machine_
 async def test_after_a_sleep_within_the_lease_nobody_is_asked(scene: Scene) -> None:
     scene.watch()
     await asyncio.sleep(0)
-    scene.now += LEASE_S - 0.1
+    scene.now += NODE_LEASE_S - 0.1
 
     await asyncio.sleep(2 * LOOK_S)
     await scene.round()
@@ -151,7 +152,7 @@ async def test_after_a_sleep_within_the_lease_nobody_is_asked(scene: Scene) -> N
 async def test_after_an_outage_superseded_jobs_end_before_the_node_is_back(scene: Scene) -> None:
     scene.registry.is_away = True
     scene.log.epoch = None
-    scene.now += LEASE_S - 1
+    scene.now += NODE_LEASE_S - 1
     await scene.round()
     scene.log.epoch = 2
     scene.now += 1
@@ -161,7 +162,7 @@ async def test_after_an_outage_superseded_jobs_end_before_the_node_is_back(scene
     await scene.round()
 
     assert scene.shown_jobs == []
-    scene.now += LEASE_S - 1
+    scene.now += NODE_LEASE_S - 1
     await scene.round()
     assert scene.log.asked == [SID], "the lease counts from the last renewal"
 
@@ -171,7 +172,7 @@ async def test_a_renewal_that_began_in_time_and_came_too_late_ends_superseded_jo
         scene.now += 4
         scene.log.epoch = 2
 
-    scene.now += LEASE_S - 1
+    scene.now += NODE_LEASE_S - 1
     scene.registry.on_announce = slow
     scene.node.changed()
 

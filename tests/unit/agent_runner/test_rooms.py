@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator
 import pytest
 from agent_runner.domain.link import End, Joined, Prejoin, Removed, Stopped, ToSupervisor
 from agent_runner.domain.pool import PoolLimits
-from agent_runner.domain.waiting import CLAIM_S, RENEW_S
+from agent_runner.domain.waiting import CLAIM_S
 from agent_runner.supervisor.pool import Pool
 from agent_runner.supervisor.rooms import RoomFacts, Rooms
 from contracts.causes import Cause
 from contracts.commands import CommandFailed, PrejoinRoom, RoomPrejoined
+from contracts.deadlines import PREJOINED_RENEW_S
 
 from tests.unit.agent_runner.supervisor_fakes import FakeForks, FakeKeys, FakeWorker
 
@@ -207,12 +208,12 @@ async def test_no_worker_with_the_former_configuration_is_sent_into_a_room(scene
 
 
 async def test_the_key_is_renewed_and_an_aged_room_is_withdrawn_before_its_worker_goes(scene: Scene) -> None:
-    worker = await scene.joined(max_age_s=2 * RENEW_S)
-    scene.now += RENEW_S
+    worker = await scene.joined(max_age_s=2 * PREJOINED_RENEW_S)
+    scene.now += PREJOINED_RENEW_S
     await scene.look()
     assert scene.keys.offered == {SID: 2}
 
-    scene.now += RENEW_S
+    scene.now += PREJOINED_RENEW_S
     await scene.look()
 
     assert scene.keys.offered == {}
@@ -236,7 +237,7 @@ async def test_an_aged_room_that_somebody_just_took_stays_for_its_job(scene: Sce
 async def test_a_room_that_was_taken_for_nothing_is_put_away(scene: Scene) -> None:
     worker = await scene.joined()
     del scene.keys.offered[SID]
-    scene.now += RENEW_S
+    scene.now += PREJOINED_RENEW_S
     await scene.look()
     scene.now += CLAIM_S - 1
     await scene.look()

@@ -1,6 +1,7 @@
 """When a room joined ahead is renewed, put away, given up."""
 
-from agent_runner.domain.waiting import CLAIM_S, LEASE_S, RENEW_S, Step, Waiting, next_step
+from agent_runner.domain.waiting import CLAIM_S, Step, Waiting, next_step
+from contracts.deadlines import PREJOINED_LEASE_S, PREJOINED_RENEW_S
 
 NOW = 1000.0
 
@@ -16,8 +17,7 @@ def step(*, expires_in: float = 600, renewed_ago: float = 0, claimed_ago: float 
 
 def test_a_fresh_room_waits_and_its_key_is_renewed_in_time() -> None:
     assert step() is Step.WAIT
-    assert step(renewed_ago=RENEW_S) is Step.RENEW
-    assert RENEW_S < LEASE_S / 2  # one renewal may fail
+    assert step(renewed_ago=PREJOINED_RENEW_S) is Step.RENEW
 
 
 def test_an_aged_room_is_withdrawn_not_just_ended() -> None:
@@ -25,12 +25,12 @@ def test_an_aged_room_is_withdrawn_not_just_ended() -> None:
 
 
 def test_a_room_whose_key_cannot_be_renewed_is_given_up() -> None:
-    assert step(renewed_ago=LEASE_S) is Step.END
-    assert step(renewed_ago=LEASE_S, expires_in=0) is Step.END
+    assert step(renewed_ago=PREJOINED_LEASE_S) is Step.END
+    assert step(renewed_ago=PREJOINED_LEASE_S, expires_in=0) is Step.END
 
 
 def test_a_room_that_somebody_took_waits_for_its_job_whatever_its_age_but_not_for_ever() -> None:
-    assert step(claimed_ago=CLAIM_S - 1, expires_in=-60, renewed_ago=LEASE_S) is Step.WAIT
+    assert step(claimed_ago=CLAIM_S - 1, expires_in=-60, renewed_ago=PREJOINED_LEASE_S) is Step.WAIT
     assert step(claimed_ago=CLAIM_S) is Step.END
 
 

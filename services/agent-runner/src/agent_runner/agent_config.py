@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Annotated, Final, Literal, TypeAlias
 
 from chassis.urls import ServerUrl
+from contracts.deadlines import LAST_WORDS_S
 from contracts.tool_hosts import hosts
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -31,7 +32,6 @@ VOICE_SPEEDS: Final = MappingProxyType(
 
 DEFAULT_SPEED: Final = 1.0
 
-LAST_WORDS_S: Final = 5.0
 """Limit for the last words of a call, in seconds."""
 
 ReasoningEffort: TypeAlias = Literal["none", "default", "low", "medium", "high"]

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from chassis.settings import ServiceSettings
 from chassis.urls import RedisUrl
+from contracts.deadlines import KILL_S, TAKE_WORKER_S, WORKER_JOIN_S
 from contracts.ids import NODE_ID_PATTERN
 from pydantic import Field, FilePath, field_validator, model_validator
 from pydantic_settings import NoDecode
@@ -59,11 +60,13 @@ class Settings(ServiceSettings):
     drain_limit_s: float = Field(default=600, ge=0, le=86_400, description="seconds that calls may go on after SIGTERM")
     outbox_max_mb: int = Field(default=10, ge=1, le=10_000, description="MB of events on disk while NATS is away")
     tick_s: float = Field(default=5, gt=0, le=60, description="seconds between two reports of served time")
-    kill_s: float = Field(default=6, ge=1, le=60, description="seconds from the decision to end until SIGKILL")
+    kill_s: float = Field(default=KILL_S, ge=1, le=60, description="seconds from the decision to end until SIGKILL")
     worker_log_mb: int = Field(default=20, ge=1, le=10_000, description="MB that a worker may write into its log")
     worker_start_s: float = Field(default=20, gt=0, description="seconds from a fork to a built pipeline")
-    worker_take_s: float = Field(default=4.5, gt=0, description="seconds that an assigned job waits for a worker")
-    worker_join_s: float = Field(default=15, gt=0, description="seconds that a worker has to join its room")
+    worker_take_s: float = Field(
+        default=TAKE_WORKER_S, gt=0, description="seconds that an assigned job waits for a worker"
+    )
+    worker_join_s: float = Field(default=WORKER_JOIN_S, gt=0, description="seconds that a worker has to join its room")
     worker_silence_s: float = Field(default=1.5, ge=1, description="seconds of silence after which a worker is stalled")
     idle_silence_s: float = Field(default=5, ge=1, description="the same for an idle or joining worker")
     idle_max_age_s: float = Field(default=3600, gt=0, description="seconds after which an idle worker is replaced")

@@ -7,6 +7,7 @@ from chassis.credentials import LiveKitSecret, weakness
 from chassis.settings import ServiceSettings
 from chassis.urls import RedisUrl, ServerUrl
 from contracts.api import MAX_START_BYTES
+from contracts.deadlines import END_S, STARTUP_S
 from contracts.rooms import DEPLOYMENT_PATTERN
 from contracts.tool_hosts import hosts
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
@@ -100,7 +101,9 @@ class GatewaySettings(ServiceSettings):
 
     session_timeout: int = Field(default=1_800_000, ge=1_000, description="ms that a session may last")
     max_bots: int = Field(default=50, ge=1, description="the number of sessions that may run at once")
-    bot_startup_timeout: float = Field(default=30, gt=0, le=600, description="seconds that an agent may take to start")
+    bot_startup_timeout: float = Field(
+        default=STARTUP_S, gt=0, le=600, description="seconds that an agent may take to start"
+    )
     queue_deadline_s: float = Field(
         default=30, ge=0, le=3600, description="seconds that a start may wait for a slot and a node, 0 to 3600"
     )
@@ -138,7 +141,7 @@ class GatewaySettings(ServiceSettings):
     redis_deadline_s: float = Field(default=1, gt=0, le=8, description="seconds to wait for Redis")
     billing_deadline_s: float = Field(default=2, gt=0, le=8, description="seconds to wait for billing")
     voices_deadline_s: float = Field(default=1.5, gt=0, le=8, description="seconds to wait for the list of voices")
-    end_wait_s: float = Field(default=3, gt=0, le=8, description="seconds that an end waits for the session's end")
+    end_wait_s: float = Field(default=END_S, gt=0, le=8, description="seconds that an end waits for the session's end")
     voices_ttl_s: float = Field(default=3600, gt=0, description="seconds for which the list of voices is kept")
     read_model_ttl_s: int = Field(
         default=7 * 24 * 3600, ge=1, description="seconds for which Redis keeps a session after its end"

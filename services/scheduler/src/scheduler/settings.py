@@ -6,8 +6,9 @@ from typing import Final
 from chassis.credentials import LiveKitSecret
 from chassis.settings import ServiceSettings
 from chassis.urls import ServerUrl
+from contracts.deadlines import ASSIGN_REPLY_S, ATTEMPT_S, END_OUTCOME_S, END_REPLY_S, NODE_LEASE_S, STARTUP_S
 from contracts.rooms import DEPLOYMENT_PATTERN
-from contracts.streams import NODES, SESSIONS, StreamSpec, calls_bytes, sessions_bytes
+from contracts.streams import SESSIONS, StreamSpec, calls_bytes, sessions_bytes
 from pydantic import Field, model_validator
 
 from scheduler.domain.limits import Limits
@@ -42,10 +43,10 @@ class Settings(ServiceSettings):
         description="what the agent says at SESSION_TIMEOUT, 5 s at most; the word none: nothing",
     )
     bot_startup_timeout: float = Field(
-        default=30, ge=0.5, le=600, description="seconds in which an agent must be in the room, 0.5 to 600"
+        default=STARTUP_S, ge=0.5, le=600, description="seconds in which an agent must be in the room, 0.5 to 600"
     )
     attempt_timeout_s: float = Field(
-        default=5, ge=0.2, le=120, description="seconds that one node has for it, 0.2 to 120"
+        default=ATTEMPT_S, ge=0.2, le=120, description="seconds that one node has for it, 0.2 to 120"
     )
     queue_deadline_s: float = Field(
         default=30, ge=0, le=3600, description="seconds that a start may wait for a slot and a node, 0 to 3600"
@@ -66,8 +67,10 @@ class Settings(ServiceSettings):
     prejoin_max_age_s: float = Field(
         default=600, gt=0, le=86_400, description="seconds after which such a room is replaced"
     )
-    assign_timeout_s: float = Field(default=2, gt=0, le=30, description="seconds a node has to answer `assign`")
-    end_timeout_s: float = Field(default=2.2, gt=0, le=30, description="seconds a node has to answer `end`")
+    assign_timeout_s: float = Field(
+        default=ASSIGN_REPLY_S, gt=0, le=30, description="seconds a node has to answer `assign`"
+    )
+    end_timeout_s: float = Field(default=END_REPLY_S, gt=0, le=30, description="seconds a node has to answer `end`")
     sessions_max_mb: int | None = Field(
         default=None,
         ge=16,
@@ -82,7 +85,7 @@ class Settings(ServiceSettings):
     reconcile_s: float = Field(default=15, ge=0.2, le=600, description="seconds between two reconciliations")
     leader_lease_s: int = Field(default=5, ge=1, le=60, description="whole seconds without a leader after a crash")
     node_lease_s: float = Field(
-        default=float(NODES.key_ttl_s or 0),
+        default=NODE_LEASE_S,
         ge=0,
         le=600,
         description="seconds without a word from a node after which it may be lost; a new leader waits as long",
@@ -139,13 +142,10 @@ class Settings(ServiceSettings):
             session_ms=self.session_timeout,
             max_takeovers=self.max_takeovers,
             node_lease_ms=_ms(self.node_lease_s),
-            end_wait_ms=_ms(self.end_timeout_s) + _END_MARGIN_MS,
+            end_wait_ms=_ms(self.end_timeout_s + END_OUTCOME_S),
             max_load=self.max_load,
             timeout_goodbye="" if self.session_timeout_goodbye.lower() == "none" else self.session_timeout_goodbye,
         )
-
-
-_END_MARGIN_MS = 10_000  # time for a last sentence and a slow bus, before the outcome of an end counts as lost
 
 
 def _ms(seconds: float) -> int:

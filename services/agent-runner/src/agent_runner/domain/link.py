@@ -23,9 +23,6 @@ MAX_HISTORY_BYTES = 256 * 1024
 BEAT_S = 0.5
 """Time between two beats of a worker."""
 
-REJOIN_ANSWER_S = 0.5
-"""How long a worker that LiveKit removed waits for `Rejoin` before it exits."""
-
 Provider = Literal["stt", "llm", "tts"]
 
 

@@ -5,11 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
-RENEW_S = 5.0
-"""Time between two renewals of the room's key."""
-
-LEASE_S = 15.0
-"""Age at which a key that was not renewed is gone: what it stood for must not be handed out any more."""
+from contracts.deadlines import PREJOINED_LEASE_S, PREJOINED_RENEW_S
 
 CLAIM_S = 60.0
 """How long a room that somebody has taken waits for its job: a start may queue for 30 s before it has a node."""
@@ -55,8 +51,8 @@ def next_step(room: Waiting, now: float, *, silent_s: float, silence_limit_s: fl
         return Step.END
     if room.claimed is not None:
         return Step.END if now - room.claimed >= CLAIM_S else Step.WAIT
-    if now - room.renewed >= LEASE_S:
+    if now - room.renewed >= PREJOINED_LEASE_S:
         return Step.END
     if now >= room.expires:
         return Step.WITHDRAW
-    return Step.RENEW if now - room.renewed >= RENEW_S else Step.WAIT
+    return Step.RENEW if now - room.renewed >= PREJOINED_RENEW_S else Step.WAIT

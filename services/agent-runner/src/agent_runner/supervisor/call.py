@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from contracts.causes import Cause, provider_failed
 from contracts.commands import AssignJob, JobDescribed
+from contracts.deadlines import FENCE_S
 from contracts.ids import agent_identity, caller_identity
 
 from agent_runner.domain.credit import Credit, CreditWarning
@@ -18,7 +19,6 @@ from agent_runner.domain.fault_time import FaultTime
 from agent_runner.domain.history import BRIDGE_LINE, conversation, encode_newest
 from agent_runner.domain.link import (
     MAX_HISTORY_BYTES,
-    REJOIN_ANSWER_S,
     Beat,
     Caller,
     End,
@@ -46,7 +46,6 @@ from agent_runner.supervisor.pool import NoWorker, Pool, Taken
 from agent_runner.supervisor.report import Report
 from chassis import logs, telemetry
 
-_FENCE_ANSWER_S: Final = 0.8 * REJOIN_ANSWER_S  # the worker waits REJOIN_ANSWER_S for us
 _HISTORY_S: Final = 2.0
 _NS_A_MS: Final = 1_000_000
 _EXIT_S: Final = 2.0  # from a worker's last word to its exit
@@ -440,7 +439,7 @@ class Call:
     async def _rejoin_or_end(self) -> None:
         """Another agent took our identity: only the last assigned epoch may take it back."""
         try:
-            last = await self._world.session_log.last_epoch(self.session_id, deadline_s=_FENCE_ANSWER_S)
+            last = await self._world.session_log.last_epoch(self.session_id, deadline_s=FENCE_S)
         except LogUnavailable:
             last = None
         if last == self.epoch and self._process is not None and not self.is_ending:

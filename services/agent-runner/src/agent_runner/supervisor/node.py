@@ -26,9 +26,17 @@ from contracts.commands import (
     PrejoinRoom,
     RoomPrejoined,
 )
+from contracts.deadlines import (
+    DESCRIBE_REPORT_S,
+    END_REPORT_S,
+    NODE_ACCEPT_S,
+    NODE_END_S,
+    NODE_LEASE_S,
+    NODE_RENEW_S,
+    REAP_S,
+)
 from contracts.refusals import RefusalCode
 from contracts.registry import NodeJob, NodeState
-from contracts.streams import NODES
 
 from agent_runner.domain.assignment import NodeView, Refusal, Take, decide
 from agent_runner.domain.pulse import LOOK_S, silence_step
@@ -38,17 +46,10 @@ from agent_runner.supervisor.call import Call, World
 from agent_runner.supervisor.rooms import Rooms
 from chassis import logs
 
-ANNOUNCE_S: Final = 1.0
-LEASE_S: Final = float(NODES.key_ttl_s or 0)
 """Without a renewal for so long the scheduler may take this node for lost, and give its jobs to others."""
 
 _ANNOUNCE_AGAIN_S: Final = 0.5  # after one that failed
 _DEBOUNCE_S: Final = 0.05
-_ACCEPT_S: Final = 0.5  # then the reply goes out without a worker's pid; the scheduler waits 1 s
-_REPORT_S: Final = 1.0
-_TELL_S: Final = 0.5
-_END_S: Final = 1.5  # the scheduler waits 2.2 s, and then bills the last tick only
-_END_MARGIN_S: Final = 2.0  # beyond SIGKILL
 _FENCE_S: Final = 2.0
 _FENCE_RETRY_S: Final = 0.5
 _REMEMBERED: Final = 10_000
@@ -167,7 +168,7 @@ class Node:
             self._calls.add(call)
             self._idle.clear()
             call.begin()
-        await call.has_worker(_ACCEPT_S)
+        await call.has_worker(NODE_ACCEPT_S)
         return JobAccepted(node_id=self._facts.node_id, pid=call.pid)
 
     async def prejoin(self, order: PrejoinRoom) -> RoomPrejoined | CommandFailed:
@@ -203,13 +204,13 @@ class Node:
         call.end(Cause.SUPERSEDED if is_stale else Cause.ENDED, say=command.say)
         gone = True
         try:
-            async with asyncio.timeout(_END_S if command.say is None else self._world.limits.kill_s + _END_MARGIN_S):
+            async with asyncio.timeout(NODE_END_S if command.say is None else self._world.limits.kill_s + REAP_S):
                 await call.over.wait()
-            await call.reported(_REPORT_S)
+            await call.reported(END_REPORT_S)
         except TimeoutError:
             gone = False
             log.warning("job.will_not_end", session_id=call.session_id, pid=call.pid)
-            await call.tell_served(_TELL_S)
+            await call.tell_served(END_REPORT_S)
         if call.epoch != command.epoch:
             return JobEnded(found=False, served_ms=0, process_gone=gone)
         return JobEnded(found=True, served_ms=call.served.served_ms, fault_ms=call.fault_ms, process_gone=gone)
@@ -222,7 +223,7 @@ class Node:
                 code=RefusalCode.NO_SUCH_JOB, detail=f"epoch {command.epoch} of this session does not run here"
             )
         log.warning("job.reported_again", session_id=call.session_id, epoch=call.epoch)
-        described = await call.describe(_REPORT_S)
+        described = await call.describe(DESCRIBE_REPORT_S)
         if described is None:
             return CommandFailed(
                 code=RefusalCode.NOT_REPORTED, detail="the log does not take its events now", retryable=True
@@ -253,7 +254,7 @@ class Node:
         for call in list(self._calls):
             call.end(Cause.DRAINED)
         try:
-            async with asyncio.timeout(self._world.limits.kill_s + _END_MARGIN_S):
+            async with asyncio.timeout(self._world.limits.kill_s + REAP_S):
                 await self._idle.wait()
         except TimeoutError:
             log.error("node.jobs_left", jobs=len(self._calls))
@@ -265,7 +266,7 @@ class Node:
             await asyncio.sleep(LOOK_S)
             elapsed = self._clock() - last
             # What a shorter sleep made late is for `announce`, whose next round is near.
-            if elapsed >= ANNOUNCE_S and await self._fence_if_lapsed():
+            if elapsed >= NODE_RENEW_S and await self._fence_if_lapsed():
                 self.changed()
             step = silence_step(elapsed)
             self._world.pool.look(step)
@@ -287,7 +288,7 @@ class Node:
             self._changed.clear()
             done = await self.announce_now()
             try:
-                async with asyncio.timeout(ANNOUNCE_S if done else _ANNOUNCE_AGAIN_S):
+                async with asyncio.timeout(NODE_RENEW_S if done else _ANNOUNCE_AGAIN_S):
                     await self._changed.wait()
                     await asyncio.sleep(_DEBOUNCE_S)
             except TimeoutError:
@@ -356,7 +357,7 @@ class Node:
         """
         async with self._fencing:
             now = self._clock()
-            if now - self._renewed < LEASE_S or now - self._fenced < _FENCE_S:
+            if now - self._renewed < NODE_LEASE_S or now - self._fenced < _FENCE_S:
                 return False
             log.warning("node.was_away", seconds=round(now - self._renewed))
             self._rooms.cut_off()

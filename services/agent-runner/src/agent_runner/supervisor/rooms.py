@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from contracts.commands import CommandFailed, PrejoinRoom, RoomPrejoined
+from contracts.deadlines import NODE_PREJOIN_S
 from contracts.ids import caller_identity
 from contracts.refusals import RefusalCode
 from contracts.registry import PrejoinedRoom
@@ -21,7 +22,6 @@ from agent_runner.supervisor import meters
 from agent_runner.supervisor.pool import NoWorker, Pool
 from chassis import logs
 
-_FILL_S: Final = 8.0  # from the command to the worker in the room; the scheduler waits a little longer
 _LEAVE_S: Final = 2.0  # from the request to go until SIGKILL
 _LOOK_S: Final = 0.5
 _TWO_BEATS_S: Final = 2 * BEAT_S
@@ -132,7 +132,7 @@ class Rooms:
         room = self._rooms[order.session_id] = _Room(order.session_id, self)
         self._pool.hold()
         try:
-            async with asyncio.timeout(_FILL_S):
+            async with asyncio.timeout(NODE_PREJOIN_S):
                 process = await self._send(room, order)
                 await self._offer(room, order.max_age_s)
         except NoWorker as error:
@@ -141,7 +141,7 @@ class Rooms:
         except (TimeoutError, KeysUnavailable, KeyGone) as error:
             self._end(room, "failed")
             return CommandFailed(
-                code=RefusalCode.NOT_JOINED, detail=str(error) or f"not in {_FILL_S:g} s", retryable=True
+                code=RefusalCode.NOT_JOINED, detail=str(error) or f"not in {NODE_PREJOIN_S:g} s", retryable=True
             )
         except BaseException:
             self._end(room, "failed")
@@ -225,7 +225,8 @@ class Rooms:
 
     async def _send(self, room: _Room, order: PrejoinRoom) -> WorkerProcess:
         """Give the room a worker, and wait until it has joined, or raise `NoWorker`."""
-        taken = await self._pool.take(_FILL_S, may_be_stale=False)  # it would wait with its configuration for minutes
+        # A stale worker would wait with its old configuration for minutes.
+        taken = await self._pool.take(NODE_PREJOIN_S, may_be_stale=False)
         room.process, taken.process.listener = taken.process, room
         if room.ending is not None:
             taken.process.kill()

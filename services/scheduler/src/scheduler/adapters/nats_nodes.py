@@ -28,6 +28,7 @@ from contracts.commands import (
     PrejoinReply,
     PrejoinRoom,
 )
+from contracts.deadlines import DESCRIBE_REPLY_S, LAST_SENTENCE_REPLY_S, PREJOIN_REPLY_S
 from contracts.refusals import RefusalCode
 from contracts.registry import NodeState
 from contracts.streams import NODES
@@ -41,9 +42,6 @@ _FIND_S: Final = 1.0
 _ADDRESSES: Final = 100_000
 _PROBE_S: Final = 0.4
 _PROBE: Final = EndJob(session_id="session_of_a_probe", epoch=1, reason="probe")  # nodes of every version answer it
-_PREJOIN_S: Final = 10.0  # the node times out after 8
-_DESCRIBE_S: Final = 2.0  # the node waits 1 s for the log
-_SPEAK_S: Final = 5.0  # added for a last sentence; the node kills the worker after 6
 
 log = logs.get_logger(__name__)
 
@@ -104,7 +102,7 @@ class NatsNodes:
         await self._ask(node_id, "assign", job, _assign_reply, self._assign_timeout_s)
 
     async def prejoin(self, node_id: str, order: PrejoinRoom) -> None:
-        await self._ask(node_id, "prejoin", order, _prejoin_reply, _PREJOIN_S)
+        await self._ask(node_id, "prejoin", order, _prejoin_reply, PREJOIN_REPLY_S)
 
     async def _ask(
         self, node_id: str, command: str, body: BaseModel, replies: TypeAdapter[Any], timeout_s: float
@@ -125,7 +123,7 @@ class NatsNodes:
         command = DescribeJob(session_id=session_id, epoch=epoch)
         try:
             reply = await self._bus.request(
-                self._subject(node_id, "describe"), command, _describe_reply, timeout_s=_DESCRIBE_S
+                self._subject(node_id, "describe"), command, _describe_reply, timeout_s=DESCRIBE_REPLY_S
             )
         except CommandError as error:
             log.warning("node.describe_unanswered", node_id=node_id, session_id=session_id, reason=str(error))
@@ -136,7 +134,7 @@ class NatsNodes:
 
     async def end(self, node_id: str, job: EndJob) -> JobEnded | None:
         subject = self._subject(node_id, "end")
-        timeout_s = self._end_timeout_s + (_SPEAK_S if job.say else 0)
+        timeout_s = self._end_timeout_s + (LAST_SENTENCE_REPLY_S if job.say else 0)
         try:
             reply = await self._bus.request(subject, job, _end_reply, timeout_s=timeout_s)
         except CommandError as error:

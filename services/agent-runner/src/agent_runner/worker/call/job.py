@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from contracts.causes import Cause
+from contracts.deadlines import LAST_WORDS_S, LIVEKIT_JOIN_S, REJOIN_ANSWER_S
 from pipecat.frames.frames import EndFrame, Frame, InterruptionFrame, TTSSpeakFrame
 from pipecat.utils.tracing.turn_trace_observer import TurnTraceObserver
 
-from agent_runner.agent_config import LAST_WORDS_S, AgentConfig
+from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.link import (
-    REJOIN_ANSWER_S,
     Beat,
     Caller,
     End,
@@ -46,7 +46,6 @@ from agent_runner.worker.providers.tools import Toolbox
 from agent_runner.worker.room.transport import JoinFailed, RoomListener
 from chassis import logs
 
-_JOIN_S: Final = 10.0  # the scheduler stops waiting after 5; this one ends an orphaned join
 _VOICE_S: Final = 1.5  # if the live voice has sent no audio by then, play the stored apology instead
 _STILL_JOINING_S: Final = 3.0
 _LEAVE_S: Final = 1.0
@@ -200,14 +199,14 @@ class Job:
 
     async def _join(self, room: Go | Prejoin, *, again: bool = False) -> None:
         try:
-            async with asyncio.timeout(_JOIN_S):
+            async with asyncio.timeout(LIVEKIT_JOIN_S):
                 if again:
                     await self._room.rejoin(room.url, room.token)
                 else:
                     is_deaf = isinstance(room, Prejoin)
                     await self._room.join(room.url, room.token, room.caller_identity, is_deaf=is_deaf)
         except (JoinFailed, TimeoutError) as error:
-            detail = str(error) or f"no answer from LiveKit in {_JOIN_S:g} s"
+            detail = str(error) or f"no answer from LiveKit in {LIVEKIT_JOIN_S:g} s"
             self._finish(Cause.REMOVED if again else Cause.JOIN_FAILED, detail=detail)
             return
         self._mark("join")
