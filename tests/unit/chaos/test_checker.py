@@ -258,6 +258,14 @@ def test_where_livekit_told_only_of_the_caller_the_overlap_is_not_judged() -> No
     assert judge(replace(SOUND, webhooks=_seen(PLAIN, seconds=60, identities=("caller",)))) == []
 
 
+def test_the_goodbye_at_the_time_limit_is_not_billed() -> None:
+    seen = _seen(PLAIN, seconds=_billed_ms(PLAIN) // 1000 + 5)
+
+    assert 4 in {v.invariant for v in judge(replace(SOUND, webhooks=seen))}
+    timed_out = _with(_ENDED, reason="session_timeout")
+    assert 4 not in {v.invariant for v in judge(replace(timed_out, webhooks=seen))}
+
+
 def test_what_may_still_come_is_no_violation() -> None:
     """A running session, and within the grace the slot and the settlement of one that ended a moment ago."""
     assert judge(_without(PLAIN, "ended"), running=True, grace_ms=10**9) != []  # its sequence is missing
