@@ -12,7 +12,7 @@ from chassis.nats import Bus
 from contracts.registry import PrejoinedRoom
 from contracts.streams import PREJOINED
 from gateway.adapters.nats_prejoined_rooms import NatsPrejoinedRooms
-from gateway.settings import GatewaySettings
+from gateway.settings import Settings
 from redis.asyncio import Redis
 
 from tests.integration.gateway.stack import Gateway, LiveKitServer
@@ -121,7 +121,7 @@ async def test_a_silent_nats_costs_a_start_its_room_before_a_request_would_give_
     rooms = await one_offered(bus)
     nats_server.freeze()
     try:
-        async with asyncio.timeout(GatewaySettings.model_fields["bus_deadline_s"].default):
+        async with asyncio.timeout(Settings.model_fields["bus_deadline_s"].default):
             assert await rooms.take(region=None) is None
     finally:
         nats_server.thaw()

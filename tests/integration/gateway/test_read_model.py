@@ -12,12 +12,13 @@ from chassis.nats import Bus
 from contracts.events import Outcome
 from contracts.registry import NodeState, PrejoinedRoom
 from contracts.streams import NODES, PREJOINED
-from gateway.adapters.nats_log import NatsLog, NatsRegistry
 from gateway.adapters.nats_prejoined_rooms import NatsPrejoinedRooms
+from gateway.adapters.nats_registry import NatsRegistry
+from gateway.adapters.nats_session_log import NatsSessionLog
 from gateway.adapters.redis_read_model import POSITION, RedisReadModel
 from gateway.domain.read_model import Status, fold_all
-from gateway.handlers import Projector
-from gateway.ports import PositionMoved, ReadModelAway
+from gateway.ports import PositionMoved, ReadModelUnavailable
+from gateway.projector import Projector
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -47,7 +48,7 @@ async def model(redis_url: str) -> AsyncIterator[RedisReadModel]:
 @asynccontextmanager
 async def projecting(bus: Bus, model: RedisReadModel) -> AsyncIterator[None]:
     prejoined = NatsPrejoinedRooms(bus)
-    projector = Projector(NatsLog(bus, deadline_s=2), model, NatsRegistry(bus, deadline_s=1), prejoined)
+    projector = Projector(NatsSessionLog(bus, deadline_s=2), model, NatsRegistry(bus, deadline_s=1), prejoined)
     tasks = {asyncio.create_task(prejoined.watch()), asyncio.create_task(projector.run())}
     try:
         yield
@@ -63,7 +64,7 @@ async def until_at(model: RedisReadModel, position: int) -> None:
             try:
                 if await model.position() == str(position):
                     return
-            except ReadModelAway:
+            except ReadModelUnavailable:
                 pass
             await asyncio.sleep(0.02)
 
@@ -182,7 +183,7 @@ async def test_readers_that_give_up_leave_the_connections_in_order(
     finally:
         redis_server.thaw()
 
-    assert {type(answer) for answer in answers} == {ReadModelAway}
+    assert {type(answer) for answer in answers} == {ReadModelUnavailable}
     found = await asyncio.gather(*(model.get(f"session_{n}") for n in range(70)))
     assert [state.session_id for state in found if state] == [f"session_{n}" for n in range(70)]
 
@@ -284,7 +285,7 @@ async def test_a_full_redis_refuses_writes_evicts_nothing_and_reads_on(
         kept = await model.get("session_a")
         assert kept is not None
         assert kept.status is Status.REQUESTED
-        with pytest.raises(ReadModelAway, match="Redis refuses"):
+        with pytest.raises(ReadModelUnavailable, match="Redis refuses"):
             await model.write([kept], {}, at="1", then="2")
 
         await redis.config_set("maxmemory", "0")

@@ -3,7 +3,7 @@
 import pytest
 from chassis.credentials import weakness
 from chassis.settings import load
-from gateway.settings import GatewaySettings
+from gateway.settings import Settings as GatewaySettings
 from greenroom_cli.errors import CommandError
 from greenroom_cli.local_stack import Wanted, options
 from scheduler.settings import Settings

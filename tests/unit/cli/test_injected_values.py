@@ -8,7 +8,7 @@ from agent_runner.settings import Settings as AgentRunnerSettings
 from billing.settings import DatabaseSettings
 from billing.settings import Settings as BillingSettings
 from chassis.settings import load
-from gateway.settings import GatewaySettings
+from gateway.settings import Settings as GatewaySettings
 from greenroom_cli.errors import CommandError
 from greenroom_cli.settings import Settings as CommandSettings
 from pydantic_settings import BaseSettings

@@ -7,8 +7,8 @@ import httpx
 import pytest
 from chassis.health import Health
 from fastapi import FastAPI
-from gateway.adapters.tokens import CallerTokens
-from gateway.adapters.webhook_signature import LiveKitSignature
+from gateway.adapters.livekit_signature import LiveKitSignature
+from gateway.adapters.livekit_tokens import CallerTokens
 from gateway.domain.access import AccessRules
 from gateway.routes.api import build_api
 from gateway.routes.services import Services

@@ -12,7 +12,16 @@ from contracts.events import Event, RoomEvent, SessionRequested
 from contracts.registry import NodeState, Slot
 from gateway.domain.read_model import SessionState, Status
 from gateway.domain.rooms import MadeRoom
-from gateway.ports import BusAway, Claim, K, Page, PositionMoved, ReadModelAway, Recorded, SessionIdTaken
+from gateway.ports import (
+    Claim,
+    K,
+    LoggedEvent,
+    NatsUnavailable,
+    Page,
+    PositionMoved,
+    ReadModelUnavailable,
+    SessionIdTaken,
+)
 
 from tests.unit.gateway.builders import NOW
 
@@ -88,13 +97,13 @@ class FakeLog:
         self._check()
         yield found()
 
-    async def read(self, since: int | None, *events: type[Event]) -> AsyncIterator[Sequence[Recorded]]:
+    async def read(self, since: int | None, *events: type[Event]) -> AsyncIterator[Sequence[LoggedEvent]]:
         seq = (since or 1) - 1
         while True:
             for event in self.events[seq:]:
                 seq += 1
                 if isinstance(event, events):
-                    yield [Recorded(seq, event)]
+                    yield [LoggedEvent(seq, event)]
             await asyncio.sleep(0.01)
             yield []  # a quiet moment
 
@@ -103,7 +112,7 @@ class FakeLog:
 
     def _check(self, *, writing: bool = False) -> None:
         if self.is_away or (writing and self.refuses_writes):
-            raise BusAway("NATS does not answer.")
+            raise NatsUnavailable("NATS does not answer.")
 
 
 class FakeRooms:
@@ -231,7 +240,7 @@ class FakeRegistry:
 
     async def drain(self, node_id: str, limit_s: float) -> int:
         if self.is_away:
-            raise BusAway("NATS does not answer.")
+            raise NatsUnavailable("NATS does not answer.")
         state = next((node for node in self.node_states if node.node_id == node_id), None)
         if state is None:
             raise Refused(UNKNOWN_NODE, f"No node {node_id} is alive.")
@@ -240,12 +249,12 @@ class FakeRegistry:
 
     async def nodes(self) -> list[NodeState]:
         if self.is_away:
-            raise BusAway("NATS does not answer.")
+            raise NatsUnavailable("NATS does not answer.")
         return self.node_states
 
     async def slots(self) -> list[Slot]:
         if self.is_away:
-            raise BusAway("NATS does not answer.")
+            raise NatsUnavailable("NATS does not answer.")
         return self.taken
 
     async def check(self) -> Dependency:
@@ -317,7 +326,7 @@ class FakeReadModel:
 
     def _check(self) -> None:
         if self.is_away:
-            raise ReadModelAway("Redis does not answer.")
+            raise ReadModelUnavailable("Redis does not answer.")
 
 
 class FakeBilling:

@@ -89,5 +89,5 @@ def test_misspelt_scopes_never_make_a_key_with_all_of_them(bad: str) -> None:
 
 
 def test_scopes_with_a_comma_between_them_are_told_of_the_plus() -> None:
-    with pytest.raises(BadApiKey, match=r"entry 2: scopes have \+ between them, not a comma"):
+    with pytest.raises(BadApiKey, match=r"entry 2: separate scopes by \+, since a comma ends the entry"):
         parse_keys([KEY, "another-long-enough-key[sessions", "tokens", "admin]"])

@@ -9,7 +9,7 @@ from contracts.events import EndRequested, Outcome
 from contracts.registry import IdempotentStart
 from gateway.domain.access import AccessRules, ApiKey
 from gateway.domain.idempotency import first_form_name
-from gateway.ports import BusAway
+from gateway.ports import NatsUnavailable
 
 from tests.unit.gateway.builders import SESSION, ended, requested
 from tests.unit.gateway.conftest import World
@@ -165,7 +165,7 @@ async def test_an_end_whose_answer_cannot_be_kept_is_answered_all_the_same(
     api: httpx.AsyncClient, world: World
 ) -> None:
     async def away(*_: object) -> None:
-        raise BusAway("NATS does not answer.")
+        raise NatsUnavailable("NATS does not answer.")
 
     world.log.events = [requested(), ended()]
     world.keys.replace = away  # type: ignore[method-assign,assignment]

@@ -8,8 +8,8 @@ from typing import Any, cast
 import pytest
 from chassis.nats import Bus, BusUnavailable, Stored, StreamUse
 from contracts.events import AgentReady, Event, SessionEnded
-from gateway.adapters import log_tail
-from gateway.adapters.log_tail import LogTail
+from gateway.adapters import nats_log_tail as log_tail
+from gateway.adapters.nats_log_tail import LogTail
 
 from tests.unit.gateway.builders import NOW, SESSION, ended, ready
 

@@ -8,8 +8,8 @@ import pytest
 from contracts.events import Event
 from contracts.tools import RecordedTool
 from gateway.domain.read_model import SessionState, fold_all, user_config
-from gateway.handlers import Projector
-from gateway.ports import Recorded
+from gateway.ports import LoggedEvent
+from gateway.projector import Projector
 
 from tests.unit.gateway.builders import SESSION, assigned, ended, ready, requested, started, turn
 from tests.unit.gateway.fakes import FakeLog, FakePrejoinedRooms, FakeReadModel, FakeRegistry
@@ -155,8 +155,8 @@ class Choking(FakeReadModel):
 
 
 class InOneBatch(FakeLog):
-    async def read(self, since: int | None, *events: type[Event]) -> AsyncIterator[Sequence[Recorded]]:
-        records = [Recorded(seq, event) for seq, event in enumerate(self.events, start=1)]
+    async def read(self, since: int | None, *events: type[Event]) -> AsyncIterator[Sequence[LoggedEvent]]:
+        records = [LoggedEvent(seq, event) for seq, event in enumerate(self.events, start=1)]
         while True:
             yield records[(since or 1) - 1 :]
             records = []

@@ -8,7 +8,7 @@ from chassis.nats.kv.bucket import Entry
 from contracts.errors import Refused
 from contracts.streams import SEATS
 from gateway.adapters.nats_seats import NatsSeats
-from gateway.ports import BusAway
+from gateway.ports import NatsUnavailable
 from structlog.testing import capture_logs
 
 
@@ -66,7 +66,7 @@ async def test_a_full_bucket_is_named_and_is_no_outage(value: bytes | None) -> N
     with pytest.raises(Refused) as refused:
         await seats(bucket).take("session_a", "ann")
 
-    assert not isinstance(refused.value, BusAway)
+    assert not isinstance(refused.value, NatsUnavailable)
     assert (refused.value.problem.code, refused.value.problem.fault) == ("seats_full", "capacity")
     assert "SEATS_MAX_MB" in refused.value.problem.fix
     assert refused.value.retry_after_s

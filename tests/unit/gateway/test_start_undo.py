@@ -10,7 +10,7 @@ from contracts.errors import LOG_REFUSED, Refused
 from contracts.events import Event
 from contracts.ids import agent_identity, caller_identity
 from gateway.domain.rooms import MadeRoom, is_usable
-from gateway.ports import BusAway
+from gateway.ports import NatsUnavailable
 
 from tests.unit.gateway.builders import NOW, SESSION, requested
 from tests.unit.gateway.conftest import World
@@ -41,8 +41,8 @@ def closing(world: World) -> asyncio.Event:
 @pytest.mark.parametrize(
     ("error", "status", "code"),
     [
-        (BusAway("NATS does not answer."), 503, "bus_unavailable"),
-        (Refused(LOG_REFUSED, "NATS will not store this event."), 500, "log_refused"),
+        (NatsUnavailable("NATS does not answer."), 503, "bus_unavailable"),
+        (Refused(LOG_REFUSED, "NATS refused to store this event."), 500, "log_refused"),
         (ValueError("surrogates not allowed"), 500, "internal"),
     ],
 )
@@ -103,7 +103,7 @@ async def test_a_deadline_holds_while_livekit_is_slow_and_the_room_is_closed_aft
 async def test_the_room_of_a_start_whose_acknowledgement_was_lost_stays(api: httpx.AsyncClient, world: World) -> None:
     async def stored_but_unacknowledged(event: Event) -> None:
         world.log.events.append(event)
-        raise BusAway("NATS does not answer.")
+        raise NatsUnavailable("NATS does not answer.")
 
     world.log.opening = stored_but_unacknowledged
 

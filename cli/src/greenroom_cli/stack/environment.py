@@ -50,7 +50,7 @@ def _settings(part: Part) -> "tuple[type[BaseSettings], ...]":
     """They take 0.5 s, which only a stack's start pays."""
     match part:
         case Part.GATEWAY:
-            from gateway.settings import GatewaySettings
+            from gateway.settings import Settings as GatewaySettings
 
             return (GatewaySettings,)
         case Part.SCHEDULER:

@@ -4,7 +4,7 @@ import os
 import secrets
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 from uuid import uuid4
 
 from chassis.deployment import deployment_name
@@ -26,60 +26,48 @@ from gateway.adapters.billing_http import BillingHttp
 from gateway.adapters.inworld_voices import InworldVoices
 from gateway.adapters.livekit_check import check_livekit
 from gateway.adapters.livekit_rooms import LiveKitRooms
+from gateway.adapters.livekit_signature import LiveKitSignature
+from gateway.adapters.livekit_tokens import CallerTokens
 from gateway.adapters.log_consumers import measure_consumers
 from gateway.adapters.nats_idempotency import NatsIdempotencyKeys
-from gateway.adapters.nats_log import NatsLog, NatsRegistry
 from gateway.adapters.nats_prejoined_rooms import NatsPrejoinedRooms
+from gateway.adapters.nats_registry import NatsRegistry
 from gateway.adapters.nats_seats import NatsSeats
+from gateway.adapters.nats_session_log import NatsSessionLog
 from gateway.adapters.nats_start_queue import NatsStartQueue
 from gateway.adapters.redis_read_model import RedisReadModel
-from gateway.adapters.tokens import CallerTokens
-from gateway.adapters.webhook_signature import LiveKitSignature
 from gateway.domain.access import AccessRules, parse_keys
-from gateway.handlers import Projector
+from gateway.projector import Projector
 from gateway.routes.api import build_api
 from gateway.routes.services import Services
 from gateway.routes.undo import UNDO_S
 from gateway.routes.waits import Waits
-from gateway.settings import GatewaySettings
+from gateway.settings import Settings
 
 NAME = "gateway"
 _ACCEPT_DEADLINE_S = 8.0
 _TOKEN_SLACK_S = 60
 _EDGE_SLACK_S = 2.0 + UNDO_S
-_PROJECTOR_REDIS_S = 5.0  # for a batch of the log, of which a replay has full ones
+_PROJECTOR_REDIS_S = 5.0  # a replay of the log writes full batches
 
 log = get_logger(__name__)
 
 
 def openapi() -> dict[str, Any]:
-    """The API's description (OpenAPI 3.1); needs no settings and no connection."""
+    """The API's description (OpenAPI 3.1), without settings or connections."""
     return build_api(Health(NAME), body_limit=1, deadline_s=1).openapi()
 
 
-async def _start(life: Life) -> None:
-    settings = cast(GatewaySettings, life.service.settings)
+async def start(life: Life, settings: Settings) -> None:
+    """Connect, build the API, start the projector, then serve."""
     api_keys = parse_keys(settings.greenroom_api_keys)
     if not api_keys:
-        log.warning("api.open", host=settings.host, fix="set GREENROOM_API_KEYS to ask for keys")
-    keys = replace(IDEMPOTENCY, max_bytes=settings.idempotency_max_mb * 1024**2)
-    taken = replace(SEATS, max_bytes=settings.seats_max_mb * 1024**2)
-    owned = {IDEMPOTENCY.name: keys, SEATS.name: taken}
-    buckets = [owned.get(bucket.name, bucket) for bucket in BUCKETS]
-    bus = await life.connect(streams=STREAMS, buckets=buckets, owned=tuple(owned.values()))
-    session_log = NatsLog(bus, deadline_s=settings.bus_deadline_s)
+        log.warning("api.open", host=settings.host, fix="set GREENROOM_API_KEYS to require keys")
+    bus = await _connect(life, settings)
+    session_log = NatsSessionLog(bus, deadline_s=settings.bus_deadline_s)
     life.spawn("tail of the log", session_log.run())
     life.spawn("consumers of the log", measure_consumers(bus))
-    registry = NatsRegistry(bus, deadline_s=settings.stats_deadline_s)
-    prejoined = NatsPrejoinedRooms(bus)
-    life.spawn("rooms joined ahead", prejoined.watch())
-    queue = NatsStartQueue(bus)
-    life.spawn("queue of starts", queue.watch())
-    idempotency = NatsIdempotencyKeys(bus, deadline_s=settings.bus_deadline_s)
-    life.spawn("request keys in use", idempotency.measure())
-    seats = NatsSeats(bus, deadline_s=settings.bus_deadline_s)
-    life.spawn("seats in use", seats.measure())
-    read_model = _read_model(life, settings, deadline_s=settings.redis_deadline_s)
+    services = await _services(life, settings, bus, session_log)
     app = build_api(
         life.health,
         rules=AccessRules(api_keys, settings.greenroom_public_host, settings.cors_allowed_origins),
@@ -88,8 +76,40 @@ async def _start(life: Life) -> None:
         deadline_s=max(_ACCEPT_DEADLINE_S + settings.start_wait_s, MAX_WAIT_MS / 1000) + _EDGE_SLACK_S,
         body_deadline_s=settings.body_timeout_s,
     )
-    services = app.state.services = Services(
+    app.state.services = services
+    life.on_stop("undo of starts", lambda: services.background.drain(UNDO_S))
+    # With a separate Redis client, so that the projector does not wait behind requests.
+    writer = _read_model(life, settings, deadline_s=max(_PROJECTOR_REDIS_S, settings.redis_deadline_s))
+    life.spawn("projector", _project(bus, Projector(session_log, writer, services.registry, services.prejoined)))
+    server = _server(app, settings)
+    await life.begin(
+        "HTTP",
+        server.start(),
+        stop=lambda: stop_serving(services.waits, server),
+        stop_deadline_s=settings.drain_timeout_s + 3,
+    )
+    log.info("api.listening", host=settings.host, port=server.port)
+
+
+async def _connect(life: Life, settings: Settings) -> Bus:
+    keys = replace(IDEMPOTENCY, max_bytes=settings.idempotency_max_mb * 1024**2)
+    seats = replace(SEATS, max_bytes=settings.seats_max_mb * 1024**2)
+    owned = {IDEMPOTENCY.name: keys, SEATS.name: seats}
+    buckets = [owned.get(bucket.name, bucket) for bucket in BUCKETS]
+    return await life.connect(streams=STREAMS, buckets=buckets, owned=tuple(owned.values()))
+
+
+async def _services(life: Life, settings: Settings, bus: Bus, session_log: NatsSessionLog) -> Services:
+    prejoined, queue = NatsPrejoinedRooms(bus), NatsStartQueue(bus)
+    idempotency = NatsIdempotencyKeys(bus, deadline_s=settings.bus_deadline_s)
+    seats = NatsSeats(bus, deadline_s=settings.bus_deadline_s)
+    life.spawn("prejoined rooms", prejoined.watch())
+    life.spawn("queue of starts", queue.watch())
+    life.spawn("idempotency keys in use", idempotency.measure())
+    life.spawn("seats in use", seats.measure())
+    return Services(
         log=session_log,
+        read_model=_read_model(life, settings, deadline_s=settings.redis_deadline_s),
         rooms=await _rooms(life, settings, bus),
         tokens=CallerTokens(
             settings.livekit_api_key, settings.livekit_api_secret, settings.session_timeout // 1000 + _TOKEN_SLACK_S
@@ -100,8 +120,7 @@ async def _start(life: Life) -> None:
         prejoined=prejoined,
         queue=queue,
         seats=seats,
-        registry=registry,
-        read_model=read_model,
+        registry=NatsRegistry(bus, deadline_s=settings.stats_deadline_s),
         billing=_billing(life, settings),
         now=lambda: datetime.now(UTC),
         randomness=lambda: secrets.token_bytes(8),
@@ -116,29 +135,17 @@ async def _start(life: Life) -> None:
         tool_hosts=hosts(settings.tool_allowed_hosts),
         waits=Waits(settings.start_waits_max),
     )
-    life.on_stop("undo of starts", lambda: services.background.drain(UNDO_S))
-    # A client of its own: however many requests wait for Redis, the projector does not wait behind them.
-    writer = _read_model(life, settings, deadline_s=max(_PROJECTOR_REDIS_S, settings.redis_deadline_s))
-    life.spawn("projector", _project(bus, Projector(session_log, writer, registry, prejoined)))
-    server = _server(app, settings)
-    await life.begin(
-        "HTTP",
-        server.start(),
-        stop=lambda: stop_serving(services.waits, server),
-        stop_deadline_s=settings.drain_timeout_s + 3,
-    )
-    log.info("api.listening", host=settings.host, port=server.port)
 
 
 async def stop_serving(waits: Waits, server: WebServer) -> None:
-    """Answer those who wait, and stop the server whatever becomes of that."""
+    """Answer the waiting requests with `gateway_stopping`, then stop the server."""
     try:
-        waits.stop()  # an answer that a client understands, rather than a connection that is cut
+        waits.stop()
     finally:
         await server.stop()
 
 
-def _server(app: FastAPI, settings: GatewaySettings) -> WebServer:
+def _server(app: FastAPI, settings: Settings) -> WebServer:
     return WebServer(
         app,
         host=settings.host,
@@ -153,7 +160,7 @@ def _server(app: FastAPI, settings: GatewaySettings) -> WebServer:
     )
 
 
-def _read_model(life: Life, settings: GatewaySettings, *, deadline_s: float) -> RedisReadModel:
+def _read_model(life: Life, settings: Settings, *, deadline_s: float) -> RedisReadModel:
     read_model = RedisReadModel(
         settings.redis_url,
         deadline_s=deadline_s,
@@ -164,7 +171,7 @@ def _read_model(life: Life, settings: GatewaySettings, *, deadline_s: float) -> 
     return read_model
 
 
-async def _rooms(life: Life, settings: GatewaySettings, bus: Bus) -> LiveKitRooms:
+async def _rooms(life: Life, settings: Settings, bus: Bus) -> LiveKitRooms:
     rooms = LiveKitRooms(
         settings.livekit_url,
         settings.livekit_api_key,
@@ -179,7 +186,7 @@ async def _rooms(life: Life, settings: GatewaySettings, bus: Bus) -> LiveKitRoom
     return rooms
 
 
-def _voices(life: Life, settings: GatewaySettings) -> InworldVoices:
+def _voices(life: Life, settings: Settings) -> InworldVoices:
     voices = InworldVoices(
         settings.inworld_http_url,
         settings.inworld_api_key,
@@ -187,11 +194,11 @@ def _voices(life: Life, settings: GatewaySettings) -> InworldVoices:
         deadline_s=settings.voices_deadline_s,
     )
     life.on_stop("voices", voices.close)
-    life.spawn("voices", voices.known())  # so that the first start need not wait for the list
+    life.spawn("voices", voices.known())  # so that the first start does not wait for the list
     return voices
 
 
-def _billing(life: Life, settings: GatewaySettings) -> BillingHttp:
+def _billing(life: Life, settings: Settings) -> BillingHttp:
     client = BillingHttp(settings.billing_url, deadline_s=settings.billing_deadline_s)
     life.on_stop("billing client", client.close)
     return client
@@ -202,15 +209,14 @@ async def _project(bus: Bus, projector: Projector) -> None:
     lease = Lease(bus.bucket(LEADERS), "projector", holder, ttl_s=LEADERS.key_ttl_s or 5)
 
     async def on_lost() -> None:
-        """The projector was cancelled; it keeps nothing that would have to be given up."""
+        """Nothing to release: the lease has cancelled the projector."""
 
     await lease.run(projector.run, on_lost)
 
 
 def main() -> None:
-    """Run the gateway until SIGTERM."""
-    settings, version = load(GatewaySettings), version_of("greenroom-gateway")
-    run(Service(NAME, settings, _start, version=version, serve_health=False, fast_loop=True))
+    settings, version = load(Settings), version_of("greenroom-gateway")
+    run(Service(NAME, settings, lambda life: start(life, settings), version, serve_health=False, fast_loop=True))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the gateway needs of the world, in its own words."""
+"""The gateway's ports."""
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
 from contracts.api import Dependency, SessionBill, UserBill
-from contracts.errors import BUS_UNAVAILABLE, LOG_FULL, REDIS_UNAVAILABLE, SESSION_UNREADABLE, Refused
 from contracts.events import Event, RoomEvent
 from contracts.registry import IdempotentReply, IdempotentStart, NodeState, Slot
 
@@ -17,43 +16,49 @@ from gateway.domain.rooms import MadeRoom
 E = TypeVar("E", bound=Event)
 
 
-_RETRY_AFTER_S = 2
-_RETRY_AFTER_FULL_S = 30
+class Unavailable(Exception):
+    """A store did not answer within its deadline, or refuses to work; a retry may succeed.
 
-
-class BusAway(Refused):
-    """NATS did not answer within the deadline."""
+    Attributes:
+        detail: For the client, so without addresses.
+        session_id: The session of the request, once it is known.
+    """
 
     def __init__(self, detail: str, *, session_id: str | None = None) -> None:
-        super().__init__(BUS_UNAVAILABLE, detail, retry_after_s=_RETRY_AFTER_S, session_id=session_id)
+        super().__init__(detail)
+        self.detail = detail
+        self.session_id = session_id
 
 
-class StoreFull(BusAway):
-    """NATS answers and stores nothing."""
+class NatsUnavailable(Unavailable):
+    """NATS."""
+
+
+class LogFull(NatsUnavailable):
+    """NATS answers but cannot store anything."""
 
     def __init__(self) -> None:
-        Refused.__init__(
-            self,
-            LOG_FULL,
-            "NATS answers, but stores nothing: its disk is full, or was, and it has not been restarted since.",
-            retry_after_s=_RETRY_AFTER_FULL_S,
-        )
+        super().__init__("NATS answers but stores nothing: its disk is full, or was full and NATS has not restarted.")
 
 
-class RecordUnreadable(Refused):
-    """The log has the record, and this version cannot read it: the session exists."""
+class ReadModelUnavailable(Unavailable):
+    """Redis."""
+
+
+class RecordUnreadable(Exception):
+    """The session exists, but this version cannot read its event."""
 
     def __init__(self, session_id: str, event: str) -> None:
-        super().__init__(SESSION_UNREADABLE, f"The event `{event}` of session {session_id} cannot be read.")
+        super().__init__(f"Cannot read the event `{event}` of session {session_id}.")
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """One message of the log.
+class LoggedEvent:
+    """One event with its place in the log.
 
     Attributes:
-        seq: Its sequence in the stream.
-        event: What it says; None when this version cannot read it.
+        seq: Its stream sequence.
+        event: None when this version cannot read it.
     """
 
     seq: int
@@ -61,37 +66,40 @@ class Recorded:
 
 
 class SessionIdTaken(Exception):
-    """The log holds a request of this session id already."""
+    """The log already has a request with this session id."""
 
 
 class SessionLog(Protocol):
-    """The stream SESSIONS, and ROOMS for writing. Everything raises `BusAway`, and what writes `log_refused`."""
+    """The stream SESSIONS, and ROOMS for writing.
+
+    Every method raises `NatsUnavailable`; those that write also raise `LogFull` and `Refused` (`log_refused`).
+    """
 
     async def connected(self) -> None:
         """Wait until there is a connection to NATS."""
         ...
 
     async def open(self, event: Event) -> int:
-        """Publish the first event of its kind for the session; returns its sequence.
+        """Publish the session's first event of this kind, and return its sequence.
 
         Raises:
-            SessionIdTaken: There is one already.
+            SessionIdTaken: The log already has one.
         """
         ...
 
     async def publish(self, event: Event) -> None:
-        """Publish; repeating it is harmless."""
+        """Publish an event; safe to repeat."""
         ...
 
     async def publish_room_event(self, event: RoomEvent) -> None:
-        """Publish a webhook; repeating it is harmless."""
+        """Publish a webhook; safe to repeat."""
         ...
 
     async def last(self, event: type[E], session_id: str) -> E | None:
-        """The session's last event of that kind.
+        """The session's last event of this kind.
 
         Raises:
-            RecordUnreadable: There is one, and it cannot be read.
+            RecordUnreadable: This version cannot read it.
         """
         ...
 
@@ -104,17 +112,17 @@ class SessionLog(Protocol):
         ...
 
     async def since(self, at: datetime, *events: type[Event]) -> list[Event]:
-        """All sessions' events of these kinds that were stored at or after a time."""
+        """All sessions' events of these kinds that were stored at or after `at`."""
         ...
 
     def follow(
         self, session_id: str, *events: type[Event], since: int | None = None, past: bool = True
     ) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
-        """The session's events of these kinds, those of the past and those to come, at least once each.
+        """Yield the session's past and future events of these kinds, each at least once.
 
         Args:
-            since: A sequence before which the session has none of them, such as that of its request, if it is known.
-            past: False: those that the log has when the block is entered may be left out.
+            since: A sequence before which the session has no such events, for example its request's; None: unknown.
+            past: False: events that the log has on entry may be left out.
         """
         ...
 
@@ -122,43 +130,39 @@ class SessionLog(Protocol):
 class LogReader(Protocol):
     """The stream SESSIONS as a whole, for the projector."""
 
-    def read(self, since: int | None, *events: type[Event]) -> AsyncIterator[Sequence[Recorded]]:
+    def read(self, since: int | None, *events: type[Event]) -> AsyncIterator[Sequence[LoggedEvent]]:
         """All sessions' events of these kinds in order, in batches; an empty batch after each quiet second.
 
         Args:
-            since: The first sequence to read; None: the oldest there is.
+            since: The first sequence to read; None: the oldest.
 
         Raises:
-            BusAway: The connection is over for good.
+            NatsUnavailable: The connection is closed.
         """
         ...
 
     async def history(self, session_id: str) -> list[Event]:
-        """One session's whole log, in order.
-
-        Raises:
-            BusAway: Not complete by the deadline.
-        """
+        """One session's whole log, in order; raises `NatsUnavailable`."""
         ...
 
 
 class Rooms(Protocol):
-    """LiveKit's rooms. Everything raises `Refused` (`livekit_unavailable`, `livekit_refused`)."""
+    """LiveKit's rooms. Methods raise `Refused` (`livekit_unavailable`, `livekit_refused`, `clock_skew`)."""
 
     async def create(self, session_id: str) -> MadeRoom:
-        """Make the room; LiveKit leaves one that exists as it is."""
+        """Create the room; LiveKit does not change an existing one."""
         ...
 
     async def identities(self, session_id: str) -> frozenset[str]:
-        """Who is in the room."""
+        """The participants' identities; empty for a room that does not exist."""
         ...
 
     async def delete(self, session_id: str) -> None:
-        """Close the room; it may be gone."""
+        """Close the room; succeeds also when the room does not exist."""
         ...
 
     async def check(self) -> Dependency:
-        """Whether LiveKit answers; never raises."""
+        """Whether LiveKit answers with our credentials; never raises."""
         ...
 
 
@@ -166,22 +170,29 @@ class Tokens(Protocol):
     """LiveKit tokens for callers."""
 
     def mint(self, session_id: str, *, user_id: str, name: str, now: datetime) -> str:
-        """A token for the session's room; the same arguments give the same token."""
+        """A token for the session's room; the same arguments give the same token.
+
+        Args:
+            user_id: For the participant's metadata; the identity follows from the session.
+            name: The participant's display name.
+            now: Start of its validity.
+        """
         ...
 
 
 class BadSignature(Exception):
-    """The webhook is not from a LiveKit server that shares a key with us; the text says what does not hold."""
+    """The webhook was not signed with a key that the gateway knows; the text gives the reason."""
 
 
 class WebhookSignature(Protocol):
-    """How LiveKit signs its webhooks."""
+    """The signature of LiveKit's webhooks."""
 
     def verify(self, body: bytes, authorization: str | None) -> None:
-        """Check the signature over the body's bytes as they came.
+        """Check a webhook's signature, or raise `BadSignature`.
 
-        Raises:
-            BadSignature: It does not hold.
+        Args:
+            body: The received bytes: a body that was parsed and written again has another hash.
+            authorization: The header: a JWT without `Bearer`.
         """
         ...
 
@@ -190,7 +201,7 @@ class Voices(Protocol):
     """The provider's list of voices."""
 
     async def known(self) -> frozenset[str] | None:
-        """The voices; None when the list is not to be had."""
+        """The voices; None when the list is not available."""
         ...
 
 
@@ -199,11 +210,11 @@ K = TypeVar("K", IdempotentStart, IdempotentReply)
 
 @dataclass(frozen=True)
 class Claim(Generic[K]):
-    """A request key with its entry.
+    """An idempotency key's entry.
 
     Attributes:
-        revision: An entry is replaced by it.
-        is_ours: This call wrote the entry; otherwise an earlier request did.
+        revision: Replacing the entry requires it.
+        is_ours: This call wrote the entry, not an earlier request.
     """
 
     entry: K
@@ -212,61 +223,67 @@ class Claim(Generic[K]):
 
 
 class IdempotencyKeys(Protocol):
-    """What request keys were used for. Everything raises `BusAway`, and what writes `idempotency_store_full`."""
+    """The use of idempotency keys.
 
-    async def find(self, name: str, kind: type[K]) -> Claim[K] | None:
-        """The key's entry, if there is one."""
-        ...
+    Every method raises `NatsUnavailable`; those that write also raise `Refused` (`idempotency_store_full`).
+    """
+
+    async def find(self, name: str, kind: type[K]) -> Claim[K] | None: ...
 
     async def claim(self, name: str, entry: K) -> Claim[K]:
-        """Take the key with this entry; where another request was first, its entry is the answer."""
+        """Create the key with this entry, or return the entry of an earlier request."""
         ...
 
     async def replace(self, name: str, claim: Claim[K], entry: K) -> Claim[K]:
-        """Put another entry in the place of this one; where another request was faster, its entry is the answer."""
+        """Replace the claim's entry, or return the entry of a request that was faster."""
         ...
 
 
 class StartQueue(Protocol):
-    """The scheduler's queue, as it was reported last."""
+    """The scheduler's last report of its queue."""
 
     @property
     def log_is_full(self) -> bool:
-        """Whether the scheduler reported that the log has no room for another call."""
+        """Whether the log has no space for another call."""
         ...
 
     def may_be_full(self, seq: int | None) -> bool:
-        """Whether the scheduler may refuse the start at this sequence of the log; None: at an unknown one."""
+        """Whether the scheduler may refuse the start at this stream sequence; None: an unknown one."""
         ...
 
 
 class Seats(Protocol):
-    """Which user first asked for a session id of the client's choice. Everything raises `BusAway` and `seats_full`."""
+    """The first user who asked for a session id that a client chose."""
 
     async def take(self, session_id: str, user: str) -> str:
-        """Take the caller's seat; returns the user who has it, this one or an earlier one."""
+        """Take the caller's seat, and return the user who has it: this one, or an earlier one.
+
+        Raises:
+            NatsUnavailable: NATS did not answer.
+            Refused: `seats_full`.
+        """
         ...
 
 
 class PrejoinedRooms(Protocol):
-    """Rooms in which an agent waits already. Nothing raises: a start without one only takes longer."""
+    """Prejoined rooms. Errors are logged, not raised: a start without such a room only takes longer."""
 
     @property
     def ids(self) -> frozenset[str]:
-        """The sessions whose rooms wait, as far as we know."""
+        """The session ids of the known prejoined rooms."""
         ...
 
     async def take(self, *, region: str | None) -> str | None:
-        """Take a room for a start, so that no other gets it; None: there is none, or NATS is slow.
+        """Claim a room for one start; None without a room, or when NATS takes longer than 0.5 s.
 
         Args:
-            region: Where the start wants its agent; None: anywhere.
+            region: The region of the agent; None: any.
         """
         ...
 
 
 class Registry(Protocol):
-    """Who is alive and what runs. Everything raises `BusAway`."""
+    """The nodes and their sessions. Methods raise `NatsUnavailable`."""
 
     async def nodes(self) -> list[NodeState]:
         """The live nodes."""
@@ -277,7 +294,7 @@ class Registry(Protocol):
         ...
 
     async def drain(self, node_id: str, limit_s: float) -> int:
-        """Have a node finish its calls within `limit_s`, and leave; returns how many those are.
+        """Ask a node to drain within `limit_s`, and return the number of its calls.
 
         Raises:
             Refused: `unknown_node`, `node_silent`.
@@ -289,38 +306,29 @@ class Registry(Protocol):
         ...
 
 
-class ReadModelAway(Refused):
-    """Redis did not answer within the deadline, or refuses; the text says which."""
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(REDIS_UNAVAILABLE, detail, retry_after_s=_RETRY_AFTER_S)
-
-
 class PositionMoved(Exception):
-    """The read model is not where its writer thought: it was emptied, or another writes it."""
+    """The read model's position changed: Redis was emptied, or another projector writes."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """Some sessions, the newest first, and where the next page begins."""
+    """One page of sessions, the newest first."""
 
     sessions: Sequence[SessionState]
     next_cursor: str | None
 
 
 class ReadModel(Protocol):
-    """Redis, for readers. Everything raises `ReadModelAway`."""
+    """The read model for readers. Methods raise `ReadModelUnavailable`."""
 
-    async def get(self, session_id: str) -> SessionState | None:
-        """One session, if it is there."""
-        ...
+    async def get(self, session_id: str) -> SessionState | None: ...
 
     async def page(self, statuses: frozenset[Status], *, limit: int, cursor: str | None) -> Page:
-        """Sessions of any of these statuses (none named: of all)."""
+        """Sessions with one of these statuses, or all if none is given."""
         ...
 
     async def count(self) -> Mapping[Status, int]:
-        """How many sessions there are in each status that is not an end."""
+        """The number of open sessions in each status."""
         ...
 
     async def check(self) -> Dependency:
@@ -329,18 +337,18 @@ class ReadModel(Protocol):
 
 
 class ReadModelWriter(Protocol):
-    """Redis, for the projector. Everything raises `ReadModelAway`."""
+    """The read model for the projector. Methods raise `ReadModelUnavailable`."""
 
     async def position(self) -> str | None:
-        """Where the writer is in the log; None: nowhere, the read model is empty, spoilt or of a former version."""
+        """The writer's position in the log; None when the read model is empty, corrupt or from an older version."""
         ...
 
     async def write_again(self) -> None:
-        """Bring what a former version wrote into today's form."""
+        """Convert the keys of an older version into today's form."""
         ...
 
     async def states(self, session_ids: Iterable[str]) -> dict[str, SessionState]:
-        """What is there of these sessions; a state that cannot be read counts as missing."""
+        """The stored states of these sessions; an unreadable state counts as missing."""
         ...
 
     async def write(
@@ -351,30 +359,27 @@ class ReadModelWriter(Protocol):
         at: str | None,
         then: str,
     ) -> None:
-        """Write all of it and the new position, or nothing.
+        """Write the states, the configurations and the new position in one transaction.
 
         Args:
-            states: The sessions as they are now.
             user_configs: By user name.
-            at: The position that the writer believes in.
-            then: The position after it.
+            at: The expected position.
+            then: The new position.
 
         Raises:
-            PositionMoved: The position is not `at`, or a key had another type: it is gone now, and so is the position.
+            PositionMoved: The position is not `at`, or a key had another type; that key and the position are deleted.
         """
         ...
 
     async def mirror_pool(self, members: frozenset[str]) -> None:
-        """Make `pool:ready` hold exactly these."""
+        """Replace the members of `pool:ready`."""
         ...
 
 
 class Billing(Protocol):
-    """The billing service. Everything raises `Refused`: its own problems, or `billing_unavailable`."""
+    """The billing service. Methods raise `Refused`: billing's own problems, or `billing_unavailable`."""
 
-    async def session(self, session_id: str) -> SessionBill:
-        """One session's bill."""
-        ...
+    async def session(self, session_id: str) -> SessionBill: ...
 
     async def user(self, user_id: str, *, limit: int | None, cursor: str | None) -> UserBill:
         """One page of a user's bills."""

@@ -1,4 +1,4 @@
-"""What the gateway reads from its environment."""
+"""The gateway's settings; nothing else reads the environment."""
 
 from ipaddress import ip_network
 from typing import Annotated, Any, Self
@@ -33,40 +33,39 @@ Origin = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.-]+(:[0
 ProxyAddress = Annotated[str, AfterValidator(_proxy)]
 
 
-class GatewaySettings(ServiceSettings):
-    """The variable is the field's name in capitals."""
-
+class Settings(ServiceSettings):
     host: str = Field(default="127.0.0.1", min_length=1, description="the address that the API listens on")
     port: int = Field(default=8000, ge=0, le=65535, description="the API's port; 0 takes a free one")
     greenroom_api_keys: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
-        description="API keys with commas between, each as it is presented or as sha256:<64 hexadecimal digits>, with "
-        "its scopes behind it, as in KEY[sessions+tokens]; without scopes: all",
+        description="API keys, separated by commas, each in plain text or as sha256:<64 hexadecimal digits>, followed "
+        "by its scopes, as in KEY[sessions+tokens]; without scopes it has all",
     )
     greenroom_public_host: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=(), description="host names with commas between that a gateway without API keys is reached at too"
+        default=(),
+        description="further host names, separated by commas, under which a gateway without API keys is reached",
     )
     cors_allowed_origins: Annotated[tuple[Origin, ...], NoDecode] = Field(
-        default=(), description="web pages that may call the API, as https://app.example with commas between; not *"
+        default=(),
+        description="web pages that may call the API, such as https://app.example, separated by commas; not *",
     )
     deployment_name: str | None = Field(
         default=None,
         pattern=DEPLOYMENT_PATTERN,
-        description="whose rooms are ours on a LiveKit that several deployments share, the same for gateway and"
-        " scheduler; unset: from the making of the log",
+        description="name of this deployment on a LiveKit that several deployments share, the same for gateway and"
+        " scheduler; unset: derived from the log's creation",
     )
     root_path: str = Field(
         default="",
         pattern=r"^(/[A-Za-z0-9._~-]+)*$",
-        description="the path that a proxy publishes the API under, such as /voice, without a slash at its end",
+        description="path prefix under which a proxy publishes the API, such as /voice, without a slash at its end",
     )
     forwarded_allow_ips: Annotated[tuple[ProxyAddress, ...], NoDecode] = Field(
         default=("127.0.0.1", "::1"),
-        description="addresses and networks of proxies whose X-Forwarded-For is believed, with commas between; * for "
-        "all",
+        description="addresses and networks of trusted proxies (X-Forwarded-For), separated by commas; * for all",
     )
     token_any_user: bool = Field(
-        default=False, description="true: POST /api/token mints a token for any userId; the backend checks itself"
+        default=False, description="true: POST /api/token mints a token for any userId, which your backend must check"
     )
 
     redis_url: RedisUrl = Field(
@@ -80,12 +79,12 @@ class GatewaySettings(ServiceSettings):
 
     livekit_url: ServerUrl = Field(pattern=_LIVEKIT, description="ws(s)://host:port of LiveKit")
     livekit_public_url: ServerUrl | None = Field(
-        default=None, pattern=_LIVEKIT, description="the URL that clients reach LiveKit at; LIVEKIT_URL when unset"
+        default=None, pattern=_LIVEKIT, description="LiveKit's URL for clients; LIVEKIT_URL when unset"
     )
     livekit_api_key: str = Field(min_length=1, description="the API key of the LiveKit server")
     livekit_api_secret: LiveKitSecret = Field(description="the API secret of the LiveKit server")
     livekit_webhook_keys: Annotated[tuple[tuple[str, str], ...], NoDecode] = Field(
-        default=(), description="further key:secret pairs with commas between that webhooks may be signed with"
+        default=(), description="further key:secret pairs for signatures of webhooks, separated by commas"
     )
 
     inworld_api_key: str | None = Field(default=None, description="Inworld's API key")
@@ -109,7 +108,7 @@ class GatewaySettings(ServiceSettings):
     )
 
     start_waits_max: int = Field(
-        default=1000, ge=1, le=100_000, description="starts that may wait for their agent at once, 1 to 100000"
+        default=1000, ge=1, le=100_000, description="most requests that wait for their agent at once, 1 to 100000"
     )
     idempotency_max_mb: int = Field(
         default=256,
@@ -124,11 +123,11 @@ class GatewaySettings(ServiceSettings):
         description="MB for session ids that clients choose, kept for 2 hours: one takes about 250 bytes",
     )
 
-    max_connections: int = Field(default=2000, ge=16, le=100_000, description="connections that may be open at once")
-    header_timeout_s: float = Field(default=10, gt=0, le=600, description="seconds that a request's headers may take")
-    body_timeout_s: float = Field(default=10, gt=0, le=600, description="seconds that a request's body may take")
+    max_connections: int = Field(default=2000, ge=16, le=100_000, description="most open connections")
+    header_timeout_s: float = Field(default=10, gt=0, le=600, description="seconds to receive a request's headers")
+    body_timeout_s: float = Field(default=10, gt=0, le=600, description="seconds to receive a request's body")
     idle_timeout_s: float = Field(
-        default=30, ge=1, le=3600, description="seconds that a connection may wait between two requests"
+        default=30, ge=1, le=3600, description="seconds that a connection may be idle between two requests"
     )
     body_limit_bytes: int = Field(
         default=MAX_START_BYTES,
@@ -136,12 +135,12 @@ class GatewaySettings(ServiceSettings):
         description="the longest request body, in bytes; the default holds every valid start in every JSON encoding",
     )
     bus_deadline_s: float = Field(default=2.5, gt=0, le=8, description="seconds to wait for NATS")
-    stats_deadline_s: float = Field(default=1, gt=0, le=8, description="seconds that /stats may take")
+    stats_deadline_s: float = Field(default=1, gt=0, le=8, description="seconds to answer /stats")
     livekit_deadline_s: float = Field(default=2, gt=0, le=8, description="seconds to wait for LiveKit")
     redis_deadline_s: float = Field(default=1, gt=0, le=8, description="seconds to wait for Redis")
     billing_deadline_s: float = Field(default=2, gt=0, le=8, description="seconds to wait for billing")
     voices_deadline_s: float = Field(default=1.5, gt=0, le=8, description="seconds to wait for the list of voices")
-    end_wait_s: float = Field(default=END_S, gt=0, le=8, description="seconds that an end waits for the session's end")
+    end_wait_s: float = Field(default=END_S, gt=0, le=8, description="seconds to wait for a session's end")
     voices_ttl_s: float = Field(default=3600, gt=0, description="seconds for which the list of voices is kept")
     read_model_ttl_s: int = Field(
         default=7 * 24 * 3600, ge=1, description="seconds for which Redis keeps a session after its end"
@@ -183,17 +182,17 @@ class GatewaySettings(ServiceSettings):
 
     @property
     def client_url(self) -> str:
-        """The URL that clients reach LiveKit at."""
+        """LiveKit's URL for clients."""
         return self.livekit_public_url or self.livekit_url
 
     @property
     def start_wait_s(self) -> float:
-        """How long a start waits for its agent: until the scheduler must have said yes or no, and a little."""
+        """How long a start waits for its agent: the scheduler's longest time to decide, plus 2 s."""
         return max(self.bot_startup_timeout, self.queue_deadline_s) + _VERDICT_SLACK_S
 
     @property
     def webhook_keys(self) -> dict[str, str]:
-        """Every key pair that webhooks may be signed with."""
+        """Secret by API key, for signatures of webhooks."""
         return {**dict(self.livekit_webhook_keys), self.livekit_api_key: self.livekit_api_secret}
 
 

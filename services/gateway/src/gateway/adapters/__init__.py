@@ -1,1 +1,1 @@
-"""One outside thing each; they translate and never decide."""
+"""Adapters, each to one outside system. They translate; they make no decisions."""

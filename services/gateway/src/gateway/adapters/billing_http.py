@@ -19,28 +19,25 @@ _Body = TypeVar("_Body", bound=BaseModel)
 
 
 class BillingHttp:
-    """Asks billing, each time within a deadline."""
+    """`ports.Billing`, with a deadline for each call."""
 
     def __init__(self, url: str, *, deadline_s: float) -> None:
         self._url = url
-        # Billing is ours and near: a proxy of the environment is meant for the world outside.
+        # Billing is part of this deployment; a proxy in the environment is for other hosts.
         self._client = httpx.AsyncClient(
             base_url=url, timeout=deadline_s, trust_env=False, verify=ssl.create_default_context()
         )
 
     async def close(self) -> None:
-        """Close the connections."""
         await self._client.aclose()
 
     async def session(self, session_id: str) -> SessionBill:
-        """One session's bill."""
         return await self._get(SessionBill, f"/billing/sessions/{quote(session_id, safe='')}", {})
 
     async def user(self, user_id: str, *, limit: int | None, cursor: str | None) -> UserBill:
-        """One page of a user's bills."""
         query = {"limit": None if limit is None else str(limit), "cursor": cursor}
         path = f"/billing/users/{quote(user_id, safe='')}"
-        if user_id in (".", ".."):  # HTTP clients take these out of a path; an older billing has only the path
+        if user_id in (".", ".."):  # HTTP clients normalise these away; an older billing has only the path
             path, query["user"] = "/billing/users", user_id
         return await self._get(
             UserBill,
@@ -55,14 +52,14 @@ class BillingHttp:
                 return body.model_validate_json(response.content)
             problem = Problem.model_validate_json(response.content)
         except (httpx.HTTPError, ValidationError) as error:
-            raise self._away(type(error).__name__) from error
+            raise self._unavailable(type(error).__name__) from error
         kind = PROBLEMS.get(problem.code)
         if kind is None or kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise self._away(f"it answered {response.status_code} {problem.code}", _retry_after(response))
+            raise self._unavailable(f"it answered {response.status_code} {problem.code}", _retry_after(response))
         raise Refused(kind, problem.detail, errors=problem.errors, retry_after_s=_retry_after(response))
 
-    def _away(self, why: str, after_s: int | None = None) -> Refused:
-        log.warning("billing.unavailable", url=self._url, reason=why)  # the address is not for the caller
+    def _unavailable(self, why: str, after_s: int | None = None) -> Refused:
+        log.warning("billing.unavailable", url=self._url, reason=why)  # only the log gets the address
         return Refused(BILLING_UNAVAILABLE, f"Billing: {why}.", retry_after_s=after_s or _RETRY_AFTER_S)
 
 

@@ -1,4 +1,4 @@
-"""How full the buckets are that refuse new keys at their bound."""
+"""The used share of the buckets that refuse new keys at their limit."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,7 +13,7 @@ log = get_logger(__name__)
 
 
 async def measure(bucket: Bucket, show: Callable[[float], None], *, deadline_s: float) -> None:
-    """Show the share of the bucket's bytes that is in use, every 30 s, for ever."""
+    """Report the used share of the bucket's bytes every 30 s, until cancelled."""
     while True:
         try:
             show(await bucket.used_ratio(deadline_s=deadline_s))

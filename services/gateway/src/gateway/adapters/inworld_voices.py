@@ -1,4 +1,4 @@
-"""Inworld's list of voices, kept for a while."""
+"""Inworld's list of voices, cached."""
 
 import asyncio
 from http import HTTPStatus
@@ -11,14 +11,14 @@ from chassis.tasks import cancel
 
 log = get_logger(__name__)
 
-# Inworld moved the list in 2026; servers of the old interface answer on the second path only.
+# Inworld moved the list in 2026; servers with the old interface have the second path only.
 _PATHS = ("/voices/v1/voices", "/tts/v1/voices")
 _MAX_PAGES = 20
 _RETRY_S = 30
 
 
 class InworldVoices:
-    """The provider's voices; fetched at first use, again when old, and never waited for longer than the deadline."""
+    """`ports.Voices`: fetched at first use and again after the TTL; a call waits for it at most until its deadline."""
 
     def __init__(self, base_url: str, api_key: str | None, *, ttl_s: float, deadline_s: float) -> None:
         self._base_url = base_url.rstrip("/")
@@ -30,7 +30,7 @@ class InworldVoices:
         self._fetching: asyncio.Task[None] | None = None
 
     async def known(self) -> frozenset[str] | None:
-        """The voices; None when the list is not to be had. An old list serves while a new one is fetched."""
+        """Return the list; a stale list serves while a new one is fetched."""
         if self._api_key is None:
             return None
         if monotonic() >= self._fresh_until:
@@ -41,7 +41,6 @@ class InworldVoices:
         return self._voices
 
     async def close(self) -> None:
-        """Give up a fetch that is under way."""
         if self._fetching is not None:
             await cancel(self._fetching)
 
@@ -51,7 +50,7 @@ class InworldVoices:
                 self._voices = await self._fetch()
             self._fresh_until = monotonic() + self._ttl_s
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError) as error:
-            # A while without asking: a provider that is away must not slow every start down by the deadline.
+            # Pause the fetches, so that an unavailable provider does not delay every start by the deadline.
             self._fresh_until = monotonic() + min(_RETRY_S, self._ttl_s)
             log.warning("voices.unavailable", url=self._base_url, error=f"{type(error).__name__}: {error}")
 
@@ -63,7 +62,7 @@ class InworldVoices:
                 if first.status_code == HTTPStatus.NOT_FOUND:
                     continue
                 return await _all_pages(client, path, first) or None
-        raise ValueError("no such list")
+        raise ValueError("404 on every known path")
 
 
 async def _all_pages(client: httpx.AsyncClient, path: str, response: httpx.Response) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""What was read last, kept for a moment: a large fleet's registry is not read again for every question."""
+"""A short-lived cache of one read: a large fleet's registry is not read again for every request."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,10 +12,10 @@ _LONGEST_S: Final = 2.0
 
 
 class Kept(Generic[T]):
-    """One reading that many share.
+    """One read that concurrent callers share.
 
-    It is kept ten times as long as it took, 2 s at most, so that reading takes a tenth of the time however often it is
-    asked for: a few ms in a small fleet, half a second with 1,000 nodes. A failure is not kept.
+    The value is cached for ten times the duration of the read, at most 2 s, so reads take at most a tenth of the time.
+    A read takes a few ms in a small fleet and half a second with 1,000 nodes. Errors are not cached.
     """
 
     def __init__(self, read: Callable[[], Awaitable[T]], *, clock: Callable[[], float] = monotonic) -> None:
@@ -25,11 +25,11 @@ class Kept(Generic[T]):
         self._until = 0.0
 
     async def get(self) -> T:
-        """The value, at most 2 s old. Raises what the reading raises."""
+        """The value, at most 2 s old; raises the read's error."""
         reading = self._reading
         if reading is None or (reading.done() and (self._clock() >= self._until or _failed(reading))):
             reading = self._reading = asyncio.ensure_future(self._timed())
-            reading.add_done_callback(_failed)  # looked at, also where whoever asked has left
+            reading.add_done_callback(_failed)  # retrieves the exception if every caller was cancelled
         return await asyncio.shield(reading)
 
     async def _timed(self) -> T:

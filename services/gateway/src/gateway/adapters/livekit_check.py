@@ -1,4 +1,4 @@
-"""Looks at the LiveKit in use once after the start, and warns of what would surprise later."""
+"""Checks LiveKit's configuration once after the start, and logs warnings."""
 
 import asyncio
 from typing import Final
@@ -13,7 +13,7 @@ log = get_logger(__name__)
 
 
 async def check_livekit(url: str, api_key: str, api_secret: str, *, deadline_s: float) -> None:
-    """Probe LiveKit, again while it does not answer, and log what was found; never raises for LiveKit's sake."""
+    """Probe LiveKit, at most five times while it does not answer, and log the findings; its errors do not raise."""
     facts = await probe(url, api_key, api_secret, deadline_s=deadline_s)
     for _ in range(_TRIES - 1):
         if facts.reachable:
@@ -24,11 +24,11 @@ async def check_livekit(url: str, api_key: str, api_secret: str, *, deadline_s: 
 
 
 def report(facts: LiveKitFacts) -> None:
-    """One warning for each fault, and one that names every check without a result."""
+    """Log one warning per fault, and one that names the checks without a result."""
     if facts.auto_create:
         log.warning(
             "livekit.auto_create",
-            detail="joining makes rooms here: a caller's token opens the room again after the session has ended",
+            detail="joining creates rooms here: a caller's token opens the room again after the session has ended",
             fix="set `room: { auto_create: false }` in LiveKit's configuration",
         )
     if facts.skew is not None:

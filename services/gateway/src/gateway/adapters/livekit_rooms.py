@@ -1,4 +1,4 @@
-"""LiveKit's rooms over its HTTP API."""
+"""`ports.Rooms` over LiveKit's HTTP API."""
 
 import asyncio
 import time
@@ -30,11 +30,11 @@ _Answer = TypeVar("_Answer")
 
 
 class _RoomGone(Refused):
-    """LiveKit has no room of this name."""
+    """LiveKit has no room with this name."""
 
 
 class LiveKitRooms:
-    """Creates and deletes rooms, each call within a deadline."""
+    """Creates and deletes rooms, with a deadline for each call."""
 
     def __init__(
         self,
@@ -57,19 +57,16 @@ class LiveKitRooms:
         self._rooms: RoomService | None = None
 
     async def open(self) -> None:
-        """Prepare; nothing is connected before the first call."""
         self._session = aiohttp.ClientSession()
-        # Fail-over looks for other regions of LiveKit Cloud and sleeps between tries; our deadline is shorter.
+        # Fail-over tries other regions of LiveKit Cloud and sleeps in between, longer than our deadline.
         self._rooms = RoomService(self._session, self._url, *self._credentials, failover=False)
 
     async def close(self) -> None:
-        """Close the connections."""
         if self._session is not None:
             await self._session.close()
 
     async def create(self, session_id: str) -> MadeRoom:
-        """Make the room; LiveKit leaves one that exists as it is."""
-        # Only this call's own room carries its mark: CreateRoom answers the same for a room that existed.
+        # The mark tells a new room from an existing one: CreateRoom answers the same for both.
         mark = room_metadata(self._deployment, uuid4().hex)
         wanted = CreateRoomRequest(name=session_id, metadata=mark, **self._shape)
         room = await self._call(lambda rooms: rooms.create_room(wanted))
@@ -80,7 +77,6 @@ class LiveKitRooms:
         )
 
     async def identities(self, session_id: str) -> frozenset[str]:
-        """Who is in the room; nobody in one that does not exist."""
         try:
             found = await self._call(lambda rooms: rooms.list_participants(ListParticipantsRequest(room=session_id)))
         except _RoomGone:
@@ -88,12 +84,10 @@ class LiveKitRooms:
         return frozenset(participant.identity for participant in found.participants)
 
     async def delete(self, session_id: str) -> None:
-        """Close the room; it may be gone."""
         with suppress(_RoomGone):
             await self._call(lambda rooms: rooms.delete_room(DeleteRoomRequest(room=session_id)))
 
     async def check(self) -> Dependency:
-        """Whether LiveKit answers with our credentials; never raises."""
         began = perf_counter()
         try:
             await self._call(lambda rooms: rooms.list_rooms(ListRoomsRequest(names=["-"])))
@@ -111,19 +105,19 @@ class LiveKitRooms:
             if error.status in (401, 403):
                 raise await self._refusal(error) from error
             kind = _RoomGone if error.code == ServerErrorCode.NOT_FOUND else Refused
-            raise self._away(f"answered {error.status} {error.code}", kind) from error
+            raise self._unavailable(f"answered {error.status} {error.code}", kind) from error
         except TimeoutError as error:
-            raise self._away(f"did not answer in {self._deadline_s:g} s") from error
+            raise self._unavailable(f"did not answer in {self._deadline_s:g} s") from error
         except (aiohttp.ClientError, DecodeError, ValueError) as error:
-            raise self._away(f"cannot be reached: {type(error).__name__}") from error
+            raise self._unavailable(f"cannot be reached: {type(error).__name__}") from error
 
-    def _away(self, why: str, kind: type[Refused] = Refused) -> Refused:
+    def _unavailable(self, why: str, kind: type[Refused] = Refused) -> Refused:
         if kind is Refused:
-            log.warning("livekit.unavailable", url=self._url, reason=why)  # the address is not for the caller
+            log.warning("livekit.unavailable", url=self._url, reason=why)  # only the log gets the address
         return kind(LIVEKIT_UNAVAILABLE, f"LiveKit {why}.", retry_after_s=_RETRY_AFTER_S)
 
     async def _refusal(self, error: ServerError) -> Refused:
-        """Tell a wrong key from a wrong clock: LiveKit answers 401 to both."""
+        """Distinguish a wrong key from a wrong clock: LiveKit answers 401 to both."""
         if self._session is not None:
             ahead_s = await clock_ahead(self._session, self._url, deadline_s=self._deadline_s, now=self._clock)
             if ahead_s is not None and abs(ahead_s) >= CLOCK_TOLERANCE_S:

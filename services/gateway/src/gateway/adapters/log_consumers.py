@@ -1,4 +1,4 @@
-"""How many consumers the log has of those that nats-server allows: without room a fail-over cannot read it."""
+"""The number of the log's consumers: at nats-server's limit a fail-over cannot read the log."""
 
 import asyncio
 from typing import Final, NoReturn
@@ -10,7 +10,7 @@ from contracts.streams import SESSIONS
 from chassis import metrics
 
 _MEASURE_S: Final = 15.0
-_ALLOWED: Final = 1000  # nats-server's default bound of one stream, which it reports as -1
+_ALLOWED: Final = 1000  # nats-server's default limit per stream, which it reports as -1
 
 _USED = metrics.gauge("log_consumers_used_ratio", "Share of the 1,000 consumers that the stream SESSIONS may have")
 
@@ -18,7 +18,7 @@ log = get_logger(__name__)
 
 
 async def measure_consumers(bus: Bus) -> NoReturn:
-    """Show the share in use every 15 s, for ever."""
+    """Report the used share every 15 s, until cancelled."""
     while True:
         try:
             _USED.set((await bus.use_of(SESSIONS)).consumers / _ALLOWED)

@@ -1,4 +1,4 @@
-"""Rooms that were joined ahead: the bucket `prejoined`, as it is now, and the taking of one."""
+"""The bucket `prejoined`: the prejoined rooms, and how a start claims one."""
 
 import asyncio
 import random
@@ -13,16 +13,16 @@ from chassis import metrics
 
 log = get_logger(__name__)
 
-_TAKE_S: Final = 0.5  # without a room a start takes hardly longer
-_TRIES: Final = 3  # each lost one is another gateway's gain
+_TAKE_S: Final = 0.5  # a start without such a room is hardly slower than this
+_TRIES: Final = 3  # after each failed one another gateway has the room
 
 _CLAIMS = metrics.counter(
-    "gateway_prejoined_claims_total", "Starts that could use a room joined ahead: hit, none, lost", ("result",)
+    "gateway_prejoined_claims_total", "Starts that could use a prejoined room: hit, none, lost", ("result",)
 )
 
 
 class NatsPrejoinedRooms:
-    """Follows the bucket, so that a start need not ask for what there is, and takes rooms by their revision."""
+    """Follows the bucket, so that a start needs no read, and claims a room by deleting its key at its revision."""
 
     def __init__(self, bus: Bus) -> None:
         self._bucket: Bucket = bus.bucket(PREJOINED)
@@ -30,23 +30,21 @@ class NatsPrejoinedRooms:
         self._were_any = False
 
     async def watch(self) -> None:
-        """Follow the bucket, for ever."""
+        """Follow the bucket until cancelled."""
         await self._bucket.watch(self._changed)
 
     @property
     def ids(self) -> frozenset[str]:
-        """The sessions whose rooms wait."""
         return frozenset(self._rooms)
 
     async def take(self, *, region: str | None) -> str | None:
-        """Take a room; None when there is none, or NATS is slow or refuses."""
         if not self._were_any:
             return None
         lost = False
         try:
             async with asyncio.timeout(_TAKE_S):
                 for _ in range(_TRIES):
-                    # Any of them: gateways that all began with the same one would lose it to each other.
+                    # A random one, so that gateways do not all try the same room.
                     suitable = [name for name, (room, _) in self._rooms.items() if region in (None, room.region)]
                     if not suitable:
                         break
@@ -62,7 +60,7 @@ class NatsPrejoinedRooms:
         return None
 
     async def _delete(self, session_id: str) -> bool:
-        """Delete the key at its revision: whoever does so has the room."""
+        """Delete the key at its revision, which only one gateway can do; True: the room is ours."""
         _, revision = self._rooms.pop(session_id)
         try:
             await self._bucket.delete(session_id, revision, deadline_s=_TAKE_S)
@@ -81,7 +79,7 @@ class NatsPrejoinedRooms:
             self._rooms.pop(change.key, None)
             return
         room = read_value(PrejoinedRoom, PREJOINED.name, change.key, change.value, change.revision)
-        if room is None or room.session_id != change.key:  # the key is what a start would be promised
+        if room is None or room.session_id != change.key:  # a start would get the key as its session id
             self._rooms.pop(change.key, None)
             return
         self._rooms[change.key] = (room, change.revision)

@@ -1,4 +1,4 @@
-"""The bucket `seats`: which user first asked for a session id of the client's choice."""
+"""The bucket `seats`: the first user who asked for a session id that a client chose."""
 
 from typing import Final
 
@@ -9,25 +9,24 @@ from contracts.streams import SEATS
 
 from chassis import metrics
 from gateway.adapters.bucket_use import measure
-from gateway.adapters.nats_log import translated
-from gateway.ports import BusAway
+from gateway.adapters.nats_errors import translated
+from gateway.ports import NatsUnavailable
 
 _RETRY_AFTER_S: Final = 60
-_TRIES: Final = 3  # the key may expire or change between a refused write and the look at it
+_TRIES: Final = 3  # the key may expire or change between a refused write and the read
 
 _USED = metrics.gauge("gateway_seats_used_ratio", "Share of SEATS_MAX_MB in use")
-_FULL = metrics.counter("gateway_seats_refused_total", "Session ids of clients that found no room")
+_FULL = metrics.counter("gateway_seats_refused_total", "Session ids of clients that were refused at SEATS_MAX_MB")
 
 
 class NatsSeats:
-    """Takes seats; the first taker keeps one until the bucket's TTL."""
+    """`ports.Seats`; a user keeps a seat until the bucket's TTL."""
 
     def __init__(self, bus: Bus, *, deadline_s: float) -> None:
         self._bucket: Bucket = bus.bucket(SEATS)
         self._deadline_s = deadline_s
 
     async def take(self, session_id: str, user: str) -> str:
-        """Take the caller's seat; returns the user who has it."""
         value = Seat(user=user).model_dump_json().encode()
         with translated():
             try:
@@ -39,17 +38,16 @@ class NatsSeats:
                 _FULL.inc()
                 raise Refused(
                     SEATS_FULL,
-                    "The gateway keeps as many session ids of clients as fit into SEATS_MAX_MB.",
+                    "The gateway's store of session ids chosen by clients is full (SEATS_MAX_MB).",
                     retry_after_s=_RETRY_AFTER_S,
                 ) from error
-        raise BusAway(f"The seat of session {session_id} changes too fast.")
+        raise NatsUnavailable(f"The seat of session {session_id} changes too fast.")
 
     async def measure(self) -> None:
-        """Tell the share of the bucket that is in use, for ever."""
         await measure(self._bucket, _USED.set, deadline_s=self._deadline_s)
 
     async def _try(self, session_id: str, user: str, value: bytes) -> str | None:
-        """The user who has the seat; None: it changed meanwhile."""
+        """The user who has the seat; None: the key changed meanwhile."""
         try:
             await self._bucket.create(session_id, value, deadline_s=self._deadline_s)
             return user
@@ -60,7 +58,7 @@ class NatsSeats:
         seat = read_value(Seat, self._bucket.spec.name, entry.key, entry.value, entry.revision)
         if seat is not None:
             return seat.user
-        try:  # unreadable: it gives way at its revision
+        try:  # it is unreadable: replace it at its revision
             await self._bucket.update(session_id, value, entry.revision, deadline_s=self._deadline_s)
         except KeyChanged:
             return None

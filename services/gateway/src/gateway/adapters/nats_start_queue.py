@@ -1,4 +1,4 @@
-"""The scheduler's queue, as it reported it last."""
+"""The bucket `queue`: the scheduler's last report of its queue."""
 
 from chassis.nats import Bucket, Bus, Change, read_value
 from contracts.registry import QueueState
@@ -8,23 +8,21 @@ from gateway.domain.queue import may_be_full
 
 
 class NatsStartQueue:
-    """Follows the bucket `queue`, so that a start need not ask."""
+    """Follows the bucket, so that a start needs no read."""
 
     def __init__(self, bus: Bus) -> None:
         self._bucket: Bucket = bus.bucket(QUEUE)
         self._state: QueueState | None = None
 
     async def watch(self) -> None:
-        """Follow the bucket, for ever."""
+        """Follow the bucket until cancelled."""
         await self._bucket.watch(self._changed)
 
     def may_be_full(self, seq: int | None) -> bool:
-        """Whether the scheduler may refuse the start at this sequence of the log."""
         return may_be_full(self._state, seq)
 
     @property
     def log_is_full(self) -> bool:
-        """Whether the scheduler reported that the log has no room for another call."""
         return self._state is not None and self._state.log_is_full
 
     async def _changed(self, change: Change) -> None:

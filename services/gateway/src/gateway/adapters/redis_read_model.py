@@ -1,7 +1,7 @@
-"""The read model in Redis: the keys that existing tools read, and beside them what the projector needs.
+"""The read model in Redis: the keys that other programs read, and the projector's own.
 
-`projection:position:<form>` is where the projector is in the log, `projection:session:{id}` the facts that a session's
-keys were made from, `projection:recent` the sessions by the time of their request. The rest is named in the README.
+`projection:position:<form>` is the projector's position in the log, `projection:session:{id}` the facts from which a
+session's keys are made, `projection:recent` the sessions by the time of their request. The README lists the others.
 """
 
 import asyncio
@@ -24,50 +24,49 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from chassis import metrics
 from gateway.domain.read_model import READY, STARTING, SessionKeys, SessionState, Status, session_keys, unix
-from gateway.ports import Page, PositionMoved, ReadModelAway
+from gateway.ports import Page, PositionMoved, ReadModelUnavailable
 
-_FORM = 2  # of the keys; raise it when what is written changes, so that every key is written again
+_FORM = 2  # of the keys; increment it when their content changes, so that every key is written again
 POSITION = f"projection:position:{_FORM}"
-# Where form 1 had its position. It is kept up to date, so that a gateway of the former version that leads for a moment
-# during a rolling upgrade goes on from there: what it writes in its form is then written again by the next of ours.
+# Form 1's position, kept up to date for a gateway of the older version that becomes projector during a rolling upgrade.
+# A projector of this version then writes that gateway's keys again.
 _FORMER_POSITION = "projection:position"
 _RECENT = "projection:recent"
 _READY, _STARTING, _POOL = "session:ready", "session:starting", "pool:ready"
 _TYPES = {_READY: "set", _STARTING: "set", _RECENT: "zset"}
 _POSITION = re.compile(r"[0-9]{1,19}")
-_RECENT_SLACK_S = 24 * 3600  # longer than any session lasts, since its keys live from its end and this from its start
+_RECENT_SLACK_S = 24 * 3600  # longer than any session: its keys expire after its end, its index entry after its start
 _SCAN_PAGE = 200
-_SCAN_MAX = 2_000  # sessions looked at for one page; a rarer status takes several pages
-_PAGE_STEPS = 50  # of _SCAN_PAGE members each, those without a session, which are removed, among them
-_TURNS = 16  # steps at once, each on a connection; parsing the answers of more would use up their deadlines
-_TURN_S = 5.0  # for so long a step waits for its turn
+_SCAN_MAX = 2_000  # sessions examined for one page; a rare status takes several pages
+_PAGE_STEPS = 50  # of _SCAN_PAGE index members each, including those without a session, which are removed
+_TURNS = 16  # concurrent steps, each on a connection; parsing the answers of more would use up their deadlines
+_TURN_S = 5.0  # longest wait for a turn
 
-SPOILT = metrics.counter("read_model_spoilt_total", "Keys in Redis that could not be read and are made again")
+SPOILT = metrics.counter("read_model_spoilt_total", "Unreadable keys in Redis, which are written again")
 
 log = get_logger(__name__)
 
 
 class RedisReadModel:
-    """Reads and writes the read model, each call within a deadline."""
+    """`ports.ReadModel` and `ports.ReadModelWriter`.
+
+    Args:
+        deadline_s: For each step of a call, once it has its turn.
+        ttl_s: TTL of a session's keys after its end, in seconds.
+        user_ttl_s: TTL of a user's configuration after the user's last start, in seconds.
+    """
 
     def __init__(self, url: str, *, deadline_s: float, ttl_s: int, user_ttl_s: int) -> None:
-        """Prepare; nothing is connected before the first call.
-
-        Args:
-            deadline_s: For each step that a call takes, once it has its turn.
-            ttl_s: For how long a session's keys stay after its end, in seconds.
-            user_ttl_s: For how long a user's configuration stays after the user's last start, in seconds.
-        """
-        # The default pool refuses what is more than its connections; this one waits, should a turn ever lack one.
+        # The default pool raises when its connections are in use; this one waits.
         pool: Any = BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType]
             url,
             max_connections=_TURNS,
             timeout=deadline_s,
             decode_responses=True,
-            encoding_errors="replace",  # bytes that are no text: the value then counts as unreadable
+            encoding_errors="replace",  # invalid UTF-8: the value then counts as unreadable
             socket_timeout=deadline_s,
             socket_connect_timeout=deadline_s,
-            # A connection that a restart of Redis closed is opened again; a silent Redis is not asked twice.
+            # Retry on a connection that a restart of Redis closed, but not after a timeout.
             retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionError,)),
         )
         self._redis: Any = Redis.from_pool(pool)
@@ -78,25 +77,21 @@ class RedisReadModel:
         self._silent_at = 0.0
 
     async def close(self) -> None:
-        """Close the connections."""
         await self._redis.aclose()
 
     async def check(self) -> Dependency:
-        """Whether Redis answers; never raises."""
         began = perf_counter()
         try:
             async with self._asking():
                 await self._redis.ping()
-        except ReadModelAway as error:
+        except ReadModelUnavailable as error:
             return Dependency(ok=False, detail=error.detail)
         return Dependency(ok=True, latency_ms=round((perf_counter() - began) * 1000, 2))
 
     async def get(self, session_id: str) -> SessionState | None:
-        """One session, if it is there."""
         return (await self.states([session_id])).get(session_id)
 
     async def page(self, statuses: frozenset[Status], *, limit: int, cursor: str | None) -> Page:
-        """Sessions of any of these statuses (none named: of all), the newest first."""
         found: list[SessionState] = []
         last = cursor
         looked_at = 0
@@ -123,9 +118,9 @@ class RedisReadModel:
         return Page(found, last)
 
     async def _remove_empty(self, session_ids: list[str]) -> frozenset[str]:
-        """Of these members of the index remove and return those that have no facts: they expired, or never were.
+        """Remove members without facts from the index, and return them.
 
-        A write of the projector meanwhile, which may bring one of them, prevents it.
+        A concurrent write of the projector, which may add their facts, prevents the removal.
         """
         if not session_ids:
             return frozenset()
@@ -143,7 +138,6 @@ class RedisReadModel:
         return frozenset(empty)
 
     async def count(self) -> Mapping[Status, int]:
-        """How many sessions there are in each status that is not an end."""
         counts = dict.fromkeys(READY | STARTING, 0)
         async with self._asking():
             ids = [*await self._redis.sunion([_READY, _STARTING])]
@@ -156,12 +150,9 @@ class RedisReadModel:
         return counts
 
     async def position(self) -> str | None:
-        """Where the writer is in the log.
-
-        An index over all sessions that has another type than ours is deleted, and the position with it.
-        """
+        """As the port's; it also deletes an index of another type than ours, together with the position."""
         async with self._asking(), self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.mget([POSITION])  # unlike GET it takes a key of another type for a missing one
+            pipeline.mget([POSITION])  # unlike GET, MGET treats a key of another type as missing
             for name in _TYPES:
                 pipeline.type(name)
             (found,), *types = await pipeline.execute()
@@ -172,7 +163,6 @@ class RedisReadModel:
         return _position(found)
 
     async def states(self, session_ids: Iterable[str]) -> dict[str, SessionState]:
-        """What is there of these sessions."""
         async with self._asking():
             return await self._load(list(session_ids))
 
@@ -184,7 +174,6 @@ class RedisReadModel:
         at: str | None,
         then: str,
     ) -> None:
-        """Write all of it and the new position, or nothing."""
         async with self._asking(), self._redis.pipeline(transaction=True) as pipeline:
             try:
                 await pipeline.watch(POSITION)
@@ -201,7 +190,7 @@ class RedisReadModel:
                 pipeline.set(_FORMER_POSITION, then)
                 await pipeline.execute()
             except WatchError as error:
-                raise PositionMoved(f"the position moved on from {at}") from error
+                raise PositionMoved(f"the position is no longer {at}") from error
             except ResponseError as error:
                 if "WRONGTYPE" not in str(error):
                     raise
@@ -210,7 +199,7 @@ class RedisReadModel:
                 raise PositionMoved("a key had another type") from error
 
     async def _start_over(self, spoilt: list[str]) -> None:
-        """Delete what is of another type, so that all is made again from the log."""
+        """Delete keys of another type and the position, so that the projector rebuilds all keys from the log."""
         log.error("read_model.spoilt", keys=spoilt[:20])
         SPOILT.inc(len(spoilt))
         await self._redis.delete(*spoilt, POSITION)
@@ -220,7 +209,7 @@ class RedisReadModel:
         return [key for key, kind in zip(keys, types, strict=True) if kind not in ("hash", "none")]
 
     async def write_again(self) -> None:
-        """Write every key in today's form from the facts that are there, for what the log does not hold any more."""
+        """Write every key in today's form from the stored facts, since the log no longer has the older sessions."""
         last: str | None = None
         while True:
             async with self._asking():
@@ -229,7 +218,7 @@ class RedisReadModel:
                 pipeline = self._redis.pipeline(transaction=False)
                 for state in states.values():
                     self._put_again(pipeline, state)
-                await pipeline.execute(raise_on_error=False)  # a key of another type is found by the next write
+                await pipeline.execute(raise_on_error=False)  # the next write detects a key of another type
             if len(ids) < _SCAN_PAGE:
                 break
             last = ids[-1]
@@ -244,11 +233,11 @@ class RedisReadModel:
     def _put_again(self, pipeline: Pipeline, state: SessionState) -> None:
         try:
             self._put(pipeline, state)
-        except (ValueError, OverflowError):  # a date beyond what Unix seconds can say: one state must not stop the rest
+        except (ValueError, OverflowError):  # a date outside the range of Unix seconds: skip this state only
             log.exception("read_model.unreadable", session_id=state.session_id)
 
     async def _date_again(self, keys: list[str]) -> None:
-        """Form 1 had `updatedAt` in ISO 8601, and configurations that never expired."""
+        """Convert form 1's configurations, which had `updatedAt` in ISO 8601 and no TTL."""
         reading = self._redis.pipeline(transaction=False)
         for key in keys:
             reading.hget(key, "updatedAt")
@@ -257,7 +246,7 @@ class RedisReadModel:
             if not isinstance(updated, str) or updated.isdecimal():
                 continue
             writing.hset(key, "updatedAt", _seconds_of(updated))
-            writing.expire(key, self._user_ttl_s)  # from today on, so that an upgrade deletes none
+            writing.expire(key, self._user_ttl_s)  # from now on, so that an upgrade deletes none
         await writing.execute()
 
     def _put_config(self, pipeline: Pipeline, key: str, config: Mapping[str, str]) -> None:
@@ -265,7 +254,6 @@ class RedisReadModel:
         pipeline.expireat(key, int(config["updatedAt"]) + self._user_ttl_s)
 
     async def mirror_pool(self, members: frozenset[str]) -> None:
-        """Make `pool:ready` hold exactly these."""
         async with self._asking():
             kind = await self._redis.type(_POOL)
             if kind in ("set", "none") and await self._redis.smembers(_POOL) == members:
@@ -289,7 +277,7 @@ class RedisReadModel:
             for key in (facts, _session(state.session_id), f"agent:{state.session_id}:logs"):
                 pipeline.expireat(key, expire_at)
         elif keys is None:
-            pipeline.expire(facts, self._ttl_s)  # its request is lost: no end will come that clears it away
+            pipeline.expire(facts, self._ttl_s)  # its request is lost, so no end will set a TTL
 
     def _put_keys(self, pipeline: Pipeline, keys: SessionKeys) -> None:
         session_id = keys.session_id
@@ -309,7 +297,7 @@ class RedisReadModel:
 
     @asynccontextmanager
     async def _asking(self) -> AsyncGenerator[None]:
-        """One step: its turn, then the deadline, and Redis' errors as ours."""
+        """Wait for a turn, then run one step within the deadline; translate Redis' errors."""
         clock = asyncio.get_running_loop().time
         arrived = clock()
         silent = f"Redis does not answer within {self._deadline_s:g} s"
@@ -317,21 +305,21 @@ class RedisReadModel:
             async with asyncio.timeout(_TURN_S):
                 await self._turns.acquire()
         except TimeoutError as error:
-            raise ReadModelAway(f"Redis is busy: no turn within {_TURN_S:g} s") from error
+            raise ReadModelUnavailable(f"Redis is busy: no turn within {_TURN_S:g} s") from error
         try:
-            if self._silent_at > arrived:  # those before it got no answer, so it does not wait for one either
-                raise ReadModelAway(silent)
+            if self._silent_at > arrived:  # a step timed out during the wait: do not wait for a second timeout
+                raise ReadModelUnavailable(silent)
             async with asyncio.timeout(self._deadline_s):
                 yield
         except ResponseError as error:
             log.warning("redis.refuses", reason=str(error))
-            raise ReadModelAway("Redis refuses a command.") from error
+            raise ReadModelUnavailable("Redis refuses a command.") from error
         except (TimeoutError, RedisTimeoutError) as error:
             self._silent_at = clock()
-            raise ReadModelAway(silent) from error
+            raise ReadModelUnavailable(silent) from error
         except (RedisError, OSError) as error:
-            log.warning("redis.unavailable", reason=str(error))  # it names the address, which is not for the caller
-            raise ReadModelAway("Redis does not answer.") from error
+            log.warning("redis.unavailable", reason=str(error))  # it names the address, which is not for the client
+            raise ReadModelUnavailable("Redis does not answer.") from error
         finally:
             self._turns.release()
 
@@ -350,7 +338,7 @@ def _position(found: str | None) -> str | None:
 
 
 def _state(session_id: str, value: str | None) -> SessionState | None:
-    """The state; None when it is missing or cannot be read, so that it is made again from the log."""
+    """The state; None when it is missing or unreadable, so that the projector rebuilds it from the log."""
     if value is None:
         return None
     try:
@@ -371,7 +359,7 @@ def _session(session_id: str) -> str:
 
 
 def _seconds_of(iso: str) -> str:
-    """Unix seconds; now, if it is no date."""
+    """Unix seconds; the current time if the text is not a date."""
     try:
         return unix(datetime.fromisoformat(iso))
     except (ValueError, OverflowError):

@@ -1,1 +1,1 @@
-"""What the gateway decides: pure functions over facts."""
+"""The gateway's rules: pure functions."""

@@ -1,4 +1,4 @@
-"""Who may call the API: keys with scopes, compared in constant time, kept as SHA-256."""
+"""API keys with scopes, stored as SHA-256 and compared in constant time."""
 
 import hashlib
 import hmac
@@ -19,7 +19,7 @@ _PLACEHOLDER: Final = "change-me"
 
 
 class Scope(StrEnum):
-    """What a key may do; each route asks for one."""
+    """A key's permission; each route requires one."""
 
     SESSIONS = "sessions"
     TOKENS = "tokens"
@@ -32,18 +32,14 @@ EVERY_SCOPE: Final = frozenset(Scope)
 
 @dataclass(frozen=True)
 class ApiKey:
-    """A configured key.
-
-    Attributes:
-        digest: Its SHA-256.
-    """
+    """A configured key; `digest` is its SHA-256."""
 
     digest: bytes
     scopes: frozenset[Scope] = EVERY_SCOPE
 
     @property
     def id(self) -> str:
-        """What the log calls it: the first 8 hexadecimal digits of its SHA-256."""
+        """Its name in logs: the first 8 hexadecimal digits of its SHA-256."""
         return self.digest.hex()[:8]
 
 
@@ -52,8 +48,8 @@ class AccessRules:
     """Who may call the API.
 
     Attributes:
-        keys: None: programs at this machine, with every scope.
-        hosts: Names that a gateway without keys is reached at, besides those of loopback.
+        keys: Without keys, programs on this machine may call, with every scope.
+        hosts: Host names of a gateway without keys, besides loopback's.
         origins: Web pages that may call, such as `https://app.example`.
     """
 
@@ -63,41 +59,41 @@ class AccessRules:
 
 
 class UnsafeBind(Exception):
-    """The API would be open to other machines without any key."""
+    """The API would be open to other machines without a key."""
 
 
 class BadApiKey(Exception):
-    """An entry of GREENROOM_API_KEYS is not valid; the text names its position and never the entry."""
+    """An entry of GREENROOM_API_KEYS is invalid; the text gives its position, never the entry."""
 
 
 def parse_keys(configured: Sequence[str]) -> tuple[ApiKey, ...]:
-    """The keys that an operator configured.
+    """Parse the configured keys.
 
     Args:
-        configured: `KEY`, as it is presented, or `sha256:<64 hexadecimal digits>`, so that the configuration need not
-            hold the key itself; either may end in its scopes, `KEY[sessions+tokens]`. A key without scopes has all.
+        configured: `KEY` in plain text, or `sha256:<64 hexadecimal digits>`, so that the configuration does not
+            contain the key; either may end in its scopes, `KEY[sessions+tokens]`. A key without scopes has all.
 
     Raises:
-        BadApiKey: An entry is too short, a placeholder, not well-formed or repeated, or has an unknown scope.
+        BadApiKey: An entry is too short, a placeholder, malformed or repeated, or has an unknown scope.
     """
     for position, entry in enumerate(configured, start=1):
         if "[" in entry and "]" not in entry and any("]" in later for later in configured[position:]):
             raise BadApiKey(
-                f"GREENROOM_API_KEYS: entry {position}: scopes have + between them, not a comma, which ends the entry; "
+                f"GREENROOM_API_KEYS: entry {position}: separate scopes by +, since a comma ends the entry; "
                 f"write {_FORM}"
             )
     keys = tuple(_parsed(entry, f"entry {position}") for position, entry in enumerate(configured, start=1))
     for position, key in enumerate(keys):
         first = next(n for n, other in enumerate(keys) if other.digest == key.digest)
         if first != position:
-            raise BadApiKey(f"GREENROOM_API_KEYS: entry {position + 1} repeats entry {first + 1}; drop one of them")
+            raise BadApiKey(f"GREENROOM_API_KEYS: entry {position + 1} repeats entry {first + 1}; remove one of them")
     return keys
 
 
 def presentable_key(configured: Sequence[str]) -> str | None:
-    """Of the keys in plain text the one with the most scopes, the first of several.
+    """The first plain-text key with the most scopes, for a program that shares the gateway's configuration.
 
-    For a program that shares the gateway's configuration. Entries with an unknown scope are left out.
+    Entries with an unknown scope are skipped.
     """
     best, most = None, -1
     for entry in configured:
@@ -111,23 +107,19 @@ def presentable_key(configured: Sequence[str]) -> str | None:
 
 
 def find_key(presented: str, keys: Sequence[ApiKey]) -> ApiKey | None:
-    """The configured key that was presented; it takes the same time whichever matches."""
+    """Find the configured key of a request; the time does not depend on which one matches."""
     digest = hashlib.sha256(presented.encode()).digest()
     matches = [key for key in keys if hmac.compare_digest(digest, key.digest)]
     return matches[0] if matches else None
 
 
 def key_id(presented: str) -> str:
-    """What the log calls a key that was presented, known or not."""
+    """A presented key's name in logs, known or unknown."""
     return hashlib.sha256(presented.encode()).hexdigest()[:8]
 
 
 def check_bind(host: str, keys: Sequence[ApiKey]) -> None:
-    """Refuse to be open to other machines.
-
-    Raises:
-        UnsafeBind: There is no key and `host` is not a loopback address.
-    """
+    """Raise `UnsafeBind` without keys, unless `host` is a loopback address."""
     if not keys and not is_loopback(host):
         raise UnsafeBind(
             f"refusing to listen on {host} without API keys: set GREENROOM_API_KEYS (make one with "
@@ -136,7 +128,6 @@ def check_bind(host: str, keys: Sequence[ApiKey]) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the address."""
     if host == "localhost":
         return True
     try:
@@ -152,12 +143,11 @@ def _parsed(entry: str, where: str) -> ApiKey:
 
 def _parts_of(entry: str, where: str) -> tuple[str, frozenset[Scope]]:
     found = _ENTRY.fullmatch(entry)
-    if found is None:  # the pattern takes any text
-        raise BadApiKey(f"GREENROOM_API_KEYS: {where} is not well-formed; write {_FORM}")
-    if _BRACKETS.intersection(found["key"]):  # scopes that are misspelt, which would make a key with all of them
+    if found is None:  # unreachable: the pattern matches any text
+        raise BadApiKey(f"GREENROOM_API_KEYS: {where} is malformed; write {_FORM}")
+    if _BRACKETS.intersection(found["key"]):  # malformed scopes, which would otherwise give the key all scopes
         raise BadApiKey(
-            f"GREENROOM_API_KEYS: {where}: a key holds none of [ ] ( ), and its scopes stand behind it, once; "
-            f"write {_FORM}"
+            f"GREENROOM_API_KEYS: {where}: a key must not contain [ ] ( ), and its scopes follow it once; write {_FORM}"
         )
     return found["key"], _scopes_of(found["scopes"], where)
 
@@ -178,14 +168,14 @@ def _digest_of(key: str, where: str) -> bytes:
     if stored:
         return bytes.fromhex(stored[1])
     if key.startswith(_HASHED):
-        raise BadApiKey(f"GREENROOM_API_KEYS: {where}: after sha256: come 64 lower-case hexadecimal digits")
+        raise BadApiKey(f"GREENROOM_API_KEYS: {where}: sha256: must be followed by 64 lower-case hexadecimal digits")
     if key.lower().startswith(_PLACEHOLDER):
         raise BadApiKey(
             f"GREENROOM_API_KEYS: {where} is the example's placeholder; make a key with `openssl rand -hex 32`"
         )
     if len(key) < _MIN_KEY_CHARS:
         raise BadApiKey(
-            f"GREENROOM_API_KEYS: {where}: a key has at least {_MIN_KEY_CHARS} characters; make one with "
+            f"GREENROOM_API_KEYS: {where}: a key needs at least {_MIN_KEY_CHARS} characters; make one with "
             "`openssl rand -hex 32`"
         )
     return hashlib.sha256(key.encode()).digest()

@@ -1,4 +1,4 @@
-"""The answer to an end, from what the log says."""
+"""The answer to an end, from the log."""
 
 from collections.abc import Iterable
 
@@ -9,26 +9,26 @@ from contracts import metering
 
 
 def process_is_gone(ended: SessionEnded, events: Iterable[Event]) -> bool:
-    """Whether the last epoch's worker is known to be gone: its node said so, or no epoch was ever assigned."""
+    """Whether the last epoch's worker has exited: its node reported it, or no epoch was assigned."""
     if ended.epoch == 0:
         return True
     return any(isinstance(e, AgentStopped) and e.epoch >= ended.epoch for e in events)
 
 
 def end_reply(ended: SessionEnded, *, process_gone: bool, read_model_shows_it: bool, errors: list[str]) -> EndReply:
-    """Put the end into the words that existing clients read.
+    """Build the reply in the form that existing clients read.
 
     Args:
-        ended: The session's one end; its durations are the bill's.
-        process_gone: No worker process of the session lives.
-        read_model_shows_it: Redis says that the session is over.
-        errors: What did not work on the way, in sentences.
+        ended: The session's end; its durations are the bill's.
+        process_gone: The session's worker process has exited.
+        read_model_shows_it: Redis shows the end.
+        errors: Failures, in sentences.
     """
     return EndReply(
         message=f"Session {ended.session_id} ended and cleaned up",
         details=EndDetails(
             session_id=ended.session_id,
-            celery_task_revoked=True,  # after `ended` no scheduler places the job again
+            celery_task_revoked=True,  # after `ended` the scheduler does not place the job again
             process_killed=process_gone,
             redis_cleaned=read_model_shows_it,
             durationSeconds=metering.seconds(ended.billable_ms),

@@ -1,7 +1,7 @@
-"""Request keys: under which name one is kept, and when two requests are the same.
+"""Idempotency keys: their names in the bucket, and the comparison of requests.
 
-The form of a fingerprint is versioned, so that entries of another version are recognised as such. Form 2 leaves out
-what equals its default: a field that an upgrade adds changes no fingerprint of a request that does not use it.
+A fingerprint's form is versioned, to recognise entries of another version. Form 2 omits values that equal their
+default, so that a field that an upgrade adds does not change the fingerprint of requests without it.
 """
 
 import hashlib
@@ -31,17 +31,17 @@ _FIRST_FORM_OF_A_TOOL: Final = frozenset({"name", "description", "parameters", "
 
 
 def entry_name(key: str, *, caller: str, route: str) -> str:
-    """The name that the bucket keeps a request key under: a client's key may hold what a bucket's may not.
+    """A key's name in the bucket: a hash, since a client's key may contain characters that a bucket refuses.
 
     Args:
-        caller: Which API key sent it; empty on an open gateway.
+        caller: The API key that sent it; empty on a gateway without keys.
         route: A name for the route and its aliases.
     """
     return _sha256("\n".join((_FORM, caller, route, key)))
 
 
 def fingerprint(body: BaseModel, *, leaving_out: Collection[str] = (), **path: str) -> str:
-    """What a request means: spacing, field order and spelt-out defaults make no difference.
+    """A hash of the request's meaning, independent of spacing, field order and explicit defaults.
 
     Args:
         path: The parameters of the route's path.
@@ -52,19 +52,19 @@ def fingerprint(body: BaseModel, *, leaving_out: Collection[str] = (), **path: s
 
 
 def start_fingerprint(body: StartRequest) -> str:
-    """The fingerprint of a start, without how its answer waits."""
+    """The fingerprint of a start, without the fields about waiting for the answer."""
     return fingerprint(body, leaving_out=_HOW_TO_ANSWER)
 
 
 def is_same(ours: str, stored: str) -> bool:
-    """Whether the stored fingerprint is that of our request, as far as we can compute its form."""
+    """Whether the stored fingerprint equals ours; True also for one of another form, which we cannot compute."""
     return stored == ours or not stored.startswith(_FORM)
 
 
 def is_same_first_form(body: StartRequest, stored: IdempotentStart) -> bool:
-    """Whether an entry of the first version, whose fingerprint holds every field of that time, is for this body.
+    """Whether an entry of the first version, whose fingerprint covers every field of that version, is for this body.
 
-    Its tries may differ in `wait`, which that version held to be part of the request.
+    That version included `wait`, so every value of it is tried.
     """
     meaning = {name: value for name, value in body.model_dump(mode="json").items() if name in _FIRST_FORM}
     meaning["tools"] = [{k: v for k, v in tool.items() if k in _FIRST_FORM_OF_A_TOOL} for tool in meaning["tools"]]
@@ -73,17 +73,16 @@ def is_same_first_form(body: StartRequest, stored: IdempotentStart) -> bool:
 
 
 def first_form_name(key: str) -> str:
-    """The name under which the first version kept a start's key, for every caller."""
+    """The name of a start's key in the first version, for any caller."""
     return _sha256(key)
 
 
 def may_start_again(ended: SessionEnded) -> bool:
-    """Whether a key is free again: its session came to nothing through no fault of the caller, and costs nothing."""
+    """Whether the key may start another session: its session failed or was rejected, and costs nothing."""
     return ended.outcome in (Outcome.REJECTED, Outcome.FAILED) and ended.billable_ms == 0
 
 
 def of_start(body: StartRequest, session_id: str) -> IdempotentStart:
-    """The entry of a start."""
     return IdempotentStart(body_sha256=start_fingerprint(body), session_id=session_id)
 
 

@@ -1,4 +1,4 @@
-"""How many sessions there are, seen from NATS alone."""
+"""The numbers of open sessions, and the members of `pool:ready`."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from gateway.domain.read_model import Status
 
 @dataclass(frozen=True)
 class Occupancy:
-    """Sessions that are not over."""
+    """Numbers of open sessions."""
 
     active: int = 0
     starting: int = 0
@@ -19,7 +19,7 @@ class Occupancy:
 
 
 def from_read_model(counts: Mapping[Status, int]) -> Occupancy:
-    """What the read model counted: with an agent in the room, on the way there, and waiting for a slot."""
+    """From the read model: an agent in the room, an agent on the way, waiting for a slot."""
     return Occupancy(
         active=counts.get(Status.READY, 0) + counts.get(Status.ACTIVE, 0),
         starting=counts.get(Status.REQUESTED, 0) + counts.get(Status.STARTING, 0),
@@ -28,10 +28,10 @@ def from_read_model(counts: Mapping[Status, int]) -> Occupancy:
 
 
 def from_registry(slots: Iterable[Slot], nodes: Iterable[NodeState], recent: Iterable[Event]) -> Occupancy:
-    """The same without the read model, nearly: whose process runs counts as active, though it may not have joined yet.
+    """An approximation without the read model: a running process counts as active, even before it has joined.
 
     Args:
-        recent: The `queued`, `assigned` and `ended` of the last queue deadline; nobody waits longer.
+        recent: The `queued`, `assigned` and `ended` events of the last queue deadline, the longest wait in the queue.
     """
     placed = {slot.session_id for slot in slots}
     running = {job.session_id for node in nodes for job in node.jobs if job.pid > 0}
@@ -46,14 +46,14 @@ def from_registry(slots: Iterable[Slot], nodes: Iterable[NodeState], recent: Ite
 
 
 def ready_agents(nodes: Iterable[NodeState], rooms: Iterable[str]) -> frozenset[str]:
-    """The members of `pool:ready`, one for each agent that waits for its caller.
+    """The members of `pool:ready`, one per agent that waits for a caller.
 
     Args:
-        rooms: The sessions whose room an agent has joined ahead; each is a member itself.
+        rooms: The session ids of the prejoined rooms; each is a member.
 
     Returns:
-        These, and `<node id>:<n>` with n from 0 for the warm workers of each node that takes jobs. A node's id holds
-        no colon, so no two members are the same.
+        The rooms, and `<node id>:<n>` with n from 0 for the warm workers of each node that is not draining. Members are
+        unique, since a node id contains no colon.
     """
     workers = (f"{node.node_id}:{n}" for node in nodes if not node.draining for n in range(node.warm))
     return frozenset(workers) | frozenset(rooms)

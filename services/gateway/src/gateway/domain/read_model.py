@@ -1,7 +1,7 @@
-"""A session as Redis shows it, made from its log.
+"""A session's state in the read model, folded from its log.
 
-The state keeps the facts that count, and folding picks the one that counts of each kind. So the result is the same for
-any order and any repetition of a session's events, and a rebuild from the log equals what was there before.
+Of each kind of event the state keeps one, chosen by a total order. So any order and any repetition of a session's
+events give the same state, and a rebuild from the log gives the former one.
 """
 
 from collections.abc import Callable, Iterable
@@ -32,8 +32,6 @@ _E = TypeVar("_E", bound=Event)
 
 
 class Status(StrEnum):
-    """How far a session is."""
-
     REQUESTED = "requested"
     QUEUED = "queued"
     STARTING = "starting"
@@ -57,11 +55,11 @@ FOLDED: tuple[type[Event], ...] = (
     AgentStopped,
     SessionEnded,
 )
-"""The events that show in the read model; all others leave it as it is."""
+"""The events that change the read model."""
 
 
 class SessionState(BaseModel):
-    """The facts of one session that the read model is made from."""
+    """The events of one session from which its keys are made."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -78,7 +76,7 @@ class SessionState(BaseModel):
 
     @property
     def status(self) -> Status:
-        """The furthest that the facts prove; a call that is being taken over stays active."""
+        """The furthest status that the events prove; a call stays active during a take-over."""
         if self.ended:
             return Status.REJECTED if self.ended.outcome is Outcome.REJECTED else Status.ENDED
         if self.started:
@@ -96,14 +94,14 @@ class SessionState(BaseModel):
 
     @property
     def granted_minutes(self) -> int | None:
-        """The session's limit: what was last granted, before that what was asked for."""
+        """The session's limit: the last grant, or the request's limit before any grant."""
         if self.assigned is not None and self.assigned.granted_minutes is not None:
             return self.assigned.granted_minutes
         return None if self.requested is None else self.requested.credit_limit_minutes
 
     @property
     def live_pid(self) -> int | None:
-        """The worker's process while, as far as the log knows, it lives."""
+        """The worker's process id; None when the log shows that it stopped."""
         if self.ready is None or self.ended or (self.stopped and self.stopped.epoch >= self.ready.epoch):
             return None
         return self.ready.pid
@@ -111,14 +109,14 @@ class SessionState(BaseModel):
 
 @dataclass(frozen=True)
 class SessionKeys:
-    """What Redis holds of one session.
+    """One session's keys in Redis.
 
     Attributes:
         fields: The hash `session:{id}`.
         in_ready: Member of the set `session:ready`.
         in_starting: Member of the set `session:starting`.
         pid: `agent:{id}:pid`; None: no such key.
-        ended_at: When it ended; its keys expire a while after. None: they do not.
+        ended_at: The keys get a TTL from this time; None: no TTL.
     """
 
     session_id: str
@@ -131,17 +129,12 @@ class SessionKeys:
 
 
 def fold(state: SessionState | None, event: Event) -> SessionState:
-    """Take one event of the session into account.
-
-    Args:
-        state: What is known so far; None: nothing.
-        event: Any event of the same session, new or seen before.
-    """
+    """Add one event, new or repeated, to its session's state."""
     state = state or SessionState(session_id=event.session_id)
     update: dict[str, Event] = {}
     match event:
         case SessionRequested():
-            # Its tools do not show here, and are the one part that may be nested deeper than a state can be read back.
+            # Without its tools: the read model does not show them, and they may be nested too deep to be read back.
             update["requested"] = _least(state.requested, event.model_copy(update={"tools": ()}), _by_time)
         case SessionQueued():
             update["queued"] = _greatest(state.queued, event, lambda e: (e.time, e.position))
@@ -164,12 +157,12 @@ def fold(state: SessionState | None, event: Event) -> SessionState:
 
 
 def fold_all(events: Iterable[Event], state: SessionState | None = None) -> SessionState | None:
-    """One session's state from its whole log, or from the rest of it; None from an empty one."""
+    """Fold several events; None without an event and a state."""
     return reduce(fold, events, state)
 
 
 def session_keys(state: SessionState) -> SessionKeys | None:
-    """What Redis shall hold; None while the request itself is unknown, so that no half session ever shows."""
+    """The session's keys; None while its request is unknown, so that Redis never shows an incomplete session."""
     requested, ended = state.requested, state.ended
     if requested is None:
         return None
@@ -205,7 +198,7 @@ def session_keys(state: SessionState) -> SessionKeys | None:
 
 
 def user_config(requested: SessionRequested) -> dict[str, str]:
-    """The hash `user:{name}:config`: what the user last asked for."""
+    """The hash `user:{name}:config`: the values of the user's last request."""
     return {
         "voiceId": requested.voice_id,
         "openingLine": requested.opening_line,
@@ -215,7 +208,7 @@ def user_config(requested: SessionRequested) -> dict[str, str]:
 
 
 def session_view(state: SessionState) -> SessionView | None:
-    """The answer of `GET /sessions/{id}`; None while the request itself is unknown."""
+    """The answer of `GET /sessions/{id}`; None while the session's request is unknown."""
     requested, ended, ready = state.requested, state.ended, state.ready
     if requested is None:
         return None
@@ -247,7 +240,7 @@ def session_view(state: SessionState) -> SessionView | None:
 
 
 def _stage_ms(state: SessionState) -> dict[str, int]:
-    """The present agent's start, down to its first sound once that was heard."""
+    """The stage times of the current agent's start, up to its first sound if it was heard."""
     ready, speaking = state.ready, state.speaking
     if ready is None:
         return {}
@@ -255,12 +248,12 @@ def _stage_ms(state: SessionState) -> dict[str, int]:
 
 
 def job_id(requested: SessionRequested) -> str:
-    """The job's id: one per session, whatever its epochs."""
+    """The job's id: the same for all epochs."""
     return str(requested.id)
 
 
 def unix(at: datetime) -> str:
-    """Whole Unix seconds: what programs that read Redis give to `int`."""
+    """Whole Unix seconds, as programs that read Redis expect."""
     return str(int(at.timestamp()))
 
 

@@ -1,4 +1,4 @@
-"""LiveKit's webhooks as events of ours."""
+"""LiveKit's webhooks as room events."""
 
 import re
 from collections.abc import Mapping
@@ -8,24 +8,24 @@ from typing import Any, cast
 from contracts.events import RoomEvent
 from contracts.ids import SESSION_ID_PATTERN
 
-_ID = re.compile(r"[\x21-\x7e]+")  # it becomes a header of the message
+_ID = re.compile(r"[\x21-\x7e]+")  # it becomes a header of a NATS message
 _OURS = re.compile(SESSION_ID_PATTERN)
 
 
 class MalformedWebhook(Exception):
-    """The body is no webhook of LiveKit."""
+    """The body is not a webhook of LiveKit."""
 
 
 def room_event(payload: Mapping[str, Any]) -> RoomEvent | None:
-    """Read a webhook; None when its room is not one of ours.
+    """Parse a webhook; None when the room's name is not a session id.
 
-    Only the named fields are taken over. What else a webhook carries, `turnPassword` above all, goes no further.
+    Only the named fields are copied; others, such as `turnPassword`, must not get into the log.
 
     Args:
         payload: The webhook in protobuf's JSON form: camelCase, 64-bit integers as strings.
 
     Raises:
-        MalformedWebhook: It has no id, no event name or no readable time.
+        MalformedWebhook: Without an id, an event name or a valid time.
     """
     room = _part(payload, "room")
     name = room.get("name")
@@ -43,9 +43,9 @@ def room_event(payload: Mapping[str, Any]) -> RoomEvent | None:
             participant_sid=participant.get("sid"),
             disconnect_reason=participant.get("disconnectReason"),
         )
-        event.model_dump_json()  # half of a surrogate pair is text for Python, and nothing that JSON can carry
+        event.model_dump_json()  # a lone surrogate is valid in a Python string, but not in JSON
     except (ValueError, TypeError, OverflowError, OSError) as error:
-        raise MalformedWebhook(f"the webhook of room {name} cannot be read: {_first_line(error)}") from error
+        raise MalformedWebhook(f"the webhook of room {name} is invalid: {_first_line(error)}") from error
     if not _ID.fullmatch(event.id):
         raise MalformedWebhook(f"the webhook of room {name} has an id that is not plain ASCII text")
     return event

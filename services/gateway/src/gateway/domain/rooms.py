@@ -1,4 +1,4 @@
-"""Whether a LiveKit room that was there before the start may be its room."""
+"""Whether a start may use a LiveKit room that existed before."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,11 +11,11 @@ _FRESH: Final = timedelta(seconds=10)
 
 @dataclass(frozen=True)
 class MadeRoom:
-    """What LiveKit answered to CreateRoom: a new room, or the one that had the name already.
+    """LiveKit's answer to CreateRoom: a new room, or an existing one with the same name.
 
     Attributes:
-        is_new: This very call made it.
-        has_our_settings: The participants and timeouts that we ask for; an existing room keeps its first ones.
+        is_new: This call created it.
+        has_our_settings: It has the requested participants and timeouts; CreateRoom does not change an existing room.
         created_at: On LiveKit's clock.
     """
 
@@ -25,10 +25,10 @@ class MadeRoom:
 
 
 def is_usable(room: MadeRoom, inside: frozenset[str], session_id: str, now: datetime) -> bool:
-    """Whether a start may use a room that existed, and that no session of the log owns.
+    """Whether a start may use an existing room that no session of the log owns.
 
-    An empty one must be fresh, such as another try of the same start made: LiveKit counts its empty timeout from the
-    creation, so an older one could close before the caller comes.
+    An empty room must be at most 10 s old, such as one from another attempt of the same start: LiveKit counts its empty
+    timeout from the creation, so an older one could close before the caller joins.
     """
     strangers = inside - {caller_identity(session_id), agent_identity(session_id)}
     if strangers or not room.has_our_settings:

@@ -1,4 +1,4 @@
-"""A start: what the log will say of it, and when two starts are the same."""
+"""A start's event in the log, and the comparison of two starts."""
 
 from datetime import datetime
 
@@ -12,18 +12,12 @@ _ANY_SESSION = "session_0"
 
 
 def opening_line(user_name: str) -> str:
-    """What the agent says first when the request does not say it."""
+    """The default opening line."""
     return f"Hi {user_name}, how can I help you today?"
 
 
 def requested(body: StartRequest, session_id: str, now: datetime) -> SessionRequested:
-    """The fact that a start leaves in the log.
-
-    Args:
-        body: A valid request.
-        session_id: The session's id, chosen by us or by the request.
-        now: When it was accepted.
-    """
+    """The `requested` event of a start that is accepted at `now`."""
     return SessionRequested(
         session_id=session_id,
         time=now,
@@ -39,10 +33,10 @@ def requested(body: StartRequest, session_id: str, now: datetime) -> SessionRequ
 
 
 def check_recordable(body: StartRequest, now: datetime) -> None:
-    """Write what a start would leave in the log, and read it back, before anything is made for it.
+    """Serialise the start's event and parse it again, before anything is created for the start.
 
     Raises:
-        Refused: `invalid_request`, naming the fields: what was accepted could never be read by another service.
+        Refused: `invalid_request` with the fields that other services could not read.
     """
     event = requested(body, _ANY_SESSION, now)
     if _read_back(event) == event:
@@ -50,15 +44,16 @@ def check_recordable(body: StartRequest, now: datetime) -> None:
     plain = requested(StartRequest(user_name="-"), _ANY_SESSION, now)
     names = [name for name in SessionRequested.model_fields if not _survives(plain, name, getattr(event, name))]
     errors = tuple(
-        FieldError(field=to_camel(name), message="cannot be written as JSON and read back") for name in names
+        FieldError(field=to_camel(name), message="does not survive being written as JSON and read back")
+        for name in names
     )
-    raise Refused(INVALID_REQUEST, f"Cannot be recorded: {', '.join(map(to_camel, names))}.", errors=errors)
+    raise Refused(INVALID_REQUEST, f"Invalid fields: {', '.join(map(to_camel, names))}.", errors=errors)
 
 
 def _read_back(event: SessionRequested) -> Event | None:
     try:
         return parse_event(event.subject, event.model_dump_json().encode())
-    except (ValueError, RecursionError):  # pydantic's errors of both directions are ValueErrors
+    except (ValueError, RecursionError):  # pydantic's errors of serialisation and validation are ValueErrors
         return None
 
 
@@ -68,13 +63,13 @@ def _survives(plain: SessionRequested, name: str, value: object) -> bool:
 
 
 def is_owner(user: str, request: SessionRequested) -> bool:
-    """Whether the session is this user's, by either name that the start gave."""
+    """Whether the start named this user as `userName` or `userId`."""
     return user in (request.user_name, request.user_id)
 
 
 def is_same_start(ours: SessionRequested, stored: SessionRequested) -> bool:
-    """True when the log's request is this one, whenever it was made.
+    """Whether two requests differ at most in their time.
 
-    The events' ids cannot tell: two requests that name one session id share it.
+    Their event ids do not tell: two requests with the same session id have the same event id.
     """
     return ours.model_dump(exclude={"time"}) == stored.model_dump(exclude={"time"})

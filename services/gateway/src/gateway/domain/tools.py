@@ -1,4 +1,4 @@
-"""Which tools a session may have."""
+"""The hosts at which tools may be called."""
 
 from collections.abc import Collection, Sequence
 
@@ -8,10 +8,10 @@ from contracts.tools import Tool
 
 
 def check_tools(tools: Sequence[Tool], allowed: Collection[AllowedHost]) -> None:
-    """Refuse tools at hosts that are not listed; the worker that calls them looks again.
+    """Refuse tools at unlisted hosts; the worker checks again before each call.
 
     Raises:
-        Refused: `tool_not_allowed`, naming each field.
+        Refused: `tool_not_allowed`, with each field.
     """
     addresses = [parse_url(tool.url) for tool in tools]
     errors = tuple(
@@ -24,4 +24,4 @@ def check_tools(tools: Sequence[Tool], allowed: Collection[AllowedHost]) -> None
     )
     if errors:
         listed = ", ".join(map(str, allowed)) or "none"
-        raise Refused(TOOL_NOT_ALLOWED, f"A tool may only be called at a listed host; listed: {listed}.", errors=errors)
+        raise Refused(TOOL_NOT_ALLOWED, f"Tools may be called at listed hosts only. Listed: {listed}.", errors=errors)

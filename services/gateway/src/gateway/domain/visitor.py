@@ -1,4 +1,4 @@
-"""Who may use a gateway without keys: a person or a program at this machine, and no web page of another site."""
+"""Access to a gateway without keys: programs on this machine only, and no web page of another site."""
 
 import re
 from collections.abc import Collection
@@ -12,7 +12,7 @@ _HOST: Final = re.compile(r"(?:\[(?P<address>[^\[\]]+)\]|(?P<name>[^:\[\]]+))(?:
 
 
 class Foreign(StrEnum):
-    """Why a request may come from somewhere else."""
+    """Why a request counts as foreign."""
 
     PROXY = "it came through a proxy"
     HOST = "its Host header names another machine"
@@ -21,7 +21,7 @@ class Foreign(StrEnum):
 
 @dataclass(frozen=True)
 class Visitor:
-    """What a request says of where it comes from.
+    """The origin of a request, by its headers.
 
     Attributes:
         host: The header `Host`.
@@ -35,13 +35,13 @@ class Visitor:
 
 
 def foreign(visitor: Visitor, *, hosts: Collection[str], origins: Collection[str]) -> Foreign | None:
-    """Why the request is not from this machine; None: it is.
+    """Why the request is foreign; None for a local one.
 
-    A page whose name was made to resolve to 127.0.0.1 (DNS rebinding) sends that name as `Host`; a page that posts a
-    form here sends its own `Origin`.
+    A page whose name resolves to 127.0.0.1 (DNS rebinding) sends that name as `Host`; a page that posts a form to the
+    gateway sends its own `Origin`.
 
     Args:
-        hosts: Names besides those of loopback that the gateway is reached at, in lower case.
+        hosts: The gateway's host names besides loopback's, in lower case.
         origins: Other web pages that may call.
     """
     if visitor.was_forwarded:
@@ -56,6 +56,6 @@ def foreign(visitor: Visitor, *, hosts: Collection[str], origins: Collection[str
 
 
 def hostname(host: str) -> str:
-    """The name in a `Host` header, without its port and brackets; "" where there is none."""
+    """The name in a `Host` header, without port and brackets; "" if it has none."""
     found = _HOST.fullmatch(host)
     return (found["address"] or found["name"]) if found else ""

@@ -1,4 +1,4 @@
-"""Which voices a session may ask for."""
+"""The voices that a session may have."""
 
 from collections.abc import Set
 
@@ -11,12 +11,11 @@ def check_voice(voice_id: str, known: Set[str] | None) -> None:
     """Refuse a voice that the provider does not have.
 
     Args:
-        voice_id: A well-formed name.
-        known: The provider's voices; None when its list is not to be had, which takes any name: a call with a voice
-            that may be wrong beats no call because of a list.
+        known: The provider's voices; None when the list is not available, which allows any name: a call with a wrong
+            voice is better than no call.
 
     Raises:
-        Refused: `unknown_voice`, naming the voices there are.
+        Refused: `unknown_voice`, with the first 20 voices.
     """
     if known is None or voice_id in known:
         return
@@ -24,6 +23,6 @@ def check_voice(voice_id: str, known: Set[str] | None) -> None:
     shown = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
     raise Refused(
         UNKNOWN_VOICE,
-        f"There is no voice {voice_id!r}; there are {shown}.",
+        f"There is no voice {voice_id!r}. Known voices: {shown}.",
         errors=(FieldError(field="voiceId", message="not a voice of the provider"),),
     )

@@ -1,4 +1,4 @@
-"""How far a start has come, for a client that waits for it."""
+"""The progress of a start, for a client that waits for it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -42,18 +42,18 @@ _OUTCOMES: Final[Mapping[Outcome, ProblemType]] = {
 
 @dataclass(frozen=True)
 class Progress:
-    """The stages that were reached, each with the time that every part of the start took, in ms."""
+    """The reached stages, each with the time of every part of the start, in ms; None before."""
 
     joined: Mapping[str, int] | None = None
     speaking: Mapping[str, int] | None = None
 
     def after(self, event: Event) -> "Progress":
-        """The progress once this event of the session is known.
+        """The progress after one more event.
 
-        The agent is heard when its node says so; a node of an older version says it with its first turn.
+        `speaking` follows from `agent_speaking`, or from the first turn of a node of an older version.
 
         Raises:
-            Refused: The session ended before: the problem says why.
+            Refused: The session ended; the problem gives the reason.
         """
         match event:
             case SessionEnded():
@@ -68,16 +68,15 @@ class Progress:
                 return self
 
     def at(self, stage: Stage) -> Mapping[str, int] | None:
-        """When that stage was reached: what each part took; None before."""
         return self.joined if stage == "joined" else self.speaking
 
 
 def failure(ended: SessionEnded) -> Refused:
-    """The problem of a start whose session ended first."""
+    """The problem of a start whose session ended before the agent was ready."""
     kind = _kind(ended)
     return Refused(
         kind,
-        f"Session {ended.session_id} ended before the agent was there: {ended.reason}.",
+        f"Session {ended.session_id} ended before its agent was ready: {ended.reason}.",
         retry_after_s=_RETRY_AFTER_S if kind.retryable else None,
         session_id=ended.session_id,
     )

@@ -1,1 +1,1 @@
-"""The gateway over HTTP: read, decide, write, announce."""
+"""The gateway's HTTP API."""

@@ -1,4 +1,4 @@
-"""Accepting a start: its id, its room and its request in the log, all of them or none."""
+"""Accepting a start: its session id, its room and its event in the log, all or none."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -30,11 +30,11 @@ _RETRY_AFTER_FULL_S: Final = 30
 
 @dataclass(frozen=True)
 class Accepted:
-    """A start that stands in the log.
+    """A start that is in the log.
 
     Attributes:
-        seq: The sequence of its `requested`; None when an earlier try published it.
-        replayed: An earlier try of the same request made this session.
+        seq: Stream sequence of its `requested`; None when an earlier attempt published it.
+        replayed: An earlier attempt of the same request created this session.
     """
 
     session: SessionRequested
@@ -46,7 +46,7 @@ class Acceptance:
     """The acceptance of one start.
 
     Attributes:
-        session_id: Known as soon as it is chosen, so that a refusal can name it.
+        session_id: Set as soon as it is chosen, so that a refusal can name it.
     """
 
     def __init__(self, body: StartRequest, services: Services, key: RequestKey | None) -> None:
@@ -56,7 +56,7 @@ class Acceptance:
         self._key = key
 
     async def run(self) -> Accepted:
-        """Make the room and publish the request, or find that an earlier try of this request did."""
+        """Create the room and publish the request, or find the session of an earlier attempt of this request."""
         body, services = self._body, self._services
         await self._check()
         await take_seat(body, services)
@@ -65,9 +65,9 @@ class Acceptance:
         claim = None if self._key is None else await self._claim(self._key, session_id)
         claimed = session_id if claim is None else claim.entry.session_id
         if ahead is not None and claimed != ahead:
-            await undo_room(ahead, services)  # another try was faster; after a failure the scheduler does it
+            await undo_room(ahead, services)  # another attempt was faster; if this fails, the scheduler closes the room
         if body.session_id is not None or claimed != session_id:
-            # Looked up before the room is made: a room made for an ended session would let its old tokens in.
+            # Before the room is created: a new room for an ended session would admit its old tokens.
             earlier = await services.log.last(SessionRequested, self._chose(claimed))
             if earlier is not None:
                 return await self._repeated(earlier, claim)
@@ -76,7 +76,7 @@ class Acceptance:
         return await self._open(claimed, claim, is_ahead=claimed == ahead)
 
     async def _check(self) -> None:
-        """Refuse what the surroundings do not allow now, unless an earlier try of this start was accepted."""
+        """Refuse what settings or stores do not allow now, unless an earlier attempt of this start was accepted."""
         check_recordable(self._body, self._services.now())
         try:
             check_tools(self._body.tools, self._services.tool_hosts)
@@ -85,7 +85,7 @@ class Acceptance:
             if self._key is None or await self._known(self._key) is None:
                 raise
         if self._services.queue.log_is_full and not await self._is_repeated():
-            # Before it takes a seat, a room with its agent, or the key.
+            # Before the start takes a seat, a prejoined room or the key.
             raise _log_full(self._body.session_id)
 
     async def _is_repeated(self) -> bool:
@@ -99,7 +99,7 @@ class Acceptance:
         if services.queue.log_is_full:
             raise _log_full(session_id)
         event = requested(self._body, self._chose(session_id), services.now())
-        await services.log.connected()  # else each try during an outage would leave a room behind
+        await services.log.connected()  # otherwise each attempt during an outage would leave a room behind
         try:
             async with room_undone_on_failure(session_id, services):
                 await self._make_room(session_id, is_ahead=is_ahead)
@@ -111,9 +111,9 @@ class Acceptance:
             return await self._repeated(earlier, claim)
 
     async def _make_room(self, session_id: str, *, is_ahead: bool) -> None:
-        """Make the room. One that exists is another try's, or joined ahead, or is replaced by a room with our settings.
+        """Create the room, or replace an existing one that this start cannot use.
 
-        A room joined ahead is right as it is: the scheduler made it, and its agent waits inside.
+        A prejoined room is usable: the scheduler created it, and its agent is inside.
 
         Raises:
             SessionIdTaken: The room belongs to a session of the log.
@@ -132,14 +132,14 @@ class Acceptance:
         await rooms.delete(session_id)
         again = await rooms.create(session_id)
         if not (again.is_new or again.has_our_settings):
-            raise Refused(ROOM_TAKEN, f"Another program makes the LiveKit room {session_id}.", session_id=session_id)
+            raise Refused(ROOM_TAKEN, f"Another program creates the LiveKit room {session_id}.", session_id=session_id)
 
     async def _room_ahead(self) -> str | None:
-        """A room with an agent in it, for a start that leaves the id to us and is not the repetition of another."""
+        """Claim a prejoined room, if the start has no session id and does not repeat another start."""
         body, services = self._body, self._services
         if body.session_id is not None:
             if body.session_id in services.prejoined.ids:
-                # Reserved for the start that takes the room's key; another start could not keep it.
+                # The id belongs to the start that claims the room's key.
                 raise Refused(SESSION_ID_TAKEN, f"{body.session_id} is reserved for a start without a session id.")
             return None
         if self._key is not None and services.prejoined.ids and await self._known(self._key) is not None:
@@ -152,7 +152,7 @@ class Acceptance:
         return None
 
     async def _claim(self, key: RequestKey, session_id: str) -> Claim[IdempotentStart]:
-        """Take the key for this session, unless an earlier try has it.
+        """Claim the key for this session, unless an earlier attempt has it.
 
         Raises:
             Refused: `idempotency_mismatch`, `idempotency_store_full`.
@@ -170,7 +170,7 @@ class Acceptance:
         return claim
 
     async def _known(self, key: RequestKey) -> str | None:
-        """The session that an earlier try of this very request claimed the key for."""
+        """The session for which an earlier attempt of this request claimed the key."""
         keys, body = self._services.idempotency, self._body
         claim = await keys.find(key.name, IdempotentStart)
         if claim is not None:
@@ -182,10 +182,10 @@ class Acceptance:
         return old.entry.session_id if old is not None and idempotency.is_same_first_form(body, old.entry) else None
 
     async def _repeated(self, earlier: SessionRequested, claim: Claim[IdempotentStart] | None) -> Accepted:
-        """Answer with the session of an earlier try, or start again if that came to nothing.
+        """Answer with the session of an earlier attempt, or start again if that one failed.
 
         Raises:
-            Refused: `session_id_taken`; `session_ended`, which says so instead of handing out a dead token.
+            Refused: `session_id_taken`; `session_ended` instead of a token that opens nothing.
         """
         session_id = earlier.session_id
         if claim is None or (
@@ -206,7 +206,7 @@ class Acceptance:
         claim = await self._services.idempotency.replace(self._key.name, claim, again)
         if claim.is_ours:
             return await self._open(claim.entry.session_id, claim)
-        # Another try of this request was faster; its session may not be in the log yet.
+        # Another attempt of this request was faster; its session may not be in the log yet.
         twin = await self._services.log.last(SessionRequested, claim.entry.session_id)
         if twin is None:
             return await self._open(claim.entry.session_id, claim)
@@ -222,13 +222,13 @@ class Acceptance:
         return session_id
 
     def _taken(self, session_id: str) -> Refused:
-        return Refused(SESSION_ID_TAKEN, f"There is a session {session_id} already.", session_id=session_id)
+        return Refused(SESSION_ID_TAKEN, f"Session {session_id} already exists.", session_id=session_id)
 
 
 def _log_full(session_id: str | None) -> Refused:
     return Refused(
         LOG_FULL,
-        "The log is almost full of what is not billed yet: another call could push it out.",
+        "The log is almost full of events that are not billed yet; another call could push them out.",
         retry_after_s=_RETRY_AFTER_FULL_S,
         session_id=session_id,
     )

@@ -1,4 +1,4 @@
-"""The API as a whole: its routes, its edge and its description."""
+"""The whole API: its routes, its edge and its description."""
 
 import json
 from collections.abc import Mapping, MutableMapping
@@ -14,7 +14,8 @@ from starlette.responses import JSONResponse, Response
 
 from chassis import edge, problem
 from gateway.domain.access import AccessRules, Scope
-from gateway.routes import billing, docs_page, end, invalid, nodes, sessions, start, stats, token, webhook
+from gateway.ports import RecordUnreadable, Unavailable
+from gateway.routes import billing, docs_page, end, invalid, nodes, sessions, start, stats, token, unavailable, webhook
 from gateway.routes.cross_origin import CrossOrigin
 from gateway.routes.document import document
 from gateway.routes.guard import ApiKeyGuard, is_webhook
@@ -23,13 +24,13 @@ from gateway.routes.prefix import RootPath
 from gateway.routes.scopes import IsAdmin, needs
 
 _ROUTES: Final = (start, end, token, sessions, billing, stats, nodes, webhook)
-_READY_WITHHELD: Final = "not ready; the gateway's log says why, and so does this page to a key with the scope admin"
+_READY_WITHHELD: Final = "not ready; the gateway's log, or a key with the scope admin, shows the reason"
 
 _PROBES: Final[dict[str, dict[str, Any]]] = {
     "/health": {"summary": "Whether the process is alive", "responses": {200: {"model": HealthReply}}},
     "/ready": {
         "summary": "Whether it can take requests",
-        "responses": {200: {"description": "It can"}, 503: {"description": "It cannot; `reasons` say why"}},
+        "responses": {200: {"description": "It can"}, 503: {"description": "It cannot; `reasons` give the causes"}},
     },
     "/metrics": {
         "summary": "Metrics in Prometheus' text format",
@@ -49,37 +50,30 @@ def build_api(
     body_deadline_s: float = 10.0,
     deadline_s: float,
 ) -> FastAPI:
-    """The API with all its routes; `app.state.services` is what they work with.
+    """The API with all its routes; the caller sets `app.state.services`, which they use.
 
     Args:
-        root_path: The path that a proxy publishes the API under, such as `/voice`.
+        root_path: The path prefix under which a proxy publishes the API, such as `/voice`.
         body_limit: The longest body, in bytes.
         body_deadline_s: From the headers to the body's end, in seconds.
-        deadline_s: Until any answer must have begun, in seconds.
+        deadline_s: Until the answer must have begun, in seconds.
     """
     app = FastAPI(
         title="Greenroom",
         summary="Voice AI agents in LiveKit rooms over one REST call.",
         version=health.version,
         redoc_url=None,
-        docs_url=None,  # docs_page, which loads nothing from other hosts
-        openapi_url=None,  # below: FastAPI's would write the document anew for each request
+        docs_url=None,  # docs_page loads nothing from other hosts
+        openapi_url=None,  # FastAPI would serialise the document for each request
         redirect_slashes=False,
-        # One server span a request, the root of the session's trace; logs and metrics are chassis'.
+        # One server span per request, the root of the session's trace; chassis makes logs and metrics.
         telemetry={"metrics": False, "logs": False, "operation_spans": False, "exclude": _is_probe},
     )
     for routes in _ROUTES:
         app.include_router(routes.router, dependencies=[needs(routes.SCOPE)] if routes.SCOPE else [])
     app.include_router(docs_page.router)
-
     _add_probes(app, health)
-
-    async def on_invalid(request: Request, error: Exception) -> Response:
-        return problem.problem_response(
-            invalid.refusal(cast(RequestValidationError, error), request), edge.request_id()
-        )
-
-    app.add_exception_handler(RequestValidationError, on_invalid)
+    _add_problems(app)
     problem.install(
         app,
         max_body_bytes=lambda scope: min(body_limit, webhook.MAX_BYTES) if is_webhook(scope) else body_limit,
@@ -94,6 +88,20 @@ def build_api(
     app.openapi = lambda: document(app, scopes=_scopes(), needs_key=bool(rules.keys))
     _add_description(app, root_path)
     return app
+
+
+def _add_problems(app: FastAPI) -> None:
+    async def on_invalid(request: Request, error: Exception) -> Response:
+        refused = invalid.refusal(cast(RequestValidationError, error), request)
+        return problem.problem_response(refused, edge.request_id())
+
+    async def on_store_error(_request: Request, error: Exception) -> Response:
+        refused = unavailable.refusal(cast(Unavailable | RecordUnreadable, error))
+        return problem.problem_response(refused, edge.request_id())
+
+    app.add_exception_handler(RequestValidationError, on_invalid)
+    for kind in unavailable.STORE_ERRORS:
+        app.add_exception_handler(kind, on_store_error)
 
 
 def _add_description(app: FastAPI, root_path: str) -> None:

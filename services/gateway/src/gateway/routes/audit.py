@@ -1,4 +1,4 @@
-"""Lines about refused requests: who was refused and why, a few a second at most."""
+"""Log lines about refused requests, a few per second at most."""
 
 import time
 from collections.abc import Callable
@@ -21,7 +21,7 @@ log = get_logger(__name__)
 
 
 class Sampler:
-    """Lets a few through each second, and counts the rest."""
+    """Passes a few lines per second, and counts the omitted ones."""
 
     def __init__(self, *, a_second: int = _LINES_A_SECOND, clock: Callable[[], float] = time.monotonic) -> None:
         self._a_second = a_second
@@ -31,7 +31,7 @@ class Sampler:
         self._omitted = 0
 
     def take(self) -> int | None:
-        """How many were left out since the last one that went through; None: leave this one out too."""
+        """The number of lines omitted since the last one that passed; None: omit this one too."""
         now = self._clock()
         if now - self._since >= 1:
             self._since, self._shown = now, 0
@@ -47,16 +47,16 @@ _sampler = Sampler()
 
 
 def client_of(scope: Scope) -> str:
-    """The caller's address: the proxy's word for it where FORWARDED_ALLOW_IPS trusts the proxy."""
+    """The client's address, from the proxy's headers if FORWARDED_ALLOW_IPS trusts the proxy."""
     client = scope.get("client")
     return str(client[0]) if client else "unknown"
 
 
 def refused_line(scope: Scope, *, reason: str, key: str | None = None) -> None:
-    """Log and count a request that was refused for its key or where it comes from.
+    """Log and count a request that was refused for its key or its origin.
 
     Args:
-        key: The first 8 hexadecimal digits of the key's SHA-256; None leaves the one that the request is bound to.
+        key: The first 8 hexadecimal digits of the key's SHA-256; None: the one in the request's log context.
     """
     _REFUSED.labels(reason).inc()
     omitted = _sampler.take()

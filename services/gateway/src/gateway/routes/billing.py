@@ -1,8 +1,8 @@
-"""`GET /billing/...`: billing's answers, through the one service that users talk to."""
+"""`GET /billing/...`: billing's answers, through the public API."""
 
 from typing import Annotated
 
-from contracts.api import SessionBill, UserBill
+from contracts.api import MAX_BILLS_PAGE, SessionBill, UserBill
 from contracts.errors import BILLING_UNAVAILABLE, INVALID_SESSION_ID, NOT_BILLED_YET, UNKNOWN_SESSION, UNKNOWN_USER
 from contracts.ids import SessionId
 from contracts.names import RecordedName
@@ -10,10 +10,13 @@ from fastapi import APIRouter, Path, Query
 
 from gateway.domain.access import Scope
 from gateway.routes.documented import problems
-from gateway.routes.services import Wired
+from gateway.routes.services import BillingPort
 
 router = APIRouter(tags=["billing"])
 SCOPE = Scope.BILLING_READ
+
+_Limit = Annotated[int | None, Query(ge=1, le=MAX_BILLS_PAGE)]
+_Cursor = Annotated[str | None, Query(max_length=200)]
 
 
 @router.get(
@@ -21,24 +24,21 @@ SCOPE = Scope.BILLING_READ
     responses=problems(INVALID_SESSION_ID, UNKNOWN_SESSION, NOT_BILLED_YET, BILLING_UNAVAILABLE),
     operation_id="get_session_bill",
 )
-async def get_session_bill(session_id: Annotated[SessionId, Path()], services: Wired) -> SessionBill:
-    """A session's settlement, and what it was computed from."""
-    return await services.billing.session(session_id)
+async def get_session_bill(session_id: Annotated[SessionId, Path()], billing: BillingPort) -> SessionBill:
+    """A session's settlement and its evidence."""
+    return await billing.session(session_id)
 
 
 @router.get(
-    "/billing/users/{user:path}",  # a name may hold a slash
+    "/billing/users/{user:path}",  # a name may contain a slash
     responses=problems(UNKNOWN_USER, BILLING_UNAVAILABLE),
     operation_id="get_user_bill",
 )
 async def get_user_bill(
-    user: Annotated[RecordedName, Path()],
-    services: Wired,
-    limit: Annotated[int | None, Query(ge=1, le=100)] = None,
-    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    user: Annotated[RecordedName, Path()], billing: BillingPort, limit: _Limit = None, cursor: _Cursor = None
 ) -> UserBill:
     """One page of a user's settlements, the newest first, and the sums over all."""
-    return await services.billing.user(user, limit=limit, cursor=cursor)
+    return await billing.user(user, limit=limit, cursor=cursor)
 
 
 @router.get(
@@ -47,10 +47,7 @@ async def get_user_bill(
     operation_id="find_user_bill",
 )
 async def find_user_bill(
-    user: Annotated[RecordedName, Query()],
-    services: Wired,
-    limit: Annotated[int | None, Query(ge=1, le=100)] = None,
-    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    user: Annotated[RecordedName, Query()], billing: BillingPort, limit: _Limit = None, cursor: _Cursor = None
 ) -> UserBill:
-    """The same for any name: HTTP clients take `.` and `..` out of a path, also where they are percent-encoded."""
-    return await services.billing.user(user, limit=limit, cursor=cursor)
+    """The same for any name: HTTP clients remove `.` and `..` from a path, even when they are percent-encoded."""
+    return await billing.user(user, limit=limit, cursor=cursor)

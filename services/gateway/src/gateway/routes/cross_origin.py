@@ -1,4 +1,4 @@
-"""CORS: which web pages may call the API, and an answer that says so to those that may not."""
+"""CORS: the web pages that may call the API, and a problem for the others."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -18,10 +18,10 @@ _SHOWN: Final = ("Idempotent-Replayed", "Retry-After", REQUEST_ID_HEADER)
 
 
 class CrossOrigin(CORSMiddleware):
-    """Starlette's, which answers preflights itself, before any key is asked for; its refusals are problems.
+    """Starlette's middleware, which answers preflights before any key is checked; its refusals become problems.
 
     Args:
-        origins: `https://app.example` each; none: no web page may call.
+        origins: Such as `https://app.example`; empty: no web page may call.
     """
 
     def __init__(self, app: ASGIApp, *, origins: Sequence[str]) -> None:
@@ -30,13 +30,12 @@ class CrossOrigin(CORSMiddleware):
         )
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """The answer to a browser that asks whether it may."""
         answer = super().preflight_response(request_headers)
         if answer.status_code < 400:
             return answer
         allowed = self.is_allowed_origin(request_headers["origin"])
         detail = (
-            "The method or a header is not allowed from web pages."
+            "Web pages may not use this method or one of these headers."
             if allowed
             else "This web page's origin is not in CORS_ALLOWED_ORIGINS."
         )

@@ -1,4 +1,4 @@
-"""`/docs`: Swagger UI from this server alone, so that it works offline and no other host sees who reads it."""
+"""`/docs`: Swagger UI from this server only, so that it works offline and other hosts do not see its readers."""
 
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -11,7 +11,7 @@ from gateway.routes.in_pieces import InPieces
 
 router = APIRouter(include_in_schema=False)
 
-# Swagger UI styles itself inline; everything else is a file of this server.
+# Swagger UI has inline styles; everything else is a file of this server.
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -41,24 +41,22 @@ _CACHED: Final = {"Cache-Control": "public, max-age=86400"}
 
 @router.get("/docs")
 async def page(request: Request) -> Response:
-    """The page; its addresses carry the proxy's prefix, which the settings name and no header does."""
+    """The page; its addresses contain the prefix ROOT_PATH."""
     prefix: str = request.scope.get("root_path", "")
     return HTMLResponse(_PAGE.format(prefix=prefix), headers={"Content-Security-Policy": _POLICY})
 
 
 @router.get("/docs/open.js")
 async def opening() -> Response:
-    """The few lines that start Swagger UI: a file, as the page's policy allows no inline script."""
+    """The script that starts Swagger UI; a file, since the page's policy forbids inline scripts."""
     return Response(_OPEN, media_type="text/javascript", headers=_CACHED)
 
 
 @router.get("/docs/swagger-ui-bundle.js")
 async def bundle() -> Response:
-    """Swagger UI itself."""
     return InPieces(_BUNDLE, media_type="text/javascript", headers=_CACHED)
 
 
 @router.get("/docs/swagger-ui.css")
 async def style() -> Response:
-    """Its looks."""
     return InPieces(_STYLE, media_type="text/css", headers=_CACHED)

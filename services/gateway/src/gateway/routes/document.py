@@ -1,6 +1,6 @@
-"""The OpenAPI document: what FastAPI finds in the routes, and what only we know.
+"""The OpenAPI document: FastAPI's, completed with security, headers and links.
 
-What a session's start gives the next request is said by links, which also let a test follow them.
+The links say which values of one answer the next request needs; a test follows them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from contracts.errors import Problem
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-_KEY: Final = "One of GREENROOM_API_KEYS, with the operation's scope. For backends: a key in a web page is everybody's."
+_KEY: Final = "One of GREENROOM_API_KEYS, with the operation's scope. For backends: a key in a web page is public."
 _SCHEMES: Final[dict[str, dict[str, str]]] = {
     "bearer": {"type": "http", "scheme": "bearer", "description": _KEY},
     "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same."},
@@ -29,7 +29,7 @@ _OWN_SECURITY: Final[dict[str, list[dict[str, Any]]]] = {
 }
 
 _REQUEST_ID: Final[dict[str, Any]] = {
-    "description": "The request's id, as in the logs: the client's own where it is well-formed.",
+    "description": "The request's id, as in the logs: the client's own if it is valid.",
     "required": True,
     "schema": {"type": "string", "minLength": 1, "maxLength": 128},
 }
@@ -40,7 +40,7 @@ _OF_SESSION: Final[dict[str, dict[str, Any]]] = {
     "token": {
         "operationId": "issue_token",
         "requestBody": {"sessionId": _SESSION, "userId": "$request.body#/userName"},
-        "description": "`userId` is the start's `userId` where it had one.",
+        "description": "`userId` is the start's `userId` if it had one.",
     },
     "progress": {"operationId": "follow_start", "parameters": {"path.session_id": _SESSION}},
     "end": {"operationId": "end_session", "requestBody": {"sessionId": _SESSION}},
@@ -70,11 +70,11 @@ _LINKS: Final[dict[str, dict[str, dict[str, Any]]]] = {
 
 
 def document(app: FastAPI, *, scopes: Mapping[str, str | None], needs_key: bool) -> dict[str, Any]:
-    """Describe the API; made once.
+    """Describe the API; the result is cached in `app.openapi_schema`.
 
     Args:
-        scopes: What a key must be allowed, by the operation's id.
-        needs_key: API keys are configured, so that a request without one is refused.
+        scopes: The required scope by operation id.
+        needs_key: API keys are configured, so a request without one is refused.
     """
     if app.openapi_schema is None:
         made = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)

@@ -1,4 +1,4 @@
-"""How problems show in the OpenAPI document."""
+"""Problems in the OpenAPI document."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ WITH_BODY = (MALFORMED_BODY, BODY_TOO_LARGE, BODY_TOO_SLOW)
 
 
 def problems(*types: ProblemType) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route that can answer with these problems, besides those that any route can."""
+    """The `responses` of a route with these problems and those of every route."""
     by_status: dict[int | str, dict[str, Any]] = {}
     for kind in sorted({*types, *ANY_ROUTE}, key=lambda kind: (kind.status, kind.code)):
         response = by_status.setdefault(

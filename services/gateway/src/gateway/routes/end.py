@@ -1,4 +1,4 @@
-"""`POST /orchestrator/session/end`: ask for the end, and answer with it."""
+"""`POST /orchestrator/session/end`: request the end, wait for it, and answer with it."""
 
 import asyncio
 from contextlib import suppress
@@ -24,7 +24,7 @@ from fastapi import APIRouter, Response
 from gateway.domain.access import Scope
 from gateway.domain.ending import end_reply, process_is_gone
 from gateway.domain.idempotency import fingerprint
-from gateway.ports import BusAway, ReadModelAway, RecordUnreadable
+from gateway.ports import NatsUnavailable, ReadModelUnavailable, RecordUnreadable
 from gateway.routes.documented import WITH_BODY, problems
 from gateway.routes.keyed import REPLAYED_DOCUMENTED, IdempotencyKey, once
 from gateway.routes.services import Services, Wired
@@ -53,12 +53,14 @@ _READ_MODEL_POLL_S = 0.02
 @router.post("/api/session/end", responses=_PROBLEMS, operation_id="end_session_alias", summary="End a session")
 @router.post("/orchestrator/session/end", responses=_PROBLEMS, operation_id="end_session")
 async def end_session(body: EndRequest, services: Wired, response: Response, key: IdempotencyKey) -> EndReply:
-    """End a session, or say again how it ended. The durations are the bill's own.
+    """End a session, or answer again how it ended. The durations are the bill's own.
 
-    `celery_task_revoked`: the job was withdrawn. `process_killed`: its worker's process is gone. `redis_cleaned`: the
-    read model shows the end. What did not work stands in `errors`; the session is over all the same.
+    `celery_task_revoked`: the job was cancelled. `process_killed`: its worker process has exited. `redis_cleaned`: the
+    read model shows the end. `errors` names what failed; the session has ended anyway.
     """
-    return await once(key.of("end"), fingerprint(body), services, response, EndReply, lambda: _end(body, services))
+    return await once(
+        key.of("end"), fingerprint(body), services.idempotency, response, EndReply, lambda: _end(body, services)
+    )
 
 
 async def _end(body: EndRequest, services: Services) -> EndReply:
@@ -68,9 +70,9 @@ async def _end(body: EndRequest, services: Services) -> EndReply:
             raise Refused(UNKNOWN_SESSION, f"There is no session {session_id}.")
         heard: list[Event] = []
         ended = await _ended(session_id, services, heard)
-        # A silent node, or an end of long ago: the whole log tells.
+        # If the node was silent, or the session ended long ago, search the whole log.
         gone = process_is_gone(ended, heard) or process_is_gone(ended, await services.log.history(session_id))
-        errors = [] if gone else ["The node has not confirmed that the worker's process is gone."]
+        errors = [] if gone else ["The node has not confirmed that the worker process has exited."]
         shown = await _read_model_shows_end(session_id, services, errors)
         log.info("session.end_answered", outcome=str(ended.outcome), errors=len(errors))
         return end_reply(ended, process_gone=gone, read_model_shows_it=shown, errors=errors)
@@ -80,19 +82,19 @@ async def _exists(session_id: str, services: Services) -> bool:
     try:
         if await services.log.last(SessionRequested, session_id) is not None:
             return True
-    except RecordUnreadable:  # the scheduler ends it all the same
+    except RecordUnreadable:  # the scheduler can end it anyway
         return True
-    # A log that lost its beginning knows nothing of a call that runs on; the scheduler takes it in again.
+    # After the loss of the log a call may still run on a node; the scheduler adopts it.
     return any(job.session_id == session_id for node in await services.registry.nodes() for job in node.jobs)
 
 
 async def _ended(session_id: str, services: Services, heard: list[Event]) -> SessionEnded:
-    """The session's end, asked for if it has not come.
+    """The session's end; requested if it has not ended yet.
 
     Args:
-        heard: Takes what was told of its workers meanwhile.
+        heard: Receives the events that arrive during the wait.
     """
-    # Followed before the log is looked at: an end in between is in the one or in the other.
+    # Follow before reading the log, so that an end in between is not missed.
     async with services.log.follow(session_id, AgentStopped, SessionEnded, past=False) as events:
         ended = await services.log.last(SessionEnded, session_id)
         if ended is not None:
@@ -106,7 +108,7 @@ async def _ended(session_id: str, services: Services, heard: list[Event]) -> Ses
                     heard.append(event)
                     if isinstance(event, SessionEnded):
                         return event
-        with suppress(TimeoutError, BusAway):  # the tail may be behind, such as after a restart of NATS
+        with suppress(TimeoutError, NatsUnavailable):  # the tail may lag, for example after a restart of NATS
             async with asyncio.timeout(_LAST_LOOK_S):
                 ended = await services.log.last(SessionEnded, session_id)
         if ended is not None:
@@ -124,6 +126,6 @@ async def _read_model_shows_end(session_id: str, services: Services, errors: lis
                 await asyncio.sleep(_READ_MODEL_POLL_S)
     except TimeoutError:
         errors.append("The read model in Redis does not show the end yet.")
-    except ReadModelAway as away:
-        errors.append(away.detail)
+    except ReadModelUnavailable as error:
+        errors.append(error.detail)
     return False

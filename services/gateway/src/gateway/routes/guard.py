@@ -1,4 +1,4 @@
-"""API keys, before the body of a request is read and before any route is reached."""
+"""The check of API keys, before a request's body is read."""
 
 from typing import Final
 
@@ -13,11 +13,11 @@ from gateway.routes.audit import client_of, refused_line
 from gateway.routes.prefix import route_path
 from gateway.routes.scopes import grant
 
-# LiveKit signs its webhooks, probes have no keys, and the API's description is public.
+# LiveKit signs its webhooks, probes have no keys, and the API's documentation is public.
 _WEBHOOK: Final = "/livekit/webhook"
 PUBLIC: Final = frozenset({"/health", "/ready", "/metrics", _WEBHOOK, "/docs", "/openapi.json"})
 _ASSETS: Final = "/docs/"
-# A gateway without keys answers these to any name, with no scope: LiveKit and probes may know the machine by another.
+# A gateway without keys answers these under any host name, without scopes: LiveKit and probes may use another name.
 _ANY_HOST: Final = frozenset({"/health", "/ready", _WEBHOOK})
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -25,10 +25,10 @@ log = get_logger(__name__)
 
 
 class ApiKeyGuard:
-    """Refuses requests without a known key and, without any key configured, requests from another machine or site.
+    """Refuses requests without a known key or, when no key is configured, requests from another machine or site.
 
     Args:
-        rules: Without keys every caller at this machine has every scope.
+        rules: Without keys every caller on this machine has every scope.
     """
 
     def __init__(self, app: ASGIApp, *, rules: AccessRules) -> None:
@@ -47,20 +47,20 @@ class ApiKeyGuard:
             self._check_visitor(scope, headers)
         if is_webhook(scope) and scope["method"] == "POST" and "authorization" not in headers:
             refused_line(scope, reason="no_signature", key="none")
-            raise Refused(BAD_SIGNATURE, "The webhook was refused: it has no Authorization header.")
+            raise Refused(BAD_SIGNATURE, "Invalid webhook signature: there is no Authorization header.")
         if path in PUBLIC or path.startswith(_ASSETS):
             grant(scope, self._scopes_of_public(path, headers))
             await self._app(scope, receive, send)
             return
         key = self._known(scope, headers) if self._keys else None
         grant(scope, key.scopes if key else EVERY_SCOPE)
-        if key is not None:  # two API keys may use one Idempotency-Key for two requests
+        if key is not None:  # Idempotency-Keys of different API keys must not collide
             scope["state"]["api_key_id"] = key.digest.hex()
         with with_fields(key_id=key.id if key else "none", client=client_of(scope)):
             await self._audited(scope, receive, send)
 
     async def _audited(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Log each request that may change something, with its answer; reads are in the metrics."""
+        """Log each writing request with its status; metrics count the reads."""
         if scope["method"] in _READING:
             await self._app(scope, receive, send)
             return
@@ -84,7 +84,7 @@ class ApiKeyGuard:
         why = self._foreign(headers)
         if why is not None:
             refused_line(scope, reason=why.name.lower(), key="none")
-            raise Refused(FOREIGN_REQUEST, f"This gateway has no API keys, and the request is not local: {why}.")
+            raise Refused(FOREIGN_REQUEST, f"Without API keys this gateway serves local requests only: {why}.")
 
     def _foreign(self, headers: Headers) -> Foreign | None:
         visitor = Visitor(
@@ -114,7 +114,6 @@ class ApiKeyGuard:
 
 
 def is_webhook(scope: Scope) -> bool:
-    """Whether it is for the route that LiveKit calls."""
     return route_path(scope) == _WEBHOOK
 
 

@@ -1,4 +1,4 @@
-"""An answer that is long and always the same: bytes that all requests share, sent as fast as the client reads."""
+"""A long constant answer: all requests share its bytes."""
 
 from typing import Final
 
@@ -9,7 +9,7 @@ _PIECE: Final = 32 * 1024
 
 
 class InPieces(Response):
-    """Sends its body piece by piece, so that a connection never holds a copy of the whole."""
+    """Sends its body in pieces of 32 KB, so that no connection holds a copy of the whole."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})

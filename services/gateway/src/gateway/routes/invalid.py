@@ -1,4 +1,4 @@
-"""Requests that do not have the agreed shape."""
+"""Requests that fail validation."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,22 +13,19 @@ _PLACES = frozenset({"body", "query", "path", "header", "cookie"})
 
 
 def refusal(error: RequestValidationError, request: Request) -> Refused:
-    """The refusal of such a request, naming each field as the client spelt it.
-
-    The values are left out: they may be secret, and the client knows them.
-    """
+    """The refusal, with each field as the client spelt it, but without the values: they may be secret."""
     found: Sequence[dict[str, Any]] = error.errors()
     if any(e["type"] == "json_invalid" for e in found):
-        return Refused(MALFORMED_BODY, "The body is no valid JSON.")
+        return Refused(MALFORMED_BODY, "The body is not valid JSON.")
     if any(tuple(e["loc"]) == ("body",) and e["type"] != "value_error" for e in found):
         given = request.headers.get("content-type", "none")[:80]
         hint = "" if given.startswith("application/json") else f", not {given}"
-        return Refused(MALFORMED_BODY, f"A JSON object with Content-Type application/json is wanted{hint}.")
+        return Refused(MALFORMED_BODY, f"Send a JSON object with Content-Type application/json{hint}.")
     fields = tuple(FieldError(field=_name(e["loc"]), message=_shown(str(e["msg"]))) for e in found[:_MAX_FIELDS])
     names = ", ".join(field.field for field in fields)
     if all(_is_malformed_id(field.field, e["type"]) for field, e in zip(fields, found, strict=False)):
-        return Refused(INVALID_SESSION_ID, f"{names} is no well-formed session id.", errors=fields)
-    return Refused(INVALID_REQUEST, f"Cannot be taken: {names}.", errors=fields)
+        return Refused(INVALID_SESSION_ID, f"{names} is not a valid session id.", errors=fields)
+    return Refused(INVALID_REQUEST, f"Invalid fields: {names}.", errors=fields)
 
 
 def _is_malformed_id(field: str, kind: str) -> bool:
@@ -41,5 +38,5 @@ def _name(location: Sequence[object]) -> str:
 
 
 def _shown(text: str) -> str:
-    """The client's own words in our answer: short, and without the lone surrogates that UTF-8 cannot carry."""
+    """Cut a text of the client to 300 characters, and escape lone surrogates, which UTF-8 cannot encode."""
     return text.encode(errors="backslashreplace").decode()[:_MAX_CHARS]

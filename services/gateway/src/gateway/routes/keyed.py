@@ -1,4 +1,4 @@
-"""`Idempotency-Key` on any route: who sent it, and the answer that is given again."""
+"""`Idempotency-Key` on any route: a repeated request gets the first answer again."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from fastapi import Depends, Header, Request, Response
 from pydantic import BaseModel, ValidationError
 
 from gateway.domain import idempotency
-from gateway.routes.services import Services
+from gateway.ports import IdempotencyKeys, Unavailable
 
 log = get_logger(__name__)
 
@@ -30,7 +30,7 @@ class RequestKey:
 
     Attributes:
         value: As the client sent it.
-        name: The bucket's name for it.
+        name: Its name in the bucket.
     """
 
     value: str
@@ -39,7 +39,7 @@ class RequestKey:
 
 @dataclass(frozen=True)
 class SentKey:
-    """The header of a request, with the API key that sent it."""
+    """A request's header, and the API key that sent it."""
 
     value: str | None
     caller: str
@@ -57,7 +57,7 @@ async def _sent(
         str | None,
         Header(
             pattern=IDEMPOTENCY_KEY_PATTERN,
-            description="The same key with the same body gets the same answer for 24 hours, however often it is sent. "
+            description="Requests with the same key and body get the same answer for 24 hours. "
             "Keys of other routes and other API keys do not collide.",
         ),
     ] = None,
@@ -71,35 +71,35 @@ IdempotencyKey = Annotated[SentKey, Depends(_sent)]
 async def once(
     key: RequestKey | None,
     fingerprint: str,
-    services: Services,
+    keys: IdempotencyKeys,
     response: Response,
     reply: type[Reply],
     act: Callable[[], Awaitable[Reply]],
 ) -> Reply:
-    """Act, or give the answer of the earlier try of this request again.
+    """Act, or return the stored answer of an earlier attempt of this request.
 
-    A try that failed leaves no answer, so that its repetition acts: what `act` does must be harmless to repeat.
+    A failed attempt stores no answer, so its repetition acts again: `act` must be safe to repeat.
 
     Raises:
-        Refused: `idempotency_mismatch`, `idempotency_store_full`, and what `act` raises.
+        Refused: `idempotency_mismatch`, `idempotency_store_full`, and the refusals of `act`.
     """
     if key is None:
         return await act()
-    claim = await services.idempotency.claim(key.name, IdempotentReply(body_sha256=fingerprint))
+    claim = await keys.claim(key.name, IdempotentReply(body_sha256=fingerprint))
     if not idempotency.is_same(fingerprint, claim.entry.body_sha256):
         raise Refused(IDEMPOTENCY_MISMATCH, "This Idempotency-Key was used for another request of this route.")
     if claim.entry.reply is not None:
         try:
             given = reply.model_validate(claim.entry.reply)
         except ValidationError:
-            given = None  # another version's
+            given = None  # of another version
         if given is not None:
             response.headers[REPLAYED] = "true"
             return given
     answer = await act()
     stored = IdempotentReply(body_sha256=fingerprint, reply=answer.model_dump(mode="json"))
     try:
-        await services.idempotency.replace(key.name, claim, stored)
-    except Refused as refused:  # it is done: a repetition acts again
-        log.warning("idempotency.answer_not_kept", route=reply.__name__, reason=refused.detail)
+        await keys.replace(key.name, claim, stored)
+    except (Refused, Unavailable) as error:  # the request succeeded; a repetition acts again
+        log.warning("idempotency.answer_not_kept", route=reply.__name__, reason=error.detail)
     return answer

@@ -1,4 +1,4 @@
-"""`POST /nodes/{nodeId}/drain`: a node leaves, its calls do not notice."""
+"""`POST /nodes/{nodeId}/drain`: drain a node without dropping its calls."""
 
 from typing import Annotated
 
@@ -19,7 +19,7 @@ from gateway.domain.access import Scope
 from gateway.domain.idempotency import fingerprint
 from gateway.routes.documented import WITH_BODY, problems
 from gateway.routes.keyed import REPLAYED_DOCUMENTED, IdempotencyKey, once
-from gateway.routes.services import Wired
+from gateway.routes.services import KeysPort, RegistryPort
 
 log = get_logger(__name__)
 router = APIRouter(tags=["operation"])
@@ -39,17 +39,22 @@ NodeId = Annotated[str, Path(alias="nodeId", pattern=NODE_ID_PATTERN)]
     operation_id="drain_node",
 )
 async def drain_node(
-    node_id: NodeId, services: Wired, response: Response, key: IdempotencyKey, body: DrainRequest = _DEFAULT
+    node_id: NodeId,
+    registry: RegistryPort,
+    keys: KeysPort,
+    response: Response,
+    key: IdempotencyKey,
+    body: DrainRequest = _DEFAULT,
 ) -> DrainStarted:
-    """Drain a node: it takes nothing new, finishes its calls up to a limit, hands the rest over, and ends.
+    """Drain a node: it takes no new calls, completes its calls until the limit, hands over the rest, and stops.
 
-    Repeating it is harmless; the last request's limit counts.
+    It is safe to repeat; the last request's limit counts.
     """
 
     async def drain() -> DrainStarted:
-        jobs = await services.registry.drain(node_id, body.limit_s)
+        jobs = await registry.drain(node_id, body.limit_s)
         log.info("node.drain_asked", node_id=node_id, jobs=jobs)
         return DrainStarted(node_id=node_id, jobs=jobs)
 
     asked = fingerprint(body, node_id=node_id)
-    return await once(key.of("drain"), asked, services, response, DrainStarted, drain)
+    return await once(key.of("drain"), asked, keys, response, DrainStarted, drain)

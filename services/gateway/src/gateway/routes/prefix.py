@@ -6,19 +6,19 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 def route_path(scope: Scope) -> str:
-    """The path as the routes have it, without the proxy's prefix."""
+    """The path without the proxy's prefix."""
     path: str = scope["path"]
     prefix: str = scope.get("root_path", "")
     return path[len(prefix) :] if prefix and path.startswith(f"{prefix}/") else path
 
 
 class RootPath:
-    """Serves the same routes whether the proxy takes the prefix away or leaves it.
+    """Serves the same routes whether the proxy strips the prefix or not.
 
     Args:
         prefix: Without a slash at its end; "": none.
-        first: The first segment of each route. A path is taken to hold the prefix only when a route's segment follows
-            it: under `/api`, `/api/token` is the route and `/api/api/token` the same with the prefix.
+        first: The first segment of each route. A path has the prefix only if one of these follows it: with the prefix
+            `/api`, `/api/token` is the route itself and `/api/api/token` the route with the prefix.
     """
 
     def __init__(self, app: ASGIApp, *, prefix: str, first: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""What the caller's key may do, from the guard to the routes."""
+"""The scopes of the caller's key, passed from the guard to the routes."""
 
 from collections.abc import Iterable, MutableMapping
 from typing import Annotated, Any
@@ -14,17 +14,16 @@ _STATE = "key_scopes"
 
 
 def grant(scope: MutableMapping[str, Any], scopes: Iterable[str]) -> None:
-    """Note for the routes what the caller may do."""
     scope.setdefault("state", {})[_STATE] = frozenset(scopes)
 
 
 def granted(request: Request) -> frozenset[str]:
-    """What the caller may do; nothing where the guard did not run."""
+    """The caller's scopes; empty if the guard did not run."""
     return getattr(request.state, _STATE, frozenset[str]())
 
 
 def needs(scope: Scope) -> Dependency:
-    """A route's dependency: the key has this scope, or the answer is a 403 that names it."""
+    """A route's dependency: without this scope the request is refused (`forbidden`)."""
 
     async def check(request: Request) -> None:
         if scope not in granted(request):
@@ -39,4 +38,4 @@ async def _is_admin(request: Request) -> bool:
 
 
 IsAdmin = Annotated[bool, Depends(_is_admin)]
-"""Whether the caller may see what is for operators: processes, files, addresses."""
+"""Whether the caller may see processes, files and addresses."""

@@ -1,10 +1,10 @@
-"""What the routes work with."""
+"""The ports and settings that the routes use."""
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from chassis.tasks import Tasks
 from contracts.tool_hosts import AllowedHost
@@ -29,19 +29,19 @@ from gateway.routes.waits import Waits
 
 @dataclass(frozen=True)
 class Services:
-    """The ports behind the routes, and the settings that they need.
+    """The ports and settings behind the routes.
 
     Attributes:
-        client_url: The URL that clients reach LiveKit at.
-        start_deadline_s: How long a start may take that waits for nothing, in seconds.
+        client_url: LiveKit's URL for clients.
+        start_deadline_s: For a start that does not wait for its agent, in seconds.
         start_wait_s: How long a start waits for its agent if asked to, in seconds.
         end_wait_s: How long an end waits for the session's end, in seconds.
         queue_deadline_s: How long a session may wait for a slot, in seconds.
-        token_any_user: The backend in front checks who asks for a token.
-        tool_hosts: The hosts that tools may be called at.
-        first_words: Bounds the reads at once of starts that wait for the scheduler's first word.
+        token_any_user: The client's backend checks the users of tokens.
+        tool_hosts: The hosts at which tools may be called.
+        first_words: Limits the concurrent reads for the scheduler's first decision.
         background: Work that outlives its request.
-        keepalive_s: How often a stream sends a comment while nothing happens, in seconds.
+        keepalive_s: Pause between comments in an idle stream, in seconds.
     """
 
     log: SessionLog
@@ -78,3 +78,18 @@ async def _services(request: Request) -> Services:
 
 
 Wired = Annotated[Services, Depends(_services)]
+
+
+def _port(pick: Callable[[Services], object]) -> Any:
+    async def picked(services: Wired) -> object:
+        return pick(services)
+
+    return Depends(picked)
+
+
+LogPort = Annotated[SessionLog, _port(lambda services: services.log)]
+KeysPort = Annotated[IdempotencyKeys, _port(lambda services: services.idempotency)]
+RegistryPort = Annotated[Registry, _port(lambda services: services.registry)]
+ReadModelPort = Annotated[ReadModel, _port(lambda services: services.read_model)]
+BillingPort = Annotated[Billing, _port(lambda services: services.billing)]
+SignaturePort = Annotated[WebhookSignature, _port(lambda services: services.webhooks)]

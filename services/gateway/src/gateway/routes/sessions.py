@@ -1,4 +1,4 @@
-"""`GET /sessions` and `GET /sessions/{id}`: what is known of sessions."""
+"""`GET /sessions` and `GET /sessions/{id}`."""
 
 from typing import Annotated
 
@@ -18,10 +18,10 @@ from fastapi import APIRouter, Path, Query
 
 from gateway.domain.access import Scope
 from gateway.domain.read_model import SessionState, Status, fold_all, session_view
-from gateway.ports import ReadModelAway
+from gateway.ports import ReadModel, ReadModelUnavailable
 from gateway.routes.documented import problems
 from gateway.routes.scopes import IsAdmin
-from gateway.routes.services import Services, Wired
+from gateway.routes.services import LogPort, ReadModelPort
 
 log = get_logger(__name__)
 router = APIRouter(tags=["sessions"])
@@ -35,40 +35,42 @@ _MAX_PAGE = 100
     responses=problems(INVALID_SESSION_ID, UNKNOWN_SESSION, SESSION_UNREADABLE, BUS_UNAVAILABLE),
     operation_id="get_session",
 )
-async def get_session(session_id: Annotated[SessionId, Path()], services: Wired, is_admin: IsAdmin) -> SessionView:
-    """One session, from the read model, or from the log where the read model is away or does not have it yet."""
-    view = _view(await _from_read_model(session_id, services))
-    view = view or _view(fold_all(await services.log.history(session_id)))
+async def get_session(
+    session_id: Annotated[SessionId, Path()], sessions: LogPort, read_model: ReadModelPort, is_admin: IsAdmin
+) -> SessionView:
+    """One session, from the read model, or from the log if the read model is unavailable or does not have it yet."""
+    view = _view(await _from_read_model(session_id, read_model))
+    view = view or _view(fold_all(await sessions.history(session_id)))
     if view is None:
-        await services.log.last(SessionRequested, session_id)  # refuses one that is there and cannot be read
+        await sessions.last(SessionRequested, session_id)  # raises if it exists but is unreadable
         raise Refused(UNKNOWN_SESSION, f"There is no session {session_id}.")
     return _shown(view, is_admin=is_admin)
 
 
 @router.get("/sessions", responses=problems(INVALID_SESSION_ID, REDIS_UNAVAILABLE), operation_id="list_sessions")
 async def list_sessions(
-    services: Wired,
+    read_model: ReadModelPort,
     is_admin: IsAdmin,
     status: Annotated[list[Status] | None, Query(description="only these; may be repeated")] = None,
     limit: Annotated[int, Query(ge=1, le=_MAX_PAGE)] = 20,
-    cursor: Annotated[SessionId | None, Query(description="`nextCursor` of the page before")] = None,
+    cursor: Annotated[SessionId | None, Query(description="`nextCursor` of the previous page")] = None,
 ) -> SessionList:
-    """Sessions of the last days, those asked for last first."""
-    page = await services.read_model.page(frozenset(status or ()), limit=limit, cursor=cursor)
+    """The sessions of the last days, the newest first."""
+    page = await read_model.page(frozenset(status or ()), limit=limit, cursor=cursor)
     views = [view for state in page.sessions if (view := session_view(state)) is not None]
     return SessionList(items=[_shown(view, is_admin=is_admin) for view in views], next_cursor=page.next_cursor)
 
 
-async def _from_read_model(session_id: str, services: Services) -> SessionState | None:
+async def _from_read_model(session_id: str, read_model: ReadModel) -> SessionState | None:
     try:
-        return await services.read_model.get(session_id)
-    except ReadModelAway as away:
-        log.warning("read_model.away", reason=away.detail)
+        return await read_model.get(session_id)
+    except ReadModelUnavailable as error:
+        log.warning("read_model.away", reason=error.detail)
         return None
 
 
 def _shown(view: SessionView, *, is_admin: bool) -> SessionView:
-    """Without the scope admin: no process, file or node, which say nothing to a customer and much to an intruder."""
+    """Without the scope admin, hide process, file and node: a customer cannot use them, an intruder can."""
     return view if is_admin else view.model_copy(update={"agent_pid": None, "log_file": None, "node_id": None})
 
 

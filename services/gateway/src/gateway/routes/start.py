@@ -1,4 +1,4 @@
-"""`POST /orchestrator/session/start`: a room, a token, and the fact in the log; then how far the agent has come."""
+"""`POST /orchestrator/session/start`: accept a start, and wait for its agent if asked to."""
 
 import asyncio
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ from fastapi import APIRouter, Path, Query, Response
 
 from gateway.domain.access import Scope
 from gateway.domain.waiting import Stage
-from gateway.ports import BusAway
+from gateway.ports import NatsUnavailable
 from gateway.routes.accepting import ROUTE, Acceptance, Accepted
 from gateway.routes.documented import WITH_BODY, problems
 from gateway.routes.first_word import hear_the_scheduler
@@ -99,7 +99,7 @@ _FOLLOWING = problems(INVALID_SESSION_ID, UNKNOWN_SESSION, QUEUE_FULL, *_WAITING
 
 DeadlineMs = Annotated[
     int | None,
-    Query(alias="deadlineMs", ge=MIN_WAIT_MS, le=MAX_WAIT_MS, description="ms until the answer, from the request on"),
+    Query(alias="deadlineMs", ge=MIN_WAIT_MS, le=MAX_WAIT_MS, description="ms from the request until the answer"),
 ]
 
 
@@ -121,12 +121,12 @@ DeadlineMs = Annotated[
 async def start_session(
     body: StartRequest, services: Wired, response: Response, key: IdempotencyKey, streams: WantsStream
 ) -> Any:
-    """Start a session: its room is made and its agent is on the way when this answers.
+    """Start a session: the answer comes when its room exists and its agent is about to start.
 
-    With `wait` it answers once the agent is in the room (`joined`) or heard (`speaking`), with the time that each
-    stage took; or with a problem that says why not, and in `fault` who has to act.
+    With `wait` the answer comes when the agent is in the room (`joined`) or was heard (`speaking`), with the time of
+    each stage; or it is a problem with the cause, whose `fault` names who has to act.
 
-    With `Accept: text/event-stream` it answers at once with the event `accepted`, which holds the token, and streams
+    With `Accept: text/event-stream` it answers at once with the event `accepted`, which has the token, and streams
     `joined` and `speaking` as they happen, or `failed` with a problem; after `speaking` the stream closes, with
     `wait: joined` after `joined`. GET /v1/sessions/{id}/start follows a start that was accepted before.
     """
@@ -152,7 +152,7 @@ async def start_session(
                 first=_reply(session, services),
                 headers=response.headers,
             )
-            place = None  # the stream's
+            place = None  # the stream releases it
             return following
         stage_ms = await _stage_ms(stage, session.session_id, services, until, since=accepted.seq)
         reply = _reply(session, services, stage_ms)
@@ -172,14 +172,14 @@ async def follow_start(
     session_id: Annotated[SessionId, Path()],
     services: Wired,
     streams: WantsStream,
-    wait: Annotated[Stage, Query(description="what to wait for before the answer")] = "joined",
+    wait: Annotated[Stage, Query(description="the stage to wait for")] = "joined",
     deadline_ms: DeadlineMs = None,
 ) -> Any:
-    """Wait for the agent of a session that was started: until it is in the room, or heard.
+    """Wait until the agent of a started session is in the room, or was heard.
 
     With `Accept: text/event-stream`, as a browser's EventSource sends it, the stages come as events, as those of a
-    start do, without `accepted`. An EventSource opens a closed stream again: close it at `failed`
-    and at the last stage.
+    start, but without `accepted`. An EventSource opens a closed stream again: close it at `failed` and at the last
+    stage.
     """
     until = _until(asyncio.get_running_loop().time(), deadline_ms, services)
     if await services.log.last(SessionRequested, session_id) is None:
@@ -196,21 +196,21 @@ async def follow_start(
 
 
 def _stage(body: StartRequest, *, streams: bool) -> Stage | None:
-    """The stage that the answer, or the stream, ends with; None: the answer waits for nothing."""
+    """The stage to wait for; None: answer at once."""
     if streams:
         return "joined" if body.wait == "joined" else "speaking"
     if body.wait == "speaking" and body.session_id is None:
-        # The agent speaks to a caller who is there, and this caller's token is in the answer.
+        # The agent speaks when its caller has joined, and this caller's token is in the answer.
         raise Refused(
             TOKEN_FIRST,
-            "With `wait: speaking` and without `sessionId` the answer would wait for a caller that has no token.",
+            "With `wait: speaking` and without `sessionId` the answer would wait for a caller who has no token yet.",
             errors=(FieldError(field="wait", message="needs `sessionId`, or Accept: text/event-stream"),),
         )
     return None if body.wait == "accepted" else body.wait
 
 
 async def _accept(body: StartRequest, services: Services, key: SentKey, began: float) -> Accepted:
-    """Accept the start within its deadline; where the queue may be full, only once the scheduler did not refuse it."""
+    """Accept the start within its deadline; if the queue may be full, wait for the scheduler's decision too."""
     limit_s = services.start_deadline_s
     if body.deadline_ms is not None:
         limit_s = min(limit_s, body.deadline_ms / 1000)
@@ -221,12 +221,12 @@ async def _accept(body: StartRequest, services: Services, key: SentKey, began: f
     except TimeoutError as error:
         raise Refused(
             START_PENDING,
-            f"The start was not confirmed in {limit_s:g} s; repeat it with the same Idempotency-Key.",
+            f"The start was not confirmed within {limit_s:g} s; repeat it with the same Idempotency-Key.",
             retry_after_s=1,
             session_id=acceptance.session_id,
         ) from error
-    except BusAway as away:
-        away.session_id = acceptance.session_id  # it may stand in the log: an acknowledgement can get lost
+    except NatsUnavailable as error:
+        error.session_id = acceptance.session_id  # the log may have it: an acknowledgement can get lost
         raise
     session = accepted.session
     with bind_session(session.session_id):
@@ -250,14 +250,14 @@ async def _stage_ms(
 
 
 def _until(began: float, deadline_ms: int | None, services: Services) -> float:
-    """When a wait ends, on the loop's clock."""
+    """The deadline of a wait, on the loop's clock."""
     return began + (services.start_deadline_s + services.start_wait_s if deadline_ms is None else deadline_ms / 1000)
 
 
 def _reply(session: SessionRequested, services: Services, stage_ms: dict[str, int] | None = None) -> StartReply:
     return StartReply(
         session_id=session.session_id,
-        # Minted as of the request, so that a repeated start gets the very same answer.
+        # Valid from the request's time, so that a repeated start gets the same token.
         token=services.tokens.mint(
             session.session_id, user_id=session.user_id, name=session.user_name, now=session.time
         ),

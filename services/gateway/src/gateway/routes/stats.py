@@ -1,4 +1,4 @@
-"""`GET /stats`: what runs, on what, and whether everything behind the gateway answers."""
+"""`GET /stats`: sessions, nodes, and the state of Redis, NATS and LiveKit."""
 
 import asyncio
 from collections.abc import Awaitable, Mapping
@@ -14,6 +14,7 @@ from fastapi import APIRouter
 from gateway.domain.access import Scope
 from gateway.domain.occupancy import from_read_model, from_registry
 from gateway.domain.read_model import Status
+from gateway.ports import Unavailable
 from gateway.routes.documented import problems
 from gateway.routes.services import Services, Wired
 
@@ -21,12 +22,12 @@ router = APIRouter(tags=["operation"])
 SCOPE = Scope.ADMIN
 
 _T = TypeVar("_T")
-_PATIENCE = 0.3  # the share of the deadline after which a Redis that has not answered counts as away
+_PATIENCE = 0.3  # share of the deadline after which the figures are also computed without Redis
 
 
 @router.get("/stats", responses=problems(), operation_id="get_stats")
 async def get_stats(services: Wired) -> StatsReply:
-    """Sessions, workers and nodes now. What is away shows as `ok: false`; its figures are 0 then."""
+    """Current sessions, workers and nodes. An unavailable dependency has `ok: false`, and its figures are 0."""
     until = asyncio.get_running_loop().time() + services.stats_deadline_s
     counting = asyncio.ensure_future(_or_none(services.read_model.count(), until))
     (redis, nats, livekit), (nodes, slots, counts, recent) = await asyncio.gather(
@@ -61,7 +62,7 @@ async def get_stats(services: Wired) -> StatsReply:
 async def _recent(
     services: Services, counting: asyncio.Future[Mapping[Status, int] | None], until: float
 ) -> list[Event] | None:
-    """The last queue deadline's events, in place of a count; asked for while a slow Redis is still being waited for."""
+    """The events of the last queue deadline, read when Redis is slow and its count may not arrive in time."""
     await asyncio.wait({counting}, timeout=_PATIENCE * services.stats_deadline_s)
     if counting.done() and counting.result() is not None:
         return None
@@ -73,12 +74,12 @@ async def _or_none(asked: Awaitable[_T], until: float) -> _T | None:
     try:
         async with asyncio.timeout_at(until):
             return await asked
-    except (Refused, TimeoutError):
+    except (Refused, Unavailable, TimeoutError):
         return None
 
 
 async def _checked(check: Awaitable[Dependency], until: float) -> Dependency:
-    return await _or_none(check, until) or Dependency(ok=False, detail="No answer in time.")
+    return await _or_none(check, until) or Dependency(ok=False, detail="No answer within the deadline.")
 
 
 def _pool(node: NodeState) -> PoolStats:

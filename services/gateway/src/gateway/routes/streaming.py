@@ -1,4 +1,4 @@
-"""A start as server-sent events: the token at once, then each stage, then the end of the stream."""
+"""A start as server-sent events: the token at once, then each stage."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from gateway.domain.waiting import Stage
 from gateway.routes.services import Services
+from gateway.routes.unavailable import STORE_ERRORS, refusal
 from gateway.routes.waits import Place
 
 log = get_logger(__name__)
@@ -53,7 +54,7 @@ async def _wants_stream(request: Request) -> bool:
 
 
 WantsStream = Annotated[bool, Depends(_wants_stream)]
-"""Whether the Accept header names server-sent events; OpenAPI says it by the types of the answer."""
+"""Whether the Accept header names server-sent events; in OpenAPI the types of the answer say it."""
 
 
 def stream(
@@ -67,13 +68,13 @@ def stream(
     first: StartReply | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> EventSourceResponse:
-    """Answer with the stages of a start as they are reached.
+    """Stream the stages of a start as they are reached.
 
     Args:
         place: Released at the end of the stream.
-        until: When `failed` tells `start_pending`, on the loop's clock.
-        since: The sequence of the session's request, if it is known.
-        first: Told at once as `accepted`.
+        until: Deadline for `failed` with `start_pending`, on the loop's clock.
+        since: Stream sequence of the session's request, if known.
+        first: Sent at once as `accepted`.
     """
     lines: asyncio.Queue[bytes | None] = asyncio.Queue()
     if first is not None:
@@ -101,9 +102,11 @@ async def _follow(
         await services.waits.follow(stage, session_id, services.log, until=until, tell=tell, since=since)
     except Refused as refused:
         lines.put_nowait(_line("failed", problem_of(refused, request)))
+    except STORE_ERRORS as error:
+        lines.put_nowait(_line("failed", problem_of(refusal(error), request)))
     except Exception:
         log.exception("start.stream_bug", session_id=session_id)
-        unexpected = Refused(INTERNAL, "an unexpected error", session_id=session_id)
+        unexpected = Refused(INTERNAL, "An unexpected error.", session_id=session_id)
         lines.put_nowait(_line("failed", problem_of(unexpected, request)))
     finally:
         lines.put_nowait(None)
@@ -123,7 +126,7 @@ async def _lines(
                 return
             yield line
     finally:
-        following.cancel()  # the client left
+        following.cancel()  # the client disconnected
 
 
 def _line(event: str, data: BaseModel) -> bytes:

@@ -40,9 +40,9 @@ SCOPE = Scope.TOKENS
     operation_id="issue_token",
 )
 async def issue_token(body: TokenRequest, services: Wired) -> TokenReply:
-    """A token for the caller of a session, before its start or during it; it opens nothing before the room is made.
+    """A token for the caller of a session, before or after its start; it is useless before the room exists.
 
-    It is for the session's own user alone: `userId` is the start's `userName` or `userId`. Before the start, the first
+    It is for the session's own user only: `userId` is the start's `userName` or `userId`. Before the start, the first
     user who asks keeps the session id for two hours, and a start for another user is refused.
     """
     with bind_session(body.session_id):

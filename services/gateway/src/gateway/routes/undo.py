@@ -1,4 +1,4 @@
-"""The room of a start that failed: closed, unless a session of the log owns it."""
+"""Closing the room of a failed start, unless a session of the log owns it."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -9,17 +9,18 @@ from chassis.logs import get_logger
 from contracts.errors import CLOCK_SKEW, LIVEKIT_REFUSED, LIVEKIT_UNAVAILABLE, Refused
 from contracts.events import SessionRequested
 
+from gateway.ports import RecordUnreadable, Unavailable
 from gateway.routes.services import Services
 
 log = get_logger(__name__)
 
 UNDO_S: Final = 2.0
-"""The longest that a failed start waits for its undo, in seconds."""
+"""Longest duration of an undo, in seconds."""
 
 
 @asynccontextmanager
 async def room_undone_on_failure(session_id: str, services: Services) -> AsyncGenerator[None]:
-    """Close the room when the block fails or is cancelled. A cancellation ends the wait, not the undo."""
+    """Close the room when the block fails or is cancelled; the undo continues in the background."""
     try:
         yield
     except BaseException as error:
@@ -30,10 +31,10 @@ async def room_undone_on_failure(session_id: str, services: Services) -> AsyncGe
 
 
 def _answers_first(error: BaseException) -> bool:
-    """Whether the answer goes out before the undo is done.
+    """Whether the answer does not wait for the undo.
 
-    A cancelled start has no time left: its deadline is over, its client gone or the gateway stopping. While LiveKit
-    fails the undo only prolongs the answer; the room closes by its empty timeout at the latest.
+    A cancelled start has no time left: its deadline expired, its client disconnected, or the gateway stops. While
+    LiveKit fails, an undo only delays the answer; the room's empty timeout closes it.
     """
     if isinstance(error, Refused):
         return error.problem in (LIVEKIT_UNAVAILABLE, LIVEKIT_REFUSED, CLOCK_SKEW)
@@ -41,10 +42,10 @@ def _answers_first(error: BaseException) -> bool:
 
 
 async def undo_room(session_id: str, services: Services) -> None:
-    """Close the room of a start that came to nothing.
+    """Close the room of a failed start.
 
-    The log decides: another try of this start, or this one with a lost acknowledgement, may own the room. When the log
-    cannot be read, the room stays until its empty timeout or the reconciler closes it.
+    The log decides: another attempt of this start, or this one with a lost acknowledgement, may own the room. When the
+    log is unavailable, the room's empty timeout or the scheduler's reconciler closes it.
     """
     try:
         async with asyncio.timeout(UNDO_S):
@@ -52,8 +53,10 @@ async def undo_room(session_id: str, services: Services) -> None:
                 return
             await services.rooms.delete(session_id)
             if await services.log.last(SessionRequested, session_id) is not None:
-                await services.rooms.create(session_id)  # published while we deleted
-    except Refused as refused:
-        log.warning("room.not_undone", session_id=session_id, reason=refused.detail)
+                await services.rooms.create(session_id)  # another attempt published meanwhile
+    except (Refused, Unavailable) as error:
+        log.warning("room.not_undone", session_id=session_id, reason=error.detail)
+    except RecordUnreadable as error:
+        log.warning("room.not_undone", session_id=session_id, reason=str(error))
     except TimeoutError:
         log.warning("room.not_undone", session_id=session_id, reason=f"not done in {UNDO_S:g} s")

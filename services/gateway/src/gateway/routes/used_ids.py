@@ -1,4 +1,4 @@
-"""Session ids that a client chose: one that was used before is refused, since its second call could not be billed."""
+"""Session ids that a client chose: a used one is refused, since its second session could not be billed."""
 
 import asyncio
 from typing import Final
@@ -15,16 +15,16 @@ log = get_logger(__name__)
 
 
 async def refuse_used(session_id: str, services: Services) -> None:
-    """Refuse an id that the log has forgotten, fully or but for its end, and that has had its bill.
+    """Refuse an id whose `requested` the log has dropped, and that has an end or a bill.
 
-    Billing away: the start goes on, and billing refuses the second bill itself.
+    When billing is unavailable the start continues, and billing refuses the second bill later.
 
     Raises:
         Refused: `session_id_taken`.
-        BusAway: NATS does not answer.
+        NatsUnavailable: NATS does not answer.
     """
     if await services.log.last(SessionEnded, session_id) is not None or await _is_settled(session_id, services):
-        raise Refused(SESSION_ID_TAKEN, f"There was a session {session_id} already.", session_id=session_id)
+        raise Refused(SESSION_ID_TAKEN, f"Session {session_id} existed before.", session_id=session_id)
 
 
 async def _is_settled(session_id: str, services: Services) -> bool:

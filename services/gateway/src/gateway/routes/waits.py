@@ -1,4 +1,4 @@
-"""The requests of this process that wait for an agent: bounded, and ended when the gateway stops."""
+"""The requests that wait for an agent: limited in number, and answered when the gateway stops."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -10,7 +10,7 @@ from contracts.events import AgentReady, AgentSpeaking, SessionEnded, TurnFinish
 
 from chassis import metrics
 from gateway.domain.waiting import STAGES, Progress, Stage
-from gateway.ports import BusAway, SessionLog
+from gateway.ports import NatsUnavailable, SessionLog
 
 log = get_logger(__name__)
 
@@ -21,7 +21,7 @@ Tell = Callable[[Stage, Mapping[str, int]], Awaitable[None]]
 
 
 class Waits:
-    """Places for waiting requests; each holds a connection and a part of this process' memory while it waits."""
+    """Places for waiting requests, each of which uses a connection and memory."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -30,16 +30,18 @@ class Waits:
         self._stopping = False
 
     def place(self) -> "Place":
-        """Take a place; release it when the request no longer waits.
+        """Take a place, to be released at the end of the wait.
 
         Raises:
             Refused: `too_many_waiting`, `gateway_stopping`.
         """
         if self._stopping:
-            raise Refused(GATEWAY_STOPPING, "This gateway takes no request that waits.", retry_after_s=_RETRY_AFTER_S)
+            raise Refused(
+                GATEWAY_STOPPING, "This gateway stops: it accepts no waiting requests.", retry_after_s=_RETRY_AFTER_S
+            )
         if self._places >= self._limit:
             raise Refused(
-                TOO_MANY_WAITING, f"{self._limit} requests wait for their agent.", retry_after_s=_RETRY_AFTER_S
+                TOO_MANY_WAITING, f"{self._limit} requests already wait for agents.", retry_after_s=_RETRY_AFTER_S
             )
         self._places += 1
         _WAITING.set(self._places)
@@ -49,20 +51,21 @@ class Waits:
         """End every wait with `gateway_stopping`, and refuse new ones."""
         self._stopping = True
         for timeout in self._timeouts:
-            if not timeout.expired():  # else it ends already, and cannot be rescheduled
+            if not timeout.expired():  # an expired timeout cannot be rescheduled
                 timeout.reschedule(asyncio.get_running_loop().time())
 
     async def follow(
         self, stage: Stage, session_id: str, log: SessionLog, *, until: float, tell: Tell, since: int | None = None
     ) -> None:
-        """Tell each stage once it is reached, and return after `stage`.
+        """Call `tell` with each stage when it is reached, and return after `stage`.
 
         Args:
-            until: On the loop's clock.
-            since: The sequence of the session's request, if it is known.
+            until: Deadline on the loop's clock.
+            since: Stream sequence of the session's request, if known.
 
         Raises:
-            Refused: The session ended first; `start_pending`, `gateway_stopping`, `bus_unavailable`.
+            Refused: The session ended before; `start_pending`, `gateway_stopping`.
+            NatsUnavailable: The log cannot be followed.
         """
         timeout = asyncio.timeout_at(until)
         progress = Progress()
@@ -84,18 +87,18 @@ class Waits:
                                 return
         except TimeoutError as error:
             raise self._ended_early(stage, session_id) from error
-        except BusAway as away:
-            away.session_id = session_id
+        except NatsUnavailable as error:
+            error.session_id = session_id
             raise
         finally:
             self._timeouts.discard(timeout)
-        raise BusAway(f"NATS no longer tells about session {session_id}.", session_id=session_id)
+        raise NatsUnavailable(f"NATS sends no more events of session {session_id}.", session_id=session_id)
 
     def _ended_early(self, stage: Stage, session_id: str) -> Refused:
         if self._stopping:
             kind, detail = (
                 GATEWAY_STOPPING,
-                f"Session {session_id} is accepted; this gateway stops before it is {stage}.",
+                f"Session {session_id} is accepted, but this gateway stops before its agent is {stage}.",
             )
         else:
             kind, detail = START_PENDING, f"Session {session_id} is accepted, but its agent was not {stage} in time."
@@ -107,13 +110,11 @@ class Waits:
 
 
 class Place:
-    """One waiting request's place."""
-
     def __init__(self, release: Callable[[], None]) -> None:
         self._release: Callable[[], None] | None = release
 
     def release(self) -> None:
-        """Give the place back; safe to repeat."""
+        """Release the place; safe to repeat."""
         release, self._release = self._release, None
         if release is not None:
             release()

@@ -1,4 +1,4 @@
-"""`POST /livekit/webhook`: LiveKit's word into the stream ROOMS."""
+"""`POST /livekit/webhook`: LiveKit's events into the stream ROOMS."""
 
 import json
 from typing import Any, Final, cast
@@ -10,12 +10,13 @@ from fastapi import APIRouter, Request, Response
 from gateway.domain.room_events import MalformedWebhook, room_event
 from gateway.ports import BadSignature
 from gateway.routes.documented import WITH_BODY, problems
-from gateway.routes.services import Wired
+from gateway.routes.services import LogPort, SignaturePort
 
 log = get_logger(__name__)
 router = APIRouter(tags=["livekit"])
-SCOPE = None  # LiveKit signs instead
-# Metadata and attributes of a room and a participant have 64 KB each at most; read before the signature can be checked.
+SCOPE = None  # LiveKit signs its requests instead
+# Metadata and attributes of a room and a participant have at most 64 KB each. The signature covers the whole body, so
+# it is read before the check.
 MAX_BYTES: Final = 256 * 1024
 
 _CONTENT_TYPE = "application/webhook+json"
@@ -32,22 +33,22 @@ _BODY: dict[str, Any] = {
     openapi_extra=_BODY,
     operation_id="livekit_webhook",
 )
-async def livekit_webhook(request: Request, services: Wired) -> Response:
-    """Take a webhook of LiveKit. A fault of ours is a 503, which LiveKit sends again; a 4xx it never does."""
+async def livekit_webhook(request: Request, signature: SignaturePort, sessions: LogPort) -> Response:
+    """Receive a webhook of LiveKit, which sends it again after a 503, but never after a 4xx."""
     body = await request.body()
     try:
-        services.webhooks.verify(body, request.headers.get("authorization"))
+        signature.verify(body, request.headers.get("authorization"))
     except BadSignature as bad:
-        raise Refused(BAD_SIGNATURE, f"The webhook was refused: {bad}.") from bad
+        raise Refused(BAD_SIGNATURE, f"Invalid webhook signature: {bad}.") from bad
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _CONTENT_TYPE:
-        raise Refused(MALFORMED_BODY, f"A webhook's content type is {_CONTENT_TYPE}.")
+        raise Refused(MALFORMED_BODY, f"Send a webhook with Content-Type {_CONTENT_TYPE}.")
     try:
         event = room_event(_object(body))
     except MalformedWebhook as malformed:
-        raise Refused(MALFORMED_BODY, f"The webhook cannot be read: {malformed}.") from malformed
+        raise Refused(MALFORMED_BODY, f"Invalid webhook: {malformed}.") from malformed
     if event is None:
-        return Response(status_code=200)  # of a room that is not ours
-    await services.log.publish_room_event(event)
+        return Response(status_code=200)  # a room of another application
+    await sessions.publish_room_event(event)
     log.info("room.event", session_id=event.session_id, room_event=event.event, participant=event.participant_identity)
     return Response(status_code=200)
 
@@ -56,7 +57,7 @@ def _object(body: bytes) -> dict[str, Any]:
     try:
         payload = json.loads(body)
     except (ValueError, RecursionError) as error:  # the latter: nested too deep
-        raise MalformedWebhook("the body is no JSON") from error
+        raise MalformedWebhook("the body is not valid JSON") from error
     if not isinstance(payload, dict):
-        raise MalformedWebhook("the body is no JSON object")
+        raise MalformedWebhook("the body is not a JSON object")
     return cast(dict[str, Any], payload)

@@ -1,25 +1,26 @@
-"""The projector: the log into Redis. One runs, under a lease; the read model's own position says where it is."""
+"""The projector writes the read model in Redis from the log.
+
+One gateway runs it, under a lease; its position in the log is part of the read model.
+"""
 
 import asyncio
 from collections.abc import Sequence
 from typing import NoReturn
 
 from chassis.logs import get_logger
-from contracts.errors import Refused
 from contracts.events import Event, SessionRequested
 
 from chassis import metrics
 from gateway.domain.occupancy import ready_agents
 from gateway.domain.read_model import FOLDED, SessionState, fold, fold_all, user_config
 from gateway.ports import (
-    BusAway,
+    LoggedEvent,
     LogReader,
     PositionMoved,
     PrejoinedRooms,
-    ReadModelAway,
     ReadModelWriter,
-    Recorded,
     Registry,
+    Unavailable,
 )
 
 log = get_logger(__name__)
@@ -28,13 +29,11 @@ _RETRY_S = 1.0
 _MIRROR_S = 0.5
 
 _APPLIED = metrics.counter("read_model_events_total", "Events that the projector wrote to Redis")
-_SKIPPED = metrics.counter("read_model_skipped_total", "Events that could not be projected and were skipped")
+_SKIPPED = metrics.counter("read_model_skipped_total", "Events that the projector could not apply and skipped")
 _LEADING = metrics.gauge("read_model_projecting", "1 while this process writes the read model")
 
 
 class Projector:
-    """Keeps the read model as the log has it."""
-
     def __init__(
         self, reader: LogReader, writer: ReadModelWriter, registry: Registry, prejoined: PrejoinedRooms
     ) -> None:
@@ -44,7 +43,7 @@ class Projector:
         self._prejoined = prejoined
 
     async def run(self) -> None:
-        """Project until cancelled, through every outage of Redis and NATS."""
+        """Run until cancelled; outages of Redis and NATS do not end it."""
         _LEADING.set(1)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -54,21 +53,21 @@ class Projector:
             _LEADING.set(0)
 
     async def _follow_log(self) -> NoReturn:
-        away = ""
+        logged = ""
         while True:
             try:
                 await self._project()
             except PositionMoved as moved:
                 log.warning("read_model.position_moved", reason=str(moved))
                 await asyncio.sleep(_RETRY_S / 10)
-            except (ReadModelAway, BusAway) as error:
-                if error.detail != away:  # one line an outage, not one a second
+            except Unavailable as error:
+                if error.detail != logged:  # one line per outage, not one per second
                     log.warning("read_model.waiting", reason=error.detail)
-                away = error.detail
+                logged = error.detail
                 await asyncio.sleep(_RETRY_S)
 
     async def _project(self) -> None:
-        """Read on from where Redis says that we are; an emptied Redis says: from the start."""
+        """Read on from the position in Redis, or from the log's start if Redis was emptied."""
         at = await self._writer.position()
         if at is None:
             await self._writer.write_again()
@@ -79,11 +78,11 @@ class Projector:
             elif await self._writer.position() != at:
                 raise PositionMoved(f"the position is no longer {at}")
 
-    async def _apply(self, batch: Sequence[Recorded], at: str | None) -> str:
-        """Write a batch; a record that cannot be projected is skipped with an alarm, so that all others are."""
+    async def _apply(self, batch: Sequence[LoggedEvent], at: str | None) -> str:
+        """Write a batch; one that fails is written event by event, and an event that fails is skipped and reported."""
         try:
             return await self._write(batch, at)
-        except (PositionMoved, Refused):
+        except (PositionMoved, Unavailable):
             raise
         except Exception:
             if len(batch) == 1:
@@ -97,7 +96,7 @@ class Projector:
             at = await self._apply([recorded], at)
         return str(batch[-1].seq)
 
-    async def _write(self, batch: Sequence[Recorded], at: str | None) -> str:
+    async def _write(self, batch: Sequence[LoggedEvent], at: str | None) -> str:
         events = [recorded.event for recorded in batch if recorded.event is not None]
         states = await self._states(events)
         configs: dict[str, dict[str, str]] = {}
@@ -111,7 +110,7 @@ class Projector:
         return then
 
     async def _states(self, events: Sequence[Event]) -> dict[str, SessionState]:
-        """What is there of these events' sessions; a state that is missing without being new is read from the log."""
+        """The stored states of the events' sessions; a missing one of an older session is rebuilt from the log."""
         first = {event.session_id: event for event in reversed(events)}
         states = await self._writer.states(first.keys())
         for session_id, event in first.items():
@@ -122,15 +121,15 @@ class Projector:
         return states
 
     async def _mirror_pool(self) -> NoReturn:
-        """Have `pool:ready` follow the registry, beside the log: a replay of a long log does not hold it up."""
-        away = ""
+        """Copy the registry to `pool:ready` in a separate task, so that a long replay of the log does not delay it."""
+        logged = ""
         while True:
             try:
                 await self._writer.mirror_pool(ready_agents(await self._registry.nodes(), self._prejoined.ids))
-                away = ""
+                logged = ""
                 await asyncio.sleep(_MIRROR_S)
-            except (ReadModelAway, BusAway) as error:
-                if error.detail != away:
+            except Unavailable as error:
+                if error.detail != logged:
                     log.warning("read_model.pool_not_mirrored", reason=error.detail)
-                away = error.detail
+                logged = error.detail
                 await asyncio.sleep(_RETRY_S)

@@ -1,6 +1,6 @@
-"""The tail of the log, read once a process: every request that waits for its session's events is told from here.
+"""The tail of the log, read once per process for all requests that wait for their session's events.
 
-A reader for each request would cost NATS a consumer each, of which a stream has a bounded number.
+A reader per request would need a NATS consumer each, and a stream has a limited number of them.
 """
 
 import asyncio
@@ -18,22 +18,22 @@ from contracts.subjects import session_event
 from chassis import metrics
 
 _TOLD: Final = (AgentReady, AgentSpeaking, TurnFinished, AgentStopped, SessionEnded)
-_KEPT: Final = 2048  # messages, for requests that begin to follow a moment after what they wait for
-_QUEUED: Final = 256  # messages of one session that its follower has not taken yet
+_KEPT: Final = 2048  # messages, for requests that begin to follow shortly after the event they wait for
+_QUEUED: Final = 256  # messages of one session that its follower has not read yet
 _BEGIN_S: Final = 2.0
 _RETRY_S: Final = 0.25
 
-_FOLLOWERS = metrics.gauge("gateway_log_followers", "Requests that are told a session's events from the log's tail")
+_FOLLOWERS = metrics.gauge("gateway_log_followers", "Requests that follow a session's events from the log's tail")
 
 log = get_logger(__name__)
 
 
 class _Follower:
-    """One request's part of the tail.
+    """One request that follows a session.
 
     Attributes:
-        through: The sequence up to which it was told everything.
-        has_missed: It must read the log itself: more came than it could keep.
+        through: Sequence of the last event that it received.
+        has_missed: Its queue overflowed, so it must read the session's history.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class _Follower:
         self.news.set()
 
     def tell_again(self) -> None:
-        """The stream was made again: sequences begin anew."""
+        """Start over after the stream was created again, with sequences from 1."""
         self.through = 0
         self.has_missed = True
         self.queue.clear()
@@ -58,20 +58,20 @@ class _Follower:
 
 
 class LogTail:
-    """Reads SESSIONS from the moment it begins; `run` it for as long as requests may follow."""
+    """Reads SESSIONS from its newest message on; `run` it for as long as requests may follow."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._followers: dict[str, set[_Follower]] = {}
         self._kept: deque[Stored] = deque()
         self._kept_of: dict[str, deque[Stored]] = {}
-        self._first = 0  # from this sequence on, what is in no queue is in what is kept
+        self._first = 0  # every message from this sequence on is in a follower's queue or in `_kept`
         self._through = 0
         self._began = asyncio.Event()
-        self._is_over = False
+        self._has_stopped = False
 
     async def run(self) -> None:
-        """Read until cancelled, through every restart of NATS."""
+        """Read until cancelled; restarts of NATS do not end it."""
         try:
             self._through = await self._last_seq()
             self._first = self._through + 1
@@ -80,7 +80,7 @@ class LogTail:
             async for stored in self._bus.replay(filters, since=self._first):
                 self._take(stored)
         finally:
-            self._is_over = True
+            self._has_stopped = True
             self._began.set()
             for followers in self._followers.values():
                 for follower in followers:
@@ -90,11 +90,7 @@ class LogTail:
     async def follow(
         self, session_id: str, *events: type[Event], since: int | None, past: bool
     ) -> AsyncGenerator[AsyncIterator[Event]]:
-        """The session's events of these kinds; see `ports.SessionLog.follow`.
-
-        Raises:
-            BusUnavailable: The tail has ended, or does not begin in time.
-        """
+        """As `ports.SessionLog.follow`; raises `BusUnavailable` when the tail stopped or did not begin within 2 s."""
         try:
             async with asyncio.timeout(_BEGIN_S):
                 await self._began.wait()
@@ -126,7 +122,7 @@ class LogTail:
                     follower.through = stored.seq
                     if isinstance(stored.event, events):
                         yield stored.event
-            if self._is_over:
+            if self._has_stopped:
                 raise BusUnavailable("following the log", self._bus.url)
             if not follower.queue and not follower.has_missed:
                 follower.news.clear()

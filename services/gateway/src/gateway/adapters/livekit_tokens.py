@@ -13,8 +13,10 @@ from contracts.ids import caller_identity
 class CallerTokens:
     """Mints the token with which a caller joins a session's room.
 
+    Made here rather than by LiveKit's SDK, whose tokens depend on the current time: a repeated start gets the same one.
+
     Attributes:
-        ttl_s: How long a token lives, in seconds; without its room it opens nothing anyway.
+        ttl_s: TTL of a token, in seconds; without its room a token is useless.
     """
 
     api_key: str
@@ -22,15 +24,7 @@ class CallerTokens:
     ttl_s: int
 
     def mint(self, session_id: str, *, user_id: str, name: str, now: datetime) -> str:
-        """A token for this one room: hear everything, publish a microphone, nothing else.
-
-        The same arguments give the same token, so that a repeated start gets the same answer.
-
-        Args:
-            user_id: Goes into the participant's metadata, never into its identity.
-            name: The participant's display name.
-            now: From when it holds.
-        """
+        """A token for this room only: subscribe to every track, publish a microphone."""
         issued = calendar.timegm(now.utctimetuple())
         claims = {
             "iss": self.api_key,

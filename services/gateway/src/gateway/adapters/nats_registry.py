@@ -1,0 +1,69 @@
+"""The buckets `nodes` and `slots`, and the command `drain`."""
+
+from time import perf_counter
+from typing import TypeVar
+
+from chassis.nats import Bucket, Bus, CommandError, NoResponder, read_value
+from contracts.api import Dependency
+from contracts.commands import CommandFailed, DrainNode, DrainReply
+from contracts.errors import NODE_SILENT, UNKNOWN_NODE, Refused
+from contracts.registry import NodeState, Slot
+from contracts.streams import NODES, SLOTS
+from contracts.subjects import node_command
+from pydantic import BaseModel, TypeAdapter
+
+from gateway.adapters.kept import Kept
+from gateway.adapters.nats_errors import translated
+from gateway.ports import NatsUnavailable
+
+_DRAIN_REPLY: TypeAdapter[DrainReply] = TypeAdapter(DrainReply)
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class NatsRegistry:
+    """`ports.Registry`."""
+
+    def __init__(self, bus: Bus, *, deadline_s: float) -> None:
+        self._bus = bus
+        self._slots = bus.bucket(SLOTS)
+        self._deadline_s = deadline_s
+        nodes = bus.bucket(NODES)
+        self._kept_nodes = Kept(lambda: self._all(nodes, NodeState))
+        self._kept_slots = Kept(lambda: self._all(self._slots, Slot))
+
+    async def nodes(self) -> list[NodeState]:
+        return await self._kept_nodes.get()
+
+    async def slots(self) -> list[Slot]:
+        return await self._kept_slots.get()
+
+    async def drain(self, node_id: str, limit_s: float) -> int:
+        subject = node_command(node_id, "drain")
+        try:
+            with translated():
+                reply = await self._bus.request(
+                    subject, DrainNode(limit_s=limit_s), _DRAIN_REPLY, timeout_s=self._deadline_s
+                )
+        except NoResponder as error:
+            raise Refused(UNKNOWN_NODE, f"No node {node_id} is alive.") from error
+        except CommandError as error:
+            raise Refused(NODE_SILENT, f"Node {node_id}: {error}") from error
+        if isinstance(reply, CommandFailed):
+            raise Refused(NODE_SILENT, f"Node {node_id} answered {reply.code}: {reply.detail}")
+        return reply.jobs
+
+    async def check(self) -> Dependency:
+        began = perf_counter()
+        try:
+            with translated():
+                await self._slots.get("0", deadline_s=self._deadline_s)
+        except NatsUnavailable as error:
+            return Dependency(ok=False, detail=error.detail)
+        return Dependency(ok=True, latency_ms=round((perf_counter() - began) * 1000, 2))
+
+    async def _all(self, bucket: Bucket, model: type[M]) -> list[M]:
+        with translated():
+            entries = await bucket.all(deadline_s=self._deadline_s)
+        found = (read_value(model, bucket.spec.name, e.key, e.value, e.revision) for e in entries.values())
+        return [value for value in found if value is not None]
