@@ -3,7 +3,7 @@
 import pytest
 from agent_runner.settings import Settings as NodeSettings
 from contracts.deadlines import LADDER, Rung
-from gateway.settings import GatewaySettings
+from gateway.settings import Settings as GatewaySettings
 from scheduler.domain.limits import Limits
 from scheduler.settings import Settings as SchedulerSettings
 
