@@ -50,7 +50,8 @@ def document() -> dict[str, Any]:
         "defaultContentType": "application/json",
         "servers": {"nats": {"host": "127.0.0.1:4222", "protocol": "nats", "description": "NATS_URL"}},
         "channels": {_id(m): _channel(m) for m in MESSAGES if m.kind != "reply"},
-        "operations": {f"{_ACTS[m.kind]}.{_id(m)}": _operation(m) for m in MESSAGES if m.kind != "reply"},
+        "operations": {f"{_ACTS[m.kind]}.{_id(m)}": _sending(m) for m in MESSAGES if m.kind != "reply"}
+        | {f"receives.{_id(m)}": _receiving(m) for m in MESSAGES if m.consumers and m.kind != "reply"},
         "components": {
             "schemas": shapes,
             "messages": {m.name: _message(m) for m in MESSAGES},
@@ -74,23 +75,31 @@ def _channel(message: Message) -> dict[str, Any]:
     return channel
 
 
-def _operation(message: Message) -> dict[str, Any]:
-    channel = {"$ref": f"#/channels/{_id(message)}"}
+def _sending(message: Message) -> dict[str, Any]:
     who = "any service" if message.sender == "any" else message.sender
-    summary = f"{who} {_ACTS[message.kind]} it"
-    operation: dict[str, Any] = {
-        "action": "send",
-        "channel": channel,
-        "summary": f"{summary}, {message.receiver} answers" if message.receiver else summary,
-        "messages": [{"$ref": f"#/channels/{_id(message)}/messages/{message.name}"}],
-    }
+    operation = _operation(message, "send", f"{who} {_ACTS[message.kind]} it", (message.sender,))
     replies = _with_reply(message)[1:]
     if replies:
         operation["reply"] = {
-            "channel": channel,
+            "channel": operation["channel"],
             "messages": [{"$ref": f"#/channels/{_id(message)}/messages/{reply.name}"} for reply in replies],
         }
     return operation
+
+
+def _receiving(message: Message) -> dict[str, Any]:
+    act = "answers" if message.kind == "request" else "reads"
+    return _operation(message, "receive", f"{', '.join(message.consumers)} {act} it", message.consumers)
+
+
+def _operation(message: Message, action: str, summary: str, services: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "action": action,
+        "channel": {"$ref": f"#/channels/{_id(message)}"},
+        "summary": summary,
+        "tags": [{"name": service} for service in services],
+        "messages": [{"$ref": f"#/channels/{_id(message)}/messages/{message.name}"}],
+    }
 
 
 def _message(message: Message) -> dict[str, Any]:
@@ -117,16 +126,8 @@ def _models(message: Message) -> list[str]:
 
 
 def _shapes() -> dict[str, Any]:
-    replies = (
-        commands.JobAccepted,
-        commands.JobEnded,
-        commands.RoomPrejoined,
-        commands.JobDescribed,
-        commands.NodeDraining,
-        commands.CreditGranted,
-        commands.CommandFailed,
-    )
-    models = [*(m.shape for m in MESSAGES if m.kind != "reply"), *replies]
+    replies = [command.reply for command in commands.COMMANDS]
+    models = [*(m.shape for m in MESSAGES if m.kind != "reply"), *replies, commands.CommandFailed]
     _, found = models_json_schema([(model, "serialization") for model in models], ref_template=_REF)
     shapes: dict[str, Any] = found["$defs"]
     return shapes

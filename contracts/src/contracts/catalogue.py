@@ -1,4 +1,4 @@
-"""The list of every message that crosses a boundary: name, address, shape and sender."""
+"""The list of every message that crosses a boundary: name, address, shape, sender and consumers."""
 
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -35,7 +35,8 @@ class Message:
         shape: Type that validates the body.
         kind: "value" is the value of a key in a bucket.
         sender: Service that sends the message; "any" when several do.
-        receiver: Service that answers a request; "" for the other kinds.
+        consumers: Services that follow it, read it by name, or answer it. The gateway, the scheduler and billing also
+            read all events of one session.
     """
 
     name: str
@@ -43,89 +44,76 @@ class Message:
     shape: Any
     kind: Literal["event", "request", "reply", "value"]
     sender: str
-    receiver: str = ""
+    consumers: tuple[str, ...] = ()
 
     @property
     def adapter(self) -> TypeAdapter[Any]:
         return TypeAdapter(self.shape)
 
 
-_PUBLISHERS: Final[dict[type[Event], str]] = {
-    SessionRequested: "gateway",
-    SessionQueued: "scheduler",
-    JobAssigned: "scheduler",
-    AgentReady: "agent-runner",
-    SessionStarted: "agent-runner",
-    AgentSpeaking: "agent-runner",
-    TurnFinished: "agent-runner",
-    ServedTick: "agent-runner",
-    AgentStopped: "agent-runner",
-    EndRequested: "gateway",
-    SessionEnded: "scheduler",
-    SessionBilled: "billing",
+_EVENTS: Final[dict[type[Event], tuple[str, tuple[str, ...]]]] = {
+    SessionRequested: ("gateway", ("gateway", "scheduler", "agent-runner", "billing")),
+    SessionQueued: ("scheduler", ("gateway", "scheduler")),
+    JobAssigned: ("scheduler", ("gateway", "scheduler", "agent-runner", "billing")),
+    AgentReady: ("agent-runner", ("gateway", "scheduler", "billing")),
+    SessionStarted: ("agent-runner", ("gateway", "scheduler", "billing")),
+    AgentSpeaking: ("agent-runner", ("gateway",)),
+    TurnFinished: ("agent-runner", ("gateway", "agent-runner")),
+    ServedTick: ("agent-runner", ("billing",)),
+    AgentStopped: ("agent-runner", ("gateway", "scheduler", "billing")),
+    EndRequested: ("gateway", ("scheduler",)),
+    SessionEnded: ("scheduler", ("gateway", "scheduler", "billing")),
+    SessionBilled: ("billing", ()),  # for other programs
 }
+"""Event -> its publisher and its consumers."""
 
 
-def _command(subject: str, request: type[Any], reply: Any, *, sender: str, receiver: str) -> tuple[Message, Message]:
-    name = subject.replace("{node_id}.", "")
+def _event(cls: type[Event]) -> Message:
+    name, address = f"{subjects.SESSION_PREFIX}.{cls.event}", subjects.session_event(cls.event, "{session_id}")
+    sender, consumers = _EVENTS[cls]
+    return Message(name, address, cls, "event", sender, consumers)
+
+
+def _command(command: commands.Command[Any, Any]) -> tuple[Message, Message]:
+    name = command.subject.replace("{node_id}.", "")
+    answer = commands.answer_shape(command.reply)
     return (
-        Message(f"{name}.request", subject, request, "request", sender, receiver),
-        Message(f"{name}.reply", subject, reply, "reply", receiver, sender),
+        Message(f"{name}.request", command.subject, command.request, "request", command.sender, (command.receiver,)),
+        Message(f"{name}.reply", command.subject, answer, "reply", command.receiver, (command.sender,)),
     )
 
 
-def _value(bucket: streams.BucketSpec, key: str, shape: type[Any], sender: str) -> Message:
-    return Message(f"kv.{bucket.name}", f"$KV.{bucket.name}.{{{key}}}", shape, "value", sender)
-
-
-def _to_node(command: str, request: type[Any], reply: Any, *, sender: str = "scheduler") -> tuple[Message, Message]:
-    subject = subjects.node_command("{node_id}", command)
-    return _command(subject, request, reply, sender=sender, receiver="agent-runner")
+def _value(bucket: streams.BucketSpec, key: str, shape: type[Any], sender: str, *consumers: str) -> Message:
+    address = f"$KV.{bucket.name}.{{{key}}}"
+    return Message(f"kv.{bucket.name}", address, shape, "value", sender, consumers)
 
 
 MESSAGES: Final[tuple[Message, ...]] = (
-    *(
-        Message(
-            f"{subjects.SESSION_PREFIX}.{cls.event}",
-            subjects.session_event(cls.event, "{session_id}"),
-            cls,
-            "event",
-            _PUBLISHERS[cls],
-        )
-        for cls in EVENTS
+    *map(_event, EVENTS),
+    Message(
+        subjects.ROOM_PREFIX,
+        subjects.room_event("{event}", "{session_id}"),
+        RoomEvent,
+        "event",
+        "gateway",
+        ("scheduler",),
     ),
-    Message(subjects.ROOM_PREFIX, subjects.room_event("{event}", "{session_id}"), RoomEvent, "event", "gateway"),
-    *_to_node("assign", commands.AssignJob, commands.AssignReply),
-    *_to_node("end", commands.EndJob, commands.EndReply),
-    *_to_node("prejoin", commands.PrejoinRoom, commands.PrejoinReply),
-    *_to_node("describe", commands.DescribeJob, commands.DescribeReply),
-    *_to_node("drain", commands.DrainNode, commands.DrainReply, sender="gateway"),
-    *_command(
-        subjects.BILLING_RESERVE,
-        commands.ReserveCredit,
-        commands.CreditReply,
-        sender="gateway",
-        receiver="billing",
+    *(message for command in commands.COMMANDS for message in _command(command)),
+    _value(streams.NODES, "node_id", registry.NodeState, "agent-runner", "gateway", "scheduler", "agent-runner"),
+    _value(
+        streams.PREJOINED, "session_id", registry.PrejoinedRoom, "agent-runner", "gateway", "scheduler", "agent-runner"
     ),
-    *_command(
-        subjects.BILLING_GRANT,
-        commands.GrantCredit,
-        commands.CreditReply,
-        sender="agent-runner",
-        receiver="billing",
-    ),
-    _value(streams.NODES, "node_id", registry.NodeState, "agent-runner"),
-    _value(streams.PREJOINED, "session_id", registry.PrejoinedRoom, "agent-runner"),
-    _value(streams.SLOTS, "slot", registry.Slot, "scheduler"),
-    _value(streams.LEADERS, "role", registry.Leader, "any"),
-    _value(streams.QUEUE, "queue", registry.QueueState, "scheduler"),
-    _value(streams.SEATS, "session_id", registry.Seat, "gateway"),
-    _value(streams.IDEMPOTENCY, "request_key", registry.IdempotentStart, "gateway"),
+    _value(streams.SLOTS, "slot", registry.Slot, "scheduler", "gateway", "scheduler"),
+    _value(streams.LEADERS, "role", registry.Leader, "any", "gateway", "scheduler"),
+    _value(streams.QUEUE, "queue", registry.QueueState, "scheduler", "gateway"),
+    _value(streams.SEATS, "session_id", registry.Seat, "gateway", "gateway"),
+    _value(streams.IDEMPOTENCY, "request_key", registry.IdempotentStart, "gateway", "gateway"),
     Message(
         f"kv.{streams.IDEMPOTENCY.name}.reply",
         f"$KV.{streams.IDEMPOTENCY.name}.{{request_key}}",
         registry.IdempotentReply,
         "value",
         "gateway",
+        ("gateway",),
     ),
 )

@@ -1,9 +1,12 @@
 """Commands: NATS requests with typed replies. Each is idempotent by session and epoch."""
 
-from typing import Annotated, Literal
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from contracts import subjects
 from contracts.events import Epoch, FaultMs, Minutes, Ms
 from contracts.ids import NodeId, SessionId
 from contracts.tools import RecordedTool
@@ -168,6 +171,59 @@ class CreditGranted(_Message):
     ok: Literal[True] = True
     granted_minutes: int | None = Field(ge=0, description="None: post-paid, unlimited")
 
+
+Request = TypeVar("Request", bound=BaseModel)
+Reply = TypeVar("Reply", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Command(Generic[Request, Reply]):
+    """A command: its subject and its shapes.
+
+    Attributes:
+        subject: `{node_id}` stands for a node's address until `at` replaces it.
+        reply: Shape of the reply of a command that succeeded; `CommandFailed` may come instead.
+    """
+
+    subject: str
+    request: type[Request]
+    reply: type[Reply]
+    sender: str = "scheduler"
+    receiver: str = "agent-runner"
+
+    @property
+    def answer(self) -> TypeAdapter[Reply | CommandFailed]:
+        """Reads the reply."""
+        return _answer(self.reply)
+
+    def at(self, address: str) -> "Command[Request, Reply]":
+        """The command to one node; `address` is `NodeState.address`."""
+        return replace(self, subject=self.subject.replace("{node_id}", address))
+
+
+@cache
+def _answer(reply: type[Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(answer_shape(reply))
+
+
+def answer_shape(reply: type[Any]) -> Any:
+    """The type of a command's reply: success or failure, told apart by `ok`."""
+    return Annotated[reply | CommandFailed, Field(discriminator="ok")]
+
+
+def _subject(command: str) -> str:
+    return subjects.node_command("{node_id}", command)
+
+
+ASSIGN: Final = Command(_subject("assign"), AssignJob, JobAccepted)
+END: Final = Command(_subject("end"), EndJob, JobEnded)
+PREJOIN: Final = Command(_subject("prejoin"), PrejoinRoom, RoomPrejoined)
+DESCRIBE: Final = Command(_subject("describe"), DescribeJob, JobDescribed)
+DRAIN: Final = Command(_subject("drain"), DrainNode, NodeDraining, sender="gateway")
+RESERVE: Final = Command(subjects.BILLING_RESERVE, ReserveCredit, CreditGranted, sender="gateway", receiver="billing")
+GRANT: Final = Command(subjects.BILLING_GRANT, GrantCredit, CreditGranted, sender="agent-runner", receiver="billing")
+
+COMMANDS: Final[tuple[Command[Any, Any], ...]] = (ASSIGN, END, PREJOIN, DESCRIBE, DRAIN, RESERVE, GRANT)
 
 AssignReply = Annotated[JobAccepted | CommandFailed, Field(discriminator="ok")]
 EndReply = Annotated[JobEnded | CommandFailed, Field(discriminator="ok")]

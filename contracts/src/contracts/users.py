@@ -72,7 +72,7 @@ def _sent(part: str) -> tuple[str, ...]:
 
 def _answered(part: str) -> tuple[str, ...]:
     """Subjects of the requests that this service answers, from the catalogue."""
-    return tuple(sorted({_wildcards(m.address) for m in MESSAGES if m.receiver == part and m.kind == "request"}))
+    return tuple(sorted({_wildcards(m.address) for m in MESSAGES if part in m.consumers and m.kind == "request"}))
 
 
 def _wildcards(address: str) -> str:

@@ -1,0 +1,149 @@
+"""The catalogue names the services that read a message: compared with what their adapters really ask of NATS."""
+
+import ast
+import re
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from agent_runner.adapters.registry import BusRegistry
+from agent_runner.adapters.room_keys import BusRoomKeys
+from agent_runner.adapters.session_log import BusSessionLog
+from billing.adapters.nats_session_log import NatsSessionLog as BillingLog
+from contracts.catalogue import MESSAGES
+from contracts.events import EVENTS
+from gateway.adapters.log_tail import LogTail
+from gateway.adapters.nats_idempotency import NatsIdempotencyKeys
+from gateway.adapters.nats_log import NatsLog, NatsRegistry
+from gateway.adapters.nats_prejoined_rooms import NatsPrejoinedRooms
+from gateway.adapters.nats_seats import NatsSeats
+from gateway.adapters.nats_start_queue import NatsStartQueue
+from gateway.domain.read_model import FOLDED
+from scheduler.adapters.nats_nodes import NatsNodes
+from scheduler.adapters.nats_prejoined_rooms import NatsPrejoinedRooms as SchedulerRooms
+from scheduler.adapters.nats_session_log import NatsSessionLog as SchedulerLog
+from scheduler.adapters.nats_slots import NatsSlots
+
+SERVICES = Path(__file__).parents[2] / "services"
+PACKAGES = {"gateway": "gateway", "scheduler": "scheduler", "billing": "billing", "agent-runner": "agent_runner"}
+SESSION = "session_1"
+READERS = {"replay", "each", "last_of_each", "subjects"}
+BY_NAME = {"last", "last_seq", "since", "follow"}
+
+
+class NoMessages:
+    caught_up = None
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        pass
+
+    def batches(self) -> "NoMessages":
+        return self
+
+
+class Recorder:
+    """Stands for the bus; remembers the subjects and buckets that it is asked for."""
+
+    def __init__(self) -> None:
+        self.asked: set[str] = set()
+
+    def replay(self, wanted: Any, **_: Any) -> NoMessages:
+        self.asked |= {wanted} if isinstance(wanted, str) else set(wanted)
+        return NoMessages()
+
+    async def last(self, subject: str, **_: Any) -> None:
+        self.asked.add(subject)
+
+    async def each(self, subject: str, **_: Any) -> list[Any]:
+        self.asked.add(subject)
+        return []
+
+    def bucket(self, spec: Any) -> "Recorder":
+        self.asked.add(f"$KV.{spec.name}.*")
+        return self
+
+
+async def scheduler(bus: Any) -> None:
+    log = SchedulerLog(bus)
+    log.follow(0)
+    log.follow_rooms(0)
+    NatsNodes(bus, assign_timeout_s=1, end_timeout_s=1)
+    NatsSlots(bus)
+    SchedulerRooms(bus)
+
+
+async def billing(bus: Any) -> None:
+    async for _ in BillingLog(bus).follow(0):
+        pass
+
+
+async def gateway(bus: Any) -> None:
+    log, tail = NatsLog(bus, deadline_s=1), LogTail(bus)
+    with suppress(StopAsyncIteration, RuntimeError):
+        await anext(log.read(None, *FOLDED))
+    with suppress(Exception):
+        await tail.run()
+    NatsRegistry(bus, deadline_s=1)
+    NatsPrejoinedRooms(bus)
+    NatsStartQueue(bus)
+    NatsSeats(bus, deadline_s=1)
+    NatsIdempotencyKeys(bus, deadline_s=1)
+
+
+async def agent_runner(bus: Any) -> None:
+    log = BusSessionLog(bus)
+    await log.last_epoch(SESSION, deadline_s=1)
+    await log.history(SESSION, deadline_s=1)
+    BusRegistry(bus, "a")
+    BusRoomKeys(bus)
+
+
+def named(package: str) -> set[str]:
+    """The events that the service reads by their class: `log.last(SessionEnded, ...)`."""
+    names = {cls.__name__: cls.event for cls in EVENTS}
+    found: set[str] = set()
+    for call in calls(package):
+        if isinstance(call.func, ast.Attribute) and call.func.attr in BY_NAME:
+            arguments = (arg.value if isinstance(arg, ast.Attribute) else arg for arg in call.args)
+            found |= {names[arg.id] for arg in arguments if isinstance(arg, ast.Name) and arg.id in names}
+    return found
+
+
+def calls(package: str) -> list[ast.Call]:
+    files = SERVICES.glob(f"*/src/{package}/**/*.py")
+    return [node for file in files for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
+
+
+def one_name(subject: str) -> str:
+    """`session.ended`, `room`, `kv.nodes`: an address of the catalogue and a subject of the code, brought together."""
+    if subject.startswith("$KV."):
+        return f"kv.{subject.split('.')[1]}"
+    return re.sub(r"^voice\.v1\.(room|session)\.([a-z_*{}]+)\..*", lambda m: m[1] if m[1] == "room" else m[2], subject)
+
+
+@pytest.mark.parametrize("act", [gateway, scheduler, billing, agent_runner])
+async def test_a_service_reads_what_the_catalogue_says_that_it_reads(act: Any) -> None:
+    package = act.__name__
+    service, recorder = package.replace("_", "-"), Recorder()
+
+    await act(recorder)
+
+    promised = {m.address for m in MESSAGES if service in m.consumers and m.kind in ("event", "value")}
+    leases = {"kv.leaders"}  # made in `app.py` by each process that may lead
+    assert {one_name(a) for a in promised} - leases == {one_name(s) for s in recorder.asked} | named(package)
+
+
+@pytest.mark.parametrize(("package", "places"), [("gateway", 3), ("scheduler", 6), ("billing", 1), ("agent_runner", 1)])
+def test_no_service_reads_the_log_elsewhere(package: str, places: int) -> None:
+    """A further place belongs into the functions above, and its events into the catalogue."""
+    found = [c for c in calls(package) if isinstance(c.func, ast.Attribute) and c.func.attr in READERS]
+
+    assert len(found) == places
