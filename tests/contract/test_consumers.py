@@ -14,11 +14,12 @@ from agent_runner.adapters.session_log import BusSessionLog
 from billing.adapters.nats_session_log import NatsSessionLog as BillingLog
 from contracts.catalogue import MESSAGES
 from contracts.events import EVENTS
-from gateway.adapters.log_tail import LogTail
 from gateway.adapters.nats_idempotency import NatsIdempotencyKeys
-from gateway.adapters.nats_log import NatsLog, NatsRegistry
+from gateway.adapters.nats_log_tail import LogTail
 from gateway.adapters.nats_prejoined_rooms import NatsPrejoinedRooms
+from gateway.adapters.nats_registry import NatsRegistry
 from gateway.adapters.nats_seats import NatsSeats
+from gateway.adapters.nats_session_log import NatsSessionLog as GatewayLog
 from gateway.adapters.nats_start_queue import NatsStartQueue
 from gateway.domain.read_model import FOLDED
 from scheduler.adapters.nats_nodes import NatsNodes
@@ -86,7 +87,7 @@ async def billing(bus: Any) -> None:
 
 
 async def gateway(bus: Any) -> None:
-    log, tail = NatsLog(bus, deadline_s=1), LogTail(bus)
+    log, tail = GatewayLog(bus, deadline_s=1), LogTail(bus)
     with suppress(StopAsyncIteration, RuntimeError):
         await anext(log.read(None, *FOLDED))
     with suppress(Exception):
