@@ -1,4 +1,4 @@
-"""The commands together, and what becomes of their errors."""
+"""All commands, and the handling of their errors."""
 
 import traceback
 from importlib.metadata import version
@@ -46,7 +46,7 @@ def greenroom(
 
 
 def run_app() -> int:
-    """Run the command that the arguments name; returns its exit code."""
+    """Run the command line's command and return its exit code."""
     try:
         network.prepare()
         app()
@@ -66,5 +66,5 @@ def run_app() -> int:
         return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     except Exception:
         traceback.print_exc()
-        return 70  # a defect, as sysexits.h has it
+        return 70  # internal error, as in sysexits.h
     return 0

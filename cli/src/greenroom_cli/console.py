@@ -1,4 +1,4 @@
-"""What the commands print: lines on a terminal with colour, the same lines plain elsewhere; errors on stderr."""
+"""Output of the commands: coloured lines on a terminal, plain lines elsewhere; errors on stderr."""
 
 import json
 import re
@@ -12,21 +12,21 @@ from rich.table import Table
 from greenroom_cli.errors import CommandError
 from greenroom_cli.stack.process import ProcessFailed
 
-# What moves a terminal's cursor, renames its window or worse; names come from clients.
+# Control characters can move a terminal's cursor or rename its window, and names come from clients.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class _Output(Console):
-    """Never raises for a stream that is gone or full: a command still has to stop in order.
+    """A closed or full stream raises no error: a command must still stop in order.
 
     Attributes:
-        lost: Why output was lost, if any was; looked at when the command is done.
+        lost: Why output was lost, if any was; checked at the end of the command.
     """
 
     lost: OSError | None = None
 
     def on_broken_pipe(self) -> None:
-        self._lose(BrokenPipeError())  # the base class ends the process on the spot
+        self._lose(BrokenPipeError())  # the base class would exit the process
 
     def _check_buffer(self) -> None:
         try:
@@ -41,22 +41,21 @@ class _Output(Console):
 
 _out = _Output(soft_wrap=True, highlight=False)
 _err = _Output(stderr=True, soft_wrap=True, highlight=False)
-_wide = _Output(highlight=False, width=200)  # a table in a pipe or a file: it must not fold ids
+_wide = _Output(highlight=False, width=200)  # in a pipe or a file a table must not fold ids
 
 
 def lost_output() -> OSError | None:
-    """Why some of stdout's output could not be written; None when all of it was."""
+    """Why some of stdout could not be written; None when all of it was."""
     return _out.lost or _wide.lost
 
 
 def printable(text: str, encoding: str) -> str:
-    """The text with escapes for what the encoding does not have and for control characters."""
+    """Escape control characters and characters that the encoding lacks."""
     text = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def say(line: str = "", *, style: str | None = None) -> None:
-    """Print one line."""
     _print(_out, line, style)
 
 
@@ -65,14 +64,14 @@ def warn(line: str) -> None:
 
 
 def say_json(content: Any) -> None:
-    """Print one JSON document, unstyled; in ASCII where the terminal's encoding is not UTF-8."""
+    """Print one JSON document, unstyled; in ASCII unless the terminal's encoding is UTF-8."""
     _out.out(json.dumps(content, indent=2, ensure_ascii=_out.encoding != "utf-8"), highlight=False)
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     grid = Table(box=None, pad_edge=False, header_style="bold")
     for head in heads:
-        grid.add_column(head, overflow="fold")  # an id that is cut short is of no use
+        grid.add_column(head, overflow="fold")  # fold a long id rather than cut it off
     for row in rows:
         grid.add_row(*("-" if cell is None else escape(printable(str(cell), _out.encoding)) for cell in row))
     if _out.is_terminal:
@@ -82,7 +81,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 
 def complain(error: CommandError) -> None:
-    """Print an error: one line, and for a process that failed the last lines of its log."""
+    """Print an error: one line, and the last log lines of a process that failed."""
     _print(_err, f"greenroom: {' '.join(str(error).split())}", "red")
     if isinstance(error, ProcessFailed):
         for line in error.tail:
@@ -94,7 +93,7 @@ def _print(console: Console, line: str, style: str | None) -> None:
 
 
 class StackLines:
-    """Shows a stack's progress, one line per change."""
+    """Prints a stack's progress, one line per change."""
 
     def starting(self, name: str) -> None: ...
 

@@ -1,4 +1,4 @@
-"""`.env`, which the commands and Docker Compose both read, and what in it the two read differently."""
+"""`.env`, which the commands and Docker Compose both read, and the lines that they read differently."""
 
 import io
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ class Difference:
     """A line that Docker Compose reads differently.
 
     Attributes:
-        name: The variable, or the line's number where no variable can be read from it; never a value.
+        name: The variable, or the line's number if it has none; never a value.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Difference:
 
 
 def read(file: Path) -> dict[str, str | None]:
-    """The variables of a file, each value as it is written; nothing when there is no file.
+    """The variables of a file, with their raw values; empty without the file.
 
     Raises:
         CommandError: The file cannot be read.
@@ -39,7 +39,7 @@ def read(file: Path) -> dict[str, str | None]:
 
 
 def differences(file: Path) -> list[Difference]:
-    """What Docker Compose takes for something else than the commands do."""
+    """The lines that Docker Compose reads differently from the commands."""
     return list(_differences(_text(file)))
 
 

@@ -1,12 +1,12 @@
-"""The one error that a command shows: what is wrong, and how to put it right, in one line each."""
+"""The error that a command shows: a problem and its fix, one line each."""
 
 
 class CommandError(Exception):
-    """A command cannot go on.
+    """The command cannot continue.
 
     Attributes:
         problem: What is wrong, one line.
-        fix: What the user can do about it, one line; empty when the problem says it.
+        fix: The action for the user, one line; empty when the problem implies it.
     """
 
     def __init__(self, problem: str, fix: str = "") -> None:

@@ -1,4 +1,4 @@
-"""The gateway's REST interface, as the commands use it."""
+"""The gateway's REST API, as the commands use it."""
 
 import time
 from types import TracebackType
@@ -28,7 +28,7 @@ from pydantic import BaseModel, ValidationError
 from greenroom_cli import network
 from greenroom_cli.errors import CommandError
 
-TIMEOUT_S = 15.0  # above the gateway's own deadlines, so that its problem is what the user reads
+TIMEOUT_S = 15.0  # longer than the gateway's own deadlines, so that the user sees its problem
 START_TIMEOUT_S = MAX_WAIT_MS / 1000 + TIMEOUT_S
 
 _KEY_FIXES = {
@@ -43,7 +43,7 @@ class GatewayRefused(CommandError):
     """The gateway answered with a problem.
 
     Attributes:
-        code: The problem's code, what programs branch on.
+        code: The problem's code.
         status: The HTTP status.
     """
 
@@ -55,14 +55,14 @@ class GatewayRefused(CommandError):
 
 
 class _AnswerLost(CommandError):
-    """The connection broke after the request was sent: it may have been carried out."""
+    """The connection broke after the request was sent, so the gateway may have acted."""
 
 
 class Gateway:
-    """One gateway; each method raises GatewayRefused for its problems and CommandError when it cannot be reached.
+    """One gateway. Methods raise `GatewayRefused` for its problems, and `CommandError` when it does not answer.
 
     Attributes:
-        clock_ahead_s: How far this machine's clock was ahead of the gateway's at the last answer, in seconds.
+        clock_ahead_s: Seconds by which this machine's clock was ahead of the gateway's at the last answer.
     """
 
     def __init__(self, url: str, api_key: str | None = None) -> None:
@@ -73,7 +73,7 @@ class Gateway:
             base_url=self.url,
             headers=headers,
             timeout=TIMEOUT_S,
-            trust_env=not network.is_loopback(url),  # that is: by the proxies of the environment
+            trust_env=not network.is_loopback(url),  # otherwise use the environment's proxies
             verify=network.trust(),
         )
 
@@ -86,11 +86,11 @@ class Gateway:
         await self._http.aclose()
 
     async def check(self) -> None:
-        """Return when a gateway answers here; what it needs itself may still be away."""
+        """Return when a gateway answers; its dependencies may be unavailable."""
         await self._ask(HealthReply, "GET", "/health")
 
     async def ready(self) -> dict[str, str]:
-        """Why the gateway is not ready, by what is missing; empty when it is."""
+        """The reasons by dependency why the gateway is not ready; empty when it is."""
         answer = await self._send("GET", "/ready")
         try:
             return _Readiness.model_validate_json(answer.content).reasons
@@ -98,7 +98,7 @@ class Gateway:
             raise _refusal(answer) from None
 
     async def start(self, request: StartRequest) -> StartReply:
-        """Start a session; when the answer is lost, ask again with the same key, so that one session runs."""
+        """Start a session; after a lost answer repeat it with the same key, so that only one session runs."""
         body = request.model_dump(mode="json", by_alias=True, exclude_none=True)
         key = {"Idempotency-Key": uuid4().hex}
         path = "/orchestrator/session/start"
@@ -114,7 +114,7 @@ class Gateway:
         return await self._ask(SessionView, "GET", f"/sessions/{quote(session_id, safe='')}")
 
     async def sessions(self, limit: int) -> SessionList:
-        """The newest sessions; at most 100 a page, of which this is the first."""
+        """The newest sessions: the first page, at most 100."""
         return await self._ask(SessionList, "GET", f"/sessions?limit={limit}")
 
     async def drain(self, node_id: str, limit_s: float) -> DrainStarted:
@@ -129,7 +129,7 @@ class Gateway:
 
     async def user_bill(self, user_id: str) -> UserBill:
         name = quote(user_id, safe="")
-        in_path = user_id not in (".", "..")  # those two leave a path on the way
+        in_path = user_id not in (".", "..")  # HTTP clients normalise these two away
         return await self._ask(UserBill, "GET", f"/billing/users/{name}" if in_path else f"/billing/users?user={name}")
 
     async def _ask(

@@ -1,4 +1,4 @@
-"""Which parts of a local stack to start, given what the user's environment already names."""
+"""The parts of a local stack to start, by the user's environment."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from greenroom_cli.stack import EVERYTHING, Part, StackOptions
 from greenroom_cli.stack.ports import LOOPBACK, read_port
 from greenroom_cli.stack.providers import missing_keys
 
-# A server that the environment names is the user's own: it is used, not started.
+# A server that the environment names belongs to the user: it is used, not started.
 URLS = {Part.NATS: "NATS_URL", Part.REDIS: "REDIS_URL", Part.LIVEKIT: "LIVEKIT_URL", Part.POSTGRES: "DATABASE_URL"}
 GATEWAY_PORT = 8000
 
@@ -27,13 +27,13 @@ class Wanted:
 
 
 def options(environment: Mapping[str, str], wanted: Wanted) -> StackOptions:
-    """Turn choices into options.
+    """Convert choices into options.
 
     Raises:
-        CommandError: Choices that contradict the environment.
+        CommandError: The choices contradict the environment.
     """
     if wanted.postgres and "DATABASE_URL" in environment:
-        raise CommandError("--postgres was given, but DATABASE_URL names a database", "drop one of the two")
+        raise CommandError("--postgres was given, but DATABASE_URL names a database", "remove one of the two")
     if "LIVEKIT_URL" in environment:
         for key in ("LIVEKIT_API_KEY", "LIVEKIT_API_SECRET"):
             if key not in environment:
@@ -60,7 +60,7 @@ def options(environment: Mapping[str, str], wanted: Wanted) -> StackOptions:
 
 
 def unreachable_livekit(environment: Mapping[str, str]) -> str | None:
-    """That callers elsewhere would be sent to a LiveKit on loopback; None when they are not, or cannot come in."""
+    """A warning that callers on other machines would get a LiveKit on loopback; None if they would not."""
     if is_loopback(environment.get("HOST", LOOPBACK)):
         return None
     told = environment.get("LIVEKIT_PUBLIC_URL") or environment.get("LIVEKIT_URL", "")

@@ -1,4 +1,4 @@
-"""The `greenroom` command's first lines: they import next to nothing, so that Ctrl-C is an answer from the start on."""
+"""The `greenroom` command's entry. It imports almost nothing, so that Ctrl-C works from the start."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ EXIT_OUTPUT_CLOSED = 128 + signal.SIGPIPE
 
 def main() -> NoReturn:
     """Run the command; every refusal is one line on stderr and a non-zero exit code."""
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # `nohup` and scripts' background jobs ignore it
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # `nohup` and background jobs of scripts ignore SIGINT
         signal.signal(signal.SIGINT, _interrupt)
     _repair_streams()
     from greenroom_cli.app import run_app  # takes most of a second
@@ -23,27 +23,27 @@ def main() -> NoReturn:
     with contextlib.suppress(OSError):
         sys.stderr.flush()
     code = _close_output(code)
-    # At the interpreter's own end LiveKit's native library sometimes waits for ever for one of its threads.
+    # At the interpreter's exit LiveKit's native library sometimes hangs, waiting for one of its threads.
     os._exit(code)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-    """End at once: while this handler is in place nothing has been started that would have to be stopped."""
+    """Exit at once: as long as this handler is installed, nothing has started that needs to be stopped."""
     with contextlib.suppress(OSError):
         os.write(2, f"{INTERRUPTED}\n".encode())
     os._exit(EXIT_INTERRUPTED)
 
 
 def _repair_streams() -> None:
-    """Make each stream usable: present, and able to take any text whatever the locale can show."""
+    """Make each stream usable: open, and able to print any text in any locale."""
     for name, number, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
         if getattr(sys, name) is None:  # closed by the caller: `greenroom sessions >&-`
-            # It takes the lowest free number, which is this one: nothing that is opened later may stand in for it.
+            # open() takes the lowest free descriptor, this one, so that no later file gets it.
             null = os.open(os.devnull, os.O_RDWR)
             setattr(sys, name, open(null, mode, encoding="utf-8"))  # noqa: SIM115 - open until the process ends
             if null != number:
                 os.dup2(null, number)
-    # Typed text is UTF-8 on every terminal that can send more than ASCII.
+    # Every terminal that can send more than ASCII sends UTF-8.
     is_ascii = sys.stdin.encoding.lower() in ("ascii", "us-ascii", "ansi_x3.4-1968")
     for stream, errors in ((sys.stdin, "replace"), (sys.stdout, "backslashreplace"), (sys.stderr, "backslashreplace")):
         reconfigure = getattr(stream, "reconfigure", None)  # a test's stream has none
@@ -52,7 +52,7 @@ def _repair_streams() -> None:
 
 
 def _close_output(code: int) -> int:
-    """The exit code, once all output is out: output that got lost is a failure of a command that had none."""
+    """Flush the output and return the exit code: lost output makes a successful command fail."""
     from greenroom_cli.console import lost_output
 
     lost = lost_output()
@@ -62,7 +62,7 @@ def _close_output(code: int) -> int:
         lost = lost or error
     if lost is None:
         return code
-    if isinstance(lost, BrokenPipeError):  # `| head` has seen enough: what a shell command does, it ends quietly
+    if isinstance(lost, BrokenPipeError):  # `| head` has read enough: exit quietly, as shell commands do
         return code or EXIT_OUTPUT_CLOSED
     if code:
         return code

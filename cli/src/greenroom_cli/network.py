@@ -1,4 +1,4 @@
-"""What the environment says about the network: proxies and private authorities, for this process and its children."""
+"""Network settings of the environment, for this process and its children: proxies and private authorities."""
 
 import contextlib
 import os
@@ -18,16 +18,16 @@ _PROXIES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY
 
 
 def prepare() -> None:
-    """Set what this process and its children go by: no proxy for the local stack, one variable for private authorities.
+    """Set the environment: no proxy for the local stack, and one variable for private authorities.
 
     Raises:
-        CommandError: The authorities that a variable names are not there.
+        CommandError: A variable names authorities that do not exist.
     """
-    # Both spellings with the same content: clients differ in which they read, and Python lets the small one win.
+    # Both spellings with the same value: clients differ in which they read, and Python prefers the lower-case one.
     written = ",".join(os.environ.get(name, "") for name in ("NO_PROXY", "no_proxy"))
     exempt = [entry.strip() for entry in written.split(",") if entry.strip()]
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = ",".join(dict.fromkeys([*exempt, *LOOPBACK]))
-    # OpenSSL, and so every TLS client of ours, goes by SSL_CERT_FILE; many machines set only what requests reads.
+    # Our TLS clients (OpenSSL) read SSL_CERT_FILE; many machines set only the variable of requests.
     for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR"):
         if (value := os.environ.get(name)) and not Path(value).exists():
             raise CommandError(f"{name} names {value}, which does not exist", "correct it, or unset it")
@@ -37,20 +37,20 @@ def prepare() -> None:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether the URL leads to this machine, whatever NO_PROXY says."""
+    """Whether the URL leads to this machine, independent of NO_PROXY."""
     host = urlsplit(url).hostname or ""
     return access.is_loopback(host) or host.endswith(".localhost")
 
 
 @cache
 def trust() -> ssl.SSLContext:
-    """The authorities of the system, or those of SSL_CERT_FILE and SSL_CERT_DIR."""
+    """The system's authorities, or those of SSL_CERT_FILE and SSL_CERT_DIR."""
     return ssl.create_default_context()
 
 
 @contextlib.contextmanager
 def as_no_proxy_says(url: str) -> Generator[None]:
-    """Hide the proxies from a library that takes them for every address, when NO_PROXY or loopback exempts this one."""
+    """Hide the proxies from a library that ignores NO_PROXY, when NO_PROXY or loopback exempts this address."""
     if not (is_loopback(url) or is_exempt(url, os.environ)):
         yield
         return

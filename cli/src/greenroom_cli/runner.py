@@ -1,4 +1,4 @@
-"""Runs one command's coroutine: its signals stop it in order, its errors become one line and an exit code."""
+"""Runs one command's coroutine: signals stop it in order, errors become one line and an exit code."""
 
 import asyncio
 import signal
@@ -11,10 +11,10 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(Exception):
-    """The command was told to stop, and everything that it had started has been stopped.
+    """A signal stopped the command, after everything it had started was stopped.
 
     Attributes:
-        exit_code: 128 + the signal's number, as shells have it.
+        exit_code: 128 + the signal's number, as in shells.
     """
 
     def __init__(self, number: signal.Signals) -> None:
@@ -23,10 +23,10 @@ class Stopped(Exception):
 
 
 def run(command: Coroutine[Any, Any, T]) -> T:
-    """Run to the end.
+    """Run the command.
 
-    The first signal cancels the command, which then cleans up; further ones change nothing, since a clean-up cut short
-    would leave processes behind (SIGKILL still works, and leaves none either).
+    The first signal cancels the command, which then cleans up. Further ones are ignored, since an interrupted clean-up
+    would leave processes behind (SIGKILL works, and leaves none either).
 
     Raises:
         Stopped: By a signal.
@@ -35,7 +35,7 @@ def run(command: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(_run(command))
     finally:
-        signal.signal(signal.SIGINT, before)  # the loop leaves Python's own, which ends in a traceback
+        signal.signal(signal.SIGINT, before)  # the loop leaves Python's own handler, which ends in a traceback
 
 
 async def _run(command: Coroutine[Any, Any, T]) -> T:

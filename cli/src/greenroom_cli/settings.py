@@ -1,4 +1,4 @@
-"""What the commands read: the environment, .env in the current folder, and what a running stack published."""
+"""Settings of the commands: the environment, .env in the current folder, and the values of a running stack."""
 
 import os
 from collections.abc import Mapping
@@ -24,20 +24,20 @@ def user_environment(folder: Path | None = None) -> dict[str, str]:
 
 
 def command_environment(state: Path) -> dict[str, str]:
-    """The user's environment, under the addresses and keys of the stack that runs in the state folder, if one does."""
+    """The user's environment, overridden by the addresses and keys of the stack that runs in the state folder."""
     run = StateFolder(state).running()
     return {**user_environment(), **(run.environment if run else {})}
 
 
 def _url(*schemes: str) -> AfterValidator:
-    """A URL that every client can read: with one of the schemes, a host, and a port that there is."""
+    """A URL with one of the schemes, a host and a valid port."""
 
     def check(url: str) -> str:
         try:
             parts = urlsplit(url)
             if parts.scheme in schemes and parts.hostname and parts.port != 0 and url.isprintable() and " " not in url:
                 return url
-        except ValueError:  # brackets that do not match, a port over 65535
+        except ValueError:  # unbalanced brackets, or a port above 65535
             pass
         raise ValueError(f"it is not a URL such as {schemes[0]}://host:port")
 
@@ -45,9 +45,9 @@ def _url(*schemes: str) -> AfterValidator:
 
 
 def _key(key: str) -> str:
-    """A key that an HTTP header can carry."""
+    """A key that fits into an HTTP header."""
     if not all("!" <= character <= "~" for character in key):
-        raise ValueError("it holds a space, a line break or a character outside ASCII")
+        raise ValueError("it contains a space, a line break or a character outside ASCII")
     return key
 
 
@@ -58,7 +58,7 @@ _Key = Annotated[str, AfterValidator(_key)]
 
 
 class Settings(BaseSettings):
-    """The variable is the field's name in capitals; addresses of the providers default to the real ones."""
+    """The addresses of the providers default to the real ones."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
@@ -92,12 +92,12 @@ class Settings(BaseSettings):
 
     @property
     def assembly_host(self) -> str:
-        """The scheme and host of ASSEMBLY_BASE_URL, which may be written with its path."""
+        """The scheme and host of ASSEMBLY_BASE_URL, which may include a path."""
         return self.assembly_base_url.rstrip("/").removesuffix("/v3/ws")
 
     @property
     def api_key(self) -> str | None:
-        """GREENROOM_API_KEY, else of a local gateway's own GREENROOM_API_KEYS one with every scope, if there is one."""
+        """GREENROOM_API_KEY, otherwise the key with the most scopes in a local gateway's GREENROOM_API_KEYS."""
         return self.greenroom_api_key or presentable_key([key.strip() for key in self.greenroom_api_keys.split(",")])
 
     @classmethod
@@ -109,12 +109,12 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        # `of` is given the environment as `command_environment` has put it together; a second reading would undo that.
+        # `of` gets the environment from `command_environment`; a second reading would undo its overrides.
         return (init_settings,)
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> "Settings":
-        """Raises CommandError, which names the variable and never its value."""
+        """Raises `CommandError`, which names the variable, never its value."""
         try:
             return cls.model_validate({name.lower(): value for name, value in environment.items()})
         except ValidationError as error:

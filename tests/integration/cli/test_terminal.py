@@ -76,7 +76,7 @@ def test_an_error_that_ascii_cannot_show_is_one_line(tmp_path: Path) -> None:
     result = greenroom(("call", "--user", "Zoë", "--voice", "ü/"), tmp_path, ASCII)
 
     assert result.returncode == 1
-    assert result.stderr == rb"greenroom: --voice '\xfc/' cannot be taken: " + result.stderr.partition(b"taken: ")[2]
+    assert result.stderr == rb"greenroom: --voice '\xfc/' is invalid: " + result.stderr.partition(b"invalid: ")[2]
     assert result.stderr.count(b"\n") == 1
 
 

@@ -163,7 +163,7 @@ def test_everything_answers_and_sigterm_stops_it_all_with_exit_code_0(up: Up) ->
     up.process.send_signal(signal.SIGTERM)
 
     assert up.process.wait(STOP_S) == 0
-    assert "Everything is stopped." in up.said()
+    assert "Everything has stopped." in up.said()
     assert not [pid for pid in everything if is_alive(pid)]
     assert not (up.folder / "addresses.json").exists()
 
@@ -202,7 +202,7 @@ def test_ctrl_c_while_it_starts_stops_what_was_started_with_exit_code_130(tmp_pa
         up.process.send_signal(signal.SIGINT)
 
         assert up.process.wait(STOP_S) == 130, up.said()
-        assert up.said().splitlines()[-2:] == ["Everything is stopped.", "greenroom: interrupted"]
+        assert up.said().splitlines()[-2:] == ["Everything has stopped.", "greenroom: interrupted"]
         assert everything
         assert not [pid for pid in everything if is_alive(pid)]
         assert not (tmp_path / "addresses.json").exists()

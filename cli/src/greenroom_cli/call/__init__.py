@@ -1,1 +1,1 @@
-"""A caller: the other side of a session, which joins the room, speaks and hears."""
+"""The caller of a session: joins the room, speaks and listens."""

@@ -1,4 +1,4 @@
-"""Speech as samples: mono, 16 bit, at one rate throughout the call package."""
+"""Speech as samples: mono, 16 bit, one rate in the whole package."""
 
 import wave
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from greenroom_cli.errors import CommandError
 RATE = 16_000
 FRAME_SAMPLES = RATE // 50  # 20 ms
 FRAME_MS = 20
-# Decoded silence is almost zero and speech a few thousand: anything between tells them apart.
+# The level of decoded silence is almost zero and that of speech a few thousand.
 LOUD = 200.0
 
 Samples = npt.NDArray[np.int16]
@@ -20,7 +20,7 @@ Samples = npt.NDArray[np.int16]
 
 @dataclass(frozen=True)
 class Speech:
-    """Something to say: its words, and its sound at RATE."""
+    """A text and its sound at RATE."""
 
     text: str
     samples: Samples
@@ -31,7 +31,7 @@ class Speech:
 
 
 def is_loud(frame: Samples) -> bool:
-    """Whether a frame holds speech, by its root mean square."""
+    """Whether a frame contains speech, by its root mean square."""
     return len(frame) > 0 and float(np.sqrt(np.mean(frame.astype(np.float64) ** 2))) >= LOUD
 
 
@@ -39,7 +39,7 @@ def read_wav(path: Path) -> Samples:
     """Read a wav file of 16-bit PCM as mono at RATE.
 
     Raises:
-        CommandError: It is no such file.
+        CommandError: The file cannot be read, or has another sample width.
     """
     try:
         with wave.open(str(path), "rb") as file:
@@ -54,7 +54,7 @@ def read_wav(path: Path) -> Samples:
 
 
 def resample(samples: Samples, rate: int) -> Samples:
-    """Bring samples to RATE by linear interpolation, which is enough for speech that a recogniser hears."""
+    """Convert samples to RATE by linear interpolation, which is good enough for a recogniser."""
     if rate == RATE or len(samples) == 0:
         return samples
     count = round(len(samples) * RATE / rate)

@@ -1,4 +1,4 @@
-"""The caller's ear: what the agent's track carries, recorded, and divided into utterances by silence."""
+"""The caller's ear: records the agent's track, and divides it into utterances by silence."""
 
 import asyncio
 import contextlib
@@ -13,23 +13,23 @@ from livekit import rtc
 
 from greenroom_cli.call.audio import FRAME_MS, RATE, Samples, is_loud
 
-# Longer than the pause between two sentences of one answer, shorter than anybody's patience.
+# Longer than a pause between two sentences of one answer.
 QUIET_S = 1.5
 MOST_UTTERANCES = 1000
-# A line is silent before somebody speaks; a recogniser that hears speech at once has no level to measure it by.
+# Silence before the first speech: without it a recogniser has no noise level to compare with.
 LEAD_IN_MS = 1000
-FRAMES_AHEAD = 500  # 10 s; older frames give way
+FRAMES_AHEAD = 500  # 10 s; the oldest frames are dropped
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """A stretch of speech.
+    """A continuous piece of speech.
 
     Attributes:
-        began_at: Monotonic time at which its first sound was heard.
+        began_at: Monotonic time of its first sound.
         ended_at: Monotonic time of its last sound.
-        start_ms: Its begin in the audio heard so far.
-        end_ms: Its end there.
+        start_ms: Its start in the audio heard so far.
+        end_ms: Its end in that audio.
     """
 
     began_at: float
@@ -39,11 +39,11 @@ class Utterance:
 
 
 class Ear:
-    """Listens to one track at a time; a later one (after a take-over) replaces it.
+    """Listens to one track at a time; a new track, after a take-over, replaces the old one.
 
     Args:
-        recording: The wav file to write; it holds what was heard, gaps between tracks left out.
-        feed: Given each frame, e.g. a transcriber's `feed`.
+        recording: The wav file to write; it omits the gaps between tracks.
+        feed: Called with each frame, for example a transcriber's `feed`.
     """
 
     def __init__(self, recording: Path, feed: Callable[[Samples], None]) -> None:
@@ -74,7 +74,7 @@ class Ear:
         self._file.close()
 
     def hear(self, frame: Samples, now: float) -> None:
-        """Take one frame of FRAME_MS that arrived at monotonic time `now`."""
+        """Process one frame of FRAME_MS that arrived at monotonic time `now`."""
         self._file.writeframes(frame.tobytes())
         self._feed(frame)
         start_ms, self.position_ms = self.position_ms, self.position_ms + FRAME_MS

@@ -1,4 +1,4 @@
-"""The caller's microphone: a track that carries silence all the time and speech when there is some."""
+"""The caller's microphone: a track with continuous audio, silence or speech."""
 
 import asyncio
 from collections import deque
@@ -8,14 +8,14 @@ from livekit import rtc
 
 from greenroom_cli.call.audio import FRAME_SAMPLES, RATE, Samples
 
-# As little as keeps the track from starving: what is queued is how late `spoken` is.
+# A short queue keeps the track from starving; its length is the delay of `spoken`.
 QUEUE_MS = 60
 LONGEST_SPEECH_S = 120
 CLOSE_S = 2.0
 
 
 class Microphone:
-    """Sends 20 ms frames at their own pace: who hears nothing at all cannot tell the end of a sentence."""
+    """Sends 20 ms frames in real time, also silence: without it the agent cannot detect the end of a sentence."""
 
     def __init__(self) -> None:
         self._source = rtc.AudioSource(RATE, 1, queue_size_ms=QUEUE_MS)
@@ -26,7 +26,7 @@ class Microphone:
         self._task = asyncio.create_task(self._run())
 
     async def say(self, samples: Samples) -> None:
-        """Send speech; returns when its last frame has been played into the track."""
+        """Send speech; return when its last frame was played into the track."""
         self._said.clear()
         for start in range(0, len(samples), FRAME_SAMPLES):
             self._frames.append(samples[start : start + FRAME_SAMPLES])
@@ -34,7 +34,7 @@ class Microphone:
             await self._said.wait()
 
     async def close(self) -> None:
-        """Stop after the frame in hand: the native library may still call back for one that is given up half-way."""
+        """Stop after the current frame: the native library may call back for a cancelled one."""
         self._is_closing = True
         try:
             async with asyncio.timeout(CLOSE_S):

@@ -24,13 +24,13 @@ T = TypeVar("T")
 
 
 class Call:
-    """Join, say, listen, leave. Every wait has a deadline and ends when the room is closed.
+    """Join, speak, listen, leave. Every wait has a deadline and ends when the room is closed.
 
-    Made before the session is asked for: the native library and the track are ready before the agent starts to speak.
+    Create it before requesting the session, so that the native library and the track are ready before the agent speaks.
 
     Args:
-        recording: The wav file of what is heard.
-        feed: Given each frame that is heard, e.g. a transcriber's `feed`.
+        recording: The wav file for the agent's audio.
+        feed: Called with each frame of it, for example a transcriber's `feed`.
     """
 
     def __init__(self, recording: Path, feed: Callable[[Samples], None]) -> None:
@@ -52,18 +52,18 @@ class Call:
     ) -> None:
         await self.leave()
         await self.ear.close()
-        # Last: the room's native side reads from the source for as long as it has the track.
+        # Last, since the room's native side reads from the source as long as it has the track.
         await self._microphone.close()
 
     async def join(self, url: str, token: str) -> None:
-        """Enter the room and publish the microphone.
+        """Join the room and publish the microphone.
 
         Raises:
-            CommandError: LiveKit cannot be reached, or media finds no way.
+            CommandError: LiveKit does not answer, or no media path works.
         """
         try:
             async with asyncio.timeout(CONNECT_S):
-                with network.as_no_proxy_says(url):  # the SDK's native side knows no NO_PROXY
+                with network.as_no_proxy_says(url):  # the SDK's native side ignores NO_PROXY
                     await self._room.connect(url, token, rtc.RoomOptions(auto_subscribe=True))
                 options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
                 await self._room.local_participant.publish_track(self._microphone.track, options)
@@ -76,37 +76,37 @@ class Call:
             self._on_participant(participant)
 
     async def leave(self) -> None:
-        """Hang up. Before the session is ended: a room that the server ends under a client leaks its tracks natively
-        (livekit/rust-sdks#1443), and some seconds later that can crash the process.
+        """Leave the room, before the session ends: a client whose room the server closes leaks its tracks natively
+        (livekit/rust-sdks#1443), which can crash the process some seconds later.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CONNECT_S):
                 await self._room.disconnect()
 
     async def agent_joined(self, deadline_s: float) -> float:
-        """Wait for the agent; returns the monotonic time at which it came."""
+        """Wait for the agent; return the monotonic time at which it joined."""
         await self._until(self._agent_joined.wait(), deadline_s, "no agent in the room")
         assert self.agent_joined_at is not None
         return self.agent_joined_at
 
     async def first_sound(self, deadline_s: float) -> float:
-        """Wait until the agent is heard for the first time; returns the monotonic time."""
+        """Wait for the agent's first sound; return its monotonic time."""
         await self._until(self.ear.sounded.wait(), deadline_s, "the agent has not said a word")
         assert self.ear.first_sound_at is not None
         return self.ear.first_sound_at
 
     async def listen(self, deadline_s: float) -> Utterance:
-        """Wait until the agent has said something and is silent again."""
+        """Wait until the agent has spoken and is silent again."""
         return await self._until(self.ear.utterances.get(), deadline_s, "the agent has not said anything more")
 
     async def say(self, speech: Speech) -> float:
-        """Speak; returns the monotonic time at which the last sound of it left."""
+        """Speak; return the monotonic time at which the last sound was sent."""
         limit_s = speech.seconds + 10
         await self._until(self._microphone.say(speech.samples), limit_s, "the words could not be sent")
         return time.monotonic()
 
     async def closed(self) -> str:
-        """Wait until the room is closed (the session is over); returns why."""
+        """Wait until the room is closed (the session has ended); return the reason."""
         return await asyncio.shield(self._closed)
 
     async def _until(self, event: Awaitable[T], deadline_s: float, missing: str) -> T:

@@ -1,4 +1,4 @@
-"""Places a whole call by a script: start, join, speak and hear turn by turn, end, bill."""
+"""Places a whole scripted call: start, join, speak and listen turn by turn, end, bill."""
 
 import asyncio
 import time
@@ -22,23 +22,23 @@ from greenroom_cli.gateway import Gateway, GatewayRefused
 from greenroom_cli.settings import Settings
 
 DEMO_SCRIPT = ("What time is it?", "What did you just say?")
-AGENT_JOINS_S = 35.0  # BOT_STARTUP_TIMEOUT and a little
+AGENT_JOINS_S = 35.0  # BOT_STARTUP_TIMEOUT plus a margin
 FIRST_SOUND_S = 15.0
 OPENING_S = 60.0
 REPLY_S = 30.0
 BILL_S = 15.0
 BILL_PAUSE_S = 0.25
-# A recogniser's clock is not exact: what began this much before a question is still counted to it.
+# Tolerance of a recogniser's clock: speech that began this long before a question still belongs to its answer.
 SLACK_MS = 300
 
 T = TypeVar("T")
 
 
 class StepFailed(CommandError):
-    """A call went wrong.
+    """A step of a call failed.
 
     Attributes:
-        step: Which step, in the words of `Steps`.
+        step: Its name in `Steps`.
     """
 
     def __init__(self, step: str, cause: CommandError) -> None:
@@ -47,19 +47,19 @@ class StepFailed(CommandError):
 
 
 class Steps(Protocol):
-    """Told of each step when it has succeeded."""
+    """Receives each step after it has succeeded."""
 
     def done(self, step: str, seconds: float | None = None) -> None: ...
 
 
 @dataclass(frozen=True)
 class Script:
-    """What the caller does.
+    """The caller's part.
 
     Attributes:
         request: The body of the start.
         says: One sentence per turn.
-        voice: The caller's voice; another than the agent's, so that a recording tells them apart.
+        voice: The caller's voice, different from the agent's, so that a recording distinguishes them.
     """
 
     request: StartRequest
@@ -68,13 +68,13 @@ class Script:
 
 
 async def place_call(settings: Settings, script: Script, recording: Path, steps: Steps) -> CallReport:
-    """Place one call through the gateway and end it through the gateway.
+    """Place one call through the gateway, and end it through the gateway.
 
     Raises:
-        StepFailed: Names the step, the cause and the fix. The session is ended all the same.
+        StepFailed: Names the step, the cause and the fix. The session is ended anyway.
     """
     async with Gateway(settings.greenroom_url, settings.api_key) as gateway:
-        await _step("gateway", gateway.check())  # without one, no key would help
+        await _step("gateway", gateway.check())  # without a gateway a missing key does not matter
         speeches = await _step("caller's voice", _synthesise(settings, script))
         steps.done(f"caller's voice synthesised ({script.voice})")
         async with _open_ear(settings) as ear, Call(recording, ear.feed) as call:
@@ -129,7 +129,7 @@ class _Conversation:
         return answered_s, joined_s, agent_s, sound_s
 
     async def _turn(self, speech: Speech) -> tuple[int, float, Utterance]:
-        """Returns where in the heard audio the turn began, when the caller fell silent, and the answer."""
+        """Return the start of the turn in the heard audio, the time at which the caller fell silent, and the answer."""
         name = f"answer to {speech.text!r}"
         asked_ms = self._call.ear.position_ms
         until = await _step(name, self._call.say(speech))
@@ -140,7 +140,7 @@ class _Conversation:
     def _words(
         self, speeches: Sequence[Speech], spoken: Sequence[tuple[int, float, Utterance]]
     ) -> tuple[str, tuple[Turn, ...]]:
-        """Divide what was transcribed at the moments at which the caller began to speak."""
+        """Divide the transcript at the times at which the caller began to speak."""
         cuts = [0, *(asked_ms - SLACK_MS for asked_ms, _, _ in spoken), self._call.ear.position_ms + SLACK_MS]
         heard = [self._ear.between(start, end) for start, end in pairwise(cuts)]
         for name, words in zip(["the opening line", *(repr(s.text) for s in speeches)], heard, strict=True):
@@ -164,7 +164,7 @@ class _Conversation:
             await asyncio.sleep(BILL_PAUSE_S)
 
     async def _end_quietly(self, session_id: str) -> None:
-        """End what failed; the first error is the one to show."""
+        """End the failed session; log an error here, since the first error is the one to report."""
         try:
             await self._gateway.end(session_id)
         except CommandError as error:

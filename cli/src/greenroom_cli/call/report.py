@@ -1,4 +1,4 @@
-"""What a call was: times, words and the bill."""
+"""The result of a call: times, words and the bill."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,14 +8,14 @@ from contracts.api import EndReply, SessionBill
 
 @dataclass(frozen=True)
 class Turn:
-    """One thing that the caller said and the agent's answer.
+    """One sentence of the caller and the agent's answer.
 
     Attributes:
         said: The caller's words.
-        heard: The agent's words as the transcription heard them.
-        said_until_s: When the caller fell silent, in seconds since the POST.
-        answered_s: When the first sound of the answer was heard.
-        silent_s: When the answer was over.
+        heard: The agent's words, as transcribed.
+        said_until_s: Time at which the caller fell silent, in seconds since the POST.
+        answered_s: Time of the answer's first sound.
+        silent_s: Time of the answer's end.
     """
 
     said: str
@@ -31,7 +31,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Timeline:
-    """When what happened, in seconds since the POST that started the session."""
+    """Times of the steps, in seconds since the POST that started the session."""
 
     post_answered_s: float
     caller_joined_s: float
@@ -45,7 +45,7 @@ class CallReport:
     """A finished call.
 
     Attributes:
-        opening: The opening line as it was heard.
+        opening: The opening line, as transcribed.
         recording: The wav file of the agent's audio.
         end: The gateway's answer to the end.
     """

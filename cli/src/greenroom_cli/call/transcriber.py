@@ -1,4 +1,4 @@
-"""What the caller hears, as words: AssemblyAI's v3 streaming endpoint, fed as the audio arrives."""
+"""Transcribes what the caller hears: AssemblyAI's v3 streaming endpoint, fed in real time."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ from greenroom_cli.call.audio import RATE, Samples
 from greenroom_cli.errors import CommandError
 
 MODEL = "universal-streaming-english"
-CHUNK_SAMPLES = RATE // 20  # 50 ms, the least that the endpoint takes
+CHUNK_SAMPLES = RATE // 20  # 50 ms, the endpoint's minimum
 QUEUE_CHUNKS = 200  # 10 s
 OPEN_S, CLOSE_S = 10.0, 10.0
 CHECK = "check ASSEMBLY_API_KEY and ASSEMBLY_BASE_URL with: greenroom doctor"
@@ -23,7 +23,7 @@ CHECK = "check ASSEMBLY_API_KEY and ASSEMBLY_BASE_URL with: greenroom doctor"
 
 @dataclass(frozen=True)
 class Heard:
-    """One finished turn: its words, and when they were spoken, in ms of the audio sent so far."""
+    """One finished turn: its words and its time in the sent audio, in ms."""
 
     text: str
     start_ms: int
@@ -31,7 +31,7 @@ class Heard:
 
 
 class Transcriber:
-    """One streaming session. Feed it, and read `heard`; `finish` waits for what is still on its way."""
+    """One streaming session. Feed it, and read `heard`; `finish` waits for the last turns."""
 
     def __init__(self, socket: ClientConnection, on_heard: Callable[[Heard], None] | None) -> None:
         self.heard: list[Heard] = []
@@ -45,7 +45,7 @@ class Transcriber:
 
     @classmethod
     async def connect(cls, host: str, api_key: str, on_heard: Callable[[Heard], None] | None = None) -> "Transcriber":
-        """Raises CommandError when the endpoint cannot be reached or refuses the key."""
+        """Raises `CommandError` when the endpoint does not answer or refuses the key."""
         query = urlencode({"sample_rate": RATE, "encoding": "pcm_s16le", "format_turns": "true", "speech_model": MODEL})
         url = f"{host}/v3/ws"
         try:
@@ -59,23 +59,23 @@ class Transcriber:
         return cls(socket, on_heard)
 
     def feed(self, samples: Samples) -> None:
-        """Take audio, at the pace at which it is spoken. What is fed after a fault is dropped."""
+        """Add audio, in real time. After a fault it is dropped."""
         self._pending += samples.tobytes()
         size = CHUNK_SAMPLES * 2
         while len(self._pending) >= size:
-            with contextlib.suppress(asyncio.QueueFull):  # only when the socket is stuck: `fault` will say so
+            with contextlib.suppress(asyncio.QueueFull):  # only when the socket is stuck; `fault` reports it
                 self._chunks.put_nowait(self._pending[:size])
             self._pending = self._pending[size:]
 
     def between(self, start_ms: int, end_ms: int) -> str:
-        """The words of the turns whose middle lies in that part of the audio."""
+        """The words of the turns whose middle lies in this part of the audio."""
         return " ".join(turn.text for turn in self.heard if start_ms <= (turn.start_ms + turn.end_ms) // 2 < end_ms)
 
     async def finish(self) -> None:
-        """Say that the audio is over, and wait for the last turns.
+        """Signal the end of the audio, and wait for the last turns.
 
         Raises:
-            CommandError: The endpoint gave up before, or does not answer.
+            CommandError: The endpoint failed before, or does not answer.
         """
         with contextlib.suppress(asyncio.QueueFull):
             self._chunks.put_nowait(None)
@@ -97,7 +97,7 @@ class Transcriber:
                 await self._socket.close()
 
     async def _send(self) -> None:
-        with contextlib.suppress(ConnectionClosed):  # the receiver says why
+        with contextlib.suppress(ConnectionClosed):  # the receiver reports the reason
             while (chunk := await self._chunks.get()) is not None:
                 await self._socket.send(chunk)
             await self._socket.send(json.dumps({"type": "Terminate"}))
@@ -120,7 +120,7 @@ class Transcriber:
         except ConnectionClosed as error:
             self.fault = f"the connection was closed: {error}"
         except (ValueError, KeyError, TypeError):
-            self.fault = "it sent something that is no event"
+            self.fault = "it sent an invalid event"
 
     def _take(self, event: dict[str, Any]) -> None:
         words = event["words"]

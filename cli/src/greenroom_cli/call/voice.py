@@ -1,4 +1,4 @@
-"""The caller's voice: text to speech by the configured Inworld endpoint."""
+"""The caller's voice: text to speech from the configured Inworld endpoint."""
 
 import base64
 import binascii
@@ -19,7 +19,7 @@ async def speak(text: str, *, voice: str, http_url: str, api_key: str) -> Speech
     """Synthesise one sentence.
 
     Raises:
-        CommandError: The endpoint cannot be reached, refuses, or answers with no audio.
+        CommandError: The endpoint does not answer, refuses the request, or sends no audio.
     """
     body = {
         "text": text,
@@ -38,7 +38,7 @@ async def speak(text: str, *, voice: str, http_url: str, api_key: str) -> Speech
     try:
         pieces = [_audio(line) for line in answer.text.splitlines() if line.strip()]
     except (ValueError, KeyError, TypeError, binascii.Error):
-        raise CommandError(f"{url} answered with something that is no speech: {answer.text[:120]!r}", CHECK) from None
+        raise CommandError(f"{url} answered with invalid speech: {answer.text[:120]!r}", CHECK) from None
     samples = np.frombuffer(b"".join(pieces), dtype="<i2")
     if len(samples) == 0:
         raise CommandError(f"{url} answered with no audio for {text!r}", CHECK)

@@ -1,1 +1,1 @@
-"""The commands: one module each, which reads options, calls what does the work, and prints."""
+"""The commands, one module each: read options, call the code that does the work, print."""

@@ -16,11 +16,11 @@ def agent(
     url: Annotated[str, typer.Option(help="LiveKit's address, ws:// or wss://.")],
     token: Annotated[str, typer.Option(help="A LiveKit token that lets the agent into the room.")],
     session_id: Annotated[str, typer.Option(help="The session's id, which is the room's name.")],
-    system_prompt: Annotated[str | None, typer.Option(help="What the agent is told to be.")] = None,
-    opening_line: Annotated[str | None, typer.Option(help="What the agent says first.")] = None,
+    system_prompt: Annotated[str | None, typer.Option(help="The system prompt.")] = None,
+    opening_line: Annotated[str | None, typer.Option(help="The agent's first words.")] = None,
     voice_id: Annotated[str | None, typer.Option(help="The agent's voice.")] = None,
     any_caller: Annotated[
-        bool, typer.Option("--any-caller", help="Listen to whoever comes first, not to caller:SESSION_ID alone.")
+        bool, typer.Option("--any-caller", help="Listen to the first participant, instead of caller:SESSION_ID only.")
     ] = False,
     state: State = STATE,
 ) -> None:
@@ -32,7 +32,7 @@ def agent(
     chosen = {"--system-prompt": system_prompt, "--opening-line": opening_line, "--voice-id": voice_id}
     for name, value in {**given, **chosen}.items():
         if value is not None:
-            as_typed(name, value)  # the agent gets the bytes as they came
+            as_typed(name, value)  # the agent receives the bytes unchanged
     words = [word for name, value in {**given, **chosen}.items() if value is not None for word in (name, value)]
     if any_caller:
         words.append("--any-caller")

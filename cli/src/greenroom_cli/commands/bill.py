@@ -1,4 +1,4 @@
-"""`greenroom bill`: what a session or a user owes."""
+"""`greenroom bill`: the bills of a session or a user."""
 
 from pathlib import Path
 from typing import Annotated

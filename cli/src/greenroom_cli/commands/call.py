@@ -23,22 +23,22 @@ from greenroom_cli.gateway import Gateway
 from greenroom_cli.runner import Stopped, run
 from greenroom_cli.settings import Settings
 
-# After the agent falls silent its last words are still on their way through the recogniser.
+# When the agent falls silent, the recogniser has not finished its last words.
 WORDS_FOLLOW_S = 1.0
 
 
 def call(
-    wav: Annotated[Path | None, typer.Option(help="Say this file (16-bit PCM) in place of typed text.")] = None,
+    wav: Annotated[Path | None, typer.Option(help="Play this file (16-bit PCM) instead of typed text.")] = None,
     user: Annotated[str, typer.Option(help="The caller's name.")] = "Grace",
     voice: Annotated[str, typer.Option(help="The agent's voice.")] = DEFAULT_VOICE,
     caller_voice: Annotated[str, typer.Option(help="The voice in which typed text is spoken.")] = "Edward",
-    opening_line: Annotated[str | None, typer.Option(help="What the agent says first.")] = None,
-    system_prompt: Annotated[str, typer.Option(help="What the agent is told to be.")] = DEFAULT_SYSTEM_PROMPT,
-    recording: Annotated[Path, typer.Option(help="Where to write what was heard.")] = Path("greenroom-call.wav"),
+    opening_line: Annotated[str | None, typer.Option(help="The agent's first words.")] = None,
+    system_prompt: Annotated[str, typer.Option(help="The system prompt.")] = DEFAULT_SYSTEM_PROMPT,
+    recording: Annotated[Path, typer.Option(help="File for the recording of the agent.")] = Path("greenroom-call.wav"),
     url: Url = None,
     state: State = STATE,
 ) -> None:
-    """Talk with an agent: type a line, it is spoken into the room; what the agent says is printed.
+    """Talk with an agent: typed lines are spoken into the room, and the agent's words are printed.
 
     An empty line, Ctrl-D or Ctrl-C ends the call.
     """
@@ -53,7 +53,7 @@ def call(
     try:
         run(_call(settings, request, speeches, recording, placed))
     except Stopped:
-        if not placed.is_set():  # afterwards it is a way to hang up
+        if not placed.is_set():  # afterwards Ctrl-C ends the call
             raise
 
 
@@ -61,7 +61,7 @@ async def _call(
     settings: Settings, request: StartRequest, speeches: AsyncGenerator[Speech], recording: Path, placed: asyncio.Event
 ) -> None:
     async with Gateway(settings.greenroom_url, settings.api_key) as gateway:
-        await gateway.check()  # without one, no key would help
+        await gateway.check()  # without a gateway a missing key does not matter
         ear = await _connect_ear(settings)
         try:
             async with Call(recording, ear.feed) as line:
@@ -102,13 +102,13 @@ async def _talk(line: Call, speeches: AsyncGenerator[Speech]) -> None:
             await line.say(speech)
             await _hear_out(line)
         if closed.done():
-            say(f"the call is over: {closed.result()}")
+            say(f"the call has ended: {closed.result()}")
     finally:
         closed.cancel()
 
 
 async def _unless(closed: asyncio.Future[str], following: Awaitable[Speech | None]) -> Speech | None:
-    """What is said next; None when there is nothing more, or the room is closed first."""
+    """The next sentence; None at the end of the input, or when the room is closed first."""
     waiting = asyncio.ensure_future(following)
     try:
         await asyncio.wait({waiting, closed}, return_when=asyncio.FIRST_COMPLETED)
@@ -119,7 +119,7 @@ async def _unless(closed: asyncio.Future[str], following: Awaitable[Speech | Non
 
 
 async def _hear_out(line: Call) -> None:
-    """Wait until the agent has answered; a silent agent is said, and no reason to hang up."""
+    """Wait until the agent has answered; a silent agent is reported, and the call goes on."""
     try:
         await line.listen(REPLY_S)
     except CommandError as error:
@@ -136,7 +136,7 @@ async def _once(speech: Speech) -> AsyncGenerator[Speech]:
 
 
 async def _typed(settings: Settings, voice: str) -> AsyncGenerator[Speech]:
-    """Each typed line, spoken."""
+    """Speak each typed line."""
     if not settings.inworld_api_key:
         raise CommandError(
             "INWORLD_API_KEY is not set, so text cannot be spoken", "set it, use --wav, or: greenroom up"
@@ -151,7 +151,7 @@ async def _typed(settings: Settings, voice: str) -> AsyncGenerator[Speech]:
             if not line:
                 return
 
-    # A daemon: a thread that waits for the keyboard must not keep a finished call from exiting.
+    # A daemon thread: waiting for the keyboard must not keep a finished call from exiting.
     threading.Thread(target=read, daemon=True).start()
     while line := await lines.get():
         try:

@@ -1,4 +1,4 @@
-"""`greenroom demo`: one real call that speaks and hears, with timeline, transcript and bill."""
+"""`greenroom demo`: one real call with speech, with timeline, transcript and bill."""
 
 import tempfile
 from pathlib import Path
@@ -26,7 +26,7 @@ class _Lines:
 
 
 class _Warnings:
-    """With --json: what goes to stdout is the report alone."""
+    """With --json the warnings go to stderr, so that stdout has only the report."""
 
     def done(self, step: str, seconds: float | None = None) -> None:
         warn(f"  {'' if seconds is None else f'{seconds:6.2f} s':>9}  {step}")
@@ -34,18 +34,18 @@ class _Warnings:
 
 def demo(
     state: Annotated[
-        Path | None, typer.Option(help="Bring the stack up in this folder, and keep it; default: a temporary one.")
+        Path | None, typer.Option(help="Start the stack in this folder, and keep the folder; default: a temporary one.")
     ] = None,
     url: Url = None,
     user: Annotated[str, typer.Option(help="The caller's name.")] = "Grace",
     voice: Annotated[str, typer.Option(help="The agent's voice.")] = DEFAULT_VOICE,
-    recording: Annotated[Path, typer.Option(help="Where to write what was heard.")] = Path("greenroom-demo.wav"),
+    recording: Annotated[Path, typer.Option(help="File for the recording of the agent.")] = Path("greenroom-demo.wav"),
     as_json: AsJson = False,
 ) -> None:
-    """Place a call that speaks and hears; exit non-zero when any step fails.
+    """Place a call with speech; exit non-zero when a step fails.
 
-    Uses the gateway of --url, of a stack that runs in the state folder or of GREENROOM_URL; else it brings up a whole
-    stack of its own and stops it afterwards.
+    Uses the gateway of --url, of a stack that runs in the state folder or of GREENROOM_URL; without one it starts a
+    temporary stack and stops it afterwards.
     """
     request = options.start_request(user_name=user, voice_id=voice)
     script = Script(request, DEMO_SCRIPT, voice="Edward" if voice != "Edward" else DEFAULT_VOICE)
@@ -66,7 +66,7 @@ async def _demo(state: Path | None, url: str | None, script: Script, recording: 
         return await place_call(settings, script, recording, steps)
     with tempfile.TemporaryDirectory(prefix="greenroom-demo-", ignore_cleanup_errors=True) as temporary:
         folder = state or Path(temporary)
-        steps.done(f"bringing up a stack in {folder}")
+        steps.done(f"starting a stack in {folder}")
         stack_options = local_stack.options(environment, local_stack.Wanted())
         async with running_stack(folder, stack_options, None if as_json else StackLines()) as stack:
             steps.done(f"up; calling through {stack.gateway_url}")
@@ -78,7 +78,7 @@ async def _demo(state: Path | None, url: str | None, script: Script, recording: 
 
 
 def _show_logs(folder: StateFolder) -> None:
-    """A temporary folder will be gone: the last words of each process are all that is left to look at."""
+    """Print the last log lines of each process before the temporary folder is deleted."""
     for log in sorted(folder.logs.glob("*.log")):
         lines = log.read_text(errors="replace").splitlines()
         telling = [line for line in lines if '"level": "error"' in line.lower() or '"level":"error"' in line.lower()]
@@ -87,7 +87,7 @@ def _show_logs(folder: StateFolder) -> None:
 
 
 def as_dict(report: CallReport) -> dict[str, object]:
-    """The report for programs."""
+    """The report as JSON data."""
     timeline = report.timeline
     return {
         "sessionId": report.session_id,
@@ -109,7 +109,7 @@ def as_dict(report: CallReport) -> dict[str, object]:
 
 
 def show(report: CallReport) -> None:
-    """Timeline, transcript and bill, for people."""
+    """Print timeline, transcript and bill."""
     timeline, bill = report.timeline, report.bill
     say()
     say("Timeline (seconds since the POST)", style="bold")

@@ -1,4 +1,4 @@
-"""`greenroom doctor`: checks everything, and says how to fix each."""
+"""`greenroom doctor`: checks everything, and gives the fix of each problem."""
 
 import asyncio
 import logging
@@ -31,12 +31,12 @@ MARKS = {
 
 
 def doctor(state: State = STATE, as_json: AsJson = False) -> None:
-    """Check programs, servers, services, clocks, keys and models; exit non-zero when something required is broken.
+    """Check programs, servers, services, clocks, keys and models; exit non-zero when a required one is broken.
 
-    Looks at what the environment and .env name, and at the stack that runs in the state folder; says what it did not
+    Checks the servers in the environment and .env, and the stack that runs in the state folder; lists what it did not
     check.
     """
-    # The SDKs also log and warn about what the report says better.
+    # The SDKs log warnings of their own, which the report already contains.
     logging.getLogger().addHandler(logging.NullHandler())
     warnings.simplefilter("ignore")
     checks = run(examine(state or DEFAULT_STATE))
@@ -77,7 +77,7 @@ def _show(checks: list[Check]) -> None:
 
 
 def closing(checks: Sequence[Check]) -> list[str]:
-    """What the checks come to: what is broken, and what was not looked at, so that its silence proves nothing."""
+    """The summary: what is broken, and what was not checked."""
 
     def names(verdict: Verdict) -> str:
         return ", ".join(dict.fromkeys(check.name for check in checks if check.verdict is verdict))

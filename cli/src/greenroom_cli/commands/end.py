@@ -19,7 +19,7 @@ def end(
     state: State = STATE,
     as_json: AsJson = False,
 ) -> None:
-    """End a session. Ending it twice is no error."""
+    """End a session. A session that has ended stays as it ended."""
     reply = run(_end(options.as_typed("SESSION", session), url, state))
     if as_json:
         say_json(reply.model_dump(mode="json", by_alias=True))

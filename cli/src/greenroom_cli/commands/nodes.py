@@ -1,4 +1,4 @@
-"""`greenroom nodes`: each node's workers, and its leaving."""
+"""`greenroom nodes`: shows and drains nodes."""
 
 from pathlib import Path
 from typing import Annotated
@@ -45,12 +45,14 @@ def show(url: str | None, state: Path | None, *, as_json: bool) -> None:
 @app.command()
 def drain(
     node: Annotated[str, typer.Argument(help="The node's id, as `greenroom nodes` shows it.")],
-    limit_s: Annotated[float, typer.Option(min=0.001, max=86_400, help="Seconds that its calls may go on.")] = 600,
+    limit_s: Annotated[
+        float, typer.Option(min=0.001, max=86_400, help="Seconds until its remaining calls are handed over.")
+    ] = 600,
     url: Url = None,
     state: State = STATE,
     as_json: AsJson = False,
 ) -> None:
-    """Have a node take nothing new, finish its calls, hand over those that last longer, and end."""
+    """Drain a node: it takes no new calls, completes its calls until the limit, hands over the rest, and stops."""
     node = options.as_typed("NODE", node)
     started = run(_drain(node, limit_s, url, state))
     if as_json:

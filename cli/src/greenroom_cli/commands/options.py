@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options of several commands."""
 
 import os
 from pathlib import Path
@@ -19,15 +19,15 @@ Url = Annotated[
     str | None,
     typer.Option(
         "--url",
-        help="The gateway; default: the stack running in the folder of --state, else GREENROOM_URL, else the stack "
-        "running in .greenroom.",
+        help="The gateway; default: the stack that runs in the folder of --state, then GREENROOM_URL, then the stack "
+        "in .greenroom.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-STATE = None  # so that a --state that was given is told from the default folder
+STATE = None  # None tells the default folder from a given --state
 
-# The options that become fields of a start, under the names that users know them by.
+# The options that become fields of a start.
 _OPTIONS = {
     "user_name": "--user",
     "voice_id": "--voice",
@@ -37,10 +37,10 @@ _OPTIONS = {
 
 
 def start_request(**fields: str | None) -> StartRequest:
-    """The start that a command's options describe.
+    """Build the request of a start from a command's options.
 
     Raises:
-        CommandError: Names the option that cannot be taken.
+        CommandError: Names the invalid option.
     """
     given = {name: None if value is None else as_typed(_OPTIONS[name], value) for name, value in fields.items()}
     try:
@@ -48,11 +48,11 @@ def start_request(**fields: str | None) -> StartRequest:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         option = _OPTIONS[str(first["loc"][-1])]
-        raise CommandError(f"{option} {first['input']!r} cannot be taken: {first['msg']}", "correct it") from None
+        raise CommandError(f"{option} {first['input']!r} is invalid: {first['msg']}", "correct it") from None
 
 
 def as_typed(name: str, value: str) -> str:
-    """The words of an argument, which is UTF-8 also where the locale says ASCII.
+    """Decode an argument as UTF-8, also in an ASCII locale.
 
     Raises:
         CommandError: Names the argument that is not UTF-8.
@@ -66,8 +66,8 @@ def as_typed(name: str, value: str) -> str:
 def settings(state: Path | None, url: str | None) -> Settings:
     """The settings of a command.
 
-    The gateway is that of --url, else of the stack in the folder of --state, else of GREENROOM_URL, else of the stack
-    in the default folder. Of that stack nothing is taken when GREENROOM_URL names another gateway.
+    The gateway is that of --url, otherwise of the stack in the folder of --state, otherwise of GREENROOM_URL, otherwise
+    of the stack in the default folder. If GREENROOM_URL names another gateway, nothing else of that stack is used.
     """
     environment = command_environment(state or DEFAULT_STATE)
     if url is None:

@@ -1,4 +1,4 @@
-"""`greenroom sessions`: which there are, and how one stands."""
+"""`greenroom sessions`: lists, shows and counts sessions."""
 
 from pathlib import Path
 from typing import Annotated
@@ -27,7 +27,7 @@ def default(context: typer.Context, url: Url = None, state: State = STATE, as_js
 def list_sessions(
     url: Url = None,
     state: State = STATE,
-    limit: Annotated[int, typer.Option(min=1, max=100, help="At most so many.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="The most sessions to list.")] = 20,
     as_json: AsJson = False,
 ) -> None:
     """List sessions, the newest first."""
@@ -68,7 +68,7 @@ def show(
 
 @app.command()
 def stats(url: Url = None, state: State = STATE, as_json: AsJson = False) -> None:
-    """Count sessions, nodes and processes, and say whether what the gateway needs answers."""
+    """Count sessions, nodes and processes, and check the gateway's dependencies."""
     found = run(fetch_stats(url, state))
     if as_json:
         say_json(found.model_dump(mode="json", by_alias=True))

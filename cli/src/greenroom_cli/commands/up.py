@@ -33,8 +33,8 @@ def up(
     server_port: Annotated[
         list[str] | None, typer.Option(metavar="NAME=PORT", help="Port of nats, redis, livekit, postgres or sandbox.")
     ] = None,
-    nodes: Annotated[int, typer.Option(min=1, max=16, help="How many agent-runners.")] = 1,
-    postgres: Annotated[bool, typer.Option("--postgres", help="PostgreSQL in place of SQLite.")] = False,
+    nodes: Annotated[int, typer.Option(min=1, max=16, help="Number of agent-runners.")] = 1,
+    postgres: Annotated[bool, typer.Option("--postgres", help="Use PostgreSQL instead of SQLite.")] = False,
     json_file: Annotated[
         Path | None, typer.Option(help="Write addresses and keys of the running stack here, as JSON.")
     ] = None,
@@ -42,7 +42,7 @@ def up(
     """Start everything on this machine, and stop it all on Ctrl-C.
 
     NATS, Redis, LiveKit and the four services, on loopback; a server that the environment or .env names (NATS_URL,
-    REDIS_URL, LIVEKIT_URL, DATABASE_URL) is used instead. The sandbox stands in for each provider without a key.
+    REDIS_URL, LIVEKIT_URL, DATABASE_URL) is used instead. The sandbox replaces each provider without a key.
     """
     ports = _server_ports(server_port or [])
     if port is not None:
@@ -58,7 +58,7 @@ def up(
     try:
         run(_up(state or DEFAULT_STATE, options, environment, json_file, up))
     except Stopped:
-        say("Everything is stopped.")
+        say("Everything has stopped.")
         if not up.is_set():
             raise
 
@@ -79,7 +79,7 @@ async def _up(
 
 
 def _require_place(json_file: Path) -> None:
-    """Refuse a --json-file that cannot be written before anything is started for it."""
+    """Refuse an unwritable --json-file before anything starts."""
     folder = json_file.absolute().parent
     if not folder.is_dir():
         raise CommandError(f"--json-file {json_file}: there is no folder {folder}", "make it, or name another file")
@@ -122,14 +122,14 @@ def _welcome(stack: Stack, state: Path, environment: Mapping[str, str], seconds:
 
 
 def _this_command() -> str:
-    """How this command was called, so that a line with it can be pasted."""
+    """How this command was called, so that a printed command can be pasted."""
     called = Path(sys.argv[0]).absolute()
     is_on_path = shutil.which("greenroom") is not None
     return "greenroom" if is_on_path or called.name != "greenroom" else shlex.quote(str(called))
 
 
 def _where(state: Path, environment: Mapping[str, str]) -> str:
-    """The option by which another command finds this stack; the default folder is found from this folder alone."""
+    """The option with which another command finds this stack; none for the default folder."""
     is_found = state == DEFAULT_STATE and "GREENROOM_URL" not in environment
     return " (from this folder)" if is_found else f" --state {shlex.quote(str(state.absolute()))}"
 
@@ -141,8 +141,6 @@ def _server_ports(written: list[str]) -> dict[str, int]:
         name, _, number = entry.partition("=")
         port = read_port(number)
         if name not in known or port is None:
-            raise CommandError(
-                f"--server-port {entry} cannot be taken", f"write NAME=PORT, NAME one of {', '.join(known)}"
-            )
+            raise CommandError(f"--server-port {entry} is invalid", f"write NAME=PORT, NAME one of {', '.join(known)}")
         ports[name] = port
     return ports

@@ -1,1 +1,1 @@
-"""Checks everything that Greenroom needs, and says how to put right what is wrong."""
+"""Checks everything that Greenroom needs, and gives the fix of each problem."""

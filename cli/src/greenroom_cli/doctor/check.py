@@ -7,7 +7,7 @@ START = "start it, or a local one with: greenroom up"
 
 
 class Verdict(StrEnum):
-    """OK; NOTE, works but worth knowing; UNCHECKED, nothing is known; WARNING, something optional is missing or will
+    """OK; NOTE, works but worth knowing; UNCHECKED, unknown; WARNING, something optional is missing or will
     matter later; BROKEN, something required is missing.
     """
 
@@ -20,12 +20,12 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Check:
-    """What was looked at and what was found.
+    """One check and its finding.
 
     Attributes:
         group: "machine", "servers", "services", "clocks" or "providers".
-        detail: What was found, one line.
-        fix: What to do about it; empty when there is nothing to do.
+        detail: The finding, one line.
+        fix: The action for the user; empty if none is needed.
     """
 
     group: str
@@ -36,10 +36,10 @@ class Check:
 
 
 class Broken(Exception):
-    """What a probe raises when something does not do what it should; the text is the check's detail.
+    """A probe found a fault; the text is the check's detail.
 
     Attributes:
-        fix: What to do about it.
+        fix: The action for the user.
     """
 
     def __init__(self, detail: str, fix: str) -> None:
@@ -48,6 +48,6 @@ class Broken(Exception):
 
 
 def worst(checks: list[Check]) -> Verdict:
-    """The worst verdict; OK of nothing."""
+    """The worst verdict; OK without checks."""
     order = list(Verdict)
     return max((check.verdict for check in checks), key=order.index, default=Verdict.OK)

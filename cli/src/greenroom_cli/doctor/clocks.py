@@ -1,4 +1,4 @@
-"""This machine's clock against those of the servers: tokens and leases are only valid within some seconds."""
+"""Compares this machine's clock with the servers': tokens and leases are valid only within some seconds."""
 
 from collections.abc import Mapping
 
@@ -10,13 +10,13 @@ GROUP = "clocks"
 REFUSED_FROM_S = 60.0  # LiveKit's leeway for a token's times
 
 Clocks = dict[str, float]
-"""Server -> how far this machine's clock is ahead of the server's, in seconds. The checks fill it in."""
+"""Server -> seconds by which this machine's clock is ahead of the server's. The checks fill it in."""
 
 
 def check_clocks(clocks: Mapping[str, float]) -> list[Check]:
-    """One line for the clocks that agree, and one for each that does not."""
+    """One line for the clocks that agree, and one for each that differs."""
     if not clocks:
-        return [Check(GROUP, "clock", Verdict.UNCHECKED, "no server that tells the time was reached")]
+        return [Check(GROUP, "clock", Verdict.UNCHECKED, "no reachable server has a clock")]
     apart = {name: ahead_s for name, ahead_s in clocks.items() if abs(ahead_s) >= CLOCK_TOLERANCE_S}
     agreeing = [name for name in clocks if name not in apart]
     checks = [_apart(name, ahead_s) for name, ahead_s in apart.items()]

@@ -1,4 +1,4 @@
-"""LiveKit: reachable, with the right key and a strong secret, and making no room when a caller joins."""
+"""LiveKit: it answers, has the right key and a strong secret, and does not create rooms on join."""
 
 import time
 
@@ -14,15 +14,15 @@ LIMIT_S = 5.0
 
 
 async def check_livekit(settings: Settings, group: str, start: str, clocks: Clocks) -> list[Check]:
-    """Ask the server that LIVEKIT_URL names; it is left as it was."""
+    """Check the server at LIVEKIT_URL without changing it."""
     url, key, secret = settings.livekit_url, settings.livekit_api_key, settings.livekit_api_secret
     if not url or not key or not secret:
         detail = "LIVEKIT_API_KEY or LIVEKIT_API_SECRET is not set"
-        return [Check(group, NAME, Verdict.BROKEN, detail, "set both, as the LiveKit server has them")]
+        return [Check(group, NAME, Verdict.BROKEN, detail, "set both to the LiveKit server's values")]
     if (problem := weakness(secret)) is not None:
         fix = "give LiveKit and Greenroom the same new secret"
         return [Check(group, NAME, Verdict.BROKEN, f"LIVEKIT_API_SECRET: {problem}", fix)]
-    # By the module's own name for it, so that a test can set this machine's clock wrong.
+    # Called through the module, so that a test can replace this machine's clock.
     facts = await probe(url, key, secret, deadline_s=LIMIT_S, now=lambda: time.time())
     if facts.clock_ahead_s is not None:
         clocks[NAME] = facts.clock_ahead_s
@@ -30,7 +30,7 @@ async def check_livekit(settings: Settings, group: str, start: str, clocks: Cloc
 
 
 def judge(facts: LiveKitFacts, url: str, group: str, start: str) -> list[Check]:
-    """What the facts mean to an operator."""
+    """Translate the facts into checks."""
     if not facts.reachable:
         return [Check(group, NAME, Verdict.BROKEN, f"{url}: {facts.why_not}", f"check LIVEKIT_URL; {start}")]
     if facts.accepts_key is False and facts.skew is None:
@@ -41,7 +41,7 @@ def judge(facts: LiveKitFacts, url: str, group: str, start: str) -> list[Check]:
         return [Check(group, NAME, Verdict.BROKEN, detail, f"check LIVEKIT_URL; {start}")]
     checks = [Check(group, NAME, Verdict.OK, url)] if facts.accepts_key else []
     if facts.auto_create:
-        detail = "joining makes rooms, so the token of an ended session opens its room again"
+        detail = "joining creates rooms, so the token of an ended session opens its room again"
         fix = "set room: { auto_create: false } in LiveKit's configuration"
         checks.append(Check(group, f"{NAME} rooms", Verdict.WARNING, detail, fix))
     if facts.unchecked:

@@ -25,7 +25,7 @@ SIOCGIFFLAGS, IFF_UP, IFF_LOOPBACK = 0x8913, 0x1, 0x8
 
 def check_machine(environment: Mapping[str, str], state: Path, *, stack_is_running: bool) -> list[Check]:
     checks = [
-        Check(GROUP, "Python", Verdict.OK, sys.version.split()[0]),  # older ones cannot even import this
+        Check(GROUP, "Python", Verdict.OK, sys.version.split()[0]),  # an older Python cannot import this module
         _program("Go", ("go",), "builds livekit-server and runs nothing else", "apt-get install golang-go"),
         _program("Node", ("node",), "is needed by the browser tests alone", "apt-get install nodejs"),
         _program("Chromium", CHROMIUM, "is needed by the browser tests alone", "apt-get install chromium"),
@@ -47,7 +47,7 @@ def check_machine(environment: Mapping[str, str], state: Path, *, stack_is_runni
 
 
 def _disk(state: Path, environment: Mapping[str, str]) -> Check:
-    """What `greenroom up` asks of the disk before it starts its NATS."""
+    """The disk check of `greenroom up`."""
     disk = nats_disk(state, environment)
     if disk.is_enough:
         return Check(GROUP, "disk", Verdict.OK, disk.shown)
@@ -69,7 +69,7 @@ def _server(name: str, find: Callable[[], Path]) -> Check:
 
 
 def network_interface() -> Check:
-    """LiveKit's clients gather no candidates with only the loopback interface up, even for media on loopback."""
+    """LiveKit's clients gather no candidates when only the loopback interface is up, even for media on loopback."""
     up = [name for _, name in socket.if_nameindex() if _is_up(name)]
     if up:
         return Check(GROUP, "network interface", Verdict.OK, ", ".join(up))
@@ -77,7 +77,7 @@ def network_interface() -> Check:
         GROUP,
         "network interface",
         Verdict.BROKEN,
-        "only loopback is up, and LiveKit's clients then find no way for media",
+        "only loopback is up, and LiveKit's clients cannot send media then",
         "bring one up; no route is needed: ip link add dummy0 type dummy && ip addr add 10.99.0.1/24 dev dummy0 "
         "&& ip link set dummy0 up",
     )

@@ -1,4 +1,4 @@
-"""NATS as the services reach it: their client, their reading of NATS_URL and its files, an inbox of the user's."""
+"""NATS as the services reach it: with their client, their reading of NATS_URL and its files, and the user's inbox."""
 
 # pyright: reportUnknownMemberType=false
 
@@ -17,11 +17,11 @@ from greenroom_cli.settings import Settings
 
 CONNECT_S = 2
 ANSWER_S = 2.0
-OWN_NAME = "doctor"  # of the inbox, where NATS_URL names no user
+OWN_NAME = "doctor"  # for the inbox, when NATS_URL has no user
 
 
 class Reached:
-    """A connection that answers.
+    """A working connection.
 
     Attributes:
         shown: The servers, without credentials.
@@ -38,17 +38,17 @@ class Reached:
 
     @property
     def refusal(self) -> str | None:
-        """What the server did not let the user do: a request that it refuses gets no answer."""
+        """The server's permission error: a request that it refuses gets no reply."""
         refusals = (self._client.refusal_in(error) for error in self._errors)
         return next((refusal for refusal in refusals if refusal), None)
 
 
 @asynccontextmanager
 async def nats_reached(settings: Settings) -> AsyncGenerator[Reached]:
-    """Connect with what the services connect with.
+    """Connect as the services do.
 
     Raises:
-        Broken: The settings are wrong, or NATS does not answer or does not take them.
+        Broken: The settings are wrong, or NATS does not answer or refuses them.
     """
     errors: list[Exception] = []
 

@@ -1,4 +1,4 @@
-"""AssemblyAI, Groq and Inworld: key, model and voice, through the providers' own SDKs (Inworld has none for Python)."""
+"""AssemblyAI, Groq and Inworld: key, model and voice, through the providers' SDKs (Inworld has none for Python)."""
 
 # pyright: reportUnknownMemberType=false, reportCallIssue=false
 
@@ -27,7 +27,7 @@ LIMIT_S = 10.0
 
 
 async def check_providers(settings: Settings) -> list[Check]:
-    """Check each provider; one without a key is stood in for by the sandbox, which is worth a note and no more."""
+    """Check each provider; a missing key is only a note, since the sandbox replaces that provider."""
     return list(
         await asyncio.gather(
             _check("AssemblyAI", "ASSEMBLY_API_KEY", settings.assembly_api_key, settings, check_assembly),
@@ -42,7 +42,7 @@ async def _check(
 ) -> Check:
     if not key:
         fix = f"set {variable} in the environment or .env to use the real one"
-        return Check(GROUP, name, Verdict.NOTE, f"{variable} is not set: the sandbox stands in for it", fix)
+        return Check(GROUP, name, Verdict.NOTE, f"{variable} is not set: the sandbox replaces the provider", fix)
     try:
         async with asyncio.timeout(LIMIT_S):
             return await check(settings, key)
@@ -51,7 +51,7 @@ async def _check(
 
 
 async def check_assembly(settings: Settings, key: str) -> Check:
-    """Open a streaming session with the agent's model: this needs a right key, a paid account and an existing model."""
+    """Open a streaming session with the agent's model: it needs a valid key, a paid account and an existing model."""
     name, host = "AssemblyAI", settings.assembly_host
     try:
         model = SpeechModel(settings.stt_model)
@@ -89,13 +89,13 @@ async def check_assembly(settings: Settings, key: str) -> Check:
 
 
 async def check_groq(settings: Settings, key: str) -> Check:
-    """Look the configured model up, and its fallback when it is gone."""
+    """Look up the configured model, and its fallback when it is gone."""
     name = "Groq"
-    # The SDK adds the path itself; the agent's client does not.
+    # The SDK adds the path; the agent's client does not.
     base_url = settings.groq_base_url.rstrip("/").removesuffix("/openai/v1")
     client = groq.AsyncGroq(api_key=key, base_url=base_url, timeout=LIMIT_S / 2, max_retries=0)
     try:
-        # By the list: asked for one model, the SDK escapes the slash of names such as openai/gpt-oss-120b.
+        # From the list, since for one model the SDK escapes the slash of names such as openai/gpt-oss-120b.
         known = {model.id for model in (await client.models.list()).data}
         if settings.llm_model in known:
             return Check(GROUP, name, Verdict.OK, f"{base_url}, model {settings.llm_model}")
@@ -116,12 +116,12 @@ async def check_groq(settings: Settings, key: str) -> Check:
 
 
 async def check_inworld(settings: Settings, key: str) -> Check:
-    """Look the default voice up in the voice list."""
+    """Look up the default voice in the list of voices."""
     name, url = "Inworld", settings.inworld_http_url.rstrip("/")
     try:
         async with httpx.AsyncClient(timeout=LIMIT_S / 2, headers={"Authorization": f"Basic {key}"}) as client:
             answer = await client.get(f"{url}/voices/v1/voices")
-            if answer.status_code == HTTPStatus.NOT_FOUND:  # a server of the interface before 2026
+            if answer.status_code == HTTPStatus.NOT_FOUND:  # a server with the interface from before 2026
                 answer = await client.get(f"{url}/tts/v1/voices")
     except httpx.HTTPError as error:
         return Check(GROUP, name, Verdict.BROKEN, f"{url}: {error or type(error).__name__}", "check INWORLD_HTTP_URL")

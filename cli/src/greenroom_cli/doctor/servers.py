@@ -1,4 +1,4 @@
-"""NATS, Redis, LiveKit and the database: reachable, and with the credentials that are configured."""
+"""NATS, Redis, LiveKit and the database: they answer, and accept the configured credentials."""
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportPrivateImportUsage=false
 
@@ -27,7 +27,7 @@ LIMIT_S = 5.0
 
 
 async def check_servers(settings: Settings, environment: Mapping[str, str], clocks: Clocks) -> list[Check]:
-    """Check what the environment (or the running stack) names; what it does not name, `greenroom up` will start."""
+    """Check the servers of the environment, or of the running stack; `greenroom up` starts the others."""
 
     async def livekit() -> list[Check]:
         return await check_livekit(settings, GROUP, START, clocks)
@@ -76,7 +76,7 @@ async def _nats(settings: Settings) -> str:
 
 
 async def _redis(settings: Settings, clocks: Clocks) -> str:
-    """Ask for nothing that a service's user may not ask for; the clock is looked at where the user may."""
+    """Use only commands that a service's user may use; read the clock if the user may."""
     try:
         url = check_redis_url(settings.redis_url)
         redis = Redis.from_url(url, decode_responses=True, socket_connect_timeout=LIMIT_S)
@@ -96,8 +96,8 @@ async def _redis(settings: Settings, clocks: Clocks) -> str:
 
 
 async def _sql(settings: Settings) -> str:
-    """Open the ledger's database with billing's own reading of DATABASE_URL."""
-    from billing.adapters.database import Database  # 0.3 s, which only the doctor pays
+    """Open the ledger's database with billing's own parser of DATABASE_URL."""
+    from billing.adapters.database import Database  # takes 0.3 s, so it is imported here
     from billing.ports import LedgerUnavailable
     from billing.settings import read_database_url
 
@@ -126,7 +126,7 @@ def _sqlite(path: Path) -> str:
     try:
         connection = sqlite3.connect(path, timeout=1)
         try:
-            # Takes the write lock, which a file system without locks or a full disk refuses, and changes nothing.
+            # Takes the write lock, which a file system without locks or a full disk refuses, but writes nothing.
             connection.execute("begin immediate")
             connection.rollback()
         finally:

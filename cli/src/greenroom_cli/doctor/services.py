@@ -1,4 +1,4 @@
-"""The four services, as far as they are meant to run: the gateway, and through it and NATS the others."""
+"""The four services: the gateway directly, the others through it and NATS."""
 
 # pyright: reportUnknownMemberType=false
 
@@ -22,16 +22,16 @@ from greenroom_cli.settings import Settings
 
 GROUP = "services"
 LIMIT_S = 8.0
-LEASE_AGE_S = 1.0  # on average, when it is read
+LEASE_AGE_S = 1.0  # average age when it is read
 SERVICES = ("gateway", "scheduler", "billing", "nodes")
 
 
 async def check_services(
     settings: Settings, environment: Mapping[str, str], clocks: Clocks, *, stack_is_running: bool
 ) -> list[Check]:
-    """Check what is meant to run: the state folder's stack, else the gateway of GREENROOM_URL and what is behind it.
+    """Check the state folder's stack, or the gateway of GREENROOM_URL and its dependencies.
 
-    A gateway at the default address counts when it answers; when it does not, nothing says that one should.
+    A gateway at the default address is checked if it answers; otherwise it may not be wanted at all.
     """
     is_named = stack_is_running or "GREENROOM_URL" in environment
     async with Gateway(settings.greenroom_url, settings.api_key) as gateway:
@@ -75,7 +75,7 @@ async def _asked(name: str, gateway: Gateway, ask: Callable[[Gateway], Awaitable
 
 
 async def _billing(gateway: Gateway) -> Check:
-    """Ask for the bill of a session that never was: only billing can say that there is none."""
+    """Ask for the bill of an unknown session: only billing can answer that it does not exist."""
     try:
         await gateway.session_bill(session_id(0, secrets.token_bytes(8)))
     except GatewayRefused as refusal:
@@ -106,9 +106,9 @@ async def _nodes(gateway: Gateway) -> Check:
 
 
 async def _scheduler(settings: Settings, environment: Mapping[str, str], clocks: Clocks) -> Check:
-    """Read the leader's lease, which it renews every two seconds; its time is that of NATS' clock."""
+    """Read the leader's lease, which it renews every two seconds; NATS' clock gives its age."""
     if "NATS_URL" not in environment:
-        return _unchecked("scheduler", "its lease is on NATS, and NATS_URL is not set")
+        return _unchecked("scheduler", "its lease is in NATS, and NATS_URL is not set")
     try:
         async with nats_reached(settings) as nats:
             try:
@@ -117,10 +117,10 @@ async def _scheduler(settings: Settings, environment: Mapping[str, str], clocks:
                 lease = None
             except NatsError as error:
                 why = nats.refusal or error or type(error).__name__
-                return _unchecked("scheduler", f"its lease cannot be read: {why}")
+                return _unchecked("scheduler", f"cannot read its lease: {why}")
     except Broken as error:
-        return _unchecked("scheduler", f"its lease is on NATS: {error}")
-    if lease is None or not lease.data:  # an expired lease leaves a message without content
+        return _unchecked("scheduler", f"its lease is in NATS: {error}")
+    if lease is None or not lease.data:  # an expired lease leaves an empty message
         detail = "no scheduler leads, so no start gets an agent"
         return Check(GROUP, "scheduler", Verdict.BROKEN, detail, "start one, and read its log")
     if lease.time is not None:

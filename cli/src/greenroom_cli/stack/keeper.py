@@ -1,8 +1,8 @@
-"""Kills what a killed supervisor leaves behind: `python -I -S keeper.py` with a pipe from the supervisor as input.
+"""Kills the processes of a killed supervisor: `python -I -S keeper.py` with a pipe from the supervisor as input.
 
-The pipe says `+PID` when a process (the leader of its own session) has started and `-PID` when it has been reaped.
-At its end every session still listed is killed: the supervisor was killed too, and the kernel's parent-death signal
-reaches its children but not theirs. Standard library only.
+The pipe says `+PID` when a process (the leader of a session) has started, and `-PID` when it has been reaped.
+At the pipe's end every remaining session is killed: the supervisor was killed too, and the kernel's parent-death
+signal reaches its children, but not theirs. Standard library only.
 """
 
 import os
@@ -11,7 +11,7 @@ import sys
 
 
 def session_members(session: int) -> list[int]:
-    """The living processes of one session, by /proc; zombies are not counted."""
+    """The living processes of one session, from /proc; without zombies."""
     members: list[int] = []
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
@@ -19,7 +19,7 @@ def session_members(session: int) -> list[int]:
         try:
             with open(f"/proc/{entry}/stat") as stat:
                 fields = stat.read().rpartition(")")[2].split()
-        except OSError:  # gone meanwhile
+        except OSError:  # it exited meanwhile
             continue
         if int(fields[3]) == session and fields[0] not in "ZX":
             members.append(int(entry))
@@ -27,7 +27,7 @@ def session_members(session: int) -> list[int]:
 
 
 def kill_session(session: int) -> list[int]:
-    """SIGKILL every process of a session until none is left (one may fork meanwhile); returns the pids killed."""
+    """SIGKILL every process of a session, repeatedly, since one may fork meanwhile; return the killed pids."""
     killed: list[int] = []
     for _ in range(10):
         members = session_members(session)

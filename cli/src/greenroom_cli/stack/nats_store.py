@@ -1,4 +1,4 @@
-"""The folder in which nats-server keeps the streams of one account."""
+"""The folder of one account's streams in nats-server."""
 
 import os
 import shutil
@@ -10,9 +10,9 @@ _GLOBAL = "$G"
 
 
 def move_to_account(store: Path, account: str) -> None:
-    """Give the account the streams that a version without accounts kept in NATS' global account.
+    """Move the streams of a version without accounts from NATS' global account to this account.
 
-    To be called while no server runs on the folder. The move is one rename: an interrupted start does it at the next.
+    Call it while no server uses the folder. The move is one rename: after an interrupted start the next one does it.
 
     Raises:
         CommandError: Both have streams: an older version has run after a newer one.
@@ -22,7 +22,7 @@ def move_to_account(store: Path, account: str) -> None:
         return
     if _has_streams(new):
         raise CommandError(
-            f"{old} and {new} both hold streams: an older version has run here since",
+            f"{old} and {new} both contain streams: an older version has run here since",
             f"move one of the two out of {store} (docs/runbooks/backplane-users.md)",
         )
     if new.exists():

@@ -1,4 +1,4 @@
-"""What a stack can consist of, and what of it is wanted."""
+"""The possible parts of a stack, and the chosen ones."""
 
 import os
 from collections.abc import Mapping
@@ -8,8 +8,6 @@ from enum import StrEnum
 
 
 class Part(StrEnum):
-    """What a stack can consist of."""
-
     NATS = "nats"
     REDIS = "redis"
     LIVEKIT = "livekit"
@@ -25,25 +23,25 @@ SERVERS = frozenset({Part.NATS, Part.REDIS, Part.LIVEKIT})
 SERVICES = frozenset({Part.BILLING, Part.SCHEDULER, Part.AGENT_RUNNER, Part.GATEWAY})
 EVERYTHING = SERVERS | SERVICES | {Part.SANDBOX}
 
-# What a process needs of the caller's environment, whatever else it is given.
+# Variables that every process needs from the caller's environment.
 SYSTEM_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "VIRTUAL_ENV", "LIVEKIT_SERVER_BIN")
 
 
 def system_environment() -> dict[str, str]:
-    """The caller's environment without anything that would configure Greenroom: what tests start from."""
+    """The caller's environment without Greenroom's variables, for tests."""
     return {name: os.environ[name] for name in SYSTEM_VARIABLES if name in os.environ}
 
 
 @dataclass(frozen=True)
 class StackOptions:
-    """What to start.
+    """The parts to start, and how.
 
     Attributes:
-        parts: Which parts; a part left out is used where `environment` says that it is.
-        nodes: How many agent-runners.
-        environment: The environment of every process, on top of which the stack puts the addresses of what it starts.
-        ports: Ports that must be these, by name (gateway, nats, redis, livekit, ...); a taken one is refused.
-        preferred_ports: Ports to take when they are free; the ports of the folder's last run come before them.
+        parts: A part left out is used at its address in `environment`.
+        nodes: The number of agent-runners.
+        environment: The environment of every process; the stack adds the addresses of the parts that it starts.
+        ports: Required ports by name (gateway, nats, redis, livekit, ...); a port in use is refused.
+        preferred_ports: Ports to take if free; the ports of the folder's last run have priority.
     """
 
     parts: AbstractSet[Part] = EVERYTHING

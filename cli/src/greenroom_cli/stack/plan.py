@@ -1,4 +1,4 @@
-"""Which processes a stack is made of: on which ports, with which environment, in which order."""
+"""The processes of a stack: their ports, their environment, their order."""
 
 from collections.abc import Mapping
 from itertools import chain
@@ -14,21 +14,21 @@ from greenroom_cli.stack.providers import sandbox, sandbox_environment
 from greenroom_cli.stack.services import migration, service
 from greenroom_cli.stack.state import Keys, StateFolder
 
-# What is right for one machine; the caller's environment goes before it.
+# Defaults for one machine; variables set by the user override them.
 LOCAL_DEFAULTS = {
-    # A stop of everything ends the calls at once: there is nowhere to hand them to.
+    # A stop of the stack ends the calls at once: no other node can take them over.
     "DRAIN_LIMIT_S": "0",
-    # All nodes are this machine: a call that is refused for its load finds no better one.
+    # All nodes share this machine, so a call that one refuses for its load finds no better one.
     "MAX_LOAD": "1000",
-    # Smart-turn takes one sentence in four of the sandbox's voice for unfinished, and would wait 3 s each time.
+    # Smart-turn takes every fourth sentence of the sandbox's voice as unfinished, and would wait 3 s each time.
     "SMART_TURN_STOP_SECS": "1",
-    # The machine's other work may hold a worker up for a moment; that is no reason to give its call to another.
+    # Other work on the machine may delay a worker briefly, which should not cause a take-over.
     "WORKER_SILENCE_S": "4",
 }
 
 
 class Plan:
-    """Which processes, where, with what environment."""
+    """The processes, their ports and their environment."""
 
     def __init__(self, state: StateFolder, options: StackOptions) -> None:
         self._folder = state.path
@@ -40,7 +40,7 @@ class Plan:
 
     async def servers(self) -> list[ProcessSpec]:
         parts, ports = self._options.parts, self._ports
-        inherited = for_part(Part.NATS, self._options.environment)  # what any server is given
+        inherited = for_part(Part.NATS, self._options.environment)  # the same for every server
         specs: list[ProcessSpec] = []
         if Part.NATS in parts:
             disk = nats_disk(self._folder, self._options.environment)
@@ -76,7 +76,7 @@ class Plan:
         return [migration(self._environment_of(Part.BILLING))] if Part.BILLING in self._options.parts else []
 
     def refuse_bad_settings(self) -> None:
-        """Check the services' settings before anything is started.
+        """Check the services' settings before anything starts.
 
         Raises:
             CommandError: A service would refuse its settings.
@@ -86,10 +86,10 @@ class Plan:
             refuse_bad_settings(part, spec.environment)
 
     def services(self) -> list[ProcessSpec]:
-        """They are stopped in reverse: first the gateway takes no more calls, and billing hears of every end."""
+        """In starting order, the reverse of stopping: the gateway stops first, and billing after every end."""
         specs: list[ProcessSpec] = []
         if Part.BILLING in self._options.parts:
-            # Of the two services with an interface of their own, PORT and HOST are the user's words for the gateway's.
+            # PORT and HOST configure the gateway, not billing, which has an HTTP API too.
             own = {"HOST": LOOPBACK, "PORT": str(self._ports["billing"])}
             specs.append(self._service("billing", Part.BILLING, "billing.app", own, "HOST"))
         if Part.SCHEDULER in self._options.parts:
@@ -119,7 +119,7 @@ class Plan:
 
     @property
     def _gateway(self) -> str:
-        """host:port of the gateway, which listens where the user says."""
+        """host:port of the gateway, at the user's address."""
         return f"{reached_at(self._options.environment.get('HOST', LOOPBACK))}:{self._ports['gateway']}"
 
     def _as_user(self, user: str) -> dict[str, str]:
@@ -132,11 +132,11 @@ class Plan:
         return found
 
     def _addresses(self) -> dict[str, str]:
-        from contracts.users import READER  # 0.2 s, which only a stack's start pays
+        from contracts.users import READER  # takes 0.2 s, so it is imported here
 
         parts, ports = self._options.parts, self._ports
         found: dict[str, str] = {"LOG_DIR": str(self._folder / "logs" / "agents")}
-        found |= self._as_user("operator")  # for the commands and for the person at the terminal
+        found |= self._as_user("operator")  # for the commands and the user
         if Part.REDIS in parts:
             found["REDIS_READER_URL"] = servers.redis_url(ports["redis"], READER, self._keys.redis[READER])
         if Part.LIVEKIT in parts:
@@ -165,8 +165,8 @@ def _node_names(options: StackOptions) -> list[str]:
 
 
 def _choose_ports(options: StackOptions, last: Mapping[str, int]) -> dict[str, int]:
-    """A port per listener: the configured (refused when taken), else the last run's, the preferred, or any free one."""
-    # LiveKit's configuration names the gateway's webhook even where a test starts no gateway.
+    """A port per listener: the configured one (refused if in use), the last run's, the preferred, or any free one."""
+    # LiveKit's configuration contains the gateway's webhook, even when a test starts no gateway.
     wanted = [part.value for part in Part if part in options.parts and part != Part.AGENT_RUNNER]
     if Part.LIVEKIT in options.parts:
         wanted += ["livekit-rtc-tcp", "livekit-rtc-udp", "gateway"]

@@ -1,4 +1,4 @@
-"""Ports on the loopback interface: free ones, and who holds a taken one."""
+"""Ports on the loopback interface: free ones, and the process that holds one."""
 
 import os
 import random
@@ -10,12 +10,12 @@ from pathlib import Path
 from greenroom_cli.errors import CommandError
 
 LOOPBACK = "127.0.0.1"
-# Below the kernel's ephemeral range (32768-60999): no outgoing connection takes a chosen port before its server does.
+# Below the kernel's ephemeral range (32768-60999), so that no outgoing connection takes a chosen port first.
 FIRST, LAST = 15000, 32000
 
 
 def reached_at(host: str) -> str:
-    """Where this machine reaches a server that listens on `host`, as a URL writes it: IPv6 addresses in brackets."""
+    """The address under which this machine reaches a server on `host`, as in a URL: IPv6 addresses in brackets."""
     if host in ("", "0.0.0.0"):
         return LOOPBACK
     if host in ("::", "::0"):
@@ -24,7 +24,7 @@ def reached_at(host: str) -> str:
 
 
 def read_port(written: str) -> int | None:
-    """The port that a person wrote; None for what is not 1 to 65535 in plain digits."""
+    """Parse a port that a user typed; None unless it is 1 to 65535 in plain digits."""
     return int(written) if re.fullmatch(r"[0-9]{1,5}", written) and 0 < int(written) < 65536 else None
 
 
@@ -32,7 +32,7 @@ def is_free(port: int, *, udp: bool = False) -> bool:
     kind = socket.SOCK_DGRAM if udp else socket.SOCK_STREAM
     with socket.socket(socket.AF_INET, kind) as probe:
         if not udp:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free to a server
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as for a server, a port in TIME_WAIT is free
         try:
             probe.bind((LOOPBACK, port))
         except OSError:
@@ -41,7 +41,7 @@ def is_free(port: int, *, udp: bool = False) -> bool:
 
 
 def free_ports() -> Iterator[int]:
-    """Endless free TCP and UDP ports, none twice, from a random start so that two stacks rarely meet."""
+    """Yield free TCP and UDP ports without end, each once, from a random start, so that two stacks rarely collide."""
     count = LAST - FIRST
     start = random.randrange(count)
     for step in range(count):
@@ -52,22 +52,22 @@ def free_ports() -> Iterator[int]:
 
 
 def require_free(name: str, port: int, how: str) -> None:
-    """Refuse a configured port that is taken.
+    """Refuse a configured port that is in use.
 
     Args:
-        name: The server it was meant for.
+        name: The server that would use it.
         port: The configured port.
         how: How to choose another, e.g. "choose another with --port or PORT".
 
     Raises:
-        CommandError: Names the port, its holder and the way out.
+        CommandError: Names the port, its holder and the fix.
     """
     if not is_free(port):
         raise CommandError(f"port {port}, wanted by {name}, is taken by {holder(port)}", how)
 
 
 def holder(port: int) -> str:
-    """Who listens on a TCP port: "redis-server (pid 4711)", or "another process" when that may not be seen."""
+    """The process that listens on a TCP port: "redis-server (pid 4711)", or "another process" if it is not visible."""
     inodes = _listening_inodes(port)
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and _holds(entry, inodes):
@@ -93,5 +93,5 @@ def _listening_inodes(port: int) -> set[str]:
 def _holds(process: Path, inodes: set[str]) -> bool:
     try:
         return any(os.readlink(link) in inodes for link in (process / "fd").iterdir())
-    except OSError:  # another user's, or gone
+    except OSError:  # another user's, or it exited
         return False

@@ -1,4 +1,4 @@
-"""One process of the stack: started through the shim in its own session, awaited until ready, stopped by a deadline."""
+"""One process of the stack: started in a session by the shim, awaited until ready, stopped within a deadline."""
 
 import asyncio
 import contextlib
@@ -19,23 +19,23 @@ POLL_S = 0.05
 LOG_LIMIT_BYTES = 20_000_000
 
 Ready = Callable[[], Awaitable[str | None]]
-"""Asked until it answers None; until then it says what is still missing, which becomes the error when time is up."""
+"""Called until it returns None; before, it returns what is missing, which becomes the error at the deadline."""
 
 
 @dataclass(frozen=True)
 class ProcessSpec:
-    """What to run and how to tell that it runs.
+    """A process, and how to tell that it is ready.
 
     Attributes:
         name: Unique in a stack; also the name of its log file.
         command: Program and arguments.
-        environment: The whole environment of the process.
-        ready: See `Ready`; None for one that does one thing and is done when it exits with 0 (a migration).
-        ready_timeout_s: Time from the start until it must be ready.
-        stop_timeout_s: Time from SIGTERM until SIGKILL.
-        as_nobody: Give up root first (PostgreSQL refuses to run as root).
-        restarts: Whether the supervisor starts it again when it dies.
-        why_restart: Asked now and then while it runs; a reason: the supervisor stops it, and starts it again.
+        environment: The complete environment of the process.
+        ready: See `Ready`; None for a process that is done when it exits with 0 (a migration).
+        ready_timeout_s: From the start until it must be ready.
+        stop_timeout_s: From SIGTERM until SIGKILL.
+        as_nobody: Drop root first, since PostgreSQL refuses to run as root.
+        restarts: The supervisor starts it again when it dies.
+        why_restart: Called periodically while it runs; a reason makes the supervisor stop and start it.
     """
 
     name: str
@@ -50,10 +50,10 @@ class ProcessSpec:
 
 
 class ProcessFailed(CommandError):
-    """A process died or was not ready in time; says how, and its last log lines.
+    """A process died or was not ready in time; the text has its last log lines.
 
     Attributes:
-        ended: It exited with 0, which a service does when it was asked to, such as a drained node.
+        ended: It exited with 0, as a service does when it was asked to stop, for example a drained node.
     """
 
     def __init__(self, name: str, how: str, log: Path, tail: list[str], *, ended: bool = False) -> None:
@@ -65,7 +65,7 @@ class ProcessFailed(CommandError):
 
 
 class Registry(Protocol):
-    """Told of every process started and reaped, so that it can kill what a killed supervisor leaves behind."""
+    """Receives every process that is started or reaped, to kill the processes of a killed supervisor."""
 
     def started(self, pid: int) -> None: ...
 
@@ -73,7 +73,7 @@ class Registry(Protocol):
 
 
 class StackProcess:
-    """A process that can be started, signalled, stopped and started again, as tests of faults do."""
+    """A process that can be started, signalled, stopped and started again, as tests of faults need."""
 
     def __init__(self, spec: ProcessSpec, logs: Path, registry: Registry) -> None:
         self.spec = spec
@@ -85,7 +85,7 @@ class StackProcess:
 
     @property
     def pid(self) -> int:
-        """The pid of the running process, also its session and group. Raises RuntimeError when it does not run."""
+        """The pid of the running process, also its session and group. Raises `RuntimeError` when it does not run."""
         if self._process is None or self._process.returncode is not None:
             raise RuntimeError(f"{self.spec.name} is not running")
         return self._process.pid
@@ -95,10 +95,10 @@ class StackProcess:
         return self._process is not None and self._process.returncode is None
 
     async def start(self) -> float:
-        """Start it and wait until it is ready; returns the seconds that took.
+        """Start it and wait until it is ready; return the seconds that took.
 
         Raises:
-            ProcessFailed: It exited first, or was not ready in time (it is stopped then).
+            ProcessFailed: It exited first, or was not ready in time (then it is stopped).
         """
         began = time.monotonic()
         await self._spawn()
@@ -118,45 +118,45 @@ class StackProcess:
         raise self._failed(f"was not ready within {self.spec.ready_timeout_s:g} s ({missing})")
 
     async def wait(self) -> int:
-        """Wait until it has exited and nothing of its session is left; returns the exit code."""
+        """Wait until it and its whole session have exited; return the exit code."""
         assert self._process is not None
         code = await self._process.wait()
-        if not self._is_reaped:  # only once: the pid may soon be another's
+        if not self._is_reaped:  # only once: another process may get the pid
             self._is_reaped = True
             kill_session(self._process.pid)
             self._registry.reaped(self._process.pid)
         return code
 
     async def died(self) -> ProcessFailed:
-        """The error of a process that exited by itself: name, exit code or signal, last log lines."""
+        """The error of a process that exited: name, exit code or signal, last log lines."""
         code = await self.wait()
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
         return self._failed(how, ended=code == 0)
 
     async def stop(self, *, timeout_s: float | None = None) -> None:
-        """SIGTERM, then after the deadline SIGKILL, to its whole session; returns when everything is gone."""
+        """SIGTERM to the whole session, after the deadline SIGKILL; return when all its processes have exited."""
         if self._process is None or self._is_reaped:
             return
         if self.is_running:
             with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(signal.SIGCONT)  # a frozen process could not hear SIGTERM
+                self._process.send_signal(signal.SIGCONT)  # a frozen process cannot handle SIGTERM
                 self._process.terminate()
             limit = self.spec.stop_timeout_s if timeout_s is None else timeout_s
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(limit):
                     await self._process.wait()
-        kill_session(self._process.pid)  # the leader too, when it outlived its deadline
+        kill_session(self._process.pid)  # also the leader, if it exceeded its deadline
         await self.wait()
 
     def signal(self, number: signal.Signals, *, whole_session: bool = False) -> None:
-        """Send a signal to the process or, with `whole_session`, to its process group (a node and its workers)."""
+        """Signal the process or, with `whole_session`, its process group (a node and its workers)."""
         if whole_session:
             os.killpg(self.pid, number)
         else:
             os.kill(self.pid, number)
 
     def tail(self, lines: int = 15) -> list[str]:
-        """The last lines that this start wrote to the log."""
+        """The last lines that this run wrote to the log."""
         if not self.log.exists():
             return []
         with self.log.open("rb") as log:

@@ -1,4 +1,4 @@
-"""What a supervisor tells while it works."""
+"""A supervisor's progress reports."""
 
 from typing import Protocol
 
@@ -6,7 +6,7 @@ from greenroom_cli.stack.process import ProcessFailed
 
 
 class Progress(Protocol):
-    """Told of each change, in order; must not block."""
+    """Receives each change, in order; must not block."""
 
     def starting(self, name: str) -> None: ...
 
@@ -22,7 +22,7 @@ class Progress(Protocol):
 
 
 class Silent:
-    """Tells nobody."""
+    """Discards the reports."""
 
     def starting(self, name: str) -> None: ...
 

@@ -1,4 +1,4 @@
-"""The sandbox, and which of the three providers it stands in for."""
+"""The sandbox, and the providers that it replaces."""
 
 import sys
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from greenroom_cli.stack.process import ProcessSpec
 from greenroom_cli.stack.readiness import serves
 
 SANDBOX_KEY = "sandbox"
-# Per provider: the variable of its key, and its addresses (scheme) on the sandbox's one port.
+# Per provider: the variable of its key, and its addresses (scheme) on the sandbox's port.
 ADDRESSES = {
     "ASSEMBLY_API_KEY": {"ASSEMBLY_BASE_URL": "ws://{host}/v3/ws"},
     "GROQ_API_KEY": {"GROQ_BASE_URL": "http://{host}/openai/v1"},
@@ -20,12 +20,12 @@ ADDRESSES = {
 
 
 def missing_keys(environment: Mapping[str, str]) -> list[str]:
-    """The providers' keys that the environment does not have: the sandbox stands in for these."""
+    """The providers' keys that the environment lacks; the sandbox replaces these providers."""
     return [name for name in ADDRESSES if not environment.get(name)]
 
 
 def sandbox_environment(port: int, environment: Mapping[str, str]) -> dict[str, str]:
-    """Keys and addresses that lead to the sandbox, for each provider without a real key."""
+    """Keys and addresses of the sandbox, for each provider without a real key."""
     host = f"{LOOPBACK}:{port}"
     found: dict[str, str] = {}
     for key in missing_keys(environment):

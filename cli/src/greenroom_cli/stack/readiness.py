@@ -1,4 +1,4 @@
-"""Answers to "is it ready yet?": None when it is, else what is missing."""
+"""Readiness checks: None when ready, otherwise what is missing."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ ATTEMPT_S = 2.0
 
 
 def says(port: int, expected: bytes, question: bytes = b"") -> Ready:
-    """Ready when the server on `port` answers `question` (or a mere connection) with what begins with `expected`."""
+    """Ready when the server on `port` answers `question` (or a connection) with text that begins with `expected`."""
 
     async def ready() -> str | None:
         try:

@@ -1,4 +1,4 @@
-"""When a process that died is started again."""
+"""When to restart a process that died."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RestartPolicy:
-    """Bounded, doubling back-off.
+    """Limited restarts with doubling back-off.
 
     Attributes:
         first_s: Wait before the first restart.
         longest_s: Longest wait.
-        most: Restarts within `window_s` before it is given up.
-        window_s: A process that has lived this long since has a clean slate.
+        most: Restarts within `window_s`; the next death is final.
+        window_s: After running this long, earlier deaths no longer count.
     """
 
     first_s: float = 0.5
@@ -21,10 +21,10 @@ class RestartPolicy:
     window_s: float = 60.0
 
     def delay_s(self, deaths_s: Sequence[float]) -> float | None:
-        """How long to wait before the next start; None when the process is given up.
+        """Seconds until the next start; None when no restart is left.
 
         Args:
-            deaths_s: Times of all its deaths on a monotonic clock, in order, the last being now.
+            deaths_s: Times of all its deaths on a monotonic clock, in order; the last is now.
         """
         recent = sum(1 for death in deaths_s if deaths_s[-1] - death < self.window_s)
         if recent > self.most:

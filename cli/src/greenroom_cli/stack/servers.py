@@ -1,4 +1,4 @@
-"""The servers of the local stack, each on a loopback port with its data in the state folder."""
+"""The servers of the local stack, each on a loopback port, with its data in the state folder."""
 
 import asyncio
 import json
@@ -26,13 +26,13 @@ POSTGRES_USER = "postgres"
 def nats(
     folder: Path, port: int, passwords: Mapping[str, str], environment: Mapping[str, str], *, limit: int
 ) -> ProcessSpec:
-    """JetStream on disk, synchronised at each message: a killed server loses nothing that it acknowledged.
+    """JetStream on disk, synchronised at each message: a killed server loses no acknowledged message.
 
     Args:
-        passwords: By user; each user is confined to its own subjects.
-        limit: Bytes that all streams may reserve, whatever is free: that was looked at before.
+        passwords: By user; each user may use its own subjects only.
+        limit: Bytes that all streams may reserve, whatever is free, since the disk was checked before.
     """
-    from contracts.server_config import nats_accounts  # 0.2 s, which only a stack's start pays
+    from contracts.server_config import nats_accounts  # takes 0.2 s, so it is imported here
     from contracts.users import ACCOUNT, NATS_USERS
 
     configuration = folder / "nats.conf"
@@ -58,10 +58,10 @@ def nats_url(port: int, user: str, password: str) -> str:
 
 
 def redis(folder: Path, port: int, passwords: Mapping[str, str], environment: Mapping[str, str]) -> ProcessSpec:
-    """The read model: append-only file, and never an eviction.
+    """The read model: with an append-only file, without eviction.
 
     Args:
-        passwords: By user; each user is confined to its own keys.
+        passwords: By user; each user may use its own keys only.
     """
     from contracts.server_config import redis_users
     from contracts.users import OPERATOR, REDIS_USERS
@@ -104,10 +104,10 @@ def livekit(
     environment: Mapping[str, str],
     program: str | None,
 ) -> ProcessSpec:
-    """Media on loopback only; rooms exist only when created (`auto_create` brings ended rooms back from the dead).
+    """Media on loopback only; rooms must be created explicitly (`auto_create` would reopen ended rooms).
 
     Args:
-        program: The livekit-server that the user names, if one.
+        program: The user's livekit-server, if given.
     """
     configuration = folder / "livekit.yaml"
     content = {
@@ -126,30 +126,30 @@ def livekit(
         "webhook": {"api_key": key, "urls": [webhook_url]},
         "logging": {"level": "info", "json": True},
     }
-    write_private(configuration, json.dumps(content, indent=2))  # JSON is YAML
+    write_private(configuration, json.dumps(content, indent=2))  # JSON is valid YAML
     return ProcessSpec(
         name="livekit",
         command=(str(binaries.livekit_server(program)), "--config", str(configuration)),
         environment=environment,
         ready=serves(f"http://{LOOPBACK}:{port}/"),
         restarts=True,
-        # It would wait for its rooms to close; when everything stops there is nothing to wait for.
+        # It would wait until its rooms are closed, which is useless when everything stops.
         stop_timeout_s=1.0,
     )
 
 
 async def postgres(folder: Path, port: int, password: str, environment: Mapping[str, str]) -> ProcessSpec:
-    """PostgreSQL 18 over TCP with a password; the cluster is made on first use.
+    """PostgreSQL 18 over TCP with a password; the cluster is created at first use.
 
     Raises:
-        CommandError: The cluster could not be made.
+        CommandError: The cluster could not be created.
     """
     data = folder / "postgres"
     if not data.exists():
         await _make_cluster(folder, data, password, environment)
     status = data / "postmaster.pid"
     options = {"listen_addresses": LOOPBACK, "port": str(port), "unix_socket_directories": ""}
-    status.unlink(missing_ok=True)  # of a run that was killed; the state folder's lock says that nobody else uses it
+    status.unlink(missing_ok=True)  # left by a killed run; the state folder's lock excludes another user
 
     async def ready() -> str | None:
         lines = status.read_text().splitlines() if status.exists() else []
@@ -173,7 +173,7 @@ def postgres_url(port: int, password: str) -> str:
 
 
 async def _make_cluster(folder: Path, data: Path, password: str, environment: Mapping[str, str]) -> None:
-    """initdb and the database, made aside and then renamed, so that an interrupted one is made again."""
+    """Run initdb and create the database aside, then rename the folder, so that an interrupted run starts over."""
     draft = folder / "postgres.new"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(mode=0o700)

@@ -1,4 +1,4 @@
-"""The four services and the sandbox, as processes configured by environment variables alone."""
+"""The four services and the sandbox, as processes configured by environment variables only."""
 
 import sys
 from collections.abc import Mapping
@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from greenroom_cli.stack.process import ProcessSpec
 from greenroom_cli.stack.readiness import serves
 
-# Importing Pipecat and loading the models takes a node 5 s on two idle cores, and all services start at once.
+# A node needs 5 s on two idle cores to import Pipecat and load the models, and all services start at once.
 SERVICE_READY_S = 60.0
 SERVICE_STOP_S = 12.0
 
 
 def migration(environment: Mapping[str, str]) -> ProcessSpec:
-    """Bring the ledger's schema up to date, which billing asks for before it starts."""
+    """Migrate the ledger's schema, which billing requires before it starts."""
     return ProcessSpec(
         name="migrate",
         command=(sys.executable, "-m", "billing.migrate"),
@@ -23,13 +23,13 @@ def migration(environment: Mapping[str, str]) -> ProcessSpec:
 
 
 def service(name: str, module: str, address: str, environment: Mapping[str, str]) -> ProcessSpec:
-    """One service; ready when its /ready says so.
+    """One service; ready when its /ready answers 200.
 
     Args:
-        name: Of the process; two nodes differ in it.
-        module: What `python -m` runs.
-        address: host:port where it serves /health and /ready (gateway and billing: their PORT).
-        environment: The whole environment, addresses of the servers included.
+        name: Of the process; two nodes have different names.
+        module: For `python -m`.
+        address: host:port of /health and /ready (gateway and billing: their PORT).
+        environment: The complete environment, addresses of the servers included.
     """
     return ProcessSpec(
         name=name,

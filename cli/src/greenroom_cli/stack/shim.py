@@ -1,7 +1,7 @@
-"""Runs before every process of the stack, in its place: `python -I -S shim.py PARENT_PID [--as-nobody] -- COMMAND...`.
+"""Starts every process of the stack, then becomes it: `python -I -S shim.py PARENT_PID [--as-nobody] -- COMMAND...`.
 
-It ties the process to its parent (the kernel kills it when the parent dies, however the parent dies) and, for
-PostgreSQL, which refuses to run as root, gives up root. Standard library only: it costs 10 ms per process.
+It ties the process to its parent (the kernel kills it when the parent dies, also by SIGKILL) and, for
+PostgreSQL, which refuses to run as root, drops root. Standard library only: it costs 10 ms per process.
 """
 
 import ctypes
@@ -24,7 +24,7 @@ def checked(result: int, what: str) -> None:
 
 
 def become_nobody() -> None:
-    """Give up root, but keep the right to walk through folders that only root may enter (root's own checkout)."""
+    """Drop root, but keep the right to traverse folders that only root may enter (a checkout of root's)."""
     checked(libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0), "prctl(KEEPCAPS)")
     os.setgroups([])
     os.setgid(NOBODY)
@@ -46,7 +46,7 @@ def main() -> None:
         become_nobody()
     # After the change of user, which clears it.
     checked(libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl(PDEATHSIG)")
-    if os.getppid() != parent:  # it died before the tie was made
+    if os.getppid() != parent:  # the parent died before the tie existed
         sys.exit(1)
     try:
         os.execvpe(command[0], command, os.environ)

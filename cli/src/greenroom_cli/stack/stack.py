@@ -1,4 +1,4 @@
-"""A local stack, or any part of it, as an async context manager: for `greenroom up`, for the demo and for tests.
+"""A local stack, or any part of it, as an async context manager: for `greenroom up`, the demo and tests.
 
 async with running_stack(folder, StackOptions(parts={Part.NATS, Part.REDIS})) as stack:
     ...connect to stack.environment["NATS_URL"], then stack.processes["nats"].signal(SIGKILL)...
@@ -25,11 +25,10 @@ class Stack:
 
     Attributes:
         folder: Its state folder; logs are in `folder.logs`, one per process.
-        environment: The variables that the stack chose: NATS_URL, REDIS_URL, REDIS_READER_URL, LIVEKIT_URL,
-            LIVEKIT_API_KEY, LIVEKIT_API_SECRET, DATABASE_URL, GREENROOM_URL and the providers' addresses, as far as it
-            started them.
+        environment: The variables of the parts that it started: NATS_URL, REDIS_URL, REDIS_READER_URL, LIVEKIT_URL,
+            LIVEKIT_API_KEY, LIVEKIT_API_SECRET, DATABASE_URL, GREENROOM_URL and the providers' addresses.
         processes: By name ("nats", ..., "agent-runner" or with more nodes "agent-runner-1"), to signal, stop and start.
-        supervisor: To `supervise()` them, which restarts what dies; without that a dead process stays dead.
+        supervisor: Its `supervise()` restarts processes that die; without it they stay dead.
     """
 
     folder: StateFolder
@@ -46,7 +45,7 @@ class Stack:
 async def running_stack(
     folder: Path, options: StackOptions | None = None, progress: Progress | None = None
 ) -> AsyncGenerator[Stack]:
-    """Start a stack and, when the block is left for whatever reason, stop all of it in reverse order.
+    """Start a stack, and stop it in reverse order at the end of the block.
 
     Raises:
         CommandError: The folder is in use, a configured port is taken, a program is missing.

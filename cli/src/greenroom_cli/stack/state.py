@@ -1,4 +1,4 @@
-"""The state folder: what survives a restart, whose it is just now, and where the running stack can be reached."""
+"""The state folder: persistent data, the lock of the running stack, and its addresses."""
 
 import fcntl
 import json
@@ -23,7 +23,7 @@ LOCK_ATTEMPTS, LOCK_PAUSE_S = 5, 0.05
 
 @dataclass(frozen=True)
 class Keys:
-    """Made once per state folder, so that tokens and the database stay valid over restarts.
+    """Created once per state folder, so that tokens and the database stay valid over restarts.
 
     Attributes:
         nats: Passwords by user.
@@ -43,7 +43,7 @@ class Run:
 
     Attributes:
         pid: Of its supervisor.
-        gateway_url: Where REST is served; empty when the gateway is no part of it.
+        gateway_url: The REST API; empty when the stack has no gateway.
         environment: The variables that the stack chose (addresses, generated keys); never the user's own keys.
     """
 
@@ -53,7 +53,7 @@ class Run:
 
 
 class StateFolder:
-    """One folder, at most one running stack in it."""
+    """One folder, with at most one running stack."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
@@ -63,14 +63,14 @@ class StateFolder:
 
     @contextmanager
     def locked(self) -> Generator[None]:
-        """Hold the folder for one running stack; the kernel frees it when the holder dies.
+        """Lock the folder for one running stack; the kernel releases the lock when the process dies.
 
         Raises:
-            CommandError: Another stack runs in it, or it cannot be written.
+            CommandError: Another stack runs in it, or it is not writable.
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.mkdir(mode=0o700, exist_ok=True)  # prompts and names are in it
+            self.path.mkdir(mode=0o700, exist_ok=True)  # it contains prompts and names
             self.logs.mkdir(exist_ok=True)
             lock = self._lock_file.open("a+")
         except OSError as error:
@@ -86,13 +86,13 @@ class StateFolder:
                 self._run_file.unlink(missing_ok=True)
 
     def keys(self) -> Keys:
-        """The folder's keys; what an earlier version did not make is made and added."""
-        from contracts.users import NATS_USERS, REDIS_USERS  # 0.2 s, which only a stack's start pays
+        """The folder's keys; keys that an earlier version did not have are added."""
+        from contracts.users import NATS_USERS, REDIS_USERS  # takes 0.2 s, so it is imported here
 
         file = self.path / "keys.json"
         try:
             kept = Keys(**json.loads(file.read_text())) if file.exists() else None
-        except (ValueError, TypeError):  # the databases know only these keys: new ones would lock us out
+        except (ValueError, TypeError):  # the databases accept only these keys: new ones would lock us out
             raise CommandError(f"{file} is damaged", f"restore it, or remove {self.path} with all its data") from None
         keys = kept or Keys("greenroom", secrets.token_hex(32), secrets.token_hex(16))
         keys = replace(
@@ -105,7 +105,7 @@ class StateFolder:
         return keys
 
     def ports(self) -> dict[str, int]:
-        """The ports of the last run, by what they were for; none when they cannot be read: others will do."""
+        """The ports of the last run by name; empty when unreadable, since others will do."""
         try:
             return _Ports.validate_json((self.path / "ports.json").read_bytes())
         except (OSError, ValidationError):
@@ -115,11 +115,11 @@ class StateFolder:
         write_private(self.path / "ports.json", json.dumps(ports, indent=2))
 
     def publish(self, run: Run) -> None:
-        """Say that the stack is up; readers see all of it or nothing."""
+        """Publish the stack's addresses; readers see all or nothing."""
         write_private(self._run_file, json.dumps(asdict(run), indent=2))
 
     def running(self) -> Run | None:
-        """The stack that runs here, if any; one whose supervisor was killed does not count."""
+        """The stack that runs here; None without one, or when its supervisor was killed."""
         try:
             with self._lock_file.open("r") as lock:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -130,7 +130,7 @@ class StateFolder:
         return None
 
     def _lock(self, lock: IO[str]) -> None:
-        for _ in range(LOCK_ATTEMPTS):  # another command's look at the folder holds the lock for a moment
+        for _ in range(LOCK_ATTEMPTS):  # another command that looks at the folder holds the lock briefly
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -1,4 +1,4 @@
-"""Starts processes in stages, watches and restarts them, stops them in reverse order, and leaves nothing behind."""
+"""Starts processes in stages, watches and restarts them, and stops them in reverse order."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ KEEPER = Path(__file__).with_name("keeper.py")
 
 
 class Keeper:
-    """The process that cleans up when this one is killed; see `keeper.py`."""
+    """The process that cleans up if this one is killed; see `keeper.py`."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -44,7 +44,7 @@ class Keeper:
         self._process.wait(timeout=5)
 
     def _tell(self, line: str) -> None:
-        # A keeper that was killed is no reason to fail: the kernel's parent-death signal still holds.
+        # Continue without the keeper if it was killed: the kernel's parent-death signal still works.
         with contextlib.suppress(BrokenPipeError):
             self._pipe.write(f"{line}\n")
 
@@ -52,7 +52,7 @@ class Keeper:
 class Supervisor:
     """The processes of one stack.
 
-    `start` once per stage; then `supervise` for as long as they shall live; `stop` in the end, whatever happened.
+    `start` once per stage, then `supervise`; always `stop` at the end.
     """
 
     def __init__(self, logs: Path, progress: Progress, policy: RestartPolicy | None = None) -> None:
@@ -63,10 +63,10 @@ class Supervisor:
         self._keeper = Keeper()
 
     async def start(self, stage: Sequence[ProcessSpec]) -> None:
-        """Start the processes of one stage side by side, and return when all are ready.
+        """Start the processes of one stage in parallel; return when all are ready.
 
         Raises:
-            ProcessFailed: Of the first that failed; the others are left to `stop`.
+            ProcessFailed: The first failure; `stop` stops the others.
         """
         tasks = [asyncio.create_task(self._start(spec)) for spec in stage]
         if not tasks:
@@ -82,10 +82,10 @@ class Supervisor:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def supervise(self) -> None:
-        """Watch all processes; start again those that die. Returns never.
+        """Watch all processes, and restart those that die. It never returns.
 
         Raises:
-            ProcessFailed: Of one that may not be restarted, or died too often.
+            ProcessFailed: A process may not be restarted, or died too often.
         """
         try:
             async with asyncio.TaskGroup() as group:
@@ -96,11 +96,11 @@ class Supervisor:
                         group.create_task(self._restart_when_needed(process, process.spec.why_restart))
         except* ProcessFailed as failures:
             failed = failures.exceptions[0]
-            assert isinstance(failed, ProcessFailed)  # a group of groups would need groups among the tasks
+            assert isinstance(failed, ProcessFailed)  # the tasks contain no nested groups
             raise failed from None
 
     async def stop(self) -> None:
-        """Stop everything, the last started first. Never raises; may be called again."""
+        """Stop all processes, the last started first. Never raises; safe to repeat."""
         for process in reversed(self.processes.values()):
             if not process.is_running:
                 continue
@@ -115,7 +115,7 @@ class Supervisor:
         self._progress.ready(spec.name, await process.start())
 
     async def _restart_when_needed(self, process: StackProcess, why: Callable[[], str | None]) -> None:
-        """Stop a process that runs and does not work; `_watch` starts it again."""
+        """Stop a process that runs but does not work; `_watch` starts it again."""
         while True:
             await asyncio.sleep(LOOK_S)
             reason = why()
