@@ -1,4 +1,4 @@
-"""Writes what NATS and Redis must know about the services' users: `python deploy/backplane.py`, part of `make docs`.
+"""Writes the users of NATS and Redis into their configuration: `python deploy/backplane.py`, part of `make docs`.
 
 The permissions are in contracts/users.py. deploy/nats/nats.conf and deploy/redis/redis-server hold them for Docker
 Compose, with the passwords as environment variables of their containers; deploy/nats/nats-server moves the streams of a
@@ -56,7 +56,7 @@ maxmemory-policy noeviction
 
 
 def documents() -> dict[Path, str]:
-    """Each file and the text that it should hold."""
+    """By file, its generated text."""
     nats = nats_accounts(NATS_USERS, {user.name: f"${nats_variable(user.name)}" for user in NATS_USERS})
     redis = redis_users(REDIS_USERS, {user.name: f"${redis_variable(user.name)}" for user in REDIS_USERS})
     return {
@@ -67,7 +67,7 @@ def documents() -> dict[Path, str]:
 
 
 def variables() -> dict[str, set[str]]:
-    """The passwords that each of the two servers' containers needs."""
+    """The passwords that the containers of the two servers need."""
     return {
         "nats": {nats_variable(user.name) for user in NATS_USERS},
         "redis": {redis_variable(user.name) for user in REDIS_USERS},

@@ -1,13 +1,13 @@
-"""Holds compose.yaml, .env.example and the Dockerfile against the code: `python deploy/check.py`, part of `make check`.
+"""Checks compose.yaml, .env.example and the Dockerfile against the code: `python deploy/check.py` in `make check`.
 
-- compose.yaml is valid: by `docker compose config` where there is one, else by the Compose Specification's JSON schema;
-- each variable that it gives to one of our parts is one that this part reads, and each part of ours is in it;
-- each variable of .env.example that a part of ours reads reaches it;
-- each variable that it asks the user for stands in .env.example, which names all that the code reads, and no other;
-- deploy/nats/nats.conf and deploy/redis/redis-server are what deploy/backplane.py writes, and their containers have the
-  passwords;
-- each part of ours uses its own user of NATS and Redis, and only parts of ours are on a network with them;
-- nothing but the gateway and LiveKit is published beyond loopback;
+- compose.yaml is valid: by `docker compose config` if installed, otherwise by the Compose Specification's JSON schema;
+- it contains each of our services, and gives them only variables that they read;
+- each variable of .env.example reaches the services that read it;
+- each variable that it takes from .env is in .env.example, which lists all variables that the code reads, and no other;
+- deploy/nats/nats.conf and deploy/redis/redis-server are the output of deploy/backplane.py, and their containers have
+  the passwords;
+- each service uses its own user of NATS and Redis, and no other container is on a network with them;
+- only the gateway and LiveKit are published beyond loopback;
 - the Dockerfile passes hadolint.
 """
 
@@ -35,19 +35,19 @@ PARTS = {
     "billing": "billing",
     "sandbox": "sandbox",
 }
-# Started for a moment, before billing, with billing's settings.
+# A one-shot container before billing, with billing's settings.
 ALSO = {"migrate": "billing"}
-# What no .env changes in Docker: NATS_URL has each part's user there, so credentials beside it would be refused.
+# Variables that .env cannot change in Docker: NATS_URL has each service's user, and further credentials are refused.
 WITHHELD = {"NATS_CREDS", "NATS_NKEY_SEED_FILE"}
-# Nor for single parts: these have no port for health alone, and sandbox.env fixes the sandbox's keys.
+# The same for single services: these two have no separate health port, and sandbox.env sets the sandbox's keys.
 FIXED = {
     "gateway": {"HEALTH_PORT"},
     "billing": {"HEALTH_PORT"},
     "sandbox": {"SANDBOX_ASSEMBLY_KEY", "SANDBOX_GROQ_KEY", "SANDBOX_INWORLD_KEY"},
 }
-# What the Compose file itself reads, for a server that is not ours.
+# Variables that the Compose file itself reads, for the servers.
 SERVERS_VARIABLES = {"POSTGRES_PASSWORD"}.union(*backplane.variables().values())
-# The servers that hold what happened, and what strangers may reach on every interface of the host.
+# The servers with data, and the containers that may be published on every interface of the host.
 STORES = {"nats", "redis", "postgres"}
 PUBLIC = {"gateway", "livekit"}
 # Modules of settings; no other module reads the environment.
@@ -55,7 +55,7 @@ SETTINGS = re.compile(r"(settings|agent_config)$")
 
 
 def variables(package: str) -> set[str]:
-    """Every environment variable that a package's settings classes read."""
+    """All environment variables that a package's settings classes read."""
     found: set[str] = set()
     root = importlib.import_module(package)
     for module in pkgutil.walk_packages(root.__path__, f"{package}."):
@@ -69,7 +69,7 @@ def variables(package: str) -> set[str]:
 def compose_problems(
     compose: Mapping[str, Any], read: Mapping[str, set[str]], offered: set[str], text: str
 ) -> list[str]:
-    """What compose.yaml names that the code does not know, and the reverse."""
+    """Names in compose.yaml that the code does not know, and the reverse."""
     services: Mapping[str, Any] = compose["services"]
     problems = [f"compose.yaml starts no {part}" for part in PARTS if part not in services]
     for name, service in services.items():
@@ -84,7 +84,7 @@ def compose_problems(
 
 
 def withheld_problems(compose: Mapping[str, Any], read: Mapping[str, set[str]], offered: set[str]) -> list[str]:
-    """What a user may set in .env and no part would hear of."""
+    """Variables that .env may set but that reach no service."""
     services: Mapping[str, Any] = compose["services"]
     return sorted(
         f"compose.yaml does not give {part} {v}, which {package} reads and .env.example offers"
@@ -97,13 +97,13 @@ def withheld_problems(compose: Mapping[str, Any], read: Mapping[str, set[str]], 
 
 
 def example_problems(offered: set[str], read: set[str]) -> list[str]:
-    """What .env.example and the code do not have in common."""
+    """Differences between .env.example and the code."""
     problems = [f".env.example names {v}, which nothing reads" for v in offered - read - SERVERS_VARIABLES]
     return sorted(problems + [f".env.example does not name {v}, which the code reads" for v in read - offered])
 
 
 def network_problems(compose: Mapping[str, Any]) -> list[str]:
-    """Strangers on a network of NATS, Redis or PostgreSQL, and ports that are published too widely."""
+    """Foreign containers on a network of NATS, Redis or PostgreSQL, and ports that are published too widely."""
     services: Mapping[str, Any] = compose["services"]
     ours = {*PARTS, *ALSO} - {"sandbox"}
     problems = [
@@ -127,7 +127,7 @@ def network_problems(compose: Mapping[str, Any]) -> list[str]:
 
 
 def user_problems(compose: Mapping[str, Any]) -> list[str]:
-    """Which part uses another's user of NATS or Redis, or none, and which password a server does not get."""
+    """Services that use another's user of NATS or Redis, or none, and passwords that a server does not get."""
     services: Mapping[str, Any] = compose["services"]
     problems = [
         f"compose.yaml gives {part} {variable} without the user {part}"
@@ -144,7 +144,7 @@ def user_problems(compose: Mapping[str, Any]) -> list[str]:
 
 
 def stale_files() -> list[str]:
-    """The generated files that are not what the code says."""
+    """Generated files that are out of date."""
     return [
         f"{file.relative_to(ROOT)} is out of date: run make docs"
         for file, text in backplane.documents().items()
@@ -153,18 +153,18 @@ def stale_files() -> list[str]:
 
 
 def offered_by(example: str) -> set[str]:
-    """The variables of an .env file, those that are commented out with a default among them."""
+    """The variables of an .env file, including commented ones with a default."""
     return set(re.findall(r"^#? ?([A-Z][A-Z0-9_]*)=", example, flags=re.MULTILINE))
 
 
 def run(*command: str) -> list[str]:
-    """A tool's complaint, or nothing."""
+    """Run a tool; return its output if it fails."""
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     return [] if done.returncode == 0 else [f"{command[0]}: {(done.stdout + done.stderr).strip()}"]
 
 
 def compose_form() -> list[str]:
-    """Whether compose.yaml has the form that the Compose Specification asks for."""
+    """Check compose.yaml against the schema of the Compose Specification."""
     docker = shutil.which("docker")
     if docker and not run(docker, "compose", "version"):
         return run(docker, "compose", "--env-file", ".env.example", "-f", "compose.yaml", "config", "--quiet")
@@ -172,7 +172,7 @@ def compose_form() -> list[str]:
 
 
 def main() -> int:
-    """Print each problem on a line; 1 if there is any."""
+    """Print each problem on a line; return 1 if there is one."""
     text = (ROOT / "compose.yaml").read_text()
     compose = yaml.safe_load(text)
     offered = offered_by((ROOT / ".env.example").read_text())

@@ -1,6 +1,6 @@
 """Writes .env from .env.example with a different secret for each `change-me`.
 
-An .env that is there keeps every line; the secrets that it lacks, because a later version asks for them, are added.
+An existing .env keeps its lines; missing secrets, which a later version needs, are added.
 """
 
 import re
@@ -13,12 +13,12 @@ PLACEHOLDER = re.compile(r"^(?!#)(\w+)=change-me[\w-]*$", re.MULTILINE)
 
 
 def filled(example: str) -> str:
-    """The example's text with 192 random bits for each placeholder that is not commented out."""
+    """The example with 192 random bits for each placeholder that is not commented out."""
     return PLACEHOLDER.sub(lambda found: f"{found[1]}={secrets.token_hex(24)}", example)
 
 
 def lacking(env: str, example: str) -> str:
-    """The lines, with new secrets, of the example's placeholders that an existing .env does not set."""
+    """Lines with new secrets for the example's placeholders that an existing .env does not set."""
     there = set(SET.findall(env))
     return "".join(
         f"{line}\n" for line in filled(example).splitlines() if line.partition("=")[0] in _asked(example) - there
@@ -39,7 +39,7 @@ def main() -> None:
     text = env.read_text()
     added = lacking(text, example)
     if added:
-        env.write_text(f"{text.rstrip()}\n\n# Secrets that this version asks for, too.\n{added}")
+        env.write_text(f"{text.rstrip()}\n\n# Further secrets of this version.\n{added}")
         print("added to .env:", ", ".join(SET.findall(added)))
 
 

@@ -1,1 +1,1 @@
-"""Stand-ins that speak the wire protocols of AssemblyAI, Groq and Inworld."""
+"""Servers that replace AssemblyAI, Groq and Inworld on their wire protocols."""

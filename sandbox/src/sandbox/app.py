@@ -1,4 +1,4 @@
-"""The one application: three services, told apart by path, and the controls of the tests."""
+"""The application: three services, distinguished by path, and the control API of tests."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""The controls of the tests, under /control: faults, scripts, what came in, and closing what is open."""
+"""The control API of tests under /control: faults, scripts, recorded traffic, and closing connections."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
@@ -48,7 +48,7 @@ def routes() -> list[Route]:
 
 
 def _refusing(handler: Handler) -> Handler:
-    """What is wrong with a control request is said in one line."""
+    """Answer an invalid control request with one line."""
 
     async def answer(request: Request) -> Response:
         try:
@@ -59,9 +59,9 @@ def _refusing(handler: Handler) -> Handler:
             first = error.errors()[0]
             return _error(422, f"{'.'.join(map(str, first['loc'])) or 'body'}: {first['msg']}")
         except TooManyFaults:
-            return _error(409, f"{MOST_FAULTS} faults are in force; clear some with DELETE /control/faults")
+            return _error(409, f"{MOST_FAULTS} faults are active; clear some with DELETE /control/faults")
         except ScriptFull:
-            return _error(409, f"a script holds {LONGEST_QUEUE} entries; clear it with POST /control/reset")
+            return _error(409, f"a script has at most {LONGEST_QUEUE} entries; clear it with POST /control/reset")
 
     return answer
 
@@ -106,7 +106,7 @@ async def _replies(request: Request) -> Response:
 
 
 def _worded(body: Any) -> Any:
-    """A reply that is only text may be given as a string."""
+    """Allow a string for a reply that has only text."""
     found = json_object(body)
     if found is None or not isinstance(found.get("replies"), list):
         return body

@@ -1,4 +1,4 @@
-"""Faults on demand: which request or answer goes wrong next, and how."""
+"""Injected faults: the next requests or answers that fail, and how."""
 
 import itertools
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Service = Literal["assemblyai", "groq", "inworld"]
 Stage = Literal["request", "answer"]
-Moment = Literal["request", "thought", "answer"]  # a thought: what the model is about to say
+Moment = Literal["request", "thought", "answer"]  # a thought: before the model's answer
 Kind = Literal["latency", "status", "drop", "close", "error", "garbage", "silence", "empty"]
 
 MOST_FAULTS = 100
@@ -17,10 +17,10 @@ MOST_FAULTS = 100
 class Fault(BaseModel):
     """One fault, for the next `count` matching requests or answers, or until it is cleared.
 
-    `status` answers a request (or a WebSocket's handshake) with `status`. The others strike when the service answers:
-    `latency` waits `latency_ms`; `drop` cuts the connection without a word; `close` closes the WebSocket with `code`
-    and `reason`; `error` sends the service's own error, then closes; `garbage` sends what is no JSON; `silence` never
-    answers; `empty`, groq's alone, has nothing in it. `stage` moves latency, drop, close, error and silence to the
+    `status` answers a request (or a WebSocket's handshake) with `status`. The others apply when the service answers:
+    `latency` waits `latency_ms`; `drop` cuts the connection silently; `close` closes the WebSocket with `code`
+    and `reason`; `error` sends the service's own error, then closes; `garbage` sends invalid JSON; `silence` never
+    answers; `empty`, only for groq, sends an empty answer. `stage` moves latency, drop, close, error and silence to the
     request itself.
     """
 
@@ -61,17 +61,17 @@ class TooManyFaults(Exception):
 
 
 class FaultBoard:
-    """The faults in force, oldest first."""
+    """The active faults, oldest first."""
 
     def __init__(self) -> None:
         self._faults: dict[int, tuple[Fault, int | None]] = {}
         self._ids = itertools.count(1)
 
     def add(self, fault: Fault) -> int:
-        """Put a fault in force; returns its id.
+        """Activate a fault; return its id.
 
         Raises:
-            TooManyFaults: There are `MOST_FAULTS` already.
+            TooManyFaults: `MOST_FAULTS` are active.
         """
         if len(self._faults) >= MOST_FAULTS:
             raise TooManyFaults
@@ -80,12 +80,12 @@ class FaultBoard:
         return number
 
     def take(self, service: Service, moment: Moment, about: Mapping[str, str]) -> list[Fault]:
-        """The faults that strike now: every latency that matches, then the oldest other that does. Each is used once.
+        """The faults that apply now: every matching latency, then the oldest other matching fault. Each is used once.
 
         Args:
-            service: Who answers.
-            moment: At a request, at an answer to one, or before that when the answer is made.
-            about: What `match` is compared with, such as `model`, `voice` and `path`.
+            service: The answering service.
+            moment: At a request, at an answer to one, or before the answer is made.
+            about: The values for `match`, such as `model`, `voice` and `path`.
         """
         struck: list[Fault] = []
         for number, (fault, _) in list(self._faults.items()):

@@ -1,4 +1,4 @@
-"""What tests want heard and answered next, instead of what was said."""
+"""Scripted transcripts and replies, which tests queue instead of real ones."""
 
 from collections import deque
 from typing import Any
@@ -18,7 +18,7 @@ class ToolCall(BaseModel):
 
 
 class Reply(BaseModel):
-    """What the model says next: text, or calls of tools."""
+    """The model's next reply: text, or calls of tools."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -27,11 +27,11 @@ class Reply(BaseModel):
 
 
 class ScriptFull(Exception):
-    """More was queued than the script holds."""
+    """The queue would exceed its limit."""
 
 
 class Script:
-    """Two queues: the next final transcripts and the next replies."""
+    """Two queues: the next final transcripts, and the next replies."""
 
     def __init__(self) -> None:
         self._transcripts: deque[str] = deque()
@@ -41,14 +41,14 @@ class Script:
         """Queue final transcripts.
 
         Raises:
-            ScriptFull: It would be longer than `LONGEST_QUEUE`.
+            ScriptFull: The queue would be longer than `LONGEST_QUEUE`.
         """
         if len(self._transcripts) + len(texts) > LONGEST_QUEUE:
             raise ScriptFull
         self._transcripts.extend(texts)
 
     def answer(self, replies: list[Reply]) -> None:
-        """Queue replies; raises `ScriptFull` as `hear` does."""
+        """Queue replies; raises `ScriptFull`."""
         if len(self._replies) + len(replies) > LONGEST_QUEUE:
             raise ScriptFull
         self._replies.extend(replies)

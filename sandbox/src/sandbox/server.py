@@ -1,4 +1,4 @@
-"""uvicorn as the sandbox needs it: a port told to others, connections that can be cut, SIGTERM that exits with 0."""
+"""uvicorn for the sandbox: it publishes its port, can cut connections, and exits with 0 on SIGTERM."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ STOP_S = 3
 
 
 class CuttableWebSocket(WebSocketsSansIOProtocol):
-    """Gives the application the means to cut the connection."""
+    """Lets the application cut the connection."""
 
     async def run_asgi(self) -> None:
         extensions = self.scope.get("extensions") or {}
@@ -31,14 +31,14 @@ class CuttableWebSocket(WebSocketsSansIOProtocol):
 
 
 class _NotOnPurpose(logging.Filter):
-    """A connection cut on purpose is no error."""
+    """Suppresses errors of connections that were cut on purpose."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return not (record.exc_info and isinstance(record.exc_info[1], Dropped))
 
 
 class SandboxServer(uvicorn.Server):
-    """Writes its port to a file when it listens, and stops cleanly on SIGTERM and SIGINT."""
+    """Writes its port to a file when it listens, and stops in order on SIGTERM and SIGINT."""
 
     def __init__(self, config: uvicorn.Config, port_file: Path | None) -> None:
         super().__init__(config)
@@ -55,7 +55,7 @@ class SandboxServer(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
-        """uvicorn raises the signal again when it is done; being asked to stop is no failure here."""
+        """Do not raise the signal again, as uvicorn does: a requested stop is a success here."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.handle_exit, number, None)

@@ -1,4 +1,4 @@
-"""The sandbox's settings, all from SANDBOX_* environment variables."""
+"""The sandbox's settings, from SANDBOX_* environment variables."""
 
 import re
 import sys
@@ -11,24 +11,24 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 EXIT_BAD_SETTINGS = 2
-# What Docker links and Kubernetes put into NAME_PORT for a service of that name.
+# Variables that Docker links and Kubernetes set as NAME_PORT for a service of that name.
 _INJECTED = "tcp://"
 
 
 class Settings(BaseSettings):
-    """Keys, pace and bounds; `--host` and `--port` win over the environment."""
+    """Keys, pace and limits; `--host` and `--port` override the environment."""
 
     model_config = SettingsConfigDict(env_prefix="SANDBOX_", frozen=True)
 
     host: str = "127.0.0.1"
     port: int = Field(default=8010, ge=0, le=65535)
 
-    # The keys that are accepted.
+    # The accepted keys.
     assembly_key: str = "sandbox"
     groq_key: str = "sandbox"
     inworld_key: str = "sandbox"
 
-    # Groq's list of models. llama-3.3-70b-versatile is not in it: Groq retired it on 2026-08-16.
+    # Groq's list of models, without llama-3.3-70b-versatile: Groq retired it on 2026-08-16.
     groq_models: tuple[str, ...] = (
         "openai/gpt-oss-120b",
         "openai/gpt-oss-20b",
@@ -43,11 +43,11 @@ class Settings(BaseSettings):
     llm_token_ms: int = Field(default=8, ge=0)
     tts_first_audio_ms: int = Field(default=40, ge=0)
 
-    # The time that the model tells: now in this zone (the machine's when empty), or always this instant.
+    # The time for the model's answers: now in this zone (empty: the machine's), or always this instant.
     timezone: str = ""
     clock: datetime | None = None
 
-    # Silence that ends a turn when the client asks for less: shorter, and a comma would end it.
+    # Silence that ends a turn when the client asks for less: a shorter one would end it at a comma.
     turn_silence_ms: int = Field(default=400, ge=60)
     warm_recognisers: int = Field(default=2, ge=0)
     max_stt_sessions: int = Field(default=16, ge=1)
@@ -62,22 +62,22 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, given: Mapping[str, object]) -> "Settings":
-        """Read the environment, or end the process with one line that names the variable and the fix (exit 2).
+        """Read the environment, or exit with 2 and a line that names the variable and the fix.
 
         Args:
-            given: Fields that win over the environment.
+            given: Fields that override the environment.
         """
         try:
             return cls(**given)  # pyright: ignore[reportArgumentType]
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             _end(f"SANDBOX_{first['loc'][0]}".upper(), f"{first['msg']}{_advice(first['input'])}")
-        except SettingsError as error:  # a list that is not JSON
+        except SettingsError as error:  # a list that is not valid JSON
             found = re.search(r'field "(\w+)"', str(error))
             _end(f"SANDBOX_{found.group(1) if found else 'settings'}".upper(), "not valid JSON")
 
     def now(self) -> datetime:
-        """The local time that the model tells."""
+        """The local time for the model's answers."""
         zone = ZoneInfo(self.timezone) if self.timezone else None
         if self.clock is not None:
             return self.clock.astimezone(zone) if zone and self.clock.tzinfo else self.clock

@@ -1,4 +1,4 @@
-"""All that the three services share while the sandbox runs."""
+"""The shared state of the three services."""
 
 from dataclasses import dataclass, field
 
@@ -14,7 +14,7 @@ from sandbox.traffic import Traffic
 
 @dataclass(frozen=True)
 class Stage:
-    """Settings, voice and ears, the faults in force, the script and the traffic so far."""
+    """Settings, voice and recognisers, the active faults, the script and the recorded traffic."""
 
     settings: Settings
     ears: EarPool

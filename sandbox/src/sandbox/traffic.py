@@ -1,4 +1,4 @@
-"""What went through the sandbox, for tests to ask: counts, open connections, the last requests. Keys are never kept."""
+"""Recorded traffic for tests: counts, open connections, the last requests. Keys are never stored."""
 
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Generator
@@ -16,7 +16,7 @@ Close = Callable[[int | None], Coroutine[Any, Any, None]]
 
 @dataclass
 class Traffic:
-    """Counts of requests per service, connections now open, and the last requests."""
+    """Counts of requests per service, open connections, and the last requests."""
 
     requests: Counter[str] = field(default_factory=Counter[str])
     _open: dict[Service, list[Close]] = field(default_factory=lambda: {"assemblyai": [], "groq": [], "inworld": []})
@@ -26,13 +26,13 @@ class Traffic:
         self.requests[f"{service}.{what}"] += 1
 
     def keep(self, service: Service, path: str, body: Any) -> None:
-        """Remember a request; of a long one, that it came."""
+        """Store a request; of a long one only the fact."""
         kept = body if len(str(body)) <= KEPT_CHARACTERS else {"too_long_to_keep": len(str(body))}
         self._last.append({"service": service, "path": path, "body": kept})
 
     @contextmanager
     def connection(self, service: Service, close: Close) -> Generator[None]:
-        """Counts as open for as long as it lasts; `close(code)` closes it, abruptly when the code is None."""
+        """Counts as open during the block; `close(code)` closes it, abruptly when the code is None."""
         self._open[service].append(close)
         try:
             yield
@@ -40,7 +40,7 @@ class Traffic:
             self._open[service].remove(close)
 
     async def disconnect(self, service: Service, code: int | None) -> int:
-        """Close every open connection of a service; returns how many."""
+        """Close every open connection of a service; return their number."""
         closing = list(self._open[service])
         for close in closing:
             await close(code)

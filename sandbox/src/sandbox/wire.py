@@ -1,4 +1,4 @@
-"""Connections that can go wrong on demand: the edge between Starlette and the three services."""
+"""Connections with injected faults, between Starlette and the three services."""
 
 import asyncio
 import hmac
@@ -26,7 +26,7 @@ class Dropped(Exception):
 
 
 class BodyRefused(Exception):
-    """The body is too large or no JSON; `status` and `message` say which."""
+    """The body is too large or not valid JSON; `status` and `message` give the cause."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -39,15 +39,15 @@ def is_key(given: str | None, expected: str) -> bool:
 
 
 def json_object(value: Any) -> dict[str, Any] | None:
-    """`value` when it is a JSON object."""
+    """`value` if it is a JSON object."""
     return cast("dict[str, Any]", value) if isinstance(value, dict) else None
 
 
 async def json_body(request: Request) -> Any:
-    """The request's JSON.
+    """Parse the request's JSON.
 
     Raises:
-        BodyRefused: It is over `LONGEST_BODY` bytes, or no JSON.
+        BodyRefused: It exceeds `LONGEST_BODY` bytes, or is not valid JSON.
     """
     body = bytearray()
     async for chunk in request.stream():
@@ -66,10 +66,10 @@ def status_response(fault: Fault, body: Mapping[str, Any]) -> Response:
 
 
 async def strike_http(stage: Stage, service: Service, when: When, about: Mapping[str, str]) -> Fault | None:
-    """Let the faults of this moment happen; returns the one that the service itself must answer with.
+    """Apply the faults of this moment; return the one that the service itself must answer.
 
     Raises:
-        Dropped: The connection is to be cut.
+        Dropped: The connection must be cut.
     """
     for fault in stage.faults.take(service, when, about):
         if fault.kind == "latency":
@@ -82,12 +82,12 @@ async def strike_http(stage: Stage, service: Service, when: When, about: Mapping
 
 
 def abort(connection: HTTPConnection) -> None:
-    """Cut the connection under the client, with no closing handshake."""
+    """Cut the connection without a closing handshake."""
     connection.scope["extensions"][ABORT]()
 
 
 class Line:
-    """A WebSocket of one of the services: what is sent on it suffers the faults in force."""
+    """A service's WebSocket whose messages are subject to the active faults."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class Line:
         self._mute = False
 
     async def open(self, denied: Response | None, fault_body: Mapping[str, Any]) -> bool:
-        """Answer the handshake: with `denied` when there is one, with a fault, or by accepting. True when open."""
+        """Answer the handshake: with `denied` if given, with a fault, or by accepting. True when open."""
         fault = None
         for struck in self.stage.faults.take(self._service, "request", self.about):
             if struck.kind == "latency":
@@ -125,7 +125,7 @@ class Line:
         return True
 
     async def close(self, code: int | None, reason: str = "") -> None:
-        """Close with `code`; None cuts the connection. Nothing is sent any more."""
+        """Close with `code`; None cuts the connection. Later messages are dropped."""
         self._mute = True
         if code is None:
             abort(self.socket)
@@ -138,7 +138,7 @@ class Line:
         await self._send_text(json.dumps(message))
 
     async def answer(self, message: Mapping[str, Any]) -> None:
-        """Send an answer, or whatever the faults in force make of it."""
+        """Send an answer, subject to the active faults."""
         for fault in self.stage.faults.take(self._service, "answer", self.about):
             if fault.kind == "latency":
                 await asyncio.sleep(fault.latency_ms / 1000)
@@ -154,7 +154,7 @@ class Line:
 
     async def _send_text(self, text: str) -> None:
         if not self._mute:
-            with suppress(RuntimeError, WebSocketDisconnect):  # the client went away meanwhile
+            with suppress(RuntimeError, WebSocketDisconnect):  # the client disconnected meanwhile
                 await self.socket.send_text(text)
 
     async def _strike(self, fault: Fault) -> None:
@@ -168,4 +168,4 @@ class Line:
             case "garbage":
                 await self._send_text(GARBAGE)
             case _:
-                pass  # silence: nothing is sent
+                pass  # silence: send nothing

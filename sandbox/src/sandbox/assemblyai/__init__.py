@@ -1,1 +1,1 @@
-"""AssemblyAI's v3 streaming WebSocket, and the one REST call that tells whether a key is good."""
+"""AssemblyAI's v3 streaming WebSocket, and the REST call that checks a key."""

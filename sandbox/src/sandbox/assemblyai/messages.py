@@ -29,12 +29,12 @@ _PROPER = {"i": "I", "i'm": "I'm", "i'd": "I'd", "i'll": "I'll", "i've": "I've"}
 
 
 class BadParameter(Exception):
-    """A parameter of the session is missing or wrong; the text is AssemblyAI's to the client."""
+    """A parameter of the session is missing or wrong; the text is AssemblyAI's."""
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """What a client asks of its session; silences in milliseconds, None where it leaves the choice to the service."""
+    """The client's parameters of a session; silences in milliseconds, None for the service's default."""
 
     sample_rate: int
     encoding: str = "pcm_s16le"
@@ -52,7 +52,7 @@ class Parameters:
         return self.max_turn_silence or self.min_turn_silence or 0
 
     def updated(self, message: Mapping[str, Any]) -> "Parameters":
-        """With an UpdateConfiguration's changes; raises `BadParameter`."""
+        """Apply an UpdateConfiguration; raises `BadParameter`."""
         found = {
             name: message[name] for name in ("min_turn_silence", "max_turn_silence") if message.get(name) is not None
         }
@@ -62,10 +62,10 @@ class Parameters:
 
 
 def parameters(query: Mapping[str, str]) -> Parameters:
-    """Read the query of /v3/ws.
+    """Parse the query of /v3/ws.
 
     Raises:
-        BadParameter: One is missing, unknown to the service or out of its range.
+        BadParameter: A parameter is missing, unknown or out of range.
     """
     encoding = query.get("encoding", "pcm_s16le")
     if encoding not in BYTES_PER_SAMPLE:
@@ -119,7 +119,7 @@ def speech_started(at_ms: int) -> dict[str, Any]:
 
 
 def turn(order: int, words: Sequence[Word], *, final: bool, formatted: bool) -> dict[str, Any]:
-    """A Turn: a partial (`final` false, the last word still open) or the end of one."""
+    """A Turn: a partial (`final` false, the last word is incomplete) or the end of one."""
     text = " ".join(word.text for word in words)
     return {
         "type": "Turn",
@@ -143,7 +143,7 @@ def _mean(words: Sequence[Word]) -> float:
 
 
 def formatted_text(text: str) -> str:
-    """With a capital letter, "I" and a closing mark, as the service formats a final."""
+    """Add a capital letter, "I" and a closing mark, as the service formats a final."""
     words = [_PROPER.get(word, word) for word in text.split()]
     if not words:
         return ""
@@ -153,7 +153,7 @@ def formatted_text(text: str) -> str:
 
 
 def termination(audio_s: float, session_s: float) -> dict[str, Any]:
-    """Whole seconds: AssemblyAI's own SDK fails on a fraction."""
+    """In whole seconds: AssemblyAI's own SDK fails on a fraction."""
     return {
         "type": "Termination",
         "audio_duration_seconds": round(audio_s),

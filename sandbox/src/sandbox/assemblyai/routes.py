@@ -20,7 +20,6 @@ def routes() -> list[BaseRoute]:
 
 
 async def stream(socket: WebSocket) -> None:
-    """A streaming session."""
     stage, query = stage_of(socket), dict(socket.query_params)
     stage.traffic.count("assemblyai", "connect")
     stage.traffic.keep("assemblyai", PATH, {name: value for name, value in query.items() if name != "token"})
@@ -44,7 +43,7 @@ async def stream(socket: WebSocket) -> None:
 
 
 async def transcripts(request: Request) -> Response:
-    """The list of transcripts, which is empty: nothing is kept."""
+    """The list of transcripts, always empty: the sandbox stores none."""
     stage = stage_of(request)
     stage.traffic.count("assemblyai", "transcripts")
     fault = await strike_http(stage, "assemblyai", "request", {"path": request.url.path})

@@ -16,13 +16,13 @@ from sandbox.wire import Line, json_object
 
 SESSION_S = 3 * 3600
 SHORTEST_CHUNK_MS, LONGEST_CHUNK_MS = 50, 1000
-# Audio may run this far ahead of the clock; past it the service says that it comes too fast.
+# Audio may be this far ahead of real time; beyond it the service refuses it as too fast.
 LONGEST_LEAD_S = 60.0
 LAST_TURN_S = 10.0
 
 
 class SessionRefused(Exception):
-    """The client broke the protocol: close code and the service's words for it."""
+    """The client violated the protocol: close code and the service's text."""
 
     def __init__(self, code: int, text: str) -> None:
         super().__init__(text)
@@ -30,7 +30,7 @@ class SessionRefused(Exception):
 
 
 class Session:
-    """Reads the client and its recogniser until one of them ends."""
+    """Reads the client and the recogniser until one of them ends."""
 
     def __init__(self, line: Line, ear: Ear, parameters: Parameters) -> None:
         self._line, self._ear, self._parameters = line, ear, parameters
@@ -40,7 +40,7 @@ class Session:
         self._turn = 0
 
     async def run(self) -> None:
-        """Serve until the client terminates or goes, the session expires, or the protocol is broken."""
+        """Serve until the client terminates or disconnects, the session expires, or the protocol is violated."""
         await self._ear.configure(self._configuration())
         await self._line.answer(messages.begin(str(uuid.uuid4()), int(time.time()) + SESSION_S))
         reading, listening = asyncio.create_task(self._read()), asyncio.create_task(self._listen())
@@ -66,7 +66,7 @@ class Session:
 
     @staticmethod
     async def _read_while_heard(reading: asyncio.Task[None], listening: asyncio.Task[None]) -> None:
-        """Until the client is done; a recogniser that ends before it has failed."""
+        """Read until the client is done; a recogniser that ends before has failed."""
         async with asyncio.timeout(SESSION_S):
             await asyncio.wait({reading, listening}, return_when=asyncio.FIRST_COMPLETED)
         if not reading.done():
@@ -78,7 +78,7 @@ class Session:
         return Configuration(self._parameters.sample_rate, self._parameters.encoding, silence_ms)
 
     async def _read(self) -> None:
-        """Take the client's messages until it terminates."""
+        """Read the client's messages until it terminates."""
         while True:
             message = await self._line.socket.receive()
             if message["type"] == "websocket.disconnect":
@@ -94,7 +94,7 @@ class Session:
         chunk_ms = len(audio) / size / self._parameters.sample_rate * 1000
         if chunk_ms > LONGEST_CHUNK_MS:
             self._refuse_duration(chunk_ms)
-        # The last chunk of a session may be short, so a short one is only wrong once more audio follows it.
+        # The last chunk of a session may be short, so a short one is an error only when more audio follows.
         self._short_ms = chunk_ms if chunk_ms < SHORTEST_CHUNK_MS else None
         self._audio_s += chunk_ms / 1000
         if (elapsed := time.monotonic() - self._began) + LONGEST_LEAD_S < self._audio_s:
@@ -112,7 +112,7 @@ class Session:
         raise SessionRefused(messages.DURATION, f"Input duration violation: {chunk_ms:g} ms. {expected}")
 
     async def _take_text(self, text: str) -> bool:
-        """Act on a control message; True when it ends the session."""
+        """Handle a control message; True when it ends the session."""
         try:
             message = json_object(json.loads(text))
         except ValueError:
@@ -133,7 +133,7 @@ class Session:
         return False
 
     async def _update(self, message: dict[str, Any]) -> None:
-        """Formatting and silences change at once; everything else, as agent_context, is only kept for tests."""
+        """Formatting and silences apply at once; other fields, such as agent_context, are only stored for tests."""
         self._line.stage.traffic.keep("assemblyai", "UpdateConfiguration", message)
         try:
             self._parameters = self._parameters.updated(message)
@@ -142,7 +142,7 @@ class Session:
         await self._ear.configure(self._configuration())
 
     async def _listen(self) -> None:
-        """Turn what the recogniser hears into messages until it ends."""
+        """Convert the recogniser's events into messages until it ends."""
         while (heard := await self._ear.hear()) is not None:
             match heard.event:
                 case "started":
@@ -157,7 +157,7 @@ class Session:
                     pass
 
     async def _finish_turn(self, heard: Heard, words: tuple[Word, ...]) -> None:
-        """Send the end of a turn; nothing when no word was recognised and none is scripted."""
+        """Send the end of a turn, unless no word was recognised and none is scripted."""
         scripted = self._line.stage.script.next_transcript()
         if scripted is not None:
             words = _placed(scripted, heard.at_ms)
@@ -172,7 +172,7 @@ class Session:
 
 
 def _placed(text: str, end_ms: int, word_ms: int = 250) -> tuple[Word, ...]:
-    """A scripted transcript's words, as if spoken evenly until `end_ms`."""
+    """A scripted transcript's words with times, as if spoken evenly until `end_ms`."""
     words = text.split()
     start = max(0, end_ms - word_ms * len(words))
     return tuple(Word(word, start + i * word_ms, start + (i + 1) * word_ms, 1.0) for i, word in enumerate(words))

@@ -1,1 +1,1 @@
-"""A small deterministic talker: what it answers follows from what was said, and from the clock, alone."""
+"""A small deterministic talker: its answer depends only on the conversation and the clock."""

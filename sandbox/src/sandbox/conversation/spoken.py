@@ -1,4 +1,4 @@
-"""Numbers, times and days as words that are easy to say and to recognise again."""
+"""Numbers, times and days in words that are easy to say and to recognise."""
 
 from datetime import datetime
 
@@ -32,7 +32,7 @@ def number_in(words: list[str]) -> int | None:
 
 
 def time_of_day(now: datetime) -> str:
-    """The time as one says it: "three o'clock", "a quarter past three", "half past three", "three twenty two"."""
+    """The time in spoken form: "three o'clock", "a quarter past three", "half past three", "three twenty two"."""
     hour, next_hour = number(now.hour % 12 or 12), number((now.hour + 1) % 12 or 12)
     match now.minute:
         case 0:

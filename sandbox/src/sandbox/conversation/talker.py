@@ -1,4 +1,4 @@
-"""What the model answers. Keywords, not sentences, decide: its user was heard through a recogniser."""
+"""The model's answers. Keywords decide, not sentences: the user's words come from a recogniser."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ from sandbox.conversation import spoken
 
 LONGEST_COUNT = 20
 DEFAULT_COUNT = 5
-# What is said back is cut here, so that an answer stays one or two sentences.
+# Quotes of the user are cut here, so that an answer has one or two sentences.
 LONGEST_QUOTE_WORDS = 25
 
 _MARKUP = re.compile(r"\[[^\]]*\]|\*[^*]*\*|<[^>]*>")
@@ -21,7 +21,7 @@ _OWN_NAME = re.compile(r"\bmy name is ([A-Za-z]+)|\bcall me ([A-Za-z]+)", re.IGN
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the conversation: who ("system", "user", "assistant") said what."""
+    """One line of the conversation: the speaker ("system", "user", "assistant") and the text."""
 
     role: str
     text: str
@@ -29,7 +29,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Moment:
-    """All that an answer depends on: the last thing said (plain text, lower-case words), what came before, the time."""
+    """The input of an answer: the last line (plain text, lower-case words), the earlier lines, the time."""
 
     said: str
     words: list[str]
@@ -50,7 +50,7 @@ class Moment:
 
 
 def plain(text: str) -> str:
-    """`text` without tags, stage directions and whatever is not a word, on one line."""
+    """`text` on one line, without tags, stage directions and other non-words."""
     return " ".join(_NOT_A_WORD.sub(" ", _MARKUP.sub(" ", text)).split())
 
 
@@ -59,7 +59,7 @@ def answer(lines: Sequence[Line], now: datetime) -> str:
 
     Args:
         lines: The conversation so far, system prompt included, oldest first.
-        now: The local time that is told when asked.
+        now: The local time, for questions about it.
     """
     moment = _moment(lines, now)
     for rule in _RULES:
@@ -70,7 +70,7 @@ def answer(lines: Sequence[Line], now: datetime) -> str:
 
 
 def _moment(lines: Sequence[Line], now: datetime) -> Moment:
-    """The user's lines since the assistant last spoke count as one: a recogniser may cut a sentence in two."""
+    """The user's lines since the assistant's last one count as one: a recogniser may split a sentence."""
     end = len(lines)
     while end > 0 and lines[end - 1].role == "user":
         end -= 1
@@ -148,7 +148,7 @@ def _said_by_keyword(reply: str, words: str, *phrases: str) -> Callable[[Moment]
     return rule
 
 
-# In this order: the first rule that applies answers.
+# The first rule that applies answers.
 _RULES: tuple[Callable[[Moment], str | None], ...] = (
     _nothing_said,
     _own_last_words,

@@ -1,4 +1,4 @@
-"""Groq's refusals, as it words them."""
+"""Groq's error texts."""
 
 from starlette.responses import JSONResponse
 
@@ -32,6 +32,6 @@ def no_model(name: str) -> Refused:
 
 
 def fault_body(status: int) -> Body:
-    """The body of an injected `status`."""
+    """The body of an injected `status` fault."""
     message, kind, code = _FAULTS.get(status, ("Internal Server Error", "internal_server_error", None))
     return Refused(status, message, code, kind).body

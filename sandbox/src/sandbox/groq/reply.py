@@ -1,4 +1,4 @@
-"""What the model answers to a request: the script's next reply, a call of a tool, or what the talker says."""
+"""The model's answer to a request: the script's next reply, a call of a tool, or the talker's answer."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from sandbox.groq.request import Completion, Function, ToolChoice
 from sandbox.script import Reply, ToolCall
 
 _TOKEN = re.compile(r"\s*\S+")
-# Verbs that tools are named with; the rest of a name says what the tool is about.
+# Verbs in the names of tools; the other words of a name are its topic.
 _NOT_TOPICS = frozenset(
     {"get", "set", "the", "a", "an", "to", "do", "make", "call", "run", "tool", "function", "current", "find", "look"}
 )
@@ -23,7 +23,7 @@ _TOKENS_PER_WORD = 1.3
 
 @dataclass(frozen=True)
 class Answer:
-    """Text in tokens, or calls of tools; `cut` when the limit of tokens ended it."""
+    """Text in tokens, or calls of tools; `cut` when the token limit ended it."""
 
     tokens: tuple[str, ...]
     calls: tuple[ToolCall, ...]
@@ -47,7 +47,7 @@ class Answer:
         return {"prompt_tokens": self.prompt_tokens, "completion_tokens": said, "total_tokens": total}
 
     def called(self) -> list[dict[str, Any]]:
-        """The calls as they stand in a message."""
+        """The calls in the form of a message."""
         return [
             {
                 "id": f"call_{uuid.uuid4().hex[:12]}",
@@ -59,10 +59,10 @@ class Answer:
 
 
 def reply(request: Completion, scripted: Reply | None, now: datetime) -> Answer:
-    """Answer a request; the same request at the same time is answered alike.
+    """Answer a request; the same request at the same time gets the same answer.
 
     Raises:
-        Refused: The chosen tool is not among the tools.
+        Refused: The chosen tool is not in the list of tools.
     """
     if scripted is None:
         call = _tool_call(request)
@@ -81,7 +81,7 @@ def _said(request: Completion, now: datetime) -> str:
 
 
 def _tool_call(request: Completion) -> ToolCall | None:
-    """The call that the request asks for: by name, by "required", or because the user speaks of the tool's topic."""
+    """The call that the request demands: by name, by "required", or since the user mentions the tool's topic."""
     functions = [tool.function for tool in request.tools or ()]
     last = request.messages[-1]
     if isinstance(request.tool_choice, ToolChoice):
@@ -105,7 +105,7 @@ def _topics(function: Function) -> set[str]:
 
 
 def _called(function: Function, said: str) -> ToolCall:
-    """A call with every required argument filled in from what was said."""
+    """A call with every required argument filled in from the user's words."""
     properties: dict[str, Any] = function.parameters.get("properties") or {}
     required: Sequence[str] = function.parameters.get("required") or []
     words = talker.plain(said).lower().split()

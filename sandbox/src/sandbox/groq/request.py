@@ -1,4 +1,4 @@
-"""The body of a chat completion: what is allowed in it, and the conversation that it carries."""
+"""The body of a chat completion: its allowed fields, and the conversation in it."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -12,7 +12,7 @@ MOST_MESSAGES = 2_000
 
 
 class _Open(BaseModel):
-    """A part whose other fields the service takes and this model has no use for."""
+    """A part whose other fields are accepted and ignored."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -60,7 +60,7 @@ class StreamOptions(_Open):
 
 
 class Completion(BaseModel):
-    """A request; a field that Groq does not have is refused, as Groq does."""
+    """A request; a field that Groq does not have is refused, as by Groq."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -107,10 +107,10 @@ class Completion(BaseModel):
 
 
 def completion(body: Any) -> Completion:
-    """Read a request.
+    """Parse a request.
 
     Raises:
-        Refused: It is malformed; in Groq's words, as far as they are known.
+        Refused: It is malformed; with Groq's text, if it is known.
     """
     if not isinstance(body, dict):
         raise Refused(400, "request body must be a JSON object")

@@ -35,7 +35,7 @@ def routes() -> list[Route]:
 
 
 def _guarded(handler: Handler) -> Handler:
-    """Check the key and word the refusals."""
+    """Check the key, and answer refusals."""
 
     async def answer(request: Request) -> Response:
         stage = stage_of(request)
@@ -93,7 +93,7 @@ async def chat(request: Request) -> Response:
 
 
 async def _struck(request: Request, model: str = "") -> Response | None:
-    """The response of a fault at the request, if one is in force."""
+    """The response of an active fault at the request, if there is one."""
     about = {"path": request.url.path, "model": model}
     fault = await strike_http(stage_of(request), "groq", "request", about)
     if fault is None:
@@ -110,7 +110,7 @@ def _is_to_be_empty(stage: Stage, model: str) -> bool:
 
 
 async def _struck_at_answer(stage: Stage, model: str) -> bool:
-    """Let a fault strike the answer; True when it is to be garbage."""
+    """Apply a fault to the answer; True when the answer must be garbage."""
     fault = await strike_http(stage, "groq", "answer", {"path": f"{PATH}/chat/completions", "model": model})
     if fault is None:
         return False
@@ -134,7 +134,7 @@ def _header(asked: Completion, kind: str) -> dict[str, Any]:
 
 
 async def _streamed(stage: Stage, asked: Completion, answer: Answer) -> AsyncGenerator[str]:
-    """The events; a fault strikes after the first token, in mid-sentence."""
+    """The events of the stream; a fault applies after the first token, in mid-sentence."""
 
     async def close(_code: int | None) -> None:
         cut.set()

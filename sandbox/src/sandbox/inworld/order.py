@@ -1,4 +1,4 @@
-"""An order for speech: voice, model, audio format; refused as Inworld does."""
+"""An order for speech: voice, model, audio format; with Inworld's refusals."""
 
 from typing import Annotated, Any, TypeVar
 
@@ -21,7 +21,7 @@ class Refused(Exception):
 
 
 class _Body(BaseModel):
-    """Names as on the wire; fields without a use here are taken and left alone."""
+    """Names as on the wire; unused fields are accepted and ignored."""
 
     model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, extra="allow", frozen=True)
 
@@ -33,7 +33,7 @@ class AudioConfig(_Body):
 
 
 class Order(_Body):
-    """What is common to a context of the WebSocket and an HTTP request."""
+    """The common part of a WebSocket context and an HTTP request."""
 
     voice_id: Annotated[str, Field(min_length=1)]
     model_id: Annotated[str, Field(min_length=1)]
@@ -67,12 +67,12 @@ T = TypeVar("T", bound=Order)
 
 
 def order(body: Any) -> Order:
-    """Read the `create` of a context; raises `Refused`."""
+    """Parse the `create` of a context; raises `Refused`."""
     return _known(_read(Order, body))
 
 
 def spoken_order(body: Any) -> SpokenOrder:
-    """Read an HTTP request; raises `Refused`."""
+    """Parse an HTTP request; raises `Refused`."""
     found = _read(SpokenOrder, body)
     _known(found)
     return found

@@ -36,7 +36,6 @@ def routes() -> list[BaseRoute]:
 
 
 async def stream(websocket: WebSocket) -> None:
-    """The bidirectional WebSocket."""
     stage, path = stage_of(websocket), websocket.url.path
     stage.traffic.count("inworld", "connect")
     line = Line(websocket, stage, "inworld", {"path": path}, socket.error)
@@ -48,7 +47,7 @@ async def stream(websocket: WebSocket) -> None:
 
 
 def _guarded(handler: Handler) -> Handler:
-    """Check the key, let faults strike, word the refusals."""
+    """Check the key, apply faults, and answer refusals."""
 
     async def answer(request: Request) -> Response:
         stage, path = stage_of(request), request.url.path
@@ -126,7 +125,7 @@ async def _ordered(request: Request) -> SpokenOrder:
 
 
 async def _struck_at_answer(stage: Stage, path: str) -> bool:
-    """Let a fault strike the answer; True when it is to be garbage."""
+    """Apply a fault to the answer; True when the answer must be garbage."""
     fault = await strike_http(stage, "inworld", "answer", {"path": path})
     if fault is None:
         return False

@@ -1,4 +1,4 @@
-"""The bidirectional WebSocket: contexts that take text and give audio."""
+"""The bidirectional WebSocket: contexts that receive text and send audio."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ IDLE_S = 600.0
 
 @dataclass
 class Context:
-    """Text that waits to be spoken, and since when (monotonic seconds)."""
+    """Text that is not spoken yet, and the monotonic time since which it waits."""
 
     order: Order
     waiting: str = ""
@@ -41,14 +41,14 @@ class Context:
 
 
 class Conversation:
-    """One connection: at most five contexts, spoken in the order in which they were asked to."""
+    """One connection: at most five contexts, spoken in the order of their requests."""
 
     def __init__(self, line: Line) -> None:
         self._line = line
         self._contexts: dict[str, Context] = {}
 
     async def run(self) -> None:
-        """Serve until the client goes or says nothing for ten minutes."""
+        """Serve until the client disconnects or is idle for ten minutes."""
         while True:
             try:
                 async with asyncio.timeout(self._patience()):
@@ -67,7 +67,7 @@ class Conversation:
         return any(context.waiting for context in self._contexts.values())
 
     def _patience(self) -> float:
-        """Seconds until some text has waited long enough, at least a millisecond; else how long a client may idle."""
+        """Seconds until the oldest text must be spoken, at least a millisecond; without text the idle timeout."""
         due = [at for context in self._contexts.values() if (at := context.due_at) is not None]
         return max(0.001, min(due) - time.monotonic()) if due else IDLE_S
 
@@ -142,7 +142,7 @@ class Conversation:
         await self._line.answer(_result(name, {"contextClosed": {}}))
 
     async def _speak(self, name: str, context: Context) -> None:
-        """Speak what waits: its chunks, then the end of the generation."""
+        """Speak the waiting text: its chunks, then the end of the generation."""
         text, context.waiting = context.waiting, ""
         self._line.stage.traffic.count("inworld", "generation")
         spoken = await asyncio.to_thread(utterance, self._line.stage.voice, context.order, text)
@@ -163,5 +163,5 @@ def _result(name: str, content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def error(code: int, text: str) -> Mapping[str, Any]:
-    """What the service sends before it closes the whole connection."""
+    """The service's message before it closes the connection."""
     return {"error": {"code": code, "message": text, "details": []}}

@@ -1,4 +1,4 @@
-"""Text to samples at the asked rate, with the time of each word, and these to Inworld's chunks."""
+"""Text to samples at the requested rate, with the time of each word, and to Inworld's chunks."""
 
 import base64
 import re
@@ -12,7 +12,7 @@ from sandbox.speech import pcm
 from sandbox.speech.espeak import Espeak, Speech, Voice
 
 CHUNK_S = 0.5
-# Utterances; one of 10 s at 48 kHz has a megabyte.
+# Utterances; one of 10 s at 48 kHz takes a megabyte.
 _KEPT = 32
 _MARKUP = re.compile(r"\[[^\]]*\]|\*+|<[^>]*>")
 _WORD = re.compile(r"\S+")
@@ -21,7 +21,7 @@ _SENTENCE_END = re.compile(r"[.!?][\"')\]]*\s*$")
 
 @dataclass(frozen=True)
 class TimedWord:
-    """A word as written, and when it is spoken (seconds)."""
+    """A word as written, and its time (seconds)."""
 
     text: str
     start_s: float
@@ -30,7 +30,7 @@ class TimedWord:
 
 @dataclass(frozen=True)
 class Utterance:
-    """16-bit mono samples at `sample_rate` Hz, and the words in them."""
+    """16-bit mono samples at `sample_rate` Hz, and their words."""
 
     pcm: bytes
     sample_rate: int
@@ -38,7 +38,7 @@ class Utterance:
 
 
 def speakable(text: str) -> str:
-    """`text` without the tags that direct the voice: they are not spoken."""
+    """`text` without the tags that direct the voice, which are not spoken."""
     return " ".join(_MARKUP.sub(" ", text).split())
 
 
@@ -47,7 +47,7 @@ def ends_a_sentence(text: str) -> bool:
 
 
 def utterance(voice: Espeak, order: Order, text: str) -> Utterance:
-    """Synthesise `text`; silent when there is nothing to say in it."""
+    """Synthesise `text`; empty for a text without words."""
     spoken = speakable(text)
     rate = order.audio_config.sample_rate_hertz
     if not any(character.isalnum() for character in spoken):
@@ -57,20 +57,20 @@ def utterance(voice: Espeak, order: Order, text: str) -> Utterance:
 
 @lru_cache(_KEPT)
 def _spoken(voice: Espeak, speaker: Voice, speaking_rate: float, rate: int, text: str) -> Utterance:
-    """Greetings are the same in every call; made once, they take no processor time from the calls that are measured."""
+    """Cached: greetings are the same in every call, and should take no CPU time from the calls that are measured."""
     speech = voice.speak(text, speaker, speaking_rate)
     return Utterance(pcm.resampled(speech.pcm, speech.sample_rate, rate), rate, timed_words(text, speech))
 
 
 def chunks(order: Order, spoken: Utterance) -> Iterator[dict[str, Any]]:
-    """The utterance as it goes over the wire, half a second at a time; the first chunk carries the words."""
+    """The utterance in chunks of half a second; the first chunk has the words."""
     size = int(spoken.sample_rate * CHUNK_S) * 2
     for start in range(0, len(spoken.pcm), size):
         yield chunk(order, Utterance(spoken.pcm[start : start + size], spoken.sample_rate, spoken.words), start == 0)
 
 
 def chunk(order: Order, spoken: Utterance, with_words: bool = True) -> dict[str, Any]:
-    """Audio in the encoding that was ordered, and the words if they were."""
+    """Audio in the requested encoding, and the words if requested."""
     content = pcm.wav(spoken.pcm, spoken.sample_rate) if order.in_wav else spoken.pcm
     found: dict[str, Any] = {"audioContent": base64.b64encode(content).decode()}
     if with_words and order.wants_words:
@@ -79,7 +79,7 @@ def chunk(order: Order, spoken: Utterance, with_words: bool = True) -> dict[str,
 
 
 def timed_words(text: str, speech: Speech) -> tuple[TimedWord, ...]:
-    """The words of `text` at the times that espeak-ng reported.
+    """The words of `text` at the times reported by espeak-ng.
 
     espeak-ng reports a word by its place in the text and may report parts of what is written as one ("o'clock",
     "3.15"), so a word starts with the first report inside it, and without one where the next word starts. A word ends

@@ -1,4 +1,4 @@
-"""The voices: Inworld's names, spoken by espeak-ng."""
+"""The voices: Inworld's names, with espeak-ng's sound."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,9 +8,9 @@ from sandbox.speech.espeak import Voice
 
 @dataclass(frozen=True)
 class Speaker:
-    """A voice of Inworld's and how it sounds here.
+    """A voice of Inworld's, and its sound here.
 
-    The variants are those that the recogniser understands: of 24 tried, most came out above 10 % of words wrong.
+    The variants are those that the recogniser understands: most of 24 tested ones had over 10 % of their words wrong.
     """
 
     voice: Voice

@@ -1,1 +1,1 @@
-"""Voice and ear: espeak-ng speaks, pocketsphinx recognises."""
+"""espeak-ng for speech, pocketsphinx for recognition."""

@@ -1,4 +1,4 @@
-"""When somebody speaks: a decision per frame, made steady."""
+"""Voice activity: a decision per frame, smoothed over several frames."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class Change(Enum):
 
 @dataclass(frozen=True)
 class Steadiness:
-    """How many of the last frames must be voiced to start, and how much silence ends."""
+    """The number of voiced frames, of the last ones, that start speech, and the silence that ends it."""
 
     voiced_to_start: int = 4
     window: int = 6
@@ -23,7 +23,7 @@ class Steadiness:
 
 
 class Activity:
-    """Turns voiced and unvoiced frames (30 ms) into starts and ends of speech."""
+    """Converts voiced and unvoiced frames (30 ms) into starts and ends of speech."""
 
     def __init__(self, steadiness: Steadiness) -> None:
         self.steadiness = steadiness
@@ -32,7 +32,7 @@ class Activity:
         self.speaking = False
 
     def frame(self, voiced: bool) -> Change:
-        """Take the next frame into account."""
+        """Process the next frame."""
         self._recent.append(voiced)
         if self.speaking:
             return self._in_speech(voiced)
@@ -49,6 +49,6 @@ class Activity:
         return Change.ENDED
 
     def stop(self) -> None:
-        """Take the speech as ended now."""
+        """Mark the speech as ended now."""
         self.speaking = False
         self._recent.clear()

@@ -1,4 +1,4 @@
-"""A trigram language model from weighted sentences, written in the ARPA format that pocketsphinx reads."""
+"""A trigram language model from weighted sentences, in the ARPA format of pocketsphinx."""
 
 import math
 from collections import defaultdict
@@ -13,14 +13,14 @@ Gram = tuple[str, ...]
 
 
 class TrigramModel:
-    """An interpolated trigram model: each order keeps `1 - leave` of its mass and leaves the rest to the order below.
+    """An interpolated trigram model: each order keeps `1 - leave` of its mass, and leaves the rest to the lower order.
 
-    Written as a back-off model it is exact: the back-off weight of every history is `leave` itself, since what was
-    seen carries its share of the lower order too. The lowest order leaves its share to all words alike.
+    Written as a back-off model it is exact: the back-off weight of every history is `leave`, since a seen history
+    contains its share of the lower order. The lowest order leaves its share equally to all words.
 
     Args:
-        sentences: Words and weight of each sentence; weights need not be whole numbers.
-        leave: Share of each order (0..1) left to the one below: the smaller, the closer it keeps to the sentences.
+        sentences: Words and weight of each sentence; weights may be fractions.
+        leave: Share of each order (0..1) for the lower one: the smaller, the closer the model follows the sentences.
     """
 
     def __init__(self, sentences: Iterable[tuple[Sequence[str], float]], *, leave: float = 0.3) -> None:
@@ -46,7 +46,7 @@ class TrigramModel:
                     self._histories[gram[:-1]] += weight
 
     def probability(self, gram: Gram) -> float:
-        """Of the last word of `gram` after the ones before it."""
+        """Probability of the last word of `gram` after the others."""
         if not gram:
             return 1 / (len(self._words) - 1)
         lower = self.probability(gram[1:])
@@ -56,7 +56,7 @@ class TrigramModel:
         return (1 - self._leave) * self._counts[len(gram) - 1].get(gram, 0.0) / total + self._leave * lower
 
     def write(self, path: Path) -> None:
-        """Write the model; the file ends in `\\end\\`, without which the decoder waits for ever."""
+        r"""Write the model; it must end in `\end\`, without which the decoder hangs."""
         grams = [sorted(counts) for counts in self._counts]
         with path.open("w", encoding="utf-8") as file:
             file.write("\\data\\\n")

@@ -1,4 +1,4 @@
-"""The sentences that the recogniser expects: what callers and agents say, and at least as many that nobody says."""
+"""The recogniser's sentences: those of callers and agents, and at least as many distractors."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,13 +23,13 @@ def lines(name: str) -> list[str]:
 
 
 def words(text: str) -> tuple[str, ...]:
-    """Lower-case words as the pronouncing dictionary spells them."""
+    """Lower-case words in the spelling of the pronunciation dictionary."""
     return tuple(talker.plain(text).lower().split())
 
 
 @cache
 def expected() -> tuple[Sentence, ...]:
-    """Every sentence that a caller or an agent may say, with its weight."""
+    """Every sentence of a caller or an agent, with its weight."""
     return tuple(found for name in ("callers", "agents") for line in lines(name) for found in _expanded(line))
 
 
@@ -76,5 +76,5 @@ def _times() -> list[str]:
 
 
 def own_pronunciations() -> list[str]:
-    """Words that the stock dictionary lacks, and words as our voices say them, in its format."""
+    """Words missing in the stock dictionary, and pronunciations of our voices, in its format."""
     return (_CORPUS / "pronunciations.dict").read_text(encoding="utf-8").splitlines(keepends=True)

@@ -1,4 +1,4 @@
-"""Samples of one utterance to words: first among the expected sentences, failing that in the stock model."""
+"""Samples of one utterance to words: first with the expected sentences, otherwise with the stock model."""
 
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -16,10 +16,10 @@ from sandbox.speech.protocol import Word
 _FRAME_MS = 10
 _ACOUSTICS = "en-us/en-us"
 _STOCK_WORDS, _STOCK_MODEL = "en-us/cmudict-en-us.dict", "en-us/en-us.lm.bin"
-# An expected sentence came out more probable than the first, or, when long, than the second per word, in nearly every
-# run over our voices; of short other sentences about four in ten did, which are then misheard as expected words.
+# Thresholds of an expected sentence: for the whole, or for long sentences per word. With our voices nearly all expected
+# sentences exceed them; so do about 40 % of other short sentences, which are then misheard as expected words.
 _PROBABLE, _PROBABLE_PER_WORD = 3e-4, 0.3
-# The mean cepstrum of our voices: with the stock model's own, the first words of a session are lost.
+# The mean cepstrum of our voices: with the stock model's, the first words of a session are lost.
 _MEAN_CEPSTRUM = "59.5,0.9,-2.2,24.8,-14.5,1.5,-14.4,-9.5,-2.0,-9.9,9.0,-12.8,4.5"
 _LEAVE = 0.05
 _LEAST = 1e-30
@@ -44,16 +44,16 @@ class UtteranceDecoder:
         self._menu.process_raw(pcm)
 
     def partial(self) -> list[Word]:
-        """What it sounds like so far."""
+        """The words so far."""
         self._last = _words(self._menu) or self._last
         return self._last
 
     def end(self) -> list[Word]:
-        """The utterance; empty when no word was recognised.
+        """The words of the utterance; empty when none was recognised.
 
-        It is decoded once more as a whole, so that its mean is its own: 5 % of its length in time, and fewer errors.
+        The whole utterance is decoded again with its own mean: it takes 5 % of its length, and makes fewer errors.
 
-        Source: pocketsphinx sometimes has no hypothesis after `end_utt` though it had one before; that one counts.
+        Source: pocketsphinx sometimes loses its hypothesis at `end_utt`; then the earlier one is used.
         """
         last = self.partial()
         self._menu.end_utt()
@@ -99,7 +99,7 @@ def _menu_decoder() -> Any:
 
 
 def pronunciations(vocabulary: Sequence[str]) -> list[str]:
-    """The dictionary lines of `vocabulary`, from the stock dictionary and from our own additions.
+    """The dictionary lines of `vocabulary`, from the stock dictionary and our own additions.
 
     Raises:
         LookupError: A word of the corpus has no pronunciation.

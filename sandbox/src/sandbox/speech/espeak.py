@@ -15,7 +15,7 @@ _BY_CHARACTER = 1
 _RATE, _VOLUME, _PITCH, _RANGE = 1, 2, 3, 4
 _EVENT_END_OF_LIST, _EVENT_WORD = 0, 1
 _OK = 0
-# espeak hands over this many milliseconds at a time; it only bounds the size of a callback.
+# espeak calls back with this many milliseconds at a time; the value only limits the size of a callback.
 _BUFFER_MS = 200
 
 
@@ -41,7 +41,7 @@ _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 
 @dataclass(frozen=True)
 class Voice:
-    """How one speaker sounds: an espeak voice with its variant, and pitch (0..99), range (0..99) and words a minute."""
+    """A speaker's sound: an espeak voice with its variant, pitch (0..99), range (0..99) and words per minute."""
 
     name: str
     pitch: int = 50
@@ -51,7 +51,7 @@ class Voice:
 
 @dataclass(frozen=True)
 class WordStart:
-    """A word's place in the text (characters from 0) and its start in the audio (seconds)."""
+    """A word's position in the text (characters from 0) and its start in the audio (seconds)."""
 
     at: int
     start_s: float
@@ -59,7 +59,7 @@ class WordStart:
 
 @dataclass(frozen=True)
 class Speech:
-    """Signed 16-bit little-endian mono samples at `sample_rate` Hz, and when each word starts."""
+    """Signed 16-bit little-endian mono samples at `sample_rate` Hz, and the start of each word."""
 
     pcm: bytes
     sample_rate: int
@@ -71,23 +71,23 @@ class Speech:
 
 
 class SpeechFailedError(RuntimeError):
-    """espeak-ng refused; the message names the call and its status."""
+    """espeak-ng failed; the message names the call and its status."""
 
 
 class Espeak:
-    """The one espeak-ng of this process. Its state is global, so every call takes the lock."""
+    """The only espeak-ng of this process. Its state is global, so every call takes the lock."""
 
     _lock = threading.Lock()
     _library: Any = None
     _sample_rate = 0
 
     def speak(self, text: str, voice: Voice, speaking_rate: float = 1.0) -> Speech:
-        """Synthesise `text`; about a thousand times faster than it is spoken.
+        """Synthesise `text`, about a thousand times faster than real time.
 
         Args:
-            text: What to say, without markup.
-            voice: Who says it.
-            speaking_rate: 1.0 is the voice's own pace, 1.5 half as fast again.
+            text: Without markup.
+            voice: The speaker.
+            speaking_rate: 1.0 is the voice's own pace, 1.5 is 50 % faster.
 
         Raises:
             SpeechFailedError: The library or the voice cannot be loaded, or synthesis failed.
@@ -136,7 +136,7 @@ class Espeak:
 
 
 def _collector(samples: bytearray, words: list[WordStart]) -> Callable[[Any, int, Any], int]:
-    """The callback that gathers one utterance: samples, and the word events between them."""
+    """The callback that collects one utterance: samples, and the word events between them."""
 
     def collect(wave: Any, count: int, events: Any) -> int:
         if wave and count > 0:

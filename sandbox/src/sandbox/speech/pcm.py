@@ -12,7 +12,7 @@ _LINEAR = 1
 
 
 def resampled(pcm: bytes, source_hz: int, target_hz: int) -> bytes:
-    """A whole utterance at another sample rate; band-limited, done in the frequency domain."""
+    """Convert a whole utterance to another sample rate, band-limited, in the frequency domain."""
     if source_hz == target_hz or not pcm:
         return pcm
     samples = np.frombuffer(pcm, np.int16).astype(np.float64)
@@ -25,10 +25,10 @@ def resampled(pcm: bytes, source_hz: int, target_hz: int) -> bytes:
 
 
 class Resampler:
-    """A stream of samples at another rate, block by block, without a seam between the blocks.
+    """Converts a stream of samples block by block to another rate, without a seam between blocks.
 
-    A windowed-sinc low-pass (63 taps) keeps what the lower rate cannot carry out of it; linear interpolation then
-    reads the result at the new times. Good enough for speech, which has its energy far below half the rate.
+    A windowed-sinc low-pass (63 taps) removes frequencies that the lower rate cannot represent; linear interpolation
+    then reads the result at the new times. Good enough for speech, whose energy is far below half the rate.
     """
 
     _TAPS = 63
@@ -44,7 +44,7 @@ class Resampler:
         self._next = 0.0
 
     def convert(self, samples: Samples) -> Samples:
-        """The next samples at the target rate; what cannot be computed yet comes with a later block."""
+        """The next samples at the target rate; the last ones may come with the next block."""
         if self._step == 1.0 or len(samples) == 0:
             return samples
         block = np.concatenate([self._tail, samples.astype(np.float64)])
@@ -76,7 +76,7 @@ def from_mulaw(data: bytes) -> Samples:
 
 
 def wav(pcm: bytes, sample_rate: int) -> bytes:
-    """`pcm` (16-bit mono) behind a RIFF header of 44 bytes."""
+    """`pcm` (16-bit mono) after a RIFF header of 44 bytes."""
     data, rate, bytes_a_second = len(pcm), sample_rate, sample_rate * 2
     riff = struct.pack("<4sI4s", b"RIFF", 36 + data, b"WAVE")
     form = struct.pack("<4sIHHIIHH", b"fmt ", 16, _LINEAR, 1, rate, bytes_a_second, 2, 16)

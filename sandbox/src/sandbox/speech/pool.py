@@ -1,4 +1,4 @@
-"""Recogniser processes: a few wait warm, each serves one session, and none outlives the sandbox."""
+"""Recogniser processes: some wait warm, each serves one session, and none outlives the sandbox."""
 
 import asyncio
 import sys
@@ -9,16 +9,16 @@ from sandbox.speech import protocol
 from sandbox.speech.protocol import Configuration, Heard, Kind
 
 READY_S = 20.0
-# A new process imports for a tenth of a second: while another waits, after the call's start and not beside it.
+# A new process imports for 0.1 s; if another one waits, the import begins after the call's start.
 REFILL_AFTER_S = 1.0
 
 
 class TooManySessions(Exception):
-    """Every recogniser that the bound allows is in use."""
+    """The limit of concurrent recognisers is reached."""
 
 
 class RecogniserFailed(RuntimeError):
-    """A recogniser process did not start or went away."""
+    """A recogniser process did not start, or died."""
 
 
 class Ear:
@@ -34,7 +34,7 @@ class Ear:
         """Start a process and wait until its models are loaded.
 
         Raises:
-            RecogniserFailed: It did not get ready in time.
+            RecogniserFailed: It was not ready in time.
         """
         command = (sys.executable, "-m", "sandbox.speech.recogniser")
         pipe = asyncio.subprocess.PIPE
@@ -63,12 +63,12 @@ class Ear:
         await self._send(protocol.frame(Kind.FORCE))
 
     async def hear(self) -> Heard | None:
-        """The next event; None when the process has ended."""
+        """The next event; None when the process has exited."""
         line = await self._output.readline()
         return Heard.of(line) if line else None
 
     def finish(self) -> None:
-        """No more audio: the last turn is decoded, then the events end."""
+        """End the audio: the last turn is decoded, then the events end."""
         self._input.close()
 
     async def kill(self) -> None:
@@ -77,7 +77,7 @@ class Ear:
         await self._process.wait()
 
     async def _send(self, data: bytes) -> None:
-        """Write and wait for room, so that a slow recogniser slows its caller down instead of filling memory."""
+        """Write, and wait for buffer space, so that a slow recogniser slows its caller instead of filling memory."""
         try:
             self._input.write(data)
             await self._input.drain()
@@ -89,8 +89,8 @@ class EarPool:
     """Lends recognisers.
 
     Args:
-        warm: How many wait ready.
-        limit: How many sessions may be open at a time.
+        warm: How many wait.
+        limit: The most concurrent sessions.
     """
 
     def __init__(self, warm: int, limit: int) -> None:
@@ -109,7 +109,7 @@ class EarPool:
         return len(self._waiting)
 
     async def fill(self, *, after_s: float = 0.0) -> None:
-        """Start processes until enough wait; the first after `after_s` seconds unless none waits."""
+        """Start processes until enough wait; if one waits, the first starts after `after_s` seconds."""
         if self._waiting:
             await asyncio.sleep(after_s)
         while len(self._waiting) < self._warm and not self._closed:
@@ -117,11 +117,11 @@ class EarPool:
 
     @asynccontextmanager
     async def lend(self) -> AsyncGenerator[Ear]:
-        """A recogniser for one session; it is ended afterwards.
+        """A recogniser for one session; it is stopped afterwards.
 
         Raises:
-            TooManySessions: The bound is reached.
-            RecogniserFailed: No process can be started.
+            TooManySessions: The limit is reached.
+            RecogniserFailed: No process could be started.
         """
         if self._in_use >= self._limit:
             raise TooManySessions
@@ -139,7 +139,7 @@ class EarPool:
                 self._in_use -= 1
 
     def _waiting_one(self) -> Ear | None:
-        """One that waits and still lives."""
+        """A waiting process that is alive."""
         while self._waiting:
             if (ear := self._waiting.pop()).is_alive:
                 return ear
@@ -150,9 +150,9 @@ class EarPool:
             self._filling = asyncio.create_task(self.fill(after_s=REFILL_AFTER_S))
 
     async def close(self) -> None:
-        """End every process that waits; those in use end with their sessions.
+        """Stop every waiting process; the others end with their sessions.
 
-        A process that is just starting is awaited: cancelling its start would leave it to nobody.
+        It waits for a process that is starting: a cancelled start would leave the process running.
         """
         self._closed = True
         if self._filling is not None:

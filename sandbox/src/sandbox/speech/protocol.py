@@ -1,7 +1,7 @@
-"""What the sandbox and its recogniser processes say to each other over the process's pipes.
+"""The messages between the sandbox and its recogniser processes, over the process's pipes.
 
-To the recogniser go frames: one letter, the length (32 bits, little-endian), then so many bytes. Back come events as
-JSON lines. The end of the recogniser's input ends it: that is also how it notices that the sandbox is gone.
+The recogniser receives frames: one letter, the length (32 bits, little-endian), then so many bytes. It sends events as
+JSON lines. The end of its input ends it, so it also notices the sandbox's death.
 """
 
 import json
@@ -15,7 +15,7 @@ _HEADER = struct.Struct("<cI")
 
 
 class Kind(bytes, Enum):
-    """The letters of the frames: `CONFIGURE` carries JSON, `AUDIO` samples, the others nothing."""
+    """The letters of the frames: `CONFIGURE` has JSON, `AUDIO` samples, the others no content."""
 
     CONFIGURE = b"C"
     AUDIO = b"A"
@@ -24,7 +24,7 @@ class Kind(bytes, Enum):
 
 @dataclass(frozen=True)
 class Configuration:
-    """How to read the audio: rate in Hz, "pcm_s16le" or "pcm_mulaw", and the silence that ends a turn."""
+    """The audio's format: rate in Hz, "pcm_s16le" or "pcm_mulaw", and the silence that ends a turn."""
 
     sample_rate: int
     encoding: str
@@ -33,7 +33,7 @@ class Configuration:
 
 @dataclass(frozen=True)
 class Word:
-    """A recognised word, its place in the session's audio (milliseconds) and how sure the decoder is (0..1)."""
+    """A recognised word, its time in the session's audio (milliseconds) and the decoder's confidence (0..1)."""
 
     text: str
     start_ms: int
@@ -43,7 +43,7 @@ class Word:
 
 @dataclass(frozen=True)
 class Heard:
-    """An event: "ready", "started", "partial", "final" or "idle" (a forced end while nobody spoke)."""
+    """An event: "ready", "started", "partial", "final" or "idle" (a forced end without speech)."""
 
     event: str
     at_ms: int = 0

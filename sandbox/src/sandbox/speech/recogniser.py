@@ -1,6 +1,6 @@
-"""A recogniser process, for one session: `python -m sandbox.speech.recogniser`, frames in, events out.
+"""A recogniser process for one session: `python -m sandbox.speech.recogniser`, frames in, events out.
 
-A process of its own because pocketsphinx holds the interpreter's lock while it works (stalls of a third of a second).
+A separate process, since pocketsphinx holds the interpreter's lock while it works (for a third of a second).
 """
 
 import json
@@ -20,20 +20,20 @@ from sandbox.speech.pcm import Resampler, Samples, from_mulaw
 from sandbox.speech.protocol import RATE_HZ, Configuration, Heard, Kind, Word, read_frame
 
 _FRAME_BYTES = RATE_HZ * FRAME_MS // 1000 * 2
-# Kept from before speech was noticed, so that its first sound is not lost.
+# Audio from before speech was detected, so that its first sound is not lost.
 _LEAD_FRAMES = 16
 _PARTIAL_EVERY_FRAMES = 8
-# A turn this long is cut: it bounds the memory of an utterance.
+# The longest turn: it limits the memory of an utterance.
 _LONGEST_TURN_FRAMES = 60_000 // FRAME_MS
-# Quieter than this (root mean square of 16-bit samples) is silence whatever the detector says.
+# A lower level (root mean square of 16-bit samples) is silence, whatever the detector says.
 _QUIET = 60.0
 _STRICTEST = 3
-# Standard deviation of the noise that is added (16-bit samples); well under `_QUIET`.
+# Standard deviation of the added noise (16-bit samples); well below `_QUIET`.
 _BREATH = 10.0
 
 
 class Recogniser:
-    """Finds the turns in one stream of audio and decodes each; hands every event to `emit`."""
+    """Finds the turns in one stream of audio and decodes each; passes every event to `emit`."""
 
     def __init__(self, emit: Callable[[Heard], None]) -> None:
         self._emit = emit
@@ -49,14 +49,14 @@ class Recogniser:
         self._frames = self._first = 0
 
     def _configure(self, new: Configuration) -> None:
-        """Take new settings; the audio may go on in the middle of a turn."""
+        """Apply new settings; the audio may continue in the middle of a turn."""
         if new.sample_rate != self._configuration.sample_rate:
             self._resampler = Resampler(new.sample_rate, RATE_HZ)
         self._activity.steadiness = Steadiness(silence_ms=new.silence_ms)
         self._configuration = new
 
     def take(self, kind: Kind, payload: bytes) -> None:
-        """Act on one frame of the sandbox."""
+        """Handle one frame of the sandbox."""
         match kind:
             case Kind.CONFIGURE:
                 self._configure(Configuration(**json.loads(payload)))
@@ -82,7 +82,7 @@ class Recogniser:
             self._hear_frame(frame)
 
     def _with_breath(self, samples: Samples) -> Samples:
-        """With a little noise, as every microphone has: in digital silence the decoder loses the first words."""
+        """Add a little noise, as every microphone has: after digital silence the decoder loses the first words."""
         noise = self._noise.normal(0.0, _BREATH, len(samples))
         return np.clip(samples + noise, -32_768, 32_767).astype(np.int16)
 
@@ -135,7 +135,7 @@ class Recogniser:
 
 
 def main() -> None:
-    # Ctrl-C reaches the whole group; the sandbox decides when its recognisers end.
+    # Ctrl-C reaches the whole process group, but the sandbox stops its recognisers itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def emit(heard: Heard) -> None:
@@ -149,7 +149,7 @@ def main() -> None:
             recogniser.take(*found)
         recogniser.force()
     except BrokenPipeError:
-        os._exit(0)  # the sandbox is gone: there is nobody to tell, not even at exit
+        os._exit(0)  # the sandbox has died: exit at once
 
 
 if __name__ == "__main__":
