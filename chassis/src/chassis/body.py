@@ -7,7 +7,7 @@ from contracts.errors import BODY_TOO_LARGE, BODY_TOO_SLOW, Refused
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
-class BoundedBody:
+class BodyLimit:
     """Passes the body on as one message. Guards that read only headers run before it.
 
     Args:

@@ -1,6 +1,6 @@
-"""What stands before an HTTP app: a request id, a deadline, and no bare 500.
+"""The edge of an HTTP app, as small middlewares: request id, measurement, catch, deadline.
 
-Plain ASGI, so that streams pass through.
+Plain ASGI, so that streams pass through unbuffered. `problem.install` stacks them, together with `BodyLimit`.
 """
 
 import asyncio
@@ -32,44 +32,71 @@ log = logs.get_logger(__name__)
 
 
 def request_id() -> str:
-    """The id of the request that is being answered; "" outside one."""
+    """The id of the current request; "" outside a request."""
     return _request_id.get()
 
 
-class Edge:
-    """The outermost guard; what is inside may refuse by raising `Refused`.
+class RequestId:
+    """Gives each request an id, in log lines and in the response: the client's own if it is valid, else a new one."""
 
-    Args:
-        refuse: Makes the answer to a refusal, with the request's id.
-        deadline_s: Until the answer begins; then a stream may go on for as long as it likes.
-    """
-
-    def __init__(self, app: ASGIApp, *, refuse: Callable[[Refused, str], Response], deadline_s: float) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._refuse = refuse
-        self._deadline_s = deadline_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":  # no app of ours has one; closing before it is accepted answers 403
+        if scope["type"] == "websocket":  # no app of ours serves one; closing before the accept answers 403
             await send({"type": "websocket.close", "code": 1008})
             return
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        name = _header(scope, b"x-request-id")
-        identity = name if _WELL_FORMED.match(name) else uuid4().hex
+        given = _header(scope, b"x-request-id")
+        identity = given if _WELL_FORMED.match(given) else uuid4().hex
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                _add_header(message, b"x-request-id", identity.encode())
+            await send(message)
+
         token = _request_id.set(identity)
         with structlog.contextvars.bound_contextvars(request_id=identity):
             try:
-                await self._answer(scope, receive, send, identity)
+                await self._app(scope, receive, answer)
             finally:
                 _request_id.reset(token)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send, identity: str) -> None:
+
+class Measure:
+    """Observes `http_request_seconds` when a response begins."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.monotonic()
-        limit = asyncio.timeout(self._deadline_s)
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                route = getattr(scope.get("route"), "path", "other")  # the template, never the path with its ids
+                method = scope["method"] if scope["method"] in _METHODS else "other"
+                _SECONDS.labels(method, route, str(message["status"])).observe(time.monotonic() - started)
+            await send(message)
+
+        await self._app(scope, receive, answer)
+
+
+class Catch:
+    """Turns every exception into a problem, and closes the connection after a response that left a body unread.
+
+    The unread rest of a body would be parsed as the next request.
+
+    Args:
+        refuse: Creates the response to a refusal, from the refusal and the request's id.
+    """
+
+    def __init__(self, app: ASGIApp, *, refuse: Callable[[Refused, str], Response]) -> None:
+        self._app = app
+        self._refuse = refuse
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body_is_due = _announces_body(scope)
-        began = False
+        has_begun = False
 
         async def heard() -> Message:
             nonlocal body_is_due
@@ -78,38 +105,54 @@ class Edge:
             return message
 
         async def answer(message: Message) -> None:
-            nonlocal began
+            nonlocal has_begun
             if message["type"] == "http.response.start":
-                began = True
-                if refusal is None:
-                    limit.reschedule(None)
-                message.setdefault("headers", [])
-                message["headers"] = [*message["headers"], (b"x-request-id", identity.encode())]
-                if body_is_due:  # what is left of it would be taken for the next request
-                    message["headers"].append((b"connection", b"close"))
-                _observe(scope, message["status"], time.monotonic() - started)
+                has_begun = True
+                if body_is_due:
+                    _add_header(message, b"connection", b"close")
             await send(message)
 
-        refusal: Response | None = None
+        try:
+            await self._app(scope, heard, answer)
+        except Refused as error:
+            refused = error
+        except Exception as error:
+            log.error("http.bug", method=scope["method"], path=scope["path"], exc_info=error)
+            refused = Refused(INTERNAL, "An unexpected error.")
+        else:
+            return
+        if has_begun:  # too late for a status: break the connection, so that the response does not look complete
+            raise RuntimeError("the response broke off")
+        await self._refuse(refused, request_id())(scope, receive, answer)
+
+
+class Deadline:
+    """Refuses a request with 504 when its response has not begun in time; a stream may then continue for any time.
+
+    Args:
+        seconds: From the request's headers to the first byte of the response.
+    """
+
+    def __init__(self, app: ASGIApp, *, seconds: float) -> None:
+        self._app = app
+        self._seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        limit = asyncio.timeout(self._seconds)
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                limit.reschedule(None)
+            await send(message)
+
         try:
             async with limit:
-                await self._app(scope, heard, answer)
-        except Exception as error:
-            refusal = self._refuse(self._why(error, scope, late=limit.expired()), identity)
-        if refusal is None:
-            return
-        if began:  # too late for a status: cut the connection rather than end the answer as if it were whole
-            raise RuntimeError("the answer broke off")
-        await refusal(scope, receive, answer)
-
-    def _why(self, error: Exception, scope: Scope, *, late: bool) -> Refused:
-        if isinstance(error, Refused):
-            return error
-        if isinstance(error, TimeoutError) and late:
-            log.error("http.too_slow", method=scope["method"], path=scope["path"], deadline_s=self._deadline_s)
-            return Refused(DEADLINE_EXCEEDED, f"no answer within {self._deadline_s:g} s")
-        log.error("http.bug", method=scope["method"], path=scope["path"], exc_info=error)
-        return Refused(INTERNAL, "an unexpected error")
+                await self._app(scope, receive, answer)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            log.error("http.too_slow", method=scope["method"], path=scope["path"], deadline_s=self._seconds)
+            raise Refused(DEADLINE_EXCEEDED, f"No answer within {self._seconds:g} s.") from None
 
 
 def _announces_body(scope: Scope) -> bool:
@@ -117,13 +160,8 @@ def _announces_body(scope: Scope) -> bool:
 
 
 def _header(scope: Scope, name: bytes) -> str:
-    for key, value in scope["headers"]:
-        if key == name:
-            return value.decode("latin-1").strip()
-    return ""
+    return next((value.decode("latin-1").strip() for key, value in scope["headers"] if key == name), "")
 
 
-def _observe(scope: Scope, status: int, seconds: float) -> None:
-    route = getattr(scope.get("route"), "path", "other")  # the template, never the path with its ids
-    method = scope["method"] if scope["method"] in _METHODS else "other"
-    _SECONDS.labels(method, route, str(status)).observe(seconds)
+def _add_header(message: Message, name: bytes, value: bytes) -> None:
+    message["headers"] = [*message.get("headers", ()), (name, value)]

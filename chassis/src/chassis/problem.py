@@ -1,12 +1,13 @@
-"""Problems over HTTP (RFC 9457): every refusal has a code, a fix and the request's id, and none shows our insides."""
+"""Problems over HTTP (RFC 9457): each refusal has a code, a fix and the request's id, and none leaks internals."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from contracts.errors import (
     INTERNAL,
     INVALID_REQUEST,
+    INVALID_SESSION_ID,
     MALFORMED_BODY,
     METHOD_NOT_ALLOWED,
     NOT_FOUND,
@@ -23,19 +24,21 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
 
 from chassis import logs
-from chassis.body import BoundedBody
-from chassis.edge import Edge, request_id
+from chassis.body import BodyLimit
+from chassis.edge import Catch, Deadline, Measure, RequestId, request_id
 from chassis.headers import SecurityHeaders
 
 MEDIA_TYPE: Final = "application/problem+json"
-_RETRY_AFTER_S: Final = 1  # for a 503 that names no time of its own
+_RETRY_AFTER_S: Final = 1  # for a 503 without a retry time
 _MAX_FIELDS: Final = 20
+_MAX_CHARS: Final = 300
+_PLACES: Final = frozenset({"body", "query", "path", "header", "cookie"})
+_SESSION_IDS: Final = frozenset({"sessionId", "session_id"})
 
 log = logs.get_logger(__name__)
 
 
 def problem_of(refused: Refused, request_id: str) -> Problem:
-    """The problem that tells of a refusal."""
     kind = refused.problem
     return Problem(
         type=f"urn:greenroom:problem:{kind.code}",
@@ -53,7 +56,6 @@ def problem_of(refused: Refused, request_id: str) -> Problem:
 
 
 def problem_response(refused: Refused, request_id: str) -> Response:
-    """The answer to a refused request."""
     kind = refused.problem
     body = problem_of(refused, request_id)
     headers: dict[str, str] = {}
@@ -72,8 +74,7 @@ def problem_response(refused: Refused, request_id: str) -> Response:
 def install(
     app: Starlette,
     *,
-    validation_errors: Sequence[type[Exception]] = (),
-    translate: Callable[[Exception], Refused | None] | None = None,
+    invalid: type[Exception] | None = None,
     max_body_bytes: int | Callable[[Scope], int] = 256 * 1024,
     body_deadline_s: float = 10.0,
     deadline_s: float = 30.0,
@@ -82,23 +83,23 @@ def install(
 ) -> None:
     """Make every error of this app a problem, and put the edge before it.
 
-    From outside in: the security headers, `outside`, the edge, `guards`, the body's reader, the app. A path with a
-    slash too many is a 404: a redirect would repeat the Host header to the caller.
+    From the outside in: the security headers, `outside`, the edge, `guards`, the body limit, the app. A path with an
+    extra slash gets a 404: a redirect would repeat the client's Host header.
 
     Args:
-        validation_errors: Exceptions with pydantic's `errors()` that mean a bad request: FastAPI's
-            `RequestValidationError`. Not pydantic's own, which a bug of ours raises too.
-        guards: Look at headers alone, before a byte of the body is read.
-        outside: What must also see the answers of the edge and the guards, such as CORS.
-        translate: Turns other exceptions into a refusal, such as `BusUnavailable`; None: it is a bug.
+        invalid: The exception for an invalid request, with pydantic's `errors()`: FastAPI's `RequestValidationError`.
+            Not pydantic's own `ValidationError`, which our bugs raise too.
+        guards: Middlewares that read only headers; they run before the first byte of the body is read.
+        outside: Middlewares that must also see the responses of the edge and the guards, such as CORS.
     """
 
     async def on_refused(_request: Request, error: Exception) -> Response:
         assert isinstance(error, Refused)
         return problem_response(error, request_id())
 
-    async def on_invalid(_request: Request, error: Exception) -> Response:
-        return problem_response(_invalid(error), request_id())
+    async def on_invalid(request: Request, error: Exception) -> Response:
+        found: Sequence[Mapping[str, Any]] = cast(Any, error).errors()
+        return problem_response(_invalid(found, request.headers.get("content-type", "none")), request_id())
 
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -108,58 +109,57 @@ def install(
 
     app.add_exception_handler(Refused, on_refused)
     app.add_exception_handler(HTTPException, on_http)
-    for kind in validation_errors:
-        app.add_exception_handler(kind, on_invalid)
+    if invalid is not None:
+        app.add_exception_handler(invalid, on_invalid)
     app.router.redirect_slashes = False
-    app.add_middleware(_Translate, translate=translate)
-    app.add_middleware(BoundedBody, max_bytes=max_body_bytes, deadline_s=body_deadline_s)
-    for guard in reversed(guards):
-        app.add_middleware(guard.cls, *guard.args, **guard.kwargs)
-    app.add_middleware(Edge, refuse=problem_response, deadline_s=deadline_s)
-    for middleware in reversed(outside):
+    stack = [
+        Middleware(SecurityHeaders),
+        *outside,
+        Middleware(RequestId),
+        Middleware(Measure),
+        Middleware(Catch, refuse=problem_response),
+        Middleware(Deadline, seconds=deadline_s),
+        *guards,
+        Middleware(BodyLimit, max_bytes=max_body_bytes, deadline_s=body_deadline_s),
+    ]
+    for middleware in reversed(stack):
         app.add_middleware(middleware.cls, *middleware.args, **middleware.kwargs)
-    app.add_middleware(SecurityHeaders)
 
 
-class _Translate:
-    """Between the edge and the app: names the exceptions that are refusals."""
-
-    def __init__(self, app: Any, *, translate: Callable[[Exception], Refused | None] | None) -> None:
-        self._app = app
-        self._translate = translate
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        try:
-            await self._app(scope, receive, send)
-        except Exception as error:
-            refused = self._translate(error) if self._translate is not None else None
-            if refused is None:
-                raise
-            raise refused from error
-
-
-def _invalid(error: Exception) -> Refused:
-    found: list[dict[str, Any]] = list(getattr(error, "errors", list)())
-    if any(e.get("type") == "json_invalid" for e in found):
-        return Refused(MALFORMED_BODY, "the body is no valid JSON")
-    fields = tuple(
-        FieldError(field=".".join(str(part) for part in e.get("loc", ())) or "body", message=str(e.get("msg", "")))
-        for e in found[:_MAX_FIELDS]
-    )
+def _invalid(found: Sequence[Mapping[str, Any]], content_type: str) -> Refused:
+    """Name each invalid field in the client's spelling, without its value: the value may be a secret."""
+    if any(e["type"] == "json_invalid" for e in found):
+        return Refused(MALFORMED_BODY, "The body is not valid JSON.")
+    if any(tuple(e["loc"]) == ("body",) and e["type"] != "value_error" for e in found):
+        given = "" if content_type.startswith("application/json") else f", not {content_type[:80]}"
+        return Refused(MALFORMED_BODY, f"Send a JSON object with Content-Type application/json{given}.")
+    fields = tuple(FieldError(field=_name(e["loc"]), message=_shown(str(e["msg"]))) for e in found[:_MAX_FIELDS])
     names = ", ".join(field.field for field in fields)
-    return Refused(INVALID_REQUEST, f"cannot be taken: {names}", errors=fields)
+    if all(f.field in _SESSION_IDS and e["type"].startswith("string_") for f, e in zip(fields, found, strict=False)):
+        return Refused(INVALID_SESSION_ID, f"{names} is not a valid session id.", errors=fields)
+    return Refused(INVALID_REQUEST, f"Invalid fields: {names}.", errors=fields)
+
+
+def _name(location: Sequence[object]) -> str:
+    parts = [str(part) for part in location]
+    return _shown(".".join(parts[1:] if len(parts) > 1 and parts[0] in _PLACES else parts))
+
+
+def _shown(text: str) -> str:
+    """The client's text for our response: shortened, and without lone surrogates, which UTF-8 cannot encode."""
+    return text.encode(errors="backslashreplace").decode()[:_MAX_CHARS]
 
 
 def _of_status(request: Request, error: HTTPException) -> Refused:
     if error.status_code == HTTPStatus.NOT_FOUND:
-        return Refused(NOT_FOUND, f"there is nothing at {request.url.path}")
+        return Refused(NOT_FOUND, f"There is nothing at {request.url.path}.")
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        return Refused(METHOD_NOT_ALLOWED, f"{request.method} is not allowed at {request.url.path}")
+        return Refused(METHOD_NOT_ALLOWED, f"{request.method} is not allowed at {request.url.path}.")
     if error.status_code == HTTPStatus.BAD_REQUEST:
         return Refused(MALFORMED_BODY, str(error.detail))
     if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("http.error", status=error.status_code, detail=str(error.detail))
-        return Refused(INTERNAL, "an unexpected error")
+        return Refused(INTERNAL, "An unexpected error.")
     status = HTTPStatus(error.status_code)
     kind = ProblemType(status.name.lower(), status.value, status.phrase, "See the API's description at /docs.")
     return Refused(kind, str(error.detail))

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from chassis import edge, problem
 from gateway.domain.access import AccessRules, Scope
 from gateway.ports import RecordUnreadable, Unavailable
-from gateway.routes import billing, docs_page, end, invalid, nodes, sessions, start, stats, token, unavailable, webhook
+from gateway.routes import billing, docs_page, end, nodes, sessions, start, stats, token, unavailable, webhook
 from gateway.routes.cross_origin import CrossOrigin
 from gateway.routes.document import document
 from gateway.routes.guard import ApiKeyGuard, is_webhook
@@ -73,9 +73,10 @@ def build_api(
         app.include_router(routes.router, dependencies=[needs(routes.SCOPE)] if routes.SCOPE else [])
     app.include_router(docs_page.router)
     _add_probes(app, health)
-    _add_problems(app)
+    _add_store_problems(app)
     problem.install(
         app,
+        invalid=RequestValidationError,
         max_body_bytes=lambda scope: min(body_limit, webhook.MAX_BYTES) if is_webhook(scope) else body_limit,
         body_deadline_s=body_deadline_s,
         deadline_s=deadline_s,
@@ -90,16 +91,11 @@ def build_api(
     return app
 
 
-def _add_problems(app: FastAPI) -> None:
-    async def on_invalid(request: Request, error: Exception) -> Response:
-        refused = invalid.refusal(cast(RequestValidationError, error), request)
-        return problem.problem_response(refused, edge.request_id())
-
+def _add_store_problems(app: FastAPI) -> None:
     async def on_store_error(_request: Request, error: Exception) -> Response:
         refused = unavailable.refusal(cast(Unavailable | RecordUnreadable, error))
         return problem.problem_response(refused, edge.request_id())
 
-    app.add_exception_handler(RequestValidationError, on_invalid)
     for kind in unavailable.STORE_ERRORS:
         app.add_exception_handler(kind, on_store_error)
 
