@@ -17,6 +17,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from chassis.cancellation import mend_wait_for
+
 from tests.chaos import clocks, namespaces
 from tests.chaos.cell import Cell, Shape
 
@@ -191,6 +193,7 @@ def main() -> int:
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
 
+    mend_wait_for()
     try:
         asyncio.run(run(minutes=given.minutes, seed=given.seed, nats=given.nats, folder=folder, say=say))
     except AssertionError as failure:

@@ -13,6 +13,7 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 
+from chassis.cancellation import mend_wait_for
 from chassis.nats import Bus
 from chassis.nats.errors import BusUnavailable, SequenceConflict
 from contracts.commands import AssignJob, CommandFailed, EndJob, JobAccepted, JobEnded
@@ -197,4 +198,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    mend_wait_for()
     asyncio.run(main())

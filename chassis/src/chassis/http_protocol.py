@@ -1,11 +1,12 @@
-"""uvicorn's HTTP/1.1 protocol with the bounds that it lacks: headers (time, size), what frames a chunked body, open
-connections, unread answers.
+"""uvicorn's HTTP/1.1 protocol with limits that it lacks: time and size of headers, framing of chunked bodies, open
+connections, unread responses.
 
-A reverse proxy usually keeps slow and idle clients away; these hold without one.
+A reverse proxy usually stops slow and idle clients; these limits also protect a server without one.
 """
 
 import asyncio
 from array import array
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, cast
@@ -22,10 +23,10 @@ from chassis import metrics
 from chassis.edge import REQUEST_ID_HEADER
 from chassis.headers import SecurityHeaders
 from chassis.problem import problem_response
-from chassis.unread import cut, unread_bytes
+from chassis.unread import UnreadWatch, unread_bytes
 
 _PROBES: Final = ("/health", "/ready")
-_RESERVE: Final = 64  # connections beyond the bound that are still answered: probes, and a 503 for the others
+_RESERVE: Final = 64  # connections above the limit that still get an answer: probes, and a 503 for the others
 _RESERVE_HEADER_S: Final = 1.0
 _LINGER_S: Final = 2.0
 _FRAMING: Final = (b"content-length", b"transfer-encoding")
@@ -35,16 +36,16 @@ _SHED: Final = metrics.counter("http_connections_shed_total", "Connections close
 
 @dataclass(frozen=True)
 class ConnectionLimits:
-    """What one server holds for its clients.
+    """The limits of one server.
 
     Attributes:
-        max_connections: Open at once. Beyond it the one that has waited longest without a request is closed. When so
-            many are at work, the next 64 are answered 503, except on /health and /ready.
-        header_s: From the first byte of a request, or from the connection's begin, to the end of its headers.
-        idle_s: That a connection may wait between two requests, and that the client may acknowledge nothing of what is
-            sent to it.
-        max_header_bytes: Of the request line and all headers together. Also of what a chunked body holds beside its
-            data, from one chunk to the next: sizes, extensions and trailers.
+        max_connections: Open connections. Above the limit the longest idle one is closed. While all of them have a
+            request in flight, the next 64 get a 503, except on /health and /ready.
+        header_s: Seconds from the first byte of a request, or from the connect, to the end of the headers.
+        idle_s: Seconds that a connection may be idle between requests, and that a client may leave all sent data
+            unacknowledged.
+        max_header_bytes: Size of the request line and all headers. Also the size of the framing between two chunks of
+            a body: sizes, extensions and trailers.
     """
 
     max_connections: int = 2000
@@ -54,41 +55,39 @@ class ConnectionLimits:
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """One connection. `limits` is set by `bounded`."""
+    """One connection; `bounded` sets `limits`."""
 
     limits = ConnectionLimits()
 
     def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: Any = None) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.parser = _PlainParser(self)
-        self._timer: asyncio.TimerHandle | None = None
-        self._unparsed = 0  # bytes of headers, or of what frames a body, since the last whole part
+        self._timer = _Timer(self.loop, self._too_slow)
+        self._unparsed = 0  # bytes of headers, or of body framing, since the last complete part
         self._in_headers = True
         self._lingers = False
-        self._write_timer: asyncio.TimerHandle | None = None
-        self._written = 0
-        self._waits_since = self.loop.time()
+        self.idle_since = self.loop.time()
 
     # --- the connection -----------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         super().connection_made(transport)
+        self.unread = UnreadWatch(transport, self.loop, self.limits.idle_s, _SHED.labels("unread").inc)
         header_s = self.limits.header_s
-        waiting = self._others_that_wait()
-        at_work = len(self.connections) - 1 - len(waiting)
-        bound = self.limits.max_connections
-        if at_work >= bound:
-            bound += _RESERVE
-            self.app, header_s = self._overloaded, min(_RESERVE_HEADER_S, header_s)
-        if len(self.connections) > bound and waiting:
-            _shed(min(waiting, key=lambda other: other._waits_since))
-        self._arm(header_s)
+        idle = _idle_others(self)
+        in_flight = len(self.connections) - 1 - len(idle)
+        limit = self.limits.max_connections
+        if in_flight >= limit:
+            limit += _RESERVE
+            app = cast(ASGIApp, self.config.loaded_app)  # pyright: ignore[reportUnknownMemberType]
+            self.app, header_s = _overloaded(app), min(_RESERVE_HEADER_S, header_s)
+        if len(self.connections) > limit and idle:
+            _shed(min(idle, key=lambda other: other.idle_since))
+        self._timer.start(header_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._disarm()
-        if self._write_timer is not None:
-            self._write_timer.cancel()
-            self._write_timer = None
+        self._timer.cancel()
+        self.unread.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -100,8 +99,8 @@ class BoundedHttp(HttpToolsProtocol):
             return
         if self._unparsed > self.limits.max_header_bytes:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "headers")
-        elif self._timer is None and self._is_waiting:
-            self._arm(self.limits.header_s)  # bytes between two requests that begin none
+        elif not self._timer.runs and self.is_idle:
+            self._timer.start(self.limits.header_s)  # bytes after a request that do not begin the next one
 
     # --- the request --------------------------------------------------------------------------------------------------
 
@@ -110,23 +109,23 @@ class BoundedHttp(HttpToolsProtocol):
             return
         super().on_message_begin()
         self._in_headers = True
-        self._unparsed = max(1, self._unparsed)  # it has begun, maybe in the chunk of the request before
-        if self._timer is None:
-            self._arm(self.limits.header_s)
+        self._unparsed = max(1, self._unparsed)  # the request has begun, maybe in the last packet of the previous one
+        if not self._timer.runs:
+            self._timer.start(self.limits.header_s)
 
     def on_url(self, url: bytes) -> None:
         if not self.parser.replays:
             super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header. Trailers are left out: a guard has already looked, and no route reads them."""
+        """Ignore trailers: the guards have run already, and no route reads them."""
         if self._in_headers and not self.parser.replays:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         if self.parser.replays or self.transport.is_closing():
             return
-        self._disarm()
+        self._timer.cancel()
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > self.limits.max_header_bytes:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "headers")
@@ -149,106 +148,49 @@ class BoundedHttp(HttpToolsProtocol):
             super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        self._waits_since = self.loop.time()
+        self.idle_since = self.loop.time()
         if not self._lingers:
             super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
         super().send_400_response(msg)
-        self._watch()
+        self.unread.start()
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection; while its client still takes an answer it is not idle."""
+        """Close an idle connection, unless its client is still reading a response."""
         if unread_bytes(self.transport) == 0:
             super().timeout_keep_alive_handler()
         else:
             again = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
             self.timeout_keep_alive_task = again
 
-    # A request to upgrade is answered as the plain request that it also is (RFC 9110, section 7.8).
+    # An upgrade request gets the response of the plain request that it also is (RFC 9110, section 7.8).
     def _should_upgrade(self) -> bool:
         return False
 
-    # --- the bounds ---------------------------------------------------------------------------------------------------
+    # --- the limits ---------------------------------------------------------------------------------------------------
 
     @property
-    def _is_waiting(self) -> bool:
-        """No request of this connection is at work."""
+    def is_idle(self) -> bool:
+        """Whether no request of this connection is in flight."""
         cycle = cast(RequestResponseCycle | None, self.cycle)  # None until the first request
         return cycle is None or cycle.response_complete
 
-    def _others_that_wait(self) -> "list[BoundedHttp]":
-        """The other connections without a request at work; none is looked for below the bound."""
-        if len(self.connections) <= self.limits.max_connections:
-            return []
-        return [
-            other
-            for other in self.connections
-            if isinstance(other, BoundedHttp) and other is not self and other._is_waiting
-        ]
-
-    async def _overloaded(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"].endswith(_PROBES):
-            app = cast(ASGIApp, self.config.loaded_app)  # pyright: ignore[reportUnknownMemberType]
-            await app(scope, receive, send)
-            return
-        _SHED.labels("connections").inc()
-        identity = uuid4().hex
-        answer = problem_response(Refused(OVERLOADED, "This server has all the connections that it takes."), identity)
-        answer.headers[REQUEST_ID_HEADER] = identity
-        answer.headers["Connection"] = "close"
-        await SecurityHeaders(answer)(scope, receive, send)
-
-    def _arm(self, after_s: float) -> None:
-        self._disarm()
-        self._timer = self.loop.call_later(after_s, self._too_slow)
-
-    def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
     def _too_slow(self) -> None:
-        self._timer = None
         if self.transport.is_closing():
             return
-        if not self._is_waiting:  # the next request begins slowly while this one is at work
-            self._arm(self.limits.header_s)
+        if not self.is_idle:  # a slow next request, while this one is in flight
+            self._timer.start(self.limits.header_s)
             return
         if self._lingers or not self._in_headers or self._unparsed == 0:
             self.transport.abort()
             return
         self._refuse(HTTPStatus.REQUEST_TIMEOUT, "header_time")
 
-    def write(self, data: bytes) -> None:
-        """Write a part of an answer, which the client must take in time."""
-        self.transport.write(data)
-        self._written += len(data)
-        self._watch()
-
-    def _watch(self) -> None:
-        if self._write_timer is None:
-            self._look_later()
-
-    def _look_later(self) -> None:
-        unread = unread_bytes(self.transport)
-        self._write_timer = None
-        if unread:
-            self._write_timer = self.loop.call_later(self.limits.idle_s, self._look, self._written - unread)
-
-    def _look(self, taken_before: int) -> None:
-        """Cut a connection whose client took nothing since the last look: what it does not read is held in memory."""
-        unread = unread_bytes(self.transport)
-        if unread == 0 or self._written - unread != taken_before:
-            self._look_later()
-            return
-        _SHED.labels("unread").inc()
-        cut(self.transport)
-
     def close_gently(self) -> None:
-        """Close; after an answer that came before the body's end, only once the client had a moment to read it.
+        """Close; after a response that preceded the end of the body, leave the client 2 s to read the response.
 
-        Closing at once with bytes unread would reset the connection, and the client might never see the answer.
+        Closing with unread bytes resets the connection, and the client might never see the response.
         """
         if not self.cycle.more_body or self.transport.is_closing():
             self.transport.close()
@@ -257,24 +199,24 @@ class BoundedHttp(HttpToolsProtocol):
         self.flow.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self._arm(_LINGER_S)
+        self._timer.start(_LINGER_S)
 
     def _refuse(self, status: HTTPStatus, bound: str) -> None:
-        """Close, and say why unless the answer would stand within another one or behind its own."""
+        """Close with a status, unless the status would land inside or after another response."""
         _SHED.labels(bound).inc()
-        self._disarm()
-        if self._is_waiting if self._in_headers else not (self.pipeline or self.cycle.response_started):
+        self._timer.cancel()
+        if self.is_idle if self._in_headers else not (self.pipeline or self.cycle.response_started):
             line = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
             self.transport.write(line.encode())
         self.transport.close()
-        self._watch()
+        self.unread.start()
 
 
 class _PlainParser(httptools.HttpRequestParser):
-    """uvicorn's parser, except that it goes on after a request to upgrade.
+    """uvicorn's parser, which also parses the body of an upgrade request.
 
-    llhttp takes the bytes after such headers for another protocol: it skips the body, which would be read as the next
-    request. Here another parser reads the framing of that request again, without the upgrade, and then its body.
+    llhttp treats the bytes after such headers as another protocol and skips the body, which uvicorn would parse as the
+    next request. Here a second parser replays the framing headers without the upgrade, and continues with the body.
     """
 
     def __init__(self, connection: BoundedHttp) -> None:
@@ -295,7 +237,7 @@ class _PlainParser(httptools.HttpRequestParser):
                 return
 
     def _another(self) -> "_PlainParser":
-        """A new parser in place of this one, at the body; this one reads no more if the connection closes then."""
+        """The parser that replaces this one from the body on."""
         connection = self._connection
         parser = connection.parser = _PlainParser(connection)
         framing = b"".join(b"%b: %b\r\n" % header for header in connection.headers if header[0] in _FRAMING)
@@ -308,28 +250,80 @@ class _PlainParser(httptools.HttpRequestParser):
 
 
 class _GentleTransport:
-    """What a request's answer is written to: the connection, which it closes gently."""
+    """The transport that uvicorn writes a response to: it watches the writes, and closes gently."""
 
     def __init__(self, connection: BoundedHttp) -> None:
         self._connection = connection
 
     def write(self, data: bytes) -> None:
-        self._connection.write(data)
+        self._connection.transport.write(data)
+        self._connection.unread.wrote(len(data))
 
     def is_closing(self) -> bool:
-        """uvicorn asks before it answers `Expect: 100-continue`."""
+        """Asked by uvicorn before it answers `Expect: 100-continue`."""
         return self._connection.transport.is_closing()
 
     def close(self) -> None:
         self._connection.close_gently()
 
 
+class _Timer:
+    """One restartable timer."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, expired: Callable[[], None]) -> None:
+        self._loop = loop
+        self._expired = expired
+        self._handle: asyncio.TimerHandle | None = None
+
+    @property
+    def runs(self) -> bool:
+        return self._handle is not None
+
+    def start(self, after_s: float) -> None:
+        self.cancel()
+        self._handle = self._loop.call_later(after_s, self._expire)
+
+    def cancel(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _expire(self) -> None:
+        self._handle = None
+        self._expired()
+
+
+def _idle_others(connection: BoundedHttp) -> list[BoundedHttp]:
+    """The other idle connections; empty below the limit, where the search would be wasted."""
+    if len(connection.connections) <= connection.limits.max_connections:
+        return []
+    others = (other for other in connection.connections if isinstance(other, BoundedHttp) and other is not connection)
+    return [other for other in others if other.is_idle]
+
+
 def _shed(connection: BoundedHttp) -> None:
     _SHED.labels("idle").inc()
-    connection.connections.discard(connection)  # now, as the next one that comes may count them before the loop turns
+    connection.connections.discard(connection)  # at once: the next connection may count them in this loop iteration
     connection.transport.abort()
 
 
+def _overloaded(app: ASGIApp) -> ASGIApp:
+    """Serves the probes of `app`, and a 503 otherwise."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"].endswith(_PROBES):
+            await app(scope, receive, send)
+            return
+        _SHED.labels("connections").inc()
+        identity = uuid4().hex
+        refusal = problem_response(Refused(OVERLOADED, "This server is at its limit of open connections."), identity)
+        refusal.headers[REQUEST_ID_HEADER] = identity
+        refusal.headers["Connection"] = "close"
+        await SecurityHeaders(refusal)(scope, receive, send)
+
+    return answer
+
+
 def bounded(limits: ConnectionLimits) -> type[BoundedHttp]:
-    """The protocol with these limits, as uvicorn wants it: a class."""
+    """The protocol class with these limits: uvicorn takes a class."""
     return type("BoundedHttp", (BoundedHttp,), {"limits": limits})

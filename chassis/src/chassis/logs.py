@@ -45,7 +45,7 @@ def configure(service: str, *, format: str = "json", level: str = "INFO") -> Non
         line["service"] = service
         return line
 
-    shared: list[Processor] = [
+    added: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
@@ -64,23 +64,29 @@ def configure(service: str, *, format: str = "json", level: str = "INFO") -> Non
         processors=[
             structlog.stdlib.filter_by_level,
             structlog.stdlib.PositionalArgumentsFormatter(),
-            *shared,
+            *added,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    handler = _Stderr()
-    handler.setFormatter(
+    _replace_handlers(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=added,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
-        )
+        ),
+        level,
     )
-    # No line tells where in the code it was written; looking for it costs more than the rest of a line.
+
+
+def _replace_handlers(formatter: logging.Formatter, level: str) -> None:
+    """Send the lines of all loggers, including those of libraries, through one handler."""
+    # Finding the source line of a log call costs more than the rest of the line, and no format shows it.
     # Source: https://docs.python.org/3/howto/logging.html#optimization
     logging._srcfile = None  # pyright: ignore[reportAttributeAccessIssue, reportPrivateUsage]
+    handler = _Stderr()
+    handler.setFormatter(formatter)
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)
@@ -90,7 +96,7 @@ def configure(service: str, *, format: str = "json", level: str = "INFO") -> Non
         third = logging.getLogger(name)
         third.handlers.clear()
         third.propagate = True
-    for name in ("uvicorn.access", "httpx", "httpcore", "nats"):  # a line per request says nothing that metrics do not
+    for name in ("uvicorn.access", "httpx", "httpcore", "nats"):  # one line per request adds nothing to the metrics
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 

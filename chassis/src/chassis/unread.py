@@ -7,6 +7,7 @@ import socket
 import struct
 import sys
 import termios
+from collections.abc import Callable
 from typing import Final
 
 _AT_ONCE: Final = struct.pack("ii", 1, 0)
@@ -15,6 +16,46 @@ _INT: Final = struct.Struct("i")
 
 # 64 KiB carry 1 MB/s over 60 ms; by default the kernel buffers megabytes for a client that reads slowly or never.
 _SEND_BUFFER: Final = 64 * 1024
+
+
+class UnreadWatch:
+    """Cuts a connection whose client acknowledges nothing for `idle_s`: its unread data occupies our memory."""
+
+    def __init__(
+        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, idle_s: float, on_cut: Callable[[], None]
+    ) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._idle_s = idle_s
+        self._on_cut = on_cut
+        self._written = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def wrote(self, size: int) -> None:
+        """Count written bytes, and watch until the client has acknowledged them."""
+        self._written += size
+        self.start()
+
+    def start(self) -> None:
+        if self._timer is None:
+            self._look_later()
+
+    def cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look_later(self) -> None:
+        unread = unread_bytes(self._transport)
+        self._timer = self._loop.call_later(self._idle_s, self._look, self._written - unread) if unread else None
+
+    def _look(self, acknowledged_before: int) -> None:
+        unread = unread_bytes(self._transport)
+        if unread == 0 or self._written - unread != acknowledged_before:
+            self._look_later()
+            return
+        self._on_cut()
+        cut(self._transport)
 
 
 def bound_unread(listener: socket.socket, idle_s: float) -> None:

@@ -5,6 +5,8 @@ import signal
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from chassis.cancellation import mend_wait_for
+
 T = TypeVar("T")
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -33,6 +35,7 @@ def run(command: Coroutine[Any, Any, T]) -> T:
     """
     before = signal.getsignal(signal.SIGINT)
     try:
+        mend_wait_for()
         return asyncio.run(_run(command))
     finally:
         signal.signal(signal.SIGINT, before)  # the loop leaves Python's own handler, which ends in a traceback

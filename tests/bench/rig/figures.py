@@ -15,6 +15,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
+from chassis.cancellation import mend_wait_for
+
 Goal = tuple[Literal["<=", ">="], float]
 PACKAGES = ("pipecat-ai", "livekit", "nats-py", "faststream")
 
@@ -117,6 +119,7 @@ def run_bench(work: Coroutine[Any, Any, None]) -> NoReturn:
         await task
 
     try:
+        mend_wait_for()
         asyncio.run(stoppable())
     except (KeyboardInterrupt, asyncio.CancelledError):
         print("stopped; nothing is left running", file=sys.stderr)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
+from chassis.cancellation import mend_wait_for
 from chassis.nats import Bus
 from chassis.nats.jetstream.messages import headers_of
 from contracts.commands import AssignJob, EndJob, JobAccepted, JobEnded
@@ -163,4 +164,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    mend_wait_for()
     asyncio.run(main())

@@ -1,6 +1,5 @@
 """NATS JetStream for the services: every trap that we know of is handled here, once."""
 
-from chassis.cancellation import mend_wait_for
 from chassis.imports import without
 
 # 7 MB that only ws:// needs, and 4 MB that only credentials files need: `client` takes them then.
@@ -69,5 +68,4 @@ __all__ = [
     "respond",
 ]
 
-mend_wait_for()
 hand_on_odd_messages()
