@@ -1,4 +1,4 @@
-"""The body limit: reads the whole body before the app runs, up to a size and within a deadline of its own."""
+"""The body limit: reads the whole body before the app runs, up to a size and within a separate deadline."""
 
 import asyncio
 from collections.abc import Callable

@@ -43,7 +43,7 @@ class RequestId:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":  # no app of ours serves one; closing before the accept answers 403
+        if scope["type"] == "websocket":  # our apps serve none; closing before the accept answers 403
             await send({"type": "websocket.close", "code": 1008})
             return
         given = _header(scope, b"x-request-id")

@@ -93,6 +93,23 @@ def install(
         outside: Middlewares that must also see the responses of the edge and the guards, such as CORS.
     """
 
+    _handle_errors(app, invalid)
+    app.router.redirect_slashes = False
+    stack = [
+        Middleware(SecurityHeaders),
+        *outside,
+        Middleware(RequestId),
+        Middleware(Measure),
+        Middleware(Catch, refuse=problem_response),
+        Middleware(Deadline, seconds=deadline_s),
+        *guards,
+        Middleware(BodyLimit, max_bytes=max_body_bytes, deadline_s=body_deadline_s),
+    ]
+    for middleware in reversed(stack):
+        app.add_middleware(middleware.cls, *middleware.args, **middleware.kwargs)
+
+
+def _handle_errors(app: Starlette, invalid: type[Exception] | None) -> None:
     async def on_refused(_request: Request, error: Exception) -> Response:
         assert isinstance(error, Refused)
         return problem_response(error, request_id())
@@ -111,19 +128,6 @@ def install(
     app.add_exception_handler(HTTPException, on_http)
     if invalid is not None:
         app.add_exception_handler(invalid, on_invalid)
-    app.router.redirect_slashes = False
-    stack = [
-        Middleware(SecurityHeaders),
-        *outside,
-        Middleware(RequestId),
-        Middleware(Measure),
-        Middleware(Catch, refuse=problem_response),
-        Middleware(Deadline, seconds=deadline_s),
-        *guards,
-        Middleware(BodyLimit, max_bytes=max_body_bytes, deadline_s=body_deadline_s),
-    ]
-    for middleware in reversed(stack):
-        app.add_middleware(middleware.cls, *middleware.args, **middleware.kwargs)
 
 
 def _invalid(found: Sequence[Mapping[str, Any]], content_type: str) -> Refused:

@@ -1,4 +1,4 @@
-"""Hides secrets in all output of the process: by their form, and by the values of its own variables."""
+"""Hides secrets in all output of the process: by their form, and by the values of its variables."""
 
 import re
 import sys
