@@ -12,11 +12,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Final, Literal, TypeAlias
 
+from chassis.shared_settings import ToolHosts
 from chassis.urls import ServerUrl
 from contracts.deadlines import LAST_WORDS_S
-from contracts.tool_hosts import hosts
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from agent_runner.domain.credit import CreditWarning
 
@@ -52,11 +52,6 @@ def _from_text(value: object) -> object:
     return int(value) if value.isdecimal() else {"true": True, "1": True}.get(value.lower(), value)
 
 
-def _hosts(listed: str) -> str:
-    hosts(listed)
-    return listed
-
-
 def _playable(file: Path) -> Path:
     try:
         with wave.open(str(file)) as found:
@@ -77,7 +72,7 @@ class Endpoint:
     key: str = field(repr=False)
 
 
-class AgentConfig(BaseSettings):
+class AgentConfig(ToolHosts):
     """The agent's configuration. Units: `_s` and VAD, smart-turn and timeout fields are seconds, silences are ms."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
@@ -214,12 +209,6 @@ class AgentConfig(BaseSettings):
         default="I can't hear anybody, so I will hang up now. Goodbye.",
         max_length=500,
         description="the agent's words before that end",
-    )
-
-    tool_allowed_hosts: Annotated[str, AfterValidator(_hosts)] = Field(
-        default="",
-        max_length=10_000,
-        description="comma-separated [scheme://]host[:port] of permitted tools; empty: none",
     )
 
     # The worker.

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from chassis.settings import ServiceSettings
-from chassis.urls import RedisUrl
+from chassis.shared_settings import CallLimits, RedisServer
 from contracts.deadlines import KILL_S, TAKE_WORKER_S, WORKER_JOIN_S
 from contracts.ids import NODE_ID_PATTERN
 from pydantic import Field, FilePath, field_validator, model_validator
@@ -29,7 +29,7 @@ def _default_node_id() -> str:
     return node_id_of(socket.gethostname())
 
 
-class Settings(ServiceSettings):
+class Settings(ServiceSettings, CallLimits, RedisServer):
     """Read from the environment; the variable is the field's name in capitals."""
 
     node_id: str = Field(
@@ -41,7 +41,6 @@ class Settings(ServiceSettings):
     node_slots: int | None = Field(
         default=None, ge=1, le=1000, description="jobs at once; unset: 6 a CPU as memory allows, MAX_BOTS at most"
     )
-    max_bots: int = Field(default=50, ge=1, description="sessions at once over all nodes; the scheduler enforces it")
     prewarm_pool_size: int = Field(default=3, ge=0, le=1000, description="idle workers held ready, within the slots")
     warm_floors: Annotated[tuple[WarmFloor, ...], NoDecode] = Field(
         default=(), description=f"idle workers held ready at some hours, such as {EXAMPLE}"
@@ -51,12 +50,6 @@ class Settings(ServiceSettings):
         default=None, description="a file of NAME=value lines with the agent's variables, read again at SIGHUP"
     )
     log_dir: Path = Field(default=Path("logs"), description="the folder of the sessions' log files")
-    redis_url: RedisUrl = Field(
-        default="redis://localhost:6379/0",
-        pattern=r"^(redis|rediss|unix)://[^\s]+$",
-        description="redis://[user:password@]host:port/db, user and password percent-encoded",
-    )
-    session_timeout: int = Field(default=1_800_000, ge=1000, description="ms that a session may last")
     drain_limit_s: float = Field(default=600, ge=0, le=86_400, description="seconds that calls may go on after SIGTERM")
     outbox_max_mb: int = Field(default=10, ge=1, le=10_000, description="MB of events on disk while NATS is away")
     tick_s: float = Field(default=5, gt=0, le=60, description="seconds between two reports of served time")

@@ -3,13 +3,19 @@
 from ipaddress import ip_network
 from typing import Annotated, Any, Self
 
-from chassis.credentials import LiveKitSecret, weakness
+from chassis.credentials import weakness
 from chassis.settings import ServiceSettings
-from chassis.urls import RedisUrl, ServerUrl
+from chassis.shared_settings import (
+    LIVEKIT_URL_PATTERN,
+    CallLimits,
+    LiveKitServer,
+    RedisServer,
+    StartDeadlines,
+    ToolHosts,
+)
+from chassis.urls import ServerUrl
 from contracts.api import MAX_START_BYTES
-from contracts.deadlines import END_S, STARTUP_S
-from contracts.rooms import DEPLOYMENT_PATTERN
-from contracts.tool_hosts import hosts
+from contracts.deadlines import END_S
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 from pydantic_settings import NoDecode
 
@@ -17,7 +23,6 @@ from gateway.domain.access import BadApiKey, UnsafeBind, check_bind, parse_keys
 
 _VERDICT_SLACK_S = 2
 _HTTP = r"^https?://[^\s]+$"
-_LIVEKIT = r"^(ws|wss|http|https)://[^\s]+$"
 
 
 def _proxy(value: str) -> str:
@@ -33,7 +38,7 @@ Origin = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.-]+(:[0
 ProxyAddress = Annotated[str, AfterValidator(_proxy)]
 
 
-class Settings(ServiceSettings):
+class Settings(ServiceSettings, CallLimits, StartDeadlines, LiveKitServer, RedisServer, ToolHosts):
     host: str = Field(default="127.0.0.1", min_length=1, description="the address that the API listens on")
     port: int = Field(default=8000, ge=0, le=65535, description="the API's port; 0 takes a free one")
     greenroom_api_keys: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -49,12 +54,6 @@ class Settings(ServiceSettings):
         default=(),
         description="web pages that may call the API, such as https://app.example, separated by commas; not *",
     )
-    deployment_name: str | None = Field(
-        default=None,
-        pattern=DEPLOYMENT_PATTERN,
-        description="name of this deployment on a LiveKit that several deployments share, the same for gateway and"
-        " scheduler; unset: derived from the log's creation",
-    )
     root_path: str = Field(
         default="",
         pattern=r"^(/[A-Za-z0-9._~-]+)*$",
@@ -68,21 +67,13 @@ class Settings(ServiceSettings):
         default=False, description="true: POST /api/token mints a token for any userId, which your backend must check"
     )
 
-    redis_url: RedisUrl = Field(
-        default="redis://localhost:6379/0",
-        pattern=r"^(redis|rediss|unix)://[^\s]+$",
-        description="redis://[user:password@]host:port/db, user and password percent-encoded",
-    )
     billing_url: ServerUrl = Field(
         default="http://127.0.0.1:8003", pattern=_HTTP, description="http(s)://host:port of the billing service"
     )
 
-    livekit_url: ServerUrl = Field(pattern=_LIVEKIT, description="ws(s)://host:port of LiveKit")
     livekit_public_url: ServerUrl | None = Field(
-        default=None, pattern=_LIVEKIT, description="LiveKit's URL for clients; LIVEKIT_URL when unset"
+        default=None, pattern=LIVEKIT_URL_PATTERN, description="LiveKit's URL for clients; LIVEKIT_URL when unset"
     )
-    livekit_api_key: str = Field(min_length=1, description="the API key of the LiveKit server")
-    livekit_api_secret: LiveKitSecret = Field(description="the API secret of the LiveKit server")
     livekit_webhook_keys: Annotated[tuple[tuple[str, str], ...], NoDecode] = Field(
         default=(), description="further key:secret pairs for signatures of webhooks, separated by commas"
     )
@@ -90,21 +81,6 @@ class Settings(ServiceSettings):
     inworld_api_key: str | None = Field(default=None, description="Inworld's API key")
     inworld_http_url: ServerUrl = Field(
         default="https://api.inworld.ai", pattern=_HTTP, description="http(s)://host of Inworld's HTTP API"
-    )
-
-    tool_allowed_hosts: str = Field(
-        default="",
-        max_length=10_000,
-        description="[scheme://]host[:port] with commas between: where tools may be called; empty: nowhere",
-    )
-
-    session_timeout: int = Field(default=1_800_000, ge=1_000, description="ms that a session may last")
-    max_bots: int = Field(default=50, ge=1, description="the number of sessions that may run at once")
-    bot_startup_timeout: float = Field(
-        default=STARTUP_S, gt=0, le=600, description="seconds that an agent may take to start"
-    )
-    queue_deadline_s: float = Field(
-        default=30, ge=0, le=3600, description="seconds that a start may wait for a slot and a node, 0 to 3600"
     )
 
     start_waits_max: int = Field(
@@ -155,12 +131,6 @@ class Settings(ServiceSettings):
     @classmethod
     def _split_keys(cls, value: Any) -> Any:
         return _split(value)
-
-    @field_validator("tool_allowed_hosts")
-    @classmethod
-    def _are_hosts(cls, value: str) -> str:
-        hosts(value)
-        return value
 
     @field_validator("livekit_webhook_keys", mode="before")
     @classmethod

@@ -3,11 +3,9 @@
 from dataclasses import replace
 from typing import Final
 
-from chassis.credentials import LiveKitSecret
 from chassis.settings import ServiceSettings
-from chassis.urls import ServerUrl
-from contracts.deadlines import ASSIGN_REPLY_S, ATTEMPT_S, END_OUTCOME_S, END_REPLY_S, NODE_LEASE_S, STARTUP_S
-from contracts.rooms import DEPLOYMENT_PATTERN
+from chassis.shared_settings import CallLimits, LiveKitServer, StartDeadlines
+from contracts.deadlines import ASSIGN_REPLY_S, ATTEMPT_S, END_OUTCOME_S, END_REPLY_S, NODE_LEASE_S
 from contracts.streams import SESSIONS, StreamSpec, calls_bytes, sessions_bytes
 from pydantic import Field, model_validator
 
@@ -16,40 +14,19 @@ from scheduler.domain.limits import Limits
 _MIB: Final = 1024**2
 
 
-class Settings(ServiceSettings):
+class Settings(ServiceSettings, CallLimits, StartDeadlines, LiveKitServer):
     """Each field is read from the environment variable with its name in capitals."""
 
-    livekit_url: ServerUrl = Field(
-        pattern=r"^(ws|wss|http|https)://[^\s]+$", description="ws(s)://host:port of LiveKit"
-    )
-    livekit_api_key: str = Field(min_length=1, description="an API key of that LiveKit server")
-    livekit_api_secret: LiveKitSecret = Field(description="the secret of LIVEKIT_API_KEY")
-    deployment_name: str | None = Field(
-        default=None,
-        pattern=DEPLOYMENT_PATTERN,
-        description="whose rooms are ours on a LiveKit that several deployments share, the same for gateway and"
-        " scheduler; unset: from the making of the log",
-    )
-    max_bots: int = Field(default=50, ge=1, le=100_000, description="sessions that may run at once, 1 to 100000")
     max_queue: int | None = Field(
         default=None, ge=0, le=100_000, description="sessions that may wait at once; unset: ten times MAX_BOTS"
-    )
-    session_timeout: int = Field(
-        default=1_800_000, ge=1_000, le=86_400_000, description="the longest call in ms, 1000 to 86400000"
     )
     session_timeout_goodbye: str = Field(
         default="I'm sorry, our time is up, so I have to go. Goodbye.",
         max_length=500,
         description="what the agent says at SESSION_TIMEOUT, 5 s at most; the word none: nothing",
     )
-    bot_startup_timeout: float = Field(
-        default=STARTUP_S, ge=0.5, le=600, description="seconds in which an agent must be in the room, 0.5 to 600"
-    )
     attempt_timeout_s: float = Field(
         default=ATTEMPT_S, ge=0.2, le=120, description="seconds that one node has for it, 0.2 to 120"
-    )
-    queue_deadline_s: float = Field(
-        default=30, ge=0, le=3600, description="seconds that a start may wait for a slot and a node, 0 to 3600"
     )
     caller_join_timeout_s: float = Field(
         default=60, ge=1, le=3600, description="seconds in which the caller must come, from the agent's arrival on"
