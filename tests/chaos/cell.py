@@ -24,10 +24,8 @@ from tests.chaos.clocks import Clock
 from tests.chaos.evidence import Evidence, Places
 from tests.chaos.namespaces import Namespace
 from tests.chaos.network import Cable
-from tests.chaos.service import Service, nats_servers
 from tests.integration.billing.service import Billing
-from tests.integration.gateway.stack import API_KEY, API_SECRET, LiveKitServer
-from tests.integration.servers import RedisServer, Server, free_port
+from tests.support.servers import API_KEY, API_SECRET, LiveKitServer, Part, RedisServer, Server, free_port, nats_servers
 
 START = "/orchestrator/session/start"
 END = "/orchestrator/session/end"
@@ -93,7 +91,7 @@ class Cell:
         self.cables: dict[str, list[Cable]] = {}
         self.clocks: dict[str, Clock] = {}
         self.namespaces: dict[str, Namespace] = {}
-        self.processes: dict[str, Service] = {}
+        self.processes: dict[str, Part] = {}
         self.accepted: set[str] = set()
         self.earlier: Evidence | None = None
         self.database = shape.database or f"sqlite+aiosqlite:///{folder / 'billing.sqlite'}"
@@ -133,8 +131,8 @@ class Cell:
             variables = await self._environment(
                 stack, name, LIVEKIT_URL=self.livekit.url, HEALTH_PORT=str(port), MAX_LOAD="1000"
             )
-            self.processes[name] = Service("scheduler.app", variables, self.folder / f"{name}.log", port)
-        self.processes["billing"] = Service(
+            self.processes[name] = Part("scheduler.app", variables, self.folder / f"{name}.log", port)
+        self.processes["billing"] = Part(
             "billing.app",
             await self._environment(stack, "billing", PORT=str(self._billing_port), DATABASE_URL=self.database),
             self.folder / "billing.log",
@@ -151,16 +149,14 @@ class Cell:
             )
             port = self._port if n == 1 else free_port()
             variables["PORT"] = str(port)
-            self.processes[name] = Service("gateway.app", variables, self.folder / f"{name}.log", port)
+            self.processes[name] = Part("gateway.app", variables, self.folder / f"{name}.log", port)
         for n in range(1, shape.nodes + 1):
             name = f"node-{n}"
             if shape.namespaces:
                 self.namespaces[name] = stack.enter_context(Namespace(n))
             variables = await self._environment(stack, name, NODE_ID=name, NODE_SLOTS=str(shape.slots))
             prefix = self.namespaces[name].prefix if shape.namespaces else []
-            self.processes[name] = Service(
-                "tests.chaos.stub_node", variables, self.folder / f"{name}.log", prefix=prefix
-            )
+            self.processes[name] = Part("tests.chaos.stub_node", variables, self.folder / f"{name}.log", prefix=prefix)
         await asyncio.gather(*(asyncio.to_thread(process.start) for process in self.processes.values()))
 
     async def _environment(self, stack: AsyncExitStack, name: str, **more: str) -> dict[str, str]:
@@ -238,7 +234,7 @@ class Cell:
             await asyncio.sleep(0.1)
         raise AssertionError(f"no scheduler leads within {within_s:g} s")
 
-    async def _metrics(self, process: Service) -> str:
+    async def _metrics(self, process: Part) -> str:
         return (await asyncio.to_thread(process.get, "/metrics"))[1]
 
     # --- calls

@@ -17,8 +17,8 @@ from contracts.events import AgentStopped, EndRequested, ServedTick, SessionStar
 from redis.asyncio import Redis
 
 from tests.chaos.cell import START, Cell, Shape
-from tests.integration.gateway.stack import API_KEY, API_SECRET
 from tests.integration.scheduler.stack import new_id, now
+from tests.support.servers import API_KEY, API_SECRET
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
 

@@ -16,11 +16,10 @@ from contracts.events import AgentReady, JobAssigned
 from contracts.streams import BUCKETS, STREAMS, stream_name
 from contracts.streams import NODES as NODES_BUCKET
 
-from tests.chaos.service import nats_servers
 from tests.integration.agent_runner.test_registry import state
 from tests.integration.chassis.deleted_keys import stay_deleted
-from tests.integration.scheduler.stack import SchedulerProcess, request, until, wait_for
-from tests.integration.servers import NatsServer
+from tests.integration.scheduler.stack import request, until, wait_for
+from tests.support.servers import NatsServer, Scheduler, nats_servers
 
 ROOT = Path(__file__).parents[2]
 STUBS = ROOT / "tests" / "bench" / "rig" / "stub_nodes.py"
@@ -36,7 +35,6 @@ pytestmark = pytest.mark.timeout(WATCHED_S + 240)
 def nats_server(tmp_path: Path) -> Iterator[NatsServer]:
     """NATS of the test's own."""
     with NatsServer(tmp_path / "nats") as server:
-        assert isinstance(server, NatsServer)
         yield server
 
 
@@ -73,8 +71,8 @@ async def test_row_46_no_node_of_a_thousand_is_lost_while_their_state_changes(
 ) -> None:
     variables = {"MAX_BOTS": str(2 * CALLS), "MAX_LOAD": "1000", "CALLER_JOIN_TIMEOUT_S": "3600"}
     async with fleet(nats_server.url):
-        with SchedulerProcess(tmp_path / "scheduler", nats_server.url, "ws://127.0.0.1:9", **variables) as scheduler:
-            assert isinstance(scheduler, SchedulerProcess)
+        with Scheduler(tmp_path / "scheduler", nats_server.url, "ws://127.0.0.1:9", **variables) as scheduler:
+            assert isinstance(scheduler, Scheduler)
             await until(scheduler.leads, timeout_s=BEGUN_S, what="it never led")
             sessions = [await request(bus, user=f"user-{n}") for n in range(CALLS)]
             for session_id in sessions:

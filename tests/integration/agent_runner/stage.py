@@ -7,8 +7,8 @@ from contracts.rooms import room_shape
 from livekit import api, rtc
 from sandbox.speech.espeak import Espeak, Voice
 
-from tests.integration.agent_runner.livekit_server import LiveKitServer
 from tests.integration.agent_runner.node_process import Driver
+from tests.support.servers import LiveKitServer
 
 SESSION = "session_1"
 RATE = 22_050  # espeak's

@@ -11,7 +11,7 @@ from chassis.nats import Bus
 from contracts.registry import NodeState
 from contracts.streams import NODES
 
-from tests.integration.servers import NatsServer
+from tests.support.servers import NatsServer
 
 
 def state(incarnation: str, *, busy: int = 0) -> NodeState:

@@ -18,7 +18,7 @@ from contracts.subjects import node_command
 from redis.asyncio import Redis
 
 from tests.integration.agent_runner.node_process import Driver, NodeProcess, descendants, is_alive, until, until_seen
-from tests.integration.servers import NatsServer
+from tests.support.servers import NatsServer
 
 STAND_IN = "tests.integration.agent_runner.stand_in_app"
 

@@ -17,31 +17,27 @@ from livekit import api, rtc
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.integration.agent_runner.livekit_server import BINARY, LiveKitServer
 from tests.integration.agent_runner.node_process import Driver, NodeProcess, descendants, is_alive, until
-from tests.integration.agent_runner.sandbox_server import SandboxServer
 from tests.integration.agent_runner.stage import SESSION, Stage
-
-pytestmark = pytest.mark.skipif(not BINARY.exists(), reason="livekit-server is not built: make setup")
+from tests.integration.agent_runner.worker_stage import Sandbox
+from tests.support.servers import LiveKitServer
 
 
 @pytest.fixture
 def livekit(tmp_path: Path) -> Iterator[LiveKitServer]:
     with LiveKitServer(tmp_path / "livekit") as server:
-        assert isinstance(server, LiveKitServer)
         yield server
 
 
 @pytest.fixture
-def sandbox(tmp_path: Path) -> Iterator[SandboxServer]:
-    with SandboxServer(tmp_path / "sandbox") as server:
-        assert isinstance(server, SandboxServer)
+def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
+    with Sandbox(tmp_path / "sandbox") as server:
         yield server
 
 
 @pytest.fixture
-async def drive(tmp_path: Path, nats_url: str, bus: Bus, sandbox: SandboxServer) -> AsyncIterator[Driver]:
-    node = NodeProcess(tmp_path / "node", nats_url, module="agent_runner.app", env=sandbox.env).start()
+async def drive(tmp_path: Path, nats_url: str, bus: Bus, sandbox: Sandbox) -> AsyncIterator[Driver]:
+    node = NodeProcess(tmp_path / "node", nats_url, module="agent_runner.app", env=sandbox.environment()).start()
     try:
         await node.ready(40)
         yield Driver(bus, node)

@@ -12,7 +12,6 @@ from agent_runner.domain.link import Caller, End, Failed, Heard, Joined, Rejoin,
 from agent_runner.domain.muteness import MUTE_S
 from contracts.ids import agent_identity, caller_identity
 
-from tests.integration.agent_runner.livekit_server import BINARY, LiveKitServer
 from tests.integration.agent_runner.worker_stage import (
     Collector,
     Person,
@@ -23,10 +22,9 @@ from tests.integration.agent_runner.worker_stage import (
     likeness,
 )
 from tests.integration.signalling import signalling
+from tests.support.servers import LiveKitServer
 
 OPENING = "Hello! How can I help you today?"
-
-pytestmark = pytest.mark.skipif(not BINARY.exists(), reason="livekit-server is not built: make setup")
 
 Fork = Callable[..., Awaitable[Worker]]
 

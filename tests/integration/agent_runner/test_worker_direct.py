@@ -13,23 +13,19 @@ from uuid import uuid4
 import pytest
 from contracts.ids import agent_identity
 
-from tests.integration.agent_runner.livekit_server import BINARY, LiveKitServer
 from tests.integration.agent_runner.worker_stage import Person, Sandbox, open_room
-
-pytestmark = pytest.mark.skipif(not BINARY.exists(), reason="livekit-server is not built: make setup")
+from tests.support.servers import LiveKitServer
 
 
 @pytest.fixture(scope="module")
 def livekit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveKitServer]:
     with LiveKitServer(tmp_path_factory.mktemp("livekit")) as server:
-        assert isinstance(server, LiveKitServer)
         yield server
 
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     with Sandbox(tmp_path_factory.mktemp("sandbox")) as server:
-        assert isinstance(server, Sandbox)
         yield server
 
 

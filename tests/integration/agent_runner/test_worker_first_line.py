@@ -8,13 +8,11 @@ from uuid import uuid4
 import pytest
 from agent_runner.domain.link import End, Heard, Stopped, Turn
 
-from tests.integration.agent_runner.livekit_server import BINARY, LiveKitServer
 from tests.integration.agent_runner.worker_stage import Person, Sandbox, Worker, go, likeness, open_room
+from tests.support.servers import LiveKitServer
 
 OPENING = "Hello! How can I help you today?"
 LONG = "One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen."
-
-pytestmark = pytest.mark.skipif(not BINARY.exists(), reason="livekit-server is not built: make setup")
 
 Fork = Callable[..., Awaitable[Worker]]
 New = Callable[[], Person]

@@ -4,16 +4,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-import pytest
 from agent_runner.domain.link import Caller, End, Heard, Joined, Prejoin, Stopped, Turn
 from contracts.ids import agent_identity, caller_identity
 
-from tests.integration.agent_runner.livekit_server import BINARY, LiveKitServer
 from tests.integration.agent_runner.worker_stage import Person, Sandbox, Worker, delete_room, go, likeness
+from tests.support.servers import LiveKitServer
 
 OPENING = "Hello! How can I help you today?"
-
-pytestmark = pytest.mark.skipif(not BINARY.exists(), reason="livekit-server is not built: make setup")
 
 Fork = Callable[..., Awaitable[Worker]]
 New = Callable[[], Person]

@@ -10,7 +10,6 @@ import pytest
 from agent_runner.domain.link import Failed, Faulty, Heard, Joined, Provider, Recovered, Speak, Stopped, Turn
 from agent_runner.worker.call.apology import tones
 
-from tests.integration.agent_runner.livekit_server import BINARY, LiveKitServer
 from tests.integration.agent_runner.worker_stage import (
     RATE,
     Person,
@@ -21,8 +20,7 @@ from tests.integration.agent_runner.worker_stage import (
     likeness,
     ready,
 )
-
-pytestmark = pytest.mark.skipif(not BINARY.exists(), reason="livekit-server is not built: make setup")
+from tests.support.servers import LiveKitServer
 
 Fork = Callable[..., Awaitable[Worker]]
 New = Callable[[], Person]

@@ -9,11 +9,9 @@ from uuid import uuid4
 import pytest
 from contracts.ids import agent_identity
 
-from tests.integration.agent_runner.livekit_server import BINARY, LiveKitServer
 from tests.integration.agent_runner.test_worker_direct import event, start
 from tests.integration.agent_runner.worker_stage import Sandbox, open_room
-
-pytestmark = pytest.mark.skipif(not BINARY.exists(), reason="livekit-server is not built: make setup")
+from tests.support.servers import LiveKitServer
 
 
 class Proxy:

@@ -12,8 +12,8 @@ from agent_runner.worker.providers.tools import MAX_ANSWER_BYTES, Toolbox
 from aiohttp import web
 from contracts.tools import RecordedTool
 
-from tests.integration.agent_runner.livekit_server import BINARY, LiveKitServer
 from tests.integration.agent_runner.worker_stage import Person, Sandbox, Worker, go
+from tests.support.servers import LiveKitServer
 
 Fork = Callable[..., Awaitable[Worker]]
 New = Callable[[], Person]
@@ -111,7 +111,6 @@ async def test_nobody_there_is_an_answer_too() -> None:
     assert "could not be reached" in (await call("http://127.0.0.1:9/weather"))["error"]
 
 
-@pytest.mark.skipif(not BINARY.exists(), reason="livekit-server is not built: make setup")
 @pytest.mark.parametrize(("path", "told"), [("weather", "clear"), ("slow", "no answer in 1 s"), ("nothing", "500")])
 async def test_the_model_calls_a_tool_and_answers_from_what_it_is_told(
     fork: Fork,
@@ -139,7 +138,6 @@ async def test_the_model_calls_a_tool_and_answers_from_what_it_is_told(
     assert not [m for m in worker.said if isinstance(m, Stopped)]
 
 
-@pytest.mark.skipif(not BINARY.exists(), reason="livekit-server is not built: make setup")
 @pytest.mark.parametrize("goes_on", [False, True])
 async def test_a_model_that_calls_and_calls_is_told_to_answer_and_asked_no_more_than_that(
     fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, server: ToolServer, goes_on: bool

@@ -5,13 +5,10 @@ import time
 from collections.abc import Awaitable, Callable
 
 import numpy as np
-import pytest
 from agent_runner.domain.link import Stopped, Turn
 
-from tests.integration.agent_runner.livekit_server import BINARY, LiveKitServer
 from tests.integration.agent_runner.worker_stage import LOUD, Person, Sandbox, Worker, go
-
-pytestmark = pytest.mark.skipif(not BINARY.exists(), reason="livekit-server is not built: make setup")
+from tests.support.servers import LiveKitServer
 
 Fork = Callable[..., Awaitable[Worker]]
 New = Callable[[], Person]

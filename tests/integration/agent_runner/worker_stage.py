@@ -28,8 +28,7 @@ from numpy.typing import NDArray
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from sandbox.speech.espeak import Espeak, Voice
 
-from tests.integration.agent_runner.livekit_server import LiveKitServer
-from tests.integration.servers import Server
+from tests.support.servers import LiveKitServer, Server
 
 RATE = 24_000
 LOUD = 500

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from tests.integration.servers import free_port
+from tests.support.servers import free_port
 
 LIMIT_S = 40.0
 

@@ -26,7 +26,7 @@ from sqlalchemy import event, text
 from sqlalchemy.engine import Connection
 
 from tests.integration.billing.conftest import migrated
-from tests.integration.servers import free_port
+from tests.support.servers import free_port
 from tests.unit.billing.logs import SESSION, call, stopped
 
 MIGRATIONS = Path(__file__).parents[3] / "services/billing/src/billing/migrations"

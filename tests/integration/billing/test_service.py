@@ -29,7 +29,7 @@ from scheduler.adapters.nats_stores import NatsStores
 from sqlalchemy import text
 
 from tests.integration.billing.service import Billing, until
-from tests.integration.servers import NatsServer, free_port
+from tests.support.servers import NatsServer, free_port
 from tests.unit.billing.logs import SESSION, assigned, call, ended, ready, requested, started, stopped, tick
 
 CREDIT_REPLY: TypeAdapter[CreditReply] = TypeAdapter(CreditReply)

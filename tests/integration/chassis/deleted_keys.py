@@ -8,7 +8,7 @@ from chassis.nats.jetstream import declare
 from chassis.nats.kv import bucket as module
 from contracts.streams import IDEMPOTENCY, LEADERS, PREJOINED, QUEUE, SEATS, SLOTS
 
-from tests.integration.servers import NatsServer
+from tests.support.servers import NatsServer
 
 KEYS = 20
 MARKER_S = 2  # instead of a minute

@@ -13,7 +13,7 @@ from contracts.subjects import session_log
 
 from tests.integration.chassis import jwts
 from tests.integration.chassis.events import requested
-from tests.integration.servers import NatsServer
+from tests.support.servers import NatsServer
 
 USER = (
     'authorization {{ users: [ {{ user: bob, password: "p", '

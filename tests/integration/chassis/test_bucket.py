@@ -8,7 +8,7 @@ from chassis.nats.kv import bucket as module
 from contracts.streams import IDEMPOTENCY, NODES, SLOTS
 
 from tests.integration.chassis.events import until
-from tests.integration.servers import NatsServer
+from tests.support.servers import NatsServer
 
 
 async def value(bucket: Bucket, key: str) -> bytes | None:

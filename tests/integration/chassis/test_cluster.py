@@ -12,7 +12,7 @@ from contracts.streams import BUCKETS, SLOTS, STREAMS
 from contracts.subjects import session_event
 
 from tests.integration.chassis.events import tick, until
-from tests.integration.servers import NatsServer, free_port
+from tests.support.servers import NatsServer, free_port
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from contracts.commands import CommandFailed, DrainNode, DrainReply, EndJob, End
 from contracts.errors import NO_CAPACITY, Refused
 from pydantic import TypeAdapter
 
-from tests.integration.servers import NatsServer
+from tests.support.servers import NatsServer
 
 SUBJECT = "voice.v1.node.n1.end"
 END = EndJob(session_id="session_1", epoch=1, reason="test")

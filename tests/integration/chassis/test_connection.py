@@ -8,7 +8,7 @@ from chassis.nats import Bus, BusRefused, BusUnavailable
 from nats.aio import transport
 
 from tests.integration.chassis.events import until
-from tests.integration.servers import NatsServer, free_port
+from tests.support.servers import NatsServer, free_port
 
 
 async def test_an_unreachable_server_is_named_without_its_password() -> None:

@@ -14,7 +14,7 @@ from contracts.subjects import session_event
 from nats.js.api import ConsumerConfig
 
 from tests.integration.chassis.events import assigned, requested, tick, until
-from tests.integration.servers import NatsServer
+from tests.support.servers import NatsServer
 
 TICKS = [session_event("tick", "*")]
 

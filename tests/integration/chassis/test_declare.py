@@ -11,7 +11,7 @@ from chassis.nats.jetstream import declare
 from contracts.streams import BUCKETS, IDEMPOTENCY, NODES, SESSIONS, SHAPE, STREAMS, StreamSpec, reserved_bytes
 from nats.js.errors import APIError
 
-from tests.integration.servers import NatsServer
+from tests.support.servers import NatsServer
 
 MIB = 1024**2
 

@@ -4,7 +4,7 @@ import pytest
 from chassis.nats import Bus
 
 from tests.integration.chassis.deleted_keys import stay_deleted
-from tests.integration.servers import NatsServer
+from tests.support.servers import NatsServer
 
 
 async def test_deleted_keys_do_not_come_back(

@@ -4,7 +4,7 @@ import asyncpg
 import redis.asyncio
 from chassis.nats import Bus
 
-from tests.integration.servers import RedisServer
+from tests.support.servers import RedisServer
 
 
 async def test_nats_is_up(bus: Bus) -> None:

@@ -10,7 +10,7 @@ from contracts.registry import Leader
 from contracts.streams import LEADERS
 
 from tests.integration.chassis.events import until
-from tests.integration.servers import NatsServer
+from tests.support.servers import NatsServer
 
 
 def lease(bus: Bus, holder: str, ttl_s: int = 1) -> Lease:

@@ -15,7 +15,7 @@ import pytest
 from chassis.nats import Bus
 
 from tests.integration.chassis.events import tick, until
-from tests.integration.servers import NatsServer, free_port
+from tests.support.servers import NatsServer, free_port
 
 SCRIPT = Path(__file__).with_name("service.py")
 

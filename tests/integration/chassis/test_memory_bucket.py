@@ -9,7 +9,7 @@ from contracts.streams import NODES, SLOTS
 from nats.js.api import StorageType
 
 from tests.integration.chassis.events import until
-from tests.integration.servers import NatsServer
+from tests.support.servers import NatsServer
 
 IN_FILES = replace(NODES, in_memory=False)
 

@@ -10,7 +10,7 @@ from contracts.events import RoomEvent
 from chassis import metrics
 from contracts import subjects
 from tests.integration.chassis.events import assigned, requested, tick
-from tests.integration.servers import NatsServer
+from tests.support.servers import NatsServer
 
 
 async def test_an_event_is_stored_with_its_id_and_cloudevents_headers(bus: Bus) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from chassis.nats import Bus, Replay, Stored
 
 from tests.integration.chassis.events import requested, tick, until
-from tests.integration.servers import NatsServer
+from tests.support.servers import NatsServer
 
 
 class Reader:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.servers import NatsServer, RedisServer, free_port
+from tests.support.servers import NatsServer, RedisServer, free_port
 
 MARK = "hunter2"
 SECRET = f"{MARK}-of-at-least-32-bytes-for-tests"

@@ -21,7 +21,7 @@ from greenroom_cli.stack import SERVERS, Part, StackOptions, running_stack
 from greenroom_cli.stack.ports import free_ports
 
 from tests.integration.cli.stand_in_gateway import stand_in_gateway
-from tests.integration.servers import NatsServer
+from tests.support.servers import NatsServer
 
 
 async def servers(environment: Mapping[str, str]) -> dict[str, Check]:

@@ -16,7 +16,7 @@ from contracts.subjects import BILLING_GRANT, node_command
 from contracts.users import NATS_USERS
 from nats.aio.msg import Msg
 
-from tests.integration.servers import NatsServer
+from tests.support.servers import NatsServer
 
 PASSWORD: Final = "0" * 24
 LONG: Final = 300

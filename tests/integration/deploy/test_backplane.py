@@ -21,7 +21,7 @@ from nats.js.errors import APIError
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError
 
-from tests.integration.servers import BIN, free_port
+from tests.support.servers import BIN, free_port
 
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
 NATS_PASSWORDS = {user.name: str(number).zfill(24) for number, user in enumerate(NATS_USERS)}

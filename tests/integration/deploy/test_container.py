@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.integration.servers import BIN, free_port
+from tests.support.servers import BIN, free_port
 
 DOCKERFILE = Path(__file__).resolve().parents[3] / "Dockerfile"
 KEY = "a-key-of-at-least-16-characters"

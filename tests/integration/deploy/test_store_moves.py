@@ -18,7 +18,7 @@ from greenroom_cli.stack import Part, StackOptions, running_stack
 from greenroom_cli.stack.nats_store import move_to_account
 from nats.js.api import ConsumerConfig
 
-from tests.integration.servers import BIN, NatsServer
+from tests.support.servers import BIN, NatsServer
 
 PASSWORD = "0" * 24
 SCRIPT = Path(__file__).resolve().parents[3] / "deploy" / "nats" / "nats-server"

@@ -11,7 +11,7 @@ import jwt
 import schemathesis
 from schemathesis import Case, CheckContext, HookContext, Response
 
-from tests.integration.gateway.stack import API_KEY, API_SECRET
+from tests.support.servers import API_KEY, API_SECRET
 
 TO_BE_SIGNED = "to-be-signed"
 STARTS = {"start_session", "start_session_alias"}

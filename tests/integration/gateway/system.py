@@ -17,9 +17,8 @@ from chassis.nats import Bus
 from contracts.streams import BUCKETS, STREAMS
 
 from tests.integration.billing.service import Billing
-from tests.integration.gateway.stack import Gateway, LiveKitServer
-from tests.integration.scheduler.stack import SchedulerProcess, StandInNode
-from tests.integration.servers import NatsServer, RedisServer
+from tests.integration.scheduler.stack import StandInNode
+from tests.support.servers import Gateway, LiveKitServer, NatsServer, RedisServer, Scheduler
 
 T = TypeVar("T")
 
@@ -38,7 +37,7 @@ class System:
     """
 
     gateway: Gateway
-    scheduler: SchedulerProcess
+    scheduler: Scheduler
     billing: Billing
     bus: Bus
     stand_in: StandInNode
@@ -102,7 +101,7 @@ class System:
         }
         self.gateway = Gateway(self.folder / "gateway", environment | self.shared)
         enter(self.gateway)
-        self.scheduler = SchedulerProcess(self.folder / "scheduler", self.nats.url, livekit.url, **self.shared)
+        self.scheduler = Scheduler(self.folder / "scheduler", self.nats.url, livekit.url, **self.shared)
         enter(self.scheduler)
         self._start_node()
         self.wait_until_ready(_UP_LIMIT_S)

@@ -10,8 +10,7 @@ from chassis.nats import Bus
 from contracts.streams import SEATS
 from gateway.adapters.nats_seats import NatsSeats
 
-from tests.integration.gateway.stack import Gateway, LiveKitServer
-from tests.integration.servers import NatsServer, RedisServer, free_port
+from tests.support.servers import Gateway, LiveKitServer, NatsServer, RedisServer, free_port
 
 START, TOKEN = "/orchestrator/session/start", "/api/token"
 FULL, PAGES = "f" * 32, "p" * 32

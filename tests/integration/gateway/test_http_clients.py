@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tests.integration.servers import free_port
+from tests.support.servers import free_port
 
 KEY = "aW53b3JsZA=="
 

@@ -15,7 +15,7 @@ from gateway.adapters.livekit_check import report
 from gateway.adapters.livekit_rooms import LiveKitRooms
 from structlog.testing import capture_logs
 
-from tests.integration.gateway.stack import API_KEY, API_SECRET, LIVEKIT, LiveKitServer
+from tests.support.servers import API_KEY, API_SECRET, LiveKitServer
 
 
 class _Ahead:
@@ -32,8 +32,6 @@ class _Ahead:
 @pytest.fixture(scope="module")
 def open_livekit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveKitServer]:
     """A LiveKit with automatic rooms, which is LiveKit's default."""
-    if not LIVEKIT.exists():
-        pytest.skip("livekit-server is not built; make it with: make install")
     folder = tmp_path_factory.mktemp("open-livekit")
     server = LiveKitServer(folder)
     config = json.loads((folder / "livekit.yaml").read_text())

@@ -10,8 +10,7 @@ from contracts.streams import BUCKETS, STREAMS
 
 from tests.integration.billing.service import until
 from tests.integration.gateway.playing import a_request, a_running_call, an_end, publish, scheduler_that_ends
-from tests.integration.gateway.stack import Gateway
-from tests.integration.servers import NatsServer
+from tests.support.servers import Gateway, NatsServer
 
 END = "/orchestrator/session/end"
 MANY = 150

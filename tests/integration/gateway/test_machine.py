@@ -21,10 +21,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from tests.integration.gateway.hostile import HOSTILE, ODD, TOOL
-from tests.integration.gateway.stack import API_SECRET
 from tests.integration.gateway.system import KEY, NODE, System
 from tests.integration.scheduler.stack import events
-from tests.integration.servers import Server
+from tests.support.servers import API_SECRET, Server
 
 EXAMPLES = os.environ.get("MACHINE_EXAMPLES")
 START, END = "/orchestrator/session/start", "/orchestrator/session/end"

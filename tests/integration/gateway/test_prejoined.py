@@ -15,8 +15,7 @@ from gateway.adapters.nats_prejoined_rooms import NatsPrejoinedRooms
 from gateway.settings import Settings
 from redis.asyncio import Redis
 
-from tests.integration.gateway.stack import Gateway, LiveKitServer
-from tests.integration.servers import NatsServer, RedisServer, free_port
+from tests.support.servers import Gateway, LiveKitServer, NatsServer, RedisServer, free_port
 
 START = "/orchestrator/session/start"
 

@@ -24,7 +24,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from tests.integration.gateway.playing import a_place_in_the_queue, a_request, a_running_call, an_end, publish
-from tests.integration.servers import RedisServer
+from tests.support.servers import RedisServer
 
 TTL_S = 3600
 USER_TTL_S = 7200

@@ -8,9 +8,9 @@ from livekit import rtc
 from livekit.api import AccessToken, LiveKitAPI, VideoGrants
 from livekit.protocol.room import CreateRoomRequest
 
-from tests.integration.gateway.stack import API_KEY, API_SECRET, LiveKitServer
 from tests.integration.gateway.test_sessions import START, requests_in, rooms
 from tests.integration.gateway.test_starts import api, bus, folder, gateway, nats
+from tests.support.servers import API_KEY, API_SECRET, LiveKitServer
 
 __all__ = ["api", "bus", "folder", "gateway", "nats"]  # one stack for the module
 

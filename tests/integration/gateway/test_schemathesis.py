@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.gateway.system import KEY, System
-from tests.integration.servers import BIN
+from tests.support.servers import BIN
 
 ROOT = Path(__file__).parents[3]
 CONFIG = Path(__file__).with_name("schemathesis.toml")

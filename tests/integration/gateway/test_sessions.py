@@ -22,8 +22,7 @@ from livekit.protocol.models import Room
 from livekit.protocol.room import ListRoomsRequest
 
 from tests.integration.gateway.playing import a_running_call, an_end, publish, scheduler_that_ends
-from tests.integration.gateway.stack import API_KEY, API_SECRET, Gateway, LiveKitServer
-from tests.integration.servers import NatsServer, RedisServer, free_port
+from tests.support.servers import API_KEY, API_SECRET, Gateway, LiveKitServer, NatsServer, RedisServer, free_port
 
 START, END = "/orchestrator/session/start", "/orchestrator/session/end"
 

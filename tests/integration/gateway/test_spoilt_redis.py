@@ -9,7 +9,7 @@ from gateway.ports import PositionMoved
 from redis.asyncio import Redis
 
 from tests.integration.gateway.playing import SESSION, a_request, a_running_call
-from tests.integration.servers import RedisServer
+from tests.support.servers import RedisServer
 
 REQUEST = a_request()
 STATE = fold_all([REQUEST, *a_running_call()])

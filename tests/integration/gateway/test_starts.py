@@ -20,10 +20,8 @@ from gateway.domain.idempotency import first_form_name
 from nats.js import JetStreamContext
 
 from tests.integration.gateway.playing import a_running_call, publish
-from tests.integration.gateway.stack import Gateway, LiveKitServer
 from tests.integration.gateway.test_sessions import START
-from tests.integration.scheduler.stack import SchedulerProcess
-from tests.integration.servers import NatsServer, RedisServer, free_port
+from tests.support.servers import Gateway, LiveKitServer, NatsServer, RedisServer, Scheduler, free_port
 from tests.unit.gateway.test_idempotency import first_form
 
 STREAM = {"Accept": "text/event-stream"}
@@ -38,7 +36,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def nats(folder: Path) -> Iterator[NatsServer]:
     with NatsServer(folder / "nats") as server:
-        assert isinstance(server, NatsServer)
         yield server
 
 
@@ -60,7 +57,6 @@ def gateway(folder: Path, nats: NatsServer, livekit_server: LiveKitServer) -> It
             },
         ) as server,
     ):
-        assert isinstance(server, Gateway)
         yield server
 
 
@@ -96,7 +92,7 @@ async def test_a_burst_is_queued_or_told_429_and_nothing_accepted_is_lost(
 ) -> None:
     """Row 40 of the faults: ten times MAX_BOTS starts at once, and no node."""
     limits = {"MAX_BOTS": str(MAX_BOTS), "MAX_QUEUE": str(MAX_QUEUE), "QUEUE_DEADLINE_S": "30"}
-    with SchedulerProcess(folder / "scheduler", nats.url, **limits):
+    with Scheduler(folder / "scheduler", nats.url, **limits):
         until = time.monotonic() + 10
         while await bus.bucket(QUEUE).get(QUEUE_KEY) is None:
             assert time.monotonic() < until, "the scheduler reports its queue"

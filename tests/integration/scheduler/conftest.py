@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from chassis.nats import Bus
 
-from tests.integration.gateway.stack import LiveKitServer
-from tests.integration.scheduler.stack import SchedulerProcess, StandInNode, until
+from tests.integration.scheduler.stack import StandInNode, until
+from tests.support.servers import LiveKitServer, Scheduler
 
-Start = Callable[..., SchedulerProcess]
+Start = Callable[..., Scheduler]
 
 
 @pytest.fixture
@@ -19,10 +19,10 @@ def start(tmp_path: Path, nats_url: str) -> Iterator[Start]:
     with ExitStack() as stack:
         count = 0
 
-        def begin(livekit_url: str = "ws://127.0.0.1:9", **environment: str) -> SchedulerProcess:
+        def begin(livekit_url: str = "ws://127.0.0.1:9", **environment: str) -> Scheduler:
             nonlocal count
             count += 1
-            process = SchedulerProcess(tmp_path / f"scheduler{count}", nats_url, livekit_url, **environment)
+            process = Scheduler(tmp_path / f"scheduler{count}", nats_url, livekit_url, **environment)
             stack.enter_context(process)
             return process
 
@@ -30,7 +30,7 @@ def start(tmp_path: Path, nats_url: str) -> Iterator[Start]:
 
 
 @pytest.fixture
-async def scheduler(bus: Bus, start: Start) -> SchedulerProcess:
+async def scheduler(bus: Bus, start: Start) -> Scheduler:
     """One that leads, without LiveKit."""
     process = start()
     await until(process.leads, what="it never led")
@@ -48,5 +48,4 @@ async def node(bus: Bus) -> AsyncIterator[StandInNode]:
 def livekit(tmp_path: Path) -> Iterator[LiveKitServer]:
     """A real LiveKit without webhooks."""
     with LiveKitServer(tmp_path / "livekit") as server:
-        assert isinstance(server, LiveKitServer)
         yield server

@@ -1,16 +1,12 @@
 """The scheduler as a real process, and stand-in nodes that speak the nodes' side of the bus."""
 
 import asyncio
-import os
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TypeVar
 
-import httpx
 from chassis.nats import Bus, BusUnavailable, respond
 from chassis.nats.messaging.commands import Responder
 from contracts.commands import (
@@ -39,49 +35,11 @@ from contracts.streams import NODES, SLOTS
 from contracts.subjects import node_command, session_event
 from pydantic import BaseModel
 
-from tests.integration.gateway.stack import API_KEY, API_SECRET
-from tests.integration.servers import Server, free_port
-
 E = TypeVar("E", bound=Event)
 
 
 def now() -> datetime:
     return datetime.now(UTC)
-
-
-class SchedulerProcess(Server):
-    """`python -m scheduler.app`; up when `/ready` says so."""
-
-    def __init__(self, folder: Path, nats_url: str, livekit_url: str = "ws://127.0.0.1:9", **environment: str) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.log_file = folder / "scheduler.log"
-        self._environment = {
-            **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
-            "NATS_URL": nats_url,
-            "LIVEKIT_URL": livekit_url,
-            "LIVEKIT_API_KEY": API_KEY,
-            "LIVEKIT_API_SECRET": API_SECRET,
-            "HEALTH_PORT": str(self.port),
-            "LEADER_LEASE_S": "1",
-            "MAX_LOAD": "1000",
-            **environment,
-        }
-        variables = [f"{name}={value}" for name, value in self._environment.items()]
-        super().__init__(["env", "-i", *variables, sys.executable, "-m", "scheduler.app"], self._ready, self.log_file)
-
-    def metrics(self) -> str:
-        return httpx.get(f"{self.url}/metrics", timeout=2, trust_env=False).text
-
-    def leads(self) -> bool:
-        return "scheduler_leading 1.0" in self.metrics()
-
-    def _ready(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/ready", timeout=1, trust_env=False).status_code == 200
-        except httpx.HTTPError:
-            return False
 
 
 class StandInNode:

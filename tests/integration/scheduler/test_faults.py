@@ -11,7 +11,6 @@ from contracts.streams import NODES, SLOTS
 
 from tests.integration.scheduler.conftest import Start
 from tests.integration.scheduler.stack import (
-    SchedulerProcess,
     StandInNode,
     ask_end,
     ended,
@@ -23,10 +22,10 @@ from tests.integration.scheduler.stack import (
     until,
     wait_for,
 )
-from tests.integration.servers import NatsServer
+from tests.support.servers import NatsServer, Scheduler
 
 
-async def leading(start: Start, **environment: str) -> SchedulerProcess:
+async def leading(start: Start, **environment: str) -> Scheduler:
     process = start(**environment)
     await until(process.leads, what="it never led")
     return process

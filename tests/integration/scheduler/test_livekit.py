@@ -13,21 +13,10 @@ from livekit import api, rtc
 from scheduler.adapters.livekit_rooms import LiveKitRooms
 from scheduler.ports import Unavailable
 
-from tests.integration.gateway.stack import API_KEY, API_SECRET, LiveKitServer
 from tests.integration.scheduler.conftest import Start
-from tests.integration.scheduler.stack import (
-    SchedulerProcess,
-    StandInNode,
-    ask_end,
-    ended,
-    kinds,
-    new_id,
-    now,
-    request,
-    until,
-    wait_for,
-)
+from tests.integration.scheduler.stack import StandInNode, ask_end, ended, kinds, new_id, now, request, until, wait_for
 from tests.integration.signalling import signalling
+from tests.support.servers import API_KEY, API_SECRET, LiveKitServer, Scheduler
 
 
 @pytest.fixture
@@ -37,7 +26,7 @@ async def rooms(livekit: LiveKitServer) -> AsyncIterator[LiveKitRooms]:
     await adapter.close()
 
 
-async def leading(start: Start, livekit: LiveKitServer, **environment: str) -> SchedulerProcess:
+async def leading(start: Start, livekit: LiveKitServer, **environment: str) -> Scheduler:
     process = start(livekit.url, RECONCILE_S="0.5", **environment)
     await until(process.leads, what="it never led")
     return process

@@ -9,7 +9,6 @@ from contracts.events import AgentReady, JobAssigned, SessionRequested
 
 from tests.integration.scheduler.conftest import Start
 from tests.integration.scheduler.stack import (
-    SchedulerProcess,
     StandInNode,
     ask_end,
     ended,
@@ -19,7 +18,7 @@ from tests.integration.scheduler.stack import (
     until,
     wait_for,
 )
-from tests.integration.servers import NatsServer
+from tests.support.servers import NatsServer, Scheduler
 
 BACK_S = 5.0  # from the reconnect until every service has made its streams again, or says that it cannot
 
@@ -31,7 +30,7 @@ async def lose_store(nats_server: NatsServer, bus: Bus) -> None:
     await until(lambda: bus.is_connected, what="the test itself is not connected again")
 
 
-def is_ready(process: SchedulerProcess) -> bool:
+def is_ready(process: Scheduler) -> bool:
     return httpx.get(f"{process.url}/ready", timeout=2, trust_env=False).status_code == 200
 
 

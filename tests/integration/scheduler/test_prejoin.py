@@ -15,9 +15,9 @@ from contracts.subjects import node_command
 from pydantic import BaseModel
 from scheduler.adapters.livekit_rooms import LiveKitRooms
 
-from tests.integration.gateway.stack import API_KEY, API_SECRET, LiveKitServer
 from tests.integration.scheduler.conftest import Start
-from tests.integration.scheduler.stack import SchedulerProcess, StandInNode, now, request, until, wait_for
+from tests.integration.scheduler.stack import StandInNode, now, request, until, wait_for
+from tests.support.servers import API_KEY, API_SECRET, LiveKitServer, Scheduler
 
 
 class RoomyNode(StandInNode):
@@ -58,7 +58,7 @@ async def rooms(livekit: LiveKitServer) -> AsyncIterator[LiveKitRooms]:
     await adapter.close()
 
 
-async def leading(start: Start, livekit: LiveKitServer, **environment: str) -> SchedulerProcess:
+async def leading(start: Start, livekit: LiveKitServer, **environment: str) -> Scheduler:
     process = start(livekit.url, RECONCILE_S="0.5", **environment)
     await until(process.leads, what="it never led")
     return process

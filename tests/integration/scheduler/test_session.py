@@ -7,20 +7,11 @@ from chassis.nats import Bus
 from contracts.events import AgentReady, JobAssigned, Outcome
 from contracts.streams import SLOTS
 
-from tests.integration.scheduler.stack import (
-    SchedulerProcess,
-    StandInNode,
-    ask_end,
-    ended,
-    events,
-    kinds,
-    request,
-    until,
-    wait_for,
-)
+from tests.integration.scheduler.stack import StandInNode, ask_end, ended, events, kinds, request, until, wait_for
+from tests.support.servers import Scheduler
 
 
-async def test_a_session_is_placed_and_ended(bus: Bus, scheduler: SchedulerProcess, node: StandInNode) -> None:
+async def test_a_session_is_placed_and_ended(bus: Bus, scheduler: Scheduler, node: StandInNode) -> None:
     session_id = await request(bus)
     await wait_for(bus, session_id, AgentReady)
     assert set(await bus.bucket(SLOTS).all()) == {"0"}
@@ -41,9 +32,7 @@ async def test_a_session_is_placed_and_ended(bus: Bus, scheduler: SchedulerProce
     assert (await kinds(bus, session_id)).count("ended") == 1
 
 
-async def test_the_command_goes_out_within_milliseconds(
-    bus: Bus, scheduler: SchedulerProcess, node: StandInNode
-) -> None:
+async def test_the_command_goes_out_within_milliseconds(bus: Bus, scheduler: Scheduler, node: StandInNode) -> None:
     node.slots = 100
     await node.report()
     took: list[float] = []
@@ -57,7 +46,7 @@ async def test_the_command_goes_out_within_milliseconds(
     print(f"requested (acknowledged) -> assign received: median {median_ms:.1f} ms")  # noqa: T201
 
 
-async def test_a_node_that_refuses_is_passed_over(bus: Bus, scheduler: SchedulerProcess, node: StandInNode) -> None:
+async def test_a_node_that_refuses_is_passed_over(bus: Bus, scheduler: Scheduler, node: StandInNode) -> None:
     node.refuses = "full"
     async with StandInNode(bus, "n2") as other:
         other.load = 0.5

@@ -100,7 +100,7 @@ def livekit(
     rtc_udp_port: int,
     key: str,
     secret: str,
-    webhook_url: str,
+    webhook_url: str | None,
     environment: Mapping[str, str],
     program: str | None,
 ) -> ProcessSpec:
@@ -123,7 +123,7 @@ def livekit(
         },
         "room": {"auto_create": False},
         "keys": {key: secret},
-        "webhook": {"api_key": key, "urls": [webhook_url]},
+        "webhook": {"api_key": key, "urls": [webhook_url] if webhook_url else []},
         "logging": {"level": "info", "json": True},
     }
     write_private(configuration, json.dumps(content, indent=2))  # JSON is valid YAML
