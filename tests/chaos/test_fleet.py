@@ -18,8 +18,9 @@ from contracts.streams import NODES as NODES_BUCKET
 
 from tests.integration.agent_runner.test_registry import state
 from tests.integration.chassis.deleted_keys import stay_deleted
-from tests.integration.scheduler.stack import request, until, wait_for
+from tests.integration.scheduler.stack import request, wait_for
 from tests.support.servers import NatsServer, Scheduler, nats_servers
+from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[2]
 STUBS = ROOT / "tests" / "bench" / "rig" / "stub_nodes.py"
@@ -73,7 +74,7 @@ async def test_row_46_no_node_of_a_thousand_is_lost_while_their_state_changes(
     async with fleet(nats_server.url):
         with Scheduler(tmp_path / "scheduler", nats_server.url, "ws://127.0.0.1:9", **variables) as scheduler:
             assert isinstance(scheduler, Scheduler)
-            await until(scheduler.leads, timeout_s=BEGUN_S, what="it never led")
+            await until(scheduler.leads, within_s=BEGUN_S, what="it never led")
             sessions = [await request(bus, user=f"user-{n}") for n in range(CALLS)]
             for session_id in sessions:
                 await wait_for(bus, session_id, AgentReady, timeout_s=BEGUN_S)

@@ -25,6 +25,7 @@ from tests.integration.billing.service import Billing
 from tests.integration.gateway.playing import a_request
 from tests.integration.scheduler.stack import StandInNode
 from tests.support.servers import Gateway, NatsServer, RedisServer, Scheduler
+from tests.support.waiting import until
 
 LIMIT_S = 15.0
 VICTIMS = [f"session_victim_{n}" for n in range(4)]
@@ -167,17 +168,6 @@ def _into_redis(draw: st.DrawFn) -> Poison:
 # --- and how they go on
 
 
-async def until(check: Callable[[], Awaitable[Any]], what: str) -> Any:
-    found = None
-    try:
-        async with asyncio.timeout(LIMIT_S):
-            while not (found := await check()):  # noqa: ASYNC110 - other processes
-                await asyncio.sleep(0.05)
-    except TimeoutError:
-        pytest.fail(f"not in {LIMIT_S:g} s: {what}")
-    return found
-
-
 async def goes_on(bus: Bus, redis: Redis, api: httpx.AsyncClient) -> None:
     """One more session: assigned, shown, ended and billed."""
     session_id = f"session_good_{next(SESSIONS)}"
@@ -196,11 +186,11 @@ async def goes_on(bus: Bus, redis: Redis, api: httpx.AsyncClient) -> None:
         answer = await api.get("/sessions", params={"limit": 100})
         return answer.status_code == 200 and session_id in answer.text
 
-    await until(is_active, f"{session_id} is active in Redis")
+    await until(is_active, LIMIT_S, f"{session_id} is active in Redis")
     answer = await api.post("/orchestrator/session/end", json={"sessionId": session_id})
     assert answer.status_code == 200, answer.text
-    await until(is_billed, f"{session_id} is billed")
-    await until(is_listed, f"{session_id} is listed")
+    await until(is_billed, LIMIT_S, f"{session_id} is billed")
+    await until(is_listed, LIMIT_S, f"{session_id} is listed")
     for victim in VICTIMS:
         shown = await api.get(f"/sessions/{victim}")
         assert shown.status_code < 500 or shown.json()["code"] == "session_unreadable", shown.text
@@ -252,7 +242,7 @@ async def unreadable_request(stack: Stack) -> None:
                 last = await bus.last(session_event(SessionEnded.event, session_id))
                 return last.event if last is not None and isinstance(last.event, SessionEnded) else None
 
-            end = await until(ended, "the session is ended")
+            end = await until(ended, LIMIT_S, "the session is ended")
             assert (end.outcome, end.reason, end.epoch) == ("failed", "unreadable_log", 0)
             shown = await api.get(f"/sessions/{session_id}")
             assert (shown.status_code, shown.json()["code"]) == (500, "session_unreadable")

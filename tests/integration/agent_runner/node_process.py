@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.request import urlopen
@@ -23,25 +23,12 @@ from contracts.subjects import node_command
 from pydantic import TypeAdapter
 
 from tests.support.servers import free_port
+from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[3]
 
 ASSIGN: TypeAdapter[AssignReply] = TypeAdapter(AssignReply)
 END: TypeAdapter[EndReply] = TypeAdapter(EndReply)
-
-
-async def until(condition: Callable[[], object], deadline_s: float = 10.0) -> None:
-    """Wait for something that another process does."""
-    async with asyncio.timeout(deadline_s):
-        while not condition():  # noqa: ASYNC110 - the condition is in another process
-            await asyncio.sleep(0.02)
-
-
-async def until_seen(look: Callable[[], Awaitable[object]], deadline_s: float = 10.0) -> None:
-    """The same for what has to be asked for."""
-    async with asyncio.timeout(deadline_s):
-        while not await look():  # noqa: ASYNC110 - the condition is in another process
-            await asyncio.sleep(0.02)
 
 
 def is_alive(pid: int) -> bool:

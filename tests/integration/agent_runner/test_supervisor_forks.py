@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,8 @@ from agent_runner.adapters.forkserver import ForkServer
 from agent_runner.adapters.subreaper import become_subreaper
 from agent_runner.adapters.worker_process import ForkedWorker
 from agent_runner.domain.link import Beat, End, Go, Ready, Stopped, ToSupervisor, Turn
+
+from tests.support.waiting import until
 
 HERE = "tests.integration.agent_runner"
 
@@ -31,12 +33,6 @@ class Ear:
 
     def has(self, kind: type) -> bool:
         return any(isinstance(m, kind) for m in self.heard)
-
-
-async def until(condition: Callable[[], object], deadline_s: float = 5.0) -> None:
-    async with asyncio.timeout(deadline_s):
-        while not condition():  # noqa: ASYNC110 - the condition is in another process
-            await asyncio.sleep(0.005)
 
 
 def state_of(pid: int) -> str | None:

@@ -17,8 +17,9 @@ from contracts.streams import NODES
 from contracts.subjects import node_command
 from redis.asyncio import Redis
 
-from tests.integration.agent_runner.node_process import Driver, NodeProcess, descendants, is_alive, until, until_seen
+from tests.integration.agent_runner.node_process import Driver, NodeProcess, descendants, is_alive
 from tests.support.servers import NatsServer
+from tests.support.waiting import until
 
 STAND_IN = "tests.integration.agent_runner.stand_in_app"
 
@@ -249,7 +250,7 @@ async def test_calls_go_on_without_nats_and_their_events_arrive_once_and_in_orde
     await asyncio.sleep(2)
     assert is_alive(pid)
     nats_server.start()
-    await until_seen(lambda: _connected(drive))
+    await until(lambda: _connected(drive))
     ended = await drive.ended("session_1")
 
     log = await drive.log("session_1")
@@ -490,13 +491,13 @@ async def test_log_lines_reach_redis_and_expire_after_the_end(
         drive = Driver(bus, node)
         pid = await drive.start("session_1")
         lines = [f"hello from {pid}"]
-        await until_seen(lambda: _equals(redis, lines))
+        await until(lambda: _equals(redis, lines))
         assert await redis.ttl("agent:session_1:logs") == -1
         with (node.log_dir / "session_1.log").open("a") as log:
             log.writelines(f"line {n}\n" for n in range(300))
-        await until_seen(lambda: _equals(redis, [f"line {n}" for n in range(200, 300)]))
+        await until(lambda: _equals(redis, [f"line {n}" for n in range(200, 300)]))
         await drive.ended("session_1")
-        await until_seen(lambda: _expires(redis))
+        await until(lambda: _expires(redis))
     finally:
         await redis.aclose()
         node.kill()

@@ -17,10 +17,11 @@ from livekit import api, rtc
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.integration.agent_runner.node_process import Driver, NodeProcess, descendants, is_alive, until
+from tests.integration.agent_runner.node_process import Driver, NodeProcess, descendants, is_alive
 from tests.integration.agent_runner.stage import SESSION, Stage
 from tests.integration.agent_runner.worker_stage import Sandbox
 from tests.support.servers import LiveKitServer
+from tests.support.waiting import until
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from contracts.streams import PREJOINED
 from contracts.subjects import node_command
 from pydantic import TypeAdapter
 
-from tests.integration.agent_runner.node_process import Driver, NodeProcess, descendants, is_alive, until, until_seen
+from tests.integration.agent_runner.node_process import Driver, NodeProcess, descendants, is_alive
+from tests.support.waiting import until
 
 STAND_IN = "tests.integration.agent_runner.stand_in_app"
 REPLY: TypeAdapter[PrejoinReply] = TypeAdapter(PrejoinReply)
@@ -100,7 +101,7 @@ async def test_a_dead_worker_takes_its_key_along(drive: Driver) -> None:
     async def is_gone() -> bool:
         return await keys(drive) == set()
 
-    await until_seen(is_gone)
+    await until(is_gone)
 
 
 async def test_a_worker_that_cannot_join_is_no_room(drive: Driver) -> None:

@@ -5,8 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 import httpx
 
 from tests.support.servers import free_port
+from tests.support.waiting import until
 
 LIMIT_S = 40.0
 
@@ -109,11 +108,3 @@ class Billing:
     ) -> None:
         if self._process is not None and self._process.poll() is None:
             self.kill9()
-
-
-async def until(true: Callable[[], Awaitable[bool]], limit_s: float = LIMIT_S) -> None:
-    """Wait for it to become true."""
-    deadline = time.monotonic() + limit_s
-    while not await true():
-        assert time.monotonic() < deadline, f"not true within {limit_s:g} s"
-        await asyncio.sleep(0.05)

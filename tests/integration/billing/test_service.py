@@ -28,8 +28,9 @@ from pydantic import TypeAdapter
 from scheduler.adapters.nats_stores import NatsStores
 from sqlalchemy import text
 
-from tests.integration.billing.service import Billing, until
+from tests.integration.billing.service import Billing
 from tests.support.servers import NatsServer, free_port
+from tests.support.waiting import until
 from tests.unit.billing.logs import SESSION, assigned, call, ended, ready, requested, started, stopped, tick
 
 CREDIT_REPLY: TypeAdapter[CreditReply] = TypeAdapter(CreditReply)

@@ -1,8 +1,5 @@
 """Events for tests: only what matters is named."""
 
-import asyncio
-import time
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from contracts.events import JobAssigned, ServedTick, SessionRequested
@@ -26,14 +23,3 @@ def tick(session_id: str = "session_1", served_ms: int = 0) -> ServedTick:
 
 def assigned(session_id: str = "session_1", epoch: int = 1) -> JobAssigned:
     return JobAssigned(session_id=session_id, time=datetime.now(UTC), epoch=epoch, node_id="n1", served_ms_before=0)
-
-
-async def until(true: Callable[[], bool | Awaitable[bool]], limit_s: float = 10.0) -> None:
-    """Wait until it is true; fail after the limit."""
-    end = time.monotonic() + limit_s
-    while True:
-        answer = true()
-        if answer if isinstance(answer, bool) else await answer:
-            return
-        assert time.monotonic() < end, f"not true within {limit_s:g} s"
-        await asyncio.sleep(0.02)

@@ -7,8 +7,8 @@ from chassis.nats import Bucket, Bus, BusUnavailable, Cause, Change, KeyChanged,
 from chassis.nats.kv import bucket as module
 from contracts.streams import IDEMPOTENCY, NODES, SLOTS
 
-from tests.integration.chassis.events import until
 from tests.support.servers import NatsServer
+from tests.support.waiting import until
 
 
 async def value(bucket: Bucket, key: str) -> bytes | None:

@@ -11,8 +11,9 @@ from contracts.events import Event
 from contracts.streams import BUCKETS, SLOTS, STREAMS
 from contracts.subjects import session_event
 
-from tests.integration.chassis.events import tick, until
+from tests.integration.chassis.events import tick
 from tests.support.servers import NatsServer, free_port
+from tests.support.waiting import until
 
 
 @pytest.fixture

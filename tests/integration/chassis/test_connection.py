@@ -7,8 +7,8 @@ import pytest
 from chassis.nats import Bus, BusRefused, BusUnavailable
 from nats.aio import transport
 
-from tests.integration.chassis.events import until
 from tests.support.servers import NatsServer, free_port
+from tests.support.waiting import until
 
 
 async def test_an_unreachable_server_is_named_without_its_password() -> None:

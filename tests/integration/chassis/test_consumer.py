@@ -13,8 +13,9 @@ from contracts.events import Event
 from contracts.subjects import session_event
 from nats.js.api import ConsumerConfig
 
-from tests.integration.chassis.events import assigned, requested, tick, until
+from tests.integration.chassis.events import assigned, requested, tick
 from tests.support.servers import NatsServer
+from tests.support.waiting import until
 
 TICKS = [session_event("tick", "*")]
 

@@ -9,8 +9,8 @@ from chassis.nats.kv.lease import Lease
 from contracts.registry import Leader
 from contracts.streams import LEADERS
 
-from tests.integration.chassis.events import until
 from tests.support.servers import NatsServer
+from tests.support.waiting import until
 
 
 def lease(bus: Bus, holder: str, ttl_s: int = 1) -> Lease:

@@ -14,8 +14,9 @@ import httpx
 import pytest
 from chassis.nats import Bus
 
-from tests.integration.chassis.events import tick, until
+from tests.integration.chassis.events import tick
 from tests.support.servers import NatsServer, free_port
+from tests.support.waiting import until
 
 SCRIPT = Path(__file__).with_name("service.py")
 

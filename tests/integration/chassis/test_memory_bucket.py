@@ -8,8 +8,8 @@ from chassis.nats import Bus, Cause, Change
 from contracts.streams import NODES, SLOTS
 from nats.js.api import StorageType
 
-from tests.integration.chassis.events import until
 from tests.support.servers import NatsServer
+from tests.support.waiting import until
 
 IN_FILES = replace(NODES, in_memory=False)
 

@@ -8,7 +8,8 @@ import pytest
 from chassis.nats import Bus, Stored, consumer
 from contracts.events import ServedTick
 
-from tests.integration.chassis.events import tick, until
+from tests.integration.chassis.events import tick
+from tests.support.waiting import until
 
 SESSION = "session_1"
 TICK = f"voice.v1.session.tick.{SESSION}"

@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 
 from chassis.nats import Bus, Replay, Stored
 
-from tests.integration.chassis.events import requested, tick, until
+from tests.integration.chassis.events import requested, tick
 from tests.support.servers import NatsServer
+from tests.support.waiting import until
 
 
 class Reader:

@@ -14,7 +14,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind
 
 from chassis import telemetry
-from tests.integration.chassis.events import tick, until
+from tests.integration.chassis.events import tick
+from tests.support.waiting import until
 
 EXPORTER = InMemorySpanExporter()
 

@@ -20,6 +20,8 @@ from greenroom_cli.stack.readiness import serves
 from greenroom_cli.stack.restarts import RestartPolicy
 from greenroom_cli.stack.supervisor import Supervisor
 
+from tests.support.waiting import until
+
 STAND_IN = Path(__file__).with_name("stand_in.py")
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
 
@@ -85,10 +87,7 @@ def is_alive(pid: int) -> bool:
 
 
 async def until_gone(pids: list[int], limit_s: float = 5.0) -> None:
-    deadline = time.monotonic() + limit_s
-    while any(is_alive(pid) for pid in pids):
-        assert time.monotonic() < deadline, f"still alive: {[pid for pid in pids if is_alive(pid)]}"
-        await asyncio.sleep(0.02)
+    await until(lambda: not any(is_alive(pid) for pid in pids), limit_s, f"all of {pids} are gone")
 
 
 async def test_stages_start_in_order_and_stop_in_reverse(supervisor: Supervisor, told: Told) -> None:

@@ -8,9 +8,9 @@ import pytest
 from chassis.nats import Bus
 from contracts.streams import BUCKETS, STREAMS
 
-from tests.integration.billing.service import until
 from tests.integration.gateway.playing import a_request, a_running_call, an_end, publish, scheduler_that_ends
 from tests.support.servers import Gateway, NatsServer
+from tests.support.waiting import until
 
 END = "/orchestrator/session/end"
 MANY = 150
@@ -50,7 +50,7 @@ async def until_followed(api: httpx.AsyncClient, count: int) -> None:
     async def followed() -> bool:
         return f"gateway_log_followers {count}.0" in (await api.get("/metrics")).text
 
-    await until(followed, limit_s=30)
+    await until(followed, within_s=30)
 
 
 async def test_three_hundred_ends_and_waiting_starts_make_no_consumer(api: httpx.AsyncClient, bus: Bus) -> None:

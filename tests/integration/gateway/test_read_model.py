@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
@@ -25,6 +25,7 @@ from redis.backoff import NoBackoff
 
 from tests.integration.gateway.playing import a_place_in_the_queue, a_request, a_running_call, an_end, publish
 from tests.support.servers import RedisServer
+from tests.support.waiting import until
 
 TTL_S = 3600
 USER_TTL_S = 7200
@@ -59,14 +60,12 @@ async def projecting(bus: Bus, model: RedisReadModel) -> AsyncIterator[None]:
 
 
 async def until_at(model: RedisReadModel, position: int) -> None:
-    async with asyncio.timeout(10):
-        while True:
-            try:
-                if await model.position() == str(position):
-                    return
-            except ReadModelUnavailable:
-                pass
-            await asyncio.sleep(0.02)
+    async def there() -> bool:
+        with suppress(ReadModelUnavailable):
+            return await model.position() == str(position)
+        return False
+
+    await until(there)
 
 
 async def contents(redis: Any) -> dict[str, Any]:
@@ -197,9 +196,10 @@ def _node(node_id: str, *, warm: int, draining: bool = False) -> bytes:
 
 
 async def until_pool(redis: Any, members: set[str]) -> None:
-    async with asyncio.timeout(5):
-        while await redis.smembers("pool:ready") != members:  # noqa: ASYNC110 - Redis is what there is to look at
-            await asyncio.sleep(0.02)
+    async def shown() -> bool:
+        return await redis.smembers("pool:ready") == members
+
+    await until(shown)
     assert await redis.scard("pool:ready") == len(members)
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from chassis.nats import Bus
 
-from tests.integration.scheduler.stack import StandInNode, until
+from tests.integration.scheduler.stack import StandInNode
 from tests.support.servers import LiveKitServer, Scheduler
+from tests.support.waiting import until
 
 Start = Callable[..., Scheduler]
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -272,11 +271,3 @@ async def slots_are_free(bus: Bus) -> None:
     async with asyncio.timeout(5):
         while await bus.bucket(SLOTS).all():  # noqa: ASYNC110 - no event tells it
             await asyncio.sleep(0.02)
-
-
-async def until(condition: Callable[[], object], *, timeout_s: float = 10, what: str = "") -> None:
-    """Wait until it holds."""
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end, what or "the condition never came to hold"
-        await asyncio.sleep(0.02)

@@ -11,18 +11,8 @@ from contracts.streams import SLOTS
 
 from tests.integration.scheduler.conftest import Start
 from tests.integration.scheduler.crowd import Crowd, publish_all, start_of
-from tests.integration.scheduler.stack import (
-    StandInNode,
-    ask_end,
-    ended,
-    events,
-    kinds,
-    new_id,
-    now,
-    request,
-    until,
-    wait_for,
-)
+from tests.integration.scheduler.stack import StandInNode, ask_end, ended, events, kinds, new_id, now, request, wait_for
+from tests.support.waiting import until
 
 MAX_BOTS = 100
 MAX_QUEUE = 800
@@ -52,7 +42,7 @@ async def test_row_40_each_start_of_a_burst_runs_or_is_rejected_and_none_is_lost
 
         burst = [start_of(new_id(), user=f"user_{n % 40}") for n in range(10 * MAX_BOTS)]
         await publish_all(bus, burst)
-        await until(lambda: running() == MAX_BOTS, timeout_s=20)
+        await until(lambda: running() == MAX_BOTS, within_s=20)
         await ask_end(bus, next(iter(first.jobs)))  # its slot goes to the first in the queue
         deadline = time.monotonic() + 60
         while (n := len(await bus.subjects("voice.v1.session.ended.*"))) < 9 * MAX_BOTS:

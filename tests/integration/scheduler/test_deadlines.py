@@ -19,9 +19,9 @@ from tests.integration.scheduler.stack import (
     now,
     request,
     slots_are_free,
-    until,
     wait_for,
 )
+from tests.support.waiting import until
 
 
 async def room_event(bus: Bus, session_id: str, event: str, sid: str) -> None:

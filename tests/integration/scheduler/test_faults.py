@@ -19,10 +19,10 @@ from tests.integration.scheduler.stack import (
     now,
     request,
     slots_are_free,
-    until,
     wait_for,
 )
 from tests.support.servers import NatsServer, Scheduler
+from tests.support.waiting import until
 
 
 async def leading(start: Start, **environment: str) -> Scheduler:
@@ -104,7 +104,7 @@ async def test_a_lost_nodes_calls_move_to_another_node(bus: Bus, start: Start) -
         assert session_id in lost.jobs
         await asyncio.sleep(0.6)
         await lost.vanish()
-        await until(lambda: session_id in other.jobs, timeout_s=3)
+        await until(lambda: session_id in other.jobs, within_s=3)
         assert other.jobs[session_id].epoch == 2
         assert other.jobs[session_id].takeover
 
@@ -135,7 +135,7 @@ async def test_a_new_leader_judges_no_node_before_its_lease_is_over(bus: Bus, st
         await leading(start, NODE_LEASE_S="3")
         await asyncio.sleep(1.5)
         assert len(await events(bus, session_id, JobAssigned)) == 1
-        await until(lambda: session_id in other.jobs, timeout_s=5)
+        await until(lambda: session_id in other.jobs, within_s=5)
 
 
 async def test_a_stand_by_goes_on_where_the_killed_leader_was(bus: Bus, start: Start, node: StandInNode) -> None:

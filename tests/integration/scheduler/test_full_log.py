@@ -8,7 +8,7 @@ from contracts.streams import QUEUE
 from nats.js.api import ConsumerConfig
 
 from tests.integration.scheduler.conftest import Start
-from tests.integration.scheduler.stack import until
+from tests.support.waiting import until
 
 BIG = b"x" * 400_000
 

@@ -14,9 +14,10 @@ from scheduler.adapters.livekit_rooms import LiveKitRooms
 from scheduler.ports import Unavailable
 
 from tests.integration.scheduler.conftest import Start
-from tests.integration.scheduler.stack import StandInNode, ask_end, ended, kinds, new_id, now, request, until, wait_for
+from tests.integration.scheduler.stack import StandInNode, ask_end, ended, kinds, new_id, now, request, wait_for
 from tests.integration.signalling import signalling
 from tests.support.servers import API_KEY, API_SECRET, LiveKitServer, Scheduler
+from tests.support.waiting import until
 
 
 @pytest.fixture

@@ -8,17 +8,9 @@ from chassis.nats import Bus
 from contracts.events import AgentReady, JobAssigned, SessionRequested
 
 from tests.integration.scheduler.conftest import Start
-from tests.integration.scheduler.stack import (
-    StandInNode,
-    ask_end,
-    ended,
-    events,
-    request,
-    slots_are_free,
-    until,
-    wait_for,
-)
+from tests.integration.scheduler.stack import StandInNode, ask_end, ended, events, request, slots_are_free, wait_for
 from tests.support.servers import NatsServer, Scheduler
+from tests.support.waiting import until
 
 BACK_S = 5.0  # from the reconnect until every service has made its streams again, or says that it cannot
 
@@ -45,7 +37,7 @@ async def test_calls_and_waiting_starts_outlive_the_store(bus: Bus, start: Start
 
         await lose_store(nats_server, bus)
         began = time.monotonic()
-        await until(lambda: is_ready(process), timeout_s=BACK_S, what="it is not ready again")
+        await until(lambda: is_ready(process), within_s=BACK_S, what="it is not ready again")
         await node.report()
         await wait_for(bus, running, SessionRequested, timeout_s=15)
         restored_s = time.monotonic() - began

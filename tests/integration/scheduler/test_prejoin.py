@@ -16,8 +16,9 @@ from pydantic import BaseModel
 from scheduler.adapters.livekit_rooms import LiveKitRooms
 
 from tests.integration.scheduler.conftest import Start
-from tests.integration.scheduler.stack import StandInNode, now, request, until, wait_for
+from tests.integration.scheduler.stack import StandInNode, now, request, wait_for
 from tests.support.servers import API_KEY, API_SECRET, LiveKitServer, Scheduler
+from tests.support.waiting import until
 
 
 class RoomyNode(StandInNode):

@@ -7,8 +7,9 @@ from chassis.nats import Bus
 from contracts.events import AgentReady, JobAssigned, Outcome
 from contracts.streams import SLOTS
 
-from tests.integration.scheduler.stack import StandInNode, ask_end, ended, events, kinds, request, until, wait_for
+from tests.integration.scheduler.stack import StandInNode, ask_end, ended, events, kinds, request, wait_for
 from tests.support.servers import Scheduler
+from tests.support.waiting import until
 
 
 async def test_a_session_is_placed_and_ended(bus: Bus, scheduler: Scheduler, node: StandInNode) -> None:

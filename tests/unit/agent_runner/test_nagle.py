@@ -5,6 +5,8 @@ import socket
 
 from agent_runner.worker.room import nagle
 
+from tests.support.waiting import until
+
 PATIENCE_S = 2.0
 
 
@@ -17,12 +19,6 @@ async def connected(server: socket.socket) -> socket.socket:
     return await asyncio.to_thread(socket.create_connection, server.getsockname(), PATIENCE_S)
 
 
-async def until_off(client: socket.socket) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not is_off(client):  # noqa: ASYNC110 - nothing tells us
-            await asyncio.sleep(0.001)
-
-
 async def test_it_goes_off_on_the_next_connection_to_the_address_and_stays_on_elsewhere() -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
@@ -32,7 +28,7 @@ async def test_it_goes_off_on_the_next_connection_to_the_address_and_stays_on_el
         async with nagle.off(f"ws://127.0.0.1:{server.getsockname()[1]}/rtc"):
             await asyncio.sleep(0.01)
             with await connected(other) as elsewhere, await connected(server) as client:
-                await until_off(client)
+                await until(lambda: is_off(client), PATIENCE_S, every_s=0.001)
                 assert not is_off(elsewhere)
                 assert not is_off(before)
 

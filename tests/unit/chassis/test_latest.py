@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -13,6 +13,8 @@ from chassis.nats.jetstream.messages import Stored
 from chassis.nats.jetstream.read import Page, Raw
 from chassis.nats.jetstream.replay import Replay
 from contracts.streams import NODES
+
+from tests.support.waiting import until
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 KEYS = frozenset(f"n{n}" for n in range(40))
@@ -117,11 +119,6 @@ async def test_a_watcher_goes_on_during_a_slow_poll_and_is_told_nothing_older_by
 
     async def see(change: Change) -> None:
         told.append((change.key, change.cause, change.revision))
-
-    async def until(condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(5):
-            while not condition():  # noqa: ASYNC110
-                await asyncio.sleep(0.001)
 
     watching = asyncio.create_task(bucket.watch(see, poll_s=0.01))
     for entry in entries("renewed", "deleted", "gone"):

@@ -11,6 +11,7 @@ from gateway.domain.read_model import SessionState, fold_all, user_config
 from gateway.ports import LoggedEvent
 from gateway.projector import Projector
 
+from tests.support.waiting import until
 from tests.unit.gateway.builders import SESSION, assigned, ended, ready, requested, started, turn
 from tests.unit.gateway.fakes import FakeLog, FakePrejoinedRooms, FakeReadModel, FakeRegistry
 from tests.unit.gateway.test_occupancy import node
@@ -29,17 +30,11 @@ async def projecting(
         await asyncio.wait({task})
 
 
-async def until_at(model: FakeReadModel, position: str) -> None:
-    async with asyncio.timeout(5):
-        while model.at != position:  # noqa: ASYNC110 - a fake Redis has no events to wait for
-            await asyncio.sleep(0.01)
-
-
 async def test_the_log_shows_in_the_read_model_with_its_position() -> None:
     log, model = FakeLog(requested(), assigned(), turn(), ready(), started()), FakeReadModel()
 
     async with projecting(log, model):
-        await until_at(model, "5")
+        await until(lambda: model.at == "5")
 
     assert model.stored[SESSION] == fold_all(log.events)
     assert model.configs == {"Ann": user_config(requested())}
@@ -52,7 +47,7 @@ async def test_it_reads_on_where_the_read_model_says_that_it_was() -> None:
     model.at, model.stored = "2", {SESSION: before}
 
     async with projecting(log, model):
-        await until_at(model, "3")
+        await until(lambda: model.at == "3")
 
     assert model.writes == 1
     assert model.stored[SESSION] == fold_all(log.events)
@@ -62,12 +57,12 @@ async def test_an_emptied_read_model_is_rebuilt_as_it_was() -> None:
     log, model = FakeLog(requested(), assigned(), ready(), started(), ended()), FakeReadModel()
     registry = FakeRegistry([node("n1")])
     async with projecting(log, model, registry):
-        await until_at(model, "5")
+        await until(lambda: model.at == "5")
     before = (model.stored, model.configs, model.at, model.pool)
 
     model.flush()
     async with projecting(log, model, registry):
-        await until_at(model, "5")
+        await until(lambda: model.at == "5")
 
     assert (model.stored, model.configs, model.at, model.pool) == before
     assert model.pool == {"n1:0"}
@@ -77,7 +72,7 @@ async def test_the_rooms_that_wait_are_mirrored_beside_the_warm_workers() -> Non
     log, model = FakeLog(requested()), FakeReadModel()
 
     async with projecting(log, model, FakeRegistry([node("n1")]), session_ahead=None):
-        await until_at(model, "1")
+        await until(lambda: model.at == "1")
         await asyncio.sleep(0.05)
 
     assert model.pool == {"n1:0", "session_ahead"}
@@ -87,7 +82,7 @@ async def test_the_pool_follows_the_registry_while_the_log_stands_still() -> Non
     log, model, registry = FakeLog(requested()), FakeReadModel(), FakeRegistry([node("n1")])
 
     async with projecting(log, model, registry):
-        await until_at(model, "1")
+        await until(lambda: model.at == "1")
         registry.node_states = [node("n1", warm=2)]
         async with asyncio.timeout(2):
             while model.pool != {"n1:0", "n1:1"}:  # noqa: ASYNC110 - a fake Redis has no events to wait for
@@ -98,7 +93,7 @@ async def test_what_a_former_version_wrote_is_written_again_before_the_log_is_re
     log, model = FakeLog(requested()), FakeReadModel()
 
     async with projecting(log, model):
-        await until_at(model, "1")
+        await until(lambda: model.at == "1")
     async with projecting(log, model):
         await asyncio.sleep(0.05)
 
@@ -113,7 +108,7 @@ async def test_an_outage_of_redis_is_waited_out() -> None:
         await asyncio.sleep(0.05)
         assert model.at is None
         model.is_away = False
-        await until_at(model, "1")
+        await until(lambda: model.at == "1")
 
 
 class OvertakenOnce(FakeReadModel):
@@ -131,7 +126,7 @@ async def test_a_projector_that_was_overtaken_goes_on_from_there() -> None:
     log, model = FakeLog(requested(), assigned()), OvertakenOnce()
 
     async with projecting(log, model):
-        await until_at(model, "2")
+        await until(lambda: model.at == "2")
 
     assert model.stored[SESSION] == fold_all(log.events)
     assert model.writes == 2, "the other's and its own"
@@ -169,7 +164,7 @@ async def test_a_record_that_cannot_be_projected_is_skipped_and_all_others_are_s
     log, model = log_type(requested(), bad, assigned(), ready()), Choking()
 
     async with projecting(log, model):
-        await until_at(model, "4")
+        await until(lambda: model.at == "4")
 
     assert set(model.stored) == {SESSION}
     assert model.stored[SESSION] == fold_all([requested(), assigned(), ready()])
@@ -180,7 +175,7 @@ async def test_a_state_that_is_missing_is_made_again_from_the_log() -> None:
     model.at = "2"  # and its state is gone, or could not be read
 
     async with projecting(log, model):
-        await until_at(model, "3")
+        await until(lambda: model.at == "3")
 
     assert model.stored[SESSION] == fold_all(log.events)
 
@@ -190,6 +185,6 @@ async def test_the_tools_of_a_session_stay_out_of_the_read_model() -> None:
     log, model = FakeLog(requested().model_copy(update={"tools": (tool,)})), FakeReadModel()
 
     async with projecting(log, model):
-        await until_at(model, "1")
+        await until(lambda: model.at == "1")
 
     assert model.stored[SESSION].requested == requested()
