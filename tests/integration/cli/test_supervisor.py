@@ -203,8 +203,8 @@ async def test_a_test_may_stop_and_start_one_process(supervisor: Supervisor) -> 
 KILLED_PARENT = """
 import asyncio, sys
 from pathlib import Path
-sys.path.insert(0, {folder!r})
-from test_supervisor import Told, spec
+sys.path.insert(0, {root!r})
+from tests.integration.cli.test_supervisor import Told, spec
 from greenroom_cli.stack.supervisor import Supervisor
 
 async def main():
@@ -219,7 +219,7 @@ asyncio.run(main())
 
 @pytest.fixture
 def killed_parent(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
-    code = KILLED_PARENT.format(folder=str(Path(__file__).parent), logs=str(tmp_path))
+    code = KILLED_PARENT.format(root=str(Path(__file__).parents[3]), logs=str(tmp_path))
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
         yield process
         process.kill()
