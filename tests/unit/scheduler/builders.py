@@ -1,79 +1,16 @@
-"""Builders that show only what matters to a test."""
+"""The scheduler's records, sessions and nodes; a test names only what matters to it."""
 
 from datetime import UTC, datetime
 
-from contracts.events import (
-    AgentReady,
-    AgentStopped,
-    EndRequested,
-    Event,
-    JobAssigned,
-    Outcome,
-    ServedTick,
-    SessionEnded,
-    SessionQueued,
-    SessionRequested,
-    SessionStarted,
-)
+from contracts.events import Event
 from contracts.registry import NodeJob, NodeState
 from scheduler.domain.session import Recorded, Session, fold
 
-T0 = 1_700_000_000_000
-SID = "session_1_a"
+from tests.support.events import SESSION, T0
 
 
-def at(ms: int) -> datetime:
+def at_ms(ms: int) -> datetime:
     return datetime.fromtimestamp(ms / 1000, UTC)
-
-
-def requested(
-    sid: str = SID, *, user: str = "ann", region: str | None = None, limit: int | None = None
-) -> SessionRequested:
-    return SessionRequested(
-        session_id=sid,
-        time=at(T0),
-        user_name=user,
-        user_id=user,
-        voice_id="Ashley",
-        opening_line="Hello!",
-        system_prompt="Be nice.",
-        metadata={"region": region} if region else {},
-        credit_limit_minutes=limit,
-    )
-
-
-def queued(sid: str = SID) -> SessionQueued:
-    return SessionQueued(session_id=sid, time=at(T0), position=1, deadline_at=at(T0 + 30_000))
-
-
-def assigned(epoch: int = 1, node: str = "n1", sid: str = SID, granted: int | None = None) -> JobAssigned:
-    return JobAssigned(
-        session_id=sid, time=at(T0), epoch=epoch, node_id=node, served_ms_before=0, granted_minutes=granted
-    )
-
-
-def ready(epoch: int = 1, node: str = "n1", sid: str = SID) -> AgentReady:
-    return AgentReady(session_id=sid, time=at(T0), epoch=epoch, node_id=node, pid=7, log_file="x.log")
-
-
-def started(epoch: int = 1, sid: str = SID) -> SessionStarted:
-    return SessionStarted(session_id=sid, time=at(T0), epoch=epoch, at=at(T0))
-
-
-def tick(served_ms: int, epoch: int = 1, fault_ms: int = 0, sid: str = SID) -> ServedTick:
-    return ServedTick(session_id=sid, time=at(T0), epoch=epoch, served_ms=served_ms, fault_ms=fault_ms)
-
-
-def stopped(epoch: int = 1, cause: str = "crashed", served_ms: int = 0, sid: str = SID) -> AgentStopped:
-    return AgentStopped(session_id=sid, time=at(T0), epoch=epoch, cause=cause, served_ms=served_ms)
-
-
-def end_requested(reason: str = "rest", sid: str = SID) -> EndRequested:
-    return EndRequested(session_id=sid, time=at(T0), by="gateway", reason=reason)
-
-
-def ended(sid: str = SID, outcome: Outcome = Outcome.COMPLETED, epoch: int = 1) -> SessionEnded:
-    return SessionEnded(session_id=sid, time=at(T0), outcome=outcome, reason="rest", epoch=epoch, billable_ms=0)
 
 
 def log(*events: tuple[int, Event] | Event) -> list[Recorded]:
@@ -86,7 +23,7 @@ def log(*events: tuple[int, Event] | Event) -> list[Recorded]:
 
 
 def session(*events: tuple[int, Event] | Event) -> Session:
-    state = Session(SID)
+    state = Session(SESSION)
     for record in log(*events):
         state = fold(state, record)
     return state
@@ -114,7 +51,7 @@ def node(
         load=load,
         pid=1,
         processes=1,
-        started_at=at(T0),
+        started_at=at_ms(T0),
         jobs=jobs,
         rooms=rooms,
     )

@@ -8,7 +8,8 @@ from scheduler.domain.decision import CountFailure, Place, StopSuperseded, decid
 from scheduler.domain.facts import Facts
 from scheduler.domain.limits import Limits
 
-from tests.unit.scheduler.builders import T0, assigned, ready, requested, session, started, stopped
+from tests.support.events import T0, assigned, ready, requested, started, stopped
+from tests.unit.scheduler.builders import session
 from tests.unit.scheduler.world import Leader, World, settle
 
 LIMITS = Limits()
@@ -101,7 +102,7 @@ class Fleet:
         self.started += 1
         name = f"session_{self.started}"
         self.world.rooms.add(name)
-        self.world.write(requested(name, user=f"user_{self.started}"))
+        self.world.write(requested(name, f"user_{self.started}"))
         await self._turn()
         return name
 

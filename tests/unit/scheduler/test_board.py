@@ -9,7 +9,8 @@ from scheduler.domain.limits import Limits
 from scheduler.domain.slots import SlotTable
 from scheduler.leader.board import Board
 
-from tests.unit.scheduler.builders import T0, assigned, end_requested, ended, node, queued, requested
+from tests.support.events import T0, assigned, end_requested, ended, queued, requested
+from tests.unit.scheduler.builders import node
 from tests.unit.scheduler.world import World
 
 
@@ -23,7 +24,7 @@ class Scene:
             self.board.node_changed(f"n{n}", node(f"n{n}", slots=slots, warm=slots), T0)
 
     def start(self, name: str, user: str = "ann") -> str:
-        self.board.record(self.world.write(requested(name, user=user)))
+        self.board.record(self.world.write(requested(name, user)))
         assert self.board.wait(name)
         return name
 
@@ -145,7 +146,7 @@ def test_an_agent_that_got_ready_clears_its_node() -> None:
 
 def test_an_end_that_was_asked_for_before_the_start_ends_it() -> None:
     scene = Scene(max_bots=1)
-    assert scene.board.record(scene.world.write(end_requested(sid="session_a"))) is None
+    assert scene.board.record(scene.world.write(end_requested(session_id="session_a"))) is None
     assert "session_a" not in scene.board
     scene.start("session_a")
     session = scene.board.session("session_a")
@@ -156,7 +157,7 @@ def test_an_end_that_was_asked_for_before_the_start_ends_it() -> None:
 def test_of_ends_that_no_start_follows_the_oldest_are_dropped() -> None:
     scene = Scene(max_bots=1)
     for n in range(1025):
-        scene.board.record(scene.world.write(end_requested(sid=f"session_{n}")))
+        scene.board.record(scene.world.write(end_requested(session_id=f"session_{n}")))
     asked: list[bool] = []
     for session_id in ("session_0", "session_1"):
         scene.start(session_id)
@@ -186,14 +187,14 @@ def test_each_users_running_sessions_are_those_that_hold_a_slot(steps: list[tupl
         known = name in board
         match move:
             case "start" if not known:
-                board.record(scene.world.write(requested(name, user=users[name])))
+                board.record(scene.world.write(requested(name, users[name])))
                 board.wait(name)
             case "admit":
                 scene.admit()
             case "take":
                 board.took(key, name)
             case "assign" if known:
-                board.record(scene.world.write(assigned(sid=name)))
+                board.record(scene.world.write(assigned(session_id=name)))
                 board.began(name)
             case "end" if known:
                 board.record(scene.world.write(ended(name)))

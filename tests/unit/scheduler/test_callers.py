@@ -5,7 +5,8 @@ from scheduler.domain.limits import Limits
 from scheduler.handlers import Handlers
 from scheduler.ports import RoomRecord
 
-from tests.unit.scheduler.builders import SID, T0, at, requested
+from tests.support.events import SESSION, T0, requested
+from tests.unit.scheduler.builders import at_ms
 from tests.unit.scheduler.world import Leader, World
 
 
@@ -21,12 +22,14 @@ class Scene:
         self.world.write(requested())
         self.handlers.on_record(self.world.records[-1])
 
-    def hook(self, name: str, ms: int, sid: str | None = "PA_1", *, session_id: str = SID, who: str = "caller") -> None:
+    def hook(
+        self, name: str, ms: int, sid: str | None = "PA_1", *, session_id: str = SESSION, who: str = "caller"
+    ) -> None:
         event = RoomEvent(
             id=f"EV_{ms}",
             event=f"participant_{name}",
             session_id=session_id,
-            time=at(T0 + ms),
+            time=at_ms(T0 + ms),
             participant_identity=f"{who}:{session_id}",
             participant_sid=sid,
         )
@@ -34,7 +37,7 @@ class Scene:
 
     @property
     def caller(self) -> tuple[bool | None, int | None]:
-        facts = self.leader.board.facts(SID, T0)
+        facts = self.leader.board.facts(SESSION, T0)
         return facts.caller_here, None if facts.caller_left_ms is None else facts.caller_left_ms - T0
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scheduler.domain.clock import STEP_MS, LogClock, Reading
 from scheduler.domain.limits import Limits
 
-from tests.unit.scheduler.builders import SID, T0, end_requested, requested, started
+from tests.support.events import SESSION, T0, end_requested, requested, started
 from tests.unit.scheduler.world import Leader, World, settle
 
 LIMITS = Limits(max_bots=2, max_queue=3, session_ms=300_000)
@@ -165,7 +165,7 @@ async def test_a_start_right_after_a_step_of_the_clock_is_placed(set_s: int) -> 
     await run(leader)
 
     assert outcome(world) == []
-    assert SID in world.jobs["n1"]
+    assert SESSION in world.jobs["n1"]
     await leader.conductor.stop()
 
 
@@ -196,7 +196,7 @@ async def test_a_call_lasts_as_long_as_it_would_and_is_billed_by_the_bus_clock(s
     leader = await leads(world)
     world.write(requested())
     await run(leader)
-    world.join("n1", SID)
+    world.join("n1", SESSION)
     world.write(started())
     await run(leader)
     world.monotonic_s += 100
@@ -221,7 +221,7 @@ async def test_a_leader_that_stood_by_during_the_step_reads_the_old_stamps_right
     stand_by = Leader(world)
     world.write(requested())
     await run(first)
-    world.join("n1", SID)
+    world.join("n1", SESSION)
     world.write(started())
     await run(first)
     world.monotonic_s += 100

@@ -5,7 +5,7 @@ from contracts.registry import Slot
 from scheduler.domain.limits import Limits
 from scheduler.ports import Outrun
 
-from tests.unit.scheduler.builders import requested
+from tests.support.events import requested
 from tests.unit.scheduler.world import Leader, World, settle
 
 

@@ -9,7 +9,8 @@ from scheduler.domain.decision import Decision, End, Measure, Place, StopAgent, 
 from scheduler.domain.facts import Facts, Verdict
 from scheduler.domain.limits import Limits
 
-from tests.unit.scheduler.builders import SID, T0, assigned, ready, requested, session, started, stopped, tick
+from tests.support.events import SESSION, T0, assigned, ready, requested, started, stopped, tick
+from tests.unit.scheduler.builders import session
 from tests.unit.scheduler.world import Leader, World, settle
 
 LIMITS = Limits()
@@ -18,8 +19,8 @@ SPENT = Verdict(Outcome.COMPLETED, "credit_spent")
 Entry = tuple[int, Event]
 
 RUNNING: tuple[Entry, ...] = (
-    (0, requested(limit=1)),
-    (10, assigned(granted=1)),
+    (0, requested(credit_limit_minutes=1)),
+    (10, assigned(granted_minutes=1)),
     (500, ready()),
     (1_000, started()),
 )
@@ -70,16 +71,16 @@ def test_an_agent_that_dies_is_replaced_within_the_grant() -> None:
 
 @pytest.mark.parametrize(("granted", "of"), [((1, None), 1), ((None, None), 1), ((2, 1), 2)])
 def test_the_greatest_grant_counts_and_before_any_the_request(granted: tuple[int | None, ...], of: int) -> None:
-    assignments = [(10 * n, assigned(n, granted=minutes)) for n, minutes in enumerate(granted, start=1)]
+    assignments = [(10 * n, assigned(n, granted_minutes=minutes)) for n, minutes in enumerate(granted, start=1)]
 
-    assert session((0, requested(limit=1)), *assignments).granted_minutes == of
+    assert session((0, requested(credit_limit_minutes=1)), *assignments).granted_minutes == of
 
 
 async def call(world: World, leader: Leader, *, limit: int | None) -> None:
     """A session that runs on n1, with caller and agent in the room."""
-    world.write(requested(limit=limit))
+    world.write(requested(credit_limit_minutes=limit))
     await run(leader)
-    world.join("n1", SID)
+    world.join("n1", SESSION)
     world.write(started())
     await run(leader)
 
@@ -149,13 +150,13 @@ async def test_a_successor_gets_what_is_left_of_the_billable_time(
 
     world.monotonic_s += served_ms / 1000
     world.write(tick(served_ms, fault_ms=fault_ms))
-    world.stop("n1", SID, "crashed")
+    world.stop("n1", SESSION, "crashed")
     await run(leader)
 
     (second,) = (r.event for r in world.records if isinstance(r.event, JobAssigned) and r.event.epoch == 2)
     assert (second.served_ms_before, second.billable_ms_before) == (served_ms, before_ms)
     assert second.granted_minutes == 1
-    job = world.jobs["n1"][SID]
+    job = world.jobs["n1"][SESSION]
     assert (job.epoch, job.granted_minutes, job.billable_ms_before) == (2, 1, before_ms)
     await leader.conductor.stop()
 
@@ -169,7 +170,7 @@ async def test_a_call_whose_agent_dies_in_its_last_half_second_is_over() -> None
 
     world.monotonic_s += 59.7
     world.write(tick(59_700))
-    world.stop("n1", SID, "crashed")
+    world.stop("n1", SESSION, "crashed")
     await run(leader)
     await asyncio.sleep(0)
 

@@ -20,17 +20,8 @@ from scheduler.domain.decision import (
 from scheduler.domain.facts import EndAnswer, Facts, Verdict
 from scheduler.domain.limits import Limits
 
-from tests.unit.scheduler.builders import (
-    T0,
-    assigned,
-    end_requested,
-    ended,
-    ready,
-    requested,
-    session,
-    started,
-    stopped,
-)
+from tests.support.events import T0, assigned, end_requested, ended, ready, requested, started, stopped
+from tests.unit.scheduler.builders import session
 
 LIMITS = Limits()
 FACTS = Facts(since_ms=T0 - 60_000, slot=0)

@@ -7,7 +7,7 @@ from contracts.events import Event
 from scheduler.domain.session import Recorded, Session, fold
 from scheduler.leader import figures
 
-from tests.unit.scheduler.builders import SID, T0, assigned, ended, ready, requested, stopped
+from tests.support.events import SESSION, T0, assigned, ended, ready, requested, stopped
 
 
 def takeovers() -> tuple[float, float]:
@@ -18,7 +18,7 @@ def takeovers() -> tuple[float, float]:
 
 def count(*events: tuple[int, Event]) -> None:
     """Count a session's records, each stored so many ms after the first."""
-    session = Session(SID)
+    session = Session(SESSION)
     for seq, (after_ms, event) in enumerate(events, 1):
         record = Recorded(event, T0 + after_ms, seq)
         session = fold(session, record)

@@ -6,7 +6,7 @@ from scheduler.domain.limits import Limits
 from scheduler.domain.liveness import Judgement, judge
 from scheduler.leader.liveness import Liveness
 
-from tests.unit.scheduler.builders import assigned, ready, requested
+from tests.support.events import assigned, ready, requested
 from tests.unit.scheduler.world import Leader, World, settle
 
 LEASE_MS = 4_000
@@ -57,7 +57,7 @@ class Scene:
         for n in range(nodes):
             self.world.add_node(f"n{n}")
             sid = f"session_{n}"
-            for event in (requested(sid), assigned(1, f"n{n}", sid), ready(1, f"n{n}", sid)):
+            for event in (requested(sid), assigned(1, f"n{n}", session_id=sid), ready(1, f"n{n}", session_id=sid)):
                 self.world.write(event)
 
     async def begin(self) -> None:

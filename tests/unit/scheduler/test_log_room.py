@@ -11,7 +11,8 @@ from scheduler.leader.streams_watch import StreamsWatch
 from scheduler.ports import StoreUse
 
 from chassis import metrics
-from tests.unit.scheduler.builders import T0, log, requested
+from tests.support.events import T0, requested
+from tests.unit.scheduler.builders import log
 
 USE = LogUse(bytes=1_000, max_bytes=1_000, first_seq=1_001, last_seq=2_000)
 

@@ -10,7 +10,8 @@ from scheduler.domain.standing import CLOCKS_MS, Standing, standing
 from scheduler.leader import figures
 from scheduler.ports import HeldSlot
 
-from tests.unit.scheduler.builders import SID, T0, assigned, at, ended, log, node, requested, started, tick
+from tests.support.events import SESSION, T0, assigned, ended, requested, started, tick
+from tests.unit.scheduler.builders import at_ms, log, node
 from tests.unit.scheduler.world import Leader, World, settle
 
 OLD_MS = T0 - 600_000
@@ -46,8 +47,8 @@ async def call(world: World) -> Leader:
     await settle()
     leader.hear(len(world.records))
     await settle()
-    world.join("n1", SID)
-    world.rooms.add(SID)
+    world.join("n1", SESSION)
+    world.rooms.add(SESSION)
     return leader
 
 
@@ -65,14 +66,14 @@ async def test_a_new_leader_on_a_lost_log_ends_no_call_and_takes_it_in_again() -
         await leader.reconciler.reconcile()
         await settle()
 
-    assert world.jobs["n1"].keys() == {SID}
-    assert world.rooms == {SID}
-    assert world.described == [SID], "once"
+    assert world.jobs["n1"].keys() == {SESSION}
+    assert world.rooms == {SESSION}
+    assert world.described == [SESSION], "once"
     assert [r.event.event for r in world.records] == ["agent_ready", "assigned", "requested"]
-    assert {entry.session_id for entry in world.held_slots.values()} == {SID}
+    assert {entry.session_id for entry in world.held_slots.values()} == {SESSION}
     assert figures.LOST._value.get() == named + 1  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType]
 
-    world.write(EndRequested(session_id=SID, time=at(world.now_ms()), by="api", reason="requested"))
+    world.write(EndRequested(session_id=SESSION, time=at_ms(world.now_ms()), by="api", reason="requested"))
     leader.hear(len(world.records))
     await settle()
     assert world.records[-1].event.event == "ended", "it can be ended like any other"
@@ -92,10 +93,10 @@ async def test_a_leader_that_keeps_its_term_restores_what_it_knows() -> None:
         await leader.reconciler.reconcile()
         await settle()
 
-    assert world.described == [SID]
+    assert world.described == [SESSION]
     assert [r.event.event for r in world.records] == ["agent_ready", "assigned", "requested"]
-    assert {entry.session_id for entry in world.held_slots.values()} == {SID}
-    session = leader.board.session(SID)
+    assert {entry.session_id for entry in world.held_slots.values()} == {SESSION}
+    session = leader.board.session(SESSION)
     assert session is not None
     assert session.requested_seq == 3, "by the new log"
 
@@ -114,8 +115,8 @@ async def test_what_is_written_again_has_the_time_of_the_bus() -> None:
         await settle()
 
     times = {r.event.time for r in world.records if isinstance(r.event, JobAssigned)}
-    assert times == {at(world.now_ms())}
-    assert {entry.slot.taken_at for entry in world.held_slots.values() if entry.slot} == {at(world.now_ms())}
+    assert times == {at_ms(world.now_ms())}
+    assert {entry.slot.taken_at for entry in world.held_slots.values() if entry.slot} == {at_ms(world.now_ms())}
 
 
 @pytest.mark.parametrize("same_leader", [True, False])
@@ -138,7 +139,7 @@ async def test_a_call_of_ten_minutes_that_outlived_the_store_ends_with_its_whole
 
     world.monotonic_s += 60
     world.write(tick(655_000))
-    world.write(EndRequested(session_id=SID, time=at(world.now_ms()), by="api", reason="requested"))
+    world.write(EndRequested(session_id=SESSION, time=at_ms(world.now_ms()), by="api", reason="requested"))
     leader.hear(len(world.records))
     await settle()
 
@@ -153,7 +154,7 @@ async def test_a_node_is_believed_up_to_what_a_call_can_last_and_the_leaders_own
     leader.hear(len(world.records))
     await settle()
     world.monotonic_s += 300
-    world.taken_s[SID] = world.monotonic_s - told_s
+    world.taken_s[SESSION] = world.monotonic_s - told_s
     ages: list[int] = []
     for leads in (leader, Leader(world)):
         world.lose_log()
@@ -185,7 +186,7 @@ async def test_a_start_that_was_lost_before_it_had_a_node_begins_anew() -> None:
     await leader.restorer.restore_all(list(former.board.open_sessions()))
     await settle()
 
-    assert world.jobs["n1"].keys() == {SID}
+    assert world.jobs["n1"].keys() == {SESSION}
     assert [r.event.event for r in world.records if r.event.event != "queued"] == ["requested", "assigned"]
 
 
@@ -195,7 +196,7 @@ async def test_a_call_whose_beginning_goes_while_it_runs_ends_with_what_a_bill_n
     leader.hear(len(world.records))
     world.records[:] = []
 
-    world.write(EndRequested(session_id=SID, time=at(world.now_ms()), by="api", reason="requested"))
+    world.write(EndRequested(session_id=SESSION, time=at_ms(world.now_ms()), by="api", reason="requested"))
     leader.heard = 0
     leader.hear(1)
     await settle()
@@ -205,14 +206,14 @@ async def test_a_call_whose_beginning_goes_while_it_runs_ends_with_what_a_bill_n
 
 async def test_rooms_and_slots_that_are_older_than_the_log_are_left_alone() -> None:
     world = World(Limits(), whole_since_ms=OLD_MS)
-    world.rooms.add(SID)
-    world.held_slots[0] = HeldSlot(Slot(session_id=SID, taken_at=datetime.fromtimestamp(OLD_MS / 1000, UTC)), 1)
+    world.rooms.add(SESSION)
+    world.held_slots[0] = HeldSlot(Slot(session_id=SESSION, taken_at=datetime.fromtimestamp(OLD_MS / 1000, UTC)), 1)
     world.rooms_made_ms = OLD_MS
     leader = Leader(world)
     await leader.begin()
 
     await leader.reconciler.reconcile()
-    assert (world.rooms, len(world.held_slots)) == ({SID}, 1)
+    assert (world.rooms, len(world.held_slots)) == ({SESSION}, 1)
 
     world.whole_since_ms = 0
     await leader.reconciler.reconcile()
@@ -226,11 +227,11 @@ async def test_a_slot_that_the_log_lost_is_freed_when_no_session_can_be_that_old
     world = World(Limits(session_ms=30 * 60_000))
     taken_ms = world.now_ms() - minutes * 60_000
     world.whole_since_ms = world.now_ms() - 60_000
-    world.held_slots[0] = HeldSlot(Slot(session_id=SID, taken_at=at(taken_ms)), 1)
+    world.held_slots[0] = HeldSlot(Slot(session_id=SESSION, taken_at=at_ms(taken_ms)), 1)
     leader = Leader(world)
     await leader.begin()
     if runs:
-        leader.board.fleet.report(node("n1", jobs=(NodeJob(session_id=SID, epoch=1, pid=1),)))
+        leader.board.fleet.report(node("n1", jobs=(NodeJob(session_id=SESSION, epoch=1, pid=1),)))
 
     await leader.reconciler.reconcile()
 

@@ -8,7 +8,7 @@ from scheduler.domain.limits import Limits
 from scheduler.leader import mirror
 from scheduler.leader.board import Board
 
-from tests.unit.scheduler.builders import T0, assigned, ended, requested
+from tests.support.events import T0, assigned, ended, requested
 from tests.unit.scheduler.world import World
 
 
@@ -41,9 +41,14 @@ async def reports_of(world: World, board: Board, *, until: int) -> list[QueueSta
 async def test_starts_without_a_node_are_reported_with_the_end_of_the_log(quick: None) -> None:
     world = World(Limits(max_queue=7))
     board = Board(world.limits, T0)
-    for event in (requested("session_a"), requested("session_b"), requested("session_c"), assigned(sid="session_a")):
+    for event in (
+        requested("session_a"),
+        requested("session_b"),
+        requested("session_c"),
+        assigned(session_id="session_a"),
+    ):
         board.record(world.write(event))
-    board.record(world.write(ended(sid="session_b")))
+    board.record(world.write(ended("session_b")))
 
     [state] = await reports_of(world, board, until=1)
 

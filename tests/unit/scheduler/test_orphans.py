@@ -5,7 +5,7 @@ from contracts.rooms import deployment_in, room_metadata
 from scheduler.domain.limits import Limits
 from scheduler.domain.reconciling import ROOM_MARGIN_MS
 
-from tests.unit.scheduler.builders import ended, requested
+from tests.support.events import ended, requested
 from tests.unit.scheduler.world import Leader, World, settle
 
 ROOM = "session_1_orphan"

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scheduler.domain.placement import Fleet, NoPlace, _Entry  # pyright: ignore[reportPrivateUsage]
 
-from tests.unit.scheduler.builders import T0, at, node
+from tests.support.events import T0
+from tests.unit.scheduler.builders import at_ms, node
 
 
 def fleet(*nodes: object, max_load: float = 0.7) -> Fleet:
@@ -236,7 +237,7 @@ def test_a_failure_is_forgotten(how: str) -> None:
     made = fleet(node("a"), node("b", load=0.5))
     made.failed("a", T0)
     if how == "restarted":
-        made.report(node("a").model_copy(update={"started_at": at(T0 + 5_000)}), T0)
+        made.report(node("a").model_copy(update={"started_at": at_ms(T0 + 5_000)}), T0)
     elif how == "lost":
         made.lose("a")
         made.report(node("a"), T0)

@@ -17,13 +17,17 @@ from scheduler.leader.board import Board
 from scheduler.leader.prejoiner import Prejoiner, PrejoinPlan
 from scheduler.ports import ListedRoom, NotAccepted
 
-from tests.unit.scheduler.builders import T0, at, node, requested
+from tests.support.events import T0, requested
+from tests.unit.scheduler.builders import at_ms, node
 from tests.unit.scheduler.world import World
 
 
 def room(session_id: str, *, expires_in_s: float = 600, node_id: str = "n1") -> PrejoinedRoom:
     return PrejoinedRoom(
-        session_id=session_id, node_id=node_id, joined_at=at(T0), expires_at=at(T0) + timedelta(seconds=expires_in_s)
+        session_id=session_id,
+        node_id=node_id,
+        joined_at=at_ms(T0),
+        expires_at=at_ms(T0) + timedelta(seconds=expires_in_s),
     )
 
 

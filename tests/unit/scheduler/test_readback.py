@@ -9,7 +9,8 @@ from scheduler.leader.board import Board
 from scheduler.leader.readback import read_back, read_forgotten, take_in
 from scheduler.ports import HeldSlot
 
-from tests.unit.scheduler.builders import T0, assigned, at, end_requested, ended, ready, requested, tick
+from tests.support.events import T0, assigned, end_requested, ended, ready, requested, tick
+from tests.unit.scheduler.builders import at_ms
 from tests.unit.scheduler.world import World
 
 
@@ -31,9 +32,9 @@ class Log(World):
         raise AssertionError(f"the ticks of {session_id} were read")
 
     def running(self, name: str, slot: int) -> None:
-        for event in (requested(name), assigned(sid=name), ready(sid=name), tick(5_000, sid=name)):
+        for event in (requested(name), assigned(session_id=name), ready(session_id=name), tick(5_000, session_id=name)):
             self.write(event)
-        self.held_slots[slot] = HeldSlot(Slot(session_id=name, taken_at=at(T0)), 1)
+        self.held_slots[slot] = HeldSlot(Slot(session_id=name, taken_at=at_ms(T0)), 1)
 
 
 def board_of(world: World) -> Board:
@@ -63,7 +64,7 @@ async def test_an_end_that_is_asked_for_while_the_session_is_read_is_taken_in() 
     world = Log()
     world.running("session_1", 0)
     board = board_of(world)
-    end = end_requested(sid="session_1")
+    end = end_requested(session_id="session_1")
     world.meanwhile = lambda: None if any(r.event.id == end.id for r in world.records) else heard()
 
     def heard() -> None:
@@ -88,7 +89,7 @@ async def test_a_session_that_ended_is_kept_only_while_it_holds_its_slot() -> No
 
 async def test_a_slot_whose_session_has_no_log_is_held_and_nothing_more() -> None:
     world = Log()
-    world.held_slots[3] = HeldSlot(Slot(session_id="session_nobody", taken_at=at(T0)), 1)
+    world.held_slots[3] = HeldSlot(Slot(session_id="session_nobody", taken_at=at_ms(T0)), 1)
     board = board_of(world)
     await read_back(board, world, world, recent_ms=0)  # type: ignore[arg-type]
     assert (board.ids(), board.slots_held) == ([], 1)

@@ -3,7 +3,8 @@
 from contracts.registry import NodeJob
 from scheduler.domain.reconciling import StaleJob, lost_rooms, stale_jobs, suspect_rooms
 
-from tests.unit.scheduler.builders import SID, T0, assigned, end_requested, ended, node, requested, session
+from tests.support.events import SESSION, T0, assigned, end_requested, ended, requested
+from tests.unit.scheduler.builders import node, session
 
 
 def test_only_old_rooms_of_our_form_without_an_open_session_are_suspect() -> None:
@@ -14,8 +15,8 @@ def test_only_old_rooms_of_our_form_without_an_open_session_are_suspect() -> Non
 
 def test_an_open_session_without_its_room_has_lost_it() -> None:
     running = session((0, requested()), (10, assigned()))
-    assert lost_rooms([running], set(), T0 + 3_000) == [SID]
-    assert lost_rooms([running], {SID}, T0 + 3_000) == []
+    assert lost_rooms([running], set(), T0 + 3_000) == [SESSION]
+    assert lost_rooms([running], {SESSION}, T0 + 3_000) == []
     assert lost_rooms([running], set(), T0 + 1_999) == []
     assert lost_rooms([session((0, requested()), (5, end_requested()))], set(), T0 + 3_000) == []
     assert lost_rooms([session((0, requested()), (5, ended()))], set(), T0 + 3_000) == []

@@ -5,20 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scheduler.domain.session import Recorded, Session, fold
 
-from tests.unit.scheduler.builders import (
-    SID,
-    T0,
-    assigned,
-    end_requested,
-    ended,
-    log,
-    queued,
-    ready,
-    requested,
-    session,
-    started,
-    stopped,
-)
+from tests.support.events import SESSION, T0, assigned, end_requested, ended, queued, ready, requested, started, stopped
+from tests.unit.scheduler.builders import log, session
 
 EVENTS: list[Event] = [
     requested(),
@@ -45,11 +33,11 @@ def test_any_order_and_repetition_of_the_records_gives_the_same_session(data: st
     order = data.draw(st.permutations(records))
     again = data.draw(st.lists(st.sampled_from(records), max_size=20))
 
-    state = Session(SID)
+    state = Session(SESSION)
     for record in [*order, *again]:
         state = fold(state, record)
 
-    expected = Session(SID)
+    expected = Session(SESSION)
     for record in records:
         expected = fold(expected, record)
     assert state == expected

@@ -16,7 +16,7 @@ from scheduler.leader.timekeeper import Timekeeper
 from scheduler.ports import Unavailable
 
 from chassis import metrics
-from tests.unit.scheduler.builders import SID, requested
+from tests.support.events import SESSION, requested
 from tests.unit.scheduler.world import Leader, World, settle
 from tests.unit.virtual_time import VirtualTimeLoop, run
 
@@ -125,7 +125,7 @@ async def test_a_call_whose_node_was_lost_before_a_reconnect_is_taken_over_once_
     world.write(requested())
     leader.hear(1)
     await settle()
-    world.join("n0", SID)
+    world.join("n0", SESSION)
     leader.hear(len(world.records))
     leader.see_nodes()  # n0 lists its job
     await settle()
@@ -149,4 +149,7 @@ async def test_a_call_whose_node_was_lost_before_a_reconnect_is_taken_over_once_
         await passes(1)
 
     placed = [record.event for record in world.records if isinstance(record.event, JobAssigned)]
-    assert [(event.session_id, event.epoch, event.node_id) for event in placed][:2] == [(SID, 1, "n0"), (SID, 2, "n1")]
+    assert [(event.session_id, event.epoch, event.node_id) for event in placed][:2] == [
+        (SESSION, 1, "n0"),
+        (SESSION, 2, "n1"),
+    ]

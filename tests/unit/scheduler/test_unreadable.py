@@ -9,14 +9,15 @@ from scheduler.domain.limits import Limits
 from scheduler.domain.session import ASSIGNED, ENDED, REQUESTED, Unreadable
 from scheduler.leader.board import Board
 
-from tests.unit.scheduler.builders import SID, T0, assigned, at, ended, log, ready, requested, session, started, stopped
+from tests.support.events import SESSION, T0, assigned, ended, ready, requested, started, stopped
+from tests.unit.scheduler.builders import at_ms, log, session
 
 VERDICT = Verdict(Outcome.FAILED, "unreadable_log")
 FACTS = Facts(since_ms=T0, slot=0)
 
 
 def unreadable(kind: str) -> Unreadable:
-    return Unreadable(session_id=SID, time=at(T0), kind=kind)
+    return Unreadable(session_id=SESSION, time=at_ms(T0), kind=kind)
 
 
 def decided(*events: Event, facts: Facts = FACTS) -> tuple[object, ...]:
@@ -51,20 +52,20 @@ def test_once_ended_it_is_cleared_up_like_any_other() -> None:
 def test_the_board_follows_a_session_from_its_unreadable_request() -> None:
     board = Board(Limits(), T0)
     for record in log(unreadable(REQUESTED)):
-        assert board.record(record) == SID
-    assert [s.session_id for s in board.open_sessions()] == [SID]
+        assert board.record(record) == SESSION
+    assert [s.session_id for s in board.open_sessions()] == [SESSION]
 
 
 def test_only_records_that_decide_about_a_session_are_followed_unread() -> None:
     def kind_of(subject: str) -> str | None:
-        record = _recorded(stored(subject, b"\\xff", seq=7, at=at(T0), headers=None))
+        record = _recorded(stored(subject, b"\\xff", seq=7, at=at_ms(T0), headers=None))
         return record.event.kind if record is not None and isinstance(record.event, Unreadable) else None
 
-    assert [kind_of(f"voice.v1.session.{kind}.{SID}") for kind in (REQUESTED, ASSIGNED, ENDED)] == [
+    assert [kind_of(f"voice.v1.session.{kind}.{SESSION}") for kind in (REQUESTED, ASSIGNED, ENDED)] == [
         REQUESTED,
         ASSIGNED,
         ENDED,
     ]
-    assert kind_of(f"voice.v1.session.tick.{SID}") is None
+    assert kind_of(f"voice.v1.session.tick.{SESSION}") is None
     assert kind_of("voice.v1.session.requested.x") is None
-    assert kind_of(f"voice.v1.session.requested.{SID}.x") is None
+    assert kind_of(f"voice.v1.session.requested.{SESSION}.x") is None

@@ -4,7 +4,8 @@ from contracts.registry import Slot
 from scheduler.domain.limits import Limits
 from scheduler.ports import HeldSlot
 
-from tests.unit.scheduler.builders import at, requested
+from tests.support.events import requested
+from tests.unit.scheduler.builders import at_ms
 from tests.unit.scheduler.world import Leader, World, settle
 
 
@@ -46,6 +47,6 @@ async def test_it_is_swept_after_a_minute_and_not_before() -> None:
 async def test_one_that_another_version_wrote_again_meanwhile_stays() -> None:
     world = world_with_an_unreadable_slot(max_bots=1)
     read = world.held_slots[0]
-    world.held_slots[0] = HeldSlot(Slot(session_id="session_1", taken_at=at(world.now_ms())), 2)
+    world.held_slots[0] = HeldSlot(Slot(session_id="session_1", taken_at=at_ms(world.now_ms())), 2)
     await world.sweep(0, read)
     assert 0 in world.held_slots

@@ -5,7 +5,7 @@ from contracts.events import AgentStopped, JobAssigned, SessionEnded
 from scheduler.domain.limits import Limits
 from scheduler.leader.agents import Agents
 
-from tests.unit.scheduler.builders import SID, assigned, end_requested, ended, requested, started
+from tests.support.events import SESSION, assigned, end_requested, ended, requested, started
 from tests.unit.scheduler.world import Leader, World, settle
 
 LIMITS = Limits(max_bots=2, max_queue=3)
@@ -59,7 +59,7 @@ async def test_a_step_that_loses_the_lease_half_way_goes_on_when_it_is_back(turn
     world.monotonic_s += 0.3
     await run(leader)
 
-    assert SID in world.jobs["n1"]
+    assert SESSION in world.jobs["n1"]
     await leader.conductor.stop()
 
 
@@ -112,7 +112,7 @@ async def test_an_end_that_got_lost_is_repeated_and_the_session_ends_in_any_case
     await leader.begin()
     world.write(requested())
     await run(leader)
-    world.join("n1", SID)
+    world.join("n1", SESSION)
     world.write(started())
     world.write(end_requested())
     await run(leader)
@@ -150,10 +150,10 @@ async def test_a_leader_before_the_last_one_commands_no_node_and_the_last_one_go
     await run(latest)
     assert world.heard_terms == {"n1": latest.term}
 
-    assert await former_agents.stop_job(SID, 1, "n1", "stale") is False
-    assert SID in world.jobs["n1"]
-    assert await latest.conductor._endings._agents.stop_job(SID, 1, "n1", "stale")  # pyright: ignore[reportPrivateUsage]
-    assert SID not in world.jobs["n1"]
+    assert await former_agents.stop_job(SESSION, 1, "n1", "stale") is False
+    assert SESSION in world.jobs["n1"]
+    assert await latest.conductor._endings._agents.stop_job(SESSION, 1, "n1", "stale")  # pyright: ignore[reportPrivateUsage]
+    assert SESSION not in world.jobs["n1"]
     await former.conductor.stop()
     await latest.conductor.stop()
 
@@ -165,14 +165,14 @@ async def test_the_rightful_leader_whose_terms_begin_again_outbids_what_a_node_h
 
     await run(leader)
 
-    assert SID in world.jobs["n1"]
+    assert SESSION in world.jobs["n1"]
     assert leader.term > 40
     await leader.conductor.stop()
 
 
 async def test_a_job_that_is_assigned_after_the_end_is_stopped() -> None:
     world, leader = await leader_with_node()
-    world.rooms.add(SID)
+    world.rooms.add(SESSION)
     for event in (requested(), ended(epoch=0)):
         world.write(event)
     await run(leader)
@@ -181,7 +181,7 @@ async def test_a_job_that_is_assigned_after_the_end_is_stopped() -> None:
     world.write(assigned())  # a former leader's, which the compare-and-set on its own subject lets in
     await run(leader)
 
-    assert [(job.session_id, job.epoch) for job in world.ends] == [(SID, 1)]
+    assert [(job.session_id, job.epoch) for job in world.ends] == [(SESSION, 1)]
     await leader.conductor.stop()
 
 
@@ -197,7 +197,7 @@ async def test_a_stop_is_repeated_until_it_is_answered(monkeypatch: pytest.Monke
     monkeypatch.setattr(leader.conductor._endings._agents, "stop_job", stop_job)  # pyright: ignore[reportPrivateUsage]
     monkeypatch.setattr("scheduler.leader.endings._STOP_PAUSE_S", 0)
 
-    leader.conductor.stop_job(SID, 1, "n1", "superseded")
+    leader.conductor.stop_job(SESSION, 1, "n1", "superseded")
     await settle()
 
     assert len(asked) == 3

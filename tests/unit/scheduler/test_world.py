@@ -11,7 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from scheduler.domain.clock import LogClock
 from scheduler.domain.limits import Limits
 
-from tests.unit.scheduler.builders import at, end_requested, requested, started, tick
+from tests.support.events import end_requested, requested, started, tick
+from tests.unit.scheduler.builders import at_ms
 from tests.unit.scheduler.world import Leader, World, settle
 
 MAX_BOTS = 2
@@ -52,12 +53,12 @@ class TwoLeaders(RuleBasedStateMachine):
     def a_start(self, session: str, user: str, limit: int | None) -> None:
         if not any(r.event.session_id == session for r in self.world.records):
             self.world.rooms.add(session)
-            self.world.write(requested(session, user=user, limit=limit))
+            self.world.write(requested(session, user, credit_limit_minutes=limit))
 
     @rule(session=some_session)
     def an_end(self, session: str) -> None:
         if any(r.event.session_id == session for r in self.world.records):
-            self.world.write(end_requested(sid=session))
+            self.world.write(end_requested(session_id=session))
 
     @rule(leader=st.integers(0, 1), n=st.integers(1, 6))
     def a_leader_hears(self, leader: int, n: int) -> None:
@@ -130,8 +131,8 @@ class TwoLeaders(RuleBasedStateMachine):
         for session in list(self.world.jobs.get(node, {})):
             if joins:
                 self.world.join(node, session)
-            elif not any(r.event.id == started(sid=session).id for r in self.world.records):
-                self.world.write(started(sid=session))
+            elif not any(r.event.id == started(session_id=session).id for r in self.world.records):
+                self.world.write(started(session_id=session))
 
     @rule(node=some_node, cause=st.sampled_from(["crashed", "room_closed", "provider_failed:tts", "join_failed"]))
     def an_agent_stops(self, node: str, cause: str) -> None:
@@ -141,13 +142,13 @@ class TwoLeaders(RuleBasedStateMachine):
     @rule(session=some_session, served_s=st.integers(1, 90), fault_s=st.integers(0, 30))
     def a_call_is_served(self, session: str, served_s: int, fault_s: int) -> None:
         if epoch := self.last_epoch(session):
-            self.world.write(tick(served_s * 1_000, epoch, fault_s * 1_000, session))
+            self.world.write(tick(served_s * 1_000, epoch, fault_ms=fault_s * 1_000, session_id=session))
 
     @rule(session=some_session, epoch=st.integers(1, 2))
     def an_old_word_comes_late(self, session: str, epoch: int) -> None:
         last = self.last_epoch(session)
         if epoch < last:
-            self.world.write(AgentStopped(session_id=session, time=at(0), epoch=epoch, cause="ended", served_ms=1))
+            self.world.write(AgentStopped(session_id=session, time=at_ms(0), epoch=epoch, cause="ended", served_ms=1))
 
     def last_epoch(self, session: str) -> int:
         assigned = (r.event for r in self.world.records if r.event.session_id == session)

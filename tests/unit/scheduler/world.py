@@ -18,7 +18,8 @@ from scheduler.leader.restorer import Restorer
 from scheduler.leader.timekeeper import Timekeeper
 from scheduler.ports import HeldSlot, LogTail, NotAccepted, Outranked, Outrun, Room, RoomRecord, Unavailable
 
-from tests.unit.scheduler.builders import T0, node, ready, stopped
+from tests.support.events import T0, ready, stopped
+from tests.unit.scheduler.builders import node
 
 
 class Feed:
@@ -235,12 +236,12 @@ class World:
     def stop(self, node_id: str, session_id: str, cause: str) -> None:
         """The worker is gone; the node says so."""
         job = self.jobs[node_id].pop(session_id)
-        self.write(stopped(job.epoch, cause, 100, session_id))
+        self.write(stopped(job.epoch, cause, 100, session_id=session_id))
 
     def join(self, node_id: str, session_id: str) -> None:
         """The agent is in the room."""
         epoch = self.jobs[node_id][session_id].epoch
-        event = ready(epoch, node_id, session_id)
+        event = ready(epoch, node_id, session_id=session_id)
         if all(record.event.id != event.id for record in self.records):
             self.write(event)
 
