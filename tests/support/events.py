@@ -28,11 +28,12 @@ def at(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
 
 
-def requested(session_id: str = SESSION, user: str = "ann", **fields: Any) -> SessionRequested:
+def requested(session_id: str = SESSION, user: str | None = None, **fields: Any) -> SessionRequested:
+    """The user is Ann with the id ann-1; `user` is both, name and id."""
     values: dict[str, Any] = {
         "time": NOW,
-        "user_name": user,
-        "user_id": user,
+        "user_name": user or "Ann",
+        "user_id": user or "ann-1",
         "voice_id": "Ashley",
         "opening_line": "Hi Ann!",
         "system_prompt": "Be kind.",
@@ -83,9 +84,9 @@ def tick(served_ms: int = 0, epoch: int = 1, *, session_id: str = SESSION, fault
 
 
 def stopped(
+    served_ms: int = 0,
     epoch: int = 1,
     cause: str = "crashed",
-    served_ms: int = 0,
     *,
     session_id: str = SESSION,
     after: float = 61.0,
@@ -101,12 +102,12 @@ def end_requested(reason: str = "rest", *, session_id: str = SESSION, after: flo
 
 
 def ended(
-    session_id: str = SESSION,
+    billable_ms: int = 61_500,
+    epoch: int = 1,
     *,
+    session_id: str = SESSION,
     outcome: Outcome = Outcome.COMPLETED,
     reason: str = "requested",
-    epoch: int = 1,
-    billable_ms: int = 61_500,
     after: float = 62.0,
 ) -> SessionEnded:
     return SessionEnded(

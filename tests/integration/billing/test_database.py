@@ -26,8 +26,9 @@ from sqlalchemy import event, text
 from sqlalchemy.engine import Connection
 
 from tests.integration.billing.conftest import migrated
+from tests.support.events import SESSION, stopped
 from tests.support.servers import free_port
-from tests.unit.billing.logs import SESSION, call, stopped
+from tests.unit.billing.logs import call
 
 MIGRATIONS = Path(__file__).parents[3] / "services/billing/src/billing/migrations"
 

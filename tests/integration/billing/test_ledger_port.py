@@ -11,8 +11,9 @@ from billing.domain.usage import LoggedEvent, usage
 from billing.ports import Gap, Ledger, Position
 from contracts.events import Event
 
+from tests.support.events import SESSION, assigned, ended, ready, requested, started, stopped, tick
 from tests.unit.billing.fakes import FakeLedger
-from tests.unit.billing.logs import SESSION, assigned, ended, log_of, ready, requested, started, stopped, tick
+from tests.unit.billing.logs import log_of
 
 
 @pytest.fixture
@@ -36,11 +37,11 @@ def account_of(
 ) -> Account:
     events: list[Event] = [
         requested(session, user),
-        assigned(session=session),
-        ready(session=session),
-        started(session=session),
-        stopped(served_ms, session=session),
-        ended(served_ms, session=session),
+        assigned(session_id=session),
+        ready(session_id=session),
+        started(session_id=session),
+        stopped(served_ms, session_id=session),
+        ended(served_ms, session_id=session),
         *late,
     ]
     log: tuple[LoggedEvent, ...] = log_of(*events, first_seq=seq, step_ms=200_000 + seq)
@@ -156,7 +157,7 @@ async def test_what_is_not_there_is_none(any_ledger: Ledger) -> None:
 async def test_a_users_sums_are_over_everything_and_pages_go_from_the_newest_to_the_oldest(any_ledger: Ledger) -> None:
     sessions = [f"session_{n}" for n in range(5)]
     for n, session in enumerate(sessions):
-        await any_ledger.record(account_of(session, 61_000, seq=10 * n, late=(stopped(125_000, session=session),)))
+        await any_ledger.record(account_of(session, 61_000, seq=10 * n, late=(stopped(125_000, session_id=session),)))
     await any_ledger.record(account_of("session_other", 30_000, user="grace"))
 
     seen: list[str] = []

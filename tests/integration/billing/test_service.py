@@ -29,9 +29,10 @@ from scheduler.adapters.nats_stores import NatsStores
 from sqlalchemy import text
 
 from tests.integration.billing.service import Billing
+from tests.support.events import SESSION, assigned, ended, ready, requested, started, stopped, tick
 from tests.support.servers import NatsServer, free_port
 from tests.support.waiting import until
-from tests.unit.billing.logs import SESSION, assigned, call, ended, ready, requested, started, stopped, tick
+from tests.unit.billing.logs import call
 
 CREDIT_REPLY: TypeAdapter[CreditReply] = TypeAdapter(CreditReply)
 
@@ -48,12 +49,12 @@ async def billing(tmp_path: Path, database_url: str, nats_url: str, bus: Bus) ->
 def conversation(served_ms: int, session: str = SESSION, user: str = "ada") -> list[Event]:
     return [
         requested(session, user),
-        assigned(session=session),
-        ready(session=session),
-        started(session=session),
-        tick(min(2_000, served_ms), session=session),
-        stopped(served_ms, session=session),
-        ended(served_ms, session=session),
+        assigned(session_id=session),
+        ready(session_id=session),
+        started(session_id=session),
+        tick(min(2_000, served_ms), session_id=session),
+        stopped(served_ms, session_id=session),
+        ended(served_ms, session_id=session),
     ]
 
 
@@ -117,7 +118,7 @@ async def test_the_time_in_which_a_provider_failed_is_not_billed_whichever_epoch
     # The node dies, the next one goes on, its provider fails too, and each report comes twice.
     second = [assigned(2), ready(2), tick(2_000, 2, fault_ms=500), stopped(4_500, 2, fault_ms=1_500)]
     await publish(bus, *first, first[-1], *second, second[-1])
-    await publish(bus, ended(0, epoch=2))
+    await publish(bus, ended(0, 2))
 
     shown = await bill(billing)
     assert [(e.epoch, e.served_ms) for e in shown.epochs] == [(1, 4_000), (2, 4_500)]

@@ -5,7 +5,8 @@ from billing.domain.ledger import settle
 from billing.domain.rating import Charge, Tariff
 from billing.domain.usage import usage
 
-from tests.unit.billing.logs import SESSION, call, stopped, tick
+from tests.support.events import SESSION, stopped, tick
+from tests.unit.billing.logs import call
 
 USAGE = usage(SESSION, call(61_000, tick(70_000), stopped(125_000)))
 ACCOUNT = settle(USAGE, Tariff(3))

@@ -1,6 +1,7 @@
 from billing.domain.backlog import MOST_REMEMBERED, Backlog, End
 
-from tests.unit.billing.logs import SESSION, assigned, call, ended, log_of, ready, requested, started, stopped, tick
+from tests.support.events import SESSION, assigned, ended, ready, requested, started, stopped, tick
+from tests.unit.billing.logs import call, log_of
 
 
 def test_an_end_is_due_and_holds_the_position_before_the_first_event_of_its_session() -> None:
@@ -82,10 +83,10 @@ def test_an_event_that_is_delivered_again_moves_nothing_back() -> None:
 def test_only_so_many_sessions_are_remembered() -> None:
     backlog = Backlog()
     for n in range(MOST_REMEMBERED + 5):
-        backlog.follow(log_of(assigned(session=f"session_{n}"), first_seq=n)[0])
+        backlog.follow(log_of(assigned(session_id=f"session_{n}"), first_seq=n)[0])
     backlog.learn({})
 
-    backlog.follow(log_of(tick(1, session="session_0"), first_seq=MOST_REMEMBERED + 9)[0])
-    backlog.follow(log_of(tick(1, session=f"session_{MOST_REMEMBERED}"), first_seq=MOST_REMEMBERED + 10)[0])
+    backlog.follow(log_of(tick(1, session_id="session_0"), first_seq=MOST_REMEMBERED + 9)[0])
+    backlog.follow(log_of(tick(1, session_id=f"session_{MOST_REMEMBERED}"), first_seq=MOST_REMEMBERED + 10)[0])
 
     assert list(backlog.unknown) == ["session_0"]

@@ -12,19 +12,9 @@ from chassis.metrics import REGISTRY
 from contracts.events import Event
 from structlog.testing import capture_logs
 
+from tests.support.events import SESSION, assigned, ended, ready, requested, started, stopped, tick
 from tests.unit.billing.fakes import FakeLedger, FakeLog
-from tests.unit.billing.logs import (
-    SESSION,
-    assigned,
-    call,
-    ended,
-    log_of,
-    ready,
-    requested,
-    started,
-    stopped,
-    tick,
-)
+from tests.unit.billing.logs import call, log_of
 
 
 class Scene:
@@ -180,11 +170,11 @@ async def test_a_session_that_the_database_does_not_take_holds_up_no_other_and_i
 
 
 def events(session: str) -> list[Event]:
-    return [requested(session), assigned(session=session), started(session=session), ended(session=session)]
+    return [requested(session), assigned(session_id=session), started(session_id=session), ended(session_id=session)]
 
 
 async def test_an_end_whose_log_lost_its_beginning_is_a_dead_letter_and_holds_up_nothing() -> None:
-    scene = Scene((*log_of(ended(session="session_broken"), first_seq=1), *call(30_000)))
+    scene = Scene((*log_of(ended(session_id="session_broken"), first_seq=1), *call(30_000)))
     await scene.restart()
     await scene.later()
 
@@ -311,7 +301,7 @@ async def test_a_log_that_was_lost_and_made_again_is_read_from_its_beginning() -
 async def test_messages_that_change_no_bill_move_the_position_and_are_no_gap() -> None:
     scene = Scene(call(61_000))
     await scene.restart()
-    (other,) = log_of(requested(session="session_next"), first_seq=500)  # not followed
+    (other,) = log_of(requested("session_next"), first_seq=500)  # not followed
     scene.log.records.append(other)
 
     await scene.following.look(is_idle=True)

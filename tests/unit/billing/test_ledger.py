@@ -8,19 +8,8 @@ from billing.domain.rating import Charge, Tariff
 from billing.domain.usage import IncompleteLog, NotEnded, usage
 from contracts.events import Event
 
-from tests.unit.billing.logs import (
-    SESSION,
-    USER,
-    assigned,
-    call,
-    ended,
-    log_of,
-    ready,
-    requested,
-    started,
-    stopped,
-    tick,
-)
+from tests.support.events import SESSION, assigned, ended, ready, requested, started, stopped, tick
+from tests.unit.billing.logs import USER, call, log_of
 
 TARIFF = Tariff()
 
@@ -46,7 +35,7 @@ def test_a_session_that_never_started_is_settled_at_zero() -> None:
 
 def test_no_figure_in_an_event_leaves_a_session_without_a_bill() -> None:
     huge = 10**25
-    forged = (assigned(granted_minutes=huge), tick(huge, fault_ms=huge), stopped(huge), tick(1, fault_ms=huge, epoch=2))
+    forged = (assigned(granted_minutes=huge), tick(huge, fault_ms=huge), stopped(huge), tick(1, 2, fault_ms=huge))
     honest = (requested(), assigned(), ready(), started(), tick(5_000), stopped(61_000))
 
     account = settle(usage(SESSION, log_of(*honest, *forged, ended(huge), tick(huge), stopped(huge, 3))), TARIFF)
@@ -60,7 +49,7 @@ def test_no_figure_in_an_event_leaves_a_session_without_a_bill() -> None:
 
 
 def test_a_session_that_was_rejected_is_settled_at_zero_with_no_epoch() -> None:
-    account = settle(usage(SESSION, log_of(requested(), ended(0, epoch=0))), TARIFF)
+    account = settle(usage(SESSION, log_of(requested(), ended(0, 0))), TARIFF)
 
     assert account.settlement.charge == Charge(0, 0, 0, 0)
     assert account.settlement.epochs == ()
@@ -98,7 +87,7 @@ def test_a_start_that_was_stored_after_the_end_is_billed_as_an_adjustment() -> N
 
 def test_a_successor_whose_readiness_came_late_takes_time_back() -> None:
     before_the_end: list[Event] = [requested(), assigned(1), ready(1), started(), tick(70_000, 1), assigned(2)]
-    log = log_of(*before_the_end, ended(70_000, epoch=2), ready(2), step_ms=5_000)
+    log = log_of(*before_the_end, ended(70_000, 2), ready(2), step_ms=5_000)
 
     account = settle(usage(SESSION, log), Tariff(rule=1))
 
@@ -127,11 +116,11 @@ def test_a_frozen_epoch_is_capped_and_its_share_says_which_events_decided() -> N
         ready(1),
         started(),
         tick(5_000, 1),
-        assigned(2, node="n2"),
+        assigned(2, "n2"),
         ready(2),
         tick(11_000, 1),
         stopped(7_000, 2),
-        ended(12_000, epoch=2),
+        ended(12_000, 2),
         step_ms=1_000,
     )
 
@@ -222,7 +211,7 @@ def test_the_announcement_is_the_same_bytes_each_time_and_knows_no_adjustment() 
 
 
 def test_records_of_another_session_change_no_bill() -> None:
-    other = log_of(stopped(900_000, session="session_other"), first_seq=14)
+    other = log_of(stopped(900_000, session_id="session_other"), first_seq=14)
 
     assert usage(SESSION, (*call(30_000), *other)) == usage(SESSION, call(30_000))
 

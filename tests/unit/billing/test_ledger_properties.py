@@ -12,18 +12,8 @@ from contracts.metering import meter, within_grant
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.billing.logs import (
-    SESSION,
-    assigned,
-    call,
-    ended,
-    log_of,
-    ready,
-    requested,
-    started,
-    stopped,
-    tick,
-)
+from tests.support.events import SESSION, assigned, ended, ready, requested, started, stopped, tick
+from tests.unit.billing.logs import call, log_of
 
 TARIFF = Tariff()
 

@@ -3,16 +3,17 @@
 from billing.domain.usage import LoggedEvent
 from billing.ports import Position
 
+from tests.support.events import assigned, ended, requested, started, stopped, tick
 from tests.unit.billing.fakes import FakeLedger
-from tests.unit.billing.logs import assigned, call, ended, log_of, requested, started, stopped, tick
+from tests.unit.billing.logs import call, log_of
 from tests.unit.billing.test_following import Scene, metric
 
 
 def session(n: int, *, late: int = 0) -> tuple[LoggedEvent, ...]:
     name = f"session_{n}"
-    events = (requested(name), assigned(session=name), started(session=name), tick(5_000, session=name))
-    late_events = [stopped(65_000 + at, session=name) for at in range(late)]
-    return log_of(*events, ended(5_000, session=name), *late_events, first_seq=100 * n)
+    events = (requested(name), assigned(session_id=name), started(session_id=name), tick(5_000, session_id=name))
+    late_events = [stopped(65_000 + at, session_id=name) for at in range(late)]
+    return log_of(*events, ended(5_000, session_id=name), *late_events, first_seq=100 * n)
 
 
 async def settled(*logs: tuple[LoggedEvent, ...]) -> FakeLedger:

@@ -7,7 +7,7 @@ from contracts.streams import BUCKETS, SESSIONS, STREAMS
 from contracts.subjects import session_event, session_log
 from pydantic import ValidationError
 
-from tests.unit.billing.logs import SESSION, tick
+from tests.support.events import SESSION, tick
 
 
 def test_an_event_is_read_back_as_it_was_written() -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from contracts import ids
-from tests.unit.billing.logs import NOW
+from tests.support.events import NOW
 
 SESSION_ID = TypeAdapter(SessionId)
 

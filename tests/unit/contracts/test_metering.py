@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts import metering
-from tests.unit.billing.logs import assigned, ended, log_of, ready, requested, started, stopped, tick
+from tests.support.events import assigned, ended, ready, requested, started, stopped, tick
+from tests.unit.billing.logs import log_of
 
 MS = st.integers(0, 10_000_000)
 
@@ -174,9 +175,9 @@ def test_a_call_is_billed_up_to_its_grant_and_not_beyond() -> None:
 def test_where_a_scheduler_without_grants_assigned_the_limit_of_the_start_holds() -> None:
     served = (ready(), started(), stopped(150_000), ended())
 
-    asked = meter(log_of(requested(limit=2), assigned(), *served))
-    granted = meter(log_of(requested(limit=2), assigned(granted_minutes=3), *served))
-    never_assigned = meter(log_of(requested(limit=2), ended()))
+    asked = meter(log_of(requested(credit_limit_minutes=2), assigned(), *served))
+    granted = meter(log_of(requested(credit_limit_minutes=2), assigned(granted_minutes=3), *served))
+    never_assigned = meter(log_of(requested(credit_limit_minutes=2), ended()))
 
     assert (asked.billable_ms, asked.granted_minutes) == (120_000, 2)
     assert (granted.billable_ms, granted.granted_minutes) == (150_000, 3)

@@ -14,7 +14,7 @@ from gateway.routes.api import build_api
 from gateway.routes.services import Services
 from gateway.routes.waits import Waits
 
-from tests.unit.gateway.builders import NOW
+from tests.support.events import NOW
 from tests.unit.gateway.fakes import (
     FakeBilling,
     FakeKeys,

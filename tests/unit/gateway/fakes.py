@@ -23,7 +23,7 @@ from gateway.ports import (
     SessionIdTaken,
 )
 
-from tests.unit.gateway.builders import NOW
+from tests.support.events import NOW
 
 E = TypeVar("E", bound=Event)
 

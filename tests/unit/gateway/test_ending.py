@@ -2,17 +2,17 @@
 
 from gateway.domain.ending import end_reply, process_is_gone
 
-from tests.unit.gateway.builders import SESSION, ended, ready, stopped
+from tests.support.events import SESSION, ended, ready, stopped
 
 
 def test_the_durations_are_the_bills_own() -> None:
-    reply = end_reply(ended(billable_ms=61_500), process_gone=True, read_model_shows_it=True, errors=[])
+    reply = end_reply(ended(61_500), process_gone=True, read_model_shows_it=True, errors=[])
 
     assert (reply.details.duration_seconds, reply.details.duration_minutes) == (61, 2)
 
 
 def test_the_answer_has_the_names_that_existing_clients_read() -> None:
-    reply = end_reply(ended(billable_ms=1_000), process_gone=True, read_model_shows_it=False, errors=["no Redis"])
+    reply = end_reply(ended(1_000), process_gone=True, read_model_shows_it=False, errors=["no Redis"])
 
     assert reply.model_dump(mode="json", by_alias=True) == {
         "success": True,

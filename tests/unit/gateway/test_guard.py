@@ -15,7 +15,7 @@ from gateway.routes.audit import Sampler
 from gateway.routes.guard import PUBLIC
 from structlog.testing import capture_logs
 
-from tests.unit.gateway.builders import SESSION, requested
+from tests.support.events import SESSION, requested
 from tests.unit.gateway.conftest import World
 
 FULL, PLAIN = "f" * 32, "p" * 32

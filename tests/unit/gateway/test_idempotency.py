@@ -19,7 +19,7 @@ from gateway.domain.idempotency import (
 )
 from pydantic import Field
 
-from tests.unit.gateway.builders import ended
+from tests.support.events import ended
 
 TOOL = {"name": "look_up", "description": "Looks up.", "url": "https://tools.example/x"}
 
@@ -130,4 +130,4 @@ def test_an_entry_of_the_first_version_is_recognised(wait: str, body: dict[str, 
 def test_a_key_is_free_again_after_a_start_that_came_to_nothing(
     outcome: Outcome, billable_ms: int, again: bool
 ) -> None:
-    assert may_start_again(ended(outcome=outcome, billable_ms=billable_ms)) is again
+    assert may_start_again(ended(billable_ms, outcome=outcome)) is again

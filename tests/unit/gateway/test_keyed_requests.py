@@ -11,7 +11,7 @@ from gateway.domain.access import AccessRules, ApiKey
 from gateway.domain.idempotency import first_form_name
 from gateway.ports import NatsUnavailable
 
-from tests.unit.gateway.builders import SESSION, ended, requested
+from tests.support.events import SESSION, ended, requested
 from tests.unit.gateway.conftest import World
 from tests.unit.gateway.test_idempotency import first_form
 
@@ -34,7 +34,7 @@ async def test_a_repeated_start_of_a_session_that_was_served_says_that_it_ended(
 ) -> None:
     session_id = (await api.post(START, json=ANN, headers=KEY)).json()["sessionId"]
     world.rooms.open.clear()
-    world.log.events.append(ended(session_id))
+    world.log.events.append(ended(session_id=session_id))
 
     again = await api.post(START, json=ANN, headers=KEY)
 
@@ -48,7 +48,7 @@ async def test_a_repeated_start_whose_session_came_to_nothing_starts_again(
     api: httpx.AsyncClient, world: World, outcome: Outcome
 ) -> None:
     first = (await api.post(START, json=ANN, headers=KEY)).json()["sessionId"]
-    world.log.events.append(ended(first, outcome=outcome, reason="queue_full", billable_ms=0, epoch=0))
+    world.log.events.append(ended(0, 0, session_id=first, outcome=outcome, reason="queue_full"))
 
     again = await api.post(START, json=ANN, headers=KEY)
     replay = await api.post(START, json=ANN, headers=KEY)
@@ -64,7 +64,7 @@ async def test_a_repeated_start_with_an_id_of_its_own_does_not_start_again(
 ) -> None:
     mine = ANN | {"sessionId": "session_mine"}
     await api.post(START, json=mine, headers=KEY)
-    world.log.events.append(ended("session_mine", outcome=Outcome.REJECTED, billable_ms=0, epoch=0))
+    world.log.events.append(ended(0, 0, session_id="session_mine", outcome=Outcome.REJECTED))
 
     again = await api.post(START, json=mine, headers=KEY)
 
@@ -140,7 +140,7 @@ async def test_a_repeated_end_gives_the_very_same_answer(api: httpx.AsyncClient,
 
 
 async def test_the_key_of_an_end_is_bound_to_its_session(api: httpx.AsyncClient, world: World) -> None:
-    world.log.events = [requested(), ended(), requested("session_b"), ended("session_b")]
+    world.log.events = [requested(), ended(), requested("session_b"), ended(session_id="session_b")]
     await api.post(END, json={"sessionId": SESSION}, headers=KEY)
 
     other = await api.post(END, json={"sessionId": "session_b"}, headers=KEY)

@@ -11,7 +11,7 @@ from contracts.events import AgentReady, Event, SessionEnded
 from gateway.adapters import nats_log_tail as log_tail
 from gateway.adapters.nats_log_tail import LogTail
 
-from tests.unit.gateway.builders import NOW, SESSION, ended, ready
+from tests.support.events import NOW, SESSION, ended, ready
 
 OTHER = "session_2_b"
 
@@ -101,7 +101,7 @@ async def settle() -> None:
 
 
 async def test_what_came_since_the_request_is_told_without_reading_the_log(bus: FakeBus, tail: LogTail) -> None:
-    bus.stored(ready(), ready(OTHER), ended())
+    bus.stored(ready(), ready(session_id=OTHER), ended())
     await settle()
 
     found = await told(tail, 2, since=0)
@@ -151,7 +151,7 @@ async def test_a_follower_that_is_slow_reads_the_log(
 ) -> None:
     monkeypatch.setattr(log_tail, "_QUEUED", 3)
     async with tail.follow(SESSION, AgentReady, SessionEnded, since=None, past=False) as events:
-        bus.stored(*(ready(epoch=epoch) for epoch in range(1, 6)), ended())
+        bus.stored(*(ready(epoch) for epoch in range(1, 6)), ended())
         await settle()
 
         found = [await anext(events) for _ in range(6)]
@@ -161,7 +161,7 @@ async def test_a_follower_that_is_slow_reads_the_log(
 
 
 async def test_a_stream_that_was_made_again_is_read_from_its_beginning(bus: FakeBus, tail: LogTail) -> None:
-    bus.stored(*(ready(OTHER, epoch=epoch) for epoch in range(1, 4)))
+    bus.stored(*(ready(epoch, session_id=OTHER) for epoch in range(1, 4)))
     await settle()
     following = asyncio.create_task(told(tail, 1, past=False))
     await settle()
@@ -174,7 +174,7 @@ async def test_a_stream_that_was_made_again_is_read_from_its_beginning(bus: Fake
 
 async def test_only_so_much_is_kept(bus: FakeBus, tail: LogTail, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_tail, "_KEPT", 3)
-    bus.stored(ready(), *(ready(OTHER, epoch=epoch) for epoch in range(1, 4)))
+    bus.stored(ready(), *(ready(epoch, session_id=OTHER) for epoch in range(1, 4)))
     await settle()
 
     assert len(await told(tail, 1, since=0)) == 1

@@ -6,7 +6,7 @@ from contracts.registry import NodeJob, NodeState, Slot
 from gateway.domain.occupancy import Occupancy, from_read_model, from_registry, ready_agents
 from gateway.domain.read_model import Status
 
-from tests.unit.gateway.builders import NOW, assigned, ended, queued
+from tests.support.events import NOW, assigned, ended, queued
 
 
 def node(node_id: str = "n1", *, warm: int = 1, draining: bool = False, jobs: tuple[NodeJob, ...] = ()) -> NodeState:
@@ -48,7 +48,7 @@ def test_a_session_whose_process_runs_is_active_and_other_slots_are_starting() -
 
 def test_whoever_queued_and_was_neither_placed_nor_ended_still_waits() -> None:
     recent = [queued("session_a"), queued("session_b"), queued("session_c"), queued("session_d")]
-    recent_ends = [assigned("session_b"), ended("session_c")]
+    recent_ends = [assigned(session_id="session_b"), ended(session_id="session_c")]
 
     assert from_registry([slot("session_d")], [], [*recent, *recent_ends]).queued == 1
 

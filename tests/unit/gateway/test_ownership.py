@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from tests.unit.gateway.builders import SESSION, ended, requested
+from tests.support.events import SESSION, ended, requested
 from tests.unit.gateway.conftest import World
 
 TOKEN, START = "/api/token", "/orchestrator/session/start"

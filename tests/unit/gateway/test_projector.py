@@ -11,8 +11,8 @@ from gateway.domain.read_model import SessionState, fold_all, user_config
 from gateway.ports import LoggedEvent
 from gateway.projector import Projector
 
+from tests.support.events import SESSION, assigned, ended, ready, requested, started, turn
 from tests.support.waiting import until
-from tests.unit.gateway.builders import SESSION, assigned, ended, ready, requested, started, turn
 from tests.unit.gateway.fakes import FakeLog, FakePrejoinedRooms, FakeReadModel, FakeRegistry
 from tests.unit.gateway.test_occupancy import node
 
@@ -31,7 +31,7 @@ async def projecting(
 
 
 async def test_the_log_shows_in_the_read_model_with_its_position() -> None:
-    log, model = FakeLog(requested(), assigned(), turn(), ready(), started()), FakeReadModel()
+    log, model = FakeLog(requested(), assigned(), turn(heard="Hi Ann!"), ready(), started()), FakeReadModel()
 
     async with projecting(log, model):
         await until(lambda: model.at == "5")

@@ -17,7 +17,7 @@ from gateway.domain.read_model import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.gateway.builders import (
+from tests.support.events import (
     NOW,
     SESSION,
     assigned,
@@ -32,7 +32,16 @@ from tests.unit.gateway.builders import (
     turn,
 )
 
-WHOLE_CALL: list[Event] = [requested(), assigned(), ready(), started(), speaking(), turn(), stopped(), ended()]
+WHOLE_CALL: list[Event] = [
+    requested(),
+    assigned(),
+    ready(),
+    started(),
+    speaking(),
+    turn(heard="Hi Ann!"),
+    stopped(),
+    ended(),
+]
 
 
 def state_of(*events: Event) -> SessionState:
@@ -56,10 +65,10 @@ def fields_of(*events: Event) -> dict[str, str]:
         ([requested(), assigned(), ready()], Status.READY),
         ([requested(), assigned(), ready(), started()], Status.ACTIVE),
         (WHOLE_CALL, Status.ENDED),
-        ([requested(), queued(), ended(outcome=Outcome.REJECTED, epoch=0, billable_ms=0)], Status.REJECTED),
+        ([requested(), queued(), ended(0, 0, outcome=Outcome.REJECTED)], Status.REJECTED),
         ([requested(), assigned(), ended(outcome=Outcome.FAILED)], Status.ENDED),
-        ([requested(), assigned(), ready(), stopped(), assigned(epoch=2)], Status.STARTING),
-        ([requested(), assigned(), ready(), started(), stopped(), assigned(epoch=2)], Status.ACTIVE),
+        ([requested(), assigned(), ready(), stopped(), assigned(2)], Status.STARTING),
+        ([requested(), assigned(), ready(), started(), stopped(), assigned(2)], Status.ACTIVE),
     ],
 )
 def test_the_status_is_the_furthest_that_the_log_proves(events: list[Event], status: Status) -> None:
@@ -86,7 +95,7 @@ def test_a_finished_call_has_exactly_the_fields_of_the_schema_all_as_text() -> N
 
 
 def test_after_a_take_over_process_and_log_are_the_new_ones_and_the_start_is_the_first() -> None:
-    fields = fields_of(requested(), assigned(), ready(), assigned(epoch=2), ready(epoch=2, pid=4712, after=30))
+    fields = fields_of(requested(), assigned(), ready(), assigned(2), ready(2, pid=4712, after=30))
 
     assert fields["agentPid"] == "4712"
     assert fields["logFile"] == f"{SESSION}.2.log"
@@ -94,9 +103,9 @@ def test_after_a_take_over_process_and_log_are_the_new_ones_and_the_start_is_the
 
 
 def test_a_late_word_of_an_old_epoch_changes_nothing() -> None:
-    now = [requested(), assigned(), assigned(epoch=2), ready(epoch=2, pid=4712)]
+    now = [requested(), assigned(), assigned(2), ready(2, pid=4712)]
 
-    assert fields_of(*now, ready(epoch=1, after=0.5))["agentPid"] == "4712"
+    assert fields_of(*now, ready(1, after=0.5))["agentPid"] == "4712"
     assert state_of(*now, stopped(epoch=1)).live_pid == 4712
 
 
@@ -158,7 +167,7 @@ def test_the_stages_are_the_present_agents_down_to_its_first_sound() -> None:
 
     assert stages(speaking()) == {}
     assert stages(speaking(), ready()) == {"join": 120, "heard": 180}
-    assert stages(ready(), speaking(), ready(epoch=2)) == {"join": 240}
+    assert stages(ready(), speaking(), ready(2)) == {"join": 240}
 
 
 def test_the_place_in_the_queue_shows_only_while_it_waits() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from gateway.domain.room_events import MalformedWebhook, room_event
 
-from tests.unit.gateway.builders import SESSION
+from tests.support.events import SESSION
 
 
 def webhook(**fields: Any) -> dict[str, Any]:

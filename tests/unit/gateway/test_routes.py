@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind
 
 from chassis import telemetry
-from tests.unit.gateway.builders import NOW, SESSION, assigned, ended, queued, ready, requested, started, stopped
+from tests.support.events import NOW, SESSION, assigned, ended, queued, ready, requested, started, stopped
 from tests.unit.gateway.conftest import API_KEY, API_SECRET, World
 from tests.unit.gateway.test_occupancy import job, node
 
@@ -38,7 +38,7 @@ def show(world: World, *events: Event) -> None:
 
 async def test_an_end_asks_for_the_end_and_answers_with_it(api: httpx.AsyncClient, world: World) -> None:
     world.log.events = [requested(), assigned(), ready(), started(), stopped()]
-    world.log.on_publish[EndRequested] = ended(billable_ms=59_999)
+    world.log.on_publish[EndRequested] = ended(59_999)
     show(world, requested(), ended())
 
     answer = await api.post(END, json={"sessionId": SESSION})

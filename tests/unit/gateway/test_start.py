@@ -6,7 +6,7 @@ from contracts.errors import Refused
 from gateway.domain.start import is_same_start, requested
 from gateway.domain.voices import check_voice
 
-from tests.unit.gateway.builders import NOW, SESSION, at
+from tests.support.events import NOW, SESSION, at
 
 
 def request(**fields: object) -> StartRequest:

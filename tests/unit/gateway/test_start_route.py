@@ -12,7 +12,7 @@ from contracts.events import Outcome, SessionRequested
 from contracts.registry import IdempotentStart
 from gateway.ports import Claim
 
-from tests.unit.gateway.builders import SESSION, ended, ready, requested, turn
+from tests.support.events import SESSION, ended, ready, requested, turn
 from tests.unit.gateway.conftest import API_SECRET, World
 
 START = "/orchestrator/session/start"
@@ -269,7 +269,7 @@ async def test_an_unknown_voice_is_refused_before_anything_is_made(api: httpx.As
 
 
 async def test_a_start_that_waits_answers_with_the_stages(api: httpx.AsyncClient, world: World) -> None:
-    world.log.events = [ready("session_mine"), turn("session_mine")]
+    world.log.events = [ready(session_id="session_mine"), turn(session_id="session_mine", heard="Hi Ann!")]
 
     answer = await api.post(START, json={"userName": "Ann", "sessionId": "session_mine", "wait": "speaking"})
 
@@ -277,7 +277,7 @@ async def test_a_start_that_waits_answers_with_the_stages(api: httpx.AsyncClient
 
 
 async def test_a_start_that_waits_in_vain_says_why(api: httpx.AsyncClient, world: World) -> None:
-    rejected = ended("session_mine", outcome=Outcome.REJECTED, reason="every node was full")
+    rejected = ended(session_id="session_mine", outcome=Outcome.REJECTED, reason="every node was full")
     world.log.on_publish = {SessionRequested: rejected}
 
     answer = await api.post(START, json={"userName": "Ann", "sessionId": "session_mine", "wait": "joined"})

@@ -12,7 +12,7 @@ from contracts.ids import agent_identity, caller_identity
 from gateway.domain.rooms import MadeRoom, is_usable
 from gateway.ports import NatsUnavailable
 
-from tests.unit.gateway.builders import NOW, SESSION, requested
+from tests.support.events import NOW, SESSION, requested
 from tests.unit.gateway.conftest import World
 
 START = "/orchestrator/session/start"

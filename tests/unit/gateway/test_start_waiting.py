@@ -16,7 +16,7 @@ from gateway.app import stop_serving
 from gateway.domain.waiting import Stage, failure
 from gateway.routes.waits import Waits
 
-from tests.unit.gateway.builders import SESSION, assigned, ended, queued, ready, requested, speaking, turn
+from tests.support.events import SESSION, assigned, ended, queued, ready, requested, speaking, turn
 from tests.unit.gateway.conftest import World
 from tests.unit.gateway.fakes import FakeLog
 
@@ -151,7 +151,7 @@ async def test_following_ends_at_its_deadline_and_names_the_session(api: httpx.A
 async def test_a_node_of_an_older_version_says_by_its_first_turn_that_it_speaks(
     api: httpx.AsyncClient, world: World
 ) -> None:
-    world.log.events = [requested(), ready(), turn()]
+    world.log.events = [requested(), ready(), turn(heard="Hi Ann!")]
 
     answer = await api.get(FOLLOW, params={"wait": "speaking"})
 
@@ -189,7 +189,7 @@ def test_each_end_before_the_agent_is_a_problem_of_its_own(
 
 async def test_where_the_queue_may_be_full_a_refusal_is_a_429(api: httpx.AsyncClient, world: World) -> None:
     world.queue.full = True
-    then(world, ended(outcome=Outcome.REJECTED, reason="queue_full", epoch=0, billable_ms=0))
+    then(world, ended(0, 0, outcome=Outcome.REJECTED, reason="queue_full"))
     open_ = world.log.open
 
     async def first_the_request(event: Event) -> int:
@@ -279,7 +279,7 @@ async def test_the_scheduler_is_heard_until_the_deadline_and_no_longer(api: http
 @pytest.mark.parametrize(
     ("word", "status", "code"),
     [
-        (ended(outcome=Outcome.REJECTED, reason="queue_full", epoch=0, billable_ms=0), 429, "queue_full"),
+        (ended(0, 0, outcome=Outcome.REJECTED, reason="queue_full"), 429, "queue_full"),
         (queued(), 200, None),
     ],
 )

@@ -20,7 +20,7 @@ def attempts(*nodes: str, spacing_ms: int = 1_000, cause: str = "crashed"):  # t
     events = [(0, requested())]
     for n, name in enumerate(nodes, 1):
         at_ms = n * spacing_ms
-        events += [(at_ms, assigned(n, name)), (at_ms + 10, stopped(n, cause))]  # type: ignore[list-item]
+        events += [(at_ms, assigned(n, name)), (at_ms + 10, stopped(epoch=n, cause=cause))]  # type: ignore[list-item]
     return session(*events)
 
 
@@ -45,9 +45,9 @@ def test_a_start_that_failed_on_six_nodes_has_failed() -> None:
 
 
 def test_the_attempts_of_a_take_over_are_counted_from_the_last_agent_that_was_there() -> None:
-    events = [(0, requested()), (10, assigned(1, "a")), (20, ready(1)), (30, started(1)), (40, stopped(1))]
+    events = [(0, requested()), (10, assigned(1, "a")), (20, ready(1)), (30, started(1)), (40, stopped(epoch=1))]
     for epoch in range(2, 8):
-        events += [(epoch * 1_000, assigned(epoch, "b")), (epoch * 1_000 + 10, stopped(epoch))]  # type: ignore[list-item]
+        events += [(epoch * 1_000, assigned(epoch, "b")), (epoch * 1_000 + 10, stopped(epoch=epoch))]  # type: ignore[list-item]
     five = decide(session(*events[:-2]), facts(6), T0 + 20_000, LIMITS)
     assert five.actions == (Place(takeover=True),)
     [action] = decide(session(*events), facts(7), T0 + 7_010, LIMITS).actions

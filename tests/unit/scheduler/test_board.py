@@ -197,7 +197,7 @@ def test_each_users_running_sessions_are_those_that_hold_a_slot(steps: list[tupl
                 board.record(scene.world.write(assigned(session_id=name)))
                 board.began(name)
             case "end" if known:
-                board.record(scene.world.write(ended(name)))
+                board.record(scene.world.write(ended(session_id=name)))
             case "forget":
                 board.forget(name)
             case "free":

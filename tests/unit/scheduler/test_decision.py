@@ -217,7 +217,7 @@ def test_an_end_while_starting_stops_the_node_first() -> None:
 
 
 def test_an_older_epochs_stop_ends_nothing() -> None:
-    events = (*RUNNING, (5_000, assigned(2, "n2")), (5_300, ready(2, "n2")), (5_400, stopped(1, "ended", 800)))
+    events = (*RUNNING, (5_000, assigned(2, "n2")), (5_300, ready(2, "n2")), (5_400, stopped(800, 1, "ended")))
     assert decided(*events, after=5_500, facts=replace(FACTS, asked_epoch=2)).actions == ()
 
 
@@ -242,7 +242,7 @@ SPENT: tuple[Entry, ...] = (
     (5_100, ready(2)),
     (6_000, assigned(3)),
     (6_100, ready(3)),
-    (7_000, stopped(3)),
+    (7_000, stopped(epoch=3)),
 )
 FAILED = over(Outcome.FAILED, "agent_failed")
 
@@ -254,7 +254,7 @@ def test_after_the_last_take_over_one_more_agent_says_goodbye() -> None:
     said = (*last, (7_300, ready(4, "n2")))
     asked = replace(FACTS, asked_epoch=4)
     assert decided(*said, after=7_301, facts=asked) == Decision((), T0 + 19_010)
-    assert decided(*said, (10_000, stopped(4, "farewell")), after=10_001, facts=asked).actions == (FAILED,)
+    assert decided(*said, (10_000, stopped(epoch=4, cause="farewell")), after=10_001, facts=asked).actions == (FAILED,)
     assert decided(*said, after=19_010, facts=asked).actions == (told(4, "n2", Outcome.FAILED, "agent_failed"),)
     assert decided(*SPENT, after=7_001, limits=replace(LIMITS, max_takeovers=3)).actions == (Place(takeover=True),)
 
@@ -283,8 +283,12 @@ def test_a_call_may_be_handed_over_by_any_number_of_drained_nodes() -> None:
     events = [*RUNNING]
     for epoch in range(1, 6):
         at = 5_000 * epoch
-        events += [(at, stopped(epoch, "drained")), (at + 10, assigned(epoch + 1)), (at + 300, ready(epoch + 1))]
-    last = (*events, (40_000, stopped(6, "drained")))
+        events += [
+            (at, stopped(epoch=epoch, cause="drained")),
+            (at + 10, assigned(epoch + 1)),
+            (at + 300, ready(epoch + 1)),
+        ]
+    last = (*events, (40_000, stopped(epoch=6, cause="drained")))
     assert decided(*last, after=40_001).actions == (Place(takeover=True),)
 
 

@@ -48,7 +48,7 @@ async def test_starts_without_a_node_are_reported_with_the_end_of_the_log(quick:
         assigned(session_id="session_a"),
     ):
         board.record(world.write(event))
-    board.record(world.write(ended("session_b")))
+    board.record(world.write(ended(session_id="session_b")))
 
     [state] = await reports_of(world, board, until=1)
 

@@ -37,7 +37,7 @@ async def test_a_room_without_a_session_is_deleted_only_where_it_says_that_it_is
 @pytest.mark.parametrize("deployment", ["here", "elsewhere", None])
 async def test_the_room_of_a_session_that_our_log_ended_is_deleted_whatever_it_says(deployment: str | None) -> None:
     world = World(Limits(), deployment=deployment)
-    for event in (requested(ROOM), ended(ROOM, epoch=0)):
+    for event in (requested(ROOM), ended(session_id=ROOM, epoch=0)):
         world.write(event)
     world.monotonic_s += 600
 

@@ -48,7 +48,7 @@ async def test_what_runs_and_what_waits_is_read_in_few_readings_without_ticks() 
     world.monotonic_s += 600
     world.write(requested("session_waits"))
     world.write(requested("session_over"))
-    world.write(ended("session_over"))
+    world.write(ended(session_id="session_over"))
     board = board_of(world)
 
     await read_back(board, world, world, recent_ms=world.now_ms() - 1_000)  # type: ignore[arg-type]
@@ -81,7 +81,7 @@ async def test_an_end_that_is_asked_for_while_the_session_is_read_is_taken_in() 
 async def test_a_session_that_ended_is_kept_only_while_it_holds_its_slot() -> None:
     world = Log()
     world.running("session_1", 0)
-    world.write(ended("session_1"))
+    world.write(ended(session_id="session_1"))
     board = board_of(world)
     await read_back(board, world, world, recent_ms=0)  # type: ignore[arg-type]
     assert board.facts("session_1", T0).slot == 0
@@ -99,7 +99,7 @@ async def test_starts_that_waited_through_a_long_outage_are_found_some_at_a_time
     world = Log()
     for n in range(7):
         world.write(requested(f"session_{n}"))
-    world.write(ended("session_3"))
+    world.write(ended(session_id="session_3"))
     board = board_of(world)
     woken: list[str] = []
     await read_forgotten(board, world, woken.append, every=4)  # type: ignore[arg-type]

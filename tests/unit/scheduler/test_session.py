@@ -14,10 +14,10 @@ EVENTS: list[Event] = [
     assigned(1),
     ready(1),
     started(1),
-    stopped(1, served_ms=900),
+    stopped(900, 1),
     assigned(2, "n2"),
     ready(2, "n2"),
-    stopped(2, "ended", 1500),
+    stopped(1500, 2, "ended"),
     end_requested(),
     ended(epoch=2),
 ]
@@ -46,7 +46,7 @@ def test_any_order_and_repetition_of_the_records_gives_the_same_session(data: st
 
 
 def test_an_older_epochs_stop_leaves_the_current_one_alone() -> None:
-    state = session(requested(), assigned(1), ready(1), assigned(2, "n2"), stopped(1, "ended"))
+    state = session(requested(), assigned(1), ready(1), assigned(2, "n2"), stopped(epoch=1, cause="ended"))
 
     assert state.current is not None
     assert state.current.epoch == 2
@@ -60,7 +60,12 @@ def test_deaths_are_ready_agents_with_a_successor() -> None:
 
 def test_the_time_to_start_begins_at_the_first_attempt_after_the_last_ready_one() -> None:
     state = session(
-        (0, requested()), (1, assigned(1)), (5, ready(1)), (700, assigned(2)), (900, assigned(3)), (901, stopped(3))
+        (0, requested()),
+        (1, assigned(1)),
+        (5, ready(1)),
+        (700, assigned(2)),
+        (900, assigned(3)),
+        (901, stopped(epoch=3)),
     )
     assert state.starting_since_ms == T0 + 700
     assert session((0, requested()), (1, assigned(1)), (5, ready(1))).starting_since_ms is None

@@ -236,7 +236,7 @@ class World:
     def stop(self, node_id: str, session_id: str, cause: str) -> None:
         """The worker is gone; the node says so."""
         job = self.jobs[node_id].pop(session_id)
-        self.write(stopped(job.epoch, cause, 100, session_id=session_id))
+        self.write(stopped(100, job.epoch, cause, session_id=session_id))
 
     def join(self, node_id: str, session_id: str) -> None:
         """The agent is in the room."""
