@@ -58,3 +58,15 @@ def test_all_parts_have_the_newest_version_of_the_changelog() -> None:
 
     assert {part["project"]["version"] for part in parts} == {newest}
     assert len(parts) == 8
+
+
+def test_contributing_names_files_that_exist() -> None:
+    sources = {path.name: next((path / "src").iterdir()) for path in (ROOT / "services").iterdir()}
+    named = re.findall(r"`([\w.-]+/[\w./-]+)`", (ROOT / "CONTRIBUTING.md").read_text())
+
+    def exists(name: str) -> bool:
+        part, _, rest = name.partition("/")
+        return (ROOT / name).exists() or (part in sources and (sources[part] / rest).exists())
+
+    assert len(named) > 30
+    assert not [name for name in named if not exists(name)]
