@@ -32,8 +32,6 @@ VOICE_SPEEDS: Final = MappingProxyType(
 
 DEFAULT_SPEED: Final = 1.0
 
-"""Limit for the last words of a call, in seconds."""
-
 ReasoningEffort: TypeAlias = Literal["none", "default", "low", "medium", "high"]
 Key: TypeAlias = Annotated[SecretStr, Field(min_length=1, max_length=500)]
 Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:-]{0,99}$")]

@@ -8,9 +8,10 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
-from pipecat.frames.frames import ErrorFrame, InterruptionFrame, OutputAudioRawFrame
+from pipecat.frames.frames import ErrorFrame, Frame, InterruptionFrame, OutputAudioRawFrame
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_context import LLMContext
@@ -32,7 +33,7 @@ from pipecat.workers.runner import WorkerRunner
 
 from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.hearing import Hearing
-from agent_runner.domain.link import Provider, Turn
+from agent_runner.domain.link import Beat, Provider, Turn
 from agent_runner.domain.quiet import Quiet
 from agent_runner.worker.pipeline.ear import Ear
 from agent_runner.worker.pipeline.long_turn import LongTurnStop
@@ -53,14 +54,20 @@ class PipelineListener:
 
     Attributes:
         turn: A turn ended.
+        worked: A provider produced output.
+        fault: A provider has kept the agent deaf or mute for so many seconds.
+        recovered: A provider is connected again.
         error: A processor reported an error: its provider (None for other processors), the text, and whether the
             processor has become unusable.
-        over: The pipeline ended.
+        ended: The pipeline ended.
     """
 
     turn: Callable[[Turn], None]
+    worked: Callable[[Provider], None]
+    fault: Callable[[Provider, float], None]
+    recovered: Callable[[Provider], None]
     error: Callable[[Provider | None, str, bool], None]
-    over: Callable[[], None]
+    ended: Callable[[], None]
 
 
 class AgentPipeline:
@@ -77,8 +84,16 @@ class AgentPipeline:
         user, assistant = _aggregators(config, self.context, self.stt)
         self._output = output = self.transport.output()
         self._out_bytes_per_s = 2 * config.tts_sample_rate
-        hearing, quiet = Hearing(config.stt_silence_s), Quiet(config.user_idle_prompt_s, config.user_idle_end_s)
-        self.ear = Ear(self.stt, self.llm, self.tts, output, listener.turn, hearing, quiet)
+        self.ear = Ear(
+            stt=self.stt,
+            llm=self.llm,
+            tts=self.tts,
+            output=output,
+            on_turn=listener.turn,
+            on_worked=listener.worked,
+            hearing=Hearing(config.stt_silence_s),
+            quiet=Quiet(config.user_idle_prompt_s, config.user_idle_end_s),
+        )
         self.worker = PipelineWorker(
             Pipeline([self.transport.input(), self.stt, user, self.llm, self.tts, output, assistant]),
             params=PipelineParams(
@@ -92,17 +107,14 @@ class AgentPipeline:
             enable_rtvi=False,  # messages for Pipecat's own clients; our callers are other clients
             idle_timeout_secs=None,  # the scheduler ends idle calls
         )
-        self._runner: WorkerRunner | None = None
         self._running: asyncio.Task[None] | None = None
         self._started = asyncio.Event()
         self._listen(user, assistant)
-        self.on_fault: Callable[[Provider, float], None] = lambda _provider, _ago_s: None
-        self.on_recovery: Callable[[Provider], None] = lambda _provider: None
-        self.llm.on_fault = lambda ago_s: self.on_fault("llm", ago_s)
-        self.stt.on_fault = lambda ago_s: self.on_fault("stt", ago_s)
-        self.tts.on_fault = lambda ago_s: self.on_fault("tts", ago_s)
-        self.stt.on_recovery = lambda: self.on_recovery("stt")
-        self.tts.on_recovery = lambda: self.on_recovery("tts")
+        self.llm.on_fault = partial(listener.fault, "llm")
+        self.stt.on_fault = partial(listener.fault, "stt")
+        self.tts.on_fault = partial(listener.fault, "tts")
+        self.stt.on_recovery = partial(listener.recovered, "stt")
+        self.tts.on_recovery = partial(listener.recovered, "tts")
 
     async def start(self) -> None:
         """Start the pipeline; it then lacks only a room and the providers.
@@ -110,13 +122,25 @@ class AgentPipeline:
         Raises:
             TimeoutError: The pipeline did not start in START_S.
         """
-        self._runner = WorkerRunner(handle_sigint=False)
-        await self._runner.add_workers(self.worker)
-        self._running = asyncio.create_task(self._run(self._runner))
+        runner = WorkerRunner(handle_sigint=False)
+        await runner.add_workers(self.worker)
+        self._running = asyncio.create_task(self._run(runner))
         async with asyncio.timeout(START_S):
             await self._started.wait()
 
-    async def finished(self, timeout_s: float) -> None:
+    def beat(self) -> Beat:
+        flow = self.ear.flow
+        return Beat(
+            tts_bytes=flow.made_bytes,
+            sent_bytes=flow.sent_bytes,
+            caller_in_room=self.transport.client.caller_in_room,
+        )
+
+    async def queue(self, *frames: Frame) -> None:
+        """Send frames through the pipeline from its start."""
+        await self.worker.queue_frames(list(frames))
+
+    async def wait_closed(self, timeout_s: float) -> None:
         """Wait until the pipeline ends, or `timeout_s` passes."""
         if self._running is not None:
             await asyncio.wait([self._running], timeout=timeout_s)
@@ -136,7 +160,7 @@ class AgentPipeline:
         try:
             await runner.run()
         finally:
-            self._listener.over()
+            self._listener.ended()
 
     def _listen(self, user: Any, assistant: Any) -> None:
         @self.worker.event_handler("on_pipeline_started")
@@ -169,7 +193,7 @@ def _aggregators(config: AgentConfig, context: LLMContext, stt: SpeechToText) ->
         else SpeechTimeoutUserTurnStopStrategy(user_speech_timeout=config.aggregation_timeout)
     ]
     if config.max_turn_s:
-        stop.append(LongTurnStop(config.max_turn_s, stt.say_what_you_have))
+        stop.append(LongTurnStop(config.max_turn_s, stt.ask_for_words))
     pair = LLMContextAggregatorPair(
         context,
         user_params=LLMUserAggregatorParams(

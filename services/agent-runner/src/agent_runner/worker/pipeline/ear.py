@@ -12,6 +12,7 @@ from typing import Final
 from pipecat.frames.frames import (
     BotStartedSpeakingFrame,
     BotStoppedSpeakingFrame,
+    Frame,
     FunctionCallResultFrame,
     FunctionCallsStartedFrame,
     InterimTranscriptionFrame,
@@ -28,6 +29,7 @@ from pipecat.frames.frames import (
 from pipecat.observers.base_observer import BaseObserver, FramePushed
 from pipecat.processors.frame_processor import FrameProcessor
 
+from agent_runner.domain.audio_flow import AudioFlow
 from agent_runner.domain.hearing import Hearing
 from agent_runner.domain.link import Provider, Turn
 from agent_runner.domain.quiet import Quiet
@@ -41,91 +43,98 @@ class Ear(BaseObserver):
 
     def __init__(
         self,
+        *,
         stt: FrameProcessor,
         llm: FrameProcessor,
         tts: FrameProcessor,
         output: FrameProcessor,
         on_turn: Callable[[Turn], None],
+        on_worked: Callable[[Provider], None],
         hearing: Hearing,
         quiet: Quiet,
     ) -> None:
         super().__init__()
         self.talk = Talk()
+        self.flow = AudioFlow()
         self.hearing = hearing
         self.quiet = quiet
-        self.made_bytes = 0
-        self.sent_bytes = 0
-        self._sent_before = 0
         self._is_calling = False  # the model called a tool and has not answered since
         self._awaited: tuple[int, asyncio.Event] | None = None
-        self.on_success: Callable[[Provider], None] = lambda _provider: None
-        self._stt = stt
-        self._llm = llm
-        self._tts = tts
-        self._output = output
         self._on_turn = on_turn
+        self._on_worked = on_worked
+        self._of: dict[FrameProcessor, Callable[[Frame, float], None]] = {
+            stt: self._of_stt,
+            llm: self._of_llm,
+            tts: self._of_tts,
+            output: self._of_output,
+        }
 
     async def on_push_frame(self, data: FramePushed) -> None:
-        frame, source, at = data.frame, data.source, data.timestamp / _NS
-        if source is self._output:
-            self._at_output(frame, at)
-        elif source is self._tts:
-            if isinstance(frame, TTSAudioRawFrame):
-                self.made_bytes += len(frame.audio)
-                self.on_success("tts")
-                self.talk.marks.audio = self.talk.marks.audio or at
-        elif source is self._llm:
-            if isinstance(frame, FunctionCallsStartedFrame | FunctionCallResultFrame):
-                self._is_calling = True
-                self.on_success("llm")
-                self.quiet.thinking(time.monotonic())
-            elif isinstance(frame, LLMTextFrame):
-                self._is_calling = False
-                self.talk.marks.text = self.talk.marks.text or at
-                self.on_success("llm")
-        elif source is self._stt:
-            if isinstance(frame, TranscriptionFrame):
-                self.hearing.words()
-                self.talk.marks.transcript = at
-            elif isinstance(frame, InterimTranscriptionFrame):
-                self.hearing.words()
+        at = data.timestamp / _NS
+        if (observe := self._of.get(data.source)) is not None:
+            observe(data.frame, at)
         if data.first_push:
-            if isinstance(frame, VADUserStoppedSpeakingFrame):
-                self._caller_speaks(time.monotonic() - frame.stop_secs, False)
-                self.talk.marks = Marks(silence=at - frame.stop_secs)
-            elif isinstance(frame, VADUserStartedSpeakingFrame):
-                self._caller_speaks(time.monotonic() - frame.start_secs, True)
-            elif isinstance(frame, UserStoppedSpeakingFrame):
-                self.talk.marks.decided = at
-                self.quiet.thinking(time.monotonic())
+            self._first_seen(data.frame, at)
+
+    def _of_stt(self, frame: Frame, at: float) -> None:
+        if isinstance(frame, TranscriptionFrame):
+            self.hearing.words()
+            self.talk.marks.transcript = at
+        elif isinstance(frame, InterimTranscriptionFrame):
+            self.hearing.words()
+
+    def _of_llm(self, frame: Frame, at: float) -> None:
+        if isinstance(frame, FunctionCallsStartedFrame | FunctionCallResultFrame):
+            self._is_calling = True
+            self._on_worked("llm")
+            self.quiet.thinking(time.monotonic())
+        elif isinstance(frame, LLMTextFrame):
+            self._is_calling = False
+            self.talk.marks.text = self.talk.marks.text or at
+            self._on_worked("llm")
+
+    def _of_tts(self, frame: Frame, at: float) -> None:
+        if isinstance(frame, TTSAudioRawFrame):
+            self.flow.made(len(frame.audio))
+            self._on_worked("tts")
+            self.talk.marks.audio = self.talk.marks.audio or at
+
+    def _of_output(self, frame: Frame, at: float) -> None:
+        if isinstance(frame, TTSTextFrame):
+            self.talk.heard(frame.text)
+        elif isinstance(frame, OutputAudioRawFrame):  # the output pushes only audio that it wrote
+            self.flow.sent(len(frame.audio))
+            if self._awaited is not None and self.flow.sent_bytes >= self._awaited[0]:
+                self._awaited[1].set()
+            self.talk.marks.sent = self.talk.marks.sent or at
+        elif isinstance(frame, InterruptionFrame):
+            self.flow.interrupted()
+            self._tell(self.talk.opening_ended(interrupted=True))
+        elif isinstance(frame, BotStartedSpeakingFrame):
+            self.flow.began()
+            self.quiet.agent(time.monotonic(), is_speaking=True)
+        elif isinstance(frame, BotStoppedSpeakingFrame):
+            self.flow.ended()
+            self.quiet.agent(time.monotonic(), is_speaking=False)
+            self._tell(self.talk.opening_ended(interrupted=False))
+
+    def _first_seen(self, frame: Frame, at: float) -> None:
+        if isinstance(frame, VADUserStoppedSpeakingFrame):
+            self._caller_speaks(time.monotonic() - frame.stop_secs, False)
+            self.talk.marks = Marks(silence=at - frame.stop_secs)
+        elif isinstance(frame, VADUserStartedSpeakingFrame):
+            self._caller_speaks(time.monotonic() - frame.start_secs, True)
+        elif isinstance(frame, UserStoppedSpeakingFrame):
+            self.talk.marks.decided = at
+            self.quiet.thinking(time.monotonic())
 
     def _caller_speaks(self, at: float, is_speaking: bool) -> None:
         self.hearing.speech(at, is_on=is_speaking)
         self.quiet.caller(at, is_speaking=is_speaking)
 
-    def _at_output(self, frame: object, at: float) -> None:
-        if isinstance(frame, TTSTextFrame):
-            self.talk.heard(frame.text)
-        elif isinstance(frame, OutputAudioRawFrame):  # the output pushes only audio that it wrote
-            self.sent_bytes += len(frame.audio)
-            if self._awaited is not None and self.sent_bytes >= self._awaited[0]:
-                self._awaited[1].set()
-            self.talk.marks.sent = self.talk.marks.sent or at
-        elif isinstance(frame, InterruptionFrame):
-            self.made_bytes = self.sent_bytes  # the output discards the rest
-            self._tell(self.talk.opening_ended(interrupted=True))
-        elif isinstance(frame, BotStartedSpeakingFrame):
-            self._sent_before = self.sent_bytes
-            self.quiet.agent(time.monotonic(), is_speaking=True)
-        elif isinstance(frame, BotStoppedSpeakingFrame):
-            self.quiet.agent(time.monotonic(), is_speaking=False)
-            if self.sent_bytes > self._sent_before:  # a part was sent: the pipeline discarded the rest
-                self.made_bytes = self.sent_bytes
-            self._tell(self.talk.opening_ended(interrupted=False))
-
     def after(self, size: int) -> asyncio.Event:
         """An event that is set once `size` more bytes are written to the room."""
-        self._awaited = self.sent_bytes + size, asyncio.Event()
+        self._awaited = self.flow.sent_bytes + size, asyncio.Event()
         return self._awaited[1]
 
     def user_said(self, text: str) -> None:
@@ -137,9 +146,9 @@ class Ear(BaseObserver):
             return
         self._tell(self.talk.agent_said(text, interrupted=interrupted))
 
-    def cut(self) -> None:
-        """Record the open turn when the call ends, if any audio was sent."""
-        if self.sent_bytes:
+    def call_ended(self) -> None:
+        """Report the open turn, if any audio was sent."""
+        if self.flow.sent_bytes:
             self._tell(self.talk.cut())
 
     def _tell(self, turn: Turn | None) -> None:

@@ -57,14 +57,14 @@ async def _call(config: AgentConfig, go: Go) -> NoReturn:
 
     def end() -> None:
         loop.call_later(_FORCED_EXIT_S, os._exit, 1)
-        job.end(End())
+        job.receive(End())
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end)
     await job.prepare()
     log_lines.take(go)
     tracing.begin(job.trace_observer, config, go)
-    job.go(go, [])
+    job.receive(go)
     stopped = await job.stopped
     tell(stopped)
     tracing.end(job.trace_observer)

@@ -21,7 +21,7 @@ import numpy as np
 from chassis.settings import load
 
 from agent_runner.agent_config import AgentConfig
-from agent_runner.domain.link import BEAT_S, End, Go, Prejoin, Ready, Rejoin, Speak, ToWorker
+from agent_runner.domain.link import BEAT_S, Go, Ready, ToWorker
 from agent_runner.worker.call.job import Job
 from agent_runner.worker.link_socket import History, LinkSocket
 from agent_runner.worker.process import log_lines, tracing
@@ -112,23 +112,14 @@ async def _serve(sock: socket.socket, config: AgentConfig) -> None:
     loop = asyncio.get_running_loop()
 
     def on_message(message: ToWorker, history: History) -> None:
-        match message:
-            case Go():
-                log_lines.take(message)
-                tracing.begin(job.trace_observer, config, message)
-                job.go(message, history)
-            case Prejoin():
-                job.prejoin(message)
-            case End():
-                job.end(message)
-            case Speak():
-                job.speak(message)
-            case Rejoin():
-                job.rejoin()
+        if isinstance(message, Go):
+            log_lines.take(message)
+            tracing.begin(job.trace_observer, config, message)
+        job.receive(message, history)
 
     def on_closed() -> None:
         loop.call_later(_LEAVE_S, os._exit, EXIT_FAILED)
-        job.abandon()
+        job.supervisor_gone()
 
     link = LinkSocket(sock, on_message, on_closed)
     job = Job(config, link.send, is_traced=is_traced)

@@ -71,7 +71,7 @@ class SpeechToText(Failover, AssemblyAISTTService):
         if self._websocket is None:
             self.on_fault(time.monotonic() - began)
 
-    async def begin_anew(self, *, why: str, is_hopeless: bool) -> None:
+    async def replace_session(self, *, why: str, is_hopeless: bool) -> None:
         """Replace a deaf session by a new one, at the next endpoint if there is one.
 
         Args:
@@ -82,7 +82,7 @@ class SpeechToText(Failover, AssemblyAISTTService):
         if self.is_usable:
             self._drop_connection()
 
-    async def say_what_you_have(self) -> None:
+    async def ask_for_words(self) -> None:
         """Ask for the words so far, as Pipecat does at each pause of the caller."""
         if self._websocket is not None and self._websocket.state is State.OPEN:
             with suppress(Exception):  # the receive loop sees the error too
@@ -90,9 +90,9 @@ class SpeechToText(Failover, AssemblyAISTTService):
 
     async def _disconnect(self) -> None:
         """Replace Pipecat's, which waits 5 s for AssemblyAI's goodbye and delays all later frames."""
-        await self.hang_up()
+        await self.close_session()
 
-    async def hang_up(self) -> None:
+    async def close_session(self) -> None:
         """End the session at AssemblyAI, which charges until then, without waiting for its goodbye."""
         self._armed = False
         self._disconnecting = True  # stops Pipecat from reconnecting

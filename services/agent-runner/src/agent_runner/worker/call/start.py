@@ -1,0 +1,140 @@
+"""The start of a call: into the room, and to the agent's first words."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from chassis.tasks import Tasks
+from contracts.deadlines import LIVEKIT_JOIN_S
+from pipecat.frames.frames import TTSSpeakFrame
+
+from agent_runner.agent_config import AgentConfig
+from agent_runner.domain.job import Assigned, JoinFailed
+from agent_runner.domain.link import Go, Joined, Prejoin, ToSupervisor
+from agent_runner.domain.prompt import system_instruction
+from agent_runner.worker.pipeline.agent_pipeline import AgentPipeline
+from agent_runner.worker.providers.kept_speech import KeptSpeech
+from agent_runner.worker.providers.tools import Toolbox
+from agent_runner.worker.room import transport
+
+
+class Start:
+    """Joins the room, opens the providers and has the first line spoken, all at the same time.
+
+    Attributes:
+        joined: Set once the agent has been in its room.
+        joining: The newest attempt to join, in flight or done.
+        is_over: The call is ending; set by its owner.
+    """
+
+    def __init__(
+        self,
+        config: AgentConfig,
+        pipeline: AgentPipeline,
+        tell: Callable[[ToSupervisor], None],
+        on_failed: Callable[[JoinFailed], None],
+        tasks: Tasks,
+    ) -> None:
+        self.joined = asyncio.Event()
+        self.joining: asyncio.Task[None] | None = None
+        self.is_over = False
+        self._config = config
+        self._pipeline = pipeline
+        self._tell = tell
+        self._on_failed = on_failed
+        self._tasks = tasks
+        self._go: Go | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._began = 0.0
+        self._stage_ms: dict[str, int] = {}
+
+    def connect_idle(self) -> None:
+        """Hold a connection to the voice open before the job."""
+        self._connecting = self._tasks.spawn(self._pipeline.tts.keep_connected())
+
+    def prejoin(self, room: Prejoin) -> None:
+        """Join this room before its job: the worker stays idle, hears nothing and opens no provider."""
+        self._began = time.monotonic()
+        self.joining = self._tasks.spawn(self._join(room))
+
+    def take(self, job: Assigned) -> None:
+        """Start the call."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+        self._go = job.go
+        self._began = time.monotonic()
+        self._stage_ms.clear()
+        self._tasks.spawn(self._start(job.go, [*job.history], prejoining=self.joining))
+
+    def rejoin(self) -> None:
+        """Join the room again from which LiveKit removed the agent."""
+        if self._go is not None:
+            self.joining = self._tasks.spawn(self._join(self._go, again=True))
+
+    def mark(self, stage: str) -> dict[str, int]:
+        """Note that a stage has ended; return the stages so far, in ms since the job came."""
+        self._stage_ms.setdefault(stage, round((time.monotonic() - self._began) * 1000))
+        return dict(self._stage_ms)
+
+    async def _start(self, go: Go, messages: list[Any], *, prejoining: asyncio.Task[None] | None) -> None:
+        pipeline = self._pipeline
+        if go.opening_line:
+            messages.append({"role": "assistant", "content": go.opening_line})
+            pipeline.ear.talk.open_with(go.opening_line)
+        pipeline.context.set_messages(messages)
+        if go.tools:
+            toolbox = Toolbox(go.tools, self._config.tool_allowed_hosts, go.session_id)
+            pipeline.context.set_tools(toolbox.offer(pipeline.llm))
+        await pipeline.llm.use_prompt(system_instruction(go.system_prompt))
+        said = next((m["content"] for m in reversed(messages) if m["role"] == "assistant"), None)
+        self.joining = asyncio.create_task(self._begin_here(prejoining) if prejoining else self._join(go))
+        await asyncio.gather(self.joining, pipeline.stt.arm(go.bridge or said), self._speak_first(go))
+
+    async def _speak_first(self, go: Go) -> None:
+        """Connect the voice and synthesise the first line; its audio waits until the caller can hear it."""
+        tts, folder, line = self._pipeline.tts, voices(go), None
+        if go.opening_line:  # the context has it already, whole even if the caller interrupts it
+            line = TTSSpeakFrame(go.opening_line, append_to_context=False)
+        elif go.bridge:
+            line = TTSSpeakFrame(go.bridge)
+        if line and folder and tts.begin_with(KeptSpeech(self._config, go.voice_id, line.text, folder)):
+            await self._pipeline.queue(line)
+            line = None
+        await tts.arm(go.voice_id, self._config.speed_of(go.voice_id))
+        self.mark("tts_connected")
+        if line:
+            await self._pipeline.queue(line)
+
+    async def _begin_here(self, prejoining: asyncio.Task[None]) -> None:
+        """Begin in the prejoined room. If that join failed, it has ended the call."""
+        if not self.joined.is_set():
+            await asyncio.wait([prejoining])
+        if self.joined.is_set() and not self.is_over:
+            await self._pipeline.transport.client.listen()
+            self._tell(Joined(stage_ms=self.mark("join")))
+            self._tell(self._pipeline.beat())  # the caller may be here already
+
+    async def _join(self, room: Go | Prejoin, *, again: bool = False) -> None:
+        client = self._pipeline.transport.client
+        try:
+            async with asyncio.timeout(LIVEKIT_JOIN_S):
+                if again:
+                    await client.rejoin(room.url, room.token)
+                else:
+                    is_deaf = isinstance(room, Prejoin)
+                    await client.join(room.url, room.token, room.caller_identity, is_deaf=is_deaf)
+        except (transport.JoinFailed, TimeoutError) as error:
+            self._on_failed(JoinFailed(str(error) or f"no answer from LiveKit in {LIVEKIT_JOIN_S:g} s", is_again=again))
+            return
+        stage_ms = self.mark("join")
+        self.joined.set()
+        self._tell(Joined(stage_ms=stage_ms))
+
+
+def voices(go: Go) -> Path | None:
+    """The node's folder of cached speech."""
+    return Path(go.log_file).parent / "voices" if go.log_file else None

@@ -1,0 +1,91 @@
+"""What a running call needs attention for."""
+
+from agent_runner.domain.audio_flow import AudioFlow
+from agent_runner.domain.hearing import Hearing
+from agent_runner.domain.link import Turn, Unfinished
+from agent_runner.domain.muteness import MUTE_S
+from agent_runner.domain.notice import Notice
+from agent_runner.domain.quiet import Quiet
+from agent_runner.domain.watch import AskIdle, Deaf, EndIdle, Finding, Mute, Say, Watch
+from hypothesis import given
+from hypothesis import strategies as st
+
+RATE = 48_000  # bytes a second
+TURN = Turn(n=1, user_text="Hello", heard_text="", interrupted=True)
+
+
+class Call:
+    """A watch on fresh senses."""
+
+    def __init__(self, *, prompt_s: float = 0, end_s: float = 0) -> None:
+        self.hearing, self.quiet, self.flow = Hearing(4), Quiet(prompt_s, end_s), AudioFlow()
+        self.watch = Watch(self.hearing, self.quiet, self.flow, bytes_per_s=RATE)
+
+    def look(self, now: float, *, unfinished: Turn | None = None, caller_in_room: bool = True) -> list[Finding]:
+        return list(self.watch.look(now, unfinished=unfinished, caller_in_room=caller_in_room))
+
+
+def test_an_unfinished_turn_is_found_when_it_changes() -> None:
+    call = Call()
+    assert call.look(1, unfinished=TURN) == [Unfinished(turn=TURN)]
+    assert call.look(2, unfinished=TURN) == []
+    assert call.look(3) == []
+    assert call.look(4, unfinished=TURN) == [Unfinished(turn=TURN)]
+
+
+def test_a_notice_is_said_once_at_a_pause() -> None:
+    call = Call()
+    call.quiet.agent(0, is_speaking=True)
+    call.watch.add(Notice("Nearly over.", 1, 20))
+    assert call.look(2) == []
+    call.quiet.agent(3, is_speaking=False)
+    assert call.look(4) == [Say("Nearly over.")]
+    assert call.look(30) == []
+
+
+def test_a_silent_caller_is_asked_then_the_call_ends_and_an_absent_one_is_not_silent() -> None:
+    call = Call(prompt_s=10, end_s=20)
+    assert call.look(5, caller_in_room=False) == []
+    assert call.look(14) == []
+    assert call.look(15) == [AskIdle()]
+    assert call.look(16) == []
+    assert call.look(25) == [EndIdle()]
+
+
+def test_deafness_is_found_with_the_time_since_the_unheard_speech_began() -> None:
+    call = Call()
+    for times, at in enumerate((10, 20, 30), start=1):
+        call.hearing.speech(at, is_on=True)
+        call.hearing.speech(at + 1, is_on=False)
+        assert call.look(at + 5) == [Deaf(5, times, times == 3)]
+
+
+def test_speech_that_is_not_sent_is_muteness_and_an_interruption_discards_it() -> None:
+    call = Call()
+    call.flow.made(RATE)
+    assert call.look(1) == call.look(2) == []
+    assert call.look(2 + MUTE_S) == [Mute()]
+    call.flow.interrupted()
+    assert call.look(3 + MUTE_S) == call.look(3 + 2 * MUTE_S) == []
+
+
+@given(st.lists(st.one_of(st.integers(1, 9), st.sampled_from(["began", "ended", "interrupted"]))))
+def test_an_agent_that_stops_speaking_leaves_nothing_unsent_once_a_part_was_sent(story: list[int | str]) -> None:
+    flow = AudioFlow()
+    for event in story:
+        match event:
+            case int():
+                flow.made(2 * event)
+                flow.sent(event)
+            case "began":
+                flow.began()
+            case "ended":
+                flow.ended()
+            case _:
+                flow.interrupted()
+        assert flow.made_bytes >= flow.sent_bytes
+    flow.began()
+    flow.made(2)
+    flow.sent(1)
+    flow.ended()
+    assert flow.made_bytes == flow.sent_bytes
