@@ -17,6 +17,7 @@ from agent_runner.domain.job import Assigned, JoinFailed
 from agent_runner.domain.link import Go, Joined, Prejoin, ToSupervisor
 from agent_runner.domain.prompt import system_instruction
 from agent_runner.worker.pipeline.agent_pipeline import AgentPipeline
+from agent_runner.worker.providers.first_line import FirstLine
 from agent_runner.worker.providers.kept_speech import KeptSpeech
 from agent_runner.worker.providers.tools import Toolbox
 from agent_runner.worker.room import transport
@@ -101,7 +102,9 @@ class Start:
             line = TTSSpeakFrame(go.opening_line, append_to_context=False)
         elif go.bridge:
             line = TTSSpeakFrame(go.bridge)
-        if line and folder and tts.begin_with(KeptSpeech(self._config, go.voice_id, line.text, folder)):
+        if line and folder:
+            tts.first_line = FirstLine(KeptSpeech(self._config, go.voice_id, line.text, folder))
+        if line and tts.first_line.is_cached:
             await self._pipeline.queue(line)
             line = None
         await tts.arm(go.voice_id, self._config.speed_of(go.voice_id))

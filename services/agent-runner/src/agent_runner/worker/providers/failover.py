@@ -8,14 +8,17 @@ audio and its unspoken text, and move its connection to the next endpoint (docs/
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from loguru import logger
 from pipecat.frames.frames import ErrorFrame
 from pipecat.services.websocket_service import WebsocketService
 from pipecat.utils.errors import ErrorCategory, classify_http_exception
+from websockets.protocol import State
 
 from agent_runner.agent_config import Endpoint
 
@@ -70,7 +73,17 @@ class Failover(Base):
         """Whether a request is unanswered: then only its answer shows that the service works."""
         return False
 
-    def _drop_connection(self) -> None:
+    @property
+    def _is_open(self) -> bool:
+        return self._websocket is not None and self._websocket.state is State.OPEN
+
+    async def _send_if_open(self, message: dict[str, str]) -> None:
+        """Send to the provider; ignore errors, which the receive loop sees too."""
+        if self._is_open:
+            with suppress(Exception):
+                await self._websocket.send(json.dumps(message))
+
+    def _abort_connection(self) -> None:
         """Close a broken connection at once; the receive loop reconnects."""
         if self._websocket is not None:
             self._websocket.transport.abort()

@@ -4,16 +4,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import deque
 from collections.abc import AsyncGenerator
-from contextlib import suppress
 from typing import Any, Final
 
 from pipecat.frames.frames import Frame
 from pipecat.services.assemblyai.stt import AssemblyAISTTService
-from websockets.protocol import State
 
 from agent_runner.agent_config import AgentConfig, Endpoint
 from agent_runner.worker.providers import tls
@@ -80,13 +77,11 @@ class SpeechToText(Failover, AssemblyAISTTService):
         if is_hopeless or self._spare:
             await self.push_error(why, force_treat_as_permanent=True)
         if self.is_usable:
-            self._drop_connection()
+            self._abort_connection()
 
     async def ask_for_words(self) -> None:
         """Ask for the words so far, as Pipecat does at each pause of the caller."""
-        if self._websocket is not None and self._websocket.state is State.OPEN:
-            with suppress(Exception):  # the receive loop sees the error too
-                await self._websocket.send(json.dumps({"type": "ForceEndpoint"}))
+        await self._send_if_open({"type": "ForceEndpoint"})
 
     async def _disconnect(self) -> None:
         """Replace Pipecat's, which waits 5 s for AssemblyAI's goodbye and delays all later frames."""
@@ -98,9 +93,7 @@ class SpeechToText(Failover, AssemblyAISTTService):
         self._disconnecting = True  # stops Pipecat from reconnecting
         if self._receive_task is not None:
             self._receive_task.cancel()
-        if self._websocket is not None and self._websocket.state is State.OPEN:
-            with suppress(Exception):
-                await self._websocket.send(json.dumps({"type": "Terminate"}))
+        await self._send_if_open({"type": "Terminate"})
 
     async def _connect(self) -> None:
         if self._armed:

@@ -8,26 +8,22 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncGenerator
-from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 from pipecat.frames.frames import Frame, TTSAudioRawFrame, TTSStartedFrame, TTSStoppedFrame
 from pipecat.services.inworld.tts import InworldTTSService
-from pipecat.utils.context.word_timestamp_tracker import WordTimestamp
-from websockets.protocol import State
 
 from agent_runner.agent_config import AgentConfig, Endpoint
 from agent_runner.domain.onset import silence_before
 from agent_runner.worker.providers import tls
+from agent_runner.worker.providers.early_connection import EarlyConnection
 from agent_runner.worker.providers.failover import Failover
-from agent_runner.worker.providers.kept_speech import KeptSpeech, Part, Word
+from agent_runner.worker.providers.first_line import FirstLine
 
 _CONNECT_S: Final = 3.0  # websockets' own limit is 10
 _BACKOFF_S: Final = (0.5, 2.0)
 _FIRST_RETRIES_S: Final = (0.3, 1.0)  # Pipecat itself does not retry a first connection
-_EARLY_AGE_S: Final = 300.0  # well below the idle timeouts of providers and proxies
-_EARLY_STEADY_S: Final = 30.0
-_EARLY_PAUSES_S: Final = (1.0, 60.0)
 _SILENCES: Final = 2  # of one sentence, until the service fails over or becomes unusable
 
 
@@ -42,18 +38,12 @@ class TextToSpeech(Failover, InworldTTSService):
     _armed_at = 0.0
     _connecting: asyncio.Lock
     _silence_s = 0.0
-    _early: Any = None  # a connection made before the call
-    _early_url = ""
+    _early: EarlyConnection
+    first_line: FirstLine
     _unheard: dict[str, list[str]]
     """context -> its texts, while it has neither audio nor an end."""
     _whole: set[str]
     """Contexts that the provider has spoken completely."""
-    _first: KeptSpeech | None = None
-    """The cache entry of the first line."""
-    _first_id = ""
-    _first_parts: list[Part]
-    """The cached first line, else the parts of it that have arrived."""
-    _is_kept = False
     _cut_s: dict[str, float]
     """context -> seconds of silence removed at its start; its words shift by as much."""
 
@@ -75,22 +65,12 @@ class TextToSpeech(Failover, InworldTTSService):
         service._unheard = {}
         service._whole = set()
         service._cut_s = {}
-        service._first_parts = []
+        service._early = EarlyConnection()
+        service.first_line = FirstLine()
         return service
 
     def _move_to(self, endpoint: Endpoint) -> None:
         self._api_key, self._url = endpoint.key, endpoint.url
-
-    def begin_with(self, first: KeptSpeech) -> bool:
-        """Set the first line: play it from the cache, else cache it once it is spoken.
-
-        Returns:
-            True if the line is cached, so that it needs no connection.
-        """
-        self._first = first
-        self._first_parts = first.parts()
-        self._is_kept = bool(self._first_parts)
-        return self._is_kept
 
     async def arm(self, voice_id: str, speed: float) -> None:
         """Connect now, with this voice and speaking rate; after a few seconds of failed tries become unusable."""
@@ -98,29 +78,23 @@ class TextToSpeech(Failover, InworldTTSService):
         self._settings.speaking_rate = speed
         self._armed = True
         self._armed_at = time.monotonic()
-        moves = -1
-        while moves != self._moves and self.is_usable:
+        while self.is_usable:
             moves = self._moves
-            if await self._connected():
-                return
-            if self.is_usable and moves == self._moves:
+            for pause_s in (0.0, *_FIRST_RETRIES_S):
+                await asyncio.sleep(pause_s)
+                await self._connect()
+                if self._websocket is not None:
+                    if pause_s and not self._has_to_answer:
+                        self.on_recovery()
+                    return
+                self.on_fault(time.monotonic() - self._armed_at)
+                if not self.is_usable or moves != self._moves:  # the endpoint refuses the connection
+                    break
+            else:
                 tries = 1 + len(_FIRST_RETRIES_S)
                 await self.push_error(f"no connection after {tries} tries", force_treat_as_permanent=True)
-
-    async def _connected(self) -> bool:
-        """Try to connect a few times; stop early when the endpoint refuses the connection."""
-        moves = self._moves
-        for pause_s in (0.0, *_FIRST_RETRIES_S):
-            await asyncio.sleep(pause_s)
-            await self._connect()
-            if self._websocket is not None:
-                if pause_s and not self._has_to_answer:
-                    self.on_recovery()
-                return True
-            self.on_fault(time.monotonic() - self._armed_at)
-            if not self.is_usable or moves != self._moves:
-                return False
-        return False
+            if moves == self._moves:
+                return
 
     async def _connect(self) -> None:
         if self._armed:
@@ -128,76 +102,36 @@ class TextToSpeech(Failover, InworldTTSService):
                 await super()._connect()
 
     async def _websocket_connect(self, uri: str, **options: Any) -> Any:
-        early, self._early = self._early, None
-        if early is not None and early.state is State.OPEN and self._early_url == uri:
+        if (early := self._early.take(uri)) is not None:
             return early
         return await super()._websocket_connect(uri, **{"open_timeout": _CONNECT_S, **tls.options(uri), **options})
 
     async def keep_connected(self) -> None:
-        """Hold a connection open before the call; Inworld charges for characters, not for time.
-
-        Ignores errors: the call's own connection reports them.
-        """
-        pause_s = _EARLY_PAUSES_S[0]
-        while not self._armed:
-            began = time.monotonic()
-            with suppress(Exception):
-                headers = [("Authorization", f"Basic {self._api_key}")]
-                self._early_url = self._url
-                self._early = await super()._websocket_connect(
-                    self._url, open_timeout=_CONNECT_S, additional_headers=headers, **tls.options(self._url)
-                )
-                await asyncio.wait([asyncio.ensure_future(self._early.wait_closed())], timeout=_EARLY_AGE_S)
-                if not self._armed:
-                    await self._early.close()
-            lasted = time.monotonic() - began >= _EARLY_STEADY_S
-            pause_s = _EARLY_PAUSES_S[0] if lasted else min(2 * pause_s, _EARLY_PAUSES_S[1])
-            await asyncio.sleep(pause_s)
+        """Hold a connection open before the call; Inworld charges for characters, not for time."""
+        headers = [("Authorization", f"Basic {self._api_key}")]
+        options = {"open_timeout": _CONNECT_S, "additional_headers": headers, **tls.options(self._url)}
+        await self._early.hold(self._url, partial(super()._websocket_connect, self._url, **options))
 
     @property
     def _has_to_answer(self) -> bool:
         return bool(self._unheard)
 
-    @property
-    def _is_open(self) -> bool:
-        return self._websocket is not None and self._websocket.state is State.OPEN
-
     async def on_turn_context_created(self, context_id: str) -> None:
         """An utterance begins. A cached first line opens no context at the provider."""
-        if not self._is_kept or self._first_id:
+        if not self.first_line.is_expected:
             await super().on_turn_context_created(context_id)
-
-    def _is_from_kept(self, context_id: str) -> bool:
-        return self._is_kept and context_id == self._first_id
-
-    def _look_for_first(self, text: str, context_id: str) -> None:
-        """Check that the first utterance is the first line: a caller who speaks at once may have interrupted it."""
-        if self._first is not None and not self._first_id:
-            if text.strip() == self._first.text.strip():
-                self._first_id = context_id
-            else:
-                self._first, self._is_kept = None, False
-
-    async def _repeat_first(self, context_id: str) -> None:
-        """Play the cached first line as if the provider had sent it."""
-        for part in self._first_parts:
-            if isinstance(part, Word):
-                item = WordTimestamp(part.text, part.at_s, context_id, part.is_spaced)
-            else:
-                item = TTSAudioRawFrame(part, self.sample_rate, 1, context_id=context_id)
-            await self.append_to_audio_context(context_id, item)
-        await self.append_to_audio_context(context_id, TTSStoppedFrame(context_id=context_id))
-        await self.remove_audio_context(context_id)
 
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
         """Have a sentence spoken; without a connection it waits for the next one."""
         is_new = not self.audio_context_available(context_id)
-        self._look_for_first(text, context_id)
-        if self._is_from_kept(context_id):
+        self.first_line.begin(text, context_id)
+        if self.first_line.is_played_in(context_id):
             self._reset_generation_timing()
             await self.create_audio_context(context_id)
             yield TTSStartedFrame(context_id=context_id)
-            await self._repeat_first(context_id)
+            for item in self.first_line.items(self.sample_rate):
+                await self.append_to_audio_context(context_id, item)
+            await self.remove_audio_context(context_id)
             return
         if is_new or context_id in self._unheard:
             self._unheard.setdefault(context_id, []).append(text)
@@ -219,19 +153,9 @@ class TextToSpeech(Failover, InworldTTSService):
                 silence = silence_before(frame.audio, frame.sample_rate)
                 self._cut_s[context_id] = silence / 2 / frame.sample_rate
                 frame = TTSAudioRawFrame(frame.audio[silence:], frame.sample_rate, 1, context_id=context_id)
-        if context_id and context_id == self._first_id and not self._is_kept:
-            self._note_first(frame)
+        if context_id:
+            self.first_line.record(context_id, frame)
         await super().append_to_audio_context(context_id, frame)
-
-    def _note_first(self, frame: Any) -> None:
-        if isinstance(frame, TTSAudioRawFrame):
-            self._first_parts.append(frame.audio)
-        elif isinstance(frame, WordTimestamp):
-            self._first_parts.append(Word(frame.word, frame.timestamp, frame.includes_inter_frame_spaces))
-        elif isinstance(frame, TTSStoppedFrame) and self._first is not None:
-            first, self._first = self._first, None
-            loop = asyncio.get_running_loop()
-            loop.run_in_executor(None, first.keep, tuple(self._first_parts))
 
     async def add_word_timestamps(
         self,
@@ -255,7 +179,7 @@ class TextToSpeech(Failover, InworldTTSService):
             is_hopeless = silences >= _SILENCES or bool(self._spare)
             await self.push_error("a sentence brought no audio", force_treat_as_permanent=is_hopeless)
             if self.is_usable:
-                self._drop_connection()
+                self._abort_connection()
                 item = await super()._next_audio_context_item(context_id)
         return item
 
@@ -282,16 +206,15 @@ class TextToSpeech(Failover, InworldTTSService):
         return is_connected
 
     async def _send_flush(self, context_id: str) -> None:
-        if self._is_open and not self._is_from_kept(context_id):
+        if self._is_open and not self.first_line.is_played_in(context_id):
             await super()._send_flush(context_id)
 
     async def _send_close_context(self, context_id: str) -> None:
-        if self._is_open and not self._is_from_kept(context_id):
+        if self._is_open and not self.first_line.is_played_in(context_id):
             await super()._send_close_context(context_id)
 
     async def on_audio_context_interrupted(self, context_id: str) -> None:
-        if context_id == self._first_id:
-            self._first = None  # an incomplete line is not cached
+        self.first_line.interrupted(context_id)
         self._unheard.pop(context_id, None)
         self._cut_s.pop(context_id, None)
         await super().on_audio_context_interrupted(context_id)

@@ -20,13 +20,24 @@ from loguru import logger
 from pipecat.processors.frame_processor import FrameProcessorSetup
 from pipecat.transports.livekit.transport import LiveKitParams, LiveKitTransport, LiveKitTransportClient
 
+from agent_runner.domain.audience import (
+    Active,
+    Arrived,
+    Audience,
+    CallerPresent,
+    Connected,
+    Disconnected,
+    Event,
+    Left,
+    Published,
+    Speak,
+    Subscribed,
+    step,
+)
 from agent_runner.worker.room import livekit_proxy, nagle
 
 _CONNECT_S: Final = 3.0
 _WRITE_S: Final = 10.0  # a room that takes no audio for so long is lost; Pipecat then closes the output
-# Delay from LiveKit reporting a late caller's subscription to our first audio; in 16 trials none was lost even at 0.
-_EAR_S: Final = 0.05
-_TOLD_EAR_S: Final = 0.3  # the same from LiveKit reporting the caller as present, if another participant came first
 _IN_FRAME_MS: Final = 32  # one window of the VAD
 _QUEUE_MS: Final = 200  # with LiveKit's 1000 Pipecat reports the end of speech a second early
 _PLAYOUT_S: Final = 1.5
@@ -56,19 +67,19 @@ class WarmClient(LiveKitTransportClient):
     """Sets up without joining; `join` and `leave` do that later."""
 
     listener: RoomListener
-    caller_identity: str = ""
-    caller_in_room: bool = False
 
     def __init__(self, params: LiveKitParams, callbacks: Any, transport_name: str) -> None:
         super().__init__("", "", "", params, callbacks, transport_name)
-        self._ear = asyncio.Event()
-        self._caller_was_first = False
+        self._audience = Audience()
+        self._can_speak = asyncio.Event()
         self._was_heard = False
-        self._is_subscribed = False
         self._is_deaf = False
-        self._was_ahead = False
         self._unheard: tuple[rtc.Track, rtc.RemoteTrackPublication, rtc.RemoteParticipant] | None = None
         self._setup: FrameProcessorSetup | None = None
+
+    @property
+    def caller_in_room(self) -> bool:
+        return self._audience.in_room
 
     async def setup(self, setup: FrameProcessorSetup) -> None:
         """Make the room object and the track. The input and the output both call this."""
@@ -77,8 +88,8 @@ class WarmClient(LiveKitTransportClient):
         await super().setup(setup)
         if is_first:
             self._make_track()
-            self.room.on("local_track_subscribed", self._on_subscribed)
-            self.room.on("participant_active", self._on_active)
+            self.room.on("local_track_subscribed", lambda _track: self._note(Subscribed()))
+            self.room.on("participant_active", lambda participant: self._note(Active(participant.identity)))
 
     def _make_track(self) -> rtc.LocalAudioTrack:
         self._audio_source = rtc.AudioSource(self._out_sample_rate, 1, self._params.audio_out_queue_size_ms)
@@ -98,10 +109,9 @@ class WarmClient(LiveKitTransportClient):
         Raises:
             JoinFailed: Within a few seconds; Pipecat's own retries would wait 4 to 10 s each.
         """
-        self.caller_identity = caller_identity
-        self._is_deaf = self._was_ahead = is_deaf
-        self._ear.clear()
-        self._is_subscribed = False
+        self._audience = Audience(caller_identity, is_ahead=is_deaf, in_room=self._audience.in_room)
+        self._is_deaf = is_deaf
+        self._can_speak.clear()
         try:
             # One peer connection: with two, ICE misses its first checks in half of the joins, at 48 ms each.
             options = rtc.RoomOptions(single_peer_connection=True, connect_timeout=_CONNECT_S)
@@ -109,7 +119,7 @@ class WarmClient(LiveKitTransportClient):
             async with nagle.off(url):
                 await self.room.connect(url, token, options)
             self._participant_id = self.room.local_participant.identity
-            self._caller_was_first = any(self._is_caller(identity) for identity in self.get_participants())
+            self._note(Connected())
             self._connected = True
             track = self._audio_track or self._make_track()
             publishing = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
@@ -138,11 +148,11 @@ class WarmClient(LiveKitTransportClient):
         if self._setup is not None:
             self._task_manager = None  # makes `setup` start from the beginning
             await self.setup(self._setup)
-        await self.join(url, token, self.caller_identity)
+        await self.join(url, token, self._audience.caller)
 
     async def played_out(self) -> None:
         """Wait until the caller has heard the written audio."""
-        if self._connected and self._ear.is_set() and self._audio_source is not None:
+        if self._connected and self._can_speak.is_set() and self._audio_source is not None:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._audio_source.wait_for_playout(), _PLAYOUT_S)
             await asyncio.sleep(_FLIGHT_S)
@@ -161,83 +171,46 @@ class WarmClient(LiveKitTransportClient):
 
     async def publish_audio(self, audio_frame: rtc.AudioFrame) -> bool:
         """Write a frame. The first one waits until the caller can hear it."""
-        await self._ear.wait()
+        await self._can_speak.wait()
         written = await super().publish_audio(audio_frame)
         if written and not self._was_heard:
             self._was_heard = True
             self.listener.heard()
         return written
 
-    def _is_caller(self, identity: str) -> bool:
-        """Whether this participant is the caller: without a configured identity, the first participant."""
-        if not self.caller_identity:
-            self.caller_identity = identity
-        return identity == self.caller_identity
-
-    def _on_subscribed(self, _track: rtc.LocalTrack) -> None:
-        self._is_subscribed = True
-        if self._is_caller_alone():
-            self._caller_came()
-        self._open_ear(0 if self._caller_was_first else _EAR_S)
-
-    def _on_active(self, participant: rtc.RemoteParticipant) -> None:
-        if participant.identity == self.caller_identity:
-            self._caller_came()
-
-    def _open_ear(self, delay_s: float) -> None:
-        if self._is_subscribed and self._is_heard_by_caller() and not self._ear.is_set():
-            self._params.audio_out_write_timeout_secs = _WRITE_S
-            asyncio.get_running_loop().call_later(delay_s, self._ear.set)
-
-    def _is_heard_by_caller(self) -> bool:
-        """Whether the caller is the subscriber.
-
-        A prejoined room admits only the caller, and LiveKit reports a participant who publishes nothing up to 3 s late:
-        there the subscription itself shows that the caller is present.
-        """
-        return self.caller_in_room or (self._was_ahead and not self.get_participants())
-
-    def _is_caller_alone(self) -> bool:
-        """Whether the caller is the only other participant, so that any subscription is the caller's."""
-        return set(self.get_participants()) == {self.caller_identity}
-
-    def _caller_came(self) -> None:
-        """The caller's media is up: with signalling alone the caller hears and says nothing.
-
-        LiveKit reports ACTIVE up to a second late for a participant who publishes nothing; a subscription or a track
-        also proves that media is up.
-        """
-        if not self.caller_in_room:
-            self.caller_in_room = True
-            self.listener.caller(True)
-            self._open_ear(_TOLD_EAR_S)
+    def _note(self, event: Event) -> None:
+        self._audience, effects = step(self._audience, event, self.get_participants())
+        for effect in effects:
+            match effect:
+                case CallerPresent(in_room):
+                    self.listener.caller(in_room)
+                case Speak(after_s):
+                    if not self._can_speak.is_set():
+                        self._params.audio_out_write_timeout_secs = _WRITE_S
+                        asyncio.get_running_loop().call_later(after_s, self._can_speak.set)
 
     async def _participant_connected(self, participant_id: str) -> None:
-        if not self._is_caller(participant_id):
+        participant = self.room.remote_participants.get(participant_id)
+        is_active = participant is not None and participant.state == rtc.ParticipantState.PARTICIPANT_STATE_ACTIVE
+        self._note(Arrived(participant_id, is_active))
+        if participant_id == self._audience.caller:
+            await super()._participant_connected(participant_id)
+        else:
             logger.warning("a participant other than the caller joined; the agent does not hear it")
-            return
-        caller = self.room.remote_participants.get(participant_id)
-        is_active = caller is not None and caller.state == rtc.ParticipantState.PARTICIPANT_STATE_ACTIVE
-        if is_active or (self._is_subscribed and self._is_caller_alone()):
-            self._caller_came()
-        await super()._participant_connected(participant_id)
 
     async def _async_on_participant_disconnected(self, participant: rtc.RemoteParticipant) -> None:
-        if participant.identity == self.caller_identity:
-            if self.caller_in_room:
-                self.caller_in_room = False
-                self.listener.caller(False)
+        self._note(Left(participant.identity))
+        if participant.identity == self._audience.caller:
             self._unheard = None
             await super()._async_on_participant_disconnected(participant)
 
     async def _async_on_track_subscribed(
         self, track: rtc.Track, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
     ) -> None:
-        if not self._is_caller(participant.identity):
+        self._note(Published(participant.identity))
+        if participant.identity != self._audience.caller:
             publication.set_subscribed(False)
-            return
-        self._caller_came()
-        if self._is_deaf:
+        elif self._is_deaf:
             self._unheard = (track, publication, participant)
         elif track.kind == rtc.TrackKind.KIND_AUDIO:
             await self._hear(track, participant.identity)
@@ -258,7 +231,7 @@ class WarmClient(LiveKitTransportClient):
         await self._callbacks.on_audio_track_subscribed(identity)
 
     async def _async_on_data_received(self, data: rtc.DataPacket) -> None:
-        if data.participant is None or data.participant.identity == self.caller_identity:
+        if data.participant is None or data.participant.identity == self._audience.caller:
             await super()._async_on_data_received(data)
 
     def _on_disconnected_wrapper(
@@ -267,9 +240,7 @@ class WarmClient(LiveKitTransportClient):
         """Report the reason, which Pipecat's own discards."""
         if self._connected:
             self._connected = False
-            if self.caller_in_room:
-                self.caller_in_room = False
-                self.listener.caller(False)
+            self._note(Disconnected())
             self.listener.removed(rtc.DisconnectReason.Name(reason))
 
 

@@ -1,0 +1,48 @@
+"""A WebSocket that is opened before the call needs it."""
+
+# pyright: standard
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, Final
+
+from websockets.protocol import State
+
+_AGE_S: Final = 300.0  # well below the idle timeouts of providers and proxies
+_STEADY_S: Final = 30.0
+_PAUSES_S: Final = (1.0, 60.0)
+
+
+class EarlyConnection:
+    """One connection, renewed before it is idle for too long, until the call takes it."""
+
+    def __init__(self) -> None:
+        self._websocket: Any = None
+        self._url = ""
+        self._is_taken = False
+
+    async def hold(self, url: str, connect: Callable[[], Awaitable[Any]]) -> None:
+        """Keep a connection open until `take`. Ignores errors: the call's own connection reports them."""
+        self._url = url
+        pause_s = _PAUSES_S[0]
+        while not self._is_taken:
+            began = time.monotonic()
+            with suppress(Exception):
+                self._websocket = websocket = await connect()
+                await asyncio.wait([asyncio.ensure_future(websocket.wait_closed())], timeout=_AGE_S)
+                if not self._is_taken:
+                    await websocket.close()
+            lasted = time.monotonic() - began >= _STEADY_S
+            pause_s = _PAUSES_S[0] if lasted else min(2 * pause_s, _PAUSES_S[1])
+            await asyncio.sleep(pause_s)
+
+    def take(self, url: str) -> Any:
+        """The open connection to this address, once; None without one."""
+        self._is_taken = True
+        websocket, self._websocket = self._websocket, None
+        is_usable = websocket is not None and websocket.state is State.OPEN and self._url == url
+        return websocket if is_usable else None
