@@ -43,12 +43,11 @@ with without("click"):  # 5 MB less: the command lines of HTTP clients, and thei
 if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
     importlib.import_module("opentelemetry.exporter.otlp.proto.http.trace_exporter")
 
-from livekit.rtc._ffi_client import FfiClient, get_ffi_lib
-
 from agent_runner.agent_config import AgentConfig
 from agent_runner.worker.call.job import Job
 from agent_runner.worker.process import main
 from agent_runner.worker.providers import models
+from agent_runner.worker.room import livekit_runtime
 
 ENTRY = main.run
 """A worker's entry point; importing it imports all that a worker needs."""
@@ -65,7 +64,7 @@ async def _rehearse() -> None:
 
 def _settle() -> None:
     models.load()
-    get_ffi_lib()  # workers share the pages that loading it writes, 1 MB each
+    livekit_runtime.load_library()  # workers share the pages that loading it writes, 1 MB each
     asyncio.run(_rehearse())
     sys.stdout.flush()
     sys.stderr.flush()
@@ -75,7 +74,7 @@ def _settle() -> None:
     tasks = [Path(f"/proc/self/task/{task}/comm").read_text().strip() for task in os.listdir("/proc/self/task")]
     if len(tasks) != 1:
         raise RuntimeError(f"the preload left {len(tasks)} threads ({', '.join(tasks)}); a fork needs exactly one")
-    if FfiClient._instance is not None:
+    if livekit_runtime.is_started():
         raise RuntimeError("the preload started the LiveKit runtime; it would not work in a forked worker")
 
 

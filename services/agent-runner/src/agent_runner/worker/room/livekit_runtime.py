@@ -24,6 +24,15 @@ _PANICKED: Final = 1
 _threads = threading.local()
 
 
+def load_library() -> None:
+    """Map the library into this process, without starting the runtime."""
+    ffi.get_ffi_lib()
+
+
+def is_started() -> bool:
+    return ffi.FfiClient._instance is not None
+
+
 def start() -> None:
     """Start the runtime. Call it once, and never in a process that forks: a child cannot use its parent's runtime."""
     os.environ.setdefault("RUST_LOG", _LEVEL)
