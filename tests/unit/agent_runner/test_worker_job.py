@@ -1,22 +1,10 @@
 """The decisions of a worker's job, in any order of commands, faults and accidents."""
 
+from collections.abc import Callable
+from operator import methodcaller
+
 import pytest
-from agent_runner.domain.job import (
-    Assigned,
-    AwaitRejoin,
-    Broken,
-    CallerIdle,
-    CancelLastWords,
-    Effect,
-    EndCall,
-    Event,
-    JobState,
-    JoinFailed,
-    PutOutOfRoom,
-    RejoinExpired,
-    SupervisorGone,
-    step,
-)
+from agent_runner.domain.job import SORRY, Assigned, AwaitRejoin, CancelLastWords, Effect, EndCall, JobState, Say, Step
 from agent_runner.domain.link import (
     End,
     Ending,
@@ -30,12 +18,14 @@ from agent_runner.domain.link import (
     Removed,
     Speak,
 )
-from agent_runner.domain.provider_health import MOST_FAILURES, Erred, Faulted, Reconnected, Sorry, Worked
+from agent_runner.domain.provider_health import MOST_FAILURES
 from contracts.causes import Cause
 from hypothesis import given
 from hypothesis import strategies as st
 
-ASSIGNED = Assigned(
+Event = Callable[[JobState], Step]
+
+JOB = Assigned(
     Go(
         session_id="s1",
         epoch=1,
@@ -47,33 +37,47 @@ ASSIGNED = Assigned(
         agent_identity="agent:s1",
     )
 )
-PREJOIN = Prejoin(session_id="s1", url="ws://livekit", token="t", caller_identity="caller:s1")
-SAY = End(how="say", text="Goodbye.")
+ROOM = Prejoin(session_id="s1", url="ws://livekit", token="t", caller_identity="caller:s1")
 
-PROVIDERS = st.sampled_from(("stt", "llm", "tts"))
+ASSIGNED: Event = methodcaller("commanded", JOB)
+PREJOINED: Event = methodcaller("commanded", ROOM)
+SAY: Event = methodcaller("commanded", End(how="say", text="Goodbye."))
+CANCEL: Event = methodcaller("commanded", End())
+REJOIN: Event = methodcaller("commanded", Rejoin())
+SUPERVISOR_GONE: Event = methodcaller("supervisor_gone")
+
+
+def put_out(reason: str) -> Event:
+    return methodcaller("put_out", reason)
+
+
+def ended(cause: Cause, detail: str = "", say: str | None = None) -> Event:
+    return methodcaller("ended", EndCall(cause, detail, say))
+
+
+def erred(provider: Provider | None, text: str, *, is_unusable: bool) -> Event:
+    return methodcaller("erred", provider, text, is_unusable=is_unusable)
+
+
+PROVIDERS: st.SearchStrategy[Provider] = st.sampled_from(("stt", "llm", "tts"))
 EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.sampled_from(
         [
-            PREJOIN,
+            PREJOINED,
             ASSIGNED,
-            Speak(text="One minute left."),
-            End(),
+            methodcaller("commanded", Speak(text="One minute left.")),
+            CANCEL,
             SAY,
-            Rejoin(),
-            SupervisorGone(),
-            JoinFailed("refused"),
-            JoinFailed("refused", is_again=True),
-            PutOutOfRoom("ROOM_DELETED"),
-            PutOutOfRoom("DUPLICATE_IDENTITY"),
-            RejoinExpired("DUPLICATE_IDENTITY"),
-            CallerIdle("Goodbye."),
-            Broken("the pipeline ended by itself"),
+            REJOIN,
+            SUPERVISOR_GONE,
+            put_out("ROOM_DELETED"),
+            put_out("DUPLICATE_IDENTITY"),
+            ended(Cause.REMOVED, "DUPLICATE_IDENTITY"),
+            ended(Cause.USER_IDLE, say="Goodbye."),
         ]
     ),
-    st.builds(Worked, PROVIDERS),
-    st.builds(Reconnected, PROVIDERS),
-    st.builds(Faulted, PROVIDERS, st.sampled_from([0.0, 1.5])),
-    st.builds(Erred, st.one_of(st.none(), PROVIDERS), st.just("error"), st.booleans()),
+    st.builds(methodcaller, st.sampled_from(["worked", "reconnected", "faulted"]), PROVIDERS),
+    st.builds(erred, st.one_of(st.none(), PROVIDERS), st.just("error"), is_unusable=st.booleans()),
 )
 STORIES = st.lists(EVENTS, max_size=30)
 
@@ -81,7 +85,7 @@ STORIES = st.lists(EVENTS, max_size=30)
 def play(*events: Event) -> tuple[JobState, list[Effect]]:
     state, done = JobState(), list[Effect]()
     for event in events:
-        state, effects = step(state, event)
+        state, effects = event(state)
         done += effects
     return state, done
 
@@ -93,47 +97,45 @@ def ends(*events: Event) -> list[EndCall]:
 @pytest.mark.parametrize(
     ("events", "end"),
     [
-        ([ASSIGNED, End()], EndCall(Cause.ENDED)),
-        ([ASSIGNED, SAY], EndCall(Cause.ENDED, say="Goodbye.")),
-        ([ASSIGNED, SupervisorGone()], EndCall(Cause.ENDED, "the supervisor is gone")),
-        ([ASSIGNED, JoinFailed("refused")], EndCall(Cause.JOIN_FAILED, "refused")),
-        ([PREJOIN, JoinFailed("refused")], EndCall(Cause.JOIN_FAILED, "refused")),
-        ([ASSIGNED, PutOutOfRoom("ROOM_CLOSED")], EndCall(Cause.ROOM_CLOSED, "ROOM_CLOSED")),
-        ([ASSIGNED, PutOutOfRoom("OTHER"), RejoinExpired("OTHER")], EndCall(Cause.REMOVED, "OTHER")),
-        ([ASSIGNED, PutOutOfRoom("OTHER"), Rejoin(), JoinFailed("no", is_again=True)], EndCall(Cause.REMOVED, "no")),
-        ([ASSIGNED, CallerIdle("Bye.")], EndCall(Cause.USER_IDLE, say="Bye.")),
-        ([ASSIGNED, Erred("tts", "gone", True)], EndCall(Cause.PROVIDER_FAILED, "tts")),
-        ([ASSIGNED, Erred(None, "gone", True)], EndCall(Cause.FAILED, "gone")),
-        ([ASSIGNED, *[Erred("llm", "slow", False)] * MOST_FAILURES], EndCall(Cause.PROVIDER_FAILED, "llm")),
+        ([CANCEL], EndCall(Cause.ENDED)),
+        ([SAY], EndCall(Cause.ENDED, say="Goodbye.")),
+        ([SUPERVISOR_GONE], EndCall(Cause.ENDED, "the supervisor is gone")),
+        ([put_out("ROOM_CLOSED")], EndCall(Cause.ROOM_CLOSED, "ROOM_CLOSED")),
+        ([put_out("OTHER"), ended(Cause.REMOVED, "OTHER")], EndCall(Cause.REMOVED, "OTHER")),
+        ([put_out("OTHER"), REJOIN, CANCEL], EndCall(Cause.ENDED)),
+        ([erred("tts", "gone", is_unusable=True)], EndCall(Cause.PROVIDER_FAILED, "tts")),
+        ([erred(None, "gone", is_unusable=True)], EndCall(Cause.FAILED, "gone")),
+        ([erred("llm", "slow", is_unusable=False)] * MOST_FAILURES, EndCall(Cause.PROVIDER_FAILED, "llm")),
     ],
 )
-def test_a_call_ends_for_the_cause_that_happened(events: list[Event], end: EndCall) -> None:
-    assert ends(*events) == [end]
+def test_a_call_ends_for_the_first_cause(events: list[Event], end: EndCall) -> None:
+    assert ends(ASSIGNED, *events, ended(Cause.USER_IDLE)) == [end]
     assert end.with_apology == (end.cause is Cause.PROVIDER_FAILED)
 
 
 def test_an_answer_resets_the_count_of_failed_ones() -> None:
-    failures: list[Event] = [Erred("llm", "slow", False)] * (MOST_FAILURES - 1)
-    _, effects = play(ASSIGNED, *failures, Worked("llm"), *failures)
-    assert effects.count(Sorry()) == 2 * (MOST_FAILURES - 1)
-    assert not ends(ASSIGNED, *failures, Worked("llm"), *failures)
+    failures = [erred("llm", "slow", is_unusable=False)] * (MOST_FAILURES - 1)
+    answered: Event = methodcaller("worked", "llm")
+    _, effects = play(ASSIGNED, *failures, answered, *failures)
+    assert effects[1:] == [Say(SORRY)] * len(failures) * 2
 
 
 def test_a_second_end_and_a_lost_supervisor_cancel_the_last_words() -> None:
     assert play(ASSIGNED, SAY)[1].count(CancelLastWords()) == 0
-    for hurried in (SAY, End(), SupervisorGone()):
+    for hurried in (SAY, CANCEL, SUPERVISOR_GONE):
         assert play(ASSIGNED, SAY, hurried)[1][-1] == CancelLastWords()
 
 
-def test_a_removed_agent_waits_for_the_supervisor_which_may_send_it_back() -> None:
-    state, effects = play(ASSIGNED, PutOutOfRoom("DUPLICATE_IDENTITY"))
+def test_a_removed_agent_waits_for_the_supervisor_which_may_send_it_back_once() -> None:
+    state, effects = play(ASSIGNED, put_out("DUPLICATE_IDENTITY"))
     assert effects[1:] == [Removed(duplicate=True, reason="DUPLICATE_IDENTITY"), AwaitRejoin("DUPLICATE_IDENTITY")]
-    assert step(state, Rejoin())[1] == (Rejoin(),)
-    assert not step(step(state, Rejoin())[0], Rejoin())[1]
+    state, effects = state.commanded(Rejoin())
+    assert effects == (Rejoin(),)
+    assert state.commanded(Rejoin()) == (state, ())
 
 
 def test_a_lost_provider_is_faulty_and_told_before_the_end() -> None:
-    _, effects = play(ASSIGNED, Faulted("stt", 1.5), Erred("stt", "gone", True))
+    _, effects = play(ASSIGNED, methodcaller("faulted", "stt", 1.5), erred("stt", "gone", is_unusable=True))
     assert effects[1:] == [
         Faulty(provider="stt", ago_ms=1500),
         Faulty(provider="stt"),
@@ -144,8 +146,8 @@ def test_a_lost_provider_is_faulty_and_told_before_the_end() -> None:
 
 
 def test_before_the_job_neither_faults_nor_errors_count() -> None:
-    state, effects = play(PREJOIN, Faulted("tts"), Erred("tts", "gone", True))
-    assert effects == [PREJOIN]
+    state, effects = play(PREJOINED, methodcaller("faulted", "tts"), erred("tts", "gone", is_unusable=True))
+    assert effects == [ROOM]
     assert not state.health.faulty
 
 

@@ -2,11 +2,13 @@
 
 from agent_runner.domain.audio_flow import AudioFlow
 from agent_runner.domain.hearing import Hearing
+from agent_runner.domain.job import EndCall, Say
 from agent_runner.domain.link import Turn, Unfinished
 from agent_runner.domain.muteness import MUTE_S
 from agent_runner.domain.notice import Notice
 from agent_runner.domain.quiet import Quiet
-from agent_runner.domain.watch import AskIdle, Deaf, EndIdle, Finding, Mute, Say, Watch
+from agent_runner.domain.watch import Deaf, Finding, Watch
+from contracts.causes import Cause
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +21,9 @@ class Call:
 
     def __init__(self, *, prompt_s: float = 0, end_s: float = 0) -> None:
         self.hearing, self.quiet, self.flow = Hearing(4), Quiet(prompt_s, end_s), AudioFlow()
-        self.watch = Watch(self.hearing, self.quiet, self.flow, bytes_per_s=RATE)
+        self.watch = Watch(
+            self.hearing, self.quiet, self.flow, bytes_per_s=RATE, idle_prompt="Hello?", idle_goodbye="Goodbye."
+        )
 
     def look(self, now: float, *, unfinished: Turn | None = None, caller_in_room: bool = True) -> list[Finding]:
         return list(self.watch.look(now, unfinished=unfinished, caller_in_room=caller_in_room))
@@ -36,7 +40,7 @@ def test_an_unfinished_turn_is_found_when_it_changes() -> None:
 def test_a_notice_is_said_once_at_a_pause() -> None:
     call = Call()
     call.quiet.agent(0, is_speaking=True)
-    call.watch.add(Notice("Nearly over.", 1, 20))
+    assert call.watch.notices(1, Notice("Nearly over.", 1, 20)) == []
     assert call.look(2) == []
     call.quiet.agent(3, is_speaking=False)
     assert call.look(4) == [Say("Nearly over.")]
@@ -47,9 +51,9 @@ def test_a_silent_caller_is_asked_then_the_call_ends_and_an_absent_one_is_not_si
     call = Call(prompt_s=10, end_s=20)
     assert call.look(5, caller_in_room=False) == []
     assert call.look(14) == []
-    assert call.look(15) == [AskIdle()]
+    assert call.look(15) == [Say("Hello?")]
     assert call.look(16) == []
-    assert call.look(25) == [EndIdle()]
+    assert call.look(25) == [EndCall(Cause.USER_IDLE, say="Goodbye.")]
 
 
 def test_deafness_is_found_with_the_time_since_the_unheard_speech_began() -> None:
@@ -64,7 +68,7 @@ def test_speech_that_is_not_sent_is_muteness_and_an_interruption_discards_it() -
     call = Call()
     call.flow.made(RATE)
     assert call.look(1) == call.look(2) == []
-    assert call.look(2 + MUTE_S) == [Mute()]
+    assert [found.cause for found in call.look(2 + MUTE_S) if isinstance(found, EndCall)] == [Cause.FAILED]
     call.flow.interrupted()
     assert call.look(3 + MUTE_S) == call.look(3 + 2 * MUTE_S) == []
 

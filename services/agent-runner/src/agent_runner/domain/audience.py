@@ -12,50 +12,6 @@ _PRESENT_S: Final = 0.3  # the same from LiveKit reporting the caller as present
 
 
 @dataclass(frozen=True, slots=True)
-class Connected:
-    """The agent is in the room."""
-
-
-@dataclass(frozen=True, slots=True)
-class Subscribed:
-    """A participant subscribed to the agent's track."""
-
-
-@dataclass(frozen=True, slots=True)
-class Active:
-    """LiveKit reports the participant's media as up."""
-
-    identity: str
-
-
-@dataclass(frozen=True, slots=True)
-class Arrived:
-    """The participant joined, perhaps with media up already."""
-
-    identity: str
-    is_active: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """The agent was subscribed to a track of the participant."""
-
-    identity: str
-
-
-@dataclass(frozen=True, slots=True)
-class Left:
-    """The participant left."""
-
-    identity: str
-
-
-@dataclass(frozen=True, slots=True)
-class Disconnected:
-    """The agent is out of the room."""
-
-
-@dataclass(frozen=True, slots=True)
 class CallerPresent:
     """Effect: the caller's media came up (True), or the caller left (False)."""
 
@@ -69,14 +25,16 @@ class Speak:
     after_s: float
 
 
-Event: TypeAlias = Connected | Subscribed | Active | Arrived | Published | Left | Disconnected
 Effect: TypeAlias = CallerPresent | Speak
 Step: TypeAlias = tuple["Audience", tuple[Effect, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """One attempt to join.
+    """One attempt to join. Each method takes one event and returns the next state, and the effects in order.
+
+    `others` are the other participants whom LiveKit has reported, in its order. It reports one who publishes nothing up
+    to 3 s late, and as active up to 1 s late; a subscription or a track proves media, too.
 
     Attributes:
         caller: The caller's identity; empty: the first participant becomes the caller.
@@ -92,54 +50,53 @@ class Audience:
     was_first: bool = False
     is_subscribed: bool = False
 
+    def connected(self, others: Sequence[str]) -> Step:
+        """The agent is in the room."""
+        audience = self._adopting(others[0]) if others else self
+        return replace(audience, was_first=audience.caller in others), ()
 
-def step(audience: Audience, event: Event, others: Sequence[str]) -> Step:
-    """Take one event; return the next state and the effects in order.
+    def subscribed(self, others: Sequence[str]) -> Step:
+        """A participant subscribed to the agent's track."""
+        audience, came = replace(self, is_subscribed=True)._came(others, is_up=self._is_alone(others))
+        return audience, came + audience._heard(others, 0 if self.was_first else _SUBSCRIBED_S)
 
-    Args:
-        others: The identities of the other participants whom LiveKit has reported, in its order. It reports one who
-            publishes nothing up to 3 s late, and as ACTIVE up to 1 s late; a subscription or a track proves media, too.
-    """
-    match event:
-        case Connected():
-            audience = _adopting(audience, *others[:1])
-            return replace(audience, was_first=audience.caller in others), ()
-        case Subscribed():
-            audience, came = _came(replace(audience, is_subscribed=True), others, is_up=_is_alone(audience, others))
-            return audience, came + _heard(audience, others, 0 if audience.was_first else _SUBSCRIBED_S)
-        case Active(identity):
-            return _came(audience, others, is_up=identity == audience.caller)
-        case Arrived(identity, is_active):
-            audience = _adopting(audience, identity)
-            is_up = is_active or (audience.is_subscribed and _is_alone(audience, others))
-            return _came(audience, others, is_up=is_up and identity == audience.caller)
-        case Published(identity):
-            audience = _adopting(audience, identity)
-            return _came(audience, others, is_up=identity == audience.caller)
-        case Left(identity) if identity != audience.caller:
-            return audience, ()
-        case Left() | Disconnected():
-            return replace(audience, in_room=False), (CallerPresent(False),) if audience.in_room else ()
+    def active(self, identity: str, others: Sequence[str]) -> Step:
+        """LiveKit reports the participant's media as up."""
+        return self._came(others, is_up=identity == self.caller)
 
+    def arrived(self, identity: str, others: Sequence[str], *, is_active: bool) -> Step:
+        """The participant joined, perhaps with media up already."""
+        audience = self._adopting(identity)
+        is_up = is_active or (audience.is_subscribed and audience._is_alone(others))
+        return audience._came(others, is_up=is_up and identity == audience.caller)
 
-def _adopting(audience: Audience, *identities: str) -> Audience:
-    """The first participant becomes the caller where none is configured."""
-    return replace(audience, caller=identities[0]) if identities and not audience.caller else audience
+    def published(self, identity: str, others: Sequence[str]) -> Step:
+        """The agent was subscribed to a track of the participant."""
+        audience = self._adopting(identity)
+        return audience._came(others, is_up=identity == audience.caller)
 
+    def left(self, identity: str) -> Step:
+        return self.disconnected() if identity == self.caller else (self, ())
 
-def _is_alone(audience: Audience, others: Sequence[str]) -> bool:
-    """Whether the caller is the only other participant, so that any subscription is the caller's."""
-    return set(others) == {audience.caller}
+    def disconnected(self) -> Step:
+        """The agent is out of the room."""
+        return replace(self, in_room=False), (CallerPresent(False),) if self.in_room else ()
 
+    def _adopting(self, identity: str) -> Audience:
+        """The first participant becomes the caller where none is configured."""
+        return self if self.caller else replace(self, caller=identity)
 
-def _came(audience: Audience, others: Sequence[str], *, is_up: bool) -> Step:
-    if not is_up or audience.in_room:
-        return audience, ()
-    audience = replace(audience, in_room=True)
-    return audience, (CallerPresent(True), *_heard(audience, others, _PRESENT_S))
+    def _is_alone(self, others: Sequence[str]) -> bool:
+        """Whether the caller is the only other participant, so that any subscription is the caller's."""
+        return set(others) == {self.caller}
 
+    def _came(self, others: Sequence[str], *, is_up: bool) -> Step:
+        if not is_up or self.in_room:
+            return self, ()
+        audience = replace(self, in_room=True)
+        return audience, (CallerPresent(True), *audience._heard(others, _PRESENT_S))
 
-def _heard(audience: Audience, others: Sequence[str], after_s: float) -> tuple[Effect, ...]:
-    """Whether the caller is the subscriber: present, or in a prejoined room not yet reported."""
-    is_heard = audience.is_subscribed and (audience.in_room or (audience.is_ahead and not others))
-    return (Speak(after_s),) if is_heard else ()
+    def _heard(self, others: Sequence[str], after_s: float) -> tuple[Effect, ...]:
+        """Whether the caller is the subscriber: present, or in a prejoined room not yet reported."""
+        is_heard = self.is_subscribed and (self.in_room or (self.is_ahead and not others))
+        return (Speak(after_s),) if is_heard else ()

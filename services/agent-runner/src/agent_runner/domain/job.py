@@ -8,82 +8,39 @@ from typing import Final, TypeAlias
 from contracts.causes import Cause
 
 from agent_runner.domain import provider_health
-from agent_runner.domain.link import (
-    End,
-    Ending,
-    Failed,
-    Faulty,
-    Go,
-    Prejoin,
-    Recovered,
-    Rejoin,
-    Removed,
-    Speak,
-)
-from agent_runner.domain.provider_health import Erred, Faulted, Lost, ProviderHealth, Sorry
+from agent_runner.domain.link import End, Ending, Go, Prejoin, Provider, Rejoin, Removed, Speak
+from agent_runner.domain.provider_health import ProviderHealth
+
+SORRY: Final = "Sorry, I didn't get that. Could you say it again?"
 
 _ROOM_GONE: Final = frozenset({"ROOM_DELETED", "ROOM_CLOSED"})
 
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """The worker got its job, with the conversation so far as messages of the language model."""
+    """The job, with the conversation so far as messages of the language model."""
 
     go: Go
     history: tuple[dict[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class SupervisorGone:
-    """The link to the supervisor is closed."""
+class Say:
+    """Effect: say this now."""
 
-
-@dataclass(frozen=True, slots=True)
-class JoinFailed:
-    """The room could not be joined, or not joined again."""
-
-    detail: str
-    is_again: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class PutOutOfRoom:
-    """LiveKit removed the agent, for LiveKit's own reason."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class RejoinExpired:
-    """The supervisor did not answer `Removed` in time."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class CallerIdle:
-    """The caller was silent for USER_IDLE_END_S."""
-
-    goodbye: str
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """The pipeline ended, the agent is mute, or a task raised an exception."""
-
-    detail: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
 class AwaitRejoin:
-    """Effect: feed `RejoinExpired` after REJOIN_ANSWER_S."""
+    """Effect: end the call as removed if the supervisor does not answer in REJOIN_ANSWER_S."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class CancelLastWords:
-    """Effect: cancel the last words."""
+    """Effect: leave at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,19 +62,16 @@ class EndCall:
 
 
 Command: TypeAlias = Prejoin | Assigned | Speak | End | Rejoin
-Event: TypeAlias = (
-    Command | SupervisorGone | JoinFailed | PutOutOfRoom | RejoinExpired | CallerIdle | Broken | provider_health.Event
-)
-Report: TypeAlias = Ending | Removed | Faulty | Recovered | Failed
-Effect: TypeAlias = Prejoin | Assigned | Speak | Rejoin | Report | Sorry | AwaitRejoin | CancelLastWords | EndCall
-"""A command among the effects is accepted and to be carried out; a report goes to the supervisor."""
+Report: TypeAlias = Ending | Removed | provider_health.Report
+Effect: TypeAlias = Prejoin | Assigned | Speak | Rejoin | Report | Say | AwaitRejoin | CancelLastWords | EndCall
+"""A command among the effects is accepted and to be performed; a report goes to the supervisor."""
 
 Step: TypeAlias = tuple["JobState", tuple[Effect, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """Where a job stands.
+    """Where a job stands. Each method takes one event and returns the next state, and the effects in order.
 
     Attributes:
         has_room: The worker prejoined a room.
@@ -136,82 +90,62 @@ class JobState:
         """Whether the job is taken and not ending."""
         return self.has_job and not self.is_ending
 
+    def commanded(self, command: Command) -> Step:
+        """The supervisor sent a command. One that comes twice or too late has no effect."""
+        match command:
+            case End(how=how, text=text):
+                state, effects = self.ended(EndCall(Cause.ENDED, say=text if how == "say" else None))
+                return state, (CancelLastWords(), *effects) if how == "cancel" or self.is_ending else effects
+            case Prejoin() if not (self.has_room or self.has_job or self.is_ending):
+                return replace(self, has_room=True), (command,)
+            case Assigned() if not (self.has_job or self.is_ending):
+                return replace(self, has_job=True), (command,)
+            case Speak() if not self.is_ending:
+                return self, (command,)
+            case Rejoin() if self.awaits_rejoin and self.is_running:
+                return replace(self, awaits_rejoin=False), (command,)
+            case _:
+                return self, ()
 
-def step(state: JobState, event: Event) -> Step:
-    """Take one event; return the next state and the effects in order. The first cause to end stands."""
-    match event:
-        case Prejoin() | Assigned() | Speak() | End() | Rejoin():
-            return _commanded(state, event)
-        case SupervisorGone():
-            ended, effects = _end(state, EndCall(Cause.ENDED, "the supervisor is gone"))
-            return ended, (CancelLastWords(), *effects)
-        case JoinFailed(detail, is_again):
-            return _end(state, EndCall(Cause.REMOVED if is_again else Cause.JOIN_FAILED, detail))
-        case PutOutOfRoom(reason):
-            return _put_out(state, reason)
-        case RejoinExpired(reason):
-            return _end(state, EndCall(Cause.REMOVED, reason))
-        case CallerIdle(goodbye):
-            return _end(state, EndCall(Cause.USER_IDLE, say=goodbye))
-        case Broken(detail):
-            return _end(state, EndCall(Cause.FAILED, detail))
-        case _:
-            return _provider(state, event)
+    def ended(self, end: EndCall) -> Step:
+        """Something ends the call. The first cause stands."""
+        return (self, ()) if self.is_ending else (replace(self, is_ending=True), (Ending(), end))
 
+    def supervisor_gone(self) -> Step:
+        state, effects = self.ended(EndCall(Cause.ENDED, "the supervisor is gone"))
+        return state, (CancelLastWords(), *effects)
 
-def _commanded(state: JobState, command: Command) -> Step:
-    """Accept a command by returning it as an effect; ignore one that comes twice or too late."""
-    match command:
-        case End(how=how, text=text):
-            ended, effects = _end(state, EndCall(Cause.ENDED, say=text if how == "say" else None))
-            return ended, (CancelLastWords(), *effects) if how == "cancel" or state.is_ending else effects
-        case Prejoin() if not (state.has_room or state.has_job or state.is_ending):
-            return replace(state, has_room=True), (command,)
-        case Assigned() if not (state.has_job or state.is_ending):
-            return replace(state, has_job=True), (command,)
-        case Speak() if not state.is_ending:
-            return state, (command,)
-        case Rejoin() if state.awaits_rejoin and state.is_running:
-            return replace(state, awaits_rejoin=False), (command,)
-        case _:
-            return state, ()
+    def put_out(self, reason: str) -> Step:
+        """LiveKit removed the agent from the room, for LiveKit's own reason."""
+        if self.is_ending:
+            return self, ()
+        if reason in _ROOM_GONE:
+            return self.ended(EndCall(Cause.ROOM_CLOSED, reason))
+        report = Removed(duplicate=reason == "DUPLICATE_IDENTITY", reason=reason)
+        return replace(self, awaits_rejoin=True), (report, AwaitRejoin(reason))
 
+    def worked(self, provider: Provider) -> Step:
+        """See `ProviderHealth`; so are the next three."""
+        return self._with(*self.health.worked(provider))
 
-def _put_out(state: JobState, reason: str) -> Step:
-    if state.is_ending:
-        return state, ()
-    if reason in _ROOM_GONE:
-        return _end(state, EndCall(Cause.ROOM_CLOSED, reason))
-    report = Removed(duplicate=reason == "DUPLICATE_IDENTITY", reason=reason)
-    return replace(state, awaits_rejoin=True), (report, AwaitRejoin(reason))
+    def reconnected(self, provider: Provider) -> Step:
+        return self._with(*self.health.reconnected(provider))
 
+    def faulted(self, provider: Provider, ago_s: float = 0.0) -> Step:
+        return self._with(*self.health.faulted(provider, ago_s)) if self.has_job else (self, ())
 
-def _provider(state: JobState, event: provider_health.Event) -> Step:
-    """Faults count from the job on; errors count while it runs."""
-    if isinstance(event, Faulted) and not state.has_job:
-        return state, ()
-    if isinstance(event, Erred) and not state.is_running:
-        return state, ()
-    health, effects = provider_health.step(state.health, event)
-    if not effects and health is state.health:
-        return state, ()
-    state = replace(state, health=health)
-    done: tuple[Effect, ...] = ()
-    for effect in effects:
-        if isinstance(effect, Lost):
-            cause = (
-                EndCall(Cause.PROVIDER_FAILED, effect.provider)
-                if effect.provider
-                else EndCall(Cause.FAILED, effect.text)
-            )
-            state, more = _end(state, cause)
-            done += more
-        else:
-            done += (effect,)
-    return state, done
+    def erred(self, provider: Provider | None, text: str, *, is_unusable: bool) -> Step:
+        if not self.is_running:
+            return self, ()
+        step, verdict = self.health.erred(provider, text, is_unusable=is_unusable)
+        state, effects = self._with(*step)
+        if verdict == "apologise":
+            return state, (*effects, Say(SORRY))
+        if verdict == "end":
+            end = EndCall(Cause.PROVIDER_FAILED, provider) if provider else EndCall(Cause.FAILED, text)
+            state, more = state.ended(end)
+            return state, (*effects, *more)
+        return state, effects
 
-
-def _end(state: JobState, end: EndCall) -> Step:
-    if state.is_ending:
-        return state, ()
-    return replace(state, is_ending=True), (Ending(), end)
+    def _with(self, health: ProviderHealth, effects: tuple[Effect, ...]) -> Step:
+        return (self if health is self.health else replace(self, health=health)), effects

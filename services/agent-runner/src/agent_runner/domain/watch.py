@@ -6,29 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from contracts.causes import Cause
+
 from agent_runner.domain.audio_flow import AudioFlow
 from agent_runner.domain.hearing import Hearing
+from agent_runner.domain.job import EndCall, Say
 from agent_runner.domain.link import Turn, Unfinished
-from agent_runner.domain.muteness import Muteness
+from agent_runner.domain.muteness import MUTE_S, Muteness
 from agent_runner.domain.notice import Notice
 from agent_runner.domain.quiet import Quiet
-
-
-@dataclass(frozen=True, slots=True)
-class Say:
-    """Say a notice."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class AskIdle:
-    """Ask the silent caller whether they are still there."""
-
-
-@dataclass(frozen=True, slots=True)
-class EndIdle:
-    """End the call of a silent caller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,28 +32,28 @@ class Deaf:
     is_hopeless: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Mute:
-    """End the call: speech was made and not sent."""
-
-
-Finding: TypeAlias = Unfinished | Say | AskIdle | EndIdle | Deaf | Mute
+Finding: TypeAlias = Unfinished | Say | Deaf | EndCall
 
 
 class Watch:
-    """Looks at one call. Times are seconds of one clock."""
+    """Looks at one call. Times are seconds of one clock.
 
-    def __init__(self, hearing: Hearing, quiet: Quiet, flow: AudioFlow, *, bytes_per_s: int) -> None:
+    Args:
+        idle_prompt: The question to an idle caller.
+        idle_goodbye: The last words to one who stays idle.
+    """
+
+    def __init__(
+        self, hearing: Hearing, quiet: Quiet, flow: AudioFlow, *, bytes_per_s: int, idle_prompt: str, idle_goodbye: str
+    ) -> None:
         self._hearing = hearing
         self._quiet = quiet
         self._flow = flow
         self._muteness = Muteness(bytes_per_s)
+        self._idle_prompt = idle_prompt
+        self._idle_goodbye = idle_goodbye
         self._unfinished: Turn | None = None
         self._notices: list[Notice] = []
-
-    def add(self, notice: Notice) -> None:
-        """Find this once it is due."""
-        self._notices.append(notice)
 
     def look(self, now: float, *, unfinished: Turn | None, caller_in_room: bool) -> Iterator[Finding]:
         """All that is due now, each once.
@@ -82,21 +68,19 @@ class Watch:
         yield from self.notices(now)
         if not caller_in_room:
             self._quiet.away(now)
-        match self._quiet.due(now):
-            case "prompt":
-                yield AskIdle()
-            case "end":
-                yield EndIdle()
-            case None:
-                pass
+        if (due := self._quiet.due(now)) == "prompt":
+            yield Say(self._idle_prompt)
+        elif due == "end":
+            yield EndCall(Cause.USER_IDLE, say=self._idle_goodbye)
         hearing, flow = self._hearing, self._flow
         if hearing.is_deaf(now):
             yield Deaf(now - hearing.unheard_since, hearing.silences, hearing.is_hopeless)
         if self._muteness.is_mute(now, made=flow.made_bytes, sent=flow.sent_bytes, caller_in_room=caller_in_room):
-            yield Mute()
+            yield EndCall(Cause.FAILED, f"mute: there was speech, and none of it went out for {MUTE_S:g} s")
 
-    def notices(self, now: float) -> list[Say]:
-        """The notices that are due now."""
+    def notices(self, now: float, *more: Notice) -> list[Say]:
+        """The notices that are due now; `more` are new."""
+        self._notices += more
         due = [notice for notice in self._notices if notice.is_due(now, self._quiet)]
         self._notices = [notice for notice in self._notices if notice not in due]
         return [Say(notice.text) for notice in due]

@@ -1,4 +1,4 @@
-"""One job in its worker: feeds `domain.job` with what happens, and performs the effects."""
+"""One job in its worker: tells `domain.job` each event, and performs the effects."""
 
 from __future__ import annotations
 
@@ -9,26 +9,13 @@ from functools import partial
 from typing import Final
 
 from chassis.tasks import Tasks
+from contracts.causes import Cause
 from contracts.deadlines import REJOIN_ANSWER_S
 from pipecat.frames.frames import TTSSpeakFrame
 from pipecat.utils.tracing.turn_trace_observer import TurnTraceObserver
 
 from agent_runner.agent_config import AgentConfig
-from agent_runner.domain.job import (
-    Assigned,
-    AwaitRejoin,
-    Broken,
-    CallerIdle,
-    CancelLastWords,
-    Effect,
-    EndCall,
-    Event,
-    JobState,
-    PutOutOfRoom,
-    RejoinExpired,
-    SupervisorGone,
-    step,
-)
+from agent_runner.domain.job import SORRY, Assigned, AwaitRejoin, CancelLastWords, Effect, EndCall, JobState, Say, Step
 from agent_runner.domain.link import (
     Beat,
     Caller,
@@ -43,10 +30,8 @@ from agent_runner.domain.link import (
     ToWorker,
     Unfinished,
 )
-from agent_runner.domain.muteness import MUTE_S
 from agent_runner.domain.notice import Notice
-from agent_runner.domain.provider_health import Erred, Faulted, Reconnected, Sorry, Worked
-from agent_runner.domain.watch import AskIdle, Deaf, EndIdle, Mute, Say, Watch
+from agent_runner.domain.watch import Deaf, Watch
 from agent_runner.worker.call.last_words import LastWords
 from agent_runner.worker.call.start import Start
 from agent_runner.worker.pipeline.agent_pipeline import AgentPipeline, PipelineListener
@@ -54,7 +39,6 @@ from agent_runner.worker.room.transport import RoomListener
 from chassis import logs
 
 _LOOK_S: Final = 0.25
-_SORRY: Final = "Sorry, I didn't get that. Could you say it again?"
 _MOST_TEXT: Final = 500  # characters of an error
 
 log = logs.get_logger(__name__)
@@ -79,22 +63,29 @@ class Job:
             config,
             PipelineListener(
                 turn=tell,
-                worked=lambda provider: self._apply(Worked(provider)),
-                fault=lambda provider, ago_s: self._apply(Faulted(provider, ago_s)),
-                recovered=lambda provider: self._apply(Reconnected(provider)),
+                worked=lambda provider: self._take(self._state.worked(provider)),
+                fault=lambda provider, ago_s: self._take(self._state.faulted(provider, ago_s)),
+                recovered=lambda provider: self._take(self._state.reconnected(provider)),
                 error=self._on_error,
-                ended=lambda: self._apply(Broken("the pipeline ended by itself")),
+                ended=lambda: self._end_call(EndCall(Cause.FAILED, "the pipeline ended by itself")),
             ),
             is_traced=is_traced,
         )
         pipeline.transport.client.listener = RoomListener(
             caller=lambda in_room: tell(Caller(in_room=in_room)),
             heard=self._on_heard,
-            removed=lambda reason: self._apply(PutOutOfRoom(reason)),
+            removed=lambda reason: self._take(self._state.put_out(reason)),
         )
         ear = pipeline.ear
-        self._start = Start(config, pipeline, tell, self._apply, self._tasks)
-        self._watch = Watch(ear.hearing, ear.quiet, ear.flow, bytes_per_s=2 * config.tts_sample_rate)
+        self._start = Start(config, pipeline, tell, self._end_call, self._tasks)
+        self._watch = Watch(
+            ear.hearing,
+            ear.quiet,
+            ear.flow,
+            bytes_per_s=2 * config.tts_sample_rate,
+            idle_prompt=config.user_idle_prompt,
+            idle_goodbye=config.user_idle_goodbye,
+        )
         self._last_words = LastWords(config, pipeline, self._start, self._tasks)
         self._rejoin_timer: asyncio.TimerHandle | None = None
 
@@ -114,13 +105,17 @@ class Job:
 
     def receive(self, message: ToWorker, history: Sequence[dict[str, str]] = ()) -> None:
         """Take a message of the supervisor; `history` comes with a `Go`."""
-        self._apply(Assigned(message, tuple(history)) if isinstance(message, Go) else message)
+        command = Assigned(message, tuple(history)) if isinstance(message, Go) else message
+        self._take(self._state.commanded(command))
 
     def supervisor_gone(self) -> None:
-        self._apply(SupervisorGone())
+        self._take(self._state.supervisor_gone())
 
-    def _apply(self, event: Event) -> None:
-        self._state, effects = step(self._state, event)
+    def _end_call(self, end: EndCall) -> None:
+        self._take(self._state.ended(end))
+
+    def _take(self, step: Step) -> None:
+        self._state, effects = step
         for effect in effects:
             self._perform(effect)
 
@@ -136,17 +131,16 @@ class Job:
                 self._tasks.spawn(self._keep_watch())
             case Speak(text=text, patience_s=patience_s):
                 now = time.monotonic()
-                self._watch.add(Notice(text, now, patience_s))
-                self._say(*self._watch.notices(now))
+                self._say(*self._watch.notices(now, Notice(text, now, patience_s)))
             case AwaitRejoin(reason):
-                expire = partial(self._apply, RejoinExpired(reason))
+                expire = partial(self._end_call, EndCall(Cause.REMOVED, reason))
                 self._rejoin_timer = asyncio.get_running_loop().call_later(REJOIN_ANSWER_S, expire)
             case Rejoin():
                 if self._rejoin_timer is not None:
                     self._rejoin_timer.cancel()
                 self._start.rejoin()
-            case Sorry():
-                self._say(Say(_SORRY))
+            case Say():
+                self._say(effect)
             case CancelLastWords():
                 self._last_words.cancel()
             case EndCall():
@@ -167,22 +161,18 @@ class Job:
                         self._tell(found)
                     case Say():
                         self._say(found)
-                    case AskIdle():
-                        self._say(Say(self._config.user_idle_prompt))
-                    case EndIdle():
-                        self._apply(CallerIdle(self._config.user_idle_goodbye))
                     case Deaf():
                         self._tasks.spawn(self._hear_again(found))
-                    case Mute():
-                        self._apply(Broken(f"mute: there was speech, and none of it went out for {MUTE_S:g} s"))
+                    case EndCall():
+                        self._end_call(found)
 
     async def _hear_again(self, deaf: Deaf) -> None:
         self._log.warning("job.deaf", times=deaf.times)
-        self._apply(Faulted("stt", deaf.for_s))
+        self._take(self._state.faulted("stt", deaf.for_s))
         why = "no words came for what the caller said"
         await self._pipeline.stt.replace_session(why=why, is_hopeless=deaf.is_hopeless)
         if not self._state.is_ending:
-            self._say(Say(_SORRY))
+            self._say(Say(SORRY))
 
     async def _end(self, end: EndCall) -> None:
         await self._last_words.end(end, has_voice="tts" not in self._state.health.failed)
@@ -202,7 +192,7 @@ class Job:
         if self._state.is_running:
             text = text[:_MOST_TEXT]
             self._log.warning("pipeline.error", provider=provider, error=text, unusable=is_unusable)
-            self._apply(Erred(provider, text, is_unusable))
+            self._take(self._state.erred(provider, text, is_unusable=is_unusable))
 
     def _on_bug(self, _task: str, error: BaseException) -> None:
-        self._apply(Broken(f"{type(error).__name__}: {error}"[:_MOST_TEXT]))
+        self._end_call(EndCall(Cause.FAILED, f"{type(error).__name__}: {error}"[:_MOST_TEXT]))

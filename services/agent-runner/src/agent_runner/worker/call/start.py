@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from chassis.tasks import Tasks
+from contracts.causes import Cause
 from contracts.deadlines import LIVEKIT_JOIN_S
 from pipecat.frames.frames import TTSSpeakFrame
 
 from agent_runner.agent_config import AgentConfig
-from agent_runner.domain.job import Assigned, JoinFailed
+from agent_runner.domain.job import Assigned, EndCall
 from agent_runner.domain.link import Go, Joined, Prejoin, ToSupervisor
 from agent_runner.domain.prompt import system_instruction
 from agent_runner.worker.pipeline.agent_pipeline import AgentPipeline
 from agent_runner.worker.providers.first_line import FirstLine
 from agent_runner.worker.providers.kept_speech import KeptSpeech
 from agent_runner.worker.providers.tools import Toolbox
-from agent_runner.worker.room import transport
+from agent_runner.worker.room.transport import JoinFailed
 
 
 class Start:
@@ -37,7 +38,7 @@ class Start:
         config: AgentConfig,
         pipeline: AgentPipeline,
         tell: Callable[[ToSupervisor], None],
-        on_failed: Callable[[JoinFailed], None],
+        on_failed: Callable[[EndCall], None],
         tasks: Tasks,
     ) -> None:
         self.joined = asyncio.Event()
@@ -130,8 +131,9 @@ class Start:
                 else:
                     is_deaf = isinstance(room, Prejoin)
                     await client.join(room.url, room.token, room.caller_identity, is_deaf=is_deaf)
-        except (transport.JoinFailed, TimeoutError) as error:
-            self._on_failed(JoinFailed(str(error) or f"no answer from LiveKit in {LIVEKIT_JOIN_S:g} s", is_again=again))
+        except (JoinFailed, TimeoutError) as error:
+            detail = str(error) or f"no answer from LiveKit in {LIVEKIT_JOIN_S:g} s"
+            self._on_failed(EndCall(Cause.REMOVED if again else Cause.JOIN_FAILED, detail))
             return
         stage_ms = self.mark("join")
         self.joined.set()

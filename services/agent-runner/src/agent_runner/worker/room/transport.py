@@ -20,20 +20,7 @@ from loguru import logger
 from pipecat.processors.frame_processor import FrameProcessorSetup
 from pipecat.transports.livekit.transport import LiveKitParams, LiveKitTransport, LiveKitTransportClient
 
-from agent_runner.domain.audience import (
-    Active,
-    Arrived,
-    Audience,
-    CallerPresent,
-    Connected,
-    Disconnected,
-    Event,
-    Left,
-    Published,
-    Speak,
-    Subscribed,
-    step,
-)
+from agent_runner.domain.audience import Audience, CallerPresent, Step
 from agent_runner.worker.room import livekit_proxy, nagle
 
 _CONNECT_S: Final = 3.0
@@ -88,8 +75,8 @@ class WarmClient(LiveKitTransportClient):
         await super().setup(setup)
         if is_first:
             self._make_track()
-            self.room.on("local_track_subscribed", lambda _track: self._note(Subscribed()))
-            self.room.on("participant_active", lambda participant: self._note(Active(participant.identity)))
+            self.room.on("local_track_subscribed", self._on_subscribed)
+            self.room.on("participant_active", self._on_active)
 
     def _make_track(self) -> rtc.LocalAudioTrack:
         self._audio_source = rtc.AudioSource(self._out_sample_rate, 1, self._params.audio_out_queue_size_ms)
@@ -119,7 +106,7 @@ class WarmClient(LiveKitTransportClient):
             async with nagle.off(url):
                 await self.room.connect(url, token, options)
             self._participant_id = self.room.local_participant.identity
-            self._note(Connected())
+            self._take(self._audience.connected(self.get_participants()))
             self._connected = True
             track = self._audio_track or self._make_track()
             publishing = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
@@ -178,28 +165,32 @@ class WarmClient(LiveKitTransportClient):
             self.listener.heard()
         return written
 
-    def _note(self, event: Event) -> None:
-        self._audience, effects = step(self._audience, event, self.get_participants())
+    def _on_subscribed(self, _track: rtc.LocalTrack) -> None:
+        self._take(self._audience.subscribed(self.get_participants()))
+
+    def _on_active(self, participant: rtc.RemoteParticipant) -> None:
+        self._take(self._audience.active(participant.identity, self.get_participants()))
+
+    def _take(self, step: Step) -> None:
+        self._audience, effects = step
         for effect in effects:
-            match effect:
-                case CallerPresent(in_room):
-                    self.listener.caller(in_room)
-                case Speak(after_s):
-                    if not self._can_speak.is_set():
-                        self._params.audio_out_write_timeout_secs = _WRITE_S
-                        asyncio.get_running_loop().call_later(after_s, self._can_speak.set)
+            if isinstance(effect, CallerPresent):
+                self.listener.caller(effect.in_room)
+            elif not self._can_speak.is_set():
+                self._params.audio_out_write_timeout_secs = _WRITE_S
+                asyncio.get_running_loop().call_later(effect.after_s, self._can_speak.set)
 
     async def _participant_connected(self, participant_id: str) -> None:
         participant = self.room.remote_participants.get(participant_id)
         is_active = participant is not None and participant.state == rtc.ParticipantState.PARTICIPANT_STATE_ACTIVE
-        self._note(Arrived(participant_id, is_active))
+        self._take(self._audience.arrived(participant_id, self.get_participants(), is_active=is_active))
         if participant_id == self._audience.caller:
             await super()._participant_connected(participant_id)
         else:
             logger.warning("a participant other than the caller joined; the agent does not hear it")
 
     async def _async_on_participant_disconnected(self, participant: rtc.RemoteParticipant) -> None:
-        self._note(Left(participant.identity))
+        self._take(self._audience.left(participant.identity))
         if participant.identity == self._audience.caller:
             self._unheard = None
             await super()._async_on_participant_disconnected(participant)
@@ -207,7 +198,7 @@ class WarmClient(LiveKitTransportClient):
     async def _async_on_track_subscribed(
         self, track: rtc.Track, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
     ) -> None:
-        self._note(Published(participant.identity))
+        self._take(self._audience.published(participant.identity, self.get_participants()))
         if participant.identity != self._audience.caller:
             publication.set_subscribed(False)
         elif self._is_deaf:
@@ -240,7 +231,7 @@ class WarmClient(LiveKitTransportClient):
         """Report the reason, which Pipecat's own discards."""
         if self._connected:
             self._connected = False
-            self._note(Disconnected())
+            self._take(self._audience.disconnected())
             self.listener.removed(rtc.DisconnectReason.Name(reason))
 
 
