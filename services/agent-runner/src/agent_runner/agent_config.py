@@ -4,8 +4,6 @@ The variable is the field's name in capitals; an empty one counts as unset. `cha
 invalid value it exits and prints the variable's name and the fix.
 """
 
-from __future__ import annotations
-
 import wave
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -8,8 +8,6 @@ child, and makes no event loop, logger sink or tracer; each worker makes its own
 # ruff: noqa: E402 - the environment comes before the imports that read it
 # pyright: standard
 
-from __future__ import annotations
-
 import os
 
 # Before onnxruntime and numpy are imported: the first starts a telemetry thread unless this is "1", the second a pool.

@@ -1,10 +1,8 @@
 """Who is in the agent's room: which participant is the caller, and when the caller can hear the agent. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final, TypeAlias
+from typing import Final, Self, TypeAlias
 
 # Delay from LiveKit reporting a late caller's subscription to our first audio; in 16 trials none was lost even at 0.
 _SUBSCRIBED_S: Final = 0.05
@@ -82,7 +80,7 @@ class Audience:
         """The agent is out of the room."""
         return replace(self, in_room=False), (CallerPresent(False),) if self.in_room else ()
 
-    def _adopting(self, identity: str) -> Audience:
+    def _adopting(self, identity: str) -> Self:
         """The first participant becomes the caller where none is configured."""
         return self if self.caller else replace(self, caller=identity)
 

@@ -1,7 +1,5 @@
 """How much speech the voice made, and how much of it went out to the room. Pure."""
 
-from __future__ import annotations
-
 
 class AudioFlow:
     """Counts bytes of speech. `made_bytes` above `sent_bytes` is speech that waits, or that something holds back."""

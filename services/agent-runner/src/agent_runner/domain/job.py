@@ -1,7 +1,5 @@
 """The life of a worker's job: idle, perhaps in a prejoined room, then in a call, then ending. Pure."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 

@@ -1,7 +1,5 @@
 """Which providers work, keep the agent deaf or mute, or have failed for the rest of the call. Pure."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 

@@ -1,7 +1,5 @@
 """What a running call needs attention for: a notice to say, an idle caller, a deaf or mute agent. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias

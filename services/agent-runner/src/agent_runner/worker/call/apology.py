@@ -6,8 +6,6 @@ Without a rendering it plays APOLOGY_FILE, else the three tones with which telep
 
 # pyright: standard
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import hashlib

@@ -1,7 +1,5 @@
 """One job in its worker: tells `domain.job` each event, and performs the effects."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """The end of a call: its last words, the apology after a provider failure, the way out of the room."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Coroutine
 from contextlib import suppress

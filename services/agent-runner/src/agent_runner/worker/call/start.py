@@ -1,7 +1,5 @@
 """The start of a call: into the room, and to the agent's first words."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Callable

@@ -2,8 +2,6 @@
 
 # pyright: standard
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """The call of `python -m agent_runner.worker.process.direct`; `direct` is its entry point."""
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import os

@@ -1,7 +1,5 @@
 """A worker's log: every line of the process, from any library, with the session's ids, into the session's file."""
 
-from __future__ import annotations
-
 import logging
 import os
 import sys
@@ -79,7 +77,7 @@ def job_ids() -> dict[str, str | int]:
     return dict(_stamp.ids)
 
 
-def _pass_on(message: Message) -> None:
+def _pass_on(message: "Message") -> None:
     record = message.record
     error = record["exception"]
     logging.getLogger(record["name"] or "pipecat").log(

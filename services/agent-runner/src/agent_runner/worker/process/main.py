@@ -1,7 +1,5 @@
 """The life of a worker process, from the fork to `_exit`."""
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import os

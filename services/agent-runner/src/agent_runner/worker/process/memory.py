@@ -5,8 +5,6 @@ that is freed. Fixed thresholds return them; `models` does the same for onnxrunt
 worker 28 MB and cost 6 ms of CPU time a turn, in page faults.
 """
 
-from __future__ import annotations
-
 import ctypes
 import mmap
 import re

@@ -1,7 +1,5 @@
 """The call's trace: Pipecat's spans below the session's; without prompts and transcripts unless OTEL_TRANSCRIPTS."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Final
 

@@ -2,8 +2,6 @@
 
 # pyright: standard
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Awaitable, Callable

@@ -6,8 +6,6 @@ audio and its unspoken text, and move its connection to the next endpoint (docs/
 
 # pyright: standard
 
-from __future__ import annotations
-
 import json
 from collections import deque
 from collections.abc import Callable

@@ -3,8 +3,6 @@
 One file for each line: a JSON object of the parts on its first line, then the samples.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

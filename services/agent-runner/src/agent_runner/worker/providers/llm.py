@@ -2,15 +2,13 @@
 
 # pyright: standard
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
 from loguru import logger
 from openai import APIStatusError, APITimeoutError, AsyncOpenAI, DefaultAsyncHttpxClient, OpenAIError, Timeout
@@ -64,7 +62,7 @@ class LanguageModel(GroqLLMService):
     _rounds = 0
 
     @classmethod
-    def of(cls, config: AgentConfig) -> LanguageModel:
+    def of(cls, config: AgentConfig) -> Self:
         endpoints = config.llm_endpoints
         service = cls(
             api_key=endpoints[0].key,

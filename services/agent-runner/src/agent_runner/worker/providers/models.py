@@ -2,8 +2,6 @@
 
 # pyright: standard
 
-from __future__ import annotations
-
 from collections import deque
 from dataclasses import dataclass
 from functools import cache

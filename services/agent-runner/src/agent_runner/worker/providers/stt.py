@@ -2,12 +2,10 @@
 
 # pyright: standard
 
-from __future__ import annotations
-
 import time
 from collections import deque
 from collections.abc import AsyncGenerator
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from pipecat.frames.frames import Frame
 from pipecat.services.assemblyai.stt import AssemblyAISTTService
@@ -27,7 +25,7 @@ class SpeechToText(Failover, AssemblyAISTTService):
     _armed = False
 
     @classmethod
-    def of(cls, config: AgentConfig) -> SpeechToText:
+    def of(cls, config: AgentConfig) -> Self:
         first, *spare = config.stt_endpoints
         service = cls(
             api_key=first.key,

@@ -1,7 +1,5 @@
 """TLS contexts, made once in the forkserver: reading the trusted authorities takes 0.1 s of CPU time."""
 
-from __future__ import annotations
-
 import ssl
 from typing import Final
 

@@ -2,14 +2,12 @@
 
 # pyright: standard
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncGenerator
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from pipecat.frames.frames import Frame, TTSAudioRawFrame, TTSStartedFrame, TTSStoppedFrame
 from pipecat.services.inworld.tts import InworldTTSService
@@ -48,7 +46,7 @@ class TextToSpeech(Failover, InworldTTSService):
     """context -> seconds of silence removed at its start; its words shift by as much."""
 
     @classmethod
-    def of(cls, config: AgentConfig) -> TextToSpeech:
+    def of(cls, config: AgentConfig) -> Self:
         first, *spare = config.tts_endpoints
         service = cls(
             api_key=first.key,

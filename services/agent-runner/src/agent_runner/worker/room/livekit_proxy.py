@@ -4,8 +4,6 @@ The SDK reads the C library's environment when it joins a room; the Python clien
 So we can remove a variable from the first and keep it in the second.
 """
 
-from __future__ import annotations
-
 import os
 from typing import Final
 from urllib.parse import urlsplit

@@ -7,8 +7,6 @@ runtime writes its warnings to stderr, and each thread keeps its state.
 
 # pyright: standard
 
-from __future__ import annotations
-
 import ctypes
 import os
 import sys

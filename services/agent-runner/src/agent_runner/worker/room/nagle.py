@@ -4,8 +4,6 @@ A join sends small messages in a row, so our kernel holds one back until the ser
 later (docs/decisions/0007).
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 import socket

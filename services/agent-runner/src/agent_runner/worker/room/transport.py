@@ -6,8 +6,6 @@ writes audio before any participant subscribes. We replace its client and keep i
 
 # pyright: standard
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
