@@ -202,7 +202,7 @@ class AgentConfig(ToolHosts):
         default=0, ge=0, le=3600, description="seconds of the caller's silence until the call ends; 0: never"
     )
     user_idle_goodbye: str = Field(
-        default="I can't hear anybody, so I will hang up now. Goodbye.",
+        default="I can't hear you, so I will end this call now. Goodbye.",
         max_length=500,
         description="the agent's words before that end",
     )
