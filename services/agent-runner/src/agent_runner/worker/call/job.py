@@ -142,7 +142,7 @@ class Job:
             case CancelLastWords():
                 self._last_words.cancel()
             case EndCall():
-                self._start.is_over = True
+                self._start.is_ending = True
                 self._log.info("job.ending", cause=effect.cause, detail=effect.detail)
                 self._tasks.spawn(self._end(effect))
             case _:

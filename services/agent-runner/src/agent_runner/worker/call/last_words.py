@@ -41,7 +41,7 @@ class LastWords:
     async def render_apology(self) -> None:
         """Have the apology rendered during a call that goes well, for this call and later ones."""
         await asyncio.sleep(_RENDER_AFTER_S)
-        if self._apology is not None and not self._start.is_over:
+        if self._apology is not None and not self._start.is_ending:
             await self._apology.render()
 
     def cancel(self) -> None:

@@ -28,7 +28,7 @@ class Start:
     Attributes:
         joined: Set once the agent has been in its room.
         joining: The newest attempt to join, in flight or done.
-        is_over: The call is ending; set by its owner.
+        is_ending: The call is ending; set by its owner.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Start:
     ) -> None:
         self.joined = asyncio.Event()
         self.joining: asyncio.Task[None] | None = None
-        self.is_over = False
+        self.is_ending = False
         self._config = config
         self._pipeline = pipeline
         self._tell = tell
@@ -115,7 +115,7 @@ class Start:
         """Begin in the prejoined room. If that join failed, it has ended the call."""
         if not self.joined.is_set():
             await asyncio.wait([prejoining])
-        if self.joined.is_set() and not self.is_over:
+        if self.joined.is_set() and not self.is_ending:
             await self._pipeline.transport.client.listen()
             self._tell(Joined(stage_ms=self.mark("join")))
             self._tell(self._pipeline.beat())  # the caller may be here already
