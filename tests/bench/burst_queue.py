@@ -19,12 +19,13 @@ from contracts.commands import AssignJob
 from contracts.events import Event, Outcome, SessionEnded, SessionRequested
 from contracts.registry import NodeState, Slot
 from rig.figures import Figure, arguments, publish, run_bench
+from scheduler.domain.board import Board
 from scheduler.domain.clock import LogClock, Reading
 from scheduler.domain.limits import Limits
 from scheduler.domain.session import Recorded
 from scheduler.leader.agents import Agents
-from scheduler.leader.board import Board
 from scheduler.leader.conductor import Conductor
+from scheduler.leader.timekeeper import Timekeeper
 
 from chassis import logs
 
@@ -66,7 +67,7 @@ def board_with_nodes(max_bots: int) -> Board:
             processes=1,
             started_at=NOW,
         )
-        board.node_changed(state.node_id, state, NOW_MS)
+        board.nodes.changed(state.node_id, state, NOW_MS)
     return board
 
 
@@ -77,25 +78,25 @@ def time_queue(max_bots: int) -> float:
     running: list[str] = []
     for seq, event in enumerate(starts, 1):
         board.record(Recorded(event, NOW_MS, seq))
-        board.wait(event.session_id)
-        running += board.admit(NOW_MS)
-        if board.reservation(event.session_id) is None:
-            board.position(event.session_id)
+        board.admission.wait(event.session_id)
+        running += board.admission.admit(NOW_MS)
+        if board.slots.reserved.get(event.session_id) is None:
+            board.admission.position(event.session_id)
     seq = len(starts)
     for session_id in running:  # grows while it is read
-        slot = board.reservation(session_id)
+        slot = board.slots.reserved.get(session_id)
         assert slot is not None
-        board.took(slot.slot, session_id)
-        board.began(session_id)
+        board.slots.took(slot.slot, session_id)
+        board.admission.began(session_id)
         seq += 1
         over = SessionEnded(
             session_id=session_id, time=NOW, outcome=Outcome.COMPLETED, reason="rest", epoch=1, billable_ms=0
         )
         board.record(Recorded(over, NOW_MS, seq))
-        board.freed(slot.slot, session_id)
-        board.forget(session_id)
-        if board.may_admit(NOW_MS):
-            running += board.admit(NOW_MS)
+        board.slots.released(slot.slot, session_id)
+        board.remove(session_id)
+        if board.admission.may_admit(NOW_MS):
+            running += board.admission.admit(NOW_MS)
     assert len(running) == len(starts)
     return time.process_time() - began
 
@@ -134,7 +135,8 @@ async def time_leader(max_bots: int) -> float:
     clock = LogClock()
     clock.read(Reading(bus_ms=NOW_MS, last_seq=0, asked_s=0.0, answered_s=0.0))
     agents = Agents(ports, ports, "ws://127.0.0.1:9", ports)
-    conductor = Conductor(board, clock, ports, ports, ports, agents, lambda: True, monotonic=lambda: 0.0)
+    timekeeper = Timekeeper(clock, ports, monotonic=lambda: 0.0)
+    conductor = Conductor(board, timekeeper, ports, ports, ports, agents, lambda: True)
     conductor.begin()
     began = time.process_time()
     for event in starts:

@@ -25,7 +25,7 @@ def attempts(*nodes: str, spacing_ms: int = 1_000, cause: str = "crashed"):  # t
 
 
 def facts(blamed: int = 0) -> Facts:
-    return Facts(since_ms=T0 - 60_000, slot=0, asked_epoch=9, blamed_epoch=blamed)
+    return Facts(since_ms=T0 - 60_000, slot=0, asked_epoch=9, counted_epoch=blamed)
 
 
 @pytest.mark.parametrize(("failed", "pause_ms"), [(1, 0), (2, 500), (3, 1_000), (4, 2_000), (5, 4_000)])
@@ -98,7 +98,7 @@ class Fleet:
             self.leader = Leader(self.world)
             await self.leader.begin()
             # The term is old enough to judge nodes, and everything else is as at its beginning.
-            self.leader.board.judge_nodes_from_ms = self.world.now_ms()
+            self.leader.board.nodes.judge_from_ms = self.world.now_ms()
         self.started += 1
         name = f"session_{self.started}"
         self.world.rooms.add(name)
@@ -186,7 +186,7 @@ async def test_a_start_that_finds_only_resting_nodes_begins_when_one_may_be_trie
     fleet.world.monotonic_s += 31
     waits = await fleet.start()
     assert fleet.nodes_of(waits) == []
-    assert fleet.leader.board.blocked == "nodes_failing"
+    assert fleet.leader.board.admission.blocked == "nodes_failing"
     await fleet.pass_s(8)
     assert fleet.nodes_of(waits) == ["only"]
 

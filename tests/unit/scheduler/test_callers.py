@@ -14,7 +14,7 @@ class Scene:
     def __init__(self, *, known: bool = True) -> None:
         self.world = World(Limits())
         self.leader = Leader(self.world)
-        self.handlers = Handlers(self.leader.conductor, self.leader.reconciler, self.leader.timekeeper)
+        self.handlers = Handlers(self.leader.conductor, self.leader.rooms)
         if known:
             self.begin()
 

@@ -83,13 +83,13 @@ def test_no_agent_in_five_seconds_means_the_next_node_and_the_old_one_lets_go() 
         StopSuperseded(1, "n1"),
         Place(takeover=False),
     )
-    told = replace(facts, stop_sent_epoch=1, blamed_epoch=1)
+    told = replace(facts, stop_sent_epoch=1, counted_epoch=1)
     assert decided(*events, after=5_011, facts=told).actions == (Place(takeover=False),)
 
 
 def test_a_start_that_no_node_brings_about_fails_in_time() -> None:
     events = (REQUESTED, (10, assigned()), (20_000, assigned(2, "n2")))
-    facts = replace(FACTS, asked_epoch=2, blamed_epoch=2)
+    facts = replace(FACTS, asked_epoch=2, counted_epoch=2)
     ending = decided(*events, after=30_010, facts=facts)
     assert ending.actions == (told(2, "n2", Outcome.FAILED, "start_timeout"),)
     silent = replace(facts, end_asked_epoch=2, end_answer=EndAnswer(2, None))
@@ -98,7 +98,7 @@ def test_a_start_that_no_node_brings_about_fails_in_time() -> None:
 
 def test_a_new_leader_waits_for_reports_that_an_outage_held_back() -> None:
     events = (REQUESTED, (10, assigned()))
-    new = replace(FACTS, since_ms=T0 + 70_000, asked_epoch=1, blamed_epoch=1)
+    new = replace(FACTS, since_ms=T0 + 70_000, asked_epoch=1, counted_epoch=1)
     assert decided(*events, after=74_999, facts=new).actions == ()
     assert decided(*events, after=75_000, facts=new).actions == (told(1, "n1", Outcome.FAILED, "start_timeout"),)
 
@@ -260,7 +260,7 @@ def test_after_the_last_take_over_one_more_agent_says_goodbye() -> None:
 
 
 def test_a_goodbye_that_cannot_begin_in_time_is_left_out() -> None:
-    asked = replace(FACTS, asked_epoch=4, blamed_epoch=4)
+    asked = replace(FACTS, asked_epoch=4, counted_epoch=4)
     assert decided(*SPENT, (7_010, assigned(4, "n2")), after=12_010, facts=asked).actions == (
         told(4, "n2", Outcome.FAILED, "agent_failed"),
     )

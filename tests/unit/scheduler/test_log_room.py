@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
+from scheduler.domain.board import Board
 from scheduler.domain.limits import Limits
 from scheduler.domain.log_room import BillingPlace, LogUse, log_room
-from scheduler.leader.board import Board
 from scheduler.leader.streams_watch import StreamsWatch
 from scheduler.ports import StoreUse
 

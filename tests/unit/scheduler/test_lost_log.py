@@ -96,7 +96,7 @@ async def test_a_leader_that_keeps_its_term_restores_what_it_knows() -> None:
     assert world.described == [SESSION]
     assert [r.event.event for r in world.records] == ["agent_ready", "assigned", "requested"]
     assert {entry.session_id for entry in world.held_slots.values()} == {SESSION}
-    session = leader.board.session(SESSION)
+    session = leader.board.roster.session(SESSION)
     assert session is not None
     assert session.requested_seq == 3, "by the new log"
 
@@ -183,7 +183,7 @@ async def test_a_start_that_was_lost_before_it_had_a_node_begins_anew() -> None:
 
     leader = Leader(world)
     await leader.begin()
-    await leader.restorer.restore_all(list(former.board.open_sessions()))
+    await leader.restorer.restore_all(list(former.board.roster.open_sessions()))
     await settle()
 
     assert world.jobs["n1"].keys() == {SESSION}

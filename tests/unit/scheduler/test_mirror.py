@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 from contracts.registry import QueueState
+from scheduler.domain.board import Board
 from scheduler.domain.limits import Limits
 from scheduler.leader import mirror
-from scheduler.leader.board import Board
 
 from tests.support.events import T0, assigned, ended, requested
 from tests.unit.scheduler.world import World

@@ -10,12 +10,12 @@ from contracts.commands import PrejoinRoom
 from contracts.registry import PrejoinedRoom
 from hypothesis import given
 from hypothesis import strategies as st
+from scheduler.domain.board import Board
 from scheduler.domain.limits import Limits
-from scheduler.domain.prejoining import CLAIM_MS, choose_node, missing, surplus
+from scheduler.domain.prejoining import CLAIM_MS, ListedRoom, choose_node, missing, surplus
 from scheduler.leader import prejoiner as module
-from scheduler.leader.board import Board
 from scheduler.leader.prejoiner import Prejoiner, PrejoinPlan
-from scheduler.ports import ListedRoom, NotAccepted
+from scheduler.ports import NotAccepted
 
 from tests.support.events import T0, requested
 from tests.unit.scheduler.builders import at_ms, node
@@ -169,14 +169,14 @@ async def test_a_taken_room_without_a_session_is_deleted_and_one_with_a_session_
     s.later(CLAIM_MS - 1)
     await s.looks(2)
     assert {used, unused} <= s.world.rooms
-    assert s.prejoiner.is_ahead(unused)
+    assert s.prejoiner.is_prejoined(unused)
 
     s.later(1)
     await s.looks(2)
 
     assert used in s.world.rooms
     assert unused not in s.world.rooms
-    assert not s.prejoiner.is_ahead(unused)
+    assert not s.prejoiner.is_prejoined(unused)
 
 
 async def test_a_node_that_refuses_is_not_asked_in_a_loop_and_leaves_no_room(scene: Callable[..., Scene]) -> None:
@@ -233,6 +233,6 @@ async def test_a_bug_at_one_look_ends_no_term(scene: Callable[..., Scene], monke
 
 async def test_a_new_leader_takes_no_room_for_an_orphan_before_it_can_know(scene: Callable[..., Scene]) -> None:
     s = scene(1)
-    assert s.prejoiner.is_ahead("session_of_somebody")
+    assert s.prejoiner.is_prejoined("session_of_somebody")
     s.later(CLAIM_MS)
-    assert not s.prejoiner.is_ahead("session_of_somebody")
+    assert not s.prejoiner.is_prejoined("session_of_somebody")

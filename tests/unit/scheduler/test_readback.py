@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from contracts.registry import Slot
+from scheduler.domain.board import Board
 from scheduler.domain.limits import Limits
 from scheduler.domain.session import Recorded
-from scheduler.leader.board import Board
 from scheduler.leader.readback import read_back, read_forgotten, take_in
 from scheduler.ports import HeldSlot
 
@@ -53,9 +53,9 @@ async def test_what_runs_and_what_waits_is_read_in_few_readings_without_ticks() 
 
     await read_back(board, world, world, recent_ms=world.now_ms() - 1_000)  # type: ignore[arg-type]
 
-    assert len(board.ids()) == 1_001
-    assert board.slots_held == 1_000
-    assert "session_over" not in board
+    assert len(board.roster.ids()) == 1_001
+    assert len(board.slots) == 1_000
+    assert "session_over" not in board.roster
     assert board.facts("session_old_7", T0).slot == 7
     assert len(world.readings) <= 5
 
@@ -72,7 +72,7 @@ async def test_an_end_that_is_asked_for_while_the_session_is_read_is_taken_in() 
 
     await take_in(board, world, ["session_1"])  # type: ignore[arg-type]
 
-    session = board.session("session_1")
+    session = board.roster.session("session_1")
     assert session is not None
     assert session.end_asked is not None
     assert session.requested is not None
@@ -92,7 +92,7 @@ async def test_a_slot_whose_session_has_no_log_is_held_and_nothing_more() -> Non
     world.held_slots[3] = HeldSlot(Slot(session_id="session_nobody", taken_at=at_ms(T0)), 1)
     board = board_of(world)
     await read_back(board, world, world, recent_ms=0)  # type: ignore[arg-type]
-    assert (board.ids(), board.slots_held) == ([], 1)
+    assert (board.roster.ids(), len(board.slots)) == ([], 1)
 
 
 async def test_starts_that_waited_through_a_long_outage_are_found_some_at_a_time() -> None:

@@ -11,7 +11,7 @@ from scheduler.handlers import Handlers
 from scheduler.leader.agents import Agents
 from scheduler.leader.liveness import Liveness
 from scheduler.leader.prejoiner import PrejoinPlan
-from scheduler.leader.term import Term
+from scheduler.leader.term import Plan, Ports, Term
 from scheduler.leader.timekeeper import Timekeeper
 from scheduler.ports import Unavailable
 
@@ -48,24 +48,17 @@ class Unreadable(World):
 
 
 def term_of(world: Any, leader: Leader, timekeeper: Timekeeper) -> Term:
-    return Term(
+    agents = Agents(world, world, "ws://x", leader)
+    plan = Plan(
         limits=world.limits,
-        session_log=world,
-        slots=world,
-        nodes=world,
-        rooms=world,
-        agents=Agents(world, world, "ws://x", leader),
-        offered=world,
-        queue=world,
         prejoin=PrejoinPlan(size=0, max_age_s=600, livekit_url="ws://x", mint=str, chance=lambda: 0.5),
-        is_leading=lambda: True,
-        timekeeper=timekeeper,
-        handlers=Handlers,
         reconcile_s=15,
         deployment="here",
-        stores=world,
         streams_look_s=15,
         calls_bytes=0,
+    )
+    return Term(
+        Ports(world, world, world, world, world, world, world, agents), plan, timekeeper, Handlers, lambda: True
     )
 
 

@@ -3,11 +3,11 @@
 from chassis.nats.jetstream.messages import stored
 from contracts.events import Event, Outcome
 from scheduler.adapters.nats_session_log import _recorded  # pyright: ignore[reportPrivateUsage]
+from scheduler.domain.board import Board
 from scheduler.domain.decision import DeleteRoom, End, ReleaseSlot, Remove, StopAgent, decide
 from scheduler.domain.facts import Facts, Verdict
 from scheduler.domain.limits import Limits
 from scheduler.domain.session import ASSIGNED, ENDED, REQUESTED, Unreadable
-from scheduler.leader.board import Board
 
 from tests.support.events import SESSION, T0, assigned, ended, ready, requested, started, stopped
 from tests.unit.scheduler.builders import at_ms, log, session
@@ -53,7 +53,7 @@ def test_the_board_follows_a_session_from_its_unreadable_request() -> None:
     board = Board(Limits(), T0)
     for record in log(unreadable(REQUESTED)):
         assert board.record(record) == SESSION
-    assert [s.session_id for s in board.open_sessions()] == [SESSION]
+    assert [s.session_id for s in board.roster.open_sessions()] == [SESSION]
 
 
 def test_only_records_that_decide_about_a_session_are_followed_unread() -> None:

@@ -26,7 +26,7 @@ async def test_starts_go_round_it_and_max_bots_counts_it() -> None:
 
     readable = {key: held.slot.session_id for key, held in world.held_slots.items() if held.slot is not None}
     assert readable == {1: "session_1"}
-    assert leader.board.waiting == 1
+    assert len(leader.board.admission) == 1
 
 
 async def test_it_is_swept_after_a_minute_and_not_before() -> None:
@@ -41,7 +41,7 @@ async def test_it_is_swept_after_a_minute_and_not_before() -> None:
     world.monotonic_s += 10
     await leader.reconciler.reconcile()
     assert world.held_slots == {}
-    assert leader.board.slots_held == 0
+    assert len(leader.board.slots) == 0
 
 
 async def test_one_that_another_version_wrote_again_meanwhile_stays() -> None:

@@ -176,7 +176,7 @@ async def test_a_job_that_is_assigned_after_the_end_is_stopped() -> None:
     for event in (requested(), ended(epoch=0)):
         world.write(event)
     await run(leader)
-    assert leader.board.ids() == []
+    assert leader.board.roster.ids() == []
 
     world.write(assigned())  # a former leader's, which the compare-and-set on its own subject lets in
     await run(leader)

@@ -217,9 +217,9 @@ class TwoLeaders(RuleBasedStateMachine):
             assert not any(self.world.jobs.get(node) for node in self.world.states)
             assert self.world.rooms & begun == set()
             for leader in self.leaders:
-                assert leader.board.ids() == []
-                assert leader.board.slots_held == 0
-                assert len(leader.conductor.timers) == 0
+                assert leader.board.roster.ids() == []
+                assert len(leader.board.slots) == 0
+                assert len(leader.conductor.steps.timers) == 0
         finally:
             for leader in self.leaders:
                 self.loop.run_until_complete(leader.conductor.stop())

@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from contracts.commands import AssignJob, EndJob, JobDescribed, JobEnded, PrejoinRoom
 from contracts.events import Event, SessionEnded, SessionRequested
 from contracts.registry import NodeJob, NodeState, Slot
+from scheduler.domain.board import Board
 from scheduler.domain.clock import LogClock, Reading
 from scheduler.domain.limits import Limits
 from scheduler.domain.session import Recorded
 from scheduler.leader.agents import Agents
-from scheduler.leader.board import Board
 from scheduler.leader.conductor import Conductor
 from scheduler.leader.reconciler import Reconciler
 from scheduler.leader.restorer import Restorer
+from scheduler.leader.room_repair import RoomRepair
 from scheduler.leader.timekeeper import Timekeeper
 from scheduler.ports import HeldSlot, LogTail, NotAccepted, Outranked, Outrun, Room, RoomRecord, Unavailable
 
@@ -314,31 +315,22 @@ class Leader:
         self.board = Board(world.limits, self.timekeeper.now_ms(), stored_ms=self.timekeeper.stored_ms)
         self.conductor = Conductor(
             self.board,
-            clock,
+            self.timekeeper,
             world,  # pyright: ignore[reportArgumentType]
             world,
             world,
             Agents(world, world, "ws://x", self) if make_agents is None else make_agents(self),
             lambda: self.holds,
-            monotonic=lambda: world.monotonic_s,
         )
         self.restorer = Restorer(self.conductor, world, world, world)  # pyright: ignore[reportArgumentType]
-        self.reconciler = Reconciler(
-            self.conductor,
-            world,  # pyright: ignore[reportArgumentType]
-            world,
-            world,
-            world,
-            15,
-            "here",
-            self.restorer,
-        )
+        self.rooms = RoomRepair(self.conductor, world, self.restorer, deployment="here")
+        self.reconciler = Reconciler(self.conductor, world, self.restorer, self.rooms, every_s=15)
         self.heard = 0
 
     async def begin(self) -> None:
         """Read back what there is, as a term does."""
         self.hear(len(self.world.records))
-        self.board.holds({key: entry.session_id for key, entry in self.world.held_slots.items()})
+        self.board.slots.read({key: entry.session_id for key, entry in self.world.held_slots.items()})
         self.see_nodes()
         self.conductor.begin()
 
@@ -359,15 +351,15 @@ class Leader:
         """The registry as it is now."""
         gone = [s.node_id for s in self.board.fleet.states() if s.node_id not in self.world.states]
         for node_id in gone:
-            self.board.node_changed(node_id, None, self.conductor.now_ms())
+            self.board.nodes.changed(node_id, None, self.timekeeper.now_ms())
         for node_id, state in self.world.reports().items():
-            for session_id in self.board.node_changed(node_id, state, self.conductor.now_ms()):
+            for session_id in self.board.nodes.changed(node_id, state, self.timekeeper.now_ms()):
                 self.conductor.wake(session_id)
-        for node_id in self.board.missing_nodes():
-            if node_id not in self.world.states and self.conductor.now_ms() >= self.board.judge_nodes_from_ms:
-                for session_id in self.board.lose_node(node_id):
+        for node_id in self.board.nodes.missing():
+            if node_id not in self.world.states and self.timekeeper.now_ms() >= self.board.nodes.judge_from_ms:
+                for session_id in self.board.nodes.lose(node_id):
                     self.conductor.wake(session_id)
-        for session_id in self.board.admit(self.conductor.now_ms()):
+        for session_id in self.board.admission.admit(self.timekeeper.now_ms()):
             self.conductor.wake(session_id)
 
     async def outbid(self, term: int) -> bool:
@@ -384,7 +376,7 @@ class Leader:
 
     def time_passed(self) -> None:
         """What is due by now."""
-        self.conductor.timers.fire()
+        self.conductor.steps.timers.fire()
 
 
 async def settle(turns: int = 40) -> None:

@@ -4,7 +4,7 @@ import os
 import random
 import secrets
 import socket
-from collections.abc import Sequence
+from functools import partial
 from typing import Final
 from uuid import uuid4
 
@@ -23,11 +23,10 @@ from scheduler.adapters.nats_session_log import NatsSessionLog
 from scheduler.adapters.nats_slots import NatsSlots
 from scheduler.adapters.nats_stores import NatsStores
 from scheduler.domain.clock import LogClock
-from scheduler.domain.session import Session
 from scheduler.handlers import Handlers
 from scheduler.leader.agents import Agents
 from scheduler.leader.prejoiner import PrejoinPlan
-from scheduler.leader.term import Term
+from scheduler.leader.term import Plan, Ports, Term, Terms
 from scheduler.leader.timekeeper import Timekeeper
 from scheduler.settings import Settings
 
@@ -49,68 +48,42 @@ async def start(life: Life, settings: Settings) -> None:
         deployment=deployment,
     )
     life.on_stop("LiveKit", rooms.close)
-    nodes = NatsNodes(bus, assign_timeout_s=settings.assign_timeout_s, end_timeout_s=settings.end_timeout_s)
-    # Unique among processes past and present: a restarted one must not take itself for its forerunner.
+    # Unique among processes past and present, so that a restarted process does not take itself for its predecessor.
     holder = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
     lease = Lease(bus.bucket(LEADERS), ROLE, holder, settings.leader_lease_s)
-    session_log = NatsSessionLog(bus)
-    timekeeper = Timekeeper(LogClock(), session_log)
-    term: Term | None = None
-    former: Sequence[Session] = ()
-
-    async def lead() -> None:
-        nonlocal term, former
-        gains = lease.gains
-        term = Term(
-            limits=settings.limits(),
-            session_log=session_log,
-            slots=NatsSlots(bus),
-            nodes=nodes,
-            rooms=rooms,
-            agents=Agents(nodes, rooms, settings.livekit_url, lease),
-            offered=NatsPrejoinedRooms(bus),
-            queue=NatsQueueMirror(bus),
-            prejoin=_plan(settings),
-            is_leading=lambda: lease.is_held and lease.gains == gains,
-            timekeeper=timekeeper,
-            handlers=Handlers,
-            reconcile_s=settings.reconcile_s,
-            deployment=deployment,
-            former=former,
-            stores=NatsStores(bus),
-            streams_look_s=settings.streams_look_s,
-            calls_bytes=settings.calls_bytes,
-        )
-        try:
-            await term.run()
-        finally:
-            former = term.open_at_end
-
-    async def led() -> None:
-        nonlocal term
-        term = None
-
-    async def has_begun() -> str | None:
-        began = term is not None and term.has_begun
-        return None if began or not lease.is_held else "this process leads, and its term has not begun; see its log"
-
-    async def reconnected() -> None:
-        if term is not None:
-            term.outage_over()
-
-    life.health.add("term", has_begun)
-    bus.on_reconnect(reconnected)
+    nodes = NatsNodes(bus, assign_timeout_s=settings.assign_timeout_s, end_timeout_s=settings.end_timeout_s)
+    ports = Ports(
+        session_log=NatsSessionLog(bus),
+        slots=NatsSlots(bus),
+        nodes=nodes,
+        rooms=rooms,
+        prejoined=NatsPrejoinedRooms(bus),
+        queue=NatsQueueMirror(bus),
+        stores=NatsStores(bus),
+        agents=Agents(nodes, rooms, settings.livekit_url, lease),
+    )
+    timekeeper = Timekeeper(LogClock(), ports.session_log)
+    terms = Terms(partial(Term, ports, _plan(settings, deployment), timekeeper, Handlers), lease)
+    life.health.add("term", terms.ready)
+    bus.on_reconnect(terms.reconnected)
     life.spawn("clock", timekeeper.run())
-    life.spawn("leadership", lease.run(lead, led))
+    life.spawn("leadership", lease.run(terms.lead, terms.ended))
 
 
-def _plan(settings: Settings) -> PrejoinPlan:
-    return PrejoinPlan(
-        size=settings.prejoin_pool_size,
-        max_age_s=settings.prejoin_max_age_s,
-        livekit_url=settings.livekit_url,
-        mint=lambda now_ms: session_id(now_ms, secrets.token_bytes(8)),
-        chance=random.random,
+def _plan(settings: Settings, deployment: str) -> Plan:
+    return Plan(
+        limits=settings.limits(),
+        prejoin=PrejoinPlan(
+            size=settings.prejoin_pool_size,
+            max_age_s=settings.prejoin_max_age_s,
+            livekit_url=settings.livekit_url,
+            mint=lambda now_ms: session_id(now_ms, secrets.token_bytes(8)),
+            chance=random.random,
+        ),
+        reconcile_s=settings.reconcile_s,
+        deployment=deployment,
+        streams_look_s=settings.streams_look_s,
+        calls_bytes=settings.calls_bytes,
     )
 
 

@@ -10,17 +10,16 @@ from contracts.events import SessionRequested
 from contracts.ids import caller_identity
 
 from chassis import logs
+from scheduler.domain.facts import CallerJoined, CallerLeft
 from scheduler.domain.session import Recorded
 from scheduler.leader.conductor import Conductor
-from scheduler.leader.reconciler import Reconciler
-from scheduler.leader.timekeeper import Timekeeper
+from scheduler.leader.room_repair import RoomRepair
 from scheduler.ports import Feed, RoomRecord
 
 _JOINED: Final = "participant_joined"
 _LEFT: Final = "participant_left"  # a stay whose media never came up ends with participant_connection_aborted
 _EARLY: Final = 1_000  # sessions
 _EARLY_EACH: Final = 8
-_STAYS: Final = 16  # ended stays of one caller that are remembered
 
 log = logs.get_logger(__name__)
 
@@ -32,18 +31,17 @@ class Handlers:
     webhooks about an unknown session wait for its `requested`; the last 1,000 sessions' are kept.
     """
 
-    def __init__(self, conductor: Conductor, reconciler: Reconciler, timekeeper: Timekeeper) -> None:
+    def __init__(self, conductor: Conductor, rooms: RoomRepair) -> None:
         self._conductor = conductor
-        self._board = conductor.board
-        self._reconciler = reconciler
-        self._timekeeper = timekeeper
+        self._roster = conductor.board.roster
+        self._rooms = rooms
         self._early: dict[str, list[RoomRecord]] = {}
 
     async def follow_log(self, feed: Feed[Recorded]) -> None:
         """Take in every lifecycle event, from `requested` to `ended`; runs until cancelled."""
         async for record in feed:
             try:
-                await self._timekeeper.place(record)
+                await self._conductor.time.place(record)
                 self.on_record(record)
             except Exception:  # one record must not end this term and every later one
                 log.exception("record.skipped", session_id=record.event.session_id, seq=record.seq)
@@ -54,7 +52,7 @@ class Handlers:
             try:
                 # Another server, with another clock than the log's, may lead this stream.
                 live = feed.caught_up.is_set()
-                at_ms = self._conductor.now_ms() if live else self._conductor.log_ms(record.stored_ms)
+                at_ms = self._conductor.time.now_ms() if live else self._conductor.time.log_ms(record.stored_ms)
                 self.on_webhook(replace(record, stored_ms=at_ms))
             except Exception:
                 log.exception("room_record.skipped", session_id=record.event.session_id)
@@ -69,7 +67,7 @@ class Handlers:
     def on_webhook(self, record: RoomRecord) -> None:
         """Take in one webhook."""
         event = record.event
-        session = self._board.session(event.session_id)
+        session = self._roster.session(event.session_id)
         is_callers = event.participant_identity == caller_identity(event.session_id)
         if session is None:
             if is_callers:
@@ -78,9 +76,11 @@ class Handlers:
             return
         elif event.event == "room_finished":
             if self._conductor.is_acting:
-                self._conductor.beside(self._reconciler.room_finished(event.session_id))
-        elif is_callers:
-            self._moved(record)
+                self._conductor.beside(self._rooms.room_finished(event.session_id))
+        elif is_callers and event.event == _JOINED:
+            self._conductor.learn(event.session_id, CallerJoined(event.participant_sid))
+        elif is_callers and event.event == _LEFT:
+            self._conductor.learn(event.session_id, CallerLeft(event.participant_sid, record.stored_ms))
 
     def _keep(self, record: RoomRecord) -> None:
         kept = self._early.setdefault(record.event.session_id, [])
@@ -88,21 +88,3 @@ class Handlers:
         del kept[:-_EARLY_EACH]
         if len(self._early) > _EARLY:
             del self._early[next(iter(self._early))]
-
-    def _moved(self, record: RoomRecord) -> None:
-        event, sid = record.event, record.event.participant_sid
-        facts = self._board.facts(event.session_id, self._conductor.now_ms())
-        if sid in facts.caller_stays:
-            return  # an old webhook, repeated: that stay has ended
-        if event.event == _JOINED:
-            self._conductor.learn(event.session_id, caller_here=True, caller_sid=sid, caller_left_ms=None)
-        elif event.event == _LEFT:
-            stays = facts.caller_stays if sid is None else (*facts.caller_stays, sid)[-_STAYS:]
-            if facts.caller_sid is not None and sid not in (facts.caller_sid, None):
-                # A caller who came back has a new id; LiveKit may report that before the end of the old stay.
-                self._board.learn(event.session_id, caller_stays=stays)
-                return
-            left_ms = record.stored_ms
-            if sid is None and facts.caller_left_ms is not None:
-                left_ms = facts.caller_left_ms
-            self._conductor.learn(event.session_id, caller_here=False, caller_left_ms=left_ms, caller_stays=stays)

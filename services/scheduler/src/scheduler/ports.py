@@ -7,9 +7,10 @@ from typing import Protocol, TypeVar
 
 from contracts.commands import AssignJob, EndJob, JobDescribed, JobEnded, PrejoinRoom
 from contracts.events import Event, RoomEvent
-from contracts.registry import NodeState, PrejoinedRoom, QueueState, Slot
+from contracts.registry import NodeState, QueueState, Slot
 
 from scheduler.domain.log_room import BillingPlace
+from scheduler.domain.prejoining import ListedRoom
 from scheduler.domain.session import Recorded
 
 
@@ -90,6 +91,11 @@ class HeldSlot:
     def session_id(self) -> str:
         """The session that holds it; UNREADABLE if that is unknown."""
         return UNREADABLE if self.slot is None else self.slot.session_id
+
+    @property
+    def taken_ms(self) -> int:
+        """When it was taken, Unix ms; of an unreadable slot, when it was written."""
+        return self.stored_ms if self.slot is None else round(self.slot.taken_at.timestamp() * 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,14 +304,6 @@ class Nodes(Protocol):
             Outranked: The node obeys a later leader.
         """
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class ListedRoom:
-    """A prejoined room with the revision that the deletion of its key needs."""
-
-    room: PrejoinedRoom
-    revision: int
 
 
 class PrejoinedRooms(Protocol):

@@ -7,7 +7,8 @@ from chassis.nats import Bucket, Bus, BusUnavailable, Change, KeyChanged, Publis
 from contracts.registry import PrejoinedRoom
 from contracts.streams import PREJOINED
 
-from scheduler.ports import ListedRoom, Unavailable
+from scheduler.domain.prejoining import ListedRoom
+from scheduler.ports import Unavailable
 
 
 class NatsPrejoinedRooms:

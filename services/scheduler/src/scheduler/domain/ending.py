@@ -89,7 +89,7 @@ def blamed_for(session: Session, facts: Facts, now_ms: int, limits: Limits) -> s
     cause: only its first two failures count against their nodes, so that one start cannot suspend the whole fleet.
     """
     current = session.current
-    if current is None or current.epoch in session.ready_ms or facts.blamed_epoch >= current.epoch:
+    if current is None or current.epoch in session.ready_ms or facts.counted_epoch >= current.epoch:
         return None
     if session.attempts_in_a_row > _MOST_BLAMED or facts.refused_epoch == current.epoch or facts.node_lost:
         return None

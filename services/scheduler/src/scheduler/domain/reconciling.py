@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from contracts.causes import Cause
 from contracts.ids import SESSION_ID_PATTERN
@@ -15,6 +16,11 @@ ROOM_MARGIN_MS = 60_000
 
 LOST_ROOM_MARGIN_MS = 2_000
 """A younger session may be seen before its room."""
+
+SLOT_MARGIN_MS = 60_000
+"""A younger slot is kept: its session may not have been read yet, or a newer version wrote it."""
+
+_OUTLIVED_MARGIN_MS = 15 * 60_000  # added to the longest session: its start, and callers who come late or come back
 
 STALE = "stale"
 
@@ -55,12 +61,13 @@ def lost_rooms(sessions: Iterable[Session], rooms: Collection[str], now_ms: int)
     return [
         s.session_id
         for s in sessions
-        if not s.has_ended
-        and s.end_asked is None
-        and s.requested is not None
-        and now_ms - s.requested_ms > LOST_ROOM_MARGIN_MS
-        and s.session_id not in rooms
+        if not s.has_ended and s.requested is not None and has_room(s, now_ms) and s.session_id not in rooms
     ]
+
+
+def has_room(session: Session, now_ms: int) -> bool:
+    """Whether an open session must have a room by now."""
+    return session.end_asked is None and now_ms - session.requested_ms > LOST_ROOM_MARGIN_MS
 
 
 def stale_jobs(
@@ -82,6 +89,35 @@ def stale_jobs(
             elif session.has_ended:
                 stale.append(StaleJob(held.session_id, held.epoch, node.node_id))
     return stale, unknown
+
+
+class SlotFate(StrEnum):
+    """KEEP; RELEASE: no session needs it; ASK_LOG: only the log knows whether its session has ended."""
+
+    KEEP = "keep"
+    RELEASE = "release"
+    ASK_LOG = "ask_log"
+
+
+def slot_fate(key: int, session: Session | None, own_key: int | None, age_ms: int) -> SlotFate:
+    """Decide about a held slot.
+
+    Args:
+        session: The session in it; None: it is not followed.
+        own_key: The slot that this session owns.
+        age_ms: Since the slot was taken.
+    """
+    if session is not None and not session.has_ended:
+        return SlotFate.RELEASE if own_key is not None and own_key != key else SlotFate.KEEP
+    if session is None and age_ms > SLOT_MARGIN_MS:
+        return SlotFate.ASK_LOG
+    return SlotFate.KEEP
+
+
+def has_outlived(session_id: str, nodes: Iterable[NodeState], age_ms: int, longest_ms: int) -> bool:
+    """Whether a slot of a session with a lost log is older than any session, and no node runs its job."""
+    runs = any(job.session_id == session_id for node in nodes for job in node.jobs)
+    return age_ms > longest_ms + _OUTLIVED_MARGIN_MS and not runs
 
 
 def _has_lost_its_beginning(session: Session) -> bool:

@@ -6,10 +6,11 @@ from typing import Final
 from contracts.refusals import RefusalCode
 
 from chassis import logs
+from scheduler.domain.board import Board
 from scheduler.domain.decision import Ask
+from scheduler.domain.facts import AskLost, Fact, NodeRefused
 from scheduler.domain.session import Attempt, Session
 from scheduler.leader.agents import Agents
-from scheduler.leader.board import Board
 from scheduler.leader.timers import Timers
 from scheduler.ports import NO_ANSWER, NO_RESPONDER, NotAccepted, Unavailable
 
@@ -29,7 +30,7 @@ class Asking:
         agents: Agents,
         timers: Timers,
         now_ms: Callable[[], int],
-        learn: Callable[..., None],
+        learn: Callable[[str, Fact], None],
         capacity_changed: Callable[[], None],
     ) -> None:
         """Keep the parts.
@@ -67,7 +68,7 @@ class Asking:
             if self._may_have_been_lost(refused):
                 self._ask_again(session_id, attempt)
             else:
-                self._learn(session_id, refused_epoch=attempt.epoch)
+                self._learn(session_id, NodeRefused(attempt.epoch))
         except Unavailable as error:
             log.warning("job.not_sent", session_id=session_id, epoch=attempt.epoch, reason=str(error))
             self._ask_again(session_id, attempt)
@@ -75,7 +76,7 @@ class Asking:
     def suspend(self, node_id: str, failure: str) -> None:
         """Count a failed start against the node: others avoid it until its pause expires."""
         now_ms = self._now_ms()
-        if now_ms < self._board.judge_nodes_from_ms and failure in (NO_RESPONDER, NO_ANSWER):
+        if now_ms < self._board.nodes.judge_from_ms and failure in (NO_RESPONDER, NO_ANSWER):
             return  # after an outage of NATS, silence says nothing about the node
         suspect = self._board.fleet.failed(node_id, now_ms)
         log.warning(
@@ -93,9 +94,9 @@ class Asking:
         A new epoch instead could greet the caller twice. The attempt's own deadline bounds the retries.
         """
         silent = refused.reason == NO_ANSWER
-        outage = refused.reason == NO_RESPONDER and self._now_ms() < self._board.judge_nodes_from_ms
+        outage = refused.reason == NO_RESPONDER and self._now_ms() < self._board.nodes.judge_from_ms
         return silent or outage
 
     def _ask_again(self, session_id: str, attempt: Attempt) -> None:
-        self._board.learn(session_id, asked_epoch=attempt.epoch - 1)
+        self._board.roster.learn(session_id, AskLost(attempt.epoch))
         self._timers.set(session_id, self._now_ms() + _RETRY_MS)

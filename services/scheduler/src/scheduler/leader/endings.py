@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import Final
 
 from contracts.events import AgentStopped, SessionEnded, SessionRequested
@@ -10,10 +9,11 @@ from contracts.metering import LogRecord, Metered, meter
 
 from chassis import logs
 from scheduler.domain.decision import StopAgent
-from scheduler.domain.facts import Facts, Verdict
+from scheduler.domain.facts import Fact, Facts, Verdict
 from scheduler.domain.reconciling import STALE
 from scheduler.domain.session import Recorded, Session
 from scheduler.leader.agents import Agents
+from scheduler.leader.timekeeper import Timekeeper
 from scheduler.ports import Rooms, SessionLog, Unavailable
 
 _STOPS: Final = 3
@@ -30,19 +30,18 @@ class Endings:
         session_log: SessionLog,
         rooms: Rooms,
         agents: Agents,
-        bus_ms: Callable[[], int],
-        learn: Callable[..., None],
+        timekeeper: Timekeeper,
+        learn: Callable[[str, Fact], None],
     ) -> None:
         """Keep the parts.
 
         Args:
-            bus_ms: The bus' clock, Unix ms.
             learn: Notes a fact about a session and wakes it.
         """
         self._log = session_log
         self._rooms = rooms
         self._agents = agents
-        self._bus_ms = bus_ms
+        self._time = timekeeper
         self._learn = learn
 
     async def stop_agent(self, session_id: str, action: StopAgent) -> None:
@@ -50,7 +49,7 @@ class Endings:
         answer = await self._agents.end(session_id, action.epoch, action.node_id, action.verdict.reason, say=action.say)
         if answer.served_ms is None:
             log.warning("job.end_unanswered", session_id=session_id, node_id=action.node_id, epoch=action.epoch)
-        self._learn(session_id, end_answer=answer)
+        self._learn(session_id, answer)
 
     async def stop_job(self, session_id: str, epoch: int, node_id: str, reason: str) -> None:
         """Tell a node to stop an epoch, up to three times; the reconciler repeats it later."""
@@ -82,20 +81,20 @@ class Endings:
                 # The node's reply may come before its `agent_stopped`, or instead of it.
                 word = AgentStopped(
                     session_id=session_id,
-                    time=self._time(),
+                    time=self._time.datetime(),
                     epoch=answer.epoch,
                     cause=verdict.reason,
                     served_ms=answer.served_ms,
                     fault_ms=answer.fault_ms,
                 )
-                records.append(LogRecord(word, self._bus_ms()))
+                records.append(LogRecord(word, self._time.bus_ms()))
             billable_ms = meter(records).billable_ms
             if session.requested is not None and not any(isinstance(r.event, SessionRequested) for r in records):
                 # The stream deleted it while the call ran; billing needs it for the remaining records.
                 await self._log.append(session.requested, expect_last=0)
         ended = SessionEnded(
             session_id=session_id,
-            time=self._time(),
+            time=self._time.datetime(),
             outcome=verdict.outcome,
             reason=verdict.reason,
             epoch=epoch,
@@ -118,9 +117,6 @@ class Endings:
             await self._rooms.delete(session_id)
         except Unavailable as error:
             log.warning("room.not_deleted", session_id=session_id, reason=str(error))
-
-    def _time(self) -> datetime:
-        return datetime.fromtimestamp(self._bus_ms() / 1000, UTC)
 
 
 def _measured(history: Sequence[Recorded]) -> list[LogRecord]:

@@ -33,7 +33,7 @@ class Liveness:
 
         A node without a key gets no new jobs; it keeps its present ones until it is lost.
         """
-        now_ms = self._conductor.now_ms()
+        now_ms = self._conductor.time.now_ms()
         if state is None:
             former = self._board.fleet.state(node_id)
             has_left = former is not None and former.draining and not former.jobs
@@ -44,7 +44,7 @@ class Liveness:
         else:
             self._known = self._known.back(node_id)
             self._keyless.discard(node_id)
-        for session_id in self._board.node_changed(node_id, state, now_ms):
+        for session_id in self._board.nodes.changed(node_id, state, now_ms):
             self._conductor.wake(session_id)
         self._conductor.capacity_changed()
 
@@ -63,7 +63,7 @@ class Liveness:
                 continue
 
     async def _look(self) -> None:
-        missing = self._board.missing_nodes() if self._may_judge else []
+        missing = self._board.nodes.missing() if self._may_judge else []
         figures.NODES_MISSING.set(len(missing))
         if not missing:
             return
@@ -74,17 +74,17 @@ class Liveness:
                 return await self._is_gone(node_id)
 
         found_gone = await asyncio.gather(*(is_gone(node_id) for node_id in missing))
-        still_missing = set(self._board.missing_nodes())  # some have come back
+        still_missing = set(self._board.nodes.missing())  # some have come back
         gone = [n for n, is_gone in zip(missing, found_gone, strict=True) if is_gone and n in still_missing]
         if gone and self._may_judge:
             self._judge(gone)
 
     @property
     def _may_judge(self) -> bool:
-        return self._conductor.is_acting and self._conductor.now_ms() >= self._board.judge_nodes_from_ms
+        return self._conductor.is_acting and self._conductor.time.now_ms() >= self._board.nodes.judge_from_ms
 
     def _judge(self, gone: list[str]) -> None:
-        now_ms, before = self._conductor.now_ms(), self._known
+        now_ms, before = self._conductor.time.now_ms(), self._known
         lost, self._known = judge(gone, len(self._board.fleet), before, now_ms, self._board.limits.node_lease_ms)
         if self._known.held_until_ms > before.held_until_ms:
             figures.NODE_BRAKES.inc()
@@ -96,7 +96,7 @@ class Liveness:
                 fix="Look at NATS and at the network to the nodes.",
             )
         for node_id in sorted(lost):
-            sessions = self._board.lose_node(node_id)
+            sessions = self._board.nodes.lose(node_id)
             figures.NODES_LOST.inc()
             log.warning("node.lost", node_id=node_id, sessions=len(sessions))
             for session_id in sessions:

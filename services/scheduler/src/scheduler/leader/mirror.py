@@ -8,7 +8,7 @@ from typing import Final
 from contracts.registry import QueueState
 
 from chassis import logs
-from scheduler.leader.board import Board
+from scheduler.domain.board import Board
 from scheduler.ports import LogTail, QueueMirror, Unavailable
 
 _LOOK_S: Final = 0.5
@@ -49,15 +49,15 @@ async def mirror_queue(
 async def _catch_up(board: Board, seq: int) -> None:
     """Wait until the board has read the request at `seq`; a request from before this term never comes."""
     for _ in range(_CATCH_UP_POLLS):
-        if board.requested_seq >= seq:
+        if board.roster.requested_seq >= seq:
             return
         await asyncio.sleep(_POLL_S)
-    board.requested_seq = max(board.requested_seq, seq)
+    board.roster.requested_seq = max(board.roster.requested_seq, seq)
 
 
 def _state(board: Board, seq: int) -> QueueState:
     """The queue as of a log sequence whose requests the board has all read; undecided starts count as waiting."""
-    undecided = sum(1 for session in board.open_sessions() if session.current is None)
+    undecided = sum(1 for session in board.roster.open_sessions() if session.current is None)
     return QueueState(waiting=undecided, max_queue=board.limits.max_queue, seq=seq)
 
 

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
 from chassis import logs
+from scheduler.domain.board import Board
 from scheduler.domain.session import Recorded
-from scheduler.leader.board import Board
 from scheduler.ports import SessionLog, Slots, Unavailable
 
 _RETRY_S: Final = 0.25
@@ -26,24 +26,24 @@ async def read_back(board: Board, session_log: SessionLog, slots: Slots, *, rece
     Args:
         recent_ms: Sessions requested at or after this time are read, Unix ms.
     """
-    mark = board.mark()
+    mark = board.slots.mark()
     held = await insist(slots.held)
     recent = await insist(lambda: session_log.requested_since(recent_ms))
     owners = {entry.session_id for entry in held.values() if entry.slot is not None}
     await take_in(board, session_log, sorted(owners | recent))
-    board.holds({key: entry.session_id for key, entry in held.items()}, mark)
-    for session_id in board.ids():
-        session = board.session(session_id)
-        facts = board.facts(session_id, board.since_ms)
+    board.slots.read({key: entry.session_id for key, entry in held.items()}, mark)
+    for session_id in board.roster.ids():
+        session = board.roster.session(session_id)
+        facts = board.facts(session_id, board.roster.since_ms)
         if session is not None and session.has_ended and facts.slot is None:
-            board.forget(session_id)  # the reconciler deletes its room
+            board.remove(session_id)  # the reconciler deletes its room
 
 
 async def read_forgotten(
     board: Board, session_log: SessionLog, wake: Callable[[str], None], every: int = _AT_ONCE
 ) -> None:
     """Take in sessions that were queued when every scheduler was down for longer than `read_back` covers."""
-    unknown = sorted(sid for sid in await insist(session_log.unfinished) if sid not in board)
+    unknown = sorted(sid for sid in await insist(session_log.unfinished) if sid not in board.roster)
     for at in range(0, len(unknown), every):
         some = unknown[at : at + every]
         await take_in(board, session_log, some)
@@ -57,11 +57,11 @@ async def take_in(board: Board, session_log: SessionLog, session_ids: Sequence[s
 
     In this order an event that arrives during the read is kept, instead of being dropped as of an unknown session.
     """
-    new = [session_id for session_id in session_ids if session_id not in board]
+    new = [session_id for session_id in session_ids if session_id not in board.roster]
     for at in range(0, len(new), _AT_ONCE):
         some = new[at : at + _AT_ONCE]
         for session_id in some:
-            board.add(session_id)
+            board.roster.add(session_id)
 
         async def lifecycles(some: Sequence[str] = some) -> Iterable[Recorded]:
             return await session_log.lifecycles(some)
@@ -69,9 +69,9 @@ async def take_in(board: Board, session_log: SessionLog, session_ids: Sequence[s
         for record in await insist(lifecycles):
             board.record(record)
         for session_id in some:
-            session = board.session(session_id)
+            session = board.roster.session(session_id)
             if session is not None and session.requested is None and not session.unreadable:
-                board.forget(session_id)  # its log has no start
+                board.remove(session_id)  # its log has no start
 
 
 async def insist(read: Callable[[], Awaitable[T]]) -> T:

@@ -1,7 +1,7 @@
 """Restores sessions whose beginning the log lost, from what their nodes and the leader know."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from contracts.commands import JobDescribed
@@ -43,6 +43,16 @@ class Restorer:
             found=found,
             fix="See docs/runbooks/lost-log.md: the log deleted its oldest messages, or NATS lost its store.",
         )
+
+    async def standing(self, session_id: str, made_ms: int | None) -> Standing:
+        """Whether a session is open, has ended, or has lost its beginning, by the log.
+
+        Args:
+            made_ms: When its room or slot was made, Unix ms; None: unknown.
+        """
+        history = await self._log.history(session_id)
+        # Asked second: a message that is deleted meanwhile must not count as never written.
+        return standing(history, made_ms=made_ms, begins_ms=await self._log.begins_ms())
 
     async def restore_all(self, known: Iterable[Session]) -> None:
         """Restore the sessions that are older than the log.
@@ -103,16 +113,14 @@ class Restorer:
         The leader's own time is by the log's clock and comes first; a node's is capped at the longest call.
         """
         if attempt is not None:
-            return max(0, self._conductor.now_ms() - attempt.at_ms + attempt.age_ms)
+            return max(0, self._conductor.time.now_ms() - attempt.at_ms + attempt.age_ms)
         limits = self._conductor.board.limits
         longest_ms = limits.startup_ms + limits.session_ms + limits.end_wait_ms
         return 0 if described is None else min(described.age_ms, longest_ms)
 
     async def _restore_known(self, session: Session) -> None:
         session_id, current = session.session_id, session.current
-        history = await self._log.history(session_id)
-        begins_ms = await self._log.begins_ms()
-        if standing(history, made_ms=session.requested_ms, begins_ms=begins_ms) is not Standing.LOST:
+        if await self.standing(session_id, session.requested_ms) is not Standing.LOST:
             return
         if current is not None:
             await self.restore(StaleJob(session_id, current.epoch, current.node_id), session)
@@ -133,8 +141,8 @@ class Restorer:
         figures.RESTORED.inc()
         history = await self._log.history(session_id)
         # The known sequences are those of the lost log. `add` first, so that the records count in any order.
-        self._conductor.board.forget(session_id)
-        self._conductor.board.add(session_id)
+        self._conductor.board.remove(session_id)
+        self._conductor.board.roster.add(session_id)
         for record in history:
             self._conductor.heard(record)
         return True
@@ -145,7 +153,7 @@ class Restorer:
         held = await self._slots.held()
         for key, entry in held.items():
             if entry.session_id == session_id:
-                board.took(key, session_id)
+                board.slots.took(key, session_id)
                 return
         for key in range(board.limits.max_bots):
             if key in held:
@@ -154,11 +162,11 @@ class Restorer:
                 await self._slots.take(key, Slot(session_id=session_id, taken_at=self._now()))
             except Outrun:
                 continue
-            board.took(key, session_id)
+            board.slots.took(key, session_id)
             return
 
     def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._conductor.bus_ms() / 1000, UTC)
+        return self._conductor.time.datetime()
 
 
 def _requested(session_id: str, job: JobDescribed, now: datetime) -> SessionRequested:

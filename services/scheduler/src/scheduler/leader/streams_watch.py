@@ -8,8 +8,8 @@ from typing import Final
 from contracts.streams import SESSIONS
 
 from chassis import logs, metrics
+from scheduler.domain.board import Board
 from scheduler.domain.log_room import LogUse, log_room
-from scheduler.leader.board import Board
 from scheduler.ports import Stores, Unavailable
 
 _STREAM: Final = ("stream",)
@@ -91,7 +91,7 @@ class StreamsWatch:
 
     async def _look_at_log(self, use: LogUse) -> None:
         billing = await self._stores.billing()
-        oldest = min((s.requested_seq for s in self._board.open_sessions() if s.requested_seq), default=None)
+        oldest = min((s.requested_seq for s in self._board.roster.open_sessions() if s.requested_seq), default=None)
         room = log_room(use, billing, oldest, calls_bytes=self._calls_bytes, was_behind=self._was_behind)
         self._was_behind = room.behind > 0
         _NEEDED.set(room.needed_bytes / room.limit_bytes if room.limit_bytes else 0)

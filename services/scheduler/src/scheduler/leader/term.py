@@ -1,15 +1,16 @@
-"""One term of leadership: read back what there is, then act on what comes."""
+"""One term of leadership: read what there is, then act on what comes."""
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from chassis import logs
+from scheduler.domain.board import Board
 from scheduler.domain.limits import Limits
 from scheduler.domain.session import Recorded, Session
 from scheduler.leader import figures, streams_watch
 from scheduler.leader.agents import Agents
-from scheduler.leader.board import Board
 from scheduler.leader.conductor import Conductor
 from scheduler.leader.liveness import Liveness
 from scheduler.leader.mirror import mirror_queue
@@ -17,6 +18,7 @@ from scheduler.leader.prejoiner import Prejoiner, PrejoinPlan
 from scheduler.leader.readback import insist, read_back, read_forgotten
 from scheduler.leader.reconciler import Reconciler
 from scheduler.leader.restorer import Restorer
+from scheduler.leader.room_repair import RoomRepair
 from scheduler.leader.streams_watch import StreamsWatch
 from scheduler.leader.timekeeper import Timekeeper
 from scheduler.ports import Feed, Nodes, PrejoinedRooms, QueueMirror, RoomRecord, Rooms, SessionLog, Slots, Stores
@@ -31,181 +33,261 @@ log = logs.get_logger(__name__)
 
 
 class NotBegun(Exception):
-    """A leader cannot read what it needs to lead."""
+    """A leader could not read what it needs to lead."""
 
 
 class Handlers(Protocol):
-    """What takes in the messages of one term."""
+    """Takes in the messages of one term."""
 
     async def follow_log(self, feed: Feed[Recorded]) -> None:
-        """Take in every record; runs until cancelled."""
+        """Take in every record until cancelled."""
         ...
 
     async def follow_rooms(self, feed: Feed[RoomRecord]) -> None:
-        """Take in every webhook; runs until cancelled."""
+        """Take in every webhook until cancelled."""
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """All that a term needs from outside."""
+
+    session_log: SessionLog
+    slots: Slots
+    nodes: Nodes
+    rooms: Rooms
+    prejoined: PrejoinedRooms
+    queue: QueueMirror
+    stores: Stores
+    agents: Agents
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The settings of a term.
+
+    Attributes:
+        reconcile_s: Seconds between two reconciliations.
+        deployment: The rooms that name it are ours.
+        streams_look_s: Seconds between two looks at the streams' use.
+        calls_bytes: Most bytes that all concurrent calls write into the log.
+    """
+
+    limits: Limits
+    prejoin: PrejoinPlan
+    reconcile_s: float
+    deployment: str
+    streams_look_s: float
+    calls_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The long-lived objects of one term."""
+
+    conductor: Conductor
+    liveness: Liveness
+    prejoiner: Prejoiner
+    reconciler: Reconciler
+    restorer: Restorer
+    watch: StreamsWatch
+    handlers: Handlers
+
+
 class Term:
-    """One gain of the lease; only what is written outlives it."""
+    """One gain of the lease; only what is written outlives it.
+
+    Attributes:
+        conductor: Set while the term acts.
+        open_at_end: The sessions that were open at the end.
+    """
 
     def __init__(
         self,
-        *,
-        limits: Limits,
-        session_log: SessionLog,
-        slots: Slots,
-        nodes: Nodes,
-        rooms: Rooms,
-        agents: Agents,
-        offered: PrejoinedRooms,
-        queue: QueueMirror,
-        prejoin: PrejoinPlan,
-        is_leading: Callable[[], bool],
+        ports: Ports,
+        plan: Plan,
         timekeeper: Timekeeper,
-        handlers: Callable[[Conductor, Reconciler, Timekeeper], Handlers],
-        reconcile_s: float,
-        deployment: str,
-        stores: Stores,
-        streams_look_s: float,
-        calls_bytes: int,
+        handlers: Callable[[Conductor, RoomRepair], Handlers],
+        is_leading: Callable[[], bool],
         former: Sequence[Session] = (),
     ) -> None:
-        """Take the parts.
+        """Keep the parts.
 
         Args:
-            streams_look_s: Seconds between two looks at the streams' use.
-            calls_bytes: What all calls that may run at once write into the log at most.
-            former: The sessions that were open when this process led before: a log that was lost since knows nothing
-                of them.
+            former: The sessions that were open when this process led before; a log that was lost since lacks them.
         """
-        self._limits = limits
-        self._log = session_log
-        self._slots = slots
-        self._nodes = nodes
-        self._rooms = rooms
-        self._agents = agents
-        self._offered = offered
-        self._queue = queue
-        self._prejoin = prejoin
-        self._is_leading = is_leading
-        self._reconcile_s = reconcile_s
-        self._deployment = deployment
+        self._ports = ports
+        self._plan = plan
         self._timekeeper = timekeeper
         self._handlers = handlers
+        self._is_leading = is_leading
         self._former = former
-        self._stores = stores
-        self._streams_look_s = streams_look_s
-        self._calls_bytes = calls_bytes
         self.conductor: Conductor | None = None
         self.open_at_end: Sequence[Session] = former
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the term has read what there is, and acts."""
+        return self.conductor is not None
 
     async def run(self) -> None:
         """Lead until cancelled.
 
         Raises:
-            ExceptionGroup: With `NotBegun`, or with what ended the term.
+            ExceptionGroup: With `NotBegun`, or with the failure that ended the term.
         """
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._must_begin())  # first: each of the following waits without a limit of its own
-            await self._lead()
+            tasks.create_task(self._must_begin())  # first: each of the following waits without its own timeout
+            await insist(self._ports.nodes.prepare)
+            await self._timekeeper.begun()
+            board = Board(self._plan.limits, self._timekeeper.now_ms(), stored_ms=self._timekeeper.stored_ms)
+            parts = self._make_parts(board)
+            try:
+                await self._lead(board, parts)
+            finally:
+                self.open_at_end = tuple(board.roster.open_sessions()) if self.has_begun else self._former
+                self.conductor = None
+                figures.clear()
+                streams_watch.clear_figures()
+                await parts.conductor.stop()
 
-    async def _lead(self) -> None:
-        await insist(self._nodes.prepare)
-        await self._timekeeper.begun()
-        clock = self._timekeeper.clock
-        since_ms = self._timekeeper.now_ms()
-        board = Board(self._limits, since_ms, stored_ms=self._timekeeper.stored_ms)
-        conductor = Conductor(board, clock, self._log, self._slots, self._rooms, self._agents, self._is_leading)
+    def outage_over(self) -> None:
+        """NATS is back: nodes get time to connect and to renew their keys before any is judged."""
+        if self.conductor is not None:
+            wait_ms = _OUTAGE_LEASES * self._plan.limits.node_lease_ms
+            self.conductor.board.nodes.outage_over(self._timekeeper.now_ms() + wait_ms)
+
+    def _make_parts(self, board: Board) -> _Parts:
+        ports, plan = self._ports, self._plan
+        conductor = Conductor(
+            board, self._timekeeper, ports.session_log, ports.slots, ports.rooms, ports.agents, self._is_leading
+        )
         prejoiner = Prejoiner(
-            self._prejoin,
+            plan.prejoin,
             board,
-            self._log,
-            self._nodes,
-            self._rooms,
-            self._offered,
-            now_ms=conductor.now_ms,
+            ports.session_log,
+            ports.nodes,
+            ports.rooms,
+            ports.prejoined,
+            now_ms=self._timekeeper.now_ms,
             is_acting=lambda: conductor.is_acting,
         )
-        restorer = Restorer(conductor, self._log, self._slots, self._nodes)
-        reconciler = Reconciler(
-            conductor,
-            self._log,
-            self._slots,
-            self._nodes,
-            self._rooms,
-            self._reconcile_s,
-            self._deployment,
-            restorer,
-            is_ahead=prejoiner.is_ahead,
+        restorer = Restorer(conductor, ports.session_log, ports.slots, ports.nodes)
+        rooms = RoomRepair(
+            conductor, ports.rooms, restorer, deployment=plan.deployment, is_prejoined=prejoiner.is_prejoined
         )
-        liveness, nodes_told = Liveness(conductor, self._nodes), asyncio.Event()
-        handlers = self._handlers(conductor, reconciler, self._timekeeper)
-        feed = self._log.follow((await insist(self._log.tail)).seq)
-        room_feed = self._log.follow_rooms(clock.earliest_ms(since_ms - _MARGIN_MS))
-        recent_ms = clock.earliest_ms(since_ms - self._limits.queue_ms - self._limits.startup_ms - _MARGIN_MS)
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(handlers.follow_log(feed))
-                tasks.create_task(self._nodes.watch(liveness.changed, nodes_told))
-                await feed.caught_up.wait()
-                await read_back(board, self._log, self._slots, recent_ms=recent_ms)
-                await nodes_told.wait()
-                self.conductor = conductor
-                conductor.begin()
-                figures.LEADING.set(1)
-                log.info("term.began", sessions=len(board.ids()), slots=board.slots_held, nodes=len(board.fleet))
-                # Not before: a webhook is about a session, and no deadline hangs on one within a term's first seconds.
-                tasks.create_task(handlers.follow_rooms(room_feed))
-                tasks.create_task(conductor.timers.run())
-                tasks.create_task(liveness.run())
-                tasks.create_task(_sweep(conductor))
-                tasks.create_task(prejoiner.run())
-                tasks.create_task(_reconcile(reconciler, prejoiner))
-                tasks.create_task(read_forgotten(board, self._log, conductor.wake))
-                tasks.create_task(
-                    insist(lambda: restorer.restore_all(s for s in self._former if s.session_id not in board))
-                )
-                tasks.create_task(_count(board))
-                watch = StreamsWatch(self._stores, board, self._streams_look_s, self._calls_bytes)
-                tasks.create_task(watch.run())
-                tasks.create_task(
-                    mirror_queue(board, self._log.tail, self._queue, log_is_full=lambda: watch.log_is_full)
-                )
-        finally:
-            self.open_at_end = tuple(board.open_sessions()) if self.conductor is not None else self._former
-            self.conductor = None
-            figures.clear()
-            streams_watch.clear_figures()
-            await conductor.stop()
+        return _Parts(
+            conductor=conductor,
+            liveness=Liveness(conductor, ports.nodes),
+            prejoiner=prejoiner,
+            reconciler=Reconciler(conductor, ports.slots, restorer, rooms, every_s=plan.reconcile_s),
+            restorer=restorer,
+            watch=StreamsWatch(ports.stores, board, plan.streams_look_s, plan.calls_bytes),
+            handlers=self._handlers(conductor, rooms),
+        )
 
-    @property
-    def has_begun(self) -> bool:
-        """What there is was read back, and the leader acts."""
-        return self.conductor is not None
+    async def _lead(self, board: Board, parts: _Parts) -> None:
+        session_log, limits, clock = self._ports.session_log, self._plan.limits, self._timekeeper.clock
+        since_ms, nodes_told = board.roster.since_ms, asyncio.Event()
+        feed = session_log.follow((await insist(session_log.tail)).seq)
+        room_feed = session_log.follow_rooms(clock.earliest_ms(since_ms - _MARGIN_MS))
+        recent_ms = clock.earliest_ms(since_ms - limits.queue_ms - limits.startup_ms - _MARGIN_MS)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(parts.handlers.follow_log(feed))
+            tasks.create_task(self._ports.nodes.watch(parts.liveness.changed, nodes_told))
+            await feed.caught_up.wait()
+            await read_back(board, session_log, self._ports.slots, recent_ms=recent_ms)
+            await nodes_told.wait()
+            self.conductor = parts.conductor
+            parts.conductor.begin()
+            figures.LEADING.set(1)
+            log.info("term.began", sessions=len(board.roster.ids()), slots=len(board.slots), nodes=len(board.fleet))
+            # Not earlier: webhooks concern known sessions, and no deadline in a term's first seconds needs one.
+            tasks.create_task(parts.handlers.follow_rooms(room_feed))
+            self._act(tasks, board, parts)
+
+    def _act(self, tasks: asyncio.TaskGroup, board: Board, parts: _Parts) -> None:
+        session_log, conductor = self._ports.session_log, parts.conductor
+        for work in (
+            conductor.steps.timers.run(),
+            parts.liveness.run(),
+            _sweep(conductor),
+            parts.prejoiner.run(),
+            _reconcile(parts),
+            read_forgotten(board, session_log, conductor.wake),
+            insist(lambda: parts.restorer.restore_all(s for s in self._former if s.session_id not in board.roster)),
+            _count(board),
+            parts.watch.run(),
+            mirror_queue(board, session_log.tail, self._ports.queue, log_is_full=lambda: parts.watch.log_is_full),
+        ):
+            tasks.create_task(work)
 
     async def _must_begin(self) -> None:
-        """Another scheduler may be able to read what this one cannot.
+        """Release the lease if the term does not begin within 60 s: another scheduler may be able to read.
 
         Raises:
-            NotBegun: The term did not begin in time: the lease goes back.
+            NotBegun: The term did not begin in time.
         """
         await asyncio.sleep(_BEGIN_S)
         if not self.has_begun:
             log.error("term.not_begun", seconds=_BEGIN_S, fix="See above: `replay.waiting` and `term.waits` say why.")
             raise NotBegun
 
-    def outage_over(self) -> None:
-        """NATS was away: the nodes get the time to connect and to renew their keys before any is judged."""
-        if self.conductor is not None:
-            wait_ms = _OUTAGE_LEASES * self._limits.node_lease_ms
-            self.conductor.board.outage_over(self.conductor.now_ms() + wait_ms)
+
+class Lease(Protocol):
+    """The lease of the leader."""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it is ours."""
+        ...
+
+    @property
+    def gains(self) -> int:
+        """How often it was gained."""
+        ...
 
 
-async def _reconcile(reconciler: Reconciler, prejoiner: Prejoiner) -> None:
-    """A room that was joined ahead looks like an orphan to one who does not know of it."""
-    await prejoiner.caught_up.wait()
-    await reconciler.run()
+class Terms:
+    """The terms of one process, one after the other."""
+
+    def __init__(self, make: Callable[[Callable[[], bool], Sequence[Session]], Term], lease: Lease) -> None:
+        self._make = make
+        self._lease = lease
+        self._term: Term | None = None
+        self._former: Sequence[Session] = ()
+
+    async def lead(self) -> None:
+        """Lead for one term, until cancelled."""
+        gains = self._lease.gains
+        term = self._term = self._make(lambda: self._lease.is_held and self._lease.gains == gains, self._former)
+        try:
+            await term.run()
+        finally:
+            self._former = term.open_at_end
+
+    async def ended(self) -> None:
+        """Stand by again."""
+        self._term = None
+
+    async def ready(self) -> str | None:
+        """Why the process is not ready; None: it is, or stands by."""
+        has_begun = self._term is not None and self._term.has_begun
+        return (
+            None
+            if has_begun or not self._lease.is_held
+            else "this process leads, but its term has not begun; see its log"
+        )
+
+    async def reconnected(self) -> None:
+        """NATS is back."""
+        if self._term is not None:
+            self._term.outage_over()
+
+
+async def _reconcile(parts: _Parts) -> None:
+    await parts.prejoiner.caught_up.wait()  # an unknown prejoined room looks like an orphan
+    await parts.reconciler.run()
 
 
 async def _sweep(conductor: Conductor) -> None:
@@ -217,12 +299,12 @@ async def _sweep(conductor: Conductor) -> None:
 async def _count(board: Board) -> None:
     while True:
         starting = active = 0
-        for session in board.open_sessions():
+        for session in board.roster.open_sessions():
             if session.current is not None:
                 ready = session.epoch in session.ready_ms
                 active, starting = active + ready, starting + (not ready)
         figures.SESSIONS.labels("active").set(active)
         figures.SESSIONS.labels("starting").set(starting)
-        figures.SESSIONS.labels("queued").set(board.waiting)
-        figures.SLOTS.set(board.slots_held)
+        figures.SESSIONS.labels("queued").set(len(board.admission))
+        figures.SLOTS.set(len(board.slots))
         await asyncio.sleep(_COUNT_S)

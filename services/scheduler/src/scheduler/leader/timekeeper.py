@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Final
 
 from chassis.nats.kv.lease import asleep_or_not_s
@@ -80,6 +81,18 @@ class Timekeeper:
     def now_ms(self) -> int:
         """The log's time."""
         return self.clock.now_ms(self._monotonic())
+
+    def bus_ms(self) -> int:
+        """The bus' clock as set now, Unix ms: to date events, and to compare with other clocks' stamps."""
+        return self.clock.bus_ms(self.now_ms())
+
+    def datetime(self, log_ms: int | None = None) -> datetime:
+        """A time of the log (None: now) by the bus' clock as set now."""
+        return datetime.fromtimestamp(self.clock.bus_ms(self.now_ms() if log_ms is None else log_ms) / 1000, UTC)
+
+    def log_ms(self, stored_ms: int) -> int:
+        """The log's time of another stream's stamp."""
+        return self.clock.log_ms(stored_ms, None, self._monotonic())
 
     def stored_ms(self, record: Recorded) -> int:
         """When a record was stored, in the log's time."""
