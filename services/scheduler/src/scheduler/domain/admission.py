@@ -4,8 +4,9 @@ from contracts.end_reasons import EndReason
 from contracts.registry import NodeState
 
 from scheduler.domain.fairness import FairQueue, Waiting
+from scheduler.domain.fleet import Fleet
 from scheduler.domain.limits import Limits
-from scheduler.domain.placement import Fleet, NoPlace
+from scheduler.domain.placement import NoPlace
 from scheduler.domain.roster import Roster
 from scheduler.domain.session import Session
 from scheduler.domain.slot_book import Reservation, SlotBook

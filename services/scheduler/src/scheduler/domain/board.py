@@ -7,9 +7,9 @@ from contracts.events import AgentReady
 
 from scheduler.domain.admission import Admission
 from scheduler.domain.facts import Blocked, Facts, NodeLost
+from scheduler.domain.fleet import Fleet
 from scheduler.domain.limits import Limits
 from scheduler.domain.node_health import NodeHealth
-from scheduler.domain.placement import Fleet
 from scheduler.domain.roster import Roster
 from scheduler.domain.session import Recorded
 

@@ -78,38 +78,28 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class _OfEpoch:
+    epoch: int
+
+
+class Asked(_OfEpoch):
     """`assign` was sent."""
 
-    epoch: int
 
-
-@dataclass(frozen=True, slots=True)
-class AskLost:
+class AskLost(_OfEpoch):
     """The outcome of `assign` is unknown; the same command is sent again."""
 
-    epoch: int
 
-
-@dataclass(frozen=True, slots=True)
-class NodeRefused:
+class NodeRefused(_OfEpoch):
     """The node refused `assign`."""
 
-    epoch: int
 
-
-@dataclass(frozen=True, slots=True)
-class FailureCounted:
+class FailureCounted(_OfEpoch):
     """The epoch's failure counts against its node."""
 
-    epoch: int
 
-
-@dataclass(frozen=True, slots=True)
-class StopSent:
+class StopSent(_OfEpoch):
     """A superseded epoch's node was told to stop it."""
-
-    epoch: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from contracts.registry import NodeState
 
 from scheduler.domain.facts import JobUnlisted
-from scheduler.domain.placement import Fleet
+from scheduler.domain.fleet import Fleet
 from scheduler.domain.roster import Roster
 
 
