@@ -138,7 +138,7 @@ async def test_work_beside_the_steps_that_fails_is_logged(capsys: pytest.Capture
     await settle()
 
     written = capsys.readouterr()  # where to depends on whether another test has set logging up
-    assert "beside.bug" in written.out + written.err
+    assert "task.failed" in written.out + written.err
     await leader.conductor.stop()
 
 

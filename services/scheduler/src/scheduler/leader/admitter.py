@@ -14,12 +14,6 @@ class Admitter:
     """Admits sessions in fair order, and wakes them."""
 
     def __init__(self, board: Board, now_ms: Callable[[], int], wake: Callable[[str], None]) -> None:
-        """Keep the parts.
-
-        Args:
-            now_ms: The log's time.
-            wake: Has a session decided about.
-        """
         self._board = board
         self._now_ms = now_ms
         self._wake = wake

@@ -33,13 +33,6 @@ class Asking:
         learn: Callable[[str, Fact], None],
         capacity_changed: Callable[[], None],
     ) -> None:
-        """Keep the parts.
-
-        Args:
-            now_ms: The log's time.
-            learn: Notes a fact about a session and wakes it.
-            capacity_changed: Schedules a look at the queue.
-        """
         self._board = board
         self._agents = agents
         self._timers = timers

@@ -33,11 +33,6 @@ class Endings:
         timekeeper: Timekeeper,
         learn: Callable[[str, Fact], None],
     ) -> None:
-        """Keep the parts.
-
-        Args:
-            learn: Notes a fact about a session and wakes it.
-        """
         self._log = session_log
         self._rooms = rooms
         self._agents = agents

@@ -40,12 +40,6 @@ class Placing:
         note: Callable[[Recorded], None],
         measure: Callable[[str], Awaitable[Metered]],
     ) -> None:
-        """Keep the parts.
-
-        Args:
-            note: Takes in a record that was written.
-            measure: Reads a session's billable time from its log.
-        """
         self._board = board
         self._timekeeper = timekeeper
         self._log = session_log

@@ -27,11 +27,6 @@ class Reconciler:
     def __init__(
         self, conductor: Conductor, slots: Slots, restorer: Restorer, rooms: RoomRepair, *, every_s: float
     ) -> None:
-        """Keep the parts.
-
-        Args:
-            every_s: Seconds between two rounds.
-        """
         self._conductor = conductor
         self._board = conductor.board
         self._slots = slots

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Final
 
+from chassis.tasks import Tasks
+
 from chassis import logs
 from scheduler.leader.timers import Timers
 from scheduler.ports import Outrun, Unavailable
@@ -11,6 +13,7 @@ from scheduler.ports import Outrun, Unavailable
 _AT_ONCE: Final = 128  # sessions; each waits only for NATS, never for a node or LiveKit
 _RETRY_MS: Final = 250
 _AFTER_A_BUG_MS: Final = 5_000
+_CANCEL_S: Final = 1.0
 _MOST_OUTRUNS: Final = 1  # in one run; reading back did not show what the log or the bucket holds
 
 log = logs.get_logger(__name__)
@@ -51,7 +54,7 @@ class Steps:
         self.has_begun = False
         self._running: set[str] = set()
         self._again: set[str] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     @property
@@ -68,10 +71,7 @@ class Steps:
     async def stop(self) -> None:
         """Cancel every step and everything beside them; another leader repeats it."""
         self.has_begun = False
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=1)
+        await self._tasks.cancel(_CANCEL_S)
 
     def wake(self, session_id: str) -> None:
         """Step a session; a moment later if the lease is not ours now."""
@@ -92,14 +92,7 @@ class Steps:
 
     def beside(self, work: Coroutine[Any, Any, None]) -> None:
         """Run this beside every step, until the term ends."""
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("beside.bug", work=task.get_name(), exc_info=error)
+        self._tasks.spawn(work)
 
     async def _run(self, session_id: str) -> None:
         retry_ms: int | None = None

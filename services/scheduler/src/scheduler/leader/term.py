@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from chassis.nats.kv.lease import Lease
+
 from chassis import logs
 from scheduler.domain.board import Board
 from scheduler.domain.limits import Limits
@@ -232,20 +234,6 @@ class Term:
         if not self.has_begun:
             log.error("term.not_begun", seconds=_BEGIN_S, fix="See above: `replay.waiting` and `term.waits` say why.")
             raise NotBegun
-
-
-class Lease(Protocol):
-    """The lease of the leader."""
-
-    @property
-    def is_held(self) -> bool:
-        """Whether it is ours."""
-        ...
-
-    @property
-    def gains(self) -> int:
-        """How often it was gained."""
-        ...
 
 
 class Terms:
