@@ -8,10 +8,8 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
-from contracts.commands import DrainNode, DrainReply, NodeDraining
+from contracts.commands import DRAIN, DrainNode, NodeDraining
 from contracts.events import AgentStopped, JobAssigned, Outcome
-from contracts.subjects import node_command
-from pydantic import TypeAdapter
 
 from contracts import streams
 from tests.chaos.invariants import Served, check
@@ -31,7 +29,6 @@ HEARD_AGAIN_S = 5.0  # the goal of a take-over is under 1 s on a host that does 
 FROZEN_S = 40.0
 OUTAGE_S = 20.0  # every node's lease has run out by then
 JUDGED_S = LEASE_S + 5  # a scheduler gives the nodes one lease to come back
-_DRAIN_REPLY: TypeAdapter[DrainReply] = TypeAdapter(DrainReply)
 
 
 async def test_row_3_a_node_that_was_frozen_for_40_s_stays_silent_when_it_wakes(scene: Scene) -> None:
@@ -236,6 +233,5 @@ async def test_row_38_at_the_drain_limit_the_call_is_handed_over_without_a_pause
 
 
 async def _drain(scene: Scene, node_id: str, *, limit_s: float) -> None:
-    command = DrainNode(limit_s=limit_s)
-    reply = await scene.bus.request(node_command(node_id, "drain"), command, _DRAIN_REPLY, timeout_s=5)
+    reply = await scene.bus.request(DRAIN.at(node_id), DrainNode(limit_s=limit_s), timeout_s=5)
     assert isinstance(reply, NodeDraining), reply

@@ -224,10 +224,3 @@ RESERVE: Final = Command(subjects.BILLING_RESERVE, ReserveCredit, CreditGranted,
 GRANT: Final = Command(subjects.BILLING_GRANT, GrantCredit, CreditGranted, sender="agent-runner", receiver="billing")
 
 COMMANDS: Final[tuple[Command[Any, Any], ...]] = (ASSIGN, END, PREJOIN, DESCRIBE, DRAIN, RESERVE, GRANT)
-
-AssignReply = Annotated[JobAccepted | CommandFailed, Field(discriminator="ok")]
-EndReply = Annotated[JobEnded | CommandFailed, Field(discriminator="ok")]
-PrejoinReply = Annotated[RoomPrejoined | CommandFailed, Field(discriminator="ok")]
-DescribeReply = Annotated[JobDescribed | CommandFailed, Field(discriminator="ok")]
-DrainReply = Annotated[NodeDraining | CommandFailed, Field(discriminator="ok")]
-CreditReply = Annotated[CreditGranted | CommandFailed, Field(discriminator="ok")]

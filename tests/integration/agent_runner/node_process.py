@@ -15,20 +15,15 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from chassis.nats import Bus
-from contracts.commands import AssignJob, AssignReply, EndJob, EndReply, JobAccepted, JobEnded
+from contracts.commands import ASSIGN, END, AssignJob, CommandFailed, EndJob, JobAccepted, JobEnded
 from contracts.events import Event, JobAssigned
 from contracts.registry import NodeState
 from contracts.streams import NODES
-from contracts.subjects import node_command
-from pydantic import TypeAdapter
 
 from tests.support.servers import free_port
 from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[3]
-
-ASSIGN: TypeAdapter[AssignReply] = TypeAdapter(AssignReply)
-END: TypeAdapter[EndReply] = TypeAdapter(EndReply)
 
 
 def is_alive(pid: int) -> bool:
@@ -163,12 +158,16 @@ class Driver:
             )
         )
 
-    async def assign(self, session_id: str, prompt: str = "", *, epoch: int = 1, **changes: object) -> AssignReply:
+    async def assign(
+        self, session_id: str, prompt: str = "", *, epoch: int = 1, **changes: object
+    ) -> JobAccepted | CommandFailed:
         """`assigned`, then the command."""
         await self.assigned(session_id, epoch)
         return await self.command_assign(session_id, prompt, epoch=epoch, **changes)
 
-    async def command_assign(self, session_id: str, prompt: str = "", *, epoch: int, **changes: object) -> AssignReply:
+    async def command_assign(
+        self, session_id: str, prompt: str = "", *, epoch: int, **changes: object
+    ) -> JobAccepted | CommandFailed:
         """The command `assign`."""
         job = AssignJob(
             session_id=session_id,
@@ -181,7 +180,7 @@ class Driver:
             opening_line="Hello Ann!",
             system_prompt=prompt,
         ).model_copy(update=changes)
-        return await self.bus.request(node_command(self.node.node_id, "assign"), job, ASSIGN, timeout_s=2)
+        return await self.bus.request(ASSIGN.at(self.node.node_id), job, timeout_s=2)
 
     async def start(self, session_id: str, prompt: str = "", **changes: object) -> int:
         """Assign, and wait for the agent; its pid."""
@@ -191,10 +190,10 @@ class Driver:
         await self.has(session_id, "agent_ready", epoch=epoch)
         return reply.pid
 
-    async def end(self, session_id: str, *, epoch: int = 1, say: str | None = None) -> EndReply:
+    async def end(self, session_id: str, *, epoch: int = 1, say: str | None = None) -> JobEnded | CommandFailed:
         """The command `end`."""
         command = EndJob(session_id=session_id, epoch=epoch, reason="test", say=say)
-        return await self.bus.request(node_command(self.node.node_id, "end"), command, END, timeout_s=10)
+        return await self.bus.request(END.at(self.node.node_id), command, timeout_s=10)
 
     async def ended(self, session_id: str, **how: object) -> JobEnded:
         """End it, and expect that it is so."""

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 from chassis.nats import Bus
-from contracts.commands import CommandFailed, DrainNode, JobAccepted, JobEnded, NodeDraining
+from contracts.commands import DRAIN, CommandFailed, DrainNode, JobAccepted, JobEnded, NodeDraining
 from contracts.events import AgentReady, AgentSpeaking, AgentStopped, ServedTick, TurnFinished
 from contracts.streams import NODES
-from contracts.subjects import node_command
 from redis.asyncio import Redis
 
 from tests.integration.agent_runner.node_process import Driver, NodeProcess, descendants, is_alive
@@ -302,10 +301,8 @@ async def test_a_supervisor_that_slept_longer_than_its_lease_ends_its_stale_jobs
 
 async def test_a_drained_node_takes_nothing_new_finishes_its_calls_and_leaves(drive: Driver) -> None:
     pid = await drive.start("session_1")
-    reply = await drive.bus.request(
-        node_command(drive.node.node_id, "drain"), DrainNode(limit_s=1.5), NodeDraining, timeout_s=2
-    )
-    assert reply.jobs == 1
+    reply = await drive.bus.request(DRAIN.at(drive.node.node_id), DrainNode(limit_s=1.5), timeout_s=2)
+    assert reply == NodeDraining(jobs=1)
     refused = await drive.assign("session_2")
     assert isinstance(refused, CommandFailed)
     assert refused.code == "draining"
@@ -317,8 +314,8 @@ async def test_a_drained_node_takes_nothing_new_finishes_its_calls_and_leaves(dr
 
 
 async def test_a_drained_node_without_calls_answers_and_leaves(drive: Driver) -> None:
-    subject = node_command(drive.node.node_id, "drain")
-    assert (await drive.bus.request(subject, DrainNode(limit_s=600), NodeDraining, timeout_s=2)).jobs == 0
+    drain = DRAIN.at(drive.node.node_id)
+    assert await drive.bus.request(drain, DrainNode(limit_s=600), timeout_s=2) == NodeDraining(jobs=0)
     assert await drive.node.exited() == 0
 
 

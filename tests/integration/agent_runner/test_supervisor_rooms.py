@@ -8,17 +8,14 @@ from pathlib import Path
 
 import pytest
 from chassis.nats import Bus
-from contracts.commands import CommandFailed, DrainNode, JobAccepted, PrejoinReply, PrejoinRoom, RoomPrejoined
+from contracts.commands import DRAIN, PREJOIN, CommandFailed, DrainNode, JobAccepted, PrejoinRoom, RoomPrejoined
 from contracts.registry import PrejoinedRoom
 from contracts.streams import PREJOINED
-from contracts.subjects import node_command
-from pydantic import TypeAdapter
 
 from tests.integration.agent_runner.node_process import Driver, NodeProcess, descendants, is_alive
 from tests.support.waiting import until
 
 STAND_IN = "tests.integration.agent_runner.stand_in_app"
-REPLY: TypeAdapter[PrejoinReply] = TypeAdapter(PrejoinReply)
 SID = "session_1"
 
 
@@ -35,9 +32,11 @@ async def drive(node: NodeProcess, bus: Bus) -> Driver:
     return Driver(bus, node)
 
 
-async def prejoin(drive: Driver, session_id: str = SID, *, token: str = "t", max_age_s: float = 600) -> PrejoinReply:
+async def prejoin(
+    drive: Driver, session_id: str = SID, *, token: str = "t", max_age_s: float = 600
+) -> RoomPrejoined | CommandFailed:
     order = PrejoinRoom(session_id=session_id, url="ws://127.0.0.1:1", token=token, max_age_s=max_age_s)
-    return await drive.bus.request(node_command(drive.node.node_id, "prejoin"), order, REPLY, timeout_s=10)
+    return await drive.bus.request(PREJOIN.at(drive.node.node_id), order, timeout_s=10)
 
 
 async def joined(drive: Driver, session_id: str = SID, **how: float) -> int:
@@ -143,9 +142,7 @@ async def test_a_drained_node_keeps_no_room_and_takes_none(drive: Driver) -> Non
     await drive.start("session_9")
     pid = await joined(drive)
 
-    await drive.bus.request(
-        node_command(drive.node.node_id, "drain"), DrainNode(limit_s=60), TypeAdapter(object), timeout_s=2
-    )
+    await drive.bus.request(DRAIN.at(drive.node.node_id), DrainNode(limit_s=60), timeout_s=2)
 
     await until(lambda: not is_alive(pid))
     assert await keys(drive) == set()

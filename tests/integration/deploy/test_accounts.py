@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 from chassis.nats import Bus, Cause, Change, KeyExists, NoResponder, SequenceConflict, respond
-from contracts.commands import CreditGranted, DrainNode, EndJob, GrantCredit, JobEnded, NodeDraining
+from contracts.commands import DRAIN, GRANT, CreditGranted, DrainNode, EndJob, GrantCredit, JobEnded, NodeDraining
 from contracts.events import ServedTick
 from contracts.server_config import nats_accounts
 from contracts.streams import BUCKETS, NODES, PREJOINED, SESSIONS, STREAMS
@@ -125,12 +125,12 @@ async def test_commands_and_grants_pass_between_the_accounts_also_after_the_serv
         await responder.start()
     for round_ in range(2):
         for number in range(50):
-            told = await gateway.request(node_command("n1", "drain"), DrainNode(limit_s=number + 1), NodeDraining)
-            assert told.jobs == number + 1
+            told = await gateway.request(DRAIN.at("n1"), DrainNode(limit_s=number + 1))
+            assert told == NodeDraining(jobs=number + 1)
             asked = GrantCredit(session_id="session_g", user_id="u", total_minutes=number + 1)
-            assert (await node.request(BILLING_GRANT, asked, CreditGranted)).granted_minutes == number + 1
+            assert await node.request(GRANT, asked) == CreditGranted(granted_minutes=number + 1)
         with pytest.raises(NoResponder):
-            await gateway.request(node_command("n2", "drain"), DrainNode(limit_s=1), NodeDraining)
+            await gateway.request(DRAIN.at("n2"), DrainNode(limit_s=1))
         await node.publish(tick("session_restart", round_))
         if round_ == 0:
             back = [asyncio.Event() for _ in range(4)]

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 from chassis.nats import Bus, respond
-from contracts.commands import AssignJob, JobAccepted
+from contracts.commands import ASSIGN, AssignJob, JobAccepted
 from contracts.events import SessionRequested
 from contracts.subjects import node_command, session_event
 
@@ -62,7 +62,7 @@ async def test_the_longest_starts_are_recorded_and_reach_a_node_whole(api: httpx
                 include={"user_name", "user_id", "voice_id", "opening_line", "system_prompt", "tools"}
             ),
         )
-        assert (await bus.request(node_command("n1", "assign"), job, JobAccepted, timeout_s=5)).ok
+        assert (await bus.request(ASSIGN.at("n1"), job, timeout_s=5)).ok
         assert given[-1] == job
         assert len(json.dumps(job.model_dump(mode="json"))) > 200_000
     await node.stop()

@@ -2,10 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar, overload
 
+from contracts.commands import Command, CommandFailed, Reply, Request
 from contracts.streams import BucketSpec
-from pydantic import BaseModel, TypeAdapter
 
 from chassis.access import NatsAccess
 from chassis.nats.connection.connection import Connection
@@ -13,8 +12,6 @@ from chassis.nats.errors import BusRefused
 from chassis.nats.jetstream.jetstream import JetStream
 from chassis.nats.kv.bucket import Bucket
 from chassis.nats.messaging import commands
-
-T = TypeVar("T")
 
 _CLOSE_MARGIN_S = 5.0
 
@@ -75,13 +72,9 @@ class Bus(JetStream):
         """Connect anew, to another server where there is one, if ours does not answer a ping within so many seconds."""
         await self.connection.reconnect_if_silent(answer_s)
 
-    @overload
-    async def request(self, subject: str, command: BaseModel, reply: type[T], *, timeout_s: float = 1.0) -> T: ...
-    @overload
     async def request(
-        self, subject: str, command: BaseModel, reply: TypeAdapter[T], *, timeout_s: float = 1.0
-    ) -> T: ...
-    async def request(self, subject: str, command: BaseModel, reply: Any, *, timeout_s: float = 1.0) -> Any:
+        self, command: Command[Request, Reply], body: Request, *, timeout_s: float = 1.0
+    ) -> Reply | CommandFailed:
         """Send a command and wait for its typed reply.
 
         Raises:
@@ -90,7 +83,7 @@ class Bus(JetStream):
             BadReply: The reply has another shape.
             BusUnavailable: There is no connection.
         """
-        return await commands.request(self.nc, subject, command, reply, timeout_s=timeout_s, url=self.url)
+        return await commands.request(self.nc, command, body, timeout_s=timeout_s, url=self.url)
 
     def bucket(self, spec: BucketSpec) -> Bucket:
         """A key-value bucket that `ensure` has made."""

@@ -3,16 +3,16 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 import nats.errors
-from contracts.commands import CommandFailed
+from contracts.commands import Command, CommandFailed, Reply, Request
 from contracts.errors import Refused
 from contracts.refusals import RefusalCode
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from opentelemetry.trace import SpanKind
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from chassis import logs, metrics, telemetry
 from chassis.nats.errors import BadReply, BusUnavailable, CommandTimeout, NoResponder
@@ -27,10 +27,11 @@ _SECONDS: Final = metrics.histogram("bus_command_seconds", "Time to carry out a 
 log = logs.get_logger(__name__)
 
 
-async def request(nc: Client, subject: str, command: BaseModel, reply: Any, *, timeout_s: float, url: str) -> Any:
+async def request(
+    nc: Client, command: Command[Request, Reply], body: Request, *, timeout_s: float, url: str
+) -> Reply | CommandFailed:
     """Send a command and read its reply; see `Bus.request`."""
-    adapter = cast("TypeAdapter[Any]", reply if isinstance(reply, TypeAdapter) else TypeAdapter(reply))
-    name = type(command).__name__
+    subject, name = command.subject, command.request.__name__
     with telemetry.span(
         f"request {name}",
         SpanKind.CLIENT,
@@ -40,7 +41,7 @@ async def request(nc: Client, subject: str, command: BaseModel, reply: Any, *, t
         if not nc.is_connected:
             raise BusUnavailable(f"requesting {name}", url)
         try:
-            answer = await nc.request(subject, command.model_dump_json().encode(), timeout=timeout_s, headers=headers)
+            answer = await nc.request(subject, body.model_dump_json().encode(), timeout=timeout_s, headers=headers)
         except nats.errors.NoRespondersError as error:
             raise NoResponder(subject) from error
         except TimeoutError as error:
@@ -48,7 +49,7 @@ async def request(nc: Client, subject: str, command: BaseModel, reply: Any, *, t
         except nats.errors.Error as error:
             raise BusUnavailable(f"requesting {name}: {error}", url) from error
         try:
-            return adapter.validate_json(answer.data)
+            return command.answer.validate_json(answer.data)
         except ValidationError as error:
             raise BadReply(subject, f"the reply to {name} has another shape ({error.error_count()} fields)") from error
 

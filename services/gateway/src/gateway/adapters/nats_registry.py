@@ -5,18 +5,15 @@ from typing import TypeVar
 
 from chassis.nats import Bucket, Bus, CommandError, NoResponder, read_value
 from contracts.api import Dependency
-from contracts.commands import CommandFailed, DrainNode, DrainReply
+from contracts.commands import DRAIN, CommandFailed, DrainNode
 from contracts.errors import NODE_SILENT, UNKNOWN_NODE, Refused
 from contracts.registry import NodeState, Slot
 from contracts.streams import NODES, SLOTS
-from contracts.subjects import node_command
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 
 from gateway.adapters.kept import Kept
 from gateway.adapters.nats_errors import translated
 from gateway.ports import NatsUnavailable
-
-_DRAIN_REPLY: TypeAdapter[DrainReply] = TypeAdapter(DrainReply)
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -39,11 +36,10 @@ class NatsRegistry:
         return await self._kept_slots.get()
 
     async def drain(self, node_id: str, limit_s: float) -> int:
-        subject = node_command(node_id, "drain")
         try:
             with translated():
                 reply = await self._bus.request(
-                    subject, DrainNode(limit_s=limit_s), _DRAIN_REPLY, timeout_s=self._deadline_s
+                    DRAIN.at(node_id), DrainNode(limit_s=limit_s), timeout_s=self._deadline_s
                 )
         except NoResponder as error:
             raise Refused(UNKNOWN_NODE, f"No node {node_id} is alive.") from error

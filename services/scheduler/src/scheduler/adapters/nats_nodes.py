@@ -16,24 +16,24 @@ from chassis.nats import (
     read_value,
 )
 from contracts.commands import (
+    ASSIGN,
+    DESCRIBE,
+    END,
+    PREJOIN,
     AssignJob,
-    AssignReply,
+    Command,
     CommandFailed,
     DescribeJob,
-    DescribeReply,
     EndJob,
-    EndReply,
     JobDescribed,
     JobEnded,
-    PrejoinReply,
     PrejoinRoom,
+    Request,
 )
 from contracts.deadlines import DESCRIBE_REPLY_S, LAST_SENTENCE_REPLY_S, PREJOIN_REPLY_S
 from contracts.refusals import RefusalCode
 from contracts.registry import NodeState
 from contracts.streams import NODES
-from contracts.subjects import node_command
-from pydantic import BaseModel, TypeAdapter
 
 from chassis import logs
 from scheduler.ports import NO_ANSWER, NO_RESPONDER, NotAccepted, Outranked, Unavailable
@@ -44,11 +44,6 @@ _PROBE_S: Final = 0.4
 _PROBE: Final = EndJob(session_id="session_of_a_probe", epoch=1, reason="probe")  # nodes of every version answer it
 
 log = logs.get_logger(__name__)
-
-_assign_reply: Final[TypeAdapter[AssignReply]] = TypeAdapter(AssignReply)
-_prejoin_reply: Final[TypeAdapter[PrejoinReply]] = TypeAdapter(PrejoinReply)
-_describe_reply: Final[TypeAdapter[DescribeReply]] = TypeAdapter(DescribeReply)
-_end_reply: Final[TypeAdapter[EndReply]] = TypeAdapter(EndReply)
 
 
 class NatsNodes:
@@ -89,7 +84,7 @@ class NatsNodes:
     async def answers(self, node_id: str) -> bool:
         """Ask the node to end a job that no node has; a refusal, or a reply of another version, is an answer."""
         try:
-            await self._bus.request(self._subject(node_id, "end"), _PROBE, _end_reply, timeout_s=_PROBE_S)
+            await self._bus.request(END.at(self._address(node_id)), _PROBE, timeout_s=_PROBE_S)
         except BadReply:
             return True
         except CommandError:
@@ -99,16 +94,14 @@ class NatsNodes:
         return True
 
     async def assign(self, node_id: str, job: AssignJob) -> None:
-        await self._ask(node_id, "assign", job, _assign_reply, self._assign_timeout_s)
+        await self._ask(node_id, ASSIGN, job, self._assign_timeout_s)
 
     async def prejoin(self, node_id: str, order: PrejoinRoom) -> None:
-        await self._ask(node_id, "prejoin", order, _prejoin_reply, PREJOIN_REPLY_S)
+        await self._ask(node_id, PREJOIN, order, PREJOIN_REPLY_S)
 
-    async def _ask(
-        self, node_id: str, command: str, body: BaseModel, replies: TypeAdapter[Any], timeout_s: float
-    ) -> None:
+    async def _ask(self, node_id: str, command: Command[Request, Any], body: Request, timeout_s: float) -> None:
         try:
-            reply: object = await self._bus.request(self._subject(node_id, command), body, replies, timeout_s=timeout_s)
+            reply = await self._bus.request(command.at(self._address(node_id)), body, timeout_s=timeout_s)
         except NoResponder as error:
             raise NotAccepted(NO_RESPONDER) from error
         except CommandError as error:
@@ -122,9 +115,7 @@ class NatsNodes:
     async def describe(self, node_id: str, session_id: str, epoch: int) -> JobDescribed | None:
         command = DescribeJob(session_id=session_id, epoch=epoch)
         try:
-            reply = await self._bus.request(
-                self._subject(node_id, "describe"), command, _describe_reply, timeout_s=DESCRIBE_REPLY_S
-            )
+            reply = await self._bus.request(DESCRIBE.at(self._address(node_id)), command, timeout_s=DESCRIBE_REPLY_S)
         except CommandError as error:
             log.warning("node.describe_unanswered", node_id=node_id, session_id=session_id, reason=str(error))
             return None
@@ -133,10 +124,9 @@ class NatsNodes:
         return reply if isinstance(reply, JobDescribed) else None
 
     async def end(self, node_id: str, job: EndJob) -> JobEnded | None:
-        subject = self._subject(node_id, "end")
         timeout_s = self._end_timeout_s + (LAST_SENTENCE_REPLY_S if job.say else 0)
         try:
-            reply = await self._bus.request(subject, job, _end_reply, timeout_s=timeout_s)
+            reply = await self._bus.request(END.at(self._address(node_id)), job, timeout_s=timeout_s)
         except CommandError as error:
             log.warning("node.end_unanswered", node_id=node_id, session_id=job.session_id, reason=str(error))
             return None
@@ -150,8 +140,8 @@ class NatsNodes:
             return None
         return reply
 
-    def _subject(self, node_id: str, command: str) -> str:
-        return node_command(self._addresses.get(node_id, node_id), command)
+    def _address(self, node_id: str) -> str:
+        return self._addresses.get(node_id, node_id)
 
     def _read(self, key: str, value: bytes, revision: int) -> NodeState | None:
         state = read_value(NodeState, NODES.name, key, value, revision)
