@@ -1,13 +1,34 @@
-"""One job on a node, with workers that do what the test says and a clock that it moves."""
+"""One job, step by step: what each event does to it, and what holds in every order of events."""
 
-import asyncio
-import json
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
-from agent_runner.domain.credit import CreditWarning
+from agent_runner.domain.call import EXIT_S, CallLimits, CallState, step
+from agent_runner.domain.call_events import (
+    AskLastEpoch,
+    CallEffect,
+    CallEvent,
+    Died,
+    EndAsked,
+    Kill,
+    LastEpoch,
+    Looked,
+    NoWorkerInTime,
+    Prepared,
+    Release,
+    Said,
+    Send,
+    SendGo,
+    Tell,
+    TellHeard,
+    TellReady,
+    TellStarted,
+    TellStopped,
+    TellTick,
+    TellTurn,
+    WorkerTaken,
+)
+from agent_runner.domain.credit import Credit, CreditWarning
 from agent_runner.domain.link import (
     Beat,
     Caller,
@@ -15,574 +36,489 @@ from agent_runner.domain.link import (
     Ending,
     Failed,
     Faulty,
-    Go,
     Heard,
     Joined,
+    Ready,
     Recovered,
     Rejoin,
     Removed,
     Speak,
     Stopped,
+    ToSupervisor,
+    ToWorker,
     Turn,
     Unfinished,
 )
-from agent_runner.domain.pool import PoolLimits
-from agent_runner.supervisor.call import Call, CallLimits, World
-from agent_runner.supervisor.pool import Pool
 from contracts.causes import Cause
-from contracts.commands import AssignJob
-from contracts.events import AgentSpeaking, AgentStopped, ServedTick, SessionRequested, TurnFinished
-from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import SpanKind
+from hypothesis import given
+from hypothesis import strategies as st
 
-from chassis import telemetry
-from tests.unit.agent_runner.supervisor_fakes import (
-    FakeCallLogs,
-    FakeForks,
-    FakeOutboxes,
-    FakeSessionLog,
-    FakeWorker,
+LIMITS = CallLimits(
+    start_s=4.5,
+    join_s=15,
+    joining_silence_s=5,
+    silence_s=1.5,
+    kill_s=6,
+    lifetime_s=1830,
+    tick_s=5,
+    farewell="Goodbye.",
+    warning=CreditWarning("Time is almost up."),
 )
-
-SID = "session_1"
+PID = 4711
 BEAT = Beat(tts_bytes=0, sent_bytes=0, caller_in_room=True)
+ALONE = Beat(tts_bytes=0, sent_bytes=0, caller_in_room=False)
 
 
 class Scene:
-    """A node with one warm worker, and the job."""
+    """A job of epoch 1 whose clock is the test's; `done` has all effects."""
 
-    def __init__(
-        self, folder: Path, *, epoch: int = 1, takeover: bool = False, target: int = 1, **changes: object
-    ) -> None:
+    def __init__(self, *, farewell: bool = False, credit: Credit | None = None) -> None:
         self.now = 100.0
-        self.forks = FakeForks()
-        self.outboxes = FakeOutboxes()
-        self.session_log = FakeSessionLog()
-        self.call_logs = FakeCallLogs()
-        limits = PoolLimits(slots=2, target=target, max_age_s=3600, start_s=20, silence_s=5)
-        self.pool = Pool(self.forks, limits, on_change=lambda: None, clock=lambda: self.now)
-        call_limits = CallLimits(
-            start_s=0.1, join_s=15, joining_silence_s=5, silence_s=1.5, kill_s=0.1, lifetime_s=1830, tick_s=5
-        )
-        self.world = World(
-            "n1",
-            folder,
-            self.pool,
-            self.outboxes,
-            self.session_log,
-            self.call_logs,
-            call_limits,
-            lambda: "Goodbye.",
-            warning=lambda: CreditWarning("Time is almost up."),
-            clock=lambda: self.now,
-        )
-        self.job = AssignJob(
-            session_id=SID,
-            epoch=epoch,
-            url="ws://x",
-            token="t",
-            user_name="Ann",
-            user_id="Ann",
-            voice_id="Ashley",
-            opening_line="Hello Ann!",
-            system_prompt="Be kind.",
-            takeover=takeover,
-        ).model_copy(update=changes)
-        self.over: list[Call] = []
-        self.call = Call(self.job, self.world, self.over.append)
-        self._running = asyncio.ensure_future(self.pool.run())
+        self.state = CallState(epoch=1, began=self.now, credit=credit or Credit(), farewell=farewell)
+        self.done: list[CallEffect] = []
 
-    async def settle(self) -> None:
-        for _ in range(20):
-            await asyncio.sleep(0)
+    def feed(self, *events: CallEvent) -> None:
+        for event in events:
+            self.state, effects = step(self.state, event, self.now, LIMITS)
+            self.done += effects
 
-    async def go(self) -> FakeWorker:
-        """The job has its worker, and `Go` is sent."""
-        await self.settle()
-        self.forks.get_ready()
-        self.call.begin()
-        await self.settle()
-        return next(w for w in self.forks.workers if w.told)
+    def say(self, *messages: ToSupervisor) -> None:
+        self.feed(*(Said(message) for message in messages))
 
-    async def live(self) -> FakeWorker:
-        """Both are in the room since `now`."""
-        worker = await self.go()
-        worker.say(Joined(stage_ms={"connect": 5}), Caller(in_room=True))
-        return worker
-
-    def beat(self, worker: FakeWorker, seconds: float) -> None:
+    def beat(self, seconds: float, beat: Beat = BEAT) -> None:
         """Time passes with beats and looks."""
         for _ in range(int(seconds * 2)):
             self.now += 0.5
-            worker.say(BEAT)
-            self.call.look(0.5)
+            self.say(beat)
+            self.feed(Looked(0.5))
+
+    def go(self) -> "Scene":
+        self.feed(WorkerTaken(PID, "warm", 0), Prepared())
+        return self
+
+    def live(self) -> "Scene":
+        """Both are in the room since `now`."""
+        self.go().say(Joined(stage_ms={"connect": 5}), Caller(in_room=True))
+        return self
 
     @property
-    def stopped(self) -> AgentStopped:
-        return next(e for e in self.outboxes.outbox.events if isinstance(e, AgentStopped))
+    def told(self) -> list[Tell]:
+        return [effect for effect in self.done if isinstance(effect, Tell)]
 
     @property
-    def names(self) -> list[str]:
-        return [e.event for e in self.outboxes.outbox.events]
+    def sent(self) -> list[ToWorker]:
+        return [effect.message for effect in self.done if isinstance(effect, Send)]
 
-    def close(self) -> None:
-        self._running.cancel()
+    @property
+    def kills(self) -> list[float]:
+        return [effect.after_s for effect in self.done if isinstance(effect, Kill)]
+
+    @property
+    def ticks(self) -> list[tuple[int, int]]:
+        return [(tick.served_ms, tick.fault_ms) for tick in self.told if isinstance(tick, TellTick)]
+
+    @property
+    def spoken(self) -> list[tuple[str, float]]:
+        return [(message.text, message.patience_s) for message in self.sent if isinstance(message, Speak)]
+
+    @property
+    def stopped(self) -> TellStopped:
+        (stopped,) = (told for told in self.told if isinstance(told, TellStopped))
+        return stopped
 
 
-@pytest.fixture
-async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
-    scene = Scene(tmp_path)
-    yield scene
-    scene.close()
-
-
-async def test_ticks_come_every_five_seconds_and_the_end_counts_to_its_instant(scene: Scene) -> None:
-    worker = await scene.live()
-    scene.beat(worker, 12)
+def test_ticks_come_every_five_seconds_and_the_end_counts_to_its_instant() -> None:
+    scene = Scene().live()
+    scene.beat(12)
     scene.now += 0.25
-    scene.call.end("ended")
+    scene.feed(EndAsked("ended"))
     scene.now += 5
-    worker.say(BEAT, Stopped(cause=Cause.ENDED))
-    worker.die()
-    assert [e.served_ms for e in scene.outboxes.outbox.events if isinstance(e, ServedTick)] == [5000, 10_000]
-    assert (scene.stopped.cause, scene.stopped.served_ms) == ("ended", 12_250)
-    assert worker.told[-1] == End(how="cancel")
-    assert (scene.pool.claimed, scene.call_logs.followed, scene.over) == (0, set(), [scene.call])
+    scene.say(BEAT, Stopped(cause=Cause.ENDED))
+    scene.feed(Died())
+    assert scene.ticks == [(5000, 0), (10_000, 0)]
+    assert scene.stopped == TellStopped("ended", 12_250, 0)
+    assert scene.sent == [End(how="cancel")]
+    assert scene.kills == [LIMITS.kill_s, EXIT_S]
+    assert scene.done[-1] == Release()
 
 
-async def test_the_time_in_which_a_provider_failed_is_told_beside_the_served_time(scene: Scene) -> None:
-    worker = await scene.live()
-    scene.beat(worker, 4)
-    worker.say(Faulty(provider="stt", ago_ms=1_500))
-    scene.beat(worker, 2)
-    worker.say(Faulty(provider="llm"), Recovered(provider="stt"))
-    scene.beat(worker, 1)
-    worker.say(Recovered(provider="llm"))
-    scene.beat(worker, 5)
-    ticks = [(e.served_ms, e.fault_ms) for e in scene.outboxes.outbox.events if isinstance(e, ServedTick)]
-    assert ticks == [(5_000, 2_500), (10_000, 4_500)]
-    worker.say(Faulty(provider="tts"))
-    scene.beat(worker, 1)
-    scene.call.end("ended")
-    worker.say(Recovered(provider="tts"), Faulty(provider="stt", ago_ms=9_000), Stopped(cause=Cause.ENDED))
-    worker.die()
-    assert (scene.stopped.served_ms, scene.stopped.fault_ms, scene.call.fault_ms) == (13_000, 5_500, 5_500)
+def test_the_time_in_which_a_provider_failed_is_told_beside_the_served_time() -> None:
+    scene = Scene().live()
+    scene.beat(4)
+    scene.say(Faulty(provider="stt", ago_ms=1_500))
+    scene.beat(2)
+    scene.say(Faulty(provider="llm"), Recovered(provider="stt"))
+    scene.beat(1)
+    scene.say(Recovered(provider="llm"))
+    scene.beat(5)
+    assert scene.ticks == [(5_000, 2_500), (10_000, 4_500)]
+    scene.say(Faulty(provider="tts"))
+    scene.beat(1)
+    scene.feed(EndAsked("ended"))
+    scene.say(Recovered(provider="tts"), Faulty(provider="stt", ago_ms=9_000), Stopped(cause=Cause.ENDED))
+    scene.feed(Died())
+    assert scene.stopped == TellStopped("ended", 13_000, 5_500)
 
 
-def told_so_far(n: int, user: str, heard: str) -> Unfinished:
-    return Unfinished(turn=Turn(n=n, user_text=user, heard_text=heard, interrupted=True))
+TURN = Turn(n=1, user_text="Tell me a story", heard_text="Once upon", interrupted=True)
 
 
-async def test_what_was_being_said_at_a_death_is_in_the_log(scene: Scene) -> None:
-    worker = await scene.live()
-    worker.say(told_so_far(1, "Tell me a story", ""), told_so_far(1, "Tell me a story", "Once upon"))
-    worker.die()
-    turn, stopped = scene.outboxes.outbox.events[-2:]
-    assert isinstance(turn, TurnFinished)
-    assert isinstance(stopped, AgentStopped)
-    assert (turn.n, turn.user_text, turn.heard_text, turn.interrupted) == (1, "Tell me a story", "Once upon", True)
+def test_a_turn_is_told_as_it_was_heard() -> None:
+    scene = Scene().live()
+    scene.say(TURN)
+    assert scene.told[-1] == TellTurn(TURN)
 
 
-@pytest.mark.parametrize("how", ["finished", "stopped", "superseded"])
-async def test_an_unfinished_turn_is_told_only_for_a_worker_that_could_not_finish_it(scene: Scene, how: str) -> None:
-    worker = await scene.live()
-    worker.say(told_so_far(1, "What time is it?", "It"))
-    match how:
-        case "finished":
-            worker.say(Turn(n=1, user_text="What time is it?", heard_text="It is noon.", interrupted=False))
-        case "stopped":
-            worker.say(Stopped(cause=Cause.ROOM_CLOSED))
-        case _:
-            scene.call.end("superseded")
-    worker.die()
-    heard = [event.heard_text for event in scene.outboxes.outbox.events if isinstance(event, TurnFinished)]
-    assert heard == (["It is noon."] if how == "finished" else [])
+def test_the_turn_in_progress_at_a_death_is_told() -> None:
+    scene = Scene().live()
+    scene.say(Unfinished(turn=replace(TURN, heard_text="")), Unfinished(turn=TURN))
+    scene.feed(Died())
+    assert scene.told[-2:] == [TellTurn(TURN), TellStopped("crashed", 0, 0)]
 
 
-async def test_a_worker_that_decides_to_end_and_does_not_is_killed_as_one_that_was_told_to(scene: Scene) -> None:
-    worker = await scene.live()
-    worker.say(Ending())
-    async with asyncio.timeout(5):
-        await scene.call.over.wait()
-    assert worker.killed
+@pytest.mark.parametrize(
+    ("then", "turns"),
+    [
+        (Said(replace(TURN, heard_text="Once upon a time.", interrupted=False)), ["Once upon a time."]),
+        (Said(Stopped(cause=Cause.ROOM_CLOSED)), []),
+        (EndAsked("superseded"), []),
+    ],
+    ids=["finished", "stopped", "superseded"],
+)
+def test_an_unfinished_turn_is_told_only_for_a_worker_that_could_not_finish_it(
+    then: CallEvent, turns: list[str]
+) -> None:
+    scene = Scene().live()
+    scene.say(Unfinished(turn=TURN))
+    scene.feed(then, Died())
+    assert [told.turn.heard_text for told in scene.told if isinstance(told, TellTurn)] == turns
 
 
-async def test_a_fault_without_an_end_lasts_to_the_workers_death(scene: Scene) -> None:
-    worker = await scene.live()
-    scene.beat(worker, 4)
-    worker.say(Faulty(provider="tts"))
-    scene.beat(worker, 3)
-    worker.die()
-    assert (scene.stopped.cause, scene.stopped.served_ms, scene.stopped.fault_ms) == ("crashed", 7_000, 3_000)
+def test_a_worker_that_decides_to_end_and_does_not_is_killed_as_one_that_was_told_to() -> None:
+    scene = Scene().live()
+    scene.say(Ending())
+    assert scene.kills == [LIMITS.kill_s]
 
 
-async def test_while_the_caller_is_away_no_fault_time_goes_by(scene: Scene) -> None:
-    worker = await scene.live()
-    scene.beat(worker, 2)
-    worker.say(Faulty(provider="tts"), Caller(in_room=False))
+def test_a_fault_without_an_end_lasts_to_the_workers_death() -> None:
+    scene = Scene().live()
+    scene.beat(4)
+    scene.say(Faulty(provider="tts"))
+    scene.beat(3)
+    scene.feed(Died())
+    assert scene.stopped == TellStopped("crashed", 7_000, 3_000)
+
+
+def test_while_the_caller_is_away_no_fault_time_goes_by() -> None:
+    scene = Scene().live()
+    scene.beat(2)
+    scene.say(Faulty(provider="tts"), Caller(in_room=False))
     for _ in range(10):
         scene.now += 1
-        worker.say(Beat(tts_bytes=0, sent_bytes=0, caller_in_room=False))
-    worker.say(Caller(in_room=True))
-    scene.beat(worker, 1)
-    scene.call.end("ended")
-    assert (scene.call.served.served_ms, scene.call.fault_ms) == (3_000, 1_000)
+        scene.say(ALONE)
+    scene.say(Caller(in_room=True))
+    scene.beat(1)
+    scene.feed(EndAsked("ended"))
+    assert (scene.state.served_ms, scene.state.fault_ms) == (3_000, 1_000)
 
 
-async def test_no_tick_repeats_what_the_last_one_said(scene: Scene) -> None:
-    worker = await scene.go()
-    worker.say(Joined())
-    for _ in range(20):
-        scene.now += 1
-        worker.say(Beat(tts_bytes=0, sent_bytes=0, caller_in_room=False))
-        scene.call.look(0.5)
-    assert scene.names == ["agent_ready"]
+def test_an_end_before_there_is_a_worker_takes_effect_at_once() -> None:
+    scene = Scene()
+    scene.feed(EndAsked("ended"))
+    assert scene.told == [TellStopped("ended", 0, 0)]
+    assert scene.done[-1] == Release()
 
 
-async def test_an_end_before_there_is_a_worker_takes_effect_at_once(tmp_path: Path) -> None:
-    scene = Scene(tmp_path, target=0)
-    scene.call.begin()
-    await scene.settle()
-    scene.call.end("ended")
-    assert scene.names == ["agent_stopped"]
-    assert scene.stopped.served_ms == 0
-    await scene.settle()
-    scene.forks.get_ready()
-    await scene.settle()
-    assert all(w.is_gone for w in scene.forks.workers), "the worker that was forked for it is put away"
-    assert scene.pool.claimed == 0
-    scene.close()
-
-
-async def test_without_a_worker_in_time_the_job_is_given_back(tmp_path: Path) -> None:
-    scene = Scene(tmp_path, target=0)
-    scene.forks.broken = True
-    scene.call.begin()
-    async with asyncio.timeout(2):
-        await scene.call.over.wait()
+def test_without_a_worker_in_time_the_job_is_given_back() -> None:
+    scene = Scene()
+    scene.feed(NoWorkerInTime("none"))
     assert scene.stopped.cause == "start_failed"
-    scene.close()
 
 
-async def test_a_worker_that_will_not_go_is_killed(scene: Scene) -> None:
-    worker = await scene.live()
-    scene.call.end("ended")
-    async with asyncio.timeout(2):
-        await scene.call.over.wait()
-    assert worker.killed
-    assert scene.stopped.cause == "ended"
-
-
-async def test_a_stall_bills_nothing_of_the_silence(scene: Scene) -> None:
-    worker = await scene.live()
-    scene.beat(worker, 3)
+def test_a_stall_bills_nothing_of_the_silence() -> None:
+    scene = Scene().live()
+    scene.beat(3)
     for _ in range(3):
         scene.now += 0.5
-        scene.call.look(0.5)
-    assert worker.killed
-    assert (scene.stopped.cause, scene.stopped.served_ms) == ("stalled", 3000)
+        scene.feed(Looked(0.5))
+    assert scene.kills == [0]
+    scene.feed(Died())
+    assert scene.stopped == TellStopped("stalled", 3000, 0)
 
 
-async def test_our_own_pause_kills_no_worker(scene: Scene) -> None:
-    worker = await scene.live()
+def test_our_own_pause_kills_no_worker() -> None:
+    scene = Scene().live()
     scene.now += 60
-    scene.call.look(0.5)
-    worker.say(BEAT)
-    scene.call.look(0.5)
-    assert not worker.killed
+    scene.feed(Looked(0.5), Said(BEAT), Looked(0.5))
+    assert scene.kills == []
 
 
-async def test_a_session_that_nobody_ends_ends_itself(scene: Scene) -> None:
-    worker = await scene.live()
+def test_a_session_that_the_scheduler_does_not_end_ends_itself() -> None:
+    scene = Scene().live()
     scene.now += 1830
-    scene.call.look(0.25)
-    worker.die()
+    scene.feed(Looked(0.25), Died())
     assert scene.stopped.cause == "session_timeout"
 
 
-async def test_a_worker_that_does_not_join_is_given_up(scene: Scene) -> None:
-    worker = await scene.go()
+def test_a_worker_that_does_not_join_is_killed() -> None:
+    scene = Scene().go()
     scene.now += 15
-    scene.call.look(0.25)
-    assert worker.killed
+    scene.feed(Looked(0.25))
+    assert scene.kills == [0]
+    scene.feed(Died())
     assert scene.stopped.cause == "join_failed"
 
 
-async def test_a_failed_provider_is_named_in_the_cause(scene: Scene) -> None:
-    worker = await scene.live()
-    worker.say(Failed(provider="tts", detail="401"), Stopped(cause=Cause.PROVIDER_FAILED, detail="tts"))
-    worker.die()
+def test_a_worker_that_has_not_joined_may_be_silent_for_longer() -> None:
+    scene = Scene().go()
+    scene.feed(Looked(LIMITS.joining_silence_s - 0.1))
+    assert scene.kills == []
+    scene.feed(Looked(0.1))
+    assert (scene.kills, scene.state.cause) == ([0], "stalled")
+
+
+def test_a_failed_provider_is_named_in_the_cause() -> None:
+    scene = Scene().live()
+    scene.say(Failed(provider="tts", detail="401"), Stopped(cause=Cause.PROVIDER_FAILED, detail="tts"))
+    scene.feed(Died())
     assert scene.stopped.cause == "provider_failed:tts"
 
 
 @pytest.mark.parametrize(
     ("last_epoch", "answer", "cause"),
-    [(1, Rejoin(), None), (None, End(how="cancel"), "removed")],
+    [(1, Rejoin(), None), (None, End(how="cancel"), "removed"), (0, End(how="cancel"), "removed")],
 )
-async def test_a_removed_agent_comes_back_only_for_the_last_epoch(
-    scene: Scene, last_epoch: int | None, answer: object, cause: str | None
+def test_a_removed_agent_comes_back_only_for_the_last_epoch(
+    last_epoch: int | None, answer: ToWorker, cause: str | None
 ) -> None:
-    worker = await scene.live()
-    scene.session_log.epoch = last_epoch
-    worker.say(Removed(duplicate=True))
-    await scene.settle()
-    assert worker.told[-1] == answer
-    worker.die()
-    assert scene.stopped.cause == (cause or "crashed")
+    scene = Scene().live()
+    scene.say(Removed(duplicate=True))
+    assert scene.done[-1] == AskLastEpoch()
+    scene.feed(LastEpoch(last_epoch, removed=True))
+    assert scene.sent == [answer]
+    assert scene.state.cause == cause
 
 
-async def test_a_superseded_agent_is_killed_as_leaving_in_order_would_put_its_successor_out(scene: Scene) -> None:
-    worker = await scene.live()
-    scene.beat(worker, 2)
-    scene.session_log.epoch = 2
-    worker.say(Removed(duplicate=True))
-    await scene.settle()
-    assert worker.is_gone
-    assert (scene.stopped.cause, scene.stopped.served_ms) == ("superseded", 2000)
+def test_an_agent_that_livekit_removed_for_another_reason_ends() -> None:
+    scene = Scene().live()
+    scene.say(Removed(duplicate=False))
+    assert (scene.sent, scene.state.cause) == ([End(how="cancel")], "removed")
 
 
-async def test_the_first_sound_tells_every_stage_and_makes_a_span_of_each(scene: Scene) -> None:
-    exporter = InMemorySpanExporter()
-    telemetry.configure("agent-runner", None, exporter=exporter)
-    with telemetry.span("respond AssignJob", SpanKind.SERVER) as above:
-        scene.call = Call(scene.job, scene.world, scene.over.append)
-    worker = await scene.go()
+def test_a_superseded_agent_is_killed_as_leaving_in_order_would_put_its_successor_out() -> None:
+    scene = Scene().live()
+    scene.beat(2)
+    scene.say(Removed(duplicate=True))
+    scene.feed(LastEpoch(2, removed=True))
+    assert (scene.kills, scene.sent) == ([0], [])
+    scene.feed(Died())
+    assert scene.stopped == TellStopped("superseded", 2000, 0)
+
+
+def test_a_fence_ends_only_an_older_epoch() -> None:
+    scene = Scene().live()
+    scene.feed(LastEpoch(1), LastEpoch(None))
+    assert (scene.sent, scene.state.cause) == ([], None)
+    scene.feed(LastEpoch(2))
+    assert scene.state.cause == "superseded"
+
+
+def test_the_first_sound_tells_every_stage() -> None:
+    scene = Scene().go()
     scene.now += 0.2
-    worker.say(Joined(stage_ms={"join": 110}), Caller(in_room=True))
+    scene.say(Joined(stage_ms={"join": 110}), Caller(in_room=True))
     scene.now += 0.1
-    worker.say(Heard(stage_ms={"join": 110, "tts_connected": 40}))
-
-    assert scene.names == ["agent_ready", "started", "speaking"]
-    speaking = scene.outboxes.outbox.events[-1]
-    assert isinstance(speaking, AgentSpeaking)
-    stages = {"pool_wait": 0, "go": 0, "tts_connected": 40, "join": 110, "joined": 200, "heard": 300}
-    assert speaking.stage_ms == stages
-    provider = trace.get_tracer_provider()
-    assert isinstance(provider, TracerProvider)
-    provider.force_flush()
-    parent = above.get_span_context().span_id
-    made = {s.name: s for s in exporter.get_finished_spans() if s.parent is not None and s.parent.span_id == parent}
-    took = {name: ((s.end_time or 0) - (s.start_time or 0)) / 1e6 for name, s in made.items()}
-    assert took == {f"agent {stage}": ms for stage, ms in (stages | {"heard": 100}).items()}
-
-
-async def test_time_out_of_the_room_is_not_served(scene: Scene) -> None:
-    worker = await scene.live()
-    scene.beat(worker, 2)
-    worker.say(Removed(duplicate=True))
-    await scene.settle()
-    scene.beat(worker, 2)
-    worker.say(Joined())
-    scene.beat(worker, 1)
-    assert scene.call.served.served_ms == 3000
-    assert scene.names.count("agent_ready") == 1
-
-
-async def test_the_session_starts_once_after_the_agent_is_ready(scene: Scene) -> None:
-    worker = await scene.go()
-    worker.say(Caller(in_room=True), Joined(), Caller(in_room=False), Caller(in_room=True))
-    assert scene.names == ["agent_ready", "started"]
-
-
-async def test_a_take_over_gets_the_past_and_says_a_bridge(tmp_path: Path) -> None:
-    scene = Scene(tmp_path, epoch=2, takeover=True)
-    scene.session_log.events = [
-        SessionRequested(
-            session_id=SID,
-            time=datetime.now(UTC),
-            user_name="Ann",
-            user_id="Ann",
-            voice_id="Ashley",
-            opening_line="Hello Ann!",
-            system_prompt="Be kind.",
-        )
+    scene.say(Heard(stage_ms={"join": 110, "tts_connected": 40}))
+    ready = {"pool_wait": 0, "go": 0, "join": 110, "joined": 200}
+    assert scene.told == [
+        TellReady(PID, ready),
+        TellStarted(),
+        TellHeard({**ready, "tts_connected": 40, "heard": 300}),
     ]
-    worker = await scene.go()
-    go = worker.told[0]
-    assert isinstance(go, Go)
-    assert go.opening_line is None
-    assert go.bridge
-    assert json.loads(worker.history or b"") == [{"role": "assistant", "content": "Hello Ann!"}]
-    scene.close()
 
 
-async def test_a_take_over_without_the_log_goes_on_without_the_past(tmp_path: Path) -> None:
-    scene = Scene(tmp_path, epoch=2, takeover=True)
-    scene.session_log.events = None
-    worker = await scene.go()
-    go = worker.told[0]
-    assert isinstance(go, Go)
-    assert (go.has_history, worker.history) == (False, None)
-    scene.close()
+def test_time_out_of_the_room_is_not_served() -> None:
+    scene = Scene().live()
+    scene.beat(2)
+    scene.say(Removed(duplicate=True))
+    scene.beat(2)
+    scene.say(Joined())
+    scene.beat(1)
+    assert scene.state.served_ms == 3000
+    assert len([told for told in scene.told if isinstance(told, TellReady)]) == 1
 
 
-async def test_a_farewell_is_said_to_whoever_is_there_and_costs_nothing(scene: Scene) -> None:
-    scene.job = scene.job.model_copy(update={"takeover": True, "farewell": True})
-    scene.call = Call(scene.job, scene.world, scene.over.append)
-    worker = await scene.go()
-    go = worker.told[0]
-    assert isinstance(go, Go)
-    assert (go.opening_line, go.bridge) == (None, None)
-    worker.say(Caller(in_room=True), Joined())
-    assert worker.told[-1] == End(how="say", text="Goodbye.")
-    scene.beat(worker, 3)
-    worker.say(Stopped(cause=Cause.ENDED))
-    worker.die()
-    assert (scene.stopped.cause, scene.stopped.served_ms) == ("farewell", 0)
-    assert scene.names == ["agent_ready", "agent_stopped"]
+def test_the_session_starts_once_after_the_agent_is_ready() -> None:
+    scene = Scene().go()
+    scene.say(Caller(in_room=True), Joined(), Caller(in_room=False), Caller(in_room=True))
+    assert [type(told) for told in scene.told] == [TellReady, TellStarted]
 
 
-async def test_only_the_schedulers_next_end_cuts_a_last_sentence(scene: Scene) -> None:
-    worker = await scene.live()
-    scene.beat(worker, 2)
-    scene.call.end("ended", say="Time is up.")
-    scene.beat(worker, 3)
-    scene.call.end("drained")
-    scene.call.end("ended", say="Time is up.")
-    assert worker.told[1:] == [End(how="say", text="Time is up.")]
-    scene.call.end("ended")
-    assert worker.told[-1] == End(how="cancel")
-    worker.say(Stopped(cause=Cause.ENDED))
-    worker.die()
-    assert (scene.stopped.cause, scene.stopped.served_ms) == ("ended", 2000)
+def test_a_farewell_is_said_to_any_caller_and_costs_nothing() -> None:
+    scene = Scene(farewell=True).go()
+    scene.say(Caller(in_room=True), Joined())
+    assert scene.sent == [End(how="say", text="Goodbye.")]
+    scene.beat(3)
+    scene.say(Stopped(cause=Cause.ENDED))
+    scene.feed(Died())
+    assert [type(told) for told in scene.told] == [TellReady, TellStopped]
+    assert scene.stopped == TellStopped("farewell", 0, 0)
 
 
-async def test_a_turn_is_published_as_it_was_heard(scene: Scene) -> None:
-    worker = await scene.live()
-    worker.say(Turn(n=1, user_text="Hi", heard_text="Hel", interrupted=True, stage_ms={"llm": 90}))
-    turn = scene.outboxes.outbox.events[-1]
-    assert turn.model_dump(include={"epoch", "n", "user_text", "heard_text", "interrupted", "stage_ms"}) == {
-        "epoch": 1,
-        "n": 1,
-        "user_text": "Hi",
-        "heard_text": "Hel",
-        "interrupted": True,
-        "stage_ms": {"llm": 90},
-    }
+def test_only_the_schedulers_next_end_cuts_a_last_sentence() -> None:
+    scene = Scene().live()
+    scene.beat(2)
+    scene.feed(EndAsked("ended", "Time is up."))
+    scene.beat(3)
+    scene.feed(EndAsked("drained"), EndAsked("ended", "Time is up."))
+    assert scene.sent == [End(how="say", text="Time is up.")]
+    scene.feed(EndAsked("ended"))
+    assert scene.sent[-1] == End(how="cancel")
+    scene.say(Stopped(cause=Cause.ENDED))
+    scene.feed(Died())
+    assert scene.stopped == TellStopped("ended", 2000, 0)
 
 
-def spoken(worker: FakeWorker) -> list[tuple[str, float]]:
-    return [(m.text, m.patience_s) for m in worker.told if isinstance(m, Speak)]
+ONE_MINUTE = Credit(granted_minutes=1)
 
 
-@pytest.fixture
-async def limited(tmp_path: Path) -> AsyncIterator[Scene]:
-    """A call of one minute."""
-    scene = Scene(tmp_path, granted_minutes=1)
-    yield scene
-    scene.close()
+def test_a_limited_call_is_warned_once_at_twenty_seconds_and_ends_half_a_second_early() -> None:
+    scene = Scene(credit=ONE_MINUTE).live()
+    scene.beat(39.5)
+    assert scene.spoken == []
+
+    scene.beat(19.5)
+    assert scene.spoken == [("Time is almost up.", 12.0)]
+    assert scene.state.cause is None
+
+    scene.beat(0.5)
+    assert scene.sent[-1] == End(how="cancel")
+    scene.feed(Died())
+    assert scene.stopped == TellStopped("credit_spent", 59_500, 0)
 
 
-async def test_a_limited_call_is_warned_once_at_twenty_seconds_and_ends_half_a_second_early(limited: Scene) -> None:
-    worker = await limited.live()
-    limited.beat(worker, 39.5)
-    assert spoken(worker) == []
-
-    limited.beat(worker, 19.5)
-    assert spoken(worker) == [("Time is almost up.", 12.0)]
-    assert not limited.call.is_ending
-
-    limited.beat(worker, 0.5)
-    assert worker.told[-1] == End(how="cancel")
-    worker.say(Stopped(cause=Cause.ENDED))
-    worker.die()
-    assert (limited.stopped.cause, limited.stopped.served_ms) == ("credit_spent", 59_500)
+def test_between_two_beats_the_clock_counts_on() -> None:
+    scene = Scene(credit=ONE_MINUTE).live()
+    scene.beat(59)
+    scene.now += 0.5
+    scene.feed(Looked(0.25))
+    assert (scene.state.cause, scene.state.served_ms) == ("credit_spent", 59_500)
 
 
-async def test_between_two_beats_the_clock_counts_on(limited: Scene) -> None:
-    worker = await limited.live()
-    limited.beat(worker, 59)
-    limited.now += 0.5
-    limited.call.look(0.25)
+def test_fault_time_does_not_count_towards_the_limit_and_no_warning_goes_into_it() -> None:
+    scene = Scene(credit=ONE_MINUTE).live()
+    scene.beat(39)
+    scene.say(Faulty(provider="tts", ago_ms=0))
+    scene.beat(60)
+    assert (scene.spoken, scene.state.cause) == ([], None)
 
-    assert limited.call.is_ending
-    assert limited.call.served.served_ms == 59_500
-
-
-async def test_fault_time_does_not_count_towards_the_limit_and_no_warning_goes_into_it(limited: Scene) -> None:
-    worker = await limited.live()
-    limited.beat(worker, 39)
-    worker.say(Faulty(provider="tts", ago_ms=0))
-    limited.beat(worker, 60)
-    assert spoken(worker) == []
-    assert not limited.call.is_ending
-
-    worker.say(Recovered(provider="tts"))
-    limited.beat(worker, 1)
-    assert spoken(worker) == [("Time is almost up.", 12.0)]
-    limited.beat(worker, 19.5)
-    worker.say(Stopped(cause=Cause.ENDED))
-    worker.die()
-    assert (limited.stopped.served_ms, limited.stopped.fault_ms) == (119_500, 60_000)
+    scene.say(Recovered(provider="tts"))
+    scene.beat(1)
+    assert scene.spoken == [("Time is almost up.", 12.0)]
+    scene.beat(19.5)
+    scene.feed(Died())
+    assert scene.stopped == TellStopped("credit_spent", 119_500, 60_000)
 
 
-async def test_the_time_without_a_caller_does_not_count(limited: Scene) -> None:
-    worker = await limited.live()
-    limited.beat(worker, 45)
-    worker.say(Caller(in_room=False))
-    for _ in range(120):
-        limited.now += 0.5
-        worker.say(Beat(tts_bytes=0, sent_bytes=0, caller_in_room=False))
-        limited.call.look(0.5)
-
-    assert not limited.call.is_ending
-    assert limited.call.served.served_ms == 45_000
+def test_the_time_without_a_caller_does_not_count() -> None:
+    scene = Scene(credit=ONE_MINUTE).live()
+    scene.beat(45)
+    scene.say(Caller(in_room=False))
+    scene.beat(60, ALONE)
+    assert (scene.state.cause, scene.state.served_ms) == (None, 45_000)
 
 
-@pytest.mark.parametrize(
-    ("billable_ms_before", "served_s"), [(30_000, 29.5), (None, 9.5)], ids=["billable", "of an older scheduler"]
+def test_a_successor_ends_when_the_sum_is_spent() -> None:
+    scene = Scene(credit=Credit(granted_minutes=1, before_ms=30_000)).live()
+    scene.beat(29)
+    assert (scene.state.cause, len(scene.spoken)) == (None, 1)
+    scene.beat(0.5)
+    assert (scene.state.cause, scene.state.served_ms) == ("credit_spent", 29_500)
+
+
+def test_a_call_without_a_limit_is_neither_warned_nor_ended() -> None:
+    scene = Scene().live()
+    scene.beat(300)
+    assert (scene.spoken, scene.state.cause) == ([], None)
+
+
+# --- any order of deaths, commands and silences
+
+_ms = st.dictionaries(st.sampled_from(["join", "tts"]), st.integers(0, 500), max_size=2)
+_provider = st.sampled_from(["stt", "llm", "tts"])
+_messages = st.one_of(
+    st.just(Ready(pid=PID)),
+    st.builds(Beat, tts_bytes=st.just(0), sent_bytes=st.just(0), caller_in_room=st.booleans()),
+    st.builds(Caller, in_room=st.booleans()),
+    st.builds(Joined, stage_ms=_ms),
+    st.builds(Heard, stage_ms=_ms),
+    st.just(TURN),
+    st.just(Unfinished(turn=TURN)),
+    st.just(Ending()),
+    st.builds(Faulty, provider=_provider, ago_ms=st.integers(0, 5000)),
+    st.builds(Recovered, provider=_provider),
+    st.builds(Failed, provider=_provider, detail=st.just("401")),
+    st.builds(Removed, duplicate=st.booleans()),
+    st.builds(Stopped, cause=st.sampled_from([Cause.ENDED, Cause.ROOM_CLOSED, Cause.PROVIDER_FAILED])),
 )
-async def test_a_successor_ends_when_the_sum_is_spent(
-    tmp_path: Path, billable_ms_before: int | None, served_s: float
+_THE_END: list[tuple[float, CallEvent]] = [(0.0, EndAsked("ended")), (0.0, Died())]
+_epochs = st.one_of(st.none(), st.integers(0, 2))
+_causes = st.sampled_from(["ended", "drained", "superseded", "failed"])
+_events = st.lists(
+    st.tuples(
+        st.floats(0, 8),
+        st.one_of(
+            st.builds(Said, _messages),
+            st.builds(Looked, st.floats(0, 0.5)),
+            st.builds(EndAsked, _causes, st.one_of(st.none(), st.just("Bye."))),
+            st.builds(LastEpoch, _epochs, st.booleans()),
+            st.just(Prepared()),
+            st.just(NoWorkerInTime("none")),
+            st.just(Died()),
+        ),
+    ),
+    max_size=40,
+)
+
+
+def _fits(event: CallEvent, *, has_worker: bool) -> bool:
+    """Without a worker there are no messages and no death; with one, the wait for it is over."""
+    if isinstance(event, Said | Prepared | Died) or (isinstance(event, LastEpoch) and event.removed):
+        return has_worker
+    return not (has_worker and isinstance(event, NoWorkerInTime))
+
+
+@given(st.integers(0, 40), st.booleans(), st.sampled_from([Credit(), ONE_MINUTE]), _events)
+def test_in_every_order_of_events(
+    taken_at: int, farewell: bool, credit: Credit, events: list[tuple[float, CallEvent]]
 ) -> None:
-    scene = Scene(
-        tmp_path,
-        epoch=2,
-        granted_minutes=1,
-        served_ms_before=50_000,
-        billable_ms_before=billable_ms_before,
-    )
-    worker = await scene.live()
-    scene.beat(worker, served_s - 0.5)
-    assert not scene.call.is_ending
-    assert len(spoken(worker)) == 1
+    scene = Scene(farewell=farewell, credit=credit)
+    waiting = [event for event in events[:taken_at] if _fits(event[1], has_worker=False)]
+    working = [event for event in events[taken_at:] if _fits(event[1], has_worker=True)]
+    announced = False
+    for passed_s, event in [*waiting, (0.0, WorkerTaken(PID, "warm", 0)), *working, *_THE_END]:
+        before, effects_before = scene.state, len(scene.done)
+        scene.now += passed_s
+        scene.feed(event)
+        after, effects = scene.state, scene.done[effects_before:]
+        announced = announced or (isinstance(event, Said) and isinstance(event.message, Ending | Stopped))
 
-    scene.beat(worker, 0.5)
-    assert scene.call.is_ending
-    assert scene.call.served.served_ms == round(1000 * served_s)
-    scene.close()
-
-
-async def test_a_farewell_says_its_sentence_whatever_credit_is_left(tmp_path: Path) -> None:
-    scene = Scene(tmp_path, takeover=True, farewell=True, granted_minutes=1, billable_ms_before=59_900)
-    worker = await scene.live()
-
-    assert worker.told[-1] == End(how="say", text="Goodbye.")
-    scene.close()
-
-
-async def test_a_call_without_a_limit_is_neither_warned_nor_ended(scene: Scene) -> None:
-    worker = await scene.live()
-    scene.beat(worker, 300)
-
-    assert spoken(worker) == []
-    assert not scene.call.is_ending
-
-
-async def test_a_job_that_is_described_is_reported_again_under_the_same_ids(scene: Scene) -> None:
-    worker = await scene.live()
-    scene.beat(worker, 7)
-    before = list(scene.outboxes.outbox.events)
-    scene.outboxes.outbox.events.clear()
-
-    described = await scene.call.describe(1)
-
-    assert described is not None
-    assert (described.user_id, described.system_prompt, described.granted_minutes) == ("Ann", "Be kind.", None)
-    assert described.age_ms == 7_000
-    ready, started, tick = scene.outboxes.outbox.events
-    assert [ready, started] == [e for e in before if e.event in ("agent_ready", "started")]
-    assert isinstance(tick, ServedTick)
-    assert tick.served_ms == 7_000, "what it served before is billed"
+        assert after.served_ms >= before.served_ms
+        assert after.fault_ms <= after.served_ms
+        assert after.served_ms - before.served_ms <= 1000, "one observation adds a second at most"
+        if before.cause is not None:
+            assert after.cause == before.cause, "the first decision stands"
+            assert after.served_ms == before.served_ms, "served time never grows after the end is decided"
+        if before.is_over:
+            assert (after, effects) == (before, [])
+        if any(isinstance(effect, Kill) for effect in effects):
+            assert after.cause is not None or announced, "every kill has a reason"
+        if any(isinstance(effect, Send | SendGo | Kill) for effect in effects):
+            assert after.pid, "no message without a worker"
+        assert len([effect for effect in effects if isinstance(effect, Kill) and not effect.after_s]) <= 1
+    assert scene.state.is_over
+    assert scene.stopped.served_ms == scene.state.served_ms
+    assert scene.done[-1] == Release()
+    assert scene.done.count(Release()) == 1
+    for once in (TellReady, TellStarted):
+        assert len([told for told in scene.told if isinstance(told, once)]) <= 1

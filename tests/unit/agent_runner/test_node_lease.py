@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from agent_runner.domain.call import CallLimits
+from agent_runner.domain.credit import CreditWarning
 from agent_runner.domain.pool import PoolLimits
 from agent_runner.domain.pulse import LOOK_S
-from agent_runner.supervisor.call import CallLimits, World
+from agent_runner.supervisor.call import World
 from agent_runner.supervisor.node import Node, NodeFacts
 from agent_runner.supervisor.pool import Pool
 from agent_runner.supervisor.rooms import RoomFacts, Rooms
@@ -48,9 +50,17 @@ class Scene:
             announce=lambda: self.node.announce_now(),
         )
         limits = CallLimits(
-            start_s=1, join_s=15, joining_silence_s=5, silence_s=1.5, kill_s=0.1, lifetime_s=1830, tick_s=5
+            start_s=1,
+            join_s=15,
+            joining_silence_s=5,
+            silence_s=1.5,
+            kill_s=0.1,
+            lifetime_s=1830,
+            tick_s=5,
+            farewell="Goodbye.",
+            warning=CreditWarning(),
         )
-        world = World("n1", folder, self.pool, FakeOutboxes(), self.log, FakeCallLogs(), limits, lambda: "Goodbye.")
+        world = World("n1", folder, self.pool, FakeOutboxes(), self.log, FakeCallLogs(), limits=lambda: limits)
         self.node = Node(
             NodeFacts("n1", None, datetime.now(UTC)),
             world,

@@ -34,10 +34,11 @@ from agent_runner.adapters.session_log import BusSessionLog
 from agent_runner.adapters.spool import Spool
 from agent_runner.adapters.subreaper import become_subreaper
 from agent_runner.agent_config import AgentConfig
+from agent_runner.domain.call import CallLimits
 from agent_runner.domain.pool import PoolLimits
 from agent_runner.ports import NameTaken
 from agent_runner.settings import Settings
-from agent_runner.supervisor.call import CallLimits, World
+from agent_runner.supervisor.call import World
 from agent_runner.supervisor.node import Node, NodeFacts
 from agent_runner.supervisor.pool import Pool
 from agent_runner.supervisor.rooms import RoomFacts, Rooms
@@ -95,9 +96,7 @@ async def start(
         outboxes,
         session_log,
         call_logs,
-        _call_limits(settings),
-        farewell=lambda: config.apology,
-        warning=lambda: config.warning,
+        limits=lambda: _call_limits(settings, config),
     )
     facts = NodeFacts(settings.node_id, settings.region, datetime.now(UTC), uuid4().hex[:12])
     registry = BusRegistry(bus, facts.incarnation)
@@ -231,7 +230,7 @@ def _pool_limits(settings: Settings, slots: int) -> PoolLimits:
     )
 
 
-def _call_limits(settings: Settings) -> CallLimits:
+def _call_limits(settings: Settings, config: AgentConfig) -> CallLimits:
     return CallLimits(
         start_s=settings.worker_take_s,
         join_s=settings.worker_join_s,
@@ -240,6 +239,8 @@ def _call_limits(settings: Settings) -> CallLimits:
         kill_s=settings.kill_s,
         lifetime_s=settings.session_timeout / 1000 + _LIFETIME_MARGIN_S,
         tick_s=settings.tick_s,
+        farewell=config.apology,
+        warning=config.warning,
     )
 
 

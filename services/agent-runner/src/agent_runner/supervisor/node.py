@@ -145,7 +145,7 @@ class Node:
             slots=self._world.pool.limits.slots,
             busy=self._world.pool.claimed,
             draining=self._draining,
-            held_epoch=None if held is None else held.epoch,
+            held_epoch=None if held is None else held.job.epoch,
             ended_epoch=None if over is None else over.epoch,
             not_ready=None if job.session_id in self._rooms else self._world.pool.problem(),
         )
@@ -163,13 +163,13 @@ class Node:
             waiting = self._rooms.take(job.session_id)
             if waiting is None:
                 self._rooms.make_way()
-            call = Call(job, self._world, self._job_over, waiting=waiting)
+            call = Call(job, self._world, self._job_over)
             self._current[job.session_id] = call
             self._calls.add(call)
             self._idle.clear()
-            call.begin()
+            call.begin(waiting)
         await call.has_worker(NODE_ACCEPT_S)
-        return JobAccepted(node_id=self._facts.node_id, pid=call.pid)
+        return JobAccepted(node_id=self._facts.node_id, pid=call.state.pid)
 
     async def prejoin(self, order: PrejoinRoom) -> RoomPrejoined | CommandFailed:
         """Have a warm worker wait in a room, within the slots; a call that needs the slot later gets it."""
@@ -193,36 +193,38 @@ class Node:
         if (outranked := self._outranked(command.term)) is not None:
             return outranked
         call = self._current.get(command.session_id)
-        if call is not None and call.epoch > command.epoch:
-            return CommandFailed(code=RefusalCode.STALE_EPOCH, detail=f"epoch {call.epoch} of this session runs here")
+        if call is not None and call.job.epoch > command.epoch:
+            return CommandFailed(
+                code=RefusalCode.STALE_EPOCH, detail=f"epoch {call.job.epoch} of this session runs here"
+            )
         if call is None:
             over = self._over.get(command.session_id)
             if over is None or over.epoch != command.epoch:
                 return JobEnded(found=False, served_ms=0, process_gone=True)
             return JobEnded(found=True, served_ms=over.served_ms, fault_ms=over.fault_ms, process_gone=True)
-        is_stale = call.epoch != command.epoch or command.reason == Cause.SUPERSEDED
+        is_stale = call.job.epoch != command.epoch or command.reason == Cause.SUPERSEDED
         call.end(Cause.SUPERSEDED if is_stale else Cause.ENDED, say=command.say)
         gone = True
         try:
-            async with asyncio.timeout(NODE_END_S if command.say is None else self._world.limits.kill_s + REAP_S):
+            async with asyncio.timeout(NODE_END_S if command.say is None else self._world.limits().kill_s + REAP_S):
                 await call.over.wait()
             await call.reported(END_REPORT_S)
         except TimeoutError:
             gone = False
-            log.warning("job.will_not_end", session_id=call.session_id, pid=call.pid)
+            log.warning("job.will_not_end", session_id=call.job.session_id, pid=call.state.pid)
             await call.tell_served(END_REPORT_S)
-        if call.epoch != command.epoch:
+        if call.job.epoch != command.epoch:
             return JobEnded(found=False, served_ms=0, process_gone=gone)
-        return JobEnded(found=True, served_ms=call.served.served_ms, fault_ms=call.fault_ms, process_gone=gone)
+        return JobEnded(found=True, served_ms=call.state.served_ms, fault_ms=call.state.fault_ms, process_gone=gone)
 
     async def describe(self, command: DescribeJob) -> JobDescribed | CommandFailed:
         """Report a job to the log again, and say what it is: the log lost its beginning."""
         call = self._current.get(command.session_id)
-        if call is None or call.epoch != command.epoch:
+        if call is None or call.job.epoch != command.epoch:
             return CommandFailed(
                 code=RefusalCode.NO_SUCH_JOB, detail=f"epoch {command.epoch} of this session does not run here"
             )
-        log.warning("job.reported_again", session_id=call.session_id, epoch=call.epoch)
+        log.warning("job.reported_again", session_id=call.job.session_id, epoch=call.job.epoch)
         described = await call.describe(DESCRIBE_REPORT_S)
         if described is None:
             return CommandFailed(
@@ -254,7 +256,7 @@ class Node:
         for call in list(self._calls):
             call.end(Cause.DRAINED)
         try:
-            async with asyncio.timeout(self._world.limits.kill_s + REAP_S):
+            async with asyncio.timeout(self._world.limits().kill_s + REAP_S):
                 await self._idle.wait()
         except TimeoutError:
             log.error("node.jobs_left", jobs=len(self._calls))
@@ -315,7 +317,7 @@ class Node:
     def state(self) -> NodeState:
         """The node as the registry shows it."""
         pool = self._world.pool
-        workers = pool.processes + self._rooms.processes + sum(1 for call in self._calls if call.pid)
+        workers = pool.processes + self._rooms.processes + sum(1 for call in self._calls if call.state.pid)
         return NodeState(
             node_id=self._facts.node_id,
             incarnation=self._facts.incarnation,
@@ -328,7 +330,9 @@ class Node:
             pid=os.getpid(),
             processes=1 + self._forkservers() + workers,
             started_at=self._facts.started_at,
-            jobs=tuple(NodeJob(session_id=c.session_id, epoch=c.epoch, pid=c.pid) for c in self._current.values()),
+            jobs=tuple(
+                NodeJob(session_id=c.job.session_id, epoch=c.job.epoch, pid=c.state.pid) for c in self._current.values()
+            ),
             rooms=self._rooms.ids,
         )
 
@@ -386,7 +390,7 @@ class Node:
     async def _fence(self, call: Call) -> None:
         while not call.over.is_set():
             try:
-                call.fence(await self._world.session_log.last_epoch(call.session_id, deadline_s=_FENCE_S))
+                call.fence(await self._world.session_log.last_epoch(call.job.session_id, deadline_s=_FENCE_S))
             except LogUnavailable:  # without NATS this is so for every job, for as long as that lasts
                 await asyncio.sleep(_FENCE_RETRY_S)
             else:
@@ -394,11 +398,11 @@ class Node:
 
     def _job_over(self, call: Call) -> None:
         self._calls.discard(call)
-        if self._current.get(call.session_id) is call:
-            del self._current[call.session_id]
-        if call.epoch >= self._over.get(call.session_id, _Over()).epoch:
-            self._over[call.session_id] = _Over(call.epoch, call.served.served_ms, call.fault_ms)
-            self._over.move_to_end(call.session_id)
+        if self._current.get(call.job.session_id) is call:
+            del self._current[call.job.session_id]
+        if call.job.epoch >= self._over.get(call.job.session_id, _Over()).epoch:
+            self._over[call.job.session_id] = _Over(call.job.epoch, call.state.served_ms, call.state.fault_ms)
+            self._over.move_to_end(call.job.session_id)
         while len(self._over) > _REMEMBERED:
             self._over.popitem(last=False)
         if not self._calls:

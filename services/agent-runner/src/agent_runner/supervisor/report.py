@@ -1,62 +1,123 @@
-"""What a job tells the log about itself, and what is counted of it."""
+"""The events that a job reports to the log, and the metrics and spans that follow from them."""
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import Final
 
+from contracts.commands import AssignJob
 from contracts.events import AgentReady, AgentSpeaking, AgentStopped, ServedTick, SessionStarted, TurnFinished
 
+from agent_runner.domain.call_events import (
+    Tell,
+    TellHeard,
+    TellReady,
+    TellStarted,
+    TellStopped,
+    TellTick,
+    TellTurn,
+)
 from agent_runner.domain.link import Turn
-from agent_runner.ports import Outbox
+from agent_runner.domain.stages import spans
+from agent_runner.ports import Outboxes
 from agent_runner.supervisor import meters
+from chassis import telemetry
 
 _MAX_TEXT: Final = 100_000
+_NS_A_MS: Final = 1_000_000
 
 
 class Report:
     """The events of one epoch; each is put into the outbox once."""
 
-    def __init__(self, session_id: str, epoch: int, outbox: Outbox) -> None:
-        self._session_id = session_id
-        self._epoch = epoch
-        self._outbox = outbox
+    def __init__(self, job: AssignJob, node_id: str, log_file: str, outboxes: Outboxes) -> None:
+        self._session_id = job.session_id
+        self._epoch = job.epoch
+        self._node_id = node_id
+        self._log_file = log_file
+        self._outbox = outboxes.open(job.session_id, job.epoch)
+        self._began_ns = time.time_ns()
+        self._trace = telemetry.extract(telemetry.inject())
         self._ticked_ms = 0
         self._ready: AgentReady | None = None
         self._started: SessionStarted | None = None
-        self._observed: frozenset[str] = frozenset()
 
-    def ready(self, *, node_id: str, pid: int, log_file: str, stage_ms: dict[str, int]) -> None:
-        """The agent is in the room; `stage_ms` counts from the assignment."""
-        self._observed = frozenset(stage_ms)
+    def tell(self, what: Tell) -> None:
+        match what:
+            case TellReady():
+                self._tell_ready(what)
+            case TellHeard():
+                self._tell_heard(dict(what.stage_ms))
+            case TellStarted():
+                at = _now()
+                self._started = SessionStarted(session_id=self._session_id, time=at, epoch=self._epoch, at=at)
+                self._outbox.put(self._started, expect_last=0)  # the log keeps only the first epoch's
+            case TellTurn():
+                self._tell_turn(what.turn)
+            case TellTick():
+                self.tick(what.served_ms, what.fault_ms)
+            case TellStopped():
+                self._tell_stopped(what)
+
+    def tick(self, served_ms: int, fault_ms: int) -> None:
+        """Report the served time so far and the fault time in it, if the served time has grown."""
+        if served_ms > self._ticked_ms:
+            self._ticked_ms = served_ms
+            self._outbox.put(
+                ServedTick(
+                    session_id=self._session_id,
+                    time=_now(),
+                    epoch=self._epoch,
+                    served_ms=served_ms,
+                    fault_ms=fault_ms,
+                )
+            )
+
+    def again(self, served_ms: int, fault_ms: int) -> None:
+        """Report again to a log that has lost events; the ids are the same, so an intact log keeps one of each."""
+        if self._ready is not None:
+            self._outbox.put(self._ready)
+        if self._started is not None:
+            self._outbox.put(self._started, expect_last=0)
+            self._ticked_ms = 0
+        self.tick(served_ms, fault_ms)
+
+    async def is_in_log(self, deadline_s: float) -> bool:
+        """Wait until the log has all events; False: the deadline passed first."""
+        return await self._outbox.flush(deadline_s)
+
+    def _tell_ready(self, what: TellReady) -> None:
+        stage_ms = dict(what.stage_ms)
         for stage, ms in stage_ms.items():
             meters.STAGE_SECONDS.labels(meters.bounded(stage)).observe(ms / 1000)
         self._ready = AgentReady(
             session_id=self._session_id,
             time=_now(),
             epoch=self._epoch,
-            node_id=node_id,
-            pid=pid,
-            log_file=log_file,
+            node_id=self._node_id,
+            pid=what.pid,
+            log_file=self._log_file,
             stage_ms=stage_ms,
         )
         self._outbox.put(self._ready)
 
-    def heard(self, stage_ms: dict[str, int]) -> None:
-        """The caller hears the agent; `stage_ms` has all that `ready` had and the stages since."""
-        for stage in stage_ms.keys() - self._observed:
+    def _tell_heard(self, stage_ms: dict[str, int]) -> None:
+        """`stage_ms` repeats the stages of `agent_ready`; the later ones are observed here."""
+        observed = () if self._ready is None else self._ready.stage_ms
+        for stage in stage_ms.keys() - observed:
             meters.STAGE_SECONDS.labels(meters.bounded(stage)).observe(stage_ms[stage] / 1000)
         self._outbox.put(AgentSpeaking(session_id=self._session_id, time=_now(), epoch=self._epoch, stage_ms=stage_ms))
+        for stage, (begin_ms, end_ms) in spans(stage_ms).items():
+            telemetry.past_span(
+                f"agent {meters.bounded(stage)}",
+                parent=self._trace,
+                begin_ns=self._began_ns + begin_ms * _NS_A_MS,
+                end_ns=self._began_ns + end_ms * _NS_A_MS,
+                attributes={"session.id": self._session_id},
+            )
 
-    def started(self) -> None:
-        """Caller and agent are both there. Only the session's first epoch to say so gets it into the log."""
-        if self._started is None:
-            at = _now()
-            self._started = SessionStarted(session_id=self._session_id, time=at, epoch=self._epoch, at=at)
-            self._outbox.put(self._started, expect_last=0)
-
-    def turn(self, turn: Turn) -> None:
-        """A turn is over."""
+    def _tell_turn(self, turn: Turn) -> None:
         for stage, ms in turn.stage_ms.items():
             meters.TURN_SECONDS.labels(meters.bounded(stage)).observe(ms / 1000)
         self._outbox.put(
@@ -72,49 +133,22 @@ class Report:
             )
         )
 
-    def tick(self, served_ms: int, fault_ms: int) -> None:
-        """The served time so far, and the fault time in it; said only when the served time grew."""
-        if served_ms > self._ticked_ms:
-            self._ticked_ms = served_ms
-            self._outbox.put(
-                ServedTick(
-                    session_id=self._session_id,
-                    time=_now(),
-                    epoch=self._epoch,
-                    served_ms=served_ms,
-                    fault_ms=fault_ms,
-                )
-            )
-
-    def again(self, served_ms: int, fault_ms: int) -> None:
-        """What was said before, for a log that lost it; under the same ids, so that a whole log keeps it once."""
-        if self._ready is not None:
-            self._outbox.put(self._ready)
-        if self._started is not None:
-            self._outbox.put(self._started, expect_last=0)
-            self._ticked_ms = 0
-        self.tick(served_ms, fault_ms)
-
-    def stopped(self, cause: str, served_ms: int, fault_ms: int) -> None:
-        """The process is gone; the last word."""
-        meters.STOPS.labels(cause.partition(":")[0]).inc()
-        meters.SERVED_SECONDS.inc(served_ms / 1000)
-        meters.FAULT_SECONDS.inc(fault_ms / 1000)
+    def _tell_stopped(self, what: TellStopped) -> None:
+        """The last event: close the outbox after it."""
+        meters.STOPS.labels(what.cause.partition(":")[0]).inc()
+        meters.SERVED_SECONDS.inc(what.served_ms / 1000)
+        meters.FAULT_SECONDS.inc(what.fault_ms / 1000)
         self._outbox.put(
             AgentStopped(
                 session_id=self._session_id,
                 time=_now(),
                 epoch=self._epoch,
-                cause=cause,
-                served_ms=served_ms,
-                fault_ms=fault_ms,
+                cause=what.cause,
+                served_ms=what.served_ms,
+                fault_ms=what.fault_ms,
             )
         )
         self._outbox.close()
-
-    async def is_in_log(self, deadline_s: float) -> bool:
-        """Whether everything has reached the log by the deadline."""
-        return await self._outbox.flush(deadline_s)
 
 
 def _now() -> datetime:
