@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from agent_runner.domain.link import End, Joined, Prejoin, Removed, Stopped, ToSupervisor
 from agent_runner.domain.pool import PoolLimits
-from agent_runner.domain.waiting import CLAIM_S
+from agent_runner.domain.prejoined_room import CLAIM_S
 from agent_runner.supervisor.pool import Pool
 from agent_runner.supervisor.rooms import RoomFacts, Rooms
 from contracts.causes import Cause
@@ -46,10 +46,9 @@ class Scene:
             self.forks.get_ready()
 
     async def look(self) -> None:
-        """One round of the rooms' loop."""
-        running = asyncio.ensure_future(self.rooms.run())
+        """Time has passed."""
+        self.rooms.look(0)
         await self.settle()
-        running.cancel()
 
     async def joined(self, session_id: str = SID, max_age_s: float = 600) -> FakeWorker:
         """A worker waits in this room."""
@@ -158,6 +157,7 @@ async def test_one_that_dies_just_as_its_room_is_offered_leaves_no_key(scene: Sc
     worker.say(Joined())
 
     reply = await filling
+    await scene.settle()
 
     assert isinstance(reply, CommandFailed)
     assert (scene.keys.offered, scene.pool.held) == ({}, 0)
@@ -264,7 +264,7 @@ async def test_after_a_sleep_longer_than_the_lease_no_waiting_worker_comes_back_
     taken, free = await scene.joined("session_1"), await scene.joined("session_2")
     del scene.keys.offered["session_1"]
 
-    scene.rooms.cut_off()
+    scene.rooms.node_was_away()
     await scene.settle()
 
     assert taken.killed
@@ -336,10 +336,10 @@ async def test_a_drain_ends_all_and_a_reload_only_those_that_nobody_has(scene: S
     taken, free = await scene.joined("session_1"), await scene.joined("session_2")
     del scene.keys.offered["session_1"]
 
-    scene.rooms.put_away("stale", claimed_too=False)
+    scene.rooms.retire("stale", claimed_too=False)
     await scene.settle()
     assert (End() in taken.told, End() in free.told) == (False, True)
 
-    scene.rooms.put_away("drained", claimed_too=True)
+    scene.rooms.retire("drained", claimed_too=True)
     await scene.settle()
     assert End() in taken.told

@@ -124,7 +124,6 @@ async def start(
     life.on_stop("idle workers", lambda: pool.close(_STOP_S), deadline_s=_STOP_S + 1)
     life.on_stop("rooms", lambda: rooms.close(_STOP_S), deadline_s=_STOP_S + 1)
     life.spawn("pool", pool.run())
-    life.spawn("rooms", rooms.run())
     life.spawn("reload", _renew_on_hangup(settings, forks, pool, rooms, use))
     life.spawn("watch", node.watch())
     await life.begin("node id", _have_name(registry, settings.node_id), deadline_s=_NAME_S, fix=_ONE_NODE_ID)
@@ -200,7 +199,7 @@ async def _renew_on_hangup(
         use(config)
         await forks.restart()
         pool.renew()
-        rooms.put_away("stale", claimed_too=False)
+        rooms.retire("stale", claimed_too=False)
         log.info("config.renewed", file=str(settings.agent_env_file))
 
 

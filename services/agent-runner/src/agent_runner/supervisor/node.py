@@ -351,7 +351,7 @@ class Node:
     def _start_draining(self) -> None:
         self._draining = True
         self._world.pool.drain()
-        self._rooms.put_away("drained", claimed_too=True)
+        self._rooms.retire("drained", claimed_too=True)
         self.changed()
 
     async def _fence_if_lapsed(self) -> bool:
@@ -364,7 +364,7 @@ class Node:
             if now - self._renewed < NODE_LEASE_S or now - self._fenced < _FENCE_S:
                 return False
             log.warning("node.was_away", seconds=round(now - self._renewed))
-            self._rooms.cut_off()
+            self._rooms.node_was_away()
             await self._fence_all(_FENCE_S)
             self._fenced = self._clock()
             return True

@@ -1,42 +1,37 @@
-"""The rooms joined ahead on this node: a worker in each, which a job of that room's session then takes over."""
+"""The prejoined rooms of this node: a worker waits in each, for the job of that room's session."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
 
+from chassis.tasks import Tasks, first_of
 from contracts.commands import CommandFailed, PrejoinRoom, RoomPrejoined
 from contracts.deadlines import NODE_PREJOIN_S
 from contracts.ids import caller_identity
 from contracts.refusals import RefusalCode
 from contracts.registry import PrejoinedRoom
 
-from agent_runner.domain.link import BEAT_S, End, Joined, Prejoin, Removed, Stopped, ToSupervisor
-from agent_runner.domain.waiting import Step, Waiting, next_step
+from agent_runner.domain import prejoined_room as domain
+from agent_runner.domain.link import End, Prejoin, ToSupervisor
+from agent_runner.domain.prejoined_room import Phase, RoomEffect, RoomEvent, RoomState
 from agent_runner.ports import KeyGone, KeysUnavailable, RoomKeys, WorkerProcess
 from agent_runner.supervisor import meters
 from agent_runner.supervisor.pool import NoWorker, Pool
 from chassis import logs
-
-_LEAVE_S: Final = 2.0  # from the request to go until SIGKILL
-_LOOK_S: Final = 0.5
-_TWO_BEATS_S: Final = 2 * BEAT_S
-_HUNG: Final = "hung"
-_CUT_OFF: Final = "cut_off"
 
 log = logs.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class RoomFacts:
-    """What does not change while the node runs.
+    """Constant while the node runs.
 
     Attributes:
-        silence_s: Silence after which a waiting worker is taken for hung.
+        silence_s: Silence after which a waiting worker counts as hung.
     """
 
     node_id: str
@@ -44,40 +39,30 @@ class RoomFacts:
     silence_s: float
 
 
-@dataclass(eq=False)
 class _Room:
-    """One room; the listener of its worker."""
+    """One room, which listens to its worker; `rooms` performs its effects."""
 
-    session_id: str
-    rooms: Rooms
-    joined: asyncio.Event = field(default_factory=asyncio.Event)
-    gone: asyncio.Event = field(default_factory=asyncio.Event)
-    process: WorkerProcess | None = None
-    entry: PrejoinedRoom | None = None
-    revision: int = 0
-    state: Waiting | None = None
-    withdrawing: bool = False  # its key is being deleted
-    ending: str | None = None
-    killing: asyncio.TimerHandle | None = None
-    silent_s: float = 0.0
+    def __init__(self, rooms: Rooms, order: PrejoinRoom) -> None:
+        self.session_id = order.session_id
+        self.state = RoomState(max_age_s=order.max_age_s)
+        self.process: WorkerProcess | None = None
+        self.entry: PrejoinedRoom | None = None
+        self.joined = asyncio.Event()
+        self.gone = asyncio.Event()
+        self.kill: asyncio.TimerHandle | None = None
+        self._rooms = rooms
 
     def on_message(self, message: ToSupervisor) -> None:
-        self.silent_s = 0.0
-        match message:
-            case Joined():
-                self.joined.set()
-            case Removed() | Stopped() if self.joined.is_set():
-                self.rooms.left(self)
-            case _:
-                pass
+        self._rooms.feed(self, domain.Said(message))
+        if self.state.has_joined:
+            self.joined.set()
 
     def on_gone(self) -> None:
-        self.gone.set()
-        self.rooms.lost(self)
+        self._rooms.feed(self, domain.Died())
 
 
 class Rooms:
-    """Fills rooms at the scheduler's command and hands their workers to jobs. Each holds a slot of the pool's."""
+    """Joins rooms at the scheduler's command and gives their workers to jobs. Each room holds a slot of the pool."""
 
     def __init__(
         self,
@@ -89,11 +74,11 @@ class Rooms:
         announce: Callable[[], Awaitable[object]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """No room yet.
+        """Wire the parts.
 
         Args:
             on_change: Called when a room came or went.
-            announce: Writes the node's entry now, in which the rooms stand.
+            announce: Writes the node's entry, which lists the rooms, now.
             clock: Monotonic seconds.
         """
         self._facts = facts
@@ -104,261 +89,187 @@ class Rooms:
         self._clock = clock
         self._rooms: dict[str, _Room] = {}
         self._leaving: set[_Room] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """The sessions whose job would find its worker waiting here."""
-        return tuple(session_id for session_id, room in self._rooms.items() if room.joined.is_set())
+        """The sessions whose job would find its worker in the room."""
+        return tuple(session_id for session_id, room in self._rooms.items() if room.state.has_joined)
 
     @property
     def processes(self) -> int:
-        """Processes of workers that wait in rooms, or leave them."""
+        """Processes of workers that wait in rooms or leave them."""
         return sum(1 for room in (*self._rooms.values(), *self._leaving) if room.process is not None)
 
     def __contains__(self, session_id: str) -> bool:
         return session_id in self._rooms
 
     async def fill(self, order: PrejoinRoom) -> RoomPrejoined | CommandFailed:
-        """Have a worker join the room, and offer the room to whoever starts a session next.
+        """Have a worker join the room, and offer the room to the next session.
 
-        The node's entry names the room before its key exists, so that whoever takes the room is sent here.
+        The node's entry lists the room before its key exists, so that the session that claims it is sent here.
         """
         known = self._rooms.get(order.session_id)
-        if known is not None and known.process is not None and known.joined.is_set():
-            return RoomPrejoined(node_id=self._facts.node_id, pid=known.process.pid)
+        if known is not None and known.state.has_joined:
+            return RoomPrejoined(node_id=self._facts.node_id, pid=known.state.pid)
         if known is not None:
-            return CommandFailed(code=RefusalCode.JOINING, detail="the room is being joined already", retryable=True)
-        room = self._rooms[order.session_id] = _Room(order.session_id, self)
+            return CommandFailed(code=RefusalCode.JOINING, detail="a worker already joins the room", retryable=True)
+        room = self._rooms[order.session_id] = _Room(self, order)
         self._pool.hold()
         try:
             async with asyncio.timeout(NODE_PREJOIN_S):
-                process = await self._send(room, order)
-                await self._offer(room, order.max_age_s)
+                await self._send(room, order)
+                await self._offer(room)
         except NoWorker as error:
-            self._drop(room, "no_worker")
+            self.feed(room, domain.FillFailed("no_worker"))
             return CommandFailed(code=RefusalCode.NO_WORKER, detail=str(error), retryable=True)
         except (TimeoutError, KeysUnavailable, KeyGone) as error:
-            self._end(room, "failed")
-            return CommandFailed(
-                code=RefusalCode.NOT_JOINED, detail=str(error) or f"not in {NODE_PREJOIN_S:g} s", retryable=True
-            )
+            self.feed(room, domain.FillFailed("failed"))
+            detail = str(error) or f"not in {NODE_PREJOIN_S:g} s"
+            return CommandFailed(code=RefusalCode.NOT_JOINED, detail=detail, retryable=True)
         except BaseException:
-            self._end(room, "failed")
+            self.feed(room, domain.FillFailed("failed"))
             raise
-        log.info("room.prejoined", session_id=room.session_id, pid=process.pid)
-        return RoomPrejoined(node_id=self._facts.node_id, pid=process.pid)
+        log.info("room.prejoined", session_id=room.session_id, pid=room.state.pid)
+        return RoomPrejoined(node_id=self._facts.node_id, pid=room.state.pid)
 
     def take(self, session_id: str) -> WorkerProcess | None:
-        """The worker that waits in this session's room; its listener is the caller's to set, before any await.
-
-        None: there is none, or it missed two beats; another one is better then.
-        """
+        """The worker in this session's room; None: no usable one. The caller sets its listener before any await."""
         room = self._rooms.get(session_id)
-        if room is None or room.process is None or room.state is None or room.ending is not None:
+        if room is None:
             return None
-        if room.process.is_gone or room.silent_s >= _TWO_BEATS_S:
-            self._end(room, _HUNG)
-            return None
-        self._drop(room, "used")
-        return room.process
+        self.feed(room, domain.JobCame())
+        return room.process if room.state.end == domain.USED else None
 
-    def make_way(self) -> None:
-        """A job is about to need a slot: if there is none, the oldest room that nobody has taken goes."""
-        self._make_way(1)
+    def make_way(self, *, coming: int = 1) -> None:
+        """Evict the oldest unclaimed room if no slot is left for so many coming jobs."""
+        states = {session_id: room.state for session_id, room in self._rooms.items()}
+        jobs, slots = self._pool.claimed + coming, self._pool.limits.slots
+        evicted = domain.room_to_evict(states, jobs=jobs, slots=slots)
+        if evicted is not None:
+            self.feed(self._rooms[evicted], domain.Retire("made_way"))
 
-    def _make_way(self, coming: int) -> None:
-        staying = [room for room in self._rooms.values() if not room.withdrawing]
-        if self._pool.claimed + coming + len(staying) <= self._pool.limits.slots:
-            return
-        room = next((r for r in staying if r.state is not None and r.state.claimed is None), None)
-        if room is not None:
-            self._spawn(self._withdraw(room, "made_way"))
-            room.withdrawing = True
-
-    def put_away(self, why: str, *, claimed_too: bool) -> None:
-        """End all of them; those that somebody has taken only if no job can come for them any more."""
+    def retire(self, end: str, *, claimed_too: bool) -> None:
+        """End all rooms; those that a session has claimed only if this node can no longer get the session's job."""
         for room in list(self._rooms.values()):
-            self._spawn(self._withdraw(room, why, claimed_too=claimed_too))
+            self.feed(room, domain.Retire(end, claimed_too))
 
-    def cut_off(self) -> None:
-        """The node was away for longer than its lease: whoever took a room since has its agent elsewhere by now."""
+    def node_was_away(self) -> None:
+        """Kill the workers of all rooms: the node was away for longer than its lease."""
         for room in list(self._rooms.values()):
-            self._end(room, _CUT_OFF)
+            self.feed(room, domain.NodeWasAway())
 
     def look(self, silence_s: float) -> None:
-        """Count silence; called a few times a second."""
-        for room in self._rooms.values():
-            room.silent_s += silence_s
-
-    async def run(self) -> None:
-        """Renew the keys and put away what must go, for ever."""
-        while True:
-            self._make_way(0)  # a job may wait for a room that was still being joined when it came
-            await asyncio.gather(*(self._attend(room) for room in list(self._rooms.values())))
-            await asyncio.sleep(_LOOK_S)
+        """Count silence, renew keys, retire old rooms; called a few times a second."""
+        self.make_way(coming=0)  # a job may have come while the only room was still being joined
+        for room in list(self._rooms.values()):
+            self.feed(room, domain.Looked(silence_s))
 
     async def close(self, deadline_s: float) -> None:
-        """Put all away and wait until their processes are gone."""
-        self.put_away("closed", claimed_too=True)
+        """End all rooms and wait until their processes are gone."""
+        self.retire("closed", claimed_too=True)
         async with asyncio.timeout(deadline_s):
             while rooms := [*self._rooms.values(), *self._leaving]:
                 await rooms[0].gone.wait()
 
-    def left(self, room: _Room) -> None:
-        """A waiting worker is not in its room any more, and on its way out: no job must get it."""
-        self._end(room, "removed")
+    def feed(self, room: _Room, event: RoomEvent) -> None:
+        room.state, effects = domain.step(room.state, event, self._clock(), silence_limit_s=self._facts.silence_s)
+        for effect in effects:
+            self._perform(room, effect)
 
-    def lost(self, room: _Room) -> None:
-        """A waiting worker's process is over."""
-        if room in self._leaving:
-            self._leaving.discard(room)
-            if room.killing is not None:
-                room.killing.cancel()
-            self._pool.unhold()
-            self._changed()
-        elif self._rooms.get(room.session_id) is room:
-            log.warning("room.worker_gone", session_id=room.session_id, pid=room.process and room.process.pid)
-            if room.entry is not None:
-                self._spawn(self._forget_key(room))
-            self._drop(room, "died")
+    def _perform(self, room: _Room, effect: RoomEffect) -> None:
+        match effect:
+            case domain.RenewKey():
+                self._tasks.spawn(self._renew(room, effect.revision))
+            case domain.DeleteKey():
+                self._tasks.spawn(self._delete(room, effect.revision))
+            case domain.Leave() if room.process is not None:
+                room.process.send(End())
+            case domain.Kill() if room.process is not None and not effect.after_s:
+                room.process.kill()
+            case domain.Kill() if room.process is not None:
+                room.kill = asyncio.get_running_loop().call_later(effect.after_s, room.process.kill)
+            case domain.Leave() | domain.Kill():
+                pass
+            case domain.Ended():
+                self._ended(room, effect.end)
+            case domain.Release():
+                self._release(room)
 
-    async def _send(self, room: _Room, order: PrejoinRoom) -> WorkerProcess:
-        """Give the room a worker, and wait until it has joined, or raise `NoWorker`."""
-        # A stale worker would wait with its old configuration for minutes.
-        taken = await self._pool.take(NODE_PREJOIN_S, may_be_stale=False)
+    def _ended(self, room: _Room, end: str) -> None:
+        del self._rooms[room.session_id]
+        self._leaving.add(room)
+        meters.ROOMS.labels(end).inc()
+        log.info("room.ended", session_id=room.session_id, pid=room.state.pid, end=end)
+        self._changed()
+
+    def _release(self, room: _Room) -> None:
+        self._leaving.discard(room)
+        if room.kill is not None:
+            room.kill.cancel()
+        room.gone.set()
+        self._pool.unhold()
+        self._changed()
+
+    async def _send(self, room: _Room, order: PrejoinRoom) -> None:
+        """Give the room a worker and wait until it has joined.
+
+        Raises:
+            NoWorker: No worker in time, or the room ended meanwhile.
+        """
+        taken = await self._pool.take(
+            NODE_PREJOIN_S, may_be_stale=False
+        )  # its configuration may have to last for minutes
         room.process, taken.process.listener = taken.process, room
-        if room.ending is not None:
-            taken.process.kill()
-        taken.process.send(
-            Prejoin(
-                session_id=order.session_id,
-                url=order.url,
-                token=order.token,
-                caller_identity=caller_identity(order.session_id),
-            )
-        )
-        waits = [asyncio.ensure_future(room.joined.wait()), asyncio.ensure_future(room.gone.wait())]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-        if room.gone.is_set() or room.ending is not None:
-            raise NoWorker("the worker did not get into the room; the node's log says why")
-        return taken.process
+        self.feed(room, domain.WorkerCame(taken.process.pid))
+        if room.state.phase is Phase.FILLING:
+            caller = caller_identity(order.session_id)
+            prejoin = Prejoin(session_id=order.session_id, url=order.url, token=order.token, caller_identity=caller)
+            taken.process.send(prejoin)
+            await first_of(room.joined.wait(), room.gone.wait())
+        if room.state.phase is not Phase.FILLING:
+            raise NoWorker("the worker did not join the room; the node's log has the reason")
 
-    async def _offer(self, room: _Room, max_age_s: float) -> None:
+    async def _offer(self, room: _Room) -> None:
         await self._announce()
-        at, now = datetime.now(UTC), self._clock()
+        at = datetime.now(UTC)
         room.entry = PrejoinedRoom(
             session_id=room.session_id,
             node_id=self._facts.node_id,
             region=self._facts.region,
             joined_at=at,
-            expires_at=at + timedelta(seconds=max_age_s),
+            expires_at=at + timedelta(seconds=room.state.max_age_s),
         )
-        room.revision = await self._keys.offer(room.entry)
-        if self._rooms.get(room.session_id) is not room:  # it died, or was put away, meanwhile
-            await self._forget_key(room)
-            raise NoWorker("the worker left the room again; the node's log says why")
-        room.state = Waiting(expires=now + max_age_s, renewed=now)
+        self.feed(room, domain.Offering())
+        self.feed(room, domain.Offered(await self._keys.offer(room.entry)))
+        if room.state.phase is not Phase.WAITING:
+            raise NoWorker("the worker left the room again; the node's log has the reason")
         self._changed()
 
-    async def _attend(self, room: _Room) -> None:
-        if room.state is None or room.entry is None or room.withdrawing:
+    async def _renew(self, room: _Room, revision: int) -> None:
+        if room.entry is None:
             return
-        now, state = self._clock(), room.state
-        match next_step(state, now, silent_s=room.silent_s, silence_limit_s=self._facts.silence_s):
-            case Step.RENEW:
-                await self._renew(room, room.entry, now)
-            case Step.WITHDRAW:
-                await self._withdraw(room, "aged")
-            case Step.END:
-                is_hung = room.silent_s >= self._facts.silence_s
-                self._end(room, _HUNG if is_hung else _CUT_OFF if state.claimed is None else "unused")
-            case Step.WAIT:
-                pass
-
-    async def _renew(self, room: _Room, entry: PrejoinedRoom, now: float) -> None:
         try:
-            room.revision = await self._keys.renew(entry, room.revision)
+            renewed = await self._keys.renew(room.entry, revision)
         except KeyGone:
-            self._claimed(room)
+            renewed = None
         except KeysUnavailable as error:
+            renewed = 0
             log.warning("room.not_renewed", session_id=room.session_id, reason=str(error))
-        else:
-            if room.state is not None:
-                room.state = replace(room.state, renewed=now)
+        self.feed(room, domain.Renewed(renewed))
 
-    async def _withdraw(self, room: _Room, why: str, *, claimed_too: bool = False) -> None:
-        """End it unless somebody has it by now; without NATS its key outlives it by some seconds."""
-        if self._rooms.get(room.session_id) is not room:
-            return
-        room.withdrawing = True
+    async def _delete(self, room: _Room, revision: int) -> None:
+        by_us = True
         try:
-            if room.entry is not None:
-                await self._keys.withdraw(room.session_id, room.revision)
+            await self._keys.withdraw(room.session_id, revision)
         except KeyGone:
-            self._claimed(room)
-            if not claimed_too:
-                room.withdrawing = False
-                self._make_way(0)  # by another room, for whoever this one was to make way
-                return
+            by_us = False
         except KeysUnavailable as error:
-            log.warning("room.key_left", session_id=room.session_id, reason=str(error))
-        self._end(room, why)
-
-    async def _forget_key(self, room: _Room) -> None:
-        try:
-            await self._keys.withdraw(room.session_id, room.revision)
-        except (KeyGone, KeysUnavailable):
-            return  # somebody has it, and finds another worker; or it expires
-
-    def _claimed(self, room: _Room) -> None:
-        if room.state is not None and room.state.claimed is None:
-            room.state = replace(room.state, claimed=self._clock())
-
-    def _end(self, room: _Room, why: str) -> None:
-        """Have the worker leave its room; the slot is free when its process is gone.
-
-        One that hangs, or whose node was away for so long that another has its session, is killed: to leave in order it
-        would first resume its connection, which puts out the agent that has its identity by then.
-        """
-        if room.ending is not None or self._rooms.get(room.session_id) is not room:
-            return
-        room.ending = why
-        if room.process is None or room.process.is_gone:
-            self._drop(room, why)
-            return
-        del self._rooms[room.session_id]
-        self._leaving.add(room)
-        if not room.withdrawing and room.entry is not None:
-            self._spawn(self._forget_key(room))
-        meters.ROOMS.labels(why).inc()
-        log.info("room.put_away", session_id=room.session_id, pid=room.process.pid, why=why)
-        if why in (_HUNG, _CUT_OFF):
-            room.process.kill()
-        else:
-            room.process.send(End())
-            room.killing = asyncio.get_running_loop().call_later(_LEAVE_S, room.process.kill)
-        self._changed()
-
-    def _drop(self, room: _Room, why: str) -> None:
-        """It is none of ours any more, and neither is its slot."""
-        if self._rooms.get(room.session_id) is room:
-            del self._rooms[room.session_id]
-            room.ending = why
-            room.gone.set()
-            meters.ROOMS.labels(why).inc()
-            self._pool.unhold()
-            self._changed()
+            log.warning("room.key_left", session_id=room.session_id, reason=str(error))  # it expires in 15 s
+        self.feed(room, domain.KeyDeleted(by_us))
+        if not by_us:
+            self.make_way(coming=0)  # evict another room if a session has claimed the one that was to make way
 
     def _changed(self) -> None:
         meters.WORKERS.labels("prejoined").set(len(self.ids))
         self._on_change()
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
