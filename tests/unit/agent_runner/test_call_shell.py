@@ -151,7 +151,7 @@ async def test_ticks_come_every_five_seconds_and_the_end_counts_to_its_instant(s
     assert [e.served_ms for e in scene.outboxes.outbox.events if isinstance(e, ServedTick)] == [5000, 10_000]
     assert (scene.stopped.cause, scene.stopped.served_ms) == ("ended", 12_250)
     assert worker.told[-1] == End(how="cancel")
-    assert (scene.pool.claimed, scene.call_logs.followed, scene.over) == (0, set(), [scene.call])
+    assert (scene.pool.state.claimed, scene.call_logs.followed, scene.over) == (0, set(), [scene.call])
 
 
 async def test_no_tick_repeats_what_the_last_one_said(scene: Scene) -> None:
@@ -175,7 +175,7 @@ async def test_an_end_before_there_is_a_worker_takes_effect_at_once(tmp_path: Pa
     scene.forks.get_ready()
     await scene.settle()
     assert all(w.is_gone for w in scene.forks.workers), "the worker that was forked for it is killed"
-    assert scene.pool.claimed == 0
+    assert scene.pool.state.claimed == 0
     scene.close()
 
 

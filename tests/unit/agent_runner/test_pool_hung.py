@@ -25,7 +25,7 @@ class Scene(PoolScene):
 
     async def take(self) -> "asyncio.Task[Taken]":
         """A job asks for a worker."""
-        self.pool.claim()
+        self.pool.change_slots(jobs=1)
         taking = asyncio.create_task(self.pool.take(1))
         await self.settle()
         return taking

@@ -2,19 +2,43 @@
 
 from dataclasses import replace
 
-from agent_runner.domain.pool import MAX_DELAY_S, Backoff, IdleWorker, Plan, PoolLimits, plan
+from agent_runner.domain.pool import (
+    MAX_DELAY_S,
+    Backoff,
+    ConfigChanged,
+    Died,
+    Draining,
+    Fork,
+    Forked,
+    Give,
+    IdleWorker,
+    Looked,
+    Plan,
+    PoolEvent,
+    PoolLimits,
+    PoolState,
+    SlotsChanged,
+    Spoke,
+    Woke,
+    WorkerAsked,
+    plan,
+    step,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
 LIMITS = PoolLimits(slots=10, target=3, max_age_s=3600, start_s=20, silence_s=5)
 
 
-def warm(pid: int, **changes: float) -> IdleWorker:
-    return replace(IdleWorker(pid=pid, age_s=60, ready=True, silent_s=0), **changes)
+NOW = 10_000.0
+
+
+def warm(pid: int, *, age_s: float = 60, silent_s: float = 0) -> IdleWorker:
+    return IdleWorker(pid=pid, born=NOW - age_s, ready=True, silent_s=silent_s)
 
 
 def starting(pid: int, age_s: float = 0.01) -> IdleWorker:
-    return IdleWorker(pid=pid, age_s=age_s, ready=False, silent_s=0)
+    return IdleWorker(pid=pid, born=NOW - age_s)
 
 
 def plan_for(
@@ -24,7 +48,7 @@ def plan_for(
     waiting: int = 0,
     draining: bool = False,
     backoff: Backoff | None = None,
-    now: float = 100,
+    now: float = NOW,
     call_starts: bool = False,
 ) -> Plan:
     return plan(
@@ -115,21 +139,21 @@ def test_the_first_early_death_costs_no_delay_the_next_ones_double_it() -> None:
 
 def test_a_worker_that_lived_is_no_sign_of_a_broken_configuration() -> None:
     assert Backoff(5, 200).after_death(100, lived_s=60) == Backoff()
-    assert Backoff(5, 200).after_look([warm(1)]) == Backoff()
-    assert Backoff(5, 200).after_look([starting(1), warm(2, age_s=1)]) == Backoff(5, 200)
+    assert Backoff(5, 200).after_look([warm(1)], NOW) == Backoff()
+    assert Backoff(5, 200).after_look([starting(1), warm(2, age_s=1)], NOW) == Backoff(5, 200)
 
 
 def test_broken_workers_are_tried_one_at_a_time_and_not_before_the_delay() -> None:
-    assert plan_for(backoff=Backoff(3, 101), now=100).fork == 0
-    assert plan_for(backoff=Backoff(3, 101), now=101).fork == 1
-    assert plan_for(starting(1), backoff=Backoff(3, 101), now=101).fork == 0
+    assert plan_for(backoff=Backoff(3, NOW + 1)).fork == 0
+    assert plan_for(backoff=Backoff(3, NOW)).fork == 1
+    assert plan_for(starting(1), backoff=Backoff(3, NOW)).fork == 0
 
 
 _idle = st.lists(
     st.builds(
         IdleWorker,
         pid=st.integers(1, 10**6),
-        age_s=st.floats(0, 10_000),
+        born=st.floats(0, NOW),
         ready=st.booleans(),
         silent_s=st.floats(0, 10),
     ),
@@ -146,7 +170,7 @@ _idle = st.lists(
     waiting=st.integers(0, 3),
     draining=st.booleans(),
     failures=st.integers(0, 30),
-    until=st.floats(0, 200),
+    until=st.floats(NOW - 100, NOW + 100),
 )
 def test_a_plan_never_leads_beyond_the_slots(
     slots: int,
@@ -166,7 +190,7 @@ def test_a_plan_never_leads_beyond_the_slots(
         waiting=waiting,
         draining=draining,
         backoff=Backoff(failures, until),
-        now=100,
+        now=NOW,
     )
     assert found.fork >= 0
     assert set(found.retire) <= {w.pid for w in idle}
@@ -195,3 +219,63 @@ def test_the_back_off_is_bounded(lives: list[float]) -> None:
         now = max(now, backoff.until)
         backoff = backoff.after_death(now, lived_s=lived_s)
         assert now <= backoff.until <= now + MAX_DELAY_S
+
+
+_pool_events = st.lists(
+    st.tuples(
+        st.floats(0, 2), st.sampled_from(["job", "over", "room", "unroom", "ready", "die", "look", "stale", "drain"])
+    ),
+    max_size=60,
+)
+
+
+@given(st.integers(1, 4), st.integers(0, 4), _pool_events)
+def test_in_every_order_of_events_no_worker_is_given_twice_and_the_slots_suffice(
+    slots: int, target: int, events: list[tuple[float, str]]
+) -> None:
+    limits = replace(LIMITS, slots=slots, target=target)
+    state, now, given_pids, pids, waiting = PoolState(), NOW, list[int](), iter(range(1, 10**6)), 0
+
+    def feed(event: PoolEvent) -> bool:
+        nonlocal state, waiting
+        state, effects = step(state, event, now, limits)
+        for effect in effects:
+            if isinstance(effect, Give):
+                given_pids.append(effect.pid)
+                waiting -= effect.to_waiter
+        return Fork() in effects
+
+    for passed_s, what in events:
+        now += passed_s
+        first = next(iter(state.idle), 0)
+        match what:
+            case "job" if state.claimed + state.held < slots:
+                feed(SlotsChanged(jobs=1))
+                given_before = len(given_pids)
+                feed(WorkerAsked(may_be_stale=True))
+                waiting += len(given_pids) == given_before
+            case "over" if state.claimed > waiting:
+                feed(SlotsChanged(jobs=-1))
+            case "room" if state.claimed + state.held < slots:
+                feed(SlotsChanged(rooms=1))
+            case "unroom" if state.held:
+                feed(SlotsChanged(rooms=-1))
+            case "ready":
+                feed(Spoke(first, is_ready=True, waiting=waiting))
+            case "die":
+                feed(Died(next(iter(state.retiring), first)))
+            case "look":
+                feed(Looked(0.5))
+            case "stale":
+                feed(ConfigChanged())
+            case "drain":
+                feed(Draining())
+            case _:
+                pass
+        while feed(Woke(waiting, floor=0)):
+            feed(Forked(next(pids), now))
+        assert len(set(given_pids)) == len(given_pids)
+        assert not set(state.idle) & state.retiring
+        assert not set(given_pids) & (set(state.idle) | state.retiring)
+        busy = state.claimed - waiting + state.held
+        assert busy + len(state.idle) <= max(slots, busy), "idle workers never exceed the free slots"

@@ -13,7 +13,7 @@ class Scene(PoolScene):
 
     async def call(self) -> None:
         """A job takes a worker."""
-        self.pool.claim()
+        self.pool.change_slots(jobs=1)
         await self.pool.take(1)
         await self.settle()
 

@@ -89,7 +89,7 @@ async def test_a_room_is_named_in_the_nodes_entry_before_anybody_can_take_it(sce
 
     assert offered_when == [[(SID,)]]
     assert scene.keys.offered == {SID: 1}
-    assert (scene.pool.held, scene.pool.claimed) == (1, 0)
+    assert (scene.pool.state.held, scene.pool.state.claimed) == (1, 0)
 
 
 async def test_the_same_command_again_finds_the_room_and_joins_no_second_time(scene: Scene) -> None:
@@ -98,7 +98,7 @@ async def test_the_same_command_again_finds_the_room_and_joins_no_second_time(sc
     again = await scene.rooms.fill(order())
 
     assert again == RoomPrejoined(node_id="n1", pid=worker.pid)
-    assert scene.pool.held == 1
+    assert scene.pool.state.held == 1
 
 
 async def test_a_job_takes_the_worker_and_the_slot(scene: Scene) -> None:
@@ -107,7 +107,7 @@ async def test_a_job_takes_the_worker_and_the_slot(scene: Scene) -> None:
 
     assert scene.rooms.take(SID) is worker
     assert scene.rooms.take(SID) is None
-    assert (scene.pool.held, scene.rooms.ids) == (0, ())
+    assert (scene.pool.state.held, scene.rooms.ids) == (0, ())
     await scene.look()
     assert End() not in worker.told
 
@@ -119,7 +119,7 @@ async def test_a_worker_that_missed_two_beats_is_killed_before_a_job_gets_anothe
     assert scene.rooms.take(SID) is None
     assert worker.killed
     assert End() not in worker.told
-    assert scene.pool.held == 0
+    assert scene.pool.state.held == 0
 
 
 @pytest.mark.parametrize(
@@ -135,9 +135,9 @@ async def test_a_worker_that_left_its_room_is_not_given_to_a_job(scene: Scene, w
 
     assert scene.rooms.take(SID) is None
     assert (scene.keys.offered, scene.rooms.ids) == ({}, ())
-    assert scene.pool.held == 1  # until the process is gone
+    assert scene.pool.state.held == 1  # until the process is gone
     worker.die()
-    assert scene.pool.held == 0
+    assert scene.pool.state.held == 0
 
 
 async def test_a_worker_that_died_is_forgotten_with_its_key(scene: Scene) -> None:
@@ -146,7 +146,7 @@ async def test_a_worker_that_died_is_forgotten_with_its_key(scene: Scene) -> Non
     worker.die()
     await scene.settle()
 
-    assert (scene.keys.offered, scene.rooms.ids, scene.pool.held) == ({}, (), 0)
+    assert (scene.keys.offered, scene.rooms.ids, scene.pool.state.held) == ({}, (), 0)
 
 
 async def test_one_that_dies_just_as_its_room_is_offered_leaves_no_key(scene: Scene) -> None:
@@ -160,7 +160,7 @@ async def test_one_that_dies_just_as_its_room_is_offered_leaves_no_key(scene: Sc
     await scene.settle()
 
     assert isinstance(reply, CommandFailed)
-    assert (scene.keys.offered, scene.pool.held) == ({}, 0)
+    assert (scene.keys.offered, scene.pool.state.held) == ({}, 0)
 
 
 async def test_one_that_cannot_join_says_so_at_once(scene: Scene) -> None:
@@ -173,7 +173,7 @@ async def test_one_that_cannot_join_says_so_at_once(scene: Scene) -> None:
     reply = await filling
 
     assert isinstance(reply, CommandFailed)
-    assert (reply.code, scene.pool.held, scene.keys.offered) == ("no_worker", 0, {})
+    assert (reply.code, scene.pool.state.held, scene.keys.offered) == ("no_worker", 0, {})
 
 
 async def test_a_bug_on_the_way_leaves_no_slot_behind(scene: Scene) -> None:
@@ -191,7 +191,7 @@ async def test_a_bug_on_the_way_leaves_no_slot_behind(scene: Scene) -> None:
 
     assert End() in worker.told
     worker.die()
-    assert scene.pool.held == 0
+    assert scene.pool.state.held == 0
 
 
 async def test_no_worker_with_the_former_configuration_is_sent_into_a_room(scene: Scene) -> None:
@@ -218,9 +218,9 @@ async def test_the_key_is_renewed_and_an_aged_room_is_withdrawn_before_its_worke
 
     assert scene.keys.offered == {}
     assert End() in worker.told
-    assert scene.pool.held == 1  # until the process is gone
+    assert scene.pool.state.held == 1  # until the process is gone
     worker.die()
-    assert scene.pool.held == 0
+    assert scene.pool.state.held == 0
 
 
 async def test_an_aged_room_that_somebody_just_took_stays_for_its_job(scene: Scene) -> None:
@@ -270,14 +270,14 @@ async def test_after_a_sleep_longer_than_the_lease_no_waiting_worker_comes_back_
     assert taken.killed
     assert free.killed
     assert scene.keys.offered == {}
-    assert (scene.pool.held, scene.rooms.ids) == (0, ())
+    assert (scene.pool.state.held, scene.rooms.ids) == (0, ())
 
 
 async def test_a_call_that_needs_the_slot_gets_it(scene: Scene) -> None:
     first, second = await scene.joined("session_1"), await scene.joined("session_2")
-    scene.pool.claim()
+    scene.pool.change_slots(jobs=1)
     scene.rooms.make_way()
-    scene.pool.claim()
+    scene.pool.change_slots(jobs=1)
     scene.rooms.make_way()
     await scene.settle()
 
@@ -294,7 +294,7 @@ async def test_a_job_that_came_while_a_room_was_being_joined_gets_its_slot_after
         await scene.settle()
         for _ in range(2):
             scene.rooms.make_way()
-            scene.pool.claim()
+            scene.pool.change_slots(jobs=1)
         worker = scene.in_room(SID)
         worker.say(Joined())
         await filling
@@ -315,7 +315,7 @@ async def test_another_room_makes_way_when_the_first_was_taken_just_now() -> Non
         del scene.keys.offered["session_1"]
 
         scene.rooms.make_way()
-        scene.pool.claim()
+        scene.pool.change_slots(jobs=1)
         await scene.settle()
 
         assert (End() in taken.told, End() in free.told) == (False, True)
@@ -325,7 +325,7 @@ async def test_another_room_makes_way_when_the_first_was_taken_just_now() -> Non
 
 async def test_a_call_that_fits_beside_the_rooms_ends_none(scene: Scene) -> None:
     worker = await scene.joined()
-    scene.pool.claim()
+    scene.pool.change_slots(jobs=1)
     scene.rooms.make_way()
     await scene.settle()
 

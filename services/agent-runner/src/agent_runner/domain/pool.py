@@ -1,30 +1,35 @@
-"""The pool of idle workers: how many to fork, which to put away. Pure; the shell carries the plan out."""
+"""The pool of idle workers: a frozen state and its steps, and the plan of how many to fork and which to retire."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, TypeAlias
 
-STEADY_S = 5.0
-"""A worker that lived this long was sound: its death says nothing about the next one's."""
+from agent_runner.domain.pulse import MAX_STEP_S, TWO_BEATS_S
 
-REFILL_AFTER_S = 0.5
-"""How long a fork waits for a call that is starting: both want the processors, and a caller hears only one."""
+STEADY_S: Final = 5.0
+"""A worker that lived this long started well: its death does not count as an early death."""
 
-FIRST_DELAY_S = 0.5
-MAX_DELAY_S = 30.0
+REFILL_AFTER_S: Final = 0.5
+"""How long a fork waits for a call that is starting: both need the processors, and the caller hears only the call."""
+
+FIRST_DELAY_S: Final = 0.5
+MAX_DELAY_S: Final = 30.0
+
+_BROKEN_AFTER: Final = 3  # early deaths in a row after which the node is not ready
 
 
 @dataclass(frozen=True, slots=True)
 class PoolLimits:
-    """What the settings say.
+    """The settings of the pool.
 
     Attributes:
-        slots: Workers of this node in all, idle or in a call.
-        target: Idle workers to hold ready.
-        max_age_s: Age at which an idle worker is replaced: its TLS sessions and memory have gone stale.
-        start_s: Time a worker has from the fork to `Ready`.
-        silence_s: Time an idle worker may be silent.
+        slots: All workers of this node, idle or in a call.
+        target: Idle workers to keep ready.
+        max_age_s: Age at which an idle worker is replaced: its TLS sessions and memory are stale by then.
+        start_s: Time from the fork to `Ready`.
+        silence_s: Silence after which an idle worker counts as hung.
     """
 
     slots: int
@@ -39,48 +44,47 @@ class IdleWorker:
     """One worker without a job.
 
     Attributes:
-        pid: Its process.
-        age_s: Time since the fork.
-        ready: It said `Ready`: a pipeline is built.
-        silent_s: Time since its last message, our own pauses taken off.
-        stale: It was made with a configuration that is no more.
+        born: When it was forked, in monotonic seconds.
+        ready: Its pipeline is built.
+        silent_s: Time since its last message, without the supervisor's own pauses.
+        stale: It was forked with a former configuration.
     """
 
     pid: int
-    age_s: float
-    ready: bool
-    silent_s: float
+    born: float
+    ready: bool = False
+    silent_s: float = 0.0
     stale: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Restraint after workers that died at once: a broken configuration must not become a fork bomb.
+    """Delays forks after early deaths: a broken configuration must not become a fork bomb.
 
     Attributes:
         failures: Early deaths in a row.
-        until: Monotonic instant before which nothing is forked.
+        until: Monotonic instant before which no worker is forked.
     """
 
     failures: int = 0
     until: float = 0.0
 
     def after_death(self, now: float, *, lived_s: float) -> Backoff:
-        """An idle worker died by itself: the first early death costs no delay, each further one doubles it."""
+        """Count the death of an idle worker: the first early one causes no delay, each further one doubles it."""
         if lived_s >= STEADY_S:
             return Backoff()
         failures = self.failures + 1
         delay = 0.0 if failures == 1 else min(MAX_DELAY_S, FIRST_DELAY_S * 2.0 ** min(failures - 2, 16))
         return Backoff(failures, max(self.until, now + delay))
 
-    def after_look(self, idle: Sequence[IdleWorker]) -> Backoff:
-        """A worker that is ready and has lasted shows that workers can live: no restraint any more."""
-        return Backoff() if any(w.ready and w.age_s >= STEADY_S for w in idle) else self
+    def after_look(self, idle: Sequence[IdleWorker], now: float) -> Backoff:
+        """Reset once a worker is ready and has lived long enough."""
+        return Backoff() if any(w.ready and now - w.born >= STEADY_S for w in idle) else self
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do now: fork so many, and end these idle workers."""
+    """Fork so many workers, and retire these."""
 
     fork: int
     retire: tuple[int, ...]
@@ -97,29 +101,27 @@ def plan(
     now: float,
     starting: bool = False,
 ) -> Plan:
-    """Decide how the pool becomes what it should be; idle and busy workers together never exceed the slots.
+    """Decide what brings the pool to its target; idle and busy workers together never exceed the slots.
 
     Args:
-        limits: The settings.
-        idle: Workers without a job that are not being ended.
-        busy: Slots taken: by jobs, with a worker or waiting for one, and by idle workers that are being ended.
+        idle: Workers without a job that are not being retired.
+        busy: Slots held by jobs (with a worker or waiting for one), by rooms, and by workers that are being retired.
         waiting: Jobs that wait for a worker; they count in `busy`, so an idle worker for each takes no further slot.
-        draining: Nothing new is taken, so idle workers are of no use.
-        backoff: The restraint after early deaths.
-        now: The monotonic clock, in seconds.
-        starting: A call took its worker just now: what can wait for it does.
+        draining: The node takes no new job and needs no idle workers.
+        now: Monotonic seconds.
+        starting: A call took its worker just now: forks that can wait do.
     """
     target = 0 if draining else limits.target
     wanted = min(target, max(0, limits.slots - busy)) + waiting
-    retire = [w.pid for w in idle if _is_hung(w, limits)]
+    retire = [w.pid for w in idle if _is_hung(w, limits, now)]
     sound = [w for w in idle if w.pid not in retire]
     warm = sum(1 for w in sound if w.ready)
-    aged = sorted((w for w in sound if w.ready and (w.stale or w.age_s >= limits.max_age_s)), key=lambda w: -w.age_s)
+    aged = sorted((w for w in sound if w.ready and (w.stale or now - w.born >= limits.max_age_s)), key=lambda w: w.born)
     if aged and (warm > 1 or wanted <= 1):  # one at a time, and while others are warm: its replacement takes a moment
         retire.append(aged[0].pid)
         sound.remove(aged[0])
-    # What is too many goes newest and unready first.
-    sound.sort(key=lambda w: (not w.ready, -w.age_s))
+    # Retire the surplus: workers that are not ready first, then the youngest.
+    sound.sort(key=lambda w: (not w.ready, w.born))
     retire += [w.pid for w in sound[wanted:]]
     fork = min(wanted - len(sound), limits.slots - busy + waiting - len(idle))
     if now < backoff.until or (starting and warm and not waiting):
@@ -129,5 +131,251 @@ def plan(
     return Plan(fork=max(0, fork), retire=tuple(retire))
 
 
-def _is_hung(worker: IdleWorker, limits: PoolLimits) -> bool:
-    return worker.silent_s >= limits.silence_s if worker.ready else worker.age_s >= limits.start_s
+def _is_hung(worker: IdleWorker, limits: PoolLimits, now: float) -> bool:
+    return worker.silent_s >= limits.silence_s if worker.ready else now - worker.born >= limits.start_s
+
+
+@dataclass(frozen=True, slots=True)
+class PoolState:
+    """The idle workers of a node, and the use of its slots; instants are monotonic seconds.
+
+    Attributes:
+        idle: By process.
+        retiring: Killed workers whose processes still exist.
+        claimed: Slots of jobs.
+        held: Slots of prejoined rooms.
+        ever_ready: A worker has been ready once.
+        judge_from: Before this instant an idle worker's silence may be the supervisor's own.
+        starting_until: A call that has just taken a worker needs the processors until then.
+    """
+
+    idle: Mapping[int, IdleWorker] = field(default_factory=dict[int, IdleWorker])
+    retiring: frozenset[int] = frozenset()
+    claimed: int = 0
+    held: int = 0
+    backoff: Backoff = field(default_factory=Backoff)
+    draining: bool = False
+    ever_ready: bool = False
+    judge_from: float = 0.0
+    starting_until: float = 0.0
+
+    @property
+    def warm(self) -> int:
+        """Idle workers that are ready."""
+        return sum(1 for worker in self.idle.values() if worker.ready)
+
+    @property
+    def processes(self) -> int:
+        """Processes of workers without a job."""
+        return len(self.idle) + len(self.retiring)
+
+    def problem(self, limits: PoolLimits) -> str | None:
+        """Why the node cannot take a job now; None: it can."""
+        if self.warm:
+            return None
+        if self.backoff.failures >= _BROKEN_AFTER:
+            return f"{self.backoff.failures} workers in a row died as they started; the node's log has the reason"
+        if not self.ever_ready and limits.target > 0:
+            return "no worker has been ready yet"
+        return None
+
+
+# --- events
+
+
+@dataclass(frozen=True, slots=True)
+class SlotsChanged:
+    """Jobs and rooms claimed (+1) or released (-1) slots."""
+
+    jobs: int = 0
+    rooms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Draining:
+    """The node takes no new job."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigChanged:
+    """The present workers have a former configuration."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forked:
+    """`born`: when the fork began."""
+
+    pid: int
+    born: float
+
+
+@dataclass(frozen=True, slots=True)
+class ForkFailed:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Spoke:
+    """A worker sent a message. `is_ready`: it was `Ready`; `waiting`: jobs that wait for a worker."""
+
+    pid: int
+    is_ready: bool
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """Time has passed, with so much silence of each worker; comes a few times a second."""
+
+    silence_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerAsked:
+    """A job or room needs a worker. `may_be_stale`: it prefers a stale worker to none."""
+
+    may_be_stale: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Woke:
+    """Something changed. `waiting`: jobs that wait for a worker; `floor`: the least number of idle workers now."""
+
+    waiting: int
+    floor: int
+
+
+PoolEvent: TypeAlias = (
+    SlotsChanged | Draining | ConfigChanged | Forked | ForkFailed | Spoke | Died | Looked | WorkerAsked | Woke
+)
+
+
+# --- effects
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """`Forked` or `ForkFailed` answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """Kill this worker."""
+
+    worker: IdleWorker
+
+
+@dataclass(frozen=True, slots=True)
+class Give:
+    """Give this worker to the asker, or to the job that has waited longest (`to_waiter`)."""
+
+    pid: int
+    to_waiter: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """An idle worker died although it was not retired."""
+
+    worker: IdleWorker
+
+
+PoolEffect: TypeAlias = Fork | Retire | Give | Crashed
+Next: TypeAlias = tuple[PoolState, tuple[PoolEffect, ...]]
+
+
+def step(state: PoolState, event: PoolEvent, now: float, limits: PoolLimits) -> Next:
+    """Decide the pool's next state, and the effects in the order in which they are performed."""
+    match event:
+        case SlotsChanged():
+            return replace(state, claimed=state.claimed + event.jobs, held=state.held + event.rooms), ()
+        case Draining():
+            return replace(state, draining=True), ()
+        case ConfigChanged():
+            return replace(state, idle={pid: replace(w, stale=True) for pid, w in state.idle.items()}), ()
+        case Forked():
+            return replace(state, idle={**state.idle, event.pid: IdleWorker(event.pid, event.born)}), ()
+        case ForkFailed():
+            return replace(state, backoff=state.backoff.after_death(now, lived_s=0.0)), ()
+        case Spoke():
+            return _spoke(state, event, now)
+        case Died():
+            return _died(state, event.pid, now)
+        case Looked():
+            # A pause of our own may have been theirs, too: their beats are on the way.
+            judge_from = now + TWO_BEATS_S if event.silence_s >= MAX_STEP_S else state.judge_from
+            idle = {pid: replace(w, silent_s=w.silent_s + event.silence_s) for pid, w in state.idle.items()}
+            return replace(state, idle=idle, judge_from=judge_from), ()
+        case WorkerAsked():
+            return _give_warm(state, now, may_be_stale=event.may_be_stale)
+        case Woke():
+            return _follow_plan(state, event, now, limits)
+
+
+def _spoke(state: PoolState, event: Spoke, now: float) -> Next:
+    worker = state.idle.get(event.pid)
+    if worker is None:
+        return state, ()
+    gets_ready = event.is_ready and not worker.ready
+    worker = replace(worker, silent_s=0.0, ready=worker.ready or event.is_ready)
+    state = replace(state, idle={**state.idle, event.pid: worker}, ever_ready=state.ever_ready or gets_ready)
+    return _give(state, worker, now, to_waiter=True) if gets_ready and event.waiting else (state, ())
+
+
+def _died(state: PoolState, pid: int, now: float) -> Next:
+    worker = state.idle.get(pid)
+    state = replace(_without(state, pid), retiring=state.retiring - {pid})
+    if worker is None or state.draining:
+        return state, ()
+    backoff = state.backoff.after_death(now, lived_s=now - worker.born)
+    return replace(state, backoff=backoff), (Crashed(worker),)
+
+
+def _give_warm(state: PoolState, now: float, *, may_be_stale: bool) -> Next:
+    """Give the oldest ready worker; a stale one only if there is no other.
+
+    If all have missed two beats, retire one for a new fork: a fork takes 25 ms, a hung worker costs the caller seconds.
+    """
+    ready = [w for w in state.idle.values() if w.ready and (may_be_stale or not w.stale)]
+    if not ready:
+        return state, ()
+    chosen = min(ready, key=lambda w: (w.silent_s >= TWO_BEATS_S, w.stale, w.born))
+    is_silent = chosen.silent_s >= TWO_BEATS_S and now >= state.judge_from
+    return _retire(state, chosen) if is_silent else _give(state, chosen, now)
+
+
+def _follow_plan(state: PoolState, event: Woke, now: float, limits: PoolLimits) -> Next:
+    idle = list(state.idle.values())
+    state = replace(state, backoff=state.backoff.after_look(idle, now))
+    todo = plan(
+        replace(limits, target=max(limits.target, event.floor)),
+        idle,
+        busy=state.claimed + state.held + len(state.retiring),
+        waiting=event.waiting,
+        draining=state.draining,
+        backoff=state.backoff,
+        now=now,
+        starting=now < state.starting_until,
+    )
+    effects: list[PoolEffect] = []
+    for pid in todo.retire:
+        state, retired = _retire(state, state.idle[pid])
+        effects += retired
+    return state, (*effects, Fork()) if todo.fork else tuple(effects)
+
+
+def _give(state: PoolState, worker: IdleWorker, now: float, *, to_waiter: bool = False) -> Next:
+    return replace(_without(state, worker.pid), starting_until=now + REFILL_AFTER_S), (Give(worker.pid, to_waiter),)
+
+
+def _retire(state: PoolState, worker: IdleWorker) -> Next:
+    return replace(_without(state, worker.pid), retiring=state.retiring | {worker.pid}), (Retire(worker),)
+
+
+def _without(state: PoolState, pid: int) -> PoolState:
+    return replace(state, idle={other: worker for other, worker in state.idle.items() if other != pid})

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final, TypeAlias
 
-from agent_runner.domain.link import BEAT_S, Joined, Removed, Stopped, ToSupervisor
+from agent_runner.domain.link import Joined, Removed, Stopped, ToSupervisor
+from agent_runner.domain.pulse import TWO_BEATS_S
 
 CLAIM_S: Final = 60.0
 """How long a claimed room waits for its job: a start may queue for 30 s before it gets a node."""
@@ -18,7 +19,6 @@ LEAVE_S: Final = 2.0
 USED: Final = "used"
 """The end of a room whose worker got the job."""
 
-_TWO_BEATS_S: Final = 2 * BEAT_S
 _HUNG: Final = "hung"
 _CUT_OFF: Final = "cut_off"
 
@@ -288,7 +288,7 @@ def _job_came(state: RoomState) -> Next:
     """Give the worker to the job, unless it missed two beats: then a new worker starts the job sooner."""
     if state.phase is Phase.FILLING:
         return state, ()
-    return _leave(state, _HUNG) if state.silent_s >= _TWO_BEATS_S else _over(state, USED)
+    return _leave(state, _HUNG) if state.silent_s >= TWO_BEATS_S else _over(state, USED)
 
 
 def _retire(state: RoomState, event: Retire) -> Next:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from agent_runner.domain.link import BEAT_S
+
 LOOK_S = 0.25
 """Time between two looks at the workers."""
 
 MAX_STEP_S = 2 * LOOK_S
 """The most silence that one look adds."""
+
+TWO_BEATS_S = 2 * BEAT_S
+"""After so much silence another worker is a better choice for a job: this one may hang."""
 
 
 def silence_step(since_last_look_s: float) -> float:

@@ -98,7 +98,7 @@ class Call:
         """
         # Before the pool wakes up: it would find one idle worker too many.
         self._starting = self._tasks.spawn(self._start(), name=f"start of {self.job.session_id}")
-        self._world.pool.claim()
+        self._world.pool.change_slots(jobs=1)
         self._world.call_logs.follow(self.job.session_id, self._world.log_file(self.job.session_id))
         if waiting is not None:
             self._adopt(Taken(waiting, "prejoined", 0))
@@ -216,7 +216,7 @@ class Call:
         if self._starting is not None:
             self._starting.cancel()
         self._world.call_logs.leave(self.job.session_id)
-        self._world.pool.release()
+        self._world.pool.change_slots(jobs=-1)
         self.over.set()
         self._on_over(self)
 

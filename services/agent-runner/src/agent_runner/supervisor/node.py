@@ -143,7 +143,7 @@ class Node:
         over = self._over.get(job.session_id)
         view = NodeView(
             slots=self._world.pool.limits.slots,
-            busy=self._world.pool.claimed,
+            busy=self._world.pool.state.claimed,
             draining=self._draining,
             held_epoch=None if held is None else held.job.epoch,
             ended_epoch=None if over is None else over.epoch,
@@ -179,7 +179,7 @@ class Node:
             return CommandFailed(code=RefusalCode.DRAINING, detail="the node takes nothing new", retryable=True)
         if problem is not None:
             return CommandFailed(code=RefusalCode.NOT_READY, detail=problem, retryable=True)
-        if order.session_id not in self._rooms and pool.claimed + pool.held >= pool.limits.slots:
+        if order.session_id not in self._rooms and pool.state.claimed + pool.state.held >= pool.limits.slots:
             return CommandFailed(
                 code=RefusalCode.FULL, detail=f"all {pool.limits.slots} slots are taken", retryable=True
             )
@@ -317,14 +317,14 @@ class Node:
     def state(self) -> NodeState:
         """The node as the registry shows it."""
         pool = self._world.pool
-        workers = pool.processes + self._rooms.processes + sum(1 for call in self._calls if call.state.pid)
+        workers = pool.state.processes + self._rooms.processes + sum(1 for call in self._calls if call.state.pid)
         return NodeState(
             node_id=self._facts.node_id,
             incarnation=self._facts.incarnation,
             region=self._facts.region,
             slots=pool.limits.slots,
-            warm=pool.warm,
-            busy=pool.claimed,
+            warm=pool.state.warm,
+            busy=pool.state.claimed,
             draining=self._draining,
             load=round(self._load(), 3),
             pid=os.getpid(),

@@ -115,7 +115,7 @@ class Rooms:
         if known is not None:
             return CommandFailed(code=RefusalCode.JOINING, detail="a worker already joins the room", retryable=True)
         room = self._rooms[order.session_id] = _Room(self, order)
-        self._pool.hold()
+        self._pool.change_slots(rooms=1)
         try:
             async with asyncio.timeout(NODE_PREJOIN_S):
                 await self._send(room, order)
@@ -144,7 +144,7 @@ class Rooms:
     def make_way(self, *, coming: int = 1) -> None:
         """Evict the oldest unclaimed room if no slot is left for so many coming jobs."""
         states = {session_id: room.state for session_id, room in self._rooms.items()}
-        jobs, slots = self._pool.claimed + coming, self._pool.limits.slots
+        jobs, slots = self._pool.state.claimed + coming, self._pool.limits.slots
         evicted = domain.room_to_evict(states, jobs=jobs, slots=slots)
         if evicted is not None:
             self.feed(self._rooms[evicted], domain.Retire("made_way"))
@@ -208,7 +208,7 @@ class Rooms:
         if room.kill is not None:
             room.kill.cancel()
         room.gone.set()
-        self._pool.unhold()
+        self._pool.change_slots(rooms=-1)
         self._changed()
 
     async def _send(self, room: _Room, order: PrejoinRoom) -> None:
