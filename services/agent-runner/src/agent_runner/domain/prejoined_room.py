@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final, TypeAlias
 
+from contracts.deadlines import PREJOINED_LEASE_S, PREJOINED_RENEW_S
+
 from agent_runner.domain.link import Joined, Removed, Stopped, ToSupervisor
 from agent_runner.domain.pulse import TWO_BEATS_S
 
