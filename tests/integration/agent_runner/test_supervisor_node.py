@@ -338,7 +338,7 @@ async def test_the_second_node_with_a_name_refuses_to_start_and_the_first_ones_c
     try:
         assert await second.exited() == 1
         assert f"another process runs as node {drive.node.node_id} (pid {drive.node.pid}" in second.log.read_text()
-        assert "Give each agent-runner a NODE_ID of its own" in second.log.read_text()
+        assert "Give each agent-runner its own NODE_ID" in second.log.read_text()
     finally:
         second.kill()
 

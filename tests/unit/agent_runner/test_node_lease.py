@@ -11,8 +11,10 @@ from agent_runner.domain.credit import CreditWarning
 from agent_runner.domain.pool import PoolLimits
 from agent_runner.domain.pulse import LOOK_S
 from agent_runner.supervisor.call import World
+from agent_runner.supervisor.commands import Commands
 from agent_runner.supervisor.node import Node, NodeFacts
 from agent_runner.supervisor.pool import Pool
+from agent_runner.supervisor.presence import Presence
 from agent_runner.supervisor.rooms import RoomFacts, Rooms
 from contracts.commands import AssignJob, JobAccepted
 from contracts.deadlines import NODE_LEASE_S, NODE_RENEW_S
@@ -34,20 +36,19 @@ class Scene:
     """A node that runs one job, of epoch 1, and has just renewed its entry."""
 
     def __init__(self, folder: Path) -> None:
-        self.now = 100.0
+        self.now, changed = 100.0, asyncio.Event()
         self.forks, self.registry, self.log = FakeForks(), FakeRegistry(), FakeSessionLog()
         self.pool = Pool(
             self.forks,
             PoolLimits(slots=2, target=1, max_age_s=3600, start_s=20, silence_s=5),
-            on_change=lambda: self.node.changed(),
+            on_change=changed.set,
             clock=lambda: 100.0,
         )
         rooms = Rooms(
             RoomFacts("n1", None, silence_s=5),
             self.pool,
             FakeKeys(),
-            on_change=lambda: self.node.changed(),
-            announce=lambda: self.node.announce_now(),
+            on_change=changed.set,
         )
         limits = CallLimits(
             start_s=1,
@@ -61,17 +62,12 @@ class Scene:
             warning=CreditWarning(),
         )
         world = World("n1", folder, self.pool, FakeOutboxes(), self.log, FakeCallLogs(), limits=lambda: limits)
-        self.node = Node(
-            NodeFacts("n1", None, datetime.now(UTC)),
-            world,
-            rooms,
-            self.registry,
-            load=lambda: 0.0,
-            forkservers=lambda: 1,
-            on_drained=lambda: None,
-            clock=lambda: self.now,
-        )
-        self._running = [asyncio.ensure_future(task) for task in (self.pool.run(), self.node.announce())]
+        facts = NodeFacts("n1", None, datetime.now(UTC), load=lambda: 0.0, forkservers=lambda: 1)
+        self.node = Node(facts, world, rooms, changed)
+        self.presence = Presence(self.node, self.registry, clock=lambda: self.now)
+        announce = self.presence.announce_now
+        self.commands = Commands(self.node, rooms, announce=announce, kill_s=0.1, on_drained=lambda: None)
+        self._running = [asyncio.ensure_future(task) for task in (self.pool.run(), self.presence.announce())]
 
     async def begin(self) -> None:
         await self.until(lambda: self.forks.workers)
@@ -88,12 +84,12 @@ class Scene:
             system_prompt="Be kind.",
             takeover=False,
         )
-        assert isinstance(await self.node.assign(job), JobAccepted)
+        assert isinstance(await self.commands.assign(job), JobAccepted)
         await self.until(lambda: self.registry.shown and self.registry.shown[-1].processes == ALL_PROCESSES)
         self.registry.shown.clear()  # nothing more comes for 5 s but what a test causes
 
     def watch(self) -> None:
-        self._running.append(asyncio.ensure_future(self.node.watch()))
+        self._running.append(asyncio.ensure_future(self.presence.watch()))
 
     async def until(self, true: Callable[[], object]) -> None:
         async with asyncio.timeout(2):
@@ -104,7 +100,7 @@ class Scene:
         """`announce` tries once more."""
         tried = asyncio.Event()
         self.registry.on_announce = tried.set
-        self.node.changed()
+        self.node.changed.set()
         async with asyncio.timeout(2):
             await tried.wait()
 
@@ -184,7 +180,7 @@ async def test_a_renewal_that_began_in_time_and_came_too_late_ends_superseded_jo
 
     scene.now += NODE_LEASE_S - 1
     scene.registry.on_announce = slow
-    scene.node.changed()
+    scene.node.changed.set()
 
     await scene.until(lambda: len(scene.registry.shown) > 1)
 

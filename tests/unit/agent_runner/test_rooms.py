@@ -32,12 +32,11 @@ class Scene:
             self.pool,
             self.keys,
             on_change=lambda: None,
-            announce=self._announce,
             clock=lambda: self.now,
         )
         self._running = [asyncio.ensure_future(self.pool.run())]
 
-    async def _announce(self) -> None:
+    async def announce(self) -> None:
         self.announced.append(self.rooms.ids)
 
     async def settle(self) -> None:
@@ -52,7 +51,7 @@ class Scene:
 
     async def joined(self, session_id: str = SID, max_age_s: float = 600) -> FakeWorker:
         """A worker waits in this room."""
-        filling = asyncio.ensure_future(self.rooms.fill(order(session_id, max_age_s)))
+        filling = asyncio.ensure_future(self.rooms.fill(order(session_id, max_age_s), announce=self.announce))
         await self.settle()
         worker = self.in_room(session_id)
         worker.say(Joined())
@@ -95,7 +94,7 @@ async def test_a_room_is_named_in_the_nodes_entry_before_anybody_can_take_it(sce
 async def test_the_same_command_again_finds_the_room_and_joins_no_second_time(scene: Scene) -> None:
     worker = await scene.joined()
 
-    again = await scene.rooms.fill(order())
+    again = await scene.rooms.fill(order(), announce=scene.announce)
 
     assert again == RoomPrejoined(node_id="n1", pid=worker.pid)
     assert scene.pool.state.held == 1
@@ -150,7 +149,7 @@ async def test_a_worker_that_died_is_forgotten_with_its_key(scene: Scene) -> Non
 
 
 async def test_one_that_dies_just_as_its_room_is_offered_leaves_no_key(scene: Scene) -> None:
-    filling = asyncio.ensure_future(scene.rooms.fill(order()))
+    filling = asyncio.ensure_future(scene.rooms.fill(order(), announce=scene.announce))
     await scene.settle()
     worker = scene.in_room(SID)
     scene.keys.on_offer = worker.die
@@ -164,7 +163,7 @@ async def test_one_that_dies_just_as_its_room_is_offered_leaves_no_key(scene: Sc
 
 
 async def test_one_that_cannot_join_says_so_at_once(scene: Scene) -> None:
-    filling = asyncio.ensure_future(scene.rooms.fill(order()))
+    filling = asyncio.ensure_future(scene.rooms.fill(order(), announce=scene.announce))
     await scene.settle()
     worker = scene.in_room(SID)
     worker.say(Stopped(cause=Cause.JOIN_FAILED))
@@ -181,7 +180,7 @@ async def test_a_bug_on_the_way_leaves_no_slot_behind(scene: Scene) -> None:
         raise RuntimeError("bug")
 
     scene.keys.on_offer = bug
-    filling = asyncio.ensure_future(scene.rooms.fill(order()))
+    filling = asyncio.ensure_future(scene.rooms.fill(order(), announce=scene.announce))
     await scene.settle()
     worker = scene.in_room(SID)
     worker.say(Joined())
@@ -196,7 +195,7 @@ async def test_a_bug_on_the_way_leaves_no_slot_behind(scene: Scene) -> None:
 
 async def test_no_worker_with_the_former_configuration_is_sent_into_a_room(scene: Scene) -> None:
     (former,) = scene.forks.workers
-    filling = asyncio.ensure_future(scene.rooms.fill(order()))
+    filling = asyncio.ensure_future(scene.rooms.fill(order(), announce=scene.announce))
     scene.pool.renew()
     await scene.settle()
 
@@ -290,7 +289,7 @@ async def test_a_job_that_came_while_a_room_was_being_joined_gets_its_slot_after
     scene = Scene(slots=2)
     await scene.settle()
     try:
-        filling = asyncio.ensure_future(scene.rooms.fill(order()))
+        filling = asyncio.ensure_future(scene.rooms.fill(order(), announce=scene.announce))
         await scene.settle()
         for _ in range(2):
             scene.rooms.make_way()

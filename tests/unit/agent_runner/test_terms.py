@@ -10,7 +10,7 @@ from tests.unit.agent_runner.test_node_lease import SID, Scene
 
 
 async def ask(scene: Scene, term: int) -> CommandFailed | JobEnded:
-    return await scene.node.end(EndJob(session_id="session_other", epoch=1, reason="rest", term=term))
+    return await scene.commands.end(EndJob(session_id="session_other", epoch=1, reason="rest", term=term))
 
 
 async def test_a_command_of_an_earlier_leader_changes_nothing(tmp_path: Path) -> None:
@@ -18,7 +18,7 @@ async def test_a_command_of_an_earlier_leader_changes_nothing(tmp_path: Path) ->
     await scene.begin()
     assert isinstance(await ask(scene, 7), JobEnded)
 
-    refused = await scene.node.end(EndJob(session_id=SID, epoch=1, reason="rest", term=6))
+    refused = await scene.commands.end(EndJob(session_id=SID, epoch=1, reason="rest", term=6))
 
     assert isinstance(refused, CommandFailed)
     assert (refused.code, refused.term) == (RefusalCode.STALE_TERM, 7)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
 from chassis.environment import is_given
 from chassis.errors import StartFailed
 from chassis.lifecycle import Life, Service, run
-from chassis.nats import respond
+from chassis.nats import Bus, respond
 from chassis.proxies import take_out_socks
 from chassis.settings import load
 from contracts.commands import AssignJob, DescribeJob, DrainNode, EndJob, PrejoinRoom
@@ -39,83 +40,58 @@ from agent_runner.domain.pool import PoolLimits
 from agent_runner.ports import NameTaken
 from agent_runner.settings import Settings
 from agent_runner.supervisor.call import World
+from agent_runner.supervisor.commands import Commands
 from agent_runner.supervisor.node import Node, NodeFacts
 from agent_runner.supervisor.pool import Pool
+from agent_runner.supervisor.presence import Presence
 from agent_runner.supervisor.rooms import RoomFacts, Rooms
 from chassis import logs
 
 WORKER: Final = "agent_runner.worker.process.main:run"
 PRELOAD: Final = "agent_runner.preload"
 
-_LIFETIME_MARGIN_S: Final = 30.0  # the scheduler ends a session at its timeout; this is for when it does not
+_LIFETIME_MARGIN_S: Final = 30.0  # the scheduler ends a session at its timeout; this is in case it does not
 _STOP_S: Final = 5.0
 _NAME_S: Final = 30.0
-_ONE_NODE_ID: Final = "Give each agent-runner a NODE_ID of its own, or end the other one."
+_ONE_NODE_ID: Final = "Give each agent-runner its own NODE_ID, or stop the other one."
 _MEBIBYTE: Final = 1 << 20
 
 log = logs.get_logger(__name__)
 
 
+class _Agent:
+    """The agent's configuration, which SIGHUP replaces: calls that start later have the new one."""
+
+    def __init__(self, forks: ForkServer, config: AgentConfig) -> None:
+        self.forks = forks
+        self.config = config
+
+    def use(self, config: AgentConfig) -> None:
+        self.config, self.forks.args = config, (config,)
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    pool: Pool
+    rooms: Rooms
+    node: Node
+    presence: Presence
+    registry: BusRegistry
+
+
 async def start(
     settings: Settings, config: AgentConfig, life: Life, *, worker: str = WORKER, preload: str = PRELOAD
 ) -> None:
-    """Bring the node up. The steps are undone in reverse: first the calls are drained, last the forkserver ends."""
+    """Start the node. Its stop undoes the steps in reverse: first the calls drain, last the forkserver is killed."""
     log_dir = prepare(settings.log_dir)
     _keep_secrets_from_workers()
     become_subreaper()
-    forks = ForkServer(worker, preload, max_file_bytes=settings.worker_log_mb * _MEBIBYTE)
-    await life.begin("forkserver", forks.start(), stop=forks.close)  # it imports while we go on
-
-    def use(new: AgentConfig) -> None:
-        """Calls from now on have this configuration."""
-        nonlocal config
-        config, forks.args = new, (new,)
-
-    use(await life.begin("language model", _with_model(config), fix="Check GROQ_BASE_URL."))
+    agent = _Agent(ForkServer(worker, preload, max_file_bytes=settings.worker_log_mb * _MEBIBYTE), config)
+    await life.begin("forkserver", agent.forks.start(), stop=agent.forks.close)  # it imports while we go on
+    agent.use(await life.begin("language model", _with_model(config), fix="Check GROQ_BASE_URL."))
     bus = await life.connect(streams=[SESSIONS], buckets=[NODES, PREJOINED], owned=())
-    spool = Spool(log_dir / "outbox" / settings.node_id, settings.outbox_max_mb * _MEBIBYTE)
-    outboxes = BusOutboxes(bus, spool)
-    life.on_stop("outboxes", lambda: outboxes.close(_STOP_S), deadline_s=_STOP_S + 1)
-    call_logs = RedisCallLogs(settings.redis_url)
-    life.on_stop("call logs", call_logs.close, deadline_s=_STOP_S)
-    life.spawn("call logs", call_logs.run())
-
-    groups = ControlGroups()
-    slots = _slots(settings, groups)
-    pool = Pool(
-        forks,
-        _pool_limits(settings, slots),
-        on_change=lambda: node.changed(),
-        floor=lambda: settings.warm_floor(datetime.now(UTC)),
-    )
-    session_log = BusSessionLog(bus)
-    world = World(
-        settings.node_id,
-        log_dir,
-        pool,
-        outboxes,
-        session_log,
-        call_logs,
-        limits=lambda: _call_limits(settings, config),
-    )
-    facts = NodeFacts(settings.node_id, settings.region, datetime.now(UTC), uuid4().hex[:12])
-    registry = BusRegistry(bus, facts.incarnation)
-    rooms = Rooms(
-        RoomFacts(settings.node_id, settings.region, settings.idle_silence_s),
-        pool,
-        BusRoomKeys(bus),
-        on_change=lambda: node.changed(),
-        announce=lambda: node.announce_now(),
-    )
-    node = Node(
-        facts,
-        world,
-        rooms,
-        registry,
-        load=CpuLoad(groups=groups),
-        forkservers=lambda: int(forks.is_alive),
-        on_drained=life.end,
-    )
+    parts = _build(settings, agent, bus, life, log_dir)
+    pool, rooms, node = parts.pool, parts.rooms, parts.node
 
     async def workers() -> str | None:
         return pool.problem()
@@ -124,45 +100,92 @@ async def start(
     life.on_stop("idle workers", lambda: pool.close(_STOP_S), deadline_s=_STOP_S + 1)
     life.on_stop("rooms", lambda: rooms.close(_STOP_S), deadline_s=_STOP_S + 1)
     life.spawn("pool", pool.run())
-    life.spawn("reload", _renew_on_hangup(settings, forks, pool, rooms, use))
-    life.spawn("watch", node.watch())
-    await life.begin("node id", _have_name(registry, settings.node_id), deadline_s=_NAME_S, fix=_ONE_NODE_ID)
-    at_once = 2 * slots
-    for address in (node.state().address, settings.node_id):  # schedulers of former versions know the latter only
-        for responder in (
-            respond(bus, node_command(address, "assign"), AssignJob, node.assign, max_workers=at_once),
-            respond(bus, node_command(address, "end"), EndJob, node.end, max_workers=at_once),
-            respond(bus, node_command(address, "prejoin"), PrejoinRoom, node.prejoin, max_workers=at_once),
-            respond(bus, node_command(address, "describe"), DescribeJob, node.describe, max_workers=at_once),
-            respond(bus, node_command(address, "drain"), DrainNode, node.drain),
-        ):
-            await life.begin("commands", responder.start(), stop=responder.stop)
-    life.on_stop("registry", node.withdraw, deadline_s=_STOP_S)
-    has_name = True
-
-    async def announce() -> None:
-        nonlocal has_name
-        try:
-            await node.announce()
-        except NameTaken as error:  # it began at the same time, or while this node was cut off: its jobs are elsewhere
-            has_name = False
-            life.fail(str(error), _ONE_NODE_ID)
-
-    life.spawn("announce", announce())
+    life.spawn("reload", _renew_on_hangup(settings, agent, pool, rooms))
+    life.spawn("watch", parts.presence.watch())
+    await life.begin("node id", _have_name(parts.registry, settings.node_id), deadline_s=_NAME_S, fix=_ONE_NODE_ID)
+    await _answer_commands(settings, parts, bus, life)
+    life.on_stop("registry", parts.presence.withdraw, deadline_s=_STOP_S)
+    life.spawn("announce", _announce(parts.presence, life))
 
     async def announce_again() -> None:
-        node.changed()
+        node.changed.set()
 
     bus.on_reconnect(announce_again)
     life.on_stop(
         "calls",
-        lambda: _drain(node, settings.drain_limit_s if has_name else 0),
+        lambda: _drain(node, settings.drain_limit_s if parts.presence.has_name else 0),
         deadline_s=settings.drain_limit_s + settings.kill_s + 5,
     )
 
 
+def _build(settings: Settings, agent: _Agent, bus: Bus, life: Life, log_dir: Path) -> _Parts:
+    spool = Spool(log_dir / "outbox" / settings.node_id, settings.outbox_max_mb * _MEBIBYTE)
+    outboxes = BusOutboxes(bus, spool)
+    life.on_stop("outboxes", lambda: outboxes.close(_STOP_S), deadline_s=_STOP_S + 1)
+    call_logs = RedisCallLogs(settings.redis_url)
+    life.on_stop("call logs", call_logs.close, deadline_s=_STOP_S)
+    life.spawn("call logs", call_logs.run())
+
+    groups, changed = ControlGroups(), asyncio.Event()
+    pool = Pool(
+        agent.forks,
+        _pool_limits(settings, _slots(settings, groups)),
+        on_change=changed.set,
+        floor=lambda: settings.warm_floor(datetime.now(UTC)),
+    )
+    room_facts = RoomFacts(settings.node_id, settings.region, settings.idle_silence_s)
+    rooms = Rooms(room_facts, pool, BusRoomKeys(bus), on_change=changed.set)
+    world = World(
+        settings.node_id,
+        log_dir,
+        pool,
+        outboxes,
+        BusSessionLog(bus),
+        call_logs,
+        limits=lambda: _call_limits(settings, agent.config),
+    )
+    facts = NodeFacts(
+        settings.node_id,
+        settings.region,
+        datetime.now(UTC),
+        load=CpuLoad(groups=groups),
+        forkservers=lambda: int(agent.forks.is_alive),
+        incarnation=uuid4().hex[:12],
+    )
+    registry = BusRegistry(bus, facts.incarnation)
+    node = Node(facts, world, rooms, changed)
+    return _Parts(pool, rooms, node, Presence(node, registry), registry)
+
+
+async def _answer_commands(settings: Settings, parts: _Parts, bus: Bus, life: Life) -> None:
+    commands = Commands(
+        parts.node,
+        parts.rooms,
+        announce=parts.presence.announce_now,
+        kill_s=settings.kill_s,
+        on_drained=life.end,
+    )
+    at_once = 2 * parts.pool.limits.slots
+    for address in (parts.node.state().address, settings.node_id):  # older schedulers know only the latter
+        for responder in (
+            respond(bus, node_command(address, "assign"), AssignJob, commands.assign, max_workers=at_once),
+            respond(bus, node_command(address, "end"), EndJob, commands.end, max_workers=at_once),
+            respond(bus, node_command(address, "prejoin"), PrejoinRoom, commands.prejoin, max_workers=at_once),
+            respond(bus, node_command(address, "describe"), DescribeJob, commands.describe, max_workers=at_once),
+            respond(bus, node_command(address, "drain"), DrainNode, commands.drain),
+        ):
+            await life.begin("commands", responder.start(), stop=responder.stop)
+
+
+async def _announce(presence: Presence, life: Life) -> None:
+    try:
+        await presence.announce()
+    except NameTaken as error:  # it started at the same time, or while this node was disconnected
+        life.fail(str(error), _ONE_NODE_ID)
+
+
 def _keep_secrets_from_workers() -> None:
-    """Before the forkserver, which inherits this process's environment."""
+    """Call it before the forkserver starts, which inherits this process's environment."""
     ignored = take_out_socks(os.environ)
     if ignored:
         log.warning("proxy.socks_ignored", variables=ignored, fix="Set HTTPS_PROXY to an HTTP proxy, if one is needed.")
@@ -182,10 +205,8 @@ async def _with_model(config: AgentConfig) -> AgentConfig:
     return config.model_copy(update={"llm_model": await choose_model(config)})
 
 
-async def _renew_on_hangup(
-    settings: Settings, forks: ForkServer, pool: Pool, rooms: Rooms, use: Callable[[AgentConfig], None]
-) -> None:
-    """At SIGHUP: read AGENT_ENV_FILE again; forkserver, idle and waiting workers are made anew, calls go on."""
+async def _renew_on_hangup(settings: Settings, agent: _Agent, pool: Pool, rooms: Rooms) -> None:
+    """At SIGHUP read AGENT_ENV_FILE again, and replace the forkserver, the warm workers and the prejoined rooms."""
     hangup = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hangup.set)
     while True:
@@ -196,15 +217,15 @@ async def _renew_on_hangup(
         except (SystemExit, StartFailed) as error:  # SystemExit: its line is on stderr
             log.error("config.refused", file=str(settings.agent_env_file), error=str(error))
             continue
-        use(config)
-        await forks.restart()
+        agent.use(config)
+        await agent.forks.restart()
         pool.renew()
         rooms.retire("stale", claimed_too=False)
         log.info("config.renewed", file=str(settings.agent_env_file))
 
 
 async def _drain(node: Node, limit_s: float) -> None:
-    """Let the calls finish; a second signal ends them in order."""
+    """Let the calls go on up to the limit; a second signal ends them at once."""
     hurry = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -71,21 +71,13 @@ class Rooms:
         keys: RoomKeys,
         *,
         on_change: Callable[[], None],
-        announce: Callable[[], Awaitable[object]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Wire the parts.
-
-        Args:
-            on_change: Called when a room came or went.
-            announce: Writes the node's entry, which lists the rooms, now.
-            clock: Monotonic seconds.
-        """
+        """`on_change`: called when a room came or went; `clock`: monotonic seconds."""
         self._facts = facts
         self._pool = pool
         self._keys = keys
         self._on_change = on_change
-        self._announce = announce
         self._clock = clock
         self._rooms: dict[str, _Room] = {}
         self._leaving: set[_Room] = set()
@@ -104,10 +96,14 @@ class Rooms:
     def __contains__(self, session_id: str) -> bool:
         return session_id in self._rooms
 
-    async def fill(self, order: PrejoinRoom) -> RoomPrejoined | CommandFailed:
+    async def fill(
+        self, order: PrejoinRoom, *, announce: Callable[[], Awaitable[object]]
+    ) -> RoomPrejoined | CommandFailed:
         """Have a worker join the room, and offer the room to the next session.
 
-        The node's entry lists the room before its key exists, so that the session that claims it is sent here.
+        Args:
+            announce: Writes the node's entry now. The entry lists the room before its key exists, so that the session
+                that claims the room is sent here.
         """
         known = self._rooms.get(order.session_id)
         if known is not None and known.state.has_joined:
@@ -119,7 +115,7 @@ class Rooms:
         try:
             async with asyncio.timeout(NODE_PREJOIN_S):
                 await self._send(room, order)
-                await self._offer(room)
+                await self._offer(room, announce)
         except NoWorker as error:
             self.feed(room, domain.FillFailed("no_worker"))
             return CommandFailed(code=RefusalCode.NO_WORKER, detail=str(error), retryable=True)
@@ -230,8 +226,8 @@ class Rooms:
         if room.state.phase is not Phase.FILLING:
             raise NoWorker("the worker did not join the room; the node's log has the reason")
 
-    async def _offer(self, room: _Room) -> None:
-        await self._announce()
+    async def _offer(self, room: _Room, announce: Callable[[], Awaitable[object]]) -> None:
+        await announce()
         at = datetime.now(UTC)
         room.entry = PrejoinedRoom(
             session_id=room.session_id,
