@@ -15,12 +15,14 @@ import signal
 import socket
 import sys
 import types
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerProcess
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
+
+from chassis.tasks import Tasks
 
 from agent_runner.adapters.worker_entry import enter
 from agent_runner.adapters.worker_process import ForkedWorker
@@ -62,10 +64,9 @@ class ForkServer:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="fork")
         self._server_pid: int | None = None
         self._server_pidfd: int | None = None
-        self._server_since = 0.0
         self._server_gone = asyncio.Event()
         self._server_gone.set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         self._closing = False
         self._replacing = False
         self._loop = asyncio.get_running_loop()
@@ -101,7 +102,7 @@ class ForkServer:
         finally:
             theirs.close()
         self._watch_server()
-        return ForkedWorker(process.pid or 0, pidfd, ours, listener, lambda: self._spawn(self._reap(process)))
+        return ForkedWorker(process.pid or 0, pidfd, ours, listener, lambda: self._tasks.spawn(self._reap(process)))
 
     async def restart(self) -> None:
         """Replace the forkserver, for a changed configuration; workers of the old one go on."""
@@ -116,9 +117,9 @@ class ForkServer:
         """Kill the forkserver, after all workers are gone."""
         self._closing = True
         self._kill_server()
+        await self._tasks.drain(_STOP_S)
         with suppress(TimeoutError):
             async with asyncio.timeout(_STOP_S):
-                await asyncio.gather(*self._tasks, return_exceptions=True)
                 await self._server_gone.wait()
         self._unwatch_server()
         self._thread.shutdown(wait=False, cancel_futures=True)
@@ -163,19 +164,18 @@ class ForkServer:
         except ProcessLookupError:
             return
         self._server_pid = pid
-        self._server_since = self._loop.time()
         self._server_gone.clear()
-        self._loop.add_reader(self._server_pidfd, self._server_died)
+        self._loop.add_reader(self._server_pidfd, self._server_died, self._loop.time())
 
-    def _server_died(self) -> None:
-        lived_s = self._loop.time() - self._server_since
+    def _server_died(self, since: float) -> None:
+        lived_s = self._loop.time() - since
         self._unwatch_server()
         self._server_gone.set()
         if self._closing or self._replacing:
             return
         log.error("forkserver.died", pid=self._server_pid, lived_s=round(lived_s, 1))
         if lived_s >= _STEADY_S:  # after a death during preload only the next fork starts one, at the pool's backoff
-            self._spawn(self.start())
+            self._tasks.spawn(self.start())
 
     def _unwatch_server(self) -> None:
         if self._server_pidfd is not None:
@@ -198,11 +198,6 @@ class ForkServer:
                     log.debug("worker.exited", pid=pid, status=status)
                     return
             await asyncio.sleep(_REAP_RETRY_S)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 def _close(process: ForkServerProcess) -> int | None:

@@ -26,7 +26,7 @@ class ForkedWorker:
     """One worker; use it only on the event loop that made it."""
 
     def __init__(
-        self, pid: int, pidfd: int, sock: socket.socket, listener: WorkerListener, on_reaped: Callable[[], None]
+        self, pid: int, pidfd: int, sock: socket.socket, listener: WorkerListener, on_reaped: Callable[[], object]
     ) -> None:
         """Watch the process and its socket.
 
