@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 import pytest
 from agent_runner.domain.link import End, Joined, Prejoin, Removed, Stopped, ToSupervisor
 from agent_runner.domain.pool import PoolLimits
-from agent_runner.domain.prejoined_room import CLAIM_S
 from agent_runner.supervisor.pool import Pool
 from agent_runner.supervisor.rooms import RoomFacts, Rooms
 from contracts.causes import Cause
@@ -139,15 +138,6 @@ async def test_a_worker_that_left_its_room_is_not_given_to_a_job(scene: Scene, w
     assert scene.pool.state.held == 0
 
 
-async def test_a_worker_that_died_is_forgotten_with_its_key(scene: Scene) -> None:
-    worker = await scene.joined()
-
-    worker.die()
-    await scene.settle()
-
-    assert (scene.keys.offered, scene.rooms.ids, scene.pool.state.held) == ({}, (), 0)
-
-
 async def test_one_that_dies_just_as_its_room_is_offered_leaves_no_key(scene: Scene) -> None:
     filling = asyncio.ensure_future(scene.rooms.fill(order(), announce=scene.announce))
     await scene.settle()
@@ -233,32 +223,6 @@ async def test_an_aged_room_that_somebody_just_took_stays_for_its_job(scene: Sce
     assert scene.rooms.take(SID) is worker
 
 
-async def test_a_room_that_was_taken_for_nothing_is_put_away(scene: Scene) -> None:
-    worker = await scene.joined()
-    del scene.keys.offered[SID]
-    scene.now += PREJOINED_RENEW_S
-    await scene.look()
-    scene.now += CLAIM_S - 1
-    await scene.look()
-    assert End() not in worker.told
-
-    scene.now += 1
-    await scene.look()
-
-    assert End() in worker.told
-
-
-async def test_without_the_bus_a_room_that_nobody_can_find_is_given_up(scene: Scene) -> None:
-    worker = await scene.joined()
-    scene.keys.is_away = True
-    scene.now += 15
-
-    await scene.look()
-
-    assert worker.killed
-    assert End() not in worker.told
-
-
 async def test_after_a_sleep_longer_than_the_lease_no_waiting_worker_comes_back_into_its_room(scene: Scene) -> None:
     taken, free = await scene.joined("session_1"), await scene.joined("session_2")
     del scene.keys.offered["session_1"]
@@ -320,15 +284,6 @@ async def test_another_room_makes_way_when_the_first_was_taken_just_now() -> Non
         assert (End() in taken.told, End() in free.told) == (False, True)
     finally:
         scene.close()
-
-
-async def test_a_call_that_fits_beside_the_rooms_ends_none(scene: Scene) -> None:
-    worker = await scene.joined()
-    scene.pool.change_slots(jobs=1)
-    scene.rooms.make_way()
-    await scene.settle()
-
-    assert End() not in worker.told
 
 
 async def test_a_drain_ends_all_and_a_reload_only_those_that_nobody_has(scene: Scene) -> None:
