@@ -105,7 +105,7 @@ class Bench:
             self._note("consumers of SESSIONS after all ends", "", float(info.state.consumer_count))
 
     async def fail_over(self) -> None:
-        """How long nobody is placed after the leader's death."""
+        """How long no session is placed after the leader's death."""
         await second_scheduler(self._stack)
         taken_at_ms: list[float] = []
 

@@ -48,7 +48,7 @@ class Side:
         root: The pid of its main process.
         call: Starts an agent in a room and returns the pid of its worker.
         hang_up: Ends the call.
-        until_idle: Waits until all calls are over and the idle workers are ready.
+        until_idle: Waits until all calls have ended and the idle workers are ready.
     """
 
     name: str
@@ -199,7 +199,7 @@ async def main() -> None:
         stack = await stacks.enter_async_context(running_stack(folder / "stack", options))
         client = await stacks.enter_async_context(httpx.AsyncClient(base_url=stack.gateway_url, timeout=10))
         await record(stack, QUESTION, folder / "question.wav", rate=16_000)
-        # A library of its own: sharing ours with the callers would make our workers look smaller.
+        # A separate copy of the library: sharing ours with the callers would make our workers look smaller.
         shutil.copy(_ffi_client.get_ffi_lib()._name, folder / "caller_library.so")
         sides = [ours(stack, client)]
         if not asked.without_peer:

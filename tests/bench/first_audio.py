@@ -3,7 +3,7 @@
     python tests/bench/first_audio.py [--runs 15] [--without-peer] [--json FILE]
 
 The caller is in the room before the agent is asked for. Each figure is the time since the asking: the POST, for
-livekit-agents the dispatch by LiveKit's API, for the cold process its start. Each way has a stack of its own, one after
+livekit-agents the dispatch by LiveKit's API, for the cold process its start. Each way has its own stack, one after
 the other, and in it takes turns with livekit-agents; the first round is not counted. A room that was joined ahead
 (PREJOIN_POOL_SIZE) is not known to its caller before the POST: there is a figure with a caller who joins after the
 answer, join and all, and, to compare with the others, one with a caller who is there already, because the program looks
@@ -177,7 +177,7 @@ async def post_alone(stack: Stack, posted: Figure) -> None:
 
 @asynccontextmanager
 async def side_by_side(folder: Path, way: str, has_peer: bool) -> AsyncGenerator[tuple[Stack, Peer | None]]:
-    """A stack of ours for one way, and the peer beside it: each way has the machine for itself and its peer."""
+    """Our stack for one way, and the peer beside it: each way has the machine for itself and its peer."""
     options = StackOptions(environment={**system_environment(), **VARIABLES[way]})
     async with running_stack(folder / way, options) as stack:
         peer = Peer(stack) if has_peer else None

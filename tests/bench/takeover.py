@@ -2,7 +2,7 @@
 
     python tests/bench/takeover.py [--runs 15] [--node-runs 3] [--json FILE]
 
-The call is up, the opening line has been said, and nobody speaks when the SIGKILL comes. A lost worker is noticed by
+The call is up, the opening line has been said, and both sides are silent at the SIGKILL. A lost worker is noticed by
 its supervisor, a lost node (its supervisor and all that it started) by its lease; two nodes are up.
 """
 

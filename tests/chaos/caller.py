@@ -1,4 +1,4 @@
-"""A participant in a process of its own: `python -m tests.chaos.caller`.
+"""A participant in its own process: `python -m tests.chaos.caller`.
 
 Orders come as JSON lines on stdin, what happens goes as JSON lines to stdout; the end of stdin ends it. A process of
 its own, because a room that is ended under a client can crash it natively (livekit/rust-sdks#1443), and because tests

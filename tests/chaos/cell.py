@@ -1,6 +1,6 @@
 """A whole cell as processes, with stub nodes instead of media.
 
-NATS (one server or three), Redis, LiveKit, SQL and the services. Each service has a cable to NATS of its own, which
+NATS (one server or three), Redis, LiveKit, SQL and the services. Each service has its own cable to NATS, which
 can be pulled. See `Cell.opened`.
 """
 
@@ -30,7 +30,7 @@ from tests.support.servers import API_KEY, API_SECRET, LiveKitServer, Part, Redi
 START = "/orchestrator/session/start"
 END = "/orchestrator/session/end"
 SHARED = {
-    # The stub's rooms have nobody in them: no session shall end for that.
+    # The stub's rooms are empty: no session shall end for that.
     "CALLER_JOIN_TIMEOUT_S": "3600",
     "RECONNECT_GRACE_S": "3600",
     "LEADER_LEASE_S": "2",
@@ -54,8 +54,8 @@ class Shape:
         database: DATABASE_URL; None: SQLite in the cell's folder.
         environment: More variables for every service.
         webhooks: Where LiveKit sends its webhooks; None: to the first gateway.
-        namespaces: Each node has a network of its own; needs `namespaces.allowed()`.
-        clocks: Each service has a wall clock of its own, which can be set; needs libfaketime.
+        namespaces: Each node has its own network; needs `namespaces.allowed()`.
+        clocks: Each service has its own wall clock, which can be set; needs libfaketime.
     """
 
     nats: int = 1
@@ -288,7 +288,7 @@ class Cell:
             await asyncio.sleep(0.2)
         raise AssertionError(f"the end of {session_id} is not answered in {PATIENCE_S:g} s: {why}")
 
-    # --- what is there
+    # --- the state of the cell
 
     async def count(self, event: str, session_id: str) -> int:
         """How many events of a kind a session's log has."""

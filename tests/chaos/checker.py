@@ -28,7 +28,7 @@ AWAY = (NatsError, RedisError, SQLAlchemyError, OSError, TimeoutError)
 
 
 async def violations(places: Places, *, within_s: float, **rules: Any) -> tuple[list[Violation], Evidence]:
-    """Read and judge until all invariants hold, or until the time is over; returns what does not hold then.
+    """Read and judge until all invariants hold, or until the time expires; returns the violations then.
 
     Args:
         within_s: The time that projectors, reconcilers and expiries are given, in seconds.

@@ -33,7 +33,7 @@ SETS = ("session:ready", "session:starting")
 
 @dataclass(frozen=True)
 class Message:
-    """One message of a stream; `body` is None where it is no JSON object."""
+    """One message of a stream; `body` is None where it is not a JSON object."""
 
     seq: int
     subject: str

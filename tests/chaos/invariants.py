@@ -26,7 +26,7 @@ GONE_S = 60.0
 CLEAN_S = 1.0
 CRASH_S = 1.0
 NODE_LOSS_S = 5.0
-SEEN_S = 0.3  # how much later than the node, or earlier, a caller on a busy host may see somebody come or go
+SEEN_S = 0.3  # how much later than the node, or earlier, a caller on a busy host may see a participant join or leave
 JITTER_S = 0.25  # what a caller's jitter buffer still plays of a track that is gone
 
 
@@ -63,7 +63,7 @@ class Served:
 async def check(
     scene: Scene, session: Session, *callers: Participant, served: Served, adjusted: bool = False
 ) -> SessionBill:
-    """Assert every invariant of a session that is over; returns its bill.
+    """Assert every invariant of an ended session; returns its bill.
 
     Args:
         callers: Everybody who listened.

@@ -1,4 +1,4 @@
-"""A network of its own for one process, where the machine allows it: the link to it can be cut, as a real one is."""
+"""A separate network for one process, where the machine allows it: a test can cut its link."""
 
 import os
 import shutil
@@ -53,7 +53,7 @@ class Namespace:
         _ip("netns", "del", self._name)  # the link goes with it
 
     def cut(self) -> None:
-        """No packet passes any more, and neither side is told."""
+        """Drop every packet without telling either side."""
         self._set(self._far, "down", self._name)
 
     def mend(self) -> None:

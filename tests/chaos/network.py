@@ -7,7 +7,7 @@ from typing import Self
 
 
 class Cable:
-    """Carries bytes both ways until it is pulled; then nothing passes, and nobody is told."""
+    """Carries bytes both ways until it is pulled; then nothing passes, and neither side is told."""
 
     def __init__(self, host: str, port: int, *, at: str = "127.0.0.1") -> None:
         """Prepare.

@@ -55,7 +55,7 @@ class Span:
 
 
 class Participant:
-    """A participant that lives in a process of its own. `async with` starts it, and ends it however the test ends."""
+    """A participant in its own process. `async with` starts it, and ends it however the test ends."""
 
     def __init__(self, log: Path) -> None:
         self.reports: list[Report] = []
@@ -141,7 +141,7 @@ class Participant:
         return await self.report("sound", after=after, who=AGENT, deadline_s=deadline_s)
 
     async def answered(self, *, after: float, deadline_s: float) -> Sound:
-        """The first stretch of the agent's sound that began after a moment, when it is over."""
+        """The first stretch of the agent's sound that began after a moment, once it has ended."""
         return await self.until(
             lambda: next((s for s in self.sounds if s.since >= after and s.until is not None), None),
             deadline_s,

@@ -154,7 +154,7 @@ class Run:
 
 
 async def run(*, minutes: float, seed: int, nats: int, folder: Path, say: Callable[[str], None]) -> None:
-    """Run rounds until the time is over.
+    """Run rounds until the time expires.
 
     Raises:
         AssertionError: An invariant does not hold, or a request was not answered; the text names the seed.

@@ -149,7 +149,7 @@ class Scene:
         """What went through the sandbox."""
         return await self._order("GET", "state")
 
-    # --- what is there
+    # --- the state of the stack
 
     async def stats(self) -> StatsReply:
         answer = await self.http.get("/stats")

@@ -51,7 +51,7 @@ class Session:
 
     @property
     def log(self) -> list[Stored]:
-        """Its log as far as it is known by now, in stream order."""
+        """Its log so far, in stream order."""
         return self._scene.log.get(self.id, [])
 
     def events(self, kind: type[E], **fields: object) -> list[E]:

@@ -2,7 +2,7 @@
 
     NATS_URL=... NODE_ID=n1 NODE_SLOTS=8 python -m tests.chaos.stub_node
 
-SIGUSR1: the worker of one job dies. SIGUSR2: from now on no `agent_stopped` is published; once more: again.
+SIGUSR1: the worker of one job dies. SIGUSR2: from now on no `agent_stopped` is published; a second one: again.
 """
 
 import asyncio
@@ -108,7 +108,7 @@ class StubNode(StandInNode):
                     self.say(ServedTick(session_id=session_id, time=now(), epoch=job.epoch, served_ms=job.served_ms))
 
     async def _look(self) -> None:
-        """Let go of jobs that went to another node meanwhile, or whose session ended."""
+        """Release jobs that went to another node meanwhile, or whose session ended."""
         while True:
             await asyncio.sleep(LOOK_S)
             for session_id, job in list(self.serving.items()):

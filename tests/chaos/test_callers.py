@@ -29,7 +29,9 @@ async def test_row_24_a_caller_who_hangs_up_and_returns_within_the_grace_goes_on
         await caller.report("other_joined", after=back.at - 0.1, who=AGENT, deadline_s=5)
         await caller.say(await scene.speech("What time is it?"))
         await session.answered(20, epoch=1)
-        await asyncio.sleep(max(0.0, gone.at + GRACE_S + 2 - time.monotonic()))  # the grace of the first stay is over
+        await asyncio.sleep(
+            max(0.0, gone.at + GRACE_S + 2 - time.monotonic())
+        )  # the grace of the first stay has expired
         left = await caller.leave()
         await session.end()
 

@@ -54,7 +54,7 @@ async def test_row_8_two_schedulers_at_once_keep_to_max_bots(cell: Cell) -> None
     half = await cell.serving(3)
     frozen.freeze()
     burst = [asyncio.create_task(cell.started(f"User {n}")) for n in range(SHAPE.max_bots)]
-    await asyncio.sleep(2.5)  # its lease is over, another leads; what it was about to do it does now
+    await asyncio.sleep(2.5)  # its lease has expired, another leads; it does now what it was about to do
     frozen.thaw()
     sessions = [*half, *await asyncio.gather(*burst)]
     for n, session_id in enumerate(sessions):  # the last three come into the slots of those that end

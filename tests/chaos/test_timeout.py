@@ -1,4 +1,4 @@
-"""A session's time is up: the agent says goodbye, nothing of it is billed, and whoever has heard enough cuts it."""
+"""At SESSION_TIMEOUT the agent says goodbye, unbilled, and the caller or an end by REST interrupts it."""
 
 import asyncio
 import time

@@ -28,7 +28,7 @@ async def test_row_1_after_kill_9_another_agent_goes_on_with_the_conversation(sc
     async with scene.call() as (session, caller):
         await caller.say(await scene.speech("What time is it?"))
         told = await session.answered(15, epoch=1)
-        await asyncio.sleep(0.5)  # its last sound is on its way
+        await asyncio.sleep(0.5)  # its last sound is in flight
 
         killed_at = _kill(session)
         await _bridged(caller, killed_at)
@@ -94,7 +94,7 @@ async def test_row_1_the_third_death_ends_the_call_with_a_last_word(scene: Scene
             await caller.heard(after=max(deaths, default=0.0), deadline_s=HEARD_AGAIN_S)
             await asyncio.sleep(1)
             deaths.append(_kill(session))
-        await caller.answered(after=deaths[-1], deadline_s=10)  # somebody says that it cannot go on
+        await caller.answered(after=deaths[-1], deadline_s=10)  # an agent says that the call cannot go on
         ended = await session.ended(LAST_WORD_S)
 
         assert (ended.outcome, ended.reason) == (Outcome.FAILED, "agent_failed"), session.evidence()
@@ -160,7 +160,7 @@ async def test_row_4_a_worker_that_will_not_end_is_killed_and_the_bill_stops_at_
 async def test_row_39_a_stranger_under_the_agents_identity_is_pushed_out_again(scene: Scene) -> None:
     async with scene.call() as (session, caller), scene.participant() as stranger:
         # The agent is removed as a duplicate, finds that its epoch is still the last, and takes its identity back,
-        # often before anybody has seen the stranger.
+        # often before any participant has seen the stranger.
         tried_at = stranger.begin_joining(session.url, agent_token(scene.stack.environment, session.id))
         removed = await caller.report("other_left", after=tried_at, who=AGENT, deadline_s=10)
         await asyncio.sleep(1)

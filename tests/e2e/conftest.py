@@ -67,7 +67,7 @@ def words(text: str) -> list[str]:
 
 
 class Silent:
-    """Steps that nobody watches; the path of pytest's own output stays clean."""
+    """Steps without output: pytest's own output stays clean."""
 
     def done(self, step: str, seconds: float | None = None) -> None:
         del step, seconds

@@ -48,7 +48,7 @@ async def test_a_call_in_a_room_that_waited_is_heard_billed_from_its_start_and_l
     stack: Stack, tmp_path: Path
 ) -> None:
     session = await waiting(stack)
-    await asyncio.sleep(3)  # nobody pays for this
+    await asyncio.sleep(3)  # unbilled
     settings = Settings.of(stack.environment)
 
     script = Script(StartRequest(user_name="Anna"), ["What time is it?"])

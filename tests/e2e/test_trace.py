@@ -35,7 +35,7 @@ async def test_one_trace_holds_the_session_from_the_post_to_the_bill(stack: Stac
 
     known = {span.span_id for span in spans} | {parent}
     assert not [span for span in spans if span.parent_id not in known]
-    assert not [span for span in spans if OPENING in span.attributes]  # what is said is no business of a trace
+    assert not [span for span in spans if OPENING in span.attributes]  # a trace holds no speech
     lines = _lines(stack.folder.logs, session)
     assert {line["service"] for line in lines} >= SERVICES
     # LiveKit's webhooks begin traces of their own.

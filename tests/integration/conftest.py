@@ -1,4 +1,4 @@
-"""Real servers as fixtures. Each test gets a NATS and a Redis of its own (20 ms), and a database of its own."""
+"""Real servers as fixtures. Each test gets its own NATS and Redis (20 ms), and its own database."""
 
 import shutil
 import tempfile

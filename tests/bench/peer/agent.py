@@ -1,9 +1,9 @@
-"""The peer: a livekit-agents worker whose services answer at once. Runs in a virtual environment of its own.
+"""The peer: a livekit-agents worker whose services answer at once. Runs in its own virtual environment.
 
     python agent.py start
 
 Turn taking is livekit-agents' own, local as ours: its Silero VAD and its turn detector v1-mini. The services are in the
-process and cost no network: as soon as it is asked the voice has the whole sentence, and a transcript stands when the
+process and cost no network: at once on request the voice has the whole sentence, and a transcript stands when the
 loudness has been gone for STT_END_S. Environment: LIVEKIT_*, and
 
     PEER_OPENING, PEER_ANSWER   wav files (24 kHz, mono, 16 bit) of the first line and of every answer

@@ -23,7 +23,7 @@ from livekit import rtc
 RATE = 16_000
 FRAME = RATE // 50
 PERIOD_FRAMES = 8 * 50  # from one question to the next
-OPENING_FRAMES = 3 * 50  # until the opening line is over
+OPENING_FRAMES = 3 * 50  # until the opening line has ended
 AUDIBLE = 500
 
 
@@ -94,4 +94,4 @@ async def main() -> None:
 
 if __name__ == "__main__":
     asyncio.run(main())
-    os._exit(0)  # LiveKit's runtime sometimes crashes as it is torn down
+    os._exit(0)  # LiveKit's runtime sometimes crashes at its teardown

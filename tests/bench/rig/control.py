@@ -1,4 +1,4 @@
-"""The control plane under load: its processes, a fleet of stub nodes, the log as it is written, and CPU time."""
+"""The control plane under load: its processes, a fleet of stub nodes, the log read live, and CPU time."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ TAILED: Final = (SessionRequested, SessionQueued, JobAssigned, SessionEnded)
 
 
 class Tail:
-    """The log as it is written: when each event of each session was stored.
+    """The log, read live: when each event of each session was stored.
 
     Attributes:
         stored_ms: By event and session id, on JetStream's clock.

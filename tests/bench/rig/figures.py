@@ -131,7 +131,7 @@ def run_bench(work: Coroutine[Any, Any, None]) -> NoReturn:
         status = 0
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(status)  # LiveKit's runtime leaves threads behind, and sometimes crashes as it is torn down
+    os._exit(status)  # LiveKit's runtime leaves threads behind, and sometimes crashes at its teardown
 
 
 def publish(title: str, figures: Sequence[Figure], to: Path | None, *, notes: Sequence[str] = (), **more: str) -> None:

@@ -1,4 +1,4 @@
-"""The peer, livekit-agents, on the LiveKit server of a stack of ours: installed on demand, started, asked for calls."""
+"""The peer, livekit-agents, on the LiveKit server of our stack: installed on demand, started, asked for calls."""
 
 import asyncio
 import os
@@ -31,7 +31,7 @@ JOB = re.compile(rb"bench job (\S+) pid (\d+)")
 
 
 def install() -> Path:
-    """The Python of the peer's virtual environment, made anew when the pins changed.
+    """The Python of the peer's virtual environment, recreated when the pins changed.
 
     Raises:
         subprocess.CalledProcessError: The packages could not be installed; the installer's words are on stderr.

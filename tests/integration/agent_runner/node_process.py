@@ -1,4 +1,4 @@
-"""A supervisor as a process of its own, with what a test wants to know about it from outside."""
+"""A supervisor in its own process, and what a test can see of it from outside."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def is_alive(pid: int) -> bool:
-    """The process runs: it exists and is no zombie."""
+    """Whether the process exists and is not a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:

@@ -1,4 +1,4 @@
-"""LiveKit's native runtime as a worker starts it, each time in a process of its own."""
+"""LiveKit's native runtime as a worker starts it, each time in a new process."""
 
 import asyncio
 import sys

@@ -83,7 +83,7 @@ async def test_an_entry_that_nats_forgot_is_made_again(bus: Bus, nats_server: Na
 async def test_a_process_whose_name_was_given_to_another_while_it_was_away_learns_it(bus: Bus) -> None:
     away, other = BusRegistry(bus, "away"), BusRegistry(bus, "other")
     await away.announce(state("away"))
-    await bus.bucket(NODES).delete("n1")  # its lease is over
+    await bus.bucket(NODES).delete("n1")  # its lease expires
     await other.announce(state("other"))
 
     with pytest.raises(NameTaken):

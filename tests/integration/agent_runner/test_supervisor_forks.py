@@ -36,7 +36,7 @@ class Ear:
 
 
 def state_of(pid: int) -> str | None:
-    """The process's state letter; None when it is no more."""
+    """The process's state letter; None after it was reaped."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:

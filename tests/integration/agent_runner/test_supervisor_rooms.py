@@ -51,7 +51,7 @@ async def keys(drive: Driver) -> set[str]:
 
 
 async def take(drive: Driver, session_id: str = SID) -> None:
-    """Somebody takes the room, as a gateway does."""
+    """Claim the room, as a gateway does."""
     bucket = drive.bus.bucket(PREJOINED)
     entry = await bucket.get(session_id)
     assert entry is not None
@@ -66,7 +66,7 @@ async def test_a_job_of_the_rooms_session_gets_the_worker_that_waits_there(drive
     assert (room.session_id, room.node_id) == (SID, drive.node.node_id)
     state = await drive.shows(lambda state: state.rooms == (SID,) and state.warm == 2)
     assert (state.busy, state.jobs) == (0, ())
-    assert await drive.names(SID) == []  # nothing of it is in the log, and so on nobody's bill
+    assert await drive.names(SID) == []  # the log has no event of it, so it is unbilled
     await take(drive)
 
     reply = await drive.assign(SID)

@@ -302,7 +302,7 @@ async def test_a_worker_that_lost_its_identity_comes_back_only_when_it_is_told_t
     before = caller.loud_s
     worker.send(Speak(text="I am back with you again."))
     await worker.heard(Turn, 2)
-    await asyncio.sleep(1)  # what was written is still on its way
+    await asyncio.sleep(1)  # the written audio is still in flight
     assert caller.loud_s - before > 0.7
 
     await person().enter(session, agent_identity(session))

@@ -69,7 +69,7 @@ async def recovered(worker: Worker, provider: Provider, since_s: float = 0.0) ->
 async def greeted(
     fork: Fork, livekit: LiveKitServer, session: str, person: New, **config: Any
 ) -> tuple[Worker, Person]:
-    """A call whose opening line is over."""
+    """A call after its opening line."""
     worker = await fork(**config)
     caller = await person().enter(session)
     worker.send(go(livekit, session, opening_line="Hello."))

@@ -155,6 +155,6 @@ async def test_a_model_that_calls_and_calls_is_told_to_answer_and_asked_no_more_
     assert turn.heard_text == ("Sorry, I didn't get that. Could you say it again?" if goes_on else "It is clear.")
     assert len(server.asked) == MOST_ROUNDS
     asked = await sandbox.asked()
-    assert len(asked) == MOST_ROUNDS + (3 if goes_on else 2)  # what is no answer is asked for once more
+    assert len(asked) == MOST_ROUNDS + (3 if goes_on else 2)  # an empty answer is asked for again
     results = [m["content"] for m in asked[-1] if m["role"] == "tool"]
     assert ["not called" in result for result in results] == [False] * MOST_ROUNDS + [True]

@@ -90,7 +90,7 @@ class Sandbox(Server):
             await asyncio.sleep(0.05)
 
     async def is_left_alone(self) -> None:
-        """Wait until nobody is connected any more."""
+        """Wait until every connection is closed."""
         await self.is_open({"assemblyai": 0, "groq": 0, "inworld": 0})
 
     async def asked(self) -> list[list[dict[str, Any]]]:
@@ -182,7 +182,7 @@ class Worker:
             await asyncio.sleep(0.02)
 
     async def gone(self, timeout_s: float = 3) -> int:
-        """Its exit code, once it is over."""
+        """Its exit code, once it has exited."""
         await asyncio.to_thread(self.process.join, timeout_s)
         assert self.process.exitcode is not None, f"still there after {timeout_s} s; it said {self.said}"
         return int(self.process.exitcode)
@@ -224,12 +224,12 @@ class Person:
         self.left: list[str] = []
         self._livekit = livekit
         self._heard: list[tuple[float, NDArray[np.int16]]] = []
-        self._source = rtc.AudioSource(48_000, 1, queue_size_ms=100)  # what is said is on its way at once
+        self._source = rtc.AudioSource(48_000, 1, queue_size_ms=100)  # speech is sent at once
         self._to_say: asyncio.Queue[NDArray[np.int16]] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def enter(self, session: str, identity: str | None = None, *, has_microphone: bool = True) -> Person:
-        """Join as the caller, or as somebody else, with an open microphone."""
+        """Join as the caller, or under another identity, with an open microphone."""
 
         def on_track(track: rtc.Track, _publication: object, participant: rtc.RemoteParticipant) -> None:
             if participant.identity == agent_identity(session):
@@ -266,7 +266,7 @@ class Person:
         return len(at_48k) / 48_000
 
     async def has_spoken(self) -> None:
-        """Wait until all of it is on its way, which on a busy host takes longer than its sound lasts."""
+        """Wait until all of it is sent, which on a busy host takes longer than its sound lasts."""
         while not self._to_say.empty():  # noqa: ASYNC110 - the queue has no such event
             await asyncio.sleep(0.02)
 
@@ -365,7 +365,7 @@ def go(livekit: LiveKitServer, session: str, **changes: Any) -> Go:
 
 
 async def open_room(livekit: LiveKitServer, session: str) -> None:
-    """Create it; nobody else does."""
+    """Create it, as the gateway does."""
     rooms = livekit.rooms()
     await rooms.room.create_room(api.CreateRoomRequest(name=session, **room_shape(30)))
     await rooms.aclose()

@@ -1,4 +1,4 @@
-"""The billing service as a process of its own, and what to ask it."""
+"""The billing service in its own process, and requests to it."""
 
 import asyncio
 import json

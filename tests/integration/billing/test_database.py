@@ -1,4 +1,4 @@
-"""The schema: made once, by whoever comes first, and append-only against everybody."""
+"""The schema: created once, by the first process, and append-only for all."""
 
 import asyncio
 import sqlite3

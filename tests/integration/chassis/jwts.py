@@ -27,7 +27,7 @@ class Operator:
 
 
 def operator() -> Operator:
-    """Make the keys and JWTs anew."""
+    """Regenerate the keys and JWTs."""
     operator, system, account, user = (_pair(kind) for kind in ("O", "A", "A", "U"))
     accounts = {
         system: _jwt("SYS", "account", operator, system, limits=_LIMITS),

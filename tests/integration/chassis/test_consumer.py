@@ -21,7 +21,7 @@ TICKS = [session_event("tick", "*")]
 
 
 class Seen:
-    """A handler that remembers, and fails as often as it is told to."""
+    """A handler that remembers, and fails a given number of times."""
 
     def __init__(self, *failures: Exception) -> None:
         self.events: list[tuple[Event, Stored]] = []

@@ -283,7 +283,7 @@ async def test_a_client_is_told_that_its_trailers_are_too_large() -> None:
 
 @pytest.mark.parametrize("at", [None, 0.05])
 async def test_a_trailer_is_no_header(at: float | None) -> None:
-    """Neither of its own request nor of the next one."""
+    """Neither of this request nor of the next one."""
     async with serving(QUICK) as server:
         wire = await Wire.to(server, CHUNKED.replace(b"/echo", b"/health") + b"\r\n" + b"0\r\n" + (b"" if at else KEY))
         if at:

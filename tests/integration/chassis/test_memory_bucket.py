@@ -1,4 +1,4 @@
-"""A bucket in memory: made again after a restart of NATS, and made anew where a former version left it in files."""
+"""A bucket in memory: recreated after a restart of NATS, and where a former version left it in files."""
 
 import asyncio
 from dataclasses import replace

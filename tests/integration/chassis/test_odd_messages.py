@@ -1,4 +1,4 @@
-"""Messages that no writer of ours makes: each reader hands them on, or reads over them, and says so once."""
+"""Messages that our writers never make: each reader hands them on, or skips them, and logs that once."""
 
 import asyncio
 import socket

@@ -97,7 +97,7 @@ async def test_what_was_delivered_into_the_void_is_read_again(bus: Bus) -> None:
     reader = Reader(bus.replay("voice.v1.session.>"))
     await bus.publish(tick(served_ms=0))
     await until(lambda: reader.seqs == [1])
-    # Somebody else's fetch stands for an answer that was lost with a connection: the server counts it as delivered.
+    # Another client's fetch stands for an answer that was lost with a connection: the server counts it as delivered.
     (info,) = await bus.js.consumers_info("SESSIONS")
     thief = await bus.js.pull_subscribe_bind(info.name, "SESSIONS")
     stealing = asyncio.create_task(thief.fetch(1, timeout=5))

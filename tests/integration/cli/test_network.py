@@ -1,4 +1,4 @@
-"""What stands between a command and its gateway: proxies of the environment, and authorities of one's own."""
+"""What stands between a command and its gateway: proxies of the environment, and private certificate authorities."""
 
 import ssl
 import subprocess

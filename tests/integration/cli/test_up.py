@@ -20,7 +20,7 @@ from greenroom_cli.stack.ports import free_ports
 from greenroom_cli.stack.state import StateFolder
 
 GREENROOM = (sys.executable, "-c", "from greenroom_cli.main import main; main()")
-# Keys are there, so no sandbox is started; nobody calls, so nobody asks these addresses anything.
+# With keys, no sandbox starts; without a call, these addresses get no request.
 NOWHERE = "127.0.0.1:9"
 PROVIDERS = {
     **dict.fromkeys(("ASSEMBLY_API_KEY", "GROQ_API_KEY", "INWORLD_API_KEY"), "unused"),

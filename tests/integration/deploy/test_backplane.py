@@ -82,7 +82,7 @@ PUBLISH: dict[str, set[str] | frozenset[str]] = {
         for name in STREAM_NAMES
         for verb in ("DELETE", "PURGE", "MSG.DELETE", "SNAPSHOT", "RESTORE", "LEADER.STEPDOWN", "PEER.REMOVE")
     },
-    "$JS.API.STREAM.DELETE.KV_nodes": {S},  # to make it anew in memory; it holds nothing that is not there in a second
+    "$JS.API.STREAM.DELETE.KV_nodes": {S},  # to recreate it in memory; its keys are back within a second
     **{f"$JS.API.STREAM.UPDATE.{name}": {S} for name in STREAM_NAMES if name not in GATEWAYS_STREAMS},
     **{f"$JS.API.STREAM.UPDATE.{name}": {G} for name in GATEWAYS_STREAMS},
     "$JS.API.STREAM.CREATE.SESSIONS": EVERYBODY,

@@ -1,6 +1,6 @@
 """Everything behind the API but media: NATS, Redis, LiveKit, gateway, scheduler, billing, and a stand-in for a node.
 
-For tests that are not coroutines: the node lives in a thread with an event loop of its own.
+For tests that are not coroutines: the node lives in a thread with its own event loop.
 """
 
 import asyncio

@@ -40,7 +40,7 @@ def voices_at(url: str, *, key: str | None = KEY, ttl_s: float = 60) -> InworldV
 
 
 class VoiceList:
-    """Two pages of voices for whoever has the key."""
+    """Two pages of voices for a client with the key."""
 
     def __init__(self) -> None:
         self.asked = 0

@@ -110,7 +110,7 @@ async def test_times_are_whole_unix_seconds_as_programs_read_them(bus: Bus, mode
 
 
 async def test_what_the_former_version_wrote_becomes_integers(bus: Bus, model: RedisReadModel, redis: Any) -> None:
-    """Also where the log does not hold the session's events any more, and the user's last start."""
+    """Also where the log has dropped the session's events and the user's last start."""
     await publish(bus, a_request("session_new"), *a_running_call("session_new"))
     kept = fold_all([a_request("session_old"), *a_running_call("session_old")])
     assert kept is not None

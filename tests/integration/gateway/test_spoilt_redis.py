@@ -1,4 +1,4 @@
-"""Keys in Redis that somebody else wrote: the read model takes them for missing, and is made again."""
+"""Keys in Redis that another program wrote: the read model treats them as missing and is rebuilt."""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""A sandbox process of its own, and small clients: what the tests say and hear over real sockets."""
+"""A sandbox process, and small clients: what the tests say and hear over real sockets."""
 
 import asyncio
 import base64
@@ -115,7 +115,7 @@ async def listening(sandbox: Sandbox, key: str = KEY, **query: Any) -> AsyncIter
 
 
 async def send_audio(socket: ClientConnection, pcm: bytes, rate: int = RATE) -> None:
-    """In chunks of 100 ms, with half a second of silence before and 200 ms after, as fast as it is taken."""
+    """In chunks of 100 ms, with half a second of silence before and 200 ms after, as fast as the socket accepts it."""
     padded = bytes(rate) + pcm + bytes(rate // 5 * 2)
     size = rate // 10 * 2
     padded += bytes(-len(padded) % size)

@@ -1,4 +1,4 @@
-"""What is spoken by one part of the sandbox is understood by the other; what nobody expects is not mistaken for it."""
+"""The sandbox's recogniser understands its voice, and does not mistake unexpected speech for a known sentence."""
 
 import json
 import time

@@ -45,7 +45,7 @@ async def test_a_crashed_agent_is_taken_over_and_each_epoch_billed(bus: Bus, sta
     assert node.jobs[session_id].takeover
     await wait_for(bus, session_id, AgentReady, n=2)
 
-    # The first epoch's word once more, late and different: it ends nothing.
+    # The first epoch's report again, late and different: the session goes on.
     await bus.publish(AgentStopped(session_id=session_id, time=now(), epoch=1, cause="ended", served_ms=300))
     await asyncio.sleep(0.3)
     assert "ended" not in await kinds(bus, session_id)

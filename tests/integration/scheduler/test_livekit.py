@@ -69,7 +69,7 @@ async def join_as_caller(livekit: LiveKitServer, session_id: str) -> rtc.Room:
 async def test_the_agents_token_opens_its_room_and_nothing_else(livekit: LiveKitServer, rooms: LiveKitRooms) -> None:
     session_id, other = new_id(), new_id()
     await rooms.create(session_id)
-    await rooms.create(session_id)  # again: it stays as it is
+    await rooms.create(session_id)  # again: unchanged
     await rooms.create(other)
     token = rooms.agent_token(session_id, 3)
     claims = api.TokenVerifier(API_KEY, API_SECRET).verify(token)
@@ -181,7 +181,7 @@ async def test_a_caller_who_left_is_noticed_without_webhooks(
     await callers[1].disconnect()
     end = await ended(bus, gone, timeout_s=10)
     assert (end.outcome, end.reason) == (Outcome.COMPLETED, "caller_left")
-    # Without `started` the other's time to join is over by now; but LiveKit shows the caller.
+    # Without `started` the other's time to join has expired by now; but LiveKit shows the caller.
     await asyncio.sleep(1)
     assert "ended" not in await kinds(bus, here)
     await callers[0].disconnect()

@@ -1,4 +1,4 @@
-"""Nagle's algorithm goes off on the one connection that somebody else's code makes, and on no other."""
+"""Nagle's algorithm is switched off on the one connection that foreign code makes, and on no other."""
 
 import asyncio
 import socket

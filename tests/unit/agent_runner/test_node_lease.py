@@ -97,7 +97,7 @@ class Scene:
                 await asyncio.sleep(0.005)
 
     async def round(self) -> None:
-        """`announce` tries once more."""
+        """`announce` retries."""
         tried = asyncio.Event()
         self.registry.on_announce = tried.set
         self.node.changed.set()

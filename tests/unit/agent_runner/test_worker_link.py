@@ -84,7 +84,7 @@ def test_any_words_arrive_as_they_were(user: str, agent: str, interrupted: bool)
     turn = Turn(n=3, user_text=user, heard_text=agent, interrupted=interrupted)
     try:
         packet = encode(turn)
-    except ValueError:  # half a surrogate pair is no text
+    except ValueError:  # half a surrogate pair is not text
         assert any(0xD800 <= ord(c) <= 0xDFFF for c in user + agent)
         return
     assert decode_to_supervisor(packet) == turn

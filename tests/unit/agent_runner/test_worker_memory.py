@@ -1,4 +1,4 @@
-"""Which pages are let go of; a mistake here would undo what a process has written."""
+"""Which pages are released; a mistake here would undo a process's writes."""
 
 import ctypes
 import mmap

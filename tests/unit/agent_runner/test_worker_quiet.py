@@ -1,4 +1,4 @@
-"""What is due when nobody speaks."""
+"""What is due when both sides are silent."""
 
 from agent_runner.domain.notice import Notice
 from agent_runner.domain.quiet import THINKING_S, Quiet
@@ -65,7 +65,7 @@ def test_nothing_is_due_before_anybody_spoke_or_when_it_is_switched_off() -> Non
 
 def test_between_turns_is_after_the_answer_and_not_in_the_callers_pause_for_breath() -> None:
     quiet = Quiet(0, 0)
-    assert not quiet.is_between_turns(80)  # the first line is on its way
+    assert not quiet.is_between_turns(80)  # the first line is in flight
     quiet = after_the_agent_spoke()
     assert quiet.is_between_turns(100.1)
     quiet.caller(101, is_speaking=True)
@@ -94,7 +94,7 @@ def test_a_notice_waits_for_the_turn_then_for_silence_and_then_no_longer() -> No
     quiet.caller(100.5, is_speaking=True)
     quiet.caller(101.5, is_speaking=False)
 
-    assert not notice.is_due(106.9, quiet)  # nobody speaks, but the turn is open
+    assert not notice.is_due(106.9, quiet)  # silence, but the turn is open
     assert notice.is_due(107, quiet)
     quiet.caller(107, is_speaking=True)
     assert not notice.is_due(112.9, quiet)

@@ -1,4 +1,4 @@
-"""The worker's VAD hears what Pipecat's hears, though it does not show the model what is too quiet to count."""
+"""The worker's VAD hears what Pipecat's hears, though it keeps quiet windows from the model."""
 
 # pyright: standard
 

@@ -56,7 +56,7 @@ async def test_a_lock_whose_waiter_gives_up_is_forgotten() -> None:
 
 
 class Subscription:
-    """A fetch that fails, or answers, as it is told to."""
+    """A fetch that fails, or answers, on command."""
 
     def __init__(self, *answers: object) -> None:
         self.answers = list(answers)

@@ -38,7 +38,7 @@ FORMS = (
     "/nowhere/{secret}",
     "{secret}[sessions+{secret}]",
     "{secret}[sessions],{secret}[",
-    "\udcff{secret}",  # a byte that is no UTF-8
+    "\udcff{secret}",  # a byte that is not UTF-8
 )
 VALID = {
     "LIVEKIT_URL": "ws://127.0.0.1:7880",
@@ -120,7 +120,7 @@ def test_a_broken_variable_shows_no_secret(
 
 
 def _refusal(part: Part, environment: dict[str, str]) -> str:
-    """What the error says beside the line that was printed; a traceback for one that is none of ours."""
+    """What the error says beside the line that was printed; a traceback for a foreign one."""
     try:
         part.load(environment)
     except (SystemExit, CommandError) as refused:

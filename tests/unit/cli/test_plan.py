@@ -84,7 +84,7 @@ def test_the_agents_own_file_is_not_taken_for_missing(tmp_path: Path) -> None:
         Plan(state, StackOptions(parts=EVERYTHING, environment=environment)).refuse_bad_settings()
 
 
-# Who reads which secret, and nobody else is given it.
+# Which process reads which secret; no other process gets it.
 READERS = {
     "DATABASE_URL": {"billing", "migrate"},
     "GREENROOM_API_KEY": set[str](),

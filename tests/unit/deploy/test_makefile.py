@@ -1,4 +1,4 @@
-"""What the Docker targets run. There is no Docker engine here: `make -n` prints the commands."""
+"""The commands of the Docker targets, printed by `make -n`: tests need no Docker engine."""
 
 import subprocess
 from pathlib import Path

@@ -7,7 +7,7 @@ from gateway.adapters.kept import Kept
 
 
 class Slow:
-    """A reading that takes so many seconds of its own clock."""
+    """A reading that takes so many seconds of a fake clock."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds

@@ -133,7 +133,7 @@ async def test_a_projector_that_was_overtaken_goes_on_from_there() -> None:
 
 
 class Choking(FakeReadModel):
-    """Fails with a bug of ours at one session's state, and counts the others."""
+    """Fails with a bug at one session's state, and counts the others."""
 
     async def write(
         self,

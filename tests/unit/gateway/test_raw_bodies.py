@@ -1,4 +1,4 @@
-"""Bodies as bytes: whatever JSON can hold, the answer is never a fault of ours."""
+"""Bodies as bytes: whatever JSON can hold, the answer is never a 5xx."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""`POST /orchestrator/session/start`: what is left behind, whatever fails."""
+"""`POST /orchestrator/session/start`: what remains after each failure."""
 
 import asyncio
 import json

@@ -57,7 +57,7 @@ def test_a_slot_that_changed_hands_during_the_reading_stays_with_its_new_session
     scene.admit()
     scene.board.slots.took(0, "session_old")
     mark = scene.board.slots.mark()
-    # The bucket is being read, and still holds the old session, when the slot is freed and taken once more.
+    # The bucket is being read, and still holds the old session, when the slot is released and taken again.
     scene.board.slots.released(0, "session_old")
     scene.board.remove("session_old")
     scene.start("session_new")
@@ -118,7 +118,7 @@ def test_the_queue_is_looked_at_only_when_a_slot_and_a_node_are_free() -> None:
     scene.board.remove("session_a")
     assert scene.board.admission.may_admit(T0)
     assert scene.admit() == ["session_b"]
-    assert not scene.board.admission.may_admit(T0)  # nobody waits
+    assert not scene.board.admission.may_admit(T0)  # the queue is empty
 
 
 def test_a_full_queue_refuses_no_start_that_it_took_before() -> None:

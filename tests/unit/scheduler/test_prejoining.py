@@ -1,4 +1,4 @@
-"""How many rooms are joined ahead, on which nodes, and what becomes of those that nobody comes for."""
+"""How many rooms are prejoined, on which nodes, and when unused ones are retired."""
 
 import asyncio
 from asyncio import Event as Signal
@@ -103,7 +103,7 @@ class Scene:
         self._tell(session_id, self.offered[session_id])
 
     def lose(self, session_id: str) -> None:
-        """Somebody took the room, or it is no more."""
+        """The room was claimed or deleted."""
         assert self._tell is not None
         if self.offered.pop(session_id, None) is not None:
             self._tell(session_id, None)

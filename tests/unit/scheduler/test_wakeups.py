@@ -91,7 +91,7 @@ async def test_a_sweep_leaves_those_alone_that_wait_for_a_time() -> None:
 
 
 class LosesEnds(Agents):
-    """Its first ends fail as a bug does: no answer, no exception that anybody awaits."""
+    """Its first ends fail as a bug does: no answer, and an exception that no task awaits."""
 
     def __init__(self, world: World, leader: Leader, fails: int) -> None:
         super().__init__(world, world, "ws://x", leader)

@@ -227,7 +227,7 @@ class TwoLeaders(RuleBasedStateMachine):
             self.loop.close()
 
 
-# Not shrunk: that takes minutes here, and the steps of a failure are printed as they are.
+# Not shrunk: that takes minutes here, and the steps of a failure are printed unchanged.
 TwoLeaders.TestCase.settings = settings(
     max_examples=60,
     stateful_step_count=50,

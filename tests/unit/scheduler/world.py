@@ -122,7 +122,7 @@ class World:
         return self.whole_since_ms
 
     def lose_log(self) -> None:
-        """The stream is made anew."""
+        """The stream is recreated."""
         self.records.clear()
         self.whole_since_ms = self.now_ms()
 
@@ -348,7 +348,7 @@ class Leader:
             self.heard += 1
 
     def see_nodes(self) -> None:
-        """The registry as it is now."""
+        """The current registry."""
         gone = [s.node_id for s in self.board.fleet.states() if s.node_id not in self.world.states]
         for node_id in gone:
             self.board.nodes.changed(node_id, None, self.timekeeper.now_ms())
