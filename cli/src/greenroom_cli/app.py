@@ -9,8 +9,7 @@ import typer
 from greenroom_cli import network
 from greenroom_cli.commands import agent, bill, call, demo, doctor, end, nodes, sessions, up
 from greenroom_cli.console import complain, say, warn
-from greenroom_cli.errors import CommandError
-from greenroom_cli.main import EXIT_INTERRUPTED, EXIT_OUTPUT_CLOSED, INTERRUPTED
+from greenroom_cli.errors import EXIT_INTERRUPTED, EXIT_OUTPUT_CLOSED, INTERRUPTED, CommandError
 from greenroom_cli.runner import Stopped
 
 app = typer.Typer(

@@ -1,4 +1,11 @@
-"""The error that a command shows: a problem and its fix, one line each."""
+"""The error that a command shows (a problem and its fix, one line each), and exit codes after a signal."""
+
+import signal
+from typing import Final
+
+INTERRUPTED: Final = "greenroom: interrupted"
+EXIT_INTERRUPTED: Final = 128 + signal.SIGINT
+EXIT_OUTPUT_CLOSED: Final = 128 + signal.SIGPIPE
 
 
 class CommandError(Exception):

@@ -7,9 +7,7 @@ import sys
 from types import FrameType
 from typing import NoReturn
 
-INTERRUPTED = "greenroom: interrupted"
-EXIT_INTERRUPTED = 128 + signal.SIGINT
-EXIT_OUTPUT_CLOSED = 128 + signal.SIGPIPE
+from greenroom_cli.errors import EXIT_INTERRUPTED, EXIT_OUTPUT_CLOSED, INTERRUPTED
 
 
 def main() -> NoReturn:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from chassis.nats import Bus
-from chassis.nats.jetstream import declare
+from chassis.nats.jetstream import config
 from chassis.nats.kv import bucket as module
 from contracts.streams import IDEMPOTENCY, LEADERS, PREJOINED, QUEUE, SEATS, SLOTS
 
@@ -23,7 +23,7 @@ async def stay_deleted(bus: Bus, server: NatsServer, patch: pytest.MonkeyPatch, 
         await bucket.put("kept", b"old")
         await bucket.put("kept", b"new")
     patch.setattr(module, "_TOMBSTONE_TTL_S", MARKER_S)
-    patch.setattr(declare, "_MARKER_TTL_S", MARKER_S)
+    patch.setattr(config, "_MARKER_TTL_S", MARKER_S)
     await bus.ensure([], BUCKETS)
     for spec in BUCKETS:
         bucket = bus.bucket(spec)

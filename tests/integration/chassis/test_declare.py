@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from chassis.nats import Bus, BusUnavailable, NoDisk
-from chassis.nats.jetstream import declare
+from chassis.nats.jetstream.config import stream_config
 from contracts.streams import BUCKETS, IDEMPOTENCY, NODES, SESSIONS, SHAPE, STREAMS, StreamSpec, reserved_bytes
 from nats.js.errors import APIError
 
@@ -98,7 +98,7 @@ async def test_a_bound_that_is_not_chosen_never_shrinks_and_one_that_is_keeps_wh
 
 async def test_an_older_version_leaves_the_stream_of_a_newer_one_as_it_is(nats_url: str) -> None:
     bus = await Bus.connect(nats_url, name="test", graceful_timeout_s=1)
-    newer = declare.stream_config(replace(SESSIONS, max_bytes=64 * MIB), replicas=1)
+    newer = stream_config(replace(SESSIONS, max_bytes=64 * MIB), replicas=1)
     newer.metadata = {"greenroom-shape": str(SHAPE + 1)}
     await bus.js.add_stream(newer)
 

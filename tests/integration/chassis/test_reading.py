@@ -2,7 +2,7 @@
 
 import pytest
 from chassis.nats import Bus
-from chassis.nats.jetstream import read
+from chassis.nats.jetstream import direct
 from chassis.nats.jetstream.messages import headers_of
 from contracts.events import ServedTick, SessionRequested
 
@@ -63,7 +63,7 @@ async def test_the_last_message_of_each_subject_in_pages_of_few_bytes_too(
     asked = [subjects.session_event(kind, name) for name in names for kind in ("tick", "requested", "ended")]
 
     for most in (8 * 1024 * 1024, 20_000):
-        monkeypatch.setattr(read, "_PAGE_BYTES", most)
+        monkeypatch.setattr(direct, "_PAGE_BYTES", most)
         found = [record.event for record in await bus.last_of_each(asked)]
         ticks = {event.session_id: event.served_ms for event in found if isinstance(event, ServedTick)}
         assert ticks == dict.fromkeys(names, 2)

@@ -3,14 +3,16 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping
+from contextlib import nullcontext
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from chassis.nats import Bucket, Bus, Cause, Change, Entry
 from chassis.nats.jetstream import read
+from chassis.nats.jetstream.direct import Page, Raw
 from chassis.nats.jetstream.messages import Stored
-from chassis.nats.jetstream.read import Page, Raw
 from chassis.nats.jetstream.replay import Replay
 from contracts.streams import NODES
 
@@ -33,7 +35,7 @@ class Renewed:
         self._known = [len(KEYS)] * len(lags)
         self._renewals = renewals
 
-    async def page(self, _nc: object, _stream: str, ask: Mapping[str, object]) -> Page:
+    async def page(self, _connection: object, _stream: str, ask: Mapping[str, object]) -> Page:
         self._pass()
         answers = self._chance.randrange(len(self._lags))
         behind = self._chance.randint(0, self._lags[answers])
@@ -56,8 +58,8 @@ async def sweep(stream: Renewed, monkeypatch: pytest.MonkeyPatch) -> set[str]:
     monkeypatch.setattr(read, "page", stream.page)
     monkeypatch.setattr(read, "last", stream.last)
     monkeypatch.setattr(read, "_BEHIND_S", 0)
-    nothing: Any = None
-    found = await read.latest(nothing, nothing, "KV_nodes", ">", deadline_s=60, url="nats://x")
+    connection: Any = SimpleNamespace(asking=lambda *_: nullcontext())
+    found = await read.latest(connection, "KV_nodes", ">", deadline_s=60)
     return {raw.subject for raw in found}
 
 

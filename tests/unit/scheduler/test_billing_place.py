@@ -1,34 +1,30 @@
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
-from chassis.nats import Bus
-from nats.js.api import ConsumerInfo
-from nats.js.errors import NotFoundError
+import pytest
+from chassis.nats import Bus, Place
+from scheduler.adapters import nats_stores
 from scheduler.adapters.nats_stores import NatsStores
 from scheduler.domain.log_room import BillingPlace
 
 
-class FakeJetStream:
-    """The consumer `billing`; None: there is none."""
+async def test_a_look_between_two_marks_of_billing_keeps_the_last_answer_for_a_minute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place: Place | None = None
+    now = 1_000.0
 
-    def __init__(self) -> None:
-        self.found: SimpleNamespace | None = None
+    async def place_of(_connection: Any, stream: str, durable: str) -> Place | None:
+        assert (stream, durable) == ("SESSIONS", "billing")
+        return place
 
-    async def consumer_info(self, stream: str, consumer: str) -> ConsumerInfo:
-        assert (stream, consumer) == ("SESSIONS", "billing")
-        if self.found is None:
-            raise NotFoundError
-        return cast(ConsumerInfo, self.found)
-
-
-async def test_a_look_between_two_marks_of_billing_keeps_the_last_answer_for_a_minute() -> None:
-    js, now = FakeJetStream(), 1_000.0
-    stores = NatsStores(cast(Bus, SimpleNamespace(js=js)), clock=lambda: now)
+    monkeypatch.setattr(nats_stores, "place_of", place_of)
+    stores = NatsStores(cast(Bus, SimpleNamespace(connection=None)), clock=lambda: now)
     assert await stores.billing() is None
-    js.found = SimpleNamespace(ack_floor=SimpleNamespace(stream_seq=7), num_pending=5, num_ack_pending=1)
+    place = Place(seq=7, waiting=6, begins=1, is_read=False)
     assert await stores.billing() == BillingPlace(7, 6)
 
-    js.found = None
+    place = None
     now += 59
     assert await stores.billing() == BillingPlace(7, 6)
     now += 2

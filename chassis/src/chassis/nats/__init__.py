@@ -1,8 +1,8 @@
-"""NATS JetStream for the services: every trap that we know of is handled here, once."""
+"""NATS JetStream for the services. Only this package imports nats-py; docs/decisions/0029 says why it exists."""
 
 from chassis.imports import without
 
-# 7 MB that only ws:// needs, and 4 MB that only credentials files need: `client` takes them then.
+# 7 MB that only ws:// needs, and 4 MB that only credentials files need; `connection.client` imports them then.
 with without("aiohttp"), without("nkeys"):
     import nats as nats
     from faststream.nats import NatsBroker as NatsBroker
@@ -11,6 +11,8 @@ from chassis.nats.bus import Bus
 from chassis.nats.connection.odd_messages import hand_on_odd_messages
 from chassis.nats.errors import (
     BadReply,
+    BusClosed,
+    BusError,
     BusRefused,
     BusUnavailable,
     CommandError,
@@ -28,8 +30,9 @@ from chassis.nats.errors import (
     StreamMissing,
 )
 from chassis.nats.jetstream.messages import Published, Stored
+from chassis.nats.jetstream.place import Place, place_of, show_place
 from chassis.nats.jetstream.replay import Replay
-from chassis.nats.jetstream.stream_use import StreamUse
+from chassis.nats.jetstream.state import StreamUse, account_streams
 from chassis.nats.jetstream.unreadable import read_value
 from chassis.nats.kv.bucket import Bucket, Cause, Change, Entry
 from chassis.nats.messaging.commands import Responder, respond
@@ -39,6 +42,8 @@ __all__ = [
     "BadReply",
     "Bucket",
     "Bus",
+    "BusClosed",
+    "BusError",
     "BusRefused",
     "BusUnavailable",
     "Cause",
@@ -52,6 +57,7 @@ __all__ = [
     "NoDisk",
     "NoResponder",
     "NotStored",
+    "Place",
     "PublishRefused",
     "Published",
     "Rejected",
@@ -63,9 +69,12 @@ __all__ = [
     "StreamFull",
     "StreamMissing",
     "StreamUse",
+    "account_streams",
     "consumer",
+    "place_of",
     "read_value",
     "respond",
+    "show_place",
 ]
 
 hand_on_odd_messages()

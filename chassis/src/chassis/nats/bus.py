@@ -1,7 +1,8 @@
-"""The bus of one service: one connection, and everything that is done over it."""
+"""The bus of one service: its connection, streams, buckets and commands."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from contracts.commands import Command, CommandFailed, Reply, Request
 from contracts.streams import BucketSpec
@@ -17,7 +18,7 @@ _CLOSE_MARGIN_S = 5.0
 
 
 class Bus(JetStream):
-    """One service's connection to NATS, with its streams, buckets and commands; made by `connect`."""
+    """One service's access to NATS; made by `connect`."""
 
     @classmethod
     async def connect(
@@ -29,16 +30,16 @@ class Bus(JetStream):
         replicas: int = 1,
         graceful_timeout_s: float = 15.0,
     ) -> "Bus":
-        """Connect; from then on it reconnects for ever.
+        """Connect. Afterwards the connection reconnects for ever.
 
         Args:
-            access: Where it is, or only its URL: nats://[user:password@]host:port, several with commas between.
+            access: Servers and credentials, or a URL nats://[user:password@]host:port; separate several with commas.
             replicas: Copies of each stream and bucket that `ensure` makes; 3 in a cluster.
             graceful_timeout_s: How long a stop waits for handlers.
 
         Raises:
-            BusUnavailable: Nobody answered by the deadline.
-            BusRefused: The server does not take our credentials, or what we were given to connect with is unusable.
+            BusUnavailable: No server answered by the deadline.
+            BusRefused: The server rejects the credentials, or a setting or file of `access` is unusable.
         """
         if isinstance(access, str):
             try:
@@ -51,25 +52,24 @@ class Bus(JetStream):
 
     @property
     def is_connected(self) -> bool:
-        """Whether a server is there now."""
         return self.connection.is_connected
 
     @property
     def closed(self) -> asyncio.Event:
-        """Set once the connection is over for good; a process that still wants it must end."""
+        """Set when the connection has closed for good; a process that needs it must stop."""
         return self.connection.closed
 
-    def on_reconnect(self, callback: Callable[[], Awaitable[None]]) -> None:
-        """Call this after each reconnect, such as to read back what was missed."""
+    def on_reconnect(self, callback: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Call this after each reconnect."""
         self.connection.on_reconnect(callback)
 
     async def close(self) -> None:
-        """Stop what is still subscribed and disconnect; safe to repeat."""
+        """Stop the subscribers and disconnect; safe to repeat."""
         await super().close()
         await self.connection.close(self.connection.graceful_timeout_s + _CLOSE_MARGIN_S)
 
     async def reconnect_if_silent(self, answer_s: float) -> None:
-        """Connect anew, to another server where there is one, if ours does not answer a ping within so many seconds."""
+        """Reconnect, to another server if there is one, unless this one answers a ping within `answer_s`."""
         await self.connection.reconnect_if_silent(answer_s)
 
     async def request(
@@ -78,12 +78,12 @@ class Bus(JetStream):
         """Send a command and wait for its typed reply.
 
         Raises:
-            NoResponder: Nobody listens; it was not carried out.
+            NoResponder: No subscriber; it was not carried out.
             CommandTimeout: No reply in time; it may have been carried out.
             BadReply: The reply has another shape.
             BusUnavailable: There is no connection.
         """
-        return await commands.request(self.nc, command, body, timeout_s=timeout_s, url=self.url)
+        return await commands.request(self.connection, command, body, timeout_s)
 
     def bucket(self, spec: BucketSpec) -> Bucket:
         """A key-value bucket that `ensure` has made."""

@@ -1,4 +1,8 @@
-"""What can go wrong on the bus, each with its facts."""
+"""Everything that NATS can answer with, as one hierarchy. Nothing else of nats-py's errors leaves this package.
+
+`BusUnavailable` and its subclasses: no usable answer, the outcome may be unknown, a later try may succeed.
+The other subclasses of `BusError`: a definite answer; the same call gets it again.
+"""
 
 from typing import Final
 
@@ -14,49 +18,81 @@ _MORE_DISK: Final = (
 GRANT_IT: Final = "Add it to the user's permissions in nats-server's configuration."
 
 
-class BusUnavailable(StartFailed):
-    """NATS did not answer within the deadline; whether the message was stored is not known."""
+class BusError(Exception):
+    """The base of all."""
+
+
+class BusUnavailable(BusError, StartFailed):
+    """No answer from NATS by the deadline; a message may have been stored or not."""
 
     def __init__(self, doing: str, url: str) -> None:
-        super().__init__(f"NATS at {url} does not answer: {doing}", "Check NATS_URL and that nats-server runs.")
+        StartFailed.__init__(
+            self, f"NATS at {url} does not answer: {doing}", "Check NATS_URL and that nats-server runs."
+        )
         self.doing = doing
         self.url = url
 
 
-class BusRefused(StartFailed):
-    """NATS does not take our credentials, or our user may not do this."""
-
-    def __init__(self, cause: str, url: str, *, fix: str = _CHECK_USER) -> None:
-        super().__init__(f"NATS at {url} refuses us: {cause}", fix)
-        self.url = url
+class NoAnswer(BusUnavailable):
+    """The connection is there, and no reply came in time."""
 
 
-class NoDisk(BusRefused):
-    """nats-server has no disk for the bound of a stream or bucket: it reserves the bounds of all of them."""
-
-    def __init__(self, stream: str, max_bytes: int, reason: str, url: str) -> None:
-        StartFailed.__init__(
-            self,
-            f"nats-server's disk has no room for the stream {stream} ({max_bytes >> 20} MB): {reason}",
-            _MORE_DISK,
-        )
-        self.url = url
+class BusClosed(BusUnavailable):
+    """This connection is closed for good; the process must end."""
 
 
-class StreamMissing(BusUnavailable):
-    """There is no such stream: its store was lost, or it is not made yet."""
+class NotPermitted(BusUnavailable):
+    """The server refused the user a subject. It says so beside the call, which then gets no reply."""
 
-    def __init__(self, stream: str, url: str) -> None:
-        super().__init__(f"there is no stream {stream}", url)
-        self.stream = stream
+    def __init__(self, doing: str, refusal: str, url: str) -> None:
+        super().__init__(f"{doing} ({refusal})", url)
+        self.refusal = refusal
+
+
+class ApiError(BusUnavailable):
+    """JetStream answered with an error.
+
+    Attributes:
+        err_code: NATS' own number of the error.
+        description: The server's words.
+    """
+
+    def __init__(self, doing: str, url: str, *, err_code: int, description: str) -> None:
+        super().__init__(f"{doing}: {description}", url)
+        self.err_code = err_code
+        self.description = description
+
+
+class Declined(ApiError):
+    """The request is wrong: a code below 500."""
+
+
+class NotFound(Declined):
+    """The stream has no such message or consumer."""
+
+
+class StreamMissing(Declined):
+    """The stream does not exist: its store was lost, or no service has declared it yet."""
+
+
+class NoStorage(ApiError):
+    """The server's storage is smaller than the maximum sizes of its streams, which it reserves."""
+
+
+class NoSubscriber(BusUnavailable):
+    """No process or stream listens on the subject: a stream is missing, or has no leader now."""
+
+
+class Unsendable(BusUnavailable):
+    """The client rejects the message: too large, or a bad subject or header."""
 
 
 class StreamFull(BusUnavailable):
-    """The stream or bucket holds as many bytes as it may, and keeps what it has."""
+    """The stream or bucket has reached its maximum size, and discards nothing."""
 
 
 class NotStored(BusUnavailable):
-    """The stream can be read and stores nothing: the disk under it is full, or was, until nats-server starts again."""
+    """The stream can be read but stores nothing: its disk is full, or was full and nats-server has not restarted."""
 
     def __init__(self, doing: str, stream: str, url: str) -> None:
         StartFailed.__init__(
@@ -69,8 +105,28 @@ class NotStored(BusUnavailable):
         self.url = url
 
 
-class PublishRefused(Exception):
-    """The stream will never take this message: too large, or not its subject."""
+class BusRefused(BusError, StartFailed):
+    """The server rejects our credentials, or does not permit the operation."""
+
+    def __init__(self, cause: str, url: str, *, fix: str = _CHECK_USER) -> None:
+        StartFailed.__init__(self, f"NATS at {url} refuses us: {cause}", fix)
+        self.url = url
+
+
+class NoDisk(BusRefused):
+    """nats-server's disk is too small for the maximum sizes of all streams and buckets, which it reserves."""
+
+    def __init__(self, stream: str, max_bytes: int, reason: str, url: str) -> None:
+        StartFailed.__init__(
+            self,
+            f"nats-server's disk has no room for the stream {stream} ({max_bytes >> 20} MB): {reason}",
+            _MORE_DISK,
+        )
+        self.url = url
+
+
+class PublishRefused(BusError):
+    """The stream rejects the message: too large, or the wrong subject."""
 
     def __init__(self, subject: str, reason: str) -> None:
         super().__init__(f"{subject}: {reason}")
@@ -78,8 +134,8 @@ class PublishRefused(Exception):
         self.reason = reason
 
 
-class SequenceConflict(Exception):
-    """The subject moved on since it was read.
+class SequenceConflict(BusError):
+    """The subject has a newer message than the expected one.
 
     Attributes:
         last_seq: Sequence of the subject's last message now; 0 when there is none.
@@ -93,7 +149,7 @@ class SequenceConflict(Exception):
         self.last_event_id = last_event_id
 
 
-class CommandError(Exception):
+class CommandError(BusError):
     """A command got no usable reply."""
 
     def __init__(self, subject: str, problem: str) -> None:
@@ -102,10 +158,10 @@ class CommandError(Exception):
 
 
 class NoResponder(CommandError):
-    """Nobody listens on the subject; the command was not carried out."""
+    """No subscriber on the subject; the command was not carried out."""
 
     def __init__(self, subject: str) -> None:
-        super().__init__(subject, "nobody listens")
+        super().__init__(subject, "no subscriber")
 
 
 class CommandTimeout(CommandError):
@@ -117,11 +173,11 @@ class CommandTimeout(CommandError):
 
 
 class BadReply(CommandError):
-    """A reply that does not have the agreed shape."""
+    """The reply does not have the agreed shape."""
 
 
-class KeyExists(Exception):
-    """The key has a value already.
+class KeyExists(BusError):
+    """The key already has a value.
 
     Attributes:
         revision: That value's revision.
@@ -132,8 +188,8 @@ class KeyExists(Exception):
         self.revision = revision
 
 
-class KeyChanged(Exception):
-    """The key is not at the expected revision any more.
+class KeyChanged(BusError):
+    """The key is no longer at the expected revision.
 
     Attributes:
         revision: Its revision now; 0 when it is gone.
@@ -145,7 +201,7 @@ class KeyChanged(Exception):
 
 
 class RetryLater(Exception):
-    """Raised by a handler: something it needs is away; hand it the same message again after `delay_s`.
+    """Raised by a handler: a dependency is unavailable; deliver the same message again after `delay_s`.
 
     It does not count towards the dead letters, and later messages of the same key wait behind it.
     """

@@ -1,7 +1,6 @@
 """`greenroom doctor`: checks everything, and gives the fix of each problem."""
 
 import asyncio
-import logging
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import typer
 
+from chassis import logs
 from greenroom_cli.commands.options import STATE, AsJson, State
 from greenroom_cli.console import say, say_json
 from greenroom_cli.doctor.check import Check, Verdict, worst
@@ -36,8 +36,8 @@ def doctor(state: State = STATE, as_json: AsJson = False) -> None:
     Checks the servers in the environment and .env, and the stack that runs in the state folder; lists what it did not
     check.
     """
-    # The SDKs log warnings of their own, which the report already contains.
-    logging.getLogger().addHandler(logging.NullHandler())
+    # The report already contains what the services' runtime and the SDKs would log.
+    logs.configure("doctor", level="CRITICAL")
     warnings.simplefilter("ignore")
     checks = run(examine(state or DEFAULT_STATE))
     verdict = worst(checks)

@@ -1,60 +1,27 @@
-"""NATS as the services reach it: with their client, their reading of NATS_URL and its files, and the user's inbox."""
-
-# pyright: reportUnknownMemberType=false
+"""NATS as the services reach it, with an inbox that the user of NATS_URL may use."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from chassis.access import NatsAccess
-from chassis.nats import BusRefused
-from chassis.nats.connection.client import RecordingClient, options_of
-from chassis.nats.connection.connection import inbox_prefix
-from nats.errors import Error as NatsError
-from nats.js import JetStreamContext
+from chassis.nats import Bus, BusRefused, BusUnavailable
 
 from greenroom_cli.doctor.check import START, Broken
 from greenroom_cli.settings import Settings
 
-CONNECT_S = 2
-ANSWER_S = 2.0
-OWN_NAME = "doctor"  # for the inbox, when NATS_URL has no user
-
-
-class Reached:
-    """A working connection.
-
-    Attributes:
-        shown: The servers, without credentials.
-    """
-
-    def __init__(self, client: RecordingClient, shown: str, errors: list[Exception]) -> None:
-        self.shown = shown
-        self._client = client
-        self._errors = errors
-
-    @property
-    def jetstream(self) -> JetStreamContext:
-        return self._client.jetstream(timeout=ANSWER_S)
-
-    @property
-    def refusal(self) -> str | None:
-        """The server's permission error: a request that it refuses gets no reply."""
-        refusals = (self._client.refusal_in(error) for error in self._errors)
-        return next((refusal for refusal in refusals if refusal), None)
+CONNECT_S: Final = 1.0
+ANSWER_S: Final = 2.0
+_OWN_NAME: Final = "doctor"  # of the inbox, where NATS_URL names no user
 
 
 @asynccontextmanager
-async def nats_reached(settings: Settings) -> AsyncGenerator[Reached]:
-    """Connect as the services do.
+async def nats_reached(settings: Settings) -> AsyncGenerator[Bus]:
+    """Connect with what the services connect with.
 
     Raises:
-        Broken: The settings are wrong, or NATS does not answer or refuses them.
+        Broken: The settings are wrong, or NATS does not answer or rejects them.
     """
-    errors: list[Exception] = []
-
-    async def remember(error: Exception) -> None:
-        errors.append(error)
-
     try:
         access = NatsAccess.of(
             settings.nats_url,
@@ -64,24 +31,15 @@ async def nats_reached(settings: Settings) -> AsyncGenerator[Reached]:
             cert=settings.nats_cert_file,
             key=settings.nats_key_file,
         )
-        client, identity = RecordingClient(must_encrypt=access.must_encrypt), options_of(access)
     except ValueError as error:
         raise Broken(f"NATS_URL: {error}", "correct NATS_URL") from None
+    try:
+        bus = await Bus.connect(access, name=access.user or _OWN_NAME, deadline_s=CONNECT_S, graceful_timeout_s=0)
     except BusRefused as error:
         raise Broken(error.cause, error.fix) from None
+    except BusUnavailable as error:
+        raise Broken(f"{access.shown}: {error.doing}", f"check NATS_URL; {START}") from None
     try:
-        await client.connect(
-            list(access.servers),
-            **identity,
-            inbox_prefix=inbox_prefix(access.user or OWN_NAME),
-            max_reconnect_attempts=1,
-            reconnect_time_wait=0,
-            connect_timeout=CONNECT_S,
-            error_cb=remember,
-        )
-    except (OSError, NatsError, ValueError) as error:
-        raise Broken(f"{access.shown}: {errors[-1] if errors else error}", f"check NATS_URL; {START}") from None
-    try:
-        yield Reached(client, access.shown, errors)
+        yield bus
     finally:
-        await client.close()
+        await bus.close()

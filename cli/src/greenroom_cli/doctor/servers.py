@@ -9,17 +9,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from chassis.nats.errors import GRANT_IT
+from chassis.nats import BusUnavailable, account_streams
+from chassis.nats.errors import GRANT_IT, NotPermitted
 from chassis.redaction import without_identity
 from chassis.urls import check_redis_url
-from nats.errors import Error as NatsError
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, RedisError
 
 from greenroom_cli.doctor.check import START, Broken, Check, Verdict
 from greenroom_cli.doctor.clocks import Clocks
 from greenroom_cli.doctor.livekit import check_livekit
-from greenroom_cli.doctor.nats_client import nats_reached
+from greenroom_cli.doctor.nats_client import ANSWER_S, nats_reached
 from greenroom_cli.settings import Settings
 
 GROUP = "servers"
@@ -64,15 +64,15 @@ async def _check(
 
 
 async def _nats(settings: Settings) -> str:
-    async with nats_reached(settings) as nats:
+    async with nats_reached(settings) as bus:
         try:
-            account = await nats.jetstream.account_info()
-        except NatsError as error:
-            if nats.refusal:
-                raise Broken(f"{nats.shown}: {nats.refusal}", GRANT_IT) from None
+            streams = await account_streams(bus.connection, deadline_s=ANSWER_S)
+        except NotPermitted as error:
+            raise Broken(f"{bus.url}: {error.refusal}", GRANT_IT) from None
+        except BusUnavailable as error:
             fix = "start nats-server with: jetstream { store_dir: ..., sync_interval: always }"
-            raise Broken(f"it has no JetStream: {error}", fix) from None
-        return f"{nats.shown}, JetStream with {account.streams} stream(s)"
+            raise Broken(f"it has no JetStream: {error.doing}", fix) from None
+        return f"{bus.url}, JetStream with {streams} stream(s)"
 
 
 async def _redis(settings: Settings, clocks: Clocks) -> str:

@@ -7,15 +7,14 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
+from chassis.nats import BusUnavailable, StreamMissing
 from contracts.errors import BILLING_UNAVAILABLE, FORBIDDEN, UNKNOWN_SESSION
 from contracts.ids import session_id
 from contracts.streams import LEADERS
-from nats.errors import Error as NatsError
-from nats.js.errors import NotFoundError
 
 from greenroom_cli.doctor.check import Broken, Check, Verdict
 from greenroom_cli.doctor.clocks import Clocks
-from greenroom_cli.doctor.nats_client import nats_reached
+from greenroom_cli.doctor.nats_client import ANSWER_S, nats_reached
 from greenroom_cli.errors import CommandError
 from greenroom_cli.gateway import Gateway, GatewayRefused
 from greenroom_cli.settings import Settings
@@ -110,21 +109,19 @@ async def _scheduler(settings: Settings, environment: Mapping[str, str], clocks:
     if "NATS_URL" not in environment:
         return _unchecked("scheduler", "its lease is in NATS, and NATS_URL is not set")
     try:
-        async with nats_reached(settings) as nats:
+        async with nats_reached(settings) as bus:
             try:
-                lease = await nats.jetstream.get_last_msg(f"KV_{LEADERS.name}", f"$KV.{LEADERS.name}.scheduler")
-            except NotFoundError:
+                lease = await bus.bucket(LEADERS).get("scheduler", deadline_s=ANSWER_S)
+            except StreamMissing:
                 lease = None
-            except NatsError as error:
-                why = nats.refusal or error or type(error).__name__
-                return _unchecked("scheduler", f"cannot read its lease: {why}")
+            except BusUnavailable as error:
+                return _unchecked("scheduler", f"cannot read its lease: {error.doing}")
     except Broken as error:
         return _unchecked("scheduler", f"its lease is in NATS: {error}")
-    if lease is None or not lease.data:  # an expired lease leaves an empty message
+    if lease is None:
         detail = "no scheduler leads, so no start gets an agent"
         return Check(GROUP, "scheduler", Verdict.BROKEN, detail, "start one, and read its log")
-    if lease.time is not None:
-        clocks["NATS"] = time.time() - lease.time.timestamp() - LEASE_AGE_S
+    clocks["NATS"] = time.time() - lease.stored_ms / 1000 - LEASE_AGE_S
     return Check(GROUP, "scheduler", Verdict.OK, "one leads")
 
 

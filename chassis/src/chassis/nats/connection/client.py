@@ -1,4 +1,4 @@
-"""nats-py's client with what it leaves out: no login without the TLS that was asked for, subjects in their case."""
+"""nats-py's client with two fixes: it refuses to log in without the configured TLS, and keeps the case of subjects."""
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
 
@@ -16,7 +16,6 @@ from faststream.nats.security import (
     NatsSecurity,
     NatsToken,
     NatsUserPassword,
-    parse_security,
 )
 from nats.aio import transport
 from nats.aio.client import Client
@@ -29,14 +28,14 @@ _REMEMBERED: Final = 256  # subjects; a refusal comes back within one round trip
 
 
 class NotEncrypted(nats.errors.Error):
-    """The server offers no TLS, so it is given no credentials."""
+    """The server offers no TLS, so the client does not send its credentials."""
 
     def __str__(self) -> str:
         return "the server offers no TLS, which tls://, wss:// or a NATS_*_FILE asks for"
 
 
 class RecordingClient(Client):
-    """One client of one `Connection`."""
+    """The client of one connection; it remembers the newest subjects for the errors that name them."""
 
     def __init__(self, *, must_encrypt: bool) -> None:
         super().__init__()
@@ -44,11 +43,11 @@ class RecordingClient(Client):
         self._subjects: deque[str] = deque(maxlen=_REMEMBERED)
 
     def in_its_case(self, lowered: str) -> str:
-        """The subject as it was used: nats-py puts the server's errors into lower case."""
+        """The subject with its own case: nats-py turns the server's errors into lower case."""
         return next((subject for subject in reversed(self._subjects) if subject.lower() == lowered), lowered)
 
     def refusal_in(self, error: Exception) -> str | None:
-        """What the server did not let us do, if that is what it reports; it does so beside the call without a reply."""
+        """What the user may not do, if the error says so. The server reports it beside a call that gets no reply."""
         found = _PERMISSION.search(str(error).lower())
         if found is None:
             return None
@@ -64,7 +63,7 @@ class RecordingClient(Client):
         return await super().subscribe(subject, *args, **options)
 
     def _connect_command(self) -> bytes:
-        # nats-py takes up TLS only when the server asks for it, also for tls:// URLs, and this sends the password.
+        # nats-py starts TLS only if the server asks for it, even for tls:// URLs, and this message has the password.
         server = self._current_server
         over = server.uri.scheme if server else ""
         encrypted = over == "wss" or (over != "ws" and self._server_info.get("tls_required"))
@@ -74,13 +73,13 @@ class RecordingClient(Client):
 
 
 def security_of(access: NatsAccess) -> NatsSecurity:
-    """FastStream's form of an identity and its TLS; the files are read here, and nkeys again at each connect.
+    """The credentials and TLS as FastStream takes them. Reads the files; nats-py reads nkeys again at each connect.
 
     Raises:
-        BusRefused: A file cannot be used.
+        BusRefused: A file is unusable.
     """
     if access.over_websocket:
-        _take_websockets()
+        _import_websockets()
     context = _context(access) if access.must_encrypt else None
     if access.creds is not None:
         _check_file(access.creds, "NATS_CREDS", "BEGIN USER NKEY SEED", access)
@@ -95,15 +94,6 @@ def security_of(access: NatsAccess) -> NatsSecurity:
     return NatsSecurity(ssl_context=context)
 
 
-def options_of(access: NatsAccess) -> dict[str, Any]:
-    """`security_of` as nats-py's `connect` takes it.
-
-    Raises:
-        BusRefused: A file cannot be used.
-    """
-    return parse_security(security_of(access))
-
-
 def _context(access: NatsAccess) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=access.ca)
@@ -111,7 +101,7 @@ def _context(access: NatsAccess) -> ssl.SSLContext:
         raise _unusable("NATS_CA_FILE", "holds no certificates in PEM", access) from error
     if access.cert is not None:
         try:
-            # The password is asked for on the terminal otherwise.
+            # Without a password argument OpenSSL asks for one on the terminal.
             context.load_cert_chain(access.cert, access.key, password="")
         except (OSError, ValueError) as error:
             problem = "hold no certificate with its unencrypted key, both in PEM"
@@ -120,8 +110,8 @@ def _context(access: NatsAccess) -> ssl.SSLContext:
 
 
 def _check_file(file: Path, variable: str, marker: str, access: NatsAccess) -> None:
-    """Read it as nats-py will, whose errors for a broken file name neither the file nor the variable."""
-    _take_nkeys()
+    """Read the file like nats-py, whose errors for a broken file name neither the file nor the variable."""
+    _import_nkeys()
     import nkeys
 
     try:
@@ -130,7 +120,7 @@ def _check_file(file: Path, variable: str, marker: str, access: NatsAccess) -> N
         seed = next(line for line in map(str.strip, lines) if line)
         pair = nkeys.from_seed(bytearray(seed.encode()))
         pair.wipe()
-    except Exception as error:  # a decoder's, a codec's, nkeys' own: each says that the file is not what it should be
+    except Exception as error:  # of a decoder, a codec or nkeys: the file has the wrong content
         raise _unusable(variable, "holds no user's nkey seed", access) from error
 
 
@@ -138,15 +128,15 @@ def _unusable(variable: str, problem: str, access: NatsAccess) -> BusRefused:
     return BusRefused(f"{variable} {problem}", access.shown, fix=f"Correct {variable}.")
 
 
-def _take_websockets() -> None:
-    """nats-py was imported without what it needs for them."""
+def _import_websockets() -> None:
+    """Give nats-py the module that `chassis.nats` keeps out of its import."""
     import aiohttp
 
-    setattr(transport, "aiohttp", aiohttp)  # noqa: B010 - nats-py's own, and not exported
+    setattr(transport, "aiohttp", aiohttp)  # noqa: B010 - private to nats-py
 
 
-def _take_nkeys() -> None:
-    """FastStream was imported without it."""
+def _import_nkeys() -> None:
+    """Give FastStream the module that `chassis.nats` keeps out of its import."""
     import nkeys
 
-    setattr(faststream.nats.security, "_nkeys", nkeys)  # noqa: B010 - FastStream's own, and not exported
+    setattr(faststream.nats.security, "_nkeys", nkeys)  # noqa: B010 - private to FastStream

@@ -1,6 +1,6 @@
-"""Stored messages that nats-py takes for the server's own words, or cannot decode: it must hand them on like any other.
+"""Makes nats-py deliver two kinds of stored messages that it trips over.
 
-nats-py ends a fetch at a stored message with a header `Status`, and the connection at a subject that is not UTF-8: one
+A stored message with a header `Status` ends its fetch, and a subject that is not UTF-8 ends its connection: one such
 message would stop every service, also after a restart.
 """
 
@@ -13,7 +13,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
-_FROM_A_STREAM: Final = "$JS.ACK."  # only stored messages are delivered with such a reply; the server's own have none
+_FROM_A_STREAM: Final = "$JS.ACK."  # only stored messages come with such a reply subject; the server's own have none
 
 _status_of = JetStreamContext.is_status_msg
 _headers_of: Callable[[Client, bytes], Awaitable[dict[str, str] | None]] = Client._process_headers  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
@@ -46,7 +46,7 @@ def _build_message(
 
 
 def hand_on_odd_messages() -> None:
-    """Have every connection of this process do so."""
+    """Patch nats-py, for every connection of this process."""
     JetStreamContext.is_status_msg = classmethod(_is_status_msg)  # type: ignore[method-assign]
     Client._process_headers = _process_headers  # type: ignore[method-assign]
     Client._build_message = _build_message  # type: ignore[method-assign]

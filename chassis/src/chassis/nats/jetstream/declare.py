@@ -1,162 +1,236 @@
-"""Turns the contracts' streams and buckets into NATS configuration, and makes them so."""
+"""The streams and buckets of one service: declared at its start, and again after the server lost its store."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
-import nats.errors
 from contracts.streams import SHAPE, BucketSpec, StreamSpec, stream_name
-from nats.js import JetStreamContext
-from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
-from nats.js.errors import APIError, NotFoundError
+from nats.js.api import StreamConfig
 
 from chassis import logs
 from chassis.nats.connection.connection import Connection
-from chassis.nats.errors import GRANT_IT, BusRefused, BusUnavailable, NoDisk
-from chassis.nats.jetstream.stream_use import STREAM_NOT_FOUND
+from chassis.nats.connection.retry import retried
+from chassis.nats.errors import (
+    GRANT_IT,
+    ApiError,
+    BusRefused,
+    BusUnavailable,
+    Declined,
+    NoDisk,
+    NoStorage,
+    NotFound,
+    NotPermitted,
+    StreamMissing,
+)
+from chassis.nats.jetstream.config import SHAPE_KEY, config_of, fit
+from chassis.nats.jetstream.state import StreamUse, stream_use
 
 _IN_USE: Final = 10058  # the stream exists with another configuration
 _UNCHANGEABLE: Final = 10052
-_NO_STORAGE: Final = (10047, 10023)  # the bounds of all streams are reserved, and that is more than there is
+_INSUFFICIENT: Final = (10047, 10023)  # no storage left; no resources, in a cluster also when a server is still away
 _OTHERS_BYTES: Final = 64 * 1024**2
-_SHAPE: Final = "greenroom-shape"
-_MARKER_TTL_S: Final = 60
-_MAX_DUPLICATE_WINDOW_S: Final = 120
 _RETRY_S: Final = 0.25
 _ASK_S: Final = 1.0
 _RESTORE_S: Final = 5.0
-_MAX_VALUE: Final = 512 * 1024
+_REDECLARE_S: Final = 2.0
+_PAUSE_S: Final = 0.5
+
+Spec = StreamSpec | BucketSpec
 
 log = logs.get_logger(__name__)
 
 
-def stream_config(spec: StreamSpec, replicas: int) -> StreamConfig:
-    """A stream's configuration: in files, the oldest messages go first."""
-    return StreamConfig(
-        name=spec.name,
-        subjects=list(spec.subjects),
-        retention=RetentionPolicy.LIMITS,
-        storage=StorageType.FILE,
-        discard=DiscardPolicy.OLD,
-        max_age=spec.max_age_s,
-        max_bytes=spec.max_bytes,
-        max_msg_size=spec.max_msg_size,
-        duplicate_window=spec.duplicate_window_s,
-        allow_direct=True,
-        deny_delete=spec.append_only,
-        deny_purge=spec.append_only,
-        num_replicas=replicas,
-        metadata={_SHAPE: str(SHAPE)},
-    )
+class Streams:
+    """What one service declared.
 
-
-def bucket_config(spec: BucketSpec, replicas: int) -> StreamConfig:
-    """A bucket's stream, as NATS' key-value stores are laid out; keys may carry a TTL."""
-    # A server that was killed brings values back whose TTL is over, for as long as 250 ms: until it looks at the TTLs
-    # again. By age it drops them before it serves. Younger ones are still superseded by their marker.
-    max_age_s = spec.ttl_s or (_MARKER_TTL_S if spec.key_ttl_s else 0)
-    return StreamConfig(
-        name=stream_name(spec),
-        subjects=[f"$KV.{spec.name}.>"],
-        storage=StorageType.MEMORY if spec.in_memory else StorageType.FILE,
-        discard=DiscardPolicy.NEW,
-        max_age=max_age_s,
-        max_bytes=spec.max_bytes,
-        max_msg_size=_MAX_VALUE,
-        max_msgs_per_subject=1,
-        duplicate_window=min(max_age_s or _MAX_DUPLICATE_WINDOW_S, _MAX_DUPLICATE_WINDOW_S),
-        allow_rollup_hdrs=True,
-        allow_direct=True,
-        allow_msg_ttl=True,
-        deny_delete=True,
-        subject_delete_marker_ttl=_MARKER_TTL_S if spec.markers else None,
-        num_replicas=replicas,
-        metadata={_SHAPE: str(SHAPE)},
-    )
-
-
-async def ensure(
-    js: JetStreamContext,
-    streams: Iterable[StreamSpec],
-    buckets: Iterable[BucketSpec],
-    *,
-    owned: Collection[StreamSpec | BucketSpec] | None,
-    replicas: int,
-    deadline_s: float,
-    connection: Connection,
-    may_shrink: bool = True,
-) -> None:
-    """Create each stream and bucket, or update it.
-
-    Args:
-        owned: Those to update when they exist with another configuration; the others stay as they are. None: all.
-        may_shrink: Whether a bound that the operator chose may be below the present one.
-
-    Raises:
-        BusUnavailable: It could not be done by the deadline.
-        NoDisk: A new stream does not fit on nats-server's disk.
-        BusRefused: NATS will never do it: not permitted, or a change that it does not make.
+    Attributes:
+        name: The client's name, and the source in each event's headers.
+        url: The servers, without credentials.
+        connection: The state of the connection.
     """
-    configs = [(s, stream_config(s, replicas)) for s in streams] + [(b, bucket_config(b, replicas)) for b in buckets]
-    for spec, config in configs:
 
-        async def declare(spec: StreamSpec | BucketSpec = spec, config: StreamConfig = config) -> None:
-            updates = owned is None or spec in owned
-            if not updates:
-                # Its owner raises the bound: one that we would choose might not fit where the owner's does.
-                config = replace(config, max_bytes=min(config.max_bytes or 0, _OTHERS_BYTES))
-            try:
-                await js.add_stream(config)  # pyright: ignore[reportUnknownMemberType]
-            except APIError as error:
-                if error.err_code in _NO_STORAGE and await _exists(js, stream_name(spec)):
-                    _keep_what_fits_no_more(config, error)
+    def __init__(self, connection: Connection, *, replicas: int) -> None:
+        self.connection = connection
+        self.name = connection.name
+        self.url = connection.url
+        self._replicas = replicas
+        self._specs: list[Spec] = []
+        self._owned: Collection[Spec] | None = None
+        self._problem: str | None = None
+        self._redeclaring: asyncio.Task[None] | None = None
+        connection.on_reconnect(self._reconnected)
+
+    async def ensure(
+        self,
+        streams: Iterable[StreamSpec] = (),
+        buckets: Iterable[BucketSpec] = (),
+        *,
+        owned: Collection[Spec] | None = None,
+        deadline_s: float = 10.0,
+    ) -> None:
+        """Create these streams and buckets, or update them. Each has its own deadline.
+
+        Args:
+            owned: Those that an update may change; the others keep their configuration once they exist. None: all.
+
+        Raises:
+            BusUnavailable: Not done by the deadline.
+            NoDisk: A new stream does not fit on nats-server's disk.
+            BusRefused: Not permitted, or a change that NATS cannot make.
+        """
+        self._owned = owned
+        specs: list[Spec] = [*streams, *buckets]
+        for spec in specs:
+            await self._declare(spec, deadline_s=deadline_s, may_shrink=True)
+        self._specs = [spec for spec in self._specs if spec not in specs] + specs
+
+    async def redeclare(self) -> None:
+        """Create again what is missing. Limits of what exists only grow. Runs by itself after each reconnect."""
+        for spec in self._specs:
+            await self._declare(spec, deadline_s=_REDECLARE_S, may_shrink=False)
+
+    def redeclare_soon(self) -> None:
+        """Start a task that repeats `redeclare` until it succeeds, unless it runs already."""
+        if self._redeclaring is None or self._redeclaring.done():
+            self._redeclaring = asyncio.get_running_loop().create_task(self._redeclare(), name="redeclare streams")
+
+    async def restore(self, bucket: BucketSpec) -> bool:
+        """Make a bucket again, empty, if a former version stored it otherwise (memory or file); True if it did.
+
+        Raises:
+            BusUnavailable: Not done within 5 s.
+            BusRefused: Not permitted.
+        """
+        config = config_of(bucket, self._replicas)
+        doing, js = f"making {config.name} again", self.connection.js
+        restored = False
+
+        async def restore() -> None:
+            nonlocal restored
+            with suppress(NotFound, StreamMissing):
+                info = await self.connection.ask(doing, js.stream_info(stream_name(bucket)))
+                if info.config.storage == config.storage:
                     return
-                if error.err_code != _IN_USE:
-                    raise
-                if not updates:
-                    log.info("stream.kept", stream=config.name, reason="another service brings it up to date")
-                    return
-                await _update(js, spec, config, may_shrink=may_shrink)
+                await self.connection.ask(doing, js.delete_stream(stream_name(bucket)))
+            await self.connection.ask(doing, js.add_stream(config))  # pyright: ignore[reportUnknownMemberType]
+            restored = True
 
-        await retried(
-            declare,
-            what=f"declaring {config.name}",
-            deadline_s=deadline_s,
-            connection=connection,
-            no_disk=lambda reason, spec=spec: NoDisk(stream_name(spec), spec.max_bytes, reason, connection.url),
-        )
+        await changed(self.connection, doing, restore, deadline_s=_RESTORE_S)
+        return restored
 
+    async def use_of(self, spec: Spec, *, deadline_s: float = 2.0) -> StreamUse:
+        """How full the stream or bucket is. One that is missing is declared again in the background.
 
-async def _update(
-    js: JetStreamContext, spec: StreamSpec | BucketSpec, config: StreamConfig, *, may_shrink: bool
-) -> None:
-    """Bring an existing stream to this shape, unless a newer version made it; nothing stored is lost by it."""
-    info = await js.stream_info(stream_name(spec))
-    shape = int((info.config.metadata or {}).get(_SHAPE, "0"))
-    if shape > SHAPE:
-        log.info("stream.kept", stream=config.name, reason="a newer version made it", shape=shape)
-        return
-    present = info.config
-    if isinstance(spec, BucketSpec) and spec.ttl_s is None:
-        present = replace(present, max_age=config.max_age)  # follows from the TTL of its keys, and loses none
-    fitted = fit(config, present, used=info.state.bytes, may_shrink=may_shrink and spec.is_set)
-    try:
-        await js.update_stream(fitted)  # pyright: ignore[reportUnknownMemberType]
-    except APIError as error:
-        if error.err_code == _UNCHANGEABLE and info.config.storage != config.storage:
-            log.info("stream.kept", stream=config.name, reason="it is stored otherwise, until it is made anew")
-        elif error.err_code in _NO_STORAGE:
-            _keep_what_fits_no_more(fitted, error)
-        else:
+        Raises:
+            StreamMissing: It does not exist now.
+            BusUnavailable: No answer by the deadline.
+        """
+        try:
+            return await stream_use(self.connection, stream_name(spec), deadline_s=deadline_s)
+        except StreamMissing:
+            self.redeclare_soon()
             raise
 
+    async def check_streams(self) -> str | None:
+        """Readiness: why a stream or bucket could not be declared again."""
+        return self._problem
 
-def _keep_what_fits_no_more(config: StreamConfig, error: APIError) -> None:
-    """The disk shrank under what is reserved: the server goes on with it, and refuses every change, also a smaller
-    bound, and to declare it as it is.
-    """
+    async def close(self) -> None:
+        if self._redeclaring is not None:
+            self._redeclaring.cancel()
+            await asyncio.wait({self._redeclaring})
+
+    async def _reconnected(self) -> None:
+        self.redeclare_soon()
+
+    async def _redeclare(self) -> None:
+        while not self.connection.closed.is_set():
+            try:
+                await self.redeclare()
+            except (BusUnavailable, BusRefused) as error:
+                if self._problem is None:
+                    log.error("streams.not_made_again", error=error)
+                self._problem = str(error)
+            except Exception as error:  # a task that fails unseen would leave the service without streams
+                log.exception("streams.make_again_bug")
+                self._problem = f"{type(error).__name__}: {error}"
+            else:
+                if self._problem is not None:
+                    log.info("streams.made_again")
+                self._problem = None
+                return
+            await asyncio.sleep(_PAUSE_S)
+
+    async def _declare(self, spec: Spec, *, deadline_s: float, may_shrink: bool) -> None:
+        updates = self._owned is None or spec in self._owned
+        config = config_of(spec, self._replicas)
+        if not updates:
+            # Its owner raises the limit: the limit that we would choose might not fit where the owner's does.
+            config = replace(config, max_bytes=min(config.max_bytes or 0, _OTHERS_BYTES))
+        doing, js = f"declaring {config.name}", self.connection.js
+
+        async def declare() -> None:
+            try:
+                await self.connection.ask(doing, js.add_stream(config))  # pyright: ignore[reportUnknownMemberType]
+            except ApiError as error:
+                if error.err_code in _INSUFFICIENT and await self._exists(config.name or ""):
+                    _keep_what_no_longer_fits(config, error)
+                elif error.err_code != _IN_USE:
+                    raise
+                elif updates:
+                    await self._update(spec, config, may_shrink=may_shrink)
+                else:
+                    log.info("stream.kept", stream=config.name, reason="another service brings it up to date")
+
+        try:
+            await changed(self.connection, doing, declare, deadline_s=deadline_s, final=(NoStorage,))
+        except ApiError as error:
+            if error.err_code not in _INSUFFICIENT:
+                raise
+            raise NoDisk(stream_name(spec), spec.max_bytes, error.description, self.url) from error
+
+    async def _update(self, spec: Spec, config: StreamConfig, *, may_shrink: bool) -> None:
+        """Bring an existing stream to this configuration unless a newer version made it; no stored message is lost."""
+        doing, js = f"updating {config.name}", self.connection.js
+        info = await self.connection.ask(doing, js.stream_info(stream_name(spec)))
+        shape = int((info.config.metadata or {}).get(SHAPE_KEY, "0"))
+        if shape > SHAPE:
+            log.info("stream.kept", stream=config.name, reason="a newer version made it", shape=shape)
+            return
+        present = info.config
+        if isinstance(spec, BucketSpec) and spec.ttl_s is None:
+            present = replace(present, max_age=config.max_age)  # follows from the TTL of its keys, and discards none
+        fitted = fit(config, present, used=info.state.bytes, may_shrink=may_shrink and spec.is_set)
+        try:
+            await self.connection.ask(doing, js.update_stream(fitted))  # pyright: ignore[reportUnknownMemberType]
+        except ApiError as error:
+            if error.err_code == _UNCHANGEABLE and info.config.storage != config.storage:
+                log.info("stream.kept", stream=config.name, reason="it is stored otherwise, until it is made anew")
+            elif error.err_code in _INSUFFICIENT:
+                _keep_what_no_longer_fits(fitted, error)
+            else:
+                raise
+
+    async def _exists(self, stream: str) -> bool:
+        """Whether the stream exists, by a request that our user may make: some may not ask for a stream's state."""
+        js = self.connection.js
+        for ask in (lambda: js.stream_info(stream), lambda: js.get_last_msg(stream, ">")):
+            try:
+                await self.connection.ask(f"looking for {stream}", ask(), _ASK_S)
+            except NotFound:
+                return True
+            except StreamMissing:
+                return False
+            except BusUnavailable:
+                continue
+            return True
+        return False
+
+
+def _keep_what_no_longer_fits(config: StreamConfig, error: ApiError) -> None:
+    """The disk shrank below what is reserved: the server keeps serving the stream and rejects every change of it."""
     log.error(
         "stream.kept",
         stream=config.name,
@@ -166,99 +240,32 @@ def _keep_what_fits_no_more(config: StreamConfig, error: APIError) -> None:
     )
 
 
-async def _exists(js: JetStreamContext, stream: str) -> bool:
-    """Whether the stream is there, by what our user may ask: some may not ask for a stream's state."""
-    for ask in (lambda: js.stream_info(stream), lambda: js.get_last_msg(stream, ">")):
-        try:
-            async with asyncio.timeout(_ASK_S):
-                await ask()
-            return True
-        except NotFoundError as error:
-            return error.err_code != STREAM_NOT_FOUND
-        except (nats.errors.Error, TimeoutError):
-            continue
-    return False
-
-
-def fit(wanted: StreamConfig, present: StreamConfig, *, used: int, may_shrink: bool) -> StreamConfig:
-    """The wanted configuration with the bounds that lose nothing of what a present stream holds.
-
-    Without the operator's word the larger bound and the longer age win, so that two versions side by side, each with
-    its own defaults, come to the same.
-
-    Args:
-        used: Bytes that the stream holds now.
-        may_shrink: The operator chose these bounds.
-    """
-    present_bytes, present_age_s = present.max_bytes or -1, present.max_age or 0
-    if may_shrink:
-        return replace(wanted, max_bytes=max(wanted.max_bytes or 0, used))
-    if present_bytes <= 0:  # it has no bound: the first one must not cut it
-        present_bytes = used
-    age_s = 0 if present_age_s == 0 or not wanted.max_age else max(wanted.max_age, present_age_s)
-    return replace(wanted, max_bytes=max(wanted.max_bytes or 0, present_bytes), max_age=age_s)
-
-
-async def restore(js: JetStreamContext, spec: BucketSpec, replicas: int, connection: Connection) -> bool:
-    """Make a bucket anew, empty, if it is not stored as it should be: that cannot be changed. True: it was.
-
-    Raises:
-        BusUnavailable: It could not be done.
-        BusRefused: It is not permitted.
-    """
-    config = bucket_config(spec, replicas)
-    done = False
-
-    async def make_anew() -> None:
-        nonlocal done
-        try:
-            if (await js.stream_info(stream_name(spec))).config.storage == config.storage:
-                return
-            await js.delete_stream(stream_name(spec))
-        except NotFoundError:
-            pass
-        await js.add_stream(config)  # pyright: ignore[reportUnknownMemberType]
-        done = True
-
-    await retried(make_anew, what=f"making {config.name} anew", deadline_s=_RESTORE_S, connection=connection)
-    return done
-
-
-async def retried(
-    call: Callable[[], Awaitable[object]],
-    *,
-    what: str,
-    deadline_s: float,
+async def changed(
     connection: Connection,
-    no_disk: Callable[[str], NoDisk] | None = None,
+    doing: str,
+    change: Callable[[], Awaitable[object]],
+    *,
+    deadline_s: float,
+    final: tuple[type[BusUnavailable], ...] = (),
 ) -> None:
-    """Repeat a call to JetStream until it succeeds.
+    """Repeat a change of streams or consumers until the server makes it.
 
     Args:
-        no_disk: The error for what does not fit on the server's disk.
+        change: Each of its requests is in `Connection.asking`.
+        final: Errors that a retry cannot mend.
 
     Raises:
-        BusUnavailable: It did not by the deadline.
-        BusRefused: It cannot.
+        BusUnavailable: Not done by the deadline.
+        BusRefused: Not permitted, or the server rejects it.
     """
-    url, refusals = connection.url, connection.refusals
-    until = time.monotonic() + deadline_s
-    while True:
-        try:
-            async with asyncio.timeout_at(asyncio.get_running_loop().time() + max(0.0, until - time.monotonic())):
-                await call()
-            return
-        except (nats.errors.Error, TimeoutError) as error:
-            # The server says so beside the call, which only waits for a reply that never comes.
-            if (refusal := connection.refusal_since(refusals)) is not None:
-                raise BusRefused(f"{what}: {refusal}", url, fix=GRANT_IT) from error
-            final = time.monotonic() + _RETRY_S >= until
-            # In a cluster "insufficient resources" may also mean that a server is still away.
-            lacks_disk = isinstance(error, APIError) and error.err_code in (_NO_STORAGE if final else _NO_STORAGE[:1])
-            if no_disk and lacks_disk:
-                raise no_disk(str(error)) from error
-            if isinstance(error, APIError) and (error.code or 500) < 500:
-                raise BusRefused(f"{what}: {error.description}", url) from error
-            if isinstance(error, nats.errors.ConnectionClosedError) or final:
-                raise BusUnavailable(f"{what}: {str(error) or 'no reply'}", url) from error
-            await asyncio.sleep(_RETRY_S)
+
+    async def attempt(left_s: float) -> None:
+        async with connection.asking(doing, left_s):
+            await change()
+
+    try:
+        await retried(attempt, deadline_s=deadline_s, pause_s=_RETRY_S, final=(NotPermitted, Declined, *final))
+    except NotPermitted as error:
+        raise BusRefused(f"{doing}: {error.refusal}", connection.url, fix=GRANT_IT) from error
+    except Declined as error:
+        raise BusRefused(f"{doing}: {error.description}", connection.url) from error

@@ -1,4 +1,4 @@
-"""A message as the streams keep it: JSON body, CloudEvents headers in binary mode, W3C trace context."""
+"""The messages of the streams: JSON body, CloudEvents headers in binary mode, W3C trace context."""
 
 import re
 from collections.abc import Mapping
@@ -23,11 +23,11 @@ _BRIEF: Final = 500
 
 @dataclass(frozen=True)
 class Published:
-    """What JetStream said about a message.
+    """JetStream's acknowledgement.
 
     Attributes:
-        seq: Its sequence in the stream.
-        duplicate: True when the stream had it already.
+        seq: The message's sequence in the stream.
+        duplicate: The stream had it already.
     """
 
     seq: int
@@ -39,12 +39,12 @@ class Stored:
     """One message of a stream.
 
     Attributes:
-        event: The body; None when this version cannot read it, and for a message of another stream.
+        event: The body; None when this version cannot parse it, and for a message of another stream.
         seq: Sequence in the stream.
-        stored_ms: When JetStream stored it, Unix ms; the one clock that all parts share.
-        deliveries: How often this consumer was given it, 1 for the first time.
-        pending: How many messages the reader still has before it, 0 when it has caught up.
-        unreadable: Why it cannot be read although it should be; empty for an event of a newer version.
+        stored_ms: When JetStream stored it, Unix ms; all parts share this clock.
+        deliveries: How often this consumer was given it; 1 for the first time.
+        pending: How many messages the reader has not read yet; 0 when it has caught up.
+        unreadable: Why the body cannot be parsed; empty for an event of a newer version.
     """
 
     subject: str
@@ -59,17 +59,16 @@ class Stored:
 
     @property
     def id(self) -> str | None:
-        """The id it was published with."""
         return self.headers.get(MSG_ID)
 
 
 def parse(subject: str, data: bytes) -> Event | RoomEvent:
-    """Read a message of the streams SESSIONS or ROOMS.
+    """Parse a message of the streams SESSIONS or ROOMS.
 
     Raises:
-        UnknownEvent: The subject names nothing that this version knows.
+        UnknownEvent: This version does not know the subject's event.
         pydantic.ValidationError: The body has another shape.
-        WrongSubject: The body is another session's.
+        WrongSubject: The body belongs to another session.
     """
     if not subject.startswith(f"{subjects.ROOM_PREFIX}."):
         return parse_event(subject, data)
@@ -89,7 +88,7 @@ def stored(
     deliveries: int = 1,
     pending: int = 0,
 ) -> Stored:
-    """Make a `Stored`, with `event` None where the body cannot be read."""
+    """A `Stored`, with `event` None if the body cannot be parsed."""
     body = data or b""
     event, unreadable = None, ""
     try:
@@ -113,7 +112,7 @@ def stored(
 
 
 def brief(error: Exception) -> str:
-    """Why a body cannot be read, without the values: they may be what somebody said."""
+    """Why a body cannot be parsed, without its values, which may be a caller's words."""
     if not isinstance(error, ValidationError):
         return str(error)[:_BRIEF]
     found = error.errors(include_input=False, include_url=False)[:5]
@@ -121,7 +120,7 @@ def brief(error: Exception) -> str:
 
 
 def _is_newer(subject: str) -> bool:
-    """Whether the subject is that of an event which a later version may know."""
+    """Whether a later version may know the subject's event."""
     return _NEWER.fullmatch(subject) is not None
 
 
@@ -147,7 +146,7 @@ def stream_of(subject: str) -> str:
     """The name of the stream that keeps this subject.
 
     Raises:
-        ValueError: None does.
+        ValueError: No stream does.
     """
     for spec in STREAMS:
         if any(subject.startswith(kept.removesuffix(">")) for kept in spec.subjects):
@@ -156,5 +155,5 @@ def stream_of(subject: str) -> str:
 
 
 def ascii_header(text: str, limit: int = 500) -> str:
-    """Text as a header value: NATS takes printable ASCII in one line."""
+    """Text as a header value: NATS requires printable ASCII in one line."""
     return " ".join(text.split()).encode("ascii", "backslashreplace").decode()[:limit]

@@ -1,4 +1,4 @@
-"""What a reader meets and cannot read: said once, counted, and kept where an operator looks. The reader goes on."""
+"""Messages and values that a reader cannot parse: logged and counted once, messages copied to the dead letters."""
 
 import asyncio
 from collections import deque
@@ -14,7 +14,7 @@ from chassis.nats.errors import BusUnavailable, PublishRefused, SequenceConflict
 from chassis.nats.jetstream.messages import MSG_ID, Stored, ascii_header, brief, stream_of
 
 _REMEMBERED: Final = 10_000
-_WAITING: Final = 32  # of up to 512 KiB each; what does not fit is met again by the next reader
+_WAITING: Final = 32  # of up to 512 KiB each; the next reader reports the others again
 _DEADLINE_S: Final = 10.0
 _MOST_BYTES: Final = DEAD.max_msg_size - 64 * 1024  # the rest is for the headers
 _SUBJECT_CHARS: Final = 200
@@ -28,7 +28,7 @@ log = logs.get_logger(__name__)
 
 
 class _Once:
-    """The newest things that were said, so that each is said once."""
+    """Remembers the newest 10,000 reports, so that each is made once."""
 
     def __init__(self) -> None:
         self._said: dict[tuple[Any, ...], None] = {}
@@ -46,17 +46,16 @@ class _Once:
 
 
 class UnreadableRecords:
-    """Of one process: each record is logged and counted once, and copied to the dead letters once by all processes."""
+    """A process logs and counts each record once; all processes together copy it to the dead letters once."""
 
     def __init__(self, publish: Callable[..., Awaitable[Any]]) -> None:
-        """Take the bus's `publish_raw`."""
         self._publish = publish
         self._met = _Once()
         self._waiting: deque[Stored] = deque()
         self._task: asyncio.Task[None] | None = None
 
     def met(self, record: Stored) -> None:
-        """A reader met it; the dead letter is written beside, so that no reader waits for it."""
+        """Report a record; a task writes the dead letter, so that the reader does not wait for it."""
         if not self._is_new(record):
             return
         if len(self._waiting) >= _WAITING:
@@ -67,11 +66,11 @@ class UnreadableRecords:
             self._task = asyncio.create_task(self._bury_all())
 
     async def bury(self, record: Stored) -> None:
-        """Write the dead letter, unless another reader has.
+        """Write the dead letter, unless another reader has written it.
 
         Raises:
             BusUnavailable: Not by the deadline.
-            PublishRefused: The stream does not take it.
+            PublishRefused: The stream rejects it.
         """
         self._is_new(record)
         stream = stream_of(record.subject)
@@ -99,7 +98,7 @@ class UnreadableRecords:
             return
 
     async def close(self) -> None:
-        """Stop writing; the next reader meets the remaining records again."""
+        """Stop writing; the next reader reports the remaining records again."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
@@ -129,7 +128,7 @@ _values_met: Final = _Once()
 
 
 def read_value(model: type[M], bucket: str, key: str, value: bytes, revision: int = 0) -> M | None:
-    """A key's value; None, said once for each revision, when it cannot be read: the reader goes on without it."""
+    """A key's value; None, logged once per revision, if it cannot be parsed: the reader goes on without it."""
     try:
         return model.model_validate_json(value)
     except ValidationError as error:

@@ -19,6 +19,7 @@ from contracts.streams import BucketSpec, stream_name
 from chassis import logs
 from chassis.nats.errors import BusUnavailable, KeyChanged, KeyExists, SequenceConflict
 from chassis.nats.jetstream import read
+from chassis.nats.jetstream.direct import Raw
 from chassis.nats.jetstream.jetstream import JetStream
 from chassis.nats.jetstream.messages import MSG_ID
 from chassis.nats.jetstream.replay import Replay
@@ -159,10 +160,7 @@ class Bucket:
 
     async def all(self, *, deadline_s: float = _DEADLINE_S) -> dict[str, Entry]:
         """Every key that has a value; one sweep over the bucket, 1,000 keys in about 20 ms."""
-        with self._bus.connection.naming_refusals():
-            found = await read.latest(
-                self._bus.nc, self._bus.js, self._stream, f"{self._prefix}>", deadline_s=deadline_s, url=self._bus.url
-            )
+        found = await read.latest(self._bus.connection, self._stream, f"{self._prefix}>", deadline_s=deadline_s)
         entries: dict[str, Entry] = {}
         for raw in found:
             entry = self._entry(raw)
@@ -195,7 +193,8 @@ class Bucket:
 
     def reader(self) -> Replay:
         """The stream behind the bucket: the last message of each key, then what comes."""
-        return self._bus.reader(self._stream, [f"{self._prefix}>"], last_per_subject=True)
+        bus = self._bus
+        return Replay(bus.connection, self._stream, [f"{self._prefix}>"], bus.unreadable.met, last_per_subject=True)
 
     def change(self, subject: str, value: bytes, revision: int, headers: Mapping[str, str]) -> Change:
         """Read one message of that stream."""
@@ -206,7 +205,7 @@ class Bucket:
             return Change(key, Cause.DELETED, None, revision)
         return Change(key, Cause.PUT, value, revision)
 
-    def _entry(self, raw: read.Raw) -> Entry | None:
+    def _entry(self, raw: Raw) -> Entry | None:
         if _MARKER in raw.headers or _OPERATION in raw.headers:
             return None
         return Entry(raw.subject.removeprefix(self._prefix), raw.data, raw.seq, round(raw.at.timestamp() * 1000))
@@ -216,11 +215,8 @@ class Bucket:
             raise ValueError(f"{key!r} is no key of a bucket: 1 to 200 letters, digits and - _ = / or . between")
         return f"{self._prefix}{key}"
 
-    async def _last(self, key: str, deadline_s: float) -> read.Raw | None:
-        with self._bus.connection.naming_refusals():
-            return await read.last(
-                self._bus.js, self._stream, self._subject(key), deadline_s=deadline_s, url=self._bus.url
-            )
+    async def _last(self, key: str, deadline_s: float) -> Raw | None:
+        return await read.last(self._bus.connection, self._stream, self._subject(key), deadline_s=deadline_s)
 
     async def _write(
         self,

@@ -14,32 +14,37 @@ from chassis import logs
 from chassis.nats.errors import BusUnavailable, KeyChanged, KeyExists
 from chassis.nats.kv.bucket import Bucket, Entry
 
-_MARGIN: Final = 0.1  # share of the TTL by which the holder gives up before the server does
-_TAKE_S: Final = 0.5  # how often a stand-by looks
-_HANDOVER_S: Final = 10.0  # how long `on_lost` may take
+_MARGIN: Final = 0.1  # share of the TTL by which a hold expires before the server's key
+_TAKE_S: Final = 0.5  # how often a stand-by tries to acquire it
+_HANDOVER_S: Final = 10.0  # timeout of `on_lost`
 _AFTER_A_BUG_S: Final = 2.0
-_STALE_TTLS: Final = 2  # by then its holder has given it up, by the holder's own clock
+_STALE_TTLS: Final = 2  # after so many TTLs the hold has expired by the holder's own clock
 _SHORTEST_S: Final = 0.05
-_RETRY_S: Final = 0.2  # after a renewal that failed, as long as the lease is held
+_RETRY_S: Final = 0.2  # after a failed renewal, while the lease is held
 
 log = logs.get_logger(__name__)
 
 
 def asleep_or_not_s() -> float:
-    """Seconds of a clock that also goes on while the machine is suspended; the monotonic one stands still then."""
+    """Seconds of a clock that continues while the machine is suspended, unlike `time.monotonic`."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Lease:
     """The right to a role, kept under `key` of a bucket with TTLs.
 
-    A hold that has lapsed never revives, whatever the server says later: its holder has dropped work meanwhile, which
-    only a new term picks up.
+    A hold that has expired never revives, whatever the server says later: its holder has stopped work meanwhile, which
+    only a new term resumes.
 
     Args:
-        holder: This process's own name, of no other process, past or present.
-        ttl_s: Whole seconds; the longest time without any holder after a crash is this and a little.
-        clock: Seconds that also go by while the machine is suspended.
+        holder: A name that no other process has or had.
+        ttl_s: Whole seconds; after a crash the role has no holder for this long and a little.
+        clock: Seconds that continue while the machine is suspended.
+
+    Attributes:
+        revision: Grows with each holder and renewal: what a later holder writes is newer.
+        term: The revision at which the present hold, or the last one, began; a later holder's is greater.
+        gains: How often this process gained the lease.
     """
 
     def __init__(
@@ -51,44 +56,29 @@ class Lease:
         self._bucket = bucket
         self._clock = clock
         self._value = Leader(holder=holder).model_dump_json().encode()
-        self._revision = 0
-        self._term = 0
-        self._gains = 0
+        self.revision = 0
+        self.term = 0
+        self.gains = 0
         self._held_until = -math.inf
-        self._unrenewed: tuple[int, float] = (0, 0.0)  # another's revision, and since when we see it
+        self._unrenewed: tuple[int, float] = (0, 0.0)  # another holder's revision, and since when we see it
 
     @property
     def is_held(self) -> bool:
-        """Whether no other process can have it now; by our own clock, so also right after a freeze or a suspend."""
+        """Whether no other process can have it now, by our own clock: also right after a freeze or a suspend."""
         return self._clock() < self._held_until
 
-    @property
-    def revision(self) -> int:
-        """Grows with each holder and renewal: what a later holder writes is newer."""
-        return self._revision
-
-    @property
-    def term(self) -> int:
-        """The revision at which the present hold, or the last one, began: a later holder's is greater."""
-        return self._term
-
-    @property
-    def gains(self) -> int:
-        """How often this process gained it."""
-        return self._gains
-
     async def outbid(self, term: int) -> bool:
-        """Raise the term above one that others have heard, if the server confirms that we hold the lease.
+        """Raise the term above one that others have seen, if the server confirms that we hold the lease.
 
-        The bucket counts from 1 after its store was lost, so the rightful holder's term may be below older ones.
+        After its store was lost the bucket counts from 1, so the rightful holder's term may be below older ones.
         """
         if not self.is_held or not await self.renew():
             return False
-        self._term = max(self._term, term + 1)
+        self.term = max(self.term, term + 1)
         return True
 
     async def acquire(self) -> bool:
-        """Take the lease if it is free (or ours from before); False when another holds it or NATS is away."""
+        """Take the lease if it is free or already ours; False if another process holds it or NATS is unavailable."""
         self._held_until = -math.inf
         asked = self._clock()
         try:
@@ -101,14 +91,14 @@ class Lease:
         return True
 
     async def renew(self) -> bool:
-        """Restart the TTL; False when it is lost, or could not be reached (then `is_held` says for how long yet)."""
+        """Restart the TTL; False if the lease is lost, or NATS is unavailable (`is_held` stays true until expiry)."""
         if not self.is_held:
             return False
         asked = self._clock()
         left_s = max(_SHORTEST_S, min(self._attempt_s, self._held_until - asked))
         try:
             revision = await self._bucket.update(
-                self.key, self._value, self._revision, ttl_s=self.ttl_s, deadline_s=left_s
+                self.key, self._value, self.revision, ttl_s=self.ttl_s, deadline_s=left_s
             )
         except KeyChanged:
             return await self._adopt()
@@ -117,25 +107,25 @@ class Lease:
         return self._prolong(revision, asked)
 
     async def release(self) -> None:
-        """Give it back, so that the next holder need not wait for the TTL."""
-        if self._revision == 0:
+        """Release it, so that the next holder need not wait for the TTL."""
+        if self.revision == 0:
             return
         self._held_until = -math.inf
         with suppress(KeyChanged, BusUnavailable):
-            await self._bucket.delete(self.key, self._revision, deadline_s=self._attempt_s)
-        self._revision = 0
+            await self._bucket.delete(self.key, self.revision, deadline_s=self._attempt_s)
+        self.revision = 0
 
     async def run(self, on_gained: Callable[[], Awaitable[None]], on_lost: Callable[[], Awaitable[None]]) -> None:
-        """Seek the lease and keep it, for ever; a cancellation gives it back.
+        """Acquire the lease and renew it, for ever; a cancellation releases it.
 
-        `on_gained` runs as a task beside the renewals, as long as it likes; when the lease is lost it is cancelled,
-        then `on_lost` is awaited (10 s at most), each time. An `on_gained` that fails gives the lease back.
+        `on_gained` runs as a task beside the renewals, without a time limit. When the lease is lost, or `on_gained`
+        fails, the task is cancelled, `on_lost` is awaited (10 s at most) and the lease is released.
         """
         while True:
             if not await self.acquire():
                 await asyncio.sleep(min(_TAKE_S, self.ttl_s / 4))
                 continue
-            log.info("lease.gained", key=self.key, holder=self.holder, term=self._term)
+            log.info("lease.gained", key=self.key, holder=self.holder, term=self.term)
             try:
                 failed = await self._lead(on_gained)
             finally:
@@ -144,7 +134,7 @@ class Lease:
                 await asyncio.sleep(_AFTER_A_BUG_S)
 
     async def _lead(self, on_gained: Callable[[], Awaitable[None]]) -> bool:
-        """Keep the lease as long as it can be kept; True when `on_gained` failed."""
+        """Renew the lease until it is lost; True if `on_gained` failed."""
         leading = asyncio.ensure_future(on_gained())
         pause_s = self.ttl_s / 3
         try:
@@ -177,7 +167,7 @@ class Lease:
             await self.release()
 
     async def _adopt(self) -> bool:
-        """The key is not as we left it: ours after a lost acknowledgement, gone, or another's."""
+        """Read the key after a conflict: it is ours after a lost acknowledgement, gone, or another holder's."""
         holds = self.is_held
         try:
             entry = await self._bucket.get(self.key, deadline_s=self._attempt_s)
@@ -188,7 +178,7 @@ class Lease:
             return await self._put_back()
         if entry is None or not self._is_ours(entry):
             self._held_until = -math.inf
-            self._revision = 0
+            self.revision = 0
             if entry is None or not self._is_stale(entry, asked):
                 return False
             log.error("lease.stale_taken", key=self.key, revision=entry.revision)
@@ -205,16 +195,16 @@ class Lease:
         return True
 
     async def _put_back(self) -> bool:
-        """Create the key again that went while we hold the lease by our own clock.
+        """Create the key again, which disappeared while we hold the lease by our own clock.
 
-        The server counts its TTL with the wall clock: one that is set forward ends it early.
+        The server measures the TTL with its wall clock: setting that forward expires the key early.
         """
         asked = self._clock()
         try:
             revision = await self._bucket.create(self.key, self._value, ttl_s=self.ttl_s, deadline_s=self._attempt_s)
         except KeyExists:
             self._held_until = -math.inf
-            self._revision = 0
+            self.revision = 0
             return False
         except BusUnavailable:
             return False
@@ -222,7 +212,7 @@ class Lease:
         return self._prolong(revision, asked)
 
     def _is_stale(self, entry: Entry, now: float) -> bool:
-        """Whether nothing renewed the key for two TTLs; without an expiry it would block the role for ever."""
+        """Whether the key was not renewed for two TTLs; a key without an expiry would block the role for ever."""
         revision, since = self._unrenewed
         if entry.revision != revision:
             self._unrenewed = entry.revision, now
@@ -236,20 +226,20 @@ class Lease:
             return False
 
     def _gain(self, revision: int, asked: float) -> None:
-        self._term = self._revision = revision
-        self._gains += 1
+        self.term = self.revision = revision
+        self.gains += 1
         self._held_until = self._end_of(asked)
 
     def _prolong(self, revision: int, asked: float) -> bool:
-        """Go on holding it; False when the hold lapsed before the answer came: the term ends all the same."""
-        self._revision = revision
+        """Extend the hold; False if it expired before the answer came: then the term ends all the same."""
+        self.revision = revision
         if not self.is_held:
             return False
         self._held_until = self._end_of(asked)
         return True
 
     def _end_of(self, asked: float) -> float:
-        # From the time of asking: the server's TTL began later, so ours ends first.
+        # From the time of the request: the server's TTL began later, so ours expires first.
         return asked + self.ttl_s * (1 - _MARGIN)
 
     @property

@@ -9,13 +9,21 @@ import nats.errors
 from contracts.commands import Command, CommandFailed, Reply, Request
 from contracts.errors import Refused
 from contracts.refusals import RefusalCode
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from opentelemetry.trace import SpanKind
 from pydantic import BaseModel, ValidationError
 
 from chassis import logs, metrics, telemetry
-from chassis.nats.errors import BadReply, BusUnavailable, CommandTimeout, NoResponder
+from chassis.nats.connection.connection import Connection
+from chassis.nats.errors import (
+    BadReply,
+    BusUnavailable,
+    CommandTimeout,
+    NoAnswer,
+    NoResponder,
+    NoSubscriber,
+    NotPermitted,
+)
 from chassis.nats.jetstream.jetstream import JetStream
 
 M = TypeVar("M", bound=BaseModel)
@@ -28,7 +36,7 @@ log = logs.get_logger(__name__)
 
 
 async def request(
-    nc: Client, command: Command[Request, Reply], body: Request, *, timeout_s: float, url: str
+    connection: Connection, command: Command[Request, Reply], body: Request, timeout_s: float
 ) -> Reply | CommandFailed:
     """Send a command and read its reply; see `Bus.request`."""
     subject, name = command.subject, command.request.__name__
@@ -38,16 +46,16 @@ async def request(
         attributes={"messaging.system": "nats", "messaging.destination.name": subject},
     ):
         headers = {"content-type": "application/json"} | telemetry.inject()
+        nc = connection.nc
         if not nc.is_connected:
-            raise BusUnavailable(f"requesting {name}", url)
+            raise BusUnavailable(f"requesting {name}", connection.url)
+        sent = nc.request(subject, body.model_dump_json().encode(), timeout=timeout_s, headers=headers)
         try:
-            answer = await nc.request(subject, body.model_dump_json().encode(), timeout=timeout_s, headers=headers)
-        except nats.errors.NoRespondersError as error:
+            answer = await connection.ask(f"requesting {name}", sent)
+        except NoSubscriber as error:
             raise NoResponder(subject) from error
-        except TimeoutError as error:
+        except (NoAnswer, NotPermitted) as error:
             raise CommandTimeout(subject, timeout_s) from error
-        except nats.errors.Error as error:
-            raise BusUnavailable(f"requesting {name}: {error}", url) from error
         try:
             return command.answer.validate_json(answer.data)
         except ValidationError as error:

@@ -19,7 +19,7 @@ from opentelemetry.trace import SpanKind
 from chassis import logs, metrics, telemetry
 from chassis.nats.connection.connection import inbox_prefix
 from chassis.nats.errors import BusUnavailable, PublishRefused, Rejected, RetryLater
-from chassis.nats.jetstream.declare import retried
+from chassis.nats.jetstream.declare import changed
 from chassis.nats.jetstream.jetstream import JetStream
 from chassis.nats.jetstream.messages import MSG_ID, Stored, ascii_header, stored
 from chassis.nats.messaging.guard import guard
@@ -32,6 +32,7 @@ _FETCH_S: Final = 2.0
 _HAND_BACK_S: Final = _FETCH_S  # by then the fetch under way here has ended, and somebody else gets the message
 _MISSED_FETCHES: Final = 3
 _BUS_AWAY_S: Final = 1.0
+_DECLARE_S: Final = 10.0
 _DEAD_DEADLINE_S: Final = 10.0
 _NOT_DEAD_YET_S: Final = 5.0  # the dead letters could not be written: keep the message and try again
 
@@ -106,11 +107,8 @@ class Consumer:
             BusUnavailable: NATS did not take the declaration in 10 s.
             BusRefused: It never will, such as for a stream that is not there.
         """
-        await retried(
-            self._declare,
-            what=f"declaring the consumer {self.durable}",
-            deadline_s=10,
-            connection=self._bus.connection,
+        await changed(
+            self._bus.connection, f"declaring the consumer {self.durable}", self._declare, deadline_s=_DECLARE_S
         )
         self._progress = time.monotonic()
         await self._subscriber.start()
@@ -149,7 +147,8 @@ class Consumer:
         )
 
     async def _declare(self) -> None:
-        await self._bus.js.add_consumer(self._stream, self._config())  # pyright: ignore[reportUnknownMemberType]
+        declared = self._bus.js.add_consumer(self._stream, self._config())  # pyright: ignore[reportUnknownMemberType]
+        await self._bus.connection.ask(f"declaring the consumer {self.durable}", declared)
 
     async def _repair(self) -> None:
         log.error("consumer.vanished", consumer=self.durable, stream=self._stream)

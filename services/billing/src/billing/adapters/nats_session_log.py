@@ -2,25 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from typing import Final
 
-import nats.errors
-from chassis.nats import Bus, BusUnavailable, PublishRefused, SequenceConflict, Stored
+from chassis.nats import Bus, BusUnavailable, PublishRefused, SequenceConflict, Stored, place_of, show_place
 from contracts.events import Event, SessionBilled, SessionEnded
 from contracts.streams import BILLINGS_PLACE, SESSIONS
 from contracts.subjects import DEAD_PREFIX, session_event
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
-from nats.js.errors import APIError, NotFoundError
 
 from billing.domain.usage import METERED, LoggedEvent
 from billing.ports import Extent, LogUnavailable
 
 FOLLOWED: Final = tuple(session_event(cls.event, "*") for cls in (SessionEnded, *METERED))
 """The end, and the events that change a bill when they arrive after it."""
-
-_CREATED_MEANWHILE: Final = (10012, 10148)
-"""NATS' error codes when another replica created the marker first: "start sequence can not be updated", "exists"."""
 
 
 class NatsSessionLog:
@@ -54,12 +47,10 @@ class NatsSessionLog:
 
     async def extent(self) -> Extent:
         try:
-            found = await self._bus.js.stream_info(SESSIONS.name)
-        except (nats.errors.Error, TimeoutError) as error:
-            raise LogUnavailable(f"no answer about {SESSIONS.name}: {type(error).__name__}") from error
-        created = found.created
-        log_ms = 0 if created is None else int(created.timestamp() * 1000)
-        return Extent(log_ms, found.state.first_seq, found.state.last_seq)
+            found = await self._bus.use_of(SESSIONS)
+        except BusUnavailable as error:
+            raise LogUnavailable(str(error)) from error
+        return Extent(int(found.created.timestamp() * 1000), found.first_seq, found.last_seq)
 
     async def newest(self) -> int:
         try:
@@ -79,37 +70,18 @@ class NatsSessionLog:
         Older versions read by a consumer of this name; while one still does, it keeps its own place. NATS cannot move
         a consumer, so it is deleted and created again, but only when the position differs.
         """
-        config = ConsumerConfig(
-            name=BILLINGS_PLACE,
-            durable_name=BILLINGS_PLACE,
-            filter_subjects=list(FOLLOWED),
-            ack_policy=AckPolicy.EXPLICIT,
-            deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
-            opt_start_seq=seq + 1,
-        )
+        connection = self._bus.connection
         try:
-            with suppress(NotFoundError):
-                found = await self._bus.js.consumer_info(SESSIONS.name, BILLINGS_PLACE)
-                begins = found.config.opt_start_seq or 0
-                if found.num_waiting or begins == seq + 1 or (begins > seq + 1 and not may_go_back):
-                    return
-                await self._bus.js.delete_consumer(SESSIONS.name, BILLINGS_PLACE)
-            try:
-                await self._bus.js.add_consumer(SESSIONS.name, config)  # pyright: ignore[reportUnknownMemberType]
-            except APIError as error:
-                if error.err_code not in _CREATED_MEANWHILE:
-                    raise
-        except (nats.errors.Error, TimeoutError) as error:
-            raise LogUnavailable(f"cannot show the position: {type(error).__name__}") from error
+            await show_place(connection, SESSIONS.name, BILLINGS_PLACE, FOLLOWED, seq, may_go_back=may_go_back)
+        except BusUnavailable as error:
+            raise LogUnavailable(str(error)) from error
 
     async def shown_position(self) -> int:
         try:
-            floor = (await self._bus.js.consumer_info(SESSIONS.name, BILLINGS_PLACE)).ack_floor
-        except NotFoundError:
-            return 0
-        except (nats.errors.Error, TimeoutError) as error:
-            raise LogUnavailable(f"cannot read the shown position: {type(error).__name__}") from error
-        return 0 if floor is None else floor.stream_seq
+            place = await place_of(self._bus.connection, SESSIONS.name, BILLINGS_PLACE)
+        except BusUnavailable as error:
+            raise LogUnavailable(str(error)) from error
+        return 0 if place is None else place.seq
 
     async def bury(self, cause: LoggedEvent, reason: str) -> None:
         headers = {

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from chassis.logs import get_logger
 from chassis.nats import BusUnavailable, NotStored, PublishRefused, StreamFull
 from contracts.errors import LOG_REFUSED, Refused
-from nats.errors import ConnectionClosedError
 
 from gateway.ports import LogFull, NatsUnavailable
 
@@ -25,7 +24,7 @@ def translated() -> Generator[None]:
     except (NotStored, StreamFull) as error:
         log.error("bus.stores_nothing", reason=str(error))
         raise LogFull from error
-    except (BusUnavailable, ConnectionClosedError) as error:
+    except BusUnavailable as error:
         raise nats_unavailable(str(error)) from error
     except PublishRefused as error:
         log.error("publish.refused", subject=error.subject, reason=error.reason)

@@ -4,10 +4,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import nats.errors
-from chassis.nats import Bus, BusUnavailable
+from chassis.nats import Bus, BusUnavailable, place_of
 from contracts.streams import BILLINGS_PLACE, BUCKETS, SESSIONS, STREAMS
-from nats.js.errors import NotFoundError
 
 from scheduler.domain.log_room import BillingPlace
 from scheduler.ports import StoreUse, Unavailable
@@ -52,12 +50,10 @@ class NatsStores:
     async def billing(self) -> BillingPlace | None:
         """Billing's position; None: never seen, or last seen more than a minute ago."""
         try:
-            info = await self._bus.js.consumer_info(SESSIONS.name, BILLINGS_PLACE)
-        except NotFoundError:
+            place = await place_of(self._bus.connection, SESSIONS.name, BILLINGS_PLACE)
+        except BusUnavailable as error:
+            raise Unavailable(f"reading billing's place in the log: {error}") from error
+        if place is None:
             return self._place if self._clock() - self._seen_at < _MISSING_S else None
-        except (nats.errors.Error, TimeoutError) as error:
-            raise Unavailable(f"reading billing's position in the log: {error}") from error
-        read_seq = info.ack_floor.stream_seq if info.ack_floor is not None else 0
-        waiting = (info.num_pending or 0) + (info.num_ack_pending or 0)
-        self._place, self._seen_at = BillingPlace(read_seq, waiting), self._clock()
+        self._place, self._seen_at = BillingPlace(place.seq, place.waiting), self._clock()
         return self._place
