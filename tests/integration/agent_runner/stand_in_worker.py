@@ -18,7 +18,7 @@ import sys
 import time
 
 from agent_runner.agent_config import AgentConfig
-from agent_runner.domain.link import (
+from agent_runner.link.messages import (
     BEAT_S,
     Beat,
     Caller,

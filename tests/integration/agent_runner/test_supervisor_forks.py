@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from agent_runner.adapters.forkserver import ForkServer
 from agent_runner.adapters.subreaper import become_subreaper
-from agent_runner.adapters.worker_process import ForkedWorker
-from agent_runner.domain.link import Beat, End, Go, Ready, Stopped, ToSupervisor, Turn
+from agent_runner.link.messages import Beat, End, Go, Ready, Stopped, ToSupervisor, Turn
+from agent_runner.link.supervisor_end import ForkedWorker
 
 from tests.support.waiting import until
 

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from agent_runner.domain.link import Caller, End, Heard, Joined, Prejoin, Stopped, Turn
+from agent_runner.link.messages import Caller, End, Heard, Joined, Prejoin, Stopped, Turn
 from contracts.ids import agent_identity, caller_identity
 
 from tests.integration.agent_runner.worker_stage import Person, Sandbox, Worker, delete_room, go, likeness

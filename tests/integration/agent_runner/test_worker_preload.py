@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from agent_runner.agent_config import AgentConfig
-from agent_runner.domain.link import End, Stopped
+from agent_runner.link.messages import End, Stopped
 
 from tests.integration.agent_runner.worker_stage import Preloaded, Worker, ready
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
-from agent_runner.domain.link import Stopped, Turn
+from agent_runner.link.messages import Stopped, Turn
 from agent_runner.worker.providers.llm import MOST_ROUNDS
 from agent_runner.worker.providers.tools import MAX_ANSWER_BYTES, Toolbox
 from aiohttp import web

@@ -20,7 +20,7 @@ import httpx
 import numpy as np
 from agent_runner.adapters.worker_entry import enter
 from agent_runner.agent_config import AgentConfig
-from agent_runner.domain.link import MAX_PACKET_BYTES, Beat, Go, Ready, ToSupervisor, decode_to_supervisor, encode
+from agent_runner.link.messages import MAX_PACKET_BYTES, Beat, Go, Ready, ToSupervisor, decode_to_supervisor, encode
 from contracts.ids import agent_identity, caller_identity
 from contracts.rooms import room_shape
 from livekit import api, rtc

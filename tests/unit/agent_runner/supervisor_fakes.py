@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from agent_runner.domain.link import Ready, ToSupervisor, ToWorker
-from agent_runner.ports import ForkFailed, KeyGone, KeysUnavailable, LogUnavailable, WorkerListener
+from agent_runner.link.messages import Ready, ToSupervisor, ToWorker, WorkerListener
+from agent_runner.ports import ForkFailed, KeyGone, KeysUnavailable, LogUnavailable
 from contracts.events import Event
 from contracts.registry import NodeState, PrejoinedRoom
 

@@ -29,7 +29,7 @@ from agent_runner.domain.call_events import (
     WorkerTaken,
 )
 from agent_runner.domain.credit import Credit, CreditWarning
-from agent_runner.domain.link import (
+from agent_runner.link.messages import (
     Beat,
     Caller,
     End,

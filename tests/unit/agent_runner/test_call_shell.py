@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from agent_runner.domain.call import CallLimits
 from agent_runner.domain.credit import CreditWarning
-from agent_runner.domain.link import (
+from agent_runner.domain.pool import PoolLimits
+from agent_runner.link.messages import (
     Beat,
     Caller,
     End,
@@ -22,7 +23,6 @@ from agent_runner.domain.link import (
     Stopped,
     Turn,
 )
-from agent_runner.domain.pool import PoolLimits
 from agent_runner.supervisor.call import Call, World
 from agent_runner.supervisor.pool import Pool
 from contracts.causes import Cause

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from agent_runner.domain.link import Joined, Ready, Removed, Stopped
 from agent_runner.domain.prejoined_room import (
     CLAIM_S,
     LEAVE_S,
@@ -32,6 +31,7 @@ from agent_runner.domain.prejoined_room import (
     room_to_evict,
     step,
 )
+from agent_runner.link.messages import Joined, Ready, Removed, Stopped
 from contracts.causes import Cause
 from contracts.deadlines import PREJOINED_LEASE_S, PREJOINED_RENEW_S
 from hypothesis import given

@@ -5,7 +5,8 @@ from operator import methodcaller
 
 import pytest
 from agent_runner.domain.job import SORRY, Assigned, AwaitRejoin, CancelLastWords, Effect, EndCall, JobState, Say, Step
-from agent_runner.domain.link import (
+from agent_runner.domain.provider_health import MOST_FAILURES
+from agent_runner.link.messages import (
     End,
     Ending,
     Failed,
@@ -18,7 +19,6 @@ from agent_runner.domain.link import (
     Removed,
     Speak,
 )
-from agent_runner.domain.provider_health import MOST_FAILURES
 from contracts.causes import Cause
 from hypothesis import given
 from hypothesis import strategies as st

@@ -5,7 +5,7 @@ import os
 import socket
 
 import pytest
-from agent_runner.domain.link import (
+from agent_runner.link.messages import (
     MAX_PACKET_BYTES,
     Beat,
     Caller,
@@ -28,7 +28,7 @@ from agent_runner.domain.link import (
     decode_to_worker,
     encode,
 )
-from agent_runner.worker.link_socket import History, LinkSocket
+from agent_runner.link.worker_end import History, LinkSocket
 from contracts.causes import Cause
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,8 +1,8 @@
 """What becomes a turn, and what the rules of speaking are."""
 
-from agent_runner.domain.link import Turn
 from agent_runner.domain.prompt import CRITICAL_RULES, system_instruction
 from agent_runner.domain.talk import Marks, Talk
+from agent_runner.link.messages import Turn
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -2,7 +2,7 @@
 
 import json
 
-from agent_runner.domain.link import Go, decode_to_worker, encode
+from agent_runner.link.messages import Go, decode_to_worker, encode
 from contracts.api import MAX_PROMPT_BYTES
 from contracts.tools import MAX_TOOLS_BYTES, RecordedTool
 

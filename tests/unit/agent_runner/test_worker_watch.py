@@ -3,11 +3,11 @@
 from agent_runner.domain.audio_flow import AudioFlow
 from agent_runner.domain.hearing import Hearing
 from agent_runner.domain.job import EndCall, Say
-from agent_runner.domain.link import Turn, Unfinished
 from agent_runner.domain.muteness import MUTE_S
 from agent_runner.domain.notice import Notice
 from agent_runner.domain.quiet import Quiet
 from agent_runner.domain.watch import Deaf, Finding, Watch
+from agent_runner.link.messages import Turn, Unfinished
 from contracts.causes import Cause
 from hypothesis import given
 from hypothesis import strategies as st

@@ -9,17 +9,7 @@ from typing import Protocol
 from contracts.events import Event
 from contracts.registry import NodeState, PrejoinedRoom
 
-from agent_runner.domain.link import ToSupervisor, ToWorker
-
-
-class WorkerListener(Protocol):
-    """Receives a worker's messages; called from the event loop, in order, and must not block."""
-
-    def on_message(self, message: ToSupervisor) -> None: ...
-
-    def on_gone(self) -> None:
-        """The process has exited. Called once, after all messages that it sent."""
-        ...
+from agent_runner.link.messages import ToWorker, WorkerListener
 
 
 class WorkerProcess(Protocol):

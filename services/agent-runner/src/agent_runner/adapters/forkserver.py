@@ -25,8 +25,9 @@ from typing import Final, TypeVar
 from chassis.tasks import Tasks
 
 from agent_runner.adapters.worker_entry import enter
-from agent_runner.adapters.worker_process import ForkedWorker
-from agent_runner.ports import ForkFailed, WorkerListener
+from agent_runner.link.messages import WorkerListener
+from agent_runner.link.supervisor_end import ForkedWorker
+from agent_runner.ports import ForkFailed
 from chassis import logs
 
 _FORK_S: Final = 30.0  # preloading takes 2 s; a loaded host, ten times that

@@ -34,7 +34,8 @@ from agent_runner.domain.call_events import (
 )
 from agent_runner.domain.credit import Credit, CreditWarning
 from agent_runner.domain.fault_time import FaultTime
-from agent_runner.domain.link import (
+from agent_runner.domain.served_time import ServedTime
+from agent_runner.link.messages import (
     Beat,
     Caller,
     End,
@@ -53,7 +54,6 @@ from agent_runner.domain.link import (
     Turn,
     Unfinished,
 )
-from agent_runner.domain.served_time import ServedTime
 
 EXIT_S: Final = 2.0
 """From a worker's last message to SIGKILL."""

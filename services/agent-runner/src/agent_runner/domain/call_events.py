@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from agent_runner.domain.link import ToSupervisor, ToWorker, Turn
+from agent_runner.link.messages import ToSupervisor, ToWorker, Turn
 
 # --- events
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
-from agent_runner.domain.link import Failed, Faulty, Provider, Recovered
+from agent_runner.link.messages import Failed, Faulty, Provider, Recovered
 
 MOST_FAILURES: Final = 3
 """Failed answers of the language model in a row, after which it counts as unusable."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent_runner.domain.link import BEAT_S
+from agent_runner.link.messages import BEAT_S
 
 LOOK_S = 0.25
 """Time between two looks at the workers."""

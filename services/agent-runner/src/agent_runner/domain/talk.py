@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agent_runner.domain.link import Turn
+from agent_runner.link.messages import Turn
 
 
 @dataclass(slots=True)

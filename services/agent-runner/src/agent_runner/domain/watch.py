@@ -9,10 +9,10 @@ from contracts.causes import Cause
 from agent_runner.domain.audio_flow import AudioFlow
 from agent_runner.domain.hearing import Hearing
 from agent_runner.domain.job import EndCall, Say
-from agent_runner.domain.link import Turn, Unfinished
 from agent_runner.domain.muteness import MUTE_S, Muteness
 from agent_runner.domain.notice import Notice
 from agent_runner.domain.quiet import Quiet
+from agent_runner.link.messages import Turn, Unfinished
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ from agent_runner.domain.call_events import (
 )
 from agent_runner.domain.credit import Credit
 from agent_runner.domain.history import BRIDGE_LINE, conversation, encode_newest
-from agent_runner.domain.link import MAX_HISTORY_BYTES, Failed, Go, ToSupervisor
+from agent_runner.link.messages import MAX_HISTORY_BYTES, Failed, Go, ToSupervisor
 from agent_runner.ports import CallLogs, LogUnavailable, Outboxes, SessionLog, WorkerProcess
 from agent_runner.supervisor import meters
 from agent_runner.supervisor.pool import NoWorker, Pool, Taken

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agent_runner.domain import pool as domain
-from agent_runner.domain.link import Ready, ToSupervisor
 from agent_runner.domain.pool import PoolEffect, PoolEvent, PoolLimits, PoolState
+from agent_runner.link.messages import Ready, ToSupervisor
 from agent_runner.ports import ForkFailed, Forks, WorkerProcess
 from agent_runner.supervisor import meters
 from chassis import logs

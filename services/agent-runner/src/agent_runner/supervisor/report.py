@@ -18,8 +18,8 @@ from agent_runner.domain.call_events import (
     TellTick,
     TellTurn,
 )
-from agent_runner.domain.link import Turn
 from agent_runner.domain.stages import spans
+from agent_runner.link.messages import Turn
 from agent_runner.ports import Outboxes
 from agent_runner.supervisor import meters
 from chassis import telemetry

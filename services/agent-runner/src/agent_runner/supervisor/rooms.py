@@ -16,8 +16,8 @@ from contracts.refusals import RefusalCode
 from contracts.registry import PrejoinedRoom
 
 from agent_runner.domain import prejoined_room as domain
-from agent_runner.domain.link import End, Prejoin, ToSupervisor
 from agent_runner.domain.prejoined_room import Phase, RoomEffect, RoomEvent, RoomState
+from agent_runner.link.messages import End, Prejoin, ToSupervisor
 from agent_runner.ports import KeyGone, KeysUnavailable, RoomKeys, WorkerProcess
 from agent_runner.supervisor import meters
 from agent_runner.supervisor.pool import NoWorker, Pool

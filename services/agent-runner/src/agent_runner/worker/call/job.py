@@ -14,7 +14,9 @@ from pipecat.utils.tracing.turn_trace_observer import TurnTraceObserver
 
 from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.job import SORRY, Assigned, AwaitRejoin, CancelLastWords, Effect, EndCall, JobState, Say, Step
-from agent_runner.domain.link import (
+from agent_runner.domain.notice import Notice
+from agent_runner.domain.watch import Deaf, Watch
+from agent_runner.link.messages import (
     Beat,
     Caller,
     Go,
@@ -28,8 +30,6 @@ from agent_runner.domain.link import (
     ToWorker,
     Unfinished,
 )
-from agent_runner.domain.notice import Notice
-from agent_runner.domain.watch import Deaf, Watch
 from agent_runner.worker.call.last_words import LastWords
 from agent_runner.worker.call.start import Start
 from agent_runner.worker.pipeline.agent_pipeline import AgentPipeline, PipelineListener

@@ -11,7 +11,7 @@ from pipecat.frames.frames import EndFrame, InterruptionFrame, TTSSpeakFrame
 
 from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.job import EndCall
-from agent_runner.domain.link import Go
+from agent_runner.link.messages import Go
 from agent_runner.worker.call.apology import Apology
 from agent_runner.worker.call.start import Start, voices
 from agent_runner.worker.pipeline.agent_pipeline import AgentPipeline

@@ -13,8 +13,8 @@ from pipecat.frames.frames import TTSSpeakFrame
 
 from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.job import Assigned, EndCall
-from agent_runner.domain.link import Go, Joined, Prejoin, ToSupervisor
 from agent_runner.domain.prompt import system_instruction
+from agent_runner.link.messages import Go, Joined, Prejoin, ToSupervisor
 from agent_runner.worker.pipeline.agent_pipeline import AgentPipeline
 from agent_runner.worker.providers.first_line import FirstLine
 from agent_runner.worker.providers.kept_speech import KeptSpeech

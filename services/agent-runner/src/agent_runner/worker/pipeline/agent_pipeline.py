@@ -31,8 +31,8 @@ from pipecat.workers.runner import WorkerRunner
 
 from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.hearing import Hearing
-from agent_runner.domain.link import Beat, Provider, Turn
 from agent_runner.domain.quiet import Quiet
+from agent_runner.link.messages import Beat, Provider, Turn
 from agent_runner.worker.pipeline.ear import Ear
 from agent_runner.worker.pipeline.long_turn import LongTurnStop
 from agent_runner.worker.providers import models

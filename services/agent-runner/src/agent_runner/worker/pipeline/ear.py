@@ -29,9 +29,9 @@ from pipecat.processors.frame_processor import FrameProcessor
 
 from agent_runner.domain.audio_flow import AudioFlow
 from agent_runner.domain.hearing import Hearing
-from agent_runner.domain.link import Provider, Turn
 from agent_runner.domain.quiet import Quiet
 from agent_runner.domain.talk import Marks, Talk
+from agent_runner.link.messages import Provider, Turn
 
 _NS: Final = 1e9
 

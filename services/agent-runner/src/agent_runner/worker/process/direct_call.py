@@ -16,7 +16,7 @@ from contracts.ids import agent_identity, caller_identity
 
 from agent_runner.adapters.llm_model import choose_model
 from agent_runner.agent_config import AgentConfig
-from agent_runner.domain.link import Beat, End, Failed, Go, Stopped, ToSupervisor, encode
+from agent_runner.link.messages import Beat, End, Failed, Go, Stopped, ToSupervisor, encode
 from agent_runner.worker.process import log_lines
 
 _ADVICE: Final = {"stt": "ASSEMBLY_API_KEY", "llm": "GROQ_API_KEY", "tts": "INWORLD_API_KEY, the voice"}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from loguru import Message
 
 from agent_runner.agent_config import AgentConfig
-from agent_runner.domain.link import Go
+from agent_runner.link.messages import Go
 
 _SERVICE: Final = "agent-worker"
 _MODE: Final = 0o640

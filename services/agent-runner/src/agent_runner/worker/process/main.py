@@ -19,9 +19,9 @@ import numpy as np
 from chassis.settings import load
 
 from agent_runner.agent_config import AgentConfig
-from agent_runner.domain.link import BEAT_S, Go, Ready, ToWorker
+from agent_runner.link.messages import BEAT_S, Go, Ready, ToWorker
+from agent_runner.link.worker_end import History, LinkSocket
 from agent_runner.worker.call.job import Job
-from agent_runner.worker.link_socket import History, LinkSocket
 from agent_runner.worker.process import log_lines, tracing
 from agent_runner.worker.room import livekit_runtime
 from chassis import logs

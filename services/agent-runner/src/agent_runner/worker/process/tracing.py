@@ -10,7 +10,7 @@ from opentelemetry.trace import Status
 from pipecat.utils.tracing.turn_trace_observer import TurnTraceObserver
 
 from agent_runner.agent_config import AgentConfig
-from agent_runner.domain.link import Go
+from agent_runner.link.messages import Go
 from chassis import telemetry
 
 _EXPORT_S: Final = 5

@@ -8,7 +8,7 @@ all other messages. The socket's end-of-file means that the other side is gone.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, Protocol, TypeAlias
 
 from contracts.causes import Cause
 from contracts.tools import RecordedTool
@@ -252,6 +252,17 @@ ToSupervisor: TypeAlias = (
     | Removed
     | Stopped
 )
+
+
+class WorkerListener(Protocol):
+    """Receives a worker's messages; called from the event loop, in order, and must not block."""
+
+    def on_message(self, message: ToSupervisor) -> None: ...
+
+    def on_gone(self) -> None:
+        """The process has exited. Called once, after all messages that it sent."""
+        ...
+
 
 _by_kind = Field(discriminator="kind")
 _to_worker: TypeAdapter[ToWorker] = TypeAdapter(Annotated[ToWorker, _by_kind])

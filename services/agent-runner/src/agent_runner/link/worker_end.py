@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from agent_runner.domain.link import (
+from agent_runner.link.messages import (
     MAX_HISTORY_BYTES,
     MAX_PACKET_BYTES,
     Beat,

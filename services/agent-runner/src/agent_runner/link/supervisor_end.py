@@ -11,8 +11,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from agent_runner.domain.link import MAX_PACKET_BYTES, PacketError, ToWorker, decode_to_supervisor, encode
-from agent_runner.ports import WorkerListener
+from agent_runner.link.messages import (
+    MAX_PACKET_BYTES,
+    PacketError,
+    ToWorker,
+    WorkerListener,
+    decode_to_supervisor,
+    encode,
+)
 from chassis import logs
 
 _PACKETS_A_TURN: Final = 32  # read from one worker before the loop serves the others
