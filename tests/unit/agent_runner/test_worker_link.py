@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+from collections.abc import AsyncIterator
 
 import pytest
 from agent_runner.link.messages import (
@@ -111,23 +112,17 @@ def test_a_message_that_fits_no_packet_is_refused() -> None:
         encode(Speak(text="x" * MAX_PACKET_BYTES))
 
 
-async def test_the_longest_prompt_passes_even_if_every_letter_is_escaped() -> None:
-    ends = Ends()
-    longest = go(system_prompt="\x01" * 32_000)
-    ends.supervisor.send(encode(longest))
-    await settle()
-    assert ends.got == [(longest, [])]
-
-
 class Ends:
     """Both ends of a link; the worker's is a LinkSocket."""
 
     def __init__(self) -> None:
-        self.supervisor, worker = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.supervisor, self._sock = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.supervisor.setblocking(False)
         self.got: list[tuple[ToWorker, History]] = []
         self.closed = asyncio.Event()
-        self.worker = LinkSocket(worker, lambda message, history: self.got.append((message, history)), self.closed.set)
+        self.worker = LinkSocket(
+            self._sock, lambda message, history: self.got.append((message, history)), self.closed.set
+        )
 
     def read(self) -> list[ToSupervisor]:
         messages: list[ToSupervisor] = []
@@ -137,14 +132,32 @@ class Ends:
             except BlockingIOError:
                 return messages
 
+    def close(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._sock)
+        self._sock.close()
+        self.supervisor.close()
+
+
+@pytest.fixture
+async def ends() -> AsyncIterator[Ends]:
+    ends = Ends()
+    yield ends
+    ends.close()
+
+
+async def test_the_longest_prompt_passes_even_if_every_letter_is_escaped(ends: Ends) -> None:
+    longest = go(system_prompt="\x01" * 32_000)
+    ends.supervisor.send(encode(longest))
+    await settle()
+    assert ends.got == [(longest, [])]
+
 
 async def settle() -> None:
     for _ in range(5):
         await asyncio.sleep(0)
 
 
-async def test_a_full_socket_drops_beats_and_delays_turns() -> None:
-    ends = Ends()
+async def test_a_full_socket_drops_beats_and_delays_turns(ends: Ends) -> None:
     beat = Beat(tts_bytes=0, sent_bytes=0, caller_in_room=True)
     turns = [Turn(n=n, user_text="x" * 5000, heard_text="", interrupted=False) for n in range(100)]
     for turn in turns:
@@ -159,8 +172,7 @@ async def test_a_full_socket_drops_beats_and_delays_turns() -> None:
     await ends.worker.drain(1)
 
 
-async def test_the_history_comes_with_its_go() -> None:
-    ends = Ends()
+async def test_the_history_comes_with_its_go(ends: Ends) -> None:
     memory = os.memfd_create("history")
     os.write(memory, b'[{"role":"user","content":"my name is Bob"}]')
     socket.send_fds(ends.supervisor, [encode(go(has_history=True))], [memory])
@@ -169,8 +181,7 @@ async def test_the_history_comes_with_its_go() -> None:
 
 
 @pytest.mark.parametrize("content", [b"no json", b'{"role":"user"}', b'[{"role":"user"}]', b" " * 300_000])
-async def test_a_go_with_a_broken_history_is_refused(content: bytes) -> None:
-    ends = Ends()
+async def test_a_go_with_a_broken_history_is_refused(ends: Ends, content: bytes) -> None:
     memory = os.memfd_create("history")
     os.write(memory, content)
     socket.send_fds(ends.supervisor, [encode(go(has_history=True))], [memory])
@@ -179,8 +190,7 @@ async def test_a_go_with_a_broken_history_is_refused(content: bytes) -> None:
     assert ends.got == [(Rejoin(), [])]
 
 
-async def test_a_supervisor_that_is_gone_is_noticed_once_and_sending_goes_on_quietly() -> None:
-    ends = Ends()
+async def test_a_supervisor_that_is_gone_is_noticed_once_and_sending_goes_on_quietly(ends: Ends) -> None:
     ends.supervisor.close()
     await settle()
     assert ends.closed.is_set()
