@@ -73,8 +73,9 @@ class WarmClient(LiveKitTransportClient):
         await super().setup(setup)
         if is_first:
             self._make_track()
-            self.room.on("local_track_subscribed", self._on_subscribed)
-            self.room.on("participant_active", self._on_active)
+            others = self.get_participants
+            self.room.on("local_track_subscribed", lambda _track: self._take(self._audience.subscribed(others())))
+            self.room.on("participant_active", lambda one: self._take(self._audience.active(one.identity, others())))
 
     def _make_track(self) -> rtc.LocalAudioTrack:
         self._audio_source = rtc.AudioSource(self._out_sample_rate, 1, self._params.audio_out_queue_size_ms)
@@ -162,12 +163,6 @@ class WarmClient(LiveKitTransportClient):
             self._was_heard = True
             self.listener.heard()
         return written
-
-    def _on_subscribed(self, _track: rtc.LocalTrack) -> None:
-        self._take(self._audience.subscribed(self.get_participants()))
-
-    def _on_active(self, participant: rtc.RemoteParticipant) -> None:
-        self._take(self._audience.active(participant.identity, self.get_participants()))
 
     def _take(self, step: Step) -> None:
         self._audience, effects = step
