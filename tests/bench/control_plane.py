@@ -110,8 +110,8 @@ class Bench:
         taken_at_ms: list[float] = []
 
         async def on_change(change: Change) -> None:
-            if change.key == Part.SCHEDULER and change.value not in (None, *holders):
-                holders.add(change.value)
+            if change.key == Part.SCHEDULER and change.data not in (None, *holders):
+                holders.add(change.data)
                 taken_at_ms.append(time.time() * 1000)
 
         holders: set[bytes | None] = set()

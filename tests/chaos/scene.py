@@ -167,12 +167,12 @@ class Scene:
     async def slots(self) -> set[str]:
         """The sessions that own a slot."""
         entries = await self.bus.bucket(SLOTS).all()
-        return {json.loads(entry.value)["session_id"] for entry in entries.values()}
+        return {json.loads(entry.data)["session_id"] for entry in entries.values()}
 
     async def registry(self) -> dict[str, NodeState]:
         """The live nodes as they describe themselves."""
         entries = await self.bus.bucket(NODES).all()
-        return {name: NodeState.model_validate_json(entry.value) for name, entry in entries.items()}
+        return {name: NodeState.model_validate_json(entry.data) for name, entry in entries.items()}
 
     # --- between tests
 

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-from contracts.streams import BucketSpec, StreamSpec
+from contracts.streams import AnyBucket, StreamSpec
 
 from chassis import logs, telemetry
 from chassis.cancellation import mend_wait_for
@@ -111,8 +111,8 @@ class Life:
         *,
         name: str | None = None,
         streams: Iterable[StreamSpec] = (),
-        buckets: Iterable[BucketSpec] = (),
-        owned: Collection[StreamSpec | BucketSpec] | None = None,
+        buckets: Iterable[AnyBucket] = (),
+        owned: Collection[StreamSpec | AnyBucket] | None = None,
     ) -> Bus:
         """Connect to NATS_URL and declare; ready only while connected. A connection closed for good ends the process.
 

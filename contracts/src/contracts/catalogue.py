@@ -83,9 +83,9 @@ def _command(command: commands.Command[Any, Any]) -> tuple[Message, Message]:
     )
 
 
-def _value(bucket: streams.BucketSpec, key: str, shape: type[Any], sender: str, *consumers: str) -> Message:
+def _value(bucket: streams.AnyBucket, key: str, sender: str, *consumers: str) -> Message:
     address = f"$KV.{bucket.name}.{{{key}}}"
-    return Message(f"kv.{bucket.name}", address, shape, "value", sender, consumers)
+    return Message(f"kv.{bucket.name}", address, bucket.shape, "value", sender, consumers)
 
 
 MESSAGES: Final[tuple[Message, ...]] = (
@@ -99,15 +99,13 @@ MESSAGES: Final[tuple[Message, ...]] = (
         ("scheduler",),
     ),
     *(message for command in commands.COMMANDS for message in _command(command)),
-    _value(streams.NODES, "node_id", registry.NodeState, "agent-runner", "gateway", "scheduler", "agent-runner"),
-    _value(
-        streams.PREJOINED, "session_id", registry.PrejoinedRoom, "agent-runner", "gateway", "scheduler", "agent-runner"
-    ),
-    _value(streams.SLOTS, "slot", registry.Slot, "scheduler", "gateway", "scheduler"),
-    _value(streams.LEADERS, "role", registry.Leader, "any", "gateway", "scheduler"),
-    _value(streams.QUEUE, "queue", registry.QueueState, "scheduler", "gateway"),
-    _value(streams.SEATS, "session_id", registry.Seat, "gateway", "gateway"),
-    _value(streams.IDEMPOTENCY, "request_key", registry.IdempotentStart, "gateway", "gateway"),
+    _value(streams.NODES, "node_id", "agent-runner", "gateway", "scheduler", "agent-runner"),
+    _value(streams.PREJOINED, "session_id", "agent-runner", "gateway", "scheduler", "agent-runner"),
+    _value(streams.SLOTS, "slot", "scheduler", "gateway", "scheduler"),
+    _value(streams.LEADERS, "role", "any", "gateway", "scheduler"),
+    _value(streams.QUEUE, "queue", "scheduler", "gateway"),
+    _value(streams.SEATS, "session_id", "gateway", "gateway"),
+    _value(streams.IDEMPOTENCY, "request_key", "gateway", "gateway"),
     Message(
         f"kv.{streams.IDEMPOTENCY.name}.reply",
         f"$KV.{streams.IDEMPOTENCY.name}.{{request_key}}",

@@ -2,9 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, Generic, TypeVar
+
+from pydantic import BaseModel
 
 from contracts import subjects
+from contracts.registry import (
+    IdempotentReply,
+    IdempotentStart,
+    Leader,
+    NodeState,
+    PrejoinedRoom,
+    QueueState,
+    Seat,
+    Slot,
+)
 
 _DAY_S: Final = 24 * 3600
 _MIB: Final = 1024**2
@@ -40,11 +52,15 @@ class StreamSpec:
     is_set: bool = False
 
 
+Value = TypeVar("Value", bound=BaseModel)
+
+
 @dataclass(frozen=True)
-class BucketSpec:
+class BucketSpec(Generic[Value]):
     """One key-value bucket.
 
     Attributes:
+        shape: Type of the values.
         ttl_s: Age at which every key expires, in seconds; None when each key has its own TTL, or none.
         key_ttl_s: TTL of this bucket's leases, in seconds; None without leases.
         markers: True when an expired key leaves a marker, so that watchers see the expiry.
@@ -54,6 +70,7 @@ class BucketSpec:
     """
 
     name: str
+    shape: type[Value]
     ttl_s: int | None = None
     key_ttl_s: int | None = None
     markers: bool = False
@@ -61,6 +78,8 @@ class BucketSpec:
     max_bytes: int = 8 * _MIB
     is_set: bool = False
 
+
+AnyBucket = BucketSpec[Any]
 
 SESSIONS: Final = StreamSpec(
     "SESSIONS", (subjects.ALL_SESSIONS,), max_age_s=7 * _DAY_S, max_bytes=1536 * _MIB, append_only=True
@@ -73,15 +92,17 @@ ROOMS: Final = StreamSpec("ROOMS", (subjects.ALL_ROOMS,), max_age_s=_DAY_S, dupl
 DEAD: Final = StreamSpec("DEAD", (subjects.ALL_DEAD,), max_age_s=30 * _DAY_S)
 
 # Each node renews its key each second; docs/decisions/0021-a-node-is-lost-within-five-seconds.md.
-NODES: Final = BucketSpec("nodes", key_ttl_s=4, markers=True, in_memory=True, max_bytes=64 * _MIB)
-PREJOINED: Final = BucketSpec("prejoined", key_ttl_s=15, markers=True, max_bytes=16 * _MIB)
-SLOTS: Final = BucketSpec("slots", max_bytes=64 * _MIB)
-LEADERS: Final = BucketSpec("leaders", key_ttl_s=5, markers=True)
-QUEUE: Final = BucketSpec("queue", key_ttl_s=5, markers=True)
+NODES: Final = BucketSpec("nodes", NodeState, key_ttl_s=4, markers=True, in_memory=True, max_bytes=64 * _MIB)
+PREJOINED: Final = BucketSpec("prejoined", PrejoinedRoom, key_ttl_s=15, markers=True, max_bytes=16 * _MIB)
+SLOTS: Final = BucketSpec("slots", Slot, max_bytes=64 * _MIB)
+LEADERS: Final = BucketSpec("leaders", Leader, key_ttl_s=5, markers=True)
+QUEUE: Final = BucketSpec("queue", QueueState, key_ttl_s=5, markers=True)
 SEATS: Final = BucketSpec(  # outlives a caller's token
-    "seats", ttl_s=2 * 3600, max_bytes=128 * _MIB
+    "seats", Seat, ttl_s=2 * 3600, max_bytes=128 * _MIB
 )
-IDEMPOTENCY: Final = BucketSpec("idempotency", ttl_s=_DAY_S, max_bytes=256 * _MIB)
+IDEMPOTENCY: Final[BucketSpec[IdempotentStart | IdempotentReply]] = BucketSpec(
+    "idempotency", IdempotentStart, ttl_s=_DAY_S, max_bytes=256 * _MIB
+)
 
 STREAMS: Final = (SESSIONS, ROOMS, DEAD)
 BUCKETS: Final = (NODES, PREJOINED, SLOTS, LEADERS, QUEUE, SEATS, IDEMPOTENCY)
@@ -89,7 +110,7 @@ GATEWAYS_BUCKETS: Final = (SEATS, IDEMPOTENCY)
 """Only the gateway creates and reads these; the scheduler creates the others."""
 
 
-def stream_name(spec: StreamSpec | BucketSpec) -> str:
+def stream_name(spec: StreamSpec | AnyBucket) -> str:
     """The name of the stream, or of the stream that stores the bucket."""
     return spec.name if isinstance(spec, StreamSpec) else f"KV_{spec.name}"
 

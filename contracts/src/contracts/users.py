@@ -79,32 +79,32 @@ def _wildcards(address: str) -> str:
     return ".".join("*" if token.startswith("{") else token for token in address.split("."))
 
 
-def _key(bucket: streams.BucketSpec, key: str = "*") -> str:
+def _key(bucket: streams.AnyBucket, key: str = "*") -> str:
     return f"$KV.{bucket.name}.{key}"
 
 
-def _makes(*specs: streams.StreamSpec | streams.BucketSpec) -> tuple[str, ...]:
+def _makes(*specs: streams.StreamSpec | streams.AnyBucket) -> tuple[str, ...]:
     """Create missing streams. The server refuses to create one that exists with another configuration."""
     return tuple(f"$JS.API.STREAM.CREATE.{streams.stream_name(spec)}" for spec in specs)
 
 
-def _owns(*specs: streams.StreamSpec | streams.BucketSpec) -> tuple[str, ...]:
+def _owns(*specs: streams.StreamSpec | streams.AnyBucket) -> tuple[str, ...]:
     return (*_makes(*specs), *(f"$JS.API.STREAM.UPDATE.{streams.stream_name(spec)}" for spec in specs))
 
 
-def _asks(*specs: streams.StreamSpec | streams.BucketSpec) -> tuple[str, ...]:
+def _asks(*specs: streams.StreamSpec | streams.AnyBucket) -> tuple[str, ...]:
     """Read single messages, as JSON. The server cannot restrict this to some subjects of a stream."""
     return tuple(f"$JS.API.STREAM.MSG.GET.{streams.stream_name(spec)}" for spec in specs)
 
 
-def _reads(*specs: streams.StreamSpec | streams.BucketSpec) -> tuple[str, ...]:
+def _reads(*specs: streams.StreamSpec | streams.AnyBucket) -> tuple[str, ...]:
     """Read single messages and pages. Never give this to a node: a direct get can send stored bytes to any subject."""
     return tuple(
         subject for spec in specs for subject in (*_asks(spec), f"$JS.API.DIRECT.GET.{streams.stream_name(spec)}")
     )
 
 
-def _follows(*specs: streams.StreamSpec | streams.BucketSpec) -> tuple[str, ...]:
+def _follows(*specs: streams.StreamSpec | streams.AnyBucket) -> tuple[str, ...]:
     """Read with ephemeral consumers. Never give this to a node: the ADR shows how a consumer can be misused."""
     found = list(_reads(*specs))
     for name in map(streams.stream_name, specs):
@@ -113,7 +113,7 @@ def _follows(*specs: streams.StreamSpec | streams.BucketSpec) -> tuple[str, ...]
     return tuple(found)
 
 
-def _measures(*specs: streams.StreamSpec | streams.BucketSpec) -> tuple[str, ...]:
+def _measures(*specs: streams.StreamSpec | streams.AnyBucket) -> tuple[str, ...]:
     """Read a stream's size and age. A publish that gets no answer also asks this: does the stream exist?"""
     return tuple(f"$JS.API.STREAM.INFO.{streams.stream_name(spec)}" for spec in specs)
 

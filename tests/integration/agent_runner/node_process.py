@@ -222,7 +222,7 @@ class Driver:
     async def state(self) -> NodeState | None:
         """The node's entry in the registry."""
         entry = await self.bus.bucket(NODES).get(self.node.node_id)
-        return None if entry is None else NodeState.model_validate_json(entry.value)
+        return None if entry is None else NodeState.model_validate_json(entry.data)
 
     async def shows(self, expected: Callable[[NodeState], object], deadline_s: float = 10.0) -> NodeState:
         """Wait until the entry is as expected."""

@@ -30,7 +30,7 @@ def state(incarnation: str, *, busy: int = 0) -> NodeState:
 
 async def shown(bus: Bus) -> NodeState | None:
     entry = await bus.bucket(NODES).get("n1")
-    return None if entry is None else NodeState.model_validate_json(entry.value)
+    return None if entry is None else NodeState.model_validate_json(entry.data)
 
 
 async def test_the_second_of_two_with_one_name_is_refused_and_changes_nothing(bus: Bus) -> None:

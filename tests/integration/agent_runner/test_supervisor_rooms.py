@@ -62,7 +62,7 @@ async def test_a_job_of_the_rooms_session_gets_the_worker_that_waits_there(drive
     pid = await joined(drive)
     entry = await drive.bus.bucket(PREJOINED).get(SID)
     assert entry is not None
-    room = PrejoinedRoom.model_validate_json(entry.value)
+    room = PrejoinedRoom.model_validate_json(entry.data)
     assert (room.session_id, room.node_id) == (SID, drive.node.node_id)
     state = await drive.shows(lambda state: state.rooms == (SID,) and state.warm == 2)
     assert (state.busy, state.jobs) == (0, ())

@@ -6,13 +6,13 @@ import pytest
 from chassis.nats import Bus
 from chassis.nats.jetstream import config
 from chassis.nats.kv import bucket as module
-from contracts.streams import IDEMPOTENCY, LEADERS, PREJOINED, QUEUE, SEATS, SLOTS
+from contracts.streams import IDEMPOTENCY, LEADERS, PREJOINED, QUEUE, SEATS, SLOTS, AnyBucket
 
 from tests.support.servers import NatsServer
 
 KEYS = 20
 MARKER_S = 2  # instead of a minute
-BUCKETS = (SLOTS, LEADERS, PREJOINED, QUEUE, SEATS, IDEMPOTENCY)
+BUCKETS: tuple[AnyBucket, ...] = (SLOTS, LEADERS, PREJOINED, QUEUE, SEATS, IDEMPOTENCY)
 
 
 async def stay_deleted(bus: Bus, server: NatsServer, patch: pytest.MonkeyPatch, *, kills: int) -> None:
@@ -45,4 +45,4 @@ async def stay_deleted(bus: Bus, server: NatsServer, patch: pytest.MonkeyPatch, 
             await bus.bucket(spec).put("young", b"a", deadline_s=8, ttl_s=1 if spec.key_ttl_s else None)
             found = await bus.bucket(spec).all(deadline_s=8)
             assert not found.keys() & deleted, (spec.name, kill, found)
-            assert spec.key_ttl_s or found["kept"].value == b"new", "a value that was replaced stays replaced"
+            assert spec.key_ttl_s or found["kept"].data == b"new", "a value that was replaced stays replaced"

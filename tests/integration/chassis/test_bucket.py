@@ -13,7 +13,7 @@ from tests.support.waiting import until
 
 async def value(bucket: Bucket, key: str) -> bytes | None:
     entry = await bucket.get(key)
-    return None if entry is None else entry.value
+    return None if entry is None else entry.data
 
 
 async def test_put_get_delete(bus: Bus) -> None:
@@ -23,7 +23,7 @@ async def test_put_get_delete(bus: Bus) -> None:
     revision = await bucket.put("0", b"a")
     entry = await bucket.get("0")
     assert entry is not None
-    assert (entry.key, entry.value, entry.revision) == ("0", b"a", revision)
+    assert (entry.key, entry.data, entry.revision) == ("0", b"a", revision)
 
     await bucket.delete("0")
     assert await bucket.get("0") is None
@@ -235,7 +235,7 @@ async def test_a_watcher_is_told_what_is_there_and_what_changes(bus: Bus) -> Non
     await until(lambda: len(watch.changes) == 4, 3)
 
     assert watch.told[1:] == [("n2", Cause.PUT), ("n1", Cause.DELETED), ("n2", Cause.EXPIRED)]
-    assert watch.changes[1].value == b"b"
+    assert watch.changes[1].data == b"b"
     await watch.stop()
 
 
@@ -289,7 +289,7 @@ async def test_a_bucket_that_was_made_anew_is_followed(bus: Bus) -> None:
     await bus.redeclare()
     await bucket.put("0", b"new")
 
-    await until(lambda: watch.changes[-1].value == b"new", 8)
+    await until(lambda: watch.changes[-1].data == b"new", 8)
     gone = {change.key for change in watch.changes if change.cause is Cause.EXPIRED}
     await until(lambda: {c.key for c in watch.changes if c.cause is Cause.EXPIRED} == {"1", "2", "3", "4"}, 5)
     assert gone <= {"1", "2", "3", "4"}

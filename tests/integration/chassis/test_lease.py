@@ -50,7 +50,7 @@ async def test_only_one_gets_it(bus: Bus) -> None:
     assert [each.is_held for each in leases] == got
     entry = await bus.bucket(LEADERS).get("role")
     assert entry is not None
-    assert Leader.model_validate_json(entry.value).holder == leases[got.index(True)].holder
+    assert Leader.model_validate_json(entry.data).holder == leases[got.index(True)].holder
 
 
 async def test_a_holder_that_does_not_renew_knows_it_before_the_server_lets_go(bus: Bus) -> None:

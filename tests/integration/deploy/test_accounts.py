@@ -101,8 +101,8 @@ async def test_a_node_keeps_its_keys_and_the_scheduler_follows_them(node: Bus, s
     changes = [await asyncio.wait_for(told.get(), 15) for _ in range(5)]
     watching.cancel()
     assert entry is not None
-    assert (entry.value, entry.revision) == (b"two", revision)
-    assert [(c.key, c.value) for c in changes[:4]] == [("n1", b"one"), ("n1", b"two"), ("n1", None), ("n2", b"")]
+    assert (entry.data, entry.revision) == (b"two", revision)
+    assert [(c.key, c.data) for c in changes[:4]] == [("n1", b"one"), ("n1", b"two"), ("n1", None), ("n2", b"")]
     assert changes[4].cause is Cause.EXPIRED
 
 

@@ -99,7 +99,7 @@ async def test_a_store_of_before_is_moved_once_and_keeps_what_it_holds(
     assert [stored.seq for stored in history] == [1, 2, 3]
     assert (info.ack_floor.stream_seq if info.ack_floor else None, info.num_pending) == (2, 1)
     assert slot is not None
-    assert slot.value == b"session_kept"
+    assert slot.data == b"session_kept"
     assert (again.seq, again.duplicate) == (3, True)  # the ids of the last minutes are known again
     assert {path.name for path in (store / "jetstream").iterdir()} == {ACCOUNT}
 

@@ -108,7 +108,7 @@ async def test_a_room_whose_key_was_renewed_a_moment_ago_is_taken_all_the_same(b
     rooms = await one_offered(bus)
     entry = await bus.bucket(PREJOINED).get("session_a")
     assert entry is not None
-    await bus.bucket(PREJOINED).update("session_a", entry.value, entry.revision)
+    await bus.bucket(PREJOINED).update("session_a", entry.data, entry.revision)
 
     assert await rooms.take(region=None) == "session_a"
     assert await rooms.take(region=None) is None

@@ -95,7 +95,7 @@ async def test_a_new_leader_goes_on_with_all_that_runs_ends_and_waits(bus: Bus, 
         assert len(await events(bus, running, JobAssigned)) == 1
         assert "ended" not in await kinds(bus, running)
         slots = (await bus.bucket(SLOTS).all()).values()
-        owners = {Slot.model_validate_json(entry.value).session_id for entry in slots}
+        owners = {Slot.model_validate_json(entry.data).session_id for entry in slots}
         assert owners == {*crowd.ids, waits} - {ending, failed, taken_over}
 
 

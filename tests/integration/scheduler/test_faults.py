@@ -154,7 +154,7 @@ async def test_a_stand_by_goes_on_where_the_killed_leader_was(bus: Bus, start: S
     await wait_for(bus, waiting, AgentReady)
     assert second.leads()
     assert [len(await events(bus, s, JobAssigned)) for s in (running, ending, waiting)] == [1, 1, 1]
-    owners = {Slot.model_validate_json(e.value).session_id for e in (await bus.bucket(SLOTS).all()).values()}
+    owners = {Slot.model_validate_json(e.data).session_id for e in (await bus.bucket(SLOTS).all()).values()}
     assert owners == {running, waiting}
 
 

@@ -15,7 +15,7 @@ BIG = b"x" * 400_000
 
 async def reported(bus: Bus) -> bool:
     entry = await bus.bucket(QUEUE).get(QUEUE_KEY)
-    return entry is not None and QueueState.model_validate_json(entry.value).log_is_full
+    return entry is not None and QueueState.model_validate_json(entry.data).log_is_full
 
 
 async def wait_for_report(bus: Bus, *, full: bool, limit_s: float = 10) -> None:

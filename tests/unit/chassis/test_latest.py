@@ -14,6 +14,7 @@ from chassis.nats.jetstream import read
 from chassis.nats.jetstream.direct import Page, Raw
 from chassis.nats.jetstream.messages import Stored
 from chassis.nats.jetstream.replay import Replay
+from contracts.registry import NodeState
 from contracts.streams import NODES
 
 from tests.support.waiting import until
@@ -89,11 +90,11 @@ class Follower:
         )
 
 
-def entries(*keys: str) -> list[Entry]:
-    return [Entry(key, b"", seq, seq) for seq, key in enumerate(keys, 1)]
+def entries(*keys: str) -> list[Entry[NodeState]]:
+    return [Entry(NODES, key, b"", seq, seq) for seq, key in enumerate(keys, 1)]
 
 
-class SlowBucket(Bucket):
+class SlowBucket(Bucket[NodeState]):
     """A bucket with three keys; the first poll after `is_slow` lasts as long as the test wants."""
 
     def __init__(self) -> None:
@@ -101,12 +102,12 @@ class SlowBucket(Bucket):
         self.follower = Follower()
         self.is_slow = False
         self.asked = asyncio.Event()
-        self.answer: asyncio.Future[dict[str, Entry]] = asyncio.get_running_loop().create_future()
+        self.answer: asyncio.Future[dict[str, Entry[NodeState]]] = asyncio.get_running_loop().create_future()
 
     def reader(self) -> Replay:
         return cast("Replay", self.follower)
 
-    async def all(self, *, deadline_s: float = 5) -> dict[str, Entry]:
+    async def all(self, *, deadline_s: float = 5) -> dict[str, Entry[NodeState]]:
         del deadline_s
         if not self.is_slow:
             return {entry.key: entry for entry in entries("renewed", "deleted", "gone")}
@@ -119,7 +120,7 @@ class SlowBucket(Bucket):
 async def test_a_watcher_goes_on_during_a_slow_poll_and_is_told_nothing_older_by_it() -> None:
     bucket, told = SlowBucket(), list[tuple[str, Cause, int]]()
 
-    async def see(change: Change) -> None:
+    async def see(change: Change[NodeState]) -> None:
         told.append((change.key, change.cause, change.revision))
 
     watching = asyncio.create_task(bucket.watch(see, poll_s=0.01))
@@ -133,7 +134,7 @@ async def test_a_watcher_goes_on_during_a_slow_poll_and_is_told_nothing_older_by
     bucket.follower.put("deleted", 6, {"KV-Operation": "PURGE"})
     bucket.follower.put("new", 7)
     await until(lambda: len(told) == 6)
-    old = [*entries("renewed", "deleted"), Entry("missed", b"", 4, 4)]
+    old = [*entries("renewed", "deleted"), Entry(NODES, "missed", b"", 4, 4)]
     bucket.answer.set_result({entry.key: entry for entry in old})
     await until(lambda: len(told) == 8)
 

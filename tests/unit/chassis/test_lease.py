@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from chassis.nats import BusUnavailable, Entry, KeyChanged, KeyExists
 from chassis.nats.kv.lease import Lease
+from contracts.registry import Leader
+from contracts.streams import LEADERS
 
 from tests.unit.virtual_time import VirtualTimeLoop, run
 
@@ -28,23 +30,23 @@ class Bucket:
         self._revision = 0
         self._entry: tuple[bytes, int, float] | None = None
 
-    async def create(self, key: str, value: bytes, *, ttl_s: int, deadline_s: float) -> int:
+    async def create(self, key: str, value: Leader, *, ttl_s: int, deadline_s: float) -> int:
         await self._reach(deadline_s)
         if (entry := self._current()) is not None:
             raise KeyExists("leaders", key, entry[1])
         return self._write(value, ttl_s)
 
-    async def update(self, key: str, value: bytes, revision: int, *, ttl_s: int, deadline_s: float) -> int:
+    async def update(self, key: str, value: Leader, revision: int, *, ttl_s: int, deadline_s: float) -> int:
         await self._reach(deadline_s)
         entry = self._current()
         if entry is None or entry[1] != revision:
             raise KeyChanged("leaders", key, 0 if entry is None else entry[1])
         return self._write(value, ttl_s)
 
-    async def get(self, key: str, *, deadline_s: float) -> Entry | None:
+    async def get(self, key: str, *, deadline_s: float) -> Entry[Leader] | None:
         await self._reach(deadline_s)
         entry = self._current()
-        return None if entry is None else Entry(key, entry[0], entry[1], 0)
+        return None if entry is None else Entry(LEADERS, key, entry[0], entry[1], 0)
 
     async def delete(self, key: str, revision: int, *, deadline_s: float) -> None:
         await self._reach(deadline_s)
@@ -62,9 +64,9 @@ class Bucket:
     def _current(self) -> tuple[bytes, int, float] | None:
         return self._entry if self._entry is not None and self._now() < self._entry[2] else None
 
-    def _write(self, value: bytes, ttl_s: int) -> int:
+    def _write(self, value: Leader, ttl_s: int) -> int:
         self._revision += 1
-        self._entry = value, self._revision, self._now() + ttl_s
+        self._entry = value.model_dump_json().encode(), self._revision, self._now() + ttl_s
         return self._revision
 
     async def _reach(self, deadline_s: float) -> None:

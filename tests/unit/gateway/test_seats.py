@@ -6,6 +6,7 @@ import pytest
 from chassis.nats import Bucket, Bus, KeyChanged, KeyExists, StreamFull
 from chassis.nats.kv.bucket import Entry
 from contracts.errors import Refused
+from contracts.registry import Seat
 from contracts.streams import SEATS
 from gateway.adapters.nats_seats import NatsSeats
 from gateway.ports import NatsUnavailable
@@ -23,18 +24,18 @@ class FakeBucket:
         self.is_full = False
         self.races = 0
 
-    async def create(self, key: str, value: bytes, *, deadline_s: float) -> int:
+    async def create(self, key: str, value: Seat, *, deadline_s: float) -> int:
         if self.value is not None:
             raise KeyExists(SEATS.name, key, self.revision)
         if self.is_full:
             raise StreamFull("writing", "nats://nats")
-        self.value = value
+        self.value = value.model_dump_json().encode()
         return self.revision
 
-    async def get(self, key: str, *, deadline_s: float) -> Entry | None:
-        return None if self.value is None else Entry(key, self.value, self.revision, 0)
+    async def get(self, key: str, *, deadline_s: float) -> Entry[Seat] | None:
+        return None if self.value is None else Entry(SEATS, key, self.value, self.revision, 0)
 
-    async def update(self, key: str, value: bytes, revision: int, *, deadline_s: float) -> int:
+    async def update(self, key: str, value: Seat, revision: int, *, deadline_s: float) -> int:
         if self.is_full:
             raise StreamFull("writing", "nats://nats")
         if self.races:
@@ -42,7 +43,7 @@ class FakeBucket:
             self.value, self.revision = b'{"user": "faster"}', self.revision + 1
         if revision != self.revision:
             raise KeyChanged(SEATS.name, key, self.revision)
-        self.value, self.revision = value, revision + 1
+        self.value, self.revision = value.model_dump_json().encode(), revision + 1
         return self.revision
 
 
@@ -50,8 +51,8 @@ class FakeBus:
     def __init__(self, bucket: FakeBucket) -> None:
         self._bucket = bucket
 
-    def bucket(self, _spec: object) -> Bucket:
-        return cast(Bucket, self._bucket)
+    def bucket(self, _spec: object) -> Bucket[Seat]:
+        return cast("Bucket[Seat]", self._bucket)
 
 
 def seats(bucket: FakeBucket) -> NatsSeats:

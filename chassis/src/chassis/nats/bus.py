@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from contracts.commands import Command, CommandFailed, Reply, Request
-from contracts.streams import BucketSpec
+from contracts.streams import BucketSpec, Value
 
 from chassis.access import NatsAccess
 from chassis.nats.connection.connection import Connection
@@ -85,6 +85,6 @@ class Bus(JetStream):
         """
         return await commands.request(self.connection, command, body, timeout_s)
 
-    def bucket(self, spec: BucketSpec) -> Bucket:
+    def bucket(self, spec: BucketSpec[Value]) -> Bucket[Value]:
         """A key-value bucket that `ensure` has made."""
         return Bucket(self, spec)

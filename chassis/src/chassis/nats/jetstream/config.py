@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Final
 
-from contracts.streams import SHAPE, BucketSpec, StreamSpec, stream_name
+from contracts.streams import SHAPE, AnyBucket, StreamSpec, stream_name
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 
 SHAPE_KEY: Final = "greenroom-shape"
@@ -14,7 +14,7 @@ _MAX_DUPLICATE_WINDOW_S: Final = 120
 _MAX_VALUE: Final = 512 * 1024
 
 
-def config_of(spec: StreamSpec | BucketSpec, replicas: int) -> StreamConfig:
+def config_of(spec: StreamSpec | AnyBucket, replicas: int) -> StreamConfig:
     return stream_config(spec, replicas) if isinstance(spec, StreamSpec) else bucket_config(spec, replicas)
 
 
@@ -38,7 +38,7 @@ def stream_config(spec: StreamSpec, replicas: int) -> StreamConfig:
     )
 
 
-def bucket_config(spec: BucketSpec, replicas: int) -> StreamConfig:
+def bucket_config(spec: AnyBucket, replicas: int) -> StreamConfig:
     """The layout of NATS' key-value stores; keys may carry a TTL."""
     # A server that was killed serves expired values for up to 250 ms, until it checks the TTLs again. It applies the
     # maximum age before it serves. Younger values are still superseded by their marker.

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
-from contracts.streams import SHAPE, BucketSpec, StreamSpec, stream_name
+from contracts.streams import SHAPE, AnyBucket, BucketSpec, StreamSpec, stream_name
 from nats.js.api import StreamConfig
 
 from chassis import logs
@@ -37,7 +37,7 @@ _RESTORE_S: Final = 5.0
 _REDECLARE_S: Final = 2.0
 _PAUSE_S: Final = 0.5
 
-Spec = StreamSpec | BucketSpec
+Spec = StreamSpec | AnyBucket
 
 log = logs.get_logger(__name__)
 
@@ -65,7 +65,7 @@ class Streams:
     async def ensure(
         self,
         streams: Iterable[StreamSpec] = (),
-        buckets: Iterable[BucketSpec] = (),
+        buckets: Iterable[AnyBucket] = (),
         *,
         owned: Collection[Spec] | None = None,
         deadline_s: float = 10.0,
@@ -96,7 +96,7 @@ class Streams:
         if self._redeclaring is None or self._redeclaring.done():
             self._redeclaring = asyncio.get_running_loop().create_task(self._redeclare(), name="redeclare streams")
 
-    async def restore(self, bucket: BucketSpec) -> bool:
+    async def restore(self, bucket: AnyBucket) -> bool:
         """Make a bucket again, empty, if a former version stored it otherwise (memory or file); True if it did.
 
         Raises:

@@ -11,10 +11,12 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from functools import cached_property
+from typing import Final, Generic, TypeVar
 from uuid import uuid4
 
-from contracts.streams import BucketSpec, stream_name
+from contracts.streams import BucketSpec, Value, stream_name
+from pydantic import BaseModel
 
 from chassis import logs
 from chassis.nats.errors import BusUnavailable, KeyChanged, KeyExists, SequenceConflict
@@ -23,6 +25,7 @@ from chassis.nats.jetstream.direct import Raw
 from chassis.nats.jetstream.jetstream import JetStream
 from chassis.nats.jetstream.messages import MSG_ID
 from chassis.nats.jetstream.replay import Replay
+from chassis.nats.jetstream.unreadable import read_value
 
 _MARKERS: Final = 100_000  # remembered, the newest: as many as there may be slots
 _OPERATION: Final = "KV-Operation"
@@ -36,20 +39,33 @@ _SAME_MS: Final = 1  # the two ways to read a message round its time differently
 
 log = logs.get_logger(__name__)
 
+M = TypeVar("M", bound=BaseModel)
+
 
 @dataclass(frozen=True)
-class Entry:
+class Entry(Generic[Value]):
     """One key's value.
 
     Attributes:
+        data: The value as it is stored.
         revision: Compare-and-set goes by it.
         stored_ms: When the server stored it, Unix ms.
     """
 
+    spec: BucketSpec[Value]
     key: str
-    value: bytes
+    data: bytes
     revision: int
     stored_ms: int
+
+    @cached_property
+    def value(self) -> Value | None:
+        """The decoded value; None when it is unreadable, which is logged once per revision."""
+        return self.read(self.spec.shape)
+
+    def read(self, shape: type[M]) -> M | None:
+        """The value decoded as another shape of the bucket."""
+        return read_value(shape, self.spec.name, self.key, self.data, self.revision)
 
 
 class Cause(StrEnum):
@@ -61,44 +77,56 @@ class Cause(StrEnum):
 
 
 @dataclass(frozen=True)
-class Change:
+class Change(Generic[Value]):
     """What a watcher is told.
 
     Attributes:
-        value: The new value; None when the key is gone.
+        data: The new value as it is stored; None when the key is gone.
         revision: Of the value, or of the marker of its end.
     """
 
+    spec: BucketSpec[Value]
     key: str
     cause: Cause
-    value: bytes | None
+    data: bytes | None
     revision: int
 
+    @cached_property
+    def value(self) -> Value | None:
+        """The decoded value; None when the key is gone, or when it is unreadable, which is logged once per revision."""
+        if self.data is None:
+            return None
+        return read_value(self.spec.shape, self.spec.name, self.key, self.data, self.revision)
 
-class Bucket:
+
+class Bucket(Generic[Value]):
     """One bucket. Every call may raise `BusUnavailable` at its deadline."""
 
-    def __init__(self, bus: JetStream, spec: BucketSpec) -> None:
+    def __init__(self, bus: JetStream, spec: BucketSpec[Value]) -> None:
         self.spec = spec
         self._bus = bus
         self._stream = stream_name(spec)
         self._prefix = f"$KV.{spec.name}."
         self._markers: dict[str, tuple[int, float]] = {}  # of our own deletions: the revision, and until when it stands
 
-    async def get(self, key: str, *, deadline_s: float = _DEADLINE_S) -> Entry | None:
+    async def get(self, key: str, *, deadline_s: float = _DEADLINE_S) -> Entry[Value] | None:
         """The key's value from the stream's leader; None when it has none."""
         raw = await self._last(key, deadline_s)
         return None if raw is None else self._entry(raw)
 
-    async def put(self, key: str, value: bytes, *, ttl_s: int | None = None, deadline_s: float = _DEADLINE_S) -> int:
-        """Set the key, whatever it is; returns the revision.
+    async def put(
+        self, key: str, value: Value | bytes, *, ttl_s: int | None = None, deadline_s: float = _DEADLINE_S
+    ) -> int:
+        """Set the key, whatever it is; bytes are stored unchanged; returns the revision.
 
         Args:
             ttl_s: Whole seconds until it goes; None takes the bucket's `key_ttl_s`, and without one it stays.
         """
         return await self._write(key, value, expect=None, ttl_s=ttl_s, deadline_s=deadline_s)
 
-    async def create(self, key: str, value: bytes, *, ttl_s: int | None = None, deadline_s: float = _DEADLINE_S) -> int:
+    async def create(
+        self, key: str, value: Value | bytes, *, ttl_s: int | None = None, deadline_s: float = _DEADLINE_S
+    ) -> int:
         """Set the key if it has no value.
 
         Raises:
@@ -123,7 +151,13 @@ class Bucket:
                 expect = 0 if raw is None else raw.seq  # the marker that an expiry or a deletion left
 
     async def update(
-        self, key: str, value: bytes, revision: int, *, ttl_s: int | None = None, deadline_s: float = _DEADLINE_S
+        self,
+        key: str,
+        value: Value | bytes,
+        revision: int,
+        *,
+        ttl_s: int | None = None,
+        deadline_s: float = _DEADLINE_S,
     ) -> int:
         """Set the key if it is still at `revision`; its TTL starts again.
 
@@ -158,10 +192,10 @@ class Bucket:
         if len(self._markers) > _MARKERS or self._markers[oldest][1] < time.monotonic():
             del self._markers[oldest]
 
-    async def all(self, *, deadline_s: float = _DEADLINE_S) -> dict[str, Entry]:
+    async def all(self, *, deadline_s: float = _DEADLINE_S) -> dict[str, Entry[Value]]:
         """Every key that has a value; one sweep over the bucket, 1,000 keys in about 20 ms."""
         found = await read.latest(self._bus.connection, self._stream, f"{self._prefix}>", deadline_s=deadline_s)
-        entries: dict[str, Entry] = {}
+        entries: dict[str, Entry[Value]] = {}
         for raw in found:
             entry = self._entry(raw)
             if entry is not None:
@@ -176,7 +210,7 @@ class Bucket:
 
     async def watch(
         self,
-        callback: Callable[[Change], Awaitable[None]],
+        callback: Callable[[Change[Value]], Awaitable[None]],
         *,
         poll_s: float = _POLL_S,
         ready: asyncio.Event | None = None,
@@ -196,19 +230,20 @@ class Bucket:
         bus = self._bus
         return Replay(bus.connection, self._stream, [f"{self._prefix}>"], bus.unreadable.met, last_per_subject=True)
 
-    def change(self, subject: str, value: bytes, revision: int, headers: Mapping[str, str]) -> Change:
+    def change(self, subject: str, data: bytes, revision: int, headers: Mapping[str, str]) -> Change[Value]:
         """Read one message of that stream."""
         key = subject.removeprefix(self._prefix)
         if headers.get(_MARKER) == "MaxAge":
-            return Change(key, Cause.EXPIRED, None, revision)
+            return Change(self.spec, key, Cause.EXPIRED, None, revision)
         if _MARKER in headers or _OPERATION in headers:
-            return Change(key, Cause.DELETED, None, revision)
-        return Change(key, Cause.PUT, value, revision)
+            return Change(self.spec, key, Cause.DELETED, None, revision)
+        return Change(self.spec, key, Cause.PUT, data, revision)
 
-    def _entry(self, raw: Raw) -> Entry | None:
+    def _entry(self, raw: Raw) -> Entry[Value] | None:
         if _MARKER in raw.headers or _OPERATION in raw.headers:
             return None
-        return Entry(raw.subject.removeprefix(self._prefix), raw.data, raw.seq, round(raw.at.timestamp() * 1000))
+        key, stored_ms = raw.subject.removeprefix(self._prefix), round(raw.at.timestamp() * 1000)
+        return Entry(self.spec, key, raw.data, raw.seq, stored_ms)
 
     def _subject(self, key: str) -> str:
         if not _KEY.fullmatch(key):
@@ -221,7 +256,7 @@ class Bucket:
     async def _write(
         self,
         key: str,
-        value: bytes,
+        value: Value | bytes,
         *,
         expect: int | None,
         ttl_s: int | None,
@@ -238,7 +273,7 @@ class Bucket:
         try:
             done = await self._bus.publish_raw(
                 self._subject(key),
-                value,
+                value if isinstance(value, bytes) else value.model_dump_json().encode(),
                 stream=self._stream,
                 headers=headers,
                 expect_last=expect,
@@ -249,13 +284,13 @@ class Bucket:
         return done.seq
 
 
-class _Watch:
+class _Watch(Generic[Value]):
     """One watcher: what it was told last of each key that lives, and by that what is news."""
 
     def __init__(
         self,
-        bucket: Bucket,
-        callback: Callable[[Change], Awaitable[None]],
+        bucket: Bucket[Value],
+        callback: Callable[[Change[Value]], Awaitable[None]],
         poll_s: float,
         ready: asyncio.Event | None,
     ) -> None:
@@ -299,20 +334,21 @@ class _Watch:
             except BusUnavailable as error:
                 log.warning("bucket.poll_failed", bucket=self._bucket.spec.name, error=error)
 
-    async def _compare(self, present: dict[str, Entry]) -> None:
+    async def _compare(self, present: dict[str, Entry[Value]]) -> None:
         """Tell what the reader has not; what it told during the poll is compared by the next one."""
         for key, (revision, at_ms) in list(self._told.items()):
             if key not in present and key not in self._followed:
-                await self._tell(Change(key, Cause.EXPIRED, None, revision), at_ms)
+                await self._tell(Change(self._bucket.spec, key, Cause.EXPIRED, None, revision), at_ms)
         for entry in sorted(present.values(), key=lambda e: e.revision):
             if entry.key in self._followed:
                 continue
             revision, at_ms = self._told.get(entry.key, (0, 0))
             if entry.revision != revision or abs(entry.stored_ms - at_ms) > _SAME_MS:
-                await self._tell(Change(entry.key, Cause.PUT, entry.value, entry.revision), entry.stored_ms)
+                change = Change(self._bucket.spec, entry.key, Cause.PUT, entry.data, entry.revision)
+                await self._tell(change, entry.stored_ms)
 
-    async def _tell(self, change: Change, at_ms: int) -> None:
-        if change.value is not None:
+    async def _tell(self, change: Change[Value], at_ms: int) -> None:
+        if change.data is not None:
             self._told[change.key] = (change.revision, at_ms)
         elif self._told.pop(change.key, None) is None:
             return  # the end of a key that was never told

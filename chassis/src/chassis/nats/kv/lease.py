@@ -8,7 +8,6 @@ from contextlib import suppress
 from typing import Final
 
 from contracts.registry import Leader
-from pydantic import ValidationError
 
 from chassis import logs
 from chassis.nats.errors import BusUnavailable, KeyChanged, KeyExists
@@ -48,14 +47,14 @@ class Lease:
     """
 
     def __init__(
-        self, bucket: Bucket, key: str, holder: str, ttl_s: int, *, clock: Callable[[], float] = asleep_or_not_s
+        self, bucket: Bucket[Leader], key: str, holder: str, ttl_s: int, *, clock: Callable[[], float] = asleep_or_not_s
     ) -> None:
         self.key = key
         self.holder = holder
         self.ttl_s = max(1, ttl_s)
         self._bucket = bucket
         self._clock = clock
-        self._value = Leader(holder=holder).model_dump_json().encode()
+        self._value = Leader(holder=holder)
         self.revision = 0
         self.term = 0
         self.gains = 0
@@ -211,7 +210,7 @@ class Lease:
         log.warning("lease.put_back", key=self.key, holder=self.holder)
         return self._prolong(revision, asked)
 
-    def _is_stale(self, entry: Entry, now: float) -> bool:
+    def _is_stale(self, entry: Entry[Leader], now: float) -> bool:
         """Whether the key was not renewed for two TTLs; a key without an expiry would block the role for ever."""
         revision, since = self._unrenewed
         if entry.revision != revision:
@@ -219,11 +218,8 @@ class Lease:
             return False
         return now - since >= _STALE_TTLS * self.ttl_s
 
-    def _is_ours(self, entry: Entry) -> bool:
-        try:
-            return Leader.model_validate_json(entry.value).holder == self.holder
-        except ValidationError:
-            return False
+    def _is_ours(self, entry: Entry[Leader]) -> bool:
+        return entry.value is not None and entry.value.holder == self.holder
 
     def _gain(self, revision: int, asked: float) -> None:
         self.term = self.revision = revision

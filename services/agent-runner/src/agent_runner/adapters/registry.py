@@ -8,7 +8,6 @@ from typing import Final
 from chassis.nats import Bus, BusUnavailable, Entry, KeyChanged, KeyExists, PublishRefused
 from contracts.registry import NodeState
 from contracts.streams import NODES
-from pydantic import ValidationError
 
 from agent_runner.ports import NameTaken
 from chassis import logs
@@ -61,12 +60,11 @@ class BusRegistry:
             await asyncio.sleep(_LOOK_S)
 
     async def announce(self, state: NodeState) -> bool:
-        value = state.model_dump_json().encode()
         async with self._writing:
             try:
                 async with asyncio.timeout(_WRITE_S):
                     for _ in range(_TRIES):
-                        if await self._write(state.node_id, value):
+                        if await self._write(state):
                             return True
             except (BusUnavailable, PublishRefused, TimeoutError) as error:
                 log.warning("registry.unavailable", error=str(error) or f"no answer in {_WRITE_S:g} s")
@@ -90,7 +88,7 @@ class BusRegistry:
         except (BusUnavailable, PublishRefused) as error:
             log.warning("registry.unavailable", error=str(error))
 
-    async def _write(self, node_id: str, value: bytes) -> bool:
+    async def _write(self, state: NodeState) -> bool:
         """Write once. False: the revision had changed; the current one is read, so another try may succeed.
 
         Raises:
@@ -98,31 +96,23 @@ class BusRegistry:
         """
         try:
             if self._revision is None:
-                self._revision = await self._nodes.create(node_id, value, deadline_s=_WRITE_S)
+                self._revision = await self._nodes.create(state.node_id, state, deadline_s=_WRITE_S)
             else:
-                self._revision = await self._nodes.update(node_id, value, self._revision, deadline_s=_WRITE_S)
+                self._revision = await self._nodes.update(state.node_id, state, self._revision, deadline_s=_WRITE_S)
         except (KeyChanged, KeyExists):
-            entry = await self._nodes.get(node_id, deadline_s=_WRITE_S)
+            entry = await self._nodes.get(state.node_id, deadline_s=_WRITE_S)
             if entry is not None and not self._is_ours(entry):
-                raise NameTaken(node_id, _holder(entry)) from None
+                raise NameTaken(state.node_id, _holder(entry)) from None
             self._revision = None if entry is None else entry.revision  # expired, or the acknowledgement was lost
             return False
         return True
 
-    def _is_ours(self, entry: Entry) -> bool:
-        state = _read(entry)
-        return state is not None and state.incarnation == self._incarnation
+    def _is_ours(self, entry: Entry[NodeState]) -> bool:
+        return entry.value is not None and entry.value.incarnation == self._incarnation
 
 
-def _read(entry: Entry) -> NodeState | None:
-    try:
-        return NodeState.model_validate_json(entry.value)
-    except ValidationError:
-        return None
-
-
-def _holder(entry: Entry) -> str:
-    state = _read(entry)
+def _holder(entry: Entry[NodeState]) -> str:
+    state = entry.value
     if state is None:
         return "of another version"
     return f"pid {state.pid}, started at {state.started_at:%Y-%m-%d %H:%M:%S} UTC"

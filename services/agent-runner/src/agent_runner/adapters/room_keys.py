@@ -23,18 +23,18 @@ class BusRoomKeys:
 
     async def offer(self, room: PrejoinedRoom) -> int:
         with _translated():
-            return await self._rooms.create(room.session_id, _value(room), deadline_s=_DEADLINE_S)
+            return await self._rooms.create(room.session_id, room, deadline_s=_DEADLINE_S)
 
     async def renew(self, room: PrejoinedRoom, revision: int) -> int:
         """Renew the key, also when an earlier renewal was stored but its acknowledgement was lost."""
         with _translated():
             try:
-                return await self._rooms.update(room.session_id, _value(room), revision, deadline_s=_DEADLINE_S)
+                return await self._rooms.update(room.session_id, room, revision, deadline_s=_DEADLINE_S)
             except KeyChanged:
                 entry = await self._rooms.get(room.session_id, deadline_s=_DEADLINE_S)
                 if entry is None:
                     raise
-                return await self._rooms.update(room.session_id, _value(room), entry.revision, deadline_s=_DEADLINE_S)
+                return await self._rooms.update(room.session_id, room, entry.revision, deadline_s=_DEADLINE_S)
 
     async def withdraw(self, session_id: str, revision: int) -> None:
         """Delete the key, also when a renewal was stored meanwhile."""
@@ -56,7 +56,3 @@ def _translated() -> Generator[None]:
         raise KeyGone(str(error)) from error
     except (BusUnavailable, PublishRefused) as error:
         raise KeysUnavailable(str(error)) from error
-
-
-def _value(room: PrejoinedRoom) -> bytes:
-    return room.model_dump_json().encode()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from chassis.logs import get_logger
 from chassis.nats import Bucket, BusUnavailable
@@ -12,7 +12,7 @@ _MEASURE_S: Final = 30.0
 log = get_logger(__name__)
 
 
-async def measure(bucket: Bucket, show: Callable[[float], None], *, deadline_s: float) -> None:
+async def measure(bucket: Bucket[Any], show: Callable[[float], None], *, deadline_s: float) -> None:
     """Report the used share of the bucket's bytes every 30 s, until cancelled."""
     while True:
         try:

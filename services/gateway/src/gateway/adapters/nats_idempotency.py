@@ -4,7 +4,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
-from chassis.nats import Bus, KeyChanged, KeyExists, StreamFull, read_value
+from chassis.nats import Bus, KeyChanged, KeyExists, StreamFull
 from contracts.errors import IDEMPOTENCY_STORE_FULL, Refused
 from contracts.streams import IDEMPOTENCY
 from pydantic import BaseModel
@@ -36,7 +36,7 @@ class NatsIdempotencyKeys:
             stored = await self._bucket.get(name, deadline_s=self._deadline_s)
         if stored is None:
             return None
-        entry = read_value(kind, self._bucket.spec.name, stored.key, stored.value, stored.revision)
+        entry = stored.read(kind)
         return None if entry is None else Claim(entry, stored.revision)
 
     async def claim(self, name: str, entry: K) -> Claim[K]:

@@ -5,7 +5,7 @@ import random
 from typing import Final
 
 from chassis.logs import get_logger
-from chassis.nats import Bucket, Bus, BusUnavailable, Change, KeyChanged, PublishRefused, read_value
+from chassis.nats import Bus, BusUnavailable, Change, KeyChanged, PublishRefused
 from contracts.registry import PrejoinedRoom
 from contracts.streams import PREJOINED
 
@@ -25,7 +25,7 @@ class NatsPrejoinedRooms:
     """Follows the bucket, so that a start needs no read, and claims a room by deleting its key at its revision."""
 
     def __init__(self, bus: Bus) -> None:
-        self._bucket: Bucket = bus.bucket(PREJOINED)
+        self._bucket = bus.bucket(PREJOINED)
         self._rooms: dict[str, tuple[PrejoinedRoom, int]] = {}
         self._were_any = False
 
@@ -74,11 +74,8 @@ class NatsPrejoinedRooms:
                 return False
         return True
 
-    async def _changed(self, change: Change) -> None:
-        if change.value is None:
-            self._rooms.pop(change.key, None)
-            return
-        room = read_value(PrejoinedRoom, PREJOINED.name, change.key, change.value, change.revision)
+    async def _changed(self, change: Change[PrejoinedRoom]) -> None:
+        room = change.value
         if room is None or room.session_id != change.key:  # a start would get the key as its session id
             self._rooms.pop(change.key, None)
             return

@@ -1,21 +1,17 @@
 """The buckets `nodes` and `slots`, and the command `drain`."""
 
 from time import perf_counter
-from typing import TypeVar
 
-from chassis.nats import Bucket, Bus, CommandError, NoResponder, read_value
+from chassis.nats import Bucket, Bus, CommandError, NoResponder
 from contracts.api import Dependency
 from contracts.commands import DRAIN, CommandFailed, DrainNode
 from contracts.errors import NODE_SILENT, UNKNOWN_NODE, Refused
 from contracts.registry import NodeState, Slot
-from contracts.streams import NODES, SLOTS
-from pydantic import BaseModel
+from contracts.streams import NODES, SLOTS, Value
 
 from gateway.adapters.kept import Kept
 from gateway.adapters.nats_errors import translated
 from gateway.ports import NatsUnavailable
-
-M = TypeVar("M", bound=BaseModel)
 
 
 class NatsRegistry:
@@ -26,8 +22,8 @@ class NatsRegistry:
         self._slots = bus.bucket(SLOTS)
         self._deadline_s = deadline_s
         nodes = bus.bucket(NODES)
-        self._kept_nodes = Kept(lambda: self._all(nodes, NodeState))
-        self._kept_slots = Kept(lambda: self._all(self._slots, Slot))
+        self._kept_nodes = Kept(lambda: self._all(nodes))
+        self._kept_slots = Kept(lambda: self._all(self._slots))
 
     async def nodes(self) -> list[NodeState]:
         return await self._kept_nodes.get()
@@ -58,8 +54,7 @@ class NatsRegistry:
             return Dependency(ok=False, detail=error.detail)
         return Dependency(ok=True, latency_ms=round((perf_counter() - began) * 1000, 2))
 
-    async def _all(self, bucket: Bucket, model: type[M]) -> list[M]:
+    async def _all(self, bucket: Bucket[Value]) -> list[Value]:
         with translated():
             entries = await bucket.all(deadline_s=self._deadline_s)
-        found = (read_value(model, bucket.spec.name, e.key, e.value, e.revision) for e in entries.values())
-        return [value for value in found if value is not None]
+        return [entry.value for entry in entries.values() if entry.value is not None]

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from chassis.nats import Bucket, Bus, KeyChanged, KeyExists, StreamFull, read_value
+from chassis.nats import Bus, KeyChanged, KeyExists, StreamFull
 from contracts.errors import SEATS_FULL, Refused
 from contracts.registry import Seat
 from contracts.streams import SEATS
@@ -23,15 +23,15 @@ class NatsSeats:
     """`ports.Seats`; a user keeps a seat until the bucket's TTL."""
 
     def __init__(self, bus: Bus, *, deadline_s: float) -> None:
-        self._bucket: Bucket = bus.bucket(SEATS)
+        self._bucket = bus.bucket(SEATS)
         self._deadline_s = deadline_s
 
     async def take(self, session_id: str, user: str) -> str:
-        value = Seat(user=user).model_dump_json().encode()
+        seat = Seat(user=user)
         with translated():
             try:
                 for _ in range(_TRIES):
-                    holder = await self._try(session_id, user, value)
+                    holder = await self._try(session_id, seat)
                     if holder is not None:
                         return holder
             except StreamFull as error:
@@ -46,20 +46,19 @@ class NatsSeats:
     async def measure(self) -> None:
         await measure(self._bucket, _USED.set, deadline_s=self._deadline_s)
 
-    async def _try(self, session_id: str, user: str, value: bytes) -> str | None:
+    async def _try(self, session_id: str, seat: Seat) -> str | None:
         """The user who has the seat; None: the key changed meanwhile."""
         try:
-            await self._bucket.create(session_id, value, deadline_s=self._deadline_s)
-            return user
+            await self._bucket.create(session_id, seat, deadline_s=self._deadline_s)
+            return seat.user
         except KeyExists:
             entry = await self._bucket.get(session_id, deadline_s=self._deadline_s)
         if entry is None:
             return None
-        seat = read_value(Seat, self._bucket.spec.name, entry.key, entry.value, entry.revision)
-        if seat is not None:
-            return seat.user
+        if entry.value is not None:
+            return entry.value.user
         try:  # it is unreadable: replace it at its revision
-            await self._bucket.update(session_id, value, entry.revision, deadline_s=self._deadline_s)
+            await self._bucket.update(session_id, seat, entry.revision, deadline_s=self._deadline_s)
         except KeyChanged:
             return None
-        return user
+        return seat.user

@@ -1,6 +1,6 @@
 """The bucket `queue`: the scheduler's last report of its queue."""
 
-from chassis.nats import Bucket, Bus, Change, read_value
+from chassis.nats import Bus, Change
 from contracts.registry import QueueState
 from contracts.streams import QUEUE
 
@@ -11,7 +11,7 @@ class NatsStartQueue:
     """Follows the bucket, so that a start needs no read."""
 
     def __init__(self, bus: Bus) -> None:
-        self._bucket: Bucket = bus.bucket(QUEUE)
+        self._bucket = bus.bucket(QUEUE)
         self._state: QueueState | None = None
 
     async def watch(self) -> None:
@@ -25,8 +25,5 @@ class NatsStartQueue:
     def log_is_full(self) -> bool:
         return self._state is not None and self._state.log_is_full
 
-    async def _changed(self, change: Change) -> None:
-        read = None
-        if change.value is not None:
-            read = read_value(QueueState, self._bucket.spec.name, change.key, change.value, change.revision)
-        self._state = read
+    async def _changed(self, change: Change[QueueState]) -> None:
+        self._state = change.value

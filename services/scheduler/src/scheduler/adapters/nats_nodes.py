@@ -6,14 +6,12 @@ from typing import Any, Final
 
 from chassis.nats import (
     BadReply,
-    Bucket,
     Bus,
     BusRefused,
     BusUnavailable,
     Change,
     CommandError,
     NoResponder,
-    read_value,
 )
 from contracts.commands import (
     ASSIGN,
@@ -49,7 +47,7 @@ log = logs.get_logger(__name__)
 class NatsNodes:
     def __init__(self, bus: Bus, *, assign_timeout_s: float, end_timeout_s: float) -> None:
         self._bus = bus
-        self._bucket: Bucket = bus.bucket(NODES)
+        self._bucket = bus.bucket(NODES)
         self._addresses: dict[str, str] = {}  # node -> address, least recently seen first
         self._assign_timeout_s = assign_timeout_s
         self._end_timeout_s = end_timeout_s
@@ -64,11 +62,11 @@ class NatsNodes:
             log.error("nodes.bucket_left_in_files", reason=str(error))
 
     async def watch(self, changed: Callable[[str, NodeState | None], None], caught_up: Signal) -> None:
-        async def tell(change: Change) -> None:
-            if change.value is None:
+        async def tell(change: Change[NodeState]) -> None:
+            if change.data is None:
                 changed(change.key, None)  # keep its address: its jobs may still be ended
                 return
-            state = self._read(change.key, change.value, change.revision)
+            state = self._checked(change.key, change.value)
             if state is not None:
                 changed(change.key, state)
 
@@ -79,7 +77,7 @@ class NatsNodes:
             entry = await self._bucket.get(node_id, deadline_s=_FIND_S)
         except BusUnavailable as error:
             raise Unavailable(str(error)) from error
-        return None if entry is None else self._read(node_id, entry.value, entry.revision)
+        return None if entry is None else self._checked(node_id, entry.value)
 
     async def answers(self, node_id: str) -> bool:
         """Ask the node to end a job that no node has; a refusal, or a reply of another version, is an answer."""
@@ -143,8 +141,7 @@ class NatsNodes:
     def _address(self, node_id: str) -> str:
         return self._addresses.get(node_id, node_id)
 
-    def _read(self, key: str, value: bytes, revision: int) -> NodeState | None:
-        state = read_value(NodeState, NODES.name, key, value, revision)
+    def _checked(self, key: str, state: NodeState | None) -> NodeState | None:
         if state is None:
             return None
         if state.node_id != key:

@@ -3,7 +3,7 @@
 from asyncio import Event as Signal
 from collections.abc import Callable
 
-from chassis.nats import Bucket, Bus, BusUnavailable, Change, KeyChanged, PublishRefused, read_value
+from chassis.nats import Bus, BusUnavailable, Change, KeyChanged, PublishRefused
 from contracts.registry import PrejoinedRoom
 from contracts.streams import PREJOINED
 
@@ -13,18 +13,15 @@ from scheduler.ports import Unavailable
 
 class NatsPrejoinedRooms:
     def __init__(self, bus: Bus) -> None:
-        self._bucket: Bucket = bus.bucket(PREJOINED)
+        self._bucket = bus.bucket(PREJOINED)
 
     async def watch(self, changed: Callable[[str, ListedRoom | None], None], caught_up: Signal) -> None:
-        async def tell(change: Change) -> None:
-            if change.value is None:
+        async def tell(change: Change[PrejoinedRoom]) -> None:
+            room = change.value
+            if room is not None and room.session_id == change.key:
+                changed(change.key, ListedRoom(room, change.revision))
+            else:
                 changed(change.key, None)
-                return
-            room = read_value(PrejoinedRoom, PREJOINED.name, change.key, change.value, change.revision)
-            if room is None or room.session_id != change.key:
-                changed(change.key, None)
-                return
-            changed(change.key, ListedRoom(room, change.revision))
 
         await self._bucket.watch(tell, ready=caught_up)
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from chassis.nats import Bucket, Bus, BusUnavailable, PublishRefused
+from chassis.nats import Bus, BusUnavailable, PublishRefused
 from contracts.registry import QUEUE_KEY, QueueState
 from contracts.streams import QUEUE
 
@@ -15,10 +15,10 @@ class NatsQueueMirror:
     """The report expires when no scheduler renews it."""
 
     def __init__(self, bus: Bus) -> None:
-        self._bucket: Bucket = bus.bucket(QUEUE)
+        self._bucket = bus.bucket(QUEUE)
 
     async def report(self, state: QueueState) -> None:
         try:
-            await self._bucket.put(QUEUE_KEY, state.model_dump_json().encode(), deadline_s=_DEADLINE_S)
+            await self._bucket.put(QUEUE_KEY, state, deadline_s=_DEADLINE_S)
         except (BusUnavailable, PublishRefused) as error:
             raise Unavailable(str(error)) from error

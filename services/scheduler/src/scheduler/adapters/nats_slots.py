@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from chassis.nats import Bucket, Bus, BusUnavailable, Entry, KeyChanged, KeyExists, read_value
+from chassis.nats import Bus, BusUnavailable, Entry, KeyChanged, KeyExists
 from contracts.registry import Slot
 from contracts.streams import SLOTS
 
@@ -15,7 +15,7 @@ _KEY: Final = re.compile(r"0|[1-9][0-9]{0,8}")
 
 class NatsSlots:
     def __init__(self, bus: Bus) -> None:
-        self._bucket: Bucket = bus.bucket(SLOTS)
+        self._bucket = bus.bucket(SLOTS)
 
     async def held(self) -> dict[int, HeldSlot]:
         try:
@@ -25,16 +25,15 @@ class NatsSlots:
         held: dict[int, HeldSlot] = {}
         for key, entry in entries.items():
             if _KEY.fullmatch(key):
-                held[int(key)] = HeldSlot(_read(entry), entry.revision, entry.stored_ms)
+                held[int(key)] = HeldSlot(entry.value, entry.revision, entry.stored_ms)
         return held
 
     async def take(self, key: int, slot: Slot) -> None:
-        value = slot.model_dump_json().encode()
         try:
-            await self._bucket.create(str(key), value, deadline_s=_DEADLINE_S)
+            await self._bucket.create(str(key), slot, deadline_s=_DEADLINE_S)
         except KeyExists as error:
             entry = await self._entry(key)
-            owner = _read(entry) if entry is not None else None
+            owner = entry.value if entry is not None else None
             if owner is None or owner.session_id != slot.session_id:
                 raise Outrun(f"slot {key} is taken") from error
         except BusUnavailable as error:
@@ -42,7 +41,7 @@ class NatsSlots:
 
     async def release(self, key: int, session_id: str) -> None:
         entry = await self._entry(key)
-        owner = _read(entry) if entry is not None else None
+        owner = entry.value if entry is not None else None
         if entry is not None and owner is not None and owner.session_id == session_id:
             await self.sweep(key, HeldSlot(owner, entry.revision, entry.stored_ms))
 
@@ -54,12 +53,8 @@ class NatsSlots:
         except BusUnavailable as error:
             raise Unavailable(str(error)) from error
 
-    async def _entry(self, key: int) -> Entry | None:
+    async def _entry(self, key: int) -> Entry[Slot] | None:
         try:
             return await self._bucket.get(str(key), deadline_s=_DEADLINE_S)
         except BusUnavailable as error:
             raise Unavailable(str(error)) from error
-
-
-def _read(entry: Entry) -> Slot | None:
-    return read_value(Slot, SLOTS.name, entry.key, entry.value, entry.revision)
