@@ -1,7 +1,5 @@
 """The supervisor: `python -m agent_runner.app`. It knows every adapter and never imports Pipecat."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import signal

@@ -1,7 +1,5 @@
 """The interfaces through which the supervisor reaches processes, NATS and files."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol

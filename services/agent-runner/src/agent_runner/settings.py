@@ -1,7 +1,5 @@
 """The supervisor's settings. What the agent itself is made of is in `agent_config`."""
 
-from __future__ import annotations
-
 import re
 import socket
 from datetime import UTC, datetime, tzinfo

@@ -1,7 +1,5 @@
 """Copies each session's log lines into Redis, `agent:{id}:logs`, where the read model has the last 100 of them."""
 
-from __future__ import annotations
-
 import asyncio
 from collections import deque
 from collections.abc import Collection

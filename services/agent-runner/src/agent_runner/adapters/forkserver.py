@@ -4,8 +4,6 @@
 order on one dedicated thread; the event loop only sees pidfds and sockets.
 """
 
-from __future__ import annotations
-
 import asyncio
 import multiprocessing
 import os

@@ -1,7 +1,5 @@
 """The CPUs and memory that this node may use, and the CPU load; a container's limits apply before the machine's."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Callable

@@ -4,8 +4,6 @@ Groq withdraws models: each request for an unknown one gets 404, which makes an 
 of models once, at its start, over plain HTTP: Groq's SDK would cost the supervisor 4 MB of memory.
 """
 
-from __future__ import annotations
-
 import asyncio
 import urllib.request
 from http import HTTPStatus

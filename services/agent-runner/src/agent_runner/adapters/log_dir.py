@@ -1,7 +1,5 @@
 """The folder of the sessions' log files and of cached speech."""
 
-from __future__ import annotations
-
 import time
 from contextlib import suppress
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The outbox of each job: publishes one event at a time, in order, and retries it under its id until the log has it."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import Final
 

@@ -1,7 +1,5 @@
 """Hides the node's secrets from its workers: removes them from the inherited environment and protects /proc."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The node's entry in the key-value bucket `nodes`, which exactly one process holds and writes."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import Final
 

@@ -1,7 +1,5 @@
 """The key-value bucket `prejoined`."""
 
-from __future__ import annotations
-
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final

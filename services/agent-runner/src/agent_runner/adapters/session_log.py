@@ -1,7 +1,5 @@
 """The parts of the sessions' log in JetStream that a node reads."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Sequence
 

@@ -5,8 +5,6 @@ its events are in the log. The next supervisor of this node publishes the events
 ids and in the same order.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Iterator
@@ -46,11 +44,11 @@ class Spool:
         self._bytes = sum(file.stat().st_size for file in self._files())
         _BYTES.set(self._bytes)
 
-    def open(self, session_id: str, epoch: int) -> SpoolFile:
+    def open(self, session_id: str, epoch: int) -> "SpoolFile":
         """A job's file; its first event creates it on disk."""
         return SpoolFile(self, self._folder / f"{session_id}.{epoch}.jsonl")
 
-    def left_behind(self) -> Iterator[SpoolFile]:
+    def left_behind(self) -> "Iterator[SpoolFile]":
         """The files of earlier supervisors of this node, oldest first."""
         for file in sorted(self._files(), key=lambda found: found.stat().st_mtime):
             yield SpoolFile(self, file)

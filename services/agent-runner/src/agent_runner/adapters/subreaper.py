@@ -1,7 +1,5 @@
 """Make this process the parent of its orphaned descendants, so that it can reap them."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 

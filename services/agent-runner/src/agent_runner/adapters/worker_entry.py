@@ -1,7 +1,5 @@
 """The first code of a forked worker. It imports only the standard library: both sides import this module."""
 
-from __future__ import annotations
-
 import importlib
 import socket
 

@@ -1,7 +1,5 @@
 """The bounded queue of one job's events that wait for the bus."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass

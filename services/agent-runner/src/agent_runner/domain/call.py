@@ -1,7 +1,5 @@
 """One job on this node, from its assignment to `agent_stopped`: a frozen state and the step that each event takes."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias

@@ -1,7 +1,5 @@
 """The events that a call reacts to, and the effects that its steps ask for."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias

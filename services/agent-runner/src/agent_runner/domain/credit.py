@@ -1,7 +1,5 @@
 """How much of its session's grant of billable time one epoch may still use, and which action is due as it runs out."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Final, Literal
 

@@ -1,7 +1,5 @@
 """Fault time: how much of an epoch's served time its providers kept the agent deaf or mute."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 
@@ -24,7 +22,7 @@ class FaultTime:
     closed_ms: int = 0
     closed_until_ms: int = 0
 
-    def fail(self, provider: str, served_ms: int, *, ago_ms: int = 0) -> FaultTime:
+    def fail(self, provider: str, served_ms: int, *, ago_ms: int = 0) -> "FaultTime":
         """Record that a provider fails.
 
         Args:
@@ -37,7 +35,7 @@ class FaultTime:
             since_ms = min(since_ms, self.since_ms)
         return replace(self, failing=self.failing | {provider}, since_ms=since_ms)
 
-    def recover(self, provider: str, served_ms: int) -> FaultTime:
+    def recover(self, provider: str, served_ms: int) -> "FaultTime":
         """Record that a provider works again; no effect if it did not fail."""
         left = self.failing - {provider}
         if left or not self.failing:

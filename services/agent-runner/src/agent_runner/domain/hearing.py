@@ -1,7 +1,5 @@
 """Whether the agent is deaf: the caller speaks, and speech-to-text is connected but returns no words."""
 
-from __future__ import annotations
-
 from typing import Final
 
 SHORTEST_S: Final = 0.5

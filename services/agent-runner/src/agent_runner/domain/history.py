@@ -1,7 +1,5 @@
 """The conversation so far, rebuilt from the session's log for the agent that takes over."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias

@@ -1,7 +1,5 @@
 """Whether the agent is mute: speech was synthesised, the caller is in the room, and no audio goes out."""
 
-from __future__ import annotations
-
 from typing import Final
 
 MUTE_S: Final = 3.0

@@ -1,7 +1,5 @@
 """The jobs of one node: which it takes, ends and remembers. A command repeated for an epoch gets the same answer."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
@@ -223,5 +221,5 @@ class NodeLease:
         """Whether other nodes may have been given the jobs, so that they must be fenced."""
         return now - self.renewed >= NODE_LEASE_S and now - self.fenced >= FENCE_PAUSE_S
 
-    def renew(self, began: float) -> NodeLease:
+    def renew(self, began: float) -> "NodeLease":
         return replace(self, renewed=max(self.renewed, began))

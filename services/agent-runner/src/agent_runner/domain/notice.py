@@ -1,7 +1,5 @@
 """A sentence that the agent must say unprompted, and when the conversation leaves room for it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from agent_runner.domain.quiet import Quiet

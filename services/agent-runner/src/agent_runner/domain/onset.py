@@ -1,7 +1,5 @@
 """Where speech begins in synthesised audio: the caller waits through any silence before it."""
 
-from __future__ import annotations
-
 from array import array
 from typing import Final
 

@@ -1,7 +1,5 @@
 """The pool of idle workers: a frozen state and its steps, and the plan of how many to fork and which to retire."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
@@ -69,7 +67,7 @@ class Backoff:
     failures: int = 0
     until: float = 0.0
 
-    def after_death(self, now: float, *, lived_s: float) -> Backoff:
+    def after_death(self, now: float, *, lived_s: float) -> "Backoff":
         """Count the death of an idle worker: the first early one causes no delay, each further one doubles it."""
         if lived_s >= STEADY_S:
             return Backoff()
@@ -77,7 +75,7 @@ class Backoff:
         delay = 0.0 if failures == 1 else min(MAX_DELAY_S, FIRST_DELAY_S * 2.0 ** min(failures - 2, 16))
         return Backoff(failures, max(self.until, now + delay))
 
-    def after_look(self, idle: Sequence[IdleWorker], now: float) -> Backoff:
+    def after_look(self, idle: Sequence[IdleWorker], now: float) -> "Backoff":
         """Reset once a worker is ready and has lived long enough."""
         return Backoff() if any(w.ready and now - w.born >= STEADY_S for w in idle) else self
 

@@ -1,7 +1,5 @@
 """One prejoined room, from the command to join it until its worker is gone or has a job: a state and its steps."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum, auto

@@ -1,7 +1,5 @@
 """The rules that the LLM gets beside the session's own system prompt."""
 
-from __future__ import annotations
-
 EMOTIONS = ("happy", "sad", "angry", "surprised", "fearful", "disgusted")
 """The only tags that the voice understands, written as [happy]."""
 

@@ -1,7 +1,5 @@
 """How much of a worker's silence is the worker's own, and not a pause of the supervisor's."""
 
-from __future__ import annotations
-
 from agent_runner.link.messages import BEAT_S
 
 LOOK_S = 0.25

@@ -1,7 +1,5 @@
 """How long the caller has been silent, and which reaction is due."""
 
-from __future__ import annotations
-
 from typing import Final, Literal
 
 THINKING_S: Final = 30.0

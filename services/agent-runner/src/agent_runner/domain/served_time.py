@@ -1,7 +1,5 @@
 """Served time: how long caller and agent were both in the room, as one epoch's supervisor saw it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 MAX_STEP_S = 1.0
@@ -40,7 +38,7 @@ class ServedTime:
         """Whole milliseconds, rounded down."""
         return int(self.total_s * 1000)
 
-    def observe(self, now: float, *, agent: bool | None = None, caller: bool | None = None) -> ServedTime:
+    def observe(self, now: float, *, agent: bool | None = None, caller: bool | None = None) -> "ServedTime":
         """Count the time up to `now` by who was in the room before it, then record who is in the room from now on.
 
         Args:
@@ -61,10 +59,10 @@ class ServedTime:
             seen_at=max(now, since),
         )
 
-    def fix(self, now: float) -> ServedTime:
+    def fix(self, now: float) -> "ServedTime":
         """Count up to this instant, at which the end was decided, and nothing after it."""
         return replace(self.observe(now), fixed=True)
 
-    def fix_as_seen(self) -> ServedTime:
+    def fix_as_seen(self) -> "ServedTime":
         """Count nothing since the last observation: the worker died or hung some time after it."""
         return replace(self, fixed=True)

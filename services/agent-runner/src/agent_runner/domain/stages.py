@@ -1,7 +1,5 @@
 """The stages of a start: when each began and ended, computed from the times at which they ended."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 _AFTER = {"pool_wait": None, "go": "pool_wait", "heard": "joined"}

@@ -1,7 +1,5 @@
 """The conversation as it happens: which parts become a `Turn`, with which text and latencies."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from agent_runner.link.messages import Turn

@@ -1,7 +1,5 @@
 """Warm floors: more idle workers at the hours when calls come, such as `mon-fri 07:00-10:00=8`."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

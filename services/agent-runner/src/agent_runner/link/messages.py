@@ -5,8 +5,6 @@ with it as a file descriptor (SCM_RIGHTS). Neither side ever blocks on a send: a
 all other messages. The socket's end-of-file means that the other side is gone.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, Protocol, TypeAlias
 

@@ -1,7 +1,5 @@
 """The supervisor's handle of a forked worker: a pidfd, and one end of a SOCK_SEQPACKET pair on the event loop."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import signal

@@ -1,7 +1,5 @@
 """The worker's end of the link to its supervisor: a SOCK_SEQPACKET socket on the event loop."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os

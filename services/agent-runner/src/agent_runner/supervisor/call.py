@@ -1,7 +1,5 @@
 """Runs one job: feeds `domain.call` with events and performs its effects."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Callable
@@ -73,7 +71,7 @@ class World:
 class Call:
     """A job and its worker; it holds its slot from `begin` until the process is gone."""
 
-    def __init__(self, job: AssignJob, world: World, on_over: Callable[[Call], None]) -> None:
+    def __init__(self, job: AssignJob, world: World, on_over: "Callable[[Call], None]") -> None:
         """`on_over`: called once, when the process is gone and `agent_stopped` is in the outbox."""
         before_ms = job.served_ms_before if job.billable_ms_before is None else job.billable_ms_before
         credit = Credit(None if job.farewell else job.granted_minutes, before_ms)

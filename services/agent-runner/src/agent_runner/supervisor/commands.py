@@ -1,7 +1,5 @@
 """Performs the commands that the scheduler sends to this node, and replies."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any

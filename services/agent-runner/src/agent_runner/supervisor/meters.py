@@ -1,7 +1,5 @@
 """The supervisor's metrics; labels are of bounded sets."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from chassis import metrics

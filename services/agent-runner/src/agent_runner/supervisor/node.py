@@ -1,7 +1,5 @@
 """One node: starts, watches, fences and drains its calls, as `domain.node` decides."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 from collections.abc import Callable

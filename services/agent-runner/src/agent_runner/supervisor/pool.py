@@ -1,7 +1,5 @@
 """Keeps warm workers ready: feeds `domain.pool` with events, performs its effects, and gives workers to jobs."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections import deque
@@ -42,7 +40,7 @@ class _Listener:
 
     pid = 0
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: "Pool") -> None:
         self._pool = pool
 
     def on_message(self, message: ToSupervisor) -> None:

@@ -1,7 +1,5 @@
 """The node's entry in the registry: renewed each second, and never after a lapse before the jobs are fenced."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Callable

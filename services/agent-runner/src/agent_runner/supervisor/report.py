@@ -1,7 +1,5 @@
 """The events that a job reports to the log, and the metrics and spans that follow from them."""
 
-from __future__ import annotations
-
 import time
 from datetime import UTC, datetime
 from typing import Final

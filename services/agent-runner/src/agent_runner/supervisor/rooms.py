@@ -1,7 +1,5 @@
 """The prejoined rooms of this node: a worker waits in each, for the job of that room's session."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
@@ -42,7 +40,7 @@ class RoomFacts:
 class _Room:
     """One room, which listens to its worker; `rooms` performs its effects."""
 
-    def __init__(self, rooms: Rooms, order: PrejoinRoom) -> None:
+    def __init__(self, rooms: "Rooms", order: PrejoinRoom) -> None:
         self.session_id = order.session_id
         self.state = RoomState(max_age_s=order.max_age_s)
         self.process: WorkerProcess | None = None
