@@ -1,32 +1,35 @@
-"""A small service, run as a process by test_lifecycle: it handles ticks slowly and says on stdout what it did."""
+"""A small service, run as a process by test_lifecycle: it ends jobs slowly and says on stdout what it did."""
 
 import asyncio
 import os
 
 from chassis.lifecycle import Life, Service, run
-from chassis.nats import Stored, consumer
+from chassis.nats import Handlers, command_router
 from chassis.settings import ServiceSettings, load
-from contracts.events import Event
+from contracts.commands import EndJob, JobEnded
 from contracts.streams import BUCKETS, STREAMS
-from contracts.subjects import session_event
 
 MODE = os.environ.get("MODE", "")
+
+router = command_router()
 
 
 def say(text: str) -> None:
     print(text, flush=True)  # noqa: T201
 
 
+@router.subscriber("voice.v1.node.n1.end", max_workers=8)
+async def end(command: EndJob) -> JobEnded:
+    say(f"begun {command.session_id}")
+    await asyncio.sleep(1)
+    say(f"done {command.session_id}")
+    return JobEnded(found=True, served_ms=0, process_gone=True)
+
+
 async def start(life: Life) -> None:
     bus = await life.connect(streams=STREAMS, buckets=BUCKETS)
-
-    async def handle(event: Event, _meta: Stored) -> None:
-        say(f"begun {event.session_id}")
-        await asyncio.sleep(1)
-        say(f"done {event.session_id}")
-
-    reader = consumer(bus, "reader", [session_event("tick", "*")], handle)
-    await life.begin("reader", reader.start(), stop=reader.stop)
+    handlers = Handlers(bus, router)
+    await life.begin("commands", handlers.start(), stop=handlers.stop)
     for name in ("first", "second"):
 
         async def stop(name: str = name) -> None:
@@ -53,4 +56,4 @@ async def start(life: Life) -> None:
 
 
 if __name__ == "__main__":
-    run(Service("reader", load(ServiceSettings), start))
+    run(Service("node", load(ServiceSettings), start))

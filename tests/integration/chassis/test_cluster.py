@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from chassis.nats import Bus, Replay, Stored, consumer
-from contracts.events import Event
+from chassis.nats import Bus, Replay
+from chassis.tasks import cancel
 from contracts.streams import BUCKETS, SLOTS, STREAMS
 from contracts.subjects import session_event
 
@@ -34,16 +34,17 @@ def cluster(tmp_path: Path) -> Iterator[list[NatsServer]]:
         server.kill9()
 
 
+async def read(replay: Replay, into: list[int]) -> None:
+    async for stored in replay:
+        into.append(stored.seq)
+
+
 async def test_nothing_acknowledged_is_lost_with_the_leader(cluster: list[NatsServer]) -> None:
     bus = await Bus.connect(",".join(server.url for server in cluster), name="test", replicas=3)
     await bus.ensure(STREAMS, BUCKETS, deadline_s=20)
     seen: list[int] = []
 
-    async def handle(_event: Event, meta: Stored) -> None:
-        seen.append(meta.seq)
-
-    reader = consumer(bus, "reader", [session_event("tick", "*")], handle)
-    await reader.start()
+    reader = asyncio.create_task(read(bus.replay(session_event("tick", "*")), seen))
     for n in range(20):
         await bus.publish(tick(served_ms=n))
     await bus.bucket(SLOTS).put("0", b"session_1")
@@ -67,7 +68,7 @@ async def test_nothing_acknowledged_is_lost_with_the_leader(cluster: list[NatsSe
     await asyncio.sleep(1)
     assert (await bus.publish(tick(served_ms=40))).seq == 41
     assert len(await bus.history("session_1", deadline_s=10)) == 41
-    await reader.stop()
+    await cancel(reader)
     await bus.close()
 
 
@@ -79,13 +80,9 @@ async def test_a_reader_whose_consumer_is_on_a_frozen_server_reads_on_within_sec
     assert stream is not None
     seen: list[int] = []
 
-    async def read(replay: Replay) -> None:
-        async for stored in replay:
-            seen.append(stored.seq)
-
     # Some of the readers' consumers are on a server that neither leads the stream nor holds our connection.
     readers = [bus.replay(session_event("tick", "*")) for _ in range(6)]
-    tasks = [asyncio.create_task(read(replay)) for replay in readers]
+    tasks = [asyncio.create_task(read(replay, seen)) for replay in readers]
     for replay in readers:
         await replay.caught_up.wait()
     infos = await bus.js.consumers_info("SESSIONS")
@@ -98,8 +95,6 @@ async def test_a_reader_whose_consumer_is_on_a_frozen_server_reads_on_within_sec
     await until(lambda: len(seen) == len(readers), 30)
 
     assert time.monotonic() - began < 15
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)
+    await cancel(*tasks)
     frozen.thaw()
     await bus.close()

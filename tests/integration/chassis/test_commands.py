@@ -4,10 +4,11 @@ import asyncio
 import time
 
 import pytest
-from chassis.nats import BadReply, Bus, BusUnavailable, CommandTimeout, NoResponder, respond
+from chassis.nats import BadReply, Bus, BusUnavailable, CommandTimeout, NoResponder
 from contracts.commands import DRAIN, END, Command, CommandFailed, DrainNode, EndJob, JobEnded, NodeDraining
 from contracts.errors import NO_CAPACITY, Refused
 
+from tests.support.responding import respond
 from tests.support.servers import NatsServer
 
 SUBJECT = "voice.v1.node.n1.end"
@@ -20,7 +21,7 @@ async def ended(_command: EndJob) -> JobEnded:
 
 
 async def test_a_command_gets_its_reply(bus: Bus) -> None:
-    responder = respond(bus, SUBJECT, EndJob, ended)
+    responder = respond(bus, SUBJECT, ended)
     await responder.start()
 
     assert await bus.request(HERE, JOB) == JobEnded(found=True, served_ms=5, process_gone=True)
@@ -37,7 +38,7 @@ async def test_a_silent_node_costs_the_timeout(bus: Bus) -> None:
         await asyncio.sleep(5)
         raise AssertionError
 
-    responder = respond(bus, SUBJECT, EndJob, hang)
+    responder = respond(bus, SUBJECT, hang)
     await responder.start()
     started = time.monotonic()
 
@@ -52,7 +53,7 @@ async def test_a_handler_that_hangs_is_answered_for(bus: Bus) -> None:
         await asyncio.Event().wait()
         raise AssertionError
 
-    responder = respond(bus, SUBJECT, EndJob, hang, timeout_s=0.1)
+    responder = respond(bus, SUBJECT, hang, timeout_s=0.1)
     await responder.start()
 
     reply = await bus.request(HERE, JOB)
@@ -64,7 +65,7 @@ async def test_a_handler_that_hangs_is_answered_for(bus: Bus) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"session_id": "../etc"}', b"\xff"])
 async def test_a_malformed_command_is_answered(bus: Bus, body: bytes) -> None:
-    responder = respond(bus, SUBJECT, EndJob, ended)
+    responder = respond(bus, SUBJECT, ended)
     await responder.start()
 
     answer = await bus.nc.request(SUBJECT, body, timeout=1)
@@ -78,7 +79,7 @@ async def test_a_handler_that_fails_is_answered_without_our_insides(bus: Bus) ->
     async def bug(_command: EndJob) -> JobEnded:
         raise RuntimeError("the secret sauce")
 
-    responder = respond(bus, SUBJECT, EndJob, bug)
+    responder = respond(bus, SUBJECT, bug)
     await responder.start()
 
     reply = await bus.request(HERE, JOB)
@@ -93,7 +94,7 @@ async def test_a_refusal_keeps_its_code(bus: Bus) -> None:
     async def full(_command: EndJob) -> JobEnded:
         raise Refused(NO_CAPACITY, "all slots are taken")
 
-    responder = respond(bus, SUBJECT, EndJob, full)
+    responder = respond(bus, SUBJECT, full)
     await responder.start()
 
     reply = await bus.request(HERE, JOB)
@@ -103,7 +104,7 @@ async def test_a_refusal_keeps_its_code(bus: Bus) -> None:
 
 
 async def test_a_reply_of_another_shape_is_told(bus: Bus) -> None:
-    responder = respond(bus, SUBJECT, EndJob, ended)
+    responder = respond(bus, SUBJECT, ended)
     await responder.start()
     other = Command(SUBJECT, EndJob, NodeDraining)
 
@@ -117,7 +118,7 @@ async def test_workers_carry_out_commands_beside_each_other(bus: Bus) -> None:
         await asyncio.sleep(0.3)
         return NodeDraining(jobs=0)
 
-    responder = respond(bus, "voice.v1.node.n1.drain", DrainNode, slow, max_workers=8)
+    responder = respond(bus, "voice.v1.node.n1.drain", slow, max_workers=8)
     await responder.start()
     started = time.monotonic()
 
@@ -139,7 +140,7 @@ async def test_replicas_of_a_queue_share_the_commands(bus: Bus, nats_url: str) -
         return count
 
     for n, replica in enumerate((bus, other)):
-        await respond(replica, SUBJECT, EndJob, counting(n), queue="billing").start()  # pyright: ignore[reportArgumentType]
+        await respond(replica, SUBJECT, counting(n), queue="billing").start()  # pyright: ignore[reportArgumentType]
     for _ in range(40):
         await bus.request(HERE, JOB)
 
@@ -162,7 +163,7 @@ async def test_while_nats_is_down_a_command_fails_at_once_and_is_not_sent_later(
 
 
 async def test_a_responder_is_there_again_after_a_restart(bus: Bus, nats_server: NatsServer) -> None:
-    responder = respond(bus, SUBJECT, EndJob, ended)
+    responder = respond(bus, SUBJECT, ended)
     await responder.start()
     nats_server.restart()
 
@@ -185,7 +186,7 @@ async def test_a_stop_answers_what_is_in_hand(bus: Bus, nats_url: str) -> None:
         return await ended(command)
 
     node = await Bus.connect(nats_url, name="node")
-    responder = respond(node, SUBJECT, EndJob, slow)
+    responder = respond(node, SUBJECT, slow)
     await responder.start()
     asking = asyncio.create_task(bus.request(HERE, JOB, timeout_s=2))
     await asyncio.wait_for(in_hand.wait(), 5)

@@ -13,12 +13,14 @@ from typing import Any
 import httpx
 import pytest
 from chassis.nats import Bus
+from contracts.commands import END, EndJob, JobEnded
 
-from tests.integration.chassis.events import tick
 from tests.support.servers import NatsServer, free_port
 from tests.support.waiting import until
 
 SCRIPT = Path(__file__).with_name("service.py")
+HERE = END.at("n1")
+JOB = EndJob(session_id="session_1", epoch=1, reason="test")
 
 
 class Process:
@@ -89,18 +91,17 @@ async def test_it_serves_and_sigterm_finishes_what_is_in_hand(begin: Begin, nats
         alive = await client.get("/health")
         ready = await client.get("/ready")
         metrics = await client.get("/metrics")
-    assert (alive.status_code, alive.json()["service"]) == (200, "reader")
+    assert (alive.status_code, alive.json()["service"]) == (200, "node")
     assert (ready.status_code, ready.json()) == (200, {"status": "ready", "reasons": {}})
     assert "process_cpu_seconds_total" in metrics.text
 
-    await bus.publish(tick("session_1"))
+    asking = asyncio.create_task(bus.request(HERE, JOB, timeout_s=5))
     await until(lambda: "begun session_1" in service.said)
     service.process.send_signal(signal.SIGTERM)
 
     assert await service.ended() == 0
     assert service.said[-3:] == ["stopped second", "stopped first", "done session_1"]
-    info = await bus.js.consumer_info("SESSIONS", "reader")
-    assert (info.num_pending, info.num_ack_pending) == (0, 0)
+    assert isinstance(await asking, JobEnded)
     assert service.spoken == []
     assert [line["event"] for line in service.log][-1] == "service.stopped"
 
@@ -141,7 +142,7 @@ async def test_an_unreachable_nats_is_one_line_and_exit_1(begin: Begin) -> None:
 
     assert await service.ended() == 1
     (line,) = service.spoken
-    assert line.startswith("reader: NATS at nats://127.0.0.1:")
+    assert line.startswith("node: NATS at nats://127.0.0.1:")
     assert "NATS_URL" in line
     assert not any("hunter2" in line for line in service.lines)
 
@@ -196,7 +197,7 @@ async def test_a_step_that_takes_too_long_is_named(begin: Begin, nats_url: str) 
     service = await begin(nats_url, MODE="slow-start")
 
     assert await service.ended() == 1
-    assert service.spoken == ["reader: database took longer than 0.5 s. Check DATABASE_URL."]
+    assert service.spoken == ["node: database took longer than 0.5 s. Check DATABASE_URL."]
     assert service.said == ["stopped second", "stopped first"]
 
 
@@ -204,7 +205,7 @@ async def test_a_bug_at_the_start_is_exit_1_and_what_was_begun_is_stopped(begin:
     service = await begin(nats_url, MODE="bug")
 
     assert await service.ended() == 1
-    assert service.spoken[-1].startswith("reader: KeyError: 'no such thing'")
+    assert service.spoken[-1].startswith("node: KeyError: 'no such thing'")
     assert service.said == ["stopped second", "stopped first"]
 
 
@@ -221,7 +222,7 @@ async def test_a_task_that_fails_ends_the_process(begin: Begin, nats_url: str) -
     service = await begin(nats_url, MODE="failing-task")
 
     assert await service.ended() == 1
-    assert service.spoken == ["reader: janitor failed: RuntimeError: the janitor fell ill. See the log."]
+    assert service.spoken == ["node: janitor failed: RuntimeError: the janitor fell ill. See the log."]
     assert service.said[-2:] == ["stopped second", "stopped first"]
 
 
@@ -240,7 +241,7 @@ async def test_a_stop_that_hangs_does_not_hold_up_the_others(begin: Begin, nats_
 async def test_a_second_signal_ends_it_at_once(begin: Begin, nats_url: str, bus: Bus) -> None:
     service = await begin(nats_url, DRAIN_TIMEOUT_S="60")
     await until(lambda: "started" in service.said)
-    await bus.publish(tick())
+    asking = asyncio.create_task(bus.request(HERE, JOB, timeout_s=5))
     await until(lambda: "begun session_1" in service.said)
     service.process.send_signal(signal.SIGTERM)
     await asyncio.sleep(0.2)
@@ -248,3 +249,4 @@ async def test_a_second_signal_ends_it_at_once(begin: Begin, nats_url: str, bus:
 
     assert await service.ended(2) == 1
     assert "done session_1" not in service.said
+    asking.cancel()

@@ -5,7 +5,8 @@ import socket
 from urllib.parse import urlsplit
 
 import pytest
-from chassis.nats import Bus, Stored, consumer
+from chassis.nats import Bus, Stored
+from chassis.tasks import cancel
 from contracts.events import ServedTick
 
 from tests.integration.chassis.events import tick
@@ -49,11 +50,12 @@ async def test_a_stored_message_with_odd_headers_stops_no_reader(bus: Bus, heade
 async def test_a_subject_that_is_no_utf_8_ends_no_connection(bus: Bus) -> None:
     seen: list[int] = []
 
-    async def handle(event: ServedTick, _stored: Stored) -> None:
-        seen.append(event.served_ms)
+    async def read() -> None:
+        async for stored in bus.replay("voice.v1.session.tick.*"):
+            if isinstance(stored.event, ServedTick):
+                seen.append(stored.event.served_ms)
 
-    reader = consumer(bus, "reader", ["voice.v1.session.tick.*"], handler=handle)
-    await reader.start()
+    reader = asyncio.create_task(read())
     send(bus, b"voice.v1.session.tick.\xff\xfe", b"NATS/1.0\r\n\r\n", b"{}")
     await bus.publish(tick(served_ms=7))
 
@@ -61,7 +63,7 @@ async def test_a_subject_that_is_no_utf_8_ends_no_connection(bus: Bus) -> None:
     async with asyncio.timeout(10):
         replayed = [m async for m in bus.replay("voice.v1.session.>", until_caught_up=True)]
     assert [bool(m.unreadable) for m in replayed] == [True, False]
-    await reader.stop()
+    await cancel(reader)
 
 
 async def test_an_unreadable_record_is_one_dead_letter_whoever_meets_it(bus: Bus) -> None:
@@ -69,10 +71,6 @@ async def test_an_unreadable_record_is_one_dead_letter_whoever_meets_it(bus: Bus
     await bus.nc.publish(TICK, body)
     await bus.publish(tick(served_ms=5))
 
-    async def handle(_event: ServedTick, _stored: Stored) -> None: ...
-
-    reader = consumer(bus, "reader", ["voice.v1.session.tick.*"], handler=handle)
-    await reader.start()
     for _ in range(3):
         assert [m.event is None for m in await bus.history(SESSION)] == [True, False]
         [m async for m in bus.replay("voice.v1.session.>", until_caught_up=True)]
@@ -88,7 +86,6 @@ async def test_an_unreadable_record_is_one_dead_letter_whoever_meets_it(bus: Bus
     assert found[0].subject == "dead.unreadable.SESSIONS.1"
     assert body.startswith(found[0].data)
     assert (found[0].headers["dead-subject"], found[0].headers["dead-bytes"]) == (TICK, str(len(body)))
-    await reader.stop()
 
 
 async def test_an_event_of_a_newer_version_is_read_over_without_an_alarm(bus: Bus) -> None:

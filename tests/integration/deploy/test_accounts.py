@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 import pytest
-from chassis.nats import Bus, Cause, Change, KeyExists, NoResponder, SequenceConflict, respond
+from chassis.nats import Bus, Cause, Change, KeyExists, NoResponder, SequenceConflict
 from contracts.commands import DRAIN, GRANT, CreditGranted, DrainNode, EndJob, GrantCredit, JobEnded, NodeDraining
 from contracts.events import ServedTick
 from contracts.server_config import nats_accounts
@@ -16,6 +16,7 @@ from contracts.subjects import BILLING_GRANT, node_command
 from contracts.users import NATS_USERS
 from nats.aio.msg import Msg
 
+from tests.support.responding import respond
 from tests.support.servers import NatsServer
 
 PASSWORD: Final = "0" * 24
@@ -118,8 +119,8 @@ async def test_commands_and_grants_pass_between_the_accounts_also_after_the_serv
         return CreditGranted(granted_minutes=command.total_minutes)
 
     answering = [
-        respond(node, node_command("n1", "drain"), DrainNode, drain),
-        respond(billing, BILLING_GRANT, GrantCredit, grant),
+        respond(node, node_command("n1", "drain"), drain),
+        respond(billing, BILLING_GRANT, grant),
     ]
     for responder in answering:
         await responder.start()
@@ -216,7 +217,7 @@ async def test_a_node_cannot_command_another(server: NatsServer, node: Bus, oper
         return JobEnded(found=True, served_ms=0, process_gone=True)
 
     subject = node_command("n2", "end")
-    responder = respond(other, subject, EndJob, end)
+    responder = respond(other, subject, end)
     await responder.start()
 
     await ask_for_everything(

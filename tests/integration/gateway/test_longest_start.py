@@ -5,11 +5,12 @@ from typing import Any
 
 import httpx
 import pytest
-from chassis.nats import Bus, respond
+from chassis.nats import Bus
 from contracts.commands import ASSIGN, AssignJob, JobAccepted
 from contracts.events import SessionRequested
 from contracts.subjects import node_command, session_event
 
+from tests.support.responding import respond
 from tests.unit.contracts.test_api import escaped, longest_start
 
 
@@ -36,7 +37,7 @@ async def test_the_longest_starts_are_recorded_and_reach_a_node_whole(api: httpx
         given.append(job)
         return JobAccepted(node_id="n1", pid=1)
 
-    node = respond(bus, node_command("n1", "assign"), AssignJob, take)
+    node = respond(bus, node_command("n1", "assign"), take)
     await node.start()
     for start in (longest_start(), widest_record()):
         body = escaped(start)

@@ -6,8 +6,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from chassis.nats import Bus, BusUnavailable, respond
-from chassis.nats.messaging.commands import Responder
+from chassis.nats import Bus, BusUnavailable, Handlers
 from contracts.commands import (
     AssignJob,
     CommandFailed,
@@ -32,7 +31,8 @@ from contracts.events import (
 from contracts.registry import NodeJob, NodeState
 from contracts.streams import NODES, SLOTS
 from contracts.subjects import node_command, session_event
-from pydantic import BaseModel
+
+from tests.support.responding import respond
 
 E = TypeVar("E", bound=Event)
 
@@ -78,15 +78,15 @@ class StandInNode:
         self.drained: list[DrainNode] = []
         self._bus = bus
         self._bucket = bus.bucket(NODES)
-        self._responders: list[Responder] = []
+        self._responders: list[Handlers] = []
         self._beating: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "StandInNode":
         self._responders = [
-            respond(self._bus, node_command(self.node_id, "assign"), AssignJob, self._assign),
-            respond(self._bus, node_command(self.node_id, "end"), EndJob, self._end),
-            respond(self._bus, node_command(self.node_id, "describe"), DescribeJob, self._describe),
-            respond(self._bus, node_command(self.node_id, "drain"), DrainNode, self._drain),
+            respond(self._bus, node_command(self.node_id, "assign"), self._assign),
+            respond(self._bus, node_command(self.node_id, "end"), self._end),
+            respond(self._bus, node_command(self.node_id, "describe"), self._describe),
+            respond(self._bus, node_command(self.node_id, "drain"), self._drain),
         ]
         for responder in self._responders:
             await responder.start()
@@ -144,7 +144,7 @@ class StandInNode:
             with suppress(BusUnavailable):
                 await self.report()
 
-    async def _assign(self, job: AssignJob) -> BaseModel:
+    async def _assign(self, job: AssignJob) -> JobAccepted | CommandFailed:
         self.asked.append((time.monotonic(), job))
         if self.silent:
             await asyncio.sleep(20)
@@ -176,7 +176,7 @@ class StandInNode:
             started = SessionStarted(session_id=job.session_id, time=now(), epoch=job.epoch, at=now())
             await self._bus.publish(started, expect_last=0)
 
-    async def _end(self, command: EndJob) -> BaseModel:
+    async def _end(self, command: EndJob) -> JobEnded:
         self.ended.append(command)
         if self.silent:
             await asyncio.sleep(20)
@@ -192,14 +192,14 @@ class StandInNode:
         await self.crash(command.session_id, cause="ended", served_ms=self.served_ms)
         return JobEnded(found=True, served_ms=self.served_ms, fault_ms=self.fault_ms, process_gone=True)
 
-    async def _describe(self, command: DescribeJob) -> BaseModel:
+    async def _describe(self, command: DescribeJob) -> JobDescribed | CommandFailed:
         job = self.jobs.get(command.session_id)
         if job is None or job.epoch != command.epoch:
             return CommandFailed(code="no_such_job", detail="stand-in")
         await self._say_ready(job)
         return JobDescribed.model_validate(job.model_dump())
 
-    async def _drain(self, command: DrainNode) -> BaseModel:
+    async def _drain(self, command: DrainNode) -> NodeDraining:
         self.drained.append(command)
         return NodeDraining(jobs=len(self.jobs))
 

@@ -6,17 +6,17 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-from chassis.nats import Bus, respond
+from chassis.nats import Bus
 from contracts.commands import CommandFailed, PrejoinRoom, RoomPrejoined
 from contracts.events import JobAssigned
 from contracts.registry import PrejoinedRoom
 from contracts.streams import PREJOINED
 from contracts.subjects import node_command
-from pydantic import BaseModel
 from scheduler.adapters.livekit_rooms import LiveKitRooms
 
 from tests.integration.scheduler.conftest import Start
 from tests.integration.scheduler.stack import StandInNode, now, request, wait_for
+from tests.support.responding import respond
 from tests.support.servers import API_KEY, API_SECRET, LiveKitServer, Scheduler
 from tests.support.waiting import until
 
@@ -31,12 +31,12 @@ class RoomyNode(StandInNode):
 
     async def __aenter__(self) -> "RoomyNode":
         await super().__aenter__()
-        prejoin = respond(self._bus, node_command(self.node_id, "prejoin"), PrejoinRoom, self._prejoin)
+        prejoin = respond(self._bus, node_command(self.node_id, "prejoin"), self._prejoin)
         await prejoin.start()
         self._responders.append(prejoin)
         return self
 
-    async def _prejoin(self, order: PrejoinRoom) -> BaseModel:
+    async def _prejoin(self, order: PrejoinRoom) -> RoomPrejoined | CommandFailed:
         self.orders.append(order)
         if self.refuses_rooms:
             return CommandFailed(code="full", detail="stand-in")

@@ -23,8 +23,6 @@ from chassis.nats.errors import (
     NoResponder,
     NotStored,
     PublishRefused,
-    Rejected,
-    RetryLater,
     SequenceConflict,
     StreamFull,
     StreamMissing,
@@ -35,8 +33,7 @@ from chassis.nats.jetstream.replay import Replay
 from chassis.nats.jetstream.state import StreamUse, account_streams
 from chassis.nats.jetstream.unreadable import read_value
 from chassis.nats.kv.bucket import Bucket, Cause, Change, Entry
-from chassis.nats.messaging.commands import Responder, respond
-from chassis.nats.messaging.consumer import Consumer, consumer
+from chassis.nats.messaging.respond import Handlers, command_router
 
 __all__ = [
     "BadReply",
@@ -50,8 +47,8 @@ __all__ = [
     "Change",
     "CommandError",
     "CommandTimeout",
-    "Consumer",
     "Entry",
+    "Handlers",
     "KeyChanged",
     "KeyExists",
     "NoDisk",
@@ -60,20 +57,16 @@ __all__ = [
     "Place",
     "PublishRefused",
     "Published",
-    "Rejected",
     "Replay",
-    "Responder",
-    "RetryLater",
     "SequenceConflict",
     "Stored",
     "StreamFull",
     "StreamMissing",
     "StreamUse",
     "account_streams",
-    "consumer",
+    "command_router",
     "place_of",
     "read_value",
-    "respond",
     "show_place",
 ]
 

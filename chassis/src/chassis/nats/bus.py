@@ -12,7 +12,7 @@ from chassis.nats.connection.connection import Connection
 from chassis.nats.errors import BusRefused
 from chassis.nats.jetstream.jetstream import JetStream
 from chassis.nats.kv.bucket import Bucket
-from chassis.nats.messaging import commands
+from chassis.nats.messaging.request import request
 
 _CLOSE_MARGIN_S = 5.0
 
@@ -83,7 +83,7 @@ class Bus(JetStream):
             BadReply: The reply has another shape.
             BusUnavailable: There is no connection.
         """
-        return await commands.request(self.connection, command, body, timeout_s)
+        return await request(self.connection, command, body, timeout_s)
 
     def bucket(self, spec: BucketSpec[Value]) -> Bucket[Value]:
         """A key-value bucket that `ensure` has made."""

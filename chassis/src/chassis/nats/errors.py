@@ -198,22 +198,3 @@ class KeyChanged(BusError):
     def __init__(self, bucket: str, key: str, revision: int) -> None:
         super().__init__(f"{bucket}/{key} is at revision {revision}")
         self.revision = revision
-
-
-class RetryLater(Exception):
-    """Raised by a handler: a dependency is unavailable; deliver the same message again after `delay_s`.
-
-    It does not count towards the dead letters, and later messages of the same key wait behind it.
-    """
-
-    def __init__(self, delay_s: float = 1.0, reason: str = "") -> None:
-        super().__init__(reason or f"retry in {delay_s:g} s")
-        self.delay_s = delay_s
-
-
-class Rejected(Exception):
-    """Raised by a handler: this message can never be handled; it goes to the dead letters."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason

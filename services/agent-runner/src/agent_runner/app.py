@@ -13,12 +13,10 @@ from uuid import uuid4
 from chassis.environment import is_given
 from chassis.errors import StartFailed
 from chassis.lifecycle import Life, Service, run
-from chassis.nats import Bus, respond
+from chassis.nats import Bus, Handlers
 from chassis.proxies import take_out_socks
 from chassis.settings import load
-from contracts.commands import AssignJob, DescribeJob, DrainNode, EndJob, PrejoinRoom
 from contracts.streams import NODES, PREJOINED, SESSIONS
-from contracts.subjects import node_command
 
 from agent_runner.adapters.call_logs import RedisCallLogs
 from agent_runner.adapters.forkserver import ForkServer
@@ -35,6 +33,7 @@ from agent_runner.adapters.subreaper import become_subreaper
 from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.call import CallLimits
 from agent_runner.domain.pool import PoolLimits
+from agent_runner.handlers import router
 from agent_runner.ports import NameTaken
 from agent_runner.settings import Settings
 from agent_runner.supervisor.call import World
@@ -164,15 +163,9 @@ async def _answer_commands(settings: Settings, parts: _Parts, bus: Bus, life: Li
         on_drained=life.end,
     )
     at_once = 2 * parts.pool.limits.slots
-    for address in (parts.node.state().address, settings.node_id):  # older schedulers know only the latter
-        for responder in (
-            respond(bus, node_command(address, "assign"), AssignJob, commands.assign, max_workers=at_once),
-            respond(bus, node_command(address, "end"), EndJob, commands.end, max_workers=at_once),
-            respond(bus, node_command(address, "prejoin"), PrejoinRoom, commands.prejoin, max_workers=at_once),
-            respond(bus, node_command(address, "describe"), DescribeJob, commands.describe, max_workers=at_once),
-            respond(bus, node_command(address, "drain"), DrainNode, commands.drain),
-        ):
-            await life.begin("commands", responder.start(), stop=responder.stop)
+    addresses = (parts.node.state().address, settings.node_id)  # older schedulers know only the latter
+    handlers = Handlers(bus, *(router(address, at_once=at_once) for address in addresses), commands=commands)
+    await life.begin("commands", handlers.start(), stop=handlers.stop)
 
 
 async def _announce(presence: Presence, life: Life) -> None:

@@ -5,12 +5,10 @@ from typing import Final
 
 from chassis.errors import StartFailed
 from chassis.lifecycle import Life, Service, run
-from chassis.nats import respond
+from chassis.nats import Handlers
 from chassis.settings import load
 from chassis.web import WebServer
-from contracts.commands import GrantCredit, ReserveCredit
 from contracts.streams import DEAD, SESSIONS
-from contracts.subjects import BILLING_GRANT, BILLING_RESERVE
 from starlette.applications import Starlette
 
 from billing.adapters.database import Database
@@ -20,7 +18,7 @@ from billing.adapters.sql_ledger import SqlLedger
 from billing.domain.rating import Tariff
 from billing.follower.following import Following
 from billing.follower.settling import Settling
-from billing.handlers import grant, reserve
+from billing.handlers import router
 from billing.ports import LedgerUnavailable
 from billing.routes.bills import Bills
 from billing.settings import Settings
@@ -53,12 +51,8 @@ async def start(life: Life, settings: Settings) -> None:
     await life.begin("HTTP", server.start(), stop=server.stop)
     log.info("http.listening", host=server.host, port=server.port)
 
-    for responder in (
-        respond(bus, BILLING_RESERVE, ReserveCredit, reserve, queue=NAME),
-        respond(bus, BILLING_GRANT, GrantCredit, grant, queue=NAME),
-    ):
-        await life.begin("commands", responder.start(), stop=responder.stop)
-
+    handlers = Handlers(bus, router)
+    await life.begin("commands", handlers.start(), stop=handlers.stop)
     life.spawn("following", following.run())
 
 

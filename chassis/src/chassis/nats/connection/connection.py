@@ -106,7 +106,6 @@ class Connection:
             js_options={"timeout": _API_S},
             graceful_timeout=graceful_timeout_s,
             logger=None,  # one line per message; the metrics count them
-            apply_types=False,
         )
         self.broker.client = self._client
 

@@ -1,1 +1,1 @@
-"""Durable consumers of events, and commands with their replies."""
+"""Commands: requests out, and FastStream routers that answer those that come in."""
