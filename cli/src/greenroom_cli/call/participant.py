@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
+from chassis.tasks import first_of
 from livekit import rtc
 
 from greenroom_cli import network
@@ -112,8 +113,7 @@ class Call:
     async def _until(self, event: Awaitable[T], deadline_s: float, missing: str) -> T:
         waiting = asyncio.ensure_future(event)
         try:
-            await asyncio.wait({waiting, self._closed}, timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED)
-            if waiting.done():
+            if await first_of(waiting, asyncio.shield(self._closed), timeout_s=deadline_s) == 0:
                 return waiting.result()
         finally:
             waiting.cancel()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from chassis.tasks import first_of
 from contracts.api import DEFAULT_SYSTEM_PROMPT, DEFAULT_VOICE, StartRequest
 
 from greenroom_cli.call.audio import Speech, read_wav
@@ -110,12 +111,7 @@ async def _talk(line: Call, speeches: AsyncGenerator[Speech]) -> None:
 async def _unless(closed: asyncio.Future[str], following: Awaitable[Speech | None]) -> Speech | None:
     """The next sentence; None at the end of the input, or when the room is closed first."""
     waiting = asyncio.ensure_future(following)
-    try:
-        await asyncio.wait({waiting, closed}, return_when=asyncio.FIRST_COMPLETED)
-        return waiting.result() if waiting.done() else None
-    finally:
-        waiting.cancel()
-        await asyncio.gather(waiting, return_exceptions=True)
+    return waiting.result() if await first_of(waiting, asyncio.shield(closed)) == 0 else None
 
 
 async def _hear_out(line: Call) -> None:
