@@ -81,7 +81,7 @@ class Bus(JetStream):
             NoResponder: No subscriber; it was not carried out.
             CommandTimeout: No reply in time; it may have been carried out.
             BadReply: The reply has another shape.
-            BusUnavailable: There is no connection.
+            BusUnavailable: Not connected.
         """
         return await request(self.connection, command, body, timeout_s)
 

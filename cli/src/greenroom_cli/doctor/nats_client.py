@@ -10,7 +10,7 @@ from chassis.nats import Bus, BusRefused, BusUnavailable
 from greenroom_cli.doctor.check import START, Broken
 from greenroom_cli.settings import Settings
 
-CONNECT_S: Final = 1.0
+CONNECT_S: Final = 4.0  # the first imports of other checks may block the event loop for seconds on a busy machine
 ANSWER_S: Final = 2.0
 _OWN_NAME: Final = "doctor"  # of the inbox, where NATS_URL names no user
 
