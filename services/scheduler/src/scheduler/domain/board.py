@@ -49,7 +49,8 @@ class Board:
 
     def placed(self, record: Recorded) -> Recorded:
         """The record, stamped in the log's time."""
-        return replace(record, stored_ms=self._stored_ms(record))
+        stored_ms = self._stored_ms(record)
+        return record if stored_ms == record.stored_ms else replace(record, stored_ms=stored_ms)
 
     def remove(self, session_id: str) -> None:
         """Stop following a session."""

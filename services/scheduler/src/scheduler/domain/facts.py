@@ -242,6 +242,10 @@ Fact: TypeAlias = (
 def learn(facts: Facts, fact: Fact) -> Facts:
     """Fold one fact in; returns an equal value when it says nothing new."""
     match fact:
+        case SlotTaken(key):
+            return replace(facts, slot=key)
+        case SlotLost(key):
+            return replace(facts, slot=None) if facts.slot == key else facts
         case Asked(epoch):
             return replace(facts, asked_epoch=epoch)
         case AskLost(epoch):
@@ -264,10 +268,6 @@ def learn(facts: Facts, fact: Fact) -> Facts:
             return replace(facts, unlisted_epoch=0)
         case JobUnlisted(epoch, at_ms):
             return replace(facts, unlisted_epoch=epoch, unlisted_ms=at_ms)
-        case SlotTaken(key):
-            return replace(facts, slot=key)
-        case SlotLost(key):
-            return replace(facts, slot=None) if facts.slot == key else facts
         case Blocked(reason):
             return replace(facts, blocked=reason)
         case QueueRefused(reason):

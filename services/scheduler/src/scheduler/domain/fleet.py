@@ -59,7 +59,7 @@ class Fleet:
             entry = Entry(state, self._waiting_for.pop(node_id, set()))
         else:
             self._ranking.remove(known)
-            self._remove_rooms(known.state)
+            _remove_rooms(self._room_on, known.state)
             entry = Entry(state, known.placed)
         self._room_on.update(dict.fromkeys(state.rooms, node_id))
         self._nodes[node_id] = entry
@@ -72,7 +72,7 @@ class Fleet:
             return
         self._ranking.remove(entry)
         self._ranking.suspects.pop(node_id, None)  # if it comes back, it has restarted or was disconnected
-        self._remove_rooms(entry.state)
+        _remove_rooms(self._room_on, entry.state)
         if entry.placed:
             self._waiting_for[node_id] = entry.placed
 
@@ -187,7 +187,8 @@ class Fleet:
         elif not placed:
             del self._waiting_for[node_id]
 
-    def _remove_rooms(self, state: NodeState) -> None:
-        for session_id in state.rooms:
-            if self._room_on.get(session_id) == state.node_id:
-                del self._room_on[session_id]
+
+def _remove_rooms(room_on: dict[str, str], state: NodeState) -> None:
+    for session_id in state.rooms:
+        if room_on.get(session_id) == state.node_id:
+            del room_on[session_id]

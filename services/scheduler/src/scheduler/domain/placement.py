@@ -44,9 +44,10 @@ def rank(node: NodeState, pending: int, *, max_load: float) -> Rank | None:
         pending: Jobs placed on the node that it does not list yet.
         max_load: Share of the CPU, 0..1, at which a node takes no more jobs.
     """
-    if not has_free_slot(node, pending) or node.load >= max_load:
+    busy = _busy(node, pending)
+    if node.draining or busy >= node.slots or node.load >= max_load:
         return None
-    in_use = min(1.0, (_busy(node, pending) + len(node.rooms)) / node.slots)
+    in_use = min(1.0, (busy + len(node.rooms)) / node.slots)
     return Rank(node.warm - pending <= 0, max(node.load, in_use), node.node_id)
 
 

@@ -57,7 +57,7 @@ class Roster:
         return session
 
     def remove(self, session_id: str) -> Session | None:
-        """Stop following a session; returns it as it was."""
+        """Stop following a session; returns its last state."""
         self._facts.pop(session_id, None)
         self._traces.pop(session_id, None)
         return self._sessions.pop(session_id, None)
@@ -67,8 +67,11 @@ class Roster:
         known = self._facts.get(session_id)
         if known is None:
             return False
-        facts = self._facts[session_id] = learn(known, fact)
-        return facts != known
+        facts = learn(known, fact)
+        if facts is known or facts == known:
+            return False
+        self._facts[session_id] = facts
+        return True
 
     def record(self, record: Recorded) -> tuple[Session, Session] | None:
         """Fold in one record, stamped in the log's time; returns the session before and after, None if unchanged.
