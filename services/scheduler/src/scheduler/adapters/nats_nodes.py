@@ -8,7 +8,6 @@ from chassis.nats import (
     BadReply,
     Bus,
     BusRefused,
-    BusUnavailable,
     Change,
     CommandError,
     NoResponder,
@@ -34,7 +33,8 @@ from contracts.registry import NodeState
 from contracts.streams import NODES
 
 from chassis import logs
-from scheduler.ports import NO_ANSWER, NO_RESPONDER, NotAccepted, Outranked, Unavailable
+from scheduler.adapters.answered import answered
+from scheduler.ports import NO_ANSWER, NO_RESPONDER, NotAccepted, Outranked
 
 _FIND_S: Final = 1.0
 _ADDRESSES: Final = 100_000
@@ -54,10 +54,9 @@ class NatsNodes:
 
     async def prepare(self) -> None:
         try:
-            if await self._bus.restore(NODES):
-                log.warning("nodes.bucket_recreated", reason="a former version kept it in files")
-        except BusUnavailable as error:
-            raise Unavailable(str(error)) from error
+            with answered():
+                if await self._bus.restore(NODES):
+                    log.warning("nodes.bucket_recreated", reason="a former version kept it in files")
         except BusRefused as error:
             log.error("nodes.bucket_left_in_files", reason=str(error))
 
@@ -73,22 +72,19 @@ class NatsNodes:
         await self._bucket.watch(tell, ready=caught_up)
 
     async def find(self, node_id: str) -> NodeState | None:
-        try:
+        with answered():
             entry = await self._bucket.get(node_id, deadline_s=_FIND_S)
-        except BusUnavailable as error:
-            raise Unavailable(str(error)) from error
         return None if entry is None else self._checked(node_id, entry.value)
 
     async def answers(self, node_id: str) -> bool:
         """Ask the node to end a job that no node has; a refusal, or a reply of another version, is an answer."""
         try:
-            await self._bus.request(END.at(self._address(node_id)), _PROBE, timeout_s=_PROBE_S)
+            with answered():
+                await self._bus.request(END.at(self._address(node_id)), _PROBE, timeout_s=_PROBE_S)
         except BadReply:
             return True
         except CommandError:
             return False
-        except BusUnavailable as error:
-            raise Unavailable(str(error)) from error
         return True
 
     async def assign(self, node_id: str, job: AssignJob) -> None:
@@ -99,13 +95,12 @@ class NatsNodes:
 
     async def _ask(self, node_id: str, command: Command[Request, Any], body: Request, timeout_s: float) -> None:
         try:
-            reply = await self._bus.request(command.at(self._address(node_id)), body, timeout_s=timeout_s)
+            with answered():
+                reply = await self._bus.request(command.at(self._address(node_id)), body, timeout_s=timeout_s)
         except NoResponder as error:
             raise NotAccepted(NO_RESPONDER) from error
         except CommandError as error:
             raise NotAccepted(NO_ANSWER) from error
-        except BusUnavailable as error:
-            raise Unavailable(str(error)) from error
         if isinstance(reply, CommandFailed):
             _obey(reply)
             raise NotAccepted(reply.code)
@@ -113,23 +108,23 @@ class NatsNodes:
     async def describe(self, node_id: str, session_id: str, epoch: int) -> JobDescribed | None:
         command = DescribeJob(session_id=session_id, epoch=epoch)
         try:
-            reply = await self._bus.request(DESCRIBE.at(self._address(node_id)), command, timeout_s=DESCRIBE_REPLY_S)
+            with answered():
+                reply = await self._bus.request(
+                    DESCRIBE.at(self._address(node_id)), command, timeout_s=DESCRIBE_REPLY_S
+                )
         except CommandError as error:
             log.warning("node.describe_unanswered", node_id=node_id, session_id=session_id, reason=str(error))
             return None
-        except BusUnavailable as error:
-            raise Unavailable(str(error)) from error
         return reply if isinstance(reply, JobDescribed) else None
 
     async def end(self, node_id: str, job: EndJob) -> JobEnded | None:
         timeout_s = self._end_timeout_s + (LAST_SENTENCE_REPLY_S if job.say else 0)
         try:
-            reply = await self._bus.request(END.at(self._address(node_id)), job, timeout_s=timeout_s)
+            with answered():
+                reply = await self._bus.request(END.at(self._address(node_id)), job, timeout_s=timeout_s)
         except CommandError as error:
             log.warning("node.end_unanswered", node_id=node_id, session_id=job.session_id, reason=str(error))
             return None
-        except BusUnavailable as error:
-            raise Unavailable(str(error)) from error
         if isinstance(reply, CommandFailed):
             _obey(reply)
             if reply.code == RefusalCode.STALE_EPOCH:  # the epoch that was to end is gone

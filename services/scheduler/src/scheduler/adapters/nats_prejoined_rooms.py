@@ -3,12 +3,12 @@
 from asyncio import Event as Signal
 from collections.abc import Callable
 
-from chassis.nats import Bus, BusUnavailable, Change, KeyChanged, PublishRefused
+from chassis.nats import Bus, Change, KeyChanged
 from contracts.registry import PrejoinedRoom
 from contracts.streams import PREJOINED
 
+from scheduler.adapters.answered import answered
 from scheduler.domain.prejoining import ListedRoom
-from scheduler.ports import Unavailable
 
 
 class NatsPrejoinedRooms:
@@ -27,8 +27,7 @@ class NatsPrejoinedRooms:
 
     async def retire(self, room: ListedRoom) -> None:
         try:
-            await self._bucket.delete(room.room.session_id, room.revision)
+            with answered():
+                await self._bucket.delete(room.room.session_id, room.revision)
         except KeyChanged:
             return  # claimed or renewed; the watch reports which
-        except (BusUnavailable, PublishRefused) as error:
-            raise Unavailable(str(error)) from error

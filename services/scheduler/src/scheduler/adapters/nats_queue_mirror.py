@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from chassis.nats import Bus, BusUnavailable, PublishRefused
+from chassis.nats import Bus
 from contracts.registry import QUEUE_KEY, QueueState
 from contracts.streams import QUEUE
 
-from scheduler.ports import Unavailable
+from scheduler.adapters.answered import answered
 
 _DEADLINE_S: Final = 1.0
 
@@ -18,7 +18,5 @@ class NatsQueueMirror:
         self._bucket = bus.bucket(QUEUE)
 
     async def report(self, state: QueueState) -> None:
-        try:
+        with answered():
             await self._bucket.put(QUEUE_KEY, state, deadline_s=_DEADLINE_S)
-        except (BusUnavailable, PublishRefused) as error:
-            raise Unavailable(str(error)) from error

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final, Generic, TypeVar
 
-from chassis.nats import Bus, BusUnavailable, PublishRefused, Replay, SequenceConflict, Stored
+from chassis.nats import Bus, Replay, SequenceConflict, Stored
 from contracts.events import (
     AgentReady,
     AgentStopped,
@@ -22,8 +22,9 @@ from contracts.ids import SESSION_ID_PATTERN
 from contracts.subjects import ALL_SESSIONS, room_event, session_event
 
 from contracts import streams
+from scheduler.adapters.answered import answered
 from scheduler.domain.session import ASSIGNED, ENDED, REQUESTED, Recorded, Unreadable
-from scheduler.ports import LogTail, Outrun, RoomRecord, Unavailable
+from scheduler.ports import LogTail, Outrun, RoomRecord
 
 _DEADLINE_S: Final = 5.0
 
@@ -81,12 +82,10 @@ class NatsSessionLog:
 
     async def unfinished(self) -> frozenset[str]:
         """Compare the stream's lists of subjects; no event is read."""
-        try:
+        with answered():
             begun = await self._bus.subjects(session_event(REQUESTED, "*"))
             # Second, so that a session that ends meanwhile is in both.
             over = await self._bus.subjects(session_event(ENDED, "*"))
-        except BusUnavailable as error:
-            raise Unavailable(str(error)) from error
         ids = (subject.rsplit(".", 1)[1] for subject in begun)
         return frozenset(session_id for session_id in ids if session_event(ENDED, session_id) not in over)
 
@@ -94,59 +93,49 @@ class NatsSessionLog:
         """Read the last event of each kind, and earlier ones only for sessions that were taken over or are ending."""
         kinds = [kind.event for kind in LIFECYCLE]
         subjects = [session_event(kind, session_id) for session_id in session_ids for kind in kinds]
-        try:
+        with answered():
             last = await self._bus.last_of_each(subjects, deadline_s=_DEADLINE_S)
             earlier = await self._bus.all_of_each(filter(_may_have_earlier, last), deadline_s=_DEADLINE_S)
-        except BusUnavailable as error:
-            raise Unavailable(str(error)) from error
         records = (_recorded(stored) for stored in (*last, *earlier))
         return sorted((record for record in records if record is not None), key=lambda record: record.seq)
 
     async def history(self, session_id: str) -> Sequence[Recorded]:
-        try:
+        with answered():
             stored = await self._bus.history(session_id, deadline_s=_DEADLINE_S)
-        except BusUnavailable as error:
-            raise Unavailable(str(error)) from error
         return [record for record in map(_recorded, stored) if record is not None]
 
     async def begins_ms(self) -> int:
-        try:
+        with answered():
             use = await self._bus.use_of(streams.SESSIONS, deadline_s=_DEADLINE_S)
-        except BusUnavailable as error:
-            raise Unavailable(str(error)) from error
         return round(use.begins_at.timestamp() * 1000)
 
     async def append(self, event: Event, *, expect_last: int | None = None) -> Recorded:
         try:
-            published = await self._bus.publish(event, expect_last=expect_last, deadline_s=_DEADLINE_S)
-            if not published.duplicate:
-                # The acknowledgement has no timestamp; the event's own time was taken from the log's clock.
-                return Recorded(event, round(event.time.timestamp() * 1000), published.seq)
-            # The same id means the same fact, but another scheduler may have written it with another node.
-            last = await self._bus.last(event.subject, deadline_s=_DEADLINE_S)
+            with answered():
+                published = await self._bus.publish(event, expect_last=expect_last, deadline_s=_DEADLINE_S)
         except SequenceConflict as conflict:
             raise Outrun(str(conflict)) from conflict
-        except (BusUnavailable, PublishRefused) as error:
-            raise Unavailable(str(error)) from error
+        if not published.duplicate:
+            # The acknowledgement has no timestamp; the event's own time was taken from the log's clock.
+            return Recorded(event, round(event.time.timestamp() * 1000), published.seq)
+        # The same id means the same fact, but another scheduler may have written it with another node.
+        with answered():
+            last = await self._bus.last(event.subject, deadline_s=_DEADLINE_S)
         record = _recorded(last) if last is not None else None
         if record is None or record.event.id != event.id:
             raise Outrun(f"{event.subject}: the log holds another fact")
         return record
 
     async def tail(self) -> LogTail:
-        try:
+        with answered():
             last = await self._bus.last(ALL_SESSIONS, deadline_s=_DEADLINE_S)
             # Read second, so that no request before the end is missed.
             request = await self._bus.last(session_event(SessionRequested.event, "*"), deadline_s=_DEADLINE_S)
-        except BusUnavailable as error:
-            raise Unavailable(str(error)) from error
         return LogTail(seq=0 if last is None else last.seq, last_request_seq=0 if request is None else request.seq)
 
     async def clock(self) -> tuple[int, int]:
-        try:
+        with answered():
             use = await self._bus.use_of(streams.SESSIONS)
-        except BusUnavailable as error:
-            raise Unavailable(str(error)) from error
         return round(use.at.timestamp() * 1000), use.last_seq
 
 

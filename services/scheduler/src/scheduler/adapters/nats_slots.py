@@ -3,11 +3,12 @@
 import re
 from typing import Final
 
-from chassis.nats import Bus, BusUnavailable, Entry, KeyChanged, KeyExists
+from chassis.nats import Bus, Entry, KeyChanged, KeyExists
 from contracts.registry import Slot
 from contracts.streams import SLOTS
 
-from scheduler.ports import HeldSlot, Outrun, Unavailable
+from scheduler.adapters.answered import answered
+from scheduler.ports import HeldSlot, Outrun
 
 _DEADLINE_S: Final = 5.0
 _KEY: Final = re.compile(r"0|[1-9][0-9]{0,8}")
@@ -18,10 +19,8 @@ class NatsSlots:
         self._bucket = bus.bucket(SLOTS)
 
     async def held(self) -> dict[int, HeldSlot]:
-        try:
+        with answered():
             entries = await self._bucket.all(deadline_s=_DEADLINE_S)
-        except BusUnavailable as error:
-            raise Unavailable(str(error)) from error
         held: dict[int, HeldSlot] = {}
         for key, entry in entries.items():
             if _KEY.fullmatch(key):
@@ -30,14 +29,13 @@ class NatsSlots:
 
     async def take(self, key: int, slot: Slot) -> None:
         try:
-            await self._bucket.create(str(key), slot, deadline_s=_DEADLINE_S)
+            with answered():
+                await self._bucket.create(str(key), slot, deadline_s=_DEADLINE_S)
         except KeyExists as error:
             entry = await self._entry(key)
             owner = entry.value if entry is not None else None
             if owner is None or owner.session_id != slot.session_id:
                 raise Outrun(f"slot {key} is taken") from error
-        except BusUnavailable as error:
-            raise Unavailable(str(error)) from error
 
     async def release(self, key: int, session_id: str) -> None:
         entry = await self._entry(key)
@@ -47,14 +45,11 @@ class NatsSlots:
 
     async def sweep(self, key: int, held: HeldSlot) -> None:
         try:
-            await self._bucket.delete(str(key), held.revision, deadline_s=_DEADLINE_S)
+            with answered():
+                await self._bucket.delete(str(key), held.revision, deadline_s=_DEADLINE_S)
         except KeyChanged:
             return  # another scheduler released it
-        except BusUnavailable as error:
-            raise Unavailable(str(error)) from error
 
     async def _entry(self, key: int) -> Entry[Slot] | None:
-        try:
+        with answered():
             return await self._bucket.get(str(key), deadline_s=_DEADLINE_S)
-        except BusUnavailable as error:
-            raise Unavailable(str(error)) from error
