@@ -1,6 +1,9 @@
 """Webhooks about callers: early, late, out of order and more than once."""
 
 from contracts.events import RoomEvent
+from hypothesis import given
+from hypothesis import strategies as st
+from scheduler.domain.facts import CallerJoined, CallerLeft, Facts, learn
 from scheduler.domain.limits import Limits
 from scheduler.handlers import Handlers
 from scheduler.ports import RoomRecord
@@ -94,3 +97,16 @@ async def test_the_agents_comings_and_goings_are_not_the_callers() -> None:
     scene.begin()
     scene.hook("left", 9, who="agent")
     assert scene.caller == (None, None)
+
+
+@given(st.permutations([CallerJoined, CallerLeft, CallerJoined, CallerLeft]), st.permutations(["A", "B", "C"]))
+def test_a_caller_whose_stays_have_all_ended_is_away_in_whatever_order_it_is_told(
+    kinds: list[type], sids: list[str]
+) -> None:
+    facts = Facts()
+    for sid in sids:
+        for kind in kinds:
+            facts = learn(facts, CallerLeft(sid, T0) if kind is CallerLeft else CallerJoined(sid))
+    assert facts.caller_here is False
+    assert facts.caller_left_ms == T0
+    assert all(learn(facts, CallerJoined(sid)) is facts for sid in sids)
