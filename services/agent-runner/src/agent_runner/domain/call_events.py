@@ -99,7 +99,7 @@ class AskLastEpoch:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Release the slot: the job is over."""
+    """Release the slot: the job has ended."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -335,7 +335,7 @@ def _died(state: PoolState, pid: int, now: float) -> Next:
 
 
 def _give_warm(state: PoolState, now: float, *, may_be_stale: bool) -> Next:
-    """Give the oldest ready worker; a stale one only if there is no other.
+    """Give the oldest ready worker; a stale one only if all are stale.
 
     If all have missed two beats, retire one for a new fork: a fork takes 25 ms, a hung worker costs the caller seconds.
     """

@@ -102,7 +102,7 @@ class Call:
             self._adopt(Taken(waiting, "prejoined", 0))
 
     async def has_worker(self, timeout_s: float) -> None:
-        """Wait until the job has a worker or is over, at most `timeout_s`."""
+        """Wait until the job has a worker or has ended, at most `timeout_s`."""
         await first_of(self._has_worker.wait(), self.over.wait(), timeout_s=timeout_s)
 
     def end(self, cause: str, *, say: str | None = None) -> None:
