@@ -4,7 +4,7 @@
 
 A part is a folder of the project, or `pages`: the Markdown files of the root. For each part it counts findings per
 1,000 words in comments, docstrings, Markdown and, outside tests, string literals of three words or more. Text in
-backquotes and code blocks does not count. Exits with 1, and lists the findings, where a part exceeds its ceiling.
+backquotes and code blocks does not count. Exits with 1, and lists the findings, where a part exceeds the limit.
 """
 
 import ast
@@ -76,11 +76,11 @@ def main(arguments: list[str]) -> int:
     failed = False
     for part in sorted(words):
         rate = 1000 * len(found[part]) / max(words[part], 1)
-        ceiling = DATA.get("ceilings", {}).get(part, DATA["limit"])
-        if listed or rate > ceiling:
-            print(f"{part}: {len(found[part])} in {words[part]} words, {rate:.1f} per 1,000; the ceiling is {ceiling}")
+        limit = DATA["limit"]
+        if listed or rate > limit:
+            print(f"{part}: {len(found[part])} in {words[part]} words, {rate:.1f} per 1,000; the limit is {limit}")
             print("\n".join(f"  {place}" for place in found[part]))
-        failed |= rate > ceiling
+        failed |= rate > limit
     if not failed:
         print(f"plain English: {sum(map(len, found.values()))} findings in {sum(words.values())} words")
     return failed

@@ -30,7 +30,6 @@ from contracts.events import (
 from contracts.refusals import RefusalCode
 from contracts.streams import NODES
 from contracts.subjects import session_event
-from pydantic import BaseModel
 
 from tests.integration.scheduler.stack import StandInNode, now
 
@@ -132,7 +131,7 @@ class StubNode(StandInNode):
         self._term = max(self._term, term)
         return None
 
-    async def _assign(self, job: AssignJob) -> BaseModel:
+    async def _assign(self, job: AssignJob) -> JobAccepted | CommandFailed:
         if (outranked := self._outranked(job.term)) is not None:
             return outranked
         held = self.serving.get(job.session_id)
@@ -155,7 +154,7 @@ class StubNode(StandInNode):
             await self._let_go(session_id, epoch, "farewell")
         return JobAccepted(node_id=self.node_id, pid=7)
 
-    async def _end(self, command: EndJob) -> BaseModel:
+    async def _end(self, command: EndJob) -> JobEnded | CommandFailed:
         if (outranked := self._outranked(command.term)) is not None:
             return outranked
         job = self.serving.get(command.session_id)

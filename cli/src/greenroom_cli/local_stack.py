@@ -78,5 +78,5 @@ def _ports(environment: Mapping[str, str], chosen: Mapping[str, int]) -> dict[st
         return dict(chosen)
     port = read_port(written)
     if port is None:
-        raise CommandError(f"PORT={written!r} is no port", "set it to a number between 1 and 65535, or unset it")
+        raise CommandError(f"PORT={written!r} is not a port", "set it to a number between 1 and 65535, or unset it")
     return {Part.GATEWAY: port, **chosen}

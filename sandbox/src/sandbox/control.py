@@ -89,7 +89,7 @@ async def _faults(request: Request) -> Response:
 async def _fault(request: Request) -> Response:
     number: int = request.path_params["number"]
     if not stage_of(request).faults.remove(number):
-        return _error(404, f"no fault {number} is in force")
+        return _error(404, f"no fault {number} is active")
     return Response(status_code=204)
 
 

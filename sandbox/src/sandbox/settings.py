@@ -57,7 +57,7 @@ class Settings(BaseSettings):
     @classmethod
     def _timezone_exists(cls, name: str) -> str:
         if name and name not in available_timezones():
-            raise ValueError("it is no known time zone; use one such as Europe/Berlin")
+            raise ValueError("unknown time zone; use one such as Europe/Berlin")
         return name
 
     @classmethod

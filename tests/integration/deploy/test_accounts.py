@@ -2,9 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from chassis.nats import Bus, Cause, Change, KeyExists, NoResponder, SequenceConflict
@@ -149,7 +149,7 @@ async def test_commands_and_grants_pass_between_the_accounts_also_after_the_serv
     await billing.close()
 
 
-def _setting(event: asyncio.Event) -> Callable[[], Awaitable[None]]:
+def _setting(event: asyncio.Event) -> Callable[[], Coroutine[Any, Any, None]]:
     async def call() -> None:
         event.set()
 

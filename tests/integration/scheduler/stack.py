@@ -176,7 +176,7 @@ class StandInNode:
             started = SessionStarted(session_id=job.session_id, time=now(), epoch=job.epoch, at=now())
             await self._bus.publish(started, expect_last=0)
 
-    async def _end(self, command: EndJob) -> JobEnded:
+    async def _end(self, command: EndJob) -> JobEnded | CommandFailed:
         self.ended.append(command)
         if self.silent:
             await asyncio.sleep(20)

@@ -482,7 +482,7 @@ _events = st.lists(
 
 
 def _fits(event: CallEvent, *, has_worker: bool) -> bool:
-    """Without a worker there are no messages and no death; with one, the wait for it is over."""
+    """Without a worker there are no messages and no death; with one, the wait for it has ended."""
     if isinstance(event, Said | Prepared | Died) or (isinstance(event, LastEpoch) and event.removed):
         return has_worker
     return not (has_worker and isinstance(event, NoWorkerInTime))

@@ -47,7 +47,7 @@ def test_two_databases_are_refused() -> None:
 
 @pytest.mark.parametrize("port", ["0", "65536", "http", "-1"])
 def test_a_port_that_is_none_is_refused(port: str) -> None:
-    with pytest.raises(CommandError, match="is no port"):
+    with pytest.raises(CommandError, match="is not a port"):
         options({"PORT": port}, Wanted())
 
 

@@ -35,7 +35,7 @@ def test_the_pause_before_the_next_attempt_grows(failed: int, pause_ms: int) -> 
     if pause_ms:
         early = decide(state, facts(failed), due - 1, LIMITS)
         assert (early.actions, early.wake_at_ms) == ((), due)
-    assert Place(takeover=False) in decide(state, facts(failed), max(due, T0 + failed * 4_100 + 10), LIMITS).actions
+    assert Place() in decide(state, facts(failed), max(due, T0 + failed * 4_100 + 10), LIMITS).actions
 
 
 def test_a_start_that_failed_on_six_nodes_has_failed() -> None:
@@ -49,7 +49,7 @@ def test_the_attempts_of_a_take_over_are_counted_from_the_last_agent_that_was_th
     for epoch in range(2, 8):
         events += [(epoch * 1_000, assigned(epoch, "b")), (epoch * 1_000 + 10, stopped(epoch=epoch))]  # type: ignore[list-item]
     five = decide(session(*events[:-2]), facts(6), T0 + 20_000, LIMITS)
-    assert five.actions == (Place(takeover=True),)
+    assert five.actions == (Place(),)
     [action] = decide(session(*events), facts(7), T0 + 7_010, LIMITS).actions
     assert action.verdict.reason == "agent_failed"  # type: ignore[union-attr]
 
@@ -57,8 +57,8 @@ def test_the_attempts_of_a_take_over_are_counted_from_the_last_agent_that_was_th
 @pytest.mark.parametrize("cause", ["crashed", "join_failed", "failed"])
 def test_a_failed_start_is_held_against_its_node_once(cause: str) -> None:
     state = attempts("a", cause=cause)
-    assert decide(state, facts(), T0 + 1_010, LIMITS).actions == (CountFailure(1, "a", cause), Place(takeover=False))
-    assert decide(state, facts(1), T0 + 1_010, LIMITS).actions == (Place(takeover=False),)
+    assert decide(state, facts(), T0 + 1_010, LIMITS).actions == (CountFailure(1, "a", cause), Place())
+    assert decide(state, facts(1), T0 + 1_010, LIMITS).actions == (Place(),)
 
 
 @pytest.mark.parametrize("cause", ["drained", "room_closed", "provider_failed:tts", "superseded", "ended"])
@@ -69,7 +69,7 @@ def test_what_is_no_fault_of_the_node_is_not(cause: str) -> None:
 
 def test_a_session_that_fails_everywhere_is_held_against_two_nodes_only() -> None:
     assert isinstance(decide(attempts("a", "b"), facts(1), T0 + 9_000, LIMITS).actions[0], CountFailure)
-    assert decide(attempts("a", "b", "c"), facts(2), T0 + 9_000, LIMITS).actions == (Place(takeover=False),)
+    assert decide(attempts("a", "b", "c"), facts(2), T0 + 9_000, LIMITS).actions == (Place(),)
 
 
 def test_a_node_that_is_silent_beyond_its_time_is_blamed_and_told_to_let_go() -> None:
@@ -77,7 +77,7 @@ def test_a_node_that_is_silent_beyond_its_time_is_blamed_and_told_to_let_go() ->
     assert decide(state, facts(), T0 + 5_010, LIMITS).actions == (
         CountFailure(1, "a", "not_ready"),
         StopSuperseded(1, "a"),
-        Place(takeover=False),
+        Place(),
     )
 
 

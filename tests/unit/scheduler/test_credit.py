@@ -66,7 +66,7 @@ def test_the_nodes_word_that_the_credit_is_spent_ends_the_session() -> None:
 
 
 def test_an_agent_that_dies_is_replaced_within_the_grant() -> None:
-    assert decided(*RUNNING, (40_000, stopped()), after=40_001).actions == (Place(takeover=True),)
+    assert decided(*RUNNING, (40_000, stopped()), after=40_001).actions == (Place(),)
 
 
 @pytest.mark.parametrize(("granted", "of"), [((1, None), 1), ((None, None), 1), ((2, 1), 2)])

@@ -44,7 +44,7 @@ def decided(*events: Entry, after: int, facts: Facts = FACTS, limits: Limits = L
 
 
 def test_a_request_wants_a_place_until_the_queues_deadline() -> None:
-    assert decided(REQUESTED, after=5) == Decision((Place(takeover=False),), T0 + 30_000)
+    assert decided(REQUESTED, after=5) == Decision((Place(),), T0 + 30_000)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_a_refusal_means_the_next_node() -> None:
     facts = replace(FACTS, asked_epoch=1, refused_epoch=1)
     assert decided(REQUESTED, (10, assigned()), after=20, facts=facts).actions == (
         StopSuperseded(1, "n1"),
-        Place(takeover=False),
+        Place(),
     )
 
 
@@ -81,10 +81,10 @@ def test_no_agent_in_five_seconds_means_the_next_node_and_the_old_one_lets_go() 
     assert decided(*events, after=5_010, facts=facts).actions == (
         CountFailure(1, "n1", "not_ready"),
         StopSuperseded(1, "n1"),
-        Place(takeover=False),
+        Place(),
     )
     told = replace(facts, stop_sent_epoch=1, counted_epoch=1)
-    assert decided(*events, after=5_011, facts=told).actions == (Place(takeover=False),)
+    assert decided(*events, after=5_011, facts=told).actions == (Place(),)
 
 
 def test_a_start_that_no_node_brings_about_fails_in_time() -> None:
@@ -223,7 +223,7 @@ def test_an_older_epochs_stop_ends_nothing() -> None:
 
 @pytest.mark.parametrize("cause", ["crashed", "stalled", "failed", "removed", "drained"])
 def test_a_dead_agent_is_replaced(cause: str) -> None:
-    assert decided(*RUNNING, (5_000, stopped(cause=cause)), after=5_001).actions == (Place(takeover=True),)
+    assert decided(*RUNNING, (5_000, stopped(cause=cause)), after=5_001).actions == (Place(),)
 
 
 def test_the_successor_of_an_agent_that_was_heard_takes_over() -> None:
@@ -248,7 +248,7 @@ FAILED = over(Outcome.FAILED, "agent_failed")
 
 
 def test_after_the_last_take_over_one_more_agent_says_goodbye() -> None:
-    assert decided(*SPENT, after=7_001).actions == (Place(takeover=True),)
+    assert decided(*SPENT, after=7_001).actions == (Place(),)
     last = (*SPENT, (7_010, assigned(4, "n2")))
     assert decided(*last, after=7_011).actions == (Ask(4, "n2", takeover=True, farewell=True),)
     said = (*last, (7_300, ready(4, "n2")))
@@ -256,7 +256,7 @@ def test_after_the_last_take_over_one_more_agent_says_goodbye() -> None:
     assert decided(*said, after=7_301, facts=asked) == Decision((), T0 + 19_010)
     assert decided(*said, (10_000, stopped(epoch=4, cause="farewell")), after=10_001, facts=asked).actions == (FAILED,)
     assert decided(*said, after=19_010, facts=asked).actions == (told(4, "n2", Outcome.FAILED, "agent_failed"),)
-    assert decided(*SPENT, after=7_001, limits=replace(LIMITS, max_takeovers=3)).actions == (Place(takeover=True),)
+    assert decided(*SPENT, after=7_001, limits=replace(LIMITS, max_takeovers=3)).actions == (Place(),)
 
 
 def test_a_goodbye_that_cannot_begin_in_time_is_left_out() -> None:
@@ -289,26 +289,26 @@ def test_a_call_may_be_handed_over_by_any_number_of_drained_nodes() -> None:
             (at + 300, ready(epoch + 1)),
         ]
     last = (*events, (40_000, stopped(epoch=6, cause="drained")))
-    assert decided(*last, after=40_001).actions == (Place(takeover=True),)
+    assert decided(*last, after=40_001).actions == (Place(),)
 
 
 def test_an_agent_that_its_node_does_not_list_for_two_seconds_is_lost() -> None:
     unlisted = replace(FACTS, unlisted_epoch=1, unlisted_ms=T0 + 50_000)
     assert decided(*RUNNING, after=51_999, facts=unlisted) == Decision((), T0 + 52_000)
-    assert decided(*RUNNING, after=52_000, facts=unlisted).actions == (StopSuperseded(1, "n1"), Place(takeover=True))
+    assert decided(*RUNNING, after=52_000, facts=unlisted).actions == (StopSuperseded(1, "n1"), Place())
     older = replace(unlisted, unlisted_epoch=2)
     assert decided(*RUNNING, after=52_000, facts=older).actions == ()
 
 
 def test_a_call_that_nobody_can_take_over_ends() -> None:
     events = (*RUNNING, (5_000, stopped()))
-    assert decided(*events, after=34_999).actions == (Place(takeover=True),)
+    assert decided(*events, after=34_999).actions == (Place(),)
     assert decided(*events, after=35_000).actions == (over(Outcome.FAILED, "agent_failed"),)
 
 
 def test_a_lost_nodes_call_is_taken_over() -> None:
     lost = replace(FACTS, node_lost=True, node_lost_ms=T0 + 5_000)
-    assert decided(*RUNNING, after=5_001, facts=lost).actions == (StopSuperseded(1, "n1"), Place(takeover=True))
+    assert decided(*RUNNING, after=5_001, facts=lost).actions == (StopSuperseded(1, "n1"), Place())
 
 
 @pytest.mark.parametrize(
@@ -325,7 +325,7 @@ def test_some_stops_leave_nobody_to_talk_to(cause: str, outcome: Outcome) -> Non
 
 def test_a_room_that_was_not_there_yet_is_tried_again() -> None:
     events = (REQUESTED, (10, assigned()), (300, stopped(cause="room_closed")))
-    assert decided(*events, after=400).actions == (Place(takeover=False),)
+    assert decided(*events, after=400).actions == (Place(),)
 
 
 def test_a_closed_room_ends_the_session() -> None:
@@ -365,7 +365,7 @@ def test_without_its_request_nothing_is_done() -> None:
 @pytest.mark.parametrize(("since", "rejected_at"), [(20_000, 30_000), (28_000, 33_000), (60_000, 65_000)])
 def test_a_start_that_waited_while_no_scheduler_led_gets_its_chance(since: int, rejected_at: int) -> None:
     new = replace(FACTS, slot=None, since_ms=T0 + since)
-    assert decided(REQUESTED, after=rejected_at - 1, facts=new) == Decision((Place(takeover=False),), T0 + rejected_at)
+    assert decided(REQUESTED, after=rejected_at - 1, facts=new) == Decision((Place(),), T0 + rejected_at)
     assert decided(REQUESTED, after=rejected_at, facts=new).actions == (over(Outcome.REJECTED, "queue_deadline"),)
 
 

@@ -98,7 +98,9 @@ def _port(environment: Mapping[str, str]) -> Check:
     wanted = environment.get("PORT", str(GATEWAY_PORT))
     port = read_port(wanted)
     if port is None:
-        return Check(GROUP, "port", Verdict.BROKEN, f"PORT={wanted!r} is no port", "set PORT to a number, or unset it")
+        return Check(
+            GROUP, "port", Verdict.BROKEN, f"PORT={wanted!r} is not a port", "set PORT to a number, or unset it"
+        )
     if is_free(port):
         return Check(GROUP, "port", Verdict.OK, f"{LOOPBACK}:{wanted} is free for the gateway")
     if "PORT" in os.environ or "PORT" in environment:

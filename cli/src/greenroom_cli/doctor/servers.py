@@ -122,7 +122,7 @@ async def _sql(settings: Settings) -> str:
 
 def _sqlite(path: Path) -> str:
     if not path.parent.is_dir():
-        raise Broken(f"{path.parent} is no folder", "make it, or correct DATABASE_URL")
+        raise Broken(f"{path.parent} is not a folder", "make it, or correct DATABASE_URL")
     try:
         connection = sqlite3.connect(path, timeout=1)
         try:

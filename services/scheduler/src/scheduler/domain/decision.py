@@ -16,8 +16,6 @@ _END_TRIES = 2
 class Place:
     """Choose a node and publish the next `assigned`; the first one needs a slot."""
 
-    takeover: bool
-
 
 @dataclass(frozen=True, slots=True)
 class Ask:
@@ -128,7 +126,7 @@ def _go_on(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Decis
         return _end(session, facts, verdict, now_ms, limits)
     current = session.current
     if current is None:
-        return Decision((Place(takeover=False),), _wake(session, facts, now_ms, limits))
+        return Decision((Place(),), _wake(session, facts, now_ms, limits))
     look_ms = credit.next_look_ms(session, facts, limits)
     if look_ms is not None and now_ms >= look_ms:
         return Decision((Measure(),), _wake(session, facts, now_ms, limits))
@@ -136,7 +134,7 @@ def _go_on(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Decis
     takeover = session.started_ms is not None
     if ending.attempt_failure(session, facts, now_ms, limits) is not None:
         again_ms = ending.next_attempt_ms(session, limits)
-        actions: tuple[Action, ...] = (Place(takeover=takeover),) if now_ms >= again_ms else ()
+        actions: tuple[Action, ...] = (Place(),) if now_ms >= again_ms else ()
         if facts.stop_sent_epoch < current.epoch and current.epoch not in session.stops:
             actions = (StopSuperseded(current.epoch, current.node_id), *actions)
         wake_ms = again_ms if again_ms > now_ms else now_ms + limits.retry_pause_ms
