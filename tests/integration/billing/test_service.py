@@ -2,7 +2,8 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -11,7 +12,7 @@ from billing.adapters.database import Database
 from billing.adapters.nats_session_log import NatsSessionLog
 from billing.adapters.sql_ledger import SqlLedger
 from billing.domain.bill import view
-from billing.domain.ledger import settle
+from billing.domain.ledger import Account, settle
 from billing.domain.rating import Tariff
 from billing.domain.usage import usage
 from billing.settings import read_database_url
@@ -33,14 +34,47 @@ from tests.support.servers import NatsServer, free_port
 from tests.support.waiting import until
 from tests.unit.billing.logs import call
 
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+
 
 @pytest.fixture
-async def billing(tmp_path: Path, database_url: str, nats_url: str, bus: Bus) -> AsyncIterator[Billing]:
-    """A running service on an empty database of each kind; the test's bus has made the streams."""
+def idle(tmp_path: Path, database_url: str, nats_url: str, bus: Bus) -> Iterator[Billing]:
+    """A service that is not started, with a migrated database of each kind; the test's bus has made the streams."""
     with Billing(tmp_path, database_url=database_url, nats_url=nats_url) as billing:
         billing.migrate()
-        await billing.start()
         yield billing
+
+
+@pytest.fixture
+async def billing(idle: Billing) -> Billing:
+    """A running service."""
+    await idle.start()
+    return idle
+
+
+@asynccontextmanager
+async def ledger_at(url: str) -> AsyncGenerator[SqlLedger]:
+    database = Database(read_database_url(url))
+    try:
+        yield SqlLedger(database)
+    finally:
+        await database.close()
+
+
+async def until_passed(ledger: SqlLedger, seq: int) -> None:
+    """Wait until the ledger's position is at the sequence or after it."""
+
+    async def has_passed() -> bool:
+        position = await ledger.position()
+        return position is not None and position.seq >= seq
+
+    await until(has_passed)
+
+
+async def settled(bus: Bus) -> Account:
+    """The account of SESSION by its log."""
+    return settle(usage(SESSION, await NatsSessionLog(bus).history(SESSION)), Tariff())
 
 
 def conversation(served_ms: int, session: str = SESSION, user: str = "ada") -> list[Event]:
@@ -143,44 +177,36 @@ async def test_what_comes_after_the_end_becomes_an_adjustment(billing: Billing, 
 
 
 async def test_a_session_id_that_was_billed_before_is_refused_with_an_alarm_and_a_dead_letter(
-    tmp_path: Path, database_url: str, nats_url: str, bus: Bus
+    idle: Billing, database_url: str, bus: Bus
 ) -> None:
-    with Billing(tmp_path, database_url=database_url, nats_url=nats_url) as billing:
-        billing.migrate()
-        database = Database(read_database_url(database_url))
-        try:  # a call of last month, which the log has forgotten
-            earlier = settle(usage(SESSION, call(61_000)), Tariff())
-            await SqlLedger(database).record(earlier)
-        finally:
-            await database.close()
-        await billing.start()
+    earlier = settle(usage(SESSION, call(61_000)), Tariff())  # a call of last month, which the log has dropped
+    async with ledger_at(database_url) as ledger:
+        await ledger.record(earlier)
+    await idle.start()
 
-        await publish(bus, *conversation(4_900))
-        await publish(bus, *conversation(4_000, "session_next"))
+    await publish(bus, *conversation(4_900))
+    await publish(bus, *conversation(4_000, "session_next"))
 
-        await billed(bus, "session_next")
-        assert [e["session_id"] for e in billing.events if e["event"] == "session.bill_conflict"][:1] == [SESSION]
-        await dead_letter(bus, session_event("ended", SESSION))
-        assert await bus.last(session_event("billed", SESSION)) is None
-        assert await bill(billing) == view(earlier)
-        assert "billing_conflicts_total 0.0" not in (await billing.get("/metrics")).text
+    await billed(bus, "session_next")
+    assert [e["session_id"] for e in idle.events if e["event"] == "session.bill_conflict"][:1] == [SESSION]
+    await dead_letter(bus, session_event("ended", SESSION))
+    assert await bus.last(session_event("billed", SESSION)) is None
+    assert await bill(idle) == view(earlier)
+    assert "billing_conflicts_total 0.0" not in (await idle.get("/metrics")).text
 
 
 async def test_dead_after_the_commit_and_before_the_announcement_the_next_start_announces_and_bills_once(
-    tmp_path: Path, database_url: str, nats_url: str, bus: Bus
+    idle: Billing, database_url: str, bus: Bus
 ) -> None:
-    with Billing(tmp_path, database_url=database_url, nats_url=nats_url) as billing:
-        billing.migrate()
-        await publish(bus, *conversation(4_000))
-        database = Database(read_database_url(database_url))
-        account = settle(usage(SESSION, await NatsSessionLog(bus).history(SESSION)), Tariff())
-        await SqlLedger(database).record(account)  # and then it died
-        await database.close()
+    await publish(bus, *conversation(4_000))
+    account = await settled(bus)
+    async with ledger_at(database_url) as ledger:
+        await ledger.record(account)  # and then it died
 
-        await billing.start()
+    await idle.start()
 
-        assert (await billed(bus)).minutes == 1
-        assert await bill(billing) == view(account)
+    assert (await billed(bus)).minutes == 1
+    assert await bill(idle) == view(account)
 
 
 async def test_killed_before_the_position_was_written_the_next_start_is_a_no_op(
@@ -191,72 +217,60 @@ async def test_killed_before_the_position_was_written_the_next_start_is_a_no_op(
     first = await bill(billing)
     billing.kill9()
     database = Database(read_database_url(database_url))
-    ledger = SqlLedger(database)
-    try:
-        async with database.writing() as connection:
-            await connection.execute(text("DELETE FROM log_position"))
+    async with database.writing() as connection:
+        await connection.execute(text("DELETE FROM log_position"))
+    await database.close()
 
-        await billing.start()
+    await billing.start()
 
-        async def has_read_everything_again() -> bool:
-            position = await ledger.position()
-            return position is not None and position.seq >= 7
-
-        await until(has_read_everything_again)
-    finally:
-        await database.close()
+    async with ledger_at(database_url) as ledger:
+        await until_passed(ledger, 7)
     assert await bill(billing) == first
     assert (await billed(bus)).minutes == 1
 
 
+@on_sqlite
 async def test_a_database_restored_from_an_older_backup_is_completed_from_the_log(
-    tmp_path: Path, sqlite_url: str, nats_url: str, bus: Bus
+    billing: Billing, database_url: str, bus: Bus
 ) -> None:
-    file = Path(read_database_url(sqlite_url).database or "")
-    with Billing(tmp_path, database_url=sqlite_url, nats_url=nats_url) as billing:
-        billing.migrate()
-        await billing.start()
-        await publish(bus, *conversation(3_000, "session_before"))
-        before = await bill(billing, "session_before")
-        billing.stop()
-        backup = file.read_bytes()
-        await billing.start()
-        await publish(bus, *conversation(4_000))
-        lost = await bill(billing)
-        await billed(bus)
-        billing.stop()
-        file.write_bytes(backup)
-        for beside in ("-wal", "-shm"):
-            Path(f"{file}{beside}").unlink(missing_ok=True)
+    file = Path(read_database_url(database_url).database or "")
+    await publish(bus, *conversation(3_000, "session_before"))
+    before = await bill(billing, "session_before")
+    billing.stop()
+    backup = file.read_bytes()
+    await billing.start()
+    await publish(bus, *conversation(4_000))
+    lost = await bill(billing)
+    await billed(bus)
+    billing.stop()
+    file.write_bytes(backup)
+    for beside in ("-wal", "-shm"):
+        Path(f"{file}{beside}").unlink(missing_ok=True)
 
-        await billing.start()
+    await billing.start()
 
-        assert await bill(billing) == lost
-        assert await bill(billing, "session_before") == before
-        assert (await billed(bus)).minutes == 1  # once, though it was settled twice
+    assert await bill(billing) == lost
+    assert await bill(billing, "session_before") == before
+    assert (await billed(bus)).minutes == 1  # once, though it was settled twice
 
 
-async def test_the_scheduler_sees_how_far_billing_has_come(
-    tmp_path: Path, sqlite_url: str, nats_url: str, bus: Bus
-) -> None:
-    with Billing(tmp_path, database_url=sqlite_url, nats_url=nats_url) as billing:
-        billing.migrate()
-        await billing.start()
-        await publish(bus, *conversation(4_000))
-        await billed(bus)
-        stores = NatsStores(bus)
+@on_sqlite
+async def test_the_scheduler_sees_how_far_billing_has_come(billing: Billing, bus: Bus) -> None:
+    await publish(bus, *conversation(4_000))
+    await billed(bus)
+    stores = NatsStores(bus)
 
-        async def is_settled() -> bool:
-            place = await stores.billing()
-            return place is not None and (place.read_seq >= 7, place.waiting) == (True, 0)
-
-        await until(is_settled)
-        billing.stop()
-        await publish(bus, *conversation(3_000, "session_next"))
-
+    async def is_settled() -> bool:
         place = await stores.billing()
-        assert place is not None
-        assert place.waiting == 6
+        return place is not None and (place.read_seq >= 7, place.waiting) == (True, 0)
+
+    await until(is_settled)
+    billing.stop()
+    await publish(bus, *conversation(3_000, "session_next"))
+
+    place = await stores.billing()
+    assert place is not None
+    assert place.waiting == 6
 
 
 async def test_replicas_that_show_a_position_at_once_leave_one_and_it_goes_back_only_for_a_backup(bus: Bus) -> None:
@@ -282,35 +296,27 @@ async def test_replicas_that_show_a_position_at_once_leave_one_and_it_goes_back_
     assert await shown() == 3
 
 
+@on_sqlite
 async def test_an_upgrade_from_a_ledger_without_a_position_makes_what_is_missing_and_shows_the_old_place_till_then(
-    tmp_path: Path, sqlite_url: str, nats_url: str, bus: Bus
+    idle: Billing, database_url: str, bus: Bus
 ) -> None:
-    database = Database(read_database_url(sqlite_url))
-    ledger = SqlLedger(database)
     await publish(bus, *conversation(4_000), *conversation(3_000, "session_missing"))
     config = ConsumerConfig(durable_name="billing", ack_policy=AckPolicy.EXPLICIT)
     old = await bus.js.pull_subscribe("", stream=SESSIONS.name, durable="billing", config=config)
     for message in await old.fetch(14, timeout=10):
         await message.ack_sync()
     await old.unsubscribe()
-    with Billing(tmp_path, database_url=sqlite_url, nats_url=nats_url) as billing:
-        billing.migrate()
-        before = settle(usage(SESSION, await NatsSessionLog(bus).history(SESSION)), Tariff())
+    before = await settled(bus)
+    async with ledger_at(database_url) as ledger:
         await ledger.record(before)
         assert await NatsSessionLog(bus).shown_position() == 14
 
-        await billing.start()
+        await idle.start()
 
         assert (await billed(bus, "session_missing")).minutes == 1
         assert (await billed(bus)).minutes == 1
-        assert await bill(billing) == view(before)
-
-        async def has_passed_the_old_place() -> bool:
-            position = await ledger.position()
-            return position is not None and position.seq >= 14
-
-        await until(has_passed_the_old_place)
-    await database.close()
+        assert await bill(idle) == view(before)
+        await until_passed(ledger, 14)
 
 
 async def test_two_replicas_settle_each_session_once(
@@ -331,53 +337,49 @@ async def test_two_replicas_settle_each_session_once(
     assert (found.sessions, found.minutes, found.seconds) == (20, 20, 80)
 
 
+@on_sqlite
 async def test_a_locked_sqlite_file_delays_the_bill_and_loses_nothing(
-    tmp_path: Path, sqlite_url: str, nats_url: str, bus: Bus
+    billing: Billing, database_url: str, bus: Bus
 ) -> None:
-    with Billing(tmp_path, database_url=sqlite_url, nats_url=nats_url) as billing:
-        billing.migrate()
-        await billing.start()
-        holder = sqlite3.connect(read_database_url(sqlite_url).database or "", isolation_level=None)
-        holder.execute("BEGIN EXCLUSIVE")
-        await publish(bus, *conversation(4_000))
+    holder = sqlite3.connect(read_database_url(database_url).database or "", isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    await publish(bus, *conversation(4_000))
 
-        async def is_waiting() -> bool:
-            return any(line["event"] == "billing.waiting" and "locked" in line["reason"] for line in billing.events)
+    async def is_waiting() -> bool:
+        return any(line["event"] == "billing.waiting" and "locked" in line["reason"] for line in billing.events)
 
-        await until(is_waiting)
-        holder.execute("ROLLBACK")
-        holder.close()
+    await until(is_waiting)
+    holder.execute("ROLLBACK")
+    holder.close()
 
-        assert (await billed(bus)).minutes == 1
-        assert len((await bill(billing)).entries) == 1
+    assert (await billed(bus)).minutes == 1
+    assert len((await bill(billing)).entries) == 1
 
 
+@on_postgresql
 async def test_postgresql_restarting_shows_in_readiness_and_delays_the_bill(
-    tmp_path: Path, postgres_url: str, postgres_server: PostgresServer, nats_url: str, bus: Bus
+    billing: Billing, postgres_server: PostgresServer, bus: Bus
 ) -> None:
-    with Billing(tmp_path, database_url=postgres_url, nats_url=nats_url) as billing:
-        billing.migrate()
-        await billing.start()
-        await publish(bus, *conversation(4_000, "session_before"))
-        await billed(bus, "session_before")
+    await publish(bus, *conversation(4_000, "session_before"))
+    await billed(bus, "session_before")
 
-        postgres_server.stop()
-        try:
-            await publish(bus, *conversation(4_000))
-            unready = await billing.get("/ready")
-            refused = await billing.get(f"/billing/sessions/{SESSION}")
-            alive = await billing.get("/health")
-        finally:
-            postgres_server.start()
+    postgres_server.stop()
+    try:
+        await publish(bus, *conversation(4_000))
+        unready = await billing.get("/ready")
+        refused = await billing.get(f"/billing/sessions/{SESSION}")
+        alive = await billing.get("/health")
+    finally:
+        postgres_server.start()
 
-        assert unready.status_code == 503
-        assert "database" in unready.json()["reasons"]
-        assert refused.status_code == 503
-        assert Problem.model_validate_json(refused.content).code == "billing_unavailable"
-        assert alive.status_code == 200
-        assert (await billed(bus)).minutes == 1
-        assert len((await bill(billing)).entries) == 1
-        await until(billing.is_ready)
+    assert unready.status_code == 503
+    assert "database" in unready.json()["reasons"]
+    assert refused.status_code == 503
+    assert Problem.model_validate_json(refused.content).code == "billing_unavailable"
+    assert alive.status_code == 200
+    assert (await billed(bus)).minutes == 1
+    assert len((await bill(billing)).entries) == 1
+    await until(billing.is_ready)
 
 
 async def test_nats_restarting_delays_the_bill(billing: Billing, bus: Bus, nats_server: NatsServer) -> None:
@@ -465,20 +467,18 @@ async def test_a_database_that_never_answers_ends_the_start_with_its_name(tmp_pa
         assert "hunter2" not in billing.log
 
 
+@on_sqlite
 async def test_a_bill_is_replayed_from_the_log_and_one_that_was_tampered_with_is_found(
-    tmp_path: Path, sqlite_url: str, nats_url: str, bus: Bus
+    billing: Billing, database_url: str, bus: Bus
 ) -> None:
-    with Billing(tmp_path, database_url=sqlite_url, nats_url=nats_url) as billing:
-        billing.migrate()
-        await billing.start()
-        await publish(bus, *conversation(4_000))
-        await bill(billing)
-        code, said = await billing.replay(SESSION)
+    await publish(bus, *conversation(4_000))
+    await bill(billing)
+    code, said = await billing.replay(SESSION)
 
-        with sqlite3.connect(read_database_url(sqlite_url).database or "") as connection:
-            connection.execute("DROP TRIGGER ledger_entries_no_update")
-            connection.execute("UPDATE ledger_entries SET credits = 7")
-        tampered, found = await billing.replay(SESSION)
+    with sqlite3.connect(read_database_url(database_url).database or "") as connection:
+        connection.execute("DROP TRIGGER ledger_entries_no_update")
+        connection.execute("UPDATE ledger_entries SET credits = 7")
+    tampered, found = await billing.replay(SESSION)
 
     assert (code, said) == (0, "billing.replay: the log gives the same ledger, byte for byte")
     assert tampered == 1

@@ -15,7 +15,7 @@ from contracts.streams import NODES, PREJOINED
 from gateway.adapters.nats_prejoined_rooms import NatsPrejoinedRooms
 from gateway.adapters.nats_registry import NatsRegistry
 from gateway.adapters.nats_session_log import NatsSessionLog
-from gateway.adapters.redis_read_model import POSITION, RedisReadModel
+from gateway.adapters.redis_projection import POSITION, RedisProjection
 from gateway.domain.read_model import Status, fold_all
 from gateway.ports import PositionMoved, ReadModelUnavailable
 from gateway.projector import Projector
@@ -40,14 +40,14 @@ async def redis(redis_url: str) -> AsyncIterator[Any]:
 
 
 @pytest.fixture
-async def model(redis_url: str) -> AsyncIterator[RedisReadModel]:
-    model = RedisReadModel(redis_url, deadline_s=1, ttl_s=TTL_S, user_ttl_s=USER_TTL_S)
+async def model(redis_url: str) -> AsyncIterator[RedisProjection]:
+    model = RedisProjection(redis_url, deadline_s=1, ttl_s=TTL_S, user_ttl_s=USER_TTL_S)
     yield model
     await model.close()
 
 
 @asynccontextmanager
-async def projecting(bus: Bus, model: RedisReadModel) -> AsyncIterator[None]:
+async def projecting(bus: Bus, model: RedisProjection) -> AsyncIterator[None]:
     prejoined = NatsPrejoinedRooms(bus)
     projector = Projector(NatsSessionLog(bus, deadline_s=2), model, NatsRegistry(bus, deadline_s=1), prejoined)
     tasks = {asyncio.create_task(prejoined.watch()), asyncio.create_task(projector.run())}
@@ -59,7 +59,7 @@ async def projecting(bus: Bus, model: RedisReadModel) -> AsyncIterator[None]:
         await asyncio.wait(tasks)
 
 
-async def until_at(model: RedisReadModel, position: int) -> None:
+async def until_at(model: RedisProjection, position: int) -> None:
     async def there() -> bool:
         with suppress(ReadModelUnavailable):
             return await model.position() == str(position)
@@ -84,7 +84,7 @@ async def contents(redis: Any) -> dict[str, Any]:
     return found
 
 
-async def test_a_call_shows_under_exactly_the_keys_of_the_schema(bus: Bus, model: RedisReadModel, redis: Any) -> None:
+async def test_a_call_shows_under_exactly_the_keys_of_the_schema(bus: Bus, model: RedisProjection, redis: Any) -> None:
     await publish(bus, a_request("session_a"), *a_running_call("session_a"))
     async with projecting(bus, model):
         await until_at(model, 4)
@@ -100,7 +100,7 @@ async def test_a_call_shows_under_exactly_the_keys_of_the_schema(bus: Bus, model
     assert USER_TTL_S - 60 < await redis.ttl("user:Ann:config") <= USER_TTL_S
 
 
-async def test_times_are_whole_unix_seconds_as_programs_read_them(bus: Bus, model: RedisReadModel, redis: Any) -> None:
+async def test_times_are_whole_unix_seconds_as_programs_read_them(bus: Bus, model: RedisProjection, redis: Any) -> None:
     await publish(bus, a_request("session_a"), *a_running_call("session_a"))
     async with projecting(bus, model):
         await until_at(model, 4)
@@ -109,7 +109,7 @@ async def test_times_are_whole_unix_seconds_as_programs_read_them(bus: Bus, mode
         assert -1 <= time.time() - int(await redis.hget(key, name)) < 60, name
 
 
-async def test_what_the_former_version_wrote_becomes_integers(bus: Bus, model: RedisReadModel, redis: Any) -> None:
+async def test_what_the_former_version_wrote_becomes_integers(bus: Bus, model: RedisProjection, redis: Any) -> None:
     """Also where the log has dropped the session's events and the user's last start."""
     await publish(bus, a_request("session_new"), *a_running_call("session_new"))
     kept = fold_all([a_request("session_old"), *a_running_call("session_old")])
@@ -132,7 +132,7 @@ async def test_what_the_former_version_wrote_becomes_integers(bus: Bus, model: R
     assert await redis.get("projection:position") == "4", "where a gateway of the former version goes on"
 
 
-async def test_the_pool_has_a_member_for_each_agent_that_waits(bus: Bus, model: RedisReadModel, redis: Any) -> None:
+async def test_the_pool_has_a_member_for_each_agent_that_waits(bus: Bus, model: RedisProjection, redis: Any) -> None:
     nodes, ahead = bus.bucket(NODES), bus.bucket(PREJOINED)
     now = a_request().time
     room = PrejoinedRoom(session_id="session_ahead", node_id="n1", joined_at=now, expires_at=now + timedelta(hours=1))
@@ -150,14 +150,14 @@ async def test_the_pool_has_a_member_for_each_agent_that_waits(bus: Bus, model: 
 
 
 @pytest.fixture
-async def patient_model(redis_url: str) -> AsyncIterator[RedisReadModel]:
+async def patient_model(redis_url: str) -> AsyncIterator[RedisProjection]:
     """Reads on a busy machine, where a step may take longer than the gateway would wait."""
-    model = RedisReadModel(redis_url, deadline_s=20, ttl_s=TTL_S, user_ttl_s=USER_TTL_S)
+    model = RedisProjection(redis_url, deadline_s=20, ttl_s=TTL_S, user_ttl_s=USER_TTL_S)
     yield model
     await model.close()
 
 
-async def test_two_hundred_reads_at_once_wait_for_a_connection(patient_model: RedisReadModel) -> None:
+async def test_two_hundred_reads_at_once_wait_for_a_connection(patient_model: RedisProjection) -> None:
     model = patient_model
     states = [fold_all([a_request(f"session_{n}"), *a_running_call(f"session_{n}")]) for n in range(50)]
     await model.write([state for state in states if state is not None], {}, at=None, then="1")
@@ -172,7 +172,7 @@ async def test_two_hundred_reads_at_once_wait_for_a_connection(patient_model: Re
 
 
 async def test_readers_that_give_up_leave_the_connections_in_order(
-    model: RedisReadModel, redis_server: RedisServer
+    model: RedisProjection, redis_server: RedisServer
 ) -> None:
     states = [fold_all([a_request(f"session_{n}")]) for n in range(70)]
     await model.write([state for state in states if state is not None], {}, at=None, then="1")
@@ -203,7 +203,7 @@ async def until_pool(redis: Any, members: set[str]) -> None:
     assert await redis.scard("pool:ready") == len(members)
 
 
-async def test_an_ended_session_leaves_the_sets_and_expires(bus: Bus, model: RedisReadModel, redis: Any) -> None:
+async def test_an_ended_session_leaves_the_sets_and_expires(bus: Bus, model: RedisProjection, redis: Any) -> None:
     await redis.rpush("agent:session_a:logs", "a line")
     await publish(bus, a_request("session_a"), *a_running_call("session_a"), *an_end("session_a"))
     async with projecting(bus, model):
@@ -220,7 +220,7 @@ async def test_an_ended_session_leaves_the_sets_and_expires(bus: Bus, model: Red
 
 
 async def test_whatever_empties_redis_the_read_model_comes_back_as_it_was(
-    bus: Bus, model: RedisReadModel, redis: Any, redis_server: RedisServer
+    bus: Bus, model: RedisProjection, redis: Any, redis_server: RedisServer
 ) -> None:
     await bus.bucket(NODES).put("n1", _node("n1", warm=2), ttl_s=60)
     await publish(bus, a_request("session_a"), *a_running_call("session_a"), *an_end("session_a"))
@@ -248,7 +248,7 @@ async def test_whatever_empties_redis_the_read_model_comes_back_as_it_was(
         assert await redis.hget("session:session_a", "conversationDurationMinutes") == "2"
 
 
-async def test_events_go_on_where_the_last_projector_stopped(bus: Bus, model: RedisReadModel, redis: Any) -> None:
+async def test_events_go_on_where_the_last_projector_stopped(bus: Bus, model: RedisProjection, redis: Any) -> None:
     await publish(bus, a_request("session_a"))
     async with projecting(bus, model):
         await until_at(model, 1)
@@ -259,7 +259,7 @@ async def test_events_go_on_where_the_last_projector_stopped(bus: Bus, model: Re
     assert await redis.hget("session:session_a", "status") == "active"
 
 
-async def test_a_deposed_projector_changes_nothing(model: RedisReadModel, redis: Any) -> None:
+async def test_a_deposed_projector_changes_nothing(model: RedisProjection, redis: Any) -> None:
     state = fold_all([a_request("session_a")])
     assert state is not None
     await model.write([state], {}, at=None, then="7")
@@ -273,7 +273,7 @@ async def test_a_deposed_projector_changes_nothing(model: RedisReadModel, redis:
 
 
 async def test_a_full_redis_refuses_writes_evicts_nothing_and_reads_on(
-    bus: Bus, model: RedisReadModel, redis: Any
+    bus: Bus, model: RedisProjection, redis: Any
 ) -> None:
     await publish(bus, a_request("session_a"))
     async with projecting(bus, model):
@@ -293,7 +293,7 @@ async def test_a_full_redis_refuses_writes_evicts_nothing_and_reads_on(
     assert await redis.hget("session:session_a", "status") == "active"
 
 
-async def test_sessions_are_paged_the_newest_first_by_status(model: RedisReadModel) -> None:
+async def test_sessions_are_paged_the_newest_first_by_status(model: RedisProjection) -> None:
     names = [f"session_{n}" for n in range(25)]
     running = [fold_all([a_request(name), *a_running_call(name)]) for name in names]
     over = [fold_all([a_request(f"{name}_over"), *an_end(f"{name}_over", outcome=Outcome.REJECTED)]) for name in names]
@@ -325,7 +325,7 @@ async def test_sessions_are_paged_the_newest_first_by_status(model: RedisReadMod
 
 
 async def test_members_of_the_index_without_a_session_are_removed_and_empty_no_list(
-    model: RedisReadModel, redis: Any
+    model: RedisProjection, redis: Any
 ) -> None:
     state = fold_all([a_request("session_real"), *a_running_call("session_real")])
     assert state is not None
@@ -339,7 +339,7 @@ async def test_members_of_the_index_without_a_session_are_removed_and_empty_no_l
     assert await redis.zrange("projection:recent", 0, -1) == ["session_real"]
 
 
-async def test_a_page_looks_at_a_bounded_number_of_members(model: RedisReadModel, redis: Any) -> None:
+async def test_a_page_looks_at_a_bounded_number_of_members(model: RedisProjection, redis: Any) -> None:
     await redis.zadd("projection:recent", {f"garbage_{n}": n for n in range(11_000)})
 
     page = await model.page(frozenset(), limit=10, cursor=None)
@@ -348,7 +348,7 @@ async def test_a_page_looks_at_a_bounded_number_of_members(model: RedisReadModel
     assert 0 < await redis.zcard("projection:recent") <= 1_000
 
 
-async def test_a_cursor_that_is_gone_ends_the_list(model: RedisReadModel) -> None:
+async def test_a_cursor_that_is_gone_ends_the_list(model: RedisProjection) -> None:
     page = await model.page(frozenset(), limit=10, cursor="session_gone")
 
     assert (list(page.sessions), page.next_cursor) == ([], None)

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from gateway.adapters.redis_read_model import POSITION, RedisReadModel
+from gateway.adapters.redis_projection import POSITION, RedisProjection
 from gateway.domain.read_model import fold_all, user_config
 from gateway.ports import PositionMoved
 from redis.asyncio import Redis
@@ -23,13 +23,13 @@ async def redis(redis_server: RedisServer) -> AsyncIterator[Redis]:
 
 
 @pytest.fixture
-async def model(redis_server: RedisServer) -> AsyncIterator[RedisReadModel]:
-    model = RedisReadModel(redis_server.url, deadline_s=2, ttl_s=1_000, user_ttl_s=1_000)
+async def model(redis_server: RedisServer) -> AsyncIterator[RedisProjection]:
+    model = RedisProjection(redis_server.url, deadline_s=2, ttl_s=1_000, user_ttl_s=1_000)
     yield model
     await model.close()
 
 
-async def written(model: RedisReadModel) -> None:
+async def written(model: RedisProjection) -> None:
     """Write the one state, from the position that there is, as often as the projector would try."""
     assert STATE is not None
     for _ in range(3):
@@ -58,7 +58,7 @@ async def written(model: RedisReadModel) -> None:
 )
 @pytest.mark.parametrize("command", ["SET k \xff", "RPUSH k x", "HSET k a b", "SADD k x", "ZADD k 1 x"])
 async def test_a_key_of_any_type_and_content_is_written_over(
-    model: RedisReadModel, redis: Redis, key: str, command: str
+    model: RedisProjection, redis: Redis, key: str, command: str
 ) -> None:
     await written(model)
     name, _, *rest = command.split(" ")
@@ -77,7 +77,7 @@ async def test_a_key_of_any_type_and_content_is_written_over(
 
 @pytest.mark.parametrize("position", ["", "-1", "1e3", "٣", "9" * 30, "x"])
 async def test_a_position_that_is_no_sequence_counts_as_missing(
-    model: RedisReadModel, redis: Redis, position: str
+    model: RedisProjection, redis: Redis, position: str
 ) -> None:
     await redis.set(POSITION, position)
 
@@ -89,7 +89,9 @@ async def test_a_position_that_is_no_sequence_counts_as_missing(
 @pytest.mark.parametrize(
     "value", [b"\xff", b"{}", b'{"session_id": "session_other"}', b'{"x":' * 300 + b"1" + b"}" * 300]
 )
-async def test_a_state_that_cannot_be_read_counts_as_missing(model: RedisReadModel, redis: Redis, value: bytes) -> None:
+async def test_a_state_that_cannot_be_read_counts_as_missing(
+    model: RedisProjection, redis: Redis, value: bytes
+) -> None:
     await written(model)
     await redis.set(f"projection:session:{SESSION}", value)
 

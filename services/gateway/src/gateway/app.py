@@ -35,6 +35,7 @@ from gateway.adapters.nats_registry import NatsRegistry
 from gateway.adapters.nats_seats import NatsSeats
 from gateway.adapters.nats_session_log import NatsSessionLog
 from gateway.adapters.nats_start_queue import NatsStartQueue
+from gateway.adapters.redis_projection import RedisProjection
 from gateway.adapters.redis_read_model import RedisReadModel
 from gateway.domain.access import AccessRules, parse_keys
 from gateway.projector import Projector
@@ -78,8 +79,7 @@ async def start(life: Life, settings: Settings) -> None:
     )
     app.state.services = services
     life.on_stop("undo of starts", lambda: services.background.drain(UNDO_S))
-    # With a separate Redis client, so that the projector does not wait behind requests.
-    writer = _read_model(life, settings, deadline_s=max(_PROJECTOR_REDIS_S, settings.redis_deadline_s))
+    writer = _projection(life, settings)
     life.spawn("projector", _project(bus, Projector(session_log, writer, services.registry, services.prejoined)))
     server = _server(app, settings)
     await life.begin(
@@ -109,7 +109,7 @@ async def _services(life: Life, settings: Settings, bus: Bus, session_log: NatsS
     life.spawn("seats in use", seats.measure())
     return Services(
         log=session_log,
-        read_model=_read_model(life, settings, deadline_s=settings.redis_deadline_s),
+        read_model=_read_model(life, settings),
         rooms=await _rooms(life, settings, bus),
         tokens=CallerTokens(
             settings.livekit_api_key, settings.livekit_api_secret, settings.session_timeout // 1000 + _TOKEN_SLACK_S
@@ -160,15 +160,22 @@ def _server(app: FastAPI, settings: Settings) -> WebServer:
     )
 
 
-def _read_model(life: Life, settings: Settings, *, deadline_s: float) -> RedisReadModel:
-    read_model = RedisReadModel(
+def _read_model(life: Life, settings: Settings) -> RedisReadModel:
+    read_model = RedisReadModel(settings.redis_url, deadline_s=settings.redis_deadline_s)
+    life.on_stop("Redis", read_model.close)
+    return read_model
+
+
+def _projection(life: Life, settings: Settings) -> RedisProjection:
+    """With a separate client, so that the projector does not wait behind requests."""
+    projection = RedisProjection(
         settings.redis_url,
-        deadline_s=deadline_s,
+        deadline_s=max(_PROJECTOR_REDIS_S, settings.redis_deadline_s),
         ttl_s=settings.read_model_ttl_s,
         user_ttl_s=settings.user_config_ttl_s,
     )
-    life.on_stop("Redis", read_model.close)
-    return read_model
+    life.on_stop("Redis of the projector", projection.close)
+    return projection
 
 
 async def _rooms(life: Life, settings: Settings, bus: Bus) -> LiveKitRooms:

@@ -46,7 +46,7 @@ class Acceptance:
     """The acceptance of one start.
 
     Attributes:
-        session_id: Set as soon as it is chosen, so that a refusal can name it.
+        session_id: Set when it is chosen, so that a refusal can name it.
     """
 
     def __init__(self, body: StartRequest, services: Services, key: RequestKey | None) -> None:

@@ -68,7 +68,7 @@ def stream(
     first: StartReply | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> EventSourceResponse:
-    """Stream the stages of a start as they are reached.
+    """Stream each stage of a start when it is reached.
 
     Args:
         place: Released at the end of the stream.
