@@ -11,11 +11,11 @@ from billing.domain.rating import Charge
 from billing.domain.usage import LoggedEvent
 
 
-class LedgerUnavailable(Exception):
-    """The database did not answer; whether it committed a write is unknown.
+class Unavailable(Exception):
+    """A store did not answer; whether it committed a write is unknown, and a retry may succeed.
 
     Attributes:
-        reason: The database's error, without credentials.
+        reason: The store's error, without credentials.
     """
 
     def __init__(self, reason: str) -> None:
@@ -23,12 +23,12 @@ class LedgerUnavailable(Exception):
         self.reason = reason
 
 
-class LogUnavailable(Exception):
-    """The log could not be read or written."""
+class LedgerUnavailable(Unavailable):
+    """The database."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+
+class LogUnavailable(Unavailable):
+    """The stream SESSIONS."""
 
 
 @dataclass(frozen=True)

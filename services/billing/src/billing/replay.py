@@ -17,7 +17,7 @@ from billing.domain.audit import against_log, findings
 from billing.domain.bill import view
 from billing.domain.ledger import Account
 from billing.domain.usage import IncompleteLog, NotEnded, usage
-from billing.ports import LedgerUnavailable, LogUnavailable
+from billing.ports import LedgerUnavailable, Unavailable
 from billing.settings import Settings
 
 _CONNECT_S = 3.0
@@ -44,7 +44,7 @@ async def replay(settings: Settings, session_id: str) -> int:
     try:
         found += await _by_the_log(settings, account)
         said = "the log gives the same ledger, byte for byte"
-    except (IncompleteLog, NotEnded, LogUnavailable, BusUnavailable, BusRefused) as error:
+    except (IncompleteLog, NotEnded, Unavailable, BusUnavailable, BusRefused) as error:
         said = f"not compared with the log: {error}"
     for line in found or [said]:
         say(f"billing.replay: {line}")

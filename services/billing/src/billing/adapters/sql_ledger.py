@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any, Final
 from uuid import UUID
 
@@ -135,15 +136,6 @@ async def _accounts(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> li
     return [Account(_settlement(row), tuple(entries[row.session_id])) for row in rows]
 
 
-def _amounts(charge: Charge) -> dict[str, int]:
-    return {
-        "billable_ms": charge.billable_ms,
-        "seconds": charge.seconds,
-        "minutes": charge.minutes,
-        "credits": charge.credits,
-    }
-
-
 def _charge(row: Row[Any]) -> Charge:
     return Charge(row.billable_ms, row.seconds, row.minutes, row.credits)
 
@@ -154,14 +146,14 @@ def _settlement_row(settlement: Settlement) -> dict[str, Any]:
         "user_id": settlement.user_id,
         "outcome": settlement.outcome,
         "reason": settlement.reason,
-        **_amounts(settlement.charge),
+        **asdict(settlement.charge),
         "credits_per_minute": settlement.tariff.credits_per_minute,
         "settled_ms": settlement.settled_ms,
         "difference_ms": settlement.difference_ms,
         "ended_seq": settlement.ended_seq,
         "records": settlement.records,
         "log_sha256": settlement.log_sha256,
-        "epochs": json.dumps([_share_row(share) for share in settlement.epochs], separators=(",", ":")),
+        "epochs": json.dumps([asdict(share) for share in settlement.epochs], separators=(",", ":")),
         "granted_minutes": settlement.granted_minutes,
         "rule": settlement.tariff.rule,
     }
@@ -185,19 +177,6 @@ def _settlement(row: Row[Any]) -> Settlement:
     )
 
 
-def _share_row(share: EpochShare) -> dict[str, Any]:
-    return {
-        "epoch": share.epoch,
-        "node_id": share.node_id,
-        "served_ms": share.served_ms,
-        "fault_ms": share.fault_ms,
-        "cut_ms": share.cut_ms,
-        "span_ms": share.span_ms,
-        "billable_ms": share.billable_ms,
-        "sequences": list(share.sequences),
-    }
-
-
 def _share(row: dict[str, Any]) -> EpochShare:
     return EpochShare(
         epoch=row["epoch"],
@@ -217,7 +196,7 @@ def _entry_row(entry: Entry) -> dict[str, Any]:
         "session_id": entry.session_id,
         "user_id": entry.user_id,
         "kind": entry.kind,
-        **_amounts(entry.charge),
+        **asdict(entry.charge),
         "at_ms": entry.at_ms,
         "cause_seq": entry.cause_seq,
         "note": entry.note,

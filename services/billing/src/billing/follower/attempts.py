@@ -7,8 +7,8 @@ from billing.domain.backlog import Backlog
 from billing.domain.conflict import SettledMeanwhile
 from billing.domain.retry import Retry
 from billing.follower.readiness import Readiness
-from billing.follower.settling import FINAL, UNAVAILABLE, Settling
-from billing.ports import LogUnavailable, SessionLog
+from billing.follower.settling import FINAL, Settling
+from billing.ports import LogUnavailable, SessionLog, Unavailable
 from chassis import logs, metrics
 
 _BATCH: Final = 256
@@ -65,7 +65,7 @@ class Attempts:
             self._readiness.trouble = None
 
     async def _apply(self, outcome: Mapping[str, Exception | None], backlog: Backlog) -> None:
-        unavailable = [error for error in outcome.values() if isinstance(error, UNAVAILABLE)]
+        unavailable = [error for error in outcome.values() if isinstance(error, Unavailable)]
         if len(unavailable) == len(outcome):
             if outcome.keys() <= self._retries.keys():  # sessions that failed before while others succeeded
                 for session_id, error in zip(outcome, unavailable, strict=True):
@@ -83,7 +83,7 @@ class Attempts:
                 backlog.due.pop(session_id, None)
                 self._retries.pop(session_id, None)
                 continue
-            if not isinstance(error, (*UNAVAILABLE, SettledMeanwhile)):
+            if not isinstance(error, Unavailable | SettledMeanwhile):
                 log.error("session.bug", session_id=session_id, exc_info=error)
             self._retry(session_id, error, backlog)
 

@@ -12,8 +12,8 @@ from billing.domain.usage import LoggedEvent
 from billing.follower.attempts import Attempts
 from billing.follower.positions import Positions
 from billing.follower.readiness import Readiness
-from billing.follower.settling import UNAVAILABLE, Settling
-from billing.ports import Extent, Gap, Ledger, LedgerUnavailable, Position, SessionLog
+from billing.follower.settling import Settling
+from billing.ports import Extent, Gap, Ledger, LedgerUnavailable, Position, SessionLog, Unavailable
 from chassis import logs, metrics
 
 _BATCH: Final = 256
@@ -68,7 +68,7 @@ class Following:
                 await self._follow()
                 await asyncio.sleep(FIRST_RETRY_S)
         finally:
-            with suppress(*UNAVAILABLE, TimeoutError):
+            with suppress(Unavailable, TimeoutError):
                 async with asyncio.timeout(_STOP_S):
                     await self._positions.show_again(self._to_show)
 
@@ -81,7 +81,7 @@ class Following:
                 group.create_task(self._work(arrived))
         except* LogReplaced:
             log.error("log.replaced", position=self._backlog.read)
-        except* UNAVAILABLE as errors:
+        except* Unavailable as errors:
             self.readiness.trouble = str(errors.exceptions[0])
             log.warning("billing.waiting", reason=self.readiness.trouble)
         except* Exception:
@@ -110,7 +110,7 @@ class Following:
         await self._attempts.settle(self._backlog)
         try:
             await self._positions.keep(Position(self._log_ms, self._backlog.position), self._to_show)
-        except UNAVAILABLE as error:
+        except Unavailable as error:
             self.readiness.unavailable(error)
 
     async def _read(self, after: int, arrived: asyncio.Queue[LoggedEvent]) -> None:
@@ -151,7 +151,7 @@ class Following:
             await self._positions.show(self._to_show)  # also unmoved: a lost store of NATS may have lost the mark
             if is_idle and newest <= self._backlog.read:
                 self._backlog.read = max(self._backlog.read, extent.last_seq)  # the remaining messages change no bill
-        except UNAVAILABLE as error:
+        except Unavailable as error:
             self.readiness.unavailable(error)
 
     async def _check_gap(self, extent: Extent) -> None:

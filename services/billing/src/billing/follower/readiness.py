@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from billing.ports import LogUnavailable
+from billing.ports import LogUnavailable, Unavailable
 from chassis import metrics
 
 _GAP_SHOWS_S: Final = 600.0
@@ -23,7 +23,7 @@ class Readiness:
         self._gap: tuple[float, str] | None = None
         self.trouble: str | None = "the log is not read yet"
 
-    def unavailable(self, error: Exception) -> None:
+    def unavailable(self, error: Unavailable) -> None:
         _UNAVAILABLE.labels("log" if isinstance(error, LogUnavailable) else "ledger").inc()
         self.trouble = str(error)
 

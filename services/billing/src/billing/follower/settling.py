@@ -13,11 +13,8 @@ from billing.domain.conflict import SettledOtherwise
 from billing.domain.ledger import Account, Settlement, billed, settle
 from billing.domain.rating import Tariff
 from billing.domain.usage import IncompleteLog, LoggedEvent, NotEnded, usage
-from billing.ports import Ledger, LedgerUnavailable, LogUnavailable, SessionLog
+from billing.ports import Ledger, LedgerUnavailable, SessionLog
 from chassis import logs, metrics, telemetry
-
-UNAVAILABLE: Final = (LedgerUnavailable, LogUnavailable)
-"""A store did not answer: retry."""
 
 FINAL: Final = (IncompleteLog, NotEnded, SettledOtherwise)
 """The session can never be billed: a retry gives the same result."""
