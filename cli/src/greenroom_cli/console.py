@@ -102,7 +102,7 @@ class StackLines:
 
     def died(self, failure: ProcessFailed) -> None:
         if failure.ended:
-            say(f"  {failure.name:<14} ended as it was asked to, such as by a drain")
+            say(f"  {failure.name:<14} stopped on request, such as by a drain")
         else:
             complain(failure)
 

@@ -88,7 +88,7 @@ def test_a_call_without_a_gateway_says_so_and_asks_for_no_key(words: tuple[str, 
 @pytest.mark.parametrize(
     ("words", "variables", "line"),
     [
-        (("up", "--json-file", "absent/x.json"), {}, "greenroom: --json-file absent/x.json: there is no folder "),
+        (("up", "--json-file", "absent/x.json"), {}, "greenroom: --json-file absent/x.json: no folder "),
         (("up", "--json-file", "."), {}, "greenroom: --json-file . cannot be written"),
         (("up",), {"HOST": "0.0.0.0"}, "greenroom: HOST=0.0.0.0 lets other machines in, but GREENROOM_API_KEYS"),
         (("up",), {"PORT": "tcp://10.0.0.1:80"}, "greenroom: PORT='tcp://10.0.0.1:80' is not a port"),

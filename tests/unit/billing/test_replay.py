@@ -15,6 +15,6 @@ async def test_a_database_that_is_not_there_is_named_and_not_made(
     assert await replay(Settings(), "session_a") == 2
 
     said = capsys.readouterr().err
-    assert "there is no database" in said
+    assert "does not exist" in said
     assert "run.json" in said
     assert not list(tmp_path.iterdir())

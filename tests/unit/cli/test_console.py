@@ -17,7 +17,7 @@ def test_a_process_that_ended_as_asked_reads_unlike_a_crash(capsys: pytest.Captu
     StackLines().died(ProcessFailed("agent-runner", "exited with code 3", log, ["oh"]))
     crashed = capsys.readouterr()
 
-    assert "ended as it was asked to" in ended.out + ended.err
+    assert "stopped on request" in ended.out + ended.err
     assert "exited" not in ended.out + ended.err
     assert "exited with code 3" in crashed.out + crashed.err
 

@@ -82,7 +82,7 @@ def _require_place(json_file: Path) -> None:
     """Refuse an unwritable --json-file before anything starts."""
     folder = json_file.absolute().parent
     if not folder.is_dir():
-        raise CommandError(f"--json-file {json_file}: there is no folder {folder}", "make it, or name another file")
+        raise CommandError(f"--json-file {json_file}: no folder {folder}", "make it, or name another file")
     if json_file.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise CommandError(f"--json-file {json_file} cannot be written", "name another file")
 

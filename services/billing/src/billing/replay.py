@@ -28,7 +28,7 @@ async def replay(settings: Settings, session_id: str) -> int:
     database = Database(settings.database)
     if database.is_missing:
         return _fail(
-            f"there is no database {database.shown}. Set DATABASE_URL to the one that billing uses; `greenroom up` "
+            f"the database {database.shown} does not exist. Set DATABASE_URL to that of billing; `greenroom up` "
             "writes it into run.json of the state folder, and NATS_URL too."
         )
     try:

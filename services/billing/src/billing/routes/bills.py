@@ -60,7 +60,7 @@ class Bills:
             return view(account)
         if await self._sessions.last_seq(SessionRequested.event, session_id) is not None:
             raise Refused(NOT_BILLED_YET, f"{session_id} has no bill yet", retry_after_s=1)
-        raise Refused(UNKNOWN_SESSION, f"there is no session {session_id}")
+        raise Refused(UNKNOWN_SESSION, f"unknown session {session_id}")
 
     async def user(self, user_id: str, *, limit: int, after: str | None) -> UserBill:
         """One page of a user's bills, and the sums over all. Raises `Refused`: unknown_user, invalid_request."""

@@ -30,7 +30,7 @@ class LiveKitSignature:
 
     def verify(self, body: bytes, authorization: str | None) -> None:
         if not authorization:
-            raise BadSignature("there is no Authorization header")
+            raise BadSignature("the Authorization header is missing")
         try:
             unverified: dict[str, Any] = jwt.decode(  # pyright: ignore[reportUnknownMemberType]
                 authorization, options={"verify_signature": False}

@@ -39,7 +39,7 @@ class NatsSessionLog:
         until = monotonic() + self._deadline_s
         while not self._bus.is_connected:
             if self._bus.closed.is_set() or monotonic() >= until:
-                raise nats_unavailable(f"there is no connection to {self._bus.url}")
+                raise nats_unavailable(f"not connected to {self._bus.url}")
             await asyncio.sleep(_RECONNECT_POLL_S)
 
     async def open(self, event: Event) -> int:

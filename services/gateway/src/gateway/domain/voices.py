@@ -23,6 +23,6 @@ def check_voice(voice_id: str, known: Set[str] | None) -> None:
     shown = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
     raise Refused(
         UNKNOWN_VOICE,
-        f"There is no voice {voice_id!r}. Known voices: {shown}.",
+        f"Unknown voice {voice_id!r}. Known voices: {shown}.",
         errors=(FieldError(field="voiceId", message="not a voice of the provider"),),
     )

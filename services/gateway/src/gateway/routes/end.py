@@ -67,7 +67,7 @@ async def _end(body: EndRequest, services: Services) -> EndReply:
     session_id = body.session_id
     with bind_session(session_id):
         if not await _exists(session_id, services):
-            raise Refused(UNKNOWN_SESSION, f"There is no session {session_id}.")
+            raise Refused(UNKNOWN_SESSION, f"Unknown session {session_id}.")
         heard: list[Event] = []
         ended = await _ended(session_id, services, heard)
         # If the node was silent, or the session ended long ago, search the whole log.

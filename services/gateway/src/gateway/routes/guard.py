@@ -47,7 +47,7 @@ class ApiKeyGuard:
             self._check_visitor(scope, headers)
         if is_webhook(scope) and scope["method"] == "POST" and "authorization" not in headers:
             refused_line(scope, reason="no_signature", key="none")
-            raise Refused(BAD_SIGNATURE, "Invalid webhook signature: there is no Authorization header.")
+            raise Refused(BAD_SIGNATURE, "Invalid webhook signature: the Authorization header is missing.")
         if path in PUBLIC or path.startswith(_ASSETS):
             grant(scope, self._scopes_of_public(path, headers))
             await self._app(scope, receive, send)

@@ -43,7 +43,7 @@ async def get_session(
     view = view or _view(fold_all(await sessions.history(session_id)))
     if view is None:
         await sessions.last(SessionRequested, session_id)  # raises if it exists but is unreadable
-        raise Refused(UNKNOWN_SESSION, f"There is no session {session_id}.")
+        raise Refused(UNKNOWN_SESSION, f"Unknown session {session_id}.")
     return _shown(view, is_admin=is_admin)
 
 

@@ -183,7 +183,7 @@ async def follow_start(
     """
     until = _until(asyncio.get_running_loop().time(), deadline_ms, services)
     if await services.log.last(SessionRequested, session_id) is None:
-        raise Refused(UNKNOWN_SESSION, f"There is no session {session_id}.")
+        raise Refused(UNKNOWN_SESSION, f"Unknown session {session_id}.")
     place = services.waits.place()
     if streams:
         return stream(session_id, wait, services, place, until=until)
