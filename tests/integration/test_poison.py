@@ -15,7 +15,7 @@ from contracts.catalogue import MESSAGES
 from contracts.events import SessionBilled, SessionEnded, SessionRequested
 from contracts.streams import BUCKETS, STREAMS
 from contracts.subjects import session_event
-from gateway.adapters.redis_read_model import POSITION
+from gateway.adapters.redis_projection import POSITION
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
