@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -70,11 +71,13 @@ async def test_bills_of_the_first_schema_are_the_same_after_the_migration(databa
             await connection.run_sync(first)
             await connection.execute(
                 text(
-                    "INSERT INTO settlements VALUES (:session_id, 'ada', 'completed', 'asked', 61000, 61, 2, 2, 1, "
+                    "INSERT INTO settlements VALUES (:session_id, :user_id, 'completed', :reason, 61000, 61, 2, 2, 1, "
                     ":at, 0, :seq, :records, :sha256, :epochs)"
                 ),
                 {
                     "session_id": SESSION,
+                    "user_id": account.settlement.user_id,
+                    "reason": account.settlement.reason,
                     "at": account.settlement.settled_ms,
                     "seq": account.settlement.ended_seq,
                     "records": account.settlement.records,
@@ -153,6 +156,10 @@ async def test_a_database_that_is_not_there_is_unavailable_and_says_so_without_t
         assert await database.reason_unready() == error.value.reason
     finally:
         await database.close()
+        # After a failed open aiosqlite does not wait for its thread, which still reports to this test's loop.
+        for thread in threading.enumerate():
+            if "_connection_worker_thread" in thread.name:
+                await asyncio.to_thread(thread.join, 5)
 
 
 async def test_a_postgresql_that_refuses_us_or_ends_our_connection_is_unavailable(postgres_url: str) -> None:
