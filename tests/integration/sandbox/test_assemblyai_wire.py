@@ -143,6 +143,7 @@ async def test_its_own_sdk_reports_a_wrong_key(sandbox: Sandbox) -> None:
     assert errors == [401]
 
 
+@pytest.mark.filterwarnings("ignore:The `[a-z_]+` method is deprecated:DeprecationWarning")  # in the SDK
 async def test_its_own_sdk_checks_the_account(sandbox: Sandbox) -> None:
     def listed(key: str) -> int:
         assemblyai.settings.base_url, assemblyai.settings.api_key = sandbox.http, key
