@@ -6,11 +6,24 @@ import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from agent_runner.domain.call import CallLimits
+from agent_runner.domain.credit import CreditWarning
 from agent_runner.link.messages import Ready, ToSupervisor, ToWorker, WorkerListener
 from agent_runner.ports import ForkFailed, KeyGone, KeysUnavailable, LogUnavailable
 from contracts.events import Event
 from contracts.registry import NodeState, PrejoinedRoom
 
+CALL_LIMITS = CallLimits(
+    start_s=0.1,
+    join_s=15,
+    joining_silence_s=5,
+    silence_s=1.5,
+    kill_s=0.1,
+    lifetime_s=1830,
+    tick_s=5,
+    farewell="Goodbye.",
+    warning=CreditWarning("Time is almost up."),
+)
 _pids = itertools.count(1000)
 
 

@@ -3,7 +3,10 @@
 from dataclasses import replace
 
 import pytest
-from agent_runner.domain.call import EXIT_S, CallLimits, CallState, step
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent_runner.domain.call import EXIT_S, CallState, step
 from agent_runner.domain.call_events import (
     AskLastEpoch,
     CallEffect,
@@ -28,7 +31,7 @@ from agent_runner.domain.call_events import (
     TellTurn,
     WorkerTaken,
 )
-from agent_runner.domain.credit import Credit, CreditWarning
+from agent_runner.domain.credit import Credit
 from agent_runner.link.messages import (
     Beat,
     Caller,
@@ -50,20 +53,9 @@ from agent_runner.link.messages import (
     Unfinished,
 )
 from contracts.causes import Cause
-from hypothesis import given
-from hypothesis import strategies as st
+from tests.unit.agent_runner.supervisor_fakes import CALL_LIMITS
 
-LIMITS = CallLimits(
-    start_s=4.5,
-    join_s=15,
-    joining_silence_s=5,
-    silence_s=1.5,
-    kill_s=6,
-    lifetime_s=1830,
-    tick_s=5,
-    farewell="Goodbye.",
-    warning=CreditWarning("Time is almost up."),
-)
+LIMITS = replace(CALL_LIMITS, start_s=4.5, kill_s=6)
 PID = 4711
 BEAT = Beat(tts_bytes=0, sent_bytes=0, caller_in_room=True)
 ALONE = Beat(tts_bytes=0, sent_bytes=0, caller_in_room=False)

@@ -7,8 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from agent_runner.domain.call import CallLimits
-from agent_runner.domain.credit import CreditWarning
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
+
 from agent_runner.domain.pool import PoolLimits
 from agent_runner.link.messages import (
     Beat,
@@ -25,16 +28,12 @@ from agent_runner.link.messages import (
 )
 from agent_runner.supervisor.call import Call, World
 from agent_runner.supervisor.pool import Pool
+from chassis import telemetry
 from contracts.causes import Cause
 from contracts.commands import AssignJob
 from contracts.events import AgentSpeaking, AgentStopped, ServedTick, SessionRequested
-from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import SpanKind
-
-from chassis import telemetry
 from tests.unit.agent_runner.supervisor_fakes import (
+    CALL_LIMITS,
     FakeCallLogs,
     FakeForks,
     FakeOutboxes,
@@ -59,17 +58,6 @@ class Scene:
         self.call_logs = FakeCallLogs()
         limits = PoolLimits(slots=2, target=target, max_age_s=3600, start_s=20, silence_s=5)
         self.pool = Pool(self.forks, limits, on_change=lambda: None, clock=lambda: self.now)
-        call_limits = CallLimits(
-            start_s=0.1,
-            join_s=15,
-            joining_silence_s=5,
-            silence_s=1.5,
-            kill_s=0.1,
-            lifetime_s=1830,
-            tick_s=5,
-            farewell="Goodbye.",
-            warning=CreditWarning("Time is almost up."),
-        )
         self.world = World(
             "n1",
             folder,
@@ -77,7 +65,7 @@ class Scene:
             self.outboxes,
             self.session_log,
             self.call_logs,
-            limits=lambda: call_limits,
+            limits=lambda: CALL_LIMITS,
             clock=lambda: self.now,
         )
         self.job = AssignJob(

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from agent_runner.domain.call import CallLimits
+
 from agent_runner.domain.credit import CreditWarning
 from agent_runner.domain.pool import PoolLimits
 from agent_runner.domain.pulse import LOOK_S
@@ -18,8 +19,8 @@ from agent_runner.supervisor.presence import Presence
 from agent_runner.supervisor.rooms import RoomFacts, Rooms
 from contracts.commands import AssignJob, JobAccepted
 from contracts.deadlines import NODE_LEASE_S, NODE_RENEW_S
-
 from tests.unit.agent_runner.supervisor_fakes import (
+    CALL_LIMITS,
     FakeCallLogs,
     FakeForks,
     FakeKeys,
@@ -50,17 +51,7 @@ class Scene:
             FakeKeys(),
             on_change=changed.set,
         )
-        limits = CallLimits(
-            start_s=1,
-            join_s=15,
-            joining_silence_s=5,
-            silence_s=1.5,
-            kill_s=0.1,
-            lifetime_s=1830,
-            tick_s=5,
-            farewell="Goodbye.",
-            warning=CreditWarning(),
-        )
+        limits = replace(CALL_LIMITS, start_s=1, warning=CreditWarning())
         world = World("n1", folder, self.pool, FakeOutboxes(), self.log, FakeCallLogs(), limits=lambda: limits)
         facts = NodeFacts("n1", None, datetime.now(UTC), load=lambda: 0.0, forkservers=lambda: 1)
         self.node = Node(facts, world, rooms, changed)

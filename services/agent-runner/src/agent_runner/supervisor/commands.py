@@ -2,8 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
 
+from agent_runner.domain import node as domain
+from agent_runner.domain.node import Refuse
+from agent_runner.supervisor import meters
+from agent_runner.supervisor.call import Call
+from agent_runner.supervisor.node import Node
+from agent_runner.supervisor.rooms import Rooms
+from chassis import logs
+from chassis.tasks import Tasks
 from contracts.causes import Cause
 from contracts.commands import (
     AssignJob,
@@ -20,14 +27,6 @@ from contracts.commands import (
 )
 from contracts.deadlines import DESCRIBE_REPORT_S, END_REPORT_S, NODE_ACCEPT_S, NODE_END_S, REAP_S
 from contracts.refusals import RefusalCode
-
-from agent_runner.domain import node as domain
-from agent_runner.domain.node import Refuse
-from agent_runner.supervisor import meters
-from agent_runner.supervisor.call import Call
-from agent_runner.supervisor.node import Node
-from agent_runner.supervisor.rooms import Rooms
-from chassis import logs
 
 log = logs.get_logger(__name__)
 
@@ -56,7 +55,8 @@ class Commands:
         self._announce = announce
         self._kill_s = kill_s
         self._on_drained = on_drained
-        self._leaving: asyncio.Task[Any] | None = None
+        self._tasks = Tasks()
+        self._leaving: asyncio.Task[None] | None = None
 
     async def assign(self, job: AssignJob) -> JobAccepted | CommandFailed:
         """Start a job, unless it runs already."""
@@ -134,7 +134,7 @@ class Commands:
         jobs = self._node.start_draining()
         if self._leaving is not None:
             self._leaving.cancel()
-        self._leaving = asyncio.get_running_loop().create_task(self._leave(command.limit_s))
+        self._leaving = self._tasks.spawn(self._leave(command.limit_s))
         return NodeDraining(jobs=jobs)
 
     async def _leave(self, limit_s: float) -> None:

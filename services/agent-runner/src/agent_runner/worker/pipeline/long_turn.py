@@ -10,6 +10,8 @@ from pipecat.frames.frames import Frame, TranscriptionFrame
 from pipecat.turns.types import ProcessFrameResult
 from pipecat.turns.user_stop import BaseUserTurnStopStrategy
 
+from chassis.tasks import first_of
+
 _WORDS_S: Final = 1.5  # timeout for the last words from speech to text
 
 
@@ -48,7 +50,7 @@ class LongTurnStop(BaseUserTurnStopStrategy):
         await asyncio.sleep(self._longest_s)
         self._words.clear()
         await self._ask_for_words()
-        await asyncio.wait([asyncio.ensure_future(self._words.wait())], timeout=_WORDS_S)
+        await first_of(self._words.wait(), timeout_s=_WORDS_S)
         self._timer = None  # else the end of the turn would cancel this task
         await self.trigger_user_turn_stopped()
 

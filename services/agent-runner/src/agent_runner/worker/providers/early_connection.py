@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from websockets.protocol import State
 
+from chassis.tasks import first_of
+
 _AGE_S: Final = 300.0  # well below the idle timeouts of providers and proxies
 _STEADY_S: Final = 30.0
 _PAUSES_S: Final = (1.0, 60.0)
@@ -31,7 +33,7 @@ class EarlyConnection:
             began = time.monotonic()
             with suppress(Exception):
                 self._websocket = websocket = await connect()
-                await asyncio.wait([asyncio.ensure_future(websocket.wait_closed())], timeout=_AGE_S)
+                await first_of(websocket.wait_closed(), timeout_s=_AGE_S)
                 if not self._is_taken:
                     await websocket.close()
             lasted = time.monotonic() - began >= _STEADY_S
