@@ -10,20 +10,21 @@ from typing import Any
 
 import httpx
 import pytest
-from chassis.nats import Bus
-from contracts.catalogue import MESSAGES
-from contracts.events import SessionBilled, SessionEnded, SessionRequested
-from contracts.streams import BUCKETS, STREAMS
-from contracts.subjects import session_event
-from gateway.adapters.redis_projection import POSITION
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
+from chassis.nats import Bus
+from contracts.catalogue import MESSAGES
+from contracts.events import SessionBilled, SessionEnded, SessionRequested
 from contracts.schemas import EXAMPLES
+from contracts.streams import BUCKETS, STREAMS
+from contracts.subjects import session_event
+from gateway.adapters.redis_projection import POSITION
 from tests.integration.billing.service import Billing
 from tests.integration.gateway.playing import a_request
 from tests.integration.scheduler.stack import StandInNode
+from tests.support.connections import written
 from tests.support.servers import Gateway, NatsServer, RedisServer, Scheduler
 from tests.support.waiting import until
 
@@ -205,7 +206,7 @@ async def scenario(stack: Stack, poisons: list[Poison]) -> None:
             async with StandInNode(bus, "n1", slots=50):
                 for poison in poisons:
                     await poison(stack, bus, redis)
-                await bus.nc.flush()
+                await written(bus.nc)
                 await goes_on(bus, redis, api)
         finally:
             await redis.aclose()

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import pytest
+from nats.aio.msg import Msg
+
 from chassis.nats import Bus, Cause, Change, KeyExists, NoResponder, SequenceConflict
 from contracts.commands import DRAIN, GRANT, CreditGranted, DrainNode, EndJob, GrantCredit, JobEnded, NodeDraining
 from contracts.events import ServedTick
@@ -14,8 +16,7 @@ from contracts.server_config import nats_accounts
 from contracts.streams import BUCKETS, NODES, PREJOINED, SESSIONS, STREAMS
 from contracts.subjects import BILLING_GRANT, node_command
 from contracts.users import NATS_USERS
-from nats.aio.msg import Msg
-
+from tests.support.connections import written
 from tests.support.responding import respond
 from tests.support.servers import NatsServer
 
@@ -176,7 +177,7 @@ async def ask_for_everything(node: Bus, reply: str, body: bytes) -> None:
     await node.nc.publish("$KV.nodes.mine", b"{}", reply=reply)
     await node.nc.publish("$JS.API.INFO", reply=reply)
     await node.nc.publish("$JS.API.STREAM.CREATE.SESSIONS", b"{}", reply=reply)
-    await node.nc.flush()
+    await written(node.nc)
     await node.publish(tick("session_after", 1))  # of the same connection, so the server has handled those above
     await asyncio.sleep(0.1)
 
@@ -192,11 +193,11 @@ async def test_an_answer_that_a_node_sends_to_a_foreign_subject_arrives_nowhere(
         heard.append(message)
 
     await operator.nc.subscribe(foreign, cb=hear)
-    await operator.nc.flush()
+    await written(operator.nc)
 
     await ask_for_everything(node, foreign, json.dumps(ended).encode())
 
-    await operator.nc.flush()
+    await written(operator.nc)
     assert heard == []
     for name in ("SESSIONS", "KV_slots"):
         await operator.js.stream_info(name)
@@ -224,7 +225,7 @@ async def test_a_node_cannot_command_another(server: NatsServer, node: Bus, oper
         node, subject, EndJob(session_id="session_x", epoch=1, reason="x").model_dump_json().encode()
     )
 
-    await other.nc.flush()
+    await written(other.nc)
     await responder.stop()
     await other.close()
     assert ended == []

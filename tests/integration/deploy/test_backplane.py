@@ -12,15 +12,16 @@ from pathlib import Path
 
 import nats
 import pytest
-from agent_runner.adapters.call_logs import RedisCallLogs
-from chassis.nats import Bus, BusRefused
-from contracts.streams import BUCKETS, STREAMS
-from contracts.users import NATS_USERS, REDIS_USERS, nats_variable, redis_variable
 from nats.aio.msg import Msg
 from nats.js.errors import APIError
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError
 
+from agent_runner.adapters.call_logs import RedisCallLogs
+from chassis.nats import Bus, BusRefused
+from contracts.streams import BUCKETS, STREAMS
+from contracts.users import NATS_USERS, REDIS_USERS, nats_variable, redis_variable
+from tests.support.connections import written
 from tests.support.servers import BIN, free_port
 
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
@@ -221,7 +222,7 @@ async def refused(port: int, user: str, *, publish: list[str], subscribe: list[s
             await client.publish(subject, b"{}")
         for subject in subscribe:
             await client.subscribe(subject, cb=ignore)
-        await client.flush()
+        await written(client)
         await asyncio.sleep(0.1)  # error callbacks are tasks
     finally:
         await client.close()
@@ -268,7 +269,7 @@ async def test_a_service_may_answer_what_it_is_asked(nats_port: int, user: str, 
         await message.respond(b"yes")
 
     await responder.subscribe(subject, cb=answer)
-    await responder.flush()
+    await written(responder)
 
     assert (await requester.request(subject, b"?", timeout=2)).data == b"yes"
     await responder.close()

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from nats.js.api import ConsumerConfig
+
 from chassis.nats import Bus
 from contracts.events import ServedTick
 from contracts.server_config import nats_accounts
@@ -16,8 +18,6 @@ from contracts.streams import BUCKETS, LEADERS, NODES, SESSIONS, SLOTS, STREAMS
 from contracts.users import ACCOUNT, NATS_USERS
 from greenroom_cli.stack import Part, StackOptions, running_stack
 from greenroom_cli.stack.nats_store import move_to_account
-from nats.js.api import ConsumerConfig
-
 from tests.support.servers import BIN, NatsServer
 
 PASSWORD = "0" * 24
