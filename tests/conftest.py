@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
-from chassis.cancellation import mend_wait_for
 from hypothesis import settings
+
+from chassis.cancellation import mend_wait_for
 
 HERE = Path(__file__).parent
 

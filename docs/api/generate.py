@@ -3,9 +3,8 @@
 import json
 from pathlib import Path
 
-from gateway import app
-
 from contracts import asyncapi, schemas
+from gateway import app
 
 HERE = Path(__file__).resolve().parent
 

@@ -15,10 +15,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 
+from rig.figures import Figure, arguments, publish, run_bench
+
+from chassis import logs
 from contracts.commands import AssignJob
 from contracts.events import Event, Outcome, SessionEnded, SessionRequested
 from contracts.registry import NodeState, Slot
-from rig.figures import Figure, arguments, publish, run_bench
 from scheduler.domain.board import Board
 from scheduler.domain.clock import LogClock, Reading
 from scheduler.domain.limits import Limits
@@ -26,8 +28,6 @@ from scheduler.domain.session import Recorded
 from scheduler.leader.agents import Agents
 from scheduler.leader.conductor import Conductor
 from scheduler.leader.timekeeper import Timekeeper
-
-from chassis import logs
 
 SIZES: Final = (50, 400, 1_000, 10_000)
 USERS: Final = 100

@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Final
 
 import aiohttp
+from rig.control import CpuTime, Tail, ask_end, request, second_scheduler, stub_fleet, tailing
+from rig.figures import Figure, Goal, arguments, publish, run_bench
+
 from chassis.nats import Bus, Change
 from contracts.events import JobAssigned, SessionEnded, SessionQueued, SessionRequested
 from contracts.streams import LEADERS, NODES, SESSIONS
 from greenroom_cli.stack import SERVERS, Part, Stack, StackOptions, running_stack, system_environment
-from rig.control import CpuTime, Tail, ask_end, request, second_scheduler, stub_fleet, tailing
-from rig.figures import Figure, Goal, arguments, publish, run_bench
 
 SECTIONS: Final = ("fleet", "gateway", "fail-over", "burst")
 FLEET_IN_FLIGHT: Final = 16

@@ -19,8 +19,6 @@ from pathlib import Path
 from statistics import mean
 
 import httpx
-from contracts.ids import caller_identity
-from greenroom_cli.stack import Part, Stack, StackOptions, running_stack, system_environment
 from livekit.rtc import _ffi_client
 from rig.caller import create_room, delete_room, token
 from rig.figures import Figure, arguments, publish, run_bench
@@ -28,6 +26,9 @@ from rig.livekit_agents import IDLE_PROCESSES, Peer, pinned_version
 from rig.processes import Process, cpu_s, pss_mb, tree
 from rig.session import new_session, until_active, until_warm
 from rig.speech import record
+
+from contracts.ids import caller_identity
+from greenroom_cli.stack import Part, Stack, StackOptions, running_stack, system_environment
 
 CALLERS = Path(__file__).parent / "rig" / "callers.py"
 QUESTION = "What time is it?"

@@ -21,13 +21,14 @@ from pathlib import Path
 
 import httpx
 import redis.asyncio
-from contracts.api import StartReply
-from contracts.ids import agent_identity, caller_identity
-from greenroom_cli.stack import EVERYTHING, Part, Stack, StackOptions, running_stack, system_environment
 from rig.caller import SETTLED_S, WaitingCaller, delete_room, token
 from rig.figures import Figure, Goal, arguments, publish, run_bench
 from rig.livekit_agents import Peer, pinned_version
 from rig.session import READY_S, new_session, until_warm
+
+from contracts.api import StartReply
+from contracts.ids import agent_identity, caller_identity
+from greenroom_cli.stack import EVERYTHING, Part, Stack, StackOptions, running_stack, system_environment
 
 POOL = 3
 POSTS = 200

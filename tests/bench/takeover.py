@@ -15,11 +15,12 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx
-from contracts.streams import NODES
-from greenroom_cli.stack import Stack, StackOptions, running_stack, system_environment
 from rig.caller import WaitingCaller
 from rig.figures import Figure, arguments, publish, run_bench
 from rig.session import new_session, until_active, until_warm
+
+from contracts.streams import NODES
+from greenroom_cli.stack import Stack, StackOptions, running_stack, system_environment
 
 POOL = 2
 QUIET_S = 1.0

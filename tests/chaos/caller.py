@@ -19,9 +19,10 @@ import time
 from pathlib import Path
 
 import numpy as np
+from livekit import rtc
+
 from greenroom_cli.call.audio import FRAME_MS, RATE, is_loud, read_wav
 from greenroom_cli.call.microphone import Microphone
-from livekit import rtc
 
 QUIET_S = 0.8  # shorter than this is a pause between two words, or of a busy host
 CONNECT_S = 15.0

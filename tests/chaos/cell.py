@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
 from chassis.nats import Bus
 from contracts.events import SessionEnded, SessionRequested
 from contracts.streams import BUCKETS, STREAMS
 from contracts.subjects import session_event
-
 from tests.chaos import checker
 from tests.chaos.clocks import Clock
 from tests.chaos.evidence import Evidence, Places

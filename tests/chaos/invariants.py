@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import redis.asyncio
+
 from contracts.api import SessionBill
 from contracts.events import AgentReady, JobAssigned, SessionEnded, SessionRequested, SessionStarted
-
 from tests.chaos.participant import Participant, Sound
 from tests.chaos.scene import Scene
 from tests.chaos.session import Session

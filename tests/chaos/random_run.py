@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from chassis.cancellation import mend_wait_for
-
 from tests.chaos import clocks, namespaces
 from tests.chaos.cell import Cell, Shape
 

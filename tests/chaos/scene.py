@@ -13,6 +13,9 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+from livekit import api
+from livekit.protocol.room import ListRoomsRequest
+
 from chassis.nats import Bus, Stored
 from contracts.api import StartReply, StatsReply
 from contracts.events import SessionEnded
@@ -24,9 +27,6 @@ from greenroom_cli.call.voice import speak
 from greenroom_cli.settings import Settings
 from greenroom_cli.stack import Part, Stack, StackOptions, running_stack, system_environment
 from greenroom_cli.stack.process import StackProcess
-from livekit import api
-from livekit.protocol.room import ListRoomsRequest
-
 from tests.chaos import checker
 from tests.chaos.evidence import Evidence, Places
 from tests.chaos.participant import Participant

@@ -30,7 +30,6 @@ from contracts.events import (
 from contracts.refusals import RefusalCode
 from contracts.streams import NODES
 from contracts.subjects import session_event
-
 from tests.integration.scheduler.stack import StandInNode, now
 
 BEAT_S = 0.5

@@ -5,8 +5,8 @@ import signal
 import time
 
 import pytest
-from contracts.events import AgentReady, JobAssigned, Outcome, SessionStarted, TurnFinished
 
+from contracts.events import AgentReady, JobAssigned, Outcome, SessionStarted, TurnFinished
 from tests.chaos.invariants import Served, check
 from tests.chaos.participant import AGENT
 from tests.chaos.scene import OPENING, Scene

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from contracts.events import JobAssigned
 
+from contracts.events import JobAssigned
 from tests.chaos import clocks
 from tests.chaos.cell import START, Cell, Shape
 from tests.chaos.clocks import Clock

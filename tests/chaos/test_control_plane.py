@@ -13,9 +13,9 @@ from typing import Any
 
 import jwt
 import pytest
-from contracts.events import AgentStopped, EndRequested, ServedTick, SessionStarted
 from redis.asyncio import Redis
 
+from contracts.events import AgentStopped, EndRequested, ServedTick, SessionStarted
 from tests.chaos.cell import START, Cell, Shape
 from tests.integration.scheduler.stack import new_id, now
 from tests.support.servers import API_KEY, API_SECRET

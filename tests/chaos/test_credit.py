@@ -10,11 +10,11 @@ import time
 from contextlib import AsyncExitStack
 
 import pytest
+
 from agent_runner.agent_config import AgentConfig
 from contracts.api import SessionBill
 from contracts.events import AgentStopped, JobAssigned, Outcome, ServedTick, TurnFinished
 from greenroom_cli.stack import Part
-
 from tests.chaos.invariants import Served, check
 from tests.chaos.participant import Participant
 from tests.chaos.scene import Scene

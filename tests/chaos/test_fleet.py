@@ -10,12 +10,12 @@ from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
+
 from agent_runner.adapters.registry import BusRegistry
 from chassis.nats import Bus
 from contracts.events import AgentReady, JobAssigned
 from contracts.streams import BUCKETS, STREAMS, stream_name
 from contracts.streams import NODES as NODES_BUCKET
-
 from tests.integration.agent_runner.test_registry import state
 from tests.integration.chassis.deleted_keys import stay_deleted
 from tests.integration.scheduler.stack import request, wait_for

@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
-from contracts.events import Outcome, TurnFinished
 
+from contracts.events import Outcome, TurnFinished
 from tests.chaos.invariants import SEEN_S, Served, check
 from tests.chaos.network import Refusing
 from tests.chaos.participant import AGENT, Report

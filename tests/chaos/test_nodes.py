@@ -8,10 +8,10 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
-from contracts.commands import DRAIN, DrainNode, NodeDraining
-from contracts.events import AgentStopped, JobAssigned, Outcome
 
 from contracts import streams
+from contracts.commands import DRAIN, DrainNode, NodeDraining
+from contracts.events import AgentStopped, JobAssigned, Outcome
 from tests.chaos.invariants import Served, check
 from tests.chaos.network import Cable
 from tests.chaos.participant import Participant

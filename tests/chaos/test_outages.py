@@ -5,8 +5,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from greenroom_cli.stack import Part, StackOptions, running_stack
 
+from greenroom_cli.stack import Part, StackOptions, running_stack
 from tests.chaos.cell import Cell, Shape
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]

@@ -5,8 +5,8 @@ import time
 from contextlib import suppress
 
 import pytest
-from contracts.events import AgentStopped, JobAssigned, Outcome, TurnFinished
 
+from contracts.events import AgentStopped, JobAssigned, Outcome, TurnFinished
 from tests.chaos.invariants import Served, check
 from tests.chaos.participant import Participant
 from tests.chaos.scene import Scene

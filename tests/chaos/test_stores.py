@@ -12,9 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 import pytest_asyncio
+
 from contracts.api import StartReply
 from contracts.events import JobAssigned
-
 from tests.chaos.invariants import Served, check
 from tests.chaos.scene import PROMPT, Scene
 from tests.chaos.session import Session

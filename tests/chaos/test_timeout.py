@@ -4,8 +4,8 @@ import asyncio
 import time
 
 import pytest
-from contracts.events import AgentReady, Outcome
 
+from contracts.events import AgentReady, Outcome
 from tests.chaos.invariants import Served, check
 from tests.chaos.participant import Participant
 from tests.chaos.scene import Scene

@@ -7,8 +7,8 @@ import signal
 import time
 
 import pytest
-from contracts.events import AgentStopped, JobAssigned, Outcome, TurnFinished
 
+from contracts.events import AgentStopped, JobAssigned, Outcome, TurnFinished
 from tests.chaos.invariants import Served, check, is_alive
 from tests.chaos.participant import AGENT, Participant, agent_token
 from tests.chaos.scene import Scene

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from contracts.catalogue import MESSAGES
 
 from contracts import asyncapi, schemas
+from contracts.catalogue import MESSAGES
 
 FILE = Path(__file__).parents[2] / "docs/api/asyncapi.json"
 

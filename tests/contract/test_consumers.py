@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from agent_runner.adapters.registry import BusRegistry
 from agent_runner.adapters.room_keys import BusRoomKeys
 from agent_runner.adapters.session_log import BusSessionLog

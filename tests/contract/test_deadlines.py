@@ -1,13 +1,13 @@
 """Each caller outlasts what it waits for, and the services' settings start from the same ladder."""
 
 import pytest
+
 from agent_runner.settings import Settings as NodeSettings
+from contracts import deadlines
 from contracts.deadlines import LADDER, Rung
 from gateway.settings import Settings as GatewaySettings
 from scheduler.domain.limits import Limits
 from scheduler.settings import Settings as SchedulerSettings
-
-from contracts import deadlines
 
 
 @pytest.mark.parametrize("rung", LADDER, ids=lambda rung: f"{rung.outer} > {rung.inner}")

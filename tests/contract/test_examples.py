@@ -6,11 +6,11 @@ from typing import Any
 
 import jsonschema
 import pytest
+
+from contracts import schemas
 from contracts.catalogue import MESSAGES, Message
 from contracts.events import RoomEvent, parse_event
 from contracts.subjects import ALL_SESSIONS
-
-from contracts import schemas
 
 
 def named(message: Message) -> str:

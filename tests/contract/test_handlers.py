@@ -4,11 +4,12 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
+from faststream.nats import NatsBroker, NatsRouter
+from faststream.specification import AsyncAPI
+
 from agent_runner import handlers as agent_runner
 from billing import handlers as billing
 from contracts.commands import COMMANDS
-from faststream.nats import NatsBroker, NatsRouter
-from faststream.specification import AsyncAPI
 
 
 def received(router: NatsRouter) -> dict[str, str]:

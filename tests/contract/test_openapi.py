@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway import app
 from openapi_spec_validator import validate
+
+from gateway import app
 
 FILE = Path(__file__).parents[2] / "docs/api/openapi.json"
 ROUTES = {

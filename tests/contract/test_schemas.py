@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from contracts import schemas
 from contracts.catalogue import MESSAGES, Message
 from contracts.compatibility import breaking_changes
 from contracts.events import EVENTS
-
-from contracts import schemas
 
 TICK = next(m for m in MESSAGES if m.name == "voice.v1.session.tick")
 ENDED = next(m for m in MESSAGES if m.name == "voice.v1.session.ended")

@@ -16,8 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-import agent_runner.worker
 import pytest
+
+import agent_runner.worker
 
 ADR = "docs/decisions/0034"
 RECORD = Path(__file__).with_name("upstream_surface.json")

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from greenroom_cli.settings import Settings
-from greenroom_cli.stack import Stack, StackOptions, running_stack, system_environment
 from livekit import api
 from livekit.protocol.room import ListRoomsRequest
 
+from greenroom_cli.settings import Settings
+from greenroom_cli.stack import Stack, StackOptions, running_stack, system_environment
 from tests.e2e.collector import Collector
 
 # The recogniser hears some times of the day better than others: the sandbox tells always the same one.

@@ -9,12 +9,12 @@ import httpx
 import pytest
 import redis
 import redis.asyncio
+
 from contracts.api import StartRequest
 from greenroom_cli.call.place import DEMO_SCRIPT, Script, place_call
 from greenroom_cli.call.report import CallReport
 from greenroom_cli.settings import Settings
 from greenroom_cli.stack import Stack
-
 from tests.e2e.conftest import TOLD, Silent, is_alive, rooms, words
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(240)]

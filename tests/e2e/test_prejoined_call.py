@@ -9,11 +9,11 @@ import httpx
 import pytest
 import pytest_asyncio
 import redis.asyncio
+
 from contracts.api import SessionView, StartRequest
 from greenroom_cli.call.place import Script, place_call
 from greenroom_cli.settings import Settings
 from greenroom_cli.stack import Stack, StackOptions, running_stack, system_environment
-
 from tests.e2e.conftest import CLOCK, TOLD, Silent, is_alive, rooms, words
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]

@@ -11,6 +11,7 @@ from signal import SIGTERM
 import httpx
 import pytest
 import pytest_asyncio
+
 from contracts.api import SessionView, StartReply
 from greenroom_cli.call.participant import Call
 from greenroom_cli.stack import Stack, StackOptions, running_stack, system_environment

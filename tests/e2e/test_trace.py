@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 import pytest
-from greenroom_cli.stack import Stack
 
+from greenroom_cli.stack import Stack
 from tests.e2e.collector import Collector, Span
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]

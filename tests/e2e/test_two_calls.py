@@ -4,11 +4,11 @@ import asyncio
 from pathlib import Path
 
 import pytest
+
 from contracts.api import StartRequest
 from greenroom_cli.call.place import Script, place_call
 from greenroom_cli.call.report import CallReport
 from greenroom_cli.settings import Settings
-
 from tests.e2e.conftest import Silent, words
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(240)]

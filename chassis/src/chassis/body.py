@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Callable
 
-from contracts.errors import BODY_TOO_LARGE, BODY_TOO_SLOW, Refused
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from contracts.errors import BODY_TOO_LARGE, BODY_TOO_SLOW, Refused
 
 
 class BodyLimit:

@@ -1,9 +1,8 @@
 """The deployment's name, which marks its rooms on a shared LiveKit server."""
 
+from chassis.nats import Bus
 from contracts.rooms import deployment_of_log
 from contracts.streams import SESSIONS
-
-from chassis.nats import Bus
 
 
 async def deployment_name(bus: Bus, configured: str | None, *, deadline_s: float = 5.0) -> str:

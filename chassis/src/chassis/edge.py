@@ -12,11 +12,11 @@ from typing import Final
 from uuid import uuid4
 
 import structlog
-from contracts.errors import DEADLINE_EXCEEDED, INTERNAL, Refused
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis import logs, metrics
+from contracts.errors import DEADLINE_EXCEEDED, INTERNAL, Refused
 
 REQUEST_ID_HEADER: Final = "X-Request-Id"
 _WELL_FORMED: Final = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")

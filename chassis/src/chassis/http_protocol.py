@@ -13,7 +13,6 @@ from typing import Any, Final, cast
 from uuid import uuid4
 
 import httptools
-from contracts.errors import OVERLOADED, Refused
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -24,6 +23,7 @@ from chassis.edge import REQUEST_ID_HEADER
 from chassis.headers import SecurityHeaders
 from chassis.problem import problem_response
 from chassis.unread import UnreadWatch, unread_bytes
+from contracts.errors import OVERLOADED, Refused
 
 _PROBES: Final = ("/health", "/ready")
 _RESERVE: Final = 64  # connections above the limit that still get an answer: probes, and a 503 for the others

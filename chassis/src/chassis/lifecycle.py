@@ -9,8 +9,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-from contracts.streams import AnyBucket, StreamSpec
-
 from chassis import logs, telemetry
 from chassis.cancellation import mend_wait_for
 from chassis.errors import StartFailed
@@ -20,6 +18,7 @@ from chassis.redaction import say
 from chassis.settings import ServiceSettings
 from chassis.tasks import Tasks, cancel, first_of
 from chassis.web import WebServer
+from contracts.streams import AnyBucket, StreamSpec
 
 T = TypeVar("T")
 

@@ -4,6 +4,17 @@ from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final, cast
 
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Scope
+
+from chassis import logs
+from chassis.body import BodyLimit
+from chassis.edge import Catch, Deadline, Measure, RequestId, request_id
+from chassis.headers import SecurityHeaders
 from contracts.errors import (
     INTERNAL,
     INVALID_REQUEST,
@@ -16,17 +27,6 @@ from contracts.errors import (
     ProblemType,
     Refused,
 )
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.types import Scope
-
-from chassis import logs
-from chassis.body import BodyLimit
-from chassis.edge import Catch, Deadline, Measure, RequestId, request_id
-from chassis.headers import SecurityHeaders
 
 MEDIA_TYPE: Final = "application/problem+json"
 _RETRY_AFTER_S: Final = 1  # for a 503 without a retry time

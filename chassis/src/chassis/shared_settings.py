@@ -2,14 +2,14 @@
 
 from typing import Annotated
 
-from contracts.deadlines import STARTUP_S
-from contracts.rooms import DEPLOYMENT_PATTERN
-from contracts.tool_hosts import hosts
 from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from chassis.credentials import LiveKitSecret
 from chassis.urls import RedisUrl, ServerUrl
+from contracts.deadlines import STARTUP_S
+from contracts.rooms import DEPLOYMENT_PATTERN
+from contracts.tool_hosts import hosts
 
 LIVEKIT_URL_PATTERN = r"^(ws|wss|http|https)://[^\s]+$"
 

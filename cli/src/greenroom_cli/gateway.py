@@ -7,6 +7,8 @@ from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
+from pydantic import BaseModel, ValidationError
+
 from chassis.livekit_probe import ahead
 from contracts.api import (
     MAX_WAIT_MS,
@@ -23,8 +25,6 @@ from contracts.api import (
     UserBill,
 )
 from contracts.errors import FORBIDDEN, UNAUTHORIZED, Problem
-from pydantic import BaseModel, ValidationError
-
 from greenroom_cli import network
 from greenroom_cli.errors import CommandError
 

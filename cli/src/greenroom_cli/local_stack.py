@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from chassis.credentials import weakness
 from gateway.domain.access import is_loopback
-
 from greenroom_cli import network
 from greenroom_cli.errors import CommandError
 from greenroom_cli.stack import EVERYTHING, Part, StackOptions

@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 from chassis.proxies import is_exempt
 from gateway.domain import access
-
 from greenroom_cli.errors import CommandError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")

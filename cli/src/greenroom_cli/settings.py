@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from gateway.domain.access import presentable_key
 from pydantic import AfterValidator, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from gateway.domain.access import presentable_key
 from greenroom_cli import env_file
 from greenroom_cli.errors import CommandError
 from greenroom_cli.stack.state import StateFolder

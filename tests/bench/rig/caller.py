@@ -7,9 +7,10 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
-from contracts.rooms import room_shape
 from livekit import api, rtc
 from livekit.protocol.room import CreateRoomRequest, DeleteRoomRequest
+
+from contracts.rooms import room_shape
 
 # Decoded silence is near zero; the first frame with a sample beyond this holds speech. The h of "Hi Anna" peaks between
 # 300 and 500, so that a higher bound would at times hear the line begin at its vowel, 30 ms later.

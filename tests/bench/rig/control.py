@@ -17,7 +17,6 @@ from contracts.subjects import session_event
 from greenroom_cli.stack import Part, Stack
 from greenroom_cli.stack.ports import free_ports
 from greenroom_cli.stack.services import service
-
 from rig.processes import cpu_s, tree
 from rig.session import new_session
 

@@ -9,10 +9,11 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
+from livekit.protocol.agent_dispatch import CreateAgentDispatchRequest
+
 from greenroom_cli.stack import Stack
 from greenroom_cli.stack.ports import free_ports
 from greenroom_cli.stack.process import ProcessSpec
-from livekit.protocol.agent_dispatch import CreateAgentDispatchRequest
 
 from .caller import livekit
 from .speech import record

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 
 import httpx
+
 from contracts.api import SessionView, StatsReply
 from contracts.ids import session_id
 

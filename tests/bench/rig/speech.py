@@ -4,6 +4,7 @@ import wave
 from pathlib import Path
 
 import numpy as np
+
 from greenroom_cli.call.audio import RATE
 from greenroom_cli.call.voice import speak
 from greenroom_cli.stack import Stack

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
+from nats.aio.msg import Msg
+
 from chassis.cancellation import mend_wait_for
 from chassis.nats import Bus
 from chassis.nats.jetstream.messages import headers_of
@@ -24,7 +26,6 @@ from contracts.events import AgentReady, AgentStopped, Event, ServedTick, Sessio
 from contracts.registry import NodeJob, NodeState
 from contracts.streams import NODES
 from contracts.subjects import node_command
-from nats.aio.msg import Msg
 
 DEBOUNCE_S: Final = 0.05  # as a real node does
 RENEW_S: Final = (NODES.key_ttl_s or 15) / 3

@@ -19,7 +19,6 @@ from contracts.commands import ASSIGN, END, AssignJob, CommandFailed, EndJob, Jo
 from contracts.events import Event, JobAssigned
 from contracts.registry import NodeState
 from contracts.streams import NODES
-
 from tests.support.servers import free_port
 from tests.support.waiting import until
 

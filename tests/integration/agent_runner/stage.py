@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from livekit import api, rtc
+
 from contracts.ids import agent_identity, caller_identity
 from contracts.rooms import room_shape
-from livekit import api, rtc
 from sandbox.speech.espeak import Espeak, Voice
-
 from tests.integration.agent_runner.node_process import Driver
 from tests.support.servers import LiveKitServer
 

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from agent_runner.adapters.registry import BusRegistry
 from agent_runner.adapters.room_keys import BusRoomKeys
 from agent_runner.ports import KeysUnavailable

@@ -5,12 +5,12 @@ import time
 from datetime import UTC, datetime
 
 import pytest
+
 from agent_runner.adapters.registry import BusRegistry
 from agent_runner.ports import NameTaken
 from chassis.nats import Bus
 from contracts.registry import NodeState
 from contracts.streams import NODES
-
 from tests.support.servers import NatsServer
 
 

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+
 from agent_runner.adapters.forkserver import ForkServer
 from agent_runner.adapters.subreaper import become_subreaper
 from agent_runner.link.messages import Beat, End, Go, Ready, Stopped, ToSupervisor, Turn
 from agent_runner.link.supervisor_end import ForkedWorker
-
 from tests.support.waiting import until
 
 HERE = "tests.integration.agent_runner"

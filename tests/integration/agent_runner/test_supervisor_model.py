@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 
 import pytest
+
 from agent_runner.adapters.llm_model import choose_model
 from agent_runner.agent_config import AgentConfig
 from chassis.errors import StartFailed

@@ -10,12 +10,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
+
 from chassis.nats import Bus
 from contracts.commands import DRAIN, CommandFailed, DrainNode, JobAccepted, JobEnded, NodeDraining
 from contracts.events import AgentReady, AgentSpeaking, AgentStopped, ServedTick, TurnFinished
 from contracts.streams import NODES
-from redis.asyncio import Redis
-
 from tests.integration.agent_runner.node_process import Driver, NodeProcess, descendants, is_alive
 from tests.support.servers import NatsServer
 from tests.support.waiting import until

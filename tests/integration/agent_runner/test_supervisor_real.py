@@ -9,14 +9,14 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from agent_runner.agent_config import AgentConfig
-from chassis.nats import Bus
-from contracts.events import AgentStopped, TurnFinished
-from contracts.ids import agent_identity, caller_identity
 from livekit import api, rtc
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from agent_runner.agent_config import AgentConfig
+from chassis.nats import Bus
+from contracts.events import AgentStopped, TurnFinished
+from contracts.ids import agent_identity, caller_identity
 from tests.integration.agent_runner.node_process import Driver, NodeProcess, descendants, is_alive
 from tests.integration.agent_runner.stage import SESSION, Stage
 from tests.integration.agent_runner.worker_stage import Sandbox

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+
 from chassis.nats import Bus
 from contracts.commands import DRAIN, PREJOIN, CommandFailed, DrainNode, JobAccepted, PrejoinRoom, RoomPrejoined
 from contracts.registry import PrejoinedRoom
 from contracts.streams import PREJOINED
-
 from tests.integration.agent_runner.node_process import Driver, NodeProcess, descendants, is_alive
 from tests.support.waiting import until
 

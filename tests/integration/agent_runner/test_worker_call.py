@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+
 from agent_runner.domain.muteness import MUTE_S
 from agent_runner.link.messages import Caller, End, Failed, Heard, Joined, Rejoin, Removed, Speak, Stopped, Turn
 from contracts.ids import agent_identity, caller_identity
-
 from tests.integration.agent_runner.worker_stage import (
     Collector,
     Person,

@@ -11,8 +11,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from contracts.ids import agent_identity
 
+from contracts.ids import agent_identity
 from tests.integration.agent_runner.worker_stage import Person, Sandbox, open_room
 from tests.support.servers import LiveKitServer
 

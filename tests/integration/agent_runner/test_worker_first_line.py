@@ -6,8 +6,8 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from agent_runner.link.messages import End, Heard, Stopped, Turn
 
+from agent_runner.link.messages import End, Heard, Stopped, Turn
 from tests.integration.agent_runner.worker_stage import Person, Sandbox, Worker, go, likeness, open_room
 from tests.support.servers import LiveKitServer
 

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 
 from agent_runner.link.messages import Caller, End, Heard, Joined, Prejoin, Stopped, Turn
 from contracts.ids import agent_identity, caller_identity
-
 from tests.integration.agent_runner.worker_stage import Person, Sandbox, Worker, delete_room, go, likeness
 from tests.support.servers import LiveKitServer
 

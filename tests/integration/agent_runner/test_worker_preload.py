@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+
 from agent_runner.agent_config import AgentConfig
 from agent_runner.link.messages import End, Stopped
-
 from tests.integration.agent_runner.worker_stage import Preloaded, Worker, ready
 
 CONFIG = {"assembly_api_key": "a", "groq_api_key": "g", "inworld_api_key": "i", "log_level": "WARNING"}

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from agent_runner.link.messages import Failed, Faulty, Heard, Joined, Provider, Recovered, Speak, Stopped, Turn
 from agent_runner.worker.call.apology import tones
-
 from tests.integration.agent_runner.worker_stage import (
     RATE,
     Person,

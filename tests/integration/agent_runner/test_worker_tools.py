@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+from aiohttp import web
+
 from agent_runner.link.messages import Stopped, Turn
 from agent_runner.worker.providers.llm import MOST_ROUNDS
 from agent_runner.worker.providers.tools import MAX_ANSWER_BYTES, Toolbox
-from aiohttp import web
 from contracts.tools import RecordedTool
-
 from tests.integration.agent_runner.worker_stage import Person, Sandbox, Worker, go
 from tests.support.servers import LiveKitServer
 

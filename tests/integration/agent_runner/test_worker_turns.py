@@ -5,8 +5,8 @@ import time
 from collections.abc import Awaitable, Callable
 
 import numpy as np
-from agent_runner.link.messages import Stopped, Turn
 
+from agent_runner.link.messages import Stopped, Turn
 from tests.integration.agent_runner.worker_stage import LOUD, Person, Sandbox, Worker, go
 from tests.support.servers import LiveKitServer
 

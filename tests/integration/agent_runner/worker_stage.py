@@ -18,16 +18,16 @@ from typing import Any, TypeVar
 
 import httpx
 import numpy as np
+from livekit import api, rtc
+from numpy.typing import NDArray
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
 from agent_runner.adapters.worker_entry import enter
 from agent_runner.agent_config import AgentConfig
 from agent_runner.link.messages import MAX_PACKET_BYTES, Beat, Go, Ready, ToSupervisor, decode_to_supervisor, encode
 from contracts.ids import agent_identity, caller_identity
 from contracts.rooms import room_shape
-from livekit import api, rtc
-from numpy.typing import NDArray
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from sandbox.speech.espeak import Espeak, Voice
-
 from tests.support.servers import LiveKitServer, Server
 
 RATE = 24_000

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+
 from billing.adapters.database import Database
 from billing.adapters.sql_ledger import SqlLedger
 from billing.migrate import migrate

@@ -14,6 +14,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import event, text
+from sqlalchemy.engine import Connection
+
 from billing.adapters.database import Database
 from billing.adapters.schema import REVISION, metadata
 from billing.adapters.sql_ledger import SqlLedger
@@ -23,9 +26,6 @@ from billing.domain.usage import usage
 from billing.migrate import migrate
 from billing.ports import LedgerUnavailable
 from billing.settings import read_database_url
-from sqlalchemy import event, text
-from sqlalchemy.engine import Connection
-
 from tests.integration.billing.conftest import migrated
 from tests.support.events import SESSION, stopped
 from tests.support.servers import free_port

@@ -9,10 +9,11 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 import trustme
+from sqlalchemy import text
+
 from billing.adapters.database import Database
 from billing.ports import LedgerUnavailable
 from billing.settings import read_database_url
-from sqlalchemy import text
 
 ANOTHER_AUTHORITYS_CRL = """\
 -----BEGIN X509 CRL-----

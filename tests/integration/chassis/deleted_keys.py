@@ -3,11 +3,11 @@
 import asyncio
 
 import pytest
+
 from chassis.nats import Bus
 from chassis.nats.jetstream import config
 from chassis.nats.kv import bucket as module
 from contracts.streams import IDEMPOTENCY, LEADERS, PREJOINED, QUEUE, SEATS, SLOTS, AnyBucket
-
 from tests.support.servers import NatsServer
 
 KEYS = 20

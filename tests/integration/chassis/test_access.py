@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import trustme
+
 from chassis.access import NatsAccess
 from chassis.nats import Bus, BusRefused, BusUnavailable
 from contracts.streams import BUCKETS, STREAMS
 from contracts.subjects import session_log
-
 from tests.integration.chassis import jwts
 from tests.integration.chassis.events import requested
 from tests.support.servers import NatsServer

@@ -3,10 +3,10 @@
 import asyncio
 
 import pytest
+
 from chassis.nats import Bucket, Bus, BusUnavailable, Cause, Change, KeyChanged, KeyExists
 from chassis.nats.kv import bucket as module
 from contracts.streams import IDEMPOTENCY, NODES, SLOTS
-
 from tests.support.servers import NatsServer
 from tests.support.waiting import until
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from chassis.nats import Bus, Replay
 from chassis.tasks import cancel
 from contracts.streams import BUCKETS, SLOTS, STREAMS
 from contracts.subjects import session_event
-
 from tests.integration.chassis.events import tick
 from tests.support.servers import NatsServer, free_port
 from tests.support.waiting import until

@@ -4,10 +4,10 @@ import asyncio
 import time
 
 import pytest
+
 from chassis.nats import BadReply, Bus, BusUnavailable, CommandTimeout, NoResponder
 from contracts.commands import DRAIN, END, Command, CommandFailed, DrainNode, EndJob, JobEnded, NodeDraining
 from contracts.errors import NO_CAPACITY, Refused
-
 from tests.support.responding import respond
 from tests.support.servers import NatsServer
 

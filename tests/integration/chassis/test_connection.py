@@ -4,9 +4,9 @@ import asyncio
 import time
 
 import pytest
-from chassis.nats import Bus, BusRefused, BusUnavailable
 from nats.aio import transport
 
+from chassis.nats import Bus, BusRefused, BusUnavailable
 from tests.support.servers import NatsServer, free_port
 from tests.support.waiting import until
 

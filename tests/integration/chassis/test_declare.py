@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from nats.js.errors import APIError
+
 from chassis.nats import Bus, BusUnavailable, NoDisk
 from chassis.nats.jetstream.config import stream_config
 from contracts.streams import BUCKETS, IDEMPOTENCY, NODES, SESSIONS, SHAPE, STREAMS, StreamSpec, reserved_bytes
-from nats.js.errors import APIError
-
 from tests.support.servers import NatsServer
 
 MIB = 1024**2

@@ -1,8 +1,8 @@
 """A deleted key stays deleted when nats-server is killed, although it forgets markers. 100 kills: `make chaos`."""
 
 import pytest
-from chassis.nats import Bus
 
+from chassis.nats import Bus
 from tests.integration.chassis.deleted_keys import stay_deleted
 from tests.support.servers import NatsServer
 

@@ -2,8 +2,8 @@
 
 import asyncpg
 import redis.asyncio
-from chassis.nats import Bus
 
+from chassis.nats import Bus
 from tests.support.servers import RedisServer
 
 

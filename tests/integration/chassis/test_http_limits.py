@@ -9,9 +9,6 @@ from typing import Any
 
 import httpx
 import pytest
-from chassis.http_protocol import ConnectionLimits
-from chassis.web import WebServer
-from contracts.errors import UNAUTHORIZED, Refused
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -20,6 +17,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chassis import problem
+from chassis.http_protocol import ConnectionLimits
+from chassis.web import WebServer
+from contracts.errors import UNAUTHORIZED, Refused
 
 PATIENCE_S = 10.0
 """Far above each limit of the server, and far below what a test may take."""

@@ -4,11 +4,11 @@ import asyncio
 import time
 
 import pytest
+
 from chassis.nats import Bus
 from chassis.nats.kv.lease import Lease
 from contracts.registry import Leader
 from contracts.streams import LEADERS
-
 from tests.support.servers import NatsServer
 from tests.support.waiting import until
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import httpx
 import pytest
+
 from chassis.nats import Bus
 from contracts.commands import END, EndJob, JobEnded
-
 from tests.support.servers import NatsServer, free_port
 from tests.support.waiting import until
 

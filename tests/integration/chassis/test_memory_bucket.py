@@ -4,10 +4,10 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from chassis.nats import Bus, Cause, Change
-from contracts.streams import NODES, SLOTS
 from nats.js.api import StorageType
 
+from chassis.nats import Bus, Cause, Change
+from contracts.streams import NODES, SLOTS
 from tests.support.servers import NatsServer
 from tests.support.waiting import until
 

@@ -5,10 +5,10 @@ import socket
 from urllib.parse import urlsplit
 
 import pytest
+
 from chassis.nats import Bus, Stored
 from chassis.tasks import cancel
 from contracts.events import ServedTick
-
 from tests.integration.chassis.events import tick
 from tests.support.waiting import until
 

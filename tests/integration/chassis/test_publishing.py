@@ -4,11 +4,11 @@ import asyncio
 import time
 
 import pytest
-from chassis.nats import Bus, BusUnavailable, PublishRefused, SequenceConflict
-from contracts.events import RoomEvent
 
 from chassis import metrics
+from chassis.nats import Bus, BusUnavailable, PublishRefused, SequenceConflict
 from contracts import subjects
+from contracts.events import RoomEvent
 from tests.integration.chassis.events import assigned, requested, tick
 from tests.support.servers import NatsServer
 

@@ -1,12 +1,12 @@
 """Reading back what the log says."""
 
 import pytest
+
 from chassis.nats import Bus
 from chassis.nats.jetstream import direct
 from chassis.nats.jetstream.messages import headers_of
-from contracts.events import ServedTick, SessionRequested
-
 from contracts import subjects
+from contracts.events import ServedTick, SessionRequested
 from tests.integration.chassis.events import assigned, requested, tick
 
 

@@ -4,7 +4,6 @@ import asyncio
 from datetime import UTC, datetime
 
 from chassis.nats import Bus, Replay, Stored
-
 from tests.integration.chassis.events import requested, tick
 from tests.support.servers import NatsServer
 from tests.support.waiting import until

@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 
 import pytest
-from chassis.nats import Bus
-from contracts.commands import END, EndJob, JobEnded
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 
 from chassis import telemetry
+from chassis.nats import Bus
+from contracts.commands import END, EndJob, JobEnded
 from tests.integration.chassis.events import tick
 from tests.support.responding import respond
 

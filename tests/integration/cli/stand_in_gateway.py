@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
+from pydantic import BaseModel
+
 from contracts.api import (
     Dependency,
     EpochBill,
@@ -20,7 +22,6 @@ from contracts.api import (
     StatsReply,
 )
 from contracts.errors import Problem, ProblemType
-from pydantic import BaseModel
 
 SESSION = "session_1_a"
 USER = "Zoë ✓ 日本"

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from livekit import api, rtc
+
 from contracts.rooms import room_shape
 from greenroom_cli.call.audio import FRAME_SAMPLES, RATE, Samples, Speech, is_loud
 from greenroom_cli.call.participant import Call
 from greenroom_cli.errors import CommandError
 from greenroom_cli.stack import Part, StackOptions, running_stack
-from livekit import api, rtc
 
 ROOM = "session_1_a"
 TONE = (6000 * np.sin(2 * np.pi * 300 * np.arange(RATE) / RATE)).astype(np.int16)

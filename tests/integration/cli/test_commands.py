@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from greenroom_cli.stack import system_environment
 from greenroom_cli.stack.ports import free_ports
 

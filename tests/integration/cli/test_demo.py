@@ -7,9 +7,9 @@ import wave
 from pathlib import Path
 
 import pytest
+
 from greenroom_cli.stack import system_environment
 from greenroom_cli.stack.ports import free_ports
-
 from tests.integration.cli.stand_in_gateway import stand_in_gateway
 
 GREENROOM = (sys.executable, "-c", "from greenroom_cli.main import main; main()")

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+
 from chassis.nats import Bus
 from chassis.nats.kv.lease import Lease
 from contracts.errors import FORBIDDEN, UNAUTHORIZED, ProblemType
@@ -19,7 +20,6 @@ from greenroom_cli.doctor.services import check_services
 from greenroom_cli.settings import Settings
 from greenroom_cli.stack import SERVERS, Part, StackOptions, running_stack
 from greenroom_cli.stack.ports import free_ports
-
 from tests.integration.cli.stand_in_gateway import stand_in_gateway
 from tests.support.servers import NatsServer
 

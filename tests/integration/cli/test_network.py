@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import trustme
+
 from gateway.adapters.billing_http import BillingHttp
 from greenroom_cli.stack import system_environment
 from greenroom_cli.stack.ports import free_ports
-
 from tests.integration.cli.stand_in_gateway import BILL, SESSION, StandIn, stand_in_gateway
 
 GREENROOM = (sys.executable, "-c", "from greenroom_cli.main import main; main()")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from greenroom_cli.call.audio import RATE
 from greenroom_cli.call.transcriber import CHUNK_SAMPLES, Heard, Transcriber
 from greenroom_cli.call.voice import speak

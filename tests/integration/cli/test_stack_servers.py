@@ -15,13 +15,14 @@ import asyncpg
 import httpx
 import nats
 import pytest
+from livekit import api
+from redis.asyncio import Redis
+
 from chassis.nats import Bus, BusUnavailable, NotStored
 from contracts.streams import SESSIONS
 from greenroom_cli.errors import CommandError
 from greenroom_cli.stack import Part, StackOptions, running_stack, system_environment
 from greenroom_cli.stack.ports import free_ports
-from livekit import api
-from redis.asyncio import Redis
 
 MIB = 1024**2
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from greenroom_cli.stack import supervisor as supervision
 from greenroom_cli.stack.keeper import session_members
 from greenroom_cli.stack.ports import free_ports
@@ -19,7 +20,6 @@ from greenroom_cli.stack.process import ProcessFailed, ProcessSpec
 from greenroom_cli.stack.readiness import serves
 from greenroom_cli.stack.restarts import RestartPolicy
 from greenroom_cli.stack.supervisor import Supervisor
-
 from tests.support.waiting import until
 
 STAND_IN = Path(__file__).with_name("stand_in.py")

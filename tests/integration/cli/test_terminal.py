@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from greenroom_cli.stack import system_environment
 
+from greenroom_cli.stack import system_environment
 from tests.integration.cli.stand_in_gateway import SESSION, USER, stand_in_gateway
 
 GREENROOM = (sys.executable, "-c", "from greenroom_cli.main import main; main()")

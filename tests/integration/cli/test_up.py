@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from greenroom_cli.stack import system_environment
 from greenroom_cli.stack.ports import free_ports
 from greenroom_cli.stack.state import StateFolder

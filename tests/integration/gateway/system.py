@@ -13,9 +13,9 @@ from types import TracebackType
 from typing import TypeVar
 
 import httpx
+
 from chassis.nats import Bus
 from contracts.streams import BUCKETS, STREAMS
-
 from tests.integration.billing.service import Billing
 from tests.integration.scheduler.stack import StandInNode
 from tests.support.servers import Gateway, LiveKitServer, NatsServer, RedisServer, Scheduler

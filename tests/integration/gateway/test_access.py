@@ -6,10 +6,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from chassis.nats import Bus
 from contracts.streams import SEATS
 from gateway.adapters.nats_seats import NatsSeats
-
 from tests.support.servers import Gateway, LiveKitServer, NatsServer, RedisServer, free_port
 
 START, TOKEN = "/orchestrator/session/start", "/api/token"

@@ -6,17 +6,17 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
 from chassis.problem import problem_response
 from chassis.web import WebServer
 from contracts.api import SessionBill, UserBill
 from contracts.errors import INTERNAL, NOT_BILLED_YET, UNKNOWN_SESSION, ProblemType, Refused
 from gateway.adapters.billing_http import BillingHttp
 from gateway.adapters.inworld_voices import InworldVoices
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
-
 from tests.support.servers import free_port
 
 KEY = "aW53b3JsZA=="

@@ -8,13 +8,13 @@ from datetime import datetime, timedelta, timezone, tzinfo
 import aiohttp
 import jwt
 import pytest
+from structlog.testing import capture_logs
+
 from chassis.livekit_probe import LiveKitFacts, probe
 from contracts.errors import CLOCK_SKEW, Refused
 from contracts.rooms import room_shape
 from gateway.adapters.livekit_check import report
 from gateway.adapters.livekit_rooms import LiveKitRooms
-from structlog.testing import capture_logs
-
 from tests.support.servers import API_KEY, API_SECRET, LiveKitServer
 
 

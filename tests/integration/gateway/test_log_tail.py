@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+
 from chassis.nats import Bus
 from contracts.streams import BUCKETS, STREAMS
-
 from tests.integration.gateway.playing import a_request, a_running_call, an_end, publish, scheduler_that_ends
 from tests.support.servers import Gateway, NatsServer
 from tests.support.waiting import until

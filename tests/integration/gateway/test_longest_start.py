@@ -5,11 +5,11 @@ from typing import Any
 
 import httpx
 import pytest
+
 from chassis.nats import Bus
 from contracts.commands import ASSIGN, AssignJob, JobAccepted
 from contracts.events import SessionRequested
 from contracts.subjects import node_command, session_event
-
 from tests.support.responding import respond
 from tests.unit.contracts.test_api import escaped, longest_start
 

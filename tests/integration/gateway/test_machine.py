@@ -15,11 +15,11 @@ from typing import Any
 import httpx
 import jwt
 import pytest
-from contracts.events import SessionEnded
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+from contracts.events import SessionEnded
 from tests.integration.gateway.hostile import HOSTILE, ODD, TOOL
 from tests.integration.gateway.system import KEY, NODE, System
 from tests.integration.scheduler.stack import events

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from chassis.nats import Bus
 
+from chassis.nats import Bus
 from tests.integration.gateway.playing import a_request, a_running_call, an_end, publish
 from tests.integration.gateway.test_sessions import END, START, requests_in, rooms
 from tests.support.servers import API_SECRET, Gateway, LiveKitServer, NatsServer, RedisServer, Server, free_port

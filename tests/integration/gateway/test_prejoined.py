@@ -8,13 +8,13 @@ from typing import Any
 
 import httpx
 import pytest
+from redis.asyncio import Redis
+
 from chassis.nats import Bus
 from contracts.registry import PrejoinedRoom
 from contracts.streams import PREJOINED
 from gateway.adapters.nats_prejoined_rooms import NatsPrejoinedRooms
 from gateway.settings import Settings
-from redis.asyncio import Redis
-
 from tests.support.servers import Gateway, LiveKitServer, NatsServer, RedisServer, free_port
 
 START = "/orchestrator/session/start"

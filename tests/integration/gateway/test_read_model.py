@@ -8,6 +8,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
 from chassis.nats import Bus
 from contracts.events import Outcome
 from contracts.registry import NodeState, PrejoinedRoom
@@ -19,10 +23,6 @@ from gateway.adapters.redis_projection import POSITION, RedisProjection
 from gateway.domain.read_model import Status, fold_all
 from gateway.ports import PositionMoved, ReadModelUnavailable
 from gateway.projector import Projector
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-
 from tests.integration.gateway.playing import a_place_in_the_queue, a_request, a_running_call, an_end, publish
 from tests.support.servers import RedisServer
 from tests.support.waiting import until

@@ -1,13 +1,13 @@
 """Rooms that exist under a session's id before its start, on a real LiveKit server."""
 
 import httpx
-from chassis.nats import Bus
-from contracts.ids import caller_identity
-from contracts.rooms import RoomShape, room_shape
 from livekit import rtc
 from livekit.api import AccessToken, LiveKitAPI, VideoGrants
 from livekit.protocol.room import CreateRoomRequest
 
+from chassis.nats import Bus
+from contracts.ids import caller_identity
+from contracts.rooms import RoomShape, room_shape
 from tests.integration.gateway.test_sessions import START, requests_in, rooms
 from tests.integration.gateway.test_starts import api, bus, folder, gateway, nats
 from tests.support.servers import API_KEY, API_SECRET, LiveKitServer

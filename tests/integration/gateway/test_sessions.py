@@ -14,13 +14,13 @@ from pathlib import Path
 import httpx
 import jwt
 import pytest
-from chassis.nats import Bus
-from contracts.events import SessionRequested
-from contracts.subjects import ALL_ROOMS, session_event
 from livekit.api import LiveKitAPI
 from livekit.protocol.models import Room
 from livekit.protocol.room import ListRoomsRequest
 
+from chassis.nats import Bus
+from contracts.events import SessionRequested
+from contracts.subjects import ALL_ROOMS, session_event
 from tests.integration.gateway.playing import a_running_call, an_end, publish, scheduler_that_ends
 from tests.support.servers import API_KEY, API_SECRET, Gateway, LiveKitServer, NatsServer, RedisServer, free_port
 

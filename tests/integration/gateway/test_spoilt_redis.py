@@ -3,11 +3,11 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from redis.asyncio import Redis
+
 from gateway.adapters.redis_projection import POSITION, RedisProjection
 from gateway.domain.read_model import fold_all, user_config
 from gateway.ports import PositionMoved
-from redis.asyncio import Redis
-
 from tests.integration.gateway.playing import SESSION, a_request, a_running_call
 from tests.support.servers import RedisServer
 

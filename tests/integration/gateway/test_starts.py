@@ -11,14 +11,14 @@ from typing import Any
 
 import httpx
 import pytest
+from nats.js import JetStreamContext
+
 from chassis.nats import Bus, StreamFull
 from contracts.events import AgentSpeaking, SessionEnded, SessionQueued, SessionRequested
 from contracts.registry import QUEUE_KEY, IdempotentStart
 from contracts.streams import BUCKETS, IDEMPOTENCY, QUEUE, STREAMS
 from contracts.subjects import session_event
 from gateway.domain.idempotency import first_form_name
-from nats.js import JetStreamContext
-
 from tests.integration.gateway.playing import a_running_call, publish
 from tests.integration.gateway.test_sessions import START
 from tests.support.servers import Gateway, LiveKitServer, NatsServer, RedisServer, Scheduler, free_port

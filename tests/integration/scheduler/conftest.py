@@ -5,8 +5,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from chassis.nats import Bus
 
+from chassis.nats import Bus
 from tests.integration.scheduler.stack import StandInNode
 from tests.support.servers import LiveKitServer, Scheduler
 from tests.support.waiting import until

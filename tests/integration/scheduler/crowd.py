@@ -10,7 +10,6 @@ from contracts.commands import AssignJob
 from contracts.events import AgentReady, Event, JobAssigned, ServedTick, SessionRequested, SessionStarted
 from contracts.registry import Slot
 from contracts.streams import SESSIONS, SLOTS
-
 from tests.integration.scheduler.stack import new_id, now
 
 _FLUSH_EVERY = 200

@@ -31,7 +31,6 @@ from contracts.events import (
 from contracts.registry import NodeJob, NodeState
 from contracts.streams import NODES, SLOTS
 from contracts.subjects import node_command, session_event
-
 from tests.support.responding import respond
 
 E = TypeVar("E", bound=Event)

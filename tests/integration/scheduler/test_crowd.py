@@ -8,7 +8,6 @@ from chassis.nats import Bus
 from contracts.events import AgentReady, AgentStopped, JobAssigned, Outcome, SessionEnded, SessionQueued
 from contracts.registry import Slot
 from contracts.streams import SLOTS
-
 from tests.integration.scheduler.conftest import Start
 from tests.integration.scheduler.crowd import Crowd, publish_all, start_of
 from tests.integration.scheduler.stack import StandInNode, ask_end, ended, events, kinds, new_id, now, request, wait_for

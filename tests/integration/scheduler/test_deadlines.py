@@ -8,7 +8,6 @@ from chassis.nats import Bus
 from contracts.events import AgentReady, JobAssigned, Outcome, RoomEvent, ServedTick, SessionQueued
 from contracts.ids import caller_identity
 from contracts.streams import SLOTS
-
 from tests.integration.scheduler.conftest import Start
 from tests.integration.scheduler.stack import (
     StandInNode,

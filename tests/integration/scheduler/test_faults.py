@@ -4,11 +4,11 @@ import asyncio
 import random
 
 import pytest
+
 from chassis.nats import Bus
 from contracts.events import AgentReady, AgentStopped, JobAssigned, Outcome, ServedTick
 from contracts.registry import Slot
 from contracts.streams import NODES, SLOTS
-
 from tests.integration.scheduler.conftest import Start
 from tests.integration.scheduler.stack import (
     StandInNode,

@@ -2,11 +2,11 @@
 
 import time
 
+from nats.js.api import ConsumerConfig
+
 from chassis.nats import Bus
 from contracts.registry import QUEUE_KEY, QueueState
 from contracts.streams import QUEUE
-from nats.js.api import ConsumerConfig
-
 from tests.integration.scheduler.conftest import Start
 from tests.support.waiting import until
 

@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
+from livekit import api, rtc
+
 from chassis.nats import Bus
 from contracts.events import AgentReady, Outcome, RoomEvent
 from contracts.ids import agent_identity, caller_identity
-from livekit import api, rtc
 from scheduler.adapters.livekit_rooms import LiveKitRooms
 from scheduler.ports import Unavailable
-
 from tests.integration.scheduler.conftest import Start
 from tests.integration.scheduler.stack import StandInNode, ask_end, ended, kinds, new_id, now, request, wait_for
 from tests.integration.signalling import signalling

@@ -4,9 +4,9 @@ import asyncio
 import time
 
 import httpx
+
 from chassis.nats import Bus
 from contracts.events import AgentReady, JobAssigned, SessionRequested
-
 from tests.integration.scheduler.conftest import Start
 from tests.integration.scheduler.stack import StandInNode, ask_end, ended, events, request, slots_are_free, wait_for
 from tests.support.servers import NatsServer, Scheduler

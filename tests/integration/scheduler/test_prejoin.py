@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
+
 from chassis.nats import Bus
 from contracts.commands import CommandFailed, PrejoinRoom, RoomPrejoined
 from contracts.events import JobAssigned
@@ -13,7 +14,6 @@ from contracts.registry import PrejoinedRoom
 from contracts.streams import PREJOINED
 from contracts.subjects import node_command
 from scheduler.adapters.livekit_rooms import LiveKitRooms
-
 from tests.integration.scheduler.conftest import Start
 from tests.integration.scheduler.stack import StandInNode, now, request, wait_for
 from tests.support.responding import respond

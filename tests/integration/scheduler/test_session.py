@@ -6,7 +6,6 @@ import time
 from chassis.nats import Bus
 from contracts.events import AgentReady, JobAssigned, Outcome
 from contracts.streams import SLOTS
-
 from tests.integration.scheduler.stack import StandInNode, ask_end, ended, events, kinds, request, wait_for
 from tests.support.servers import Scheduler
 from tests.support.waiting import until

@@ -7,7 +7,6 @@ from typing import Self
 
 from agent_runner.domain.pool import PoolLimits
 from agent_runner.supervisor.pool import Pool
-
 from tests.unit.agent_runner.supervisor_fakes import FakeForks
 
 

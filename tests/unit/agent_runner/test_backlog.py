@@ -2,10 +2,11 @@
 
 from datetime import UTC, datetime
 
-from agent_runner.domain.backlog import Backlog
-from contracts.events import AgentReady, AgentStopped, Event, ServedTick, SessionStarted, TurnFinished
 from hypothesis import given
 from hypothesis import strategies as st
+
+from agent_runner.domain.backlog import Backlog
+from contracts.events import AgentReady, AgentStopped, Event, ServedTick, SessionStarted, TurnFinished
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SID = "session_1_a"

@@ -4,6 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from agent_runner.adapters.host import ControlGroups, CpuLoad
 from agent_runner.domain.capacity import (
     Capacity,
@@ -14,8 +17,6 @@ from agent_runner.domain.capacity import (
     slots,
     usage_us,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 MB = 1 << 20
 CPUS = len(os.sched_getaffinity(0))

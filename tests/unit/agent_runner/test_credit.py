@@ -1,10 +1,11 @@
 """What is due as a session's grant runs out: told by billable time, which stands still in a fault."""
 
 import pytest
-from agent_runner.domain.credit import Credit, CreditWarning
-from contracts.metering import SPENT_EARLY_MS
 from hypothesis import given
 from hypothesis import strategies as st
+
+from agent_runner.domain.credit import Credit, CreditWarning
+from contracts.metering import SPENT_EARLY_MS
 
 WARNING = CreditWarning("Time is almost up.", 20)
 MINUTE = Credit(1)

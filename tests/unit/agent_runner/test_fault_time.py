@@ -2,9 +2,10 @@
 
 import itertools
 
-from agent_runner.domain.fault_time import FaultTime
 from hypothesis import given
 from hypothesis import strategies as st
+
+from agent_runner.domain.fault_time import FaultTime
 
 PROVIDERS = st.sampled_from(("stt", "llm", "tts"))
 STEPS = st.lists(st.tuples(st.integers(0, 5_000), PROVIDERS, st.none() | st.integers(0, 8_000)), max_size=40)

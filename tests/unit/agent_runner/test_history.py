@@ -3,10 +3,11 @@
 import json
 from datetime import UTC, datetime
 
-from agent_runner.domain.history import conversation, encode_newest
-from contracts.events import Event, JobAssigned, ServedTick, SessionRequested, TurnFinished
 from hypothesis import given
 from hypothesis import strategies as st
+
+from agent_runner.domain.history import conversation, encode_newest
+from contracts.events import Event, JobAssigned, ServedTick, SessionRequested, TurnFinished
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SID = "session_1_a"

@@ -4,12 +4,13 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from agent_runner.adapters.host import ControlGroups, CpuLoad
 from agent_runner.domain.capacity import Capacity
 from agent_runner.settings import Settings, node_id_of
 from contracts.ids import NODE_ID_PATTERN
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def test_the_load_is_the_share_of_busy_ticks_smoothed(tmp_path: Path) -> None:

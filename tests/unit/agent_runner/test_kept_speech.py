@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from agent_runner.agent_config import AgentConfig
 from agent_runner.worker.providers.kept_speech import KeptSpeech, Part, Word
 

@@ -4,7 +4,6 @@ import asyncio
 import socket
 
 from agent_runner.worker.room import nagle
-
 from tests.support.waiting import until
 
 PATIENCE_S = 2.0

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from agent_runner.domain.node import (
     FENCE_PAUSE_S,
     REMEMBERED,
@@ -27,8 +30,6 @@ from agent_runner.domain.node import (
 from agent_runner.domain.pulse import MAX_STEP_S, silence_step
 from contracts.causes import Cause
 from contracts.deadlines import NODE_LEASE_S
-from hypothesis import given
-from hypothesis import strategies as st
 
 FREE = NodeLimits(slots=2, busy=0)
 S = "session_1"

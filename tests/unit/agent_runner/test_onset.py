@@ -2,9 +2,10 @@
 
 from array import array
 
-from agent_runner.domain.onset import silence_before
 from hypothesis import given
 from hypothesis import strategies as st
+
+from agent_runner.domain.onset import silence_before
 
 RATE = 24_000
 LEAD = RATE * 2 // 1000

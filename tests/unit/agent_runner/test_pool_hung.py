@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+
 from agent_runner.domain.pulse import LOOK_S, silence_step
 from agent_runner.link.messages import BEAT_S, Ready
 from agent_runner.supervisor.pool import Taken
-
 from tests.unit.agent_runner.pool_scene import PoolScene
 from tests.unit.agent_runner.supervisor_fakes import FakeWorker
 

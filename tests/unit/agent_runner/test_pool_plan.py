@@ -2,6 +2,9 @@
 
 from dataclasses import replace
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from agent_runner.domain.pool import (
     MAX_DELAY_S,
     Backoff,
@@ -24,8 +27,6 @@ from agent_runner.domain.pool import (
     plan,
     step,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 LIMITS = PoolLimits(slots=10, target=3, max_age_s=3600, start_s=20, silence_s=5)
 

@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from agent_runner.domain.pool import REFILL_AFTER_S
 
+from agent_runner.domain.pool import REFILL_AFTER_S
 from tests.unit.agent_runner.pool_scene import PoolScene
 
 

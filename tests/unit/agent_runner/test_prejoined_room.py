@@ -3,6 +3,9 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from agent_runner.domain.prejoined_room import (
     CLAIM_S,
     LEAVE_S,
@@ -34,8 +37,6 @@ from agent_runner.domain.prejoined_room import (
 from agent_runner.link.messages import Joined, Ready, Removed, Stopped
 from contracts.causes import Cause
 from contracts.deadlines import PREJOINED_LEASE_S, PREJOINED_RENEW_S
-from hypothesis import given
-from hypothesis import strategies as st
 
 NOW = 1000.0
 SILENCE_S = 5.0

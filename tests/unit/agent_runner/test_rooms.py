@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+
 from agent_runner.domain.pool import PoolLimits
 from agent_runner.link.messages import End, Joined, Prejoin, Removed, Stopped, ToSupervisor
 from agent_runner.supervisor.pool import Pool
@@ -11,7 +12,6 @@ from agent_runner.supervisor.rooms import RoomFacts, Rooms
 from contracts.causes import Cause
 from contracts.commands import CommandFailed, PrejoinRoom, RoomPrejoined
 from contracts.deadlines import PREJOINED_RENEW_S
-
 from tests.unit.agent_runner.supervisor_fakes import FakeForks, FakeKeys, FakeWorker
 
 SID = "session_1"

@@ -2,9 +2,10 @@
 
 import itertools
 
-from agent_runner.domain.served_time import MAX_STEP_S, ServedTime
 from hypothesis import given
 from hypothesis import strategies as st
+
+from agent_runner.domain.served_time import MAX_STEP_S, ServedTime
 
 Step = tuple[float, bool | None, bool | None]
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
+
 from contracts.commands import CommandFailed, EndJob, JobEnded
 from contracts.refusals import RefusalCode
-
 from tests.unit.agent_runner.test_node_lease import SID, Scene
 
 

@@ -3,9 +3,10 @@
 from datetime import datetime
 
 import pytest
+from pydantic import ValidationError
+
 from agent_runner.domain.warm_floors import EXAMPLE, floor_at, parse
 from agent_runner.settings import Settings
-from pydantic import ValidationError
 
 FLOORS = parse(EXAMPLE)
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
+
 from agent_runner.agent_config import AgentConfig
 from agent_runner.worker.call.apology import Apology, tones
-from pydantic import ValidationError
 
 
 def config(**changes: Any) -> AgentConfig:

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-from agent_runner.domain.audience import Audience, CallerPresent, Effect, Speak, Step
 from hypothesis import given
 from hypothesis import strategies as st
+
+from agent_runner.domain.audience import Audience, CallerPresent, Effect, Speak, Step
 
 Event = Callable[[Audience, Sequence[str]], Step]
 Story = list[tuple[Event, list[str]]]

@@ -3,9 +3,10 @@
 import pickle
 
 import pytest
+from pydantic import ValidationError
+
 from agent_runner.agent_config import AgentConfig
 from chassis.settings import load
-from pydantic import ValidationError
 
 KEYS = {"ASSEMBLY_API_KEY": "a-secret", "GROQ_API_KEY": "g-secret", "INWORLD_API_KEY": "i-secret"}
 

@@ -1,6 +1,7 @@
 """Which variables a worker has."""
 
 import pytest
+
 from agent_runner.adapters.process_secrets import WORKERS_VARIABLES
 from chassis.environment import is_given
 

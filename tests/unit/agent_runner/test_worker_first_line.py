@@ -4,11 +4,12 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from pipecat.frames.frames import TTSAudioRawFrame, TTSStoppedFrame
+from pipecat.utils.context.word_timestamp_tracker import WordTimestamp
+
 from agent_runner.agent_config import AgentConfig
 from agent_runner.worker.providers.first_line import FirstLine
 from agent_runner.worker.providers.kept_speech import KeptSpeech
-from pipecat.frames.frames import TTSAudioRawFrame, TTSStoppedFrame
-from pipecat.utils.context.word_timestamp_tracker import WordTimestamp
 
 RATE = 24_000
 CONFIG = AgentConfig.model_validate({"assembly_api_key": "a", "groq_api_key": "g", "inworld_api_key": "i"})

@@ -1,9 +1,10 @@
 """When an agent counts as deaf, and when as mute."""
 
-from agent_runner.domain.hearing import LONGEST_S, MOST_SILENCES, Hearing
-from agent_runner.domain.muteness import MUTE_S, Muteness
 from hypothesis import given
 from hypothesis import strategies as st
+
+from agent_runner.domain.hearing import LONGEST_S, MOST_SILENCES, Hearing
+from agent_runner.domain.muteness import MUTE_S, Muteness
 
 RATE = 48_000  # bytes a second
 

@@ -4,6 +4,9 @@ from collections.abc import Callable
 from operator import methodcaller
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from agent_runner.domain.job import SORRY, Assigned, AwaitRejoin, CancelLastWords, Effect, EndCall, JobState, Say, Step
 from agent_runner.domain.provider_health import MOST_FAILURES
 from agent_runner.link.messages import (
@@ -20,8 +23,6 @@ from agent_runner.link.messages import (
     Speak,
 )
 from contracts.causes import Cause
-from hypothesis import given
-from hypothesis import strategies as st
 
 Event = Callable[[JobState], Step]
 

@@ -6,6 +6,9 @@ import socket
 from collections.abc import AsyncIterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from agent_runner.link.messages import (
     MAX_PACKET_BYTES,
     Beat,
@@ -31,8 +34,6 @@ from agent_runner.link.messages import (
 )
 from agent_runner.link.worker_end import History, LinkSocket
 from contracts.causes import Cause
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def go(**changes: object) -> Go:

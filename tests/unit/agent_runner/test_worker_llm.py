@@ -5,16 +5,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from agent_runner.agent_config import AgentConfig
-from agent_runner.worker.providers import llm
-from agent_runner.worker.providers.llm import MOST_ROUNDS, LanguageModel, NoAnswer
-from agent_runner.worker.providers.tools import Toolbox
-from contracts.tools import RecordedTool
 from pipecat.frames.frames import Frame, LLMTextFrame
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.llm_service import LLMService
 from pipecat.services.openai.base_llm import BaseOpenAILLMService
+
+from agent_runner.agent_config import AgentConfig
+from agent_runner.worker.providers import llm
+from agent_runner.worker.providers.llm import MOST_ROUNDS, LanguageModel, NoAnswer
+from agent_runner.worker.providers.tools import Toolbox
+from contracts.tools import RecordedTool
 
 CALL = object()
 SILENCE = "(silence)"

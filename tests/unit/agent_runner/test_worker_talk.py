@@ -1,10 +1,11 @@
 """What becomes a turn, and what the rules of speaking are."""
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from agent_runner.domain.prompt import CRITICAL_RULES, system_instruction
 from agent_runner.domain.talk import Marks, Talk
 from agent_runner.link.messages import Turn
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def turn(n: int, user: str, agent: str, *, interrupted: bool = False) -> Turn:

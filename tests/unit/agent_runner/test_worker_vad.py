@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from agent_runner.worker.providers.models import Vad
 from pipecat.audio.vad.silero import SileroVADAnalyzer
 from pipecat.audio.vad.vad_analyzer import VADParams, VADState
+
+from agent_runner.worker.providers.models import Vad
 from sandbox.speech.espeak import Espeak, Voice
 
 RATE = 16_000

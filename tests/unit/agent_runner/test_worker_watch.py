@@ -1,5 +1,8 @@
 """What a running call needs attention for."""
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from agent_runner.domain.audio_flow import AudioFlow
 from agent_runner.domain.hearing import Hearing
 from agent_runner.domain.job import EndCall, Say
@@ -9,8 +12,6 @@ from agent_runner.domain.quiet import Quiet
 from agent_runner.domain.watch import Deaf, Finding, Watch
 from agent_runner.link.messages import Turn, Unfinished
 from contracts.causes import Cause
-from hypothesis import given
-from hypothesis import strategies as st
 
 RATE = 48_000  # bytes a second
 TURN = Turn(n=1, user_text="Hello", heard_text="", interrupted=True)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from billing.domain.usage import LoggedEvent
 from contracts.events import Event
-
 from tests.support.events import assigned, ended, ready, requested, started, stopped, tick
 
 USER = "ann-1"

@@ -4,7 +4,6 @@ from billing.domain.audit import against_log, findings
 from billing.domain.ledger import settle
 from billing.domain.rating import Charge, Tariff
 from billing.domain.usage import usage
-
 from tests.support.events import SESSION, stopped, tick
 from tests.unit.billing.logs import call
 

@@ -1,5 +1,4 @@
 from billing.domain.backlog import MOST_REMEMBERED, Backlog, End
-
 from tests.support.events import SESSION, assigned, ended, ready, requested, started, stopped, tick
 from tests.unit.billing.logs import call, log_of
 

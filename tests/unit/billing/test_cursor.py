@@ -1,8 +1,9 @@
 import pytest
-from billing.ports import Place
-from billing.routes import cursor
 from hypothesis import given
 from hypothesis import strategies as st
+
+from billing.ports import Place
+from billing.routes import cursor
 
 
 @given(st.integers(0, 2**63 - 1), st.from_regex(r"\Asession_[A-Za-z0-9_-]{1,72}\Z"))

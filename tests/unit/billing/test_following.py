@@ -2,6 +2,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
+
 from billing.domain.ledger import Account
 from billing.domain.rating import Charge, Tariff
 from billing.domain.usage import LoggedEvent
@@ -10,8 +12,6 @@ from billing.follower.settling import Settling
 from billing.ports import Gap, Position
 from chassis.metrics import REGISTRY
 from contracts.events import Event
-from structlog.testing import capture_logs
-
 from tests.support.events import SESSION, assigned, ended, ready, requested, started, stopped, tick
 from tests.unit.billing.fakes import FakeLedger, FakeLog
 from tests.unit.billing.logs import call, log_of

@@ -2,12 +2,12 @@ from dataclasses import astuple
 from datetime import UTC, datetime
 
 import pytest
+
 from billing.domain.audit import findings
 from billing.domain.ledger import billed, instant, settle
 from billing.domain.rating import Charge, Tariff
 from billing.domain.usage import IncompleteLog, NotEnded, usage
 from contracts.events import Event
-
 from tests.support.events import SESSION, assigned, ended, ready, requested, started, stopped, tick
 from tests.unit.billing.logs import USER, call, log_of
 

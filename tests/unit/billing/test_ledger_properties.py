@@ -3,15 +3,15 @@
 import random
 from collections.abc import Sequence
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from billing.domain.audit import findings
 from billing.domain.ledger import Account, settle
 from billing.domain.rating import Tariff, rate
 from billing.domain.usage import LoggedEvent, usage
 from contracts.events import Event, JobAssigned
 from contracts.metering import meter, within_grant
-from hypothesis import given
-from hypothesis import strategies as st
-
 from tests.support.events import SESSION, assigned, ended, ready, requested, started, stopped, tick
 from tests.unit.billing.logs import call, log_of
 

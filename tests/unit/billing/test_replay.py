@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from billing.replay import replay
 from billing.settings import Settings
 

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from billing.adapters.database import Database
 from billing.settings import Settings, read_database_url
 

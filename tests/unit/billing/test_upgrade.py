@@ -2,7 +2,6 @@
 
 from billing.domain.usage import LoggedEvent
 from billing.ports import Position
-
 from tests.support.events import assigned, ended, requested, started, stopped, tick
 from tests.unit.billing.fakes import FakeLedger
 from tests.unit.billing.logs import call, log_of

@@ -1,6 +1,7 @@
 """The parts of the bus that need no server."""
 
 import pytest
+
 from chassis.nats.connection.connection import inbox_prefix
 from chassis.nats.jetstream.messages import ascii_header, stream_of
 

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+
 from chassis.cancellation import mend_wait_for, wait_for
 
 

@@ -1,6 +1,7 @@
 """Weak LiveKit secrets are refused by every part that reads one, and are never shown."""
 
 import pytest
+
 from chassis.credentials import weakness
 from chassis.settings import load
 from gateway.settings import Settings as GatewaySettings

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+
+from chassis import metrics
 from chassis.errors import StartFailed
 from chassis.health import Health
 from chassis.web import WebServer
-
-from chassis import metrics
 
 
 async def fine() -> str | None:

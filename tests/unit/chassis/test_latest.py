@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+
 from chassis.nats import Bucket, Bus, Cause, Change, Entry
 from chassis.nats.jetstream import read
 from chassis.nats.jetstream.direct import Page, Raw
@@ -16,7 +17,6 @@ from chassis.nats.jetstream.messages import Stored
 from chassis.nats.jetstream.replay import Replay
 from contracts.registry import NodeState
 from contracts.streams import NODES
-
 from tests.support.waiting import until
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from chassis.nats import BusUnavailable, Entry, KeyChanged, KeyExists
 from chassis.nats.kv.lease import Lease
 from contracts.registry import Leader
 from contracts.streams import LEADERS
-
 from tests.unit.virtual_time import VirtualTimeLoop, run
 
 TTL_S = 5

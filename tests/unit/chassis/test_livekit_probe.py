@@ -1,6 +1,7 @@
 """What LiveKit's answers mean, and what is said of a probe that got none."""
 
 import pytest
+
 from chassis.livekit_probe import LiveKitFacts, ahead, http_url
 
 

@@ -7,8 +7,6 @@ from typing import Any
 
 import httpx
 import pytest
-from chassis.edge import request_id
-from contracts.errors import BUS_UNAVAILABLE, UNKNOWN_SESSION, Problem, Refused
 from fastapi import FastAPI, HTTPException
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
@@ -16,6 +14,8 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
 from chassis import problem
+from chassis.edge import request_id
+from contracts.errors import BUS_UNAVAILABLE, UNKNOWN_SESSION, Problem, Refused
 
 
 class Start(BaseModel):

@@ -1,6 +1,7 @@
 """What NO_PROXY covers, and which proxies are left out."""
 
 import pytest
+
 from chassis.proxies import is_exempt, take_out_socks
 
 

@@ -4,9 +4,9 @@ import subprocess
 import sys
 
 import pytest
-from chassis.redaction import HIDDEN, hide, learn, without_identity
 
 from chassis import redaction
+from chassis.redaction import HIDDEN, hide, learn, without_identity
 
 
 @pytest.fixture(autouse=True)

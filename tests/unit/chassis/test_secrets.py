@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agent_runner.domain.warm_floors import EXAMPLE
-from chassis.settings import load, variables
-from greenroom_cli.errors import CommandError
 from pydantic_settings import BaseSettings
 
+from agent_runner.domain.warm_floors import EXAMPLE
 from chassis import redaction
+from chassis.settings import load, variables
+from greenroom_cli.errors import CommandError
 
 PACKAGES = ("gateway", "scheduler", "agent_runner", "billing", "sandbox", "greenroom_cli")
 MARK = "hunter2"

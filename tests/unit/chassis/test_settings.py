@@ -1,8 +1,9 @@
 """A bad setting is one line that names the variable, its problem and the fix."""
 
 import pytest
-from chassis.settings import EXIT_BAD_SETTINGS, ServiceSettings, load
 from pydantic import Field, SecretStr, ValidationError
+
+from chassis.settings import EXIT_BAD_SETTINGS, ServiceSettings, load
 
 
 class Example(ServiceSettings):

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 import structlog
+
 from chassis.tasks import Tasks, cancel, first_of
 
 

@@ -1,8 +1,9 @@
 """URLs of settings: what cannot work is refused, by the parameter's name at most."""
 
 import pytest
-from chassis.urls import check_redis_url, check_server_url
 from redis.asyncio import ConnectionPool
+
+from chassis.urls import check_redis_url, check_server_url
 
 GOOD = [
     "redis://localhost:6379/0",

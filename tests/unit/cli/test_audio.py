@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from greenroom_cli.call.audio import RATE, is_loud, read_wav, resample
 from greenroom_cli.errors import CommandError
 

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
-from greenroom_cli.console import StackLines, printable
-from greenroom_cli.stack.process import ProcessFailed
 from hypothesis import given
 from hypothesis import strategies as st
+
+from greenroom_cli.console import StackLines, printable
+from greenroom_cli.stack.process import ProcessFailed
 
 
 def test_a_process_that_ended_as_asked_reads_unlike_a_crash(capsys: pytest.CaptureFixture[str]) -> None:

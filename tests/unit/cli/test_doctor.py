@@ -1,6 +1,7 @@
 """What the doctor makes of what it found."""
 
 import pytest
+
 from chassis.livekit_probe import LiveKitFacts
 from greenroom_cli.commands.doctor import closing
 from greenroom_cli.doctor.check import Check, Verdict, worst

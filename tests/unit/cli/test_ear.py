@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from greenroom_cli.call.audio import FRAME_SAMPLES, RATE, Samples
 from greenroom_cli.call.ear import QUIET_S, Ear
 

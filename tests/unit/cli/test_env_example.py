@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic_settings import BaseSettings
+
 from agent_runner.agent_config import AgentConfig
 from agent_runner.settings import Settings as AgentRunnerSettings
 from billing.settings import Settings as BillingSettings
 from gateway.settings import Settings as GatewaySettings
 from greenroom_cli.settings import Settings as CommandSettings
-from pydantic_settings import BaseSettings
 from sandbox.settings import Settings as SandboxSettings
 from scheduler.settings import Settings as SchedulerSettings
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from greenroom_cli.env_file import differences, read
 from greenroom_cli.errors import CommandError
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+
 from contracts.api import StartReply, StartRequest
 from greenroom_cli.errors import CommandError
 from greenroom_cli.gateway import Gateway

@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from pydantic_settings import BaseSettings
+
 from agent_runner.agent_config import AgentConfig
 from agent_runner.settings import Settings as AgentRunnerSettings
 from billing.settings import DatabaseSettings
@@ -11,7 +13,6 @@ from chassis.settings import load
 from gateway.settings import Settings as GatewaySettings
 from greenroom_cli.errors import CommandError
 from greenroom_cli.settings import Settings as CommandSettings
-from pydantic_settings import BaseSettings
 from sandbox.settings import Settings as SandboxSettings
 from scheduler.settings import Settings as SchedulerSettings
 

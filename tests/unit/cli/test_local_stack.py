@@ -1,6 +1,7 @@
 """Which parts `greenroom up` starts, given what the environment names."""
 
 import pytest
+
 from greenroom_cli.errors import CommandError
 from greenroom_cli.local_stack import Wanted, options, unreachable_livekit
 from greenroom_cli.stack import EVERYTHING, Part

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from contracts.users import NATS_USERS
 from greenroom_cli.stack import binaries, servers
 from greenroom_cli.stack.disk import Disk, nats_disk

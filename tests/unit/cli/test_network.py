@@ -5,6 +5,7 @@ from pathlib import Path
 from urllib.request import proxy_bypass
 
 import pytest
+
 from greenroom_cli import network
 from greenroom_cli.errors import CommandError
 

@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
+
 from contracts.errors import Problem
 from greenroom_cli.app import app
 from greenroom_cli.commands import options
@@ -11,7 +13,6 @@ from greenroom_cli.errors import CommandError
 from greenroom_cli.gateway import GatewayRefused
 from greenroom_cli.settings import DEFAULT_STATE
 from greenroom_cli.stack.state import Run, StateFolder
-from typer.main import get_command
 
 LATIN = os.fsdecode(b"Zo\xeb")
 

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from contracts.users import NATS_USERS, REDIS_USERS, nats_variable, redis_variable
 from greenroom_cli.errors import CommandError
 from greenroom_cli.stack import EVERYTHING, Part, StackOptions

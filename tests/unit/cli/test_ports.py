@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 import pytest
+
 from greenroom_cli.errors import CommandError
 from greenroom_cli.stack.ports import LOOPBACK, free_ports, holder, is_free, read_port, require_free
 

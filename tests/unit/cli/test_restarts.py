@@ -1,8 +1,9 @@
 """When a process that died is started again."""
 
-from greenroom_cli.stack.restarts import RestartPolicy
 from hypothesis import given
 from hypothesis import strategies as st
+
+from greenroom_cli.stack.restarts import RestartPolicy
 
 
 def test_the_wait_doubles_up_to_its_limit() -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from greenroom_cli.errors import CommandError
 from greenroom_cli.settings import Settings, command_environment, user_environment
 from greenroom_cli.stack.state import Run, StateFolder

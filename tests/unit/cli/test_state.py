@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from greenroom_cli.errors import CommandError
 from greenroom_cli.stack.state import Run, StateFolder
 

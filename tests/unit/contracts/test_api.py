@@ -2,6 +2,8 @@ import json
 from typing import Any, cast
 
 import pytest
+from pydantic import BaseModel, ValidationError
+
 from contracts.api import (
     DEFAULT_SYSTEM_PROMPT,
     MAX_START_BYTES,
@@ -14,7 +16,6 @@ from contracts.api import (
     TokenRequest,
 )
 from contracts.tools import MAX_SCHEMA_BYTES, MAX_TOOLS_BYTES, MOST_TOOLS
-from pydantic import BaseModel, ValidationError
 
 SESSION = "session_1764000000000_0123456789ab"
 

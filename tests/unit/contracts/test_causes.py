@@ -2,6 +2,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from contracts.causes import EFFECTS, Cause, Effect, effect, provider_failed
 from contracts.end_reasons import EndReason, known
 

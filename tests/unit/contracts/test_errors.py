@@ -3,9 +3,9 @@ import re
 from pathlib import Path
 
 import pytest
-from contracts.errors import PROBLEMS, ProblemType, Refused
 
 from contracts import errors
+from contracts.errors import PROBLEMS, ProblemType, Refused
 
 
 def test_every_problem_is_listed_once_under_its_own_code() -> None:

@@ -2,11 +2,11 @@ import json
 from datetime import datetime
 
 import pytest
+from pydantic import ValidationError
+
 from contracts.events import EVENTS, Event, ServedTick, UnknownEvent, parse_event
 from contracts.streams import BUCKETS, SESSIONS, STREAMS
 from contracts.subjects import session_event, session_log
-from pydantic import ValidationError
-
 from tests.support.events import SESSION, tick
 
 

@@ -1,11 +1,11 @@
 import pytest
-from contracts.events import ServedTick, SessionStarted
-from contracts.ids import SessionId
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from contracts import ids
+from contracts.events import ServedTick, SessionStarted
+from contracts.ids import SessionId
 from tests.support.events import NOW
 
 SESSION_ID = TypeAdapter(SessionId)

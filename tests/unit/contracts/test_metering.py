@@ -1,10 +1,10 @@
 import pytest
-from contracts.events import AgentReady, AgentStopped, Event, JobAssigned, ServedTick, parse_event
-from contracts.metering import LogRecord, meter
 from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts import metering
+from contracts.events import AgentReady, AgentStopped, Event, JobAssigned, ServedTick, parse_event
+from contracts.metering import LogRecord, meter
 from tests.support.events import assigned, ended, ready, requested, started, stopped, tick
 from tests.unit.billing.logs import log_of
 

@@ -3,11 +3,12 @@
 import re
 
 import pytest
-from contracts.api import StartRequest, TokenRequest
-from contracts.names import NAME_PATTERN
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+
+from contracts.api import StartRequest, TokenRequest
+from contracts.names import NAME_PATTERN
 
 # What the validator refuses beside the pattern, as engines spell characters beyond U+FFFF in different ways.
 BEYOND_THE_PATTERN = re.compile(

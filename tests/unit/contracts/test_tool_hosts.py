@@ -1,9 +1,10 @@
 """Where a tool may be called."""
 
 import pytest
-from contracts.tool_hosts import AllowedHost, hosts, is_allowed, may_connect, parse_url
 from hypothesis import given
 from hypothesis import strategies as st
+
+from contracts.tool_hosts import AllowedHost, hosts, is_allowed, may_connect, parse_url
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,12 @@ import math
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
+
 from contracts.api import StartRequest
 from contracts.commands import AssignJob
 from contracts.events import SessionRequested, parse_event
 from contracts.tools import MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH, MOST_TOOLS, RecordedTool
-from pydantic import ValidationError
 
 
 def tool(**changes: Any) -> dict[str, Any]:

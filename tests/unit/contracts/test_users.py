@@ -1,6 +1,7 @@
 """What a user of NATS needs beside what it publishes."""
 
 import pytest
+
 from contracts.streams import BUCKETS, STREAMS, stream_name
 from contracts.users import NATS_USERS, NatsUser
 

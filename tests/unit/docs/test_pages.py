@@ -6,8 +6,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from greenroom_cli.app import app
 from typer.main import get_group
+
+from greenroom_cli.app import app
 
 ROOT = Path(__file__).parents[3]
 PAGES = [

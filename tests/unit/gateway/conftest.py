@@ -5,15 +5,15 @@ from dataclasses import dataclass, field
 
 import httpx
 import pytest
-from chassis.health import Health
 from fastapi import FastAPI
+
+from chassis.health import Health
 from gateway.adapters.livekit_signature import LiveKitSignature
 from gateway.adapters.livekit_tokens import CallerTokens
 from gateway.domain.access import AccessRules
 from gateway.routes.api import build_api
 from gateway.routes.services import Services
 from gateway.routes.waits import Waits
-
 from tests.support.events import NOW
 from tests.unit.gateway.fakes import (
     FakeBilling,

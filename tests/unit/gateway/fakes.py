@@ -22,7 +22,6 @@ from gateway.ports import (
     ReadModelUnavailable,
     SessionIdTaken,
 )
-
 from tests.support.events import NOW
 
 E = TypeVar("E", bound=Event)

@@ -3,6 +3,7 @@
 import hashlib
 
 import pytest
+
 from gateway.domain.access import BadApiKey, Scope, UnsafeBind, check_bind, find_key, parse_keys
 
 KEY = "k" * 32

@@ -6,14 +6,14 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.applications import Starlette
+
 from billing.routes.bills import Bills
+from chassis import problem
 from chassis.health import Health
 from gateway.domain.access import AccessRules, parse_keys
 from sandbox.app import create_app
 from sandbox.settings import Settings as SandboxSettings
-from starlette.applications import Starlette
-
-from chassis import problem
 from tests.unit.gateway.conftest import World
 
 KEY = "k" * 32

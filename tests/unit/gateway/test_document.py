@@ -3,11 +3,12 @@
 from typing import Any
 
 import pytest
+from openapi_spec_validator import validate
+
 from chassis.health import Health
 from gateway.app import openapi
 from gateway.domain.access import AccessRules, ApiKey
 from gateway.routes.api import build_api
-from openapi_spec_validator import validate
 
 OPEN = {"/health", "/ready", "/metrics"}
 

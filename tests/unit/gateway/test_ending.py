@@ -1,7 +1,6 @@
 """An end's answer."""
 
 from gateway.domain.ending import end_reply, process_is_gone
-
 from tests.support.events import SESSION, ended, ready, stopped
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
+
 from chassis.health import Health
 from gateway.domain.access import AccessRules, Scope, parse_keys
 from gateway.routes.api import build_api
 from gateway.routes.audit import Sampler
 from gateway.routes.guard import PUBLIC
-from structlog.testing import capture_logs
-
 from tests.support.events import SESSION, requested
 from tests.unit.gateway.conftest import World
 

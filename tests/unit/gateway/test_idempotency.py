@@ -5,6 +5,8 @@ import json
 from typing import Any
 
 import pytest
+from pydantic import Field
+
 from contracts.api import DrainRequest, StartRequest
 from contracts.events import Outcome
 from contracts.registry import IdempotentStart
@@ -17,8 +19,6 @@ from gateway.domain.idempotency import (
     may_start_again,
     start_fingerprint,
 )
-from pydantic import Field
-
 from tests.support.events import ended
 
 TOOL = {"name": "look_up", "description": "Looks up.", "url": "https://tools.example/x"}

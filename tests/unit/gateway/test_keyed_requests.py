@@ -5,12 +5,12 @@ from hashlib import sha256
 
 import httpx
 import pytest
+
 from contracts.events import EndRequested, Outcome
 from contracts.registry import IdempotentStart
 from gateway.domain.access import AccessRules, ApiKey
 from gateway.domain.idempotency import first_form_name
 from gateway.ports import NatsUnavailable
-
 from tests.support.events import SESSION, ended, requested
 from tests.unit.gateway.conftest import World
 from tests.unit.gateway.test_idempotency import first_form

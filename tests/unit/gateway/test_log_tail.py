@@ -6,11 +6,11 @@ from contextlib import suppress
 from typing import Any, cast
 
 import pytest
+
 from chassis.nats import Bus, BusUnavailable, Stored, StreamUse
 from contracts.events import AgentReady, Event, SessionEnded
 from gateway.adapters import nats_log_tail as log_tail
 from gateway.adapters.nats_log_tail import LogTail
-
 from tests.support.events import NOW, SESSION, ended, ready
 
 OTHER = "session_2_b"

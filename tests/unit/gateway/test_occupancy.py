@@ -5,7 +5,6 @@ from datetime import datetime
 from contracts.registry import NodeJob, NodeState, Slot
 from gateway.domain.occupancy import Occupancy, from_read_model, from_registry, ready_agents
 from gateway.domain.read_model import Status
-
 from tests.support.events import NOW, assigned, ended, queued
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from contracts.errors import PROBLEMS
 from gateway.app import openapi
 

@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
+
 from contracts.events import Event
 from contracts.tools import RecordedTool
 from gateway.domain.read_model import SessionState, fold_all, user_config
 from gateway.ports import LoggedEvent
 from gateway.projector import Projector
-
 from tests.support.events import SESSION, assigned, ended, ready, requested, started, turn
 from tests.support.waiting import until
 from tests.unit.gateway.fakes import FakeLog, FakePrejoinedRooms, FakeReadModel, FakeRegistry

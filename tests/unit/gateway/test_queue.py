@@ -1,6 +1,7 @@
 """When a start waits for the scheduler's first word."""
 
 import pytest
+
 from contracts.registry import QueueState
 from gateway.domain.queue import may_be_full
 

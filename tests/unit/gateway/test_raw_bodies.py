@@ -5,10 +5,10 @@ from typing import Any
 
 import httpx
 import pytest
-from contracts.tool_hosts import hosts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from contracts.tool_hosts import hosts
 from tests.unit.gateway.conftest import World
 
 START = "/orchestrator/session/start"

@@ -3,6 +3,9 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from contracts.events import Event, Outcome
 from gateway.domain.read_model import (
     SessionState,
@@ -14,9 +17,6 @@ from gateway.domain.read_model import (
     unix,
     user_config,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-
 from tests.support.events import (
     NOW,
     SESSION,

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from gateway.domain.room_events import MalformedWebhook, room_event
 
+from gateway.domain.room_events import MalformedWebhook, room_event
 from tests.support.events import SESSION
 
 

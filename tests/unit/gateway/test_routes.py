@@ -11,16 +11,16 @@ from typing import Any
 import httpx
 import jwt
 import pytest
-from contracts.events import EndRequested, Event
-from contracts.registry import Slot
-from gateway.domain.access import AccessRules, parse_keys
-from gateway.domain.read_model import fold_all
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 
 from chassis import telemetry
+from contracts.events import EndRequested, Event
+from contracts.registry import Slot
+from gateway.domain.access import AccessRules, parse_keys
+from gateway.domain.read_model import fold_all
 from tests.support.events import NOW, SESSION, assigned, ended, queued, ready, requested, started, stopped
 from tests.unit.gateway.conftest import API_KEY, API_SECRET, World
 from tests.unit.gateway.test_occupancy import job, node

@@ -3,6 +3,8 @@
 from typing import cast
 
 import pytest
+from structlog.testing import capture_logs
+
 from chassis.nats import Bucket, Bus, KeyChanged, KeyExists, StreamFull
 from chassis.nats.kv.bucket import Entry
 from contracts.errors import Refused
@@ -10,7 +12,6 @@ from contracts.registry import Seat
 from contracts.streams import SEATS
 from gateway.adapters.nats_seats import NatsSeats
 from gateway.ports import NatsUnavailable
-from structlog.testing import capture_logs
 
 
 class FakeBucket:

@@ -1,11 +1,11 @@
 """A start's pure parts."""
 
 import pytest
+
 from contracts.api import StartRequest
 from contracts.errors import Refused
 from gateway.domain.start import is_same_start, requested
 from gateway.domain.voices import check_voice
-
 from tests.support.events import NOW, SESSION, at
 
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import httpx
 import jwt
 import pytest
+
 from contracts.errors import LIVEKIT_UNAVAILABLE, Refused
 from contracts.events import Outcome, SessionRequested
 from contracts.registry import IdempotentStart
 from gateway.ports import Claim
-
 from tests.support.events import SESSION, ended, ready, requested, turn
 from tests.unit.gateway.conftest import API_SECRET, World
 

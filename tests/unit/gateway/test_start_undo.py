@@ -6,12 +6,12 @@ from datetime import timedelta
 
 import httpx
 import pytest
+
 from contracts.errors import LOG_REFUSED, Refused
 from contracts.events import Event
 from contracts.ids import agent_identity, caller_identity
 from gateway.domain.rooms import MadeRoom, is_usable
 from gateway.ports import NatsUnavailable
-
 from tests.support.events import NOW, SESSION, requested
 from tests.unit.gateway.conftest import World
 

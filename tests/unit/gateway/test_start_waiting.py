@@ -9,13 +9,13 @@ from unittest.mock import Mock
 
 import httpx
 import pytest
+
 from chassis.web import WebServer
 from contracts.errors import Refused
 from contracts.events import Event, Outcome, SessionRequested
 from gateway.app import stop_serving
 from gateway.domain.waiting import Stage, failure
 from gateway.routes.waits import Waits
-
 from tests.support.events import SESSION, assigned, ended, queued, ready, requested, speaking, turn
 from tests.unit.gateway.conftest import World
 from tests.unit.gateway.fakes import FakeLog

@@ -3,8 +3,8 @@
 import dataclasses
 
 import httpx
-from contracts.tool_hosts import hosts
 
+from contracts.tool_hosts import hosts
 from tests.unit.gateway.conftest import World
 
 TOOL = {"name": "look", "description": "Looks.", "url": "https://tools.example.org/look"}

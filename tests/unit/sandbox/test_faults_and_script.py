@@ -1,4 +1,5 @@
 import pytest
+
 from sandbox.faults import MOST_FAULTS, Fault, FaultBoard, TooManyFaults
 from sandbox.script import Reply, Script, ScriptFull
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sandbox.speech import pcm, protocol
 from sandbox.speech.activity import Activity, Change, Steadiness
 from sandbox.speech.protocol import Configuration, Heard, Kind, Word

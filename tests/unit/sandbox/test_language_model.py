@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sandbox.conversation.talker import Line, answer
 from sandbox.speech import corpus
 from sandbox.speech.arpa import END, START, TrigramModel

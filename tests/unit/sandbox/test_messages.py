@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+
 from sandbox.assemblyai import messages
 from sandbox.assemblyai.messages import BadParameter, formatted_text
 from sandbox.groq.errors import Refused

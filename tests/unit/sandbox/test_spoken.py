@@ -3,6 +3,7 @@ from datetime import datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sandbox.conversation import spoken
 
 

@@ -3,6 +3,7 @@ from datetime import datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sandbox.conversation.talker import Line, answer, plain
 
 NOW = datetime(2024, 1, 5, 15, 15)  # noqa: DTZ001 - the local time of nobody in particular, a Friday

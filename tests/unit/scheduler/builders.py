@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from contracts.events import Event
 from contracts.registry import NodeJob, NodeState
 from scheduler.domain.session import Recorded, Session, fold
-
 from tests.support.events import SESSION, T0
 
 

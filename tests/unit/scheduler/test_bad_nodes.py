@@ -3,11 +3,11 @@
 import asyncio
 
 import pytest
+
 from contracts.events import JobAssigned, Outcome, SessionEnded
 from scheduler.domain.decision import CountFailure, Place, StopSuperseded, decide
 from scheduler.domain.facts import Facts
 from scheduler.domain.limits import Limits
-
 from tests.support.events import T0, assigned, ready, requested, started, stopped
 from tests.unit.scheduler.builders import session
 from tests.unit.scheduler.world import Leader, World, settle

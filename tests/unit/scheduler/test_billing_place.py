@@ -2,6 +2,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+
 from chassis.nats import Bus, Place
 from scheduler.adapters import nats_stores
 from scheduler.adapters.nats_stores import NatsStores

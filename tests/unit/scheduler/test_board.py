@@ -3,14 +3,14 @@
 from collections import Counter
 
 import pytest
-from contracts.events import AgentReady
 from hypothesis import given
 from hypothesis import strategies as st
+
+from contracts.events import AgentReady
 from scheduler.domain.admission import QueueFull
 from scheduler.domain.board import Board
 from scheduler.domain.limits import Limits
 from scheduler.domain.slots import SlotTable
-
 from tests.support.events import T0, assigned, end_requested, ended, queued, requested
 from tests.unit.scheduler.builders import node
 from tests.unit.scheduler.world import World

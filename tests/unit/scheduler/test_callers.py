@@ -1,13 +1,13 @@
 """Webhooks about callers: early, late, out of order and more than once."""
 
-from contracts.events import RoomEvent
 from hypothesis import given
 from hypothesis import strategies as st
+
+from contracts.events import RoomEvent
 from scheduler.domain.facts import CallerJoined, CallerLeft, Facts, learn
 from scheduler.domain.limits import Limits
 from scheduler.handlers import Handlers
 from scheduler.ports import RoomRecord
-
 from tests.support.events import SESSION, T0, requested
 from tests.unit.scheduler.builders import at_ms
 from tests.unit.scheduler.world import Leader, World

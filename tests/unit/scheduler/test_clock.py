@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 import pytest
-from contracts.events import SessionEnded
 from hypothesis import given
 from hypothesis import strategies as st
+
+from contracts.events import SessionEnded
 from scheduler.domain.clock import STEP_MS, LogClock, Reading
 from scheduler.domain.limits import Limits
-
 from tests.support.events import SESSION, T0, end_requested, requested, started
 from tests.unit.scheduler.world import Leader, World, settle
 

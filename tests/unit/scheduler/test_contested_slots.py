@@ -4,7 +4,6 @@ from contracts.events import JobAssigned
 from contracts.registry import Slot
 from scheduler.domain.limits import Limits
 from scheduler.ports import Outrun
-
 from tests.support.events import requested
 from tests.unit.scheduler.world import Leader, World, settle
 

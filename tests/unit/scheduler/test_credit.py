@@ -4,11 +4,11 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+
 from contracts.events import Event, JobAssigned, Outcome, SessionEnded
 from scheduler.domain.decision import Decision, End, Measure, Place, StopAgent, decide
 from scheduler.domain.facts import Facts, Verdict
 from scheduler.domain.limits import Limits
-
 from tests.support.events import SESSION, T0, assigned, ready, requested, started, stopped, tick
 from tests.unit.scheduler.builders import session
 from tests.unit.scheduler.world import Leader, World, settle

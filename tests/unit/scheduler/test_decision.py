@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+
 from contracts.events import Event, Outcome
 from scheduler.domain.decision import (
     Ask,
@@ -19,7 +20,6 @@ from scheduler.domain.decision import (
 )
 from scheduler.domain.facts import EndAnswer, Facts, Verdict
 from scheduler.domain.limits import Limits
-
 from tests.support.events import T0, assigned, end_requested, ended, ready, requested, started, stopped
 from tests.unit.scheduler.builders import session
 

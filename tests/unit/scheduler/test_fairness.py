@@ -7,6 +7,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
 from scheduler.domain import fairness
 from scheduler.domain.fairness import FairQueue, Waiting
 from scheduler.domain.rounds import Rounds

@@ -1,12 +1,12 @@
 """What is counted of the log."""
 
 import pytest
+
 from chassis.metrics import REGISTRY
 from contracts.causes import EFFECTS, Cause, Effect
 from contracts.events import Event
 from scheduler.domain.session import Recorded, Session, fold
 from scheduler.leader import figures
-
 from tests.support.events import SESSION, T0, assigned, ended, ready, requested, stopped
 
 

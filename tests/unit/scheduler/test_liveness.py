@@ -1,11 +1,11 @@
 """A node is lost when its key is gone, a second look does not find it, and it is not one of too many at once."""
 
 import pytest
+
 from contracts.events import JobAssigned
 from scheduler.domain.limits import Limits
 from scheduler.domain.liveness import Judgement, judge
 from scheduler.leader.liveness import Liveness
-
 from tests.support.events import assigned, ready, requested
 from tests.unit.scheduler.world import Leader, World, settle
 

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
+
+from chassis import metrics
 from scheduler.domain.board import Board
 from scheduler.domain.limits import Limits
 from scheduler.domain.log_room import BillingPlace, LogUse, log_room
 from scheduler.leader.streams_watch import StreamsWatch
 from scheduler.ports import StoreUse
-
-from chassis import metrics
 from tests.support.events import T0, requested
 from tests.unit.scheduler.builders import log
 

@@ -3,13 +3,13 @@
 from datetime import UTC, datetime
 
 import pytest
+
 from contracts.events import EndRequested, JobAssigned, SessionEnded, SessionRequested
 from contracts.registry import NodeJob, Slot
 from scheduler.domain.limits import Limits
 from scheduler.domain.standing import CLOCKS_MS, Standing, standing
 from scheduler.leader import figures
 from scheduler.ports import HeldSlot
-
 from tests.support.events import SESSION, T0, assigned, ended, requested, started, tick
 from tests.unit.scheduler.builders import at_ms, log, node
 from tests.unit.scheduler.world import Leader, World, settle

@@ -3,11 +3,11 @@
 import asyncio
 
 import pytest
+
 from contracts.registry import QueueState
 from scheduler.domain.board import Board
 from scheduler.domain.limits import Limits
 from scheduler.leader import mirror
-
 from tests.support.events import T0, assigned, ended, requested
 from tests.unit.scheduler.world import World
 

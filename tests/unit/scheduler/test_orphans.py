@@ -1,10 +1,10 @@
 """Which rooms the reconciler deletes on a LiveKit that it may share."""
 
 import pytest
+
 from contracts.rooms import deployment_in, room_metadata
 from scheduler.domain.limits import Limits
 from scheduler.domain.reconciling import ROOM_MARGIN_MS
-
 from tests.support.events import ended, requested
 from tests.unit.scheduler.world import Leader, World, settle
 

@@ -3,12 +3,12 @@
 import time
 
 import pytest
-from contracts.registry import NodeJob, NodeState
 from hypothesis import given
 from hypothesis import strategies as st
+
+from contracts.registry import NodeJob, NodeState
 from scheduler.domain.fleet import Fleet
 from scheduler.domain.placement import NoPlace, rank
-
 from tests.support.events import T0
 from tests.unit.scheduler.builders import at_ms, node
 

@@ -6,17 +6,17 @@ from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 
 import pytest
-from contracts.commands import PrejoinRoom
-from contracts.registry import PrejoinedRoom
 from hypothesis import given
 from hypothesis import strategies as st
+
+from contracts.commands import PrejoinRoom
+from contracts.registry import PrejoinedRoom
 from scheduler.domain.board import Board
 from scheduler.domain.limits import Limits
 from scheduler.domain.prejoining import CLAIM_MS, ListedRoom, choose_node, missing, surplus
 from scheduler.leader import prejoiner as module
 from scheduler.leader.prejoiner import Prejoiner, PrejoinPlan
 from scheduler.ports import NotAccepted
-
 from tests.support.events import T0, requested
 from tests.unit.scheduler.builders import at_ms, node
 from tests.unit.scheduler.world import World

@@ -8,7 +8,6 @@ from scheduler.domain.limits import Limits
 from scheduler.domain.session import Recorded
 from scheduler.leader.readback import read_back, read_forgotten, take_in
 from scheduler.ports import HeldSlot
-
 from tests.support.events import T0, assigned, end_requested, ended, ready, requested, tick
 from tests.unit.scheduler.builders import at_ms
 from tests.unit.scheduler.world import World

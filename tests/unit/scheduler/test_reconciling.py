@@ -10,7 +10,6 @@ from scheduler.domain.reconciling import (
     stale_jobs,
     suspect_rooms,
 )
-
 from tests.support.events import SESSION, T0, assigned, end_requested, ended, requested
 from tests.unit.scheduler.builders import node, session
 

@@ -1,10 +1,10 @@
 """The fold: what a session's log says, in whatever order and however often it is read."""
 
-from contracts.events import Event
 from hypothesis import given
 from hypothesis import strategies as st
-from scheduler.domain.session import Recorded, Session, fold
 
+from contracts.events import Event
+from scheduler.domain.session import Recorded, Session, fold
 from tests.support.events import SESSION, T0, assigned, end_requested, ended, queued, ready, requested, started, stopped
 from tests.unit.scheduler.builders import log, session
 

@@ -3,6 +3,7 @@
 import os
 
 import pytest
+
 from chassis.settings import load
 from scheduler.settings import Settings
 

@@ -1,8 +1,9 @@
 """The bounds of the log against the calls that it has to hold."""
 
 import pytest
-from contracts.streams import SESSIONS, reserved_bytes
 from pydantic import ValidationError
+
+from contracts.streams import SESSIONS, reserved_bytes
 from scheduler.settings import Settings
 
 GIVEN = {"livekit_url": "ws://x", "livekit_api_key": "k", "livekit_api_secret": "s" * 32}

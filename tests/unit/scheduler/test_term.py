@@ -4,6 +4,8 @@ import asyncio
 from typing import Any
 
 import pytest
+
+from chassis import metrics
 from contracts.events import JobAssigned
 from scheduler.domain.clock import LogClock
 from scheduler.domain.limits import Limits
@@ -14,8 +16,6 @@ from scheduler.leader.prejoiner import PrejoinPlan
 from scheduler.leader.term import Plan, Ports, Term
 from scheduler.leader.timekeeper import Timekeeper
 from scheduler.ports import Unavailable
-
-from chassis import metrics
 from tests.support.events import SESSION, requested
 from tests.unit.scheduler.world import Leader, World, settle
 from tests.unit.virtual_time import VirtualTimeLoop, run

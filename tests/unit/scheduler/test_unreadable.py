@@ -8,7 +8,6 @@ from scheduler.domain.decision import DeleteRoom, End, ReleaseSlot, Remove, Stop
 from scheduler.domain.facts import Facts, Verdict
 from scheduler.domain.limits import Limits
 from scheduler.domain.session import ASSIGNED, ENDED, REQUESTED, Unreadable
-
 from tests.support.events import SESSION, T0, assigned, ended, ready, requested, started, stopped
 from tests.unit.scheduler.builders import at_ms, log, session
 

@@ -3,7 +3,6 @@
 from contracts.registry import Slot
 from scheduler.domain.limits import Limits
 from scheduler.ports import HeldSlot
-
 from tests.support.events import requested
 from tests.unit.scheduler.builders import at_ms
 from tests.unit.scheduler.world import Leader, World, settle

@@ -1,10 +1,10 @@
 """Nothing that is accepted waits for ever: lapsed leases, lost wake-ups, lost ends, deposed leaders."""
 
 import pytest
+
 from contracts.events import AgentStopped, JobAssigned, SessionEnded
 from scheduler.domain.limits import Limits
 from scheduler.leader.agents import Agents
-
 from tests.support.events import SESSION, assigned, end_requested, ended, requested, started
 from tests.unit.scheduler.world import Leader, World, settle
 

@@ -3,14 +3,14 @@
 import asyncio
 from collections import Counter
 
-from contracts.events import AgentStopped, JobAssigned, Outcome, SessionEnded, SessionRequested
-from contracts.metering import minutes
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from contracts.events import AgentStopped, JobAssigned, Outcome, SessionEnded, SessionRequested
+from contracts.metering import minutes
 from scheduler.domain.clock import LogClock
 from scheduler.domain.limits import Limits
-
 from tests.support.events import end_requested, requested, started, tick
 from tests.unit.scheduler.builders import at_ms
 from tests.unit.scheduler.world import Leader, World, settle

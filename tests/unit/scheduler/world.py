@@ -18,7 +18,6 @@ from scheduler.leader.restorer import Restorer
 from scheduler.leader.room_repair import RoomRepair
 from scheduler.leader.timekeeper import Timekeeper
 from scheduler.ports import HeldSlot, LogTail, NotAccepted, Outranked, Outrun, Room, RoomRecord, Unavailable
-
 from tests.support.events import T0, ready, stopped
 from tests.unit.scheduler.builders import node
 

@@ -4,15 +4,14 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from contracts.commands import Command, CommandFailed, Reply, Request
-from contracts.streams import BucketSpec, Value
-
 from chassis.access import NatsAccess
 from chassis.nats.connection.connection import Connection
 from chassis.nats.errors import BusRefused
 from chassis.nats.jetstream.jetstream import JetStream
 from chassis.nats.kv.bucket import Bucket
 from chassis.nats.messaging.request import request
+from contracts.commands import Command, CommandFailed, Reply, Request
+from contracts.streams import BucketSpec, Value
 
 _CLOSE_MARGIN_S = 5.0
 

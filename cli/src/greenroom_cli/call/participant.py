@@ -10,9 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from chassis.tasks import first_of
 from livekit import rtc
 
+from chassis.tasks import first_of
 from greenroom_cli import network
 from greenroom_cli.call.audio import Samples, Speech
 from greenroom_cli.call.ear import Ear, Utterance

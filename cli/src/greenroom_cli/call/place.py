@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from contracts.api import SessionBill, StartReply, StartRequest
-
 from greenroom_cli.call.audio import Speech
 from greenroom_cli.call.ear import Utterance
 from greenroom_cli.call.participant import Call

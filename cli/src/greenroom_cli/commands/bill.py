@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from contracts.api import SessionBill, UserBill
 
+from contracts.api import SessionBill, UserBill
 from greenroom_cli.commands import options
 from greenroom_cli.commands.options import STATE, AsJson, State, Url
 from greenroom_cli.console import say, say_json, table

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
 from chassis.tasks import first_of
 from contracts.api import DEFAULT_SYSTEM_PROMPT, DEFAULT_VOICE, StartRequest
-
 from greenroom_cli.call.audio import Speech, read_wav
 from greenroom_cli.call.participant import Call
 from greenroom_cli.call.place import AGENT_JOINS_S, REPLY_S

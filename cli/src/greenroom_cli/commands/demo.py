@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from contracts.api import DEFAULT_VOICE
 
+from contracts.api import DEFAULT_VOICE
 from greenroom_cli import local_stack
 from greenroom_cli.call.place import DEMO_SCRIPT, Script, place_call
 from greenroom_cli.call.report import CallReport

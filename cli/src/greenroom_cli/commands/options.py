@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from contracts.api import StartRequest
 from pydantic import ValidationError
 
+from contracts.api import StartRequest
 from greenroom_cli.errors import CommandError
 from greenroom_cli.settings import DEFAULT_STATE, Settings, command_environment, user_environment
 

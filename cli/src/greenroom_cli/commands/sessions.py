@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from contracts.api import SessionList, SessionView
 
+from contracts.api import SessionList, SessionView
 from greenroom_cli.commands import options
 from greenroom_cli.commands.nodes import fetch_stats
 from greenroom_cli.commands.options import STATE, AsJson, State, Url

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from chassis.redaction import without_identity
 
+from chassis.redaction import without_identity
 from greenroom_cli import env_file, local_stack
 from greenroom_cli.commands.options import STATE, State
 from greenroom_cli.console import StackLines, say, warn

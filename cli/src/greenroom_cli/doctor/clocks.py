@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 from chassis.livekit_probe import CLOCK_TOLERANCE_S
-
 from greenroom_cli.doctor.check import Check, Verdict
 
 GROUP = "clocks"

@@ -4,7 +4,6 @@ import time
 
 from chassis.credentials import weakness
 from chassis.livekit_probe import LiveKitFacts, probe
-
 from greenroom_cli.doctor.check import Check, Verdict
 from greenroom_cli.doctor.clocks import Clocks
 from greenroom_cli.settings import Settings

@@ -6,7 +6,6 @@ from typing import Final
 
 from chassis.access import NatsAccess
 from chassis.nats import Bus, BusRefused, BusUnavailable
-
 from greenroom_cli.doctor.check import START, Broken
 from greenroom_cli.settings import Settings
 

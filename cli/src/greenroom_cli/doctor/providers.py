@@ -17,8 +17,8 @@ from assemblyai.streaming.v3 import (
     StreamingEvents,
     StreamingParameters,
 )
-from contracts.api import DEFAULT_VOICE
 
+from contracts.api import DEFAULT_VOICE
 from greenroom_cli.doctor.check import Check, Verdict
 from greenroom_cli.settings import Settings
 

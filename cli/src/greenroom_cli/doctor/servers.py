@@ -9,13 +9,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from redis.asyncio import Redis
+from redis.exceptions import NoPermissionError, RedisError
+
 from chassis.nats import BusUnavailable, account_streams
 from chassis.nats.errors import GRANT_IT, NotPermitted
 from chassis.redaction import without_identity
 from chassis.urls import check_redis_url
-from redis.asyncio import Redis
-from redis.exceptions import NoPermissionError, RedisError
-
 from greenroom_cli.doctor.check import START, Broken, Check, Verdict
 from greenroom_cli.doctor.clocks import Clocks
 from greenroom_cli.doctor.livekit import check_livekit

@@ -11,7 +11,6 @@ from chassis.nats import BusUnavailable, StreamMissing
 from contracts.errors import BILLING_UNAVAILABLE, FORBIDDEN, UNKNOWN_SESSION
 from contracts.ids import session_id
 from contracts.streams import LEADERS
-
 from greenroom_cli.doctor.check import Broken, Check, Verdict
 from greenroom_cli.doctor.clocks import Clocks
 from greenroom_cli.doctor.nats_client import ANSWER_S, nats_reached

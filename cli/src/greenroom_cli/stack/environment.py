@@ -8,7 +8,6 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from chassis.environment import is_given
-
 from greenroom_cli.errors import CommandError
 from greenroom_cli.stack.options import Part
 

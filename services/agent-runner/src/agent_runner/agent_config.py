@@ -10,13 +10,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Final, Literal, TypeAlias
 
-from chassis.shared_settings import ToolHosts
-from chassis.urls import ServerUrl
-from contracts.deadlines import LAST_WORDS_S
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints
 from pydantic_settings import SettingsConfigDict
 
 from agent_runner.domain.credit import CreditWarning
+from chassis.shared_settings import ToolHosts
+from chassis.urls import ServerUrl
+from contracts.deadlines import LAST_WORDS_S
 
 ASSEMBLY_URL: Final = "wss://streaming.assemblyai.com/v3/ws"
 GROQ_URL: Final = "https://api.groq.com/openai/v1"

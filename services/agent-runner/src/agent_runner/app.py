@@ -10,14 +10,6 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
-from chassis.environment import is_given
-from chassis.errors import StartFailed
-from chassis.lifecycle import Life, Service, run
-from chassis.nats import Bus, Handlers
-from chassis.proxies import take_out_socks
-from chassis.settings import load
-from contracts.streams import NODES, PREJOINED, SESSIONS
-
 from agent_runner.adapters.call_logs import RedisCallLogs
 from agent_runner.adapters.forkserver import ForkServer
 from agent_runner.adapters.host import ControlGroups, CpuLoad
@@ -43,6 +35,13 @@ from agent_runner.supervisor.pool import Pool
 from agent_runner.supervisor.presence import Presence
 from agent_runner.supervisor.rooms import RoomFacts, Rooms
 from chassis import logs
+from chassis.environment import is_given
+from chassis.errors import StartFailed
+from chassis.lifecycle import Life, Service, run
+from chassis.nats import Bus, Handlers
+from chassis.proxies import take_out_socks
+from chassis.settings import load
+from contracts.streams import NODES, PREJOINED, SESSIONS
 
 WORKER: Final = "agent_runner.worker.process.main:run"
 PRELOAD: Final = "agent_runner.preload"

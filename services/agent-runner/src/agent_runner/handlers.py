@@ -2,6 +2,10 @@
 
 from typing import Annotated, Final
 
+from faststream import Context
+from faststream.nats import NatsRoute, NatsRouter
+
+from agent_runner.supervisor.commands import Commands
 from chassis.nats import command_router
 from contracts.commands import (
     ASSIGN,
@@ -21,10 +25,6 @@ from contracts.commands import (
     PrejoinRoom,
     RoomPrejoined,
 )
-from faststream import Context
-from faststream.nats import NatsRoute, NatsRouter
-
-from agent_runner.supervisor.commands import Commands
 
 _DRAINS_AT_ONCE: Final = 8
 

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from agent_runner.link.messages import ToWorker, WorkerListener
 from contracts.events import Event
 from contracts.registry import NodeState, PrejoinedRoom
-
-from agent_runner.link.messages import ToWorker, WorkerListener
 
 
 class WorkerProcess(Protocol):

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from chassis.settings import ServiceSettings
-from chassis.shared_settings import CallLimits, RedisServer
-from contracts.deadlines import KILL_S, TAKE_WORKER_S, WORKER_JOIN_S
-from contracts.ids import NODE_ID_PATTERN
 from pydantic import Field, FilePath, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from agent_runner.domain.capacity import Capacity, slots
 from agent_runner.domain.warm_floors import EXAMPLE, WarmFloor, floor_at, parse
+from chassis.settings import ServiceSettings
+from chassis.shared_settings import CallLimits, RedisServer
+from contracts.deadlines import KILL_S, TAKE_WORKER_S, WORKER_JOIN_S
+from contracts.ids import NODE_ID_PATTERN
 
 
 def node_id_of(hostname: str) -> str:

@@ -3,12 +3,6 @@
 import asyncio
 from typing import Final
 
-from chassis.errors import StartFailed
-from chassis.lifecycle import Life, Service, run
-from chassis.nats import Handlers
-from chassis.settings import load
-from chassis.web import WebServer
-from contracts.streams import DEAD, SESSIONS
 from starlette.applications import Starlette
 
 from billing.adapters.database import Database
@@ -23,6 +17,12 @@ from billing.ports import LedgerUnavailable
 from billing.routes.bills import Bills
 from billing.settings import Settings
 from chassis import logs, problem
+from chassis.errors import StartFailed
+from chassis.lifecycle import Life, Service, run
+from chassis.nats import Handlers
+from chassis.settings import load
+from chassis.web import WebServer
+from contracts.streams import DEAD, SESSIONS
 
 NAME: Final = "billing"
 _RETRY_S: Final = 0.5

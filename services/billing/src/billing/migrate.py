@@ -10,8 +10,6 @@ from typing import Final
 
 from alembic import command
 from alembic.config import Config
-from chassis.redaction import say
-from chassis.settings import load
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
@@ -19,6 +17,8 @@ from billing.adapters.database import Database
 from billing.adapters.schema import REVISION
 from billing.ports import LedgerUnavailable
 from billing.settings import DatabaseSettings
+from chassis.redaction import say
+from chassis.settings import load
 
 # An arbitrary number: the advisory lock that every migration of this database takes first.
 _LOCK: Final = 7_024_911_603

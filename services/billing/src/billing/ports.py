@@ -4,11 +4,10 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from contracts.events import SessionBilled
-
 from billing.domain.ledger import Account, Settlement
 from billing.domain.rating import Charge
 from billing.domain.usage import LoggedEvent
+from contracts.events import SessionBilled
 
 
 class Unavailable(Exception):

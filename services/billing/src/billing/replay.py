@@ -6,10 +6,6 @@ Exit code: 0 when the results agree, 1 when they differ, 2 without a bill or whe
 import asyncio
 import sys
 
-from chassis.nats import Bus, BusRefused, BusUnavailable
-from chassis.redaction import say
-from chassis.settings import load
-
 from billing.adapters.database import Database
 from billing.adapters.nats_session_log import NatsSessionLog
 from billing.adapters.sql_ledger import SqlLedger
@@ -19,6 +15,9 @@ from billing.domain.ledger import Account
 from billing.domain.usage import IncompleteLog, NotEnded, usage
 from billing.ports import LedgerUnavailable, Unavailable
 from billing.settings import Settings
+from chassis.nats import Bus, BusRefused, BusUnavailable
+from chassis.redaction import say
+from chassis.settings import load
 
 _CONNECT_S = 3.0
 

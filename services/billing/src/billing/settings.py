@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from chassis.settings import ServiceSettings
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
+
+from chassis.settings import ServiceSettings
 
 _DRIVERS: Final = {
     "sqlite": "sqlite+aiosqlite",

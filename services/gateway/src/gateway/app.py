@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+from fastapi import FastAPI
+
 from chassis.deployment import deployment_name
 from chassis.health import Health, version_of
 from chassis.http_protocol import ConnectionLimits
@@ -20,8 +22,6 @@ from contracts.api import MAX_WAIT_MS
 from contracts.rooms import room_shape
 from contracts.streams import BUCKETS, IDEMPOTENCY, LEADERS, SEATS, STREAMS
 from contracts.tool_hosts import hosts
-from fastapi import FastAPI
-
 from gateway.adapters.billing_http import BillingHttp
 from gateway.adapters.inworld_voices import InworldVoices
 from gateway.adapters.livekit_check import check_livekit

@@ -9,7 +9,6 @@ from typing import Generic, Protocol, TypeVar
 from contracts.api import Dependency, SessionBill, UserBill
 from contracts.events import Event, RoomEvent
 from contracts.registry import IdempotentReply, IdempotentStart, NodeState, Slot
-
 from gateway.domain.read_model import SessionState, Status
 from gateway.domain.rooms import MadeRoom
 

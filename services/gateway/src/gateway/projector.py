@@ -7,10 +7,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import NoReturn
 
+from chassis import metrics
 from chassis.logs import get_logger
 from contracts.events import Event, SessionRequested
-
-from chassis import metrics
 from gateway.domain.occupancy import ready_agents
 from gateway.domain.read_model import FOLDED, SessionState, fold, fold_all, user_config
 from gateway.ports import (

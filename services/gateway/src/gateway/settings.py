@@ -3,6 +3,9 @@
 from ipaddress import ip_network
 from typing import Annotated, Any, Self
 
+from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
+from pydantic_settings import NoDecode
+
 from chassis.credentials import weakness
 from chassis.settings import ServiceSettings
 from chassis.shared_settings import (
@@ -16,9 +19,6 @@ from chassis.shared_settings import (
 from chassis.urls import ServerUrl
 from contracts.api import MAX_START_BYTES
 from contracts.deadlines import END_S
-from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
-from pydantic_settings import NoDecode
-
 from gateway.domain.access import BadApiKey, UnsafeBind, check_bind, parse_keys
 
 _VERDICT_SLACK_S = 2

@@ -14,7 +14,6 @@ from chassis.nats.kv.lease import Lease
 from chassis.settings import load
 from contracts.ids import session_id
 from contracts.streams import BUCKETS, GATEWAYS_BUCKETS, LEADERS, SESSIONS, STREAMS
-
 from scheduler.adapters.livekit_rooms import LiveKitRooms
 from scheduler.adapters.nats_nodes import NatsNodes
 from scheduler.adapters.nats_prejoined_rooms import NatsPrejoinedRooms

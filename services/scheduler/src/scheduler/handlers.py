@@ -6,10 +6,9 @@ Nodes and prejoined rooms come as changes of buckets, which `leader/liveness.py`
 from dataclasses import replace
 from typing import Final
 
+from chassis import logs
 from contracts.events import SessionRequested
 from contracts.ids import caller_identity
-
-from chassis import logs
 from scheduler.domain.facts import CallerJoined, CallerLeft
 from scheduler.domain.session import Recorded
 from scheduler.leader.conductor import Conductor

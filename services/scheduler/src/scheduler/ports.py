@@ -8,7 +8,6 @@ from typing import Protocol, TypeVar
 from contracts.commands import AssignJob, EndJob, JobDescribed, JobEnded, PrejoinRoom
 from contracts.events import Event, RoomEvent
 from contracts.registry import NodeState, QueueState, Slot
-
 from scheduler.domain.log_room import BillingPlace
 from scheduler.domain.prejoining import ListedRoom
 from scheduler.domain.session import Recorded

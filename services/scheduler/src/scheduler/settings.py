@@ -3,12 +3,12 @@
 from dataclasses import replace
 from typing import Final
 
+from pydantic import Field, model_validator
+
 from chassis.settings import ServiceSettings
 from chassis.shared_settings import CallLimits, LiveKitServer, StartDeadlines
 from contracts.deadlines import ASSIGN_REPLY_S, ATTEMPT_S, END_OUTCOME_S, END_REPLY_S, NODE_LEASE_S
 from contracts.streams import SESSIONS, StreamSpec, calls_bytes, sessions_bytes
-from pydantic import Field, model_validator
-
 from scheduler.domain.limits import Limits
 
 _MIB: Final = 1024**2

@@ -3,8 +3,9 @@
 from dataclasses import replace
 from typing import Final
 
-from contracts.streams import SHAPE, AnyBucket, StreamSpec, stream_name
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+
+from contracts.streams import SHAPE, AnyBucket, StreamSpec, stream_name
 
 SHAPE_KEY: Final = "greenroom-shape"
 """In a stream's metadata: the version of its layout, contracts' `SHAPE`."""

@@ -6,7 +6,6 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
-from contracts.streams import SHAPE, AnyBucket, BucketSpec, StreamSpec, stream_name
 from nats.js.api import StreamConfig
 
 from chassis import logs
@@ -26,6 +25,7 @@ from chassis.nats.errors import (
 )
 from chassis.nats.jetstream.config import SHAPE_KEY, config_of, fit
 from chassis.nats.jetstream.state import StreamUse, stream_use
+from contracts.streams import SHAPE, AnyBucket, BucketSpec, StreamSpec, stream_name
 
 _IN_USE: Final = 10058  # the stream exists with another configuration
 _UNCHANGEABLE: Final = 10052

@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Sequence
 from typing import Unpack
 
-from contracts.streams import SESSIONS
-from contracts.subjects import session_log
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
@@ -16,6 +14,8 @@ from chassis.nats.jetstream.messages import Stored, stored, stream_of
 from chassis.nats.jetstream.publish import Publisher
 from chassis.nats.jetstream.replay import Replay, ReplayOptions
 from chassis.nats.jetstream.unreadable import UnreadableRecords
+from contracts.streams import SESSIONS
+from contracts.subjects import session_log
 
 
 class JetStream(Publisher):

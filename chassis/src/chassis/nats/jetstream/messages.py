@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from contracts.events import Event, RoomEvent, UnknownEvent, WrongSubject, parse_event
-from contracts.ids import SESSION_ID_PATTERN
-from contracts.streams import STREAMS
 from pydantic import ValidationError
 
 from contracts import subjects
+from contracts.events import Event, RoomEvent, UnknownEvent, WrongSubject, parse_event
+from contracts.ids import SESSION_ID_PATTERN
+from contracts.streams import STREAMS
 
 MSG_ID: Final = "Nats-Msg-Id"
 EXPECT_LAST: Final = "Nats-Expected-Last-Subject-Sequence"

@@ -5,8 +5,6 @@ from collections.abc import Callable
 from typing import Final, cast
 from uuid import uuid4
 
-from contracts.events import Event, RoomEvent
-from contracts.streams import DEAD, SESSIONS
 from opentelemetry.trace import SpanKind
 
 from chassis import logs, metrics, telemetry
@@ -29,6 +27,8 @@ from chassis.nats.errors import (
 from chassis.nats.jetstream.declare import Streams
 from chassis.nats.jetstream.messages import EXPECT_LAST, MSG_ID, Published, headers_of, stream_of
 from chassis.nats.jetstream.state import stream_use
+from contracts.events import Event, RoomEvent
+from contracts.streams import DEAD, SESSIONS
 
 _WRONG_LAST: Final = (10071, 10164)
 _FULL: Final = "maximum bytes exceeded"  # its code, 10077, is that of every failure to store

@@ -5,13 +5,13 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
-from contracts.streams import DEAD
-from contracts.subjects import DEAD_PREFIX
 from pydantic import BaseModel, ValidationError
 
 from chassis import logs, metrics
 from chassis.nats.errors import BusUnavailable, PublishRefused, SequenceConflict
 from chassis.nats.jetstream.messages import MSG_ID, Stored, ascii_header, brief, stream_of
+from contracts.streams import DEAD
+from contracts.subjects import DEAD_PREFIX
 
 _REMEMBERED: Final = 10_000
 _WAITING: Final = 32  # of up to 512 KiB each; the next reader reports the others again

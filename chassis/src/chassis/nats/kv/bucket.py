@@ -15,7 +15,6 @@ from functools import cached_property
 from typing import Final, Generic, TypeVar
 from uuid import uuid4
 
-from contracts.streams import BucketSpec, Value, stream_name
 from pydantic import BaseModel
 
 from chassis import logs
@@ -26,6 +25,7 @@ from chassis.nats.jetstream.jetstream import JetStream
 from chassis.nats.jetstream.messages import MSG_ID
 from chassis.nats.jetstream.replay import Replay
 from chassis.nats.jetstream.unreadable import read_value
+from contracts.streams import BucketSpec, Value, stream_name
 
 _MARKERS: Final = 100_000  # remembered, the newest: as many as there may be slots
 _OPERATION: Final = "KV-Operation"

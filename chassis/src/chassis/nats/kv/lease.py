@@ -7,11 +7,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
-from contracts.registry import Leader
-
 from chassis import logs
 from chassis.nats.errors import BusUnavailable, KeyChanged, KeyExists
 from chassis.nats.kv.bucket import Bucket, Entry
+from contracts.registry import Leader
 
 _MARGIN: Final = 0.1  # share of the TTL by which a hold expires before the server's key
 _TAKE_S: Final = 0.5  # how often a stand-by tries to acquire it

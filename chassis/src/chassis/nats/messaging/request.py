@@ -1,6 +1,5 @@
 """Commands out: a request with a typed reply."""
 
-from contracts.commands import Command, CommandFailed, Reply, Request
 from opentelemetry.trace import SpanKind
 from pydantic import ValidationError
 
@@ -15,6 +14,7 @@ from chassis.nats.errors import (
     NoSubscriber,
     NotPermitted,
 )
+from contracts.commands import Command, CommandFailed, Reply, Request
 
 
 async def request(

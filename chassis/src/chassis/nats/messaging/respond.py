@@ -8,9 +8,6 @@ from inspect import unwrap
 from typing import Any, Final, get_type_hints
 
 import nats.errors
-from contracts.commands import CommandFailed
-from contracts.errors import Refused
-from contracts.refusals import RefusalCode
 from faststream import BaseMiddleware, StreamMessage
 from faststream.nats import NatsRoute, NatsRouter
 from opentelemetry.trace import SpanKind
@@ -18,6 +15,9 @@ from pydantic import BaseModel, ValidationError
 
 from chassis import logs, metrics, telemetry
 from chassis.nats.jetstream.jetstream import JetStream
+from contracts.commands import CommandFailed
+from contracts.errors import Refused
+from contracts.refusals import RefusalCode
 
 _FLUSH_S: Final = 5
 _MAX_FIELDS: Final = 5

@@ -20,13 +20,12 @@ from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerProcess
 from typing import Final, TypeVar
 
-from chassis.tasks import Tasks
-
 from agent_runner.adapters.worker_entry import enter
 from agent_runner.link.messages import WorkerListener
 from agent_runner.link.supervisor_end import ForkedWorker
 from agent_runner.ports import ForkFailed
 from chassis import logs
+from chassis.tasks import Tasks
 
 _FORK_S: Final = 30.0  # preloading takes 2 s; a loaded host, ten times that
 _STOP_S: Final = 1.0

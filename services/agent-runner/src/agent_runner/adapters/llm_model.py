@@ -11,11 +11,11 @@ from http.client import HTTPException
 from typing import Final
 from urllib.error import HTTPError
 
-from chassis.errors import StartFailed
 from pydantic import BaseModel
 
 from agent_runner.agent_config import AgentConfig
 from chassis import logs
+from chassis.errors import StartFailed
 
 _ASK_S: Final = 4.0
 _MOST_BYTES: Final = 1 << 20

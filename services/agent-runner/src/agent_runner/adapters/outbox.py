@@ -3,12 +3,11 @@
 import asyncio
 from typing import Final
 
-from chassis.nats import Bus, BusUnavailable, PublishRefused, SequenceConflict
-from contracts.events import Event
-
 from agent_runner.adapters.spool import Spool, SpoolFile
 from agent_runner.domain.backlog import Backlog
 from chassis import logs, metrics
+from chassis.nats import Bus, BusUnavailable, PublishRefused, SequenceConflict
+from contracts.events import Event
 
 _MAX_BYTES: Final = 1024 * 1024  # of one job, in memory: hours of a call without NATS
 _ATTEMPT_S: Final = 2.0  # after this, waiting events are copied to disk and the publish is retried

@@ -5,9 +5,8 @@ import os
 from collections.abc import Callable
 from typing import Final
 
-from chassis.settings import variables
-
 from agent_runner.agent_config import AgentConfig
+from chassis.settings import variables
 
 WORKERS_VARIABLES: Final = variables(AgentConfig) | {"AGENT_ENV_FILE"}
 """A worker parses untrusted media and answers of tools, so it gets the agent's variables and no server's."""

@@ -3,12 +3,11 @@
 import asyncio
 from typing import Final
 
+from agent_runner.ports import NameTaken
+from chassis import logs
 from chassis.nats import Bus, BusUnavailable, Entry, KeyChanged, KeyExists, PublishRefused
 from contracts.registry import NodeState
 from contracts.streams import NODES
-
-from agent_runner.ports import NameTaken
-from chassis import logs
 
 _WRITE_S: Final = 1.0  # the renewal's period; the lease is four times that
 _ANSWER_S: Final = 0.3  # after a failed write, reconnect to another server if this one does not answer a ping in time

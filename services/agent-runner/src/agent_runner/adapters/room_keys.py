@@ -4,11 +4,10 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
+from agent_runner.ports import KeyGone, KeysUnavailable
 from chassis.nats import Bus, BusUnavailable, KeyChanged, KeyExists, PublishRefused
 from contracts.registry import PrejoinedRoom
 from contracts.streams import PREJOINED
-
-from agent_runner.ports import KeyGone, KeysUnavailable
 
 _DEADLINE_S: Final = 2.0
 

@@ -3,11 +3,10 @@
 import asyncio
 from collections.abc import Sequence
 
+from agent_runner.ports import LogUnavailable
 from chassis.nats import Bus, BusUnavailable
 from contracts.events import Event, JobAssigned, SessionRequested, TurnFinished
 from contracts.subjects import session_event
-
-from agent_runner.ports import LogUnavailable
 
 
 class BusSessionLog:

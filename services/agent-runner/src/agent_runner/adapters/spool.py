@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from contracts.events import Event, ServedTick, TurnFinished, UnknownEvent, parse_event
 from pydantic import ValidationError
 
 from chassis import logs, metrics
+from contracts.events import Event, ServedTick, TurnFinished, UnknownEvent, parse_event
 
 _MODE: Final = 0o640  # turns are in it, as in the sessions' logs
 _SPARE: Final = (ServedTick, TurnFinished)

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
-from contracts.causes import Cause, provider_failed
-
 from agent_runner.domain.call_events import (
     AskLastEpoch,
     CallEffect,
@@ -52,6 +50,7 @@ from agent_runner.link.messages import (
     Turn,
     Unfinished,
 )
+from contracts.causes import Cause, provider_failed
 
 EXIT_S: Final = 2.0
 """From a worker's last message to SIGKILL."""

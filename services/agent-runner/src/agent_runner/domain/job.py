@@ -3,11 +3,10 @@
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
-from contracts.causes import Cause
-
 from agent_runner.domain import provider_health
 from agent_runner.domain.provider_health import ProviderHealth
 from agent_runner.link.messages import End, Ending, Go, Prejoin, Provider, Rejoin, Removed, Speak
+from contracts.causes import Cause
 
 SORRY: Final = "Sorry, I didn't get that. Could you say it again?"
 

@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final, TypeAlias
 
-from contracts.deadlines import PREJOINED_LEASE_S, PREJOINED_RENEW_S
-
 from agent_runner.domain.pulse import TWO_BEATS_S
 from agent_runner.link.messages import Joined, Removed, Stopped, ToSupervisor
+from contracts.deadlines import PREJOINED_LEASE_S, PREJOINED_RENEW_S
 
 CLAIM_S: Final = 60.0
 """How long a claimed room waits for its job: a start may queue for 30 s before it gets a node."""

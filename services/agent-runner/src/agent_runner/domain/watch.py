@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from contracts.causes import Cause
-
 from agent_runner.domain.audio_flow import AudioFlow
 from agent_runner.domain.hearing import Hearing
 from agent_runner.domain.job import EndCall, Say
@@ -13,6 +11,7 @@ from agent_runner.domain.muteness import MUTE_S, Muteness
 from agent_runner.domain.notice import Notice
 from agent_runner.domain.quiet import Quiet
 from agent_runner.link.messages import Turn, Unfinished
+from contracts.causes import Cause
 
 
 @dataclass(frozen=True, slots=True)

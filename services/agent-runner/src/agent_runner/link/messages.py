@@ -8,9 +8,10 @@ all other messages. The socket's end-of-file means that the other side is gone.
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, Protocol, TypeAlias
 
+from pydantic import Field, TypeAdapter, ValidationError
+
 from contracts.causes import Cause
 from contracts.tools import RecordedTool
-from pydantic import Field, TypeAdapter, ValidationError
 
 MAX_PACKET_BYTES = 200 * 1024
 """Longest packet; Linux takes 208 KiB at its default socket buffer. The longest system prompt fits, however escaped."""

@@ -7,12 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from chassis.tasks import Tasks, first_of
-from contracts.causes import Cause
-from contracts.commands import AssignJob, JobDescribed
-from contracts.deadlines import FENCE_S
-from contracts.ids import agent_identity, caller_identity
-
 from agent_runner.domain.call import CallLimits, CallState, step
 from agent_runner.domain.call_events import (
     AskLastEpoch,
@@ -40,6 +34,11 @@ from agent_runner.supervisor import meters
 from agent_runner.supervisor.pool import NoWorker, Pool, Taken
 from agent_runner.supervisor.report import Report
 from chassis import logs, telemetry
+from chassis.tasks import Tasks, first_of
+from contracts.causes import Cause
+from contracts.commands import AssignJob, JobDescribed
+from contracts.deadlines import FENCE_S
+from contracts.ids import agent_identity, caller_identity
 
 _HISTORY_S: Final = 2.0
 

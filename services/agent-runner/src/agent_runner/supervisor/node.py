@@ -7,18 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from chassis.tasks import Tasks, first_of
-from contracts.causes import Cause
-from contracts.commands import AssignJob
-from contracts.deadlines import REAP_S
-from contracts.registry import NodeJob, NodeState
-
 from agent_runner.domain import node as domain
 from agent_runner.domain.node import EndedJob, NodeEffect, NodeEvent, NodeJobs, NodeLimits
 from agent_runner.ports import LogUnavailable
 from agent_runner.supervisor.call import Call, World
 from agent_runner.supervisor.rooms import Rooms
 from chassis import logs
+from chassis.tasks import Tasks, first_of
+from contracts.causes import Cause
+from contracts.commands import AssignJob
+from contracts.deadlines import REAP_S
+from contracts.registry import NodeJob, NodeState
 
 _FENCE_S: Final = 2.0
 _FENCE_RETRY_S: Final = 0.5

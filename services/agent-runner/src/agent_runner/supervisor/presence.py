@@ -6,14 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from contracts.deadlines import NODE_RENEW_S
-
 from agent_runner.domain.node import NodeLease
 from agent_runner.domain.pulse import LOOK_S, silence_step
 from agent_runner.ports import NameTaken, Registry
 from agent_runner.supervisor import meters
 from agent_runner.supervisor.node import Node
 from chassis import logs
+from contracts.deadlines import NODE_RENEW_S
 
 _RETRY_S: Final = 0.5
 _DEBOUNCE_S: Final = 0.05

@@ -4,9 +4,6 @@ import time
 from datetime import UTC, datetime
 from typing import Final
 
-from contracts.commands import AssignJob
-from contracts.events import AgentReady, AgentSpeaking, AgentStopped, ServedTick, SessionStarted, TurnFinished
-
 from agent_runner.domain.call_events import (
     Tell,
     TellHeard,
@@ -21,6 +18,8 @@ from agent_runner.link.messages import Turn
 from agent_runner.ports import Outboxes
 from agent_runner.supervisor import meters
 from chassis import telemetry
+from contracts.commands import AssignJob
+from contracts.events import AgentReady, AgentSpeaking, AgentStopped, ServedTick, SessionStarted, TurnFinished
 
 _MAX_TEXT: Final = 100_000
 _NS_A_MS: Final = 1_000_000

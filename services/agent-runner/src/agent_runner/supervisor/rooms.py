@@ -6,13 +6,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from chassis.tasks import Tasks, first_of
-from contracts.commands import CommandFailed, PrejoinRoom, RoomPrejoined
-from contracts.deadlines import NODE_PREJOIN_S
-from contracts.ids import caller_identity
-from contracts.refusals import RefusalCode
-from contracts.registry import PrejoinedRoom
-
 from agent_runner.domain import prejoined_room as domain
 from agent_runner.domain.prejoined_room import Phase, RoomEffect, RoomEvent, RoomState
 from agent_runner.link.messages import End, Prejoin, ToSupervisor
@@ -20,6 +13,12 @@ from agent_runner.ports import KeyGone, KeysUnavailable, RoomKeys, WorkerProcess
 from agent_runner.supervisor import meters
 from agent_runner.supervisor.pool import NoWorker, Pool
 from chassis import logs
+from chassis.tasks import Tasks, first_of
+from contracts.commands import CommandFailed, PrejoinRoom, RoomPrejoined
+from contracts.deadlines import NODE_PREJOIN_S
+from contracts.ids import caller_identity
+from contracts.refusals import RefusalCode
+from contracts.registry import PrejoinedRoom
 
 log = logs.get_logger(__name__)
 

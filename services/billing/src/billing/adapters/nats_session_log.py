@@ -4,13 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Final
 
+from billing.domain.usage import METERED, LoggedEvent
+from billing.ports import Extent, LogUnavailable
 from chassis.nats import Bus, BusUnavailable, PublishRefused, SequenceConflict, Stored, place_of, show_place
 from contracts.events import Event, SessionBilled, SessionEnded
 from contracts.streams import BILLINGS_PLACE, SESSIONS
 from contracts.subjects import DEAD_PREFIX, session_event
-
-from billing.domain.usage import METERED, LoggedEvent
-from billing.ports import Extent, LogUnavailable
 
 FOLLOWED: Final = tuple(session_event(cls.event, "*") for cls in (SessionEnded, *METERED))
 """The end, and the events that change a bill when they arrive after it."""

@@ -1,10 +1,9 @@
 """Audit: whether a stored bill follows from its own evidence, and from the log."""
 
-from contracts.metering import billable, within_grant
-
 from billing.domain.ledger import Account, settle
 from billing.domain.rating import NOTHING, rate
 from billing.domain.usage import Usage
+from contracts.metering import billable, within_grant
 
 
 def findings(account: Account) -> list[str]:

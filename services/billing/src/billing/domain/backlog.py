@@ -4,9 +4,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
-from contracts.events import SessionEnded
-
 from billing.domain.usage import METERED, LoggedEvent
+from contracts.events import SessionEnded
 
 MOST_REMEMBERED: Final = 100_000
 

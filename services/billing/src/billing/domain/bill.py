@@ -1,8 +1,7 @@
 """An account as the API's bill."""
 
-from contracts.api import EpochBill, Evidence, LedgerEntryView, SessionBill
-
 from billing.domain.ledger import Account, EpochShare, instant
+from contracts.api import EpochBill, Evidence, LedgerEntryView, SessionBill
 
 
 def view(account: Account) -> SessionBill:

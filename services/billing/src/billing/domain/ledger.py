@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from typing import Final, Literal
 from uuid import UUID, uuid5
 
+from billing.domain.rating import NOTHING, Charge, Tariff, rate
+from billing.domain.usage import LoggedEvent, Usage
 from contracts.events import (
     AgentReady,
     AgentStopped,
@@ -19,9 +21,6 @@ from contracts.events import (
     SessionStarted,
 )
 from contracts.metering import EpochUsage, LogRecord, Metered, meter
-
-from billing.domain.rating import NOTHING, Charge, Tariff, rate
-from billing.domain.usage import LoggedEvent, Usage
 
 # An arbitrary UUID; a change would settle every session a second time.
 _ENTRIES = UUID("1d4f5f6e-6f0a-5a0d-8f0e-3f7f6a1b2c9d")

@@ -5,7 +5,6 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from contracts.events import SessionEnded
 from opentelemetry.trace import SpanKind
 
 from billing.domain.backlog import Due
@@ -15,6 +14,7 @@ from billing.domain.rating import Tariff
 from billing.domain.usage import IncompleteLog, LoggedEvent, NotEnded, usage
 from billing.ports import Ledger, LedgerUnavailable, SessionLog
 from chassis import logs, metrics, telemetry
+from contracts.events import SessionEnded
 
 FINAL: Final = (IncompleteLog, NotEnded, SettledOtherwise)
 """The session can never be billed: a retry gives the same result."""

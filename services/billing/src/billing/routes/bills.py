@@ -3,6 +3,14 @@
 from collections.abc import Awaitable
 from typing import Final
 
+from pydantic import TypeAdapter, ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from billing.domain.bill import view
+from billing.ports import Ledger, LedgerUnavailable, LogUnavailable, SessionLog
+from billing.routes import cursor
 from contracts.api import MAX_BILLS_PAGE, SessionBill, UserBill
 from contracts.errors import (
     BILLING_UNAVAILABLE,
@@ -18,14 +26,6 @@ from contracts.errors import (
 from contracts.events import SessionRequested
 from contracts.ids import SessionId
 from contracts.names import RecordedName
-from pydantic import TypeAdapter, ValidationError
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
-
-from billing.domain.bill import view
-from billing.ports import Ledger, LedgerUnavailable, LogUnavailable, SessionLog
-from billing.routes import cursor
 
 _DEFAULT_PAGE: Final = 50
 _RETRY_S: Final = 2

@@ -3,10 +3,10 @@
 import base64
 import binascii
 
-from contracts.ids import SessionId
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from billing.ports import Place
+from contracts.ids import SessionId
 
 
 class _Cursor(BaseModel):

@@ -6,10 +6,11 @@ from typing import TypeVar
 from urllib.parse import quote
 
 import httpx
+from pydantic import BaseModel, ValidationError
+
 from chassis.logs import get_logger
 from contracts.api import SessionBill, UserBill
 from contracts.errors import BILLING_UNAVAILABLE, PROBLEMS, Problem, Refused
-from pydantic import BaseModel, ValidationError
 
 _RETRY_AFTER_S = 5
 

@@ -6,6 +6,7 @@ from time import monotonic
 from typing import Any, cast
 
 import httpx
+
 from chassis.logs import get_logger
 from chassis.tasks import cancel
 

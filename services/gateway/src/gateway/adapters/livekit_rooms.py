@@ -10,16 +10,16 @@ from typing import TypeVar
 from uuid import uuid4
 
 import aiohttp
-from chassis.livekit_probe import CLOCK_TOLERANCE_S, clock_ahead, skew_text
-from chassis.logs import get_logger
-from contracts.api import Dependency
-from contracts.errors import CLOCK_SKEW, LIVEKIT_REFUSED, LIVEKIT_UNAVAILABLE, Refused
-from contracts.rooms import RoomShape, room_metadata
 from google.protobuf.message import DecodeError
 from livekit.api import ServerError, ServerErrorCode
 from livekit.api.room_service import RoomService
 from livekit.protocol.room import CreateRoomRequest, DeleteRoomRequest, ListParticipantsRequest, ListRoomsRequest
 
+from chassis.livekit_probe import CLOCK_TOLERANCE_S, clock_ahead, skew_text
+from chassis.logs import get_logger
+from contracts.api import Dependency
+from contracts.errors import CLOCK_SKEW, LIVEKIT_REFUSED, LIVEKIT_UNAVAILABLE, Refused
+from contracts.rooms import RoomShape, room_metadata
 from gateway.domain.rooms import MadeRoom
 
 _RETRY_AFTER_S = 2

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import jwt
+
 from contracts.ids import caller_identity
 
 

@@ -3,11 +3,10 @@
 import asyncio
 from typing import Final, NoReturn
 
+from chassis import metrics
 from chassis.logs import get_logger
 from chassis.nats import Bus, BusUnavailable
 from contracts.streams import SESSIONS
-
-from chassis import metrics
 
 _MEASURE_S: Final = 15.0
 _ALLOWED: Final = 1000  # nats-server's default limit per stream, which it reports as -1

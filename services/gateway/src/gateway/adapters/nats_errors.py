@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from chassis.logs import get_logger
 from chassis.nats import BusUnavailable, NotStored, PublishRefused, StreamFull
 from contracts.errors import LOG_REFUSED, Refused
-
 from gateway.ports import LogFull, NatsUnavailable
 
 log = get_logger(__name__)

@@ -4,12 +4,12 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
-from chassis.nats import Bus, KeyChanged, KeyExists, StreamFull
-from contracts.errors import IDEMPOTENCY_STORE_FULL, Refused
-from contracts.streams import IDEMPOTENCY
 from pydantic import BaseModel
 
 from chassis import metrics
+from chassis.nats import Bus, KeyChanged, KeyExists, StreamFull
+from contracts.errors import IDEMPOTENCY_STORE_FULL, Refused
+from contracts.streams import IDEMPOTENCY
 from gateway.adapters.bucket_use import measure
 from gateway.adapters.nats_errors import translated
 from gateway.ports import Claim, K, NatsUnavailable

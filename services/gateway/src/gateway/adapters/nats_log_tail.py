@@ -9,13 +9,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
+from chassis import metrics
 from chassis.logs import get_logger
 from chassis.nats import Bus, BusUnavailable, Stored
 from contracts.events import AgentReady, AgentSpeaking, AgentStopped, Event, SessionEnded, TurnFinished
 from contracts.streams import SESSIONS
 from contracts.subjects import session_event
-
-from chassis import metrics
 
 _TOLD: Final = (AgentReady, AgentSpeaking, TurnFinished, AgentStopped, SessionEnded)
 _KEPT: Final = 2048  # messages, for requests that begin to follow shortly after the event they wait for

@@ -4,12 +4,11 @@ import asyncio
 import random
 from typing import Final
 
+from chassis import metrics
 from chassis.logs import get_logger
 from chassis.nats import Bus, BusUnavailable, Change, KeyChanged, PublishRefused
 from contracts.registry import PrejoinedRoom
 from contracts.streams import PREJOINED
-
-from chassis import metrics
 
 log = get_logger(__name__)
 

@@ -8,7 +8,6 @@ from contracts.commands import DRAIN, CommandFailed, DrainNode
 from contracts.errors import NODE_SILENT, UNKNOWN_NODE, Refused
 from contracts.registry import NodeState, Slot
 from contracts.streams import NODES, SLOTS, Value
-
 from gateway.adapters.kept import Kept
 from gateway.adapters.nats_errors import translated
 from gateway.ports import NatsUnavailable

@@ -2,12 +2,11 @@
 
 from typing import Final
 
+from chassis import metrics
 from chassis.nats import Bus, KeyChanged, KeyExists, StreamFull
 from contracts.errors import SEATS_FULL, Refused
 from contracts.registry import Seat
 from contracts.streams import SEATS
-
-from chassis import metrics
 from gateway.adapters.bucket_use import measure
 from gateway.adapters.nats_errors import translated
 from gateway.ports import NatsUnavailable

@@ -11,7 +11,6 @@ from chassis.nats import Bus, SequenceConflict, Stored
 from chassis.tasks import cancel
 from contracts.events import Event, RoomEvent
 from contracts.subjects import session_event, session_log
-
 from gateway.adapters.nats_errors import nats_unavailable, translated
 from gateway.adapters.nats_log_tail import LogTail
 from gateway.ports import LoggedEvent, RecordUnreadable, SessionIdTaken

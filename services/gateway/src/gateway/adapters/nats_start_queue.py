@@ -3,7 +3,6 @@
 from chassis.nats import Bus, Change
 from contracts.registry import QueueState
 from contracts.streams import QUEUE
-
 from gateway.domain.queue import may_be_full
 
 

@@ -5,10 +5,10 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from time import time
 
-from chassis.logs import get_logger
 from redis.asyncio.client import Pipeline
 from redis.exceptions import ResponseError, WatchError
 
+from chassis.logs import get_logger
 from gateway.adapters.redis_read_model import (
     SCAN_PAGE,
     SESSIONS_BY_TIME,

@@ -10,8 +10,6 @@ from contextlib import asynccontextmanager
 from time import perf_counter
 from typing import Any
 
-from chassis.logs import get_logger
-from contracts.api import Dependency
 from pydantic import ValidationError
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -20,6 +18,8 @@ from redis.exceptions import ConnectionError, RedisError, ResponseError, WatchEr
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from chassis import metrics
+from chassis.logs import get_logger
+from contracts.api import Dependency
 from gateway.domain.read_model import READY, STARTING, SessionState, Status
 from gateway.ports import Page, ReadModelUnavailable
 

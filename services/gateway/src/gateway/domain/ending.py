@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable
 
+from contracts import metering
 from contracts.api import EndDetails, EndReply
 from contracts.events import AgentStopped, Event, SessionEnded
-
-from contracts import metering
 
 
 def process_is_gone(ended: SessionEnded, events: Iterable[Event]) -> bool:

@@ -9,10 +9,11 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
+from pydantic import BaseModel
+
 from contracts.api import StartRequest
 from contracts.events import Outcome, SessionEnded
 from contracts.registry import IdempotentStart
-from pydantic import BaseModel
 
 _FORM: Final = "2:"
 _HOW_TO_ANSWER: Final = frozenset({"wait", "deadline_ms"})

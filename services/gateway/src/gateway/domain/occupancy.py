@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from contracts.events import Event, JobAssigned, SessionEnded, SessionQueued
 from contracts.registry import NodeState, Slot
-
 from gateway.domain.read_model import Status
 
 

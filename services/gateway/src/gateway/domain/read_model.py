@@ -11,6 +11,9 @@ from enum import StrEnum
 from functools import reduce
 from typing import Any, TypeVar
 
+from pydantic import BaseModel, ConfigDict
+
+from contracts import metering
 from contracts.api import SessionView
 from contracts.events import (
     AgentReady,
@@ -24,9 +27,6 @@ from contracts.events import (
     SessionRequested,
     SessionStarted,
 )
-from pydantic import BaseModel, ConfigDict
-
-from contracts import metering
 
 _E = TypeVar("_E", bound=Event)
 

@@ -2,11 +2,12 @@
 
 from datetime import datetime
 
+from pydantic.alias_generators import to_camel
+
 from contracts.api import StartRequest
 from contracts.errors import INVALID_REQUEST, FieldError, Refused
 from contracts.events import Event, SessionRequested, parse_event
 from contracts.tools import recorded
-from pydantic.alias_generators import to_camel
 
 _ANY_SESSION = "session_0"
 

@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from chassis.logs import get_logger
+from contracts import ids
 from contracts.api import StartRequest
 from contracts.errors import IDEMPOTENCY_MISMATCH, LOG_FULL, ROOM_TAKEN, SESSION_ENDED, SESSION_ID_TAKEN, Refused
 from contracts.events import SessionEnded, SessionRequested
 from contracts.registry import IdempotentStart
-
-from contracts import ids
 from gateway.domain import idempotency
 from gateway.domain.rooms import is_usable
 from gateway.domain.start import check_recordable, is_same_start, requested

@@ -5,14 +5,14 @@ from collections.abc import Mapping, MutableMapping
 from functools import cache
 from typing import Any, Final, cast
 
-from chassis.health import Health
-from contracts.api import HealthReply
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.middleware import Middleware
 from starlette.responses import JSONResponse, Response
 
 from chassis import edge, problem
+from chassis.health import Health
+from contracts.api import HealthReply
 from gateway.domain.access import AccessRules, Scope
 from gateway.ports import RecordUnreadable, Unavailable
 from gateway.routes import billing, docs_page, end, nodes, sessions, start, stats, token, unavailable, webhook

@@ -4,10 +4,10 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from chassis.logs import get_logger
 from starlette.types import Scope
 
 from chassis import metrics
+from chassis.logs import get_logger
 from gateway.routes.prefix import route_path
 
 _LINES_A_SECOND: Final = 5

@@ -2,12 +2,12 @@
 
 from typing import Annotated
 
+from fastapi import APIRouter, Path, Query
+
 from contracts.api import MAX_BILLS_PAGE, SessionBill, UserBill
 from contracts.errors import BILLING_UNAVAILABLE, INVALID_SESSION_ID, NOT_BILLED_YET, UNKNOWN_SESSION, UNKNOWN_USER
 from contracts.ids import SessionId
 from contracts.names import RecordedName
-from fastapi import APIRouter, Path, Query
-
 from gateway.domain.access import Scope
 from gateway.routes.documented import problems
 from gateway.routes.services import BillingPort

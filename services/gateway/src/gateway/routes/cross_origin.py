@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import uuid4
 
-from chassis.edge import REQUEST_ID_HEADER
-from chassis.problem import problem_response
-from contracts.errors import ORIGIN_NOT_ALLOWED, Refused
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp
+
+from chassis.edge import REQUEST_ID_HEADER
+from chassis.problem import problem_response
+from contracts.errors import ORIGIN_NOT_ALLOWED, Refused
 
 _METHODS: Final = ("GET", "POST", "DELETE")
 _ASKED: Final = ("Authorization", "X-API-Key", "Content-Type", "Idempotency-Key", "Last-Event-ID", REQUEST_ID_HEADER)

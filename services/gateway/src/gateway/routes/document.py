@@ -6,9 +6,10 @@ The links say which values of one answer the next request needs; a test follows 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from contracts.errors import Problem
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+
+from contracts.errors import Problem
 
 _KEY: Final = "One of GREENROOM_API_KEYS, with the operation's scope. For backends: a key in a web page is public."
 _SCHEMES: Final[dict[str, dict[str, str]]] = {

@@ -3,6 +3,8 @@
 import asyncio
 from contextlib import suppress
 
+from fastapi import APIRouter, Response
+
 from chassis.logs import bind_session, get_logger
 from contracts.api import EndReply, EndRequest
 from contracts.end_reasons import EndReason
@@ -19,8 +21,6 @@ from contracts.errors import (
     Refused,
 )
 from contracts.events import AgentStopped, EndRequested, Event, SessionEnded, SessionRequested
-from fastapi import APIRouter, Response
-
 from gateway.domain.access import Scope
 from gateway.domain.ending import end_reply, process_is_gone
 from gateway.domain.idempotency import fingerprint

@@ -5,7 +5,6 @@ from typing import Final
 
 from contracts.errors import START_PENDING, Refused
 from contracts.events import SessionEnded, SessionRequested
-
 from gateway.domain.waiting import failure
 from gateway.ports import NatsUnavailable
 from gateway.routes.services import Services

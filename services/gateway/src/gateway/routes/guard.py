@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from chassis.logs import get_logger, with_fields
-from contracts.errors import BAD_SIGNATURE, FOREIGN_REQUEST, UNAUTHORIZED, Refused
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from chassis.logs import get_logger, with_fields
+from contracts.errors import BAD_SIGNATURE, FOREIGN_REQUEST, UNAUTHORIZED, Refused
 from gateway.domain.access import EVERY_SCOPE, AccessRules, ApiKey, find_key, key_id
 from gateway.domain.visitor import Foreign, Visitor, foreign
 from gateway.routes.audit import client_of, refused_line

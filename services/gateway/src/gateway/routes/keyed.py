@@ -4,13 +4,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Final, TypeVar
 
+from fastapi import Depends, Header, Request, Response
+from pydantic import BaseModel, ValidationError
+
 from chassis.logs import get_logger
 from contracts.api import IDEMPOTENCY_KEY_PATTERN
 from contracts.errors import IDEMPOTENCY_MISMATCH, Refused
 from contracts.registry import IdempotentReply
-from fastapi import Depends, Header, Request, Response
-from pydantic import BaseModel, ValidationError
-
 from gateway.domain import idempotency
 from gateway.ports import IdempotencyKeys, Unavailable
 

@@ -2,6 +2,8 @@
 
 from typing import Annotated
 
+from fastapi import APIRouter, Path, Response
+
 from chassis.logs import get_logger
 from contracts.api import DrainRequest, DrainStarted
 from contracts.errors import (
@@ -13,8 +15,6 @@ from contracts.errors import (
     UNKNOWN_NODE,
 )
 from contracts.ids import NODE_ID_PATTERN
-from fastapi import APIRouter, Path, Response
-
 from gateway.domain.access import Scope
 from gateway.domain.idempotency import fingerprint
 from gateway.routes.documented import WITH_BODY, problems

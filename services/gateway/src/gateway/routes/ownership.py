@@ -8,7 +8,6 @@ user are refused. An id that the gateway makes is unknown before the answer, and
 from contracts.api import StartRequest
 from contracts.errors import NOT_SESSION_OWNER, SESSION_ID_TAKEN, Refused
 from contracts.events import SessionRequested
-
 from gateway.domain.start import is_owner
 from gateway.routes.services import Services
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, MutableMapping
 from typing import Annotated, Any
 
-from contracts.errors import FORBIDDEN, Refused
 from fastapi import Depends, Request
 from fastapi.params import Depends as Dependency
 
+from contracts.errors import FORBIDDEN, Refused
 from gateway.domain.access import Scope
 from gateway.routes.audit import refused_line
 

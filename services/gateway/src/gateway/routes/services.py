@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any
 
-from chassis.tasks import Tasks
-from contracts.tool_hosts import AllowedHost
 from fastapi import Depends, Request
 
+from chassis.tasks import Tasks
+from contracts.tool_hosts import AllowedHost
 from gateway.ports import (
     Billing,
     IdempotencyKeys,

@@ -2,6 +2,8 @@
 
 from typing import Annotated
 
+from fastapi import APIRouter, Path, Query
+
 from chassis.logs import get_logger
 from contracts.api import SessionList, SessionView
 from contracts.errors import (
@@ -14,8 +16,6 @@ from contracts.errors import (
 )
 from contracts.events import SessionRequested
 from contracts.ids import SessionId
-from fastapi import APIRouter, Path, Query
-
 from gateway.domain.access import Scope
 from gateway.domain.read_model import SessionState, Status, fold_all, session_view
 from gateway.ports import ReadModel, ReadModelUnavailable

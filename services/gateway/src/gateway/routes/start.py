@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
+from fastapi import APIRouter, Path, Query, Response
+
 from chassis.logs import bind_session, get_logger
 from contracts.api import MAX_WAIT_MS, MIN_WAIT_MS, StartProgress, StartReply, StartRequest
 from contracts.errors import (
@@ -40,8 +42,6 @@ from contracts.errors import (
 )
 from contracts.events import SessionRequested
 from contracts.ids import SessionId
-from fastapi import APIRouter, Path, Query, Response
-
 from gateway.domain.access import Scope
 from gateway.domain.waiting import Stage
 from gateway.ports import NatsUnavailable

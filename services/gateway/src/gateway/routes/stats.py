@@ -5,12 +5,12 @@ from collections.abc import Awaitable, Mapping
 from datetime import timedelta
 from typing import TypeVar
 
+from fastapi import APIRouter
+
 from contracts.api import Dependency, PoolStats, StatsReply
 from contracts.errors import Refused
 from contracts.events import Event, JobAssigned, SessionEnded, SessionQueued
 from contracts.registry import NodeState
-from fastapi import APIRouter
-
 from gateway.domain.access import Scope
 from gateway.domain.occupancy import from_read_model, from_registry
 from gateway.domain.read_model import Status

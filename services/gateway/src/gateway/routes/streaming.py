@@ -4,15 +4,15 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from typing import Annotated, Any, Final
 
+from fastapi import Depends, Request
+from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
+from pydantic import BaseModel
+
 from chassis.edge import request_id
 from chassis.logs import get_logger
 from chassis.problem import problem_of
 from contracts.api import StartProgress, StartReply
 from contracts.errors import INTERNAL, Refused
-from fastapi import Depends, Request
-from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
-from pydantic import BaseModel
-
 from gateway.domain.waiting import Stage
 from gateway.routes.services import Services
 from gateway.routes.unavailable import STORE_ERRORS, refusal

@@ -1,5 +1,7 @@
 """`POST /api/token`: a caller's LiveKit token."""
 
+from fastapi import APIRouter
+
 from chassis.logs import bind_session, get_logger
 from contracts.api import TokenReply, TokenRequest
 from contracts.errors import (
@@ -13,8 +15,6 @@ from contracts.errors import (
     Refused,
 )
 from contracts.events import SessionEnded
-from fastapi import APIRouter
-
 from gateway.domain.access import Scope
 from gateway.routes.documented import WITH_BODY, problems
 from gateway.routes.ownership import check_owner

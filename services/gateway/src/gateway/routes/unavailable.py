@@ -3,7 +3,6 @@
 from typing import Final
 
 from contracts.errors import BUS_UNAVAILABLE, LOG_FULL, REDIS_UNAVAILABLE, SESSION_UNREADABLE, Refused
-
 from gateway.ports import LogFull, ReadModelUnavailable, RecordUnreadable, Unavailable
 
 STORE_ERRORS: Final = (Unavailable, RecordUnreadable)

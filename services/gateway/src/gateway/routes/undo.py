@@ -8,7 +8,6 @@ from typing import Final
 from chassis.logs import get_logger
 from contracts.errors import CLOCK_SKEW, LIVEKIT_REFUSED, LIVEKIT_UNAVAILABLE, Refused
 from contracts.events import SessionRequested
-
 from gateway.ports import RecordUnreadable, Unavailable
 from gateway.routes.services import Services
 

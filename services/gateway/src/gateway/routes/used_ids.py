@@ -6,7 +6,6 @@ from typing import Final
 from chassis.logs import get_logger
 from contracts.errors import NOT_BILLED_YET, SESSION_ID_TAKEN, UNKNOWN_SESSION, Refused
 from contracts.events import SessionEnded
-
 from gateway.routes.services import Services
 
 _ASK_S: Final = 0.5

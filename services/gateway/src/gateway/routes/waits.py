@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
+from chassis import metrics
 from chassis.logs import get_logger
 from contracts.errors import GATEWAY_STOPPING, START_PENDING, TOO_MANY_WAITING, Refused
 from contracts.events import AgentReady, AgentSpeaking, SessionEnded, TurnFinished
-
-from chassis import metrics
 from gateway.domain.waiting import STAGES, Progress, Stage
 from gateway.ports import NatsUnavailable, SessionLog
 

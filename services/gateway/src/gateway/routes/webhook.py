@@ -3,10 +3,10 @@
 import json
 from typing import Any, Final, cast
 
-from chassis.logs import get_logger
-from contracts.errors import BAD_SIGNATURE, BUS_UNAVAILABLE, LOG_FULL, MALFORMED_BODY, Refused
 from fastapi import APIRouter, Request, Response
 
+from chassis.logs import get_logger
+from contracts.errors import BAD_SIGNATURE, BUS_UNAVAILABLE, LOG_FULL, MALFORMED_BODY, Refused
 from gateway.domain.room_events import MalformedWebhook, room_event
 from gateway.ports import BadSignature
 from gateway.routes.documented import WITH_BODY, problems

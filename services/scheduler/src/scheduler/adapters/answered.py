@@ -4,7 +4,6 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from chassis.nats import BusUnavailable, PublishRefused
-
 from scheduler.ports import Unavailable
 
 

@@ -10,10 +10,10 @@ from datetime import timedelta
 from typing import Final, TypeVar
 
 import aiohttp
-from contracts.ids import agent_identity
-from contracts.rooms import deployment_in, room_metadata, room_shape
 from livekit import api
 
+from contracts.ids import agent_identity
+from contracts.rooms import deployment_in, room_metadata, room_shape
 from scheduler.ports import Room, Unavailable
 
 _DEADLINE_S: Final = 3.0

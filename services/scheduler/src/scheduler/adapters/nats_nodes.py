@@ -4,6 +4,7 @@ from asyncio import Event as Signal
 from collections.abc import Callable
 from typing import Any, Final
 
+from chassis import logs
 from chassis.nats import (
     BadReply,
     Bus,
@@ -31,8 +32,6 @@ from contracts.deadlines import DESCRIBE_REPLY_S, LAST_SENTENCE_REPLY_S, PREJOIN
 from contracts.refusals import RefusalCode
 from contracts.registry import NodeState
 from contracts.streams import NODES
-
-from chassis import logs
 from scheduler.adapters.answered import answered
 from scheduler.ports import NO_ANSWER, NO_RESPONDER, NotAccepted, Outranked
 

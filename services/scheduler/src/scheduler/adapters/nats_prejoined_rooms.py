@@ -6,7 +6,6 @@ from collections.abc import Callable
 from chassis.nats import Bus, Change, KeyChanged
 from contracts.registry import PrejoinedRoom
 from contracts.streams import PREJOINED
-
 from scheduler.adapters.answered import answered
 from scheduler.domain.prejoining import ListedRoom
 

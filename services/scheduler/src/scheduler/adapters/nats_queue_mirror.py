@@ -5,7 +5,6 @@ from typing import Final
 from chassis.nats import Bus
 from contracts.registry import QUEUE_KEY, QueueState
 from contracts.streams import QUEUE
-
 from scheduler.adapters.answered import answered
 
 _DEADLINE_S: Final = 1.0

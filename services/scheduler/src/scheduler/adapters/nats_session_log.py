@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Final, Generic, TypeVar
 
 from chassis.nats import Bus, Replay, SequenceConflict, Stored
+from contracts import streams
 from contracts.events import (
     AgentReady,
     AgentStopped,
@@ -20,8 +21,6 @@ from contracts.events import (
 )
 from contracts.ids import SESSION_ID_PATTERN
 from contracts.subjects import ALL_SESSIONS, room_event, session_event
-
-from contracts import streams
 from scheduler.adapters.answered import answered
 from scheduler.domain.session import ASSIGNED, ENDED, REQUESTED, Recorded, Unreadable
 from scheduler.ports import LogTail, Outrun, RoomRecord

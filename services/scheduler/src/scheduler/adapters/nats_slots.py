@@ -6,7 +6,6 @@ from typing import Final
 from chassis.nats import Bus, Entry, KeyChanged, KeyExists
 from contracts.registry import Slot
 from contracts.streams import SLOTS
-
 from scheduler.adapters.answered import answered
 from scheduler.ports import HeldSlot, Outrun
 

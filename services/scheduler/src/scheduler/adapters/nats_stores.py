@@ -6,7 +6,6 @@ from typing import Final
 
 from chassis.nats import Bus, BusUnavailable, place_of
 from contracts.streams import BILLINGS_PLACE, BUCKETS, SESSIONS, STREAMS
-
 from scheduler.domain.log_room import BillingPlace
 from scheduler.ports import StoreUse, Unavailable
 

@@ -2,7 +2,6 @@
 
 from contracts.end_reasons import EndReason
 from contracts.registry import NodeState
-
 from scheduler.domain.fairness import FairQueue, Waiting
 from scheduler.domain.fleet import Fleet
 from scheduler.domain.limits import Limits

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from contracts.events import AgentReady
-
 from scheduler.domain.admission import Admission
 from scheduler.domain.facts import Blocked, Facts, NodeLost
 from scheduler.domain.fleet import Fleet

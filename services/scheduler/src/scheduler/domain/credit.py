@@ -5,7 +5,6 @@ The log knows: the leader reads it at the earliest time at which the grant may b
 """
 
 from contracts.metering import SPENT_EARLY_MS, granted_ms, is_spent
-
 from scheduler.domain.facts import Facts
 from scheduler.domain.limits import Limits
 from scheduler.domain.session import Session

@@ -3,7 +3,6 @@
 from contracts.causes import Cause, Effect, effect
 from contracts.end_reasons import EndReason
 from contracts.events import Outcome
-
 from scheduler.domain import credit
 from scheduler.domain.facts import Facts, Verdict
 from scheduler.domain.limits import Limits

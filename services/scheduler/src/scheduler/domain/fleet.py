@@ -4,7 +4,6 @@ from collections.abc import Collection, Iterator
 
 from contracts.end_reasons import EndReason
 from contracts.registry import NodeState
-
 from scheduler.domain import suspects
 from scheduler.domain.placement import NoPlace
 from scheduler.domain.ranking import Entry, Ranking

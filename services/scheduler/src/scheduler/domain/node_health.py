@@ -1,7 +1,6 @@
 """Which nodes are lost, and which agents a live node no longer lists."""
 
 from contracts.registry import NodeState
-
 from scheduler.domain.facts import JobUnlisted
 from scheduler.domain.fleet import Fleet
 from scheduler.domain.roster import Roster

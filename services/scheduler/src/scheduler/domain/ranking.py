@@ -7,7 +7,6 @@ from typing import TypeVar
 
 from contracts.end_reasons import EndReason
 from contracts.registry import NodeState
-
 from scheduler.domain.placement import Rank, has_free_slot, rank
 from scheduler.domain.suspects import Suspect
 

@@ -8,7 +8,6 @@ from enum import StrEnum
 from contracts.causes import Cause
 from contracts.ids import SESSION_ID_PATTERN
 from contracts.registry import NodeState
-
 from scheduler.domain.session import Session
 
 ROOM_MARGIN_MS = 60_000

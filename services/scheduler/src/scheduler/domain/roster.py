@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from contracts.events import EndRequested, Event, SessionRequested
-
 from scheduler.domain.facts import Fact, Facts, learn
 from scheduler.domain.session import REQUESTED, Recorded, Session, Unreadable, fold
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 from contracts.events import Event, SessionEnded, SessionRequested
-
 from scheduler.domain.session import ENDED, REQUESTED, Recorded, Unreadable
 
 CLOCKS_MS = 60_000

@@ -5,7 +5,6 @@ from typing import TypeVar
 
 from contracts.commands import AssignJob, EndJob, JobEnded
 from contracts.events import SessionRequested
-
 from scheduler.domain.facts import EndAnswer
 from scheduler.domain.session import Attempt
 from scheduler.ports import Leadership, Nodes, Outranked, Rooms, Unavailable

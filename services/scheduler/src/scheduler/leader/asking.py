@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from typing import Final
 
-from contracts.refusals import RefusalCode
-
 from chassis import logs
+from contracts.refusals import RefusalCode
 from scheduler.domain.board import Board
 from scheduler.domain.decision import Ask
 from scheduler.domain.facts import AskLost, Fact, NodeRefused

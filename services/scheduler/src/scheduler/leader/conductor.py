@@ -3,11 +3,11 @@
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from contracts.causes import Cause
-from contracts.events import JobAssigned
 from opentelemetry.trace import SpanKind
 
 from chassis import logs, telemetry
+from contracts.causes import Cause
+from contracts.events import JobAssigned
 from scheduler.domain import decision as d
 from scheduler.domain.board import Board
 from scheduler.domain.facts import Asked, EndSent, Fact, Facts, FailureCounted, Measured, RoomDeleted, StopSent

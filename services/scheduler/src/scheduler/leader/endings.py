@@ -4,10 +4,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from chassis import logs
 from contracts.events import AgentStopped, SessionEnded, SessionRequested
 from contracts.metering import LogRecord, Metered, meter
-
-from chassis import logs
 from scheduler.domain.decision import StopAgent
 from scheduler.domain.facts import Fact, Facts, Verdict
 from scheduler.domain.reconciling import STALE

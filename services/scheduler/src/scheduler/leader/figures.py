@@ -2,10 +2,9 @@
 
 from typing import Final
 
+from chassis import metrics
 from contracts.end_reasons import EndReason, known
 from contracts.events import AgentReady, JobAssigned, Outcome, SessionEnded
-
-from chassis import metrics
 from scheduler.domain.session import Recorded, Session
 
 _STARTING_S: Final = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0)

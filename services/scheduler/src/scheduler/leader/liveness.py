@@ -3,9 +3,8 @@
 import asyncio
 from typing import Final
 
-from contracts.registry import NodeState
-
 from chassis import logs
+from contracts.registry import NodeState
 from scheduler.domain.liveness import Judgement, judge
 from scheduler.leader import figures
 from scheduler.leader.conductor import Conductor

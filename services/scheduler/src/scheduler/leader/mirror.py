@@ -5,9 +5,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from contracts.registry import QueueState
-
 from chassis import logs
+from contracts.registry import QueueState
 from scheduler.domain.board import Board
 from scheduler.ports import LogTail, QueueMirror, Unavailable
 

@@ -4,12 +4,11 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Final
 
+from chassis import logs
 from contracts.end_reasons import EndReason
 from contracts.events import JobAssigned, SessionQueued
 from contracts.metering import Metered, is_spent
 from contracts.registry import Slot
-
-from chassis import logs
 from scheduler.domain.admission import QueueFull, successor
 from scheduler.domain.board import Board
 from scheduler.domain.ending import queue_deadline_ms

@@ -5,10 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from chassis import logs
 from contracts.commands import PrejoinRoom
 from contracts.events import SessionRequested
-
-from chassis import logs
 from scheduler.domain.board import Board
 from scheduler.domain.prejoining import ListedRoom, Prejoining
 from scheduler.leader import figures

@@ -4,11 +4,10 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
+from chassis import logs
 from contracts.commands import JobDescribed
 from contracts.events import JobAssigned, SessionRequested
 from contracts.registry import Slot
-
-from chassis import logs
 from scheduler.domain.reconciling import StaleJob
 from scheduler.domain.session import Attempt, Session
 from scheduler.domain.standing import Standing, standing

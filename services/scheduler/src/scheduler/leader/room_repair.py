@@ -4,9 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Final
 
-from contracts.ids import caller_identity
-
 from chassis import logs
+from contracts.ids import caller_identity
 from scheduler.domain import reconciling
 from scheduler.domain.facts import CallerSeen, RoomClosed
 from scheduler.domain.standing import Standing

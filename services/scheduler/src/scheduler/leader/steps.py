@@ -4,9 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Final
 
-from chassis.tasks import Tasks
-
 from chassis import logs
+from chassis.tasks import Tasks
 from scheduler.leader.timers import Timers
 from scheduler.ports import Outrun, Unavailable
 

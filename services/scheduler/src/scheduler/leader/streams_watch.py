@@ -5,9 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from contracts.streams import SESSIONS
-
 from chassis import logs, metrics
+from contracts.streams import SESSIONS
 from scheduler.domain.board import Board
 from scheduler.domain.log_room import LogUse, log_room
 from scheduler.ports import Stores, Unavailable

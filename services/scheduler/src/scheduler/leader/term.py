@@ -5,9 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from chassis.nats.kv.lease import Lease
-
 from chassis import logs
+from chassis.nats.kv.lease import Lease
 from scheduler.domain.board import Board
 from scheduler.domain.limits import Limits
 from scheduler.domain.session import Recorded, Session

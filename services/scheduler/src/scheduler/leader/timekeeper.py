@@ -5,9 +5,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
-from chassis.nats.kv.lease import asleep_or_not_s
-
 from chassis import logs
+from chassis.nats.kv.lease import asleep_or_not_s
 from scheduler.domain.clock import LogClock, Reading
 from scheduler.domain.session import Recorded
 from scheduler.leader import figures

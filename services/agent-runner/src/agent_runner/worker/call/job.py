@@ -6,9 +6,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
-from chassis.tasks import Tasks
-from contracts.causes import Cause
-from contracts.deadlines import REJOIN_ANSWER_S
 from pipecat.frames.frames import TTSSpeakFrame
 from pipecat.utils.tracing.turn_trace_observer import TurnTraceObserver
 
@@ -35,6 +32,9 @@ from agent_runner.worker.call.start import Start
 from agent_runner.worker.pipeline.agent_pipeline import AgentPipeline, PipelineListener
 from agent_runner.worker.room.transport import RoomListener
 from chassis import logs
+from chassis.tasks import Tasks
+from contracts.causes import Cause
+from contracts.deadlines import REJOIN_ANSWER_S
 
 _LOOK_S: Final = 0.25
 _MOST_TEXT: Final = 500  # characters of an error

@@ -5,8 +5,6 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, Final
 
-from chassis.tasks import Tasks
-from contracts.deadlines import LAST_WORDS_S
 from pipecat.frames.frames import EndFrame, InterruptionFrame, TTSSpeakFrame
 
 from agent_runner.agent_config import AgentConfig
@@ -15,6 +13,8 @@ from agent_runner.link.messages import Go
 from agent_runner.worker.call.apology import Apology
 from agent_runner.worker.call.start import Start, voices
 from agent_runner.worker.pipeline.agent_pipeline import AgentPipeline
+from chassis.tasks import Tasks
+from contracts.deadlines import LAST_WORDS_S
 
 _VOICE_S: Final = 1.5  # if the live voice has sent no audio by then, play the stored apology instead
 _STILL_JOINING_S: Final = 3.0

@@ -6,9 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from chassis.tasks import Tasks
-from contracts.causes import Cause
-from contracts.deadlines import LIVEKIT_JOIN_S
 from pipecat.frames.frames import TTSSpeakFrame
 
 from agent_runner.agent_config import AgentConfig
@@ -20,6 +17,9 @@ from agent_runner.worker.providers.first_line import FirstLine
 from agent_runner.worker.providers.kept_speech import KeptSpeech
 from agent_runner.worker.providers.tools import Toolbox
 from agent_runner.worker.room.transport import JoinFailed
+from chassis.tasks import Tasks
+from contracts.causes import Cause
+from contracts.deadlines import LIVEKIT_JOIN_S
 
 
 class Start:

@@ -7,17 +7,16 @@ import signal
 import sys
 from typing import Final, NoReturn
 
+from agent_runner.adapters.llm_model import choose_model
+from agent_runner.agent_config import AgentConfig
+from agent_runner.link.messages import Beat, End, Failed, Go, Stopped, ToSupervisor, encode
+from agent_runner.worker.process import log_lines
 from chassis.errors import StartFailed
 from chassis.proxies import take_out_socks
 from chassis.redaction import say
 from chassis.settings import load
 from contracts.causes import Cause
 from contracts.ids import agent_identity, caller_identity
-
-from agent_runner.adapters.llm_model import choose_model
-from agent_runner.agent_config import AgentConfig
-from agent_runner.link.messages import Beat, End, Failed, Go, Stopped, ToSupervisor, encode
-from agent_runner.worker.process import log_lines
 
 _ADVICE: Final = {"stt": "ASSEMBLY_API_KEY", "llm": "GROQ_API_KEY", "tts": "INWORLD_API_KEY, the voice"}
 _FORCED_EXIT_S: Final = 8.0

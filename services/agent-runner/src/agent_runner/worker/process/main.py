@@ -16,7 +16,6 @@ from multiprocessing import parent_process, resource_tracker
 from typing import Final, NoReturn
 
 import numpy as np
-from chassis.settings import load
 
 from agent_runner.agent_config import AgentConfig
 from agent_runner.link.messages import BEAT_S, Go, Ready, ToWorker
@@ -25,6 +24,7 @@ from agent_runner.worker.call.job import Job
 from agent_runner.worker.process import log_lines, tracing
 from agent_runner.worker.room import livekit_runtime
 from chassis import logs
+from chassis.settings import load
 
 EXIT_FAILED: Final = 1
 

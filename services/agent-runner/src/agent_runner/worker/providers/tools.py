@@ -11,13 +11,13 @@ from typing import Any, Final
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
-from contracts.tool_hosts import AllowedHost, hosts, is_allowed, may_connect, parse_url
-from contracts.tools import RecordedTool
 from pipecat.adapters.llm.schemas.tools_schema import AdapterType, ToolsSchema
 from pipecat.services.llm_service import FunctionCallParams
 
 from agent_runner.worker.providers.llm import LanguageModel
 from chassis import logs
+from contracts.tool_hosts import AllowedHost, hosts, is_allowed, may_connect, parse_url
+from contracts.tools import RecordedTool
 
 MAX_ANSWER_BYTES: Final = 16_384
 MAX_ARGUMENT_BYTES: Final = 16_384

@@ -12,7 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from chassis.redaction import without_identity
 from livekit import rtc
 from loguru import logger
 from pipecat.processors.frame_processor import FrameProcessorSetup
@@ -20,6 +19,7 @@ from pipecat.transports.livekit.transport import LiveKitParams, LiveKitTransport
 
 from agent_runner.domain.audience import Audience, CallerPresent, Step
 from agent_runner.worker.room import livekit_proxy, nagle
+from chassis.redaction import without_identity
 
 _CONNECT_S: Final = 3.0
 _WRITE_S: Final = 10.0  # a room that takes no audio for so long is lost; Pipecat then closes the output
