@@ -17,6 +17,7 @@ from gateway.app import stop_serving
 from gateway.domain.waiting import Stage, failure
 from gateway.routes.waits import Waits
 from tests.support.events import SESSION, assigned, ended, queued, ready, requested, speaking, turn
+from tests.support.waiting import until
 from tests.unit.gateway.conftest import World
 from tests.unit.gateway.fakes import FakeLog
 
@@ -411,6 +412,40 @@ async def test_a_wait_that_ends_just_now_does_not_hinder_the_stop(world: World) 
     closed.set()
     with pytest.raises(Refused, match="gateway_stopping"):
         await ending
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"), [("POST", START, b'{"userName": "Ann", "wait": "joined"}'), ("GET", FOLLOW, b"")]
+)
+async def test_a_client_that_leaves_releases_its_place(world: World, method: str, path: str, body: bytes) -> None:
+    world.log.events = [requested()]
+    world.log.goes_on = True
+    came: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    came.put_nowait({"type": "http.request", "body": body})
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "query_string": b"",
+        "headers": [
+            (b"host", b"localhost"),
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+        ],
+    }
+    waiting = asyncio.create_task(world.app()(scope, came.get, send))
+    await until(lambda: world.waits._places)
+    came.put_nowait({"type": "http.disconnect"})
+
+    await asyncio.wait_for(waiting, 1)
+
+    assert world.waits._places == 0
+    assert sent[0]["status"] == 499
 
 
 async def test_the_server_stops_whatever_becomes_of_those_who_wait() -> None:

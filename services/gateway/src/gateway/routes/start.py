@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from chassis.logs import bind_session, get_logger
+from chassis.tasks import first_of
 from contracts.api import MAX_WAIT_MS, MIN_WAIT_MS, StartProgress, StartReply, StartRequest
 from contracts.errors import (
     AGENT_START_TIMEOUT,
@@ -97,6 +98,9 @@ _FOLLOWING = problems(INVALID_SESSION_ID, UNKNOWN_SESSION, QUEUE_FULL, *_WAITING
     200: {"content": STREAM_DOCUMENTED}
 }
 
+_CLIENT_LEFT: Final = 499
+"""As nginx calls it: only logs and metrics see this answer."""
+
 DeadlineMs = Annotated[
     int | None,
     Query(alias="deadlineMs", ge=MIN_WAIT_MS, le=MAX_WAIT_MS, description="ms from the request until the answer"),
@@ -119,7 +123,12 @@ DeadlineMs = Annotated[
     response_model_exclude_none=True,
 )
 async def start_session(
-    body: StartRequest, services: Wired, response: Response, key: IdempotencyKey, streams: WantsStream
+    body: StartRequest,
+    services: Wired,
+    request: Request,
+    response: Response,
+    key: IdempotencyKey,
+    streams: WantsStream,
 ) -> Any:
     """Start a session: the answer comes when its room exists and its agent is about to start.
 
@@ -154,7 +163,9 @@ async def start_session(
             )
             place = None  # the stream releases it
             return following
-        stage_ms = await _stage_ms(stage, session.session_id, services, until, since=accepted.seq)
+        stage_ms = await _stage_ms(stage, session.session_id, services, request, until, since=accepted.seq)
+        if stage_ms is None:
+            return Response(status_code=_CLIENT_LEFT)
         reply = _reply(session, services, stage_ms)
         return reply.model_copy(update={"message": _REACHED[stage]})
     finally:
@@ -171,6 +182,7 @@ async def start_session(
 async def follow_start(
     session_id: Annotated[SessionId, Path()],
     services: Wired,
+    request: Request,
     streams: WantsStream,
     wait: Annotated[Stage, Query(description="the stage to wait for")] = "joined",
     deadline_ms: DeadlineMs = None,
@@ -188,9 +200,10 @@ async def follow_start(
     if streams:
         return stream(session_id, wait, services, place, until=until)
     try:
-        return StartProgress(
-            session_id=session_id, stage=wait, stage_ms=await _stage_ms(wait, session_id, services, until)
-        )
+        stage_ms = await _stage_ms(wait, session_id, services, request, until)
+        if stage_ms is None:
+            return Response(status_code=_CLIENT_LEFT)
+        return StartProgress(session_id=session_id, stage=wait, stage_ms=stage_ms)
     finally:
         place.release()
 
@@ -238,15 +251,21 @@ async def _accept(body: StartRequest, services: Services, key: SentKey, began: f
 
 
 async def _stage_ms(
-    stage: Stage, session_id: str, services: Services, until: float, *, since: int | None = None
-) -> dict[str, int]:
+    stage: Stage, session_id: str, services: Services, request: Request, until: float, *, since: int | None = None
+) -> dict[str, int] | None:
+    """The time of each stage, in ms since the request; None if the client left before."""
     reached: dict[Stage, dict[str, int]] = {}
 
     async def tell(each: Stage, stage_ms: Mapping[str, int]) -> None:
         reached[each] = dict(stage_ms)
 
-    await services.waits.follow(stage, session_id, services.log, until=until, tell=tell, since=since)
-    return reached[stage]
+    async def client_left() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    follow = services.waits.follow(stage, session_id, services.log, until=until, tell=tell, since=since)
+    await first_of(follow, client_left())
+    return reached.get(stage)
 
 
 def _until(began: float, deadline_ms: int | None, services: Services) -> float:
