@@ -4,6 +4,7 @@ import json
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
@@ -25,7 +26,6 @@ DEFAULT_VOICE = "Ashley"
 DEFAULT_SYSTEM_PROMPT = "You are a helpful AI voice assistant."
 
 VoiceId = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.:-]*$")]
-OpeningLine = Annotated[str, StringConstraints(min_length=1, max_length=1_000, strip_whitespace=True, pattern=r"\S")]
 SystemPrompt = Annotated[str, StringConstraints(min_length=1, max_length=32_000)]
 MOST_MINUTES: Final = 1_000_000
 
@@ -35,6 +35,18 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def _sayable(line: str) -> str:
+    """Refuse a line such as "…" or "***", of which the caller would hear nothing."""
+    if not any(character.isalnum() for character in line):
+        raise ValueError("it has no letter and no digit, so there is nothing to say")
+    return line
+
+
+OpeningLine = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=1_000, strip_whitespace=True, pattern=r"\S"),
+    AfterValidator(_sayable),
+]
 CreditLimit = Annotated[int, Field(strict=True, ge=1, le=MOST_MINUTES), BeforeValidator(_whole)]
 MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 MetadataValue = Annotated[str, StringConstraints(max_length=512)]

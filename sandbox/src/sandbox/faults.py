@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Service = Literal["assemblyai", "groq", "inworld"]
 Stage = Literal["request", "answer"]
-Moment = Literal["request", "thought", "answer"]  # a thought: before the model's answer
-Kind = Literal["latency", "status", "drop", "close", "error", "garbage", "silence", "empty"]
+Moment = Literal["request", "text", "thought", "answer"]  # a thought: before the model's or the voice's answer
+Kind = Literal["latency", "status", "drop", "close", "error", "garbage", "silence", "empty", "inaudible", "refused"]
 
 MOST_FAULTS = 100
 
@@ -20,7 +20,8 @@ class Fault(BaseModel):
     `status` answers a request (or a WebSocket's handshake) with `status`. The others apply when the service answers:
     `latency` waits `latency_ms`; `drop` cuts the connection silently; `close` closes the WebSocket with `code`
     and `reason`; `error` sends the service's own error, then closes; `garbage` sends invalid JSON; `silence` never
-    answers; `empty`, only for groq, sends an empty answer. `stage` moves latency, drop, close, error and silence to the
+    answers; `empty`, only for groq, sends an empty answer. Only for inworld's WebSocket, `inaudible` completes a
+    generation without audio and `refused` refuses a text. `stage` moves latency, drop, close, error and silence to the
     request itself.
     """
 
@@ -49,10 +50,18 @@ class Fault(BaseModel):
             raise ValueError("only groq's answer can be empty")
         return self
 
+    @model_validator(mode="after")
+    def _only_a_voice_is_inaudible_or_refuses_a_text(self) -> "Fault":
+        if self.kind in ("inaudible", "refused") and (self.service != "inworld" or self.stage is not None):
+            raise ValueError(f"only inworld can be {self.kind}, and without a stage")
+        return self
+
     @property
     def strikes_at(self) -> Moment:
-        if self.kind == "empty":
+        if self.kind in ("empty", "inaudible"):
             return "thought"
+        if self.kind == "refused":
+            return "text"
         return self.stage or ("request" if self.kind == "status" else "answer")
 
 

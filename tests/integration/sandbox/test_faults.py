@@ -183,6 +183,7 @@ async def test_the_state_shows_what_came_in_and_no_key(sandbox: Sandbox) -> None
         ("faults", {"service": "groq", "kind": "drop", "colour": "red"}, "colour"),
         ("faults", {"service": "inworld", "kind": "empty"}, "only groq's answer"),
         ("faults", {"service": "groq", "kind": "empty", "stage": "request"}, "only groq's answer"),
+        ("faults", {"service": "groq", "kind": "inaudible"}, "only inworld"),
         ("transcripts", {"texts": []}, "texts"),
         ("replies", [], "body"),
         ("disconnect", {"service": "groq", "code": 5}, "code"),

@@ -65,6 +65,20 @@ async def test_a_context_speaks_what_it_was_sent(sandbox: Sandbox) -> None:
     assert "contextClosed" in closed
 
 
+async def test_a_generation_can_be_inaudible_and_a_text_refused(sandbox: Sandbox) -> None:
+    sandbox.fault(service="inworld", kind="inaudible", count=1)
+    sandbox.fault(service="inworld", kind="refused", count=1)
+    async with connected(sandbox) as socket:
+        await send(socket, "a", create={**CREATE, "autoMode": True})
+        await receive(socket)
+        await send(socket, "a", send_text={"text": "Hello there."})
+        assert (await receive(socket))["status"]["code"] == 3
+        await send(socket, "a", send_text={"text": "Hello there."})
+        assert "flushCompleted" in await receive(socket)
+        await send(socket, "a", send_text={"text": "Hello there."})
+        assert audio(await until(socket, "flushCompleted"))
+
+
 async def test_auto_mode_speaks_a_sentence_as_soon_as_it_is_whole(sandbox: Sandbox) -> None:
     async with connected(sandbox) as socket:
         await send(socket, "a", create={**CREATE, "autoMode": True})

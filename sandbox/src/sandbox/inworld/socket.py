@@ -10,7 +10,7 @@ from typing import Any
 from starlette.websockets import WebSocketDisconnect
 
 from sandbox.inworld.order import EXHAUSTED, INVALID, NOT_FOUND, Order, Refused, order
-from sandbox.inworld.speech import chunks, ends_a_sentence, utterance
+from sandbox.inworld.speech import Utterance, chunks, ends_a_sentence, utterance
 from sandbox.wire import Line, json_object
 
 MOST_CONTEXTS = 5
@@ -126,6 +126,9 @@ class Conversation:
         if len(text) > LONGEST_SENT:
             raise Refused(INVALID, f"text exceeds the maximum length of {LONGEST_SENT} characters")
         context = self._context(name)
+        for fault in self._line.stage.faults.take("inworld", "text", self._line.about) if text else ():
+            raise Refused(INVALID, fault.reason or "the text cannot be spoken")
+        self._line.stage.traffic.keep("inworld", "send_text", {"text": text})
         if context.take(text):
             await self._speak(name, context)
 
@@ -146,6 +149,8 @@ class Conversation:
         text, context.waiting = context.waiting, ""
         self._line.stage.traffic.count("inworld", "generation")
         spoken = await asyncio.to_thread(utterance, self._line.stage.voice, context.order, text)
+        if self._line.stage.faults.take("inworld", "thought", self._line.about):
+            spoken = Utterance(b"", spoken.sample_rate, ())
         if not context.started:
             context.started = True
             await asyncio.sleep(self._line.stage.settings.tts_first_audio_ms / 1000)

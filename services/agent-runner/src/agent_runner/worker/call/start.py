@@ -82,22 +82,21 @@ class Start:
 
     async def _start(self, go: Go, messages: list[Any], *, prejoining: asyncio.Task[None] | None) -> None:
         pipeline = self._pipeline
-        if go.opening_line:
-            messages.append({"role": "assistant", "content": go.opening_line})
-            pipeline.ear.talk.open_with(go.opening_line)
         pipeline.context.set_messages(messages)
+        if go.opening_line:
+            pipeline.greet_with(go.opening_line)
         if go.tools:
             toolbox = Toolbox(go.tools, self._config.tool_allowed_hosts, go.session_id)
             pipeline.context.set_tools(toolbox.offer(pipeline.llm))
         await pipeline.llm.use_prompt(system_instruction(go.system_prompt))
-        said = next((m["content"] for m in reversed(messages) if m["role"] == "assistant"), None)
+        said = go.opening_line or next((m["content"] for m in reversed(messages) if m["role"] == "assistant"), None)
         self.joining = asyncio.create_task(self._begin_here(prejoining) if prejoining else self._join(go))
         await asyncio.gather(self.joining, pipeline.stt.arm(go.bridge or said), self._speak_first(go))
 
     async def _speak_first(self, go: Go) -> None:
         """Connect the voice and synthesise the first line; its audio waits until the caller can hear it."""
         tts, folder, line = self._pipeline.tts, voices(go), None
-        if go.opening_line:  # the context has it already, whole even if the caller interrupts it
+        if go.opening_line:  # the context has it already
             line = TTSSpeakFrame(go.opening_line, append_to_context=False)
         elif go.bridge:
             line = TTSSpeakFrame(go.bridge)

@@ -87,7 +87,7 @@ class AgentPipeline:
             llm=self.llm,
             tts=self.tts,
             output=output,
-            on_turn=listener.turn,
+            on_turn=self._on_turn,
             on_worked=listener.worked,
             hearing=Hearing(config.stt_silence_s),
             quiet=Quiet(config.user_idle_prompt_s, config.user_idle_end_s),
@@ -105,6 +105,7 @@ class AgentPipeline:
             enable_rtvi=False,  # messages for Pipecat's own clients; our callers are other clients
             idle_timeout_secs=None,  # the scheduler ends idle calls
         )
+        self._greeting: Any = None  # the first line's message in the context, until it ends
         self._running: asyncio.Task[None] | None = None
         self._started = asyncio.Event()
         self._listen(user, assistant)
@@ -134,6 +135,12 @@ class AgentPipeline:
             caller_in_room=self.transport.client.caller_in_room,
         )
 
+    def greet_with(self, line: str) -> None:
+        """Put the line that the agent is about to speak into the context; an interruption cuts it to what was heard."""
+        self._greeting = {"role": "assistant", "content": line}
+        self.context.add_message(self._greeting)
+        self.ear.talk.open_with(line)
+
     async def queue(self, *frames: Frame) -> None:
         """Send frames through the pipeline from its start."""
         await self.worker.queue_frames(list(frames))
@@ -159,6 +166,16 @@ class AgentPipeline:
             await runner.run()
         finally:
             self._listener.ended()
+
+    def _on_turn(self, turn: Turn) -> None:
+        greeting, self._greeting = self._greeting, None
+        if greeting is not None and turn.interrupted:
+            heard: list[Any] = [{**greeting, "content": turn.heard_text}] if turn.heard_text else []
+            messages: list[Any] = self.context.get_messages()
+            at = next((n for n, message in enumerate(messages) if message is greeting), None)
+            if at is not None:
+                self.context.set_messages([*messages[:at], *heard, *messages[at + 1 :]])
+        self._listener.turn(turn)
 
     def _listen(self, user: Any, assistant: Any) -> None:
         @self.worker.event_handler("on_pipeline_started")

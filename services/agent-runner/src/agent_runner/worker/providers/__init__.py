@@ -9,9 +9,9 @@ Private names of Pipecat that this room overrides or touches (docs/decisions/003
 - AssemblyAISTTService: _api_endpoint_base_url, _api_key, _audio_buffer, _connect, _disconnect, _receive_task,
   _settings, _websocket
 - GroqLLMService: _settings
-- InworldTTSService: _api_key, _connect, _context_texts, _contexts_with_timestamps, _maybe_push_fallback_text,
-  _receive_loop_running, _reset_generation_timing, _send_close_context, _send_context, _send_flush, _send_text,
-  _settings, _url, _websocket
+- InworldTTSService: _api_key, _connect, _context_texts, _contexts_with_timestamps, _cumulative_time,
+  _generation_end_time, _get_websocket, _maybe_push_fallback_text, _receive_loop_running, _reset_generation_timing,
+  _send_close_context, _send_context, _send_flush, _send_text, _settings, _url, _websocket
 - LLMService: _push_llm_text, _update_settings
 - BaseOpenAILLMService: _client, _process_context
 - TTSService: _aggregated_frame_sequencer, _apply_force_complete, _next_audio_context_item

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from pydantic import BaseModel, ValidationError
 
 from agent_runner.agent_config import AgentConfig
+from agent_runner.domain.utterance import letters
 from chassis import logs
 
 PATTERN: Final = "line-*.pcm"
@@ -83,7 +84,7 @@ class KeptSpeech:
         """Store the parts if they contain the whole line; log errors, raise none."""
         samples = b"".join(part for part in parts if isinstance(part, bytes))
         words = "".join(part.text for part in parts if isinstance(part, Word))
-        if not samples or _letters(words) != _letters(self.text) or len(samples) > min(self._longest, self._max_bytes):
+        if not samples or letters(words) != letters(self.text) or len(samples) > min(self._longest, self._max_bytes):
             return
         header = {"parts": [len(part) if isinstance(part, bytes) else part for part in parts]}
         draft = self._file.with_suffix(f".{os.getpid()}")
@@ -106,7 +107,3 @@ class KeptSpeech:
                 return
             file.unlink(missing_ok=True)
             surplus -= status.st_size
-
-
-def _letters(text: str) -> str:
-    return "".join(character for character in text.casefold() if character.isalnum())

@@ -1,0 +1,128 @@
+"""Texts that the voice refuses, completes without audio, or would not take at their length."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from agent_runner.link.messages import Failed, Faulty, Heard, Provider, Recovered, Speak, Stopped, Turn
+from tests.integration.agent_runner.worker_stage import Person, Sandbox, Worker, go
+from tests.support.servers import LiveKitServer
+
+Fork = Callable[..., Awaitable[Worker]]
+New = Callable[[], Person]
+
+CLAUSE = "these are some words of a long sentence, "
+QUESTION = "How are you doing today my friend?"
+
+
+async def fault(sandbox: Sandbox, kind: str, **more: Any) -> None:
+    await sandbox.control("faults", {"service": "inworld", "kind": kind, **more})
+
+
+async def texts(sandbox: Sandbox) -> list[str]:
+    """What the voice took."""
+    return [r["body"]["text"] for r in (await sandbox.state())["last_requests"] if r["path"] == "send_text"]
+
+
+async def said(worker: Worker, text: str, within_s: float = 12) -> None:
+    until = time.monotonic() + within_s
+    while not any(isinstance(m, Turn) and text in m.heard_text for m in worker.said):
+        assert time.monotonic() < until, f"{worker.said}"
+        await asyncio.sleep(0.05)
+
+
+def is_well(worker: Worker) -> bool:
+    """Whether each fault of the voice is over."""
+    failing: set[Provider] = set()
+    for message in worker.said:
+        if isinstance(message, Faulty):
+            failing.add(message.provider)
+        elif isinstance(message, Recovered):
+            failing.remove(message.provider)
+    return not failing
+
+
+async def test_a_text_that_is_refused_or_completes_without_audio_is_said_all_the_same(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    await fault(sandbox, "inaudible", count=1)
+    worker = await fork()
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, opening_line="Hello there, my friend."))
+    assert (await worker.heard(Turn, timeout_s=6)).heard_text == "Hello there, my friend."
+    assert any(isinstance(m, Faulty) for m in worker.said)
+    for kind, count in (("refused", 1), ("refused", 2), ("inaudible", 2)):
+        loud_s = caller.loud_s
+        await fault(sandbox, kind, count=count)
+        worker.send(Speak(text=f"This was {kind} {count} times."))
+        await said(worker, f"This was {kind} {count} times.", within_s=5)
+        assert caller.loud_s - loud_s > 1
+    assert is_well(worker)
+
+
+async def test_a_voice_without_audio_is_left_for_the_second_endpoint(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    second = sandbox.config().inworld_base_url.replace("127.0.0.1", "localhost")
+    await fault(sandbox, "inaudible", count=3)
+    worker = await fork(inworld_fallback_base_url=second)
+    caller = await person().enter(session)
+    began = time.monotonic()
+    worker.send(go(livekit, session, opening_line="Hello there, my friend."))
+    assert (await worker.heard(Turn, timeout_s=8)).heard_text == "Hello there, my friend."
+    assert time.monotonic() - began < 6
+    assert caller.loud_s > 0.7
+    assert is_well(worker)
+    assert not [m for m in worker.said if isinstance(m, Failed)]
+
+
+async def test_a_voice_that_stays_without_audio_ends_the_call_and_is_not_billed(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    await sandbox.control("transcripts", {"texts": ["How are you?"]})
+    await sandbox.control("replies", {"replies": ["I am fine."]})
+    await fault(sandbox, "inaudible")
+    worker = await fork()
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, opening_line="Hello."))
+    faulty = await worker.heard(Faulty, timeout_s=5)
+    assert faulty.ago_ms < 3_000
+    caller.say(QUESTION)
+    assert (await worker.heard(Failed, timeout_s=10)).provider == "tts"
+    assert not any(isinstance(m, Recovered) for m in worker.said)
+    assert (await worker.heard(Stopped, timeout_s=10)).detail == "tts"
+
+
+async def test_long_texts_are_spoken_and_only_what_was_heard_of_the_greeting_stays_in_the_context(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    await sandbox.control("transcripts", {"texts": ["Stop it please.", "And now?"]})
+    sentence = (CLAUSE * 40)[:1399] + "."
+    await sandbox.control("replies", {"replies": [sentence]})
+    opening = (CLAUSE * 40)[:999] + "."
+    worker = await fork(llm_max_tokens=1_000)
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, opening_line=opening))
+    await worker.heard(Heard, timeout_s=6)
+    await worker.spoke(48_000 * 3)
+    assert "".join(await texts(sandbox)).rstrip() == opening
+    caller.say(QUESTION)
+    first = await worker.heard(Turn)
+    assert first.interrupted
+    assert 10 < len(first.heard_text) < 300
+    assert opening.startswith(first.heard_text)
+    until = time.monotonic() + 10
+    while not (asked := await sandbox.asked()):
+        assert time.monotonic() < until
+        await asyncio.sleep(0.05)
+    greeting = next(m["content"] for m in asked[0] if m["role"] == "assistant")
+    assert greeting == first.heard_text
+    loud_s = caller.loud_s
+    until = time.monotonic() + 15  # the model writes the whole sentence first
+    while caller.loud_s - loud_s < 1:
+        assert time.monotonic() < until
+        await asyncio.sleep(0.05)
+    sent = await texts(sandbox)
+    assert max(len(text) for text in sent) <= 1_000
+    assert sentence in "".join(sent)
