@@ -2,15 +2,18 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from chassis.credentials import LiveKitSecret
 from chassis.urls import RedisUrl, ServerUrl
 from contracts.deadlines import STARTUP_S
+from contracts.languages import Language
+from contracts.lines import LineName
 from contracts.rooms import DEPLOYMENT_PATTERN
 from contracts.tool_hosts import hosts
 
+Line = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 LIVEKIT_URL_PATTERN = r"^(ws|wss|http|https)://[^\s]+$"
 
 
@@ -54,6 +57,14 @@ class RedisServer(_Shared):
         default="redis://localhost:6379/0",
         pattern=r"^(redis|rediss|unix)://[^\s]+$",
         description="redis://[user:password@]host:port/db, user and password percent-encoded",
+    )
+
+
+class SpokenLines(_Shared):
+    spoken_lines: dict[Language, dict[LineName, Line]] = Field(
+        default_factory=dict,
+        description='a JSON object of language, line, words, such as {"de": {"sorry": "Wie bitte?"}}: they replace '
+        "what the agent says by itself",
     )
 
 

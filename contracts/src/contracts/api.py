@@ -19,6 +19,7 @@ from pydantic.alias_generators import to_camel
 
 from contracts.bounds import at_most, checked_count
 from contracts.ids import SessionId
+from contracts.languages import Language
 from contracts.names import UserName
 from contracts.tools import MAX_TOOLS_BYTES, MOST_TOOLS, Tool, checked
 
@@ -97,6 +98,11 @@ class StartRequest(_Request):
     system_prompt: SystemPrompt = Field(
         default=DEFAULT_SYSTEM_PROMPT,
         description=f"with tools: at most {MAX_PROMPT_BYTES} bytes as UTF-8 JSON; only control characters need more",
+    )
+    language: Language | None = Field(
+        default=None,
+        description="BCP 47 tag of the conversation's language, for speech to text, the model, the voice and all that "
+        "the agent says by itself; default: the providers' own choice, and English lines",
     )
     session_id: SessionId | None = Field(default=None, description="an unused id, such as the one in a token request")
     user_id: UserName | None = Field(default=None, description="the user who is billed; default: the user name")

@@ -48,6 +48,7 @@ class AssignJob(_Message):
     voice_id: str
     opening_line: str
     system_prompt: str
+    language: str | None = Field(default=None, description="as in `requested`")
     tools: tuple[RecordedTool, ...] = ()
     served_ms_before: Ms = 0
     billable_ms_before: Ms | None = Field(default=None, description="as in `assigned`")
@@ -141,6 +142,7 @@ class JobDescribed(_Message):
     voice_id: str
     opening_line: str
     system_prompt: str
+    language: str | None = Field(default=None, description="as in `requested`")
     tools: tuple[RecordedTool, ...] = ()
     served_ms_before: Ms = 0
     billable_ms_before: Ms | None = None

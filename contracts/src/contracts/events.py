@@ -72,6 +72,9 @@ class SessionRequested(Event):
     voice_id: str
     opening_line: str
     system_prompt: str
+    language: str | None = Field(
+        default=None, description="BCP 47 tag of the conversation's language; None: the start named none"
+    )
     metadata: dict[str, str] = Field(default_factory=dict)
     credit_limit_minutes: Minutes | None = Field(
         default=None, description="the session's limit of billable time; None: unlimited"

@@ -117,7 +117,7 @@ class _Worker:
             with open(fds[0], "rb") as file:
                 heard += f" after {len(json.loads(file.read()))} messages"
         if "apology" in self.words and self.config is not None:
-            heard += f" {self.config.apology}"
+            heard += f" {self.config.lines_in(go.language).apology}"
         if "imports" in self.words:
             heard += f" with {sorted({'faststream', 'redis', 'starlette', 'agent_runner.app'} & sys.modules.keys())}"
         self.say(Turn(n=1, user_text="", heard_text=heard, interrupted=False, stage_ms={"llm": 3}))

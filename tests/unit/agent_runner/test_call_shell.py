@@ -65,7 +65,7 @@ class Scene:
             self.outboxes,
             self.session_log,
             self.call_logs,
-            limits=lambda: CALL_LIMITS,
+            limits=lambda _language: CALL_LIMITS,
             clock=lambda: self.now,
         )
         self.job = AssignJob(

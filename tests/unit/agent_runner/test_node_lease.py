@@ -52,7 +52,9 @@ class Scene:
             on_change=changed.set,
         )
         limits = replace(CALL_LIMITS, start_s=1, warning=CreditWarning())
-        world = World("n1", folder, self.pool, FakeOutboxes(), self.log, FakeCallLogs(), limits=lambda: limits)
+        world = World(
+            "n1", folder, self.pool, FakeOutboxes(), self.log, FakeCallLogs(), limits=lambda _language: limits
+        )
         facts = NodeFacts("n1", None, datetime.now(UTC), load=lambda: 0.0, forkservers=lambda: 1)
         self.node = Node(facts, world, rooms, changed)
         self.presence = Presence(self.node, self.registry, clock=lambda: self.now)

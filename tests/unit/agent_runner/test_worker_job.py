@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_runner.domain.job import SORRY, Assigned, AwaitRejoin, CancelLastWords, Effect, EndCall, JobState, Say, Step
+from agent_runner.domain.job import Assigned, AwaitRejoin, CancelLastWords, Effect, EndCall, JobState, Say, Step
 from agent_runner.domain.provider_health import MOST_FAILURES
 from agent_runner.link.messages import (
     End,
@@ -23,6 +23,7 @@ from agent_runner.link.messages import (
     Speak,
 )
 from contracts.causes import Cause
+from contracts.lines import lines_in
 
 Event = Callable[[JobState], Step]
 
@@ -36,7 +37,8 @@ JOB = Assigned(
         voice_id="Ashley",
         caller_identity="caller:s1",
         agent_identity="agent:s1",
-    )
+    ),
+    lines=lines_in("de"),
 )
 ROOM = Prejoin(session_id="s1", url="ws://livekit", token="t", caller_identity="caller:s1")
 
@@ -118,7 +120,7 @@ def test_an_answer_resets_the_count_of_failed_ones() -> None:
     failures = [erred("llm", "slow", is_unusable=False)] * (MOST_FAILURES - 1)
     answered: Event = methodcaller("worked", "llm")
     _, effects = play(ASSIGNED, *failures, answered, *failures)
-    assert effects[1:] == [Say(SORRY)] * len(failures) * 2
+    assert effects[1:] == [Say(JOB.lines.sorry)] * len(failures) * 2
 
 
 def test_a_second_end_and_a_lost_supervisor_cancel_the_last_words() -> None:

@@ -1,5 +1,7 @@
 """What a running call needs attention for."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +14,7 @@ from agent_runner.domain.quiet import Quiet
 from agent_runner.domain.watch import Deaf, Finding, Watch
 from agent_runner.link.messages import Turn, Unfinished
 from contracts.causes import Cause
+from contracts.lines import lines_in
 
 RATE = 48_000  # bytes a second
 TURN = Turn(n=1, user_text="Hello", heard_text="", interrupted=True)
@@ -22,9 +25,8 @@ class Call:
 
     def __init__(self, *, prompt_s: float = 0, end_s: float = 0) -> None:
         self.hearing, self.quiet, self.flow = Hearing(4), Quiet(prompt_s, end_s), AudioFlow()
-        self.watch = Watch(
-            self.hearing, self.quiet, self.flow, bytes_per_s=RATE, idle_prompt="Hello?", idle_goodbye="Goodbye."
-        )
+        self.watch = Watch(self.hearing, self.quiet, self.flow, bytes_per_s=RATE)
+        self.watch.lines = replace(lines_in("de"), idle_prompt="Hello?", idle_goodbye="Goodbye.")
 
     def look(self, now: float, *, unfinished: Turn | None = None, caller_in_room: bool = True) -> list[Finding]:
         return list(self.watch.look(now, unfinished=unfinished, caller_in_room=caller_in_room))

@@ -4,9 +4,10 @@ Source: captured from Pipecat's client, and AssemblyAI's page on session errors 
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from sandbox.speech.protocol import Word
 
@@ -21,6 +22,10 @@ BYTES_PER_SAMPLE = {"pcm_s16le": 2, "pcm_mulaw": 1}
 U3_PRO = ("u3-pro", "u3-rt-pro", "universal-3-5-pro", "universal-3-6")
 MODELS = (*U3_PRO, "universal-streaming-english", "universal-streaming-multilingual", "whisper-rt")
 DEFAULT_MODEL = "universal-streaming-english"
+_LANGUAGE = re.compile(
+    "af|ar|ca|da|de|en|es|et|fa|fi|fr|gl|he|hi|it|ja|ko|mr|nl|nn|no|pt|ro|ru|sv|tr|ur|vi|xh|yue|zh|zu"
+)
+_MOST_LANGUAGES = 10
 _LONGEST_SILENCE_MS = 60_000
 _QUESTION_WORDS = frozenset(
     {"what", "who", "where", "when", "why", "how", "which", "can", "could", "do", "does", "did", "is", "are", "will"}
@@ -80,6 +85,8 @@ def parameters(query: Mapping[str, str]) -> Parameters:
         for name in ("min_turn_silence", "max_turn_silence")
         if name in query
     }
+    if "language_codes" in query:
+        _languages(_json_list("language_codes", query["language_codes"]))
     if "keyterms_prompt" in query:
         _json_list("keyterms_prompt", query["keyterms_prompt"])
     return Parameters(
@@ -101,13 +108,19 @@ def _integer(name: str, text: str, allowed: range) -> int:
     return value
 
 
-def _json_list(name: str, text: str) -> None:
+def _json_list(name: str, text: str) -> list[Any]:
     try:
         value = json.loads(text)
     except ValueError:
         value = None
     if not isinstance(value, list):
         raise BadParameter(f"Invalid {name}: expected a JSON array")
+    return cast("list[Any]", value)
+
+
+def _languages(codes: Sequence[Any]) -> None:
+    if len(codes) > _MOST_LANGUAGES or not all(_LANGUAGE.fullmatch(str(code)) for code in codes):
+        raise BadParameter(f"Invalid language_codes: expected at most {_MOST_LANGUAGES} supported languages")
 
 
 def begin(session: str, expires_at: int) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from sandbox.inworld.voices import MODELS, SPEAKERS, Speaker
 
 RATES = (8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 LONGEST_TEXT = 2_000
+LANGUAGE = r"^(ar-SA|de-DE|en-US|es-ES|fr-FR|he-IL|hi-IN|it-IT|ja-JP|ko-KR|nl-NL|pl-PL|pt-BR|ru-RU|zh-CN)$"
 INVALID, NOT_FOUND, EXHAUSTED, UNAUTHENTICATED = 3, 5, 8, 16
 
 
@@ -38,6 +39,7 @@ class Order(_Body):
     voice_id: Annotated[str, Field(min_length=1)]
     model_id: Annotated[str, Field(min_length=1)]
     audio_config: AudioConfig = AudioConfig()
+    language: Annotated[str, Field(pattern=LANGUAGE)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     timestamp_type: str = "TIMESTAMP_TYPE_UNSPECIFIED"
     auto_mode: bool = False

@@ -16,7 +16,7 @@ CHUNK_S = 0.5
 _KEPT = 32
 _MARKUP = re.compile(r"\[[^\]]*\]|\*+|<[^>]*>")
 _WORD = re.compile(r"\S+")
-_SENTENCE_END = re.compile(r"[.!?][\"')\]]*\s*$")
+_SENTENCE_END = re.compile(r"[.!?。！？।][\"')\]」』]*\s*$")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringCo
 from pydantic_settings import SettingsConfigDict
 
 from agent_runner.domain.credit import CreditWarning
-from chassis.shared_settings import ToolHosts
+from agent_runner.domain.lines import Lines, lines_of
+from chassis.shared_settings import SpokenLines, ToolHosts
 from chassis.urls import ServerUrl
 from contracts.deadlines import LAST_WORDS_S
 
@@ -68,7 +69,7 @@ class Endpoint:
     key: str = field(repr=False)
 
 
-class AgentConfig(ToolHosts):
+class AgentConfig(ToolHosts, SpokenLines):
     """The agent's configuration. Units: `_s` and VAD, smart-turn and timeout fields are seconds, silences are ms."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
@@ -192,37 +193,38 @@ class AgentConfig(ToolHosts):
     user_idle_prompt_s: float = Field(
         default=0, ge=0, le=3600, description="seconds of the caller's silence until the agent asks; 0: never"
     )
-    user_idle_prompt: str = Field(
-        default="Are you still there?",
+    user_idle_prompt: str | None = Field(
+        default=None,
         min_length=1,
         max_length=500,
-        description="the agent's question after USER_IDLE_PROMPT_S",
+        description="the agent's question after USER_IDLE_PROMPT_S, in every language; unset: the language's",
     )
     user_idle_end_s: float = Field(
         default=0, ge=0, le=3600, description="seconds of the caller's silence until the call ends; 0: never"
     )
-    user_idle_goodbye: str = Field(
-        default="I can't hear you, so I will end this call now. Goodbye.",
+    user_idle_goodbye: str | None = Field(
+        default=None,
         max_length=500,
-        description="the agent's words before that end",
+        description="the agent's words before that end, in every language; unset: the language's",
     )
 
     # The worker.
-    apology: str = Field(
-        default="I'm sorry, I have a technical problem and must go. Goodbye.",
+    apology: str | None = Field(
+        default=None,
         max_length=500,
-        description="the agent's last words after a provider failure",
+        description="the agent's last words after a provider failure, in every language; unset: the language's",
     )
     apology_file: Annotated[Path, AfterValidator(_playable)] | None = Field(
         default=None,
         description="a WAV file (mono, 16 bit, at most 5 s) with that sentence, played when no rendering exists; "
         "unset: three tones",
     )
-    credit_warning: str = Field(
-        default="Just so you know, our time is almost up: this call ends in less than half a minute.",
+    credit_warning: str | None = Field(
+        default=None,
         min_length=1,
         max_length=500,
-        description="the agent's words before a session's limit of minutes; the word none: no warning",
+        description="the agent's words before a session's limit of minutes, in every language; unset: the language's; "
+        "the word none: no warning",
     )
     credit_warning_s: float = Field(
         default=20, gt=0, le=600, description="seconds of billed time from that warning to the limit"
@@ -237,11 +239,20 @@ class AgentConfig(ToolHosts):
     )
     otel_transcripts: bool = Field(default=False, description="true puts prompts and transcripts into traces")
 
-    @property
-    def warning(self) -> CreditWarning:
+    def lines_in(self, language: str | None) -> Lines:
+        """All that the agent says by itself in a session of this language; None: it named none."""
+        by_name = {
+            "apology": self.apology,
+            "credit_warning": self.credit_warning,
+            "idle_prompt": self.user_idle_prompt,
+            "idle_goodbye": self.user_idle_goodbye,
+        }
+        return lines_of(language, self.spoken_lines, by_name)
+
+    def warning_in(self, language: str | None) -> CreditWarning:
         """The words before a session's limit, and their time."""
-        text = "" if self.credit_warning.lower() == "none" else self.credit_warning
-        return CreditWarning(text, self.credit_warning_s)
+        text = self.lines_in(language).credit_warning
+        return CreditWarning("" if text.lower() == "none" else text, self.credit_warning_s)
 
     @property
     def stt_endpoints(self) -> tuple[Endpoint, ...]:

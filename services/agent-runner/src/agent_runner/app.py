@@ -138,7 +138,7 @@ def _build(settings: Settings, agent: _Agent, bus: Bus, life: Life, log_dir: Pat
         outboxes,
         BusSessionLog(bus),
         call_logs,
-        limits=lambda: _call_limits(settings, agent.config),
+        limits=lambda language: _call_limits(settings, agent.config, language),
     )
     facts = NodeFacts(
         settings.node_id,
@@ -240,7 +240,7 @@ def _pool_limits(settings: Settings, slots: int) -> PoolLimits:
     )
 
 
-def _call_limits(settings: Settings, config: AgentConfig) -> CallLimits:
+def _call_limits(settings: Settings, config: AgentConfig, language: str | None) -> CallLimits:
     return CallLimits(
         start_s=settings.worker_take_s,
         join_s=settings.worker_join_s,
@@ -249,8 +249,9 @@ def _call_limits(settings: Settings, config: AgentConfig) -> CallLimits:
         kill_s=settings.kill_s,
         lifetime_s=settings.session_timeout / 1000 + _LIFETIME_MARGIN_S,
         tick_s=settings.tick_s,
-        farewell=config.apology,
-        warning=config.warning,
+        bridge=config.lines_in(language).bridge,
+        farewell=config.lines_in(language).apology,
+        warning=config.warning_in(language),
     )
 
 

@@ -133,6 +133,7 @@ async def _services(life: Life, settings: Settings, bus: Bus, session_log: NatsS
         stats_deadline_s=settings.stats_deadline_s,
         token_any_user=settings.token_any_user,
         tool_hosts=hosts(settings.tool_allowed_hosts),
+        lines=settings.spoken_lines,
         waits=Waits(settings.start_waits_max),
     )
 

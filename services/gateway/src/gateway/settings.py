@@ -13,6 +13,7 @@ from chassis.shared_settings import (
     CallLimits,
     LiveKitServer,
     RedisServer,
+    SpokenLines,
     StartDeadlines,
     ToolHosts,
 )
@@ -38,7 +39,7 @@ Origin = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.-]+(:[0
 ProxyAddress = Annotated[str, AfterValidator(_proxy)]
 
 
-class Settings(ServiceSettings, CallLimits, StartDeadlines, LiveKitServer, RedisServer, ToolHosts):
+class Settings(ServiceSettings, CallLimits, StartDeadlines, LiveKitServer, RedisServer, SpokenLines, ToolHosts):
     host: str = Field(default="127.0.0.1", min_length=1, description="the address that the API listens on")
     port: int = Field(default=8000, ge=0, le=65535, description="the API's port; 0 takes a free one")
     greenroom_api_keys: Annotated[tuple[str, ...], NoDecode] = Field(

@@ -6,7 +6,7 @@ from typing import Final
 from pydantic import Field, model_validator
 
 from chassis.settings import ServiceSettings
-from chassis.shared_settings import CallLimits, LiveKitServer, StartDeadlines
+from chassis.shared_settings import CallLimits, LiveKitServer, SpokenLines, StartDeadlines
 from contracts.deadlines import ASSIGN_REPLY_S, ATTEMPT_S, END_OUTCOME_S, END_REPLY_S, NODE_LEASE_S
 from contracts.streams import SESSIONS, StreamSpec, calls_bytes, sessions_bytes
 from scheduler.domain.limits import Limits
@@ -14,16 +14,17 @@ from scheduler.domain.limits import Limits
 _MIB: Final = 1024**2
 
 
-class Settings(ServiceSettings, CallLimits, StartDeadlines, LiveKitServer):
+class Settings(ServiceSettings, CallLimits, StartDeadlines, LiveKitServer, SpokenLines):
     """Each field is read from the environment variable with its name in capitals."""
 
     max_queue: int | None = Field(
         default=None, ge=0, le=100_000, description="sessions that may wait at once; unset: ten times MAX_BOTS"
     )
-    session_timeout_goodbye: str = Field(
-        default="I'm sorry, our time is up, so I have to go. Goodbye.",
+    session_timeout_goodbye: str | None = Field(
+        default=None,
         max_length=500,
-        description="what the agent says at SESSION_TIMEOUT, 5 s at most; the word none: nothing",
+        description="what the agent says at SESSION_TIMEOUT, in every language, 5 s at most; unset: the language's; "
+        "the word none: nothing",
     )
     attempt_timeout_s: float = Field(
         default=ATTEMPT_S, ge=0.2, le=120, description="seconds that one node has for it, 0.2 to 120"
@@ -108,6 +109,7 @@ class Settings(ServiceSettings, CallLimits, StartDeadlines, LiveKitServer):
 
     def limits(self) -> Limits:
         """The limits of the domain."""
+        goodbye = self.session_timeout_goodbye
         return Limits(
             max_bots=self.max_bots,
             max_queue=10 * self.max_bots if self.max_queue is None else self.max_queue,
@@ -121,7 +123,8 @@ class Settings(ServiceSettings, CallLimits, StartDeadlines, LiveKitServer):
             node_lease_ms=_ms(self.node_lease_s),
             end_wait_ms=_ms(self.end_timeout_s + END_OUTCOME_S),
             max_load=self.max_load,
-            timeout_goodbye="" if self.session_timeout_goodbye.lower() == "none" else self.session_timeout_goodbye,
+            lines=self.spoken_lines,
+            timeout_goodbye="" if goodbye is not None and goodbye.lower() == "none" else goodbye,
         )
 
 

@@ -69,6 +69,7 @@ class CallLimits:
         kill_s: From the decision to end to SIGKILL.
         lifetime_s: Longest time from the assignment to the end.
         tick_s: Between two ticks.
+        bridge: The first words of an agent that takes over.
         farewell: The sentence of an agent that only tells the caller that the call cannot go on.
         warning: The sentence before the session's limit of minutes.
     """
@@ -80,6 +81,7 @@ class CallLimits:
     kill_s: float
     lifetime_s: float
     tick_s: float
+    bridge: str
     farewell: str
     warning: CreditWarning
 

@@ -8,8 +8,6 @@ from contracts.events import Event, SessionRequested, TurnFinished
 
 Message: TypeAlias = dict[str, str]
 
-BRIDGE_LINE = "Sorry, I lost you for a moment. Please go on."
-
 
 def conversation(events: Iterable[Event]) -> tuple[Message, ...]:
     """Turn a session's log into LLM messages, oldest first: who said what, as far as the caller heard it.

@@ -4,21 +4,22 @@ from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 from agent_runner.domain import provider_health
+from agent_runner.domain.lines import Lines
 from agent_runner.domain.provider_health import ProviderHealth
 from agent_runner.link.messages import End, Ending, Go, Prejoin, Provider, Rejoin, Removed, Speak
 from contracts.causes import Cause
-
-SORRY: Final = "Sorry, I didn't get that. Could you say it again?"
+from contracts.lines import lines_in
 
 _ROOM_GONE: Final = frozenset({"ROOM_DELETED", "ROOM_CLOSED"})
 
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """The job, with the conversation so far as messages of the language model."""
+    """The job, with the conversation so far as messages of the language model, and what the agent says by itself."""
 
     go: Go
     history: tuple[dict[str, str], ...] = ()
+    lines: Lines = field(default_factory=lambda: lines_in(None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ class JobState:
     has_job: bool = False
     awaits_rejoin: bool = False
     is_ending: bool = False
+    lines: Lines = field(default_factory=lambda: lines_in(None))
     health: ProviderHealth = field(default_factory=ProviderHealth)
 
     @property
@@ -96,7 +98,7 @@ class JobState:
             case Prejoin() if not (self.has_room or self.has_job or self.is_ending):
                 return replace(self, has_room=True), (command,)
             case Assigned() if not (self.has_job or self.is_ending):
-                return replace(self, has_job=True), (command,)
+                return replace(self, has_job=True, lines=command.lines), (command,)
             case Speak() if not self.is_ending:
                 return self, (command,)
             case Rejoin() if self.awaits_rejoin and self.is_running:
@@ -137,7 +139,7 @@ class JobState:
         step, verdict = self.health.erred(provider, text, is_unusable=is_unusable)
         state, effects = self._with(*step)
         if verdict == "apologise":
-            return state, (*effects, Say(SORRY))
+            return state, (*effects, Say(self.lines.sorry))
         if verdict == "end":
             end = EndCall(Cause.PROVIDER_FAILED, provider) if provider else EndCall(Cause.FAILED, text)
             state, more = state.ended(end)

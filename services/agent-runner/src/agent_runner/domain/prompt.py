@@ -1,5 +1,21 @@
 """The rules that the LLM gets beside the session's own system prompt."""
 
+from typing import Final
+
+from contracts.languages import base
+
+_NAMES: Final = {
+    "en": "English",
+    "de": "German",
+    "es": "Spanish",
+    "fr": "French",
+    "pt": "Portuguese",
+    "it": "Italian",
+    "hi": "Hindi",
+    "ja": "Japanese",
+    "zh": "Chinese",
+}
+
 EMOTIONS = ("happy", "sad", "angry", "surprised", "fearful", "disgusted")
 """The only tags that the voice understands, written as [happy]."""
 
@@ -11,6 +27,18 @@ CRITICAL_RULES = f"""CRITICAL RULES. Everything you write is spoken aloud, word 
 - Speak naturally, the way people talk: contractions, plain words, numbers and abbreviations as one says them."""
 
 
-def system_instruction(base: str) -> str:
-    """The whole system prompt: the session's own, then the rules, which take precedence."""
-    return f"{base}\n\n{CRITICAL_RULES}"
+def system_instruction(prompt: str, language: str | None = None) -> str:
+    """The whole system prompt: the session's own, then the rules, which take precedence.
+
+    Args:
+        language: The session's, as a BCP 47 tag, which models know; None: the model chooses.
+    """
+    rules = CRITICAL_RULES
+    if language is not None:
+        rules += f"\n- Speak {_name(language)}, unless the caller asks for another language."
+    return f"{prompt}\n\n{rules}"
+
+
+def _name(language: str) -> str:
+    name = _NAMES.get(base(language))
+    return f"{name} ({language})" if name else language

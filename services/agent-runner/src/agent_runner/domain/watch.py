@@ -12,6 +12,7 @@ from agent_runner.domain.notice import Notice
 from agent_runner.domain.quiet import Quiet
 from agent_runner.link.messages import Turn, Unfinished
 from contracts.causes import Cause
+from contracts.lines import lines_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +36,16 @@ Finding: TypeAlias = Unfinished | Say | Deaf | EndCall
 class Watch:
     """Looks at one call. Times are seconds of one clock.
 
-    Args:
-        idle_prompt: The question to an idle caller.
-        idle_goodbye: The last words to one who stays idle.
+    Attributes:
+        lines: What the agent says by itself; set with the job.
     """
 
-    def __init__(
-        self, hearing: Hearing, quiet: Quiet, flow: AudioFlow, *, bytes_per_s: int, idle_prompt: str, idle_goodbye: str
-    ) -> None:
+    def __init__(self, hearing: Hearing, quiet: Quiet, flow: AudioFlow, *, bytes_per_s: int) -> None:
+        self.lines = lines_in(None)
         self._hearing = hearing
         self._quiet = quiet
         self._flow = flow
         self._muteness = Muteness(bytes_per_s)
-        self._idle_prompt = idle_prompt
-        self._idle_goodbye = idle_goodbye
         self._unfinished: Turn | None = None
         self._notices: list[Notice] = []
 
@@ -66,9 +63,9 @@ class Watch:
         if not caller_in_room:
             self._quiet.away(now)
         if (due := self._quiet.due(now)) == "prompt":
-            yield Say(self._idle_prompt)
+            yield Say(self.lines.idle_prompt)
         elif due == "end":
-            yield EndCall(Cause.USER_IDLE, say=self._idle_goodbye)
+            yield EndCall(Cause.USER_IDLE, say=self.lines.idle_goodbye)
         hearing, flow = self._hearing, self._flow
         if hearing.is_deaf(now):
             yield Deaf(now - hearing.unheard_since, hearing.silences, hearing.is_hopeless)

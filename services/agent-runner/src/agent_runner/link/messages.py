@@ -40,6 +40,7 @@ class Go:
     `has_history`: a file descriptor comes with the packet, of a JSON list of LLM messages
     (`{"role": "user" | "assistant", "content": ...}`), at most MAX_HISTORY_BYTES, to be read from offset 0.
     The agent hears only the participant of `caller_identity`; empty: the first one that joins.
+    `language` is a BCP 47 tag; None: the session named none, and the providers keep their defaults.
     `url` and `token` are LiveKit's; `traceparent` is W3C's; `log_file` receives this session's log lines.
     """
 
@@ -53,6 +54,7 @@ class Go:
     agent_identity: str
     opening_line: str | None = None
     bridge: str | None = None
+    language: str | None = None
     has_history: bool = False
     tools: tuple[RecordedTool, ...] = ()
     traceparent: str | None = None

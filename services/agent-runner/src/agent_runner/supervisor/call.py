@@ -27,7 +27,7 @@ from agent_runner.domain.call_events import (
     WorkerTaken,
 )
 from agent_runner.domain.credit import Credit
-from agent_runner.domain.history import BRIDGE_LINE, conversation, encode_newest
+from agent_runner.domain.history import conversation, encode_newest
 from agent_runner.link.messages import MAX_HISTORY_BYTES, Failed, Go, ToSupervisor
 from agent_runner.ports import CallLogs, LogUnavailable, Outboxes, SessionLog, WorkerProcess
 from agent_runner.supervisor import meters
@@ -50,7 +50,7 @@ class World:
     """The objects that all calls of a node share.
 
     Attributes:
-        limits: SIGHUP may change them.
+        limits: Of a session's language; SIGHUP may change them.
         clock: Monotonic seconds.
     """
 
@@ -60,7 +60,7 @@ class World:
     outboxes: Outboxes
     session_log: SessionLog
     call_logs: CallLogs
-    limits: Callable[[], CallLimits]
+    limits: Callable[[str | None], CallLimits]
     clock: Callable[[], float] = time.monotonic
 
     def log_file(self, session_id: str) -> Path:
@@ -86,6 +86,10 @@ class Call:
         self._tasks = Tasks(on_failure=lambda _name, _error: self.end(Cause.FAILED))
         self._report = Report(job, world.node_id, str(world.log_file(job.session_id)), world.outboxes)
         self._log = log.bind(session_id=job.session_id, epoch=job.epoch, **logs.trace_ids())
+
+    @property
+    def _limits(self) -> CallLimits:
+        return self._world.limits(self.job.language)
 
     def begin(self, waiting: WorkerProcess | None = None) -> None:
         """Claim the slot and start.
@@ -150,7 +154,7 @@ class Call:
         reading = asyncio.ensure_future(self._history()) if self.job.takeover else None
         try:
             if self._process is None:
-                self._adopt(await self._world.pool.take(self._world.limits().start_s))
+                self._adopt(await self._world.pool.take(self._limits.start_s))
             self._feed(Prepared(None if reading is None else await reading))
         except NoWorker as error:
             self._feed(NoWorkerInTime(str(error)))
@@ -182,7 +186,7 @@ class Call:
         self._feed(LastEpoch(last, removed=True))
 
     def _feed(self, event: CallEvent) -> None:
-        self.state, effects = step(self.state, event, self._world.clock(), self._world.limits())
+        self.state, effects = step(self.state, event, self._world.clock(), self._limits)
         for effect in effects:
             self._perform(effect, self._process)
 
@@ -230,7 +234,8 @@ class Call:
             caller_identity=caller_identity(job.session_id),
             agent_identity=agent_identity(job.session_id),
             opening_line=None if job.takeover or job.farewell else job.opening_line,
-            bridge=BRIDGE_LINE if job.takeover and not job.farewell else None,
+            bridge=self._limits.bridge if job.takeover and not job.farewell else None,
+            language=job.language,
             has_history=has_history,
             traceparent=telemetry.inject().get("traceparent"),
             log_file=str(self._world.log_file(job.session_id)),

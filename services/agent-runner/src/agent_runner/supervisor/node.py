@@ -129,7 +129,7 @@ class Node:
         for call in list(self._calls):
             call.end(Cause.DRAINED)
         try:
-            async with asyncio.timeout(self._world.limits().kill_s + REAP_S):
+            async with asyncio.timeout(self._world.limits(None).kill_s + REAP_S):
                 await self._idle.wait()
         except TimeoutError:
             log.error("node.jobs_left", jobs=len(self._calls))

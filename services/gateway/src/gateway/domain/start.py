@@ -1,32 +1,37 @@
 """A start's event in the log, and the comparison of two starts."""
 
 from datetime import datetime
+from types import MappingProxyType
 
 from pydantic.alias_generators import to_camel
 
 from contracts.api import StartRequest
 from contracts.errors import INVALID_REQUEST, FieldError, Refused
 from contracts.events import Event, SessionRequested, parse_event
+from contracts.lines import Replaced, lines_in
 from contracts.tools import recorded
 
 _ANY_SESSION = "session_0"
 
 
-def opening_line(user_name: str) -> str:
-    """The default opening line."""
-    return f"Hi {user_name}, how can I help you today?"
+def requested(
+    body: StartRequest, session_id: str, now: datetime, replaced: Replaced = MappingProxyType({})
+) -> SessionRequested:
+    """The `requested` event of a start that is accepted at `now`.
 
-
-def requested(body: StartRequest, session_id: str, now: datetime) -> SessionRequested:
-    """The `requested` event of a start that is accepted at `now`."""
+    Args:
+        replaced: Lines that replace the table's: the default opening line is among them.
+    """
+    opening = lines_in(body.language, replaced).opening.replace("{name}", body.user_name)
     return SessionRequested(
         session_id=session_id,
         time=now,
         user_name=body.user_name,
         user_id=body.user_id or body.user_name,
         voice_id=body.voice_id,
-        opening_line=body.opening_line or opening_line(body.user_name),
+        opening_line=body.opening_line or opening,
         system_prompt=body.system_prompt,
+        language=body.language,
         metadata=dict(body.metadata),
         credit_limit_minutes=body.credit_limit_minutes,
         tools=tuple(recorded(tool) for tool in body.tools),

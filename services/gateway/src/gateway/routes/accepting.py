@@ -97,7 +97,7 @@ class Acceptance:
         services = self._services
         if services.queue.log_is_full:
             raise _log_full(session_id)
-        event = requested(self._body, self._chose(session_id), services.now())
+        event = requested(self._body, self._chose(session_id), services.now(), services.lines)
         await services.log.connected()  # otherwise each attempt during an outage would leave a room behind
         try:
             async with room_undone_on_failure(session_id, services):
@@ -189,7 +189,7 @@ class Acceptance:
         session_id = earlier.session_id
         if claim is None or (
             self._body.session_id is not None
-            and not is_same_start(requested(self._body, session_id, earlier.time), earlier)
+            and not is_same_start(requested(self._body, session_id, earlier.time, self._services.lines), earlier)
         ):
             raise self._taken(session_id)
         ended = await self._services.log.last(SessionEnded, session_id)

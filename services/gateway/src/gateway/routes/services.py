@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 
 from chassis.tasks import Tasks
+from contracts.lines import LineName, Replaced
 from contracts.tool_hosts import AllowedHost
 from gateway.ports import (
     Billing,
@@ -39,6 +40,7 @@ class Services:
         queue_deadline_s: How long a session may wait for a slot, in seconds.
         token_any_user: The client's backend checks the users of tokens.
         tool_hosts: The hosts at which tools may be called.
+        lines: Lines that replace those of the table, by language; the default opening line is among them.
         first_words: Limits the concurrent reads for the scheduler's first decision.
         background: Work that outlives its request.
         keepalive_s: Pause between comments in an idle stream, in seconds.
@@ -67,6 +69,7 @@ class Services:
     stats_deadline_s: float
     token_any_user: bool = False
     tool_hosts: tuple[AllowedHost, ...] = ()
+    lines: Replaced = field(default_factory=dict[str, dict[LineName, str]])
     waits: Waits = field(default_factory=lambda: Waits(limit=1000))
     first_words: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(32))
     keepalive_s: float = 10.0

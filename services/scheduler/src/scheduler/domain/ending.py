@@ -3,6 +3,7 @@
 from contracts.causes import Cause, Effect, effect
 from contracts.end_reasons import EndReason
 from contracts.events import Outcome
+from contracts.lines import lines_in
 from scheduler.domain import credit
 from scheduler.domain.facts import Facts, Verdict
 from scheduler.domain.limits import Limits
@@ -109,7 +110,9 @@ def last_sentence(session: Session, facts: Facts, verdict: Verdict, limits: Limi
     """The agent's last sentence, spoken only at the session's timeout; every other end is immediate."""
     if verdict.reason != EndReason.SESSION_TIMEOUT or not may_speak(session, facts):
         return None
-    return limits.timeout_goodbye or None
+    if limits.timeout_goodbye is not None:
+        return limits.timeout_goodbye or None
+    return lines_in(session.requested.language if session.requested else None, limits.lines).timeout_goodbye
 
 
 def may_speak(session: Session, facts: Facts) -> bool:

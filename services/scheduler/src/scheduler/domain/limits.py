@@ -1,6 +1,8 @@
 """The limits of a session, from the settings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from contracts.lines import LineName, Replaced
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,8 @@ class Limits:
         end_wait_ms: How long the outcome of `end` may stay unknown; longer than any reply takes.
         unlisted_ms: How long a node may omit a ready job from its list before the job is lost.
         credit_look_ms: Least time between two reads of the log for a session's last seconds of credit.
-        timeout_goodbye: The agent's last sentence at `session_ms`; empty: none.
+        timeout_goodbye: The agent's last sentence at `session_ms`; empty: none; None: the line of the call's language.
+        lines: Lines that replace those of the table, by language.
     """
 
     max_bots: int = 50
@@ -46,4 +49,5 @@ class Limits:
     unlisted_ms: int = 2_000
     credit_look_ms: int = 2_000
     max_load: float = 0.7
-    timeout_goodbye: str = ""
+    timeout_goodbye: str | None = ""
+    lines: Replaced = field(default_factory=dict[str, dict[LineName, str]])

@@ -46,6 +46,7 @@ class Agents:
                 voice_id=requested.voice_id,
                 opening_line=requested.opening_line,
                 system_prompt=requested.system_prompt,
+                language=requested.language,
                 tools=requested.tools,
                 served_ms_before=attempt.served_ms_before,
                 billable_ms_before=attempt.billable_ms_before,

@@ -177,6 +177,7 @@ def _requested(session_id: str, job: JobDescribed, now: datetime) -> SessionRequ
         voice_id=job.voice_id,
         opening_line=job.opening_line,
         system_prompt=job.system_prompt,
+        language=job.language,
         tools=job.tools,
         credit_limit_minutes=job.granted_minutes,
     )

@@ -21,6 +21,7 @@ import numpy as np
 import soxr
 
 from agent_runner.agent_config import AgentConfig
+from agent_runner.worker.providers.spoken_language import for_inworld
 from chassis import logs
 
 _RENDER_S: Final = 15.0
@@ -34,17 +35,25 @@ log = logs.get_logger(__name__)
 
 
 class Apology:
-    """The apology in one voice, mono PCM of 16 bits at the rate of the call."""
+    """The apology in one voice and language, mono PCM of 16 bits at the rate of the call.
 
-    def __init__(self, config: AgentConfig, voice_id: str, folder: Path | None) -> None:
+    Attributes:
+        text: The sentence; empty: none.
+    """
+
+    def __init__(self, config: AgentConfig, voice_id: str, folder: Path | None, language: str | None = None) -> None:
         """Locate the rendering.
 
         Args:
             folder: The folder of the renderings; None: render nothing.
+            language: The session's.
         """
         self._config = config
         self._voice_id = voice_id
-        said = (config.apology, voice_id, config.tts_model, config.speed_of(voice_id), config.tts_sample_rate)
+        self.text = config.lines_in(language).apology
+        self._language = for_inworld(language)
+        how = (config.tts_model, config.speed_of(voice_id), config.tts_sample_rate, self._language)
+        said = (self.text, voice_id, *how)
         name = hashlib.sha256(repr(said).encode()).hexdigest()[:32]
         self._file = None if folder is None else folder / f"apology-{name}.wav"
 
@@ -55,7 +64,7 @@ class Apology:
 
     async def render(self) -> None:
         """Have the provider speak the apology and store it, unless it is stored already; log errors, raise none."""
-        if self._file is None or self.is_rendered or not self._config.apology:
+        if self._file is None or self.is_rendered or not self.text:
             return
         try:
             async with asyncio.timeout(_RENDER_S):
@@ -81,10 +90,11 @@ class Apology:
     async def _ask(self) -> bytes:
         config = self._config
         body = {
-            "text": config.apology,
+            "text": self.text,
             "voiceId": self._voice_id,
             "modelId": config.tts_model,
             "temperature": config.tts_temperature,
+            **({"language": self._language} if self._language else {}),
             "audioConfig": {
                 "audioEncoding": "LINEAR16",
                 "sampleRateHertz": config.tts_sample_rate,

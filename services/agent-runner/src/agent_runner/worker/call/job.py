@@ -10,7 +10,17 @@ from pipecat.frames.frames import TTSSpeakFrame
 from pipecat.utils.tracing.turn_trace_observer import TurnTraceObserver
 
 from agent_runner.agent_config import AgentConfig
-from agent_runner.domain.job import SORRY, Assigned, AwaitRejoin, CancelLastWords, Effect, EndCall, JobState, Say, Step
+from agent_runner.domain.job import (
+    Assigned,
+    AwaitRejoin,
+    CancelLastWords,
+    Command,
+    Effect,
+    EndCall,
+    JobState,
+    Say,
+    Step,
+)
 from agent_runner.domain.notice import Notice
 from agent_runner.domain.watch import Deaf, Watch
 from agent_runner.link.messages import (
@@ -81,8 +91,6 @@ class Job:
             ear.quiet,
             ear.flow,
             bytes_per_s=2 * config.tts_sample_rate,
-            idle_prompt=config.user_idle_prompt,
-            idle_goodbye=config.user_idle_goodbye,
         )
         self._last_words = LastWords(config, pipeline, self._start, self._tasks)
         self._rejoin_timer: asyncio.TimerHandle | None = None
@@ -103,8 +111,11 @@ class Job:
 
     def receive(self, message: ToWorker, history: Sequence[dict[str, str]] = ()) -> None:
         """Take a message of the supervisor; `history` comes with a `Go`."""
-        command = Assigned(message, tuple(history)) if isinstance(message, Go) else message
+        command: Command = message if not isinstance(message, Go) else self._assigned(message, history)
         self._take(self._state.commanded(command))
+
+    def _assigned(self, go: Go, history: Sequence[dict[str, str]]) -> Assigned:
+        return Assigned(go, tuple(history), self._config.lines_in(go.language))
 
     def supervisor_gone(self) -> None:
         self._take(self._state.supervisor_gone())
@@ -122,8 +133,9 @@ class Job:
             case Prejoin():
                 self._log = log.bind(session_id=effect.session_id)
                 self._start.prejoin(effect)
-            case Assigned(go):
+            case Assigned(go=go):
                 self._log = log.bind(session_id=go.session_id, epoch=go.epoch)
+                self._watch.lines = effect.lines
                 self._last_words.prepare(go)
                 self._start.take(effect)
                 self._tasks.spawn(self._keep_watch())
@@ -170,7 +182,7 @@ class Job:
         why = "no words came for what the caller said"
         await self._pipeline.stt.replace_session(why=why, is_hopeless=deaf.is_hopeless)
         if not self._state.is_ending:
-            self._say(Say(SORRY))
+            self._say(Say(self._state.lines.sorry))
 
     async def _end(self, end: EndCall) -> None:
         await self._last_words.end(end, has_voice="tts" not in self._state.health.failed)

@@ -36,7 +36,7 @@ class LastWords:
 
     def prepare(self, go: Go) -> None:
         """Locate the apology in this call's voice."""
-        self._apology = Apology(self._config, go.voice_id, voices(go))
+        self._apology = Apology(self._config, go.voice_id, voices(go), go.language)
 
     async def render_apology(self) -> None:
         """Have the apology rendered during a call that goes well, for this call and later ones."""
@@ -86,9 +86,9 @@ class LastWords:
         await self._has_joined()
         if apology is None or not self._room.caller_in_room:
             return
-        if has_voice and not apology.is_rendered and self._config.apology:
+        if has_voice and apology.text and not apology.is_rendered:
             sent = flow.sent_bytes
-            speaking = self._tasks.spawn(self._say(self._config.apology))
+            speaking = self._tasks.spawn(self._say(apology.text))
             await asyncio.wait([speaking], timeout=_VOICE_S)
             # More than 0.25 s of audio: the voice works, and not only audio from before the interruption was sent.
             if flow.sent_bytes - sent > rate // 2:

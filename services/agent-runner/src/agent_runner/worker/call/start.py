@@ -88,10 +88,10 @@ class Start:
         if go.tools:
             toolbox = Toolbox(go.tools, self._config.tool_allowed_hosts, go.session_id)
             pipeline.context.set_tools(toolbox.offer(pipeline.llm))
-        await pipeline.llm.use_prompt(system_instruction(go.system_prompt))
+        await pipeline.llm.use_prompt(system_instruction(go.system_prompt, go.language))
         said = go.opening_line or next((m["content"] for m in reversed(messages) if m["role"] == "assistant"), None)
         self.joining = asyncio.create_task(self._begin_here(prejoining) if prejoining else self._join(go))
-        await asyncio.gather(self.joining, pipeline.stt.arm(go.bridge or said), self._speak_first(go))
+        await asyncio.gather(self.joining, pipeline.stt.arm(go.bridge or said, go.language), self._speak_first(go))
 
     async def _speak_first(self, go: Go) -> None:
         """Connect the voice and synthesise the first line; its audio waits until the caller can hear it."""
@@ -101,11 +101,11 @@ class Start:
         elif go.bridge:
             line = TTSSpeakFrame(go.bridge)
         if line and folder:
-            tts.first_line = FirstLine(KeptSpeech(self._config, go.voice_id, line.text, folder))
+            tts.first_line = FirstLine(KeptSpeech(self._config, go.voice_id, line.text, folder, go.language))
         if line and tts.first_line.is_cached:
             await self._pipeline.queue(line)
             line = None
-        await tts.arm(go.voice_id, self._config.speed_of(go.voice_id))
+        await tts.arm(go.voice_id, self._config.speed_of(go.voice_id), go.language)
         self.mark("tts_connected")
         if line:
             await self._pipeline.queue(line)

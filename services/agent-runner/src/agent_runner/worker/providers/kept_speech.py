@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.utterance import letters
+from agent_runner.worker.providers.spoken_language import for_inworld
 from chassis import logs
 
 PATTERN: Final = "line-*.pcm"
@@ -43,15 +44,18 @@ class _Header(BaseModel):
 class KeptSpeech:
     """One line in one voice."""
 
-    def __init__(self, config: AgentConfig, voice_id: str, text: str, folder: Path) -> None:
+    def __init__(
+        self, config: AgentConfig, voice_id: str, text: str, folder: Path, language: str | None = None
+    ) -> None:
         """Locate the line's file.
 
         Args:
             folder: The cache. It is limited to TTS_CACHE_MB; the least recently used lines are evicted first.
+            language: The session's, which changes the pronunciation.
         """
         self.text = text
         how = (config.tts_model, config.tts_temperature, config.tts_sample_rate, config.speed_of(voice_id))
-        name = hashlib.sha256(repr((text, voice_id, *how)).encode()).hexdigest()[:32]
+        name = hashlib.sha256(repr((text, voice_id, *how, for_inworld(language))).encode()).hexdigest()[:32]
         self._file = folder / f"line-{name}.pcm"
         self._max_bytes = config.tts_cache_mb << 20
         self._longest = 2 * config.tts_sample_rate * _LONGEST_S

@@ -13,6 +13,7 @@ from pipecat.services.assemblyai.stt import AssemblyAISTTService
 from agent_runner.agent_config import AgentConfig, Endpoint
 from agent_runner.worker.providers import tls
 from agent_runner.worker.providers.failover import Failover
+from agent_runner.worker.providers.spoken_language import for_assembly
 
 _CONNECT_S: Final = 3.0  # websockets' own limit is 10
 _BACKOFF_S: Final = (0.5, 2.0)  # Pipecat's own 4 to 10 s between reconnects leave the agent deaf
@@ -53,13 +54,15 @@ class SpeechToText(Failover, AssemblyAISTTService):
     def _move_to(self, endpoint: Endpoint) -> None:
         self._api_key, self._api_endpoint_base_url = endpoint.key, endpoint.url
 
-    async def arm(self, agent_context: str | None) -> None:
+    async def arm(self, agent_context: str | None, language: str | None) -> None:
         """Connect now.
 
         Args:
+            language: The caller's, as a BCP 47 tag; None: AssemblyAI detects it.
             agent_context: The agent's last words, which help AssemblyAI to understand the caller's answer.
         """
         self._settings.agent_context = agent_context
+        self._settings.language_codes = for_assembly(language)
         self._armed = True
         began = time.monotonic()
         await self._connect()

@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 from loguru import logger
 from pipecat.frames.frames import Frame, TTSAudioRawFrame, TTSStartedFrame, TTSStoppedFrame
 from pipecat.services.inworld.tts import InworldTTSService
+from pipecat.transcriptions.language import Language
 
 from agent_runner.agent_config import AgentConfig, Endpoint
 from agent_runner.domain.onset import silence_before
@@ -22,6 +23,7 @@ from agent_runner.worker.providers import tls
 from agent_runner.worker.providers.early_connection import EarlyConnection
 from agent_runner.worker.providers.failover import Failover
 from agent_runner.worker.providers.first_line import FirstLine
+from agent_runner.worker.providers.spoken_language import for_inworld, spoken
 from agent_runner.worker.providers.utterance import Connection, Utterance, result_of
 
 _CONNECT_S: Final = 3.0  # websockets' own limit is 10
@@ -73,10 +75,12 @@ class TextToSpeech(Failover, InworldTTSService):
     def _move_to(self, endpoint: Endpoint) -> None:
         self._api_key, self._url = endpoint.key, endpoint.url
 
-    async def arm(self, voice_id: str, speed: float) -> None:
-        """Connect now, with this voice and speaking rate; after a few seconds of failed tries become unusable."""
+    async def arm(self, voice_id: str, speed: float, language: str | None) -> None:
+        """Connect now, with this voice, rate and language; after a few seconds of failed tries become unusable."""
         self._settings.voice = voice_id
         self._settings.speaking_rate = speed
+        self._settings.language = for_inworld(language)
+        self._text_aggregator.set_language(spoken(language) or Language.EN)  # where a sentence ends
         self._armed = True
         self._armed_at = time.monotonic()
         while self.is_usable:

@@ -1,0 +1,38 @@
+"""The session's language as the providers write it."""
+
+# pyright: standard
+
+from typing import Final
+
+from pipecat.services.inworld.tts import language_to_inworld_language
+from pipecat.transcriptions.language import Language
+
+from contracts.languages import base
+
+_VOICED: Final = frozenset(["ar", "de", "en", "es", "fr", "he", "hi", "it", "ja", "ko", "nl", "pl", "pt", "ru", "zh"])
+
+
+def spoken(tag: str | None) -> Language | None:
+    """The language without its region; None if Pipecat does not know it, or no language was named."""
+    try:
+        return None if tag is None else Language(base(tag))
+    except ValueError:
+        return None
+
+
+def for_assembly(tag: str | None) -> list[Language] | None:
+    """`language_codes`, which pin Universal-3 models to the language; None: AssemblyAI detects it.
+
+    Other models have no such parameter, and Pipecat then sends none.
+    """
+    language = spoken(tag)
+    return None if language is None else [language]
+
+
+def for_inworld(tag: str | None) -> str | None:
+    """Inworld's `language`, which sets pronunciation and the spelling out of numbers; None: Inworld detects it.
+
+    A language that Inworld does not list is left to its detection: the request would be refused.
+    """
+    language = spoken(tag)
+    return None if language is None or language.value not in _VOICED else language_to_inworld_language(language)

@@ -1,0 +1,66 @@
+"""What the agent says by itself in a call, with the settings that replace it."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from agent_runner.agent_config import AgentConfig
+from agent_runner.domain.prompt import CRITICAL_RULES, system_instruction
+from agent_runner.worker.providers.spoken_language import for_assembly, for_inworld
+from contracts.lines import TABLE
+
+
+def config(**changes: Any) -> AgentConfig:
+    keys = {"assembly_api_key": "a", "groq_api_key": "g", "inworld_api_key": "i"}
+    return AgentConfig.model_validate({**keys, **changes})
+
+
+def test_without_settings_a_call_has_the_lines_of_its_language() -> None:
+    assert config().lines_in("de-AT") == TABLE["de"]
+    assert config().lines_in(None) == TABLE["en"]
+
+
+def test_a_setting_of_one_line_holds_in_every_language_unless_the_language_has_its_own() -> None:
+    set_up = config(
+        apology="Sorry.", user_idle_prompt="Hello?", spoken_lines={"de": {"apology": "Oje.", "sorry": "Bitte?"}}
+    )
+    german, french = set_up.lines_in("de"), set_up.lines_in("fr")
+    assert (german.apology, german.idle_prompt, german.sorry) == ("Oje.", "Hello?", "Bitte?")
+    assert (french.apology, french.idle_prompt, french.sorry) == ("Sorry.", "Hello?", TABLE["fr"].sorry)
+
+
+def test_the_warning_of_the_limit_can_be_switched_off_in_every_language() -> None:
+    assert config(credit_warning="none").warning_in("de").text == ""
+    assert config().warning_in("de").text == TABLE["de"].credit_warning
+
+
+@pytest.mark.parametrize("bad", [{"de": {"sory": "Bitte?"}}, {"German": {"sorry": "Bitte?"}}, {"de": {"sorry": ""}}])
+def test_a_misspelt_line_or_language_is_refused(bad: object) -> None:
+    with pytest.raises(ValidationError, match="spoken_lines"):
+        config(spoken_lines=bad)
+
+
+def test_the_rules_stay_last_and_name_the_language() -> None:
+    assert system_instruction("Be kind.") == f"Be kind.\n\n{CRITICAL_RULES}"
+    assert system_instruction("Be kind.", "pt-BR").startswith(
+        f"Be kind.\n\n{CRITICAL_RULES}\n- Speak Portuguese (pt-BR),"
+    )
+    assert "Speak fi," in system_instruction("Be kind.", "fi")
+
+
+@pytest.mark.parametrize(
+    ("tag", "codes", "voice"),
+    [
+        ("de", ["de"], "de-DE"),
+        ("pt-PT", ["pt"], "pt-BR"),
+        ("zh-Hans-CN", ["zh"], "zh-CN"),
+        ("fi", ["fi"], None),
+        ("xx", None, None),
+        (None, None, None),
+    ],
+)
+def test_each_provider_gets_only_a_language_that_it_lists(
+    tag: str | None, codes: list[str] | None, voice: str | None
+) -> None:
+    assert (for_assembly(tag), for_inworld(tag)) == (codes, voice)
