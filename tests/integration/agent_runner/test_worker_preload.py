@@ -86,7 +86,7 @@ from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnal
 def resident_mb():
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20
 assert memory.give_back_freed()
-ours, before = models.SmartTurn(sample_rate=16_000), resident_mb()
+ours, before = models.SmartTurn(), resident_mb()
 sound = np.sin(np.arange(80_000) / 20).astype(np.float32)
 said = ours._predict_endpoint(sound)
 print(resident_mb() - before)

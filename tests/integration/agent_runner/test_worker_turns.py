@@ -32,21 +32,45 @@ async def test_a_silent_caller_is_asked_and_then_the_call_ends_with_a_word(
     assert caller.loud_s > 1.5  # all three lines
 
 
-async def test_a_turn_without_an_end_is_answered_after_its_time(
+async def test_a_turn_without_an_end_is_ended_and_its_answer_can_be_interrupted(
     fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
 ) -> None:
     await sandbox.control("transcripts", {"texts": ["I talk and talk."] * 9})
+    await sandbox.control("replies", {"replies": [LONG] * 4})
     worker = await fork(max_turn_s=2, vad_stop_secs=3)  # no pause is long enough to end it
     caller = await person().enter(session)
     worker.send(go(livekit, session, opening_line="Hello."))
     await worker.heard(Turn)
     lasts_s = caller.say(LONG * 3)
     began = time.monotonic()
-    while not await sandbox.asked():
+    while len(await sandbox.asked()) < 2:
         assert time.monotonic() - began < lasts_s, "the agent waited for the end"
         await asyncio.sleep(0.05)
-    assert (await sandbox.asked())[0][-1]["content"].startswith("I talk")
-    assert time.monotonic() - began < 5
+    first = await worker.heard(Turn, 2)  # the talk that went on was a turn of its own, and interrupted the answer
+    assert first.user_text.startswith("I talk")
+    assert first.interrupted
+    assert first.heard_text != LONG.strip()
+    asked = await sandbox.asked()
+    assert asked[0][-1]["content"].startswith("I talk")
+    assert asked[1][-1]["role"] == "user"
+
+
+async def test_at_8_khz_a_short_answer_ends_its_turn_as_soon(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    await sandbox.control("transcripts", {"texts": ["Yes.", "Yes."]})
+    await sandbox.control("replies", {"replies": ["Good."] * 2})
+    worker = await fork(stt_sample_rate=8_000)
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, opening_line="Hello."))
+    await worker.heard(Turn)
+    took: list[int] = []
+    for n in (2, 3):
+        caller.say("Yes please")
+        turn = await worker.heard(Turn, n)
+        assert (turn.user_text, turn.heard_text) == ("Yes.", "Good.")
+        took.append(turn.stage_ms["total"])
+    assert min(took) < 1_500
 
 
 async def test_the_agent_falls_silent_within_300_ms_of_the_callers_speech(

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+import soxr
 from pipecat.audio.vad.silero import SileroVADAnalyzer
 from pipecat.audio.vad.vad_analyzer import VADParams, VADState
 
+from agent_runner.agent_config import AgentConfig
+from agent_runner.worker.providers import models
 from agent_runner.worker.providers.models import Vad
 from sandbox.speech.espeak import Espeak, Voice
 
@@ -35,14 +38,15 @@ def in_noise(parts: Sequence[np.ndarray], level: float) -> bytes:
     return np.clip(clean + noise, -32768, 32767).astype("<i2").tobytes()
 
 
-def turns(vad: SileroVADAnalyzer, audio: bytes) -> list[tuple[int, int]]:
+def turns(vad: SileroVADAnalyzer, audio: bytes, rate: int = RATE) -> list[tuple[int, int]]:
     """The windows in which it says that speech begins and ends."""
-    vad.set_sample_rate(RATE)
+    vad.set_sample_rate(rate)
     vad.set_params(VADParams(confidence=0.7, start_secs=0.2, stop_secs=0.2, min_volume=0.6))
+    size = 2 * vad.num_frames_required()
     found: list[tuple[int, int]] = []
     begin: int | None = None
-    for window in range(len(audio) // (2 * WINDOW)):
-        state = vad._run_analyzer(audio[2 * WINDOW * window : 2 * WINDOW * (window + 1)])
+    for window in range(len(audio) // size):
+        state = vad._run_analyzer(audio[size * window : size * (window + 1)])
         if begin is None and state is VADState.SPEAKING:
             begin = window
         elif begin is not None and state is VADState.QUIET:
@@ -63,7 +67,7 @@ def conversation(pause_s: float, level: float) -> bytes:
 def test_turns_begin_and_end_when_pipecats_do(pause_s: float, level: float) -> None:
     audio = conversation(pause_s, level)
 
-    theirs, ours = turns(SileroVADAnalyzer(sample_rate=RATE), audio), turns(Vad(sample_rate=RATE), audio)
+    theirs, ours = turns(SileroVADAnalyzer(), audio), turns(Vad(), audio)
 
     assert len(ours) == len(theirs) == len(SAID)
     for (our_begin, our_end), (their_begin, their_end) in zip(ours, theirs, strict=True):
@@ -75,7 +79,7 @@ def test_turns_begin_and_end_when_pipecats_do(pause_s: float, level: float) -> N
 def test_a_voice_is_noticed_within_300_ms(level: float) -> None:
     begins_at = 3 * RATE + int(np.argmax(np.abs(said(SAID[0])) > 1000))
 
-    (first, _), *_ = turns(Vad(sample_rate=RATE), conversation(1, level))
+    (first, _), *_ = turns(Vad(), conversation(1, level))
 
     assert (first + 1) * WINDOW - begins_at < 0.3 * RATE
 
@@ -91,7 +95,38 @@ def test_the_model_is_not_shown_what_is_too_quiet(monkeypatch: pytest.MonkeyPatc
         return score(vad, buffer)
 
     monkeypatch.setattr(SileroVADAnalyzer, "voice_confidence", counted)
-    turns(Vad(sample_rate=RATE), audio)
+    turns(Vad(), audio)
 
     spoken = sum(len(said(text)) for text in SAID) // WINDOW
     assert spoken // 2 < shown < 2 * spoken < len(audio) // (2 * WINDOW) // 2
+
+
+def test_the_models_run_at_the_configured_rate() -> None:
+    keys = {"assembly_api_key": "k", "groq_api_key": "k", "inworld_api_key": "k"}
+    for rate, window in ((8_000, 256), (16_000, 512)):
+        tuned = models.tuned(AgentConfig.model_validate({**keys, "stt_sample_rate": rate}))
+        assert (tuned.vad.sample_rate, tuned.smart_turn.sample_rate) == (rate, rate)
+        assert tuned.vad.num_frames_required() == window
+
+
+def test_turns_at_8_khz_are_those_at_16_khz() -> None:
+    audio = conversation(1, 5)
+    halved = soxr.resample(np.frombuffer(audio, "<i2"), RATE, RATE // 2).astype("<i2").tobytes()
+
+    for at_8, at_16 in zip(turns(Vad(), halved, RATE // 2), turns(Vad(), audio), strict=True):
+        assert all(abs(one - other) <= 4 for one, other in zip(at_8, at_16, strict=True))
+
+
+async def test_speech_that_is_ended_begins_again_if_it_goes_on() -> None:
+    vad = Vad()
+    audio = in_noise([silence(1), said(SAID[3]), silence(1)], 5)
+    (begin, _end), *_ = turns(vad, audio)
+    turns(vad, audio[: 2 * WINDOW * (begin + 10)])
+
+    vad.end_speech()
+
+    states = [
+        await vad.analyze_audio(audio[2 * WINDOW * n : 2 * WINDOW * (n + 1)]) for n in range(begin + 10, begin + 20)
+    ]
+    assert states[0] is VADState.QUIET
+    assert VADState.SPEAKING in states

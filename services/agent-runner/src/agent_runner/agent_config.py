@@ -188,7 +188,7 @@ class AgentConfig(ToolHosts, SpokenLines):
         default=120,
         ge=0,
         le=3600,
-        description="seconds until the agent answers a turn that has not ended; 0: never",
+        description="seconds until a turn that has not ended is ended and answered; 0: never",
     )
     user_idle_prompt_s: float = Field(
         default=0, ge=0, le=3600, description="seconds of the caller's silence until the agent asks; 0: never"

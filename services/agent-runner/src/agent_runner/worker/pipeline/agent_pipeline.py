@@ -208,7 +208,7 @@ def _aggregators(config: AgentConfig, context: LLMContext, stt: SpeechToText) ->
         else SpeechTimeoutUserTurnStopStrategy(user_speech_timeout=config.aggregation_timeout)
     ]
     if config.max_turn_s:
-        stop.append(LongTurnStop(config.max_turn_s, stt.ask_for_words))
+        stop.append(LongTurnStop(config.max_turn_s, stt.ask_for_words, tuned.vad.end_speech))
     pair = LLMContextAggregatorPair(
         context,
         user_params=LLMUserAggregatorParams(

@@ -6,7 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from pipecat.frames.frames import Frame, TranscriptionFrame
+from pipecat.frames.frames import (
+    Frame,
+    TranscriptionFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
+)
 from pipecat.turns.types import ProcessFrameResult
 from pipecat.turns.user_stop import BaseUserTurnStopStrategy
 
@@ -16,19 +21,29 @@ _WORDS_S: Final = 1.5  # timeout for the last words from speech to text
 
 
 class LongTurnStop(BaseUserTurnStopStrategy):
-    """Ends the caller's turn after `longest_s`, even during speech: the agent answers the words so far."""
+    """Ends the caller's turn after `longest_s`, even during speech: the agent answers the words so far.
 
-    def __init__(self, longest_s: float, ask_for_words: Callable[[], Awaitable[None]]) -> None:
+    Pipecat refuses to end a turn while the caller speaks. So this ends the speech, for all that listen to it; what the
+    caller says from then on is the next turn, and can interrupt the answer.
+    """
+
+    def __init__(
+        self, longest_s: float, ask_for_words: Callable[[], Awaitable[None]], end_speech: Callable[[], None]
+    ) -> None:
         """Make a strategy; the timer starts with the turn.
 
         Args:
             ask_for_words: Makes speech to text send the words so far, which it would otherwise send at the next pause.
+            end_speech: Makes the VAD report the end of speech.
         """
         super().__init__()
         self._longest_s = longest_s
         self._ask_for_words = ask_for_words
+        self._end_speech = end_speech
         self._timer: asyncio.Task[None] | None = None
         self._words = asyncio.Event()
+        self._is_speaking = False
+        self._is_over = False
 
     async def handle_user_turn_started(self) -> None:
         await self._stop()
@@ -44,6 +59,12 @@ class LongTurnStop(BaseUserTurnStopStrategy):
     async def process_frame(self, frame: Frame) -> ProcessFrameResult:
         if isinstance(frame, TranscriptionFrame):
             self._words.set()
+        elif isinstance(frame, VADUserStartedSpeakingFrame):
+            self._is_speaking = True
+        elif isinstance(frame, VADUserStoppedSpeakingFrame):
+            self._is_speaking = False
+            if self._is_over:
+                await self.trigger_user_turn_stopped()
         return ProcessFrameResult.CONTINUE
 
     async def _run(self) -> None:
@@ -52,9 +73,14 @@ class LongTurnStop(BaseUserTurnStopStrategy):
         await self._ask_for_words()
         await first_of(self._words.wait(), timeout_s=_WORDS_S)
         self._timer = None  # else the end of the turn would cancel this task
-        await self.trigger_user_turn_stopped()
+        if self._is_speaking:
+            self._is_over = True
+            self._end_speech()
+        else:
+            await self.trigger_user_turn_stopped()
 
     async def _stop(self) -> None:
+        self._is_over = False
         if self._timer is not None:
             timer, self._timer = self._timer, None
             await self.task_manager.cancel_task(timer)

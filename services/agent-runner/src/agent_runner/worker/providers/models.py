@@ -17,7 +17,6 @@ from pipecat.audio.vad.vad_analyzer import VADParams, VADState
 from agent_runner.agent_config import AgentConfig
 
 _RATE: Final = 16_000
-_VAD_WINDOW: Final = 512  # samples at 16 kHz
 # Share of `min_volume` from which the smoothed volume rises. From digital silence a voice would pass it 0.13 s later.
 _QUIET_ROOM: Final = 0.75
 _RECALLED: Final = 16  # windows, half a second; Pipecat's smoothed volume follows a voice within half of that
@@ -31,13 +30,19 @@ class Vad(SileroVADAnalyzer):
     says, so we store the last quiet windows and show them to the model before the next loud one (docs/decisions/0010).
     """
 
-    def __init__(self, *, sample_rate: int) -> None:
-        super().__init__(sample_rate=sample_rate)
+    def __init__(self) -> None:
+        super().__init__()
         self._volume = 0.0
+        self._is_ended = False
         self._quiet: deque[bytes] = deque(maxlen=_RECALLED)
 
     async def analyze_audio(self, buffer: bytes) -> VADState:
-        return self._run_analyzer(buffer)
+        state = self._run_analyzer(buffer)
+        if self._is_ended:
+            self._is_ended = False
+            self.set_params(self._params)
+            return VADState.QUIET
+        return state
 
     def voice_confidence(self, buffer: bytes) -> float:
         """Silero's confidence that a window is speech; 0 for a quiet one."""
@@ -58,8 +63,13 @@ class Vad(SileroVADAnalyzer):
         """The volume of the window that `voice_confidence` just measured; Pipecat asks for it afterwards."""
         return self._volume
 
+    def end_speech(self) -> None:
+        """Report the end of speech with the next audio; speech that goes on begins again after `start_secs`."""
+        self._is_ended = True
+
     def warm_up(self) -> None:
-        super().voice_confidence(bytes(2 * _VAD_WINDOW))
+        self.set_sample_rate(_RATE)
+        super().voice_confidence(bytes(2 * self.num_frames_required()))
 
 
 class _Thrifty:
@@ -80,8 +90,8 @@ class _Thrifty:
 class SmartTurn(LocalSmartTurnAnalyzerV3):
     """smart-turn, loaded before its thresholds are known; it releases its memory after each turn."""
 
-    def __init__(self, *, sample_rate: int) -> None:
-        super().__init__(sample_rate=sample_rate)
+    def __init__(self) -> None:
+        super().__init__()
         self._session = cast(onnxruntime.InferenceSession, _Thrifty(self._session))
 
     def tune(self, params: SmartTurnParams) -> None:
@@ -104,15 +114,14 @@ class Models:
 @cache
 def load() -> Models:
     """Load both and run each once, so that the first call waits for neither."""
-    models = Models(Vad(sample_rate=_RATE), SmartTurn(sample_rate=_RATE))
-    models.vad.set_sample_rate(_RATE)
+    models = Models(Vad(), SmartTurn())  # without a rate, which could not be changed afterwards
     models.vad.warm_up()
     models.smart_turn.warm_up()
     return models
 
 
 def tuned(config: AgentConfig) -> Models:
-    """The loaded models with this configuration's thresholds; the sessions do not depend on them."""
+    """The loaded models with this configuration's rate and thresholds; the sessions do not depend on them."""
     models = load()
     models.vad.set_sample_rate(config.stt_sample_rate)
     models.vad.set_params(
@@ -123,5 +132,6 @@ def tuned(config: AgentConfig) -> Models:
             min_volume=config.vad_min_volume,
         )
     )
+    models.smart_turn.set_sample_rate(config.stt_sample_rate)
     models.smart_turn.tune(SmartTurnParams(stop_secs=config.smart_turn_stop_secs))
     return models
