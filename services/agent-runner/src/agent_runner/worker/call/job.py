@@ -10,6 +10,7 @@ from pipecat.frames.frames import TTSSpeakFrame
 from pipecat.utils.tracing.turn_trace_observer import TurnTraceObserver
 
 from agent_runner.agent_config import AgentConfig
+from agent_runner.domain.intake import STALL_S
 from agent_runner.domain.job import (
     Assigned,
     AwaitRejoin,
@@ -164,6 +165,7 @@ class Job:
         pipeline = self._pipeline
         while not self._state.is_ending:
             await asyncio.sleep(_LOOK_S)
+            self._check_intake()
             unfinished, in_room = pipeline.ear.talk.so_far(), pipeline.transport.client.caller_in_room
             for found in self._watch.look(time.monotonic(), unfinished=unfinished, caller_in_room=in_room):
                 match found:
@@ -175,6 +177,18 @@ class Job:
                         self._tasks.spawn(self._hear_again(found))
                     case EndCall():
                         self._end_call(found)
+
+    def _check_intake(self) -> None:
+        """Act on the caller's audio that does not arrive."""
+        match self._pipeline.transport.client.look(time.monotonic()):
+            case "resubscribe":
+                self._take(self._state.faulted("stt", STALL_S))
+            case "back":
+                self._take(self._state.reconnected("stt"))
+            case "lost":
+                self._end_call(EndCall(Cause.FAILED, f"deaf: no audio of the caller came for {2 * STALL_S:g} s"))
+            case "well":
+                pass
 
     async def _hear_again(self, deaf: Deaf) -> None:
         self._log.warning("job.deaf", times=deaf.times)

@@ -18,6 +18,7 @@ from pipecat.processors.frame_processor import FrameProcessorSetup
 from pipecat.transports.livekit.transport import LiveKitParams, LiveKitTransport, LiveKitTransportClient
 
 from agent_runner.domain.audience import Audience, CallerPresent, Step
+from agent_runner.domain.intake import Intake, Verdict
 from agent_runner.worker.room import livekit_proxy, nagle
 from chassis.redaction import without_identity
 
@@ -26,6 +27,7 @@ _WRITE_S: Final = 10.0  # a room that takes no audio for so long is lost; Pipeca
 _IN_FRAME_MS: Final = 32  # one window of the VAD
 _QUEUE_MS: Final = 200  # with LiveKit's 1000 Pipecat reports the end of speech a second early
 _PLAYOUT_S: Final = 1.5
+_RESUBSCRIBE_S: Final = 0.3  # between giving up a subscription and asking for it again
 _FLIGHT_S: Final = 0.25  # audio in the network and in the caller's jitter buffer, which LiveKit discards when we leave
 
 
@@ -59,6 +61,8 @@ class WarmClient(LiveKitTransportClient):
         self._can_speak = asyncio.Event()
         self._was_heard = False
         self._is_deaf = False
+        self._intake = Intake()
+        self._has_frames = False
         self._unheard: tuple[rtc.Track, rtc.RemoteTrackPublication, rtc.RemoteParticipant] | None = None
         self._setup: FrameProcessorSetup | None = None
 
@@ -131,6 +135,8 @@ class WarmClient(LiveKitTransportClient):
             JoinFailed: As in `join`.
         """
         await self._close_all_streams()
+        if self._audio_source is not None:
+            await self._audio_source.aclose()
         if self._setup is not None:
             self._task_manager = None  # makes `setup` start from the beginning
             await self.setup(self._setup)
@@ -196,8 +202,36 @@ class WarmClient(LiveKitTransportClient):
             publication.set_subscribed(False)
         elif self._is_deaf:
             self._unheard = (track, publication, participant)
-        elif track.kind == rtc.TrackKind.KIND_AUDIO:
+        elif _is_voice(publication):
             await self._hear(track, participant.identity)
+
+    async def _async_on_track_unsubscribed(
+        self, track: rtc.Track, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
+    ) -> None:
+        """Stop the track's stream, unless another track has replaced it: a republished microphone is heard first."""
+        if self._audio_tracks.get(participant.identity) is track:
+            await super()._async_on_track_unsubscribed(track, publication, participant)
+
+    async def _process_audio_stream(self, audio_stream: rtc.AudioStream, participant_id: str) -> None:
+        async for event in audio_stream:
+            self._has_frames = True
+            await self._audio_queue.put((event, participant_id))
+
+    def look(self, now: float) -> Verdict:
+        """Whether the caller's audio arrives; call it a few times a second. After a stall this subscribes again."""
+        caller = self.room.remote_participants.get(self._audience.caller) if self._connected else None
+        voices = (
+            [one for one in caller.track_publications.values() if _is_voice(one) and not one.muted] if caller else []
+        )
+        is_due = bool(voices) and self.caller_in_room and not self._is_deaf and self._params.audio_in_enabled
+        self._intake, verdict = self._intake.looked(now, is_due=is_due, came=self._has_frames)
+        self._has_frames = False
+        if verdict == "resubscribe":
+            logger.warning("no audio of the caller arrives; subscribing again")
+            for publication in voices:
+                publication.set_subscribed(False)
+                asyncio.get_running_loop().call_later(_RESUBSCRIBE_S, publication.set_subscribed, True)
+        return verdict
 
     async def _hear(self, track: rtc.Track, identity: str) -> None:
         """Take the caller's audio in frames of one VAD window at the pipeline's rate.
@@ -207,8 +241,8 @@ class WarmClient(LiveKitTransportClient):
         """
         assert self._task_manager is not None
         assert self._params.audio_in_sample_rate is not None
-        await self._close_audio_stream(identity)
         self._audio_tracks[identity] = track
+        await self._close_audio_stream(identity)
         stream = rtc.AudioStream(track, sample_rate=self._params.audio_in_sample_rate, frame_size_ms=_IN_FRAME_MS)
         task = self._task_manager.create_task(self._process_audio_stream(stream, identity), f"{self}::caller's audio")
         self._audio_streams[identity] = stream, task
@@ -249,6 +283,12 @@ class WarmTransport(LiveKitTransport):
     def stop_listening(self) -> None:
         """Ignore the caller's audio from now on."""
         self._params.audio_in_enabled = False
+
+
+def _is_voice(publication: rtc.RemoteTrackPublication) -> bool:
+    return (
+        publication.kind == rtc.TrackKind.KIND_AUDIO and publication.source != rtc.TrackSource.SOURCE_SCREENSHARE_AUDIO
+    )
 
 
 def _why(error: Exception, proxy: str | None = None) -> str:
