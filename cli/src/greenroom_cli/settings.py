@@ -84,8 +84,10 @@ class Settings(BaseSettings):
     stt_model: str = "universal-3-6-pro"
     groq_api_key: _Key | None = None
     groq_base_url: _Http = "https://api.groq.com/openai/v1"
-    llm_model: str = "llama-3.3-70b-versatile"
-    llm_fallback_model: str = "openai/gpt-oss-120b"
+    llm_base_url: _Http | None = None
+    llm_model: str | None = None
+    llm_fallback_model: str | None = None
+    llm_models: str = "llama-3.3-70b-versatile,openai/gpt-oss-120b,openai/gpt-oss-20b"
     inworld_api_key: _Key | None = None
     inworld_base_url: _Socket = "wss://api.inworld.ai/tts/v1/voice:streamBidirectional"
     inworld_http_url: _Http = "https://api.inworld.ai"
@@ -94,6 +96,14 @@ class Settings(BaseSettings):
     def assembly_host(self) -> str:
         """The scheme and host of ASSEMBLY_BASE_URL, which may include a path."""
         return self.assembly_base_url.rstrip("/").removesuffix("/v3/ws")
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The language models that agents ask, in order of preference."""
+        listed = [name.strip() for name in self.llm_models.split(",")]
+        if self.llm_fallback_model:
+            listed = [] if self.llm_model else listed[:1]
+        return tuple(dict.fromkeys(name for name in (self.llm_model, *listed, self.llm_fallback_model) if name))
 
     @property
     def api_key(self) -> str | None:

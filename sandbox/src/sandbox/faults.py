@@ -21,8 +21,8 @@ class Fault(BaseModel):
     `latency` waits `latency_ms`; `drop` cuts the connection silently; `close` closes the WebSocket with `code`
     and `reason`; `error` sends the service's own error, then closes; `garbage` sends invalid JSON; `silence` never
     answers; `empty`, only for groq, sends an empty answer. Only for inworld's WebSocket, `inaudible` completes a
-    generation without audio and `refused` refuses a text. `stage` moves latency, drop, close, error and silence to the
-    request itself.
+    generation without audio and `refused` refuses a text. `above_tokens` limits a fault to groq's requests whose prompt
+    and token limit exceed that number. `stage` moves latency, drop, close, error and silence to the request itself.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,6 +37,7 @@ class Fault(BaseModel):
     retry_after_s: int | None = Field(default=None, ge=0)
     code: int = Field(default=1011, ge=1000, le=4999)
     reason: str = Field(default="", max_length=120)
+    above_tokens: int | None = Field(default=None, ge=0)
 
     @model_validator(mode="after")
     def _status_is_of_the_request(self) -> "Fault":
@@ -125,5 +126,7 @@ class FaultBoard:
 
 def _applies(fault: Fault, service: Service, moment: Moment, about: Mapping[str, str]) -> bool:
     if fault.service != service or fault.strikes_at != moment:
+        return False
+    if fault.above_tokens is not None and int(about.get("tokens", 0)) <= fault.above_tokens:
         return False
     return all(about.get(name) == value for name, value in fault.match.items())

@@ -18,12 +18,13 @@ class ToolCall(BaseModel):
 
 
 class Reply(BaseModel):
-    """The model's next reply: text, or calls of tools."""
+    """The model's next reply: text, or calls of tools, after `reasoning_tokens` (null: as the settings say)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     text: str = Field(default="", max_length=20_000)
     tool_calls: tuple[ToolCall, ...] = Field(default=(), max_length=16)
+    reasoning_tokens: int | None = Field(default=None, ge=0, le=100_000)
 
 
 class ScriptFull(Exception):

@@ -41,6 +41,8 @@ class Settings(BaseSettings):
     # The pace of answers, in milliseconds.
     llm_first_token_ms: int = Field(default=60, ge=0)
     llm_token_ms: int = Field(default=8, ge=0)
+    # Hidden tokens before each answer of a reasoning model; they count in the request's limit.
+    llm_reasoning_tokens: int = Field(default=0, ge=0)
     tts_first_audio_ms: int = Field(default=40, ge=0)
 
     # The time for the model's answers: now in this zone (empty: the machine's), or always this instant.

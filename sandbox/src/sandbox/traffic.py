@@ -9,6 +9,7 @@ from typing import Any
 from sandbox.faults import Service
 
 KEPT_REQUESTS = 50
+KEPT_TEXTS = 200
 KEPT_CHARACTERS = 16_384
 
 Close = Callable[[int | None], Coroutine[Any, Any, None]]
@@ -21,6 +22,7 @@ class Traffic:
     requests: Counter[str] = field(default_factory=Counter[str])
     _open: dict[Service, list[Close]] = field(default_factory=lambda: {"assemblyai": [], "groq": [], "inworld": []})
     _last: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=KEPT_REQUESTS))
+    _texts: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_TEXTS))
 
     def count(self, service: Service, what: str) -> None:
         self.requests[f"{service}.{what}"] += 1
@@ -46,10 +48,17 @@ class Traffic:
             await close(code)
         return len(closing)
 
+    def text(self, text: str) -> None:
+        """Store a text that the voice was sent, as it was sent."""
+        if text:
+            self._texts.append(text[:KEPT_CHARACTERS])
+
     def reset(self) -> None:
         self.requests.clear()
         self._last.clear()
+        self._texts.clear()
 
     def state(self) -> dict[str, Any]:
         open_now = {service: len(connections) for service, connections in self._open.items()}
-        return {"open": open_now, "requests": dict(self.requests), "last_requests": list(self._last)}
+        kept = {"last_requests": list(self._last), "voice_texts": list(self._texts)}
+        return {"open": open_now, "requests": dict(self.requests), **kept}

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from agent_runner.adapters.llm_model import choose_model
+from agent_runner.adapters.llm_model import choose_models, with_models
 from agent_runner.agent_config import AgentConfig
 from chassis.errors import StartFailed
 
@@ -41,6 +41,9 @@ async def groq() -> AsyncIterator[Groq]:
     server.close()
 
 
+BOTH = ("chosen", "maker/spare")
+
+
 def config(base_url: str) -> AgentConfig:
     return AgentConfig.model_validate(
         {
@@ -54,43 +57,55 @@ def config(base_url: str) -> AgentConfig:
     )
 
 
-async def test_the_configured_model_is_used_when_it_exists(groq: Groq) -> None:
-    assert await choose_model(config(groq("maker/spare", "chosen"))) == "chosen"
+async def test_models_that_the_account_has_are_used_in_order(groq: Groq) -> None:
+    assert await choose_models(config(groq("maker/spare", "chosen"))) == BOTH
 
 
-async def test_a_retired_model_gives_way_to_the_fallback(groq: Groq) -> None:
-    assert await choose_model(config(groq("maker/spare"))) == "maker/spare"
+async def test_a_retired_model_is_dropped(groq: Groq) -> None:
+    assert await choose_models(config(groq("maker/spare"))) == ("maker/spare",)
 
 
-async def test_without_either_model_the_node_does_not_start(groq: Groq) -> None:
-    with pytest.raises(StartFailed, match="LLM_MODEL=chosen"):
-        await choose_model(config(groq()))
+async def test_of_the_default_models_two_are_left(groq: Groq) -> None:
+    named = config(groq("openai/gpt-oss-20b", "openai/gpt-oss-120b", "other"))
+    default = named.model_copy(update={"llm_model": None, "llm_fallback_model": None})
+    assert (await with_models(default)).models == ("openai/gpt-oss-120b", "openai/gpt-oss-20b")
+
+
+async def test_another_server_is_not_asked_for_its_models() -> None:
+    given = {**config("http://127.0.0.1:1/openai/v1").model_dump(exclude_unset=True), "llm_models": "qwen3:8b"}
+    other = AgentConfig.model_validate({**given, "llm_base_url": "http://127.0.0.1:1/v1", "llm_model": None})
+    assert await choose_models(other) == ("qwen3:8b", "maker/spare")
+
+
+async def test_without_any_model_the_node_does_not_start(groq: Groq) -> None:
+    with pytest.raises(StartFailed, match="chosen, maker/spare"):
+        await choose_models(config(groq()))
 
 
 async def test_a_refused_key_is_named(groq: Groq) -> None:
     with pytest.raises(StartFailed, match="GROQ_API_KEY"):
-        await choose_model(config(groq(with_status=401)))
+        await choose_models(config(groq(with_status=401)))
 
 
 @pytest.mark.parametrize("status", [500, 429, 403])
 async def test_an_unwell_provider_decides_nothing(groq: Groq, status: int) -> None:
-    assert await choose_model(config(groq(with_status=status))) == "chosen"
+    assert await choose_models(config(groq(with_status=status))) == BOTH
 
 
 async def test_a_provider_that_is_away_decides_nothing() -> None:
-    assert await choose_model(config("http://127.0.0.1:1/openai/v1")) == "chosen"
+    assert await choose_models(config("http://127.0.0.1:1/openai/v1")) == BOTH
 
 
 async def test_a_key_that_no_header_can_hold_decides_nothing(groq: Groq) -> None:
     pasted = AgentConfig.model_validate({**config(groq("chosen")).model_dump(), "groq_api_key": "\u201ckey\u201d"})
-    assert await choose_model(pasted) == "chosen"
+    assert await choose_models(pasted) == BOTH
 
 
 async def test_an_answer_that_is_no_list_decides_nothing(groq: Groq) -> None:
-    assert await choose_model(config(groq(with_status=204))) == "chosen"
+    assert await choose_models(config(groq(with_status=204))) == BOTH
 
 
 async def test_a_refused_key_does_not_keep_a_node_with_a_second_one_from_starting(groq: Groq) -> None:
     first = config(groq(with_status=401))
     second = AgentConfig.model_validate({**first.model_dump(), "groq_fallback_api_key": "other"})
-    assert await choose_model(second) == "chosen"
+    assert await choose_models(second) == BOTH

@@ -74,17 +74,23 @@ async def test_the_doctor_finds_the_sandbox_well_and_the_retired_model_gone(envi
 
     assert checks["AssemblyAI"].verdict is Verdict.OK
     assert checks["Inworld"].verdict is Verdict.OK
-    # As Groq itself since 2026-08-16: the configured default is gone, the fallback is there.
-    assert checks["Groq"].verdict is Verdict.WARNING
-    assert "openai/gpt-oss-120b" in checks["Groq"].fix
+    # As Groq itself since 2026-08-16: the first default model is gone, two are there.
+    assert checks["Groq"].verdict is Verdict.OK
+    assert "models openai/gpt-oss-120b, openai/gpt-oss-20b" in checks["Groq"].detail
 
 
-async def test_an_existing_model_is_well_and_two_missing_ones_are_broken(environment: dict[str, str]) -> None:
-    assert (await providers({**environment, "LLM_MODEL": "openai/gpt-oss-20b"}))["Groq"].verdict is Verdict.OK
+async def test_one_model_has_no_fallback_and_none_is_broken(environment: dict[str, str]) -> None:
+    one = {**environment, "LLM_MODEL": "openai/gpt-oss-20b", "LLM_FALLBACK_MODEL": "gone"}
+    assert (await providers(one))["Groq"].verdict is Verdict.WARNING
 
     gone = (await providers({**environment, "LLM_MODEL": "gone", "LLM_FALLBACK_MODEL": "gone-too"}))["Groq"]
     assert gone.verdict is Verdict.BROKEN
-    assert "LLM_MODEL" in gone.fix
+    assert "LLM_MODELS" in gone.fix
+
+
+async def test_groq_is_not_asked_when_another_server_is_configured(environment: dict[str, str]) -> None:
+    check = (await providers({**environment, "LLM_BASE_URL": "http://127.0.0.1:1/v1"}))["Groq"]
+    assert check.verdict is Verdict.NOTE
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_defaults_are_the_documented_ones() -> None:
     config = AgentConfig()  # pyright: ignore[reportCallIssue]
-    assert config.llm_model == "llama-3.3-70b-versatile"
-    assert config.llm_fallback_model == "openai/gpt-oss-120b"
+    assert config.models == ("llama-3.3-70b-versatile", "openai/gpt-oss-120b", "openai/gpt-oss-20b")
     assert (config.stt_sample_rate, config.stt_encoding, config.stt_model) == (16000, "pcm_s16le", "universal-3-6-pro")
     assert (config.llm_max_tokens, config.llm_temperature, config.llm_top_p) == (200, 0.7, 0.9)
     assert (config.tts_temperature, config.aggregation_timeout, config.vad_stop_secs) == (1.1, 0.2, 0.2)

@@ -1,5 +1,6 @@
 """The pure parts of the three protocols."""
 
+import json
 from datetime import datetime
 from typing import Any
 
@@ -81,7 +82,7 @@ def test_the_tokens_are_the_text() -> None:
 def test_a_tool_gets_its_required_arguments() -> None:
     answer = reply(asked("set a loud timer for twenty minutes", tools=[TIMER]), None, NOON)
 
-    assert answer.calls[0].arguments == {"minutes": 20, "tone": "loud"}
+    assert json.loads(answer.calls[0][1]) == {"minutes": 20, "tone": "loud"}
     assert answer.finish_reason == "tool_calls"
 
 
@@ -99,12 +100,45 @@ def test_a_tool_that_is_not_there_is_refused() -> None:
         reply(asked("hello", tools=[TIMER], tool_choice=named), None, NOON)
 
 
+THINKER = "openai/gpt-oss-120b"
+
+
+def thought(limit: int, **reply_fields: Any) -> Any:
+    return reply(
+        asked("x", max_completion_tokens=limit).model_copy(update={"model": THINKER}), Reply(**reply_fields), NOON
+    )
+
+
+def test_reasoning_counts_in_the_token_limit() -> None:
+    answer = thought(5, text="One two three.", reasoning_tokens=3)
+    assert (answer.text, answer.finish_reason, answer.usage["completion_tokens"]) == ("One two", "length", 5)
+    assert thought(5, text="One.", reasoning_tokens=99).text == ""
+    assert thought(9, text="One two three.", reasoning_tokens=3).finish_reason == "stop"
+    other = reply(asked("x", max_tokens=3), Reply(text="One two three.", reasoning_tokens=99), NOON)
+    assert other.text == "One two three."  # a model that does not reason
+
+
+def test_a_tools_arguments_are_cut_by_the_limit() -> None:
+    answer = thought(10, tool_calls=({"name": "set_timer", "arguments": {"note": "x" * 99}},))
+    assert answer.finish_reason == "length"
+    with pytest.raises(ValueError, match="Unterminated"):
+        json.loads(answer.calls[0][1])
+
+
+@pytest.mark.parametrize(("model", "effort"), [("m", "low"), (THINKER, "none"), ("qwen/qwen3-32b", "low")])
+def test_a_reasoning_effort_that_the_model_does_not_know_is_refused(model: str, effort: str) -> None:
+    with pytest.raises(Refused, match="reasoning_effort"):
+        completion({"model": model, "messages": [{"role": "user", "content": "x"}], "reasoning_effort": effort})
+
+
 def test_a_scripted_reply_wins() -> None:
     assert reply(asked("what time is it"), Reply(text="No."), NOON).text == "No."
 
 
 def test_directions_are_not_spoken() -> None:
-    assert speakable("[happy] Hello *smiles* there.") == "Hello smiles there."
+    text = "[happy] Hello [laughs warmly] *smiles* there.<break time='1s'/>"
+    assert speakable(text, "inworld-tts-1.5-max") == "Hello [laughs warmly] *smiles* there."
+    assert speakable(text, "inworld-tts-2") == "Hello *smiles* there."
     assert ends_a_sentence('He said "hello." ')
     assert not ends_a_sentence("Hello there, ")
 

@@ -89,22 +89,25 @@ async def check_assembly(settings: Settings, key: str) -> Check:
 
 
 async def check_groq(settings: Settings, key: str) -> Check:
-    """Look up the configured model, and its fallback when it is gone."""
+    """Look up the configured models."""
     name = "Groq"
+    if settings.llm_base_url:
+        return Check(GROUP, name, Verdict.NOTE, f"agents ask {settings.llm_base_url} instead", "")
     # The SDK adds the path; the agent's client does not.
     base_url = settings.groq_base_url.rstrip("/").removesuffix("/openai/v1")
     client = groq.AsyncGroq(api_key=key, base_url=base_url, timeout=LIMIT_S / 2, max_retries=0)
     try:
         # From the list, since for one model the SDK escapes the slash of names such as openai/gpt-oss-120b.
         known = {model.id for model in (await client.models.list()).data}
-        if settings.llm_model in known:
-            return Check(GROUP, name, Verdict.OK, f"{base_url}, model {settings.llm_model}")
-        gone = f"the model {settings.llm_model} is gone or not for this account"
-        fallback = settings.llm_fallback_model
-        if fallback in known:
-            return Check(GROUP, name, Verdict.WARNING, f"{gone}; agents use {fallback}", f"set LLM_MODEL={fallback}")
-        fix = "set LLM_MODEL to a model of https://console.groq.com/docs/models"
-        return Check(GROUP, name, Verdict.BROKEN, f"{gone}, and so is the fallback {fallback}", fix)
+        found = [model for model in settings.models if model in known]
+        if not found:
+            fix = "set LLM_MODELS to models of https://console.groq.com/docs/models"
+            gone = f"no configured model is there for this account: {', '.join(settings.models)}"
+            return Check(GROUP, name, Verdict.BROKEN, gone, fix)
+        if len(found) == 1 and len(settings.models) > 1:
+            fix = "add a second model of https://console.groq.com/docs/models to LLM_MODELS"
+            return Check(GROUP, name, Verdict.WARNING, f"only the model {found[0]} is there: it has no fallback", fix)
+        return Check(GROUP, name, Verdict.OK, f"{base_url}, models {', '.join(found)}")
     except groq.AuthenticationError:
         return Check(GROUP, name, Verdict.BROKEN, f"{base_url} refuses the key", "set GROQ_API_KEY to a valid key")
     except groq.APIStatusError as error:

@@ -6,6 +6,7 @@ Body = dict[str, dict[str, str]]
 
 _FAULTS = {
     401: ("Invalid API Key", "invalid_request_error", "invalid_api_key"),
+    413: ("Request too large for this model on tokens per minute (TPM).", "tokens", "rate_limit_exceeded"),
     429: ("Rate limit reached for this model. Please try again later.", "tokens", "rate_limit_exceeded"),
 }
 

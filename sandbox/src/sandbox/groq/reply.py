@@ -19,16 +19,18 @@ _NOT_TOPICS = frozenset(
     {"get", "set", "the", "a", "an", "to", "do", "make", "call", "run", "tool", "function", "current", "find", "look"}
 )
 _TOKENS_PER_WORD = 1.3
+_UNLIMITED = 65_536
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Text in tokens, or calls of tools; `cut` when the token limit ended it."""
+    """Text in tokens, then calls of tools (name and arguments as JSON); `cut` when the token limit ended it."""
 
     tokens: tuple[str, ...]
-    calls: tuple[ToolCall, ...]
+    calls: tuple[tuple[str, str], ...]
     cut: bool
     prompt_tokens: int
+    reasoning: int = 0
 
     @property
     def text(self) -> str:
@@ -36,15 +38,19 @@ class Answer:
 
     @property
     def finish_reason(self) -> str:
-        if self.calls:
-            return "tool_calls"
-        return "length" if self.cut else "stop"
+        if self.cut:
+            return "length"
+        return "tool_calls" if self.calls else "stop"
 
     @property
-    def usage(self) -> dict[str, int]:
-        said = len(self.tokens) + sum(len(json.dumps(call.arguments)) // 4 + 4 for call in self.calls)
-        total = self.prompt_tokens + said
-        return {"prompt_tokens": self.prompt_tokens, "completion_tokens": said, "total_tokens": total}
+    def usage(self) -> dict[str, Any]:
+        said = self.reasoning + len(self.tokens) + sum(_tokens(arguments) for _, arguments in self.calls)
+        usage: dict[str, Any] = {
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": said,
+            "total_tokens": self.prompt_tokens + said,
+        }
+        return usage | ({"completion_tokens_details": {"reasoning_tokens": self.reasoning}} if self.reasoning else {})
 
     def called(self) -> list[dict[str, Any]]:
         """The calls in the form of a message."""
@@ -52,14 +58,17 @@ class Answer:
             {
                 "id": f"call_{uuid.uuid4().hex[:12]}",
                 "type": "function",
-                "function": {"name": call.name, "arguments": json.dumps(call.arguments)},
+                "function": {"name": name, "arguments": arguments},
             }
-            for call in self.calls
+            for name, arguments in self.calls
         ]
 
 
-def reply(request: Completion, scripted: Reply | None, now: datetime) -> Answer:
+def reply(request: Completion, scripted: Reply | None, now: datetime, reasoning: int = 0) -> Answer:
     """Answer a request; the same request at the same time gets the same answer.
+
+    Args:
+        reasoning: Hidden tokens before the answer, if the model reasons and the script says nothing else.
 
     Raises:
         Refused: The chosen tool is not in the list of tools.
@@ -67,10 +76,29 @@ def reply(request: Completion, scripted: Reply | None, now: datetime) -> Answer:
     if scripted is None:
         call = _tool_call(request)
         scripted = Reply(tool_calls=(call,)) if call else Reply(text=_said(request, now))
+    thoughts = reasoning if scripted.reasoning_tokens is None else scripted.reasoning_tokens
+    left = request.limit or _UNLIMITED
+    thought = min(thoughts if request.thinks else 0, left)
+    left -= thought
     tokens = tuple(_TOKEN.findall(scripted.text))
-    kept = tokens[: request.limit] if request.limit else tokens
-    prompt = sum(len(line.text.split()) + 4 for line in request.conversation)
-    return Answer(kept, scripted.tool_calls, len(kept) < len(tokens), round(prompt * _TOKENS_PER_WORD))
+    kept = tokens[:left]
+    left -= len(kept)
+    calls: list[tuple[str, str]] = []
+    for call in scripted.tool_calls:
+        arguments = json.dumps(call.arguments)
+        if left > 0:
+            calls.append((call.name, arguments if _tokens(arguments) <= left else arguments[: 4 * max(0, left - 4)]))
+        left -= _tokens(arguments)
+    return Answer(kept, tuple(calls), left < 0 or len(kept) < len(tokens), prompt_tokens(request), thought)
+
+
+def prompt_tokens(request: Completion) -> int:
+    """An estimate: 1.3 tokens a word, and some for each message."""
+    return round(sum(len(line.text.split()) + 4 for line in request.conversation) * _TOKENS_PER_WORD)
+
+
+def _tokens(arguments: str) -> int:
+    return len(arguments) // 4 + 4
 
 
 def _said(request: Completion, now: datetime) -> str:

@@ -9,6 +9,8 @@ from sandbox.conversation.talker import Line
 from sandbox.groq.errors import Refused
 
 MOST_MESSAGES = 2_000
+REASONING_MODELS = ("openai/gpt-oss", "qwen/qwen3")
+_EFFORTS = {"openai/gpt-oss": ("low", "medium", "high"), "qwen/qwen3": ("none", "default")}
 
 
 class _Open(BaseModel):
@@ -97,6 +99,11 @@ class Completion(BaseModel):
         return self.max_completion_tokens or self.max_tokens
 
     @property
+    def thinks(self) -> bool:
+        """Whether the model reasons before it answers."""
+        return self.model.startswith(REASONING_MODELS)
+
+    @property
     def includes_usage(self) -> bool:
         return self.stream_options is not None and self.stream_options.include_usage
 
@@ -115,9 +122,16 @@ def completion(body: Any) -> Completion:
     if not isinstance(body, dict):
         raise Refused(400, "request body must be a JSON object")
     try:
-        return Completion.model_validate(body)
+        found = Completion.model_validate(body)
     except ValidationError as error:
         raise Refused(400, _worded(error)) from None
+    if found.reasoning_effort is not None:
+        known = next((efforts for name, efforts in _EFFORTS.items() if found.model.startswith(name)), None)
+        if known is None:
+            raise Refused(400, "`reasoning_effort` is not supported with this model")
+        if found.reasoning_effort not in known:
+            raise Refused(400, f"`reasoning_effort` must be one of {', '.join(f'`{effort}`' for effort in known)}")
+    return found
 
 
 def _worded(error: ValidationError) -> str:

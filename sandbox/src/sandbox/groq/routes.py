@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from sandbox.groq.errors import Refused, fault_body, invalid_key, no_model
-from sandbox.groq.reply import Answer, reply
+from sandbox.groq.reply import Answer, prompt_tokens, reply
 from sandbox.groq.request import Completion, completion
 from sandbox.script import Reply
 from sandbox.stage import Stage, stage_of
@@ -76,25 +76,26 @@ async def chat(request: Request) -> Response:
     stage, body = stage_of(request), await json_body(request)
     stage.traffic.keep("groq", request.url.path, body)
     asked = completion(body)
-    if (refusal := await _struck(request, asked.model)) is not None:
+    if (refusal := await _struck(request, asked.model, prompt_tokens(asked) + (asked.limit or 0))) is not None:
         return refusal
     if asked.model not in stage.settings.groq_models:
         raise no_model(asked.model)
     if asked.model.startswith("whisper"):
         raise Refused(400, f"The model `{asked.model}` does not support chat completions")
     scripted = Reply() if _is_to_be_empty(stage, asked.model) else stage.script.next_reply()
-    answer = reply(asked, scripted, stage.settings.now())
+    answer = reply(asked, scripted, stage.settings.now(), stage.settings.llm_reasoning_tokens)
     if asked.stream:
         return StreamingResponse(_streamed(stage, asked, answer), media_type="text/event-stream")
     if await _struck_at_answer(stage, asked.model):
         return Response(GARBAGE, media_type="application/json")
-    await asyncio.sleep((stage.settings.llm_first_token_ms + stage.settings.llm_token_ms * len(answer.tokens)) / 1000)
+    tokens = answer.reasoning + len(answer.tokens)
+    await asyncio.sleep((stage.settings.llm_first_token_ms + stage.settings.llm_token_ms * tokens) / 1000)
     return JSONResponse(_whole(asked, answer))
 
 
-async def _struck(request: Request, model: str = "") -> Response | None:
+async def _struck(request: Request, model: str = "", tokens: int = 0) -> Response | None:
     """The response of an active fault at the request, if there is one."""
-    about = {"path": request.url.path, "model": model}
+    about = {"path": request.url.path, "model": model, "tokens": str(tokens)}
     fault = await strike_http(stage_of(request), "groq", "request", about)
     if fault is None:
         return None
@@ -159,7 +160,8 @@ async def _streamed(stage: Stage, asked: Completion, answer: Answer) -> AsyncGen
 
 def _deltas(answer: Answer) -> list[dict[str, Any]]:
     calls = [{"index": index, **call} for index, call in enumerate(answer.called())]
-    return [{"content": token} for token in answer.tokens] + [{"tool_calls": [call]} for call in calls]
+    thoughts: list[dict[str, Any]] = [{"reasoning": " hm", "channel": "analysis"}] * answer.reasoning
+    return thoughts + [{"content": token} for token in answer.tokens] + [{"tool_calls": [call]} for call in calls]
 
 
 def _event(header: dict[str, Any], delta: dict[str, Any], finish_reason: str | None = None) -> str:

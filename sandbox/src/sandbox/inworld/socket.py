@@ -123,6 +123,7 @@ class Conversation:
         await self._line.send(_result(name, {"contextCreated": created}))
 
     async def _add(self, name: str, text: str) -> None:
+        self._line.stage.traffic.text(text)
         if len(text) > LONGEST_SENT:
             raise Refused(INVALID, f"text exceeds the maximum length of {LONGEST_SENT} characters")
         context = self._context(name)

@@ -14,7 +14,12 @@ from sandbox.speech.espeak import Espeak, Speech, Voice
 CHUNK_S = 0.5
 # Utterances; one of 10 s at 48 kHz takes a megabyte.
 _KEPT = 32
-_MARKUP = re.compile(r"\[[^\]]*\]|\*+|<[^>]*>")
+# What directs a voice instead of being spoken: a pause, on TTS-2 any instruction, on earlier models these words alone.
+_PAUSE = re.compile(r"<break\b[^>]*>")
+_INSTRUCTION = re.compile(r"\[[^\]]*\]")
+_TAG = re.compile(
+    r"\[(?:happy|sad|angry|surprised|fearful|disgusted|laughing|whispering|breathe|clear_throat|cough|laugh|sigh|yawn)\]"
+)
 _WORD = re.compile(r"\S+")
 _SENTENCE_END = re.compile(r"[.!?。！？।][\"')\]」』]*\s*$")
 
@@ -37,9 +42,10 @@ class Utterance:
     words: tuple[TimedWord, ...]
 
 
-def speakable(text: str) -> str:
-    """`text` without the tags that direct the voice, which are not spoken."""
-    return " ".join(_MARKUP.sub(" ", text).split())
+def speakable(text: str, model: str) -> str:
+    """`text` as this voice model reads it: literally, save for the tags that it knows."""
+    tags = _INSTRUCTION if model == "inworld-tts-2" else _TAG
+    return " ".join(_PAUSE.sub(" ", tags.sub(" ", text)).split())
 
 
 def ends_a_sentence(text: str) -> bool:
@@ -48,7 +54,7 @@ def ends_a_sentence(text: str) -> bool:
 
 def utterance(voice: Espeak, order: Order, text: str) -> Utterance:
     """Synthesise `text`; empty for a text without words."""
-    spoken = speakable(text)
+    spoken = speakable(text, order.model_id)
     rate = order.audio_config.sample_rate_hertz
     if not any(character.isalnum() for character in spoken):
         return Utterance(b"", rate, ())

@@ -4,14 +4,16 @@ The variable is the field's name in capitals; an empty one counts as unset. `cha
 invalid value it exits and prints the variable's name and the fix.
 """
 
+import re
 import wave
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, Self, TypeAlias
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints
-from pydantic_settings import SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints, model_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from agent_runner.domain.credit import CreditWarning
 from agent_runner.domain.lines import Lines, lines_of
@@ -31,6 +33,16 @@ VOICE_SPEEDS: Final = MappingProxyType(
 
 DEFAULT_SPEED: Final = 1.0
 
+LLM_MODELS: Final = ("llama-3.3-70b-versatile", "openai/gpt-oss-120b", "openai/gpt-oss-20b")
+"""Groq serves the first one to accounts with a committed spend alone, since 2026-08-16."""
+
+NO_KEY: Final = "none"
+"""Sent to a server that needs no key: the client library insists on one."""
+
+_REASONING: Final = re.compile(
+    r"gpt-oss|qwen-?3|deepseek-r|\br1\b|magistral|thinking|reason|(?:^|/)(?:o[1-9]|gpt-5)\b", re.I
+)
+
 ReasoningEffort: TypeAlias = Literal["none", "default", "low", "medium", "high"]
 Key: TypeAlias = Annotated[SecretStr, Field(min_length=1, max_length=500)]
 Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:-]{0,99}$")]
@@ -49,6 +61,18 @@ def _from_text(value: object) -> object:
     return int(value) if value.isdecimal() else {"true": True, "1": True}.get(value.lower(), value)
 
 
+def _listed(value: object) -> object:
+    """Names separated by commas."""
+    if not isinstance(value, str):
+        return value
+    return tuple(name for part in value.split(",") if (name := part.strip()))
+
+
+def _is_at_groq(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host == "groq.com" or host.endswith(".groq.com")
+
+
 def _playable(file: Path) -> Path:
     try:
         with wave.open(str(file)) as found:
@@ -63,10 +87,11 @@ def _playable(file: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A provider's address and key."""
+    """A provider's address and key; `is_groq`: a language model's server takes Groq's own parameters."""
 
     url: str
     key: str = field(repr=False)
+    is_groq: bool = False
 
 
 class AgentConfig(ToolHosts, SpokenLines):
@@ -80,6 +105,12 @@ class AgentConfig(ToolHosts, SpokenLines):
     inworld_api_key: Key = Field(description="your Inworld API key (the Base64 one)")
     assembly_base_url: WebSocketUrl = Field(default=ASSEMBLY_URL, description="ws(s)://... of AssemblyAI's streaming")
     groq_base_url: HttpUrl = Field(default=GROQ_URL, description="http(s)://.../openai/v1 of Groq")
+    llm_base_url: HttpUrl | None = Field(
+        default=None,
+        description="http(s)://host/v1 of any server with OpenAI's interface (vLLM, Ollama, llama.cpp, LiteLLM), asked "
+        "instead of Groq; then set LLM_MODELS, too. GROQ_API_KEY is not sent there",
+    )
+    llm_api_key: Key | None = Field(default=None, description="the key of LLM_BASE_URL; unset: the server needs none")
     inworld_base_url: WebSocketUrl = Field(default=INWORLD_URL, description="ws(s)://... of Inworld's streaming TTS")
     inworld_http_url: HttpUrl = Field(default=INWORLD_HTTP_URL, description="http(s)://... of Inworld's voice list")
 
@@ -116,26 +147,48 @@ class AgentConfig(ToolHosts, SpokenLines):
         default=4, gt=0, le=60, description="seconds without a word after the caller spoke that count as deafness"
     )
 
-    # The language model (Groq).
-    llm_model: Name = Field(default="llama-3.3-70b-versatile", description="a Groq model")
-    llm_fallback_model: Name = Field(
-        default="openai/gpt-oss-120b", description="the Groq model to ask when LLM_MODEL fails"
+    # The language model (Groq, or the server at LLM_BASE_URL).
+    llm_models: Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_listed)] = Field(
+        default=LLM_MODELS,
+        min_length=1,
+        max_length=10,
+        description="models in order of preference, separated by commas; Groq's that your account does not list are "
+        "dropped when the node starts",
+    )
+    llm_model: Name | None = Field(default=None, description="a model to ask before LLM_MODELS")
+    llm_fallback_model: Name | None = Field(
+        default=None, description="the second model; with LLM_MODEL it replaces LLM_MODELS"
     )
     llm_reasoning_effort: ReasoningEffort | None = Field(
-        default=None, description="none, default, low, medium or high; unset: low on gpt-oss models, else not sent"
+        default=None,
+        description="none, default, low, medium or high; unset: low for Groq's gpt-oss, none for its qwen3",
     )
     llm_streaming: Annotated[Literal[True], BeforeValidator(_from_text)] = Field(
         default=True, description="true; speech starts with the first sentence"
     )
-    llm_max_tokens: int = Field(default=200, ge=1, le=8192, description="1 to 8192")
+    llm_max_tokens: int = Field(default=200, ge=1, le=8192, description="tokens of an answer, 1 to 8192")
+    llm_reasoning_tokens: int = Field(
+        default=600,
+        ge=0,
+        le=32_768,
+        description="tokens that a reasoning model may think beside LLM_MAX_TOKENS; Groq counts requested tokens "
+        "against the account's tokens per minute, too few cut answers",
+    )
     llm_temperature: float = Field(default=0.7, ge=0, le=2, description="0 to 2")
     llm_top_p: Share = Field(default=0.9, description="0 to 1")
-    llm_presence_penalty: Penalty = Field(default=0.1, description="-2 to 2")
-    llm_frequency_penalty: Penalty = Field(default=0.1, description="-2 to 2")
+    llm_presence_penalty: Penalty = Field(default=0.1, description="-2 to 2; Groq accepts and ignores it")
+    llm_frequency_penalty: Penalty = Field(default=0.1, description="-2 to 2; Groq accepts and ignores it")
     llm_read_timeout_s: float = Field(
         default=5, gt=0, le=60, description="seconds without data from Groq until a retry"
     )
     llm_total_timeout_s: float = Field(default=20, gt=0, le=120, description="seconds for one answer, retries included")
+
+    max_answer_s: float = Field(
+        default=30,
+        ge=0,
+        le=600,
+        description="seconds of speech after which an answer ends with its sentence; a longer one bores; 0: no limit",
+    )
 
     # Text to speech (Inworld).
     tts_model: Name = Field(default="inworld-tts-1.5-max", description="an Inworld model")
@@ -160,7 +213,8 @@ class AgentConfig(ToolHosts, SpokenLines):
     )
     voice_speeds: dict[str, Speed] = Field(
         default_factory=lambda: dict(VOICE_SPEEDS),
-        description='a JSON object of voice and speaking rate 0.5 to 1.5, such as {"Craig": 1.2}; others speak at 1.0',
+        description='a JSON object of voice and speaking rate 0.5 to 1.5, such as {"Craig": 1.2}, which overrides '
+        "the defaults of these voices alone",
     )
 
     # Turn taking.
@@ -249,6 +303,12 @@ class AgentConfig(ToolHosts, SpokenLines):
         }
         return lines_of(language, self.spoken_lines, by_name)
 
+    @model_validator(mode="after")
+    def _has_a_model(self) -> Self:
+        if not self.models:
+            raise ValueError("LLM_MODELS: name the models of the server at LLM_BASE_URL")
+        return self
+
     def warning_in(self, language: str | None) -> CreditWarning:
         """The words before a session's limit, and their time."""
         text = self.lines_in(language).credit_warning
@@ -266,10 +326,30 @@ class AgentConfig(ToolHosts, SpokenLines):
 
     @property
     def llm_endpoints(self) -> tuple[Endpoint, ...]:
-        """Groq's, in order of preference."""
-        return _endpoints(
+        """Groq's or the other server's, in order of preference."""
+        if self.llm_base_url is not None:
+            key = self.llm_api_key.get_secret_value() if self.llm_api_key else NO_KEY
+            return (Endpoint(self.llm_base_url, key, _is_at_groq(self.llm_base_url)),)
+        found = _endpoints(
             self.groq_base_url, self.groq_api_key, self.groq_fallback_base_url, self.groq_fallback_api_key
         )
+        # GROQ_BASE_URL may lead to another server, too; Groq's path tells a proxy of Groq from it.
+        return tuple(
+            replace(one, is_groq=_is_at_groq(one.url) or one.url.rstrip("/").endswith("/openai/v1")) for one in found
+        )
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The language models, in order of preference."""
+        listed = self.llm_models
+        if self.llm_base_url is not None and "llm_models" not in self.model_fields_set:
+            listed = ()
+        if self.llm_model and self.llm_fallback_model:
+            listed = ()
+        elif self.llm_fallback_model:
+            listed = listed[:1]
+        named = (self.llm_model, *(listed if not self.llm_model else ()), self.llm_fallback_model, *listed)
+        return tuple(dict.fromkeys(name for name in named if name))
 
     @property
     def tts_endpoints(self) -> tuple[Endpoint, ...]:
@@ -280,13 +360,19 @@ class AgentConfig(ToolHosts, SpokenLines):
 
     def speed_of(self, voice_id: str) -> float:
         """The speaking rate of a voice, 0.5 to 1.5; a voice that is not in the map speaks at 1.0."""
-        return self.voice_speeds.get(voice_id, DEFAULT_SPEED)
+        return self.voice_speeds.get(voice_id, VOICE_SPEEDS.get(voice_id, DEFAULT_SPEED))
 
-    def reasoning_effort_of(self, model: str) -> ReasoningEffort | None:
-        """The reasoning effort to send; None for models that refuse the parameter."""
+    def reasoning_effort_of(self, model: str, *, is_groq: bool = True) -> ReasoningEffort | None:
+        """The reasoning effort to send; None for servers and models that refuse the parameter."""
         if self.llm_reasoning_effort is not None:
             return self.llm_reasoning_effort
-        return "low" if model.startswith("openai/gpt-oss") else None
+        known: dict[str, ReasoningEffort] = {"openai/gpt-oss": "low", "qwen/qwen3": "none"} if is_groq else {}
+        return next((effort for name, effort in known.items() if model.startswith(name)), None)
+
+    def token_limit_of(self, model: str) -> int:
+        """The most tokens to ask for: of the answer, and of a reasoning model's thoughts."""
+        thinks = _REASONING.search(model) and self.reasoning_effort_of(model) != "none"
+        return self.llm_max_tokens + (self.llm_reasoning_tokens if thinks else 0)
 
 
 def _endpoints(

@@ -13,7 +13,7 @@ from uuid import uuid4
 from agent_runner.adapters.call_logs import RedisCallLogs
 from agent_runner.adapters.forkserver import ForkServer
 from agent_runner.adapters.host import ControlGroups, CpuLoad
-from agent_runner.adapters.llm_model import choose_model
+from agent_runner.adapters.llm_model import with_models
 from agent_runner.adapters.log_dir import prepare
 from agent_runner.adapters.outbox import BusOutboxes
 from agent_runner.adapters.process_secrets import WORKERS_VARIABLES, hide_process, keep_in_environment
@@ -84,7 +84,7 @@ async def start(
     become_subreaper()
     agent = _Agent(ForkServer(worker, preload, max_file_bytes=settings.worker_log_mb * _MEBIBYTE), config)
     await life.begin("forkserver", agent.forks.start(), stop=agent.forks.close)  # it imports while we go on
-    agent.use(await life.begin("language model", _with_model(config), fix="Check GROQ_BASE_URL."))
+    agent.use(await life.begin("language model", with_models(config), fix="Check GROQ_BASE_URL."))
     bus = await life.connect(streams=[SESSIONS], buckets=[NODES, PREJOINED], owned=())
     parts = _build(settings, agent, bus, life, log_dir)
     pool, rooms, node = parts.pool, parts.rooms, parts.node
@@ -190,11 +190,6 @@ async def _have_name(registry: BusRegistry, node_id: str) -> None:
         raise StartFailed(str(error), _ONE_NODE_ID) from error
 
 
-async def _with_model(config: AgentConfig) -> AgentConfig:
-    """The configuration with a language model that exists."""
-    return config.model_copy(update={"llm_model": await choose_model(config)})
-
-
 async def _renew_on_hangup(settings: Settings, agent: _Agent, pool: Pool, rooms: Rooms) -> None:
     """At SIGHUP read AGENT_ENV_FILE again, and replace the forkserver, the warm workers and the prejoined rooms."""
     hangup = asyncio.Event()
@@ -203,7 +198,7 @@ async def _renew_on_hangup(settings: Settings, agent: _Agent, pool: Pool, rooms:
         await hangup.wait()
         hangup.clear()
         try:
-            config = await _with_model(load(AgentConfig, settings.agent_env_file))
+            config = await with_models(load(AgentConfig, settings.agent_env_file))
         except (SystemExit, StartFailed) as error:  # SystemExit: its line is on stderr
             log.error("config.refused", file=str(settings.agent_env_file), error=str(error))
             continue

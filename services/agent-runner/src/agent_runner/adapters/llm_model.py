@@ -1,7 +1,8 @@
-"""Chooses this node's language model: the configured one, or its fallback if the provider no longer has it.
+"""Chooses this node's language models: the configured ones that the provider has.
 
 Groq withdraws models: each request for an unknown one gets 404, which makes an agent mute. So the node reads the list
-of models once, at its start, over plain HTTP: Groq's SDK would cost the supervisor 4 MB of memory.
+of models once, at its start, over plain HTTP: Groq's SDK would cost the supervisor 4 MB of memory. Another server at
+LLM_BASE_URL is not asked.
 """
 
 import asyncio
@@ -31,40 +32,45 @@ class _Models(BaseModel):
     data: list[_Model]
 
 
-async def choose_model(config: AgentConfig) -> str:
-    """Ask the provider once. If it is unreachable or fails, use the configured model and log a warning.
+async def with_models(config: AgentConfig) -> AgentConfig:
+    """The configuration with the models that exist."""
+    update = {"llm_models": await choose_models(config), "llm_model": None, "llm_fallback_model": None}
+    return config.model_copy(update=update)
+
+
+async def choose_models(config: AgentConfig) -> tuple[str, ...]:
+    """Ask Groq once. If it is unreachable or fails, use the configured models and log a warning.
 
     Raises:
-        StartFailed: The only key is refused, or neither model exists.
+        StartFailed: The only key is refused, or no configured model exists.
     """
-    base_url, model, fallback = config.groq_base_url.rstrip("/"), config.llm_model, config.llm_fallback_model
+    endpoint, models = config.llm_endpoints[0], config.models
+    base_url = endpoint.url.rstrip("/")
+    if not endpoint.is_groq:
+        return models
     try:
         async with asyncio.timeout(_ASK_S):
-            known = await asyncio.to_thread(_models, base_url, config.groq_api_key.get_secret_value())
+            known = await asyncio.to_thread(_models, base_url, endpoint.key)
     except HTTPError as error:
         if error.code != HTTPStatus.UNAUTHORIZED:
-            log.warning("llm.not_checked", url=base_url, used=model, error=f"{error.code} {error.reason}")
-            return model
+            log.warning("llm.not_checked", url=base_url, used=models, error=f"{error.code} {error.reason}")
+            return models
         if len(config.llm_endpoints) > 1:
             log.error("llm.key_refused", url=base_url, fix="Set GROQ_API_KEY to a valid key; calls use the fallback.")
-            return model
+            return models
         raise StartFailed(f"{base_url} refuses GROQ_API_KEY", "Set GROQ_API_KEY to a valid key.") from error
-    except (
-        HTTPException,
-        OSError,
-        ValueError,
-    ) as error:  # ValueError: not a list, or an invalid key
-        log.warning("llm.not_checked", url=base_url, used=model, error=str(error) or type(error).__name__)
-        return model
-    if model in known:
-        return model
-    if fallback not in known:
+    except (HTTPException, OSError, ValueError) as error:  # ValueError: not a list, or an invalid key
+        log.warning("llm.not_checked", url=base_url, used=models, error=str(error) or type(error).__name__)
+        return models
+    found = tuple(model for model in models if model in known)
+    if not found:
         raise StartFailed(
-            f"{base_url} has no LLM_MODEL={model}, and no LLM_FALLBACK_MODEL={fallback}",
-            "Set LLM_MODEL to a model of https://console.groq.com/docs/models.",
+            f"{base_url} has none of the models {', '.join(models)}",
+            "Set LLM_MODELS to models of https://console.groq.com/docs/models.",
         )
-    log.warning("llm.fallback", missing=model, used=fallback)
-    return fallback
+    if found != models:
+        log.warning("llm.models_missing", missing=[model for model in models if model not in known], used=found)
+    return found
 
 
 def _models(base_url: str, key: str) -> set[str]:

@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
+from agent_runner.domain.delivery import without_tags
+from agent_runner.domain.speakable import speakable
 from contracts.events import Event, SessionRequested, TurnFinished
 
 Message: TypeAlias = dict[str, str]
@@ -24,7 +26,7 @@ def conversation(events: Iterable[Event]) -> tuple[Message, ...]:
     for event in events:
         match event:
             case SessionRequested():
-                opening = event.opening_line
+                opening = without_tags(speakable(event.opening_line))
             case TurnFinished():
                 turns[(event.epoch, event.n)] = event
             case _:

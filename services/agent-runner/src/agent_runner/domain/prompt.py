@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from agent_runner.domain.delivery import EMOTIONS
 from contracts.languages import base
 
 _NAMES: Final = {
@@ -16,14 +17,12 @@ _NAMES: Final = {
     "zh": "Chinese",
 }
 
-EMOTIONS = ("happy", "sad", "angry", "surprised", "fearful", "disgusted")
-"""The only tags that the voice understands, written as [happy]."""
 
 CRITICAL_RULES = f"""CRITICAL RULES. Everything you write is spoken aloud, word for word, in a live phone call.
 - No stage directions and no descriptions of sounds, gestures or feelings.
 - No actions in asterisks, such as *laughs*, and no other markup: no lists, headings, links, code or emoji.
 - To colour your voice you may use these tags and no others: {" ".join(f"[{emotion}]" for emotion in EMOTIONS)}.
-- Answer in one or two short sentences.
+- Answer in one or two short sentences, never more than two, and do not list.
 - Speak naturally, the way people talk: contractions, plain words, numbers and abbreviations as one says them."""
 
 

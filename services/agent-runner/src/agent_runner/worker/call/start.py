@@ -9,8 +9,10 @@ from typing import Any
 from pipecat.frames.frames import TTSSpeakFrame
 
 from agent_runner.agent_config import AgentConfig
+from agent_runner.domain.delivery import has_words, without_tags
 from agent_runner.domain.job import Assigned, EndCall
 from agent_runner.domain.prompt import system_instruction
+from agent_runner.domain.speakable import speakable
 from agent_runner.link.messages import Go, Joined, Prejoin, ToSupervisor
 from agent_runner.worker.pipeline.agent_pipeline import AgentPipeline
 from agent_runner.worker.providers.first_line import FirstLine
@@ -82,22 +84,24 @@ class Start:
 
     async def _start(self, go: Go, messages: list[Any], *, prejoining: asyncio.Task[None] | None) -> None:
         pipeline = self._pipeline
+        opening = without_tags(speakable(go.opening_line or ""))
         pipeline.context.set_messages(messages)
-        if go.opening_line:
-            pipeline.greet_with(go.opening_line)
+        if has_words(opening):
+            pipeline.greet_with(opening)
         if go.tools:
             toolbox = Toolbox(go.tools, self._config.tool_allowed_hosts, go.session_id)
             pipeline.context.set_tools(toolbox.offer(pipeline.llm))
+        pipeline.llm.speed = self._config.speed_of(go.voice_id)
         await pipeline.llm.use_prompt(system_instruction(go.system_prompt, go.language))
-        said = go.opening_line or next((m["content"] for m in reversed(messages) if m["role"] == "assistant"), None)
+        said = opening or next((m["content"] for m in reversed(messages) if m["role"] == "assistant"), None)
         self.joining = asyncio.create_task(self._begin_here(prejoining) if prejoining else self._join(go))
         await asyncio.gather(self.joining, pipeline.stt.arm(go.bridge or said, go.language), self._speak_first(go))
 
     async def _speak_first(self, go: Go) -> None:
         """Connect the voice and synthesise the first line; its audio waits until the caller can hear it."""
         tts, folder, line = self._pipeline.tts, voices(go), None
-        if go.opening_line:  # the context has it already
-            line = TTSSpeakFrame(go.opening_line, append_to_context=False)
+        if has_words(opening := speakable(go.opening_line or "")):  # the context has it already
+            line = TTSSpeakFrame(opening, append_to_context=False)
         elif go.bridge:
             line = TTSSpeakFrame(go.bridge)
         if line and folder:

@@ -7,7 +7,7 @@ import signal
 import sys
 from typing import Final, NoReturn
 
-from agent_runner.adapters.llm_model import choose_model
+from agent_runner.adapters.llm_model import with_models
 from agent_runner.agent_config import AgentConfig
 from agent_runner.link.messages import Beat, End, Failed, Go, Stopped, ToSupervisor, encode
 from agent_runner.worker.process import log_lines
@@ -35,7 +35,7 @@ def run() -> None:
 async def _call(config: AgentConfig, go: Go) -> NoReturn:
     log_lines.configure(config)
     try:
-        config = config.model_copy(update={"llm_model": await choose_model(config)})
+        config = await with_models(config)
     except StartFailed as error:
         _fail(str(error))
     from agent_runner.worker.call.job import Job  # Pipecat takes 2 s to import: report earlier errors first

@@ -14,7 +14,8 @@ Private names of Pipecat that this room overrides or touches (docs/decisions/003
   _send_close_context, _send_context, _send_flush, _send_text, _settings, _url, _websocket
 - LLMService: _push_llm_text, _update_settings
 - BaseOpenAILLMService: _client, _process_context
-- TTSService: _aggregated_frame_sequencer, _apply_force_complete, _next_audio_context_item, _text_aggregator
+- TTSService: _aggregated_frame_sequencer, _aggregated_text_frame, _apply_force_complete, _handle_aggregated_text,
+  _handle_llm_response_end, _next_audio_context_item, _settings, _text_aggregator
 - WebsocketTTSService: _close_connection_contexts, _reconnect_websocket, _turn_context_id
 - WebsocketService: _disconnecting, _quick_failure_tracker, _receive_task_handler, _try_reconnect, _websocket,
   _websocket_connect

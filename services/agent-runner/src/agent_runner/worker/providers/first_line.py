@@ -9,6 +9,7 @@ from typing import Any
 from pipecat.frames.frames import TTSAudioRawFrame, TTSStoppedFrame
 from pipecat.utils.context.word_timestamp_tracker import WordTimestamp
 
+from agent_runner.domain.delivery import without_tags
 from agent_runner.worker.providers.kept_speech import KeptSpeech, Part, Word
 
 
@@ -37,7 +38,7 @@ class FirstLine:
     def begin(self, text: str, context_id: str) -> None:
         """Check that the first utterance is the first line: a caller who speaks at once may have interrupted it."""
         if self._entry is not None and not self._context_id:
-            if text.strip() == self._entry.text.strip():
+            if text.strip() == without_tags(self._entry.text).strip():
                 self._context_id = context_id
             else:
                 self._entry, self.is_cached = None, False

@@ -88,7 +88,8 @@ class KeptSpeech:
         """Store the parts if they contain the whole line; log errors, raise none."""
         samples = b"".join(part for part in parts if isinstance(part, bytes))
         words = "".join(part.text for part in parts if isinstance(part, Word))
-        if not samples or letters(words) != letters(self.text) or len(samples) > min(self._longest, self._max_bytes):
+        is_whole = letters(words) == letters(self.text)
+        if not samples or not is_whole or len(samples) > min(self._longest, self._max_bytes):
             return
         header = {"parts": [len(part) if isinstance(part, bytes) else part for part in parts]}
         draft = self._file.with_suffix(f".{os.getpid()}")

@@ -5,24 +5,40 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Final, Literal, Self
 
 from loguru import logger
-from openai import APIStatusError, APITimeoutError, AsyncOpenAI, DefaultAsyncHttpxClient, OpenAIError, Timeout
+from openai import (
+    NOT_GIVEN,
+    APIStatusError,
+    APITimeoutError,
+    AsyncOpenAI,
+    AsyncStream,
+    DefaultAsyncHttpxClient,
+    OpenAIError,
+    Timeout,
+)
+from openai.types.chat import ChatCompletionChunk
+from pipecat.frames.frames import Frame, LLMFullResponseEndFrame
 from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.groq.llm import GroqLLMService
 from pipecat.utils.http import connection_limits
 
 from agent_runner.agent_config import AgentConfig, Endpoint
+from agent_runner.domain.answer import Answer
 from agent_runner.worker.providers import tls
+from agent_runner.worker.providers.spoken_text import CUT
 
 _CONNECT_S: Final = 3.0
 _CONNECTIONS: Final = 4
 _REPEATS: Final = 2  # requests to one way, for one answer
 _PAUSE_S: Final = 0.5
+_WIDENING: Final = 4  # times the token limit, when it has cut a tool call
 _LONGEST_PAUSE_S: Final = 2.0  # a longer Retry-After counts as slow
 _MODEL_GONE: Final = frozenset({"model_not_found", "model_decommissioned"})
 _REFUSED: Final = frozenset({401, 402, 403})
@@ -33,6 +49,10 @@ Fault = Literal["refused", "model_gone", "slow", "unwell"]
 
 class NoAnswer(Exception):
     """Every way failed, for reasons that may pass."""
+
+
+class CutArguments(Exception):
+    """The token limit cut the arguments of the only tool call."""
 
 
 class EmptyAnswer(Exception):
@@ -52,12 +72,16 @@ class LanguageModel(GroqLLMService):
 
     Attributes:
         on_fault: Called when a request has failed, with the seconds since the question.
+        speed: The voice's speaking rate, which tells how long an answer takes.
     """
 
     on_fault: Callable[[float], None]
     _config: AgentConfig
     _ways: list[Way]
     _has_begun = False
+    _text: Answer
+    _finish = ""
+    speed = 1.0
     _questions = 0
     _rounds = 0
 
@@ -68,18 +92,16 @@ class LanguageModel(GroqLLMService):
             api_key=endpoints[0].key,
             base_url=endpoints[0].url,
             settings=cls.Settings(
-                model=config.llm_model,
-                max_tokens=config.llm_max_tokens,
+                model=config.models[0],
                 temperature=config.llm_temperature,
                 top_p=config.llm_top_p,
                 presence_penalty=config.llm_presence_penalty,
                 frequency_penalty=config.llm_frequency_penalty,
-                reasoning_effort=config.reasoning_effort_of(config.llm_model),
             ),
         )
         service._config = config
-        models = dict.fromkeys((config.llm_model, config.llm_fallback_model))
-        service._ways = [Way(endpoint, model) for endpoint in endpoints for model in models]
+        service._text = Answer(config.max_answer_s)
+        service._ways = [Way(endpoint, model) for endpoint in endpoints for model in config.models]
         service._client = service._client.with_options(
             timeout=Timeout(config.llm_read_timeout_s, connect=_CONNECT_S), max_retries=0
         )
@@ -108,12 +130,40 @@ class LanguageModel(GroqLLMService):
         return self._rounds > MOST_ROUNDS
 
     async def _push_llm_text(self, text: str) -> None:
-        if self._has_begun or text.strip():  # observers would take white space for an answer
-            self._has_begun = True
-            await super()._push_llm_text(text)
+        self._text, ready = self._text.fed(text)
+        await self._push_ready(ready)
+
+    async def _push_ready(self, ready: str) -> None:
+        # An answer of a smiley alone is an answer; one of white space, or of thoughts alone, is not.
+        self._has_begun = self._has_begun or self._text.had_text
+        if ready:
+            await super()._push_llm_text(ready)
+
+    async def _end_text(self) -> None:
+        self._text, ready = self._text.ended()
+        await self._push_ready(ready)
+
+    async def get_chat_completions(self, context: LLMContext) -> Any:
+        return self._watched(await super().get_chat_completions(context))
+
+    async def _watched(self, stream: AsyncStream[ChatCompletionChunk]) -> AsyncGenerator[ChatCompletionChunk]:
+        """The chunks of an answer; notes why it ended, and ends its text before its tools are called."""
+        async with stream:
+            async for chunk in stream:
+                for choice in chunk.choices or ():
+                    self._finish = choice.finish_reason or self._finish
+                yield chunk
+        await self._end_text()
+
+    async def push_frame(self, frame: Frame, direction: FrameDirection = FrameDirection.DOWNSTREAM) -> None:
+        if isinstance(frame, LLMFullResponseEndFrame) and self._finish == "length" and not self._text.is_over:
+            frame.metadata[CUT] = True
+        await super().push_frame(frame, direction)
 
     async def run_function_calls(self, function_calls: Sequence[Any]) -> None:
         """Call the tools. A model that calls tools after it was told to answer has given an empty answer."""
+        if not function_calls and self._finish == "length":
+            raise CutArguments("the token limit cut the arguments of a tool call")
         if function_calls and not self.has_called_enough:  # Pipecat leaves out calls with invalid JSON
             self._rounds += 1
             self._has_begun = True
@@ -139,14 +189,21 @@ class LanguageModel(GroqLLMService):
     async def _answer(self, context: LLMContext, asked_at: float) -> None:
         """Ask until one way answers. A partial answer is not retried: a part of it may be spoken already."""
         tried: Counter[Way] = Counter()
+        widening = 1
         while True:
             way = self._ways[0]
-            self._take(way)
-            self._has_begun = False
+            self._take(way, widening)
+            self._has_begun, self._finish = False, ""
+            self._text = Answer(self._config.max_answer_s, self.speed)
             try:
                 await super()._process_context(context)
+                await self._end_text()
                 if not self._has_begun:  # not after an interruption, which raises CancelledError
                     raise EmptyAnswer("the answer was empty")
+            except CutArguments:
+                if widening > 1:
+                    raise
+                widening = _WIDENING
             except Exception as error:
                 if self._has_begun:
                     raise
@@ -179,9 +236,15 @@ class LanguageModel(GroqLLMService):
         self._ways = left or [way]
         return any(tried[other] < _REPEATS for other in left)
 
-    def _take(self, way: Way) -> None:
+    def _take(self, way: Way, widening: int = 1) -> None:
         self._settings.model = way.model
-        self._settings.reasoning_effort = self._config.reasoning_effort_of(way.model)
+        is_groq = way.endpoint.is_groq
+        limit = widening * self._config.token_limit_of(way.model)
+        # Groq counts thoughts in both and has deprecated the first; other servers may not know the second.
+        self._settings.max_tokens = NOT_GIVEN if is_groq else limit
+        self._settings.max_completion_tokens = limit if is_groq else NOT_GIVEN
+        self._settings.reasoning_effort = self._config.reasoning_effort_of(way.model, is_groq=is_groq)
+        self.supports_developer_role = is_groq
         if (str(self._client.base_url).rstrip("/"), self._client.api_key) != (
             way.endpoint.url.rstrip("/"),
             way.endpoint.key,
@@ -191,11 +254,12 @@ class LanguageModel(GroqLLMService):
 
 def _fault(error: Exception) -> Fault:
     if isinstance(error, APIStatusError):
-        if error.code in _MODEL_GONE:
+        if error.code in _MODEL_GONE or error.status_code == HTTPStatus.NOT_FOUND:
             return "model_gone"
         if error.status_code in _REFUSED:
             return "refused"
-        if _asks_to_wait_s(error) > _LONGEST_PAUSE_S:
+        is_rationed = error.status_code in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        if is_rationed or _asks_to_wait_s(error) > _LONGEST_PAUSE_S:  # each model has its own rate limit
             return "slow"
     return "slow" if isinstance(error, APITimeoutError | TimeoutError) else "unwell"
 

@@ -24,6 +24,7 @@ from agent_runner.worker.providers.early_connection import EarlyConnection
 from agent_runner.worker.providers.failover import Failover
 from agent_runner.worker.providers.first_line import FirstLine
 from agent_runner.worker.providers.spoken_language import for_inworld, spoken
+from agent_runner.worker.providers.spoken_text import SpokenText
 from agent_runner.worker.providers.utterance import Connection, Utterance, result_of
 
 _CONNECT_S: Final = 3.0  # websockets' own limit is 10
@@ -34,7 +35,7 @@ _MUTE_CONTEXTS: Final = 2  # contexts in a row without audio, each tried three t
 _NOT_FOUND: Final = 5  # Inworld's code for a context or a voice that it does not know
 
 
-class TextToSpeech(Failover, InworldTTSService):
+class TextToSpeech(Failover, SpokenText, InworldTTSService):
     """Inworld over a WebSocket; `arm` connects it.
 
     A context is Pipecat's and Inworld's word for one utterance. Contexts without audio are sent again over each new
@@ -290,7 +291,7 @@ class TextToSpeech(Failover, InworldTTSService):
 
     async def _send_text(self, context_id: str, text: str) -> None:
         """Send a text in messages that the provider takes."""
-        for piece in pieces(text):
+        for piece in pieces(self.tagged(text)):
             await super()._send_text(self._wire_id(context_id), piece)
 
     def _wire_id(self, context_id: str) -> str:

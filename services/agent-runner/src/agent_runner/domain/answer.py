@@ -1,0 +1,88 @@
+"""One answer's text on its way to the voice: what can be spoken of it, at most for so many seconds."""
+
+from dataclasses import dataclass, field, replace
+from typing import Final
+from unicodedata import east_asian_width
+
+from agent_runner.domain.speakable import Speakable
+
+_CHARACTERS_PER_S: Final = 15.0
+"""Of alphabetic scripts, at a speaking rate of 1.0."""
+
+_WIDE_PER_S: Final = 5.0
+"""Chinese, Japanese and Korean characters."""
+
+_SENTENCE_ENDS: Final = ".!?…।؟"
+_WIDE_ENDS: Final = "。！？"  # no space follows them
+_CLAUSE_ENDS: Final = ",;:—、，"
+_PATIENCE: Final = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The state of one answer.
+
+    Attributes:
+        longest_s: Seconds of speech after which the answer ends with its sentence; a sentence without an end is cut
+            at half as much again. 0: no limit.
+        speed: The voice's speaking rate.
+        said_s: Estimated seconds of speech so far.
+        last: The last character so far.
+        is_over: The rest of the answer is not spoken.
+    """
+
+    longest_s: float
+    speed: float = 1.0
+    text: Speakable = field(default_factory=Speakable)
+    said_s: float = 0.0
+    last: str = ""
+    is_over: bool = False
+
+    @property
+    def had_text(self) -> bool:
+        """The model answered, even if nothing of it can be spoken."""
+        return self.text.had_text
+
+    def fed(self, piece: str) -> tuple["Answer", str]:
+        """Add a piece of the model's text; returns what to speak now."""
+        text, ready = self.text.fed(piece)
+        return replace(self, text=text)._limited(ready)
+
+    def ended(self) -> tuple["Answer", str]:
+        text, ready = self.text.ended()
+        return replace(self, text=text)._limited(ready)
+
+    def _limited(self, ready: str) -> tuple["Answer", str]:
+        if self.is_over or not self.longest_s:
+            return self, "" if self.is_over else ready
+        said_s, last = self.said_s, self.last
+        for at, character in enumerate(ready):
+            if self._is_end(said_s, last, character):
+                return replace(self, said_s=said_s, is_over=True), ready[:at]
+            said_s += 1 / self.speed / (_WIDE_PER_S if east_asian_width(character) in "WF" else _CHARACTERS_PER_S)
+            last = character
+        return replace(self, said_s=said_s, last=last), ready
+
+    def _is_end(self, said_s: float, last: str, character: str) -> bool:
+        """Whether to end between these two characters."""
+        if said_s < self.longest_s or not last:
+            return False
+        is_sentence = last in _WIDE_ENDS or (character.isspace() and last in _SENTENCE_ENDS)
+        return is_sentence or (character.isspace() and said_s >= self.longest_s * _PATIENCE)
+
+
+def up_to_a_sentence(text: str, *, is_alone: bool) -> str:
+    """What to speak of a text that the token limit has cut: its whole sentences.
+
+    Args:
+        text: The last part of an answer.
+        is_alone: Nothing of the answer has been spoken: then a clause will do, or the text without its last word.
+    """
+    text = text.rstrip()
+    end = max((text.rfind(mark) for mark in (*_SENTENCE_ENDS, *_WIDE_ENDS)), default=-1)
+    if end >= 0 and text[end : end + 2].rstrip() == text[end]:
+        return text[: end + 1]
+    if not is_alone:
+        return ""
+    clause = max(text.rfind(mark) for mark in _CLAUSE_ENDS)
+    return (text[:clause] if clause > 0 else text.rpartition(" ")[0]).rstrip() + "." if text else ""

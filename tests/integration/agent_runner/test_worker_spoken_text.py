@@ -1,0 +1,96 @@
+"""What the voice is sent of the model's text, and what the context and the log hold of it."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+from agent_runner.link.messages import Stopped, Turn
+from tests.integration.agent_runner.worker_stage import Person, Sandbox, Worker, go
+from tests.support.servers import LiveKitServer
+
+Fork = Callable[..., Awaitable[Worker]]
+New = Callable[[], Person]
+
+RULES = (
+    (
+        "1. **Rome** *sighs* is 🙂 `nice`. <think>No. Not this!</think>[laughs warmly] [HAPPY] See [it](https://a.b/c).",
+        "1. Rome is nice. [happy] See it. ",
+        "1. Rome is nice. See it.",
+    ),
+    ("Wait <break time='1s'/> (chuckles) at www.example.com/x?", "Wait at example.com? ", "Wait at example.com?"),
+)
+
+
+async def texts(sandbox: Sandbox, since: int = 0) -> list[str]:
+    return (await sandbox.state())["voice_texts"][since:]
+
+
+async def ask(worker: Worker, caller: Person, turns: int, timeout_s: float = 12) -> Turn:
+    """Say something; the turn that is reported then."""
+    caller.say("What do you think?")
+    return await worker.heard(Turn, turns, timeout_s=timeout_s)
+
+
+async def test_the_rules_hold_whatever_the_model_writes(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    await sandbox.control("replies", {"replies": [text for text, *_ in RULES] + ["😀", "…", "*smiles*", "Good."]})
+    await sandbox.control("transcripts", {"texts": [f"Question {n}." for n in range(6)]})
+    worker = await fork()
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, opening_line="[happy] **Hello** 😀 there."))
+    assert (await worker.heard(Turn)).heard_text == "Hello there."
+    assert await texts(sandbox) == ["[happy] Hello there. "]
+    for n, (_, sent, heard) in enumerate(RULES):
+        count = len(await texts(sandbox))
+        turn = await ask(worker, caller, n + 2)
+        assert (turn.heard_text, "".join(await texts(sandbox, count))) == (heard, sent)
+    count = len(await texts(sandbox))
+    for n in range(3):  # nothing to say: no apology, no repeated question, and the call goes on
+        await ask_in_vain(sandbox, caller, n + 3)
+    turn = await ask(worker, caller, 1 + len(RULES) + 4)
+    assert (turn.heard_text, await texts(sandbox, count)) == ("Good.", ["Good. "])
+    assert not [m for m in worker.said if isinstance(m, Stopped)]
+    said = [m["content"] for m in (await sandbox.asked())[-1] if m["role"] == "assistant"]
+    assert said == ["Hello there.", *[heard for *_, heard in RULES]]
+
+
+async def ask_in_vain(sandbox: Sandbox, caller: Person, requests: int) -> None:
+    caller.say("What do you think?")
+    until = time.monotonic() + 10
+    while len(await sandbox.asked()) < requests:
+        assert time.monotonic() < until
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(1.5)
+    assert len(await sandbox.asked()) == requests  # it is not asked again
+
+
+async def test_an_opening_without_words_is_none(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    await sandbox.control("transcripts", {"texts": ["Hello?"]})
+    await sandbox.control("replies", {"replies": ["Yes?"]})
+    worker = await fork()
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, opening_line="*** \u200b…"))
+    await asyncio.sleep(2)
+    assert (await ask(worker, caller, 1)).heard_text == "Yes?"
+    assert [m["role"] for m in (await sandbox.asked())[0]] == ["system", "user"]
+
+
+async def test_an_answer_ends_with_a_sentence_when_it_is_too_long_or_cut(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    """MAX_ANSWER_S, and a token limit that a model spends on thoughts."""
+    long = "My first sentence is here. My second follows it. My third is one too many. And so on, and on."
+    cut = {"text": "One and two. And three and four and five.", "reasoning_tokens": 12}
+    await sandbox.control("replies", {"replies": [long, cut]})
+    await sandbox.control("transcripts", {"texts": ["One.", "Two."]})
+    worker = await fork(max_answer_s=3, llm_max_tokens=8, llm_reasoning_tokens=10)
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, opening_line="Hello."))
+    await worker.heard(Turn)
+    assert (await ask(worker, caller, 2)).heard_text == "My first sentence is here. My second follows it."
+    assert (await ask(worker, caller, 3)).heard_text == "One and two."
+    body = (await sandbox.state())["last_requests"][-1]["body"]
+    assert ("max_tokens" in body, body["max_completion_tokens"]) == (False, 18)

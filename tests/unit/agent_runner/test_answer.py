@@ -1,0 +1,59 @@
+"""How long an answer is, and where it ends."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent_runner.domain.answer import Answer, up_to_a_sentence
+
+SENTENCE = "This is one of the sentences of it. "  # 36 characters: 2.4 s
+
+
+def said(answer: Answer, *pieces: str) -> str:
+    out = ""
+    for piece in pieces:
+        answer, ready = answer.fed(piece)
+        out += ready
+    return out + answer.ended()[1]
+
+
+def test_an_answer_that_runs_on_ends_with_its_sentence() -> None:
+    assert said(Answer(5), SENTENCE * 10) == (SENTENCE * 3).strip()
+    assert said(Answer(5), *[f" {word}" for word in (SENTENCE * 10).split()]) == (SENTENCE * 3).strip()
+    assert said(Answer(5, speed=1.5), SENTENCE * 10) == (SENTENCE * 4).strip()
+
+
+def test_one_without_sentences_ends_with_a_word() -> None:
+    words = said(Answer(5), *["word "] * 100)
+    assert 5 * 15 <= len(words) <= 8 * 15
+    assert words.endswith("word")
+
+
+def test_scripts_without_spaces_end_too() -> None:
+    assert said(Answer(5), "これは長い答えの文です。" * 10) == "これは長い答えの文です。" * 3
+
+
+def test_no_limit() -> None:
+    assert said(Answer(0), SENTENCE * 100) == (SENTENCE * 100).strip()
+
+
+@given(st.lists(st.sampled_from(["One ", "two. ", "three", "! ", "\n", "四。"]), max_size=60), st.floats(0.2, 3))
+def test_it_says_a_beginning_of_the_answer(pieces: list[str], longest_s: float) -> None:
+    whole = said(Answer(0), *pieces)
+    assert whole.startswith(said(Answer(longest_s), *pieces))
+
+
+@pytest.mark.parametrize(
+    ("text", "alone", "spoken"),
+    [
+        ("And so it went, until the", False, ""),
+        ("And so it went, until the", True, "And so it went."),
+        ("And so it went until the en", True, "And so it went until the."),
+        ("It is here. And then", False, "It is here."),
+        ("It costs 2.50 eur", False, ""),
+        ("It is here.", False, "It is here."),
+        ("", True, ""),
+    ],
+)
+def test_a_text_that_the_limit_cut(text: str, alone: bool, spoken: str) -> None:
+    assert up_to_a_sentence(text, is_alone=alone) == spoken
