@@ -3,8 +3,10 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from agent_runner.link.messages import Stopped, Turn
+from contracts.tools import RecordedTool
 from tests.integration.agent_runner.worker_stage import Person, Sandbox, Worker, go
 from tests.support.servers import LiveKitServer
 
@@ -92,5 +94,34 @@ async def test_an_answer_ends_with_a_sentence_when_it_is_too_long_or_cut(
     await worker.heard(Turn)
     assert (await ask(worker, caller, 2)).heard_text == "My first sentence is here. My second follows it."
     assert (await ask(worker, caller, 3)).heard_text == "One and two."
-    body = (await sandbox.state())["last_requests"][-1]["body"]
+    body = next(r["body"] for r in (await sandbox.state())["last_requests"][::-1] if r["service"] == "groq")
     assert ("max_tokens" in body, body["max_completion_tokens"]) == (False, 18)
+
+
+async def test_tool_arguments_that_the_limit_cuts_are_asked_for_again_and_a_busy_model_gives_way(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    call = {"tool_calls": [{"name": "look_up", "arguments": {"name": "Ada Lovelace " * 5}}]}
+    await sandbox.control("replies", {"replies": [call, call, "It is noted.", "Here I am."]})
+    await sandbox.control("transcripts", {"texts": ["Note it.", "And you?"]})
+    worker = await fork(llm_max_tokens=12, llm_reasoning_tokens=0, llm_model=None, llm_fallback_model=None, **BOTH)
+    caller = await person().enter(session)
+    tool = RecordedTool(name="look_up", description="x", url="http://127.0.0.1:1/x", parameters={}, deadline_s=1)
+    worker.send(go(livekit, session, opening_line="Hello.", tools=(tool,)))
+    await worker.heard(Turn)
+    assert (await ask(worker, caller, 2)).heard_text == "It is noted."
+    limits = [(b["model"], b["max_completion_tokens"]) for b in await bodies(sandbox)]
+    assert limits == [("openai/gpt-oss-120b", 12), ("openai/gpt-oss-120b", 48), ("openai/gpt-oss-120b", 12)]
+    busy = {"service": "groq", "kind": "status", "status": 429, "match": {"model": "openai/gpt-oss-120b"}}
+    await sandbox.control("faults", busy)
+    turn = await ask(worker, caller, 3)
+    assert turn.heard_text == "Here I am."
+    assert turn.stage_ms["llm"] < 1500  # neither model is waited for
+    assert [b["model"] for b in await bodies(sandbox)][-2:] == ["openai/gpt-oss-120b", "openai/gpt-oss-20b"]
+
+
+BOTH = {"llm_models": "openai/gpt-oss-120b,openai/gpt-oss-20b"}
+
+
+async def bodies(sandbox: Sandbox) -> list[dict[str, Any]]:
+    return [r["body"] for r in (await sandbox.state())["last_requests"] if r["service"] == "groq"]

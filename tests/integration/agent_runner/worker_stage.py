@@ -69,7 +69,8 @@ class Sandbox(Server):
 
     def config(self, **changes: Any) -> AgentConfig:
         """An agent's configuration for it."""
-        given = {name.lower(): value for name, value in self.environment(LLM_MODEL="openai/gpt-oss-120b").items()}
+        one_model = dict.fromkeys(("LLM_MODEL", "LLM_FALLBACK_MODEL"), "openai/gpt-oss-120b")
+        given = {name.lower(): value for name, value in self.environment(**one_model).items()}
         return AgentConfig.model_validate({**given, **changes})
 
     async def control(self, what: str, body: object) -> None:
