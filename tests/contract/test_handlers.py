@@ -7,9 +7,12 @@ import pytest
 from faststream.nats import NatsBroker, NatsRouter
 from faststream.specification import AsyncAPI
 
-from agent_runner import handlers as agent_runner
+from agent_runner.handlers import Commands
 from billing import handlers as billing
 from contracts.commands import COMMANDS
+
+NONE: Any = None
+COMMANDS_OF_A_NODE = Commands(NONE, NONE, announce=NONE, kill_s=1, on_drained=NONE)
 
 
 def received(router: NatsRouter) -> dict[str, str]:
@@ -28,7 +31,7 @@ def received(router: NatsRouter) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     ("service", "router"),
-    [("billing", billing.router), ("agent-runner", agent_runner.router("{node_id}", at_once=1))],
+    [("billing", billing.router), ("agent-runner", COMMANDS_OF_A_NODE.router("{node_id}", at_once=1))],
 )
 def test_a_service_receives_the_commands_that_the_contracts_say_it_answers(service: str, router: NatsRouter) -> None:
     promised = {c.subject: c.request.__name__ for c in COMMANDS if c.receiver == service}

@@ -11,21 +11,14 @@ from agent_runner.domain.node import (
     FENCE_PAUSE_S,
     REMEMBERED,
     AnswerEnded,
-    AssignAsked,
-    Draining,
-    EndAsked,
     EndedJob,
     EndJob,
-    JobOver,
     NodeEffect,
-    NodeEvent,
     NodeJobs,
     NodeLease,
     NodeLimits,
-    PrejoinAsked,
     Refuse,
     StartJob,
-    step,
 )
 from agent_runner.domain.pulse import MAX_STEP_S, silence_step
 from contracts.causes import Cause
@@ -42,24 +35,20 @@ def jobs(
     return NodeJobs(running or {}, {} if ended is None else {S: ended}, term, draining)
 
 
-def effects(state: NodeJobs, event: NodeEvent, limits: NodeLimits = FREE) -> tuple[NodeEffect, ...]:
-    return step(state, event, limits)[1]
-
-
 def test_a_free_node_takes_a_new_job() -> None:
-    state, done = step(NodeJobs(), AssignAsked(S, 1), FREE)
+    state, done = NodeJobs().assign(S, 1, FREE)
     assert (state.running, done) == ({S: 1}, (StartJob(),))
 
 
 def test_the_same_command_again_is_answered_as_before_even_when_nothing_new_is_taken() -> None:
     state = jobs(running={S: 2}, draining=True)
-    assert step(state, AssignAsked(S, 2), NodeLimits(1, 1, 0, "no NATS")) == (state, ())
+    assert state.assign(S, 2, NodeLimits(1, 1, 0, "no NATS")) == (state, ())
 
 
 def test_a_newer_epoch_on_the_same_node_replaces_the_older_in_its_slot() -> None:
-    state, done = step(jobs(running={S: 1}), AssignAsked(S, 2), NodeLimits(slots=1, busy=1))
+    state, done = jobs(running={S: 1}).assign(S, 2, NodeLimits(slots=1, busy=1))
     assert (state.running, done) == ({S: 2}, (EndJob(Cause.SUPERSEDED), StartJob()))
-    assert step(state, JobOver(S, EndedJob(1)), FREE)[0].running == {S: 2}
+    assert state.job_over(S, EndedJob(1)).running == {S: 2}
 
 
 @pytest.mark.parametrize(
@@ -74,29 +63,29 @@ def test_a_newer_epoch_on_the_same_node_replaces_the_older_in_its_slot() -> None
     ],
 )
 def test_a_refusal_says_why(state: NodeJobs, limits: NodeLimits, code: str, retryable: bool) -> None:
-    after, (refused,) = step(state, AssignAsked(S, 2, term=6), limits)
+    after, (refused,) = state.assign(S, 2, limits, term=6)
     assert isinstance(refused, Refuse)
     assert (refused.code, refused.retryable, after.running) == (code, retryable, state.running)
 
 
 @pytest.mark.parametrize(
-    ("event", "limits", "code"),
+    ("is_known", "limits", "code"),
     [
-        (PrejoinAsked(), replace(FREE, busy=1), None),
-        (PrejoinAsked(), replace(FREE, busy=1, held=1), "full"),
-        (PrejoinAsked(is_known=True), replace(FREE, busy=1, held=1), None),
-        (PrejoinAsked(), replace(FREE, not_ready="no worker"), "not_ready"),
+        (False, replace(FREE, busy=1), None),
+        (False, replace(FREE, busy=1, held=1), "full"),
+        (True, replace(FREE, busy=1, held=1), None),
+        (False, replace(FREE, not_ready="no worker"), "not_ready"),
     ],
 )
-def test_a_room_is_joined_within_the_slots(event: PrejoinAsked, limits: NodeLimits, code: str | None) -> None:
-    done = effects(NodeJobs(), event, limits)
-    assert [effect.code for effect in done if isinstance(effect, Refuse)] == ([] if code is None else [code])
+def test_a_room_is_joined_within_the_slots(is_known: bool, limits: NodeLimits, code: str | None) -> None:
+    refused = NodeJobs().refuse_room(limits, is_known=is_known)
+    assert (refused and refused.code) == code
 
 
 def test_an_ended_job_is_answered_from_memory() -> None:
-    assert effects(jobs(ended=ENDED), EndAsked(S, 2)) == (AnswerEnded(ENDED),)
-    assert effects(jobs(ended=ENDED), EndAsked(S, 1)) == (AnswerEnded(None),)
-    assert effects(NodeJobs(), EndAsked(S, 1)) == (AnswerEnded(None),)
+    assert jobs(ended=ENDED).end(S, 2)[1] == (AnswerEnded(ENDED),)
+    assert jobs(ended=ENDED).end(S, 1)[1] == (AnswerEnded(None),)
+    assert NodeJobs().end(S, 1)[1] == (AnswerEnded(None),)
 
 
 @pytest.mark.parametrize(
@@ -104,48 +93,55 @@ def test_an_ended_job_is_answered_from_memory() -> None:
     [(2, False, EndJob(Cause.ENDED)), (2, True, EndJob(Cause.SUPERSEDED)), (3, False, EndJob(Cause.SUPERSEDED))],
 )
 def test_an_end_ends_the_epoch_that_runs_here(epoch: int, superseded: bool, effect: NodeEffect) -> None:
-    assert effects(jobs(running={S: 2}), EndAsked(S, epoch, superseded=superseded)) == (effect,)
+    assert jobs(running={S: 2}).end(S, epoch, superseded=superseded)[1] == (effect,)
 
 
 def test_an_end_of_an_older_epoch_is_refused() -> None:
-    (refused,) = effects(jobs(running={S: 2}), EndAsked(S, 1))
+    (refused,) = jobs(running={S: 2}).end(S, 1)[1]
     assert isinstance(refused, Refuse)
     assert refused.code == "stale_epoch"
 
 
 def test_the_node_forgets_the_job_that_ended_first() -> None:
     state = NodeJobs(ended={f"session_{n}": EndedJob(1) for n in range(REMEMBERED)})
-    state, _ = step(state, JobOver("session_0", EndedJob(2)), FREE)
-    state, _ = step(state, JobOver("session_new", EndedJob(1)), FREE)
+    state = state.job_over("session_0", EndedJob(2))
+    state = state.job_over("session_new", EndedJob(1))
     assert len(state.ended) == REMEMBERED
     assert "session_1" not in state.ended
     assert state.ended["session_0"] == EndedJob(2)
 
 
 _sessions, _epochs = st.sampled_from([S, "session_2"]), st.integers(1, 4)
-_events = st.lists(
-    st.one_of(
-        st.builds(AssignAsked, _sessions, _epochs, st.integers(0, 3)),
-        st.builds(EndAsked, _sessions, _epochs, st.integers(0, 3), st.booleans()),
-        st.builds(JobOver, _sessions, st.builds(EndedJob, _epochs)),
-        st.just(Draining()),
+_commands = st.lists(
+    st.tuples(
+        st.sampled_from(["assign", "end", "over", "drain"]), _sessions, _epochs, st.integers(0, 3), st.booleans()
     ),
     max_size=30,
 )
 
 
-@given(_events, st.integers(0, 2))
-def test_no_epoch_older_than_what_the_node_knows_is_ever_started(events: list[NodeEvent], busy: int) -> None:
+@given(_commands, st.integers(0, 2))
+def test_no_epoch_older_than_what_the_node_knows_is_ever_started(
+    commands: list[tuple[str, str, int, int, bool]], busy: int
+) -> None:
     state, limits = NodeJobs(), NodeLimits(slots=2, busy=busy)
-    for event in events:
-        before = state
-        state, done = step(state, event, limits)
+    for what, session_id, epoch, term, superseded in commands:
+        before, done = state, tuple[NodeEffect, ...]()
+        match what:
+            case "assign":
+                state, done = state.assign(session_id, epoch, limits, term=term)
+            case "end":
+                state, done = state.end(session_id, epoch, term=term, superseded=superseded)
+            case "over":
+                state = state.job_over(session_id, EndedJob(epoch))
+            case _:
+                state = replace(state, draining=True)
         if StartJob() in done:
-            assert isinstance(event, AssignAsked)
-            assert before.running.get(event.session_id, 0) < event.epoch
-            assert before.ended.get(event.session_id, EndedJob()).epoch < event.epoch
+            assert what == "assign"
+            assert before.running.get(session_id, 0) < epoch
+            assert before.ended.get(session_id, EndedJob()).epoch < epoch
             assert not before.draining
-            assert event.session_id in before.running or busy < limits.slots
+            assert session_id in before.running or busy < limits.slots
         assert state.term >= before.term
         if any(isinstance(effect, Refuse) for effect in done):
             assert replace(state, term=before.term) == before

@@ -11,8 +11,8 @@ import pytest
 from agent_runner.domain.credit import CreditWarning
 from agent_runner.domain.pool import PoolLimits
 from agent_runner.domain.pulse import LOOK_S
+from agent_runner.handlers import Commands
 from agent_runner.supervisor.call import World
-from agent_runner.supervisor.commands import Commands
 from agent_runner.supervisor.node import Node, NodeFacts
 from agent_runner.supervisor.pool import Pool
 from agent_runner.supervisor.presence import Presence

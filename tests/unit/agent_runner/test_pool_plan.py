@@ -8,24 +8,14 @@ from hypothesis import strategies as st
 from agent_runner.domain.pool import (
     MAX_DELAY_S,
     Backoff,
-    ConfigChanged,
-    Died,
-    Draining,
     Fork,
-    Forked,
     Give,
     IdleWorker,
-    Looked,
     Plan,
-    PoolEvent,
     PoolLimits,
     PoolState,
-    SlotsChanged,
-    Spoke,
-    Woke,
-    WorkerAsked,
+    Step,
     plan,
-    step,
 )
 
 LIMITS = PoolLimits(slots=10, target=3, max_age_s=3600, start_s=20, silence_s=5)
@@ -237,9 +227,9 @@ def test_in_every_order_of_events_no_worker_is_given_twice_and_the_slots_suffice
     limits = replace(LIMITS, slots=slots, target=target)
     state, now, given_pids, pids, waiting = PoolState(), NOW, list[int](), iter(range(1, 10**6)), 0
 
-    def feed(event: PoolEvent) -> bool:
+    def take(step: Step) -> bool:
         nonlocal state, waiting
-        state, effects = step(state, event, now, limits)
+        state, effects = step
         for effect in effects:
             if isinstance(effect, Give):
                 given_pids.append(effect.pid)
@@ -251,30 +241,30 @@ def test_in_every_order_of_events_no_worker_is_given_twice_and_the_slots_suffice
         first = next(iter(state.idle), 0)
         match what:
             case "job" if state.claimed + state.held < slots:
-                feed(SlotsChanged(jobs=1))
+                state = replace(state, claimed=state.claimed + 1)
                 given_before = len(given_pids)
-                feed(WorkerAsked(may_be_stale=True))
+                take(state.worker_asked(now, may_be_stale=True))
                 waiting += len(given_pids) == given_before
             case "over" if state.claimed > waiting:
-                feed(SlotsChanged(jobs=-1))
+                state = replace(state, claimed=state.claimed - 1)
             case "room" if state.claimed + state.held < slots:
-                feed(SlotsChanged(rooms=1))
+                state = replace(state, held=state.held + 1)
             case "unroom" if state.held:
-                feed(SlotsChanged(rooms=-1))
+                state = replace(state, held=state.held - 1)
             case "ready":
-                feed(Spoke(first, is_ready=True, waiting=waiting))
+                take(state.spoke(first, now, is_ready=True, waiting=waiting))
             case "die":
-                feed(Died(next(iter(state.retiring), first)))
+                take(state.died(next(iter(state.retiring), first), now))
             case "look":
-                feed(Looked(0.5))
+                state = state.looked(0.5, now)
             case "stale":
-                feed(ConfigChanged())
+                state = state.config_changed()
             case "drain":
-                feed(Draining())
+                state = replace(state, draining=True)
             case _:
                 pass
-        while feed(Woke(waiting, floor=0)):
-            feed(Forked(next(pids), now))
+        while take(state.woke(now, limits, waiting=waiting)):
+            state = state.forked(next(pids), now)
         assert len(set(given_pids)) == len(given_pids)
         assert not set(state.idle) & state.retiring
         assert not set(given_pids) & (set(state.idle) | state.retiring)

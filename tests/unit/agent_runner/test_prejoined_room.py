@@ -1,6 +1,8 @@
 """One prejoined room, step by step: when its key is renewed, how it ends, and what holds in every order of events."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from operator import methodcaller
 
 import pytest
 from hypothesis import given
@@ -10,29 +12,16 @@ from agent_runner.domain.prejoined_room import (
     CLAIM_S,
     LEAVE_S,
     DeleteKey,
-    Died,
     Ended,
-    FillFailed,
-    JobCame,
-    KeyDeleted,
     Kill,
     Leave,
-    Looked,
-    NodeWasAway,
-    Offered,
-    Offering,
     Phase,
     Release,
-    Renewed,
     RenewKey,
-    Retire,
     RoomEffect,
-    RoomEvent,
     RoomState,
-    Said,
-    WorkerCame,
+    Step,
     room_to_evict,
-    step,
 )
 from agent_runner.link.messages import Joined, Ready, Removed, Stopped
 from contracts.causes import Cause
@@ -49,9 +38,8 @@ FILLING = RoomState(max_age_s=600)
 LEAVES = (Leave(), Kill(LEAVE_S))
 
 
-def after(state: RoomState, event: RoomEvent, passed_s: float = 0) -> tuple[Phase, tuple[RoomEffect, ...]]:
-    state, effects = step(state, event, NOW + passed_s, silence_limit_s=SILENCE_S)
-    return state.phase, effects
+def looked(state: RoomState, passed_s: float, silence_s: float = 0) -> Step:
+    return state.looked(silence_s, NOW + passed_s, silence_limit_s=SILENCE_S)
 
 
 @pytest.mark.parametrize(
@@ -73,57 +61,71 @@ def after(state: RoomState, event: RoomEvent, passed_s: float = 0) -> tuple[Phas
 def test_time_passes(
     state: RoomState, passed_s: float, silence_s: float, phase: Phase, effects: tuple[RoomEffect, ...]
 ) -> None:
-    assert after(state, Looked(silence_s), passed_s) == (phase, effects)
+    after, done = looked(state, passed_s, silence_s)
+    assert (after.phase, done) == (phase, effects)
 
 
 @pytest.mark.parametrize(
     ("state", "event", "phase", "effects"),
     [
-        (WAITING, Retire("made_way"), Phase.RETIRING, (DeleteKey(7),)),
-        (RETIRING, Retire("drained", claimed_too=True), Phase.RETIRING, ()),
-        (RETIRING, KeyDeleted(by_us=True), Phase.LEAVING, (Ended("made_way"), *LEAVES)),
-        (RETIRING, KeyDeleted(by_us=False), Phase.CLAIMED, ()),
-        (replace(RETIRING, claimed_too=True), KeyDeleted(by_us=False), Phase.LEAVING, (Ended("made_way"), *LEAVES)),
-        (RETIRING, Renewed(None), Phase.RETIRING, ()),
-        (RETIRING, JobCame(), Phase.OVER, (Ended("used"), Release())),
-        (WAITING, Renewed(None), Phase.CLAIMED, ()),
-        (CLAIMED, Retire("stale"), Phase.CLAIMED, ()),
-        (CLAIMED, Retire("drained", claimed_too=True), Phase.LEAVING, (Ended("drained"), *LEAVES)),
-        (CLAIMED, JobCame(), Phase.OVER, (Ended("used"), Release())),
-        (replace(CLAIMED, silent_s=1), JobCame(), Phase.LEAVING, (Ended("hung"), Kill())),
-        (CLAIMED, NodeWasAway(), Phase.LEAVING, (Ended("cut_off"), Kill())),
-        (WAITING, NodeWasAway(), Phase.LEAVING, (Ended("cut_off"), DeleteKey(7), Kill())),
-        (WAITING, Said(Removed(duplicate=False)), Phase.LEAVING, (Ended("removed"), DeleteKey(7), *LEAVES)),
-        (WAITING, Died(), Phase.OVER, (Ended("died"), DeleteKey(7), Release())),
-        (FILLING, FillFailed("no_worker"), Phase.OVER, (Ended("no_worker"), Release())),
-        (FILLING, Retire("stale"), Phase.OVER, (Ended("stale"), Release())),
-        (FILLING, JobCame(), Phase.FILLING, ()),
-        (replace(FILLING, pid=1), Said(Stopped(cause=Cause.JOIN_FAILED)), Phase.FILLING, ()),
+        (WAITING, methodcaller("retire", "made_way"), Phase.RETIRING, (DeleteKey(7),)),
+        (RETIRING, methodcaller("retire", "drained", claimed_too=True), Phase.RETIRING, ()),
+        (RETIRING, methodcaller("key_deleted", NOW, by_us=True), Phase.LEAVING, (Ended("made_way"), *LEAVES)),
+        (RETIRING, methodcaller("key_deleted", NOW, by_us=False), Phase.CLAIMED, ()),
+        (
+            replace(RETIRING, claimed_too=True),
+            methodcaller("key_deleted", NOW, by_us=False),
+            Phase.LEAVING,
+            (Ended("made_way"), *LEAVES),
+        ),
+        (RETIRING, methodcaller("renewed_key", None, NOW), Phase.RETIRING, ()),
+        (RETIRING, methodcaller("job_came"), Phase.OVER, (Ended("used"), Release())),
+        (WAITING, methodcaller("renewed_key", None, NOW), Phase.CLAIMED, ()),
+        (CLAIMED, methodcaller("retire", "stale"), Phase.CLAIMED, ()),
+        (CLAIMED, methodcaller("retire", "drained", claimed_too=True), Phase.LEAVING, (Ended("drained"), *LEAVES)),
+        (CLAIMED, methodcaller("job_came"), Phase.OVER, (Ended("used"), Release())),
+        (replace(CLAIMED, silent_s=1), methodcaller("job_came"), Phase.LEAVING, (Ended("hung"), Kill())),
+        (CLAIMED, methodcaller("node_was_away"), Phase.LEAVING, (Ended("cut_off"), Kill())),
+        (WAITING, methodcaller("node_was_away"), Phase.LEAVING, (Ended("cut_off"), DeleteKey(7), Kill())),
+        (
+            WAITING,
+            methodcaller("said", Removed(duplicate=False)),
+            Phase.LEAVING,
+            (Ended("removed"), DeleteKey(7), *LEAVES),
+        ),
+        (WAITING, methodcaller("died"), Phase.OVER, (Ended("died"), DeleteKey(7), Release())),
+        (FILLING, methodcaller("fill_failed", "no_worker"), Phase.OVER, (Ended("no_worker"), Release())),
+        (FILLING, methodcaller("retire", "stale"), Phase.OVER, (Ended("stale"), Release())),
+        (FILLING, methodcaller("job_came"), Phase.FILLING, ()),
+        (replace(FILLING, pid=1), methodcaller("said", Stopped(cause=Cause.JOIN_FAILED)), Phase.FILLING, ()),
         (
             replace(FILLING, pid=1, has_key=True),
-            FillFailed("failed"),
+            methodcaller("fill_failed", "failed"),
             Phase.LEAVING,
             (Ended("failed"), DeleteKey(0), *LEAVES),
         ),
     ],
 )
-def test_an_event(state: RoomState, event: RoomEvent, phase: Phase, effects: tuple[RoomEffect, ...]) -> None:
-    assert after(state, event) == (phase, effects)
+def test_an_event(
+    state: RoomState, event: Callable[[RoomState], Step], phase: Phase, effects: tuple[RoomEffect, ...]
+) -> None:
+    after, done = event(state)
+    assert (after.phase, done) == (phase, effects)
 
 
 def test_a_worker_or_a_key_that_comes_after_the_end_goes() -> None:
-    ended, _ = step(FILLING, FillFailed("failed"), NOW, silence_limit_s=SILENCE_S)
-    assert after(ended, WorkerCame(1))[1] == (Kill(),)
-    assert after(ended, Offered(9))[1] == (DeleteKey(9),)
+    ended, _ = FILLING.fill_failed("failed")
+    assert ended.worker_came(1)[1] == (Kill(),)
+    assert ended.offered(9)[1] == (DeleteKey(9),)
 
 
 def test_a_failed_renewal_is_tried_again_and_the_lease_counts_from_the_last_one() -> None:
-    state, _ = step(WAITING, Looked(0), NOW + PREJOINED_RENEW_S, silence_limit_s=SILENCE_S)
-    state, _ = step(state, Renewed(0), NOW + PREJOINED_RENEW_S + 2, silence_limit_s=SILENCE_S)
-    assert after(state, Looked(0), PREJOINED_RENEW_S + 2)[1] == (RenewKey(7),)
-    assert after(state, Looked(0), PREJOINED_LEASE_S)[0] is Phase.LEAVING
+    state, _ = looked(WAITING, PREJOINED_RENEW_S)
+    state, _ = state.renewed_key(0, NOW + PREJOINED_RENEW_S + 2)
+    assert looked(state, PREJOINED_RENEW_S + 2)[1] == (RenewKey(7),)
+    assert looked(state, PREJOINED_LEASE_S)[0].phase is Phase.LEAVING
     state = replace(state, renewing=NOW + PREJOINED_RENEW_S)
-    state, _ = step(state, Renewed(8), NOW + PREJOINED_RENEW_S + 2, silence_limit_s=SILENCE_S)
+    state, _ = state.renewed_key(8, NOW + PREJOINED_RENEW_S + 2)
     assert (state.revision, state.renewed) == (8, NOW + PREJOINED_RENEW_S)
 
 
@@ -136,32 +138,38 @@ def test_the_oldest_unclaimed_room_makes_way_when_the_slots_do_not_suffice() -> 
 
 
 _messages = st.sampled_from([Ready(pid=1), Joined(), Removed(duplicate=True), Stopped(cause=Cause.ROOM_CLOSED)])
-_events = st.lists(
-    st.tuples(
-        st.floats(0, 20),
-        st.one_of(
-            st.builds(Said, _messages),
-            st.builds(Looked, st.floats(0, 1)),
-            st.builds(Renewed, st.one_of(st.none(), st.integers(0, 9))),
-            st.builds(KeyDeleted, st.booleans()),
-            st.builds(Retire, st.sampled_from(["made_way", "stale", "drained"]), st.booleans()),
-            st.builds(FillFailed, st.just("failed")),
-            st.sampled_from([Died(), Offering(), Offered(7), JobCame(), NodeWasAway()]),
-        ),
+_ends = st.sampled_from(["made_way", "stale", "drained"])
+Event = Callable[[RoomState, float], Step]
+_events: st.SearchStrategy[Event] = st.one_of(
+    _messages.map(lambda message: lambda room, _: room.said(message)),
+    st.floats(0, 1).map(lambda silent_s: lambda room, now: room.looked(silent_s, now, silence_limit_s=SILENCE_S)),
+    st.one_of(st.none(), st.integers(0, 9)).map(lambda revision: lambda room, now: room.renewed_key(revision, now)),
+    st.booleans().map(lambda by_us: lambda room, now: room.key_deleted(now, by_us=by_us)),
+    st.builds(lambda end, too: lambda room, _: room.retire(end, claimed_too=too), _ends, st.booleans()),
+    st.sampled_from(
+        [
+            lambda room, _: room.fill_failed("failed"),
+            lambda room, _: room.died(),
+            lambda room, now: (room.offering(now), ()),
+            lambda room, _: room.offered(7),
+            lambda room, _: room.job_came(),
+            lambda room, _: room.node_was_away(),
+        ]
     ),
-    max_size=30,
 )
 
 
-@given(st.sampled_from([FILLING, WAITING, CLAIMED, RETIRING]), _events)
-def test_in_every_order_of_events(state: RoomState, events: list[tuple[float, RoomEvent]]) -> None:
+@given(
+    st.sampled_from([FILLING, WAITING, CLAIMED, RETIRING]), st.lists(st.tuples(st.floats(0, 20), _events), max_size=30)
+)
+def test_in_every_order_of_events(state: RoomState, events: list[tuple[float, Event]]) -> None:
     if not state.pid:
-        state, _ = step(state, WorkerCame(1), NOW, silence_limit_s=SILENCE_S)
+        state, _ = state.worker_came(1)
     now, done = NOW, list[RoomEffect]()
-    for passed_s, event in [*events, (0.0, NodeWasAway()), (0.0, Died())]:
+    for passed_s, event in [*events, (0.0, lambda room, _: room.node_was_away()), (0.0, lambda room, _: room.died())]:
         now += passed_s
         ended_before = state.phase in (Phase.LEAVING, Phase.OVER)
-        state, effects = step(state, event, now, silence_limit_s=SILENCE_S)
+        state, effects = event(state, now)
         done += effects
         if ended_before:
             assert not any(isinstance(effect, Ended | Leave | Kill | RenewKey) for effect in effects)

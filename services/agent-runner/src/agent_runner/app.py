@@ -25,11 +25,10 @@ from agent_runner.adapters.subreaper import become_subreaper
 from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.call import CallLimits
 from agent_runner.domain.pool import PoolLimits
-from agent_runner.handlers import router
+from agent_runner.handlers import Commands
 from agent_runner.ports import NameTaken
 from agent_runner.settings import Settings
 from agent_runner.supervisor.call import World
-from agent_runner.supervisor.commands import Commands
 from agent_runner.supervisor.node import Node, NodeFacts
 from agent_runner.supervisor.pool import Pool
 from agent_runner.supervisor.presence import Presence
@@ -163,7 +162,7 @@ async def _answer_commands(settings: Settings, parts: _Parts, bus: Bus, life: Li
     )
     at_once = 2 * parts.pool.limits.slots
     addresses = (parts.node.state().address, settings.node_id)  # older schedulers know only the latter
-    handlers = Handlers(bus, *(router(address, at_once=at_once) for address in addresses), commands=commands)
+    handlers = Handlers(bus, *(commands.router(address, at_once=at_once) for address in addresses))
     await life.begin("commands", handlers.start(), stop=handlers.stop)
 
 

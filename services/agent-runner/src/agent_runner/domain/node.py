@@ -23,22 +23,6 @@ class EndedJob:
 
 
 @dataclass(frozen=True, slots=True)
-class NodeJobs:
-    """By session.
-
-    Attributes:
-        running: The epoch that runs here.
-        ended: The last epoch that ended here; the one that ended last stands last.
-        term: The greatest term that a scheduler has sent.
-    """
-
-    running: Mapping[str, int] = field(default_factory=dict[str, int])
-    ended: Mapping[str, EndedJob] = field(default_factory=dict[str, EndedJob])
-    term: int = 0
-    draining: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class NodeLimits:
     """The node's present capacity.
 
@@ -54,52 +38,6 @@ class NodeLimits:
     not_ready: str | None = None
 
 
-# --- events
-
-
-@dataclass(frozen=True, slots=True)
-class AssignAsked:
-    """`term`: the scheduler's; 0: it is of an older version."""
-
-    session_id: str
-    epoch: int
-    term: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class EndAsked:
-    """`superseded`: the scheduler knows of a newer epoch."""
-
-    session_id: str
-    epoch: int
-    term: int = 0
-    superseded: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class PrejoinAsked:
-    """`is_known`: the node has the room already."""
-
-    is_known: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class JobOver:
-    session_id: str
-    job: EndedJob
-
-
-@dataclass(frozen=True, slots=True)
-class Draining:
-    """The node takes no new job from now on."""
-
-
-NodeEvent: TypeAlias = AssignAsked | EndAsked | PrejoinAsked | JobOver | Draining
-
-
-# --- effects
-
-
 @dataclass(frozen=True, slots=True)
 class Refuse:
     """Answer with this error. `retryable`: another node, or this one later, may take the job."""
@@ -112,7 +50,7 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class StartJob:
-    pass
+    """Start the job that was assigned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,79 +68,88 @@ class AnswerEnded:
 
 
 NodeEffect: TypeAlias = Refuse | StartJob | EndJob | AnswerEnded
-Next: TypeAlias = tuple[NodeJobs, tuple[NodeEffect, ...]]
+Step: TypeAlias = tuple["NodeJobs", tuple[NodeEffect, ...]]
 
 
-def step(state: NodeJobs, event: NodeEvent, limits: NodeLimits) -> Next:
-    """Decide the next state, and the effects in the order in which they are performed.
+@dataclass(frozen=True, slots=True)
+class NodeJobs:
+    """The jobs by session. A command returns the next state, and the effects in the order in which they are performed.
 
-    No effects: a `PrejoinAsked` is accepted, an `AssignAsked` repeats one that was accepted before.
+    Attributes:
+        running: The epoch that runs here.
+        ended: The last epoch that ended here; the one that ended last stands last.
+        term: The greatest term that a scheduler has sent; 0 in a command: the scheduler is of an older version.
     """
-    match event:
-        case AssignAsked() | EndAsked() if 0 < event.term < state.term:
-            return state, (Refuse(RefusalCode.STALE_TERM, f"term {state.term} was heard", term=state.term),)
-        case AssignAsked():
-            return _assign(replace(state, term=max(state.term, event.term)), event, limits)
-        case EndAsked():
-            return _end(replace(state, term=max(state.term, event.term)), event)
-        case PrejoinAsked():
-            refused = _unable(state, limits, busy=0 if event.is_known else limits.busy + limits.held)
-            return state, () if refused is None else (refused,)
-        case JobOver():
-            return _over(state, event), ()
-        case Draining():
-            return replace(state, draining=True), ()
+
+    running: Mapping[str, int] = field(default_factory=dict[str, int])
+    ended: Mapping[str, EndedJob] = field(default_factory=dict[str, EndedJob])
+    term: int = 0
+    draining: bool = False
+
+    def assign(self, session_id: str, epoch: int, limits: NodeLimits, *, term: int = 0) -> Step:
+        """Start or refuse the job; no effects: the same command was accepted before."""
+        if 0 < term < self.term:
+            return self, (self._stale_term(),)
+        state = replace(self, term=max(self.term, term))
+        held = self.running.get(session_id)
+        if held == epoch:
+            return state, ()
+        refused = self._refusal(session_id, epoch, limits)
+        if refused is not None:
+            return state, (refused,)
+        state = replace(state, running={**self.running, session_id: epoch})
+        return state, (StartJob(),) if held is None else (EndJob(Cause.SUPERSEDED), StartJob())
+
+    def end(self, session_id: str, epoch: int, *, term: int = 0, superseded: bool = False) -> Step:
+        """End the job, or answer from memory. `superseded`: the scheduler knows of a newer epoch."""
+        if 0 < term < self.term:
+            return self, (self._stale_term(),)
+        state = replace(self, term=max(self.term, term))
+        held, ended = self.running.get(session_id), self.ended.get(session_id)
+        if held is None:
+            return state, (AnswerEnded(ended if ended is not None and ended.epoch == epoch else None),)
+        if held > epoch:
+            return state, (_stale_epoch(held),)
+        return state, (EndJob(Cause.SUPERSEDED if held != epoch or superseded else Cause.ENDED),)
+
+    def refuse_room(self, limits: NodeLimits, *, is_known: bool) -> Refuse | None:
+        """Why the node cannot prejoin a room now. `is_known`: it has the room already."""
+        return self._unable(limits, busy=0 if is_known else limits.busy + limits.held)
+
+    def job_over(self, session_id: str, job: EndedJob) -> "NodeJobs":
+        running, ended = dict(self.running), dict(self.ended)
+        if running.get(session_id) == job.epoch:
+            del running[session_id]
+        if job.epoch >= ended.get(session_id, EndedJob()).epoch:
+            ended.pop(session_id, None)
+            ended[session_id] = job
+        while len(ended) > REMEMBERED:
+            del ended[next(iter(ended))]
+        return replace(self, running=running, ended=ended)
+
+    def _stale_term(self) -> Refuse:
+        return Refuse(RefusalCode.STALE_TERM, f"term {self.term} was heard", term=self.term)
+
+    def _refusal(self, session_id: str, epoch: int, limits: NodeLimits) -> Refuse | None:
+        held, ended = self.running.get(session_id), self.ended.get(session_id)
+        if held is not None and held > epoch:
+            return _stale_epoch(held)
+        if ended is not None and ended.epoch >= epoch:
+            return Refuse(RefusalCode.EPOCH_OVER, f"epoch {ended.epoch} of this session has ended here")
+        return self._unable(limits, busy=limits.busy if held is None else 0)  # a newer epoch inherits the slot
+
+    def _unable(self, limits: NodeLimits, *, busy: int) -> Refuse | None:
+        if self.draining:
+            return Refuse(RefusalCode.DRAINING, "the node takes nothing new", retryable=True)
+        if limits.not_ready is not None:
+            return Refuse(RefusalCode.NOT_READY, limits.not_ready, retryable=True)
+        if busy >= limits.slots:
+            return Refuse(RefusalCode.FULL, f"all {limits.slots} slots are taken", retryable=True)
+        return None
 
 
-def _assign(state: NodeJobs, event: AssignAsked, limits: NodeLimits) -> Next:
-    held = state.running.get(event.session_id)
-    refused = None if held == event.epoch else _refusal(state, event, limits)
-    if held == event.epoch or refused is not None:
-        return state, () if refused is None else (refused,)
-    state = replace(state, running={**state.running, event.session_id: event.epoch})
-    return state, (StartJob(),) if held is None else (EndJob(Cause.SUPERSEDED), StartJob())
-
-
-def _refusal(state: NodeJobs, event: AssignAsked, limits: NodeLimits) -> Refuse | None:
-    held, ended = state.running.get(event.session_id), state.ended.get(event.session_id)
-    if held is not None and held > event.epoch:
-        return Refuse(RefusalCode.STALE_EPOCH, f"epoch {held} of this session runs here")
-    if ended is not None and ended.epoch >= event.epoch:
-        return Refuse(RefusalCode.EPOCH_OVER, f"epoch {ended.epoch} of this session has ended here")
-    return _unable(state, limits, busy=limits.busy if held is None else 0)  # a newer epoch inherits the slot
-
-
-def _unable(state: NodeJobs, limits: NodeLimits, *, busy: int) -> Refuse | None:
-    if state.draining:
-        return Refuse(RefusalCode.DRAINING, "the node takes nothing new", retryable=True)
-    if limits.not_ready is not None:
-        return Refuse(RefusalCode.NOT_READY, limits.not_ready, retryable=True)
-    if busy >= limits.slots:
-        return Refuse(RefusalCode.FULL, f"all {limits.slots} slots are taken", retryable=True)
-    return None
-
-
-def _end(state: NodeJobs, event: EndAsked) -> Next:
-    held, ended = state.running.get(event.session_id), state.ended.get(event.session_id)
-    if held is None:
-        return state, (AnswerEnded(ended if ended is not None and ended.epoch == event.epoch else None),)
-    if held > event.epoch:
-        return state, (Refuse(RefusalCode.STALE_EPOCH, f"epoch {held} of this session runs here"),)
-    is_stale = held != event.epoch or event.superseded
-    return state, (EndJob(Cause.SUPERSEDED if is_stale else Cause.ENDED),)
-
-
-def _over(state: NodeJobs, event: JobOver) -> NodeJobs:
-    session_id, job = event.session_id, event.job
-    running, ended = dict(state.running), dict(state.ended)
-    if running.get(session_id) == job.epoch:
-        del running[session_id]
-    if job.epoch >= ended.get(session_id, EndedJob()).epoch:
-        ended.pop(session_id, None)
-        ended[session_id] = job
-    while len(ended) > REMEMBERED:
-        del ended[next(iter(ended))]
-    return replace(state, running=running, ended=ended)
+def _stale_epoch(held: int) -> Refuse:
+    return Refuse(RefusalCode.STALE_EPOCH, f"epoch {held} of this session runs here")
 
 
 @dataclass(frozen=True, slots=True)

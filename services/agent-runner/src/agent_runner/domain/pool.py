@@ -134,8 +134,42 @@ def _is_hung(worker: IdleWorker, limits: PoolLimits, now: float) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Fork:
+    """`forked` or `fork_failed` answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """Kill this worker."""
+
+    worker: IdleWorker
+
+
+@dataclass(frozen=True, slots=True)
+class Give:
+    """Give this worker to the asker, or to the job that has waited longest (`to_waiter`)."""
+
+    pid: int
+    to_waiter: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """An idle worker died although it was not retired."""
+
+    worker: IdleWorker
+
+
+PoolEffect: TypeAlias = Fork | Retire | Give | Crashed
+Step: TypeAlias = tuple["PoolState", tuple[PoolEffect, ...]]
+
+
+@dataclass(frozen=True, slots=True)
 class PoolState:
-    """The idle workers of a node, and the use of its slots; instants are monotonic seconds.
+    """The idle workers of a node, and the use of its slots.
+
+    Each method takes one event and returns the next state, and the effects in the order in which they are performed.
+    Instants (`now`, too) are monotonic seconds; `waiting` is the number of jobs that wait for a worker.
 
     Attributes:
         idle: By process.
@@ -177,203 +211,81 @@ class PoolState:
             return "no worker has been ready yet"
         return None
 
+    def config_changed(self) -> "PoolState":
+        """The present workers have a former configuration."""
+        return replace(self, idle={pid: replace(w, stale=True) for pid, w in self.idle.items()})
 
-# --- events
+    def forked(self, pid: int, born: float) -> "PoolState":
+        """`born`: when the fork began."""
+        return replace(self, idle={**self.idle, pid: IdleWorker(pid, born)})
 
+    def fork_failed(self, now: float) -> "PoolState":
+        return replace(self, backoff=self.backoff.after_death(now, lived_s=0.0))
 
-@dataclass(frozen=True, slots=True)
-class SlotsChanged:
-    """Jobs and rooms claimed (+1) or released (-1) slots."""
+    def spoke(self, pid: int, now: float, *, is_ready: bool, waiting: int) -> Step:
+        """A worker sent a message; `is_ready`: it was `Ready`."""
+        worker = self.idle.get(pid)
+        if worker is None:
+            return self, ()
+        gets_ready = is_ready and not worker.ready
+        worker = replace(worker, silent_s=0.0, ready=worker.ready or is_ready)
+        state = replace(self, idle={**self.idle, pid: worker}, ever_ready=self.ever_ready or gets_ready)
+        return state._give(worker, now, to_waiter=True) if gets_ready and waiting else (state, ())
 
-    jobs: int = 0
-    rooms: int = 0
+    def died(self, pid: int, now: float) -> Step:
+        worker = self.idle.get(pid)
+        state = replace(self._without(pid), retiring=self.retiring - {pid})
+        if worker is None or self.draining:
+            return state, ()
+        backoff = self.backoff.after_death(now, lived_s=now - worker.born)
+        return replace(state, backoff=backoff), (Crashed(worker),)
 
+    def looked(self, silence_s: float, now: float) -> "PoolState":
+        """Time has passed, with so much silence of each worker; comes a few times a second."""
+        # A pause of our own may have been theirs, too: their beats are on the way.
+        judge_from = now + TWO_BEATS_S if silence_s >= MAX_STEP_S else self.judge_from
+        idle = {pid: replace(w, silent_s=w.silent_s + silence_s) for pid, w in self.idle.items()}
+        return replace(self, idle=idle, judge_from=judge_from)
 
-@dataclass(frozen=True, slots=True)
-class Draining:
-    """The node takes no new job."""
+    def worker_asked(self, now: float, *, may_be_stale: bool) -> Step:
+        """Give a job or room the oldest ready worker; a stale one only if all are stale and it may be stale.
 
+        If all have missed two beats, retire one for a new fork: a fork takes 25 ms, a hung worker costs the caller
+        seconds.
+        """
+        ready = [w for w in self.idle.values() if w.ready and (may_be_stale or not w.stale)]
+        if not ready:
+            return self, ()
+        chosen = min(ready, key=lambda w: (w.silent_s >= TWO_BEATS_S, w.stale, w.born))
+        is_silent = chosen.silent_s >= TWO_BEATS_S and now >= self.judge_from
+        return self._retire(chosen) if is_silent else self._give(chosen, now)
 
-@dataclass(frozen=True, slots=True)
-class ConfigChanged:
-    """The present workers have a former configuration."""
+    def woke(self, now: float, limits: PoolLimits, *, waiting: int) -> Step:
+        """Something changed: follow the plan."""
+        idle = list(self.idle.values())
+        state = replace(self, backoff=self.backoff.after_look(idle, now))
+        todo = plan(
+            limits,
+            idle,
+            busy=state.claimed + state.held + len(state.retiring),
+            waiting=waiting,
+            draining=state.draining,
+            backoff=state.backoff,
+            now=now,
+            starting=now < state.starting_until,
+        )
+        effects: list[PoolEffect] = []
+        for pid in todo.retire:
+            state, retired = state._retire(state.idle[pid])
+            effects += retired
+        return state, (*effects, Fork()) if todo.fork else tuple(effects)
 
+    def _give(self, worker: IdleWorker, now: float, *, to_waiter: bool = False) -> Step:
+        state = replace(self._without(worker.pid), starting_until=now + REFILL_AFTER_S)
+        return state, (Give(worker.pid, to_waiter),)
 
-@dataclass(frozen=True, slots=True)
-class Forked:
-    """`born`: when the fork began."""
+    def _retire(self, worker: IdleWorker) -> Step:
+        return replace(self._without(worker.pid), retiring=self.retiring | {worker.pid}), (Retire(worker),)
 
-    pid: int
-    born: float
-
-
-@dataclass(frozen=True, slots=True)
-class ForkFailed:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class Spoke:
-    """A worker sent a message. `is_ready`: it was `Ready`; `waiting`: jobs that wait for a worker."""
-
-    pid: int
-    is_ready: bool
-    waiting: int
-
-
-@dataclass(frozen=True, slots=True)
-class Died:
-    pid: int
-
-
-@dataclass(frozen=True, slots=True)
-class Looked:
-    """Time has passed, with so much silence of each worker; comes a few times a second."""
-
-    silence_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerAsked:
-    """A job or room needs a worker. `may_be_stale`: it prefers a stale worker to none."""
-
-    may_be_stale: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Woke:
-    """Something changed. `waiting`: jobs that wait for a worker; `floor`: the least number of idle workers now."""
-
-    waiting: int
-    floor: int
-
-
-PoolEvent: TypeAlias = (
-    SlotsChanged | Draining | ConfigChanged | Forked | ForkFailed | Spoke | Died | Looked | WorkerAsked | Woke
-)
-
-
-# --- effects
-
-
-@dataclass(frozen=True, slots=True)
-class Fork:
-    """`Forked` or `ForkFailed` answers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Retire:
-    """Kill this worker."""
-
-    worker: IdleWorker
-
-
-@dataclass(frozen=True, slots=True)
-class Give:
-    """Give this worker to the asker, or to the job that has waited longest (`to_waiter`)."""
-
-    pid: int
-    to_waiter: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Crashed:
-    """An idle worker died although it was not retired."""
-
-    worker: IdleWorker
-
-
-PoolEffect: TypeAlias = Fork | Retire | Give | Crashed
-Next: TypeAlias = tuple[PoolState, tuple[PoolEffect, ...]]
-
-
-def step(state: PoolState, event: PoolEvent, now: float, limits: PoolLimits) -> Next:
-    """Decide the pool's next state, and the effects in the order in which they are performed."""
-    match event:
-        case SlotsChanged():
-            return replace(state, claimed=state.claimed + event.jobs, held=state.held + event.rooms), ()
-        case Draining():
-            return replace(state, draining=True), ()
-        case ConfigChanged():
-            return replace(state, idle={pid: replace(w, stale=True) for pid, w in state.idle.items()}), ()
-        case Forked():
-            return replace(state, idle={**state.idle, event.pid: IdleWorker(event.pid, event.born)}), ()
-        case ForkFailed():
-            return replace(state, backoff=state.backoff.after_death(now, lived_s=0.0)), ()
-        case Spoke():
-            return _spoke(state, event, now)
-        case Died():
-            return _died(state, event.pid, now)
-        case Looked():
-            # A pause of our own may have been theirs, too: their beats are on the way.
-            judge_from = now + TWO_BEATS_S if event.silence_s >= MAX_STEP_S else state.judge_from
-            idle = {pid: replace(w, silent_s=w.silent_s + event.silence_s) for pid, w in state.idle.items()}
-            return replace(state, idle=idle, judge_from=judge_from), ()
-        case WorkerAsked():
-            return _give_warm(state, now, may_be_stale=event.may_be_stale)
-        case Woke():
-            return _follow_plan(state, event, now, limits)
-
-
-def _spoke(state: PoolState, event: Spoke, now: float) -> Next:
-    worker = state.idle.get(event.pid)
-    if worker is None:
-        return state, ()
-    gets_ready = event.is_ready and not worker.ready
-    worker = replace(worker, silent_s=0.0, ready=worker.ready or event.is_ready)
-    state = replace(state, idle={**state.idle, event.pid: worker}, ever_ready=state.ever_ready or gets_ready)
-    return _give(state, worker, now, to_waiter=True) if gets_ready and event.waiting else (state, ())
-
-
-def _died(state: PoolState, pid: int, now: float) -> Next:
-    worker = state.idle.get(pid)
-    state = replace(_without(state, pid), retiring=state.retiring - {pid})
-    if worker is None or state.draining:
-        return state, ()
-    backoff = state.backoff.after_death(now, lived_s=now - worker.born)
-    return replace(state, backoff=backoff), (Crashed(worker),)
-
-
-def _give_warm(state: PoolState, now: float, *, may_be_stale: bool) -> Next:
-    """Give the oldest ready worker; a stale one only if all are stale.
-
-    If all have missed two beats, retire one for a new fork: a fork takes 25 ms, a hung worker costs the caller seconds.
-    """
-    ready = [w for w in state.idle.values() if w.ready and (may_be_stale or not w.stale)]
-    if not ready:
-        return state, ()
-    chosen = min(ready, key=lambda w: (w.silent_s >= TWO_BEATS_S, w.stale, w.born))
-    is_silent = chosen.silent_s >= TWO_BEATS_S and now >= state.judge_from
-    return _retire(state, chosen) if is_silent else _give(state, chosen, now)
-
-
-def _follow_plan(state: PoolState, event: Woke, now: float, limits: PoolLimits) -> Next:
-    idle = list(state.idle.values())
-    state = replace(state, backoff=state.backoff.after_look(idle, now))
-    todo = plan(
-        replace(limits, target=max(limits.target, event.floor)),
-        idle,
-        busy=state.claimed + state.held + len(state.retiring),
-        waiting=event.waiting,
-        draining=state.draining,
-        backoff=state.backoff,
-        now=now,
-        starting=now < state.starting_until,
-    )
-    effects: list[PoolEffect] = []
-    for pid in todo.retire:
-        state, retired = _retire(state, state.idle[pid])
-        effects += retired
-    return state, (*effects, Fork()) if todo.fork else tuple(effects)
-
-
-def _give(state: PoolState, worker: IdleWorker, now: float, *, to_waiter: bool = False) -> Next:
-    return replace(_without(state, worker.pid), starting_until=now + REFILL_AFTER_S), (Give(worker.pid, to_waiter),)
-
-
-def _retire(state: PoolState, worker: IdleWorker) -> Next:
-    return replace(_without(state, worker.pid), retiring=state.retiring | {worker.pid}), (Retire(worker),)
-
-
-def _without(state: PoolState, pid: int) -> PoolState:
-    return replace(state, idle={other: worker for other, worker in state.idle.items() if other != pid})
+    def _without(self, pid: int) -> "PoolState":
+        return replace(self, idle={other: worker for other, worker in self.idle.items() if other != pid})

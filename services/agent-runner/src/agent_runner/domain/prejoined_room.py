@@ -1,4 +1,4 @@
-"""One prejoined room, from the command to join it until its worker is gone or has a job: a state and its steps."""
+"""One prejoined room, from the command to join it until its worker is gone or has a job."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -38,141 +38,15 @@ class Phase(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class RoomState:
-    """One room; instants are monotonic seconds.
-
-    Attributes:
-        max_age_s: Age at which the room is retired.
-        pid: The worker's process; 0: no worker yet.
-        silent_s: The worker's silence, without the supervisor's own pauses.
-        has_key: The key exists, or its creation is in flight.
-        revision: The key's; 0: not known.
-        expires: When the room reaches its age.
-        renewed: When the key was last written, or earlier.
-        renewing: When the renewal in flight began.
-        claimed: When the key was found deleted.
-        end: Why the room ended; while RETIRING, why it will.
-        claimed_too: While RETIRING: end the room even if a session claims it first.
-    """
-
-    max_age_s: float
-    phase: Phase = Phase.FILLING
-    pid: int = 0
-    has_joined: bool = False
-    silent_s: float = 0.0
-    has_key: bool = False
-    revision: int = 0
-    expires: float = 0.0
-    renewed: float = 0.0
-    renewing: float | None = None
-    claimed: float = 0.0
-    end: str | None = None
-    claimed_too: bool = False
-
-
-# --- events
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerCame:
-    pid: int
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """The worker sent a message."""
-
-    message: ToSupervisor
-
-
-@dataclass(frozen=True, slots=True)
-class Died:
-    """The worker's process has exited."""
-
-
-@dataclass(frozen=True, slots=True)
-class FillFailed:
-    end: str
-
-
-@dataclass(frozen=True, slots=True)
-class Offering:
-    """The key is about to be created."""
-
-
-@dataclass(frozen=True, slots=True)
-class Offered:
-    revision: int
-
-
-@dataclass(frozen=True, slots=True)
-class Renewed:
-    """`revision`: None if the key was gone; 0 if the bucket did not answer."""
-
-    revision: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class KeyDeleted:
-    """`by_us`: False if the key was gone, because a session claimed the room. True if the bucket did not answer."""
-
-    by_us: bool
-
-
-@dataclass(frozen=True, slots=True)
-class JobCame:
-    """The room's session has its job on this node."""
-
-
-@dataclass(frozen=True, slots=True)
-class Retire:
-    """End the room; one that a session has claimed only if `claimed_too`."""
-
-    end: str
-    claimed_too: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class NodeWasAway:
-    """The node was away for longer than its lease: a session that claimed the room got its agent elsewhere."""
-
-
-@dataclass(frozen=True, slots=True)
-class Looked:
-    """Time has passed, with so much silence of the worker; comes a few times a second."""
-
-    silence_s: float
-
-
-RoomEvent: TypeAlias = (
-    WorkerCame
-    | Said
-    | Died
-    | FillFailed
-    | Offering
-    | Offered
-    | Renewed
-    | KeyDeleted
-    | JobCame
-    | Retire
-    | NodeWasAway
-    | Looked
-)
-
-
-# --- effects
-
-
-@dataclass(frozen=True, slots=True)
 class RenewKey:
-    """`Renewed` answers."""
+    """`renewed_key` answers."""
 
     revision: int
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteKey:
-    """`KeyDeleted` answers."""
+    """`key_deleted` answers."""
 
     revision: int
 
@@ -202,38 +76,156 @@ class Release:
 
 
 RoomEffect: TypeAlias = RenewKey | DeleteKey | Leave | Kill | Ended | Release
-Next: TypeAlias = tuple[RoomState, tuple[RoomEffect, ...]]
+Step: TypeAlias = tuple["RoomState", tuple[RoomEffect, ...]]
 
 
-def step(state: RoomState, event: RoomEvent, now: float, *, silence_limit_s: float) -> Next:
-    """Decide the room's next state, and the effects in the order in which they are performed."""
-    if state.phase in (Phase.LEAVING, Phase.OVER):
-        return _step_after_end(state, event)
-    match event:
-        case WorkerCame():
-            return replace(state, pid=event.pid), ()
-        case Said():
-            return _said(replace(state, silent_s=0.0), event.message)
-        case Died():
-            return _over(state, "died", *_delete_key(state))
-        case FillFailed():
-            return _leave(state, event.end)
-        case Offering():
-            return replace(state, has_key=True, expires=now + state.max_age_s, renewed=now), ()
-        case Offered():
-            return replace(state, phase=Phase.WAITING, revision=event.revision), ()
-        case Renewed():
-            return _renewed(state, event.revision, now)
-        case KeyDeleted():
-            return _key_deleted(state, now, by_us=event.by_us)
-        case JobCame():
-            return _job_came(state)
-        case Retire():
-            return _retire(state, event)
-        case NodeWasAway():
-            return _leave(state, _CUT_OFF)
-        case Looked():
-            return _looked(replace(state, silent_s=state.silent_s + event.silence_s), now, silence_limit_s)
+@dataclass(frozen=True, slots=True)
+class RoomState:
+    """One room. Each method takes one event and returns the next state, and the effects in order.
+
+    Instants (`now`, too) are monotonic seconds.
+
+    Attributes:
+        max_age_s: Age at which the room is retired.
+        pid: The worker's process; 0: no worker yet.
+        silent_s: The worker's silence, without the supervisor's own pauses.
+        has_key: The key exists, or its creation is in flight.
+        revision: The key's; 0: not known.
+        expires: When the room reaches its age.
+        renewed: When the key was last written, or earlier.
+        renewing: When the renewal in flight began.
+        claimed: When the key was found deleted.
+        end: Why the room ended; while RETIRING, why it will.
+        claimed_too: While RETIRING: end the room even if a session claims it first.
+    """
+
+    max_age_s: float
+    phase: Phase = Phase.FILLING
+    pid: int = 0
+    has_joined: bool = False
+    silent_s: float = 0.0
+    has_key: bool = False
+    revision: int = 0
+    expires: float = 0.0
+    renewed: float = 0.0
+    renewing: float | None = None
+    claimed: float = 0.0
+    end: str | None = None
+    claimed_too: bool = False
+
+    @property
+    def has_ended(self) -> bool:
+        return self.phase in (Phase.LEAVING, Phase.OVER)
+
+    def worker_came(self, pid: int) -> Step:
+        """The room has a worker, perhaps after its end."""
+        return (self, (Kill(),)) if self.has_ended else (replace(self, pid=pid), ())
+
+    def said(self, message: ToSupervisor) -> Step:
+        """The worker sent a message."""
+        state = replace(self, silent_s=0.0)
+        match message:
+            case Joined() if not self.has_ended:
+                return replace(state, has_joined=True), ()
+            case Removed() | Stopped() if self.has_joined:
+                return state._leave("removed")
+            case _:
+                return state, ()
+
+    def died(self) -> Step:
+        """The worker's process has exited."""
+        if self.phase is Phase.LEAVING:
+            return replace(self, phase=Phase.OVER), (Release(),)
+        return self._over("died", *self._delete_key())
+
+    def fill_failed(self, end: str) -> Step:
+        return self._leave(end)
+
+    def offering(self, now: float) -> "RoomState":
+        """The key is about to be created."""
+        return replace(self, has_key=True, expires=now + self.max_age_s, renewed=now)
+
+    def offered(self, revision: int) -> Step:
+        """The key was created, perhaps after the room's end."""
+        if self.has_ended:
+            return self, (DeleteKey(revision),)
+        return replace(self, phase=Phase.WAITING, revision=revision), ()
+
+    def renewed_key(self, revision: int | None, now: float) -> Step:
+        """`revision`: None if the key was gone; 0 if the bucket did not answer."""
+        began, state = self.renewing, replace(self, renewing=None)
+        if revision:
+            return replace(state, revision=revision, renewed=self.renewed if began is None else began), ()
+        if revision is None and self.phase is Phase.WAITING:
+            return replace(state, phase=Phase.CLAIMED, claimed=now), ()
+        return state, ()
+
+    def key_deleted(self, now: float, *, by_us: bool) -> Step:
+        """`by_us`: False if a session claimed the room before; True also if the bucket did not answer."""
+        if self.phase is not Phase.RETIRING:
+            return self, ()
+        if by_us or self.claimed_too:
+            return self._leave(self.end or "aged")
+        return replace(self, phase=Phase.CLAIMED, claimed=now, end=None), ()
+
+    def job_came(self) -> Step:
+        """Give the worker to the job, unless it missed two beats: then a new worker starts the job sooner."""
+        if self.phase is Phase.FILLING:
+            return self, ()
+        return self._leave(_HUNG) if self.silent_s >= TWO_BEATS_S else self._over(USED)
+
+    def retire(self, end: str, *, claimed_too: bool = False) -> Step:
+        """End the room; one that a session has claimed only if `claimed_too`."""
+        match self.phase:
+            case Phase.WAITING:
+                state = replace(self, phase=Phase.RETIRING, end=end, claimed_too=claimed_too)
+                return state, (DeleteKey(self.revision),)
+            case Phase.RETIRING:
+                return replace(self, claimed_too=self.claimed_too or claimed_too), ()
+            case Phase.CLAIMED if not claimed_too:
+                return self, ()
+            case _:
+                return self._leave(end)
+
+    def node_was_away(self) -> Step:
+        """The node was away for longer than its lease: a session that claimed the room got its agent elsewhere."""
+        return self._leave(_CUT_OFF)
+
+    def looked(self, silence_s: float, now: float, *, silence_limit_s: float) -> Step:
+        """Time has passed, with so much silence of the worker; comes a few times a second."""
+        state = replace(self, silent_s=self.silent_s + silence_s)
+        is_hung = state.silent_s >= silence_limit_s
+        match self.phase:
+            case Phase.WAITING if is_hung or now - self.renewed >= PREJOINED_LEASE_S:
+                return state._leave(_HUNG if is_hung else _CUT_OFF)
+            case Phase.WAITING if now >= self.expires:
+                return state.retire("aged")
+            case Phase.WAITING if now - self.renewed >= PREJOINED_RENEW_S and self.renewing is None:
+                return replace(state, renewing=now), (RenewKey(self.revision),)
+            case Phase.CLAIMED if is_hung or now - self.claimed >= CLAIM_S:
+                return state._leave(_HUNG if is_hung else "unused")
+            case _:
+                return state, ()
+
+    def _leave(self, end: str) -> Step:
+        """End the room, once; its slot is free when the worker's process is gone.
+
+        A worker that hangs, or whose node was away, is killed: another agent may have its identity by now. To leave in
+        order it would first resume its connection, which removes that agent from the room.
+        """
+        if self.has_ended or not self.pid:
+            return self._over(end)
+        going: tuple[RoomEffect, ...] = (Kill(),) if end in (_HUNG, _CUT_OFF) else (Leave(), Kill(LEAVE_S))
+        return replace(self, phase=Phase.LEAVING, end=end), (Ended(end), *self._delete_key(), *going)
+
+    def _over(self, end: str, *effects: RoomEffect) -> Step:
+        if self.has_ended:
+            return self, ()
+        return replace(self, phase=Phase.OVER, end=end), (Ended(end), *effects, Release())
+
+    def _delete_key(self) -> tuple[RoomEffect, ...]:
+        is_there = self.has_key and self.phase in (Phase.FILLING, Phase.WAITING)
+        return (DeleteKey(self.revision),) if is_there else ()
 
 
 def room_to_evict(rooms: Mapping[str, RoomState], *, jobs: int, slots: int) -> str | None:
@@ -242,98 +234,3 @@ def room_to_evict(rooms: Mapping[str, RoomState], *, jobs: int, slots: int) -> s
     if jobs + len(staying) <= slots:
         return None
     return next((session_id for session_id, room in staying.items() if room.phase is Phase.WAITING), None)
-
-
-def _step_after_end(state: RoomState, event: RoomEvent) -> Next:
-    match event:
-        case Died() if state.phase is Phase.LEAVING:
-            return replace(state, phase=Phase.OVER), (Release(),)
-        case WorkerCame():  # the room ended while it waited for a worker
-            return state, (Kill(),)
-        case Offered():  # the room ended while its key was being created
-            return state, (DeleteKey(event.revision),)
-        case _:
-            return state, ()
-
-
-def _said(state: RoomState, message: ToSupervisor) -> Next:
-    match message:
-        case Joined():
-            return replace(state, has_joined=True), ()
-        case Removed() | Stopped() if state.has_joined:
-            return _leave(state, "removed")
-        case _:
-            return state, ()
-
-
-def _renewed(state: RoomState, revision: int | None, now: float) -> Next:
-    began, state = state.renewing, replace(state, renewing=None)
-    if revision:
-        return replace(state, revision=revision, renewed=state.renewed if began is None else began), ()
-    if revision is None and state.phase is Phase.WAITING:
-        return replace(state, phase=Phase.CLAIMED, claimed=now), ()
-    return state, ()
-
-
-def _key_deleted(state: RoomState, now: float, *, by_us: bool) -> Next:
-    if state.phase is not Phase.RETIRING:
-        return state, ()
-    if by_us or state.claimed_too:
-        return _leave(state, state.end or "aged")
-    return replace(state, phase=Phase.CLAIMED, claimed=now, end=None), ()
-
-
-def _job_came(state: RoomState) -> Next:
-    """Give the worker to the job, unless it missed two beats: then a new worker starts the job sooner."""
-    if state.phase is Phase.FILLING:
-        return state, ()
-    return _leave(state, _HUNG) if state.silent_s >= TWO_BEATS_S else _over(state, USED)
-
-
-def _retire(state: RoomState, event: Retire) -> Next:
-    match state.phase:
-        case Phase.WAITING:
-            state = replace(state, phase=Phase.RETIRING, end=event.end, claimed_too=event.claimed_too)
-            return state, (DeleteKey(state.revision),)
-        case Phase.RETIRING:
-            return replace(state, claimed_too=state.claimed_too or event.claimed_too), ()
-        case Phase.CLAIMED if not event.claimed_too:
-            return state, ()
-        case _:
-            return _leave(state, event.end)
-
-
-def _looked(state: RoomState, now: float, silence_limit_s: float) -> Next:
-    is_hung = state.silent_s >= silence_limit_s
-    match state.phase:
-        case Phase.WAITING if is_hung or now - state.renewed >= PREJOINED_LEASE_S:
-            return _leave(state, _HUNG if is_hung else _CUT_OFF)
-        case Phase.WAITING if now >= state.expires:
-            return _retire(state, Retire("aged"))
-        case Phase.WAITING if now - state.renewed >= PREJOINED_RENEW_S and state.renewing is None:
-            return replace(state, renewing=now), (RenewKey(state.revision),)
-        case Phase.CLAIMED if is_hung or now - state.claimed >= CLAIM_S:
-            return _leave(state, _HUNG if is_hung else "unused")
-        case _:
-            return state, ()
-
-
-def _leave(state: RoomState, end: str) -> Next:
-    """End the room; its slot is free when the worker's process is gone.
-
-    A worker that hangs, or whose node was away, is killed: another agent may have its identity by now. To leave in
-    order it would first resume its connection, which removes that agent from the room.
-    """
-    if not state.pid:
-        return _over(state, end)
-    going: tuple[RoomEffect, ...] = (Kill(),) if end in (_HUNG, _CUT_OFF) else (Leave(), Kill(LEAVE_S))
-    return replace(state, phase=Phase.LEAVING, end=end), (Ended(end), *_delete_key(state), *going)
-
-
-def _over(state: RoomState, end: str, *effects: RoomEffect) -> Next:
-    return replace(state, phase=Phase.OVER, end=end), (Ended(end), *effects, Release())
-
-
-def _delete_key(state: RoomState) -> tuple[RoomEffect, ...]:
-    is_there = state.has_key and state.phase in (Phase.FILLING, Phase.WAITING)
-    return (DeleteKey(state.revision),) if is_there else ()

@@ -3,19 +3,18 @@
 import asyncio
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from agent_runner.domain import node as domain
-from agent_runner.domain.node import EndedJob, NodeEffect, NodeEvent, NodeJobs, NodeLimits
+from agent_runner.domain.node import EndedJob, NodeEffect, NodeJobs, NodeLimits, Refuse
 from agent_runner.ports import LogUnavailable
 from agent_runner.supervisor.call import Call, World
 from agent_runner.supervisor.rooms import Rooms
 from chassis import logs
 from chassis.tasks import Tasks, first_of
 from contracts.causes import Cause
-from contracts.commands import AssignJob
+from contracts.commands import AssignJob, EndJob
 from contracts.deadlines import REAP_S
 from contracts.registry import NodeJob, NodeState
 
@@ -69,14 +68,21 @@ class Node:
         """The session's call that runs here."""
         return self._current.get(session_id)
 
-    def feed(self, event: NodeEvent) -> tuple[NodeEffect, ...]:
-        """Decide; the caller performs the effects."""
-        pool = self._world.pool
-        has_worker = isinstance(event, domain.AssignAsked) and event.session_id in self._rooms
-        not_ready = None if has_worker else pool.problem()
-        limits = NodeLimits(pool.limits.slots, pool.state.claimed, pool.state.held, not_ready)
-        self.jobs, effects = domain.step(self.jobs, event, limits)
+    def assign(self, job: AssignJob) -> tuple[NodeEffect, ...]:
+        """Decide about a job; the caller performs the effects."""
+        limits = self._limits(has_worker=job.session_id in self._rooms)
+        self.jobs, effects = self.jobs.assign(job.session_id, job.epoch, limits, term=job.term)
         return effects
+
+    def end(self, command: EndJob) -> tuple[NodeEffect, ...]:
+        """Decide about the end of a job; the caller performs the effects."""
+        superseded = command.reason == Cause.SUPERSEDED
+        self.jobs, effects = self.jobs.end(command.session_id, command.epoch, term=command.term, superseded=superseded)
+        return effects
+
+    def refuse_room(self, session_id: str) -> Refuse | None:
+        """Why the node cannot prejoin this room now."""
+        return self.jobs.refuse_room(self._limits(), is_known=session_id in self._rooms)
 
     def start(self, job: AssignJob) -> None:
         """Start the job, with the worker that waits in its room if there is one."""
@@ -111,7 +117,7 @@ class Node:
 
     def start_draining(self) -> int:
         """Take no new job from now on; returns the number of calls that still run."""
-        self.feed(domain.Draining())
+        self.jobs = replace(self.jobs, draining=True)
         self._world.pool.drain()
         self._rooms.retire("drained", claimed_too=True)
         self.changed.set()
@@ -157,6 +163,11 @@ class Node:
             rooms=self._rooms.ids,
         )
 
+    def _limits(self, *, has_worker: bool = False) -> NodeLimits:
+        pool = self._world.pool
+        not_ready = None if has_worker else pool.problem()
+        return NodeLimits(pool.limits.slots, pool.state.claimed, pool.state.held, not_ready)
+
     async def _fence(self, call: Call) -> None:
         while not call.over.is_set():
             try:
@@ -172,7 +183,7 @@ class Node:
         if self._current.get(session_id) is call:
             del self._current[session_id]
         job = EndedJob(call.job.epoch, call.state.served_ms, call.state.fault_ms)
-        self.feed(domain.JobOver(session_id, job))
+        self.jobs = self.jobs.job_over(session_id, job)
         if not self._calls:
             self._idle.set()
         self.changed.set()

@@ -4,11 +4,11 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from agent_runner.domain import pool as domain
-from agent_runner.domain.pool import PoolEffect, PoolEvent, PoolLimits, PoolState
+from agent_runner.domain.pool import PoolEffect, PoolLimits, PoolState, Step
 from agent_runner.link.messages import Ready, ToSupervisor
 from agent_runner.ports import ForkFailed, Forks, WorkerProcess
 from agent_runner.supervisor import meters
@@ -85,15 +85,15 @@ class Pool:
 
     def change_slots(self, *, jobs: int = 0, rooms: int = 0) -> None:
         """Claim (+1) or release (-1) slots of jobs and prejoined rooms."""
-        self._feed(domain.SlotsChanged(jobs, rooms))
+        self._become(replace(self.state, claimed=self.state.claimed + jobs, held=self.state.held + rooms))
 
     def drain(self) -> None:
         """Retire the idle workers; from now on only jobs that already wait get one."""
-        self._feed(domain.Draining())
+        self._become(replace(self.state, draining=True))
 
     def renew(self) -> None:
         """Replace the idle workers one by one: the configuration has changed."""
-        self._feed(domain.ConfigChanged())
+        self._become(self.state.config_changed())
         self._wake.set()
 
     async def take(self, timeout_s: float, *, may_be_stale: bool = True) -> Taken:
@@ -117,28 +117,29 @@ class Pool:
 
     def look(self, silence_s: float) -> None:
         """Count silence; called a few times a second. It also wakes `run`, whose forks may have waited."""
-        self._feed(domain.Looked(silence_s))
+        self._become(self.state.looked(silence_s, self._clock()))
         self._wake.set()
 
     def spoke(self, pid: int, *, is_ready: bool) -> None:
-        self._feed(domain.Spoke(pid, is_ready, self._waiting()))
+        self._take_step(self.state.spoke(pid, self._clock(), is_ready=is_ready, waiting=self._waiting()))
 
     def died(self, pid: int) -> None:
         self._processes.pop(pid, None)
-        self._feed(domain.Died(pid))
+        self._take_step(self.state.died(pid, self._clock()))
 
     async def run(self) -> None:
         """Keep the pool at its target: the only place that forks, one worker after the other."""
         while True:
             self._wake.clear()
-            if domain.Fork() in self._feed(domain.Woke(self._waiting(), self._floor())):
+            limits = replace(self.limits, target=max(self.limits.target, self._floor()))
+            if domain.Fork() in self._take_step(self.state.woke(self._clock(), limits, waiting=self._waiting())):
                 await self._fork()
             else:
                 await self._wake.wait()
 
     async def close(self, deadline_s: float) -> None:
         """Kill the idle workers and wait until they are gone."""
-        self._feed(domain.Draining())
+        self._become(replace(self.state, draining=True))
         for pid in self.state.idle:
             self._processes[pid].kill()
         async with asyncio.timeout(deadline_s):
@@ -146,9 +147,12 @@ class Pool:
                 self._wake.clear()
                 await self._wake.wait()
 
-    def _feed(self, event: PoolEvent) -> tuple[PoolEffect, ...]:
+    def _become(self, state: PoolState) -> None:
+        self._take_step((state, ()))
+
+    def _take_step(self, step: Step) -> tuple[PoolEffect, ...]:
         before = self._counts()
-        self.state, effects = domain.step(self.state, event, self._clock(), self.limits)
+        self.state, effects = step
         for effect in effects:
             self._perform(effect)
         if self._counts() != before:
@@ -181,15 +185,15 @@ class Pool:
         try:
             process = await self._forks.fork(listener)
         except ForkFailed as error:
-            self._feed(domain.ForkFailed())
+            self._become(self.state.fork_failed(self._clock()))
             log.error("pool.fork_failed", error=str(error), early_deaths=self.state.backoff.failures)
             return
         listener.pid = process.pid
         self._processes[process.pid] = process
-        self._feed(domain.Forked(process.pid, born))
+        self._become(self.state.forked(process.pid, born))
 
     def _take_warm(self, *, may_be_stale: bool) -> WorkerProcess | None:
-        for effect in self._feed(domain.WorkerAsked(may_be_stale)):
+        for effect in self._take_step(self.state.worker_asked(self._clock(), may_be_stale=may_be_stale)):
             if isinstance(effect, domain.Give):
                 return self._processes.pop(effect.pid)
         return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from agent_runner.domain import prejoined_room as domain
-from agent_runner.domain.prejoined_room import Phase, RoomEffect, RoomEvent, RoomState
+from agent_runner.domain.prejoined_room import Phase, RoomEffect, RoomState, Step
 from agent_runner.link.messages import End, Prejoin, ToSupervisor
 from agent_runner.ports import KeyGone, KeysUnavailable, RoomKeys, WorkerProcess
 from agent_runner.supervisor import meters
@@ -50,12 +50,12 @@ class _Room:
         self._rooms = rooms
 
     def on_message(self, message: ToSupervisor) -> None:
-        self._rooms.feed(self, domain.Said(message))
+        self._rooms.perform(self, self.state.said(message))
         if self.state.has_joined:
             self.joined.set()
 
     def on_gone(self) -> None:
-        self._rooms.feed(self, domain.Died())
+        self._rooms.perform(self, self.state.died())
 
 
 class Rooms:
@@ -114,14 +114,14 @@ class Rooms:
                 await self._send(room, order)
                 await self._offer(room, announce)
         except NoWorker as error:
-            self.feed(room, domain.FillFailed("no_worker"))
+            self.perform(room, room.state.fill_failed("no_worker"))
             return CommandFailed(code=RefusalCode.NO_WORKER, detail=str(error), retryable=True)
         except (TimeoutError, KeysUnavailable, KeyGone) as error:
-            self.feed(room, domain.FillFailed("failed"))
+            self.perform(room, room.state.fill_failed("failed"))
             detail = str(error) or f"not in {NODE_PREJOIN_S:g} s"
             return CommandFailed(code=RefusalCode.NOT_JOINED, detail=detail, retryable=True)
         except BaseException:
-            self.feed(room, domain.FillFailed("failed"))
+            self.perform(room, room.state.fill_failed("failed"))
             raise
         log.info("room.prejoined", session_id=room.session_id, pid=room.state.pid)
         return RoomPrejoined(node_id=self._facts.node_id, pid=room.state.pid)
@@ -131,7 +131,7 @@ class Rooms:
         room = self._rooms.get(session_id)
         if room is None:
             return None
-        self.feed(room, domain.JobCame())
+        self.perform(room, room.state.job_came())
         return room.process if room.state.end == domain.USED else None
 
     def make_way(self, *, coming: int = 1) -> None:
@@ -140,23 +140,23 @@ class Rooms:
         jobs, slots = self._pool.state.claimed + coming, self._pool.limits.slots
         evicted = domain.room_to_evict(states, jobs=jobs, slots=slots)
         if evicted is not None:
-            self.feed(self._rooms[evicted], domain.Retire("made_way"))
+            self.perform(self._rooms[evicted], states[evicted].retire("made_way"))
 
     def retire(self, end: str, *, claimed_too: bool) -> None:
         """End all rooms; those that a session has claimed only if this node can no longer get the session's job."""
         for room in list(self._rooms.values()):
-            self.feed(room, domain.Retire(end, claimed_too))
+            self.perform(room, room.state.retire(end, claimed_too=claimed_too))
 
     def node_was_away(self) -> None:
         """Kill the workers of all rooms: the node was away for longer than its lease."""
         for room in list(self._rooms.values()):
-            self.feed(room, domain.NodeWasAway())
+            self.perform(room, room.state.node_was_away())
 
     def look(self, silence_s: float) -> None:
         """Count silence, renew keys, retire old rooms; called a few times a second."""
         self.make_way(coming=0)  # a job may have come while the only room was still being joined
         for room in list(self._rooms.values()):
-            self.feed(room, domain.Looked(silence_s))
+            self.perform(room, room.state.looked(silence_s, self._clock(), silence_limit_s=self._facts.silence_s))
 
     async def close(self, deadline_s: float) -> None:
         """End all rooms and wait until their processes are gone."""
@@ -165,8 +165,9 @@ class Rooms:
             while rooms := [*self._rooms.values(), *self._leaving]:
                 await rooms[0].gone.wait()
 
-    def feed(self, room: _Room, event: RoomEvent) -> None:
-        room.state, effects = domain.step(room.state, event, self._clock(), silence_limit_s=self._facts.silence_s)
+    def perform(self, room: _Room, step: Step) -> None:
+        """Take the room's next state, and perform the effects."""
+        room.state, effects = step
         for effect in effects:
             self._perform(room, effect)
 
@@ -214,7 +215,7 @@ class Rooms:
             NODE_PREJOIN_S, may_be_stale=False
         )  # its configuration may have to last for minutes
         room.process, taken.process.listener = taken.process, room
-        self.feed(room, domain.WorkerCame(taken.process.pid))
+        self.perform(room, room.state.worker_came(taken.process.pid))
         if room.state.phase is Phase.FILLING:
             caller = caller_identity(order.session_id)
             prejoin = Prejoin(session_id=order.session_id, url=order.url, token=order.token, caller_identity=caller)
@@ -233,8 +234,9 @@ class Rooms:
             joined_at=at,
             expires_at=at + timedelta(seconds=room.state.max_age_s),
         )
-        self.feed(room, domain.Offering())
-        self.feed(room, domain.Offered(await self._keys.offer(room.entry)))
+        room.state = room.state.offering(self._clock())
+        revision = await self._keys.offer(room.entry)
+        self.perform(room, room.state.offered(revision))
         if room.state.phase is not Phase.WAITING:
             raise NoWorker("the worker left the room again; the node's log has the reason")
         self._changed()
@@ -249,7 +251,7 @@ class Rooms:
         except KeysUnavailable as error:
             renewed = 0
             log.warning("room.not_renewed", session_id=room.session_id, reason=str(error))
-        self.feed(room, domain.Renewed(renewed))
+        self.perform(room, room.state.renewed_key(renewed, self._clock()))
 
     async def _delete(self, room: _Room, revision: int) -> None:
         by_us = True
@@ -259,7 +261,7 @@ class Rooms:
             by_us = False
         except KeysUnavailable as error:
             log.warning("room.key_left", session_id=room.session_id, reason=str(error))  # it expires in 15 s
-        self.feed(room, domain.KeyDeleted(by_us))
+        self.perform(room, room.state.key_deleted(self._clock(), by_us=by_us))
         if not by_us:
             self.make_way(coming=0)  # evict another room if a session has claimed the one that was to make way
 
