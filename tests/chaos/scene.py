@@ -39,6 +39,8 @@ ENVIRONMENT = {
     "NODE_SLOTS": "4",
     "SMART_TURN_STOP_SECS": "1",  # the models take one sentence in four of the sandbox's voice for unfinished
     "DRAIN_LIMIT_S": "0",
+    "USER_IDLE_PROMPT_S": "0",  # callers wait for what is to happen, and say nothing
+    "USER_IDLE_END_S": "0",
 }
 RESTORE_S = 60.0
 MAX_BOTS = 50  # the default

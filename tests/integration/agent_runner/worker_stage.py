@@ -261,6 +261,10 @@ class Person:
         at_48k = np.interp(
             np.arange(0, len(samples), spoken.sample_rate / 48_000), np.arange(len(samples)), samples
         ).astype(np.int16)
+        return self.play(at_48k)
+
+    def play(self, at_48k: NDArray[np.int16]) -> float:
+        """Send these samples of 48 kHz from now on; returns how long they last, in seconds."""
         for start in range(0, len(at_48k), 480):
             chunk = at_48k[start : start + 480]
             self._to_say.put_nowait(np.pad(chunk, (0, 480 - len(chunk))))

@@ -1,7 +1,13 @@
 """What is due when both sides are silent."""
 
+from collections.abc import Callable
+from operator import methodcaller
+
+from hypothesis import given
+from hypothesis import strategies as st
+
 from agent_runner.domain.notice import Notice
-from agent_runner.domain.quiet import THINKING_S, Quiet
+from agent_runner.domain.quiet import THINKING_S, TOOL_S, WORDLESS_S, Quiet
 
 
 def after_the_agent_spoke(prompt_s: float = 5, end_s: float = 12) -> Quiet:
@@ -61,6 +67,87 @@ def test_an_absent_caller_is_not_silent() -> None:
 def test_nothing_is_due_before_anybody_spoke_or_when_it_is_switched_off() -> None:
     assert Quiet(1, 2).due(1000) is None
     assert after_the_agent_spoke(prompt_s=0, end_s=0).due(100_000) is None
+
+
+def test_no_silence_counts_while_a_tool_runs_also_when_the_agent_says_that_it_takes_a_moment() -> None:
+    quiet = after_the_agent_spoke()
+    quiet.tool("a", 101, is_running=True)
+    quiet.tool("b", 101, is_running=True)
+    quiet.agent(102, is_speaking=True)
+    quiet.agent(103, is_speaking=False)
+    quiet.tool("a", 120, is_running=False)
+    assert quiet.due(125) is None
+    quiet.tool("b", 130, is_running=False)
+    assert quiet.due(134.9) is None
+    assert quiet.due(135) == "prompt"
+
+
+def test_a_tool_whose_end_is_never_told_delays_the_end_of_the_call_only_for_so_long() -> None:
+    quiet = after_the_agent_spoke()
+    quiet.tool("a", 101, is_running=True)
+    assert quiet.due(101 + TOOL_S - 0.1) is None
+    assert quiet.due(101 + TOOL_S) == "end"
+
+
+def test_music_on_hold_is_not_silence_and_is_asked_about_once() -> None:
+    quiet = after_the_agent_spoke()
+    assert quiet.due(105) == "prompt"
+    quiet.agent(105, is_speaking=True)
+    quiet.agent(106, is_speaking=False)
+    for at in range(106, 800, 4):
+        quiet.sound(at)
+        assert quiet.due(at + 4) is None
+    assert quiet.due(802 + 12) == "end"
+
+
+def test_sound_without_a_word_for_a_quarter_of_an_hour_is_an_open_line() -> None:
+    quiet = after_the_agent_spoke()
+    for at in range(101, 101 + int(WORDLESS_S) + 20):
+        quiet.sound(at)
+        quiet.caller(at + 0.2, is_speaking=True)
+        quiet.caller(at + 0.7, is_speaking=False)
+    assert quiet.due(101 + WORDLESS_S + 20) == "end"
+
+
+def test_words_keep_a_loud_line_alive_and_let_the_agent_ask_again() -> None:
+    quiet = after_the_agent_spoke()
+    quiet.sound(101)
+    quiet.words(900)
+    quiet.sound(1_500)
+    assert quiet.due(1_504) is None
+    assert quiet.due(1_505) == "prompt"
+    quiet.words(1_506)
+    assert quiet.due(1_511) == "prompt"
+
+
+EVENTS: list[Callable[[float], Callable[[Quiet], None]]] = [
+    lambda at: methodcaller("caller", at, is_speaking=True),
+    lambda at: methodcaller("caller", at, is_speaking=False),
+    lambda at: methodcaller("agent", at, is_speaking=True),
+    lambda at: methodcaller("agent", at, is_speaking=False),
+    lambda at: methodcaller("thinking", at),
+    lambda at: methodcaller("sound", at),
+    lambda at: methodcaller("words", at),
+    lambda at: methodcaller("tool", "a", at, is_running=True),
+    lambda at: methodcaller("tool", "a", at, is_running=False),
+]
+
+
+@given(st.lists(st.tuples(st.floats(0, 30), st.sampled_from(EVENTS))))
+def test_whatever_happened_nothing_is_due_early_and_at_last_the_silence_ends_the_call(
+    story: list[tuple[float, Callable[[float], Callable[[Quiet], None]]]],
+) -> None:
+    quiet, never, now = Quiet(5, 12), Quiet(0, 0), 100.0
+    for after_s, event in story:
+        now += after_s
+        for each in (quiet, never):
+            event(now)(each)
+        assert never.due(now + 10_000) is None
+    for each in (False, False):
+        quiet.caller(now, is_speaking=each)
+        quiet.agent(now, is_speaking=each)
+    assert quiet.due(now + 4.9) is None
+    assert quiet.due(now + THINKING_S + TOOL_S + 12) == "end"
 
 
 def test_between_turns_is_after_the_answer_and_not_in_the_callers_pause_for_breath() -> None:

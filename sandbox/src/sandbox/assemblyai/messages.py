@@ -162,7 +162,7 @@ def formatted_text(text: str) -> str:
         return ""
     mark = "?" if words[0] in _QUESTION_WORDS else "."
     line = " ".join(words)
-    return line if line[-1] in ".?!" else f"{line[0].upper()}{line[1:]}{mark}"
+    return line if line[-1] in ".?!。？！।" else f"{line[0].upper()}{line[1:]}{mark}"
 
 
 def termination(audio_s: float, session_s: float) -> dict[str, Any]:

@@ -245,7 +245,10 @@ class AgentConfig(ToolHosts, SpokenLines):
         description="seconds until a turn that has not ended is ended and answered; 0: never",
     )
     user_idle_prompt_s: float = Field(
-        default=0, ge=0, le=3600, description="seconds of the caller's silence until the agent asks; 0: never"
+        default=20,
+        ge=0,
+        le=3600,
+        description="seconds of the caller's silence until the agent asks; 0: never; less asks callers who think",
     )
     user_idle_prompt: str | None = Field(
         default=None,
@@ -254,7 +257,11 @@ class AgentConfig(ToolHosts, SpokenLines):
         description="the agent's question after USER_IDLE_PROMPT_S, in every language; unset: the language's",
     )
     user_idle_end_s: float = Field(
-        default=0, ge=0, le=3600, description="seconds of the caller's silence until the call ends; 0: never"
+        default=60,
+        ge=0,
+        le=3600,
+        description="seconds of the caller's silence until the call ends; 0: never, and who walks away is billed until "
+        "SESSION_TIMEOUT",
     )
     user_idle_goodbye: str | None = Field(
         default=None,

@@ -1,15 +1,22 @@
-"""How long the caller has been silent, and which reaction is due."""
+"""How long the caller has been silent, and which reaction is due. Pure."""
 
 from typing import Final, Literal
 
 THINKING_S: Final = 30.0
 """Longest wait for an answer, during which the caller's silence is not counted."""
 
+TOOL_S: Final = 60.0
+"""The same for one call of a tool, whose timeout is 30 s at most."""
+
+WORDLESS_S: Final = 900.0
+"""Sound without a word counts as a caller on hold for so long; after that it counts as silence, like an open line."""
+
 
 class Quiet:
-    """Measures the caller's silence: the agent has spoken and no answer is pending. A limit of 0 disables it.
+    """Measures the caller's silence: the agent has spoken, no answer is pending, no tool runs, the line is quiet.
 
-    The agent's own "are you still there?" does not begin a new silence. Times are seconds of one clock.
+    A limit of 0 disables it. The agent's own "are you still there?" does not begin a new silence. Times are seconds of
+    one clock.
     """
 
     def __init__(self, prompt_s: float, end_s: float) -> None:
@@ -21,12 +28,35 @@ class Quiet:
         self._turn_is_open = False
         self._has_prompted = False
         self._is_prompting = False
+        self._worded: float | None = None
+        self._tools: dict[str, float] = {}
 
     def caller(self, at: float, *, is_speaking: bool) -> None:
-        """The caller started or stopped speaking."""
+        """The caller started or stopped making a sound of speech."""
+        if self._is_wordless(at):
+            self._speaking.discard("caller")
+            return
         self._has_prompted = self._is_prompting = False
         self._turn_is_open = self._turn_is_open or is_speaking
         self._note("caller", at, is_speaking)
+
+    def words(self, at: float) -> None:
+        """The caller said or typed words."""
+        self._worded = at
+        self._has_prompted = self._is_prompting = False
+        self._later(at)
+
+    def sound(self, at: float) -> None:
+        """The caller's line was loud: music on hold, a child. The agent waits, and does not ask again for it."""
+        if not self._is_wordless(at):
+            self._later(at)
+
+    def tool(self, call: str, at: float, *, is_running: bool) -> None:
+        """A call of a tool began or ended."""
+        if is_running:
+            self._tools[call] = at
+        elif self._tools.pop(call, None) is not None:
+            self._later(at)
 
     def agent(self, at: float, *, is_speaking: bool) -> None:
         """The agent started or stopped speaking."""
@@ -62,6 +92,8 @@ class Quiet:
         """The reaction that is due now; each is returned once."""
         if self._since is None or self._speaking or now < self._thinking_until:
             return None
+        if any(now - began < TOOL_S for began in self._tools.values()):
+            return None
         quiet_s = now - self._since
         if self._end_s and quiet_s >= self._end_s:
             return "end"
@@ -69,6 +101,17 @@ class Quiet:
             self._has_prompted = self._is_prompting = True
             return "prompt"
         return None
+
+    def _is_wordless(self, at: float) -> bool:
+        """Whether the caller has made sounds for too long without a word to count as one who waits."""
+        if self._worded is None:
+            self._worded = at
+        return at - self._worded >= WORDLESS_S
+
+    def _later(self, at: float) -> None:
+        """The silence began at this time at the earliest."""
+        if self._since is not None:
+            self._since = max(self._since, at)
 
     def _note(self, who: Literal["caller", "agent"], at: float, is_speaking: bool) -> None:
         if is_speaking:

@@ -46,13 +46,17 @@ class Watch:
         self._quiet = quiet
         self._flow = flow
         self._muteness = Muteness(bytes_per_s)
+        self._loud_at = 0.0
         self._unfinished: Turn | None = None
         self._notices: list[Notice] = []
 
-    def look(self, now: float, *, unfinished: Turn | None, caller_in_room: bool) -> Iterator[Finding]:
+    def look(
+        self, now: float, *, unfinished: Turn | None, caller_in_room: bool, loud_at: float = 0.0
+    ) -> Iterator[Finding]:
         """All that is due now, each once.
 
         Args:
+            loud_at: When the caller's line was last loud, with words or without.
             unfinished: The open turn, which would be lost with the process; found when it has changed.
         """
         if unfinished != self._unfinished:
@@ -62,6 +66,9 @@ class Watch:
         yield from self.notices(now)
         if not caller_in_room:
             self._quiet.away(now)
+        elif loud_at > self._loud_at:
+            self._loud_at = loud_at
+            self._quiet.sound(loud_at)
         if (due := self._quiet.due(now)) == "prompt":
             yield Say(self.lines.idle_prompt)
         elif due == "end":

@@ -167,7 +167,10 @@ class Job:
             await asyncio.sleep(_LOOK_S)
             self._check_intake()
             unfinished, in_room = pipeline.ear.talk.so_far(), pipeline.transport.client.caller_in_room
-            for found in self._watch.look(time.monotonic(), unfinished=unfinished, caller_in_room=in_room):
+            due = self._watch.look(
+                time.monotonic(), unfinished=unfinished, caller_in_room=in_room, loud_at=pipeline.loud_at
+            )
+            for found in due:
                 match found:
                     case Unfinished():
                         self._tell(found)

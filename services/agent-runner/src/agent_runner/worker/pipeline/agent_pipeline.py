@@ -141,6 +141,11 @@ class AgentPipeline:
         self.context.add_message(self._greeting)
         self.ear.talk.open_with(line)
 
+    @property
+    def loud_at(self) -> float:
+        """Monotonic time at which the caller's line was last loud, with speech or without."""
+        return models.load().vad.loud_at
+
     async def queue(self, *frames: Frame) -> None:
         """Send frames through the pipeline from its start."""
         await self.worker.queue_frames(list(frames))

@@ -11,6 +11,7 @@ from pipecat.frames.frames import (
     BotStartedSpeakingFrame,
     BotStoppedSpeakingFrame,
     Frame,
+    FunctionCallCancelFrame,
     FunctionCallResultFrame,
     FunctionCallsStartedFrame,
     InterimTranscriptionFrame,
@@ -75,6 +76,8 @@ class Ear(BaseObserver):
             self._first_seen(data.frame, at)
 
     def _of_stt(self, frame: Frame, at: float) -> None:
+        if isinstance(frame, TranscriptionFrame | InterimTranscriptionFrame):
+            self.quiet.words(time.monotonic())
         if isinstance(frame, TranscriptionFrame):
             self.hearing.words()
             self.talk.marks.transcript = at
@@ -85,11 +88,21 @@ class Ear(BaseObserver):
         if isinstance(frame, FunctionCallsStartedFrame | FunctionCallResultFrame):
             self._is_calling = True
             self._on_worked("llm")
-            self.quiet.thinking(time.monotonic())
+            self._tool(frame, time.monotonic())
+        elif isinstance(frame, FunctionCallCancelFrame):
+            self.quiet.tool(frame.tool_call_id, time.monotonic(), is_running=False)
         elif isinstance(frame, LLMTextFrame):
             self._is_calling = False
             self.talk.marks.text = self.talk.marks.text or at
             self._on_worked("llm")
+
+    def _tool(self, frame: FunctionCallsStartedFrame | FunctionCallResultFrame, now: float) -> None:
+        self.quiet.thinking(now)
+        if isinstance(frame, FunctionCallResultFrame):
+            self.quiet.tool(frame.tool_call_id, now, is_running=False)
+            return
+        for call in frame.function_calls:
+            self.quiet.tool(call.tool_call_id, now, is_running=True)
 
     def _of_tts(self, frame: Frame, at: float) -> None:
         if isinstance(frame, TTSAudioRawFrame):

@@ -7,6 +7,8 @@ import signal
 import sys
 from typing import Final, NoReturn
 
+from pydantic import TypeAdapter, ValidationError
+
 from agent_runner.adapters.llm_model import with_models
 from agent_runner.agent_config import AgentConfig
 from agent_runner.link.messages import Beat, End, Failed, Go, Stopped, ToSupervisor, encode
@@ -17,6 +19,7 @@ from chassis.redaction import say
 from chassis.settings import load
 from contracts.causes import Cause
 from contracts.ids import agent_identity, caller_identity
+from contracts.languages import Language
 
 _ADVICE: Final = {"stt": "ASSEMBLY_API_KEY", "llm": "GROQ_API_KEY", "tts": "INWORLD_API_KEY, the voice"}
 _FORCED_EXIT_S: Final = 8.0
@@ -95,7 +98,15 @@ def _go_of(arguments: argparse.Namespace) -> Go:
         caller_identity="" if arguments.any_caller else caller_identity(session),
         agent_identity=agent_identity(session),
         opening_line=arguments.opening_line or None,
+        language=arguments.language,
     )
+
+
+def _language(tag: str) -> str:
+    try:
+        return TypeAdapter[str](Language).validate_python(tag)
+    except ValidationError as error:
+        raise argparse.ArgumentTypeError(error.errors()[0]["msg"]) from None
 
 
 def _arguments() -> argparse.Namespace:
@@ -106,6 +117,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--system-prompt", default="You are a helpful AI voice assistant.", help="who the agent is")
     parser.add_argument("--opening-line", default="Hello! How can I help you?", help="what the agent says first")
     parser.add_argument("--voice-id", default="Ashley", help="the agent's voice")
+    parser.add_argument("--language", type=_language, help="the conversation's, as a BCP 47 tag such as de or pt-BR")
     parser.add_argument(
         "--any-caller", action="store_true", help="listen to the first participant instead of only caller:<session id>"
     )

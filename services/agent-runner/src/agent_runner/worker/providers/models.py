@@ -2,6 +2,7 @@
 
 # pyright: standard
 
+import time
 from collections import deque
 from dataclasses import dataclass
 from functools import cache
@@ -28,6 +29,9 @@ class Vad(SileroVADAnalyzer):
     Waking a thread for each window costs more than the model's own 0.1 ms. The model needs 0.1 ms while it stays in the
     CPU's caches, and 0.9 ms when it runs once every 32 ms. Pipecat counts a quiet window as silence whatever the model
     says, so we store the last quiet windows and show them to the model before the next loud one (docs/decisions/0010).
+
+    Attributes:
+        loud_at: Monotonic time of the last window that was not quiet, speech or not.
     """
 
     def __init__(self) -> None:
@@ -35,6 +39,7 @@ class Vad(SileroVADAnalyzer):
         self._volume = 0.0
         self._is_ended = False
         self._quiet: deque[bytes] = deque(maxlen=_RECALLED)
+        self.loud_at = 0.0
 
     async def analyze_audio(self, buffer: bytes) -> VADState:
         state = self._run_analyzer(buffer)
@@ -51,6 +56,7 @@ class Vad(SileroVADAnalyzer):
         if self._volume < self._params.min_volume:
             self._quiet.append(buffer)
             return 0.0
+        self.loud_at = time.monotonic()
         if len(self._quiet) == _RECALLED:  # the model missed the windows before these
             self._model.reset_states()
             self._windows_since_reset = 0

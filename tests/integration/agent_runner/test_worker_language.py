@@ -1,0 +1,65 @@
+"""A call in another language, and a caller who is silent in it, on hold, or waits for a tool."""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import numpy as np
+
+from agent_runner.link.messages import Stopped, Turn
+from contracts.lines import TABLE
+from tests.integration.agent_runner.worker_stage import Person, Sandbox, Worker, go
+from tests.support.servers import LiveKitServer
+
+Fork = Callable[..., Awaitable[Worker]]
+New = Callable[[], Person]
+
+
+def sent(state: dict[str, Any], path: str) -> list[dict[str, Any]]:
+    return [request["body"] for request in state["last_requests"] if request["path"] == path]
+
+
+async def test_a_session_in_chinese_is_heard_thought_and_spoken_in_it(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    await sandbox.control("transcripts", {"texts": ["今天天气怎么样？"]})
+    await sandbox.control("replies", {"replies": ["今天是晴天。明天会下雨！"]})
+    worker = await fork(user_idle_prompt_s=1.5, user_idle_end_s=5)
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, opening_line="您好。", language="zh-CN"))
+    await worker.heard(Turn)
+    caller.say("What is the weather like?")
+
+    answer = await worker.heard(Turn, 2)
+    asked = await worker.heard(Turn, 3)
+    assert (await worker.heard(Stopped)).cause == "user_idle"
+
+    assert answer.user_text == "今天天气怎么样？"
+    assert asked.heard_text == TABLE["zh"].idle_prompt
+    state = await sandbox.state()
+    assert {query["language_codes"] for query in sent(state, "/v3/ws")} == {'["zh"]'}
+    assert "Speak Chinese (zh-CN)" in (await sandbox.asked())[0][0]["content"]
+    assert {order.get("language") for order in sent(state, "create")} == {"zh-CN"}
+    texts = [message["text"].strip() for message in sent(state, "send_text")]
+    assert texts == ["您好。", "今天是晴天。", "明天会下雨！", TABLE["zh"].idle_prompt, TABLE["zh"].idle_goodbye]
+
+
+async def test_nobody_is_asked_while_music_plays_on_hold(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    worker = await fork(user_idle_prompt_s=2, user_idle_end_s=4, vad_confidence=1)  # no sound is speech
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, opening_line="Hello."))
+    await worker.heard(Turn)
+    lasts_s = caller.play(chords(6))
+    began = time.monotonic()
+    assert (await worker.heard(Turn, 2)).heard_text == "Are you still there?"
+    assert time.monotonic() - began > lasts_s + 1
+    assert (await worker.heard(Stopped)).cause == "user_idle"
+
+
+def chords(lasts_s: float) -> np.ndarray[Any, np.dtype[np.int16]]:
+    """Three notes and a beat, at 48 kHz, as loud as music on hold; too high for the sandbox to hear words in them."""
+    at = np.arange(round(lasts_s * 48_000)) / 48_000
+    notes = sum(np.sin(2 * np.pi * hz * at) for hz in (5_200, 6_100, 7_000))
+    return (2_000 * notes * (0.6 + 0.4 * np.cos(2 * np.pi * 2 * at))).astype(np.int16)
