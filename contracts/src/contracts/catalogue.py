@@ -21,6 +21,7 @@ from contracts.events import (
     SessionQueued,
     SessionRequested,
     SessionStarted,
+    ToolCalled,
     TurnFinished,
 )
 
@@ -59,6 +60,7 @@ _EVENTS: Final[dict[type[Event], tuple[str, tuple[str, ...]]]] = {
     SessionStarted: ("agent-runner", ("gateway", "scheduler", "billing")),
     AgentSpeaking: ("agent-runner", ("gateway",)),
     TurnFinished: ("agent-runner", ("gateway", "agent-runner")),
+    ToolCalled: ("agent-runner", ("agent-runner",)),
     ServedTick: ("agent-runner", ("billing",)),
     AgentStopped: ("agent-runner", ("gateway", "scheduler", "billing")),
     EndRequested: ("gateway", ("scheduler",)),

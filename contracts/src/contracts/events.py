@@ -161,6 +161,31 @@ class TurnFinished(_EpochEvent):
         return self.n
 
 
+class ToolCalled(_EpochEvent):
+    """The agent is about to call a tool (`started`, published before the request), or knows the outcome (`finished`).
+
+    A start without a finish may have taken effect: a successor repeats it only under the same key.
+    """
+
+    event: ClassVar[str] = "tool"
+
+    n: int = Field(ge=1, description="ordinal of the call within the epoch")
+    turn: int = Field(ge=0, description="`n` of the turn in which it was called")
+    name: str
+    key: str = Field(description="its Idempotency-Key")
+    arguments_hash: str = Field(description="SHA-256 of `arguments`, in hexadecimal digits")
+    status: str = Field(description="started or finished")
+    outcome: str = Field(
+        default="", description="of a finished call: done, failed, or unknown (no answer: it may have taken effect)"
+    )
+    arguments: Text = Field(default="", description="canonical JSON")
+    answer: Text = Field(default="", description="the beginning of the answer, or the error in words")
+
+    @property
+    def _n(self) -> int:
+        return 2 * self.n + (self.status == "finished")
+
+
 class ServedTick(_EpochEvent):
     """An epoch's served time so far; every 5 s."""
 
@@ -231,6 +256,7 @@ EVENTS: tuple[type[Event], ...] = (
     SessionStarted,
     AgentSpeaking,
     TurnFinished,
+    ToolCalled,
     ServedTick,
     AgentStopped,
     EndRequested,

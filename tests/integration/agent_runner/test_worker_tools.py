@@ -2,18 +2,20 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
 from aiohttp import web
 
-from agent_runner.link.messages import Stopped, Turn
+from agent_runner.link.messages import Stopped, ToolCall, Turn
 from agent_runner.worker.providers.llm import MOST_ROUNDS
-from agent_runner.worker.providers.tools import MAX_ANSWER_BYTES, Toolbox
+from agent_runner.worker.providers.tool_requests import MAX_ANSWER_BYTES
 from contracts.tools import RecordedTool
 from tests.integration.agent_runner.worker_stage import Person, Sandbox, Worker, go
 from tests.support.servers import LiveKitServer
+from tests.support.toolbox import toolbox
 
 Fork = Callable[..., Awaitable[Worker]]
 New = Callable[[], Person]
@@ -33,6 +35,9 @@ class ToolServer:
                 return web.json_response({"sky": "clear", "degrees": 21})
             case "/slow":
                 await asyncio.sleep(20)
+            case "/booking":
+                await asyncio.sleep(3)
+                return web.json_response({"table": 7})
             case "/long":
                 return web.Response(text="x" * (MAX_ANSWER_BYTES + 1))
             case "/moved":
@@ -70,15 +75,19 @@ def tool(url: str, **changes: Any) -> RecordedTool:
 
 
 async def call(url: str, allowed: str = "127.0.0.1", **changes: Any) -> dict[str, Any]:
-    box = Toolbox([tool(url, **changes)], allowed, "session_1")
     async with asyncio.timeout(5):
-        return await box.call("get_weather", {"place": "Rome"}, "call_1")
+        found, _ = await toolbox([tool(url, **changes)], [], tool_allowed_hosts=allowed).call(
+            "get_weather", {"place": "Rome"}
+        )
+    return found
 
 
 async def test_an_answer_is_json_or_text_and_the_call_can_be_told_from_its_repetition(server: ToolServer) -> None:
     assert await call(f"{server.url}/weather") == {"result": {"sky": "clear", "degrees": 21}}
     assert await call(f"{server.url}/text") == {"result": "plain words"}
-    assert server.asked[0] == ("/weather", {"place": "Rome"}, "session_1:call_1")
+    first, second = (key for _, _, key in server.asked)
+    assert first == second
+    assert first.startswith("session_1:")
 
 
 @pytest.mark.parametrize(
@@ -101,9 +110,9 @@ async def test_only_listed_hosts_are_called_and_an_address_inside_only_if_it_is_
 
 
 async def test_arguments_that_are_no_object_do_not_reach_the_tool(server: ToolServer) -> None:
-    box = Toolbox([tool(f"{server.url}/weather")], "127.0.0.1", "session_1")
+    box = toolbox([tool(f"{server.url}/weather")], [], tool_allowed_hosts="127.0.0.1")
     arguments: Any = ["Rome"]
-    assert "JSON object" in (await box.call("get_weather", arguments, "call_1"))["error"]
+    assert "JSON object" in (await box.call("get_weather", arguments))[0]["error"]
     assert server.asked == []
 
 
@@ -158,3 +167,79 @@ async def test_a_model_that_calls_and_calls_is_told_to_answer_and_asked_no_more_
     assert len(asked) == MOST_ROUNDS + (3 if goes_on else 2)  # an empty answer is asked for again
     results = [m["content"] for m in asked[-1] if m["role"] == "tool"]
     assert ["not called" in result for result in results] == [False] * MOST_ROUNDS + [True]
+
+
+@pytest.mark.parametrize("calls_again", [False, True])
+async def test_a_caller_who_speaks_while_a_tool_runs_cancels_nothing_and_hears_the_result_once(
+    fork: Fork,
+    livekit: LiveKitServer,
+    sandbox: Sandbox,
+    session: str,
+    person: New,
+    server: ToolServer,
+    calls_again: bool,
+) -> None:
+    call = {"tool_calls": [{"name": "get_weather", "arguments": {"place": "Rome"}}]}
+    to_hello = call if calls_again else {"text": "I am still at it."}
+    await sandbox.control("transcripts", {"texts": ["Book a table in Rome.", "Hello?"]})
+    await sandbox.control("replies", {"replies": [call, to_hello, "Your table is number seven."]})
+    worker = await fork(tool_allowed_hosts="127.0.0.1")
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, opening_line="Hello.", tools=(tool(f"{server.url}/booking"),)))
+    await worker.heard(Turn)
+    caller.say("Book a table.")
+    await worker.heard(ToolCall)
+    await asyncio.sleep(1)
+    caller.say("Hello?")
+    turns = await _turn_with(worker, "number seven")
+    assert [path for path, _, _ in server.asked] == ["/booking"]
+    assert [turn.user_text for turn in turns if turn.user_text] == ["Book a table in Rome.", "Hello?"]
+    last = json.dumps((await sandbox.asked())[-1])
+    assert last.count('table\\\\\\": 7') + last.count('table\\": 7') >= 1
+    assert "CANCELLED" not in last
+    outcomes = [told.outcome for told in worker.said if isinstance(told, ToolCall)]
+    assert outcomes == ["", "done"]
+
+
+async def _turn_with(worker: Worker, text: str) -> list[Turn]:
+    until = time.monotonic() + 20
+    while not [m for m in worker.said if isinstance(m, Turn) and text in m.heard_text]:
+        assert time.monotonic() < until, f"it said {worker.said}"
+        await asyncio.sleep(0.05)
+    return [m for m in worker.said if isinstance(m, Turn)]
+
+
+async def test_a_tool_that_takes_long_is_no_silence_and_one_that_fails_twice_alike_is_not_called_again(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, server: ToolServer
+) -> None:
+    call = {"tool_calls": [{"name": "get_weather", "arguments": {"place": "Rome"}}]}
+    await sandbox.control("transcripts", {"texts": ["Book a table in Rome.", "And the weather?"]})
+    await sandbox.control("replies", {"replies": [call, "Your table is number seven."]})
+    worker = await fork(tool_allowed_hosts="127.0.0.1", tool_filler_s=1)
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, opening_line="Hello.", tools=(tool(f"{server.url}/booking"),)))
+    await worker.heard(Turn)
+    caller.say("Book a table.")
+    await worker.heard(ToolCall)
+    before = caller.loud_s
+    await worker.heard(ToolCall, 2)
+    assert caller.loud_s - before > 0.4, "nothing was said while the tool ran"
+    booked = (await _turn_with(worker, "number seven"))[-1]
+    assert (booked.user_text, booked.heard_text) == ("Book a table in Rome.", "Your table is number seven.")
+    assert "moment" not in json.dumps((await sandbox.asked())[-1]), "the filler line is not a part of the conversation"
+
+
+async def test_the_second_equal_failure_in_a_row_is_the_last(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, server: ToolServer
+) -> None:
+    call = {"tool_calls": [{"name": "get_weather", "arguments": {"place": "Rome"}}]}
+    await sandbox.control("transcripts", {"texts": ["How is the weather in Rome?"]})
+    await sandbox.control("replies", {"replies": [call, call, call, "I cannot find out."]})
+    worker = await fork(tool_allowed_hosts="127.0.0.1")
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, opening_line="Hello.", tools=(tool(f"{server.url}/nothing"),)))
+    await worker.heard(Turn)
+    caller.say("How is the weather?")
+    await _turn_with(worker, "I cannot find out.")
+    assert len(server.asked) == 2
+    assert len({key for _, _, key in server.asked}) == 1

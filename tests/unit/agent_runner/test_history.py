@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_runner.domain.history import conversation, encode_newest
-from contracts.events import Event, JobAssigned, ServedTick, SessionRequested, TurnFinished
+from agent_runner.domain.history import conversation, encode_newest, past
+from contracts.events import Event, JobAssigned, ServedTick, SessionRequested, ToolCalled, TurnFinished
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SID = "session_1_a"
@@ -27,6 +27,66 @@ def requested(opening_line: str = "Hello Ann!") -> SessionRequested:
 
 def turn(epoch: int, n: int, user: str, heard: str) -> TurnFinished:
     return TurnFinished(session_id=SID, time=NOW, epoch=epoch, n=n, user_text=user, heard_text=heard)
+
+
+def called(epoch: int, n: int, outcome: str = "", *, turn: int = 1, name: str = "book") -> ToolCalled:
+    return ToolCalled(
+        session_id=SID,
+        time=NOW,
+        epoch=epoch,
+        n=n,
+        turn=turn,
+        name=name,
+        key=f"key {n}",
+        arguments_hash="",
+        status="finished" if outcome else "started",
+        outcome=outcome,
+        arguments='{"day":"Friday"}',
+        answer="table 7" if outcome else "",
+    )
+
+
+def test_the_calls_of_tools_stand_in_words_between_question_and_answer() -> None:
+    log = [
+        requested(),
+        called(1, 1),
+        called(1, 1, "done"),
+        turn(1, 1, "Book a table.", "It is table 7."),
+        called(1, 2, "failed", turn=2),
+        called(1, 3, turn=2),
+        turn(1, 2, "And one more.", ""),
+    ]
+    messages = conversation([*reversed(log), *log])
+    assert messages == conversation(log)
+    assert [m["role"] for m in messages] == [
+        "assistant", "user", "developer", "assistant", "user", "developer", "developer",
+    ]  # fmt: skip
+    done, failed, open_call = (m["content"] for m in messages if m["role"] == "developer")
+    assert "It answered: table 7" in done
+    assert "It failed: table 7" in failed
+    assert "may have taken effect" in open_call
+
+
+def test_a_question_without_an_answer_is_the_successors_to_answer() -> None:
+    def is_asked(*log: Event) -> bool:
+        return past([requested(), *log], 10_000).is_asked
+
+    assert not is_asked()
+    assert not is_asked(turn(1, 1, "One?", "Two."))
+    assert is_asked(turn(1, 1, "One?", "Two."), turn(1, 2, "Two?", ""))
+    filler = turn(1, 1, "Book it.", "One moment, please.").model_copy(update={"interrupted": True})
+    assert is_asked(called(1, 1), filler)
+    assert is_asked(called(1, 1, "done"), filler)
+    assert not is_asked(called(1, 1, "done"), turn(1, 1, "Book it.", "It is done."))
+    assert is_asked(called(1, 1)), "the log has the call and not its turn"
+
+
+def test_a_successor_counts_the_questions_and_knows_the_open_calls() -> None:
+    told = past(
+        [requested(), turn(1, 0, "", "Hi"), turn(1, 1, "One?", "Two."), turn(2, 1, "Go", ""), called(2, 1)], 999
+    )
+    assert told.questions == 2
+    assert [*told.open_calls.values()] == ["key 1"]
 
 
 def test_the_opening_line_comes_first_then_the_turns_by_epoch_and_number() -> None:

@@ -14,8 +14,8 @@ from pipecat.services.openai.base_llm import BaseOpenAILLMService
 from agent_runner.agent_config import AgentConfig
 from agent_runner.worker.providers import llm
 from agent_runner.worker.providers.llm import MOST_ROUNDS, LanguageModel, NoAnswer
-from agent_runner.worker.providers.tools import Toolbox
 from contracts.tools import RecordedTool
+from tests.support.toolbox import toolbox
 
 CALL = object()
 SILENCE = "(silence)"
@@ -134,7 +134,7 @@ async def test_the_whole_schema_of_a_tool_reaches_the_model(monkeypatch: pytest.
         RecordedTool(name="wait", description="Waits.", url="https://host/", parameters={"type": "object"}),
     ]
     model = Model(monkeypatch)
-    model.context.set_tools(Toolbox(tools, "host", "session_1").offer(model.service))
+    model.context.set_tools(toolbox(tools, []).offer(model.service))
     sent: Any = await model.service.get_llm_adapter().get_llm_invocation_params(
         model.context, convert_developer_to_user=False
     )

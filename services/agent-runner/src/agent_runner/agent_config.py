@@ -269,6 +269,14 @@ class AgentConfig(ToolHosts, SpokenLines):
         description="the agent's words before that end, in every language; unset: the language's",
     )
 
+    # Tools.
+    tool_filler_s: float = Field(
+        default=1.5,
+        ge=0,
+        le=30,
+        description="seconds of silence while a tool runs until the agent says that it takes a moment; 0: never",
+    )
+
     # The worker.
     apology: str | None = Field(
         default=None,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from agent_runner.ports import LogUnavailable
 from chassis.nats import Bus, BusUnavailable
-from contracts.events import Event, JobAssigned, SessionRequested, TurnFinished
+from contracts.events import Event, JobAssigned, SessionRequested, ToolCalled, TurnFinished
 from contracts.subjects import session_event
 
 
@@ -21,7 +21,7 @@ class BusSessionLog:
         return last.event.epoch if last is not None and isinstance(last.event, JobAssigned) else None
 
     async def history(self, session_id: str, *, deadline_s: float) -> Sequence[Event]:
-        """Read the start and the turns; events that this version cannot read are left out.
+        """Read the start, the turns and the calls of tools; events that this version cannot read are left out.
 
         A node's NATS user may read one message a request, so the ticks, most of a log, are not read.
         """
@@ -29,7 +29,7 @@ class BusSessionLog:
             stored = await asyncio.gather(
                 *(
                     self._bus.each(session_event(kind.event, session_id), deadline_s=deadline_s)
-                    for kind in (SessionRequested, TurnFinished)
+                    for kind in (SessionRequested, TurnFinished, ToolCalled)
                 )
             )
         except BusUnavailable as error:

@@ -16,10 +16,10 @@ from typing import Final
 from pydantic import ValidationError
 
 from chassis import logs, metrics
-from contracts.events import Event, ServedTick, TurnFinished, UnknownEvent, parse_event
+from contracts.events import Event, ServedTick, ToolCalled, TurnFinished, UnknownEvent, parse_event
 
 _MODE: Final = 0o640  # turns are in it, as in the sessions' logs
-_SPARE: Final = (ServedTick, TurnFinished)
+_SPARE: Final = (ServedTick, TurnFinished, ToolCalled)
 
 _BYTES = metrics.gauge("agent_spool_bytes", "Bytes of events on this node's disk that wait for NATS")
 _SKIPPED = metrics.counter("agent_spool_skipped_total", "Events kept in memory only: OUTBOX_MAX_MB or the disk is full")

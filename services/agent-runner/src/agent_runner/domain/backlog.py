@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from contracts.events import Event, ServedTick, TurnFinished
+from contracts.events import Event, ServedTick, ToolCalled, TurnFinished
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +19,9 @@ class Waiting:
 class Backlog:
     """First in, first out, within a bound of bytes.
 
-    A tick repeats the ticks before it, so older ticks are evicted first; then the oldest turns, which only a take-over
-    needs. Events that the bill and the session's state depend on (ready, started, stopped, the last tick) always
-    stay: a few hundred bytes a session.
+    A tick repeats the ticks before it, so older ticks are evicted first; then the oldest turns, then the oldest calls
+    of tools, which only a take-over needs. Events that the bill and the session's state depend on (ready, started,
+    stopped, the last tick) always stay: a few hundred bytes a session.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -61,7 +61,7 @@ class Backlog:
 
     def _shrink(self) -> tuple[Event, ...]:
         evicted: list[Event] = []
-        for kind in (ServedTick, TurnFinished):
+        for kind in (ServedTick, TurnFinished, ToolCalled):
             if self._bytes <= self._max_bytes:
                 break
             spare = [w for w in self._waiting if isinstance(w.event, kind)]

@@ -25,6 +25,7 @@ from agent_runner.domain.call_events import (
     TellStarted,
     TellStopped,
     TellTick,
+    TellTool,
     TellTurn,
     WorkerTaken,
 )
@@ -46,6 +47,7 @@ from agent_runner.link.messages import (
     Removed,
     Speak,
     Stopped,
+    ToolCall,
     ToSupervisor,
     Turn,
     Unfinished,
@@ -153,7 +155,7 @@ def step(state: CallState, event: CallEvent, now: float, limits: CallLimits) -> 
             if state.cause is not None:
                 return state, ()
             stages = {**state.stage_ms, "go": _ms_since(state.began, now)}
-            return replace(state, went=now, stage_ms=stages), (SendGo(event.history),)
+            return replace(state, went=now, stage_ms=stages), (SendGo(event.past),)
         case NoWorkerInTime():
             state, effects = _end(state, Cause.START_FAILED, None, now, limits)
             return state, (Log("job.no_worker", {"error": event.reason}, "error"), *effects)
@@ -186,6 +188,8 @@ def _said(state: CallState, message: ToSupervisor, now: float, limits: CallLimit
             return replace(state, unfinished=None), (TellTurn(message),)
         case Unfinished():
             return replace(state, unfinished=message.turn), ()
+        case ToolCall():
+            return state, (TellTool(message),)
         case Ending():
             return state, (Kill(limits.kill_s),)
         case Faulty() | Recovered():

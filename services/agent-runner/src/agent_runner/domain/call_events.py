@@ -4,9 +4,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from agent_runner.link.messages import ToSupervisor, ToWorker, Turn
+from agent_runner.link.messages import ToolCall, ToSupervisor, ToWorker, Turn
 
 # --- events
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a take-over knows of the earlier epochs; see `Go`."""
+
+    history: bytes
+    is_asked: bool
+    questions: int
+    open_calls: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +30,9 @@ class WorkerTaken:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The job has its worker, and its history if it is a take-over."""
+    """The job has its worker, and its past if it is a take-over."""
 
-    history: bytes | None = None
+    past: Past | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +92,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class SendGo:
-    history: bytes | None
+    past: Past | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +134,11 @@ class TellTurn:
 
 
 @dataclass(frozen=True, slots=True)
+class TellTool:
+    call: ToolCall
+
+
+@dataclass(frozen=True, slots=True)
 class TellTick:
     served_ms: int
     fault_ms: int
@@ -143,7 +158,7 @@ class Log:
     level: Literal["info", "warning", "error"] = "info"
 
 
-Tell: TypeAlias = TellReady | TellHeard | TellStarted | TellTurn | TellTick | TellStopped
+Tell: TypeAlias = TellReady | TellHeard | TellStarted | TellTurn | TellTool | TellTick | TellStopped
 """An event of the session's log."""
 
 CallEffect: TypeAlias = Send | SendGo | Kill | AskLastEpoch | Release | Tell | Log

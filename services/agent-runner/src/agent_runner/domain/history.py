@@ -1,14 +1,32 @@
 """The conversation so far, rebuilt from the session's log for the agent that takes over."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
+from agent_runner.domain.call_events import Past
 from agent_runner.domain.delivery import without_tags
 from agent_runner.domain.speakable import speakable
-from contracts.events import Event, SessionRequested, TurnFinished
+from agent_runner.domain.tool_calls import unanswered
+from agent_runner.link.messages import ToolCall
+from contracts.events import Event, SessionRequested, ToolCalled, TurnFinished
 
 Message: TypeAlias = dict[str, str]
+
+
+def past(events: Iterable[Event], max_bytes: int) -> Past:
+    """What a successor is told.
+
+    Args:
+        events: The session's events, in any order.
+        max_bytes: Of the messages as JSON.
+    """
+    log = [*events]
+    turns, calls = _turns(log), _calls(log)
+    questions = sum(bool(turn.user_text) for turn in turns.values())
+    return Past(
+        encode_newest(conversation(log), max_bytes), _is_asked(turns, calls), questions, unanswered(map(_told, calls))
+    )
 
 
 def conversation(events: Iterable[Event]) -> tuple[Message, ...]:
@@ -16,31 +34,77 @@ def conversation(events: Iterable[Event]) -> tuple[Message, ...]:
 
     Turns count in order of (epoch, n), each once, whatever the order and repetition of the events. The opening line
     comes from `requested`, unless the first turn is the agent's own (no `user_text`): then that turn is the opening,
-    with the part of it that was heard.
+    with the part of it that was heard. The calls of tools stand between question and answer, in words.
 
     Args:
         events: The session's events, in any order.
     """
-    opening = ""
-    turns: dict[tuple[int, int], TurnFinished] = {}
-    for event in events:
-        match event:
-            case SessionRequested():
-                opening = without_tags(speakable(event.opening_line))
-            case TurnFinished():
-                turns[(event.epoch, event.n)] = event
-            case _:
-                pass
-    ordered = [turns[key] for key in sorted(turns)]
+    log = [*events]
+    opening = next(
+        (without_tags(speakable(event.opening_line)) for event in log if isinstance(event, SessionRequested)), ""
+    )
+    turns, calls = _turns(log), _calls(log)
+    first = min(turns, default=None)
     messages: list[Message] = []
-    if opening and (not ordered or ordered[0].user_text):
+    if opening and (first is None or turns[first].user_text):
         messages.append({"role": "assistant", "content": opening})
-    for turn in ordered:
-        if turn.user_text:
+    for place in sorted(turns.keys() | {(call.epoch, call.turn) for call in calls}):
+        turn = turns.get(place)
+        if turn and turn.user_text:
             messages.append({"role": "user", "content": turn.user_text})
-        if turn.heard_text:
+        messages += [
+            {"role": "developer", "content": _in_words(call)} for call in calls if (call.epoch, call.turn) == place
+        ]
+        if turn and turn.heard_text:
             messages.append({"role": "assistant", "content": turn.heard_text})
     return tuple(messages)
+
+
+def _turns(log: Iterable[Event]) -> dict[tuple[int, int], TurnFinished]:
+    return {(event.epoch, event.n): event for event in log if isinstance(event, TurnFinished)}
+
+
+def _calls(log: Iterable[Event]) -> list[ToolCalled]:
+    """The newest event of each call, in order of the calls."""
+    found: dict[tuple[int, int], ToolCalled] = {}
+    for event in log:
+        if isinstance(event, ToolCalled) and (event.outcome or (event.epoch, event.n) not in found):
+            found[(event.epoch, event.n)] = event
+    return [found[key] for key in sorted(found)]
+
+
+def _is_asked(turns: Mapping[tuple[int, int], TurnFinished], calls: Sequence[ToolCalled]) -> bool:
+    """Whether the last thing to do was to answer the caller.
+
+    An answer that the epoch's end cut short counts as given, unless a tool was called for it: then it may have been
+    no more than "one moment".
+    """
+    places = turns.keys() | {(call.epoch, call.turn) for call in calls}
+    if not places:
+        return False
+    last = max(places)
+    turn = turns.get(last)
+    if any((call.epoch, call.turn) == last for call in calls):
+        return turn is None or turn.interrupted or not turn.heard_text
+    return turn is not None and bool(turn.user_text) and not turn.heard_text
+
+
+def _told(call: ToolCalled) -> ToolCall:
+    return ToolCall(
+        n=call.n, turn=call.turn, name=call.name, key=call.key, arguments=call.arguments, outcome=call.outcome
+    )
+
+
+def _in_words(call: ToolCalled) -> str:
+    said = f"The tool {call.name} was called with {call.arguments}."
+    if call.outcome == "done":
+        return f"{said} It answered: {call.answer}\nThis is done: do not call it again for the same request."
+    if call.outcome == "failed":
+        return f"{said} It failed: {call.answer}"
+    return (
+        f"{said} No answer came, so it may have taken effect. To learn its answer, call it again with exactly these "
+        "arguments: its server recognises the repetition."
+    )
 
 
 def encode_newest(messages: Sequence[Message], max_bytes: int) -> bytes:

@@ -53,6 +53,8 @@ class Talk:
 
     def __init__(self) -> None:
         self.marks = Marks()
+        self.questions = 0  # turns of the caller
+        self.is_answering = False  # the model's words came, and their turn has not ended
         self._n = 0
         self._user_text: str | None = None
         self._opening: str | None = None
@@ -71,6 +73,7 @@ class Talk:
         unanswered = self._complete("", interrupted=True) if self._user_text is not None else None
         if text.strip():
             self._user_text = text.strip()
+            self.questions += 1
         return unanswered
 
     def opening_ended(self, *, interrupted: bool) -> Turn | None:
@@ -83,6 +86,7 @@ class Talk:
 
     def agent_said(self, text: str, *, interrupted: bool) -> Turn | None:
         """The agent's turn ended; `text` is the spoken part of it, which is also the part in the LLM's context."""
+        self.is_answering = False
         if self._user_text is None and not text.strip():
             return None
         return self._complete(text.strip(), interrupted=interrupted)
@@ -99,17 +103,18 @@ class Talk:
         """The turn in progress, up to now; None between two turns."""
         if self._user_text is None and not self._words:
             return None
-        return Turn(n=self._number, user_text=self._user_text or "", heard_text=" ".join(self._words), interrupted=True)
+        return Turn(n=self.number, user_text=self._user_text or "", heard_text=" ".join(self._words), interrupted=True)
 
     @property
-    def _number(self) -> int:
+    def number(self) -> int:
         """The number of the turn in progress; 0 is the opening line."""
         return self._n if self._user_text is None else max(1, self._n)
 
     def _complete(self, heard_text: str, *, interrupted: bool) -> Turn:
+        self.is_answering = False
         is_unasked = self._user_text is None
         turn = Turn(
-            n=self._number,
+            n=self.number,
             user_text=self._user_text or "",
             heard_text=heard_text,
             interrupted=interrupted,

@@ -37,8 +37,10 @@ class Go:
     """Take this job: join the room, open the providers, speak.
 
     The agent first speaks `opening_line` (a first epoch) or `bridge` (a take-over); at most one of them is set.
-    `has_history`: a file descriptor comes with the packet, of a JSON list of LLM messages
-    (`{"role": "user" | "assistant", "content": ...}`), at most MAX_HISTORY_BYTES, to be read from offset 0.
+    `has_history`: a file descriptor comes with the packet, of a JSON list of LLM messages (`role` and `content`; the
+    roles user, assistant and developer), at most MAX_HISTORY_BYTES, to be read from offset 0.
+    `is_asked`: the history ends with a question of the caller that has no answer; the agent answers it after `bridge`.
+    `questions_before`: turns of the caller in earlier epochs. `open_calls`: see `Ledger.open`.
     The agent hears only the participant of `caller_identity`; empty: the first one that joins.
     `language` is a BCP 47 tag; None: the session named none, and the providers keep their defaults.
     `url` and `token` are LiveKit's; `traceparent` is W3C's; `log_file` receives this session's log lines.
@@ -56,6 +58,9 @@ class Go:
     bridge: str | None = None
     language: str | None = None
     has_history: bool = False
+    is_asked: bool = False
+    questions_before: int = 0
+    open_calls: dict[str, str] = field(default_factory=dict[str, str])
     tools: tuple[RecordedTool, ...] = ()
     traceparent: str | None = None
     log_file: str | None = None
@@ -170,6 +175,25 @@ class Unfinished:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """The agent is about to call a tool, or knows the outcome.
+
+    `n` counts 1, 2, ... in this epoch; `turn` is the number of the turn in progress. `key` is the Idempotency-Key,
+    `arguments` canonical JSON. `outcome`: empty before the request, then done, failed or unknown; `answer`: what the
+    tool answered, or the error.
+    """
+
+    n: int
+    turn: int
+    name: str
+    key: str
+    arguments: str
+    outcome: str = ""
+    answer: str = ""
+    kind: Literal["tool"] = "tool"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Beat:
     """Alive, each BEAT_S. Bytes of speech since `Go`, as made by the TTS and as written to the room.
 
@@ -245,6 +269,7 @@ ToSupervisor: TypeAlias = (
     | Caller
     | Turn
     | Unfinished
+    | ToolCall
     | Beat
     | Faulty
     | Recovered

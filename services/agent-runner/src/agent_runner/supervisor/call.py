@@ -19,6 +19,7 @@ from agent_runner.domain.call_events import (
     Log,
     Looked,
     NoWorkerInTime,
+    Past,
     Prepared,
     Release,
     Said,
@@ -27,7 +28,7 @@ from agent_runner.domain.call_events import (
     WorkerTaken,
 )
 from agent_runner.domain.credit import Credit
-from agent_runner.domain.history import conversation, encode_newest
+from agent_runner.domain.history import past
 from agent_runner.link.messages import MAX_HISTORY_BYTES, Failed, Go, ToSupervisor
 from agent_runner.ports import CallLogs, LogUnavailable, Outboxes, SessionLog, WorkerProcess
 from agent_runner.supervisor import meters
@@ -169,14 +170,14 @@ class Call:
         self._has_worker.set()
         meters.STARTS.labels(taken.path).inc()
 
-    async def _history(self) -> bytes | None:
+    async def _history(self) -> Past | None:
         """The conversation of the earlier epochs; if the log is unavailable, the call goes on without it."""
         try:
             events = await self._world.session_log.history(self.job.session_id, deadline_s=_HISTORY_S)
         except LogUnavailable as error:
             self._log.error("job.history_unavailable", error=str(error))
             return None
-        return encode_newest(conversation(events), MAX_HISTORY_BYTES)
+        return past(events, MAX_HISTORY_BYTES)
 
     async def _ask_last_epoch(self) -> None:
         try:
@@ -197,7 +198,7 @@ class Call:
             case Send() if process is not None:
                 process.send(effect.message)
             case SendGo() if process is not None:
-                process.send(self._go(has_history=effect.history is not None), history=effect.history)
+                process.send(self._go(effect.past), history=effect.past and effect.past.history)
             case Kill() if process is not None and not effect.after_s:
                 process.kill()
             case Kill() if process is not None:
@@ -221,8 +222,9 @@ class Call:
         self.over.set()
         self._on_over(self)
 
-    def _go(self, *, has_history: bool) -> Go:
+    def _go(self, past: Past | None) -> Go:
         job = self.job
+        bridge = None if not job.takeover or job.farewell else self._limits.bridge
         return Go(
             session_id=job.session_id,
             epoch=job.epoch,
@@ -234,9 +236,12 @@ class Call:
             caller_identity=caller_identity(job.session_id),
             agent_identity=agent_identity(job.session_id),
             opening_line=None if job.takeover or job.farewell else job.opening_line,
-            bridge=self._limits.bridge if job.takeover and not job.farewell else None,
+            bridge=bridge,
             language=job.language,
-            has_history=has_history,
+            has_history=past is not None,
+            is_asked=past is not None and past.is_asked and bridge is not None,
+            questions_before=past.questions if past else 0,
+            open_calls=dict(past.open_calls) if past else {},
             traceparent=telemetry.inject().get("traceparent"),
             log_file=str(self._world.log_file(job.session_id)),
         )

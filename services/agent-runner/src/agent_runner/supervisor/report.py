@@ -1,5 +1,6 @@
 """The events that a job reports to the log, and the metrics and spans that follow from them."""
 
+import hashlib
 import time
 from datetime import UTC, datetime
 from typing import Final
@@ -11,15 +12,24 @@ from agent_runner.domain.call_events import (
     TellStarted,
     TellStopped,
     TellTick,
+    TellTool,
     TellTurn,
 )
 from agent_runner.domain.stages import spans
-from agent_runner.link.messages import Turn
+from agent_runner.link.messages import ToolCall, Turn
 from agent_runner.ports import Outboxes
 from agent_runner.supervisor import meters
 from chassis import telemetry
 from contracts.commands import AssignJob
-from contracts.events import AgentReady, AgentSpeaking, AgentStopped, ServedTick, SessionStarted, TurnFinished
+from contracts.events import (
+    AgentReady,
+    AgentSpeaking,
+    AgentStopped,
+    ServedTick,
+    SessionStarted,
+    ToolCalled,
+    TurnFinished,
+)
 
 _MAX_TEXT: Final = 100_000
 _NS_A_MS: Final = 1_000_000
@@ -52,6 +62,8 @@ class Report:
                 self._outbox.put(self._started, expect_last=0)  # the log keeps only the first epoch's
             case TellTurn():
                 self._tell_turn(what.turn)
+            case TellTool():
+                self._tell_tool(what.call)
             case TellTick():
                 self.tick(what.served_ms, what.fault_ms)
             case TellStopped():
@@ -127,6 +139,24 @@ class Report:
                 heard_text=turn.heard_text[:_MAX_TEXT],
                 interrupted=turn.interrupted,
                 stage_ms=turn.stage_ms,
+            )
+        )
+
+    def _tell_tool(self, call: ToolCall) -> None:
+        self._outbox.put(
+            ToolCalled(
+                session_id=self._session_id,
+                time=_now(),
+                epoch=self._epoch,
+                n=call.n,
+                turn=call.turn,
+                name=call.name,
+                key=call.key,
+                arguments_hash=hashlib.sha256(call.arguments.encode()).hexdigest(),
+                status="finished" if call.outcome else "started",
+                outcome=call.outcome,
+                arguments=call.arguments[:_MAX_TEXT],
+                answer=call.answer[:_MAX_TEXT],
             )
         )
 

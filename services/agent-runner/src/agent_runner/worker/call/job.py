@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
-from pipecat.frames.frames import TTSSpeakFrame
+from pipecat.frames.frames import LLMRunFrame, TTSSpeakFrame
 from pipecat.utils.tracing.turn_trace_observer import TurnTraceObserver
 
 from agent_runner.agent_config import AgentConfig
@@ -23,6 +23,7 @@ from agent_runner.domain.job import (
     Step,
 )
 from agent_runner.domain.notice import Notice
+from agent_runner.domain.tool_calls import Patience
 from agent_runner.domain.watch import Deaf, Watch
 from agent_runner.link.messages import (
     Beat,
@@ -93,6 +94,7 @@ class Job:
             ear.flow,
             bytes_per_s=2 * config.tts_sample_rate,
         )
+        self._patience = Patience(config.tool_filler_s)
         self._last_words = LastWords(config, pipeline, self._start, self._tasks)
         self._rejoin_timer: asyncio.TimerHandle | None = None
 
@@ -166,6 +168,7 @@ class Job:
         while not self._state.is_ending:
             await asyncio.sleep(_LOOK_S)
             self._check_intake()
+            self._bridge_tools()
             unfinished, in_room = pipeline.ear.talk.so_far(), pipeline.transport.client.caller_in_room
             due = self._watch.look(
                 time.monotonic(), unfinished=unfinished, caller_in_room=in_room, loud_at=pipeline.loud_at
@@ -192,6 +195,20 @@ class Job:
                 self._end_call(EndCall(Cause.FAILED, f"deaf: no audio of the caller came for {2 * STALL_S:g} s"))
             case "well":
                 pass
+
+    def _bridge_tools(self) -> None:
+        """Say that a tool is still running; ask the model if a result has started no answer."""
+        if (tools := self._start.toolbox) is None:
+            return
+        now, quiet = time.monotonic(), self._pipeline.ear.quiet
+        if tools.is_running:
+            quiet.thinking(now)  # a caller who waits for it is not idle
+        due = self._patience.look(now, is_running=tools.is_running, is_owed=tools.is_owed, is_silent=quiet.is_silent)
+        if due == "fill":
+            filler = TTSSpeakFrame(self._state.lines.tool_filler, append_to_context=False)
+            self._tasks.spawn(self._pipeline.queue(filler))
+        elif due == "ask":
+            self._tasks.spawn(self._pipeline.queue(LLMRunFrame()))
 
     async def _hear_again(self, deaf: Deaf) -> None:
         self._log.warning("job.deaf", times=deaf.times)

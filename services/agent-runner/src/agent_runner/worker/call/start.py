@@ -6,14 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipecat.frames.frames import TTSSpeakFrame
+from pipecat.frames.frames import LLMRunFrame, TTSSpeakFrame
 
 from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.delivery import has_words, without_tags
 from agent_runner.domain.job import Assigned, EndCall
 from agent_runner.domain.prompt import system_instruction
 from agent_runner.domain.speakable import speakable
-from agent_runner.link.messages import Go, Joined, Prejoin, ToSupervisor
+from agent_runner.link.messages import Go, Joined, Prejoin, ToolCall, ToSupervisor, Unfinished
 from agent_runner.worker.pipeline.agent_pipeline import AgentPipeline
 from agent_runner.worker.providers.first_line import FirstLine
 from agent_runner.worker.providers.kept_speech import KeptSpeech
@@ -24,6 +24,19 @@ from contracts.causes import Cause
 from contracts.deadlines import LIVEKIT_JOIN_S
 
 
+class _Stages:
+    """When each stage of the start ended, in ms since the job came."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._ended_ms: dict[str, int] = {}
+
+    def mark(self, stage: str) -> dict[str, int]:
+        """Note that a stage has ended; return the stages so far."""
+        self._ended_ms.setdefault(stage, round((time.monotonic() - self._began) * 1000))
+        return dict(self._ended_ms)
+
+
 class Start:
     """Joins the room, opens the providers and has the first line spoken, all at the same time.
 
@@ -31,6 +44,7 @@ class Start:
         joined: Set once the agent has been in its room.
         joining: The newest attempt to join, in flight or done.
         is_ending: The call is ending; set by its owner.
+        toolbox: The session's tools; None before the job, and without tools.
     """
 
     def __init__(
@@ -51,8 +65,8 @@ class Start:
         self._tasks = tasks
         self._go: Go | None = None
         self._connecting: asyncio.Task[None] | None = None
-        self._began = 0.0
-        self._stage_ms: dict[str, int] = {}
+        self._stages = _Stages()
+        self.toolbox: Toolbox | None = None
 
     def connect_idle(self) -> None:
         """Hold a connection to the voice open before the job."""
@@ -60,7 +74,7 @@ class Start:
 
     def prejoin(self, room: Prejoin) -> None:
         """Join this room before its job: the worker stays idle, hears nothing and opens no provider."""
-        self._began = time.monotonic()
+        self._stages = _Stages()
         self.joining = self._tasks.spawn(self._join(room))
 
     def take(self, job: Assigned) -> None:
@@ -68,8 +82,7 @@ class Start:
         if self._connecting is not None:
             self._connecting.cancel()
         self._go = job.go
-        self._began = time.monotonic()
-        self._stage_ms.clear()
+        self._stages = _Stages()
         self._tasks.spawn(self._start(job.go, [*job.history], prejoining=self.joining))
 
     def rejoin(self) -> None:
@@ -79,8 +92,7 @@ class Start:
 
     def mark(self, stage: str) -> dict[str, int]:
         """Note that a stage has ended; return the stages so far, in ms since the job came."""
-        self._stage_ms.setdefault(stage, round((time.monotonic() - self._began) * 1000))
-        return dict(self._stage_ms)
+        return self._stages.mark(stage)
 
     async def _start(self, go: Go, messages: list[Any], *, prejoining: asyncio.Task[None] | None) -> None:
         pipeline = self._pipeline
@@ -89,13 +101,19 @@ class Start:
         if has_words(opening):
             pipeline.greet_with(opening)
         if go.tools:
-            toolbox = Toolbox(go.tools, self._config.tool_allowed_hosts, go.session_id)
-            pipeline.context.set_tools(toolbox.offer(pipeline.llm))
+            self.toolbox = Toolbox(go, self._config, pipeline.ear.talk, self._tell_tool)
+            pipeline.context.set_tools(self.toolbox.offer(pipeline.llm))
         pipeline.llm.speed = self._config.speed_of(go.voice_id)
         await pipeline.llm.use_prompt(system_instruction(go.system_prompt, go.language))
         said = opening or next((m["content"] for m in reversed(messages) if m["role"] == "assistant"), None)
         self.joining = asyncio.create_task(self._begin_here(prejoining) if prejoining else self._join(go))
         await asyncio.gather(self.joining, pipeline.stt.arm(go.bridge or said, go.language), self._speak_first(go))
+
+    def _tell_tool(self, call: ToolCall) -> None:
+        """Report a tool's call; its question first, so that a successor knows both if this process dies next."""
+        if not call.outcome and (question := self._pipeline.ear.talk.so_far()) is not None:
+            self._tell(Unfinished(turn=question))
+        self._tell(call)
 
     async def _speak_first(self, go: Go) -> None:
         """Connect the voice and synthesise the first line; its audio waits until the caller can hear it."""
@@ -113,6 +131,8 @@ class Start:
         self.mark("tts_connected")
         if line:
             await self._pipeline.queue(line)
+        if go.is_asked:
+            await self._pipeline.queue(LLMRunFrame())
 
     async def _begin_here(self, prejoining: asyncio.Task[None]) -> None:
         """Begin in the prejoined room. If that join failed, it has ended the call."""

@@ -93,6 +93,7 @@ class Ear(BaseObserver):
             self.quiet.tool(frame.tool_call_id, time.monotonic(), is_running=False)
         elif isinstance(frame, LLMTextFrame):
             self._is_calling = False
+            self.talk.is_answering = True
             self.talk.marks.text = self.talk.marks.text or at
             self._on_worked("llm")
 

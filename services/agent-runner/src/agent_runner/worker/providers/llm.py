@@ -73,9 +73,13 @@ class LanguageModel(GroqLLMService):
     Attributes:
         on_fault: Called when a request has failed, with the seconds since the question.
         speed: The voice's speaking rate, which tells how long an answer takes.
+        questions_asked: How often the context was sent to be answered.
+        is_asked: An answer is being generated.
     """
 
     on_fault: Callable[[float], None]
+    questions_asked = 0
+    is_asked = False
     _config: AgentConfig
     _ways: list[Way]
     _has_begun = False
@@ -129,6 +133,10 @@ class LanguageModel(GroqLLMService):
         """Whether to refuse this round's tool calls and tell the model to answer now."""
         return self._rounds > MOST_ROUNDS
 
+    def stop_calling(self) -> None:
+        """Refuse the tool calls of the next rounds, until the caller speaks again."""
+        self._rounds = max(self._rounds, MOST_ROUNDS)
+
     async def _push_llm_text(self, text: str) -> None:
         self._text, ready = self._text.fed(text)
         await self._push_ready(ready)
@@ -171,6 +179,8 @@ class LanguageModel(GroqLLMService):
 
     async def _process_context(self, context: LLMContext) -> None:
         asked_at = time.monotonic()
+        self.questions_asked += 1
+        self.is_asked = True
         self._count_rounds_of(context)
         try:
             async with asyncio.timeout(self._config.llm_total_timeout_s):
@@ -179,6 +189,8 @@ class LanguageModel(GroqLLMService):
             if not self._has_begun:
                 self.on_fault(time.monotonic() - asked_at)
             raise
+        finally:
+            self.is_asked = False
 
     def _count_rounds_of(self, context: LLMContext) -> None:
         """Count tool rounds for each utterance of the caller."""

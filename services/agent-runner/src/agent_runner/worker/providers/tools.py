@@ -1,49 +1,85 @@
-"""Calls a session's tools for the language model. Every error becomes an answer to the model within a deadline."""
+"""A session's tools, as the language model calls them. Every error becomes an answer to the model within a deadline."""
 
 # pyright: standard
 
 import asyncio
 import json
-import socket
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
-import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from pipecat.adapters.llm.schemas.tools_schema import AdapterType, ToolsSchema
 from pipecat.services.llm_service import FunctionCallParams
 
+from agent_runner.agent_config import AgentConfig
+from agent_runner.domain.talk import Talk
+from agent_runner.domain.tool_calls import Call, Ledger, Outcome
+from agent_runner.link.messages import Go, ToolCall
 from agent_runner.worker.providers.llm import LanguageModel
+from agent_runner.worker.providers.tool_requests import ToolFailed, ToolRequests
 from chassis import logs
-from contracts.tool_hosts import AllowedHost, hosts, is_allowed, may_connect, parse_url
 from contracts.tools import RecordedTool
 
-MAX_ANSWER_BYTES: Final = 16_384
-MAX_ARGUMENT_BYTES: Final = 16_384
-_SLACK_S: Final = 1.0
+MAX_TOLD_CHARS: Final = 4_000
+"""Of an answer in the session's log."""
+
+_LOOK_S: Final = 0.05
+_ANSWERING_S: Final = 15.0
 _ENOUGH: Final = "not called: there were too many calls for one question; answer now, with what you know"
+_TWICE: Final = "; it failed twice in the same way, so do not call it again now: tell the caller"
 
 log = logs.get_logger(__name__)
 
 
 class Toolbox:
-    """One session's tools."""
+    """One session's tools.
 
-    def __init__(self, tools: Sequence[RecordedTool], allowed_hosts: str, session_id: str) -> None:
-        """Make the tools callable.
+    A running call is never cancelled: not by the caller's sound, not by another question. Pipecat tells the model that
+    it runs, and hands the result in when it comes, on whatever turn that is. A second call with the same name and
+    arguments meanwhile gets the result of the first.
+
+    Attributes:
+        is_owed: A result came, and the model has not been asked since.
+    """
+
+    def __init__(self, go: Go, config: AgentConfig, talk: Talk, tell: Callable[[ToolCall], None]) -> None:
+        """Make the tools of a job callable.
 
         Args:
-            allowed_hosts: TOOL_ALLOWED_HOSTS of this node.
+            talk: Numbers the caller's questions.
+            tell: Called before each request and at its outcome, on the event loop; must not block.
         """
-        self._allowed = hosts(allowed_hosts)
-        self._tools = {tool.name: tool for tool in tools}
-        self._session_id = session_id
+        self._tools = {tool.name: tool for tool in go.tools}
+        self._session_id = go.session_id
+        self._requests = ToolRequests(config, go.session_id)
+        self._ledger = Ledger(go.session_id, go.open_calls)
+        self._questions_before = go.questions_before
+        self._talk = talk
+        self._tell = tell
+        self._count = 0
+        self._running: dict[Call, asyncio.Task[tuple[dict[str, Any], bool]]] = {}
+        self._model: LanguageModel | None = None
+        self._asked_before = 0  # the model's count when the last result came
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a tool is running."""
+        return bool(self._running)
+
+    @property
+    def is_owed(self) -> bool:
+        return self._model is not None and self._model.questions_asked == self._asked_before
 
     def offer(self, llm: LanguageModel) -> ToolsSchema:
         """Register the tools with the language model; return their description for its context."""
         for tool in self._tools.values():
-            llm.register_function(tool.name, partial(self._answer, llm), timeout_secs=tool.deadline_s + _SLACK_S)
+            llm.register_function(
+                tool.name,
+                partial(self._answer, llm),
+                cancel_on_interruption=False,
+            )
         # Pipecat's own FunctionSchema would keep only `properties` and `required` of a tool's JSON Schema.
         return ToolsSchema(
             standard_tools=[], custom_tools={AdapterType.OPENAI: [_described(tool) for tool in self._tools.values()]}
@@ -51,57 +87,67 @@ class Toolbox:
 
     async def _answer(self, llm: LanguageModel, params: FunctionCallParams) -> None:
         if llm.has_called_enough:
-            found = {"error": _ENOUGH}
+            found: dict[str, Any] = {"error": _ENOUGH}
         else:
-            found = await self.call(params.function_name, params.arguments, params.tool_call_id)
+            found, is_repeated = await self.call(params.function_name, params.arguments)
+            if is_repeated:
+                llm.stop_calling()
+        await self._is_quiet(llm)
+        self._model, self._asked_before = llm, llm.questions_asked
         await params.result_callback(found)
 
-    async def call(self, name: str, arguments: Mapping[str, Any], call_id: str) -> dict[str, Any]:
-        """Call a tool: `{"result": ...}`, parsed if it is JSON, or `{"error": why}` in words for the model."""
-        tool = self._tools[name]
-        try:
-            async with asyncio.timeout(tool.deadline_s):
-                return {"result": await self._post(tool, arguments, call_id)}
-        except TimeoutError:
-            error = f"no answer in {tool.deadline_s:g} s"
-        except ToolFailed as failed:
-            error = str(failed)
-        except (aiohttp.ClientError, OSError, ValueError) as failed:
-            error = f"the tool could not be reached ({type(failed).__name__})"
-        log.warning("tool.failed", tool=name, session_id=self._session_id, error=error)
-        return {"error": error}
+    async def _is_quiet(self, llm: LanguageModel) -> None:
+        """Wait until the agent has said what it is saying, at most _ANSWERING_S.
 
-    async def _post(self, tool: RecordedTool, arguments: Mapping[str, Any], call_id: str) -> Any:
-        try:
-            address = parse_url(tool.url)
-        except ValueError as error:
-            raise ToolFailed(f"its URL cannot be called: {error}") from error
-        if not is_allowed(address, self._allowed):
-            raise ToolFailed("its host is not in TOOL_ALLOWED_HOSTS of this node")
+        Pipecat itself waits only while audio is played. An answer that it starts between the words of another and
+        their sound never enters the context.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_ANSWERING_S):
+                while llm.is_asked or self._talk.is_answering:  # noqa: ASYNC110 - two states without events
+                    await asyncio.sleep(_LOOK_S)
+
+    async def call(self, name: str, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+        """Call a tool: `{"result": ...}`, parsed if it is JSON, or `{"error": why}` in words for the model.
+
+        Returns:
+            The answer, and whether it is the second equal failure in a row.
+        """
         if not isinstance(arguments, Mapping):  # Pipecat passes on any JSON
-            raise ToolFailed("the arguments must be a JSON object")
-        body = json.dumps(arguments)
-        if len(body) > MAX_ARGUMENT_BYTES:
-            raise ToolFailed(f"the arguments are longer than {MAX_ARGUMENT_BYTES} bytes")
-        headers = {
-            "Content-Type": "application/json",
-            "Idempotency-Key": f"{self._session_id}:{call_id}",
-            "X-Greenroom-Session": self._session_id,
-        }
-        connector = aiohttp.TCPConnector(resolver=_Resolver(self._allowed), use_dns_cache=False)
-        async with (
-            aiohttp.ClientSession(connector=connector, trust_env=False) as http,
-            http.post(address.url, data=body, headers=headers, allow_redirects=False) as answer,
-        ):
-            if 300 <= answer.status < 400:
-                raise ToolFailed(f"it answered with a redirect ({answer.status}), which is not followed")
-            text = await _read(answer.content)
-            if answer.status >= 400:
-                raise ToolFailed(f"status {answer.status}: {text[:500]}")
-        try:
-            return json.loads(text)
-        except ValueError:
-            return text
+            return {"error": "the arguments must be a JSON object"}, False
+        call = Call.of(name, arguments)
+        if (running := self._running.get(call)) is None:
+            running = self._running[call] = asyncio.create_task(self._carry_out(call))
+            running.add_done_callback(lambda _: self._running.pop(call, None))
+        return await asyncio.shield(running)
+
+    async def _carry_out(self, call: Call) -> tuple[dict[str, Any], bool]:
+        question = self._questions_before + self._talk.questions
+        self._count += 1
+        key = self._ledger.key_of(call, question)
+        told = ToolCall(n=self._count, turn=self._talk.number, name=call.name, key=key, arguments=call.arguments)
+        self._ledger = self._ledger.started(call, key)
+        self._tell(told)
+        found, outcome = await _outcome(self._requests.send(self._tools[call.name], call.arguments, key))
+        error = str(found.get("error", ""))
+        self._ledger, is_repeated = self._ledger.finished(call, outcome, error, question)
+        if error:
+            log.warning("tool.failed", tool=call.name, session_id=self._session_id, error=error)
+        self._tell(_finished(told, outcome, found))
+        return ({"error": error + _TWICE} if is_repeated else found), is_repeated
+
+
+async def _outcome(request: Coroutine[Any, Any, Any]) -> tuple[dict[str, Any], Outcome]:
+    try:
+        return {"result": await request}, "done"
+    except ToolFailed as failed:
+        return {"error": str(failed)}, "unknown" if failed.is_unknown else "failed"
+
+
+def _finished(told: ToolCall, outcome: Outcome, found: Mapping[str, Any]) -> ToolCall:
+    answer = next(iter(found.values()))
+    text = answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)
+    return replace(told, outcome=outcome, answer=text[:MAX_TOLD_CHARS])
 
 
 def _described(tool: RecordedTool) -> dict[str, Any]:
@@ -111,48 +157,3 @@ def _described(tool: RecordedTool) -> dict[str, Any]:
         "type": "function",
         "function": {"name": tool.name, "description": tool.description, "parameters": parameters},
     }
-
-
-class ToolFailed(Exception):
-    """A tool call failed; the text is for the model."""
-
-
-class _Resolver(AbstractResolver):
-    """Resolves a host and keeps the permitted addresses, so that aiohttp connects only to checked ones."""
-
-    def __init__(self, allowed: Collection[AllowedHost]) -> None:
-        self._allowed = allowed
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """All permitted addresses of a host.
-
-        Raises:
-            ToolFailed: No address of the host is public or listed.
-        """
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
-        kept = [(entry[0], str(entry[4][0])) for entry in found if may_connect(str(entry[4][0]), port, self._allowed)]
-        if not kept:
-            raise ToolFailed(f"{host} leads to an address that is not public, and TOOL_ALLOWED_HOSTS does not list it")
-        return [
-            ResolveResult(hostname=host, host=address, port=port, family=kind, proto=0, flags=socket.AI_NUMERICHOST)
-            for kind, address in kept
-        ]
-
-    async def close(self) -> None:
-        pass
-
-
-async def _read(content: aiohttp.StreamReader) -> str:
-    """The whole answer as text.
-
-    Raises:
-        ToolFailed: The answer is longer than MAX_ANSWER_BYTES.
-    """
-    data = bytearray()
-    async for chunk in content.iter_any():
-        data += chunk
-        if len(data) > MAX_ANSWER_BYTES:
-            raise ToolFailed(f"its answer is longer than {MAX_ANSWER_BYTES} bytes")
-    return data.decode(errors="replace")

@@ -1,0 +1,136 @@
+"""The calls of a session's tools: which are the same request, which may have taken effect, which fail alike. Pure."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal, TypeAlias
+
+from agent_runner.link.messages import ToolCall
+
+Outcome: TypeAlias = Literal["done", "failed", "unknown"]
+"""`unknown`: no answer came, or an error of the server's own, so the call may have taken effect."""
+
+MOST_OPEN: Final = 16
+"""Most calls without an answer that a successor hears of."""
+
+AGAIN: Final = 4.0
+"""A filler line follows the one before after so many times its wait."""
+
+OWED_S: Final = 6.0
+"""Silence after which the model is asked with a result that reached the context and started no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call: `arguments` is canonical JSON."""
+
+    name: str
+    arguments: str
+
+    @classmethod
+    def of(cls, name: str, arguments: Mapping[str, Any]) -> "Call":
+        return cls(name, canonical(arguments))
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of name and arguments, in hexadecimal digits."""
+        return _digest(self.name, self.arguments)
+
+
+def canonical(arguments: Mapping[str, Any]) -> str:
+    """JSON in which equal arguments are equal texts: keys in order, no spaces, 1.0 written as 1."""
+    plain = json.loads(json.dumps(arguments), parse_float=_number)
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"))
+
+
+def _number(text: str) -> float | int:
+    number = float(text)
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What a session's calls so far mean for the next one.
+
+    Attributes:
+        open: Hash -> Idempotency-Key of each call that may have taken effect without an answer.
+        last_failure: Question, hash and error of the last call, if it failed.
+    """
+
+    session_id: str
+    open: Mapping[str, str] = field(default_factory=dict[str, str])
+    last_failure: tuple[int, str, str] | None = None
+
+    def key_of(self, call: Call, question: int) -> str:
+        """The Idempotency-Key: the same for one question, name and arguments, in every epoch.
+
+        A call without an answer keeps its key beyond its question: the caller's "hello?" or "try again" is a new
+        question and the same request.
+
+        Args:
+            question: How many turns of the caller the session has had.
+        """
+        return self.open.get(call.hash) or f"{self.session_id}:{_digest(str(question), call.hash)[:32]}"
+
+    def started(self, call: Call, key: str) -> "Ledger":
+        return replace(self, open={**self.open, call.hash: key})
+
+    def finished(self, call: Call, outcome: Outcome, error: str, question: int) -> tuple["Ledger", bool]:
+        """Note an outcome; True when it is the second equal failure in a row."""
+        left = {known: key for known, key in self.open.items() if outcome == "unknown" or known != call.hash}
+        failure = None if outcome == "done" else (question, call.hash, error)
+        is_repeated = failure is not None and failure == self.last_failure
+        return replace(self, open=left, last_failure=None if is_repeated else failure), is_repeated
+
+
+class Patience:
+    """Times the silence of a call whose tool runs, or whose tool's result has no answer yet. Seconds of one clock.
+
+    Args:
+        filler_s: Silence until a filler line; 0: none.
+    """
+
+    def __init__(self, filler_s: float) -> None:
+        self._filler_s = filler_s
+        self._since: float | None = None
+        self._wait_s = filler_s
+
+    def look(self, now: float, *, is_running: bool, is_owed: bool, is_silent: bool) -> Literal["fill", "ask"] | None:
+        """The reaction that is due now.
+
+        Args:
+            is_owed: The model has not been asked since a result came.
+            is_silent: Neither caller nor agent speaks.
+        """
+        if not is_running:
+            self._wait_s = self._filler_s
+        if not is_silent or not (is_running or is_owed):
+            self._since = None
+            return None
+        if self._since is None:
+            self._since = now
+        waited_s = now - self._since
+        if is_running and self._filler_s and waited_s >= self._wait_s:
+            self._since, self._wait_s = now, self._filler_s * AGAIN
+            return "fill"
+        if is_owed and not is_running and waited_s >= OWED_S:
+            self._since = now
+            return "ask"
+        return None
+
+
+def unanswered(calls: Iterable[ToolCall]) -> dict[str, str]:
+    """`Ledger.open` after these calls, given oldest first: the newest MOST_OPEN of it."""
+    ledger = Ledger("")
+    for told in calls:
+        call = Call(told.name, told.arguments)
+        if told.outcome in ("", "unknown"):
+            ledger = ledger.started(call, told.key)
+        else:
+            ledger, _ = ledger.finished(call, "done", "", 0)
+    return dict([*ledger.open.items()][-MOST_OPEN:])

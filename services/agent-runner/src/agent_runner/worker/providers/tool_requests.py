@@ -1,0 +1,126 @@
+"""One HTTP request to a tool: only to listed hosts, only as long as the deadline, only so many bytes."""
+
+# pyright: standard
+
+import asyncio
+import json
+import socket
+from collections.abc import Collection
+from typing import Any, Final
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from agent_runner.agent_config import AgentConfig
+from contracts.tool_hosts import AllowedHost, hosts, is_allowed, may_connect, parse_url
+from contracts.tools import RecordedTool
+
+MAX_ANSWER_BYTES: Final = 16_384
+MAX_ARGUMENT_BYTES: Final = 16_384
+
+
+class ToolFailed(Exception):
+    """A tool call failed; the text is for the model.
+
+    Attributes:
+        is_unknown: The tool may have taken effect.
+    """
+
+    def __init__(self, why: str, *, is_unknown: bool = False) -> None:
+        super().__init__(why)
+        self.is_unknown = is_unknown
+
+
+class ToolRequests:
+    """Sends a session's requests to its tools."""
+
+    def __init__(self, config: AgentConfig, session_id: str) -> None:
+        self._allowed = hosts(config.tool_allowed_hosts)
+        self._session_id = session_id
+
+    async def send(self, tool: RecordedTool, arguments: str, key: str) -> Any:
+        """Call a tool with JSON arguments; return its answer, parsed if it is JSON.
+
+        Raises:
+            ToolFailed: It was not called, or did not answer, or answered with an error.
+        """
+        try:
+            async with asyncio.timeout(tool.deadline_s):
+                return await self._send(tool, arguments, key)
+        except TimeoutError:
+            raise ToolFailed(f"no answer in {tool.deadline_s:g} s", is_unknown=True) from None
+        except (aiohttp.ClientError, OSError, ValueError) as failed:
+            is_unknown = not isinstance(failed, aiohttp.ClientConnectorError)
+            raise ToolFailed(
+                f"the tool could not be reached ({type(failed).__name__})", is_unknown=is_unknown
+            ) from failed
+
+    async def _send(self, tool: RecordedTool, body: str, key: str) -> Any:
+        try:
+            address = parse_url(tool.url)
+        except ValueError as error:
+            raise ToolFailed(f"its URL cannot be called: {error}") from error
+        if not is_allowed(address, self._allowed):
+            raise ToolFailed("its host is not in TOOL_ALLOWED_HOSTS of this node")
+        if len(body) > MAX_ARGUMENT_BYTES:
+            raise ToolFailed(f"the arguments are longer than {MAX_ARGUMENT_BYTES} bytes")
+        headers = {
+            "Content-Type": "application/json",
+            "Idempotency-Key": key,
+            "X-Greenroom-Session": self._session_id,
+        }
+        connector = aiohttp.TCPConnector(resolver=_Resolver(self._allowed), use_dns_cache=False)
+        async with (
+            aiohttp.ClientSession(connector=connector, trust_env=False) as http,
+            http.post(address.url, data=body, headers=headers, allow_redirects=False) as answer,
+        ):
+            if 300 <= answer.status < 400:
+                raise ToolFailed(f"it answered with a redirect ({answer.status}), which is not followed")
+            text = await _read(answer.content)
+            if answer.status >= 400:
+                raise ToolFailed(f"status {answer.status}: {text[:500]}", is_unknown=answer.status >= 500)
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+
+
+class _Resolver(AbstractResolver):
+    """Resolves a host and keeps the permitted addresses, so that aiohttp connects only to checked ones."""
+
+    def __init__(self, allowed: Collection[AllowedHost]) -> None:
+        self._allowed = allowed
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """All permitted addresses of a host.
+
+        Raises:
+            ToolFailed: No address of the host is public or listed.
+        """
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
+        kept = [(entry[0], str(entry[4][0])) for entry in found if may_connect(str(entry[4][0]), port, self._allowed)]
+        if not kept:
+            raise ToolFailed(f"{host} leads to an address that is not public, and TOOL_ALLOWED_HOSTS does not list it")
+        return [
+            ResolveResult(hostname=host, host=address, port=port, family=kind, proto=0, flags=socket.AI_NUMERICHOST)
+            for kind, address in kept
+        ]
+
+    async def close(self) -> None:
+        pass
+
+
+async def _read(content: aiohttp.StreamReader) -> str:
+    """The whole answer as text.
+
+    Raises:
+        ToolFailed: The answer is longer than MAX_ANSWER_BYTES.
+    """
+    data = bytearray()
+    async for chunk in content.iter_any():
+        data += chunk
+        if len(data) > MAX_ANSWER_BYTES:
+            raise ToolFailed(f"its answer is longer than {MAX_ANSWER_BYTES} bytes", is_unknown=True)
+    return data.decode(errors="replace")

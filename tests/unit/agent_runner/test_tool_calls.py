@@ -1,0 +1,110 @@
+"""The calls of tools: one key for one request, in every epoch; patience with the ones that take long."""
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent_runner.domain.tool_calls import MOST_OPEN, OWED_S, Call, Ledger, Patience, canonical, unanswered
+from agent_runner.link.messages import ToolCall
+
+_JSON: Any = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.floats(-1e6, 1e6) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+_ARGUMENTS: Any = st.dictionaries(st.text(max_size=5), _JSON, max_size=4)
+BOOK = Call.of("book", {"day": "Friday", "persons": 2})
+
+
+@given(_ARGUMENTS)
+def test_canonical_arguments_are_the_same_json_and_canonical_again(arguments: dict[str, Any]) -> None:
+    text = canonical(arguments)
+    assert json.loads(text) == arguments
+    assert canonical(json.loads(text)) == text
+
+
+@given(_ARGUMENTS, st.randoms())
+def test_the_order_of_the_names_changes_nothing(arguments: dict[str, Any], random: Any) -> None:
+    names = [*arguments]
+    random.shuffle(names)
+    assert Call.of("book", {name: arguments[name] for name in names}) == Call.of("book", arguments)
+
+
+def test_a_whole_number_is_one_number_however_it_is_written() -> None:
+    assert canonical({"n": 2.0, "m": [1.5]}) == canonical({"m": [1.5], "n": 2}) == '{"m":[1.5],"n":2}'
+
+
+def test_the_key_belongs_to_session_question_name_and_arguments() -> None:
+    ledger = Ledger("session_1")
+    others = {
+        ledger.key_of(BOOK, 2),
+        ledger.key_of(Call("book", "{}"), 1),
+        ledger.key_of(Call("cancel", BOOK.arguments), 1),
+        Ledger("session_2").key_of(BOOK, 1),
+    }
+    assert len(others | {ledger.key_of(BOOK, 1)}) == 5
+    assert ledger.key_of(BOOK, 1) == Ledger("session_1").key_of(BOOK, 1)
+
+
+def test_a_call_without_an_answer_keeps_its_key_until_the_answer_is_known() -> None:
+    ledger = Ledger("session_1")
+    key = ledger.key_of(BOOK, 1)
+    ledger = ledger.started(BOOK, key)
+    assert ledger.key_of(BOOK, 2) == key
+    ledger, _ = ledger.finished(BOOK, "unknown", "no answer in 10 s", 1)
+    assert ledger.key_of(BOOK, 3) == key
+    ledger, _ = ledger.finished(BOOK, "done", "", 3)
+    assert ledger.key_of(BOOK, 3) != key
+    assert not ledger.open
+
+
+def test_two_equal_failures_in_a_row_are_told_apart_from_two_others() -> None:
+    ledger = Ledger("session_1")
+    for outcome, error, question, is_repeated in (
+        ("failed", "status 404", 1, False),
+        ("failed", "status 409", 1, False),
+        ("failed", "status 409", 2, False),
+        ("done", "", 2, False),
+        ("unknown", "status 500", 2, False),
+        ("unknown", "status 500", 2, True),
+        ("unknown", "status 500", 2, False),
+    ):
+        ledger, found = ledger.finished(BOOK, outcome, error, question)  # type: ignore[arg-type]
+        assert found == is_repeated, (error, question)
+
+
+def told(n: int, outcome: str = "", call: Call = BOOK) -> ToolCall:
+    return ToolCall(n=n, turn=1, name=call.name, key=f"key {n}", arguments=call.arguments, outcome=outcome)
+
+
+def test_a_successor_knows_the_keys_of_the_calls_that_may_have_taken_effect() -> None:
+    other = Call("cancel", "{}")
+    assert unanswered([told(1)]) == {BOOK.hash: "key 1"}
+    assert unanswered([told(1), told(1, "done"), told(2, "unknown", other)]) == {other.hash: "key 2"}
+    many = [told(n, call=Call("book", str(n))) for n in range(3 * MOST_OPEN)]
+    assert [*unanswered(many).values()] == [f"key {n}" for n in range(2 * MOST_OPEN, 3 * MOST_OPEN)]
+
+
+def test_a_filler_comes_after_so_much_silence_and_then_less_often() -> None:
+    patience = Patience(1.5)
+    looked = {now: patience.look(now, is_running=True, is_owed=False, is_silent=now != 1.0) for now in _steps(0, 12)}
+    assert [now for now, due in looked.items() if due] == [2.75, 8.75]
+    assert set(looked.values()) == {None, "fill"}
+
+
+def test_no_filler_when_it_is_off_and_none_without_a_tool() -> None:
+    for patience, is_running in ((Patience(0), True), (Patience(1.5), False)):
+        for now in _steps(0, 20):
+            assert patience.look(now, is_running=is_running, is_owed=False, is_silent=True) is None
+
+
+def test_a_result_that_started_no_answer_is_asked_about_in_the_end() -> None:
+    patience = Patience(1.5)
+    due = {now: patience.look(now, is_running=False, is_owed=True, is_silent=True) for now in _steps(0, OWED_S)}
+    assert [now for now, what in due.items() if what] == [OWED_S]
+
+
+def _steps(first: float, last: float) -> list[float]:
+    return [first + n / 4 for n in range(round((last - first) * 4) + 1)]
