@@ -4,19 +4,21 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from livekit import api, rtc
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from agent_runner.agent_config import AgentConfig
 from chassis.nats import Bus
-from contracts.events import AgentStopped, TurnFinished
+from contracts.events import AgentStopped, ToolCalled, TurnFinished
 from contracts.ids import agent_identity, caller_identity
+from contracts.tools import RecordedTool
 from tests.integration.agent_runner.node_process import Driver, NodeProcess, descendants, is_alive
 from tests.integration.agent_runner.stage import SESSION, Stage
 from tests.integration.agent_runner.worker_stage import Sandbox
@@ -38,7 +40,9 @@ def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
 
 @pytest.fixture
 async def drive(tmp_path: Path, nats_url: str, bus: Bus, sandbox: Sandbox) -> AsyncIterator[Driver]:
-    node = NodeProcess(tmp_path / "node", nats_url, module="agent_runner.app", env=sandbox.environment()).start()
+    node = NodeProcess(
+        tmp_path / "node", nats_url, module="agent_runner.app", env=sandbox.environment(TOOL_ALLOWED_HOSTS="127.0.0.1")
+    ).start()
     try:
         await node.ready(40)
         yield Driver(bus, node)
@@ -115,6 +119,66 @@ async def test_another_worker_takes_over_the_room_of_a_killed_one(stage: Stage) 
     assert bridge.heard_text.startswith("Sorry, I lost you")
     assert (await stage.drive.ended(SESSION, epoch=2)).process_gone
     assert (await stage.drive.names(SESSION)).count("started") == 1
+
+
+@pytest.mark.parametrize("when", ["5 ms after the request", "0.3 s after the answer"])
+async def test_a_tools_call_survives_its_agent_and_takes_effect_once(stage: Stage, sandbox: Sandbox, when: str) -> None:
+    call = {"tool_calls": [{"name": "book_table", "arguments": {"day": "Friday", "persons": 2}}]}
+    again = {"tool_calls": [{"name": "book_table", "arguments": {"persons": 2.0, "day": "Friday"}}]}
+    is_early = when.endswith("request")
+    await sandbox.control("transcripts", {"texts": ["Book a table for two on Friday."]})
+    await sandbox.control("replies", {"replies": [call, *([] if is_early else ["It is being done."])]})
+    asked, keys = asyncio.Event(), list[str]()
+
+    async def book(request: web.Request) -> web.Response:
+        keys.append(request.headers["Idempotency-Key"])
+        asked.set()
+        if is_early and len(keys) == 1:
+            await asyncio.sleep(5)
+        return web.json_response({"table": 7})
+
+    async with served(book) as url:
+        tools = (RecordedTool(name="book_table", description="Books.", url=url),)
+        await stage.enter()
+        pid = await stage.start(tools=tools)
+        await stage.drive.has(SESSION, "turn", deadline_s=20)
+        speaking = asyncio.create_task(stage.say("Book a table, please."))
+        await asked.wait()
+        await asyncio.sleep(0.005 if is_early else 0.3)
+        os.kill(pid, signal.SIGKILL)
+        await stage.drive.has(SESSION, "agent_stopped", epoch=1, cause="crashed")
+        after = [again] if is_early else []
+        await sandbox.control("replies", {"replies": [*after, "Your table is number seven."]})
+        await stage.start(epoch=2, takeover=True, tools=tools)
+        await _said(stage, "number seven")
+        await speaking
+    assert len(set(keys)) == 1
+    assert len(keys) == (2 if is_early else 1)
+    log = await stage.drive.log(SESSION)
+    called = [(e.epoch, e.outcome) for e in log if isinstance(e, ToolCalled)]
+    assert called == ([(1, ""), (2, ""), (2, "done")] if is_early else [(1, ""), (1, "done")])
+    (told,) = [m["content"] for m in (await sandbox.asked())[-1] if m["role"] == "developer"][:1]
+    assert ("may have taken effect" if is_early else '"table": 7') in told
+
+
+async def _said(stage: Stage, words: str) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            if any(words in e.heard_text for e in await stage.drive.log(SESSION) if isinstance(e, TurnFinished)):
+                return
+            await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def served(handler: Callable[[web.Request], Awaitable[web.Response]]) -> AsyncIterator[str]:
+    """A tool's server; its URL."""
+    app = web.Application()
+    app.router.add_post("/", handler)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
+    await runner.cleanup()
 
 
 async def test_a_farewell_is_said_in_the_room_and_costs_nothing(stage: Stage) -> None:
