@@ -1,15 +1,33 @@
-"""A LiveKit server, the sandbox, and workers in a room with people."""
+"""A supervisor with stand-in workers; a LiveKit server, the sandbox, and workers in a room with people."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from chassis.nats import Bus
+from tests.integration.agent_runner.node_process import STAND_IN, Driver, NodeProcess
 from tests.integration.agent_runner.worker_stage import Person, Preloaded, Sandbox, Worker, open_room, ready
 from tests.support.servers import LiveKitServer
 
 Fork = Callable[..., Awaitable[Worker]]
+
+
+@pytest.fixture
+async def node(tmp_path: Path, nats_url: str) -> AsyncIterator[NodeProcess]:
+    """A supervisor with stand-in workers."""
+    node = NodeProcess(tmp_path / "node", nats_url, module=STAND_IN).start()
+    yield node
+    node.kill()
+
+
+@pytest.fixture
+async def drive(node: NodeProcess, bus: Bus) -> Driver:
+    """Drives it as the scheduler does."""
+    await node.ready()
+    return Driver(bus, node)
 
 
 @pytest.fixture(scope="module")

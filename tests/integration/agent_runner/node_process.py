@@ -15,14 +15,17 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from chassis.nats import Bus
-from contracts.commands import ASSIGN, END, AssignJob, CommandFailed, EndJob, JobAccepted, JobEnded
+from contracts.commands import ASSIGN, END, CommandFailed, EndJob, JobAccepted, JobEnded
 from contracts.events import Event, JobAssigned
 from contracts.registry import NodeState
 from contracts.streams import NODES
+from tests.support.commands import assign_job
 from tests.support.servers import free_port
 from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[3]
+STAND_IN = "tests.integration.agent_runner.stand_in_app"
+"""The supervisor's module with workers that only follow a script."""
 
 
 def is_alive(pid: int) -> bool:
@@ -168,17 +171,7 @@ class Driver:
         self, session_id: str, prompt: str = "", *, epoch: int, **changes: object
     ) -> JobAccepted | CommandFailed:
         """The command `assign`."""
-        job = AssignJob(
-            session_id=session_id,
-            epoch=epoch,
-            url="ws://127.0.0.1:1",
-            token="token",
-            user_name="Ann",
-            user_id="Ann",
-            voice_id="Ashley",
-            opening_line="Hello Ann!",
-            system_prompt=prompt,
-        ).model_copy(update=changes)
+        job = assign_job(session_id, epoch=epoch, system_prompt=prompt, **changes)
         return await self.bus.request(ASSIGN.at(self.node.node_id), job, timeout_s=2)
 
     async def start(self, session_id: str, prompt: str = "", **changes: object) -> int:

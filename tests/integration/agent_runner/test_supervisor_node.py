@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,24 +15,9 @@ from chassis.nats import Bus
 from contracts.commands import DRAIN, CommandFailed, DrainNode, JobAccepted, JobEnded, NodeDraining
 from contracts.events import AgentReady, AgentSpeaking, AgentStopped, ServedTick, TurnFinished
 from contracts.streams import NODES
-from tests.integration.agent_runner.node_process import Driver, NodeProcess, descendants, is_alive
+from tests.integration.agent_runner.node_process import STAND_IN, Driver, NodeProcess, descendants, is_alive
 from tests.support.servers import NatsServer
 from tests.support.waiting import until
-
-STAND_IN = "tests.integration.agent_runner.stand_in_app"
-
-
-@pytest.fixture
-async def node(tmp_path: Path, nats_url: str) -> AsyncIterator[NodeProcess]:
-    node = NodeProcess(tmp_path / "node", nats_url, module=STAND_IN).start()
-    yield node
-    node.kill()
-
-
-@pytest.fixture
-async def drive(node: NodeProcess, bus: Bus) -> Driver:
-    await node.ready()
-    return Driver(bus, node)
 
 
 async def test_a_job_from_assignment_to_end(drive: Driver) -> None:

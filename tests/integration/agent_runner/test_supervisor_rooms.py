@@ -3,33 +3,14 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
-from pathlib import Path
 
-import pytest
-
-from chassis.nats import Bus
 from contracts.commands import DRAIN, PREJOIN, CommandFailed, DrainNode, JobAccepted, PrejoinRoom, RoomPrejoined
 from contracts.registry import PrejoinedRoom
 from contracts.streams import PREJOINED
-from tests.integration.agent_runner.node_process import Driver, NodeProcess, descendants, is_alive
+from tests.integration.agent_runner.node_process import Driver, descendants, is_alive
 from tests.support.waiting import until
 
-STAND_IN = "tests.integration.agent_runner.stand_in_app"
 SID = "session_1"
-
-
-@pytest.fixture
-async def node(tmp_path: Path, nats_url: str) -> AsyncIterator[NodeProcess]:
-    node = NodeProcess(tmp_path / "node", nats_url, module=STAND_IN).start()
-    yield node
-    node.kill()
-
-
-@pytest.fixture
-async def drive(node: NodeProcess, bus: Bus) -> Driver:
-    await node.ready()
-    return Driver(bus, node)
 
 
 async def prejoin(

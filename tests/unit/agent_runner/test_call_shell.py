@@ -12,7 +12,6 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 
-from agent_runner.domain.pool import PoolLimits
 from agent_runner.link.messages import (
     Beat,
     Caller,
@@ -26,67 +25,28 @@ from agent_runner.link.messages import (
     Stopped,
     Turn,
 )
-from agent_runner.supervisor.call import Call, World
-from agent_runner.supervisor.pool import Pool
+from agent_runner.supervisor.call import Call
 from chassis import telemetry
 from contracts.causes import Cause
-from contracts.commands import AssignJob
 from contracts.events import AgentSpeaking, AgentStopped, ServedTick, SessionRequested
-from tests.unit.agent_runner.supervisor_fakes import (
-    CALL_LIMITS,
-    FakeCallLogs,
-    FakeForks,
-    FakeOutboxes,
-    FakeSessionLog,
-    FakeWorker,
-)
+from tests.support.commands import assign_job
+from tests.unit.agent_runner.node_scene import NodeScene
+from tests.unit.agent_runner.supervisor_fakes import FakeWorker
 
 SID = "session_1"
 BEAT = Beat(tts_bytes=0, sent_bytes=0, caller_in_room=True)
 
 
-class Scene:
+class Scene(NodeScene):
     """A node with one warm worker, and the job."""
 
     def __init__(
         self, folder: Path, *, epoch: int = 1, takeover: bool = False, target: int = 1, **changes: object
     ) -> None:
-        self.now = 100.0
-        self.forks = FakeForks()
-        self.outboxes = FakeOutboxes()
-        self.session_log = FakeSessionLog()
-        self.call_logs = FakeCallLogs()
-        limits = PoolLimits(slots=2, target=target, max_age_s=3600, start_s=20, silence_s=5)
-        self.pool = Pool(self.forks, limits, on_change=lambda: None, clock=lambda: self.now)
-        self.world = World(
-            "n1",
-            folder,
-            self.pool,
-            self.outboxes,
-            self.session_log,
-            self.call_logs,
-            limits=lambda _language: CALL_LIMITS,
-            clock=lambda: self.now,
-        )
-        self.job = AssignJob(
-            session_id=SID,
-            epoch=epoch,
-            url="ws://x",
-            token="t",
-            user_name="Ann",
-            user_id="Ann",
-            voice_id="Ashley",
-            opening_line="Hello Ann!",
-            system_prompt="Be kind.",
-            takeover=takeover,
-        ).model_copy(update=changes)
+        super().__init__(folder, slots=2, target=target)
+        self.job = assign_job(SID, epoch=epoch, takeover=takeover, **changes)
         self.over: list[Call] = []
         self.call = Call(self.job, self.world, self.over.append)
-        self._running = asyncio.ensure_future(self.pool.run())
-
-    async def settle(self) -> None:
-        for _ in range(20):
-            await asyncio.sleep(0)
 
     async def go(self) -> FakeWorker:
         """The job has its worker, and `Go` is sent."""
@@ -116,9 +76,6 @@ class Scene:
     @property
     def names(self) -> list[str]:
         return [e.event for e in self.outboxes.outbox.events]
-
-    def close(self) -> None:
-        self._running.cancel()
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ import pytest
 from agent_runner.domain.pulse import LOOK_S, silence_step
 from agent_runner.link.messages import BEAT_S, Ready
 from agent_runner.supervisor.pool import Taken
-from tests.unit.agent_runner.pool_scene import PoolScene
+from tests.unit.agent_runner.node_scene import NodeScene
 from tests.unit.agent_runner.supervisor_fakes import FakeWorker
 
 
-class Scene(PoolScene):
+class Scene(NodeScene):
     """A node with three slots and two workers ready."""
 
     def silence(self, seconds: float, *beating: FakeWorker) -> None:
@@ -33,7 +33,7 @@ class Scene(PoolScene):
 
 @pytest.fixture
 async def scene() -> AsyncIterator[Scene]:
-    async with Scene.opened(slots=3) as scene:
+    async with Scene.with_two_ready(slots=3) as scene:
         yield scene
 
 

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from agent_runner.domain.pool import REFILL_AFTER_S
-from tests.unit.agent_runner.pool_scene import PoolScene
+from tests.unit.agent_runner.node_scene import NodeScene
 
 
-class Scene(PoolScene):
+class Scene(NodeScene):
     """A pool of two warm workers, and its clock."""
 
     async def call(self) -> None:
@@ -20,7 +20,7 @@ class Scene(PoolScene):
 
 @pytest.fixture
 async def scene() -> AsyncIterator[Scene]:
-    async with Scene.opened(slots=9) as scene:
+    async with Scene.with_two_ready(slots=9) as scene:
         yield scene
 
 

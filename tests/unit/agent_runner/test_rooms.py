@@ -5,35 +5,22 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from agent_runner.domain.pool import PoolLimits
 from agent_runner.link.messages import End, Joined, Prejoin, Removed, Stopped, ToSupervisor
-from agent_runner.supervisor.pool import Pool
-from agent_runner.supervisor.rooms import RoomFacts, Rooms
 from contracts.causes import Cause
 from contracts.commands import CommandFailed, PrejoinRoom, RoomPrejoined
 from contracts.deadlines import PREJOINED_RENEW_S
-from tests.unit.agent_runner.supervisor_fakes import FakeForks, FakeKeys, FakeWorker
+from tests.unit.agent_runner.node_scene import NodeScene
+from tests.unit.agent_runner.supervisor_fakes import FakeWorker
 
 SID = "session_1"
 
 
-class Scene:
+class Scene(NodeScene):
     """A node with three slots and one warm worker."""
 
     def __init__(self, *, slots: int = 3) -> None:
-        self.now = 100.0
-        self.forks, self.keys = FakeForks(), FakeKeys()
-        limits = PoolLimits(slots=slots, target=1, max_age_s=3600, start_s=20, silence_s=5)
-        self.pool = Pool(self.forks, limits, on_change=lambda: None, clock=lambda: self.now)
+        super().__init__(slots=slots)
         self.announced: list[tuple[str, ...]] = []
-        self.rooms = Rooms(
-            RoomFacts("n1", None, silence_s=5),
-            self.pool,
-            self.keys,
-            on_change=lambda: None,
-            clock=lambda: self.now,
-        )
-        self._running = [asyncio.ensure_future(self.pool.run())]
 
     async def announce(self) -> None:
         self.announced.append(self.rooms.ids)
@@ -61,10 +48,6 @@ class Scene:
         return next(
             w for w in self.forks.workers for t in w.told if isinstance(t, Prejoin) and t.session_id == session_id
         )
-
-    def close(self) -> None:
-        for task in self._running:
-            task.cancel()
 
 
 def order(session_id: str = SID, max_age_s: float = 600) -> PrejoinRoom:

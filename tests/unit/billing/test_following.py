@@ -282,6 +282,18 @@ async def test_what_the_log_dropped_before_it_was_read_is_an_alarm_with_its_rang
     assert await scene.following.readiness.reason() is None
 
 
+async def test_a_gap_counts_once_even_if_the_ledger_is_unavailable_at_first() -> None:
+    scene = Scene(call(61_000))
+    await scene.restart()
+    scene.log.records = list(log_of(*events("session_new"), first_seq=200))
+    before = metric("billing_log_gap_messages_total")
+    for scene.ledger.is_away in (True, False):
+        await scene.following.look(is_idle=False)
+
+    (gap,) = scene.ledger.gaps
+    assert metric("billing_log_gap_messages_total") == before + gap.last_seq - gap.first_seq + 1
+
+
 async def test_a_log_that_was_lost_and_made_again_is_read_from_its_beginning() -> None:
     scene = Scene(call(61_000))
     await scene.restart()

@@ -159,10 +159,10 @@ class Following:
         last = extent.first_seq - 1
         if last < first:
             return
-        _GAPS.inc(last - first + 1)
         self.readiness.gap(f"the log dropped its messages {first} to {last} before they were read")
-        log.error("log.gap", first_seq=first, last_seq=last, messages=last - first + 1)
         await self._ledger.keep_gap(Gap(first, last, int(self._now() * 1000)))
+        _GAPS.inc(last - first + 1)  # once, also if the ledger was unavailable at first
+        log.error("log.gap", first_seq=first, last_seq=last, messages=last - first + 1)
         self._backlog.read = max(self._backlog.read, last)
 
     @property
