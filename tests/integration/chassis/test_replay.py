@@ -117,7 +117,7 @@ async def test_a_log_that_was_made_anew_is_read_from_its_start(bus: Bus) -> None
     await until(lambda: len(reader.seqs) == 5)
 
     await bus.js.delete_stream("SESSIONS")
-    await bus.redeclare()
+    await bus.ensure(STREAMS)
     await bus.publish(tick("session_2"))
 
     await until(lambda: reader.seqs[5:] == [1])

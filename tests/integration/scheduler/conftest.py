@@ -7,11 +7,19 @@ from pathlib import Path
 import pytest
 
 from chassis.nats import Bus
+from scheduler.adapters.livekit_rooms import LiveKitRooms
 from tests.integration.scheduler.stack import StandInNode
-from tests.support.servers import LiveKitServer, Scheduler
+from tests.support.servers import API_KEY, API_SECRET, LiveKitServer, Scheduler
 from tests.support.waiting import until
 
 Start = Callable[..., Scheduler]
+
+
+async def leading(start: Start, livekit: LiveKitServer, **environment: str) -> Scheduler:
+    """A scheduler that leads on this LiveKit and reconciles twice a second."""
+    process = start(livekit.url, RECONCILE_S="0.5", **environment)
+    await until(process.leads, what="it never led")
+    return process
 
 
 @pytest.fixture
@@ -50,3 +58,10 @@ def livekit(tmp_path: Path) -> Iterator[LiveKitServer]:
     """A real LiveKit without webhooks."""
     with LiveKitServer(tmp_path / "livekit") as server:
         yield server
+
+
+@pytest.fixture
+async def rooms(livekit: LiveKitServer) -> AsyncIterator[LiveKitRooms]:
+    adapter = LiveKitRooms(livekit.url, API_KEY, API_SECRET, session_ms=60_000, queue_s=30, deployment="here")
+    yield adapter
+    await adapter.close()

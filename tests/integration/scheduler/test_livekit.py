@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
@@ -13,24 +12,10 @@ from contracts.events import AgentReady, Outcome, RoomEvent
 from contracts.ids import agent_identity, caller_identity
 from scheduler.adapters.livekit_rooms import LiveKitRooms
 from scheduler.ports import Unavailable
-from tests.integration.scheduler.conftest import Start
+from tests.integration.scheduler.conftest import Start, leading
 from tests.integration.scheduler.stack import StandInNode, ask_end, ended, kinds, new_id, now, request, wait_for
 from tests.integration.signalling import signalling
-from tests.support.servers import API_KEY, API_SECRET, LiveKitServer, Scheduler
-from tests.support.waiting import until
-
-
-@pytest.fixture
-async def rooms(livekit: LiveKitServer) -> AsyncIterator[LiveKitRooms]:
-    adapter = LiveKitRooms(livekit.url, API_KEY, API_SECRET, session_ms=60_000, queue_s=30, deployment="here")
-    yield adapter
-    await adapter.close()
-
-
-async def leading(start: Start, livekit: LiveKitServer, **environment: str) -> Scheduler:
-    process = start(livekit.url, RECONCILE_S="0.5", **environment)
-    await until(process.leads, what="it never led")
-    return process
+from tests.support.servers import API_KEY, API_SECRET, LiveKitServer
 
 
 async def names(rooms: LiveKitRooms) -> set[str]:

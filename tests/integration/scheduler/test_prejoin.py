@@ -2,10 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from datetime import timedelta
-
-import pytest
 
 from chassis.nats import Bus
 from contracts.commands import CommandFailed, PrejoinRoom, RoomPrejoined
@@ -14,10 +11,10 @@ from contracts.registry import PrejoinedRoom
 from contracts.streams import PREJOINED
 from contracts.subjects import node_command
 from scheduler.adapters.livekit_rooms import LiveKitRooms
-from tests.integration.scheduler.conftest import Start
+from tests.integration.scheduler.conftest import Start, leading
 from tests.integration.scheduler.stack import StandInNode, now, request, wait_for
 from tests.support.responding import respond
-from tests.support.servers import API_KEY, API_SECRET, LiveKitServer, Scheduler
+from tests.support.servers import LiveKitServer
 from tests.support.waiting import until
 
 
@@ -50,19 +47,6 @@ class RoomyNode(StandInNode):
         )
         await self._bus.bucket(PREJOINED).create(order.session_id, room.model_dump_json().encode(), ttl_s=60)
         return RoomPrejoined(node_id=self.node_id, pid=7)
-
-
-@pytest.fixture
-async def rooms(livekit: LiveKitServer) -> AsyncIterator[LiveKitRooms]:
-    adapter = LiveKitRooms(livekit.url, API_KEY, API_SECRET, session_ms=60_000, queue_s=30, deployment="here")
-    yield adapter
-    await adapter.close()
-
-
-async def leading(start: Start, livekit: LiveKitServer, **environment: str) -> Scheduler:
-    process = start(livekit.url, RECONCILE_S="0.5", **environment)
-    await until(process.leads, what="it never led")
-    return process
 
 
 async def offered(bus: Bus, n: int) -> set[str]:

@@ -16,6 +16,7 @@ from starlette.responses import StreamingResponse
 from chassis import problem
 from chassis.edge import request_id
 from contracts.errors import BUS_UNAVAILABLE, UNKNOWN_SESSION, Problem, Refused
+from tests.support.asgi import scope
 
 
 class Start(BaseModel):
@@ -190,22 +191,9 @@ async def test_a_sender_that_stops_halfway_is_under_the_deadline() -> None:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": "POST",
-        "path": "/start",
-        "raw_path": b"/start",
-        "root_path": "",
-        "query_string": b"",
-        "scheme": "http",
-        "headers": [(b"content-type", b"application/json")],
-        "server": ("test", 80),
-        "client": ("test", 1),
-    }
+    request = scope("/start", method="POST", headers={"content-type": "application/json"})
     async with asyncio.timeout(2):
-        await app()(scope, receive, send)
+        await app()(request, receive, send)
     assert sent[0]["status"] == 504
 
 

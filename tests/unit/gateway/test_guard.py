@@ -15,6 +15,7 @@ from gateway.domain.access import AccessRules, Scope, parse_keys
 from gateway.routes.api import build_api
 from gateway.routes.audit import Sampler
 from gateway.routes.guard import PUBLIC
+from tests.support.asgi import scope
 from tests.support.events import SESSION, requested
 from tests.unit.gateway.conftest import World
 
@@ -86,23 +87,8 @@ async def test_a_strangers_body_is_not_read(world: World, path: str, code: str) 
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": "POST",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "root_path": "",
-        "scheme": "http",
-        "headers": [(b"host", b"gateway"), (b"content-length", b"60000")],
-        "client": ("192.0.2.7", 1),
-        "server": ("gateway", 80),
-    }
-
     async with asyncio.timeout(2):
-        await world.app(keyed(FULL))(scope, no_body, send)
+        await world.app(keyed(FULL))(scope(path, method="POST", headers={"content-length": "60000"}), no_body, send)
 
     assert sent[0]["status"] == 401
     assert json.loads(sent[1]["body"])["code"] == code

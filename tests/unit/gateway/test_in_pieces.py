@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.asgi import scope
 from tests.unit.gateway.conftest import World
 
 PUBLIC = ["/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css", "/openapi.json"]
@@ -22,21 +23,7 @@ async def answer(world: World, path: str, *, root_path: str = "") -> list[bytes]
             assert message["status"] == 200
         pieces.append(message.get("body", b""))
 
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": "GET",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "root_path": "",
-        "scheme": "http",
-        "headers": [(b"host", b"127.0.0.1")],
-        "client": ("127.0.0.1", 1),
-        "server": ("127.0.0.1", 80),
-    }
-    await world.app(root_path=root_path)(scope, receive, send)
+    await world.app(root_path=root_path)(scope(path), receive, send)
     return pieces
 
 

@@ -16,6 +16,7 @@ from contracts.events import Event, Outcome, SessionRequested
 from gateway.app import stop_serving
 from gateway.domain.waiting import Stage, failure
 from gateway.routes.waits import Waits
+from tests.support.asgi import scope
 from tests.support.events import SESSION, assigned, ended, queued, ready, requested, speaking, turn
 from tests.support.waiting import until
 from tests.unit.gateway.conftest import World
@@ -427,18 +428,8 @@ async def test_a_client_that_leaves_releases_its_place(world: World, method: str
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {
-        "type": "http",
-        "method": method,
-        "path": path,
-        "query_string": b"",
-        "headers": [
-            (b"host", b"localhost"),
-            (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(body)),
-        ],
-    }
-    waiting = asyncio.create_task(world.app()(scope, came.get, send))
+    headers = {"host": "localhost", "content-type": "application/json", "content-length": str(len(body))}
+    waiting = asyncio.create_task(world.app()(scope(path, method=method, headers=headers), came.get, send))
     await until(lambda: world.waits._places)
     came.put_nowait({"type": "http.disconnect"})
 

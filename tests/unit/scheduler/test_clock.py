@@ -10,7 +10,7 @@ from contracts.events import SessionEnded
 from scheduler.domain.clock import STEP_MS, LogClock, Reading
 from scheduler.domain.limits import Limits
 from tests.support.events import SESSION, T0, end_requested, requested, started
-from tests.unit.scheduler.world import Leader, World, settle
+from tests.unit.scheduler.world import Leader, World, leads, settle
 
 LIMITS = Limits(max_bots=2, max_queue=3, session_ms=300_000)
 SLACK_MS = 5  # a round trip, and rounding
@@ -133,13 +133,6 @@ def test_before_the_first_reading_it_says_nothing() -> None:
 
 
 # --- a leader
-
-
-async def leads(world: World) -> Leader:
-    world.add_node("n1")
-    leader = Leader(world)
-    await leader.begin()
-    return leader
 
 
 async def run(leader: Leader) -> None:

@@ -11,7 +11,7 @@ from scheduler.domain.facts import Facts, Verdict
 from scheduler.domain.limits import Limits
 from tests.support.events import SESSION, T0, assigned, ready, requested, started, stopped, tick
 from tests.unit.scheduler.builders import session
-from tests.unit.scheduler.world import Leader, World, settle
+from tests.unit.scheduler.world import Leader, World, leads, settle
 
 LIMITS = Limits()
 FACTS = Facts(since_ms=T0 - 60_000, slot=0)
@@ -100,9 +100,7 @@ def ends(world: World) -> list[tuple[str, int]]:
 
 async def test_a_node_that_never_ends_the_call_is_told_to_and_nothing_is_billed_beyond_the_limit() -> None:
     world = World(LIMITS)
-    world.add_node("n1")
-    leader = Leader(world)
-    await leader.begin()
+    leader = await leads(world)
     await call(world, leader, limit=1)
 
     world.monotonic_s += 59
@@ -122,9 +120,7 @@ async def test_a_node_that_never_ends_the_call_is_told_to_and_nothing_is_billed_
 
 async def test_a_call_that_a_provider_made_mute_for_a_minute_goes_on_after_it() -> None:
     world = World(LIMITS)
-    world.add_node("n1")
-    leader = Leader(world)
-    await leader.begin()
+    leader = await leads(world)
     await call(world, leader, limit=1)
 
     world.monotonic_s += 100
@@ -143,9 +139,7 @@ async def test_a_successor_gets_what_is_left_of_the_billable_time(
     served_ms: int, fault_ms: int, before_ms: int
 ) -> None:
     world = World(LIMITS)
-    world.add_node("n1")
-    leader = Leader(world)
-    await leader.begin()
+    leader = await leads(world)
     await call(world, leader, limit=1)
 
     world.monotonic_s += served_ms / 1000
@@ -163,9 +157,7 @@ async def test_a_successor_gets_what_is_left_of_the_billable_time(
 
 async def test_a_call_whose_agent_dies_in_its_last_half_second_is_over() -> None:
     world = World(LIMITS)
-    world.add_node("n1")
-    leader = Leader(world)
-    await leader.begin()
+    leader = await leads(world)
     await call(world, leader, limit=1)
 
     world.monotonic_s += 59.7

@@ -12,7 +12,7 @@ from scheduler.leader import figures
 from scheduler.ports import HeldSlot
 from tests.support.events import SESSION, T0, assigned, ended, requested, started, tick
 from tests.unit.scheduler.builders import at_ms, log, node
-from tests.unit.scheduler.world import Leader, World, settle
+from tests.unit.scheduler.world import Leader, World, leads, settle
 
 OLD_MS = T0 - 600_000
 
@@ -39,9 +39,7 @@ def test_never_requested_is_said_only_by_a_log_that_is_old_enough(
 
 async def call(world: World) -> Leader:
     """A call that runs."""
-    world.add_node("n1")
-    leader = Leader(world)
-    await leader.begin()
+    leader = await leads(world)
     world.write(requested())
     leader.hear(1)
     await settle()
@@ -156,13 +154,13 @@ async def test_a_node_is_believed_up_to_what_a_call_can_last_and_the_leaders_own
     world.monotonic_s += 300
     world.taken_s[SESSION] = world.monotonic_s - told_s
     ages: list[int] = []
-    for leads in (leader, Leader(world)):
+    for leading in (leader, Leader(world)):
         world.lose_log()
         world.held_slots.clear()
-        if leads is not leader:
-            await leads.begin()
+        if leading is not leader:
+            await leading.begin()
         for _ in range(2):
-            await leads.reconciler.reconcile()
+            await leading.reconciler.reconcile()
             await settle()
         ages += [r.event.age_ms for r in world.records if isinstance(r.event, JobAssigned)]
 

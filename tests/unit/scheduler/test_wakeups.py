@@ -6,16 +6,14 @@ from contracts.events import AgentStopped, JobAssigned, SessionEnded
 from scheduler.domain.limits import Limits
 from scheduler.leader.agents import Agents
 from tests.support.events import SESSION, assigned, end_requested, ended, requested, started
-from tests.unit.scheduler.world import Leader, World, settle
+from tests.unit.scheduler.world import Leader, World, leads, settle
 
 LIMITS = Limits(max_bots=2, max_queue=3)
 
 
 async def leader_with_node() -> tuple[World, Leader]:
     world = World(LIMITS)
-    world.add_node("n1")
-    leader = Leader(world)
-    await leader.begin()
+    leader = await leads(world)
     return world, leader
 
 

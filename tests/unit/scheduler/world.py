@@ -378,6 +378,14 @@ class Leader:
         self.conductor.steps.timers.fire()
 
 
+async def leads(world: World) -> Leader:
+    """A leader with one node, n1."""
+    world.add_node("n1")
+    leader = Leader(world)
+    await leader.begin()
+    return leader
+
+
 async def settle(turns: int = 40) -> None:
     """Let every step that is under way finish, or go on for some turns."""
     for _ in range(turns):

@@ -86,13 +86,8 @@ class Streams:
             await self._declare(spec, deadline_s=deadline_s, may_shrink=True)
         self._specs = [spec for spec in self._specs if spec not in specs] + specs
 
-    async def redeclare(self) -> None:
-        """Create again what is missing. Limits of what exists only grow. Runs by itself after each reconnect."""
-        for spec in self._specs:
-            await self._declare(spec, deadline_s=_REDECLARE_S, may_shrink=False)
-
     def redeclare_soon(self) -> None:
-        """Start a task that repeats `redeclare` until it succeeds, unless it runs already."""
+        """Create again, in a task, what is missing; limits of what exists only grow. Runs after each reconnect."""
         if self._redeclaring is None or self._redeclaring.done():
             self._redeclaring = asyncio.get_running_loop().create_task(self._redeclare(), name="redeclare streams")
 
@@ -148,7 +143,8 @@ class Streams:
     async def _redeclare(self) -> None:
         while not self.connection.closed.is_set():
             try:
-                await self.redeclare()
+                for spec in self._specs:
+                    await self._declare(spec, deadline_s=_REDECLARE_S, may_shrink=False)
             except (BusUnavailable, BusRefused) as error:
                 if self._problem is None:
                     log.error("streams.not_made_again", error=error)

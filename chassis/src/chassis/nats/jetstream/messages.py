@@ -42,7 +42,6 @@ class Stored:
         event: The body; None when this version cannot parse it, and for a message of another stream.
         seq: Sequence in the stream.
         stored_ms: When JetStream stored it, Unix ms; all parts share this clock.
-        deliveries: How often this consumer was given it; 1 for the first time.
         pending: How many messages the reader has not read yet; 0 when it has caught up.
         unreadable: Why the body cannot be parsed; empty for an event of a newer version.
     """
@@ -53,7 +52,6 @@ class Stored:
     seq: int
     stored_ms: int
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    deliveries: int = 1
     pending: int = 0
     unreadable: str = ""
 
@@ -85,7 +83,6 @@ def stored(
     seq: int,
     at: datetime,
     headers: Mapping[str, str] | None,
-    deliveries: int = 1,
     pending: int = 0,
 ) -> Stored:
     """A `Stored`, with `event` None if the body cannot be parsed."""
@@ -105,7 +102,6 @@ def stored(
         seq=seq,
         stored_ms=round(at.timestamp() * 1000),
         headers={str(name): str(value) for name, value in (headers or {}).items()},
-        deliveries=deliveries,
         pending=pending,
         unreadable=unreadable,
     )

@@ -111,19 +111,12 @@ def command_router(handlers: Iterable[NatsRoute] = (), *, timeout_s: float = 30.
 
 
 class Handlers:
-    """A service's routers on its connection, to be started and stopped.
+    """A service's routers on its connection, to be started and stopped."""
 
-    Args:
-        context: Objects for handlers, which ask for them with FastStream's `Context("name")`.
-    """
-
-    def __init__(self, bus: JetStream, *routers: NatsRouter, **context: object) -> None:
+    def __init__(self, bus: JetStream, *routers: NatsRouter) -> None:
         self._bus = bus
         self._routers = routers
-        broker = bus.connection.broker
-        broker.include_routers(*routers)
-        for name, value in context.items():
-            broker.context.set_global(name, value)
+        bus.connection.broker.include_routers(*routers)
 
     async def start(self) -> None:
         """Subscribe; returns when the server knows the subscriptions."""
