@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime
 
 from chassis.nats import Bus, Replay, Stored
+from contracts.streams import STREAMS
 from tests.integration.chassis.events import requested, tick
 from tests.support.servers import NatsServer
 from tests.support.waiting import until
