@@ -8,13 +8,13 @@ import pytest
 from chassis import metrics
 from scheduler.domain.board import Board
 from scheduler.domain.limits import Limits
-from scheduler.domain.log_room import BillingPlace, LogUse, log_room
+from scheduler.domain.log_room import BillingPlace, StoreUse, log_room
 from scheduler.leader.streams_watch import StreamsWatch
-from scheduler.ports import StoreUse
 from tests.support.events import T0, requested
 from tests.unit.scheduler.builders import log
 
-USE = LogUse(bytes=1_000, max_bytes=1_000, first_seq=1_001, last_seq=2_000)
+USE = StoreUse("SESSIONS", 1_000, 1_000, 1_000, T0 / 1000 - 60, 1_001, 2_000, 0)
+EMPTY = StoreUse("SESSIONS", 0, 1_000, 0, None, 1, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_the_calls_that_run_can_always_be_written_to_their_end() -> None:
 def test_a_log_without_a_bound_or_without_messages_is_never_full() -> None:
     behind = BillingPlace(read_seq=0, waiting=9)
     assert not log_room(replace(USE, max_bytes=0), behind, None, calls_bytes=9_000, was_behind=True).is_full
-    assert not log_room(LogUse(0, 1_000, 1, 0), behind, None, calls_bytes=0, was_behind=True).is_full
+    assert not log_room(EMPTY, behind, None, calls_bytes=0, was_behind=True).is_full
 
 
 def test_what_the_log_gave_up_unread_is_counted_only_where_billing_was_behind() -> None:

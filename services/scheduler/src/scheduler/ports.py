@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from contracts.commands import AssignJob, EndJob, JobDescribed, JobEnded, PrejoinRoom
 from contracts.events import Event, RoomEvent
 from contracts.registry import NodeState, QueueState, Slot
-from scheduler.domain.log_room import BillingPlace
+from scheduler.domain.log_room import BillingPlace, StoreUse
 from scheduler.domain.prejoining import ListedRoom
 from scheduler.domain.session import Recorded
 
@@ -188,25 +188,6 @@ class SessionLog(Protocol):
     async def clock(self) -> tuple[int, int]:
         """The present time of the clock that stamps the log, Unix ms, and the log's last sequence."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class StoreUse:
-    """The use of one stream.
-
-    Attributes:
-        max_bytes: Its bound; 0 for none.
-        oldest_s: When its oldest message was stored, Unix seconds; None if it is empty.
-    """
-
-    name: str
-    bytes: int
-    max_bytes: int
-    messages: int
-    oldest_s: float | None
-    first_seq: int
-    last_seq: int
-    consumers: int
 
 
 class Stores(Protocol):

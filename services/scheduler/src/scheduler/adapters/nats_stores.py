@@ -6,8 +6,8 @@ from typing import Final
 
 from chassis.nats import Bus, BusUnavailable, place_of
 from contracts.streams import BILLINGS_PLACE, BUCKETS, SESSIONS, STREAMS
-from scheduler.domain.log_room import BillingPlace
-from scheduler.ports import StoreUse, Unavailable
+from scheduler.domain.log_room import BillingPlace, StoreUse
+from scheduler.ports import Unavailable
 
 _DEADLINE_S: Final = 2.0
 _MISSING_S: Final = 60.0  # billing moves its consumer by recreating it, so it may be missing for a moment

@@ -7,18 +7,22 @@ MARGIN = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class LogUse:
-    """The stream SESSIONS.
+class StoreUse:
+    """The use of one stream or bucket.
 
     Attributes:
         max_bytes: Its bound; 0 for none.
-        first_seq: Of its oldest message.
+        oldest_s: When its oldest message was stored, Unix seconds; None if it is empty.
     """
 
+    name: str
     bytes: int
     max_bytes: int
+    messages: int
+    oldest_s: float | None
     first_seq: int
     last_seq: int
+    consumers: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ class LogRoom:
 
 
 def log_room(
-    use: LogUse, billing: BillingPlace | None, oldest_open_seq: int | None, *, calls_bytes: int, was_behind: bool
+    use: StoreUse, billing: BillingPlace | None, oldest_open_seq: int | None, *, calls_bytes: int, was_behind: bool
 ) -> LogRoom:
     """Measure how much of the log is needed.
 
@@ -65,6 +69,7 @@ def log_room(
     from the limit on, and running calls can still be written to their end.
 
     Args:
+        use: Of the stream SESSIONS.
         billing: None: this deployment runs without billing.
         oldest_open_seq: Sequence of the oldest message of a running call; None without one.
         calls_bytes: Most bytes that all concurrent calls write.

@@ -8,7 +8,7 @@ from typing import Final
 from chassis import logs, metrics
 from contracts.streams import SESSIONS
 from scheduler.domain.board import Board
-from scheduler.domain.log_room import LogUse, log_room
+from scheduler.domain.log_room import StoreUse, log_room
 from scheduler.ports import Stores, Unavailable
 
 _STREAM: Final = ("stream",)
@@ -86,9 +86,9 @@ class StreamsWatch:
             _AGE_S.labels(use.name).set(max(0.0, self._now() - use.oldest_s) if use.oldest_s else 0)
             _CONSUMERS.labels(use.name).set(use.consumers)
             if use.name == SESSIONS.name:
-                await self._look_at_log(LogUse(use.bytes, use.max_bytes, use.first_seq, use.last_seq))
+                await self._look_at_log(use)
 
-    async def _look_at_log(self, use: LogUse) -> None:
+    async def _look_at_log(self, use: StoreUse) -> None:
         billing = await self._stores.billing()
         oldest = min((s.requested_seq for s in self._board.roster.open_sessions() if s.requested_seq), default=None)
         room = log_room(use, billing, oldest, calls_bytes=self._calls_bytes, was_behind=self._was_behind)
