@@ -17,6 +17,14 @@ def test_a_missing_opening_line_is_made_up_from_the_users_name() -> None:
     assert requested(request(), SESSION, NOW).opening_line == "Hi Ann, how can I help you today?"
 
 
+def test_the_missing_line_is_in_the_sessions_language_and_may_be_replaced() -> None:
+    event = requested(request(language="DE-at"), SESSION, NOW)
+    assert (event.language, event.opening_line) == ("de-AT", "Hallo Ann, wie kann ich Ihnen helfen?")
+    servus = requested(request(language="de-AT"), SESSION, NOW, {"de-AT": {"opening": "Servus {name}!"}})
+    assert servus.opening_line == "Servus Ann!"
+    assert requested(request(), SESSION, NOW).language is None
+
+
 def test_a_given_opening_line_is_kept() -> None:
     assert requested(request(openingLine="Ahoy!"), SESSION, NOW).opening_line == "Ahoy!"
 

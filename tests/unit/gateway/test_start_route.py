@@ -221,6 +221,8 @@ async def test_a_key_does_not_open_anothers_session(api: httpx.AsyncClient, worl
         ({"userName": "Ann", "openingLine": "…"}, "openingLine"),
         ({"userName": "Ann", "openingLine": "***"}, "openingLine"),
         ({"userName": "Ann", "openingLine": "\u200b"}, "openingLine"),
+        ({"userName": "Ann", "language": "German"}, "language"),
+        ({"userName": "Ann", "language": "de_DE"}, "language"),
         ({"userName": "Ann", "wait": "forever"}, "wait"),
         ({"userName": "Ann", "metadata": {"k": 1}}, "metadata.k"),
         ({"userName": "Ann", "creditLimit": 0}, "creditLimit"),

@@ -155,6 +155,17 @@ def test_at_the_timeout_alone_the_agent_says_a_last_sentence() -> None:
     )
 
 
+def test_without_a_setting_the_last_sentence_is_in_the_sessions_language() -> None:
+    german = (RUNNING[0][0], requested(language="de"))
+    limits = replace(LIMITS, timeout_goodbye=None)
+    [stop] = decided(german, *RUNNING[1:], after=1_800_500, limits=limits).actions
+    assert stop == StopAgent(1, "n1", TIMEOUT, "Es tut mir leid, unsere Zeit ist um. Auf Wiederhören.")
+    [stop] = decided(
+        *RUNNING, after=1_800_500, limits=replace(limits, lines={"en": {"timeout_goodbye": "Bye."}})
+    ).actions
+    assert stop == StopAgent(1, "n1", TIMEOUT, "Bye.")
+
+
 @pytest.mark.parametrize("facts", [replace(FACTS, caller_here=False), replace(FACTS, caller_left_ms=T0 + 1_790_000)])
 def test_nothing_is_said_at_the_timeout_to_a_caller_who_is_away(facts: Facts) -> None:
     assert decided(*RUNNING, after=1_800_500, facts=facts, limits=POLITE).actions == (StopAgent(1, "n1", TIMEOUT),)

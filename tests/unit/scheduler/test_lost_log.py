@@ -40,7 +40,7 @@ def test_never_requested_is_said_only_by_a_log_that_is_old_enough(
 async def call(world: World) -> Leader:
     """A call that runs."""
     leader = await leads(world)
-    world.write(requested())
+    world.write(requested(language="de"))
     leader.hear(1)
     await settle()
     leader.hear(len(world.records))
@@ -67,6 +67,8 @@ async def test_a_new_leader_on_a_lost_log_ends_no_call_and_takes_it_in_again() -
     assert world.jobs["n1"].keys() == {SESSION}
     assert world.rooms == {SESSION}
     assert world.described == [SESSION], "once"
+    assert world.jobs["n1"][SESSION].language == "de"
+    assert [r.event.language for r in world.records if isinstance(r.event, SessionRequested)] == ["de"]
     assert [r.event.event for r in world.records] == ["agent_ready", "assigned", "requested"]
     assert {entry.session_id for entry in world.held_slots.values()} == {SESSION}
     assert figures.LOST._value.get() == named + 1  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType]

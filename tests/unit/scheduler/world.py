@@ -211,6 +211,7 @@ class World:
             voice_id=job.voice_id,
             opening_line=job.opening_line,
             system_prompt=job.system_prompt,
+            language=job.language,
             granted_minutes=job.granted_minutes,
             age_ms=round((self.monotonic_s - self.taken_s[session_id]) * 1000),
         )

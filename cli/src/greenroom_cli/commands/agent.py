@@ -19,6 +19,7 @@ def agent(
     system_prompt: Annotated[str | None, typer.Option(help="The system prompt.")] = None,
     opening_line: Annotated[str | None, typer.Option(help="The agent's first words.")] = None,
     voice_id: Annotated[str | None, typer.Option(help="The agent's voice.")] = None,
+    language: Annotated[str | None, typer.Option(help="The call's language, as a BCP 47 tag such as de.")] = None,
     any_caller: Annotated[
         bool, typer.Option("--any-caller", help="Listen to the first participant, instead of caller:SESSION_ID only.")
     ] = False,
@@ -29,7 +30,12 @@ def agent(
     This process becomes the agent: its output, its signals and its exit code are the agent's.
     """
     given = {"--url": url, "--token": token, "--session-id": session_id}
-    chosen = {"--system-prompt": system_prompt, "--opening-line": opening_line, "--voice-id": voice_id}
+    chosen = {
+        "--system-prompt": system_prompt,
+        "--opening-line": opening_line,
+        "--voice-id": voice_id,
+        "--language": language,
+    }
     for name, value in {**given, **chosen}.items():
         if value is not None:
             as_typed(name, value)  # the agent receives the bytes unchanged

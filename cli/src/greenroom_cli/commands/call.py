@@ -35,6 +35,7 @@ def call(
     caller_voice: Annotated[str, typer.Option(help="The voice in which typed text is spoken.")] = "Edward",
     opening_line: Annotated[str | None, typer.Option(help="The agent's first words.")] = None,
     system_prompt: Annotated[str, typer.Option(help="The system prompt.")] = DEFAULT_SYSTEM_PROMPT,
+    language: Annotated[str | None, typer.Option(help="The call's language, as a BCP 47 tag such as de.")] = None,
     recording: Annotated[Path, typer.Option(help="File for the recording of the agent.")] = Path("greenroom-call.wav"),
     url: Url = None,
     state: State = STATE,
@@ -44,7 +45,7 @@ def call(
     An empty line, Ctrl-D or Ctrl-C ends the call.
     """
     request = options.start_request(
-        user_name=user, voice_id=voice, opening_line=opening_line, system_prompt=system_prompt
+        user_name=user, voice_id=voice, opening_line=opening_line, system_prompt=system_prompt, language=language
     )
     caller_voice = options.as_typed("--caller-voice", caller_voice)
     samples = None if wav is None else read_wav(wav)

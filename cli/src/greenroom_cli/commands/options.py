@@ -33,6 +33,7 @@ _OPTIONS = {
     "voice_id": "--voice",
     "opening_line": "--opening-line",
     "system_prompt": "--system-prompt",
+    "language": "--language",
 }
 
 
