@@ -167,20 +167,22 @@ class FakeKeys:
 
     async def offer(self, room: PrejoinedRoom) -> int:
         self._check()
+        if room.session_id in self.offered:
+            raise KeyGone(room.session_id)
         self.offered[room.session_id] = 1
         self.on_offer()
         return 1
 
     async def renew(self, room: PrejoinedRoom, revision: int) -> int:
         self._check()
-        if self.offered.get(room.session_id) != revision:
+        if room.session_id not in self.offered:
             raise KeyGone(room.session_id)
         self.offered[room.session_id] += 1
-        return revision + 1
+        return self.offered[room.session_id]
 
     async def withdraw(self, session_id: str, revision: int) -> None:
         self._check()
-        if self.offered.get(session_id) != revision:
+        if session_id not in self.offered:
             raise KeyGone(session_id)
         del self.offered[session_id]
 
