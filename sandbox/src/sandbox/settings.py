@@ -38,7 +38,8 @@ class Settings(BaseSettings):
         "whisper-large-v3-turbo",
     )
 
-    # The pace of answers, in milliseconds.
+    # The pace of answers, in milliseconds; a final waits for its recognition if that takes longer.
+    stt_final_ms: int = Field(default=0, ge=0)
     llm_first_token_ms: int = Field(default=60, ge=0)
     llm_token_ms: int = Field(default=8, ge=0)
     # Hidden tokens before each answer of a reasoning model; they count in the request's limit.

@@ -11,14 +11,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from rig.processes import cpu_s, tree
+from rig.session import new_session
+
 from chassis.nats import Bus
 from contracts.events import EndRequested, Event, JobAssigned, SessionEnded, SessionQueued, SessionRequested
 from contracts.subjects import session_event
 from greenroom_cli.stack import Part, Stack
 from greenroom_cli.stack.ports import free_ports
 from greenroom_cli.stack.services import service
-from rig.processes import cpu_s, tree
-from rig.session import new_session
 
 STUBS: Final = Path(__file__).with_name("stub_nodes.py")
 ANNOUNCED_S: Final = 60.0

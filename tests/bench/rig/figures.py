@@ -28,7 +28,7 @@ class Figure:
     Attributes:
         against: The figure that `ratio` compares with: this one's median over that one's.
         goal: What that ratio should be, as "<=" or ">=" and a number; without `against`, the same for the median.
-        goal_p95: The goal is the 95th percentile's instead of the median's; only without `against`.
+        goal_p95: The goal is the 95th percentile's instead of the median's; with `against` the goal of both ratios.
     """
 
     name: str
@@ -58,13 +58,25 @@ class Figure:
         return self.p50 / self.against.p50
 
     @property
+    def ratio_p95(self) -> float | None:
+        """The same of the 95th percentiles."""
+        if self.against is None or self.ratio is None:
+            return None
+        return self.quantile(0.95) / self.against.quantile(0.95)
+
+    @property
     def is_met(self) -> bool | None:
         """Whether the goal is reached; None where there is none."""
         if self.goal is None or not self.values:
             return None
         sign, number = self.goal
-        value = self.ratio if self.against else self.quantile(0.95) if self.goal_p95 else self.p50
-        return None if value is None else (value <= number if sign == "<=" else value >= number)
+        values = (
+            (self.ratio, self.ratio_p95 if self.goal_p95 else self.ratio)
+            if self.against
+            else (self.quantile(0.95) if self.goal_p95 else self.p50,)
+        )
+        known = [value for value in values if value is not None]
+        return all(value <= number if sign == "<=" else value >= number for value in known) if known else None
 
     def as_dict(self) -> dict[str, object]:
         return {
@@ -76,6 +88,7 @@ class Figure:
             "p95": round(self.quantile(0.95), 3),
             "p99": round(self.quantile(0.99), 3),
             "ratio": None if self.ratio is None else round(self.ratio, 4),
+            "ratio_p95": None if self.ratio_p95 is None else round(self.ratio_p95, 4),
             "against": self.against.name if self.against else None,
             "goal": f"{self.goal[0]} {self.goal[1]:g}" if self.goal else None,
             "met": self.is_met,
@@ -134,11 +147,20 @@ def run_bench(work: Coroutine[Any, Any, None]) -> NoReturn:
     os._exit(status)  # LiveKit's runtime leaves threads behind, and sometimes crashes at its teardown
 
 
-def publish(title: str, figures: Sequence[Figure], to: Path | None, *, notes: Sequence[str] = (), **more: str) -> None:
+def publish(
+    title: str,
+    figures: Sequence[Figure],
+    to: Path | None,
+    *,
+    notes: Sequence[str] = (),
+    trace: Sequence[str] = (),
+    **more: str,
+) -> None:
     """Print the table; write the JSON file if one was asked for.
 
     Args:
         notes: What a reader must know to judge the figures; one line each.
+        trace: Lines that follow the table: where the time goes.
         more: Name and version of what else was measured.
     """
     machine = ran_on() | more
@@ -152,15 +174,25 @@ def publish(title: str, figures: Sequence[Figure], to: Path | None, *, notes: Se
     for figure in measured:
         row = " ".join(f"{v:9.{0 if v >= 1000 else 1 if v >= 10 else 2}f}" for v in figure.spread())
         print(f"{figure.name:{width}} {figure.unit:>5} {len(figure.values):4d} {row}  {_judgement(figure)}".rstrip())
+    for line in trace:
+        print(line)
     if to:
-        content = {"title": title, "ran_on": machine, "notes": notes, "figures": [f.as_dict() for f in measured]}
+        content: dict[str, object] = {
+            "title": title,
+            "ran_on": machine,
+            "notes": notes,
+            "figures": [f.as_dict() for f in measured],
+        }
+        if trace:
+            content["trace"] = trace
         to.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def _judgement(figure: Figure) -> str:
     words: list[str] = []
     if figure.ratio is not None and figure.against:
-        words.append(f"{figure.ratio:.2f} of {figure.against.name}")
+        p95 = f" (p95 {figure.ratio_p95:.2f})" if figure.goal_p95 else ""
+        words.append(f"{figure.ratio:.2f}{p95} of {figure.against.name}")
     if figure.goal and figure.is_met is not None:
         words.append(f"(goal {figure.goal[0]} {figure.goal[1]:g}: {'met' if figure.is_met else 'MISSED'})")
     return " ".join(words)

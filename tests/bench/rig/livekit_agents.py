@@ -1,13 +1,16 @@
 """The peer, livekit-agents, on the LiveKit server of our stack: installed on demand, started, asked for calls."""
 
 import asyncio
+import json
 import os
 import re
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 
 from livekit.protocol.agent_dispatch import CreateAgentDispatchRequest
 
@@ -25,7 +28,7 @@ HOME = BENCH.parents[1] / ".tools" / "bench" / "peer"
 AGENT_NAME, IDLE_PROCESSES = "bench", 3
 PEER_RATE = 24_000
 READY_S, INSTALL_S = 60.0, 600.0
-LINES = {"PEER_OPENING": "Hi Anna, how can I help you today?", "PEER_ANSWER": "It is about a quarter past two."}
+LINES = ("Hi Anna, how can I help you today?", "It is about a quarter past two.")
 
 INITIALIZED = re.compile(rb"process initialized")
 JOB = re.compile(rb"bench job (\S+) pid (\d+)")
@@ -68,10 +71,18 @@ def pinned_version() -> str:
 
 
 class Peer:
-    """A running livekit-agents worker, stopped with the stack that it was started in."""
+    """A running livekit-agents worker, stopped with the stack that it was started in.
 
-    def __init__(self, stack: Stack) -> None:
+    Args:
+        lines: Sentences that it can say beside the usual two.
+        environment: Of its stubs; see peer/agent.py.
+    """
+
+    def __init__(
+        self, stack: Stack, *, lines: Sequence[str] = (), environment: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self._stack = stack
+        self._lines, self._environment = (*LINES, *lines), environment
         self._dispatched = 0
 
     @property
@@ -82,10 +93,12 @@ class Peer:
     async def start(self) -> None:
         """Install what is missing, synthesise what it says, start it, and wait until its idle processes are ready."""
         python = await asyncio.to_thread(install)
-        environment = dict(self._stack.environment)
-        for name, text in LINES.items():
-            environment[name] = str(self._stack.folder.path / f"{name.lower()}.wav")
-            await record(self._stack, text, Path(environment[name]), rate=PEER_RATE)
+        folder = self._stack.folder.path
+        wavs = {text: str(folder / f"peer_line_{n}.wav") for n, text in enumerate(self._lines)}
+        for text, wav in wavs.items():
+            await record(self._stack, text, Path(wav), rate=PEER_RATE)
+        (folder / "peer_lines.json").write_text(json.dumps(wavs))
+        environment = {**self._stack.environment, **self._environment, "PEER_LINES": str(folder / "peer_lines.json")}
         port = next(iter(free_ports()))
         keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         spec = ProcessSpec(

@@ -38,6 +38,7 @@ class Session:
         self._audio_s = 0.0
         self._short_ms: float | None = None
         self._turn = 0
+        self._forced_at: float | None = None
 
     async def run(self) -> None:
         """Serve until the client terminates or disconnects, the session expires, or the protocol is violated."""
@@ -123,6 +124,7 @@ class Session:
             case "Terminate":
                 return True
             case "ForceEndpoint":
+                self._forced_at = time.monotonic()
                 await self._ear.force()
             case "UpdateConfiguration":
                 await self._update(message)
@@ -161,8 +163,10 @@ class Session:
         scripted = self._line.stage.script.next_transcript()
         if scripted is not None:
             words = _placed(scripted, heard.at_ms)
+        ended_at, self._forced_at = self._forced_at or time.monotonic(), None
         if not words:
             return
+        await asyncio.sleep(ended_at + self._line.stage.settings.stt_final_ms / 1000 - time.monotonic())
         order, self._turn = self._turn, self._turn + 1
         if not self._parameters.is_u3_pro:
             await self._line.answer(messages.turn(order, words, final=True, formatted=False))

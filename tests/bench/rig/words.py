@@ -1,0 +1,68 @@
+"""Which words of a known answer a recording holds: each word's own sound is looked for, in order.
+
+Silence is taken out of both first, so that an answer that paused and went on equals one that did not.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .talker import RATE, Samples, loud
+
+BLOCK = RATE // 100
+LEAST_LIKENESS = 0.6  # of the waveforms: 0.9 and more after Opus, under 0.5 for another word of the same voice
+BACK_S, AHEAD_S = 0.15, 1.5
+
+Wave = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """One sentence as the voice says it: samples at RATE, and each word with its times in seconds."""
+
+    samples: Samples
+    words: Sequence[tuple[str, float, float]]
+
+
+def lost(sentences: Sequence[Spoken], recording: Samples) -> list[str]:
+    """The words that are not in the recording."""
+    heard, _ = _without_silence(recording)
+    missing: list[str] = []
+    at = 0
+    for sentence in sentences:
+        spoken, place = _without_silence(sentence.samples)
+        for word, begin_s, end_s in sentence.words:
+            begin, end = (int(place[min(len(place) - 1, int(s * RATE / BLOCK))]) for s in (begin_s, end_s))
+            sound = spoken[begin:end]
+            found = _find(sound, heard, at - int(BACK_S * RATE), at + len(sound) + int(AHEAD_S * RATE))
+            if found is None:
+                missing.append(word)
+            else:
+                at = found + len(sound)
+    return missing
+
+
+def _without_silence(samples: Samples) -> tuple[Wave, NDArray[np.int64]]:
+    """The audible blocks of 10 ms, and for each block of the original the sample at which it begins there."""
+    blocks = samples[: len(samples) // BLOCK * BLOCK].reshape(-1, BLOCK)
+    kept = np.array([loud(block).any() for block in blocks], dtype=bool)
+    place = np.concatenate([[0], np.cumsum(kept)]) * BLOCK
+    return blocks[kept].reshape(-1).astype(np.float64), place.astype(np.int64)
+
+
+def _find(sound: Wave, heard: Wave, begin: int, end: int) -> int | None:
+    """Where in this stretch the sound is; None if nowhere."""
+    begin = max(0, begin)
+    stretch = heard[begin:end]
+    if len(sound) < BLOCK or len(stretch) < len(sound):
+        return None if len(sound) >= BLOCK else begin
+    size = 1 << (len(stretch) + len(sound) - 1).bit_length()
+    product = np.fft.irfft(np.fft.rfft(stretch, size) * np.conj(np.fft.rfft(sound, size)), size)
+    product = product[: len(stretch) - len(sound) + 1]
+    energy = np.concatenate([[0.0], np.cumsum(stretch**2)])
+    power = np.sqrt((energy[len(sound) :] - energy[: -len(sound)]) * np.sum(sound**2))
+    likeness = product / np.maximum(power, 1.0)
+    best = int(np.argmax(likeness))
+    return begin + best if likeness[best] >= LEAST_LIKENESS else None
