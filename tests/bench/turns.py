@@ -45,12 +45,16 @@ from greenroom_cli.stack import Part, Stack, StackOptions, running_stack, system
 CALLS: Final = 2  # of each side; answers and interruptions are measured on the first
 SOUNDS_PER_ANSWER: Final = 5
 WORST: Final = 10
+PEER_TURNS: Final = ("vad", "v1-mini")
+"""Its detector finds these synthetic questions unfinished, and then waits 2.5 s: the faster one is the default."""
 STT_MS, LLM_FIRST_MS, LLM_TOKEN_MS, TTS_MS = 150, 250, 20, 120
 LATENCY: Final[Mapping[str, str]] = {
+    "SANDBOX_STT_WORDS": "What time is it?",
     "SANDBOX_STT_FINAL_MS": str(STT_MS), "SANDBOX_LLM_FIRST_TOKEN_MS": str(LLM_FIRST_MS),
     "SANDBOX_LLM_TOKEN_MS": str(LLM_TOKEN_MS), "SANDBOX_TTS_FIRST_AUDIO_MS": str(TTS_MS),
 }  # fmt: skip
 PEER_LATENCY: Final[Mapping[str, str]] = {
+    "SANDBOX_STT_WORDS": "What time is it?",
     "PEER_STT_MS": str(STT_MS), "PEER_LLM_FIRST_MS": str(LLM_FIRST_MS), "PEER_LLM_TOKEN_MS": str(LLM_TOKEN_MS),
     "PEER_TTS_MS": str(TTS_MS),
 }  # fmt: skip
@@ -74,7 +78,7 @@ SETTLE_S, ROUND_S = 0.8, 120.0
 NOTES: Final = (
     f"on both sides: STT final {STT_MS} ms after the end of the turn, which 0.2 s of silence end; "
     f"LLM {LLM_FIRST_MS} ms to the first token, {LLM_TOKEN_MS} ms a word; TTS {TTS_MS} ms",
-    "ours: defaults, over the wire; livekit-agents: its defaults, local VAD and turn detector, stubs in its process",
+    "ours: defaults, over the wire; livekit-agents: its own and its local VAD, stubs in its process",
     "its stubs speak a sentence at its full stop, which its own tokenizer would not yet be sure of: to its advantage",
 )
 
@@ -276,7 +280,7 @@ async def peers_calls(stack: Stack, peer: Peer, side: Side, calls: AsyncExitStac
 
 
 @asynccontextmanager
-async def stage(folder: Path, has_peer: bool) -> AsyncGenerator[tuple[Stack, Sandbox, list[Side], Trace]]:
+async def stage(folder: Path, peer_turns: str | None) -> AsyncGenerator[tuple[Stack, Sandbox, list[Side], Trace]]:
     """Both sides with their calls, ready to be spoken to."""
     options = StackOptions(environment={**system_environment(), **OURS, **LATENCY})
     async with AsyncExitStack() as calls:
@@ -284,10 +288,15 @@ async def stage(folder: Path, has_peer: bool) -> AsyncGenerator[tuple[Stack, San
         address = stack.environment["INWORLD_HTTP_URL"]
         sandbox = Sandbox(await calls.enter_async_context(httpx.AsyncClient(base_url=address, timeout=20)))
         sides = [Side("greenroom", sandbox.reply)]
-        if has_peer:
+        if peer_turns:
             reply = folder / "peer_reply.txt"
             reply.write_text(" ".join(SHORT))
-            settings = {**PEER_LATENCY, "PEER_REPLY": str(reply), "PEER_WORDS_S": str(WORDS_S)}
+            settings = {
+                **PEER_LATENCY,
+                "PEER_REPLY": str(reply),
+                "PEER_WORDS_S": str(WORDS_S),
+                "PEER_TURNS": peer_turns,
+            }
             peer = Peer(stack, lines=(*LONG, *SHORT), environment=settings)
             await peer.start()
 
@@ -347,9 +356,9 @@ def judged(sides: Sequence[Side]) -> list[Figure]:
     return [figure for pair in zip(*(side.figures for side in sides), strict=True) for figure in pair]
 
 
-def notes(sides: Sequence[Side]) -> list[str]:
+def notes(sides: Sequence[Side], peer_turns: str) -> list[str]:
     """What was counted, and what went wrong."""
-    found = list(NOTES)
+    found = [*NOTES, f"what ends a turn: ours VAD and smart-turn, livekit-agents: {peer_turns}"]
     for side in sides:
         found.append(f"{side.name}: {side.sounds} sounds while it spoke; {len(side.failures)} exchanges failed")
         found += [
@@ -366,11 +375,14 @@ def traced(worst: Sequence[Mapping[str, int]]) -> list[str]:
 async def main() -> None:
     parser = arguments(__doc__ or "", runs=10)
     parser.add_argument("--rounds", type=int, default=5, help="answers with sounds, in each call (default %(default)s)")
+    parser.add_argument(
+        "--peer-turns", choices=PEER_TURNS, default=PEER_TURNS[0], help="what ends a turn of the peer's"
+    )
     parser.add_argument("--without-peer", action="store_true", help="do not compare with livekit-agents")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="greenroom-bench-") as name:
         folder = Path(name)
-        async with stage(folder, has_peer=not asked.without_peer) as (stack, sandbox, sides, trace):
+        async with stage(folder, None if asked.without_peer else asked.peer_turns) as (stack, sandbox, sides, trace):
             questions = await said(stack, folder, QUESTIONS, ["Edward"])
             sounds = await said(stack, folder, SOUNDS, VOICES)
             answer = [await sandbox.speaks(sentence) for sentence in LONG]
@@ -384,7 +396,7 @@ async def main() -> None:
     versions = {} if asked.without_peer else {"peer": pinned_version()}
     publish(
         "Turns: answers, interruptions, and sounds that are neither", judged(sides), asked.json,
-        notes=notes(sides), trace=traced(worst), **versions,
+        notes=notes(sides, asked.peer_turns), trace=traced(worst), **versions,
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from sandbox.stage import Stage
 
 
 def create_app(settings: Settings) -> Starlette:
-    ears = EarPool(settings.warm_recognisers, settings.max_stt_sessions)
+    ears = EarPool(settings.warm_recognisers, settings.max_stt_sessions, settings.stt_words)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncGenerator[None]:

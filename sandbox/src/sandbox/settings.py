@@ -46,6 +46,9 @@ class Settings(BaseSettings):
     llm_reasoning_tokens: int = Field(default=0, ge=0)
     tts_first_audio_ms: int = Field(default=40, ge=0)
 
+    # Words that every utterance of the caller is taken for, without recognition (for benchmarks).
+    stt_words: str = Field(default="", max_length=500)
+
     # The time for the model's answers: now in this zone (empty: the machine's), or always this instant.
     timezone: str = ""
     clock: datetime | None = None

@@ -12,6 +12,7 @@ gone for STT_END_S. They answer at once unless told otherwise. Environment: LIVE
     PEER_STT_MS, PEER_LLM_FIRST_MS, PEER_LLM_TOKEN_MS, PEER_TTS_MS
                     ms from the end of a turn to its transcript, of the model's first token, between two tokens (words),
                     and from a text's first sentence to its audio; 0 where unset
+    PEER_TURNS      vad: silence ends a turn; else the turn detector's version, v1-mini where unset
     PEER_WORDS_S    seconds of sound that hold words, 0.2 where unset; the recogniser hears nothing in a shorter one
 """
 
@@ -161,12 +162,13 @@ server = AgentServer(
 @server.rtc_session(agent_name=AGENT_NAME)
 async def call(context: JobContext) -> None:
     logging.getLogger("bench").info("bench job %s pid %d", context.room.name, os.getpid())
+    turns = os.environ.get("PEER_TURNS", "v1-mini")
     session = AgentSession(
         stt=StubSTT(),
         llm=StubLLM(),
         tts=StubTTS(),
         vad=context.proc.userdata["vad"],
-        turn_handling={"turn_detection": inference.TurnDetector(version="v1-mini")},
+        turn_handling={"turn_detection": "vad" if turns == "vad" else inference.TurnDetector(version=turns)},
         user_away_timeout=None,
     )
     # Connecting while the session starts is the quicker order of the two that are documented.

@@ -30,13 +30,16 @@ class Ear:
         self._process, self._input, self._output = process, process.stdin, process.stdout
 
     @classmethod
-    async def start(cls) -> "Ear":
+    async def start(cls, words: str = "") -> "Ear":
         """Start a process and wait until its models are loaded.
+
+        Args:
+            words: What it takes every utterance for; empty: it recognises them.
 
         Raises:
             RecogniserFailed: It was not ready in time.
         """
-        command = (sys.executable, "-m", "sandbox.speech.recogniser")
+        command = (sys.executable, "-m", "sandbox.speech.recogniser", *([words] if words else []))
         pipe = asyncio.subprocess.PIPE
         ear = cls(await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe))
         try:
@@ -91,9 +94,11 @@ class EarPool:
     Args:
         warm: How many wait.
         limit: The most concurrent sessions.
+        words: What they take every utterance for; empty: they recognise them.
     """
 
-    def __init__(self, warm: int, limit: int) -> None:
+    def __init__(self, warm: int, limit: int, words: str = "") -> None:
+        self._words = words
         self._warm, self._limit = min(warm, limit), limit
         self._waiting: list[Ear] = []
         self._in_use = 0
@@ -113,7 +118,7 @@ class EarPool:
         if self._waiting:
             await asyncio.sleep(after_s)
         while len(self._waiting) < self._warm and not self._closed:
-            self._waiting.append(await Ear.start())
+            self._waiting.append(await Ear.start(self._words))
 
     @asynccontextmanager
     async def lend(self) -> AsyncGenerator[Ear]:
@@ -128,7 +133,7 @@ class EarPool:
         self._in_use += 1
         ear: Ear | None = None
         try:
-            ear = self._waiting_one() or await Ear.start()
+            ear = self._waiting_one() or await Ear.start(self._words)
             self._refill()
             yield ear
         finally:

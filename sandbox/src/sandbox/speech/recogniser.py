@@ -1,4 +1,4 @@
-"""A recogniser process for one session: `python -m sandbox.speech.recogniser`, frames in, events out.
+"""A recogniser process for one session: `python -m sandbox.speech.recogniser [WORDS]`, frames in, events out.
 
 A separate process, since pocketsphinx holds the interpreter's lock while it works (for a third of a second).
 """
@@ -15,7 +15,7 @@ import numpy as np
 import pocketsphinx  # pyright: ignore[reportMissingTypeStubs]
 
 from sandbox.speech.activity import FRAME_MS, Activity, Change, Steadiness
-from sandbox.speech.decoder import UtteranceDecoder
+from sandbox.speech.decoder import FixedDecoder, UtteranceDecoder
 from sandbox.speech.pcm import Resampler, Samples, from_mulaw
 from sandbox.speech.protocol import RATE_HZ, Configuration, Heard, Kind, Word, read_frame
 
@@ -35,9 +35,9 @@ _BREATH = 10.0
 class Recogniser:
     """Finds the turns in one stream of audio and decodes each; passes every event to `emit`."""
 
-    def __init__(self, emit: Callable[[Heard], None]) -> None:
+    def __init__(self, emit: Callable[[Heard], None], words: str = "") -> None:
         self._emit = emit
-        self._decoder = UtteranceDecoder()
+        self._decoder = FixedDecoder(words) if words else UtteranceDecoder()
         sphinx: Any = pocketsphinx
         self._detector: Any = sphinx.Vad(_STRICTEST, RATE_HZ, FRAME_MS / 1000)
         self._configuration = Configuration(RATE_HZ, "pcm_s16le", silence_ms=400)
@@ -143,7 +143,7 @@ def main() -> None:
         sys.stdout.buffer.flush()
 
     try:
-        recogniser = Recogniser(emit)
+        recogniser = Recogniser(emit, *sys.argv[1:])
         emit(Heard("ready"))
         while (found := read_frame(sys.stdin.buffer)) is not None:
             recogniser.take(*found)
