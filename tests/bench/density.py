@@ -1,8 +1,9 @@
-"""What a node needs for its idle workers and its calls, beside livekit-agents: memory and CPU of all its processes.
+"""What a node needs for its idle workers and its calls, beside livekit-agents and OpenRTC: memory and CPU of all.
 
     python tests/bench/density.py [--runs 2] [--seconds 32] [--calls 1 3] [--without-peer] [--json FILE]
 
-Both keep 3 idle workers, before, in and between the calls. In each call a caller asks "What time is it?" every 8 s and
+Ours and livekit-agents keep 3 idle workers, before, in and between the calls; OpenRTC, whose calls are coroutines of
+one process, has none. In each call a caller asks "What time is it?" every 8 s and
 is answered; the callers are a process of their own. CPU is counted over a stretch of that, memory at its end.
 """
 
@@ -22,7 +23,7 @@ import httpx
 from livekit.rtc import _ffi_client
 from rig.caller import create_room, delete_room, token
 from rig.figures import Figure, arguments, publish, run_bench
-from rig.livekit_agents import IDLE_PROCESSES, Peer, pinned_version
+from rig.livekit_agents import IDLE_PROCESSES, OpenRtc, Peer, pinned_version
 from rig.processes import Process, cpu_s, pss_mb, tree
 from rig.session import new_session, until_active, until_warm
 from rig.speech import record
@@ -36,14 +37,15 @@ SETTLE_S, JOIN_S, HANG_UP_S = 12.0, 30.0, 15.0  # the first covers the opening l
 NOTES = (
     "memory is proportional (PSS); tree: all processes of a side, the main and the helper processes among them",
     "neither LiveKit, nor the sandbox, nor the callers are counted",
-    "ours speaks with STT, LLM and TTS over the wire (the sandbox); livekit-agents' services are in its process",
-    "both detect speech and the end of a turn with local models; both have 3 idle workers beside the calls",
+    "ours speaks with STT, LLM and TTS over the wire (the sandbox); the peers' services are in their processes",
+    "all detect speech and the end of a turn with local models; ours and livekit-agents have 3 idle workers as well",
+    "OpenRTC runs every call in one process (its default): a call that crashes or hangs it takes the others along",
 )
 
 
 @dataclass
 class Side:
-    """One of the two, and its figures.
+    """Ours or one of the peers, and its figures.
 
     Attributes:
         root: The pid of its main process.
@@ -79,14 +81,14 @@ async def measure(side: Side, environment: Mapping[str, str], folder: Path, call
     workers = [process for process in after if process.depth == 2]
     side.note(f"{label}, tree", "MB", sum(memory.values()))
     side.note(f"{label}, main and helpers", "MB", sum(memory[p.pid] for p in after if p.depth < 2))
-    if calls:
+    if calls and pids[0] != side.root():
         side.note(f"{label}, a worker in a call", "MB", mean(memory[pid] for pid in pids))
         side.note(
             f"{label}, a worker in a call, CPU a minute",
             "s",
             mean(_used(before, after, pid) for pid in pids) * per_minute,
         )
-    else:
+    elif not calls and workers:
         side.note("idle, an idle worker", "MB", mean(memory[p.pid] for p in workers))
     side.note(
         f"{label}, tree, CPU a minute{' and call' if calls else ''}",
@@ -164,7 +166,7 @@ def theirs(stack: Stack, peer: Peer) -> Side:
         return await peer.job_pid(room)
 
     return Side(
-        name="livekit-agents",
+        name=peer.name,
         root=lambda: peer.pid,
         new_room=lambda: f"peer-{secrets.token_hex(6)}",
         call=call,
@@ -174,8 +176,11 @@ def theirs(stack: Stack, peer: Peer) -> Side:
 
 
 def compared(sides: Sequence[Side]) -> list[Figure]:
-    """All figures, ours set against the peer's, with the goals on the whole trees."""
-    if len(sides) == 2:
+    """All figures, ours set against livekit-agents', OpenRTC's against ours, with the goals on the whole trees."""
+    for peer in sides[2:]:
+        for what, figure in peer.figures.items():
+            figure.against = sides[0].figures.get(what)
+    if len(sides) > 1:
         for what, figure in sides[0].figures.items():
             figure.against = sides[1].figures.get(what)
             if what.endswith(", tree"):
@@ -192,7 +197,7 @@ async def main() -> None:
         "--seconds", type=float, default=32, help="over which CPU is counted, of 8 s a question (default %(default)g)"
     )
     parser.add_argument("--calls", type=int, nargs="+", default=[1, 3], help="calls at once (default %(default)s)")
-    parser.add_argument("--without-peer", action="store_true", help="do not compare with livekit-agents")
+    parser.add_argument("--without-peer", action="store_true", help="do not compare with livekit-agents and OpenRTC")
     asked = parser.parse_args()
     options = StackOptions(environment=system_environment() | {"PREWARM_POOL_SIZE": str(IDLE_PROCESSES)})
     async with AsyncExitStack() as stacks:
@@ -204,9 +209,9 @@ async def main() -> None:
         shutil.copy(_ffi_client.get_ffi_lib()._name, folder / "caller_library.so")
         sides = [ours(stack, client)]
         if not asked.without_peer:
-            peer = Peer(stack)
-            await peer.start()
-            sides.append(theirs(stack, peer))
+            for peer in (Peer(stack), OpenRtc(stack)):
+                await peer.start()
+                sides.append(theirs(stack, peer))
         for _ in range(asked.runs):
             for calls in (0, *asked.calls):
                 for side in sides:

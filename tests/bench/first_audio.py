@@ -7,7 +7,8 @@ livekit-agents the dispatch by LiveKit's API, for the cold process its start. Ea
 the other, and in it takes turns with livekit-agents; the first round is not counted. A room that was joined ahead
 (PREJOIN_POOL_SIZE) is not known to its caller before the POST: there is a figure with a caller who joins after the
 answer, join and all, and, to compare with the others, one with a caller who is there already, because the program looks
-up the room.
+up the room. Bare join is the limit of the SDK: a participant of this program that has its token joins, publishes a
+track and writes sound to it at once; ours does the same with the same options, after a POST.
 """
 
 import asyncio
@@ -20,7 +21,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import httpx
+import numpy as np
 import redis.asyncio
+from livekit import rtc
 from rig.caller import SETTLED_S, WaitingCaller, delete_room, token
 from rig.figures import Figure, Goal, arguments, publish, run_bench
 from rig.livekit_agents import Peer, pinned_version
@@ -32,6 +35,7 @@ from greenroom_cli.stack import EVERYTHING, Part, Stack, StackOptions, running_s
 
 POOL = 3
 POSTS = 200
+BARE_RATE, BARE_QUEUE_MS = 24_000, 200  # as ours
 VARIABLES: Mapping[str, Mapping[str, str]] = {
     "warm": {"PREWARM_POOL_SIZE": str(POOL)},
     "fork": {"PREWARM_POOL_SIZE": "0"},
@@ -107,6 +111,25 @@ async def cold(stack: Stack, start: Start) -> None:
             process.terminate()
             await asyncio.wait_for(process.wait(), 15)
     await delete_room(environment, session)
+
+
+async def bare_join(stack: Stack, start: Start) -> None:
+    """One participant that only joins, publishes and makes a sound."""
+    environment, name = stack.environment, f"bare-{secrets.token_hex(6)}"
+    tone = (8000 * np.sin(np.arange(BARE_RATE // 50) * 2 * np.pi * 400 / BARE_RATE)).astype(np.int16)
+    async with WaitingCaller(environment, name, token(environment, name, "caller")) as caller:
+        room, source = rtc.Room(), rtc.AudioSource(BARE_RATE, 1, BARE_QUEUE_MS)
+        track, grant = rtc.LocalAudioTrack.create_audio_track("bare", source), token(environment, name, "bare")
+        published = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
+        since = time.monotonic()
+        await room.connect(environment["LIVEKIT_URL"], grant, rtc.RoomOptions(single_peer_connection=True))
+        await room.local_participant.publish_track(track, published)
+        adding = asyncio.create_task(start.add(caller, since))
+        while not adding.done():
+            await source.capture_frame(rtc.AudioFrame(tone.tobytes(), BARE_RATE, 1, len(tone)))
+        await adding
+        await room.disconnect()
+    await delete_room(environment, name)
 
 
 async def until_prejoined(stack: Stack, used: set[str]) -> str:
@@ -209,6 +232,7 @@ async def measure(folder: Path, way: str, runs: int, posted: Figure, starts: Sta
             if way == "warm":
                 line = into["warm, new line"]
                 await through_the_gateway(stack, line, post, warm=POOL, name=f"Anna {run}")
+                await bare_join(stack, into["bare"])
                 await cold(stack, into["cold"])
             if peer:
                 await by_livekit_agents(stack, peer, into[f"peer, {way}"])
@@ -222,6 +246,7 @@ async def main() -> None:
     posted, alone = Figure("POST, in calls", "ms"), Figure("POST, alone", "ms")
     starts = {
         "warm": Start("warm pool"),
+        "bare": Start("bare join"),
         "warm, new line": Start("warm pool, a new opening line"),
         "fork": Start("fork on demand"),
         "prejoined": Start("prejoined room"),
@@ -230,6 +255,8 @@ async def main() -> None:
         "cold": Start("cold process"),
     }
     starts["cold"].compare(starts["warm"], (">=", 9))
+    over_bare = Figure("warm pool: first audio, of the bare join's", "ms", starts["warm"].heard.values)
+    over_bare.against, over_bare.goal = starts["bare"].heard, ("<=", 1.15)
     if has_peer:
         for way in VARIABLES:
             starts[f"peer, {way}"] = Start(f"livekit-agents beside {starts[way].name}")
@@ -245,7 +272,7 @@ async def main() -> None:
             await post_alone(stack, alone)
         for way in VARIABLES:
             await measure(folder, way, asked.runs, posted, starts, has_peer=has_peer)
-    figures = [alone, posted, *(f for s in starts.values() for f in s.figures if f.values)]
+    figures = [alone, posted, over_bare, *(f for s in starts.values() for f in s.figures if f.values)]
     versions = {"peer": pinned_version()} if has_peer else {}
     publish("Time to first audio, caller already in the room", figures, asked.json, notes=NOTES, **versions)
 

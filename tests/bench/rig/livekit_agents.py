@@ -1,4 +1,4 @@
-"""The peer, livekit-agents, on the LiveKit server of our stack: installed on demand, started, asked for calls."""
+"""The peers, livekit-agents and OpenRTC, on the LiveKit server of our stack: installed, started, asked for calls."""
 
 import asyncio
 import json
@@ -23,19 +23,19 @@ from .speech import record
 
 BENCH = Path(__file__).parents[1]
 REQUIREMENTS = BENCH / "peer" / "requirements.txt"
-PROGRAM = BENCH / "peer" / "agent.py"
 HOME = BENCH.parents[1] / ".tools" / "bench" / "peer"
-AGENT_NAME, IDLE_PROCESSES = "bench", 3
+IDLE_PROCESSES = 3
 PEER_RATE = 24_000
-READY_S, INSTALL_S = 60.0, 600.0
+READY_S, INSTALL_S, SETTLE_S = 60.0, 600.0, 2.0
 LINES = ("Hi Anna, how can I help you today?", "It is about a quarter past two.")
 
+REGISTERED = re.compile(rb"registered worker")
 INITIALIZED = re.compile(rb"process initialized")
 JOB = re.compile(rb"bench job (\S+) pid (\d+)")
 
 
 def install() -> Path:
-    """The Python of the peer's virtual environment, recreated when the pins changed.
+    """The Python of the peers' virtual environment, recreated when the pins changed.
 
     Raises:
         subprocess.CalledProcessError: The packages could not be installed; the installer's words are on stderr.
@@ -43,7 +43,7 @@ def install() -> Path:
     python, stamp = HOME / "bin" / "python", HOME / "installed.txt"
     if not stamp.exists() or stamp.read_bytes() != REQUIREMENTS.read_bytes():
         uv = Path(sys.executable).with_name("uv")
-        print(f"installing livekit-agents into {HOME.relative_to(BENCH.parents[1])}, once", file=sys.stderr)
+        print(f"installing livekit-agents and OpenRTC into {HOME.relative_to(BENCH.parents[1])}, once", file=sys.stderr)
         for command in (
             ("venv", "--quiet", "--clear", "--python", sys.executable, str(HOME)),
             # Copies: files linked from a cache that ours is linked from too would be shared memory.
@@ -65,9 +65,10 @@ def install() -> Path:
 
 
 def pinned_version() -> str:
-    """The version of livekit-agents that is compared with, and the LiveKit SDK it brings."""
+    """The versions of the peers, and the LiveKit SDK they bring."""
     pins = dict(re.findall(r"^([\w-]+)==([^\s;\\]+)", REQUIREMENTS.read_text(), re.MULTILINE))
-    return f"livekit-agents {pins['livekit-agents']} with livekit {pins['livekit']} (ours: {version('livekit')})"
+    versions = f"livekit-agents {pins['livekit-agents']} with livekit {pins['livekit']} (ours: {version('livekit')})"
+    return f"{versions}, openrtc {pins['openrtc']}"
 
 
 class Peer:
@@ -75,8 +76,10 @@ class Peer:
 
     Args:
         lines: Sentences that it can say beside the usual two.
-        environment: Of its stubs; see peer/agent.py.
+        environment: Of its stubs; see peer/stubs.py.
     """
+
+    name, program, agent_name = "livekit-agents", "agent.py", "bench"
 
     def __init__(
         self, stack: Stack, *, lines: Sequence[str] = (), environment: Mapping[str, str] = MappingProxyType({})
@@ -88,22 +91,23 @@ class Peer:
     @property
     def pid(self) -> int:
         """Its main process."""
-        return self._stack.processes["peer"].pid
+        return self._stack.processes[self.name].pid
 
     async def start(self) -> None:
         """Install what is missing, synthesise what it says, start it, and wait until its idle processes are ready."""
         python = await asyncio.to_thread(install)
         folder = self._stack.folder.path
+        lines = folder / "peer_lines.json"
         wavs = {text: str(folder / f"peer_line_{n}.wav") for n, text in enumerate(self._lines)}
         for text, wav in wavs.items():
             await record(self._stack, text, Path(wav), rate=PEER_RATE)
-        (folder / "peer_lines.json").write_text(json.dumps(wavs))
-        environment = {**self._stack.environment, **self._environment, "PEER_LINES": str(folder / "peer_lines.json")}
+        lines.write_text(json.dumps(wavs))
+        environment = {**self._stack.environment, **self._environment, "PEER_LINES": str(lines)}
         port = next(iter(free_ports()))
         keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         spec = ProcessSpec(
-            name="peer",
-            command=(str(python), str(PROGRAM), "start"),
+            name=self.name,
+            command=(str(python), str(BENCH / "peer" / self.program), "start"),
             environment=keep | environment | {"PEER_PORT": str(port), "PYTHONUNBUFFERED": "1"},
             ready=self._missing,
             ready_timeout_s=READY_S,
@@ -116,7 +120,7 @@ class Peer:
         deadline = time.monotonic() + READY_S
         while (missing := await self._missing()) is not None:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"livekit-agents: {missing}; see {self._log}")
+                raise TimeoutError(f"{self.name}: {missing}; see {self._log}")
             await asyncio.sleep(0.1)
 
     async def dispatch(self, room: str) -> float:
@@ -125,7 +129,8 @@ class Peer:
             await server.agent_dispatch.list_dispatch(room_name=room)
             self._dispatched += 1
             since = time.monotonic()
-            await server.agent_dispatch.create_dispatch(CreateAgentDispatchRequest(agent_name=AGENT_NAME, room=room))
+            request = CreateAgentDispatchRequest(agent_name=self.agent_name, room=room)
+            await server.agent_dispatch.create_dispatch(request)
             return since
 
     async def job_pid(self, room: str) -> int:
@@ -136,15 +141,31 @@ class Peer:
             if room in pids:
                 return pids[room]
             await asyncio.sleep(0.1)
-        raise TimeoutError(f"livekit-agents began no job in {room} within {READY_S:g} s; see {self._log}")
+        raise TimeoutError(f"{self.name} began no job in {room} within {READY_S:g} s; see {self._log}")
 
     @property
     def _log(self) -> Path:
-        return self._stack.folder.logs / "peer.log"
+        return self._stack.folder.logs / f"{self.name}.log"
 
     async def _missing(self) -> str | None:
         log = self._log.read_bytes() if self._log.exists() else b""
-        if b"registered worker" not in log:
+        if not REGISTERED.search(log):
             return "not registered with LiveKit"
         ready = len(INITIALIZED.findall(log)) - self._dispatched
         return None if ready >= IDLE_PROCESSES else f"{ready} of {IDLE_PROCESSES} idle processes are ready"
+
+
+class OpenRtc(Peer):
+    """A running OpenRTC worker: one process, whose calls are coroutines; none waits idle."""
+
+    name, program, agent_name = "OpenRTC", "openrtc_agent.py", "bench-openrtc"
+
+    async def until_idle(self) -> None:
+        await asyncio.sleep(SETTLE_S)
+
+    async def job_pid(self, room: str) -> int:
+        return self.pid
+
+    async def _missing(self) -> str | None:
+        is_there = self._log.exists() and REGISTERED.search(self._log.read_bytes())
+        return None if is_there else "not registered with LiveKit"
