@@ -121,17 +121,14 @@ class Trace:
     def worst(self) -> list[dict[str, int]]:
         """The slowest answers with their stages in ms, the slowest first.
 
-        `stt` includes the silence that ends the speech; `turn` is the wait from the final transcript to the decision;
-        `sentence` and `voice` are parts of `tts`, where known; `room` is from the first audio to its write, and
-        `transport` from there to the caller's ear. An answer that is begun early may have no wait at all.
+        `stt` includes the silence that ends the speech, `tts` the first sentence's words; `turn` is the wait from the
+        final transcript to the decision, `room` from the first audio to its write, `transport` from there to the ear.
         """
         rows: list[dict[str, int]] = []
         for at, took_ms in sorted(self.heard, key=lambda one: -one[1])[:WORST]:
             stages = next((dict(stages) for stored_at, stages in self.turns if stored_at > at), {})
             total = stages.pop("total", 0)
             known = sum(stages.get(stage, 0) for stage in ("stt", "turn", "llm", "tts"))
-            if "sentence" in stages:
-                stages["voice"] = stages.get("tts", 0) - stages["sentence"]
             rows.append(
                 {"answer": round(took_ms), **stages, "room": total - known, "transport": round(took_ms) - total}
                 if stages

@@ -34,7 +34,7 @@ def lost(sentences: Sequence[Spoken], recording: Samples) -> list[str]:
     for sentence in sentences:
         spoken, place = _without_silence(sentence.samples)
         for word, begin_s, end_s in sentence.words:
-            begin, end = (int(place[min(len(place) - 1, int(s * RATE / BLOCK))]) for s in (begin_s, end_s))
+            begin, end = (int(place[min(len(place) - 1, int(s * RATE))]) for s in (begin_s, end_s))
             sound = spoken[begin:end]
             found = _find(sound, heard, at - int(BACK_S * RATE), at + len(sound) + int(AHEAD_S * RATE))
             if found is None:
@@ -45,11 +45,13 @@ def lost(sentences: Sequence[Spoken], recording: Samples) -> list[str]:
 
 
 def _without_silence(samples: Samples) -> tuple[Wave, NDArray[np.int64]]:
-    """The audible blocks of 10 ms, and for each block of the original the sample at which it begins there."""
-    blocks = samples[: len(samples) // BLOCK * BLOCK].reshape(-1, BLOCK)
-    kept = np.array([loud(block).any() for block in blocks], dtype=bool)
-    place = np.concatenate([[0], np.cumsum(kept)]) * BLOCK
-    return blocks[kept].reshape(-1).astype(np.float64), place.astype(np.int64)
+    """The samples but for every silence over 10 ms, and for each original sample its place there."""
+    kept = np.zeros(len(samples), dtype=bool)
+    audible = np.flatnonzero(loud(samples))
+    for stretch in np.split(audible, np.flatnonzero(np.diff(audible) > BLOCK) + 1):
+        if len(stretch):
+            kept[stretch[0] : stretch[-1] + 1] = True
+    return samples[kept].astype(np.float64), np.concatenate([[0], np.cumsum(kept)])
 
 
 def _find(sound: Wave, heard: Wave, begin: int, end: int) -> int | None:

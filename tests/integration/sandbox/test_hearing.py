@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -92,3 +93,18 @@ async def test_a_pause_ends_a_turn_without_being_asked(sandbox: Sandbox) -> None
     assert [turn["turn_order"] for turn in turns] == [0, 1]
     assert "count" in turns[0]["transcript"].lower()
     assert "time" in turns[1]["transcript"].lower()
+
+
+async def test_a_benchmarks_recogniser_takes_any_speech_for_its_words_at_its_time(tmp_path: Path) -> None:
+    with Sandbox(tmp_path, SANDBOX_STT_WORDS="can you hear me", SANDBOX_STT_FINAL_MS="400") as sandbox:
+        pcm = await speak(sandbox, "Count to five.", "Edward")
+        async with listening(sandbox) as socket:
+            await send_audio(socket, pcm)
+            await next_of(socket, "SpeechStarted")
+            forced = time.monotonic()
+            await socket.send(json.dumps({"type": "ForceEndpoint"}))
+            turn = await next_of(socket, "Turn")
+            took_s = time.monotonic() - forced
+
+    assert 0.4 <= took_s < 2.0
+    assert [word["text"] for word in turn["words"]] == ["can", "you", "hear", "me"]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from sandbox.speech import pcm, protocol
 from sandbox.speech.activity import Activity, Change, Steadiness
+from sandbox.speech.decoder import FixedDecoder
 from sandbox.speech.protocol import Configuration, Heard, Kind, Word
 
 
@@ -106,3 +107,16 @@ def test_an_event_survives_its_line() -> None:
     heard = Heard("final", 1_200, (Word("hello", 100, 400, 0.9),))
 
     assert Heard.of(heard.line()) == heard
+
+
+def test_a_fixed_decoder_takes_every_utterance_for_its_words() -> None:
+    decoder = FixedDecoder("what time")
+    decoder.begin()
+    assert decoder.partial() == []
+
+    decoder.feed(bytes(2 * protocol.RATE_HZ * 3 // 10))
+    assert [word.text for word in decoder.partial()] == ["what"]
+    assert [word.text for word in decoder.end()] == ["what", "time"]
+
+    decoder.begin()
+    assert decoder.partial() == []
