@@ -71,7 +71,7 @@ LONG: Final = (
 )  # the first sentence as long as SHORT's, no word twice
 SOUNDS: Final = ("Mmmm.", "Hah.", "Kh.", "Mm hmm.", "Ha ha.")
 VOICES: Final = ("Ashley", "Craig", "Olivia")
-WORDS_S: Final = 0.75  # the peer's recogniser takes what is longer for words: each question is, and none of the sounds
+WORDS_S: Final = 0.9  # the peer's recogniser takes what is longer for words: each question is, and none of the sounds
 SPEAKS_ON_S, INTO_S, SILENT_S, DONE_S = 1.0, 0.7, 0.5, 4.0
 SETTLE_S, ROUND_S = 0.8, 120.0
 
