@@ -34,11 +34,11 @@ class Session:
 
     def __init__(self, line: Line, ear: Ear, parameters: Parameters) -> None:
         self._line, self._ear, self._parameters = line, ear, parameters
+        self._forced_at: float | None = None
         self._began = time.monotonic()
         self._audio_s = 0.0
         self._short_ms: float | None = None
         self._turn = 0
-        self._forced_at: float | None = None
 
     async def run(self) -> None:
         """Serve until the client terminates or disconnects, the session expires, or the protocol is violated."""
