@@ -29,6 +29,7 @@ from rig.figures import Figure, Goal, arguments, publish, run_bench
 from rig.livekit_agents import Peer, pinned_version
 from rig.session import READY_S, new_session, until_warm
 
+from agent_runner.worker.room import nagle
 from contracts.api import StartReply
 from contracts.ids import agent_identity, caller_identity
 from greenroom_cli.stack import EVERYTHING, Part, Stack, StackOptions, running_stack, system_environment
@@ -122,7 +123,8 @@ async def bare_join(stack: Stack, start: Start) -> None:
         track, grant = rtc.LocalAudioTrack.create_audio_track("bare", source), token(environment, name, "bare")
         published = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
         since = time.monotonic()
-        await room.connect(environment["LIVEKIT_URL"], grant, rtc.RoomOptions(single_peer_connection=True))
+        async with nagle.off(environment["LIVEKIT_URL"]):
+            await room.connect(environment["LIVEKIT_URL"], grant, rtc.RoomOptions(single_peer_connection=True))
         await room.local_participant.publish_track(track, published)
         adding = asyncio.create_task(start.add(caller, since))
         while not adding.done():
