@@ -234,6 +234,13 @@ class AgentConfig(ToolHosts, SpokenLines):
     bot_interruption_timeout: float = Field(
         default=0.2, ge=0, le=30, description="accepted and without effect: an interruption starts with the speech"
     )
+    dictation_wait_s: float = Field(
+        default=1.5,
+        ge=0,
+        le=10,
+        description="seconds of silence that end a turn amid dictated digits, letters or an e-mail address: more cuts "
+        "fewer numbers, and answers a finished one later; 0: no wait",
+    )
     user_turn_stop_timeout: float = Field(
         default=5, gt=0, le=60, description="seconds after which a turn ends if nothing else has ended it"
     )

@@ -21,11 +21,7 @@ from pipecat.processors.aggregators.llm_response_universal import (
 )
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.turns.user_start import TranscriptionUserTurnStartStrategy, VADUserTurnStartStrategy
-from pipecat.turns.user_stop import (
-    BaseUserTurnStopStrategy,
-    SpeechTimeoutUserTurnStopStrategy,
-    TurnAnalyzerUserTurnStopStrategy,
-)
+from pipecat.turns.user_stop import BaseUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from pipecat.workers.runner import WorkerRunner
 
@@ -33,6 +29,7 @@ from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.hearing import Hearing
 from agent_runner.domain.quiet import Quiet
 from agent_runner.link.messages import Beat, Provider, Turn
+from agent_runner.worker.pipeline.dictation_stop import SilenceStop, SmartTurnStop
 from agent_runner.worker.pipeline.ear import Ear
 from agent_runner.worker.pipeline.long_turn import LongTurnStop
 from agent_runner.worker.providers import models
@@ -208,9 +205,9 @@ class AgentPipeline:
 def _aggregators(config: AgentConfig, context: LLMContext, stt: SpeechToText) -> tuple[Any, Any]:
     tuned = models.tuned(config)
     stop: list[BaseUserTurnStopStrategy] = [
-        TurnAnalyzerUserTurnStopStrategy(turn_analyzer=tuned.smart_turn)
+        SmartTurnStop(wait_s=config.dictation_wait_s, turn_analyzer=tuned.smart_turn)
         if config.smart_turn
-        else SpeechTimeoutUserTurnStopStrategy(user_speech_timeout=config.aggregation_timeout)
+        else SilenceStop(wait_s=config.dictation_wait_s, user_speech_timeout=config.aggregation_timeout)
     ]
     if config.max_turn_s:
         stop.append(LongTurnStop(config.max_turn_s, stt.ask_for_words, tuned.vad.end_speech))

@@ -1,0 +1,83 @@
+"""Pipecat's strategies for the end of the caller's turn, with a longer wait while the caller dictates."""
+
+# pyright: standard
+
+import asyncio
+import time
+from typing import Any
+
+from pipecat.frames.frames import (
+    Frame,
+    InterimTranscriptionFrame,
+    TranscriptionFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
+)
+from pipecat.turns.types import ProcessFrameResult
+from pipecat.turns.user_stop import (
+    BaseUserTurnStopStrategy,
+    SpeechTimeoutUserTurnStopStrategy,
+    TurnAnalyzerUserTurnStopStrategy,
+)
+
+from agent_runner.domain.dictation import is_dictating
+
+Base: Any = BaseUserTurnStopStrategy  # the mixin precedes a strategy that derives from it
+
+
+class DictationStop(Base):
+    """A mixin: a turn that the strategy would end amid a dictation ends `wait_s` after the speech, if no more comes."""
+
+    def __init__(self, *, wait_s: float, **options: Any) -> None:
+        super().__init__(**options)
+        self._wait_s = wait_s
+        self._words = ""
+        self._interim = ""
+        self._silent_since = 0.0
+        self._waiting: asyncio.Task[None] | None = None
+
+    async def handle_user_turn_stopped(self) -> None:
+        self._words = self._interim = ""
+        await self._stop_waiting()
+        await super().handle_user_turn_stopped()
+
+    async def cleanup(self) -> None:
+        await super().cleanup()
+        await self._stop_waiting()
+
+    async def process_frame(self, frame: Frame) -> ProcessFrameResult:
+        if isinstance(frame, TranscriptionFrame):
+            self._words, self._interim = f"{self._words} {frame.text}", ""
+        elif isinstance(frame, InterimTranscriptionFrame):
+            self._interim = frame.text
+        elif isinstance(frame, VADUserStartedSpeakingFrame):
+            await self._stop_waiting()
+        elif isinstance(frame, VADUserStoppedSpeakingFrame):
+            self._silent_since = time.monotonic() - frame.stop_secs
+        return await super().process_frame(frame)
+
+    async def trigger_user_turn_stopped(self, *, enable_user_speaking_frames: bool | None = None) -> None:
+        await self._stop_waiting()
+        left_s = self._silent_since + self._wait_s - time.monotonic()
+        if left_s > 0 and is_dictating(f"{self._words} {self._interim}"):
+            self._waiting = self.task_manager.create_task(self._wait(left_s), f"{self}::dictation")
+        else:
+            await super().trigger_user_turn_stopped(enable_user_speaking_frames=enable_user_speaking_frames)
+
+    async def _wait(self, left_s: float) -> None:
+        await asyncio.sleep(left_s)
+        self._waiting = None  # else the end of the turn would cancel this task
+        await super().trigger_user_turn_stopped()
+
+    async def _stop_waiting(self) -> None:
+        if self._waiting is not None:
+            waiting, self._waiting = self._waiting, None
+            await self.task_manager.cancel_task(waiting)
+
+
+class SmartTurnStop(DictationStop, TurnAnalyzerUserTurnStopStrategy):
+    """The end that smart-turn detects."""
+
+
+class SilenceStop(DictationStop, SpeechTimeoutUserTurnStopStrategy):
+    """The end by a silence."""
