@@ -75,6 +75,21 @@ async def test_a_pause_in_a_dictated_number_does_not_end_the_turn(
     assert answer.user_text == "Yes."
 
 
+async def test_a_question_mark_ends_a_turn_that_the_model_calls_incomplete(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    await sandbox.control("transcripts", {"texts": ["What did you just say?"]})
+    await sandbox.control("replies", {"replies": ["Good."]})
+    worker = await fork(smart_turn_stop_secs=20, user_turn_stop_timeout=20)
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, opening_line="Hello."))
+    await worker.heard(Turn)
+    caller.say("What did you just say?")
+    await caller.has_spoken()
+    turn = await worker.heard(Turn, 2, timeout_s=6)
+    assert (turn.user_text, turn.heard_text) == ("What did you just say?", "Good.")
+
+
 async def test_at_8_khz_a_short_answer_ends_its_turn_as_soon(
     fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
 ) -> None:

@@ -32,7 +32,7 @@ _MARKS: Final = ".,!?…;:。、，！？"
 
 
 def is_dictating(text: str) -> bool:
-    """Whether the words so far end inside a dictation, so that a pause there is no end of the turn.
+    """Whether the words so far end inside a dictation, so that a pause there does not end the turn.
 
     A complete e-mail address is not inside one; whether a number is complete cannot be known.
     """

@@ -4,7 +4,7 @@
 
 import asyncio
 import time
-from typing import Any
+from typing import Any, Final
 
 from pipecat.frames.frames import (
     Frame,
@@ -22,6 +22,9 @@ from pipecat.turns.user_stop import (
 
 from agent_runner.domain.dictation import is_dictating
 
+_QUESTION_MARKS: Final = ("?", "？", "؟")
+_QUESTION_S: Final = 0.3  # of silence after a question
+
 Base: Any = BaseUserTurnStopStrategy  # the mixin precedes a strategy that derives from it
 
 
@@ -34,6 +37,7 @@ class DictationStop(Base):
         self._words = ""
         self._interim = ""
         self._silent_since = 0.0
+        self._is_speaking = False
         self._waiting: asyncio.Task[None] | None = None
 
     async def handle_user_turn_stopped(self) -> None:
@@ -76,7 +80,20 @@ class DictationStop(Base):
 
 
 class SmartTurnStop(DictationStop, TurnAnalyzerUserTurnStopStrategy):
-    """The end that smart-turn detects."""
+    """The end that smart-turn detects, or a question mark.
+
+    smart-turn hears a flat voice's question as unfinished, and would wait SMART_TURN_STOP_SECS.
+    """
+
+    async def process_frame(self, frame: Frame) -> ProcessFrameResult:
+        if isinstance(frame, VADUserStartedSpeakingFrame | VADUserStoppedSpeakingFrame):
+            self._is_speaking = isinstance(frame, VADUserStartedSpeakingFrame)
+        result = await super().process_frame(frame)
+        is_asked = isinstance(frame, TranscriptionFrame) and frame.text.rstrip().endswith(_QUESTION_MARKS)
+        if is_asked and self._words and not self._is_speaking and self._waiting is None:
+            left_s = max(0.0, self._silent_since + _QUESTION_S - time.monotonic())
+            self._waiting = self.task_manager.create_task(self._wait(left_s), f"{self}::question")
+        return result
 
 
 class SilenceStop(DictationStop, SpeechTimeoutUserTurnStopStrategy):

@@ -218,7 +218,7 @@ class TextToSpeech(Failover, SpokenText, InworldTTSService):
         return is_connected
 
     async def _send_again(self, context_id: str, utterance: Utterance, texts: list[str]) -> None:
-        """Ask for these texts in a context of their own, whose audio continues the utterance."""
+        """Ask for these texts in a new context, whose audio continues the utterance."""
         utterance.wire_id = str(uuid.uuid4())
         utterance.is_created = False
         await self._send_context(context_id)
@@ -281,7 +281,7 @@ class TextToSpeech(Failover, SpokenText, InworldTTSService):
             await self.push_error(why, force_treat_as_permanent=True)
             self._abort_connection()
         else:
-            if not utterance.is_created:  # it knows no such voice, or takes no context of ours
+            if not utterance.is_created:  # it does not know the voice, or refuses every context
                 await self.push_error(why, force_treat_as_permanent=True)
             await self.append_to_audio_context(context_id, TTSStoppedFrame(context_id=context_id))
             await self.remove_audio_context(context_id)

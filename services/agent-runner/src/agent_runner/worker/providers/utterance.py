@@ -16,7 +16,7 @@ class Utterance:
     """One context: what the provider was asked for, and what came of it.
 
     Attributes:
-        wire_id: The context's id at the provider; each further try has one of its own.
+        wire_id: The context's id at the provider; each further try gets a new one.
         texts: What to say, in order.
         words: The words that came, joined.
         has_audio: Audio came.
