@@ -24,4 +24,4 @@ def toolbox(tools: Sequence[RecordedTool], told: list[ToolCall], talk: Talk | No
         tools=tuple(tools),
     )
     keys = {"assembly_api_key": "x", "groq_api_key": "x", "inworld_api_key": "x"}
-    return Toolbox(go, AgentConfig.model_validate({**keys, **settings}), talk or Talk(), told.append)
+    return Toolbox(go, AgentConfig.model_validate({**keys, **settings}), talk or Talk(), told.append, lambda _: None)

@@ -99,6 +99,11 @@ class StartRequest(_Request):
         default=DEFAULT_SYSTEM_PROMPT,
         description=f"with tools: at most {MAX_PROMPT_BYTES} bytes as UTF-8 JSON; only control characters need more",
     )
+    end_call: bool = Field(
+        default=False,
+        strict=True,
+        description="true: the agent may say goodbye and end the call itself, as `completed` with reason `agent_ended`",
+    )
     language: Language | None = Field(
         default=None,
         description="BCP 47 tag of the conversation's language, for speech to text, the model, the voice and all that "

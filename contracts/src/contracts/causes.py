@@ -36,6 +36,8 @@ class Cause(StrEnum):
     """A provider became unusable and the worker ended the call."""
     USER_IDLE = "user_idle"
     """The caller was silent for USER_IDLE_END_S."""
+    AGENT_ENDED = "agent_ended"
+    """The agent said goodbye and ended the call with its tool `end_call`."""
     FAILED = "failed"
     """The pipeline failed."""
     STALLED = "stalled"
@@ -63,6 +65,7 @@ EFFECTS: Final[Mapping[str, Effect]] = {
     Cause.SESSION_TIMEOUT: Effect.COMPLETES,
     Cause.CREDIT_SPENT: Effect.COMPLETES,
     Cause.USER_IDLE: Effect.COMPLETES,
+    Cause.AGENT_ENDED: Effect.COMPLETES,
     Cause.PROVIDER_FAILED: Effect.FAILS,
     Cause.DRAINED: Effect.MOVES,
     Cause.SUPERSEDED: Effect.MOVES,

@@ -49,6 +49,7 @@ class AssignJob(_Message):
     opening_line: str
     system_prompt: str
     language: str | None = Field(default=None, description="as in `requested`")
+    end_call: bool = Field(default=False, description="as in `requested`")
     tools: tuple[RecordedTool, ...] = ()
     served_ms_before: Ms = 0
     billable_ms_before: Ms | None = Field(default=None, description="as in `assigned`")
@@ -143,6 +144,7 @@ class JobDescribed(_Message):
     opening_line: str
     system_prompt: str
     language: str | None = Field(default=None, description="as in `requested`")
+    end_call: bool = Field(default=False, description="as in `requested`")
     tools: tuple[RecordedTool, ...] = ()
     served_ms_before: Ms = 0
     billable_ms_before: Ms | None = None

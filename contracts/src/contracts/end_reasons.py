@@ -29,6 +29,8 @@ class EndReason(StrEnum):
     """The session used up its grant."""
     USER_IDLE = Cause.USER_IDLE
     """The caller was silent for USER_IDLE_END_S."""
+    AGENT_ENDED = Cause.AGENT_ENDED
+    """The agent ended the call, as `endCall` permits it."""
     PROVIDER_FAILED = Cause.PROVIDER_FAILED
     """A provider became unusable; the reason ends with `:stt`, `:llm` or `:tts`."""
     QUEUE_FULL = "queue_full"

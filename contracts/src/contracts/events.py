@@ -72,6 +72,7 @@ class SessionRequested(Event):
     voice_id: str
     opening_line: str
     system_prompt: str
+    end_call: bool = Field(default=False, description="the agent may end the call")
     language: str | None = Field(
         default=None, description="BCP 47 tag of the conversation's language; None: the start named none"
     )

@@ -243,3 +243,21 @@ async def test_the_second_equal_failure_in_a_row_is_the_last(
     await _turn_with(worker, "I cannot find out.")
     assert len(server.asked) == 2
     assert len({key for _, _, key in server.asked}) == 1
+
+
+@pytest.mark.parametrize(
+    ("goodbye", "said"), [("Goodbye then.", "Goodbye then."), (None, "Thank you for calling. Goodbye.")]
+)
+async def test_an_agent_that_may_end_the_call_says_goodbye_and_ends_it(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, goodbye: str | None, said: str
+) -> None:
+    call = {"tool_calls": [{"name": "end_call", "arguments": {"goodbye": goodbye} if goodbye else {}}]}
+    await sandbox.control("transcripts", {"texts": ["That is all, goodbye."]})
+    await sandbox.control("replies", {"replies": [call]})
+    worker = await fork()
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, opening_line="Hello.", end_call=True))
+    await worker.heard(Turn)
+    caller.say("That is all, goodbye.")
+    assert (await worker.heard(Stopped)).cause == "agent_ended"
+    assert [turn.heard_text for turn in worker.said if isinstance(turn, Turn)][-1] == said

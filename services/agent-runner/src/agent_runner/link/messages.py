@@ -43,6 +43,7 @@ class Go:
     `questions_before`: turns of the caller in earlier epochs. `open_calls`: see `Ledger.open`.
     The agent hears only the participant of `caller_identity`; empty: the first one that joins.
     `language` is a BCP 47 tag; None: the session named none, and the providers keep their defaults.
+    `end_call`: the agent may end the call itself.
     `url` and `token` are LiveKit's; `traceparent` is W3C's; `log_file` receives this session's log lines.
     """
 
@@ -57,6 +58,7 @@ class Go:
     opening_line: str | None = None
     bridge: str | None = None
     language: str | None = None
+    end_call: bool = False
     has_history: bool = False
     is_asked: bool = False
     questions_before: int = 0

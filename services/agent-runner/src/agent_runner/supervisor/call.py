@@ -238,6 +238,7 @@ class Call:
             opening_line=None if job.takeover or job.farewell else job.opening_line,
             bridge=bridge,
             language=job.language,
+            end_call=job.end_call,
             has_history=past is not None,
             is_asked=past is not None and past.is_asked and bridge is not None,
             questions_before=past.questions if past else 0,

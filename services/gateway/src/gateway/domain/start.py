@@ -32,6 +32,7 @@ def requested(
         opening_line=body.opening_line or opening,
         system_prompt=body.system_prompt,
         language=body.language,
+        end_call=body.end_call,
         metadata=dict(body.metadata),
         credit_limit_minutes=body.credit_limit_minutes,
         tools=tuple(recorded(tool) for tool in body.tools),

@@ -47,6 +47,7 @@ class Agents:
                 opening_line=requested.opening_line,
                 system_prompt=requested.system_prompt,
                 language=requested.language,
+                end_call=requested.end_call,
                 tools=requested.tools,
                 served_ms_before=attempt.served_ms_before,
                 billable_ms_before=attempt.billable_ms_before,

@@ -178,6 +178,7 @@ def _requested(session_id: str, job: JobDescribed, now: datetime) -> SessionRequ
         opening_line=job.opening_line,
         system_prompt=job.system_prompt,
         language=job.language,
+        end_call=job.end_call,
         tools=job.tools,
         credit_limit_minutes=job.granted_minutes,
     )

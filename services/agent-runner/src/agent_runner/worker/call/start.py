@@ -100,14 +100,19 @@ class Start:
         pipeline.context.set_messages(messages)
         if has_words(opening):
             pipeline.greet_with(opening)
-        if go.tools:
-            self.toolbox = Toolbox(go, self._config, pipeline.ear.talk, self._tell_tool)
+        if go.tools or go.end_call:
+            self.toolbox = Toolbox(go, self._config, pipeline.ear.talk, self._tell_tool, self._end_by_tool)
             pipeline.context.set_tools(self.toolbox.offer(pipeline.llm))
         pipeline.llm.speed = self._config.speed_of(go.voice_id)
         await pipeline.llm.use_prompt(system_instruction(go.system_prompt, go.language))
         said = opening or next((m["content"] for m in reversed(messages) if m["role"] == "assistant"), None)
         self.joining = asyncio.create_task(self._begin_here(prejoining) if prejoining else self._join(go))
         await asyncio.gather(self.joining, pipeline.stt.arm(go.bridge or said, go.language), self._speak_first(go))
+
+    def _end_by_tool(self, words: str | None) -> None:
+        """The agent ends the call; `words` as in `Toolbox`."""
+        goodbye = self._config.lines_in(self._go.language if self._go else None).goodbye
+        self._on_failed(EndCall(Cause.AGENT_ENDED, say=words if words is None or has_words(words) else goodbye))
 
     def _tell_tool(self, call: ToolCall) -> None:
         """Report a tool's call; its question first, so that a successor knows both if this process dies next."""

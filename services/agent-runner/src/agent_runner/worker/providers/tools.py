@@ -14,6 +14,7 @@ from pipecat.adapters.llm.schemas.tools_schema import AdapterType, ToolsSchema
 from pipecat.services.llm_service import FunctionCallParams
 
 from agent_runner.agent_config import AgentConfig
+from agent_runner.domain.speakable import speakable
 from agent_runner.domain.talk import Talk
 from agent_runner.domain.tool_calls import Call, Ledger, Outcome
 from agent_runner.link.messages import Go, ToolCall
@@ -27,8 +28,20 @@ MAX_TOLD_CHARS: Final = 4_000
 
 _LOOK_S: Final = 0.05
 _ANSWERING_S: Final = 15.0
+_PLAYED_OUT_S: Final = 0.5
 _ENOUGH: Final = "not called: there were too many calls for one question; answer now, with what you know"
 _TWICE: Final = "; it failed twice in the same way, so do not call it again now: tell the caller"
+
+END_CALL: Final = RecordedTool(
+    name="end_call",
+    description="Ends this call for good. Call it only when the caller has said goodbye or has nothing left to ask.",
+    parameters={
+        "type": "object",
+        "properties": {"goodbye": {"type": "string", "description": "your last words: one short sentence"}},
+    },
+    url="",
+)
+"""Built in, for sessions that permit it."""
 
 log = logs.get_logger(__name__)
 
@@ -44,12 +57,20 @@ class Toolbox:
         is_owed: A result came, and the model has not been asked since.
     """
 
-    def __init__(self, go: Go, config: AgentConfig, talk: Talk, tell: Callable[[ToolCall], None]) -> None:
+    def __init__(
+        self,
+        go: Go,
+        config: AgentConfig,
+        talk: Talk,
+        tell: Callable[[ToolCall], None],
+        on_end: Callable[[str | None], None],
+    ) -> None:
         """Make the tools of a job callable.
 
         Args:
             talk: Numbers the caller's questions.
             tell: Called before each request and at its outcome, on the event loop; must not block.
+            on_end: Called when the agent ends the call, with its last words; None: it has said them; empty: none given.
         """
         self._tools = {tool.name: tool for tool in go.tools}
         self._session_id = go.session_id
@@ -58,6 +79,7 @@ class Toolbox:
         self._questions_before = go.questions_before
         self._talk = talk
         self._tell = tell
+        self._on_end = on_end if go.end_call and END_CALL.name not in self._tools else None
         self._count = 0
         self._running: dict[Call, asyncio.Task[tuple[dict[str, Any], bool]]] = {}
         self._model: LanguageModel | None = None
@@ -80,10 +102,11 @@ class Toolbox:
                 partial(self._answer, llm),
                 cancel_on_interruption=False,
             )
+        if self._on_end is not None:
+            llm.register_function(END_CALL.name, partial(self._end, llm, self._on_end), cancel_on_interruption=False)
         # Pipecat's own FunctionSchema would keep only `properties` and `required` of a tool's JSON Schema.
-        return ToolsSchema(
-            standard_tools=[], custom_tools={AdapterType.OPENAI: [_described(tool) for tool in self._tools.values()]}
-        )
+        offered = [*self._tools.values(), *([END_CALL] if self._on_end else [])]
+        return ToolsSchema(standard_tools=[], custom_tools={AdapterType.OPENAI: [_described(tool) for tool in offered]})
 
     async def _answer(self, llm: LanguageModel, params: FunctionCallParams) -> None:
         if llm.has_called_enough:
@@ -95,6 +118,19 @@ class Toolbox:
         await self._is_quiet(llm)
         self._model, self._asked_before = llm, llm.questions_asked
         await params.result_callback(found)
+
+    async def _end(self, llm: LanguageModel, on_end: Callable[[str | None], None], params: FunctionCallParams) -> None:
+        """End the call, once the agent has said what it is saying; words of the caller meanwhile keep it alive."""
+        question, has_spoken = self._talk.questions, self._talk.is_answering
+        given = params.arguments.get("goodbye") if isinstance(params.arguments, Mapping) else None
+        await self._is_quiet(llm)
+        if self._talk.questions != question:
+            self._model, self._asked_before = llm, llm.questions_asked
+            await params.result_callback({"error": "not ended: the caller went on talking"})
+            return
+        if has_spoken:
+            await asyncio.sleep(_PLAYED_OUT_S)
+        on_end(None if has_spoken else speakable(given) if isinstance(given, str) else "")
 
     async def _is_quiet(self, llm: LanguageModel) -> None:
         """Wait until the agent has said what it is saying, at most _ANSWERING_S.
