@@ -46,6 +46,7 @@ class RecordedTool(BaseModel):
     url: str
     method: str = "POST"
     timeout_s: float = 10
+    header_set: str = ""
 
     @property
     def deadline_s(self) -> float:
@@ -54,7 +55,7 @@ class RecordedTool(BaseModel):
 
 
 class Tool(BaseModel):
-    """A function that the language model may call: the agent POSTs the arguments as JSON and returns the response."""
+    """A function that the language model may call: the agent sends the arguments and returns the response."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -78,8 +79,15 @@ class Tool(BaseModel):
         description="http(s)://host[:port][/path][?query] with a DNS name (also an international one) or "
         "an IP address, and a port from 1 to 65535; TOOL_ALLOWED_HOSTS must list the host"
     )
-    method: Literal["POST"] = "POST"
+    method: Literal["POST", "GET", "PUT", "PATCH", "DELETE"] = Field(
+        default="POST", description="GET and DELETE carry the arguments as the query, the others as JSON"
+    )
     timeout_s: float = Field(default=10, gt=0, le=MAX_TIMEOUT_S, description="seconds until the response must arrive")
+    header_set: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9_-]{0,64}$",
+        description="name of a header set in TOOL_HEADERS of the nodes, whose headers the call gets; empty: none",
+    )
 
     @field_validator("parameters")
     @classmethod

@@ -143,7 +143,7 @@ async def test_a_tools_call_survives_its_agent_and_takes_effect_once(stage: Stag
         pid = await stage.start(tools=tools)
         await stage.drive.has(SESSION, "turn", deadline_s=20)
         speaking = asyncio.create_task(stage.say("Book a table, please."))
-        await asked.wait()
+        await asyncio.wait_for(asked.wait(), 20)
         await asyncio.sleep(0.005 if is_early else 0.3)
         os.kill(pid, signal.SIGKILL)
         await stage.drive.has(SESSION, "agent_stopped", epoch=1, cause="crashed")

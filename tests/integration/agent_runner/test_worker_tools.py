@@ -1,9 +1,11 @@
 """Tools in a real call: the language model calls, an HTTP server answers or misbehaves."""
 
 import asyncio
+import base64
+import hmac
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import pytest
@@ -27,9 +29,18 @@ class ToolServer:
     def __init__(self) -> None:
         self.asked: list[tuple[str, Any, str]] = []
         self.url = ""
+        self.headers: list[Mapping[str, str]] = []
+        self.bodies: list[bytes] = []
+        self.methods: list[str] = []
+        self.queries: list[dict[str, str]] = []
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        self.asked.append((request.path, await request.json(), request.headers["Idempotency-Key"]))
+        body = await request.read()
+        self.asked.append((request.path, json.loads(body or b"{}"), request.headers["Idempotency-Key"]))
+        self.headers.append(request.headers)
+        self.bodies.append(body)
+        self.methods.append(request.method)
+        self.queries.append(dict(request.query))
         match request.path:
             case "/weather":
                 return web.json_response({"sky": "clear", "degrees": 21})
@@ -53,7 +64,7 @@ class ToolServer:
 async def server() -> AsyncIterator[ToolServer]:
     server = ToolServer()
     app = web.Application()
-    app.router.add_post("/{path}", server.answer)
+    app.router.add_route("*", "/{path}", server.answer)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -261,3 +272,40 @@ async def test_an_agent_that_may_end_the_call_says_goodbye_and_ends_it(
     caller.say("That is all, goodbye.")
     assert (await worker.heard(Stopped)).cause == "agent_ended"
     assert [turn.heard_text for turn in worker.said if isinstance(turn, Turn)][-1] == said
+
+
+async def test_a_call_is_signed_and_gets_the_headers_that_its_tool_names(server: ToolServer) -> None:
+    secret = f"whsec_{base64.b64encode(b'k' * 24).decode()}"
+    settings = {
+        "tool_allowed_hosts": "127.0.0.1",
+        "tool_signing_keys": secret,
+        "tool_headers": {
+            "crm": {"hosts": "127.0.0.1", "headers": {"Authorization": "Bearer x"}},
+            "other": {"hosts": "example.org", "headers": {"Authorization": "Bearer y"}},
+        },
+    }
+
+    async def ask(**changes: Any) -> dict[str, Any]:
+        found, _ = await toolbox([tool(f"{server.url}/weather", **changes)], [], **settings).call(
+            "get_weather", {"place": "Rome", "days": [1, 2]}
+        )
+        return found
+
+    assert "result" in await ask(header_set="crm")
+    headers = server.headers[-1]
+    content = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + server.bodies[-1]
+    signature = base64.b64encode(hmac.digest(b"k" * 24, content, "sha256")).decode()
+    assert headers["webhook-signature"] == f"v1,{signature}"
+    assert headers["webhook-id"] == headers["Idempotency-Key"]
+    assert headers["Authorization"] == "Bearer x"
+    for unknown in ("other", "nothing"):
+        assert "TOOL_HEADERS" in (await ask(header_set=unknown))["error"]
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "PUT", "PATCH"])
+async def test_a_tool_is_called_with_its_method(server: ToolServer, method: str) -> None:
+    assert await call(f"{server.url}/weather?in=C", method=method) == {"result": {"sky": "clear", "degrees": 21}}
+    has_body = method in ("PUT", "PATCH")
+    assert server.methods[-1] == method
+    assert server.queries[-1] == ({"in": "C"} if has_body else {"in": "C", "place": "Rome"})
+    assert json.loads(server.bodies[-1] or b"{}") == ({"place": "Rome"} if has_body else {})

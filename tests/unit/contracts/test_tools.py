@@ -41,7 +41,7 @@ def test_a_tool_needs_a_name_a_description_and_a_url() -> None:
         ([tool(url="https://user:secret@host/")], "tools.0.url"),
         ([tool(url="http://[/")], "tools.0.url"),
         ([tool(url="https://h:99999/")], "tools.0.url"),
-        ([tool(method="GET")], "tools.0.method"),
+        ([tool(method="HEAD")], "tools.0.method"),
         ([tool(timeout_s=31)], "tools.0.timeout_s"),
         ([tool(parameters={"type": "string"})], "tools.0.parameters"),
         ([tool(parameters={"type": "object", "properties": []})], "tools.0.parameters"),

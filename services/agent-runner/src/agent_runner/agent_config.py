@@ -12,12 +12,20 @@ from types import MappingProxyType
 from typing import Annotated, Final, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    StringConstraints,
+    model_validator,
+)
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from agent_runner.domain.credit import CreditWarning
 from agent_runner.domain.lines import Lines, lines_of
-from chassis.shared_settings import SpokenLines, ToolHosts
+from agent_runner.tool_settings import ToolSettings
+from chassis.shared_settings import SpokenLines
 from chassis.urls import ServerUrl
 from contracts.deadlines import LAST_WORDS_S
 
@@ -94,7 +102,7 @@ class Endpoint:
     is_groq: bool = False
 
 
-class AgentConfig(ToolHosts, SpokenLines):
+class AgentConfig(ToolSettings, SpokenLines):
     """The agent's configuration. Units: `_s` and VAD, smart-turn and timeout fields are seconds, silences are ms."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
@@ -274,14 +282,6 @@ class AgentConfig(ToolHosts, SpokenLines):
         default=None,
         max_length=500,
         description="the agent's words before that end, in every language; unset: the language's",
-    )
-
-    # Tools.
-    tool_filler_s: float = Field(
-        default=1.5,
-        ge=0,
-        le=30,
-        description="seconds of silence while a tool runs until the agent says that it takes a moment; 0: never",
     )
 
     # The worker.

@@ -5,6 +5,7 @@
 import asyncio
 import json
 import socket
+import time
 from collections.abc import Collection
 from typing import Any, Final
 
@@ -12,7 +13,8 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from agent_runner.agent_config import AgentConfig
-from contracts.tool_hosts import AllowedHost, hosts, is_allowed, may_connect, parse_url
+from agent_runner.domain.tool_signature import signed
+from contracts.tool_hosts import AllowedHost, ToolAddress, hosts, is_allowed, may_connect, parse_url
 from contracts.tools import RecordedTool
 
 MAX_ANSWER_BYTES: Final = 16_384
@@ -37,6 +39,8 @@ class ToolRequests:
     def __init__(self, config: AgentConfig, session_id: str) -> None:
         self._allowed = hosts(config.tool_allowed_hosts)
         self._session_id = session_id
+        self._secrets = tuple(secret.get_secret_value() for secret in config.tool_signing_keys)
+        self._header_sets = config.tool_headers
 
     async def send(self, tool: RecordedTool, arguments: str, key: str) -> Any:
         """Call a tool with JSON arguments; return its answer, parsed if it is JSON.
@@ -55,6 +59,15 @@ class ToolRequests:
                 f"the tool could not be reached ({type(failed).__name__})", is_unknown=is_unknown
             ) from failed
 
+    def _chosen_headers(self, tool: RecordedTool, address: ToolAddress) -> dict[str, str]:
+        """The headers of the set that the tool names."""
+        if not tool.header_set:
+            return {}
+        chosen = self._header_sets.get(tool.header_set)
+        if chosen is None or not is_allowed(address, hosts(chosen.hosts)):
+            raise ToolFailed("its header set is not in TOOL_HEADERS of this node for this host")
+        return {name: value.get_secret_value() for name, value in chosen.headers.items()}
+
     async def _send(self, tool: RecordedTool, body: str, key: str) -> Any:
         try:
             address = parse_url(tool.url)
@@ -64,15 +77,22 @@ class ToolRequests:
             raise ToolFailed("its host is not in TOOL_ALLOWED_HOSTS of this node")
         if len(body) > MAX_ARGUMENT_BYTES:
             raise ToolFailed(f"the arguments are longer than {MAX_ARGUMENT_BYTES} bytes")
+        has_body = tool.method not in ("GET", "DELETE")
+        sent = body if has_body else ""
         headers = {
-            "Content-Type": "application/json",
+            **self._chosen_headers(tool, address),
+            **({"Content-Type": "application/json"} if has_body else {}),
             "Idempotency-Key": key,
             "X-Greenroom-Session": self._session_id,
+            **signed(self._secrets, key, int(time.time()), sent),
         }
+        query = None if has_body else _query(body)
         connector = aiohttp.TCPConnector(resolver=_Resolver(self._allowed), use_dns_cache=False)
         async with (
             aiohttp.ClientSession(connector=connector, trust_env=False) as http,
-            http.post(address.url, data=body, headers=headers, allow_redirects=False) as answer,
+            http.request(
+                tool.method, address.url, params=query, data=sent or None, headers=headers, allow_redirects=False
+            ) as answer,
         ):
             if 300 <= answer.status < 400:
                 raise ToolFailed(f"it answered with a redirect ({answer.status}), which is not followed")
@@ -83,6 +103,12 @@ class ToolRequests:
             return json.loads(text)
         except ValueError:
             return text
+
+
+def _query(arguments: str) -> dict[str, str]:
+    """Arguments as a query: texts unchanged, other values as JSON."""
+    found: dict[str, Any] = json.loads(arguments)
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in found.items()}
 
 
 class _Resolver(AbstractResolver):
