@@ -1,13 +1,16 @@
 """A call in another language, and a caller who is silent in it, on hold, or waits for a tool."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import numpy as np
+from aiohttp import web
 
 from agent_runner.link.messages import Stopped, Turn
 from contracts.lines import TABLE
+from contracts.tools import RecordedTool
 from tests.integration.agent_runner.worker_stage import Person, Sandbox, Worker, go
 from tests.support.servers import LiveKitServer
 
@@ -56,6 +59,38 @@ async def test_nobody_is_asked_while_music_plays_on_hold(
     assert (await worker.heard(Turn, 2)).heard_text == "Are you still there?"
     assert time.monotonic() - began > lasts_s + 1
     assert (await worker.heard(Stopped)).cause == "user_idle"
+
+
+async def test_nobody_is_asked_while_a_tool_runs(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    async def book(_request: web.Request) -> web.Response:
+        await asyncio.sleep(6)  # the agent says meanwhile that it takes a moment
+        return web.json_response({"booked": True})
+
+    app = web.Application()
+    app.router.add_post("/book", book)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    schema = {"type": "object", "properties": {}}
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/book"
+    tool = RecordedTool(name="book", description="Books.", parameters=schema, url=url)
+    await sandbox.control("transcripts", {"texts": ["Book it, please."]})
+    await sandbox.control(
+        "replies", {"replies": [{"tool_calls": [{"name": "book", "arguments": {}}]}, "It is booked."]}
+    )
+    worker = await fork(user_idle_prompt_s=2, user_idle_end_s=3, tool_allowed_hosts="127.0.0.1")
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, opening_line="Hello.", tools=(tool,)))
+    await worker.heard(Turn)
+    caller.say("Book it, please.")
+
+    turn = await worker.heard(Turn, 2)
+    await runner.cleanup()
+
+    assert turn.heard_text.endswith("It is booked.")
+    assert TABLE["en"].idle_prompt not in turn.heard_text
 
 
 def chords(lasts_s: float) -> np.ndarray[Any, np.dtype[np.int16]]:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent_runner.domain.notice import Notice
-from agent_runner.domain.quiet import THINKING_S, TOOL_S, WORDLESS_S, Quiet
+from agent_runner.domain.quiet import THINKING_S, WORDLESS_S, Quiet
 
 
 def after_the_agent_spoke(prompt_s: float = 5, end_s: float = 12) -> Quiet:
@@ -69,26 +69,6 @@ def test_nothing_is_due_before_anybody_spoke_or_when_it_is_switched_off() -> Non
     assert after_the_agent_spoke(prompt_s=0, end_s=0).due(100_000) is None
 
 
-def test_no_silence_counts_while_a_tool_runs_also_when_the_agent_says_that_it_takes_a_moment() -> None:
-    quiet = after_the_agent_spoke()
-    quiet.tool("a", 101, is_running=True)
-    quiet.tool("b", 101, is_running=True)
-    quiet.agent(102, is_speaking=True)
-    quiet.agent(103, is_speaking=False)
-    quiet.tool("a", 120, is_running=False)
-    assert quiet.due(125) is None
-    quiet.tool("b", 130, is_running=False)
-    assert quiet.due(134.9) is None
-    assert quiet.due(135) == "prompt"
-
-
-def test_a_tool_whose_end_is_never_told_delays_the_end_of_the_call_only_for_so_long() -> None:
-    quiet = after_the_agent_spoke()
-    quiet.tool("a", 101, is_running=True)
-    assert quiet.due(101 + TOOL_S - 0.1) is None
-    assert quiet.due(101 + TOOL_S) == "end"
-
-
 def test_music_on_hold_is_not_silence_and_is_asked_about_once() -> None:
     quiet = after_the_agent_spoke()
     assert quiet.due(105) == "prompt"
@@ -128,8 +108,6 @@ EVENTS: list[Callable[[float], Callable[[Quiet], None]]] = [
     lambda at: methodcaller("thinking", at),
     lambda at: methodcaller("sound", at),
     lambda at: methodcaller("words", at),
-    lambda at: methodcaller("tool", "a", at, is_running=True),
-    lambda at: methodcaller("tool", "a", at, is_running=False),
 ]
 
 
@@ -147,7 +125,7 @@ def test_whatever_happened_nothing_is_due_early_and_at_last_the_silence_ends_the
         quiet.caller(now, is_speaking=each)
         quiet.agent(now, is_speaking=each)
     assert quiet.due(now + 4.9) is None
-    assert quiet.due(now + THINKING_S + TOOL_S + 12) == "end"
+    assert quiet.due(now + THINKING_S + 12) == "end"
 
 
 def test_between_turns_is_after_the_answer_and_not_in_the_callers_pause_for_breath() -> None:

@@ -5,9 +5,6 @@ from typing import Final, Literal
 THINKING_S: Final = 30.0
 """Longest wait for an answer, during which the caller's silence is not counted."""
 
-TOOL_S: Final = 60.0
-"""The same for one call of a tool, whose timeout is 30 s at most."""
-
 WORDLESS_S: Final = 900.0
 """Sound without a word counts as a caller on hold for so long; after that it counts as silence, like an open line."""
 
@@ -29,7 +26,6 @@ class Quiet:
         self._has_prompted = False
         self._is_prompting = False
         self._worded: float | None = None
-        self._tools: dict[str, float] = {}
 
     def caller(self, at: float, *, is_speaking: bool) -> None:
         """The caller started or stopped making a sound of speech."""
@@ -51,13 +47,6 @@ class Quiet:
         if not self._is_wordless(at):
             self._later(at)
 
-    def tool(self, call: str, at: float, *, is_running: bool) -> None:
-        """A call of a tool began or ended."""
-        if is_running:
-            self._tools[call] = at
-        elif self._tools.pop(call, None) is not None:
-            self._later(at)
-
     def agent(self, at: float, *, is_speaking: bool) -> None:
         """The agent started or stopped speaking."""
         if is_speaking:
@@ -69,7 +58,7 @@ class Quiet:
             self._is_prompting = is_speaking
 
     def thinking(self, at: float) -> None:
-        """The caller's turn is complete and waits for its answer."""
+        """The caller's turn is complete and waits for its answer, or a tool still runs."""
         self._thinking_until = at + THINKING_S
         self._turn_is_open = False
 
@@ -91,8 +80,6 @@ class Quiet:
     def due(self, now: float) -> Literal["prompt", "end"] | None:
         """The reaction that is due now; each is returned once."""
         if self._since is None or self._speaking or now < self._thinking_until:
-            return None
-        if any(now - began < TOOL_S for began in self._tools.values()):
             return None
         quiet_s = now - self._since
         if self._end_s and quiet_s >= self._end_s:

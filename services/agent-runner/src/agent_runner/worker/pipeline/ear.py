@@ -11,7 +11,6 @@ from pipecat.frames.frames import (
     BotStartedSpeakingFrame,
     BotStoppedSpeakingFrame,
     Frame,
-    FunctionCallCancelFrame,
     FunctionCallResultFrame,
     FunctionCallsStartedFrame,
     InterimTranscriptionFrame,
@@ -88,22 +87,12 @@ class Ear(BaseObserver):
         if isinstance(frame, FunctionCallsStartedFrame | FunctionCallResultFrame):
             self._is_calling = True
             self._on_worked("llm")
-            self._tool(frame, time.monotonic())
-        elif isinstance(frame, FunctionCallCancelFrame):
-            self.quiet.tool(frame.tool_call_id, time.monotonic(), is_running=False)
+            self.quiet.thinking(time.monotonic())
         elif isinstance(frame, LLMTextFrame):
             self._is_calling = False
             self.talk.is_answering = True
             self.talk.marks.text = self.talk.marks.text or at
             self._on_worked("llm")
-
-    def _tool(self, frame: FunctionCallsStartedFrame | FunctionCallResultFrame, now: float) -> None:
-        self.quiet.thinking(now)
-        if isinstance(frame, FunctionCallResultFrame):
-            self.quiet.tool(frame.tool_call_id, now, is_running=False)
-            return
-        for call in frame.function_calls:
-            self.quiet.tool(call.tool_call_id, now, is_running=True)
 
     def _of_tts(self, frame: Frame, at: float) -> None:
         if isinstance(frame, TTSAudioRawFrame):
