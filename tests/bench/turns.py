@@ -189,13 +189,14 @@ async def annoyed(
     await barrier.wait()
     await barrier.wait()  # between the two the sandbox is told to hear no words
     if heard is not None:
+        is_speaking = await _speaks(caller)
         for sound in sounds:
-            if not await _speaks(caller):
+            if not is_speaking:
                 break
             began, _ = await caller.say(sound)
             side.sounds += 1
-            await _speaks(caller)
-            side.resumed.values.append(_longest_gap_ms(caller, began))
+            if is_speaking := await _speaks(caller):  # else the answer is over: whether too early, its words tell
+                side.resumed.values.append(_longest_gap_ms(caller, began))
         with suppress(TimeoutError):
             await caller.quiet(DONE_S)
 
