@@ -19,6 +19,7 @@ import secrets
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -94,7 +95,7 @@ class Side:
         self.resumed = Figure(f"{name}: longest silence around a sound", "ms")
         self.lost = Figure(f"{name}: words lost in an answer with {SOUNDS_PER_ANSWER} sounds", "")
         self.lost_in_all = Figure(f"{name}: words lost in all", "")
-        self.sounds, self.failures = 0, list[str]()
+        self.sounds, self.failures, self.missing = 0, list[str](), Counter[str]()
 
     @property
     def figures(self) -> tuple[Figure, ...]:
@@ -246,7 +247,9 @@ async def false_interruptions(
         for side, caller in calls:
             if caller.heard:
                 recording = np.concatenate([frame.samples for frame in caller.heard])
-                side.lost.values.append(len(await asyncio.to_thread(lost, answer, recording)))
+                missing = await asyncio.to_thread(lost, answer, recording)
+                side.lost.values.append(len(missing))
+                side.missing.update(missing)
 
 
 async def our_calls(stack: Stack, side: Side, calls: AsyncExitStack) -> list[str]:

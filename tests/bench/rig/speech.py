@@ -1,22 +1,22 @@
 """Speech for the benchmarks, by the stack's own voice."""
 
+import base64
 import wave
 from pathlib import Path
 
-import numpy as np
+import httpx
 
-from greenroom_cli.call.audio import RATE
-from greenroom_cli.call.voice import speak
 from greenroom_cli.stack import Stack
 
 
 async def record(stack: Stack, text: str, to: Path, *, rate: int, voice: str = "Ashley") -> None:
     """Write a sentence as a wav file: mono, 16 bit, at `rate`."""
     environment = stack.environment
-    url, key = environment["INWORLD_HTTP_URL"], environment["INWORLD_API_KEY"]
-    speech = await speak(text, voice=voice, http_url=url, api_key=key)
-    at = np.arange(len(speech.samples) * rate // RATE) * (RATE / rate)
-    samples = np.interp(at, np.arange(len(speech.samples)), speech.samples).astype("<i2")
+    audio = {"audioEncoding": "PCM", "sampleRateHertz": rate}
+    body = {"text": text, "voiceId": voice, "modelId": "inworld-tts-1.5-max", "audioConfig": audio}
+    headers = {"Authorization": f"Basic {environment['INWORLD_API_KEY']}"}
+    async with httpx.AsyncClient(base_url=environment["INWORLD_HTTP_URL"], headers=headers, timeout=20) as client:
+        answer = (await client.post("/tts/v1/voice", json=body)).raise_for_status()
     with wave.open(str(to), "wb") as file:
         file.setparams((1, 2, rate, 0, "NONE", ""))
-        file.writeframes(samples.tobytes())
+        file.writeframes(base64.b64decode(answer.json()["audioContent"]))

@@ -30,17 +30,18 @@ def lost(sentences: Sequence[Spoken], recording: Samples) -> list[str]:
     """The words that are not in the recording."""
     heard, _ = _without_silence(recording)
     missing: list[str] = []
-    at = 0
+    at = passed = 0  # behind the last word that was found, and the length of those that were not since
     for sentence in sentences:
         spoken, place = _without_silence(sentence.samples)
         for word, begin_s, end_s in sentence.words:
             begin, end = (int(place[min(len(place) - 1, int(s * RATE))]) for s in (begin_s, end_s))
             sound = spoken[begin:end]
-            found = _find(sound, heard, at - int(BACK_S * RATE), at + len(sound) + int(AHEAD_S * RATE))
+            found = _find(sound, heard, at - int(BACK_S * RATE), at + passed + len(sound) + int(AHEAD_S * RATE))
             if found is None:
                 missing.append(word)
+                passed += len(sound)
             else:
-                at = found + len(sound)
+                at, passed = found + len(sound), 0
     return missing
 
 
