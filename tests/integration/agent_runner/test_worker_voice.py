@@ -100,7 +100,7 @@ async def test_long_texts_are_spoken_and_only_what_was_heard_of_the_greeting_sta
     await sandbox.control("transcripts", {"texts": ["Stop it please.", "And now?"]})
     sentence = (CLAUSE * 40)[:1399] + "."
     await sandbox.control("replies", {"replies": [sentence]})
-    opening = (CLAUSE * 40)[:999] + "."
+    opening = (CLAUSE * 40)[:998] + "s."  # 1,000 characters
     worker = await fork(llm_max_tokens=1_000)
     caller = await person().enter(session)
     worker.send(go(livekit, session, opening_line=opening))
