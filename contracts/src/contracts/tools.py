@@ -124,8 +124,13 @@ def checked(tools: Sequence[Tool]) -> None:
     """
     if len({tool.name for tool in tools}) < len(tools):
         raise ValueError("two tools have the same name")
-    if sum(len(json.dumps(tool.model_dump())) for tool in tools) > MAX_TOOLS_BYTES:
+    # An empty header set does not count, so that what older versions accepted still fits.
+    if sum(len(json.dumps(tool.model_dump(exclude=_unnamed(tool)))) for tool in tools) > MAX_TOOLS_BYTES:
         raise ValueError(f"longer than {MAX_TOOLS_BYTES} bytes together, as JSON")
+
+
+def _unnamed(tool: Tool) -> set[str]:
+    return set() if tool.header_set else {"header_set"}
 
 
 def _check_json(value: dict[str, Any]) -> None:

@@ -145,7 +145,7 @@ def longest_start() -> dict[str, Any]:
     return {
         "userName": astral * 128,
         "voiceId": "v" * 64,
-        "openingLine": astral * 1_000,
+        "openingLine": "a" + astral * 999,
         "systemPrompt": astral * 32_000,
         "sessionId": "session_" + "s" * 72,
         "userId": astral * 128,
