@@ -13,10 +13,11 @@ MAX_PARTICIPANTS: Final = 100
 """Limit of a session's room. Caller and agent take two places; the others are for listeners that the operator admits.
 With a limit of 2, a listener who joins first would lock the caller out."""
 
-DEPARTURE_TIMEOUT_S: Final = 60
-"""LiveKit closes a room this long after its last participant left."""
+DEPARTURE_TIMEOUT_S: Final = 2 * 3600
+"""LiveKit closes a room this long after its last participant left, agents not counted. RECONNECT_GRACE_S is an hour at
+most; the scheduler deletes the room of an ended session long before."""
 
-_EMPTY_MARGIN_S: Final = 60
+_EMPTY_MARGIN_S: Final = 25 * 3600  # PREJOIN_MAX_AGE_S is a day at most
 
 
 class RoomShape(TypedDict):
@@ -31,7 +32,8 @@ def room_shape(queue_deadline_s: float) -> RoomShape:
     """The settings of every session's room. The gateway replaces a room that has others.
 
     Args:
-        queue_deadline_s: QUEUE_DEADLINE_S. LiveKit closes a room that is still empty a minute after this deadline.
+        queue_deadline_s: QUEUE_DEADLINE_S. LiveKit closes a room to which no caller came 25 hours after this deadline,
+            whether or not an agent is inside.
     """
     return RoomShape(
         max_participants=MAX_PARTICIPANTS,

@@ -43,7 +43,7 @@ async def test_a_room_for_fifty_with_a_stranger_inside_is_replaced(
     assert answer.status_code == 200
     [room] = await rooms(livekit_server, "session_held")
     assert room.sid != sid
-    assert (room.max_participants, room.empty_timeout, room.departure_timeout) == (100, 90, 60)
+    assert (room.max_participants, room.empty_timeout, room.departure_timeout) == (100, 90_030, 7_200)
     assert [request.session_id for request in await requests_in(bus)].count("session_held") == 1
 
 

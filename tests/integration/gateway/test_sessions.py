@@ -44,7 +44,7 @@ async def test_a_start_leaves_a_room_and_the_request_in_the_log(
 
     [room] = await rooms(livekit_server, session_id)
     [request] = await requests_in(bus)
-    assert (room.max_participants, room.empty_timeout, room.departure_timeout) == (100, 90, 60)
+    assert (room.max_participants, room.empty_timeout, room.departure_timeout) == (100, 90_030, 7_200)
     assert (request.session_id, request.user_name) == (session_id, "Ann")
 
 

@@ -59,7 +59,8 @@ async def test_the_agents_token_opens_its_room_and_nothing_else(livekit: LiveKit
     token = rooms.agent_token(session_id, 3)
     claims = api.TokenVerifier(API_KEY, API_SECRET).verify(token)
     assert claims.identity == agent_identity(session_id)
-    assert claims.attributes == {"greenroom.epoch": "3"}
+    assert claims.attributes == {"greenroom.epoch": "3", "lk.agent.state": "initializing"}
+    assert claims.kind == "agent"
     assert claims.video is not None
     assert claims.video.room == session_id
     assert claims.video.can_publish_sources == ["microphone"]

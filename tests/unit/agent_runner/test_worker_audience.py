@@ -12,6 +12,7 @@ Story = list[tuple[Event, list[str]]]
 
 CONNECTED: Event = Audience.connected
 SUBSCRIBED: Event = Audience.subscribed
+RECORDED: Event = lambda audience, others: audience.subscribed(others, is_recorded=True)  # noqa: E731
 
 
 def active(identity: str) -> Event:
@@ -32,7 +33,7 @@ def left(identity: str) -> Event:
 
 IDENTITIES = st.sampled_from(["caller", "guest", "egress"])
 EVENTS: st.SearchStrategy[Event] = st.one_of(
-    st.sampled_from([CONNECTED, SUBSCRIBED, lambda audience, _others: audience.disconnected()]),
+    st.sampled_from([CONNECTED, SUBSCRIBED, RECORDED, lambda audience, _others: audience.disconnected()]),
     st.builds(active, IDENTITIES),
     st.builds(arrived, IDENTITIES, is_active=st.booleans()),
     st.builds(published, IDENTITIES),
@@ -73,6 +74,16 @@ def test_another_subscriber_is_not_spoken_to_and_the_caller_is_once_present() ->
 def test_in_a_prejoined_room_a_subscription_is_the_callers_before_livekit_reports_the_caller() -> None:
     assert play([(CONNECTED, []), (SUBSCRIBED, [])], is_ahead=True)[1] == [Speak(0.05)]
     assert play([(CONNECTED, []), (SUBSCRIBED, [])])[1] == []
+
+
+def test_a_recorders_subscription_is_not_the_callers() -> None:
+    waiting, _ = play([(CONNECTED, []), (RECORDED, [])], is_ahead=True)
+    assert waiting.arrived("caller", ["caller"], is_active=False)[1] == ()
+    for is_ahead in (False, True):
+        ahead: Story = [(CONNECTED, []), (RECORDED, []), (arrived("caller", is_active=False), ["caller"])]
+        assert play(ahead, is_ahead=is_ahead)[1] == []
+        _, effects = play([*ahead, (active("caller"), ["caller"])], is_ahead=is_ahead)
+        assert effects == [CallerPresent(True), Speak(0.3)]
 
 
 def test_without_an_identity_the_first_participant_is_the_caller() -> None:

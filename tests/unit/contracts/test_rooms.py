@@ -1,6 +1,7 @@
 from contracts.rooms import room_shape
 
 
-def test_an_empty_room_outlives_the_queue_deadline_by_a_minute_in_whole_seconds() -> None:
-    assert room_shape(30) == {"max_participants": 100, "empty_timeout": 90, "departure_timeout": 60}
-    assert room_shape(0.2)["empty_timeout"] == 61
+def test_a_room_with_an_agent_alone_outlives_every_wait_for_its_caller() -> None:
+    """LiveKit counts no participant of kind AGENT: PREJOIN_MAX_AGE_S is a day at most, RECONNECT_GRACE_S an hour."""
+    assert room_shape(30) == {"max_participants": 100, "empty_timeout": 90_030, "departure_timeout": 7_200}
+    assert room_shape(0.2)["empty_timeout"] == 90_001

@@ -53,7 +53,7 @@ async def test_the_token_opens_this_room_only_and_carries_session_and_user(api: 
         "canPublish": True,
         "canPublishSources": ["microphone"],
         "canSubscribe": True,
-        "canPublishData": False,
+        "canPublishData": True,
         "canUpdateOwnMetadata": False,
     }
 

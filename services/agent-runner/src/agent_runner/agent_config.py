@@ -284,6 +284,15 @@ class AgentConfig(ToolSettings, SpokenLines):
         description="the agent's words before that end, in every language; unset: the language's",
     )
 
+    # The caller's client.
+    captions: bool = Field(
+        default=True,
+        description="true sends what is said as text to the participants of the room, while it is heard",
+    )
+    typed_text_max_chars: int = Field(
+        default=1000, ge=0, le=4000, description="characters of a text that the caller types as a turn; 0: takes none"
+    )
+
     # The worker.
     apology: str | None = Field(
         default=None,

@@ -40,6 +40,7 @@ class Audience:
         in_room: The caller's media is up: with signalling alone the caller hears and says nothing.
         was_first: The caller was in the room before the agent.
         is_subscribed: A participant has subscribed to the agent's track.
+        is_recorded: A recorder, which is hidden, was in the room then and may have been the one.
     """
 
     caller: str = ""
@@ -47,15 +48,17 @@ class Audience:
     in_room: bool = False
     was_first: bool = False
     is_subscribed: bool = False
+    is_recorded: bool = False
 
     def connected(self, others: Sequence[str]) -> Step:
         """The agent is in the room."""
         audience = self._adopting(others[0]) if others else self
         return replace(audience, was_first=audience.caller in others), ()
 
-    def subscribed(self, others: Sequence[str]) -> Step:
+    def subscribed(self, others: Sequence[str], *, is_recorded: bool = False) -> Step:
         """A participant subscribed to the agent's track."""
-        audience, came = replace(self, is_subscribed=True)._came(others, is_up=self._is_alone(others))
+        audience = replace(self, is_subscribed=True, is_recorded=is_recorded)
+        audience, came = audience._came(others, is_up=audience._is_alone(others))
         return audience, came + audience._heard(others, 0 if self.was_first else _SUBSCRIBED_S)
 
     def active(self, identity: str, others: Sequence[str]) -> Step:
@@ -86,7 +89,7 @@ class Audience:
 
     def _is_alone(self, others: Sequence[str]) -> bool:
         """Whether the caller is the only other participant, so that any subscription is the caller's."""
-        return set(others) == {self.caller}
+        return set(others) == {self.caller} and not self.is_recorded
 
     def _came(self, others: Sequence[str], *, is_up: bool) -> Step:
         if not is_up or self.in_room:
@@ -96,5 +99,5 @@ class Audience:
 
     def _heard(self, others: Sequence[str], after_s: float) -> tuple[Effect, ...]:
         """Whether the caller is the subscriber: present, or in a prejoined room not yet reported."""
-        is_heard = self.is_subscribed and (self.in_room or (self.is_ahead and not others))
+        is_heard = self.is_subscribed and (self.in_room or (self.is_ahead and not others and not self.is_recorded))
         return (Speak(after_s),) if is_heard else ()

@@ -25,7 +25,10 @@ class CallerTokens:
     ttl_s: int
 
     def mint(self, session_id: str, *, user_id: str, name: str, now: datetime) -> str:
-        """A token for this room only: subscribe to every track, publish a microphone."""
+        """A token for this room only: subscribe to every track, publish a microphone, send data.
+
+        LiveKit knows no grant for single topics. The agent reads text streams of `lk.chat` and nothing else.
+        """
         issued = calendar.timegm(now.utctimetuple())
         claims = {
             "iss": self.api_key,
@@ -40,7 +43,7 @@ class CallerTokens:
                 "canPublish": True,
                 "canPublishSources": ["microphone"],
                 "canSubscribe": True,
-                "canPublishData": False,
+                "canPublishData": True,
                 "canUpdateOwnMetadata": False,
             },
         }

@@ -79,15 +79,16 @@ class LiveKitRooms:
             can_publish=True,
             can_publish_sources=["microphone"],
             can_subscribe=True,
-            can_publish_data=False,
-            can_update_own_metadata=False,
+            can_publish_data=True,
+            can_update_own_metadata=True,  # its state is an attribute
         )
         return (
             api.AccessToken(self._key, self._secret)
             .with_identity(agent_identity(session_id))
+            .with_kind("agent")
             .with_ttl(self._ttl)
             .with_metadata(json.dumps({"session_id": session_id, "epoch": epoch}))
-            .with_attributes({"greenroom.epoch": str(epoch)})
+            .with_attributes({"greenroom.epoch": str(epoch), "lk.agent.state": "initializing"})
             .with_grants(grants)
             .to_jwt()
         )

@@ -78,6 +78,7 @@ class Job:
                 recovered=lambda provider: self._take(self._state.reconnected(provider)),
                 error=self._on_error,
                 ended=lambda: self._end_call(EndCall(Cause.FAILED, "the pipeline ended by itself")),
+                typed=self._on_typed,
             ),
             is_traced=is_traced,
         )
@@ -231,6 +232,10 @@ class Job:
         self._tell(Heard(stage_ms=self._start.mark("heard")))
         self._tasks.spawn(self._pipeline.llm.connect_early())
         self._tasks.spawn(self._last_words.render_apology())
+
+    def _on_typed(self, text: str) -> None:
+        if self._state.is_running:
+            self._tasks.spawn(self._pipeline.take_typed(text))
 
     def _on_error(self, provider: Provider | None, text: str, is_unusable: bool) -> None:
         if self._state.is_running:

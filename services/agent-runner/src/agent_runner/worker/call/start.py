@@ -108,6 +108,7 @@ class Start:
         said = opening or next((m["content"] for m in reversed(messages) if m["role"] == "assistant"), None)
         self.joining = asyncio.create_task(self._begin_here(prejoining) if prejoining else self._join(go))
         await asyncio.gather(self.joining, pipeline.stt.arm(go.bridge or said, go.language), self._speak_first(go))
+        pipeline.shown.began()
 
     def _end_by_tool(self, words: str | None) -> None:
         """The agent ends the call; `words` as in `Toolbox`."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from pipecat.frames.frames import ErrorFrame, Frame, InterruptionFrame, OutputAudioRawFrame
+from pipecat.frames.frames import ErrorFrame, Frame, InterruptionFrame, LLMMessagesAppendFrame, OutputAudioRawFrame
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_context import LLMContext
@@ -32,6 +32,7 @@ from agent_runner.link.messages import Beat, Provider, Turn
 from agent_runner.worker.pipeline.dictation_stop import SilenceStop, SmartTurnStop
 from agent_runner.worker.pipeline.ear import Ear
 from agent_runner.worker.pipeline.long_turn import LongTurnStop
+from agent_runner.worker.pipeline.shown import ShownFrames
 from agent_runner.worker.providers import models
 from agent_runner.worker.providers.llm import LanguageModel
 from agent_runner.worker.providers.stt import SpeechToText
@@ -41,6 +42,7 @@ from agent_runner.worker.room.transport import WarmTransport
 START_S: Final = 10.0
 
 _LATE_S: Final = 2.0
+_FLUSH_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class PipelineListener:
         error: A processor reported an error: its provider (None for other processors), the text, and whether the
             processor has become unusable.
         ended: The pipeline ended.
+        typed: The caller typed a text.
     """
 
     turn: Callable[[Turn], None]
@@ -63,6 +66,7 @@ class PipelineListener:
     recovered: Callable[[Provider], None]
     error: Callable[[Provider | None, str, bool], None]
     ended: Callable[[], None]
+    typed: Callable[[str], None]
 
 
 class AgentPipeline:
@@ -71,7 +75,13 @@ class AgentPipeline:
     def __init__(self, config: AgentConfig, listener: PipelineListener, *, is_traced: bool = False) -> None:
         """Build the pipeline without starting it."""
         self._listener = listener
-        self.transport = WarmTransport(in_sample_rate=config.stt_sample_rate, out_sample_rate=config.tts_sample_rate)
+        self.transport = WarmTransport(
+            in_sample_rate=config.stt_sample_rate,
+            out_sample_rate=config.tts_sample_rate,
+            typed=listener.typed,
+            shows_captions=config.captions,
+            longest_typed=config.typed_text_max_chars,
+        )
         self.stt = SpeechToText.of(config)
         self.llm = LanguageModel.of(config)
         self.tts = TextToSpeech.of(config)
@@ -79,6 +89,7 @@ class AgentPipeline:
         user, assistant = _aggregators(config, self.context, self.stt)
         self._output = output = self.transport.output()
         self._out_bytes_per_s = 2 * config.tts_sample_rate
+        self.shown = ShownFrames(self.transport.client.front_end.show, stt=self.stt, llm=self.llm, output=output)
         self.ear = Ear(
             stt=self.stt,
             llm=self.llm,
@@ -88,6 +99,7 @@ class AgentPipeline:
             on_worked=listener.worked,
             hearing=Hearing(config.stt_silence_s),
             quiet=Quiet(config.user_idle_prompt_s, config.user_idle_end_s),
+            on_frame=self.shown.see,
         )
         self.worker = PipelineWorker(
             Pipeline([self.transport.input(), self.stt, user, self.llm, self.tts, output, assistant]),
@@ -146,6 +158,15 @@ class AgentPipeline:
     async def queue(self, *frames: Frame) -> None:
         """Send frames through the pipeline from its start."""
         await self.worker.queue_frames(list(frames))
+
+    async def take_typed(self, text: str) -> None:
+        """Take the text as the caller's turn: it interrupts the agent, and the model answers it."""
+        await self.queue(InterruptionFrame())
+        await self.worker.flush_pipeline(_FLUSH_S)  # the interrupted answer comes into the context first
+        await asyncio.sleep(0)  # and into the log
+        self.ear.user_typed(text)
+        self.shown.typed()
+        await self.queue(LLMMessagesAppendFrame([{"role": "user", "content": text}], run_llm=True))
 
     async def wait_closed(self, timeout_s: float) -> None:
         """Wait until the pipeline ends, or `timeout_s` passes."""

@@ -50,8 +50,10 @@ class Ear(BaseObserver):
         on_worked: Callable[[Provider], None],
         hearing: Hearing,
         quiet: Quiet,
+        on_frame: Callable[[FramePushed], None],
     ) -> None:
         super().__init__()
+        self._on_frame = on_frame
         self.talk = Talk()
         self.flow = AudioFlow()
         self.hearing = hearing
@@ -73,6 +75,7 @@ class Ear(BaseObserver):
             observe(data.frame, at)
         if data.first_push:
             self._first_seen(data.frame, at)
+        self._on_frame(data)
 
     def _of_stt(self, frame: Frame, at: float) -> None:
         if isinstance(frame, TranscriptionFrame | InterimTranscriptionFrame):
@@ -140,6 +143,14 @@ class Ear(BaseObserver):
 
     def user_said(self, text: str) -> None:
         self._tell(self.talk.user_said(text))
+
+    def user_typed(self, text: str) -> None:
+        """The caller's turn was typed: complete at once, and a sign of life."""
+        now = time.monotonic()
+        self.quiet.caller(now, is_speaking=False)
+        self.quiet.thinking(now)
+        self.talk.marks = Marks()
+        self.user_said(text)
 
     def agent_said(self, text: str, *, interrupted: bool) -> None:
         """The agent's turn ended, or the part of it before a tool's result did."""

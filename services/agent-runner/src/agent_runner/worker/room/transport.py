@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from livekit import rtc
@@ -20,6 +21,7 @@ from pipecat.transports.livekit.transport import LiveKitParams, LiveKitTransport
 from agent_runner.domain.audience import Audience, CallerPresent, Step
 from agent_runner.domain.intake import Intake, Verdict
 from agent_runner.worker.room import livekit_proxy, nagle
+from agent_runner.worker.room.front_end import FrontEndLink
 from chassis.redaction import without_identity
 
 _CONNECT_S: Final = 3.0
@@ -55,9 +57,16 @@ class WarmClient(LiveKitTransportClient):
 
     listener: RoomListener
 
-    def __init__(self, params: LiveKitParams, callbacks: Any, transport_name: str) -> None:
+    def __init__(
+        self,
+        params: LiveKitParams,
+        callbacks: Any,
+        transport_name: str,
+        front_end: Callable[[Callable[[], str]], FrontEndLink],
+    ) -> None:
         super().__init__("", "", "", params, callbacks, transport_name)
         self._audience = Audience()
+        self.front_end = front_end(lambda: self._audience.caller)
         self._can_speak = asyncio.Event()
         self._was_heard = False
         self._is_deaf = False
@@ -77,8 +86,12 @@ class WarmClient(LiveKitTransportClient):
         await super().setup(setup)
         if is_first:
             self._make_track()
+            self.front_end.attach(self.room)
             others = self.get_participants
-            self.room.on("local_track_subscribed", lambda _track: self._take(self._audience.subscribed(others())))
+            self.room.on(
+                "local_track_subscribed",
+                lambda _: self._take(self._audience.subscribed(others(), is_recorded=self.room.is_recording)),
+            )
             self.room.on("participant_active", lambda one: self._take(self._audience.active(one.identity, others())))
 
     def _make_track(self) -> rtc.LocalAudioTrack:
@@ -117,6 +130,7 @@ class WarmClient(LiveKitTransportClient):
         except Exception as error:
             self._connected = False
             raise JoinFailed(_why(error, livekit_proxy.in_force(url))) from error
+        self.front_end.joined(self.room)
         await self._callbacks.on_connected()
         for identity in self.get_participants():
             await self._participant_connected(identity)
@@ -249,8 +263,7 @@ class WarmClient(LiveKitTransportClient):
         await self._callbacks.on_audio_track_subscribed(identity)
 
     async def _async_on_data_received(self, data: rtc.DataPacket) -> None:
-        if data.participant is None or data.participant.identity == self._audience.caller:
-            await super()._async_on_data_received(data)
+        """Ignore packets: the caller's text comes as text streams."""
 
     def _on_disconnected_wrapper(
         self, reason: rtc.DisconnectReason.ValueType = rtc.DisconnectReason.UNKNOWN_REASON
@@ -265,7 +278,17 @@ class WarmClient(LiveKitTransportClient):
 class WarmTransport(LiveKitTransport):
     """A LiveKit transport around a `WarmClient`."""
 
-    def __init__(self, *, in_sample_rate: int, out_sample_rate: int) -> None:
+    def __init__(
+        self,
+        *,
+        in_sample_rate: int,
+        out_sample_rate: int,
+        typed: Callable[[str], None],
+        shows_captions: bool,
+        longest_typed: int,
+    ) -> None:
+        """Make the transport; the last three are `FrontEndLink`'s."""
+        front_end = partial(FrontEndLink, typed=typed, shows=shows_captions, longest=longest_typed)
         params = LiveKitParams(
             audio_in_enabled=True,
             audio_in_sample_rate=in_sample_rate,
@@ -277,7 +300,7 @@ class WarmTransport(LiveKitTransport):
         # The first write waits for the caller, for as long as the scheduler allows.
         params.audio_out_write_timeout_secs = None  # pyright: ignore[reportAttributeAccessIssue]
         super().__init__("", "", "", params)
-        self.client = WarmClient(params, self._client._callbacks, self.name)
+        self.client = WarmClient(params, self._client._callbacks, self.name, front_end)
         self._client = self.client
 
     def stop_listening(self) -> None:

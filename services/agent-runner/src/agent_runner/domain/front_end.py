@@ -1,0 +1,123 @@
+"""What the caller's client is shown: the agent's state, and captions of both sides. Pure."""
+
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+AgentState: TypeAlias = Literal["initializing", "listening", "thinking", "speaking"]
+Side: TypeAlias = Literal["caller", "agent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Effect: the agent has entered this state."""
+
+    state: AgentState
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """Effect: one side's words. Captions with the same `segment` replace each other.
+
+    Attributes:
+        segment: Its number in the call, over both sides.
+        text: All of the segment's words so far.
+        added: The part of `text` that the caption before did not have; the caller's words may change, the agent's not.
+        is_final: The segment is complete.
+    """
+
+    side: Side
+    segment: int
+    text: str
+    added: str = ""
+    is_final: bool = False
+
+
+Effect: TypeAlias = Shown | Caption
+Step: TypeAlias = tuple["FrontEnd", tuple[Effect, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class FrontEnd:
+    """One call as its client sees it. Each method takes one event and returns the next state, and the effects in order.
+
+    Attributes:
+        has_begun: The agent takes part in the call.
+        is_speaking: The agent's audio is being sent.
+        is_working: The caller's turn is complete, and the agent has not begun to answer.
+        is_calling: A tool runs, or its result waits for the model.
+        segments: How many segments have begun.
+        agent: The agent's open segment; None: it has none.
+        caller: The caller's open segment.
+    """
+
+    has_begun: bool = False
+    is_speaking: bool = False
+    is_working: bool = False
+    is_calling: bool = False
+    segments: int = 0
+    agent: Caption | None = None
+    caller: Caption | None = None
+
+    @property
+    def state(self) -> AgentState:
+        if self.is_speaking:
+            return "speaking"
+        if self.is_working or self.is_calling:
+            return "thinking"
+        return "listening" if self.has_begun else "initializing"
+
+    def began(self) -> Step:
+        """The agent has joined for this call and takes part in it."""
+        return self._to(replace(self, has_begun=True))
+
+    def caller_spoke(self) -> Step:
+        """The caller began to speak."""
+        return self._to(replace(self, is_working=False))
+
+    def turn_ended(self) -> Step:
+        """The caller's turn is complete, spoken or typed."""
+        return self._to(replace(self, has_begun=True, is_working=True))
+
+    def tool_ran(self) -> Step:
+        """The model called a tool, or the tool answered."""
+        return self._to(replace(self, is_calling=True))
+
+    def model_wrote(self) -> Step:
+        """The model wrote a part of its answer."""
+        return self._to(replace(self, is_calling=False, is_working=self.is_working or self.is_calling))
+
+    def agent_spoke(self, *, is_speaking: bool) -> Step:
+        """The agent started or stopped speaking."""
+        if is_speaking:
+            return self._to(replace(self, has_begun=True, is_speaking=True, is_working=False))
+        return self._to(replace(self, is_speaking=False, agent=None), *self._closed())
+
+    def interrupted(self) -> Step:
+        """The agent's answer was cut off."""
+        return self._to(
+            replace(self, is_speaking=False, is_working=False, is_calling=False, agent=None), *self._closed()
+        )
+
+    def agent_said(self, words: str) -> Step:
+        """The caller heard these words; leading and trailing spaces count."""
+        open_now = self.agent or Caption("agent", self.segments + 1, "")
+        added = words if open_now.text else words.lstrip()
+        if not added:
+            return self, ()
+        caption = replace(open_now, text=open_now.text + added, added=added)
+        return self._to(replace(self, agent=caption, segments=max(self.segments, caption.segment)), caption)
+
+    def caller_said(self, text: str, *, is_final: bool) -> Step:
+        """Speech to text recognised this in the caller's current utterance."""
+        if not text.strip():
+            return self, ()
+        number = self.caller.segment if self.caller else self.segments + 1
+        caption = Caption("caller", number, text.strip(), text.strip(), is_final)
+        open_now = None if is_final else caption
+        return self._to(replace(self, caller=open_now, segments=max(self.segments, number)), caption)
+
+    def _closed(self) -> tuple[Caption, ...]:
+        return () if self.agent is None else (replace(self.agent, added="", is_final=True),)
+
+    def _to(self, after: "FrontEnd", *captions: Caption) -> Step:
+        return after, captions if after.state == self.state else (*captions, Shown(after.state))
