@@ -53,12 +53,18 @@ class Client:
 
     async def final(self, identity: str, n: int = 1) -> tuple[dict[str, str], str]:
         """The `n`th complete caption of this participant's words: its attributes, and the text."""
+
+        def complete() -> list[tuple[dict[str, str], str]]:
+            return [(a, t) for who, a, t in self.streams if who == identity and a["lk.transcription_final"] == "true"]
+
+        await self.was_sent(lambda: len(complete()) >= n)
+        return complete()[n - 1]
+
+    async def was_sent(self, expected: Callable[[], bool]) -> None:
+        """Wait for it; what LiveKit sends over several channels arrives in any order."""
         until = time.monotonic() + 10
-        while True:
-            found = [(a, t) for who, a, t in self.streams if who == identity and a["lk.transcription_final"] == "true"]
-            if len(found) >= n:
-                return found[n - 1]
-            assert time.monotonic() < until, f"no caption {n} of {identity}: {self.streams}"
+        while not expected():
+            assert time.monotonic() < until, f"{self}"
             await asyncio.sleep(0.02)
 
 
@@ -85,10 +91,10 @@ async def test_a_client_sees_the_agent_its_state_and_what_both_say_and_types_a_t
     assert text == OPENING
     agent = caller.room.remote_participants[agent_identity(session)]
     assert attributes["lk.transcribed_track_id"] in agent.track_publications
+    await client.was_sent(lambda: client.packets[attributes["lk.segment_id"]].final)
     assert client.packets[attributes["lk.segment_id"]].text == OPENING
-    assert client.packets[attributes["lk.segment_id"]].final
+    await client.was_sent(lambda: client.states[-2:] == ["speaking", "listening"])
     assert client.kinds == {rtc.ParticipantKind.PARTICIPANT_KIND_AGENT}
-    assert client.states[-2:] == ["speaking", "listening"]
 
     await sandbox.control("transcripts", {"texts": ["What time is it?"]})
     await sandbox.control("replies", {"replies": ["It is noon.", "Yes, I can read.", LONG, "All right."]})
@@ -98,7 +104,7 @@ async def test_a_client_sees_the_agent_its_state_and_what_both_say_and_types_a_t
     assert text == "What time is it?"
     assert attributes["lk.transcribed_track_id"] in caller.room.local_participant.track_publications
     assert (await client.final(agent_identity(session), 2))[1] == "It is noon."
-    assert client.states[-3:] == ["thinking", "speaking", "listening"]
+    await client.was_sent(lambda: client.states[-3:] == ["thinking", "speaking", "listening"])
 
     await type_in(caller, "Can you read this?")
     turn = await worker.heard(Turn, 3)
