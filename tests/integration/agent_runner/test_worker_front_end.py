@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -48,8 +49,9 @@ class Client:
         return self
 
     async def _read(self, reader: rtc.TextStreamReader, identity: str) -> None:
-        text = await reader.read_all()
-        self.streams.append((identity, dict(reader.info.attributes or {}), text))
+        with suppress(ConnectionError):  # the call ends within a caption
+            text = await reader.read_all()
+            self.streams.append((identity, dict(reader.info.attributes or {}), text))
 
     async def final(self, identity: str, n: int = 1) -> tuple[dict[str, str], str]:
         """The `n`th complete caption of this participant's words: its attributes, and the text."""

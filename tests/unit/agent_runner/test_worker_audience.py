@@ -101,5 +101,5 @@ def test_the_callers_presence_alternates_and_nobody_else_changes_it(story: Story
 
 @given(STORIES, st.booleans())
 def test_the_agent_speaks_only_after_a_subscription(story: Story, is_ahead: bool) -> None:
-    before = story[: next((at for at, (event, _) in enumerate(story) if event == SUBSCRIBED), len(story))]
+    before = story[: next((at for at, (event, _) in enumerate(story) if event in (SUBSCRIBED, RECORDED)), len(story))]
     assert not [effect for effect in play(before, is_ahead=is_ahead)[1] if isinstance(effect, Speak)]
