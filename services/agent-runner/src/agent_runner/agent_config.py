@@ -24,6 +24,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from agent_runner.domain.credit import CreditWarning
 from agent_runner.domain.lines import Lines, lines_of
+from agent_runner.front_end_settings import FrontEndSettings
 from agent_runner.tool_settings import ToolSettings
 from chassis.shared_settings import SpokenLines
 from chassis.urls import ServerUrl
@@ -102,7 +103,7 @@ class Endpoint:
     is_groq: bool = False
 
 
-class AgentConfig(ToolSettings, SpokenLines):
+class AgentConfig(ToolSettings, FrontEndSettings, SpokenLines):
     """The agent's configuration. Units: `_s` and VAD, smart-turn and timeout fields are seconds, silences are ms."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
@@ -282,15 +283,6 @@ class AgentConfig(ToolSettings, SpokenLines):
         default=None,
         max_length=500,
         description="the agent's words before that end, in every language; unset: the language's",
-    )
-
-    # The caller's client.
-    captions: bool = Field(
-        default=True,
-        description="true sends what is said as text to the participants of the room, while it is heard",
-    )
-    typed_text_max_chars: int = Field(
-        default=1000, ge=0, le=4000, description="characters of a text that the caller types as a turn; 0: takes none"
     )
 
     # The worker.
