@@ -1,9 +1,10 @@
 """The settings of the caller's client: among the agent's parameters."""
 
-from pydantic import BaseModel, Field
+from pydantic import Field
+from pydantic_settings import BaseSettings
 
 
-class FrontEndSettings(BaseModel):
+class FrontEndSettings(BaseSettings):
     """Captions and typed text."""
 
     captions: bool = Field(
