@@ -8,8 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Service = Literal["assemblyai", "groq", "inworld"]
 Stage = Literal["request", "answer"]
-Moment = Literal["request", "text", "thought", "answer"]  # a thought: before the model's or the voice's answer
-Kind = Literal["latency", "status", "drop", "close", "error", "garbage", "silence", "empty", "inaudible", "refused"]
+Moment = Literal["request", "text", "thought", "answer", "words"]  # a thought: before the model's or the voice's answer
+Kind = Literal[
+    *("latency", "status", "drop", "close", "error", "garbage", "silence", "empty"),
+    *("inaudible", "refused", "unheard", "frozen"),
+]
 
 MOST_FAULTS = 100
 
@@ -21,8 +24,10 @@ class Fault(BaseModel):
     `latency` waits `latency_ms`; `drop` cuts the connection silently; `close` closes the WebSocket with `code`
     and `reason`; `error` sends the service's own error, then closes; `garbage` sends invalid JSON; `silence` never
     answers; `empty`, only for groq, sends an empty answer. Only for inworld's WebSocket, `inaudible` completes a
-    generation without audio and `refused` refuses a text. `above_tokens` limits a fault to groq's requests whose prompt
-    and token limit exceed that number. `stage` moves latency, drop, close, error and silence to the request itself.
+    generation without audio and `refused` refuses a text. Only for assemblyai: `unheard` withholds the words of a turn,
+    partial and final, while the session lives; after `frozen` nothing comes, no pong either. `above_tokens` limits a
+    fault to groq's requests whose prompt and token limit exceed that number. `stage` moves latency, drop, close, error
+    and silence to the request itself.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,8 +62,16 @@ class Fault(BaseModel):
             raise ValueError(f"only inworld can be {self.kind}, and without a stage")
         return self
 
+    @model_validator(mode="after")
+    def _only_speech_is_unheard(self) -> "Fault":
+        if self.kind in ("unheard", "frozen") and (self.service != "assemblyai" or self.stage is not None):
+            raise ValueError(f"{self.kind} is a fault of assemblyai's, without a stage")
+        return self
+
     @property
     def strikes_at(self) -> Moment:
+        if self.kind == "unheard":
+            return "words"
         if self.kind in ("empty", "inaudible"):
             return "thought"
         if self.kind == "refused":

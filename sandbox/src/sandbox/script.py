@@ -54,6 +54,11 @@ class Script:
             raise ScriptFull
         self._replies.extend(replies)
 
+    @property
+    def coming_transcript(self) -> str | None:
+        """The one that the next final will be."""
+        return self._transcripts[0] if self._transcripts else None
+
     def next_transcript(self) -> str | None:
         return self._transcripts.popleft() if self._transcripts else None
 

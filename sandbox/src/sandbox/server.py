@@ -13,18 +13,29 @@ from starlette.applications import Starlette
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from sandbox.settings import Settings
-from sandbox.wire import ABORT, LONGEST_BODY, Dropped
+from sandbox.wire import ABORT, FREEZE, LONGEST_BODY, Dropped
 
 STOP_S = 3
 
 
 class CuttableWebSocket(WebSocketsSansIOProtocol):
-    """Lets the application cut the connection."""
+    """Lets the application cut the connection, or leave it open without an answer to a ping."""
+
+    _is_frozen = False
 
     async def run_asgi(self) -> None:
         extensions = self.scope.get("extensions") or {}
-        self.scope["extensions"] = {**extensions, ABORT: self._abort}  # type: ignore[typeddict-item]
+        self.scope["extensions"] = {**extensions, ABORT: self._abort, FREEZE: self._freeze}  # type: ignore[typeddict-item]
         await super().run_asgi()
+
+    def handle_ping(self) -> None:
+        if self._is_frozen:
+            self.conn.data_to_send()  # the pong is lost
+        else:
+            super().handle_ping()
+
+    def _freeze(self) -> None:
+        self._is_frozen = True
 
     def _abort(self) -> None:
         self.transport.abort()

@@ -16,6 +16,7 @@ from sandbox.faults import Stage as When
 from sandbox.stage import Stage
 
 ABORT = "sandbox.abort"
+FREEZE = "sandbox.freeze"
 LONGEST_BODY = 1 << 20
 LONGEST_REASON = 120
 GARBAGE = '{"type": "Turn", "transcript": \x00 not json'
@@ -167,5 +168,8 @@ class Line:
                 await self.fail(fault.code, fault.reason or "Session Cancelled: An error occurred")
             case "garbage":
                 await self._send_text(GARBAGE)
+            case "frozen":
+                self._mute = True
+                self.socket.scope["extensions"][FREEZE]()
             case _:
                 pass  # silence: send nothing

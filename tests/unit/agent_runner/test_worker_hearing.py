@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_runner.domain.hearing import LONGEST_S, MOST_SILENCES, Hearing
+from agent_runner.domain.hearing import GREETING_S, MOST_DEAF, UNANSWERED_S, Deaf, Hearing
 from agent_runner.domain.muteness import MUTE_S, Muteness
 
 RATE = 48_000  # bytes a second
@@ -14,64 +14,100 @@ def spoke(hearing: Hearing, begin: float, end: float) -> None:
     hearing.speech(end, is_on=False)
 
 
-def test_speech_without_words_is_deafness_once_the_time_for_them_is_over() -> None:
+def test_speech_without_words_is_asked_for_once_until_words_come() -> None:
     hearing = Hearing(4)
     spoke(hearing, 10, 12)
-    assert not hearing.is_deaf(15.9)
-    assert hearing.is_deaf(16.0)
-    assert not hearing.is_deaf(17.0)  # said once
-
-
-def test_deafness_began_with_the_first_speech_that_got_no_words() -> None:
-    hearing = Hearing(4)
-    spoke(hearing, 1, 2)
-    hearing.words()
-    spoke(hearing, 10, 12)
-    spoke(hearing, 14, 15)
-    assert hearing.is_deaf(19)
-    assert hearing.unheard_since == 10
-    spoke(hearing, 30, 31)
-    assert hearing.unheard_since == 30
-
-
-def test_words_in_time_are_hearing_and_forget_what_was_before() -> None:
-    hearing = Hearing(4)
-    spoke(hearing, 10, 12)
-    assert hearing.is_deaf(16)
+    assert not hearing.asks_again(15.9)
+    assert hearing.asks_again(16.0)
+    assert not hearing.asks_again(17.0)
     spoke(hearing, 20, 22)
-    hearing.words()
-    assert not hearing.is_deaf(100)
-    assert hearing.silences == 0
+    assert not hearing.asks_again(100)
+    hearing.words(is_final=True)
+    spoke(hearing, 110, 112)
+    assert hearing.asks_again(116)
 
 
-def test_a_cough_needs_no_words() -> None:
+def test_a_cough_and_a_sound_that_the_agent_answers_need_no_words() -> None:
     hearing = Hearing(4)
     spoke(hearing, 10, 10.4)
-    assert not hearing.is_deaf(100)
+    assert not hearing.asks_again(100)
+    hearing.speech(110, is_on=True, is_answered=True)
+    hearing.speech(112, is_on=False)
+    assert not hearing.asks_again(200)
+    spoke(hearing, 210, 212)
+    hearing.agent_spoke()
+    assert not hearing.asks_again(300)
 
 
-def test_speech_without_an_end_is_waited_for_only_so_long() -> None:
+def test_words_that_were_begun_and_lost_are_asked_for() -> None:
     hearing = Hearing(4)
-    hearing.speech(10, is_on=True)
-    assert not hearing.is_deaf(10 + LONGEST_S - 0.1)
-    assert hearing.is_deaf(10 + LONGEST_S)
+    spoke(hearing, 10, 12)
+    hearing.words(is_final=False)
+    hearing.turn_was_empty(17)
+    assert hearing.asks_again(17)
+    spoke(hearing, 20, 22)
+    hearing.words(is_final=True)
+    hearing.turn_was_empty(25)
+    assert not hearing.asks_again(100)
 
 
-def test_it_is_hopeless_after_some_silences_in_a_row() -> None:
-    hearing = Hearing(1)
-    for n in range(MOST_SILENCES):
-        assert not hearing.is_hopeless
-        spoke(hearing, 10 * n, 10 * n + 1)
-        assert hearing.is_deaf(10 * n + 5)
-    assert hearing.is_hopeless
+def test_a_session_that_sends_nothing_is_proven_deaf_and_hopeless_after_some_in_a_row() -> None:
+    hearing = Hearing(4)
+    for n in range(1, MOST_DEAF + 1):
+        hearing.session(10.0 * n)
+        assert hearing.deaf(10 * n + GREETING_S - 0.1) is None
+        deaf = hearing.deaf(10 * n + GREETING_S)
+        assert deaf == Deaf(GREETING_S, n, is_proven=True)
+        assert deaf.is_hopeless == (n == MOST_DEAF)
+        assert hearing.deaf(10 * n + GREETING_S + 1) is None
+    hearing.session(100)
+    hearing.message()
+    assert hearing.deaf(200) is None
+    hearing.session(300)
+    found = hearing.deaf(300 + GREETING_S)
+    assert found is not None
+    assert found.times == 1
+
+
+def test_much_speech_without_any_message_is_worth_one_new_session_until_words_come() -> None:
+    hearing = Hearing(4)
+    spoke(hearing, 10, 10 + UNANSWERED_S / 2)
+    assert hearing.deaf(20) is None
+    spoke(hearing, 20, 20 + UNANSWERED_S / 2)
+    assert hearing.deaf(30) == Deaf(20, 0, is_proven=False)
+    spoke(hearing, 40, 40 + UNANSWERED_S)
+    assert hearing.deaf(60) is None
+    hearing.words(is_final=True)
+    spoke(hearing, 70, 70 + UNANSWERED_S)
+    assert hearing.deaf(90) is not None
+
+
+@given(st.lists(st.tuples(st.floats(0.1, 600), st.floats(0.1, 600), st.booleans()), max_size=40))
+def test_sound_without_words_never_proves_deafness_and_is_asked_about_once(
+    sounds: list[tuple[float, float, bool]],
+) -> None:
+    """Hums, songs, hold music: a session that has begun with a message is never blamed for them."""
+    hearing, now, asked = Hearing(4), 0.0, 0
+    hearing.session(now)
+    hearing.message()
+    for pause_s, sound_s, is_noticed in sounds:
+        spoke(hearing, now + pause_s, now + pause_s + sound_s)
+        now += pause_s + sound_s
+        if is_noticed:
+            hearing.message()
+        for later_s in (0.0, 4.0):
+            deaf = hearing.deaf(now + later_s)
+            assert deaf is None or not (deaf.is_proven or deaf.is_hopeless)
+            asked += hearing.asks_again(now + later_s)
+    assert asked <= 1
 
 
 def test_speech_that_does_not_go_out_to_a_caller_who_is_there_is_muteness() -> None:
     muteness = Muteness(RATE)
-    assert not muteness.is_mute(0, made=2 * RATE, sent=RATE, caller_in_room=True)
-    assert not muteness.is_mute(0.5, made=2 * RATE, sent=RATE, caller_in_room=True)
-    assert not muteness.is_mute(0.5 + MUTE_S - 0.1, made=2 * RATE, sent=RATE, caller_in_room=True)
-    assert muteness.is_mute(0.5 + MUTE_S, made=2 * RATE, sent=RATE, caller_in_room=True)
+    assert not muteness.is_mute(0, made=2 * RATE, sent=RATE, can_hear=True)
+    assert not muteness.is_mute(0.5, made=2 * RATE, sent=RATE, can_hear=True)
+    assert not muteness.is_mute(0.5 + MUTE_S - 0.1, made=2 * RATE, sent=RATE, can_hear=True)
+    assert muteness.is_mute(0.5 + MUTE_S, made=2 * RATE, sent=RATE, can_hear=True)
 
 
 @given(st.lists(st.tuples(st.floats(0.01, 10), st.booleans()), max_size=30))
@@ -82,6 +118,6 @@ def test_an_agent_that_sends_or_has_nothing_to_send_or_nobody_to_hear_it_is_not_
     for step, is_speaking in steps:
         now += step
         sent += is_speaking
-        assert not muteness.is_mute(now, made=sent + (RATE if is_speaking else 0), sent=sent, caller_in_room=True)
+        assert not muteness.is_mute(now, made=sent + (RATE if is_speaking else 0), sent=sent, can_hear=True)
         now += step
-        assert not muteness.is_mute(now, made=sent + RATE, sent=sent, caller_in_room=False)
+        assert not muteness.is_mute(now, made=sent + RATE, sent=sent, can_hear=False)

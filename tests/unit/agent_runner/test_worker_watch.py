@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent_runner.domain.audio_flow import AudioFlow
-from agent_runner.domain.hearing import Hearing
-from agent_runner.domain.job import EndCall, Say
+from agent_runner.domain.hearing import GREETING_S, Deaf, Hearing
+from agent_runner.domain.job import SORRY, EndCall, Say
 from agent_runner.domain.muteness import MUTE_S
 from agent_runner.domain.notice import Notice
 from agent_runner.domain.quiet import Quiet
-from agent_runner.domain.watch import Deaf, Finding, Watch
+from agent_runner.domain.watch import Finding, Watch
 from agent_runner.link.messages import Turn, Unfinished
 from contracts.causes import Cause
 from contracts.lines import lines_in
@@ -59,12 +59,27 @@ def test_a_silent_caller_is_asked_then_the_call_ends_and_an_absent_one_is_not_si
     assert call.look(25) == [EndCall(Cause.USER_IDLE, say="Goodbye.")]
 
 
-def test_deafness_is_found_with_the_time_since_the_unheard_speech_began() -> None:
+def test_a_caller_without_words_is_asked_once_and_the_session_is_not_blamed() -> None:
     call = Call()
-    for times, at in enumerate((10, 20, 30), start=1):
+    call.hearing.session(0)
+    call.hearing.message()
+    for at in (10, 20, 30):
         call.hearing.speech(at, is_on=True)
         call.hearing.speech(at + 1, is_on=False)
-        assert call.look(at + 5) == [Deaf(5, times, times == 3)]
+        assert call.look(at + 5) == ([Say(SORRY)] if at == 10 else [])
+
+
+def test_a_session_that_sends_nothing_is_found() -> None:
+    call = Call()
+    call.hearing.session(0)
+    assert call.look(GREETING_S) == [Deaf(GREETING_S, 1, is_proven=True)]
+
+
+def test_a_paused_agent_is_not_mute() -> None:
+    call = Call()
+    call.flow.made(RATE)
+    for now in range(1, 20):
+        assert list(call.watch.look(now, unfinished=None, caller_in_room=True, is_paused=True)) == []
 
 
 def test_speech_that_is_not_sent_is_muteness_and_an_interruption_discards_it() -> None:

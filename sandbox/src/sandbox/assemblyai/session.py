@@ -39,6 +39,7 @@ class Session:
         self._audio_s = 0.0
         self._short_ms: float | None = None
         self._turn = 0
+        self._is_withheld: bool | None = None  # of the turn; None: not decided yet
 
     async def run(self) -> None:
         """Serve until the client terminates or disconnects, the session expires, or the protocol is violated."""
@@ -149,8 +150,9 @@ class Session:
             match heard.event:
                 case "started":
                     await self._line.answer(messages.speech_started(heard.at_ms))
-                case "partial" if heard.words:
-                    await self._line.answer(messages.turn(self._turn, heard.words, final=False, formatted=False))
+                case "partial" if heard.words and not self._withholds():
+                    words = self._scripted(heard) or heard.words
+                    await self._line.answer(messages.turn(self._turn, words, final=False, formatted=False))
                 case "final":
                     await self._finish_turn(heard, heard.words)
                 case "idle":
@@ -158,8 +160,23 @@ class Session:
                 case _:
                     pass
 
+    def _scripted(self, heard: Heard) -> tuple[Word, ...]:
+        """As many words of the coming scripted transcript as were heard."""
+        scripted = self._line.stage.script.coming_transcript or ""
+        return _placed(scripted, heard.at_ms)[: len(heard.words)]
+
+    def _withholds(self) -> bool:
+        """Whether a fault withholds this turn's words."""
+        if self._is_withheld is None:
+            self._is_withheld = bool(self._line.stage.faults.take("assemblyai", "words", self._line.about))
+        return self._is_withheld
+
     async def _finish_turn(self, heard: Heard, words: tuple[Word, ...]) -> None:
-        """Send the end of a turn, unless no word was recognised and none is scripted."""
+        """Send the end of a turn, unless no word was recognised and none is scripted, or a fault withholds them."""
+        is_withheld = bool(words or self._line.stage.script.coming_transcript) and self._withholds()
+        self._is_withheld = None
+        if is_withheld:
+            return
         scripted = self._line.stage.script.next_transcript()
         if scripted is not None:
             words = _placed(scripted, heard.at_ms)

@@ -1,58 +1,121 @@
-"""Whether the agent is deaf: the caller speaks, and speech-to-text is connected but returns no words."""
+"""Whether speech to text works, and whether the caller waits for an answer to words that never came. Pure.
 
+A sound without words proves nothing: it may be a hum, a child, music on hold. The recogniser counts as deaf by its own
+signs only: a session in which not one message came, though it is open, or speech for seconds without any message.
+"""
+
+from dataclasses import dataclass
 from typing import Final
 
 SHORTEST_S: Final = 0.5
 """Speech shorter than this may be a cough."""
 
-LONGEST_S: Final = 10.0
-"""Speech that goes on for so long without a recognised word counts as unheard before it ends."""
+GREETING_S: Final = 5.0
+"""AssemblyAI begins a session with a message within half a second; a session without one for so long is deaf."""
 
-MOST_SILENCES: Final = 3
-"""Unheard utterances in a row after which speech-to-text counts as broken."""
+UNANSWERED_S: Final = 8.0
+"""Speech of the caller's, in seconds, during which an open session sent nothing, not even that speech began."""
+
+MOST_DEAF: Final = 3
+"""Deaf sessions in a row after which speech to text counts as broken."""
 
 
-class Hearing:
-    """Compares the speech that the local model detects with the words that come back. Times are seconds of one clock.
+@dataclass(frozen=True, slots=True)
+class Deaf:
+    """Replace the session of speech to text.
 
     Attributes:
-        silences: Unheard utterances in a row.
-        unheard_since: When the speech began whose words are pending, or were overdue last.
+        for_s: Seconds since it has been deaf.
+        times: Sessions in a row that sent nothing.
+        is_proven: The session sent nothing at all, so that it may be blamed; else a new session is only a try.
     """
 
-    def __init__(self, patience_s: float) -> None:
-        """`patience_s`: how long after the end of speech its words may come."""
-        self.silences = 0
-        self.unheard_since = 0.0
-        self._patience_s = patience_s
-        self._began: float | None = None
-        self._due: float | None = None
-
-    def speech(self, at: float, *, is_on: bool) -> None:
-        """The voice activity model reports that the caller started (True) or stopped (False) speaking."""
-        if is_on:
-            self._began = at
-            if self._due is None:
-                self.unheard_since, self._due = at, at + LONGEST_S
-        elif self._began is not None:
-            was_long = at - self._began >= SHORTEST_S
-            self._began = None
-            self._due = at + self._patience_s if was_long else None
-
-    def words(self) -> None:
-        """Record that words came."""
-        self.silences = 0
-        self._due = None
-
-    def is_deaf(self, now: float) -> bool:
-        """Whether words are overdue. Returns True once for each utterance."""
-        if self._due is None or now < self._due:
-            return False
-        self._due = None
-        self.silences += 1
-        return True
+    for_s: float
+    times: int
+    is_proven: bool
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether too many utterances in a row went unheard."""
-        return self.silences >= MOST_SILENCES
+        return self.times >= MOST_DEAF
+
+
+class Hearing:
+    """Compares the speech that the local model detects with what comes back. Times are seconds of one clock."""
+
+    def __init__(self, patience_s: float) -> None:
+        """`patience_s`: how long after the end of speech its words may come until the agent asks for them again."""
+        self._patience_s = patience_s
+        self._deaf_sessions = 0
+        self._opened: float | None = None  # while the session has sent nothing
+        self._began: float | None = None
+        self._is_answered = False
+        self._first_unanswered = 0.0
+        self._unanswered_s = 0.0
+        self._has_renewed = False
+        self._asks_at: float | None = None
+        self._has_asked = False
+        self._has_partial = False
+
+    def session(self, at: float) -> None:
+        """A session of speech to text is open."""
+        self._opened = at
+        self._unanswered_s = 0.0
+
+    def message(self) -> None:
+        """The session sent something, whatever it was."""
+        self._opened = None
+        self._unanswered_s = 0.0
+        self._deaf_sessions = 0
+
+    def speech(self, at: float, *, is_on: bool, is_answered: bool = False) -> None:
+        """The caller started (True) or stopped (False) speaking.
+
+        Args:
+            is_answered: The agent speaks or is about to when the speech starts: without words it just goes on.
+        """
+        if is_on:
+            self._began, self._is_answered = at, is_answered
+            self._asks_at = None
+            if not self._unanswered_s:
+                self._first_unanswered = at
+        elif self._began is not None:
+            lasted = at - self._began
+            self._began = None
+            self._unanswered_s += lasted
+            if lasted >= SHORTEST_S and not self._is_answered:
+                self._asks_at = at + self._patience_s
+
+    def words(self, *, is_final: bool) -> None:
+        """Words came; partial ones may still be lost."""
+        self._has_partial = not is_final
+        self._has_asked = self._has_renewed = False
+        self._asks_at = None
+
+    def turn_was_empty(self, at: float) -> None:
+        """The caller's turn ended without a final transcript."""
+        if self._has_partial:
+            self._has_partial = False
+            self._asks_at = at
+
+    def agent_spoke(self) -> None:
+        """The agent said something, which answers the caller's sound."""
+        self._asks_at = None
+
+    def asks_again(self, now: float) -> bool:
+        """Whether the agent should ask the caller to say it again: once until words come."""
+        if self._asks_at is None or now < self._asks_at:
+            return False
+        self._asks_at = None
+        is_first, self._has_asked = not self._has_asked, True
+        return is_first
+
+    def deaf(self, now: float) -> Deaf | None:
+        """Whether the session must be replaced. Found once for each session."""
+        if self._opened is not None and now - self._opened >= GREETING_S:
+            since, self._opened = self._opened, None
+            self._deaf_sessions += 1
+            return Deaf(now - since, self._deaf_sessions, is_proven=True)
+        if self._unanswered_s >= UNANSWERED_S and not self._has_renewed:
+            self._unanswered_s, self._has_renewed = 0.0, True
+            return Deaf(now - self._first_unanswered, 0, is_proven=False)
+        return None

@@ -16,15 +16,16 @@ class Muteness:
         self._sent = -1
         self._since: float | None = None
 
-    def is_mute(self, now: float, *, made: int, sent: int, caller_in_room: bool) -> bool:
-        """Whether no audio was written for MUTE_S although audio was waiting and the caller was in the room.
+    def is_mute(self, now: float, *, made: int, sent: int, can_hear: bool) -> bool:
+        """Whether no audio was written for MUTE_S although audio was waiting and the caller could hear it.
 
         Args:
             now: Seconds of one clock.
             made: Bytes of speech so far.
             sent: Bytes written so far.
+            can_hear: The caller is in the room, and the agent is not paused.
         """
-        if sent != self._sent or not caller_in_room or made - sent <= self._slack:
+        if sent != self._sent or not can_hear or made - sent <= self._slack:
             self._sent, self._since = sent, None
             return False
         self._since = now if self._since is None else self._since

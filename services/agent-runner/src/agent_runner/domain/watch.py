@@ -1,11 +1,10 @@
 """What a running call needs attention for: a notice to say, an idle caller, a deaf or mute agent. Pure."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from agent_runner.domain.audio_flow import AudioFlow
-from agent_runner.domain.hearing import Hearing
+from agent_runner.domain.hearing import Deaf, Hearing
 from agent_runner.domain.job import EndCall, Say
 from agent_runner.domain.muteness import MUTE_S, Muteness
 from agent_runner.domain.notice import Notice
@@ -13,22 +12,6 @@ from agent_runner.domain.quiet import Quiet
 from agent_runner.link.messages import Turn, Unfinished
 from contracts.causes import Cause
 from contracts.lines import lines_in
-
-
-@dataclass(frozen=True, slots=True)
-class Deaf:
-    """Replace the session of speech to text: the caller has spoken without a word coming back.
-
-    Attributes:
-        for_s: Seconds since that speech began.
-        times: How often in a row.
-        is_hopeless: Whether that is too often.
-    """
-
-    for_s: float
-    times: int
-    is_hopeless: bool
-
 
 Finding: TypeAlias = Unfinished | Say | Deaf | EndCall
 
@@ -51,13 +34,20 @@ class Watch:
         self._notices: list[Notice] = []
 
     def look(
-        self, now: float, *, unfinished: Turn | None, caller_in_room: bool, loud_at: float = 0.0
+        self,
+        now: float,
+        *,
+        unfinished: Turn | None,
+        caller_in_room: bool,
+        loud_at: float = 0.0,
+        is_paused: bool = False,
     ) -> Iterator[Finding]:
         """All that is due now, each once.
 
         Args:
             loud_at: When the caller's line was last loud, with words or without.
             unfinished: The open turn, which would be lost with the process; found when it has changed.
+            is_paused: The agent holds its audio while the caller makes a sound.
         """
         if unfinished != self._unfinished:
             self._unfinished = unfinished
@@ -73,10 +63,12 @@ class Watch:
             yield Say(self.lines.idle_prompt)
         elif due == "end":
             yield EndCall(Cause.USER_IDLE, say=self.lines.idle_goodbye)
-        hearing, flow = self._hearing, self._flow
-        if hearing.is_deaf(now):
-            yield Deaf(now - hearing.unheard_since, hearing.silences, hearing.is_hopeless)
-        if self._muteness.is_mute(now, made=flow.made_bytes, sent=flow.sent_bytes, caller_in_room=caller_in_room):
+        if self._hearing.asks_again(now) and self._quiet.is_silent:
+            yield Say(self.lines.sorry)
+        if (deaf := self._hearing.deaf(now)) is not None:
+            yield deaf
+        flow, can_hear = self._flow, caller_in_room and not is_paused
+        if self._muteness.is_mute(now, made=flow.made_bytes, sent=flow.sent_bytes, can_hear=can_hear):
             yield EndCall(Cause.FAILED, f"mute: there was speech, and none of it went out for {MUTE_S:g} s")
 
     def notices(self, now: float, *more: Notice) -> list[Say]:

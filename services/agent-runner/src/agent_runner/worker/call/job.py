@@ -10,6 +10,7 @@ from pipecat.frames.frames import LLMRunFrame, TTSSpeakFrame
 from pipecat.utils.tracing.turn_trace_observer import TurnTraceObserver
 
 from agent_runner.agent_config import AgentConfig
+from agent_runner.domain.hearing import Deaf
 from agent_runner.domain.intake import STALL_S
 from agent_runner.domain.job import (
     Assigned,
@@ -24,7 +25,7 @@ from agent_runner.domain.job import (
 )
 from agent_runner.domain.notice import Notice
 from agent_runner.domain.tool_calls import Patience
-from agent_runner.domain.watch import Deaf, Watch
+from agent_runner.domain.watch import Watch
 from agent_runner.link.messages import (
     Beat,
     Caller,
@@ -170,9 +171,13 @@ class Job:
             await asyncio.sleep(_LOOK_S)
             self._check_intake()
             self._bridge_tools()
-            unfinished, in_room = pipeline.ear.talk.so_far(), pipeline.transport.client.caller_in_room
+            unfinished, room = pipeline.ear.talk.so_far(), pipeline.transport.client
             due = self._watch.look(
-                time.monotonic(), unfinished=unfinished, caller_in_room=in_room, loud_at=pipeline.loud_at
+                time.monotonic(),
+                unfinished=unfinished,
+                caller_in_room=room.caller_in_room,
+                loud_at=pipeline.loud_at,
+                is_paused=room.is_paused,
             )
             for found in due:
                 match found:
@@ -212,12 +217,10 @@ class Job:
             self._tasks.spawn(self._pipeline.queue(LLMRunFrame()))
 
     async def _hear_again(self, deaf: Deaf) -> None:
-        self._log.warning("job.deaf", times=deaf.times)
-        self._take(self._state.faulted("stt", deaf.for_s))
-        why = "no words came for what the caller said"
-        await self._pipeline.stt.replace_session(why=why, is_hopeless=deaf.is_hopeless)
-        if not self._state.is_ending:
-            self._say(Say(self._state.lines.sorry))
+        self._log.warning("job.deaf", times=deaf.times, proven=deaf.is_proven)
+        if deaf.is_proven:
+            self._take(self._state.faulted("stt", deaf.for_s))
+        await self._pipeline.stt.replace_session(deaf)
 
     async def _end(self, end: EndCall) -> None:
         await self._last_words.end(end, has_voice="tts" not in self._state.health.failed)

@@ -100,6 +100,9 @@ class Start:
         pipeline.context.set_messages(messages)
         if has_words(opening):
             pipeline.greet_with(opening)
+        pipeline.floor.use(self._config.floor_rules(go.language or "en"))
+        if not self._config.first_line_interruptible and (has_words(opening) or go.bridge):
+            pipeline.floor.protect()
         if go.tools or go.end_call:
             self.toolbox = Toolbox(go, self._config, pipeline.ear.talk, self._tell_tool, self._end_by_tool)
             pipeline.context.set_tools(self.toolbox.offer(pipeline.llm))

@@ -3,6 +3,7 @@
 # pyright: standard
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,7 +21,6 @@ from pipecat.processors.aggregators.llm_response_universal import (
     UserTurnStoppedMessage,
 )
 from pipecat.processors.frame_processor import FrameDirection
-from pipecat.turns.user_start import TranscriptionUserTurnStartStrategy, VADUserTurnStartStrategy
 from pipecat.turns.user_stop import BaseUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from pipecat.workers.runner import WorkerRunner
@@ -31,8 +31,10 @@ from agent_runner.domain.quiet import Quiet
 from agent_runner.link.messages import Beat, Provider, Turn
 from agent_runner.worker.pipeline.dictation_stop import SilenceStop, SmartTurnStop
 from agent_runner.worker.pipeline.ear import Ear
+from agent_runner.worker.pipeline.heard_words import HeardWords
 from agent_runner.worker.pipeline.long_turn import LongTurnStop
 from agent_runner.worker.pipeline.shown import ShownFrames
+from agent_runner.worker.pipeline.turn_start import FloorTurnStart
 from agent_runner.worker.providers import models
 from agent_runner.worker.providers.llm import LanguageModel
 from agent_runner.worker.providers.stt import SpeechToText
@@ -86,7 +88,9 @@ class AgentPipeline:
         self.llm = LanguageModel.of(config)
         self.tts = TextToSpeech.of(config)
         self.context = LLMContext()
-        user, assistant = _aggregators(config, self.context, self.stt)
+        self.floor = FloorTurnStart(config.floor_rules(), self.transport.client)
+        user, assistant = _aggregators(config, self.context, self.stt, self.floor)
+        heard = HeardWords(self.transport.client.clock, self.floor.agent_said, self.transport.client.cut)
         self._output = output = self.transport.output()
         self._out_bytes_per_s = 2 * config.tts_sample_rate
         self.shown = ShownFrames(self.transport.client.front_end.show, stt=self.stt, llm=self.llm, output=output)
@@ -95,20 +99,23 @@ class AgentPipeline:
             llm=self.llm,
             tts=self.tts,
             output=output,
+            heard=heard,
             on_turn=self._on_turn,
             on_worked=listener.worked,
             hearing=Hearing(config.stt_silence_s),
             quiet=Quiet(config.user_idle_prompt_s, config.user_idle_end_s),
             on_frame=self.shown.see,
+            is_agents=lambda: self.floor.floor.is_agents(time.monotonic()),
         )
         self.worker = PipelineWorker(
-            Pipeline([self.transport.input(), self.stt, user, self.llm, self.tts, output, assistant]),
+            Pipeline([self.transport.input(), self.stt, user, self.llm, self.tts, output, heard, assistant]),
             params=PipelineParams(
                 audio_in_sample_rate=config.stt_sample_rate,
                 audio_out_sample_rate=config.tts_sample_rate,
                 enable_metrics=is_traced,
             ),
             observers=[self.ear],
+            clock=self.transport.client.clock,
             enable_tracing=is_traced,
             enable_turn_tracking=is_traced,  # only tracing uses it
             enable_rtvi=False,  # messages for Pipecat's own clients; our callers are other clients
@@ -121,6 +128,8 @@ class AgentPipeline:
         self.llm.on_fault = partial(listener.fault, "llm")
         self.stt.on_fault = partial(listener.fault, "stt")
         self.tts.on_fault = partial(listener.fault, "tts")
+        self.stt.on_session = lambda: self.ear.hearing.session(time.monotonic())
+        self.stt.on_message = self.ear.hearing.message
         self.stt.on_recovery = partial(listener.recovered, "stt")
         self.tts.on_recovery = partial(listener.recovered, "tts")
 
@@ -176,7 +185,7 @@ class AgentPipeline:
     async def play(self, pcm: bytes) -> None:
         """Interrupt the agent, play these samples (mono, 16 bit, at the output's rate) and wait until they are sent."""
         rate = self._out_bytes_per_s // 2
-        await self._output.queue_frame(InterruptionFrame(), FrameDirection.DOWNSTREAM)
+        await self._output.queue_frame(InterruptionFrame(), FrameDirection.DOWNSTREAM)  # ends a pause, too
         is_out = self.ear.after(len(pcm))
         padded = pcm + bytes(self._out_bytes_per_s // 10)  # the output holds back an incomplete chunk
         await self._output.queue_frame(OutputAudioRawFrame(padded, rate, 1), FrameDirection.DOWNSTREAM)
@@ -212,6 +221,8 @@ class AgentPipeline:
 
         @user.event_handler("on_user_turn_stopped")
         async def _(_user: object, _strategy: object, message: UserTurnStoppedMessage) -> None:
+            if not message.content:
+                self.ear.hearing.turn_was_empty(time.monotonic())
             self.ear.user_said(message.content or "")
 
         @assistant.event_handler("on_assistant_turn_stopped")
@@ -223,7 +234,7 @@ class AgentPipeline:
         return next((name for service, name in names if service is processor), None)
 
 
-def _aggregators(config: AgentConfig, context: LLMContext, stt: SpeechToText) -> tuple[Any, Any]:
+def _aggregators(config: AgentConfig, context: LLMContext, stt: SpeechToText, start: FloorTurnStart) -> tuple[Any, Any]:
     tuned = models.tuned(config)
     stop: list[BaseUserTurnStopStrategy] = [
         SmartTurnStop(wait_s=config.dictation_wait_s, turn_analyzer=tuned.smart_turn)
@@ -236,11 +247,10 @@ def _aggregators(config: AgentConfig, context: LLMContext, stt: SpeechToText) ->
         context,
         user_params=LLMUserAggregatorParams(
             vad_analyzer=tuned.vad,
-            user_turn_strategies=UserTurnStrategies(
-                start=[VADUserTurnStartStrategy(), TranscriptionUserTurnStartStrategy()], stop=stop
-            ),
+            user_turn_strategies=UserTurnStrategies(start=[start], stop=stop),
             user_turn_stop_timeout=config.user_turn_stop_timeout,
             user_idle_timeout=0,
+            empty_user_turn=None,  # `Hearing` decides what a sound without words is worth
         ),
     )
     return pair.user(), pair.assistant()

@@ -46,14 +46,18 @@ class Ear(BaseObserver):
         llm: FrameProcessor,
         tts: FrameProcessor,
         output: FrameProcessor,
+        heard: FrameProcessor,
         on_turn: Callable[[Turn], None],
         on_worked: Callable[[Provider], None],
         hearing: Hearing,
         quiet: Quiet,
         on_frame: Callable[[FramePushed], None],
+        is_agents: Callable[[], bool],
     ) -> None:
+        """Make the observer; `is_agents` tells whether the agent speaks or is about to."""
         super().__init__()
         self._on_frame = on_frame
+        self._is_agents = is_agents
         self.talk = Talk()
         self.flow = AudioFlow()
         self.hearing = hearing
@@ -67,6 +71,7 @@ class Ear(BaseObserver):
             llm: self._of_llm,
             tts: self._of_tts,
             output: self._of_output,
+            heard: self._of_heard,
         }
 
     async def on_push_frame(self, data: FramePushed) -> None:
@@ -81,10 +86,10 @@ class Ear(BaseObserver):
         if isinstance(frame, TranscriptionFrame | InterimTranscriptionFrame):
             self.quiet.words(time.monotonic())
         if isinstance(frame, TranscriptionFrame):
-            self.hearing.words()
+            self.hearing.words(is_final=True)
             self.talk.marks.transcript = at
         elif isinstance(frame, InterimTranscriptionFrame):
-            self.hearing.words()
+            self.hearing.words(is_final=False)
 
     def _of_llm(self, frame: Frame, at: float) -> None:
         if isinstance(frame, FunctionCallsStartedFrame | FunctionCallResultFrame):
@@ -103,10 +108,12 @@ class Ear(BaseObserver):
             self._on_worked("tts")
             self.talk.marks.audio = self.talk.marks.audio or at
 
-    def _of_output(self, frame: Frame, at: float) -> None:
+    def _of_heard(self, frame: Frame, _at: float) -> None:
         if isinstance(frame, TTSTextFrame):
             self.talk.heard(frame.text)
-        elif isinstance(frame, OutputAudioRawFrame):  # the output pushes only audio that it wrote
+
+    def _of_output(self, frame: Frame, at: float) -> None:
+        if isinstance(frame, OutputAudioRawFrame):  # the output pushes only audio that it wrote
             self.flow.sent(len(frame.audio))
             if self._awaited is not None and self.flow.sent_bytes >= self._awaited[0]:
                 self._awaited[1].set()
@@ -116,6 +123,7 @@ class Ear(BaseObserver):
             self._tell(self.talk.opening_ended(interrupted=True))
         elif isinstance(frame, BotStartedSpeakingFrame):
             self.flow.began()
+            self.hearing.agent_spoke()
             self.quiet.agent(time.monotonic(), is_speaking=True)
         elif isinstance(frame, BotStoppedSpeakingFrame):
             self.flow.ended()
@@ -133,7 +141,7 @@ class Ear(BaseObserver):
             self.quiet.thinking(time.monotonic())
 
     def _caller_speaks(self, at: float, is_speaking: bool) -> None:
-        self.hearing.speech(at, is_on=is_speaking)
+        self.hearing.speech(at, is_on=is_speaking, is_answered=self._is_agents())
         self.quiet.caller(at, is_speaking=is_speaking)
 
     def after(self, size: int) -> asyncio.Event:

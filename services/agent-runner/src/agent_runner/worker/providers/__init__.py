@@ -6,8 +6,8 @@ Private names of Pipecat that this room overrides or touches (docs/decisions/003
 - LocalSmartTurnAnalyzerV3: _predict_endpoint, _session
 - SileroVADAnalyzer: _model, _windows_since_reset
 - VADAnalyzer: _get_smoothed_volume, _params, _prev_volume, _run_analyzer
-- AssemblyAISTTService: _api_endpoint_base_url, _api_key, _audio_buffer, _connect, _disconnect, _receive_task,
-  _settings, _websocket
+- AssemblyAISTTService: _api_endpoint_base_url, _api_key, _audio_buffer, _connect, _disconnect, _handle_message,
+  _receive_task, _settings, _websocket
 - GroqLLMService: _settings
 - InworldTTSService: _api_key, _connect, _context_texts, _contexts_with_timestamps, _cumulative_time,
   _generation_end_time, _get_websocket, _maybe_push_fallback_text, _receive_loop_running, _reset_generation_timing,

@@ -4,26 +4,35 @@
 
 import time
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, Final, Self
 
 from pipecat.frames.frames import Frame
 from pipecat.services.assemblyai.stt import AssemblyAISTTService
 
 from agent_runner.agent_config import AgentConfig, Endpoint
+from agent_runner.domain.hearing import Deaf
 from agent_runner.worker.providers import tls
 from agent_runner.worker.providers.failover import Failover
 from agent_runner.worker.providers.spoken_language import for_assembly
 
+_PING_S: Final = 5.0  # websockets' own 20 leave the agent deaf for 40
 _CONNECT_S: Final = 3.0  # websockets' own limit is 10
 _BACKOFF_S: Final = (0.5, 2.0)  # Pipecat's own 4 to 10 s between reconnects leave the agent deaf
 _MEBIBYTE: Final = 1 << 20
 
 
 class SpeechToText(Failover, AssemblyAISTTService):
-    """AssemblyAI; `arm` connects it."""
+    """AssemblyAI; `arm` connects it.
+
+    Attributes:
+        on_session: Called when a session is open.
+        on_message: Called with each message of the session, of whatever kind.
+    """
 
     _armed = False
+    on_session: Callable[[], None]
+    on_message: Callable[[], None]
 
     @classmethod
     def of(cls, config: AgentConfig) -> Self:
@@ -69,14 +78,13 @@ class SpeechToText(Failover, AssemblyAISTTService):
         if self._websocket is None:
             self.on_fault(time.monotonic() - began)
 
-    async def replace_session(self, *, why: str, is_hopeless: bool) -> None:
-        """Replace a deaf session by a new one, at the next endpoint if there is one.
+    async def replace_session(self, deaf: Deaf) -> None:
+        """Replace a deaf session by a new one: at the next endpoint if it is proven deaf and there is one.
 
-        Args:
-            is_hopeless: Too many sessions in a row were deaf: without another endpoint the service becomes unusable.
+        After too many deaf sessions in a row, without another endpoint, the service becomes unusable.
         """
-        if is_hopeless or self._spare:
-            await self.push_error(why, force_treat_as_permanent=True)
+        if deaf.is_proven and (deaf.is_hopeless or self._spare):
+            await self.push_error("the session sent nothing", force_treat_as_permanent=True)
         if self.is_usable:
             self._abort_connection()
 
@@ -101,7 +109,15 @@ class SpeechToText(Failover, AssemblyAISTTService):
             await super()._connect()
 
     async def _websocket_connect(self, uri: str, **options: Any) -> Any:
-        return await super()._websocket_connect(uri, **{"open_timeout": _CONNECT_S, **tls.options(uri), **options})
+        alive = {"ping_interval": _PING_S, "ping_timeout": _PING_S}  # an unanswered ping closes the connection
+        options = {"open_timeout": _CONNECT_S, **alive, **tls.options(uri), **options}
+        socket = await super()._websocket_connect(uri, **options)
+        self.on_session()
+        return socket
+
+    async def _handle_message(self, message: dict[str, Any]) -> None:
+        self.on_message()
+        await super()._handle_message(message)
 
     async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame | None, None]:
         """Send audio; without a connection buffer only the last half minute (Pipecat would buffer all)."""

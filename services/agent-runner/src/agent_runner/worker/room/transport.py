@@ -22,6 +22,8 @@ from agent_runner.domain.audience import Audience, CallerPresent, Step
 from agent_runner.domain.intake import Intake, Verdict
 from agent_runner.worker.room import livekit_proxy, nagle
 from agent_runner.worker.room.front_end import FrontEndLink
+from agent_runner.worker.room.speech_clock import SpeechClock
+from agent_runner.worker.room.valve import Valve
 from chassis.redaction import without_identity
 
 _CONNECT_S: Final = 3.0
@@ -67,7 +69,7 @@ class WarmClient(LiveKitTransportClient):
         super().__init__("", "", "", params, callbacks, transport_name)
         self._audience = Audience()
         self.front_end = front_end(lambda: self._audience.caller)
-        self._can_speak = asyncio.Event()
+        self._valve = Valve()
         self._was_heard = False
         self._is_deaf = False
         self._intake = Intake()
@@ -78,6 +80,30 @@ class WarmClient(LiveKitTransportClient):
     @property
     def caller_in_room(self) -> bool:
         return self._audience.in_room
+
+    @property
+    def clock(self) -> SpeechClock:
+        """The clock of what the caller hears."""
+        return self._valve.clock
+
+    @property
+    def is_paused(self) -> bool:
+        return self._valve.is_paused
+
+    def pause(self) -> None:
+        """Hold the agent's audio: the caller hears silence within 50 ms, and nothing is lost."""
+        if self._audio_source is not None:
+            self._valve.pause(self._audio_source)
+
+    async def resume(self) -> None:
+        """Go on where the agent paused."""
+        if self._audio_source is not None:
+            await self._valve.resume(self._audio_source)
+
+    def cut(self) -> None:
+        """Discard the audio that the caller has not heard: an interruption."""
+        if self._audio_source is not None:
+            self._valve.cut(self._audio_source)
 
     async def setup(self, setup: FrameProcessorSetup) -> None:
         """Make the room object and the track. The input and the output both call this."""
@@ -114,7 +140,7 @@ class WarmClient(LiveKitTransportClient):
         """
         self._audience = Audience(caller_identity, is_ahead=is_deaf, in_room=self._audience.in_room)
         self._is_deaf = is_deaf
-        self._can_speak.clear()
+        self._valve.not_ready()
         try:
             # One peer connection: with two, ICE misses its first checks in half of the joins, at 48 ms each.
             options = rtc.RoomOptions(single_peer_connection=True, connect_timeout=_CONNECT_S)
@@ -158,7 +184,7 @@ class WarmClient(LiveKitTransportClient):
 
     async def played_out(self) -> None:
         """Wait until the caller has heard the written audio."""
-        if self._connected and self._can_speak.is_set() and self._audio_source is not None:
+        if self._connected and self._valve.is_ready and self._audio_source is not None:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._audio_source.wait_for_playout(), _PLAYOUT_S)
             await asyncio.sleep(_FLIGHT_S)
@@ -176,8 +202,10 @@ class WarmClient(LiveKitTransportClient):
         await super().disconnect()
 
     async def publish_audio(self, audio_frame: rtc.AudioFrame) -> bool:
-        """Write a frame. The first one waits until the caller can hear it."""
-        await self._can_speak.wait()
+        """Write a frame. The first one waits until the caller can hear it; one that an interruption meets is lost."""
+        if not await self._valve.passes():
+            return False
+        self._valve.writes(audio_frame)
         written = await super().publish_audio(audio_frame)
         if written and not self._was_heard:
             self._was_heard = True
@@ -189,9 +217,9 @@ class WarmClient(LiveKitTransportClient):
         for effect in effects:
             if isinstance(effect, CallerPresent):
                 self.listener.caller(effect.in_room)
-            elif not self._can_speak.is_set():
+            elif not self._valve.is_ready:
                 self._params.audio_out_write_timeout_secs = _WRITE_S
-                asyncio.get_running_loop().call_later(effect.after_s, self._can_speak.set)
+                asyncio.get_running_loop().call_later(effect.after_s, self._valve.ready)
 
     async def _participant_connected(self, participant_id: str) -> None:
         participant = self.room.remote_participants.get(participant_id)

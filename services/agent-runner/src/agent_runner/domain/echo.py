@@ -1,0 +1,52 @@
+"""Whether the recogniser's words are the agent's own voice, which came back from the caller's loudspeaker. Pure."""
+
+from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
+from typing import Final, Literal, Self
+
+from agent_runner.domain.caller_words import words_of
+
+_REMEMBERED_S: Final = 8.0  # the words of a sentence come back as one text
+_ALIKE: Final = 0.6  # share of the words; a loudspeaker costs the recogniser some of them
+_CERTAIN: Final = 4  # words in a row that a caller hardly says by chance
+
+
+@dataclass(frozen=True, slots=True)
+class Echo:
+    """What the agent said last, and whether its voice has come back in this call.
+
+    Attributes:
+        said: The agent's last words, each with the time at which it was heard.
+        is_known: An echo was recognised before: a transcript of mostly the agent's words is one, too.
+    """
+
+    said: tuple[tuple[str, float], ...] = ()
+    is_known: bool = False
+
+    def heard(self, text: str, now: float) -> Self:
+        """The caller heard these words of the agent's."""
+        recent = tuple(one for one in self.said if now - one[1] < _REMEMBERED_S)
+        return replace(self, said=(*recent, *((word, now) for word in words_of(text))))
+
+    def judge(self, text: str, now: float, *, is_final: bool, is_agents: bool) -> Literal["echo", "open", "words"]:
+        """Whether a transcript is an echo; `open`: a partial one that may still become one.
+
+        A caller often answers in the agent's words. So a first echo is recognised only by several words in a row while
+        the agent still speaks.
+
+        Args:
+            is_agents: The agent speaks or is about to.
+        """
+        words = words_of(text)
+        said = [word for word, at in self.said if now - at < _REMEMBERED_S]
+        if not words or not said or not (is_agents or self.is_known):
+            return "words"
+        blocks = SequenceMatcher(None, words, said, autojunk=False).get_matching_blocks()
+        if sum(block.size for block in blocks) < _ALIKE * len(words):
+            return "words"
+        if self.is_known or max(block.size for block in blocks) >= _CERTAIN:
+            return "echo"
+        return "words" if is_final else "open"
+
+    def recognised(self) -> Self:
+        return self if self.is_known else replace(self, is_known=True)

@@ -1,0 +1,238 @@
+"""Who has the floor: what the caller's sound and words mean while the agent listens, thinks or speaks. Pure.
+
+A sound pauses the agent, words that ask for the floor interrupt it, and a sound without words gives the floor back.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Final, Self, TypeAlias
+
+from agent_runner.domain.caller_words import Backchannels
+from agent_runner.domain.echo import Echo
+
+LONGEST_SOUND_S: Final = 2.0
+"""A sound without words pauses the agent for so long; the agent then speaks beside it."""
+
+MOST_WORDLESS: Final = 2
+"""Pauses in a row that brought no words, after which only words stop the agent: an echo, a song or a cold."""
+
+BUSY_S: Final = 30.0
+"""Longest wait for an answer; then a sound begins the caller's turn as if the agent had nothing to say."""
+
+_AT_ITS_END_S: Final = 1.5  # "yes" so shortly before the agent's last word answers what the agent said
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The settings of one call.
+
+    Attributes:
+        pause_after_s: Seconds of the caller's sound until the agent pauses.
+        resume_after_s: Seconds from the end of a sound without words until the agent goes on.
+        min_words: Words beyond backchannels that interrupt the agent.
+        echo_guard_s: Seconds from the agent's first word in which a sound does not pause it.
+    """
+
+    pause_after_s: float = 0.2
+    resume_after_s: float = 0.8
+    min_words: int = 1
+    echo_guard_s: float = 1.0
+    backchannels: Backchannels = field(default_factory=lambda: Backchannels.of("en", {}))
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Effect: hold the agent's audio; discard nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Effect: the agent goes on where it paused."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartTurn:
+    """Effect: the caller's turn begins, and interrupts what the agent says or is about to say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ignore:
+    """Effect: the final transcript is no part of the caller's next turn.
+
+    Attributes:
+        backchannel: The caller said it to show that it listens; else it is an echo, or kept for later.
+    """
+
+    backchannel: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TakeUp:
+    """Effect: treat these words as if the caller said them now."""
+
+    text: str
+
+
+Effect: TypeAlias = Pause | Resume | StartTurn | Ignore | TakeUp
+Step: TypeAlias = tuple["Floor", tuple[Effect, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """The pause that is due or on.
+
+    Attributes:
+        due: When the agent pauses, if the sound goes on.
+        since: When it paused; None: it is not paused.
+        until: When it goes on.
+    """
+
+    due: float | None = None
+    since: float | None = None
+    until: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """One call's floor. Each method takes one event and returns the next state, and the effects in order.
+
+    Times are seconds of one clock.
+
+    Attributes:
+        is_speaking: The agent speaks, or is paused in speaking.
+        busy_until: The agent prepares to speak (it thinks, a tool runs) until then at the longest.
+        has_turn: The caller's turn is open: all further sound and words belong to it.
+        has_words: Of that turn.
+        is_protected: The caller cannot interrupt the line that the agent is about to say or says.
+        is_sounding: The caller makes a sound.
+        wordless: Pauses in a row that brought no words.
+        guarded_until: Until then a sound does not pause the agent; None: the caller has not heard the agent yet.
+        kept: Words for the end of the agent's speech, with the time of the last: None if they wait for any end.
+    """
+
+    rules: Rules
+    hold: Hold = field(default_factory=lambda: Hold())
+    echo: Echo = field(default_factory=Echo)
+    is_speaking: bool = False
+    busy_until: float = 0.0
+    has_turn: bool = False
+    has_words: bool = False
+    is_protected: bool = False
+    is_sounding: bool = False
+    wordless: int = 0
+    guarded_until: float | None = None
+    kept: tuple[str, float | None] | None = None
+
+    @property
+    def is_paused(self) -> bool:
+        return self.hold.since is not None
+
+    @property
+    def next_at(self) -> float | None:
+        """When `passed` is due."""
+        return self.hold.until if self.is_paused else self.hold.due
+
+    def is_agents(self, now: float) -> bool:
+        """Whether the agent speaks or is about to."""
+        return self.is_speaking or now < self.busy_until
+
+    def sound_began(self, now: float, ago_s: float) -> Step:
+        """The caller began to make a sound `ago_s` ago, speech or not."""
+        floor = replace(self, is_sounding=True)
+        if self.has_turn:
+            return floor, ()
+        if self.is_paused:
+            return floor._holding(until=max(self.hold.until, (self.hold.since or now) + LONGEST_SOUND_S)), ()
+        if not self.is_agents(now):
+            return floor, (StartTurn(),)
+        is_guarded = self.is_speaking and now < (self.guarded_until or 0)
+        if self.is_protected or is_guarded or self.wordless >= MOST_WORDLESS:
+            return floor, ()
+        return replace(floor, hold=Hold(due=now - ago_s + self.rules.pause_after_s)).passed(now)
+
+    def sound_ended(self, now: float, ago_s: float) -> Step:
+        """The caller's sound ended `ago_s` ago."""
+        floor = replace(self, is_sounding=False)
+        if self.is_paused:
+            return floor._holding(until=now - ago_s + self.rules.resume_after_s).passed(now)
+        return replace(floor, hold=Hold()), ()
+
+    def passed(self, now: float) -> Step:
+        """Time passed."""
+        hold = self.hold
+        if self.is_paused and now >= hold.until:
+            return replace(self, hold=Hold(), wordless=self.wordless + 1), (Resume(),)
+        if hold.due is not None and now >= hold.due:
+            return replace(self, hold=Hold(since=now, until=now + LONGEST_SOUND_S)), (Pause(),)
+        return self, ()
+
+    def words(self, now: float, text: str, *, is_final: bool) -> Step:
+        """A transcript came, for the sound that is or for an earlier one."""
+        if self.has_turn:
+            return replace(self, has_words=True, wordless=0), ()
+        judged = self.echo.judge(text, now, is_final=is_final, is_agents=self.is_agents(now))
+        if judged == "echo":
+            return replace(self, echo=self.echo.recognised()), (Ignore(),) if is_final else ()
+        if judged == "open":
+            return self, ()
+        if self.is_agents(now):
+            if self.is_protected:
+                return (self._keeping(text), (Ignore(),)) if is_final else (self, ())
+            if not self.rules.backchannels.asks_for_floor(text, self.rules.min_words, is_final=is_final):
+                return self._backchannel(now, text) if is_final else (self, ())
+        return self, (StartTurn(),)
+
+    def turn_began(self) -> Self:
+        """The caller's turn is open; what the agent said or prepared is interrupted."""
+        return replace(self, has_turn=True, has_words=False, hold=Hold(), busy_until=0.0, kept=None)
+
+    def turn_ended(self, now: float) -> Self:
+        """The caller's turn is complete. With words it is answered."""
+        busy_until = now + BUSY_S if self.has_words else self.busy_until
+        return replace(self, has_turn=False, has_words=False, busy_until=busy_until)
+
+    def turn_has_words(self) -> Self:
+        """The open turn began with words."""
+        return replace(self, has_words=True, wordless=0)
+
+    def agent_prepares(self, now: float) -> Self:
+        """The agent is about to speak: a line of its own, a tool's result."""
+        return replace(self, busy_until=now + BUSY_S)
+
+    def agent_began(self) -> Self:
+        """The agent's speech begins."""
+        return replace(self, is_speaking=True, busy_until=0.0)
+
+    def agent_said(self, now: float, text: str) -> Self:
+        """The caller heard these words of the agent's."""
+        guarded_until = now + self.rules.echo_guard_s if self.guarded_until is None else self.guarded_until
+        return replace(self, echo=self.echo.heard(text, now), guarded_until=guarded_until)
+
+    def agent_ended(self, now: float) -> Step:
+        """The agent's speech ended, by itself or interrupted."""
+        floor = replace(self, is_speaking=False, is_protected=False, kept=None)
+        if self.kept is None or self.has_turn:
+            return floor, ()
+        text, at = self.kept
+        answers = at is None or (now - at < _AT_ITS_END_S and now >= self.busy_until)
+        return floor, (TakeUp(text),) if answers else ()
+
+    def interrupted(self) -> Self:
+        """The pipeline discarded what the agent was saying."""
+        return replace(self, hold=Hold(), busy_until=0.0)
+
+    def protected(self) -> Self:
+        """The caller cannot interrupt the next line."""
+        return replace(self, is_protected=True)
+
+    def _holding(self, *, until: float) -> Self:
+        return replace(self, hold=replace(self.hold, until=until))
+
+    def _keeping(self, text: str) -> Self:
+        kept = f"{self.kept[0]} {text}" if self.kept else text
+        return replace(self, kept=(kept, None))
+
+    def _backchannel(self, now: float, text: str) -> Step:
+        floor = replace(self, kept=(text, now), wordless=0)
+        if not self.is_paused or self.is_sounding:
+            return floor, (Ignore(backchannel=True),)
+        return replace(floor, hold=Hold()), (Ignore(backchannel=True), Resume())

@@ -1,0 +1,37 @@
+"""Lets the agent's words pass when the caller hears them, also after a pause."""
+
+# pyright: standard
+
+from collections.abc import Callable
+
+from pipecat.frames.frames import Frame, InterruptionFrame, TTSTextFrame
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
+
+from agent_runner.worker.room.speech_clock import SpeechClock
+
+
+class HeardWords(FrameProcessor):
+    """Stands after the output, which sleeps until a word's time and does not know of a pause in between.
+
+    An interruption cancels the wait, as it does in each of Pipecat's processors, and the word with it.
+    """
+
+    def __init__(self, clock: SpeechClock, on_word: Callable[[str], None], on_interruption: Callable[[], None]) -> None:
+        """Make the processor.
+
+        Args:
+            on_interruption: The output has discarded what it had not sent.
+        """
+        super().__init__()
+        self._clock = clock
+        self._on_word = on_word
+        self._on_interruption = on_interruption
+
+    async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
+        await super().process_frame(frame, direction)
+        if isinstance(frame, InterruptionFrame):
+            self._on_interruption()
+        elif isinstance(frame, TTSTextFrame):
+            await self._clock.reach(frame.pts or 0)
+            self._on_word(frame.text)
+        await self.push_frame(frame, direction)

@@ -1,0 +1,122 @@
+"""Starts the caller's turns as `domain.floor` decides, and holds the agent's audio while the caller makes a sound."""
+
+# pyright: standard
+
+import asyncio
+import time
+from dataclasses import replace
+from typing import Protocol
+
+from pipecat.frames.frames import (
+    BotStartedSpeakingFrame,
+    BotStoppedSpeakingFrame,
+    Frame,
+    FunctionCallResultFrame,
+    FunctionCallsStartedFrame,
+    InterimTranscriptionFrame,
+    InterruptionFrame,
+    TranscriptionFrame,
+    TTSSpeakFrame,
+    UserBackchannelFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
+)
+from pipecat.turns.types import ProcessFrameResult
+from pipecat.turns.user_start import BaseUserTurnStartStrategy
+from pipecat.utils.time import time_now_iso8601
+
+from agent_runner.domain.floor import Floor, Ignore, Pause, Resume, Rules, StartTurn, Step, TakeUp
+
+
+class Voice(Protocol):
+    """The agent's audio."""
+
+    def pause(self) -> None: ...
+
+    async def resume(self) -> None: ...
+
+
+class FloorTurnStart(BaseUserTurnStartStrategy):
+    """Tells `Floor` each event of the user aggregator, and performs the effects."""
+
+    def __init__(self, rules: Rules, voice: Voice) -> None:
+        super().__init__()
+        self.floor = Floor(rules)
+        self._voice = voice
+        self._timer: asyncio.TimerHandle | None = None
+
+    def use(self, rules: Rules) -> None:
+        """The call's rules, before it begins."""
+        self.floor = replace(self.floor, rules=rules)
+
+    def protect(self) -> None:
+        """The caller cannot interrupt the next line."""
+        self.floor = self.floor.protected()
+
+    def agent_said(self, text: str) -> None:
+        """The caller heard these words of the agent's."""
+        self.floor = self.floor.agent_said(time.monotonic(), text)
+
+    async def handle_user_turn_started(self) -> None:
+        self.floor = self.floor.turn_began()
+
+    async def handle_user_turn_stopped(self) -> None:
+        self.floor = self.floor.turn_ended(time.monotonic())
+
+    async def cleanup(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    async def process_frame(self, frame: Frame) -> ProcessFrameResult:
+        floor, now = self.floor, time.monotonic()
+        match frame:
+            case VADUserStartedSpeakingFrame():
+                await self._take(floor.sound_began(now, frame.start_secs))
+            case VADUserStoppedSpeakingFrame():
+                await self._take(floor.sound_ended(now, frame.stop_secs))
+            case TranscriptionFrame() | InterimTranscriptionFrame() if frame.text.strip():
+                await self._take(floor.words(now, frame.text, is_final=isinstance(frame, TranscriptionFrame)), frame)
+            case BotStartedSpeakingFrame():
+                self.floor = floor.agent_began()
+            case BotStoppedSpeakingFrame():
+                await self._take(floor.agent_ended(now))
+            case TTSSpeakFrame() | FunctionCallsStartedFrame() | FunctionCallResultFrame():
+                self.floor = floor.agent_prepares(now)
+            case InterruptionFrame():
+                self.floor = floor.interrupted()
+            case _:
+                pass
+        return ProcessFrameResult.CONTINUE
+
+    async def _take(self, step: Step, heard: TranscriptionFrame | InterimTranscriptionFrame | None = None) -> None:
+        self.floor, effects = step
+        for effect in effects:
+            match effect:
+                case Pause():
+                    self._voice.pause()
+                case Resume():
+                    await self._voice.resume()
+                case StartTurn():
+                    await self.trigger_user_turn_started()
+                    if heard is not None:
+                        self.floor = self.floor.turn_has_words()
+                case Ignore():
+                    await self.trigger_reset_aggregation()
+                    if effect.backchannel and heard is not None:
+                        await self.push_frame(UserBackchannelFrame(heard.text, heard.user_id, heard.timestamp))
+                case TakeUp(text):
+                    await self.push_frame(TranscriptionFrame(text, "", time_now_iso8601()))
+        self._wake()
+
+    def _wake(self) -> None:
+        """Look again when the next pause or resume is due."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if (at := self.floor.next_at) is not None:
+            delay = max(0.0, at - time.monotonic())
+            self._timer = asyncio.get_running_loop().call_later(delay, self._on_time)
+
+    def _on_time(self) -> None:
+        self._timer = None
+        self.task_manager.create_task(self._take(self.floor.passed(time.monotonic())), f"{self}::passed")

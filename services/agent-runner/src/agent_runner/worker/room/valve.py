@@ -1,0 +1,90 @@
+"""The agent's audio on its way into the room: it can be paused within 50 ms, and goes on where it paused."""
+
+# pyright: standard
+
+import asyncio
+from typing import Final
+
+from livekit import rtc
+
+from agent_runner.worker.room.speech_clock import SpeechClock
+
+_KEPT_S: Final = 0.5  # more than LiveKit's queue holds
+
+
+class Valve:
+    """Stands before LiveKit's queue, which it empties at a pause and fills again at the resume.
+
+    Attributes:
+        clock: Runs while audio may go out.
+        is_ready: The caller can hear the agent.
+    """
+
+    def __init__(self) -> None:
+        self.clock = SpeechClock()
+        self._is_open = asyncio.Event()
+        self.is_ready = False
+        self._cuts = 0
+        self._written = bytearray()
+        self._unplayed = b""
+
+    @property
+    def is_paused(self) -> bool:
+        return self.is_ready and not self._is_open.is_set()
+
+    def ready(self) -> None:
+        """The caller can hear the agent."""
+        if not self.is_ready:
+            self.is_ready = True
+            self._is_open.set()
+            self.clock.run()
+
+    def not_ready(self) -> None:
+        """The agent is in no room, or joins another one."""
+        self.is_ready = False
+        self._is_open.clear()
+        self.clock.stop()
+        self._unplayed = b""
+        self._written.clear()
+
+    async def passes(self) -> bool:
+        """Wait until audio may go out; False: the audio was discarded meanwhile."""
+        cuts = self._cuts
+        await self._is_open.wait()
+        return cuts == self._cuts
+
+    def writes(self, frame: rtc.AudioFrame) -> None:
+        """Record a frame that goes into LiveKit's queue, which has it before it reports so."""
+        self._written += bytes(frame.data)
+        del self._written[: max(0, len(self._written) - _size(_KEPT_S, frame.sample_rate))]
+
+    def pause(self, source: rtc.AudioSource) -> None:
+        """Hold all audio that the caller has not heard."""
+        if not self.is_paused and self.is_ready:
+            self._is_open.clear()
+            self.clock.stop()
+            size = _size(source.queued_duration, source.sample_rate)
+            self._unplayed = bytes(self._written[-size:]) if size else b""
+            source.clear_queue()
+
+    async def resume(self, source: rtc.AudioSource) -> None:
+        """Go on with what LiveKit's queue held at the pause."""
+        if self.is_paused:
+            unplayed, self._unplayed = self._unplayed, b""
+            self.clock.run()
+            if unplayed:  # LiveKit refuses a frame while it takes another
+                await source.capture_frame(rtc.AudioFrame(unplayed, source.sample_rate, 1, len(unplayed) // 2))
+            self._is_open.set()
+
+    def cut(self, source: rtc.AudioSource) -> None:
+        """Discard the audio that the caller has not heard, and let later audio pass."""
+        self._cuts += 1
+        self._unplayed = b""
+        if self.is_ready:
+            source.clear_queue()
+            self.clock.run()
+            self._is_open.set()
+
+
+def _size(duration_s: float, rate: int) -> int:
+    return 2 * round(duration_s * rate)

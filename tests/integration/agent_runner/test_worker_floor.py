@@ -1,0 +1,123 @@
+"""A caller's sounds and words while the agent speaks, at the caller's ear."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent_runner.link.messages import Turn
+from tests.integration.agent_runner.worker_stage import LOUD, RATE, Person, Sandbox, Worker, go, likeness
+from tests.support.servers import LiveKitServer
+
+Fork = Callable[..., Awaitable[Worker]]
+New = Callable[[], Person]
+
+SORRY = "Sorry, I didn't get that"
+HUM = "Mmmm mmmm."
+COUNT = (
+    "One two three four five six seven eight nine ten eleven twelve thirteen fourteen "
+    "and now the same way down fourteen thirteen twelve eleven ten nine eight seven."
+)
+TO_THE_EAR_S = 0.35  # the caller's voice to the agent, the agent's silence to the caller: two jitter buffers, one queue
+
+
+async def test_a_hum_pauses_the_agent_which_then_goes_on_where_it_paused(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    """Then a backchannel in an answer, and a hum while the model thinks."""
+    worker = await fork()
+    caller = await person().enter(session)
+    await sandbox.control("faults", {"service": "assemblyai", "kind": "unheard", "count": 1})
+    worker.send(go(livekit, session, opening_line=COUNT))
+    await worker.spoke(100_000)
+    caller.say(HUM)
+    opening = await worker.heard(Turn)
+    assert (opening.heard_text, opening.interrupted) == (COUNT, False)
+    line = await sandbox.voice(COUNT, "Ashley", 1.0)
+    await asyncio.sleep(0.5)
+    heard, pauses_s = without_pauses(caller.recording)
+    assert [0.5 < pause_s < 2 for pause_s in pauses_s] == [True], f"{pauses_s}"
+    assert abs(len(heard) - len(without_pauses(line)[0])) < 0.15 * RATE, "not a word was lost or said twice"
+    assert max(likeness(heard, without_pauses(line)[0][: -RATE // 4])) > 0.8
+
+    await sandbox.control("replies", {"replies": [COUNT, "It is noon."]})
+    await sandbox.control("transcripts", {"texts": ["Please count.", "Mhm.", "What time is it?"]})
+    sent = worker.beat.sent_bytes if worker.beat else 0
+    caller.say("Please count for me now.")
+    await worker.spoke(sent + 60_000)
+    caller.say("Okay.")
+    answer = await worker.heard(Turn, 2)
+    assert (answer.user_text, answer.heard_text, answer.interrupted) == ("Please count.", COUNT, False)
+
+    await sandbox.control("faults", {"service": "groq", "kind": "latency", "latency_ms": 2500, "count": 1})
+    caller.say("What time is it now?")
+    await asked(sandbox, 2)
+    await sandbox.control("faults", {"service": "assemblyai", "kind": "unheard", "count": 1})
+    caller.say(HUM)
+    answer = await worker.heard(Turn, 3, timeout_s=12)
+    assert (answer.user_text, answer.heard_text) == ("What time is it?", "It is noon.")
+    assert not any(SORRY in m.heard_text for m in worker.said if isinstance(m, Turn))
+    context = (await sandbox.asked())[-1]
+    assert [m["content"] for m in context if m["role"] != "system"] == [
+        *(COUNT, "Please count.", COUNT, "What time is it?"),
+    ]
+
+
+async def test_words_interrupt_the_opening_line_and_the_model_knows_what_was_heard_of_it(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    """Also words that come 5 s late, for which the session is not cut."""
+    worker = await fork(stt_silence_s=2)
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, opening_line=f"{COUNT} {COUNT}"))
+    await worker.spoke(100_000)
+    await sandbox.control("transcripts", {"texts": ["Stop it now."]})
+    said_at = time.monotonic()
+    caller.say("Stop it now, please, I have heard enough of that.")
+    opening = await worker.heard(Turn)
+    assert opening.interrupted
+    assert opening.heard_text
+    assert len(opening.heard_text) < len(COUNT)
+    await worker.heard(Turn, 2)
+    messages = (await sandbox.asked())[0]
+    assert [m["content"] for m in messages if m["role"] == "assistant"] == [opening.heard_text]
+    assert first_pause(caller, said_at) - said_at < 0.3 + TO_THE_EAR_S
+
+    await sandbox.control("transcripts", {"texts": ["What time is it?"]})
+    await sandbox.control("faults", {"service": "assemblyai", "kind": "latency", "latency_ms": 5000, "count": 1})
+    caller.say("What time is it now?")
+    await until(lambda: any("What time is it" in m.user_text for m in worker.said if isinstance(m, Turn)))
+    assert (await sandbox.state())["requests"]["assemblyai.connect"] == 1
+
+
+async def until(is_so: Callable[[], bool], within_s: float = 20) -> None:
+    end = time.monotonic() + within_s
+    while not is_so():
+        assert time.monotonic() < end
+        await asyncio.sleep(0.05)
+
+
+async def asked(sandbox: Sandbox, times: int) -> None:
+    """Wait until the model was asked so often."""
+    until = time.monotonic() + 10
+    while len(await sandbox.asked()) < times:
+        assert time.monotonic() < until, "the model was not asked"
+        await asyncio.sleep(0.05)
+
+
+def without_pauses(samples: NDArray[np.int16], longest_s: float = 0.3) -> tuple[NDArray[np.int16], list[float]]:
+    """The sound without its pauses of more than `longest_s`, from its first to its last; the pauses in seconds."""
+    loud = np.flatnonzero(np.abs(samples.astype(np.int32)) > LOUD)
+    gaps = np.flatnonzero(np.diff(loud) > longest_s * RATE)
+    parts = [part[[0, -1]] for part in np.split(loud, gaps + 1)]
+    pauses_s = [float(after[0] - before[1]) / RATE for before, after in pairwise(parts)]
+    return np.concatenate([samples[first : last + 1] for first, last in parts]), pauses_s
+
+
+def first_pause(caller: Person, since: float) -> float:
+    """When the agent fell silent for a second after this."""
+    loud = [at for at, s in caller._heard if at > since and np.abs(s.astype(np.int32)).max(initial=0) > LOUD]  # pyright: ignore[reportPrivateUsage]
+    return next((at for at, after in pairwise(loud) if after - at > 0.8), loud[-1])
