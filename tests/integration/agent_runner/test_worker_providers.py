@@ -162,16 +162,42 @@ async def test_a_deaf_stt_is_left_for_a_new_session_and_the_caller_is_asked_agai
     await said(worker, "I am fine.")
 
 
-async def test_an_stt_that_stays_deaf_ends_the_call(
+async def test_an_stt_that_stays_deaf_ends_the_call_and_the_caller_is_asked_once(
     fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
 ) -> None:
+    """Not one message came in three sessions."""
     await fault(sandbox, "assemblyai", "silence", stage="request")
-    worker, caller = await greeted(fork, livekit, session, person, stt_silence_s=2)
-    for times in (1, 2):
-        caller.say(QUESTION)
-        await said(worker, SORRY, times)
+    worker, caller = await greeted(fork, livekit, session, person, stt_silence_s=1)
     caller.say(QUESTION)
-    await ended(worker, "stt", within_s=12)
+    await said(worker, SORRY)
+    caller.say(QUESTION)
+    await ended(worker, "stt", within_s=20)
+    assert sum(isinstance(m, Turn) and SORRY in m.heard_text for m in worker.said) == 1
+
+
+async def test_hums_without_words_are_asked_about_once_and_blame_nobody(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    """Nor does a second key make a difference. Then the session's socket goes silent, which a ping shows."""
+    await fault(sandbox, "assemblyai", "unheard")
+    spare = {"assembly_fallback_api_key": "sandbox2"}
+    worker, caller = await greeted(fork, livekit, session, person, stt_silence_s=1, **spare)
+    for _ in range(3):
+        caller.say("Mmmm mmmm mmmm.")
+        await asyncio.sleep(3.5)
+    assert sum(isinstance(m, Turn) and SORRY in m.heard_text for m in worker.said) == 1
+    assert not faulty(worker)
+    assert not [m for m in worker.said if isinstance(m, Faulty | Failed | Stopped)]
+    assert (await sandbox.state())["requests"]["assemblyai.connect"] == 1
+
+    await sandbox.control("reset", {})
+    await fault(sandbox, "assemblyai", "frozen", count=1)
+    await sandbox.control("transcripts", {"texts": ["How are you?"] * 2})
+    caller.say(QUESTION)
+    await worker.heard(Faulty, timeout_s=15)
+    await recovered(worker, "stt")
+    caller.say(QUESTION)
+    await worker.heard(Turn, 3, timeout_s=10)
 
 
 # --- the language model
