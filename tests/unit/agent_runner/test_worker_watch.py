@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from agent_runner.domain.audio_flow import AudioFlow
 from agent_runner.domain.hearing import GREETING_S, Deaf, Hearing
-from agent_runner.domain.job import SORRY, EndCall, Say
+from agent_runner.domain.job import EndCall, Say
 from agent_runner.domain.muteness import MUTE_S
 from agent_runner.domain.notice import Notice
 from agent_runner.domain.quiet import Quiet
@@ -66,7 +66,7 @@ def test_a_caller_without_words_is_asked_once_and_the_session_is_not_blamed() ->
     for at in (10, 20, 30):
         call.hearing.speech(at, is_on=True)
         call.hearing.speech(at + 1, is_on=False)
-        assert call.look(at + 5) == ([Say(SORRY)] if at == 10 else [])
+        assert call.look(at + 5) == ([Say(call.watch.lines.sorry)] if at == 10 else [])
 
 
 def test_a_session_that_sends_nothing_is_found() -> None:

@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, Final, Self
 
-from pipecat.frames.frames import Frame
+from pipecat.frames.frames import Frame, TranscriptionFrame
+from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.assemblyai.stt import AssemblyAISTTService
 
 from agent_runner.agent_config import AgentConfig, Endpoint
@@ -118,6 +119,12 @@ class SpeechToText(Failover, AssemblyAISTTService):
     async def _handle_message(self, message: dict[str, Any]) -> None:
         self.on_message()
         await super()._handle_message(message)
+
+    async def push_frame(self, frame: Frame, direction: FrameDirection = FrameDirection.DOWNSTREAM) -> None:
+        """Push a frame. A final transcript survives the interruption that the partial one before it brings about."""
+        if isinstance(frame, TranscriptionFrame):
+            frame.interruptible = False
+        await super().push_frame(frame, direction)
 
     async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame | None, None]:
         """Send audio; without a connection buffer only the last half minute (Pipecat would buffer all)."""
