@@ -17,7 +17,7 @@ class SpeechClock(BaseClock):
     """
 
     def __init__(self) -> None:
-        self._counted_ns = 0
+        self._counted_ns = 1  # at 0 a word would count as one without a time, and pass late
         self._running_since: int | None = None
 
         self._is_running = asyncio.Event()
