@@ -10,8 +10,18 @@ Service = Literal["assemblyai", "groq", "inworld"]
 Stage = Literal["request", "answer"]
 Moment = Literal["request", "text", "thought", "answer", "words"]  # a thought: before the model's or the voice's answer
 Kind = Literal[
-    *("latency", "status", "drop", "close", "error", "garbage", "silence", "empty"),
-    *("inaudible", "refused", "unheard", "frozen"),
+    "latency",
+    "status",
+    "drop",
+    "close",
+    "error",
+    "garbage",
+    "silence",
+    "empty",
+    "inaudible",
+    "refused",
+    "unheard",
+    "frozen",
 ]
 
 MOST_FAULTS = 100
