@@ -22,10 +22,9 @@ from pydantic import (
 )
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from agent_runner.domain.caller_words import Backchannels
 from agent_runner.domain.credit import CreditWarning
-from agent_runner.domain.floor import Rules
 from agent_runner.domain.lines import Lines, lines_of
+from agent_runner.floor_settings import FloorSettings
 from agent_runner.front_end_settings import FrontEndSettings
 from agent_runner.tool_settings import ToolSettings
 from chassis.shared_settings import SpokenLines
@@ -105,7 +104,7 @@ class Endpoint:
     is_groq: bool = False
 
 
-class AgentConfig(ToolSettings, FrontEndSettings, SpokenLines):
+class AgentConfig(ToolSettings, FloorSettings, FrontEndSettings, SpokenLines):
     """The agent's configuration. Units: `_s` and VAD, smart-turn and timeout fields are seconds, silences are ms."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
@@ -242,51 +241,6 @@ class AgentConfig(ToolSettings, FrontEndSettings, SpokenLines):
     aggregation_timeout: float = Field(
         default=0.2, ge=0, le=30, description="seconds of silence that end a turn when SMART_TURN is false"
     )
-    bot_interruption_timeout: float = Field(
-        default=0.2,
-        ge=0,
-        le=30,
-        description="seconds of the caller's sound until the agent pauses, not less than VAD_START_SECS; longer lets "
-        "short sounds pass, and lets the agent talk on for as long",
-    )
-    interrupt_min_words: int = Field(
-        default=1,
-        ge=1,
-        le=10,
-        description="words beyond backchannels that interrupt the agent; more lets short remarks pass, and ignores "
-        '"stop" and "no"',
-    )
-    backchannels: dict[str, tuple[str, ...]] = Field(
-        default_factory=dict,
-        description='a JSON object of language and phrases that never interrupt, such as {"en": ["uh-huh", "okay"]}; '
-        "a language that is not in it has its own built-in phrases",
-    )
-    resume_after_s: float = Field(
-        default=0.8,
-        gt=0,
-        le=10,
-        description="seconds from the end of a sound without words until the paused agent goes on; shorter than the "
-        "recogniser takes cuts words off",
-    )
-    echo_guard_s: float = Field(
-        default=1.0,
-        ge=0,
-        le=30,
-        description="seconds of the agent's first speech in which a sound does not pause it, until the caller's echo "
-        "canceller has adapted; words still interrupt",
-    )
-    first_line_interruptible: bool = Field(
-        default=True,
-        description="false: the caller cannot interrupt the opening or bridge line; words said meanwhile are answered "
-        "after it",
-    )
-    dictation_wait_s: float = Field(
-        default=1.5,
-        ge=0,
-        le=10,
-        description="seconds of silence that end a turn amid dictated digits, letters or an e-mail address: more cuts "
-        "fewer numbers, and answers a finished one later; 0: no wait",
-    )
     user_turn_stop_timeout: float = Field(
         default=5, gt=0, le=60, description="seconds after which a turn ends if nothing else has ended it"
     )
@@ -373,16 +327,6 @@ class AgentConfig(ToolSettings, FrontEndSettings, SpokenLines):
         """The words before a session's limit, and their time."""
         text = self.lines_in(language).credit_warning
         return CreditWarning("" if text.lower() == "none" else text, self.credit_warning_s)
-
-    def floor_rules(self, language: str = "en") -> Rules:
-        """When the caller's sound and words stop the agent."""
-        return Rules(
-            pause_after_s=self.bot_interruption_timeout,
-            resume_after_s=self.resume_after_s,
-            min_words=self.interrupt_min_words,
-            echo_guard_s=self.echo_guard_s,
-            backchannels=Backchannels.of(language, self.backchannels),
-        )
 
     @property
     def stt_endpoints(self) -> tuple[Endpoint, ...]:

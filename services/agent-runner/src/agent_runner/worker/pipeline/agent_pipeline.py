@@ -93,7 +93,9 @@ class AgentPipeline:
         heard = HeardWords(self.transport.client.clock, self.floor.agent_said, self.transport.client.cut)
         self._output = output = self.transport.output()
         self._out_bytes_per_s = 2 * config.tts_sample_rate
-        self.shown = ShownFrames(self.transport.client.front_end.show, stt=self.stt, llm=self.llm, output=output)
+        self.shown = ShownFrames(
+            self.transport.client.front_end.show, stt=self.stt, llm=self.llm, output=output, heard=heard
+        )
         self.ear = Ear(
             stt=self.stt,
             llm=self.llm,

@@ -28,9 +28,15 @@ class ShownFrames:
     """Feeds `FrontEnd`. It sees each frame once for each processor that pushes it."""
 
     def __init__(
-        self, show: Callable[[Effect], None], *, stt: FrameProcessor, llm: FrameProcessor, output: FrameProcessor
+        self,
+        show: Callable[[Effect], None],
+        *,
+        stt: FrameProcessor,
+        llm: FrameProcessor,
+        output: FrameProcessor,
+        heard: FrameProcessor,
     ) -> None:
-        """Make the translator; `output` pushes words once the caller hears them."""
+        """Make the translator; `heard` pushes words once the caller hears them."""
         self._show = show
         self._front_end = FrontEnd()
         self._of: dict[type[Frame], tuple[FrameProcessor | None, Callable[[Frame], Step]]] = {
@@ -44,7 +50,7 @@ class ShownFrames:
             BotStartedSpeakingFrame: (output, lambda _: self._front_end.agent_spoke(is_speaking=True)),
             BotStoppedSpeakingFrame: (output, lambda _: self._front_end.agent_spoke(is_speaking=False)),
             InterruptionFrame: (output, lambda _: self._front_end.interrupted()),
-            TTSTextFrame: (output, self._agent_said),
+            TTSTextFrame: (heard, self._agent_said),
         }
 
     def see(self, data: FramePushed) -> None:
