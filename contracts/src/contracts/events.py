@@ -156,6 +156,10 @@ class TurnFinished(_EpochEvent):
     heard_text: Text = Field(description="the part of the answer that the caller heard")
     interrupted: bool = False
     stage_ms: StageMs = Field(default_factory=dict)
+    summary: Text = Field(default="", description="of older turns, if the agent's context has one instead of them")
+    summary_keeps: int = Field(
+        default=0, ge=0, description="how many turns of the caller, up to this one, the summary leaves out"
+    )
 
     @property
     def _n(self) -> int:

@@ -1,10 +1,13 @@
 """What the voice is sent of the model's text, and what the context and the log hold of it."""
 
 import asyncio
+import json
+import os
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from agent_runner.domain.context_budget import SUMMARY
 from agent_runner.link.messages import Stopped, Turn
 from contracts.tools import RecordedTool
 from tests.integration.agent_runner.worker_stage import Person, Sandbox, Worker, go
@@ -125,3 +128,24 @@ BOTH = {"llm_models": "openai/gpt-oss-120b,openai/gpt-oss-20b"}
 
 async def bodies(sandbox: Sandbox) -> list[dict[str, Any]]:
     return [r["body"] for r in (await sandbox.state())["last_requests"] if r["service"] == "groq"]
+
+
+async def test_a_long_call_is_summarised_and_tells_its_summary(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    history = [{"role": role, "content": "word " * 200} for _ in range(10) for role in ("user", "assistant")]
+    memory = os.memfd_create("history")
+    os.write(memory, json.dumps(history).encode())
+    await sandbox.control("transcripts", {"texts": ["One.", "Two.", "Three."]})
+    worker = await fork(llm_context_tokens=3000)
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, epoch=2, opening_line=None, bridge="Go on.", has_history=True), memory)
+    os.close(memory)
+    await worker.heard(Turn)
+    told = [await ask(worker, caller, n) for n in (2, 3, 4)]
+    first, last = (await bodies(sandbox))[0]["messages"], (await bodies(sandbox))[-1]["messages"]
+    assert len(first) > len(history)  # it is not waited for
+    summary = next(turn for turn in told if turn.summary)
+    assert last[1] == {"role": "user", "content": SUMMARY + summary.summary}
+    assert len(last) < 15
+    assert 4 <= summary.summary_keeps <= 8

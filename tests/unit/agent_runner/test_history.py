@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent_runner.domain.context_budget import SUMMARY
 from agent_runner.domain.history import conversation, encode_newest, past
 from contracts.events import Event, JobAssigned, ServedTick, SessionRequested, ToolCalled, TurnFinished
 
@@ -149,3 +150,25 @@ def test_the_encoding_is_json_within_its_bound(turns: list[Event], max_bytes: in
     assert len(data) <= max_bytes
     kept = json.loads(data)
     assert tuple(kept) == messages[len(messages) - len(kept) :]
+
+
+def test_a_summary_stands_for_the_turns_before_those_that_it_leaves_out() -> None:
+    summed = turn(1, 3, "Five?", "Six.").model_copy(update={"summary": "They count.", "summary_keeps": 2})
+    log = [
+        requested(),
+        turn(1, 1, "One?", "Two."),
+        turn(1, 2, "Three?", "Four."),
+        summed,
+        turn(2, 1, "Seven?", "Eight."),
+    ]
+    assert [m["content"] for m in conversation(log)] == [
+        f"{SUMMARY}They count.", "Three?", "Four.", "Five?", "Six.", "Seven?", "Eight.",
+    ]  # fmt: skip
+
+
+def test_the_newest_summary_counts_and_one_that_leaves_out_more_than_there_is_loses_nothing() -> None:
+    first = turn(1, 1, "One?", "Two.").model_copy(update={"summary": "Old.", "summary_keeps": 1})
+    second = turn(1, 2, "Three?", "Four.").model_copy(update={"summary": "New.", "summary_keeps": 9})
+    assert [m["content"] for m in conversation([first, second])] == [
+        f"{SUMMARY}New.", "One?", "Two.", "Three?", "Four.",
+    ]  # fmt: skip

@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+import httpx
 import pytest
+from openai import APIStatusError
 from pipecat.frames.frames import Frame, LLMTextFrame
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection
@@ -24,7 +26,7 @@ SILENCE = "(silence)"
 class Model:
     """A language model whose answers are given here: pieces of text, and lists of calls."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *answers: Sequence[str | list[object]]) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *answers: Sequence[str | list[object] | Exception]) -> None:
         self.said, self.ran, self.faults, self.left = "", 0, 0, list(answers)
         self.asked = asyncio.Event()
         self.context = LLMContext([{"role": "user", "content": "One."}])
@@ -37,6 +39,8 @@ class Model:
                 self.asked.set()
                 if part is SILENCE:
                     await asyncio.Event().wait()
+                elif isinstance(part, Exception):
+                    raise part
                 elif isinstance(part, str):
                     await service._push_llm_text(part)
                 else:
@@ -142,3 +146,26 @@ async def test_the_whole_schema_of_a_tool_reaches_the_model(monkeypatch: pytest.
         parameters,
         {"type": "object", "properties": {}},
     ]
+
+
+async def test_a_request_that_is_too_large_is_made_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results of tools in the turn in progress, which otherwise stay whole."""
+    refused = httpx.Response(413, request=httpx.Request("POST", "http://x"))
+    too_large = APIStatusError("too large", response=refused, body=None)
+    model = Model(monkeypatch, [too_large], ["I am fine."])
+    old = [{"role": "user", "content": "x" * 20_000}, {"role": "assistant", "content": "Old."}]
+    model.context.set_messages(
+        [*old, {"role": "user", "content": "One."}, {"role": "tool", "tool_call_id": "1", "content": "y" * 16_000}]
+    )
+    await model.ask()
+    sizes = [len(str(message["content"])) for message in model.context.messages if isinstance(message, dict)]
+    assert (model.said, sizes[0]) == ("I am fine.", len("One."))
+    assert sizes[1] < 1100
+
+
+async def test_cut_arguments_are_asked_for_again_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Model(monkeypatch, [[]], [[]])
+    monkeypatch.setattr(LanguageModel, "_finish", property(lambda _: "length", lambda _, __: None))
+    with pytest.raises(llm.CutArguments):
+        await model.ask()
+    assert not model.left

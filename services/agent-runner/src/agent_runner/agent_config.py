@@ -184,6 +184,13 @@ class AgentConfig(ToolSettings, FloorSettings, FrontEndSettings, SpokenLines):
         description="tokens that a reasoning model may think beside LLM_MAX_TOKENS; Groq counts requested tokens "
         "against the account's tokens per minute, too few cut answers",
     )
+    llm_context_tokens: int = Field(
+        default=4000,
+        ge=0,
+        le=1_000_000,
+        description="tokens of the conversation in a request, beside the system prompt; older turns are summarised: "
+        "fewer cost less of the account's tokens per minute, more remember details; 0: no limit",
+    )
     llm_temperature: float = Field(default=0.7, ge=0, le=2, description="0 to 2")
     llm_top_p: Share = Field(default=0.9, description="0 to 1")
     llm_presence_penalty: Penalty = Field(default=0.1, description="-2 to 2; Groq accepts and ignores it")

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from agent_runner.domain.call_events import Past
+from agent_runner.domain.context_budget import SUMMARY
 from agent_runner.domain.delivery import without_tags
 from agent_runner.domain.speakable import speakable
 from agent_runner.domain.tool_calls import unanswered
@@ -34,7 +35,8 @@ def conversation(events: Iterable[Event]) -> tuple[Message, ...]:
 
     Turns count in order of (epoch, n), each once, whatever the order and repetition of the events. The opening line
     comes from `requested`, unless the first turn is the agent's own (no `user_text`): then that turn is the opening,
-    with the part of it that was heard. The calls of tools stand between question and answer, in words.
+    with the part of it that was heard. The calls of tools stand between question and answer, in words. A summary stands
+    for the turns that the agent before had summarised.
 
     Args:
         events: The session's events, in any order.
@@ -46,9 +48,13 @@ def conversation(events: Iterable[Event]) -> tuple[Message, ...]:
     turns, calls = _turns(log), _calls(log)
     first = min(turns, default=None)
     messages: list[Message] = []
-    if opening and (first is None or turns[first].user_text):
+    summary, begin = _summary(turns)
+    if summary:
+        messages.append({"role": "user", "content": SUMMARY + summary})
+    elif opening and (first is None or turns[first].user_text):
         messages.append({"role": "assistant", "content": opening})
-    for place in sorted(turns.keys() | {(call.epoch, call.turn) for call in calls}):
+    places = turns.keys() | {(call.epoch, call.turn) for call in calls}
+    for place in sorted(place for place in places if place >= begin):
         turn = turns.get(place)
         if turn and turn.user_text:
             messages.append({"role": "user", "content": turn.user_text})
@@ -105,6 +111,16 @@ def _in_words(call: ToolCalled) -> str:
         f"{said} No answer came, so it may have taken effect. To learn its answer, call it again with exactly these "
         "arguments: its server recognises the repetition."
     )
+
+
+def _summary(turns: Mapping[tuple[int, int], TurnFinished]) -> tuple[str, tuple[int, int]]:
+    """The newest summary, and the place of the first turn that it leaves out."""
+    told = max((place for place, turn in turns.items() if turn.summary), default=None)
+    if told is None:
+        return "", (0, 0)
+    asked = [place for place in sorted(turns) if place <= told and turns[place].user_text]
+    keeps = turns[told].summary_keeps
+    return turns[told].summary, asked[-keeps] if 0 < keeps <= len(asked) else (0, 0)
 
 
 def encode_newest(messages: Sequence[Message], max_bytes: int) -> bytes:

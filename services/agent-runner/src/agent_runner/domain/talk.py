@@ -1,6 +1,7 @@
 """The conversation as it happens: which parts become a `Turn`, with which text and latencies."""
 
 from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from agent_runner.link.messages import Turn
 
@@ -45,6 +46,16 @@ class Marks:
         }
 
 
+class Summary(NamedTuple):
+    """The older turns in words, all but the last `keeps` turns of the caller."""
+
+    text: str
+    keeps: int
+
+
+NO_SUMMARY: Final = Summary("", 0)
+
+
 class Talk:
     """Follows one epoch's conversation. A method that completes a turn returns it.
 
@@ -55,6 +66,7 @@ class Talk:
         self.marks = Marks()
         self.questions = 0  # turns of the caller
         self.is_answering = False  # the model's words came, and their turn has not ended
+        self.summary = NO_SUMMARY  # to be told with the next turn
         self._n = 0
         self._user_text: str | None = None
         self._opening: str | None = None
@@ -119,7 +131,10 @@ class Talk:
             heard_text=heard_text,
             interrupted=interrupted,
             stage_ms={} if is_unasked else self.marks.stage_ms(),
+            summary=self.summary.text,
+            summary_keeps=self.summary.keeps,
         )
+        self.summary = NO_SUMMARY
         self._n = turn.n + 1
         self._user_text = None
         self._words.clear()

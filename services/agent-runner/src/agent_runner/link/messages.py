@@ -157,7 +157,8 @@ class Turn:
     agent spoke first; `heard_text` is the text that was sent as audio before the end or the interruption. The LLM's
     context has the same text (but the whole of an opening line).
     `stage_ms`: whole ms that each stage took, as far as known: stt, turn, llm, tts, and total, from the end of the
-    caller's speech to audio in the room.
+    caller's speech to audio in the room. `summary`, if not empty, is what the context has instead of older turns: all
+    but the last `summary_keeps` turns of the caller, up to this one.
     """
 
     n: int
@@ -165,6 +166,8 @@ class Turn:
     heard_text: str
     interrupted: bool
     stage_ms: dict[str, int] = field(default_factory=dict[str, int])
+    summary: str = ""
+    summary_keeps: int = 0
     kind: Literal["turn"] = "turn"
 
 

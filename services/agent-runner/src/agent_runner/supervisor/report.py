@@ -139,6 +139,8 @@ class Report:
                 heard_text=turn.heard_text[:_MAX_TEXT],
                 interrupted=turn.interrupted,
                 stage_ms=turn.stage_ms,
+                summary=turn.summary[:_MAX_TEXT],
+                summary_keeps=turn.summary_keeps,
             )
         )
 

@@ -29,6 +29,7 @@ from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.hearing import Hearing
 from agent_runner.domain.quiet import Quiet
 from agent_runner.link.messages import Beat, Provider, Turn
+from agent_runner.worker.pipeline import summaries
 from agent_runner.worker.pipeline.dictation_stop import SilenceStop, SmartTurnStop
 from agent_runner.worker.pipeline.ear import Ear
 from agent_runner.worker.pipeline.heard_words import HeardWords
@@ -89,7 +90,7 @@ class AgentPipeline:
         self.tts = TextToSpeech.of(config)
         self.context = LLMContext()
         self.floor = FloorTurnStart(config.floor_rules(), self.transport.client)
-        user, assistant = _aggregators(config, self.context, self.stt, self.floor)
+        user, assistant = _aggregators(config, self.context, self.stt, self.llm, self.floor)
         heard = HeardWords(self.transport.client.clock, self.floor.agent_said, self.transport.client.cut)
         self._output = output = self.transport.output()
         self._out_bytes_per_s = 2 * config.tts_sample_rate
@@ -227,6 +228,10 @@ class AgentPipeline:
                 self.ear.hearing.turn_was_empty(time.monotonic())
             self.ear.user_said(message.content or "")
 
+        @assistant.event_handler("on_summary_applied")
+        async def _(_assistant: object, _summariser: object, _event: object) -> None:
+            self.ear.talk.summary = summaries.found_in(self.context.messages)
+
         @assistant.event_handler("on_assistant_turn_stopped")
         async def _(_assistant: object, message: AssistantTurnStoppedMessage) -> None:
             self.ear.agent_said(message.content, interrupted=message.interrupted)
@@ -236,7 +241,9 @@ class AgentPipeline:
         return next((name for service, name in names if service is processor), None)
 
 
-def _aggregators(config: AgentConfig, context: LLMContext, stt: SpeechToText, start: FloorTurnStart) -> tuple[Any, Any]:
+def _aggregators(
+    config: AgentConfig, context: LLMContext, stt: SpeechToText, llm: LanguageModel, start: FloorTurnStart
+) -> tuple[Any, Any]:
     tuned = models.tuned(config)
     stop: list[BaseUserTurnStopStrategy] = [
         SmartTurnStop(wait_s=config.dictation_wait_s, turn_analyzer=tuned.smart_turn)
@@ -254,5 +261,6 @@ def _aggregators(config: AgentConfig, context: LLMContext, stt: SpeechToText, st
             user_idle_timeout=0,
             empty_user_turn=None,  # `Hearing` decides what a sound without words is worth
         ),
+        assistant_params=summaries.parameters(config, llm),
     )
     return pair.user(), pair.assistant()

@@ -31,6 +31,7 @@ from pipecat.utils.http import connection_limits
 
 from agent_runner.agent_config import AgentConfig, Endpoint
 from agent_runner.domain.answer import Answer
+from agent_runner.domain.context_budget import shrunk, within
 from agent_runner.worker.providers import tls
 from agent_runner.worker.providers.spoken_text import CUT
 
@@ -38,6 +39,7 @@ _CONNECT_S: Final = 3.0
 _CONNECTIONS: Final = 4
 _REPEATS: Final = 2  # requests to one way, for one answer
 _PAUSE_S: Final = 0.5
+_OVERRUN: Final = 2
 _WIDENING: Final = 4  # times the token limit, when it has cut a tool call
 _LONGEST_PAUSE_S: Final = 2.0  # a longer Retry-After counts as slow
 _MODEL_GONE: Final = frozenset({"model_not_found", "model_decommissioned"})
@@ -182,6 +184,8 @@ class LanguageModel(GroqLLMService):
         self.questions_asked += 1
         self.is_asked = True
         self._count_rounds_of(context)
+        if budget := self._config.llm_context_tokens:  # a summary keeps to it; this is for when none came
+            context.set_messages(within(shrunk(context.messages), _OVERRUN * budget))
         try:
             async with asyncio.timeout(self._config.llm_total_timeout_s):
                 await self._answer(context, asked_at)
@@ -202,6 +206,7 @@ class LanguageModel(GroqLLMService):
         """Ask until one way answers. A partial answer is not retried: a part of it may be spoken already."""
         tried: Counter[Way] = Counter()
         widening = 1
+        is_reduced = False
         while True:
             way = self._ways[0]
             self._take(way, widening)
@@ -219,6 +224,10 @@ class LanguageModel(GroqLLMService):
             except Exception as error:
                 if self._has_begun:
                     raise
+                if _is_too_large(error) and not is_reduced and (budget := self._config.llm_context_tokens):
+                    context.set_messages(within(shrunk(context.messages, and_newest=True), budget))
+                    is_reduced = True
+                    continue
                 self.on_fault(time.monotonic() - asked_at)
                 tried[way] += 1
                 fault = _fault(error)
@@ -262,6 +271,12 @@ class LanguageModel(GroqLLMService):
             way.endpoint.key,
         ):
             self._client = self._client.with_options(base_url=way.endpoint.url, api_key=way.endpoint.key)
+
+
+def _is_too_large(error: Exception) -> bool:
+    return isinstance(error, APIStatusError) and (
+        error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or error.code == "context_length_exceeded"
+    )
 
 
 def _fault(error: Exception) -> Fault:

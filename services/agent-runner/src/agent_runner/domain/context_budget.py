@@ -1,0 +1,62 @@
+"""What of a long call stays in the model's context: recent turns, short tool results, and a summary of the rest."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, cast
+
+SUMMARY: Final = "Summary of the conversation so far: "
+"""The beginning of the message that stands for older turns."""
+
+LONGEST_RESULT: Final = 1024
+"""Characters of a tool's result that stay once its turn has ended."""
+
+_CUT: Final = " (the rest is left out)"
+_CHARACTERS_PER_TOKEN: Final = 4
+_PER_MESSAGE: Final = 10
+
+
+def tokens(messages: Sequence[Any]) -> int:
+    """An estimate, like Pipecat's: a token for four characters."""
+    return sum(_PER_MESSAGE + len(_text(message)) // _CHARACTERS_PER_TOKEN for message in messages)
+
+
+def shrunk(messages: Sequence[Any], *, and_newest: bool = False) -> list[Any]:
+    """Cut the results of tools that a later turn follows; with `and_newest` those of the turn in progress, too."""
+    newest = len(messages) if and_newest else _last_question(messages)
+    return [_cut(message) if at < newest else message for at, message in enumerate(messages)]
+
+
+def within(messages: Sequence[Any], most_tokens: int) -> list[Any]:
+    """Leave out the oldest turns until the rest fits; a summary at the start and the turn in progress always stay."""
+    head = [*messages[:1]] if messages and _text(messages[0]).startswith(SUMMARY) else []
+    left = most_tokens - tokens(head)
+    starts = [at for at, message in enumerate(messages) if at >= len(head) and _role(message) == "user"]
+    if tokens(messages[len(head) :]) <= left or not starts:
+        return [*messages]
+    start = next((at for at in starts if tokens(messages[at:]) <= left), starts[-1])
+    return [*head, *messages[start:]]
+
+
+def _last_question(messages: Sequence[Any]) -> int:
+    return max((at for at, message in enumerate(messages) if _role(message) == "user"), default=0)
+
+
+def _cut(message: Any) -> Any:
+    content = _fields(message).get("content") if _role(message) in ("tool", "developer") else None
+    if not isinstance(content, str) or len(content) <= LONGEST_RESULT + len(_CUT):
+        return message
+    return {**_fields(message), "content": content[:LONGEST_RESULT] + _CUT}
+
+
+def _role(message: Any) -> str:
+    return str(_fields(message).get("role", ""))
+
+
+def _text(message: Any) -> str:
+    fields = _fields(message)
+    calls = fields.get("tool_calls")
+    return str(fields.get("content") or "") + (str(calls) if calls else "")
+
+
+def _fields(message: Any) -> Mapping[str, Any]:
+    """A message in the usual form; Pipecat has others, for single providers, which are left alone."""
+    return cast("Mapping[str, Any]", message) if isinstance(message, Mapping) else {}

@@ -1,0 +1,52 @@
+"""What of a long call stays in the model's context."""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent_runner.domain.context_budget import LONGEST_RESULT, SUMMARY, shrunk, tokens, within
+
+
+def said(role: str, text: str) -> dict[str, Any]:
+    return {"role": role, "content": text}
+
+
+MESSAGES = st.lists(
+    st.builds(said, st.sampled_from(["user", "assistant", "tool", "developer"]), st.text(max_size=3000)), max_size=12
+)
+CALL = [
+    said("user", "Find me."),
+    {"role": "assistant", "content": "", "tool_calls": [{"id": "1"}]},
+    said("tool", "x" * 16_000),
+]
+
+
+def test_a_result_shrinks_after_the_turn_that_used_it() -> None:
+    assert shrunk(CALL) == CALL
+    later = shrunk([*CALL, said("assistant", "Here."), said("user", "y" * 9000)])
+    assert LONGEST_RESULT < len(later[2]["content"]) < LONGEST_RESULT + 100
+    assert later[4]["content"] == "y" * 9000
+    assert len(shrunk(CALL, and_newest=True)[2]["content"]) < LONGEST_RESULT + 100
+
+
+@given(MESSAGES)
+def test_shrinking_twice_is_shrinking_once(messages: list[dict[str, Any]]) -> None:
+    assert shrunk(shrunk(messages)) == shrunk(messages)
+    assert [message["role"] for message in shrunk(messages)] == [message["role"] for message in messages]
+
+
+@given(MESSAGES, st.integers(0, 3000))
+def test_the_newest_turns_that_fit_are_kept(messages: list[dict[str, Any]], most: int) -> None:
+    kept = within(messages, most)
+    assert kept == messages[len(messages) - len(kept) :]
+    questions = [at for at, message in enumerate(messages) if message["role"] == "user"]
+    if kept != messages:
+        assert kept[0]["role"] == "user"  # no tool's result without its call
+        assert tokens(kept) <= most or len(kept) == len(messages) - questions[-1]
+
+
+def test_a_summary_stays_at_the_start() -> None:
+    summary = said("user", SUMMARY + "He is Bob.")
+    old = [said("user", "a" * 4000), said("assistant", "b" * 4000)]
+    assert within([summary, *old, said("user", "And now?")], 200) == [summary, said("user", "And now?")]
