@@ -153,12 +153,12 @@ async def test_a_request_that_is_too_large_is_made_smaller(monkeypatch: pytest.M
     refused = httpx.Response(413, request=httpx.Request("POST", "http://x"))
     too_large = APIStatusError("too large", response=refused, body=None)
     model = Model(monkeypatch, [too_large], ["I am fine."])
-    old = [{"role": "user", "content": "x" * 20_000}, {"role": "assistant", "content": "Old."}]
+    old: list[Any] = [{"role": "user", "content": "x" * 20_000}, {"role": "assistant", "content": "Old."}]
     model.context.set_messages(
         [*old, {"role": "user", "content": "One."}, {"role": "tool", "tool_call_id": "1", "content": "y" * 16_000}]
     )
     await model.ask()
-    sizes = [len(str(message["content"])) for message in model.context.messages if isinstance(message, dict)]
+    sizes = [len(str(dict(message).get("content"))) for message in model.context.messages if isinstance(message, dict)]
     assert (model.said, sizes[0]) == ("I am fine.", len("One."))
     assert sizes[1] < 1100
 
