@@ -150,7 +150,7 @@ async def test_the_whole_schema_of_a_tool_reaches_the_model(monkeypatch: pytest.
 
 async def test_a_request_that_is_too_large_is_made_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
     """Results of tools in the turn in progress, which otherwise stay whole."""
-    refused = httpx.Response(413, request=httpx.Request("POST", "http://x"))
+    refused: Any = httpx.Response(413, request=httpx.Request("POST", "http://x"))
     too_large = APIStatusError("too large", response=refused, body=None)
     model = Model(monkeypatch, [too_large], ["I am fine."])
     old: list[Any] = [{"role": "user", "content": "x" * 20_000}, {"role": "assistant", "content": "Old."}]
