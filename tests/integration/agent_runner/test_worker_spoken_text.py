@@ -109,7 +109,7 @@ async def test_tool_arguments_that_the_limit_cuts_are_asked_for_again_and_a_busy
     await sandbox.control("transcripts", {"texts": ["Note it.", "And you?"]})
     worker = await fork(llm_max_tokens=12, llm_reasoning_tokens=0, llm_model=None, llm_fallback_model=None, **BOTH)
     caller = await person().enter(session)
-    tool = RecordedTool(name="look_up", description="x", url="http://127.0.0.1:1/x", parameters={}, deadline_s=1)
+    tool = RecordedTool(name="look_up", description="x", url="http://127.0.0.1:1/x", parameters={}, timeout_s=1)
     worker.send(go(livekit, session, opening_line="Hello.", tools=(tool,)))
     await worker.heard(Turn)
     assert (await ask(worker, caller, 2)).heard_text == "It is noted."
