@@ -133,11 +133,11 @@ async def bodies(sandbox: Sandbox) -> list[dict[str, Any]]:
 async def test_a_long_call_is_summarised_and_tells_its_summary(
     fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
 ) -> None:
-    history = [{"role": role, "content": "word " * 200} for _ in range(10) for role in ("user", "assistant")]
+    history = [{"role": role, "content": "word " * 120} for _ in range(10) for role in ("user", "assistant")]
     memory = os.memfd_create("history")
     os.write(memory, json.dumps(history).encode())
     await sandbox.control("transcripts", {"texts": ["One.", "Two.", "Three."]})
-    worker = await fork(llm_context_tokens=3000)
+    worker = await fork(llm_context_tokens=2500)
     caller = await person().enter(session)
     worker.send(go(livekit, session, epoch=2, opening_line=None, bridge="Go on.", has_history=True), memory)
     os.close(memory)
