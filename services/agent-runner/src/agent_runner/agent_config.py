@@ -6,11 +6,10 @@ invalid value it exits and prints the variable's name and the fix.
 
 import re
 import wave
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Final, Literal, Self, TypeAlias
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -24,6 +23,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from agent_runner.domain.credit import CreditWarning
 from agent_runner.domain.lines import Lines, lines_of
+from agent_runner.endpoints import Endpoint, endpoints, is_at_groq
 from agent_runner.floor_settings import FloorSettings
 from agent_runner.front_end_settings import FrontEndSettings
 from agent_runner.tool_settings import ToolSettings
@@ -78,11 +78,6 @@ def _listed(value: object) -> object:
     return tuple(name for part in value.split(",") if (name := part.strip()))
 
 
-def _is_at_groq(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    return host == "groq.com" or host.endswith(".groq.com")
-
-
 def _playable(file: Path) -> Path:
     try:
         with wave.open(str(file)) as found:
@@ -93,15 +88,6 @@ def _playable(file: Path) -> Path:
     except (OSError, EOFError, wave.Error) as error:
         raise ValueError("it is not a readable WAV file") from error
     return file
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """A provider's address and key; `is_groq`: a language model's server takes Groq's own parameters."""
-
-    url: str
-    key: str = field(repr=False)
-    is_groq: bool = False
 
 
 class AgentConfig(ToolSettings, FloorSettings, FrontEndSettings, SpokenLines):
@@ -338,7 +324,7 @@ class AgentConfig(ToolSettings, FloorSettings, FrontEndSettings, SpokenLines):
     @property
     def stt_endpoints(self) -> tuple[Endpoint, ...]:
         """AssemblyAI's, in order of preference."""
-        return _endpoints(
+        return endpoints(
             self.assembly_base_url,
             self.assembly_api_key,
             self.assembly_fallback_base_url,
@@ -350,13 +336,13 @@ class AgentConfig(ToolSettings, FloorSettings, FrontEndSettings, SpokenLines):
         """Groq's or the other server's, in order of preference."""
         if self.llm_base_url is not None:
             key = self.llm_api_key.get_secret_value() if self.llm_api_key else NO_KEY
-            return (Endpoint(self.llm_base_url, key, _is_at_groq(self.llm_base_url)),)
-        found = _endpoints(
+            return (Endpoint(self.llm_base_url, key, is_at_groq(self.llm_base_url)),)
+        found = endpoints(
             self.groq_base_url, self.groq_api_key, self.groq_fallback_base_url, self.groq_fallback_api_key
         )
         # GROQ_BASE_URL may lead to another server, too; Groq's path tells a proxy of Groq from it.
         return tuple(
-            replace(one, is_groq=_is_at_groq(one.url) or one.url.rstrip("/").endswith("/openai/v1")) for one in found
+            replace(one, is_groq=is_at_groq(one.url) or one.url.rstrip("/").endswith("/openai/v1")) for one in found
         )
 
     @property
@@ -375,7 +361,7 @@ class AgentConfig(ToolSettings, FloorSettings, FrontEndSettings, SpokenLines):
     @property
     def tts_endpoints(self) -> tuple[Endpoint, ...]:
         """Inworld's, in order of preference."""
-        return _endpoints(
+        return endpoints(
             self.inworld_base_url, self.inworld_api_key, self.inworld_fallback_base_url, self.inworld_fallback_api_key
         )
 
@@ -394,11 +380,3 @@ class AgentConfig(ToolSettings, FloorSettings, FrontEndSettings, SpokenLines):
         """The most tokens to ask for: of the answer, and of a reasoning model's thoughts."""
         thinks = _REASONING.search(model) and self.reasoning_effort_of(model) != "none"
         return self.llm_max_tokens + (self.llm_reasoning_tokens if thinks else 0)
-
-
-def _endpoints(
-    url: str, key: SecretStr, fallback_url: str | None, fallback_key: SecretStr | None
-) -> tuple[Endpoint, ...]:
-    first = Endpoint(url, key.get_secret_value())
-    second = Endpoint(fallback_url or url, (fallback_key or key).get_secret_value())
-    return (first,) if second == first else (first, second)

@@ -18,7 +18,7 @@ from pipecat.services.websocket_service import WebsocketService
 from pipecat.utils.errors import ErrorCategory, classify_http_exception
 from websockets.protocol import State
 
-from agent_runner.agent_config import Endpoint
+from agent_runner.endpoints import Endpoint
 
 Base: Any = WebsocketService  # the mixin precedes a service that derives from it
 

@@ -29,9 +29,10 @@ from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.groq.llm import GroqLLMService
 from pipecat.utils.http import connection_limits
 
-from agent_runner.agent_config import AgentConfig, Endpoint
+from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.answer import Answer
 from agent_runner.domain.context_budget import shrunk, within
+from agent_runner.endpoints import Endpoint
 from agent_runner.worker.providers import tls
 from agent_runner.worker.providers.spoken_text import CUT
 

@@ -11,8 +11,9 @@ from pipecat.frames.frames import Frame, TranscriptionFrame
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.assemblyai.stt import AssemblyAISTTService
 
-from agent_runner.agent_config import AgentConfig, Endpoint
+from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.hearing import Deaf
+from agent_runner.endpoints import Endpoint
 from agent_runner.worker.providers import tls
 from agent_runner.worker.providers.failover import Failover
 from agent_runner.worker.providers.spoken_language import for_assembly

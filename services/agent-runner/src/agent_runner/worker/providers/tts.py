@@ -16,9 +16,10 @@ from pipecat.frames.frames import Frame, TTSAudioRawFrame, TTSStartedFrame, TTSS
 from pipecat.services.inworld.tts import InworldTTSService
 from pipecat.transcriptions.language import Language
 
-from agent_runner.agent_config import AgentConfig, Endpoint
+from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.onset import silence_before
 from agent_runner.domain.utterance import SHORT, pieces, remedy
+from agent_runner.endpoints import Endpoint
 from agent_runner.worker.providers import tls
 from agent_runner.worker.providers.early_connection import EarlyConnection
 from agent_runner.worker.providers.failover import Failover
