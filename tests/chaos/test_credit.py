@@ -11,9 +11,9 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from agent_runner.agent_config import AgentConfig
 from contracts.api import SessionBill
 from contracts.events import AgentStopped, JobAssigned, Outcome, ServedTick, TurnFinished
+from contracts.lines import lines_in
 from greenroom_cli.stack import Part
 from tests.chaos.invariants import Served, check
 from tests.chaos.participant import Participant
@@ -27,7 +27,7 @@ EARLY_MS = 500
 WARNED_S = 20.0
 SAID_S = 8.0  # by then the warning is begun, whatever goes on
 LATE_S = 1.0
-WARNING: str = AgentConfig.model_fields["credit_warning"].default
+WARNING = lines_in(None).credit_warning
 
 
 async def test_row_36_a_call_is_warned_and_ended_at_its_limit_although_billing_is_down(scene: Scene) -> None:

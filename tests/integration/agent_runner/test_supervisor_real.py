@@ -14,10 +14,10 @@ from livekit import api, rtc
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from agent_runner.agent_config import AgentConfig
 from chassis.nats import Bus
 from contracts.events import AgentStopped, ToolCalled, TurnFinished
 from contracts.ids import agent_identity, caller_identity
+from contracts.lines import lines_in
 from contracts.tools import RecordedTool
 from tests.integration.agent_runner.node_process import Driver, NodeProcess, descendants, is_alive
 from tests.integration.agent_runner.stage import SESSION, Stage
@@ -189,7 +189,7 @@ async def test_a_farewell_is_said_in_the_room_and_costs_nothing(stage: Stage) ->
     assert stopped.served_ms == 0
     said = await stage.drive.has(SESSION, "turn")
     assert isinstance(said, TurnFinished)
-    assert said.heard_text == AgentConfig.model_fields["apology"].default
+    assert said.heard_text == lines_in(None).apology
     assert not is_alive(pid)
     assert await stage.people() == {caller_identity(SESSION)}
 
@@ -203,7 +203,7 @@ async def test_a_call_is_warned_and_ends_just_before_its_limit_of_billable_time(
     assert isinstance(stopped, AgentStopped)
     assert 11_500 <= stopped.served_ms - stopped.fault_ms < 12_000
     turns = [e.heard_text for e in await stage.drive.log(SESSION) if isinstance(e, TurnFinished)]
-    assert turns == ["Hello Ann!", AgentConfig.model_fields["credit_warning"].default]
+    assert turns == ["Hello Ann!", lines_in(None).credit_warning]
     assert not is_alive(pid)
 
 

@@ -16,6 +16,7 @@ from scheduler.leader.restorer import Restorer
 from scheduler.leader.room_repair import RoomRepair
 from scheduler.ports import HeldSlot, Slots, Unavailable
 
+_LOG_RETRY_S: Final = 1.0  # a caller who leaves meanwhile is billed by what the log has
 _REPAIRS: Final = 200  # jobs of unknown sessions in one round; the next one goes on
 
 log = logs.get_logger(__name__)
@@ -35,30 +36,37 @@ class Reconciler:
         self._every_s = every_s
 
     async def run(self) -> None:
-        """Reconcile at once, then at the interval and after each outage of LiveKit, until cancelled."""
+        """Reconcile at once, then at the interval and after each outage of LiveKit or NATS, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._rooms.probe())
             while True:
                 self._rooms.wanted.clear()
-                await self.reconcile()
+                pause_s = self._every_s if await self.reconcile() else min(self._every_s, _LOG_RETRY_S)
                 try:
-                    async with asyncio.timeout(self._every_s):
+                    async with asyncio.timeout(pause_s):
                         await self._rooms.wanted.wait()
                 except TimeoutError:
                     continue
 
-    async def reconcile(self) -> None:
-        """Run one round."""
+    def soon(self) -> None:
+        """Reconcile now: NATS is back, and its store may be lost."""
+        self._rooms.wanted.set()
+
+    async def reconcile(self) -> bool:
+        """Run one round; returns whether the log could be checked."""
+        has_log = True
         for part in (self._check_log, self._rooms.check, self._check_slots, self._check_jobs):
             if not self._conductor.is_acting:
-                return
+                break
             name = part.__name__.removeprefix("_check_")
             try:
                 await part()
             except Unavailable as error:
+                has_log = has_log and part != self._check_log
                 log.warning("reconcile.postponed", part=name, reason=str(error))
             except Exception:
                 log.exception("reconcile.bug", part=name)
+        return has_log
 
     async def _check_log(self) -> None:
         await self._restorer.restore_all(self._board.roster.open_sessions())

@@ -124,6 +124,7 @@ class Term:
         self._is_leading = is_leading
         self._former = former
         self.conductor: Conductor | None = None
+        self._reconcile_soon: Callable[[], None] | None = None
         self.open_at_end: Sequence[Session] = former
 
     @property
@@ -153,8 +154,9 @@ class Term:
                 await parts.conductor.stop()
 
     def outage_over(self) -> None:
-        """NATS is back: nodes get time to connect and to renew their keys before any is judged."""
-        if self.conductor is not None:
+        """NATS is back: nodes get time to connect before any is judged, and what the log has lost is restored."""
+        if self.conductor is not None and self._reconcile_soon is not None:
+            self._reconcile_soon()
             wait_ms = _OUTAGE_LEASES * self._plan.limits.node_lease_ms
             self.conductor.board.nodes.outage_over(self._timekeeper.now_ms() + wait_ms)
 
@@ -199,7 +201,7 @@ class Term:
             await feed.caught_up.wait()
             await read_back(board, session_log, self._ports.slots, recent_ms=recent_ms)
             await nodes_told.wait()
-            self.conductor = parts.conductor
+            self.conductor, self._reconcile_soon = parts.conductor, parts.reconciler.soon
             parts.conductor.begin()
             figures.LEADING.set(1)
             log.info("term.began", sessions=len(board.roster.ids()), slots=len(board.slots), nodes=len(board.fleet))
