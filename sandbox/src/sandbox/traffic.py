@@ -49,7 +49,7 @@ class Traffic:
         return len(closing)
 
     def text(self, text: str) -> None:
-        """Store a text that the voice was sent, as it was sent."""
+        """Store a text exactly as the voice was sent it."""
         if text:
             self._texts.append(text[:KEPT_CHARACTERS])
 

@@ -1,4 +1,4 @@
-"""One answer's text on its way to the voice: what can be spoken of it, at most for so many seconds."""
+"""One answer's text before the voice: what can be spoken of it, at most for so many seconds."""
 
 from dataclasses import dataclass, field, replace
 from typing import Final

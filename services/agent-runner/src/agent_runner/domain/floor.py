@@ -56,7 +56,7 @@ class StartTurn:
 
 @dataclass(frozen=True, slots=True)
 class Ignore:
-    """Effect: the final transcript is no part of the caller's next turn.
+    """Effect: the final transcript does not belong to the caller's next turn.
 
     Attributes:
         backchannel: The caller said it to show that it listens; else it is an echo, or kept for later.
@@ -195,7 +195,7 @@ class Floor:
         return replace(self, has_words=True, wordless=0)
 
     def agent_prepares(self, now: float) -> Self:
-        """The agent is about to speak: a line of its own, a tool's result."""
+        """The agent is about to speak: a line unasked, a tool's result."""
         return replace(self, busy_until=now + BUSY_S)
 
     def agent_began(self) -> Self:

@@ -34,7 +34,7 @@ log = logs.get_logger(__name__)
 
 
 class FrontEndLink:
-    """Sends the agent's state and the captions in order, from a task of its own, and takes typed text."""
+    """Sends the agent's state and the captions in order, from one task, and takes typed text."""
 
     def __init__(self, caller: Callable[[], str], typed: Callable[[str], None], *, shows: bool, longest: int) -> None:
         """Make the link of one call.

@@ -1,4 +1,4 @@
-"""The agent's audio on its way into the room: it can be paused within 50 ms, and goes on where it paused."""
+"""The agent's audio into the room: it can be paused within 50 ms, and goes on where it paused."""
 
 # pyright: standard
 
