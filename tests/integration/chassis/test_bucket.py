@@ -286,7 +286,9 @@ async def test_a_bucket_that_was_made_anew_is_followed(bus: Bus) -> None:
     await until(lambda: len(watch.changes) == 5)
 
     await bus.js.delete_stream("KV_slots")
-    await bus.redeclare()
+    bus.redeclare_soon()
+    assert bus._redeclaring is not None
+    await bus._redeclaring
     await bucket.put("0", b"new")
 
     await until(lambda: watch.changes[-1].data == b"new", 8)

@@ -91,7 +91,9 @@ async def test_a_bound_that_is_not_chosen_never_shrinks_and_one_that_is_keeps_wh
     bytes_used, _, messages = await declared(replace(defaults, max_bytes=1 * MIB, is_set=True))
     assert messages == 8, "nothing stored is lost"
     assert 8 * 300_000 < bytes_used < 3 * MIB
-    await bus.redeclare()
+    bus.redeclare_soon()
+    assert bus._redeclaring is not None
+    await bus._redeclaring
     assert (await declared(replace(SESSIONS, max_bytes=128 * MIB)))[0] == 128 * MIB, "it grows"
     await bus.close()
 

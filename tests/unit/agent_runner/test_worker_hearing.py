@@ -57,6 +57,7 @@ def test_a_session_that_sends_nothing_is_proven_deaf_and_hopeless_after_some_in_
         hearing.session(10.0 * n)
         assert hearing.deaf(10 * n + GREETING_S - 0.1) is None
         deaf = hearing.deaf(10 * n + GREETING_S)
+        assert deaf is not None
         assert deaf == Deaf(GREETING_S, n, is_proven=True)
         assert deaf.is_hopeless == (n == MOST_DEAF)
         assert hearing.deaf(10 * n + GREETING_S + 1) is None

@@ -1,5 +1,6 @@
 """A log that lost its beginning, by its bound or with its store, says nothing about what is older."""
 
+import asyncio
 from datetime import UTC, datetime
 
 import pytest
@@ -11,6 +12,7 @@ from scheduler.domain.standing import CLOCKS_MS, Standing, standing
 from scheduler.leader import figures
 from scheduler.ports import HeldSlot
 from tests.support.events import SESSION, T0, assigned, ended, requested, started, tick
+from tests.support.waiting import until
 from tests.unit.scheduler.builders import at_ms, log, node
 from tests.unit.scheduler.world import Leader, World, leads, settle
 
@@ -99,6 +101,26 @@ async def test_a_leader_that_keeps_its_term_restores_what_it_knows() -> None:
     session = leader.board.roster.session(SESSION)
     assert session is not None
     assert session.requested_seq == 3, "by the new log"
+
+
+async def test_a_store_that_comes_back_empty_is_noticed_at_once_and_asked_again_until_it_answers() -> None:
+    world = World(Limits(max_bots=2))
+    leader = await call(world)
+    leader.hear(len(world.records))
+    leader.reconciler._every_s = 600
+    running = asyncio.create_task(leader.reconciler.run())
+    await settle()
+    world.monotonic_s += 300
+    world.lose_log()
+    world.down = True
+
+    leader.reconciler.soon()
+    await settle()
+    assert world.described == []
+    world.down = False
+
+    await until(lambda: world.described, 5)
+    running.cancel()
 
 
 async def test_what_is_written_again_has_the_time_of_the_bus() -> None:
