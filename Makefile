@@ -1,4 +1,4 @@
-# Greenroom's commands. `make demo` and `make test` work on a fresh machine with Python 3.11, Go, Node and make.
+# Greenroom's commands. `make demo` and `make test` work on a fresh machine with Python 3.11, Go and make.
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv

@@ -10,8 +10,8 @@ DEPLOYMENT_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
 MAX_PARTICIPANTS: Final = 100
-"""Limit of a session's room. Caller and agent take two places; the others are for listeners that the operator admits.
-With a limit of 2, a listener who joins first would lock the caller out."""
+"""Limit of a session's room. The caller takes one place (LiveKit does not count agents); the others are for listeners
+that the operator admits. With a limit of 1, a listener who joins first would lock the caller out."""
 
 DEPARTURE_TIMEOUT_S: Final = 2 * 3600
 """LiveKit closes a room this long after its last participant left, agents not counted. RECONNECT_GRACE_S is an hour at

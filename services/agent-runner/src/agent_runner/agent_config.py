@@ -140,7 +140,10 @@ class AgentConfig(ToolSettings, FloorSettings, FrontEndSettings, SpokenLines):
     )
     stt_language_detection: bool | None = Field(default=None, description="true or false")
     stt_silence_s: float = Field(
-        default=4, gt=0, le=60, description="seconds without a word after the caller spoke that count as deafness"
+        default=4,
+        gt=0,
+        le=60,
+        description="seconds without a word after the caller spoke until the agent asks to hear it again",
     )
 
     # The language model (Groq, or the server at LLM_BASE_URL).
