@@ -66,6 +66,17 @@ def test_a_cough_pauses_the_agent_for_at_most_a_second_and_a_half() -> None:
     assert resumed_at - 10.2 <= 1.5
 
 
+def test_a_row_of_short_sounds_does_not_prolong_the_pause_for_ever() -> None:
+    call = Call()
+    at = 10.0
+    while at < 20:
+        call.sound(at, at + 0.25)
+        at += 0.55
+    since = [effect for effect in call.effects if isinstance(effect, Pause | Resume)]
+    assert Resume() in since
+    assert not call.floor.is_paused or call.floor.hold.until - (call.floor.hold.since or 0) <= LONGEST_SOUND_S + 0.8
+
+
 def test_words_interrupt_a_paused_and_an_unpaused_agent() -> None:
     call = Call()
     call.sound(10, 11)

@@ -32,7 +32,7 @@ class FloorSettings(BaseSettings):
     resume_after_s: float = Field(
         default=0.8,
         gt=0,
-        le=10,
+        le=5,
         description="seconds from the end of a sound without words until the paused agent goes on; shorter than the "
         "recogniser takes cuts words off",
     )

@@ -153,7 +153,9 @@ class Floor:
         """The caller's sound ended `ago_s` ago."""
         floor = replace(self, is_sounding=False)
         if self.is_paused:
-            return floor._holding(until=now - ago_s + self.rules.resume_after_s).passed(now)
+            # A row of short sounds does not prolong the pause for ever.
+            longest = (self.hold.since or now) + LONGEST_SOUND_S + self.rules.resume_after_s
+            return floor._holding(until=min(now - ago_s + self.rules.resume_after_s, longest)).passed(now)
         return replace(floor, hold=Hold()), ()
 
     def passed(self, now: float) -> Step:

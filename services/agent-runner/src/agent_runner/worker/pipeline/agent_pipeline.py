@@ -174,7 +174,9 @@ class AgentPipeline:
     async def take_typed(self, text: str) -> None:
         """Take the text as the caller's turn: it interrupts the agent, and the model answers it."""
         await self.queue(InterruptionFrame())
-        await self.worker.flush_pipeline(_FLUSH_S)  # the interrupted answer comes into the context first
+        with suppress(TimeoutError):  # the flush's own limit begins again with each frame
+            async with asyncio.timeout(_FLUSH_S):
+                await self.worker.flush_pipeline(_FLUSH_S)  # the interrupted answer comes into the context first
         await asyncio.sleep(0)  # and into the log
         self.ear.user_typed(text)
         self.shown.typed()

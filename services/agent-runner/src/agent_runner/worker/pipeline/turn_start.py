@@ -15,6 +15,8 @@ from pipecat.frames.frames import (
     FunctionCallsStartedFrame,
     InterimTranscriptionFrame,
     InterruptionFrame,
+    LLMMessagesAppendFrame,
+    LLMRunFrame,
     TranscriptionFrame,
     TTSSpeakFrame,
     UserBackchannelFrame,
@@ -80,7 +82,9 @@ class FloorTurnStart(BaseUserTurnStartStrategy):
                 self.floor = floor.agent_began()
             case BotStoppedSpeakingFrame():
                 await self._take(floor.agent_ended(now))
-            case TTSSpeakFrame() | FunctionCallsStartedFrame() | FunctionCallResultFrame():
+            case TTSSpeakFrame() | LLMMessagesAppendFrame() | LLMRunFrame():
+                self.floor = floor.agent_prepares(now)
+            case FunctionCallsStartedFrame() | FunctionCallResultFrame():
                 self.floor = floor.agent_prepares(now)
             case InterruptionFrame():
                 self.floor = floor.interrupted()
@@ -119,4 +123,7 @@ class FloorTurnStart(BaseUserTurnStartStrategy):
 
     def _on_time(self) -> None:
         self._timer = None
-        self.task_manager.create_task(self._take(self.floor.passed(time.monotonic())), f"{self}::passed")
+        self.task_manager.create_task(self._pass(), f"{self}::passed")
+
+    async def _pass(self) -> None:
+        await self._take(self.floor.passed(time.monotonic()))

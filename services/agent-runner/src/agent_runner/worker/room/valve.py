@@ -6,6 +6,7 @@ import asyncio
 from typing import Final
 
 from livekit import rtc
+from loguru import logger
 
 from agent_runner.worker.room.speech_clock import SpeechClock
 
@@ -72,9 +73,13 @@ class Valve:
         if self.is_paused:
             unplayed, self._unplayed = self._unplayed, b""
             self.clock.run()
-            if unplayed:  # LiveKit refuses a frame while it takes another
-                await source.capture_frame(rtc.AudioFrame(unplayed, source.sample_rate, 1, len(unplayed) // 2))
-            self._is_open.set()
+            try:
+                if unplayed:  # LiveKit refuses a frame while it takes another
+                    await source.capture_frame(rtc.AudioFrame(unplayed, source.sample_rate, 1, len(unplayed) // 2))
+            except Exception as error:  # the SDK raises nothing more precise
+                logger.warning(f"what was in LiveKit's queue at the pause is lost: {error}")
+            finally:
+                self._is_open.set()
 
     def cut(self, source: rtc.AudioSource) -> None:
         """Discard the audio that the caller has not heard, and let later audio pass."""
