@@ -78,6 +78,10 @@ class FrontEnd:
         """The caller's turn is complete, spoken or typed."""
         return self._to(replace(self, has_begun=True, is_working=True))
 
+    def unanswered(self, *, failed: bool = False) -> Step:
+        """The turn got no answer: it had no words, the answer had nothing to say, or the model `failed`."""
+        return self._to(replace(self, is_working=False, is_calling=self.is_calling and not failed))
+
     def tool_ran(self) -> Step:
         """The model called a tool, or the tool answered."""
         return self._to(replace(self, is_calling=True))

@@ -66,6 +66,7 @@ class Talk:
         self.marks = Marks()
         self.questions = 0  # turns of the caller
         self.is_answering = False  # the model's words came, and their turn has not ended
+        self.is_asking = False  # the caller's turn has begun and not ended
         self.summary = NO_SUMMARY  # to be told with the next turn
         self._n = 0
         self._user_text: str | None = None
@@ -82,6 +83,7 @@ class Talk:
 
     def user_said(self, text: str) -> Turn | None:
         """Begin with the caller's next turn. If the turn before got no answer, return it with nothing heard."""
+        self.is_asking = False
         unanswered = self._complete("", interrupted=True) if self._user_text is not None else None
         if text.strip():
             self._user_text = text.strip()

@@ -221,6 +221,8 @@ class AgentPipeline:
 
         @self.worker.event_handler("on_pipeline_error")
         async def _(_worker: object, frame: ErrorFrame) -> None:
+            if frame.processor is self.llm:
+                self.shown.unanswered(failed=True)
             unusable = frame.processor is not None and not frame.processor.is_usable
             self._listener.error(self._provider(frame.processor), frame.error, unusable)
 
@@ -228,6 +230,7 @@ class AgentPipeline:
         async def _(_user: object, _strategy: object, message: UserTurnStoppedMessage) -> None:
             if not message.content:
                 self.ear.hearing.turn_was_empty(time.monotonic())
+                self.shown.unanswered()
             self.ear.user_said(message.content or "")
 
         @assistant.event_handler("on_summary_applied")
@@ -236,6 +239,8 @@ class AgentPipeline:
 
         @assistant.event_handler("on_assistant_turn_stopped")
         async def _(_assistant: object, message: AssistantTurnStoppedMessage) -> None:
+            if not message.content and not message.interrupted:
+                self.shown.unanswered()
             self.ear.agent_said(message.content, interrupted=message.interrupted)
 
     def _provider(self, processor: object) -> Provider | None:

@@ -20,6 +20,7 @@ from pipecat.frames.frames import (
     TranscriptionFrame,
     TTSAudioRawFrame,
     TTSTextFrame,
+    UserStartedSpeakingFrame,
     UserStoppedSpeakingFrame,
     VADUserStartedSpeakingFrame,
     VADUserStoppedSpeakingFrame,
@@ -136,6 +137,8 @@ class Ear(BaseObserver):
             self.talk.marks = Marks(silence=at - frame.stop_secs)
         elif isinstance(frame, VADUserStartedSpeakingFrame):
             self._caller_speaks(time.monotonic() - frame.start_secs, True)
+        elif isinstance(frame, UserStartedSpeakingFrame):
+            self.talk.is_asking = True
         elif isinstance(frame, UserStoppedSpeakingFrame):
             self.talk.marks.decided = at
             self.quiet.thinking(time.monotonic())
@@ -163,6 +166,7 @@ class Ear(BaseObserver):
     def agent_said(self, text: str, *, interrupted: bool) -> None:
         """The agent's turn ended, or the part of it before a tool's result did."""
         if self._is_calling and not text and not interrupted:
+            self.talk.is_answering = False
             return
         self._tell(self.talk.agent_said(text, interrupted=interrupted))
 

@@ -66,6 +66,10 @@ class ShownFrames:
     def typed(self) -> None:
         self.take(self._front_end.turn_ended())
 
+    def unanswered(self, *, failed: bool = False) -> None:
+        """The turn got no answer; `failed`: the model cannot give one."""
+        self.take(self._front_end.unanswered(failed=failed))
+
     def take(self, step: Step) -> None:
         self._front_end, effects = step
         for effect in effects:

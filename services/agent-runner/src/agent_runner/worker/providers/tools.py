@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Final
 
 from pipecat.adapters.llm.schemas.tools_schema import AdapterType, ToolsSchema
+from pipecat.frames.frames import FunctionCallResultProperties
 from pipecat.services.llm_service import FunctionCallParams
 
 from agent_runner.agent_config import AgentConfig
@@ -124,12 +125,17 @@ class Toolbox:
         question, has_spoken = self._talk.questions, self._talk.is_answering
         given = params.arguments.get("goodbye") if isinstance(params.arguments, Mapping) else None
         await self._is_quiet(llm)
-        if self._talk.questions != question:
-            self._model, self._asked_before = llm, llm.questions_asked
-            await params.result_callback({"error": "not ended: the caller went on talking"})
-            return
         if has_spoken:
             await asyncio.sleep(_PLAYED_OUT_S)
+        with suppress(TimeoutError):  # the words of a caller who interrupted the goodbye come at the turn's end
+            async with asyncio.timeout(_ANSWERING_S):
+                while self._talk.is_asking:  # noqa: ASYNC110 - a state without an event
+                    await asyncio.sleep(_LOOK_S)
+        if self._talk.is_asking or self._talk.questions != question:
+            # What the caller said is answered by itself.
+            kept = FunctionCallResultProperties(run_llm=False)
+            await params.result_callback({"error": "not ended: the caller went on talking"}, properties=kept)
+            return
         on_end(None if has_spoken else speakable(given) if isinstance(given, str) else "")
 
     async def _is_quiet(self, llm: LanguageModel) -> None:
