@@ -84,7 +84,9 @@ async def test_a_call_with_a_spoken_turn(stage: Stage) -> None:
     await stage.drive.has(SESSION, "agent_stopped", cause="ended", served_ms=ended.served_ms)
     text = stage.drive.node.metrics()
     assert 'agent_stage_seconds_count{stage="heard"} 1.0' in text
-    assert "llm.models_missing" in stage.drive.node.log.read_text(), "the sandbox has no llama, as Groq has none any more"
+    assert "llm.models_missing" in stage.drive.node.log.read_text(), (
+        "the sandbox has no llama, as Groq has none any more"
+    )
 
 
 async def test_served_time_is_the_time_both_were_in_the_room(stage: Stage) -> None:

@@ -65,7 +65,9 @@ def a_valid_start_is_accepted(ctx: CheckContext, response: Response, case: Case)
 
 
 def _may_be_refused(body: dict[str, Any]) -> bool:
-    """Rules that no schema can say: allowed hosts are a setting, and fields that belong together."""
+    """Rules that no schema can say: allowed hosts are a setting, fields belong together, a line needs a letter."""
     limits = {body.get("creditLimit"), body.get("maxMinutes")} - {None}
     speaks_to_nobody = body.get("wait") == "speaking" and body.get("sessionId") is None
-    return bool(body.get("tools")) or len(limits) > 1 or speaks_to_nobody
+    line = body.get("openingLine")
+    says_nothing = isinstance(line, str) and not any(character.isalnum() for character in line)
+    return bool(body.get("tools")) or len(limits) > 1 or speaks_to_nobody or says_nothing

@@ -24,7 +24,7 @@ def widest_record() -> dict[str, Any]:
     """The start with the most bytes in the log: JSON writes a control character as six."""
     return {
         "userName": "\U0001f600" * 128,
-        "openingLine": "\x01" * 999 + ".",
+        "openingLine": "\x01" * 999 + "a",
         "systemPrompt": "\x01" * 32_000,
         "metadata": {f"{n:02}" + "\x01" * 62: "\x01" * 512 for n in range(16)},
     }
