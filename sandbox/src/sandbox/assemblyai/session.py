@@ -43,8 +43,9 @@ class Session:
 
     async def run(self) -> None:
         """Serve until the client terminates or disconnects, the session expires, or the protocol is violated."""
-        await self._ear.configure(self._configuration())
+        # At once, as AssemblyAI does: on a busy machine the recogniser takes seconds.
         await self._line.answer(messages.begin(str(uuid.uuid4()), int(time.time()) + SESSION_S))
+        await self._ear.configure(self._configuration())
         reading, listening = asyncio.create_task(self._read()), asyncio.create_task(self._listen())
         try:
             await self._read_while_heard(reading, listening)
