@@ -99,7 +99,8 @@ class Gateway:
 
     async def start(self, request: StartRequest) -> StartReply:
         """Start a session; after a lost answer repeat it with the same key, so that only one session runs."""
-        body = request.model_dump(mode="json", by_alias=True, exclude_none=True)
+        # Without defaults: an older gateway refuses the fields that it does not know.
+        body = request.model_dump(mode="json", by_alias=True, exclude_defaults=True)
         key = {"Idempotency-Key": uuid4().hex}
         path = "/orchestrator/session/start"
         try:
