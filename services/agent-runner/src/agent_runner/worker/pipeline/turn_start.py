@@ -82,9 +82,13 @@ class FloorTurnStart(BaseUserTurnStartStrategy):
                 self.floor = floor.agent_began()
             case BotStoppedSpeakingFrame():
                 await self._take(floor.agent_ended(now))
-            case TTSSpeakFrame() | LLMMessagesAppendFrame() | LLMRunFrame():
-                self.floor = floor.agent_prepares(now)
-            case FunctionCallsStartedFrame() | FunctionCallResultFrame():
+            case (
+                TTSSpeakFrame()
+                | LLMMessagesAppendFrame()
+                | LLMRunFrame()
+                | FunctionCallsStartedFrame()
+                | FunctionCallResultFrame()
+            ):
                 self.floor = floor.agent_prepares(now)
             case InterruptionFrame():
                 self.floor = floor.interrupted()

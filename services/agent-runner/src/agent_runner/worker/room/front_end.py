@@ -40,7 +40,7 @@ class FrontEndLink:
         """Make the link of one call.
 
         Args:
-            caller: The caller's identity; nobody else's text is read.
+            caller: The caller's identity; only the caller's text is read.
             typed: Called with each text.
             shows: Whether captions are sent.
             longest: Characters of a typed text; 0: none is taken.
