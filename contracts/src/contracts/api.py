@@ -104,13 +104,21 @@ class StartRequest(_Request):
         strict=True,
         description="true: the agent may say goodbye and end the call itself, as `completed` with reason `agent_ended`",
     )
+    interruptible: bool | None = Field(
+        default=None,
+        strict=True,
+        description="false: the caller cannot interrupt the opening line, nor the first line after a take-over, and is "
+        "answered after it (typed text interrupts); default: the nodes' FIRST_LINE_INTERRUPTIBLE",
+    )
     language: Language | None = Field(
         default=None,
         description="BCP 47 tag of the conversation's language, for speech to text, the model, the voice and all that "
         "the agent says by itself; default: the providers' own choice, and English lines",
     )
     session_id: SessionId | None = Field(default=None, description="an unused id, such as the one in a token request")
-    user_id: UserName | None = Field(default=None, description="the user who is billed; default: the user name")
+    user_id: UserName | None = Field(
+        default=None, description="the account that is billed; default: the user name, or its pseudonym"
+    )
     metadata: Annotated[dict[MetadataKey, MetadataValue], at_most(MOST_METADATA)] = Field(
         default_factory=dict, max_length=MOST_METADATA
     )
@@ -237,6 +245,7 @@ class SessionView(_Body):
     outcome: str | None = None
     reason: str | None = None
     stage_ms: dict[str, int] = Field(default_factory=dict)
+    erased: bool = Field(default=False, description="its words and names were erased")
 
 
 class SessionList(_Body):
@@ -255,6 +264,9 @@ class PoolStats(_Body):
     free: int
     slots: int
     draining: bool
+    drain_since: AwareDatetime | None = Field(
+        default=None, description="when it stopped taking calls; null: no drain, or older than this field"
+    )
     load: float
     processes: int
     prejoined: int = Field(default=0, description="workers that wait in a prejoined room")

@@ -14,13 +14,16 @@ from contracts.events import (
     EndRequested,
     Event,
     JobAssigned,
+    ProviderFault,
     RoomEvent,
     ServedTick,
     SessionBilled,
     SessionEnded,
+    SessionErased,
     SessionQueued,
     SessionRequested,
     SessionStarted,
+    TimeLost,
     ToolCalled,
     TurnFinished,
 )
@@ -60,12 +63,15 @@ _EVENTS: Final[dict[type[Event], tuple[str, tuple[str, ...]]]] = {
     SessionStarted: ("agent-runner", ("gateway", "scheduler", "billing")),
     AgentSpeaking: ("agent-runner", ("gateway",)),
     TurnFinished: ("agent-runner", ("gateway", "agent-runner")),
-    ToolCalled: ("agent-runner", ("agent-runner",)),
+    ToolCalled: ("agent-runner", ("gateway", "agent-runner")),
+    ProviderFault: ("agent-runner", ("gateway",)),
     ServedTick: ("agent-runner", ("billing",)),
     AgentStopped: ("agent-runner", ("gateway", "scheduler", "billing")),
-    EndRequested: ("gateway", ("scheduler",)),
+    TimeLost: ("scheduler", ("gateway",)),
+    EndRequested: ("gateway", ("gateway", "scheduler")),
     SessionEnded: ("scheduler", ("gateway", "scheduler", "billing")),
-    SessionBilled: ("billing", ()),  # for other programs
+    SessionBilled: ("billing", ("gateway",)),
+    SessionErased: ("gateway", ("gateway",)),
 }
 """Event -> its publisher and its consumers."""
 
@@ -107,6 +113,7 @@ MESSAGES: Final[tuple[Message, ...]] = (
     _value(streams.LEADERS, "role", "any", "gateway", "scheduler"),
     _value(streams.QUEUE, "queue", "scheduler", "gateway"),
     _value(streams.SEATS, "session_id", "gateway", "gateway"),
+    _value(streams.KEYS, "session_id", "any", "gateway", "scheduler"),
     _value(streams.IDEMPOTENCY, "request_key", "gateway", "gateway"),
     Message(
         f"kv.{streams.IDEMPOTENCY.name}.reply",

@@ -46,6 +46,19 @@ class Cause(StrEnum):
     """The process died."""
 
 
+class Lost(StrEnum):
+    """Causes that the scheduler states for an attempt without an agent whose node stated none; never on the wire."""
+
+    REFUSED = "refused"
+    """The node refused the job, or did not answer."""
+    NODE_LOST = "node_lost"
+    """The node is lost."""
+    JOB_LOST = "job_lost"
+    """The live node does not list the job: it restarted under its old name."""
+    NOT_READY = "not_ready"
+    """The agent did not join within ATTEMPT_TIMEOUT_S."""
+
+
 class Effect(Enum):
     """How the scheduler reacts to the current epoch's cause."""
 
@@ -76,6 +89,10 @@ EFFECTS: Final[Mapping[str, Effect]] = {
     Cause.FAILED: Effect.BLAMES,
     Cause.STALLED: Effect.BLAMES,
     Cause.CRASHED: Effect.BLAMES,
+    Lost.REFUSED: Effect.MOVES,
+    Lost.NODE_LOST: Effect.MOVES,
+    Lost.JOB_LOST: Effect.BLAMES,
+    Lost.NOT_READY: Effect.BLAMES,
 }
 
 

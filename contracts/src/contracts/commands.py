@@ -36,20 +36,18 @@ class CommandFailed(_Message):
     term: int | None = Field(default=None, ge=0, description="with `stale_term`: the greatest term received so far")
 
 
-class AssignJob(_Message):
-    """`voice.v1.node.<node_id>.assign`: run the session's agent in this epoch."""
+class _Job(_Message):
+    """What a node must know of a session to run its agent."""
 
-    session_id: SessionId
-    epoch: Epoch
-    url: str = Field(description="LiveKit's URL, ws or wss")
-    token: str = Field(description="the agent's LiveKit token, minted for this epoch")
     user_name: str
     user_id: str
+    user_id_derived: bool = Field(default=False, description="as in `requested`")
     voice_id: str
     opening_line: str
     system_prompt: str
     language: str | None = Field(default=None, description="as in `requested`")
     end_call: bool = Field(default=False, description="as in `requested`")
+    interruptible: bool | None = Field(default=None, description="as in `requested`")
     tools: tuple[RecordedTool, ...] = ()
     served_ms_before: Ms = 0
     billable_ms_before: Ms | None = Field(default=None, description="as in `assigned`")
@@ -57,9 +55,28 @@ class AssignJob(_Message):
         default=None,
         description="as in `assigned`: the node ends the call as `credit_spent` 500 ms before the grant runs out",
     )
+
+
+class AssignJob(_Job):
+    """`voice.v1.node.<node_id>.assign`: run the session's agent in this epoch."""
+
+    session_id: SessionId
+    epoch: Epoch
+    url: str = Field(description="LiveKit's URL, ws or wss")
+    token: str = Field(description="the agent's LiveKit token, minted for this epoch")
     takeover: bool = Field(default=False, description="True: rebuild the context from the log and say a bridge line")
     farewell: bool = Field(
         default=False, description="True: join, say that the call cannot continue, and leave; adds no served time"
+    )
+    words_key: str = Field(
+        default="",
+        description="opens the words in the session's events, and seals them; empty: leave them in the clear. The"
+        " fields of this command are in the clear in any case",
+    )
+    seals: bool = Field(
+        default=True,
+        description="False: words_key only opens. The epoch's words stay in the clear, because a node of an older"
+        " version may take the call over",
     )
     term: Term = 0
 
@@ -134,21 +151,11 @@ class DescribeJob(_Message):
     epoch: Epoch
 
 
-class JobDescribed(_Message):
+class JobDescribed(_Job):
     """The fields of the job's `assign`; the log again has the events that the node reported for this epoch."""
 
     ok: Literal[True] = True
-    user_name: str
-    user_id: str
-    voice_id: str
-    opening_line: str
-    system_prompt: str
-    language: str | None = Field(default=None, description="as in `requested`")
-    end_call: bool = Field(default=False, description="as in `requested`")
-    tools: tuple[RecordedTool, ...] = ()
-    served_ms_before: Ms = 0
-    billable_ms_before: Ms | None = None
-    granted_minutes: Minutes | None = None
+    words_key: str = Field(default="", description="as in `assign`")
     age_ms: Ms = Field(
         default=0, description="time since the node accepted the job, on its monotonic clock; 0: an older node"
     )

@@ -59,6 +59,8 @@ class EndReason(StrEnum):
     """More agents died than MAX_TAKEOVERS."""
     UNREADABLE_LOG = "unreadable_log"
     """A decisive record of the session is unreadable."""
+    WORDS_LOST = "words_lost"
+    """The key of the session's words is gone from the bucket `keys`, or does not open them."""
 
 
 _BY_TEXT: Final = {reason.value: reason for reason in EndReason}

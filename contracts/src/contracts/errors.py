@@ -1,5 +1,6 @@
 """Greenroom's problems (RFC 9457), one entry per kind of refusal."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -62,10 +63,6 @@ class Problem(BaseModel):
     session_id: str | None = Field(default=None, description="the session concerned, if any")
 
 
-def _all(*types: ProblemType) -> dict[str, ProblemType]:
-    return {t.code: t for t in types}
-
-
 INVALID_REQUEST: Final = ProblemType("invalid_request", 422, "Invalid request", "Correct the fields named in `errors`.")
 MALFORMED_BODY: Final = ProblemType("malformed_body", 400, "The body is not valid JSON", "Send a JSON object.")
 BODY_TOO_LARGE: Final = ProblemType(
@@ -109,12 +106,18 @@ INVALID_SESSION_ID: Final = ProblemType(
     "invalid_session_id",
     422,
     "Invalid session id",
-    "Use session_ and 1 to 72 letters, digits, '_' or '-', or leave it out to get a new one.",
+    "Use session_ and 1 to 72 letters, digits, '_' or '-'; a start without `sessionId` gets a new one.",
 )
 SESSION_ID_TAKEN: Final = ProblemType(
     "session_id_taken", 409, "The session id is in use", "Leave `sessionId` out, or use a new one for each session."
 )
 SESSION_ENDED: Final = ProblemType("session_ended", 409, "The session has ended", "Start a new session.")
+SESSION_RUNNING: Final = ProblemType(
+    "session_running",
+    409,
+    "The session is still running, or not billed yet",
+    "End it with POST /orchestrator/session/end, wait for its bill, 6 hours at most, and repeat the request.",
+)
 UNKNOWN_SESSION: Final = ProblemType(
     "unknown_session", 404, "No such session", "Check the session id; sessions are kept for 7 days."
 )
@@ -173,6 +176,14 @@ SEATS_FULL: Final = ProblemType(
     retryable=True,
     blame="capacity",
 )
+KEYS_FULL: Final = ProblemType(
+    "keys_full",
+    503,
+    "The store of the keys for words is full",
+    "Raise KEYS_MAX_MB of the scheduler; a session's key is kept a day longer than the log keeps the session.",
+    retryable=True,
+    blame="capacity",
+)
 ROOM_TAKEN: Final = ProblemType(
     "room_taken",
     409,
@@ -207,6 +218,14 @@ TOO_MANY_WAITING: Final = ProblemType(
     503,
     "Too many requests are waiting for an agent",
     "Start without `wait` and follow GET /v1/sessions/{id}/start, or raise START_WAITS_MAX.",
+    retryable=True,
+    blame="capacity",
+)
+TOO_MANY_STREAMS: Final = ProblemType(
+    "too_many_streams",
+    503,
+    "Too many event streams are open",
+    "Close a stream, follow GET /v1/events instead of single sessions, add a gateway, or raise EVENT_STREAMS_MAX.",
     retryable=True,
     blame="capacity",
 )
@@ -312,58 +331,10 @@ INTERNAL: Final = ProblemType(
     "internal", 500, "Something went wrong on our side", "Look for the request id in the logs.", retryable=True
 )
 
-PROBLEMS: Final = _all(
-    INVALID_REQUEST,
-    MALFORMED_BODY,
-    BODY_TOO_LARGE,
-    BODY_TOO_SLOW,
-    UNAUTHORIZED,
-    FORBIDDEN,
-    FOREIGN_REQUEST,
-    ORIGIN_NOT_ALLOWED,
-    NOT_SESSION_OWNER,
-    INVALID_SESSION_ID,
-    SESSION_ID_TAKEN,
-    SESSION_ENDED,
-    UNKNOWN_SESSION,
-    UNKNOWN_NODE,
-    NODE_SILENT,
-    UNKNOWN_USER,
-    NOT_BILLED_YET,
-    UNKNOWN_VOICE,
-    TOOL_NOT_ALLOWED,
-    BAD_SIGNATURE,
-    IDEMPOTENCY_MISMATCH,
-    LOG_FULL,
-    IDEMPOTENCY_STORE_FULL,
-    SEATS_FULL,
-    ROOM_TAKEN,
-    TOKEN_FIRST,
-    NO_CAPACITY,
-    QUEUE_FULL,
-    TOO_MANY_WAITING,
-    AGENT_START_TIMEOUT,
-    PROVIDER_UNAVAILABLE,
-    CALLER_NEVER_JOINED,
-    START_FAILED,
-    START_PENDING,
-    GATEWAY_STOPPING,
-    LOG_REFUSED,
-    END_PENDING,
-    SESSION_UNREADABLE,
-    BUS_UNAVAILABLE,
-    LIVEKIT_UNAVAILABLE,
-    LIVEKIT_REFUSED,
-    CLOCK_SKEW,
-    REDIS_UNAVAILABLE,
-    BILLING_UNAVAILABLE,
-    INSUFFICIENT_CREDIT,
-    NOT_FOUND,
-    METHOD_NOT_ALLOWED,
-    OVERLOADED,
-    DEADLINE_EXCEEDED,
-    INTERNAL,
-)
+PROBLEMS: Final[Mapping[str, ProblemType]] = {
+    kind.code: kind for kind in tuple(globals().values()) if isinstance(kind, ProblemType)
+}
+"""Every kind in this module, by its code."""
 
 
 class Refused(Exception):

@@ -4,7 +4,7 @@ A new field needs a default. Every other change needs a new class on a new `v2` 
 """
 
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Final
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, computed_field
@@ -18,6 +18,10 @@ Epoch = Annotated[int, Field(ge=1)]
 StageMs = dict[str, Ms]
 Text = Annotated[str, StringConstraints(max_length=100_000)]
 Minutes = Annotated[int, Field(ge=0)]
+Sealed = Annotated[
+    str,
+    Field(description="the event's words, encrypted with the session's key; the fields with words are then empty"),
+]
 FaultMs = Annotated[
     int,
     Field(ge=0, description="part of served_ms in which a provider's fault kept the agent deaf or mute; not billed"),
@@ -69,18 +73,34 @@ class SessionRequested(Event):
 
     user_name: str
     user_id: str
+    user_id_derived: bool = Field(default=False, description="`user_id` is a pseudonym of `user_name`")
     voice_id: str
     opening_line: str
     system_prompt: str
     end_call: bool = Field(default=False, description="the agent may end the call")
-    language: str | None = Field(
-        default=None, description="BCP 47 tag of the conversation's language; None: the start named none"
+    interruptible: bool | None = Field(
+        default=None, description="whether the caller may interrupt an agent's first line; None: as the node is set"
     )
+    language: str | None = Field(default=None, description="BCP 47 tag of the call's language; None: unnamed")
     metadata: dict[str, str] = Field(default_factory=dict)
-    credit_limit_minutes: Minutes | None = Field(
-        default=None, description="the session's limit of billable time; None: unlimited"
-    )
+    credit_limit_minutes: Minutes | None = Field(default=None, description="limit of billable time; None: unlimited")
     tools: tuple[RecordedTool, ...] = ()
+    sealed: Sealed = ""
+
+
+class Considered(BaseModel):
+    """One node that the scheduler looked at for a session, and what it decided about it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    node_id: str
+    verdict: str = Field(description="chosen, passed (it could have taken the job) or refused")
+    why: str = Field(default="", description="in words: full, draining, load 0.93 over 0.7, ...")
+
+
+MOST_CONSIDERED: Final = 8
+"""Most nodes in `considered`: the chosen one and the first others."""
+ConsideredNodes = tuple[Considered, ...]
 
 
 class SessionQueued(Event):
@@ -90,6 +110,8 @@ class SessionQueued(Event):
 
     position: int = Field(ge=1)
     deadline_at: AwareDatetime
+    reason: str = Field(default="", description="an `EndReason`: why it waits; empty: an older scheduler")
+    considered: ConsideredNodes = ()
 
 
 class JobAssigned(_EpochEvent):
@@ -103,14 +125,13 @@ class JobAssigned(_EpochEvent):
         default=None,
         description="the billable part of served_ms_before; None (from an older scheduler): use served_ms_before",
     )
-    granted_minutes: Minutes | None = Field(
-        default=None, description="limit of the session's billable minutes, over all epochs; None: unlimited"
-    )
+    granted_minutes: Minutes | None = Field(default=None, description="limit of the session's billable minutes")
     age_ms: Ms = Field(
         default=0,
         description="age of the epoch when this event was stored; above 0 only when the log had lost the epoch's first"
         " events and they were written again",
     )
+    considered: ConsideredNodes = ()
 
 
 class AgentReady(_EpochEvent):
@@ -155,11 +176,18 @@ class TurnFinished(_EpochEvent):
     user_text: Text
     heard_text: Text = Field(description="the part of the answer that the caller heard")
     interrupted: bool = False
-    stage_ms: StageMs = Field(default_factory=dict)
-    summary: Text = Field(default="", description="of older turns, if the agent's context has one instead of them")
-    summary_keeps: int = Field(
-        default=0, ge=0, description="how many turns of the caller, up to this one, the summary leaves out"
+    stage_ms: StageMs = Field(
+        default_factory=dict,
+        description="ms of each stage that is known. endpointing, stt, llm, sentence, tts and transport follow each "
+        "other and add up to total, from the end of the caller's speech to the first audio in the room; turn is the "
+        "part of endpointing behind the transcript. Without endpointing (an older agent-runner) stt begins at the end "
+        "of speech, turn follows it, and tts begins at the first text",
     )
+    budget_ms: Ms = Field(default=0, description="TURN_BUDGET_MS when the turn ended; 0: unknown")
+    over: str = Field(default="", description="the stage that broke the budget; empty: none did")
+    summary: Text = Field(default="", description="of older turns, if the agent's context has one instead of them")
+    summary_keeps: int = Field(default=0, ge=0, description="turns of the caller up to this one that it leaves out")
+    sealed: Sealed = ""
 
     @property
     def _n(self) -> int:
@@ -185,10 +213,30 @@ class ToolCalled(_EpochEvent):
     )
     arguments: Text = Field(default="", description="canonical JSON")
     answer: Text = Field(default="", description="the beginning of the answer, or the error in words")
+    sealed: Sealed = ""
 
     @property
     def _n(self) -> int:
         return 2 * self.n + (self.status == "finished")
+
+
+class ProviderFault(_EpochEvent):
+    """A provider failed in a call. At most 50 are reported for each epoch."""
+
+    event: ClassVar[str] = "fault"
+
+    n: int = Field(ge=1, description="ordinal within the epoch")
+    provider: str = Field(description="stt, llm, tts or tool")
+    kind: str = Field(
+        description="silent: it kept the agent deaf or mute; unanswered, broke_off: an answer failed before or after "
+        "its first words, the agent apologised, and the call went on; unusable: its retries are exhausted"
+    )
+    detail: str = Field(default="", max_length=300, description="the error's name, without words of the conversation")
+    ms: Ms | None = Field(default=None, description="how long it lasted; None: it has not ended")
+
+    @property
+    def _n(self) -> int:
+        return self.n
 
 
 class ServedTick(_EpochEvent):
@@ -212,6 +260,14 @@ class AgentStopped(_EpochEvent):
     cause: str = Field(description="a `Cause`; `provider_failed` has the provider: `provider_failed:stt`")
     served_ms: Ms
     fault_ms: FaultMs = 0
+
+
+class TimeLost(_EpochEvent):
+    """NATS lost a running call's log: what the epochs before this one served cannot be proved, and is not billed."""
+
+    event: ClassVar[str] = "time_lost"
+
+    billable_ms: Ms = Field(description="what they had served, as the scheduler had told the node")
 
 
 class EndRequested(Event):
@@ -241,6 +297,7 @@ class SessionEnded(Event):
     reason: str = Field(description="an `EndReason`, or the text of an `end_requested`")
     epoch: int = Field(ge=0, description="the last epoch; 0 when the job was never assigned")
     billable_ms: Ms
+    considered: ConsideredNodes = Field(default=(), description="of a rejection")
 
 
 class SessionBilled(Event):
@@ -251,6 +308,16 @@ class SessionBilled(Event):
     seconds: int = Field(ge=0)
     minutes: int = Field(ge=0)
     credits: int = Field(ge=0)
+    credits_per_minute: int | None = Field(default=None, ge=0, description="its price; None: an older billing")
+    rule: int | None = Field(default=None, ge=1, description="the metering rule's number; None: an older billing")
+
+
+class SessionErased(Event):
+    """The session's words and names are erased; once per session, after `billed` or long after `ended`."""
+
+    event: ClassVar[str] = "erased"
+
+    account_is_name: bool = Field(default=False, description="the account that pays, a fact that stays, is the name")
 
 
 EVENTS: tuple[type[Event], ...] = (
@@ -262,11 +329,14 @@ EVENTS: tuple[type[Event], ...] = (
     AgentSpeaking,
     TurnFinished,
     ToolCalled,
+    ProviderFault,
     ServedTick,
     AgentStopped,
+    TimeLost,
     EndRequested,
     SessionEnded,
     SessionBilled,
+    SessionErased,
 )
 
 _BY_NAME = {cls.event: cls for cls in EVENTS}

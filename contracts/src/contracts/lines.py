@@ -15,6 +15,7 @@ class Lines:
     Attributes:
         opening: The default opening line; `{name}` stands for the user's name.
         bridge: A new agent took the call over.
+        bridge_to_answer: The same, before the answer to a question that the agent before left open.
         sorry: The agent did not hear the caller's words, or has no answer to them.
         broke_off: The agent's answer broke off.
         idle_prompt: To a caller who is silent.
@@ -28,6 +29,7 @@ class Lines:
 
     opening: str
     bridge: str
+    bridge_to_answer: str
     sorry: str
     broke_off: str
     idle_prompt: str
@@ -42,6 +44,7 @@ class Lines:
 LineName = Literal[
     "opening",
     "bridge",
+    "bridge_to_answer",
     "sorry",
     "broke_off",
     "idle_prompt",
@@ -57,6 +60,7 @@ LineName = Literal[
 _ENGLISH: Final = Lines(
     opening="Hi {name}, how can I help you today?",
     bridge="Sorry, I lost you for a moment. Please go on.",
+    bridge_to_answer="Sorry, I lost you for a moment.",
     sorry="Sorry, I didn't get that. Could you say it again?",
     broke_off="Sorry, I lost my train of thought. Could you ask me again?",
     idle_prompt="Are you still there?",
@@ -74,6 +78,7 @@ TABLE: Final[Mapping[str, Lines]] = MappingProxyType(
         "de": Lines(
             opening="Hallo {name}, wie kann ich Ihnen helfen?",
             bridge="Entschuldigung, die Verbindung war kurz weg. Bitte sprechen Sie weiter.",
+            bridge_to_answer="Entschuldigung, die Verbindung war kurz weg.",
             sorry="Entschuldigung, das habe ich nicht verstanden. Können Sie das noch einmal sagen?",
             broke_off="Entschuldigung, ich habe den Faden verloren. Können Sie noch einmal fragen?",
             idle_prompt="Sind Sie noch da?",
@@ -87,6 +92,7 @@ TABLE: Final[Mapping[str, Lines]] = MappingProxyType(
         "es": Lines(
             opening="Hola, {name}. ¿En qué puedo ayudarle hoy?",
             bridge="Disculpe, se ha cortado un momento. Continúe, por favor.",
+            bridge_to_answer="Disculpe, se ha cortado un momento.",
             sorry="Perdone, no le he entendido. ¿Puede repetirlo?",
             broke_off="Perdone, he perdido el hilo. ¿Puede preguntármelo otra vez?",
             idle_prompt="¿Sigue ahí?",
@@ -100,6 +106,7 @@ TABLE: Final[Mapping[str, Lines]] = MappingProxyType(
         "fr": Lines(
             opening="Bonjour {name}, comment puis-je vous aider ?",
             bridge="Excusez-moi, la ligne a coupé un instant. Continuez, je vous en prie.",
+            bridge_to_answer="Excusez-moi, la ligne a coupé un instant.",
             sorry="Excusez-moi, je n'ai pas compris. Pouvez-vous répéter ?",
             broke_off="Excusez-moi, j'ai perdu le fil. Pouvez-vous me reposer la question ?",
             idle_prompt="Vous êtes toujours là ?",
@@ -113,6 +120,7 @@ TABLE: Final[Mapping[str, Lines]] = MappingProxyType(
         "pt": Lines(
             opening="Olá, {name}. Como posso ajudar?",
             bridge="Desculpe, a ligação caiu por um momento. Pode continuar.",
+            bridge_to_answer="Desculpe, a ligação caiu por um momento.",
             sorry="Desculpe, não entendi. Pode repetir, por favor?",
             broke_off="Desculpe, perdi o raciocínio. Pode perguntar de novo?",
             idle_prompt="Ainda está aí?",
@@ -126,6 +134,7 @@ TABLE: Final[Mapping[str, Lines]] = MappingProxyType(
         "it": Lines(
             opening="Salve {name}, come posso aiutarla?",
             bridge="Mi scusi, la linea è caduta un momento. Continui pure.",
+            bridge_to_answer="Mi scusi, la linea è caduta un momento.",
             sorry="Mi scusi, non ho capito. Può ripetere?",
             broke_off="Mi scusi, ho perso il filo. Può ripetere la domanda?",
             idle_prompt="È ancora in linea?",
@@ -139,6 +148,7 @@ TABLE: Final[Mapping[str, Lines]] = MappingProxyType(
         "hi": Lines(
             opening="नमस्ते {name}, मैं आपकी क्या मदद करूँ?",
             bridge="माफ़ कीजिए, एक पल के लिए आवाज़ चली गई थी। कृपया आगे कहिए।",
+            bridge_to_answer="माफ़ कीजिए, एक पल के लिए आवाज़ चली गई थी।",
             sorry="माफ़ कीजिए, मुझे समझ नहीं आया। क्या आप फिर से कहेंगे?",
             broke_off="माफ़ कीजिए, मेरी बात बीच में रुक गई। क्या आप फिर से पूछेंगे?",
             idle_prompt="क्या आप अभी भी लाइन पर हैं?",
@@ -152,6 +162,7 @@ TABLE: Final[Mapping[str, Lines]] = MappingProxyType(
         "ja": Lines(
             opening="{name}さん、こんにちは。ご用件をお聞かせください。",
             bridge="失礼しました。一瞬、音声が途切れました。続きをどうぞ。",
+            bridge_to_answer="失礼しました。一瞬、音声が途切れました。",
             sorry="すみません、聞き取れませんでした。もう一度おっしゃっていただけますか？",
             broke_off="すみません、話が途切れてしまいました。もう一度お聞きいただけますか？",
             idle_prompt="まだいらっしゃいますか？",
@@ -165,6 +176,7 @@ TABLE: Final[Mapping[str, Lines]] = MappingProxyType(
         "zh": Lines(
             opening="{name}，您好！请问有什么可以帮您？",
             bridge="抱歉，刚才信号断了一下。请继续说。",
+            bridge_to_answer="抱歉，刚才信号断了一下。",
             sorry="抱歉，我没听清。您能再说一遍吗？",
             broke_off="抱歉，我的回答中断了。您能再问一次吗？",
             idle_prompt="您还在吗？",
@@ -184,8 +196,11 @@ Replaced = Mapping[str, Mapping[LineName, str]]
 
 
 def lines_in(language: str | None, replaced: Replaced = MappingProxyType({})) -> Lines:
-    """The lines of a language: those of `pt-BR` before those of `pt`, and English for a language without a line."""
-    if language is None:
-        return replace(_ENGLISH, **replaced.get("en", {}))
-    lines = TABLE.get(base(language), _ENGLISH)
-    return replace(lines, **{**replaced.get(base(language), {}), **replaced.get(language, {})})
+    """The lines of a language: those of `pt-BR` before those of `pt`, and English for a language without a line.
+
+    Where only `bridge` is replaced, it stands for `bridge_to_answer`, too.
+    """
+    named: dict[LineName, str] = {**replaced.get(base(language or "en"), {}), **replaced.get(language or "en", {})}
+    if "bridge" in named:
+        named = {"bridge_to_answer": named["bridge"], **named}
+    return replace(TABLE.get(base(language or "en"), _ENGLISH), **named)

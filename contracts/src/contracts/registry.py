@@ -34,6 +34,14 @@ class NodeState(_Entry):
     warm: int = Field(ge=0, description="idle workers with a built pipeline")
     busy: int = Field(ge=0, description="jobs that it runs now")
     draining: bool = False
+    drain_since: AwareDatetime | None = Field(
+        default=None,
+        description="when a draining node stopped taking jobs, by its own clock; older versions leave it out",
+    )
+    drain_until: AwareDatetime | None = Field(
+        default=None, description="when a draining node hands over the calls that still run, by its own clock"
+    )
+    version: str = Field(default="", max_length=64, description="of the node's software; older versions leave it empty")
     load: float = Field(ge=0, description="share of the CPU in use, 0..1")
     pid: int = Field(ge=1, description="the supervisor's process")
     processes: int = Field(ge=0, description="live processes of this node, including the supervisor")
@@ -42,6 +50,7 @@ class NodeState(_Entry):
     rooms: tuple[SessionId, ...] = Field(
         default=(), description="prejoined rooms, including claimed ones whose job has not arrived yet"
     )
+    opens_words: bool = Field(default=False, description="the node seals and opens words; older versions do not")
 
     @property
     def address(self) -> str:
@@ -89,6 +98,16 @@ class Seat(_Entry):
     user: str
 
 
+class WordsKey(_Entry):
+    """Bucket `keys`, key = session id: the secret that opens the words in the session's events.
+
+    Erasing a session overwrites its secret on NATS' disk, then stores an empty one, so that its id gets no new secret.
+    """
+
+    secret: str = Field(default="", description="256 random bits as base64; empty: the words are erased")
+    at: AwareDatetime
+
+
 class IdempotentStart(_Entry):
     """Bucket `idempotency`: the session that a start with this request key created."""
 
@@ -112,6 +131,14 @@ class QueueState(_Entry):
     log_is_full: bool = Field(
         default=False,
         description="refuse starts: the events of another call could push unsettled events out of SESSIONS",
+    )
+    opens_words: bool = Field(
+        default=False, description="the leading scheduler reads sealed words; older versions do not"
+    )
+    restored_ms: int | None = Field(
+        default=None,
+        description="when the SESSIONS was made to which the leading scheduler has restored all that it and the nodes "
+        "know, Unix ms; 0: not yet; null: an older version",
     )
 
 

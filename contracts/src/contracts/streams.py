@@ -16,6 +16,7 @@ from contracts.registry import (
     QueueState,
     Seat,
     Slot,
+    WordsKey,
 )
 
 _DAY_S: Final = 24 * 3600
@@ -27,6 +28,10 @@ stream's configuration alone."""
 
 CALL_SECOND_BYTES: Final = 263
 """Bytes that one second of a call takes in SESSIONS (measured): ticks, turns and their share of the other events."""
+
+
+_KEY_BYTES: Final = 250
+_MEAN_CALL_S: Final = 180
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,7 @@ class BucketSpec(Generic[Value]):
         max_bytes: Size limit; a full bucket refuses new keys.
         is_set: True when the operator chose the size: it may then also shrink.
         in_memory: True when no write waits for a disk; without replicas, a restart of NATS loses the bucket.
+        erasable: True when a value may be erased: overwritten on NATS' disk, where a superseded or deleted one stays.
     """
 
     name: str
@@ -75,6 +81,7 @@ class BucketSpec(Generic[Value]):
     key_ttl_s: int | None = None
     markers: bool = False
     in_memory: bool = False
+    erasable: bool = False
     max_bytes: int = 8 * _MIB
     is_set: bool = False
 
@@ -100,12 +107,15 @@ QUEUE: Final = BucketSpec("queue", QueueState, key_ttl_s=5, markers=True)
 SEATS: Final = BucketSpec(  # outlives a caller's token
     "seats", Seat, ttl_s=2 * 3600, max_bytes=128 * _MIB
 )
+KEYS: Final = BucketSpec(  # outlives the log; the scheduler sets both from the log's age
+    "keys", WordsKey, ttl_s=SESSIONS.max_age_s + _DAY_S, max_bytes=64 * _MIB, erasable=True
+)
 IDEMPOTENCY: Final[BucketSpec[IdempotentStart | IdempotentReply]] = BucketSpec(
     "idempotency", IdempotentStart, ttl_s=_DAY_S, max_bytes=256 * _MIB
 )
 
 STREAMS: Final = (SESSIONS, ROOMS, DEAD)
-BUCKETS: Final = (NODES, PREJOINED, SLOTS, LEADERS, QUEUE, SEATS, IDEMPOTENCY)
+BUCKETS: Final = (NODES, PREJOINED, SLOTS, LEADERS, QUEUE, KEYS, SEATS, IDEMPOTENCY)
 GATEWAYS_BUCKETS: Final = (SEATS, IDEMPOTENCY)
 """Only the gateway creates and reads these; the scheduler creates the others."""
 
@@ -124,6 +134,15 @@ def sessions_bytes(max_bots: int, session_ms: int) -> int:
     """The default size limit of SESSIONS: twice `calls_bytes`, and at least the size in `SESSIONS`."""
     needed = 2 * calls_bytes(max_bots, session_ms)
     return max(SESSIONS.max_bytes, -(-needed // _MIB) * _MIB)
+
+
+def keys_bytes(max_bots: int, kept_s: int) -> int:
+    """The default size limit of `keys`: the calls of three minutes that `max_bots` slots make while a key is kept.
+
+    It is at least the size in `KEYS`.
+    """
+    needed = max_bots * kept_s // _MEAN_CALL_S * _KEY_BYTES
+    return max(KEYS.max_bytes, -(-needed // _MIB) * _MIB)
 
 
 def reserved_bytes(bounds: Mapping[str, int] | None = None) -> int:

@@ -9,7 +9,7 @@ from typing import Final
 
 from contracts import streams, subjects
 from contracts.catalogue import MESSAGES
-from contracts.events import SessionRequested
+from contracts.events import AgentStopped, ServedTick, SessionRequested, SessionStarted
 
 GATEWAY: Final = "gateway"
 SCHEDULER: Final = "scheduler"
@@ -92,6 +92,11 @@ def _owns(*specs: streams.StreamSpec | streams.AnyBucket) -> tuple[str, ...]:
     return (*_makes(*specs), *(f"$JS.API.STREAM.UPDATE.{streams.stream_name(spec)}" for spec in specs))
 
 
+def _erases(*specs: streams.AnyBucket) -> tuple[str, ...]:
+    """Overwrite single values on disk. The server refuses it for a bucket that is not `erasable`."""
+    return tuple(f"$JS.API.STREAM.MSG.DELETE.{streams.stream_name(spec)}" for spec in specs)
+
+
 def _asks(*specs: streams.StreamSpec | streams.AnyBucket) -> tuple[str, ...]:
     """Read single messages, as JSON. The server cannot restrict this to some subjects of a stream."""
     return tuple(f"$JS.API.STREAM.MSG.GET.{streams.stream_name(spec)}" for spec in specs)
@@ -132,6 +137,8 @@ _BILLINGS_CONSUMER: Final = tuple(
 )
 _SCHEDULERS_BUCKETS: Final = tuple(bucket for bucket in streams.BUCKETS if bucket not in streams.GATEWAYS_BUCKETS)
 
+_WRITTEN_AGAIN: Final = (SessionRequested, SessionStarted, ServedTick, AgentStopped)
+
 NATS_USERS: Final = (
     NatsUser(
         GATEWAY,
@@ -139,12 +146,14 @@ NATS_USERS: Final = (
             *_sent(GATEWAY),
             *_BURY,
             _key(streams.PREJOINED),  # the gateway claims a room by deleting its key
+            _key(streams.KEYS),  # the gateway makes the key of a session's words, and erases it
+            *_erases(streams.KEYS),
             _key(streams.LEADERS, "projector"),
             *_makes(*streams.STREAMS, *streams.BUCKETS),
             *_owns(*streams.GATEWAYS_BUCKETS),
             *_follows(streams.SESSIONS, streams.PREJOINED, streams.QUEUE),
             *_measures(*streams.STREAMS, *streams.BUCKETS),
-            *_reads(streams.NODES, streams.SLOTS, streams.LEADERS, *streams.GATEWAYS_BUCKETS),
+            *_reads(streams.NODES, streams.SLOTS, streams.LEADERS, streams.KEYS, *streams.GATEWAYS_BUCKETS),
             *_ACCOUNT,
         ),
         subscribe=(_inbox(GATEWAY),),
@@ -154,15 +163,17 @@ NATS_USERS: Final = (
         SCHEDULER,
         publish=(
             *_sent(SCHEDULER),
-            # The scheduler writes a session's first events again when the log lost them.
-            subjects.session_event(SessionRequested.event, "*"),
+            # The scheduler writes what decides about a session and its bill again when the log lost it.
+            *(subjects.session_event(kind.event, "*") for kind in _WRITTEN_AGAIN),
             *_BURY,
             _key(streams.PREJOINED),  # the scheduler retires a room by deleting its key
             _key(streams.LEADERS, "scheduler"),
+            _key(streams.KEYS),  # the scheduler writes a key again when NATS lost it with the log
             *_owns(*streams.STREAMS, *_SCHEDULERS_BUCKETS),
             *(f"$JS.API.STREAM.DELETE.{streams.stream_name(bucket)}" for bucket in streams.BUCKETS if bucket.in_memory),
             *_follows(streams.SESSIONS, streams.ROOMS, streams.NODES, streams.PREJOINED),
             *_reads(streams.SLOTS, streams.LEADERS),
+            *_asks(streams.KEYS),
             *_measures(*streams.STREAMS, *streams.BUCKETS),
             *_ACCOUNT,
         ),
