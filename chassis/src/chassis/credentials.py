@@ -1,4 +1,4 @@
-"""The rule for LiveKit API secrets: long enough, and not the placeholder."""
+"""The rule for secrets: long enough, and not the placeholder."""
 
 from typing import Annotated, Final
 
@@ -13,15 +13,15 @@ def is_placeholder(secret: str) -> bool:
     return secret.strip().lower().startswith(_PLACEHOLDER)
 
 
-def weakness(secret: str) -> str | None:
-    """The weakness of a LiveKit API secret, or None; the text never contains the secret.
+def weakness(secret: str, kind: str = "a LiveKit secret") -> str | None:
+    """The weakness of a LiveKit API secret, or of another one, or None; the text never contains the secret.
 
-    Every caller holds an HS256 token signed with it, and can guess a short secret offline.
+    Every caller holds an HS256 token signed with LiveKit's, and can guess a short secret offline.
     """
     if is_placeholder(secret):
         return f"{_PLACEHOLDER}... is the placeholder of the example; create a secret with `openssl rand -hex 32`"
     if len(secret.encode()) < MIN_SECRET_BYTES:
-        return f"a LiveKit secret needs at least {MIN_SECRET_BYTES} bytes; create one with `openssl rand -hex 32`"
+        return f"{kind} needs at least {MIN_SECRET_BYTES} bytes; create one with `openssl rand -hex 32`"
     return None
 
 

@@ -1,6 +1,7 @@
 """Health: liveness, readiness and metrics of the process."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
@@ -18,6 +19,7 @@ Check = Callable[[], Awaitable[str | None]]
 """Returns None when ready, else the reason as text."""
 
 _CHECK_DEADLINE_S: Final = 1.0
+_NOTES_AGE_S: Final = 5.0
 
 
 def version_of(distribution: str) -> str:
@@ -26,6 +28,35 @@ def version_of(distribution: str) -> str:
         return version(distribution)
     except PackageNotFoundError:
         return "0"
+
+
+class Notes:
+    """What a process misses although it can take requests. A probe waits for the first look alone."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock`: monotonic seconds."""
+        self._checks: dict[str, Check] = {}
+        self._clock = clock
+        self._look: asyncio.Task[dict[str, str]] | None = None
+        self._looked = 0.0
+        self._found: dict[str, str] | None = None
+
+    def add(self, name: str, check: Check) -> None:
+        self._checks[name] = check
+
+    async def missing(self) -> dict[str, str]:
+        """By check what is missing, at most some seconds old; the next look runs in the background."""
+        now = self._clock()
+        if self._look is None or (self._look.done() and now - self._looked >= _NOTES_AGE_S):
+            self._looked = now
+            self._look = asyncio.create_task(_all(self._checks))
+        found = self._found
+        if found is None:
+            found = await asyncio.shield(self._look)
+        elif self._look.done():
+            found = self._look.result()
+        self._found = found
+        return found
 
 
 class Health:
@@ -37,6 +68,7 @@ class Health:
         self._state: str | None = "starting"
         self._checks: dict[str, Check] = {}
         self._included: list[Mapping[str, Check]] = []
+        self.notes = Notes()
 
     def add(self, name: str, check: Check) -> None:
         """Be ready only while `check` returns None within 1 s."""
@@ -59,8 +91,7 @@ class Health:
         checks = dict(self._checks)
         for more in self._included:
             checks.update(more)
-        answers = await asyncio.gather(*(_ask(check) for check in checks.values()))
-        reasons = {name: answer for name, answer in zip(checks, answers, strict=True) if answer is not None}
+        reasons = await _all(checks)
         return reasons if self._state is None else {"process": self._state, **reasons}
 
     def routes(self) -> list[Route]:
@@ -87,6 +118,11 @@ class Health:
 
     async def _metrics(self, _request: Request) -> Response:
         return Response(metrics.render(), media_type=metrics.CONTENT_TYPE)
+
+
+async def _all(checks: Mapping[str, Check]) -> dict[str, str]:
+    answers = await asyncio.gather(*(_ask(check) for check in checks.values()))
+    return {name: answer for name, answer in zip(checks, answers, strict=True) if answer is not None}
 
 
 async def _ask(check: Check) -> str | None:

@@ -5,7 +5,6 @@ import re
 import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from types import TracebackType
 from typing import Any, Final
 
 from opentelemetry import trace
@@ -17,7 +16,9 @@ with without("rich"):  # saves 2.6 MB: only coloured tracebacks need it
     import structlog
     from structlog.typing import EventDict, Processor, WrappedLogger
 
-_SECRET_KEY: Final = re.compile(r"token|secret|password|passwd|api_?key|authorization|credential|cookie", re.IGNORECASE)
+_SECRET_KEY: Final = re.compile(
+    r"token|secret|password|passwd|api_?key|words_?key|authorization|credential|cookie", re.IGNORECASE
+)
 _MAX_TEXT: Final = 20_000  # characters of one field; longer text is truncated
 
 
@@ -114,9 +115,7 @@ class bind_session:  # noqa: N801 - reads as a verb, like contextlib's
     def __enter__(self) -> "bind_session":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         structlog.contextvars.reset_contextvars(**self._tokens)
 
 

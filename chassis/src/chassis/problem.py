@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match, Route
 from starlette.types import Scope
 
 from chassis import logs
@@ -122,12 +123,23 @@ def _handle_errors(app: Starlette, invalid: type[Exception] | None) -> None:
         assert isinstance(error, HTTPException)
         answer = problem_response(_of_status(request, error), request_id())
         answer.headers.update(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            answer.headers["Allow"] = ", ".join(sorted(_methods(request)))
         return answer
 
     app.add_exception_handler(Refused, on_refused)
     app.add_exception_handler(HTTPException, on_http)
     if invalid is not None:
         app.add_exception_handler(invalid, on_invalid)
+
+
+def _methods(request: Request) -> set[str]:
+    """The methods of all routes with this path: Starlette names those of the first one only."""
+    found: set[str] = set()
+    for route in request.app.routes:
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            found |= route.methods or set()
+    return found
 
 
 def _invalid(found: Sequence[Mapping[str, Any]], content_type: str) -> Refused:

@@ -40,6 +40,16 @@ class StartDeadlines(_Shared):
     )
 
 
+class TurnBudget(_Shared):
+    turn_budget_ms: int = Field(
+        default=1200,
+        ge=100,
+        le=60_000,
+        description="ms from the end of the caller's speech to the answer's first audio; a longer turn is counted, "
+        "logged and shown with the stage to blame. It changes no call",
+    )
+
+
 class LiveKitServer(_Shared):
     livekit_url: ServerUrl = Field(pattern=LIVEKIT_URL_PATTERN, description="ws(s)://host:port of LiveKit")
     livekit_api_key: str = Field(min_length=1, description="an API key of that LiveKit server")
@@ -50,6 +60,10 @@ class LiveKitServer(_Shared):
         description="name of this deployment on a LiveKit that several deployments share, the same for all services;"
         " unset: derived from the log's creation",
     )
+
+
+class Price(_Shared):
+    credits_per_minute: int = Field(default=1, ge=0, le=1_000_000, description="the price of a begun minute")
 
 
 class RedisServer(_Shared):

@@ -73,6 +73,12 @@ def extract(headers: Mapping[str, str] | None) -> Context:
     return _W3C.extract(dict(headers or {}), context=Context())
 
 
+def trace_id(headers: Mapping[str, str]) -> str:
+    """The trace of a message's headers, as 32 hexadecimal digits; empty when they hold none."""
+    context = trace.get_current_span(extract(headers)).get_span_context()
+    return trace.format_trace_id(context.trace_id) if context.is_valid else ""
+
+
 @contextmanager
 def span(
     name: str, kind: SpanKind, *, parent: Context | None = None, attributes: Mapping[str, str] | None = None

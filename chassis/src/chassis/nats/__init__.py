@@ -21,6 +21,7 @@ from chassis.nats.errors import (
     KeyExists,
     NoDisk,
     NoResponder,
+    NotPermitted,
     NotStored,
     PublishRefused,
     SequenceConflict,
@@ -31,7 +32,6 @@ from chassis.nats.jetstream.messages import Published, Stored
 from chassis.nats.jetstream.place import Place, place_of, show_place
 from chassis.nats.jetstream.replay import Replay
 from chassis.nats.jetstream.state import StreamUse, account_streams
-from chassis.nats.jetstream.unreadable import read_value
 from chassis.nats.kv.bucket import Bucket, Cause, Change, Entry
 from chassis.nats.messaging.respond import Handlers, command_router
 
@@ -53,6 +53,7 @@ __all__ = [
     "KeyExists",
     "NoDisk",
     "NoResponder",
+    "NotPermitted",
     "NotStored",
     "Place",
     "PublishRefused",
@@ -66,7 +67,6 @@ __all__ = [
     "account_streams",
     "command_router",
     "place_of",
-    "read_value",
     "show_place",
 ]
 

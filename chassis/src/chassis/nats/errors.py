@@ -12,8 +12,8 @@ _CHECK_USER: Final = (
     "Check the user and password in NATS_URL, and the user's permissions in nats-server's configuration."
 )
 _MORE_DISK: Final = (
-    "Free disk where nats-server's store_dir is, or lower SESSIONS_MAX_MB, IDEMPOTENCY_MAX_MB or SEATS_MAX_MB, and "
-    "restart nats-server. docs/troubleshooting.md says how much it needs."
+    "Free disk where nats-server's store_dir is, or lower SESSIONS_MAX_MB, KEYS_MAX_MB, IDEMPOTENCY_MAX_MB or "
+    "SEATS_MAX_MB, and restart nats-server. docs/troubleshooting.md says how much it needs."
 )
 GRANT_IT: Final = "Add it to the user's permissions in nats-server's configuration."
 

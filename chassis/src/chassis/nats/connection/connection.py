@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, Final, Literal, TypeVar
@@ -24,6 +25,7 @@ _UNANSWERED_PINGS: Final = 1  # a dead host is noticed after 2 to 4 s
 _API_S: Final = 2.0  # one request to JetStream; callers repeat it until their own deadline
 _REFUSED_FOR_S: Final = 5.0  # a server that is being reconfigured may refuse for a moment
 _CLOSE_S: Final = 2.0
+_REFUSALS: Final = 256  # of calls that wait at the same time
 _UNREACHABLE: Final = "no connection yet"
 
 T = TypeVar("T")
@@ -81,7 +83,7 @@ class Connection:
         self.name = name
         self.graceful_timeout_s = graceful_timeout_s
         self.closed = asyncio.Event()
-        self._refused: tuple[int, str] = 0, ""  # subjects so far, and the newest one's text
+        self._refusals = deque([(0, "")], maxlen=_REFUSALS)  # of subjects: a number and the text, the newest last
         self._reconnected: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self._last_error: str = _UNREACHABLE
         self._phase: Literal["opening", "open", "closing"] = "opening"
@@ -167,14 +169,15 @@ class Connection:
             NotPermitted: No reply, and meanwhile the server reported that the user may not use a subject.
             BusUnavailable: Or the subclass that says more.
         """
-        before, _ = self._refused
+        before, _ = self._refusals[-1]
         try:
             async with asyncio.timeout(deadline_s):
                 yield
         except NATS_ERRORS as error:
-            count, refusal = self._refused
-            if count > before and isinstance(error, TimeoutError):
-                raise NotPermitted(doing, refusal, self.url) from error
+            new = [text for number, text in self._refusals if number > before]
+            if new and isinstance(error, TimeoutError):
+                own = (text for text in new if doing.endswith(" " + text.rpartition(" ")[2]))
+                raise NotPermitted(doing, next(own, new[-1]), self.url) from error
             raise translated(error, doing, self.url) from error
 
     async def ask(self, doing: str, call: Awaitable[T], deadline_s: float | None = None) -> T:
@@ -205,7 +208,7 @@ class Connection:
             log.warning("nats.error", error=text)
         self._last_error = text
         if (refusal := self._client.refusal_in(error)) is not None:
-            self._refused = self._refused[0] + 1, refusal
+            self._refusals.append((self._refusals[-1][0] + 1, refusal))
         if self._phase == "opening" and login_refusal(error) is not None:
             raise error  # else nats-py retries the same password until the deadline
         if not is_bad_login(error):

@@ -57,7 +57,7 @@ def bucket_config(spec: AnyBucket, replicas: int) -> StreamConfig:
         allow_rollup_hdrs=True,
         allow_direct=True,
         allow_msg_ttl=True,
-        deny_delete=True,
+        deny_delete=not spec.erasable,
         subject_delete_marker_ttl=_MARKER_TTL_S if spec.markers else None,
         num_replicas=replicas,
         metadata={SHAPE_KEY: str(SHAPE)},

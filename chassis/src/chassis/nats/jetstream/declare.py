@@ -203,7 +203,7 @@ class Streams:
             await self.connection.ask(doing, js.update_stream(fitted))  # pyright: ignore[reportUnknownMemberType]
         except ApiError as error:
             if error.err_code == _UNCHANGEABLE and info.config.storage != config.storage:
-                log.info("stream.kept", stream=config.name, reason="it is stored otherwise, until it is made anew")
+                log.info("stream.kept", stream=config.name, reason="its storage differs until it is recreated")
             elif error.err_code in _INSUFFICIENT:
                 _keep_what_no_longer_fits(fitted, error)
             else:

@@ -17,6 +17,7 @@ from chassis.nats.errors import (
     NoAnswer,
     NoSubscriber,
     NotFound,
+    NotPermitted,
     NotStored,
     PublishRefused,
     SequenceConflict,
@@ -66,6 +67,7 @@ class Publisher(Streams):
             PublishRefused: The stream rejects it.
             StreamFull: The stream has reached its maximum size, and discards nothing.
             NotStored: The stream's disk is full.
+            NotPermitted: The user may not publish to the event's subject.
             BusUnavailable: No answer by the deadline.
         """
         with (
@@ -101,7 +103,7 @@ class Publisher(Streams):
             headers[EXPECT_LAST] = str(expect_last)
         sending = _Sending(self.connection, subject, data, stream, headers, self.redeclare_soon)
         try:
-            return await retried(sending.attempt, deadline_s=deadline_s, final=(StreamFull,))
+            return await retried(sending.attempt, deadline_s=deadline_s, final=(NotPermitted, StreamFull))
         except NoAnswer as error:
             if self.connection.is_connected:
                 await self._tell_a_full_disk(stream, error)
@@ -145,10 +147,19 @@ class _Sending:
         """Send once.
 
         Raises:
-            BusUnavailable: A repetition may help, except after `StreamFull`.
+            BusUnavailable: A repetition may help, except after `StreamFull` and `NotPermitted`.
             PublishRefused: The stream rejects it.
             SequenceConflict: The subject's last message is another one, and not this very message.
         """
+        try:
+            return await self._attempt(left_s)
+        except NotPermitted as error:
+            if error.refusal.endswith(f" {self._subject}"):
+                raise
+            # The server refused another message of this connection meanwhile.
+            raise NoAnswer(f"{self._doing}: no reply", error.url) from error
+
+    async def _attempt(self, left_s: float) -> Published:
         until = time.monotonic() + left_s
         publish = self._connection.js.publish(
             self._subject,
@@ -178,7 +189,7 @@ class _Sending:
         if known is not None:
             return known
         self._headers[MSG_ID] = f"{self._id}{_AGAIN}{uuid4()}"
-        return await self.attempt(until - time.monotonic())
+        return await self._attempt(until - time.monotonic())
 
     async def _known(self, seq: int, left_s: float) -> Published | None:
         """The stored message that has our id; None when it is on another subject and ours is not stored.

@@ -136,14 +136,17 @@ async def last_of_each(connection: Connection, stream: str, subjects: Sequence[s
     async with connection.asking(f"reading the last messages of {len(subjects)} subjects", deadline_s):
         newest = (await connection.js.stream_info(stream)).state.last_seq  # the leader's; a replica may be behind
         for at in range(0, len(subjects), PAGE):
-            found += await _some(connection, stream, subjects[at : at + PAGE], newest)
+            found += await _some(connection, stream, subjects[at : at + PAGE], newest, deadline_s)
     return found
 
 
-async def _some(connection: Connection, stream: str, subjects: Sequence[str], newest: int) -> list[Raw]:
+async def _some(
+    connection: Connection, stream: str, subjects: Sequence[str], newest: int, deadline_s: float
+) -> list[Raw]:
     found: list[Raw] = []
+    wanted, asked = frozenset(subjects), subjects
     while True:
-        ask: dict[str, object] = {"multi_last": list(subjects)}
+        ask: dict[str, object] = {"multi_last": list(asked)}
         if found:
             ask["seq"] = found[-1].seq + 1  # the page was full of bytes
         answer = await page(connection, stream, ask)
@@ -151,8 +154,15 @@ async def _some(connection: Connection, stream: str, subjects: Sequence[str], ne
             await asyncio.sleep(_BEHIND_S)  # cut short, or from a replica that is behind
             continue
         found += answer.messages
+        if not answer.messages:
+            # A server that has none does not say how far it knows the stream: ask with a subject that it must have.
+            known = await last(connection, stream, ">", deadline_s=deadline_s)
+            if known is not None and known.seq > (found[-1].seq if found else 0):
+                newest, asked = known.seq, (*subjects, known.subject)
+                await asyncio.sleep(_BEHIND_S)
+                continue
         if not answer.pending:
-            return found
+            return [raw for raw in found if raw.subject in wanted]
 
 
 async def all_of_each(

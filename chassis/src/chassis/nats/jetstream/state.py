@@ -18,6 +18,7 @@ class StreamUse:
     Attributes:
         at: When the stream's leader answered, by the clock with which it stamps messages.
         max_bytes: Its maximum size; 0 for none.
+        max_age_s: How long it keeps a message, in seconds; 0: for ever.
         created: When it was made. Another time means another stream of the same name, after a lost store.
         first_seq: Of its oldest message; of the next one when it is empty.
         first_at: When the oldest message was stored; None when it is empty.
@@ -27,6 +28,7 @@ class StreamUse:
     at: datetime
     bytes: int
     max_bytes: int
+    max_age_s: float
     messages: int
     created: datetime
     first_seq: int
@@ -62,6 +64,7 @@ async def stream_use(connection: Connection, stream: str, *, deadline_s: float) 
         at=_time(answer["ts"]),
         bytes=state["bytes"],
         max_bytes=max(0, config.get("max_bytes", 0)),
+        max_age_s=config.get("max_age", 0) / 1e9,
         messages=state["messages"],
         created=_time(answer["created"]),
         first_seq=state["first_seq"],

@@ -8,7 +8,7 @@ import asyncio
 import math
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -18,7 +18,8 @@ from uuid import uuid4
 from pydantic import BaseModel
 
 from chassis import logs
-from chassis.nats.errors import BusUnavailable, KeyChanged, KeyExists, SequenceConflict
+from chassis.nats.connection.retry import retried
+from chassis.nats.errors import ApiError, BusUnavailable, Declined, KeyChanged, KeyExists, SequenceConflict
 from chassis.nats.jetstream import read
 from chassis.nats.jetstream.direct import Raw
 from chassis.nats.jetstream.jetstream import JetStream
@@ -47,7 +48,7 @@ class Entry(Generic[Value]):
     """One key's value.
 
     Attributes:
-        data: The value as it is stored.
+        data: The stored value, not decoded.
         revision: Compare-and-set goes by it.
         stored_ms: When the server stored it, Unix ms.
     """
@@ -81,7 +82,7 @@ class Change(Generic[Value]):
     """What a watcher is told.
 
     Attributes:
-        data: The new value as it is stored; None when the key is gone.
+        data: The stored new value, not decoded; None when the key is gone.
         revision: Of the value, or of the marker of its end.
     """
 
@@ -184,6 +185,26 @@ class Bucket(Generic[Value]):
         marker = await self._write(key, b"", expect=revision, ttl_s=None, deadline_s=deadline_s, extra=headers)
         self._remember(key, marker, stands_until)
 
+    async def erase(self, key: str, revision: int, *, deadline_s: float = _DEADLINE_S) -> None:
+        """Overwrite this value's bytes in the server's files; the key is then missing. Only in an `erasable` bucket.
+
+        Erase before any new `put`: the bytes of a superseded value stay on disk.
+
+        Raises:
+            ApiError: The server refuses it.
+        """
+
+        async def attempt(left_s: float) -> None:
+            doing = f"erasing {self.spec.name}/{key}"
+            try:
+                await self._bus.connection.ask(doing, self._bus.js.delete_msg(self._stream, revision), left_s)
+            except ApiError:
+                raw = await self._last(key, left_s)
+                if raw is not None and raw.seq == revision:
+                    raise
+
+        await retried(attempt, deadline_s=deadline_s, final=(Declined,))
+
     def _remember(self, key: str, marker: int, stands_until: float) -> None:
         """Remember our marker: creating the key again names it, and asking for it would cost two requests."""
         self._markers.pop(key, None)
@@ -203,6 +224,14 @@ class Bucket(Generic[Value]):
             elif _TTL not in raw.headers and self.spec.ttl_s is None:
                 self._remember(raw.subject.removeprefix(self._prefix), raw.seq, math.inf)
         return entries
+
+    async def some(self, keys: Collection[str], *, deadline_s: float = _DEADLINE_S) -> dict[str, Entry[Value]]:
+        """Those of these keys that have a value; 500 in about 15 ms."""
+        if not keys:
+            return {}
+        subjects = [self._subject(key) for key in sorted(keys)]
+        found = await read.last_of_each(self._bus.connection, self._stream, subjects, deadline_s=deadline_s)
+        return {entry.key: entry for raw in found if (entry := self._entry(raw)) is not None}
 
     async def used_ratio(self, *, deadline_s: float = _DEADLINE_S) -> float:
         """The share of the bucket's bytes that is in use, 0 to 1; 0 without a bound."""
@@ -247,7 +276,7 @@ class Bucket(Generic[Value]):
 
     def _subject(self, key: str) -> str:
         if not _KEY.fullmatch(key):
-            raise ValueError(f"{key!r} is no key of a bucket: 1 to 200 letters, digits and - _ = / or . between")
+            raise ValueError(f"{key!r} is not a key: use 1 to 200 letters, digits and - _ = / or . between")
         return f"{self._prefix}{key}"
 
     async def _last(self, key: str, deadline_s: float) -> Raw | None:

@@ -43,6 +43,7 @@ class Lease:
         revision: Grows with each holder and renewal: what a later holder writes is newer.
         term: The revision at which the present hold, or the last one, began; a later holder's is greater.
         gains: How often this process gained the lease.
+        others_seen: How often this process saw the lease in the hands of another.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Lease:
         self.revision = 0
         self.term = 0
         self.gains = 0
+        self.others_seen = 0
         self._held_until = -math.inf
         self._unrenewed: tuple[int, float] = (0, 0.0)  # another holder's revision, and since when we see it
 
@@ -177,6 +179,7 @@ class Lease:
         if entry is None or not self._is_ours(entry):
             self._held_until = -math.inf
             self.revision = 0
+            self.others_seen += entry is not None
             if entry is None or not self._is_stale(entry, asked):
                 return False
             log.error("lease.stale_taken", key=self.key, revision=entry.revision)
@@ -203,6 +206,7 @@ class Lease:
         except KeyExists:
             self._held_until = -math.inf
             self.revision = 0
+            self.others_seen += 1
             return False
         except BusUnavailable:
             return False
