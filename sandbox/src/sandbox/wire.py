@@ -18,6 +18,7 @@ from sandbox.stage import Stage
 ABORT = "sandbox.abort"
 FREEZE = "sandbox.freeze"
 LONGEST_BODY = 1 << 20
+SILENCE_S = 3600
 LONGEST_REASON = 120
 GARBAGE = '{"type": "Turn", "transcript": \x00 not json'
 
@@ -75,11 +76,25 @@ async def strike_http(stage: Stage, service: Service, when: When, about: Mapping
     for fault in stage.faults.take(service, when, about):
         if fault.kind == "latency":
             await asyncio.sleep(fault.latency_ms / 1000)
+        elif fault.kind == "silence":
+            await asyncio.sleep(SILENCE_S)
         elif fault.kind in ("drop", "close"):
             raise Dropped
         else:
             return fault
     return None
+
+
+async def strike_answer(stage: Stage, service: Service, about: Mapping[str, str]) -> bool:
+    """Apply the faults amid an answer; True when it must be garbage.
+
+    Raises:
+        Dropped: The connection must be cut.
+    """
+    fault = await strike_http(stage, service, "answer", about)
+    if fault is not None and fault.kind == "error":
+        raise Dropped
+    return fault is not None
 
 
 def abort(connection: HTTPConnection) -> None:

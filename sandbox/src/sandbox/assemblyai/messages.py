@@ -26,6 +26,7 @@ _LANGUAGE = re.compile(
     "af|ar|ca|da|de|en|es|et|fa|fi|fr|gl|he|hi|it|ja|ko|mr|nl|nn|no|pt|ro|ru|sv|tr|ur|vi|xh|yue|zh|zu"
 )
 _MOST_LANGUAGES = 10
+_FOCUSES = ("near-field", "far-field")
 _LONGEST_SILENCE_MS = 60_000
 _QUESTION_WORDS = frozenset(
     {"what", "who", "where", "when", "why", "how", "which", "can", "could", "do", "does", "did", "is", "are", "will"}
@@ -89,6 +90,10 @@ def parameters(query: Mapping[str, str]) -> Parameters:
         _languages(_json_list("language_codes", query["language_codes"]))
     if "keyterms_prompt" in query:
         _json_list("keyterms_prompt", query["keyterms_prompt"])
+    if (focus := query.get("voice_focus", "near-field")) not in _FOCUSES:
+        raise BadParameter(f"Invalid voice_focus: {focus}. Expected one of {', '.join(_FOCUSES)}")
+    if not _is_share(threshold := query.get("voice_focus_threshold", "0")):
+        raise BadParameter(f"Invalid voice_focus_threshold: {threshold}. Expected between 0 and 1")
     return Parameters(
         sample_rate=_integer("sample_rate", query["sample_rate"], RATES),
         encoding=encoding,
@@ -106,6 +111,13 @@ def _integer(name: str, text: str, allowed: range) -> int:
     if value not in allowed:
         raise BadParameter(f"Invalid {name}: {value}. Expected between {allowed[0]} and {allowed[-1]}")
     return value
+
+
+def _is_share(text: str) -> bool:
+    try:
+        return 0 <= float(text) <= 1
+    except ValueError:
+        return False
 
 
 def _json_list(name: str, text: str) -> list[Any]:

@@ -19,6 +19,8 @@ SHORTEST_CHUNK_MS, LONGEST_CHUNK_MS = 50, 1000
 # Audio may be this far ahead of real time; beyond it the service refuses it as too fast.
 LONGEST_LEAD_S = 60.0
 LAST_TURN_S = 10.0
+TAIL_MS = 400
+"""Speech that goes on so soon after the last scripted transcript belongs to it: a hole in the audio has divided it."""
 
 
 class SessionRefused(Exception):
@@ -40,6 +42,7 @@ class Session:
         self._short_ms: float | None = None
         self._turn = 0
         self._is_withheld: bool | None = None  # of the turn; None: not decided yet
+        self._scripted_until_ms = 0
 
     async def run(self) -> None:
         """Serve until the client terminates or disconnects, the session expires, or the protocol is violated."""
@@ -151,11 +154,11 @@ class Session:
             match heard.event:
                 case "started":
                     await self._line.answer(messages.speech_started(heard.at_ms))
-                case "partial" if heard.words and not self._withholds():
+                case "partial" if heard.words and not self._is_tail(heard) and not self._withholds():
                     words = self._scripted(heard) or heard.words
                     await self._line.answer(messages.turn(self._turn, words, final=False, formatted=False))
                 case "final":
-                    await self._finish_turn(heard, heard.words)
+                    await self._finish_turn(heard, () if self._is_tail(heard) else heard.words)
                 case "idle":
                     await self._finish_turn(heard, ())
                 case _:
@@ -165,6 +168,11 @@ class Session:
         """As many words of the coming scripted transcript as were heard."""
         scripted = self._line.stage.script.coming_transcript or ""
         return _placed(scripted, heard.at_ms)[: len(heard.words)]
+
+    def _is_tail(self, heard: Heard) -> bool:
+        """Whether a scripted transcript stands for these words already."""
+        is_scripted = self._line.stage.script.coming_transcript is not None
+        return bool(heard.words) and not is_scripted and heard.words[0].start_ms < self._scripted_until_ms
 
     def _withholds(self) -> bool:
         """Whether a fault withholds this turn's words."""
@@ -181,6 +189,7 @@ class Session:
         scripted = self._line.stage.script.next_transcript()
         if scripted is not None:
             words = _placed(scripted, heard.at_ms)
+            self._scripted_until_ms = heard.at_ms + TAIL_MS
         ended_at, self._forced_at = self._forced_at or time.monotonic(), None
         if not words:
             return

@@ -16,10 +16,18 @@ from sandbox.groq.reply import Answer, prompt_tokens, reply
 from sandbox.groq.request import Completion, completion
 from sandbox.script import Reply
 from sandbox.stage import Stage, stage_of
-from sandbox.wire import GARBAGE, BodyRefused, Dropped, is_key, json_body, status_response, strike_http
+from sandbox.wire import (
+    GARBAGE,
+    BodyRefused,
+    Dropped,
+    is_key,
+    json_body,
+    status_response,
+    strike_answer,
+    strike_http,
+)
 
 PATH = "/openai/v1"
-SILENCE_S = 3600
 _CREATED = 1_754_000_000
 _CONTEXT_WINDOW = 131_072
 
@@ -86,7 +94,7 @@ async def chat(request: Request) -> Response:
     answer = reply(asked, scripted, stage.settings.now(), stage.settings.llm_reasoning_tokens)
     if asked.stream:
         return StreamingResponse(_streamed(stage, asked, answer), media_type="text/event-stream")
-    if await _struck_at_answer(stage, asked.model):
+    if await strike_answer(stage, "groq", {"path": f"{PATH}/chat/completions", "model": asked.model}):
         return Response(GARBAGE, media_type="application/json")
     tokens = answer.reasoning + len(answer.tokens)
     await asyncio.sleep((stage.settings.llm_first_token_ms + stage.settings.llm_token_ms * tokens) / 1000)
@@ -99,8 +107,6 @@ async def _struck(request: Request, model: str = "", tokens: int = 0) -> Respons
     fault = await strike_http(stage_of(request), "groq", "request", about)
     if fault is None:
         return None
-    if fault.kind == "silence":
-        await asyncio.sleep(SILENCE_S)
     if fault.kind == "garbage":
         return Response(GARBAGE, media_type="application/json")
     return status_response(fault, fault_body(fault.status))
@@ -108,18 +114,6 @@ async def _struck(request: Request, model: str = "", tokens: int = 0) -> Respons
 
 def _is_to_be_empty(stage: Stage, model: str) -> bool:
     return bool(stage.faults.take("groq", "thought", {"path": f"{PATH}/chat/completions", "model": model}))
-
-
-async def _struck_at_answer(stage: Stage, model: str) -> bool:
-    """Apply a fault to the answer; True when the answer must be garbage."""
-    fault = await strike_http(stage, "groq", "answer", {"path": f"{PATH}/chat/completions", "model": model})
-    if fault is None:
-        return False
-    if fault.kind == "silence":
-        await asyncio.sleep(SILENCE_S)
-    if fault.kind == "error":
-        raise Dropped
-    return True
 
 
 def _whole(asked: Completion, answer: Answer) -> dict[str, Any]:
@@ -146,7 +140,9 @@ async def _streamed(stage: Stage, asked: Completion, answer: Answer) -> AsyncGen
         yield _event(header, {"role": "assistant", "content": ""})
         await asyncio.sleep(stage.settings.llm_first_token_ms / 1000)
         for index, delta in enumerate(_deltas(answer)):
-            if index == 1 and await _struck_at_answer(stage, asked.model):
+            if index == 1 and await strike_answer(
+                stage, "groq", {"path": f"{PATH}/chat/completions", "model": asked.model}
+            ):
                 yield f"data: {GARBAGE}\n\n"
             if cut.is_set():
                 raise Dropped

@@ -15,10 +15,18 @@ from sandbox.inworld import socket, voices
 from sandbox.inworld.order import INVALID, NOT_FOUND, UNAUTHENTICATED, Refused, SpokenOrder, spoken_order
 from sandbox.inworld.speech import chunk, chunks, utterance
 from sandbox.stage import Stage, stage_of
-from sandbox.wire import GARBAGE, BodyRefused, Dropped, Line, is_key, json_body, status_response, strike_http
+from sandbox.wire import (
+    GARBAGE,
+    BodyRefused,
+    Line,
+    is_key,
+    json_body,
+    status_response,
+    strike_answer,
+    strike_http,
+)
 
 PATH = "/tts/v1/voice"
-SILENCE_S = 3600
 _STATUS = {INVALID: 400, NOT_FOUND: 404, UNAUTHENTICATED: 401}
 _INTERNAL = 13
 
@@ -54,8 +62,6 @@ def _guarded(handler: Handler) -> Handler:
         stage.traffic.count("inworld", path.rsplit("/", 1)[-1])
         try:
             fault = await strike_http(stage, "inworld", "request", {"path": path})
-            if fault is not None and fault.kind == "silence":
-                await asyncio.sleep(SILENCE_S)
             if fault is not None:
                 return status_response(fault, _body(_INTERNAL, "the service refused the request"))
             if not _has_key(request, stage):
@@ -98,7 +104,7 @@ async def synthesise(request: Request) -> Response:
     """The whole text at once."""
     stage, order = stage_of(request), await _ordered(request)
     spoken = await asyncio.to_thread(utterance, stage.voice, order, order.text)
-    if await _struck_at_answer(stage, request.url.path):
+    if await strike_answer(stage, "inworld", {"path": request.url.path}):
         return Response(GARBAGE, media_type="application/json")
     return JSONResponse({**chunk(order, spoken), "usage": _usage(order)})
 
@@ -111,7 +117,7 @@ async def synthesise_streaming(request: Request) -> Response:
     async def lines() -> AsyncGenerator[str]:
         await asyncio.sleep(stage.settings.tts_first_audio_ms / 1000)
         for found in chunks(order, spoken):
-            if await _struck_at_answer(stage, request.url.path):
+            if await strike_answer(stage, "inworld", {"path": request.url.path}):
                 yield f"{GARBAGE}\n"
             yield json.dumps({"result": {**found, "usage": _usage(order)}}) + "\n"
 
@@ -122,18 +128,6 @@ async def _ordered(request: Request) -> SpokenOrder:
     body = await json_body(request)
     stage_of(request).traffic.keep("inworld", request.url.path, body)
     return spoken_order(body)
-
-
-async def _struck_at_answer(stage: Stage, path: str) -> bool:
-    """Apply a fault to the answer; True when the answer must be garbage."""
-    fault = await strike_http(stage, "inworld", "answer", {"path": path})
-    if fault is None:
-        return False
-    if fault.kind == "silence":
-        await asyncio.sleep(SILENCE_S)
-    if fault.kind == "error":
-        raise Dropped
-    return True
 
 
 def _usage(order: SpokenOrder) -> dict[str, Any]:
