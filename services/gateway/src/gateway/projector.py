@@ -9,17 +9,19 @@ from typing import NoReturn
 
 from chassis import metrics
 from chassis.logs import get_logger
-from contracts.events import Event, SessionRequested
+from contracts.events import Event, SessionErased, SessionRequested
+from gateway.domain.erasure import configs_of
+from gateway.domain.logged import LoggedEvent
 from gateway.domain.occupancy import ready_agents
-from gateway.domain.read_model import FOLDED, SessionState, fold, fold_all, user_config
+from gateway.domain.read_model import FOLDED, SessionState, fold, fold_records, user_config
 from gateway.ports import (
-    LoggedEvent,
     LogReader,
     PositionMoved,
     PrejoinedRooms,
     ReadModelWriter,
     Registry,
     Unavailable,
+    Words,
 )
 
 log = get_logger(__name__)
@@ -34,12 +36,13 @@ _LEADING = metrics.gauge("read_model_projecting", "1 while this process writes t
 
 class Projector:
     def __init__(
-        self, reader: LogReader, writer: ReadModelWriter, registry: Registry, prejoined: PrejoinedRooms
+        self, reader: LogReader, writer: ReadModelWriter, registry: Registry, prejoined: PrejoinedRooms, words: Words
     ) -> None:
         self._reader = reader
         self._writer = writer
         self._registry = registry
         self._prejoined = prejoined
+        self._words = words
 
     async def run(self) -> None:
         """Run until cancelled; outages of Redis and NATS do not end it."""
@@ -99,14 +102,36 @@ class Projector:
         events = [recorded.event for recorded in batch if recorded.event is not None]
         states = await self._states(events)
         configs: dict[str, dict[str, str]] = {}
-        for event in events:
-            states[event.session_id] = fold(states.get(event.session_id), event)
-            if isinstance(event, SessionRequested):
+        for recorded in batch:
+            event = recorded.event
+            if event is None:
+                continue
+            before = states.get(event.session_id)
+            states[event.session_id] = fold(before, event, recorded.trace_id)
+            if isinstance(event, SessionRequested) and event.user_name:
                 configs[event.user_name] = user_config(event)
+            elif isinstance(event, SessionErased):
+                await self._erase(event.session_id, before, configs)
         then = str(batch[-1].seq)
         await self._writer.write(states.values(), configs, at=at, then=then)
         _APPLIED.inc(len(events))
         return then
+
+    async def _erase(self, session_id: str, state: SessionState | None, configs: dict[str, dict[str, str]]) -> None:
+        """Finish an erasure: the gateway that announced it may have stopped anywhere.
+
+        The key goes last, since it opens the name. A rebuilt state has lost the name, and the log forgets: ask both.
+        """
+        logged = [record.event for record in await self._reader.records(session_id)]
+        requests = [event for event in logged if isinstance(event, SessionRequested)]
+        if state is not None and state.requested is not None:
+            requests.append(state.requested)
+        forgotten = configs_of(requests)
+        for user_name, updated_at in forgotten:
+            if configs.get(user_name, {}).get("updatedAt") == updated_at:
+                del configs[user_name]
+        await self._writer.forget_users(session_id, forgotten)
+        await self._words.erase(session_id)
 
     async def _states(self, events: Sequence[Event]) -> dict[str, SessionState]:
         """The stored states of the events' sessions; a missing one of an older session is rebuilt from the log."""
@@ -114,7 +139,7 @@ class Projector:
         states = await self._writer.states(first.keys())
         for session_id, event in first.items():
             if session_id not in states and not isinstance(event, SessionRequested):
-                rebuilt = fold_all(await self._reader.history(session_id))
+                rebuilt = fold_records(await self._reader.records(session_id))
                 if rebuilt is not None:
                     states[session_id] = rebuilt
         return states

@@ -1,6 +1,7 @@
 """The gateway's settings; nothing else reads the environment."""
 
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
@@ -12,10 +13,12 @@ from chassis.shared_settings import (
     LIVEKIT_URL_PATTERN,
     CallLimits,
     LiveKitServer,
+    Price,
     RedisServer,
     SpokenLines,
     StartDeadlines,
     ToolHosts,
+    TurnBudget,
 )
 from chassis.urls import ServerUrl
 from contracts.api import MAX_START_BYTES
@@ -35,11 +38,19 @@ def _proxy(value: str) -> str:
     return value
 
 
+def _secret(value: str) -> str:
+    if value and (problem := weakness(value, "a secret")) is not None:
+        raise ValueError(problem)
+    return value
+
+
 Origin = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?$", to_lower=True)]
 ProxyAddress = Annotated[str, AfterValidator(_proxy)]
 
 
-class Settings(ServiceSettings, CallLimits, StartDeadlines, LiveKitServer, RedisServer, SpokenLines, ToolHosts):
+class Settings(
+    ServiceSettings, CallLimits, StartDeadlines, LiveKitServer, RedisServer, SpokenLines, ToolHosts, TurnBudget, Price
+):
     host: str = Field(default="127.0.0.1", min_length=1, description="the address that the API listens on")
     port: int = Field(default=8000, ge=0, le=65535, description="the API's port; 0 takes a free one")
     greenroom_api_keys: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -68,6 +79,21 @@ class Settings(ServiceSettings, CallLimits, StartDeadlines, LiveKitServer, Redis
         default=False, description="true: POST /api/token mints a token for any userId, which your backend must check"
     )
 
+    metrics_need_key: bool = Field(
+        default=False,
+        description="true: where API keys are configured, GET /metrics needs one with the scope metrics or admin, "
+        "which Prometheus sends as its `authorization`; false: everything that reaches the port reads counts and rates",
+    )
+    console_dir: Path | None = Field(
+        default=None, description="folder of the built console; unset: console/dist of the source tree"
+    )
+    trace_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s{}]+(\{traceId\}[^\s{}]*|[/=])$",
+        description="address of a trace, to which the console links, such as http://localhost:16686/trace/{traceId}; "
+        "the id is appended to one that ends in / or =",
+    )
+
     billing_url: ServerUrl = Field(
         default="http://127.0.0.1:8003", pattern=_HTTP, description="http(s)://host:port of the billing service"
     )
@@ -87,6 +113,13 @@ class Settings(ServiceSettings, CallLimits, StartDeadlines, LiveKitServer, Redis
     start_waits_max: int = Field(
         default=1000, ge=1, le=100_000, description="most requests that wait for their agent at once, 1 to 100000"
     )
+    event_streams_max: int = Field(
+        default=1000,
+        ge=1,
+        le=100_000,
+        description="most open streams of events (/v1/sessions/{id}/events, /v1/events), 1 to 100000; each also uses "
+        "one of MAX_CONNECTIONS",
+    )
     idempotency_max_mb: int = Field(
         default=256,
         ge=1,
@@ -98,6 +131,19 @@ class Settings(ServiceSettings, CallLimits, StartDeadlines, LiveKitServer, Redis
         ge=1,
         le=1_000_000,
         description="MB for session ids that clients choose, kept for 2 hours: one takes about 250 bytes",
+    )
+
+    seal_words: bool = Field(
+        default=True,
+        description="true: names, prompts and what is said are encrypted in the log with a key of the session, which "
+        "DELETE /v1/sessions/{id} erases; false: in the clear, as gateways before this setting need it",
+    )
+
+    account_key: Annotated[str, AfterValidator(_secret)] = Field(
+        default="",
+        description="a secret of at least 32 bytes, the same for all gateways: the bill of a start without `userId` "
+        "names a pseudonym of the user's name made with it, so that an erasure leaves no name; unset: the name "
+        "itself. Another key makes other accounts",
     )
 
     max_connections: int = Field(default=2000, ge=16, le=100_000, description="most open connections")
@@ -132,6 +178,12 @@ class Settings(ServiceSettings, CallLimits, StartDeadlines, LiveKitServer, Redis
     @classmethod
     def _split_keys(cls, value: Any) -> Any:
         return _split(value)
+
+    @field_validator("trace_url")
+    @classmethod
+    def _name_the_id(cls, value: str | None) -> str | None:
+        """Compose cannot write the braces: the first } would end its `${TRACE_URL}`."""
+        return f"{value}{{traceId}}" if value and "{traceId}" not in value else value
 
     @field_validator("livekit_webhook_keys", mode="before")
     @classmethod

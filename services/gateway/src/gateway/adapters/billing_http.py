@@ -2,6 +2,7 @@
 
 import ssl
 from http import HTTPStatus
+from time import perf_counter
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -9,7 +10,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from chassis.logs import get_logger
-from contracts.api import SessionBill, UserBill
+from contracts.api import Dependency, SessionBill, UserBill
 from contracts.errors import BILLING_UNAVAILABLE, PROBLEMS, Problem, Refused
 
 _RETRY_AFTER_S = 5
@@ -32,11 +33,23 @@ class BillingHttp:
     async def close(self) -> None:
         await self._client.aclose()
 
+    async def check(self) -> Dependency:
+        began = perf_counter()
+        try:
+            response = await self._client.get("/ready")
+        except httpx.HTTPError as error:
+            return Dependency(ok=False, detail=type(error).__name__)
+        if response.status_code != HTTPStatus.OK:
+            return Dependency(ok=False, detail=f"it answered {response.status_code}")
+        return Dependency(ok=True, latency_ms=round((perf_counter() - began) * 1000, 2))
+
     async def session(self, session_id: str) -> SessionBill:
         return await self._get(SessionBill, f"/billing/sessions/{quote(session_id, safe='')}", {})
 
-    async def user(self, user_id: str, *, limit: int | None, cursor: str | None) -> UserBill:
-        query = {"limit": None if limit is None else str(limit), "cursor": cursor}
+    async def user(
+        self, user_id: str, *, limit: int | None, cursor: str | None, account: str | None = None
+    ) -> UserBill:
+        query = {"limit": None if limit is None else str(limit), "cursor": cursor, "account": account}
         path = f"/billing/users/{quote(user_id, safe='')}"
         if user_id in (".", ".."):  # HTTP clients normalise these away; an older billing has only the path
             path, query["user"] = "/billing/users", user_id

@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import TypeVar
+from typing import Final, TypeVar
 from uuid import uuid4
 
 import aiohttp
@@ -20,9 +20,11 @@ from chassis.logs import get_logger
 from contracts.api import Dependency
 from contracts.errors import CLOCK_SKEW, LIVEKIT_REFUSED, LIVEKIT_UNAVAILABLE, Refused
 from contracts.rooms import RoomShape, room_metadata
+from gateway.adapters.turns import Turns
 from gateway.domain.rooms import MadeRoom
 
 _RETRY_AFTER_S = 2
+_IN_FLIGHT: Final = 32  # at 100 ms each 320 a second, twice what a gateway accepts; the client has 100 connections
 
 log = get_logger(__name__)
 
@@ -53,6 +55,7 @@ class LiveKitRooms:
         self._deadline_s = deadline_s
         self._deployment = deployment
         self._clock = clock
+        self._creating = Turns(_IN_FLIGHT, deadline_s)
         self._session: aiohttp.ClientSession | None = None
         self._rooms: RoomService | None = None
 
@@ -64,6 +67,14 @@ class LiveKitRooms:
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncGenerator[None]:
+        try:
+            async with self._creating.turn():
+                yield
+        except TimeoutError as error:
+            raise self._unavailable(f"did not answer in {self._deadline_s:g} s") from error
 
     async def create(self, session_id: str) -> MadeRoom:
         # The mark tells a new room from an existing one: CreateRoom answers the same for both.
@@ -100,8 +111,9 @@ class LiveKitRooms:
             raise RuntimeError("LiveKitRooms is used before `open`")
         try:
             async with asyncio.timeout(self._deadline_s):  # the client's own calls override the session's timeout
-                return await call(self._rooms)
+                answer = await call(self._rooms)
         except ServerError as error:
+            self._creating.answered()
             if error.status in (401, 403):
                 raise await self._refusal(error) from error
             kind = _RoomGone if error.code == ServerErrorCode.NOT_FOUND else Refused
@@ -110,6 +122,8 @@ class LiveKitRooms:
             raise self._unavailable(f"did not answer in {self._deadline_s:g} s") from error
         except (aiohttp.ClientError, DecodeError, ValueError) as error:
             raise self._unavailable(f"cannot be reached: {type(error).__name__}") from error
+        self._creating.answered()
+        return answer
 
     def _unavailable(self, why: str, kind: type[Refused] = Refused) -> Refused:
         if kind is Refused:

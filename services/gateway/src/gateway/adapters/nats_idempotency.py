@@ -1,6 +1,7 @@
 """The bucket `idempotency`: the clients' keys, and the answers to their requests."""
 
-from collections.abc import Generator
+import time
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Final
 
@@ -10,7 +11,7 @@ from chassis import metrics
 from chassis.nats import Bus, KeyChanged, KeyExists, StreamFull
 from contracts.errors import IDEMPOTENCY_STORE_FULL, Refused
 from contracts.streams import IDEMPOTENCY
-from gateway.adapters.bucket_use import measure
+from gateway.adapters.bucket_use import is_past_its_age, measure
 from gateway.adapters.nats_errors import translated
 from gateway.ports import Claim, K, NatsUnavailable
 
@@ -26,15 +27,16 @@ _USED = metrics.gauge("gateway_idempotency_used_ratio", "Share of IDEMPOTENCY_MA
 class NatsIdempotencyKeys:
     """`ports.IdempotencyKeys`."""
 
-    def __init__(self, bus: Bus, *, deadline_s: float) -> None:
+    def __init__(self, bus: Bus, *, deadline_s: float, now: Callable[[], float] = time.time) -> None:
         self._bus = bus
         self._bucket = bus.bucket(IDEMPOTENCY)
         self._deadline_s = deadline_s
+        self._now = now
 
     async def find(self, name: str, kind: type[K]) -> Claim[K] | None:
         with translated():
             stored = await self._bucket.get(name, deadline_s=self._deadline_s)
-        if stored is None:
+        if stored is None or is_past_its_age(stored, self._now()):  # a new request may use its name by now
             return None
         entry = stored.read(kind)
         return None if entry is None else Claim(entry, stored.revision)
@@ -46,7 +48,7 @@ class NatsIdempotencyKeys:
                     revision = await self._bucket.create(name, _bytes(entry), deadline_s=self._deadline_s)
             except KeyExists as exists:
                 found = await self.find(name, type(entry))
-                if found is None:  # it expired meanwhile, or is unreadable: replace it at its revision
+                if found is None:  # it expired meanwhile, came back, or is unreadable: replace it at its revision
                     found = await self._put(name, entry, exists.revision)
                 if found is not None:
                     _CLAIMS.labels("first" if found.is_ours else "again").inc()

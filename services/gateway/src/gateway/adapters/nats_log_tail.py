@@ -5,21 +5,25 @@ A reader per request would need a NATS consumer each, and a stream has a limited
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 from chassis import metrics
 from chassis.logs import get_logger
 from chassis.nats import Bus, BusUnavailable, Stored
-from contracts.events import AgentReady, AgentSpeaking, AgentStopped, Event, SessionEnded, TurnFinished
+from contracts.events import EVENTS, Event, ServedTick
 from contracts.streams import SESSIONS
 from contracts.subjects import session_event
+from gateway.domain.logged import FellBehind
 
-_TOLD: Final = (AgentReady, AgentSpeaking, TurnFinished, AgentStopped, SessionEnded)
+_TOLD: Final = tuple(event for event in EVENTS if event is not ServedTick)
 _KEPT: Final = 2048  # messages, for requests that begin to follow shortly after the event they wait for
 _QUEUED: Final = 256  # messages of one session that its follower has not read yet
+_QUEUED_OF_ALL: Final = 10_000
 _BEGIN_S: Final = 2.0
+ANY: Final = "*"
+"""In place of a session's id: every session."""
 _RETRY_S: Final = 0.25
 
 _FOLLOWERS = metrics.gauge("gateway_log_followers", "Requests that follow a session's events from the log's tail")
@@ -41,6 +45,10 @@ class _Follower:
         self.queue: deque[Stored] = deque()
         self.news = asyncio.Event()
 
+    def stop(self) -> None:
+        """The tail has stopped."""
+        self.news.set()
+
     def tell(self, stored: Stored) -> None:
         if len(self.queue) == _QUEUED:
             self.has_missed = True
@@ -56,12 +64,56 @@ class _Follower:
         self.news.set()
 
 
+class Watcher:
+    """One reader that gets each message once, in order, or `FellBehind`.
+
+    Args:
+        most: Messages that may wait for it.
+        past: Messages that it gets first.
+    """
+
+    def __init__(self, most: int, past: Iterable[Stored] = ()) -> None:
+        self.news = asyncio.Event()
+        self.news.set()
+        self._most = most
+        self._queue: list[Stored] = [*past]
+        self._has_missed = False
+
+    def tell(self, stored: Stored) -> None:
+        if len(self._queue) >= self._most:
+            self.tell_again()
+            return
+        self._queue.append(stored)
+        self.news.set()
+
+    def tell_again(self) -> None:
+        """The queue overflowed, the stream was created again, or the tail has stopped."""
+        self._has_missed = True
+        self._queue.clear()
+        self.news.set()
+
+    stop = tell_again
+
+    async def next(self) -> list[Stored]:
+        """What came since the last call, perhaps nothing; safe to cancel.
+
+        Raises:
+            FellBehind: Some messages are lost to this reader.
+        """
+        await self.news.wait()
+        self.news.clear()
+        if self._has_missed:
+            raise FellBehind
+        found, self._queue = self._queue, []
+        return found
+
+
 class LogTail:
     """Reads SESSIONS from its newest message on; `run` it for as long as requests may follow."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._followers: dict[str, set[_Follower]] = {}
+        self._followers: dict[str, set[_Follower | Watcher]] = {}
         self._kept: deque[Stored] = deque()
         self._kept_of: dict[str, deque[Stored]] = {}
         self._first = 0  # every message from this sequence on is in a follower's queue or in `_kept`
@@ -83,24 +135,42 @@ class LogTail:
             self._began.set()
             for followers in self._followers.values():
                 for follower in followers:
-                    follower.news.set()
+                    follower.stop()
+
+    @asynccontextmanager
+    async def watch(self, session_id: str = ANY) -> AsyncGenerator[Watcher]:
+        """What comes from now on, for one session or all, without the ticks; for all also the kept messages.
+
+        Raises:
+            BusUnavailable: The tail stopped, or did not begin within 2 s.
+        """
+        await self._begun()
+        if self._has_stopped:
+            raise BusUnavailable("following the log", self._bus.url)
+        watcher = Watcher(_QUEUED_OF_ALL, self._kept) if session_id == ANY else Watcher(_QUEUED)
+        with self._following(session_id, watcher):
+            yield watcher
 
     @asynccontextmanager
     async def follow(
         self, session_id: str, *events: type[Event], since: int | None, past: bool
     ) -> AsyncGenerator[AsyncIterator[Event]]:
         """As `ports.SessionLog.follow`; raises `BusUnavailable` when the tail stopped or did not begin within 2 s."""
-        try:
-            async with asyncio.timeout(_BEGIN_S):
-                await self._began.wait()
-        except TimeoutError as error:
-            raise BusUnavailable("following the log", self._bus.url) from error
-        with self._following(session_id) as follower:
+        await self._begun()
+        follower = _Follower()
+        with self._following(session_id, follower):
             told = self._told(session_id, follower, events, since=since, past=past)
             try:
                 yield told
             finally:
                 await told.aclose()
+
+    async def _begun(self) -> None:
+        try:
+            async with asyncio.timeout(_BEGIN_S):
+                await self._began.wait()
+        except TimeoutError as error:
+            raise BusUnavailable("following the log", self._bus.url) from error
 
     async def _told(
         self, session_id: str, follower: _Follower, events: tuple[type[Event], ...], *, since: int | None, past: bool
@@ -137,12 +207,11 @@ class LogTail:
                 await asyncio.sleep(_RETRY_S)
 
     @contextmanager
-    def _following(self, session_id: str) -> Generator[_Follower]:
-        follower = _Follower()
+    def _following(self, session_id: str, follower: _Follower | Watcher) -> Generator[None]:
         self._followers.setdefault(session_id, set()).add(follower)
         _FOLLOWERS.inc()
         try:
-            yield follower
+            yield
         finally:
             _FOLLOWERS.dec()
             others = self._followers[session_id]
@@ -158,7 +227,7 @@ class LogTail:
         self._through = stored.seq
         session_id = stored.event.session_id
         self._keep(session_id, stored)
-        for follower in self._followers.get(session_id, ()):
+        for follower in (*self._followers.get(session_id, ()), *self._followers.get(ANY, ())):
             follower.tell(stored)
 
     def _keep(self, session_id: str, stored: Stored) -> None:

@@ -7,9 +7,9 @@ from contracts.api import Dependency
 from contracts.commands import DRAIN, CommandFailed, DrainNode
 from contracts.errors import NODE_SILENT, UNKNOWN_NODE, Refused
 from contracts.registry import NodeState, Slot
-from contracts.streams import NODES, SLOTS, Value
+from contracts.streams import LEADERS, NODES, SLOTS, Value
 from gateway.adapters.kept import Kept
-from gateway.adapters.nats_errors import translated
+from gateway.adapters.nats_errors import nats_unavailable, translated
 from gateway.ports import NatsUnavailable
 
 
@@ -19,6 +19,7 @@ class NatsRegistry:
     def __init__(self, bus: Bus, *, deadline_s: float) -> None:
         self._bus = bus
         self._slots = bus.bucket(SLOTS)
+        self._leaders = bus.bucket(LEADERS)
         self._deadline_s = deadline_s
         nodes = bus.bucket(NODES)
         self._kept_nodes = Kept(lambda: self._all(nodes))
@@ -30,6 +31,10 @@ class NatsRegistry:
     async def slots(self) -> list[Slot]:
         return await self._kept_slots.get()
 
+    async def has_scheduler(self) -> bool:
+        with translated():
+            return await self._leaders.get("scheduler", deadline_s=self._deadline_s) is not None
+
     async def drain(self, node_id: str, limit_s: float) -> int:
         try:
             with translated():
@@ -39,6 +44,8 @@ class NatsRegistry:
         except NoResponder as error:
             raise Refused(UNKNOWN_NODE, f"No node {node_id} is alive.") from error
         except CommandError as error:
+            if not self._bus.is_connected:
+                raise nats_unavailable(str(error)) from error
             raise Refused(NODE_SILENT, f"Node {node_id}: {error}") from error
         if isinstance(reply, CommandFailed):
             raise Refused(NODE_SILENT, f"Node {node_id} answered {reply.code}: {reply.detail}")

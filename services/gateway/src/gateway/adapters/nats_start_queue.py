@@ -7,22 +7,34 @@ from gateway.domain.queue import may_be_full
 
 
 class NatsStartQueue:
-    """Follows the bucket, so that a start needs no read."""
+    """Follows the bucket, so that a start needs no read.
+
+    Attributes:
+        state: The last report; None: no scheduler leads.
+    """
 
     def __init__(self, bus: Bus) -> None:
         self._bucket = bus.bucket(QUEUE)
-        self._state: QueueState | None = None
+        self.state: QueueState | None = None
+        self._opens_words = True
 
     async def watch(self) -> None:
         """Follow the bucket until cancelled."""
         await self._bucket.watch(self._changed)
 
     def may_be_full(self, seq: int | None) -> bool:
-        return may_be_full(self._state, seq)
+        return may_be_full(self.state, seq)
 
     @property
     def log_is_full(self) -> bool:
-        return self._state is not None and self._state.log_is_full
+        return self.state is not None and self.state.log_is_full
+
+    @property
+    def opens_words(self) -> bool:
+        """As the last leader said; True before any word: the scheduler is upgraded before the gateway."""
+        return self._opens_words
 
     async def _changed(self, change: Change[QueueState]) -> None:
-        self._state = change.value
+        self.state = change.value
+        if self.state is not None:
+            self._opens_words = self.state.opens_words

@@ -1,7 +1,6 @@
 """The projector's side of the read model in Redis."""
 
-import re
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from time import time
 
@@ -10,26 +9,27 @@ from redis.exceptions import ResponseError, WatchError
 
 from chassis.logs import get_logger
 from gateway.adapters.redis_read_model import (
+    FORMER_POSITIONS,
+    POSITION,
     SCAN_PAGE,
     SESSIONS_BY_TIME,
     SESSIONS_READY,
     SESSIONS_STARTING,
     SPOILT,
     RedisReadModel,
+    config_key,
     facts_key,
+    is_position,
     session_key,
+    summary_key,
+    user_key,
 )
 from gateway.domain.read_model import SessionKeys, SessionState, session_keys, unix
+from gateway.domain.summaries import listed
 from gateway.ports import PositionMoved
 
-_FORM = 2  # of the keys; increment it when their content changes, so that every key is written again
-POSITION = f"projection:position:{_FORM}"
-# Form 1's position, kept up to date for a gateway of the older version that becomes projector during a rolling upgrade.
-# A projector of this version then writes that gateway's keys again.
-_FORMER_POSITION = "projection:position"
 _POOL = "pool:ready"
 _TYPES = {SESSIONS_READY: "set", SESSIONS_STARTING: "set", SESSIONS_BY_TIME: "zset"}
-_POSITION = re.compile(r"[0-9]{1,19}")
 _RECENT_SLACK_S = 24 * 3600  # longer than any session: its keys expire after its end, its index entry after its start
 
 log = get_logger(__name__)
@@ -47,14 +47,19 @@ class RedisProjection(RedisReadModel):
         super().__init__(url, deadline_s=deadline_s)
         self._ttl_s = ttl_s
         self._user_ttl_s = user_ttl_s
+        self._recent_s = ttl_s + _RECENT_SLACK_S
 
     async def position(self) -> str | None:
         """As the port's; it also deletes an index of another type than ours, together with the position."""
         async with self._asking(), self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.mget([POSITION])  # unlike GET, MGET treats a key of another type as missing
+            pipeline.mget([POSITION, *FORMER_POSITIONS])  # unlike GET, MGET treats a key of another type as missing
             for name in _TYPES:
                 pipeline.type(name)
-            (found,), *types = await pipeline.execute()
+            (found, *former), *types = await pipeline.execute()
+            if found is not None and any(_position(other) not in (None, found) for other in former):
+                log.warning("read_model.written_by_another_version", position=found, others=former)
+                await self._redis.delete(POSITION)
+                found = None
             spoilt = [name for name, kind in zip(_TYPES, types, strict=True) if kind not in (_TYPES[name], "none")]
             if spoilt:
                 await self._start_over(spoilt)
@@ -79,22 +84,28 @@ class RedisProjection(RedisReadModel):
                 for state in states:
                     self._put(pipeline, state)
                 for name, config in user_configs.items():
-                    self._put_config(pipeline, _config(name), config)
-                pipeline.zremrangebyscore(SESSIONS_BY_TIME, "-inf", (time() - self._ttl_s - _RECENT_SLACK_S) * 1000)
+                    self._put_config(pipeline, config_key(name), config)
+                for index in {SESSIONS_BY_TIME, *_users_of(states)}:
+                    pipeline.zremrangebyscore(index, "-inf", (time() - self._recent_s) * 1000)
                 pipeline.set(POSITION, then)
-                pipeline.set(_FORMER_POSITION, then)
+                for former in FORMER_POSITIONS:
+                    pipeline.set(former, then)
                 await pipeline.execute()
             except WatchError as error:
                 raise PositionMoved(f"the position is no longer {at}") from error
             except ResponseError as error:
                 if "WRONGTYPE" not in str(error):
                     raise
-                hashes = [session_key(state.session_id) for state in states] + [_config(name) for name in user_configs]
-                await self._start_over([*_TYPES, *await self._not_hashes(hashes)])
+                hashes = [session_key(state.session_id) for state in states]
+                hashes += [config_key(name) for name in user_configs]
+                spoilt = [*await self._others(hashes, "hash"), *await self._others(_users_of(states), "zset")]
+                await self._start_over([*_TYPES, *spoilt])
                 raise PositionMoved("a key had another type") from error
 
     async def write_again(self) -> None:
         """Write every key in today's form from the stored facts, since the log no longer has the older sessions."""
+        # Delete the users' lists before they are rebuilt: a projector of an older version leaves erased names in them.
+        await self._each_page(user_key("*"), self._delete)
         last: str | None = None
         while True:
             async with self._asking():
@@ -107,13 +118,19 @@ class RedisProjection(RedisReadModel):
             if len(ids) < SCAN_PAGE:
                 break
             last = ids[-1]
-        cursor = 0
-        while True:
+        await self._each_page("user:*:config", self._date_again)
+
+    async def _each_page(self, match: str, change: Callable[[list[str]], Awaitable[None]]) -> None:
+        """Change the keys that match, a page at a time."""
+        cursor = None
+        while cursor != 0:
             async with self._asking():
-                cursor, keys = await self._redis.scan(cursor, match="user:*:config", count=SCAN_PAGE)
-                await self._date_again(keys)
-            if cursor == 0:
-                return
+                cursor, keys = await self._redis.scan(cursor or 0, match=match, count=SCAN_PAGE)
+                await change(keys)
+
+    async def _delete(self, keys: list[str]) -> None:
+        if keys:
+            await self._redis.delete(*keys)
 
     async def mirror_pool(self, members: frozenset[str]) -> None:
         async with self._asking():
@@ -132,9 +149,9 @@ class RedisProjection(RedisReadModel):
         SPOILT.inc(len(spoilt))
         await self._redis.delete(*spoilt, POSITION)
 
-    async def _not_hashes(self, keys: list[str]) -> list[str]:
-        types = [await self._redis.type(key) for key in keys]
-        return [key for key, kind in zip(keys, types, strict=True) if kind not in ("hash", "none")]
+    async def _others(self, keys: Iterable[str], kind: str) -> list[str]:
+        """The keys of another type."""
+        return [key for key in keys if await self._redis.type(key) not in (kind, "none")]
 
     def _put_again(self, pipeline: Pipeline, state: SessionState) -> None:
         try:
@@ -164,15 +181,21 @@ class RedisProjection(RedisReadModel):
         expire_at = None
         if keys is not None:
             self._put_keys(pipeline, keys)
+            self._put_users(pipeline, state, keys.created_at)
             if keys.ended_at is not None:
                 expire_at = int(keys.ended_at.timestamp()) + self._ttl_s
-        facts = facts_key(state.session_id)
+        if state.erased is not None:
+            pipeline.delete(f"agent:{state.session_id}:logs")
+        facts, short = facts_key(state.session_id), summary_key(state.session_id)
         pipeline.set(facts, state.model_dump_json(exclude_none=True))
+        # A TTL also while the session runs: an older version neither expires the summary nor erases it.
+        pipeline.set(short, listed(state).model_dump_json(exclude_none=True), ex=self._recent_s)
         if expire_at is not None:
-            for key in (facts, session_key(state.session_id), f"agent:{state.session_id}:logs"):
+            for key in (facts, short, session_key(state.session_id), f"agent:{state.session_id}:logs"):
                 pipeline.expireat(key, expire_at)
         elif keys is None:
-            pipeline.expire(facts, self._ttl_s)  # its request is lost, so no end will set a TTL
+            for key in (facts, short):
+                pipeline.expire(key, self._ttl_s)  # its request is lost, so no end will set a TTL
 
     def _put_keys(self, pipeline: Pipeline, keys: SessionKeys) -> None:
         session_id = keys.session_id
@@ -183,13 +206,20 @@ class RedisProjection(RedisReadModel):
         pipeline.delete(pid) if keys.pid is None else pipeline.set(pid, keys.pid)
         pipeline.zadd(SESSIONS_BY_TIME, {session_id: int(keys.created_at.timestamp() * 1000)})
 
+    def _put_users(self, pipeline: Pipeline, state: SessionState, created_at: datetime) -> None:
+        for index in _users_of([state]):
+            pipeline.zadd(index, {state.session_id: int(created_at.timestamp() * 1000)})
+            pipeline.expire(index, self._recent_s)
+
+
+def _users_of(states: Iterable[SessionState]) -> set[str]:
+    """The indexes that have these sessions: by user name and by user id."""
+    requests = [state.requested for state in states if state.requested is not None]
+    return {user_key(name) for each in requests for name in (each.user_name, each.user_id) if name}
+
 
 def _position(found: str | None) -> str | None:
-    return found if found is not None and _POSITION.fullmatch(found) else None
-
-
-def _config(user_name: str) -> str:
-    return f"user:{user_name}:config"
+    return found if is_position(found) else None
 
 
 def _seconds_of(iso: str) -> str:

@@ -24,6 +24,7 @@ class Scope(StrEnum):
     SESSIONS = "sessions"
     TOKENS = "tokens"
     BILLING_READ = "billing:read"
+    METRICS = "metrics"
     ADMIN = "admin"
 
 
@@ -51,11 +52,13 @@ class AccessRules:
         keys: Without keys, programs on this machine may call, with every scope.
         hosts: Host names of a gateway without keys, besides loopback's.
         origins: Web pages that may call, such as `https://app.example`.
+        metrics_need_key: With keys, `/metrics` needs one too.
     """
 
     keys: Sequence[ApiKey] = ()
     hosts: Sequence[str] = ()
     origins: Sequence[str] = ()
+    metrics_need_key: bool = False
 
 
 class UnsafeBind(Exception):

@@ -1,6 +1,6 @@
 """A session's state in the read model, folded from its log.
 
-Of each kind of event the state keeps one, chosen by a total order. So any order and any repetition of a session's
+The state keeps one event of each kind, chosen by a total order. So any order and any repetition of a session's
 events give the same state, and a rebuild from the log gives the former one.
 """
 
@@ -11,7 +11,7 @@ from enum import StrEnum
 from functools import reduce
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from contracts import metering
 from contracts.api import SessionView
@@ -22,11 +22,17 @@ from contracts.events import (
     Event,
     JobAssigned,
     Outcome,
+    SessionBilled,
     SessionEnded,
+    SessionErased,
     SessionQueued,
     SessionRequested,
     SessionStarted,
+    TurnFinished,
 )
+from contracts.words import without_words
+from gateway.domain.accounts import shown_user_id
+from gateway.domain.logged import LoggedEvent
 
 _E = TypeVar("_E", bound=Event)
 
@@ -52,27 +58,44 @@ FOLDED: tuple[type[Event], ...] = (
     AgentReady,
     AgentSpeaking,
     SessionStarted,
+    TurnFinished,
     AgentStopped,
     SessionEnded,
+    SessionBilled,
+    SessionErased,
 )
 """The events that change the read model."""
 
 
 class SessionState(BaseModel):
-    """The events of one session from which its keys are made."""
+    """The events of one session from which its keys and its summary are made.
+
+    Attributes:
+        trace_id: The trace of the request; empty: unknown.
+        tools: Names of the start's tools.
+        exchanges: Epoch -> the number of its last turn.
+        last_turn: The latest exchange, without its words.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     session_id: str
+    trace_id: str = ""
     requested: SessionRequested | None = None
+    tools: tuple[str, ...] = ()
     queued: SessionQueued | None = None
     assigned: JobAssigned | None = None
     first_ready: AgentReady | None = None
     ready: AgentReady | None = None
+    first_speaking: AgentSpeaking | None = None
     speaking: AgentSpeaking | None = None
     started: SessionStarted | None = None
+    exchanges: dict[int, int] = Field(default_factory=dict[int, int])
+    last_turn: TurnFinished | None = None
     stopped: AgentStopped | None = None
     ended: SessionEnded | None = None
+    billed: SessionBilled | None = None
+    erased: SessionErased | None = None
 
     @property
     def status(self) -> Status:
@@ -91,6 +114,11 @@ class SessionState(BaseModel):
     def epoch(self) -> int:
         """The last assigned epoch; 0 before the first."""
         return self.assigned.epoch if self.assigned else 0
+
+    @property
+    def turns(self) -> int:
+        """Exchanges with the caller, over all epochs; the opening and bridge lines do not count."""
+        return sum(self.exchanges.values())
 
     @property
     def granted_minutes(self) -> int | None:
@@ -128,14 +156,21 @@ class SessionKeys:
     ended_at: datetime | None
 
 
-def fold(state: SessionState | None, event: Event) -> SessionState:
-    """Add one event, new or repeated, to its session's state."""
+def fold(state: SessionState | None, event: Event, trace_id: str = "") -> SessionState:
+    """Add one event, new or repeated, to its session's state.
+
+    Args:
+        trace_id: Of a `requested`: the trace of its POST.
+    """
     state = state or SessionState(session_id=event.session_id)
-    update: dict[str, Event] = {}
+    update: dict[str, object] = {}
     match event:
         case SessionRequested():
-            # Without its tools: the read model does not show them, and they may be nested too deep to be read back.
-            update["requested"] = _least(state.requested, event.model_copy(update={"tools": ()}), _by_time)
+            if state.requested is None or event.time <= state.requested.time:
+                # Only the names of its tools, which may be nested too deep to be read back.
+                update["requested"] = event.model_copy(update={"tools": ()})
+                update["tools"] = tuple(tool.name for tool in event.tools)
+                update["trace_id"] = trace_id or state.trace_id
         case SessionQueued():
             update["queued"] = _greatest(state.queued, event, lambda e: (e.time, e.position))
         case JobAssigned():
@@ -144,21 +179,41 @@ def fold(state: SessionState | None, event: Event) -> SessionState:
             update["first_ready"] = _least(state.first_ready, event, lambda e: e.epoch)
             update["ready"] = _greatest(state.ready, event, lambda e: e.epoch)
         case AgentSpeaking():
+            update["first_speaking"] = _least(state.first_speaking, event, lambda e: e.epoch)
             update["speaking"] = _greatest(state.speaking, event, lambda e: e.epoch)
         case SessionStarted():
             update["started"] = _least(state.started, event, lambda e: e.at)
+        case TurnFinished() if event.n > 0:  # 0 is the opening or bridge line
+            n = max(event.n, state.exchanges.get(event.epoch, 0))
+            update["exchanges"] = {**state.exchanges, event.epoch: n}
+            update["last_turn"] = _greatest(state.last_turn, without_words(event), lambda e: (e.epoch, e.n))
         case AgentStopped():
             update["stopped"] = _greatest(state.stopped, event, lambda e: e.epoch)
         case SessionEnded():
             update["ended"] = _least(state.ended, event, _by_time)
+        case SessionBilled():
+            update["billed"] = _least(state.billed, event, _by_time)
+        case SessionErased():
+            update["erased"] = _least(state.erased, event, _by_time)
         case _:
             return state
-    return state.model_copy(update=update)
+    state = state.model_copy(update=update)
+    if state.erased is None or state.requested is None:
+        return state
+    return state.model_copy(update={"requested": without_words(state.requested), "tools": ()})
 
 
 def fold_all(events: Iterable[Event], state: SessionState | None = None) -> SessionState | None:
     """Fold several events; None without an event and a state."""
     return reduce(fold, events, state)
+
+
+def fold_records(records: Iterable[LoggedEvent], state: SessionState | None = None) -> SessionState | None:
+    """As `fold_all`, with the trace of the request."""
+    for record in records:
+        if record.event is not None:
+            state = fold(state, record.event, record.trace_id)
+    return state
 
 
 def session_keys(state: SessionState) -> SessionKeys | None:
@@ -168,7 +223,7 @@ def session_keys(state: SessionState) -> SessionKeys | None:
         return None
     fields = {
         "userName": requested.user_name,
-        "userId": requested.user_id,
+        "userId": shown_user_id(requested),
         "voiceId": requested.voice_id,
         "openingLine": requested.opening_line,
         "systemPrompt": requested.system_prompt,
@@ -217,7 +272,7 @@ def session_view(state: SessionState) -> SessionView | None:
         session_id=state.session_id,
         status=status,
         user_name=requested.user_name,
-        user_id=requested.user_id,
+        user_id=shown_user_id(requested),
         voice_id=requested.voice_id,
         opening_line=requested.opening_line,
         system_prompt=requested.system_prompt,
@@ -235,11 +290,12 @@ def session_view(state: SessionState) -> SessionView | None:
         queue_position=state.queued.position if state.queued and status is Status.QUEUED else None,
         outcome=ended.outcome if ended else None,
         reason=ended.reason if ended else None,
-        stage_ms=_stage_ms(state),
+        stage_ms=stage_ms(state),
+        erased=state.erased is not None,
     )
 
 
-def _stage_ms(state: SessionState) -> dict[str, int]:
+def stage_ms(state: SessionState) -> dict[str, int]:
     """The stage times of the current agent's start, up to its first sound if it was heard."""
     ready, speaking = state.ready, state.speaking
     if ready is None:

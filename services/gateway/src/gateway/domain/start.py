@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from types import MappingProxyType
+from typing import Any
 
 from pydantic.alias_generators import to_camel
 
@@ -10,29 +11,38 @@ from contracts.errors import INVALID_REQUEST, FieldError, Refused
 from contracts.events import Event, SessionRequested, parse_event
 from contracts.lines import Replaced, lines_in
 from contracts.tools import recorded
+from gateway.domain.accounts import Accounts, shown_user_id
 
 _ANY_SESSION = "session_0"
+_NAMES = Accounts()
 
 
 def requested(
-    body: StartRequest, session_id: str, now: datetime, replaced: Replaced = MappingProxyType({})
+    body: StartRequest,
+    session_id: str,
+    now: datetime,
+    replaced: Replaced = MappingProxyType({}),
+    accounts: Accounts = _NAMES,
 ) -> SessionRequested:
     """The `requested` event of a start that is accepted at `now`.
 
     Args:
         replaced: Lines that replace the table's: the default opening line is among them.
     """
+    user_id, derived = accounts.of_start(body)
     opening = lines_in(body.language, replaced).opening.replace("{name}", body.user_name)
     return SessionRequested(
         session_id=session_id,
         time=now,
         user_name=body.user_name,
-        user_id=body.user_id or body.user_name,
+        user_id=user_id,
+        user_id_derived=derived,
         voice_id=body.voice_id,
         opening_line=body.opening_line or opening,
         system_prompt=body.system_prompt,
         language=body.language,
         end_call=body.end_call,
+        interruptible=body.interruptible,
         metadata=dict(body.metadata),
         credit_limit_minutes=body.credit_limit_minutes,
         tools=tuple(recorded(tool) for tool in body.tools),
@@ -75,8 +85,13 @@ def is_owner(user: str, request: SessionRequested) -> bool:
 
 
 def is_same_start(ours: SessionRequested, stored: SessionRequested) -> bool:
-    """Whether two requests differ at most in their time.
+    """Whether two requests differ at most in their time, and in ACCOUNT_KEY.
 
     Their event ids do not tell: two requests with the same session id have the same event id.
     """
-    return ours.model_dump(exclude={"time"}) == stored.model_dump(exclude={"time"})
+    return _compared(ours) == _compared(stored)
+
+
+def _compared(request: SessionRequested) -> dict[str, Any]:
+    fields = request.model_dump(exclude={"time", "user_id_derived"})
+    return {**fields, "user_id": shown_user_id(request)}

@@ -1,6 +1,7 @@
 """Accepting a start: its session id, its room and its event in the log, all or none."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from chassis.logs import get_logger
@@ -18,7 +19,7 @@ from gateway.ports import Claim, SessionIdTaken
 from gateway.routes.keyed import RequestKey
 from gateway.routes.ownership import take_seat
 from gateway.routes.services import Services
-from gateway.routes.undo import room_undone_on_failure, undo_room
+from gateway.routes.undo import Room, room_undone_on_failure, undo_room
 from gateway.routes.used_ids import refuse_used
 
 log = get_logger(__name__)
@@ -97,19 +98,25 @@ class Acceptance:
         services = self._services
         if services.queue.log_is_full:
             raise _log_full(session_id)
-        event = requested(self._body, self._chose(session_id), services.now(), services.lines)
+        event = self._requested(self._chose(session_id), services.now())
         await services.log.connected()  # otherwise each attempt during an outage would leave a room behind
+        room = Room(may_exist=is_ahead)
         try:
-            async with room_undone_on_failure(session_id, services):
-                await self._make_room(session_id, is_ahead=is_ahead)
-                return Accepted(event, await services.log.open(event))
+            async with room_undone_on_failure(session_id, services, room):
+                await self._make_room(session_id, room, is_ahead=is_ahead)
+                # Not beside the room: a key is kept for days, and would stay of each start that LiveKit fails.
+                secret = await services.words.secret_for(session_id)
+                return Accepted(event, await services.log.open(event, secret))
         except SessionIdTaken:
             earlier = await services.log.last(SessionRequested, session_id)
+            if is_ahead and (claim is None or (claim.is_ours and not self._is_ours(earlier))):
+                log.warning("prejoined.returned", session_id=session_id)  # its session was just being requested
+                return await self._start_again(claim)
             if earlier is None:
                 raise self._taken(session_id) from None
             return await self._repeated(earlier, claim)
 
-    async def _make_room(self, session_id: str, *, is_ahead: bool) -> None:
+    async def _make_room(self, session_id: str, ours: Room, *, is_ahead: bool) -> None:
         """Create the room, or replace an existing one that this start cannot use.
 
         A prejoined room is usable: the scheduler created it, and its agent is inside.
@@ -119,7 +126,9 @@ class Acceptance:
             Refused: `room_taken`.
         """
         rooms = self._services.rooms
-        room = await rooms.create(session_id)
+        async with rooms.turn():
+            ours.may_exist = True
+            room = await rooms.create(session_id)
         if room.is_new or is_ahead:
             return
         if await self._services.log.last(SessionRequested, session_id) is not None:
@@ -187,10 +196,7 @@ class Acceptance:
             Refused: `session_id_taken`; `session_ended` instead of a token that opens nothing.
         """
         session_id = earlier.session_id
-        if claim is None or (
-            self._body.session_id is not None
-            and not is_same_start(requested(self._body, session_id, earlier.time, self._services.lines), earlier)
-        ):
+        if claim is None or (self._body.session_id is not None and not self._is_ours(earlier)):
             raise self._taken(session_id)
         ended = await self._services.log.last(SessionEnded, session_id)
         if ended is None:
@@ -201,7 +207,13 @@ class Acceptance:
                 f"This Idempotency-Key started session {session_id}, which has ended: {ended.reason}.",
                 session_id=session_id,
             )
+        return await self._start_again(claim)
+
+    async def _start_again(self, claim: Claim[IdempotentStart] | None) -> Accepted:
+        """Start with another session id, unless another attempt of this request is faster."""
         again = idempotency.of_start(self._body, self._new_id())
+        if self._key is None or claim is None:
+            return await self._open(again.session_id, None)
         claim = await self._services.idempotency.replace(self._key.name, claim, again)
         if claim.is_ours:
             return await self._open(claim.entry.session_id, claim)
@@ -211,6 +223,13 @@ class Acceptance:
             return await self._open(claim.entry.session_id, claim)
         self._chose(claim.entry.session_id)
         return Accepted(twin, replayed=True)
+
+    def _is_ours(self, earlier: SessionRequested | None) -> bool:
+        """Whether the request in the log is this start's: an attempt with the same key opens the same session."""
+        return earlier is not None and is_same_start(self._requested(earlier.session_id, earlier.time), earlier)
+
+    def _requested(self, session_id: str, at: datetime) -> SessionRequested:
+        return requested(self._body, session_id, at, self._services.lines, self._services.accounts)
 
     def _new_id(self) -> str:
         services = self._services

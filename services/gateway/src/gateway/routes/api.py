@@ -9,31 +9,70 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.middleware import Middleware
 from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute
 
 from chassis import edge, problem
 from chassis.health import Health
 from contracts.api import HealthReply
 from gateway.domain.access import AccessRules, Scope
 from gateway.ports import RecordUnreadable, Unavailable
-from gateway.routes import billing, docs_page, end, nodes, sessions, start, stats, token, unavailable, webhook
+from gateway.routes import (
+    billing,
+    console,
+    console_page,
+    docs_page,
+    end,
+    erasure,
+    nodes,
+    sessions,
+    start,
+    stats,
+    token,
+    transcript,
+    unavailable,
+    v1_events,
+    v1_nodes,
+    v1_sessions,
+    webhook,
+)
 from gateway.routes.cross_origin import CrossOrigin
 from gateway.routes.document import document
-from gateway.routes.guard import ApiKeyGuard, is_webhook
+from gateway.routes.guard import METRICS, ApiKeyGuard, is_webhook
 from gateway.routes.in_pieces import InPieces
 from gateway.routes.prefix import RootPath
 from gateway.routes.scopes import IsAdmin, needs
 
-_ROUTES: Final = (start, end, token, sessions, billing, stats, nodes, webhook)
+_ROUTES: Final = (
+    start,
+    end,
+    token,
+    sessions,
+    v1_sessions,
+    v1_events,
+    transcript,
+    erasure,
+    billing,
+    stats,
+    nodes,
+    v1_nodes,
+    console,
+    webhook,
+)
+_PAGES: Final = (docs_page, console_page)
 _READY_WITHHELD: Final = "not ready; the gateway's log, or a key with the scope admin, shows the reason"
+_MISSING_WITHHELD: Final = "missing; a key with the scope admin shows the reason"
 
 _PROBES: Final[dict[str, dict[str, Any]]] = {
     "/health": {"summary": "Whether the process is alive", "responses": {200: {"model": HealthReply}}},
     "/ready": {
         "summary": "Whether it can take requests",
-        "responses": {200: {"description": "It can"}, 503: {"description": "It cannot; `reasons` give the causes"}},
+        "responses": {
+            200: {"description": "It can; `missing` names what calls still need: Redis, LiveKit, nodes"},
+            503: {"description": "It cannot; `reasons` give the causes"},
+        },
     },
-    "/metrics": {
-        "summary": "Metrics in Prometheus' text format",
+    METRICS: {
+        "summary": "Metrics in Prometheus' text format; with METRICS_NEED_KEY for keys with the scope metrics or admin",
         "responses": {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     },
 }
@@ -71,8 +110,9 @@ def build_api(
     )
     for routes in _ROUTES:
         app.include_router(routes.router, dependencies=[needs(routes.SCOPE)] if routes.SCOPE else [])
-    app.include_router(docs_page.router)
-    _add_probes(app, health)
+    for pages in _PAGES:
+        app.include_router(pages.router)
+    _add_probes(app, health, metrics_need_key=rules.metrics_need_key)
     _add_store_problems(app)
     problem.install(
         app,
@@ -86,7 +126,7 @@ def build_api(
             Middleware(CrossOrigin, origins=rules.origins),
         ],
     )
-    app.openapi = lambda: document(app, scopes=_scopes(), needs_key=bool(rules.keys))
+    app.openapi = lambda: document(app, _routes(), scopes=_scopes(), needs_key=bool(rules.keys))
     _add_description(app, root_path)
     return app
 
@@ -112,16 +152,19 @@ def _add_description(app: FastAPI, root_path: str) -> None:
     app.add_api_route("/openapi.json", description, include_in_schema=False)
 
 
-def _add_probes(app: FastAPI, health: Health) -> None:
+def _add_probes(app: FastAPI, health: Health, *, metrics_need_key: bool) -> None:
     async def ready(is_admin: IsAdmin) -> Response:
-        reasons = await health.reasons()
-        shown = reasons if is_admin else dict.fromkeys(reasons, _READY_WITHHELD)
+        reasons, missing = await health.reasons(), await health.notes.missing()
+        if not is_admin:
+            reasons, missing = dict.fromkeys(reasons, _READY_WITHHELD), dict.fromkeys(missing, _MISSING_WITHHELD)
         status = "not_ready" if reasons else "ready"
-        return JSONResponse({"status": status, "reasons": shown}, status_code=503 if reasons else 200)
+        content = {"status": status, "reasons": reasons, "missing": missing}
+        return JSONResponse(content, status_code=503 if reasons else 200)
 
     for route in health.routes():
         endpoint = ready if route.path == "/ready" else route.endpoint
-        app.add_api_route(route.path, endpoint, tags=["operation"], **_PROBES[route.path])
+        needed = [needs(Scope.METRICS, Scope.ADMIN)] if route.path == METRICS and metrics_need_key else []
+        app.add_api_route(route.path, endpoint, tags=["operation"], dependencies=needed, **_PROBES[route.path])
 
 
 def _is_probe(scope: MutableMapping[str, Any]) -> bool:
@@ -129,8 +172,12 @@ def _is_probe(scope: MutableMapping[str, Any]) -> bool:
 
 
 def _first_segments() -> set[str]:
-    paths = [route.path for routes in (*_ROUTES, docs_page) for route in routes.router.routes]
+    paths = [route.path for routes in (*_ROUTES, *_PAGES) for route in routes.router.routes]
     return {path.split("/")[1] for path in [*paths, *_PROBES, "/openapi.json"]}
+
+
+def _routes() -> list[BaseRoute]:
+    return [route for routes in _ROUTES for route in routes.router.routes]
 
 
 def _scopes() -> Mapping[str, Scope | None]:

@@ -3,11 +3,13 @@
 The links say which values of one answer the next request needs; a test follows them.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
 
 from contracts.errors import Problem
 
@@ -27,6 +29,7 @@ _OWN_SECURITY: Final[dict[str, list[dict[str, Any]]]] = {
     "/ready": [],
     "/metrics": [],
     "/livekit/webhook": [{"livekit": []}],
+    "/v1/console": [],
 }
 
 _REQUEST_ID: Final[dict[str, Any]] = {
@@ -44,10 +47,12 @@ _OF_SESSION: Final[dict[str, dict[str, Any]]] = {
         "description": "`userId` is the start's `userId` if it had one.",
     },
     "progress": {"operationId": "follow_start", "parameters": {"path.session_id": _SESSION}},
+    "timeline": {"operationId": "get_session_timeline", "parameters": {"path.session_id": _SESSION}},
     "end": {"operationId": "end_session", "requestBody": {"sessionId": _SESSION}},
     "bill": {"operationId": "get_session_bill", "parameters": {"path.session_id": _SESSION}},
 }
 _ENDED = "$response.body#/details/session_id"
+_FIRST: Final = "$response.body#/items/0/sessionId"
 _LINKS: Final[dict[str, dict[str, dict[str, Any]]]] = {
     "start_session": _OF_SESSION,
     "start_session_alias": _OF_SESSION,
@@ -60,20 +65,31 @@ _LINKS: Final[dict[str, dict[str, dict[str, Any]]]] = {
         "next": {"operationId": "list_sessions", "parameters": {"query.cursor": "$response.body#/nextCursor"}},
         "session": {
             "operationId": "get_session",
-            "parameters": {"path.session_id": "$response.body#/items/0/sessionId"},
+            "parameters": {"path.session_id": _FIRST},
         },
     },
     "get_session": {"user": {"operationId": "get_user_bill", "parameters": {"path.user": "$response.body#/userId"}}},
+    "find_sessions": {
+        "next": {"operationId": "find_sessions", "parameters": {"query.cursor": "$response.body#/nextCursor"}},
+        "detail": {"operationId": "get_session_detail", "parameters": {"path.session_id": _FIRST}},
+        "timeline": {"operationId": "get_session_timeline", "parameters": {"path.session_id": _FIRST}},
+    },
+    "list_nodes": {
+        "drain": {"operationId": "drain_node", "parameters": {"path.nodeId": "$response.body#/items/0/nodeId"}}
+    },
     "get_stats": {
         "drain": {"operationId": "drain_node", "parameters": {"path.nodeId": "$response.body#/pool/0/nodeId"}}
     },
 }
 
 
-def document(app: FastAPI, *, scopes: Mapping[str, str | None], needs_key: bool) -> dict[str, Any]:
+def document(
+    app: FastAPI, routes: Iterable[BaseRoute], *, scopes: Mapping[str, str | None], needs_key: bool
+) -> dict[str, Any]:
     """Describe the API; the result is cached in `app.openapi_schema`.
 
     Args:
+        routes: Those of the API.
         scopes: The required scope by operation id.
         needs_key: API keys are configured, so a request without one is refused.
     """
@@ -86,8 +102,21 @@ def document(app: FastAPI, *, scopes: Mapping[str, str | None], needs_key: bool)
         for path, operation in _operations(made):
             _secure(path, operation, scopes.get(operation["operationId"]), needs_key=needs_key)
             _complete(operation)
+        for route in routes:
+            if isinstance(route, APIRoute):
+                _show_nulls(made["paths"][route.path_format], route)
         app.openapi_schema = made
     return app.openapi_schema
+
+
+def _show_nulls(operations: dict[str, Any], route: APIRoute) -> None:
+    """Write the route's examples again: FastAPI leaves the fields out that are null."""
+    for method in route.methods or ():
+        for status, response in route.responses.items():
+            written = operations[method.lower()]["responses"][str(status)].get("content", {})
+            for kind, content in response.get("content", {}).items():
+                if "example" in content:
+                    written[kind]["example"] = content["example"]
 
 
 def _operations(made: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

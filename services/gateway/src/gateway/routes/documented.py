@@ -35,3 +35,8 @@ def problems(*types: ProblemType) -> dict[int | str, dict[str, Any]]:
 
 
 _SCHEMA = {"$ref": f"#/components/schemas/{Problem.__name__}"}
+
+
+def example(value: object) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route with an example of its JSON answer."""
+    return {200: {"content": {"application/json": {"example": value}}}}

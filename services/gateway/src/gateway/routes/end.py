@@ -67,6 +67,9 @@ async def _end(body: EndRequest, services: Services) -> EndReply:
     session_id = body.session_id
     with bind_session(session_id):
         if not await _exists(session_id, services):
+            if services.log.may_lack_sessions:
+                detail = f"NATS was away a moment ago, and its log does not have session {session_id}."
+                raise Refused(END_PENDING, detail, retry_after_s=1)
             raise Refused(UNKNOWN_SESSION, f"Unknown session {session_id}.")
         heard: list[Event] = []
         ended = await _ended(session_id, services, heard)

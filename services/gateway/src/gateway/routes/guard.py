@@ -13,10 +13,11 @@ from gateway.routes.audit import client_of, refused_line
 from gateway.routes.prefix import route_path
 from gateway.routes.scopes import grant
 
-# LiveKit signs its webhooks, probes have no keys, and the API's documentation is public.
+# LiveKit signs its webhooks, probes have no keys; the API's documentation and the console's files are public.
 _WEBHOOK: Final = "/livekit/webhook"
-PUBLIC: Final = frozenset({"/health", "/ready", "/metrics", _WEBHOOK, "/docs", "/openapi.json"})
-_ASSETS: Final = "/docs/"
+METRICS: Final = "/metrics"
+PUBLIC: Final = frozenset({"/health", "/ready", METRICS, _WEBHOOK, "/docs", "/openapi.json", "/console", "/v1/console"})
+_ASSETS: Final = ("/docs/", "/console/")
 # A gateway without keys answers these under any host name, without scopes: LiveKit and probes may use another name.
 _ANY_HOST: Final = frozenset({"/health", "/ready", _WEBHOOK})
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -34,6 +35,7 @@ class ApiKeyGuard:
     def __init__(self, app: ASGIApp, *, rules: AccessRules) -> None:
         self._app = app
         self._keys = rules.keys
+        self._public = PUBLIC - {METRICS} if rules.metrics_need_key else PUBLIC
         self._hosts = frozenset(host.lower() for host in rules.hosts)
         self._origins = frozenset(rules.origins)
 
@@ -48,7 +50,7 @@ class ApiKeyGuard:
         if is_webhook(scope) and scope["method"] == "POST" and "authorization" not in headers:
             refused_line(scope, reason="no_signature", key="none")
             raise Refused(BAD_SIGNATURE, "Invalid webhook signature: the Authorization header is missing.")
-        if path in PUBLIC or path.startswith(_ASSETS):
+        if path in self._public or path.startswith(_ASSETS):
             grant(scope, self._scopes_of_public(path, headers))
             await self._app(scope, receive, send)
             return

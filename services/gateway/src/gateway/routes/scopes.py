@@ -22,13 +22,13 @@ def granted(request: Request) -> frozenset[str]:
     return getattr(request.state, _STATE, frozenset[str]())
 
 
-def needs(scope: Scope) -> Dependency:
-    """A route's dependency: without this scope the request is refused (`forbidden`)."""
+def needs(*scopes: Scope) -> Dependency:
+    """A route's dependency: without one of these scopes the request is refused (`forbidden`)."""
 
     async def check(request: Request) -> None:
-        if scope not in granted(request):
+        if granted(request).isdisjoint(scopes):
             refused_line(request.scope, reason="scope")
-            raise Refused(FORBIDDEN, f"The API key lacks the scope {scope}.")
+            raise Refused(FORBIDDEN, f"The API key lacks the scope {' or '.join(scopes)}.")
 
     return Depends(check)
 

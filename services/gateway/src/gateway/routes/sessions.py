@@ -4,7 +4,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
-from chassis.logs import get_logger
 from contracts.api import SessionList, SessionView
 from contracts.errors import (
     BUS_UNAVAILABLE,
@@ -12,18 +11,15 @@ from contracts.errors import (
     REDIS_UNAVAILABLE,
     SESSION_UNREADABLE,
     UNKNOWN_SESSION,
-    Refused,
 )
-from contracts.events import SessionRequested
 from contracts.ids import SessionId
 from gateway.domain.access import Scope
 from gateway.domain.read_model import SessionState, Status, fold_all, session_view
-from gateway.ports import ReadModel, ReadModelUnavailable
 from gateway.routes.documented import problems
+from gateway.routes.finding import from_read_model, unknown
 from gateway.routes.scopes import IsAdmin
 from gateway.routes.services import LogPort, ReadModelPort
 
-log = get_logger(__name__)
 router = APIRouter(tags=["sessions"])
 SCOPE = Scope.SESSIONS
 
@@ -39,11 +35,10 @@ async def get_session(
     session_id: Annotated[SessionId, Path()], sessions: LogPort, read_model: ReadModelPort, is_admin: IsAdmin
 ) -> SessionView:
     """One session, from the read model, or from the log if the read model is unavailable or does not have it yet."""
-    view = _view(await _from_read_model(session_id, read_model))
+    view = _view(await from_read_model(session_id, read_model))
     view = view or _view(fold_all(await sessions.history(session_id)))
     if view is None:
-        await sessions.last(SessionRequested, session_id)  # raises if it exists but is unreadable
-        raise Refused(UNKNOWN_SESSION, f"Unknown session {session_id}.")
+        await unknown(session_id, sessions)
     return _shown(view, is_admin=is_admin)
 
 
@@ -59,14 +54,6 @@ async def list_sessions(
     page = await read_model.page(frozenset(status or ()), limit=limit, cursor=cursor)
     views = [view for state in page.sessions if (view := session_view(state)) is not None]
     return SessionList(items=[_shown(view, is_admin=is_admin) for view in views], next_cursor=page.next_cursor)
-
-
-async def _from_read_model(session_id: str, read_model: ReadModel) -> SessionState | None:
-    try:
-        return await read_model.get(session_id)
-    except ReadModelUnavailable as error:
-        log.warning("read_model.away", reason=error.detail)
-        return None
 
 
 def _shown(view: SessionView, *, is_admin: bool) -> SessionView:

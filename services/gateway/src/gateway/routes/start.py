@@ -19,6 +19,7 @@ from contracts.errors import (
     IDEMPOTENCY_STORE_FULL,
     INSUFFICIENT_CREDIT,
     INVALID_SESSION_ID,
+    KEYS_FULL,
     LIVEKIT_REFUSED,
     LIVEKIT_UNAVAILABLE,
     LOG_FULL,
@@ -44,6 +45,7 @@ from contracts.errors import (
 from contracts.events import SessionRequested
 from contracts.ids import SessionId
 from gateway.domain.access import Scope
+from gateway.domain.accounts import shown_user_id
 from gateway.domain.waiting import Stage
 from gateway.ports import NatsUnavailable
 from gateway.routes.accepting import ROUTE, Acceptance, Accepted
@@ -52,6 +54,7 @@ from gateway.routes.first_word import hear_the_scheduler
 from gateway.routes.keyed import REPLAYED, REPLAYED_DOCUMENTED, IdempotencyKey, SentKey
 from gateway.routes.services import Services, Wired
 from gateway.routes.streaming import STREAM_DOCUMENTED, WantsStream, stream
+from gateway.routes.v1_examples import PROGRESS
 
 log = get_logger(__name__)
 router = APIRouter(tags=["sessions"])
@@ -81,6 +84,7 @@ _STARTING = problems(
     IDEMPOTENCY_MISMATCH,
     IDEMPOTENCY_STORE_FULL,
     SEATS_FULL,
+    KEYS_FULL,
     SESSION_ID_TAKEN,
     ROOM_TAKEN,
     LIVEKIT_UNAVAILABLE,
@@ -95,7 +99,7 @@ _REACHED: Final[dict[Stage, str]] = {
     "speaking": "Session created. Voice agent is speaking.",
 }
 _FOLLOWING = problems(INVALID_SESSION_ID, UNKNOWN_SESSION, QUEUE_FULL, *_WAITING) | {
-    200: {"content": STREAM_DOCUMENTED}
+    200: {"content": {**STREAM_DOCUMENTED, "application/json": {"example": PROGRESS}}}
 }
 
 _CLIENT_LEFT: Final = 499
@@ -278,7 +282,7 @@ def _reply(session: SessionRequested, services: Services, stage_ms: dict[str, in
         session_id=session.session_id,
         # Valid from the request's time, so that a repeated start gets the same token.
         token=services.tokens.mint(
-            session.session_id, user_id=session.user_id, name=session.user_name, now=session.time
+            session.session_id, user_id=shown_user_id(session), name=session.user_name, now=session.time
         ),
         server_url=services.client_url,
         room_name=session.session_id,

@@ -90,6 +90,7 @@ def _pool(node: NodeState) -> PoolStats:
         free=node.free_slots,
         slots=node.slots,
         draining=node.draining,
+        drain_since=node.drain_since,
         load=node.load,
         processes=node.processes,
         prejoined=len(node.rooms),

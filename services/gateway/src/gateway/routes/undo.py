@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from chassis.logs import get_logger
@@ -17,12 +18,25 @@ UNDO_S: Final = 2.0
 """Longest duration of an undo, in seconds."""
 
 
+@dataclass
+class Room:
+    """The room of one start.
+
+    Attributes:
+        may_exist: It is prejoined, or its creation was requested.
+    """
+
+    may_exist: bool
+
+
 @asynccontextmanager
-async def room_undone_on_failure(session_id: str, services: Services) -> AsyncGenerator[None]:
+async def room_undone_on_failure(session_id: str, services: Services, room: Room) -> AsyncGenerator[None]:
     """Close the room when the block fails or is cancelled; the undo continues in the background."""
     try:
         yield
     except BaseException as error:
+        if not room.may_exist:
+            raise
         undo = services.background.spawn(undo_room(session_id, services))
         if not _answers_first(error):
             await asyncio.shield(undo)

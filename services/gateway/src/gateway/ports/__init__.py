@@ -1,16 +1,20 @@
 """The gateway's ports."""
 
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
 from contracts.api import Dependency, SessionBill, UserBill
 from contracts.events import Event, RoomEvent
 from contracts.registry import IdempotentReply, IdempotentStart, NodeState, Slot
-from gateway.domain.read_model import SessionState, Status
+from gateway.domain.logged import LoggedEvent, Watch
 from gateway.domain.rooms import MadeRoom
+from gateway.ports.read_model import Page as Page
+from gateway.ports.read_model import PositionMoved as PositionMoved
+from gateway.ports.read_model import ReadModel as ReadModel
+from gateway.ports.read_model import ReadModelWriter as ReadModelWriter
 
 E = TypeVar("E", bound=Event)
 
@@ -51,19 +55,6 @@ class RecordUnreadable(Exception):
         super().__init__(f"Cannot read the event `{event}` of session {session_id}.")
 
 
-@dataclass(frozen=True)
-class LoggedEvent:
-    """One event with its place in the log.
-
-    Attributes:
-        seq: Its stream sequence.
-        event: None when this version cannot read it.
-    """
-
-    seq: int
-    event: Event | None
-
-
 class SessionIdTaken(Exception):
     """The log already has a request with this session id."""
 
@@ -74,12 +65,19 @@ class SessionLog(Protocol):
     Every method raises `NatsUnavailable`; those that write also raise `LogFull` and `Refused` (`log_refused`).
     """
 
-    async def connected(self) -> None:
-        """Wait until there is a connection to NATS."""
+    @property
+    def may_lack_sessions(self) -> bool:
+        """NATS came back with another log, to which the scheduler may still restore running sessions; 60 s at most."""
         ...
 
-    async def open(self, event: Event) -> int:
+    async def connected(self) -> None:
+        """Wait until there is a connection to NATS."""
+
+    async def open(self, event: Event, secret: str = "") -> int:
         """Publish the session's first event of this kind, and return its sequence.
+
+        Args:
+            secret: Seals the event's words; empty: they stay in the clear.
 
         Raises:
             SessionIdTaken: The log already has one.
@@ -88,11 +86,9 @@ class SessionLog(Protocol):
 
     async def publish(self, event: Event) -> None:
         """Publish an event; safe to repeat."""
-        ...
 
     async def publish_room_event(self, event: RoomEvent) -> None:
         """Publish a webhook; safe to repeat."""
-        ...
 
     async def last(self, event: type[E], session_id: str) -> E | None:
         """The session's last event of this kind.
@@ -110,6 +106,14 @@ class SessionLog(Protocol):
         """The session's whole log, in order."""
         ...
 
+    async def records(self, session_id: str) -> list[LoggedEvent]:
+        """As `history`, with each event's place in the log; an event that this version cannot read is None."""
+        ...
+
+    async def max_age(self) -> timedelta:
+        """How long the log keeps an event."""
+        ...
+
     async def since(self, at: datetime, *events: type[Event]) -> list[Event]:
         """All sessions' events of these kinds that were stored at or after `at`."""
         ...
@@ -123,6 +127,30 @@ class SessionLog(Protocol):
             since: A sequence before which the session has no such events, for example its request's; None: unknown.
             past: False: events that the log has on entry may be left out.
         """
+        ...
+
+    def watch(self, session_id: str | None = None) -> AbstractAsyncContextManager[Watch]:
+        """Watch what comes from now on, without the ticks.
+
+        Args:
+            session_id: None: all sessions; the first events are then up to 2,048 that came before.
+        """
+        ...
+
+
+class Words(Protocol):
+    """The keys of the sessions' words. Methods raise `NatsUnavailable`, `LogFull` and `Refused` (`keys_full`)."""
+
+    async def secret_for(self, session_id: str) -> str:
+        """The secret that seals this session's words, a new one unless it has one; empty: they are not sealed.
+
+        Raises:
+            SessionIdTaken: The session is erased.
+        """
+        ...
+
+    async def erase(self, session_id: str) -> None:
+        """Overwrite the secret, so that nothing opens the session's words again; safe to repeat."""
         ...
 
 
@@ -140,13 +168,17 @@ class LogReader(Protocol):
         """
         ...
 
-    async def history(self, session_id: str) -> list[Event]:
+    async def records(self, session_id: str) -> list[LoggedEvent]:
         """One session's whole log, in order; raises `NatsUnavailable`."""
         ...
 
 
 class Rooms(Protocol):
     """LiveKit's rooms. Methods raise `Refused` (`livekit_unavailable`, `livekit_refused`, `clock_skew`)."""
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Around the creation of a start's room: a burst of starts waits in line instead of failing."""
+        ...
 
     async def create(self, session_id: str) -> MadeRoom:
         """Create the room; LiveKit does not change an existing one."""
@@ -158,7 +190,6 @@ class Rooms(Protocol):
 
     async def delete(self, session_id: str) -> None:
         """Close the room; succeeds also when the room does not exist."""
-        ...
 
     async def check(self) -> Dependency:
         """Whether LiveKit answers with our credentials; never raises."""
@@ -263,6 +294,10 @@ class Seats(Protocol):
         """
         ...
 
+    async def erase(self, session_id: str) -> None:
+        """Forget the user of a seat; no other user gets the seat. Raises as `take`; safe to repeat."""
+        ...
+
 
 class PrejoinedRooms(Protocol):
     """Prejoined rooms. Errors are logged, not raised: a start without such a room only takes longer."""
@@ -292,6 +327,10 @@ class Registry(Protocol):
         """The slots in use."""
         ...
 
+    async def has_scheduler(self) -> bool:
+        """Whether a scheduler leads; up to 5 s after it died still True."""
+        ...
+
     async def drain(self, node_id: str, limit_s: float) -> int:
         """Ask a node to drain within `limit_s`, and return the number of its calls.
 
@@ -305,81 +344,17 @@ class Registry(Protocol):
         ...
 
 
-class PositionMoved(Exception):
-    """The read model's position changed: Redis was emptied, or another projector writes."""
-
-
-@dataclass(frozen=True)
-class Page:
-    """One page of sessions, the newest first."""
-
-    sessions: Sequence[SessionState]
-    next_cursor: str | None
-
-
-class ReadModel(Protocol):
-    """The read model for readers. Methods raise `ReadModelUnavailable`."""
-
-    async def get(self, session_id: str) -> SessionState | None: ...
-
-    async def page(self, statuses: frozenset[Status], *, limit: int, cursor: str | None) -> Page:
-        """Sessions with one of these statuses, or all if none is given."""
-        ...
-
-    async def count(self) -> Mapping[Status, int]:
-        """The number of open sessions in each status."""
-        ...
-
-    async def check(self) -> Dependency:
-        """Whether Redis answers; never raises."""
-        ...
-
-
-class ReadModelWriter(Protocol):
-    """The read model for the projector. Methods raise `ReadModelUnavailable`."""
-
-    async def position(self) -> str | None:
-        """The writer's position in the log; None when the read model is empty, corrupt or from an older version."""
-        ...
-
-    async def write_again(self) -> None:
-        """Convert the keys of an older version into today's form."""
-        ...
-
-    async def states(self, session_ids: Iterable[str]) -> dict[str, SessionState]:
-        """The stored states of these sessions; an unreadable state counts as missing."""
-        ...
-
-    async def write(
-        self,
-        states: Collection[SessionState],
-        user_configs: Mapping[str, Mapping[str, str]],
-        *,
-        at: str | None,
-        then: str,
-    ) -> None:
-        """Write the states, the configurations and the new position in one transaction.
-
-        Args:
-            user_configs: By user name.
-            at: The expected position.
-            then: The new position.
-
-        Raises:
-            PositionMoved: The position is not `at`, or a key had another type; that key and the position are deleted.
-        """
-        ...
-
-    async def mirror_pool(self, members: frozenset[str]) -> None:
-        """Replace the members of `pool:ready`."""
-        ...
-
-
 class Billing(Protocol):
     """The billing service. Methods raise `Refused`: billing's own problems, or `billing_unavailable`."""
 
+    async def check(self) -> Dependency:
+        """Whether billing works; does not raise."""
+        ...
+
     async def session(self, session_id: str) -> SessionBill: ...
 
-    async def user(self, user_id: str, *, limit: int | None, cursor: str | None) -> UserBill:
-        """One page of a user's bills."""
+    async def user(
+        self, user_id: str, *, limit: int | None, cursor: str | None, account: str | None = None
+    ) -> UserBill:
+        """One page of a user's bills; `account`: together with those of this account."""
         ...
