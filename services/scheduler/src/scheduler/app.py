@@ -13,7 +13,7 @@ from chassis.lifecycle import Life, Service, run
 from chassis.nats.kv.lease import Lease
 from chassis.settings import load
 from contracts.ids import session_id
-from contracts.streams import BUCKETS, GATEWAYS_BUCKETS, LEADERS, SESSIONS, STREAMS
+from contracts.streams import BUCKETS, GATEWAYS_BUCKETS, KEYS, LEADERS, SESSIONS, STREAMS
 from scheduler.adapters.livekit_rooms import LiveKitRooms
 from scheduler.adapters.nats_nodes import NatsNodes
 from scheduler.adapters.nats_prejoined_rooms import NatsPrejoinedRooms
@@ -21,6 +21,7 @@ from scheduler.adapters.nats_queue_mirror import NatsQueueMirror
 from scheduler.adapters.nats_session_log import NatsSessionLog
 from scheduler.adapters.nats_slots import NatsSlots
 from scheduler.adapters.nats_stores import NatsStores
+from scheduler.adapters.nats_words import NatsWords
 from scheduler.domain.clock import LogClock
 from scheduler.handlers import Handlers
 from scheduler.leader.agents import Agents
@@ -36,7 +37,9 @@ async def start(life: Life, settings: Settings) -> None:
     """Connect, and stand by for the lease."""
     # The gateway owns the request keys.
     streams = [settings.sessions() if stream == SESSIONS else stream for stream in STREAMS]
-    bus = await life.connect(streams=streams, buckets=[bucket for bucket in BUCKETS if bucket not in GATEWAYS_BUCKETS])
+    owned = [bucket for bucket in BUCKETS if bucket not in GATEWAYS_BUCKETS]
+    buckets = [settings.keys() if bucket == KEYS else bucket for bucket in owned]
+    bus = await life.connect(streams=streams, buckets=buckets)
     deployment = await deployment_name(bus, settings.deployment_name)
     rooms = LiveKitRooms(
         settings.livekit_url,
@@ -51,6 +54,8 @@ async def start(life: Life, settings: Settings) -> None:
     holder = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
     lease = Lease(bus.bucket(LEADERS), ROLE, holder, settings.leader_lease_s)
     nodes = NatsNodes(bus, assign_timeout_s=settings.assign_timeout_s, end_timeout_s=settings.end_timeout_s)
+    open_s = settings.queue_deadline_s + settings.bot_startup_timeout + settings.session_timeout / 1000
+    words = NatsWords(bus, kept_s=open_s)
     ports = Ports(
         session_log=NatsSessionLog(bus),
         slots=NatsSlots(bus),
@@ -59,7 +64,8 @@ async def start(life: Life, settings: Settings) -> None:
         prejoined=NatsPrejoinedRooms(bus),
         queue=NatsQueueMirror(bus),
         stores=NatsStores(bus),
-        agents=Agents(nodes, rooms, settings.livekit_url, lease),
+        words=words,
+        agents=Agents(nodes, rooms, settings.livekit_url, lease, words),
     )
     timekeeper = Timekeeper(LogClock(), ports.session_log)
     terms = Terms(partial(Term, ports, _plan(settings, deployment), timekeeper, Handlers), lease)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from contracts.commands import AssignJob, EndJob, JobDescribed, JobEnded, PrejoinRoom
-from contracts.events import Event, RoomEvent
+from contracts.events import Event, RoomEvent, SessionRequested
 from contracts.registry import NodeState, QueueState, Slot
 from scheduler.domain.log_room import BillingPlace, StoreUse
 from scheduler.domain.prejoining import ListedRoom
@@ -15,6 +15,14 @@ from scheduler.domain.session import Recorded
 
 class Unavailable(Exception):
     """An outside system did not answer by the deadline; retry the step later."""
+
+
+class Refused(Unavailable):
+    """NATS refuses the message, or does not permit this user its subject; a later try is refused, too."""
+
+
+class WordsLost(Exception):
+    """The key of a session's words is gone or does not open them; no later try can succeed."""
 
 
 class Outrun(Exception):
@@ -38,6 +46,10 @@ class NotAccepted(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class NodeSilent(Exception):
+    """A node let the deadline of a command expire."""
 
 
 class Outranked(Exception):
@@ -170,6 +182,10 @@ class SessionLog(Protocol):
         """Since when the log is complete, Unix ms; older messages may have been deleted."""
         ...
 
+    async def made_ms(self) -> int:
+        """When the log's stream was made, Unix ms: another time means another log, after a lost store."""
+        ...
+
     async def append(self, event: Event, *, expect_last: int | None = None) -> Recorded:
         """Publish, and return the log's record of this fact: ours, or the same fact by another writer.
 
@@ -206,6 +222,34 @@ class QueueMirror(Protocol):
     """The bucket `queue`, which the gateways follow."""
 
     async def report(self, state: QueueState) -> None: ...
+
+
+class Words(Protocol):
+    """The words of a session's request, which the log holds sealed, and their secret. Methods raise `Unavailable`."""
+
+    def expect(self, requested: SessionRequested) -> None:
+        """Begin to read the secret: `open` needs it in a moment."""
+        ...
+
+    async def open(self, requested: SessionRequested) -> tuple[SessionRequested, str]:
+        """The request with its words, and the session's secret; empty: the words were in the clear.
+
+        Raises:
+            WordsLost: No secret opens them: an agent without its prompt must not run.
+        """
+        ...
+
+    def forget(self, session_id: str) -> None:
+        """Keep its secret in memory no longer: the session has ended, and may be erased."""
+        ...
+
+    async def write_again(self, requested: SessionRequested, secret: str) -> SessionRequested:
+        """Write the secret to a bucket that has lost it; returns the request with its words sealed.
+
+        Args:
+            secret: Empty: the one that `open` has read.
+        """
+        ...
 
 
 class Slots(Protocol):
@@ -274,7 +318,11 @@ class Nodes(Protocol):
         ...
 
     async def describe(self, node_id: str, session_id: str, epoch: int) -> JobDescribed | None:
-        """Have a node report a running job to the log again; None: no answer, or an unknown job."""
+        """Have a node report a running job to the log again; None: no such node, or it does not know the job.
+
+        Raises:
+            NodeSilent: It did not answer within DESCRIBE_REPLY_S.
+        """
         ...
 
     async def end(self, node_id: str, job: EndJob) -> JobEnded | None:

@@ -8,9 +8,11 @@ from pydantic import Field, model_validator
 from chassis.settings import ServiceSettings
 from chassis.shared_settings import CallLimits, LiveKitServer, SpokenLines, StartDeadlines
 from contracts.deadlines import ASSIGN_REPLY_S, ATTEMPT_S, END_OUTCOME_S, END_REPLY_S, NODE_LEASE_S
-from contracts.streams import SESSIONS, StreamSpec, calls_bytes, sessions_bytes
+from contracts.registry import WordsKey
+from contracts.streams import KEYS, SESSIONS, BucketSpec, StreamSpec, calls_bytes, keys_bytes, sessions_bytes
 from scheduler.domain.limits import Limits
 
+_DAY_S: Final = 24 * 3600
 _MIB: Final = 1024**2
 
 
@@ -18,7 +20,11 @@ class Settings(ServiceSettings, CallLimits, StartDeadlines, LiveKitServer, Spoke
     """Each field is read from the environment variable with its name in capitals."""
 
     max_queue: int | None = Field(
-        default=None, ge=0, le=100_000, description="sessions that may wait at once; unset: ten times MAX_BOTS"
+        default=None,
+        ge=0,
+        le=100_000,
+        description="sessions that may wait at once, and a tenth more "
+        "of users with none waiting; unset: ten times MAX_BOTS",
     )
     session_timeout_goodbye: str | None = Field(
         default=None,
@@ -58,6 +64,13 @@ class Settings(ServiceSettings, CallLimits, StartDeadlines, LiveKitServer, Spoke
     )
     sessions_max_age_h: int | None = Field(
         default=None, ge=1, le=8760, description="hours for which the log keeps a session; unset: 168"
+    )
+    keys_max_mb: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="MB for the keys that open the log's words, kept a day longer than the log: a session takes about "
+        "250 bytes; unset: 64, or the calls of three minutes that MAX_BOTS slots make in that time",
     )
     streams_look_s: float = Field(default=15, ge=0.2, le=600, description="seconds between two looks at NATS' streams")
     reconcile_s: float = Field(default=15, ge=0.2, le=600, description="seconds between two reconciliations")
@@ -105,6 +118,16 @@ class Settings(ServiceSettings, CallLimits, StartDeadlines, LiveKitServer, Spoke
             else sessions_bytes(self.max_bots, self.session_timeout),
             max_age_s=SESSIONS.max_age_s if self.sessions_max_age_h is None else self.sessions_max_age_h * 3600,
             is_set=self.sessions_max_mb is not None or self.sessions_max_age_h is not None,
+        )
+
+    def keys(self) -> BucketSpec[WordsKey]:
+        """The bucket of the words' keys with the bounds of these settings; a key outlives what it opens."""
+        kept_s, size_mb = self.sessions().max_age_s + _DAY_S, self.keys_max_mb
+        return replace(
+            KEYS,
+            max_bytes=keys_bytes(self.max_bots, kept_s) if size_mb is None else size_mb * _MIB,
+            ttl_s=kept_s,
+            is_set=size_mb is not None or self.sessions().is_set,
         )
 
     def limits(self) -> Limits:

@@ -3,8 +3,8 @@
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from chassis.nats import BusUnavailable, PublishRefused
-from scheduler.ports import Unavailable
+from chassis.nats import BusUnavailable, NotPermitted, PublishRefused
+from scheduler.ports import Refused, Unavailable
 
 
 @contextmanager
@@ -12,9 +12,12 @@ def answered() -> Generator[None]:
     """Translate the failures of the calls within.
 
     Raises:
-        Unavailable: NATS did not answer by the deadline, or refused the message.
+        Refused: NATS refused the message.
+        Unavailable: NATS did not answer by the deadline.
     """
     try:
         yield
-    except (BusUnavailable, PublishRefused) as error:
+    except (NotPermitted, PublishRefused) as error:
+        raise Refused(str(error)) from error
+    except BusUnavailable as error:
         raise Unavailable(str(error)) from error

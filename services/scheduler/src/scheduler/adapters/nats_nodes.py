@@ -11,6 +11,7 @@ from chassis.nats import (
     BusRefused,
     Change,
     CommandError,
+    CommandTimeout,
     NoResponder,
 )
 from contracts.commands import (
@@ -33,7 +34,7 @@ from contracts.refusals import RefusalCode
 from contracts.registry import NodeState
 from contracts.streams import NODES
 from scheduler.adapters.answered import answered
-from scheduler.ports import NO_ANSWER, NO_RESPONDER, NotAccepted, Outranked
+from scheduler.ports import NO_ANSWER, NO_RESPONDER, NodeSilent, NotAccepted, Outranked
 
 _FIND_S: Final = 1.0
 _ADDRESSES: Final = 100_000
@@ -113,6 +114,8 @@ class NatsNodes:
                 )
         except CommandError as error:
             log.warning("node.describe_unanswered", node_id=node_id, session_id=session_id, reason=str(error))
+            if isinstance(error, CommandTimeout):
+                raise NodeSilent(node_id) from error
             return None
         return reply if isinstance(reply, JobDescribed) else None
 

@@ -1,7 +1,9 @@
 """Which queued session begins next, with which slot and on which node; and where a session's next attempt runs."""
 
 from contracts.end_reasons import EndReason
+from contracts.events import Considered
 from contracts.registry import NodeState
+from scheduler.domain.considering import considered
 from scheduler.domain.fairness import FairQueue, Waiting
 from scheduler.domain.fleet import Fleet
 from scheduler.domain.limits import Limits
@@ -10,9 +12,12 @@ from scheduler.domain.roster import Roster
 from scheduler.domain.session import Session
 from scheduler.domain.slot_book import Reservation, SlotBook
 
+RESERVED_SHARE = 10
+"""One place in so many, above MAX_QUEUE, is only for users with no start in the queue."""
+
 
 class QueueFull(Exception):
-    """The queue holds MAX_QUEUE sessions."""
+    """The queue holds MAX_QUEUE sessions, or the tenth more that users with no other queued start may use."""
 
 
 class Admission:
@@ -55,6 +60,8 @@ class Admission:
     def wait(self, session_id: str) -> None:
         """Queue a session. A start that was queued before or holds a slot comes back even into a full queue.
 
+        One user who fills the queue does not keep out another user's first start.
+
         Raises:
             QueueFull: The session may not queue.
         """
@@ -63,10 +70,10 @@ class Admission:
             return
         if session is None or facts is None or session.requested is None:
             raise QueueFull
-        holds_slot = facts.slot is not None
-        if not holds_slot and not session.queued and len(self._queue) >= self._max_queue:
+        holds_slot, user_id = facts.slot is not None, session.requested.user_id
+        reserved = 0 if self._queue.waiting(user_id) else self._max_queue // RESERVED_SHARE
+        if not holds_slot and not session.queued and len(self._queue) >= self._max_queue + reserved:
             raise QueueFull
-        user_id = session.requested.user_id
         self._queue.add(Waiting(session_id, user_id, session.requested_seq, holds_slot=holds_slot))
 
     def position(self, session_id: str) -> int:
@@ -133,8 +140,15 @@ class Admission:
             self._fleet.release(session_id)
 
 
-def successor(session: Session, fleet: Fleet, now_ms: int, retry_pause_ms: int) -> NodeState:
+def successor(
+    session: Session, fleet: Fleet, now_ms: int, retry_pause_ms: int
+) -> tuple[NodeState, tuple[Considered, ...]]:
     """Choose the next attempt's node: another one if there is one, and none that failed this session just now.
+
+    A call with sealed words goes to a node of an older version only if no other is able: it cannot read what was said.
+
+    Returns:
+        The node, and the nodes that it was chosen from.
 
     Raises:
         NoPlace: With the reason.
@@ -142,7 +156,18 @@ def successor(session: Session, fleet: Fleet, now_ms: int, retry_pause_ms: int) 
     tried = {attempt.node_id for attempt in session.attempts.values()}
     failed = (attempt for attempt in session.attempts.values() if attempt.epoch not in session.ready_ms)
     resting = {attempt.node_id for attempt in failed if now_ms - attempt.at_ms < retry_pause_ms}
-    return fleet.choose(region=_region_of(session), tried=tried, resting=resting, now_ms=now_ms)
+    region = _region_of(session)
+    has_sealed = session.started_ms is not None and session.requested is not None and session.requested.sealed != ""
+    avoided = tried | fleet.older if has_sealed else tried
+    node = fleet.choose(region=region, tried=avoided, resting=resting, now_ms=now_ms)
+    return node, considered(
+        fleet, node.node_id, region=region, tried=tried, resting=resting, now_ms=now_ms, has_sealed=has_sealed
+    )
+
+
+def looked_at(session: Session, fleet: Fleet, node_id: str | None, now_ms: int) -> tuple[Considered, ...]:
+    """The nodes for the start of a session that got this one; None: it gets none now."""
+    return considered(fleet, node_id, session_id=session.session_id, region=_region_of(session), now_ms=now_ms)
 
 
 def _region_of(session: Session | None) -> str | None:

@@ -10,7 +10,7 @@ from scheduler.domain.fleet import Fleet
 from scheduler.domain.limits import Limits
 from scheduler.domain.node_health import NodeHealth
 from scheduler.domain.roster import Roster
-from scheduler.domain.session import Recorded
+from scheduler.domain.session import Recorded, Session
 
 
 class Board:
@@ -50,6 +50,12 @@ class Board:
         """The record, stamped in the log's time."""
         stored_ms = self._stored_ms(record)
         return record if stored_ms == record.stored_ms else replace(record, stored_ms=stored_ms)
+
+    def begin_again(self, session: Session) -> None:
+        """Follow a session whose log lost its beginning: the records of the new log come next."""
+        before = self.roster.begin_again(session)
+        self.slots.user_changed(before, session)
+        self.admission.follow(session)
 
     def remove(self, session_id: str) -> None:
         """Stop following a session."""

@@ -1,6 +1,6 @@
 """Why a session ends, and when its next deadline expires."""
 
-from contracts.causes import Cause, Effect, effect
+from contracts.causes import Cause, Effect, Lost, effect
 from contracts.end_reasons import EndReason
 from contracts.events import Outcome
 from contracts.lines import lines_in
@@ -28,6 +28,7 @@ def verdict(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Verd
         or _too_late(session, facts, now_ms, limits)
         or _said_by_node(session)
         or _unreadable(session, facts, now_ms, limits)
+        or (Verdict(Outcome.FAILED, EndReason.WORDS_LOST) if facts.words_lost else None)
         or _agent_failed(session, facts, now_ms, limits)
     )
 
@@ -64,13 +65,13 @@ def attempt_failure(session: Session, facts: Facts, now_ms: int, limits: Limits)
     if stop := session.stops.get(current.epoch):
         return stop.cause
     if facts.refused_epoch == current.epoch:
-        return "refused"
+        return Lost.REFUSED
     if facts.node_lost:
-        return "node_lost"
+        return Lost.NODE_LOST
     if facts.unlisted_epoch == current.epoch and now_ms >= unlisted_deadline_ms(facts, limits):
-        return "job_lost"
+        return Lost.JOB_LOST
     if current.epoch not in session.ready_ms and now_ms >= attempt_deadline_ms(current, facts, limits):
-        return "not_ready"
+        return Lost.NOT_READY
     return None
 
 
@@ -91,9 +92,8 @@ def blamed_for(session: Session, facts: Facts, now_ms: int, limits: Limits) -> s
     current = session.current
     if current is None or current.epoch in session.ready_ms or facts.counted_epoch >= current.epoch:
         return None
-    if session.attempts_in_a_row > _MOST_BLAMED or facts.refused_epoch == current.epoch or facts.node_lost:
-        return None
-    if session.end_asked is not None or facts.end_asked_epoch == current.epoch:
+    is_ending = session.end_asked is not None or facts.end_asked_epoch == current.epoch
+    if is_ending or session.attempts_in_a_row > _MOST_BLAMED:
         return None
     failure = attempt_failure(session, facts, now_ms, limits)
     if failure is None or effect(failure) is not Effect.BLAMES:

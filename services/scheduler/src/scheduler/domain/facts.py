@@ -47,6 +47,7 @@ class Facts:
         measured_ms: When that was; None: never.
         blocked: Why no node could be chosen at the last try.
         refusal: Why the session may not queue.
+        words_lost: No key opens its words.
     """
 
     since_ms: int = 0
@@ -75,6 +76,7 @@ class Facts:
     measured_ms: int | None = None
     blocked: str | None = None
     refusal: str | None = None
+    words_lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +181,11 @@ class QueueRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyLost:
+    """No key opens the session's words."""
+
+
+@dataclass(frozen=True, slots=True)
 class RoomClosed:
     """LiveKit closed the room."""
 
@@ -231,6 +238,7 @@ Fact: TypeAlias = (
     | SlotLost
     | Blocked
     | QueueRefused
+    | KeyLost
     | RoomClosed
     | RoomDeleted
     | CallerJoined
@@ -272,6 +280,8 @@ def learn(facts: Facts, fact: Fact) -> Facts:
             return replace(facts, blocked=reason)
         case QueueRefused(reason):
             return replace(facts, refusal=reason)
+        case KeyLost():
+            return replace(facts, words_lost=True)
         case RoomClosed():
             return replace(facts, room_closed=True)
         case RoomDeleted():
@@ -314,6 +324,8 @@ def _left(facts: Facts, sid: str | None, at_ms: int) -> Facts:
 
 
 def _seen(facts: Facts, seen: CallerSeen) -> Facts:
+    if seen.sid in facts.caller_stays:
+        return facts  # the list was read before that stay ended
     if seen.sid is not None:
         if facts.caller_here is True and facts.caller_left_ms is None:
             return facts

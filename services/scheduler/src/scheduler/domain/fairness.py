@@ -115,6 +115,11 @@ class FairQueue:
         user = self._users.get(user_id)
         return user.running if user else 0
 
+    def waiting(self, user_id: str) -> int:
+        """The user's queued sessions."""
+        user = self._users.get(user_id)
+        return len(user.waiting) if user else 0
+
     def first(self) -> Waiting | None:
         """The next session; None when the queue is empty."""
         if self._holders:

@@ -15,6 +15,12 @@ class Fleet:
 
     A node reports each second and at each change; sessions placed on it between two reports are counted here, so that
     a burst does not pile up on the node that was the emptiest at its start.
+
+    Attributes:
+        nodes: The live nodes.
+        ranking: Their order.
+        room_on: Session -> the node whose worker waits in its room.
+        older: The live nodes of a version that neither seals nor opens words.
     """
 
     def __init__(self, max_load: float = 0.7, trial_ms: int = 5_000) -> None:
@@ -26,52 +32,55 @@ class Fleet:
             trial_ms: How long a suspended node has for its one trial start.
         """
         self._trial_ms = trial_ms
-        self._nodes: dict[str, Entry] = {}
+        self.nodes: dict[str, Entry] = {}
         self._placed_on: dict[str, str] = {}
-        self._room_on: dict[str, str] = {}  # session -> the node whose worker waits in its room
+        self.room_on: dict[str, str] = {}
         self._waiting_for: dict[str, set[str]] = {}  # jobs placed on nodes that are not alive (yet)
-        self._ranking = Ranking(max_load)
+        self.ranking = Ranking(max_load)
+        self.older: set[str] = set()
 
     def __len__(self) -> int:
-        return len(self._nodes)
+        return len(self.nodes)
 
     def __contains__(self, node_id: str) -> bool:
-        return node_id in self._nodes
+        return node_id in self.nodes
 
     def states(self) -> Iterator[NodeState]:
         """The last reports of the live nodes."""
-        return (entry.state for entry in self._nodes.values())
+        return (entry.state for entry in self.nodes.values())
 
     def state(self, node_id: str) -> NodeState | None:
         """The node's last report; None if it is not alive."""
-        entry = self._nodes.get(node_id)
+        entry = self.nodes.get(node_id)
         return None if entry is None else entry.state
 
     def report(self, state: NodeState, now_ms: int = 0) -> None:
         """Take in a node's report."""
         node_id = state.node_id
-        known, suspect = self._nodes.get(node_id), self._ranking.suspects.get(node_id)
+        known, suspect = self.nodes.get(node_id), self.ranking.suspects.get(node_id)
         restarted = known is not None and known.state.started_at != state.started_at
         if suspect is not None and (restarted or suspects.is_forgiven(suspect, now_ms)):
             self._suspect(node_id, None)
         if known is None:
             entry = Entry(state, self._waiting_for.pop(node_id, set()))
         else:
-            self._ranking.remove(known)
-            _remove_rooms(self._room_on, known.state)
+            self.ranking.remove(known)
+            _remove_rooms(self.room_on, known.state)
             entry = Entry(state, known.placed)
-        self._room_on.update(dict.fromkeys(state.rooms, node_id))
-        self._nodes[node_id] = entry
-        self._ranking.add(entry)
+        self.room_on.update(dict.fromkeys(state.rooms, node_id))
+        self.nodes[node_id] = entry
+        self.ranking.add(entry)
+        (self.older.discard if state.opens_words else self.older.add)(node_id)
 
     def lose(self, node_id: str) -> None:
         """Note that a node's key is gone."""
-        entry = self._nodes.pop(node_id, None)
+        entry = self.nodes.pop(node_id, None)
         if entry is None:
             return
-        self._ranking.remove(entry)
-        self._ranking.suspects.pop(node_id, None)  # if it comes back, it has restarted or was disconnected
-        _remove_rooms(self._room_on, entry.state)
+        self.ranking.remove(entry)
+        self.ranking.suspects.pop(node_id, None)  # if it comes back, it has restarted or was disconnected
+        _remove_rooms(self.room_on, entry.state)
+        self.older.discard(node_id)
         if entry.placed:
             self._waiting_for[node_id] = entry.placed
 
@@ -90,43 +99,47 @@ class Fleet:
 
     def placed_on(self, node_id: str) -> Collection[str]:
         """The sessions whose job is on this node, alive or not."""
-        entry = self._nodes.get(node_id)
+        entry = self.nodes.get(node_id)
         return self._waiting_for.get(node_id, ()) if entry is None else entry.placed
 
     def missing(self) -> list[str]:
         """The nodes that have jobs and are not alive."""
         return list(self._waiting_for)
 
-    def failed(self, node_id: str, now_ms: int) -> Suspect:
-        """Suspend a node on which a start failed: it rests, then gets one start at a time until one succeeds."""
-        suspect = suspects.after_failure(self._ranking.suspects.get(node_id), now_ms)
+    def failed(self, node_id: str, now_ms: int, failure: str = "") -> Suspect:
+        """Suspend a node on which a start failed: it rests, then gets one start at a time until one succeeds.
+
+        Args:
+            failure: Why the start failed.
+        """
+        suspect = suspects.after_failure(self.ranking.suspects.get(node_id), now_ms, failure)
         self._suspect(node_id, suspect)
         return suspect
 
     def proved(self, node_id: str, at_ms: int) -> None:
         """Clear a node whose agent got ready after its last failure."""
-        suspect = self._ranking.suspects.get(node_id)
+        suspect = self.ranking.suspects.get(node_id)
         if suspect is not None and at_ms >= suspect.failed_ms:
             self._suspect(node_id, None)
 
     def refused(self, node_id: str) -> None:
         """Count a node as full until its next report."""
-        if entry := self._nodes.get(node_id):
-            self._ranking.remove(entry)
+        if entry := self.nodes.get(node_id):
+            self.ranking.remove(entry)
             entry.is_full = True
-            self._ranking.add(entry)
+            self.ranking.add(entry)
 
     def resting(self, now_ms: int) -> set[str]:
         """The suspended nodes whose pause has not expired."""
-        return {node_id for node_id, known in self._ranking.suspects.items() if now_ms < known.rests_until_ms}
+        return {node_id for node_id, known in self.ranking.suspects.items() if now_ms < known.rests_until_ms}
 
     def can_take_one(self, now_ms: int) -> bool:
         """Whether some node can take a job now."""
-        return self._ranking.can_take_one(now_ms)
+        return self.ranking.can_take_one(now_ms)
 
     def next_trial_ms(self) -> int | None:
         """When the next suspended node may be tried; None while another node is able, or if there is none."""
-        return self._ranking.next_trial_ms()
+        return self.ranking.next_trial_ms()
 
     def choose(
         self,
@@ -151,38 +164,38 @@ class Fleet:
         Raises:
             NoPlace: With the reason.
         """
-        prejoined = self._nodes.get(self._room_on.get(session_id, ""))
+        prejoined = self.nodes.get(self.room_on.get(session_id, ""))
         if prejoined is not None and prejoined.rank is not None:
             node_id = prejoined.state.node_id
-            if node_id not in tried and node_id not in resting and node_id not in self._ranking.suspects:
+            if node_id not in tried and node_id not in resting and node_id not in self.ranking.suspects:
                 return prejoined.state
-        chosen = self._ranking.first(region, tried, resting)
+        chosen = self.ranking.first(region, tried, resting)
         if chosen is None:
-            chosen = self._ranking.first_suspect(resting, now_ms)
+            chosen = self.ranking.first_suspect(resting, now_ms)
             if chosen is None:
-                raise NoPlace(self._ranking.why_none() if self._nodes else EndReason.NO_NODES)
-            self._suspect(chosen, suspects.on_trial(self._ranking.suspects[chosen], now_ms, self._trial_ms))
-        return self._nodes[chosen].state
+                raise NoPlace(self.ranking.why_none() if self.nodes else EndReason.NO_NODES)
+            self._suspect(chosen, suspects.on_trial(self.ranking.suspects[chosen], now_ms, self._trial_ms))
+        return self.nodes[chosen].state
 
     def _suspect(self, node_id: str, suspect: Suspect | None) -> None:
-        entry = self._nodes.get(node_id)
+        entry = self.nodes.get(node_id)
         if entry:
-            self._ranking.remove(entry)
+            self.ranking.remove(entry)
         if suspect is None:
-            self._ranking.suspects.pop(node_id, None)
+            self.ranking.suspects.pop(node_id, None)
         else:
-            self._ranking.suspects[node_id] = suspect
+            self.ranking.suspects[node_id] = suspect
         if entry:
-            self._ranking.add(entry)
+            self.ranking.add(entry)
 
     def _change(self, node_id: str, session_id: str, *, add: bool) -> None:
-        entry = self._nodes.get(node_id)
+        entry = self.nodes.get(node_id)
         placed = entry.placed if entry else self._waiting_for.setdefault(node_id, set())
         if entry:
-            self._ranking.remove(entry)
+            self.ranking.remove(entry)
         (placed.add if add else placed.discard)(session_id)
         if entry:
-            self._ranking.add(entry)
+            self.ranking.add(entry)
         elif not placed:
             del self._waiting_for[node_id]
 

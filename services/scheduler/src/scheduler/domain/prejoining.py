@@ -12,7 +12,7 @@ CLAIM_MS = 10_000
 REFILL_MS = 1_000
 """Pause before a claimed room is replaced: the call that begins has the processors to itself."""
 
-_LISTED_MS: Final = 5_000  # most time from a node's reply to the room's key
+_LISTED_MS: Final = 5_000  # most time from a node's reply to the room's key, or from the key to the node's report
 _FIRST_PAUSE_MS: Final = 1_000
 _LONGEST_PAUSE_MS: Final = 30_000
 
@@ -58,6 +58,7 @@ class Prejoining:
         self._began_ms = now_ms
         self._joining: dict[str, _Joining] = {}
         self._gone: dict[str, int] = {}  # claimed, expired or failed rooms, and since when
+        self._unlisted: dict[str, int] = {}  # rooms whose node does not list them, and since when
         self._rest_until_ms = 0
         self._failed: dict[str, _Failed] = {}
 
@@ -125,6 +126,17 @@ class Prejoining:
         self._joining.pop(session_id, None)
         self._gone[session_id] = now_ms  # the node may have joined all the same; then the room is deleted later
         return pause_ms
+
+    def returned(self, nodes: Iterable[NodeState], now_ms: int) -> list[ListedRoom]:
+        """Rooms whose node is there and has not listed them for 5 s: keys that NATS brought back after a SIGKILL."""
+        listed = {node.node_id: frozenset(node.rooms) for node in nodes}
+        unlisted = [
+            session_id
+            for session_id, found in self.ready.items()
+            if found.room.node_id in listed and session_id not in listed[found.room.node_id]
+        ]
+        self._unlisted = {session_id: self._unlisted.get(session_id, now_ms) for session_id in unlisted}
+        return [self.ready[s] for s, since_ms in self._unlisted.items() if now_ms - since_ms >= _LISTED_MS]
 
     def surplus(self) -> list[str]:
         """The sessions of the rooms above the size."""

@@ -43,11 +43,13 @@ class Ranking:
 
     Attributes:
         suspects: Nodes on which starts failed.
+        unable: Nodes that cannot take a job.
     """
 
     def __init__(self, max_load: float) -> None:
         self.suspects: dict[str, Suspect] = {}
-        self._max_load = max_load
+        self.max_load = max_load
+        self.unable: dict[str, None] = {}  # in the order of their reports
         self._able: list[Rank] = []
         self._able_in: dict[str, list[Rank]] = {}
         self._able_suspects: list[tuple[int, str]] = []  # (rests until, node id)
@@ -57,8 +59,9 @@ class Ranking:
         """Rank a node."""
         state, pending = entry.state, entry.pending
         self._count(entry, (not state.draining, has_free_slot(state, pending)))
-        entry.rank = rank(state, pending, max_load=self._max_load)
+        entry.rank = rank(state, pending, max_load=self.max_load)
         if entry.rank is None:
+            self.unable[state.node_id] = None
             return
         if suspect := self.suspects.get(state.node_id):
             insort(self._able_suspects, (suspect.rests_until_ms, state.node_id))
@@ -72,6 +75,7 @@ class Ranking:
         self._count(entry, (False, False))
         former, entry.rank = entry.rank, None
         if former is None:
+            self.unable.pop(entry.state.node_id, None)
             return
         if suspect := self.suspects.get(entry.state.node_id):
             _remove(self._able_suspects, (suspect.rests_until_ms, entry.state.node_id))
@@ -101,6 +105,15 @@ class Ranking:
             if node_id not in resting:
                 return node_id
         return None
+
+    def leading(self, region: str | None, most: int) -> list[str]:
+        """The first nodes of the region, then of all; each once, at most `most`, without suspended ones."""
+        local = self._able_in.get(region, []) if region is not None else []
+        return [*dict.fromkeys(node_id for _, _, node_id in (*local[:most], *self._able[:most]))][:most]
+
+    def suspended(self, most: int) -> list[str]:
+        """Suspended nodes that could take a job, the one that has rested longest first."""
+        return [node_id for _, node_id in self._able_suspects[:most]]
 
     def can_take_one(self, now_ms: int) -> bool:
         """Whether some node can take a job now."""

@@ -5,7 +5,7 @@ from typing import Final
 
 from contracts.events import EndRequested, Event, SessionRequested
 from scheduler.domain.facts import Fact, Facts, learn
-from scheduler.domain.session import REQUESTED, Recorded, Session, Unreadable, fold
+from scheduler.domain.session import REQUESTED, Recorded, Session, Unreadable, before_a_new_log, fold
 
 _EARLY_ENDS: Final = 1024  # the newest ones; most are of sessions that have ended and are not followed
 
@@ -15,7 +15,7 @@ class Roster:
 
     Attributes:
         since_ms: When this leader began, in the log's time.
-        requested_seq: Sequence of the last `requested` that was taken in.
+        requested_seq: Sequence of the last `requested` that was taken in; 0 again when the log counts from 1 again.
     """
 
     def __init__(self, since_ms: int) -> None:
@@ -54,6 +54,12 @@ class Roster:
         session = self._sessions.setdefault(session_id, Session(session_id))
         self._facts.setdefault(session_id, Facts(since_ms=self.since_ms))
         return session
+
+    def begin_again(self, session: Session) -> Session:
+        """Follow a session by a log that begins again, with all facts; returns the session before."""
+        before = self.add(session.session_id)
+        self._sessions[session.session_id] = before_a_new_log(session)
+        return before
 
     def remove(self, session_id: str) -> Session | None:
         """Stop following a session; returns its last state."""

@@ -19,6 +19,9 @@ from contracts.events import (
 
 REQUESTED, ASSIGNED, ENDED = SessionRequested.event, JobAssigned.event, SessionEnded.event
 
+BEHIND_ALL = 2**63
+"""Behind each sequence of a stream."""
+
 
 class Unreadable(Event):
     """A decisive record that this version cannot parse.
@@ -74,6 +77,7 @@ class Stop:
     served_ms: int
     at_ms: int
     seq: int
+    fault_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +167,8 @@ class Session:
 def fold(session: Session, record: Recorded) -> Session:
     """Add one record of the session's log.
 
-    Of two records of the same fact the one that stands earlier in the log counts; an epoch's served time is the
-    greatest it reported. So any order and any repetition of the same records give the same session.
+    The earlier of two records of the same fact counts; an epoch's served time is the greatest that it
+    reported. So any order and any repetition of the same records give the same session.
     """
     event, at, seq = record.event, record.stored_ms, record.seq
     match event:
@@ -188,7 +192,8 @@ def fold(session: Session, record: Recorded) -> Session:
         case SessionStarted():
             return replace(session, started_ms=at if session.started_ms is None else min(at, session.started_ms))
         case AgentStopped():
-            stop = _earlier_stop(session.stops.get(event.epoch), Stop(event.cause, event.served_ms, at, seq))
+            stop = Stop(event.cause, event.served_ms, at, seq, event.fault_ms)
+            stop = _earlier_stop(session.stops.get(event.epoch), stop)
             return replace(session, stops={**session.stops, event.epoch: stop})
         case EndRequested():
             if session.end_asked is not None and session.end_asked.seq <= seq:
@@ -206,4 +211,19 @@ def _earlier_stop(known: Stop | None, new: Stop) -> Stop:
     if known is None:
         return new
     first = min(known, new, key=lambda stop: stop.seq)
-    return replace(first, served_ms=max(known.served_ms, new.served_ms))
+    return replace(first, served_ms=max(known.served_ms, new.served_ms), fault_ms=max(known.fault_ms, new.fault_ms))
+
+
+def before_a_new_log(session: Session) -> Session:
+    """The session, ready for the records of a log that begins again: they replace what is known.
+
+    The session keeps what the new log lacks: earlier epochs, when the first agent was ready, a requested end.
+    """
+    asked = session.end_asked
+    return replace(
+        session,
+        requested_seq=BEHIND_ALL,
+        attempts={epoch: replace(attempt, seq=BEHIND_ALL) for epoch, attempt in session.attempts.items()},
+        stops={epoch: replace(stop, seq=BEHIND_ALL) for epoch, stop in session.stops.items()},
+        end_asked=None if asked is None else replace(asked, seq=BEHIND_ALL),
+    )

@@ -31,10 +31,15 @@ def standing(history: Sequence[Recorded], *, made_ms: int | None, begins_ms: int
     """
     if any(_is(record.event, SessionEnded, ENDED) for record in history):
         return Standing.ENDED
-    if any(_is(record.event, SessionRequested, REQUESTED) for record in history):
+    if has_beginning(history):
         return Standing.OPEN
     since_ms = begins_ms + CLOCKS_MS
     return Standing.ENDED if made_ms is not None and made_ms >= since_ms else Standing.LOST
+
+
+def has_beginning(history: Sequence[Recorded]) -> bool:
+    """Whether a session's log has its `requested`, readable or not."""
+    return any(_is(record.event, SessionRequested, REQUESTED) for record in history)
 
 
 def _is(event: Event, kind: type[Event], name: str) -> bool:

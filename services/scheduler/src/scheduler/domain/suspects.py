@@ -1,6 +1,6 @@
 """Nodes on which starts failed: each rests for a while and is then tried with one start at a time."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 _FIRST_PAUSE_MS: Final = 1_000
@@ -16,14 +16,16 @@ class Suspect:
         failures: In a row.
         failed_ms: Time of the last failure.
         rests_until_ms: The node gets no start before.
+        failure: Why the last start failed.
     """
 
     failures: int
     failed_ms: int
     rests_until_ms: int
+    failure: str = ""
 
 
-def after_failure(known: Suspect | None, now_ms: int) -> Suspect:
+def after_failure(known: Suspect | None, now_ms: int, failure: str = "") -> Suspect:
     """Double the pause of a node that failed again.
 
     A failure during the pause belongs to a start from before it, so it does not count.
@@ -31,12 +33,12 @@ def after_failure(known: Suspect | None, now_ms: int) -> Suspect:
     if known is not None and now_ms < known.failed_ms + pause_ms(known.failures):
         return known
     failures = 1 if known is None else known.failures + 1
-    return Suspect(failures, now_ms, now_ms + pause_ms(failures))
+    return Suspect(failures, now_ms, now_ms + pause_ms(failures), failure)
 
 
 def on_trial(known: Suspect, now_ms: int, trial_ms: int) -> Suspect:
     """Give the node one start, and no other until this one is judged."""
-    return Suspect(known.failures, known.failed_ms, now_ms + trial_ms)
+    return replace(known, rests_until_ms=now_ms + trial_ms)
 
 
 def is_forgiven(known: Suspect, now_ms: int) -> bool:

@@ -7,7 +7,7 @@ from contracts.commands import AssignJob, EndJob, JobEnded
 from contracts.events import SessionRequested
 from scheduler.domain.facts import EndAnswer
 from scheduler.domain.session import Attempt
-from scheduler.ports import Leadership, Nodes, Outranked, Rooms, Unavailable
+from scheduler.ports import Leadership, Nodes, Outranked, Rooms, Unavailable, Words
 
 T = TypeVar("T")
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 class Agents:
     """Starts and stops jobs on nodes; nodes make each command idempotent by session and epoch."""
 
-    def __init__(self, nodes: Nodes, rooms: Rooms, livekit_url: str, leadership: Leadership) -> None:
+    def __init__(self, nodes: Nodes, rooms: Rooms, livekit_url: str, leadership: Leadership, words: Words) -> None:
         """Keep the parts.
 
         Args:
@@ -26,14 +26,31 @@ class Agents:
         self._nodes = nodes
         self._rooms = rooms
         self._livekit_url = livekit_url
+        self._words = words
 
-    async def ask(self, requested: SessionRequested, attempt: Attempt, *, takeover: bool, farewell: bool) -> None:
+    def expect(self, requested: SessionRequested) -> None:
+        """Prepare for `ask`, which follows when the session has its slot and its node."""
+        self._words.expect(requested)
+
+    def forget(self, session_id: str) -> None:
+        """Drop what `ask` knows of the session, which has ended."""
+        self._words.forget(session_id)
+
+    async def ask(
+        self, session: SessionRequested, attempt: Attempt, *, takeover: bool, farewell: bool, seals: bool
+    ) -> None:
         """Ask the attempt's node to run the job.
+
+        Args:
+            seals: The node seals words: each that may take over from it can open them. It gets the key in any case,
+                because epochs before it may have sealed theirs.
 
         Raises:
             NotAccepted: The node refused, or did not answer.
             Unavailable: The command could not be sent.
+            WordsLost: No key opens the session's words.
         """
+        requested, secret = await self._words.open(session)
 
         async def assign(term: int) -> None:
             command = AssignJob(
@@ -43,17 +60,21 @@ class Agents:
                 token=self._rooms.agent_token(requested.session_id, attempt.epoch),
                 user_name=requested.user_name,
                 user_id=requested.user_id,
+                user_id_derived=requested.user_id_derived,
                 voice_id=requested.voice_id,
                 opening_line=requested.opening_line,
                 system_prompt=requested.system_prompt,
                 language=requested.language,
                 end_call=requested.end_call,
+                interruptible=requested.interruptible,
                 tools=requested.tools,
                 served_ms_before=attempt.served_ms_before,
                 billable_ms_before=attempt.billable_ms_before,
                 granted_minutes=attempt.granted_minutes,
                 takeover=takeover,
                 farewell=farewell,
+                words_key=secret,
+                seals=seals,
                 term=term,
             )
             await self._nodes.assign(attempt.node_id, command)

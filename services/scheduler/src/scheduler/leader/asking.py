@@ -7,11 +7,11 @@ from chassis import logs
 from contracts.refusals import RefusalCode
 from scheduler.domain.board import Board
 from scheduler.domain.decision import Ask
-from scheduler.domain.facts import AskLost, Fact, NodeRefused
+from scheduler.domain.facts import AskLost, Fact, KeyLost, NodeRefused
 from scheduler.domain.session import Attempt, Session
 from scheduler.leader.agents import Agents
 from scheduler.leader.timers import Timers
-from scheduler.ports import NO_ANSWER, NO_RESPONDER, NotAccepted, Unavailable
+from scheduler.ports import NO_ANSWER, NO_RESPONDER, NotAccepted, Unavailable, WordsLost
 
 _RETRY_MS: Final = 250
 _NO_SLOT: Final = (RefusalCode.FULL, RefusalCode.DRAINING)  # the node is healthy; our view of it was stale
@@ -44,7 +44,13 @@ class Asking:
         session_id = session.session_id
         assert session.requested is not None
         try:
-            await self._agents.ask(session.requested, attempt, takeover=action.takeover, farewell=action.farewell)
+            await self._agents.ask(
+                session.requested,
+                attempt,
+                takeover=action.takeover,
+                farewell=action.farewell,
+                seals=not self._board.fleet.older,
+            )
         except NotAccepted as refused:
             log.warning(
                 "job.not_accepted",
@@ -61,16 +67,28 @@ class Asking:
                 self._ask_again(session_id, attempt)
             else:
                 self._learn(session_id, NodeRefused(attempt.epoch))
+        except WordsLost as lost:
+            log.error("job.words_lost", session_id=session_id, epoch=attempt.epoch, reason=str(lost))
+            self._learn(session_id, KeyLost())
         except Unavailable as error:
             log.warning("job.not_sent", session_id=session_id, epoch=attempt.epoch, reason=str(error))
             self._ask_again(session_id, attempt)
+
+    def expect(self, session: Session) -> None:
+        """Prepare for `ask`."""
+        if session.requested is not None:
+            self._agents.expect(session.requested)
+
+    def forget(self, session_id: str) -> None:
+        """Drop what `ask` knows of the session, which has ended."""
+        self._agents.forget(session_id)
 
     def suspend(self, node_id: str, failure: str) -> None:
         """Count a failed start against the node: others avoid it until its pause expires."""
         now_ms = self._now_ms()
         if now_ms < self._board.nodes.judge_from_ms and failure in (NO_RESPONDER, NO_ANSWER):
             return  # after an outage of NATS, silence says nothing about the node
-        suspect = self._board.fleet.failed(node_id, now_ms)
+        suspect = self._board.fleet.failed(node_id, now_ms, failure)
         log.warning(
             "node.suspended",
             node_id=node_id,

@@ -1,13 +1,13 @@
 """Performs what the domain decides about each session, and decides again until nothing is left to do."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from opentelemetry.trace import SpanKind
 
 from chassis import logs, telemetry
 from contracts.causes import Cause
-from contracts.events import JobAssigned
+from contracts.events import JobAssigned, Outcome
 from scheduler.domain import decision as d
 from scheduler.domain.board import Board
 from scheduler.domain.facts import Asked, EndSent, Fact, Facts, FailureCounted, Measured, RoomDeleted, StopSent
@@ -16,6 +16,7 @@ from scheduler.leader import figures
 from scheduler.leader.admitter import Admitter
 from scheduler.leader.agents import Agents
 from scheduler.leader.asking import Asking
+from scheduler.leader.beginnings import Beginnings
 from scheduler.leader.endings import Endings
 from scheduler.leader.placing import Placing
 from scheduler.leader.steps import Steps
@@ -48,7 +49,8 @@ class Conductor:
         )
         self._admitter = Admitter(board, now_ms, self.wake)
         self._asking = Asking(board, agents, self.steps.timers, now_ms, self.learn, self.capacity_changed)
-        self._endings = Endings(session_log, rooms, agents, timekeeper, self.learn)
+        self.beginnings = Beginnings(session_log, timekeeper)
+        self._endings = Endings(session_log, rooms, agents, timekeeper, self.beginnings, self.learn)
         self._placing = Placing(
             board, timekeeper, session_log, slots, self._admitter, note=self._note, measure=self._endings.measure
         )
@@ -61,6 +63,13 @@ class Conductor:
     def begin(self) -> None:
         """Act from now on, beginning with every open session."""
         self.steps.begin(self.board.roster.ids())
+
+    def begin_again(self, session: Session, history: Sequence[Recorded]) -> None:
+        """Go on with a session whose log lost its beginning and has it again."""
+        self.board.begin_again(session)
+        for record in history:
+            self.heard(record)
+        self.wake(session.session_id)
 
     async def stop(self) -> None:
         """Cancel everything in flight; another leader repeats it."""
@@ -141,6 +150,7 @@ class Conductor:
         session_id, learn = session.session_id, self.board.roster.learn
         match action:
             case d.Place():
+                self._asking.expect(session)
                 current = session.current
                 return await (self._placing.next(session, current) if current else self._placing.first(session))
             case d.Ask(epoch):
@@ -159,7 +169,8 @@ class Conductor:
                 metered = await self._endings.measure(session_id)
                 learn(session_id, Measured(metered.billable_ms, self.time.now_ms()))
             case d.End(verdict):
-                self._note(await self._endings.end(session, facts, verdict))
+                nodes = self._placing.looked_at(session) if verdict.outcome is Outcome.REJECTED else ()
+                self._note(await self._endings.end(session, facts, verdict, nodes))
             case d.ReleaseSlot(key):
                 await self._slots.release(key, session_id)
                 self.board.slots.released(key, session_id)
@@ -169,6 +180,7 @@ class Conductor:
                 self.beside(self._endings.delete_room(session_id))
             case d.Remove():
                 self.board.remove(session_id)
+                self._asking.forget(session_id)
                 self.steps.timers.set(session_id, None)
                 self.capacity_changed()
                 return False

@@ -5,13 +5,14 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from chassis import logs
-from contracts.events import AgentStopped, SessionEnded, SessionRequested
+from contracts.events import AgentStopped, Considered, SessionEnded
 from contracts.metering import LogRecord, Metered, meter
 from scheduler.domain.decision import StopAgent
 from scheduler.domain.facts import Fact, Facts, Verdict
 from scheduler.domain.reconciling import STALE
-from scheduler.domain.session import Recorded, Session
+from scheduler.domain.session import BEHIND_ALL, Recorded, Session, fold
 from scheduler.leader.agents import Agents
+from scheduler.leader.beginnings import Beginnings
 from scheduler.leader.timekeeper import Timekeeper
 from scheduler.ports import Rooms, SessionLog, Unavailable
 
@@ -30,9 +31,11 @@ class Endings:
         rooms: Rooms,
         agents: Agents,
         timekeeper: Timekeeper,
+        beginnings: Beginnings,
         learn: Callable[[str, Fact], None],
     ) -> None:
         self._log = session_log
+        self._beginnings = beginnings
         self._rooms = rooms
         self._agents = agents
         self._time = timekeeper
@@ -64,28 +67,18 @@ class Endings:
         """Measure the session's time by its log."""
         return meter(_measured(await self._log.history(session_id)))
 
-    async def end(self, session: Session, facts: Facts, verdict: Verdict) -> Recorded:
-        """Write the one `ended`; returns the log's, which another leader may have written."""
+    async def end(
+        self, session: Session, facts: Facts, verdict: Verdict, considered: tuple[Considered, ...] = ()
+    ) -> Recorded:
+        """Write the one `ended`; returns the log's, which another leader may have written.
+
+        Args:
+            considered: Of a rejection: the nodes.
+        """
         session_id, epoch = session.session_id, session.epoch
         billable_ms = 0
-        if epoch:
-            records = _measured(await self._log.history(session_id))
-            answer = facts.end_answer
-            if answer is not None and answer.served_ms is not None:
-                # The node's reply may come before its `agent_stopped`, or instead of it.
-                word = AgentStopped(
-                    session_id=session_id,
-                    time=self._time.datetime(),
-                    epoch=answer.epoch,
-                    cause=verdict.reason,
-                    served_ms=answer.served_ms,
-                    fault_ms=answer.fault_ms,
-                )
-                records.append(LogRecord(word, self._time.bus_ms()))
-            billable_ms = meter(records).billable_ms
-            if session.requested is not None and not any(isinstance(r.event, SessionRequested) for r in records):
-                # The stream deleted it while the call ran; billing needs it for the remaining records.
-                await self._log.append(session.requested, expect_last=0)
+        if epoch or self._beginnings.in_doubt:
+            billable_ms = meter(_measured(await self._whole_log(session, facts, verdict))).billable_ms
         ended = SessionEnded(
             session_id=session_id,
             time=self._time.datetime(),
@@ -93,6 +86,7 @@ class Endings:
             reason=verdict.reason,
             epoch=epoch,
             billable_ms=billable_ms,
+            considered=considered,
         )
         record = await self._log.append(ended, expect_last=0)
         log.info(
@@ -104,6 +98,27 @@ class Endings:
             nodes=[attempt.node_id for attempt in session.attempts.values()],
         )
         return record
+
+    async def _whole_log(self, session: Session, facts: Facts, verdict: Verdict) -> Sequence[Recorded]:
+        """The session's records and the node's reply; what the log lost of them is written again first.
+
+        Billing settles by the log alone: without `started` and `assigned` it would bill nothing.
+        """
+        history = await self._log.history(session.session_id)
+        answer = facts.end_answer
+        if answer is None or answer.served_ms is None:
+            return await self._beginnings.write_again(session, history, "end")
+        # The reply may come before `agent_stopped`, or instead of it.
+        event = AgentStopped(
+            session_id=session.session_id,
+            time=self._time.datetime(),
+            epoch=answer.epoch,
+            cause=verdict.reason,
+            served_ms=answer.served_ms,
+            fault_ms=answer.fault_ms,
+        )
+        reply = Recorded(event, self._time.bus_ms(), BEHIND_ALL)
+        return [*await self._beginnings.write_again(fold(session, reply), history, "end"), reply]
 
     async def delete_room(self, session_id: str) -> None:
         """Delete the room; the reconciler retries after a failure."""

@@ -23,11 +23,17 @@ NODE_LOOKS: Final = metrics.counter(
     "scheduler_node_looks_total", "Second looks at a missing node, by what they found", ("result",)
 )
 CLOCK_STEPS: Final = metrics.counter("scheduler_clock_steps_total", "Times that the clock of the bus was set")
+CLOCK_AHEAD_S: Final = metrics.gauge(
+    "scheduler_bus_clock_ahead_seconds", "How far the clock of the bus is ahead of this host's; negative: behind"
+)
 LIVEKIT: Final = metrics.gauge("scheduler_livekit_up", "1 while LiveKit answers the reconciler")
 PREJOINED: Final = metrics.gauge("scheduler_prejoined_rooms", "Prejoined rooms that wait for a start")
 PREJOINS: Final = metrics.counter("scheduler_prejoins_total", "Attempts to prejoin a room", ("result",))
 LOST: Final = metrics.counter(
     "scheduler_lost_beginnings_total", "Sessions whose beginning the log lost, counted once by each leader"
+)
+LOST_SECONDS: Final = metrics.counter(
+    "scheduler_lost_seconds_total", "Seconds that agents of restored calls served and no bill will have"
 )
 RESTORED: Final = metrics.counter("scheduler_restored_total", "Sessions with a lost beginning that were restored")
 _PLACED: Final = metrics.counter(
@@ -46,6 +52,16 @@ _TAKEN_OVER_S: Final = metrics.histogram(
 _PLACED_S: Final = metrics.histogram(
     "scheduler_requested_to_assigned_seconds", "From `requested` to the first `assigned`"
 )
+
+
+def _bounded(reason: str) -> str:
+    """The reason as a label; "asked" for the free text of an `end_requested`."""
+    found = known(reason)
+    return "asked" if found in _ASKED else str(found)
+
+
+for _reason in EndReason:
+    _REJECTED.labels(_bounded(_reason))  # a rate needs the 0 before the first one
 
 
 def clear() -> None:
@@ -83,9 +99,3 @@ def count(record: Recorded, session: Session | None) -> None:
                 _REJECTED.labels(reason).inc()
         case _:
             pass
-
-
-def _bounded(reason: str) -> str:
-    """The reason as a label; "asked" for the free text of an `end_requested`."""
-    found = known(reason)
-    return "asked" if found in _ASKED else str(found)

@@ -25,16 +25,21 @@ async def mirror_queue(
     mirror: QueueMirror,
     *,
     log_is_full: Callable[[], bool] = lambda: False,
+    restored_ms: Callable[[], int] = lambda: 0,
 ) -> None:
-    """Report the queue, and whether the log has room for another call, until cancelled."""
+    """Report the queue, whether the log has room for another call, and which log is restored, until cancelled."""
     reported: QueueState | None = None
-    reported_at = 0.0
+    reported_at, height = 0.0, 0
     while True:
         await asyncio.sleep(_LOOK_S)
         try:
             tail = await log_tail()
+            if tail.seq < height:  # NATS lost its store, and the log counts from 1 again
+                board.roster.requested_seq = 0
+            height = tail.seq
             await _catch_up(board, tail.last_request_seq)
-            state = _state(board, tail.seq).model_copy(update={"log_is_full": log_is_full()})
+            told = {"log_is_full": log_is_full(), "restored_ms": restored_ms()}
+            state = _state(board, tail.seq).model_copy(update=told)
             now = time.monotonic()
             if reported is None or now - reported_at >= _RENEW_S or _is_news(state, reported):
                 await mirror.report(state)
@@ -57,10 +62,12 @@ async def _catch_up(board: Board, seq: int) -> None:
 def _state(board: Board, seq: int) -> QueueState:
     """The queue as of a log sequence whose requests the board has all read; undecided starts count as waiting."""
     undecided = sum(1 for session in board.roster.open_sessions() if session.current is None)
-    return QueueState(waiting=undecided, max_queue=board.limits.max_queue, seq=seq)
+    return QueueState(waiting=undecided, max_queue=board.limits.max_queue, seq=seq, opens_words=True)
 
 
 def _is_news(state: QueueState, reported: QueueState) -> bool:
-    if state.log_is_full != reported.log_is_full:
+    if state.seq < reported.seq:
+        return True
+    if (state.log_is_full, state.restored_ms) != (reported.log_is_full, reported.restored_ms):
         return True
     return state.waiting != reported.waiting or (state.seq - reported.seq) * _DRIFT > state.max_queue

@@ -6,10 +6,10 @@ from typing import Final
 
 from chassis import logs
 from contracts.end_reasons import EndReason
-from contracts.events import JobAssigned, SessionQueued
+from contracts.events import Considered, JobAssigned, SessionQueued
 from contracts.metering import Metered, is_spent
 from contracts.registry import Slot
-from scheduler.domain.admission import QueueFull, successor
+from scheduler.domain.admission import QueueFull, looked_at, successor
 from scheduler.domain.board import Board
 from scheduler.domain.ending import queue_deadline_ms
 from scheduler.domain.facts import Blocked, Measured, QueueRefused
@@ -73,7 +73,12 @@ class Placing:
         if latest is None or latest.end_asked or latest.has_ended:
             self._board.admission.release(session_id)
             return True
-        self._note(await self._log.append(self._assigned(session, 1, place.node_id), expect_last=0))
+        self._note(
+            await self._log.append(
+                self._assigned(session, 1, place.node_id, considered=self.looked_at(session, place.node_id)),
+                expect_last=0,
+            )
+        )
         self._board.admission.began(session_id)
         log.info("job.assigned", session_id=session_id, node_id=place.node_id, epoch=1, slot=place.slot)
         return True
@@ -96,7 +101,7 @@ class Placing:
         session_id, learn = session.session_id, self._board.roster.learn
         now_ms, pause_ms = self._timekeeper.now_ms(), self._board.limits.retry_pause_ms
         try:
-            node = successor(session, self._board.fleet, now_ms, pause_ms)
+            node, nodes = successor(session, self._board.fleet, now_ms, pause_ms)
         except NoPlace as none:
             if none.reason not in _PAUSES:
                 learn(session_id, Blocked(none.reason))
@@ -106,7 +111,7 @@ class Placing:
         if metered is not None and is_spent(metered.billable_ms, session.granted_minutes):
             learn(session_id, Measured(metered.billable_ms, self._timekeeper.now_ms()))
             return True
-        assigned = self._assigned(session, current.epoch + 1, node.node_id, metered)
+        assigned = self._assigned(session, current.epoch + 1, node.node_id, metered, considered=nodes)
         self._note(await self._log.append(assigned, expect_last=current.seq))
         log.info("job.reassigned", session_id=session_id, node_id=node.node_id, epoch=assigned.epoch)
         return True
@@ -118,12 +123,32 @@ class Placing:
         position = self._board.admission.position(session_id)
         facts = self._board.facts(session_id, self._timekeeper.now_ms())
         deadline = self._timekeeper.datetime(queue_deadline_ms(session, facts, self._board.limits))
-        queued = SessionQueued(session_id=session_id, time=self._now(), position=position, deadline_at=deadline)
+        reason = self._board.admission.blocked
+        queued = SessionQueued(
+            session_id=session_id,
+            time=self._now(),
+            position=position,
+            deadline_at=deadline,
+            reason=reason or "",
+            considered=() if reason == EndReason.MAX_BOTS else self.looked_at(session),
+        )
         self._note(await self._log.append(queued))
-        log.info("session.queued", session_id=session_id, position=position, reason=self._board.admission.blocked)
+        log.info("session.queued", session_id=session_id, position=position, reason=reason)
         return True
 
-    def _assigned(self, session: Session, epoch: int, node_id: str, before: Metered | None = None) -> JobAssigned:
+    def looked_at(self, session: Session, node_id: str | None = None) -> tuple[Considered, ...]:
+        """What the fleet says to a start that got this node; None: it gets none now."""
+        return looked_at(session, self._board.fleet, node_id, self._timekeeper.now_ms())
+
+    def _assigned(
+        self,
+        session: Session,
+        epoch: int,
+        node_id: str,
+        before: Metered | None = None,
+        *,
+        considered: tuple[Considered, ...],
+    ) -> JobAssigned:
         return JobAssigned(
             session_id=session.session_id,
             time=self._now(),
@@ -132,6 +157,7 @@ class Placing:
             served_ms_before=0 if before is None else sum(e.served_ms for e in before.epochs),
             billable_ms_before=0 if before is None else before.billable_ms,
             granted_minutes=session.granted_minutes,
+            considered=considered,
         )
 
     def _now(self) -> datetime:

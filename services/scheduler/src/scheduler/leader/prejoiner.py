@@ -128,6 +128,10 @@ class Prejoiner:
         log.warning("room.not_prejoined", session_id=session_id, node_id=node_id, reason=reason, pause_s=pause_s)
 
     async def _retire(self) -> None:
+        for returned in self._state.returned(self._board.fleet.states(), self._now_ms()):
+            session_id, node_id = returned.room.session_id, returned.room.node_id
+            log.warning("room.key_returned", session_id=session_id, node_id=node_id)
+            await self._prejoined.retire(returned)
         for session_id in self._state.surplus():
             listed = self._state.ready.get(session_id)  # None: claimed meanwhile
             if listed is not None:

@@ -4,30 +4,52 @@ Webhooks and watches only make things faster; the reconciler finds the same diff
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from chassis import logs
 from scheduler.domain import reconciling
 from scheduler.domain.reconciling import SlotFate
+from scheduler.domain.session import Session
 from scheduler.domain.standing import Standing
 from scheduler.leader import figures
 from scheduler.leader.conductor import Conductor
+from scheduler.leader.each import Turns
 from scheduler.leader.restorer import Restorer
 from scheduler.leader.room_repair import RoomRepair
 from scheduler.ports import HeldSlot, Slots, Unavailable
 
 _LOG_RETRY_S: Final = 1.0  # a caller who leaves meanwhile is billed by what the log has
-_REPAIRS: Final = 200  # jobs of unknown sessions in one round; the next one goes on
+_HURRY_MS: Final = 50_000  # after the nodes had their time to register: about as long as the gateways wait
+_REPAIRS: Final = 200  # unknown sessions whose jobs are judged in one round; the next one goes on
 
 log = logs.get_logger(__name__)
 
 
 class Reconciler:
-    """Repairs in rounds; each part fails alone, and the next round retries it."""
+    """Repairs in rounds; each part fails alone, and the next round retries it.
+
+    Attributes:
+        former: The sessions that were open when this process led before, until the log was asked about them.
+        restored_ms: When the log was made to which all is restored that this leader and the nodes know; 0: none yet.
+    """
 
     def __init__(
-        self, conductor: Conductor, slots: Slots, restorer: Restorer, rooms: RoomRepair, *, every_s: float
+        self,
+        conductor: Conductor,
+        slots: Slots,
+        restorer: Restorer,
+        rooms: RoomRepair,
+        *,
+        every_s: float,
+        former: Sequence[Session] = (),
     ) -> None:
+        self.former = former
+        self._before = {session.session_id: session for session in former}
+        self.restored_ms = 0
+        self._made_ms = 0
+        self._all_judged = False
+        self._unknown = Turns(_REPAIRS)
         self._conductor = conductor
         self._board = conductor.board
         self._slots = slots
@@ -41,7 +63,8 @@ class Reconciler:
             tasks.create_task(self._rooms.probe())
             while True:
                 self._rooms.wanted.clear()
-                pause_s = self._every_s if await self.reconcile() else min(self._every_s, _LOG_RETRY_S)
+                await self.reconcile()
+                pause_s = self._pause_s()
                 try:
                     async with asyncio.timeout(pause_s):
                         await self._rooms.wanted.wait()
@@ -52,24 +75,56 @@ class Reconciler:
         """Reconcile now: NATS is back, and its store may be lost."""
         self._rooms.wanted.set()
 
-    async def reconcile(self) -> bool:
-        """Run one round; returns whether the log could be checked."""
-        has_log = True
-        for part in (self._check_log, self._rooms.check, self._check_slots, self._check_jobs):
-            if not self._conductor.is_acting:
-                break
-            name = part.__name__.removeprefix("_check_")
-            try:
+    async def reconcile(self) -> None:
+        """Run one round."""
+        self._restorer.silent.clear()
+        self._made_ms = 0
+        all_told = self._conductor.time.now_ms() >= self._board.nodes.judge_from_ms
+        restored = [await self._run(part) for part in (self._check_log, self._check_former, self._check_jobs)]
+        if all_told and all(restored) and self._all_judged:
+            self.restored_ms = self._made_ms
+        await self._run(self._rooms.check)
+        await self._run(self._check_slots)
+
+    async def _run(self, part: Callable[[], Awaitable[None]]) -> bool:
+        """Run one part; False: it failed, or we lead no more."""
+        name = part.__name__.removeprefix("_check_")
+        try:
+            if self._conductor.is_acting:
                 await part()
-            except Unavailable as error:
-                has_log = has_log and part != self._check_log
-                log.warning("reconcile.postponed", part=name, reason=str(error))
-            except Exception:
-                log.exception("reconcile.bug", part=name)
-        return has_log
+                return True
+        except Unavailable as error:
+            log.warning("reconcile.postponed", part=name, reason=str(error))
+        except Exception:
+            log.exception("reconcile.bug", part=name)
+        return False
+
+    def _pause_s(self) -> float:
+        """Until the next round: short while NATS is away, or while callers wait for what a new log lacks."""
+        if not self._made_ms:
+            return min(self._every_s, _LOG_RETRY_S)
+        left_ms = self._board.nodes.judge_from_ms - self._conductor.time.now_ms()
+        if self.restored_ms == self._made_ms or left_ms < -_HURRY_MS:
+            return self._every_s
+        return min(self._every_s, max(_LOG_RETRY_S, left_ms / 1000))
 
     async def _check_log(self) -> None:
+        outages = self._conductor.beginnings.outages  # an outage during the comparison needs another one
+        made_ms = await self._restorer.made_ms()
         await self._restorer.restore_all(self._board.roster.open_sessions())
+        self._conductor.beginnings.compared = outages
+        self._made_ms = made_ms
+
+    async def _check_former(self) -> None:
+        """Restore what the log lost between two terms of this process, if it has its room.
+
+        Another leader that this process did not see deleted the room of each session that it ended, and LiveKit still
+        knows that when NATS lost its store. A running job without a room is restored by its node.
+        """
+        former = [s for s in self.former if s.session_id not in self._board.roster]
+        rooms = await self._rooms.present([s.session_id for s in former])
+        await self._restorer.restore_all(s for s in former if s.session_id in rooms)
+        self.former = ()
 
     async def _check_slots(self) -> None:
         mark = self._board.slots.mark()
@@ -115,14 +170,10 @@ class Reconciler:
 
     async def _check_jobs(self) -> None:
         stale, unknown = reconciling.stale_jobs(self._board.fleet.states(), self._board.roster.session)
-        for job in unknown[:_REPAIRS]:
-            match await self._restorer.standing(job.session_id, None):
-                case Standing.ENDED:
-                    stale.append(job)
-                case Standing.LOST:
-                    await self._restorer.restore(job)
-                case Standing.OPEN:
-                    pass
+        sessions = list(dict.fromkeys(job.session_id for job in unknown))
+        judged = set(self._unknown.of(sessions))  # all jobs of a session at once: only the newest one is restored
+        stale += await self._restorer.judge_all([job for job in unknown if job.session_id in judged], self._before)
+        self._all_judged = len(judged) == len(sessions)
         for job in stale:
             log.warning("job.stale", session_id=job.session_id, node_id=job.node_id, epoch=job.epoch)
             self._conductor.stop_job(job.session_id, job.epoch, job.node_id, job.reason)

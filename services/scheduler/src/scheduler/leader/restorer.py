@@ -1,47 +1,46 @@
 """Restores sessions whose beginning the log lost, from what their nodes and the leader know."""
 
-from collections.abc import Iterable
-from datetime import datetime
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final, TypeVar
 
 from chassis import logs
 from contracts.commands import JobDescribed
-from contracts.events import JobAssigned, SessionRequested
+from contracts.events import SessionRequested
 from contracts.registry import Slot
 from scheduler.domain.reconciling import StaleJob
-from scheduler.domain.session import Attempt, Session
+from scheduler.domain.session import BEHIND_ALL, Attempt, Session
 from scheduler.domain.standing import Standing, standing
-from scheduler.leader import figures
 from scheduler.leader.conductor import Conductor
-from scheduler.ports import Nodes, Outrun, SessionLog, Slots, Unavailable
+from scheduler.leader.each import each
+from scheduler.ports import Nodes, NodeSilent, Outrun, SessionLog, Slots, Unavailable, Words
 
-_NAMED: Final = 10_000
+_NODES_AT_ONCE: Final = 64
+
+T = TypeVar("T")
 
 log = logs.get_logger(__name__)
 
 
 class Restorer:
-    """Writes a lost beginning again, so that the session can be ended, taken over and billed."""
+    """Writes a lost beginning again, so that the session can be ended, taken over and billed.
 
-    def __init__(self, conductor: Conductor, session_log: SessionLog, slots: Slots, nodes: Nodes) -> None:
+    Attributes:
+        silent: Nodes that did not answer in this round, and are asked no more in it: each question takes its deadline,
+            and the gateways wait for the end of the round before they answer "unknown session".
+    """
+
+    def __init__(self, conductor: Conductor, session_log: SessionLog, slots: Slots, nodes: Nodes, words: Words) -> None:
+        self.silent: set[str] = set()
         self._conductor = conductor
         self._log = session_log
         self._slots = slots
         self._nodes = nodes
-        self._named: set[str] = set()
+        self._words = words
 
     def name(self, session_id: str, found: str) -> None:
         """Log once that the log lost this session's beginning; its room or slot is kept."""
-        if session_id in self._named or len(self._named) >= _NAMED:
-            return
-        self._named.add(session_id)
-        figures.LOST.inc()
-        log.error(
-            "session.beginning_lost",
-            session_id=session_id,
-            found=found,
-            fix="See docs/runbooks/lost-log.md: the log deleted its oldest messages, or NATS lost its store.",
-        )
+        self._conductor.beginnings.name(session_id, found)
 
     async def standing(self, session_id: str, made_ms: int | None) -> Standing:
         """Whether a session is open, has ended, or has lost its beginning, by the log.
@@ -60,20 +59,50 @@ class Restorer:
             Unavailable: NATS does not answer; the next round retries.
         """
         begins_ms = await self._log.begins_ms()
-        for session in known:
-            if session.requested is None or session.requested_ms >= begins_ms:
-                continue
-            try:
-                await self._restore_known(session)
-            except Unavailable:
-                raise
-            except Exception:  # one session must not end the term
-                log.exception("session.restore_bug", session_id=session.session_id)
+        older = [s for s in known if s.requested is not None and self._requested_ms(s) < begins_ms]
+        await self._by_node(older, _node_of, self._restore_known)
+
+    async def judge_all(self, jobs: Sequence[StaleJob], before: Mapping[str, Session]) -> list[StaleJob]:
+        """Restore the jobs of unknown sessions whose beginning the log lost; returns those of ended sessions.
+
+        Args:
+            before: The sessions that were open when this process led before, by id. A node that runs the same epoch
+                shows that the call goes on, also without an answer of LiveKit.
+
+        Raises:
+            Unavailable: NATS does not answer; the next round retries.
+        """
+        stale: list[StaleJob] = []
+        newest = {job.session_id: job.epoch for job in sorted(jobs, key=lambda job: job.epoch)}
+
+        async def judge(job: StaleJob) -> None:
+            match await self.standing(job.session_id, None):
+                case Standing.ENDED:
+                    stale.append(job)
+                case Standing.LOST if job.epoch == newest[job.session_id]:
+                    known = before.get(job.session_id)
+                    await self.restore(job, known if known is not None and known.epoch == job.epoch else None)
+                case _:  # of an older epoch, which a later round finds stale
+                    pass
+
+        await self._by_node(jobs, lambda job: job.node_id, judge)
+        return stale
+
+    async def made_ms(self) -> int:
+        """When the log was made, Unix ms. Raises `Unavailable`."""
+        return await self._log.made_ms()
+
+    async def _by_node(
+        self, things: Sequence[T], node_of: Callable[[T], str], repair: Callable[[T], Awaitable[None]]
+    ) -> None:
+        """Repair one thing of each node first: so all silent nodes together take one deadline, up to 64 of them."""
+        first = {node_of(thing): thing for thing in reversed(things)}
+        rest = [thing for thing in things if first[node_of(thing)] is not thing]
+        await each(first.values(), repair, at_once=_NODES_AT_ONCE)
+        await each(rest, repair)
 
     async def restore(self, job: StaleJob, known: Session | None = None) -> None:
         """Restore a running job: its node repeats its reports, and the session begins again in the log.
-
-        Earlier epochs are lost with the log; they are not billed.
 
         Args:
             known: The session as the leader knew it; None: only the node knows it.
@@ -82,116 +111,104 @@ class Restorer:
             Unavailable: NATS does not answer; the next round retries.
         """
         self.name(job.session_id, "job")
-        described = await self._nodes.describe(job.node_id, job.session_id, job.epoch)
-        attempt = None if known is None else known.attempts.get(job.epoch)
-        age_ms = self._age_ms(described, attempt)
-        if described is not None:
-            requested = _requested(job.session_id, described, self._now())
-            assigned = _assigned(job, described, age_ms, self._now())
-        elif known is not None and known.requested is not None and attempt is not None:
-            requested, assigned = known.requested, _assigned(job, attempt, age_ms, self._now())
-        else:
+        described = await self._describe(job)
+        session = known or (described and self._described(job, described))
+        if session is None:
             log.warning("session.not_described", session_id=job.session_id, node_id=job.node_id, epoch=job.epoch)
-            return
-        # `assigned` first: a session with only its `requested` would be placed again.
-        if await self._write_again(assigned, requested if known is None else known.requested or requested):
+        elif await self._begin_again(session, "" if described is None else described.words_key):
             await self._take_slot(job.session_id)
-            log.error(
-                "session.restored",
-                session_id=job.session_id,
-                node_id=job.node_id,
-                epoch=job.epoch,
-                is_reported=described is not None,
-                age_ms=age_ms,
-                unbilled_ms=assigned.billable_ms_before or assigned.served_ms_before,
-            )
 
-    def _age_ms(self, described: JobDescribed | None, attempt: Attempt | None) -> int:
-        """How long the epoch has run, the upper bound of its bill.
-
-        The leader's own time is by the log's clock and comes first; a node's is capped at the longest call.
-        """
-        if attempt is not None:
-            return max(0, self._conductor.time.now_ms() - attempt.at_ms + attempt.age_ms)
-        limits = self._conductor.board.limits
-        longest_ms = limits.startup_ms + limits.session_ms + limits.end_wait_ms
-        return 0 if described is None else min(described.age_ms, longest_ms)
+    async def _describe(self, job: StaleJob) -> JobDescribed | None:
+        if job.node_id in self.silent:
+            return None
+        try:
+            return await self._nodes.describe(job.node_id, job.session_id, job.epoch)
+        except NodeSilent:
+            self.silent.add(job.node_id)
+            return None
 
     async def _restore_known(self, session: Session) -> None:
         session_id, current = session.session_id, session.current
-        if await self.standing(session_id, session.requested_ms) is not Standing.LOST:
-            return
-        if current is not None:
-            await self.restore(StaleJob(session_id, current.epoch, current.node_id), session)
-        elif session.requested is not None and session.end_asked is None:
-            # No node had it: it queues again, with its full deadline.
-            self.name(session_id, "start")
-            await self._write_again(session.requested)
-
-    async def _write_again(self, *events: SessionRequested | JobAssigned) -> bool:
-        """Write these and follow the session by the new log only; False: another leader was faster."""
-        session_id = events[0].session_id
         try:
-            for event in events:
-                await self._log.append(event, expect_last=0)
+            if await self.standing(session_id, self._requested_ms(session)) is not Standing.LOST:
+                return
+            if current is not None:
+                await self.restore(StaleJob(session_id, current.epoch, current.node_id), session)
+            else:  # no node had it: it queues again, with its full deadline
+                self.name(session_id, "start")
+                await self._begin_again(session)
+        except Unavailable:
+            raise
+        except Exception:  # one session must not end the term
+            log.exception("session.restore_bug", session_id=session_id)
+
+    def _requested_ms(self, session: Session) -> int:
+        """When it was requested, by the clock that says since when the log is complete."""
+        return self._conductor.time.clock.bus_ms(session.requested_ms)
+
+    async def _begin_again(self, session: Session, secret: str = "") -> bool:
+        """Write what the log lost, and follow the session by the new log; False: another leader was faster."""
+        if session.requested is not None:
+            session = replace(session, requested=await self._words.write_again(session.requested, secret))
+        history = await self._log.history(session.session_id)
+        try:
+            history = await self._conductor.beginnings.write_again(session, history, "log")
         except Outrun as error:
-            log.warning("session.not_restored", session_id=session_id, reason=str(error))
+            log.warning("session.not_restored", session_id=session.session_id, reason=str(error))
             return False
-        figures.RESTORED.inc()
-        history = await self._log.history(session_id)
-        # The known sequences are those of the lost log. `add` first, so that the records count in any order.
-        self._conductor.board.remove(session_id)
-        self._conductor.board.roster.add(session_id)
-        for record in history:
-            self._conductor.heard(record)
+        self._conductor.begin_again(session, history)
         return True
 
+    def _described(self, job: StaleJob, told: JobDescribed) -> Session:
+        """A session that only its node knows. Its age, the bound of its bill, is capped at the longest call."""
+        limits, now_ms = self._conductor.board.limits, self._conductor.time.now_ms()
+        age_ms = min(told.age_ms, limits.startup_ms + limits.session_ms + limits.end_wait_ms)
+        requested = SessionRequested(
+            session_id=job.session_id,
+            time=self._conductor.time.datetime(),
+            user_name=told.user_name,
+            user_id=told.user_id,
+            user_id_derived=told.user_id_derived,
+            voice_id=told.voice_id,
+            opening_line=told.opening_line,
+            system_prompt=told.system_prompt,
+            language=told.language,
+            end_call=told.end_call,
+            interruptible=told.interruptible,
+            tools=told.tools,
+            credit_limit_minutes=told.granted_minutes,
+        )
+        before_ms = told.served_ms_before
+        attempt = Attempt(
+            epoch=job.epoch,
+            node_id=job.node_id,
+            seq=BEHIND_ALL,
+            at_ms=now_ms - age_ms,
+            served_ms_before=before_ms,
+            billable_ms_before=before_ms if told.billable_ms_before is None else told.billable_ms_before,
+            granted_minutes=told.granted_minutes,
+        )
+        return Session(job.session_id, requested, requested_ms=now_ms, attempts={job.epoch: attempt})
+
     async def _take_slot(self, session_id: str) -> None:
-        """Take the lowest free slot; if all are taken, the call runs without one."""
-        board = self._conductor.board
+        """Take the slot that it had, or the lowest free one; if all are taken, the call runs without one."""
+        board, facts = self._conductor.board, self._conductor.board.roster.facts(session_id)
+        own = [] if facts is None or facts.slot is None else [facts.slot]
         held = await self._slots.held()
         for key, entry in held.items():
             if entry.session_id == session_id:
                 board.slots.took(key, session_id)
                 return
-        for key in range(board.limits.max_bots):
+        for key in (*own, *range(board.limits.max_bots)):
             if key in held:
                 continue
             try:
-                await self._slots.take(key, Slot(session_id=session_id, taken_at=self._now()))
+                await self._slots.take(key, Slot(session_id=session_id, taken_at=self._conductor.time.datetime()))
             except Outrun:
                 continue
             board.slots.took(key, session_id)
             return
 
-    def _now(self) -> datetime:
-        return self._conductor.time.datetime()
 
-
-def _requested(session_id: str, job: JobDescribed, now: datetime) -> SessionRequested:
-    return SessionRequested(
-        session_id=session_id,
-        time=now,
-        user_name=job.user_name,
-        user_id=job.user_id,
-        voice_id=job.voice_id,
-        opening_line=job.opening_line,
-        system_prompt=job.system_prompt,
-        language=job.language,
-        end_call=job.end_call,
-        tools=job.tools,
-        credit_limit_minutes=job.granted_minutes,
-    )
-
-
-def _assigned(job: StaleJob, told: JobDescribed | Attempt, age_ms: int, now: datetime) -> JobAssigned:
-    return JobAssigned(
-        session_id=job.session_id,
-        time=now,
-        epoch=job.epoch,
-        node_id=job.node_id,
-        served_ms_before=told.served_ms_before,
-        billable_ms_before=told.billable_ms_before,
-        granted_minutes=told.granted_minutes,
-        age_ms=age_ms,
-    )
+def _node_of(session: Session) -> str:
+    return "" if session.current is None else session.current.node_id

@@ -1,7 +1,7 @@
 """Keeps LiveKit's rooms in step with the log: recreates lost rooms, deletes orphans, looks for the callers."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from chassis import logs
@@ -11,12 +11,12 @@ from scheduler.domain.facts import CallerSeen, RoomClosed
 from scheduler.domain.standing import Standing
 from scheduler.leader import figures
 from scheduler.leader.conductor import Conductor
+from scheduler.leader.each import Turns, each
 from scheduler.leader.restorer import Restorer
 from scheduler.ports import Room, Rooms, Unavailable
 
 _PROBE_S: Final = 1.0  # so that a lost room is back within 2 s
 _PROBED: Final = 10  # rooms in one probe; a restarted LiveKit has lost them all
-_AT_ONCE: Final = 8  # calls to LiveKit
 _REPAIRS: Final = 200  # rooms created or deleted in one round; the next one goes on
 
 log = logs.get_logger(__name__)
@@ -52,7 +52,7 @@ class RoomRepair:
         self._deployment = deployment
         self._is_prejoined = is_prejoined
         self._livekit_up = True
-        self._turn = 0
+        self._probes, self._orphans = Turns(_PROBED), Turns(_REPAIRS)
         self._suspects: set[str] = set()
 
     async def probe(self) -> None:
@@ -85,14 +85,22 @@ class RoomRepair:
             return
         self._livekit(True, "")
         lost = reconciling.lost_rooms(self._roster.open_sessions(), rooms, self._conductor.time.now_ms())
-        await _each(lost[:_REPAIRS], self._recreate)
+        await each(lost[:_REPAIRS], self._recreate)
         created = {name: room.created_ms for name, room in rooms.items()}
         suspects = reconciling.suspect_rooms(created, self._is_wanted, self._conductor.time.bus_ms())
         # Suspected twice: if LiveKit's clock is behind ours, a room looks older than it is.
         orphans = [name for name in suspects if name in self._suspects]
         self._suspects = set(suspects)
-        await _each(orphans[:_REPAIRS], lambda name: self._delete_orphan(rooms[name]))
-        await _each([s.session_id for s in self._roster.open_sessions()], lambda sid: self._look_for_caller(sid, rooms))
+        await each(self._orphans.of(orphans), lambda name: self._delete_orphan(rooms[name]))
+        await each([s.session_id for s in self._roster.open_sessions()], lambda sid: self._look_for_caller(sid, rooms))
+
+    async def present(self, names: Sequence[str]) -> frozenset[str]:
+        """The rooms of these names that LiveKit has.
+
+        Raises:
+            Unavailable: LiveKit does not answer.
+        """
+        return frozenset(room.name for room in await self._rooms.list(names)) if names else frozenset()
 
     async def room_finished(self, session_id: str) -> None:
         """Note that LiveKit closed a room, if LiveKit answers and the room is gone.
@@ -109,9 +117,7 @@ class RoomRepair:
     def _sample(self) -> list[str]:
         """The next ten open sessions, in turn, whose room must exist."""
         now_ms = self._conductor.time.now_ms()
-        old = [s.session_id for s in self._roster.open_sessions() if reconciling.has_room(s, now_ms)]
-        self._turn = (self._turn + _PROBED) % max(1, len(old))
-        return (old[self._turn :] + old[: self._turn])[:_PROBED]
+        return self._probes.of([s.session_id for s in self._roster.open_sessions() if reconciling.has_room(s, now_ms)])
 
     def _livekit(self, up: bool, reason: str) -> None:
         if up != self._livekit_up:
@@ -156,16 +162,3 @@ class RoomRepair:
         present = await self._rooms.identities(session_id) if session_id in rooms else {}
         sid, now_ms = present.get(caller_identity(session_id)), self._conductor.time.now_ms()
         self._conductor.learn(session_id, CallerSeen(sid, now_ms, was_here=session.started_ms is not None))
-
-
-async def _each(names: Iterable[str], repair: Callable[[str], Awaitable[None]]) -> None:
-    """Repair each, eight at once; raises the first failure after all have run."""
-    limit = asyncio.Semaphore(_AT_ONCE)
-
-    async def one(name: str) -> None:
-        async with limit:
-            await repair(name)
-
-    for result in await asyncio.gather(*(one(name) for name in names), return_exceptions=True):
-        if isinstance(result, BaseException):
-            raise result

@@ -22,7 +22,18 @@ from scheduler.leader.restorer import Restorer
 from scheduler.leader.room_repair import RoomRepair
 from scheduler.leader.streams_watch import StreamsWatch
 from scheduler.leader.timekeeper import Timekeeper
-from scheduler.ports import Feed, Nodes, PrejoinedRooms, QueueMirror, RoomRecord, Rooms, SessionLog, Slots, Stores
+from scheduler.ports import (
+    Feed,
+    Nodes,
+    PrejoinedRooms,
+    QueueMirror,
+    RoomRecord,
+    Rooms,
+    SessionLog,
+    Slots,
+    Stores,
+    Words,
+)
 
 _MARGIN_MS: Final = 120_000
 _COUNT_S: Final = 1.0
@@ -60,6 +71,7 @@ class Ports:
     prejoined: PrejoinedRooms
     queue: QueueMirror
     stores: Stores
+    words: Words
     agents: Agents
 
 
@@ -83,7 +95,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class _Parts:
+class Parts:
     """The long-lived objects of one term."""
 
     conductor: Conductor
@@ -99,8 +111,8 @@ class Term:
     """One gain of the lease; only what is written outlives it.
 
     Attributes:
-        conductor: Set while the term acts.
-        open_at_end: The sessions that were open at the end.
+        acting: Its parts while it acts.
+        open_at_end: The sessions that were open at the end, and those of `former` that the log was not asked about yet.
     """
 
     def __init__(
@@ -115,7 +127,8 @@ class Term:
         """Keep the parts.
 
         Args:
-            former: The sessions that were open when this process led before; a log that was lost since lacks them.
+            former: The sessions that were open when this process led before, if it saw no other lead since; a log that
+                was lost since lacks them.
         """
         self._ports = ports
         self._plan = plan
@@ -123,14 +136,13 @@ class Term:
         self._handlers = handlers
         self._is_leading = is_leading
         self._former = former
-        self.conductor: Conductor | None = None
-        self._reconcile_soon: Callable[[], None] | None = None
+        self.acting: Parts | None = None
         self.open_at_end: Sequence[Session] = former
 
     @property
     def has_begun(self) -> bool:
         """Whether the term has read what there is, and acts."""
-        return self.conductor is not None
+        return self.acting is not None
 
     async def run(self) -> None:
         """Lead until cancelled.
@@ -143,24 +155,31 @@ class Term:
             await insist(self._ports.nodes.prepare)
             await self._timekeeper.begun()
             board = Board(self._plan.limits, self._timekeeper.now_ms(), stored_ms=self._timekeeper.stored_ms)
-            parts = self._make_parts(board)
+            parts = self.make_parts(board)
             try:
                 await self._lead(board, parts)
             finally:
-                self.open_at_end = tuple(board.roster.open_sessions()) if self.has_begun else self._former
-                self.conductor = None
+                if self.has_begun:
+                    self.open_at_end = (
+                        *board.roster.open_sessions(),
+                        *(s for s in parts.reconciler.former if s.session_id not in board.roster),
+                    )
+                self.acting = None
                 figures.clear()
                 streams_watch.clear_figures()
                 await parts.conductor.stop()
 
     def outage_over(self) -> None:
         """NATS is back: nodes get time to connect before any is judged, and what the log has lost is restored."""
-        if self.conductor is not None and self._reconcile_soon is not None:
-            self._reconcile_soon()
+        if self.acting is not None:
+            conductor = self.acting.conductor
+            conductor.beginnings.outages += 1
+            self.acting.reconciler.soon()
             wait_ms = _OUTAGE_LEASES * self._plan.limits.node_lease_ms
-            self.conductor.board.nodes.outage_over(self._timekeeper.now_ms() + wait_ms)
+            conductor.board.nodes.outage_over(self._timekeeper.now_ms() + wait_ms)
 
-    def _make_parts(self, board: Board) -> _Parts:
+    def make_parts(self, board: Board) -> Parts:
+        """The parts that act on this board."""
         ports, plan = self._ports, self._plan
         conductor = Conductor(
             board, self._timekeeper, ports.session_log, ports.slots, ports.rooms, ports.agents, self._is_leading
@@ -175,21 +194,23 @@ class Term:
             now_ms=self._timekeeper.now_ms,
             is_acting=lambda: conductor.is_acting,
         )
-        restorer = Restorer(conductor, ports.session_log, ports.slots, ports.nodes)
+        restorer = Restorer(conductor, ports.session_log, ports.slots, ports.nodes, ports.words)
         rooms = RoomRepair(
             conductor, ports.rooms, restorer, deployment=plan.deployment, is_prejoined=prejoiner.is_prejoined
         )
-        return _Parts(
+        return Parts(
             conductor=conductor,
             liveness=Liveness(conductor, ports.nodes),
             prejoiner=prejoiner,
-            reconciler=Reconciler(conductor, ports.slots, restorer, rooms, every_s=plan.reconcile_s),
+            reconciler=Reconciler(
+                conductor, ports.slots, restorer, rooms, every_s=plan.reconcile_s, former=self._former
+            ),
             restorer=restorer,
             watch=StreamsWatch(ports.stores, board, plan.streams_look_s, plan.calls_bytes),
             handlers=self._handlers(conductor, rooms),
         )
 
-    async def _lead(self, board: Board, parts: _Parts) -> None:
+    async def _lead(self, board: Board, parts: Parts) -> None:
         session_log, limits, clock = self._ports.session_log, self._plan.limits, self._timekeeper.clock
         since_ms, nodes_told = board.roster.since_ms, asyncio.Event()
         feed = session_log.follow((await insist(session_log.tail)).seq)
@@ -201,7 +222,7 @@ class Term:
             await feed.caught_up.wait()
             await read_back(board, session_log, self._ports.slots, recent_ms=recent_ms)
             await nodes_told.wait()
-            self.conductor, self._reconcile_soon = parts.conductor, parts.reconciler.soon
+            self.acting = parts
             parts.conductor.begin()
             figures.LEADING.set(1)
             log.info("term.began", sessions=len(board.roster.ids()), slots=len(board.slots), nodes=len(board.fleet))
@@ -209,7 +230,7 @@ class Term:
             tasks.create_task(parts.handlers.follow_rooms(room_feed))
             self._act(tasks, board, parts)
 
-    def _act(self, tasks: asyncio.TaskGroup, board: Board, parts: _Parts) -> None:
+    def _act(self, tasks: asyncio.TaskGroup, board: Board, parts: Parts) -> None:
         session_log, conductor = self._ports.session_log, parts.conductor
         for work in (
             conductor.steps.timers.run(),
@@ -218,10 +239,15 @@ class Term:
             parts.prejoiner.run(),
             _reconcile(parts),
             read_forgotten(board, session_log, conductor.wake),
-            insist(lambda: parts.restorer.restore_all(s for s in self._former if s.session_id not in board.roster)),
             _count(board),
             parts.watch.run(),
-            mirror_queue(board, session_log.tail, self._ports.queue, log_is_full=lambda: parts.watch.log_is_full),
+            mirror_queue(
+                board,
+                session_log.tail,
+                self._ports.queue,
+                log_is_full=lambda: parts.watch.log_is_full,
+                restored_ms=lambda: parts.reconciler.restored_ms,
+            ),
         ):
             tasks.create_task(work)
 
@@ -245,10 +271,13 @@ class Terms:
         self._lease = lease
         self._term: Term | None = None
         self._former: Sequence[Session] = ()
+        self._others_seen = 0
 
     async def lead(self) -> None:
         """Lead for one term, until cancelled."""
-        gains = self._lease.gains
+        gains, others_seen = self._lease.gains, self._lease.others_seen
+        if others_seen != self._others_seen:  # another leader knew better: it may have ended them
+            self._former, self._others_seen = (), others_seen
         term = self._term = self._make(lambda: self._lease.is_held and self._lease.gains == gains, self._former)
         try:
             await term.run()
@@ -274,7 +303,7 @@ class Terms:
             self._term.outage_over()
 
 
-async def _reconcile(parts: _Parts) -> None:
+async def _reconcile(parts: Parts) -> None:
     await parts.prejoiner.caught_up.wait()  # an unknown prejoined room looks like an orphan
     await parts.reconciler.run()
 
