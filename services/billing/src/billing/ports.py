@@ -120,8 +120,14 @@ class Ledger(Protocol):
         """A session's account; None while it is not settled."""
         ...
 
-    async def user(self, user_id: str, *, limit: int, behind: Place | None) -> UserAccount | None:
-        """A user's sums and one page of at most `limit` sessions; None for a user without a settled session."""
+    async def user(
+        self, user_id: str, *, limit: int, behind: Place | None, account: str | None = None
+    ) -> UserAccount | None:
+        """A user's sums and one page of at most `limit` sessions; None for a user without a settled session.
+
+        Args:
+            account: Another id of the same user, whose sessions count too.
+        """
         ...
 
 

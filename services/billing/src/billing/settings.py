@@ -11,6 +11,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from chassis.settings import ServiceSettings
+from chassis.shared_settings import Price
 
 _DRIVERS: Final = {
     "sqlite": "sqlite+aiosqlite",
@@ -138,10 +139,9 @@ class DatabaseSettings(BaseSettings):
         return read_database_url(self.database_url)
 
 
-class Settings(ServiceSettings, DatabaseSettings):
+class Settings(ServiceSettings, DatabaseSettings, Price):
     host: str = Field(default="127.0.0.1", min_length=1, description="the address that the HTTP API listens on")
     port: int = Field(default=8003, ge=0, le=65535, description="the port of the HTTP API; 0 takes a free one")
-    credits_per_minute: int = Field(default=1, ge=0, le=1_000_000, description="the price of a begun minute")
     reconcile_s: float = Field(
         default=15,
         gt=0,

@@ -1,12 +1,12 @@
 """The ledger in SQL. The key of each row follows from its cause, so a repeated write changes nothing."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Column, Row, and_, func, or_, select
+from sqlalchemy import Column, Row, Select, and_, func, or_, select
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -88,31 +88,20 @@ class SqlLedger:
             found = await _accounts(connection, (await connection.execute(query)).all())
         return found[0] if found else None
 
-    async def user(self, user_id: str, *, limit: int, behind: Place | None) -> UserAccount | None:
-        query = select(settlements).where(settlements.c.user_id == user_id)
-        if behind is not None:
-            at, session = settlements.c.settled_ms, settlements.c.session_id
-            query = query.where(or_(at < behind.settled_ms, and_(at == behind.settled_ms, session < behind.session_id)))
-        newest_first = query.order_by(settlements.c.settled_ms.desc(), settlements.c.session_id.desc())
-        entry = ledger_entries.c
-        sums = select(
-            func.coalesce(func.sum(entry.billable_ms), 0),
-            func.coalesce(func.sum(entry.seconds), 0),
-            func.coalesce(func.sum(entry.minutes), 0),
-            func.coalesce(func.sum(entry.credits), 0),
-        ).where(entry.user_id == user_id)
-        count = select(func.count()).select_from(settlements).where(settlements.c.user_id == user_id)
+    async def user(
+        self, user_id: str, *, limit: int, behind: Place | None, account: str | None = None
+    ) -> UserAccount | None:
         async with self._database.reading() as connection:
-            sessions = int((await connection.execute(count)).scalar_one())
-            if sessions == 0:
+            counts = await _counts(connection, [user_id] if account is None else [user_id, account])
+            if not counts:
                 return None
-            total = (await connection.execute(sums)).one()
-            rows = (await connection.execute(newest_first.limit(limit + 1))).all()
+            total = (await connection.execute(_sums(counts))).one()
+            rows = (await connection.execute(_newest(counts, behind).limit(limit + 1))).all()
             page = await _accounts(connection, rows[:limit])
         last = page[-1].settlement if len(rows) > limit else None
         return UserAccount(
             user_id=user_id,
-            sessions=sessions,
+            sessions=sum(counts.values()),
             owed=Charge(*(int(amount) for amount in total)),  # PostgreSQL sums 64-bit integers into a decimal
             page=tuple(page),
             next=None if last is None else Place(last.settled_ms, last.session_id),
@@ -123,6 +112,31 @@ class SqlLedger:
         insert = _INSERT[self._database.dialect](key.table).values(row)
         statement = insert.on_conflict_do_nothing(index_elements=[key.name])
         return (await connection.execute(statement)).rowcount
+
+
+async def _counts(connection: AsyncConnection, users: Sequence[str]) -> dict[str, int]:
+    """The number of settled sessions by user, without those who have none: one user's page needs no sorting."""
+    user = settlements.c.user_id
+    query = select(user, func.count()).where(user.in_(users)).group_by(user)
+    return {row[0]: int(row[1]) for row in await connection.execute(query)}
+
+
+def _sums(users: Iterable[str]) -> Select[*tuple[Any, ...]]:
+    entry = ledger_entries.c
+    return select(
+        func.coalesce(func.sum(entry.billable_ms), 0),
+        func.coalesce(func.sum(entry.seconds), 0),
+        func.coalesce(func.sum(entry.minutes), 0),
+        func.coalesce(func.sum(entry.credits), 0),
+    ).where(entry.user_id.in_(users))
+
+
+def _newest(users: Iterable[str], behind: Place | None) -> Select[Any]:
+    at, session = settlements.c.settled_ms, settlements.c.session_id
+    query = select(settlements).where(settlements.c.user_id.in_(users))
+    if behind is not None:
+        query = query.where(or_(at < behind.settled_ms, and_(at == behind.settled_ms, session < behind.session_id)))
+    return query.order_by(at.desc(), session.desc())
 
 
 async def _accounts(connection: AsyncConnection, rows: Sequence[Row[Any]]) -> list[Account]:

@@ -4,7 +4,7 @@ Every value, times included, follows from the log alone, so any duplication, reo
 the same ledger byte for byte. Stored entries are compared with new ones: a changed note makes them conflict.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Literal
 from uuid import UUID, uuid5
@@ -105,15 +105,38 @@ class Settlement:
 
 @dataclass(frozen=True)
 class Account:
-    """A settled session: its settlement and its entries so far, in the order of their causes."""
+    """A settled session: its settlement and its entries so far, in the order of their causes.
+
+    Attributes:
+        lost_ms: Served time that no event proves; it is not part of the ledger.
+    """
 
     settlement: Settlement
     entries: tuple[Entry, ...]
+    lost_ms: int = field(default=0, compare=False)
 
     @property
     def owed(self) -> Charge:
         """The sum of the entries."""
         return sum((e.charge for e in self.entries), NOTHING)
+
+
+def tariff_then(usage: Usage, today: Tariff) -> Tariff:
+    """The tariff of the time: that of the announced bill, if the log has one; otherwise today's.
+
+    A database that lost its rows so gets the same bills again. A `billed` of an older version names no price: of begun
+    minutes the credits say it, and the rule is the one that gives its seconds.
+    """
+    billed = usage.billed
+    if billed is None:
+        return today
+    price = billed.credits_per_minute
+    if price is None:
+        price = billed.credits // billed.minutes if billed.minutes else today.credits_per_minute
+    if billed.rule is not None:
+        return Tariff(price, billed.rule)
+    rules = (today.rule, *range(today.rule - 1, 0, -1))
+    return Tariff(price, next((rule for rule in rules if _metered(usage, rule).seconds == billed.seconds), today.rule))
 
 
 def settle(usage: Usage, tariff: Tariff) -> Account:
@@ -123,19 +146,27 @@ def settle(usage: Usage, tariff: Tariff) -> Account:
     that the entries add up to the price of the whole log.
 
     Args:
-        tariff: Today's; for a settled session the tariff of its settlement.
+        tariff: `tariff_then`; for a settled session the tariff of its settlement.
     """
-    # Metering needs `requested` for the session's limit, and `ended` since no time after it is billed.
-    frame = LogRecord(usage.requested, usage.requested_ms), LogRecord(usage.ended, usage.ended_ms)
-    settlement = _settlement(usage, meter((*frame, *usage.within), tariff.rule), tariff)
+    settlement = _settlement(usage, _metered(usage, tariff.rule), tariff)
     charged, entries, known = settlement.charge, [_usage_entry(settlement)], list(usage.within)
     for late in usage.late:
         known.append(late)
-        now = rate(meter((*frame, *known), tariff.rule).billable_ms, tariff)
+        now = rate(meter((*_frame(usage), *known), tariff.rule).billable_ms, tariff)
         if now != charged:
             entries.append(_adjustment(settlement, late, now - charged))
             charged = now
-    return Account(settlement, tuple(entries))
+    return Account(settlement, tuple(entries), usage.lost_ms)
+
+
+def _frame(usage: Usage) -> tuple[LogRecord, LogRecord]:
+    """Metering needs `requested` for the session's limit, and `ended` since no time after it is billed."""
+    return LogRecord(usage.requested, usage.requested_ms), LogRecord(usage.ended, usage.ended_ms)
+
+
+def _metered(usage: Usage, rule: int) -> Metered:
+    """The session's usage until its end."""
+    return meter((*_frame(usage), *usage.within), rule)
 
 
 def _settlement(usage: Usage, metered: Metered, tariff: Tariff) -> Settlement:
@@ -191,6 +222,8 @@ def billed(settlement: Settlement) -> SessionBilled:
         seconds=settlement.charge.seconds,
         minutes=settlement.charge.minutes,
         credits=settlement.charge.credits,
+        credits_per_minute=settlement.tariff.credits_per_minute,
+        rule=settlement.tariff.rule,
     )
 
 

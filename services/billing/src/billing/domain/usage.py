@@ -10,9 +10,11 @@ from contracts.events import (
     AgentStopped,
     JobAssigned,
     ServedTick,
+    SessionBilled,
     SessionEnded,
     SessionRequested,
     SessionStarted,
+    TimeLost,
 )
 from contracts.metering import LogRecord
 
@@ -41,6 +43,8 @@ class Usage:
         within: The metered events before the end.
         late: The metered events after it.
         requested_ms: When `requested` was stored, Unix ms.
+        billed: The bill that was announced, if any.
+        lost_ms: Served time that no event proves, since NATS lost the log; it is not billed.
     """
 
     requested: SessionRequested
@@ -50,6 +54,8 @@ class Usage:
     ended_ms: int
     within: tuple[LoggedEvent, ...]
     late: tuple[LoggedEvent, ...]
+    billed: SessionBilled | None = None
+    lost_ms: int = 0
 
     @property
     def sha256(self) -> str:
@@ -106,6 +112,8 @@ def usage(session_id: str, records: Iterable[LoggedEvent]) -> Usage:
         ended_ms=end.stored_ms,
         within=tuple(r for r in metered if r.seq < end.seq),
         late=tuple(r for r in metered if r.seq > end.seq),
+        billed=next((r.event for r in log if isinstance(r.event, SessionBilled)), None),
+        lost_ms=max((r.event.billable_ms for r in log if isinstance(r.event, TimeLost)), default=0),
     )
 
 

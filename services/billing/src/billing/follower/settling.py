@@ -9,7 +9,7 @@ from opentelemetry.trace import SpanKind
 
 from billing.domain.backlog import Due
 from billing.domain.conflict import SettledOtherwise
-from billing.domain.ledger import Account, Settlement, billed, settle
+from billing.domain.ledger import Account, Settlement, billed, settle, tariff_then
 from billing.domain.rating import Tariff
 from billing.domain.usage import IncompleteLog, LoggedEvent, NotEnded, usage
 from billing.ports import Ledger, LedgerUnavailable, SessionLog
@@ -28,6 +28,7 @@ _MINUTES: Final = metrics.counter("billing_minutes_total", "Minutes billed at se
 _ADJUSTED: Final = metrics.counter("billing_adjustments_total", "Entries made by what came after the end")
 _DIFFERS: Final = metrics.counter("billing_differences_total", "Settlements that differ from the scheduler's figure")
 _CUT: Final = metrics.counter("billing_cut_total", "Settlements with a report that JetStream's clock does not allow")
+_LOST: Final = metrics.counter("billing_lost_seconds_total", "Served seconds that a lost log no longer proves: no bill")
 _CONFLICTS: Final = metrics.counter("billing_conflicts_total", "Bills refused: the ledger has another under the id")
 
 T = TypeVar("T")
@@ -93,7 +94,7 @@ class Settling:
                 raise
             log.warning("session.settled_before", session_id=session_id, cause_seq=end.seq, reason=str(error))
             return None  # announced before: the log may have dropped its `billed` too
-        return settle(used, self._tariff if stored is None else stored.tariff)
+        return settle(used, tariff_then(used, self._tariff) if stored is None else stored.tariff)
 
     async def _record(self, accounts: Mapping[str, Account]) -> dict[str, int | Exception]:
         """Write all in one transaction; if that fails, one by one, so that one bad session blocks no other."""
@@ -162,6 +163,14 @@ def _note(account: Account, written: int, *, first: bool) -> None:
         if settlement.cut_ms:
             _CUT.inc()
             log.error("session.cut", session_id=session_id, cut_ms=settlement.cut_ms)
+        if account.lost_ms:
+            _LOST.inc(account.lost_ms / 1000)
+            log.error(
+                "session.time_lost",
+                session_id=session_id,
+                lost_ms=account.lost_ms,
+                fix="NATS lost the log of this call; see docs/runbooks/lost-log.md.",
+            )
     adjustments = written - _ROWS_OF_A_SETTLEMENT if first else written
     if adjustments:
         _ADJUSTED.inc(adjustments)

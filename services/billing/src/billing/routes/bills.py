@@ -62,16 +62,20 @@ class Bills:
             raise Refused(NOT_BILLED_YET, f"{session_id} has no bill yet", retry_after_s=1)
         raise Refused(UNKNOWN_SESSION, f"unknown session {session_id}")
 
-    async def user(self, user_id: str, *, limit: int, after: str | None) -> UserBill:
-        """One page of a user's bills, and the sums over all. Raises `Refused`: unknown_user, invalid_request."""
+    async def user(self, user_id: str, *, limit: int, after: str | None, account: str | None = None) -> UserBill:
+        """One page of a user's bills, and the sums over all, those of `account` too.
+
+        Raises `Refused`: unknown_user, invalid_request.
+        """
         try:
             user_id = _USER.validate_python(user_id)
+            account = None if account is None else _USER.validate_python(account)
             behind = None if after is None else cursor.read(after)
         except ValidationError as error:
             raise _bad("user", "must be 1 to 128 printable characters") from error
         except cursor.BadCursor as error:
             raise _bad("cursor", "must be the `nextCursor` of an earlier page") from error
-        found = await self._ledger.user(user_id, limit=limit, behind=behind)
+        found = await self._ledger.user(user_id, limit=limit, behind=behind, account=account)
         if found is None:
             raise Refused(UNKNOWN_USER, f"{user_id!r} has no billed session")
         return UserBill(
@@ -93,8 +97,8 @@ class Bills:
         if not (limit.isascii() and limit.isdecimal() and len(limit) < 10 and 1 <= int(limit) <= MAX_BILLS_PAGE):
             raise _bad("limit", f"must be a number from 1 to {MAX_BILLS_PAGE}")
         user_id = request.path_params.get("user_id", query.get("user", ""))
-        after = query.get("cursor")
-        return await _answer(self.user(user_id, limit=int(limit), after=after))
+        after, account = query.get("cursor"), query.get("account")
+        return await _answer(self.user(user_id, limit=int(limit), after=after, account=account))
 
 
 def _bad(field: str, wanted: str) -> Refused:
