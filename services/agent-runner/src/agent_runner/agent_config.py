@@ -26,8 +26,9 @@ from agent_runner.domain.lines import Lines, lines_of
 from agent_runner.endpoints import Endpoint, endpoints, is_at_groq
 from agent_runner.floor_settings import FloorSettings
 from agent_runner.front_end_settings import FrontEndSettings
+from agent_runner.stt_settings import Name, Share, SttSettings, from_text
 from agent_runner.tool_settings import ToolSettings
-from chassis.shared_settings import SpokenLines
+from chassis.shared_settings import SpokenLines, TurnBudget
 from chassis.urls import ServerUrl
 from contracts.deadlines import LAST_WORDS_S
 
@@ -55,20 +56,10 @@ _REASONING: Final = re.compile(
 
 ReasoningEffort: TypeAlias = Literal["none", "default", "low", "medium", "high"]
 Key: TypeAlias = Annotated[SecretStr, Field(min_length=1, max_length=500)]
-Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:-]{0,99}$")]
 WebSocketUrl: TypeAlias = Annotated[ServerUrl, StringConstraints(pattern=r"^wss?://[^\s?#]+$")]
 HttpUrl: TypeAlias = Annotated[ServerUrl, StringConstraints(pattern=r"^https?://[^\s?#]+$")]
-Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 Penalty: TypeAlias = Annotated[float, Field(ge=-2, le=2)]
-Ms: TypeAlias = Annotated[int, Field(ge=0, le=60_000)]
 Speed: TypeAlias = Annotated[float, Field(ge=0.5, le=1.5)]
-
-
-def _from_text(value: object) -> object:
-    """Convert a number or boolean from the environment's text: pydantic compares a Literal without converting."""
-    if not isinstance(value, str):
-        return value
-    return int(value) if value.isdecimal() else {"true": True, "1": True}.get(value.lower(), value)
 
 
 def _listed(value: object) -> object:
@@ -90,7 +81,7 @@ def _playable(file: Path) -> Path:
     return file
 
 
-class AgentConfig(ToolSettings, FloorSettings, FrontEndSettings, SpokenLines):
+class AgentConfig(SttSettings, ToolSettings, FloorSettings, FrontEndSettings, SpokenLines, TurnBudget):
     """The agent's configuration. Units: `_s` and VAD, smart-turn and timeout fields are seconds, silences are ms."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
@@ -118,34 +109,6 @@ class AgentConfig(ToolSettings, FloorSettings, FrontEndSettings, SpokenLines):
     inworld_fallback_api_key: Key | None = Field(default=None, description="another Inworld API key; unset: none")
     inworld_fallback_base_url: WebSocketUrl | None = Field(default=None, description="ws(s)://... ; unset: the same")
 
-    # Speech to text (AssemblyAI).
-    stt_sample_rate: Annotated[Literal[8000, 16000], BeforeValidator(_from_text)] = Field(
-        default=16000, description="8000 or 16000, the rates that Silero supports"
-    )
-    stt_encoding: Literal["pcm_s16le"] = Field(
-        default="pcm_s16le", description="pcm_s16le, the only supported encoding"
-    )
-    stt_model: Name = Field(default="universal-3-6-pro", description="an AssemblyAI streaming model")
-    stt_vad_threshold: Share | None = Field(default=None, description="0..1; Universal-3 models only")
-    stt_end_of_turn_confidence_threshold: Share | None = Field(
-        default=None, description="0..1; Pipecat sets 1.0 itself on universal-streaming models"
-    )
-    stt_min_turn_silence: Ms | None = Field(default=None, description="ms; 100 where unset")
-    stt_max_turn_silence: Ms | None = Field(default=None, description="ms; equals the minimum on Universal-3 models")
-    stt_format_turns: bool = Field(default=True, description="true or false")
-    stt_formatted_finals: bool = Field(default=True, description="true or false")
-    stt_word_finalization_max_wait_time: Ms | None = Field(default=None, description="ms")
-    stt_keyterms_prompt: tuple[str, ...] = Field(
-        default=(), max_length=100, description='a JSON array of words to expect, such as ["Greenroom"]'
-    )
-    stt_language_detection: bool | None = Field(default=None, description="true or false")
-    stt_silence_s: float = Field(
-        default=4,
-        gt=0,
-        le=60,
-        description="seconds without a word after the caller spoke until the agent asks to hear it again",
-    )
-
     # The language model (Groq, or the server at LLM_BASE_URL).
     llm_models: Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_listed)] = Field(
         default=LLM_MODELS,
@@ -162,7 +125,7 @@ class AgentConfig(ToolSettings, FloorSettings, FrontEndSettings, SpokenLines):
         default=None,
         description="none, default, low, medium or high; unset: low for Groq's gpt-oss, none for its qwen3",
     )
-    llm_streaming: Annotated[Literal[True], BeforeValidator(_from_text)] = Field(
+    llm_streaming: Annotated[Literal[True], BeforeValidator(from_text)] = Field(
         default=True, description="true; speech starts with the first sentence"
     )
     llm_max_tokens: int = Field(default=200, ge=1, le=8192, description="tokens of an answer, 1 to 8192")
@@ -198,10 +161,10 @@ class AgentConfig(ToolSettings, FloorSettings, FrontEndSettings, SpokenLines):
 
     # Text to speech (Inworld).
     tts_model: Name = Field(default="inworld-tts-1.5-max", description="an Inworld model")
-    tts_streaming: Annotated[Literal[True], BeforeValidator(_from_text)] = Field(
+    tts_streaming: Annotated[Literal[True], BeforeValidator(from_text)] = Field(
         default=True, description="true; audio comes over one WebSocket"
     )
-    tts_sample_rate: Annotated[Literal[16000, 24000, 48000], BeforeValidator(_from_text)] = Field(
+    tts_sample_rate: Annotated[Literal[16000, 24000, 48000], BeforeValidator(from_text)] = Field(
         default=24000, description="16000, 24000 or 48000"
     )
     tts_temperature: float = Field(default=1.1, ge=0, le=2, description="0 to 2")
@@ -235,7 +198,11 @@ class AgentConfig(ToolSettings, FloorSettings, FrontEndSettings, SpokenLines):
         default=3, gt=0, le=30, description="seconds of silence that end a turn which the model calls incomplete"
     )
     aggregation_timeout: float = Field(
-        default=0.2, ge=0, le=30, description="seconds of silence that end a turn when SMART_TURN is false"
+        default=0.2,
+        ge=0,
+        le=30,
+        description="seconds of silence before a finished turn is answered: more lets the caller add a sentence, and "
+        "delays each answer; with SMART_TURN a time up to VAD_STOP_SECS changes nothing",
     )
     user_turn_stop_timeout: float = Field(
         default=5, gt=0, le=60, description="seconds after which a turn ends if nothing else has ended it"

@@ -36,6 +36,7 @@ from agent_runner.supervisor.rooms import RoomFacts, Rooms
 from chassis import logs
 from chassis.environment import is_given
 from chassis.errors import StartFailed
+from chassis.health import version_of
 from chassis.lifecycle import Life, Service, run
 from chassis.nats import Bus, Handlers
 from chassis.proxies import take_out_socks
@@ -146,6 +147,7 @@ def _build(settings: Settings, agent: _Agent, bus: Bus, life: Life, log_dir: Pat
         load=CpuLoad(groups=groups),
         forkservers=lambda: int(agent.forks.is_alive),
         incarnation=uuid4().hex[:12],
+        version=version_of("greenroom-agent-runner"),
     )
     registry = BusRegistry(bus, facts.incarnation)
     node = Node(facts, world, rooms, changed)
@@ -244,8 +246,10 @@ def _call_limits(settings: Settings, config: AgentConfig, language: str | None) 
         lifetime_s=settings.session_timeout / 1000 + _LIFETIME_MARGIN_S,
         tick_s=settings.tick_s,
         bridge=config.lines_in(language).bridge,
+        bridge_to_answer=config.lines_in(language).bridge_to_answer,
         farewell=config.lines_in(language).apology,
         warning=config.warning_in(language),
+        turn_budget_ms=config.turn_budget_ms,
     )
 
 

@@ -10,6 +10,11 @@ from agent_runner.domain.floor import Rules
 class FloorSettings(BaseSettings):
     """Pauses and interruptions."""
 
+    noise_suppression: bool = Field(
+        default=False,
+        description="true takes steady noise (a fan, a car) out of the caller's audio before VAD and recogniser; "
+        "costs 10 ms and 0.2 CPU seconds a minute and call, and may blur quiet words",
+    )
     bot_interruption_timeout: float = Field(
         default=0.2,
         ge=0,
@@ -41,7 +46,8 @@ class FloorSettings(BaseSettings):
         ge=0,
         le=30,
         description="seconds of the agent's first speech in which a sound does not pause it, until the caller's echo "
-        "canceller has adapted; words still interrupt",
+        "canceller has adapted; words still interrupt, unless they are the agent's own, sooner than a caller could "
+        "repeat them",
     )
     first_line_interruptible: bool = Field(
         default=True,

@@ -39,6 +39,9 @@ class Settings(ServiceSettings, CallLimits, RedisServer):
     node_slots: int | None = Field(
         default=None, ge=1, le=1000, description="jobs at once; unset: 6 a CPU as memory allows, MAX_BOTS at most"
     )
+    memory_reserved_mb: int = Field(
+        default=0, ge=0, le=1_000_000, description="MB under the container's limit that calls cannot use"
+    )
     prewarm_pool_size: int = Field(default=3, ge=0, le=1000, description="idle workers held ready, within the slots")
     warm_floors: Annotated[tuple[WarmFloor, ...], NoDecode] = Field(
         default=(), description=f"idle workers held ready at some hours, such as {EXAMPLE}"
@@ -87,4 +90,4 @@ class Settings(ServiceSettings, CallLimits, RedisServer):
 
     def slots(self, capacity: Capacity) -> int:
         """Concurrent jobs on this node: NODE_SLOTS, else as many as the CPUs and memory allow."""
-        return self.node_slots or slots(capacity, max_bots=self.max_bots)
+        return self.node_slots or slots(capacity, max_bots=self.max_bots, reserved_bytes=self.memory_reserved_mb << 20)

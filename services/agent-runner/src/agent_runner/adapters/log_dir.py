@@ -3,6 +3,7 @@
 import time
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Final
 
 from chassis.errors import StartFailed
@@ -18,9 +19,8 @@ def prepare(folder: Path) -> Path:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
-        probe.touch()
-        probe.unlink()
+        with TemporaryFile(dir=folder):  # a unique name: nodes that share the folder start at the same time
+            pass
         for file in (*folder.glob("session_*.log"), *folder.glob("voices/line-*")):  # including drafts of lines
             with suppress(FileNotFoundError):  # another node with this folder deleted it first
                 if time.time() - file.stat().st_mtime > _KEPT_S:

@@ -4,17 +4,22 @@ import asyncio
 from typing import Final
 
 from agent_runner.adapters.spool import Spool, SpoolFile
-from agent_runner.domain.backlog import Backlog
+from agent_runner.domain.backlog import UNBILLED, Backlog
 from chassis import logs, metrics
-from chassis.nats import Bus, BusUnavailable, PublishRefused, SequenceConflict
-from contracts.events import Event
+from chassis.nats import Bus, BusUnavailable, NotPermitted, PublishRefused, SequenceConflict
+from contracts.events import Event, ServedTick, ToolCalled, TurnFinished
 
 _MAX_BYTES: Final = 1024 * 1024  # of one job, in memory: hours of a call without NATS
 _ATTEMPT_S: Final = 2.0  # after this, waiting events are copied to disk and the publish is retried
 _RETRY_S: Final = 0.5
 
+_FIX: Final = "Replace the users of NATS by this version's deploy/nats/nats.conf: docs/runbooks/backplane-users.md."
+
 _WAITING = metrics.gauge("agent_outbox_events", "Events of this node that wait for NATS")
 _EVICTED = metrics.counter("agent_outbox_dropped_total", "Events that were evicted: the outbox was full", ("event",))
+
+for _event in (ServedTick, TurnFinished, ToolCalled):  # `Backlog` evicts no other
+    _EVICTED.labels(_event.event)  # a rate needs the 0 before the first one
 
 log = logs.get_logger(__name__)
 
@@ -111,6 +116,12 @@ class BusOutbox:
             except PublishRefused as error:
                 log.error("outbox.refused", outbox=self._file.name, kind=event.event, error=str(error))
             except BusUnavailable as error:
+                if isinstance(error, NotPermitted) and isinstance(event, UNBILLED):
+                    # NATS' users are of an older version; what a bill needs must not wait behind this event.
+                    log.error(
+                        "outbox.not_permitted", outbox=self._file.name, kind=event.event, error=error.doing, fix=_FIX
+                    )
+                    return
                 if not self._is_on_disk:
                     self._to_disk()
                 log.warning("outbox.waiting", outbox=self._file.name, waiting=len(self._backlog), error=str(error))

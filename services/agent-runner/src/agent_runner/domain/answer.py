@@ -72,7 +72,7 @@ class Answer:
 
 
 def up_to_a_sentence(text: str, *, is_alone: bool) -> str:
-    """What to speak of a text that the token limit has cut: its whole sentences.
+    """The whole sentences of a text that the token limit has cut.
 
     Args:
         text: The last part of an answer.

@@ -3,8 +3,12 @@
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
-from contracts.events import Event, ServedTick, ToolCalled, TurnFinished
+from contracts.events import AgentSpeaking, Event, ProviderFault, ServedTick, ToolCalled, TurnFinished
+
+UNBILLED: Final = (AgentSpeaking, TurnFinished, ToolCalled, ProviderFault)
+"""Events that neither a bill nor the session's state needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ class Backlog:
 
     def _shrink(self) -> tuple[Event, ...]:
         evicted: list[Event] = []
-        for kind in (ServedTick, TurnFinished, ToolCalled):
+        for kind in (ServedTick, ProviderFault, TurnFinished, ToolCalled):
             if self._bytes <= self._max_bytes:
                 break
             spare = [w for w in self._waiting if isinstance(w.event, kind)]

@@ -30,8 +30,10 @@ from agent_runner.domain.call_events import (
     WorkerTaken,
 )
 from agent_runner.domain.credit import Credit, CreditWarning
+from agent_runner.domain.fault_report import FaultReport
 from agent_runner.domain.fault_time import FaultTime
 from agent_runner.domain.served_time import ServedTime
+from agent_runner.domain.turn_budget import over_budget
 from agent_runner.link.messages import (
     Beat,
     Caller,
@@ -50,6 +52,7 @@ from agent_runner.link.messages import (
     ToolCall,
     ToSupervisor,
     Turn,
+    Unanswered,
     Unfinished,
 )
 from contracts.causes import Cause, provider_failed
@@ -72,8 +75,10 @@ class CallLimits:
         lifetime_s: Longest time from the assignment to the end.
         tick_s: Between two ticks.
         bridge: The first words of an agent that takes over.
+        bridge_to_answer: The same, if it then answers a question that was left open.
         farewell: The sentence of an agent that only tells the caller that the call cannot go on.
         warning: The sentence before the session's limit of minutes.
+        turn_budget_ms: Longest time from the end of the caller's speech to the answer's first audio.
     """
 
     start_s: float
@@ -84,8 +89,10 @@ class CallLimits:
     lifetime_s: float
     tick_s: float
     bridge: str
+    bridge_to_answer: str
     farewell: str
     warning: CreditWarning
+    turn_budget_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +122,7 @@ class CallState:
     farewell: bool = False
     served: ServedTime = field(default_factory=ServedTime)
     faults: FaultTime = field(default_factory=FaultTime)
+    fault_report: FaultReport = field(default_factory=FaultReport)
     pid: int = 0
     went: float | None = None
     has_joined: bool = False
@@ -185,7 +193,7 @@ def _said(state: CallState, message: ToSupervisor, now: float, limits: CallLimit
             stages = {**_with_stages(state, message.stage_ms), "heard": _ms_since(state.began, now)}
             return replace(state, stage_ms=stages), (TellHeard(stages), Log("job.heard", {"stage_ms": stages}))
         case Turn():
-            return replace(state, unfinished=None), (TellTurn(message),)
+            return replace(state, unfinished=None), _turn_effects(message, limits.turn_budget_ms)
         case Unfinished():
             return replace(state, unfinished=message.turn), ()
         case ToolCall():
@@ -195,8 +203,15 @@ def _said(state: CallState, message: ToSupervisor, now: float, limits: CallLimit
         case Faulty() | Recovered():
             return _fault(state, message, now)
         case Failed():
-            fields = {"provider": message.provider, "detail": message.detail}
-            return replace(state, failed_provider=message.provider), (Log("job.provider_failed", fields, "error"),)
+            fields = {"provider": message.provider, "error": message.name}
+            report, told = state.fault_report.unusable(message.provider, message.name)
+            state = replace(state, failed_provider=message.provider, fault_report=report)
+            return state, (Log("job.provider_failed", fields, "error"), *told)
+        case Unanswered():
+            report, told = state.fault_report.unanswered(
+                message.provider, broke_off=message.broke_off, ms=message.ms, name=message.name
+            )
+            return replace(state, fault_report=report), told
         case Removed():
             return _removed(state, message, now, limits)
         case Stopped():
@@ -221,17 +236,27 @@ def _joined(state: CallState, message: Joined, now: float, limits: CallLimits) -
     return state, (*effects, *then)
 
 
+def _turn_effects(turn: Turn, budget_ms: int) -> tuple[CallEffect, ...]:
+    stage = over_budget(turn.stage_ms, budget_ms)
+    if stage is None:
+        return (TellTurn(turn, budget_ms),)
+    fields = {"n": turn.n, "stage": stage, "ms": turn.stage_ms.get(stage, 0), "total_ms": turn.stage_ms["total"]}
+    return TellTurn(turn, budget_ms, stage), Log("turn.over_budget", fields | {"budget_ms": budget_ms})
+
+
 def _fault(state: CallState, message: Faulty | Recovered, now: float) -> Next:
     state, effects = _observe(state, now)
     if state.served.fixed:
         return state, effects
     if isinstance(message, Recovered):
         faults = state.faults.recover(message.provider, state.served_ms)
+        report, told = state.fault_report.recovered(message.provider, now)
     else:
         faults = state.faults.fail(message.provider, state.served_ms, ago_ms=message.ago_ms)
-    state = replace(state, faults=faults)
+        report, told = state.fault_report.failed(message.provider, now, ago_ms=message.ago_ms)
+    state = replace(state, faults=faults, fault_report=report)
     fields = {"provider": message.provider, "state": message.kind, "fault_ms": state.fault_ms}
-    return state, (*effects, Log("job.provider", fields))
+    return state, (*effects, Log("job.provider", fields), *told)
 
 
 def _removed(state: CallState, message: Removed, now: float, limits: CallLimits) -> Next:

@@ -109,7 +109,7 @@ class AskLastEpoch:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Release the slot: the job has ended."""
+    """Release the slot: the job, or the prejoined room, has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +130,27 @@ class TellStarted:
 
 @dataclass(frozen=True, slots=True)
 class TellTurn:
+    """`over`: the stage that broke the latency budget; empty: none did."""
+
     turn: Turn
+    budget_ms: int = 0
+    over: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TellTool:
     call: ToolCall
+
+
+@dataclass(frozen=True, slots=True)
+class TellFault:
+    """`ms`: how long the fault lasted; None: it has not ended. `detail`: the error's name."""
+
+    n: int
+    provider: str
+    kind: str
+    ms: int | None
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +173,7 @@ class Log:
     level: Literal["info", "warning", "error"] = "info"
 
 
-Tell: TypeAlias = TellReady | TellHeard | TellStarted | TellTurn | TellTool | TellTick | TellStopped
+Tell: TypeAlias = TellReady | TellHeard | TellStarted | TellTurn | TellTool | TellFault | TellTick | TellStopped
 """An event of the session's log."""
 
 CallEffect: TypeAlias = Send | SendGo | Kill | AskLastEpoch | Release | Tell | Log

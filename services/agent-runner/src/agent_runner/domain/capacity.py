@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 CALLS_PER_CPU: Final = 6
-"""A call takes 5 to 8 CPU seconds a minute, so six use at most 0.8 of a CPU; placement looks at the load too."""
+"""A call takes 8 to 9 CPU seconds a minute, so six use at most 0.9 of a CPU; MAX_LOAD (0.7) stops new ones at five."""
 
 _NODE_BYTES: Final = 250 << 20
 _CALL_BYTES: Final = 80 << 20
@@ -27,10 +27,15 @@ class Capacity:
     memory_bytes: int | None = None
 
 
-def slots(capacity: Capacity, *, max_bots: int) -> int:
-    """Concurrent jobs that CPUs and memory allow: at least one, at most `max_bots`."""
+def slots(capacity: Capacity, *, max_bots: int, reserved_bytes: int = 0) -> int:
+    """Concurrent jobs that CPUs and memory allow: at least one, at most `max_bots`.
+
+    Args:
+        reserved_bytes: Memory that other processes under the same limit need.
+    """
     by_cpu = int(CALLS_PER_CPU * capacity.cpus)
-    by_memory = max_bots if capacity.memory_bytes is None else (capacity.memory_bytes - _NODE_BYTES) // _CALL_BYTES
+    ours = None if capacity.memory_bytes is None else capacity.memory_bytes - reserved_bytes - _NODE_BYTES
+    by_memory = max_bots if ours is None else ours // _CALL_BYTES
     return max(1, min(max_bots, by_cpu, by_memory))
 
 

@@ -1,4 +1,4 @@
-"""What of a long call stays in the model's context: recent turns, short tool results, and a summary of the rest."""
+"""The model's context in a long call: recent turns, short tool results, and a summary of the rest."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast

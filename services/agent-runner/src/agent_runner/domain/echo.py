@@ -9,6 +9,7 @@ from agent_runner.domain.caller_words import words_of
 _REMEMBERED_S: Final = 8.0  # the words of a sentence come back as one text
 _ALIKE: Final = 0.6  # share of the words; a loudspeaker costs the recogniser some of them
 _CERTAIN: Final = 4  # words in a row that a caller hardly says by chance
+_REPEATS_S: Final = 0.5  # from the start of the agent's word until a caller can repeat it; an echo is sooner
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,25 +29,35 @@ class Echo:
         recent = tuple(one for one in self.said if now - one[1] < _REMEMBERED_S)
         return replace(self, said=(*recent, *((word, now) for word in words_of(text))))
 
-    def judge(self, text: str, now: float, *, is_final: bool, is_agents: bool) -> Literal["echo", "open", "words"]:
+    def judge(
+        self, text: str, now: float, *, is_final: bool, is_agents: bool, early: float | None = None
+    ) -> Literal["echo", "early", "open", "words"]:
         """Whether a transcript is an echo; `open`: a partial one that may still become one.
 
-        A caller often answers in the agent's words. So a first echo is recognised only by several words in a row while
-        the agent still speaks.
+        A caller often answers in the agent's words. So a first echo is recognised only by several words in a row, of a
+        sound that began while the agent spoke. `early` is an echo of fewer words, which proves nothing for later
+        ones: words of the agent alone, in a sound that began sooner than a caller could have repeated them.
 
         Args:
-            is_agents: The agent speaks or is about to.
+            is_agents: The agent speaks or is about to, or the sound began while it spoke.
+            early: When the sound began, if that was in the first moments of the agent's first speech.
         """
         words = words_of(text)
-        said = [word for word, at in self.said if now - at < _REMEMBERED_S]
+        recent = [one for one in self.said if now - one[1] < _REMEMBERED_S]
+        said = [word for word, _at in recent]
         if not words or not said or not (is_agents or self.is_known):
             return "words"
         blocks = SequenceMatcher(None, words, said, autojunk=False).get_matching_blocks()
         if sum(block.size for block in blocks) < _ALIKE * len(words):
             return "words"
-        if self.is_known or max(block.size for block in blocks) >= _CERTAIN:
+        longest = max(blocks, key=lambda block: block.size)
+        if self.is_known or longest.size >= _CERTAIN:
             return "echo"
-        return "words" if is_final else "open"
+        if not is_final:
+            return "open"
+        is_whole = longest.size == len(words)
+        is_early = early is not None and is_whole and early < recent[longest.b + longest.size - 1][1] + _REPEATS_S
+        return "early" if is_early else "words"
 
     def recognised(self) -> Self:
         return self if self.is_known else replace(self, is_known=True)

@@ -4,6 +4,7 @@ A sound pauses the agent, words that ask for the floor interrupt it, and a sound
 """
 
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Final, Self, TypeAlias
 
 from agent_runner.domain.caller_words import Backchannels
@@ -17,6 +18,8 @@ MOST_WORDLESS: Final = 2
 
 BUSY_S: Final = 30.0
 """Longest wait for an answer; then a sound begins the caller's turn as if the agent had nothing to say."""
+
+_LATE_S: Final = 3.0  # the recogniser's words for a sound of the guarded time come until then, after that time
 
 _AT_ITS_END_S: Final = 1.5  # "yes" so shortly before the agent's last word answers what the agent said
 
@@ -102,8 +105,10 @@ class Floor:
         busy_until: The agent prepares to speak (it thinks, a tool runs) until then at the longest.
         has_turn: The caller's turn is open: all further sound and words belong to it.
         has_words: Of that turn.
-        is_protected: The caller cannot interrupt the line that the agent is about to say or says.
+        unsaid: Letters not yet heard of a line that the caller cannot interrupt; None: there is none.
         is_sounding: The caller makes a sound.
+        sound_at: When the caller's last sound began.
+        overlaps: The caller's last sound began while the agent spoke: it may be the agent's echo.
         wordless: Pauses in a row that brought no words.
         guarded_until: Until then a sound does not pause the agent; None: the caller has not heard the agent yet.
         kept: Words for the end of the agent's speech, with the time of the last: None if they wait for any end.
@@ -116,8 +121,10 @@ class Floor:
     busy_until: float = 0.0
     has_turn: bool = False
     has_words: bool = False
-    is_protected: bool = False
+    unsaid: int | None = None
     is_sounding: bool = False
+    sound_at: float = -inf
+    overlaps: bool = False
     wordless: int = 0
     guarded_until: float | None = None
     kept: tuple[str, float | None] | None = None
@@ -125,6 +132,11 @@ class Floor:
     @property
     def is_paused(self) -> bool:
         return self.hold.since is not None
+
+    @property
+    def is_protected(self) -> bool:
+        """Whether the caller cannot interrupt what the agent is about to say or says."""
+        return self.unsaid is not None
 
     @property
     def next_at(self) -> float | None:
@@ -137,7 +149,7 @@ class Floor:
 
     def sound_began(self, now: float, ago_s: float) -> Step:
         """The caller began to make a sound `ago_s` ago, speech or not."""
-        floor = replace(self, is_sounding=True)
+        floor = replace(self, is_sounding=True, sound_at=now - ago_s, overlaps=self.is_speaking)
         if self.has_turn:
             return floor, ()
         if self.is_paused:
@@ -171,9 +183,12 @@ class Floor:
         """A transcript came, for the sound that is or for an earlier one."""
         if self.has_turn:
             return replace(self, has_words=True, wordless=0), ()
-        judged = self.echo.judge(text, now, is_final=is_final, is_agents=self.is_agents(now))
+        may_echo = self.overlaps or self.is_agents(now)  # a transcript may come after the agent's end
+        judged = self.echo.judge(text, now, is_final=is_final, is_agents=may_echo, early=_early(self, now))
         if judged == "echo":
             return replace(self, echo=self.echo.recognised()), (Ignore(),) if is_final else ()
+        if judged == "early":
+            return self, (Ignore(),)
         if judged == "open":
             return self, ()
         if self.is_agents(now):
@@ -185,7 +200,7 @@ class Floor:
 
     def turn_began(self) -> Self:
         """The caller's turn is open; what the agent said or prepared is interrupted."""
-        return replace(self, has_turn=True, has_words=False, hold=Hold(), busy_until=0.0, kept=None)
+        return replace(self, has_turn=True, has_words=False, hold=Hold(), busy_until=0.0, kept=_owed(self.kept))
 
     def turn_ended(self, now: float) -> Self:
         """The caller's turn is complete. With words it is answered."""
@@ -207,12 +222,16 @@ class Floor:
     def agent_said(self, now: float, text: str) -> Self:
         """The caller heard these words of the agent's."""
         guarded_until = now + self.rules.echo_guard_s if self.guarded_until is None else self.guarded_until
-        return replace(self, echo=self.echo.heard(text, now), guarded_until=guarded_until)
+        unsaid, letters = self.unsaid, _letters(text)
+        if unsaid is not None and letters:
+            # A word is told at its start, so the protected line has ended when the word after it is told.
+            unsaid = unsaid - letters if unsaid > 0 else None
+        return replace(self, echo=self.echo.heard(text, now), guarded_until=guarded_until, unsaid=unsaid)
 
     def agent_ended(self, now: float) -> Step:
         """The agent's speech ended, by itself or interrupted."""
-        floor = replace(self, is_speaking=False, is_protected=False, kept=None)
-        if self.kept is None or self.has_turn:
+        floor = replace(self, is_speaking=False, unsaid=None, kept=None)
+        if self.kept is None or (self.has_turn and not _owed(self.kept)):
             return floor, ()
         text, at = self.kept
         answers = at is None or (now - at < _AT_ITS_END_S and now >= self.busy_until)
@@ -222,9 +241,9 @@ class Floor:
         """The pipeline discarded what the agent was saying."""
         return replace(self, hold=Hold(), busy_until=0.0)
 
-    def protected(self) -> Self:
-        """The caller cannot interrupt the next line."""
-        return replace(self, is_protected=True)
+    def protected(self, line: str) -> Self:
+        """The caller cannot interrupt this line, the agent's next."""
+        return replace(self, unsaid=_letters(line))
 
     def _holding(self, *, until: float) -> Self:
         return replace(self, hold=replace(self.hold, until=until))
@@ -234,7 +253,28 @@ class Floor:
         return replace(self, kept=(kept, None))
 
     def _backchannel(self, now: float, text: str) -> Step:
-        floor = replace(self, kept=(text, now), wordless=0)
+        floor = replace(self, kept=_owed(self.kept) or (text, now), wordless=0)
         if not self.is_paused or self.is_sounding:
             return floor, (Ignore(backchannel=True),)
         return replace(floor, hold=Hold()), (Ignore(backchannel=True), Resume())
+
+
+def _owed(kept: tuple[str, float | None] | None) -> tuple[str, None] | None:
+    """The words said during a protected line: each is answered."""
+    return (kept[0], None) if kept and kept[1] is None else None
+
+
+def _early(floor: Floor, now: float) -> float | None:
+    """When the sound of a transcript that comes now began; None: not in the agent's guarded first moments.
+
+    A sound that the VAD has not heard counts as one that began with the agent's first word.
+    """
+    if floor.guarded_until is None or now >= floor.guarded_until + _LATE_S:
+        return None
+    began = max(floor.sound_at, floor.guarded_until - floor.rules.echo_guard_s)
+    return began if began < floor.guarded_until else None
+
+
+def _letters(text: str) -> int:
+    """Letters and digits: the voice's words are not always those that spaces separate."""
+    return sum(map(str.isalnum, text))

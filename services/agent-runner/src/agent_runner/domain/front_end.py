@@ -46,7 +46,7 @@ class FrontEnd:
         is_working: The caller's turn is complete, and the agent has not begun to answer.
         is_calling: A tool runs, or its result waits for the model.
         segments: How many segments have begun.
-        agent: The agent's open segment; None: it has none.
+        agent: The agent's open segment; None: it has none. The words of an utterance may come shortly after its end.
         caller: The caller's open segment.
     """
 
@@ -93,8 +93,14 @@ class FrontEnd:
     def agent_spoke(self, *, is_speaking: bool) -> Step:
         """The agent started or stopped speaking."""
         if is_speaking:
-            return self._to(replace(self, has_begun=True, is_speaking=True, is_working=False))
-        return self._to(replace(self, is_speaking=False, agent=None), *self._closed())
+            return self._to(
+                replace(self, has_begun=True, is_speaking=True, is_working=False, agent=None), *self._closed()
+            )
+        return self._to(replace(self, is_speaking=False))
+
+    def settled(self) -> Step:
+        """The words of an utterance that has ended are all heard."""
+        return (self, ()) if self.is_speaking else self._to(replace(self, agent=None), *self._closed())
 
     def interrupted(self) -> Step:
         """The agent's answer was cut off."""
@@ -108,8 +114,11 @@ class FrontEnd:
         added = words if open_now.text else words.lstrip()
         if not added:
             return self, ()
-        caption = replace(open_now, text=open_now.text + added, added=added)
-        return self._to(replace(self, agent=caption, segments=max(self.segments, caption.segment)), caption)
+        # A word without an utterance is late: nothing would complete a segment that it began.
+        is_late = self.agent is None and not self.is_speaking
+        caption = replace(open_now, text=open_now.text + added, added=added, is_final=is_late)
+        open_now = None if is_late else caption
+        return self._to(replace(self, agent=open_now, segments=max(self.segments, caption.segment)), caption)
 
     def caller_said(self, text: str, *, is_final: bool) -> Step:
         """Speech to text recognised this in the caller's current utterance."""

@@ -6,7 +6,7 @@ from typing import Final, TypeAlias
 from agent_runner.domain import provider_health
 from agent_runner.domain.lines import Lines
 from agent_runner.domain.provider_health import ProviderHealth
-from agent_runner.link.messages import End, Ending, Go, Prejoin, Provider, Rejoin, Removed, Speak
+from agent_runner.link.messages import End, Ending, Go, Prejoin, Provider, Rejoin, Removed, Speak, Unanswered
 from contracts.causes import Cause
 from contracts.lines import lines_in
 
@@ -133,18 +133,36 @@ class JobState:
     def faulted(self, provider: Provider, ago_s: float = 0.0) -> Step:
         return self._with(*self.health.faulted(provider, ago_s)) if self.has_job else (self, ())
 
-    def erred(self, provider: Provider | None, text: str, *, is_unusable: bool) -> Step:
+    def erred(
+        self,
+        provider: Provider | None,
+        text: str,
+        *,
+        is_unusable: bool,
+        has_broken_off: bool = False,
+        name: str = "",
+        ms: int = 0,
+    ) -> Step:
+        """See `ProviderHealth`."""
         if not self.is_running:
             return self, ()
-        step, verdict = self.health.erred(provider, text, is_unusable=is_unusable)
+        step, verdict = self.health.erred(
+            provider, text, is_unusable=is_unusable, name=name, has_broken_off=has_broken_off, ms=ms
+        )
         state, effects = self._with(*step)
         if verdict == "apologise":
-            return state, (*effects, Say(self.lines.sorry))
+            return state, (*effects, Say(self.lines.broke_off if has_broken_off else self.lines.sorry))
         if verdict == "end":
             end = EndCall(Cause.PROVIDER_FAILED, provider) if provider else EndCall(Cause.FAILED, text)
             state, more = state.ended(end)
             return state, (*effects, *more)
         return state, effects
+
+    def lost(self, ms: int) -> Step:
+        """The voice gave up what the agent said, `ms` after it was asked for it, and the call goes on."""
+        if not self.is_running:
+            return self, ()
+        return self, (Unanswered(provider="tts", ms=ms, name="no audio"), Say(self.lines.sorry))
 
     def _with(self, health: ProviderHealth, effects: tuple[Effect, ...]) -> Step:
         return (self if health is self.health else replace(self, health=health)), effects

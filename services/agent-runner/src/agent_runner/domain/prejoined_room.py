@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final, TypeAlias
 
+from agent_runner.domain.call_events import Kill, Release
 from agent_runner.domain.pulse import TWO_BEATS_S
 from agent_runner.link.messages import Joined, Removed, Stopped, ToSupervisor
 from contracts.deadlines import PREJOINED_LEASE_S, PREJOINED_RENEW_S
@@ -57,22 +58,10 @@ class Leave:
 
 
 @dataclass(frozen=True, slots=True)
-class Kill:
-    """SIGKILL after so many seconds."""
-
-    after_s: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
 class Ended:
     """No job can get the worker from here."""
 
     end: str
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """Release the slot."""
 
 
 RoomEffect: TypeAlias = RenewKey | DeleteKey | Leave | Kill | Ended | Release

@@ -3,12 +3,12 @@
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
-from agent_runner.link.messages import Failed, Faulty, Provider, Recovered
+from agent_runner.link.messages import Failed, Faulty, Provider, Recovered, Unanswered
 
 MOST_FAILURES: Final = 3
 """Failed answers of the language model in a row, after which it counts as unusable."""
 
-Report: TypeAlias = Faulty | Recovered | Failed
+Report: TypeAlias = Faulty | Recovered | Failed | Unanswered
 Step: TypeAlias = tuple["ProviderHealth", tuple[Report, ...]]
 Verdict: TypeAlias = Literal["go on", "apologise", "end"]
 
@@ -43,21 +43,36 @@ class ProviderHealth:
         report = Faulty(provider=provider, ago_ms=round(1000 * ago_s))
         return replace(self, faulty=self.faulty | {provider}), (report,)
 
-    def erred(self, provider: Provider | None, text: str, *, is_unusable: bool) -> tuple[Step, Verdict]:
+    def erred(
+        self,
+        provider: Provider | None,
+        text: str,
+        *,
+        is_unusable: bool,
+        name: str = "",
+        has_broken_off: bool = False,
+        ms: int = 0,
+    ) -> tuple[Step, Verdict]:
         """A part of the pipeline reported an error: the call goes on without a provider's answer, or ends.
 
         Args:
             provider: None for a part that is not a provider.
+            name: The error's, as in `Failed`.
+            has_broken_off: The caller has heard a part of the answer.
+            ms: From the request to the error.
         """
         health = self
         if provider == "llm":
             health = replace(self, failed_answers=self.failed_answers + 1)
             is_unusable = is_unusable or health.failed_answers >= MOST_FAILURES
+        if not is_unusable and provider == "llm":
+            report = Unanswered(provider=provider, ms=ms, broke_off=has_broken_off, name=name)
+            return (health, (report,)), "apologise"
         if not is_unusable:
-            return (health, ()), "apologise" if provider == "llm" else "go on"
+            return (health, ()), "go on"
         if provider is None:
             return (health, ()), "end"
         if provider in health.failed:
             return (health, ()), "go on"
         health, reports = replace(health, failed=health.failed | {provider}).faulted(provider)
-        return (health, (*reports, Failed(provider=provider, detail=text))), "end"
+        return (health, (*reports, Failed(provider=provider, detail=text, name=name))), "end"

@@ -3,7 +3,7 @@
 from typing import Final, Literal
 
 THINKING_S: Final = 30.0
-"""Longest wait for an answer, during which the caller's silence is not counted."""
+"""Longest wait for an answer, or for the last words of a turn, during which the caller's silence is not counted."""
 
 WORDLESS_S: Final = 900.0
 """Sound without a word counts as a caller on hold for so long; after that it counts as silence, like an open line."""
@@ -33,7 +33,6 @@ class Quiet:
             self._speaking.discard("caller")
             return
         self._has_prompted = self._is_prompting = False
-        self._turn_is_open = self._turn_is_open or is_speaking
         self._note("caller", at, is_speaking)
 
     def words(self, at: float) -> None:
@@ -57,10 +56,18 @@ class Quiet:
             self._since = begun
             self._is_prompting = is_speaking
 
+    def turn_began(self) -> None:
+        """The caller's turn is open. A sound that only pauses the agent opens none."""
+        self._turn_is_open = True
+
     def thinking(self, at: float) -> None:
         """The caller's turn is complete and waits for its answer, or a tool still runs."""
         self._thinking_until = at + THINKING_S
         self._turn_is_open = False
+
+    def unanswered(self) -> None:
+        """The turn that ended had no words, so no answer follows."""
+        self._thinking_until = 0.0
 
     @property
     def is_silent(self) -> bool:
@@ -82,6 +89,8 @@ class Quiet:
         if self._since is None or self._speaking or now < self._thinking_until:
             return None
         quiet_s = now - self._since
+        if self._turn_is_open and quiet_s < THINKING_S:  # its words are in flight, so the caller is there
+            return None
         if self._end_s and quiet_s >= self._end_s:
             return "end"
         if self._prompt_s and quiet_s >= self._prompt_s and not self._has_prompted:

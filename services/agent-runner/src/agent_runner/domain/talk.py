@@ -1,6 +1,7 @@
 """The conversation as it happens: which parts become a `Turn`, with which text and latencies."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf
 from typing import Final, NamedTuple
 
 from agent_runner.link.messages import Turn
@@ -8,42 +9,64 @@ from agent_runner.link.messages import Turn
 
 @dataclass(slots=True)
 class Marks:
-    """When each stage of one answer happened, in seconds of one clock; None: not yet.
+    """When each stage of one answer ended, in seconds of one clock; None: not yet.
 
     Attributes:
         silence: The caller's speech ended.
+        noticed: The local model judged that it had.
         transcript: The last final transcript came.
         decided: The caller's turn was judged complete; the LLM request starts.
         text: The LLM's first text came.
+        sentence: The first sentence went to the voice.
         audio: The TTS's first audio came.
         sent: The first audio was written to the room.
     """
 
     silence: float | None = None
+    noticed: float | None = None
     transcript: float | None = None
     decided: float | None = None
     text: float | None = None
+    sentence: float | None = None
     audio: float | None = None
     sent: float | None = None
 
     def stage_ms(self) -> dict[str, int]:
-        """Milliseconds of each stage that is known.
+        """Milliseconds of each stage that is known; the first six add up to `total`.
 
-        `stt` from the end of speech to the transcript, `turn` from there to the decision, `llm` from the decision to
-        the first text, `tts` from there to the first audio, `total` from the end of speech to audio in the room.
+        `endpointing`: the silence that ends the speech, and from the transcript to the decision. `stt`: from the end of
+        that silence to the transcript. `llm`: from the decision to the first text. `sentence`: from there to the first
+        sentence. `tts`: from there to the first audio. `transport`: from there to its write to the room; the network to
+        the caller's ear comes on top. `total`: from the end of speech to that write. `turn`: the part of `endpointing`
+        behind the transcript.
+
+        A stage whose end was not seen is part of the next one. What came after the first audio was written, such as the
+        model's text after a filler, ended for the caller with that audio.
         """
-        spans = {
-            "stt": (self.silence, self.transcript),
-            "turn": (self.transcript, self.decided),
-            "llm": (self.decided, self.text),
-            "tts": (self.text, self.audio),
-            "total": (self.silence, self.sent),
-        }
-        return {
-            stage: max(0, round((end - start) * 1000))
-            for stage, (start, end) in spans.items()
-            if start is not None and end is not None
-        }
+        if self.decided is None:
+            return {}
+        begin = self.decided if self.silence is None else self.silence
+        end = inf if self.sent is None else self.sent
+
+        def ms(mark: float) -> int:
+            return max(0, round((min(mark, end) - begin) * 1000))
+
+        at = ms(self.decided)
+        found: dict[str, int] = {}
+        if self.silence is not None:
+            noticed = min(at, ms(self.silence if self.noticed is None else self.noticed))
+            transcript = noticed if self.transcript is None else min(at, ms(self.transcript))
+            stt = max(0, transcript - noticed)
+            found = {"endpointing": at - stt, "stt": stt, "turn": at - transcript}
+        is_whole = self.sentence is not None and (self.audio is None or self.sentence <= self.audio)
+        sentence = self.sentence if is_whole else None  # else the voice spoke its first words before its end
+        for stage, mark in (("llm", self.text), ("sentence", sentence), ("tts", self.audio), ("transport", self.sent)):
+            if mark is not None:
+                reached = max(at, ms(mark))
+                found[stage], at = reached - at, reached
+        if self.silence is not None and self.sent is not None:
+            found["total"] = at
+        return found
 
 
 class Summary(NamedTuple):
@@ -63,7 +86,8 @@ class Talk:
     """
 
     def __init__(self) -> None:
-        self.marks = Marks()
+        self.marks = Marks()  # of the turn that is being answered
+        self.asking = Marks()  # since the caller's speech last ended
         self.questions = 0  # turns of the caller
         self.is_answering = False  # the model's words came, and their turn has not ended
         self.is_asking = False  # the caller's turn has begun and not ended
@@ -80,6 +104,13 @@ class Talk:
     def heard(self, words: str) -> None:
         """Record words that were played to the room."""
         self._words.append(words.strip())
+
+    def decided(self, at: float) -> None:
+        """The caller's turn was judged complete: the answer's stages count from its end.
+
+        Words of the caller during the answer have marks of another turn.
+        """
+        self.marks, self.asking = replace(self.asking, decided=at), Marks()
 
     def user_said(self, text: str) -> Turn | None:
         """Begin with the caller's next turn. If the turn before got no answer, return it with nothing heard."""

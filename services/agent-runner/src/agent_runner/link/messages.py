@@ -44,6 +44,7 @@ class Go:
     The agent hears only the participant of `caller_identity`; empty: the first one that joins.
     `language` is a BCP 47 tag; None: the session named none, and the providers keep their defaults.
     `end_call`: the agent may end the call itself.
+    `interruptible`: the caller may interrupt the first line; None: as FIRST_LINE_INTERRUPTIBLE says.
     `url` and `token` are LiveKit's; `traceparent` is W3C's; `log_file` receives this session's log lines.
     """
 
@@ -59,6 +60,7 @@ class Go:
     bridge: str | None = None
     language: str | None = None
     end_call: bool = False
+    interruptible: bool | None = None
     has_history: bool = False
     is_asked: bool = False
     questions_before: int = 0
@@ -156,8 +158,7 @@ class Turn:
     `n` counts 1, 2, ... in this epoch; 0 is the opening or bridge line, if there is one. `user_text` is empty when the
     agent spoke first; `heard_text` is the text that was sent as audio before the end or the interruption. The LLM's
     context has the same text (but the whole of an opening line).
-    `stage_ms`: whole ms that each stage took, as far as known: stt, turn, llm, tts, and total, from the end of the
-    caller's speech to audio in the room. `summary`, if not empty, is what the context has instead of older turns: all
+    `stage_ms`: see `Marks.stage_ms`. `summary`, if not empty, is what the context has instead of older turns: all
     but the last `summary_keeps` turns of the caller, up to this one.
     """
 
@@ -231,11 +232,34 @@ class Recovered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """A provider is unusable: its retries are exhausted. Sent once for each provider."""
+    """A provider is unusable: its retries are exhausted. Sent once for each provider.
+
+    Attributes:
+        detail: The provider's text, which may quote the conversation.
+        name: The error without that text.
+    """
 
     provider: Provider
     detail: str
+    name: str = ""
     kind: Literal["failed"] = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unanswered:
+    """An answer failed, the agent apologises for it, and the call goes on.
+
+    Attributes:
+        ms: From the request to the failure.
+        broke_off: The caller has heard a part of the answer.
+        name: The error, as in `Failed`.
+    """
+
+    provider: Provider
+    ms: int
+    broke_off: bool = False
+    name: str = ""
+    kind: Literal["unanswered"] = "unanswered"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,6 +303,7 @@ ToSupervisor: TypeAlias = (
     | Faulty
     | Recovered
     | Failed
+    | Unanswered
     | Ending
     | Removed
     | Stopped

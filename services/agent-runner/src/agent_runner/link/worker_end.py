@@ -7,6 +7,7 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
 from agent_runner.link.messages import (
@@ -131,12 +132,9 @@ def _read_history(fd: int) -> History:
 
 
 def _shortened(turn: Turn) -> Turn:
-    return Turn(
-        n=turn.n,
+    return replace(
+        turn,
         user_text=turn.user_text[:_MAX_TEXT],
         heard_text=turn.heard_text[:_MAX_TEXT],
-        interrupted=turn.interrupted,
-        stage_ms=turn.stage_ms,
         summary=turn.summary[:_MAX_TEXT],
-        summary_keeps=turn.summary_keeps,
     )

@@ -29,13 +29,14 @@ from agent_runner.domain.call_events import (
 )
 from agent_runner.domain.credit import Credit
 from agent_runner.domain.history import past
-from agent_runner.link.messages import MAX_HISTORY_BYTES, Failed, Go, ToSupervisor
+from agent_runner.link.messages import MAX_HISTORY_BYTES, Failed, Go, ToSupervisor, Unanswered
 from agent_runner.ports import CallLogs, LogUnavailable, Outboxes, SessionLog, WorkerProcess
 from agent_runner.supervisor import meters
 from agent_runner.supervisor.pool import NoWorker, Pool, Taken
 from agent_runner.supervisor.report import Report
 from chassis import logs, telemetry
 from chassis.tasks import Tasks, first_of
+from chassis.words import opened
 from contracts.causes import Cause
 from contracts.commands import AssignJob, JobDescribed
 from contracts.deadlines import FENCE_S
@@ -128,6 +129,8 @@ class Call:
     def on_message(self, message: ToSupervisor) -> None:
         if isinstance(message, Failed):
             meters.PROVIDER_FAILURES.labels(message.provider).inc()
+        elif isinstance(message, Unanswered):
+            meters.ANSWERS_FAILED.inc()
         self._feed(Said(message))
 
     def on_gone(self) -> None:
@@ -177,7 +180,7 @@ class Call:
         except LogUnavailable as error:
             self._log.error("job.history_unavailable", error=str(error))
             return None
-        return past(events, MAX_HISTORY_BYTES)
+        return past([opened(event, self.job.words_key) for event in events], MAX_HISTORY_BYTES)
 
     async def _ask_last_epoch(self) -> None:
         try:
@@ -224,7 +227,9 @@ class Call:
 
     def _go(self, past: Past | None) -> Go:
         job = self.job
-        bridge = None if not job.takeover or job.farewell else self._limits.bridge
+        has_bridge = job.takeover and not job.farewell
+        is_asked = has_bridge and past is not None and past.is_asked
+        bridge = self._limits.bridge_to_answer if is_asked else self._limits.bridge
         return Go(
             session_id=job.session_id,
             epoch=job.epoch,
@@ -236,11 +241,12 @@ class Call:
             caller_identity=caller_identity(job.session_id),
             agent_identity=agent_identity(job.session_id),
             opening_line=None if job.takeover or job.farewell else job.opening_line,
-            bridge=bridge,
+            bridge=bridge if has_bridge else None,
             language=job.language,
             end_call=job.end_call,
+            interruptible=job.interruptible,
             has_history=past is not None,
-            is_asked=past is not None and past.is_asked and bridge is not None,
+            is_asked=is_asked,
             questions_before=past.questions if past else 0,
             open_calls=dict(past.open_calls) if past else {},
             traceparent=telemetry.inject().get("traceparent"),

@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from agent_runner.domain.node import EndedJob, NodeEffect, NodeJobs, NodeLimits, Refuse
@@ -20,6 +20,7 @@ from contracts.registry import NodeJob, NodeState
 
 _FENCE_S: Final = 2.0
 _FENCE_RETRY_S: Final = 0.5
+_LONGEST_DRAIN_S: Final = 365 * 24 * 3600  # within what a date can say
 
 log = logs.get_logger(__name__)
 
@@ -39,6 +40,7 @@ class NodeFacts:
     load: Callable[[], float]
     forkservers: Callable[[], int]
     incarnation: str = ""
+    version: str = ""
 
 
 class Node:
@@ -59,6 +61,8 @@ class Node:
         self._fences = Tasks()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._drain_since: datetime | None = None
+        self._drain_until: datetime | None = None
 
     def problem(self) -> str | None:
         """Why the node cannot take a job now; None: it can."""
@@ -117,6 +121,7 @@ class Node:
 
     def start_draining(self) -> int:
         """Take no new job from now on; returns the number of calls that still run."""
+        self._drain_since = self._drain_since or datetime.now(UTC)
         self.jobs = replace(self.jobs, draining=True)
         self._world.pool.drain()
         self._rooms.retire("drained", claimed_too=True)
@@ -127,9 +132,10 @@ class Node:
         """Drain, and return when no job is left.
 
         Args:
-            limit_s: How long calls may go on.
+            limit_s: How long calls may go on, from this call of the last `shut_down`.
             hurry: Set: end them now.
         """
+        self._drain_until = datetime.now(UTC) + timedelta(seconds=min(limit_s, _LONGEST_DRAIN_S))
         log.info("node.draining", jobs=self.start_draining(), limit_s=limit_s)
         await first_of(self._idle.wait(), hurry.wait(), timeout_s=limit_s)
         for call in list(self._calls):
@@ -152,6 +158,9 @@ class Node:
             warm=pool.state.warm,
             busy=pool.state.claimed,
             draining=self.jobs.draining,
+            drain_since=self._drain_since,
+            drain_until=self._drain_until,
+            version=self.facts.version,
             load=round(self.facts.load(), 3),
             pid=os.getpid(),
             processes=1 + self.facts.forkservers() + workers,
@@ -161,6 +170,7 @@ class Node:
                 for session_id, call in self._current.items()
             ),
             rooms=self._rooms.ids,
+            opens_words=True,
         )
 
     def _limits(self, *, has_worker: bool = False) -> NodeLimits:

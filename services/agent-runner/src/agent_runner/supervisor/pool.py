@@ -132,6 +132,8 @@ class Pool:
         while True:
             self._wake.clear()
             limits = replace(self.limits, target=max(self.limits.target, self._floor()))
+            room = 0 if self.state.draining else max(0, limits.slots - self.state.claimed)
+            meters.WARM_TARGET.set(min(limits.target, room))
             if domain.Fork() in self._take_step(self.state.woke(self._clock(), limits, waiting=self._waiting())):
                 await self._fork()
             else:

@@ -83,7 +83,9 @@ class Presence:
         """
         await self._fence_if_lapsed()
         began = self._clock()
-        if not await self._registry.announce(self._node.state()):
+        state = self._node.state()
+        meters.LOAD.set(state.load)
+        if not await self._registry.announce(state):
             return False
         await self._fence_if_lapsed()
         meters.RENEWAL_GAP_SECONDS.observe(max(0.0, began - self._lease.renewed))

@@ -7,6 +7,7 @@ from typing import Final
 
 from agent_runner.domain.call_events import (
     Tell,
+    TellFault,
     TellHeard,
     TellReady,
     TellStarted,
@@ -16,15 +17,18 @@ from agent_runner.domain.call_events import (
     TellTurn,
 )
 from agent_runner.domain.stages import spans
-from agent_runner.link.messages import ToolCall, Turn
+from agent_runner.link.messages import ToolCall
 from agent_runner.ports import Outboxes
 from agent_runner.supervisor import meters
 from chassis import telemetry
+from chassis.words import seal
 from contracts.commands import AssignJob
 from contracts.events import (
     AgentReady,
     AgentSpeaking,
     AgentStopped,
+    Event,
+    ProviderFault,
     ServedTick,
     SessionStarted,
     ToolCalled,
@@ -32,6 +36,7 @@ from contracts.events import (
 )
 
 _MAX_TEXT: Final = 100_000
+_MAX_NAME: Final = 300
 _NS_A_MS: Final = 1_000_000
 
 
@@ -43,6 +48,7 @@ class Report:
         self._epoch = job.epoch
         self._node_id = node_id
         self._log_file = log_file
+        self._sealing_key = job.words_key if job.seals else ""
         self._outbox = outboxes.open(job.session_id, job.epoch)
         self._began_ns = time.time_ns()
         self._trace = telemetry.extract(telemetry.inject())
@@ -61,9 +67,22 @@ class Report:
                 self._started = SessionStarted(session_id=self._session_id, time=at, epoch=self._epoch, at=at)
                 self._outbox.put(self._started, expect_last=0)  # the log keeps only the first epoch's
             case TellTurn():
-                self._tell_turn(what.turn)
+                self._tell_turn(what)
             case TellTool():
                 self._tell_tool(what.call)
+            case TellFault():
+                self._outbox.put(
+                    ProviderFault(
+                        session_id=self._session_id,
+                        time=_now(),
+                        epoch=self._epoch,
+                        n=what.n,
+                        provider=what.provider,
+                        kind=what.kind,
+                        ms=what.ms,
+                        detail=what.detail[:_MAX_NAME],
+                    )
+                )
             case TellTick():
                 self.tick(what.served_ms, what.fault_ms)
             case TellStopped():
@@ -126,10 +145,13 @@ class Report:
                 attributes={"session.id": self._session_id},
             )
 
-    def _tell_turn(self, turn: Turn) -> None:
+    def _tell_turn(self, what: TellTurn) -> None:
+        turn = what.turn
+        if what.over:
+            meters.TURNS_OVER_BUDGET.labels(what.over).inc()
         for stage, ms in turn.stage_ms.items():
             meters.TURN_SECONDS.labels(meters.bounded(stage)).observe(ms / 1000)
-        self._outbox.put(
+        self._put_sealed(
             TurnFinished(
                 session_id=self._session_id,
                 time=_now(),
@@ -139,13 +161,15 @@ class Report:
                 heard_text=turn.heard_text[:_MAX_TEXT],
                 interrupted=turn.interrupted,
                 stage_ms=turn.stage_ms,
+                budget_ms=what.budget_ms,
+                over=what.over,
                 summary=turn.summary[:_MAX_TEXT],
                 summary_keeps=turn.summary_keeps,
             )
         )
 
     def _tell_tool(self, call: ToolCall) -> None:
-        self._outbox.put(
+        self._put_sealed(
             ToolCalled(
                 session_id=self._session_id,
                 time=_now(),
@@ -161,6 +185,10 @@ class Report:
                 answer=call.answer[:_MAX_TEXT],
             )
         )
+
+    def _put_sealed(self, event: Event) -> None:
+        """Before the outbox, which may keep the event on this node's disk."""
+        self._outbox.put(seal(event, self._sealing_key))
 
     def _tell_stopped(self, what: TellStopped) -> None:
         """The last event: close the outbox after it."""

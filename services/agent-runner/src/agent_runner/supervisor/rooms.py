@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from agent_runner.domain import prejoined_room as domain
+from agent_runner.domain.call_events import Kill, Release
 from agent_runner.domain.prejoined_room import Phase, RoomEffect, RoomState, Step
 from agent_runner.link.messages import End, Prejoin, ToSupervisor
 from agent_runner.ports import KeyGone, KeysUnavailable, RoomKeys, WorkerProcess
@@ -179,15 +180,15 @@ class Rooms:
                 self._tasks.spawn(self._delete(room, effect.revision))
             case domain.Leave() if room.process is not None:
                 room.process.send(End())
-            case domain.Kill() if room.process is not None and not effect.after_s:
+            case Kill() if room.process is not None and not effect.after_s:
                 room.process.kill()
-            case domain.Kill() if room.process is not None:
+            case Kill() if room.process is not None:
                 room.kill = asyncio.get_running_loop().call_later(effect.after_s, room.process.kill)
-            case domain.Leave() | domain.Kill():
+            case domain.Leave() | Kill():
                 pass
             case domain.Ended():
                 self._ended(room, effect.end)
-            case domain.Release():
+            case Release():
                 self._release(room)
 
     def _ended(self, room: _Room, end: str) -> None:

@@ -77,6 +77,7 @@ class Job:
                 worked=lambda provider: self._take(self._state.worked(provider)),
                 fault=lambda provider, ago_s: self._take(self._state.faulted(provider, ago_s)),
                 recovered=lambda provider: self._take(self._state.reconnected(provider)),
+                lost=lambda after_s: self._take(self._state.lost(round(1000 * after_s))),
                 error=self._on_error,
                 ended=lambda: self._end_call(EndCall(Cause.FAILED, "the pipeline ended by itself")),
                 typed=self._on_typed,
@@ -177,7 +178,7 @@ class Job:
                 unfinished=unfinished,
                 caller_in_room=room.caller_in_room,
                 loud_at=pipeline.loud_at,
-                is_paused=room.is_paused,
+                is_paused=room.valve.is_paused,
             )
             for found in due:
                 match found:
@@ -240,11 +241,21 @@ class Job:
         if self._state.is_running:
             self._tasks.spawn(self._pipeline.take_typed(text))
 
-    def _on_error(self, provider: Provider | None, text: str, is_unusable: bool) -> None:
+    def _on_error(self, provider: Provider | None, text: str, is_unusable: bool, name: str) -> None:
         if self._state.is_running:
             text = text[:_MOST_TEXT]
-            self._log.warning("pipeline.error", provider=provider, error=text, unusable=is_unusable)
-            self._take(self._state.erred(provider, text, is_unusable=is_unusable))
+            self._log.warning("pipeline.error", provider=provider, error=name, unusable=is_unusable)
+            self._log.debug("pipeline.error_text", provider=provider, error=text)
+            llm = self._pipeline.llm
+            step = self._state.erred(
+                provider,
+                text if provider else name,  # without a provider it is the call's end, which is logged
+                is_unusable=is_unusable,
+                has_broken_off=provider == "llm" and llm.has_begun,
+                name=name,
+                ms=round((time.monotonic() - llm.asked_at) * 1000),
+            )
+            self._take(step)
 
     def _on_bug(self, _task: str, error: BaseException) -> None:
         self._end_call(EndCall(Cause.FAILED, f"{type(error).__name__}: {error}"[:_MOST_TEXT]))

@@ -56,6 +56,7 @@ class LastWords:
         """
         pipeline = self._pipeline
         if end.say or end.with_apology:  # a caller who keeps talking would interrupt the last words
+            pipeline.floor.close()
             pipeline.transport.stop_listening()
             self._tasks.spawn(pipeline.stt.close_session())
             await self._limited(self._say(end.say) if end.say else self._apologise(has_voice=has_voice))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+from pipecat.clocks.base_clock import BaseClock
 from pipecat.frames.frames import ErrorFrame, Frame, InterruptionFrame, LLMMessagesAppendFrame, OutputAudioRawFrame
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
@@ -20,7 +21,7 @@ from pipecat.processors.aggregators.llm_response_universal import (
     LLMUserAggregatorParams,
     UserTurnStoppedMessage,
 )
-from pipecat.processors.frame_processor import FrameDirection
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 from pipecat.turns.user_stop import BaseUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from pipecat.workers.runner import WorkerRunner
@@ -34,10 +35,11 @@ from agent_runner.worker.pipeline.dictation_stop import SilenceStop, SmartTurnSt
 from agent_runner.worker.pipeline.ear import Ear
 from agent_runner.worker.pipeline.heard_words import HeardWords
 from agent_runner.worker.pipeline.long_turn import LongTurnStop
-from agent_runner.worker.pipeline.shown import ShownFrames
+from agent_runner.worker.pipeline.shown import Showing
 from agent_runner.worker.pipeline.turn_start import FloorTurnStart
 from agent_runner.worker.providers import models
-from agent_runner.worker.providers.llm import LanguageModel
+from agent_runner.worker.providers.error_name import error_name
+from agent_runner.worker.providers.llm import CANCELLED, LanguageModel
 from agent_runner.worker.providers.stt import SpeechToText
 from agent_runner.worker.providers.tts import TextToSpeech
 from agent_runner.worker.room.transport import WarmTransport
@@ -57,8 +59,9 @@ class PipelineListener:
         worked: A provider produced output.
         fault: A provider has kept the agent deaf or mute for so many seconds.
         recovered: A provider is connected again.
-        error: A processor reported an error: its provider (None for other processors), the text, and whether the
-            processor has become unusable.
+        lost: The voice gave up what the agent said, so many seconds after it was asked for it.
+        error: A processor reported an error: its provider (None for other processors), the text, whether the
+            processor has become unusable, and the error's name.
         ended: The pipeline ended.
         typed: The caller typed a text.
     """
@@ -67,7 +70,8 @@ class PipelineListener:
     worked: Callable[[Provider], None]
     fault: Callable[[Provider, float], None]
     recovered: Callable[[Provider], None]
-    error: Callable[[Provider | None, str, bool], None]
+    lost: Callable[[float], None]
+    error: Callable[[Provider | None, str, bool, str], None]
     ended: Callable[[], None]
     typed: Callable[[str], None]
 
@@ -84,19 +88,17 @@ class AgentPipeline:
             typed=listener.typed,
             shows_captions=config.captions,
             longest_typed=config.typed_text_max_chars,
+            suppresses_noise=config.noise_suppression,
         )
         self.stt = SpeechToText.of(config)
         self.llm = LanguageModel.of(config)
         self.tts = TextToSpeech.of(config)
         self.context = LLMContext()
-        self.floor = FloorTurnStart(config.floor_rules(), self.transport.client)
+        client, output = self.transport.client, self.transport.output()
+        self.floor = FloorTurnStart(config.floor_rules(), client.valve)
         user, assistant = _aggregators(config, self.context, self.stt, self.llm, self.floor)
-        heard = HeardWords(self.transport.client.clock, self.floor.agent_said, self.transport.client.cut)
-        self._output = output = self.transport.output()
-        self._out_bytes_per_s = 2 * config.tts_sample_rate
-        self.shown = ShownFrames(
-            self.transport.client.front_end.show, stt=self.stt, llm=self.llm, output=output, heard=heard
-        )
+        heard = HeardWords(client.valve.clock, self.floor.agent_said, client.valve.cut)
+        self.shown = Showing(client.front_end.show)
         self.ear = Ear(
             stt=self.stt,
             llm=self.llm,
@@ -107,34 +109,14 @@ class AgentPipeline:
             on_worked=listener.worked,
             hearing=Hearing(config.stt_silence_s),
             quiet=Quiet(config.user_idle_prompt_s, config.user_idle_end_s),
-            on_frame=self.shown.see,
+            shown=self.shown,
             is_agents=lambda: self.floor.floor.is_agents(time.monotonic()),
         )
-        self.worker = PipelineWorker(
-            Pipeline([self.transport.input(), self.stt, user, self.llm, self.tts, output, heard, assistant]),
-            params=PipelineParams(
-                audio_in_sample_rate=config.stt_sample_rate,
-                audio_out_sample_rate=config.tts_sample_rate,
-                enable_metrics=is_traced,
-            ),
-            observers=[self.ear],
-            clock=self.transport.client.clock,
-            enable_tracing=is_traced,
-            enable_turn_tracking=is_traced,  # only tracing uses it
-            enable_rtvi=False,  # messages for Pipecat's own clients; our callers are other clients
-            idle_timeout_secs=None,  # the scheduler ends idle calls
-        )
+        processors = [self.transport.input(), self.stt, user, self.llm, self.tts, output, heard, assistant]
+        self.worker = _worker(config, processors, self.ear, client.valve.clock, is_traced=is_traced)
         self._greeting: Any = None  # the first line's message in the context, until it ends
         self._running: asyncio.Task[None] | None = None
-        self._started = asyncio.Event()
         self._listen(user, assistant)
-        self.llm.on_fault = partial(listener.fault, "llm")
-        self.stt.on_fault = partial(listener.fault, "stt")
-        self.tts.on_fault = partial(listener.fault, "tts")
-        self.stt.on_session = lambda: self.ear.hearing.session(time.monotonic())
-        self.stt.on_message = self.ear.hearing.message
-        self.stt.on_recovery = partial(listener.recovered, "stt")
-        self.tts.on_recovery = partial(listener.recovered, "tts")
 
     async def start(self) -> None:
         """Start the pipeline; it then lacks only a room and the providers.
@@ -142,11 +124,17 @@ class AgentPipeline:
         Raises:
             TimeoutError: The pipeline did not start in START_S.
         """
+        started = asyncio.Event()
+
+        @self.worker.event_handler("on_pipeline_started")
+        async def _(_worker: object, _frame: object) -> None:
+            started.set()
+
         runner = WorkerRunner(handle_sigint=False)
         await runner.add_workers(self.worker)
         self._running = asyncio.create_task(self._run(runner))
         async with asyncio.timeout(START_S):
-            await self._started.wait()
+            await started.wait()
 
     def beat(self) -> Beat:
         flow = self.ear.flow
@@ -179,7 +167,6 @@ class AgentPipeline:
                 await self.worker.flush_pipeline(_FLUSH_S)  # the interrupted answer comes into the context first
         await asyncio.sleep(0)  # and into the log
         self.ear.user_typed(text)
-        self.shown.typed()
         await self.queue(LLMMessagesAppendFrame([{"role": "user", "content": text}], run_llm=True))
 
     async def wait_closed(self, timeout_s: float) -> None:
@@ -189,13 +176,14 @@ class AgentPipeline:
 
     async def play(self, pcm: bytes) -> None:
         """Interrupt the agent, play these samples (mono, 16 bit, at the output's rate) and wait until they are sent."""
-        rate = self._out_bytes_per_s // 2
-        await self._output.queue_frame(InterruptionFrame(), FrameDirection.DOWNSTREAM)  # ends a pause, too
+        output = self.transport.output()
+        bytes_per_s = 2 * output.sample_rate
+        await output.queue_frame(InterruptionFrame(), FrameDirection.DOWNSTREAM)  # ends a pause, too
         is_out = self.ear.after(len(pcm))
-        padded = pcm + bytes(self._out_bytes_per_s // 10)  # the output holds back an incomplete chunk
-        await self._output.queue_frame(OutputAudioRawFrame(padded, rate, 1), FrameDirection.DOWNSTREAM)
+        padded = pcm + bytes(bytes_per_s // 10)  # the output holds back an incomplete chunk
+        await output.queue_frame(OutputAudioRawFrame(padded, output.sample_rate, 1), FrameDirection.DOWNSTREAM)
         with suppress(TimeoutError):
-            async with asyncio.timeout(len(pcm) / self._out_bytes_per_s + _LATE_S):
+            async with asyncio.timeout(len(pcm) / bytes_per_s + _LATE_S):
                 await is_out.wait()
 
     async def _run(self, runner: WorkerRunner) -> None:
@@ -214,22 +202,32 @@ class AgentPipeline:
                 self.context.set_messages([*messages[:at], *heard, *messages[at + 1 :]])
         self._listener.turn(turn)
 
+    def _on_lost(self, after_s: float) -> None:
+        self.ear.agent_was_lost()
+        self._listener.lost(after_s)
+
     def _listen(self, user: Any, assistant: Any) -> None:
-        @self.worker.event_handler("on_pipeline_started")
-        async def _(_worker: object, _frame: object) -> None:
-            self._started.set()
+        self.llm.on_fault = partial(self._listener.fault, "llm")
+        self.stt.on_fault = partial(self._listener.fault, "stt")
+        self.tts.on_fault = partial(self._listener.fault, "tts")
+        self.stt.on_session = lambda: self.ear.hearing.session(time.monotonic())
+        self.stt.on_message = self.ear.hearing.message
+        self.stt.on_recovery = partial(self._listener.recovered, "stt")
+        self.tts.on_recovery = partial(self._listener.recovered, "tts")
+        self.tts.on_lost = self._on_lost
 
         @self.worker.event_handler("on_pipeline_error")
         async def _(_worker: object, frame: ErrorFrame) -> None:
             if frame.processor is self.llm:
                 self.shown.unanswered(failed=True)
             unusable = frame.processor is not None and not frame.processor.is_usable
-            self._listener.error(self._provider(frame.processor), frame.error, unusable)
+            self._listener.error(self._provider(frame.processor), frame.error, unusable, error_name(frame))
 
         @user.event_handler("on_user_turn_stopped")
         async def _(_user: object, _strategy: object, message: UserTurnStoppedMessage) -> None:
             if not message.content:
                 self.ear.hearing.turn_was_empty(time.monotonic())
+                self.ear.quiet.unanswered()
                 self.shown.unanswered()
             self.ear.user_said(message.content or "")
 
@@ -241,11 +239,31 @@ class AgentPipeline:
         async def _(_assistant: object, message: AssistantTurnStoppedMessage) -> None:
             if not message.content and not message.interrupted:
                 self.shown.unanswered()
-            self.ear.agent_said(message.content, interrupted=message.interrupted)
+            is_cancelled = self.llm.finish == CANCELLED
+            self.ear.agent_said(message.content, interrupted=message.interrupted, is_cancelled=is_cancelled)
 
     def _provider(self, processor: object) -> Provider | None:
         names: tuple[tuple[object, Provider], ...] = ((self.stt, "stt"), (self.llm, "llm"), (self.tts, "tts"))
         return next((name for service, name in names if service is processor), None)
+
+
+def _worker(
+    config: AgentConfig, processors: list[FrameProcessor], observer: Ear, clock: BaseClock, *, is_traced: bool
+) -> PipelineWorker:
+    return PipelineWorker(
+        Pipeline(processors),
+        params=PipelineParams(
+            audio_in_sample_rate=config.stt_sample_rate,
+            audio_out_sample_rate=config.tts_sample_rate,
+            enable_metrics=is_traced,
+        ),
+        observers=[observer],
+        clock=clock,
+        enable_tracing=is_traced,
+        enable_turn_tracking=is_traced,  # only tracing uses it
+        enable_rtvi=False,  # messages for Pipecat's own clients; our callers are other clients
+        idle_timeout_secs=None,  # the scheduler ends idle calls
+    )
 
 
 def _aggregators(
@@ -253,7 +271,9 @@ def _aggregators(
 ) -> tuple[Any, Any]:
     tuned = models.tuned(config)
     stop: list[BaseUserTurnStopStrategy] = [
-        SmartTurnStop(wait_s=config.dictation_wait_s, turn_analyzer=tuned.smart_turn)
+        SmartTurnStop(
+            wait_s=config.dictation_wait_s, least_s=config.aggregation_timeout, turn_analyzer=tuned.smart_turn
+        )
         if config.smart_turn
         else SilenceStop(wait_s=config.dictation_wait_s, user_speech_timeout=config.aggregation_timeout)
     ]

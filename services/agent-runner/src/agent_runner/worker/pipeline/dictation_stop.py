@@ -29,11 +29,15 @@ Base: Any = BaseUserTurnStopStrategy  # the mixin precedes a strategy that deriv
 
 
 class DictationStop(Base):
-    """A mixin: a turn that the strategy would end amid a dictation ends `wait_s` after the speech, if no more comes."""
+    """A mixin: a turn that the strategy would end amid a dictation ends `wait_s` after the speech, if no more comes.
 
-    def __init__(self, *, wait_s: float, **options: Any) -> None:
+    Any other turn ends `least_s` after it at the earliest.
+    """
+
+    def __init__(self, *, wait_s: float, least_s: float = 0.0, **options: Any) -> None:
         super().__init__(**options)
         self._wait_s = wait_s
+        self._least_s = least_s
         self._words = ""
         self._interim = ""
         self._silent_since = 0.0
@@ -62,8 +66,9 @@ class DictationStop(Base):
 
     async def trigger_user_turn_stopped(self, *, enable_user_speaking_frames: bool | None = None) -> None:
         await self._stop_waiting()
-        left_s = self._silent_since + self._wait_s - time.monotonic()
-        if left_s > 0 and is_dictating(f"{self._words} {self._interim}"):
+        is_dictated = is_dictating(f"{self._words} {self._interim}")
+        wait_s = max(self._least_s, self._wait_s if is_dictated else 0.0)
+        if (left_s := self._silent_since + wait_s - time.monotonic()) > 0:
             self._waiting = self.task_manager.create_task(self._wait(left_s), f"{self}::dictation")
         else:
             await super().trigger_user_turn_stopped(enable_user_speaking_frames=enable_user_speaking_frames)
@@ -91,7 +96,7 @@ class SmartTurnStop(DictationStop, TurnAnalyzerUserTurnStopStrategy):
         result = await super().process_frame(frame)
         is_asked = isinstance(frame, TranscriptionFrame) and frame.text.rstrip().endswith(_QUESTION_MARKS)
         if is_asked and self._words and not self._is_speaking and self._waiting is None:
-            left_s = max(0.0, self._silent_since + _QUESTION_S - time.monotonic())
+            left_s = max(0.0, self._silent_since + max(_QUESTION_S, self._least_s) - time.monotonic())
             self._waiting = self.task_manager.create_task(self._wait(left_s), f"{self}::question")
         return result
 

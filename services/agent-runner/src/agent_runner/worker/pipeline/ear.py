@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from pipecat.frames.frames import (
+    AggregatedTextFrame,
     BotStartedSpeakingFrame,
     BotStoppedSpeakingFrame,
     Frame,
@@ -26,19 +27,23 @@ from pipecat.frames.frames import (
     VADUserStoppedSpeakingFrame,
 )
 from pipecat.observers.base_observer import BaseObserver, FramePushed
-from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
 from agent_runner.domain.audio_flow import AudioFlow
 from agent_runner.domain.hearing import Hearing
 from agent_runner.domain.quiet import Quiet
 from agent_runner.domain.talk import Marks, Talk
 from agent_runner.link.messages import Provider, Turn
+from agent_runner.worker.pipeline.shown import Showing
 
 _NS: Final = 1e9
 
 
 class Ear(BaseObserver):
-    """Turns frames into `Talk`. Pipecat reports each frame once for each processor that pushes it, in order."""
+    """Turns frames into `Talk`, and tells `Showing` of them.
+
+    Pipecat reports each frame once for each processor that pushes it, in order.
+    """
 
     def __init__(
         self,
@@ -52,12 +57,12 @@ class Ear(BaseObserver):
         on_worked: Callable[[Provider], None],
         hearing: Hearing,
         quiet: Quiet,
-        on_frame: Callable[[FramePushed], None],
+        shown: Showing,
         is_agents: Callable[[], bool],
     ) -> None:
         """Make the observer; `is_agents` tells whether the agent speaks or is about to."""
         super().__init__()
-        self._on_frame = on_frame
+        self._shown = shown
         self._is_agents = is_agents
         self.talk = Talk()
         self.flow = AudioFlow()
@@ -80,38 +85,42 @@ class Ear(BaseObserver):
         if (observe := self._of.get(data.source)) is not None:
             observe(data.frame, at)
         if data.first_push:
-            self._first_seen(data.frame, at)
-        self._on_frame(data)
+            self._first_seen(data.frame, at, data.direction)
 
     def _of_stt(self, frame: Frame, at: float) -> None:
         if isinstance(frame, TranscriptionFrame | InterimTranscriptionFrame):
             self.quiet.words(time.monotonic())
-        if isinstance(frame, TranscriptionFrame):
-            self.hearing.words(is_final=True)
-            self.talk.marks.transcript = at
-        elif isinstance(frame, InterimTranscriptionFrame):
-            self.hearing.words(is_final=False)
+            is_final = isinstance(frame, TranscriptionFrame)
+            self.hearing.words(is_final=is_final)
+            if is_final:
+                self.talk.asking.transcript = at
+            self._shown.caller_said(frame.text, is_final=is_final)
 
     def _of_llm(self, frame: Frame, at: float) -> None:
         if isinstance(frame, FunctionCallsStartedFrame | FunctionCallResultFrame):
             self._is_calling = True
             self._on_worked("llm")
             self.quiet.thinking(time.monotonic())
+            self._shown.tool_ran()
         elif isinstance(frame, LLMTextFrame):
             self._is_calling = False
             self.talk.is_answering = True
             self.talk.marks.text = self.talk.marks.text or at
             self._on_worked("llm")
+            self._shown.model_wrote()
 
     def _of_tts(self, frame: Frame, at: float) -> None:
         if isinstance(frame, TTSAudioRawFrame):
             self.flow.made(len(frame.audio))
             self._on_worked("tts")
             self.talk.marks.audio = self.talk.marks.audio or at
+        elif isinstance(frame, AggregatedTextFrame) and frame.will_be_spoken:
+            self.talk.marks.sentence = self.talk.marks.sentence or at
 
     def _of_heard(self, frame: Frame, _at: float) -> None:
         if isinstance(frame, TTSTextFrame):
             self.talk.heard(frame.text)
+            self._shown.agent_said(frame)
 
     def _of_output(self, frame: Frame, at: float) -> None:
         if isinstance(frame, OutputAudioRawFrame):  # the output pushes only audio that it wrote
@@ -122,26 +131,33 @@ class Ear(BaseObserver):
         elif isinstance(frame, InterruptionFrame):
             self.flow.interrupted()
             self._tell(self.talk.opening_ended(interrupted=True))
+            self._shown.interrupted()
         elif isinstance(frame, BotStartedSpeakingFrame):
             self.flow.began()
             self.hearing.agent_spoke()
             self.quiet.agent(time.monotonic(), is_speaking=True)
+            self._shown.agent_spoke()
         elif isinstance(frame, BotStoppedSpeakingFrame):
             self.flow.ended()
             self.quiet.agent(time.monotonic(), is_speaking=False)
             self._tell(self.talk.opening_ended(interrupted=False))
+            self._shown.agent_stopped()
 
-    def _first_seen(self, frame: Frame, at: float) -> None:
+    def _first_seen(self, frame: Frame, at: float, direction: FrameDirection) -> None:
         if isinstance(frame, VADUserStoppedSpeakingFrame):
             self._caller_speaks(time.monotonic() - frame.stop_secs, False)
-            self.talk.marks = Marks(silence=at - frame.stop_secs)
+            self.talk.asking = Marks(silence=at - frame.stop_secs, noticed=at)
         elif isinstance(frame, VADUserStartedSpeakingFrame):
             self._caller_speaks(time.monotonic() - frame.start_secs, True)
         elif isinstance(frame, UserStartedSpeakingFrame):
             self.talk.is_asking = True
+            self.quiet.turn_began()
+            self._shown.caller_spoke()
         elif isinstance(frame, UserStoppedSpeakingFrame):
-            self.talk.marks.decided = at
+            if direction is FrameDirection.DOWNSTREAM:  # Pipecat sends another one upstream
+                self.talk.decided(at)
             self.quiet.thinking(time.monotonic())
+            self._shown.turn_ended()
 
     def _caller_speaks(self, at: float, is_speaking: bool) -> None:
         self.hearing.speech(at, is_on=is_speaking, is_answered=self._is_agents())
@@ -162,13 +178,23 @@ class Ear(BaseObserver):
         self.quiet.thinking(now)
         self.talk.marks = Marks()
         self.user_said(text)
+        self._shown.turn_ended()
 
-    def agent_said(self, text: str, *, interrupted: bool) -> None:
-        """The agent's turn ended, or the part of it before a tool's result did."""
+    def agent_said(self, text: str, *, interrupted: bool, is_cancelled: bool = False) -> None:
+        """The agent's turn ended, or the part of it before a tool's result did.
+
+        Args:
+            is_cancelled: The request to the model was cancelled. Its end may arrive here before the interruption that
+                cancelled it, and then passes for the end of an empty answer.
+        """
         if self._is_calling and not text and not interrupted:
             self.talk.is_answering = False
             return
-        self._tell(self.talk.agent_said(text, interrupted=interrupted))
+        self._tell(self.talk.agent_said(text, interrupted=interrupted or (is_cancelled and not text)))
+
+    def agent_was_lost(self) -> None:
+        """The caller heard nothing of what the agent said; an opening line then counts as not said."""
+        self._tell(self.talk.opening_ended(interrupted=True))
 
     def call_ended(self) -> None:
         """Report the open turn, if any audio was sent."""

@@ -1,84 +1,70 @@
-"""Translates the pipeline's frames into what the caller's client is shown."""
+"""Tells the caller's client what the pipeline's frames mean to the caller."""
 
 # pyright: standard
 
+import asyncio
 from collections.abc import Callable
+from typing import Final
 
-from pipecat.frames.frames import (
-    BotStartedSpeakingFrame,
-    BotStoppedSpeakingFrame,
-    Frame,
-    FunctionCallResultFrame,
-    FunctionCallsStartedFrame,
-    InterimTranscriptionFrame,
-    InterruptionFrame,
-    LLMTextFrame,
-    TranscriptionFrame,
-    TTSTextFrame,
-    UserStartedSpeakingFrame,
-    UserStoppedSpeakingFrame,
-)
-from pipecat.observers.base_observer import FramePushed
-from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.frames.frames import TTSTextFrame
 
 from agent_runner.domain.front_end import Effect, FrontEnd, Step
 
+_SETTLES_S: Final = 0.5
+"""From the agent's last audio into LiveKit's queue (0.2 s) until its last word is heard."""
 
-class ShownFrames:
-    """Feeds `FrontEnd`. It sees each frame once for each processor that pushes it."""
 
-    def __init__(
-        self,
-        show: Callable[[Effect], None],
-        *,
-        stt: FrameProcessor,
-        llm: FrameProcessor,
-        output: FrameProcessor,
-        heard: FrameProcessor,
-    ) -> None:
-        """Make the translator; `heard` pushes words once the caller hears them."""
+class Showing:
+    """Feeds `FrontEnd`, and performs its effects with `show`."""
+
+    def __init__(self, show: Callable[[Effect], None]) -> None:
         self._show = show
         self._front_end = FrontEnd()
-        self._of: dict[type[Frame], tuple[FrameProcessor | None, Callable[[Frame], Step]]] = {
-            InterimTranscriptionFrame: (stt, lambda frame: self._caller_said(frame, is_final=False)),
-            TranscriptionFrame: (stt, lambda frame: self._caller_said(frame, is_final=True)),
-            UserStartedSpeakingFrame: (None, lambda _: self._front_end.caller_spoke()),
-            UserStoppedSpeakingFrame: (None, lambda _: self._front_end.turn_ended()),
-            FunctionCallsStartedFrame: (llm, lambda _: self._front_end.tool_ran()),
-            FunctionCallResultFrame: (llm, lambda _: self._front_end.tool_ran()),
-            LLMTextFrame: (llm, lambda _: self._front_end.model_wrote()),
-            BotStartedSpeakingFrame: (output, lambda _: self._front_end.agent_spoke(is_speaking=True)),
-            BotStoppedSpeakingFrame: (output, lambda _: self._front_end.agent_spoke(is_speaking=False)),
-            InterruptionFrame: (output, lambda _: self._front_end.interrupted()),
-            TTSTextFrame: (heard, self._agent_said),
-        }
-
-    def see(self, data: FramePushed) -> None:
-        """Take a frame that a processor pushed."""
-        if (entry := self._of.get(type(data.frame))) is not None:
-            source, step = entry
-            if data.source is source or (source is None and data.first_push):
-                self.take(step(data.frame))
+        self._settling: asyncio.TimerHandle | None = None
 
     def began(self) -> None:
-        self.take(self._front_end.began())
+        self._take(self._front_end.began())
 
-    def typed(self) -> None:
-        self.take(self._front_end.turn_ended())
+    def caller_said(self, text: str, *, is_final: bool) -> None:
+        self._take(self._front_end.caller_said(text, is_final=is_final))
+
+    def caller_spoke(self) -> None:
+        self._take(self._front_end.caller_spoke())
+
+    def turn_ended(self) -> None:
+        """The caller's turn is complete: spoken or typed."""
+        self._take(self._front_end.turn_ended())
 
     def unanswered(self, *, failed: bool = False) -> None:
         """The turn got no answer; `failed`: the model cannot give one."""
-        self.take(self._front_end.unanswered(failed=failed))
+        self._take(self._front_end.unanswered(failed=failed))
 
-    def take(self, step: Step) -> None:
+    def tool_ran(self) -> None:
+        self._take(self._front_end.tool_ran())
+
+    def model_wrote(self) -> None:
+        self._take(self._front_end.model_wrote())
+
+    def agent_spoke(self) -> None:
+        self._take(self._front_end.agent_spoke(is_speaking=True))
+
+    def agent_stopped(self) -> None:
+        if self._settling is not None:
+            self._settling.cancel()
+        self._settling = asyncio.get_running_loop().call_later(_SETTLES_S, self._settle)
+        self._take(self._front_end.agent_spoke(is_speaking=False))
+
+    def agent_said(self, frame: TTSTextFrame) -> None:
+        """The caller heard these words."""
+        self._take(self._front_end.agent_said(frame.text if frame.includes_inter_frame_spaces else f" {frame.text}"))
+
+    def interrupted(self) -> None:
+        self._take(self._front_end.interrupted())
+
+    def _settle(self) -> None:
+        self._take(self._front_end.settled())
+
+    def _take(self, step: Step) -> None:
         self._front_end, effects = step
         for effect in effects:
             self._show(effect)
-
-    def _caller_said(self, frame: Frame, *, is_final: bool) -> Step:
-        assert isinstance(frame, InterimTranscriptionFrame | TranscriptionFrame)
-        return self._front_end.caller_said(frame.text, is_final=is_final)
-
-    def _agent_said(self, frame: Frame) -> Step:
-        assert isinstance(frame, TTSTextFrame)
-        return self._front_end.agent_said(frame.text if frame.includes_inter_frame_spaces else f" {frame.text}")

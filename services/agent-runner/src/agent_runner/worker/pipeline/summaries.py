@@ -42,6 +42,6 @@ def found_in(messages: Sequence[Any]) -> Summary:
     text = str(messages[0].get("content", "")) if messages and isinstance(messages[0], dict) else ""
     if not text.startswith(SUMMARY):
         return NO_SUMMARY
-    # One more than are there: the turn that reports it may be the next one. What both hold is known twice.
+    # One more than the context holds: the next turn may report the summary. A turn may stand in both.
     turns = 1 + sum(isinstance(message, dict) and message["role"] == "user" for message in messages[1:])
     return Summary(text.removeprefix(SUMMARY), turns)

@@ -46,14 +46,23 @@ class FloorTurnStart(BaseUserTurnStartStrategy):
         self.floor = Floor(rules)
         self._voice = voice
         self._timer: asyncio.TimerHandle | None = None
+        self._is_closed = False
 
     def use(self, rules: Rules) -> None:
         """The call's rules, before it begins."""
         self.floor = replace(self.floor, rules=rules)
 
-    def protect(self) -> None:
-        """The caller cannot interrupt the next line."""
-        self.floor = self.floor.protected()
+    def protect(self, line: str) -> None:
+        """The caller cannot interrupt this line, the agent's next."""
+        self.floor = self.floor.protected(line)
+
+    def close(self) -> None:
+        """The agent says its last words: no sound pauses them, no words interrupt them.
+
+        A pause ends with the interruption that makes room for them.
+        """
+        self._is_closed = True
+        self._stop_timer()
 
     def agent_said(self, text: str) -> None:
         """The caller heard these words of the agent's."""
@@ -66,11 +75,12 @@ class FloorTurnStart(BaseUserTurnStartStrategy):
         self.floor = self.floor.turn_ended(time.monotonic())
 
     async def cleanup(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._stop_timer()
 
     async def process_frame(self, frame: Frame) -> ProcessFrameResult:
         floor, now = self.floor, time.monotonic()
+        if self._is_closed:
+            return ProcessFrameResult.STOP
         match frame:
             case VADUserStartedSpeakingFrame():
                 await self._take(floor.sound_began(now, frame.start_secs))
@@ -118,9 +128,7 @@ class FloorTurnStart(BaseUserTurnStartStrategy):
 
     def _wake(self) -> None:
         """Look again when the next pause or resume is due."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._stop_timer()
         if (at := self.floor.next_at) is not None:
             delay = max(0.0, at - time.monotonic())
             self._timer = asyncio.get_running_loop().call_later(delay, self._on_time)
@@ -130,4 +138,10 @@ class FloorTurnStart(BaseUserTurnStartStrategy):
         self.task_manager.create_task(self._pass(), f"{self}::passed")
 
     async def _pass(self) -> None:
-        await self._take(self.floor.passed(time.monotonic()))
+        if not self._is_closed:
+            await self._take(self.floor.passed(time.monotonic()))
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -19,6 +20,11 @@ from agent_runner.link.messages import Go
 
 _SERVICE: Final = "agent-worker"
 _MODE: Final = 0o640
+_QUOTING: Final = re.compile(
+    r"\b(?:error|exception|wrong|occurred|speaking|arguments|summary|summarization|message)\b.*?(?=: | \[)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""The part of a line of Pipecat before the text of an error, the agent's words, or the arguments of a tool."""
 
 
 class _Stamp(logging.Filter):
@@ -80,8 +86,22 @@ def job_ids() -> dict[str, str | int]:
 def _pass_on(message: "Message") -> None:
     record = message.record
     error = record["exception"]
-    logging.getLogger(record["name"] or "pipecat").log(
+    log = logging.getLogger(record["name"] or "pipecat")
+    text = record["message"]
+    # Only a job has words that a line may quote.
+    if _stamp.ids and record["level"].no > logging.DEBUG and (said := _without_words(log.name, text)) != text:
+        log.debug(text)
+        text = said
+    log.log(
         record["level"].no,
-        record["message"],
+        text,
         exc_info=(error.type, error.value, error.traceback) if error and error.type and error.value else None,
     )
+
+
+def _without_words(source: str, text: str) -> str:
+    """A line that may quote the conversation, up to the quotation. Those of the transport quote LiveKit alone."""
+    if not source.startswith("pipecat.") or source.startswith("pipecat.transports."):
+        return text
+    found = _QUOTING.search(text)
+    return text if found is None else text[: found.end()]

@@ -12,7 +12,7 @@ Private names of Pipecat that this room overrides or touches (docs/decisions/003
 - InworldTTSService: _api_key, _connect, _context_texts, _contexts_with_timestamps, _cumulative_time,
   _generation_end_time, _get_websocket, _maybe_push_fallback_text, _receive_loop_running, _reset_generation_timing,
   _send_close_context, _send_context, _send_flush, _send_text, _settings, _url, _websocket
-- LLMService: _push_llm_text, _update_settings
+- LLMService: _generate_summary, _push_llm_text, _update_settings
 - BaseOpenAILLMService: _client, _process_context
 - TTSService: _aggregated_frame_sequencer, _aggregated_text_frame, _apply_force_complete, _handle_aggregated_text,
   _handle_llm_response_end, _next_audio_context_item, _settings, _text_aggregator

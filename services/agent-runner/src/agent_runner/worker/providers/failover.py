@@ -19,6 +19,7 @@ from pipecat.utils.errors import ErrorCategory, classify_http_exception
 from websockets.protocol import State
 
 from agent_runner.endpoints import Endpoint
+from agent_runner.worker.providers.error_name import error_name
 
 Base: Any = WebsocketService  # the mixin precedes a service that derives from it
 
@@ -44,7 +45,7 @@ class Failover(Base):
         """Report an error. While endpoints are left, a permanent error moves to the next one and stays temporary."""
         if self._spare and not self._disconnecting and (force_treat_as_permanent or _is_permanent(error)):
             endpoint = self._spare.popleft()
-            logger.error(f"{self}: failing over to {endpoint.url}: {error.error}")
+            logger.error(f"{self}: failing over to {endpoint.url}: {error_name(error)}")
             self._move_to(endpoint)
             self._moves += 1
             self._quick_failure_tracker.reset()

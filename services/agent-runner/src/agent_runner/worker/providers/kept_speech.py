@@ -1,6 +1,8 @@
 """A cache of first lines: audio with the times of its words, stored beside the log files.
 
-One file for each line: a JSON object of the parts on its first line, then the samples.
+One file for each line: a JSON object of the parts on its first line, then the samples. The file is encrypted with
+a key made from the line itself, since a line may name the caller: a reader of the disk who does not know the line
+learns nothing, and an erased session leaves nothing to find here.
 """
 
 import hashlib
@@ -11,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import BaseModel, ValidationError
 
 from agent_runner.agent_config import AgentConfig
@@ -20,7 +24,8 @@ from chassis import logs
 
 PATTERN: Final = "line-*.pcm"
 _LONGEST_S: Final = 60
-_MODE: Final = 0o640  # like the logs: a line may name the caller
+_MODE: Final = 0o640
+_NONCE_BYTES: Final = 12
 
 log = logs.get_logger(__name__)
 
@@ -55,8 +60,9 @@ class KeptSpeech:
         """
         self.text = text
         how = (config.tts_model, config.tts_temperature, config.tts_sample_rate, config.speed_of(voice_id))
-        name = hashlib.sha256(repr((text, voice_id, *how, for_inworld(language))).encode()).hexdigest()[:32]
-        self._file = folder / f"line-{name}.pcm"
+        line = repr((text, voice_id, *how, for_inworld(language))).encode()
+        self._file = folder / f"line-{hashlib.sha256(line).hexdigest()[:32]}.pcm"
+        self._cipher = AESGCM(hashlib.sha256(b"key of " + line).digest())
         self._max_bytes = config.tts_cache_mb << 20
         self._longest = 2 * config.tts_sample_rate * _LONGEST_S
 
@@ -65,7 +71,8 @@ class KeptSpeech:
         if self._max_bytes == 0:
             return []
         try:
-            header, samples = self._file.read_bytes().split(b"\n", 1)
+            box = self._file.read_bytes()
+            header, samples = self._cipher.decrypt(box[:_NONCE_BYTES], box[_NONCE_BYTES:], None).split(b"\n", 1)
             found: list[Part] = []
             at = 0
             for part in _Header.model_validate_json(header).parts:
@@ -79,8 +86,8 @@ class KeptSpeech:
             os.utime(self._file)
         except FileNotFoundError:
             return []
-        except (OSError, ValueError, ValidationError) as error:
-            log.warning("kept_speech.unreadable", file=str(self._file), error=str(error)[:300])
+        except (OSError, ValueError, ValidationError, InvalidTag) as error:  # InvalidTag: of an older version, too
+            log.warning("kept_speech.unreadable", file=str(self._file), error=f"{type(error).__name__} {error}"[:300])
             return []
         return found
 
@@ -96,7 +103,8 @@ class KeptSpeech:
         try:
             self._file.parent.mkdir(exist_ok=True)
             with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _MODE), "wb") as file:
-                file.write(json.dumps(header).encode() + b"\n" + samples)
+                nonce = os.urandom(_NONCE_BYTES)
+                file.write(nonce + self._cipher.encrypt(nonce, json.dumps(header).encode() + b"\n" + samples, None))
             draft.replace(self._file)
             self._evict()
         except OSError as error:

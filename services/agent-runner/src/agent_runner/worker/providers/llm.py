@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, Literal, Self
@@ -19,11 +18,11 @@ from openai import (
     AsyncOpenAI,
     AsyncStream,
     DefaultAsyncHttpxClient,
-    OpenAIError,
     Timeout,
 )
 from openai.types.chat import ChatCompletionChunk
-from pipecat.frames.frames import Frame, LLMFullResponseEndFrame
+from opentelemetry import trace
+from pipecat.frames.frames import Frame, LLMContextSummaryRequestFrame, LLMFullResponseEndFrame
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.groq.llm import GroqLLMService
@@ -34,6 +33,7 @@ from agent_runner.domain.answer import Answer
 from agent_runner.domain.context_budget import shrunk, within
 from agent_runner.endpoints import Endpoint
 from agent_runner.worker.providers import tls
+from agent_runner.worker.providers.error_name import named
 from agent_runner.worker.providers.spoken_text import CUT
 
 _CONNECT_S: Final = 3.0
@@ -43,6 +43,7 @@ _PAUSE_S: Final = 0.5
 _OVERRUN: Final = 2
 _WIDENING: Final = 4  # times the token limit, when it has cut a tool call
 _LONGEST_PAUSE_S: Final = 2.0  # a longer Retry-After counts as slow
+CANCELLED: Final = "cancelled"
 _MODEL_GONE: Final = frozenset({"model_not_found", "model_decommissioned"})
 _REFUSED: Final = frozenset({401, 402, 403})
 MOST_ROUNDS: Final = 8  # of tool calls, for one utterance of the caller
@@ -78,16 +79,21 @@ class LanguageModel(GroqLLMService):
         speed: The voice's speaking rate, which tells how long an answer takes.
         questions_asked: How often the context was sent to be answered.
         is_asked: An answer is being generated.
+        finish: Why the newest answer ended: the server's reason, or CANCELLED by an interruption; empty: it has not.
+        asked_at: When the context was last sent, in monotonic seconds.
+        has_begun: The newest answer had text or a tool's call. If it then fails, it broke off.
     """
 
     on_fault: Callable[[float], None]
     questions_asked = 0
     is_asked = False
+    finish = ""
+    asked_at = 0.0
     _config: AgentConfig
     _ways: list[Way]
-    _has_begun = False
+    has_begun = False
+    _dropped = 0  # messages of the context that were left out
     _text: Answer
-    _finish = ""
     speed = 1.0
     _questions = 0
     _rounds = 0
@@ -124,8 +130,21 @@ class LanguageModel(GroqLLMService):
     async def connect_early(self) -> None:
         """Open a connection before the first question, with a request that is free of charge."""
         self._take(self._ways[0])
-        with suppress(OpenAIError):
+        try:
             await self._client.models.list()
+        except Exception as error:  # at a page or broken JSON OpenAI's client raises more than its own
+            logger.debug(f"no model list from {self._ways[0].endpoint.url}: {named(error)}")
+
+    def build_chat_completion_params(self, params_from_context: Any) -> dict[str, Any]:
+        """Leave out what is unset: Pipecat's `run_inference` would set a limit beside the one that the server knows."""
+        params = super().build_chat_completion_params(params_from_context)
+        return {name: value for name, value in params.items() if value is not NOT_GIVEN}
+
+    async def _generate_summary(self, frame: LLMContextSummaryRequestFrame) -> tuple[str, int]:
+        """Sum up old turns; the index is the last one's, of the context at the time of the summary."""
+        dropped = self._dropped
+        summary, last = await super()._generate_summary(frame)
+        return summary, last - (self._dropped - dropped)
 
     async def use_prompt(self, system_instruction: str) -> None:
         """Set the job's system prompt through Pipecat's settings, so that Pipecat keeps it when it composes its own."""
@@ -146,7 +165,7 @@ class LanguageModel(GroqLLMService):
 
     async def _push_ready(self, ready: str) -> None:
         # An answer of a smiley alone is an answer; one of white space, or of thoughts alone, is not.
-        self._has_begun = self._has_begun or self._text.had_text
+        self.has_begun = self.has_begun or self._text.had_text
         if ready:
             await super()._push_llm_text(ready)
 
@@ -155,6 +174,8 @@ class LanguageModel(GroqLLMService):
         await self._push_ready(ready)
 
     async def get_chat_completions(self, context: LLMContext) -> Any:
+        provider = "groq" if self._ways[0].endpoint.is_groq else "openai"  # whose interface the server has
+        trace.get_current_span().set_attribute("gen_ai.provider.name", provider)
         return self._watched(await super().get_chat_completions(context))
 
     async def _watched(self, stream: AsyncStream[ChatCompletionChunk]) -> AsyncGenerator[ChatCompletionChunk]:
@@ -162,37 +183,42 @@ class LanguageModel(GroqLLMService):
         async with stream:
             async for chunk in stream:
                 for choice in chunk.choices or ():
-                    self._finish = choice.finish_reason or self._finish
+                    self.finish = choice.finish_reason or self.finish
                 yield chunk
+        if self.finish:
+            trace.get_current_span().set_attribute("gen_ai.response.finish_reasons", [self.finish])
         await self._end_text()
 
     async def push_frame(self, frame: Frame, direction: FrameDirection = FrameDirection.DOWNSTREAM) -> None:
-        if isinstance(frame, LLMFullResponseEndFrame) and self._finish == "length" and not self._text.is_over:
+        if isinstance(frame, LLMFullResponseEndFrame) and self.finish == "length" and not self._text.is_over:
             frame.metadata[CUT] = True
         await super().push_frame(frame, direction)
 
     async def run_function_calls(self, function_calls: Sequence[Any]) -> None:
         """Call the tools. A model that calls tools after it was told to answer has given an empty answer."""
-        if not function_calls and self._finish == "length":
+        if not function_calls and self.finish == "length":
             raise CutArguments("the token limit cut the arguments of a tool call")
         if function_calls and not self.has_called_enough:  # Pipecat leaves out calls with invalid JSON
             self._rounds += 1
-            self._has_begun = True
+            self.has_begun = True
             await super().run_function_calls(function_calls)
 
     async def _process_context(self, context: LLMContext) -> None:
-        asked_at = time.monotonic()
+        self.asked_at = asked_at = time.monotonic()
         self.questions_asked += 1
         self.is_asked = True
         self._count_rounds_of(context)
         if budget := self._config.llm_context_tokens:  # a summary keeps to it; this is for when none came
-            context.set_messages(within(shrunk(context.messages), _OVERRUN * budget))
+            self._dropped += _shorten(context, shrunk(context.messages), _OVERRUN * budget)
         try:
             async with asyncio.timeout(self._config.llm_total_timeout_s):
                 await self._answer(context, asked_at)
         except TimeoutError:
-            if not self._has_begun:
+            if not self.has_begun:
                 self.on_fault(time.monotonic() - asked_at)
+            raise
+        except asyncio.CancelledError:
+            self.finish = CANCELLED
             raise
         finally:
             self.is_asked = False
@@ -211,22 +237,22 @@ class LanguageModel(GroqLLMService):
         while True:
             way = self._ways[0]
             self._take(way, widening)
-            self._has_begun, self._finish = False, ""
+            self.has_begun, self.finish = False, ""
             self._text = Answer(self._config.max_answer_s, self.speed)
             try:
                 await super()._process_context(context)
                 await self._end_text()
-                if not self._has_begun:  # not after an interruption, which raises CancelledError
+                if not self.has_begun:  # not after an interruption, which raises CancelledError
                     raise EmptyAnswer("the answer was empty")
             except CutArguments:
                 if widening > 1:
                     raise
                 widening = _WIDENING
             except Exception as error:
-                if self._has_begun:
+                if self.has_begun:
                     raise
                 if _is_too_large(error) and not is_reduced and (budget := self._config.llm_context_tokens):
-                    context.set_messages(within(shrunk(context.messages, and_newest=True), budget))
+                    self._dropped += _shorten(context, shrunk(context.messages, and_newest=True), budget)
                     is_reduced = True
                     continue
                 self.on_fault(time.monotonic() - asked_at)
@@ -237,7 +263,10 @@ class LanguageModel(GroqLLMService):
                         raise
                     raise NoAnswer(f"{way.model} at {way.endpoint.url}: {error}") from error
                 if way != self._ways[0]:
-                    logger.error(f"{way.model} at {way.endpoint.url} failed ({error}); failing over to {self._ways[0]}")
+                    logger.error(
+                        f"{way.model} at {way.endpoint.url} failed ({named(error)}); failing over to {self._ways[0]}"
+                    )
+                    logger.debug(f"{way.model} failed: {error}")
                 else:
                     await asyncio.sleep(_pause_s(error))
             else:
@@ -272,6 +301,13 @@ class LanguageModel(GroqLLMService):
             way.endpoint.key,
         ):
             self._client = self._client.with_options(base_url=way.endpoint.url, api_key=way.endpoint.key)
+
+
+def _shorten(context: LLMContext, messages: list[Any], most_tokens: int) -> int:
+    """Give the context these messages within a budget; returns how many were left out."""
+    kept = within(messages, most_tokens)
+    context.set_messages(kept)
+    return len(messages) - len(kept)
 
 
 def _is_too_large(error: Exception) -> bool:

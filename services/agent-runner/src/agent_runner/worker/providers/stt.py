@@ -55,11 +55,15 @@ class SpeechToText(Failover, AssemblyAISTTService):
                 word_finalization_max_wait_time=config.stt_word_finalization_max_wait_time,
                 keyterms_prompt=list(config.stt_keyterms_prompt) or None,
                 language_detection=config.stt_language_detection,
+                voice_focus=config.stt_voice_focus,
+                voice_focus_threshold=config.stt_voice_focus_threshold,
             ),
             reconnect_backoff_min_wait=_BACKOFF_S[0],
             reconnect_backoff_max_wait=_BACKOFF_S[1],
         )
         service._spare = deque(spare)
+        if config.stt_min_turn_silence is not None:  # Pipecat replaces it on universal-streaming models
+            service._settings.min_turn_silence = config.stt_min_turn_silence
         return service
 
     def _move_to(self, endpoint: Endpoint) -> None:

@@ -26,11 +26,13 @@ class ToolFailed(Exception):
 
     Attributes:
         is_unknown: The tool may have taken effect.
+        kind: `timeout`, `too_long`, a status, the class of an exception; `refused`: the node did not take it.
     """
 
-    def __init__(self, why: str, *, is_unknown: bool = False) -> None:
+    def __init__(self, why: str, *, is_unknown: bool = False, kind: str = "refused") -> None:
         super().__init__(why)
         self.is_unknown = is_unknown
+        self.kind = kind
 
 
 class ToolRequests:
@@ -52,12 +54,11 @@ class ToolRequests:
             async with asyncio.timeout(tool.deadline_s):
                 return await self._send(tool, arguments, key)
         except TimeoutError:
-            raise ToolFailed(f"no answer in {tool.deadline_s:g} s", is_unknown=True) from None
+            raise ToolFailed(f"no answer in {tool.deadline_s:g} s", is_unknown=True, kind="timeout") from None
         except (aiohttp.ClientError, OSError, ValueError) as failed:
             is_unknown = not isinstance(failed, aiohttp.ClientConnectorError)
-            raise ToolFailed(
-                f"the tool could not be reached ({type(failed).__name__})", is_unknown=is_unknown
-            ) from failed
+            kind = type(failed).__name__
+            raise ToolFailed(f"the tool could not be reached ({kind})", is_unknown=is_unknown, kind=kind) from failed
 
     def _chosen_headers(self, tool: RecordedTool, address: ToolAddress) -> dict[str, str]:
         """The headers of the set that the tool names."""
@@ -95,10 +96,12 @@ class ToolRequests:
             ) as answer,
         ):
             if 300 <= answer.status < 400:
-                raise ToolFailed(f"it answered with a redirect ({answer.status}), which is not followed")
+                why = f"it answered with a redirect ({answer.status}), which is not followed"
+                raise ToolFailed(why, kind=str(answer.status))
             text = await _read(answer.content)
             if answer.status >= 400:
-                raise ToolFailed(f"status {answer.status}: {text[:500]}", is_unknown=answer.status >= 500)
+                why, is_unknown = f"status {answer.status}: {text[:500]}", answer.status >= 500
+                raise ToolFailed(why, is_unknown=is_unknown, kind=str(answer.status))
         try:
             return json.loads(text)
         except ValueError:
@@ -148,5 +151,5 @@ async def _read(content: aiohttp.StreamReader) -> str:
     async for chunk in content.iter_any():
         data += chunk
         if len(data) > MAX_ANSWER_BYTES:
-            raise ToolFailed(f"its answer is longer than {MAX_ANSWER_BYTES} bytes", is_unknown=True)
+            raise ToolFailed(f"its answer is longer than {MAX_ANSWER_BYTES} bytes", is_unknown=True, kind="too_long")
     return data.decode(errors="replace")

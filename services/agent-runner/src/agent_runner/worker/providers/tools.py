@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
+from opentelemetry.trace import Span
 from pipecat.adapters.llm.schemas.tools_schema import AdapterType, ToolsSchema
 from pipecat.frames.frames import FunctionCallResultProperties
 from pipecat.services.llm_service import FunctionCallParams
@@ -21,6 +22,7 @@ from agent_runner.domain.tool_calls import Call, Ledger, Outcome
 from agent_runner.link.messages import Go, ToolCall
 from agent_runner.worker.providers.llm import LanguageModel
 from agent_runner.worker.providers.tool_requests import ToolFailed, ToolRequests
+from agent_runner.worker.providers.tool_spans import executing, failed
 from chassis import logs
 from contracts.tools import RecordedTool
 
@@ -113,7 +115,7 @@ class Toolbox:
         if llm.has_called_enough:
             found: dict[str, Any] = {"error": _ENOUGH}
         else:
-            found, is_repeated = await self.call(params.function_name, params.arguments)
+            found, is_repeated = await self.call(params.function_name, params.arguments, params.tool_call_id)
             if is_repeated:
                 llm.stop_calling()
         await self._is_quiet(llm)
@@ -132,11 +134,12 @@ class Toolbox:
                 while self._talk.is_asking:  # noqa: ASYNC110 - a state without an event
                     await asyncio.sleep(_LOOK_S)
         if self._talk.is_asking or self._talk.questions != question:
-            # What the caller said is answered by itself.
+            # The caller's words get an answer of their own.
             kept = FunctionCallResultProperties(run_llm=False)
             await params.result_callback({"error": "not ended: the caller went on talking"}, properties=kept)
             return
-        on_end(None if has_spoken else speakable(given) if isinstance(given, str) else "")
+        with executing(END_CALL.name, params.tool_call_id):
+            on_end(None if has_spoken else speakable(given) if isinstance(given, str) else "")
 
     async def _is_quiet(self, llm: LanguageModel) -> None:
         """Wait until the agent has said what it is saying, at most _ANSWERING_S.
@@ -149,8 +152,11 @@ class Toolbox:
                 while llm.is_asked or self._talk.is_answering:  # noqa: ASYNC110 - two states without events
                     await asyncio.sleep(_LOOK_S)
 
-    async def call(self, name: str, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+    async def call(self, name: str, arguments: Mapping[str, Any], call_id: str = "") -> tuple[dict[str, Any], bool]:
         """Call a tool: `{"result": ...}`, parsed if it is JSON, or `{"error": why}` in words for the model.
+
+        Args:
+            call_id: The model's, for the trace.
 
         Returns:
             The answer, and whether it is the second equal failure in a row.
@@ -159,31 +165,43 @@ class Toolbox:
             return {"error": "the arguments must be a JSON object"}, False
         call = Call.of(name, arguments)
         if (running := self._running.get(call)) is None:
-            running = self._running[call] = asyncio.create_task(self._carry_out(call))
+            running = self._running[call] = asyncio.create_task(self._carry_out(call, call_id))
             running.add_done_callback(lambda _: self._running.pop(call, None))
         return await asyncio.shield(running)
 
-    async def _carry_out(self, call: Call) -> tuple[dict[str, Any], bool]:
+    async def _carry_out(self, call: Call, call_id: str) -> tuple[dict[str, Any], bool]:
         question = self._questions_before + self._talk.questions
         self._count += 1
         key = self._ledger.key_of(call, question)
         told = ToolCall(n=self._count, turn=self._talk.number, name=call.name, key=key, arguments=call.arguments)
         self._ledger = self._ledger.started(call, key)
         self._tell(told)
-        found, outcome = await _outcome(self._requests.send(self._tools[call.name], call.arguments, key))
+        request = self._requests.send(self._tools[call.name], call.arguments, key)
+        with executing(call.name, call_id) as span:
+            span.set_attribute("gen_ai.tool.call.arguments", call.arguments)
+            about = {"tool": call.name, "session_id": self._session_id}
+            found, outcome = await _outcome(request, span, about)
+            span.set_attribute("gen_ai.tool.call.result", json.dumps(found, ensure_ascii=False)[:MAX_TOLD_CHARS])
         error = str(found.get("error", ""))
         self._ledger, is_repeated = self._ledger.finished(call, outcome, error, question)
-        if error:
-            log.warning("tool.failed", tool=call.name, session_id=self._session_id, error=error)
         self._tell(_finished(told, outcome, found))
         return ({"error": error + _TWICE} if is_repeated else found), is_repeated
 
 
-async def _outcome(request: Coroutine[Any, Any, Any]) -> tuple[dict[str, Any], Outcome]:
+async def _outcome(
+    request: Coroutine[Any, Any, Any], span: Span, about: Mapping[str, str]
+) -> tuple[dict[str, Any], Outcome]:
     try:
         return {"result": await request}, "done"
-    except ToolFailed as failed:
-        return {"error": str(failed)}, "unknown" if failed.is_unknown else "failed"
+    except ToolFailed as error:
+        failed(span, error.kind, str(error))
+        # A tool's answer may quote the caller; what the node refuses is in its own words.
+        log.warning("tool.failed", **about, error=str(error) if error.kind == "refused" else error.kind)
+        log.debug("tool.answered", **about, error=str(error))
+        return {"error": str(error)}, "unknown" if error.is_unknown else "failed"
+    except Exception as error:
+        failed(span, type(error).__name__, str(error))
+        raise
 
 
 def _finished(told: ToolCall, outcome: Outcome, found: Mapping[str, Any]) -> ToolCall:

@@ -46,6 +46,11 @@ class Utterance:
         return bool(self.texts) and not self.has_audio and not self.is_over
 
     @property
+    def is_lost(self) -> bool:
+        """Whether the provider ended it without any audio, although it has something to say."""
+        return self.is_over and not self.has_audio and bool(self.missing)
+
+    @property
     def missing(self) -> list[str]:
         """The texts that can still be said in order, once the provider says that no more comes."""
         missing = unsaid(self.texts, self.words) if self.has_audio else self.texts

@@ -71,12 +71,11 @@ class FrontEndLink:
             self._sending = asyncio.create_task(self._send())
 
     def show(self, effect: Effect) -> None:
-        """Send this, now or once the room is joined."""
+        """Send this, now or once the room is joined: a first word may be heard before the join has been told here."""
         if isinstance(effect, Shown):
             self._state = effect
-        elif not self._shows:
-            return
-        if self._room is not None and not self._waiting.full():
+        is_wanted = self._room is not None if isinstance(effect, Shown) else self._shows
+        if is_wanted and not self._waiting.full():
             self._waiting.put_nowait(effect)
 
     async def _send(self) -> None:

@@ -16,22 +16,19 @@ from typing import Any, Final
 from livekit import rtc
 from loguru import logger
 from pipecat.processors.frame_processor import FrameProcessorSetup
-from pipecat.transports.livekit.transport import LiveKitParams, LiveKitTransport, LiveKitTransportClient
+from pipecat.transports.livekit.transport import LiveKitParams, LiveKitTransport
 
 from agent_runner.domain.audience import Audience, CallerPresent, Step
-from agent_runner.domain.intake import Intake, Verdict
 from agent_runner.worker.room import livekit_proxy, nagle
+from agent_runner.worker.room.caller_audio import CallerAudio
 from agent_runner.worker.room.front_end import FrontEndLink
-from agent_runner.worker.room.speech_clock import SpeechClock
 from agent_runner.worker.room.valve import Valve
 from chassis.redaction import without_identity
 
 _CONNECT_S: Final = 3.0
 _WRITE_S: Final = 10.0  # a room that takes no audio for so long is lost; Pipecat then closes the output
-_IN_FRAME_MS: Final = 32  # one window of the VAD
 _QUEUE_MS: Final = 200  # with LiveKit's 1000 Pipecat reports the end of speech a second early
 _PLAYOUT_S: Final = 1.5
-_RESUBSCRIBE_S: Final = 0.3  # between giving up a subscription and asking for it again
 _FLIGHT_S: Final = 0.25  # audio in the network and in the caller's jitter buffer, which LiveKit discards when we leave
 
 
@@ -54,8 +51,12 @@ class RoomListener:
     removed: Callable[[str], None]
 
 
-class WarmClient(LiveKitTransportClient):
-    """Sets up without joining; `join` and `leave` do that later."""
+class WarmClient(CallerAudio):
+    """Sets up without joining; `join` and `leave` do that later.
+
+    Attributes:
+        valve: The agent's audio.
+    """
 
     listener: RoomListener
 
@@ -66,44 +67,11 @@ class WarmClient(LiveKitTransportClient):
         transport_name: str,
         front_end: Callable[[Callable[[], str]], FrontEndLink],
     ) -> None:
-        super().__init__("", "", "", params, callbacks, transport_name)
-        self._audience = Audience()
+        super().__init__(params, callbacks, transport_name)
         self.front_end = front_end(lambda: self._audience.caller)
-        self._valve = Valve()
+        self.valve = Valve(lambda: self._audio_source)
         self._was_heard = False
-        self._is_deaf = False
-        self._intake = Intake()
-        self._has_frames = False
-        self._unheard: tuple[rtc.Track, rtc.RemoteTrackPublication, rtc.RemoteParticipant] | None = None
         self._setup: FrameProcessorSetup | None = None
-
-    @property
-    def caller_in_room(self) -> bool:
-        return self._audience.in_room
-
-    @property
-    def clock(self) -> SpeechClock:
-        """The clock of what the caller hears."""
-        return self._valve.clock
-
-    @property
-    def is_paused(self) -> bool:
-        return self._valve.is_paused
-
-    def pause(self) -> None:
-        """Hold the agent's audio: the caller hears silence within 50 ms, and nothing is lost."""
-        if self._audio_source is not None:
-            self._valve.pause(self._audio_source)
-
-    async def resume(self) -> None:
-        """Go on where the agent paused."""
-        if self._audio_source is not None:
-            await self._valve.resume(self._audio_source)
-
-    def cut(self) -> None:
-        """Discard the audio that the caller has not heard: an interruption."""
-        if self._audio_source is not None:
-            self._valve.cut(self._audio_source)
 
     async def setup(self, setup: FrameProcessorSetup) -> None:
         """Make the room object and the track. The input and the output both call this."""
@@ -140,7 +108,7 @@ class WarmClient(LiveKitTransportClient):
         """
         self._audience = Audience(caller_identity, is_ahead=is_deaf, in_room=self._audience.in_room)
         self._is_deaf = is_deaf
-        self._valve.not_ready()
+        self.valve.not_ready()
         try:
             # One peer connection: with two, ICE misses its first checks in half of the joins, at 48 ms each.
             options = rtc.RoomOptions(single_peer_connection=True, connect_timeout=_CONNECT_S)
@@ -161,13 +129,6 @@ class WarmClient(LiveKitTransportClient):
         for identity in self.get_participants():
             await self._participant_connected(identity)
 
-    async def listen(self) -> None:
-        """Take the caller's audio from now on, in a prejoined room."""
-        self._is_deaf = False
-        unheard, self._unheard = self._unheard, None
-        if unheard is not None:
-            await self._async_on_track_subscribed(*unheard)
-
     async def rejoin(self, url: str, token: str) -> None:
         """Join again after LiveKit removed the agent, with a new room object: the old one keeps its participants.
 
@@ -184,7 +145,7 @@ class WarmClient(LiveKitTransportClient):
 
     async def played_out(self) -> None:
         """Wait until the caller has heard the written audio."""
-        if self._connected and self._valve.is_ready and self._audio_source is not None:
+        if self._connected and self.valve.is_ready and self._audio_source is not None:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._audio_source.wait_for_playout(), _PLAYOUT_S)
             await asyncio.sleep(_FLIGHT_S)
@@ -203,9 +164,9 @@ class WarmClient(LiveKitTransportClient):
 
     async def publish_audio(self, audio_frame: rtc.AudioFrame) -> bool:
         """Write a frame. The first one waits until the caller can hear it; one that an interruption meets is lost."""
-        if not await self._valve.passes():
+        if not await self.valve.passes():
             return False
-        self._valve.writes(audio_frame)
+        self.valve.writes(audio_frame)
         written = await super().publish_audio(audio_frame)
         if written and not self._was_heard:
             self._was_heard = True
@@ -217,9 +178,9 @@ class WarmClient(LiveKitTransportClient):
         for effect in effects:
             if isinstance(effect, CallerPresent):
                 self.listener.caller(effect.in_room)
-            elif not self._valve.is_ready:
+            elif not self.valve.is_ready:
                 self._params.audio_out_write_timeout_secs = _WRITE_S
-                asyncio.get_running_loop().call_later(effect.after_s, self._valve.ready)
+                asyncio.get_running_loop().call_later(effect.after_s, self.valve.ready)
 
     async def _participant_connected(self, participant_id: str) -> None:
         participant = self.room.remote_participants.get(participant_id)
@@ -232,63 +193,13 @@ class WarmClient(LiveKitTransportClient):
 
     async def _async_on_participant_disconnected(self, participant: rtc.RemoteParticipant) -> None:
         self._take(self._audience.left(participant.identity))
-        if participant.identity == self._audience.caller:
-            self._unheard = None
-            await super()._async_on_participant_disconnected(participant)
+        await super()._async_on_participant_disconnected(participant)
 
     async def _async_on_track_subscribed(
         self, track: rtc.Track, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
     ) -> None:
         self._take(self._audience.published(participant.identity, self.get_participants()))
-        if participant.identity != self._audience.caller:
-            publication.set_subscribed(False)
-        elif self._is_deaf:
-            self._unheard = (track, publication, participant)
-        elif _is_voice(publication):
-            await self._hear(track, participant.identity)
-
-    async def _async_on_track_unsubscribed(
-        self, track: rtc.Track, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
-    ) -> None:
-        """Stop the track's stream, unless another track has replaced it: a republished microphone is heard first."""
-        if self._audio_tracks.get(participant.identity) is track:
-            await super()._async_on_track_unsubscribed(track, publication, participant)
-
-    async def _process_audio_stream(self, audio_stream: rtc.AudioStream, participant_id: str) -> None:
-        async for event in audio_stream:
-            self._has_frames = True
-            await self._audio_queue.put((event, participant_id))
-
-    def look(self, now: float) -> Verdict:
-        """Whether the caller's audio arrives; call it a few times a second. After a stall this subscribes again."""
-        caller = self.room.remote_participants.get(self._audience.caller) if self._connected else None
-        voices = (
-            [one for one in caller.track_publications.values() if _is_voice(one) and not one.muted] if caller else []
-        )
-        is_due = bool(voices) and self.caller_in_room and not self._is_deaf and self._params.audio_in_enabled
-        self._intake, verdict = self._intake.looked(now, is_due=is_due, came=self._has_frames)
-        self._has_frames = False
-        if verdict == "resubscribe":
-            logger.warning("no audio of the caller arrives; subscribing again")
-            for publication in voices:
-                publication.set_subscribed(False)
-                asyncio.get_running_loop().call_later(_RESUBSCRIBE_S, publication.set_subscribed, True)
-        return verdict
-
-    async def _hear(self, track: rtc.Track, identity: str) -> None:
-        """Take the caller's audio in frames of one VAD window at the pipeline's rate.
-
-        Pipecat's own takes frames of 10 ms at 48 kHz: three times as many frames through eight processors, each of them
-        resampled.
-        """
-        assert self._task_manager is not None
-        assert self._params.audio_in_sample_rate is not None
-        self._audio_tracks[identity] = track
-        await self._close_audio_stream(identity)
-        stream = rtc.AudioStream(track, sample_rate=self._params.audio_in_sample_rate, frame_size_ms=_IN_FRAME_MS)
-        task = self._task_manager.create_task(self._process_audio_stream(stream, identity), f"{self}::caller's audio")
-        self._audio_streams[identity] = stream, task
-        await self._callbacks.on_audio_track_subscribed(identity)
+        await super()._async_on_track_subscribed(track, publication, participant)
 
     async def _async_on_data_received(self, data: rtc.DataPacket) -> None:
         """Ignore packets: the caller's text comes as text streams."""
@@ -314,8 +225,9 @@ class WarmTransport(LiveKitTransport):
         typed: Callable[[str], None],
         shows_captions: bool,
         longest_typed: int,
+        suppresses_noise: bool,
     ) -> None:
-        """Make the transport; the last three are `FrontEndLink`'s."""
+        """Make the transport; `typed` and the two after it are `FrontEndLink`'s."""
         front_end = partial(FrontEndLink, typed=typed, shows=shows_captions, longest=longest_typed)
         params = LiveKitParams(
             audio_in_enabled=True,
@@ -329,17 +241,12 @@ class WarmTransport(LiveKitTransport):
         params.audio_out_write_timeout_secs = None  # pyright: ignore[reportAttributeAccessIssue]
         super().__init__("", "", "", params)
         self.client = WarmClient(params, self._client._callbacks, self.name, front_end)
+        self.client.suppresses_noise = suppresses_noise
         self._client = self.client
 
     def stop_listening(self) -> None:
         """Ignore the caller's audio from now on."""
         self._params.audio_in_enabled = False
-
-
-def _is_voice(publication: rtc.RemoteTrackPublication) -> bool:
-    return (
-        publication.kind == rtc.TrackKind.KIND_AUDIO and publication.source != rtc.TrackSource.SOURCE_SCREENSHARE_AUDIO
-    )
 
 
 def _why(error: Exception, proxy: str | None = None) -> str:

@@ -3,6 +3,7 @@
 # pyright: standard
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from livekit import rtc
@@ -21,7 +22,9 @@ class Valve:
         is_ready: The caller can hear the agent.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, source: Callable[[], rtc.AudioSource | None]) -> None:
+        """Make it; `source` gives LiveKit's queue, None without one."""
+        self._source = source
         self.clock = SpeechClock()
         self._is_open = asyncio.Event()
         self.is_ready = False
@@ -59,18 +62,20 @@ class Valve:
         self._written += bytes(frame.data)
         del self._written[: max(0, len(self._written) - _size(_KEPT_S, frame.sample_rate))]
 
-    def pause(self, source: rtc.AudioSource) -> None:
-        """Hold all audio that the caller has not heard."""
-        if not self.is_paused and self.is_ready:
+    def pause(self) -> None:
+        """Hold the agent's audio: the caller hears silence within 50 ms, and nothing is lost."""
+        source = self._source()
+        if source is not None and not self.is_paused and self.is_ready:
             self._is_open.clear()
             self.clock.stop()
             size = _size(source.queued_duration, source.sample_rate)
             self._unplayed = bytes(self._written[-size:]) if size else b""
             source.clear_queue()
 
-    async def resume(self, source: rtc.AudioSource) -> None:
+    async def resume(self) -> None:
         """Go on with what LiveKit's queue held at the pause."""
-        if self.is_paused:
+        source = self._source()
+        if source is not None and self.is_paused:
             unplayed, self._unplayed = self._unplayed, b""
             self.clock.run()
             try:
@@ -81,8 +86,11 @@ class Valve:
             finally:
                 self._is_open.set()
 
-    def cut(self, source: rtc.AudioSource) -> None:
-        """Discard the audio that the caller has not heard, and let later audio pass."""
+    def cut(self) -> None:
+        """At an interruption: discard the audio that the caller has not heard, and let later audio pass."""
+        source = self._source()
+        if source is None:
+            return
         self._cuts += 1
         self._unplayed = b""
         if self.is_ready:
