@@ -7,7 +7,21 @@ from typing import Annotated
 import typer
 
 from greenroom_cli import network
-from greenroom_cli.commands import agent, bill, call, demo, doctor, end, nodes, sessions, up
+from greenroom_cli.commands import (
+    agent,
+    bill,
+    call,
+    demo,
+    doctor,
+    end,
+    nodes,
+    serve,
+    sessions,
+    top,
+    transcript,
+    up,
+    watch,
+)
 from greenroom_cli.console import complain, say, warn
 from greenroom_cli.errors import EXIT_INTERRUPTED, EXIT_OUTPUT_CLOSED, INTERRUPTED, CommandError
 from greenroom_cli.runner import Stopped
@@ -19,9 +33,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("up")(up.up)
+app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
 app.command("call")(call.call)
 app.add_typer(sessions.app, name="sessions")
+app.command("top")(top.top)
+app.command("watch")(watch.watch)
+app.command("transcript")(transcript.transcript)
 app.command("bill")(bill.bill)
 app.add_typer(nodes.app, name="nodes")
 app.command("end")(end.end)

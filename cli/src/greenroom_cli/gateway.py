@@ -1,12 +1,15 @@
 """The gateway's REST API, as the commands use it."""
 
 import time
-from types import TracebackType
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from http import HTTPStatus
+from importlib.metadata import version
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
+import httpx_sse
 from pydantic import BaseModel, ValidationError
 
 from chassis.livekit_probe import ahead
@@ -17,19 +20,21 @@ from contracts.api import (
     EndReply,
     HealthReply,
     SessionBill,
-    SessionList,
     SessionView,
     StartReply,
     StartRequest,
     StatsReply,
     UserBill,
 )
-from contracts.errors import FORBIDDEN, UNAUTHORIZED, Problem
+from contracts.api_v1 import Entry, NodePage, SessionPage
+from contracts.errors import FORBIDDEN, NOT_FOUND, UNAUTHORIZED, Problem
+from contracts.transcript import Transcript
 from greenroom_cli import network
 from greenroom_cli.errors import CommandError
 
 TIMEOUT_S = 15.0  # longer than the gateway's own deadlines, so that the user sees its problem
 START_TIMEOUT_S = MAX_WAIT_MS / 1000 + TIMEOUT_S
+EVENTS_SILENCE_S = 30.0  # the gateway sends a comment each 10 s
 
 _KEY_FIXES = {
     UNAUTHORIZED.code: "set GREENROOM_API_KEY to a key of that gateway",
@@ -47,11 +52,19 @@ class GatewayRefused(CommandError):
         status: The HTTP status.
     """
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, url: str) -> None:
         fix = _KEY_FIXES.get(problem.code, problem.fix)
-        super().__init__(f"{problem.title} ({problem.code}): {problem.detail.rstrip('.')}", fix)
+        super().__init__(f"{problem.title} ({problem.code}, {url}): {problem.detail.rstrip('.')}", fix)
         self.code = problem.code
         self.status = problem.status
+
+
+class StreamLost(CommandError):
+    """A stream of events broke; the next one can go on behind the last event."""
+
+
+class SessionOver(CommandError):
+    """A session has no further steps."""
 
 
 class _AnswerLost(CommandError):
@@ -80,9 +93,7 @@ class Gateway:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._http.aclose()
 
     async def check(self) -> None:
@@ -95,7 +106,7 @@ class Gateway:
         try:
             return _Readiness.model_validate_json(answer.content).reasons
         except ValidationError:
-            raise _refusal(answer) from None
+            raise await self._refusal(answer) from None
 
     async def start(self, request: StartRequest) -> StartReply:
         """Start a session; after a lost answer repeat it with the same key, so that only one session runs."""
@@ -114,9 +125,47 @@ class Gateway:
     async def session(self, session_id: str) -> SessionView:
         return await self._ask(SessionView, "GET", f"/sessions/{quote(session_id, safe='')}")
 
-    async def sessions(self, limit: int) -> SessionList:
-        """The newest sessions: the first page, at most 100."""
-        return await self._ask(SessionList, "GET", f"/sessions?limit={limit}")
+    async def sessions(self, query: Mapping[str, str | int | Sequence[str]]) -> SessionPage:
+        """One page of sessions, the newest first; `query` as in `GET /v1/sessions`."""
+        return await self._ask(SessionPage, "GET", f"/v1/sessions?{httpx.QueryParams(query)}")
+
+    async def transcript(self, session_id: str) -> Transcript:
+        return await self._ask(Transcript, "GET", f"/v1/sessions/{quote(session_id, safe='')}/transcript.json")
+
+    async def events(self, session_id: str, after: int | None = None) -> AsyncGenerator[Entry]:
+        """The steps of a session as they happen, until the stream ends, which it does after the bill at the latest.
+
+        Args:
+            after: The sequence of the last step that is known.
+
+        Raises:
+            StreamLost: The stream broke, or a gateway that had sent steps does not answer now, or not soundly.
+            SessionOver: The session has ended, and has no step after this one.
+        """
+        headers = {} if after is None else {"Last-Event-ID": str(after)}
+        path = f"/v1/sessions/{quote(session_id, safe='')}/events"
+        timeout = httpx.Timeout(TIMEOUT_S, read=EVENTS_SILENCE_S)
+        try:
+            async with httpx_sse.aconnect_sse(self._http, "GET", path, headers=headers, timeout=timeout) as source:
+                if source.response.status_code >= 400:
+                    await source.response.aread()
+                    refusal = await self._refusal(source.response)
+                    # A proxy's, while the gateway restarts.
+                    if after is not None and source.response.status_code >= 500:
+                        raise StreamLost(refusal.problem, refusal.fix)
+                    raise refusal
+                if source.response.status_code == 204:
+                    raise SessionOver(f"{session_id} has ended, and nothing came after its last known step")
+                async for event in source.aiter_sse():
+                    if not event.data:  # the stream begins with how soon to ask again
+                        continue
+                    yield Entry.model_validate_json(event.data)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            is_first = after is None and not isinstance(error, httpx.ReadError | httpx.RemoteProtocolError)
+            raise _unreachable(self.url, error, CommandError if is_first else StreamLost) from None
+
+    async def nodes(self) -> NodePage:
+        return await self._ask(NodePage, "GET", "/v1/nodes")
 
     async def drain(self, node_id: str, limit_s: float) -> DrainStarted:
         body = DrainRequest(limit_s=limit_s).model_dump(mode="json", by_alias=True)
@@ -145,7 +194,7 @@ class Gateway:
     ) -> Reply:
         answer = await self._send(method, path, body, headers=headers, timeout_s=timeout_s)
         if answer.status_code >= 400:
-            raise _refusal(answer)
+            raise await self._refusal(answer)
         try:
             return reply.model_validate_json(answer.content)
         except ValidationError:
@@ -164,23 +213,44 @@ class Gateway:
         try:
             answer = await self._http.request(method, path, json=body, headers=headers, timeout=timeout)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            why = str(error) or type(error).__name__
             lost = isinstance(error, httpx.ReadError | httpx.RemoteProtocolError)
-            raise (_AnswerLost if lost else CommandError)(
-                f"no gateway at {self.url}: {why}",
-                "start one with: greenroom up, or name it with --url or GREENROOM_URL",
-            ) from None
+            raise _unreachable(self.url, error, _AnswerLost if lost else CommandError) from None
         self.clock_ahead_s = ahead(answer.headers.get("Date"), time.time())
         return answer
+
+    async def _refusal(self, answer: httpx.Response) -> CommandError:
+        refusal = _refusal(answer, self.url)
+        is_unknown_path = not isinstance(refusal, GatewayRefused) or refusal.code == NOT_FOUND.code
+        if answer.status_code != HTTPStatus.NOT_FOUND or not is_unknown_path:
+            return refusal
+        try:
+            health = HealthReply.model_validate_json((await self._send("GET", "/health")).content)
+        except (CommandError, ValidationError):  # something else answers at this address
+            return refusal
+        own = version("greenroom-cli")
+        if health.service != "gateway" or health.version == own:
+            return refusal
+        return CommandError(
+            f"the gateway at {self.url} is version {health.version} and has no {answer.request.url.path}, which this "
+            f"command (version {own}) needs",
+            "upgrade the gateway, or use the greenroom command of its version",
+        )
 
 
 class _Readiness(BaseModel):
     reasons: dict[str, str]
 
 
-def _refusal(answer: httpx.Response) -> CommandError:
+def _unreachable(url: str, error: Exception, kind: type[CommandError] = CommandError) -> CommandError:
+    return kind(
+        f"no gateway at {url}: {str(error) or type(error).__name__}",
+        "start one with: greenroom up, or name it with --url or GREENROOM_URL",
+    )
+
+
+def _refusal(answer: httpx.Response, url: str) -> CommandError:
     try:
-        return GatewayRefused(Problem.model_validate_json(answer.content))
+        return GatewayRefused(Problem.model_validate_json(answer.content), url)
     except ValidationError:
         return _no_gateway(answer)
 

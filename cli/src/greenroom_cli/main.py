@@ -14,6 +14,8 @@ def main() -> NoReturn:
     """Run the command; every refusal is one line on stderr and a non-zero exit code."""
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # `nohup` and background jobs of scripts ignore SIGINT
         signal.signal(signal.SIGINT, _interrupt)
+    if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:  # a container's first process has no default action
+        signal.signal(signal.SIGTERM, _terminate)
     _repair_streams()
     from greenroom_cli.app import run_app  # takes most of a second
 
@@ -30,6 +32,11 @@ def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
     with contextlib.suppress(OSError):
         os.write(2, f"{INTERRUPTED}\n".encode())
     os._exit(EXIT_INTERRUPTED)
+
+
+def _terminate(number: int, _frame: FrameType | None) -> NoReturn:
+    """Exit at once, as a shell reports the signal; see `_interrupt`."""
+    os._exit(128 + number)
 
 
 def _repair_streams() -> None:

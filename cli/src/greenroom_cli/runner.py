@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from chassis.cancellation import mend_wait_for
@@ -16,19 +16,27 @@ class Stopped(Exception):
     """A signal stopped the command, after everything it had started was stopped.
 
     Attributes:
+        signal: The first one.
         exit_code: 128 + the signal's number, as in shells.
     """
 
     def __init__(self, number: signal.Signals) -> None:
         super().__init__(number.name)
+        self.signal = number
         self.exit_code = 128 + number
 
 
-def run(command: Coroutine[Any, Any, T]) -> T:
+def _ignore() -> None: ...
+
+
+def run(command: Coroutine[Any, Any, T], *, on_repeated_signal: Callable[[], None] = _ignore) -> T:
     """Run the command.
 
-    The first signal cancels the command, which then cleans up. Further ones are ignored, since an interrupted clean-up
-    would leave processes behind (SIGKILL works, and leaves none either).
+    The first signal cancels the command, which then cleans up. Further ones never interrupt that, since an interrupted
+    clean-up would leave processes behind (SIGKILL works, and leaves none either).
+
+    Args:
+        on_repeated_signal: Called for each further signal, to clean up faster.
 
     Raises:
         Stopped: By a signal.
@@ -36,17 +44,19 @@ def run(command: Coroutine[Any, Any, T]) -> T:
     before = signal.getsignal(signal.SIGINT)
     try:
         mend_wait_for()
-        return asyncio.run(_run(command))
+        return asyncio.run(_run(command, on_repeated_signal))
     finally:
         signal.signal(signal.SIGINT, before)  # the loop leaves Python's own handler, which ends in a traceback
 
 
-async def _run(command: Coroutine[Any, Any, T]) -> T:
+async def _run(command: Coroutine[Any, Any, T], on_repeated_signal: Callable[[], None]) -> T:
     task = asyncio.ensure_future(command)
     received: list[signal.Signals] = []
 
     def stop(number: signal.Signals) -> None:
-        if not received:
+        if received:
+            on_repeated_signal()
+        else:
             task.cancel()
         received.append(number)
 

@@ -1,16 +1,17 @@
 """Settings of the commands: the environment, .env in the current folder, and the values of a running stack."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gateway.domain.access import presentable_key
-from greenroom_cli import env_file
+from greenroom_cli import env_file, network
 from greenroom_cli.errors import CommandError
 from greenroom_cli.stack.state import StateFolder
 
@@ -51,6 +52,19 @@ def _key(key: str) -> str:
     return key
 
 
+_BARE: Final = re.compile(r"(\[[\da-fA-F:.]+\]|[\w.-]+)(:\d+)?(/[!-~]*)?")  # host[:port][/path]
+
+
+def _with_scheme(url: object) -> object:
+    """Read `localhost:8000` as `http://localhost:8000`; for another host the scheme says whether keys are encrypted."""
+    if not isinstance(url, str) or not _BARE.fullmatch(url):
+        return url
+    if network.is_loopback(f"http://{url}"):
+        return f"http://{url}"
+    # Without the address, which may hold a secret.
+    raise ValueError("it has no scheme: put https:// before it, or http:// in a private network")
+
+
 _Http = Annotated[str, _url("http", "https")]
 _Socket = Annotated[str, _url("ws", "wss")]
 _Either = Annotated[str, _url("ws", "wss", "http", "https")]
@@ -62,7 +76,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
-    greenroom_url: _Http = "http://127.0.0.1:8000"
+    greenroom_url: Annotated[_Http, BeforeValidator(_with_scheme)] = "http://127.0.0.1:8000"
     greenroom_api_key: _Key | None = None
     greenroom_api_keys: str = ""
 

@@ -48,7 +48,7 @@ class StepFailed(CommandError):
 class Steps(Protocol):
     """Receives each step after it has succeeded."""
 
-    def done(self, step: str, seconds: float | None = None) -> None: ...
+    def __call__(self, step: str, seconds: float | None = None, /) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ async def place_call(settings: Settings, script: Script, recording: Path, steps:
     async with Gateway(settings.greenroom_url, settings.api_key) as gateway:
         await _step("gateway", gateway.check())  # without a gateway a missing key does not matter
         speeches = await _step("caller's voice", _synthesise(settings, script))
-        steps.done(f"caller's voice synthesised ({script.voice})")
+        steps(f"caller's voice synthesised ({script.voice})")
         async with _open_ear(settings) as ear, Call(recording, ear.feed) as call:
             return await _Conversation(gateway, call, ear, steps).hold(script, speeches, recording)
 
@@ -89,11 +89,11 @@ class _Conversation:
         self._zero = time.monotonic()
         started = await _step("POST /orchestrator/session/start", self._gateway.start(script.request))
         answered_s = self._since()
-        self._steps.done(f"POST answered: {started.session_id}", answered_s)
+        self._steps(f"POST answered: {started.session_id}", answered_s)
         try:
             timeline = await self._meet(started, answered_s)
             opening = await _step("opening line", self._call.listen(OPENING_S))
-            self._steps.done("opening line heard", self._since(opening.ended_at))
+            self._steps("opening line heard", self._since(opening.ended_at))
             spoken = [await self._turn(speech) for speech in speeches]
         except BaseException:
             await self._call.leave()
@@ -102,11 +102,11 @@ class _Conversation:
         await self._call.leave()
         end = await _step("POST /orchestrator/session/end", self._gateway.end(started.session_id))
         ended_s = self._since()
-        self._steps.done("session ended", ended_s)
+        self._steps("session ended", ended_s)
         await _step("transcription", self._ear.finish())
         opening_text, turns = self._words(speeches, spoken)
         bill = await _step("bill", self._bill(started.session_id))
-        self._steps.done("billed", self._since())
+        self._steps("billed", self._since())
         return CallReport(
             session_id=started.session_id,
             timeline=Timeline(*timeline, ended_s),
@@ -118,13 +118,18 @@ class _Conversation:
         )
 
     async def _meet(self, started: StartReply, answered_s: float) -> tuple[float, float, float, float]:
-        await _step("joining the room", self._call.join(started.server_url, started.token))
-        joined_s = self._since()
-        self._steps.done("caller joined", joined_s)
-        agent_s = self._since(await _step("agent joined", self._call.agent_joined(AGENT_JOINS_S)))
-        self._steps.done("agent joined", agent_s)
-        sound_s = self._since(await _step("first audio", self._call.first_sound(FIRST_SOUND_S)))
-        self._steps.done("first audio", sound_s)
+        seen: list[tuple[float, str]] = []  # in the order of the questions, which is not that of the times
+        try:
+            await _step("joining the room", self._call.join(started.server_url, started.token))
+            joined_s = self._since()
+            seen.append((joined_s, "caller joined"))
+            agent_s = self._since(await _step("agent joined", self._call.agent_joined(AGENT_JOINS_S)))
+            seen.append((agent_s, "agent joined"))
+            sound_s = self._since(await _step("first audio", self._call.first_sound(FIRST_SOUND_S)))
+            seen.append((sound_s, "first audio"))
+        finally:
+            for at_s, step in sorted(seen):
+                self._steps(step, at_s)
         return answered_s, joined_s, agent_s, sound_s
 
     async def _turn(self, speech: Speech) -> tuple[int, float, Utterance]:
@@ -133,7 +138,7 @@ class _Conversation:
         asked_ms = self._call.ear.position_ms
         until = await _step(name, self._call.say(speech))
         answer = await _step(name, self._call.listen(REPLY_S))
-        self._steps.done(f"{name} after {answer.began_at - until:.2f} s", self._since(answer.ended_at))
+        self._steps(f"{name} after {answer.began_at - until:.2f} s", self._since(answer.ended_at))
         return asked_ms, until, answer
 
     def _words(
@@ -167,7 +172,7 @@ class _Conversation:
         try:
             await self._gateway.end(session_id)
         except CommandError as error:
-            self._steps.done(f"ending the failed session did not work either: {error.problem}")
+            self._steps(f"ending the failed session did not work either: {error.problem}")
 
     def _since(self, moment: float | None = None) -> float:
         return (time.monotonic() if moment is None else moment) - self._zero

@@ -1,17 +1,15 @@
 """`greenroom bill`: the bills of a session or a user."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from contracts.api import SessionBill, UserBill
 from greenroom_cli.commands import options
+from greenroom_cli.commands.asking import show_answer
 from greenroom_cli.commands.options import STATE, AsJson, State, Url
-from greenroom_cli.console import say, say_json, table
+from greenroom_cli.console import say, table
 from greenroom_cli.errors import CommandError
-from greenroom_cli.gateway import Gateway
-from greenroom_cli.runner import run
 
 
 def bill(
@@ -26,23 +24,12 @@ def bill(
         raise CommandError(
             "name a session or a user, one of the two", "greenroom bill SESSION, or greenroom bill --user USER"
         )
-    session = None if session is None else options.as_typed("SESSION", session)
-    user = None if user is None else options.as_typed("--user", user)
-    found = run(_fetch(session, user, url, state))
-    if as_json:
-        say_json(found.model_dump(mode="json", by_alias=True))
-    elif isinstance(found, SessionBill):
-        _show_session(found)
+    if session is not None:
+        of = options.as_id("SESSION", session)
+        show_answer(lambda gateway: gateway.session_bill(of), url, state, _show_session, as_json=as_json)
     else:
-        _show_user(found)
-
-
-async def _fetch(session: str | None, user: str | None, url: str | None, state: Path | None) -> SessionBill | UserBill:
-    settings = options.settings(state, url)
-    async with Gateway(settings.greenroom_url, settings.api_key) as gateway:
-        if session is not None:
-            return await gateway.session_bill(session)
-        return await gateway.user_bill(user or "")
+        of = options.as_typed("--user", user or "")
+        show_answer(lambda gateway: gateway.user_bill(of), url, state, _show_user, as_json=as_json)
 
 
 def _show_session(bill: SessionBill) -> None:

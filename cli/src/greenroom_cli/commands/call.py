@@ -17,6 +17,7 @@ from greenroom_cli.call.place import AGENT_JOINS_S, REPLY_S
 from greenroom_cli.call.transcriber import Heard, Transcriber
 from greenroom_cli.call.voice import speak
 from greenroom_cli.commands import options
+from greenroom_cli.commands.asking import say_gateway
 from greenroom_cli.commands.options import STATE, State, Url
 from greenroom_cli.console import say, warn
 from greenroom_cli.errors import CommandError
@@ -64,6 +65,7 @@ async def _call(
 ) -> None:
     async with Gateway(settings.greenroom_url, settings.api_key) as gateway:
         await gateway.check()  # without a gateway a missing key does not matter
+        say_gateway(settings.greenroom_url)
         ear = await _connect_ear(settings)
         try:
             async with Call(recording, ear.feed) as line:

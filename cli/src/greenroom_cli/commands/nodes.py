@@ -1,16 +1,16 @@
 """`greenroom nodes`: shows and drains nodes."""
 
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
-from contracts.api import DrainStarted, StatsReply
+from contracts.api import PoolStats
 from greenroom_cli.commands import options
+from greenroom_cli.commands.asking import ask, show_answer
+from greenroom_cli.commands.finding import since
 from greenroom_cli.commands.options import STATE, AsJson, State, Url
 from greenroom_cli.console import say, say_json, table
-from greenroom_cli.gateway import Gateway
-from greenroom_cli.runner import run
 
 app = typer.Typer(help="Show the nodes, or drain one.", invoke_without_command=True)
 
@@ -18,28 +18,32 @@ app = typer.Typer(help="Show the nodes, or drain one.", invoke_without_command=T
 @app.callback()
 def default(context: typer.Context, url: Url = None, state: State = STATE, as_json: AsJson = False) -> None:
     """Show the nodes: warm, busy and free workers, load. Or drain one."""
-    if context.invoked_subcommand is None:
-        show(url, state, as_json=as_json)
-
-
-def show(url: str | None, state: Path | None, *, as_json: bool) -> None:
-    stats = run(fetch_stats(url, state))
+    if context.invoked_subcommand is not None:
+        return
+    stats = ask(lambda gateway: gateway.stats(), url, state, as_json=as_json)
     if as_json:
         say_json([pool.model_dump(mode="json", by_alias=True) for pool in stats.pool])
         return
     if not stats.pool:
-        say("No node is alive. Start one with: greenroom up")
+        say("No node is alive, or it is starting again: read the logs of the agent-runners")
         return
+    now = datetime.now(UTC)
     table(
         ("node", "warm", "busy", "free", "slots", "load", "processes", "draining"),
         (
             (
                 *(pool.node_id, pool.warm, pool.busy, pool.free, pool.slots),
-                *(f"{pool.load:.2f}", pool.processes, "yes" if pool.draining else "no"),
+                *(f"{pool.load:.2f}", pool.processes, _draining(pool, now)),
             )
             for pool in stats.pool
         ),
     )
+
+
+def _draining(pool: PoolStats, now: datetime) -> str:
+    if not pool.draining:
+        return "no"
+    return f"yes, for {since(pool.drain_since, now)}" if pool.drain_since else "yes"
 
 
 @app.command()
@@ -53,21 +57,11 @@ def drain(
     as_json: AsJson = False,
 ) -> None:
     """Drain a node: it takes no new calls, completes its calls until the limit, hands over the rest, and stops."""
-    node = options.as_typed("NODE", node)
-    started = run(_drain(node, limit_s, url, state))
-    if as_json:
-        say_json(started.model_dump(mode="json", by_alias=True))
-    else:
-        say(f"{node} takes nothing new and ends after its {started.jobs} call(s)")
-
-
-async def _drain(node: str, limit_s: float, url: str | None, state: Path | None) -> DrainStarted:
-    settings = options.settings(state, url)
-    async with Gateway(settings.greenroom_url, settings.api_key) as gateway:
-        return await gateway.drain(node, limit_s)
-
-
-async def fetch_stats(url: str | None, state: Path | None) -> StatsReply:
-    settings = options.settings(state, url)
-    async with Gateway(settings.greenroom_url, settings.api_key) as gateway:
-        return await gateway.stats()
+    node = options.as_id("NODE", node)
+    show_answer(
+        lambda gateway: gateway.drain(node, limit_s),
+        url,
+        state,
+        lambda started: say(f"{node} takes nothing new and ends after its {started.jobs} call(s)"),
+        as_json=as_json,
+    )

@@ -4,9 +4,6 @@ import asyncio
 import contextlib
 import json
 import os
-import shlex
-import shutil
-import sys
 import time
 from collections.abc import Generator, Mapping
 from pathlib import Path
@@ -17,6 +14,7 @@ import typer
 from chassis.redaction import without_identity
 from greenroom_cli import env_file, local_stack
 from greenroom_cli.commands.options import STATE, State
+from greenroom_cli.commands.welcome import show_addresses, this_command, where
 from greenroom_cli.console import StackLines, say, warn
 from greenroom_cli.errors import CommandError
 from greenroom_cli.runner import Stopped, run
@@ -104,7 +102,7 @@ def _published(stack: Stack, json_file: Path | None) -> Generator[None]:
 
 def _welcome(stack: Stack, state: Path, environment: Mapping[str, str], seconds: float) -> None:
     say(f"Greenroom is up ({seconds:.1f} s)", style="bold green")
-    say(f"  API        {stack.gateway_url}")
+    show_addresses(stack.gateway_url, {**environment, **stack.environment})
     for name in ("LIVEKIT_URL", "NATS_URL", "REDIS_URL"):
         url = stack.environment.get(name)
         shown = without_identity(url or environment[name])
@@ -117,21 +115,9 @@ def _welcome(stack: Stack, state: Path, environment: Mapping[str, str], seconds:
     say(f"  logs       {stack.folder.logs}")
     if problem := local_stack.unreachable_livekit({**stack.environment, **environment}):
         warn(problem)
-    say(f"Place a call with: {_this_command()} demo{_where(state, environment)}")
+    options = where(state, environment)
+    say(f"Place a call with: {this_command()} demo{options or ' (from this folder)'}")
     say("Ctrl-C stops everything.")
-
-
-def _this_command() -> str:
-    """How this command was called, so that a printed command can be pasted."""
-    called = Path(sys.argv[0]).absolute()
-    is_on_path = shutil.which("greenroom") is not None
-    return "greenroom" if is_on_path or called.name != "greenroom" else shlex.quote(str(called))
-
-
-def _where(state: Path, environment: Mapping[str, str]) -> str:
-    """The option with which another command finds this stack; none for the default folder."""
-    is_found = state == DEFAULT_STATE and "GREENROOM_URL" not in environment
-    return " (from this folder)" if is_found else f" --state {shlex.quote(str(state.absolute()))}"
 
 
 def _server_ports(written: list[str]) -> dict[str, int]:

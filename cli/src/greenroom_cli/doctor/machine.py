@@ -7,7 +7,7 @@ import shutil
 import socket
 import struct
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from greenroom_cli import env_file
@@ -29,10 +29,7 @@ def check_machine(environment: Mapping[str, str], state: Path, *, stack_is_runni
         _program("Go", ("go",), "builds livekit-server and runs nothing else", "apt-get install golang-go"),
         _program("Node", ("node",), "is needed by the browser tests alone", "apt-get install nodejs"),
         _program("Chromium", CHROMIUM, "is needed by the browser tests alone", "apt-get install chromium"),
-        _server("nats-server", binaries.nats_server),
-        _server("redis-server", binaries.redis_server),
-        _server("PostgreSQL", binaries.postgres),
-        _server("livekit-server", lambda: binaries.livekit_server(environment.get("LIVEKIT_SERVER_BIN"))),
+        *_servers(environment),
         network_interface(),
         *(
             Check(GROUP, ".env", Verdict.WARNING, f"{found.name}: {found.why}", found.fix)
@@ -61,11 +58,20 @@ def _program(name: str, candidates: tuple[str, ...], purpose: str, fix: str) -> 
     return Check(GROUP, name, Verdict.WARNING, f"not found; it {purpose}", fix)
 
 
-def _server(name: str, find: Callable[[], Path]) -> Check:
-    try:
-        return Check(GROUP, name, Verdict.OK, str(find()))
-    except CommandError as error:
-        return Check(GROUP, name, Verdict.BROKEN, error.problem, error.fix)
+def _servers(environment: Mapping[str, str]) -> Iterator[Check]:
+    """The servers' programs; where the environment names such a server, its program may be missing."""
+    programs: dict[str, tuple[str, Callable[[], Path]]] = {
+        "nats-server": ("NATS_URL", binaries.nats_server),
+        "redis-server": ("REDIS_URL", binaries.redis_server),
+        "PostgreSQL": ("DATABASE_URL", binaries.postgres),
+        "livekit-server": ("LIVEKIT_URL", lambda: binaries.livekit_server(environment.get("LIVEKIT_SERVER_BIN"))),
+    }
+    for name, (variable, find) in programs.items():
+        try:
+            yield Check(GROUP, name, Verdict.OK, str(find()))
+        except CommandError as error:
+            if variable not in environment:
+                yield Check(GROUP, name, Verdict.BROKEN, error.problem, error.fix)
 
 
 def network_interface() -> Check:

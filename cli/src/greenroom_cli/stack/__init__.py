@@ -1,7 +1,7 @@
 """The local stack: servers, sandbox and services as supervised processes. See `running_stack`."""
 
 from greenroom_cli.stack.options import EVERYTHING, SERVERS, SERVICES, Part, StackOptions, system_environment
-from greenroom_cli.stack.process import ProcessFailed, ProcessSpec, StackProcess
+from greenroom_cli.stack.process import ProcessFailed, StackProcess
 from greenroom_cli.stack.stack import Stack, running_stack
 
 __all__ = [
@@ -10,7 +10,6 @@ __all__ = [
     "SERVICES",
     "Part",
     "ProcessFailed",
-    "ProcessSpec",
     "Stack",
     "StackOptions",
     "StackProcess",

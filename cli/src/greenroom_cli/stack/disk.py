@@ -60,9 +60,11 @@ def nats_disk(state: Path, environment: Mapping[str, str]) -> Disk:
         return int(text) if text.isdecimal() and text.isascii() else default
 
     calls = number("MAX_BOTS", 50), number("SESSION_TIMEOUT", 1_800_000)
+    kept_s = (number("SESSIONS_MAX_AGE_H", streams.SESSIONS.max_age_s // 3600) + 24) * 3600
     log_bytes = number("SESSIONS_MAX_MB", streams.sessions_bytes(*calls) // MIB) * MIB
     bounds = {
         streams.SESSIONS.name: log_bytes,
+        streams.KEYS.name: number("KEYS_MAX_MB", streams.keys_bytes(calls[0], kept_s) // MIB) * MIB,
         streams.IDEMPOTENCY.name: number("IDEMPOTENCY_MAX_MB", streams.IDEMPOTENCY.max_bytes // MIB) * MIB,
         streams.SEATS.name: number("SEATS_MAX_MB", streams.SEATS.max_bytes // MIB) * MIB,
     }

@@ -42,6 +42,10 @@ class StackOptions:
         environment: The environment of every process; the stack adds the addresses of the parts that it starts.
         ports: Required ports by name (gateway, nats, redis, livekit, ...); a port in use is refused.
         preferred_ports: Ports to take if free; the ports of the folder's last run have priority.
+        deployed: For callers elsewhere: the services' own defaults instead of those for one machine; a service has
+            started when it is alive (`/ready` of the gateway tells what is missing); the nodes stop first, so that
+            their calls drain while the other services run.
+        restored: The state folder may be a copy: its original is stopped for good.
     """
 
     parts: AbstractSet[Part] = EVERYTHING
@@ -49,3 +53,5 @@ class StackOptions:
     environment: Mapping[str, str] = field(default_factory=system_environment)
     ports: Mapping[str, int] = field(default_factory=dict[str, int])
     preferred_ports: Mapping[str, int] = field(default_factory=dict[str, int])
+    deployed: bool = False
+    restored: bool = False

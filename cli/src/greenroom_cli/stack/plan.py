@@ -11,7 +11,13 @@ from greenroom_cli.stack.options import Part, StackOptions
 from greenroom_cli.stack.ports import LOOPBACK, free_ports, is_free, reached_at, require_free
 from greenroom_cli.stack.process import ProcessSpec
 from greenroom_cli.stack.providers import sandbox, sandbox_environment
-from greenroom_cli.stack.services import migration, service
+from greenroom_cli.stack.services import (
+    AFTER_DRAIN_S,
+    DEPLOYED_STOP_S,
+    drain_limit_s,
+    migration,
+    service,
+)
 from greenroom_cli.stack.state import Keys, StateFolder
 
 # Defaults for one machine; variables set by the user override them.
@@ -26,12 +32,21 @@ LOCAL_DEFAULTS = {
     "WORKER_SILENCE_S": "4",
 }
 
+DEPLOYED_DEFAULTS = {
+    # One limit of memory holds for all parts of the container. NATS, the supervisor and the services besides the node
+    # use about 500 MB; the rest is for their load.
+    "MEMORY_RESERVED_MB": "600",
+    # The platform publishes the whole port.
+    "METRICS_NEED_KEY": "true",
+}
+
 
 class Plan:
     """The processes, their ports and their environment."""
 
     def __init__(self, state: StateFolder, options: StackOptions) -> None:
         self._folder = state.path
+        self._state = state
         self._options = options
         self._keys: Keys = state.keys()
         self._ports = _choose_ports(options, state.ports())
@@ -86,7 +101,11 @@ class Plan:
             refuse_bad_settings(part, spec.environment)
 
     def services(self) -> list[ProcessSpec]:
-        """In starting order, the reverse of stopping: the gateway stops first, and billing after every end."""
+        """In starting order, the reverse of stopping: billing stops after every end.
+
+        Deployed nodes stop first: until their calls have ended, the gateway takes requests and webhooks. Elsewhere the
+        gateway does, since the calls are cut off.
+        """
         specs: list[ProcessSpec] = []
         if Part.BILLING in self._options.parts:
             # PORT and HOST configure the gateway, not billing, which has an HTTP API too.
@@ -94,15 +113,28 @@ class Plan:
             specs.append(self._service("billing", Part.BILLING, "billing.app", own, "HOST"))
         if Part.SCHEDULER in self._options.parts:
             specs.append(self._service("scheduler", Part.SCHEDULER, "scheduler.app", {}))
-        for node in _node_names(self._options):
-            specs.append(self._service(node, Part.AGENT_RUNNER, "agent_runner.app", {"NODE_ID": node}))
+        nodes = [self._service(n, Part.AGENT_RUNNER, "agent_runner.app", self._node_id(n)) for n in self._nodes]
+        gateways: list[ProcessSpec] = []
         if Part.GATEWAY in self._options.parts:
             own = {"PORT": str(self._ports["gateway"])}
-            specs.append(self._service("gateway", Part.GATEWAY, "gateway.app", own, "HOST"))
-        return specs
+            gateways.append(self._service("gateway", Part.GATEWAY, "gateway.app", own, "HOST"))
+        return [*specs, *gateways, *nodes] if self._options.deployed else [*specs, *nodes, *gateways]
+
+    @property
+    def _nodes(self) -> list[str]:
+        return _node_names(self._options)
+
+    def _node_id(self, node: str) -> dict[str, str]:
+        """The process's name; in a deployment NODE_ID, since several of them may share a NATS server."""
+        given = self._options.environment.get("NODE_ID") if self._options.deployed else None
+        return {"NODE_ID": given or node}
 
     def _environment_of(self, part: Part) -> dict[str, str]:
-        everything = {**LOCAL_DEFAULTS, **self._options.environment, **self.environment, **self._as_user(part)}
+        deployed = self._options.deployed
+        defaults = DEPLOYED_DEFAULTS if deployed else LOCAL_DEFAULTS
+        # The health ports of a container's parts are for its supervisor; the image's HEALTH_HOST is for a part alone.
+        own = {"HEALTH_HOST": LOOPBACK} if deployed else {}
+        everything = {**defaults, **self._options.environment, **self.environment, **self._as_user(part), **own}
         return for_part(part, everything)
 
     def _service(
@@ -115,7 +147,12 @@ class Plan:
         """
         port = self._ports[name]
         environment = self._environment_of(part) | own | {"HEALTH_PORT": str(port)}
-        return service(name, module, f"{reached_at(environment.get(host, LOOPBACK))}:{port}", environment)
+        address = f"{reached_at(environment.get(host, LOOPBACK))}:{port}"
+        if not self._options.deployed:
+            return service(name, module, address, environment)
+        drains = part == Part.AGENT_RUNNER
+        stop_s = drain_limit_s(environment) + AFTER_DRAIN_S if drains else DEPLOYED_STOP_S
+        return service(name, module, address, environment, probe="/health", stop_timeout_s=stop_s)
 
     @property
     def _gateway(self) -> str:
@@ -143,9 +180,12 @@ class Plan:
             found["LIVEKIT_URL"] = f"ws://{LOOPBACK}:{ports['livekit']}"
             found["LIVEKIT_API_KEY"] = self._keys.livekit_key
             found["LIVEKIT_API_SECRET"] = self._keys.livekit_secret
+        given = self._options.environment
+        if "ACCOUNT_KEY" not in given and (Part.POSTGRES in parts or "DATABASE_URL" not in given):
+            found["ACCOUNT_KEY"] = self._state.account_key()  # it stays with the bills, whose accounts it makes
         if Part.POSTGRES in parts:
             found["DATABASE_URL"] = servers.postgres_url(ports["postgres"], self._keys.postgres_password)
-        elif "DATABASE_URL" not in self._options.environment:
+        elif "DATABASE_URL" not in given:
             found["DATABASE_URL"] = f"sqlite+aiosqlite:///{self._folder / 'billing.sqlite'}"
         if Part.SANDBOX in parts:
             found.update(sandbox_environment(ports["sandbox"], self._options.environment))

@@ -9,17 +9,25 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from greenroom_cli.errors import CommandError
 from greenroom_cli.stack.keeper import kill_session
+from greenroom_cli.stack.output import Output
 
 SHIM = Path(__file__).with_name("shim.py")
 POLL_S = 0.05
-LOG_LIMIT_BYTES = 20_000_000
+FIRST_NOTICE_S = 3.0
+NOTICE_EVERY_S = 10.0
 
 Ready = Callable[[], Awaitable[str | None]]
 """Called until it returns None; before, it returns what is missing, which becomes the error at the deadline."""
+
+Notice = Callable[[float, str], None]
+"""Called after FIRST_NOTICE_S, then each NOTICE_EVERY_S, with the seconds of waiting and what is missing."""
+
+
+def _ignore(_seconds: float, _missing: str) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -75,13 +83,13 @@ class Registry(Protocol):
 class StackProcess:
     """A process that can be started, signalled, stopped and started again, as tests of faults need."""
 
-    def __init__(self, spec: ProcessSpec, logs: Path, registry: Registry) -> None:
+    def __init__(self, spec: ProcessSpec, logs: Path, registry: Registry, echo: BinaryIO | None = None) -> None:
         self.spec = spec
         self.log = logs / f"{spec.name}.log"
         self._registry = registry
+        self._output = Output(self.log, echo)
         self._process: asyncio.subprocess.Process | None = None
         self._is_reaped = False
-        self._log_start = 0
 
     @property
     def pid(self) -> int:
@@ -94,7 +102,7 @@ class StackProcess:
     def is_running(self) -> bool:
         return self._process is not None and self._process.returncode is None
 
-    async def start(self) -> float:
+    async def start(self, waiting: Notice = _ignore) -> float:
         """Start it and wait until it is ready; return the seconds that took.
 
         Raises:
@@ -102,8 +110,11 @@ class StackProcess:
         """
         began = time.monotonic()
         await self._spawn()
-        missing = "it has not finished"
-        while time.monotonic() - began < self.spec.ready_timeout_s:
+        missing, notice_at = "it has not finished", FIRST_NOTICE_S
+        while (waited := time.monotonic() - began) < self.spec.ready_timeout_s:
+            if waited >= notice_at:
+                waiting(waited, missing)
+                notice_at += NOTICE_EVERY_S
             if not self.is_running:
                 if self.spec.ready is None and await self.wait() == 0:
                     return time.monotonic() - began
@@ -124,6 +135,8 @@ class StackProcess:
         if not self._is_reaped:  # only once: another process may get the pid
             self._is_reaped = True
             kill_session(self._process.pid)
+            _reap_group(self._process.pid)
+            self._output.settle()
             self._registry.reaped(self._process.pid)
         return code
 
@@ -148,6 +161,10 @@ class StackProcess:
         kill_session(self._process.pid)  # also the leader, if it exceeded its deadline
         await self.wait()
 
+    def write_kept_output(self) -> None:
+        """Try again to write what the log file did not take; `why_restart` may read it there."""
+        self._output.write_kept()
+
     def signal(self, number: signal.Signals, *, whole_session: bool = False) -> None:
         """Signal the process or, with `whole_session`, its process group (a node and its workers)."""
         if whole_session:
@@ -157,19 +174,11 @@ class StackProcess:
 
     def tail(self, lines: int = 15) -> list[str]:
         """The last lines that this run wrote to the log."""
-        if not self.log.exists():
-            return []
-        with self.log.open("rb") as log:
-            size = log.seek(0, os.SEEK_END)
-            log.seek(max(self._log_start, size - 16_384))
-            return log.read().decode(errors="replace").splitlines()[-lines:]
+        return self._output.tail(lines)
 
     async def _spawn(self) -> None:
-        if self.log.exists() and self.log.stat().st_size > LOG_LIMIT_BYTES:
-            self.log.replace(self.log.with_suffix(".log.1"))
-        options = [str(os.getpid()), *(["--as-nobody"] if self.spec.as_nobody else [])]
-        with self.log.open("ab") as log:
-            self._log_start = log.tell()
+        options = [str(os.getpid()), *(["--drop-root"] if self.spec.as_nobody else [])]
+        with self._output.opened() as log:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", str(SHIM), *options, "--", *self.spec.command),
                 env=dict(self.spec.environment),
@@ -183,3 +192,10 @@ class StackProcess:
 
     def _failed(self, how: str, *, ended: bool = False) -> ProcessFailed:
         return ProcessFailed(self.spec.name, how, self.log, self.tail(), ended=ended)
+
+
+def _reap_group(leader: int) -> None:
+    """Reap the killed processes of a leader's group, whose parent we are if we are a container's first process."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-leader, os.WNOHANG)[0]:
+            pass

@@ -1,30 +1,14 @@
 """A supervisor's progress reports."""
 
-from typing import Protocol
-
 from greenroom_cli.stack.process import ProcessFailed
 
 
-class Progress(Protocol):
-    """Receives each change, in order; must not block."""
+class Progress:
+    """Receives each change, in order, and discards it. A method must not block."""
 
     def starting(self, name: str) -> None: ...
 
-    def ready(self, name: str, seconds: float) -> None: ...
-
-    def died(self, failure: ProcessFailed) -> None: ...
-
-    def restarting(self, name: str, delay_s: float) -> None: ...
-
-    def unwell(self, name: str, reason: str) -> None: ...
-
-    def stopped(self, name: str, seconds: float) -> None: ...
-
-
-class Silent:
-    """Discards the reports."""
-
-    def starting(self, name: str) -> None: ...
+    def waiting(self, name: str, seconds: float, missing: str) -> None: ...
 
     def ready(self, name: str, seconds: float) -> None: ...
 

@@ -11,8 +11,8 @@ class RestartPolicy:
     Attributes:
         first_s: Wait before the first restart.
         longest_s: Longest wait.
-        most: Restarts within `window_s`; the next death is final.
-        window_s: After running this long, earlier deaths no longer count.
+        most: Restarts in a row; the next death is final.
+        window_s: A run that was ready for this long ends a row: earlier deaths no longer count.
     """
 
     first_s: float = 0.5
@@ -20,13 +20,13 @@ class RestartPolicy:
     most: int = 5
     window_s: float = 60.0
 
-    def delay_s(self, deaths_s: Sequence[float]) -> float | None:
+    def delay_s(self, runs_s: Sequence[float]) -> float | None:
         """Seconds until the next start; None when no restart is left.
 
         Args:
-            deaths_s: Times of all its deaths on a monotonic clock, in order; the last is now.
+            runs_s: For how long each run was ready until it died, in order; 0 for one that was never ready.
         """
-        recent = sum(1 for death in deaths_s if deaths_s[-1] - death < self.window_s)
-        if recent > self.most:
+        row = next((n for n, run_s in enumerate(reversed(runs_s), 1) if run_s >= self.window_s), len(runs_s))
+        if row > self.most:
             return None
-        return min(self.first_s * 2.0 ** (recent - 1), self.longest_s)
+        return min(self.first_s * 2.0 ** (row - 1), self.longest_s)

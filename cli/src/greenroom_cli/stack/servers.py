@@ -19,6 +19,8 @@ from greenroom_cli.stack.process import SHIM, ProcessSpec
 from greenroom_cli.stack.readiness import says, serves
 
 INITDB_S = 60.0
+# nats-server reads its whole store before it listens; on a slow disk some GB take longer than a service's start.
+NATS_READY_S = 120.0
 POSTGRES_DATABASE = "greenroom"
 POSTGRES_USER = "postgres"
 
@@ -48,6 +50,7 @@ def nats(
         command=(str(binaries.nats_server()), "-c", str(configuration)),
         environment=environment,
         ready=says(port, b"INFO "),
+        ready_timeout_s=NATS_READY_S,
         restarts=True,
         why_restart=FullDisk(folder / "logs" / "nats.log", store).why_restart,
     )
@@ -189,7 +192,7 @@ async def _make_cluster(folder: Path, data: Path, password: str, environment: Ma
         *("--auth=scram-sha-256", f"--pwfile={password_file}"),
     )
     create = (str(binaries.postgres()), "--single", "-D", str(draft), "postgres")
-    options = (str(os.getpid()), *(["--as-nobody"] if as_root else []))
+    options = (str(os.getpid()), *(["--drop-root"] if as_root else []))
     try:
         for command, text in ((initdb, b""), (create, f"CREATE DATABASE {POSTGRES_DATABASE};\n".encode())):
             await _run((sys.executable, "-I", "-S", str(SHIM), *options, "--", *command), text, environment)

@@ -1,4 +1,4 @@
-"""Starts every process of the stack, then becomes it: `python -I -S shim.py PARENT_PID [--as-nobody] -- COMMAND...`.
+"""Starts every process of the stack, then becomes it: `python -I -S shim.py PARENT_PID [--drop-root] -- COMMAND...`.
 
 It ties the process to its parent (the kernel kills it when the parent dies, also by SIGKILL) and, for
 PostgreSQL, which refuses to run as root, drops root. Standard library only: it costs 10 ms per process.
@@ -42,7 +42,7 @@ def main() -> None:
     split = sys.argv.index("--")
     options, command = sys.argv[1:split], sys.argv[split + 1 :]
     parent = int(options[0])
-    if "--as-nobody" in options:
+    if "--drop-root" in options:
         become_nobody()
     # After the change of user, which clears it.
     checked(libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl(PDEATHSIG)")

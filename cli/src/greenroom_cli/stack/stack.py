@@ -9,12 +9,13 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
-from greenroom_cli.stack.options import StackOptions
-from greenroom_cli.stack.options import system_environment as system_environment
+from greenroom_cli.stack.options import Part, StackOptions
+from greenroom_cli.stack.place import refuse_copy
 from greenroom_cli.stack.plan import Plan
 from greenroom_cli.stack.process import StackProcess
-from greenroom_cli.stack.progress import Progress, Silent
+from greenroom_cli.stack.progress import Progress
 from greenroom_cli.stack.state import Run, StateFolder
 from greenroom_cli.stack.supervisor import Supervisor
 
@@ -43,9 +44,16 @@ class Stack:
 
 @asynccontextmanager
 async def running_stack(
-    folder: Path, options: StackOptions | None = None, progress: Progress | None = None
+    folder: Path,
+    options: StackOptions | None = None,
+    progress: Progress | None = None,
+    *,
+    echo: BinaryIO | None = None,
 ) -> AsyncGenerator[Stack]:
     """Start a stack, and stop it in reverse order at the end of the block.
+
+    Args:
+        echo: Gets all that the processes write, in addition to the log files of the folder.
 
     Raises:
         CommandError: The folder is in use, a configured port is taken, a program is missing.
@@ -56,7 +64,9 @@ async def running_stack(
     with state.locked():
         plan = Plan(state, options)
         plan.refuse_bad_settings()
-        supervisor = Supervisor(state.logs, progress or Silent())
+        if options.deployed and Part.NATS in options.parts:
+            refuse_copy(state.path, options.environment["LIVEKIT_URL"], restored=options.restored)
+        supervisor = Supervisor(state.logs, progress or Progress(), echo=echo)
         try:
             await supervisor.start(await plan.servers())
             await supervisor.start(plan.migrations())

@@ -104,6 +104,13 @@ class StateFolder:
             write_private(file, json.dumps(asdict(keys), indent=2))
         return keys
 
+    def account_key(self) -> str:
+        """ACCOUNT_KEY of a stack that keeps its bills here; older versions do not read this file."""
+        file = self.path / "account.key"
+        if not file.exists():
+            write_private(file, secrets.token_hex(32))
+        return file.read_text().strip()
+
     def ports(self) -> dict[str, int]:
         """The ports of the last run by name; empty when unreadable, since others will do."""
         try:
