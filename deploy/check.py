@@ -4,11 +4,12 @@
 - it contains each of our services, and gives them only variables that they read;
 - each variable of .env.example reaches the services that read it;
 - each variable that it takes from .env is in .env.example, which lists all variables that the code reads, and no other;
-- deploy/nats/nats.conf and deploy/redis/redis-server are the output of deploy/backplane.py, and their containers have
-  the passwords;
+- deploy/nats/nats.conf, deploy/redis/redis-server and deploy/grafana/dashboards are the output of deploy/backplane.py
+  and deploy/dashboards.py, and the containers have the passwords;
 - each service uses its own user of NATS and Redis, and no other container is on a network with them;
-- only the gateway and LiveKit are published beyond loopback;
-- the Dockerfile passes hadolint.
+- only the gateway, LiveKit and Caddy are published beyond loopback;
+- each container is read-only and confined, with limits and a health check; each image has a tag or a digest;
+- the Dockerfiles pass hadolint, and deploy/docker/pin can pin their base images.
 """
 
 import importlib
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import backplane
+import dashboards
 import yaml
 from pydantic_settings import BaseSettings
 
@@ -39,17 +41,38 @@ PARTS = {
 ALSO = {"migrate": "billing"}
 # Variables that .env cannot change in Docker: NATS_URL has each service's user, and further credentials are refused.
 WITHHELD = {"NATS_CREDS", "NATS_NKEY_SEED_FILE"}
-# The same for single services: these two have no separate health port, and sandbox.env sets the sandbox's keys.
+# The same for single services: these two have no separate health port, the image knows where it has the console, and
+# sandbox.env sets the sandbox's keys.
 FIXED = {
-    "gateway": {"HEALTH_PORT"},
+    "gateway": {"HEALTH_PORT", "CONSOLE_DIR"},
     "billing": {"HEALTH_PORT"},
     "sandbox": {"SANDBOX_ASSEMBLY_KEY", "SANDBOX_GROQ_KEY", "SANDBOX_INWORLD_KEY"},
 }
 # Variables that the Compose file itself reads, for the servers.
-SERVERS_VARIABLES = {"POSTGRES_PASSWORD"}.union(*backplane.variables().values())
+SERVERS_VARIABLES = {
+    *(
+        "POSTGRES_PASSWORD",
+        "NODE_IP",
+        "DOCKER_LIVEKIT_URL",
+        "MEDIA_NETWORK",
+        "LIVEKIT_USE_EXTERNAL_IP",
+        "DOMAIN",
+        "TURN_DOMAIN",
+        "LOCAL_CA",
+        "PLAIN_ADDRESS",
+    ),
+    *("NODE_MEMORY", "COMPOSE_PROFILES", "GRAFANA_ADMIN_PASSWORD"),
+}.union(*backplane.variables().values())
 # The servers with data, and the containers that may be published on every interface of the host.
 STORES = {"nats", "redis", "postgres"}
-PUBLIC = {"gateway", "livekit"}
+PUBLIC = {"gateway", "livekit", "caddy"}
+# Capabilities that a container may keep: to become its own user, or to listen below port 1024.
+CAPABILITIES = {
+    "redis": {"CHOWN", "DAC_OVERRIDE", "SETGID", "SETUID"},
+    "postgres": {"CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"},
+    "caddy": {"NET_BIND_SERVICE"},
+}
+DOCKERFILES = ("Dockerfile", "deploy/caddy/Dockerfile", "deploy/railway/nats.Dockerfile")
 # Modules of settings; no other module reads the environment.
 SETTINGS = re.compile(r"(settings|agent_config)$")
 
@@ -143,11 +166,53 @@ def user_problems(compose: Mapping[str, Any]) -> list[str]:
     return sorted(problems)
 
 
+def hardening_problems(compose: Mapping[str, Any]) -> list[str]:
+    """Containers that may write, do or use more than they need, and those without a health check."""
+    services: Mapping[str, Any] = compose["services"]
+    wanted = {
+        "read_only: true": lambda s: s.get("read_only") is True,
+        "cap_drop: [ALL]": lambda s: s.get("cap_drop") == ["ALL"],
+        "no-new-privileges": lambda s: "no-new-privileges:true" in s.get("security_opt", ()),
+        "mem_limit": lambda s: "mem_limit" in s,
+        "pids_limit": lambda s: "pids_limit" in s,
+        "rotated logs": lambda s: s.get("logging", {}).get("driver") == "local",
+        "healthcheck": lambda s: "healthcheck" in s or s.get("restart") == "no",
+    }  # fmt: skip
+    problems = [
+        f"compose.yaml gives {name} no {what}"
+        for name, service in services.items()
+        for what, holds in wanted.items()
+        if not holds(service)
+    ]
+    problems += [
+        f"compose.yaml gives {name} the capability {capability}"
+        for name, service in services.items()
+        for capability in set(service.get("cap_add", ())) - CAPABILITIES.get(name, set())
+    ]
+    problems += [
+        f"compose.yaml takes {image} without a version"
+        for service in services.values()
+        if "build" not in service and ((image := service["image"]).endswith(":latest") or ":" not in image)
+    ]
+    return sorted(problems)
+
+
+def base_image_problems(name: str, dockerfile: str) -> list[str]:
+    """Base images that deploy/docker/pin would leave out."""
+    stages = set(re.findall(r"^FROM \S+ AS (\S+)$", dockerfile, flags=re.MULTILINE))
+    bases = re.findall(r"^FROM (\S+)", dockerfile, flags=re.MULTILINE)
+    return [
+        f"{name}: write FROM {base}${{NAME_DIGEST}} and ARG NAME_DIGEST="
+        for base in bases
+        if ":" in base and base not in stages and not re.search(r"\$\{\w+_DIGEST\}$", base)
+    ]
+
+
 def stale_files() -> list[str]:
     """Generated files that are out of date."""
     return [
         f"{file.relative_to(ROOT)} is out of date: run make docs"
-        for file, text in backplane.documents().items()
+        for file, text in (backplane.documents() | dashboards.documents()).items()
         if not file.is_file() or file.read_text(encoding="utf-8") != text
     ]
 
@@ -183,9 +248,11 @@ def main() -> int:
         *withheld_problems(compose, read, offered),
         *network_problems(compose),
         *user_problems(compose),
+        *hardening_problems(compose),
+        *(p for name in DOCKERFILES for p in base_image_problems(name, (ROOT / name).read_text())),
         *stale_files(),
         *example_problems(offered, set[str]().union(*read.values())),
-        *run(str(Path(sys.executable).with_name("hadolint")), "Dockerfile", ".devcontainer/Dockerfile"),
+        *run(str(Path(sys.executable).with_name("hadolint")), *DOCKERFILES, ".devcontainer/Dockerfile"),
     ]
     for problem in problems:
         print(problem, file=sys.stderr)

@@ -1,0 +1,9 @@
+# NATS with a user per part, for a Railway service of its own: the passwords are its variables, a volume is at /data.
+ARG NATS=2.15.1
+ARG NATS_DIGEST=
+
+FROM nats:${NATS}-alpine${NATS_DIGEST}
+COPY deploy/nats/nats.conf /etc/nats/nats.conf
+COPY deploy/nats/nats-server /etc/greenroom/nats-server
+ENTRYPOINT ["sh", "/etc/greenroom/nats-server"]
+CMD ["-c", "/etc/nats/nats.conf"]
