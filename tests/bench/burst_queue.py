@@ -125,6 +125,12 @@ class Ports:
     async def assign(self, node_id: str, job: AssignJob) -> None:
         return None
 
+    def expect(self, requested: SessionRequested) -> None:
+        return None
+
+    async def open(self, requested: SessionRequested) -> tuple[SessionRequested, str]:
+        return requested, ""
+
     def agent_token(self, session_id: str, epoch: int) -> str:
         return "token"
 
@@ -134,7 +140,7 @@ async def time_leader(max_bots: int) -> float:
     starts, board, ports = burst(max_bots), board_with_nodes(max_bots), cast(Any, Ports())
     clock = LogClock()
     clock.read(Reading(bus_ms=NOW_MS, last_seq=0, asked_s=0.0, answered_s=0.0))
-    agents = Agents(ports, ports, "ws://127.0.0.1:9", ports)
+    agents = Agents(ports, ports, "ws://127.0.0.1:9", ports, ports)
     timekeeper = Timekeeper(clock, ports, monotonic=lambda: 0.0)
     conductor = Conductor(board, timekeeper, ports, ports, ports, agents, lambda: True)
     conductor.begin()

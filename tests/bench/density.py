@@ -5,6 +5,7 @@
 Ours and livekit-agents keep 3 idle workers, before, in and between the calls; OpenRTC, whose calls are coroutines of
 one process, has none. In each call a caller asks "What time is it?" every 8 s and
 is answered; the callers are a process of their own. CPU is counted over a stretch of that, memory at its end.
+Our second stack filters the callers' noise (NOISE_SUPPRESSION), with the first number of calls alone.
 """
 
 import asyncio
@@ -52,14 +53,17 @@ class Side:
         call: Starts an agent in a room and returns the pid of its worker.
         hang_up: Ends the call.
         until_idle: Waits until all calls have ended and the idle workers are ready.
+        only: Measured with so many calls at once alone; None: with any number.
     """
 
     name: str
+    environment: Mapping[str, str]
     root: Callable[[], int]
     new_room: Callable[[], str]
     call: Callable[[str], Awaitable[int]]
     hang_up: Callable[[str], Awaitable[None]]
     until_idle: Callable[[], Awaitable[None]]
+    only: int | None = None
     figures: dict[str, Figure] = field(default_factory=dict[str, Figure])
 
     def note(self, what: str, unit: str, value: float) -> None:
@@ -67,10 +71,10 @@ class Side:
         figure.values.append(value)
 
 
-async def measure(side: Side, environment: Mapping[str, str], folder: Path, calls: int, seconds: float) -> None:
+async def measure(side: Side, folder: Path, calls: int, seconds: float) -> None:
     """Fill the side's figures for so many calls at once."""
     await side.until_idle()
-    async with calling(side, environment, folder, calls) as pids:
+    async with calling(side, folder, calls) as pids:
         await asyncio.sleep(SETTLE_S)
         before = tree(side.root())
         await asyncio.sleep(seconds)
@@ -103,11 +107,12 @@ def _used(before: Sequence[Process], after: Sequence[Process], pid: int) -> floa
 
 
 @asynccontextmanager
-async def calling(side: Side, environment: Mapping[str, str], folder: Path, calls: int) -> AsyncGenerator[list[int]]:
+async def calling(side: Side, folder: Path, calls: int) -> AsyncGenerator[list[int]]:
     """So many calls at once, with their callers; gives the pids of their workers."""
     if not calls:
         yield []
         return
+    environment = side.environment
     rooms = [side.new_room() for _ in range(calls)]
     for room in rooms:
         await create_room(environment, room)
@@ -141,7 +146,7 @@ async def calling(side: Side, environment: Mapping[str, str], folder: Path, call
         await side.hang_up(room)
 
 
-def ours(stack: Stack, client: httpx.AsyncClient) -> Side:
+def ours(stack: Stack, client: httpx.AsyncClient, name: str = "greenroom", only: int | None = None) -> Side:
     async def call(session: str) -> int:
         body = {"userName": "Anna", "sessionId": session}
         (await client.post("/orchestrator/session/start", json=body)).raise_for_status()
@@ -151,12 +156,14 @@ def ours(stack: Stack, client: httpx.AsyncClient) -> Side:
         (await client.post("/orchestrator/session/end", json={"sessionId": session})).raise_for_status()
 
     return Side(
-        name="greenroom",
+        name=name,
+        environment=stack.environment,
         root=lambda: stack.processes[Part.AGENT_RUNNER].pid,
         new_room=new_session,
         call=call,
         hang_up=hang_up,
         until_idle=lambda: until_warm(client, {Part.AGENT_RUNNER: IDLE_PROCESSES}),
+        only=only,
     )
 
 
@@ -167,6 +174,7 @@ def theirs(stack: Stack, peer: Peer) -> Side:
 
     return Side(
         name=peer.name,
+        environment=stack.environment,
         root=lambda: peer.pid,
         new_room=lambda: f"peer-{secrets.token_hex(6)}",
         call=call,
@@ -175,12 +183,16 @@ def theirs(stack: Stack, peer: Peer) -> Side:
     )
 
 
-def compared(sides: Sequence[Side]) -> list[Figure]:
-    """All figures, ours set against livekit-agents', OpenRTC's against ours, with the goals on the whole trees."""
-    for peer in sides[2:]:
-        for what, figure in peer.figures.items():
+def compared(sides: Sequence[Side], *, with_peer: bool) -> list[Figure]:
+    """All figures, ours set against livekit-agents', the others' against ours, with the goals on the whole trees.
+
+    Args:
+        sides: Ours, livekit-agents if there is a peer, others.
+    """
+    for other in sides[2 if with_peer else 1 :]:
+        for what, figure in other.figures.items():
             figure.against = sides[0].figures.get(what)
-    if len(sides) > 1:
+    if with_peer:
         for what, figure in sides[0].figures.items():
             figure.against = sides[1].figures.get(what)
             if what.endswith(", tree"):
@@ -191,6 +203,14 @@ def compared(sides: Sequence[Side]) -> list[Figure]:
     return [side.figures[what] for what in names for side in sides if what in side.figures]
 
 
+async def started(stacks: AsyncExitStack, folder: Path, **settings: str) -> tuple[Stack, httpx.AsyncClient]:
+    """A stack with idle workers, and a client of its gateway."""
+    environment = system_environment() | {"PREWARM_POOL_SIZE": str(IDLE_PROCESSES)} | settings
+    stack = await stacks.enter_async_context(running_stack(folder, StackOptions(environment=environment)))
+    client = await stacks.enter_async_context(httpx.AsyncClient(base_url=stack.gateway_url, timeout=10))
+    return stack, client
+
+
 async def main() -> None:
     parser = arguments(__doc__ or "", runs=2)
     parser.add_argument(
@@ -199,11 +219,9 @@ async def main() -> None:
     parser.add_argument("--calls", type=int, nargs="+", default=[1, 3], help="calls at once (default %(default)s)")
     parser.add_argument("--without-peer", action="store_true", help="do not compare with livekit-agents and OpenRTC")
     asked = parser.parse_args()
-    options = StackOptions(environment=system_environment() | {"PREWARM_POOL_SIZE": str(IDLE_PROCESSES)})
     async with AsyncExitStack() as stacks:
         folder = Path(stacks.enter_context(tempfile.TemporaryDirectory(prefix="greenroom-bench-")))
-        stack = await stacks.enter_async_context(running_stack(folder / "stack", options))
-        client = await stacks.enter_async_context(httpx.AsyncClient(base_url=stack.gateway_url, timeout=10))
+        stack, client = await started(stacks, folder / "stack")
         await record(stack, QUESTION, folder / "question.wav", rate=16_000)
         # A separate copy of the library: sharing ours with the callers would make our workers look smaller.
         shutil.copy(_ffi_client.get_ffi_lib()._name, folder / "caller_library.so")
@@ -212,12 +230,21 @@ async def main() -> None:
             for peer in (Peer(stack), OpenRtc(stack)):
                 await peer.start()
                 sides.append(theirs(stack, peer))
+        filtering = await started(stacks, folder / "filtering", NOISE_SUPPRESSION="true")
+        sides.append(ours(*filtering, "greenroom, NOISE_SUPPRESSION", only=asked.calls[0]))
         for _ in range(asked.runs):
             for calls in (0, *asked.calls):
                 for side in sides:
-                    await measure(side, stack.environment, folder, calls, asked.seconds)
+                    if side.only in (None, calls):
+                        await measure(side, folder, calls, asked.seconds)
     versions = {} if asked.without_peer else {"peer": pinned_version()}
-    publish("Memory and CPU of a node", compared(sides), asked.json, notes=NOTES, **versions)
+    publish(
+        "Memory and CPU of a node",
+        compared(sides, with_peer=not asked.without_peer),
+        asked.json,
+        notes=NOTES,
+        **versions,
+    )
 
 
 if __name__ == "__main__":

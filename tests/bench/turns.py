@@ -104,7 +104,7 @@ class Side:
 
 @dataclass
 class Trace:
-    """Where the time of ours goes.
+    """Where our time goes.
 
     Attributes:
         heard: For each answer when it was heard (Unix, s) and what it took at the caller (ms).
@@ -122,19 +122,13 @@ class Trace:
     def worst(self) -> list[dict[str, int]]:
         """The slowest answers with their stages in ms, the slowest first.
 
-        `stt` includes the silence that ends the speech, `tts` the first sentence's words; `turn` is the wait from the
-        final transcript to the decision, `room` from the first audio to its write, `transport` from there to the ear.
+        `ear` is from the write of the first audio to the caller's ear; the others are `Marks.stage_ms`.
         """
         rows: list[dict[str, int]] = []
         for at, took_ms in sorted(self.heard, key=lambda one: -one[1])[:WORST]:
             stages = next((dict(stages) for stored_at, stages in self.turns if stored_at > at), {})
             total = stages.pop("total", 0)
-            known = sum(stages.get(stage, 0) for stage in ("stt", "turn", "llm", "tts"))
-            rows.append(
-                {"answer": round(took_ms), **stages, "room": total - known, "transport": round(took_ms) - total}
-                if stages
-                else {"answer": round(took_ms)}
-            )
+            rows.append({"answer": round(took_ms), **stages} | ({"ear": round(took_ms) - total} if stages else {}))
         return rows
 
 
@@ -178,7 +172,7 @@ async def conversation(side: Side, questions: Sequence[Sound], trace: Trace | No
 async def annoyed(
     side: Side, caller: TalkingCaller, question: Sound, sounds: Sequence[Sound], barrier: asyncio.Barrier
 ) -> None:
-    """One answer with sounds in it that are no words; all calls of the round ask, and then make sounds, together."""
+    """One answer with sounds in it other than words; all calls of the round ask, and then make sounds, together."""
     heard = None
     try:
         await caller.quiet(SETTLE_S)
@@ -196,7 +190,7 @@ async def annoyed(
                 break
             began, _ = await caller.say(sound)
             side.sounds += 1
-            if is_speaking := await _speaks(caller):  # else the answer is over: whether too early, its words tell
+            if is_speaking := await _speaks(caller):  # else the answer has ended; its words tell whether too early
                 side.resumed.values.append(_longest_gap_ms(caller, began))
         with suppress(TimeoutError):
             await caller.quiet(DONE_S)
@@ -253,7 +247,7 @@ async def false_interruptions(
 
 
 async def our_calls(stack: Stack, side: Side, calls: AsyncExitStack) -> list[str]:
-    """Put so many callers of ours into calls; returns their sessions."""
+    """Put so many of our callers into calls; returns their sessions."""
     client = await calls.enter_async_context(httpx.AsyncClient(base_url=stack.gateway_url, timeout=10))
     sessions: list[str] = []
     await until_warm(client, {Part.AGENT_RUNNER: 3})
@@ -361,6 +355,9 @@ def notes(sides: Sequence[Side], peer_turns: str) -> list[str]:
     """What was counted, and what went wrong."""
     found = [*NOTES, f"what ends a turn: ours VAD and smart-turn, livekit-agents: {peer_turns}"]
     for side in sides:
+        if side.missing:
+            counted = ", ".join(f"{word} {times}" for word, times in side.missing.most_common())
+            found.append(f"{side.name}: words lost: {counted}")
         found.append(f"{side.name}: {side.sounds} sounds while it spoke; {len(side.failures)} exchanges failed")
         found += [
             f"{side.name}: {why}, {len(list(same))} times" for why, same in itertools.groupby(sorted(side.failures))
@@ -369,7 +366,7 @@ def notes(sides: Sequence[Side], peer_turns: str) -> list[str]:
 
 
 def traced(worst: Sequence[Mapping[str, int]]) -> list[str]:
-    head = f"our slowest {len(worst)} answers, ms (stt includes the silence that ends the speech)"
+    head = f"our slowest {len(worst)} answers, ms (turn is a part of endpointing)"
     return [head, *("  " + "  ".join(f"{stage} {ms}" for stage, ms in row.items()) for row in worst)]
 
 

@@ -19,7 +19,7 @@ from chassis.nats import Bus
 from contracts.events import SessionEnded, SessionRequested
 from contracts.streams import BUCKETS, STREAMS
 from contracts.subjects import session_event
-from tests.chaos import checker
+from tests.chaos import checker, nats_clock
 from tests.chaos.clocks import Clock
 from tests.chaos.evidence import Evidence, Places
 from tests.chaos.namespaces import Namespace
@@ -43,6 +43,7 @@ SHARED = {
 }
 PATIENCE_S = 60.0
 ASK_S = 10.0
+STARTS_AGAIN_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Shape:
         webhooks: Where LiveKit sends its webhooks; None: to the first gateway.
         namespaces: Each node has its own network; needs `namespaces.allowed()`.
         clocks: Each service has its own wall clock, which can be set; needs libfaketime.
+        nats_clocks: So has each server of NATS; needs `nats_clock.program()`.
     """
 
     nats: int = 1
@@ -68,6 +70,7 @@ class Shape:
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     webhooks: str | None = None
     clocks: bool = False
+    nats_clocks: bool = False
     namespaces: bool = False
 
     @property
@@ -90,6 +93,9 @@ class Cell:
         self.redis = RedisServer(folder / "redis")
         self.cables: dict[str, list[Cable]] = {}
         self.clocks: dict[str, Clock] = {}
+        for n, server in enumerate(self.nats if shape.nats_clocks else (), 1):
+            clock = self.clocks[f"nats-{n}"] = Clock(folder / f"nats-{n}.clock")
+            server.use(nats_clock.wrapped(folder / f"nats-{n}.sh", clock.file))
         self.namespaces: dict[str, Namespace] = {}
         self.processes: dict[str, Part] = {}
         self.accepted: set[str] = set()
@@ -203,9 +209,19 @@ class Cell:
 
     async def restart(self, name: str) -> None:
         """Start what was killed, or kill it and start it again."""
-        process = self.server(name)
-        process.kill9()
-        await asyncio.to_thread(process.start)
+        self.server(name).kill9()
+        await self.start_again(name)
+
+    async def start_again(self, name: str) -> None:
+        """Start it as a supervisor does: again if it gives up, as a service does while NATS does not answer."""
+        until = time.monotonic() + STARTS_AGAIN_S
+        while True:
+            try:
+                return await asyncio.to_thread(self.server(name).start)
+            except RuntimeError:
+                if time.monotonic() > until:
+                    raise
+                await asyncio.sleep(1)
 
     def server(self, name: str) -> Server:
         """Any process of the cell: a service, a node, `redis`, `livekit`, `nats` or `nats-1` and on."""
@@ -218,11 +234,11 @@ class Cell:
             self.plug_in(name)
         for clock in self.clocks.values():
             clock.step(0)
-        for server in (*self.nats, self.redis, self.livekit, *self.processes.values()):
-            if server.is_running:
+        for name in (*(f"nats-{n}" for n in range(1, len(self.nats) + 1)), "redis", "livekit", *self.processes):
+            if (server := self.server(name)).is_running:
                 server.thaw()
             else:
-                await asyncio.to_thread(server.start)
+                await self.start_again(name)
 
     async def leader(self, within_s: float) -> str:
         """The scheduler that leads."""
@@ -317,6 +333,13 @@ class Cell:
         async for stored in self.bus.replay(subjects, until_caught_up=True):
             found[stored.subject.split(".")[3]].add(stored.subject.rpartition(".")[2])
         return found["requested"] - found["ended"]
+
+    async def billed_ms(self, session_id: str) -> int:
+        """The billable time on the session's bill."""
+        await self.until("billed", session_id, within_s=30)
+        answer = await self.http.get(f"{self.gateway()}/billing/sessions/{session_id}")
+        assert answer.status_code == 200, answer.text
+        return int(answer.json()["billableMs"])
 
     @property
     def places(self) -> Places:

@@ -39,7 +39,7 @@ class Clock:
     """The wall clock of the processes that are started with `environment`."""
 
     def __init__(self, file: Path) -> None:
-        self._file = file
+        self.file = file
         self.step(0)
 
     @property
@@ -47,13 +47,13 @@ class Clock:
         """The variables that put a process on this clock."""
         return {
             "LD_PRELOAD": str(library()),
-            "FAKETIME_TIMESTAMP_FILE": str(self._file),
+            "FAKETIME_TIMESTAMP_FILE": str(self.file),
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "FAKETIME_CACHE_DURATION": "1",
         }
 
     def step(self, ahead_s: int) -> None:
         """Set it so many seconds before, or with a negative number behind, the true time; noticed within a second."""
-        draft = self._file.with_suffix(".new")
+        draft = self.file.with_suffix(".new")
         draft.write_text(f"{ahead_s:+d}s\n")
-        draft.rename(self._file)
+        draft.rename(self.file)

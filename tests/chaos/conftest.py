@@ -1,11 +1,14 @@
 """One stack for each module, brought back to its beginning after each test."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
+from tests.chaos import nats_clock
 from tests.chaos.cell import Cell, Shape
+from tests.chaos.nats_clock import NotBuilt
 from tests.chaos.scene import Scene
 
 
@@ -30,6 +33,11 @@ async def scene(running: Scene) -> AsyncIterator[Scene]:
 async def running_cell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cell]:
     """The module's cell; its constant SHAPE says how it differs from the usual one."""
     shape: Shape = getattr(request.module, "SHAPE", Shape())
+    if shape.nats_clocks:
+        try:
+            await asyncio.to_thread(nats_clock.program)
+        except NotBuilt as error:
+            pytest.skip(f"nats-server with a clock that can be set cannot be built here: {error}")
     async with Cell.opened(tmp_path_factory.mktemp("cell"), shape) as cell:
         yield cell
 

@@ -12,11 +12,13 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import nats
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
@@ -142,6 +144,7 @@ async def gather(places: Places) -> Evidence:
             slots = await _bucket(connection, "slots")
             nodes = await _bucket(connection, "nodes")
             prejoined = await _bucket(connection, "prejoined")
+            keys = await _bucket(connection, "keys")
     finally:
         await connection.close()
     first_seq, last_seq, log = streams["SESSIONS"]
@@ -149,7 +152,7 @@ async def gather(places: Places) -> Evidence:
         taken_ms=taken_ms,
         first_seq=first_seq,
         last_seq=last_seq,
-        log=log,
+        log=[_opened(message, keys) for message in log],
         webhooks=streams["ROOMS"][2],
         dead=streams["DEAD"][2],
         slots=slots,
@@ -224,6 +227,20 @@ def _message(message: Msg, headers: Mapping[str, str]) -> Message:
         stored_ms=round(at.timestamp() * 1000 + float(f"0{fraction}" if fraction else 0) * 1000),
         body=body if isinstance(body, dict) else None,
     )
+
+
+def _opened(message: Message, keys: Mapping[str, dict[str, Any]]) -> Message:
+    """The message with its sealed words in their fields, if its session's key exists."""
+    body = message.body or {}
+    secret = keys.get(message.subject.rpartition(".")[2], {}).get("secret")
+    if not secret or not body.get("sealed"):
+        return message
+    box, bound_to = base64.b64decode(body["sealed"]), f"{message.subject}/{body['id']}".encode()
+    try:
+        words = json.loads(AESGCM(base64.b64decode(secret)).decrypt(box[:12], box[12:], bound_to))
+    except InvalidTag:
+        return message
+    return replace(message, body=body | words)
 
 
 async def _redis(url: str | None) -> dict[str, Any]:

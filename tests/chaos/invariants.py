@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import redis.asyncio
@@ -21,6 +20,7 @@ from contracts.events import AgentReady, JobAssigned, SessionEnded, SessionReque
 from tests.chaos.participant import Participant, Sound
 from tests.chaos.scene import Scene
 from tests.chaos.session import Session
+from tests.support.processes import is_alive
 
 GONE_S = 60.0
 CLEAN_S = 1.0
@@ -169,14 +169,6 @@ async def _left(scene: Scene, session: Session) -> list[str]:
         if await store.hget(f"session:{session.id}", "status") not in ("ended", "rejected"):
             found.append("a session that Redis does not show as over")
     return found
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process runs; one that only waits to be reaped does not."""
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def _rows(scene: Scene) -> dict[str, tuple[Any, ...]]:

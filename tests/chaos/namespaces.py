@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 from functools import cache
-from types import TracebackType
 from typing import Self
 from uuid import uuid4
 
@@ -47,9 +46,7 @@ class Namespace:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         _ip("netns", "del", self._name)  # the link goes with it
 
     def cut(self) -> None:

@@ -2,11 +2,24 @@
 
 import asyncio
 from contextlib import suppress
-from types import TracebackType
 from typing import Self
 
 
-class Cable:
+class _Listening:
+    """A server on a free port, until the context ends."""
+
+    _server: asyncio.Server
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+
+    @property
+    def port(self) -> int:
+        """Where to connect."""
+        return int(self._server.sockets[0].getsockname()[1])
+
+
+class Cable(_Listening):
     """Carries bytes both ways until it is pulled; then nothing passes, and neither side is told."""
 
     def __init__(self, host: str, port: int, *, at: str = "127.0.0.1") -> None:
@@ -19,27 +32,17 @@ class Cable:
         self._at = at
         self._whole = asyncio.Event()
         self._whole.set()
-        self._server: asyncio.Server | None = None
         self._carrying: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._plug, self._at, 0)
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._server is not None
-        self._server.close()
+    async def __aexit__(self, *_: object) -> None:
+        await super().__aexit__()
         for task in self._carrying:
             task.cancel()
         await asyncio.gather(*self._carrying, return_exceptions=True)
-
-    @property
-    def port(self) -> int:
-        """Where to connect instead of the server's own port."""
-        assert self._server is not None
-        return int(self._server.sockets[0].getsockname()[1])
 
     def pull(self) -> None:
         """From now on nothing passes: connections stay open and silent, as with a dead network."""
@@ -71,7 +74,7 @@ class Cable:
             sink.close()
 
 
-class Refusing:
+class Refusing(_Listening):
     """An HTTP server that answers every request with one status, or reads it and never answers.
 
     Args:
@@ -85,22 +88,10 @@ class Refusing:
         self.asked = 0
         self._answer = f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
         self._hangs = status is None
-        self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._refuse, "127.0.0.1", 0)
         return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._server is not None
-        self._server.close()
-
-    @property
-    def port(self) -> int:
-        assert self._server is not None
-        return int(self._server.sockets[0].getsockname()[1])
 
     async def _refuse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.asked += 1

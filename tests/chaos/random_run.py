@@ -128,7 +128,7 @@ class Run:
         server = self.cell.server(fault.target)
         server.kill9()
         await asyncio.sleep(fault.held_s)
-        await asyncio.to_thread(server.start)
+        await self.cell.start_again(fault.target)
 
     async def _freeze(self, fault: Fault) -> None:
         server = self.cell.server(fault.target)

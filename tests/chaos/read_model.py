@@ -26,7 +26,7 @@ def expected_fields(session: "Session") -> dict[str, str]:
     requested = min((m.body or {} for m in session.all("requested")), key=lambda body: _unix(body["time"]))
     fields = {
         "userName": requested["user_name"],
-        "userId": requested["user_id"],
+        "userId": requested["user_name"] if requested.get("user_id_derived") else requested["user_id"],
         "voiceId": requested["voice_id"],
         "openingLine": requested["opening_line"],
         "systemPrompt": requested["system_prompt"],

@@ -7,6 +7,7 @@ import wave
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from signal import SIGCONT
 from typing import Any
@@ -16,11 +17,12 @@ import httpx
 from livekit import api
 from livekit.protocol.room import ListRoomsRequest
 
-from chassis.nats import Bus, Stored
+from chassis.nats import Bus, BusUnavailable, Stored
+from chassis.words import opened
 from contracts.api import StartReply, StatsReply
-from contracts.events import SessionEnded
+from contracts.events import Event, SessionEnded
 from contracts.registry import NodeState
-from contracts.streams import NODES, SLOTS
+from contracts.streams import KEYS, NODES, SLOTS
 from contracts.subjects import ALL_SESSIONS
 from greenroom_cli.call.audio import RATE
 from greenroom_cli.call.voice import speak
@@ -60,6 +62,7 @@ class Scene:
         self.news = asyncio.Condition()
         self.ledger: dict[str, tuple[Any, ...]] = {}
         """Every row of the ledger that was ever seen, by its id; see `invariants`."""
+        self._secrets: dict[str, str] = {}
         self._control = control
         self._nodes = nodes
         self._folder = stack.folder.path
@@ -229,9 +232,20 @@ class Scene:
 
     async def _follow(self) -> None:
         async for stored in self.bus.replay(ALL_SESSIONS):
-            self.log[stored.subject.rpartition(".")[2]].append(stored)
+            self.log[stored.subject.rpartition(".")[2]].append(await self._opened(stored))
             async with self.news:
                 self.news.notify_all()
+
+    async def _opened(self, stored: Stored) -> Stored:
+        """With the event's words; each session's key is read once, however long NATS is away."""
+        event = stored.event
+        if not isinstance(event, Event) or not getattr(event, "sealed", ""):
+            return stored
+        while event.session_id not in self._secrets:
+            with suppress(BusUnavailable):
+                entry = await self.bus.bucket(KEYS).get(event.session_id)
+                self._secrets[event.session_id] = entry.value.secret if entry is not None and entry.value else ""
+        return replace(stored, event=opened(event, self._secrets[event.session_id]))
 
     async def _order(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         answer = await self._control.request(method, f"/{path}", json=body)

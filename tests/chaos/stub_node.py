@@ -140,6 +140,7 @@ class StubNode(StandInNode):
         if held is not None:
             await self._let_go(session_id, held.epoch, "superseded")
         self.jobs[session_id] = job
+        self.accepted[session_id] = time.monotonic()
         self.serving[session_id] = Serving(epoch)
         self.say(
             AgentReady(session_id=session_id, time=now(), epoch=epoch, node_id=self.node_id, pid=7, log_file="stub.log")

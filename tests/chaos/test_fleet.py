@@ -5,7 +5,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -14,11 +14,11 @@ import pytest
 from agent_runner.adapters.registry import BusRegistry
 from chassis.nats import Bus
 from contracts.events import AgentReady, JobAssigned
-from contracts.streams import BUCKETS, STREAMS, stream_name
 from contracts.streams import NODES as NODES_BUCKET
-from tests.integration.agent_runner.test_registry import state
+from contracts.streams import stream_name
 from tests.integration.chassis.deleted_keys import stay_deleted
 from tests.integration.scheduler.stack import request, wait_for
+from tests.support.scheduler.builders import node
 from tests.support.servers import NatsServer, Scheduler, nats_servers
 from tests.support.waiting import until
 
@@ -30,22 +30,6 @@ WATCHED_S = float(os.environ.get("FLEET_S", "40"))  # row 46 asks for ten minute
 BEGUN_S = 60.0
 
 pytestmark = pytest.mark.timeout(WATCHED_S + 240)
-
-
-@pytest.fixture
-def nats_server(tmp_path: Path) -> Iterator[NatsServer]:
-    """NATS of the test's own."""
-    with NatsServer(tmp_path / "nats") as server:
-        yield server
-
-
-@pytest.fixture
-async def bus(nats_server: NatsServer) -> AsyncIterator[Bus]:
-    """A connection to it, with all streams and buckets made."""
-    bus = await Bus.connect(nats_server.url, name="chaos", graceful_timeout_s=2)
-    await bus.ensure(STREAMS, BUCKETS)
-    yield bus
-    await bus.close()
 
 
 @asynccontextmanager
@@ -138,7 +122,7 @@ def at(bus: Bus) -> str:
 async def renew(registry: BusRegistry) -> None:
     """What a node does."""
     while True:
-        done = await registry.announce(state("a"))
+        done = await registry.announce(node(incarnation="a", pid=7))
         await asyncio.sleep(1 if done else 0.5)
 
 

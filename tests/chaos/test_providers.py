@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from contracts.events import AgentStopped, JobAssigned, Outcome, TurnFinished
+from contracts.events import AgentStopped, JobAssigned, Outcome, ProviderFault, TurnFinished
 from tests.chaos.invariants import Served, check
 from tests.chaos.participant import Participant
 from tests.chaos.scene import Scene
@@ -114,6 +114,8 @@ async def _ends_with_an_apology(
     said = last.since > failed_at and until - last.since > APOLOGY_S and ended_at - until < SOON_S
     assert said, f"no apology\n{caller.evidence()}\n{session.evidence()}"
     assert len(session.events(JobAssigned)) == 1, session.evidence()
+    faults = session.events(ProviderFault, provider=reason.partition(":")[2])
+    assert {"silent", "unusable"} <= {fault.kind for fault in faults}, session.evidence()
     bill = await check(scene, session, caller, served=Served(caller.served_s(billed_until)))
     assert bill.epochs[0].fault_ms > 1000 * (ended_at - billed_until - 2), f"{bill}\n{session.evidence()}"
 

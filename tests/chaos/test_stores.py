@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)
 
 START_AGAIN_S = 60.0
 CLEAN_S = 1.5  # as the caller sees who comes and goes on a busy host
-SIZES = {"SESSIONS_MAX_MB": "64", "IDEMPOTENCY_MAX_MB": "1", "SEATS_MAX_MB": "1"}
+SIZES = {"SESSIONS_MAX_MB": "64", "IDEMPOTENCY_MAX_MB": "1", "SEATS_MAX_MB": "1", "KEYS_MAX_MB": "1"}
 
 
 @pytest.fixture

@@ -9,10 +9,11 @@ import time
 import pytest
 
 from contracts.events import AgentStopped, JobAssigned, Outcome, TurnFinished
-from tests.chaos.invariants import Served, check, is_alive
+from tests.chaos.invariants import Served, check
 from tests.chaos.participant import AGENT, Participant, agent_token
 from tests.chaos.scene import Scene
 from tests.chaos.session import Session
+from tests.support.processes import is_alive
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from operator import attrgetter
 from typing import Any
 
 import jsonschema
@@ -11,10 +12,6 @@ from contracts import schemas
 from contracts.catalogue import MESSAGES, Message
 from contracts.events import RoomEvent, parse_event
 from contracts.subjects import ALL_SESSIONS
-
-
-def named(message: Message) -> str:
-    return message.name
 
 
 def example(message: Message) -> tuple[str, dict[str, Any]]:
@@ -31,7 +28,7 @@ def keeps(recorded: Any, written: Any) -> bool:
     return recorded == written
 
 
-@pytest.mark.parametrize("message", MESSAGES, ids=named)
+@pytest.mark.parametrize("message", MESSAGES, ids=attrgetter("name"))
 def test_a_recorded_message_parses_and_loses_no_field(message: Message) -> None:
     _, body = example(message)
 
@@ -41,21 +38,21 @@ def test_a_recorded_message_parses_and_loses_no_field(message: Message) -> None:
     assert keeps(body, written), f"a field of the recorded message is lost. {schemas.MAKE_A_V2}"
 
 
-@pytest.mark.parametrize("message", MESSAGES, ids=named)
+@pytest.mark.parametrize("message", MESSAGES, ids=attrgetter("name"))
 def test_a_recorded_message_satisfies_its_published_schema(message: Message) -> None:
     schema = json.loads(schemas.path(message).read_text(encoding="utf-8"))
 
     jsonschema.Draft202012Validator(schema).validate(example(message)[1])
 
 
-@pytest.mark.parametrize("message", MESSAGES, ids=named)
+@pytest.mark.parametrize("message", MESSAGES, ids=attrgetter("name"))
 def test_a_recorded_message_travelled_at_its_address(message: Message) -> None:
     pattern = re.sub(r"\\{\w+\\}", r"[^.]+", re.escape(message.address))
 
     assert re.fullmatch(pattern, example(message)[0])
 
 
-@pytest.mark.parametrize("message", [m for m in MESSAGES if m.kind == "event"], ids=named)
+@pytest.mark.parametrize("message", [m for m in MESSAGES if m.kind == "event"], ids=attrgetter("name"))
 def test_a_recorded_event_is_found_by_its_subject_and_keeps_its_id(message: Message) -> None:
     subject, body = example(message)
     if subject.startswith(ALL_SESSIONS.removesuffix(">")):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from gateway import app
@@ -21,6 +22,18 @@ ROUTES = {
     ("get", "/sessions/{session_id}"),
     ("get", "/billing/sessions/{session_id}"),
     ("get", "/billing/users/{user}"),
+    ("get", "/v1/sessions"),
+    ("get", "/v1/sessions/{session_id}"),
+    ("delete", "/v1/sessions/{session_id}"),
+    ("get", "/v1/sessions/{session_id}/start"),
+    ("get", "/v1/sessions/{session_id}/timeline"),
+    ("get", "/v1/sessions/{session_id}/transcript"),
+    ("get", "/v1/sessions/{session_id}/transcript.json"),
+    ("get", "/v1/sessions/{session_id}/transcript.txt"),
+    ("get", "/v1/sessions/{session_id}/events"),
+    ("get", "/v1/events"),
+    ("get", "/v1/nodes"),
+    ("get", "/v1/console"),
 }
 
 
@@ -44,3 +57,15 @@ def test_every_promised_route_is_there_and_documents_its_problems(document: dict
         responses = document["paths"][path][method]["responses"]
         problems = [r for r in responses.values() if "application/problem+json" in r.get("content", {})]
         assert problems, f"{method} {path} documents no problem"
+
+
+def test_every_route_of_v1_is_listed_here_and_shows_an_example_of_its_answer(document: dict[str, Any]) -> None:
+    described = {(method, path) for path, methods in document["paths"].items() for method in methods}
+    newer = {(method, path) for method, path in described if path.startswith("/v1/")}
+    assert newer == {(method, path) for method, path in ROUTES if path.startswith("/v1/")}
+    for method, path in newer:
+        for kind, content in document["paths"][path][method]["responses"]["200"]["content"].items():
+            assert "example" in content, f"{method} {path} shows no example of {kind}"
+            if kind == "application/json":
+                schema = {**content["schema"], "components": document["components"]}
+                Draft202012Validator(schema).validate(content["example"])  # pyright: ignore[reportUnknownMemberType]

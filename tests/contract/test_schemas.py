@@ -2,6 +2,7 @@
 
 import json
 from copy import deepcopy
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,6 @@ TICK = next(m for m in MESSAGES if m.name == "voice.v1.session.tick")
 ENDED = next(m for m in MESSAGES if m.name == "voice.v1.session.ended")
 
 
-def named(message: Message) -> str:
-    return message.name
-
-
 def published(message: Message) -> dict[str, Any]:
     return json.loads(schemas.path(message).read_text(encoding="utf-8"))
 
@@ -30,7 +27,7 @@ def test_the_code_keeps_every_promise_of_the_published_schemas() -> None:
     assert not broken, "\n".join([*broken, schemas.MAKE_A_V2])
 
 
-@pytest.mark.parametrize("message", MESSAGES, ids=named)
+@pytest.mark.parametrize("message", MESSAGES, ids=attrgetter("name"))
 def test_the_published_schemas_are_current(message: Message) -> None:
     assert schemas.path(message).exists(), f"{message.name} has no schema; run: make docs"
     assert published(message) == schemas.schema(message), f"{message.name}.json is behind; run: make docs"
@@ -47,7 +44,7 @@ def test_every_event_is_in_the_catalogue() -> None:
     assert len({m.name for m in MESSAGES}) == len(MESSAGES)
 
 
-@pytest.mark.parametrize("message", MESSAGES, ids=named)
+@pytest.mark.parametrize("message", MESSAGES, ids=attrgetter("name"))
 def test_a_removed_or_renamed_field_fails(message: Message) -> None:
     for path, field in fields_of(schemas.schema(message)):
         changed = schemas.schema(message)

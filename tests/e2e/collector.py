@@ -1,19 +1,24 @@
 """An OpenTelemetry collector of a few lines: takes OTLP over HTTP and keeps the spans."""
 
 import gzip
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
-from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 
 @dataclass(frozen=True)
 class Span:
-    """What counts of a span here; ids as W3C writes them, `parent_id` empty for a root."""
+    """What counts of a span here; ids as W3C writes them, `parent_id` empty for a root.
+
+    Attributes:
+        attributes: The attributes as one text.
+        values: The attributes by name.
+    """
 
     service: str
     name: str
@@ -21,6 +26,7 @@ class Span:
     span_id: str
     parent_id: str
     attributes: str
+    values: Mapping[str, Any]
 
 
 class Collector:
@@ -56,9 +62,7 @@ class Collector:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
 
@@ -75,4 +79,12 @@ def _spans(body: bytes) -> Iterator[Span]:
                     span_id=span.span_id.hex(),
                     parent_id=span.parent_span_id.hex(),
                     attributes=str(span.attributes),
+                    values={attribute.key: _value(attribute.value) for attribute in span.attributes},
                 )
+
+
+def _value(value: AnyValue) -> Any:
+    kind = value.WhichOneof("value")
+    if kind == "array_value":
+        return [_value(one) for one in value.array_value.values]
+    return getattr(value, kind) if kind else None

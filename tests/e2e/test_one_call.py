@@ -1,21 +1,16 @@
 """The demo call, with assertions: start, speech both ways, end, bill, and nothing left behind."""
 
-import asyncio
-import time
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import redis
 import redis.asyncio
 
-from contracts.api import StartRequest
-from greenroom_cli.call.place import DEMO_SCRIPT, Script, place_call
 from greenroom_cli.call.report import CallReport
-from greenroom_cli.settings import Settings
 from greenroom_cli.stack import Stack
-from tests.e2e.conftest import TOLD, Silent, is_alive, rooms, words
+from tests.e2e.conftest import PROMPT, TOLD, DemoCall, rooms, words
+from tests.support.processes import is_alive
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(240)]
 
@@ -23,41 +18,18 @@ HASH_FIELDS = {
     "userName", "userId", "voiceId", "openingLine", "systemPrompt", "status", "agentPid", "createdAt", "startTime",
     "conversationStartTime", "conversationDuration", "conversationDurationMinutes", "celeryTaskId", "logFile",
 }  # fmt: skip
-POLL_LIMIT_S = 60.0
-PROMPT = "You are Max, the friendly voice of a theatre."
 
 
-async def test_the_demo_call_is_heard_answered_billed_and_cleaned_up(
-    stack: Stack, settings: Settings, tmp_path: Path
-) -> None:
-    request = StartRequest(user_name="Anna", system_prompt=PROMPT)
+async def test_the_demo_call_is_heard_answered_billed_and_cleaned_up(stack: Stack, demo_call: DemoCall) -> None:
+    report = demo_call.report
 
-    async with asyncio.TaskGroup() as tasks:
-        polling = tasks.create_task(asyncio.to_thread(_poll_redis_as_clients_do, stack.environment["REDIS_URL"]))
-        report = await place_call(settings, Script(request, DEMO_SCRIPT), tmp_path / "heard.wav", Silent())
-
-    assert polling.result() == (report.session_id, False)
+    assert demo_call.beside == (report.session_id, False)
     _the_opening_line_was_heard_once(report)
     _the_answers_are_about_what_was_asked(report)
     _the_bill_is_one_minute(report)
     await _ending_again_gives_the_same_answer(stack, report)
     await _redis_shows_the_session(stack, report)
     await _nothing_is_left(stack, report)
-
-
-def _poll_redis_as_clients_do(url: str, limit: int = 1) -> tuple[str, bool]:
-    """The first live call, and whether it is longer than the limit of minutes."""
-    until = time.monotonic() + POLL_LIMIT_S
-    r: Any = redis.Redis.from_url(url, decode_responses=True)
-    with r:
-        while time.monotonic() < until:
-            for id in r.smembers("session:ready"):
-                if r.hget(f"session:{id}", "conversationStartTime"):
-                    elapsed = time.time() - int(r.hget(f"session:{id}", "conversationStartTime"))
-                    assert -1 < elapsed < 30, "the host's own clock wrote it"
-                    return id, elapsed > limit * 60
-            time.sleep(0.05)
-    raise AssertionError("no call went live")
 
 
 def _the_opening_line_was_heard_once(report: CallReport) -> None:

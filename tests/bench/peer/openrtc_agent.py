@@ -17,13 +17,18 @@ from openrtc.runtime.resources import PrewarmResources
 from stubs import Greeter, StubLLM, StubSTT, StubTTS, turn_handling
 
 AGENT_NAME = "bench-openrtc"
+MOST_CALLS = 10_000
 
 
 def set_up(process: JobProcess) -> None:
     PrewarmResources(vad=inference.VAD(), turn_detection_factory=inference.TurnDetector).store(process)
 
 
-pool = AgentPool(agent_name=AGENT_NAME, port=int(os.environ.get("PEER_PORT", "0")))
+# It counts a call whose room is deleted as failed, which is how the bench ends them, and by default exits at the fifth
+# in a row.
+pool = AgentPool(
+    agent_name=AGENT_NAME, port=int(os.environ.get("PEER_PORT", "0")), consecutive_failure_limit=MOST_CALLS
+)
 pool.add(
     "bench",
     Greeter,

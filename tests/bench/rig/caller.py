@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -49,9 +48,7 @@ class WaitingCaller:
             await asyncio.sleep(SETTLED_S)
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         for listening in self._listening:
             listening.cancel()
         await self._room.disconnect()

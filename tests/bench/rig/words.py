@@ -1,6 +1,8 @@
 """Which words of a known answer a recording holds: each word's own sound is looked for, in order.
 
-Silence is taken out of both first, so that an answer that paused and went on equals one that did not.
+Silence is taken out of both first, so that an answer that paused and went on equals one that did not. A word in which
+the answer paused is there when both its parts are, one behind the other: between them the caller's jitter buffer makes
+up to 0.15 s of the sound itself.
 """
 
 from collections.abc import Sequence
@@ -14,6 +16,8 @@ from .talker import RATE, Samples, loud
 BLOCK = RATE // 100
 LEAST_LIKENESS = 0.6  # of the waveforms: 0.9 and more after Opus, under 0.5 for another word of the same voice
 BACK_S, AHEAD_S = 0.15, 1.5
+SPLITS = (0.3, 0.4, 0.5, 0.6, 0.7)  # where a pause may have cut a word
+MADE_UP_S = 0.15
 
 Wave = NDArray[np.float64]
 
@@ -36,13 +40,29 @@ def lost(sentences: Sequence[Spoken], recording: Samples) -> list[str]:
         for word, begin_s, end_s in sentence.words:
             begin, end = (int(place[min(len(place) - 1, int(s * RATE))]) for s in (begin_s, end_s))
             sound = spoken[begin:end]
-            found = _find(sound, heard, at - int(BACK_S * RATE), at + passed + len(sound) + int(AHEAD_S * RATE))
-            if found is None:
+            stretch = at - int(BACK_S * RATE), at + passed + len(sound) + int(AHEAD_S * RATE)
+            found = _find(sound, heard, *stretch)
+            behind = _behind_parts(sound, heard, *stretch) if found is None else found + len(sound)
+            if behind is None:
                 missing.append(word)
                 passed += len(sound)
             else:
-                at, passed = found + len(sound), 0
+                at, passed = behind, 0
     return missing
+
+
+def _behind_parts(sound: Wave, heard: Wave, begin: int, end: int) -> int | None:
+    """Where the sound ends in this stretch if it is there in two parts; None if it is not."""
+    for split in SPLITS:
+        first, second = np.split(sound, [int(split * len(sound))])
+        found = _find(first, heard, begin, end)
+        if found is None:
+            continue
+        ends = found + len(first)
+        rest = _find(second, heard, ends - BLOCK, ends + len(second) + int(MADE_UP_S * RATE))
+        if rest is not None:
+            return rest + len(second)
+    return None
 
 
 def _without_silence(samples: Samples) -> tuple[Wave, NDArray[np.int64]]:

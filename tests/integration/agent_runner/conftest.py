@@ -7,6 +7,8 @@ from uuid import uuid4
 
 import pytest
 
+from agent_runner.adapters.forkserver import ForkServer
+from agent_runner.adapters.subreaper import become_subreaper
 from chassis.nats import Bus
 from tests.integration.agent_runner.node_process import STAND_IN, Driver, NodeProcess
 from tests.integration.agent_runner.worker_stage import Person, Preloaded, Sandbox, Worker, open_room, ready
@@ -28,6 +30,19 @@ async def drive(node: NodeProcess, bus: Bus) -> Driver:
     """Drives it as the scheduler does."""
     await node.ready()
     return Driver(bus, node)
+
+
+@pytest.fixture
+async def forkserver() -> AsyncIterator[ForkServer]:
+    become_subreaper()
+    forkserver = ForkServer(
+        "tests.integration.agent_runner.stand_in_worker:run",
+        "tests.integration.agent_runner.stand_in_preload",
+        max_file_bytes=1 << 20,
+    )
+    await forkserver.start()
+    yield forkserver
+    await forkserver.close()
 
 
 @pytest.fixture(scope="module")

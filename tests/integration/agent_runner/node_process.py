@@ -20,39 +20,13 @@ from contracts.events import Event, JobAssigned
 from contracts.registry import NodeState
 from contracts.streams import NODES
 from tests.support.commands import assign_job
+from tests.support.processes import descendants, is_alive
 from tests.support.servers import free_port
 from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[3]
 STAND_IN = "tests.integration.agent_runner.stand_in_app"
 """The supervisor's module with workers that only follow a script."""
-
-
-def is_alive(pid: int) -> bool:
-    """Whether the process exists and is not a zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
-def descendants(pid: int) -> set[int]:
-    """All living processes below this one."""
-    parents: dict[int, int] = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                fields = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            if fields[0] not in "ZX":
-                parents[int(entry)] = int(fields[1])
-    found: set[int] = set()
-    layer = {pid}
-    while layer:
-        layer = {child for child, parent in parents.items() if parent in layer} - found
-        found |= layer
-    return found
 
 
 class NodeProcess:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from uuid import uuid4
+
 from livekit import api, rtc
 
 from contracts.ids import agent_identity, caller_identity
@@ -10,7 +13,6 @@ from sandbox.speech.espeak import Espeak, Voice
 from tests.integration.agent_runner.node_process import Driver
 from tests.support.servers import LiveKitServer
 
-SESSION = "session_1"
 RATE = 22_050  # espeak's
 
 
@@ -19,26 +21,33 @@ class Stage:
 
     def __init__(self, drive: Driver, livekit: LiveKitServer, rooms: api.LiveKitAPI) -> None:
         self.drive = drive
+        self.session = f"session_{uuid4().hex}"
         self.caller = rtc.Room()
         self._source = rtc.AudioSource(RATE, 1, queue_size_ms=20_000)
         self._livekit = livekit
         self._rooms = rooms
 
     async def open(self) -> None:
-        await self._rooms.room.create_room(api.CreateRoomRequest(name=SESSION, **room_shape(30)))
+        await self._rooms.room.create_room(api.CreateRoomRequest(name=self.session, **room_shape(30)))
+
+    async def close(self) -> None:
+        """Send everyone out, so that the node's worker ends."""
+        await self.caller.disconnect()
+        with suppress(api.TwirpError):  # a test deleted the room
+            await self._rooms.room.delete_room(api.DeleteRoomRequest(room=self.session))
 
     async def enter(self) -> None:
         """With a microphone: LiveKit tells of a participant who publishes nothing up to 3 s late."""
-        await self.caller.connect(self._livekit.url, self._livekit.token(SESSION, caller_identity(SESSION)))
+        await self.caller.connect(self._livekit.url, self._livekit.token(self.session, caller_identity(self.session)))
         microphone = rtc.LocalAudioTrack.create_audio_track("microphone", self._source)
         await self.caller.local_participant.publish_track(microphone)
 
     async def start(self, **changes: object) -> int:
-        token = self._livekit.token(SESSION, agent_identity(SESSION))
-        return await self.drive.start(SESSION, "Be kind.", url=self._livekit.url, token=token, **changes)
+        token = self._livekit.token(self.session, agent_identity(self.session))
+        return await self.drive.start(self.session, "Be kind.", url=self._livekit.url, token=token, **changes)
 
     async def people(self) -> set[str]:
-        found = await self._rooms.room.list_participants(api.ListParticipantsRequest(room=SESSION))
+        found = await self._rooms.room.list_participants(api.ListParticipantsRequest(room=self.session))
         return {person.identity for person in found.participants}
 
     async def say(self, text: str) -> None:

@@ -8,7 +8,8 @@ from agent_runner.adapters.registry import BusRegistry
 from agent_runner.adapters.room_keys import BusRoomKeys
 from agent_runner.ports import KeysUnavailable
 from chassis.nats import Bus
-from contracts.registry import NodeState, PrejoinedRoom
+from contracts.registry import PrejoinedRoom
+from tests.support.scheduler.builders import node
 
 NOW = datetime.now(UTC)
 TOO_LONG = "x" * 600_000  # a value has 512 KiB at most
@@ -32,18 +33,7 @@ async def test_a_room_whose_key_is_refused_is_not_offered(bus: Bus) -> None:
 
 
 async def test_an_entry_that_is_refused_is_tried_again_later(bus: Bus) -> None:
-    state = NodeState(
-        node_id="n1",
-        region=TOO_LONG,
-        slots=1,
-        warm=0,
-        busy=0,
-        draining=False,
-        load=0,
-        pid=1,
-        processes=1,
-        started_at=NOW,
-    )
+    state = node(region=TOO_LONG)
     registry = BusRegistry(bus, "a")
 
     assert not await registry.announce(state)

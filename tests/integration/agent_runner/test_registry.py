@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from datetime import UTC, datetime
 
 import pytest
 
@@ -11,21 +10,12 @@ from agent_runner.ports import NameTaken
 from chassis.nats import Bus
 from contracts.registry import NodeState
 from contracts.streams import NODES
+from tests.support.scheduler.builders import node
 from tests.support.servers import NatsServer
 
 
 def state(incarnation: str, *, busy: int = 0) -> NodeState:
-    return NodeState(
-        node_id="n1",
-        incarnation=incarnation,
-        slots=4,
-        warm=1,
-        busy=busy,
-        load=0.1,
-        pid=7,
-        processes=1,
-        started_at=datetime.now(UTC),
-    )
+    return node(incarnation=incarnation, busy=busy, pid=7)
 
 
 async def shown(bus: Bus) -> NodeState | None:

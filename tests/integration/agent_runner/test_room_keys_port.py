@@ -10,7 +10,7 @@ from agent_runner.ports import KeyGone, RoomKeys
 from chassis.nats import Bus
 from contracts.registry import PrejoinedRoom
 from contracts.streams import PREJOINED
-from tests.unit.agent_runner.supervisor_fakes import FakeKeys
+from tests.support.agent_runner.fakes import FakeKeys
 
 NOW = datetime.now(UTC)
 ROOM = PrejoinedRoom(session_id="session_1", node_id="n1", joined_at=NOW, expires_at=NOW + timedelta(minutes=10))

@@ -15,7 +15,8 @@ from chassis.nats import Bus
 from contracts.commands import DRAIN, CommandFailed, DrainNode, JobAccepted, JobEnded, NodeDraining
 from contracts.events import AgentReady, AgentSpeaking, AgentStopped, ServedTick, TurnFinished
 from contracts.streams import NODES
-from tests.integration.agent_runner.node_process import STAND_IN, Driver, NodeProcess, descendants, is_alive
+from tests.integration.agent_runner.node_process import STAND_IN, Driver, NodeProcess
+from tests.support.processes import descendants, is_alive, parent_of
 from tests.support.servers import NatsServer
 from tests.support.waiting import until
 
@@ -184,7 +185,7 @@ async def test_a_frozen_worker_bills_nothing_while_it_is_frozen(drive: Driver) -
 
 async def test_a_dead_and_a_frozen_idle_worker_are_replaced(drive: Driver) -> None:
     await drive.shows(lambda s: s.warm == 2)
-    workers = [p for p in descendants(drive.node.pid) if _parent(p) != drive.node.pid]
+    workers = [p for p in descendants(drive.node.pid) if parent_of(p) != drive.node.pid]
     assert len(workers) == 2
     os.kill(workers[0], signal.SIGKILL)
     os.kill(workers[1], signal.SIGSTOP)
@@ -386,8 +387,8 @@ async def test_when_the_supervisor_is_killed_nothing_of_it_stays(drive: Driver) 
 
 async def test_when_the_forkserver_is_killed_calls_go_on_and_the_pool_refills(drive: Driver) -> None:
     pid = await drive.start("session_1")
-    os.kill(_parent(pid), signal.SIGKILL)
-    await until(lambda: _parent(pid) == drive.node.pid)
+    os.kill(parent_of(pid), signal.SIGKILL)
+    await until(lambda: parent_of(pid) == drive.node.pid)
     await drive.start("session_2")
     await drive.start("session_3")
     assert is_alive(pid)
@@ -406,8 +407,8 @@ async def test_a_hangup_renews_what_is_idle_and_leaves_calls_alone(tmp_path: Pat
         running = await drive.start("session_1", "apology")
         assert (await _said(drive, "session_1")).endswith("first")
         await drive.shows(lambda s: s.warm == 2)
-        server = _parent(running)
-        idle = {pid for pid in descendants(node.pid) if _parent(pid) == server} - {running}
+        server = parent_of(running)
+        idle = {pid for pid in descendants(node.pid) if parent_of(pid) == server} - {running}
         assert len(idle) == 2
 
         file.write_text("APOLOGY=second\n")
@@ -531,7 +532,3 @@ async def _equals(redis: Redis, lines: list[str]) -> bool:
 
 async def _expires(redis: Redis) -> bool:
     return await redis.ttl("agent:session_1:logs") > 0
-
-
-def _parent(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

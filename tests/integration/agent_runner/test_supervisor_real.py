@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -19,35 +20,36 @@ from contracts.events import AgentStopped, ToolCalled, TurnFinished
 from contracts.ids import agent_identity, caller_identity
 from contracts.lines import lines_in
 from contracts.tools import RecordedTool
-from tests.integration.agent_runner.node_process import Driver, NodeProcess, descendants, is_alive
-from tests.integration.agent_runner.stage import SESSION, Stage
+from tests.integration.agent_runner.node_process import Driver, NodeProcess
+from tests.integration.agent_runner.stage import Stage
 from tests.integration.agent_runner.worker_stage import Sandbox
-from tests.support.servers import LiveKitServer
+from tests.support.processes import descendants, is_alive
+from tests.support.servers import LiveKitServer, NatsServer
 from tests.support.waiting import until
 
 
-@pytest.fixture
-def livekit(tmp_path: Path) -> Iterator[LiveKitServer]:
-    with LiveKitServer(tmp_path / "livekit") as server:
+@pytest.fixture(scope="module")
+def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    with NatsServer(tmp_path_factory.mktemp("nats")) as server:
         yield server
 
 
-@pytest.fixture
-def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
-    with Sandbox(tmp_path / "sandbox") as server:
-        yield server
-
-
-@pytest.fixture
-async def drive(tmp_path: Path, nats_url: str, bus: Bus, sandbox: Sandbox) -> AsyncIterator[Driver]:
-    node = NodeProcess(
-        tmp_path / "node", nats_url, module="agent_runner.app", env=sandbox.environment(TOOL_ALLOWED_HOSTS="127.0.0.1")
-    ).start()
-    try:
-        await node.ready(40)
-        yield Driver(bus, node)
-    finally:
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[list[NodeProcess]]:
+    """The supervisors so far. All tests share one; after a test that ends it the next one starts another."""
+    nodes: list[NodeProcess] = []
+    yield nodes
+    for node in nodes:
         node.kill()
+
+
+@pytest.fixture
+async def drive(tmp_path: Path, nats_url: str, bus: Bus, sandbox: Sandbox, nodes: list[NodeProcess]) -> Driver:
+    if not nodes or nodes[-1].process.poll() is not None:
+        env = sandbox.environment(TOOL_ALLOWED_HOSTS="127.0.0.1")
+        nodes.append(NodeProcess(tmp_path / f"node-{len(nodes)}", nats_url, module="agent_runner.app", env=env).start())
+    await nodes[-1].ready(40)
+    return Driver(bus, nodes[-1])
 
 
 @pytest.fixture
@@ -62,28 +64,34 @@ async def stage(drive: Driver, livekit: LiveKitServer, rooms: api.LiveKitAPI) ->
     stage = Stage(drive, livekit, rooms)
     await stage.open()
     yield stage
-    await stage.caller.disconnect()
+    await stage.close()
+
+
+def heard(node: NodeProcess) -> float:
+    """Calls so far in which the caller heard the agent."""
+    found = re.search(r'^agent_stage_seconds_count\{stage="heard"\} (\S+)', node.metrics(), re.MULTILINE)
+    return float(found[1]) if found else 0.0
 
 
 async def test_a_call_with_a_spoken_turn(stage: Stage) -> None:
+    before = heard(stage.drive.node)
     await stage.enter()
     await stage.start()
-    await stage.drive.has(SESSION, "started")
-    opening = await stage.drive.has(SESSION, "turn", deadline_s=20)
+    await stage.drive.has(stage.session, "started")
+    opening = await stage.drive.has(stage.session, "turn", deadline_s=20)
     assert isinstance(opening, TurnFinished)
     assert (opening.user_text, opening.heard_text) == ("", "Hello Ann!")
 
     await stage.say("What time is it?")
 
-    asked = await stage.drive.has(SESSION, "turn", deadline_s=20, n=opening.n + 1)
+    asked = await stage.drive.has(stage.session, "turn", deadline_s=20, n=opening.n + 1)
     assert isinstance(asked, TurnFinished)
     assert "time" in asked.user_text.lower()
     assert asked.heard_text
-    ended = await stage.drive.ended(SESSION)
+    ended = await stage.drive.ended(stage.session)
     assert ended.process_gone
-    await stage.drive.has(SESSION, "agent_stopped", cause="ended", served_ms=ended.served_ms)
-    text = stage.drive.node.metrics()
-    assert 'agent_stage_seconds_count{stage="heard"} 1.0' in text
+    await stage.drive.has(stage.session, "agent_stopped", cause="ended", served_ms=ended.served_ms)
+    assert heard(stage.drive.node) == before + 1
     assert "llm.models_missing" in stage.drive.node.log.read_text(), (
         "the sandbox has no llama, as Groq has none any more"
     )
@@ -91,36 +99,36 @@ async def test_a_call_with_a_spoken_turn(stage: Stage) -> None:
 
 async def test_served_time_is_the_time_both_were_in_the_room(stage: Stage) -> None:
     pid = await stage.start()
-    assert "started" not in await stage.drive.names(SESSION)
+    assert "started" not in await stage.drive.names(stage.session)
     await stage.enter()
     entered = time.monotonic()
-    await stage.drive.has(SESSION, "started")
+    await stage.drive.has(stage.session, "started")
     await asyncio.sleep(1.5)
 
     asked = time.monotonic()
-    ended = await stage.drive.ended(SESSION)
+    ended = await stage.drive.ended(stage.session)
 
     assert time.monotonic() - asked < 2
     assert ended.process_gone
     assert not is_alive(pid)
     assert abs(ended.served_ms / 1000 - (asked - entered)) < 0.5
-    assert await stage.people() == {caller_identity(SESSION)}
-    names = await stage.drive.names(SESSION)
+    assert await stage.people() == {caller_identity(stage.session)}
+    names = await stage.drive.names(stage.session)
     assert names.index("agent_ready") < names.index("started") < names.index("agent_stopped")
-    assert (stage.drive.node.log_dir / f"{SESSION}.log").stat().st_size > 0
+    assert (stage.drive.node.log_dir / f"{stage.session}.log").stat().st_size > 0
 
 
 async def test_another_worker_takes_over_the_room_of_a_killed_one(stage: Stage) -> None:
     await stage.enter()
     pid = await stage.start()
     os.kill(pid, signal.SIGKILL)
-    await stage.drive.has(SESSION, "agent_stopped", epoch=1, cause="crashed")
+    await stage.drive.has(stage.session, "agent_stopped", epoch=1, cause="crashed")
     assert await stage.start(epoch=2, takeover=True) != pid
-    bridge = await stage.drive.has(SESSION, "turn", deadline_s=20, epoch=2)
+    bridge = await stage.drive.has(stage.session, "turn", deadline_s=20, epoch=2)
     assert isinstance(bridge, TurnFinished)
     assert bridge.heard_text.startswith("Sorry, I lost you")
-    assert (await stage.drive.ended(SESSION, epoch=2)).process_gone
-    assert (await stage.drive.names(SESSION)).count("started") == 1
+    assert (await stage.drive.ended(stage.session, epoch=2)).process_gone
+    assert (await stage.drive.names(stage.session)).count("started") == 1
 
 
 @pytest.mark.parametrize("when", ["5 ms after the request", "0.3 s after the answer"])
@@ -143,20 +151,24 @@ async def test_a_tools_call_survives_its_agent_and_takes_effect_once(stage: Stag
         tools = (RecordedTool(name="book_table", description="Books.", url=url),)
         await stage.enter()
         pid = await stage.start(tools=tools)
-        await stage.drive.has(SESSION, "turn", deadline_s=20)
+        await stage.drive.has(stage.session, "turn", deadline_s=20)
         speaking = asyncio.create_task(stage.say("Book a table, please."))
         await asyncio.wait_for(asked.wait(), 20)
         await asyncio.sleep(0.005 if is_early else 0.3)
         os.kill(pid, signal.SIGKILL)
-        await stage.drive.has(SESSION, "agent_stopped", epoch=1, cause="crashed")
+        await stage.drive.has(stage.session, "agent_stopped", epoch=1, cause="crashed")
         after = [again] if is_early else []
         await sandbox.control("replies", {"replies": [*after, "Your table is number seven."]})
         await stage.start(epoch=2, takeover=True, tools=tools)
         await _said(stage, "number seven")
         await speaking
+    bridge = await stage.drive.has(stage.session, "turn", epoch=2, n=0)
+    assert isinstance(bridge, TurnFinished)
+    assert bridge.heard_text.startswith(lines_in(None).bridge_to_answer)
+    assert not bridge.heard_text.startswith(lines_in(None).bridge), "the caller is not asked to go on"
     assert len(set(keys)) == 1
     assert len(keys) == (2 if is_early else 1)
-    log = await stage.drive.log(SESSION)
+    log = await stage.drive.log(stage.session)
     called = [(e.epoch, e.outcome) for e in log if isinstance(e, ToolCalled)]
     assert called == ([(1, ""), (2, ""), (2, "done")] if is_early else [(1, ""), (1, "done")])
     (told,) = [m["content"] for m in (await sandbox.asked())[-1] if m["role"] == "developer"][:1]
@@ -166,7 +178,7 @@ async def test_a_tools_call_survives_its_agent_and_takes_effect_once(stage: Stag
 async def _said(stage: Stage, words: str) -> None:
     async with asyncio.timeout(20):
         while True:
-            if any(words in e.heard_text for e in await stage.drive.log(SESSION) if isinstance(e, TurnFinished)):
+            if any(words in e.heard_text for e in await stage.drive.log(stage.session) if isinstance(e, TurnFinished)):
                 return
             await asyncio.sleep(0.05)
 
@@ -186,25 +198,25 @@ async def served(handler: Callable[[web.Request], Awaitable[web.Response]]) -> A
 async def test_a_farewell_is_said_in_the_room_and_costs_nothing(stage: Stage) -> None:
     await stage.enter()
     pid = await stage.start(takeover=True, farewell=True)
-    stopped = await stage.drive.has(SESSION, "agent_stopped", deadline_s=15, cause="farewell")
+    stopped = await stage.drive.has(stage.session, "agent_stopped", deadline_s=15, cause="farewell")
     assert isinstance(stopped, AgentStopped)
     assert stopped.served_ms == 0
-    said = await stage.drive.has(SESSION, "turn")
+    said = await stage.drive.has(stage.session, "turn")
     assert isinstance(said, TurnFinished)
     assert said.heard_text == lines_in(None).apology
     assert not is_alive(pid)
-    assert await stage.people() == {caller_identity(SESSION)}
+    assert await stage.people() == {caller_identity(stage.session)}
 
 
 async def test_a_call_is_warned_and_ends_just_before_its_limit_of_billable_time(stage: Stage) -> None:
     await stage.enter()
     pid = await stage.start(granted_minutes=1, served_ms_before=90_000, billable_ms_before=48_000)  # 12 s are left
 
-    stopped = await stage.drive.has(SESSION, "agent_stopped", deadline_s=20, cause="credit_spent")
+    stopped = await stage.drive.has(stage.session, "agent_stopped", deadline_s=20, cause="credit_spent")
 
     assert isinstance(stopped, AgentStopped)
     assert 11_500 <= stopped.served_ms - stopped.fault_ms < 12_000
-    turns = [e.heard_text for e in await stage.drive.log(SESSION) if isinstance(e, TurnFinished)]
+    turns = [e.heard_text for e in await stage.drive.log(stage.session) if isinstance(e, TurnFinished)]
     assert turns == ["Hello Ann!", lines_in(None).credit_warning]
     assert not is_alive(pid)
 
@@ -212,46 +224,47 @@ async def test_a_call_is_warned_and_ends_just_before_its_limit_of_billable_time(
 async def test_an_agent_whose_identity_a_newer_epoch_took_ends(stage: Stage, livekit: LiveKitServer) -> None:
     await stage.enter()
     pid = await stage.start()
-    await stage.drive.assigned(SESSION, epoch=2)
+    await stage.drive.assigned(stage.session, epoch=2)
     newer = rtc.Room()
-    await newer.connect(livekit.url, livekit.token(SESSION, agent_identity(SESSION)))
-    await stage.drive.has(SESSION, "agent_stopped", epoch=1, cause="superseded")
+    await newer.connect(livekit.url, livekit.token(stage.session, agent_identity(stage.session)))
+    await stage.drive.has(stage.session, "agent_stopped", epoch=1, cause="superseded")
     await until(lambda: not is_alive(pid))
-    assert await stage.people() == {caller_identity(SESSION), agent_identity(SESSION)}
+    assert await stage.people() == {caller_identity(stage.session), agent_identity(stage.session)}
     await newer.disconnect()
 
 
 async def test_an_agent_whose_identity_nobody_may_have_taken_comes_back(stage: Stage, livekit: LiveKitServer) -> None:
     await stage.enter()
     pid = await stage.start()
+    removed = stage.drive.node.log.read_text().count("job.removed")
     # Signalling alone takes the identity; a real client would try again and again.
-    token = livekit.token(SESSION, agent_identity(SESSION))
+    token = livekit.token(stage.session, agent_identity(stage.session))
     async with connect(f"{livekit.url}/rtc?access_token={token}&protocol=16") as stranger, asyncio.timeout(10):
         with suppress(ConnectionClosed):
             while True:
                 await stranger.recv()  # until the agent, back again, has put it out
 
-    assert stage.drive.node.log.read_text().count("job.removed") == 1
+    assert stage.drive.node.log.read_text().count("job.removed") == removed + 1
     assert is_alive(pid)
-    assert "agent_stopped" not in await stage.drive.names(SESSION)
-    assert await stage.people() == {caller_identity(SESSION), agent_identity(SESSION)}
-    assert (await stage.drive.ended(SESSION)).found
+    assert "agent_stopped" not in await stage.drive.names(stage.session)
+    assert await stage.people() == {caller_identity(stage.session), agent_identity(stage.session)}
+    assert (await stage.drive.ended(stage.session)).found
 
 
 async def test_a_deleted_room_ends_the_job(stage: Stage, rooms: api.LiveKitAPI) -> None:
     await stage.enter()
     pid = await stage.start()
-    await rooms.room.delete_room(api.DeleteRoomRequest(room=SESSION))
-    await stage.drive.has(SESSION, "agent_stopped", cause="room_closed")
+    await rooms.room.delete_room(api.DeleteRoomRequest(room=stage.session))
+    await stage.drive.has(stage.session, "agent_stopped", cause="room_closed")
     await until(lambda: not is_alive(pid))
 
 
 async def test_a_room_that_is_not_there_is_named_as_the_cause(stage: Stage, rooms: api.LiveKitAPI) -> None:
-    await rooms.room.delete_room(api.DeleteRoomRequest(room=SESSION))
+    await rooms.room.delete_room(api.DeleteRoomRequest(room=stage.session))
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(2):
             await stage.start()
-    await stage.drive.has(SESSION, "agent_stopped", cause="join_failed")
+    await stage.drive.has(stage.session, "agent_stopped", cause="join_failed")
 
 
 async def test_when_the_supervisor_is_killed_its_real_workers_die_too(stage: Stage) -> None:
@@ -260,7 +273,7 @@ async def test_when_the_supervisor_is_killed_its_real_workers_die_too(stage: Sta
     below = descendants(stage.drive.node.pid)
     os.kill(stage.drive.node.pid, signal.SIGKILL)
     await until(lambda: not any(is_alive(pid) for pid in below), 5)
-    assert await stage.people() == {caller_identity(SESSION)}
+    assert await stage.people() == {caller_identity(stage.session)}
 
 
 async def test_after_sigterm_nothing_is_left(stage: Stage) -> None:
@@ -270,4 +283,4 @@ async def test_after_sigterm_nothing_is_left(stage: Stage) -> None:
     stage.drive.node.terminate()
     assert await stage.drive.node.exited() == 0
     await until(lambda: not any(is_alive(pid) for pid in below), 2)
-    await stage.drive.has(SESSION, "agent_stopped", cause="drained")
+    await stage.drive.has(stage.session, "agent_stopped", cause="drained")

@@ -7,7 +7,8 @@ import signal
 from contracts.commands import DRAIN, PREJOIN, CommandFailed, DrainNode, JobAccepted, PrejoinRoom, RoomPrejoined
 from contracts.registry import PrejoinedRoom
 from contracts.streams import PREJOINED
-from tests.integration.agent_runner.node_process import Driver, descendants, is_alive
+from tests.integration.agent_runner.node_process import Driver
+from tests.support.processes import descendants, is_alive
 from tests.support.waiting import until
 
 SID = "session_1"

@@ -4,7 +4,6 @@ import asyncio
 import json
 import shutil
 import time
-import wave
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -12,29 +11,26 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-import numpy as np
 import pytest
 from aiohttp import web
 
 from agent_runner.link.messages import Turn
 from contracts.ids import agent_identity, caller_identity
 from gateway.adapters.livekit_tokens import CallerTokens
-from greenroom_cli.doctor.machine import CHROMIUM
-from sandbox.speech.espeak import Espeak, Voice
 from scheduler.adapters.livekit_rooms import LiveKitRooms
 from tests.integration.agent_runner.worker_stage import Sandbox, Worker, go
+from tests.support.chromium import BROWSER, MISSING, arguments, microphone
 from tests.support.servers import API_KEY, API_SECRET, LiveKitServer
 
 Fork = Callable[..., Awaitable[Worker]]
 
-BROWSER = next(filter(None, map(shutil.which, CHROMIUM)), None)
 SOURCE = Path(__file__).parent / "front_end"
 BUILT = Path(".tools/front_end")
 PAGE = "<!doctype html><meta charset=utf-8><body><script src=page.js></script>"
 OPENING = "Hello! How can I help you today?"
 
 pytestmark = [
-    pytest.mark.skipif(BROWSER is None, reason="Chromium is missing: apt-get install chromium"),
+    pytest.mark.skipif(BROWSER is None, reason=MISSING),
     pytest.mark.skipif(shutil.which("npm") is None, reason="npm is missing: apt-get install nodejs npm"),
 ]
 
@@ -68,7 +64,7 @@ class Browser:
         self._script = script
 
     @asynccontextmanager
-    async def opened(self, folder: Path, microphone: Path, **query: str) -> AsyncIterator[None]:
+    async def opened(self, folder: Path, heard: Path, **query: str) -> AsyncIterator[None]:
         app = web.Application()
         app.router.add_get("/", self._page)
         app.router.add_get("/page.js", self._code)
@@ -81,14 +77,8 @@ class Browser:
         process = await asyncio.create_subprocess_exec(
             BROWSER,
             "--headless=new",
-            "--no-sandbox",
             "--disable-gpu",
-            "--disable-dev-shm-usage",
-            "--use-fake-ui-for-media-stream",
-            "--use-fake-device-for-media-stream",
-            f"--use-file-for-fake-audio-capture={microphone}%noloop",
-            "--autoplay-policy=no-user-gesture-required",
-            "--allow-loopback-in-peer-connection",
+            *arguments(heard),
             f"--user-data-dir={folder / 'browser'}",
             f"http://127.0.0.1:{runner.addresses[0][1]}/?{urlencode(query)}",
             stdout=asyncio.subprocess.DEVNULL,
@@ -118,19 +108,6 @@ class Browser:
     async def _report(self, request: web.Request) -> web.Response:
         self.shown.append(json.loads(await request.text()))
         return web.json_response({"type": self.to_type.pop(0) if self.to_type else None})
-
-
-def microphone(path: Path, text: str, *, after_s: float) -> Path:
-    """A WAV file with this speech after a silence, and a minute of silence behind it."""
-    spoken = Espeak().speak(text, Voice("en-us"))
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(spoken.sample_rate)
-        for part in (after_s, spoken.pcm, 60.0):
-            pcm = part if isinstance(part, bytes) else np.zeros(int(part * spoken.sample_rate), np.int16).tobytes()
-            file.writeframes(pcm)
-    return path
 
 
 async def test_livekits_components_show_state_captions_and_chat(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent_runner.domain.muteness import MUTE_S
+from agent_runner.domain.turn_budget import SHARES
 from agent_runner.link.messages import Caller, End, Failed, Heard, Joined, Rejoin, Removed, Speak, Stopped, Turn
 from contracts.ids import agent_identity, caller_identity
 from tests.integration.agent_runner.worker_stage import (
@@ -59,7 +60,7 @@ async def test_a_call_from_the_opening_line_to_the_end(
 
     assert (await sandbox.state())["requests"]["inworld.connect"] == 1
     assert (opening.n, opening.user_text, opening.heard_text, opening.interrupted) == (0, "", OPENING, False)
-    assert caller.first_sound_at - went < 1.5  # 0.2 on an idle host
+    assert caller.first_sound_at - went < 3  # 0.2 on an idle host
     line = await sandbox.voice(OPENING, "Ashley", 1.0)
     assert count(likeness(caller.recording, line)) == 1
 
@@ -75,8 +76,10 @@ async def test_a_call_from_the_opening_line_to_the_end(
         False,
     )
     assert (second.n, second.user_text, second.heard_text) == (2, "What did you just say?", "I said it is noon.")
-    assert {"stt", "turn", "llm", "tts", "total"} == set(first.stage_ms)
-    assert 0 < first.stage_ms["llm"] < first.stage_ms["total"] < 5000
+    stages = {name: first.stage_ms[name] for name in SHARES}
+    assert set(first.stage_ms) - set(stages) == {"turn", "total"}
+    assert sum(stages.values()) == first.stage_ms["total"] < 5000
+    assert min(stages["endpointing"], stages["llm"]) > 0
     system, *asked = (await sandbox.asked())[-1]
     assert system["content"].startswith("You are a kind assistant.\n\nCRITICAL RULES")
     assert [(m["role"], m["content"]) for m in asked] == [
@@ -95,7 +98,7 @@ async def test_a_call_from_the_opening_line_to_the_end(
     worker.send(End())
     assert (await worker.heard(Stopped)).cause == "ended"
     assert await worker.gone() == 0
-    assert time.monotonic() - asked_at < 1
+    assert time.monotonic() - asked_at < 3
     await sandbox.is_left_alone()
     log = (tmp_path / "call.log").read_text()
     assert f'"session_id": "{session}"' in log
@@ -251,7 +254,7 @@ async def test_a_second_end_does_not_wait_for_the_last_sentence(
     worker.send(End())
     assert (await worker.heard(Stopped)).cause == "ended"
     assert await worker.gone() == 0
-    assert time.monotonic() - asked < 1
+    assert time.monotonic() - asked < 2.5
 
 
 async def test_an_end_while_joining_leaves_nobody_in_the_room(
@@ -370,7 +373,7 @@ async def test_the_trace_goes_on_below_the_supervisors_and_keeps_what_was_said_t
         worker.send(End())
         await worker.gone()
     spans = collector.spans
-    assert {"conversation", "turn", "stt", "llm", "tts"} <= {span.name for span in spans}
+    assert {"conversation", "turn", "stt", "chat", "tts"} <= {span.name.split()[0] for span in spans}
     assert {span.trace_id.hex() for span in spans} == {"ab" * 16}
     (conversation,) = [span for span in spans if span.name == "conversation"]
     assert conversation.parent_span_id.hex() == "cd" * 8

@@ -1,50 +1,16 @@
 """One agent without a supervisor: `python -m agent_runner.worker.process.direct`."""
 
 import asyncio
-import json
-import os
 import signal
-import sys
 import time
-from collections.abc import Iterator
-from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from contracts.ids import agent_identity
+from tests.integration.agent_runner.direct_worker import event, start
 from tests.integration.agent_runner.worker_stage import Person, Sandbox, open_room
 from tests.support.servers import LiveKitServer
-
-
-@pytest.fixture(scope="module")
-def livekit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveKitServer]:
-    with LiveKitServer(tmp_path_factory.mktemp("livekit")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with Sandbox(tmp_path_factory.mktemp("sandbox")) as server:
-        yield server
-
-
-async def start(sandbox: Sandbox, *arguments: str, **changes: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "agent_runner.worker.process.direct", *arguments),
-        env={**os.environ, **sandbox.environment(**changes)},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-
-
-async def event(agent: asyncio.subprocess.Process, kind: str) -> dict[str, Any]:
-    assert agent.stdout is not None
-    async with asyncio.timeout(30):
-        while line := await agent.stdout.readline():
-            if (found := json.loads(line))["kind"] == kind:
-                return found
-    raise AssertionError(f"it ended without {kind}")
 
 
 async def test_one_agent_talks_and_ends_on_sigterm(livekit: LiveKitServer, sandbox: Sandbox) -> None:

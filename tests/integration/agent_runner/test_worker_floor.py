@@ -4,13 +4,17 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
+from math import inf
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
-from agent_runner.link.messages import Turn
+from agent_runner.link.messages import Turn, Unfinished
+from tests.integration.agent_runner.client import Client, agent_token
 from tests.integration.agent_runner.worker_stage import LOUD, RATE, Person, Sandbox, Worker, go, likeness
 from tests.support.servers import LiveKitServer
+from tests.support.waiting import until
 
 Fork = Callable[..., Awaitable[Worker]]
 New = Callable[[], Person]
@@ -29,11 +33,19 @@ async def test_a_hum_pauses_the_agent_which_then_goes_on_where_it_paused(
 ) -> None:
     """Then a backchannel in an answer, and a hum while the model thinks."""
     worker = await fork()
-    caller = await person().enter(session)
+    caller = person()
+    client = Client().watch(caller.room)
+    await caller.enter(session)
     await sandbox.control("faults", {"service": "assemblyai", "kind": "unheard", "count": 1})
-    worker.send(go(livekit, session, opening_line=COUNT))
+    worker.send(go(livekit, session, opening_line=COUNT, token=agent_token(session)))
     await worker.spoke(100_000)
+    hummed_at = time.monotonic()
     caller.say(HUM)
+    await paused(caller, hummed_at)
+    (shown,) = client.packets.values()
+    assert COUNT.startswith(shown.text)
+    await asyncio.sleep(0.3)
+    assert [packet.text for packet in client.packets.values()] == [shown.text], "a caption of words that wait"
     opening = await worker.heard(Turn)
     assert (opening.heard_text, opening.interrupted) == (COUNT, False)
     line = await sandbox.voice(COUNT, "Ashley", 1.0)
@@ -68,6 +80,61 @@ async def test_a_hum_pauses_the_agent_which_then_goes_on_where_it_paused(
     ]
 
 
+@pytest.mark.parametrize("decibels", [-12, -24])
+async def test_an_agent_on_a_speakerphone_does_not_hear_itself(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, decibels: float
+) -> None:
+    """The caller's microphone picks the agent up, without an echo canceller; then the caller speaks.
+
+    The sandbox's recogniser mishears so quiet a voice, so the words are scripted as another would have them. The
+    loudspeaker is on for the line's first words, and then wherever a transcript ends, its words have just been said.
+    """
+    days = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
+    line = f"We are open {', '.join(f'from nine to five on {day}' for day in days)}."
+    await sandbox.control("transcripts", {"texts": ["We are open."]})
+    worker = await fork()
+    caller = await person().enter(session)
+    caller.on_speakerphone(decibels)
+    worker.send(go(livekit, session, opening_line=line))
+    await until(lambda: has_said(worker, "open"), 15)
+    caller.on_speakerphone(-inf)
+    await until(lambda: has_said(worker, "Tuesday"), 15, "the echo of its first words does not interrupt the agent")
+    await sandbox.control("reset", {})  # the recogniser of a busy machine has no words yet
+    await sandbox.control("transcripts", {"texts": ["From nine to five on."] * 30})
+    caller.on_speakerphone(decibels)
+    opening = await worker.heard(Turn, timeout_s=30)
+    assert (opening.heard_text, opening.interrupted) == (line, False), f"{worker.said}"
+    await asyncio.sleep(3)
+    assert await sandbox.asked() == []
+    await sandbox.control("reset", {})
+    await sandbox.control("transcripts", {"texts": ["What time is it?"]})
+    await sandbox.control("replies", {"replies": ["It is noon."]})
+    caller.say("What time is it now?")
+    await until(lambda: any("noon" in m.heard_text for m in worker.said if isinstance(m, Turn)), 12)
+
+
+@pytest.mark.parametrize(("first", "by"), [("opening_line", "the session"), ("bridge", "the node")])
+async def test_a_protected_first_line_is_heard_whole_and_the_words_into_it_are_answered_after_it(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, first: str, by: str
+) -> None:
+    line = "One two three four five six seven eight nine ten eleven twelve."
+    await sandbox.control("transcripts", {"texts": ["Stop it."]})
+    await sandbox.control("replies", {"replies": ["All right."]})
+    worker = await fork(first_line_interruptible=by != "the node")
+    caller = await person().enter(session)
+    protection = False if by == "the session" else None
+    worker.send(go(livekit, session, **{"opening_line": None, first: line, "interruptible": protection}))
+    await worker.spoke(100_000)
+    caller.say("Stop it now, please.")
+    said, answer = await worker.heard(Turn), await worker.heard(Turn, 2)
+    assert (said.heard_text, said.interrupted) == (line, False)
+    assert answer.user_text.startswith("Stop it.")  # a busy recogniser cuts the sentence in two
+    assert answer.heard_text == "All right."
+    (heard, *_), _ = without_pauses(caller.recording)
+    ((whole,), _) = without_pauses(await sandbox.voice(line, "Ashley", 1.0))
+    assert abs(len(heard) - len(whole)) < 0.15 * RATE
+
+
 async def test_words_interrupt_the_opening_line_and_the_model_knows_what_was_heard_of_it(
     fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
 ) -> None:
@@ -96,6 +163,21 @@ async def test_words_interrupt_the_opening_line_and_the_model_knows_what_was_hea
         assert time.monotonic() < end, f"{[m for m in worker.said if isinstance(m, Turn)]}"
         await asyncio.sleep(0.05)
     assert (await sandbox.state())["requests"]["assemblyai.connect"] == 1
+
+
+def has_said(worker: Worker, word: str) -> bool:
+    return any(word in m.turn.heard_text for m in worker.said if isinstance(m, Unfinished))
+
+
+async def paused(caller: Person, since: float) -> None:
+    """Wait until the agent is silent for 0.3 s after this."""
+    until = time.monotonic() + 5
+    while True:
+        assert time.monotonic() < until, "the agent spoke on"
+        loud = [at for at, s in caller._heard if at > since and np.abs(s.astype(np.int32)).max(initial=0) > LOUD]  # pyright: ignore[reportPrivateUsage]
+        if loud and time.monotonic() - loud[-1] > 0.3:
+            return
+        await asyncio.sleep(0.02)
 
 
 async def asked(sandbox: Sandbox, times: int) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from aiohttp import web
 from agent_runner.link.messages import Stopped, Turn
 from contracts.lines import TABLE
 from contracts.tools import RecordedTool
-from tests.integration.agent_runner.worker_stage import Person, Sandbox, Worker, go
+from tests.integration.agent_runner.worker_stage import LOUD, Person, Sandbox, Worker, go
 from tests.support.servers import LiveKitServer
 
 Fork = Callable[..., Awaitable[Worker]]
@@ -27,7 +28,8 @@ async def test_a_session_in_chinese_is_heard_thought_and_spoken_in_it(
 ) -> None:
     await sandbox.control("transcripts", {"texts": ["今天天气怎么样？"]})
     await sandbox.control("replies", {"replies": ["今天是晴天。明天会下雨！"]})
-    worker = await fork(user_idle_prompt_s=1.5, user_idle_end_s=5)
+    focus = {"stt_voice_focus": "near-field", "stt_voice_focus_threshold": 0.4}
+    worker = await fork(user_idle_prompt_s=1.5, user_idle_end_s=5, **focus)
     caller = await person().enter(session)
     worker.send(go(livekit, session, opening_line="您好。", language="zh-CN"))
     await worker.heard(Turn)
@@ -40,7 +42,9 @@ async def test_a_session_in_chinese_is_heard_thought_and_spoken_in_it(
     assert answer.user_text == "今天天气怎么样？"
     assert asked.heard_text == TABLE["zh"].idle_prompt
     state = await sandbox.state()
-    assert {query["language_codes"] for query in sent(state, "/v3/ws")} == {'["zh"]'}
+    (query,) = sent(state, "/v3/ws")
+    assert query["language_codes"] == '["zh"]'
+    assert (query["voice_focus"], query["voice_focus_threshold"]) == ("near-field", "0.4")
     assert "Speak Chinese (zh-CN)" in (await sandbox.asked())[0][0]["content"]
     assert {order.get("language") for order in sent(state, "create")} == {"zh-CN"}
     texts = [message["text"].strip() for message in sent(state, "send_text")]
@@ -65,7 +69,7 @@ async def test_nobody_is_asked_while_a_tool_runs(
     fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
 ) -> None:
     async def book(_request: web.Request) -> web.Response:
-        await asyncio.sleep(6)  # the agent says meanwhile that it takes a moment
+        await asyncio.sleep(8)  # the agent says meanwhile that it takes a moment
         return web.json_response({"booked": True})
 
     app = web.Application()
@@ -85,12 +89,22 @@ async def test_nobody_is_asked_while_a_tool_runs(
     worker.send(go(livekit, session, opening_line="Hello.", tools=(tool,)))
     await worker.heard(Turn)
     caller.say("Book it, please.")
+    await caller.has_spoken()
+    spoken_at = time.monotonic()
 
     turn = await worker.heard(Turn, 2)
     await runner.cleanup()
+    assert time.monotonic() - spoken_at > 8, f"{worker.said}"
+    assert longest_silence(caller, spoken_at) < 7, "what a tool takes is not all silence"
 
     assert turn.heard_text.endswith("It is booked.")
     assert TABLE["en"].idle_prompt not in turn.heard_text
+
+
+def longest_silence(caller: Person, since: float) -> float:
+    """Seconds without a sound of the agent's, from this until it was heard last."""
+    loud = [at for at, s in caller._heard if at > since and np.abs(s.astype(np.int32)).max(initial=0) > LOUD]  # pyright: ignore[reportPrivateUsage]
+    return max(after - before for before, after in pairwise([since, *loud]))
 
 
 def chords(lasts_s: float) -> np.ndarray[Any, np.dtype[np.int16]]:

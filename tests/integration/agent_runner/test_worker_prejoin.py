@@ -44,7 +44,7 @@ async def test_it_waits_unbilled_and_deaf_and_speaks_at_once(
 
     assert joined.stage_ms["join"] < 500  # 1 on an idle host
     assert opening.heard_text == OPENING
-    assert caller.first_sound_at - went < 1
+    assert caller.first_sound_at - went < 2  # 0.15 on an idle host
     caller.say("What time is it?")
     turn = await worker.heard(Turn, 2)
     assert (turn.user_text, turn.heard_text) == ("What time is it?", "It is noon.")
@@ -69,7 +69,7 @@ async def test_a_caller_without_a_microphone_whom_livekit_tells_of_late_hears_it
     await worker.heard(Turn)
     await asyncio.sleep(0.5)
 
-    assert caller.first_sound_at - came < 0.9  # 0.15 on an idle host; up to 3 s until LiveKit says who it is
+    assert caller.first_sound_at - came < 2  # 0.15 on an idle host; up to 3 s until LiveKit says who it is
     assert max(likeness(caller.recording, await sandbox.voice(OPENING, "Ashley", 1.0))) > 0.75
 
 

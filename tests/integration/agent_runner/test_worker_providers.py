@@ -8,8 +8,21 @@ from typing import Any
 
 import pytest
 
-from agent_runner.link.messages import Failed, Faulty, Heard, Joined, Provider, Recovered, Speak, Stopped, Turn
+from agent_runner.link.messages import (
+    Failed,
+    Faulty,
+    Heard,
+    Joined,
+    Provider,
+    Recovered,
+    Speak,
+    Stopped,
+    Turn,
+    Unanswered,
+    Unfinished,
+)
 from agent_runner.worker.call.apology import tones
+from contracts.lines import lines_in
 from tests.integration.agent_runner.worker_stage import (
     RATE,
     Person,
@@ -21,6 +34,7 @@ from tests.integration.agent_runner.worker_stage import (
     ready,
 )
 from tests.support.servers import LiveKitServer
+from tests.support.waiting import until
 
 Fork = Callable[..., Awaitable[Worker]]
 New = Callable[[], Person]
@@ -58,9 +72,9 @@ def faulty(worker: Worker) -> set[Provider]:
 
 async def recovered(worker: Worker, provider: Provider, since_s: float = 0.0) -> None:
     """This provider failed, for so long when it was noticed, and does its work again; no other failed."""
-    until = time.monotonic() + 5
+    deadline = time.monotonic() + 5
     while faulty(worker) or not (faults := [m for m in worker.said if isinstance(m, Faulty)]):
-        assert time.monotonic() < until, f"{worker.said}"
+        assert time.monotonic() < deadline, f"{worker.said}"
         await asyncio.sleep(0.05)
     assert {m.provider for m in faults} == {provider}
     assert since_s <= faults[0].ago_ms / 1000 < since_s + 3, f"{faults}"
@@ -77,11 +91,17 @@ async def greeted(
     return worker, caller
 
 
+def heard(worker: Worker) -> str:
+    """All that the agent has said so far, over its turns."""
+    turns = [m.turn if isinstance(m, Unfinished) else m for m in worker.said if isinstance(m, Turn | Unfinished)]
+    return " ".join({turn.n: turn.heard_text for turn in turns}.values())
+
+
 async def said(worker: Worker, text: str, times: int = 1, within_s: float = 15) -> None:
     """Wait until the agent has said this."""
-    until = time.monotonic() + within_s
+    deadline = time.monotonic() + within_s
     while sum(isinstance(m, Turn) and text in m.heard_text for m in worker.said) < times:
-        assert time.monotonic() < until, f"{worker.said}"
+        assert time.monotonic() < deadline, f"{worker.said}"
         await asyncio.sleep(0.05)
 
 
@@ -109,10 +129,16 @@ async def test_a_call_goes_on_at_the_second_key_or_place(
         changes = {**changes, name.replace("_base_url", "_fallback_base_url"): first}
     await sandbox.control("transcripts", {"texts": ["How are you?"]})
     await sandbox.control("replies", {"replies": ["I am fine."] * 3})
+    worker = await fork(**changes)
+    caller = await person().enter(session)
     began = time.monotonic()
-    worker, caller = await greeted(fork, livekit, session, person, **changes)
-    await asyncio.sleep(2.5)  # time enough for the STT to have moved
-    caller.say(QUESTION)
+    worker.send(go(livekit, session, opening_line="Hello."))
+    await worker.heard(Turn)
+    if next(iter(changes)).startswith("assembly"):
+        await asyncio.sleep(2.5)  # time enough for the STT to have moved
+        caller.say(QUESTION)
+    else:
+        await caller.type("How are you?")
     await said(worker, "I am fine.", within_s=12)
     assert any(isinstance(m, Turn) and m.user_text.startswith("How are you?") for m in worker.said)
     assert not [m for m in worker.said if isinstance(m, Failed | Stopped)]
@@ -159,7 +185,8 @@ async def test_a_deaf_stt_is_left_for_a_new_session_and_the_caller_is_asked_agai
     await said(worker, SORRY)
     await recovered(worker, "stt", since_s=3)  # the question, and the silence after it
     caller.say(QUESTION)
-    await said(worker, "I am fine.")
+    # A new session's first words may be late, and the agent asks again before it answers: in whichever turn it does.
+    await until(lambda: "I am fine." in heard(worker), 15, "the answer is heard")
 
 
 async def test_an_stt_that_stays_deaf_ends_the_call_and_the_caller_is_asked_once(
@@ -200,6 +227,37 @@ async def test_hums_without_words_are_asked_about_once_and_blame_nobody(
     await worker.heard(Turn, 3, timeout_s=10)
 
 
+async def test_hold_music_keeps_the_call_the_agents_manners_and_the_memory(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    """A song that the VAD takes for speech and the recogniser makes no words of; then the caller is back."""
+    await fault(sandbox, "assemblyai", "unheard")
+    worker, caller = await greeted(fork, livekit, session, person, user_idle_prompt_s=4, user_idle_end_s=8)
+    song = caller.say(" ".join(["Mmmm mmmm mmmm mmmm, mmmm mmmm."] * 10))
+    await asyncio.sleep(5)
+    before = resident_mb(worker.pid)
+    await caller.has_spoken()
+    assert resident_mb(worker.pid) - before < 8
+    assert song > 15
+    lines = [m.heard_text for m in worker.said if isinstance(m, Turn)]
+    assert sum(SORRY in line for line in lines) <= 1
+    assert len(lines) <= 3, "the agent is quiet"
+    assert not [m for m in worker.said if isinstance(m, Faulty | Failed | Stopped)]
+
+    await sandbox.control("reset", {})
+    await sandbox.control("transcripts", {"texts": ["How are you?"]})
+    await sandbox.control("replies", {"replies": ["I am fine."]})
+    await asyncio.sleep(1)
+    caller.say(QUESTION)
+    await said(worker, "I am fine.")
+
+
+def resident_mb(pid: int) -> float:
+    """The process's private memory."""
+    fields = dict(line.split(":") for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:])
+    return sum(int(fields[name].split()[0]) for name in ("Private_Clean", "Private_Dirty")) / 1024
+
+
 # --- the language model
 
 
@@ -220,13 +278,12 @@ async def test_hums_without_words_are_asked_about_once_and_blame_nobody(
 async def test_an_answer_comes_from_a_second_try_or_the_second_model(
     fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, how: dict[str, Any]
 ) -> None:
-    await sandbox.control("transcripts", {"texts": ["How are you?"]})
     await sandbox.control("replies", {"replies": ["I am fine."] * 3})
     await fault(sandbox, "groq", match={"model": "openai/gpt-oss-120b"}, **how)
     worker, caller = await greeted(
         fork, livekit, session, person, llm_fallback_model="openai/gpt-oss-20b", llm_read_timeout_s=1.5
     )
-    caller.say(QUESTION)
+    await caller.type(QUESTION)
     await said(worker, "I am fine.", within_s=10)
     await recovered(worker, "llm", since_s=1.5 if how["kind"] == "silence" else 0)
 
@@ -244,14 +301,16 @@ async def test_an_answer_comes_from_a_second_try_or_the_second_model(
 async def test_a_model_that_does_not_answer_is_asked_a_bounded_number_of_times_and_ends_the_call(
     fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, how: dict[str, Any]
 ) -> None:
-    await sandbox.control("transcripts", {"texts": ["One.", "Two.", "Three."]})
     await fault(sandbox, "groq", **how)
     worker, caller = await greeted(fork, livekit, session, person)
     for times in (1, 2):
-        caller.say(QUESTION)
+        await caller.type(QUESTION)
         await said(worker, SORRY, times)
-    caller.say(QUESTION)
+    await caller.type(QUESTION)
     await ended(worker, "llm", within_s=12)
+    told = [m for m in worker.said if isinstance(m, Unanswered)]
+    assert [(m.provider, m.broke_off) for m in told] == [("llm", False)] * 2
+    assert all(m.ms > 0 and "NoAnswer: " in m.name for m in told), told
     asked = (await sandbox.state())["requests"]["groq.chat"]
     assert 3 <= asked <= 6  # for each of three turns one way, with one repeat
 
@@ -260,17 +319,18 @@ async def test_an_answer_that_breaks_off_counts_as_far_as_it_was_heard_and_the_c
     fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
 ) -> None:
     answer = "This is my first sentence. " + "And this is another one. " * 10
-    await sandbox.control("transcripts", {"texts": ["Tell me.", "Again."]})
     await sandbox.control("replies", {"replies": [answer, "Well."]})
     await fault(sandbox, "groq", "latency", latency_ms=1)
     await fault(sandbox, "groq", "drop", stage="answer", count=1)
     worker, caller = await greeted(fork, livekit, session, person)
-    caller.say(QUESTION)
+    await caller.type("Tell me.")
     first = await worker.heard(Turn, 2, timeout_s=12)
     assert first.user_text == "Tell me."
     assert answer.startswith(first.heard_text)
-    await asyncio.sleep(3)
-    caller.say(QUESTION)
+    await said(worker, lines_in(None).broke_off)
+    assert (await worker.heard(Unanswered)).broke_off
+    assert not any(SORRY in m.heard_text for m in worker.said if isinstance(m, Turn))
+    await caller.type("Again.")
     await said(worker, "Well.")
 
 
@@ -313,21 +373,17 @@ async def test_a_voice_that_falls_silent_ends_the_call_with_what_is_kept(
     fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, tmp_path: Path, is_rendered: bool
 ) -> None:
     apology = "I am sorry, this does not work today."
-    await sandbox.control("transcripts", {"texts": ["How are you?"]})
     await sandbox.control("replies", {"replies": ["I am fine."] * 3})
     worker = await fork(apology=apology, tts_silence_s=1.5)
     caller = await person().enter(session)
     log_file = tmp_path / "call.log" if is_rendered else None
     worker.send(go(livekit, session, opening_line="Hello.", log_file=str(log_file) if log_file else None))
     await worker.heard(Heard)
-    until = time.monotonic() + 8
-    while is_rendered and not list(tmp_path.glob("voices/apology-*.wav")):
-        assert time.monotonic() < until
-        await asyncio.sleep(0.05)
+    await until(lambda: not is_rendered or list(tmp_path.glob("voices/apology-*.wav")), 8)
     line = await sandbox.voice(apology, "Ashley", 1.0)
     await fault(sandbox, "inworld", "silence")
     before = len(caller.recording)
-    caller.say(QUESTION)
+    await caller.type(QUESTION)
     await ended(worker, "tts", within_s=15)
     heard = caller.recording[before:]
     if is_rendered:

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from contracts.ids import agent_identity
-from tests.integration.agent_runner.test_worker_direct import event, start
+from tests.integration.agent_runner.direct_worker import event, start
 from tests.integration.agent_runner.worker_stage import Sandbox, open_room
 from tests.support.servers import LiveKitServer
 

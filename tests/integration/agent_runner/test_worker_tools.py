@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from agent_runner.link.messages import Stopped, ToolCall, Turn
+from agent_runner.link.messages import End, Stopped, ToolCall, Turn
 from agent_runner.worker.providers.llm import MOST_ROUNDS
 from agent_runner.worker.providers.tool_requests import MAX_ANSWER_BYTES
 from contracts.tools import RecordedTool
-from tests.integration.agent_runner.worker_stage import Person, Sandbox, Worker, go
+from tests.integration.agent_runner.worker_stage import Collector, Person, Sandbox, Worker, go
 from tests.support.servers import LiveKitServer
 from tests.support.toolbox import toolbox
 
@@ -53,6 +53,8 @@ class ToolServer:
                 return web.Response(text="x" * (MAX_ANSWER_BYTES + 1))
             case "/moved":
                 raise web.HTTPFound("/weather")
+            case "/full":
+                return web.Response(text="sunny " * (MAX_ANSWER_BYTES // 6))
             case "/text":
                 return web.Response(text="plain words")
             case _:
@@ -131,7 +133,10 @@ async def test_nobody_there_is_an_answer_too() -> None:
     assert "could not be reached" in (await call("http://127.0.0.1:9/weather"))["error"]
 
 
-@pytest.mark.parametrize(("path", "told"), [("weather", "clear"), ("slow", "no answer in 1 s"), ("nothing", "500")])
+@pytest.mark.parametrize(
+    ("path", "told", "error"),
+    [("weather", "clear", None), ("slow", "no answer in 1 s", "timeout"), ("nothing", "500", "500")],
+)
 async def test_the_model_calls_a_tool_and_answers_from_what_it_is_told(
     fork: Fork,
     livekit: LiveKitServer,
@@ -141,21 +146,35 @@ async def test_the_model_calls_a_tool_and_answers_from_what_it_is_told(
     server: ToolServer,
     path: str,
     told: str,
+    error: str | None,
 ) -> None:
-    await sandbox.control("transcripts", {"texts": ["How is the weather in Rome?"]})
-    worker = await fork(tool_allowed_hosts="127.0.0.1")
-    caller = await person().enter(session)
-    tools = (tool(f"{server.url}/{path}", timeout_s=1),)
-    worker.send(go(livekit, session, opening_line="Hello.", tools=tools))
-    await worker.heard(Turn)
-    caller.say("How is the weather?")
-    turn = await worker.heard(Turn, 2, timeout_s=15)
+    async with Collector() as collector:
+        worker = await fork(tool_allowed_hosts="127.0.0.1", otel_exporter_otlp_endpoint=collector.url)
+        caller = await person().enter(session)
+        job = go(
+            livekit, session, opening_line="Hello.",
+            tools=(tool(f"{server.url}/{path}", timeout_s=1 if path == "slow" else 10),),
+            traceparent=f"00-{'ab' * 16}-{'cd' * 8}-01",
+        )  # fmt: skip
+        worker.send(job)
+        await worker.heard(Turn)
+        await caller.type("How is the weather in Rome?")
+        turn = await worker.heard(Turn, 2, timeout_s=15)
+        worker.send(End())
+        await worker.gone()
     assert turn.user_text == "How is the weather in Rome?"
     assert turn.heard_text.startswith("Here is what I found")
     assert [path for path, _, _ in server.asked] == [f"/{path}"]
     (result,) = [m["content"] for m in (await sandbox.asked())[-1] if m["role"] == "tool"]
     assert told in json.dumps(json.loads(result))
-    assert not [m for m in worker.said if isinstance(m, Stopped)]
+    assert (await worker.heard(Stopped)).cause == "ended"
+    [span] = [span for span in collector.spans if span.name == "execute_tool get_weather"]
+    values = {each.key: each.value.string_value for each in span.attributes}
+    assert (values["gen_ai.operation.name"], values.get("error.type")) == ("execute_tool", error)
+    assert "Rome" not in str(span)
+    assert span.trace_id.hex() == "ab" * 16
+    assert span.parent_span_id in {each.parent_span_id for each in collector.spans if each.name.startswith("chat ")}
+    assert span.parent_span_id in {each.span_id for each in collector.spans}
 
 
 @pytest.mark.parametrize("goes_on", [False, True])
@@ -164,13 +183,12 @@ async def test_a_model_that_calls_and_calls_is_told_to_answer_and_asked_no_more_
 ) -> None:
     again = {"tool_calls": [{"name": "get_weather", "arguments": {"place": "Rome"}}]}
     rest = [again] * 3 if goes_on else ["It is clear."]
-    await sandbox.control("transcripts", {"texts": ["How is the weather in Rome?"]})
     await sandbox.control("replies", {"replies": [again] * (MOST_ROUNDS + 1) + rest})
     worker = await fork(tool_allowed_hosts="127.0.0.1")
     caller = await person().enter(session)
     worker.send(go(livekit, session, opening_line="Hello.", tools=(tool(f"{server.url}/weather"),)))
     await worker.heard(Turn)
-    caller.say("How is the weather?")
+    await caller.type("How is the weather in Rome?")
     turn = await worker.heard(Turn, 2, timeout_s=15)
     assert turn.heard_text == ("Sorry, I didn't get that. Could you say it again?" if goes_on else "It is clear.")
     assert len(server.asked) == MOST_ROUNDS
@@ -212,6 +230,104 @@ async def test_a_caller_who_speaks_while_a_tool_runs_cancels_nothing_and_hears_t
     assert outcomes == ["", "done"]
 
 
+async def test_two_tools_at_once_outlive_a_hello_and_both_results_are_answered_once(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, server: ToolServer
+) -> None:
+    calls = [{"name": "get_weather", "arguments": {"place": place}} for place in ("Rome", "Paris")]
+    await sandbox.control("transcripts", {"texts": ["Book both tables.", "Hello?"]})
+    await sandbox.control("replies", {"replies": [{"tool_calls": calls}, "I am still at it.", "Both are booked."]})
+    worker = await fork(tool_allowed_hosts="127.0.0.1", tool_filler_s=0)
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, opening_line="Hello.", tools=(tool(f"{server.url}/booking"),)))
+    await worker.heard(Turn)
+    caller.say("Book a table.")
+    await worker.heard(ToolCall, 2)
+    await asyncio.sleep(1)
+    caller.say("Hello?")
+    turns = await _turn_with(worker, "Both are booked.")
+    assert sum("Both are booked." in turn.heard_text for turn in turns) == 1
+    assert sorted(body["place"] for _, body, _ in server.asked) == ["Paris", "Rome"]
+    assert len({key for _, _, key in server.asked}) == 2
+    assert [told.outcome for told in worker.said if isinstance(told, ToolCall)] == ["", "", "done", "done"]
+    last = json.dumps((await sandbox.asked())[-1])
+    assert last.count("table") >= 2
+    assert "CANCELLED" not in last
+
+
+async def test_a_sentence_before_a_tools_call_may_be_interrupted_and_the_call_does_not_stay_open(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, server: ToolServer
+) -> None:
+    long = "I will look that up for you now, one two three four five six seven eight nine ten eleven twelve."
+    call = {"text": long, "tool_calls": [{"name": "get_weather", "arguments": {"place": "Rome"}}]}
+    await sandbox.control("transcripts", {"texts": ["How is the weather?", "Stop it."]})
+    await sandbox.control("replies", {"replies": [call, "As you wish.", "It is clear in Rome.", "Bye."]})
+    worker = await fork(tool_allowed_hosts="127.0.0.1", llm_max_tokens=500)
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, opening_line="Hello.", tools=(tool(f"{server.url}/weather"),)))
+    await worker.heard(Turn)
+    sent = worker.beat.sent_bytes if worker.beat else 0
+    caller.say("How is the weather?")
+    await worker.spoke(sent + 60_000)
+    caller.say("Stop it now, please.")
+    await _turn_with(worker, "As you wish.")
+    await asyncio.sleep(2)
+    await sandbox.control("transcripts", {"texts": ["And now?"]})
+    caller.say("And what about now?")
+    until = time.monotonic() + 12
+    while "And now?" not in json.dumps((last := (await sandbox.asked())[-1])[-3:]):
+        assert time.monotonic() < until, f"{last}"
+        await asyncio.sleep(0.05)
+    assert "IN_PROGRESS" not in json.dumps(last)
+    assert len(server.asked) == 1
+    assert json.dumps(last).count("degrees") == 1, "the result reached the model"
+
+
+async def test_a_tool_that_an_answer_would_have_called_is_not_called_once_the_caller_has_gone_on(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, server: ToolServer
+) -> None:
+    """The model is asked again before it has answered; what it would have answered is discarded."""
+    call = {"tool_calls": [{"name": "get_weather", "arguments": {"place": "Rome"}}]}
+    await sandbox.control("replies", {"replies": ["I will not.", call]})
+    late = {"service": "groq", "kind": "latency", "latency_ms": 2_500, "stage": "request", "count": 1}
+    worker = await fork(tool_allowed_hosts="127.0.0.1")
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, opening_line="Hello.", tools=(tool(f"{server.url}/weather"),)))
+    await worker.heard(Turn)
+    await sandbox.control("faults", late)
+    await caller.type("How is the weather?")
+    await asyncio.sleep(1)
+    await caller.type("Never mind.")
+    await _turn_with(worker, "I will not.")
+    await asyncio.sleep(2.5)
+    assert server.asked == []
+
+
+async def test_ten_long_results_and_a_refusal_of_what_is_too_large_do_not_end_the_call(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, server: ToolServer
+) -> None:
+    """Groq refuses what exceeds the account's tokens a minute with 413, again and again."""
+    places = [f"place {n}" for n in range(10)]
+    calls = [{"name": "get_weather", "arguments": {"place": place}} for place in places]
+    await sandbox.control(
+        "replies", {"replies": [{"tool_calls": calls[:5]}, "One.", {"tool_calls": calls[5:]}, "Two.", "Three."]}
+    )
+    refusal = {"service": "groq", "kind": "status", "status": 413, "above_tokens": 12_000}
+    await sandbox.control("faults", refusal)
+    worker = await fork(tool_allowed_hosts="127.0.0.1", llm_context_tokens=100_000)  # no summary takes a reply
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, opening_line="Hello.", tools=(tool(f"{server.url}/full"),)))
+    await worker.heard(Turn)
+    for question, answer in (("First?", "One."), ("Second?", "Two."), ("Third?", "Three.")):
+        await caller.type(question)
+        await _turn_with(worker, answer)
+    assert len(server.asked) == 10
+    bodies = [r["body"] for r in (await sandbox.state())["last_requests"] if r["service"] == "groq"]
+    sizes = [body.get("too_long_to_keep") or len(str(body)) for body in bodies]
+    assert max(sizes) > 5 * 16_000, "one request was too large"
+    assert sizes[-1] < 20_000, "later ones are not"
+    assert not [m for m in worker.said if isinstance(m, Stopped)]
+
+
 async def _turn_with(worker: Worker, text: str) -> list[Turn]:
     until = time.monotonic() + 20
     while not [m for m in worker.said if isinstance(m, Turn) and text in m.heard_text]:
@@ -244,13 +360,12 @@ async def test_the_second_equal_failure_in_a_row_is_the_last(
     fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, server: ToolServer
 ) -> None:
     call = {"tool_calls": [{"name": "get_weather", "arguments": {"place": "Rome"}}]}
-    await sandbox.control("transcripts", {"texts": ["How is the weather in Rome?"]})
     await sandbox.control("replies", {"replies": [call, call, call, "I cannot find out."]})
     worker = await fork(tool_allowed_hosts="127.0.0.1")
     caller = await person().enter(session)
     worker.send(go(livekit, session, opening_line="Hello.", tools=(tool(f"{server.url}/nothing"),)))
     await worker.heard(Turn)
-    caller.say("How is the weather?")
+    await caller.type("How is the weather in Rome?")
     await _turn_with(worker, "I cannot find out.")
     assert len(server.asked) == 2
     assert len({key for _, _, key in server.asked}) == 1
@@ -263,13 +378,12 @@ async def test_an_agent_that_may_end_the_call_says_goodbye_and_ends_it(
     fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, goodbye: str | None, said: str
 ) -> None:
     call = {"tool_calls": [{"name": "end_call", "arguments": {"goodbye": goodbye} if goodbye else {}}]}
-    await sandbox.control("transcripts", {"texts": ["That is all, goodbye."]})
     await sandbox.control("replies", {"replies": [call]})
     worker = await fork()
     caller = await person().enter(session)
     worker.send(go(livekit, session, opening_line="Hello.", end_call=True))
     await worker.heard(Turn)
-    caller.say("That is all, goodbye.")
+    await caller.type("That is all, goodbye.")
     assert (await worker.heard(Stopped)).cause == "agent_ended"
     assert [turn.heard_text for turn in worker.said if isinstance(turn, Turn)][-1] == said
 

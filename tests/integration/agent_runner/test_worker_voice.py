@@ -5,7 +5,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from agent_runner.link.messages import Failed, Faulty, Heard, Provider, Recovered, Speak, Stopped, Turn
+from agent_runner.link.messages import Failed, Faulty, Heard, Provider, Recovered, Speak, Stopped, Turn, Unanswered
+from contracts.lines import lines_in
 from tests.integration.agent_runner.worker_stage import Person, Sandbox, Worker, go
 from tests.support.servers import LiveKitServer
 
@@ -25,15 +26,15 @@ async def texts(sandbox: Sandbox) -> list[str]:
     return [r["body"]["text"] for r in (await sandbox.state())["last_requests"] if r["path"] == "send_text"]
 
 
-async def said(worker: Worker, text: str, within_s: float = 12) -> None:
+async def said(worker: Worker, text: str, times: int = 1, within_s: float = 12) -> None:
     until = time.monotonic() + within_s
-    while not any(isinstance(m, Turn) and text in m.heard_text for m in worker.said):
+    while sum(isinstance(m, Turn) and text in m.heard_text for m in worker.said) < times:
         assert time.monotonic() < until, f"{worker.said}"
         await asyncio.sleep(0.05)
 
 
 def is_well(worker: Worker) -> bool:
-    """Whether each fault of the voice is over."""
+    """Whether each fault of the voice has ended."""
     failing: set[Provider] = set()
     for message in worker.said:
         if isinstance(message, Faulty):
@@ -77,18 +78,41 @@ async def test_a_voice_without_audio_is_left_for_the_second_endpoint(
     assert not [m for m in worker.said if isinstance(m, Failed)]
 
 
+async def test_a_caller_is_told_that_what_the_agent_said_was_lost_and_the_call_goes_on(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    """First the opening line, then an answer, in every form that the voice is asked for."""
+    sorry = lines_in(None).sorry
+    await sandbox.control("replies", {"replies": ["I am fine.", "It is noon."]})
+    await fault(sandbox, "inaudible", count=3)
+    worker = await fork()
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, opening_line="Hello there, my friend."))
+    await said(worker, sorry)
+    opening = await worker.heard(Turn)
+    assert (opening.n, opening.heard_text, opening.interrupted) == (0, "", True)
+    assert caller.loud_s > 1
+    await fault(sandbox, "inaudible", count=3)
+    await caller.type("How are you?")
+    await said(worker, sorry, times=2)
+    await caller.type("What time is it?")
+    await said(worker, "It is noon.")
+    assert [(m.provider, m.broke_off) for m in worker.said if isinstance(m, Unanswered)] == [("tts", False)] * 2
+    asked = [m["content"] for m in (await sandbox.asked())[-1] if m["role"] == "assistant"]
+    assert asked == [sorry, sorry], "the context claims nothing that was lost"
+    assert is_well(worker)
+
+
 async def test_a_voice_that_stays_without_audio_ends_the_call_and_is_not_billed(
     fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
 ) -> None:
-    await sandbox.control("transcripts", {"texts": ["How are you?"]})
-    await sandbox.control("replies", {"replies": ["I am fine."]})
+    """Without a word of the caller: what says that the opening line was lost is lost, too."""
     await fault(sandbox, "inaudible")
     worker = await fork()
-    caller = await person().enter(session)
+    await person().enter(session)
     worker.send(go(livekit, session, opening_line="Hello."))
     faulty = await worker.heard(Faulty, timeout_s=5)
     assert faulty.ago_ms < 3_000
-    caller.say(QUESTION)
     assert (await worker.heard(Failed, timeout_s=10)).provider == "tts"
     assert not any(isinstance(m, Recovered) for m in worker.said)
     assert (await worker.heard(Stopped, timeout_s=10)).detail == "tts"

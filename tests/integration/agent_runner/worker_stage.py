@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import time
+from collections import deque
 from contextlib import suppress
 from multiprocessing import forkserver
 from pathlib import Path
@@ -28,11 +29,13 @@ from agent_runner.link.messages import MAX_PACKET_BYTES, Beat, Go, Ready, ToSupe
 from contracts.ids import agent_identity, caller_identity
 from contracts.rooms import room_shape
 from sandbox.speech.espeak import Espeak, Voice
+from tests.support import commands
 from tests.support.servers import LiveKitServer, Server
 
 RATE = 24_000
 LOUD = 500
 DEADLINE_S = 20.0
+SILENCE_AHEAD_S = 0.1
 ENTRY = "agent_runner.worker.process.main:run"
 PRELOAD = "agent_runner.preload"
 
@@ -225,8 +228,11 @@ class Person:
         self.left: list[str] = []
         self._livekit = livekit
         self._heard: list[tuple[float, NDArray[np.int16]]] = []
-        self._source = rtc.AudioSource(48_000, 1, queue_size_ms=100)  # speech is sent at once
+        self._source = rtc.AudioSource(48_000, 1, queue_size_ms=600)
+        self._sent_until = 0.0
         self._to_say: asyncio.Queue[NDArray[np.int16]] = asyncio.Queue()
+        self._gain = 0.0
+        self._echo: deque[NDArray[np.int16]] = deque()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def enter(self, session: str, identity: str | None = None, *, has_microphone: bool = True) -> Person:
@@ -270,9 +276,18 @@ class Person:
             self._to_say.put_nowait(np.pad(chunk, (0, 480 - len(chunk))))
         return len(at_48k) / 48_000
 
+    async def type(self, text: str) -> None:
+        """Take a turn at once, without the time that speech and its end take."""
+        await self.room.local_participant.send_text(text, topic="lk.chat")
+
+    def on_speakerphone(self, decibels: float, delay_s: float = 0.15) -> None:
+        """From now on the microphone hears the agent, too, so much quieter and later."""
+        self._gain = 10 ** (decibels / 20)
+        self._echo.extend([np.zeros(480, np.int16)] * round(delay_s * 100))
+
     async def has_spoken(self) -> None:
         """Wait until all of it is sent, which on a busy host takes longer than its sound lasts."""
-        while not self._to_say.empty():  # noqa: ASYNC110 - the queue has no such event
+        while not self._to_say.empty() or self._ahead_s() > 0.02:  # noqa: ASYNC110 - the queue has no such event
             await asyncio.sleep(0.02)
 
     @property
@@ -290,15 +305,27 @@ class Person:
         """When it first heard a voice, on the monotonic clock."""
         return next(at for at, s in self._heard if np.abs(s.astype(np.int32)).max(initial=0) > LOUD)
 
+    def _ahead_s(self) -> float:
+        return self._sent_until - time.monotonic() - SILENCE_AHEAD_S
+
     async def _pump(self) -> None:
+        """Send silence shortly ahead: speech begins at once. Send speech far ahead: a busy host tears no hole in it."""
         silence = np.zeros(480, np.int16)
         while True:
+            if self._to_say.empty() or self._gain:
+                await asyncio.sleep(max(0.0, self._ahead_s()))
             chunk = silence if self._to_say.empty() else self._to_say.get_nowait()
+            if self._echo:
+                chunk = chunk + self._echo.popleft()
             await self._source.capture_frame(rtc.AudioFrame(chunk.tobytes(), 48_000, 1, 480))
+            self._sent_until = max(self._sent_until, time.monotonic()) + 0.01
 
     async def _listen(self, track: rtc.Track) -> None:
         async for event in rtc.AudioStream(track, sample_rate=RATE, num_channels=1):
-            self._heard.append((time.monotonic(), np.frombuffer(event.frame.data, np.int16).copy()))
+            samples = np.frombuffer(event.frame.data, np.int16).copy()
+            self._heard.append((time.monotonic(), samples))
+            if self._gain:  # 10 ms
+                self._echo.append((np.repeat(samples, 2) * self._gain).astype(np.int16))
 
 
 class Collector:
@@ -355,18 +382,12 @@ def likeness(recording: NDArray[np.int16], spoken: NDArray[np.int16]) -> list[fl
 def go(livekit: LiveKitServer, session: str, **changes: Any) -> Go:
     """A first epoch's job."""
     given: dict[str, Any] = {
-        "session_id": session,
-        "epoch": 1,
         "url": livekit.url,
         "token": livekit.token(session, agent_identity(session)),
         "system_prompt": "You are a kind assistant.",
-        "voice_id": "Ashley",
-        "caller_identity": caller_identity(session),
-        "agent_identity": agent_identity(session),
         "opening_line": "Hello! How can I help you today?",
-        **changes,
     }
-    return Go(**given)
+    return commands.go(session, **(given | changes))
 
 
 async def open_room(livekit: LiveKitServer, session: str) -> None:

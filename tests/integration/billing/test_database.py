@@ -27,9 +27,9 @@ from billing.migrate import migrate
 from billing.ports import LedgerUnavailable
 from billing.settings import read_database_url
 from tests.integration.billing.conftest import migrated
+from tests.support.billing.logs import call
 from tests.support.events import SESSION, stopped
 from tests.support.servers import free_port
-from tests.unit.billing.logs import call
 
 MIGRATIONS = Path(__file__).parents[3] / "services/billing/src/billing/migrations"
 

@@ -11,9 +11,9 @@ from billing.domain.rating import NOTHING, Charge, Tariff
 from billing.domain.usage import LoggedEvent, usage
 from billing.ports import Gap, Ledger, Position
 from contracts.events import Event
+from tests.support.billing.fakes import FakeLedger
+from tests.support.billing.logs import log_of
 from tests.support.events import SESSION, assigned, ended, ready, requested, started, stopped, tick
-from tests.unit.billing.fakes import FakeLedger
-from tests.unit.billing.logs import log_of
 
 
 @pytest.fixture
@@ -172,6 +172,25 @@ async def test_a_users_sums_are_over_everything_and_pages_go_from_the_newest_to_
             break
 
     assert seen == sessions[::-1]
+
+
+async def test_a_user_with_two_accounts_has_one_list(any_ledger: Ledger) -> None:
+    for n, user in enumerate(["ada", "account_ada", "ada", "grace", "account_ada"]):
+        await any_ledger.record(account_of(f"session_{n}", 61_000, user=user, seq=10 * n))
+
+    seen: list[str] = []
+    behind = None
+    while found := await any_ledger.user("ada", limit=3, behind=behind, account="account_ada"):
+        assert (found.user_id, found.sessions, found.owed.minutes) == ("ada", 4, 8)
+        seen += [account.settlement.session_id for account in found.page]
+        behind = found.next
+        if behind is None:
+            break
+
+    assert seen == ["session_4", "session_2", "session_1", "session_0"]
+    alone = await any_ledger.user("Ada", limit=3, behind=None, account="account_ada")
+    assert alone is not None
+    assert (alone.user_id, alone.sessions) == ("Ada", 2)
 
 
 async def test_sessions_that_ended_in_the_same_millisecond_are_all_paged(any_ledger: Ledger) -> None:

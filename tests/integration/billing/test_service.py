@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,15 +25,17 @@ from chassis.nats import Bus
 from contracts.api import SessionBill, UserBill
 from contracts.commands import GRANT, RESERVE, CreditGranted, GrantCredit, ReserveCredit
 from contracts.errors import Problem
-from contracts.events import Event, SessionBilled
+from contracts.events import SessionBilled
+from contracts.metering import CLOCK_TOLERANCE_MS
 from contracts.streams import SESSIONS
 from contracts.subjects import session_event
 from scheduler.adapters.nats_stores import NatsStores
 from tests.integration.billing.service import Billing
+from tests.integration.gateway.playing import publish
+from tests.support.billing.logs import call, conversation
 from tests.support.events import SESSION, assigned, ended, ready, requested, started, stopped, tick
 from tests.support.servers import NatsServer, free_port
 from tests.support.waiting import until
-from tests.unit.billing.logs import call
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 on_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
@@ -75,23 +78,6 @@ async def until_passed(ledger: SqlLedger, seq: int) -> None:
 async def settled(bus: Bus) -> Account:
     """The account of SESSION by its log."""
     return settle(usage(SESSION, await NatsSessionLog(bus).history(SESSION)), Tariff())
-
-
-def conversation(served_ms: int, session: str = SESSION, user: str = "ada") -> list[Event]:
-    return [
-        requested(session, user),
-        assigned(session_id=session),
-        ready(session_id=session),
-        started(session_id=session),
-        tick(min(2_000, served_ms), session_id=session),
-        stopped(served_ms, session_id=session),
-        ended(served_ms, session_id=session),
-    ]
-
-
-async def publish(bus: Bus, *events: Event) -> None:
-    for event in events:
-        await bus.publish(event)
 
 
 async def bill(billing: Billing, session: str = SESSION, *, entries: int = 1) -> SessionBill:
@@ -158,6 +144,23 @@ async def test_the_time_in_which_a_provider_failed_is_not_billed_whichever_epoch
     assert (await billed(bus)).minutes == 1
     code, said = await billing.replay(SESSION)
     assert (code, said) == (0, "billing.replay: the log gives the same ledger, byte for byte")
+
+
+@on_sqlite
+async def test_no_report_is_billed_beyond_what_the_logs_clock_allows(billing: Billing, bus: Bus) -> None:
+    """A log of a second whose last report says ten hours: JetStream's own stamps bound it, also without a successor."""
+    claimed_ms, began = 36_000_000, time.monotonic()
+    await publish(bus, requested(), assigned(), ready(), started(), tick(500))
+    await publish(bus, stopped(claimed_ms), ended(claimed_ms))
+    elapsed_ms = (time.monotonic() - began) * 1000
+
+    announced, shown = await billed(bus), await bill(billing)
+
+    assert shown.billable_ms <= elapsed_ms + CLOCK_TOLERANCE_MS
+    assert announced.minutes == shown.minutes == -(-(shown.billable_ms // 1000) // 60) < 3
+    assert f"without {claimed_ms - shown.billable_ms} ms that were reported sooner" in shown.entries[0].note
+    assert [e["cut_ms"] for e in billing.events if e["event"] == "session.cut"] == [claimed_ms - shown.billable_ms]
+    assert shown.difference_ms == shown.billable_ms - claimed_ms
 
 
 async def test_what_comes_after_the_end_becomes_an_adjustment(billing: Billing, bus: Bus) -> None:
@@ -444,6 +447,17 @@ async def test_a_user_whose_name_is_no_path_is_read_back_by_the_query(billing: B
     found = UserBill.model_validate_json((await billing.get(f"/billing/users?user={quote(user, safe='')}")).content)
 
     assert (found.user_id, found.minutes) == (user, 1)
+
+
+async def test_a_users_second_account_counts_too(billing: Billing, bus: Bus) -> None:
+    for n, user in enumerate(("ada", "account_0")):
+        await publish(bus, *conversation(4_000, f"session_{n}", user))
+        await billed(bus, f"session_{n}")
+
+    found = UserBill.model_validate_json((await billing.get("/billing/users/ada?account=account_0")).content)
+
+    assert (found.user_id, [item.user_id for item in found.items]) == ("ada", ["account_0", "ada"])
+    assert (await billing.get("/billing/users/ada?account=")).status_code == 422
 
 
 async def test_a_schema_that_is_behind_is_refused_with_the_command_that_helps(

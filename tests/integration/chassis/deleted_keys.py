@@ -8,11 +8,12 @@ from chassis.nats import Bus
 from chassis.nats.jetstream import config
 from chassis.nats.kv import bucket as module
 from contracts.streams import IDEMPOTENCY, LEADERS, PREJOINED, QUEUE, SEATS, SLOTS, AnyBucket
+from contracts.streams import KEYS as WORDS_KEYS
 from tests.support.servers import NatsServer
 
 KEYS = 20
 MARKER_S = 2  # instead of a minute
-BUCKETS: tuple[AnyBucket, ...] = (SLOTS, LEADERS, PREJOINED, QUEUE, SEATS, IDEMPOTENCY)
+BUCKETS: tuple[AnyBucket, ...] = (SLOTS, LEADERS, PREJOINED, QUEUE, WORDS_KEYS, SEATS, IDEMPOTENCY)
 
 
 async def stay_deleted(bus: Bus, server: NatsServer, patch: pytest.MonkeyPatch, *, kills: int) -> None:

@@ -1,25 +1,16 @@
-"""Events for tests: only what matters is named."""
-
-from datetime import UTC, datetime
+"""The builders of `tests.support.events`, as the tests of the bus name them."""
 
 from contracts.events import JobAssigned, ServedTick, SessionRequested
+from tests.support import events
 
 
 def requested(session_id: str = "session_1") -> SessionRequested:
-    return SessionRequested(
-        session_id=session_id,
-        time=datetime.now(UTC),
-        user_name="Ada",
-        user_id="ada",
-        voice_id="Ashley",
-        opening_line="Hello Ada",
-        system_prompt="Be kind.",
-    )
+    return events.just_now(events.requested(session_id))
 
 
 def tick(session_id: str = "session_1", served_ms: int = 0) -> ServedTick:
-    return ServedTick(session_id=session_id, time=datetime.now(UTC), epoch=1, served_ms=served_ms)
+    return events.just_now(events.tick(served_ms, session_id=session_id))
 
 
 def assigned(session_id: str = "session_1", epoch: int = 1) -> JobAssigned:
-    return JobAssigned(session_id=session_id, time=datetime.now(UTC), epoch=epoch, node_id="n1", served_ms_before=0)
+    return events.just_now(events.assigned(epoch, session_id=session_id))

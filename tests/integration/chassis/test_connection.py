@@ -18,7 +18,7 @@ async def test_an_unreachable_server_is_named_without_its_password() -> None:
     with pytest.raises(BusUnavailable) as caught:
         await Bus.connect(f"nats://bob:hunter2@127.0.0.1:{port}", name="test", deadline_s=0.5)
 
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < 3
     assert f"nats://127.0.0.1:{port}" in str(caught.value)
     assert "NATS_URL" in caught.value.fix
     assert "hunter2" not in str(caught.value)

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -12,14 +11,9 @@ from chassis.nats import Bus, BusUnavailable, NoDisk
 from chassis.nats.jetstream.config import stream_config
 from contracts.streams import BUCKETS, IDEMPOTENCY, NODES, SESSIONS, SHAPE, STREAMS, StreamSpec, reserved_bytes
 from tests.support.servers import NatsServer
+from tests.support.waiting import until
 
 MIB = 1024**2
-
-
-async def wait_until(holds: Callable[[], bool], limit_s: float = 10) -> None:
-    async with asyncio.timeout(limit_s):
-        while not holds():  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
 
 
 async def test_the_log_of_an_earlier_version_becomes_append_only_and_keeps_its_messages(nats_url: str) -> None:
@@ -115,7 +109,7 @@ async def test_a_stream_that_fits_no_more_after_a_restart_is_used_as_it_is(nats_
     await bus.ensure([replace(SESSIONS, max_bytes=256 * MIB)])
     nats_server.configure(jetstream="max_file_store: 100MB")
     nats_server.restart()
-    await wait_until(lambda: bus.is_connected)
+    await until(lambda: bus.is_connected, 10)
 
     await bus.ensure([replace(SESSIONS, max_bytes=300 * MIB)])
 
@@ -138,7 +132,7 @@ async def test_a_lost_store_is_made_again_within_5_s_and_holds_nothing_against_a
     nats_server.start()
     began = time.monotonic()
 
-    await wait_until(lambda: bus.is_connected)
+    await until(lambda: bus.is_connected, 10)
     await bus.bucket(NODES).put("n1", b"{}")
     for n in range(5):  # the new stream is past the reader's position before it looks
         await bus.js.publish("voice.v1.session.tick.s1", str(n).encode())
@@ -158,7 +152,7 @@ async def test_while_its_streams_cannot_be_made_again_a_service_is_not_ready_and
     nats_server.lose_store()
     nats_server.configure(jetstream="max_file_store: 100MB")
     nats_server.start()
-    await wait_until(lambda: bus.is_connected)
+    await until(lambda: bus.is_connected, 10)
 
     reason = ""
     while not reason:

@@ -1,7 +1,8 @@
 """A small process in place of a service: `python stand_in.py PORT [behaviour]`.
 
 It answers 200 on its port. Behaviours: `slow` ignores SIGTERM; `child` starts a grandchild and says its pid; `deaf`
-never listens; `dies` says a reason and exits with 3; `fragile` listens and is killed after half a second.
+never listens; `dies` says a reason and exits with 3; `fragile` listens and is killed after half a second; `once`
+listens in its first run alone, which makes the file of the third argument.
 """
 
 import http.server
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 logging.basicConfig(format="%(message)s", level=logging.INFO)
 port, behaviour = int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else ""
@@ -35,6 +37,11 @@ if behaviour == "child":
     logging.info("grandchild %d", child.pid)
 if behaviour == "fragile":
     threading.Timer(0.5, lambda: signal.raise_signal(signal.SIGKILL)).start()
+if behaviour == "once":
+    try:
+        Path(sys.argv[3]).touch(exist_ok=False)
+    except FileExistsError:
+        behaviour = "deaf"
 if behaviour == "deaf":
     time.sleep(600)
 http.server.HTTPServer(("127.0.0.1", port), Answer).serve_forever()

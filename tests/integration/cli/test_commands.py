@@ -3,28 +3,12 @@
 import json
 import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from greenroom_cli.stack import system_environment
 from greenroom_cli.stack.ports import free_ports
-
-GREENROOM = (sys.executable, "-c", "from greenroom_cli.main import main; main()")
-
-
-def greenroom(*words: str, folder: Path, **variables: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [*GREENROOM, *words],
-        cwd=folder,
-        env={**system_environment(), "COLUMNS": "200", **variables},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+from tests.integration.cli.running import greenroom
 
 
 def test_the_version_is_told(tmp_path: Path) -> None:

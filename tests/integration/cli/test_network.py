@@ -1,8 +1,6 @@
 """What stands between a command and its gateway: proxies of the environment, and private certificate authorities."""
 
 import ssl
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,12 +8,11 @@ import pytest
 import trustme
 
 from gateway.adapters.billing_http import BillingHttp
-from greenroom_cli.stack import system_environment
 from greenroom_cli.stack.ports import free_ports
+from tests.integration.cli.running import greenroom
 from tests.integration.cli.stand_in_gateway import BILL, SESSION, StandIn, stand_in_gateway
 
-GREENROOM = (sys.executable, "-c", "from greenroom_cli.main import main; main()")
-FOUND = f"{SESSION}  ended"
+FOUND = SESSION
 
 
 @pytest.fixture(scope="module")
@@ -44,36 +41,32 @@ def bundle(authority: trustme.CA, tmp_path: Path) -> str:
     return str(tmp_path / "authority.pem")
 
 
-def sessions(url: str, folder: Path, **variables: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [*GREENROOM, "sessions", "--url", url],
-        cwd=folder,
-        env={**system_environment(), **variables},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_a_gateway_on_loopback_is_reached_past_any_proxy(host: str, tmp_path: Path) -> None:
     nowhere = f"socks5://127.0.0.1:{next(free_ports())}"
     with stand_in_gateway(host=host) as gateway:
-        result = sessions(gateway.url, tmp_path, HTTP_PROXY=nowhere, http_proxy=nowhere, ALL_PROXY=nowhere)
+        result = greenroom(
+            "sessions", "--url", gateway.url, folder=tmp_path, HTTP_PROXY=nowhere, http_proxy=nowhere, ALL_PROXY=nowhere
+        )
 
     assert FOUND in result.stdout, result.stderr
 
 
 def test_a_gateway_elsewhere_is_reached_through_the_proxy(proxy: StandIn, tmp_path: Path) -> None:
-    result = sessions("http://gateway.example", tmp_path, HTTP_PROXY=proxy.url)
+    result = greenroom("sessions", "--url", "http://gateway.example", folder=tmp_path, HTTP_PROXY=proxy.url)
 
     assert FOUND in result.stdout, result.stderr
-    assert proxy.asked[-1].startswith("http://gateway.example/sessions")
+    assert proxy.asked[-1].startswith("http://gateway.example/v1/sessions")
 
 
 def test_a_socks_proxy_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
-    result = sessions("http://gateway.example", tmp_path, ALL_PROXY=f"socks5://127.0.0.1:{next(free_ports())}")
+    result = greenroom(
+        "sessions",
+        "--url",
+        "http://gateway.example",
+        folder=tmp_path,
+        ALL_PROXY=f"socks5://127.0.0.1:{next(free_ports())}",
+    )
 
     assert result.returncode == 1
     assert result.stderr.startswith("greenroom: no gateway at http://gateway.example")
@@ -82,13 +75,13 @@ def test_a_socks_proxy_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
 def test_an_authority_of_ones_own_is_trusted(variable: str, secured: StandIn, bundle: str, tmp_path: Path) -> None:
-    result = sessions(secured.url, tmp_path, **{variable: bundle})
+    result = greenroom("sessions", "--url", secured.url, folder=tmp_path, **{variable: bundle})
 
     assert FOUND in result.stdout, result.stderr
 
 
 def test_an_unknown_authority_is_refused_in_one_line(secured: StandIn, tmp_path: Path) -> None:
-    result = sessions(secured.url, tmp_path)
+    result = greenroom("sessions", "--url", secured.url, folder=tmp_path)
 
     assert result.returncode == 1
     assert "certificate verify failed" in result.stderr
@@ -96,7 +89,7 @@ def test_an_unknown_authority_is_refused_in_one_line(secured: StandIn, tmp_path:
 
 
 def test_a_bundle_that_is_not_there_is_named(tmp_path: Path) -> None:
-    result = sessions("http://127.0.0.1:9", tmp_path, SSL_CERT_FILE="/absent.pem")
+    result = greenroom("sessions", "--url", "http://127.0.0.1:9", folder=tmp_path, SSL_CERT_FILE="/absent.pem")
 
     assert result.returncode == 1
     assert (

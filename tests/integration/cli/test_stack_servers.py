@@ -62,12 +62,12 @@ async def test_a_disk_that_does_not_hold_what_nats_reserves_is_refused_before_an
     with pytest.raises(CommandError) as caught:
         async with running_stack(small_disk, StackOptions(parts={Part.NATS})):
             pass
-    assert re.fullmatch(r"NATS reserves 2,592 MB for its streams, and in \S+ [\d,]+ MB are free", caught.value.problem)
-    assert re.search(r"free 1,5\d\d MB", caught.value.fix)
+    assert re.fullmatch(r"NATS reserves 2,656 MB for its streams, and in \S+ [\d,]+ MB are free", caught.value.problem)
+    assert re.search(r"free 1,6\d\d MB", caught.value.fix)
 
 
 async def test_nats_on_a_disk_that_was_full_stores_again_once_there_is_room(small_disk: Path) -> None:
-    sizes = {"SESSIONS_MAX_MB": "64", "IDEMPOTENCY_MAX_MB": "1", "SEATS_MAX_MB": "1"}
+    sizes = {"SESSIONS_MAX_MB": "64", "IDEMPOTENCY_MAX_MB": "1", "SEATS_MAX_MB": "1", "KEYS_MAX_MB": "1"}
     options = StackOptions(parts={Part.NATS}, environment=system_environment() | sizes)
     async with running_stack(small_disk, options) as stack:
         supervising = asyncio.create_task(stack.supervisor.supervise())

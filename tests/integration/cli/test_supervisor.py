@@ -1,7 +1,7 @@
 """Supervision, with small processes in place of services."""
 
 import asyncio
-import os
+import ctypes
 import re
 import signal
 import subprocess
@@ -15,56 +15,13 @@ import pytest
 
 from greenroom_cli.stack import supervisor as supervision
 from greenroom_cli.stack.keeper import session_members
-from greenroom_cli.stack.ports import free_ports
 from greenroom_cli.stack.process import ProcessFailed, ProcessSpec
 from greenroom_cli.stack.readiness import serves
 from greenroom_cli.stack.restarts import RestartPolicy
 from greenroom_cli.stack.supervisor import Supervisor
+from tests.integration.cli.supervised import ENVIRONMENT, Told, spec
+from tests.support.processes import is_alive
 from tests.support.waiting import until
-
-STAND_IN = Path(__file__).with_name("stand_in.py")
-ENVIRONMENT = {"PATH": os.environ["PATH"]}
-
-
-class Told:
-    """Remembers what the supervisor told."""
-
-    def __init__(self) -> None:
-        self.events: list[str] = []
-        self.back_again = asyncio.Event()
-
-    def starting(self, name: str) -> None:
-        self.events.append(f"starting {name}")
-
-    def ready(self, name: str, seconds: float) -> None:
-        if f"restarting {name}" in self.events:
-            self.back_again.set()
-        self.events.append(f"ready {name}")
-
-    def died(self, failure: ProcessFailed) -> None:
-        self.events.append(f"died {failure.name}")
-
-    def restarting(self, name: str, delay_s: float) -> None:
-        self.events.append(f"restarting {name}")
-
-    def unwell(self, name: str, reason: str) -> None:
-        self.events.append(f"unwell {name}: {reason}")
-
-    def stopped(self, name: str, seconds: float) -> None:
-        self.events.append(f"stopped {name}")
-
-
-def spec(name: str, behaviour: str = "", *, ready_timeout_s: float = 10.0, stop_timeout_s: float = 5.0) -> ProcessSpec:
-    port = next(free_ports())
-    return ProcessSpec(
-        name=name,
-        command=(sys.executable, "-S", str(STAND_IN), str(port), behaviour),
-        environment=ENVIRONMENT,
-        ready=serves(f"http://127.0.0.1:{port}/"),
-        ready_timeout_s=ready_timeout_s,
-        stop_timeout_s=stop_timeout_s,
-        restarts=True,
-    )
 
 
 @pytest.fixture
@@ -77,13 +34,6 @@ async def supervisor(tmp_path: Path, told: Told) -> AsyncIterator[Supervisor]:
     supervisor = Supervisor(tmp_path, told, RestartPolicy(first_s=0.05, longest_s=0.1, most=2))
     yield supervisor
     await supervisor.stop()
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
 
 
 async def until_gone(pids: list[int], limit_s: float = 5.0) -> None:
@@ -101,6 +51,16 @@ async def test_stages_start_in_order_and_stop_in_reverse(supervisor: Supervisor,
         *("stopped second", "stopped first"),
     ]
     assert not any(is_alive(pid) for pid in pids)
+
+
+async def test_a_process_that_is_slow_to_start_is_told_with_what_is_missing(
+    supervisor: Supervisor, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("greenroom_cli.stack.process.FIRST_NOTICE_S", 0.0)
+
+    await supervisor.start([spec("a")])
+
+    assert [event.partition(":")[0] for event in told.events] == ["starting a", "waiting a", "ready a"]
 
 
 async def test_a_process_that_dies_at_start_is_named_with_exit_code_and_last_log_lines(supervisor: Supervisor) -> None:
@@ -155,6 +115,45 @@ async def test_a_process_that_keeps_dying_ends_supervision_with_its_error(superv
     assert told.events.count("restarting fragile") == 2
 
 
+async def test_a_process_that_is_never_ready_again_is_given_up_however_long_that_takes(
+    tmp_path: Path, told: Told
+) -> None:
+    supervisor = Supervisor(tmp_path, told, RestartPolicy(first_s=0.05, most=1, window_s=0.3))
+    once = spec("once", "once", ready_timeout_s=3)
+    await supervisor.start([replace(once, command=(*once.command, str(tmp_path / "ran")))])
+    supervising = asyncio.create_task(supervisor.supervise())
+    try:
+        supervisor.processes["once"].signal(signal.SIGKILL)
+        async with asyncio.timeout(20):
+            with pytest.raises(ProcessFailed, match="once was not ready within 3 s"):
+                await supervising
+    finally:
+        await supervisor.stop()
+
+
+async def test_while_one_process_drains_the_others_are_restarted_and_it_is_not(
+    supervisor: Supervisor, told: Told
+) -> None:
+    await supervisor.start([spec("service"), spec("node", "slow", stop_timeout_s=4)])
+    service, node = supervisor.processes.values()
+    supervising = asyncio.create_task(supervisor.supervise())
+    draining = asyncio.create_task(supervisor.retire([node]))
+
+    service.signal(signal.SIGKILL)
+    async with asyncio.timeout(3.5):
+        await told.back_again.wait()
+    assert not draining.done()
+    await draining
+    await asyncio.sleep(0.3)
+
+    assert service.is_running
+    assert not node.is_running
+    assert "restarting node" not in told.events
+    assert not supervising.done()
+    supervising.cancel()
+    await asyncio.gather(supervising, return_exceptions=True)
+
+
 async def test_a_process_that_ignores_sigterm_is_killed_at_its_deadline(supervisor: Supervisor) -> None:
     await supervisor.start([spec("slow", "slow", stop_timeout_s=0.3)])
     pid = supervisor.processes["slow"].pid
@@ -204,7 +203,7 @@ KILLED_PARENT = """
 import asyncio, sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
-from tests.integration.cli.test_supervisor import Told, spec
+from tests.integration.cli.supervised import Told, spec
 from greenroom_cli.stack.supervisor import Supervisor
 
 async def main():
@@ -261,3 +260,63 @@ async def test_a_process_that_runs_and_does_not_work_is_restarted(
         supervising.cancel()
         await asyncio.gather(supervising, return_exceptions=True)
         await supervisor.stop()
+
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+@pytest.fixture
+def first_process() -> Iterator[None]:
+    """Make this process the parent of orphans, as a container's first process is."""
+    libc = ctypes.CDLL(None)
+    assert libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+    yield
+    libc.prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+
+
+@pytest.mark.usefixtures("first_process")
+async def test_a_containers_first_process_leaves_no_zombie_of_a_killed_part(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
+    await supervisor.start([spec("parent", "child")])
+    grandchild = re.search(r"grandchild (\d+)", (tmp_path / "parent.log").read_text())
+    assert grandchild is not None
+
+    await supervisor.stop()
+
+    assert not Path(f"/proc/{grandchild[1]}").exists(), "a zombie keeps its entry"
+
+
+REPEATED = """
+import asyncio
+from greenroom_cli.runner import Stopped, run
+
+async def command():
+    hurried = asyncio.Event()
+    hurries.append(hurried.set)
+    try:
+        print("runs", flush=True)
+        await asyncio.sleep(60)
+    finally:
+        print("stops", flush=True)
+        async with asyncio.timeout(20):
+            await hurried.wait()
+        print("hurried", flush=True)
+
+hurries = []
+try:
+    run(command(), on_repeated_signal=lambda: hurries[0]())
+except Stopped as stopped:
+    print(stopped.exit_code)
+"""
+
+
+def test_a_repeated_signal_hurries_the_clean_up_and_does_not_interrupt_it() -> None:
+    with subprocess.Popen([sys.executable, "-c", REPEATED], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in ("runs", "stops"):
+            assert process.stdout.readline() == f"{line}\n"
+            process.send_signal(signal.SIGTERM)
+        rest = process.stdout.read()
+
+    assert rest.split() == ["hurried", str(128 + signal.SIGTERM)]

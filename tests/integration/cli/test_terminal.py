@@ -6,16 +6,15 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from greenroom_cli.stack import system_environment
+from tests.integration.cli.running import GREENROOM, hear_ctrl_c
 from tests.integration.cli.stand_in_gateway import SESSION, USER, stand_in_gateway
 
-GREENROOM = (sys.executable, "-c", "from greenroom_cli.main import main; main()")
 # Python takes UTF-8 for itself under LC_ALL=C unless it is told not to.
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
 AGENT = ("--url", "ws://127.0.0.1:9", "--token", "t", "--session-id", SESSION)
@@ -39,11 +38,6 @@ def greenroom(
         timeout=60,
         check=False,
     )
-
-
-def hear_ctrl_c() -> None:
-    """A shell starts what runs in its background with SIGINT ignored, and children inherit that."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize("words", [("sessions",), ("bill", SESSION)])
@@ -152,6 +146,24 @@ def test_ctrl_c_during_the_imports_is_one_line(words: Sequence[str], moment: str
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_containers_stop_during_the_imports_is_heard(tmp_path: Path) -> None:
+    """A container's first process has no default action: it must have a handler. With one the exit code says so."""
+    with subprocess.Popen(
+        [*GREENROOM, "serve"],
+        cwd=tmp_path,
+        env={**system_environment(), "PYTHONPROFILEIMPORTTIME": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        assert any(said.rstrip().endswith(" typer") for said in process.stderr)
+        process.send_signal(signal.SIGTERM)
+        process.stderr.read()
+
+    assert process.returncode == 128 + signal.SIGTERM
 
 
 def test_ctrl_c_while_a_command_waits_is_one_line(tmp_path: Path) -> None:

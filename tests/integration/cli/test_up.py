@@ -1,12 +1,12 @@
 """`greenroom up`: everything comes up, survives the death of a part, and goes without a trace."""
 
 import contextlib
+import itertools
 import json
 import os
 import shlex
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -19,8 +19,9 @@ import pytest
 from greenroom_cli.stack import system_environment
 from greenroom_cli.stack.ports import free_ports
 from greenroom_cli.stack.state import StateFolder
+from tests.integration.cli.running import GREENROOM, greenroom
+from tests.support.processes import descendants, is_alive
 
-GREENROOM = (sys.executable, "-c", "from greenroom_cli.main import main; main()")
 # With keys, no sandbox starts; without a call, these addresses get no request.
 NOWHERE = "127.0.0.1:9"
 PROVIDERS = {
@@ -52,29 +53,7 @@ class Up:
         return self.output.read_text()
 
     def descendants(self) -> set[int]:
-        return descendants_of(self.process.pid)
-
-
-def descendants_of(ancestor: int) -> set[int]:
-    """All living processes below one, by /proc."""
-    parents: dict[int, int] = {}
-    for entry in Path("/proc").iterdir():
-        with contextlib.suppress(OSError, ValueError):
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            if fields[0] not in "ZX":
-                parents[int(entry.name)] = int(fields[1])
-    found: set[int] = set()
-    wave = {ancestor}
-    while wave := {pid for pid, parent in parents.items() if parent in wave}:
-        found |= wave
-    return found
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
+        return descendants(self.process.pid)
 
 
 def until(holds: Callable[[], bool], limit_s: float, what: str) -> None:
@@ -109,6 +88,13 @@ def greenroom_up(folder: Path, *words: str, host: str = "127.0.0.1") -> Generato
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """One stack for the tests that leave it running, and for the last of them, which kills it."""
+    with greenroom_up(tmp_path_factory.mktemp("up")) as running:
+        yield running
 
 
 @pytest.fixture
@@ -156,6 +142,8 @@ def test_everything_answers_and_sigterm_stops_it_all_with_exit_code_0(up: Up) ->
     assert {log.stem for log in (up.folder / "state" / "logs").glob("*.log")} >= NAMES
     each_service_has_its_own_user_and_no_secret_of_another_or_on_the_terminal(up)
     assert stack_that_the_hint_names(up) == addresses["GREENROOM_URL"]
+    assert answer_to_the_printed_request(up).status_code == 200
+    assert httpx.get(printed_console(up), timeout=5).headers["content-type"].startswith("text/html")
     well = ("NATS", "Redis", "LiveKit", "SQL", "gateway", "scheduler", "billing", "nodes", "clock")
     assert doctor_finds(up) == dict.fromkeys(well, "ok")
     everything = up.descendants()
@@ -179,17 +167,22 @@ def stack_that_the_hint_names(up: Up) -> str:
     return run.gateway_url
 
 
+def answer_to_the_printed_request(up: Up) -> httpx.Response:
+    """What the printed `curl` gets."""
+    words = shlex.split(next(line for line in up.said().splitlines() if line.startswith("  a call ")))
+    headers = dict(word.split(": ", 1) for option, word in itertools.pairwise(words) if option == "-H")
+    body = words[words.index("-d") + 1]
+    url = next(word for word in words if word.startswith("http"))
+    return httpx.request(words[words.index("-X") + 1], url, headers=headers, content=body, timeout=15)
+
+
+def printed_console(up: Up) -> str:
+    return next(line.split()[1] for line in up.said().splitlines() if line.startswith("  console "))
+
+
 def doctor_finds(up: Up) -> dict[str, str]:
     """What `greenroom doctor` says of the servers, the services and the clocks."""
-    result = subprocess.run(
-        [*GREENROOM, "doctor", "--state", "state", "--json"],
-        cwd=up.folder,
-        env=system_environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    result = greenroom("doctor", "--state", "state", "--json", folder=up.folder)
     checks = json.loads(result.stdout)["checks"]
     return {check["name"]: check["verdict"] for check in checks if check["group"] in ("servers", "services", "clocks")}
 
@@ -212,41 +205,33 @@ def test_ctrl_c_while_it_starts_stops_what_was_started_with_exit_code_130(tmp_pa
         up.process.wait()
 
 
-def test_when_it_is_killed_itself_nothing_stays(up: Up) -> None:
-    everything = up.descendants()
-
-    up.process.kill()
-
-    until(lambda: not any(is_alive(pid) for pid in everything), 5, "processes stayed behind")
-    assert StateFolder(up.folder / "state").running() is None
-
-
-def test_a_second_one_in_the_same_folder_is_refused(up: Up) -> None:
-    result = subprocess.run(
-        [*GREENROOM, "up", "--state", "state"],
-        cwd=up.folder,
-        env={**system_environment(), **PROVIDERS},
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-    )
+def test_a_second_one_in_the_same_folder_is_refused(lasting: Up) -> None:
+    result = greenroom("up", "--state", "state", folder=lasting.folder, **PROVIDERS)
 
     assert result.returncode == 1
-    assert f"(pid {up.process.pid}); stop it, or choose another folder with --state" in result.stderr
-    assert up.process.poll() is None
+    assert f"(pid {lasting.process.pid}); stop it, or choose another folder with --state" in result.stderr
+    assert lasting.process.poll() is None
 
 
-def test_a_service_that_dies_is_started_again_and_the_state_survives(up: Up) -> None:
-    billing = next(pid for pid in up.descendants() if "billing.app" in Path(f"/proc/{pid}/cmdline").read_text())
+def test_a_service_that_dies_is_started_again_and_the_state_survives(lasting: Up) -> None:
+    billing = next(pid for pid in lasting.descendants() if "billing.app" in Path(f"/proc/{pid}/cmdline").read_text())
 
     os.kill(billing, signal.SIGKILL)
 
-    url = up.environment["BILLING_URL"]
-    until(lambda: "billing was killed by SIGKILL" in up.said(), 10, "its death was not said")
-    until(lambda: up.said().count("billing        ready") == 2, UP_S, "it was not started again")
+    url = lasting.environment["BILLING_URL"]
+    until(lambda: "billing was killed by SIGKILL" in lasting.said(), 10, "its death was not said")
+    until(lambda: lasting.said().count("billing        ready") == 2, UP_S, "it was not started again")
     answer = httpx.get(f"{url}/ready", timeout=5)
     assert answer.status_code == 200, answer.text
+
+
+def test_when_it_is_killed_itself_nothing_stays(lasting: Up) -> None:
+    everything = lasting.descendants()
+
+    lasting.process.kill()
+
+    until(lambda: not any(is_alive(pid) for pid in everything), 5, "processes stayed behind")
+    assert StateFolder(lasting.folder / "state").running() is None
 
 
 def has_two_nodes(gateway: str) -> bool:

@@ -2,33 +2,62 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from nats.aio.msg import Msg
 
+from agent_runner.adapters.outbox import BusOutboxes
+from agent_runner.adapters.spool import Spool
 from chassis.nats import Bus, Cause, Change, KeyExists, NoResponder, SequenceConflict
 from contracts.commands import DRAIN, GRANT, CreditGranted, DrainNode, EndJob, GrantCredit, JobEnded, NodeDraining
-from contracts.events import ServedTick
+from contracts.events import Event, ProviderFault, ServedTick, TimeLost, ToolCalled
 from contracts.server_config import nats_accounts
 from contracts.streams import BUCKETS, NODES, PREJOINED, SESSIONS, STREAMS
-from contracts.subjects import BILLING_GRANT, node_command
-from contracts.users import NATS_USERS
+from contracts.subjects import BILLING_GRANT, node_command, session_event, session_log
+from contracts.users import AGENT_RUNNER, NATS_USERS, SCHEDULER, NatsUser
+from scheduler.adapters.nats_session_log import NatsSessionLog
+from scheduler.ports import Refused
 from tests.support.connections import written
+from tests.support.events import NOW, SESSION, fault, requested, started, stopped, tool
+from tests.support.events import tick as beat
 from tests.support.responding import respond
 from tests.support.servers import NatsServer
 
 PASSWORD: Final = "0" * 24
 LONG: Final = 300
+FORMERLY_REFUSED: Final[tuple[Event, ...]] = (
+    started(),
+    beat(1),
+    stopped(1),
+    TimeLost(session_id=SESSION, time=NOW, epoch=2, billable_ms=1),
+)
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
     """A nats-server with the users and accounts that are shipped."""
-    accounts = nats_accounts(NATS_USERS, {user.name: json.dumps(PASSWORD) for user in NATS_USERS})
-    with NatsServer(tmp_path_factory.mktemp("accounts"), config=accounts) as running:
+    yield from serving(tmp_path_factory.mktemp("accounts"), NATS_USERS)
+
+
+@pytest.fixture
+def former_server(tmp_path: Path) -> Iterator[NatsServer]:
+    """One with former users: no `tool` and `fault`, and of a lost log the scheduler wrote only `requested` again."""
+    users = {user.name: user for user in NATS_USERS}
+    for name, events in ((SCHEDULER, FORMERLY_REFUSED), (AGENT_RUNNER, (ToolCalled, ProviderFault))):
+        unknown = {session_event(event.event, "*") for event in events}
+        permitted = tuple(subject for subject in users[name].publish if subject not in unknown)
+        users[name] = replace(users[name], publish=permitted)
+    yield from serving(tmp_path, list(users.values()))
+
+
+def serving(folder: Path, users: Sequence[NatsUser]) -> Iterator[NatsServer]:
+    accounts = nats_accounts(users, {user.name: json.dumps(PASSWORD) for user in users})
+    with NatsServer(folder, config=accounts) as running:
         assert isinstance(running, NatsServer)
         yield running
 
@@ -229,3 +258,40 @@ async def test_a_node_cannot_command_another(server: NatsServer, node: Bus, oper
     await responder.stop()
     await other.close()
     assert ended == []
+
+
+async def test_users_of_a_former_version_refuse_what_they_do_not_know_as_such_and_nothing_else(
+    former_server: NatsServer,
+) -> None:
+    bus = await connected(former_server, "scheduler")
+    await bus.ensure([SESSIONS], [], owned=())
+    log = NatsSessionLog(bus)
+
+    async def refusal_of(event: Event) -> str:
+        with pytest.raises(Refused) as refused:
+            await log.append(event)
+        return str(refused.value)
+
+    refusals = await asyncio.gather(*map(refusal_of, FORMERLY_REFUSED))
+    await log.append(requested(), expect_last=0)
+    await bus.close()
+
+    for event, refusal in zip(FORMERLY_REFUSED, refusals, strict=True):
+        assert f"may not publish to {event.subject}" in refusal
+
+
+async def test_users_of_a_former_version_refuse_a_nodes_new_events_and_keep_none_behind_them_from_the_log(
+    former_server: NatsServer, tmp_path: Path
+) -> None:
+    bus = await connected(former_server, "agent-runner")
+    await bus.ensure([SESSIONS], [], owned=())
+    outboxes = BusOutboxes(bus, Spool(tmp_path / "spool", 10_000))
+    outbox = outboxes.open(SESSION, 1)
+
+    for event in (started(), fault(), tool(), stopped(1)):
+        outbox.put(event)
+
+    assert await outbox.flush(15)
+    assert [stored.event for stored in await bus.each(session_log(SESSION))] == [started(), stopped(1)]
+    await outboxes.close(1)
+    await bus.close()

@@ -33,7 +33,7 @@ NOBODY: frozenset[str] = frozenset()
 EVERYBODY = {G, S, A, B}
 STREAM_NAMES = (
     *("SESSIONS", "ROOMS", "DEAD"),
-    *("KV_nodes", "KV_prejoined", "KV_slots", "KV_leaders", "KV_queue", "KV_seats", "KV_idempotency"),
+    *("KV_nodes", "KV_prejoined", "KV_slots", "KV_leaders", "KV_queue", "KV_seats", "KV_idempotency", "KV_keys"),
 )
 GATEWAYS_STREAMS = ("KV_seats", "KV_idempotency")
 
@@ -46,11 +46,12 @@ PUBLISH: dict[str, set[str] | frozenset[str]] = {
     "voice.v1.session.assigned.s1": {S},
     "voice.v1.session.ended.s1": {S},
     "voice.v1.session.agent_ready.s1": {A},
-    "voice.v1.session.started.s1": {A},
+    "voice.v1.session.started.s1": {A, S},  # the scheduler writes it again where a log was lost, as the next two
     "voice.v1.session.speaking.s1": {A},
     "voice.v1.session.turn.s1": {A},
-    "voice.v1.session.tick.s1": {A},
-    "voice.v1.session.agent_stopped.s1": {A},
+    "voice.v1.session.tick.s1": {A, S},
+    "voice.v1.session.agent_stopped.s1": {A, S},
+    "voice.v1.session.time_lost.s1": {S},
     "voice.v1.session.billed.s1": {B},
     "voice.v1.room.participant_joined.s1": {G},
     "dead.voice.v1.session.ended.s1": EVERYBODY,
@@ -76,6 +77,7 @@ PUBLISH: dict[str, set[str] | frozenset[str]] = {
     "$KV.leaders.projector": {G},
     "$KV.queue.starts": {S},
     "$KV.seats.s1": {G},
+    "$KV.keys.s1": {G, S},
     "$KV.idempotency.k1": {G},
     # JetStream: what exists, and what it is like.
     **{
@@ -83,6 +85,7 @@ PUBLISH: dict[str, set[str] | frozenset[str]] = {
         for name in STREAM_NAMES
         for verb in ("DELETE", "PURGE", "MSG.DELETE", "SNAPSHOT", "RESTORE", "LEADER.STEPDOWN", "PEER.REMOVE")
     },
+    "$JS.API.STREAM.MSG.DELETE.KV_keys": {G},  # to erase a session's words
     "$JS.API.STREAM.DELETE.KV_nodes": {S},  # to recreate it in memory; its keys are back within a second
     **{f"$JS.API.STREAM.UPDATE.{name}": {S} for name in STREAM_NAMES if name not in GATEWAYS_STREAMS},
     **{f"$JS.API.STREAM.UPDATE.{name}": {G} for name in GATEWAYS_STREAMS},
@@ -117,6 +120,10 @@ PUBLISH: dict[str, set[str] | frozenset[str]] = {
     "$JS.API.CONSUMER.CREATE.KV_queue.c1": {G},
     "$JS.API.DIRECT.GET.KV_seats": {G},
     "$JS.API.CONSUMER.CREATE.KV_seats.c1": NOBODY,
+    # The keys of words are for those who open words themselves, not for nodes.
+    "$JS.API.DIRECT.GET.KV_keys": {G},
+    "$JS.API.STREAM.MSG.GET.KV_keys": {G, S},
+    "$JS.API.CONSUMER.CREATE.KV_keys.c1": NOBODY,
     # A publish that gets no answer asks about its stream.
     **{f"$JS.API.STREAM.INFO.{stream}": {G, S} for stream in STREAM_NAMES},
     **{f"$JS.API.STREAM.INFO.{stream}": {G, S, A} for stream in ("KV_nodes", "KV_prejoined")},

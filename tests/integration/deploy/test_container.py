@@ -70,10 +70,19 @@ def test_a_container_is_reached_from_outside(
         process.communicate()
 
 
+def test_the_image_of_everything_without_keys_does_not_start(tmp_path: Path) -> None:
+    process = run("all", tmp_path)
+
+    _, err = process.communicate(timeout=60)
+
+    assert process.returncode == 1
+    assert err.startswith("greenroom: GREENROOM_API_KEYS is not set; ")
+
+
 def test_a_container_of_the_gateway_without_keys_does_not_start(nats_url: str, tmp_path: Path) -> None:
     process = run("gateway", tmp_path, NATS_URL=nats_url, PORT=str(free_port()), **LIVEKIT)
 
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=60)
 
     assert process.returncode == 2
     assert "refusing to listen on 0.0.0.0 without API keys: set GREENROOM_API_KEYS" in err.splitlines()[-1]

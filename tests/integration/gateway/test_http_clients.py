@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 
 import pytest
 from starlette.applications import Starlette
@@ -13,10 +12,11 @@ from starlette.routing import Route
 
 from chassis.problem import problem_response
 from chassis.web import WebServer
-from contracts.api import SessionBill, UserBill
+from contracts.api import UserBill
 from contracts.errors import INTERNAL, NOT_BILLED_YET, UNKNOWN_SESSION, ProblemType, Refused
 from gateway.adapters.billing_http import BillingHttp
 from gateway.adapters.inworld_voices import InworldVoices
+from tests.support.bills import session_bill
 from tests.support.servers import free_port
 
 KEY = "aW53b3JsZA=="
@@ -94,19 +94,7 @@ async def test_without_a_list_any_voice_is_known() -> None:
     assert await voices_at(f"http://127.0.0.1:{free_port()}").known() is None
 
 
-BILL = SessionBill(
-    session_id="session_a",
-    user_id="ann",
-    outcome="completed",
-    reason="requested",
-    billable_ms=61_000,
-    seconds=61,
-    minutes=2,
-    credits=2,
-    settled_at=datetime(2026, 11, 24, tzinfo=UTC),
-    epochs=[],
-    entries=[],
-)
+BILL = session_bill()
 
 
 async def test_a_bill_comes_through_whole() -> None:
@@ -150,6 +138,21 @@ async def test_billings_problems_keep_their_code_and_its_faults_are_billing_away
             await BillingHttp(url, deadline_s=1).session("session_a")
 
     assert refused.value.problem.code == code
+
+
+@pytest.mark.parametrize(("status", "ok", "detail"), [(200, True, ""), (503, False, "it answered 503")])
+async def test_billing_says_whether_it_works(status: int, ok: bool, detail: str) -> None:
+    async with serving("/ready", lambda _: Response("{}", status_code=status)) as url:
+        found = await BillingHttp(url, deadline_s=1).check()
+
+    assert (found.ok, found.detail) == (ok, detail)
+
+
+async def test_a_billing_that_does_not_listen_does_not_work() -> None:
+    async with serving("/ready", lambda _: Response("{}")) as url:
+        pass
+
+    assert (await BillingHttp(url, deadline_s=1).check()).detail == "ConnectError"
 
 
 async def test_a_silent_billing_is_waited_for_no_longer_than_the_deadline() -> None:

@@ -7,12 +7,10 @@ import httpx
 import pytest
 
 from chassis.nats import Bus
-from contracts.streams import BUCKETS, STREAMS
-from tests.integration.gateway.playing import a_request, a_running_call, an_end, publish, scheduler_that_ends
-from tests.support.servers import Gateway, NatsServer
+from tests.integration.gateway.playing import END, a_request, a_running_call, an_end, publish, scheduler_that_ends
+from tests.support.servers import Gateway
 from tests.support.waiting import until
 
-END = "/orchestrator/session/end"
 MANY = 150
 
 
@@ -26,14 +24,6 @@ async def api(gateway: Gateway) -> AsyncIterator[httpx.AsyncClient]:
     limits = httpx.Limits(max_connections=None)
     async with httpx.AsyncClient(base_url=gateway.url, timeout=40, trust_env=False, limits=limits) as client:
         yield client
-
-
-@pytest.fixture
-async def bus(nats_server: NatsServer) -> AsyncIterator[Bus]:
-    bus = await Bus.connect(nats_server.url, name="test", graceful_timeout_s=2)
-    await bus.ensure(STREAMS, BUCKETS, owned=())
-    yield bus
-    await bus.close()
 
 
 async def accepted(bus: Bus, prefix: str, count: int) -> list[str]:

@@ -10,8 +10,9 @@ from chassis.nats import Bus
 from contracts.commands import ASSIGN, AssignJob, JobAccepted
 from contracts.events import SessionRequested
 from contracts.subjects import node_command, session_event
+from tests.support.longest_start import escaped, longest_start
 from tests.support.responding import respond
-from tests.unit.contracts.test_api import escaped, longest_start
+from tests.support.words import with_their_words
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ async def test_the_longest_starts_are_recorded_and_reach_a_node_whole(api: httpx
         stored = await bus.last(session_event(SessionRequested.event, session_id))
         assert stored is not None
         assert isinstance(stored.event, SessionRequested)
-        requested = stored.event
+        [requested] = await with_their_words(bus, [stored.event])
         assert requested.system_prompt == start["systemPrompt"]
         assert dict(requested.metadata) == start["metadata"]
         assert [tool.url for tool in requested.tools] == [tool["url"] for tool in start.get("tools", [])]

@@ -354,6 +354,8 @@ def test_a_start_is_refused_by_name_or_accepted_whole(system: System, bodies: li
     clients.teardown()
 
 
+# The system's clients draw from `random` in another thread, which hypothesis takes for a strategy's doing.
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
 def test_clients_in_any_order(system: System) -> None:
     Clients.system = system
     run_state_machine_as_test(  # pyright: ignore[reportUnknownMemberType]

@@ -9,8 +9,9 @@ import httpx
 import pytest
 
 from chassis.nats import Bus
-from tests.integration.gateway.playing import a_request, a_running_call, an_end, publish
-from tests.integration.gateway.test_sessions import END, START, requests_in, rooms
+from contracts.registry import QUEUE_KEY, QueueState
+from contracts.streams import QUEUE, SESSIONS
+from tests.integration.gateway.playing import END, START, a_request, a_running_call, an_end, publish, requests_in, rooms
 from tests.support.servers import API_SECRET, Gateway, LiveKitServer, NatsServer, RedisServer, Server, free_port
 
 
@@ -59,6 +60,51 @@ async def test_nats_away(
     assert {request.session_id for request in await requests_in(bus)} <= {r.name for r in await rooms(livekit_server)}
 
 
+async def test_an_end_just_after_nats_lost_its_store_is_to_be_repeated_and_never_unknown(
+    api: httpx.AsyncClient, nats_server: NatsServer, bus: Bus
+) -> None:
+    session_id = (await api.post(START, json={"userName": "Ann"})).json()["sessionId"]
+    nats_server.kill9()
+    nats_server.lose_store()
+    nats_server.start()
+
+    until = time.monotonic() + 20
+    answer = await api.post(END, json={"sessionId": session_id})
+    while answer.json()["code"] != "end_pending":
+        assert answer.json()["retryable"], answer.text
+        assert time.monotonic() < until, answer.text
+        answer = await api.post(END, json={"sessionId": session_id})
+    await publish(
+        bus, a_request(session_id), *a_running_call(session_id), *an_end(session_id)
+    )  # as the scheduler restores it
+    assert (await api.post(END, json={"sessionId": session_id})).status_code == 200
+
+    unknown = {"sessionId": "session_1700000000000_00000000"}
+    assert (await api.post(END, json=unknown)).json()["code"] == "end_pending"
+    made_ms = round((await bus.use_of(SESSIONS)).created.timestamp() * 1000)
+    await bus.bucket(QUEUE).put(QUEUE_KEY, QueueState(waiting=0, max_queue=10, seq=1, restored_ms=made_ms))
+    until = time.monotonic() + 3
+    while (code := (await api.post(END, json=unknown)).json()["code"]) != "unknown_session":
+        assert (code, time.monotonic() < until) == ("end_pending", True), "the scheduler has restored all"
+        await asyncio.sleep(0.05)
+
+
+async def test_an_unknown_session_is_unknown_again_as_soon_as_nats_is_back_with_its_store(
+    api: httpx.AsyncClient, nats_server: NatsServer
+) -> None:
+    assert (await api.post(START, json={"userName": "Ann"})).status_code == 200
+    nats_server.restart()
+    until = time.monotonic() + 8
+    unknown = {"sessionId": "session_1700000000000_00000000"}
+    answer = await api.post(END, json=unknown)
+    while answer.status_code >= 500:
+        assert time.monotonic() < until, answer.text
+        await asyncio.sleep(0.05)
+        answer = await api.post(END, json=unknown)
+
+    assert (answer.status_code, answer.json()["code"]) == (404, "unknown_session")
+
+
 @pytest.mark.parametrize("how", ["killed", "frozen"])
 async def test_redis_away_changes_no_start_and_no_end(
     api: httpx.AsyncClient, redis_server: RedisServer, bus: Bus, how: str
@@ -86,7 +132,7 @@ async def test_redis_away_changes_no_start_and_no_end(
         assert "REDIS_URL" in listing.json()["fix"]
         began = time.monotonic()
         stats = await api.get("/stats")
-        assert time.monotonic() - began < 1.5, "STATS_DEADLINE_S, and the machine's own slack"
+        assert time.monotonic() - began < 3, "STATS_DEADLINE_S, and the machine's own slack"
         assert (stats.status_code, stats.json()["redis"]["ok"], stats.json()["nats"]["ok"]) == (200, False, True)
     finally:
         bring_back(redis_server, how)
@@ -114,10 +160,9 @@ def own_livekit(tmp_path: Path) -> Iterator[LiveKitServer]:
 
 @pytest.mark.parametrize("how", ["killed", "frozen"])
 async def test_livekit_away(
-    tmp_path: Path, nats_server: NatsServer, redis_server: RedisServer, own_livekit: LiveKitServer, bus: Bus, how: str
+    tmp_path: Path, servers: dict[str, str], own_livekit: LiveKitServer, bus: Bus, how: str
 ) -> None:
-    urls = {"NATS_URL": nats_server.url, "REDIS_URL": redis_server.url, "LIVEKIT_URL": own_livekit.url}
-    with Gateway(tmp_path / "gateway", urls) as gateway:
+    with Gateway(tmp_path / "gateway", servers | {"LIVEKIT_URL": own_livekit.url}) as gateway:
         async with httpx.AsyncClient(base_url=gateway.url, timeout=20, trust_env=False) as api:
             take_away(own_livekit, how)
             began = time.monotonic()
@@ -132,18 +177,8 @@ async def test_livekit_away(
             assert (await api.post(START, json={"userName": "Ann"})).status_code == 200
 
 
-def test_a_wrong_livekit_secret_is_named(
-    tmp_path: Path, nats_server: NatsServer, redis_server: RedisServer, livekit_server: LiveKitServer
-) -> None:
-    with Gateway(
-        tmp_path / "gateway",
-        {
-            "NATS_URL": nats_server.url,
-            "REDIS_URL": redis_server.url,
-            "LIVEKIT_URL": livekit_server.url,
-            "LIVEKIT_API_SECRET": API_SECRET[::-1],
-        },
-    ) as gateway:
+def test_a_wrong_livekit_secret_is_named(tmp_path: Path, servers: dict[str, str]) -> None:
+    with Gateway(tmp_path / "gateway", servers | {"LIVEKIT_API_SECRET": API_SECRET[::-1]}) as gateway:
         answer = httpx.post(gateway.url + START, json={"userName": "Ann"}, trust_env=False)
 
     assert (answer.status_code, answer.json()["code"]) == (502, "livekit_refused")
@@ -158,19 +193,9 @@ async def test_billing_away(api: httpx.AsyncClient) -> None:
         assert "Retry-After" in answer.headers
 
 
-def test_a_voice_list_that_cannot_be_had_slows_no_start(
-    tmp_path: Path, nats_server: NatsServer, redis_server: RedisServer, livekit_server: LiveKitServer
-) -> None:
-    with Gateway(
-        tmp_path / "gateway",
-        {
-            "NATS_URL": nats_server.url,
-            "REDIS_URL": redis_server.url,
-            "LIVEKIT_URL": livekit_server.url,
-            "INWORLD_API_KEY": "some-key",
-            "INWORLD_HTTP_URL": f"http://127.0.0.1:{free_port()}",
-        },
-    ) as gateway:
+def test_a_voice_list_that_cannot_be_had_slows_no_start(tmp_path: Path, servers: dict[str, str]) -> None:
+    voices = {"INWORLD_API_KEY": "some-key", "INWORLD_HTTP_URL": f"http://127.0.0.1:{free_port()}"}
+    with Gateway(tmp_path / "gateway", servers | voices) as gateway:
         began = time.monotonic()
         answer = httpx.post(gateway.url + START, json={"userName": "Ann", "voiceId": "Anybody"}, trust_env=False)
 

@@ -15,7 +15,8 @@ from contracts.registry import PrejoinedRoom
 from contracts.streams import PREJOINED
 from gateway.adapters.nats_prejoined_rooms import NatsPrejoinedRooms
 from gateway.settings import Settings
-from tests.support.servers import Gateway, LiveKitServer, NatsServer, RedisServer, free_port
+from tests.support.servers import Gateway, NatsServer
+from tests.support.waiting import until
 
 START = "/orchestrator/session/start"
 
@@ -35,9 +36,7 @@ async def one_offered(bus: Bus) -> NatsPrejoinedRooms:
     rooms = NatsPrejoinedRooms(bus)
     watching = asyncio.create_task(rooms.watch())
     await offer(bus, "session_a")
-    async with asyncio.timeout(5):
-        while not rooms.ids:  # noqa: ASYNC110 - the watch has no event
-            await asyncio.sleep(0.01)
+    await until(lambda: rooms.ids, 5)
     watching.cancel()
     await asyncio.wait([watching])
     return rooms
@@ -58,17 +57,9 @@ async def redis(redis_url: str) -> AsyncIterator[Any]:
 
 
 @pytest.fixture
-async def rival(
-    tmp_path: Path, gateway: Gateway, nats_server: NatsServer, redis_server: RedisServer, livekit_server: LiveKitServer
-) -> AsyncIterator[httpx.AsyncClient]:
+async def rival(tmp_path: Path, gateway: Gateway, servers: dict[str, str]) -> AsyncIterator[httpx.AsyncClient]:
     """A second gateway, which does not lead the projection."""
-    environment = {
-        "NATS_URL": nats_server.url,
-        "REDIS_URL": redis_server.url,
-        "LIVEKIT_URL": livekit_server.url,
-        "BILLING_URL": f"http://127.0.0.1:{free_port()}",
-    }
-    with Gateway(tmp_path / "rival", environment) as server:
+    with Gateway(tmp_path / "rival", servers) as server:
         async with httpx.AsyncClient(base_url=server.url, timeout=20, trust_env=False) as client:
             yield client
 
@@ -88,6 +79,27 @@ async def test_each_room_goes_to_one_start_whichever_gateway_it_comes_through(
     sessions = [answer.json()["sessionId"] for answer in answers]
     assert len(set(sessions)) == 10
     assert rooms <= set(sessions)
+    assert await bus.bucket(PREJOINED).all() == {}
+
+
+async def test_a_key_that_comes_back_gives_no_second_start_the_same_session(
+    api: httpx.AsyncClient, bus: Bus, redis: Any
+) -> None:
+    await offer(bus, "session_a")
+    await known(redis, "session_a")
+    first = (await api.post(START, json={"userName": "Ann"})).json()
+
+    async def is_gone() -> bool:
+        return not await redis.exists("pool:ready")
+
+    await until(is_gone)
+    await offer(bus, "session_a")  # as after a SIGKILL of NATS
+    await known(redis, "session_a")
+
+    second = await api.post(START, json={"userName": "Bob"})
+
+    assert first["sessionId"] == "session_a"
+    assert (second.status_code, second.json()["sessionId"] == "session_a") == (200, False)
     assert await bus.bucket(PREJOINED).all() == {}
 
 

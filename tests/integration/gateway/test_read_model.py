@@ -3,69 +3,26 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from chassis.nats import Bus
 from contracts.events import Outcome
-from contracts.registry import NodeState, PrejoinedRoom
+from contracts.registry import PrejoinedRoom
 from contracts.streams import NODES, PREJOINED
-from gateway.adapters.nats_prejoined_rooms import NatsPrejoinedRooms
-from gateway.adapters.nats_registry import NatsRegistry
-from gateway.adapters.nats_session_log import NatsSessionLog
 from gateway.adapters.redis_projection import POSITION, RedisProjection
 from gateway.domain.read_model import Status, fold_all
 from gateway.ports import PositionMoved, ReadModelUnavailable
-from gateway.projector import Projector
+from tests.integration.gateway.conftest import TTL_S, USER_TTL_S
 from tests.integration.gateway.playing import a_place_in_the_queue, a_request, a_running_call, an_end, publish
+from tests.integration.gateway.projecting import projecting, until_at
+from tests.support.scheduler.builders import node
 from tests.support.servers import RedisServer
 from tests.support.waiting import until
 
-TTL_S = 3600
-USER_TTL_S = 7200
 TIMES = ("createdAt", "startTime", "conversationStartTime")
-
-
-@pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[Any]:
-    client: Any = Redis.from_url(redis_url, decode_responses=True, retry=Retry(NoBackoff(), 1))
-    yield client
-    await client.aclose()
-
-
-@pytest.fixture
-async def model(redis_url: str) -> AsyncIterator[RedisProjection]:
-    model = RedisProjection(redis_url, deadline_s=1, ttl_s=TTL_S, user_ttl_s=USER_TTL_S)
-    yield model
-    await model.close()
-
-
-@asynccontextmanager
-async def projecting(bus: Bus, model: RedisProjection) -> AsyncIterator[None]:
-    prejoined = NatsPrejoinedRooms(bus)
-    projector = Projector(NatsSessionLog(bus, deadline_s=2), model, NatsRegistry(bus, deadline_s=1), prejoined)
-    tasks = {asyncio.create_task(prejoined.watch()), asyncio.create_task(projector.run())}
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-
-
-async def until_at(model: RedisProjection, position: int) -> None:
-    async def there() -> bool:
-        with suppress(ReadModelUnavailable):
-            return await model.position() == str(position)
-        return False
-
-    await until(there)
 
 
 async def contents(redis: Any) -> dict[str, Any]:
@@ -95,7 +52,10 @@ async def test_a_call_shows_under_exactly_the_keys_of_the_schema(bus: Bus, model
     assert await redis.get("agent:session_a:pid") == "4711"
     assert await redis.hget("session:session_a", "status") == "active"
     assert set(await redis.hgetall("user:Ann:config")) == {"voiceId", "openingLine", "systemPrompt", "updatedAt"}
-    lasting = [key for key in await redis.keys("*") if key != "user:Ann:config"]
+    assert await redis.ttl("projection:user:Ann") > 0, "the list goes with the last session in it"
+    assert await redis.ttl("projection:summary:session_a") > TTL_S, "an older version would leave it for ever"
+    passing = ("user:Ann:config", "projection:user:Ann", "projection:summary:session_a")
+    lasting = [key for key in await redis.keys("*") if key not in passing]
     assert {await redis.ttl(key) for key in lasting} == {-1}, "nothing of a running session expires"
     assert USER_TTL_S - 60 < await redis.ttl("user:Ann:config") <= USER_TTL_S
 
@@ -157,7 +117,10 @@ async def patient_model(redis_url: str) -> AsyncIterator[RedisProjection]:
     await model.close()
 
 
-async def test_two_hundred_reads_at_once_wait_for_a_connection(patient_model: RedisProjection) -> None:
+async def test_two_hundred_reads_at_once_wait_for_a_connection(
+    patient_model: RedisProjection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.adapters.redis_read_model._TURN_S", 120.0)  # all must answer, however busy the machine
     model = patient_model
     states = [fold_all([a_request(f"session_{n}"), *a_running_call(f"session_{n}")]) for n in range(50)]
     await model.write([state for state in states if state is not None], {}, at=None, then="1")
@@ -188,11 +151,7 @@ async def test_readers_that_give_up_leave_the_connections_in_order(
 
 
 def _node(node_id: str, *, warm: int, draining: bool = False) -> bytes:
-    state = NodeState(
-        node_id=node_id, slots=4, warm=warm, busy=0, load=0.1, pid=1, processes=3, started_at=a_request().time,
-        draining=draining,
-    )  # fmt: skip
-    return state.model_dump_json().encode()
+    return node(node_id, warm=warm, draining=draining).model_dump_json().encode()
 
 
 async def until_pool(redis: Any, members: set[str]) -> None:

@@ -8,11 +8,11 @@ from livekit.protocol.room import CreateRoomRequest
 from chassis.nats import Bus
 from contracts.ids import caller_identity
 from contracts.rooms import RoomShape, room_shape
-from tests.integration.gateway.test_sessions import START, requests_in, rooms
-from tests.integration.gateway.test_starts import api, bus, folder, gateway, nats
+from tests.integration.gateway.one_stack import bus, folder, gateway, nats
+from tests.integration.gateway.playing import START, requests_in, rooms
 from tests.support.servers import API_KEY, API_SECRET, LiveKitServer
 
-__all__ = ["api", "bus", "folder", "gateway", "nats"]  # one stack for the module
+__all__ = ["bus", "folder", "gateway", "nats"]  # one stack for the module
 
 
 async def make_room(livekit: LiveKitServer, name: str, shape: RoomShape) -> str:

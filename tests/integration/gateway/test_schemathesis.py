@@ -51,14 +51,15 @@ def test_each_operation_answers_as_its_document_says(system: System) -> None:
 
 
 # Chains begin where data comes from by itself: schemathesis would leave the starts out beside the lists.
-LISTS = ("list_sessions", "get_stats")
+LISTS = ("list_sessions", "find_sessions", "list_nodes", "get_stats")
+TARGETS = ("get_session", "get_session_detail", "get_session_timeline", "drain_node")
 
 
 @pytest.mark.parametrize(
     "operations",
     [
         [option for name in LISTS for option in ("--exclude-operation-id", name)],
-        [option for name in (*LISTS, "get_session", "drain_node") for option in ("--include-operation-id", name)],
+        [option for name in (*LISTS, *TARGETS) for option in ("--include-operation-id", name)],
     ],
     ids=["from a start", "from a list"],
 )

@@ -14,27 +14,22 @@ from pathlib import Path
 import httpx
 import jwt
 import pytest
-from livekit.api import LiveKitAPI
-from livekit.protocol.models import Room
-from livekit.protocol.room import ListRoomsRequest
 
 from chassis.nats import Bus
-from contracts.events import SessionRequested
-from contracts.subjects import ALL_ROOMS, session_event
-from tests.integration.gateway.playing import a_running_call, an_end, publish, scheduler_that_ends
+from contracts.subjects import ALL_ROOMS
+from tests.integration.gateway.playing import (
+    END,
+    START,
+    a_running_call,
+    an_end,
+    publish,
+    requests_in,
+    rooms,
+    scheduler_that_ends,
+)
+from tests.support.events import turn
 from tests.support.servers import API_KEY, API_SECRET, Gateway, LiveKitServer, NatsServer, RedisServer, free_port
-
-START, END = "/orchestrator/session/start", "/orchestrator/session/end"
-
-
-async def rooms(livekit: LiveKitServer, *names: str) -> list[Room]:
-    async with LiveKitAPI(livekit.url, API_KEY, API_SECRET) as client:
-        return list((await client.room.list_rooms(ListRoomsRequest(names=list(names)))).rooms)
-
-
-async def requests_in(bus: Bus) -> list[SessionRequested]:
-    replay = bus.replay(session_event("requested", "*"), until_caught_up=True)
-    return [stored.event async for stored in replay if isinstance(stored.event, SessionRequested)]
+from tests.support.words import with_their_words
 
 
 async def test_a_start_leaves_a_room_and_the_request_in_the_log(
@@ -43,7 +38,7 @@ async def test_a_start_leaves_a_room_and_the_request_in_the_log(
     session_id = (await api.post(START, json={"userName": "Ann"})).json()["sessionId"]
 
     [room] = await rooms(livekit_server, session_id)
-    [request] = await requests_in(bus)
+    [request] = await with_their_words(bus, await requests_in(bus))
     assert (room.max_participants, room.empty_timeout, room.departure_timeout) == (100, 90_030, 7_200)
     assert (request.session_id, request.user_name) == (session_id, "Ann")
 
@@ -98,6 +93,18 @@ async def test_an_end_answers_with_the_bills_durations_and_twice_the_same(api: h
     assert again.json() == first.json()
 
 
+async def test_the_transcript_is_read_from_the_log_while_the_call_runs(api: httpx.AsyncClient, bus: Bus) -> None:
+    session_id = (await api.post(START, json={"userName": "Ann", "language": "en-GB"})).json()["sessionId"]
+    await publish(bus, *a_running_call(session_id), turn(1, 1, session_id=session_id, user="Rain?", heard="No, sun."))
+
+    answer = await api.get(f"/v1/sessions/{session_id}/transcript")
+    text = await api.get(f"/v1/sessions/{session_id}/transcript.txt")
+
+    assert [(t["user"], t["agent"]) for t in answer.json()["turns"]] == [("Rain?", "No, sun.")]
+    assert text.text.startswith(f"Session {session_id}, language en-GB\n\n")
+    assert [line[10:] for line in text.text.splitlines()[2:]] == ["caller  Rain?", "agent   No, sun."]
+
+
 async def test_without_a_scheduler_an_end_is_pending_after_three_seconds(api: httpx.AsyncClient) -> None:
     session_id = (await api.post(START, json={"userName": "Ann"})).json()["sessionId"]
     began = time.monotonic()
@@ -105,7 +112,7 @@ async def test_without_a_scheduler_an_end_is_pending_after_three_seconds(api: ht
     answer = await api.post(END, json={"sessionId": session_id})
 
     assert (answer.status_code, answer.json()["code"]) == (504, "end_pending")
-    assert 2.9 < time.monotonic() - began < 4
+    assert 2.9 < time.monotonic() - began < 6
 
 
 async def test_a_start_that_waits_answers_when_the_agent_is_there(api: httpx.AsyncClient, bus: Bus) -> None:
@@ -118,7 +125,7 @@ async def test_a_start_that_waits_answers_when_the_agent_is_there(api: httpx.Asy
 
     answer = await asyncio.wait_for(waiting, 5)
 
-    assert (answer.status_code, answer.json()["stageMs"]) == (200, {"join": 150})
+    assert (answer.status_code, answer.json()["stageMs"]) == (200, {"join": 120})
 
 
 async def test_an_ended_session_gets_no_token_and_its_id_is_spent(api: httpx.AsyncClient, bus: Bus) -> None:
@@ -133,14 +140,11 @@ async def test_an_ended_session_gets_no_token_and_its_id_is_spent(api: httpx.Asy
     assert (start.status_code, start.json()["code"]) == (409, "session_id_taken")
 
 
-async def test_livekits_own_webhooks_reach_the_log(
-    tmp_path: Path, nats_server: NatsServer, redis_server: RedisServer, bus: Bus
-) -> None:
+async def test_livekits_own_webhooks_reach_the_log(tmp_path: Path, servers: dict[str, str], bus: Bus) -> None:
     port = free_port()
-    urls = {"NATS_URL": nats_server.url, "REDIS_URL": redis_server.url}
     with (
         LiveKitServer(tmp_path / "livekit", webhook_url=f"http://127.0.0.1:{port}/livekit/webhook") as livekit,
-        Gateway(tmp_path / "gateway", urls | {"LIVEKIT_URL": livekit.url}, port=port) as gateway,
+        Gateway(tmp_path / "gateway", servers | {"LIVEKIT_URL": livekit.url}, port=port) as gateway,
     ):
         async with httpx.AsyncClient(base_url=gateway.url, trust_env=False) as api:
             session_id = (await api.post(START, json={"userName": "Ann"})).json()["sessionId"]
@@ -212,20 +216,9 @@ def test_a_taken_port_is_named(nats_server: NatsServer, redis_server: RedisServe
     assert "PORT" in lines[0]
 
 
-def test_with_a_key_it_listens_anywhere_and_asks_for_it(
-    tmp_path: Path, nats_server: NatsServer, redis_server: RedisServer, livekit_server: LiveKitServer
-) -> None:
+def test_with_a_key_it_listens_anywhere_and_asks_for_it(tmp_path: Path, servers: dict[str, str]) -> None:
     key = "a-key-of-enough-characters"
-    with Gateway(
-        tmp_path / "gateway",
-        {
-            "HOST": "0.0.0.0",
-            "GREENROOM_API_KEYS": key,
-            "NATS_URL": nats_server.url,
-            "REDIS_URL": redis_server.url,
-            "LIVEKIT_URL": livekit_server.url,
-        },
-    ) as gateway:
+    with Gateway(tmp_path / "gateway", servers | {"HOST": "0.0.0.0", "GREENROOM_API_KEYS": key}) as gateway:
         assert isinstance(gateway, Gateway)
         ask: Callable[..., httpx.Response] = httpx.post
         without = ask(gateway.url + START, json={"userName": "Ann"}, trust_env=False)
@@ -266,10 +259,9 @@ async def test_one_webhook_sent_twenty_times_is_one_event(api: httpx.AsyncClient
 
 
 async def test_when_the_gateway_that_projects_is_killed_another_goes_on(
-    tmp_path: Path, gateway: Gateway, nats_server: NatsServer, redis_server: RedisServer, livekit_server: LiveKitServer
+    tmp_path: Path, gateway: Gateway, servers: dict[str, str]
 ) -> None:
-    urls = {"NATS_URL": nats_server.url, "REDIS_URL": redis_server.url, "LIVEKIT_URL": livekit_server.url}
-    with Gateway(tmp_path / "second", urls) as second:
+    with Gateway(tmp_path / "second", servers) as second:
         async with httpx.AsyncClient(base_url=second.url, trust_env=False) as api:
             gateway.kill9()
             session_id = (await api.post(START, json={"userName": "Ann"})).json()["sessionId"]

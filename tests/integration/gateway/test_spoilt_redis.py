@@ -7,6 +7,7 @@ from redis.asyncio import Redis
 
 from gateway.adapters.redis_projection import POSITION, RedisProjection
 from gateway.domain.read_model import fold_all, user_config
+from gateway.domain.session_filter import SessionFilter
 from gateway.ports import PositionMoved
 from tests.integration.gateway.playing import SESSION, a_request, a_running_call
 from tests.support.servers import RedisServer
@@ -51,6 +52,8 @@ async def written(model: RedisProjection) -> None:
         "session:starting",
         f"session:{SESSION}",
         f"projection:session:{SESSION}",
+        f"projection:summary:{SESSION}",
+        "projection:user:Ann",
         f"agent:{SESSION}:pid",
         "user:Ann:config",
         "pool:ready",
@@ -71,6 +74,8 @@ async def test_a_key_of_any_type_and_content_is_written_over(
     assert await model.position() == "7"
     assert await model.get(SESSION) == STATE
     assert [state.session_id for state in (await model.page(frozenset(), limit=5, cursor=None)).sessions] == [SESSION]
+    found, _ = await model.find(SessionFilter(user="Ann"), limit=5, after=None)
+    assert [state.session_id for state in found] == [SESSION]
     assert await redis.hget(f"session:{SESSION}", "userName") == b"Ann"
     assert await redis.smembers("pool:ready") == {b"n1:0"}
 

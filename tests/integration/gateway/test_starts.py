@@ -4,74 +4,28 @@ import asyncio
 import json
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 from nats.js import JetStreamContext
 
 from chassis.nats import Bus, StreamFull
 from contracts.events import AgentSpeaking, SessionEnded, SessionQueued, SessionRequested
 from contracts.registry import QUEUE_KEY, IdempotentStart
-from contracts.streams import BUCKETS, IDEMPOTENCY, QUEUE, STREAMS
+from contracts.streams import IDEMPOTENCY, QUEUE
 from contracts.subjects import session_event
 from gateway.domain.idempotency import first_form_name
-from tests.integration.gateway.playing import a_running_call, publish
-from tests.integration.gateway.test_sessions import START
-from tests.support.servers import Gateway, LiveKitServer, NatsServer, RedisServer, Scheduler, free_port
-from tests.unit.gateway.test_idempotency import first_form
+from tests.integration.gateway.one_stack import bus, folder, gateway, nats
+from tests.integration.gateway.playing import START, a_running_call, publish
+from tests.support.gateway.builders import first_form
+from tests.support.servers import Gateway, NatsServer, Scheduler
+
+__all__ = ["bus", "folder", "gateway", "nats"]
 
 STREAM = {"Accept": "text/event-stream"}
 MAX_BOTS, MAX_QUEUE = 3, 5
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("starts")
-
-
-@pytest.fixture(scope="module")
-def nats(folder: Path) -> Iterator[NatsServer]:
-    with NatsServer(folder / "nats") as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def gateway(folder: Path, nats: NatsServer, livekit_server: LiveKitServer) -> Iterator[Gateway]:
-    """Its scheduler is a test's own affair."""
-    with (
-        RedisServer(folder / "redis") as redis,
-        Gateway(
-            folder / "gateway",
-            {
-                "NATS_URL": nats.url,
-                "REDIS_URL": redis.url,
-                "LIVEKIT_URL": livekit_server.url,
-                "BILLING_URL": f"http://127.0.0.1:{free_port()}",
-                "IDEMPOTENCY_MAX_MB": "1",
-                "DRAIN_TIMEOUT_S": "10",
-                "END_WAIT_S": "0.3",
-            },
-        ) as server,
-    ):
-        yield server
-
-
-@pytest.fixture
-async def api(gateway: Gateway) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=gateway.url, timeout=20, trust_env=False) as client:
-        yield client
-
-
-@pytest.fixture
-async def bus(nats: NatsServer, gateway: Gateway) -> AsyncIterator[Bus]:
-    bus = await Bus.connect(nats.url, name="test", graceful_timeout_s=2)
-    await bus.ensure(STREAMS, BUCKETS, owned=())
-    yield bus
-    await bus.close()
 
 
 def heard(session_id: str) -> AgentSpeaking:

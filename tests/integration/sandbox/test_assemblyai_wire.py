@@ -36,6 +36,8 @@ async def test_a_wrong_key_is_refused_at_the_handshake(sandbox: Sandbox) -> None
         ({"encoding": "mp3"}, "Invalid encoding"),
         ({"speech_model": "whisper-9"}, "Invalid speech_model"),
         ({"keyterms_prompt": "Greenroom"}, "Invalid keyterms_prompt"),
+        ({"voice_focus": "telescope"}, "Invalid voice_focus: telescope"),
+        ({"voice_focus_threshold": "much"}, "Invalid voice_focus_threshold"),
     ],
 )
 async def test_a_wrong_parameter_ends_the_session(sandbox: Sandbox, query: dict[str, str], words: str) -> None:

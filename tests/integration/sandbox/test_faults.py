@@ -10,7 +10,7 @@ import httpx
 import pytest
 import websockets
 
-from tests.integration.sandbox.running import KEY, Sandbox, listening, next_of, send_audio, speak, transcribe
+from tests.integration.sandbox.running import KEY, RATE, Sandbox, listening, next_of, send_audio, speak, transcribe
 
 MODEL = "openai/gpt-oss-120b"
 HELLO: list[Any] = [{"role": "user", "content": "count to ten"}]
@@ -140,6 +140,20 @@ async def test_open_connections_are_closed_at_once(sandbox: Sandbox, code: int |
             await socket.recv()
 
     assert (closed.value.rcvd.code if closed.value.rcvd else None) == code
+
+
+async def test_a_hole_in_the_audio_does_not_divide_the_last_scripted_transcript(sandbox: Sandbox) -> None:
+    sandbox.control("POST", "transcripts", {"texts": ["Book a table, please."]})
+    first, rest = await speak(sandbox, "What time", "Edward"), await speak(sandbox, "is it?", "Edward")
+    later = await speak(sandbox, "Count to five.", "Edward")
+    async with listening(sandbox) as socket:
+        await send_audio(
+            socket, first + bytes(RATE * 2 * 45 // 100) + rest + bytes(RATE * 2 * 2) + later + bytes(RATE * 2)
+        )
+        turns = [await next_of(socket, "Turn"), await next_of(socket, "Turn")]
+
+    assert turns[0]["transcript"] == "Book a table, please."
+    assert "count" in turns[1]["transcript"].lower()
 
 
 async def test_scripted_transcripts_are_heard_instead_of_what_was_said(sandbox: Sandbox) -> None:

@@ -11,14 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.sandbox.running import Sandbox, listening, next_of, send_audio
-
-
-def is_alive(pid: int) -> bool:
-    """Whether `pid` runs; a zombie does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+from tests.support.processes import is_alive
 
 
 def all_gone(pids: list[int], within_s: float = 5.0) -> bool:

@@ -7,10 +7,11 @@ from datetime import timedelta
 from chassis.nats import Bus
 from chassis.nats.jetstream.messages import headers_of
 from contracts.commands import AssignJob
-from contracts.events import AgentReady, Event, JobAssigned, ServedTick, SessionRequested, SessionStarted
+from contracts.events import Event, ServedTick, SessionRequested
 from contracts.registry import Slot
 from contracts.streams import SESSIONS, SLOTS
 from tests.integration.scheduler.stack import new_id, now
+from tests.support.events import assigned, just_now, ready, requested, started, tick
 
 _FLUSH_EVERY = 200
 _SLOTS_AT_ONCE = 32
@@ -18,15 +19,7 @@ _SLOTS_AT_ONCE = 32
 
 def start_of(session_id: str, user: str = "ann") -> SessionRequested:
     """What the gateway publishes."""
-    return SessionRequested(
-        session_id=session_id,
-        time=now(),
-        user_name=user,
-        user_id=user,
-        voice_id="Ashley",
-        opening_line="Hello!",
-        system_prompt="Be nice.",
-    )
+    return just_now(requested(session_id, user))
 
 
 async def publish_all(bus: Bus, events: Sequence[Event]) -> None:
@@ -57,7 +50,7 @@ class Crowd:
         for name in self.ids:
             self.log.append(start_of(name))
             self.assign(name, 1)
-            self.log.append(SessionStarted(session_id=name, time=now(), epoch=1, at=now()))
+            self.log.append(just_now(started(session_id=name)))
         for n in range(1, ticks + 1):  # the sessions' ticks stand between each other's, as in any log
             self.log += [self._tick(name, 1, n) for name in self.ids]
 
@@ -65,8 +58,8 @@ class Crowd:
         """An agent gets ready."""
         node_id = self._node_id
         self.log += [
-            JobAssigned(session_id=name, time=now(), epoch=epoch, node_id=node_id, served_ms_before=0),
-            AgentReady(session_id=name, time=now(), epoch=epoch, node_id=node_id, pid=7, log_file="x.log"),
+            just_now(assigned(epoch, node_id, session_id=name)),
+            just_now(ready(epoch, node_id, session_id=name)),
         ]
 
     def job(self, name: str, epoch: int = 1) -> AssignJob:
@@ -92,4 +85,4 @@ class Crowd:
         await asyncio.gather(*(take(key, name) for key, name in enumerate(self.ids)))
 
     def _tick(self, name: str, epoch: int, n: int) -> ServedTick:
-        return ServedTick(session_id=name, time=now(), epoch=epoch, served_ms=5_000 * n)
+        return just_now(tick(5_000 * n, epoch, session_id=name))

@@ -25,12 +25,12 @@ from contracts.events import (
     EndRequested,
     Event,
     SessionEnded,
-    SessionRequested,
     SessionStarted,
 )
 from contracts.registry import NodeJob, NodeState
 from contracts.streams import NODES, SLOTS
 from contracts.subjects import node_command, session_event
+from tests.support.events import just_now, requested
 from tests.support.responding import respond
 
 E = TypeVar("E", bound=Event)
@@ -72,6 +72,7 @@ class StandInNode:
         self._cut = asyncio.Event()
         self.rooms: tuple[str, ...] = ()
         self.jobs: dict[str, AssignJob] = {}
+        self.accepted: dict[str, float] = {}  # session id -> when its job was, on the monotonic clock
         self.asked: list[tuple[float, AssignJob]] = []
         self.ended: list[EndJob] = []
         self.drained: list[DrainNode] = []
@@ -151,6 +152,7 @@ class StandInNode:
             return CommandFailed(code=self.refuses, detail="stand-in")
         first = job.session_id not in self.jobs
         self.jobs[job.session_id] = job
+        self.accepted[job.session_id] = time.monotonic()
         if first and not self.never_ready:
             await self._say_ready(job)
             if self.speaks:
@@ -196,7 +198,8 @@ class StandInNode:
         if job is None or job.epoch != command.epoch:
             return CommandFailed(code="no_such_job", detail="stand-in")
         await self._say_ready(job)
-        return JobDescribed.model_validate(job.model_dump())
+        age_ms = round((time.monotonic() - self.accepted[command.session_id]) * 1000)
+        return JobDescribed.model_validate(job.model_dump() | {"age_ms": age_ms})
 
     async def _drain(self, command: DrainNode) -> NodeDraining:
         self.drained.append(command)
@@ -217,20 +220,8 @@ async def request(
 ) -> str:
     """What the gateway publishes at a start."""
     session_id = session_id or new_id()
-    await bus.publish(
-        SessionRequested(
-            session_id=session_id,
-            time=now(),
-            user_name=user,
-            user_id=user,
-            voice_id="Ashley",
-            opening_line="Hello!",
-            system_prompt="Be nice.",
-            metadata=metadata,
-            credit_limit_minutes=limit,
-        ),
-        expect_last=0,
-    )
+    event = requested(session_id, user, metadata=metadata, credit_limit_minutes=limit)
+    await bus.publish(just_now(event), expect_last=0)
     return session_id
 
 

@@ -99,6 +99,28 @@ async def test_a_room_goes_to_the_next_start_and_another_is_made(
         assert len(first.orders) + len(second.orders) == 3
 
 
+async def test_a_key_that_comes_back_counts_as_no_room_and_is_deleted(
+    bus: Bus, start: Start, livekit: LiveKitServer, rooms: LiveKitRooms
+) -> None:
+    async with RoomyNode(bus, "n1") as node:
+        await leading(start, livekit, PREJOIN_POOL_SIZE="1")
+        (mine,) = await offered(bus, 1)
+        entry = await bus.bucket(PREJOINED).get(mine)
+        assert entry is not None
+        await take(bus, mine)
+        await request(bus, mine)
+        await wait_for(bus, mine, JobAssigned)
+        node.rooms = ()
+        await node.report()
+        await bus.bucket(PREJOINED).create(mine, entry.data, ttl_s=60)  # as after a SIGKILL of NATS
+
+        async with asyncio.timeout(15):
+            while mine in await bus.bucket(PREJOINED).all():  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        assert mine not in await offered(bus, 1), "another room is there"
+        assert mine in await names(rooms), "the call goes on"
+
+
 async def test_when_the_node_of_the_room_is_gone_the_session_starts_elsewhere(
     bus: Bus, start: Start, livekit: LiveKitServer
 ) -> None:

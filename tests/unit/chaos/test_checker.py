@@ -21,7 +21,7 @@ RECORDED = Path(__file__).with_name("recorded.json")
 SOUND = Evidence.from_json(RECORDED.read_text())
 FOLDER = Path(checker.__file__).parent
 ITS_OWN = ("checker", "evidence", "judging", "read_model")
-ALLOWED = {"nats", "redis", "sqlalchemy"}
+ALLOWED = {"cryptography", "nats", "redis", "sqlalchemy"}
 
 
 def _sessions(event: str) -> list[Message]:

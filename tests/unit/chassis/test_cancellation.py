@@ -1,31 +1,31 @@
 """A wait that is cancelled as its result comes is cancelled."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 
 from chassis.cancellation import mend_wait_for, wait_for
 
 
-async def test_a_cancellation_that_comes_together_with_the_result_is_not_lost() -> None:
-    result: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    waiting = asyncio.create_task(wait_for(result, 5))
-    await asyncio.sleep(0)
-
-    result.set_result(1)
-    waiting.cancel()
-
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
-
-
-async def test_libraries_wait_by_it() -> None:
+async def by_asyncio(result: asyncio.Future[int], timeout: float) -> int:
+    """As libraries wait."""
     mend_wait_for()
+    return await asyncio.wait_for(result, timeout)
+
+
+@pytest.mark.parametrize("wait", [wait_for, by_asyncio])
+async def test_a_cancellation_that_comes_together_with_the_result_is_not_lost(
+    wait: Callable[[asyncio.Future[int], float], Coroutine[Any, Any, int]],
+) -> None:
     result: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    waiting = asyncio.create_task(asyncio.wait_for(result, 5))
+    waiting = asyncio.create_task(wait(result, 5))
     await asyncio.sleep(0)
+
     result.set_result(1)
     waiting.cancel()
+
     with pytest.raises(asyncio.CancelledError):
         await waiting
 

@@ -9,7 +9,7 @@ import pytest
 
 from chassis import metrics
 from chassis.errors import StartFailed
-from chassis.health import Health
+from chassis.health import Health, Notes
 from chassis.web import WebServer
 
 
@@ -116,3 +116,31 @@ async def test_a_server_takes_a_free_port_and_gives_it_back(health: Health) -> N
 async def test_a_host_that_is_none_of_ours_is_named(health: Health) -> None:
     with pytest.raises(StartFailed, match="cannot be used"):
         await WebServer(health.app(), host="203.0.113.7", port=0).start()
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_a_probe_waits_for_the_first_look_at_what_is_missing_and_for_no_other() -> None:
+    clock, looks = Clock(), list[str]()
+
+    async def look() -> str | None:
+        looks.append("look")
+        return "gone" if len(looks) == 1 else await stuck()
+
+    notes = Notes(clock)
+    notes.add("Redis", look)
+
+    assert await notes.missing() == {"Redis": "gone"}
+    clock.now = 4.9
+    assert await notes.missing() == {"Redis": "gone"}
+    assert len(looks) == 1
+    clock.now = 5.0
+    async with asyncio.timeout(0.5):
+        assert await notes.missing() == {"Redis": "gone"}
+    await asyncio.sleep(0.01)
+    assert len(looks) == 2

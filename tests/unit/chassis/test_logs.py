@@ -7,23 +7,18 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import structlog
 from opentelemetry.trace import SpanKind
 
 from chassis import logs, telemetry
+from tests.support import logging_setup
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJjYWxsZXIifQ.c2lnbmF0dXJl"
 
 
 @pytest.fixture(autouse=True)
 def logging_restored() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
+    with logging_setup.restored():
+        yield
 
 
 @pytest.fixture
@@ -103,6 +98,7 @@ def test_a_logger_can_take_the_trace_along(lines: Any) -> None:
         ("header", "Bearer abc.abc"),
         ("key", "gsk_abcabcabcabcabcabc"),
         ("nested", {"password": "abc", "list": ["redis://:abc@host"]}),
+        ("job", {"words_key": "abc"}),
         ("error", ValueError("postgresql://bob:abc@host/db")),
     ],
 )

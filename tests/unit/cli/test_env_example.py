@@ -23,6 +23,7 @@ REQUIRED = {
     "LIVEKIT_URL": "ws://l",
     "LIVEKIT_API_SECRET": "s" * 32,
     "GREENROOM_API_KEYS": "k" * 64,
+    "ACCOUNT_KEY": "a" * 32,
     "GROQ_API_KEY": "g",
     "ASSEMBLY_API_KEY": "a",
     "INWORLD_API_KEY": "i",

@@ -33,7 +33,7 @@ def test_a_running_stack_goes_before_both(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_variable_that_cannot_be_taken_is_named() -> None:
     with pytest.raises(CommandError, match="GREENROOM_URL is invalid"):
-        Settings.of({"GREENROOM_URL": "localhost:8000"})
+        Settings.of({"GREENROOM_URL": "ftp://localhost:8000"})
 
 
 def test_the_gateways_own_key_serves_when_no_other_is_named() -> None:
@@ -64,7 +64,13 @@ def test_only_what_is_given_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Settings.of({}).greenroom_url == "http://127.0.0.1:8000"
 
 
-@pytest.mark.parametrize("url", ["http://[::1", "http://h:99999", "http://h:0", "http://", "http://a b", "http://a\n"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://[::1", "http://h:99999", "http://h:0", "http://", "http://a b", "http://a\n"),
+        *("", "http:/x", "//x", "/x", "name:secret@host"),
+    ],
+)
 def test_a_url_that_no_client_can_read_is_refused(url: str) -> None:
     with pytest.raises(CommandError, match="GREENROOM_URL is invalid: it is not a URL"):
         Settings.of({"GREENROOM_URL": url})
@@ -73,6 +79,16 @@ def test_a_url_that_no_client_can_read_is_refused(url: str) -> None:
 @pytest.mark.parametrize("url", ["http://[::1]:8000", "https://voice.example/prefix", "http://localhost"])
 def test_a_url_that_clients_can_read_is_taken(url: str) -> None:
     assert Settings.of({"GREENROOM_URL": url}).greenroom_url == url
+
+
+@pytest.mark.parametrize("url", ["localhost:8000", "127.0.0.1:8000", "[::1]:8000", "localhost:8000/prefix"])
+def test_an_address_of_this_machine_needs_no_scheme(url: str) -> None:
+    assert Settings.of({"GREENROOM_URL": url}).greenroom_url == f"http://{url}"
+
+
+def test_an_address_elsewhere_needs_a_scheme_which_is_said() -> None:
+    with pytest.raises(CommandError, match=r"it has no scheme: put https://"):
+        Settings.of({"GREENROOM_URL": "voice.example:8000"})
 
 
 @pytest.mark.parametrize("key", ["sëcret", "sec ret", "sec\nret"])

@@ -3,14 +3,14 @@ from pathlib import Path
 
 import pytest
 
-from contracts.causes import EFFECTS, Cause, Effect, effect, provider_failed
+from contracts.causes import EFFECTS, Cause, Effect, Lost, effect, provider_failed
 from contracts.end_reasons import EndReason, known
 
 TROUBLESHOOTING = Path(__file__).parents[3] / "docs/troubleshooting.md"
 
 
 def test_each_cause_has_one_effect() -> None:
-    assert set(EFFECTS) == set(Cause)
+    assert set(EFFECTS) == {*Cause, *Lost}
 
 
 @pytest.mark.parametrize("cause", [c for c in Cause if EFFECTS[c] in (Effect.COMPLETES, Effect.FAILS)])

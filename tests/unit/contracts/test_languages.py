@@ -52,3 +52,9 @@ def test_a_replaced_line_of_the_region_goes_before_one_of_the_language() -> None
     swiss: Lines = lines_in("de-CH", replaced)
     assert (swiss.sorry, swiss.goodbye, swiss.bridge) == ("Wie bitte?", "Adieu.", TABLE["de"].bridge)
     assert lines_in("en", replaced) == TABLE["en"]
+
+
+def test_a_replaced_bridge_stands_for_both_unless_both_are_replaced() -> None:
+    assert lines_in("fi", {"fi": {"bridge": "Anteeksi."}}).bridge_to_answer == "Anteeksi."
+    both: dict[str, dict[LineName, str]] = {"fi": {"bridge": "Jatka.", "bridge_to_answer": "Anteeksi."}}
+    assert lines_in("fi-FI", both).bridge_to_answer == "Anteeksi."

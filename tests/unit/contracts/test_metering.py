@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from contracts import metering
 from contracts.events import AgentReady, AgentStopped, Event, JobAssigned, ServedTick, parse_event
 from contracts.metering import LogRecord, meter
+from tests.support.billing.logs import log_of
 from tests.support.events import assigned, ended, ready, requested, started, stopped, tick
-from tests.unit.billing.logs import log_of
 
 MS = st.integers(0, 10_000_000)
 

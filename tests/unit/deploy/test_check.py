@@ -121,3 +121,35 @@ def test_the_build_context_has_what_the_dockerfile_copies_and_no_secret() -> Non
     assert {".env", ".env.*"} <= ignored
     assert {"contracts", "services", "requirements.lock"} <= sources
     assert not [source for source in sources if ignored & {source, *(str(p) for p in Path(source).parents)}]
+
+
+SAFE: dict[str, Any] = {
+    "read_only": True,
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges:true"],
+    "mem_limit": "1g",
+    "pids_limit": 10,
+    "logging": {"driver": "local"},
+    "healthcheck": {},
+    "image": "nats:2",
+}
+
+
+def test_a_container_that_may_do_more_than_it_needs_is_named(check: ModuleType) -> None:
+    compose = {"services": {
+        "nats": SAFE,
+        "redis": SAFE | {"cap_add": ["CHOWN", "NET_ADMIN"], "image": "redis"},
+        "jaeger": {name: value for name, value in SAFE.items() if name not in ("read_only", "healthcheck")},
+        "migrate": {name: value for name, value in SAFE.items() if name != "healthcheck"} | {"restart": "no"},
+    }}  # fmt: skip
+    assert check.hardening_problems(compose) == [
+        "compose.yaml gives jaeger no healthcheck",
+        "compose.yaml gives jaeger no read_only: true",
+        "compose.yaml gives redis the capability NET_ADMIN",
+        "compose.yaml takes redis without a version",
+    ]
+
+
+def test_a_base_image_that_cannot_be_pinned_is_named(check: ModuleType) -> None:
+    dockerfile = "FROM a:1${A_DIGEST} AS build\nFROM build AS other\nFROM b:${B} AS x\nFROM part-${PART}\n"
+    assert check.base_image_problems("D", dockerfile) == ["D: write FROM b:${B}${NAME_DIGEST} and ARG NAME_DIGEST="]

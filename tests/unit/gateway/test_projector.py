@@ -11,18 +11,22 @@ from contracts.tools import RecordedTool
 from gateway.domain.read_model import SessionState, fold_all, user_config
 from gateway.ports import LoggedEvent
 from gateway.projector import Projector
-from tests.support.events import SESSION, assigned, ended, ready, requested, started, turn
+from tests.support.events import SESSION, assigned, at, ended, erased, ready, requested, started, turn
+from tests.support.gateway.builders import node
+from tests.support.gateway.fakes import FakeLog, FakePrejoinedRooms, FakeReadModel, FakeRegistry, FakeWords
 from tests.support.waiting import until
-from tests.unit.gateway.fakes import FakeLog, FakePrejoinedRooms, FakeReadModel, FakeRegistry
-from tests.unit.gateway.test_occupancy import node
 
 
 @asynccontextmanager
 async def projecting(
-    log: FakeLog, model: FakeReadModel, registry: FakeRegistry | None = None, **rooms: str | None
+    log: FakeLog,
+    model: FakeReadModel,
+    registry: FakeRegistry | None = None,
+    words: FakeWords | None = None,
+    **rooms: str | None,
 ) -> AsyncIterator[None]:
     prejoined = FakePrejoinedRooms(**rooms)
-    task = asyncio.create_task(Projector(log, model, registry or FakeRegistry(), prejoined).run())
+    task = asyncio.create_task(Projector(log, model, registry or FakeRegistry(), prejoined, words or FakeWords()).run())
     try:
         yield
     finally:
@@ -84,9 +88,7 @@ async def test_the_pool_follows_the_registry_while_the_log_stands_still() -> Non
     async with projecting(log, model, registry):
         await until(lambda: model.at == "1")
         registry.node_states = [node("n1", warm=2)]
-        async with asyncio.timeout(2):
-            while model.pool != {"n1:0", "n1:1"}:  # noqa: ASYNC110 - a fake Redis has no events to wait for
-                await asyncio.sleep(0.01)
+        await until(lambda: model.pool == {"n1:0", "n1:1"}, 2)
 
 
 async def test_what_a_former_version_wrote_is_written_again_before_the_log_is_read() -> None:
@@ -188,3 +190,60 @@ async def test_the_tools_of_a_session_stay_out_of_the_read_model() -> None:
         await until(lambda: model.at == "1")
 
     assert model.stored[SESSION].requested == requested()
+
+
+@pytest.mark.parametrize("log_type", [FakeLog, InOneBatch])
+async def test_an_erased_session_keeps_no_word_and_its_key_is_erased_again(log_type: type[FakeLog]) -> None:
+    """Also when the gateway that announced the erasure stopped before it erased the key."""
+    log, model, words = log_type(requested(), turn(n=1, user="Hi"), ended()), FakeReadModel(), FakeWords()
+    words.secrets[SESSION] = "secret"
+    async with projecting(log, model, words=words):
+        await until(lambda: model.at == "3")
+        assert model.configs == {"Ann": user_config(requested())}
+
+    log.events.append(erased())
+    if log_type is InOneBatch:
+        model.at, model.stored, model.configs = None, {}, {}  # rebuilt from the log
+    async with projecting(log, model, words=words):
+        await until(lambda: model.at == "4")
+
+    assert (model.configs, words.secrets) == ({}, {})
+    assert "Ann" not in model.stored[SESSION].model_dump_json().replace("ann-1", "")
+    assert (model.stored[SESSION].ended, model.stored[SESSION].turns) == (ended(), 1)
+
+
+@pytest.mark.parametrize("forgotten", ["state", "log"])
+async def test_an_erasure_finds_the_name_where_it_still_is(forgotten: str) -> None:
+    """Both the state and the log have it at first: a rebuild makes the state clean, and the log forgets."""
+    log, model, words = FakeLog(requested(), ended()), FakeReadModel(), FakeWords()
+    async with projecting(log, model, words=words):
+        await until(lambda: model.at == "2")
+    if forgotten == "state":
+        model.stored = {}
+    else:
+        log.events[0] = assigned()
+
+    log.events.append(erased())
+    async with projecting(log, model, words=words):
+        await until(lambda: model.at == "3")
+
+    assert (model.configs, words.erased) == ({}, {SESSION})
+
+
+async def test_an_erasure_leaves_the_configuration_of_a_later_start() -> None:
+    later = requested("session_later", time=at(100), voice_id="Dennis")
+    log, model = FakeLog(requested(), ended(), later, erased()), FakeReadModel()
+
+    async with projecting(log, model):
+        await until(lambda: model.at == "4")
+
+    assert model.configs == {"Ann": user_config(later)}
+
+
+async def test_a_start_whose_words_are_gone_makes_no_configuration() -> None:
+    log, model = FakeLog(requested(user_name="", opening_line="", system_prompt="", sealed="x")), FakeReadModel()
+
+    async with projecting(log, model):
+        await until(lambda: model.at == "1")
+
+    assert model.configs == {}

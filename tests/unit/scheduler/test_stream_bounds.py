@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from contracts.streams import SESSIONS, reserved_bytes
+from contracts.streams import KEYS, SESSIONS, reserved_bytes
 from scheduler.settings import Settings
 
 GIVEN = {"livekit_url": "ws://x", "livekit_api_key": "k", "livekit_api_secret": "s" * 32}
@@ -28,6 +28,16 @@ def test_a_log_that_does_not_hold_its_calls_twice_is_refused_with_what_to_set() 
         settings(sessions_max_age_h=1)
     chosen = settings(sessions_max_mb=46, sessions_max_age_h=2).sessions()
     assert (chosen.max_bytes, chosen.max_age_s, chosen.is_set) == (46 * MIB, 7_200, True)
+
+
+def test_the_keys_hold_the_calls_of_all_slots_while_they_are_kept() -> None:
+    assert (settings().keys(), settings(max_bots=69).keys()) == (KEYS, KEYS)
+    many = settings(max_bots=1_000).keys()
+    assert many.max_bytes >= 1_000 * 8 * 86_400 / 180 * 250
+    assert not many.is_set
+    assert settings(max_bots=1_000, sessions_max_age_h=24).keys().max_bytes < many.max_bytes / 3
+    chosen = settings(max_bots=1_000, keys_max_mb=1).keys()
+    assert (chosen.max_bytes, chosen.is_set) == (MIB, True)
 
 
 def test_all_streams_together_fit_on_a_disk_with_4_gb_free() -> None:

@@ -1,0 +1,65 @@
+"""What a job's outbox does with events that NATS does not permit."""
+
+import asyncio
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from agent_runner.adapters import outbox
+from agent_runner.adapters.outbox import BusOutbox
+from agent_runner.adapters.spool import Spool
+from chassis.nats import Bus, NotPermitted
+from contracts.events import Event
+from tests.support.events import SESSION, ready, stopped, tick, turn
+
+
+class RefusingBus:
+    """A bus whose user may not publish some kinds."""
+
+    is_connected = True
+
+    def __init__(self, *refused: str) -> None:
+        self.refused = set(refused)
+        self.tries = 0
+        self.published: list[str] = []
+
+    async def publish(self, event: Event, *, expect_last: int | None, deadline_s: float) -> None:
+        del expect_last, deadline_s
+        await asyncio.sleep(0)
+        self.tries += 1
+        if event.event in self.refused:
+            raise NotPermitted(f"publishing to {event.subject}", "the user may not", "nats://x")
+        self.published.append(event.event)
+
+
+async def test_an_event_that_no_bill_needs_and_nats_refuses_keeps_none_behind_it_from_the_log(tmp_path: Path) -> None:
+    bus = RefusingBus("turn")
+    box = BusOutbox(cast("Bus", bus), Spool(tmp_path, 10_000).open(SESSION, 1))
+    for event in (ready(), turn(), tick(5_000), stopped(9_000)):
+        box.put(event)
+
+    assert await box.flush(2)
+    box.close()
+    await box.task
+
+    assert bus.published == ["agent_ready", "tick", "agent_stopped"]
+
+
+async def test_an_event_that_a_bill_needs_waits_until_nats_permits_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "_RETRY_S", 0.01)
+    bus = RefusingBus("tick")
+    box = BusOutbox(cast("Bus", bus), Spool(tmp_path, 10_000).open(SESSION, 1))
+    for event in (tick(5_000), stopped(9_000)):
+        box.put(event)
+
+    assert not await box.flush(0.1)
+    assert (bus.tries > 1, bus.published) == (True, [])
+    bus.refused.clear()
+    assert await box.flush(2)
+    box.close()
+    await box.task
+
+    assert bus.published == ["tick", "agent_stopped"]

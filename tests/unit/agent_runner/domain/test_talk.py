@@ -1,0 +1,198 @@
+"""What becomes a turn, and what the rules of speaking are."""
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent_runner.domain.prompt import CRITICAL_RULES, system_instruction
+from agent_runner.domain.talk import Marks, Talk
+from agent_runner.domain.turn_budget import SHARES
+from agent_runner.link.messages import Turn
+
+
+def turn(n: int, user: str, agent: str, *, interrupted: bool = False) -> Turn:
+    return Turn(n=n, user_text=user, heard_text=agent, interrupted=interrupted)
+
+
+def test_the_opening_line_is_turn_0_and_counts_whole() -> None:
+    talk = Talk()
+    talk.open_with("Hello there.")
+    talk.heard("Hello")
+    talk.heard("there.")
+    assert talk.opening_ended(interrupted=False) == turn(0, "", "Hello there.")
+    assert talk.opening_ended(interrupted=False) is None
+
+
+def test_an_interrupted_opening_line_counts_as_far_as_it_was_heard() -> None:
+    talk = Talk()
+    talk.open_with("Hello there, my friend.")
+    talk.heard("Hello ")
+    talk.heard("there,")
+    assert talk.opening_ended(interrupted=True) == turn(0, "", "Hello there,", interrupted=True)
+
+
+def test_an_exchange_counts_from_1_with_or_without_an_opening_line() -> None:
+    talk = Talk()
+    assert talk.user_said("what time is it ") is None
+    assert talk.agent_said(" It is noon.", interrupted=False) == turn(1, "what time is it", "It is noon.")
+    talk.user_said("thanks")
+    assert talk.agent_said("Bye.", interrupted=False) == turn(2, "thanks", "Bye.")
+
+
+def test_an_unfinished_turn_is_known_as_far_as_it_came() -> None:
+    talk = Talk()
+    assert talk.so_far() is None
+    talk.user_said("what time is it")
+    assert talk.so_far() == turn(1, "what time is it", "", interrupted=True)
+    talk.heard("It ")
+    talk.heard("is")
+    assert talk.so_far() == turn(1, "what time is it", "It is", interrupted=True)
+    talk.agent_said("It is noon.", interrupted=False)
+    assert talk.so_far() is None
+
+
+@given(
+    st.lists(st.sampled_from(["user", "word", "agent", "opening"]), max_size=12),
+    st.booleans(),
+)
+def test_an_unfinished_turn_has_the_number_that_it_will_have(steps: list[str], has_opening: bool) -> None:
+    talk = Talk()
+    if has_opening:
+        talk.open_with("Hello there.")
+    for step in steps:
+        before = talk.so_far()
+        match step:
+            case "user":
+                over = talk.user_said("what time is it")
+            case "word":
+                talk.heard("noon")
+                continue
+            case "agent":
+                over = talk.agent_said("It is noon.", interrupted=False)
+            case _:
+                over = talk.opening_ended(interrupted=True)
+        if before is not None and over is not None:
+            assert (over.n, over.user_text) == (before.n, before.user_text)
+
+
+def test_a_bridge_line_is_turn_0() -> None:
+    assert Talk().agent_said("Sorry, go on.", interrupted=False) == turn(0, "", "Sorry, go on.")
+
+
+def test_what_nobody_answered_is_a_turn_in_which_nothing_was_heard() -> None:
+    talk = Talk()
+    talk.user_said("hello")
+    assert talk.user_said("are you there") == turn(1, "hello", "", interrupted=True)
+    assert talk.agent_said("Yes.", interrupted=False) == turn(2, "are you there", "Yes.")
+
+
+def test_an_answer_cut_by_the_end_counts_as_far_as_it_was_heard() -> None:
+    talk = Talk()
+    talk.user_said("count")
+    talk.heard("One")
+    talk.heard("two")
+    assert talk.cut() == turn(1, "count", "One two", interrupted=True)
+    assert talk.cut() is None
+
+
+def test_a_turn_of_silence_is_none() -> None:
+    talk = Talk()
+    talk.user_said("  ")
+    assert talk.agent_said("", interrupted=True) is None
+    assert talk.cut() is None
+
+
+def test_an_opening_line_of_which_nothing_was_heard_is_no_turn() -> None:
+    talk = Talk()
+    talk.open_with("Hello.")
+    assert talk.cut() is None
+
+
+ANSWERED = Marks(
+    silence=1.0, noticed=1.2, transcript=1.35, decided=1.4, text=1.65, sentence=1.775, audio=2.0, sent=2.125
+)
+
+
+def test_each_stage_is_measured_from_the_one_before() -> None:
+    assert ANSWERED.stage_ms() == {
+        "endpointing": 250,
+        "stt": 150,
+        "turn": 50,
+        "llm": 250,
+        "sentence": 125,
+        "tts": 225,
+        "transport": 125,
+        "total": 1125,
+    }
+
+
+def test_stages_that_did_not_come_are_left_out() -> None:
+    assert Marks(silence=1.0, transcript=1.2).stage_ms() == {}
+    assert Marks(silence=1.0, noticed=1.2, decided=1.3).stage_ms() == {"endpointing": 300, "stt": 0, "turn": 100}
+    assert Marks(decided=1.0, text=1.5, sent=2.0).stage_ms() == {"llm": 500, "transport": 500}
+
+
+def test_a_transcript_that_came_during_the_speech_costs_nothing() -> None:
+    stages = replace(ANSWERED, transcript=0.9).stage_ms()
+    assert (stages["endpointing"], stages["stt"]) == (400, 0)
+
+
+def test_a_voice_that_speaks_before_the_first_sentence_is_whole_did_not_wait_for_it() -> None:
+    stages = replace(ANSWERED, sentence=2.05).stage_ms()
+    assert (stages["tts"], "sentence" in stages, stages["total"]) == (350, False, 1125)
+
+
+def test_an_answer_behind_a_filler_counts_until_the_filler_was_heard() -> None:
+    stages = replace(ANSWERED, audio=1.5, sent=1.6, sentence=1.45).stage_ms()
+    assert stages == {
+        "endpointing": 250, "stt": 150, "turn": 50, "llm": 200, "sentence": 0, "tts": 0, "transport": 0, "total": 600,
+    }  # fmt: skip
+
+
+def test_a_sound_during_the_answer_does_not_move_the_turns_stages() -> None:
+    talk = Talk()
+    talk.asking = Marks(silence=1.0, noticed=1.2, transcript=1.35)
+    talk.decided(1.4)
+    talk.user_said("what time is it")
+    talk.marks.text, talk.marks.audio, talk.marks.sent = 1.65, 2.0, 2.125
+    talk.asking = Marks(silence=3.0, noticed=3.2)  # "mm-hm"
+    answered = talk.agent_said("It is noon.", interrupted=False)
+    assert answered is not None
+    assert answered.stage_ms["total"] == 1125
+
+
+@given(st.lists(st.none() | st.floats(0, 20), min_size=8, max_size=8))
+def test_the_stages_add_up_to_the_total(times: list[float | None]) -> None:
+    stages = Marks(*times).stage_ms()
+    assert min(stages.values(), default=0) >= 0
+    assert stages.get("turn", 0) <= stages.get("endpointing", 0)
+    if "total" in stages:
+        assert sum(stages.get(stage, 0) for stage in SHARES) == stages["total"]
+
+
+@given(st.lists(st.sampled_from(["user", "agent", "unasked", "word", "cut"]), max_size=30))
+def test_turns_are_numbered_in_order_without_a_gap(happenings: list[str]) -> None:
+    talk = Talk()
+    turns: list[Turn | None] = []
+    for happening in happenings:
+        if happening == "user":
+            turns.append(talk.user_said("u"))
+        elif happening in ("agent", "unasked"):
+            turns.append(talk.agent_said("a", interrupted=False))
+        elif happening == "word":
+            talk.heard("w")
+        else:
+            turns.append(talk.cut())
+    numbers = [t.n for t in turns if t is not None]
+    assert numbers in (list(range(len(numbers))), list(range(1, len(numbers) + 1)))
+
+
+def test_the_rules_follow_the_system_prompt() -> None:
+    assert system_instruction("You are Ada.") == f"You are Ada.\n\n{CRITICAL_RULES}"
+
+
+def test_the_rules_name_the_tags_and_what_is_forbidden() -> None:
+    for words in ("[happy] [sad] [angry] [surprised] [fearful] [disgusted]", "stage directions", "asterisks"):
+        assert words in CRITICAL_RULES
+    assert "one or two short sentences" in CRITICAL_RULES

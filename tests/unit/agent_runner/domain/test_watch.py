@@ -1,0 +1,129 @@
+"""What a running call needs attention for."""
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent_runner.domain.audio_flow import AudioFlow
+from agent_runner.domain.hearing import GREETING_S, Deaf, Hearing
+from agent_runner.domain.job import EndCall, Say
+from agent_runner.domain.muteness import MUTE_S
+from agent_runner.domain.notice import Notice
+from agent_runner.domain.quiet import Quiet
+from agent_runner.domain.watch import Finding, Watch
+from agent_runner.link.messages import Turn, Unfinished
+from contracts.causes import Cause
+from contracts.lines import lines_in
+
+RATE = 48_000  # bytes a second
+TURN = Turn(n=1, user_text="Hello", heard_text="", interrupted=True)
+
+
+class Call:
+    """A watch on fresh senses."""
+
+    def __init__(self, *, prompt_s: float = 0, end_s: float = 0) -> None:
+        self.hearing, self.quiet, self.flow = Hearing(4), Quiet(prompt_s, end_s), AudioFlow()
+        self.watch = Watch(self.hearing, self.quiet, self.flow, bytes_per_s=RATE)
+        self.watch.lines = replace(lines_in("de"), idle_prompt="Hello?", idle_goodbye="Goodbye.")
+
+    def look(self, now: float, *, unfinished: Turn | None = None, caller_in_room: bool = True) -> list[Finding]:
+        return list(self.watch.look(now, unfinished=unfinished, caller_in_room=caller_in_room))
+
+
+def test_an_unfinished_turn_is_found_when_it_changes() -> None:
+    call = Call()
+    assert call.look(1, unfinished=TURN) == [Unfinished(turn=TURN)]
+    assert call.look(2, unfinished=TURN) == []
+    assert call.look(3) == []
+    assert call.look(4, unfinished=TURN) == [Unfinished(turn=TURN)]
+
+
+def test_a_notice_is_said_once_at_a_pause() -> None:
+    call = Call()
+    call.quiet.agent(0, is_speaking=True)
+    assert call.watch.notices(1, Notice("Nearly over.", 1, 20)) == []
+    assert call.look(2) == []
+    call.quiet.agent(3, is_speaking=False)
+    assert call.look(4) == [Say("Nearly over.")]
+    assert call.look(30) == []
+
+
+def test_a_silent_caller_is_asked_then_the_call_ends_and_an_absent_one_is_not_silent() -> None:
+    call = Call(prompt_s=10, end_s=20)
+    assert call.look(5, caller_in_room=False) == []
+    assert call.look(14) == []
+    assert call.look(15) == [Say("Hello?")]
+    assert call.look(16) == []
+    assert call.look(25) == [EndCall(Cause.USER_IDLE, say="Goodbye.")]
+
+
+def test_a_caller_without_words_is_asked_once_and_the_session_is_not_blamed() -> None:
+    call = Call()
+    call.hearing.session(0)
+    call.hearing.message()
+    for at in (10, 20, 30):
+        call.hearing.speech(at, is_on=True)
+        call.hearing.speech(at + 1, is_on=False)
+        assert call.look(at + 5) == ([Say(call.watch.lines.sorry)] if at == 10 else [])
+
+
+def test_ten_minutes_of_music_on_hold_are_asked_about_at_most_twice_and_end_nothing() -> None:
+    call = Call(prompt_s=20, end_s=60)
+    call.hearing.session(0)
+    call.quiet.agent(0, is_speaking=True)
+    call.quiet.agent(1, is_speaking=False)
+    found: list[Finding] = []
+    for at in range(2, 602, 5):  # 4.5 s of "speech", half a second of none
+        call.hearing.message()
+        for n, is_on in ((0, True), (4.5, False)):
+            call.hearing.speech(at + n, is_on=is_on)
+            call.quiet.caller(at + n, is_speaking=is_on)
+            found += call.watch.look(at + n, unfinished=None, caller_in_room=True, loud_at=at + n)
+    assert len(found) <= 2
+    assert all(isinstance(finding, Say) for finding in found)
+
+
+def test_a_session_that_sends_nothing_is_found() -> None:
+    call = Call()
+    call.hearing.session(0)
+    assert call.look(GREETING_S) == [Deaf(GREETING_S, 1, is_proven=True)]
+
+
+def test_a_paused_agent_is_not_mute() -> None:
+    call = Call()
+    call.flow.made(RATE)
+    for now in range(1, 20):
+        assert list(call.watch.look(now, unfinished=None, caller_in_room=True, is_paused=True)) == []
+
+
+def test_speech_that_is_not_sent_is_muteness_and_an_interruption_discards_it() -> None:
+    call = Call()
+    call.flow.made(RATE)
+    assert call.look(1) == call.look(2) == []
+    assert [found.cause for found in call.look(2 + MUTE_S) if isinstance(found, EndCall)] == [Cause.FAILED]
+    call.flow.interrupted()
+    assert call.look(3 + MUTE_S) == call.look(3 + 2 * MUTE_S) == []
+
+
+@given(st.lists(st.one_of(st.integers(1, 9), st.sampled_from(["began", "ended", "interrupted"]))))
+def test_an_agent_that_stops_speaking_leaves_nothing_unsent_once_a_part_was_sent(story: list[int | str]) -> None:
+    flow = AudioFlow()
+    for event in story:
+        match event:
+            case int():
+                flow.made(2 * event)
+                flow.sent(event)
+            case "began":
+                flow.began()
+            case "ended":
+                flow.ended()
+            case _:
+                flow.interrupted()
+        assert flow.made_bytes >= flow.sent_bytes
+    flow.began()
+    flow.made(2)
+    flow.sent(1)
+    flow.ended()
+    assert flow.made_bytes == flow.sent_bytes

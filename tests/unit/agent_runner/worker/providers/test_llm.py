@@ -1,0 +1,247 @@
+"""What counts as an answer of the language model, and how often it may call tools for one."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import httpx
+import pytest
+from openai import APIStatusError, BadRequestError
+from pipecat.frames.frames import Frame, LLMContextSummaryRequestFrame, LLMTextFrame
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.frame_processor import FrameDirection
+from pipecat.services.llm_service import LLMService
+from pipecat.services.openai.base_llm import BaseOpenAILLMService
+
+from agent_runner.agent_config import AgentConfig
+from agent_runner.worker.providers import llm
+from agent_runner.worker.providers.llm import CANCELLED, MOST_ROUNDS, LanguageModel, NoAnswer
+from contracts.tools import RecordedTool
+from tests.support.toolbox import toolbox
+
+CALL = object()
+SILENCE = "(silence)"
+
+
+class Model:
+    """A language model whose answers are given here: pieces of text, and lists of calls."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *answers: Sequence[str | list[object] | Exception]) -> None:
+        self.said, self.ran, self.faults, self.left = "", 0, 0, list(answers)
+        self.asked = asyncio.Event()
+        self.context = LLMContext([{"role": "user", "content": "One."}])
+        keys = {"assembly_api_key": "a", "groq_api_key": "g", "inworld_api_key": "i"}
+        self.service = service = LanguageModel.of(AgentConfig.model_validate(keys))
+        service.on_fault = self._on_fault
+
+        async def answer(_service: object, _context: object) -> None:
+            for part in self.left.pop(0):
+                self.asked.set()
+                if part is SILENCE:
+                    await asyncio.Event().wait()
+                elif isinstance(part, Exception):
+                    raise part
+                elif isinstance(part, str):
+                    await service._push_llm_text(part)
+                else:
+                    await service.run_function_calls(part)
+
+        async def run(_service: object, calls: Sequence[object]) -> None:
+            self.ran += len(calls)
+
+        monkeypatch.setattr(BaseOpenAILLMService, "_process_context", answer)
+        monkeypatch.setattr(LLMService, "run_function_calls", run)
+        monkeypatch.setattr(service, "push_frame", self._push)
+        monkeypatch.setattr(llm, "_PAUSE_S", 0)
+
+    def _on_fault(self, _ago_s: float) -> None:
+        self.faults += 1
+
+    async def _push(self, frame: Frame, _direction: FrameDirection = FrameDirection.DOWNSTREAM) -> None:
+        if isinstance(frame, LLMTextFrame):
+            self.said += frame.text
+
+    async def ask(self) -> None:
+        await self.service._process_context(self.context)
+
+
+@pytest.mark.parametrize("nothing", [[], [""], ["\n", " "], [[]]], ids=str)
+async def test_an_answer_with_nothing_in_it_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch, nothing: Sequence[str | list[object]]
+) -> None:
+    model = Model(monkeypatch, nothing, ["\n", "I am", " fine."])
+    await model.ask()
+    assert (model.said, model.faults) == ("I am fine.", 1)
+
+
+async def test_empty_answers_for_good_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Model(monkeypatch, *[[]] * 20)
+    with pytest.raises(NoAnswer, match="empty"):
+        await model.ask()
+    assert model.faults == 20 - len(model.left)
+
+
+async def test_an_answer_that_the_caller_cuts_before_its_first_word_is_no_empty_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = Model(monkeypatch, [SILENCE], ["What nobody asked for."])
+    asking = asyncio.create_task(model.ask())
+    await model.asked.wait()
+    asking.cancel()  # as Pipecat does at an interruption
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert (model.faults, len(model.left)) == (0, 1)
+    assert model.service.finish == CANCELLED
+    await model.ask()
+    assert model.service.finish != CANCELLED
+
+
+@pytest.mark.parametrize("answer", [["Well."], [[CALL]], ["Well.", []]], ids=["text", "call", "both"])
+async def test_text_or_a_call_is_an_answer(
+    monkeypatch: pytest.MonkeyPatch, answer: Sequence[str | list[object]]
+) -> None:
+    model = Model(monkeypatch, answer)
+    await model.ask()
+    assert model.faults == 0
+
+
+async def test_the_calls_of_the_ninth_round_are_answered_with_an_error_and_the_tenth_is_no_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = Model(monkeypatch, *[[[CALL, CALL]]] * 30)
+    for n in range(1, MOST_ROUNDS + 2):
+        await model.ask()
+        assert model.service.has_called_enough == (n > MOST_ROUNDS)
+    with pytest.raises(NoAnswer):
+        await model.ask()
+    assert model.ran == 2 * (MOST_ROUNDS + 1)
+
+
+async def test_the_rounds_are_counted_anew_for_each_thing_that_the_caller_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = Model(monkeypatch, *[[[CALL]]] * 30)
+    for _ in range(MOST_ROUNDS + 1):
+        await model.ask()
+    model.context.add_message({"role": "user", "content": "Two."})
+    model.context.add_message({"role": "assistant", "content": "What was heard before it."})
+    await model.ask()
+    assert not model.service.has_called_enough
+
+
+async def test_the_whole_schema_of_a_tool_reaches_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    parameters = {
+        "type": "object",
+        "properties": {"at": {"$ref": "#/$defs/place"}},
+        "$defs": {"place": {"type": "string"}},
+        "additionalProperties": False,
+    }
+    tools = [
+        RecordedTool(name="look", description="Looks.", url="https://host/", parameters=parameters),
+        RecordedTool(name="wait", description="Waits.", url="https://host/", parameters={"type": "object"}),
+    ]
+    model = Model(monkeypatch)
+    model.context.set_tools(toolbox(tools, []).offer(model.service))
+    sent: Any = await model.service.get_llm_adapter().get_llm_invocation_params(
+        model.context, convert_developer_to_user=False
+    )
+    assert [tool["function"]["parameters"] for tool in sent["tools"]] == [
+        parameters,
+        {"type": "object", "properties": {}},
+    ]
+
+
+async def test_a_request_that_is_too_large_is_made_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results of tools in the turn in progress, which otherwise stay whole."""
+    refused: Any = httpx.Response(413, request=httpx.Request("POST", "http://x"))
+    too_large = APIStatusError("too large", response=refused, body=None)
+    model = Model(monkeypatch, [too_large], ["I am fine."])
+    old: list[Any] = [{"role": "user", "content": "x" * 20_000}, {"role": "assistant", "content": "Old."}]
+    model.context.set_messages(
+        [*old, {"role": "user", "content": "One."}, {"role": "tool", "tool_call_id": "1", "content": "y" * 16_000}]
+    )
+    await model.ask()
+    sizes = [len(str(dict(message).get("content"))) for message in model.context.messages if isinstance(message, dict)]
+    assert (model.said, sizes[0]) == ("I am fine.", len("One."))
+    assert sizes[1] < 1100
+
+
+@pytest.mark.parametrize("is_groq", [True, False])
+async def test_a_summary_asks_for_its_tokens_in_the_field_that_the_server_knows(is_groq: bool) -> None:
+    keys = {"assembly_api_key": "a", "groq_api_key": "g", "inworld_api_key": "i"}
+    other = {} if is_groq else {"llm_base_url": "http://127.0.0.1:8000/v1", "llm_models": "any"}
+    service = LanguageModel.of(AgentConfig.model_validate({**keys, **other}))
+    sent: dict[str, Any] = {}
+
+    async def create(**body: Any) -> Any:
+        sent.update(body)
+        raise EOFError
+
+    service._take(service._ways[0])
+    service._client.chat.completions.create = create
+    with pytest.raises(EOFError):
+        await service.run_inference(LLMContext([{"role": "user", "content": "Hi."}]), max_tokens=70)
+    limits = {name: value for name, value in sent.items() if "tokens" in name}
+    assert limits == {("max_completion_tokens" if is_groq else "max_tokens"): 70}
+
+
+async def test_a_summary_replaces_the_turns_that_it_sums_up_also_when_others_were_left_out_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = Model(monkeypatch, ["I am fine."])
+    turns: list[Any] = [{"role": "user", "content": f"{n} " + "x" * 2_500} for n in range(14)]
+    model.context.set_messages(turns)
+
+    async def run(*_: Any, **__: Any) -> str:
+        await model.ask()  # leaves out the oldest
+        return "They counted."
+
+    monkeypatch.setattr(model.service, "run_inference", run)
+    request = LLMContextSummaryRequestFrame(
+        request_id="1",
+        context=model.context,
+        min_messages_to_keep=8,
+        target_context_tokens=100,
+        summarization_prompt="",
+    )
+    _, last = await model.service._generate_summary(request)
+    assert len(model.context.messages) < len(turns)
+    assert model.context.messages[last + 1 :] == turns[-8:]
+
+
+async def test_cut_arguments_are_asked_for_again_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Model(monkeypatch, [[]], [[]])
+    monkeypatch.setattr(LanguageModel, "finish", property(lambda _: "length", lambda _, __: None))
+    with pytest.raises(llm.CutArguments):
+        await model.ask()
+    assert not model.left
+
+
+async def test_a_failover_is_logged_without_the_errors_text(monkeypatch: pytest.MonkeyPatch, said: list[str]) -> None:
+    answer: Any = httpx.Response(400, request=httpx.Request("POST", "http://groq"))
+    body = {"code": "tool_use_failed", "failed_generation": "Xylophone"}
+    error = BadRequestError(str(body), response=answer, body=body)
+    model = Model(monkeypatch, [error], [error], ["I am fine."])
+    await model.ask()
+    assert model.said == "I am fine."
+    assert "(BadRequestError 400 tool_use_failed); failing over" in "".join(said)
+    assert "Xylophone" not in "".join(said)
+
+
+@pytest.mark.parametrize(("kind", "body"), [("text/html", "<p>Welcome</p>"), ("application/json", "{"), ("", "")])
+async def test_a_server_without_a_model_list_does_not_end_the_call(kind: str, body: str) -> None:
+    asked: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+        writer.write((head + body).encode())
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        keys = {"assembly_api_key": "a", "groq_api_key": "g", "inworld_api_key": "i"}
+        config = AgentConfig.model_validate({**keys, "groq_base_url": f"http://127.0.0.1:{port}/v1"})
+        await LanguageModel.of(config).connect_early()
+    assert [request.split()[1] for request in asked] == [b"/v1/models"]

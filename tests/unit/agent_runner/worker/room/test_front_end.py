@@ -1,0 +1,70 @@
+"""What is sent to the caller's client, and when."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent_runner.domain.front_end import Caption, Shown
+from agent_runner.worker.room.front_end import STATE, FrontEndLink
+from tests.support.waiting import until
+
+
+@dataclass
+class FakeParticipant:
+    """The agent, and the text streams that it has written."""
+
+    identity: str = "agent"
+    texts: list[str] = field(default_factory=list[str])
+    attributes: dict[str, str] = field(default_factory=dict[str, str])
+    track_publications: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    async def set_attributes(self, attributes: dict[str, str]) -> None:
+        self.attributes |= attributes
+
+    async def stream_text(self, **_: object) -> "FakeParticipant":
+        self.texts.append("")
+        return self
+
+    async def write(self, text: str) -> None:
+        self.texts[-1] += text
+
+    async def aclose(self, **_: object) -> None:
+        self.texts[-1] += "|"
+
+
+class FakeRoom:
+    def __init__(self) -> None:
+        self.local_participant = FakeParticipant()
+        self.remote_participants: dict[str, object] = {}
+
+    def isconnected(self) -> bool:
+        return True
+
+
+async def test_what_is_shown_before_the_room_is_joined_is_sent_after_the_join_and_of_states_the_newest() -> None:
+    link = FrontEndLink(lambda: "caller", lambda _: None, shows=True, longest=0)
+    room: Any = FakeRoom()
+    link.show(Shown("listening"))
+    link.show(Shown("speaking"))
+    link.show(Caption("agent", 1, "Hello!", "Hello!"))
+    await asyncio.sleep(0)
+    assert room.local_participant.texts == []
+
+    link.joined(room)
+    link.show(Caption("agent", 1, "Hello! Welcome.", " Welcome."))
+    link.show(Caption("agent", 1, "Hello! Welcome.", is_final=True))
+
+    await until(lambda: room.local_participant.texts == ["Hello! Welcome.|"])
+    assert room.local_participant.attributes == {STATE: "speaking"}
+
+
+async def test_captions_that_are_switched_off_are_not_sent() -> None:
+    link = FrontEndLink(lambda: "caller", lambda _: None, shows=False, longest=0)
+    room: Any = FakeRoom()
+    link.show(Caption("agent", 1, "Hello!", "Hello!", is_final=True))
+    link.joined(room)
+    link.show(Caption("agent", 2, "Well.", "Well.", is_final=True))
+    link.show(Shown("listening"))
+
+    await until(lambda: room.local_participant.attributes == {STATE: "listening"})
+    assert room.local_participant.texts == []
