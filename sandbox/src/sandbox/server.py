@@ -16,6 +16,9 @@ from sandbox.settings import Settings
 from sandbox.wire import ABORT, FREEZE, LONGEST_BODY, Dropped
 
 STOP_S = 3
+# httpx keeps an idle connection for 5 s, as long as uvicorn by itself: a request may meet the close. The real services
+# keep theirs longer than any client.
+KEEP_ALIVE_S = 75
 
 
 class CuttableWebSocket(WebSocketsSansIOProtocol):
@@ -87,6 +90,7 @@ def server(app: Starlette, settings: Settings, port_file: Path | None) -> Sandbo
         ws_max_size=LONGEST_BODY,
         ws_per_message_deflate=False,
         limit_concurrency=settings.max_connections,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=STOP_S,
         log_level="warning",
         access_log=False,

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,19 @@ async def test_a_recogniser_that_died_while_it_waited_is_not_lent(tmp_path: Path
             await send_audio(socket, bytes(3_200))
             await socket.send('{"type": "Terminate"}')
             await next_of(socket, "Termination")
+
+
+def test_an_idle_connection_outlives_the_pool_of_its_client(tmp_path: Path) -> None:
+    """httpx keeps an idle connection for 5 s: a server that closes at the same moment loses a request."""
+    with Sandbox(tmp_path) as sandbox:
+        connection = HTTPConnection("127.0.0.1", sandbox.port, timeout=10)
+        for pause_s in (6, 0):
+            connection.request("GET", "/control/faults")
+            connection.getresponse().read()
+            mine = connection.sock
+            time.sleep(pause_s)
+        assert connection.sock is mine
+        connection.close()
 
 
 def test_a_taken_port_is_named(tmp_path: Path) -> None:

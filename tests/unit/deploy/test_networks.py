@@ -1,10 +1,12 @@
-"""The one network of compose.yaml with a fixed address."""
+"""The one network of compose.yaml with a fixed address, and the proxy before the gateway."""
 
+import re
 from ipaddress import ip_address, ip_network
 
 import pytest
 import yaml
 
+from chassis.http_protocol import ConnectionLimits
 from tests.support.compose import ROOT, interpolated, service
 
 # moby's default-address-pools: Docker gives these to networks without a subnet, one after the other.
@@ -26,3 +28,10 @@ def test_livekits_address_is_in_its_network_and_no_other_network_of_docker_can_t
     assert f"{address}/32" in allowed
     assert not [pool for pool in POOLS if pool.overlaps(subnet)]
     assert config["subnet"] == f"{environment.get('MEDIA_NETWORK', '10.213.117')}.0/28"
+
+
+def test_the_proxy_gives_an_idle_connection_up_before_the_gateway_closes_it() -> None:
+    caddyfile = (ROOT / "deploy/caddy/Caddyfile").read_text()
+    (seconds,) = re.findall(r"GATEWAY_UPSTREAM[^}]*} \{[^}]*keepalive (\d+)s", caddyfile)
+
+    assert int(seconds) < ConnectionLimits().idle_s
