@@ -158,15 +158,18 @@ class Connection:
         return None if self.is_connected else f"no connection to {self.url}"
 
     @asynccontextmanager
-    async def asking(self, doing: str, deadline_s: float | None = None) -> AsyncGenerator[None]:
+    async def asking(
+        self, doing: str, deadline_s: float | None = None, *, subject: str | None = None
+    ) -> AsyncGenerator[None]:
         """Around each use of nats-py: what it raises becomes a `BusUnavailable`.
 
         Args:
             doing: For the error's text, such as "reading voice.v1.session.>".
             deadline_s: After it, `NoAnswer`; None leaves the timeout to nats-py (2 s for a request to JetStream).
+            subject: The one whose refusal counts; None: any, since nats-py chooses the subjects of JetStream's API.
 
         Raises:
-            NotPermitted: No reply, and meanwhile the server reported that the user may not use a subject.
+            NotPermitted: No reply, and meanwhile the server reported that the user may not use the subject.
             BusUnavailable: Or the subclass that says more.
         """
         before, _ = self._refusals[-1]
@@ -174,15 +177,17 @@ class Connection:
             async with asyncio.timeout(deadline_s):
                 yield
         except NATS_ERRORS as error:
-            new = [text for number, text in self._refusals if number > before]
+            own = "" if subject is None else f" {subject}"
+            new = [text for number, text in self._refusals if number > before and text.endswith(own)]
             if new and isinstance(error, TimeoutError):
-                own = (text for text in new if doing.endswith(" " + text.rpartition(" ")[2]))
-                raise NotPermitted(doing, next(own, new[-1]), self.url) from error
+                raise NotPermitted(doing, new[-1], self.url) from error
             raise translated(error, doing, self.url) from error
 
-    async def ask(self, doing: str, call: Awaitable[T], deadline_s: float | None = None) -> T:
+    async def ask(
+        self, doing: str, call: Awaitable[T], deadline_s: float | None = None, *, subject: str | None = None
+    ) -> T:
         """`asking` around one call."""
-        async with self.asking(doing, deadline_s):
+        async with self.asking(doing, deadline_s, subject=subject):
             return await call
 
     async def reconnect_if_silent(self, answer_s: float) -> None:

@@ -151,15 +151,6 @@ class _Sending:
             PublishRefused: The stream rejects it.
             SequenceConflict: The subject's last message is another one, and not this very message.
         """
-        try:
-            return await self._attempt(left_s)
-        except NotPermitted as error:
-            if error.refusal.endswith(f" {self._subject}"):
-                raise
-            # The server refused another message of this connection meanwhile.
-            raise NoAnswer(f"{self._doing}: no reply", error.url) from error
-
-    async def _attempt(self, left_s: float) -> Published:
         until = time.monotonic() + left_s
         publish = self._connection.js.publish(
             self._subject,
@@ -169,7 +160,7 @@ class _Sending:
             headers=dict(self._headers),
         )
         try:
-            ack = await self._connection.ask(self._doing, publish)
+            ack = await self._connection.ask(self._doing, publish, subject=self._subject)
         except Unsendable as error:
             raise PublishRefused(self._subject, str(error.__cause__)) from error
         except NoSubscriber:
@@ -189,7 +180,7 @@ class _Sending:
         if known is not None:
             return known
         self._headers[MSG_ID] = f"{self._id}{_AGAIN}{uuid4()}"
-        return await self._attempt(until - time.monotonic())
+        return await self.attempt(until - time.monotonic())
 
     async def _known(self, seq: int, left_s: float) -> Published | None:
         """The stored message that has our id; None when it is on another subject and ours is not stored.
@@ -201,7 +192,7 @@ class _Sending:
             return Published(seq, duplicate=True)
         try:
             get = self._connection.js.get_msg(self._stream, seq)
-            holder = await self._connection.ask(self._doing, get, max(_LOOK_S, left_s))
+            holder = await self._connection.ask(self._doing, get, max(_LOOK_S, left_s), subject=self._subject)
             if holder.subject == self._subject:
                 return Published(seq, duplicate=True)
             _IDS_TAKEN.labels(self._stream).inc()
@@ -216,7 +207,7 @@ class _Sending:
         """The server checks the sequence before the id: after a lost acknowledgement a repetition is a conflict."""
         try:
             get = self._connection.js.get_last_msg(self._stream, self._subject)
-            last = await self._connection.ask(self._doing, get, max(_LOOK_S, left_s))
+            last = await self._connection.ask(self._doing, get, max(_LOOK_S, left_s), subject=self._subject)
         except NotFound:
             raise SequenceConflict(self._subject, 0, None) from None
         headers = cast("dict[str, str]", last.headers or {})  # pyright: ignore[reportUnknownMemberType]
