@@ -198,7 +198,7 @@ class FakeRooms:
         self.turns = asyncio.Semaphore(1_000)
 
     @asynccontextmanager
-    async def turn(self) -> AsyncGenerator[None]:
+    async def in_line(self) -> AsyncGenerator[None]:
         async with self.turns:
             yield
 

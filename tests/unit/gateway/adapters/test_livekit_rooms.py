@@ -59,7 +59,7 @@ class Crowded:
 
 
 async def start(rooms: LiveKitRooms, number: int) -> MadeRoom:
-    async with rooms.turn():
+    async with rooms.in_line():
         return await rooms.create(f"session_{number}")
 
 

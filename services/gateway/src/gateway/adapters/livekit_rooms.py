@@ -20,7 +20,7 @@ from chassis.logs import get_logger
 from contracts.api import Dependency
 from contracts.errors import CLOCK_SKEW, LIVEKIT_REFUSED, LIVEKIT_UNAVAILABLE, Refused
 from contracts.rooms import RoomShape, room_metadata
-from gateway.adapters.turns import Turns
+from gateway.adapters.in_flight import InFlight
 from gateway.domain.rooms import MadeRoom
 
 _RETRY_AFTER_S = 2
@@ -55,7 +55,7 @@ class LiveKitRooms:
         self._deadline_s = deadline_s
         self._deployment = deployment
         self._clock = clock
-        self._creating = Turns(_IN_FLIGHT, deadline_s)
+        self._creating = InFlight(_IN_FLIGHT, deadline_s)
         self._session: aiohttp.ClientSession | None = None
         self._rooms: RoomService | None = None
 
@@ -69,9 +69,9 @@ class LiveKitRooms:
             await self._session.close()
 
     @asynccontextmanager
-    async def turn(self) -> AsyncGenerator[None]:
+    async def in_line(self) -> AsyncGenerator[None]:
         try:
-            async with self._creating.turn():
+            async with self._creating.in_line():
                 yield
         except TimeoutError as error:
             raise self._unavailable(f"did not answer in {self._deadline_s:g} s") from error

@@ -176,7 +176,7 @@ class LogReader(Protocol):
 class Rooms(Protocol):
     """LiveKit's rooms. Methods raise `Refused` (`livekit_unavailable`, `livekit_refused`, `clock_skew`)."""
 
-    def turn(self) -> AbstractAsyncContextManager[None]:
+    def in_line(self) -> AbstractAsyncContextManager[None]:
         """Around the creation of a start's room: a burst of starts waits in line instead of failing."""
         ...
 

@@ -126,7 +126,7 @@ class Acceptance:
             Refused: `room_taken`.
         """
         rooms = self._services.rooms
-        async with rooms.turn():
+        async with rooms.in_line():
             ours.may_exist = True
             room = await rooms.create(session_id)
         if room.is_new or is_ahead:

@@ -22,7 +22,7 @@ async def each(things: Iterable[T], repair: Callable[[T], Awaitable[None]], *, a
             raise result
 
 
-class Turns:
+class Rotation:
     """A limited number of things in each round; the next one goes on where it stopped, so none waits for ever."""
 
     def __init__(self, most: int) -> None:

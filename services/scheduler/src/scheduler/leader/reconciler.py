@@ -14,7 +14,7 @@ from scheduler.domain.session import Session
 from scheduler.domain.standing import Standing
 from scheduler.leader import figures
 from scheduler.leader.conductor import Conductor
-from scheduler.leader.each import Turns
+from scheduler.leader.each import Rotation
 from scheduler.leader.restorer import Restorer
 from scheduler.leader.room_repair import RoomRepair
 from scheduler.ports import HeldSlot, Slots, Unavailable
@@ -49,7 +49,7 @@ class Reconciler:
         self.restored_ms = 0
         self._made_ms = 0
         self._all_judged = False
-        self._unknown = Turns(_REPAIRS)
+        self._unknown = Rotation(_REPAIRS)
         self._conductor = conductor
         self._board = conductor.board
         self._slots = slots

@@ -11,7 +11,7 @@ from scheduler.domain.facts import CallerSeen, RoomClosed
 from scheduler.domain.standing import Standing
 from scheduler.leader import figures
 from scheduler.leader.conductor import Conductor
-from scheduler.leader.each import Turns, each
+from scheduler.leader.each import Rotation, each
 from scheduler.leader.restorer import Restorer
 from scheduler.ports import Room, Rooms, Unavailable
 
@@ -52,7 +52,7 @@ class RoomRepair:
         self._deployment = deployment
         self._is_prejoined = is_prejoined
         self._livekit_up = True
-        self._probes, self._orphans = Turns(_PROBED), Turns(_REPAIRS)
+        self._probes, self._orphans = Rotation(_PROBED), Rotation(_REPAIRS)
         self._suspects: set[str] = set()
 
     async def probe(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from gateway.adapters.turns import Turns
+from gateway.adapters.in_flight import InFlight
 from tests.support.virtual_time import VirtualTimeLoop, run
 
 MOST, DEADLINE_S = 32, 2.0
@@ -16,14 +16,14 @@ class Server:
     """Takes 5 ms for each call that is in flight; while `silent` it answers none."""
 
     def __init__(self) -> None:
-        self.turns = Turns(MOST, DEADLINE_S)
+        self.calls = InFlight(MOST, DEADLINE_S)
         self.in_flight = self.most = 0
         self.silent = False
         self.order: list[int] = []
 
     async def call(self, number: int = 0) -> float:
         """Returns when the answer came."""
-        async with self.turns.turn(), asyncio.timeout(DEADLINE_S):
+        async with self.calls.in_line(), asyncio.timeout(DEADLINE_S):
             self.order.append(number)
             self.in_flight += 1
             self.most = max(self.most, self.in_flight)
@@ -31,7 +31,7 @@ class Server:
                 await asyncio.sleep(1e9 if self.silent else 0.005 * self.in_flight)
             finally:
                 self.in_flight -= 1
-            self.turns.answered()
+            self.calls.answered()
         return asyncio.get_running_loop().time()
 
 
@@ -88,7 +88,7 @@ async def test_a_server_that_falls_silent_fails_the_line_once_it_has_answered_no
 
 
 @pytest.mark.parametrize("after_s", [0.0, 0.1, 0.159, 0.16, 0.161])
-def test_a_call_that_is_cancelled_in_the_line_or_at_its_turn_keeps_no_place(after_s: float) -> None:
+def test_a_call_that_is_cancelled_in_the_line_or_once_it_is_in_flight_keeps_no_place(after_s: float) -> None:
     @in_virtual_time
     async def cancelled(server: Server) -> None:
         before = [asyncio.create_task(server.call()) for _ in range(MOST)]

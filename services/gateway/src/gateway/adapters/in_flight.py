@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 
-class Turns:
+class InFlight:
     """At most `most` calls at once; more wait, first come, first served.
 
     The wait is not part of a call's deadline: a burst takes longer instead of failing. It ends when the server has
@@ -22,11 +22,11 @@ class Turns:
         self._answered_at = -math.inf
 
     @asynccontextmanager
-    async def turn(self) -> AsyncGenerator[None]:
+    async def in_line(self) -> AsyncGenerator[None]:
         """Around one call.
 
         Raises:
-            TimeoutError: The server was silent while the call waited for its turn.
+            TimeoutError: The server was silent while the call waited in line.
         """
         await self._wait()
         try:
