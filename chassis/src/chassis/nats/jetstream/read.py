@@ -134,35 +134,32 @@ async def last_of_each(connection: Connection, stream: str, subjects: Sequence[s
     """
     found: list[Raw] = []
     async with connection.asking(f"reading the last messages of {len(subjects)} subjects", deadline_s):
-        newest = (await connection.js.stream_info(stream)).state.last_seq  # the leader's; a replica may be behind
-        for at in range(0, len(subjects), PAGE):
-            found += await _some(connection, stream, subjects[at : at + PAGE], newest, deadline_s)
+        newest = await last(connection, stream, ">", deadline_s=deadline_s)
+        for at in range(0, len(subjects), PAGE - 1):
+            found += await _some(connection, stream, subjects[at : at + PAGE - 1], newest, deadline_s)
     return found
 
 
 async def _some(
-    connection: Connection, stream: str, subjects: Sequence[str], newest: int, deadline_s: float
+    connection: Connection, stream: str, subjects: Sequence[str], newest: Raw | None, deadline_s: float
 ) -> list[Raw]:
+    """Ask for the leader's newest message too: a server that finds nothing does not say how far it knows the stream."""
     found: list[Raw] = []
-    wanted, asked = frozenset(subjects), subjects
-    while True:
-        ask: dict[str, object] = {"multi_last": list(asked)}
-        if found:
-            ask["seq"] = found[-1].seq + 1  # the page was full of bytes
-        answer = await page(connection, stream, ask)
-        if answer.pending is None or (answer.up_to < newest and answer.messages):
-            await asyncio.sleep(_BEHIND_S)  # cut short, or from a replica that is behind
+    wanted, position = frozenset(subjects), 0
+    while newest is not None:
+        answer = await page(connection, stream, {"multi_last": [*subjects, newest.subject], "seq": position + 1})
+        if answer.messages and answer.pending is not None and answer.up_to >= newest.seq:
+            found += answer.messages
+            position = found[-1].seq
+            if not answer.pending:  # else the page was full of bytes
+                break
             continue
-        found += answer.messages
-        if not answer.messages:
-            # A server that has none does not say how far it knows the stream: ask with a subject that it must have.
-            known = await last(connection, stream, ">", deadline_s=deadline_s)
-            if known is not None and known.seq > (found[-1].seq if found else 0):
-                newest, asked = known.seq, (*subjects, known.subject)
-                await asyncio.sleep(_BEHIND_S)
-                continue
-        if not answer.pending:
-            return [raw for raw in found if raw.subject in wanted]
+        await asyncio.sleep(_BEHIND_S)  # cut short, or from a replica that is behind
+        if not answer.messages:  # or the newest message has expired or was replaced
+            newest = await last(connection, stream, ">", deadline_s=deadline_s)
+            if newest is None or newest.seq <= position:
+                break
+    return [raw for raw in found if raw.subject in wanted]
 
 
 async def all_of_each(

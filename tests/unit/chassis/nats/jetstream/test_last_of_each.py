@@ -41,9 +41,6 @@ class Replicas:
     async def last(self, *_: object, **__: object) -> Raw | None:
         return raw(self.written[-1], len(self.written)) if self.written else None
 
-    async def stream_info(self, _stream: str) -> Any:
-        return SimpleNamespace(state=SimpleNamespace(last_seq=len(self.written)))
-
 
 @pytest.mark.parametrize(
     ("written", "known", "asked", "expected"),
@@ -67,7 +64,7 @@ async def test_a_replica_that_is_behind_is_not_believed_that_a_message_does_not_
     monkeypatch.setattr(read, "page", stream.page)
     monkeypatch.setattr(read, "last", stream.last)
     monkeypatch.setattr(read, "_BEHIND_S", 0)
-    connection: Any = SimpleNamespace(asking=lambda *_: nullcontext(), js=stream)
+    connection: Any = SimpleNamespace(asking=lambda *_: nullcontext())
 
     found = await read.last_of_each(connection, "KV_keys", asked, deadline_s=60)
 
