@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_runner.adapters.registry import BusRegistry
+from agent_runner.adapters.nats_registry import NatsRegistry
 from chassis.nats import Bus
 from contracts.events import AgentReady, JobAssigned
 from contracts.streams import NODES as NODES_BUCKET
@@ -82,7 +82,7 @@ async def test_a_node_whose_server_of_three_freezes_connects_to_another_within_i
         assert info.cluster is not None
         free = [s for n, s in enumerate(servers, 1) if f"n{n}" != info.cluster.leader and s.url != at(looking)]
         node = await connected(servers, to=free[0])
-        bucket, registry = looking.bucket(NODES_BUCKET), BusRegistry(node, "a")
+        bucket, registry = looking.bucket(NODES_BUCKET), NatsRegistry(node, "a")
         renewing = asyncio.create_task(renew(registry))
         async with asyncio.timeout(10):
             while await bucket.get("n1") is None:  # noqa: ASYNC110 - another connection writes it
@@ -119,7 +119,7 @@ def at(bus: Bus) -> str:
     return bus.nc.connected_url.geturl()
 
 
-async def renew(registry: BusRegistry) -> None:
+async def renew(registry: NatsRegistry) -> None:
     """What a node does."""
     while True:
         done = await registry.announce(node(incarnation="a", pid=7))

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from agent_runner.adapters.registry import BusRegistry
-from agent_runner.adapters.room_keys import BusRoomKeys
-from agent_runner.adapters.session_log import BusSessionLog
+from agent_runner.adapters.nats_registry import NatsRegistry as NodeRegistry
+from agent_runner.adapters.nats_room_keys import NatsRoomKeys
+from agent_runner.adapters.nats_session_log import NatsSessionLog as NodeLog
 from billing.adapters.nats_session_log import NatsSessionLog as BillingLog
 from contracts.catalogue import MESSAGES
 from contracts.events import EVENTS
@@ -112,11 +112,11 @@ async def gateway(bus: Any) -> None:
 
 
 async def agent_runner(bus: Any) -> None:
-    log = BusSessionLog(bus)
+    log = NodeLog(bus)
     await log.last_epoch(SESSION, deadline_s=1)
     await log.history(SESSION, deadline_s=1)
-    BusRegistry(bus, "a")
-    BusRoomKeys(bus)
+    NodeRegistry(bus, "a")
+    NatsRoomKeys(bus)
 
 
 def named(package: str) -> set[str]:

@@ -1,7 +1,6 @@
 """The real supervisor with stand-in workers: `python -m tests.integration.agent_runner.stand_in_app [function]`."""
 
 import sys
-from functools import partial
 
 from agent_runner.agent_config import AgentConfig
 from agent_runner.app import start
@@ -16,14 +15,9 @@ def main() -> None:
     """Run the node with `stand_in_worker:<function>`."""
     function = sys.argv[1] if len(sys.argv) > 1 else "run"
     settings = load(Settings)
-    bring_up = partial(
-        start,
-        settings,
-        load(AgentConfig, settings.agent_env_file),
-        worker=f"{HERE}.stand_in_worker:{function}",
-        preload=f"{HERE}.stand_in_preload",
-    )
-    run(Service("agent-runner", settings, bring_up))
+    config = load(AgentConfig, settings.agent_env_file)
+    worker, preload = f"{HERE}.stand_in_worker:{function}", f"{HERE}.stand_in_preload"
+    run(Service("agent-runner", settings, lambda life: start(life, settings, config, worker=worker, preload=preload)))
 
 
 if __name__ == "__main__":

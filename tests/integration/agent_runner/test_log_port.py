@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from agent_runner.adapters.outbox import BusOutboxes
-from agent_runner.adapters.registry import BusRegistry
-from agent_runner.adapters.session_log import BusSessionLog
+from agent_runner.adapters.nats_outbox import NatsOutboxes
+from agent_runner.adapters.nats_registry import NatsRegistry
+from agent_runner.adapters.nats_session_log import NatsSessionLog
 from agent_runner.adapters.spool import Spool
 from agent_runner.ports import LogUnavailable, Outbox, Registry, SessionLog
 from chassis.nats import Bus
@@ -68,9 +68,9 @@ async def nats(bus: Bus, nats_server: NatsServer, tmp_path: Path) -> AsyncIterat
         entry = await bus.bucket(NODES).get("n1")
         return None if entry is None or entry.value is None else entry.value.busy
 
-    outboxes = BusOutboxes(bus, Spool(tmp_path, 1_000_000))
-    registry = BusRegistry(bus, "a")
-    yield Ports(BusSessionLog(bus), outboxes.open(SESSION, 1), registry, write, written, shown, nats_server.kill9)
+    outboxes = NatsOutboxes(bus, Spool(tmp_path, 1_000_000))
+    registry = NatsRegistry(bus, "a")
+    yield Ports(NatsSessionLog(bus), outboxes.open(SESSION, 1), registry, write, written, shown, nats_server.kill9)
     await outboxes.close(1)
 
 

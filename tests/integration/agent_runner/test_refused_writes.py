@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agent_runner.adapters.registry import BusRegistry
-from agent_runner.adapters.room_keys import BusRoomKeys
+from agent_runner.adapters.nats_registry import NatsRegistry
+from agent_runner.adapters.nats_room_keys import NatsRoomKeys
 from agent_runner.ports import KeysUnavailable
 from chassis.nats import Bus
 from contracts.registry import PrejoinedRoom
@@ -23,7 +23,7 @@ async def test_a_room_whose_key_is_refused_is_not_offered(bus: Bus) -> None:
         joined_at=NOW,
         expires_at=NOW + timedelta(seconds=600),
     )
-    keys = BusRoomKeys(bus)
+    keys = NatsRoomKeys(bus)
 
     with pytest.raises(KeysUnavailable):
         await keys.offer(room)
@@ -34,7 +34,7 @@ async def test_a_room_whose_key_is_refused_is_not_offered(bus: Bus) -> None:
 
 async def test_an_entry_that_is_refused_is_tried_again_later(bus: Bus) -> None:
     state = node(region=TOO_LONG)
-    registry = BusRegistry(bus, "a")
+    registry = NatsRegistry(bus, "a")
 
     assert not await registry.announce(state)
     assert await registry.announce(state.model_copy(update={"region": None}))

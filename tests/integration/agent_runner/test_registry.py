@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from agent_runner.adapters.registry import BusRegistry
+from agent_runner.adapters.nats_registry import NatsRegistry
 from agent_runner.ports import NameTaken
 from chassis.nats import Bus
 from contracts.registry import NodeState
@@ -24,7 +24,7 @@ async def shown(bus: Bus) -> NodeState | None:
 
 
 async def test_the_second_of_two_with_one_name_is_refused_and_changes_nothing(bus: Bus) -> None:
-    first, second = BusRegistry(bus, "a"), BusRegistry(bus, "b")
+    first, second = NatsRegistry(bus, "a"), NatsRegistry(bus, "b")
     await first.wait_for_name("n1")
     assert await first.announce(state("a"))
 
@@ -43,15 +43,15 @@ async def test_the_second_of_two_with_one_name_is_refused_and_changes_nothing(bu
 
 
 async def test_a_name_is_free_when_the_lease_of_a_killed_process_is_over(bus: Bus) -> None:
-    await BusRegistry(bus, "killed").announce(state("killed"))
-    after, began = BusRegistry(bus, "after"), time.monotonic()
+    await NatsRegistry(bus, "killed").announce(state("killed"))
+    after, began = NatsRegistry(bus, "after"), time.monotonic()
     await after.wait_for_name("n1")
     assert 2 < time.monotonic() - began < (NODES.key_ttl_s or 0) + 2
     assert await after.announce(state("after"))
 
 
 async def test_a_name_is_free_at_once_after_an_orderly_end(bus: Bus) -> None:
-    first, second = BusRegistry(bus, "a"), BusRegistry(bus, "b")
+    first, second = NatsRegistry(bus, "a"), NatsRegistry(bus, "b")
     await first.announce(state("a"))
     await first.withdraw("n1")
     assert await shown(bus) is None
@@ -61,7 +61,7 @@ async def test_a_name_is_free_at_once_after_an_orderly_end(bus: Bus) -> None:
 
 
 async def test_an_entry_that_nats_forgot_is_made_again(bus: Bus, nats_server: NatsServer) -> None:
-    registry = BusRegistry(bus, "a")
+    registry = NatsRegistry(bus, "a")
     await registry.announce(state("a"))
     nats_server.restart()
     async with asyncio.timeout(8):
@@ -71,7 +71,7 @@ async def test_an_entry_that_nats_forgot_is_made_again(bus: Bus, nats_server: Na
 
 
 async def test_a_process_whose_name_was_given_to_another_while_it_was_away_learns_it(bus: Bus) -> None:
-    away, other = BusRegistry(bus, "away"), BusRegistry(bus, "other")
+    away, other = NatsRegistry(bus, "away"), NatsRegistry(bus, "other")
     await away.announce(state("away"))
     await bus.bucket(NODES).delete("n1")  # its lease expires
     await other.announce(state("other"))
@@ -85,7 +85,7 @@ async def test_a_process_whose_name_was_given_to_another_while_it_was_away_learn
 
 
 async def test_a_silent_server_is_left_for_another(bus: Bus, nats_server: NatsServer) -> None:
-    registry, back = BusRegistry(bus, "a"), asyncio.Event()
+    registry, back = NatsRegistry(bus, "a"), asyncio.Event()
     await registry.announce(state("a"))
 
     async def reconnected() -> None:

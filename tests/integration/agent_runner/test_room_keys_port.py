@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agent_runner.adapters.room_keys import BusRoomKeys
+from agent_runner.adapters.nats_room_keys import NatsRoomKeys
 from agent_runner.ports import KeyGone, RoomKeys
 from chassis.nats import Bus
 from contracts.registry import PrejoinedRoom
@@ -15,7 +15,7 @@ from tests.support.agent_runner.fakes import FakeKeys
 NOW = datetime.now(UTC)
 ROOM = PrejoinedRoom(session_id="session_1", node_id="n1", joined_at=NOW, expires_at=NOW + timedelta(minutes=10))
 
-pytestmark = pytest.mark.parametrize("make", [lambda _bus: FakeKeys(), BusRoomKeys], ids=["fake", "bucket"])
+pytestmark = pytest.mark.parametrize("make", [lambda _bus: FakeKeys(), NatsRoomKeys], ids=["fake", "bucket"])
 Make = Callable[[Bus], RoomKeys]
 
 

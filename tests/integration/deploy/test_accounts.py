@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 from nats.aio.msg import Msg
 
-from agent_runner.adapters.outbox import BusOutboxes
+from agent_runner.adapters.nats_outbox import NatsOutboxes
 from agent_runner.adapters.spool import Spool
 from chassis.nats import Bus, Cause, Change, KeyExists, NoResponder, SequenceConflict
 from contracts.commands import DRAIN, GRANT, CreditGranted, DrainNode, EndJob, GrantCredit, JobEnded, NodeDraining
@@ -285,7 +285,7 @@ async def test_users_of_a_former_version_refuse_a_nodes_new_events_and_keep_none
 ) -> None:
     bus = await connected(former_server, "agent-runner")
     await bus.ensure([SESSIONS], [], owned=())
-    outboxes = BusOutboxes(bus, Spool(tmp_path / "spool", 10_000))
+    outboxes = NatsOutboxes(bus, Spool(tmp_path / "spool", 10_000))
     outbox = outboxes.open(SESSION, 1)
 
     for event in (started(), fault(), tool(), stopped(1)):

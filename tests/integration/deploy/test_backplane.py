@@ -17,7 +17,7 @@ from nats.js.errors import APIError
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError
 
-from agent_runner.adapters.call_logs import RedisCallLogs
+from agent_runner.adapters.redis_call_logs import RedisCallLogs
 from chassis.nats import Bus, BusRefused
 from contracts.streams import BUCKETS, STREAMS
 from contracts.users import NATS_USERS, REDIS_USERS, nats_variable, redis_variable

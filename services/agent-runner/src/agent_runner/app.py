@@ -5,21 +5,20 @@ import os
 import signal
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
-from agent_runner.adapters.call_logs import RedisCallLogs
 from agent_runner.adapters.forkserver import ForkServer
 from agent_runner.adapters.host import ControlGroups, CpuLoad
 from agent_runner.adapters.llm_model import with_models
 from agent_runner.adapters.log_dir import prepare
-from agent_runner.adapters.outbox import BusOutboxes
+from agent_runner.adapters.nats_outbox import NatsOutboxes
+from agent_runner.adapters.nats_registry import NatsRegistry
+from agent_runner.adapters.nats_room_keys import NatsRoomKeys
+from agent_runner.adapters.nats_session_log import NatsSessionLog
 from agent_runner.adapters.process_secrets import WORKERS_VARIABLES, hide_process, keep_in_environment
-from agent_runner.adapters.registry import BusRegistry
-from agent_runner.adapters.room_keys import BusRoomKeys
-from agent_runner.adapters.session_log import BusSessionLog
+from agent_runner.adapters.redis_call_logs import RedisCallLogs
 from agent_runner.adapters.spool import Spool
 from agent_runner.adapters.subreaper import become_subreaper
 from agent_runner.agent_config import AgentConfig
@@ -72,11 +71,11 @@ class _Parts:
     rooms: Rooms
     node: Node
     presence: Presence
-    registry: BusRegistry
+    registry: NatsRegistry
 
 
 async def start(
-    settings: Settings, config: AgentConfig, life: Life, *, worker: str = WORKER, preload: str = PRELOAD
+    life: Life, settings: Settings, config: AgentConfig, *, worker: str = WORKER, preload: str = PRELOAD
 ) -> None:
     """Start the node. Its stop undoes the steps in reverse: first the calls drain, last the forkserver is killed."""
     log_dir = prepare(settings.log_dir)
@@ -116,7 +115,7 @@ async def start(
 
 def _build(settings: Settings, agent: _Agent, bus: Bus, life: Life, log_dir: Path) -> _Parts:
     spool = Spool(log_dir / "outbox" / settings.node_id, settings.outbox_max_mb * _MEBIBYTE)
-    outboxes = BusOutboxes(bus, spool)
+    outboxes = NatsOutboxes(bus, spool)
     life.on_stop("outboxes", lambda: outboxes.close(_STOP_S), deadline_s=_STOP_S + 1)
     call_logs = RedisCallLogs(settings.redis_url)
     life.on_stop("call logs", call_logs.close, deadline_s=_STOP_S)
@@ -130,13 +129,13 @@ def _build(settings: Settings, agent: _Agent, bus: Bus, life: Life, log_dir: Pat
         floor=lambda: settings.warm_floor(datetime.now(UTC)),
     )
     room_facts = RoomFacts(settings.node_id, settings.region, settings.idle_silence_s)
-    rooms = Rooms(room_facts, pool, BusRoomKeys(bus), on_change=changed.set)
+    rooms = Rooms(room_facts, pool, NatsRoomKeys(bus), on_change=changed.set)
     world = World(
         settings.node_id,
         log_dir,
         pool,
         outboxes,
-        BusSessionLog(bus),
+        NatsSessionLog(bus),
         call_logs,
         limits=lambda language: _call_limits(settings, agent.config, language),
     )
@@ -149,7 +148,7 @@ def _build(settings: Settings, agent: _Agent, bus: Bus, life: Life, log_dir: Pat
         incarnation=uuid4().hex[:12],
         version=version_of("greenroom-agent-runner"),
     )
-    registry = BusRegistry(bus, facts.incarnation)
+    registry = NatsRegistry(bus, facts.incarnation)
     node = Node(facts, world, rooms, changed)
     return _Parts(pool, rooms, node, Presence(node, registry), registry)
 
@@ -184,7 +183,7 @@ def _keep_secrets_from_workers() -> None:
     hide_process()
 
 
-async def _have_name(registry: BusRegistry, node_id: str) -> None:
+async def _have_name(registry: NatsRegistry, node_id: str) -> None:
     try:
         await registry.wait_for_name(node_id)
     except NameTaken as error:
@@ -257,7 +256,7 @@ def main() -> None:
     """Run the node until SIGTERM."""
     settings = load(Settings)
     config = load(AgentConfig, settings.agent_env_file)
-    run(Service("agent-runner", settings, partial(start, settings, config)))
+    run(Service("agent-runner", settings, lambda life: start(life, settings, config)))
 
 
 if __name__ == "__main__":

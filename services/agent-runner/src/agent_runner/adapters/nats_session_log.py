@@ -9,7 +9,7 @@ from contracts.events import Event, JobAssigned, SessionRequested, ToolCalled, T
 from contracts.subjects import session_event
 
 
-class BusSessionLog:
+class NatsSessionLog:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 

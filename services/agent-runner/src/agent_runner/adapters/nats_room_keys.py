@@ -12,7 +12,7 @@ from contracts.streams import PREJOINED
 _DEADLINE_S: Final = 2.0
 
 
-class BusRoomKeys:
+class NatsRoomKeys:
     """Writes with the bucket's TTL of 15 s."""
 
     def __init__(self, bus: Bus) -> None:

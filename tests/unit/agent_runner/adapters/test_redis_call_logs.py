@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from agent_runner.adapters.call_logs import KEPT_LINES, RedisCallLogs
+from agent_runner.adapters.redis_call_logs import KEPT_LINES, RedisCallLogs
 
 NOBODY = "redis://127.0.0.1:1/0"
 

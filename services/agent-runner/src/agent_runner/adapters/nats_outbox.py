@@ -24,7 +24,7 @@ for _event in (ServedTick, TurnFinished, ToolCalled):  # `Backlog` evicts no oth
 log = logs.get_logger(__name__)
 
 
-class BusOutbox:
+class NatsOutbox:
     """One job's unpublished events; while NATS is unreachable they are on disk as well."""
 
     def __init__(self, bus: Bus, file: SpoolFile, max_bytes: int = _MAX_BYTES) -> None:
@@ -130,18 +130,18 @@ class BusOutbox:
             return
 
 
-class BusOutboxes:
+class NatsOutboxes:
     def __init__(self, bus: Bus, spool: Spool) -> None:
         """Start publishing the events that an earlier supervisor of this node left on disk."""
         self._bus = bus
         self._spool = spool
-        self._open: set[BusOutbox] = set()
+        self._open: set[NatsOutbox] = set()
         for file in spool.left_behind():
             log.warning("outbox.taken_up", outbox=file.name)
-            self._add(BusOutbox(bus, file)).resume()
+            self._add(NatsOutbox(bus, file)).resume()
 
-    def open(self, session_id: str, epoch: int) -> BusOutbox:
-        return self._add(BusOutbox(self._bus, self._spool.open(session_id, epoch)))
+    def open(self, session_id: str, epoch: int) -> NatsOutbox:
+        return self._add(NatsOutbox(self._bus, self._spool.open(session_id, epoch)))
 
     async def close(self, deadline_s: float) -> None:
         """Publish waiting events until the deadline; the rest stays on disk for this node's next supervisor."""
@@ -155,7 +155,7 @@ class BusOutboxes:
                     log.error("outbox.left_on_disk", outbox=outbox.task.get_name())
                     outbox.stop()
 
-    def _add(self, outbox: BusOutbox) -> BusOutbox:
+    def _add(self, outbox: NatsOutbox) -> NatsOutbox:
         self._open.add(outbox)
         outbox.task.add_done_callback(lambda _: self._open.discard(outbox))
         return outbox

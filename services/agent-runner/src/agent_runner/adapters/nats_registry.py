@@ -18,7 +18,7 @@ _TRIES: Final = 3
 log = logs.get_logger(__name__)
 
 
-class BusRegistry:
+class NatsRegistry:
     """Creates and renews the entry by its revision, with the bucket's TTL: one of two processes with a name wins."""
 
     def __init__(self, bus: Bus, incarnation: str) -> None:

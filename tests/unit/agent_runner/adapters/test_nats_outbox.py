@@ -6,8 +6,8 @@ from typing import cast
 
 import pytest
 
-from agent_runner.adapters import outbox
-from agent_runner.adapters.outbox import BusOutbox
+from agent_runner.adapters import nats_outbox
+from agent_runner.adapters.nats_outbox import NatsOutbox
 from agent_runner.adapters.spool import Spool
 from chassis.nats import Bus, NotPermitted
 from contracts.events import Event
@@ -35,7 +35,7 @@ class RefusingBus:
 
 async def test_an_event_that_no_bill_needs_and_nats_refuses_keeps_none_behind_it_from_the_log(tmp_path: Path) -> None:
     bus = RefusingBus("turn")
-    box = BusOutbox(cast("Bus", bus), Spool(tmp_path, 10_000).open(SESSION, 1))
+    box = NatsOutbox(cast("Bus", bus), Spool(tmp_path, 10_000).open(SESSION, 1))
     for event in (ready(), turn(), tick(5_000), stopped(9_000)):
         box.put(event)
 
@@ -49,9 +49,9 @@ async def test_an_event_that_no_bill_needs_and_nats_refuses_keeps_none_behind_it
 async def test_an_event_that_a_bill_needs_waits_until_nats_permits_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outbox, "_RETRY_S", 0.01)
+    monkeypatch.setattr(nats_outbox, "_RETRY_S", 0.01)
     bus = RefusingBus("tick")
-    box = BusOutbox(cast("Bus", bus), Spool(tmp_path, 10_000).open(SESSION, 1))
+    box = NatsOutbox(cast("Bus", bus), Spool(tmp_path, 10_000).open(SESSION, 1))
     for event in (tick(5_000), stopped(9_000)):
         box.put(event)
 
