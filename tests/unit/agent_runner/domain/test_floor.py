@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_runner.domain.caller_words import BACKCHANNELS, Backchannels
 from agent_runner.domain.floor import (
     LONGEST_SOUND_S,
     MOST_WORDLESS,
@@ -24,7 +23,6 @@ from agent_runner.domain.floor import (
 
 VAD_S = 0.2
 RULES = Rules(resume_after_s=0.8, echo_guard_s=1.0)
-EN = Backchannels.of("en", {})
 
 
 class Call:
@@ -257,34 +255,6 @@ def test_the_agent_pauses_after_as_much_sound_as_is_set(pause_after_s: float) ->
         assert call.wait() == []
     else:
         assert call.floor.is_paused
-
-
-@pytest.mark.parametrize(
-    ("text", "is_final", "asks"),
-    [
-        ("Mhm.", True, False),
-        ("Okay, yeah.", True, False),
-        ("I see", True, False),
-        ("o", False, False),
-        ("got", False, False),
-        ("got", True, True),
-        ("Okay, but wait", False, True),
-        ("No.", True, True),
-        ("Stop", False, True),
-    ],
-)
-def test_backchannels_ask_for_nothing(text: str, is_final: bool, asks: bool) -> None:
-    assert EN.asks_for_floor(text, 1, is_final=is_final) == asks
-
-
-def test_each_language_has_its_own_and_a_setting_replaces_them() -> None:
-    for language, phrases in BACKCHANNELS.items():
-        for phrase in phrases:
-            known = Backchannels.of(f"{language}-XX", {})
-            assert not known.asks_for_floor(f"{phrase.capitalize()}.", 1, is_final=True), (language, phrase)
-    assert Backchannels.of("zh", {}).asks_for_floor("等一下", 3, is_final=True)
-    assert Backchannels.of("en", {"en": ("roger",)}).asks_for_floor("Okay.", 1, is_final=True)
-    assert not Backchannels.of("en", {"en": ("roger",)}).asks_for_floor("Roger!", 1, is_final=True)
 
 
 EVENT: TypeAlias = tuple[float, str]
