@@ -178,7 +178,7 @@ BUS: Final = Dashboard(
     (
         Panel(
             "Share of its bound that each stream holds",
-            "Does a stream fill up? SESSIONS may be full: it gives up what is settled.",
+            "Does a stream fill up? SESSIONS may be full: it deletes settled messages.",
             highest("scheduler_stream_used_ratio", "stream"),
             unit="percentunit",
             above=0.8,

@@ -48,7 +48,7 @@ class FakeWords:
         """NATS lost its store."""
         self.secrets.pop(session_id, None)
 
-    def forget(self, session_id: str) -> None:
+    def ended(self, session_id: str) -> None:
         self.forgotten.append(session_id)
         self._read.pop(session_id, None)
 

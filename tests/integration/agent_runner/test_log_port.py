@@ -110,7 +110,7 @@ async def test_an_entry_shows_the_last_state_until_it_is_withdrawn(ports: Ports)
     for busy in (0, 2):
         assert await ports.registry.announce(state(busy))
         assert await ports.shown() == busy
-    await ports.registry.withdraw("n1")
+    await ports.registry.delete("n1")
     assert await ports.shown() is None
 
 

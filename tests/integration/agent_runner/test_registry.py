@@ -36,7 +36,7 @@ async def test_the_second_of_two_with_one_name_is_refused_and_changes_nothing(bu
 
     with pytest.raises(NameTaken):
         await second.announce(state("b"))
-    await second.withdraw("n1")
+    await second.delete("n1")
     left = await shown(bus)
     assert left is not None
     assert (left.incarnation, left.busy) == ("a", 1)
@@ -53,7 +53,7 @@ async def test_a_name_is_free_when_the_lease_of_a_killed_process_is_over(bus: Bu
 async def test_a_name_is_free_at_once_after_an_orderly_end(bus: Bus) -> None:
     first, second = NatsRegistry(bus, "a"), NatsRegistry(bus, "b")
     await first.announce(state("a"))
-    await first.withdraw("n1")
+    await first.delete("n1")
     assert await shown(bus) is None
 
     await asyncio.wait_for(second.wait_for_name("n1"), 1)
@@ -78,7 +78,7 @@ async def test_a_process_whose_name_was_given_to_another_while_it_was_away_learn
 
     with pytest.raises(NameTaken):
         await away.announce(state("away"))
-    await away.withdraw("n1")
+    await away.delete("n1")
     left = await shown(bus)
     assert left is not None
     assert left.incarnation == "other"

@@ -24,7 +24,7 @@ async def test_a_key_is_renewed_and_withdrawn_by_its_revision(bus: Bus, make: Ma
     first = await keys.offer(ROOM)
     second = await keys.renew(ROOM, first)
     assert second > first
-    await keys.withdraw(ROOM.session_id, second)
+    await keys.delete(ROOM.session_id, second)
     with pytest.raises(KeyGone):
         await keys.renew(ROOM, second)
 
@@ -36,7 +36,7 @@ async def test_a_claimed_room_is_neither_renewed_nor_withdrawn(bus: Bus, make: M
     with pytest.raises(KeyGone):
         await keys.renew(ROOM, revision)
     with pytest.raises(KeyGone):
-        await keys.withdraw(ROOM.session_id, revision)
+        await keys.delete(ROOM.session_id, revision)
 
 
 async def test_a_lost_acknowledgement_of_a_renewal_does_not_lose_the_key(bus: Bus, make: Make) -> None:
@@ -44,7 +44,7 @@ async def test_a_lost_acknowledgement_of_a_renewal_does_not_lose_the_key(bus: Bu
     first = await keys.offer(ROOM)
     await keys.renew(ROOM, first)
     await keys.renew(ROOM, first)
-    await keys.withdraw(ROOM.session_id, first)
+    await keys.delete(ROOM.session_id, first)
 
 
 async def test_a_room_is_offered_once(bus: Bus, make: Make) -> None:

@@ -118,10 +118,10 @@ async def test_a_session_is_taken_from_its_users_list_and_an_empty_list_is_no_ke
     await store(model, state(1), state(2))
     assert await redis.ttl(user_key("Ann")) > 0
 
-    await model.forget_users("session_0001", [("Ann", "")])
+    await model.delete_from_lists("session_0001", [("Ann", "")])
     assert await pages(model, SessionFilter(user="Ann"), 5) == [["session_0002"]]
 
-    await model.forget_users("session_0002", [("Ann", "")])
+    await model.delete_from_lists("session_0002", [("Ann", "")])
     assert not await redis.exists(user_key("Ann"))
 
 
@@ -133,7 +133,7 @@ async def test_beside_a_projector_of_an_older_version_no_summary_keeps_an_erased
     await store(model, hers, state(2))
     assert 0 < await redis.ttl(summary_key("session_0001")) <= TTL_S + 24 * 3600
 
-    await model.forget_users("session_0001", [])  # a repeated erasure no longer finds a name
+    await model.delete_from_lists("session_0001", [])  # a repeated erasure no longer finds a name
     assert not await redis.exists(summary_key("session_0001"))
     assert await redis.exists(user_key("Zaphodine")), "this one needs the name"
 

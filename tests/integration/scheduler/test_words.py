@@ -143,7 +143,7 @@ async def test_no_secret_stays_in_memory_after_its_session(bus: Bus, by_time: bo
     if by_time:
         await asyncio.sleep(0.2)
     else:
-        found.forget(SESSION)
+        found.ended(SESSION)
     await write(bus, "")
 
     assert (await found.write_again(requested(), "")).sealed == ""

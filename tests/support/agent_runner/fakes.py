@@ -177,7 +177,7 @@ class FakeRegistry:
             self.shown.append(state)
         return not self.is_away
 
-    async def withdraw(self, node_id: str) -> None:
+    async def delete(self, node_id: str) -> None:
         self.shown.clear()
 
 
@@ -204,7 +204,7 @@ class FakeKeys:
         self.offered[room.session_id] += 1
         return self.offered[room.session_id]
 
-    async def withdraw(self, session_id: str, revision: int) -> None:
+    async def delete(self, session_id: str, revision: int) -> None:
         self._check()
         if session_id not in self.offered:
             raise KeyGone(session_id)

@@ -425,7 +425,7 @@ class FakeReadModel:
         self._check()
         self.written_again += 1
 
-    async def forget_users(self, session_id: str, configs: Iterable[tuple[str, str]]) -> None:
+    async def delete_from_lists(self, session_id: str, configs: Iterable[tuple[str, str]]) -> None:
         self._check()
         for user_name, updated_at in configs:
             if self.configs.get(user_name, {}).get("updatedAt") == updated_at:

@@ -99,7 +99,7 @@ async def start(
     life.spawn("watch", parts.presence.watch())
     await life.begin("node id", _have_name(parts.registry, settings.node_id), deadline_s=_NAME_S, fix=_ONE_NODE_ID)
     await _answer_commands(settings, parts, bus, life)
-    life.on_stop("registry", parts.presence.withdraw, deadline_s=_STOP_S)
+    life.on_stop("registry", parts.presence.delete_entry, deadline_s=_STOP_S)
     life.spawn("announce", _announce(parts.presence, life))
 
     async def announce_again() -> None:

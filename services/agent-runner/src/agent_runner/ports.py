@@ -124,8 +124,8 @@ class Registry(Protocol):
         """
         ...
 
-    async def withdraw(self, node_id: str) -> None:
-        """Delete the entry, best effort."""
+    async def delete(self, node_id: str) -> None:
+        """Delete the node's entry, best effort."""
         ...
 
 
@@ -171,7 +171,7 @@ class RoomKeys(Protocol):
         """
         ...
 
-    async def withdraw(self, session_id: str, revision: int) -> None:
+    async def delete(self, session_id: str, revision: int) -> None:
         """Delete the key, so that the room can no longer be claimed.
 
         Raises:

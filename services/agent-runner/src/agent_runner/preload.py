@@ -66,7 +66,7 @@ def _settle() -> None:
     asyncio.run(_rehearse())
     sys.stdout.flush()
     sys.stderr.flush()
-    memory.drop_file_pages()
+    memory.release_file_pages()
     gc.collect()
     gc.freeze()  # keeps the children's collectors off shared pages: an idle worker has 12 MB of private pages, not 48
     tasks = [Path(f"/proc/self/task/{task}/comm").read_text().strip() for task in os.listdir("/proc/self/task")]

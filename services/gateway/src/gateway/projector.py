@@ -120,17 +120,18 @@ class Projector:
     async def _erase(self, session_id: str, state: SessionState | None, configs: dict[str, dict[str, str]]) -> None:
         """Finish an erasure: the gateway that announced it may have stopped anywhere.
 
-        The key goes last, since it opens the name. A rebuilt state has lost the name, and the log forgets: ask both.
+        The key is erased last, since it opens the name. A rebuilt state lacks the name, and the log deletes old events,
+        so the names come from both.
         """
         logged = [record.event for record in await self._reader.records(session_id)]
         requests = [event for event in logged if isinstance(event, SessionRequested)]
         if state is not None and state.requested is not None:
             requests.append(state.requested)
-        forgotten = configs_of(requests)
-        for user_name, updated_at in forgotten:
+        erased = configs_of(requests)
+        for user_name, updated_at in erased:
             if configs.get(user_name, {}).get("updatedAt") == updated_at:
                 del configs[user_name]
-        await self._writer.forget_users(session_id, forgotten)
+        await self._writer.delete_from_lists(session_id, erased)
         await self._words.erase(session_id)
 
     async def _states(self, events: Sequence[Event]) -> dict[str, SessionState]:

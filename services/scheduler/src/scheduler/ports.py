@@ -239,8 +239,8 @@ class Words(Protocol):
         """
         ...
 
-    def forget(self, session_id: str) -> None:
-        """Keep its secret in memory no longer: the session has ended, and may be erased."""
+    def ended(self, session_id: str) -> None:
+        """Delete the secret of an ended session from memory: the session may be erased."""
         ...
 
     async def write_again(self, requested: SessionRequested, secret: str) -> SessionRequested:

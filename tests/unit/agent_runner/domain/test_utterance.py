@@ -42,5 +42,5 @@ def test_other_words_than_the_texts_show_nothing() -> None:
 
 def test_a_text_without_audio_is_asked_for_again_then_in_pieces_then_elsewhere() -> None:
     assert [remedy(n, has_spare=True, has_audio=False) for n in (1, 2, 3)] == ["again", "shorter", "move"]
-    assert remedy(3, has_spare=False, has_audio=False) == "give up"
-    assert remedy(3, has_spare=True, has_audio=True) == "give up"
+    assert remedy(3, has_spare=False, has_audio=False) == "fail"
+    assert remedy(3, has_spare=True, has_audio=True) == "fail"

@@ -101,7 +101,7 @@ def test_a_contested_slot_that_was_read_is_free_when_its_session_leaves_it() -> 
     table = SlotTable(1)
     table.contest(0, T0 + 15_000)
     table.hold(0, "session_a")
-    table.drop(0)
+    table.release(0)
     assert table.lowest_free(T0) == 0
 
 

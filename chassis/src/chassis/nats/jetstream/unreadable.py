@@ -41,7 +41,7 @@ class _Once:
             del self._said[next(iter(self._said))]
         return True
 
-    def forget(self, *what: Any) -> None:
+    def report_again(self, *what: Any) -> None:
         self._said.pop(what, None)
 
 
@@ -59,7 +59,7 @@ class UnreadableRecords:
         if not self._is_new(record):
             return
         if len(self._waiting) >= _WAITING:
-            self._met.forget(stream_of(record.subject), record.seq)
+            self._met.report_again(stream_of(record.subject), record.seq)
             return
         self._waiting.append(record)
         if self._task is None or self._task.done():
@@ -118,7 +118,7 @@ class UnreadableRecords:
             try:
                 await self.bury(record)
             except (BusUnavailable, PublishRefused) as error:
-                self._met.forget(stream_of(record.subject), record.seq)
+                self._met.report_again(stream_of(record.subject), record.seq)
                 log.error("record.dead_letter_failed", seq=record.seq, error=error)
             except Exception:
                 log.exception("record.dead_letter_bug", seq=record.seq)

@@ -68,7 +68,7 @@ class NatsRegistry:
         await self._bus.reconnect_if_silent(_ANSWER_S)
         return False
 
-    async def withdraw(self, node_id: str) -> None:
+    async def delete(self, node_id: str) -> None:
         """Delete the entry if it is ours; if that fails, it expires."""
         if self._revision is None:
             return

@@ -33,7 +33,7 @@ class NatsRoomKeys:
                     raise
                 return await self._rooms.update(room.session_id, room, entry.revision, deadline_s=_DEADLINE_S)
 
-    async def withdraw(self, session_id: str, revision: int) -> None:
+    async def delete(self, session_id: str, revision: int) -> None:
         """Delete the key, also when a renewal was stored meanwhile."""
         with _translated():
             try:

@@ -159,7 +159,7 @@ class JobState:
         return state, effects
 
     def lost(self, ms: int) -> Step:
-        """The voice gave up what the agent said, `ms` after it was asked for it, and the call goes on."""
+        """The voice failed to speak an utterance, `ms` after the request for it; the call goes on."""
         if not self.is_running:
             return self, ()
         return self, (Unanswered(provider="tts", ms=ms, name="no audio"), Say(self.lines.sorry))

@@ -17,7 +17,7 @@ _PLACES: Final = (  # where to cut, best first
     re.compile(r"\s+"),
 )
 
-Remedy: TypeAlias = Literal["again", "shorter", "move", "give up"]
+Remedy: TypeAlias = Literal["again", "shorter", "move", "fail"]
 
 
 def pieces(text: str, longest: int = LONGEST) -> list[str]:
@@ -33,7 +33,7 @@ def pieces(text: str, longest: int = LONGEST) -> list[str]:
 
 
 def unsaid(texts: Sequence[str], words: str) -> list[str]:
-    """The last texts of which no word came, where the words are exactly those of the texts before them.
+    """The last texts without a reported word; empty unless the words are exactly those of the texts before them.
 
     Args:
         texts: What the voice was asked to say, in order.
@@ -69,4 +69,4 @@ def remedy(tries: int, *, has_spare: bool, has_audio: bool) -> Remedy:
         return "again"
     if tries == 2:
         return "shorter"
-    return "move" if has_spare and not has_audio else "give up"
+    return "move" if has_spare and not has_audio else "fail"

@@ -92,9 +92,9 @@ class Presence:
         self._lease = self._lease.renew(began)
         return True
 
-    async def withdraw(self) -> None:
+    async def delete_entry(self) -> None:
         """Delete the entry: the node stops."""
-        await self._registry.withdraw(self._node.facts.node_id)
+        await self._registry.delete(self._node.facts.node_id)
 
     async def _fence_if_lapsed(self) -> bool:
         async with self._fencing:

@@ -257,7 +257,7 @@ class Rooms:
     async def _delete(self, room: _Room, revision: int) -> None:
         by_us = True
         try:
-            await self._keys.withdraw(room.session_id, revision)
+            await self._keys.delete(room.session_id, revision)
         except KeyGone:
             by_us = False
         except KeysUnavailable as error:

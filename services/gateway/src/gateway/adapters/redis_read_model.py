@@ -189,13 +189,13 @@ class RedisReadModel:
         async with self._asking():
             return await self._load(list(session_ids))
 
-    async def forget_users(self, session_id: str, configs: Iterable[tuple[str, str]]) -> None:
+    async def delete_from_lists(self, session_id: str, configs: Iterable[tuple[str, str]]) -> None:
         async with self._asking():
             await self._redis.delete(summary_key(session_id))  # a projector of an older version would leave it
         for user_name, updated_at in configs:
-            await self._forget_user(session_id, user_name, updated_at)
+            await self._delete_config(session_id, user_name, updated_at)
 
-    async def _forget_user(self, session_id: str, user_name: str, updated_at: str) -> None:
+    async def _delete_config(self, session_id: str, user_name: str, updated_at: str) -> None:
         key, index = config_key(user_name), user_key(user_name)
         async with self._asking():
             if await self._redis.type(index) == "zset":

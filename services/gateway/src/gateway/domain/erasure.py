@@ -46,7 +46,7 @@ def configs_of(requests: Iterable[SessionRequested]) -> set[tuple[str, str]]:
 
 
 def readable_until(events: Iterable[Event], max_age: timedelta) -> datetime | None:
-    """When the log forgets the last words that were stored in the clear; None: there are none.
+    """When the log deletes the last words that were stored in the clear; None: there are none.
 
     Args:
         events: The session's log, read after its key was erased: what still has words was never sealed.

@@ -295,7 +295,7 @@ class Seats(Protocol):
         ...
 
     async def erase(self, session_id: str) -> None:
-        """Forget the user of a seat; no other user gets the seat. Raises as `take`; safe to repeat."""
+        """Delete the user of a seat; no other user gets the seat. Raises as `take`; safe to repeat."""
         ...
 
 

@@ -24,7 +24,7 @@ class Page:
 class UserLists(Protocol):
     """The lists of each user's sessions. Methods raise `ReadModelUnavailable`."""
 
-    async def forget_users(self, session_id: str, configs: Iterable[tuple[str, str]]) -> None:
+    async def delete_from_lists(self, session_id: str, configs: Iterable[tuple[str, str]]) -> None:
         """Delete the session's entry for lists, and take the session from its users' lists.
 
         Args:

@@ -79,7 +79,7 @@ async def erase_session(session_id: Annotated[SessionId, Path()], services: Wire
             check_erasable(session_id, known_events, services.now())
         erased = known or await _announce(session_id, requests, services)
         # Before the key: without it the log has no name.
-        await services.read_model.forget_users(session_id, configs_of(requests))
+        await services.read_model.delete_from_lists(session_id, configs_of(requests))
         await services.words.erase(session_id)
         await services.seats.erase(session_id)
         cleaned = await _read_model_follows(session_id, services, was_announced=known is not None)

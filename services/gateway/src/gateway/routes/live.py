@@ -149,7 +149,7 @@ class _Following:
                         if record.event is not None and await self._fold(record):
                             changed[record.event.session_id] = None
                     self._tell(self._states[session_id] for session_id in changed)
-                    self._forget()
+                    self._remove_settled()
                     await asyncio.sleep(_PACE_S)
         except Exception as error:
             if not self._begun.done():
@@ -208,7 +208,7 @@ class _Following:
             if each is not None
         )
 
-    def _forget(self) -> None:
+    def _remove_settled(self) -> None:
         before = self._now() - _UNBILLED
         for session_id in [
             state.session_id

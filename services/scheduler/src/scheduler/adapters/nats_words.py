@@ -38,14 +38,14 @@ class NatsWords:
         try:
             secret = await asyncio.shield(self._known[requested.session_id])
         except (Unavailable, WordsLost):
-            self.forget(requested.session_id)
+            self.ended(requested.session_id)
             raise
         found = opened(requested, secret)
         if found.sealed:
             raise WordsLost(f"the key of the words of {requested.session_id} does not open them")
         return found, secret
 
-    def forget(self, session_id: str) -> None:
+    def ended(self, session_id: str) -> None:
         self._known.pop(session_id, None)
 
     async def write_again(self, requested: SessionRequested, secret: str) -> SessionRequested:
@@ -77,7 +77,7 @@ class NatsWords:
     def _keep(self, session_id: str, secret: asyncio.Future[str]) -> None:
         secret.add_done_callback(_seen)
         self._known[session_id] = secret
-        asyncio.get_running_loop().call_later(self._kept_s, self.forget, session_id)
+        asyncio.get_running_loop().call_later(self._kept_s, self.ended, session_id)
 
 
 def _done(secret: str) -> asyncio.Future[str]:

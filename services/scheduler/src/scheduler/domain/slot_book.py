@@ -57,7 +57,7 @@ class SlotBook:
             known, read = self._table.owner(key), slots.get(key)
             if read is None:
                 if known is not None and not self._owns(known, key):
-                    self._drop(key)
+                    self._release(key)
                 continue
             if known != read:
                 self._lose(key, known)
@@ -78,7 +78,7 @@ class SlotBook:
         if place is None or (facts is not None and facts.slot == place.slot):
             return
         if self._table.owner(place.slot) == session_id:
-            self._drop(place.slot)
+            self._release(place.slot)
 
     def took(self, key: int, session_id: str) -> None:
         """Note that the session's slot is written in the bucket."""
@@ -88,7 +88,7 @@ class SlotBook:
     def released(self, key: int, session_id: str) -> None:
         """Note that the session's slot is deleted from the bucket."""
         if self._table.owner(key) == session_id:
-            self._drop(key)
+            self._release(key)
         self._lose(key, session_id)
 
     def contested(self, key: int, now_ms: int) -> None:
@@ -116,14 +116,14 @@ class SlotBook:
 
     def _hold(self, key: int, session_id: str) -> None:
         if self._table.owner(key) != session_id:
-            self._drop(key)
+            self._release(key)
             self._table.hold(key, session_id)
             self._count(self._roster.session(session_id), 1)
 
-    def _drop(self, key: int) -> None:
+    def _release(self, key: int) -> None:
         session_id = self._table.owner(key)
         if session_id is not None:
-            self._table.drop(key)
+            self._table.release(key)
             self._count(self._roster.session(session_id), -1)
 
     def _count(self, session: Session | None, more: int) -> None:

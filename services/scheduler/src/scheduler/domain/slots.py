@@ -37,13 +37,13 @@ class SlotTable:
 
     def hold(self, key: int, session_id: str) -> None:
         """Give the key to the session, replacing its former owner."""
-        self.drop(key)
+        self.release(key)
         self._owners[key] = session_id
         self._keys_of[session_id] = self._keys_of.get(session_id, 0) + 1
         self._contested.pop(key, None)
         self._note(key)
 
-    def drop(self, key: int) -> None:
+    def release(self, key: int) -> None:
         """Release the key."""
         session_id = self._owners.pop(key, None)
         if session_id is None:

@@ -32,9 +32,9 @@ class Agents:
         """Prepare for `ask`, which follows when the session has its slot and its node."""
         self._words.expect(requested)
 
-    def forget(self, session_id: str) -> None:
-        """Drop what `ask` knows of the session, which has ended."""
-        self._words.forget(session_id)
+    def ended(self, session_id: str) -> None:
+        """Delete what is kept for `ask`: the session has ended."""
+        self._words.ended(session_id)
 
     async def ask(
         self, session: SessionRequested, attempt: Attempt, *, takeover: bool, farewell: bool, seals: bool

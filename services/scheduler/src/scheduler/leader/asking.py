@@ -79,9 +79,9 @@ class Asking:
         if session.requested is not None:
             self._agents.expect(session.requested)
 
-    def forget(self, session_id: str) -> None:
-        """Drop what `ask` knows of the session, which has ended."""
-        self._agents.forget(session_id)
+    def ended(self, session_id: str) -> None:
+        """Delete what is kept for `ask`: the session has ended."""
+        self._agents.ended(session_id)
 
     def suspend(self, node_id: str, failure: str) -> None:
         """Count a failed start against the node: others avoid it until its pause expires."""

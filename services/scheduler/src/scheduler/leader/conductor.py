@@ -180,7 +180,7 @@ class Conductor:
                 self.beside(self._endings.delete_room(session_id))
             case d.Remove():
                 self.board.remove(session_id)
-                self._asking.forget(session_id)
+                self._asking.ended(session_id)
                 self.steps.timers.set(session_id, None)
                 self.capacity_changed()
                 return False

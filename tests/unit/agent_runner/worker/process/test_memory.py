@@ -4,7 +4,7 @@ import ctypes
 import mmap
 from pathlib import Path
 
-from agent_runner.worker.process.memory import drop_file_pages, unwritten
+from agent_runner.worker.process.memory import release_file_pages, unwritten
 
 PAGE = mmap.PAGESIZE
 SIZE = 16 * PAGE
@@ -46,7 +46,7 @@ def test_pages_that_are_as_in_the_file_go_and_come_back(tmp_path: Path) -> None:
     protect(mapping)
     assert resident_kb(path) == SIZE // 1024
 
-    assert drop_file_pages() >= SIZE
+    assert release_file_pages() >= SIZE
 
     assert resident_kb(path) == 0
     assert mapping[:] == b"a" * SIZE
@@ -59,7 +59,7 @@ def test_pages_that_were_written_stay(tmp_path: Path) -> None:
     writable = mapped(file_of(tmp_path, "writable"))
     writable[0] = b"c"[0]
 
-    drop_file_pages()
+    release_file_pages()
 
     assert relocated[PAGE : PAGE + 2] == b"ba"
     assert writable[:2] == b"ca"

@@ -59,7 +59,7 @@ class PipelineListener:
         worked: A provider produced output.
         fault: A provider has kept the agent deaf or mute for so many seconds.
         recovered: A provider is connected again.
-        lost: The voice gave up what the agent said, so many seconds after it was asked for it.
+        lost: The voice failed to speak an utterance, so many seconds after the request for it.
         error: A processor reported an error: its provider (None for other processors), the text, whether the
             processor has become unusable, and the error's name.
         ended: The pipeline ended.

@@ -35,8 +35,8 @@ def give_back_freed() -> bool:
     return all(mallopt(name, value) == 1 for name, value in settings)
 
 
-def drop_file_pages() -> int:
-    """Drop the resident pages of libraries; a page that is needed later is read from its file.
+def release_file_pages() -> int:
+    """Release the resident pages of libraries; a page that is needed later is read from its file.
 
     In the forkserver, which only forks afterwards, this saves 24 MB, most of them onnxruntime's.
 

@@ -27,7 +27,7 @@ class TextToSpeech(MendedSpeech):
     If a context breaks off, its part without audio is discarded and does not count as said.
 
     Attributes:
-        on_lost: Called when the voice works and an utterance was given up, with the seconds since its request.
+        on_lost: Called when the voice works but could not speak one utterance, with the seconds since its request.
     """
 
     on_lost: Callable[[float], None]

@@ -14,7 +14,7 @@ from agent_runner.domain.intake import Intake, Verdict
 from agent_runner.worker.room.noise_filter import NoiseFilter
 
 _IN_FRAME_MS: Final = 32  # one window of the VAD
-_RESUBSCRIBE_S: Final = 0.3  # between giving up a subscription and asking for it again
+_RESUBSCRIBE_S: Final = 0.3  # between leaving a subscription and asking for it again
 
 
 class CallerAudio(LiveKitTransportClient):
