@@ -46,7 +46,7 @@ HEALTHCHECK --interval=15s --timeout=5s --start-period=60s \
 # hadolint ignore=DL3006
 FROM part-${PART}
 ARG PART
-# A container is reached from outside of it: the gateway then asks for GREENROOM_API_KEYS, and does not start without.
+# A container must listen on all addresses. The gateway then needs GREENROOM_API_KEYS, and does not start without them.
 ENV PATH=/opt/greenroom/bin:$PATH PYTHONUNBUFFERED=1 PART=${PART} \
     HOST=0.0.0.0 HEALTH_HOST=0.0.0.0 SANDBOX_HOST=0.0.0.0
 USER 10001

@@ -12,7 +12,7 @@ PYTEST := $(VENV)/bin/pytest
 WAITING := $(addprefix tests/integration/,chassis billing deploy gateway scheduler test_poison.py)
 ALONE := tests/e2e $(patsubst %,tests/integration/agent_runner/test_worker_%.py,floor turns voice)
 
-# The least share, in percent, of a domain's lines and branches that the unit tests run.
+# The unit tests must run at least this share of a domain's lines and branches, in percent.
 DOMAIN_FLOOR := 97
 
 .DEFAULT_GOAL := help

@@ -142,7 +142,7 @@ function KeptTalk({ gateway, hasKey, isInCall, onCall }: KeptTalkProps) {
   const [isTalk] = useRoute("/talk");
   const known = useRef(gateway);
   const hasTalked = useRef(false);
-  known.current = gateway ?? known.current; // another key's answer is on its way
+  known.current = gateway ?? known.current; // until the answer to another key arrives
   const mayTalk = known.current !== undefined && (hasKey || !known.current.needsKey);
   hasTalked.current ||= isTalk && mayTalk;
   if (!known.current || !hasTalked.current || !(mayTalk || isInCall)) return null;

@@ -30,7 +30,7 @@ const bill = (changes: Partial<Bill> = {}): Bill => ({
   ...changes,
 });
 
-test("each rounding is a step of its own", () => {
+test("each rounding is a separate step", () => {
   expect(explain(bill()).map((step) => [step.label, step.result])).toEqual([
     ["Epoch 1 on n1", "15.900 s"],
     ["Seconds", "15 s"],

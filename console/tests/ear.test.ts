@@ -57,7 +57,7 @@ test("typed text is timed from when it was sent", () => {
   expect(latencies(heard([[100, QUIET, 0.05]], ear))).toEqual([560]);
 });
 
-test("an answer that follows the one before at once is an answer of its own when it was asked for", () => {
+test("an answer that follows the one before at once counts as another answer when it was asked for", () => {
   const before = heard([
     [1000, QUIET, 0.05],
     [200, QUIET, 0],

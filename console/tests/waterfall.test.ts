@@ -98,7 +98,7 @@ test("a whole session has its start, its conversation, its take-over and its bil
   ]);
 });
 
-test("an attempt that brought no agent is no take-over", () => {
+test("an attempt that brought no agent does not count as a take-over", () => {
   const entries = [
     entry("requested", 0),
     entry("assigned", 20, 1),

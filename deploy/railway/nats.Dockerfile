@@ -1,4 +1,4 @@
-# NATS with a user per part, for a Railway service of its own: the passwords are its variables, a volume is at /data.
+# NATS as a separate Railway service, with one user per part. Its variables are the passwords; mount a volume at /data.
 ARG NATS=2.15.1
 ARG NATS_DIGEST=
 

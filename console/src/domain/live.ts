@@ -49,7 +49,7 @@ export function isFurther(a: SessionSummary, b: SessionSummary): boolean {
   return at >= 0 && (left[at] ?? 0) > (right[at] ?? 0);
 }
 
-/** Numbers of which the first that differs grows while a session goes on: an epoch starts anew, an end is for good. */
+/** A sort key that only grows while a session goes on: compared number by number, the later state is the greater. */
 function progress(session: SessionSummary): number[] {
   const isOver = GROUPS.over.includes(session.status);
   return [

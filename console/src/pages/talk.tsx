@@ -39,7 +39,7 @@ export function Talk({ gateway, isShown, onCall }: Props) {
     stop.current?.abort();
     stop.current = new AbortController();
     setEnding(null);
-    tell({ kind: "preparing" }); // before the browser asks: a second click is no second call
+    tell({ kind: "preparing" }); // before the browser asks: a second click must not start a second call
     const hasMicrophone = await allowed();
     tell({ kind: "asked", atMs: performance.now(), hasMicrophone });
     try {

@@ -122,7 +122,7 @@ function Conversation({ agentSaid, callerSaid, onTyped }: ConversationProps) {
   const last = lines.at(-1)?.text;
   // biome-ignore lint/correctness/useExhaustiveDependencies: each new word scrolls
   useEffect(() => {
-    void end.current?.scrollIntoView({ block: "nearest" }); // newer browsers return a promise, which is no cleanup
+    void end.current?.scrollIntoView({ block: "nearest" }); // newer browsers return a promise, and an effect must not
   }, [last]);
 
   const submit = async (event: FormEvent) => {

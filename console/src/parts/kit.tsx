@@ -107,7 +107,7 @@ const LINKS: Record<Link | "unbilled", [Tone, string, string]> = {
   live: ["good", "Live", "Changes show at once."],
   lost: ["warn", "Connection lost", "Reconnecting; until then the page asks every 3 seconds."],
   refused: ["warn", "Not live", "The gateway refuses the stream of updates; the page asks every 3 seconds."],
-  unbilled: ["neutral", "Waiting for the bill", "The call is over; the page asks every 3 seconds for its bill."],
+  unbilled: ["neutral", "Waiting for the bill", "The call has ended; the page asks every 3 seconds for its bill."],
   ended: ["neutral", "Complete", "Nothing more happens to this session."],
 };
 

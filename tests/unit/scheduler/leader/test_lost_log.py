@@ -457,7 +457,7 @@ async def taken_over(world: World) -> tuple[Leader, int]:
 
 
 def lose_store(world: World, leader: Leader) -> None:
-    """The log begins anew, no slot is held, and the leader goes on."""
+    """The log is empty, no slot is held, and the leader goes on."""
     world.lose_log()
     leader.heard = 0
     world.held_slots.clear()
