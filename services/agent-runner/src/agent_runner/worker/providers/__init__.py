@@ -15,7 +15,8 @@ Private names of Pipecat that this room overrides or touches (docs/decisions/003
 - LLMService: _generate_summary, _push_llm_text, _update_settings
 - BaseOpenAILLMService: _client, _process_context
 - TTSService: _aggregated_frame_sequencer, _aggregated_text_frame, _apply_force_complete, _handle_aggregated_text,
-  _handle_llm_response_end, _next_audio_context_item, _settings, _text_aggregator
+  _handle_llm_response_end, _interrupt_audio_contexts, _next_audio_context_item, _settings, _text_aggregator,
+  _word_timestamp_tracker
 - WebsocketTTSService: _close_connection_contexts, _reconnect_websocket, _turn_context_id
 - WebsocketService: _disconnecting, _quick_failure_tracker, _receive_task_handler, _try_reconnect, _websocket,
   _websocket_connect

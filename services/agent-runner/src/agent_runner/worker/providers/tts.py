@@ -15,13 +15,14 @@ from agent_runner.domain.onset import silence_before
 from agent_runner.worker.providers.early_connection import EarlyConnection
 from agent_runner.worker.providers.first_line import FirstLine
 from agent_runner.worker.providers.mended_speech import MendedSpeech
+from agent_runner.worker.providers.ordered_speech import OrderedSpeech
 from agent_runner.worker.providers.utterance import Utterance
 
 _BACKOFF_S: Final = (0.5, 2.0)
 _MUTE_CONTEXTS: Final = 2  # contexts in a row without audio, each tried three times: the voice is unusable
 
 
-class TextToSpeech(MendedSpeech):
+class TextToSpeech(OrderedSpeech, MendedSpeech):
     """The agent's voice: only what the caller heard counts as said.
 
     If a context breaks off, its part without audio is discarded and does not count as said.
