@@ -80,6 +80,12 @@ def test_a_question_without_an_answer_is_the_successors_to_answer() -> None:
     assert is_asked(called(1, 1, "done"), filler)
     assert not is_asked(called(1, 1, "done"), turn(1, 1, "Book it.", "It is done."))
     assert is_asked(called(1, 1)), "the log has the call and not its turn"
+    line = turn(1, 2, "", "Our time is almost up.")
+    waiting = turn(1, 1, "Book it.", "").model_copy(update={"interrupted": True})
+    assert is_asked(waiting, line), "a line was said while the question waited"
+    assert is_asked(called(1, 1), line)
+    assert not is_asked(turn(1, 1, "Book it.", ""), line), "the answer failed, and the line apologised"
+    assert not is_asked(waiting, turn(2, 0, "", "I am back."), turn(2, 1, "", "It is done."))
 
 
 def test_a_successor_counts_the_questions_and_knows_the_open_calls() -> None:

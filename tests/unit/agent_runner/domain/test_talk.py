@@ -92,21 +92,57 @@ def test_an_answer_cut_by_the_end_counts_as_far_as_it_was_heard() -> None:
     talk.user_said("count")
     talk.heard("One")
     talk.heard("two")
-    assert talk.cut() == turn(1, "count", "One two", interrupted=True)
-    assert talk.cut() is None
+    assert talk.cut() == (turn(1, "count", "One two", interrupted=True),)
+    assert talk.cut() == ()
 
 
 def test_a_turn_of_silence_is_none() -> None:
     talk = Talk()
     talk.user_said("  ")
     assert talk.agent_said("", interrupted=True) is None
-    assert talk.cut() is None
+    assert talk.cut() == ()
 
 
 def test_an_opening_line_of_which_nothing_was_heard_is_no_turn() -> None:
     talk = Talk()
     talk.open_with("Hello.")
-    assert talk.cut() is None
+    assert talk.cut() == ()
+
+
+def test_late_words_of_the_opening_line_and_those_of_a_filler_are_in_no_turn() -> None:
+    talk = Talk()
+    talk.open_with("Hello there.")
+    talk.heard("Hello", "aside")
+    talk.opening_ended(interrupted=False)
+    talk.heard("there.", "aside")
+    assert talk.so_far() is None
+    talk.user_said("book it")
+    talk.heard("One moment, please.", "aside")
+    assert talk.so_far() == turn(1, "book it", "", interrupted=True)
+    talk.heard("Booked.")
+    assert talk.cut() == (turn(1, "book it", "Booked.", interrupted=True),)
+
+
+def test_a_line_while_a_question_is_open_is_a_turn_of_its_own_and_the_question_stays_open() -> None:
+    talk = Talk()
+    talk.user_said("book it")
+    talk.heard("Our time", "line")
+    assert talk.so_far() == turn(1, "book it", "", interrupted=True), "which a successor answers"
+    assert talk.line_said("Our time is almost up.", interrupted=False) == turn(2, "", "Our time is almost up.")
+    assert talk.number == 1
+    assert talk.line_said("", interrupted=True) is None, "the voice lost it"
+    assert talk.agent_said("Booked.", interrupted=False) == turn(1, "book it", "Booked.")
+    assert talk.line_said("Goodbye.", interrupted=False) == turn(3, "", "Goodbye.")
+
+
+def test_the_first_words_of_an_answer_are_not_the_line_s_that_ended_just_before() -> None:
+    talk = Talk()
+    talk.heard("Go on.", "line")
+    talk.heard("It")
+    assert talk.line_said("Go on.", interrupted=False) == turn(0, "", "Go on.")
+    assert talk.so_far() == turn(1, "", "It", interrupted=True)
+    talk.heard("Our time", "line")
+    assert talk.cut() == (turn(1, "", "Our time", interrupted=True), turn(2, "", "It", interrupted=True))
 
 
 ANSWERED = Marks(
@@ -171,8 +207,8 @@ def test_the_stages_add_up_to_the_total(times: list[float | None]) -> None:
         assert sum(stages.get(stage, 0) for stage in SHARES) == stages["total"]
 
 
-@given(st.lists(st.sampled_from(["user", "agent", "unasked", "word", "cut"]), max_size=30))
-def test_turns_are_numbered_in_order_without_a_gap(happenings: list[str]) -> None:
+@given(st.lists(st.sampled_from(["user", "agent", "unasked", "line", "word", "cut"]), max_size=30))
+def test_turns_are_numbered_without_a_gap_and_in_order_but_for_lines_before_an_answer(happenings: list[str]) -> None:
     talk = Talk()
     turns: list[Turn | None] = []
     for happening in happenings:
@@ -180,11 +216,16 @@ def test_turns_are_numbered_in_order_without_a_gap(happenings: list[str]) -> Non
             turns.append(talk.user_said("u"))
         elif happening in ("agent", "unasked"):
             turns.append(talk.agent_said("a", interrupted=False))
+        elif happening == "line":
+            turns.append(talk.line_said("l", interrupted=False))
         elif happening == "word":
             talk.heard("w")
         else:
-            turns.append(talk.cut())
+            turns += talk.cut()
+    turns += talk.cut()
     numbers = [t.n for t in turns if t is not None]
+    assert "line" in happenings or numbers == sorted(numbers)
+    numbers.sort()
     assert numbers in (list(range(len(numbers))), list(range(1, len(numbers) + 1)))
 
 

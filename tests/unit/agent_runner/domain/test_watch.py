@@ -38,6 +38,8 @@ def test_an_unfinished_turn_is_found_when_it_changes() -> None:
     assert call.look(2, unfinished=TURN) == []
     assert call.look(3) == []
     assert call.look(4, unfinished=TURN) == [Unfinished(turn=TURN)]
+    assert call.watch.told(TURN) == TURN
+    assert call.look(5, unfinished=TURN) == [Unfinished(turn=TURN)], "the supervisor forgot it at the other turn"
 
 
 def test_a_notice_is_said_once_at_a_pause() -> None:

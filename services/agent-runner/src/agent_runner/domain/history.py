@@ -1,7 +1,7 @@
 """The conversation so far, rebuilt from the session's log for the agent that takes over."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import TypeAlias
 
 from agent_runner.domain.call_events import Past
@@ -85,14 +85,28 @@ def _is_asked(turns: Mapping[tuple[int, int], TurnFinished], calls: Sequence[Too
     An answer that the epoch's end cut short counts as given, unless a tool was called for it: then it may have been
     no more than "one moment".
     """
-    places = turns.keys() | {(call.epoch, call.turn) for call in calls}
+    called = {(call.epoch, call.turn) for call in calls}
+    places = sorted(turns.keys() | called)
     if not places:
         return False
-    last = max(places)
+    last = _before_lines(places, turns, called)
     turn = turns.get(last)
-    if any((call.epoch, call.turn) == last for call in calls):
+    if last in called:
         return turn is None or turn.interrupted or not turn.heard_text
     return turn is not None and bool(turn.user_text) and not turn.heard_text
+
+
+def _before_lines(
+    places: Sequence[tuple[int, int]], turns: Mapping[tuple[int, int], TurnFinished], called: Set[tuple[int, int]]
+) -> tuple[int, int]:
+    """The last place; if it is a line that was said while a question waited for its answer, the question's."""
+    last = places[-1]
+    questions = [place for place in places if place in called or turns[place].user_text]
+    if not questions or questions[-1][0] != last[0]:
+        return last
+    turn = turns.get(questions[-1])
+    is_open = turn is None or (turn.interrupted and not turn.heard_text)
+    return questions[-1] if is_open else last
 
 
 def _told(call: ToolCalled) -> ToolCall:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from agent_runner.link.messages import Turn
 
@@ -78,11 +78,15 @@ class Summary(NamedTuple):
 
 NO_SUMMARY: Final = Summary("", 0)
 
+Said: TypeAlias = Literal["answer", "line", "aside"]
+"""Whose words: the model's, a line's that the agent says by itself, or a line's that the context does not have."""
+
 
 class Talk:
     """Follows one epoch's conversation. A method that completes a turn returns it.
 
-    Turn 0 is the opening or bridge line, which the agent speaks unasked; the others count from 1.
+    Turn 0 is the opening or bridge line, which the agent speaks unasked; the others count from 1. A line that is said
+    while a question waits for its answer is another turn, with a number behind the question's.
     """
 
     def __init__(self) -> None:
@@ -95,15 +99,18 @@ class Talk:
         self._n = 0
         self._user_text: str | None = None
         self._opening: str | None = None
-        self._words: list[str] = []
+        self._words: list[str] = []  # of the opening line or the answer
+        self._line: list[str] = []  # of the line that is being said
+        self._lines = 0  # said since the open question
 
     def open_with(self, line: str) -> None:
         """The agent is about to speak this line; the LLM's context has it already."""
         self._opening = line
 
-    def heard(self, words: str) -> None:
-        """Record words that were played to the room."""
-        self._words.append(words.strip())
+    def heard(self, words: str, said: Said = "answer") -> None:
+        """Record words that were played to the room. Of the asides only the opening line's are a turn."""
+        if said != "aside" or self._opening is not None:
+            (self._line if said == "line" else self._words).append(words.strip())
 
     def decided(self, at: float) -> None:
         """The caller's turn was judged complete: the answer's stages count from its end.
@@ -130,45 +137,69 @@ class Talk:
         return self._complete(text, interrupted=interrupted)
 
     def agent_said(self, text: str, *, interrupted: bool) -> Turn | None:
-        """The agent's turn ended; `text` is the spoken part of it, which is also the part in the LLM's context."""
+        """The answer ended; `text` is the spoken part of it, which is also the part in the LLM's context."""
         self.is_answering = False
         if self._user_text is None and not text.strip():
             return None
         return self._complete(text.strip(), interrupted=interrupted)
 
-    def cut(self) -> Turn | None:
-        """The call ends: return the turn in progress."""
-        if self._opening is not None:
-            return self.opening_ended(interrupted=True) if self._words else None
-        if self._user_text is None and not self._words:
+    def line_said(self, text: str, *, interrupted: bool) -> Turn | None:
+        """A line ended that the agent said by itself; `text` as in `agent_said`. An open question stays open."""
+        self._line.clear()
+        if not text.strip():
             return None
-        return self._complete(" ".join(self._words), interrupted=True)
+        n = self.number
+        if self._user_text is None:
+            self._n = n + 1
+        else:
+            self._lines += 1
+            n += self._lines
+        return self._told(n, "", text.strip(), interrupted=interrupted)
+
+    def cut(self) -> tuple[Turn, ...]:
+        """The call ends: return the turns in progress."""
+        if self._opening is not None:
+            found = [self.opening_ended(interrupted=True)] if self._words else []
+        else:
+            found = [self.line_said(" ".join(self._line), interrupted=True)]
+            found += [self._complete(" ".join(self._words), interrupted=True)] if self._is_open else []
+        return tuple(turn for turn in found if turn is not None)
 
     def so_far(self) -> Turn | None:
         """The turn in progress, up to now; None between two turns."""
-        if self._user_text is None and not self._words:
+        words = self._line if self._user_text is None and self._line else self._words
+        if not self._is_open and not words:
             return None
-        return Turn(n=self.number, user_text=self._user_text or "", heard_text=" ".join(self._words), interrupted=True)
+        return Turn(n=self.number, user_text=self._user_text or "", heard_text=" ".join(words), interrupted=True)
 
     @property
     def number(self) -> int:
         """The number of the turn in progress; 0 is the opening line."""
         return self._n if self._user_text is None else max(1, self._n)
 
+    @property
+    def _is_open(self) -> bool:
+        return self._user_text is not None or bool(self._words)
+
     def _complete(self, heard_text: str, *, interrupted: bool) -> Turn:
         self.is_answering = False
-        is_unasked = self._user_text is None
-        turn = Turn(
-            n=self.number,
-            user_text=self._user_text or "",
-            heard_text=heard_text,
-            interrupted=interrupted,
-            stage_ms={} if is_unasked else self.marks.stage_ms(),
-            summary=self.summary.text,
-            summary_keeps=self.summary.keeps,
-        )
-        self.summary = NO_SUMMARY
-        self._n = turn.n + 1
+        stage_ms = {} if self._user_text is None else self.marks.stage_ms()
+        turn = self._told(self.number, self._user_text or "", heard_text, interrupted=interrupted, stage_ms=stage_ms)
+        self._n, self._lines = turn.n + 1 + self._lines, 0
         self._user_text = None
         self._words.clear()
         return turn
+
+    def _told(
+        self, n: int, user_text: str, heard_text: str, *, interrupted: bool, stage_ms: dict[str, int] | None = None
+    ) -> Turn:
+        summary, self.summary = self.summary, NO_SUMMARY
+        return Turn(
+            n=n,
+            user_text=user_text,
+            heard_text=heard_text,
+            interrupted=interrupted,
+            stage_ms=stage_ms or {},
+            summary=summary.text,
+            summary_keeps=summary.keeps,
+        )

@@ -71,6 +71,11 @@ class Watch:
         if self._muteness.is_mute(now, made=flow.made_bytes, sent=flow.sent_bytes, can_hear=can_hear):
             yield EndCall(Cause.FAILED, f"mute: there was speech, and none of it went out for {MUTE_S:g} s")
 
+    def told(self, turn: Turn) -> Turn:
+        """A turn is reported, at which the supervisor forgets the open one: that is due again. Returns the turn."""
+        self._unfinished = None
+        return turn
+
     def notices(self, now: float, *more: Notice) -> list[Say]:
         """The notices that are due now; `more` are new."""
         self._notices += more

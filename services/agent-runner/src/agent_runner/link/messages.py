@@ -155,7 +155,8 @@ class Caller:
 class Turn:
     """One finished turn: the caller's words and the part of the answer that was heard.
 
-    `n` counts 1, 2, ... in this epoch; 0 is the opening or bridge line, if there is one. `user_text` is empty when the
+    `n` counts 1, 2, ... in this epoch; 0 is the opening or bridge line, if there is one. A line that the agent says
+    while a question is open has a number behind the question's, and ends before it. `user_text` is empty when the
     agent spoke first; `heard_text` is the text that was sent as audio before the end or the interruption. The LLM's
     context has the same text (but the whole of an opening line).
     `stage_ms`: see `Marks.stage_ms`. `summary`, if not empty, is what the context has instead of older turns: all

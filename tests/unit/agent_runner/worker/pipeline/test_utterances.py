@@ -148,4 +148,34 @@ async def test_each_utterance_is_a_turn_with_its_own_words(utterances: tuple[lis
     said = await call.says(*(frame for frames in utterances for frame in frames))
     expected = [next(f.text for f in frames if isinstance(f, TTSSpeakFrame | LLMTextFrame)) for frames in utterances]
     assert [words for _, words in said] == expected
-    assert [m["content"] for m in call.context.get_messages()] == expected
+    messages: list[Any] = call.context.get_messages()
+    assert [m["content"] for m in messages] == expected
+
+
+async def test_a_line_and_a_filler_before_the_answer_leave_the_question_to_the_answer() -> None:
+    call = Call()
+    call.ear.user_said("What time is it?")
+    filler = TTSSpeakFrame("One moment, please.", append_to_context=False)
+    said = await call.says(*line("Our time is almost up."), filler, *answer("It is noon."))
+    assert said == [("", "Our time is almost up."), ("What time is it?", "It is noon.")]
+    assert [turn.n for turn in call.turns] == [2, 1]
+
+
+async def test_the_goodbye_with_which_the_model_ends_the_call_is_its_answer() -> None:
+    call = Call()
+    call.ear.user_said("That is all.")
+    call.ear.ends.lines_answer = True
+    assert await call.says(*line("Goodbye then.")) == [("That is all.", "Goodbye then.")]
+
+
+async def test_the_opening_line_is_whole_and_leaves_no_word_to_the_next_turn() -> None:
+    call = Call()
+    call.ear.talk.open_with("Hello there, my friend.")
+    said = await call.says(TTSSpeakFrame("Hello there, my friend.", append_to_context=False), *answer("It is noon."))
+    assert said == [("", "Hello there, my friend."), ("", "It is noon.")]
+
+
+async def test_no_turn_follows_an_opening_line_at_the_end_of_the_call() -> None:
+    call = Call()
+    call.ear.talk.open_with("Hello.")
+    assert await call.says(TTSSpeakFrame("Hello.", append_to_context=False)) == [("", "Hello.")]

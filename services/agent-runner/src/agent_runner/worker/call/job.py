@@ -73,7 +73,7 @@ class Job:
         self._pipeline = pipeline = AgentPipeline(
             config,
             PipelineListener(
-                turn=tell,
+                turn=lambda turn: tell(self._watch.told(turn)),
                 worked=lambda provider: self._take(self._state.worked(provider)),
                 fault=lambda provider, ago_s: self._take(self._state.faulted(provider, ago_s)),
                 recovered=lambda provider: self._take(self._state.reconnected(provider)),

@@ -116,6 +116,7 @@ class Start:
 
     def _end_by_tool(self, words: str | None) -> None:
         """The agent ends the call; `words` as in `Toolbox`."""
+        self._pipeline.ear.ends.lines_answer = True
         goodbye = self._config.lines_in(self._go.language if self._go else None).goodbye
         self._on_failed(EndCall(Cause.AGENT_ENDED, say=words if words is None or has_words(words) else goodbye))
 

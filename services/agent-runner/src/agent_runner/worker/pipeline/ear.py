@@ -35,6 +35,7 @@ from agent_runner.domain.quiet import Quiet
 from agent_runner.domain.talk import Marks, Talk
 from agent_runner.link.messages import Provider, Turn
 from agent_runner.worker.pipeline.shown import Showing
+from agent_runner.worker.pipeline.utterance_ends import UtteranceEnds
 
 _NS: Final = 1e9
 
@@ -70,6 +71,7 @@ class Ear(BaseObserver):
         self.quiet = quiet
         self._is_calling = False  # the model called a tool and has not answered since
         self._awaited: tuple[int, asyncio.Event] | None = None
+        self.ends = UtteranceEnds()
         self._on_turn = on_turn
         self._on_worked = on_worked
         self._of: dict[FrameProcessor, Callable[[Frame, float], None]] = {
@@ -118,8 +120,9 @@ class Ear(BaseObserver):
             self.talk.marks.sentence = self.talk.marks.sentence or at
 
     def _of_heard(self, frame: Frame, _at: float) -> None:
+        self.ends.passed(frame)
         if isinstance(frame, TTSTextFrame):
-            self.talk.heard(frame.text)
+            self.talk.heard(frame.text, self.ends.said_in(frame))
             self._shown.agent_said(frame)
 
     def _of_output(self, frame: Frame, at: float) -> None:
@@ -169,6 +172,7 @@ class Ear(BaseObserver):
         return self._awaited[1]
 
     def user_said(self, text: str) -> None:
+        self.ends.forget()
         self._tell(self.talk.user_said(text))
 
     def user_typed(self, text: str) -> None:
@@ -181,12 +185,15 @@ class Ear(BaseObserver):
         self._shown.turn_ended()
 
     def agent_said(self, text: str, *, interrupted: bool, is_cancelled: bool = False) -> None:
-        """The agent's turn ended, or the part of it before a tool's result did.
+        """The agent's line ended, its answer, or the part of it before a tool's result.
 
         Args:
             is_cancelled: The request to the model was cancelled. Its end may arrive here before the interruption that
                 cancelled it, and then passes for the end of an empty answer.
         """
+        if self.ends.take() == "line":
+            self._tell(self.talk.line_said(text, interrupted=interrupted))
+            return
         if self._is_calling and not text and not interrupted:
             self.talk.is_answering = False
             return
@@ -197,9 +204,9 @@ class Ear(BaseObserver):
         self._tell(self.talk.opening_ended(interrupted=True))
 
     def call_ended(self) -> None:
-        """Report the open turn, if any audio was sent."""
-        if self.flow.sent_bytes:
-            self._tell(self.talk.cut())
+        """Report the open turns, if any audio was sent."""
+        for turn in self.talk.cut() if self.flow.sent_bytes else ():
+            self._tell(turn)
 
     def _tell(self, turn: Turn | None) -> None:
         if turn is not None:
