@@ -1,10 +1,14 @@
 """What the caller, a tool or a provider says is in no line at INFO and above."""
 
+import ast
 import json
 import logging
+from functools import cache
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pipecat
 import pytest
 from loguru import logger
 from pipecat.frames.frames import ErrorFrame
@@ -16,6 +20,7 @@ from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.job import JobState
 from agent_runner.worker.call.job import Job
 from agent_runner.worker.process import log_lines
+from agent_runner.worker.process.line_templates import GONE, Template, is_logged, template, without_values
 from agent_runner.worker.providers.tool_requests import ToolFailed
 from agent_runner.worker.providers.tts import TextToSpeech
 from contracts.tools import RecordedTool
@@ -81,39 +86,102 @@ async def test_a_move_to_the_next_endpoint(monkeypatch: pytest.MonkeyPatch, said
     assert WORDS not in "".join(said)
 
 
-P = "pipecat.processors.frame_processor"
+PIPECAT = Path(pipecat.__file__).parent
+SPOKEN = ("Xylophone", "Xylophone: it's #1 [2] (HTTP 401)\nError: on_Xylophone", "TTS Xylophone#1, attempt 2 Xylophone")
+
+
+@cache
+def logged() -> dict[tuple[str, int], Template]:
+    """Path in Pipecat and line of each call of a logger at INFO or above -> its message; empty: not understood."""
+    found: dict[tuple[str, int], Template] = {}
+    for file in sorted(PIPECAT.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if is_logged(node):
+                found[(str(file.relative_to(PIPECAT)), node.lineno)] = template(str(file), node.lineno) or ()
+    return found
+
+
+@pytest.mark.parametrize("spoken", SPOKEN)
+def test_no_call_of_a_logger_in_pipecat_can_repeat_words(spoken: str) -> None:
+    assert len(logged()) > 1_000
+    for (file, line), parts in logged().items():
+        message = "".join(spoken if is_value else part for part, is_value in parts)
+        kept = without_values(str(PIPECAT / file), line, "run", message)
+        assert WORDS not in kept, f"{file}:{line}: {kept}"
+        assert kept == message or GONE in kept, f"{file}:{line}: {kept}"
+        if parts and not parts[0][1]:
+            assert kept.startswith(parts[0][0]), f"{file}:{line}: {kept}"
+
+
+def test_most_calls_of_a_logger_in_pipecat_keep_what_their_source_says() -> None:
+    texts = [parts for parts in logged().values() if any(not is_value for _, is_value in parts)]
+    assert len(texts) > 0.95 * len(logged())
+
+
+def test_a_line_whose_source_is_not_there_keeps_the_function_s_name() -> None:
+    assert without_values("/no/such/file.py", 3, "run_tts", "TTS#0: Xylophone") == f"run_tts: {GONE}"
+    assert without_values(__file__, 1, "run_tts", "Xylophone") == f"run_tts: {GONE}", "not a call of a logger"
 
 
 @pytest.mark.parametrize(
-    ("source", "line", "kept"),
+    ("file", "text", "line", "kept"),
     [
-        (P, "TTS#0 exception (/a/tts.py:860): 'Xylophone'\nis long", "TTS#0 exception (/a/tts.py:860)"),
-        (P, "TTS#0 error: Xylophone", "TTS#0 error"),
-        (P, "Worker#0: Something went wrong: ErrorFrame#3(error: Xylophone)", "Worker#0: Something went wrong"),
-        (P, "A fatal error occurred: ErrorFrame#3(error: Xylophone)", "A fatal error occurred"),
-        (P, "TTS#0: service is no longer usable, not speaking [Xylophone]", None),
-        (
-            P,
-            "LLM#0: Failed to parse function call arguments: {Xylophone",
-            "LLM#0: Failed to parse function call arguments",
-        ),
-        (P, "LLM#0: Error generating context summary: Xylophone", "LLM#0: Error generating context summary"),
-        (P, "S#0: Context summarization failed: Error: Xylophone", "S#0: Context summarization failed"),
-        (P, "S#0: exception processing EndFrame#1(a: 2): Xylophone", "S#0: exception processing EndFrame#1(a"),
-        (P, "Received non-JSON message: Xylophone", "Received non-JSON message"),
-        (P, "TTS#0 reconnection attempt 1 failed: HTTP 401", "TTS#0 reconnection attempt 1 failed: HTTP 401"),
-        ("pipecat.transports.livekit.transport", "Error connecting to r: no route", "Error connecting to r: no route"),
-        ("agent_runner.worker", "a failed (BadRequestError): b", "a failed (BadRequestError): b"),
+        ("processors/frame_processor.py", "", "TTS#0 exception (/a/tts.py:860): 'Xylophone'", "push: TTS#0…"),
+        ("pipeline/worker.py", "Something went wrong", "W#0: Something went wrong: ErrorFrame#3(error: Xylophone)",
+         "W#0: Something went wrong: ErrorFrame#3…"),
+        ("services/tts_service.py", "not speaking", "TTS#0: service is no longer usable, not speaking [Xylophone]",
+         "TTS#0: service is no longer usable, not speaking […]"),
+        ("services/openai/base_llm.py", "Failed to parse", "LLM#0: Failed to parse function call arguments: {Xylophone",
+         "LLM#0: Failed to parse function call arguments: …"),
+        ("utils/context/aggregated_frame_sequencer.py", "Dropping word",
+         "TTS#0 Dropping word 'Xylophone' not recognised by any slot.",
+         "TTS#0 Dropping word '…' not recognised by any slot."),
+        ("services/ai_service.py", "exception processing", "S#0: exception processing EndFrame#1(a: 2): Xylophone",
+         "S#0: exception processing EndFrame#1…: …"),
+        ("services/assemblyai/stt.py", "non-JSON", "Received non-JSON message: Xylophone",
+         "Received non-JSON message: …"),
+        ("services/websocket_service.py", "reconnection attempt", "TTS#0 reconnection attempt 1 failed: a: HTTP 401",
+         "TTS#0 reconnection attempt 1 failed: HTTP 401…"),
+        ("services/websocket_service.py", "reconnected successfully on", "TTS#0 reconnected successfully on attempt 2",
+         "TTS#0 reconnected successfully on attempt 2"),
+        ("transports/livekit/transport.py", "Error connecting", "Error connecting to r: no route",
+         "Error connecting to r: no route"),
     ],
-)
-def test_pipecats_lines(caplog: pytest.LogCaptureFixture, source: str, line: str, kept: str | None) -> None:
+)  # fmt: skip
+def test_pipecats_lines(caplog: pytest.LogCaptureFixture, file: str, text: str, line: str, kept: str) -> None:
+    at = next(n for (name, n), parts in logged().items() if name == file and text in "".join(p for p, _ in parts))
+    if not text:
+        at = next(n for (name, n), parts in logged().items() if name == file and parts == (("error_message", True),))
+    name = f"pipecat.{file.removesuffix('.py').replace('/', '.')}"
+    place = {"name": name, "file": SimpleNamespace(path=str(PIPECAT / file)), "line": at, "function": "push"}
+    assert logged_as(caplog, place, line) == [kept]
+    assert caplog.records[0].message == line, "at DEBUG"
+
+
+def test_other_lines_are_kept_whole(caplog: pytest.LogCaptureFixture) -> None:
+    line = "a failed (BadRequestError): b"
+    assert logged_as(caplog, {"name": "agent_runner.worker"}, line) == [line]
+
+
+def test_of_an_error_that_pipecat_logs_only_the_class_is_kept(caplog: pytest.LogCaptureFixture) -> None:
+    try:
+        raise ValueError(WORDS)
+    except ValueError as error:
+        lines = logged_as(caplog, {"name": "pipecat.pipeline.worker", "function": "push"}, "it failed", error)
+    assert lines == ["push: … (ValueError)"]
+    assert WORDS not in "".join(str(r.exc_text) for r in caplog.records if r.levelno > logging.DEBUG)
+
+
+def logged_as(
+    caplog: pytest.LogCaptureFixture, place: dict[str, Any], line: str, error: Exception | None = None
+) -> list[str]:
+    """What a job's log has at INFO and above of a line from this place."""
     log_lines.take(go("s1"))
     sink = logger.add(log_lines._pass_on, level="DEBUG", format="{message}")
     try:
         with caplog.at_level(logging.DEBUG):
-            logger.patch(lambda record: record.update(name=source)).error(line)
+            logger.patch(lambda record: record.update(**place)).opt(exception=error).error(line)
     finally:
         logger.remove(sink)
         log_lines._stamp.ids = {}
-    assert [r.message for r in caplog.records if r.levelno > logging.DEBUG] == [kept or line.partition(" [")[0]]
-    assert caplog.records[0].message == line, "at DEBUG"
+    return [r.message for r in caplog.records if r.levelno > logging.DEBUG]

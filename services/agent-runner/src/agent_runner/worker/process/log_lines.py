@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -17,14 +16,12 @@ if TYPE_CHECKING:
 
 from agent_runner.agent_config import AgentConfig
 from agent_runner.link.messages import Go
+from agent_runner.worker.process.line_templates import without_values
 
 _SERVICE: Final = "agent-worker"
 _MODE: Final = 0o640
-_QUOTING: Final = re.compile(
-    r"\b(?:error|exception|wrong|occurred|speaking|arguments|summary|summarization|message)\b.*?(?=: | \[)",
-    re.IGNORECASE | re.DOTALL,
-)
-"""The part of a line of Pipecat before the text of an error, the agent's words, or the arguments of a tool."""
+_QUOTES_LIVEKIT: Final = "pipecat.transports.livekit."
+"""The part of Pipecat whose lines are kept whole: they quote LiveKit, and ids of rooms, tracks and participants."""
 
 
 class _Stamp(logging.Filter):
@@ -86,22 +83,14 @@ def job_ids() -> dict[str, str | int]:
 def _pass_on(message: "Message") -> None:
     record = message.record
     error = record["exception"]
-    log = logging.getLogger(record["name"] or "pipecat")
-    text = record["message"]
+    name, text, level = record["name"] or "pipecat", record["message"], record["level"].no
+    log = logging.getLogger(name)
+    raised = (error.type, error.value, error.traceback) if error and error.type and error.value else None
     # Only a job has words that a line may quote.
-    if _stamp.ids and record["level"].no > logging.DEBUG and (said := _without_words(log.name, text)) != text:
-        log.debug(text)
-        text = said
-    log.log(
-        record["level"].no,
-        text,
-        exc_info=(error.type, error.value, error.traceback) if error and error.type and error.value else None,
-    )
-
-
-def _without_words(source: str, text: str) -> str:
-    """A line that may quote the conversation, up to the quotation. Those of the transport quote LiveKit alone."""
-    if not source.startswith("pipecat.") or source.startswith("pipecat.transports."):
-        return text
-    found = _QUOTING.search(text)
-    return text if found is None else text[: found.end()]
+    if _stamp.ids and level > logging.DEBUG and name.startswith("pipecat.") and not name.startswith(_QUOTES_LIVEKIT):
+        said = without_values(record["file"].path, record["line"], record["function"], text)
+        said += f" ({raised[0].__name__})" if raised else ""
+        if raised or said != text:
+            log.debug(text, exc_info=raised)
+        text, raised = said, None
+    log.log(level, text, exc_info=raised)
