@@ -116,10 +116,18 @@ async def axe(page: Page) -> list[str]:
 
 
 async def overflow(page: Page) -> dict[str, int]:
-    """By how many pixels the page is wider than its window, and each table than its place."""
-    found: dict[str, int] = await page.evaluate("""() => Object.fromEntries([
-        ["page", document.documentElement.scrollWidth - window.innerWidth],
-        ...[...document.querySelectorAll(".scroll")].map((each) => [each.textContent.slice(0, 40),
-            each.scrollWidth - each.clientWidth]),
-    ])""")
+    """By how many pixels the page is wider than a narrow window, each table than its place, and what stands out."""
+    await page.set_viewport_size({"width": NARROW, "height": 800})
+    # A busy browser lays the page out for its new size a moment after it has it.
+    await page.wait_for_function("width => document.documentElement.clientWidth <= width", arg=NARROW)
+    found: dict[str, int] = await page.evaluate("""() => {
+        const wider = (each) => each.scrollWidth - each.clientWidth;
+        const page = document.documentElement.scrollWidth - window.innerWidth;
+        const outside = [...document.querySelectorAll("body *")].filter((each) => !each.closest(".scroll")
+            && each.getBoundingClientRect().right > window.innerWidth);
+        return Object.fromEntries([["page", page],
+            ...[...document.querySelectorAll(".scroll")].map((each) => [each.textContent.slice(0, 40), wider(each)]),
+            ...(page > 0 ? outside.slice(0, 9).map((each) => [each.outerHTML.slice(0, 80), wider(each) || 1]) : []),
+        ]);
+    }""")
     return {what: wider for what, wider in found.items() if wider > 0}

@@ -142,7 +142,6 @@ async def _every_page_is_sound(stack: Stack, browser: Browser, session: str) -> 
         for scheme in SCHEMES:
             await page.get_by_label("Colours").select_option(scheme)
             problems[f"axe {path} {scheme}"] = await axe(page)
-        await page.set_viewport_size({"width": NARROW, "height": 800})
         problems[f"{path} at {NARROW} px"] = await overflow(page)
         await page.set_viewport_size({"width": WIDE, "height": 800})
         text = await page.inner_text("body")

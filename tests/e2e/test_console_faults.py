@@ -20,7 +20,6 @@ from greenroom_cli.settings import Settings
 from greenroom_cli.stack import Stack
 from tests.e2e.console_pages import (
     MARKS,
-    NARROW,
     Faults,
     axe,
     chromium,
@@ -154,7 +153,6 @@ async def the_only_node_drains_with_a_warning(stack: Stack, browser: Browser) ->
     drain = rf"Draining since {CLOCK}, ends at {CLOCK} at the latest, in 4 min \d\d s"
     await expect(row).to_contain_text(re.compile(drain))
     await expect(row.get_by_role("button", name="Change the limit")).to_be_visible()
-    await page.set_viewport_size({"width": NARROW, "height": 800})
     assert (await overflow(page), await found_in(faults)) == ({}, {})
     await page.context.close()
 
