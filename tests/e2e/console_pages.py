@@ -118,12 +118,10 @@ async def axe(page: Page) -> list[str]:
 async def overflow(page: Page) -> dict[str, int]:
     """By how many pixels the page is wider than a narrow window, each table than its place, and what stands out."""
     await page.set_viewport_size({"width": NARROW, "height": 800})
-    # A busy browser lays the page out for its new size a moment after it has it.
-    await page.wait_for_function("width => document.documentElement.clientWidth <= width", arg=NARROW)
     found: dict[str, int] = await page.evaluate("""() => {
         const wider = (each) => each.scrollWidth - each.clientWidth;
         const page = document.documentElement.scrollWidth - window.innerWidth;
-        const outside = [...document.querySelectorAll("body *")].filter((each) => !each.closest(".scroll")
+        const outside = [...document.querySelectorAll("body *")].filter((each) => !each.closest(".scroll, .chart")
             && each.getBoundingClientRect().right > window.innerWidth);
         return Object.fromEntries([["page", page],
             ...[...document.querySelectorAll(".scroll")].map((each) => [each.textContent.slice(0, 40), wider(each)]),
