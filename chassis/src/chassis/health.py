@@ -31,7 +31,7 @@ def version_of(distribution: str) -> str:
 
 
 class Notes:
-    """What a process misses although it can take requests. A probe waits for the first look alone."""
+    """What a process lacks although it can take requests. Only the first probe waits for a look."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """`clock`: monotonic seconds."""
@@ -45,7 +45,7 @@ class Notes:
         self._checks[name] = check
 
     async def missing(self) -> dict[str, str]:
-        """By check what is missing, at most some seconds old; the next look runs in the background."""
+        """Check -> what is missing, some seconds old at most; the next look runs in the background."""
         now = self._clock()
         if self._look is None or (self._look.done() and now - self._looked >= _NOTES_AGE_S):
             self._looked = now

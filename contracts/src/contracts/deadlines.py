@@ -1,8 +1,8 @@
 """The ladder of deadlines, in seconds: who waits how long for whom.
 
-A waiting caller must outlast the steps that it waits for, or it acts on a silence that is none. Each row of `LADDER`
-says so for one caller; tests/contract/test_deadlines.py checks the rows. The defaults of the services' settings come
-from here: an operator who changes one must keep its row.
+A caller must wait longer than the steps that it waits for may take; otherwise it times out while they still run. Each
+row of `LADDER` says so for one caller; tests/contract/test_deadlines.py checks the rows. The defaults of the services'
+settings come from here: an operator who changes one must keep its row.
 """
 
 from typing import Final, NamedTuple

@@ -59,7 +59,6 @@ class Bus(JetStream):
         return self.connection.closed
 
     def on_reconnect(self, callback: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Call this after each reconnect."""
         self.connection.on_reconnect(callback)
 
     async def close(self) -> None:

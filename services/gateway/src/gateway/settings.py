@@ -205,7 +205,6 @@ class Settings(
 
     @property
     def client_url(self) -> str:
-        """LiveKit's URL for clients."""
         return self.livekit_public_url or self.livekit_url
 
     @property

@@ -25,7 +25,7 @@ _UNANSWERED_PINGS: Final = 1  # a dead host is noticed after 2 to 4 s
 _API_S: Final = 2.0  # one request to JetStream; callers repeat it until their own deadline
 _REFUSED_FOR_S: Final = 5.0  # a server that is being reconfigured may refuse for a moment
 _CLOSE_S: Final = 2.0
-_REFUSALS: Final = 256  # of calls that wait at the same time
+_REFUSALS: Final = 256  # the newest ones to remember; more calls than this rarely wait at once
 _UNREACHABLE: Final = "no connection yet"
 
 T = TypeVar("T")
@@ -83,7 +83,7 @@ class Connection:
         self.name = name
         self.graceful_timeout_s = graceful_timeout_s
         self.closed = asyncio.Event()
-        self._refusals = deque([(0, "")], maxlen=_REFUSALS)  # of subjects: a number and the text, the newest last
+        self._refusals = deque([(0, "")], maxlen=_REFUSALS)  # (running number, refused subject), newest last
         self._reconnected: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self._last_error: str = _UNREACHABLE
         self._phase: Literal["opening", "open", "closing"] = "opening"
@@ -166,7 +166,8 @@ class Connection:
         Args:
             doing: For the error's text, such as "reading voice.v1.session.>".
             deadline_s: After it, `NoAnswer`; None leaves the timeout to nats-py (2 s for a request to JetStream).
-            subject: The one whose refusal counts; None: any, since nats-py chooses the subjects of JetStream's API.
+            subject: Only a refusal of this subject counts; None: of any, since nats-py chooses the subjects of
+                JetStream's API.
 
         Raises:
             NotPermitted: No reply, and meanwhile the server reported that the user may not use the subject.
@@ -186,7 +187,7 @@ class Connection:
     async def ask(
         self, doing: str, call: Awaitable[T], deadline_s: float | None = None, *, subject: str | None = None
     ) -> T:
-        """`asking` around one call."""
+        """Await one call within `asking`."""
         async with self.asking(doing, deadline_s, subject=subject):
             return await call
 
@@ -204,7 +205,6 @@ class Connection:
             return  # it is reconnecting already
 
     def on_reconnect(self, callback: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Call this after each reconnect."""
         self._reconnected.append(callback)
 
     async def _on_error(self, error: Exception) -> None:

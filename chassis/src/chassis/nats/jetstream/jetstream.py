@@ -61,14 +61,14 @@ class JetStream(Publisher):
         return [self._stored(raw) for raw in found]
 
     async def last_of_each(self, subjects: Sequence[str], *, deadline_s: float = 5.0) -> list[Stored]:
-        """The last message of each of these subjects; no filters, all of one stream."""
+        """The last message of each subject. The subjects have no wildcards and belong to one stream."""
         if not subjects:
             return []
         found = await read.last_of_each(self.connection, stream_of(subjects[0]), subjects, deadline_s=deadline_s)
         return [self._stored(raw) for raw in found]
 
     async def all_of_each(self, last: Iterable[Stored], *, deadline_s: float = 5.0) -> list[Stored]:
-        """All messages of the subjects of which these are the last; all of one stream."""
+        """All messages on the subjects of these last messages, which belong to one stream."""
         newest = {record.subject: record.seq for record in last}
         if not newest:
             return []

@@ -36,7 +36,7 @@ _FULL: Final = "maximum bytes exceeded"  # its code, 10077, is that of every fai
 _ATTEMPT_S: Final = 2.0
 _LOOK_S: Final = 0.05  # at least, to see what the stream holds
 _FULL_DISK_S: Final = 0.3  # beyond the deadline, to see why a publish failed
-_AGAIN: Final = "#"  # between an id that another message has and a unique suffix
+_AGAIN: Final = "#"  # separates an id that another message has from our unique suffix
 # Several services publish to these streams, under ids that the others can compute.
 _SHARED: Final = (SESSIONS.name, DEAD.name)
 
@@ -63,7 +63,7 @@ class Publisher(Streams):
             expect_last: Sequence that the last message on the event's subject must have; 0: there must be none.
 
         Raises:
-            SequenceConflict: It has another, and is not this very event (then it is a success, `duplicate` True).
+            SequenceConflict: It has another sequence. If it is this very event, that is a success (`duplicate` True).
             PublishRefused: The stream rejects it.
             StreamFull: The stream has reached its maximum size, and discards nothing.
             NotStored: The stream's disk is full.

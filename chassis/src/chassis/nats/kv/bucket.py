@@ -28,7 +28,7 @@ from chassis.nats.jetstream.replay import Replay
 from chassis.nats.jetstream.unreadable import read_value
 from contracts.streams import BucketSpec, Value, stream_name
 
-_MARKERS: Final = 100_000  # remembered, the newest: as many as there may be slots
+_MARKERS: Final = 100_000  # the newest ones to remember: as many as there may be slots
 _OPERATION: Final = "KV-Operation"
 _MARKER: Final = "Nats-Marker-Reason"
 _TTL: Final = "Nats-TTL"
@@ -83,7 +83,7 @@ class Change(Generic[Value]):
 
     Attributes:
         data: The stored new value, not decoded; None when the key is gone.
-        revision: Of the value, or of the marker of its end.
+        revision: Of the value, or of the marker that superseded it.
     """
 
     spec: BucketSpec[Value]
@@ -108,7 +108,7 @@ class Bucket(Generic[Value]):
         self._bus = bus
         self._stream = stream_name(spec)
         self._prefix = f"$KV.{spec.name}."
-        self._markers: dict[str, tuple[int, float]] = {}  # of our own deletions: the revision, and until when it stands
+        self._markers: dict[str, tuple[int, float]] = {}  # key -> (our delete marker's revision, its expiry)
 
     async def get(self, key: str, *, deadline_s: float = _DEADLINE_S) -> Entry[Value] | None:
         """The key's value from the stream's leader; None when it has none."""
@@ -118,7 +118,7 @@ class Bucket(Generic[Value]):
     async def put(
         self, key: str, value: Value | bytes, *, ttl_s: int | None = None, deadline_s: float = _DEADLINE_S
     ) -> int:
-        """Set the key, whatever it is; bytes are stored unchanged; returns the revision.
+        """Set the key, whether or not it has a value; bytes are stored unchanged; returns the revision.
 
         Args:
             ttl_s: Whole seconds until it goes; None takes the bucket's `key_ttl_s`, and without one it stays.
@@ -131,7 +131,7 @@ class Bucket(Generic[Value]):
         """Set the key if it has no value.
 
         Raises:
-            KeyExists: It has one.
+            KeyExists: The key has a value.
         """
         until = time.monotonic() + deadline_s
         marker, stands_until = self._markers.pop(key, (0, 0.0))
@@ -163,7 +163,7 @@ class Bucket(Generic[Value]):
         """Set the key if it is still at `revision`; its TTL starts again.
 
         Raises:
-            KeyChanged: It is not.
+            KeyChanged: The key is at another revision, or gone.
         """
         return await self._write(key, value, expect=revision, ttl_s=ttl_s, deadline_s=deadline_s)
 
@@ -314,7 +314,7 @@ class Bucket(Generic[Value]):
 
 
 class _Watch(Generic[Value]):
-    """One watcher: what it was told last of each key that lives, and by that what is news."""
+    """One watcher: it remembers what it told last about each live key, so that it tells changes only."""
 
     def __init__(
         self,
@@ -331,7 +331,7 @@ class _Watch(Generic[Value]):
             str, tuple[int, int]
         ] = {}  # revision and time: in a bucket that was made again, revisions start at 1
         self._turn = asyncio.Lock()
-        self._followed: set[str] = set()  # told by the reader since the present poll began: it may have older values
+        self._followed: set[str] = set()  # keys told by the reader during the present poll, which may have older values
 
     async def run(self) -> None:
         reader = self._bucket.reader()
@@ -364,7 +364,7 @@ class _Watch(Generic[Value]):
                 log.warning("bucket.poll_failed", bucket=self._bucket.spec.name, error=error)
 
     async def _compare(self, present: dict[str, Entry[Value]]) -> None:
-        """Tell what the reader has not; what it told during the poll is compared by the next one."""
+        """Tell what the reader missed; the next poll compares the keys that the reader told during this one."""
         for key, (revision, at_ms) in list(self._told.items()):
             if key not in present and key not in self._followed:
                 await self._tell(Change(self._bucket.spec, key, Cause.EXPIRED, None, revision), at_ms)

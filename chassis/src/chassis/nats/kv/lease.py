@@ -43,7 +43,7 @@ class Lease:
         revision: Grows with each holder and renewal: what a later holder writes is newer.
         term: The revision at which the present hold, or the last one, began; a later holder's is greater.
         gains: How often this process gained the lease.
-        others_seen: How often this process saw the lease in the hands of another.
+        others_seen: How often this process saw another one hold the lease.
     """
 
     def __init__(
@@ -196,7 +196,7 @@ class Lease:
         return True
 
     async def _put_back(self) -> bool:
-        """Create the key again, which disappeared while we hold the lease by our own clock.
+        """Recreate the key: it disappeared although we hold the lease by our own clock.
 
         The server measures the TTL with its wall clock: setting that forward expires the key early.
         """

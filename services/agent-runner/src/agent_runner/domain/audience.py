@@ -40,7 +40,7 @@ class Audience:
         in_room: The caller's media is up: with signalling alone the caller hears and says nothing.
         was_first: The caller was in the room before the agent.
         is_subscribed: A participant has subscribed to the agent's track.
-        is_recorded: A recorder, which is hidden, was in the room then and may have been the one.
+        is_recorded: A hidden recorder was in the room at that time, and may have been the subscriber.
     """
 
     caller: str = ""

@@ -25,7 +25,7 @@ class FaultReport:
     since: tuple[tuple[str, float], ...] = ()
 
     def failed(self, provider: str, now: float, *, ago_ms: int) -> Next:
-        """The provider keeps the agent deaf or mute since `ago_ms`; repeated words of the same fault report nothing."""
+        """The provider has kept the agent deaf or mute for `ago_ms`; the same fault is reported once."""
         if provider in dict(self.since):
             return self, ()
         since = (*self.since, (provider, now - ago_ms / 1000))

@@ -81,7 +81,7 @@ Step: TypeAlias = tuple["Floor", tuple[Effect, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """The pause that is due or on.
+    """A pause of the agent, pending or in effect.
 
     Attributes:
         due: When the agent pauses, if the sound goes on.
@@ -180,7 +180,7 @@ class Floor:
         return self, ()
 
     def words(self, now: float, text: str, *, is_final: bool) -> Step:
-        """A transcript came, for the sound that is or for an earlier one."""
+        """A transcript came, of the present sound or of an earlier one."""
         if self.has_turn:
             return replace(self, has_words=True, wordless=0), ()
         may_echo = self.overlaps or self.is_agents(now)  # a transcript may come after the agent's end

@@ -27,7 +27,7 @@ class Deaf:
     Attributes:
         for_s: Seconds since it has been deaf.
         times: Sessions in a row that sent nothing.
-        is_proven: The session sent nothing at all, so that it may be blamed; else a new session is only a try.
+        is_proven: The session sent nothing at all, so the recogniser is at fault; else the replacement is an attempt.
     """
 
     for_s: float
@@ -110,7 +110,7 @@ class Hearing:
         return is_first
 
     def deaf(self, now: float) -> Deaf | None:
-        """Whether the session must be replaced. Found once for each session."""
+        """Whether the session must be replaced; returned once for each session."""
         if self._opened is not None and now - self._opened >= GREETING_S:
             since, self._opened = self._opened, None
             self._deaf_sessions += 1

@@ -80,7 +80,7 @@ def _calls(log: Iterable[Event]) -> list[ToolCalled]:
 
 
 def _is_asked(turns: Mapping[tuple[int, int], TurnFinished], calls: Sequence[ToolCalled]) -> bool:
-    """Whether the last thing to do was to answer the caller.
+    """Whether the conversation ends with a turn of the caller that has no answer.
 
     An answer that the epoch's end cut short counts as given, unless a tool was called for it: then it may have been
     no more than "one moment".

@@ -6,7 +6,7 @@ from typing import Final, Literal, TypeAlias
 STALL_S: Final = 5.0
 """Seconds without a frame. LiveKit delivers frames all the time, also of a caller who is muted or sends nothing."""
 
-_STEP_S: Final = 1.0  # counted of the time between two looks: a process that stood still got no frames either
+_STEP_S: Final = 1.0  # most that one look counts: a process that was frozen received no frames either
 
 Verdict: TypeAlias = Literal["well", "resubscribe", "back", "lost"]
 
@@ -17,7 +17,7 @@ class Intake:
 
     Attributes:
         missing_s: Seconds for which it has been missing.
-        is_stalled: The agent has subscribed again for that.
+        is_stalled: The agent has subscribed again because of the stall.
         looked_at: The last look.
     """
 

@@ -124,7 +124,7 @@ class JobState:
         return replace(self, awaits_rejoin=True), (report, AwaitRejoin(reason))
 
     def worked(self, provider: Provider) -> Step:
-        """See `ProviderHealth`; so are the next three."""
+        """As in `ProviderHealth`, which also explains the next three methods."""
         return self._with(*self.health.worked(provider))
 
     def reconnected(self, provider: Provider) -> Step:
@@ -143,7 +143,7 @@ class JobState:
         name: str = "",
         ms: int = 0,
     ) -> Step:
-        """See `ProviderHealth`."""
+        """As in `ProviderHealth`."""
         if not self.is_running:
             return self, ()
         step, verdict = self.health.erred(

@@ -1,6 +1,6 @@
 """What the agent says by itself in one call: the table's line of the call's language, or what a setting says instead.
 
-`AgentConfig.lines_in(language)` is the way to them.
+Get them from `AgentConfig.lines_in(language)`.
 """
 
 from collections.abc import Mapping

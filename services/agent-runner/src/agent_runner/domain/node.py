@@ -12,7 +12,7 @@ FENCE_PAUSE_S: Final = 2.0
 """A wake-up or the return of NATS is noticed in several places at once, but the jobs are fenced once."""
 
 REMEMBERED: Final = 10_000
-"""Ended jobs that the node remembers; the oldest are forgotten first."""
+"""Ended jobs that the node remembers; the oldest are evicted first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class NodeJobs:
 
     Attributes:
         running: The epoch that runs here.
-        ended: The last epoch that ended here; the one that ended last stands last.
+        ended: The last epoch that ended here, in the order of their ends.
         term: The greatest term that a scheduler has sent; 0 in a command: the scheduler is of an older version.
     """
 

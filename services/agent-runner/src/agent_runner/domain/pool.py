@@ -107,7 +107,7 @@ def plan(
         waiting: Jobs that wait for a worker; they count in `busy`, so an idle worker for each takes no further slot.
         draining: The node takes no new job and needs no idle workers.
         now: Monotonic seconds.
-        starting: A call took its worker just now: forks that can wait do.
+        starting: A call took its worker just now: postpone forks that no job waits for.
     """
     target = 0 if draining else limits.target
     wanted = min(target, max(0, limits.slots - busy)) + waiting
@@ -242,13 +242,13 @@ class PoolState:
 
     def looked(self, silence_s: float, now: float) -> "PoolState":
         """Time has passed, with so much silence of each worker; comes a few times a second."""
-        # A pause of our own may have been theirs, too: their beats are on the way.
+        # A pause of the supervisor may have been the workers', too: their beats arrive soon.
         judge_from = now + TWO_BEATS_S if silence_s >= MAX_STEP_S else self.judge_from
         idle = {pid: replace(w, silent_s=w.silent_s + silence_s) for pid, w in self.idle.items()}
         return replace(self, idle=idle, judge_from=judge_from)
 
     def worker_asked(self, now: float, *, may_be_stale: bool) -> Step:
-        """Give a job or room the oldest ready worker; a stale one only if all are stale and it may be stale.
+        """Give a job or room the oldest ready worker; a stale one only if all are stale and the asker accepts it.
 
         If all have missed two beats, retire one for a new fork: a fork takes 25 ms, a hung worker costs the caller
         seconds.
@@ -261,7 +261,7 @@ class PoolState:
         return self._retire(chosen) if is_silent else self._give(chosen, now)
 
     def woke(self, now: float, limits: PoolLimits, *, waiting: int) -> Step:
-        """Something changed: follow the plan."""
+        """Something changed: carry out the plan."""
         idle = list(self.idle.values())
         state = replace(self, backoff=self.backoff.after_look(idle, now))
         todo = plan(

@@ -108,7 +108,7 @@ class Node:
     async def fence(self) -> None:
         """End every job that the log has given to a newer epoch, and every prejoined room.
 
-        Each job is asked about until the log answers; after 2 s that goes on in the background.
+        It asks the log about each job until the log answers; after 2 s it continues in the background.
         """
         self._rooms.node_was_away()
         await self._fences.cancel()  # their answers may be older than this absence

@@ -208,7 +208,7 @@ class Pool:
             return await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():
-                waiter.result().kill()  # it was given in the same instant
+                waiter.result().kill()  # it got its worker in the same instant
             raise
         finally:
             self._waiters.remove(waiter)

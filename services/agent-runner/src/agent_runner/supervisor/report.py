@@ -187,7 +187,7 @@ class Report:
         )
 
     def _put_sealed(self, event: Event) -> None:
-        """Before the outbox, which may keep the event on this node's disk."""
+        """Seal the event before it enters the outbox, which may write it to this node's disk."""
         self._outbox.put(seal(event, self._sealing_key))
 
     def _tell_stopped(self, what: TellStopped) -> None:

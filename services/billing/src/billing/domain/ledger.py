@@ -124,8 +124,8 @@ class Account:
 def tariff_then(usage: Usage, today: Tariff) -> Tariff:
     """The tariff of the time: that of the announced bill, if the log has one; otherwise today's.
 
-    A database that lost its rows so gets the same bills again. A `billed` of an older version names no price: of begun
-    minutes the credits say it, and the rule is the one that gives its seconds.
+    So a database that lost its rows gets the same bills again. A `billed` of an older version has neither price nor
+    rule: the price is credits divided by minutes, and the rule is the newest one that yields its seconds.
     """
     billed = usage.billed
     if billed is None:

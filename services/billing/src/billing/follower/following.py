@@ -148,7 +148,7 @@ class Following:
             newest = await self._sessions.newest()
             if newest > max(self._backlog.read, self._fetched):
                 await self._check_gap(extent)
-            await self._positions.show(self._to_show)  # also unmoved: a lost store of NATS may have lost the mark
+            await self._positions.show(self._to_show)  # even if unchanged: NATS may have lost the mark with its store
             if is_idle and newest <= self._backlog.read:
                 self._backlog.read = max(self._backlog.read, extent.last_seq)  # the remaining messages change no bill
         except Unavailable as error:

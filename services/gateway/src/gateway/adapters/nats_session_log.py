@@ -42,8 +42,8 @@ class NatsSessionLog:
         self._tail = LogTail(bus)
         self._deadline_s = deadline_s
         self._back_at = -inf  # when NATS came back with another log, or with one that is not known yet
-        self._known_ms = 0  # when the log was made that was known last
-        self._made_ms = 0  # the present one's; 0: not known yet
+        self._known_ms = 0  # creation time of the last known log
+        self._made_ms = 0  # creation time of the present log; 0: unknown
         bus.on_reconnect(self._reconnected)
 
     @property
@@ -63,7 +63,7 @@ class NatsSessionLog:
             await asyncio.sleep(_LOOK_AGAIN_S)
 
     async def _made(self) -> int:
-        """When the log was made, Unix ms; 0: NATS does not answer, or the log is gone and made again in a moment."""
+        """The log's creation time, Unix ms; 0: NATS does not answer, or the log is lost and about to be recreated."""
         try:
             created = (await self._bus.use_of(SESSIONS, deadline_s=self._deadline_s)).created
         except BusUnavailable:

@@ -31,7 +31,7 @@ class NatsStartQueue:
 
     @property
     def opens_words(self) -> bool:
-        """As the last leader said; True before any word: the scheduler is upgraded before the gateway."""
+        """As the last report says; True before the first one, since the scheduler is upgraded before the gateway."""
         return self._opens_words
 
     async def _changed(self, change: Change[QueueState]) -> None:

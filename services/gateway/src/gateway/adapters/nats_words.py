@@ -73,7 +73,7 @@ class NatsWords:
         raise NatsUnavailable("The key of the session's words changes too fast; repeat the request.")
 
     async def _reserve(self, session_id: str) -> None:
-        """Store an empty secret, so that the session's id gets no new one; a full bucket gives none either."""
+        """Store an empty secret, so that this session id gets no new one; a full bucket refuses new ones anyway."""
         with suppress(StreamFull):
             await self._bucket.create(session_id, WordsKey(at=self._now()), deadline_s=self._deadline_s)
 

@@ -30,7 +30,7 @@ from gateway.ports import Page, ReadModelUnavailable
 _FORM = 4  # of the keys and the facts; increment it when their content changes, so that all are written again
 POSITION = f"projection:position:{_FORM}"
 # The positions of the former forms, kept up to date for a gateway of an older version that becomes projector during a
-# rolling upgrade. It moves only its own position on, so one that differs tells that its facts lack this form's.
+# rolling upgrade. It advances only its own position: if that one differs, the facts may lack this form's fields.
 FORMER_POSITIONS = ("projection:position", "projection:position:2", "projection:position:3")
 SESSIONS_BY_TIME = "projection:recent"
 SESSIONS_READY, SESSIONS_STARTING = "session:ready", "session:starting"

@@ -56,7 +56,7 @@ def as_text(said: Transcript) -> str:
 
 
 def _calls(log: Iterable[Event]) -> dict[_Place, dict[int, ToolCalled]]:
-    """By the turn in which they were called, the newest event of each call by its ordinal."""
+    """Turn -> number of the call -> the call's newest event."""
     found: dict[_Place, dict[int, ToolCalled]] = {}
     for event in log:
         if isinstance(event, ToolCalled):

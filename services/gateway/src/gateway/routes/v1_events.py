@@ -139,7 +139,7 @@ class _SessionEvents:
         return self._lines(news)
 
     async def _note_ticks(self, before: int) -> None:
-        """The bill's entry counts faults by ticks too, if a node died, and the log's tail has none."""
+        """Read the ticks, which the tail leaves out: after a node's death the bill's entry counts their faults."""
         try:
             history = await self._services.log.records(self._session_id)
         except Unavailable as error:

@@ -17,7 +17,7 @@ RESERVED_SHARE = 10
 
 
 class QueueFull(Exception):
-    """The queue holds MAX_QUEUE sessions, or the tenth more that users with no other queued start may use."""
+    """The queue is full: MAX_QUEUE sessions; for a user without a queued start, a tenth more."""
 
 
 class Admission:
@@ -143,7 +143,7 @@ class Admission:
 def successor(
     session: Session, fleet: Fleet, now_ms: int, retry_pause_ms: int
 ) -> tuple[NodeState, tuple[Considered, ...]]:
-    """Choose the next attempt's node: another one if there is one, and none that failed this session just now.
+    """Choose the next attempt's node: a node that has not had this session if possible, never one that just failed it.
 
     A call with sealed words goes to a node of an older version only if no other is able: it cannot read what was said.
 
@@ -166,7 +166,7 @@ def successor(
 
 
 def looked_at(session: Session, fleet: Fleet, node_id: str | None, now_ms: int) -> tuple[Considered, ...]:
-    """The nodes for the start of a session that got this one; None: it gets none now."""
+    """The nodes that were considered for a start; `node_id` is the chosen one, None while the start has to wait."""
     return considered(fleet, node_id, session_id=session.session_id, region=_region_of(session), now_ms=now_ms)
 
 

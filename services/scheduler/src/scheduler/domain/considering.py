@@ -8,7 +8,7 @@ from scheduler.domain.fleet import Fleet
 from scheduler.domain.ranking import Entry
 from scheduler.domain.suspects import Suspect
 
-_MOST_PASSED: Final = 3  # where refused nodes would have no place otherwise
+_MOST_PASSED: Final = 3  # fewer able nodes than this are left out to make place for refused ones
 
 
 def considered(
@@ -26,7 +26,7 @@ def considered(
 
     Args:
         chosen: The node's id, before or after `Fleet.place`; None: no node is chosen.
-        session_id: As the other arguments: as in `Fleet.choose`.
+        session_id: This and the other arguments are as in `Fleet.choose`.
         has_sealed: The call has sealed words, which older nodes cannot read.
     """
     ranking, most = fleet.ranking, MOST_CONSIDERED

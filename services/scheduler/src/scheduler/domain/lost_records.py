@@ -16,8 +16,8 @@ def lost_records(
     """The events to write again, in this order; none if the log has the session's beginning.
 
     `assigned` comes before `requested`: a session with only its `requested` would be placed again. Only the node knows
-    `agent_ready`, and no bill needs it. Of an earlier epoch the leader knows what it measured by the former log when
-    its successor was assigned: that is billed. What only the successor's node says of it becomes a `time_lost`.
+    `agent_ready`, and no bill needs it. An earlier epoch is billed for the time that the leader measured in the former
+    log when it assigned the successor. Time that only the successor's node reports becomes a `time_lost`.
 
     Args:
         session: All that is known of it.
@@ -60,8 +60,8 @@ def _earlier(
 ) -> list[Event]:
     """For each earlier epoch that served: its `assigned`, and one tick with the time that was measured.
 
-    An epoch before the last `assigned` of the log stays lost: that `assigned` must stay the last. A `tick` that an
-    interrupted try wrote is not written again.
+    An epoch older than the log's last `assigned` is not restored, since that `assigned` must stay the last one. A
+    `tick` that an interrupted attempt wrote is not repeated.
     """
     there, ids = _assigned_epochs(history), {record.event.id for record in history}
     found: list[Event] = []

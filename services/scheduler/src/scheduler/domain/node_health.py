@@ -42,10 +42,10 @@ class NodeHealth:
         return now_ms >= self.judge_from_ms and node_id in self._lost
 
     def outage_over(self, judge_from_ms: int) -> None:
-        """NATS was away: judge no node before this time.
+        """Judge no node before this time: NATS was unreachable.
 
-        Nodes that were lost before are looked at again then: a session that finds its node not lost meanwhile would
-        otherwise sleep until its end.
+        Until then no node counts as lost, and a session that decides meanwhile sets no timer for its node. So the lost
+        nodes become missing ones: they are judged again at that time, which wakes their sessions.
         """
         self.judge_from_ms = judge_from_ms
         self._lost.clear()

@@ -159,7 +159,7 @@ class Session:
 
     @property
     def starting_since_ms(self) -> int | None:
-        """When the attempts that have no agent yet began: at the first epoch after the last one that got ready."""
+        """When the current attempts began: at the first epoch after the last one whose agent was ready."""
         last_ready = max(self.ready_ms, default=0)
         return min((a.at_ms for epoch, a in self.attempts.items() if epoch > last_ready), default=None)
 

@@ -91,7 +91,7 @@ class Beginnings:
         return await self._log.history(session_id)
 
     async def _is_written(self, event: Event) -> bool:
-        """Write it where NATS permits it: the users of an older version lack its subject, and no later try has it."""
+        """Write the event; False: NATS does not permit its subject, because its users are of an older version."""
         try:
             await self._log.append(event, expect_last=None if isinstance(event, _MAY_REPEAT) else 0)
         except Refused as error:
@@ -107,7 +107,7 @@ class Beginnings:
 
 
 def _billable_ms(refused: Sequence[Event], history: Sequence[Recorded], now_ms: int) -> int:
-    """What the session's bill lacks without these events, as far as the log says now."""
+    """The billable time that only the refused events would prove."""
     known = [LogRecord(record.event, record.stored_ms) for record in history]
     whole = meter([*known, *(LogRecord(event, now_ms) for event in refused)])
     return whole.billable_ms - meter(known).billable_ms

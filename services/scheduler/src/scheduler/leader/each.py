@@ -1,4 +1,4 @@
-"""Repairs many things, some at once."""
+"""Bounds repairs: how many run at once, and how many belong to one round."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 async def each(things: Iterable[T], repair: Callable[[T], Awaitable[None]], *, at_once: int = _AT_ONCE) -> None:
-    """Repair each, some at once; raises the first failure after all have run."""
+    """Repair every thing, `at_once` at a time; raises the first failure after all have run."""
     limit = asyncio.Semaphore(at_once)
 
     async def one(thing: T) -> None:
@@ -23,7 +23,7 @@ async def each(things: Iterable[T], repair: Callable[[T], Awaitable[None]], *, a
 
 
 class Rotation:
-    """A limited number of things in each round; the next one goes on where it stopped, so none waits for ever."""
+    """Takes at most `most` things in a round; the next round continues behind them, so that each gets its turn."""
 
     def __init__(self, most: int) -> None:
         self._most = most

@@ -93,7 +93,7 @@ class Placing:
         self._board.slots.took(key, session_id)
 
     async def next(self, session: Session, current: Attempt) -> bool:
-        """Give the session's next epoch to a node; none if its grant is used up, which the measurement then ends.
+        """Give the session's next epoch to a node; if the grant is used up, learn the measurement that ends it instead.
 
         Raises:
             Outrun: Another leader wrote first.
@@ -137,7 +137,7 @@ class Placing:
         return True
 
     def looked_at(self, session: Session, node_id: str | None = None) -> tuple[Considered, ...]:
-        """What the fleet says to a start that got this node; None: it gets none now."""
+        """The nodes that were considered for a start; `node_id` is the chosen one, None while the start has to wait."""
         return looked_at(session, self._board.fleet, node_id, self._timekeeper.now_ms())
 
     def _assigned(

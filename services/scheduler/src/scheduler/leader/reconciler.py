@@ -31,7 +31,7 @@ class Reconciler:
 
     Attributes:
         former: The sessions that were open when this process led before, until the log was asked about them.
-        restored_ms: When the log was made to which all is restored that this leader and the nodes know; 0: none yet.
+        restored_ms: Creation time of the log to which all that this leader and the nodes know is restored; 0: none yet.
     """
 
     def __init__(

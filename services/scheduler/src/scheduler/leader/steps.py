@@ -13,7 +13,7 @@ _AT_ONCE: Final = 128  # sessions; each waits only for NATS, never for a node or
 _RETRY_MS: Final = 250
 _AFTER_A_BUG_MS: Final = 5_000
 _CANCEL_S: Final = 1.0
-_MOST_OUTRUNS: Final = 1  # in one run; reading back did not show what the log or the bucket holds
+_MOST_OUTRUNS: Final = 1  # lost compare-and-sets in one run; after more, reading back does not help
 
 log = logs.get_logger(__name__)
 

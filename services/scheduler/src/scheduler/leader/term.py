@@ -108,7 +108,7 @@ class Parts:
 
 
 class Term:
-    """One gain of the lease; only what is written outlives it.
+    """One term, from gaining the lease until losing it. The next term knows only what is stored.
 
     Attributes:
         acting: Its parts while it acts.
@@ -276,7 +276,7 @@ class Terms:
     async def lead(self) -> None:
         """Lead for one term, until cancelled."""
         gains, others_seen = self._lease.gains, self._lease.others_seen
-        if others_seen != self._others_seen:  # another leader knew better: it may have ended them
+        if others_seen != self._others_seen:  # another process led meanwhile, and may have ended these sessions
             self._former, self._others_seen = (), others_seen
         term = self._term = self._make(lambda: self._lease.is_held and self._lease.gains == gains, self._former)
         try:

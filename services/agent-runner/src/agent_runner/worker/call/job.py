@@ -192,7 +192,7 @@ class Job:
                         self._end_call(found)
 
     def _check_intake(self) -> None:
-        """Act on the caller's audio that does not arrive."""
+        """Act when the caller's audio does not arrive."""
         match self._pipeline.transport.client.look(time.monotonic()):
             case "resubscribe":
                 self._take(self._state.faulted("stt", STALL_S))
@@ -249,7 +249,7 @@ class Job:
             llm = self._pipeline.llm
             step = self._state.erred(
                 provider,
-                text if provider else name,  # without a provider it is the call's end, which is logged
+                text if provider else name,  # without a provider it becomes the logged reason of the call's end
                 is_unusable=is_unusable,
                 has_broken_off=provider == "llm" and llm.has_begun,
                 name=name,

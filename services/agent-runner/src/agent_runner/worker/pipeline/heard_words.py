@@ -17,11 +17,7 @@ class HeardWords(FrameProcessor):
     """
 
     def __init__(self, clock: SpeechClock, on_word: Callable[[str], None], on_interruption: Callable[[], None]) -> None:
-        """Make the processor.
-
-        Args:
-            on_interruption: The output has discarded what it had not sent.
-        """
+        """`on_interruption`: called when the output has discarded the audio that it had not sent."""
         super().__init__()
         self._clock = clock
         self._on_word = on_word

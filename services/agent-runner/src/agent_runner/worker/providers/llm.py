@@ -208,7 +208,7 @@ class LanguageModel(GroqLLMService):
         self.questions_asked += 1
         self.is_asked = True
         self._count_rounds_of(context)
-        if budget := self._config.llm_context_tokens:  # a summary keeps to it; this is for when none came
+        if budget := self._config.llm_context_tokens:  # a summary keeps the context within it; without one, cut it here
             self._dropped += _shorten(context, shrunk(context.messages), _OVERRUN * budget)
         try:
             async with asyncio.timeout(self._config.llm_total_timeout_s):

@@ -110,7 +110,7 @@ class MendedSpeech(SpokenText, InworldConnection):
             utterance.times = self._cumulative_time, self._generation_end_time
 
     async def _is_mended(self, context_id: str, utterance: Utterance, result: dict[str, Any]) -> bool:
-        """Whether this message showed that a text got no audio, and that was dealt with."""
+        """Ask again if this message shows that a text got no audio; True: Pipecat must not see the message."""
         status = result.get("status") or {}
         code = status.get("code", 0)
         utterance.is_created = utterance.is_created or "contextCreated" in result

@@ -163,7 +163,7 @@ class WarmClient(CallerAudio):
         await super().disconnect()
 
     async def publish_audio(self, audio_frame: rtc.AudioFrame) -> bool:
-        """Write a frame. The first one waits until the caller can hear it; one that an interruption meets is lost."""
+        """Write a frame. The first one waits until the caller can hear it; an interruption discards a waiting one."""
         if not await self.valve.passes():
             return False
         self.valve.writes(audio_frame)

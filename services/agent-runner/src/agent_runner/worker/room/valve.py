@@ -23,7 +23,7 @@ class Valve:
     """
 
     def __init__(self, source: Callable[[], rtc.AudioSource | None]) -> None:
-        """Make it; `source` gives LiveKit's queue, None without one."""
+        """`source` returns LiveKit's queue; None while there is no room."""
         self._source = source
         self.clock = SpeechClock()
         self._is_open = asyncio.Event()
