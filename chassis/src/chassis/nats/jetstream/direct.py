@@ -7,11 +7,10 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from nats.aio.msg import Msg
-from nats.js.api import Base
 
 from chassis.nats.connection.connection import Connection
 from chassis.nats.errors import BusClosed, BusUnavailable
@@ -95,5 +94,5 @@ def _pending(headers: dict[str, str]) -> int | None:
 
 def _raw(message: Msg) -> Raw:
     headers = dict(message.headers or {})
-    at = Base._parse_utc_iso(headers["Nats-Time-Stamp"])  # pyright: ignore[reportPrivateUsage]
+    at = datetime.fromisoformat(headers["Nats-Time-Stamp"]).astimezone(UTC)
     return Raw(headers["Nats-Subject"], message.data, int(headers["Nats-Sequence"]), at, headers)

@@ -14,6 +14,7 @@ from typing import Final
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js.api import ConsumerConfig, ConsumerInfo
+from nats.nuid import NUID
 
 from chassis.nats.connection.connection import Connection
 from chassis.nats.errors import BusClosed, BusUnavailable
@@ -60,7 +61,7 @@ class Pull:
     """
 
     def __init__(self, connection: Connection, stream: str, config: ConsumerConfig) -> None:
-        name = connection.nc._nuid.next().decode()  # pyright: ignore[reportPrivateUsage]
+        name = NUID().next().decode()
         self.is_gone = False
         self._connection = connection
         self._stream = stream

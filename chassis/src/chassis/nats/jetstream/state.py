@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from nats.js.api import Base
 from nats.js.errors import APIError
 
 from chassis.nats.connection.connection import Connection
@@ -113,4 +112,4 @@ async def _info(connection: Connection, stream: str, ask: bytes, timeout_s: floa
 
 
 def _time(text: str) -> datetime:
-    return Base._parse_utc_iso(text)  # pyright: ignore[reportPrivateUsage]
+    return datetime.fromisoformat(text).astimezone(UTC)
