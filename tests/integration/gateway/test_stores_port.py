@@ -20,6 +20,7 @@ from gateway.adapters.nats_seats import NatsSeats
 from gateway.adapters.nats_session_log import NatsSessionLog
 from gateway.adapters.nats_start_queue import NatsStartQueue
 from gateway.adapters.nats_words import NatsWords
+from gateway.domain.logged import Watch
 from gateway.ports import (
     IdempotencyKeys,
     LogReader,
@@ -32,7 +33,7 @@ from gateway.ports import (
     StartQueue,
     Words,
 )
-from tests.support.events import NOW, SESSION, assigned, ended, ready, requested
+from tests.support.events import NOW, SESSION, assigned, ended, ready, requested, tick
 from tests.support.gateway.fakes import (
     FakeKeys,
     FakeLog,
@@ -161,6 +162,31 @@ async def test_only_the_kinds_that_were_asked_for_are_read(stores: Stores) -> No
     assert read == [(3, requested(OTHER)), (4, ended())]
     async with stores.log.follow(SESSION, *kinds) as found:
         assert [await anext(found), await anext(found)] == [requested(), ended()]
+
+
+async def test_a_watch_tells_a_sessions_new_events_without_ticks_and_for_all_sessions_past_ones_too(
+    stores: Stores,
+) -> None:
+    await stores.log.open(requested(), secret="")
+    async with stores.log.watch(SESSION) as one:
+        for event in (tick(5_000), assigned(session_id=OTHER), assigned()):
+            await stores.log.publish(event)
+        assert await told(one, 1) == [("assigned", SESSION)]
+
+    async with stores.log.watch() as every:
+        everything = [("requested", SESSION), ("assigned", OTHER), ("assigned", SESSION)]
+        assert await told(every, 3) == everything
+        await stores.log.publish(ready())
+        assert await told(every, 1) == [("agent_ready", SESSION)]
+
+
+async def told(watch: Watch, n: int) -> list[tuple[str, str]]:
+    """The first events that it tells from now on, at least `n`."""
+    found: list[tuple[str, str]] = []
+    async with asyncio.timeout(5):
+        while len(found) < n:
+            found += [(each.event.event, each.event.session_id) for each in await watch.next() if each.event]
+    return found
 
 
 async def test_a_key_belongs_to_its_first_request(stores: Stores) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -151,16 +152,21 @@ class FakeSessionLog:
 
 
 class FakeCallLogs:
-    """Remembers which sessions it follows."""
+    """Remembers which sessions it follows, and for how many jobs: two epochs of a session may overlap."""
 
     def __init__(self) -> None:
-        self.followed: set[str] = set()
+        self._jobs: Counter[str] = Counter()
+
+    @property
+    def followed(self) -> set[str]:
+        return set(+self._jobs)
 
     def follow(self, session_id: str, file: Path) -> None:
-        self.followed.add(session_id)
+        self._jobs[session_id] += 1
 
     def leave(self, session_id: str) -> None:
-        self.followed.discard(session_id)
+        if self._jobs[session_id]:
+            self._jobs[session_id] -= 1
 
 
 class FakeRegistry:

@@ -1,7 +1,6 @@
 """How many rooms are prejoined, on which nodes, and when unused ones are retired."""
 
 import asyncio
-from asyncio import Event as Signal
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 
@@ -19,6 +18,7 @@ from scheduler.leader.prejoiner import Prejoiner, PrejoinPlan
 from scheduler.ports import NotAccepted
 from tests.support.events import T0, requested
 from tests.support.scheduler.builders import at_ms, node
+from tests.support.scheduler.fakes import FakePrejoinedRooms
 from tests.support.scheduler.world import World
 
 
@@ -76,11 +76,10 @@ class Scene:
     def __init__(self, size: int) -> None:
         self.world = World(Limits())
         self.ordered: list[tuple[str, PrejoinRoom]] = []
-        self.offered: dict[str, ListedRoom] = {}
+        self.rooms = FakePrejoinedRooms()
         self.refuses: set[str] = set()
         self.board = Board(Limits(), self.world.now_ms())
         self.board.fleet.report(node("n1", slots=9))
-        self._tell: Callable[[str, ListedRoom | None], None] | None = None
         self._n = 0
         plan = PrejoinPlan(size=size, max_age_s=100, livekit_url="ws://x", mint=self._mint, chance=lambda: 0.5)
         self.prejoiner = Prejoiner(
@@ -89,7 +88,7 @@ class Scene:
             self.world,  # pyright: ignore[reportArgumentType]
             self,  # pyright: ignore[reportArgumentType]
             self.world,
-            self,
+            self.rooms,
             now_ms=self.world.now_ms,
             is_acting=lambda: True,
         )
@@ -99,13 +98,9 @@ class Scene:
         self._n += 1
         return f"session_{now_ms}_{self._n}"
 
-    async def watch(self, changed: Callable[[str, ListedRoom | None], None], caught_up: Signal) -> None:
-        self._tell = changed
-        caught_up.set()
-        await asyncio.Event().wait()
-
-    async def retire(self, room: ListedRoom) -> None:
-        self.lose(room.room.session_id)
+    @property
+    def offered(self) -> dict[str, ListedRoom]:
+        return self.rooms.offered
 
     async def prejoin(self, node_id: str, order: PrejoinRoom) -> None:
         self.ordered.append((node_id, order))
@@ -114,15 +109,11 @@ class Scene:
         self.offer(order.session_id)
 
     def offer(self, session_id: str) -> None:
-        assert self._tell is not None
-        self.offered[session_id] = ListedRoom(room(session_id), 1)
-        self._tell(session_id, self.offered[session_id])
+        self.rooms.offer(room(session_id))
 
     def lose(self, session_id: str) -> None:
         """The room was claimed or deleted."""
-        assert self._tell is not None
-        if self.offered.pop(session_id, None) is not None:
-            self._tell(session_id, None)
+        self.rooms.take(session_id)
 
     def later(self, ms: int) -> None:
         self.world.monotonic_s += ms / 1000
@@ -239,7 +230,7 @@ async def test_a_bug_at_one_look_ends_no_term(scene: Callable[..., Scene], monke
         raise RuntimeError("bug")
 
     with monkeypatch.context() as broken:
-        broken.setattr(s, "retire", bug)
+        broken.setattr(s.rooms, "retire", bug)
         s.offer("session_1")
         await s.looks(2)
     await s.looks(2)

@@ -1,0 +1,43 @@
+"""Fakes of the scheduler's ports that the world of `world.py` does not have."""
+
+import asyncio
+from asyncio import Event as Signal
+from collections.abc import Callable
+
+from contracts.registry import PrejoinedRoom
+from scheduler.domain.prejoining import ListedRoom
+
+
+class FakePrejoinedRooms:
+    """The bucket `prejoined`: a node offers rooms, a gateway takes them."""
+
+    def __init__(self) -> None:
+        self.offered: dict[str, ListedRoom] = {}
+        self._revision = 0
+        self._tell: Callable[[str, ListedRoom | None], None] | None = None
+
+    async def watch(self, changed: Callable[[str, ListedRoom | None], None], caught_up: Signal) -> None:
+        for session_id, listed in self.offered.items():
+            changed(session_id, listed)
+        self._tell = changed
+        caught_up.set()
+        await asyncio.Event().wait()
+
+    async def retire(self, room: ListedRoom) -> None:
+        if self.offered.get(room.room.session_id) == room:
+            self.take(room.room.session_id)
+
+    def offer(self, room: PrejoinedRoom) -> None:
+        """Create the room's key, or renew it."""
+        self._revision += 1
+        self.offered[room.session_id] = ListedRoom(room, self._revision)
+        self._say(room.session_id, self.offered[room.session_id])
+
+    def take(self, session_id: str) -> None:
+        """Delete the key, as a claim and an expiry do."""
+        if self.offered.pop(session_id, None) is not None:
+            self._say(session_id, None)
+
+    def _say(self, session_id: str, listed: ListedRoom | None) -> None:
+        if self._tell is not None:
+            self._tell(session_id, listed)
