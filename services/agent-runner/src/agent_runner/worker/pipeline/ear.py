@@ -172,7 +172,7 @@ class Ear(BaseObserver):
         return self._awaited[1]
 
     def user_said(self, text: str) -> None:
-        self.ends.forget()
+        self.ends.clear()
         self._tell(self.talk.user_said(text))
 
     def user_typed(self, text: str) -> None:

@@ -62,6 +62,6 @@ class UtteranceEnds:
         """What the turn was whose end the aggregator reports."""
         return self._ended.popleft() if self._ended else "answer"
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Start from a known place: an interruption may discard a frame on its way to the aggregator."""
         self._ended.clear()
