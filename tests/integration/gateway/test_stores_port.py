@@ -167,24 +167,24 @@ async def test_only_the_kinds_that_were_asked_for_are_read(stores: Stores) -> No
 async def test_a_watch_tells_a_sessions_new_events_without_ticks_and_for_all_sessions_past_ones_too(
     stores: Stores,
 ) -> None:
-    await stores.log.open(requested(), secret="")
     async with stores.log.watch(SESSION) as one:
+        await stores.log.open(requested(), secret="")
         for event in (tick(5_000), assigned(session_id=OTHER), assigned()):
             await stores.log.publish(event)
-        assert await told(one, 1) == [("assigned", SESSION)]
+        assert await told(one, ("assigned", SESSION)) == [("requested", SESSION), ("assigned", SESSION)]
 
     async with stores.log.watch() as every:
-        everything = [("requested", SESSION), ("assigned", OTHER), ("assigned", SESSION)]
-        assert await told(every, 3) == everything
+        past = [("requested", SESSION), ("assigned", OTHER), ("assigned", SESSION)]
+        assert await told(every, ("assigned", SESSION)) == past
         await stores.log.publish(ready())
-        assert await told(every, 1) == [("agent_ready", SESSION)]
+        assert await told(every, ("agent_ready", SESSION)) == [("agent_ready", SESSION)]
 
 
-async def told(watch: Watch, n: int) -> list[tuple[str, str]]:
-    """The first events that it tells from now on, at least `n`."""
+async def told(watch: Watch, until: tuple[str, str]) -> list[tuple[str, str]]:
+    """The events and sessions that it tells from now on, up to this one."""
     found: list[tuple[str, str]] = []
     async with asyncio.timeout(5):
-        while len(found) < n:
+        while until not in found:
             found += [(each.event.event, each.event.session_id) for each in await watch.next() if each.event]
     return found
 
