@@ -23,6 +23,44 @@ from agent_runner.domain.dictation import is_dictating
         "B underscore",
         "番号は〇九〇",
         "電話は 090",
+        "我的电话是13800",
+        "我的电话是138",
+        "我的號碼是一三八",
+        "私の番号は090-1234",
+        "電話番号は090の",
+        "番号はゼロ九ゼロの",
+        "番号は〇六、二十三、四十五",
+        "零六二十三四十五",
+        "zéro six, vingt-trois, quarante-cinq",
+        "C'est le zéro six vingt et un",
+        "zéro six, soixante-quinze, quatre-vingt-dix-sept",
+        "oh six twenty-three forty-five",
+        "null dreißig",
+        "null eins sechs zweiundzwanzig",
+        "seis doce, treinta y cuatro, veintidós",
+        "nove um, trinta e quatro, vinte",
+        "meia nove dois",
+        "zero sei, ventitré, trentacinque",
+        "नौ आठ, बत्तीस, सैंतालीस",
+        "नाइन एट डबल",
+        "मेरा नंबर 987",
+        "My number is 555",
+        "(555) 123",
+        "My number is (555)",
+        "+49",
+        "Die Nummer ist 030/1234",
+        "AB12 3CD",
+        "My postcode is AB1",
+        "B as in Bravo, O as in Oscar",
+        "B as in Bravo",
+        "B wie Berta, O wie Otto",
+        "B comme Bernard",
+        "B de Barcelona, E de España",
+        "N come Napoli, O come Otranto",
+        "five double",
+        "my e-mail is john dot smith plus",
+        "meine E-Mail ist john punkt",
+        "3 point",
     ],
 )
 def test_a_pause_in_a_dictation_is_no_end(text: str) -> None:
@@ -44,10 +82,93 @@ def test_a_pause_in_a_dictation_is_no_end(text: str) -> None:
         "john dot smith at example dot com",
         "555 0134, that is my number.",
         "第一",
+        "我今年34",
+        "我今年三十四",
+        "二人です。3",
+        "私 は 好 き",
+        "Room 12.",
+        "Room 512.",
+        "My room number is 512.",
+        "Meine Zimmernummer ist 512.",
+        "I am 34.",
+        "I am thirty-four.",
+        "J'ai quatre-vingt-cinq.",
+        "Tengo treinta y cinco.",
+        "Mir geht es gut, ich bin vierunddreißig.",
+        "In twenty twenty-six.",
+        "At ten thirty.",
+        "Oh, seven thirty.",
+        "A las siete y treinta y cinco.",
+        "Às dez e meia.",
+        "सात तीस।",
+        "At 10am.",
+        "On the 3rd.",
+        "My seat is A12.",
+        "What's the point?",
+        "Das ist der Punkt.",
+        "È questo il punto.",
+        "Esse é o ponto.",
+        "On the dot.",
+        "That's a plus.",
+        "Und ich plus eins.",
+        "A double.",
+        "No plus",
+        "O wie schön",
+        "Soy de Madrid y de Barcelona.",
+        "It's for you.",
     ],
 )
 def test_an_answer_is_no_dictation(text: str) -> None:
     assert not is_dictating(text)
+
+
+UNITS = {
+    "en": "oh one two three four five six seven eight nine",
+    "de": "null eins zwei drei vier fünf sechs sieben acht neun",
+    "es": "cero uno dos tres cuatro cinco seis siete ocho nueve",
+    "fr": "zéro un deux trois quatre cinq six sept huit neuf",
+    "pt": "zero um dois três quatro cinco meia sete oito nove",
+    "it": "zero uno due tre quattro cinque sei sette otto nove",
+    "hi": "शून्य एक दो तीन चार पाँच छह सात आठ नौ",
+    "ja": "〇 一 二 三 四 五 六 七 八 九",
+    "zh": "零 幺 二 三 四 五 六 七 八 九",
+    "figures": "0 1 2 3 4 5 6 7 8 9",
+}
+TENS = {
+    "en": ["twenty-three", "forty five", "ninety", "twelve", "seventy-one"],
+    "de": ["dreiundzwanzig", "vierzig", "zwölf", "dreißig", "siebenundachtzig"],
+    "es": ["veintitrés", "cuarenta y cinco", "noventa", "doce", "dieciséis"],
+    "fr": ["vingt-trois", "vingt et un", "soixante-quinze", "dix-sept", "trente", "quatre-vingt-douze"],
+    "pt": ["vinte e três", "quarenta", "doze", "oitenta e um"],
+    "it": ["ventitré", "quaranta", "dodici", "settantuno", "ottantotto"],
+    "hi": ["तेईस", "पैंतालीस", "बारह", "नब्बे", "निन्यानवे", "अड़तीस"],
+    "ja": ["二十三", "四十", "十二"],
+    "zh": ["二十三", "四十", "十二"],
+}
+JOINS = st.sampled_from([" ", ", ", "-", " - ", ". ", "、", "，"])
+
+
+@given(st.sampled_from(sorted(UNITS)), st.lists(st.integers(0, 9), min_size=3, max_size=11), JOINS)
+def test_a_number_said_in_digits_can_pause_anywhere_in_any_language(
+    language: str, number: list[int], join: str
+) -> None:
+    names = UNITS[language].split()
+    assert is_dictating(f"Well, {join.join(names[digit] for digit in number)}")
+
+
+@given(st.sampled_from(sorted(TENS)), st.data(), JOINS, st.sampled_from([".", ",", "", "…", "।"]))
+def test_a_number_in_pairs_can_pause_anywhere_in_any_language(
+    language: str, data: st.DataObject, join: str, mark: str
+) -> None:
+    pairs = data.draw(st.lists(st.sampled_from(TENS[language]), min_size=3, max_size=5))
+    assert is_dictating(f"{join.join(pairs)}{mark}")
+    assert not is_dictating(f"{pairs[0]}{mark}")
+
+
+@given(st.text("0123456789", min_size=3, max_size=12), st.sampled_from(["我的电话是", "電話番号は", "お電話は "]))
+def test_digits_after_an_unspaced_word_are_found(number: str, before: str) -> None:
+    assert is_dictating(before + number) or before == "お電話は "
+    assert not is_dictating(f"{before}{number}です")
 
 
 @given(st.text(max_size=200))

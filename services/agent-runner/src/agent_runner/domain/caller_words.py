@@ -145,8 +145,9 @@ class Backchannels:
 
     def _starts_run(self, words: list[str]) -> bool:
         word = _folded(words[0])
+        first = max(1, len(word) - max((len(phrase[0]) for phrase in self._phrases), default=0))
         return len(words) == 1 and any(
-            self._is_run(word[:at]) and self._starts([word[at:]]) for at in range(1, len(word))
+            self._is_run(word[:at]) and self._starts([word[at:]]) for at in range(first, len(word))
         )
 
 

@@ -1,34 +1,47 @@
 """Whether the caller is in the middle of a number, a spelling or an e-mail address, by the words so far. Pure."""
 
 import re
+from collections.abc import Sequence
 from typing import Final
+from unicodedata import normalize
+
+from agent_runner.domain.number_words import CJK, CJK_TENS, ZEROS, Part, parts_of, words
 
 _LONG_NUMBER: Final = 5  # digits of one token
 _RUN: Final = 2  # tokens in a row: "two" is an answer, "two four" is dictation
+_LONG_RUN: Final = 3  # with a name above nine: "seven thirty" is an answer, too
+_ANNOUNCED: Final = 3  # digits of one token after "my number is"
+_NEAR: Final = 5  # tokens between that word and the digits, at most
 
-_DIGITS: Final = """
-zero oh one two three four five six seven eight nine double triple
-null eins zwei zwo drei vier fünf sechs sieben acht neun
-cero uno dos tres cuatro cinco seis siete ocho nueve
-zéro un deux trois quatre cinq sept huit neuf
-um dois três quatro sete oito nove
-due tre quattro cinque sei sette otto
-शून्य एक दो तीन चार पांच पाँच छह सात आठ नौ
-"""
-_JOINTS: Final = """
-dot dash hyphen underscore slash plus
-punkt bindestrich unterstrich schrägstrich
-punto guion guión barra
-point tiret ponto hífen trattino
-arroba arobase chiocciola klammeraffe
-"""
-_PARTS: Final = frozenset((_DIGITS + _JOINTS).split())
-_JOINED: Final = frozenset(_JOINTS.split())
+_ANNOUNCING: Final = words("""
+number phone mobile cell code postcode zip pin extension reference
+nummer telefonnummer handynummer mobilnummer rufnummer kundennummer kontonummer bestellnummer postleitzahl plz vorwahl
+número teléfono código móvil celular numéro téléphone portable telefone telemóvel cep numero telefono codice cellulare
+नंबर नम्बर फोन फ़ोन कोड पिन मोबाइल
+""")
+_ANNOUNCING_CJK: Final = re.compile("电话|電話|号码|號碼|手机|手機|邮编|卡号|番号|コード")
+_COUNTED: Final = re.compile(
+    "room|house|seat|table|flight|gate|platform|page|bus|chambre|habitación|mesa|quarto|camera|stanza|tavolo|zimmer|"
+    "tisch|कमरा|.*(?:部屋|房间|房間|座).*"
+)
+_MAIL: Final = re.compile("e?mails?|correo|courriel|adresse|address|indirizzo|endereço|ईमेल|.*(?:メール|邮箱|郵箱).*")
+_ARTICLES: Final = words("the a an der den die das ein eine einen le la un une el los las o os um uma il lo una")
+_LETTER_WORDS: Final = frozenset("aàeioyuéè")  # words of one letter, in one of the languages
 _HOSTS: Final = frozenset(("gmail", "googlemail", "outlook", "hotmail", "yahoo", "icloud", "proton", "gmx", "aol"))
 _AT: Final = frozenset(("at", "ät", "arroba", "arobase", "chiocciola", "klammeraffe"))
-_CJK_NUMBER: Final = re.compile(r"[〇零一二三四五六七八九]{3,}$")
+_CJK_PARTS: Final = re.compile(rf"(?>{CJK_TENS})|(?:ゼロ|[〇零幺]|[一二三四五六七八九](?!十))+")
+_CJK_NUMBER: Final = re.compile(
+    rf"(?:(?>{CJK_TENS})|[〇零幺]|[一二三四五六七八九](?!十)|ゼロ|れい|まる|いち|に|さん|よん|ご|ろく|なな|はち|きゅう){{3,}}の?$"
+)
+_CJK_END: Final = re.compile(rf"(?:(?>{CJK_TENS})|ゼロ|[〇零幺]|[一二三四五六七八九](?!十))+$")
+_SPACES: Final = str.maketrans(dict.fromkeys("、，。", " "))  # no space follows these marks
 _BETWEEN: Final = re.compile(r"[\s‐-―-]+")
-_MARKS: Final = ".,!?…;:。、，！？"
+_MARKS: Final = '.,!?…;:。、，！？।॥()[]{}<>«»"“”„'
+_EDGE: Final = re.compile(rf"(?<=[{CJK}])(?=[\da-z])|(?<=[\da-z])(?=[{CJK}])")
+_INTERJECTION: Final = re.compile(r"(?:^|(?<=[.!?]))\s*oh[,!.]+\s")  # else it is a zero
+_SPELLED: Final = re.compile(
+    r"(?<![\w'’])([^\W\d_])\s+(as in|wie|comme|como|come|जैसे|für|for|like|de|di|da)\s+([^\W\d_]+)"
+)
 
 
 def is_dictating(text: str) -> bool:
@@ -36,26 +49,89 @@ def is_dictating(text: str) -> bool:
 
     A complete e-mail address is not inside one; whether a number is complete cannot be known.
     """
-    tokens = [token for part in _BETWEEN.split(text.casefold()) if (token := part.strip(_MARKS))]
+    tokens = _tokens(text)
     if not tokens:
         return False
     last = tokens[-1]
     if "@" in last:
         return "." not in last.partition("@")[2]
-    if last in _JOINED or (last in _HOSTS and tokens[-2:-1] and tokens[-2] in _AT):
+    if (last in _HOSTS and tokens[-2:-1] and tokens[-2] in _AT) or _CJK_NUMBER.search(last):
         return True
-    run = 0
-    while run < len(tokens) and _is_part(tokens[-1 - run]):
-        run += 1
-    return run >= _RUN or _is_long_number(last)
+    parts = parts_of(tokens)
+    size = next((n for n, part in enumerate(reversed(parts)) if part.kind == "word"), len(parts))
+    run = parts[len(parts) - size :]
+    before = [part.said for part in parts[: len(parts) - size]]
+    return _is_open(run, before) or _is_number(_trimmed(run), before)
 
 
-def _is_part(token: str) -> bool:
-    """A group of digits, a digit's name, one spelled letter, or what joins them."""
-    return token.isdecimal() or token in _PARTS or (len(token) == 1 and token.isalpha())
+def _tokens(text: str) -> list[str]:
+    text = _SPELLED.sub(_letter, normalize("NFKC", text.translate(_SPACES))).casefold()
+    text = _EDGE.sub(" ", _INTERJECTION.sub(" ", text))
+    found = [token for part in _BETWEEN.split(text) if (token := part.strip(_MARKS))]
+    return [token for one in found for token in _split_number(one)]
 
 
-def _is_long_number(token: str) -> bool:
+def _split_number(token: str) -> list[str]:
+    """The Chinese or Japanese number at the end of a token apart from the words before it."""
+    if (end := _CJK_END.search(token)) is None or _CJK_NUMBER.search(token):
+        return [token]
+    return [*filter(None, (token[: end.start()],)), *_CJK_PARTS.findall(end.group())]
+
+
+def _letter(found: re.Match[str]) -> str:
+    """The letter of "B as in Bravo". It counts twice: one such letter is dictation."""
+    letter, link, word = found.groups()
+    if link == "as in":
+        return f"{letter} {letter}"
+    if letter.casefold() in _LETTER_WORDS:  # "o wie schön", "y de Madrid"
+        return letter if word[0].isupper() and letter.isupper() else found.group()
+    return f"{letter} {letter}" if link not in ("for", "like", "de", "di", "da") else letter
+
+
+def _trimmed(run: Sequence[Part]) -> Sequence[Part]:
+    """The run without what joins or multiplies nothing: "a double", "a plus", "plus one"."""
+    while run:
+        articles = next((n for n, part in enumerate(run) if part.said not in _LETTER_WORDS), 0)
+        if articles and run[articles].kind in ("maybe joint", "times"):
+            run = run[articles:]
+        elif run[0].kind == "maybe joint" or (run[0].kind == "times" and len(run) == 1):
+            run = run[1:]
+        else:
+            break
+    return run
+
+
+def _is_open(run: Sequence[Part], before: Sequence[str]) -> bool:
+    """Whether a joint at the end waits for what it joins: of an address after any word but an article."""
+    if not run or run[-1].kind not in ("joint", "maybe joint") or (len(run) == 1 and not before):
+        return False
+    if len(run) == 1 and before[-1] in _ARTICLES:
+        return False
+    return run[-1].kind == "joint" or (len(run) == 1 and any(map(_MAIL.fullmatch, before)))
+
+
+def _is_number(run: Sequence[Part], before: Sequence[str]) -> bool:
+    """Whether a run of digits, letters and names of numbers is more than an answer."""
+    if not run:
+        return False
+    has_tens = any(part.kind == "tens" for part in run)
+    near = before[-_NEAR:]
+    is_announced = any(word in _ANNOUNCING or _ANNOUNCING_CJK.search(word) for word in near) and not any(
+        map(_COUNTED.fullmatch, near)
+    )
+    least = _LONG_RUN if has_tens and not is_announced and not _is_zero(run[0].said) else _RUN
+    if len(run) >= least:
+        return True
+    last = run[-1]
+    return (last.kind == "digits" and _is_long(last.said)) or (
+        is_announced and last.kind in ("digits", "mixed") and last.digits >= _ANNOUNCED
+    )
+
+
+def _is_zero(token: str) -> bool:
+    return token in ZEROS or token[0] in "0〇零"
+
+
+def _is_long(token: str) -> bool:
     """One token that is more than a price, a year or a time: an area code begins with a zero."""
-    is_number = token.isdecimal() and (len(token) >= _LONG_NUMBER or (token[0] == "0" and len(token) > _RUN))
-    return is_number or _CJK_NUMBER.search(token) is not None
+    return token[0] == "+" or len(token) >= _LONG_NUMBER or (token[0] == "0" and len(token) > _RUN)
