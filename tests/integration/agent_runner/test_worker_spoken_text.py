@@ -22,6 +22,11 @@ RULES = (
         "1. Rome is nice. [happy] See it. ",
         "1. Rome is nice. See it.",
     ),
+    (
+        "<thought>No.</thought>Seat [A12] &amp; *Smile* *lacht* (Breathless), x<y and z>w, see <https://www.example.com/a>.",
+        "Seat A12 & Smile (Breathless), x<y and z>w, see example.com. ",
+        "Seat A12 & Smile (Breathless), x<y and z>w, see example.com.",
+    ),
     ("Wait <break time='1s'/> (chuckles) at www.example.com/x?", "Wait at example.com? ", "Wait at example.com?"),
 )
 

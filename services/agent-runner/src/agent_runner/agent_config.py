@@ -136,6 +136,11 @@ class AgentConfig(SttSettings, ToolSettings, FloorSettings, FrontEndSettings, Sp
         description="tokens that a reasoning model may think beside LLM_MAX_TOKENS; Groq counts requested tokens "
         "against the account's tokens per minute, too few cut answers",
     )
+    llm_open_thoughts: bool | None = Field(
+        default=None,
+        description="true: answers begin with thoughts that </think> ends and no <think> opens, and are held until "
+        "then; false: they do not; unset: the model's name tells, or its first such answer, which is spoken whole",
+    )
     llm_context_tokens: int = Field(
         default=4000,
         ge=0,
@@ -338,6 +343,12 @@ class AgentConfig(SttSettings, ToolSettings, FloorSettings, FrontEndSettings, Sp
     def speed_of(self, voice_id: str) -> float:
         """The speaking rate of a voice, 0.5 to 1.5; a voice that is not in the map speaks at 1.0."""
         return self.voice_speeds.get(voice_id, VOICE_SPEEDS.get(voice_id, DEFAULT_SPEED))
+
+    @property
+    def has_open_thoughts(self) -> bool | None:
+        """Whether answers begin with thoughts that no tag opens; None: it depends on the model."""
+        is_off = self.llm_open_thoughts is None and self.llm_reasoning_effort == "none"
+        return False if is_off else self.llm_open_thoughts
 
     def reasoning_effort_of(self, model: str, *, is_groq: bool = True) -> ReasoningEffort | None:
         """The reasoning effort to send; None for servers and models that refuse the parameter."""

@@ -14,13 +14,39 @@ PIECES = st.sampled_from(
         *("<think>", "</think>", "<break time='1s'/>", "<b>", "<", ">", "```", "`", "**", "*", "_", "~~", "\n", "\n\n"),
         *("[happy]", "[laughs warmly]", "[menu](https://a.b/c)", "![", "[", "]", "(", ")", "(laughs)", "*sighs*", "!"),
         *("# ", "- ", "1. ", "> ", "---", "| a |", "😀", "👍🏽", "…", "—", " ", ". ", "? ", "2*3", "-5", "snake_case"),
+        *(
+            "<https://a.b/c>",
+            "<a@b.de>",
+            " mailto:a@b.de?x=y ",
+            " tel:+49 ",
+            "[1]",
+            "[A12]",
+            "[a][1]",
+            "[x]: https://a.b",
+            "（笑）",
+            "（",
+            "）",
+        ),
+        *(
+            "&amp;",
+            "&",
+            ";",
+            "<y and z>",
+            "x<",
+            "</thought>",
+            "<reasoning>",
+            "[THINK]",
+            "[/THINK]",
+            "*lacht*",
+            "\u200d",
+        ),
         *("https://www.example.com/x?y=1", "http", "w", "hi", "Rome", "is", "a@b.de", "über", "お願い。", "नमस्ते"),
     ]
 )
 
 
-def in_pieces(text: str, cuts: list[int]) -> str:
-    state, said, at = Speakable(), "", 0
+def in_pieces(text: str, cuts: list[int], state: Speakable) -> str:
+    said, at = "", 0
     for size in cuts:
         state, ready = state.fed(text[at : at + size])
         said, at = said + ready, at + size
@@ -30,13 +56,14 @@ def in_pieces(text: str, cuts: list[int]) -> str:
 
 @given(st.lists(PIECES, max_size=25).map("".join), st.lists(st.integers(1, 9), max_size=40))
 def test_the_pieces_make_no_difference(text: str, cuts: list[int]) -> None:
-    assert in_pieces(text, cuts) == speakable(text)
+    assert in_pieces(text, cuts, Speakable(is_thinking=True)) == speakable(text)
+    assert in_pieces(text, cuts, Speakable()) == in_pieces(text, [], Speakable())
 
 
 @given(st.lists(PIECES, max_size=25).map("".join))
 def test_no_markup_is_left(text: str) -> None:
     said = speakable(text)
-    assert not re.search(r"`|😀|👍|</?think>|<b|\*\*|https?://", said)
+    assert not re.search(r"`|😀|👍|\u200d|</?think>|<b|\*\*|https?://|&amp;", said)
     assert all(tag.strip("[]") in EMOTIONS for tag in re.findall(r"\[[^\]]*\]", said))
     assert "[" not in without_tags(said)
 
@@ -70,6 +97,41 @@ def test_plain_words_stay(word: str) -> None:
         ("a < b and [open", "a < b and open"),
         ("It is -5 °C.\n-5 is cold.", "It is -5 °C.\n-5 is cold."),
         ("Hello 😀. Bye", "Hello. Bye"),
+        ("See <https://example.com/path> for more.", "See example.com for more."),
+        (
+            "Write to <anna@example.com> or <mailto:jo@example.com?subject=x>.",
+            "Write to anna@example.com or jo@example.com.",
+        ),
+        ("Write mailto:anna@example.com, call tel:+49301.", "Write anna@example.com, call +49301."),
+        (
+            "It is at ftp://files.example.com/pub and https://me:pw@example.com:80/x.",
+            "It is at files.example.com and example.com.",
+        ),
+        ("请看https://example.com/a/b。然后继续说", "请看example.com。然后继续说"),
+        (
+            "Read the [manual][1] or the [list][].\n\n[1]: https://example.com/m\nBye.",
+            "Read the manual or the list.\nBye.",
+        ),
+        ("Your seat is [A12], at [10:30], in [512].", "Your seat is A12, at 10:30, in 512."),
+        ("Rome[1] is the capital [2].[^3] [laughs 2 times]", "Rome is the capital."),
+        ("Press [1] for sales.", "Press 1 for sales."),
+        ("[laughs][happy] Hi.", "[happy] Hi."),
+        ("The album is called *Smile*.", "The album is called Smile."),
+        (
+            "Just *breathe*. *Smile* (Breathless) and (pause the music with it).",
+            "Just breathe. (Breathless) and (pause the music with it).",
+        ),
+        ("x<y and z>w", "x<y and z>w"),
+        ("a<b>c</b> and one<br/>two", "ac and one two"),
+        ("Gut (lacht leise). Hallo *lacht* du (seufzend).", "Gut. Hallo du."),
+        ("Vale (se ríe). Oui *sourit*, sim (risos), sì (ride).", "Vale. Oui, sim, sì."),
+        ("好的（微笑）。はい（笑）。जी (मुस्कुराते हुए)।", "好的。はい。जी।"),
+        ("Open （until five） today.", "Open （until five） today."),
+        ("The family 👨\u200d👩\u200d👧 and क्\u200dया.", "The family and क्\u200dया."),
+        ("Tom &amp; Jerry&nbsp;&#39;s, AT&T; R&D", "Tom & Jerry 's, AT&T; R&D"),
+        ("<thought>No.</thought>Yes. <reasoning>Hm.</reasoning>[THINK]Oh.[/THINK]", "Yes."),
+        ("Okay, the user asks for Rome.</think>Rome is nice.", "Rome is nice."),
+        ("Rome. <think>Is it?</think> It is.", "Rome. It is."),
         ("***", ""),
         ("😀", ""),
         ("\u200b", ""),
@@ -88,6 +150,26 @@ def test_thoughts_are_no_answer_and_a_smiley_is_one() -> None:
     assert not Speakable().fed("<think>Hm.</think> \n")[0].had_text
     assert Speakable().fed("😀")[0].had_text
     assert Speakable().fed("[sighs]")[0].ended()[0].had_text
+
+
+def test_thoughts_that_nothing_opens_are_held_until_they_end() -> None:
+    state, said = Speakable(is_thinking=True).fed("Okay, the user asks for Rome. Hm.</thi")
+    assert (said, state.had_text) == ("", False)
+    state, said = state.fed("nk>\n\nRome is")
+    assert (said, state.is_bare, state.had_text) == ("Rome is", True, True)
+    assert not Speakable(is_thinking=True).fed("<think>Hm.</think>Rome")[0].is_bare
+
+
+def test_an_answer_that_was_held_in_vain_is_said_unless_it_was_cut() -> None:
+    held, said = Speakable(is_thinking=True).fed("Rome is **nice**.")
+    assert said == ""
+    assert held.ended()[1] == "Rome is nice."
+    assert held.ended(is_cut=True)[1] == ""
+    assert held.without_thoughts().fed(" Yes.")[1] == "Rome is nice. Yes."
+
+
+def test_ordinary_answers_are_not_held() -> None:
+    assert Speakable().fed("Rome is nice")[1] == "Rome is nice"
 
 
 def test_each_voice_model_gets_its_dialect() -> None:

@@ -48,8 +48,12 @@ class Answer:
         text, ready = self.text.fed(piece)
         return replace(self, text=text)._limited(ready)
 
-    def ended(self) -> tuple["Answer", str]:
-        text, ready = self.text.ended()
+    def without_thoughts(self) -> "Answer":
+        """The server sends the model's thoughts apart."""
+        return replace(self, text=self.text.without_thoughts())
+
+    def ended(self, *, is_cut: bool = False) -> tuple["Answer", str]:
+        text, ready = self.text.ended(is_cut=is_cut)
         return replace(self, text=text)._limited(ready)
 
     def _limited(self, ready: str) -> tuple["Answer", str]:

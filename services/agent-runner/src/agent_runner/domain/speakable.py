@@ -4,157 +4,22 @@ The text arrives in pieces of any size, so a construct (a link, a tag, `<think>`
 """
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from typing import Final
+from unicodedata import combining
 
-from agent_runner.domain.delivery import TAG
-
-_LONGEST_URL: Final = 2_000
-_LONGEST: Final = 300  # characters of a bracket or tag; a longer one is text
-_LONGEST_EMPHASIS: Final = 120
-_LONGEST_ASIDE: Final = 60
+from agent_runner.domain.markup import CONSTRUCTS, LONGEST_CLOSE, MORE, THINK, THOUGHT, Said, Taken
 
 _SENTENCE_ENDS: Final = ".!?:;,…。！？।؟)\"'"
 _EMOJI: Final = re.compile(
-    "[\u2190-\u21ff\u2300-\u27bf\u2900-\u297f\u2b00-\u2bff\u3030\u303d\u3297\u3299\ufe00-\ufe0f\u20e3"
+    "[\u2139\u2190-\u21ff\u2300-\u27bf\u2900-\u297f\u2b00-\u2bff\u3030\u303d\u3297\u3299\ufe00-\ufe0f\u20e3"
     "\U0001f000-\U0001faff\U000e0000-\U000e007f\u200b\u2060\ufeff\u00ad]"
 )
-_DIRECTION: Final = re.compile(
-    r"(?:soft(?:ly)?|gent(?:le|ly)|warm(?:ly)?|quiet(?:ly)?|nervous(?:ly)?|slight(?:ly)?|a|the|long|short|deep|brief(?:ly)?)?\s*"
-    r"(?:laugh|chuckl|giggl|sigh|smil|grin|nod|shrug|wink|paus|gasp|cough|sniff|sob|cries|crying|groan|yawn|whisper|"
-    r"breath|inhal|exhal|clear(?:s|ing) (?:\w+ )?throat|hum(?:s|ming)\b|gulp|frown|blush|wav(?:es|ing)\b)",
-    re.IGNORECASE,
-)
+_JOINER: Final = "\u200d"  # joins emoji, and consonants of Hindi after a virama
+_VIRAMA: Final = 9  # its combining class
 _LEAD: Final = re.compile(r"[#>\-+*•|=_ \t]*")
 _MARKER: Final = re.compile(r"[ \t]*(?:#{1,6}[ \t]+|>[ \t]?|[-+*•][ \t]+)+")
 _RULE: Final = re.compile(r"[ \t]*([-*_=|])[-*_=| \t]{2,}$")
-
-
-class _Taken(NamedTuple):
-    """A construct: how many characters it has (0: more text is needed to tell), and what is said instead of it.
-
-    Attributes:
-        again: What is said may contain markup itself.
-    """
-
-    length: int
-    said: str = ""
-    again: bool = False
-
-
-_MORE: Final = _Taken(0)
-
-_THINK: Final = re.compile(r"<(think(?:ing)?)>", re.IGNORECASE)
-_TAGGED: Final = re.compile(r"</?[A-Za-z!|][^<>]*>")
-_BRACKET: Final = re.compile(r"!?\[([^\[\]]*)\]")
-_TARGET: Final = re.compile(r"\((?:[^()]|\([^()]*\))*\)")
-_EMPHASIS: Final = re.compile(r"(\*+)(?=[^\s*])([^*\n]*[^\s*])\1")
-_STRUCK: Final = re.compile(r"~~[^~\n]+~~")
-_ASIDE: Final = re.compile(r"\(([^()\n]*)\)")
-_ADDRESS: Final = re.compile(r"(?:https?://)?(?:www\.)?([\w.-]*\w)?([^\s)\]>\"]*)", re.IGNORECASE)
-
-
-def _angle(rest: str, is_end: bool, _said: "_Said") -> _Taken | None:
-    """`<think>` with what is in it, and any other tag."""
-    if opened := _THINK.match(rest):
-        closed = rest.lower().find(f"</{opened[1].lower()}>", opened.end())
-        if closed >= 0:
-            return _Taken(closed + len(opened[1]) + 3)
-        return _Taken(len(rest)) if is_end else _MORE
-    if tag := _TAGGED.match(rest):
-        return _Taken(tag.end())
-    may_open = len(rest) < 3 or re.match(r"</?[A-Za-z!|]", rest)
-    return _MORE if may_open and not is_end and len(rest) <= _LONGEST else None
-
-
-def _code(rest: str, is_end: bool, _said: "_Said") -> _Taken | None:
-    """A block of code; the marks of code in a line are dropped as characters."""
-    if not rest.startswith("```"):
-        return _MORE if "```".startswith(rest) and not is_end else None
-    closed = rest.find("```", 3)
-    if closed >= 0:
-        return _Taken(closed + 3)
-    return _Taken(len(rest)) if is_end else _MORE
-
-
-def _bracket(rest: str, is_end: bool, _said: "_Said") -> _Taken | None:
-    """An emotion tag, a link or image with its label, or a stage direction."""
-    if rest[0] == "!" and rest[1:2] not in ("", "["):
-        return None
-    found = _BRACKET.match(rest)
-    if found is None:
-        is_open = "]" not in rest and len(rest) <= _LONGEST and not is_end
-        return _MORE if is_open else None
-    if TAG.fullmatch(found.group()):
-        return _Taken(found.end(), found.group().lower().replace(" ", ""))
-    if target := _TARGET.match(rest, found.end()):
-        return _Taken(target.end(), found[1], again=True)
-    after = rest[found.end() :]
-    may_be_link = after == "" or (after[0] == "(" and len(after) < _LONGEST_URL)
-    return _MORE if may_be_link and not is_end else _Taken(found.end())
-
-
-def _starred(rest: str, is_end: bool, said: "_Said") -> _Taken | None:
-    """Emphasis, which stays, or a stage direction: it says so, or it stands between two sentences."""
-    if found := _EMPHASIS.match(rest):
-        if said.before.isdecimal() and found[2][0].isdecimal():
-            return None
-        is_direction = _DIRECTION.match(found[2]) or (said.is_between and found[2][0].islower())
-        return _Taken(found.end(), "" if is_direction else found[2], again=True)
-    inner = rest.lstrip("*")
-    is_open = inner == "" or not (inner[0].isspace() or "\n" in inner or "*" in inner.rstrip("*"))
-    return _MORE if is_open and len(rest) <= _LONGEST_EMPHASIS and not is_end else None
-
-
-def _struck(rest: str, is_end: bool, _said: "_Said") -> _Taken | None:
-    """Text that the model takes back."""
-    if found := _STRUCK.match(rest):
-        return _Taken(found.end())
-    is_open = rest[1:2] in ("", "~") and len(rest) <= _LONGEST_EMPHASIS and "\n" not in rest
-    return _MORE if is_open and not is_end else None
-
-
-def _aside(rest: str, is_end: bool, _said: "_Said") -> _Taken | None:
-    """A stage direction in round brackets; another remark stays."""
-    if found := _ASIDE.match(rest):
-        return _Taken(found.end()) if _DIRECTION.match(found[1]) else None
-    is_open = len(rest) <= _LONGEST_ASIDE and not re.search(r"[()\n]", rest[1:])
-    return _MORE if is_open and not is_end else None
-
-
-def _address(rest: str, is_end: bool, said: "_Said") -> _Taken | None:
-    """A URL: its host is said."""
-    lower = rest.lower()
-    if lower[0] == "w" and (said.before.isalnum() or said.before in tuple("@.-/")):
-        return None
-    if not lower.startswith(("https://", "http://", "www.")):
-        is_open = any(start.startswith(lower) for start in ("https://", "http://", "www."))
-        return _MORE if is_open and not is_end else None
-    found = _ADDRESS.match(rest)
-    assert found is not None
-    if found.end() == len(rest) and not is_end and len(rest) < _LONGEST_URL:
-        return _MORE
-    return _Taken(found.end(), (found[1] or "") + (found[2][-1] if found[2][-1:] in tuple(".!?,;:") else ""))
-
-
-_CONSTRUCTS: Final[dict[str, Callable[[str, bool, "_Said"], _Taken | None]]] = {
-    "<": _angle,
-    "`": _code,
-    "[": _bracket,
-    "!": _bracket,
-    "*": _starred,
-    "~": _struck,
-    "(": _aside,
-    **dict.fromkeys("hHwW", _address),
-}
-
-
-class _Said(NamedTuple):
-    """What stands before a construct: the last character, and whether a sentence has ended there."""
-
-    before: str
-    is_between: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +33,8 @@ class Speakable:
         is_line_start: Nothing of this line has been said.
         is_item: This line is a heading or an entry of a list, which ends like a sentence.
         had_text: Anything outside `<think>` came, whether or not it can be spoken.
+        is_thinking: The answer begins with thoughts that no tag opens: text is held until a tag closes them.
+        is_bare: A tag closed thoughts that none had opened.
     """
 
     held: str = ""
@@ -176,19 +43,40 @@ class Speakable:
     is_line_start: bool = True
     is_item: bool = False
     had_text: bool = False
+    is_thinking: bool = False
+    is_bare: bool = False
 
     def fed(self, piece: str) -> tuple["Speakable", str]:
         """Add the next piece of the model's text."""
-        return _Scan(self, self.held + piece, is_end=False).run()
+        text = self.held + piece
+        if not self.is_thinking:
+            return _Scan(self, text, is_end=False).run()
+        closed = THOUGHT.search(text, max(0, len(self.held) - LONGEST_CLOSE))
+        if closed is None:
+            return replace(self, held=text), ""
+        told = replace(self, is_thinking=False, held="")
+        if THINK.search(text, 0, closed.start()):
+            return _Scan(told, text, is_end=False).run()
+        return _Scan(replace(told, is_bare=True), text[closed.end() :], is_end=False).run()
 
-    def ended(self) -> tuple["Speakable", str]:
-        """The answer is complete: what is held is text, save an unfinished `<think>`, code block or tag."""
-        return _Scan(self, self.held, is_end=True).run()
+    def ended(self, *, is_cut: bool = False) -> tuple["Speakable", str]:
+        """The answer is complete: what is held is text, save an unfinished `<think>`, code block or tag.
+
+        Args:
+            is_cut: The token limit ended the answer, amid its thoughts if they have not ended.
+        """
+        if self.is_thinking and is_cut:
+            return replace(self, held=""), ""
+        return _Scan(replace(self, is_thinking=False), self.held, is_end=True).run()
+
+    def without_thoughts(self) -> "Speakable":
+        """The server sends the thoughts apart: no text is held for them."""
+        return replace(self, is_thinking=False)
 
 
 def speakable(text: str) -> str:
     """A whole text as it can be spoken; empty when it has nothing to say."""
-    state, first = Speakable().fed(text)
+    state, first = Speakable(is_thinking=True).fed(text)
     return first + state.ended()[1]
 
 
@@ -213,7 +101,7 @@ class _Scan:
         lead = _LEAD.match(self._text, self._at)
         assert lead is not None
         end = lead.end()
-        if end == len(self._text) and not self._is_end and lead.group().strip():
+        if end == len(self._text) and not self._is_end and lead.group():
             return False
         is_line = end == len(self._text) or self._text[end] == "\n"
         if is_line and _RULE.match(lead.group()):
@@ -232,9 +120,9 @@ class _Scan:
     def _step(self) -> bool:
         """Take the next construct or character; False when more text is needed."""
         character = self._text[self._at]
-        if (construct := _CONSTRUCTS.get(character)) is not None:
+        if (construct := CONSTRUCTS.get(character)) is not None:
             taken = construct(self._text[self._at :], self._is_end, self._said())
-            if taken is _MORE:
+            if taken is MORE:
                 return False
             if taken is not None:
                 self._take(taken)
@@ -245,9 +133,11 @@ class _Scan:
         self._at += 1
         return True
 
-    def _take(self, taken: _Taken) -> None:
+    def _take(self, taken: Taken) -> None:
         after = self._at + taken.length
-        if not _THINK.match(self._text, self._at):
+        if THOUGHT.match(self._text, self._at):
+            self._state = replace(self._state, is_bare=True)
+        elif not THINK.match(self._text, self._at):
             self._state = replace(self._state, had_text=True)
         if taken.again:
             self._text, self._at = taken.said + self._text[after:], 0
@@ -255,14 +145,16 @@ class _Scan:
             self._say(taken.said)
             self._at = after
 
-    def _said(self) -> _Said:
+    def _said(self) -> Said:
         state = self._state
-        return _Said(state.gap[-1:] or state.last, not state.last or state.last in ".!?…。！？।؟]")
+        return Said(state.gap[-1:] or state.last, not state.last or state.last in ".!?…。！？।؟]")
 
     def _plain(self, character: str) -> str:
         """What is said for one character."""
         if not character.isspace():
             self._state = replace(self._state, had_text=True)
+        if character == _JOINER and combining(self._said().before or " ") != _VIRAMA:
+            return ""
         if character in "`|[]" or _EMOJI.match(character):
             return " " if character == "|" else ""
         if character == "_":
@@ -289,7 +181,7 @@ class _Scan:
             if gap and last:
                 if "\n" in gap and last not in _SENTENCE_ENDS and (is_item or gap.count("\n") > 1):
                     self._out.append(".")
-                if character not in ".,!?;:…" or "\n" in gap:
+                if character not in ".,!?;:…।॥" or "\n" in gap:
                     self._out.append("\n" if "\n" in gap else " ")
                 is_item = is_item and "\n" not in gap
             self._out.append(character)

@@ -21,6 +21,7 @@ from tests.support.toolbox import toolbox
 
 CALL = object()
 SILENCE = "(silence)"
+LIMIT = "(limit)"
 
 
 class Model:
@@ -39,6 +40,8 @@ class Model:
                 self.asked.set()
                 if part is SILENCE:
                     await asyncio.Event().wait()
+                elif part is LIMIT:
+                    service.finish = "length"
                 elif isinstance(part, Exception):
                     raise part
                 elif isinstance(part, str):
@@ -94,6 +97,26 @@ async def test_an_answer_that_the_caller_cuts_before_its_first_word_is_no_empty_
     assert model.service.finish == CANCELLED
     await model.ask()
     assert model.service.finish != CANCELLED
+
+
+async def test_thoughts_without_an_opening_tag_are_held_from_the_second_answer_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    thoughts = "Okay, the user asks. "
+    model = Model(monkeypatch, [thoughts, "</think>Rome."], [thoughts, thoughts, "</thi", "nk>\n\nOslo."], ["Bern."])
+    for heard in (f"{thoughts}Rome.", "Oslo.", "Bern."):
+        model.said = ""
+        await model.ask()
+        assert model.said == heard
+    assert model.faults == 0
+
+
+async def test_thoughts_that_the_token_limit_cut_are_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Model(monkeypatch, ["Okay.</think>Rome."], ["Okay, the user", LIMIT], ["Hm.</think>Oslo."])
+    await model.ask()
+    model.said = ""
+    await model.ask()
+    assert (model.said, model.faults) == ("Oslo.", 1)
 
 
 @pytest.mark.parametrize("answer", [["Well."], [[CALL]], ["Well.", []]], ids=["text", "call", "both"])

@@ -31,9 +31,11 @@ from pipecat.utils.http import connection_limits
 from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.answer import Answer
 from agent_runner.domain.context_budget import shrunk, within
+from agent_runner.domain.speakable import Speakable
 from agent_runner.endpoints import Endpoint
 from agent_runner.worker.providers import tls
 from agent_runner.worker.providers.error_name import named
+from agent_runner.worker.providers.open_thoughts import FIELDS, OpenThoughts
 from agent_runner.worker.providers.spoken_text import CUT
 
 _CONNECT_S: Final = 3.0
@@ -94,6 +96,7 @@ class LanguageModel(GroqLLMService):
     has_begun = False
     _dropped = 0  # messages of the context that were left out
     _text: Answer
+    _thoughts: OpenThoughts
     speed = 1.0
     _questions = 0
     _rounds = 0
@@ -114,6 +117,7 @@ class LanguageModel(GroqLLMService):
         )
         service._config = config
         service._text = Answer(config.max_answer_s)
+        service._thoughts = OpenThoughts(config.has_open_thoughts)
         service._ways = [Way(endpoint, model) for endpoint in endpoints for model in config.models]
         service._client = service._client.with_options(
             timeout=Timeout(config.llm_read_timeout_s, connect=_CONNECT_S), max_retries=0
@@ -170,7 +174,9 @@ class LanguageModel(GroqLLMService):
             await super()._push_llm_text(ready)
 
     async def _end_text(self) -> None:
-        self._text, ready = self._text.ended()
+        if self.finish != "length":  # else its thoughts may be cut
+            self._thoughts.learn(str(self._settings.model), self._text.text)
+        self._text, ready = self._text.ended(is_cut=self.finish == "length")
         await self._push_ready(ready)
 
     async def get_chat_completions(self, context: LLMContext) -> Any:
@@ -184,6 +190,8 @@ class LanguageModel(GroqLLMService):
             async for chunk in stream:
                 for choice in chunk.choices or ():
                     self.finish = choice.finish_reason or self.finish
+                    if any(getattr(choice.delta, name, None) for name in FIELDS):
+                        self._text = self._text.without_thoughts()
                 yield chunk
         if self.finish:
             trace.get_current_span().set_attribute("gen_ai.response.finish_reasons", [self.finish])
@@ -238,7 +246,8 @@ class LanguageModel(GroqLLMService):
             way = self._ways[0]
             self._take(way, widening)
             self.has_begun, self.finish = False, ""
-            self._text = Answer(self._config.max_answer_s, self.speed)
+            thoughts = Speakable(is_thinking=self._thoughts.expects(way.model))
+            self._text = Answer(self._config.max_answer_s, self.speed, thoughts)
             try:
                 await super()._process_context(context)
                 await self._end_text()

@@ -1,0 +1,66 @@
+"""Which text in asterisks or brackets is a stage direction, such as "laughs" or "lächelt", and not said. Pure.
+
+A direction is a whole phrase: "(Breathless)" and "*Smile*" are names.
+"""
+
+import re
+from typing import Final
+
+
+def _one_of(table: str) -> str:
+    return "|".join(
+        re.escape(phrase.strip()).replace(r"\ ", " ") for phrase in re.split(r"[,\n]", table) if phrase.strip()
+    )
+
+
+_ACTS: Final = _one_of("""
+laughs, chuckles, giggles, sighs, smiles, grins, nods, shrugs, winks, pauses, gasps, coughs, sniffs, sniffles, sobs
+cries, groans, yawns, whispers, breathes, inhales, exhales, hums, gulps, frowns, blushes, waves, snorts, smirks
+pouts, beams, clears throat, clears her throat, clears his throat, clears my throat, takes a breath
+takes a deep breath, rolls eyes
+lacht, lächelt, kichert, seufzt, grinst, nickt, zwinkert, hustet, räuspert sich, flüstert, schmunzelt, gähnt, weint
+schluchzt, stöhnt, atmet, atmet tief, holt tief luft, zuckt mit den schultern
+ríe, se ríe, sonríe, suspira, asiente, guiña, guiña un ojo, tose, susurra, bosteza, solloza
+rit, sourit, soupire, hoche la tête, tousse, chuchote, bâille, sanglote
+ri, sorri, acena, pisca, sussurra, boceja, soluça
+sorride, sospira, annuisce, tossisce, sbadiglia, singhiozza, ridacchia
+हँसता है, हंसता है, हँसती है, हंसती है, हँसते हुए, हंसते हुए, मुस्कुराता है, मुस्कुराती है, मुस्कुराते हुए, आह भरते हुए
+笑, 笑い, 笑う, 微笑, 微笑む, 微笑み, ため息, うなずく, 頷く, 咳, 咳払い, 沈黙, くすくす
+大笑, 轻笑, 苦笑, 笑着, 微笑着, 笑声, 叹气, 叹息, 点头, 咳嗽, 停顿, 眨眼, 耸肩, 沉默, 轻声, 轻轻地笑, 笑了笑
+輕笑, 嘆氣, 點頭, 停頓
+""")
+_MANNERS: Final = _one_of("""
+laughing, chuckling, giggling, sighing, smiling, grinning, nodding, shrugging, winking, pausing, gasping, coughing
+crying, sniffing, sobbing, groaning, yawning, whispering, breathing, inhaling, exhaling, humming, gulping, frowning
+blushing, waving, clearing throat, thinking, breathlessly
+lachend, lächelnd, kichernd, seufzend, grinsend, nickend, flüsternd, schmunzelnd
+riendo, sonriendo, suspirando, susurrando, riant, en riant, souriant, en souriant, en soupirant, rindo, sorrindo
+suspirando, sussurrando, ridendo, sorridendo, sospirando, sussurrando
+""")
+_NOUNS: Final = _one_of("""
+laugh, laughter, chuckle, giggle, sigh, smile, grin, nod, shrug, wink, pause, gasp, cough, sniff, sob, groan, yawn
+whisper, breath, inhale, exhale, gulp, frown, wave, cry, breathe, hum
+lachen, gelächter, lächeln, seufzer, seufzen, risa, risas, sonrisa, suspiro, pausa, rire, rires, sourire, soupir
+riso, risos, risada, risadas, sorriso, risata, risate, sospiro, ride
+""")
+_BEFORE: Final = (
+    r"(?:(?:soft|gentle|warm|quiet|nervous|slight|a|the|long|short|deep|brief|small|\w+ly|leise|laut|kurz|sanft) ){0,2}"
+)
+_ACT: Final = re.compile(rf"{_BEFORE}(?:{_ACTS})(?: [^\s]+){{0,5}}", re.IGNORECASE)
+_MANNER: Final = re.compile(rf"{_BEFORE}(?:{_MANNERS})(?: [^\s]+){{0,2}}", re.IGNORECASE)
+_NOUN: Final = re.compile(rf"{_BEFORE}(?:{_NOUNS})(?: \w+ly)?", re.IGNORECASE)
+
+
+def is_direction(text: str, *, is_between: bool, is_bracketed: bool) -> bool:
+    """Whether the text says how something is said, or what the speaker does.
+
+    Args:
+        text: What stands between the asterisks or brackets.
+        is_between: It stands between two sentences.
+        is_bracketed: Brackets mark a remark, asterisks perhaps an emphasis.
+    """
+    words = " ".join(text.split()).rstrip(".!…,;")
+    is_name = text[:1].isupper() and not is_between
+    if _ACT.fullmatch(words) or _MANNER.fullmatch(words):
+        return is_bracketed or not is_name
+    return (is_between or (is_bracketed and not is_name)) and _NOUN.fullmatch(words) is not None
