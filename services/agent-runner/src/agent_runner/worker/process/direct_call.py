@@ -17,7 +17,7 @@ from chassis.errors import StartFailed
 from chassis.proxies import take_out_socks
 from chassis.redaction import say
 from chassis.settings import load
-from contracts.causes import Cause
+from contracts.causes import Effect, effect
 from contracts.ids import agent_identity, caller_identity
 from contracts.languages import Language
 
@@ -32,10 +32,11 @@ def run() -> None:
     config = load(AgentConfig)
     if ignored:
         print(f"agent: {', '.join(ignored)} is ignored: SOCKS proxies are not supported", file=sys.stderr)  # noqa: T201
-    asyncio.run(_call(config, _go_of(arguments)))
+    asyncio.run(call(config, _go_of(arguments)))
 
 
-async def _call(config: AgentConfig, go: Go) -> NoReturn:
+async def call(config: AgentConfig, go: Go) -> NoReturn:
+    """Run one job, print its messages, and exit the process: 0 after an end by which a session completes."""
     log_lines.configure(config)
     try:
         config = await with_models(config)
@@ -43,7 +44,9 @@ async def _call(config: AgentConfig, go: Go) -> NoReturn:
         _fail(str(error))
     from agent_runner.worker.call.job import Job  # Pipecat takes 2 s to import: report earlier errors first
     from agent_runner.worker.process import tracing
+    from agent_runner.worker.room import livekit_runtime
 
+    livekit_runtime.start()
     failures: list[Failed] = []
 
     def tell(message: ToSupervisor) -> None:
@@ -68,15 +71,16 @@ async def _call(config: AgentConfig, go: Go) -> NoReturn:
     stopped = await job.stopped
     tell(stopped)
     tracing.end(job.trace_observer)
-    problem = _problem(stopped, failures)
+    problem = problem_of(stopped, failures)
     if problem:
         _fail(problem)
     sys.stdout.flush()
     os._exit(0)  # asyncio.run would wait for Pipecat's tasks
 
 
-def _problem(stopped: Stopped, failures: list[Failed]) -> str | None:
-    if stopped.cause in (Cause.ENDED, Cause.ROOM_CLOSED):
+def problem_of(stopped: Stopped, failures: list[Failed]) -> str | None:
+    """The error line of a call; None for an end by which a session completes."""
+    if effect(stopped.cause) is Effect.COMPLETES:
         return None
     if failures:
         failure = failures[0]
