@@ -87,3 +87,41 @@ async def test_an_agent_without_the_grants_serves_the_call(
     worker.send(go(livekit, session, token=token.with_ttl(timedelta(minutes=10)).to_jwt()))
     assert (await worker.heard(Turn)).heard_text == OPENING
     assert caller.loud_s > 1
+
+
+async def test_texts_of_one_instant_get_one_answer_and_one_turn(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    await sandbox.control("replies", {"replies": ["All three.", "Once more.", "And again."]})
+    worker = await fork()
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, opening_line="Hello."))
+    await worker.heard(Turn)
+    await asyncio.gather(*(caller.type(text) for text in ("One.", "Two.", "Three.")))
+    turn = await worker.heard(Turn, 2)
+    assert (sorted(turn.user_text.split("\n")), turn.heard_text) == (["One.", "Three.", "Two."], "All three.")
+    await asyncio.sleep(1)
+    assert len(await sandbox.asked()) == 1
+    assert sum(isinstance(m, Turn) for m in worker.said) == 2
+
+
+async def test_text_typed_while_the_caller_speaks_is_answered_with_the_speech(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    """Once, after it; not over the caller."""
+    await sandbox.control("transcripts", {"texts": ["My number is the one that I typed."] * 3})
+    await sandbox.control("replies", {"replies": ["Thank you.", "Once more."]})
+    worker = await fork()
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, opening_line="Hello."))
+    await worker.heard(Turn)
+    caller.say("My number is the one that I typed.")
+    await asyncio.sleep(0.8)
+    await caller.type("B7K9")
+    await caller.has_spoken()
+    asked_before = len(await sandbox.asked())
+    turn = await worker.heard(Turn, 2)
+    assert asked_before == 0
+    assert turn.user_text.startswith("My number is the one that I typed. ")
+    assert turn.user_text.endswith(" B7K9")
+    assert (turn.heard_text, turn.interrupted, len(await sandbox.asked())) == ("Thank you.", False, 1)

@@ -239,7 +239,7 @@ class Job:
 
     def _on_typed(self, text: str) -> None:
         if self._state.is_running:
-            self._tasks.spawn(self._pipeline.take_typed(text))
+            self._tasks.spawn(self._pipeline.typed.take(text))
 
     def _on_error(self, provider: Provider | None, text: str, is_unusable: bool, name: str) -> None:
         if self._state.is_running:

@@ -4,14 +4,14 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
 from pipecat.clocks.base_clock import BaseClock
-from pipecat.frames.frames import ErrorFrame, Frame, InterruptionFrame, LLMMessagesAppendFrame, OutputAudioRawFrame
+from pipecat.frames.frames import ErrorFrame, Frame, InterruptionFrame, OutputAudioRawFrame
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_context import LLMContext
@@ -37,6 +37,7 @@ from agent_runner.worker.pipeline.heard_words import HeardWords
 from agent_runner.worker.pipeline.long_turn import LongTurnStop
 from agent_runner.worker.pipeline.shown import Showing
 from agent_runner.worker.pipeline.turn_start import FloorTurnStart
+from agent_runner.worker.pipeline.typed_turns import TypedTurns
 from agent_runner.worker.providers import models
 from agent_runner.worker.providers.error_name import error_name
 from agent_runner.worker.providers.llm import CANCELLED, LanguageModel
@@ -47,7 +48,6 @@ from agent_runner.worker.room.transport import WarmTransport
 START_S: Final = 10.0
 
 _LATE_S: Final = 2.0
-_FLUSH_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +96,9 @@ class AgentPipeline:
         self.context = LLMContext()
         client, output = self.transport.client, self.transport.output()
         self.floor = FloorTurnStart(config.floor_rules(), client.valve)
-        user, assistant = _aggregators(config, self.context, self.stt, self.llm, self.floor)
+        stops = _stops(config, self.stt)
+        user, assistant = _aggregators(config, self.context, self.llm, self.floor, stops)
         heard = HeardWords(client.valve.clock, self.floor.agent_said, client.valve.cut)
-        self.shown = Showing(client.front_end.show)
         self.ear = Ear(
             stt=self.stt,
             llm=self.llm,
@@ -109,11 +109,12 @@ class AgentPipeline:
             on_worked=listener.worked,
             hearing=Hearing(config.stt_silence_s),
             quiet=Quiet(config.user_idle_prompt_s, config.user_idle_end_s),
-            shown=self.shown,
+            shown=Showing(client.front_end.show),
             is_agents=lambda: self.floor.floor.is_agents(time.monotonic()),
         )
         processors = [self.transport.input(), self.stt, user, self.llm, self.tts, output, heard, assistant]
         self.worker = _worker(config, processors, self.ear, client.valve.clock, is_traced=is_traced)
+        self.typed = TypedTurns(self.worker, self.ear, self.floor, stops[0])
         self._greeting: Any = None  # the first line's message in the context, until it ends
         self._running: asyncio.Task[None] | None = None
         self._listen(user, assistant)
@@ -151,6 +152,11 @@ class AgentPipeline:
         self.ear.talk.open_with(line)
 
     @property
+    def shown(self) -> Showing:
+        """What the caller's client is shown."""
+        return self.ear.shown
+
+    @property
     def loud_at(self) -> float:
         """Monotonic time at which the caller's line was last loud, with speech or without."""
         return models.load().vad.loud_at
@@ -158,16 +164,6 @@ class AgentPipeline:
     async def queue(self, *frames: Frame) -> None:
         """Send frames through the pipeline from its start."""
         await self.worker.queue_frames(list(frames))
-
-    async def take_typed(self, text: str) -> None:
-        """Take the text as the caller's turn: it interrupts the agent, and the model answers it."""
-        await self.queue(InterruptionFrame())
-        with suppress(TimeoutError):  # the flush's own limit begins again with each frame
-            async with asyncio.timeout(_FLUSH_S):
-                await self.worker.flush_pipeline(_FLUSH_S)  # the interrupted answer comes into the context first
-        await asyncio.sleep(0)  # and into the log
-        self.ear.user_typed(text)
-        await self.queue(LLMMessagesAppendFrame([{"role": "user", "content": text}], run_llm=True))
 
     async def wait_closed(self, timeout_s: float) -> None:
         """Wait until the pipeline ends, or `timeout_s` passes."""
@@ -266,24 +262,36 @@ def _worker(
     )
 
 
-def _aggregators(
-    config: AgentConfig, context: LLMContext, stt: SpeechToText, llm: LanguageModel, start: FloorTurnStart
-) -> tuple[Any, Any]:
+def _stops(config: AgentConfig, stt: SpeechToText) -> tuple[SmartTurnStop | SilenceStop, *tuple[LongTurnStop, ...]]:
+    """The ends of the caller's turn; typed text goes to the first."""
     tuned = models.tuned(config)
-    stop: list[BaseUserTurnStopStrategy] = [
-        SmartTurnStop(
-            wait_s=config.dictation_wait_s, least_s=config.aggregation_timeout, turn_analyzer=tuned.smart_turn
-        )
+    shared = {
+        "wait_s": config.dictation_wait_s,
+        "ask_for_words": stt.ask_for_words,
+        "end_speech": tuned.vad.end_speech,
+    }
+    stop = (
+        SmartTurnStop(**shared, least_s=config.aggregation_timeout, turn_analyzer=tuned.smart_turn)
         if config.smart_turn
-        else SilenceStop(wait_s=config.dictation_wait_s, user_speech_timeout=config.aggregation_timeout)
-    ]
-    if config.max_turn_s:
-        stop.append(LongTurnStop(config.max_turn_s, stt.ask_for_words, tuned.vad.end_speech))
+        else SilenceStop(**shared, user_speech_timeout=config.aggregation_timeout)
+    )
+    if not config.max_turn_s:
+        return (stop,)
+    return stop, LongTurnStop(config.max_turn_s, stt.ask_for_words, tuned.vad.end_speech)
+
+
+def _aggregators(
+    config: AgentConfig,
+    context: LLMContext,
+    llm: LanguageModel,
+    start: FloorTurnStart,
+    stops: Sequence[BaseUserTurnStopStrategy],
+) -> tuple[Any, Any]:
     pair = LLMContextAggregatorPair(
         context,
         user_params=LLMUserAggregatorParams(
-            vad_analyzer=tuned.vad,
-            user_turn_strategies=UserTurnStrategies(start=[start], stop=stop),
+            vad_analyzer=models.tuned(config).vad,
+            user_turn_strategies=UserTurnStrategies(start=[start], stop=list(stops)),
             user_turn_stop_timeout=config.user_turn_stop_timeout,
             user_idle_timeout=0,
             empty_user_turn=None,  # `Hearing` decides what a sound without words is worth

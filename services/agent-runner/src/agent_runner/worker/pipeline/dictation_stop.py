@@ -21,6 +21,7 @@ from pipecat.turns.user_stop import (
 )
 
 from agent_runner.domain.dictation import is_dictating
+from agent_runner.worker.pipeline.typed_stop import TypedStop
 
 _QUESTION_MARKS: Final = ("?", "？", "؟")
 _QUESTION_S: Final = 0.3  # of silence after a question
@@ -84,7 +85,7 @@ class DictationStop(Base):
             await self.task_manager.cancel_task(waiting)
 
 
-class SmartTurnStop(DictationStop, TurnAnalyzerUserTurnStopStrategy):
+class SmartTurnStop(DictationStop, TypedStop, TurnAnalyzerUserTurnStopStrategy):
     """The end that smart-turn detects, or a question mark.
 
     smart-turn hears a flat voice's question as unfinished, and would wait SMART_TURN_STOP_SECS.
@@ -101,5 +102,5 @@ class SmartTurnStop(DictationStop, TurnAnalyzerUserTurnStopStrategy):
         return result
 
 
-class SilenceStop(DictationStop, SpeechTimeoutUserTurnStopStrategy):
+class SilenceStop(DictationStop, TypedStop, SpeechTimeoutUserTurnStopStrategy):
     """The end by a silence."""

@@ -82,6 +82,10 @@ class Ear(BaseObserver):
             heard: self._of_heard,
         }
 
+    @property
+    def shown(self) -> Showing:
+        return self._shown
+
     async def on_push_frame(self, data: FramePushed) -> None:
         at = data.timestamp / _NS
         if (observe := self._of.get(data.source)) is not None:
@@ -183,6 +187,11 @@ class Ear(BaseObserver):
         self.talk.marks = Marks()
         self.user_said(text)
         self._shown.turn_ended()
+
+    def user_added(self) -> None:
+        """The caller typed into the spoken turn, so the time to the answer does not count from an earlier silence."""
+        self.quiet.words(time.monotonic())
+        self.talk.asking = Marks()
 
     def agent_said(self, text: str, *, interrupted: bool, is_cancelled: bool = False) -> None:
         """The agent's line ended, its answer, or the part of it before a tool's result.

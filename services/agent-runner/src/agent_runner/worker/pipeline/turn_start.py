@@ -28,6 +28,7 @@ from pipecat.turns.user_start import BaseUserTurnStartStrategy
 from pipecat.utils.time import time_now_iso8601
 
 from agent_runner.domain.floor import Floor, Ignore, Pause, Resume, Rules, StartTurn, Step, TakeUp
+from agent_runner.worker.pipeline.typed_stop import TypedFrame
 
 
 class Voice(Protocol):
@@ -86,6 +87,9 @@ class FloorTurnStart(BaseUserTurnStartStrategy):
                 await self._take(floor.sound_began(now, frame.start_secs))
             case VADUserStoppedSpeakingFrame():
                 await self._take(floor.sound_ended(now, frame.stop_secs))
+            case TypedFrame():
+                await self._take((floor, () if floor.has_turn else (StartTurn(),)), frame)
+                self.floor = self.floor.turn_has_words()
             case TranscriptionFrame() | InterimTranscriptionFrame() if frame.text.strip():
                 await self._take(floor.words(now, frame.text, is_final=isinstance(frame, TranscriptionFrame)), frame)
             case BotStartedSpeakingFrame():

@@ -1,0 +1,64 @@
+"""What the caller types, as turns."""
+
+# pyright: standard
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+from pipecat.frames.frames import InterruptionFrame, LLMMessagesAppendFrame, LLMRunFrame
+from pipecat.pipeline.worker import PipelineWorker
+
+from agent_runner.worker.pipeline.ear import Ear
+from agent_runner.worker.pipeline.turn_start import FloorTurnStart
+from agent_runner.worker.pipeline.typed_stop import TypedStop
+
+_FLUSH_S: Final = 1.0
+
+
+class TypedTurns:
+    """Takes typed texts one after another. What is typed while a text is taken joins it: one turn, one answer."""
+
+    def __init__(self, worker: PipelineWorker, ear: Ear, start: FloorTurnStart, stop: TypedStop) -> None:
+        self._worker = worker
+        self._ear = ear
+        self._start = start
+        self._stop = stop
+        self._waiting: list[str] = []
+        self._is_taking = False
+
+    async def take(self, text: str) -> None:
+        """Take the text as the caller's turn: it interrupts the agent, and the model answers it.
+
+        While the caller speaks the text is the end of the spoken turn instead, and one answer follows to both.
+        """
+        self._waiting.append(text)
+        if self._is_taking:
+            return
+        self._is_taking = True
+        try:
+            while self._waiting:
+                await self._take_waiting()
+        finally:
+            self._is_taking = False
+
+    async def _take_waiting(self) -> None:
+        if not self._start.floor.has_turn:
+            await self._interrupt()
+        text = "\n".join(self._waiting)
+        self._waiting.clear()
+        if self._start.floor.has_turn:  # begun meanwhile, perhaps
+            self._ear.user_added()
+            await self._stop.add(text)
+        else:
+            self._ear.user_typed(text)
+            message = LLMMessagesAppendFrame([{"role": "user", "content": text}], run_llm=False)
+            message.interruptible = False
+            await self._worker.queue_frames([message, LLMRunFrame()])  # an interruption drops only the request
+
+    async def _interrupt(self) -> None:
+        await self._worker.queue_frames([InterruptionFrame()])
+        with suppress(TimeoutError):  # the flush's own limit begins again with each frame
+            async with asyncio.timeout(_FLUSH_S):
+                await self._worker.flush_pipeline(_FLUSH_S)  # the interrupted answer comes into the context first
+        await asyncio.sleep(0)  # and into the log
