@@ -32,6 +32,17 @@ def test_an_interrupted_opening_line_counts_as_far_as_it_was_heard() -> None:
     assert talk.opening_ended(interrupted=True) == turn(0, "", "Hello there,", interrupted=True)
 
 
+def test_words_of_a_script_without_spaces_are_heard_without() -> None:
+    talk = Talk()
+    talk.open_with("您好，我是小明。有什么可以帮您？")
+    for words in ("您好，", "我", "是", "小明。"):
+        talk.heard(words, includes_spaces=True)
+    unfinished = talk.so_far()
+    assert unfinished is not None
+    assert unfinished.heard_text == "您好，我是小明。"
+    assert talk.opening_ended(interrupted=True) == turn(0, "", "您好，我是小明。", interrupted=True)
+
+
 def test_an_exchange_counts_from_1_with_or_without_an_opening_line() -> None:
     talk = Talk()
     assert talk.user_said("what time is it ") is None

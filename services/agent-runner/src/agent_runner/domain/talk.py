@@ -107,10 +107,15 @@ class Talk:
         """The agent is about to speak this line; the LLM's context has it already."""
         self._opening = line
 
-    def heard(self, words: str, said: Said = "answer") -> None:
-        """Record words that were played to the room. Of the asides only the opening line's are a turn."""
+    def heard(self, words: str, said: Said = "answer", *, includes_spaces: bool = False) -> None:
+        """Record words that were played to the room. Of the asides only the opening line's are a turn.
+
+        Args:
+            includes_spaces: The words have the spaces that stand around them, which in Chinese and Japanese are none.
+        """
         if said != "aside" or self._opening is not None:
-            (self._line if said == "line" else self._words).append(words.strip())
+            spaced = words if includes_spaces else f" {words.strip()}"
+            (self._line if said == "line" else self._words).append(spaced)
 
     def decided(self, at: float) -> None:
         """The caller's turn was judged complete: the answer's stages count from its end.
@@ -132,7 +137,7 @@ class Talk:
         """The agent stopped speaking; returns a turn if it was speaking the opening line."""
         if self._opening is None:
             return None
-        text = " ".join(self._words) if interrupted else self._opening
+        text = _joined(self._words) if interrupted else self._opening
         self._opening = None
         return self._complete(text, interrupted=interrupted)
 
@@ -161,8 +166,8 @@ class Talk:
         if self._opening is not None:
             found = [self.opening_ended(interrupted=True)] if self._words else []
         else:
-            found = [self.line_said(" ".join(self._line), interrupted=True)]
-            found += [self._complete(" ".join(self._words), interrupted=True)] if self._is_open else []
+            found = [self.line_said(_joined(self._line), interrupted=True)]
+            found += [self._complete(_joined(self._words), interrupted=True)] if self._is_open else []
         return tuple(turn for turn in found if turn is not None)
 
     def so_far(self) -> Turn | None:
@@ -170,7 +175,7 @@ class Talk:
         words = self._line if self._user_text is None and self._line else self._words
         if not self._is_open and not words:
             return None
-        return Turn(n=self.number, user_text=self._user_text or "", heard_text=" ".join(words), interrupted=True)
+        return Turn(n=self.number, user_text=self._user_text or "", heard_text=_joined(words), interrupted=True)
 
     @property
     def number(self) -> int:
@@ -203,3 +208,7 @@ class Talk:
             summary=summary.text,
             summary_keeps=summary.keeps,
         )
+
+
+def _joined(words: list[str]) -> str:
+    return "".join(words).strip()

@@ -1,6 +1,7 @@
 """Which words each turn gets when utterances follow each other at once, from the voice to the context."""
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -49,7 +50,7 @@ class Voice(TextToSpeech):
     async def on_turn_context_created(self, context_id: str) -> None: ...
 
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
-        words = text.split()
+        words = text.split() if text.isascii() else re.findall(r"\w\W*", text)
         await self.create_audio_context(context_id)
         yield TTSStartedFrame(context_id=context_id)
         await self.add_word_timestamps([(word, n * WORD_S) for n, word in enumerate(words)], context_id)
@@ -141,6 +142,7 @@ def answer(text: str) -> list[Frame]:
         (line("Are you still there?"), line("Our time is almost up.")),
         (answer("It is."), answer("It is noon.")),
         (answer("It is noon."), line("Sorry?"), answer("It is noon.")),
+        (answer("您好，我是小明。"), line("はい、どうぞ。"), answer("It is noon.")),
     ],
 )
 async def test_each_utterance_is_a_turn_with_its_own_words(utterances: tuple[list[Frame], ...]) -> None:
@@ -179,3 +181,10 @@ async def test_no_turn_follows_an_opening_line_at_the_end_of_the_call() -> None:
     call = Call()
     call.ear.talk.open_with("Hello.")
     assert await call.says(TTSSpeakFrame("Hello.", append_to_context=False)) == [("", "Hello.")]
+
+
+async def test_an_answer_without_spaces_that_the_end_of_the_call_cuts_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    call = Call()
+    call.ear.user_said("您是谁？")
+    monkeypatch.setattr(call.ear, "agent_said", lambda *_, **__: None)  # the end comes before the answer's
+    assert await call.says(*answer("您好，我是小明。")) == [("您是谁？", "您好，我是小明。")]

@@ -122,6 +122,25 @@ async def test_late_words_of_an_interrupted_answer_leave_no_trace(stage: Stage) 
     assert times == [0.0, 0.5]
 
 
+@pytest.mark.parametrize(
+    ("words", "has_spaces"),
+    [
+        (["您好", "，", "我", "是", "小明", "。"], False),
+        (["こんにちは", "。"], False),
+        (["안녕하세요", ", ", "저는", " ", "민수예요", "."], True),
+        (["One", " ", "two", "."], True),
+    ],
+)
+async def test_words_of_a_script_without_spaces_are_joined_without(
+    stage: Stage, words: list[str], *, has_spaces: bool
+) -> None:
+    await stage.say("a", "".join(words))
+    await stage.receive(spoken("a", words, [0.1 * n for n in range(len(words))], 1.0))
+
+    found = [item for item in await stage.items("a") if isinstance(item, WordTimestamp)]
+    assert {item.includes_inter_frame_spaces for item in found} == {not has_spaces}
+
+
 async def test_a_text_that_completes_without_audio_is_asked_for_again_and_in_pieces(stage: Stage) -> None:
     long = "Some words of a long text, which is said in pieces. " * 4
     await stage.say("a", long)

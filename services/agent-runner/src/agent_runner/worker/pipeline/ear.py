@@ -126,7 +126,8 @@ class Ear(BaseObserver):
     def _of_heard(self, frame: Frame, _at: float) -> None:
         self.ends.passed(frame)
         if isinstance(frame, TTSTextFrame):
-            self.talk.heard(frame.text, self.ends.said_in(frame))
+            said = self.ends.said_in(frame)
+            self.talk.heard(frame.text, said, includes_spaces=frame.includes_inter_frame_spaces)
             self._shown.agent_said(frame)
 
     def _of_output(self, frame: Frame, at: float) -> None:

@@ -12,6 +12,7 @@ from pipecat.frames.frames import Frame, TTSAudioRawFrame, TTSStartedFrame, TTSS
 
 from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.onset import silence_before
+from agent_runner.domain.spacing import is_unspaced
 from agent_runner.worker.providers.early_connection import EarlyConnection
 from agent_runner.worker.providers.first_line import FirstLine
 from agent_runner.worker.providers.mended_speech import MendedSpeech
@@ -105,7 +106,12 @@ class TextToSpeech(OrderedSpeech, MendedSpeech):
         includes_inter_frame_spaces: bool | None = None,
         pre_merge_tokens: bool = False,
     ) -> None:
-        """Shift the times of words by the silence that was cut at the context's start."""
+        """Shift the times of words by the silence that was cut at the context's start.
+
+        Pipecat's Inworld service puts a space before each word in any language.
+        """
+        if includes_inter_frame_spaces is None and is_unspaced("".join(word for word, _at_s in word_times)):
+            includes_inter_frame_spaces = True
         cut_s = 0.0
         if (utterance := self._utterances.get(context_id or "")) is not None:
             utterance.words += "".join(word for word, _at_s in word_times)
