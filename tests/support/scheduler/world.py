@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Self, TypeVar
 
 from contracts.commands import AssignJob, EndJob, JobDescribed, JobEnded, PrejoinRoom
-from contracts.events import Event, SessionEnded, SessionRequested
+from contracts.events import EndRequested, Event, SessionEnded, SessionRequested
 from contracts.registry import NodeJob, NodeState, Slot
 from scheduler.domain.board import Board
 from scheduler.domain.clock import LogClock, Reading
@@ -18,9 +19,11 @@ from scheduler.leader.restorer import Restorer
 from scheduler.leader.room_repair import RoomRepair
 from scheduler.leader.timekeeper import Timekeeper
 from scheduler.ports import HeldSlot, LogTail, NodeSilent, NotAccepted, Outranked, Outrun, Room, RoomRecord, Unavailable
-from tests.support.events import T0, ready, requested, stopped
-from tests.support.scheduler.builders import node
+from tests.support.events import SESSION, T0, ready, requested, stopped
+from tests.support.scheduler.builders import at_ms, node
 from tests.support.words import FakeWords
+
+E = TypeVar("E", bound=Event)
 
 
 class Feed:
@@ -93,6 +96,15 @@ class World:
         self.written_s.append(self.monotonic_s)
         return record
 
+    def request_end(self) -> None:
+        self.write(EndRequested(session_id=SESSION, time=at_ms(self.now_ms()), by="api", reason="requested"))
+
+    def kinds(self) -> list[str]:
+        return [r.event.event for r in self.records]
+
+    def written(self, kind: type[E]) -> list[E]:
+        return [r.event for r in self.records if isinstance(r.event, kind)]
+
     async def _reach(self) -> None:
         await asyncio.sleep(0)
         if self.down:
@@ -107,8 +119,8 @@ class World:
         raise NotImplementedError
 
     async def unfinished(self) -> frozenset[str]:
-        begun = {r.event.session_id for r in self.records if isinstance(r.event, SessionRequested)}
-        return frozenset(begun - {r.event.session_id for r in self.records if isinstance(r.event, SessionEnded)})
+        begun = {event.session_id for event in self.written(SessionRequested)}
+        return frozenset(begun - {event.session_id for event in self.written(SessionEnded)})
 
     async def requested_since(self, since_ms: int) -> frozenset[str]:
         requests = (r for r in self.records if isinstance(r.event, SessionRequested) and r.stored_ms >= since_ms)
@@ -134,6 +146,11 @@ class World:
         """The stream is recreated."""
         self.records.clear()
         self.whole_since_ms = self.log_made_ms = self.now_ms()
+
+    def lose_store(self) -> None:
+        """The log and the slots are gone."""
+        self.lose_log()
+        self.held_slots.clear()
 
     async def tail(self) -> LogTail:
         await self._reach()
@@ -348,18 +365,29 @@ class Leader:
         self.reconciler = Reconciler(self.conductor, world, self.restorer, self.rooms, every_s=15, former=known)
         self.heard = 0
 
-    async def begin(self) -> None:
+    async def begin(self) -> Self:
         """Read back what there is, as a term does."""
-        self.hear(len(self.world.records))
+        self.hear()
         self.board.slots.read({key: entry.session_id for key, entry in self.world.held_slots.items()})
         self.see_nodes()
         self.conductor.begin()
+        return self
 
-    def hear(self, n: int) -> None:
-        """The next n records of the log."""
-        for record in self.world.records[self.heard : self.heard + n]:
+    def hear(self, n: int | None = None) -> None:
+        """The next n records of the log; None: all."""
+        for record in self.world.records[self.heard : None if n is None else self.heard + n]:
             self.conductor.heard(record)
             self.heard += 1
+
+    async def catch_up(self) -> None:
+        """Hear all of the log, and do what follows."""
+        self.hear()
+        await settle()
+
+    async def repair(self, *, rounds: int = 1) -> None:
+        for _ in range(rounds):
+            await self.reconciler.reconcile()
+            await settle()
 
     async def hear_placed(self, n: int) -> None:
         """The same as a term does it: a record whose stamp looks odd calls for a reading of the clock."""
@@ -403,15 +431,12 @@ class Leader:
 async def leads(world: World) -> Leader:
     """A leader with one node, n1."""
     world.add_node("n1")
-    leader = Leader(world)
-    await leader.begin()
-    return leader
+    return await Leader(world).begin()
 
 
 async def asked(world: World, request: SessionRequested | None = None) -> Leader:
     """A leader that has heard one start, and made its first steps."""
-    leader = Leader(world)
-    await leader.begin()
+    leader = await Leader(world).begin()
     world.write(request or requested())
     leader.hear(1)
     await settle()

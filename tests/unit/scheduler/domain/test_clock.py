@@ -144,7 +144,7 @@ async def run(leader: Leader) -> None:
 
 
 def outcome(world: World) -> list[str]:
-    return [r.event.reason for r in world.records if isinstance(r.event, SessionEnded)]
+    return [event.reason for event in world.written(SessionEnded)]
 
 
 @pytest.mark.parametrize("set_s", [-7_200, -31, -3, 3, 31, 7_200])

@@ -94,8 +94,7 @@ class Fleet:
 
     async def start(self) -> str:
         if self.leader is None:
-            self.leader = Leader(self.world)
-            await self.leader.begin()
+            self.leader = await Leader(self.world).begin()
             # The term is old enough to judge nodes, and everything else is as at its beginning.
             self.leader.board.nodes.judge_from_ms = self.world.now_ms()
         self.started += 1
@@ -194,8 +193,7 @@ async def test_the_leader_looks_at_the_queue_again_when_a_pause_is_over() -> Non
     """Without any report of a node: by its own timer, on the real clock."""
     world = World(Limits())
     world.add_node("only")
-    leader = Leader(world)
-    await leader.begin()
+    leader = await Leader(world).begin()
     leader.board.fleet.failed("only", world.now_ms() - 950)
     world.write(requested("session_1"))
     leader.hear(1)

@@ -22,8 +22,7 @@ class Poisoned(World):
 
 async def started(world: World, *names: str) -> Leader:
     world.add_node("n1", slots=8)
-    leader = Leader(world)
-    await leader.begin()
+    leader = await Leader(world).begin()
     for name in names:
         world.write(requested(name))
     leader.hear(len(names))
@@ -32,7 +31,7 @@ async def started(world: World, *names: str) -> Leader:
 
 
 def assigned(world: World) -> set[str]:
-    return {r.event.session_id for r in world.records if isinstance(r.event, JobAssigned)}
+    return {event.session_id for event in world.written(JobAssigned)}
 
 
 async def test_starts_take_the_other_slots() -> None:

@@ -97,7 +97,7 @@ async def run(leader: Leader) -> None:
 
 
 def ends(world: World) -> list[tuple[str, int]]:
-    return [(r.event.reason, r.event.billable_ms) for r in world.records if isinstance(r.event, SessionEnded)]
+    return [(event.reason, event.billable_ms) for event in world.written(SessionEnded)]
 
 
 async def test_a_node_that_never_ends_the_call_is_told_to_and_nothing_is_billed_beyond_the_limit() -> None:

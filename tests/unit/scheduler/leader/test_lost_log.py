@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from chassis.metrics import REGISTRY
 from contracts.events import (
     AgentStopped,
-    EndRequested,
     Event,
     JobAssigned,
     ServedTick,
@@ -57,14 +56,17 @@ def test_never_requested_is_said_only_by_a_log_that_is_old_enough(
     assert standing(log(*events), made_ms=made_ms, begins_ms=begins_ms) is expected
 
 
+async def away(_: object = None) -> list[Room]:
+    raise Unavailable("LiveKit is away")
+
+
 async def call(world: World) -> Leader:
     """A call that runs; the leader has not heard its last records."""
     leader = await leads(world)
     world.write(requested(language="de", interruptible=False))
     leader.hear(1)
     await settle()
-    leader.hear(len(world.records))
-    await settle()
+    await leader.catch_up()
     world.join("n1", SESSION)
     world.write(started())
     world.rooms.add(SESSION)
@@ -75,30 +77,25 @@ async def test_a_new_leader_on_a_lost_log_ends_no_call_and_takes_it_in_again() -
     world = World(Limits(max_bots=2))
     await call(world)
     world.monotonic_s += 300
-    world.lose_log()
-    world.held_slots.clear()
+    world.lose_store()
     named = figures.LOST._value.get()  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType]
 
-    leader = Leader(world)
-    await leader.begin()
-    for _ in range(2):
-        await leader.reconciler.reconcile()
-        await settle()
+    leader = await Leader(world).begin()
+    await leader.repair(rounds=2)
 
     assert world.jobs["n1"].keys() == {SESSION}
     assert world.rooms == {SESSION}
     assert world.described == [SESSION], "once"
     job = world.jobs["n1"][SESSION]
     assert (job.language, job.interruptible) == ("de", False)
-    told = [r.event for r in world.records if isinstance(r.event, SessionRequested)]
+    told = world.written(SessionRequested)
     assert [(event.language, event.interruptible) for event in told] == [("de", False)]
-    assert [r.event.event for r in world.records] == ["agent_ready", "assigned", "requested"]
+    assert world.kinds() == ["agent_ready", "assigned", "requested"]
     assert {entry.session_id for entry in world.held_slots.values()} == {SESSION}
     assert figures.LOST._value.get() == named + 1  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType]
 
-    world.write(EndRequested(session_id=SESSION, time=at_ms(world.now_ms()), by="api", reason="requested"))
-    leader.hear(len(world.records))
-    await settle()
+    world.request_end()
+    await leader.catch_up()
     assert world.records[-1].event.event == "ended", "it can be ended like any other"
     assert not world.jobs["n1"]
 
@@ -106,18 +103,14 @@ async def test_a_new_leader_on_a_lost_log_ends_no_call_and_takes_it_in_again() -
 async def test_a_leader_that_keeps_its_term_restores_what_it_knows() -> None:
     world = World(Limits(max_bots=2))
     leader = await call(world)
-    leader.hear(len(world.records))
-    await settle()
+    await leader.catch_up()
     world.monotonic_s += 300
-    world.lose_log()
-    world.held_slots.clear()
+    world.lose_store()
 
-    for _ in range(2):
-        await leader.reconciler.reconcile()
-        await settle()
+    await leader.repair(rounds=2)
 
     assert world.described == [SESSION]
-    assert [r.event.event for r in world.records] == ["agent_ready", "assigned", "started", "requested"]
+    assert world.kinds() == ["agent_ready", "assigned", "started", "requested"]
     assert {entry.session_id for entry in world.held_slots.values()} == {SESSION}
     session = leader.board.roster.session(SESSION)
     assert session is not None
@@ -127,7 +120,7 @@ async def test_a_leader_that_keeps_its_term_restores_what_it_knows() -> None:
 async def test_a_store_that_comes_back_empty_is_noticed_at_once_and_asked_again_until_it_answers() -> None:
     world = World(Limits(max_bots=2))
     leader = await call(world)
-    leader.hear(len(world.records))
+    leader.hear()
     leader.reconciler._every_s = 600
     running = asyncio.create_task(leader.reconciler.run())
     await settle()
@@ -147,23 +140,22 @@ async def test_a_store_that_comes_back_empty_is_noticed_at_once_and_asked_again_
 async def test_a_silent_node_delays_a_round_once_for_all_its_calls() -> None:
     world = World(Limits(max_bots=60))
     world.add_node("n1", slots=60)
-    leader = Leader(world)
-    await leader.begin()
+    leader = await Leader(world).begin()
     calls = [f"session_{number:013d}_{number:012x}" for number in range(1, 51)]
     for session_id in calls:
         world.write(requested(session_id))
-    leader.hear(len(world.records))
+    leader.hear()
     for _ in range(20):
         await settle()
     assert len(world.jobs["n1"]) == 50
-    leader.hear(len(world.records))
+    leader.hear()
     world.monotonic_s += 60
     world.lose_log()
     world.silent.add("n1")
 
     await leader.reconciler._check_log()
     assert len(world.unanswered) <= 8
-    assert {r.event.session_id for r in world.records if isinstance(r.event, SessionRequested)} == set(calls)
+    assert {event.session_id for event in world.written(SessionRequested)} == set(calls)
 
 
 @pytest.mark.parametrize("keeps_its_term", [True, False])
@@ -174,19 +166,16 @@ async def test_all_silent_nodes_take_a_round_one_deadline(
     world = World(Limits(max_bots=2 * nodes))
     for number in range(nodes):
         world.add_node(f"n{number}")
-    leader = Leader(world)
-    await leader.begin()
+    leader = await Leader(world).begin()
     for number in range(2 * nodes):
         world.write(requested(f"session_{number:013d}_{number:012x}"))
-    leader.hear(len(world.records))
+    leader.hear()
     await until(lambda: sum(map(len, world.jobs.values())) == 2 * nodes)
-    leader.hear(len(world.records))
-    await settle()
+    await leader.catch_up()
     world.monotonic_s += 60
     world.lose_log()
     if not keeps_its_term:
-        leader = Leader(world)
-        await leader.begin()
+        leader = await Leader(world).begin()
     asked: list[str] = []
     all_asked = asyncio.Event()
 
@@ -202,14 +191,14 @@ async def test_all_silent_nodes_take_a_round_one_deadline(
         await leader.reconciler.reconcile()
 
     assert sorted(asked) == sorted(world.states), "each once"
-    restored = {r.event.session_id for r in world.records if isinstance(r.event, SessionRequested)}
+    restored = {event.session_id for event in world.written(SessionRequested)}
     assert len(restored) == (2 * nodes if keeps_its_term else 0), "by the leader's own knowledge"
 
 
 async def test_a_log_counts_as_restored_after_a_whole_round_in_which_each_node_had_time_to_register() -> None:
     world = World(limits := Limits(max_bots=2))
     leader = await call(world)
-    leader.hear(len(world.records))
+    leader.hear()
     await leader.reconciler.reconcile()
     assert leader.reconciler.restored_ms == 0, "this leader has just begun"
     assert leader.reconciler._pause_s() == limits.node_lease_ms / 1000
@@ -237,34 +226,30 @@ async def test_a_log_counts_as_restored_after_a_whole_round_in_which_each_node_h
 async def test_a_session_is_older_than_a_lost_log_also_by_a_clock_that_was_set_back() -> None:
     world = World(Limits(max_bots=2))
     leader = await call(world)
-    leader.hear(len(world.records))
+    leader.hear()
     world.monotonic_s += 30
     world.set_ms = -3_600_000
     await leader.read_clock()
     world.lose_log()
 
-    await leader.reconciler.reconcile()
-    await settle()
+    await leader.repair()
 
     assert world.described == [SESSION]
-    assert "requested" in {r.event.event for r in world.records}
+    assert "requested" in world.kinds()
 
 
 async def test_what_is_written_again_has_the_time_of_the_bus() -> None:
     world = World(Limits(max_bots=2))
     leader = await call(world)
-    leader.hear(len(world.records))
+    leader.hear()
     world.monotonic_s += 1
     world.set_ms = 3_600_000
     await leader.read_clock()
-    world.lose_log()
-    world.held_slots.clear()
+    world.lose_store()
 
-    for _ in range(2):
-        await leader.reconciler.reconcile()
-        await settle()
+    await leader.repair(rounds=2)
 
-    times = {r.event.time for r in world.records if isinstance(r.event, JobAssigned)}
+    times = {event.time for event in world.written(JobAssigned)}
     assert times == {at_ms(world.now_ms())}
     assert {entry.slot.taken_at for entry in world.held_slots.values() if entry.slot} == {at_ms(world.now_ms())}
 
@@ -273,27 +258,21 @@ async def test_what_is_written_again_has_the_time_of_the_bus() -> None:
 async def test_a_call_of_ten_minutes_that_outlived_the_store_ends_with_its_whole_bill(same_leader: bool) -> None:
     world = World(Limits(max_bots=2))
     leader = await call(world)
-    leader.hear(len(world.records))
-    await settle()
+    await leader.catch_up()
     world.monotonic_s += 610
-    world.lose_log()
-    world.held_slots.clear()
+    world.lose_store()
     for repeated in (started(), tick(600_000)):
         world.write(repeated)
     if not same_leader:
-        leader = Leader(world)
-        await leader.begin()
-    for _ in range(2):
-        await leader.reconciler.reconcile()
-        await settle()
+        leader = await Leader(world).begin()
+    await leader.repair(rounds=2)
 
     world.monotonic_s += 60
     world.write(tick(655_000))
-    world.write(EndRequested(session_id=SESSION, time=at_ms(world.now_ms()), by="api", reason="requested"))
-    leader.hear(len(world.records))
-    await settle()
+    world.request_end()
+    await leader.catch_up()
 
-    (over,) = [r.event for r in world.records if isinstance(r.event, SessionEnded)]
+    (over,) = world.written(SessionEnded)
     assert over.billable_ms == 655_000
 
 
@@ -301,20 +280,16 @@ async def test_a_call_of_ten_minutes_that_outlived_the_store_ends_with_its_whole
 async def test_a_node_is_believed_up_to_what_a_call_can_last_and_the_leaders_own_knowledge_first(told_s: int) -> None:
     world = World(limits := Limits(max_bots=2))
     leader = await call(world)
-    leader.hear(len(world.records))
-    await settle()
+    await leader.catch_up()
     world.monotonic_s += 300
     world.taken_s[SESSION] = world.monotonic_s - told_s
     ages: list[int] = []
     for leading in (leader, Leader(world)):
-        world.lose_log()
-        world.held_slots.clear()
+        world.lose_store()
         if leading is not leader:
             await leading.begin()
-        for _ in range(2):
-            await leading.reconciler.reconcile()
-            await settle()
-        ages += [r.event.age_ms for r in world.records if isinstance(r.event, JobAssigned)]
+        await leading.repair(rounds=2)
+        ages += [event.age_ms for event in world.written(JobAssigned)]
 
     longest_ms = limits.startup_ms + limits.session_ms + limits.end_wait_ms
     assert ages == [300_000, min(told_s * 1000, longest_ms)]
@@ -328,10 +303,8 @@ async def test_a_start_that_was_lost_before_it_had_a_node_begins_anew() -> None:
     world.add_node("n1")
 
     world.rooms.add(SESSION)
-    leader = Leader(world, former=former)
-    await leader.begin()
-    await leader.reconciler.reconcile()
-    await settle()
+    leader = await Leader(world, former=former).begin()
+    await leader.repair()
 
     assert world.jobs["n1"].keys() == {SESSION}
     assert [r.event.event for r in world.records if r.event.event != "queued"] == ["requested", "assigned"]
@@ -340,17 +313,14 @@ async def test_a_start_that_was_lost_before_it_had_a_node_begins_anew() -> None:
 async def test_a_call_that_runs_when_its_leader_leads_again_on_a_lost_log_is_restored_as_the_leader_knew_it() -> None:
     world = World(Limits(max_bots=2))
     former = await call(world)
-    former.hear(len(world.records))
-    await settle()
+    await former.catch_up()
     world.monotonic_s += 300
-    world.lose_log()
-    world.held_slots.clear()
+    world.lose_store()
 
-    leader = Leader(world, former=former)
-    await leader.begin()
+    leader = await Leader(world, former=former).begin()
     await leader.reconciler.reconcile()
 
-    assert [r.event.event for r in world.records] == ["agent_ready", "assigned", "started", "requested"]
+    assert world.kinds() == ["agent_ready", "assigned", "started", "requested"]
     assert leader.reconciler.former == ()
 
 
@@ -362,33 +332,25 @@ async def test_a_session_that_another_leader_ended_before_the_log_was_lost_does_
     if was_placed:
         former = await call(world)
     else:
-        former = Leader(world)
-        await former.begin()
+        former = await Leader(world).begin()
         world.write(requested())
         world.rooms.add(SESSION)
-    former.hear(len(world.records))
-    await settle()
+    await former.catch_up()
     former.holds = False
     await former.conductor.stop()
-    between = Leader(world)
-    await between.begin()
-    world.write(EndRequested(session_id=SESSION, time=at_ms(world.now_ms()), by="api", reason="requested"))
-    between.hear(len(world.records))
-    await settle()
+    between = await Leader(world).begin()
+    world.request_end()
+    await between.catch_up()
     assert any(isinstance(r.event, SessionEnded) for r in world.records)
     between.holds = False
     await between.conductor.stop()
     world.monotonic_s += 5
-    world.lose_log()
-    world.held_slots.clear()
+    world.lose_store()
 
-    leader = Leader(world, former=former)
-    await leader.begin()
-    for _ in range(2):
-        await leader.reconciler.reconcile()
-        await settle()
+    leader = await Leader(world, former=former).begin()
+    await leader.repair(rounds=2)
 
-    assert [r.event.event for r in world.records] == []
+    assert world.kinds() == []
     assert (world.rooms, world.held_slots) == (set(), {})
     assert SESSION not in leader.board.roster
 
@@ -398,14 +360,9 @@ async def test_what_the_leader_knew_before_waits_for_livekit_and_is_kept_for_the
 ) -> None:
     world = World(Limits(max_bots=2))
     former = await call(world)
-    former.hear(len(world.records))
-    await settle()
+    await former.catch_up()
     world.lose_log()
-    leader = Leader(world, former=former)
-    await leader.begin()
-
-    async def away(_: object = None) -> list[Room]:
-        raise Unavailable("LiveKit is away")
+    leader = await Leader(world, former=former).begin()
 
     with monkeypatch.context() as patched:
         patched.setattr(world, "list", away)
@@ -413,18 +370,18 @@ async def test_what_the_leader_knew_before_waits_for_livekit_and_is_kept_for_the
     assert [s.session_id for s in leader.reconciler.former] == [SESSION]
     await leader.reconciler.reconcile()
 
-    assert "requested" in {r.event.event for r in world.records}
+    assert "requested" in world.kinds()
 
 
 async def test_a_call_that_ends_before_the_leader_looked_at_the_lost_log_is_billed_by_what_the_leader_knows() -> None:
     world = World(Limits(max_bots=2))
     leader = await call(world)
-    leader.hear(len(world.records))
+    leader.hear()
     world.monotonic_s += 60
     world.lose_log()
     leader.heard = 0
 
-    world.write(EndRequested(session_id=SESSION, time=at_ms(world.now_ms()), by="api", reason="requested"))
+    world.request_end()
     leader.hear(1)
     await settle()
 
@@ -446,21 +403,12 @@ async def taken_over(world: World) -> tuple[Leader, int]:
     world.write(tick(45_000, fault_ms=3_000))
     del world.jobs[first][SESSION]
     world.write(stopped(48_000, fault_ms=3_000))
-    leader.hear(len(world.records))
-    await settle()
+    await leader.catch_up()
     second = next(name for name, jobs in world.jobs.items() if SESSION in jobs)
     world.join(second, SESSION)
-    leader.hear(len(world.records))
-    await settle()
+    await leader.catch_up()
     world.monotonic_s += 40
     return leader, 45_000
-
-
-def lose_store(world: World, leader: Leader) -> None:
-    """The log is empty, no slot is held, and the leader goes on."""
-    world.lose_log()
-    leader.heard = 0
-    world.held_slots.clear()
 
 
 def lost_seconds() -> float:
@@ -476,30 +424,24 @@ async def test_what_agents_before_a_takeover_served_is_billed_after_the_store_wa
     world = World(Limits(max_bots=2))
     leader, before_ms = await taken_over(world)
     named_s = lost_seconds()
-    lose_store(world, leader)
-
-    async def away(_: object = None) -> list[Room]:
-        raise Unavailable("LiveKit is away")
+    world.lose_store()
+    leader.heard = 0
 
     if leads != "on":
         monkeypatch.setattr(world, "list", away)
-        leader = Leader(world, former=leader if leads != "another" else None)
-        await leader.begin()
-    for _ in range(2):
-        await leader.reconciler.reconcile()
-        await settle()
+        leader = await Leader(world, former=leader if leads != "another" else None).begin()
+    await leader.repair(rounds=2)
     knew = leads != "another"
     if not knew:
         world.write(started(2))  # the node repeats it; the leader that knew the call writes it itself
     world.monotonic_s += 10
     world.write(tick(38_000, 2))
-    world.write(EndRequested(session_id=SESSION, time=at_ms(world.now_ms()), by="api", reason="requested"))
-    leader.hear(len(world.records))
-    await settle()
+    world.request_end()
+    await leader.catch_up()
 
-    assigned_epochs = [r.event.epoch for r in world.records if isinstance(r.event, JobAssigned)]
-    lost = [(r.event.epoch, r.event.billable_ms) for r in world.records if isinstance(r.event, TimeLost)]
-    (over,) = [r.event for r in world.records if isinstance(r.event, SessionEnded)]
+    assigned_epochs = [event.epoch for event in world.written(JobAssigned)]
+    lost = [(event.epoch, event.billable_ms) for event in world.written(TimeLost)]
+    (over,) = world.written(SessionEnded)
     measured = meter(LogRecord(r.event, r.stored_ms) for r in world.records)
     assert over.billable_ms == measured.billable_ms == 38_000 + (before_ms if knew else 0)
     assert lost == ([] if knew else [(2, before_ms)])
@@ -524,13 +466,13 @@ async def test_a_restoration_that_was_interrupted_repeats_nothing_that_it_wrote(
 
     monkeypatch.setattr(world, "append", append_or_fail)
     await leader.reconciler.reconcile()
-    assert "requested" not in {r.event.event for r in world.records}
+    assert "requested" not in world.kinds()
     world.write(tick(40_000, 2))  # the living agent's
     await leader.reconciler.reconcile()
 
-    assert "requested" in {r.event.event for r in world.records}
+    assert "requested" in world.kinds()
     assert [e.event for e in appended].count("tick") == 1
-    assert [r.event.epoch for r in world.records if isinstance(r.event, JobAssigned)] == [1, 2]
+    assert [event.epoch for event in world.written(JobAssigned)] == [1, 2]
 
 
 @pytest.mark.parametrize("there", [(1,), (3,), (1, 3)])
@@ -563,11 +505,10 @@ async def test_users_of_nats_that_may_not_write_lost_time_do_not_prevent_a_resto
     await taken_over(world)
     world.lose_log()
     refuse(world, monkeypatch, TimeLost)
-    leader = Leader(world)
-    await leader.begin()
+    leader = await Leader(world).begin()
     await leader.reconciler.reconcile()
 
-    assert [r.event.event for r in world.records][-2:] == ["assigned", "requested"]
+    assert world.kinds()[-2:] == ["assigned", "requested"]
 
 
 FORMERLY_REFUSED = (SessionStarted, ServedTick, AgentStopped, TimeLost)
@@ -580,7 +521,8 @@ async def test_a_call_that_the_leader_knew_is_restored_and_ends_with_users_that_
     world = World(Limits(max_bots=2))
     leader, before_ms = await taken_over(world)
     named_s = lost_seconds()
-    lose_store(world, leader)
+    world.lose_store()
+    leader.heard = 0
     if node_lives:  # it repeats its reports
         world.write(started(2))
         world.write(tick(38_000, 2))
@@ -588,8 +530,7 @@ async def test_a_call_that_the_leader_knew_is_restored_and_ends_with_users_that_
         for jobs in world.jobs.values():
             jobs.clear()
     refuse(world, monkeypatch, *FORMERLY_REFUSED)
-    await leader.reconciler.reconcile()
-    await settle()
+    await leader.repair()
 
     assert [r.event.event for r in world.records if isinstance(r.event, (JobAssigned, SessionRequested))] == [
         "assigned",
@@ -601,10 +542,9 @@ async def test_a_call_that_the_leader_knew_is_restored_and_ends_with_users_that_
     assert len(world.held_slots) == 1
     assert lost_seconds() - named_s == pytest.approx(before_ms / 1000)
 
-    world.write(EndRequested(session_id=SESSION, time=at_ms(world.now_ms()), by="api", reason="requested"))
-    leader.hear(len(world.records))
-    await settle()
-    (over,) = [r.event for r in world.records if isinstance(r.event, SessionEnded)]
+    world.request_end()
+    await leader.catch_up()
+    (over,) = world.written(SessionEnded)
     assert over.billable_ms == (38_000 if node_lives else 0)
 
 
@@ -617,7 +557,7 @@ async def test_a_call_that_ends_before_its_restoration_ends_with_users_that_may_
     leader.heard = 0
     refuse(world, monkeypatch, *FORMERLY_REFUSED)
 
-    world.write(EndRequested(session_id=SESSION, time=at_ms(world.now_ms()), by="api", reason="requested"))
+    world.request_end()
     leader.hear(1)
     await settle()
 
@@ -632,14 +572,13 @@ async def test_of_two_nodes_with_a_lost_call_the_one_with_the_newest_epoch_has_i
     first = {"n1": "n2", "n2": "n1"}[second]  # it was cut off from NATS, and knows of no successor
     world.jobs[first][SESSION] = world.jobs[second][SESSION].model_copy(update={"epoch": 1})
     world.lose_log()
-    leader = Leader(world)
-    await leader.begin()
+    leader = await Leader(world).begin()
     for _ in range(2):
         await leader.reconciler.reconcile()
         await settle()
         leader.see_nodes()
 
-    assert [r.event.epoch for r in world.records if isinstance(r.event, JobAssigned)] == [2]
+    assert [event.epoch for event in world.written(JobAssigned)] == [2]
     assert (world.jobs[second].keys(), world.jobs[first].keys()) == ({SESSION}, set())
 
 
@@ -656,8 +595,7 @@ async def test_jobs_that_no_node_describes_do_not_keep_another_one_from_being_re
 
     monkeypatch.setattr(world, "reports", reported)
     world.lose_log()
-    leader = Leader(world)
-    await leader.begin()
+    leader = await Leader(world).begin()
 
     await leader.reconciler._check_jobs()
     assert world.described == []
@@ -680,7 +618,7 @@ async def test_what_the_node_said_last_only_to_the_lost_log_is_billed() -> None:
     leader.conductor.wake(SESSION)
     await settle()
 
-    (over,) = [r.event for r in world.records if isinstance(r.event, SessionEnded)]
+    (over,) = world.written(SessionEnded)
     assert over.billable_ms == 40_000
     assert meter(LogRecord(r.event, r.stored_ms) for r in world.records).billable_ms == 40_000
 
@@ -693,11 +631,11 @@ async def test_a_start_that_ends_in_the_queue_before_the_leader_looked_at_the_lo
     leader.conductor.beginnings.outages += 1
     leader.heard = 0
 
-    world.write(EndRequested(session_id=SESSION, time=at_ms(world.now_ms()), by="api", reason="requested"))
+    world.request_end()
     leader.hear(1)
     await settle()
 
-    assert [r.event.event for r in world.records] == ["end_requested", "requested", "ended"]
+    assert world.kinds() == ["end_requested", "requested", "ended"]
 
 
 async def test_a_start_that_was_placed_after_the_loss_gets_its_beginning_back_and_one_agent() -> None:
@@ -708,20 +646,18 @@ async def test_a_start_that_was_placed_after_the_loss_gets_its_beginning_back_an
     world.add_node("n1")
     leader.see_nodes()
     await settle()
-    assert [r.event.event for r in world.records] == ["assigned"]
+    assert world.kinds() == ["assigned"]
 
-    await leader.reconciler.reconcile()
-    await settle()
+    await leader.repair()
 
-    assert [r.event.event for r in world.records] == ["assigned", "agent_ready", "requested"]
+    assert world.kinds() == ["assigned", "agent_ready", "requested"]
     assert world.jobs["n1"][SESSION].epoch == 1
 
 
 async def test_what_the_leader_knew_beside_the_log_outlives_it() -> None:
     world = World(Limits(max_bots=2))
     leader = await call(world)
-    leader.hear(len(world.records))
-    await settle()
+    await leader.catch_up()
     leader.conductor.learn(SESSION, CallerLeft("PA_1", leader.timekeeper.now_ms()))
     before = leader.board.roster.session(SESSION)
     world.monotonic_s += 1
@@ -729,8 +665,7 @@ async def test_what_the_leader_knew_beside_the_log_outlives_it() -> None:
     held = dict(world.held_slots)
     world.held_slots.clear()
 
-    await leader.reconciler.reconcile()
-    await settle()
+    await leader.repair()
 
     session, facts = leader.board.roster.session(SESSION), leader.board.roster.facts(SESSION)
     assert before is not None
@@ -774,15 +709,15 @@ def test_a_log_that_got_back_what_it_lost_gives_the_same_bill_and_gets_nothing_t
 async def test_a_call_whose_beginning_goes_while_it_runs_ends_with_what_a_bill_needs() -> None:
     world = World(Limits())
     leader = await call(world)
-    leader.hear(len(world.records))
+    leader.hear()
     world.records[:] = []
 
-    world.write(EndRequested(session_id=SESSION, time=at_ms(world.now_ms()), by="api", reason="requested"))
+    world.request_end()
     leader.heard = 0
     leader.hear(1)
     await settle()
 
-    assert {"requested", "ended"} <= {r.event.event for r in world.records}
+    assert {"requested", "ended"} <= set(world.kinds())
 
 
 async def test_rooms_and_slots_that_are_older_than_the_log_are_left_alone() -> None:
@@ -790,8 +725,7 @@ async def test_rooms_and_slots_that_are_older_than_the_log_are_left_alone() -> N
     world.rooms.add(SESSION)
     world.held_slots[0] = HeldSlot(Slot(session_id=SESSION, taken_at=datetime.fromtimestamp(OLD_MS / 1000, UTC)), 1)
     world.rooms_made_ms = OLD_MS
-    leader = Leader(world)
-    await leader.begin()
+    leader = await Leader(world).begin()
 
     await leader.reconciler.reconcile()
     assert (world.rooms, len(world.held_slots)) == ({SESSION}, 1)
@@ -809,8 +743,7 @@ async def test_a_slot_that_the_log_lost_is_freed_when_no_session_can_be_that_old
     taken_ms = world.now_ms() - minutes * 60_000
     world.whole_since_ms = world.now_ms() - 60_000
     world.held_slots[0] = HeldSlot(Slot(session_id=SESSION, taken_at=at_ms(taken_ms)), 1)
-    leader = Leader(world)
-    await leader.begin()
+    leader = await Leader(world).begin()
     if runs:
         leader.board.fleet.report(node("n1", jobs=(NodeJob(session_id=SESSION, epoch=1, pid=1),)))
 

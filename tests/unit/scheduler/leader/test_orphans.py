@@ -10,7 +10,7 @@ from scheduler.domain.reconciling import ROOM_MARGIN_MS
 from scheduler.leader.room_repair import _REPAIRS
 from scheduler.ports import Room
 from tests.support.events import ended, requested
-from tests.support.scheduler.world import Leader, World, settle
+from tests.support.scheduler.world import Leader, World
 
 ROOM = "session_1_orphan"
 
@@ -20,11 +20,8 @@ async def left_after(world: World, rounds: int) -> bool:
     world.rooms.add(ROOM)
     world.monotonic_s += ROOM_MARGIN_MS / 1000 + 1
     world.rooms_made_ms = world.now_ms() - ROOM_MARGIN_MS - 1
-    leader = Leader(world)
-    await leader.begin()
-    for _ in range(rounds):
-        await leader.reconciler.reconcile()
-        await settle()
+    leader = await Leader(world).begin()
+    await leader.repair(rounds=rounds)
     await leader.conductor.stop()
     return ROOM in world.rooms
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chassis import metrics
-from contracts.events import EndRequested, JobAssigned
+from contracts.events import JobAssigned
 from scheduler.domain.clock import LogClock
 from scheduler.domain.limits import Limits
 from scheduler.domain.session import Session
@@ -20,7 +20,6 @@ from scheduler.leader.term import Plan, Ports, Term, Terms
 from scheduler.leader.timekeeper import Timekeeper
 from scheduler.ports import Unavailable
 from tests.support.events import SESSION, requested
-from tests.support.scheduler.builders import at_ms
 from tests.support.scheduler.world import Leader, World, asked, settle
 from tests.support.virtual_time import VirtualTimeLoop, run
 
@@ -179,11 +178,11 @@ async def test_an_outage_while_the_log_is_compared_leaves_it_in_doubt() -> None:
     assert leader.conductor.beginnings.in_doubt
     world.lose_log()
     leader.heard = 0
-    world.write(EndRequested(session_id=SESSION, time=at_ms(world.now_ms()), by="api", reason="requested"))
+    world.request_end()
     leader.hear(1)
     await settle()
 
-    assert [r.event.event for r in world.records] == ["end_requested", "requested", "ended"]
+    assert world.kinds() == ["end_requested", "requested", "ended"]
     await leader.reconciler.reconcile()
     assert not leader.conductor.beginnings.in_doubt
 
@@ -198,7 +197,7 @@ async def test_a_call_whose_node_was_lost_before_a_reconnect_is_taken_over_once_
     leader.hear(1)
     await settle()
     world.join("n0", SESSION)
-    leader.hear(len(world.records))
+    leader.hear()
     leader.see_nodes()  # n0 lists its job
     await settle()
     term = term_of(world, leader, leader.timekeeper)
@@ -220,7 +219,7 @@ async def test_a_call_whose_node_was_lost_before_a_reconnect_is_taken_over_once_
     for _ in range(12):
         await passes(1)
 
-    placed = [record.event for record in world.records if isinstance(record.event, JobAssigned)]
+    placed = world.written(JobAssigned)
     assert [(event.session_id, event.epoch, event.node_id) for event in placed][:2] == [
         (SESSION, 1, "n0"),
         (SESSION, 2, "n1"),

@@ -19,8 +19,7 @@ async def test_starts_go_round_it_and_max_bots_counts_it() -> None:
     world = world_with_an_unreadable_slot(max_bots=2)
     for sid in ("session_1", "session_2"):
         world.write(requested(sid))
-    leader = Leader(world)
-    await leader.begin()
+    leader = await Leader(world).begin()
     await settle()
 
     readable = {key: held.slot.session_id for key, held in world.held_slots.items() if held.slot is not None}
@@ -30,8 +29,7 @@ async def test_starts_go_round_it_and_max_bots_counts_it() -> None:
 
 async def test_it_is_swept_after_a_minute_and_not_before() -> None:
     world = world_with_an_unreadable_slot(max_bots=1)
-    leader = Leader(world)
-    await leader.begin()
+    leader = await Leader(world).begin()
 
     world.monotonic_s += 55
     await leader.reconciler.reconcile()

@@ -106,8 +106,7 @@ class LosesEnds(Agents):
 async def test_an_end_that_got_lost_is_repeated_and_the_session_ends_in_any_case(fails: int) -> None:
     world = World(LIMITS)
     world.add_node("n1")
-    leader = Leader(world, make_agents=lambda leader: LosesEnds(world, leader, fails))
-    await leader.begin()
+    leader = await Leader(world, make_agents=lambda leader: LosesEnds(world, leader, fails)).begin()
     world.write(requested())
     await run(leader)
     world.join("n1", SESSION)

@@ -28,8 +28,7 @@ async def test_a_node_gets_the_words_and_their_key() -> None:
     world = World(Limits(max_bots=2))
     world.add_node("n1")
     upgraded(world)
-    leader = Leader(world)
-    await leader.begin()
+    leader = await Leader(world).begin()
     world.write(world.words.seal(START))
     leader.hear(1)
     assert world.words.expected == []
@@ -58,8 +57,7 @@ async def test_a_take_over_opens_what_was_sealed_though_an_older_node_is_alive_b
     for name in ("n1", "n3"):
         world.add_node(name)
     upgraded(world)
-    leader = Leader(world)
-    await leader.begin()
+    leader = await Leader(world).begin()
     world.write(world.words.seal(START))
     for _ in range(3):
         leader.hear(1_000)
@@ -82,7 +80,7 @@ async def test_a_take_over_opens_what_was_sealed_though_an_older_node_is_alive_b
     job = world.jobs[second][SESSION]
     assert (job.epoch, job.takeover) == (2, True)
     assert (job.words_key, job.seals) == (world.words.secrets[SESSION], False)
-    [_, assigned] = [r.event for r in world.records if isinstance(r.event, JobAssigned)]
+    [_, assigned] = world.written(JobAssigned)
     assert "cannot read the conversation" in {c.node_id: c.why for c in assigned.considered}["n2"]
     await leader.conductor.stop()
 
@@ -97,8 +95,8 @@ async def test_a_start_whose_key_is_gone_ends_at_once_and_blames_no_node() -> No
         leader.hear(1_000)
         await settle()
 
-    assert [r.event.epoch for r in world.records if isinstance(r.event, JobAssigned)] == [1]
-    [end] = [r.event for r in world.records if isinstance(r.event, SessionEnded)]
+    assert [event.epoch for event in world.written(JobAssigned)] == [1]
+    [end] = world.written(SessionEnded)
     assert (end.outcome, end.reason) == ("failed", "words_lost")
     assert not world.jobs.get("n1")
     assert not leader.board.fleet.ranking.suspects
@@ -119,18 +117,14 @@ async def test_a_session_that_is_written_again_is_sealed_again_with_its_key(stor
     secret = world.words.secrets[SESSION]
     await leader.conductor.stop()
     world.monotonic_s += 300
-    world.lose_log()
-    world.held_slots.clear()
+    world.lose_store()
     if store_is_lost:
         world.words.secrets.clear()
 
-    second = Leader(world)
-    await second.begin()
-    for _ in range(2):
-        await second.reconciler.reconcile()
-        await settle()
+    second = await Leader(world).begin()
+    await second.repair(rounds=2)
 
-    [again] = [r.event for r in world.records if isinstance(r.event, SessionRequested)]
+    [again] = world.written(SessionRequested)
     assert world.words.secrets == {SESSION: secret}
     assert (again.user_name, again.system_prompt) == ("", "")
     found, _ = await world.words.open(again)

@@ -33,9 +33,7 @@ class TwoLeaders(RuleBasedStateMachine):
 
     def make(self, clock: LogClock | None = None) -> Leader:
         async def begin() -> Leader:
-            leader = Leader(self.world, clock=clock)
-            await leader.begin()
-            return leader
+            return await Leader(self.world, clock=clock).begin()
 
         return self.loop.run_until_complete(begin())
 
@@ -161,7 +159,7 @@ class TwoLeaders(RuleBasedStateMachine):
 
     @invariant()
     def each_session_ends_at_most_once(self) -> None:
-        ends = Counter(r.event.session_id for r in self.world.records if isinstance(r.event, SessionEnded))
+        ends = Counter(event.session_id for event in self.world.written(SessionEnded))
         assert not [session for session, n in ends.items() if n > 1]
 
     @invariant()
@@ -210,7 +208,7 @@ class TwoLeaders(RuleBasedStateMachine):
                 self.loop.run_until_complete(leader.reconciler.reconcile())
             self.run(300)
         begun = {r.event.session_id for r in self.world.records}
-        over = {r.event.session_id for r in self.world.records if isinstance(r.event, SessionEnded)}
+        over = {event.session_id for event in self.world.written(SessionEnded)}
         try:
             assert begun == over
             assert self.world.held_slots == {}
