@@ -5,6 +5,7 @@ import random
 import re
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from greenroom_cli.errors import CommandError
@@ -91,7 +92,9 @@ def _listening_inodes(port: int) -> set[str]:
 
 
 def _holds(process: Path, inodes: set[str]) -> bool:
-    try:
-        return any(os.readlink(link) in inodes for link in (process / "fd").iterdir())
-    except OSError:  # another user's, or it exited
-        return False
+    with suppress(OSError):  # another user's process, or it exited
+        for link in (process / "fd").iterdir():
+            with suppress(OSError):  # closed meanwhile
+                if os.readlink(link) in inodes:
+                    return True
+    return False

@@ -4,6 +4,7 @@ import os
 import socket
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +32,21 @@ def test_a_taken_port_is_not_free(taken_port: int) -> None:
 
 
 def test_a_taken_port_names_its_holder(taken_port: int) -> None:
+    assert f"(pid {os.getpid()})" in holder(taken_port)
+
+
+def test_a_descriptor_that_closes_meanwhile_hides_no_other_one(
+    taken_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readlink, closed = os.readlink, min(Path("/proc/self/fd").iterdir(), key=lambda link: int(link.name)).name
+
+    def reads(link: Path) -> str:
+        if link.name == closed:
+            raise FileNotFoundError(link)
+        return readlink(link)
+
+    monkeypatch.setattr(os, "readlink", reads)
+
     assert f"(pid {os.getpid()})" in holder(taken_port)
 
 
