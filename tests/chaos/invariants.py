@@ -60,21 +60,18 @@ class Served:
         return self.seconds + clean_s + SEEN_S + self.unnoticed_s
 
 
-async def check(
-    scene: Scene, session: Session, *callers: Participant, served: Served, adjusted: bool = False
-) -> SessionBill:
+async def check(scene: Scene, session: Session, *callers: Participant, served: Served) -> SessionBill:
     """Assert every invariant of an ended session; returns its bill.
 
     Args:
         callers: Everybody who listened.
         served: What the call was worth.
-        adjusted: True where late events make an adjustment of the settlement right.
     """
     await nothing_is_left(scene, session)
     bill = await session.bill()
     _one_end(session)
     _one_greeting(session)
-    _one_bill(scene, session, bill, adjusted=adjusted)
+    _one_bill(scene, session, bill)
     _fair_bill(session, bill, served, callers)
     one_voice(session, callers)
     return bill
@@ -102,7 +99,7 @@ def _text(event: object) -> str:
     return str(getattr(event, "heard_text", ""))
 
 
-def _one_bill(scene: Scene, session: Session, bill: SessionBill, *, adjusted: bool) -> None:
+def _one_bill(scene: Scene, session: Session, bill: SessionBill) -> None:
     """One settlement row, one usage entry; rows of the ledger are added and never changed."""
     rows = _rows(scene)
     for key, row in scene.ledger.items():
@@ -112,9 +109,8 @@ def _one_bill(scene: Scene, session: Session, bill: SessionBill, *, adjusted: bo
     kinds = Counter(entry.kind for entry in bill.entries)
     assert len(settled) == 1, f"{len(settled)} settlements\n{session.evidence()}"
     assert kinds["usage"] == 1, f"{kinds}\n{bill}\n{session.evidence()}"
-    if not adjusted:
-        assert kinds["adjustment"] == 0, f"{kinds}\n{bill}\n{session.evidence()}"
-        assert bill.difference_ms == 0, f"{bill}\n{session.evidence()}"
+    assert kinds["adjustment"] == 0, f"{kinds}\n{bill}\n{session.evidence()}"
+    assert bill.difference_ms == 0, f"{bill}\n{session.evidence()}"
 
 
 def _fair_bill(session: Session, bill: SessionBill, served: Served, callers: Sequence[Participant]) -> None:

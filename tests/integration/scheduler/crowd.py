@@ -13,6 +13,7 @@ from contracts.streams import SESSIONS, SLOTS
 from tests.integration.scheduler.stack import new_id, now
 from tests.support.events import assigned, just_now, ready, requested, started, tick
 
+_TICKS = 12  # of each session
 _FLUSH_EVERY = 200
 _SLOTS_AT_ONCE = 32
 
@@ -42,25 +43,19 @@ class Crowd:
         log: Their events; what a test adds is written, too.
     """
 
-    def __init__(self, size: int, *, node_id: str = "n1", ticks: int = 12) -> None:
+    def __init__(self, size: int) -> None:
         self.ids = [new_id() for _ in range(size)]
         self.log: list[Event] = []
-        self._node_id = node_id
-        self._ticks = ticks
         for name in self.ids:
             self.log.append(start_of(name))
             self.assign(name, 1)
             self.log.append(just_now(started(session_id=name)))
-        for n in range(1, ticks + 1):  # the sessions' ticks stand between each other's, as in any log
+        for n in range(1, _TICKS + 1):  # the sessions' ticks stand between each other's, as in any log
             self.log += [self._tick(name, 1, n) for name in self.ids]
 
     def assign(self, name: str, epoch: int) -> None:
         """An agent gets ready."""
-        node_id = self._node_id
-        self.log += [
-            just_now(assigned(epoch, node_id, session_id=name)),
-            just_now(ready(epoch, node_id, session_id=name)),
-        ]
+        self.log += [just_now(assigned(epoch, session_id=name)), just_now(ready(epoch, session_id=name))]
 
     def job(self, name: str, epoch: int = 1) -> AssignJob:
         """The job as the node holds it."""

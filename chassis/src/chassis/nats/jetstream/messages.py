@@ -150,6 +150,6 @@ def stream_of(subject: str) -> str:
     raise ValueError(f"no stream keeps {subject!r}")
 
 
-def ascii_header(text: str, limit: int = 500) -> str:
+def ascii_header(text: str) -> str:
     """Text as a header value: NATS requires printable ASCII in one line."""
-    return " ".join(text.split()).encode("ascii", "backslashreplace").decode()[:limit]
+    return " ".join(text.split()).encode("ascii", "backslashreplace").decode()[:_BRIEF]

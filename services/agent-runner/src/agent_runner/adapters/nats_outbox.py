@@ -27,11 +27,11 @@ log = logs.get_logger(__name__)
 class NatsOutbox:
     """One job's unpublished events; while NATS is unreachable they are on disk as well."""
 
-    def __init__(self, bus: Bus, file: SpoolFile, max_bytes: int = _MAX_BYTES) -> None:
+    def __init__(self, bus: Bus, file: SpoolFile) -> None:
         self._bus = bus
         self._file = file
         self._is_on_disk = False
-        self._backlog = Backlog(max_bytes)
+        self._backlog = Backlog(_MAX_BYTES)
         self._wake = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()

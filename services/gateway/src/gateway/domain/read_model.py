@@ -208,8 +208,9 @@ def fold_all(events: Iterable[Event], state: SessionState | None = None) -> Sess
     return reduce(fold, events, state)
 
 
-def fold_records(records: Iterable[LoggedEvent], state: SessionState | None = None) -> SessionState | None:
+def fold_records(records: Iterable[LoggedEvent]) -> SessionState | None:
     """As `fold_all`, with the trace of the request."""
+    state = None
     for record in records:
         if record.event is not None:
             state = fold(state, record.event, record.trace_id)

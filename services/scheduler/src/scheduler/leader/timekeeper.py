@@ -24,18 +24,11 @@ class Timekeeper:
     """One for each process, also on standby: a clock step before a term concerns the records that the term reads."""
 
     def __init__(
-        self,
-        clock: LogClock,
-        session_log: SessionLog,
-        *,
-        monotonic: Callable[[], float] = asleep_or_not_s,
-        wall: Callable[[], float] = time.time,
+        self, clock: LogClock, session_log: SessionLog, *, monotonic: Callable[[], float] = asleep_or_not_s
     ) -> None:
-        """Keep the parts; `wall`: this host's clock, Unix seconds."""
         self.clock = clock
         self._log = session_log
         self._monotonic = monotonic
-        self._wall = wall
         self._reading = asyncio.Lock()
 
     async def run(self) -> None:
@@ -70,7 +63,7 @@ class Timekeeper:
             asked_s = self._monotonic()
             bus_ms, last_seq = await self._log.clock()
             set_ms = self.clock.read(Reading(bus_ms, last_seq, asked_s, self._monotonic()))
-        figures.CLOCK_AHEAD_S.set(bus_ms / 1000 - self._wall())
+        figures.CLOCK_AHEAD_S.set(bus_ms / 1000 - time.time())
         if set_ms:
             figures.CLOCK_STEPS.inc()
             log.warning("clock.was_set", seconds=round(set_ms / 1000, 1), fix="Synchronise the clocks of NATS' hosts.")
