@@ -1,6 +1,6 @@
 """A supervisor with stand-in workers; a LiveKit server, the sandbox, and workers in a room with people."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -9,12 +9,22 @@ import pytest
 
 from agent_runner.adapters.forkserver import ForkServer
 from agent_runner.adapters.subreaper import become_subreaper
+from agent_runner.link.messages import Turn
 from chassis.nats import Bus
 from tests.integration.agent_runner.node_process import STAND_IN, Driver, NodeProcess
-from tests.integration.agent_runner.worker_stage import Person, Preloaded, Sandbox, Worker, open_room, ready
+from tests.integration.agent_runner.worker_stage import (
+    Fork,
+    Greet,
+    New,
+    Person,
+    Preloaded,
+    Sandbox,
+    Worker,
+    go,
+    open_room,
+    ready,
+)
 from tests.support.servers import LiveKitServer
-
-Fork = Callable[..., Awaitable[Worker]]
 
 
 @pytest.fixture
@@ -91,7 +101,7 @@ async def session(livekit: LiveKitServer) -> str:
 
 
 @pytest.fixture
-async def person(livekit: LiveKitServer) -> AsyncIterator[Callable[[], Person]]:
+async def person(livekit: LiveKitServer) -> AsyncIterator[New]:
     people: list[Person] = []
 
     def one() -> Person:
@@ -101,3 +111,17 @@ async def person(livekit: LiveKitServer) -> AsyncIterator[Callable[[], Person]]:
     yield one
     for each in people:
         await each.leave()
+
+
+@pytest.fixture
+def greet(fork: Fork, livekit: LiveKitServer, session: str, person: New) -> Greet:
+    """Begin a call of this job, in a worker of this configuration: the caller has heard the opening line."""
+
+    async def one(job: Mapping[str, Any] | None = None, **config: Any) -> tuple[Worker, Person]:
+        worker = await fork(**config)
+        caller = await person().enter(session)
+        worker.send(go(livekit, session, **{"opening_line": "Hello.", **(job or {})}))
+        await worker.heard(Turn)
+        return worker, caller
+
+    return one

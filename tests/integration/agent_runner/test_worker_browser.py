@@ -4,7 +4,7 @@ import asyncio
 import json
 import shutil
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,11 +18,9 @@ from agent_runner.link.messages import Turn
 from contracts.ids import agent_identity, caller_identity
 from gateway.adapters.livekit_tokens import CallerTokens
 from scheduler.adapters.livekit_rooms import LiveKitRooms
-from tests.integration.agent_runner.worker_stage import Sandbox, Worker, go
+from tests.integration.agent_runner.worker_stage import Fork, Sandbox, go
 from tests.support.chromium import BROWSER, MISSING, arguments, microphone
 from tests.support.servers import API_KEY, API_SECRET, LiveKitServer
-
-Fork = Callable[..., Awaitable[Worker]]
 
 SOURCE = Path(__file__).parent / "front_end"
 BUILT = Path(".tools/front_end")

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -15,9 +14,10 @@ from agent_runner.link.messages import Caller, End, Failed, Heard, Joined, Rejoi
 from contracts.ids import agent_identity, caller_identity
 from tests.integration.agent_runner.worker_stage import (
     Collector,
-    Person,
+    Fork,
+    Greet,
+    New,
     Sandbox,
-    Worker,
     delete_room,
     go,
     likeness,
@@ -26,11 +26,6 @@ from tests.integration.signalling import signalling
 from tests.support.servers import LiveKitServer
 
 OPENING = "Hello! How can I help you today?"
-
-Fork = Callable[..., Awaitable[Worker]]
-
-
-New = Callable[[], Person]
 
 
 def count(spoken_like: list[float], least: float = 0.75) -> int:
@@ -127,13 +122,8 @@ async def test_a_caller_who_comes_late_hears_the_whole_opening_and_nobody_else_i
     assert await sandbox.asked() == []
 
 
-async def test_a_caller_who_comes_back_is_not_greeted_again(
-    fork: Fork, livekit: LiveKitServer, session: str, person: New
-) -> None:
-    worker = await fork()
-    caller = await person().enter(session)
-    worker.send(go(livekit, session, opening_line=OPENING))
-    await worker.heard(Turn)
+async def test_a_caller_who_comes_back_is_not_greeted_again(greet: Greet, session: str, person: New) -> None:
+    worker, caller = await greet({"opening_line": OPENING})
     await asyncio.sleep(0.5)
     await caller.leave()
     assert (await worker.heard(Caller, 2)) == Caller(in_room=False)
@@ -149,14 +139,11 @@ async def test_a_caller_who_comes_back_is_not_greeted_again(
 
 
 async def test_what_the_agent_says_unasked_waits_for_the_callers_turn_and_its_answer(
-    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+    greet: Greet, sandbox: Sandbox
 ) -> None:
     await sandbox.control("transcripts", {"texts": ["What time is it?"]})
     await sandbox.control("replies", {"replies": ["It is noon."]})
-    worker = await fork()
-    caller = await person().enter(session)
-    worker.send(go(livekit, session, opening_line="Hello."))
-    await worker.heard(Turn)
+    worker, caller = await greet()
     caller.say("What time is it now in the town where you are?")
     await asyncio.sleep(1)  # in the middle of it
 
@@ -167,16 +154,11 @@ async def test_what_the_agent_says_unasked_waits_for_the_callers_turn_and_its_an
     assert (notice.user_text, notice.heard_text, notice.interrupted) == ("", "Our time is almost up.", False)
 
 
-async def test_an_interrupted_answer_counts_as_far_as_it_was_heard(
-    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
-) -> None:
+async def test_an_interrupted_answer_counts_as_far_as_it_was_heard(greet: Greet, sandbox: Sandbox) -> None:
     answer = "One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen."
     await sandbox.control("transcripts", {"texts": ["count please", "stop", "more"]})
     await sandbox.control("replies", {"replies": [answer, "I have stopped.", "Well."]})
-    worker = await fork()
-    caller = await person().enter(session)
-    worker.send(go(livekit, session, opening_line="Hello."))
-    await worker.heard(Turn)
+    worker, caller = await greet()
     caller.say("Please count for me.")
     await worker.spoke(100_000)
     caller.say("Stop it now, please!")
@@ -209,13 +191,8 @@ async def test_a_takeover_goes_on_with_the_history_whatever_became_of_the_model(
     assert asked == [*history, {"role": "assistant", "content": "Sorry, go on."}, {"role": "user", "content": "Go on."}]
 
 
-async def test_a_last_sentence_is_spoken_to_its_end(
-    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
-) -> None:
-    worker = await fork()
-    caller = await person().enter(session)
-    worker.send(go(livekit, session, opening_line=OPENING))
-    await worker.heard(Turn)
+async def test_a_last_sentence_is_spoken_to_its_end(greet: Greet, sandbox: Sandbox) -> None:
+    worker, caller = await greet({"opening_line": OPENING})
     before = len(caller.recording)
     worker.send(End(how="say", text="Thank you for calling, goodbye."))
     assert (await worker.heard(Stopped, timeout_s=5)).cause == "ended"
@@ -224,14 +201,9 @@ async def test_a_last_sentence_is_spoken_to_its_end(
     assert count(likeness(caller.recording[before:], line)) == 1
 
 
-async def test_a_caller_who_goes_on_talking_does_not_cut_the_last_sentence(
-    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
-) -> None:
+async def test_a_caller_who_goes_on_talking_does_not_cut_the_last_sentence(greet: Greet, sandbox: Sandbox) -> None:
     goodbye = "Thank you so much for calling us, and goodbye."
-    worker = await fork()
-    caller = await person().enter(session)
-    worker.send(go(livekit, session, opening_line=OPENING))
-    await worker.heard(Turn)
+    worker, caller = await greet({"opening_line": OPENING})
     before = len(caller.recording)
     worker.send(End(how="say", text=goodbye))
     await asyncio.sleep(0.5)
@@ -241,13 +213,8 @@ async def test_a_caller_who_goes_on_talking_does_not_cut_the_last_sentence(
     assert count(likeness(caller.recording[before:], await sandbox.voice(goodbye, "Ashley", 1.0))) == 1
 
 
-async def test_a_second_end_does_not_wait_for_the_last_sentence(
-    fork: Fork, livekit: LiveKitServer, session: str, person: New
-) -> None:
-    worker = await fork()
-    await person().enter(session)
-    worker.send(go(livekit, session, opening_line="Hello."))
-    await worker.heard(Turn)
+async def test_a_second_end_does_not_wait_for_the_last_sentence(greet: Greet) -> None:
+    worker, _ = await greet()
     worker.send(End(how="say", text="This is a very long goodbye that goes on and on and on and on until the end."))
     await asyncio.sleep(0.3)
     asked = time.monotonic()
@@ -292,12 +259,9 @@ async def test_a_deleted_room_ends_the_worker(fork: Fork, livekit: LiveKitServer
 
 
 async def test_a_worker_that_lost_its_identity_comes_back_only_when_it_is_told_to(
-    fork: Fork, livekit: LiveKitServer, session: str, person: New
+    greet: Greet, session: str, person: New
 ) -> None:
-    worker = await fork()
-    caller = await person().enter(session)
-    worker.send(go(livekit, session, opening_line="Hello."))
-    await worker.heard(Turn)
+    worker, caller = await greet()
     await person().enter(session, agent_identity(session))
     assert (await worker.heard(Removed)).duplicate
     worker.send(Rejoin())
@@ -359,15 +323,16 @@ async def test_a_refused_key_ends_the_call_and_is_reported(
 
 @pytest.mark.parametrize("transcripts", [False, True])
 async def test_the_trace_goes_on_below_the_supervisors_and_keeps_what_was_said_to_itself(
-    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, transcripts: bool
+    greet: Greet, sandbox: Sandbox, transcripts: bool
 ) -> None:
     await sandbox.control("transcripts", {"texts": ["What time is it?"]})
     await sandbox.control("replies", {"replies": ["It is noon."]})
     async with Collector() as collector:
-        worker = await fork(otel_exporter_otlp_endpoint=collector.url, otel_transcripts=transcripts)
-        caller = await person().enter(session)
-        worker.send(go(livekit, session, opening_line="Hello.", traceparent=f"00-{'ab' * 16}-{'cd' * 8}-01"))
-        await worker.heard(Turn)
+        worker, caller = await greet(
+            {"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01"},
+            otel_exporter_otlp_endpoint=collector.url,
+            otel_transcripts=transcripts,
+        )
         caller.say("What time is it?")
         await worker.heard(Turn, 2)
         worker.send(End())
@@ -382,19 +347,14 @@ async def test_the_trace_goes_on_below_the_supervisors_and_keeps_what_was_said_t
     assert ("CRITICAL RULES" in told) is transcripts
 
 
-async def test_a_silent_language_model_costs_one_answer_not_the_call(
-    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
-) -> None:
+async def test_a_silent_language_model_costs_one_answer_not_the_call(greet: Greet, sandbox: Sandbox) -> None:
     await sandbox.control("transcripts", {"texts": ["Hello.", "Hello again."]})
     await sandbox.control("replies", {"replies": ["Hello to you."]})
     model = {"model": "openai/gpt-oss-120b"}
     await sandbox.control(
         "faults", {"service": "groq", "kind": "silence", "stage": "request", "count": 2, "match": model}
     )
-    worker = await fork(llm_read_timeout_s=1)
-    caller = await person().enter(session)
-    worker.send(go(livekit, session, opening_line="Hello."))
-    await worker.heard(Turn)
+    worker, caller = await greet(llm_read_timeout_s=1)
     caller.say("What time is it now?")  # no comma: each recognised phrase uses up one transcript
     assert (await worker.heard(Turn, 2)).user_text == "Hello."
     assert "Could you say it again" in (await worker.heard(Turn, 3)).heard_text

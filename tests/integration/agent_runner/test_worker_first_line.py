@@ -1,21 +1,17 @@
 """A first line that repeats is said from what the node keeps of it, heard and counted as if the provider spoke it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from agent_runner.link.messages import End, Heard, Stopped, Turn
-from tests.integration.agent_runner.worker_stage import Person, Sandbox, Worker, go, likeness, open_room
+from tests.integration.agent_runner.worker_stage import Fork, New, Person, Sandbox, Worker, go, likeness, open_room
 from tests.support.servers import LiveKitServer
 
 OPENING = "Hello! How can I help you today?"
 LONG = "One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen."
-
-Fork = Callable[..., Awaitable[Worker]]
-New = Callable[[], Person]
 
 
 class Calls:

@@ -1,7 +1,6 @@
 """What a LiveKit client in the caller's hands sees of the agent, and what the agent reads of the caller's."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from livekit import api, rtc
@@ -9,11 +8,8 @@ from livekit import api, rtc
 from agent_runner.link.messages import Turn
 from contracts.ids import agent_identity, caller_identity
 from tests.integration.agent_runner.client import Client, agent_token
-from tests.integration.agent_runner.worker_stage import Person, Sandbox, Worker, go
+from tests.integration.agent_runner.worker_stage import Fork, New, Sandbox, go
 from tests.support.servers import API_KEY, API_SECRET, LiveKitServer
-
-Fork = Callable[..., Awaitable[Worker]]
-New = Callable[[], Person]
 
 OPENING = "Hello! How can I help you today?"
 LONG = "One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen. "

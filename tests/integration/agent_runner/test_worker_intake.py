@@ -1,17 +1,13 @@
 """The caller's track: a subscription that fails, a microphone that is published again in mid-sentence."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import pytest
 from livekit import rtc
 
 from agent_runner.link.messages import Faulty, Recovered, Stopped, Turn
-from tests.integration.agent_runner.worker_stage import Person, Preloaded, Sandbox, Worker, go, ready
+from tests.integration.agent_runner.worker_stage import Greet, New, Preloaded, Sandbox, go, ready
 from tests.support.servers import LiveKitServer
-
-Fork = Callable[..., Awaitable[Worker]]
-New = Callable[[], Person]
 
 QUESTION = "How are you doing today my friend?"
 ENTRY = "tests.integration.agent_runner.deaf_worker"
@@ -40,14 +36,9 @@ async def test_a_subscription_that_fails_is_asked_for_again_and_else_another_age
         worker.kill()
 
 
-async def test_a_microphone_that_is_published_again_in_mid_sentence_stays_heard(
-    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
-) -> None:
+async def test_a_microphone_that_is_published_again_in_mid_sentence_stays_heard(greet: Greet, sandbox: Sandbox) -> None:
     await sandbox.control("replies", {"replies": ["I am fine."] * 3})
-    worker = await fork()
-    caller = await person().enter(session)
-    worker.send(go(livekit, session, opening_line="Hello."))
-    await worker.heard(Turn)
+    worker, caller = await greet()
     old = next(iter(caller.room.local_participant.track_publications))
     caller.say(QUESTION)
     await asyncio.sleep(0.7)

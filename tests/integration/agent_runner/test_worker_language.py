@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from typing import Any
 
@@ -12,27 +11,21 @@ from aiohttp import web
 from agent_runner.link.messages import Stopped, Turn
 from contracts.lines import TABLE
 from contracts.tools import RecordedTool
-from tests.integration.agent_runner.worker_stage import LOUD, Person, Sandbox, Worker, go
+from tests.integration.agent_runner.worker_stage import LOUD, Fork, Greet, New, Person, Sandbox, go
 from tests.support.servers import LiveKitServer
-
-Fork = Callable[..., Awaitable[Worker]]
-New = Callable[[], Person]
 
 
 def sent(state: dict[str, Any], path: str) -> list[dict[str, Any]]:
     return [request["body"] for request in state["last_requests"] if request["path"] == path]
 
 
-async def test_a_session_in_chinese_is_heard_thought_and_spoken_in_it(
-    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
-) -> None:
+async def test_a_session_in_chinese_is_heard_thought_and_spoken_in_it(greet: Greet, sandbox: Sandbox) -> None:
     await sandbox.control("transcripts", {"texts": ["今天天气怎么样？"]})
     await sandbox.control("replies", {"replies": ["今天是晴天。明天会下雨！"]})
     focus = {"stt_voice_focus": "near-field", "stt_voice_focus_threshold": 0.4}
-    worker = await fork(user_idle_prompt_s=1.5, user_idle_end_s=5, **focus)
-    caller = await person().enter(session)
-    worker.send(go(livekit, session, opening_line="您好。", language="zh-CN"))
-    await worker.heard(Turn)
+    worker, caller = await greet(
+        {"opening_line": "您好。", "language": "zh-CN"}, user_idle_prompt_s=1.5, user_idle_end_s=5, **focus
+    )
     caller.say("What is the weather like?")
 
     answer = await worker.heard(Turn, 2)
@@ -65,9 +58,7 @@ async def test_nobody_is_asked_while_music_plays_on_hold(
     assert (await worker.heard(Stopped)).cause == "user_idle"
 
 
-async def test_nobody_is_asked_while_a_tool_runs(
-    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
-) -> None:
+async def test_nobody_is_asked_while_a_tool_runs(greet: Greet, sandbox: Sandbox) -> None:
     async def book(_request: web.Request) -> web.Response:
         await asyncio.sleep(8)  # the agent says meanwhile that it takes a moment
         return web.json_response({"booked": True})
@@ -84,10 +75,9 @@ async def test_nobody_is_asked_while_a_tool_runs(
     await sandbox.control(
         "replies", {"replies": [{"tool_calls": [{"name": "book", "arguments": {}}]}, "It is booked."]}
     )
-    worker = await fork(user_idle_prompt_s=2, user_idle_end_s=3, tool_allowed_hosts="127.0.0.1")
-    caller = await person().enter(session)
-    worker.send(go(livekit, session, opening_line="Hello.", tools=(tool,)))
-    await worker.heard(Turn)
+    worker, caller = await greet(
+        {"tools": (tool,)}, user_idle_prompt_s=2, user_idle_end_s=3, tool_allowed_hosts="127.0.0.1"
+    )
     caller.say("Book it, please.")
     await caller.has_spoken()
     spoken_at = time.monotonic()

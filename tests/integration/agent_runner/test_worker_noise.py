@@ -3,25 +3,17 @@
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
 
 import numpy as np
 import websockets
 
-from agent_runner.link.messages import Turn
-from tests.integration.agent_runner.worker_stage import Person, Worker, go
-from tests.support.servers import LiveKitServer
-
-Fork = Callable[..., Awaitable[Worker]]
-New = Callable[[], Person]
+from tests.integration.agent_runner.worker_stage import Greet
 
 RATE = 16_000
 NOISE = 1_600  # at 48 kHz; a third of its power is below 8 kHz
 
 
-async def test_steady_noise_does_not_reach_the_recogniser_where_it_is_suppressed(
-    fork: Fork, livekit: LiveKitServer, session: str, person: New
-) -> None:
+async def test_steady_noise_does_not_reach_the_recogniser_where_it_is_suppressed(greet: Greet) -> None:
     heard = bytearray()
 
     async def record(socket: websockets.ServerConnection) -> None:
@@ -32,10 +24,7 @@ async def test_steady_noise_does_not_reach_the_recogniser_where_it_is_suppressed
 
     async with websockets.serve(record, "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        worker = await fork(assembly_base_url=f"ws://127.0.0.1:{port}/v3/ws", noise_suppression=True)
-        caller = await person().enter(session)
-        worker.send(go(livekit, session, opening_line="Hello."))
-        await worker.heard(Turn)
+        _, caller = await greet(assembly_base_url=f"ws://127.0.0.1:{port}/v3/ws", noise_suppression=True)
         caller.play(np.random.default_rng(1).normal(0, NOISE, 5 * 48_000).astype(np.int16))
         await caller.has_spoken()
         await asyncio.sleep(0.2)

@@ -2,17 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 
 from agent_runner.link.messages import Caller, End, Heard, Joined, Prejoin, Stopped, Turn
 from contracts.ids import agent_identity, caller_identity
-from tests.integration.agent_runner.worker_stage import Person, Sandbox, Worker, delete_room, go, likeness
+from tests.integration.agent_runner.worker_stage import Fork, New, Sandbox, delete_room, go, likeness
 from tests.support.servers import LiveKitServer
 
 OPENING = "Hello! How can I help you today?"
-
-Fork = Callable[..., Awaitable[Worker]]
-New = Callable[[], Person]
 
 
 def prejoin(livekit: LiveKitServer, session: str) -> Prejoin:

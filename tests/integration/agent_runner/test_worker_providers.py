@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from agent_runner.link.messages import (
     Heard,
     Joined,
     Provider,
-    Recovered,
     Speak,
     Stopped,
     Turn,
@@ -25,7 +23,9 @@ from agent_runner.worker.call.apology import tones
 from contracts.lines import lines_in
 from tests.integration.agent_runner.worker_stage import (
     RATE,
-    Person,
+    Fork,
+    Greet,
+    New,
     Preloaded,
     Sandbox,
     Worker,
@@ -35,9 +35,6 @@ from tests.integration.agent_runner.worker_stage import (
 )
 from tests.support.servers import LiveKitServer
 from tests.support.waiting import until
-
-Fork = Callable[..., Awaitable[Worker]]
-New = Callable[[], Person]
 
 SORRY = "Sorry, I didn't get that. Could you say it again?"
 QUESTION = "How are you doing today my friend?"  # no comma: the pause of one may be the end of a turn
@@ -52,43 +49,21 @@ async def ended(worker: Worker, provider: str, within_s: float) -> None:
     """It says which provider it was, and goes."""
     began = time.monotonic()
     assert (await worker.heard(Failed, timeout_s=within_s)).provider == provider
-    assert provider in faulty(worker), "its time is not billed, to the end"
+    assert provider in worker.faulty, "its time is not billed, to the end"
     stopped = await worker.heard(Stopped, timeout_s=within_s)
     assert (stopped.cause, stopped.detail) == ("provider_failed", provider)
     assert time.monotonic() - began < within_s
     assert await worker.gone() == 0
 
 
-def faulty(worker: Worker) -> set[Provider]:
-    """The providers that fail now, by its word."""
-    failing: set[Provider] = set()
-    for message in worker.said:
-        if isinstance(message, Faulty):
-            failing.add(message.provider)
-        elif isinstance(message, Recovered):
-            failing.remove(message.provider)
-    return failing
-
-
 async def recovered(worker: Worker, provider: Provider, since_s: float = 0.0) -> None:
     """This provider failed, for so long when it was noticed, and does its work again; no other failed."""
     deadline = time.monotonic() + 5
-    while faulty(worker) or not (faults := [m for m in worker.said if isinstance(m, Faulty)]):
+    while worker.faulty or not (faults := [m for m in worker.said if isinstance(m, Faulty)]):
         assert time.monotonic() < deadline, f"{worker.said}"
         await asyncio.sleep(0.05)
     assert {m.provider for m in faults} == {provider}
     assert since_s <= faults[0].ago_ms / 1000 < since_s + 3, f"{faults}"
-
-
-async def greeted(
-    fork: Fork, livekit: LiveKitServer, session: str, person: New, **config: Any
-) -> tuple[Worker, Person]:
-    """A call after its opening line."""
-    worker = await fork(**config)
-    caller = await person().enter(session)
-    worker.send(go(livekit, session, opening_line="Hello."))
-    await worker.heard(Turn)
-    return worker, caller
 
 
 def heard(worker: Worker) -> str:
@@ -164,10 +139,10 @@ async def test_an_stt_that_refuses_again_and_again_ends_the_call(
 
 @pytest.mark.parametrize("code", [None, 3008, 1011])
 async def test_an_stt_that_drops_the_connection_is_connected_again(
-    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, code: int | None
+    greet: Greet, sandbox: Sandbox, code: int | None
 ) -> None:
     await sandbox.control("transcripts", {"texts": ["How are you?"]})
-    worker, caller = await greeted(fork, livekit, session, person)
+    worker, caller = await greet()
     await sandbox.control("disconnect", {"service": "assemblyai", "code": code})
     await asyncio.sleep(1)
     caller.say(QUESTION)
@@ -176,11 +151,11 @@ async def test_an_stt_that_drops_the_connection_is_connected_again(
 
 
 async def test_a_deaf_stt_is_left_for_a_new_session_and_the_caller_is_asked_again(
-    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+    greet: Greet, sandbox: Sandbox
 ) -> None:
     await sandbox.control("replies", {"replies": ["I am fine."] * 3})
     await fault(sandbox, "assemblyai", "silence", stage="request", count=1)
-    worker, caller = await greeted(fork, livekit, session, person, stt_silence_s=2)
+    worker, caller = await greet(stt_silence_s=2)
     caller.say(QUESTION)
     await said(worker, SORRY)
     await recovered(worker, "stt", since_s=3)  # the question, and the silence after it
@@ -190,11 +165,11 @@ async def test_a_deaf_stt_is_left_for_a_new_session_and_the_caller_is_asked_agai
 
 
 async def test_an_stt_that_stays_deaf_ends_the_call_and_the_caller_is_asked_once(
-    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+    greet: Greet, sandbox: Sandbox
 ) -> None:
     """Not one message came in three sessions."""
     await fault(sandbox, "assemblyai", "silence", stage="request")
-    worker, caller = await greeted(fork, livekit, session, person, stt_silence_s=1)
+    worker, caller = await greet(stt_silence_s=1)
     caller.say(QUESTION)
     await said(worker, SORRY)
     caller.say(QUESTION)
@@ -202,18 +177,16 @@ async def test_an_stt_that_stays_deaf_ends_the_call_and_the_caller_is_asked_once
     assert sum(isinstance(m, Turn) and SORRY in m.heard_text for m in worker.said) == 1
 
 
-async def test_hums_without_words_are_asked_about_once_and_blame_nobody(
-    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
-) -> None:
+async def test_hums_without_words_are_asked_about_once_and_blame_nobody(greet: Greet, sandbox: Sandbox) -> None:
     """Nor does a second key make a difference. Then the session's socket goes silent, which a ping shows."""
     await fault(sandbox, "assemblyai", "unheard")
     spare = {"assembly_fallback_api_key": "sandbox2"}
-    worker, caller = await greeted(fork, livekit, session, person, stt_silence_s=1, **spare)
+    worker, caller = await greet(stt_silence_s=1, **spare)
     for _ in range(3):
         caller.say("Mmmm mmmm mmmm.")
         await asyncio.sleep(3.5)
     assert sum(isinstance(m, Turn) and SORRY in m.heard_text for m in worker.said) == 1
-    assert not faulty(worker)
+    assert not worker.faulty
     assert not [m for m in worker.said if isinstance(m, Faulty | Failed | Stopped)]
     assert (await sandbox.state())["requests"]["assemblyai.connect"] == 1
 
@@ -227,12 +200,10 @@ async def test_hums_without_words_are_asked_about_once_and_blame_nobody(
     await worker.heard(Turn, 3, timeout_s=10)
 
 
-async def test_hold_music_keeps_the_call_the_agents_manners_and_the_memory(
-    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
-) -> None:
+async def test_hold_music_keeps_the_call_the_agents_manners_and_the_memory(greet: Greet, sandbox: Sandbox) -> None:
     """A song that the VAD takes for speech and the recogniser makes no words of; then the caller is back."""
     await fault(sandbox, "assemblyai", "unheard")
-    worker, caller = await greeted(fork, livekit, session, person, user_idle_prompt_s=4, user_idle_end_s=8)
+    worker, caller = await greet(user_idle_prompt_s=4, user_idle_end_s=8)
     song = caller.say(" ".join(["Mmmm mmmm mmmm mmmm, mmmm mmmm."] * 10))
     await asyncio.sleep(5)
     before = resident_mb(worker.pid)
@@ -276,13 +247,11 @@ def resident_mb(pid: int) -> float:
     ids=str,
 )
 async def test_an_answer_comes_from_a_second_try_or_the_second_model(
-    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, how: dict[str, Any]
+    greet: Greet, sandbox: Sandbox, how: dict[str, Any]
 ) -> None:
     await sandbox.control("replies", {"replies": ["I am fine."] * 3})
     await fault(sandbox, "groq", match={"model": "openai/gpt-oss-120b"}, **how)
-    worker, caller = await greeted(
-        fork, livekit, session, person, llm_fallback_model="openai/gpt-oss-20b", llm_read_timeout_s=1.5
-    )
+    worker, caller = await greet(llm_fallback_model="openai/gpt-oss-20b", llm_read_timeout_s=1.5)
     await caller.type(QUESTION)
     await said(worker, "I am fine.", within_s=10)
     await recovered(worker, "llm", since_s=1.5 if how["kind"] == "silence" else 0)
@@ -299,10 +268,10 @@ async def test_an_answer_comes_from_a_second_try_or_the_second_model(
     ids=str,
 )
 async def test_a_model_that_does_not_answer_is_asked_a_bounded_number_of_times_and_ends_the_call(
-    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, how: dict[str, Any]
+    greet: Greet, sandbox: Sandbox, how: dict[str, Any]
 ) -> None:
     await fault(sandbox, "groq", **how)
-    worker, caller = await greeted(fork, livekit, session, person)
+    worker, caller = await greet()
     for times in (1, 2):
         await caller.type(QUESTION)
         await said(worker, SORRY, times)
@@ -316,13 +285,13 @@ async def test_a_model_that_does_not_answer_is_asked_a_bounded_number_of_times_a
 
 
 async def test_an_answer_that_breaks_off_counts_as_far_as_it_was_heard_and_the_call_goes_on(
-    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+    greet: Greet, sandbox: Sandbox
 ) -> None:
     answer = "This is my first sentence. " + "And this is another one. " * 10
     await sandbox.control("replies", {"replies": [answer, "Well."]})
     await fault(sandbox, "groq", "latency", latency_ms=1)
     await fault(sandbox, "groq", "drop", stage="answer", count=1)
-    worker, caller = await greeted(fork, livekit, session, person)
+    worker, caller = await greet()
     await caller.type("Tell me.")
     first = await worker.heard(Turn, 2, timeout_s=12)
     assert first.user_text == "Tell me."
@@ -352,10 +321,8 @@ async def test_a_voice_that_is_silent_once_says_it_again(
 
 
 @pytest.mark.parametrize("when", ["before", "amid"])
-async def test_a_voice_whose_connection_drops_goes_on_over_a_new_one(
-    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, when: str
-) -> None:
-    worker, caller = await greeted(fork, livekit, session, person)
+async def test_a_voice_whose_connection_drops_goes_on_over_a_new_one(greet: Greet, sandbox: Sandbox, when: str) -> None:
+    worker, caller = await greet()
     if when == "amid":
         worker.send(Speak(text="One two three four five six seven eight nine ten eleven twelve thirteen."))
         await asyncio.sleep(0.4)

@@ -4,17 +4,13 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from agent_runner.domain.context_budget import SUMMARY
 from agent_runner.link.messages import Stopped, Turn
 from contracts.tools import RecordedTool
-from tests.integration.agent_runner.worker_stage import Person, Sandbox, Worker, go
+from tests.integration.agent_runner.worker_stage import Fork, Greet, New, Person, Sandbox, Worker, go
 from tests.support.servers import LiveKitServer
-
-Fork = Callable[..., Awaitable[Worker]]
-New = Callable[[], Person]
 
 RULES = (
     (
@@ -86,17 +82,12 @@ async def test_an_opening_without_words_is_none(
     assert [m["role"] for m in (await sandbox.asked())[0]] == ["system", "user"]
 
 
-async def test_an_answer_ends_with_a_sentence_when_it_is_too_long_or_cut(
-    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
-) -> None:
+async def test_an_answer_ends_with_a_sentence_when_it_is_too_long_or_cut(greet: Greet, sandbox: Sandbox) -> None:
     """MAX_ANSWER_S, and a token limit that a model spends on thoughts."""
     long = "My first sentence is here. My second follows it. My third is one too many. And so on, and on."
     cut = {"text": "One and two. And three and four and five.", "reasoning_tokens": 12}
     await sandbox.control("replies", {"replies": [long, cut]})
-    worker = await fork(max_answer_s=3, llm_max_tokens=8, llm_reasoning_tokens=10)
-    caller = await person().enter(session)
-    worker.send(go(livekit, session, opening_line="Hello."))
-    await worker.heard(Turn)
+    worker, caller = await greet(max_answer_s=3, llm_max_tokens=8, llm_reasoning_tokens=10)
     assert (await ask(worker, caller, 2)).heard_text == "My first sentence is here. My second follows it."
     assert (await ask(worker, caller, 3)).heard_text == "One and two."
     body = next(r["body"] for r in (await sandbox.state())["last_requests"][::-1] if r["service"] == "groq")

@@ -5,7 +5,7 @@ import base64
 import hmac
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import pytest
@@ -15,12 +15,11 @@ from agent_runner.link.messages import End, Stopped, ToolCall, Turn
 from agent_runner.worker.providers.llm import MOST_ROUNDS
 from agent_runner.worker.providers.tool_requests import MAX_ANSWER_BYTES
 from contracts.tools import RecordedTool
-from tests.integration.agent_runner.worker_stage import Collector, Person, Sandbox, Worker, go
+from tests.integration.agent_runner.worker_stage import Collector, Fork, Greet, New, Sandbox, Worker, go
 from tests.support.servers import LiveKitServer
 from tests.support.toolbox import toolbox
 
-Fork = Callable[..., Awaitable[Worker]]
-New = Callable[[], Person]
+ASK_FOR_ROME = {"tool_calls": [{"name": "get_weather", "arguments": {"place": "Rome"}}]}
 
 
 class ToolServer:
@@ -179,15 +178,11 @@ async def test_the_model_calls_a_tool_and_answers_from_what_it_is_told(
 
 @pytest.mark.parametrize("goes_on", [False, True])
 async def test_a_model_that_calls_and_calls_is_told_to_answer_and_asked_no_more_than_that(
-    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, server: ToolServer, goes_on: bool
+    greet: Greet, sandbox: Sandbox, server: ToolServer, goes_on: bool
 ) -> None:
-    again = {"tool_calls": [{"name": "get_weather", "arguments": {"place": "Rome"}}]}
-    rest = [again] * 3 if goes_on else ["It is clear."]
-    await sandbox.control("replies", {"replies": [again] * (MOST_ROUNDS + 1) + rest})
-    worker = await fork(tool_allowed_hosts="127.0.0.1")
-    caller = await person().enter(session)
-    worker.send(go(livekit, session, opening_line="Hello.", tools=(tool(f"{server.url}/weather"),)))
-    await worker.heard(Turn)
+    rest = [ASK_FOR_ROME] * 3 if goes_on else ["It is clear."]
+    await sandbox.control("replies", {"replies": [ASK_FOR_ROME] * (MOST_ROUNDS + 1) + rest})
+    worker, caller = await greet({"tools": (tool(f"{server.url}/weather"),)}, tool_allowed_hosts="127.0.0.1")
     await caller.type("How is the weather in Rome?")
     turn = await worker.heard(Turn, 2, timeout_s=15)
     assert turn.heard_text == ("Sorry, I didn't get that. Could you say it again?" if goes_on else "It is clear.")
@@ -200,22 +195,12 @@ async def test_a_model_that_calls_and_calls_is_told_to_answer_and_asked_no_more_
 
 @pytest.mark.parametrize("calls_again", [False, True])
 async def test_a_caller_who_speaks_while_a_tool_runs_cancels_nothing_and_hears_the_result_once(
-    fork: Fork,
-    livekit: LiveKitServer,
-    sandbox: Sandbox,
-    session: str,
-    person: New,
-    server: ToolServer,
-    calls_again: bool,
+    greet: Greet, sandbox: Sandbox, server: ToolServer, calls_again: bool
 ) -> None:
-    call = {"tool_calls": [{"name": "get_weather", "arguments": {"place": "Rome"}}]}
-    to_hello = call if calls_again else {"text": "I am still at it."}
+    to_hello = ASK_FOR_ROME if calls_again else {"text": "I am still at it."}
     await sandbox.control("transcripts", {"texts": ["Book a table in Rome.", "Hello?"]})
-    await sandbox.control("replies", {"replies": [call, to_hello, "Your table is number seven."]})
-    worker = await fork(tool_allowed_hosts="127.0.0.1")
-    caller = await person().enter(session)
-    worker.send(go(livekit, session, opening_line="Hello.", tools=(tool(f"{server.url}/booking"),)))
-    await worker.heard(Turn)
+    await sandbox.control("replies", {"replies": [ASK_FOR_ROME, to_hello, "Your table is number seven."]})
+    worker, caller = await greet({"tools": (tool(f"{server.url}/booking"),)}, tool_allowed_hosts="127.0.0.1")
     caller.say("Book a table.")
     await worker.heard(ToolCall)
     await asyncio.sleep(1)
@@ -231,15 +216,14 @@ async def test_a_caller_who_speaks_while_a_tool_runs_cancels_nothing_and_hears_t
 
 
 async def test_two_tools_at_once_outlive_a_hello_and_both_results_are_answered_once(
-    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, server: ToolServer
+    greet: Greet, sandbox: Sandbox, server: ToolServer
 ) -> None:
     calls = [{"name": "get_weather", "arguments": {"place": place}} for place in ("Rome", "Paris")]
     await sandbox.control("transcripts", {"texts": ["Book both tables.", "Hello?"]})
     await sandbox.control("replies", {"replies": [{"tool_calls": calls}, "I am still at it.", "Both are booked."]})
-    worker = await fork(tool_allowed_hosts="127.0.0.1", tool_filler_s=0)
-    caller = await person().enter(session)
-    worker.send(go(livekit, session, opening_line="Hello.", tools=(tool(f"{server.url}/booking"),)))
-    await worker.heard(Turn)
+    worker, caller = await greet(
+        {"tools": (tool(f"{server.url}/booking"),)}, tool_allowed_hosts="127.0.0.1", tool_filler_s=0
+    )
     caller.say("Book a table.")
     await worker.heard(ToolCall, 2)
     await asyncio.sleep(1)
@@ -255,16 +239,15 @@ async def test_two_tools_at_once_outlive_a_hello_and_both_results_are_answered_o
 
 
 async def test_a_sentence_before_a_tools_call_may_be_interrupted_and_the_call_does_not_stay_open(
-    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, server: ToolServer
+    greet: Greet, sandbox: Sandbox, server: ToolServer
 ) -> None:
     long = "I will look that up for you now, one two three four five six seven eight nine ten eleven twelve."
     call = {"text": long, "tool_calls": [{"name": "get_weather", "arguments": {"place": "Rome"}}]}
     await sandbox.control("transcripts", {"texts": ["How is the weather?", "Stop it."]})
     await sandbox.control("replies", {"replies": [call, "As you wish.", "It is clear in Rome.", "Bye."]})
-    worker = await fork(tool_allowed_hosts="127.0.0.1", llm_max_tokens=500)
-    caller = await person().enter(session)
-    worker.send(go(livekit, session, opening_line="Hello.", tools=(tool(f"{server.url}/weather"),)))
-    await worker.heard(Turn)
+    worker, caller = await greet(
+        {"tools": (tool(f"{server.url}/weather"),)}, tool_allowed_hosts="127.0.0.1", llm_max_tokens=500
+    )
     sent = worker.beat.sent_bytes if worker.beat else 0
     caller.say("How is the weather?")
     await worker.spoke(sent + 60_000)
@@ -283,16 +266,12 @@ async def test_a_sentence_before_a_tools_call_may_be_interrupted_and_the_call_do
 
 
 async def test_a_tool_that_an_answer_would_have_called_is_not_called_once_the_caller_has_gone_on(
-    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, server: ToolServer
+    greet: Greet, sandbox: Sandbox, server: ToolServer
 ) -> None:
     """The model is asked again before it has answered; what it would have answered is discarded."""
-    call = {"tool_calls": [{"name": "get_weather", "arguments": {"place": "Rome"}}]}
-    await sandbox.control("replies", {"replies": ["I will not.", call]})
+    await sandbox.control("replies", {"replies": ["I will not.", ASK_FOR_ROME]})
     late = {"service": "groq", "kind": "latency", "latency_ms": 2_500, "stage": "request", "count": 1}
-    worker = await fork(tool_allowed_hosts="127.0.0.1")
-    caller = await person().enter(session)
-    worker.send(go(livekit, session, opening_line="Hello.", tools=(tool(f"{server.url}/weather"),)))
-    await worker.heard(Turn)
+    worker, caller = await greet({"tools": (tool(f"{server.url}/weather"),)}, tool_allowed_hosts="127.0.0.1")
     await sandbox.control("faults", late)
     await caller.type("How is the weather?")
     await asyncio.sleep(1)
@@ -337,15 +316,13 @@ async def _turn_with(worker: Worker, text: str) -> list[Turn]:
 
 
 async def test_a_tool_that_takes_long_is_no_silence_and_one_that_fails_twice_alike_is_not_called_again(
-    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, server: ToolServer
+    greet: Greet, sandbox: Sandbox, server: ToolServer
 ) -> None:
-    call = {"tool_calls": [{"name": "get_weather", "arguments": {"place": "Rome"}}]}
     await sandbox.control("transcripts", {"texts": ["Book a table in Rome.", ""]})
-    await sandbox.control("replies", {"replies": [call, "Your table is number seven."]})
-    worker = await fork(tool_allowed_hosts="127.0.0.1", tool_filler_s=1)
-    caller = await person().enter(session)
-    worker.send(go(livekit, session, opening_line="Hello.", tools=(tool(f"{server.url}/booking"),)))
-    await worker.heard(Turn)
+    await sandbox.control("replies", {"replies": [ASK_FOR_ROME, "Your table is number seven."]})
+    worker, caller = await greet(
+        {"tools": (tool(f"{server.url}/booking"),)}, tool_allowed_hosts="127.0.0.1", tool_filler_s=1
+    )
     caller.say("Book a table.")
     await worker.heard(ToolCall)
     before = caller.loud_s
@@ -357,14 +334,10 @@ async def test_a_tool_that_takes_long_is_no_silence_and_one_that_fails_twice_ali
 
 
 async def test_the_second_equal_failure_in_a_row_is_the_last(
-    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, server: ToolServer
+    greet: Greet, sandbox: Sandbox, server: ToolServer
 ) -> None:
-    call = {"tool_calls": [{"name": "get_weather", "arguments": {"place": "Rome"}}]}
-    await sandbox.control("replies", {"replies": [call, call, call, "I cannot find out."]})
-    worker = await fork(tool_allowed_hosts="127.0.0.1")
-    caller = await person().enter(session)
-    worker.send(go(livekit, session, opening_line="Hello.", tools=(tool(f"{server.url}/nothing"),)))
-    await worker.heard(Turn)
+    await sandbox.control("replies", {"replies": [ASK_FOR_ROME, ASK_FOR_ROME, ASK_FOR_ROME, "I cannot find out."]})
+    worker, caller = await greet({"tools": (tool(f"{server.url}/nothing"),)}, tool_allowed_hosts="127.0.0.1")
     await caller.type("How is the weather in Rome?")
     await _turn_with(worker, "I cannot find out.")
     assert len(server.asked) == 2
@@ -375,14 +348,11 @@ async def test_the_second_equal_failure_in_a_row_is_the_last(
     ("goodbye", "said"), [("Goodbye then.", "Goodbye then."), (None, "Thank you for calling. Goodbye.")]
 )
 async def test_an_agent_that_may_end_the_call_says_goodbye_and_ends_it(
-    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, goodbye: str | None, said: str
+    greet: Greet, sandbox: Sandbox, goodbye: str | None, said: str
 ) -> None:
     call = {"tool_calls": [{"name": "end_call", "arguments": {"goodbye": goodbye} if goodbye else {}}]}
     await sandbox.control("replies", {"replies": [call]})
-    worker = await fork()
-    caller = await person().enter(session)
-    worker.send(go(livekit, session, opening_line="Hello.", end_call=True))
-    await worker.heard(Turn)
+    worker, caller = await greet({"end_call": True})
     await caller.type("That is all, goodbye.")
     assert (await worker.heard(Stopped)).cause == "agent_ended"
     assert [turn.heard_text for turn in worker.said if isinstance(turn, Turn)][-1] == said

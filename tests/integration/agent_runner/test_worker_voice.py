@@ -2,16 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-from agent_runner.link.messages import Failed, Faulty, Heard, Provider, Recovered, Speak, Stopped, Turn, Unanswered
+from agent_runner.link.messages import Failed, Faulty, Heard, Recovered, Speak, Stopped, Turn, Unanswered
 from contracts.lines import lines_in
-from tests.integration.agent_runner.worker_stage import Person, Sandbox, Worker, go
+from tests.integration.agent_runner.worker_stage import Fork, New, Sandbox, Worker, go
 from tests.support.servers import LiveKitServer
-
-Fork = Callable[..., Awaitable[Worker]]
-New = Callable[[], Person]
 
 CLAUSE = "these are some words of a long sentence, "
 QUESTION = "How are you doing today my friend?"
@@ -33,17 +29,6 @@ async def said(worker: Worker, text: str, times: int = 1, within_s: float = 12) 
         await asyncio.sleep(0.05)
 
 
-def is_well(worker: Worker) -> bool:
-    """Whether each fault of the voice has ended."""
-    failing: set[Provider] = set()
-    for message in worker.said:
-        if isinstance(message, Faulty):
-            failing.add(message.provider)
-        elif isinstance(message, Recovered):
-            failing.remove(message.provider)
-    return not failing
-
-
 async def test_a_text_that_is_refused_or_completes_without_audio_is_said_all_the_same(
     fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
 ) -> None:
@@ -59,7 +44,7 @@ async def test_a_text_that_is_refused_or_completes_without_audio_is_said_all_the
         worker.send(Speak(text=f"This was {kind} {count} times."))
         await said(worker, f"This was {kind} {count} times.", within_s=5)
         assert caller.loud_s - loud_s > 1
-    assert is_well(worker)
+    assert not worker.faulty
 
 
 async def test_a_voice_without_audio_is_left_for_the_second_endpoint(
@@ -74,7 +59,7 @@ async def test_a_voice_without_audio_is_left_for_the_second_endpoint(
     assert (await worker.heard(Turn, timeout_s=8)).heard_text == "Hello there, my friend."
     assert time.monotonic() - began < 6
     assert caller.loud_s > 0.7
-    assert is_well(worker)
+    assert not worker.faulty
     assert not [m for m in worker.said if isinstance(m, Failed)]
 
 
@@ -100,7 +85,7 @@ async def test_a_caller_is_told_that_what_the_agent_said_was_lost_and_the_call_g
     assert [(m.provider, m.broke_off) for m in worker.said if isinstance(m, Unanswered)] == [("tts", False)] * 2
     asked = [m["content"] for m in (await sandbox.asked())[-1] if m["role"] == "assistant"]
     assert asked == [sorry, sorry], "the context claims nothing that was lost"
-    assert is_well(worker)
+    assert not worker.faulty
 
 
 async def test_a_voice_that_stays_without_audio_ends_the_call_and_is_not_billed(

@@ -12,6 +12,7 @@ import socket
 import sys
 import time
 from collections import deque
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from multiprocessing import forkserver
 from pathlib import Path
@@ -25,7 +26,18 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from agent_runner.adapters.worker_entry import enter
 from agent_runner.agent_config import AgentConfig
-from agent_runner.link.messages import MAX_PACKET_BYTES, Beat, Go, Ready, ToSupervisor, decode_to_supervisor, encode
+from agent_runner.link.messages import (
+    MAX_PACKET_BYTES,
+    Beat,
+    Faulty,
+    Go,
+    Provider,
+    Ready,
+    Recovered,
+    ToSupervisor,
+    decode_to_supervisor,
+    encode,
+)
 from contracts.ids import agent_identity, caller_identity
 from contracts.rooms import room_shape
 from sandbox.speech.espeak import Espeak, Voice
@@ -166,6 +178,17 @@ class Worker:
     @property
     def pid(self) -> int:
         return int(self.process.pid)
+
+    @property
+    def faulty(self) -> set[Provider]:
+        """The providers that fail now, by its word."""
+        failing: set[Provider] = set()
+        for message in self.said:
+            if isinstance(message, Faulty):
+                failing.add(message.provider)
+            elif isinstance(message, Recovered):
+                failing.remove(message.provider)
+        return failing
 
     def send(self, message: Any, *fds: int) -> None:
         socket.send_fds(self._sock, [encode(message)], fds)
@@ -326,6 +349,11 @@ class Person:
             self._heard.append((time.monotonic(), samples))
             if self._gain:  # 10 ms
                 self._echo.append((np.repeat(samples, 2) * self._gain).astype(np.int16))
+
+
+Fork = Callable[..., Awaitable[Worker]]
+Greet = Callable[..., Awaitable[tuple[Worker, Person]]]
+New = Callable[[], Person]
 
 
 class Collector:
