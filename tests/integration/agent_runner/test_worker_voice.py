@@ -8,6 +8,7 @@ from agent_runner.link.messages import Failed, Faulty, Heard, Recovered, Speak, 
 from contracts.lines import lines_in
 from tests.integration.agent_runner.worker_stage import Fork, New, Sandbox, Worker, go
 from tests.support.servers import LiveKitServer
+from tests.support.waiting import until
 
 CLAUSE = "these are some words of a long sentence, "
 QUESTION = "How are you doing today my friend?"
@@ -23,9 +24,9 @@ async def texts(sandbox: Sandbox) -> list[str]:
 
 
 async def said(worker: Worker, text: str, times: int = 1, within_s: float = 12) -> None:
-    until = time.monotonic() + within_s
+    deadline = time.monotonic() + within_s
     while sum(isinstance(m, Turn) and text in m.heard_text for m in worker.said) < times:
-        assert time.monotonic() < until, f"{worker.said}"
+        assert time.monotonic() < deadline, f"{worker.said}"
         await asyncio.sleep(0.05)
 
 
@@ -121,19 +122,13 @@ async def test_long_texts_are_spoken_and_only_what_was_heard_of_the_greeting_sta
     assert first.interrupted
     assert 10 < len(first.heard_text) < 300
     assert opening.startswith(first.heard_text)
-    until = time.monotonic() + 10
-    while not (asked := await sandbox.asked()):
-        assert time.monotonic() < until
-        await asyncio.sleep(0.05)
+    asked = await until(sandbox.asked, 10)
     greeting = next(m["content"] for m in asked[0] if m["role"] == "assistant")
     assert greeting == first.heard_text
     loud_s = caller.loud_s
-    until = time.monotonic() + 15  # the model writes the whole sentence first
-    while caller.loud_s - loud_s < 1:
-        assert time.monotonic() < until
-        await asyncio.sleep(0.05)
-    until = time.monotonic() + 10
+    await until(lambda: caller.loud_s - loud_s >= 1, 15)  # the model writes the whole sentence first
+    deadline = time.monotonic() + 10
     while sentence not in "".join(sent := await texts(sandbox)):
-        assert time.monotonic() < until, sent
+        assert time.monotonic() < deadline, sent
         await asyncio.sleep(0.05)
     assert max(len(text) for text in sent) <= 1_000

@@ -21,6 +21,7 @@ from tests.integration.gateway.one_stack import bus, folder, gateway, nats
 from tests.integration.gateway.playing import START, a_running_call, publish
 from tests.support.gateway.builders import first_form
 from tests.support.servers import Gateway, NatsServer, Scheduler
+from tests.support.waiting import until
 
 __all__ = ["bus", "folder", "gateway", "nats"]
 
@@ -41,16 +42,17 @@ async def consumers(js: JetStreamContext) -> int:
     return (await js.stream_info("SESSIONS")).state.consumer_count
 
 
+async def no_more_than(before: int, js: JetStreamContext) -> bool:
+    return await consumers(js) <= before
+
+
 async def test_a_burst_is_queued_or_told_429_and_nothing_accepted_is_lost(
     api: httpx.AsyncClient, bus: Bus, nats: NatsServer, folder: Path
 ) -> None:
     """Row 40 of the faults: ten times MAX_BOTS starts at once, and no node."""
     limits = {"MAX_BOTS": str(MAX_BOTS), "MAX_QUEUE": str(MAX_QUEUE), "QUEUE_DEADLINE_S": "30"}
     with Scheduler(folder / "scheduler", nats.url, **limits):
-        until = time.monotonic() + 10
-        while await bus.bucket(QUEUE).get(QUEUE_KEY) is None:
-            assert time.monotonic() < until, "the scheduler reports its queue"
-            await asyncio.sleep(0.05)
+        await until(lambda: bus.bucket(QUEUE).get(QUEUE_KEY), 10, "the scheduler reports its queue")
         answers = await asyncio.gather(*(api.post(START, json={"userName": f"User {n}"}) for n in range(10 * MAX_BOTS)))
         keyed = await api.post(START, json={"userName": "Late"}, headers={"Idempotency-Key": "late"})
         queued = {event.session_id for event in await events_of(bus, SessionQueued)}
@@ -89,10 +91,7 @@ async def test_a_stream_gives_the_token_before_anything_happens_and_leaves_no_co
                 await publish(bus, *a_running_call(session_id), heard(session_id))
 
     assert names == ["accepted", "joined", "speaking"]
-    until = time.monotonic() + 5
-    while await consumers(bus.js) > before:
-        assert time.monotonic() < until, "a consumer is left behind"
-        await asyncio.sleep(0.02)
+    await until(lambda: no_more_than(before, bus.js), 5, "no consumer is left behind")
 
 
 async def test_an_end_leaves_no_consumer_behind(api: httpx.AsyncClient, bus: Bus) -> None:
@@ -102,10 +101,7 @@ async def test_an_end_leaves_no_consumer_behind(api: httpx.AsyncClient, bus: Bus
     answer = await api.post("/orchestrator/session/end", json={"sessionId": session_id})
 
     assert answer.json()["code"] == "end_pending"
-    until = time.monotonic() + 5
-    while await consumers(bus.js) > before:
-        assert time.monotonic() < until, "a consumer is left behind"
-        await asyncio.sleep(0.02)
+    await until(lambda: no_more_than(before, bus.js), 5, "no consumer is left behind")
 
 
 async def test_a_key_of_the_version_before_is_honoured(api: httpx.AsyncClient, bus: Bus) -> None:
@@ -150,10 +146,10 @@ async def test_a_full_bucket_is_named_and_stops_no_start_without_a_key(api: http
 
 
 async def test_without_a_scheduler_a_start_does_not_wait_for_its_word(api: httpx.AsyncClient, bus: Bus) -> None:
-    until = time.monotonic() + 10
-    while await bus.bucket(QUEUE).get(QUEUE_KEY) is not None:
-        assert time.monotonic() < until, "the report expires"
-        await asyncio.sleep(0.1)
+    async def expired() -> bool:
+        return await bus.bucket(QUEUE).get(QUEUE_KEY) is None
+
+    await until(expired, 10, "the report expires")
     assert (await api.post(START, json={"userName": "Ann"})).status_code == 200
 
 
