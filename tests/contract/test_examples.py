@@ -10,7 +10,8 @@ import pytest
 
 from contracts import schemas
 from contracts.catalogue import MESSAGES, Message
-from contracts.events import RoomEvent, parse_event
+from contracts.parsing import parse_event
+from contracts.room_events import RoomEvent
 from contracts.subjects import ALL_SESSIONS
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from chassis.nats.jetstream.messages import stored
-from contracts import events
-from contracts.events import ToolCalled, UnknownEvent, parse_event
+from contracts import parsing
+from contracts.events import ToolCalled
+from contracts.parsing import UnknownEvent, parse_event
 from gateway.domain.read_model import FOLDED
 
 EXAMPLE = json.loads(
@@ -21,8 +22,8 @@ def test_a_reader_without_the_kind_takes_the_message_for_no_event_and_not_for_a_
 ) -> None:
     body = json.dumps(EXAMPLE["body"]).encode()
     assert isinstance(parse_event(EXAMPLE["subject"], body), ToolCalled)
-    known = {name: cls for name, cls in events._BY_NAME.items() if cls is not ToolCalled}
-    monkeypatch.setattr(events, "_BY_NAME", known)
+    known = {name: cls for name, cls in parsing._BY_NAME.items() if cls is not ToolCalled}
+    monkeypatch.setattr(parsing, "_BY_NAME", known)
     with pytest.raises(UnknownEvent):
         parse_event(EXAMPLE["subject"], body)
     read = stored(EXAMPLE["subject"], body, seq=1, at=datetime.now(UTC), headers=None)

@@ -15,7 +15,6 @@ from contracts.events import (
     Event,
     JobAssigned,
     ProviderFault,
-    RoomEvent,
     ServedTick,
     SessionBilled,
     SessionEnded,
@@ -27,6 +26,7 @@ from contracts.events import (
     ToolCalled,
     TurnFinished,
 )
+from contracts.room_events import RoomEvent
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ A new field needs a default. Every other change needs a new class on a new `v2` 
 """
 
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, ClassVar, Final
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, computed_field
@@ -338,63 +338,3 @@ EVENTS: tuple[type[Event], ...] = (
     SessionBilled,
     SessionErased,
 )
-
-_BY_NAME = {cls.event: cls for cls in EVENTS}
-
-
-class RoomEvent(BaseModel):
-    """A LiveKit webhook in the stream ROOMS; the id is the webhook's."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    id: str = Field(min_length=1, max_length=200)
-    event: str = Field(pattern=r"^[a-z_]{1,64}$", description="LiveKit's name: room_finished, participant_left, ...")
-    session_id: SessionId
-    time: AwareDatetime
-    room_sid: str = ""
-    participant_identity: str | None = None
-    participant_sid: str | None = None
-    disconnect_reason: str | None = None
-
-    @property
-    def subject(self) -> str:
-        return subjects.room_event(self.event, self.session_id)
-
-
-class UnknownEvent(Exception):
-    """The subject names an event that this version does not know."""
-
-    def __init__(self, subject: str) -> None:
-        super().__init__(f"no event for subject {subject!r}")
-        self.subject = subject
-
-
-class WrongSubject(Exception):
-    """A message's subject and body name different sessions or events."""
-
-    def __init__(self, subject: str) -> None:
-        super().__init__(f"the body belongs to another subject than {subject!r}")
-        self.subject = subject
-
-
-def parse_event(subject: str, data: bytes | str | dict[str, Any]) -> Event:
-    """Read a message of the stream SESSIONS.
-
-    Args:
-        subject: `voice.v1.session.<event>.<session_id>`.
-        data: Its JSON body.
-
-    Raises:
-        UnknownEvent: This version does not know the subject's event.
-        pydantic.ValidationError: The body does not have the event's shape.
-        WrongSubject: The body belongs to another session.
-    """
-    parts = subject.split(".")
-    name = parts[3] if subject.startswith(f"{subjects.SESSION_PREFIX}.") and len(parts) == 5 else ""
-    cls = _BY_NAME.get(name)
-    if cls is None:
-        raise UnknownEvent(subject)
-    event = cls.model_validate(data) if isinstance(data, dict) else cls.model_validate_json(data)
-    if event.subject != subject:
-        raise WrongSubject(subject)
-    return event

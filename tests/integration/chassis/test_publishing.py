@@ -8,7 +8,7 @@ import pytest
 from chassis import metrics
 from chassis.nats import Bus, BusUnavailable, PublishRefused, SequenceConflict
 from contracts import subjects
-from contracts.events import RoomEvent
+from contracts.room_events import RoomEvent
 from tests.integration.chassis.events import assigned, requested, tick
 from tests.support.servers import NatsServer
 

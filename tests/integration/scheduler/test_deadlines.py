@@ -5,8 +5,9 @@ import time
 from uuid import uuid4
 
 from chassis.nats import Bus
-from contracts.events import AgentReady, JobAssigned, Outcome, RoomEvent, ServedTick, SessionQueued
+from contracts.events import AgentReady, JobAssigned, Outcome, ServedTick, SessionQueued
 from contracts.ids import caller_identity
+from contracts.room_events import RoomEvent
 from contracts.streams import SLOTS
 from tests.integration.scheduler.conftest import Start
 from tests.integration.scheduler.stack import (

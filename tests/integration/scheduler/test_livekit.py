@@ -8,8 +8,9 @@ import pytest
 from livekit import api, rtc
 
 from chassis.nats import Bus
-from contracts.events import AgentReady, Outcome, RoomEvent
+from contracts.events import AgentReady, Outcome
 from contracts.ids import agent_identity, caller_identity
+from contracts.room_events import RoomEvent
 from scheduler.adapters.livekit_rooms import LiveKitRooms
 from scheduler.ports import Unavailable
 from tests.integration.scheduler.conftest import Start, leading

@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 from contracts.api import Dependency, SessionBill, UserBill
 from contracts.errors import BILLING_UNAVAILABLE, IDEMPOTENCY_STORE_FULL, NOT_BILLED_YET, UNKNOWN_NODE, Refused
-from contracts.events import Event, RoomEvent, ServedTick, SessionRequested
+from contracts.events import Event, ServedTick, SessionRequested
 from contracts.registry import NodeState, QueueState, Slot
+from contracts.room_events import RoomEvent
 from gateway.domain.logged import FellBehind, LoggedEvent
 from gateway.domain.queue import may_be_full
 from gateway.domain.read_model import READY, STARTING, SessionState, Status

@@ -27,8 +27,8 @@ from contracts.events import (
     TimeLost,
     ToolCalled,
     TurnFinished,
-    parse_event,
 )
+from contracts.parsing import parse_event
 from contracts.tools import RecordedTool
 from contracts.words import with_words, without_words, words_of
 from tests.support.events import SESSION, assigned, at, ended, requested, turn

@@ -4,7 +4,8 @@ from datetime import datetime
 import pytest
 from pydantic import ValidationError
 
-from contracts.events import EVENTS, Event, ServedTick, UnknownEvent, parse_event
+from contracts.events import EVENTS, Event, ServedTick
+from contracts.parsing import UnknownEvent, parse_event
 from contracts.streams import BUCKETS, SESSIONS, STREAMS
 from contracts.subjects import session_event, session_log
 from tests.support.events import SESSION, tick

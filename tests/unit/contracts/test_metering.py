@@ -3,8 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts import metering
-from contracts.events import AgentReady, AgentStopped, Event, JobAssigned, ServedTick, parse_event
+from contracts.events import AgentReady, AgentStopped, Event, JobAssigned, ServedTick
 from contracts.metering import LogRecord, meter
+from contracts.parsing import parse_event
 from tests.support.billing.logs import log_of
 from tests.support.events import assigned, ended, ready, requested, started, stopped, tick
 

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from contracts.api import StartRequest
 from contracts.commands import AssignJob
-from contracts.events import SessionRequested, parse_event
+from contracts.events import SessionRequested
+from contracts.parsing import parse_event
 from contracts.tools import MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH, MOST_TOOLS, RecordedTool
 
 

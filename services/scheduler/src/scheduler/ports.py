@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from contracts.commands import AssignJob, EndJob, JobDescribed, JobEnded, PrejoinRoom
-from contracts.events import Event, RoomEvent, SessionRequested
+from contracts.events import Event, SessionRequested
 from contracts.registry import NodeState, QueueState, Slot
+from contracts.room_events import RoomEvent
 from scheduler.domain.log_room import BillingPlace, StoreUse
 from scheduler.domain.prejoining import ListedRoom
 from scheduler.domain.session import Recorded

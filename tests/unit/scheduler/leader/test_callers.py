@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.events import RoomEvent
+from contracts.room_events import RoomEvent
 from scheduler.domain.facts import CallerJoined, CallerLeft, CallerSeen, Facts, learn
 from scheduler.domain.limits import Limits
 from scheduler.handlers import Handlers

@@ -9,8 +9,10 @@ from typing import Final
 from pydantic import ValidationError
 
 from contracts import subjects
-from contracts.events import Event, RoomEvent, UnknownEvent, WrongSubject, parse_event
+from contracts.events import Event
 from contracts.ids import SESSION_ID_PATTERN
+from contracts.parsing import UnknownEvent, WrongSubject, parse_event
+from contracts.room_events import RoomEvent
 from contracts.streams import STREAMS
 
 MSG_ID: Final = "Nats-Msg-Id"

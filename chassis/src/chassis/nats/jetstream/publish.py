@@ -28,7 +28,8 @@ from chassis.nats.errors import (
 from chassis.nats.jetstream.declare import Streams
 from chassis.nats.jetstream.messages import EXPECT_LAST, MSG_ID, Published, headers_of, stream_of
 from chassis.nats.jetstream.state import stream_use
-from contracts.events import Event, RoomEvent
+from contracts.events import Event
+from contracts.room_events import RoomEvent
 from contracts.streams import DEAD, SESSIONS
 
 _WRONG_LAST: Final = (10071, 10164)

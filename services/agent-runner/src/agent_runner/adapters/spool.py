@@ -16,7 +16,8 @@ from typing import Final
 from pydantic import ValidationError
 
 from chassis import logs, metrics
-from contracts.events import Event, ServedTick, ToolCalled, TurnFinished, UnknownEvent, parse_event
+from contracts.events import Event, ServedTick, ToolCalled, TurnFinished
+from contracts.parsing import UnknownEvent, parse_event
 
 _MODE: Final = 0o640  # turns are in it, as in the sessions' logs
 _SPARE: Final = (ServedTick, TurnFinished, ToolCalled)

@@ -13,7 +13,8 @@ from chassis import telemetry
 from chassis.nats import Bus, BusUnavailable, SequenceConflict, Stored
 from chassis.tasks import cancel
 from chassis.words import seal
-from contracts.events import Event, RoomEvent, SessionRequested
+from contracts.events import Event, SessionRequested
+from contracts.room_events import RoomEvent
 from contracts.streams import SESSIONS
 from contracts.subjects import session_event, session_log
 from gateway.adapters.nats_errors import nats_unavailable, translated

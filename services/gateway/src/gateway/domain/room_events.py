@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from contracts.events import RoomEvent
 from contracts.ids import SESSION_ID_PATTERN
+from contracts.room_events import RoomEvent
 
 _ID = re.compile(r"[\x21-\x7e]+")  # it becomes a header of a NATS message
 _OURS = re.compile(SESSION_ID_PATTERN)

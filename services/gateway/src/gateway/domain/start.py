@@ -8,8 +8,9 @@ from pydantic.alias_generators import to_camel
 
 from contracts.api import StartRequest
 from contracts.errors import INVALID_REQUEST, FieldError, Refused
-from contracts.events import Event, SessionRequested, parse_event
+from contracts.events import Event, SessionRequested
 from contracts.lines import Replaced, lines_in
+from contracts.parsing import parse_event
 from contracts.tools import recorded
 from gateway.domain.accounts import Accounts, shown_user_id
 

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
 from contracts.api import Dependency, SessionBill, UserBill
-from contracts.events import Event, RoomEvent
+from contracts.events import Event
 from contracts.registry import IdempotentReply, IdempotentStart, NodeState, Slot
+from contracts.room_events import RoomEvent
 from gateway.domain.logged import LoggedEvent, Watch
 from gateway.domain.rooms import MadeRoom
 from gateway.ports.read_model import Page as Page

@@ -13,13 +13,13 @@ from contracts.events import (
     EndRequested,
     Event,
     JobAssigned,
-    RoomEvent,
     SessionEnded,
     SessionQueued,
     SessionRequested,
     SessionStarted,
 )
 from contracts.ids import SESSION_ID_PATTERN
+from contracts.room_events import RoomEvent
 from contracts.subjects import ALL_SESSIONS, room_event, session_event
 from scheduler.adapters.answered import answered
 from scheduler.domain.session import ASSIGNED, ENDED, REQUESTED, Recorded, Unreadable
