@@ -46,13 +46,16 @@ PUBLISH: dict[str, set[str] | frozenset[str]] = {
     "voice.v1.session.assigned.s1": {S},
     "voice.v1.session.ended.s1": {S},
     "voice.v1.session.agent_ready.s1": {A},
-    "voice.v1.session.started.s1": {A, S},  # the scheduler writes it again where a log was lost, as the next two
+    "voice.v1.session.started.s1": {A, S},  # the scheduler writes it again where a log was lost, as tick and agent_stopped
     "voice.v1.session.speaking.s1": {A},
     "voice.v1.session.turn.s1": {A},
+    "voice.v1.session.tool.s1": {A},
+    "voice.v1.session.fault.s1": {A},
     "voice.v1.session.tick.s1": {A, S},
     "voice.v1.session.agent_stopped.s1": {A, S},
     "voice.v1.session.time_lost.s1": {S},
     "voice.v1.session.billed.s1": {B},
+    "voice.v1.session.erased.s1": {G},
     "voice.v1.room.participant_joined.s1": {G},
     "dead.voice.v1.session.ended.s1": EVERYBODY,
     # Commands and their answers.
