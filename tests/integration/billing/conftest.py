@@ -8,8 +8,8 @@ import pytest
 
 from billing.adapters.database import Database
 from billing.adapters.sql_ledger import SqlLedger
+from billing.database_url import read_database_url
 from billing.migrate import migrate
-from billing.settings import read_database_url
 
 
 @pytest.fixture

@@ -20,12 +20,12 @@ from sqlalchemy.engine import Connection
 from billing.adapters.database import Database
 from billing.adapters.schema import REVISION, metadata
 from billing.adapters.sql_ledger import SqlLedger
+from billing.database_url import read_database_url
 from billing.domain.ledger import settle
 from billing.domain.rating import Tariff
 from billing.domain.usage import usage
 from billing.migrate import migrate
 from billing.ports import LedgerUnavailable
-from billing.settings import read_database_url
 from tests.integration.billing.conftest import migrated
 from tests.support.billing.logs import call
 from tests.support.events import SESSION, stopped

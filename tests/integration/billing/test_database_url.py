@@ -12,8 +12,8 @@ import trustme
 from sqlalchemy import text
 
 from billing.adapters.database import Database
+from billing.database_url import read_database_url
 from billing.ports import LedgerUnavailable
-from billing.settings import read_database_url
 
 ANOTHER_AUTHORITYS_CRL = """\
 -----BEGIN X509 CRL-----

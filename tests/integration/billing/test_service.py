@@ -16,11 +16,11 @@ from sqlalchemy import text
 from billing.adapters.database import Database
 from billing.adapters.nats_session_log import NatsSessionLog
 from billing.adapters.sql_ledger import SqlLedger
+from billing.database_url import read_database_url
 from billing.domain.bill import view
 from billing.domain.ledger import Account, settle
 from billing.domain.rating import Tariff
 from billing.domain.usage import usage
-from billing.settings import read_database_url
 from chassis.nats import Bus
 from contracts.api import SessionBill, UserBill
 from contracts.commands import GRANT, RESERVE, CreditGranted, GrantCredit, ReserveCredit

@@ -98,8 +98,8 @@ async def _redis(settings: Settings, clocks: Clocks) -> str:
 async def _sql(settings: Settings) -> str:
     """Open the ledger's database with billing's own parser of DATABASE_URL."""
     from billing.adapters.database import Database  # takes 0.3 s, so it is imported here
+    from billing.database_url import read_database_url
     from billing.ports import LedgerUnavailable
-    from billing.settings import read_database_url
 
     try:
         url = read_database_url(settings.database_url)

@@ -18,8 +18,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from billing.adapters.schema import GUARDS, REVISION, ledger_entries, log_position, settlements
+from billing.database_url import SYSTEM
 from billing.ports import LedgerUnavailable
-from billing.settings import SYSTEM
 
 _STATEMENT_S: Final = 10.0
 _CONNECT_S: Final = 5.0
