@@ -46,7 +46,7 @@ PUBLISH: dict[str, set[str] | frozenset[str]] = {
     "voice.v1.session.assigned.s1": {S},
     "voice.v1.session.ended.s1": {S},
     "voice.v1.session.agent_ready.s1": {A},
-    "voice.v1.session.started.s1": {A, S},  # the scheduler writes it again where a log was lost, as tick and agent_stopped
+    "voice.v1.session.started.s1": {A, S},  # the scheduler writes it again after a loss; tick, agent_stopped too
     "voice.v1.session.speaking.s1": {A},
     "voice.v1.session.turn.s1": {A},
     "voice.v1.session.tool.s1": {A},
