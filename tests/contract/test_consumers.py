@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,8 +15,9 @@ from agent_runner.adapters.nats_registry import NatsRegistry as NodeRegistry
 from agent_runner.adapters.nats_room_keys import NatsRoomKeys
 from agent_runner.adapters.nats_session_log import NatsSessionLog as NodeLog
 from billing.adapters.nats_session_log import NatsSessionLog as BillingLog
-from contracts.catalogue import MESSAGES
-from contracts.events import EVENTS
+from contracts import metering
+from contracts.catalogue import HISTORY_READERS, MESSAGES
+from contracts.events import EVENTS, TimeLost
 from gateway.adapters.nats_idempotency import NatsIdempotencyKeys
 from gateway.adapters.nats_log_tail import LogTail
 from gateway.adapters.nats_prejoined_rooms import NatsPrejoinedRooms
@@ -130,9 +131,26 @@ def named(package: str) -> set[str]:
     return found
 
 
+def used(package: str) -> set[str]:
+    """The events that the service, or the rule of the bill that it applies, tells apart in a session's history."""
+    names = {cls.__name__: cls.event for cls in EVENTS}
+    source = nodes(SERVICES.glob(f"*/src/{package}/**/*.py"))
+    if any(isinstance(n, ast.ImportFrom) and any(a.name == "meter" for a in n.names) for n in source):
+        source += nodes([Path(metering.__file__)])
+    kinds: list[ast.AST] = [node.cls for node in source if isinstance(node, ast.MatchClass)]
+    for node in source:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "isinstance":
+            kinds += ast.walk(node.args[1])
+    found = {names[kind.id] for kind in kinds if isinstance(kind, ast.Name) and kind.id in names}
+    return found - {TimeLost.event} if package == "scheduler" else found  # it writes that one, and never reads it
+
+
+def nodes(files: Iterable[Path]) -> list[ast.AST]:
+    return [node for file in files for node in ast.walk(ast.parse(file.read_text()))]
+
+
 def calls(package: str) -> list[ast.Call]:
-    files = SERVICES.glob(f"*/src/{package}/**/*.py")
-    return [node for file in files for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
+    return [node for node in nodes(SERVICES.glob(f"*/src/{package}/**/*.py")) if isinstance(node, ast.Call)]
 
 
 def one_name(subject: str) -> str:
@@ -152,7 +170,20 @@ async def test_a_service_reads_what_the_catalogue_says_that_it_reads(act: Any) -
     promised = {m.address for m in MESSAGES if service in m.consumers and m.kind in ("event", "value")}
     leases = {"kv.leaders"}  # made in `app.py` by each process that may lead
     found = {one_name(s) for s in recorder.asked} | named(package)
+    if service in HISTORY_READERS:
+        found |= used(package)
     assert {one_name(a) for a in promised} - leases == found - leases
+
+
+def test_the_services_that_read_whole_sessions_are_named() -> None:
+    readers = {
+        package.replace("_", "-")
+        for package in PACKAGES.values()
+        for call in calls(package)
+        if ast.unparse(call.func) == "self._bus.history"
+    }
+
+    assert readers == set(HISTORY_READERS)
 
 
 @pytest.mark.parametrize(("package", "places"), [("gateway", 3), ("scheduler", 6), ("billing", 1), ("agent_runner", 1)])

@@ -11,7 +11,8 @@ from typing import Any, Final
 from pydantic.json_schema import models_json_schema
 
 from contracts import commands, schemas
-from contracts.catalogue import MESSAGES, Message
+from contracts.catalogue import HISTORY_READERS, MESSAGES, Message
+from contracts.events import EVENTS
 
 _REF: Final = "#/components/schemas/{model}"
 _PARAMETERS: Final = {
@@ -69,6 +70,8 @@ def _channel(message: Message) -> dict[str, Any]:
         "address": message.address,
         "messages": {m.name: {"$ref": f"#/components/messages/{m.name}"} for m in _with_reply(message)},
     }
+    if message.shape in EVENTS:
+        channel["description"] = f"{', '.join(HISTORY_READERS)} also read all events of one session at once"
     names = re.findall(r"{(\w+)}", message.address)
     if names:
         channel["parameters"] = {name: {"description": _PARAMETERS[name]} for name in names}

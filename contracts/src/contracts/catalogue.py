@@ -39,8 +39,8 @@ class Message:
         shape: Type that validates the body.
         kind: "value" is the value of a key in a bucket.
         sender: Service that sends the message; "any" when several do.
-        consumers: Services that follow it, read it by name, or answer it. The gateway, the scheduler and billing also
-            read all events of one session.
+        consumers: Services that follow it, read it by name, answer it, or use it when they read all events of one
+            session (HISTORY_READERS).
     """
 
     name: str
@@ -65,15 +65,18 @@ _EVENTS: Final[dict[type[Event], tuple[str, tuple[str, ...]]]] = {
     TurnFinished: ("agent-runner", ("gateway", "agent-runner")),
     ToolCalled: ("agent-runner", ("gateway", "agent-runner")),
     ProviderFault: ("agent-runner", ("gateway",)),
-    ServedTick: ("agent-runner", ("billing",)),
+    ServedTick: ("agent-runner", ("gateway", "scheduler", "billing")),
     AgentStopped: ("agent-runner", ("gateway", "scheduler", "billing")),
-    TimeLost: ("scheduler", ("gateway",)),
+    TimeLost: ("scheduler", ("gateway", "billing")),
     EndRequested: ("gateway", ("gateway", "scheduler")),
     SessionEnded: ("scheduler", ("gateway", "scheduler", "billing")),
-    SessionBilled: ("billing", ("gateway",)),
+    SessionBilled: ("billing", ("gateway", "billing")),
     SessionErased: ("gateway", ("gateway",)),
 }
 """Event -> its publisher and its consumers."""
+
+HISTORY_READERS: Final = ("gateway", "scheduler", "billing")
+"""The services that also read all events of one session at once."""
 
 
 def _event(cls: type[Event]) -> Message:
