@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+import structlog
 
 from agent_runner.adapters import nats_outbox
 from agent_runner.adapters.nats_outbox import NatsOutbox
@@ -63,3 +64,17 @@ async def test_an_event_that_a_bill_needs_waits_until_nats_permits_it(
     await box.task
 
     assert bus.published == ["tick", "agent_stopped"]
+
+
+class BrokenBus(RefusingBus):
+    async def publish(self, event: Event, *, expect_last: int | None, deadline_s: float) -> None:
+        raise RuntimeError("a bug")
+
+
+async def test_an_outbox_that_fails_leaves_its_error_in_the_log(tmp_path: Path) -> None:
+    with structlog.testing.capture_logs() as lines:
+        box = NatsOutbox(cast("Bus", BrokenBus()), Spool(tmp_path, 10_000).open(SESSION, 1))
+        box.put(ready())
+        await asyncio.wait([box.task])
+
+    assert [(line["event"], str(line["exc_info"])) for line in lines] == [("task.failed", "a bug")]

@@ -7,6 +7,7 @@ from agent_runner.adapters.spool import Spool, SpoolFile
 from agent_runner.domain.backlog import UNBILLED, Backlog
 from chassis import logs, metrics
 from chassis.nats import Bus, BusUnavailable, NotPermitted, PublishRefused, SequenceConflict
+from chassis.tasks import Tasks
 from contracts.events import Event, ServedTick, ToolCalled, TurnFinished
 
 _MAX_BYTES: Final = 1024 * 1024  # of one job, in memory: hours of a call without NATS
@@ -36,7 +37,7 @@ class NatsOutbox:
         self._empty = asyncio.Event()
         self._empty.set()
         self._closed = False
-        self.task = asyncio.get_running_loop().create_task(self._run(), name=f"outbox {file.name}")
+        self.task = Tasks().spawn(self._run(), name=f"outbox {file.name}")
 
     def put(self, event: Event, *, expect_last: int | None = None) -> None:
         """Queue an event; a full queue evicts old ticks and turns."""

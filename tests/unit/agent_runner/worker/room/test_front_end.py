@@ -4,6 +4,8 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
+import structlog
+
 from agent_runner.domain.front_end import Caption, Shown
 from agent_runner.worker.room.front_end import STATE, FrontEndLink
 from tests.support.waiting import until
@@ -68,3 +70,26 @@ async def test_captions_that_are_switched_off_are_not_sent() -> None:
 
     await until(lambda: room.local_participant.attributes == {STATE: "listening"})
     assert room.local_participant.texts == []
+
+
+class BrokenReader:
+    """A text stream whose reading fails in a way that is not LiveKit's."""
+
+    def __aiter__(self) -> "BrokenReader":
+        return self
+
+    async def __anext__(self) -> str:
+        raise ValueError("not a chunk")
+
+    def close(self) -> None: ...
+
+
+async def test_a_text_that_cannot_be_read_leaves_its_error_in_the_log() -> None:
+    link = FrontEndLink(lambda: "caller", lambda _: None, shows=True, longest=100)
+    reader: Any = BrokenReader()
+
+    with structlog.testing.capture_logs() as lines:
+        link._on_stream(reader, "caller")
+        await until(lambda: bool(lines))
+
+    assert [(line["event"], str(line["exc_info"])) for line in lines] == [("task.failed", "not a chunk")]

@@ -24,6 +24,7 @@ from agent_runner.worker.providers.llm import LanguageModel
 from agent_runner.worker.providers.tool_requests import ToolFailed, ToolRequests
 from agent_runner.worker.providers.tool_spans import executing, failed
 from chassis import logs
+from chassis.tasks import Tasks
 from contracts.tools import RecordedTool
 
 MAX_TOLD_CHARS: Final = 4_000
@@ -165,7 +166,7 @@ class Toolbox:
             return {"error": "the arguments must be a JSON object"}, False
         call = Call.of(name, arguments)
         if (running := self._running.get(call)) is None:
-            running = self._running[call] = asyncio.create_task(self._carry_out(call, call_id))
+            running = self._running[call] = Tasks().spawn(self._carry_out(call, call_id))
             running.add_done_callback(lambda _: self._running.pop(call, None))
         return await asyncio.shield(running)
 

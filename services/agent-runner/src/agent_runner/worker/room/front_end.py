@@ -17,6 +17,7 @@ from livekit import rtc
 from agent_runner.domain.front_end import Caption, Effect, Shown
 from agent_runner.domain.typed_text import TypedText
 from chassis import logs
+from chassis.tasks import Tasks
 
 CHAT: Final = "lk.chat"
 CAPTIONS: Final = "lk.transcription"
@@ -56,7 +57,7 @@ class FrontEndLink:
         self._writer: rtc.TextStreamWriter | None = None
         self._sending: asyncio.Task[None] | None = None
         self._bucket = TypedText()
-        self._reading: set[asyncio.Task[None]] = set()
+        self._reading = Tasks()
 
     def attach(self, room: rtc.Room) -> None:
         """Take typed text from this room, which is not joined yet."""
@@ -128,9 +129,7 @@ class FrontEndLink:
             reader.close()
             return
         self._bucket = bucket
-        task = asyncio.create_task(self._read(reader))
-        self._reading.add(task)
-        task.add_done_callback(self._reading.discard)
+        self._reading.spawn(self._read(reader))
 
     async def _read(self, reader: rtc.TextStreamReader) -> None:
         text = ""
