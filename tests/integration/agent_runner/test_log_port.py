@@ -13,11 +13,11 @@ from agent_runner.adapters.nats_session_log import NatsSessionLog
 from agent_runner.adapters.spool import Spool
 from agent_runner.ports import LogUnavailable, Outbox, Registry, SessionLog
 from chassis.nats import Bus
-from contracts.events import Event, JobAssigned
+from contracts.events import Event, JobAssigned, SessionRequested, ToolCalled, TurnFinished
 from contracts.registry import NodeState
 from contracts.streams import NODES
 from tests.support.agent_runner.fakes import FakeOutboxes, FakeRegistry, FakeSessionLog
-from tests.support.events import SESSION, assigned, ready, requested, stopped, tick, turn
+from tests.support.events import SESSION, assigned, ready, requested, stopped, tick, tool, turn
 from tests.support.scheduler.builders import node
 from tests.support.servers import NatsServer
 
@@ -41,7 +41,7 @@ def fakes() -> Ports:
 
     async def write(events: Sequence[Event]) -> None:
         log.epoch = max((e.epoch for e in events if isinstance(e, JobAssigned)), default=None)
-        log.events = [e for e in events if e.event in ("requested", "turn", "tool_called")]
+        log.events = [e for kind in (SessionRequested, TurnFinished, ToolCalled) for e in events if isinstance(e, kind)]
 
     async def written() -> list[Event]:
         return outbox.events
@@ -50,7 +50,7 @@ def fakes() -> Ports:
         return registry.shown[-1].busy if registry.shown else None
 
     def go_away() -> None:
-        log.is_away = registry.is_away = True
+        log.is_away = outbox.is_away = registry.is_away = True
 
     return Ports(log, outbox, registry, write, written, shown, go_away)
 
@@ -88,10 +88,12 @@ async def test_the_last_epoch_and_what_was_said_are_read(ports: Ports) -> None:
     assert await ports.log.last_epoch(SESSION, deadline_s=1) is None
     assert list(await ports.log.history(SESSION, deadline_s=1)) == []
 
-    await ports.write([requested(), assigned(), ready(), turn(heard="Hi Ann!"), tick(5_000), assigned(2), turn(2, 1)])
+    asked, finished = tool(), tool(outcome="done")
+    said = [turn(heard="Hi Ann!"), turn(2, 1)]
+    await ports.write([requested(), assigned(), ready(), said[0], asked, tick(5_000), finished, assigned(2), said[1]])
 
     assert await ports.log.last_epoch(SESSION, deadline_s=1) == 2
-    assert list(await ports.log.history(SESSION, deadline_s=1)) == [requested(), turn(heard="Hi Ann!"), turn(2, 1)]
+    assert list(await ports.log.history(SESSION, deadline_s=1)) == [requested(), *said, asked, finished]
 
 
 async def test_an_outbox_publishes_in_order_and_each_event_once(ports: Ports) -> None:
@@ -104,6 +106,17 @@ async def test_an_outbox_publishes_in_order_and_each_event_once(ports: Ports) ->
     ports.outbox.close()
 
     assert await ports.written() == events
+
+
+async def test_an_outbox_says_whether_its_events_are_in_the_log_when_the_bus_is_away(ports: Ports) -> None:
+    ports.outbox.put(ready())
+    assert await ports.outbox.flush(2)
+
+    ports.go_away()
+    assert await ports.outbox.flush(0.5), "no event waits"
+    ports.outbox.put(stopped(5_000))
+
+    assert not await ports.outbox.flush(0.5)
 
 
 async def test_an_entry_shows_the_last_state_until_it_is_withdrawn(ports: Ports) -> None:

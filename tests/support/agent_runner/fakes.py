@@ -101,18 +101,22 @@ class FakeForks:
 
 
 class FakeOutbox:
-    """Publishes at once."""
+    """Publishes at once; while `is_away`, NATS is, and events wait."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self.waiting: list[Event] = []
+        self.is_away = False
         self.closed = False
 
     def put(self, event: Event, *, expect_last: int | None = None) -> None:
-        if all(known.id != event.id for known in self.events):
+        if self.is_away:
+            self.waiting.append(event)
+        elif all(known.id != event.id for known in self.events):
             self.events.append(event)
 
     async def flush(self, deadline_s: float) -> bool:
-        return True
+        return not self.waiting
 
     def close(self) -> None:
         self.closed = True

@@ -67,7 +67,7 @@ class SessionLog(Protocol):
         ...
 
     async def history(self, session_id: str, *, deadline_s: float) -> Sequence[Event]:
-        """The session's `requested` and its turns.
+        """The session's `requested`, then its turns, then its calls of tools.
 
         Raises:
             LogUnavailable: Not all read by the deadline.
