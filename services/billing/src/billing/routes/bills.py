@@ -1,9 +1,9 @@
 """`GET /billing/sessions/{id}`, `GET /billing/users/{user}` and `GET /billing/users?user=`."""
 
 from collections.abc import Awaitable
-from typing import Final
+from typing import Annotated, Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -32,6 +32,7 @@ _RETRY_S: Final = 2
 
 _SESSION: Final = TypeAdapter[str](SessionId)
 _USER: Final = TypeAdapter[str](RecordedName)
+_LIMIT: Final = TypeAdapter[int](Annotated[int, Field(ge=1, le=MAX_BILLS_PAGE)])
 
 
 class Bills:
@@ -93,12 +94,13 @@ class Bills:
 
     async def _user(self, request: Request) -> Response:
         query = request.query_params
-        limit = query.get("limit", str(_DEFAULT_PAGE))
-        if not (limit.isascii() and limit.isdecimal() and len(limit) < 10 and 1 <= int(limit) <= MAX_BILLS_PAGE):
-            raise _bad("limit", f"must be a number from 1 to {MAX_BILLS_PAGE}")
+        try:
+            limit = _LIMIT.validate_python(query.get("limit", _DEFAULT_PAGE))
+        except ValidationError as error:
+            raise _bad("limit", f"must be a number from 1 to {MAX_BILLS_PAGE}") from error
         user_id = request.path_params.get("user_id", query.get("user", ""))
         after, account = query.get("cursor"), query.get("account")
-        return await _answer(self.user(user_id, limit=int(limit), after=after, account=account))
+        return await _answer(self.user(user_id, limit=limit, after=after, account=account))
 
 
 def _bad(field: str, wanted: str) -> Refused:
