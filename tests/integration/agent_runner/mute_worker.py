@@ -1,7 +1,5 @@
 """A worker whose output hangs in the middle of a sentence, as a native library may."""
 
-from __future__ import annotations
-
 import asyncio
 import socket
 from typing import Any

@@ -1,7 +1,5 @@
 """A supervisor in its own process, and what a test can see of it from outside."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os
@@ -70,7 +68,7 @@ class NodeProcess:
         """The supervisor's."""
         return self.process.pid
 
-    def start(self) -> NodeProcess:
+    def start(self) -> "NodeProcess":
         """Start it; it is not ready yet."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(self._command, env=self._env, cwd=ROOT, stdout=log, stderr=log)

@@ -1,7 +1,5 @@
 """A room with its caller, and the agent that a node sends there."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from uuid import uuid4
 

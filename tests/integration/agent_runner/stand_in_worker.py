@@ -6,8 +6,6 @@ which of the supervisor's modules it has), `apology` (it says its configuration'
 its log until that is refused), `wordy` (its last sentence takes 3 s, unless it is cut).
 """
 
-from __future__ import annotations
-
 import errno
 import json
 import os

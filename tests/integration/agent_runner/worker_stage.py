@@ -1,7 +1,5 @@
 """What a worker's tests need: the sandbox, the forkserver, a supervisor's end of the link, a caller with a voice."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import gzip
@@ -142,7 +140,7 @@ class Preloaded:
         assert self._server._forkserver_pid is not None
         return int(self._server._forkserver_pid)
 
-    def fork(self, config: AgentConfig, entry: str = ENTRY) -> Worker:
+    def fork(self, config: AgentConfig, entry: str = ENTRY) -> "Worker":
         """A worker, as the supervisor forks them."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         process = self._context.Process(target=enter, args=(entry, theirs, config), daemon=True)
@@ -258,7 +256,7 @@ class Person:
         self._echo: deque[NDArray[np.int16]] = deque()
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def enter(self, session: str, identity: str | None = None, *, has_microphone: bool = True) -> Person:
+    async def enter(self, session: str, identity: str | None = None, *, has_microphone: bool = True) -> "Person":
         """Join as the caller, or under another identity, with an open microphone."""
 
         def on_track(track: rtc.Track, _publication: object, participant: rtc.RemoteParticipant) -> None:
@@ -364,7 +362,7 @@ class Collector:
         self.url = ""
         self._server: asyncio.Server | None = None
 
-    async def __aenter__(self) -> Collector:
+    async def __aenter__(self) -> "Collector":
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         return self

@@ -1,7 +1,5 @@
 """The supervisor's ports in memory: workers that do what a test says, and an outbox that keeps what it is given."""
 
-from __future__ import annotations
-
 import itertools
 import time
 from collections import Counter
