@@ -26,7 +26,7 @@ class _Shared(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
 
 
-class CallLimits(_Shared):
+class SessionLimits(_Shared):
     max_bots: int = Field(default=50, ge=1, le=100_000, description="most sessions at once, over all nodes")
     session_timeout: int = Field(default=1_800_000, ge=1_000, le=86_400_000, description="longest call in ms")
 

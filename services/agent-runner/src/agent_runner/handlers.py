@@ -93,7 +93,7 @@ class Commands:
                     if effect.code is not RefusalCode.STALE_TERM:
                         meters.REFUSALS.labels(effect.code).inc()
                     return _refuse(effect, job)
-                case domain.EndJob() if (former := self._node.call(job.session_id)) is not None:
+                case domain.EndEpoch() if (former := self._node.call(job.session_id)) is not None:
                     former.end(effect.cause)
                 case _:
                     self._node.start(job)
@@ -119,7 +119,7 @@ class Commands:
         match effect:
             case Refuse():
                 return _refuse(effect, command)
-            case domain.EndJob() if call is not None:
+            case domain.EndEpoch() if call is not None:
                 return await self._end(call, effect.cause, command)
             case domain.AnswerEnded(domain.EndedJob() as job):
                 return JobEnded(found=True, served_ms=job.served_ms, fault_ms=job.fault_ms, process_gone=True)

@@ -13,7 +13,7 @@ from pydantic_settings import NoDecode
 from agent_runner.domain.capacity import Capacity, slots
 from agent_runner.domain.warm_floors import EXAMPLE, WarmFloor, floor_at, parse
 from chassis.settings import ServiceSettings
-from chassis.shared_settings import CallLimits, RedisServer
+from chassis.shared_settings import RedisServer, SessionLimits
 from contracts.deadlines import KILL_S, TAKE_WORKER_S, WORKER_JOIN_S
 from contracts.ids import NODE_ID_PATTERN
 
@@ -27,7 +27,7 @@ def _default_node_id() -> str:
     return node_id_of(socket.gethostname())
 
 
-class Settings(ServiceSettings, CallLimits, RedisServer):
+class Settings(ServiceSettings, SessionLimits, RedisServer):
     """Read from the environment; the variable is the field's name in capitals."""
 
     node_id: str = Field(

@@ -11,10 +11,10 @@ from chassis.credentials import weakness
 from chassis.settings import ServiceSettings
 from chassis.shared_settings import (
     LIVEKIT_URL_PATTERN,
-    CallLimits,
     LiveKitServer,
     Price,
     RedisServer,
+    SessionLimits,
     SpokenLines,
     StartDeadlines,
     ToolHosts,
@@ -49,7 +49,15 @@ ProxyAddress = Annotated[str, AfterValidator(_proxy)]
 
 
 class Settings(
-    ServiceSettings, CallLimits, StartDeadlines, LiveKitServer, RedisServer, SpokenLines, ToolHosts, TurnBudget, Price
+    ServiceSettings,
+    SessionLimits,
+    StartDeadlines,
+    LiveKitServer,
+    RedisServer,
+    SpokenLines,
+    ToolHosts,
+    TurnBudget,
+    Price,
 ):
     host: str = Field(default="127.0.0.1", min_length=1, description="the address that the API listens on")
     port: int = Field(default=8000, ge=0, le=65535, description="the API's port; 0 takes a free one")

@@ -6,7 +6,7 @@ from typing import Final
 from pydantic import Field, model_validator
 
 from chassis.settings import ServiceSettings
-from chassis.shared_settings import CallLimits, LiveKitServer, SpokenLines, StartDeadlines
+from chassis.shared_settings import LiveKitServer, SessionLimits, SpokenLines, StartDeadlines
 from contracts.deadlines import ASSIGN_REPLY_S, ATTEMPT_S, END_OUTCOME_S, END_REPLY_S, NODE_LEASE_S
 from contracts.registry import WordsKey
 from contracts.streams import KEYS, SESSIONS, BucketSpec, StreamSpec, calls_bytes, keys_bytes, sessions_bytes
@@ -16,7 +16,7 @@ _DAY_S: Final = 24 * 3600
 _MIB: Final = 1024**2
 
 
-class Settings(ServiceSettings, CallLimits, StartDeadlines, LiveKitServer, SpokenLines):
+class Settings(ServiceSettings, SessionLimits, StartDeadlines, LiveKitServer, SpokenLines):
     """Each field is read from the environment variable with its name in capitals."""
 
     max_queue: int | None = Field(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_runner.domain.audience import Audience, CallerPresent, Effect, Speak, Step
+from agent_runner.domain.audience import Audience, CallerHears, CallerPresent, Effect, Step
 
 Event = Callable[[Audience, Sequence[str]], Step]
 Story = list[tuple[Event, list[str]]]
@@ -52,27 +52,27 @@ def play(story: Story, *, caller: str = "caller", is_ahead: bool = False) -> tup
 
 def test_a_caller_who_was_there_first_is_spoken_to_at_the_subscription() -> None:
     _, effects = play([(CONNECTED, ["caller"]), (arrived("caller"), ["caller"]), (SUBSCRIBED, ["caller"])])
-    assert effects == [CallerPresent(True), Speak(0)]
+    assert effects == [CallerPresent(True), CallerHears(0)]
 
 
 def test_a_late_caller_is_spoken_to_shortly_after_the_subscription() -> None:
     _, effects = play([(CONNECTED, []), (active("caller"), ["caller"]), (SUBSCRIBED, ["caller"])])
-    assert effects == [CallerPresent(True), Speak(0.05)]
+    assert effects == [CallerPresent(True), CallerHears(0.05)]
 
 
 def test_a_lone_callers_subscription_proves_that_media_is_up() -> None:
     _, effects = play([(CONNECTED, []), (SUBSCRIBED, ["caller"])])
-    assert effects == [CallerPresent(True), Speak(0.3), Speak(0.05)]
+    assert effects == [CallerPresent(True), CallerHears(0.3), CallerHears(0.05)]
 
 
 def test_another_subscriber_is_not_spoken_to_and_the_caller_is_once_present() -> None:
     audience, effects = play([(CONNECTED, ["egress"]), (SUBSCRIBED, ["egress"])])
     assert effects == []
-    assert audience.published("caller", ["egress", "caller"])[1] == (CallerPresent(True), Speak(0.3))
+    assert audience.published("caller", ["egress", "caller"])[1] == (CallerPresent(True), CallerHears(0.3))
 
 
 def test_in_a_prejoined_room_a_subscription_is_the_callers_before_livekit_reports_the_caller() -> None:
-    assert play([(CONNECTED, []), (SUBSCRIBED, [])], is_ahead=True)[1] == [Speak(0.05)]
+    assert play([(CONNECTED, []), (SUBSCRIBED, [])], is_ahead=True)[1] == [CallerHears(0.05)]
     assert play([(CONNECTED, []), (SUBSCRIBED, [])])[1] == []
 
 
@@ -83,7 +83,7 @@ def test_a_recorders_subscription_is_not_the_callers() -> None:
         ahead: Story = [(CONNECTED, []), (RECORDED, []), (arrived("caller", is_active=False), ["caller"])]
         assert play(ahead, is_ahead=is_ahead)[1] == []
         _, effects = play([*ahead, (active("caller"), ["caller"])], is_ahead=is_ahead)
-        assert effects == [CallerPresent(True), Speak(0.3)]
+        assert effects == [CallerPresent(True), CallerHears(0.3)]
 
 
 def test_without_an_identity_the_first_participant_is_the_caller() -> None:
@@ -102,4 +102,4 @@ def test_the_callers_presence_alternates_and_nobody_else_changes_it(story: Story
 @given(STORIES, st.booleans())
 def test_the_agent_speaks_only_after_a_subscription(story: Story, is_ahead: bool) -> None:
     before = story[: next((at for at, (event, _) in enumerate(story) if event in (SUBSCRIBED, RECORDED)), len(story))]
-    assert not [effect for effect in play(before, is_ahead=is_ahead)[1] if isinstance(effect, Speak)]
+    assert not [effect for effect in play(before, is_ahead=is_ahead)[1] if isinstance(effect, CallerHears)]

@@ -12,7 +12,7 @@ from agent_runner.domain.node import (
     REMEMBERED,
     AnswerEnded,
     EndedJob,
-    EndJob,
+    EndEpoch,
     NodeEffect,
     NodeJobs,
     NodeLease,
@@ -47,7 +47,7 @@ def test_the_same_command_again_is_answered_as_before_even_when_nothing_new_is_t
 
 def test_a_newer_epoch_on_the_same_node_replaces_the_older_in_its_slot() -> None:
     state, done = jobs(running={S: 1}).assign(S, 2, NodeLimits(slots=1, busy=1))
-    assert (state.running, done) == ({S: 2}, (EndJob(Cause.SUPERSEDED), StartJob()))
+    assert (state.running, done) == ({S: 2}, (EndEpoch(Cause.SUPERSEDED), StartJob()))
     assert state.job_over(S, EndedJob(1)).running == {S: 2}
 
 
@@ -90,7 +90,7 @@ def test_an_ended_job_is_answered_from_memory() -> None:
 
 @pytest.mark.parametrize(
     ("epoch", "superseded", "effect"),
-    [(2, False, EndJob(Cause.ENDED)), (2, True, EndJob(Cause.SUPERSEDED)), (3, False, EndJob(Cause.SUPERSEDED))],
+    [(2, False, EndEpoch(Cause.ENDED)), (2, True, EndEpoch(Cause.SUPERSEDED)), (3, False, EndEpoch(Cause.SUPERSEDED))],
 )
 def test_an_end_ends_the_epoch_that_runs_here(epoch: int, superseded: bool, effect: NodeEffect) -> None:
     assert jobs(running={S: 2}).end(S, epoch, superseded=superseded)[1] == (effect,)

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_runner.domain.tool_calls import MOST_OPEN, OWED_S, Call, Ledger, Patience, canonical, unanswered
+from agent_runner.domain.tool_calls import MOST_OPEN, OWED_S, Ledger, Patience, ToolRequest, canonical, unanswered
 from agent_runner.link.messages import ToolCall
 
 _JSON: Any = st.recursive(
@@ -15,7 +15,7 @@ _JSON: Any = st.recursive(
     max_leaves=8,
 )
 _ARGUMENTS: Any = st.dictionaries(st.text(max_size=5), _JSON, max_size=4)
-BOOK = Call.of("book", {"day": "Friday", "persons": 2})
+BOOK = ToolRequest.of("book", {"day": "Friday", "persons": 2})
 
 
 @given(_ARGUMENTS)
@@ -29,7 +29,7 @@ def test_canonical_arguments_are_the_same_json_and_canonical_again(arguments: di
 def test_the_order_of_the_names_changes_nothing(arguments: dict[str, Any], random: Any) -> None:
     names = [*arguments]
     random.shuffle(names)
-    assert Call.of("book", {name: arguments[name] for name in names}) == Call.of("book", arguments)
+    assert ToolRequest.of("book", {name: arguments[name] for name in names}) == ToolRequest.of("book", arguments)
 
 
 def test_a_whole_number_is_one_number_however_it_is_written() -> None:
@@ -40,8 +40,8 @@ def test_the_key_belongs_to_session_question_name_and_arguments() -> None:
     ledger = Ledger("session_1")
     others = {
         ledger.key_of(BOOK, 2),
-        ledger.key_of(Call("book", "{}"), 1),
-        ledger.key_of(Call("cancel", BOOK.arguments), 1),
+        ledger.key_of(ToolRequest("book", "{}"), 1),
+        ledger.key_of(ToolRequest("cancel", BOOK.arguments), 1),
         Ledger("session_2").key_of(BOOK, 1),
     }
     assert len(others | {ledger.key_of(BOOK, 1)}) == 5
@@ -75,15 +75,15 @@ def test_two_equal_failures_in_a_row_are_told_apart_from_two_others() -> None:
         assert found == is_repeated, (error, question)
 
 
-def told(n: int, outcome: str = "", call: Call = BOOK) -> ToolCall:
+def told(n: int, outcome: str = "", call: ToolRequest = BOOK) -> ToolCall:
     return ToolCall(n=n, turn=1, name=call.name, key=f"key {n}", arguments=call.arguments, outcome=outcome)
 
 
 def test_a_successor_knows_the_keys_of_the_calls_that_may_have_taken_effect() -> None:
-    other = Call("cancel", "{}")
+    other = ToolRequest("cancel", "{}")
     assert unanswered([told(1)]) == {BOOK.hash: "key 1"}
     assert unanswered([told(1), told(1, "done"), told(2, "unknown", other)]) == {other.hash: "key 2"}
-    many = [told(n, call=Call("book", str(n))) for n in range(3 * MOST_OPEN)]
+    many = [told(n, call=ToolRequest("book", str(n))) for n in range(3 * MOST_OPEN)]
     assert [*unanswered(many).values()] == [f"key {n}" for n in range(2 * MOST_OPEN, 3 * MOST_OPEN)]
 
 

@@ -17,13 +17,13 @@ class CallerPresent:
 
 
 @dataclass(frozen=True, slots=True)
-class Speak:
+class CallerHears:
     """Effect: after so many seconds the caller can hear the agent."""
 
     after_s: float
 
 
-Effect: TypeAlias = CallerPresent | Speak
+Effect: TypeAlias = CallerPresent | CallerHears
 Step: TypeAlias = tuple["Audience", tuple[Effect, ...]]
 
 
@@ -100,4 +100,4 @@ class Audience:
     def _heard(self, others: Sequence[str], after_s: float) -> tuple[Effect, ...]:
         """Whether the caller is the subscriber: present, or in a prejoined room not yet reported."""
         is_heard = self.is_subscribed and (self.in_room or (self.is_ahead and not others and not self.is_recorded))
-        return (Speak(after_s),) if is_heard else ()
+        return (CallerHears(after_s),) if is_heard else ()

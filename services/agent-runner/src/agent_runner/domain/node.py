@@ -54,7 +54,7 @@ class StartJob:
 
 
 @dataclass(frozen=True, slots=True)
-class EndJob:
+class EndEpoch:
     """End the epoch of the session that runs here."""
 
     cause: Cause
@@ -67,7 +67,7 @@ class AnswerEnded:
     job: EndedJob | None
 
 
-NodeEffect: TypeAlias = Refuse | StartJob | EndJob | AnswerEnded
+NodeEffect: TypeAlias = Refuse | StartJob | EndEpoch | AnswerEnded
 Step: TypeAlias = tuple["NodeJobs", tuple[NodeEffect, ...]]
 
 
@@ -98,7 +98,7 @@ class NodeJobs:
         if refused is not None:
             return state, (refused,)
         state = replace(state, running={**self.running, session_id: epoch})
-        return state, (StartJob(),) if held is None else (EndJob(Cause.SUPERSEDED), StartJob())
+        return state, (StartJob(),) if held is None else (EndEpoch(Cause.SUPERSEDED), StartJob())
 
     def end(self, session_id: str, epoch: int, *, term: int = 0, superseded: bool = False) -> Step:
         """End the job, or answer from memory. `superseded`: the scheduler knows of a newer epoch."""
@@ -110,7 +110,7 @@ class NodeJobs:
             return state, (AnswerEnded(ended if ended is not None and ended.epoch == epoch else None),)
         if held > epoch:
             return state, (_stale_epoch(held),)
-        return state, (EndJob(Cause.SUPERSEDED if held != epoch or superseded else Cause.ENDED),)
+        return state, (EndEpoch(Cause.SUPERSEDED if held != epoch or superseded else Cause.ENDED),)
 
     def refuse_room(self, limits: NodeLimits, *, is_known: bool) -> Refuse | None:
         """Why the node cannot prejoin a room now. `is_known`: it has the room already."""

@@ -22,14 +22,14 @@ OWED_S: Final = 6.0
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """One call: `arguments` is canonical JSON."""
+class ToolRequest:
+    """What is asked of a tool: `arguments` is canonical JSON."""
 
     name: str
     arguments: str
 
     @classmethod
-    def of(cls, name: str, arguments: Mapping[str, Any]) -> "Call":
+    def of(cls, name: str, arguments: Mapping[str, Any]) -> "ToolRequest":
         return cls(name, canonical(arguments))
 
     @property
@@ -66,7 +66,7 @@ class Ledger:
     open: Mapping[str, str] = field(default_factory=dict[str, str])
     last_failure: tuple[int, str, str] | None = None
 
-    def key_of(self, call: Call, question: int) -> str:
+    def key_of(self, call: ToolRequest, question: int) -> str:
         """The Idempotency-Key: the same for one question, name and arguments, in every epoch.
 
         A call without an answer keeps its key beyond its question: the caller's "hello?" or "try again" is a new
@@ -77,10 +77,10 @@ class Ledger:
         """
         return self.open.get(call.hash) or f"{self.session_id}:{_digest(str(question), call.hash)[:32]}"
 
-    def started(self, call: Call, key: str) -> "Ledger":
+    def started(self, call: ToolRequest, key: str) -> "Ledger":
         return replace(self, open={**self.open, call.hash: key})
 
-    def finished(self, call: Call, outcome: Outcome, error: str, question: int) -> tuple["Ledger", bool]:
+    def finished(self, call: ToolRequest, outcome: Outcome, error: str, question: int) -> tuple["Ledger", bool]:
         """Note an outcome; True when it is the second equal failure in a row."""
         left = {known: key for known, key in self.open.items() if outcome == "unknown" or known != call.hash}
         failure = None if outcome == "done" else (question, call.hash, error)
@@ -128,7 +128,7 @@ def unanswered(calls: Iterable[ToolCall]) -> dict[str, str]:
     """`Ledger.open` after these calls, given oldest first: the newest MOST_OPEN of it."""
     ledger = Ledger("")
     for told in calls:
-        call = Call(told.name, told.arguments)
+        call = ToolRequest(told.name, told.arguments)
         if told.outcome in ("", "unknown"):
             ledger = ledger.started(call, told.key)
         else:

@@ -48,7 +48,7 @@ class NotBegun(Exception):
     """A leader could not read what it needs to lead."""
 
 
-class Handlers(Protocol):
+class MessageHandlers(Protocol):
     """Takes in the messages of one term."""
 
     async def follow_log(self, feed: Feed[Recorded]) -> None:
@@ -104,7 +104,7 @@ class Parts:
     reconciler: Reconciler
     restorer: Restorer
     watch: StreamsWatch
-    handlers: Handlers
+    handlers: MessageHandlers
 
 
 class Term:
@@ -120,7 +120,7 @@ class Term:
         ports: Ports,
         plan: Plan,
         timekeeper: Timekeeper,
-        handlers: Callable[[Conductor, RoomRepair], Handlers],
+        handlers: Callable[[Conductor, RoomRepair], MessageHandlers],
         is_leading: Callable[[], bool],
         former: Sequence[Session] = (),
     ) -> None:

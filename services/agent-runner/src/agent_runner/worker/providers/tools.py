@@ -18,7 +18,7 @@ from pipecat.services.llm_service import FunctionCallParams
 from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.speakable import speakable
 from agent_runner.domain.talk import Talk
-from agent_runner.domain.tool_calls import Call, Ledger, Outcome
+from agent_runner.domain.tool_calls import Ledger, Outcome, ToolRequest
 from agent_runner.link.messages import Go, ToolCall
 from agent_runner.worker.providers.llm import LanguageModel
 from agent_runner.worker.providers.tool_requests import ToolFailed, ToolRequests
@@ -85,7 +85,7 @@ class Toolbox:
         self._tell = tell
         self._on_end = on_end if go.end_call and END_CALL.name not in self._tools else None
         self._count = 0
-        self._running: dict[Call, asyncio.Task[tuple[dict[str, Any], bool]]] = {}
+        self._running: dict[ToolRequest, asyncio.Task[tuple[dict[str, Any], bool]]] = {}
         self._model: LanguageModel | None = None
         self._asked_before = 0  # the model's count when the last result came
 
@@ -164,13 +164,13 @@ class Toolbox:
         """
         if not isinstance(arguments, Mapping):  # Pipecat passes on any JSON
             return {"error": "the arguments must be a JSON object"}, False
-        call = Call.of(name, arguments)
+        call = ToolRequest.of(name, arguments)
         if (running := self._running.get(call)) is None:
             running = self._running[call] = Tasks().spawn(self._carry_out(call, call_id))
             running.add_done_callback(lambda _: self._running.pop(call, None))
         return await asyncio.shield(running)
 
-    async def _carry_out(self, call: Call, call_id: str) -> tuple[dict[str, Any], bool]:
+    async def _carry_out(self, call: ToolRequest, call_id: str) -> tuple[dict[str, Any], bool]:
         question = self._questions_before + self._talk.questions
         self._count += 1
         key = self._ledger.key_of(call, question)
