@@ -52,7 +52,7 @@ async def test_the_rules_hold_whatever_the_model_writes(
         assert (turn.heard_text, "".join(await texts(sandbox, count))) == (heard, sent)
     count = len(await texts(sandbox))
     for n in range(3):  # nothing to say: no apology, no repeated question, and the call goes on
-        await ask_in_vain(sandbox, caller, n + 3)
+        await ask_in_vain(sandbox, caller, len(RULES) + 1 + n)
     turn = await ask(worker, caller, 1 + len(RULES) + 4)
     assert (turn.heard_text, await texts(sandbox, count)) == ("Good.", ["Good. "])
     assert not [m for m in worker.said if isinstance(m, Stopped)]
