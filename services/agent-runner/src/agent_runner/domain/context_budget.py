@@ -36,6 +36,12 @@ def within(messages: Sequence[Any], most_tokens: int) -> list[Any]:
     return [*head, *messages[start:]]
 
 
+def newest_question(messages: Sequence[Any]) -> Any:
+    """The caller's newest message; None when a summary stands for it."""
+    asked = (message for message in reversed(messages) if _role(message) == "user")
+    return next((message for message in asked if not _text(message).startswith(SUMMARY)), None)
+
+
 def _last_question(messages: Sequence[Any]) -> int:
     return max((at for at, message in enumerate(messages) if _role(message) == "user"), default=0)
 

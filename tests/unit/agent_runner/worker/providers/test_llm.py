@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -14,6 +15,8 @@ from pipecat.services.llm_service import LLMService
 from pipecat.services.openai.base_llm import BaseOpenAILLMService
 
 from agent_runner.agent_config import AgentConfig
+from agent_runner.domain.context_budget import SUMMARY
+from agent_runner.domain.talk import Talk
 from agent_runner.worker.providers import llm
 from agent_runner.worker.providers.llm import CANCELLED, MOST_ROUNDS, LanguageModel, NoAnswer
 from contracts.tools import RecordedTool
@@ -27,12 +30,14 @@ LIMIT = "(limit)"
 class Model:
     """A language model whose answers are given here: pieces of text, and lists of calls."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *answers: Sequence[str | list[object] | Exception]) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, *answers: Sequence[str | list[object] | Exception], **settings: Any
+    ) -> None:
         self.said, self.ran, self.faults, self.left = "", 0, 0, list(answers)
         self.asked = asyncio.Event()
         self.context = LLMContext([{"role": "user", "content": "One."}])
         keys = {"assembly_api_key": "a", "groq_api_key": "g", "inworld_api_key": "i"}
-        self.service = service = LanguageModel.of(AgentConfig.model_validate(keys))
+        self.service = service = LanguageModel.of(AgentConfig.model_validate({**keys, **settings}))
         service.on_fault = self._on_fault
 
         async def answer(_service: object, _context: object) -> None:
@@ -148,6 +153,79 @@ async def test_the_rounds_are_counted_anew_for_each_thing_that_the_caller_says(
         await model.ask()
     model.context.add_message({"role": "user", "content": "Two."})
     model.context.add_message({"role": "assistant", "content": "What was heard before it."})
+    await model.ask()
+    assert not model.service.has_called_enough
+
+
+def _add_call(context: LLMContext, result: str) -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    messages: list[Any] = [
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "1", "content": result},
+    ]
+    context.add_messages(messages)
+
+
+@pytest.mark.parametrize(("budget", "results"), [(900, ["x" * 8_000]), (4_000, ["x" * 16_000] * 2)])
+async def test_the_rounds_of_a_question_are_its_own_also_when_each_question_drops_an_older_turn(
+    monkeypatch: pytest.MonkeyPatch, budget: int, results: list[str]
+) -> None:
+    model = Model(monkeypatch, *[[[CALL]], ["Here."]] * 30, llm_context_tokens=budget)
+    sizes: list[int] = []
+    for n in range(12):
+        model.context.add_message({"role": "user", "content": f"Question {n}."})
+        await model.ask()
+        assert not model.service.has_called_enough, f"question {n}"
+        for result in results:
+            _add_call(model.context, result)
+        await model.ask()
+        model.context.add_message({"role": "assistant", "content": "Here."})
+        sizes.append(len(model.context.messages))
+    assert sizes[-1] == sizes[-2], "the context is full"
+    assert model.ran == 12
+
+
+async def test_a_stop_of_the_calls_ends_with_the_question_also_when_the_next_one_drops_a_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = Model(monkeypatch, *[[[CALL]]] * 30, llm_context_tokens=900)
+    model.context.set_messages([{"role": "user", "content": f"{n}" + "x" * 3_000} for n in range(3)])
+    await model.ask()
+    model.service.stop_calling()
+    model.context.add_message({"role": "user", "content": "x" * 3_000})
+    await model.ask()
+    assert len(model.context.messages) == 2
+    assert not model.service.has_called_enough
+
+
+async def test_a_summary_that_swallows_the_question_does_not_begin_its_rounds_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = Model(monkeypatch, *[[[CALL]]] * 30)
+    model.context.add_message({"role": "user", "content": "Two."})
+    for _ in range(MOST_ROUNDS):
+        await model.ask()
+        _add_call(model.context, "Not yet.")
+    model.context.set_messages([{"role": "user", "content": f"{SUMMARY}One."}, *model.context.messages[-4:]])
+    await model.ask()
+    assert model.service.has_called_enough
+
+
+async def test_a_failure_of_a_tool_stops_the_calls_of_its_question_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, talk = Model(monkeypatch, *[[[CALL]]] * 30), Talk()
+    box = toolbox([], [], talk)
+
+    async def call(*_: Any) -> tuple[dict[str, Any], bool]:
+        talk.user_said("Something else.")  # while the tool runs
+        return {"error": "again"}, True
+
+    async def ignore(_found: Any) -> None:
+        pass
+
+    monkeypatch.setattr(box, "call", call)
+    about: Any = SimpleNamespace(function_name="look", arguments={}, tool_call_id="1", result_callback=ignore)
+    await model.ask()
+    await box._answer(model.service, about)
     await model.ask()
     assert not model.service.has_called_enough
 

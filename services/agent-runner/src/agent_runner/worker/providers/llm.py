@@ -30,7 +30,7 @@ from pipecat.utils.http import connection_limits
 
 from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.answer import Answer
-from agent_runner.domain.context_budget import shrunk, within
+from agent_runner.domain.context_budget import newest_question, shrunk, within
 from agent_runner.domain.speakable import Speakable
 from agent_runner.endpoints import Endpoint
 from agent_runner.worker.providers import tls
@@ -98,7 +98,7 @@ class LanguageModel(GroqLLMService):
     _text: Answer
     _thoughts: OpenThoughts
     speed = 1.0
-    _questions = 0
+    _question: Any = None  # the newest message of the caller
     _rounds = 0
 
     @classmethod
@@ -232,10 +232,13 @@ class LanguageModel(GroqLLMService):
             self.is_asked = False
 
     def _count_rounds_of(self, context: LLMContext) -> None:
-        """Count tool rounds for each utterance of the caller."""
-        questions = sum(isinstance(message, dict) and message["role"] == "user" for message in context.messages)
-        if questions != self._questions:
-            self._questions, self._rounds = questions, 0
+        """Count tool rounds for each utterance of the caller.
+
+        An utterance is told by its message: in a full context each new one drops an old one, and their number stays.
+        """
+        question = newest_question(context.messages)
+        if question is not None and question is not self._question:
+            self._question, self._rounds = question, 0
 
     async def _answer(self, context: LLMContext, asked_at: float) -> None:
         """Ask until one way answers. A partial answer is not retried: a part of it may be spoken already."""

@@ -116,8 +116,9 @@ class Toolbox:
         if llm.has_called_enough:
             found: dict[str, Any] = {"error": _ENOUGH}
         else:
+            question = self._talk.questions
             found, is_repeated = await self.call(params.function_name, params.arguments, params.tool_call_id)
-            if is_repeated:
+            if is_repeated and self._talk.questions == question:  # the next question may call its tools
                 llm.stop_calling()
         await self._is_quiet(llm)
         self._model, self._asked_before = llm, llm.questions_asked
