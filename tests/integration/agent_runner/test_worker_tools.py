@@ -57,7 +57,7 @@ class ToolServer:
             case "/text":
                 return web.Response(text="plain words")
             case _:
-                return web.json_response({"why": "no such thing"}, status=500)
+                return web.json_response({"why": "no such thing", "request": len(self.asked)}, status=500)
         return web.Response()
 
 

@@ -16,6 +16,7 @@ _JSON: Any = st.recursive(
 )
 _ARGUMENTS: Any = st.dictionaries(st.text(max_size=5), _JSON, max_size=4)
 BOOK = ToolRequest.of("book", {"day": "Friday", "persons": 2})
+CANCEL = ToolRequest("cancel", "{}")
 
 
 @given(_ARGUMENTS)
@@ -53,7 +54,7 @@ def test_a_call_without_an_answer_keeps_its_key_until_the_answer_is_known() -> N
     key = ledger.key_of(BOOK, 1)
     ledger = ledger.started(BOOK, key)
     assert ledger.key_of(BOOK, 2) == key
-    ledger, _ = ledger.finished(BOOK, "unknown", "no answer in 10 s", 1)
+    ledger, _ = ledger.finished(BOOK, "unknown", "timeout", 1)
     assert ledger.key_of(BOOK, 3) == key
     ledger, _ = ledger.finished(BOOK, "done", "", 3)
     assert ledger.key_of(BOOK, 3) != key
@@ -62,17 +63,32 @@ def test_a_call_without_an_answer_keeps_its_key_until_the_answer_is_known() -> N
 
 def test_two_equal_failures_in_a_row_are_told_apart_from_two_others() -> None:
     ledger = Ledger("session_1")
-    for outcome, error, question, is_repeated in (
-        ("failed", "status 404", 1, False),
-        ("failed", "status 409", 1, False),
-        ("failed", "status 409", 2, False),
+    for outcome, kind, question, is_repeated in (
+        ("failed", "404", 1, False),
+        ("failed", "409", 1, False),
+        ("failed", "409", 2, False),
         ("done", "", 2, False),
-        ("unknown", "status 500", 2, False),
-        ("unknown", "status 500", 2, True),
-        ("unknown", "status 500", 2, False),
+        ("unknown", "500", 2, False),
+        ("unknown", "500", 2, True),
+        ("unknown", "500", 2, False),
     ):
-        ledger, found = ledger.finished(BOOK, outcome, error, question)  # type: ignore[arg-type]
-        assert found == is_repeated, (error, question)
+        ledger, found = ledger.finished(BOOK, outcome, kind, question)  # type: ignore[arg-type]
+        assert found == is_repeated, (kind, question)
+
+
+def test_two_calls_that_fail_in_turn_have_each_a_row_of_their_own() -> None:
+    ledger, repeated = Ledger("session_1"), list[tuple[str, bool]]()
+    for call in (BOOK, CANCEL, BOOK, CANCEL):
+        ledger, found = ledger.finished(call, "unknown", "500", 1)
+        repeated.append((call.name, found))
+    assert repeated == [("book", False), ("cancel", False), ("book", True), ("cancel", True)]
+
+
+def test_the_failures_of_an_older_question_are_not_kept() -> None:
+    ledger = Ledger("session_1")
+    for question in range(1, 50):
+        ledger, _ = ledger.finished(ToolRequest("book", str(question)), "failed", "409", question)
+    assert len(ledger.failures) == 1
 
 
 def told(n: int, outcome: str = "", call: ToolRequest = BOOK) -> ToolCall:
@@ -80,9 +96,8 @@ def told(n: int, outcome: str = "", call: ToolRequest = BOOK) -> ToolCall:
 
 
 def test_a_successor_knows_the_keys_of_the_calls_that_may_have_taken_effect() -> None:
-    other = ToolRequest("cancel", "{}")
     assert unanswered([told(1)]) == {BOOK.hash: "key 1"}
-    assert unanswered([told(1), told(1, "done"), told(2, "unknown", other)]) == {other.hash: "key 2"}
+    assert unanswered([told(1), told(1, "done"), told(2, "unknown", CANCEL)]) == {CANCEL.hash: "key 2"}
     many = [told(n, call=ToolRequest("book", str(n))) for n in range(3 * MOST_OPEN)]
     assert [*unanswered(many).values()] == [f"key {n}" for n in range(2 * MOST_OPEN, 3 * MOST_OPEN)]
 

@@ -59,12 +59,12 @@ class Ledger:
 
     Attributes:
         open: Hash -> Idempotency-Key of each call that may have taken effect without an answer.
-        last_failure: Question, hash and error of the last call, if it failed.
+        failures: Hash -> question and kind of the last failure of each call of the newest question.
     """
 
     session_id: str
     open: Mapping[str, str] = field(default_factory=dict[str, str])
-    last_failure: tuple[int, str, str] | None = None
+    failures: Mapping[str, tuple[int, str]] = field(default_factory=dict[str, tuple[int, str]])
 
     def key_of(self, call: ToolRequest, question: int) -> str:
         """The Idempotency-Key: the same for one question, name and arguments, in every epoch.
@@ -80,12 +80,18 @@ class Ledger:
     def started(self, call: ToolRequest, key: str) -> "Ledger":
         return replace(self, open={**self.open, call.hash: key})
 
-    def finished(self, call: ToolRequest, outcome: Outcome, error: str, question: int) -> tuple["Ledger", bool]:
-        """Note an outcome; True when it is the second equal failure in a row."""
+    def finished(self, call: ToolRequest, outcome: Outcome, kind: str, question: int) -> tuple["Ledger", bool]:
+        """Note an outcome; True when the call has failed twice in a row in the same way, for one question.
+
+        Args:
+            kind: What failed, such as a status: the text of an error may differ each time.
+        """
         left = {known: key for known, key in self.open.items() if outcome == "unknown" or known != call.hash}
-        failure = None if outcome == "done" else (question, call.hash, error)
-        is_repeated = failure is not None and failure == self.last_failure
-        return replace(self, open=left, last_failure=None if is_repeated else failure), is_repeated
+        failure = (question, kind)
+        is_repeated = outcome != "done" and self.failures.get(call.hash) == failure
+        others = {known: last for known, last in self.failures.items() if last[0] == question and known != call.hash}
+        is_noted = outcome != "done" and not is_repeated
+        return replace(self, open=left, failures=others | ({call.hash: failure} if is_noted else {})), is_repeated
 
 
 class Patience:

@@ -161,7 +161,7 @@ class Toolbox:
             call_id: The model's, for the trace.
 
         Returns:
-            The answer, and whether it is the second equal failure in a row.
+            The answer, and whether this call has failed twice in a row in the same way.
         """
         if not isinstance(arguments, Mapping):  # Pipecat passes on any JSON
             return {"error": "the arguments must be a JSON object"}, False
@@ -182,25 +182,25 @@ class Toolbox:
         with executing(call.name, call_id) as span:
             span.set_attribute("gen_ai.tool.call.arguments", call.arguments)
             about = {"tool": call.name, "session_id": self._session_id}
-            found, outcome = await _outcome(request, span, about)
+            found, outcome, kind = await _outcome(request, span, about)
             span.set_attribute("gen_ai.tool.call.result", json.dumps(found, ensure_ascii=False)[:MAX_TOLD_CHARS])
-        error = str(found.get("error", ""))
-        self._ledger, is_repeated = self._ledger.finished(call, outcome, error, question)
+        self._ledger, is_repeated = self._ledger.finished(call, outcome, kind, question)
         self._tell(_finished(told, outcome, found))
-        return ({"error": error + _TWICE} if is_repeated else found), is_repeated
+        return ({"error": f"{found['error']}{_TWICE}"} if is_repeated else found), is_repeated
 
 
 async def _outcome(
     request: Coroutine[Any, Any, Any], span: Span, about: Mapping[str, str]
-) -> tuple[dict[str, Any], Outcome]:
+) -> tuple[dict[str, Any], Outcome, str]:
+    """The answer for the model, the outcome, and the kind of a failure."""
     try:
-        return {"result": await request}, "done"
+        return {"result": await request}, "done", ""
     except ToolFailed as error:
         failed(span, error.kind, str(error))
         # A tool's answer may quote the caller; what the node refuses is in its own words.
         log.warning("tool.failed", **about, error=str(error) if error.kind == "refused" else error.kind)
         log.debug("tool.answered", **about, error=str(error))
-        return {"error": str(error)}, "unknown" if error.is_unknown else "failed"
+        return {"error": str(error)}, "unknown" if error.is_unknown else "failed", error.kind
     except Exception as error:
         failed(span, type(error).__name__, str(error))
         raise
