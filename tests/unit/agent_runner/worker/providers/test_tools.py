@@ -1,10 +1,12 @@
-"""A session's tools as the model calls them: which failures are one too many."""
+"""A session's tools as the model calls them: which failures are one too many, and which calls may have acted."""
 
+import asyncio
 import itertools
 from typing import Any
 
 import pytest
 
+from agent_runner.link.messages import ToolCall
 from agent_runner.worker.providers.tool_requests import ToolFailed
 from agent_runner.worker.providers.tools import Toolbox
 from contracts.tools import RecordedTool
@@ -40,3 +42,34 @@ async def test_two_tools_that_fail_in_turn_are_stopped_at_the_second_round(monke
     box = failing(monkeypatch)
     rounds = [[(await box.call(name, {}))[1] for name in ("book", "look")] for _ in range(2)]
     assert rounds == [[False, False], [True, True]]
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "outcome"),
+    [
+        ("POST", 303, "unknown"),
+        ("PUT", 302, "unknown"),
+        ("DELETE", 301, "unknown"),
+        ("POST", 307, "failed"),
+        ("PATCH", 308, "failed"),
+        ("GET", 303, "failed"),
+    ],
+)
+async def test_a_redirect_after_which_the_tool_may_have_acted_is_no_failure(
+    method: str, status: int, outcome: str
+) -> None:
+    told: list[ToolCall] = []
+    asked: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append((await reader.readuntil(b"\r\n\r\n")).split()[0])
+        writer.write(f"HTTP/1.1 {status} Elsewhere\r\nLocation: /result\r\nContent-Length: 0\r\n\r\n".encode())
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/seats"
+        book = RecordedTool(name="book", description="", parameters={}, url=url, method=method)
+        await toolbox([book], told, tool_allowed_hosts="127.0.0.1").call("book", {})
+    assert [call.outcome for call in told] == ["", outcome]
+    assert asked == [method.encode()], "it was not followed"

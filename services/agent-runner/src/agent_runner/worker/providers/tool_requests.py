@@ -20,6 +20,10 @@ from contracts.tools import RecordedTool
 MAX_ANSWER_BYTES: Final = 16_384
 MAX_ARGUMENT_BYTES: Final = 16_384
 
+_ANSWERED_ELSEWHERE: Final = frozenset({301, 302, 303})
+"""Redirects with which servers also answer a request that they have carried out (RFC 9110, 15.4); 307 and 308 only ask
+for it at another place."""
+
 
 class ToolFailed(Exception):
     """A tool call failed; the text is for the model.
@@ -97,7 +101,8 @@ class ToolRequests:
         ):
             if 300 <= answer.status < 400:
                 why = f"it answered with a redirect ({answer.status}), which is not followed"
-                raise ToolFailed(why, kind=str(answer.status))
+                is_unknown = tool.method != "GET" and answer.status in _ANSWERED_ELSEWHERE
+                raise ToolFailed(why, is_unknown=is_unknown, kind=str(answer.status))
             text = await _read(answer.content)
             if answer.status >= 400:
                 why, is_unknown = f"status {answer.status}: {text[:500]}", answer.status >= 500
