@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from agent_runner.domain.tool_rounds import MOST_ROUNDS
 from agent_runner.link.messages import End, Stopped, ToolCall, Turn
-from agent_runner.worker.providers.llm import MOST_ROUNDS
 from agent_runner.worker.providers.tool_requests import MAX_ANSWER_BYTES
 from contracts.tools import RecordedTool
 from tests.integration.agent_runner.worker_stage import Collector, Fork, Greet, New, Sandbox, Worker, go

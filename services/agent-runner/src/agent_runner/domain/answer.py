@@ -29,6 +29,8 @@ class Answer:
         said_s: Estimated seconds of speech so far.
         last: The last character so far.
         is_over: The rest of the answer is not spoken.
+        repeats: What an attempt before this one has said. The text is then held until the end, without this beginning:
+            a model that is asked again begins with the same words.
     """
 
     longest_s: float
@@ -37,6 +39,8 @@ class Answer:
     said_s: float = 0.0
     last: str = ""
     is_over: bool = False
+    repeats: str = ""
+    held: str = ""
 
     @property
     def had_text(self) -> bool:
@@ -46,6 +50,8 @@ class Answer:
     def fed(self, piece: str) -> tuple["Answer", str]:
         """Add a piece of the model's text; returns what to speak now."""
         text, ready = self.text.fed(piece)
+        if self.repeats:
+            return replace(self, text=text, held=self.held + ready), ""
         return replace(self, text=text)._limited(ready)
 
     def without_thoughts(self) -> "Answer":
@@ -54,7 +60,11 @@ class Answer:
 
     def ended(self, *, is_cut: bool = False) -> tuple["Answer", str]:
         text, ready = self.text.ended(is_cut=is_cut)
-        return replace(self, text=text)._limited(ready)
+        left = replace(self, text=text, repeats="", held="")
+        if not self.repeats:
+            return left._limited(ready)
+        new = (self.held + ready).removeprefix(self.repeats).lstrip()
+        return left._limited(" " + new if new else "")
 
     def _limited(self, ready: str) -> tuple["Answer", str]:
         if self.is_over or not self.longest_s:

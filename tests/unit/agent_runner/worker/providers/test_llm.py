@@ -1,13 +1,14 @@
 """What counts as an answer of the language model, and how often it may call tools for one."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 from openai import APIStatusError, BadRequestError
+from openai.types.chat import ChatCompletionChunk
 from pipecat.frames.frames import Frame, LLMContextSummaryRequestFrame, LLMTextFrame
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection
@@ -17,14 +18,16 @@ from pipecat.services.openai.base_llm import BaseOpenAILLMService
 from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.context_budget import SUMMARY
 from agent_runner.domain.talk import Talk
+from agent_runner.domain.tool_rounds import MOST_ROUNDS
 from agent_runner.worker.providers import llm
-from agent_runner.worker.providers.llm import CANCELLED, MOST_ROUNDS, LanguageModel, NoAnswer
+from agent_runner.worker.providers.llm import CANCELLED, LanguageModel, NoAnswer
 from contracts.tools import RecordedTool
 from tests.support.toolbox import toolbox
 
 CALL = object()
 SILENCE = "(silence)"
 LIMIT = "(limit)"
+CUT_ARGUMENTS = "(a call whose arguments are cut)"
 
 
 class Model:
@@ -43,7 +46,10 @@ class Model:
         async def answer(_service: object, _context: object) -> None:
             for part in self.left.pop(0):
                 self.asked.set()
-                if part is SILENCE:
+                if part is CUT_ARGUMENTS:
+                    service.finish = "length"
+                    await service.run_function_calls([])
+                elif part is SILENCE:
                     await asyncio.Event().wait()
                 elif part is LIMIT:
                     service.finish = "length"
@@ -316,6 +322,81 @@ async def test_cut_arguments_are_asked_for_again_once(monkeypatch: pytest.Monkey
     with pytest.raises(llm.CutArguments):
         await model.ask()
     assert not model.left
+
+
+class Stream:
+    """The chunks of an answer as OpenAI's client gives them."""
+
+    def __init__(self, *deltas: dict[str, Any], finish: str = "stop") -> None:
+        self._choices = [(delta, None) for delta in deltas] + [({}, finish)]
+
+    async def __aenter__(self) -> "Stream":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def __aiter__(self) -> AsyncGenerator[ChatCompletionChunk]:
+        for delta, finish in self._choices:
+            choice = {"index": 0, "delta": delta, "finish_reason": finish}
+            about = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "any"}
+            yield ChatCompletionChunk.model_validate({**about, "choices": [choice]})
+
+
+def _called(arguments: str) -> dict[str, Any]:
+    return {"tool_calls": [{"index": 0, "id": "1", "function": {"name": "look", "arguments": arguments}}]}
+
+
+LEAD = {"content": "One moment, let me look."}
+CUT_CALL = Stream(LEAD, _called('{"at": "Ro'), finish="length")
+
+
+@pytest.mark.parametrize(
+    ("again", "said", "ran"),
+    [
+        (Stream(LEAD, _called("{}")), "One moment, let me look.", 1),
+        (Stream({"content": "One moment, I am looking."}, _called("{}")), "One moment, let me look.", 1),
+        (Stream(LEAD, {"content": " It is clear."}), "One moment, let me look. It is clear.", 0),
+        (Stream({"content": "It is clear."}), "One moment, let me look. It is clear.", 0),
+    ],
+    ids=["the same", "other words", "no call", "no call and other words"],
+)
+async def test_what_was_said_before_a_cut_call_is_not_said_again(
+    monkeypatch: pytest.MonkeyPatch, again: Stream, said: str, ran: int
+) -> None:
+    process = BaseOpenAILLMService._process_context
+    model = Model(monkeypatch)
+    monkeypatch.setattr(BaseOpenAILLMService, "_process_context", process)
+    streams = iter([CUT_CALL, again])
+
+    async def ask(_service: object, _context: object) -> Stream:
+        return next(streams)
+
+    monkeypatch.setattr(BaseOpenAILLMService, "get_chat_completions", ask)
+    await model.ask()
+    assert (model.said, model.ran, model.faults) == (said, ran, 0)
+    assert not [*streams]
+
+
+async def test_a_failure_after_a_cut_call_is_asked_again_and_still_says_nothing_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = Model(
+        monkeypatch, [LEAD["content"], CUT_ARGUMENTS], [LEAD["content"], OSError()], [LEAD["content"], [CALL]]
+    )
+    await model.ask()
+    assert (model.said, model.ran, model.faults) == (LEAD["content"], 1, 1)
+
+
+async def test_an_answer_that_fails_after_a_cut_call_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Model(monkeypatch, [LEAD["content"], CUT_ARGUMENTS], *[[OSError()]] * 20)
+    with pytest.raises(NoAnswer):
+        await model.ask()
+    assert model.service.has_begun
+    model.left.extend([[OSError()]] * 20)
+    with pytest.raises(NoAnswer):
+        await model.ask()
+    assert not model.service.has_begun
 
 
 async def test_a_failover_is_logged_without_the_errors_text(monkeypatch: pytest.MonkeyPatch, said: list[str]) -> None:

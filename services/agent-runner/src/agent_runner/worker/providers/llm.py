@@ -30,8 +30,9 @@ from pipecat.utils.http import connection_limits
 
 from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.answer import Answer
-from agent_runner.domain.context_budget import newest_question, shrunk, within
+from agent_runner.domain.context_budget import shrunk, within
 from agent_runner.domain.speakable import Speakable
+from agent_runner.domain.tool_rounds import Rounds
 from agent_runner.endpoints import Endpoint
 from agent_runner.worker.providers import tls
 from agent_runner.worker.providers.error_name import named
@@ -48,7 +49,6 @@ _LONGEST_PAUSE_S: Final = 2.0  # a longer Retry-After counts as slow
 CANCELLED: Final = "cancelled"
 _MODEL_GONE: Final = frozenset({"model_not_found", "model_decommissioned"})
 _REFUSED: Final = frozenset({401, 402, 403})
-MOST_ROUNDS: Final = 8  # of tool calls, for one utterance of the caller
 
 Fault = Literal["refused", "model_gone", "slow", "unwell"]
 
@@ -97,9 +97,9 @@ class LanguageModel(GroqLLMService):
     _dropped = 0  # messages of the context that were left out
     _text: Answer
     _thoughts: OpenThoughts
+    _said = ""  # of the newest answer, in all attempts
     speed = 1.0
-    _question: Any = None  # the newest message of the caller
-    _rounds = 0
+    _rounds: Rounds
 
     @classmethod
     def of(cls, config: AgentConfig) -> Self:
@@ -118,6 +118,7 @@ class LanguageModel(GroqLLMService):
         service._config = config
         service._text = Answer(config.max_answer_s)
         service._thoughts = OpenThoughts(config.has_open_thoughts)
+        service._rounds = Rounds()
         service._ways = [Way(endpoint, model) for endpoint in endpoints for model in config.models]
         service._client = service._client.with_options(
             timeout=Timeout(config.llm_read_timeout_s, connect=_CONNECT_S), max_retries=0
@@ -157,27 +158,27 @@ class LanguageModel(GroqLLMService):
     @property
     def has_called_enough(self) -> bool:
         """Whether to refuse this round's tool calls and tell the model to answer now."""
-        return self._rounds > MOST_ROUNDS
+        return self._rounds.are_over
 
     def stop_calling(self) -> None:
         """Refuse the tool calls of the next rounds, until the caller speaks again."""
-        self._rounds = max(self._rounds, MOST_ROUNDS)
+        self._rounds.stop()
 
     async def _push_llm_text(self, text: str) -> None:
-        self._text, ready = self._text.fed(text)
-        await self._push_ready(ready)
+        await self._push_ready(self._text.fed(text))
 
-    async def _push_ready(self, ready: str) -> None:
+    async def _push_ready(self, told: tuple[Answer, str]) -> None:
+        self._text, ready = told
         # An answer of a smiley alone is an answer; one of white space, or of thoughts alone, is not.
-        self.has_begun = self.has_begun or self._text.had_text
+        self.has_begun = self.has_begun or (self._text.had_text and not self._text.repeats)
+        self._said += ready
         if ready:
             await super()._push_llm_text(ready)
 
     async def _end_text(self) -> None:
         if self.finish != "length":  # else its thoughts may be cut
             self._thoughts.learn(str(self._settings.model), self._text.text)
-        self._text, ready = self._text.ended(is_cut=self.finish == "length")
-        await self._push_ready(ready)
+        await self._push_ready(self._text.ended(is_cut=self.finish == "length"))
 
     async def get_chat_completions(self, context: LLMContext) -> Any:
         provider = "groq" if self._ways[0].endpoint.is_groq else "openai"  # whose interface the server has
@@ -195,7 +196,8 @@ class LanguageModel(GroqLLMService):
                 yield chunk
         if self.finish:
             trace.get_current_span().set_attribute("gen_ai.response.finish_reasons", [self.finish])
-        await self._end_text()
+        if not self._text.repeats:
+            await self._end_text()
 
     async def push_frame(self, frame: Frame, direction: FrameDirection = FrameDirection.DOWNSTREAM) -> None:
         if isinstance(frame, LLMFullResponseEndFrame) and self.finish == "length" and not self._text.is_over:
@@ -207,15 +209,18 @@ class LanguageModel(GroqLLMService):
         if not function_calls and self.finish == "length":
             raise CutArguments("the token limit cut the arguments of a tool call")
         if function_calls and not self.has_called_enough:  # Pipecat leaves out calls with invalid JSON
-            self._rounds += 1
+            self._rounds.call()
             self.has_begun = True
+            if self._text.repeats:
+                self._text, _ = self._text.ended()
             await super().run_function_calls(function_calls)
 
     async def _process_context(self, context: LLMContext) -> None:
         self.asked_at = asked_at = time.monotonic()
         self.questions_asked += 1
         self.is_asked = True
-        self._count_rounds_of(context)
+        self._said = ""
+        self._rounds.ask(context.messages)
         if budget := self._config.llm_context_tokens:  # a summary keeps the context within it; without one, cut it here
             self._dropped += _shorten(context, shrunk(context.messages), _OVERRUN * budget)
         try:
@@ -230,15 +235,7 @@ class LanguageModel(GroqLLMService):
             raise
         finally:
             self.is_asked = False
-
-    def _count_rounds_of(self, context: LLMContext) -> None:
-        """Count tool rounds for each utterance of the caller.
-
-        An utterance is told by its message: in a full context each new one drops an old one, and their number stays.
-        """
-        question = newest_question(context.messages)
-        if question is not None and question is not self._question:
-            self._question, self._rounds = question, 0
+            self.has_begun = self.has_begun or bool(self._said)  # in an attempt before the last one
 
     async def _answer(self, context: LLMContext, asked_at: float) -> None:
         """Ask until one way answers. A partial answer is not retried: a part of it may be spoken already."""
@@ -250,7 +247,7 @@ class LanguageModel(GroqLLMService):
             self._take(way, widening)
             self.has_begun, self.finish = False, ""
             thoughts = Speakable(is_thinking=self._thoughts.expects(way.model))
-            self._text = Answer(self._config.max_answer_s, self.speed, thoughts)
+            self._text = Answer(self._config.max_answer_s, self.speed, thoughts, repeats=self._said)
             try:
                 await super()._process_context(context)
                 await self._end_text()
