@@ -316,6 +316,33 @@ async def test_a_summary_replaces_the_turns_that_it_sums_up_also_when_others_wer
     assert model.context.messages[last + 1 :] == turns[-8:]
 
 
+@pytest.mark.parametrize(
+    ("answers", "summary", "limits"),
+    [
+        (["<think>\nWho was it?\n</think>\n\nHe is Bob."], "He is Bob.", [400]),
+        (["<think>Who was", "<think>Who was it?</think>He is Bob."], "He is Bob.", [400, 1600]),
+        ([None, "He is Bob."], "He is Bob.", [400, 1600]),
+        (["<think>Who was", "<think>Who was it? Was it"], None, [400, 1600]),
+    ],
+    ids=["thoughts", "cut thoughts", "hidden thoughts", "cut twice"],
+)
+async def test_a_summary_has_no_thoughts_in_it(
+    monkeypatch: pytest.MonkeyPatch, answers: list[str | None], summary: str | None, limits: list[int]
+) -> None:
+    asked: list[Any] = []
+
+    async def create(**body: Any) -> Any:
+        asked.append(body)
+        message = SimpleNamespace(content=answers[len(asked) - 1])
+        return SimpleNamespace(choices=[SimpleNamespace(message=message)])
+
+    model = Model(monkeypatch, llm_base_url="http://127.0.0.1:8000/v1", llm_models="qwen3:8b", llm_reasoning_tokens=0)
+    model.service._take(model.service._ways[0])
+    monkeypatch.setattr(model.service._client.chat.completions, "create", create)
+    assert await model.service.run_inference(model.context, 400, "Sum up.") == summary
+    assert [body["max_tokens"] for body in asked] == limits
+
+
 async def test_cut_arguments_are_asked_for_again_once(monkeypatch: pytest.MonkeyPatch) -> None:
     model = Model(monkeypatch, [[]], [[]])
     monkeypatch.setattr(LanguageModel, "finish", property(lambda _: "length", lambda _, __: None))

@@ -32,6 +32,7 @@ from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.answer import Answer
 from agent_runner.domain.context_budget import shrunk, within
 from agent_runner.domain.speakable import Speakable
+from agent_runner.domain.thoughts import without_thoughts
 from agent_runner.domain.tool_rounds import Rounds
 from agent_runner.endpoints import Endpoint
 from agent_runner.worker.providers import tls
@@ -44,7 +45,7 @@ _CONNECTIONS: Final = 4
 _REPEATS: Final = 2  # requests to one way, for one answer
 _PAUSE_S: Final = 0.5
 _OVERRUN: Final = 2
-_WIDENING: Final = 4  # times the token limit, when it has cut a tool call
+_WIDENING: Final = 4  # times the token limit, when it has cut a tool call or thoughts
 _LONGEST_PAUSE_S: Final = 2.0  # a longer Retry-After counts as slow
 CANCELLED: Final = "cancelled"
 _MODEL_GONE: Final = frozenset({"model_not_found", "model_decommissioned"})
@@ -150,6 +151,21 @@ class LanguageModel(GroqLLMService):
         dropped = self._dropped
         summary, last = await super()._generate_summary(frame)
         return summary, last - (self._dropped - dropped)
+
+    async def run_inference(
+        self,
+        context: LLMContext,
+        max_tokens: int | None = None,
+        system_instruction: str | None = None,
+        response_schema: dict[str, Any] | None = None,
+    ) -> str | None:
+        """A text such as a summary, without thoughts; with more tokens, once, if thoughts have used them up."""
+        for widening in (1, _WIDENING):
+            limit = max_tokens and widening * max_tokens
+            text = await super().run_inference(context, limit, system_instruction, response_schema)
+            if found := without_thoughts(text or ""):
+                return found
+        return None
 
     async def use_prompt(self, system_instruction: str) -> None:
         """Set the job's system prompt through Pipecat's settings, so that Pipecat keeps it when it composes its own."""
