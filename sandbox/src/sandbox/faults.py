@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -30,8 +30,9 @@ MOST_FAULTS = 100
 class Fault(BaseModel):
     """One fault, for the next `count` matching requests or answers, or until it is cleared.
 
-    `status` answers a request (or a WebSocket's handshake) with `status`. The others apply when the service answers:
-    `latency` waits `latency_ms`; `drop` cuts the connection silently; `close` closes the WebSocket with `code`
+    `status` answers a request (or a WebSocket's handshake) with `status`, and with `body` instead of the service's own
+    if that is given: such as the one of another server with OpenAI's interface. The others apply when the service
+    answers: `latency` waits `latency_ms`; `drop` cuts the connection silently; `close` closes the WebSocket with `code`
     and `reason`; `error` sends the service's own error, then closes; `garbage` sends invalid JSON; `silence` never
     answers; `empty`, only for groq, sends an empty answer. Only for inworld's WebSocket, `inaudible` completes a
     generation without audio and `refused` refuses a text. Only for assemblyai: `unheard` withholds the words of a turn,
@@ -53,6 +54,7 @@ class Fault(BaseModel):
     code: int = Field(default=1011, ge=1000, le=4999)
     reason: str = Field(default="", max_length=120)
     above_tokens: int | None = Field(default=None, ge=0)
+    body: dict[str, Any] | None = None
 
     @model_validator(mode="after")
     def _status_is_of_the_request(self) -> "Fault":

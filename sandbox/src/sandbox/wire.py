@@ -64,7 +64,7 @@ async def json_body(request: Request) -> Any:
 
 def status_response(fault: Fault, body: Mapping[str, Any]) -> Response:
     headers = {} if fault.retry_after_s is None else {"retry-after": str(fault.retry_after_s)}
-    return JSONResponse(body, status_code=fault.status, headers=headers)
+    return JSONResponse(body if fault.body is None else fault.body, status_code=fault.status, headers=headers)
 
 
 async def strike_http(stage: Stage, service: Service, when: When, about: Mapping[str, str]) -> Fault | None:

@@ -16,6 +16,7 @@ from agent_runner.link.messages import End, Stopped, ToolCall, Turn
 from agent_runner.worker.providers.tool_requests import MAX_ANSWER_BYTES
 from contracts.tools import RecordedTool
 from tests.integration.agent_runner.worker_stage import Collector, Fork, Greet, New, Sandbox, Worker, go
+from tests.support.llm_refusals import TOO_LARGE
 from tests.support.servers import LiveKitServer
 from tests.support.toolbox import toolbox
 
@@ -281,16 +282,26 @@ async def test_a_tool_that_an_answer_would_have_called_is_not_called_once_the_ca
     assert server.asked == []
 
 
+@pytest.mark.parametrize(("status", "refuser"), [(413, None), (400, "vLLM"), (400, "Ollama")])
 async def test_ten_long_results_and_a_refusal_of_what_is_too_large_do_not_end_the_call(
-    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, server: ToolServer
+    fork: Fork,
+    livekit: LiveKitServer,
+    sandbox: Sandbox,
+    session: str,
+    person: New,
+    server: ToolServer,
+    status: int,
+    refuser: str | None,
 ) -> None:
-    """Groq refuses what exceeds the account's tokens a minute with 413, again and again."""
+    """Groq refuses what exceeds the account's tokens a minute with 413, again and again; other servers answer 400."""
     places = [f"place {n}" for n in range(10)]
     calls = [{"name": "get_weather", "arguments": {"place": place}} for place in places]
     await sandbox.control(
         "replies", {"replies": [{"tool_calls": calls[:5]}, "One.", {"tool_calls": calls[5:]}, "Two.", "Three."]}
     )
-    refusal = {"service": "groq", "kind": "status", "status": 413, "above_tokens": 12_000}
+    refusal = {"service": "groq", "kind": "status", "status": status, "above_tokens": 12_000}
+    if refuser:
+        refusal["body"] = TOO_LARGE[refuser]
     await sandbox.control("faults", refusal)
     worker = await fork(tool_allowed_hosts="127.0.0.1", llm_context_tokens=100_000)  # no summary takes a reply
     caller = await person().enter(session)

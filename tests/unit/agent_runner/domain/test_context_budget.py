@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_runner.domain.context_budget import LONGEST_RESULT, SUMMARY, shrunk, tokens, within
+from agent_runner.domain.context_budget import LONGEST_RESULT, SUMMARY, shrunk, smaller, tokens, within
 
 
 def said(role: str, text: str) -> dict[str, Any]:
@@ -50,3 +50,19 @@ def test_a_summary_stays_at_the_start() -> None:
     summary = said("user", SUMMARY + "He is Bob.")
     old = [said("user", "a" * 4000), said("assistant", "b" * 4000)]
     assert within([summary, *old, said("user", "And now?")], 200) == [summary, said("user", "And now?")]
+
+
+@given(MESSAGES, st.sampled_from([0, 100, 4_000]))
+def test_what_is_refused_gets_smaller_until_only_the_turn_in_progress_is_left(
+    messages: list[dict[str, Any]], budget: int
+) -> None:
+    left: list[Any] = messages
+    for _ in range(20):
+        kept = smaller(left, budget)
+        if kept is None:
+            break
+        assert tokens(kept) < tokens(left)
+        left = kept
+    assert smaller(left, budget) is None
+    questions = [message for message in left if message["role"] == "user"]
+    assert len(questions) <= 1 or not tokens(left)

@@ -36,6 +36,18 @@ def within(messages: Sequence[Any], most_tokens: int) -> list[Any]:
     return [*head, *messages[start:]]
 
 
+def smaller(messages: Sequence[Any], budget: int) -> list[Any] | None:
+    """What to send instead of a context that a server refused as too large; None: it cannot be smaller.
+
+    Results are short and the rest is within the budget; if it was already, or without one (0), half of it: a server
+    may take less than the budget, and count more tokens than the estimate.
+    """
+    short = shrunk(messages, and_newest=True)
+    half = tokens(short) // 2
+    found = (within(short, most) for most in (budget or half, half))
+    return next((kept for kept in found if kept != [*messages]), None)
+
+
 def newest_question(messages: Sequence[Any]) -> Any:
     """The caller's newest message; None when a summary stands for it."""
     asked = (message for message in reversed(messages) if _role(message) == "user")

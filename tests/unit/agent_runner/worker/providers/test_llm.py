@@ -19,9 +19,10 @@ from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.context_budget import SUMMARY
 from agent_runner.domain.talk import Talk
 from agent_runner.domain.tool_rounds import MOST_ROUNDS
-from agent_runner.worker.providers import llm
+from agent_runner.worker.providers import llm, llm_errors
 from agent_runner.worker.providers.llm import CANCELLED, LanguageModel, NoAnswer
 from contracts.tools import RecordedTool
+from tests.support.llm_refusals import TOO_LARGE, refused_by
 from tests.support.toolbox import toolbox
 
 CALL = object()
@@ -66,7 +67,7 @@ class Model:
         monkeypatch.setattr(BaseOpenAILLMService, "_process_context", answer)
         monkeypatch.setattr(LLMService, "run_function_calls", run)
         monkeypatch.setattr(service, "push_frame", self._push)
-        monkeypatch.setattr(llm, "_PAUSE_S", 0)
+        monkeypatch.setattr(llm_errors, "_PAUSE_S", 0)
 
     def _on_fault(self, _ago_s: float) -> None:
         self.faults += 1
@@ -271,6 +272,28 @@ async def test_a_request_that_is_too_large_is_made_smaller(monkeypatch: pytest.M
     sizes = [len(str(dict(message).get("content"))) for message in model.context.messages if isinstance(message, dict)]
     assert (model.said, sizes[0]) == ("I am fine.", len("One."))
     assert sizes[1] < 1100
+
+
+async def test_a_request_that_is_refused_within_the_budget_is_made_with_half_as_much(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    too_large = refused_by(400, TOO_LARGE["llama.cpp"])
+    model = Model(monkeypatch, [too_large], [too_large], ["I am fine."], llm_models="only-one", llm_context_tokens=0)
+    model.context.set_messages([{"role": "user", "content": f"{n}" + "x" * 2_000} for n in range(8)])
+    await model.ask()
+    assert (model.said, model.faults, len(model.context.messages)) == ("I am fine.", 0, 2)
+
+
+async def test_another_model_is_asked_before_a_context_shrinks_below_the_budget(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    too_large = refused_by(400, TOO_LARGE["vLLM"])
+    model = Model(monkeypatch, [too_large], [too_large], ["I am fine."], llm_context_tokens=4_000)
+    model.context.set_messages([{"role": "user", "content": f"{n}" + "x" * 3_000} for n in range(8)])
+    first = model.service._ways[0]
+    await model.ask()
+    assert (model.said, model.faults, len(model.context.messages)) == ("I am fine.", 1, 5)
+    assert model.service._ways[0] != first
 
 
 @pytest.mark.parametrize("is_groq", [True, False])

@@ -7,14 +7,11 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Self
 
 from loguru import logger
 from openai import (
     NOT_GIVEN,
-    APIStatusError,
-    APITimeoutError,
     AsyncOpenAI,
     AsyncStream,
     DefaultAsyncHttpxClient,
@@ -30,28 +27,23 @@ from pipecat.utils.http import connection_limits
 
 from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.answer import Answer
-from agent_runner.domain.context_budget import shrunk, within
+from agent_runner.domain.context_budget import shrunk, smaller, within
 from agent_runner.domain.speakable import Speakable
 from agent_runner.domain.thoughts import without_thoughts
 from agent_runner.domain.tool_rounds import Rounds
 from agent_runner.endpoints import Endpoint
 from agent_runner.worker.providers import tls
 from agent_runner.worker.providers.error_name import named
+from agent_runner.worker.providers.llm_errors import Fault, fault_of, is_too_large, pause_s
 from agent_runner.worker.providers.open_thoughts import FIELDS, OpenThoughts
 from agent_runner.worker.providers.spoken_text import CUT
 
 _CONNECT_S: Final = 3.0
 _CONNECTIONS: Final = 4
 _REPEATS: Final = 2  # requests to one way, for one answer
-_PAUSE_S: Final = 0.5
 _OVERRUN: Final = 2
 _WIDENING: Final = 4  # times the token limit, when it has cut a tool call or thoughts
-_LONGEST_PAUSE_S: Final = 2.0  # a longer Retry-After counts as slow
 CANCELLED: Final = "cancelled"
-_MODEL_GONE: Final = frozenset({"model_not_found", "model_decommissioned"})
-_REFUSED: Final = frozenset({401, 402, 403})
-
-Fault = Literal["refused", "model_gone", "slow", "unwell"]
 
 
 class NoAnswer(Exception):
@@ -257,7 +249,7 @@ class LanguageModel(GroqLLMService):
         """Ask until one way answers. A partial answer is not retried: a part of it may be spoken already."""
         tried: Counter[Way] = Counter()
         widening = 1
-        is_reduced = False
+        is_reduced, budget = False, self._config.llm_context_tokens
         while True:
             way = self._ways[0]
             self._take(way, widening)
@@ -276,13 +268,18 @@ class LanguageModel(GroqLLMService):
             except Exception as error:
                 if self.has_begun:
                     raise
-                if _is_too_large(error) and not is_reduced and (budget := self._config.llm_context_tokens):
-                    self._dropped += _shorten(context, shrunk(context.messages, and_newest=True), budget)
+                others = [other for other in self._ways if other != way and not tried[other]]
+                if (
+                    is_too_large(error)
+                    and not (is_reduced and others)
+                    and (left_out := _reduced(context, budget)) is not None
+                ):
+                    self._dropped += left_out
                     is_reduced = True
                     continue
                 self.on_fault(time.monotonic() - asked_at)
                 tried[way] += 1
-                fault = _fault(error)
+                fault = fault_of(error)
                 if not self._strike(way, fault, tried):
                     if fault in ("refused", "model_gone") and self._ways == [way]:
                         raise
@@ -293,7 +290,7 @@ class LanguageModel(GroqLLMService):
                     )
                     logger.debug(f"{way.model} failed: {error}")
                 else:
-                    await asyncio.sleep(_pause_s(error))
+                    await asyncio.sleep(pause_s(error))
             else:
                 return
 
@@ -335,32 +332,11 @@ def _shorten(context: LLMContext, messages: list[Any], most_tokens: int) -> int:
     return len(messages) - len(kept)
 
 
-def _is_too_large(error: Exception) -> bool:
-    return isinstance(error, APIStatusError) and (
-        error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or error.code == "context_length_exceeded"
-    )
-
-
-def _fault(error: Exception) -> Fault:
-    if isinstance(error, APIStatusError):
-        if error.code in _MODEL_GONE or error.status_code == HTTPStatus.NOT_FOUND:
-            return "model_gone"
-        if error.status_code in _REFUSED:
-            return "refused"
-        is_rationed = error.status_code in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-        if is_rationed or _asks_to_wait_s(error) > _LONGEST_PAUSE_S:  # each model has its own rate limit
-            return "slow"
-    return "slow" if isinstance(error, APITimeoutError | TimeoutError) else "unwell"
-
-
-def _pause_s(error: Exception) -> float:
-    return max(_PAUSE_S, min(_asks_to_wait_s(error), _LONGEST_PAUSE_S))
-
-
-def _asks_to_wait_s(error: Exception) -> float:
-    if isinstance(error, APIStatusError):
-        try:
-            return float(error.response.headers.get("retry-after", 0))
-        except ValueError:  # a date
-            return 0.0
-    return 0.0
+def _reduced(context: LLMContext, budget: int) -> int | None:
+    """Make a refused context smaller. Returns how many messages were left out; None: only the newest turn is left."""
+    kept = smaller(context.messages, budget)
+    if kept is None:
+        return None
+    left_out = len(context.messages) - len(kept)
+    context.set_messages(kept)
+    return left_out
