@@ -36,6 +36,7 @@ HASH_COMMENTED = (".env.example", ".yml", ".yaml", "Dockerfile", "Caddyfile", "M
 SCRIPTS = (".ts", ".tsx")
 READ = ["*.py", "*.md", *(f"*{end}" for end in (*HASH_COMMENTED, *SCRIPTS))]
 VERBS = re.compile(rf"(?:^|_)(?:{'|'.join(DATA['forbidden_verbs'])})(?:_|$)", re.IGNORECASE)
+HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 NAMED = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -97,7 +98,7 @@ def forbidden_names(path: str) -> Iterator[str]:
     if not path.endswith(".py") or path.startswith("tests/"):
         return
     for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
-        if isinstance(node, NAMED) and VERBS.search(node.name):
+        if isinstance(node, NAMED) and VERBS.search(HUMP.sub("_", node.name)):
             yield f"{path}:{node.lineno}: {node.name}; write: a verb of docs/glossary.md, How things end"
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 import chassis
-from tests.contract.test_upstream_surface import defined, is_private, path, signature, source, used
+from tests.support.foreign_names import defined, is_private, path, signature, source, used
 
 RECORD = Path(__file__).with_name("chassis_surface.json")
 CHASSIS = Path(chassis.__file__ or "").parent

@@ -3,11 +3,9 @@
 import re
 from pathlib import Path
 
-import pytest
-
+from agent_runner.domain.backlog import UNBILLED
 from contracts.catalogue import MESSAGES
-from contracts.events import EVENTS, Event
-from tests.integration.deploy.test_backplane import PUBLISH
+from contracts.events import EVENTS
 
 ARCHITECTURE = Path(__file__).parents[2] / "docs/architecture.md"
 
@@ -19,6 +17,7 @@ def test_the_architecture_names_every_event_and_its_publisher() -> None:
     assert sorted(rows) == sorted((cls.event, senders[cls]) for cls in EVENTS)
 
 
-@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.event)
-def test_the_permissions_to_publish_an_event_are_tested(event: type[Event]) -> None:
-    assert f"voice.v1.session.{event.event}.s1" in PUBLISH, "add it to tests/integration/deploy/test_backplane.py"
+def test_a_node_holds_up_its_log_only_for_events_that_the_scheduler_or_billing_reads() -> None:
+    of_node = {m.shape: m.consumers for m in MESSAGES if m.shape in EVENTS and m.sender == "agent-runner"}
+
+    assert set(UNBILLED) == {cls for cls, readers in of_node.items() if not {"scheduler", "billing"} & set(readers)}

@@ -11,7 +11,6 @@ import importlib
 import inspect
 import json
 import re
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +18,7 @@ from types import ModuleType
 import pytest
 
 import agent_runner.worker
+from tests.support.foreign_names import defined, is_private, path, signature, source, used
 
 ADR = "docs/decisions/0034"
 RECORD = Path(__file__).with_name("upstream_surface.json")
@@ -46,37 +46,11 @@ def modules(*, fenced: bool) -> Iterator[tuple[str, ModuleType, ast.Module]]:
             yield room, importlib.import_module(name), ast.parse(file.read_text())
 
 
-def is_private(name: str) -> bool:
-    return name.startswith("_") and not name.startswith("__")
-
-
 def classes(module: ModuleType) -> Iterator[tuple[type, list[type]]]:
     """Our classes of a module, with their upstream bases."""
     for found in vars(module).values():
         if inspect.isclass(found) and found.__module__ == module.__name__:
             yield found, [base for base in found.__mro__ if base.__module__.startswith(UPSTREAM)]
-
-
-def used(tree: ast.AST) -> set[str]:
-    return {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and is_private(node.attr)}
-
-
-def defined(tree: ast.AST) -> set[str]:
-    """Private names that this source defines: methods, class attributes, attributes of `self`."""
-    found = set[str]()
-    for node in ast.walk(tree):
-        match node:
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.Name(id=name, ctx=ast.Store()):
-                found.add(name)
-            case ast.Attribute(attr=name, value=ast.Name(id="self"), ctx=ast.Store()):
-                found.add(name)
-            case _:
-                pass
-    return {name for name in found if is_private(name)}
-
-
-def source(found: type) -> ast.Module:
-    return ast.parse(textwrap.dedent(inspect.getsource(found)))
 
 
 def surface() -> dict[str, dict[str, str]]:
@@ -103,10 +77,6 @@ def is_surface(name: str, base: type) -> bool:
     return name != "_abc_impl" and (is_private(name) or (callable(vars(base).get(name)) and not name.startswith("__")))
 
 
-def path(found: type) -> str:
-    return f"{found.__module__}.{found.__qualname__}"
-
-
 def header(room: str) -> dict[str, set[str]]:
     """class -> the private names that the room's docstring lists for it."""
     doc = importlib.import_module(f"agent_runner.worker.{room}").__doc__ or ""
@@ -121,12 +91,6 @@ def owners(names: dict[str, str]) -> dict[str, set[str]]:
         if "._" in name:
             found.setdefault(owner, set()).add(last)
     return found
-
-
-def signature(member: object) -> str:
-    if isinstance(member, property):
-        return "property"
-    return str(inspect.signature(member)) if inspect.isroutine(member) else "attribute"
 
 
 def defaults() -> dict[str, dict[str, str]]:

@@ -75,6 +75,16 @@ async def test_an_erased_value_is_overwritten_on_disk_and_its_key_can_be_created
         await bus.bucket(SLOTS).erase("0", await bus.bucket(SLOTS).put("0", b"a"), deadline_s=1)
 
 
+async def test_an_erased_newest_value_hides_no_other(bus: Bus) -> None:
+    bucket = bus.bucket(WORDS_KEYS)
+    await bucket.put("0", WordsKey(secret=new_secret(), at=NOW))
+    revision = await bucket.put("1", WordsKey(secret=new_secret(), at=NOW))
+
+    await bucket.erase("1", revision)
+
+    assert list(await bucket.some(["0", "1"])) == ["0"]
+
+
 async def test_a_deleted_key_can_be_created_again(bus: Bus) -> None:
     bucket = bus.bucket(SLOTS)
     await bucket.create("0", b"a")

@@ -19,6 +19,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError
 
 from agent_runner.adapters.redis_call_logs import RedisCallLogs
 from chassis.nats import Bus, BusRefused
+from contracts.events import EVENTS
 from contracts.streams import BUCKETS, STREAMS
 from contracts.users import NATS_USERS, REDIS_USERS, nats_variable, redis_variable
 from tests.support.connections import written
@@ -265,6 +266,7 @@ def test_every_stream_and_every_service_is_in_the_tables() -> None:
     kept = {spec.name for spec in STREAMS} | {f"KV_{spec.name}" for spec in BUCKETS}
     assert kept == set(STREAM_NAMES)
     assert {user.name for user in NATS_USERS} == EVERYBODY | {"operator"}
+    assert {f"voice.v1.session.{event.event}.s1" for event in EVENTS} <= PUBLISH.keys()
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from chassis.nats.jetstream.publish import Publisher
 from chassis.nats.jetstream.replay import Replay, ReplayOptions
 from chassis.nats.jetstream.unreadable import UnreadableRecords
 from contracts.streams import SESSIONS
-from contracts.subjects import session_log
+from contracts.subjects import ALL_SESSIONS, session_log
 
 
 class JetStream(Publisher):
@@ -61,10 +61,10 @@ class JetStream(Publisher):
         return [self._stored(raw) for raw in found]
 
     async def last_of_each(self, subjects: Sequence[str], *, deadline_s: float = 5.0) -> list[Stored]:
-        """The last message of each subject. The subjects have no wildcards and belong to one stream."""
+        """The last message of each of these subjects of the sessions' log, without wildcards."""
         if not subjects:
             return []
-        found = await read.last_of_each(self.connection, stream_of(subjects[0]), subjects, deadline_s=deadline_s)
+        found = await read.last_of_each(self.connection, SESSIONS.name, ALL_SESSIONS, subjects, deadline_s=deadline_s)
         return [self._stored(raw) for raw in found]
 
     async def all_of_each(self, last: Iterable[Stored], *, deadline_s: float = 5.0) -> list[Stored]:

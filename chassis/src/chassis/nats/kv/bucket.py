@@ -230,7 +230,8 @@ class Bucket(Generic[Value]):
         if not keys:
             return {}
         subjects = [self._subject(key) for key in sorted(keys)]
-        found = await read.last_of_each(self._bus.connection, self._stream, subjects, deadline_s=deadline_s)
+        within = f"{self._prefix}>"
+        found = await read.last_of_each(self._bus.connection, self._stream, within, subjects, deadline_s=deadline_s)
         return {entry.key: entry for raw in found if (entry := self._entry(raw)) is not None}
 
     async def used_ratio(self, *, deadline_s: float = _DEADLINE_S) -> float:

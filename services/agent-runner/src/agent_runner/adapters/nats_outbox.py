@@ -4,11 +4,11 @@ import asyncio
 from typing import Final
 
 from agent_runner.adapters.spool import Spool, SpoolFile
-from agent_runner.domain.backlog import UNBILLED, Backlog
+from agent_runner.domain.backlog import EVICTED, UNBILLED, Backlog
 from chassis import logs, metrics
 from chassis.nats import Bus, BusUnavailable, NotPermitted, PublishRefused, SequenceConflict
 from chassis.tasks import Tasks
-from contracts.events import Event, ServedTick, ToolCalled, TurnFinished
+from contracts.events import Event
 
 _MAX_BYTES: Final = 1024 * 1024  # of one job, in memory: hours of a call without NATS
 _ATTEMPT_S: Final = 2.0  # after this, waiting events are copied to disk and the publish is retried
@@ -19,7 +19,7 @@ _FIX: Final = "Replace the users of NATS by this version's deploy/nats/nats.conf
 _WAITING = metrics.gauge("agent_outbox_events", "Events of this node that wait for NATS")
 _EVICTED = metrics.counter("agent_outbox_dropped_total", "Events that were evicted: the outbox was full", ("event",))
 
-for _event in (ServedTick, TurnFinished, ToolCalled):  # `Backlog` evicts no other
+for _event in EVICTED:
     _EVICTED.labels(_event.event)  # a rate needs the 0 before the first one
 
 log = logs.get_logger(__name__)

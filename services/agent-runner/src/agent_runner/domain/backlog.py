@@ -8,7 +8,9 @@ from typing import Final
 from contracts.events import AgentSpeaking, Event, ProviderFault, ServedTick, ToolCalled, TurnFinished
 
 UNBILLED: Final = (AgentSpeaking, TurnFinished, ToolCalled, ProviderFault)
-"""Events that neither a bill nor the session's state needs."""
+"""Events that neither a bill nor the session's state needs: NATS may refuse them, and later ones are published."""
+EVICTED: Final = (ServedTick, ProviderFault, TurnFinished, ToolCalled)
+"""In this order, where the bound is reached; of the ticks all but the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class Backlog:
 
     def _shrink(self) -> tuple[Event, ...]:
         evicted: list[Event] = []
-        for kind in (ServedTick, ProviderFault, TurnFinished, ToolCalled):
+        for kind in EVICTED:
             if self._bytes <= self._max_bytes:
                 break
             spare = [w for w in self._waiting if isinstance(w.event, kind)]

@@ -66,6 +66,6 @@ async def test_a_replica_that_is_behind_is_not_believed_that_a_message_does_not_
     monkeypatch.setattr(read, "_BEHIND_S", 0)
     connection: Any = SimpleNamespace(asking=lambda *_: nullcontext())
 
-    found = await read.last_of_each(connection, "KV_keys", asked, deadline_s=60)
+    found = await read.last_of_each(connection, "KV_keys", "*", asked, deadline_s=60)
 
     assert [message.subject for message in found] == expected
