@@ -15,6 +15,13 @@ from agent_runner.domain.thoughts import without_thoughts
         ("<think>Hm, <think>again</think></think>They booked.", "They booked."),
         ("<think>Hm, what was", ""),
         ("<think></think>", ""),
+        ("<thought>Hm.</thought>They booked.", "They booked."),
+        ("<thoughts>Hm.</thoughts>They booked.", "They booked."),
+        ("<reasoning>Hm.</reasoning>They booked.", "They booked."),
+        ("<reflection>Hm.</reflection>They booked.", "They booked."),
+        ("<seed:think>Hm.</seed:think>They booked.", "They booked."),
+        ("[THINK]Hm.[/THINK]They booked.", "They booked."),
+        ("They booked. [THINK]Hm, what", "They booked."),
         ("", ""),
     ],
 )

@@ -1,10 +1,6 @@
 """A model's thoughts in a text that nobody hears, such as a summary."""
 
-import re
-from typing import Final
-
-_BEFORE_END: Final = re.compile(r".*</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
-_UNENDED: Final = re.compile(r"<think(?:ing)?>.*", re.DOTALL | re.IGNORECASE)
+from agent_runner.domain.markup import THINK, THOUGHT
 
 
 def without_thoughts(text: str) -> str:
@@ -12,4 +8,7 @@ def without_thoughts(text: str) -> str:
 
     The opening tag may be missing: the templates of some models write it into the prompt.
     """
-    return _UNENDED.sub("", _BEFORE_END.sub("", text)).strip()
+    ends = [closed.end() for closed in THOUGHT.finditer(text)]
+    behind = text[ends[-1] :] if ends else text
+    unended = THINK.search(behind)
+    return (behind[: unended.start()] if unended else behind).strip()
