@@ -344,12 +344,6 @@ class AgentConfig(SttSettings, ToolSettings, FloorSettings, FrontEndSettings, Sp
         """The speaking rate of a voice, 0.5 to 1.5; a voice that is not in the map speaks at 1.0."""
         return self.voice_speeds.get(voice_id, VOICE_SPEEDS.get(voice_id, DEFAULT_SPEED))
 
-    @property
-    def has_open_thoughts(self) -> bool | None:
-        """Whether answers begin with thoughts that no tag opens; None: it depends on the model."""
-        is_off = self.llm_open_thoughts is None and self.llm_reasoning_effort == "none"
-        return False if is_off else self.llm_open_thoughts
-
     def reasoning_effort_of(self, model: str, *, is_groq: bool = True) -> ReasoningEffort | None:
         """The reasoning effort to send; None for servers and models that refuse the parameter."""
         if self.llm_reasoning_effort is not None:

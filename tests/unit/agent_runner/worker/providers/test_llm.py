@@ -89,6 +89,19 @@ async def test_an_answer_with_nothing_in_it_is_asked_for_again(
     assert (model.said, model.faults) == ("I am fine.", 1)
 
 
+@pytest.mark.parametrize(("settings", "said"), [({}, "Yes."), ({"llm_open_thoughts": True}, "")])
+async def test_an_answer_is_not_held_when_the_request_switches_thinking_off(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], said: str
+) -> None:
+    model = Model(monkeypatch, ["Yes. ", SILENCE], llm_model="qwen/qwen3.5-35b", **settings)
+    asking = asyncio.create_task(model.ask())
+    await model.asked.wait()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert model.said.strip() == said
+
+
 async def test_empty_answers_for_good_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
     model = Model(monkeypatch, *[[]] * 20)
     with pytest.raises(NoAnswer, match="empty"):

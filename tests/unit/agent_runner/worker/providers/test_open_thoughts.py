@@ -24,6 +24,13 @@ def test_the_name_tells(model: str, expected: bool) -> None:
     assert OpenThoughts().expects(model) is expected
 
 
+def test_a_model_whose_thinking_is_off_is_not_held_unless_the_setting_says_so() -> None:
+    known = OpenThoughts()
+    assert known.expects("qwen/qwen3.5-35b")
+    assert not known.expects("qwen/qwen3.5-35b", is_off=True)
+    assert OpenThoughts(True).expects("qwen/qwen3.5-35b", is_off=True)
+
+
 def test_an_answer_tells_more_than_the_name() -> None:
     known = OpenThoughts()
     known.learn("mine", BARE)

@@ -110,7 +110,7 @@ class LanguageModel(GroqLLMService):
         )
         service._config = config
         service._text = Answer(config.max_answer_s)
-        service._thoughts = OpenThoughts(config.has_open_thoughts)
+        service._thoughts = OpenThoughts(config.llm_open_thoughts)
         service._rounds = Rounds()
         service._ways = [Way(endpoint, model) for endpoint in endpoints for model in config.models]
         service._client = service._client.with_options(
@@ -254,7 +254,8 @@ class LanguageModel(GroqLLMService):
             way = self._ways[0]
             self._take(way, widening)
             self.has_begun, self.finish = False, ""
-            thoughts = Speakable(is_thinking=self._thoughts.expects(way.model))
+            is_off = self._settings.reasoning_effort == "none"
+            thoughts = Speakable(is_thinking=self._thoughts.expects(way.model, is_off=is_off))
             self._text = Answer(self._config.max_answer_s, self.speed, thoughts, repeats=self._said)
             try:
                 await super()._process_context(context)

@@ -27,10 +27,17 @@ class OpenThoughts:
         self._is_set = is_set
         self._told: dict[str, bool] = {}
 
-    def expects(self, model: str) -> bool:
-        """Whether to hold the model's next answer until its thoughts end."""
+    def expects(self, model: str, *, is_off: bool = False) -> bool:
+        """Whether to hold the model's next answer until its thoughts end.
+
+        Args:
+            model: Its name.
+            is_off: The request has thinking switched off.
+        """
         if self._is_set is not None:
             return self._is_set
+        if is_off:
+            return False
         return self._told.get(model, _BY_NAME.search(model) is not None)
 
     def learn(self, model: str, answer: Speakable) -> None:
