@@ -158,6 +158,32 @@ def test_a_caller_who_answers_in_the_agents_words_is_heard() -> None:
     assert call.take(call.floor.words(12, "The blue one.", is_final=True)) == (StartTurn(),)
 
 
+def test_after_an_echo_too_an_answer_in_the_agents_words_is_heard() -> None:
+    call = Call()
+    call.floor = call.floor.agent_said(10, "We are open from nine to five, on Monday or on Tuesday?")
+    assert call.take(call.floor.words(11, "From nine to five on.", is_final=True)) == (Ignore(),)
+    call.take(call.floor.agent_ended(12))
+    assert call.take(call.floor.words(13, "To five on Monday or.", is_final=True)) == (Ignore(),), "a late transcript"
+    assert call.take(call.floor.words(13.4, "On Tuesday.", is_final=True)) == (StartTurn(),)
+
+
+@pytest.mark.parametrize("by", ["characters", "words", "clauses"])
+def test_an_echo_is_recognised_where_no_space_separates_words(by: str) -> None:
+    said = "您好，我是绿室的助手，请问有什么可以帮您？"
+    call = Call()
+    for part in {
+        "characters": list(said),
+        "words": ["您好", "，", "我是", "绿室", "的", "助手"],
+        "clauses": said.split("，"),
+    }[by]:
+        call.floor = call.floor.agent_said(10, part)
+    assert call.take(call.floor.words(11, "您好我是绿室的助手", is_final=True)) == (Ignore(),)
+    assert call.floor.echo.is_known
+    other = Call()
+    other.floor = other.floor.agent_said(10, said)
+    assert other.take(other.floor.words(11, "我是王小明，我想订位。", is_final=True)) == (StartTurn(),)
+
+
 FIRST_LINE = ["We", "are", "open", "from", "nine", "to", "five", "on", "Monday"]
 
 

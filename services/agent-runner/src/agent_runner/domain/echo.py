@@ -5,10 +5,12 @@ from difflib import SequenceMatcher
 from typing import Final, Literal, Self
 
 from agent_runner.domain.caller_words import words_of
+from agent_runner.domain.spacing import is_unspaced
 
 _REMEMBERED_S: Final = 8.0  # the words of a sentence come back as one text
 _ALIKE: Final = 0.6  # share of the words; a loudspeaker costs the recogniser some of them
-_CERTAIN: Final = 4  # words in a row that a caller hardly says by chance
+_CERTAIN: Final = 4  # words in a row that a caller hardly says by chance; of Chinese and Japanese 6 characters
+_CHARACTER: Final = 2 / 3  # of a word
 _REPEATS_S: Final = 0.5  # from the start of the agent's word until a caller can repeat it; an echo is sooner
 
 
@@ -18,7 +20,8 @@ class Echo:
 
     Attributes:
         said: The agent's last words, each with the time at which it was heard.
-        is_known: An echo was recognised before: a transcript of mostly the agent's words is one, too.
+        is_known: An echo was recognised before: of a sound that began while the agent spoke, a transcript of mostly
+            the agent's words is one, too.
     """
 
     said: tuple[tuple[str, float], ...] = ()
@@ -27,7 +30,7 @@ class Echo:
     def heard(self, text: str, now: float) -> Self:
         """The caller heard these words of the agent's."""
         recent = tuple(one for one in self.said if now - one[1] < _REMEMBERED_S)
-        return replace(self, said=(*recent, *((word, now) for word in words_of(text))))
+        return replace(self, said=(*recent, *((part, now) for part in _parts(text))))
 
     def judge(
         self, text: str, now: float, *, is_final: bool, is_agents: bool, early: float | None = None
@@ -42,7 +45,7 @@ class Echo:
             is_agents: The agent speaks or is about to, or the sound began while it spoke.
             early: When the sound began, if that was in the first moments of the agent's first speech.
         """
-        words = words_of(text)
+        words = _parts(text)
         recent = [one for one in self.said if now - one[1] < _REMEMBERED_S]
         said = [word for word, _at in recent]
         if not words or not said or not (is_agents or self.is_known):
@@ -51,8 +54,10 @@ class Echo:
         if sum(block.size for block in blocks) < _ALIKE * len(words):
             return "words"
         longest = max(blocks, key=lambda block: block.size)
-        if self.is_known or longest.size >= _CERTAIN:
+        if (self.is_known and is_agents) or _is_certain(words[longest.a : longest.a + longest.size]):
             return "echo"
+        if not is_agents:
+            return "words"
         if not is_final:
             return "open"
         is_whole = longest.size == len(words)
@@ -61,3 +66,12 @@ class Echo:
 
     def recognised(self) -> Self:
         return self if self.is_known else replace(self, is_known=True)
+
+
+def _parts(text: str) -> list[str]:
+    """Words; of Chinese and Japanese, whose words no space separates, characters."""
+    return [part for word in words_of(text) for part in (word if is_unspaced(word) else (word,))]
+
+
+def _is_certain(parts: list[str]) -> bool:
+    return round(sum(_CHARACTER if is_unspaced(part) else 1 for part in parts), 3) >= _CERTAIN
