@@ -56,7 +56,7 @@ _COMPOUND: Final = re.compile(
 _FRENCH: Final = words("dix onze douze treize quatorze quinze seize")  # soixante-quinze, quatre-vingt-dix
 _FRENCH_TENS: Final = words("vingt vingts soixante")
 _LINKS: Final = frozenset(("y", "e", "et", "and"))
-_HALF: Final = "meia"  # "six", and "half past" after an "e"
+_HALF: Final = ("e", "meia")  # "and a half", "half past"; by itself "meia" is "six"
 _TIMES: Final = words("double triple doble doppel doppio duplo डबल ट्रिपल")
 _JOINTS: Final = words("""
 dot hyphen underscore slash bindestrich unterstrich schrägstrich guion guión tiret hífen trattino
@@ -98,9 +98,14 @@ def _parts(tokens: Sequence[str]) -> Iterator[Part]:
     last = "word"
     while at < len(tokens):
         said, *after = tokens[at : at + 4]
+        if (said, *after[:1]) == _HALF:
+            yield Part(said, "word")
+            last = "word"
+            at += 2
+            continue
         is_number = last in ("unit", "tens", "digits")
-        if is_number and said in _LINKS and after and (after[0] == _HALF or _kind(after[0]) in ("unit", "tens")):
-            at += 2 if after[0] == _HALF else 1
+        if is_number and said in _LINKS and after and _kind(after[0]) in ("unit", "tens"):
+            at += 1
             continue
         size, kind = 1, _kind(said)
         if said in _TENS:
