@@ -27,6 +27,7 @@ _COUNTED: Final = re.compile(
 _MAIL: Final = re.compile("e?mails?|correo|courriel|adresse|address|indirizzo|endereço|ईमेल|.*(?:メール|邮箱|郵箱).*")
 _ARTICLES: Final = words("the a an der den die das ein eine einen le la un une el los las o os um uma il lo una")
 _LETTER_WORDS: Final = frozenset("aàeioyuéè")  # words of one letter, in one of the languages
+_NUMBERS: Final = ("digits", "unit", "tens")
 _HOSTS: Final = frozenset(("gmail", "googlemail", "outlook", "hotmail", "yahoo", "icloud", "proton", "gmx", "aol"))
 _AT: Final = frozenset(("at", "ät", "arroba", "arobase", "chiocciola", "klammeraffe"))
 _CJK_PARTS: Final = re.compile(rf"(?>{CJK_TENS})|(?:ゼロ|[〇零幺]|[一二三四五六七八九](?!十))+")
@@ -101,6 +102,13 @@ def _trimmed(run: Sequence[Part]) -> Sequence[Part]:
     return run
 
 
+def _without_joined(run: Sequence[Part]) -> Sequence[Part]:
+    """The second one of two numbers that a word joins: "dos y tres", "5 e 6", "deux à trois"."""
+    if len(run) == 3 and run[1].said in _LETTER_WORDS and run[0].kind in _NUMBERS and run[2].kind in _NUMBERS:
+        return run[2:]
+    return run
+
+
 def _is_open(run: Sequence[Part], before: Sequence[str]) -> bool:
     """Whether a joint at the end waits for what it joins: of an address after any word but an article."""
     if not run or run[-1].kind not in ("joint", "maybe joint") or (len(run) == 1 and not before):
@@ -114,11 +122,13 @@ def _is_number(run: Sequence[Part], before: Sequence[str]) -> bool:
     """Whether a run of digits, letters and names of numbers is more than an answer."""
     if not run:
         return False
-    has_tens = any(part.kind == "tens" for part in run)
     near = before[-_NEAR:]
     is_announced = any(word in _ANNOUNCING or _ANNOUNCING_CJK.search(word) for word in near) and not any(
         map(_COUNTED.fullmatch, near)
     )
+    if not is_announced:
+        run = _without_joined(run)
+    has_tens = any(part.kind == "tens" for part in run)
     least = _LONG_RUN if has_tens and not is_announced and not _is_zero(run[0].said) else _RUN
     if len(run) >= least:
         return True

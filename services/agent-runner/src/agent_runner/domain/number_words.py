@@ -55,7 +55,8 @@ _COMPOUND: Final = re.compile(
 )
 _FRENCH: Final = words("dix onze douze treize quatorze quinze seize")  # soixante-quinze, quatre-vingt-dix
 _FRENCH_TENS: Final = words("vingt vingts soixante")
-_LINKS: Final = frozenset(("y", "e", "et", "and"))
+_LINKS: Final = frozenset(("y", "e", "et", "and"))  # of tens and units
+_TEEN_LINKS: Final = frozenset(("y", "e"))  # "diez y seis"
 _HALF: Final = ("e", "meia")  # "and a half", "half past"; by itself "meia" is "six"
 _TIMES: Final = words("double triple doble doppel doppio duplo डबल ट्रिपल")
 _JOINTS: Final = words("""
@@ -103,8 +104,7 @@ def _parts(tokens: Sequence[str]) -> Iterator[Part]:
             last = "word"
             at += 2
             continue
-        is_number = last in ("unit", "tens", "digits")
-        if is_number and said in _LINKS and after and _kind(after[0]) in ("unit", "tens"):
+        if last == "tens" and said in _TEEN_LINKS and after and _kind(after[0]) in ("unit", "tens"):
             at += 1
             continue
         size, kind = 1, _kind(said)
