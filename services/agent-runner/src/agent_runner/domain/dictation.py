@@ -10,16 +10,19 @@ from agent_runner.domain.number_words import CJK, CJK_TENS, ZEROS, Part, parts_o
 _LONG_NUMBER: Final = 5  # digits of one token
 _RUN: Final = 2  # tokens in a row: "two" is an answer, "two four" is dictation
 _LONG_RUN: Final = 3  # with a name above nine: "seven thirty" is an answer, too
-_ANNOUNCED: Final = 3  # digits of one token after "my number is"
+_ANNOUNCED: Final = 3  # digits of one token after "my number is"; of a code also letters
 _NEAR: Final = 5  # tokens between that word and the digits, at most
 
-_ANNOUNCING: Final = words("""
-number phone mobile cell code postcode zip pin extension reference
-nummer telefonnummer handynummer mobilnummer rufnummer kundennummer kontonummer bestellnummer postleitzahl plz vorwahl
-número teléfono código móvil celular numéro téléphone portable telefone telemóvel cep numero telefono codice cellulare
-नंबर नम्बर फोन फ़ोन कोड पिन मोबाइल
+_PHONES: Final = words("""
+phone mobile cell telefonnummer handynummer mobilnummer rufnummer vorwahl teléfono móvil celular téléphone portable
+telefone telemóvel telefono cellulare फोन फ़ोन मोबाइल
 """)
-_ANNOUNCING_CJK: Final = re.compile("电话|電話|号码|號碼|手机|手機|邮编|卡号|番号|コード")
+_CODES: Final = words("""
+number code postcode zip pin extension reference nummer kundennummer kontonummer bestellnummer postleitzahl plz
+número código numéro cep numero codice नंबर नम्बर कोड पिन
+""")
+_PHONES_CJK: Final = re.compile("电话|電話|手机|手機")
+_CODES_CJK: Final = re.compile("号码|號碼|邮编|卡号|番号|コード")
 _COUNTED: Final = re.compile(
     "room|house|seat|table|flight|gate|platform|page|bus|chambre|habitación|mesa|quarto|camera|stanza|tavolo|zimmer|"
     "tisch|कमरा|.*(?:部屋|房间|房間|座).*"
@@ -27,7 +30,7 @@ _COUNTED: Final = re.compile(
 _MAIL: Final = re.compile("e?mails?|correo|courriel|adresse|address|indirizzo|endereço|ईमेल|.*(?:メール|邮箱|郵箱).*")
 _ARTICLES: Final = words("the a an der den die das ein eine einen le la un une el los las o os um uma il lo una")
 _LETTER_WORDS: Final = frozenset("aàeioyuéè")  # words of one letter, in one of the languages
-_NUMBERS: Final = ("digits", "unit", "tens")
+_NUMBERS: Final = frozenset(("digits", "unit", "tens"))
 _HOSTS: Final = frozenset(("gmail", "googlemail", "outlook", "hotmail", "yahoo", "icloud", "proton", "gmx", "aol"))
 _AT: Final = frozenset(("at", "ät", "arroba", "arobase", "chiocciola", "klammeraffe"))
 _CJK_PARTS: Final = re.compile(rf"(?>{CJK_TENS})|(?:ゼロ|[〇零幺]|[一二三四五六七八九](?!十))+")
@@ -103,10 +106,14 @@ def _trimmed(run: Sequence[Part]) -> Sequence[Part]:
 
 
 def _without_joined(run: Sequence[Part]) -> Sequence[Part]:
-    """The second one of two numbers that a word joins: "dos y tres", "5 e 6", "deux à trois"."""
-    if len(run) == 3 and run[1].said in _LETTER_WORDS and run[0].kind in _NUMBERS and run[2].kind in _NUMBERS:
-        return run[2:]
-    return run
+    """The run, or the number at its end if a word of one letter stands before it: "a 7", "dos y tres", "5 e 6"."""
+    match run:
+        case [word, number] if word.said in _LETTER_WORDS and number.kind in (*_NUMBERS, "mixed"):
+            return run[1:]
+        case [first, word, second] if word.said in _LETTER_WORDS and {first.kind, second.kind} <= _NUMBERS:
+            return run[2:]
+        case _:
+            return run
 
 
 def _is_open(run: Sequence[Part], before: Sequence[str]) -> bool:
@@ -123,9 +130,10 @@ def _is_number(run: Sequence[Part], before: Sequence[str]) -> bool:
     if not run:
         return False
     near = before[-_NEAR:]
-    is_announced = any(word in _ANNOUNCING or _ANNOUNCING_CJK.search(word) for word in near) and not any(
-        map(_COUNTED.fullmatch, near)
-    )
+    is_counted = any(map(_COUNTED.fullmatch, near))
+    is_code = not is_counted and any(word in _CODES or _CODES_CJK.search(word) for word in near)
+    is_phone = not is_counted and any(word in _PHONES or _PHONES_CJK.search(word) for word in near)
+    is_announced = is_code or is_phone
     if not is_announced:
         run = _without_joined(run)
     has_tens = any(part.kind == "tens" for part in run)
@@ -133,9 +141,10 @@ def _is_number(run: Sequence[Part], before: Sequence[str]) -> bool:
     if len(run) >= least:
         return True
     last = run[-1]
-    return (last.kind == "digits" and _is_long(last.said)) or (
-        is_announced and last.kind in ("digits", "mixed") and last.digits >= _ANNOUNCED
-    )
+    if last.kind == "digits" and _is_long(last.said):
+        return True
+    is_expected = (is_announced and last.kind == "digits") or (is_code and last.kind == "mixed")
+    return is_expected and last.digits >= _ANNOUNCED
 
 
 def _is_zero(token: str) -> bool:
