@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
-from pipecat.frames.frames import TTSAudioRawFrame
+from pipecat.frames.frames import AggregatedTextFrame, Frame, TextType, TTSAudioRawFrame, TTSTextFrame
+from pipecat.services.tts_service import TTSService
 from pipecat.utils.context.word_timestamp_tracker import WordTimestamp
+from pipecat.utils.string import TextPartForConcatenation, concatenate_aggregated_text
 from websockets.protocol import State
 
 from agent_runner.agent_config import AgentConfig
@@ -123,22 +125,44 @@ async def test_late_words_of_an_interrupted_answer_leave_no_trace(stage: Stage) 
 
 
 @pytest.mark.parametrize(
-    ("words", "has_spaces"),
+    ("batches", "text"),
     [
-        (["您好", "，", "我", "是", "小明", "。"], False),
-        (["こんにちは", "。"], False),
-        (["안녕하세요", ", ", "저는", " ", "민수예요", "."], True),
-        (["One", " ", "two", "."], True),
+        (["您好|，|我|是|小明|。"], "您好，我是小明。"),
+        (["こんにちは|。", "元気|です|か|？"], "こんにちは。元気ですか？"),
+        (["안녕하세요|, |저는| |민수예요|."], "안녕하세요, 저는 민수예요."),
+        (["One| |two|.", " Three| |four|."], "One two. Three four."),
+        (["Please| |say| |你好| |to| |her| |now|."], "Please say你好to her now."),
+        (["Please| |say| ", "你好", " to", " her| |now|."], "Please say你好to her now."),
+        (["我|用|Visual| |Studio| |Code|写|代码|。"], "我用Visual Studio Code写代码。"),
+        (["Hello| |there|.", "您好|。", "My| |name| |is| |John|."], "Hello there.您好。My name is John."),
     ],
 )
-async def test_words_of_a_script_without_spaces_are_joined_without(
-    stage: Stage, words: list[str], *, has_spaces: bool
-) -> None:
-    await stage.say("a", "".join(words))
-    await stage.receive(spoken("a", words, [0.1 * n for n in range(len(words))], 1.0))
+async def test_each_word_has_the_space_of_its_script(stage: Stage, batches: list[str], text: str) -> None:
+    """In what the context records, and in what the log and the captions show."""
+    frames = list[Frame]()
 
-    found = [item for item in await stage.items("a") if isinstance(item, WordTimestamp)]
-    assert {item.includes_inter_frame_spaces for item in found} == {not has_spaces}
+    async def push(_service: object, frame: Frame, *_: object) -> None:
+        frames.append(frame)
+
+    words = [batch.split("|") for batch in batches]
+    whole = "".join(map("".join, words))
+    sentence = AggregatedTextFrame(whole, TextType.SENTENCE, raw_text=whole)
+    sequencer = stage.tts._aggregated_frame_sequencer
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TTSService, "push_frame", push)
+        await stage.say("a", whole)
+        await sequencer.register_spoken(sentence, "a", whole, append_to_context=True)
+        await stage.receive(*(spoken("a", batch, [0.1 * n for n in range(len(batch))], 1.0) for batch in words))
+        stage.tts._word_timestamp_tracker.start(0)
+        for item in await stage.items("a"):
+            if isinstance(item, WordTimestamp):
+                at = (item.word, item.timestamp)
+                await stage.tts._add_word_timestamps([at], "a", item.includes_inter_frame_spaces)
+
+    told = [frame for frame in frames if isinstance(frame, TTSTextFrame)]
+    parts = [TextPartForConcatenation(f.raw_text or f.text, f.includes_inter_frame_spaces) for f in told]
+    assert concatenate_aggregated_text(parts) == text
+    assert "".join(f.text if f.includes_inter_frame_spaces else f" {f.text}" for f in told).strip() == text
 
 
 async def test_a_text_that_completes_without_audio_is_asked_for_again_and_in_pieces(stage: Stage) -> None:

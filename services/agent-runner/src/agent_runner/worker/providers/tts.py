@@ -8,11 +8,12 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, Final, Self
 
-from pipecat.frames.frames import Frame, TTSAudioRawFrame, TTSStartedFrame, TTSStoppedFrame
+from pipecat.frames.frames import Frame, TTSAudioRawFrame, TTSStartedFrame, TTSStoppedFrame, TTSTextFrame
+from pipecat.processors.frame_processor import FrameDirection
 
 from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.onset import silence_before
-from agent_runner.domain.spacing import is_unspaced
+from agent_runner.domain.spacing import spaced
 from agent_runner.worker.providers.early_connection import EarlyConnection
 from agent_runner.worker.providers.first_line import FirstLine
 from agent_runner.worker.providers.mended_speech import MendedSpeech
@@ -33,6 +34,8 @@ class TextToSpeech(OrderedSpeech, MendedSpeech):
     """
 
     on_lost: Callable[[float], None]
+    _last_word = ""
+    _last_recorded = ""  # in the model's spelling
 
     @classmethod
     def of(cls, config: AgentConfig) -> Self:
@@ -106,18 +109,26 @@ class TextToSpeech(OrderedSpeech, MendedSpeech):
         includes_inter_frame_spaces: bool | None = None,
         pre_merge_tokens: bool = False,
     ) -> None:
-        """Shift the times of words by the silence that was cut at the context's start.
-
-        Pipecat's Inworld service puts a space before each word in any language.
-        """
-        if includes_inter_frame_spaces is None and is_unspaced("".join(word for word, _at_s in word_times)):
-            includes_inter_frame_spaces = True
+        """Shift the times of words by the silence that was cut at the context's start."""
         cut_s = 0.0
         if (utterance := self._utterances.get(context_id or "")) is not None:
             utterance.words += "".join(word for word, _at_s in word_times)
             cut_s = utterance.cut_s
         placed = [(word, max(0.0, at_s - cut_s)) for word, at_s in word_times]
         await super().add_word_timestamps(placed, context_id, includes_inter_frame_spaces, pre_merge_tokens)
+
+    async def push_frame(self, frame: Frame, direction: FrameDirection = FrameDirection.DOWNSTREAM) -> None:
+        """Give each word the space that stands before it.
+
+        Pipecat's flag for words without spaces holds for the rest of a sentence, and would join its Latin words, too.
+        """
+        if isinstance(frame, TTSTextFrame):
+            recorded = frame.raw_text or frame.text
+            frame.includes_inter_frame_spaces = True
+            frame.text, self._last_word = spaced(frame.text, self._last_word), frame.text
+            if frame.append_to_context:
+                frame.raw_text, self._last_recorded = spaced(recorded, self._last_recorded), recorded
+        await super().push_frame(frame, direction)
 
     async def on_audio_context_interrupted(self, context_id: str) -> None:
         self.first_line.interrupted(context_id)
