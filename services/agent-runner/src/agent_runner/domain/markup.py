@@ -62,6 +62,7 @@ _CITATION: Final = re.compile(r"\^.*|[\d\s,;–-]+")
 _EMPHASIS: Final = re.compile(r"(\*+)(?=[^\s*])([^*\n]*[^\s*])\1")
 _STRUCK: Final = re.compile(r"~~[^~\n]+~~")
 _ASIDE: Final = re.compile(r"\(([^()\n]*)\)|（([^（）\n]*)）")
+_CLAUSE_END: Final = re.compile(r" *(?:$|[\n\[.!?,;:…。！？，、；।॥–—])")  # a tag begins a sentence
 _ENTITY: Final = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z]\w{1,30});")
 _CJK: Final = r"\u3000-\u30ff\u3400-\u9fff\uff00-\uffef"  # a Chinese or Japanese sentence goes on without a space
 _ADDRESS: Final = re.compile(
@@ -173,8 +174,13 @@ def _aside(rest: str, is_end: bool, said: Said) -> Taken | None:
     """A stage direction in round brackets; another remark stays."""
     if found := _ASIDE.match(rest):
         inner = found[1] if found[1] is not None else found[2]
-        act = is_direction(inner, is_between=said.is_between, is_bracketed=True)
-        return Taken(found.end()) if act else None
+        inside, ending = (
+            is_direction(inner, is_between=said.is_between, is_bracketed=True, is_ending=is_ending)
+            for is_ending in (False, True)
+        )
+        if inside != ending and not is_end and rest[found.end() :].strip(" ") == "":
+            return MORE
+        return Taken(found.end()) if (ending if _CLAUSE_END.match(rest, found.end()) else inside) else None
     is_open = len(rest) <= _LONGEST_ASIDE and not re.search(r"[()（）\n]", rest[1:])
     return MORE if is_open and not is_end else None
 

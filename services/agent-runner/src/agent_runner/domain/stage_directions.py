@@ -22,7 +22,7 @@ lacht, lächelt, kichert, seufzt, grinst, nickt, zwinkert, hustet, räuspert sic
 schluchzt, stöhnt, atmet, atmet tief, holt tief luft, zuckt mit den schultern
 ríe, se ríe, sonríe, suspira, asiente, guiña, guiña un ojo, tose, susurra, bosteza, solloza
 rit, sourit, soupire, hoche la tête, tousse, chuchote, bâille, sanglote
-ri, sorri, acena, pisca, sussurra, boceja, soluça
+sorri, acena, pisca, sussurra, boceja, soluça
 sorride, sospira, annuisce, tossisce, sbadiglia, singhiozza, ridacchia
 हँसता है, हंसता है, हँसती है, हंसती है, हँसते हुए, हंसते हुए, मुस्कुराता है, मुस्कुराती है, मुस्कुराते हुए, आह भरते हुए
 笑, 笑い, 笑う, 微笑, 微笑む, 微笑み, ため息, うなずく, 頷く, 咳, 咳払い, 沈黙, くすくす
@@ -41,26 +41,41 @@ _NOUNS: Final = _one_of("""
 laugh, laughter, chuckle, giggle, sigh, smile, grin, nod, shrug, wink, pause, gasp, cough, sniff, sob, groan, yawn
 whisper, breath, inhale, exhale, gulp, frown, wave, cry, breathe, hum
 lachen, gelächter, lächeln, seufzer, seufzen, risa, risas, sonrisa, suspiro, pausa, rire, rires, sourire, soupir
-riso, risos, risada, risadas, sorriso, risata, risate, sospiro, ride
+riso, risos, risada, risadas, sorriso, risata, risate, sospiro, ride, ri
 """)
 _BEFORE: Final = (
     r"(?:(?:soft|gentle|warm|quiet|nervous|slight|a|the|long|short|deep|brief|small|\w+ly|leise|laut|kurz|sanft) ){0,2}"
 )
+_ADVERB: Final = r"(?: (?:\w+(?:ly|mente)|doucement|leise|laut|kurz|sanft|herzlich))?"
+# Nouns, too: "the sea (waves) is rough".
+_ORDINARY: Final = re.compile(
+    "waves|pauses|beams|coughs|cries|hums|thinking|breathing|pausing|coughing|sniffing|humming|waving|yawning",
+    re.IGNORECASE,
+)
+_ALONE: Final = re.compile(rf"{_BEFORE}(?:{_ACTS}|{_MANNERS}){_ADVERB}", re.IGNORECASE)
 _ACT: Final = re.compile(rf"{_BEFORE}(?:{_ACTS})(?: [^\s]+){{0,5}}", re.IGNORECASE)
 _MANNER: Final = re.compile(rf"{_BEFORE}(?:{_MANNERS})(?: [^\s]+){{0,2}}", re.IGNORECASE)
 _NOUN: Final = re.compile(rf"{_BEFORE}(?:{_NOUNS})(?: \w+ly)?", re.IGNORECASE)
 
 
-def is_direction(text: str, *, is_between: bool, is_bracketed: bool) -> bool:
+def is_direction(text: str, *, is_between: bool, is_bracketed: bool, is_ending: bool = False) -> bool:
     """Whether the text says how something is said, or what the speaker does.
+
+    Brackets are also remarks: a noun inside a sentence stays, and so does an act with more than an adverb after it
+    that does not stand between two sentences.
 
     Args:
         text: What stands between the asterisks or brackets.
         is_between: It stands between two sentences.
         is_bracketed: Brackets mark a remark, asterisks perhaps an emphasis.
+        is_ending: A sentence or a part of it ends behind the text.
     """
     words = " ".join(text.split()).rstrip(".!…,;")
-    is_name = text[:1].isupper() and not is_between
-    if _ACT.fullmatch(words) or _MANNER.fullmatch(words):
-        return is_bracketed or not is_name
-    return (is_between or (is_bracketed and not is_name)) and _NOUN.fullmatch(words) is not None
+    if is_between:
+        return any(kind.fullmatch(words) for kind in (_ACT, _MANNER, _NOUN))
+    is_name = text[:1].isupper()
+    if not is_bracketed:
+        return not is_name and any(kind.fullmatch(words) for kind in (_ACT, _MANNER))
+    if _NOUN.fullmatch(words) or _ORDINARY.fullmatch(words):
+        return is_ending and not is_name
+    return _ALONE.fullmatch(words) is not None
