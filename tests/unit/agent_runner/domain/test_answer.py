@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent_runner.domain.answer import Answer, up_to_a_sentence
+from agent_runner.domain.speakable import Speakable
 
 SENTENCE = "This is one of the sentences of it. "  # 36 characters: 2.4 s
 
@@ -41,6 +42,36 @@ def test_no_limit() -> None:
 def test_it_says_a_beginning_of_the_answer(pieces: list[str], longest_s: float) -> None:
     whole = said(Answer(0), *pieces)
     assert whole.startswith(said(Answer(longest_s), *pieces))
+
+
+LEAD = "Let me look that up."
+
+
+@pytest.mark.parametrize(
+    ("before", "text", "new"),
+    [
+        (LEAD, "Let me look that up. Seat 12.", " Seat 12."),
+        (LEAD, "let me look  that up.\nSeat 12.", " Seat 12."),
+        (LEAD, "Let me look that up", ""),
+        (LEAD, "Seat 12.", " Seat 12."),
+        ("Let me look", "", ""),
+        ("Let me look", "Let me looking at it.", " Let me looking at it."),
+        ("Straße.", "STRASSE. Ja.", " Ja."),
+        ("我看一下", "我看一下座位。", " 座位。"),
+        (LEAD, "Sure, let me look that up.", " Sure, let me look that up."),
+    ],
+)
+def test_the_next_attempt_leaves_out_the_beginning_that_was_said(before: str, text: str, new: str) -> None:
+    first, _ = Answer(0).fed(before)
+    assert said(first.again(Speakable(), before), text) == new
+
+
+def test_the_next_attempt_keeps_to_the_limit_of_the_whole_answer() -> None:
+    first, before = Answer(5).fed(SENTENCE * 2)
+    assert said(first.again(Speakable(), before), SENTENCE * 10).strip() == SENTENCE.strip()
+    over, before = Answer(5).fed(SENTENCE * 10)
+    assert over.is_over
+    assert said(over.again(Speakable(), before), SENTENCE * 10) == ""
 
 
 @pytest.mark.parametrize(

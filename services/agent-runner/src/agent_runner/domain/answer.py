@@ -29,8 +29,8 @@ class Answer:
         said_s: Estimated seconds of speech so far.
         last: The last character so far.
         is_over: The rest of the answer is not spoken.
-        repeats: What an attempt before this one has said. The text is then held until the end, without this beginning:
-            a model that is asked again begins with the same words.
+        repeats: What the attempts before this one have said. The text is then held until the end, without this
+            beginning: a model that is asked again begins with the same words.
     """
 
     longest_s: float
@@ -41,6 +41,15 @@ class Answer:
     is_over: bool = False
     repeats: str = ""
     held: str = ""
+
+    def again(self, text: Speakable, said: str) -> "Answer":
+        """The state of the next attempt; what was said counts towards the limit.
+
+        Args:
+            text: The attempt's text, still empty.
+            said: What the attempts so far have said.
+        """
+        return replace(self, text=text, repeats=said, held="")
 
     @property
     def had_text(self) -> bool:
@@ -63,7 +72,7 @@ class Answer:
         left = replace(self, text=text, repeats="", held="")
         if not self.repeats:
             return left._limited(ready)
-        new = (self.held + ready).removeprefix(self.repeats).lstrip()
+        new = _behind(self.repeats, self.held + ready).lstrip()
         return left._limited(" " + new if new else "")
 
     def _limited(self, ready: str) -> tuple["Answer", str]:
@@ -83,6 +92,20 @@ class Answer:
             return False
         is_sentence = last in _WIDE_ENDS or (character.isspace() and last in _SENTENCE_ENDS)
         return is_sentence or (character.isspace() and said_s >= self.longest_s * _PATIENCE)
+
+
+def _behind(beginning: str, text: str) -> str:
+    """The text without this beginning, compared without case and spaces; all of it if it begins with other words."""
+    wanted, at = "".join(beginning.split()).casefold(), 0
+    while wanted and at < len(text):
+        found = text[at].strip().casefold()
+        if not wanted.startswith(found):
+            return text
+        wanted, at = wanted.removeprefix(found), at + 1
+    if at == len(text) or east_asian_width(text[at - 1]) in "WF":
+        return text[at:]
+    is_inside_a_word = text[at - 1].isalnum() and text[at].isalnum()
+    return text if is_inside_a_word else text[at:]
 
 
 def up_to_a_sentence(text: str, *, is_alone: bool) -> str:

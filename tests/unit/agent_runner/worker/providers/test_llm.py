@@ -451,6 +451,20 @@ async def test_a_failure_after_a_cut_call_is_asked_again_and_still_says_nothing_
     assert (model.said, model.ran, model.faults) == (LEAD["content"], 1, 1)
 
 
+async def test_after_a_cut_call_the_same_words_in_another_case_are_not_said_and_the_limit_holds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    line = "Here is one of the many sentences of it. "
+    again = [line.lower(), line * 9]
+    model = Model(monkeypatch, [line, CUT_ARGUMENTS], again, max_answer_s=5)
+    await model.ask()
+    assert model.said.split() == (line * 2).split()
+
+    model = Model(monkeypatch, [line * 9, CUT_ARGUMENTS], [line * 9], max_answer_s=5)
+    await model.ask()
+    assert model.said.split() == (line * 2).split()
+
+
 async def test_an_answer_that_fails_after_a_cut_call_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     model = Model(monkeypatch, [LEAD["content"], CUT_ARGUMENTS], *[[OSError()]] * 20)
     with pytest.raises(NoAnswer):

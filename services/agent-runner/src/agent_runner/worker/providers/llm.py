@@ -228,6 +228,7 @@ class LanguageModel(GroqLLMService):
         self.questions_asked += 1
         self.is_asked = True
         self._said = ""
+        self._text = Answer(self._config.max_answer_s, self.speed)
         self._rounds.ask(context.messages)
         if budget := self._config.llm_context_tokens:  # a summary keeps the context within it; without one, cut it here
             self._dropped += _shorten(context, shrunk(context.messages), _OVERRUN * budget)
@@ -256,7 +257,7 @@ class LanguageModel(GroqLLMService):
             self.has_begun, self.finish = False, ""
             is_off = self._settings.reasoning_effort == "none"
             thoughts = Speakable(is_thinking=self._thoughts.expects(way.model, is_off=is_off))
-            self._text = Answer(self._config.max_answer_s, self.speed, thoughts, repeats=self._said)
+            self._text = self._text.again(thoughts, self._said)
             try:
                 await super()._process_context(context)
                 await self._end_text()
