@@ -147,6 +147,7 @@ def test_plain_words_stay(word: str) -> None:
         ("Yes (pauses included), it is.", "Yes (pauses included), it is."),
         ("Her (Smile) and (thinking about it).", "Her (Smile) and (thinking about it)."),
         ("Well (chuckles) no (sigh). Hm (pause) — yes (smile)", "Well no. Hm — yes"),
+        ("Well (sigh) I guess, (soft laugh) yes.", "Well I guess, yes."),
         ("So sad (sigh) [sad] it is.", "So sad [sad] it is."),
         ("(waves at you) Hi. (Sigh) Bye (laughs softly).", "Hi. Bye."),
         ("Open （until five） today.", "Open （until five） today."),

@@ -37,10 +37,10 @@ lachend, lächelnd, kichernd, seufzend, grinsend, nickend, flüsternd, schmunzel
 riendo, sonriendo, suspirando, susurrando, riant, en riant, souriant, en souriant, en soupirant, rindo, sorrindo
 suspirando, sussurrando, ridendo, sorridendo, sospirando, sussurrando
 """)
+_SOUNDS: Final = _one_of("laugh, laughter, chuckle, giggle, sigh, gasp, sob, groan, gulp, gelächter, seufzer")
 _NOUNS: Final = _one_of("""
-laugh, laughter, chuckle, giggle, sigh, smile, grin, nod, shrug, wink, pause, gasp, cough, sniff, sob, groan, yawn
-whisper, breath, inhale, exhale, gulp, frown, wave, cry, breathe, hum
-lachen, gelächter, lächeln, seufzer, seufzen, risa, risas, sonrisa, suspiro, pausa, rire, rires, sourire, soupir
+smile, grin, nod, shrug, wink, pause, cough, sniff, yawn, whisper, breath, inhale, exhale, frown, wave, cry, breathe
+hum, lachen, lächeln, seufzen, risa, risas, sonrisa, suspiro, pausa, rire, rires, sourire, soupir
 riso, risos, risada, risadas, sorriso, risata, risate, sospiro, ride, ri
 """)
 _BEFORE: Final = (
@@ -52,17 +52,17 @@ _ORDINARY: Final = re.compile(
     "waves|pauses|beams|coughs|cries|hums|thinking|breathing|pausing|coughing|sniffing|humming|waving|yawning",
     re.IGNORECASE,
 )
-_ALONE: Final = re.compile(rf"{_BEFORE}(?:{_ACTS}|{_MANNERS}){_ADVERB}", re.IGNORECASE)
+_ALONE: Final = re.compile(rf"{_BEFORE}(?:{_ACTS}|{_MANNERS}|{_SOUNDS}){_ADVERB}", re.IGNORECASE)
 _ACT: Final = re.compile(rf"{_BEFORE}(?:{_ACTS})(?: [^\s]+){{0,5}}", re.IGNORECASE)
 _MANNER: Final = re.compile(rf"{_BEFORE}(?:{_MANNERS})(?: [^\s]+){{0,2}}", re.IGNORECASE)
-_NOUN: Final = re.compile(rf"{_BEFORE}(?:{_NOUNS})(?: \w+ly)?", re.IGNORECASE)
+_NOUN: Final = re.compile(rf"{_BEFORE}(?:{_SOUNDS}|{_NOUNS})(?: \w+ly)?", re.IGNORECASE)
 
 
 def is_direction(text: str, *, is_between: bool, is_bracketed: bool, is_ending: bool = False) -> bool:
     """Whether the text says how something is said, or what the speaker does.
 
-    Brackets are also remarks: a noun inside a sentence stays, and so does an act with more than an adverb after it
-    that does not stand between two sentences.
+    Brackets are also remarks: an ordinary noun inside a sentence stays, and so does an act with more than an adverb
+    after it that does not stand between two sentences.
 
     Args:
         text: What stands between the asterisks or brackets.
@@ -76,6 +76,6 @@ def is_direction(text: str, *, is_between: bool, is_bracketed: bool, is_ending: 
     is_name = text[:1].isupper()
     if not is_bracketed:
         return not is_name and any(kind.fullmatch(words) for kind in (_ACT, _MANNER))
-    if _NOUN.fullmatch(words) or _ORDINARY.fullmatch(words):
-        return is_ending and not is_name
-    return _ALONE.fullmatch(words) is not None
+    if _ALONE.fullmatch(words) and not _ORDINARY.fullmatch(words):
+        return True
+    return is_ending and not is_name and any(kind.fullmatch(words) for kind in (_NOUN, _ORDINARY))
