@@ -14,7 +14,7 @@ CJK_TENS: Final = "[一二三四五六七八九]?十[一二三四五六七八九
 
 
 def words(text: str) -> frozenset[str]:
-    """The words of a table, as they stand in normalised text."""
+    """The words of a table, normalised as a transcript is."""
     return frozenset(normalize("NFKC", text).casefold().split())
 
 

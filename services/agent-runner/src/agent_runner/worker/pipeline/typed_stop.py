@@ -66,7 +66,7 @@ class TypedStop(Base):
         self._timer: asyncio.TimerHandle | None = None
 
     async def add(self, text: str) -> None:
-        """Add typed text to the open turn; if there is none by then, the text is a turn of its own."""
+        """Add typed text to the open turn; if there is none by then, the text is a separate turn."""
         self._typed = f"{self._typed}\n{text}" if self._typed else text
         self._is_due = True
         if self._owes_words and not self._is_sounding:

@@ -63,5 +63,5 @@ class UtteranceEnds:
         return self._ended.popleft() if self._ended else "answer"
 
     def clear(self) -> None:
-        """Start from a known place: an interruption may discard a frame on its way to the aggregator."""
+        """Start from a known place: an interruption may discard a frame before it reaches the aggregator."""
         self._ended.clear()
