@@ -13,7 +13,7 @@ from agent_runner.link.messages import Beat, End, Ready, Stopped, Turn
 from agent_runner.link.supervisor_end import ForkedWorker
 from tests.support.agent_runner.fakes import Ear
 from tests.support.commands import go
-from tests.support.processes import parent_of, state_of
+from tests.support.processes import command_of, parent_of, state_of
 from tests.support.waiting import until
 
 
@@ -51,7 +51,7 @@ async def test_a_killed_worker_is_noticed_at_once_and_reaped(forkserver: ForkSer
 
 async def test_the_forkserver_is_the_only_process_beside_the_workers(others: set[str], forkserver: ForkServer) -> None:
     worker, _ = await ready_worker(forkserver)
-    commands = [Path(f"/proc/{child}/cmdline").read_text() for child in children() - others]
+    commands = [command_of(int(child)) for child in children() - others]
     assert ["forkserver" in command for command in commands] == [True]
     await end(worker)
 

@@ -23,6 +23,7 @@ from greenroom_cli.stack import system_environment
 from greenroom_cli.stack.ports import free_ports
 from greenroom_cli.stack.providers import sandbox_environment
 from tests.integration.cli.running import GREENROOM, greenroom
+from tests.support.processes import command_of, environment_of, pids
 from tests.support.servers import API_KEY, API_SECRET, LiveKitServer, Part, RedisServer, free_port
 from tests.support.waiting import until
 
@@ -191,11 +192,7 @@ async def _drained_call(container: Container, settings: Settings, folder: Path) 
 
 async def _a_part_that_dies_comes_back(container: Container) -> None:
     pid = next(
-        int(entry.name)
-        for entry in Path("/proc").iterdir()
-        if entry.name.isdigit()
-        and b"billing.app" in (entry / "cmdline").read_bytes()
-        and str(container.state).encode() in (entry / "environ").read_bytes()
+        pid for pid in pids() if "billing.app" in command_of(pid) and str(container.state) in environment_of(pid)
     )
     started = len(container.events("part.started"))
     os.kill(pid, signal.SIGKILL)

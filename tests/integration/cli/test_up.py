@@ -20,7 +20,7 @@ from greenroom_cli.stack import system_environment
 from greenroom_cli.stack.ports import free_ports
 from greenroom_cli.stack.state import StateFolder
 from tests.integration.cli.running import GREENROOM, greenroom
-from tests.support.processes import descendants, is_alive
+from tests.support.processes import command_of, descendants, is_alive
 
 # With keys, no sandbox starts; without a call, these addresses get no request.
 NOWHERE = "127.0.0.1:9"
@@ -214,7 +214,7 @@ def test_a_second_one_in_the_same_folder_is_refused(lasting: Up) -> None:
 
 
 def test_a_service_that_dies_is_started_again_and_the_state_survives(lasting: Up) -> None:
-    billing = next(pid for pid in lasting.descendants() if "billing.app" in Path(f"/proc/{pid}/cmdline").read_text())
+    billing = next(pid for pid in lasting.descendants() if "billing.app" in command_of(pid))
 
     os.kill(billing, signal.SIGKILL)
 
