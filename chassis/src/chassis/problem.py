@@ -149,11 +149,17 @@ def _invalid(found: Sequence[Mapping[str, Any]], content_type: str) -> Refused:
     if any(tuple(e["loc"]) == ("body",) and e["type"] != "value_error" for e in found):
         given = "" if content_type.startswith("application/json") else f", not {content_type[:80]}"
         return Refused(MALFORMED_BODY, f"Send a JSON object with Content-Type application/json{given}.")
-    fields = tuple(FieldError(field=_name(e["loc"]), message=_shown(str(e["msg"]))) for e in found[:_MAX_FIELDS])
+    fields = tuple(FieldError(field=_name(e["loc"]), message=_shown(_message(e))) for e in found[:_MAX_FIELDS])
     names = ", ".join(field.field for field in fields)
     if all(f.field in _SESSION_IDS and e["type"].startswith("string_") for f, e in zip(fields, found, strict=False)):
         return Refused(INVALID_SESSION_ID, f"{names} is not a valid session id.", errors=fields)
     return Refused(INVALID_REQUEST, f"Invalid fields: {names}.", errors=fields)
+
+
+def _message(error: Mapping[str, Any]) -> str:
+    if error["type"] == "extra_forbidden":
+        return "There is no such field here. Names are case-sensitive; /docs lists them."
+    return str(error["msg"]).removeprefix("Value error, ")
 
 
 def _name(location: Sequence[object]) -> str:

@@ -77,7 +77,10 @@ async def _call(
 
 async def _connect_ear(settings: Settings) -> Transcriber:
     if not settings.assembly_api_key:
-        raise CommandError("ASSEMBLY_API_KEY is not set, so the agent cannot be heard", "set it, or: greenroom up")
+        raise CommandError(
+            "ASSEMBLY_API_KEY is not set, so the agent cannot be heard",
+            "set it, or name the folder of a stack with --state, or start one: greenroom up",
+        )
     return await Transcriber.connect(settings.assembly_host, settings.assembly_api_key, _show)
 
 

@@ -52,7 +52,9 @@ async def _check(
     name: str, variable: str, probe: Callable[[], Awaitable[list[Check]]], environment: Mapping[str, str]
 ) -> list[Check]:
     if variable not in environment:
-        detail = f"{variable} is not set and no stack runs here; greenroom up starts one"
+        detail = (
+            f"{variable} is not set and no stack runs here; name its folder with --state, or start one: greenroom up"
+        )
         return [Check(GROUP, name, Verdict.UNCHECKED, detail)]
     try:
         async with asyncio.timeout(LIMIT_S):

@@ -190,6 +190,23 @@ async def test_a_sessions_limit_is_recorded_and_shown_by_either_name(
     assert (await api.get(f"/sessions/{session_id}")).json()["grantedMinutes"] == 5
 
 
+@pytest.mark.parametrize(
+    ("body", "field", "says"),
+    [
+        ({"openingline": "Hi"}, "openingline", "Names are case-sensitive"),
+        ({"language": "x y"}, "language", "send a BCP 47"),
+    ],
+)
+async def test_a_wrong_field_says_what_to_change(
+    api: httpx.AsyncClient, body: dict[str, object], field: str, says: str
+) -> None:
+    (error,) = (await api.post(START, json={"userName": "Ann", **body})).json()["errors"]
+
+    assert error["field"] == field
+    assert says in error["message"]
+    assert "Value error" not in error["message"]
+
+
 async def test_two_limits_that_differ_are_refused_and_both_are_named(api: httpx.AsyncClient, world: World) -> None:
     answer = await api.post(START, json={"userName": "Ann", "creditLimit": 5, "maxMinutes": 6})
 
