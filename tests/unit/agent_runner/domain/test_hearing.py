@@ -122,3 +122,11 @@ def test_an_agent_that_sends_or_has_nothing_to_send_or_nobody_to_hear_it_is_not_
         assert not muteness.is_mute(now, made=sent + (RATE if is_speaking else 0), sent=sent, can_hear=True)
         now += step
         assert not muteness.is_mute(now, made=sent + RATE, sent=sent, can_hear=False)
+
+
+def test_a_sound_without_words_in_a_turn_with_words_is_not_asked_for() -> None:
+    hearing = Hearing(4)
+    hearing.words(is_final=True)
+    spoke(hearing, 10, 12)
+    hearing.turn_had_words()
+    assert not hearing.asks_again(100)

@@ -97,6 +97,10 @@ class Hearing:
             self._has_partial = False
             self._asks_at = at
 
+    def turn_had_words(self) -> None:
+        """The caller's turn ended with words: what answers them answers its sounds without words, too."""
+        self._asks_at = None
+
     def agent_spoke(self) -> None:
         """The agent said something, which answers the caller's sound."""
         self._asks_at = None

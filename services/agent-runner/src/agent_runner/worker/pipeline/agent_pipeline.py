@@ -221,7 +221,9 @@ class AgentPipeline:
 
         @user.event_handler("on_user_turn_stopped")
         async def _(_user: object, _strategy: object, message: UserTurnStoppedMessage) -> None:
-            if not message.content:
+            if message.content:
+                self.ear.hearing.turn_had_words()
+            else:
                 self.ear.hearing.turn_was_empty(time.monotonic())
                 self.ear.quiet.unanswered()
                 self.shown.unanswered()
