@@ -13,7 +13,7 @@ def is_unspaced(text: str) -> bool:
 
 
 def spaced(word: str, before: str) -> str:
-    """The word as it is appended to the text before it.
+    """The word with the space that goes before it.
 
     A space goes first, unless the word is a mark alone, or one of the two characters that meet is Chinese or Japanese.
     """

@@ -1,4 +1,4 @@
-"""A model's thoughts in a text that nobody hears, such as a summary."""
+"""A model's thoughts in a text that is not spoken, such as a summary."""
 
 from agent_runner.domain.markup import THINK, THOUGHT
 
