@@ -7,19 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_runner.domain.floor import (
-    LONGEST_SOUND_S,
-    MOST_WORDLESS,
-    Effect,
-    Floor,
-    Ignore,
-    Pause,
-    Resume,
-    Rules,
-    StartTurn,
-    Step,
-    TakeUp,
-)
+from agent_runner.domain.floor import Floor, FloorEffect, FloorStep, Ignore, Rules, StartTurn, TakeUp
+from agent_runner.domain.hold import LONGEST_SOUND_S, MOST_WORDLESS, Pause, Resume
 
 VAD_S = 0.2
 RULES = Rules(resume_after_s=0.8, echo_guard_s=1.0)
@@ -30,27 +19,27 @@ class Call:
 
     def __init__(self, floor: Floor | None = None, *, speaking_since: float | None = 0.0) -> None:
         self.floor = floor or Floor(RULES)
-        self.effects: list[Effect] = []
+        self.effects: list[FloorEffect] = []
         if speaking_since is not None:
             self.floor = self.floor.agent_began().agent_said(speaking_since, "Let me tell you")
 
-    def take(self, step: Step) -> tuple[Effect, ...]:
+    def take(self, step: FloorStep) -> tuple[FloorEffect, ...]:
         self.floor, effects = step
         if StartTurn() in effects:
             self.floor = self.floor.turn_began()
         self.effects += effects
         return effects
 
-    def sound(self, began: float, ended: float) -> tuple[Effect, ...]:
+    def sound(self, began: float, ended: float) -> tuple[FloorEffect, ...]:
         """A sound between these times, as the VAD reports it."""
         found = self.take(self.floor.sound_began(began + VAD_S, VAD_S))
         while (at := self.floor.next_at) is not None and at < ended + VAD_S:
             found += self.take(self.floor.passed(at))
         return found + self.take(self.floor.sound_ended(ended + VAD_S, VAD_S))
 
-    def wait(self) -> list[tuple[float, tuple[Effect, ...]]]:
+    def wait(self) -> list[tuple[float, tuple[FloorEffect, ...]]]:
         """Let all that is due happen."""
-        found: list[tuple[float, tuple[Effect, ...]]] = []
+        found: list[tuple[float, tuple[FloorEffect, ...]]] = []
         while (at := self.floor.next_at) is not None:
             found.append((at, self.take(self.floor.passed(at))))
         return found

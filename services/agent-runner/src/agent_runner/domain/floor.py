@@ -9,12 +9,7 @@ from typing import Final, Self, TypeAlias
 
 from agent_runner.domain.caller_words import Backchannels
 from agent_runner.domain.echo import Echo
-
-LONGEST_SOUND_S: Final = 2.0
-"""A sound without words pauses the agent for so long; the agent then speaks beside it."""
-
-MOST_WORDLESS: Final = 2
-"""Pauses in a row that brought no words, after which only words stop the agent: an echo, a song or a cold."""
+from agent_runner.domain.hold import Hold, Pause, Resume
 
 BUSY_S: Final = 30.0
 """Longest wait for an answer; then a sound begins the caller's turn as if the agent had nothing to say."""
@@ -43,16 +38,6 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
-    """Effect: hold the agent's audio; discard nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resume:
-    """Effect: the agent goes on where it paused."""
-
-
-@dataclass(frozen=True, slots=True)
 class StartTurn:
     """Effect: the caller's turn begins, and interrupts what the agent says or is about to say."""
 
@@ -75,23 +60,23 @@ class TakeUp:
     text: str
 
 
-Effect: TypeAlias = Pause | Resume | StartTurn | Ignore | TakeUp
-Step: TypeAlias = tuple["Floor", tuple[Effect, ...]]
+FloorEffect: TypeAlias = Pause | Resume | StartTurn | Ignore | TakeUp
+FloorStep: TypeAlias = tuple["Floor", tuple[FloorEffect, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
-    """A pause of the agent, pending or in effect.
+class Sound:
+    """The caller's last sound.
 
     Attributes:
-        due: When the agent pauses, if the sound goes on.
-        since: When it paused; None: it is not paused.
-        until: When it goes on.
+        is_on: It goes on.
+        began: When, in seconds of the clock of `Floor`.
+        overlaps: It began while the agent spoke: it may be the agent's echo.
     """
 
-    due: float | None = None
-    since: float | None = None
-    until: float = 0.0
+    is_on: bool = False
+    began: float = -inf
+    overlaps: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,32 +91,25 @@ class Floor:
         has_turn: The caller's turn is open: all further sound and words belong to it.
         has_words: Of that turn.
         unsaid: Letters not yet heard of a line that the caller cannot interrupt; None: there is none.
-        is_sounding: The caller makes a sound.
-        sound_at: When the caller's last sound began.
-        overlaps: The caller's last sound began while the agent spoke: it may be the agent's echo.
-        wordless: Pauses in a row that brought no words.
         guarded_until: Until then a sound does not pause the agent; None: the caller has not heard the agent yet.
         kept: Words for the end of the agent's speech, with the time of the last: None if they wait for any end.
     """
 
     rules: Rules
-    hold: Hold = field(default_factory=lambda: Hold())
+    hold: Hold = field(default_factory=Hold)
     echo: Echo = field(default_factory=Echo)
+    sound: Sound = field(default_factory=Sound)
     is_speaking: bool = False
     busy_until: float = 0.0
     has_turn: bool = False
     has_words: bool = False
     unsaid: int | None = None
-    is_sounding: bool = False
-    sound_at: float = -inf
-    overlaps: bool = False
-    wordless: int = 0
     guarded_until: float | None = None
     kept: tuple[str, float | None] | None = None
 
     @property
     def is_paused(self) -> bool:
-        return self.hold.since is not None
+        return self.hold.is_paused
 
     @property
     def is_protected(self) -> bool:
@@ -141,49 +119,42 @@ class Floor:
     @property
     def next_at(self) -> float | None:
         """When `passed` is due."""
-        return self.hold.until if self.is_paused else self.hold.due
+        return self.hold.next_at
 
     def is_agents(self, now: float) -> bool:
         """Whether the agent speaks or is about to."""
         return self.is_speaking or now < self.busy_until
 
-    def sound_began(self, now: float, ago_s: float) -> Step:
+    def sound_began(self, now: float, ago_s: float) -> FloorStep:
         """The caller began to make a sound `ago_s` ago, speech or not."""
-        floor = replace(self, is_sounding=True, sound_at=now - ago_s, overlaps=self.is_speaking)
+        floor = replace(self, sound=Sound(is_on=True, began=now - ago_s, overlaps=self.is_speaking))
         if self.has_turn:
             return floor, ()
+        hold = self.hold.sound_began(now - ago_s + self.rules.pause_after_s)
         if self.is_paused:
-            return floor._holding(until=max(self.hold.until, (self.hold.since or now) + LONGEST_SOUND_S)), ()
+            return replace(floor, hold=hold), ()
         if not self.is_agents(now):
             return floor, (StartTurn(),)
         is_guarded = self.is_speaking and now < (self.guarded_until or 0)
-        if self.is_protected or is_guarded or self.wordless >= MOST_WORDLESS:
+        if self.is_protected or is_guarded or hold.is_exhausted:
             return floor, ()
-        return replace(floor, hold=Hold(due=now - ago_s + self.rules.pause_after_s)).passed(now)
+        return replace(floor, hold=hold).passed(now)
 
-    def sound_ended(self, now: float, ago_s: float) -> Step:
+    def sound_ended(self, now: float, ago_s: float) -> FloorStep:
         """The caller's sound ended `ago_s` ago."""
-        floor = replace(self, is_sounding=False)
-        if self.is_paused:
-            # A row of short sounds does not prolong the pause for ever.
-            longest = (self.hold.since or now) + LONGEST_SOUND_S + self.rules.resume_after_s
-            return floor._holding(until=min(now - ago_s + self.rules.resume_after_s, longest)).passed(now)
-        return replace(floor, hold=Hold()), ()
+        hold = self.hold.sound_ended(now - ago_s, self.rules.resume_after_s)
+        return replace(self, sound=replace(self.sound, is_on=False), hold=hold).passed(now)
 
-    def passed(self, now: float) -> Step:
+    def passed(self, now: float) -> FloorStep:
         """Time passed."""
-        hold = self.hold
-        if self.is_paused and now >= hold.until:
-            return replace(self, hold=Hold(), wordless=self.wordless + 1), (Resume(),)
-        if hold.due is not None and now >= hold.due:
-            return replace(self, hold=Hold(since=now, until=now + LONGEST_SOUND_S)), (Pause(),)
-        return self, ()
+        hold, effects = self.hold.passed(now)
+        return replace(self, hold=hold), effects
 
-    def words(self, now: float, text: str, *, is_final: bool) -> Step:
+    def words(self, now: float, text: str, *, is_final: bool) -> FloorStep:
         """A transcript came, of the present sound or of an earlier one."""
         if self.has_turn:
-            return replace(self, has_words=True, wordless=0), ()
-        may_echo = self.overlaps or self.is_agents(now)  # a transcript may come after the agent's end
+            return replace(self, has_words=True, hold=self.hold.words_came()), ()
+        may_echo = self.sound.overlaps or self.is_agents(now)  # a transcript may come after the agent's end
         judged = self.echo.judge(text, now, is_final=is_final, is_agents=may_echo, early=_early(self, now))
         if judged == "echo":
             return replace(self, echo=self.echo.recognised()), (Ignore(),) if is_final else ()
@@ -200,7 +171,8 @@ class Floor:
 
     def turn_began(self) -> Self:
         """The caller's turn is open; what the agent said or prepared is interrupted."""
-        return replace(self, has_turn=True, has_words=False, hold=Hold(), busy_until=0.0, kept=_owed(self.kept))
+        hold, kept = self.hold.ended(), _owed(self.kept)
+        return replace(self, has_turn=True, has_words=False, hold=hold, busy_until=0.0, kept=kept)
 
     def turn_ended(self, now: float) -> Self:
         """The caller's turn is complete. With words it is answered."""
@@ -209,7 +181,7 @@ class Floor:
 
     def turn_has_words(self) -> Self:
         """The open turn began with words."""
-        return replace(self, has_words=True, wordless=0)
+        return replace(self, has_words=True, hold=self.hold.words_came())
 
     def agent_prepares(self, now: float) -> Self:
         """The agent is about to speak: a line unasked, a tool's result."""
@@ -228,7 +200,7 @@ class Floor:
             unsaid = unsaid - letters if unsaid > 0 else None
         return replace(self, echo=self.echo.heard(text, now), guarded_until=guarded_until, unsaid=unsaid)
 
-    def agent_ended(self, now: float) -> Step:
+    def agent_ended(self, now: float) -> FloorStep:
         """The agent's speech ended, by itself or interrupted."""
         floor = replace(self, is_speaking=False, unsaid=None, kept=None)
         if self.kept is None or (self.has_turn and not _owed(self.kept)):
@@ -239,24 +211,22 @@ class Floor:
 
     def interrupted(self) -> Self:
         """The pipeline discarded what the agent was saying."""
-        return replace(self, hold=Hold(), busy_until=0.0)
+        return replace(self, hold=self.hold.ended(), busy_until=0.0)
 
     def protected(self, line: str) -> Self:
         """The caller cannot interrupt this line, the agent's next."""
         return replace(self, unsaid=_letters(line))
 
-    def _holding(self, *, until: float) -> Self:
-        return replace(self, hold=replace(self.hold, until=until))
-
     def _keeping(self, text: str) -> Self:
         kept = f"{self.kept[0]} {text}" if self.kept else text
         return replace(self, kept=(kept, None))
 
-    def _backchannel(self, now: float, text: str) -> Step:
-        floor = replace(self, kept=_owed(self.kept) or (text, now), wordless=0)
-        if not self.is_paused or self.is_sounding:
+    def _backchannel(self, now: float, text: str) -> FloorStep:
+        hold = self.hold.words_came()
+        floor = replace(self, kept=_owed(self.kept) or (text, now), hold=hold)
+        if not hold.is_paused or self.sound.is_on:
             return floor, (Ignore(backchannel=True),)
-        return replace(floor, hold=Hold()), (Ignore(backchannel=True), Resume())
+        return replace(floor, hold=hold.ended()), (Ignore(backchannel=True), Resume())
 
 
 def _owed(kept: tuple[str, float | None] | None) -> tuple[str, None] | None:
@@ -271,7 +241,7 @@ def _early(floor: Floor, now: float) -> float | None:
     """
     if floor.guarded_until is None or now >= floor.guarded_until + _LATE_S:
         return None
-    began = max(floor.sound_at, floor.guarded_until - floor.rules.echo_guard_s)
+    began = max(floor.sound.began, floor.guarded_until - floor.rules.echo_guard_s)
     return began if began < floor.guarded_until else None
 
 

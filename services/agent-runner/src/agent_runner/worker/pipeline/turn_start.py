@@ -27,7 +27,8 @@ from pipecat.turns.types import ProcessFrameResult
 from pipecat.turns.user_start import BaseUserTurnStartStrategy
 from pipecat.utils.time import time_now_iso8601
 
-from agent_runner.domain.floor import Floor, Ignore, Pause, Resume, Rules, StartTurn, Step, TakeUp
+from agent_runner.domain.floor import Floor, FloorStep, Ignore, Rules, StartTurn, TakeUp
+from agent_runner.domain.hold import Pause, Resume
 from agent_runner.worker.pipeline.typed_stop import TypedFrame
 
 
@@ -110,7 +111,7 @@ class FloorTurnStart(BaseUserTurnStartStrategy):
                 pass
         return ProcessFrameResult.CONTINUE
 
-    async def _take(self, step: Step, heard: TranscriptionFrame | InterimTranscriptionFrame | None = None) -> None:
+    async def _take(self, step: FloorStep, heard: TranscriptionFrame | InterimTranscriptionFrame | None = None) -> None:
         self.floor, effects = step
         for effect in effects:
             match effect:
