@@ -37,7 +37,9 @@ END_S: Final = 3.0
 
 # --- end with a last sentence
 LAST_WORDS_S: Final = 5.0
-"""The longest last sentence."""
+"""The longest last sentence of an end that the scheduler waits for."""
+OWN_LAST_WORDS_S: Final = 15.0
+"""The longest goodbye of an end that the agent decides, for which nobody waits."""
 KILL_S: Final = 6.0
 """Default of KILL_S: from the decision to end until SIGKILL."""
 REAP_S: Final = 2.0

@@ -6,6 +6,8 @@ import os
 import time
 from typing import Any
 
+import pytest
+
 from agent_runner.domain.context_budget import SUMMARY
 from agent_runner.link.messages import Stopped, Turn
 from contracts.tools import RecordedTool
@@ -124,10 +126,11 @@ async def bodies(sandbox: Sandbox) -> list[dict[str, Any]]:
     return [r["body"] for r in (await sandbox.state())["last_requests"] if r["service"] == "groq"]
 
 
+@pytest.mark.parametrize("text", ["word " * 120, "谢谢您的来电。" * 20], ids=["en", "zh"])
 async def test_a_long_call_is_summarised_and_tells_its_summary(
-    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New, text: str
 ) -> None:
-    history = [{"role": role, "content": "word " * 120} for _ in range(10) for role in ("user", "assistant")]
+    history = [{"role": role, "content": text} for _ in range(10) for role in ("user", "assistant")]
     memory = os.memfd_create("history")
     os.write(memory, json.dumps(history).encode())
     worker = await fork(llm_context_tokens=2500)

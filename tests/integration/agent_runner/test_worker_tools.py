@@ -369,6 +369,30 @@ async def test_an_agent_that_may_end_the_call_says_goodbye_and_ends_it(
     assert [turn.heard_text for turn in worker.said if isinstance(turn, Turn)][-1] == said
 
 
+LONG_GOODBYE = "Thank you for calling the box office, Anna. Your two seats are kept until seven. Have a lovely evening!"
+
+
+@pytest.mark.parametrize(
+    ("text", "goodbye", "said"),
+    [
+        ("Okay.", "Have a nice evening, Anna, goodbye!", ["Okay.", "Have a nice evening, Anna, goodbye!"]),
+        ("Thank you, goodbye!", "Goodbye!", ["Thank you, goodbye!"]),
+        ("[happy]", "Goodbye then.", ["Goodbye then."]),
+        ("", LONG_GOODBYE, [LONG_GOODBYE]),
+    ],
+)
+async def test_no_goodbye_is_lost_or_cut(
+    greet: Greet, sandbox: Sandbox, text: str, goodbye: str, said: list[str]
+) -> None:
+    call = {"tool_calls": [{"name": "end_call", "arguments": {"goodbye": goodbye}}], "text": text}
+    await sandbox.control("replies", {"replies": [call]})
+    worker, caller = await greet({"end_call": True})
+    await caller.type("That is all.")
+    assert (await worker.heard(Stopped)).cause == "agent_ended"
+    told = [turn.heard_text for turn in worker.said if isinstance(turn, Turn) and turn.n and turn.heard_text]
+    assert told == said
+
+
 async def test_a_call_is_signed_and_gets_the_headers_that_its_tool_names(server: ToolServer) -> None:
     secret = f"whsec_{base64.b64encode(b'k' * 24).decode()}"
     settings = {

@@ -93,8 +93,12 @@ def reply(request: Completion, scripted: Reply | None, now: datetime, reasoning:
 
 
 def prompt_tokens(request: Completion) -> int:
-    """An estimate: 1.3 tokens a word, and some for each message."""
-    return round(sum(len(line.text.split()) + 4 for line in request.conversation) * _TOKENS_PER_WORD)
+    """An estimate: 1.3 tokens a word or a character of Chinese, Japanese or Korean, and some for each message."""
+    return round(sum(_words(line.text) + 4 for line in request.conversation) * _TOKENS_PER_WORD)
+
+
+def _words(text: str) -> int:
+    return len(text.split()) + sum(character >= "\u2e80" for character in text)
 
 
 def _tokens(arguments: str) -> int:

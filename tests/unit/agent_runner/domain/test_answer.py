@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_runner.domain.answer import Answer, up_to_a_sentence
+from agent_runner.domain.answer import Answer, fitting, up_to_a_sentence
 from agent_runner.domain.speakable import Speakable
 
 SENTENCE = "This is one of the sentences of it. "  # 36 characters: 2.4 s
@@ -88,3 +88,25 @@ def test_the_next_attempt_keeps_to_the_limit_of_the_whole_answer() -> None:
 )
 def test_a_text_that_the_limit_cut(text: str, alone: bool, spoken: str) -> None:
     assert up_to_a_sentence(text, is_alone=alone) == spoken
+
+
+@pytest.mark.parametrize(
+    ("text", "longest_s", "kept"),
+    [
+        ("Goodbye, Anna!", 5, "Goodbye, Anna!"),
+        ("Thank you. " + "We hope to hear from you soon. " * 4, 4, "Thank you. We hope to hear from you soon."),
+        ("We wish you a pleasant evening, and hope to hear more", 2.3, "We wish you a pleasant evening"),
+        ("感谢您的来电。" * 9, 5, "感谢您的来电。" * 3),
+        ("Version 1.5 is out today", 0.9, "Version 1.5"),
+        ("a" * 100, 2, "a" * 30),
+    ],
+)
+def test_of_long_last_words_the_whole_sentences_that_fit_are_said(text: str, longest_s: float, kept: str) -> None:
+    assert fitting(text, longest_s) == kept
+
+
+@given(st.text(max_size=400), st.floats(0, 10), st.floats(0.5, 1.5))
+def test_what_fits_is_a_beginning(text: str, longest_s: float, speed: float) -> None:
+    kept = fitting(text, longest_s, speed)
+    assert text.startswith(kept)
+    assert kept == text or len(kept) <= longest_s * speed * 15

@@ -56,6 +56,7 @@ from agent_runner.link.messages import (
     Unfinished,
 )
 from contracts.causes import Cause
+from contracts.deadlines import LAST_WORDS_S, OWN_LAST_WORDS_S
 from tests.support.agent_runner.fakes import CALL_LIMITS
 
 LIMITS = replace(CALL_LIMITS, start_s=4.5, kill_s=6)
@@ -231,6 +232,12 @@ def test_a_worker_that_decides_to_end_and_does_not_is_killed_as_one_that_was_tol
     scene = Scene().live()
     scene.say(Ending())
     assert scene.kills == [LIMITS.kill_s]
+
+
+def test_a_longer_goodbye_of_the_agents_own_gets_its_time() -> None:
+    scene = Scene().live()
+    scene.say(Ending(words_s=OWN_LAST_WORDS_S))
+    assert scene.kills == [LIMITS.kill_s + OWN_LAST_WORDS_S - LAST_WORDS_S]
 
 
 def test_a_fault_without_an_end_lasts_to_the_workers_death() -> None:

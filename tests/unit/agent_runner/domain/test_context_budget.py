@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +21,15 @@ CALL = [
     {"role": "assistant", "content": "", "tool_calls": [{"id": "1"}]},
     said("tool", "x" * 16_000),
 ]
+
+
+@pytest.mark.parametrize(
+    ("text", "most_characters"),
+    [("What time is it? ", 4), ("Который час? ", 2), ("अभी कितने बजे हैं? ", 2), ("现在几点了？", 1)],
+)
+def test_the_estimate_knows_that_other_scripts_take_more_tokens(text: str, most_characters: int) -> None:
+    count = tokens([said("user", text * 100)])
+    assert len(text * 100) / most_characters * 0.75 < count <= len(text * 100) / most_characters + 10
 
 
 def test_a_result_shrinks_after_the_turn_that_used_it() -> None:

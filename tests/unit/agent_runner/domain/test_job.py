@@ -27,6 +27,7 @@ from agent_runner.link.messages import (
 from agent_runner.worker.providers.error_name import error_name
 from agent_runner.worker.providers.llm import NoAnswer
 from contracts.causes import Cause
+from contracts.deadlines import LAST_WORDS_S, OWN_LAST_WORDS_S
 from contracts.lines import lines_in
 from tests.support.commands import go
 
@@ -175,6 +176,20 @@ def test_an_errors_name_has_its_cause() -> None:
     assert error_name(ErrorFrame("", exception=error)) == "unknown: NoAnswer: TimeoutError"
 
 
+@pytest.mark.parametrize(
+    ("cause", "words_s"),
+    [
+        (Cause.AGENT_ENDED, OWN_LAST_WORDS_S),
+        (Cause.USER_IDLE, OWN_LAST_WORDS_S),
+        (Cause.ENDED, LAST_WORDS_S),
+        (Cause.PROVIDER_FAILED, LAST_WORDS_S),
+    ],
+)
+def test_only_an_end_that_the_agent_decides_has_time_for_a_long_goodbye(cause: Cause, words_s: float) -> None:
+    _, effects = play(ASSIGNED, methodcaller("ended", EndCall(cause, say="Goodbye.")))
+    assert effects[1:] == [Ending(words_s=words_s), EndCall(cause, say="Goodbye.")]
+
+
 def test_before_the_job_neither_faults_nor_errors_count() -> None:
     state, effects = play(PREJOINED, methodcaller("faulted", "tts"), erred("tts", "gone", is_unusable=True))
     assert effects == [ROOM]
@@ -184,9 +199,10 @@ def test_before_the_job_neither_faults_nor_errors_count() -> None:
 @given(STORIES)
 def test_a_job_ends_once_and_does_nothing_new_afterwards(story: list[Event]) -> None:
     state, effects = play(*story)
-    assert effects.count(Ending()) == len(ends(*story)) == int(state.is_ending)
+    endings = [at for at, effect in enumerate(effects) if isinstance(effect, Ending)]
+    assert len(endings) == len(ends(*story)) == int(state.is_ending)
     if state.is_ending:
-        after = effects[effects.index(Ending()) + 2 :]
+        after = effects[endings[0] + 2 :]
         assert all(isinstance(effect, CancelLastWords | Faulty | Recovered) for effect in after)
 
 

@@ -82,7 +82,7 @@ class Answer:
         for at, character in enumerate(ready):
             if self._is_end(said_s, last, character):
                 return replace(self, said_s=said_s, is_over=True), ready[:at]
-            said_s += 1 / self.speed / (_WIDE_PER_S if east_asian_width(character) in "WF" else _CHARACTERS_PER_S)
+            said_s += _seconds(character, self.speed)
             last = character
         return replace(self, said_s=said_s, last=last), ready
 
@@ -106,6 +106,25 @@ def _behind(beginning: str, text: str) -> str:
         return text[at:]
     is_inside_a_word = text[at - 1].isalnum() and text[at].isalnum()
     return text if is_inside_a_word else text[at:]
+
+
+def _seconds(character: str, speed: float) -> float:
+    return 1 / speed / (_WIDE_PER_S if east_asian_width(character) in "WF" else _CHARACTERS_PER_S)
+
+
+def fitting(text: str, longest_s: float, speed: float = 1.0) -> str:
+    """As many whole sentences as can be spoken in this time; of a longer first one the words that can."""
+    said_s, words, sentences = 0.0, 0, 0
+    for at, character in enumerate(text):
+        said_s += _seconds(character, speed)
+        if said_s > longest_s:
+            return (text[:sentences] or text[:words].rstrip(_CLAUSE_ENDS + " ") or text[:at]).rstrip()
+        is_last = text[at + 1 : at + 2].strip() == ""
+        if character in _WIDE_ENDS or (character in _SENTENCE_ENDS and is_last):
+            sentences = at + 1
+        if is_last:
+            words = at + 1
+    return text
 
 
 def up_to_a_sentence(text: str, *, is_alone: bool) -> str:

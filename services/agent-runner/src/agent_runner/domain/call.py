@@ -56,6 +56,7 @@ from agent_runner.link.messages import (
     Unfinished,
 )
 from contracts.causes import Cause, provider_failed
+from contracts.deadlines import LAST_WORDS_S
 
 EXIT_S: Final = 2.0
 """From a worker's last message to SIGKILL."""
@@ -198,8 +199,8 @@ def _said(state: CallState, message: ToSupervisor, now: float, limits: CallLimit
             return replace(state, unfinished=message.turn), ()
         case ToolCall():
             return state, (TellTool(message),)
-        case Ending():
-            return state, (Kill(limits.kill_s),)
+        case Ending(words_s=words_s):
+            return state, (Kill(limits.kill_s + max(0.0, words_s - LAST_WORDS_S)),)
         case Faulty() | Recovered():
             return _fault(state, message, now)
         case Failed():

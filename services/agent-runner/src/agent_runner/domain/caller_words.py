@@ -6,6 +6,8 @@ from types import MappingProxyType
 from typing import Final
 from unicodedata import normalize
 
+from agent_runner.domain.spacing import is_unspaced
+
 _SOUNDS: Final = (
     *("hm", "mm", "mhm", "mh", "hmhm", "mm-hm", "m-hm", "mh-hm", "uh-huh", "aha", "a-ha", "ah-ha", "ah", "oh"),
     *("ok", "okay"),
@@ -72,6 +74,11 @@ _HINDI_HUM: Final = re.compile(r"हम(?:्म)+")
 def words_of(text: str) -> list[str]:
     """The text's words in lower case, without punctuation. Chinese and Japanese text stays whole between marks."""
     return [word.replace("’", "'") for word in _WORD.findall(normalize("NFKC", text).lower())]
+
+
+def units_of(text: str) -> list[str]:
+    """Words, as in `words_of`; of Chinese and Japanese, whose words no space separates, characters."""
+    return [unit for word in words_of(text) for unit in (word if is_unspaced(word) else (word,))]
 
 
 class Backchannels:

@@ -10,13 +10,25 @@ LONGEST_RESULT: Final = 1024
 """Characters of a tool's result that stay once its turn has ended."""
 
 _CUT: Final = " (the rest is left out)"
-_CHARACTERS_PER_TOKEN: Final = 4
+_OTHER_ALPHABETS: Final = "\u0370"  # the first character of Greek; Cyrillic, Arabic, Devanagari and Thai follow
+_IDEOGRAMS: Final = "\u2e80"  # the first of Chinese; Japanese, Korean and emoji follow
 _PER_MESSAGE: Final = 10
 
 
 def tokens(messages: Sequence[Any]) -> int:
-    """An estimate, like Pipecat's: a token for four characters."""
-    return sum(_PER_MESSAGE + len(_text(message)) // _CHARACTERS_PER_TOKEN for message in messages)
+    """An estimate: a token for four Latin characters, two of another alphabet, or one of Chinese, Japanese or Korean.
+
+    Tokenizers differ; those of smaller vocabularies need that many.
+    """
+    return sum(_PER_MESSAGE + _tokens_of(_text(message)) for message in messages)
+
+
+def _tokens_of(text: str) -> int:
+    if text.isascii():
+        return len(text) // 4
+    ideograms = sum(character >= _IDEOGRAMS for character in text)
+    others = sum(_OTHER_ALPHABETS <= character < _IDEOGRAMS for character in text)
+    return (len(text) + others + 3 * ideograms) // 4
 
 
 def shrunk(messages: Sequence[Any], *, and_newest: bool = False) -> list[Any]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import Final, Literal, Self
 
-from agent_runner.domain.caller_words import words_of
+from agent_runner.domain.caller_words import units_of
 from agent_runner.domain.spacing import is_unspaced
 
 _REMEMBERED_S: Final = 8.0  # the words of a sentence come back as one text
@@ -30,7 +30,7 @@ class Echo:
     def heard(self, text: str, now: float) -> Self:
         """The caller heard these words of the agent's."""
         recent = tuple(one for one in self.said if now - one[1] < _REMEMBERED_S)
-        return replace(self, said=(*recent, *((part, now) for part in _parts(text))))
+        return replace(self, said=(*recent, *((part, now) for part in units_of(text))))
 
     def judge(
         self, text: str, now: float, *, is_final: bool, is_agents: bool, early: float | None = None
@@ -45,7 +45,7 @@ class Echo:
             is_agents: The agent speaks or is about to, or the sound began while it spoke.
             early: When the sound began, if that was in the first moments of the agent's first speech.
         """
-        words = _parts(text)
+        words = units_of(text)
         recent = [one for one in self.said if now - one[1] < _REMEMBERED_S]
         said = [word for word, _at in recent]
         if not words or not said or not (is_agents or self.is_known):
@@ -66,11 +66,6 @@ class Echo:
 
     def recognised(self) -> Self:
         return self if self.is_known else replace(self, is_known=True)
-
-
-def _parts(text: str) -> list[str]:
-    """Words; of Chinese and Japanese, whose words no space separates, characters."""
-    return [part for word in words_of(text) for part in (word if is_unspaced(word) else (word,))]
 
 
 def _is_certain(parts: list[str]) -> bool:

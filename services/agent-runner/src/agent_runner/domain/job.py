@@ -8,8 +8,10 @@ from agent_runner.domain.lines import Lines
 from agent_runner.domain.provider_health import ProviderHealth
 from agent_runner.link.messages import End, Ending, Go, Prejoin, Provider, Rejoin, Removed, Speak, Unanswered
 from contracts.causes import Cause
+from contracts.deadlines import LAST_WORDS_S, OWN_LAST_WORDS_S
 from contracts.lines import lines_in
 
+_AGENTS_OWN: Final = frozenset({Cause.AGENT_ENDED, Cause.USER_IDLE})
 _ROOM_GONE: Final = frozenset({"ROOM_DELETED", "ROOM_CLOSED"})
 
 
@@ -57,6 +59,11 @@ class EndCall:
     def with_apology(self) -> bool:
         """Whether the last words are the apology."""
         return self.cause is Cause.PROVIDER_FAILED
+
+    @property
+    def words_s(self) -> float:
+        """The longest that the last words may take; nobody waits for those of an end that the agent decides."""
+        return OWN_LAST_WORDS_S if self.cause in _AGENTS_OWN else LAST_WORDS_S
 
 
 Command: TypeAlias = Prejoin | Assigned | Speak | End | Rejoin
@@ -108,7 +115,7 @@ class JobState:
 
     def ended(self, end: EndCall) -> Step:
         """Something ends the call. The first cause stands."""
-        return (self, ()) if self.is_ending else (replace(self, is_ending=True), (Ending(), end))
+        return (self, ()) if self.is_ending else (replace(self, is_ending=True), (Ending(words_s=end.words_s), end))
 
     def supervisor_gone(self) -> Step:
         state, effects = self.ended(EndCall(Cause.ENDED, "the supervisor is gone"))

@@ -93,6 +93,7 @@ class Talk:
         self.marks = Marks()  # of the turn that is being answered
         self.asking = Marks()  # since the caller's speech last ended
         self.questions = 0  # turns of the caller
+        self.said = ""  # what the caller has heard of the newest answer or opening line
         self.is_answering = False  # the model's words came, and their turn has not ended
         self.is_asking = False  # the caller's turn has begun and not ended
         self.summary = NO_SUMMARY  # to be told with the next turn
@@ -187,7 +188,7 @@ class Talk:
         return self._user_text is not None or bool(self._words)
 
     def _complete(self, heard_text: str, *, interrupted: bool) -> Turn:
-        self.is_answering = False
+        self.is_answering, self.said = False, heard_text
         stage_ms = {} if self._user_text is None else self.marks.stage_ms()
         turn = self._told(self.number, self._user_text or "", heard_text, interrupted=interrupted, stage_ms=stage_ms)
         self._n, self._lines = turn.n + 1 + self._lines, 0

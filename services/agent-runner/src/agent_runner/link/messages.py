@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Protocol, TypeAlias
 from pydantic import Field, TypeAdapter, ValidationError
 
 from contracts.causes import Cause
+from contracts.deadlines import LAST_WORDS_S
 from contracts.tools import RecordedTool
 
 MAX_PACKET_BYTES = 200 * 1024
@@ -265,8 +266,13 @@ class Unanswered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """The worker has decided to end the call; a last sentence may follow."""
+    """The worker has decided to end the call; a last sentence may follow.
 
+    Attributes:
+        words_s: The longest that it may take, in seconds.
+    """
+
+    words_s: float = LAST_WORDS_S
     kind: Literal["ending"] = "ending"
 
 

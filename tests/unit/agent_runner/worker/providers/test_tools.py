@@ -73,3 +73,19 @@ async def test_a_redirect_after_which_the_tool_may_have_acted_is_no_failure(
         await toolbox([book], told, tool_allowed_hosts="127.0.0.1").call("book", {})
     assert [call.outcome for call in told] == ["", outcome]
     assert asked == [method.encode()], "it was not followed"
+
+
+async def test_an_answer_nested_too_deeply_to_parse_is_told_as_text() -> None:
+    deep = b"[" * 15_000
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(deep), deep))
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/seats"
+        look = RecordedTool(name="look", description="", parameters={}, url=url)
+        found, _ = await toolbox([look], [], tool_allowed_hosts="127.0.0.1").call("look", {})
+    assert found == {"result": deep.decode()}

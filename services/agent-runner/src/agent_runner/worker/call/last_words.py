@@ -8,6 +8,7 @@ from typing import Any, Final
 from pipecat.frames.frames import EndFrame, InterruptionFrame, TTSSpeakFrame
 
 from agent_runner.agent_config import AgentConfig
+from agent_runner.domain.answer import fitting
 from agent_runner.domain.job import EndCall
 from agent_runner.link.messages import Go
 from agent_runner.worker.call.apology import Apology
@@ -16,6 +17,7 @@ from agent_runner.worker.pipeline.agent_pipeline import AgentPipeline
 from chassis.tasks import Tasks
 from contracts.deadlines import LAST_WORDS_S
 
+_BEGIN_S: Final = 0.7  # of the time for the last words, until the first is heard
 _VOICE_S: Final = 1.5  # if the live voice has sent no audio by then, play the stored apology instead
 _STILL_JOINING_S: Final = 3.0
 _LEAVE_S: Final = 1.0
@@ -49,7 +51,7 @@ class LastWords:
         self._cancelled.set()
 
     async def end(self, end: EndCall, *, has_voice: bool) -> None:
-        """Say the last words, within LAST_WORDS_S, and leave the room.
+        """Say the last words, within their time, and leave the room.
 
         Args:
             has_voice: Text to speech has not failed.
@@ -59,7 +61,9 @@ class LastWords:
             pipeline.floor.close()
             pipeline.transport.stop_listening()
             self._tasks.spawn(pipeline.stt.close_session())
-            await self._limited(self._say(end.say) if end.say else self._apologise(has_voice=has_voice))
+            said = fitting(end.say or "", end.words_s - _BEGIN_S, pipeline.llm.speed)
+            words = self._say(said, end.words_s) if said else self._apologise(has_voice=has_voice)
+            await self._limited(words, end.words_s)
         pipeline.ear.call_ended()
         if self._start.joining is not None:  # LiveKit's runtime finishes a cancelled join and would then stay for 20 s
             await asyncio.wait([self._start.joining], timeout=_LEAVE_S)
@@ -67,19 +71,19 @@ class LastWords:
             async with asyncio.timeout(_LEAVE_S):
                 await asyncio.gather(self._room.leave(), pipeline.stt.close_session(), return_exceptions=True)
 
-    async def _limited(self, words: Coroutine[Any, Any, None]) -> None:
-        """Run these for at most LAST_WORDS_S; `cancel` ends them at once."""
+    async def _limited(self, words: Coroutine[Any, Any, None], limit_s: float) -> None:
+        """Run these for at most `limit_s`; `cancel` ends them at once."""
         waits = [self._tasks.spawn(words), asyncio.create_task(self._cancelled.wait())]
-        await asyncio.wait(waits, timeout=LAST_WORDS_S, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(waits, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()
 
-    async def _say(self, text: str) -> None:
+    async def _say(self, text: str, limit_s: float = LAST_WORDS_S) -> None:
         """Interrupt the agent, say this, and end the pipeline. A call that is still joining gets time to join."""
         await self._has_joined()
         if self._room.caller_in_room:
             await self._pipeline.queue(InterruptionFrame(), TTSSpeakFrame(text), EndFrame())
-            await self._pipeline.wait_closed(LAST_WORDS_S)
+            await self._pipeline.wait_closed(limit_s)
 
     async def _apologise(self, *, has_voice: bool) -> None:
         """Play the stored apology; without one use the live voice, unless the voice is what failed."""

@@ -19,7 +19,12 @@ from openai import (
 )
 from openai.types.chat import ChatCompletionChunk
 from opentelemetry import trace
-from pipecat.frames.frames import Frame, LLMContextSummaryRequestFrame, LLMFullResponseEndFrame
+from pipecat.frames.frames import (
+    Frame,
+    LLMContextSummaryRequestFrame,
+    LLMFullResponseEndFrame,
+    LLMSummarizeContextFrame,
+)
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.groq.llm import GroqLLMService
@@ -27,7 +32,7 @@ from pipecat.utils.http import connection_limits
 
 from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.answer import Answer
-from agent_runner.domain.context_budget import shrunk, smaller, within
+from agent_runner.domain.context_budget import shrunk, smaller, tokens, within
 from agent_runner.domain.speakable import Speakable
 from agent_runner.domain.thoughts import without_thoughts
 from agent_runner.domain.tool_rounds import Rounds
@@ -232,6 +237,8 @@ class LanguageModel(GroqLLMService):
         self._rounds.ask(context.messages)
         if budget := self._config.llm_context_tokens:  # a summary keeps the context within it; without one, cut it here
             self._dropped += _shorten(context, shrunk(context.messages), _OVERRUN * budget)
+            if tokens(context.messages) >= budget:
+                await self.push_frame(LLMSummarizeContextFrame())
         try:
             async with asyncio.timeout(self._config.llm_total_timeout_s):
                 await self._answer(context, asked_at)

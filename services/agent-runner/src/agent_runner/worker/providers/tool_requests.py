@@ -109,7 +109,7 @@ class ToolRequests:
                 raise ToolFailed(why, is_unknown=is_unknown, kind=str(answer.status))
         try:
             return json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):  # no JSON, or nested deeper than Python parses
             return text
 
 

@@ -16,6 +16,8 @@ from pipecat.frames.frames import FunctionCallResultProperties
 from pipecat.services.llm_service import FunctionCallParams
 
 from agent_runner.agent_config import AgentConfig
+from agent_runner.domain.delivery import has_words
+from agent_runner.domain.goodbye import last_words
 from agent_runner.domain.speakable import speakable
 from agent_runner.domain.talk import Talk
 from agent_runner.domain.tool_calls import Ledger, Outcome, ToolRequest
@@ -126,10 +128,11 @@ class Toolbox:
 
     async def _end(self, llm: LanguageModel, on_end: Callable[[str | None], None], params: FunctionCallParams) -> None:
         """End the call, once the agent has said what it is saying; words of the caller meanwhile keep it alive."""
-        question, has_spoken = self._talk.questions, self._talk.is_answering
+        question, has_answer = self._talk.questions, self._talk.is_answering
         given = params.arguments.get("goodbye") if isinstance(params.arguments, Mapping) else None
         await self._is_quiet(llm)
-        if has_spoken:
+        said = self._talk.said if has_answer else ""
+        if has_words(said):
             await asyncio.sleep(_PLAYED_OUT_S)
         with suppress(TimeoutError):  # the words of a caller who interrupted the goodbye come at the turn's end
             async with asyncio.timeout(_ANSWERING_S):
@@ -141,7 +144,7 @@ class Toolbox:
             await params.result_callback({"error": "not ended: the caller went on talking"}, properties=kept)
             return
         with executing(END_CALL.name, params.tool_call_id):
-            on_end(None if has_spoken else speakable(given) if isinstance(given, str) else "")
+            on_end(last_words(said, speakable(given) if isinstance(given, str) else ""))
 
     async def _is_quiet(self, llm: LanguageModel) -> None:
         """Wait until the agent has said what it is saying, at most _ANSWERING_S.
