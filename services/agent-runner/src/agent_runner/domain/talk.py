@@ -1,6 +1,6 @@
 """The conversation as it happens: which parts become a `Turn`, with which text and latencies."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Final, Literal, NamedTuple, TypeAlias
 
@@ -82,6 +82,14 @@ Said: TypeAlias = Literal["answer", "line", "aside"]
 """Whose words: the model's, a line's that the agent says by itself, or a line's that the context does not have."""
 
 
+@dataclass(slots=True)
+class _Lines:
+    """The agent's own lines: the words of the one that is being said, and how many were since the open question."""
+
+    words: list[str] = field(default_factory=list)
+    said: int = 0
+
+
 class Talk:
     """Follows one epoch's conversation. A method that completes a turn returns it.
 
@@ -101,8 +109,7 @@ class Talk:
         self._user_text: str | None = None
         self._opening: str | None = None
         self._words: list[str] = []  # of the opening line or the answer
-        self._line: list[str] = []  # of the line that is being said
-        self._lines = 0  # said since the open question
+        self._lines = _Lines()
 
     def open_with(self, line: str) -> None:
         """The agent is about to speak this line; the LLM's context has it already."""
@@ -116,7 +123,7 @@ class Talk:
         """
         if said != "aside" or self._opening is not None:
             spaced = words if includes_spaces else f" {words.strip()}"
-            (self._line if said == "line" else self._words).append(spaced)
+            (self._lines.words if said == "line" else self._words).append(spaced)
 
     def decided(self, at: float) -> None:
         """The caller's turn was judged complete: the answer's stages count from its end.
@@ -151,15 +158,15 @@ class Talk:
 
     def line_said(self, text: str, *, interrupted: bool) -> Turn | None:
         """A line ended that the agent said by itself; `text` as in `agent_said`. An open question stays open."""
-        self._line.clear()
+        self._lines.words.clear()
         if not text.strip():
             return None
         n = self.number
         if self._user_text is None:
             self._n = n + 1
         else:
-            self._lines += 1
-            n += self._lines
+            self._lines.said += 1
+            n += self._lines.said
         return self._told(n, "", text.strip(), interrupted=interrupted)
 
     def cut(self) -> tuple[Turn, ...]:
@@ -167,13 +174,13 @@ class Talk:
         if self._opening is not None:
             found = [self.opening_ended(interrupted=True)] if self._words else []
         else:
-            found = [self.line_said(_joined(self._line), interrupted=True)]
+            found = [self.line_said(_joined(self._lines.words), interrupted=True)]
             found += [self._complete(_joined(self._words), interrupted=True)] if self._is_open else []
         return tuple(turn for turn in found if turn is not None)
 
     def so_far(self) -> Turn | None:
         """The turn in progress, up to now; None between two turns."""
-        words = self._line if self._user_text is None and self._line else self._words
+        words = self._lines.words if self._user_text is None and self._lines.words else self._words
         if not self._is_open and not words:
             return None
         return Turn(n=self.number, user_text=self._user_text or "", heard_text=_joined(words), interrupted=True)
@@ -191,7 +198,7 @@ class Talk:
         self.is_answering, self.said = False, heard_text
         stage_ms = {} if self._user_text is None else self.marks.stage_ms()
         turn = self._told(self.number, self._user_text or "", heard_text, interrupted=interrupted, stage_ms=stage_ms)
-        self._n, self._lines = turn.n + 1 + self._lines, 0
+        self._n, self._lines.said = turn.n + 1 + self._lines.said, 0
         self._user_text = None
         self._words.clear()
         return turn
