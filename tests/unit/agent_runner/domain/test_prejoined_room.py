@@ -18,8 +18,9 @@ from agent_runner.domain.prejoined_room import (
     Phase,
     RenewKey,
     RoomEffect,
+    RoomKey,
     RoomState,
-    Step,
+    RoomStep,
     room_to_evict,
 )
 from agent_runner.link.messages import Joined, Ready, Removed, Stopped
@@ -28,16 +29,15 @@ from contracts.deadlines import PREJOINED_LEASE_S, PREJOINED_RENEW_S
 
 NOW = 1000.0
 SILENCE_S = 5.0
-WAITING = RoomState(
-    max_age_s=600, phase=Phase.WAITING, pid=1, has_joined=True, has_key=True, revision=7, expires=NOW + 600, renewed=NOW
-)
+KEY = RoomKey(exists=True, revision=7, written=NOW)
+WAITING = RoomState(max_age_s=600, phase=Phase.WAITING, pid=1, has_joined=True, key=KEY, expires=NOW + 600)
 CLAIMED = replace(WAITING, phase=Phase.CLAIMED, claimed=NOW)
 RETIRING = replace(WAITING, phase=Phase.RETIRING, end="made_way")
 FILLING = RoomState(max_age_s=600)
 LEAVES = (Leave(), Kill(LEAVE_S))
 
 
-def looked(state: RoomState, passed_s: float, silence_s: float = 0) -> Step:
+def looked(state: RoomState, passed_s: float, silence_s: float = 0) -> RoomStep:
     return state.looked(silence_s, NOW + passed_s, silence_limit_s=SILENCE_S)
 
 
@@ -46,7 +46,7 @@ def looked(state: RoomState, passed_s: float, silence_s: float = 0) -> Step:
     [
         (WAITING, 0, 0, Phase.WAITING, ()),
         (WAITING, PREJOINED_RENEW_S, 0, Phase.WAITING, (RenewKey(7),)),
-        (replace(WAITING, renewing=NOW), PREJOINED_RENEW_S, 0, Phase.WAITING, ()),
+        (replace(WAITING, key=replace(KEY, renewing=NOW)), PREJOINED_RENEW_S, 0, Phase.WAITING, ()),
         (replace(WAITING, expires=NOW), 0, 0, Phase.RETIRING, (DeleteKey(7),)),
         (WAITING, PREJOINED_LEASE_S, 0, Phase.LEAVING, (Ended("cut_off"), DeleteKey(7), Kill())),
         (replace(WAITING, expires=NOW), PREJOINED_LEASE_S, 0, Phase.LEAVING, (Ended("cut_off"), DeleteKey(7), Kill())),
@@ -98,7 +98,7 @@ def test_time_passes(
         (FILLING, methodcaller("job_came"), Phase.FILLING, ()),
         (replace(FILLING, pid=1), methodcaller("said", Stopped(cause=Cause.JOIN_FAILED)), Phase.FILLING, ()),
         (
-            replace(FILLING, pid=1, has_key=True),
+            replace(FILLING, pid=1, key=RoomKey(exists=True)),
             methodcaller("fill_failed", "failed"),
             Phase.LEAVING,
             (Ended("failed"), DeleteKey(0), *LEAVES),
@@ -106,7 +106,7 @@ def test_time_passes(
     ],
 )
 def test_an_event(
-    state: RoomState, event: Callable[[RoomState], Step], phase: Phase, effects: tuple[RoomEffect, ...]
+    state: RoomState, event: Callable[[RoomState], RoomStep], phase: Phase, effects: tuple[RoomEffect, ...]
 ) -> None:
     after, done = event(state)
     assert (after.phase, done) == (phase, effects)
@@ -123,9 +123,9 @@ def test_a_failed_renewal_is_tried_again_and_the_lease_counts_from_the_last_one(
     state, _ = state.renewed_key(0, NOW + PREJOINED_RENEW_S + 2)
     assert looked(state, PREJOINED_RENEW_S + 2)[1] == (RenewKey(7),)
     assert looked(state, PREJOINED_LEASE_S)[0].phase is Phase.LEAVING
-    state = replace(state, renewing=NOW + PREJOINED_RENEW_S)
+    state = replace(state, key=replace(state.key, renewing=NOW + PREJOINED_RENEW_S))
     state, _ = state.renewed_key(8, NOW + PREJOINED_RENEW_S + 2)
-    assert (state.revision, state.renewed) == (8, NOW + PREJOINED_RENEW_S)
+    assert (state.key.revision, state.key.written) == (8, NOW + PREJOINED_RENEW_S)
 
 
 def test_the_oldest_unclaimed_room_makes_way_when_the_slots_do_not_suffice() -> None:
@@ -138,7 +138,7 @@ def test_the_oldest_unclaimed_room_makes_way_when_the_slots_do_not_suffice() -> 
 
 _messages = st.sampled_from([Ready(pid=1), Joined(), Removed(duplicate=True), Stopped(cause=Cause.ROOM_CLOSED)])
 _ends = st.sampled_from(["made_way", "stale", "drained"])
-Event = Callable[[RoomState, float], Step]
+Event = Callable[[RoomState, float], RoomStep]
 _events: st.SearchStrategy[Event] = st.one_of(
     _messages.map(lambda message: lambda room, _: room.said(message)),
     st.floats(0, 1).map(lambda silent_s: lambda room, now: room.looked(silent_s, now, silence_limit_s=SILENCE_S)),

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from agent_runner.domain import prejoined_room as domain
 from agent_runner.domain.call_events import Kill, Release
-from agent_runner.domain.prejoined_room import Phase, RoomEffect, RoomState, Step
+from agent_runner.domain.prejoined_room import Phase, RoomEffect, RoomState, RoomStep
 from agent_runner.link.messages import End, Prejoin, ToSupervisor
 from agent_runner.ports import KeyGone, KeysUnavailable, RoomKeys, WorkerProcess
 from agent_runner.supervisor import meters
@@ -166,7 +166,7 @@ class Rooms:
             while rooms := [*self._rooms.values(), *self._leaving]:
                 await rooms[0].gone.wait()
 
-    def perform(self, room: _Room, step: Step) -> None:
+    def perform(self, room: _Room, step: RoomStep) -> None:
         """Take the room's next state, and perform the effects."""
         room.state, effects = step
         for effect in effects:
