@@ -100,7 +100,7 @@ class Commands:
         call = self._node.call(job.session_id)
         if call is not None:
             await call.has_worker(NODE_ACCEPT_S)
-        return JobAccepted(node_id=self._node.facts.node_id, pid=0 if call is None else call.state.pid)
+        return JobAccepted(node_id=self._node.facts.node_id, pid=0 if call is None else call.state.worker.pid)
 
     async def prejoin(self, order: PrejoinRoom) -> RoomPrejoined | CommandFailed:
         """Have a warm worker join a room, if a slot is free; a call that needs the slot later evicts the room."""
@@ -135,7 +135,7 @@ class Commands:
             await call.reported(END_REPORT_S)
         except TimeoutError:
             gone = False
-            log.warning("job.will_not_end", session_id=command.session_id, pid=call.state.pid)
+            log.warning("job.will_not_end", session_id=command.session_id, pid=call.state.worker.pid)
             await call.tell_served(END_REPORT_S)
         if call.job.epoch != command.epoch:
             return JobEnded(found=False, served_ms=0, process_gone=gone)

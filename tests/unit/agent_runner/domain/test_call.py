@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_runner.domain.call import EXIT_S, CallState, step
+from agent_runner.domain.call import EXIT_S, step
 from agent_runner.domain.call_events import (
     AskLastEpoch,
     CallEffect,
@@ -33,6 +33,7 @@ from agent_runner.domain.call_events import (
     TellTurn,
     WorkerTaken,
 )
+from agent_runner.domain.call_state import Assignment, CallState
 from agent_runner.domain.credit import Credit
 from agent_runner.link.messages import (
     Beat,
@@ -70,7 +71,7 @@ class Scene:
 
     def __init__(self, *, farewell: bool = False, credit: Credit | None = None) -> None:
         self.now = 100.0
-        self.state = CallState(epoch=1, began=self.now, credit=credit or Credit(), farewell=farewell)
+        self.state = CallState(Assignment(1, self.now, credit or Credit(), farewell=farewell))
         self.done: list[CallEffect] = []
 
     def feed(self, *events: CallEvent) -> None:
@@ -554,7 +555,7 @@ def test_in_every_order_of_events(
         if any(isinstance(effect, Kill) for effect in effects):
             assert after.cause is not None or announced, "every kill has a reason"
         if any(isinstance(effect, Send | SendGo | Kill) for effect in effects):
-            assert after.pid, "no message without a worker"
+            assert after.worker.pid, "no message without a worker"
         assert len([effect for effect in effects if isinstance(effect, Kill) and not effect.after_s]) <= 1
     assert scene.state.is_over
     assert scene.stopped.served_ms == scene.state.served_ms

@@ -1,7 +1,7 @@
-"""One job on this node, from its assignment to `agent_stopped`: a frozen state and the step that each event takes."""
+"""One job on this node, from its assignment to `agent_stopped`: the step that each event takes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from agent_runner.domain.call_events import (
@@ -29,10 +29,8 @@ from agent_runner.domain.call_events import (
     TellTurn,
     WorkerTaken,
 )
-from agent_runner.domain.credit import Credit, CreditWarning
-from agent_runner.domain.fault_report import FaultReport
-from agent_runner.domain.fault_time import FaultTime
-from agent_runner.domain.served_time import ServedTime
+from agent_runner.domain.call_state import CallState
+from agent_runner.domain.credit import CreditWarning
 from agent_runner.domain.turn_budget import over_budget
 from agent_runner.link.messages import (
     Beat,
@@ -55,7 +53,7 @@ from agent_runner.link.messages import (
     Unanswered,
     Unfinished,
 )
-from contracts.causes import Cause, provider_failed
+from contracts.causes import Cause
 from contracts.deadlines import LAST_WORDS_S
 
 EXIT_S: Final = 2.0
@@ -96,62 +94,10 @@ class CallLimits:
     turn_budget_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class CallState:
-    """One job. All instants are seconds of one monotonic clock.
-
-    Attributes:
-        began: When the job was assigned.
-        farewell: The agent only tells the caller that the call cannot go on.
-        pid: The worker's process; 0: the job waits for a worker.
-        went: When `Go` was sent.
-        has_joined: The agent has been in the room.
-        has_started: Caller and agent have been in the room together.
-        has_warned: The warning before the session's limit was sent.
-        silent_s: The worker's silence, without the supervisor's own pauses.
-        stage_ms: When each stage of the start ended, in ms since the assignment.
-        unfinished: The turn in progress.
-        failed_provider: The last provider that the worker reported as unusable.
-        stopped: The worker's last message.
-        cause: Why the call ends; None: its end is not decided.
-        is_over: The process is gone, or there never was one, and `agent_stopped` was reported.
-    """
-
-    epoch: int
-    began: float
-    credit: Credit
-    farewell: bool = False
-    served: ServedTime = field(default_factory=ServedTime)
-    faults: FaultTime = field(default_factory=FaultTime)
-    fault_report: FaultReport = field(default_factory=FaultReport)
-    pid: int = 0
-    went: float | None = None
-    has_joined: bool = False
-    has_started: bool = False
-    has_warned: bool = False
-    silent_s: float = 0.0
-    ticked_at: float = 0.0
-    stage_ms: Mapping[str, int] = field(default_factory=dict[str, int])
-    unfinished: Turn | None = None
-    failed_provider: str | None = None
-    stopped: Stopped | None = None
-    cause: str | None = None
-    is_over: bool = False
-
-    @property
-    def served_ms(self) -> int:
-        return self.served.served_ms
-
-    @property
-    def fault_ms(self) -> int:
-        """The part of the served time in which a provider failed."""
-        return self.faults.total_ms(self.served.served_ms)
+CallStep: TypeAlias = tuple[CallState, tuple[CallEffect, ...]]
 
 
-Next: TypeAlias = tuple[CallState, tuple[CallEffect, ...]]
-
-
-def step(state: CallState, event: CallEvent, now: float, limits: CallLimits) -> Next:
+def step(state: CallState, event: CallEvent, now: float, limits: CallLimits) -> CallStep:
     """Decide the job's next state, and the effects in the order in which they are performed."""
     if state.is_over:
         return state, ()
@@ -159,17 +105,18 @@ def step(state: CallState, event: CallEvent, now: float, limits: CallLimits) -> 
         case WorkerTaken():
             fields = {"pid": event.pid, "path": event.path, "waited_ms": event.waited_ms}
             stages = {**state.stage_ms, "pool_wait": event.waited_ms}
-            return replace(state, pid=event.pid, stage_ms=stages), (Log("job.worker_taken", fields),)
+            state = replace(state, worker=replace(state.worker, pid=event.pid), stage_ms=stages)
+            return state, (Log("job.worker_taken", fields),)
         case Prepared():
             if state.cause is not None:
                 return state, ()
-            stages = {**state.stage_ms, "go": _ms_since(state.began, now)}
-            return replace(state, went=now, stage_ms=stages), (SendGo(event.past),)
+            stages = {**state.stage_ms, "go": _ms_since(state.job.began, now)}
+            return replace(state, worker=replace(state.worker, went=now), stage_ms=stages), (SendGo(event.past),)
         case NoWorkerInTime():
             state, effects = _end(state, Cause.START_FAILED, None, now, limits)
             return state, (Log("job.no_worker", {"error": event.reason}, "error"), *effects)
         case Said():
-            return _said(replace(state, silent_s=0.0), event.message, now, limits)
+            return _said(replace(state, worker=replace(state.worker, silent_s=0.0)), event.message, now, limits)
         case Looked():
             return _looked(state, event.silence_s, now, limits)
         case EndAsked():
@@ -180,7 +127,7 @@ def step(state: CallState, event: CallEvent, now: float, limits: CallLimits) -> 
             return _died(state)
 
 
-def _said(state: CallState, message: ToSupervisor, now: float, limits: CallLimits) -> Next:
+def _said(state: CallState, message: ToSupervisor, now: float, limits: CallLimits) -> CallStep:
     match message:
         case Beat():
             return _observe(state, now, caller=message.caller_in_room)
@@ -191,7 +138,7 @@ def _said(state: CallState, message: ToSupervisor, now: float, limits: CallLimit
             state, then = _observe(state, now, agent=True)
             return state, (*first, *then)
         case Heard():
-            stages = {**_with_stages(state, message.stage_ms), "heard": _ms_since(state.began, now)}
+            stages = {**_with_stages(state, message.stage_ms), "heard": _ms_since(state.job.began, now)}
             return replace(state, stage_ms=stages), (TellHeard(stages), Log("job.heard", {"stage_ms": stages}))
         case Turn():
             return replace(state, unfinished=None), _turn_effects(message, limits.turn_budget_ms)
@@ -206,7 +153,8 @@ def _said(state: CallState, message: ToSupervisor, now: float, limits: CallLimit
         case Failed():
             fields = {"provider": message.provider, "error": message.name}
             report, told = state.fault_report.unusable(message.provider, message.name)
-            state = replace(state, failed_provider=message.provider, fault_report=report)
+            worker = replace(state.worker, failed_provider=message.provider)
+            state = replace(state, worker=worker, fault_report=report)
             return state, (Log("job.provider_failed", fields, "error"), *told)
         case Unanswered():
             report, told = state.fault_report.unanswered(
@@ -216,7 +164,7 @@ def _said(state: CallState, message: ToSupervisor, now: float, limits: CallLimit
         case Removed():
             return _removed(state, message, now, limits)
         case Stopped():
-            state, effects = _observe(replace(state, stopped=message), now, agent=False)
+            state, effects = _observe(replace(state, worker=replace(state.worker, stopped=message)), now, agent=False)
             if message.detail:
                 fields = {"cause": message.cause, "detail": message.detail}
                 effects = (*effects, Log("job.worker_stopped", fields, "warning"))
@@ -225,13 +173,14 @@ def _said(state: CallState, message: ToSupervisor, now: float, limits: CallLimit
             return state, ()
 
 
-def _joined(state: CallState, message: Joined, now: float, limits: CallLimits) -> Next:
-    if state.has_joined:  # a worker that joins again after `Rejoin`
+def _joined(state: CallState, message: Joined, now: float, limits: CallLimits) -> CallStep:
+    if state.worker.has_joined:  # a worker that joins again after `Rejoin`
         return state, ()
-    stages = {**_with_stages(state, message.stage_ms), "joined": _ms_since(state.began, now)}
-    state = replace(state, has_joined=True, ticked_at=now, stage_ms=stages)
-    effects = (Log("job.joined", {"pid": state.pid, "stage_ms": stages}), TellReady(state.pid, stages))
-    if not state.farewell:
+    stages = {**_with_stages(state, message.stage_ms), "joined": _ms_since(state.job.began, now)}
+    worker = replace(state.worker, has_joined=True)
+    state = replace(state, worker=worker, ticked_at=now, stage_ms=stages)
+    effects = (Log("job.joined", {"pid": state.worker.pid, "stage_ms": stages}), TellReady(state.worker.pid, stages))
+    if not state.job.farewell:
         return state, effects
     state, then = _end(state, Cause.FAREWELL, limits.farewell, now, limits)
     return state, (*effects, *then)
@@ -245,7 +194,7 @@ def _turn_effects(turn: Turn, budget_ms: int) -> tuple[CallEffect, ...]:
     return TellTurn(turn, budget_ms, stage), Log("turn.over_budget", fields | {"budget_ms": budget_ms})
 
 
-def _fault(state: CallState, message: Faulty | Recovered, now: float) -> Next:
+def _fault(state: CallState, message: Faulty | Recovered, now: float) -> CallStep:
     state, effects = _observe(state, now)
     if state.served.fixed:
         return state, effects
@@ -260,7 +209,7 @@ def _fault(state: CallState, message: Faulty | Recovered, now: float) -> Next:
     return state, (*effects, Log("job.provider", fields), *told)
 
 
-def _removed(state: CallState, message: Removed, now: float, limits: CallLimits) -> Next:
+def _removed(state: CallState, message: Removed, now: float, limits: CallLimits) -> CallStep:
     state, effects = _observe(state, now, agent=False)
     effects = (*effects, Log("job.removed", {"duplicate": message.duplicate, "reason": message.reason}, "warning"))
     if message.duplicate and state.cause is None:
@@ -269,58 +218,62 @@ def _removed(state: CallState, message: Removed, now: float, limits: CallLimits)
     return state, (*effects, *then)
 
 
-def _judge_epoch(state: CallState, last: LastEpoch, now: float, limits: CallLimits) -> Next:
+def _judge_epoch(state: CallState, last: LastEpoch, now: float, limits: CallLimits) -> CallStep:
     """A newer epoch ends the call. A removed agent rejoins only if its epoch is known to be the last one."""
-    if last.epoch is not None and last.epoch > state.epoch:
+    if last.epoch is not None and last.epoch > state.job.epoch:
         return _end(state, Cause.SUPERSEDED, None, now, limits)
     if not last.removed or state.cause is not None:
         return state, ()
-    return (state, (Send(Rejoin()),)) if last.epoch == state.epoch else _end(state, Cause.REMOVED, None, now, limits)
+    if last.epoch == state.job.epoch:
+        return state, (Send(Rejoin()),)
+    return _end(state, Cause.REMOVED, None, now, limits)
 
 
-def _looked(state: CallState, silence_s: float, now: float, limits: CallLimits) -> Next:
+def _looked(state: CallState, silence_s: float, now: float, limits: CallLimits) -> CallStep:
     if state.cause is not None:
         return state, ()
-    if now - state.began >= limits.lifetime_s:
+    if now - state.job.began >= limits.lifetime_s:
         return _end(state, Cause.SESSION_TIMEOUT, None, now, limits)
     served_ms = state.served.observe(now).served_ms
     billable_ms = max(0, served_ms - state.faults.total_ms(served_ms))
-    due = state.credit.due(billable_ms, limits.warning)
+    due = state.job.credit.due(billable_ms, limits.warning)
     if due == "end":
         return _end(state, Cause.CREDIT_SPENT, None, now, limits)
     effects: tuple[CallEffect, ...] = ()
     # During a fault the caller would not hear the warning, and the clock of billable time stands still.
-    if due == "warning" and state.pid and state.served.both and not state.has_warned and not state.faults.failing:
+    can_hear = state.worker.pid and state.served.both and not state.faults.failing
+    if due == "warning" and can_hear and not state.has_warned:
         state = replace(state, has_warned=True)
-        speak = Speak(text=limits.warning.text, patience_s=state.credit.patience_s(billable_ms))
-        effects = (Send(speak), Log("job.credit_warning", {"left_ms": state.credit.left_ms(billable_ms)}))
+        speak = Speak(text=limits.warning.text, patience_s=state.job.credit.patience_s(billable_ms))
+        effects = (Send(speak), Log("job.credit_warning", {"left_ms": state.job.credit.left_ms(billable_ms)}))
     state, then = _watch(state, silence_s, now, limits)
     return state, (*effects, *then)
 
 
-def _watch(state: CallState, silence_s: float, now: float, limits: CallLimits) -> Next:
+def _watch(state: CallState, silence_s: float, now: float, limits: CallLimits) -> CallStep:
     """Kill a worker that hangs or does not join in time; report a tick when it is due."""
-    went = state.went
-    if not state.pid or went is None or state.stopped is not None:
+    went = state.worker.went
+    if not state.worker.pid or went is None or state.worker.stopped is not None:
         return state, ()
-    state = replace(state, silent_s=state.silent_s + silence_s)
-    if state.silent_s >= (limits.silence_s if state.has_joined else limits.joining_silence_s):
+    worker = replace(state.worker, silent_s=state.worker.silent_s + silence_s)
+    state = replace(state, worker=worker)
+    if worker.silent_s >= (limits.silence_s if worker.has_joined else limits.joining_silence_s):
         return _kill(state, Cause.STALLED)
-    if not state.has_joined and now - went >= limits.join_s:
+    if not worker.has_joined and now - went >= limits.join_s:
         return _kill(state, Cause.JOIN_FAILED)
     if now - state.ticked_at >= limits.tick_s:
         return replace(state, ticked_at=now), (TellTick(state.served_ms, state.fault_ms),)
     return state, ()
 
 
-def _kill(state: CallState, cause: Cause) -> Next:
+def _kill(state: CallState, cause: Cause) -> CallStep:
     """The worker does not answer: nothing since its last message counts as served."""
     state = replace(state, cause=cause, served=state.served.fix_as_seen())
-    fields = {"cause": cause, "pid": state.pid, "silent_s": round(state.silent_s, 2)}
+    fields = {"cause": cause, "pid": state.worker.pid, "silent_s": round(state.worker.silent_s, 2)}
     return state, (Log("job.killed", fields, "error"), Kill())
 
 
-def _end(state: CallState, cause: str, say: str | None, now: float, limits: CallLimits) -> Next:
+def _end(state: CallState, cause: str, say: str | None, now: float, limits: CallLimits) -> CallStep:
     """Decide the end: the first decision fixes the served time and the cause.
 
     A second `end` of the scheduler without a sentence cuts the last sentence of the first.
@@ -329,13 +282,13 @@ def _end(state: CallState, cause: str, say: str | None, now: float, limits: Call
     disconnected would first resume its connection to LiveKit, which removes the successor for seconds.
     """
     if state.cause is not None:
-        cuts = cause == Cause.ENDED and say is None and state.pid
+        cuts = cause == Cause.ENDED and say is None and state.worker.pid
         return state, (Send(End(how="cancel")),) if cuts else ()
     is_superseded = cause == Cause.SUPERSEDED
     served = state.served.fix_as_seen() if is_superseded else state.served.fix(now)
     state = replace(state, cause=cause, served=served)
     logged = Log("job.ending", {"cause": cause, "served_ms": state.served_ms})
-    if not state.pid:
+    if not state.worker.pid:
         state, effects = _close(state)
         return state, (logged, *effects)
     if is_superseded:
@@ -343,31 +296,31 @@ def _end(state: CallState, cause: str, say: str | None, now: float, limits: Call
     return state, (logged, Send(End(how="cancel" if say is None else "say", text=say)), Kill(limits.kill_s))
 
 
-def _died(state: CallState) -> Next:
+def _died(state: CallState) -> CallStep:
     effects: tuple[CallEffect, ...] = ()
     if state.cause is None:
-        if state.stopped is None:
+        if state.worker.stopped is None:
             state = replace(state, served=state.served.fix_as_seen())
-            effects = (Log("job.worker_died", {"pid": state.pid}, "error"),)
-        state = replace(state, cause=_cause_of(state.stopped, state.failed_provider))
+            effects = (Log("job.worker_died", {"pid": state.worker.pid}, "error"),)
+        state = replace(state, cause=state.worker.cause_of_exit)
     state, then = _close(state)
     return state, (*effects, *then)
 
 
-def _close(state: CallState) -> Next:
+def _close(state: CallState) -> CallStep:
     cause, served_ms, fault_ms = str(state.cause), state.served_ms, state.fault_ms
     effects: list[CallEffect] = []
-    if state.unfinished is not None and state.stopped is None and cause != Cause.SUPERSEDED:
+    if state.unfinished is not None and state.worker.stopped is None and cause != Cause.SUPERSEDED:
         effects.append(TellTurn(state.unfinished))  # the successor needs it in its context
     effects += [
-        Log("job.over", {"cause": cause, "pid": state.pid, "served_ms": served_ms, "fault_ms": fault_ms}),
+        Log("job.over", {"cause": cause, "pid": state.worker.pid, "served_ms": served_ms, "fault_ms": fault_ms}),
         TellStopped(cause, served_ms, fault_ms),
         Release(),
     ]
     return replace(state, is_over=True), tuple(effects)
 
 
-def _observe(state: CallState, now: float, *, agent: bool | None = None, caller: bool | None = None) -> Next:
+def _observe(state: CallState, now: float, *, agent: bool | None = None, caller: bool | None = None) -> CallStep:
     served = state.served.observe(now, agent=agent, caller=caller)
     starts = served.both and not served.fixed and not state.has_started
     state = replace(state, served=served, has_started=state.has_started or starts)
@@ -381,10 +334,3 @@ def _with_stages(state: CallState, since_go_ms: Mapping[str, int]) -> dict[str, 
 
 def _ms_since(began: float, now: float) -> int:
     return round((now - began) * 1000)
-
-
-def _cause_of(stopped: Stopped | None, failed_provider: str | None) -> str:
-    """The cause that the worker named; a death without a last message is a crash."""
-    if stopped is None:
-        return Cause.CRASHED
-    return provider_failed(failed_provider) if stopped.cause is Cause.PROVIDER_FAILED else stopped.cause

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from agent_runner.domain.call import CallLimits, CallState, step
+from agent_runner.domain.call import CallLimits, step
 from agent_runner.domain.call_events import (
     AskLastEpoch,
     CallEffect,
@@ -27,6 +27,7 @@ from agent_runner.domain.call_events import (
     SendGo,
     WorkerTaken,
 )
+from agent_runner.domain.call_state import Assignment, CallState
 from agent_runner.domain.credit import Credit
 from agent_runner.domain.history import past
 from agent_runner.link.messages import MAX_HISTORY_BYTES, Failed, Go, ToSupervisor, Unanswered
@@ -77,7 +78,7 @@ class Call:
         before_ms = job.served_ms_before if job.billable_ms_before is None else job.billable_ms_before
         credit = Credit(None if job.farewell else job.granted_minutes, before_ms)
         self.job = job
-        self.state = CallState(epoch=job.epoch, began=world.clock(), credit=credit, farewell=job.farewell)
+        self.state = CallState(Assignment(job.epoch, world.clock(), credit, farewell=job.farewell))
         self.over = asyncio.Event()
         self._world = world
         self._on_over = on_over
@@ -151,7 +152,7 @@ class Call:
         if not await self._report.is_in_log(deadline_s):
             return None
         shared = JobDescribed.model_fields.keys() & AssignJob.model_fields.keys()
-        age_ms = round((self._world.clock() - self.state.began) * 1000)
+        age_ms = round((self._world.clock() - self.state.job.began) * 1000)
         return JobDescribed(**{name: getattr(self.job, name) for name in shared}, age_ms=age_ms)
 
     async def _start(self) -> None:

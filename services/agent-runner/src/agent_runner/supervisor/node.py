@@ -149,7 +149,7 @@ class Node:
     def state(self) -> NodeState:
         """The node's entry."""
         pool = self._world.pool
-        workers = pool.state.processes + self._rooms.processes + sum(1 for call in self._calls if call.state.pid)
+        workers = pool.state.processes + self._rooms.processes + sum(1 for call in self._calls if call.state.worker.pid)
         return NodeState(
             node_id=self.facts.node_id,
             incarnation=self.facts.incarnation,
@@ -166,7 +166,7 @@ class Node:
             processes=1 + self.facts.forkservers() + workers,
             started_at=self.facts.started_at,
             jobs=tuple(
-                NodeJob(session_id=session_id, epoch=call.job.epoch, pid=call.state.pid)
+                NodeJob(session_id=session_id, epoch=call.job.epoch, pid=call.state.worker.pid)
                 for session_id, call in self._current.items()
             ),
             rooms=self._rooms.ids,
