@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Service = Literal["assemblyai", "groq", "inworld"]
-Stage = Literal["request", "answer"]
+When = Literal["request", "answer"]
 Moment = Literal["request", "text", "thought", "answer", "words"]  # a thought: before the model's or the voice's answer
 Kind = Literal[
     "latency",
@@ -47,7 +47,7 @@ class Fault(BaseModel):
     kind: Kind
     count: int | None = Field(default=None, ge=1, le=1_000_000)
     match: dict[str, str] = Field(default_factory=dict)
-    stage: Stage | None = None
+    stage: When | None = None
     latency_ms: int = Field(default=0, ge=0, le=600_000)
     status: int = Field(default=500, ge=400, le=599)
     retry_after_s: int | None = Field(default=None, ge=0)

@@ -11,8 +11,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from sandbox.faults import Fault, Service
-from sandbox.faults import Stage as When
+from sandbox.faults import Fault, Service, When
 from sandbox.stage import Stage
 
 ABORT = "sandbox.abort"

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_runner.domain.audience import Audience, CallerHears, CallerPresent, Effect, Step
+from agent_runner.domain.audience import Audience, AudienceEffect, AudienceStep, CallerHears, CallerPresent
 
-Event = Callable[[Audience, Sequence[str]], Step]
+Event = Callable[[Audience, Sequence[str]], AudienceStep]
 Story = list[tuple[Event, list[str]]]
 
 CONNECTED: Event = Audience.connected
@@ -42,8 +42,8 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
 STORIES = st.lists(st.tuples(EVENTS, st.lists(IDENTITIES, unique=True)))
 
 
-def play(story: Story, *, caller: str = "caller", is_ahead: bool = False) -> tuple[Audience, list[Effect]]:
-    audience, done = Audience(caller, is_ahead=is_ahead), list[Effect]()
+def play(story: Story, *, caller: str = "caller", is_ahead: bool = False) -> tuple[Audience, list[AudienceEffect]]:
+    audience, done = Audience(caller, is_ahead=is_ahead), list[AudienceEffect]()
     for event, others in story:
         audience, effects = event(audience, others)
         done += effects

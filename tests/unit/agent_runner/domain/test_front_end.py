@@ -5,10 +5,10 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_runner.domain.front_end import Caption, Effect, FrontEnd, Shown, Step
+from agent_runner.domain.front_end import Caption, FrontEnd, FrontEndEffect, FrontEndStep, Shown
 from agent_runner.domain.typed_text import BURST, REFILL_S, TypedText
 
-Event = Callable[[FrontEnd], Step]
+Event = Callable[[FrontEnd], FrontEndStep]
 
 BEGAN: Event = FrontEnd.began
 CALLER_SPOKE: Event = FrontEnd.caller_spoke
@@ -40,8 +40,8 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
 )
 
 
-def play(*events: Event) -> list[Effect]:
-    front_end, shown = FrontEnd(), list[Effect]()
+def play(*events: Event) -> list[FrontEndEffect]:
+    front_end, shown = FrontEnd(), list[FrontEndEffect]()
     for event in events:
         front_end, effects = event(front_end)
         shown += effects

@@ -14,7 +14,7 @@ from agent_runner.domain.pool import (
     Plan,
     PoolLimits,
     PoolState,
-    Step,
+    PoolStep,
     plan,
 )
 
@@ -227,7 +227,7 @@ def test_in_every_order_of_events_no_worker_is_given_twice_and_the_slots_suffice
     limits = replace(LIMITS, slots=slots, target=target)
     state, now, given_pids, pids, waiting = PoolState(), NOW, list[int](), iter(range(1, 10**6)), 0
 
-    def take(step: Step) -> bool:
+    def take(step: PoolStep) -> bool:
         nonlocal state, waiting
         state, effects = step
         for effect in effects:

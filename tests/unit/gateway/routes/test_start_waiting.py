@@ -14,7 +14,7 @@ from chassis.web import WebServer
 from contracts.errors import Refused
 from contracts.events import Event, Outcome, SessionRequested
 from gateway.app import stop_serving
-from gateway.domain.waiting import Stage, failure
+from gateway.domain.waiting import AwaitedStage, failure
 from gateway.routes.event_streams import EventStreams
 from gateway.routes.waits import Waits
 from tests.support.asgi import scope
@@ -402,7 +402,7 @@ async def test_a_wait_that_ends_just_now_does_not_hinder_the_stop(world: World) 
     log = SlowToClose(requested())
     log.goes_on = True
 
-    async def tell(_stage: Stage, _stage_ms: Mapping[str, int]) -> None:
+    async def tell(_stage: AwaitedStage, _stage_ms: Mapping[str, int]) -> None:
         raise AssertionError
 
     until = asyncio.get_running_loop().time()

@@ -23,8 +23,8 @@ class CallerHears:
     after_s: float
 
 
-Effect: TypeAlias = CallerPresent | CallerHears
-Step: TypeAlias = tuple["Audience", tuple[Effect, ...]]
+AudienceEffect: TypeAlias = CallerPresent | CallerHears
+AudienceStep: TypeAlias = tuple["Audience", tuple[AudienceEffect, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,36 +50,36 @@ class Audience:
     is_subscribed: bool = False
     is_recorded: bool = False
 
-    def connected(self, others: Sequence[str]) -> Step:
+    def connected(self, others: Sequence[str]) -> AudienceStep:
         """The agent is in the room."""
         audience = self._adopting(others[0]) if others else self
         return replace(audience, was_first=audience.caller in others), ()
 
-    def subscribed(self, others: Sequence[str], *, is_recorded: bool = False) -> Step:
+    def subscribed(self, others: Sequence[str], *, is_recorded: bool = False) -> AudienceStep:
         """A participant subscribed to the agent's track."""
         audience = replace(self, is_subscribed=True, is_recorded=is_recorded)
         audience, came = audience._came(others, is_up=audience._is_alone(others))
         return audience, came + audience._heard(others, 0 if self.was_first else _SUBSCRIBED_S)
 
-    def active(self, identity: str, others: Sequence[str]) -> Step:
+    def active(self, identity: str, others: Sequence[str]) -> AudienceStep:
         """LiveKit reports the participant's media as up."""
         return self._came(others, is_up=identity == self.caller)
 
-    def arrived(self, identity: str, others: Sequence[str], *, is_active: bool) -> Step:
+    def arrived(self, identity: str, others: Sequence[str], *, is_active: bool) -> AudienceStep:
         """The participant joined, perhaps with media up already."""
         audience = self._adopting(identity)
         is_up = is_active or (audience.is_subscribed and audience._is_alone(others))
         return audience._came(others, is_up=is_up and identity == audience.caller)
 
-    def published(self, identity: str, others: Sequence[str]) -> Step:
+    def published(self, identity: str, others: Sequence[str]) -> AudienceStep:
         """The agent was subscribed to a track of the participant."""
         audience = self._adopting(identity)
         return audience._came(others, is_up=identity == audience.caller)
 
-    def left(self, identity: str) -> Step:
+    def left(self, identity: str) -> AudienceStep:
         return self.disconnected() if identity == self.caller else (self, ())
 
-    def disconnected(self) -> Step:
+    def disconnected(self) -> AudienceStep:
         """The agent is out of the room."""
         return replace(self, in_room=False), (CallerPresent(False),) if self.in_room else ()
 
@@ -91,13 +91,13 @@ class Audience:
         """Whether the caller is the only other participant, so that any subscription is the caller's."""
         return set(others) == {self.caller} and not self.is_recorded
 
-    def _came(self, others: Sequence[str], *, is_up: bool) -> Step:
+    def _came(self, others: Sequence[str], *, is_up: bool) -> AudienceStep:
         if not is_up or self.in_room:
             return self, ()
         audience = replace(self, in_room=True)
         return audience, (CallerPresent(True), *audience._heard(others, _PRESENT_S))
 
-    def _heard(self, others: Sequence[str], after_s: float) -> tuple[Effect, ...]:
+    def _heard(self, others: Sequence[str], after_s: float) -> tuple[AudienceEffect, ...]:
         """Whether the caller is the subscriber: present, or in a prejoined room not yet reported."""
         is_heard = self.is_subscribed and (self.in_room or (self.is_ahead and not others and not self.is_recorded))
         return (CallerHears(after_s),) if is_heard else ()

@@ -9,7 +9,7 @@ MOST: Final = 50
 """Most reports of one epoch: a provider that fails and recovers all the time must not fill the log."""
 _MOST_SILENT: Final = MOST - 3  # the rest is for stt, llm and tts, each of which becomes unusable once
 
-Next: TypeAlias = tuple["FaultReport", tuple[TellFault, ...]]
+FaultStep: TypeAlias = tuple["FaultReport", tuple[TellFault, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,29 +24,31 @@ class FaultReport:
     told: int = 0
     since: tuple[tuple[str, float], ...] = ()
 
-    def failed(self, provider: str, now: float, *, ago_ms: int) -> Next:
+    def failed(self, provider: str, now: float, *, ago_ms: int) -> FaultStep:
         """The provider has kept the agent deaf or mute for `ago_ms`; the same fault is reported once."""
         if provider in dict(self.since):
             return self, ()
         since = (*self.since, (provider, now - ago_ms / 1000))
         return replace(self, since=since)._tell(provider, "silent", None)
 
-    def recovered(self, provider: str, now: float) -> Next:
+    def recovered(self, provider: str, now: float) -> FaultStep:
         began = dict(self.since).get(provider)
         if began is None:
             return self, ()
         since = tuple(each for each in self.since if each[0] != provider)
         return replace(self, since=since)._tell(provider, "silent", max(0, round((now - began) * 1000)))
 
-    def unanswered(self, provider: str, *, broke_off: bool, ms: int, name: str) -> Next:
+    def unanswered(self, provider: str, *, broke_off: bool, ms: int, name: str) -> FaultStep:
         """An answer failed after so many ms, with the error of this name; the call goes on."""
         return self._tell(provider, "broke_off" if broke_off else "unanswered", ms, name)
 
-    def unusable(self, provider: str, name: str = "") -> Next:
+    def unusable(self, provider: str, name: str = "") -> FaultStep:
         """The provider has failed for the rest of the call, with the error of this name."""
         return self._tell(provider, "unusable", None, name, most=MOST)
 
-    def _tell(self, provider: str, kind: str, ms: int | None, detail: str = "", *, most: int = _MOST_SILENT) -> Next:
+    def _tell(
+        self, provider: str, kind: str, ms: int | None, detail: str = "", *, most: int = _MOST_SILENT
+    ) -> FaultStep:
         if self.told >= most:
             return self, ()
         told = self.told + 1

@@ -32,8 +32,8 @@ class Caption:
     is_final: bool = False
 
 
-Effect: TypeAlias = Shown | Caption
-Step: TypeAlias = tuple["FrontEnd", tuple[Effect, ...]]
+FrontEndEffect: TypeAlias = Shown | Caption
+FrontEndStep: TypeAlias = tuple["FrontEnd", tuple[FrontEndEffect, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,31 +66,31 @@ class FrontEnd:
             return "thinking"
         return "listening" if self.has_begun else "initializing"
 
-    def began(self) -> Step:
+    def began(self) -> FrontEndStep:
         """The agent has joined for this call and takes part in it."""
         return self._to(replace(self, has_begun=True))
 
-    def caller_spoke(self) -> Step:
+    def caller_spoke(self) -> FrontEndStep:
         """The caller began to speak."""
         return self._to(replace(self, is_working=False))
 
-    def turn_ended(self) -> Step:
+    def turn_ended(self) -> FrontEndStep:
         """The caller's turn is complete, spoken or typed."""
         return self._to(replace(self, has_begun=True, is_working=True))
 
-    def unanswered(self, *, failed: bool = False) -> Step:
+    def unanswered(self, *, failed: bool = False) -> FrontEndStep:
         """The turn got no answer: it had no words, the answer had nothing to say, or the model `failed`."""
         return self._to(replace(self, is_working=False, is_calling=self.is_calling and not failed))
 
-    def tool_ran(self) -> Step:
+    def tool_ran(self) -> FrontEndStep:
         """The model called a tool, or the tool answered."""
         return self._to(replace(self, is_calling=True))
 
-    def model_wrote(self) -> Step:
+    def model_wrote(self) -> FrontEndStep:
         """The model wrote a part of its answer."""
         return self._to(replace(self, is_calling=False, is_working=self.is_working or self.is_calling))
 
-    def agent_spoke(self, *, is_speaking: bool) -> Step:
+    def agent_spoke(self, *, is_speaking: bool) -> FrontEndStep:
         """The agent started or stopped speaking."""
         if is_speaking:
             return self._to(
@@ -98,17 +98,17 @@ class FrontEnd:
             )
         return self._to(replace(self, is_speaking=False))
 
-    def settled(self) -> Step:
+    def settled(self) -> FrontEndStep:
         """The words of an utterance that has ended are all heard."""
         return (self, ()) if self.is_speaking else self._to(replace(self, agent=None), *self._closed())
 
-    def interrupted(self) -> Step:
+    def interrupted(self) -> FrontEndStep:
         """The agent's answer was cut off."""
         return self._to(
             replace(self, is_speaking=False, is_working=False, is_calling=False, agent=None), *self._closed()
         )
 
-    def agent_said(self, words: str) -> Step:
+    def agent_said(self, words: str) -> FrontEndStep:
         """The caller heard these words; leading and trailing spaces count."""
         open_now = self.agent or Caption("agent", self.segments + 1, "")
         added = words if open_now.text else words.lstrip()
@@ -120,7 +120,7 @@ class FrontEnd:
         open_now = None if is_late else caption
         return self._to(replace(self, agent=open_now, segments=max(self.segments, caption.segment)), caption)
 
-    def caller_said(self, text: str, *, is_final: bool) -> Step:
+    def caller_said(self, text: str, *, is_final: bool) -> FrontEndStep:
         """Speech to text recognised this in the caller's current utterance."""
         if not text.strip():
             return self, ()
@@ -132,5 +132,5 @@ class FrontEnd:
     def _closed(self) -> tuple[Caption, ...]:
         return () if self.agent is None else (replace(self.agent, added="", is_final=True),)
 
-    def _to(self, after: "FrontEnd", *captions: Caption) -> Step:
+    def _to(self, after: "FrontEnd", *captions: Caption) -> FrontEndStep:
         return after, captions if after.state == self.state else (*captions, Shown(after.state))

@@ -67,7 +67,7 @@ class EndCall:
 
 
 Command: TypeAlias = Prejoin | Assigned | Speak | End | Rejoin
-Report: TypeAlias = Ending | Removed | provider_health.Report
+Report: TypeAlias = Ending | Removed | provider_health.ProviderMessage
 Effect: TypeAlias = Prejoin | Assigned | Speak | Rejoin | Report | Say | AwaitRejoin | CancelLastWords | EndCall
 """A command among the effects is accepted and to be performed; a report goes to the supervisor."""
 

@@ -68,7 +68,7 @@ class AnswerEnded:
 
 
 NodeEffect: TypeAlias = Refuse | StartJob | EndEpoch | AnswerEnded
-Step: TypeAlias = tuple["NodeJobs", tuple[NodeEffect, ...]]
+NodeStep: TypeAlias = tuple["NodeJobs", tuple[NodeEffect, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class NodeJobs:
     term: int = 0
     draining: bool = False
 
-    def assign(self, session_id: str, epoch: int, limits: NodeLimits, *, term: int = 0) -> Step:
+    def assign(self, session_id: str, epoch: int, limits: NodeLimits, *, term: int = 0) -> NodeStep:
         """Start or refuse the job; no effects: the same command was accepted before."""
         if 0 < term < self.term:
             return self, (self._stale_term(),)
@@ -100,7 +100,7 @@ class NodeJobs:
         state = replace(state, running={**self.running, session_id: epoch})
         return state, (StartJob(),) if held is None else (EndEpoch(Cause.SUPERSEDED), StartJob())
 
-    def end(self, session_id: str, epoch: int, *, term: int = 0, superseded: bool = False) -> Step:
+    def end(self, session_id: str, epoch: int, *, term: int = 0, superseded: bool = False) -> NodeStep:
         """End the job, or answer from memory. `superseded`: the scheduler knows of a newer epoch."""
         if 0 < term < self.term:
             return self, (self._stale_term(),)

@@ -161,7 +161,7 @@ class Crashed:
 
 
 PoolEffect: TypeAlias = Fork | Retire | Give | Crashed
-Step: TypeAlias = tuple["PoolState", tuple[PoolEffect, ...]]
+PoolStep: TypeAlias = tuple["PoolState", tuple[PoolEffect, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +222,7 @@ class PoolState:
     def fork_failed(self, now: float) -> "PoolState":
         return replace(self, backoff=self.backoff.after_death(now, lived_s=0.0))
 
-    def spoke(self, pid: int, now: float, *, is_ready: bool, waiting: int) -> Step:
+    def spoke(self, pid: int, now: float, *, is_ready: bool, waiting: int) -> PoolStep:
         """A worker sent a message; `is_ready`: it was `Ready`."""
         worker = self.idle.get(pid)
         if worker is None:
@@ -232,7 +232,7 @@ class PoolState:
         state = replace(self, idle={**self.idle, pid: worker}, ever_ready=self.ever_ready or gets_ready)
         return state._give(worker, now, to_waiter=True) if gets_ready and waiting else (state, ())
 
-    def died(self, pid: int, now: float) -> Step:
+    def died(self, pid: int, now: float) -> PoolStep:
         worker = self.idle.get(pid)
         state = replace(self._without(pid), retiring=self.retiring - {pid})
         if worker is None or self.draining:
@@ -247,7 +247,7 @@ class PoolState:
         idle = {pid: replace(w, silent_s=w.silent_s + silence_s) for pid, w in self.idle.items()}
         return replace(self, idle=idle, judge_from=judge_from)
 
-    def worker_asked(self, now: float, *, may_be_stale: bool) -> Step:
+    def worker_asked(self, now: float, *, may_be_stale: bool) -> PoolStep:
         """Give a job or room the oldest ready worker; a stale one only if all are stale and the asker accepts it.
 
         If all have missed two beats, retire one for a new fork: a fork takes 25 ms, a hung worker costs the caller
@@ -260,7 +260,7 @@ class PoolState:
         is_silent = chosen.silent_s >= TWO_BEATS_S and now >= self.judge_from
         return self._retire(chosen) if is_silent else self._give(chosen, now)
 
-    def woke(self, now: float, limits: PoolLimits, *, waiting: int) -> Step:
+    def woke(self, now: float, limits: PoolLimits, *, waiting: int) -> PoolStep:
         """Something changed: carry out the plan."""
         idle = list(self.idle.values())
         state = replace(self, backoff=self.backoff.after_look(idle, now))
@@ -280,11 +280,11 @@ class PoolState:
             effects += retired
         return state, (*effects, Fork()) if todo.fork else tuple(effects)
 
-    def _give(self, worker: IdleWorker, now: float, *, to_waiter: bool = False) -> Step:
+    def _give(self, worker: IdleWorker, now: float, *, to_waiter: bool = False) -> PoolStep:
         state = replace(self._without(worker.pid), starting_until=now + REFILL_AFTER_S)
         return state, (Give(worker.pid, to_waiter),)
 
-    def _retire(self, worker: IdleWorker) -> Step:
+    def _retire(self, worker: IdleWorker) -> PoolStep:
         return replace(self._without(worker.pid), retiring=self.retiring | {worker.pid}), (Retire(worker),)
 
     def _without(self, pid: int) -> "PoolState":

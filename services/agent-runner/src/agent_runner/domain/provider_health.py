@@ -8,9 +8,9 @@ from agent_runner.link.messages import Failed, Faulty, Provider, Recovered, Unan
 MOST_FAILURES: Final = 3
 """Failed answers of the language model in a row, after which it counts as unusable."""
 
-Report: TypeAlias = Faulty | Recovered | Failed | Unanswered
-Step: TypeAlias = tuple["ProviderHealth", tuple[Report, ...]]
-Verdict: TypeAlias = Literal["go on", "apologise", "end"]
+ProviderMessage: TypeAlias = Faulty | Recovered | Failed | Unanswered
+HealthStep: TypeAlias = tuple["ProviderHealth", tuple[ProviderMessage, ...]]
+Consequence: TypeAlias = Literal["go on", "apologise", "end"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +27,18 @@ class ProviderHealth:
     failed: frozenset[Provider] = frozenset()
     failed_answers: int = 0
 
-    def worked(self, provider: Provider) -> Step:
+    def worked(self, provider: Provider) -> HealthStep:
         """The provider produced output."""
         healthy = replace(self, failed_answers=0) if provider == "llm" and self.failed_answers else self
         return healthy.reconnected(provider)
 
-    def reconnected(self, provider: Provider) -> Step:
+    def reconnected(self, provider: Provider) -> HealthStep:
         """The provider can work again."""
         if provider not in self.faulty or provider in self.failed:
             return self, ()
         return replace(self, faulty=self.faulty - {provider}), (Recovered(provider=provider),)
 
-    def faulted(self, provider: Provider, ago_s: float = 0.0) -> Step:
+    def faulted(self, provider: Provider, ago_s: float = 0.0) -> HealthStep:
         """The provider has kept the agent deaf or mute for `ago_s`; that time is not billed."""
         report = Faulty(provider=provider, ago_ms=round(1000 * ago_s))
         return replace(self, faulty=self.faulty | {provider}), (report,)
@@ -52,7 +52,7 @@ class ProviderHealth:
         name: str = "",
         has_broken_off: bool = False,
         ms: int = 0,
-    ) -> tuple[Step, Verdict]:
+    ) -> tuple[HealthStep, Consequence]:
         """A part of the pipeline reported an error: the call goes on without a provider's answer, or ends.
 
         Args:

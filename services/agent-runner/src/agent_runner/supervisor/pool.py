@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from agent_runner.domain import pool as domain
-from agent_runner.domain.pool import PoolEffect, PoolLimits, PoolState, Step
+from agent_runner.domain.pool import PoolEffect, PoolLimits, PoolState, PoolStep
 from agent_runner.link.messages import Ready, ToSupervisor
 from agent_runner.ports import ForkFailed, Forks, WorkerProcess
 from agent_runner.supervisor import meters
@@ -152,7 +152,7 @@ class Pool:
     def _become(self, state: PoolState) -> None:
         self._take_step((state, ()))
 
-    def _take_step(self, step: Step) -> tuple[PoolEffect, ...]:
+    def _take_step(self, step: PoolStep) -> tuple[PoolEffect, ...]:
         before = self._counts()
         self.state, effects = step
         for effect in effects:

@@ -19,8 +19,8 @@ from contracts.errors import (
 )
 from contracts.events import AgentReady, AgentSpeaking, Event, Outcome, SessionEnded, TurnFinished
 
-Stage = Literal["joined", "speaking"]
-STAGES: Final[tuple[Stage, ...]] = ("joined", "speaking")
+AwaitedStage = Literal["joined", "speaking"]
+STAGES: Final[tuple[AwaitedStage, ...]] = ("joined", "speaking")
 
 _RETRY_AFTER_S: Final = 5
 _REASONS: Final[Mapping[EndReason | None, ProblemType]] = {
@@ -67,7 +67,7 @@ class Progress:
             case _:
                 return self
 
-    def at(self, stage: Stage) -> Mapping[str, int] | None:
+    def at(self, stage: AwaitedStage) -> Mapping[str, int] | None:
         return self.joined if stage == "joined" else self.speaking
 
 

@@ -46,7 +46,7 @@ from contracts.events import SessionRequested
 from contracts.ids import SessionId
 from gateway.domain.access import Scope
 from gateway.domain.accounts import shown_user_id
-from gateway.domain.waiting import Stage
+from gateway.domain.waiting import AwaitedStage
 from gateway.ports import NatsUnavailable
 from gateway.routes.accepting import ROUTE, Acceptance, Accepted
 from gateway.routes.documented import WITH_BODY, problems
@@ -94,7 +94,7 @@ _STARTING = problems(
     QUEUE_FULL,
     *_WAITING,
 ) | {200: {"content": STREAM_DOCUMENTED, "headers": REPLAYED_DOCUMENTED}}
-_REACHED: Final[dict[Stage, str]] = {
+_REACHED: Final[dict[AwaitedStage, str]] = {
     "joined": "Session created. Voice agent has joined.",
     "speaking": "Session created. Voice agent is speaking.",
 }
@@ -188,7 +188,7 @@ async def follow_start(
     services: Wired,
     request: Request,
     streams: WantsStream,
-    wait: Annotated[Stage, Query(description="the stage to wait for")] = "joined",
+    wait: Annotated[AwaitedStage, Query(description="the stage to wait for")] = "joined",
     deadline_ms: DeadlineMs = None,
 ) -> Any:
     """Wait until the agent of a started session is in the room, or was heard.
@@ -212,7 +212,7 @@ async def follow_start(
         place.release()
 
 
-def _stage(body: StartRequest, *, streams: bool) -> Stage | None:
+def _stage(body: StartRequest, *, streams: bool) -> AwaitedStage | None:
     """The stage to wait for; None: answer at once."""
     if streams:
         return "joined" if body.wait == "joined" else "speaking"
@@ -255,12 +255,18 @@ async def _accept(body: StartRequest, services: Services, key: SentKey, began: f
 
 
 async def _stage_ms(
-    stage: Stage, session_id: str, services: Services, request: Request, until: float, *, since: int | None = None
+    stage: AwaitedStage,
+    session_id: str,
+    services: Services,
+    request: Request,
+    until: float,
+    *,
+    since: int | None = None,
 ) -> dict[str, int] | None:
     """The time of each stage, in ms since the request; None if the client left before."""
-    reached: dict[Stage, dict[str, int]] = {}
+    reached: dict[AwaitedStage, dict[str, int]] = {}
 
-    async def tell(each: Stage, stage_ms: Mapping[str, int]) -> None:
+    async def tell(each: AwaitedStage, stage_ms: Mapping[str, int]) -> None:
         reached[each] = dict(stage_ms)
 
     async def client_left() -> None:

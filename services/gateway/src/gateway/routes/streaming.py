@@ -13,7 +13,7 @@ from chassis.logs import get_logger
 from chassis.problem import problem_of
 from contracts.api import StartProgress, StartReply
 from contracts.errors import INTERNAL, Refused
-from gateway.domain.waiting import Stage
+from gateway.domain.waiting import AwaitedStage
 from gateway.routes.services import Services
 from gateway.routes.unavailable import STORE_ERRORS, refusal
 from gateway.routes.waits import Place
@@ -59,7 +59,7 @@ WantsStream = Annotated[bool, Depends(_wants_stream)]
 
 def stream(
     session_id: str,
-    stage: Stage,
+    stage: AwaitedStage,
     services: Services,
     place: Place,
     *,
@@ -87,14 +87,14 @@ def stream(
 
 async def _follow(
     session_id: str,
-    stage: Stage,
+    stage: AwaitedStage,
     services: Services,
     until: float,
     since: int | None,
     lines: asyncio.Queue[bytes | None],
     request: str,
 ) -> None:
-    async def tell(reached: Stage, stage_ms: Mapping[str, int]) -> None:
+    async def tell(reached: AwaitedStage, stage_ms: Mapping[str, int]) -> None:
         progress = StartProgress(session_id=session_id, stage=reached, stage_ms=dict(stage_ms))
         lines.put_nowait(_line(reached, progress))
 

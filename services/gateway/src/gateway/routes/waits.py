@@ -8,7 +8,7 @@ from chassis import metrics
 from chassis.logs import get_logger
 from contracts.errors import GATEWAY_STOPPING, START_PENDING, TOO_MANY_WAITING, Refused
 from contracts.events import AgentReady, AgentSpeaking, SessionEnded, TurnFinished
-from gateway.domain.waiting import STAGES, Progress, Stage
+from gateway.domain.waiting import STAGES, AwaitedStage, Progress
 from gateway.ports import NatsUnavailable, SessionLog
 
 log = get_logger(__name__)
@@ -16,7 +16,7 @@ log = get_logger(__name__)
 _RETRY_AFTER_S: Final = 1
 _WAITING: Final = metrics.gauge("gateway_waiting_starts", "Requests that wait for their agent, of START_WAITS_MAX")
 
-Tell = Callable[[Stage, Mapping[str, int]], Awaitable[None]]
+Tell = Callable[[AwaitedStage, Mapping[str, int]], Awaitable[None]]
 
 
 class Waits:
@@ -54,7 +54,14 @@ class Waits:
                 timeout.reschedule(asyncio.get_running_loop().time())
 
     async def follow(
-        self, stage: Stage, session_id: str, log: SessionLog, *, until: float, tell: Tell, since: int | None = None
+        self,
+        stage: AwaitedStage,
+        session_id: str,
+        log: SessionLog,
+        *,
+        until: float,
+        tell: Tell,
+        since: int | None = None,
     ) -> None:
         """Call `tell` with each stage when it is reached, and return after `stage`.
 
@@ -93,7 +100,7 @@ class Waits:
             self._timeouts.discard(timeout)
         raise NatsUnavailable(f"NATS sends no more events of session {session_id}.", session_id=session_id)
 
-    def _ended_early(self, stage: Stage, session_id: str) -> Refused:
+    def _ended_early(self, stage: AwaitedStage, session_id: str) -> Refused:
         if self._stopping:
             kind, detail = (
                 GATEWAY_STOPPING,

@@ -8,7 +8,7 @@ from typing import Final
 
 from pipecat.frames.frames import TTSTextFrame
 
-from agent_runner.domain.front_end import Effect, FrontEnd, Step
+from agent_runner.domain.front_end import FrontEnd, FrontEndEffect, FrontEndStep
 
 _SETTLES_S: Final = 0.5
 """From the agent's last audio into LiveKit's queue (0.2 s) until its last word is heard."""
@@ -17,7 +17,7 @@ _SETTLES_S: Final = 0.5
 class Showing:
     """Feeds `FrontEnd`, and performs its effects with `show`."""
 
-    def __init__(self, show: Callable[[Effect], None]) -> None:
+    def __init__(self, show: Callable[[FrontEndEffect], None]) -> None:
         self._show = show
         self._front_end = FrontEnd()
         self._settling: asyncio.TimerHandle | None = None
@@ -64,7 +64,7 @@ class Showing:
     def _settle(self) -> None:
         self._take(self._front_end.settled())
 
-    def _take(self, step: Step) -> None:
+    def _take(self, step: FrontEndStep) -> None:
         self._front_end, effects = step
         for effect in effects:
             self._show(effect)

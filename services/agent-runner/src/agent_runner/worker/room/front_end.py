@@ -14,7 +14,7 @@ from typing import Final
 
 from livekit import rtc
 
-from agent_runner.domain.front_end import Caption, Effect, Shown
+from agent_runner.domain.front_end import Caption, FrontEndEffect, Shown
 from agent_runner.domain.typed_text import TypedText
 from chassis import logs
 from chassis.tasks import Tasks
@@ -52,7 +52,7 @@ class FrontEndLink:
         self._longest = longest
         self._room: rtc.Room | None = None
         self._names = secrets.token_hex(4)  # segments of two epochs differ
-        self._waiting: asyncio.Queue[Effect] = asyncio.Queue(_MOST_WAITING)
+        self._waiting: asyncio.Queue[FrontEndEffect] = asyncio.Queue(_MOST_WAITING)
         self._state = Shown("initializing")
         self._writer: rtc.TextStreamWriter | None = None
         self._sending: asyncio.Task[None] | None = None
@@ -71,7 +71,7 @@ class FrontEndLink:
         if self._sending is None:
             self._sending = asyncio.create_task(self._send())
 
-    def show(self, effect: Effect) -> None:
+    def show(self, effect: FrontEndEffect) -> None:
         """Send this, now or once the room is joined: a first word may be heard before the join has been told here."""
         if isinstance(effect, Shown):
             self._state = effect

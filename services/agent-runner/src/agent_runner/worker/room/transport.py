@@ -18,7 +18,7 @@ from loguru import logger
 from pipecat.processors.frame_processor import FrameProcessorSetup
 from pipecat.transports.livekit.transport import LiveKitParams, LiveKitTransport
 
-from agent_runner.domain.audience import Audience, CallerPresent, Step
+from agent_runner.domain.audience import Audience, AudienceStep, CallerPresent
 from agent_runner.worker.room import livekit_proxy, nagle
 from agent_runner.worker.room.caller_audio import CallerAudio
 from agent_runner.worker.room.front_end import FrontEndLink
@@ -173,7 +173,7 @@ class WarmClient(CallerAudio):
             self.listener.heard()
         return written
 
-    def _take(self, step: Step) -> None:
+    def _take(self, step: AudienceStep) -> None:
         self._audience, effects = step
         for effect in effects:
             if isinstance(effect, CallerPresent):
