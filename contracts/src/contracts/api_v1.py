@@ -100,7 +100,7 @@ class Entry(_View):
 
 
 class TurnStage(_View):
-    """One stage of an answer."""
+    """The share of an answer's latency that one stage took; the stages follow each other."""
 
     name: str
     label: str
