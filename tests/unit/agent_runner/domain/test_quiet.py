@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from agent_runner.domain.notice import Notice
 from agent_runner.domain.quiet import THINKING_S, WORDLESS_S, Quiet
+from tests.support.agent_runner.speech import agent_speaks, caller_speaks
 
 
 def after_the_agent_spoke(prompt_s: float = 5, end_s: float = 12) -> Quiet:
     quiet = Quiet(prompt_s, end_s)
-    quiet.agent(90, is_speaking=True)
-    quiet.agent(100, is_speaking=False)
+    agent_speaks(quiet, 90, 100)
     return quiet
 
 
@@ -40,8 +40,7 @@ def test_a_caller_who_speaks_begins_anew() -> None:
 
 def test_an_answer_on_its_way_is_waited_for_but_not_for_ever() -> None:
     quiet = after_the_agent_spoke()
-    quiet.caller(101, is_speaking=True)
-    quiet.caller(102, is_speaking=False)
+    caller_speaks(quiet, 101, 102)
     quiet.thinking(102.5)
     assert quiet.due(102.5 + THINKING_S - 0.1) is None
     assert quiet.due(102.5 + THINKING_S) == "end"
@@ -49,9 +48,7 @@ def test_an_answer_on_its_way_is_waited_for_but_not_for_ever() -> None:
 
 def test_whoever_said_words_is_not_asked_while_the_last_of_them_are_still_coming() -> None:
     quiet = after_the_agent_spoke()
-    quiet.caller(101, is_speaking=True)
-    quiet.turn_began()
-    quiet.caller(102, is_speaking=False)
+    caller_speaks(quiet, 101, 102, opens_turn=True)
     assert quiet.due(108) is None
     quiet.thinking(109)  # the turn ended, and no word of it came
     quiet.unanswered()
@@ -90,8 +87,7 @@ def test_nothing_is_due_before_anybody_spoke_or_when_it_is_switched_off() -> Non
 def test_music_on_hold_is_not_silence_and_is_asked_about_once() -> None:
     quiet = after_the_agent_spoke()
     assert quiet.due(105) == "prompt"
-    quiet.agent(105, is_speaking=True)
-    quiet.agent(106, is_speaking=False)
+    agent_speaks(quiet, 105, 106)
     for at in range(106, 800, 4):
         quiet.sound(at)
         assert quiet.due(at + 4) is None
@@ -102,8 +98,7 @@ def test_sound_without_a_word_for_a_quarter_of_an_hour_is_an_open_line() -> None
     quiet = after_the_agent_spoke()
     for at in range(101, 101 + int(WORDLESS_S) + 20):
         quiet.sound(at)
-        quiet.caller(at + 0.2, is_speaking=True)
-        quiet.caller(at + 0.7, is_speaking=False)
+        caller_speaks(quiet, at + 0.2, at + 0.7)
     assert quiet.due(101 + WORDLESS_S + 20) == "end"
 
 
@@ -167,13 +162,10 @@ def test_between_turns_is_after_the_answer_and_not_in_the_callers_pause_for_brea
 def test_a_sound_that_only_pauses_the_agent_and_a_turn_without_words_hold_no_notice_back() -> None:
     quiet = Quiet(0, 0)
     quiet.agent(100, is_speaking=True)
-    quiet.caller(101, is_speaking=True)
-    quiet.caller(101.5, is_speaking=False)
+    caller_speaks(quiet, 101, 101.5)
     quiet.agent(110, is_speaking=False)
     assert quiet.is_between_turns(110.1)
-    quiet.caller(111, is_speaking=True)
-    quiet.turn_began()
-    quiet.caller(111.5, is_speaking=False)
+    caller_speaks(quiet, 111, 111.5, opens_turn=True)
     assert not quiet.is_between_turns(112)
     quiet.thinking(116.5)
     quiet.unanswered()
@@ -191,9 +183,7 @@ def test_a_notice_is_said_at_once_between_turns_or_when_it_may_not_wait() -> Non
 
 def test_a_notice_waits_for_the_turn_then_for_silence_and_then_no_longer() -> None:
     quiet, notice = after_the_agent_spoke(), Notice("Hello?", since_s=101, patience_s=12)
-    quiet.caller(100.5, is_speaking=True)
-    quiet.turn_began()
-    quiet.caller(101.5, is_speaking=False)
+    caller_speaks(quiet, 100.5, 101.5, opens_turn=True)
 
     assert not notice.is_due(106.9, quiet)  # silence, but the turn is open
     assert notice.is_due(107, quiet)

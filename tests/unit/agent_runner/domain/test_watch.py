@@ -15,6 +15,7 @@ from agent_runner.domain.watch import Finding, Watch
 from agent_runner.link.messages import Turn, Unfinished
 from contracts.causes import Cause
 from contracts.lines import lines_in
+from tests.support.agent_runner.speech import agent_speaks
 
 RATE = 48_000  # bytes a second
 TURN = Turn(n=1, user_text="Hello", heard_text="", interrupted=True)
@@ -74,8 +75,7 @@ def test_a_caller_without_words_is_asked_once_and_the_session_is_not_blamed() ->
 def test_ten_minutes_of_music_on_hold_are_asked_about_at_most_twice_and_end_nothing() -> None:
     call = Call(prompt_s=20, end_s=60)
     call.hearing.session(0)
-    call.quiet.agent(0, is_speaking=True)
-    call.quiet.agent(1, is_speaking=False)
+    agent_speaks(call.quiet, 0, 1)
     found: list[Finding] = []
     for at in range(2, 602, 5):  # 4.5 s of "speech", half a second of none
         call.hearing.message()
