@@ -19,7 +19,7 @@ from scheduler.leader.restorer import Restorer
 from scheduler.leader.room_repair import RoomRepair
 from scheduler.leader.timekeeper import Timekeeper
 from scheduler.ports import HeldSlot, LogTail, NodeSilent, NotAccepted, Outranked, Outrun, Room, RoomRecord, Unavailable
-from tests.support.events import SESSION, T0, ready, requested, stopped
+from tests.support.events import SESSION, T0, ready, requested, started, stopped
 from tests.support.scheduler.builders import at_ms, node
 from tests.support.words import FakeWords
 
@@ -384,6 +384,14 @@ class Leader:
         self.hear()
         await settle()
 
+    async def go_on(self) -> None:
+        """Hear all of the log, do what is due, and hear what came of it; the clock is read as a term reads it."""
+        await self.hear_placed(len(self.world.records))
+        self.time_passed()
+        await settle()
+        await self.hear_placed(len(self.world.records))
+        await settle()
+
     async def repair(self, *, rounds: int = 1) -> None:
         for _ in range(rounds):
             await self.reconciler.reconcile()
@@ -440,6 +448,23 @@ async def asked(world: World, request: SessionRequested | None = None) -> Leader
     world.write(request or requested())
     leader.hear(1)
     await settle()
+    return leader
+
+
+async def in_call(world: World, request: SessionRequested | None = None, *, is_heard: bool = True) -> Leader:
+    """A leader with one node, n1, on which a call runs: agent and caller are in the room.
+
+    Args:
+        is_heard: The leader has heard that they are.
+    """
+    leader = await leads(world)
+    world.write(request or requested())
+    await leader.go_on()
+    world.join("n1", SESSION)
+    world.write(started())
+    world.rooms.add(SESSION)
+    if is_heard:
+        await leader.go_on()
     return leader
 
 

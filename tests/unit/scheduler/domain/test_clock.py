@@ -10,7 +10,7 @@ from contracts.events import SessionEnded
 from scheduler.domain.clock import STEP_MS, LogClock, Reading
 from scheduler.domain.limits import Limits
 from tests.support.events import SESSION, T0, end_requested, requested, started
-from tests.support.scheduler.world import Leader, World, leads, settle
+from tests.support.scheduler.world import Leader, World, in_call, leads
 
 LIMITS = Limits(max_bots=2, max_queue=3, session_ms=300_000)
 SLACK_MS = 5  # a round trip, and rounding
@@ -135,14 +135,6 @@ def test_before_the_first_reading_it_says_nothing() -> None:
 # --- a leader
 
 
-async def run(leader: Leader) -> None:
-    await leader.hear_placed(1_000)
-    leader.time_passed()
-    await settle()
-    await leader.hear_placed(1_000)
-    await settle()
-
-
 def outcome(world: World) -> list[str]:
     return [event.reason for event in world.written(SessionEnded)]
 
@@ -155,7 +147,7 @@ async def test_a_start_right_after_a_step_of_the_clock_is_placed(set_s: int) -> 
     world.set_ms = set_s * 1000
     world.write(requested())
 
-    await run(leader)
+    await leader.go_on()
 
     assert outcome(world) == []
     assert SESSION in world.jobs["n1"]
@@ -168,16 +160,16 @@ async def test_a_start_that_waits_while_the_clock_is_set_waits_its_30_seconds(se
     leader = Leader(world)  # without any node
     await leader.begin()
     world.write(requested())
-    await run(leader)
+    await leader.go_on()
     world.monotonic_s += 14
     world.set_ms = set_s * 1000
     await leader.timekeeper.read()
     world.monotonic_s += 14
-    await run(leader)
+    await leader.go_on()
     assert outcome(world) == []
 
     world.monotonic_s += 3
-    await run(leader)
+    await leader.go_on()
 
     assert outcome(world) == ["no_nodes"]
     await leader.conductor.stop()
@@ -186,22 +178,17 @@ async def test_a_start_that_waits_while_the_clock_is_set_waits_its_30_seconds(se
 @pytest.mark.parametrize("set_s", [-7_200, -31, 31, 7_200])
 async def test_a_call_lasts_as_long_as_it_would_and_is_billed_by_the_bus_clock(set_s: int) -> None:
     world = World(LIMITS)
-    leader = await leads(world)
-    world.write(requested())
-    await run(leader)
-    world.join("n1", SESSION)
-    world.write(started())
-    await run(leader)
+    leader = await in_call(world)
     world.monotonic_s += 100
     world.set_ms = set_s * 1000
     await leader.timekeeper.read()
 
     world.monotonic_s += 190
-    await run(leader)
+    await leader.go_on()
     assert outcome(world) == []
 
     world.monotonic_s += 11
-    await run(leader)
+    await leader.go_on()
     assert outcome(world) == ["session_timeout"]
     ended = next(r for r in world.records if isinstance(r.event, SessionEnded))
     assert abs(ended.event.time.timestamp() * 1000 - ended.stored_ms) <= SLACK_MS
@@ -213,10 +200,10 @@ async def test_a_leader_that_stood_by_during_the_step_reads_the_old_stamps_right
     first = await leads(world)
     stand_by = Leader(world)
     world.write(requested())
-    await run(first)
+    await first.go_on()
     world.join("n1", SESSION)
     world.write(started())
-    await run(first)
+    await first.go_on()
     world.monotonic_s += 100
     await stand_by.timekeeper.read()
     world.set_ms = 7_200_000
@@ -224,10 +211,10 @@ async def test_a_leader_that_stood_by_during_the_step_reads_the_old_stamps_right
     await first.conductor.stop()
 
     await stand_by.begin()
-    await run(stand_by)
+    await stand_by.go_on()
     assert outcome(world) == []
 
     world.write(end_requested())
-    await run(stand_by)
+    await stand_by.go_on()
     assert outcome(world) == ["rest"]
     await stand_by.conductor.stop()

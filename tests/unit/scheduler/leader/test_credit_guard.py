@@ -11,7 +11,7 @@ from scheduler.domain.facts import Facts, Verdict
 from scheduler.domain.limits import Limits
 from tests.support.events import SESSION, T0, assigned, ready, requested, started, stopped, tick
 from tests.support.scheduler.builders import session
-from tests.support.scheduler.world import Leader, World, leads, settle
+from tests.support.scheduler.world import World, in_call
 
 LIMITS = Limits()
 FACTS = Facts(since_ms=T0 - 60_000, slot=0)
@@ -76,43 +76,26 @@ def test_the_greatest_grant_counts_and_before_any_the_request(granted: tuple[int
     assert session((0, requested(credit_limit_minutes=1)), *assignments).granted_minutes == of
 
 
-async def call(world: World, *, limit: int | None) -> Leader:
-    """A session that runs on n1, with caller and agent in the room."""
-    leader = await leads(world)
-    world.write(requested(credit_limit_minutes=limit))
-    await run(leader)
-    world.join("n1", SESSION)
-    world.write(started())
-    await run(leader)
-    return leader
-
-
-async def run(leader: Leader) -> None:
-    leader.hear(1_000)
-    leader.see_nodes()
-    leader.time_passed()
-    await settle()
-    leader.hear(1_000)
-    await settle()
-
-
 def ends(world: World) -> list[tuple[str, int]]:
     return [(event.reason, event.billable_ms) for event in world.written(SessionEnded)]
 
 
 async def test_a_node_that_never_ends_the_call_is_told_to_and_nothing_is_billed_beyond_the_limit() -> None:
     world = World(LIMITS)
-    leader = await call(world, limit=1)
+    leader = await in_call(world, requested(credit_limit_minutes=1))
 
     world.monotonic_s += 59
     world.write(tick(59_000))
-    await run(leader)
+    leader.see_nodes()
+    await leader.go_on()
     assert ends(world) == []
 
     world.monotonic_s += 5
     world.write(tick(64_000))
-    await run(leader)
-    await run(leader)
+    leader.see_nodes()
+    await leader.go_on()
+    leader.see_nodes()
+    await leader.go_on()
 
     assert ends(world) == [("credit_spent", 60_000)]
     assert world.jobs["n1"] == {}
@@ -121,11 +104,12 @@ async def test_a_node_that_never_ends_the_call_is_told_to_and_nothing_is_billed_
 
 async def test_a_call_that_a_provider_made_mute_for_a_minute_goes_on_after_it() -> None:
     world = World(LIMITS)
-    leader = await call(world, limit=1)
+    leader = await in_call(world, requested(credit_limit_minutes=1))
 
     world.monotonic_s += 100
     world.write(tick(100_000, fault_ms=60_000))
-    await run(leader)
+    leader.see_nodes()
+    await leader.go_on()
 
     assert ends(world) == []
     assert world.jobs["n1"]
@@ -139,12 +123,13 @@ async def test_a_successor_gets_what_is_left_of_the_billable_time(
     served_ms: int, fault_ms: int, before_ms: int
 ) -> None:
     world = World(LIMITS)
-    leader = await call(world, limit=1)
+    leader = await in_call(world, requested(credit_limit_minutes=1))
 
     world.monotonic_s += served_ms / 1000
     world.write(tick(served_ms, fault_ms=fault_ms))
     world.stop("n1", SESSION, "crashed")
-    await run(leader)
+    leader.see_nodes()
+    await leader.go_on()
 
     (second,) = (r.event for r in world.records if isinstance(r.event, JobAssigned) and r.event.epoch == 2)
     assert (second.served_ms_before, second.billable_ms_before) == (served_ms, before_ms)
@@ -156,12 +141,13 @@ async def test_a_successor_gets_what_is_left_of_the_billable_time(
 
 async def test_a_call_whose_agent_dies_in_its_last_half_second_is_over() -> None:
     world = World(LIMITS)
-    leader = await call(world, limit=1)
+    leader = await in_call(world, requested(credit_limit_minutes=1))
 
     world.monotonic_s += 59.7
     world.write(tick(59_700))
     world.stop("n1", SESSION, "crashed")
-    await run(leader)
+    leader.see_nodes()
+    await leader.go_on()
     await asyncio.sleep(0)
 
     assert ends(world) == [("credit_spent", 59_700)]

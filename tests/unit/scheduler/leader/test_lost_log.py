@@ -30,7 +30,7 @@ from scheduler.leader.reconciler import _REPAIRS
 from scheduler.ports import HeldSlot, NodeSilent, Refused, Room, Unavailable
 from tests.support.events import SESSION, T0, assigned, ended, ready, requested, started, stopped, tick
 from tests.support.scheduler.builders import at_ms, log, node
-from tests.support.scheduler.world import Leader, World, asked, leads, settle
+from tests.support.scheduler.world import Leader, World, asked, in_call, settle
 from tests.support.waiting import until
 
 OLD_MS = T0 - 600_000
@@ -60,22 +60,12 @@ async def away(_: object = None) -> list[Room]:
     raise Unavailable("LiveKit is away")
 
 
-async def call(world: World) -> Leader:
-    """A call that runs; the leader has not heard its last records."""
-    leader = await leads(world)
-    world.write(requested(language="de", interruptible=False))
-    leader.hear(1)
-    await settle()
-    await leader.catch_up()
-    world.join("n1", SESSION)
-    world.write(started())
-    world.rooms.add(SESSION)
-    return leader
+CALL = requested(language="de", interruptible=False)
 
 
 async def test_a_new_leader_on_a_lost_log_ends_no_call_and_takes_it_in_again() -> None:
     world = World(Limits(max_bots=2))
-    await call(world)
+    await in_call(world, CALL, is_heard=False)
     world.monotonic_s += 300
     world.lose_store()
     named = figures.LOST._value.get()  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType]
@@ -102,8 +92,7 @@ async def test_a_new_leader_on_a_lost_log_ends_no_call_and_takes_it_in_again() -
 
 async def test_a_leader_that_keeps_its_term_restores_what_it_knows() -> None:
     world = World(Limits(max_bots=2))
-    leader = await call(world)
-    await leader.catch_up()
+    leader = await in_call(world, CALL)
     world.monotonic_s += 300
     world.lose_store()
 
@@ -119,8 +108,7 @@ async def test_a_leader_that_keeps_its_term_restores_what_it_knows() -> None:
 
 async def test_a_store_that_comes_back_empty_is_noticed_at_once_and_asked_again_until_it_answers() -> None:
     world = World(Limits(max_bots=2))
-    leader = await call(world)
-    leader.hear()
+    leader = await in_call(world, CALL)
     leader.reconciler._every_s = 600
     running = asyncio.create_task(leader.reconciler.run())
     await settle()
@@ -197,8 +185,7 @@ async def test_all_silent_nodes_take_a_round_one_deadline(
 
 async def test_a_log_counts_as_restored_after_a_whole_round_in_which_each_node_had_time_to_register() -> None:
     world = World(limits := Limits(max_bots=2))
-    leader = await call(world)
-    leader.hear()
+    leader = await in_call(world, CALL)
     await leader.reconciler.reconcile()
     assert leader.reconciler.restored_ms == 0, "this leader has just begun"
     assert leader.reconciler._pause_s() == limits.node_lease_ms / 1000
@@ -225,8 +212,7 @@ async def test_a_log_counts_as_restored_after_a_whole_round_in_which_each_node_h
 
 async def test_a_session_is_older_than_a_lost_log_also_by_a_clock_that_was_set_back() -> None:
     world = World(Limits(max_bots=2))
-    leader = await call(world)
-    leader.hear()
+    leader = await in_call(world, CALL)
     world.monotonic_s += 30
     world.set_ms = -3_600_000
     await leader.read_clock()
@@ -240,8 +226,7 @@ async def test_a_session_is_older_than_a_lost_log_also_by_a_clock_that_was_set_b
 
 async def test_what_is_written_again_has_the_time_of_the_bus() -> None:
     world = World(Limits(max_bots=2))
-    leader = await call(world)
-    leader.hear()
+    leader = await in_call(world, CALL)
     world.monotonic_s += 1
     world.set_ms = 3_600_000
     await leader.read_clock()
@@ -257,8 +242,7 @@ async def test_what_is_written_again_has_the_time_of_the_bus() -> None:
 @pytest.mark.parametrize("same_leader", [True, False])
 async def test_a_call_of_ten_minutes_that_outlived_the_store_ends_with_its_whole_bill(same_leader: bool) -> None:
     world = World(Limits(max_bots=2))
-    leader = await call(world)
-    await leader.catch_up()
+    leader = await in_call(world, CALL)
     world.monotonic_s += 610
     world.lose_store()
     for repeated in (started(), tick(600_000)):
@@ -279,8 +263,7 @@ async def test_a_call_of_ten_minutes_that_outlived_the_store_ends_with_its_whole
 @pytest.mark.parametrize("told_s", [0, 400_000])
 async def test_a_node_is_believed_up_to_what_a_call_can_last_and_the_leaders_own_knowledge_first(told_s: int) -> None:
     world = World(limits := Limits(max_bots=2))
-    leader = await call(world)
-    await leader.catch_up()
+    leader = await in_call(world, CALL)
     world.monotonic_s += 300
     world.taken_s[SESSION] = world.monotonic_s - told_s
     ages: list[int] = []
@@ -312,8 +295,7 @@ async def test_a_start_that_was_lost_before_it_had_a_node_begins_anew() -> None:
 
 async def test_a_call_that_runs_when_its_leader_leads_again_on_a_lost_log_is_restored_as_the_leader_knew_it() -> None:
     world = World(Limits(max_bots=2))
-    former = await call(world)
-    await former.catch_up()
+    former = await in_call(world, CALL)
     world.monotonic_s += 300
     world.lose_store()
 
@@ -330,7 +312,7 @@ async def test_a_session_that_another_leader_ended_before_the_log_was_lost_does_
 ) -> None:
     world = World(Limits(max_bots=2))
     if was_placed:
-        former = await call(world)
+        former = await in_call(world, CALL)
     else:
         former = await Leader(world).begin()
         world.write(requested())
@@ -359,8 +341,7 @@ async def test_what_the_leader_knew_before_waits_for_livekit_and_is_kept_for_the
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     world = World(Limits(max_bots=2))
-    former = await call(world)
-    await former.catch_up()
+    former = await in_call(world, CALL)
     world.lose_log()
     leader = await Leader(world, former=former).begin()
 
@@ -375,8 +356,7 @@ async def test_what_the_leader_knew_before_waits_for_livekit_and_is_kept_for_the
 
 async def test_a_call_that_ends_before_the_leader_looked_at_the_lost_log_is_billed_by_what_the_leader_knows() -> None:
     world = World(Limits(max_bots=2))
-    leader = await call(world)
-    leader.hear()
+    leader = await in_call(world, CALL)
     world.monotonic_s += 60
     world.lose_log()
     leader.heard = 0
@@ -397,7 +377,7 @@ async def test_a_call_that_ends_before_the_leader_looked_at_the_lost_log_is_bill
 async def taken_over(world: World) -> tuple[Leader, int]:
     """A call in its second epoch, and what its first one served by the log."""
     world.add_node("n2")
-    leader = await call(world)
+    leader = await in_call(world, CALL, is_heard=False)
     first = next(name for name, jobs in world.jobs.items() if SESSION in jobs)
     world.monotonic_s += 50
     world.write(tick(45_000, fault_ms=3_000))
@@ -586,7 +566,7 @@ async def test_jobs_that_no_node_describes_do_not_keep_another_one_from_being_re
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     world = World(Limits(max_bots=2))
-    await call(world)
+    await in_call(world, CALL, is_heard=False)
     lost = [NodeJob(session_id=f"session_{n}_nobody", epoch=1, pid=1) for n in range(_REPAIRS)]
     reports = world.reports
 
@@ -605,7 +585,7 @@ async def test_jobs_that_no_node_describes_do_not_keep_another_one_from_being_re
 
 async def test_what_the_node_said_last_only_to_the_lost_log_is_billed() -> None:
     world = World(Limits(max_bots=2))
-    leader = await call(world)
+    leader = await in_call(world, CALL, is_heard=False)
     for event in (tick(40_000), stopped(44_000, cause="ended", fault_ms=4_000)):
         world.write(event)
     del world.jobs["n1"][SESSION]
@@ -656,8 +636,7 @@ async def test_a_start_that_was_placed_after_the_loss_gets_its_beginning_back_an
 
 async def test_what_the_leader_knew_beside_the_log_outlives_it() -> None:
     world = World(Limits(max_bots=2))
-    leader = await call(world)
-    await leader.catch_up()
+    leader = await in_call(world, CALL)
     leader.conductor.learn(SESSION, CallerLeft("PA_1", leader.timekeeper.now_ms()))
     before = leader.board.roster.session(SESSION)
     world.monotonic_s += 1
@@ -708,8 +687,7 @@ def test_a_log_that_got_back_what_it_lost_gives_the_same_bill_and_gets_nothing_t
 
 async def test_a_call_whose_beginning_goes_while_it_runs_ends_with_what_a_bill_needs() -> None:
     world = World(Limits())
-    leader = await call(world)
-    leader.hear()
+    leader = await in_call(world, CALL)
     world.records[:] = []
 
     world.request_end()

@@ -17,14 +17,6 @@ async def leader_with_node() -> tuple[World, Leader]:
     return world, leader
 
 
-async def run(leader: Leader) -> None:
-    leader.hear(1_000)
-    leader.time_passed()
-    await settle()
-    leader.hear(1_000)
-    await settle()
-
-
 def count(world: World, kind: type) -> int:
     return sum(isinstance(record.event, kind) for record in world.records)
 
@@ -33,12 +25,12 @@ async def test_a_start_that_is_heard_while_the_lease_is_away_is_placed_when_it_i
     world, leader = await leader_with_node()
     leader.holds = False
     world.write(requested())
-    await run(leader)
+    await leader.go_on()
     assert count(world, JobAssigned) == 0
 
     leader.holds = True
     world.monotonic_s += 0.3
-    await run(leader)
+    await leader.go_on()
 
     assert count(world, JobAssigned) == 1
     await leader.conductor.stop()
@@ -55,7 +47,7 @@ async def test_a_step_that_loses_the_lease_half_way_goes_on_when_it_is_back(turn
 
     leader.holds = True
     world.monotonic_s += 0.3
-    await run(leader)
+    await leader.go_on()
 
     assert SESSION in world.jobs["n1"]
     await leader.conductor.stop()
@@ -65,11 +57,11 @@ async def test_a_session_without_a_timer_is_found_by_the_sweep() -> None:
     world, leader = await leader_with_node()
     world.write(requested())
     leader.board.record(world.records[0])  # known, and its wake-up lost
-    await run(leader)
+    await leader.go_on()
     assert count(world, JobAssigned) == 0
 
     leader.conductor.sweep()
-    await run(leader)
+    await leader.go_on()
 
     assert count(world, JobAssigned) == 1
     await leader.conductor.stop()
@@ -78,7 +70,7 @@ async def test_a_session_without_a_timer_is_found_by_the_sweep() -> None:
 async def test_a_sweep_leaves_those_alone_that_wait_for_a_time() -> None:
     world, leader = await leader_with_node()
     world.write(requested())
-    await run(leader)
+    await leader.go_on()
     woken: list[str] = []
     leader.conductor.wake = woken.append  # type: ignore[method-assign]
 
@@ -108,16 +100,16 @@ async def test_an_end_that_got_lost_is_repeated_and_the_session_ends_in_any_case
     world.add_node("n1")
     leader = await Leader(world, make_agents=lambda leader: LosesEnds(world, leader, fails)).begin()
     world.write(requested())
-    await run(leader)
+    await leader.go_on()
     world.join("n1", SESSION)
     world.write(started())
     world.write(end_requested())
-    await run(leader)
+    await leader.go_on()
     assert count(world, SessionEnded) == 0
 
     for _ in range(3):
         world.monotonic_s += LIMITS.end_wait_ms / 1000
-        await run(leader)
+        await leader.go_on()
 
     assert count(world, SessionEnded) == 1
     assert count(world, AgentStopped) == 1
@@ -144,7 +136,7 @@ async def test_a_leader_before_the_last_one_commands_no_node_and_the_last_one_go
     former_agents, latest = former.conductor._endings._agents, Leader(world)  # pyright: ignore[reportPrivateUsage]
     await latest.begin()
     world.write(requested())
-    await run(latest)
+    await latest.go_on()
     assert world.heard_terms == {"n1": latest.term}
 
     assert await former_agents.stop_job(SESSION, 1, "n1", "stale") is False
@@ -160,7 +152,7 @@ async def test_the_rightful_leader_whose_terms_begin_again_outbids_what_a_node_h
     world.heard_terms["n1"] = 40
     world.write(requested())
 
-    await run(leader)
+    await leader.go_on()
 
     assert SESSION in world.jobs["n1"]
     assert leader.term > 40
@@ -172,11 +164,11 @@ async def test_a_job_that_is_assigned_after_the_end_is_stopped() -> None:
     world.rooms.add(SESSION)
     for event in (requested(), ended(epoch=0)):
         world.write(event)
-    await run(leader)
+    await leader.go_on()
     assert leader.board.roster.ids() == []
 
     world.write(assigned())  # a former leader's, which the compare-and-set on its own subject lets in
-    await run(leader)
+    await leader.go_on()
 
     assert [(job.session_id, job.epoch) for job in world.ends] == [(SESSION, 1)]
     await leader.conductor.stop()

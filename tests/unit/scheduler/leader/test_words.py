@@ -13,10 +13,7 @@ START = requested(metadata={"k": "v"})
 async def begun(world: World) -> Leader:
     leader = await leads(world)
     world.write(world.words.seal(START))
-    leader.hear(1)
-    await settle()
-    leader.hear(1_000)
-    await settle()
+    await leader.go_on()
     return leader
 
 
