@@ -79,9 +79,9 @@ async def test_bills_of_the_first_schema_are_the_same_after_the_migration(databa
                     "user_id": account.settlement.user_id,
                     "reason": account.settlement.reason,
                     "at": account.settlement.settled_ms,
-                    "seq": account.settlement.ended_seq,
-                    "records": account.settlement.records,
-                    "sha256": account.settlement.log_sha256,
+                    "seq": account.settlement.log.ended_seq,
+                    "records": account.settlement.log.records,
+                    "sha256": account.settlement.log.sha256,
                     "epochs": '[{"epoch":1,"node_id":"n1","served_ms":61000,"span_ms":null,"billable_ms":61000,'
                     f'"sequences":{list(account.settlement.epochs[0].sequences)}}}]',
                 },

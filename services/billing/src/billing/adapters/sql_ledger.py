@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from billing.adapters.database import Database
 from billing.adapters.schema import ledger_entries, log_gaps, log_position, settlements
 from billing.domain.conflict import check_entry, check_settlement
-from billing.domain.ledger import Account, Entry, EpochShare, Settlement
+from billing.domain.ledger import Account, Entry, EpochShare, SettledLog, Settlement
 from billing.domain.rating import Charge, Tariff
 from billing.ports import Gap, Place, Position, UserAccount
 
@@ -164,9 +164,9 @@ def _settlement_row(settlement: Settlement) -> dict[str, Any]:
         "credits_per_minute": settlement.tariff.credits_per_minute,
         "settled_ms": settlement.settled_ms,
         "difference_ms": settlement.difference_ms,
-        "ended_seq": settlement.ended_seq,
-        "records": settlement.records,
-        "log_sha256": settlement.log_sha256,
+        "ended_seq": settlement.log.ended_seq,
+        "records": settlement.log.records,
+        "log_sha256": settlement.log.sha256,
         "epochs": json.dumps([asdict(share) for share in settlement.epochs], separators=(",", ":")),
         "granted_minutes": settlement.granted_minutes,
         "rule": settlement.tariff.rule,
@@ -183,9 +183,7 @@ def _settlement(row: Row[Any]) -> Settlement:
         tariff=Tariff(row.credits_per_minute, row.rule),
         settled_ms=row.settled_ms,
         difference_ms=row.difference_ms,
-        ended_seq=row.ended_seq,
-        records=row.records,
-        log_sha256=row.log_sha256,
+        log=SettledLog(row.ended_seq, row.records, row.log_sha256),
         epochs=tuple(_share(share) for share in json.loads(row.epochs)),
         granted_minutes=row.granted_minutes,
     )

@@ -30,8 +30,8 @@ def findings(account: Account) -> list[str]:
 def against_log(account: Account, usage: Usage) -> list[str]:
     """Differences between a stored account and the one computed from the log."""
     replayed = settle(usage, account.settlement.tariff)
-    if usage.sha256 != account.settlement.log_sha256:
-        return [f"the log's hash is {usage.sha256}, the bill was made from {account.settlement.log_sha256}"]
+    if usage.sha256 != account.settlement.log.sha256:
+        return [f"the log's hash is {usage.sha256}, the bill was made from {account.settlement.log.sha256}"]
     if replayed.settlement != account.settlement:
         return [f"the log gives another settlement: {replayed.settlement.charge}"]
     if replayed.entries != account.entries:

@@ -33,9 +33,9 @@ def view(account: Account) -> SessionBill:
         ],
         difference_ms=settlement.difference_ms,
         evidence=Evidence(
-            ended_seq=settlement.ended_seq,
-            records=settlement.records,
-            log_sha256=settlement.log_sha256,
+            ended_seq=settlement.log.ended_seq,
+            records=settlement.log.records,
+            log_sha256=settlement.log.sha256,
             credits_per_minute=settlement.tariff.credits_per_minute,
         ),
     )

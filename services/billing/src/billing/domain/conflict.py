@@ -32,16 +32,11 @@ def check_settlement(stored: Settlement, ours: Settlement) -> None:
         SettledOtherwise: It was made from another log (the session id was used again after the log had dropped it),
             or from the same log with another result.
     """
-    of_one_log = (stored.ended_seq, stored.settled_ms, stored.log_sha256) == (
-        ours.ended_seq,
-        ours.settled_ms,
-        ours.log_sha256,
-    )
-    if not of_one_log:
+    if (stored.log, stored.settled_ms) != (ours.log, ours.settled_ms):
         raise SettledOtherwise(
             ours.session_id,
-            f"it was made from the end at {stored.ended_seq} (log {stored.log_sha256[:12]}), "
-            f"and this one is at {ours.ended_seq} (log {ours.log_sha256[:12]})",
+            f"it was made from the end at {stored.log.ended_seq} (log {stored.log.sha256[:12]}), "
+            f"and this one is at {ours.log.ended_seq} (log {ours.log.sha256[:12]})",
         )
     if stored.tariff != ours.tariff:
         raise SettledMeanwhile(ours.session_id)

@@ -71,6 +71,21 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class SettledLog:
+    """The part of the log that a settlement was computed from.
+
+    Attributes:
+        ended_seq: Stream sequence of `ended`; the settlement excludes later events.
+        records: Number of metered events.
+        sha256: Their hash (`Usage.sha256`).
+    """
+
+    ended_seq: int
+    records: int
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Settlement:
     """One session's bill at its end, with its evidence.
 
@@ -78,9 +93,6 @@ class Settlement:
         settled_ms: When `ended` was stored in the log, Unix ms.
         granted_minutes: The session's grant, which limits the charge; None: no limit.
         difference_ms: Our `billable_ms` minus the scheduler's in `ended`.
-        ended_seq: Stream sequence of `ended`; the settlement excludes later events.
-        records: Number of metered events.
-        log_sha256: Their hash (`Usage.sha256`).
     """
 
     session_id: str
@@ -91,9 +103,7 @@ class Settlement:
     tariff: Tariff
     settled_ms: int
     difference_ms: int
-    ended_seq: int
-    records: int
-    log_sha256: str
+    log: SettledLog
     epochs: tuple[EpochShare, ...]
     granted_minutes: int | None = None
 
@@ -179,9 +189,7 @@ def _settlement(usage: Usage, metered: Metered, tariff: Tariff) -> Settlement:
         tariff=tariff,
         settled_ms=usage.ended_ms,
         difference_ms=max(-_GREATEST, metered.billable_ms - usage.ended.billable_ms),
-        ended_seq=usage.ended_seq,
-        records=len(usage.within),
-        log_sha256=usage.sha256,
+        log=SettledLog(usage.ended_seq, len(usage.within), usage.sha256),
         epochs=_shares(metered, usage.within),
         granted_minutes=None if metered.granted_minutes is None else min(metered.granted_minutes, _GREATEST),
     )
@@ -195,7 +203,7 @@ def _usage_entry(settlement: Settlement) -> Entry:
         kind="usage",
         charge=settlement.charge,
         at_ms=settlement.settled_ms,
-        cause_seq=settlement.ended_seq,
+        cause_seq=settlement.log.ended_seq,
         note=f"served until the end ({settlement.outcome})"
         f"{_left_out(sum(s.fault_ms for s in settlement.epochs))}{_cut(settlement)}{_beyond(settlement)}",
     )

@@ -104,7 +104,7 @@ class Following:
         if self._backlog.unknown:
             try:
                 settled = await self._ledger.settlements(list(self._backlog.unknown))
-                self._backlog.learn({s: End(each.ended_seq, each.settled_ms) for s, each in settled.items()})
+                self._backlog.learn({s: End(each.log.ended_seq, each.settled_ms) for s, each in settled.items()})
             except LedgerUnavailable as error:
                 self.readiness.unavailable(error)
         await self._attempts.settle(self._backlog)

@@ -140,8 +140,8 @@ class Settling:
 def _is_of(stored: Settlement, cause: LoggedEvent) -> bool:
     """Whether the event is the end that the settlement was made from, or a later one of the same log."""
     if isinstance(cause.event, SessionEnded):
-        return (stored.ended_seq, stored.settled_ms) == (cause.seq, cause.stored_ms)
-    return cause.seq > stored.ended_seq
+        return (stored.log.ended_seq, stored.settled_ms) == (cause.seq, cause.stored_ms)
+    return cause.seq > stored.log.ended_seq
 
 
 def _note(account: Account, written: int, *, first: bool) -> None:
