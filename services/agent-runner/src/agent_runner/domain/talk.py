@@ -86,7 +86,7 @@ Said: TypeAlias = Literal["answer", "line", "aside"]
 class _Lines:
     """The agent's own lines: the words of the one that is being said, and how many were since the open question."""
 
-    words: list[str] = field(default_factory=list)
+    words: list[str] = field(default_factory=list[str])
     said: int = 0
 
 
