@@ -8,11 +8,9 @@ from math import inf
 from typing import Final, Self, TypeAlias
 
 from agent_runner.domain.caller_words import Backchannels
+from agent_runner.domain.due import Due
 from agent_runner.domain.echo import Echo
 from agent_runner.domain.hold import Hold, Pause, Resume
-
-BUSY_S: Final = 30.0
-"""Longest wait for an answer; then a sound begins the caller's turn as if the agent had nothing to say."""
 
 _LATE_S: Final = 3.0  # the recogniser's words for a sound of the guarded time come until then, after that time
 
@@ -86,8 +84,8 @@ class Floor:
     Times are seconds of one clock.
 
     Attributes:
+        due: What the agent is about to say or waits for: it thinks, a tool runs.
         is_speaking: The agent speaks, or is paused in speaking.
-        busy_until: The agent prepares to speak (it thinks, a tool runs) until then at the longest.
         has_turn: The caller's turn is open: all further sound and words belong to it.
         has_words: Of that turn.
         unsaid: Letters not yet heard of a line that the caller cannot interrupt; None: there is none.
@@ -99,8 +97,8 @@ class Floor:
     hold: Hold = field(default_factory=Hold)
     echo: Echo = field(default_factory=Echo)
     sound: Sound = field(default_factory=Sound)
+    due: Due = field(default_factory=Due)
     is_speaking: bool = False
-    busy_until: float = 0.0
     has_turn: bool = False
     has_words: bool = False
     unsaid: int | None = None
@@ -123,7 +121,7 @@ class Floor:
 
     def is_agents(self, now: float) -> bool:
         """Whether the agent speaks or is about to."""
-        return self.is_speaking or now < self.busy_until
+        return self.is_speaking or self.due.is_open(now)
 
     def sound_began(self, now: float, ago_s: float) -> FloorStep:
         """The caller began to make a sound `ago_s` ago, speech or not."""
@@ -164,32 +162,36 @@ class Floor:
             return self, ()
         if self.is_agents(now):
             if self.is_protected:
-                return (self._keeping(text), (Ignore(),)) if is_final else (self, ())
+                return (_keeping(self, text), (Ignore(),)) if is_final else (self, ())
             if not self.rules.backchannels.asks_for_floor(text, self.rules.min_words, is_final=is_final):
-                return self._backchannel(now, text) if is_final else (self, ())
+                return _backchannel(self, now, text) if is_final else (self, ())
         return self, (StartTurn(),)
 
     def turn_began(self) -> Self:
         """The caller's turn is open; what the agent said or prepared is interrupted."""
-        hold, kept = self.hold.ended(), _owed(self.kept)
-        return replace(self, has_turn=True, has_words=False, hold=hold, busy_until=0.0, kept=kept)
+        return replace(self.interrupted(), has_turn=True, has_words=False, kept=_owed(self.kept))
 
     def turn_ended(self, now: float) -> Self:
         """The caller's turn is complete. With words it is answered."""
-        busy_until = now + BUSY_S if self.has_words else self.busy_until
-        return replace(self, has_turn=False, has_words=False, busy_until=busy_until)
+        due = self.due.asked(now) if self.has_words else self.due
+        return replace(self, has_turn=False, has_words=False, due=due)
 
     def turn_has_words(self) -> Self:
         """The open turn began with words."""
         return replace(self, has_words=True, hold=self.hold.words_came())
 
     def agent_prepares(self, now: float) -> Self:
-        """The agent is about to speak: a line unasked, a tool's result."""
-        return replace(self, busy_until=now + BUSY_S)
+        """The agent is about to say a line by itself."""
+        return replace(self, due=self.due.line(now))
+
+    def agent_expects(self, now: float, due: Due) -> FloorStep:
+        """What is due has changed."""
+        floor = replace(self, due=due)
+        return (floor, ()) if floor.is_agents(now) else _taken_up(floor, now)
 
     def agent_began(self) -> Self:
-        """The agent's speech begins."""
-        return replace(self, is_speaking=True, busy_until=0.0)
+        """The agent's speech begins: of whatever is due, or a line."""
+        return replace(self, is_speaking=True, due=self.due.line_began())
 
     def agent_said(self, now: float, text: str) -> Self:
         """The caller heard these words of the agent's."""
@@ -198,35 +200,44 @@ class Floor:
         if unsaid is not None and letters:
             # A word is told at its start, so the protected line has ended when the word after it is told.
             unsaid = unsaid - letters if unsaid > 0 else None
-        return replace(self, echo=self.echo.heard(text, now), guarded_until=guarded_until, unsaid=unsaid)
+        echo, due = self.echo.heard(text, now), self.due.goes_on(now)
+        return replace(self, echo=echo, due=due, guarded_until=guarded_until, unsaid=unsaid)
 
     def agent_ended(self, now: float) -> FloorStep:
         """The agent's speech ended, by itself or interrupted."""
-        floor = replace(self, is_speaking=False, unsaid=None, kept=None)
-        if self.kept is None or (self.has_turn and not _owed(self.kept)):
-            return floor, ()
-        text, at = self.kept
-        answers = at is None or (now - at < _AT_ITS_END_S and now >= self.busy_until)
-        return floor, (TakeUp(text),) if answers else ()
+        return _taken_up(replace(self, is_speaking=False, unsaid=None), now)
 
     def interrupted(self) -> Self:
         """The pipeline discarded what the agent was saying."""
-        return replace(self, hold=self.hold.ended(), busy_until=0.0)
+        return replace(self, hold=self.hold.ended(), due=self.due.interrupted())
 
     def protected(self, line: str) -> Self:
         """The caller cannot interrupt this line, the agent's next."""
         return replace(self, unsaid=_letters(line))
 
-    def _keeping(self, text: str) -> Self:
-        kept = f"{self.kept[0]} {text}" if self.kept else text
-        return replace(self, kept=(kept, None))
 
-    def _backchannel(self, now: float, text: str) -> FloorStep:
-        hold = self.hold.words_came()
-        floor = replace(self, kept=_owed(self.kept) or (text, now), hold=hold)
-        if not hold.is_paused or self.sound.is_on:
-            return floor, (Ignore(backchannel=True),)
-        return replace(floor, hold=hold.ended()), (Ignore(backchannel=True), Resume())
+def _keeping(floor: Floor, text: str) -> Floor:
+    """Keep words for the end of a protected line."""
+    owed = _owed(floor.kept)
+    return replace(floor, kept=(f"{owed[0]} {text}" if owed else text, None))
+
+
+def _backchannel(floor: Floor, now: float, text: str) -> FloorStep:
+    hold = floor.hold.words_came()
+    kept = replace(floor, kept=_owed(floor.kept) or (text, now), hold=hold)
+    if not hold.is_paused or floor.sound.is_on:
+        return kept, (Ignore(backchannel=True),)
+    return replace(kept, hold=hold.ended()), (Ignore(backchannel=True), Resume())
+
+
+def _taken_up(floor: Floor, now: float) -> FloorStep:
+    """The agent is silent: take up what was said into its line, or at the end of all that was due."""
+    if floor.kept is None:
+        return floor, ()
+    text, at = floor.kept
+    if at is not None and (floor.has_turn or floor.due.is_open(now) or now - at >= _AT_ITS_END_S):
+        return floor, ()
+    return replace(floor, kept=None), (TakeUp(text),)
 
 
 def _owed(kept: tuple[str, float | None] | None) -> tuple[str, None] | None:

@@ -98,7 +98,7 @@ class AgentPipeline:
         self.floor = FloorTurnStart(config.floor_rules(), client.valve)
         stops = _stops(config, self.stt)
         user, assistant = _aggregators(config, self.context, self.llm, self.floor, stops)
-        heard = HeardWords(client.valve.clock, self.floor.agent_said, client.valve.cut)
+        heard = HeardWords(client.valve.clock, self.floor.agent_said, client.valve.cut, self.floor.left_output)
         self.ear = Ear(
             stt=self.stt,
             llm=self.llm,

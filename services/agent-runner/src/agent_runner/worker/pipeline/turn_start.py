@@ -4,17 +4,20 @@
 
 import asyncio
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from pipecat.frames.frames import (
     BotStartedSpeakingFrame,
     BotStoppedSpeakingFrame,
     Frame,
+    FunctionCallCancelFrame,
     FunctionCallResultFrame,
     FunctionCallsStartedFrame,
     InterimTranscriptionFrame,
     InterruptionFrame,
+    LLMFullResponseEndFrame,
+    LLMFullResponseStartFrame,
     LLMMessagesAppendFrame,
     LLMRunFrame,
     TranscriptionFrame,
@@ -27,9 +30,16 @@ from pipecat.turns.types import ProcessFrameResult
 from pipecat.turns.user_start import BaseUserTurnStartStrategy
 from pipecat.utils.time import time_now_iso8601
 
+from agent_runner.domain.delivery import has_words
 from agent_runner.domain.floor import Floor, FloorStep, Ignore, Rules, StartTurn, TakeUp
 from agent_runner.domain.hold import Pause, Resume
 from agent_runner.worker.pipeline.typed_stop import TypedFrame
+from agent_runner.worker.providers.tools import END_CALL
+
+
+@dataclass
+class TakenUpFrame(TranscriptionFrame):
+    """Words of the caller's that were kept until the agent had spoken."""
 
 
 class Voice(Protocol):
@@ -88,7 +98,7 @@ class FloorTurnStart(BaseUserTurnStartStrategy):
                 await self._take(floor.sound_began(now, frame.start_secs))
             case VADUserStoppedSpeakingFrame():
                 await self._take(floor.sound_ended(now, frame.stop_secs))
-            case TypedFrame():
+            case TypedFrame() | TakenUpFrame():
                 await self._take((floor, () if floor.has_turn else (StartTurn(),)), frame)
                 self.floor = self.floor.turn_has_words()
             case TranscriptionFrame() | InterimTranscriptionFrame() if frame.text.strip():
@@ -97,19 +107,43 @@ class FloorTurnStart(BaseUserTurnStartStrategy):
                 self.floor = floor.agent_began()
             case BotStoppedSpeakingFrame():
                 await self._take(floor.agent_ended(now))
-            case (
-                TTSSpeakFrame()
-                | LLMMessagesAppendFrame()
-                | LLMRunFrame()
-                | FunctionCallsStartedFrame()
-                | FunctionCallResultFrame()
-            ):
+            case TTSSpeakFrame() if has_words(frame.text):
                 self.floor = floor.agent_prepares(now)
             case InterruptionFrame():
                 self.floor = floor.interrupted()
             case _:
-                pass
+                await self._expect(frame, now)
         return ProcessFrameResult.CONTINUE
+
+    async def left_output(self, frame: Frame) -> None:
+        """A frame left the output: the caller has heard all that was before it."""
+        now, due = time.monotonic(), self.floor.due
+        match frame:
+            case _ if self._is_closed:
+                pass
+            case LLMFullResponseStartFrame():
+                await self._take(self.floor.agent_expects(now, due.answer_began(now)))
+            case LLMFullResponseEndFrame():
+                await self._take(self.floor.agent_expects(now, due.answer_ended()))
+            case _:
+                pass
+
+    async def _expect(self, frame: Frame, now: float) -> None:
+        """Note which answers and results the caller waits for; the agent's own end of the call is none."""
+        due = self.floor.due
+        match frame:
+            case LLMRunFrame() | LLMMessagesAppendFrame(run_llm=True):
+                due = due.asked(now)
+            case FunctionCallsStartedFrame(function_calls=calls):
+                due = due.tools_began(now, [call.tool_call_id for call in calls if call.function_name != END_CALL.name])
+            case FunctionCallResultFrame(tool_call_id=call_id, properties=properties):
+                is_asked = properties is None or properties.run_llm is not False
+                due = due.tool_ended(now, call_id, is_asked=is_asked)
+            case FunctionCallCancelFrame(tool_call_id=call_id, run_llm=is_asked):
+                due = due.tool_ended(now, call_id, is_asked=is_asked)
+            case _:
+                return
+        await self._take(self.floor.agent_expects(now, due))
 
     async def _take(self, step: FloorStep, heard: TranscriptionFrame | InterimTranscriptionFrame | None = None) -> None:
         self.floor, effects = step
@@ -128,7 +162,7 @@ class FloorTurnStart(BaseUserTurnStartStrategy):
                     if effect.backchannel and heard is not None:
                         await self.push_frame(UserBackchannelFrame(heard.text, heard.user_id, heard.timestamp))
                 case TakeUp(text):
-                    await self.push_frame(TranscriptionFrame(text, "", time_now_iso8601()))
+                    await self.push_frame(TakenUpFrame(text, "", time_now_iso8601()))
         self._wake()
 
     def _wake(self) -> None:
