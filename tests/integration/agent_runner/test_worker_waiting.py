@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from agent_runner.domain.tool_calls import OWED_S
-from agent_runner.link.messages import ToolCall, Turn
+from agent_runner.link.messages import Stopped, ToolCall, Turn
 from contracts.lines import lines_in
 from contracts.tools import RecordedTool
 from tests.integration.agent_runner.worker_stage import LOUD, Fork, Greet, New, Person, Sandbox, Worker, go
@@ -107,6 +107,15 @@ async def test_a_yes_to_an_answer_that_had_no_words_is_heard(greet: Greet, sandb
     await asyncio.sleep(1)
     caller.say("Okay?")
     await until(lambda: "Yes, it is booked." in spoken(worker), 15)
+
+
+async def test_a_caller_who_has_left_the_loudspeaker_on_is_not_there(greet: Greet, sandbox: Sandbox) -> None:
+    """The question whether the caller is there comes back from the loudspeaker, as sound and as words."""
+    await sandbox.control("transcripts", {"texts": [LINES.idle_prompt] * 20})
+    worker, caller = await greet(user_idle_prompt_s=2, user_idle_end_s=7, bot_interruption_timeout=10)
+    caller.on_speakerphone(-12)
+    assert (await worker.heard(Stopped, timeout_s=25)).cause == "user_idle"
+    assert spoken(worker).count(LINES.idle_prompt) == 1
 
 
 async def has_been_asked(sandbox: Sandbox, times: int) -> bool:

@@ -140,6 +140,32 @@ def test_an_echo_whose_transcript_comes_after_the_agents_end_is_ignored() -> Non
     assert call.sound(13, 14) == (StartTurn(),)
 
 
+def test_a_sound_in_the_agents_speech_or_right_after_it_may_be_its_own() -> None:
+    call = Call()
+    call.floor = call.floor.agent_said(10, "there?")
+    assert call.floor.may_echo(10)
+    call.take(call.floor.agent_ended(10.4))
+    assert call.floor.may_echo(10.6)
+    assert not call.floor.may_echo(11.5)
+    assert not Floor(RULES).may_echo(0)
+
+
+def test_a_transcript_is_the_callers_unless_it_is_an_echo_or_may_become_one() -> None:
+    call = Call()
+    call.floor = call.floor.agent_said(10, "You can have the red one or the blue one on Monday.")
+    heard = {
+        "you can": True,
+        "You can have the red one": True,
+        "Mhm.": False,
+        "Monday.": True,
+        "The blue one, please, and a receipt.": False,
+        "You can have the red": False,  # the turn is open
+    }
+    for text, is_echo in heard.items():
+        call.take(call.floor.words(11, text, is_final=text.endswith((".", "one"))))
+        assert call.floor.sound.is_echo == is_echo, text
+
+
 def test_a_caller_who_answers_in_the_agents_words_is_heard() -> None:
     call = Call()
     call.floor = call.floor.agent_said(10, "The red one or the blue one?")

@@ -113,8 +113,33 @@ def test_words_keep_a_loud_line_alive_and_let_the_agent_ask_again() -> None:
     assert quiet.due(1_511) == "prompt"
 
 
+def test_the_agents_own_voice_from_a_loudspeaker_is_no_sign_of_the_caller() -> None:
+    quiet = after_the_agent_spoke()
+    assert quiet.due(105) == "prompt"
+    quiet.agent(105.2, is_speaking=True)
+    quiet.caller(105.4, is_speaking=True, may_echo=True)
+    assert not quiet.is_silent
+    quiet.agent(106.5, is_speaking=False)
+    quiet.caller(106.9, is_speaking=False)
+    assert quiet.due(111.9) is None
+    assert quiet.due(112) == "end"
+
+
+def test_words_that_began_as_a_possible_echo_show_that_the_caller_is_there() -> None:
+    quiet = after_the_agent_spoke()
+    assert quiet.due(105) == "prompt"
+    quiet.agent(105.2, is_speaking=True)
+    quiet.caller(106.2, is_speaking=True, may_echo=True)
+    quiet.agent(106.5, is_speaking=False)
+    quiet.words(107)
+    quiet.caller(108, is_speaking=False)
+    assert quiet.due(112.9) is None
+    assert quiet.due(113) == "prompt"
+
+
 EVENTS: list[Callable[[float], Callable[[Quiet], None]]] = [
     lambda at: methodcaller("caller", at, is_speaking=True),
+    lambda at: methodcaller("caller", at, is_speaking=True, may_echo=True),
     lambda at: methodcaller("caller", at, is_speaking=False),
     lambda at: methodcaller("agent", at, is_speaking=True),
     lambda at: methodcaller("agent", at, is_speaking=False),

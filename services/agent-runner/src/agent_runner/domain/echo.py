@@ -12,6 +12,7 @@ _ALIKE: Final = 0.6  # share of the words; a loudspeaker costs the recogniser so
 _CERTAIN: Final = 4  # words in a row that a caller hardly says by chance; of Chinese and Japanese 6 characters
 _CHARACTER: Final = 2 / 3  # of a word
 _REPEATS_S: Final = 0.5  # from the start of the agent's word until a caller can repeat it; an echo is sooner
+_RINGS_S: Final = 1.0  # from the start of the agent's last word until its echo ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,10 @@ class Echo:
         """The caller heard these words of the agent's."""
         recent = tuple(one for one in self.said if now - one[1] < _REMEMBERED_S)
         return replace(self, said=(*recent, *((part, now) for part in units_of(text))))
+
+    def rings(self, at: float) -> bool:
+        """Whether a sound that begins at this time may be the end of what the agent said."""
+        return bool(self.said) and at < self.said[-1][1] + _RINGS_S
 
     def judge(
         self, text: str, now: float, *, is_final: bool, is_agents: bool, early: float | None = None

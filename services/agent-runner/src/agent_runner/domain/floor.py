@@ -70,11 +70,13 @@ class Sound:
         is_on: It goes on.
         began: When, in seconds of the clock of `Floor`.
         overlaps: It began while the agent spoke: it may be the agent's echo.
+        is_echo: Its last transcript is one, or may become one; else the caller said it.
     """
 
     is_on: bool = False
     began: float = -inf
     overlaps: bool = False
+    is_echo: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,10 @@ class Floor:
         """Whether the agent speaks or is about to."""
         return self.is_speaking or self.due.is_open(now)
 
+    def may_echo(self, at: float) -> bool:
+        """Whether a sound that begins at this time may be the agent's own."""
+        return self.is_speaking or self.echo.rings(at)
+
     def sound_began(self, now: float, ago_s: float) -> FloorStep:
         """The caller began to make a sound `ago_s` ago, speech or not."""
         floor = replace(self, sound=Sound(is_on=True, began=now - ago_s, overlaps=self.is_speaking))
@@ -151,21 +157,23 @@ class Floor:
     def words(self, now: float, text: str, *, is_final: bool) -> FloorStep:
         """A transcript came, of the present sound or of an earlier one."""
         if self.has_turn:
-            return replace(self, has_words=True, hold=self.hold.words_came()), ()
+            sound = replace(self.sound, is_echo=False)
+            return replace(self, has_words=True, hold=self.hold.words_came(), sound=sound), ()
         may_echo = self.sound.overlaps or self.is_agents(now)  # a transcript may come after the agent's end
         judged = self.echo.judge(text, now, is_final=is_final, is_agents=may_echo, early=_early(self, now))
+        floor = replace(self, sound=replace(self.sound, is_echo=judged != "words"))
         if judged == "echo":
-            return replace(self, echo=self.echo.recognised()), (Ignore(),) if is_final else ()
+            return replace(floor, echo=self.echo.recognised()), (Ignore(),) if is_final else ()
         if judged == "early":
-            return self, (Ignore(),)
+            return floor, (Ignore(),)
         if judged == "open":
-            return self, ()
+            return floor, ()
         if self.is_agents(now):
             if self.is_protected:
-                return (_keeping(self, text), (Ignore(),)) if is_final else (self, ())
+                return (_keeping(floor, text), (Ignore(),)) if is_final else (floor, ())
             if not self.rules.backchannels.asks_for_floor(text, self.rules.min_words, is_final=is_final):
-                return _backchannel(self, now, text) if is_final else (self, ())
-        return self, (StartTurn(),)
+                return _backchannel(floor, now, text) if is_final else (floor, ())
+        return floor, (StartTurn(),)
 
     def turn_began(self) -> Self:
         """The caller's turn is open; what the agent said or prepared is interrupted."""

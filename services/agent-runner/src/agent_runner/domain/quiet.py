@@ -25,18 +25,30 @@ class Quiet:
         self._turn_is_open = False
         self._has_prompted = False
         self._is_prompting = False
+        self._is_echo = False  # the present sound may be
         self._worded: float | None = None
 
-    def caller(self, at: float, *, is_speaking: bool) -> None:
-        """The caller started or stopped making a sound of speech."""
+    def caller(self, at: float, *, is_speaking: bool, may_echo: bool = False) -> None:
+        """The caller's line started or stopped making a sound of speech.
+
+        Args:
+            may_echo: It may be the agent's own: only words show that the caller is there.
+        """
+        if is_speaking:
+            self._is_echo = may_echo
         if self._is_wordless(at):
             self._speaking.discard("caller")
             return
-        self._has_prompted = self._is_prompting = False
+        begun = self._since
         self._note("caller", at, is_speaking)
+        if self._is_echo:
+            self._since = begun
+        else:
+            self._has_prompted = self._is_prompting = False
 
     def words(self, at: float) -> None:
-        """The caller said or typed words."""
+        """The caller said or typed words. A transcript of the agent's own is none."""
+        self._is_echo = False
         self._worded = at
         self._has_prompted = self._is_prompting = False
         self._later(at)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pipecat.processors.frame_processor import FrameProcessor
 
+from agent_runner.domain.floor import Floor, Rules
 from agent_runner.domain.hearing import Hearing
 from agent_runner.domain.quiet import Quiet
 from agent_runner.link.messages import Turn
@@ -21,7 +22,7 @@ def listening(turns: list[Turn]) -> Ear:
         hearing=Hearing(4),
         quiet=Quiet(20, 60),
         shown=Showing(lambda _effect: None),
-        is_agents=lambda: False,
+        floor=lambda: Floor(Rules()),
     )
 
 

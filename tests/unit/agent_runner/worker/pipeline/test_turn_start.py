@@ -2,10 +2,24 @@
 
 import asyncio
 
-from pipecat.frames.frames import BotStartedSpeakingFrame, TranscriptionFrame, VADUserStartedSpeakingFrame
+from pipecat.frames.frames import (
+    BotStartedSpeakingFrame,
+    BotStoppedSpeakingFrame,
+    Frame,
+    FunctionCallFromLLM,
+    FunctionCallResultFrame,
+    FunctionCallsStartedFrame,
+    LLMFullResponseEndFrame,
+    LLMFullResponseStartFrame,
+    TranscriptionFrame,
+    TTSSpeakFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
+)
 
 from agent_runner.domain.floor import Rules
-from agent_runner.worker.pipeline.turn_start import FloorTurnStart
+from agent_runner.worker.pipeline.turn_start import FloorTurnStart, TakenUpFrame
+from agent_runner.worker.providers.tools import END_CALL
 
 SOUND = VADUserStartedSpeakingFrame(start_secs=0.2)
 
@@ -42,6 +56,66 @@ async def test_a_sound_pauses_the_agent_and_words_begin_a_turn() -> None:
     assert voice.told == ["pause"]
     await floor.process_frame(TranscriptionFrame("Stop it.", "", ""))
     assert turns == ["turn"]
+    await floor.cleanup()
+
+
+async def test_words_of_the_agents_own_voice_are_not_told_as_the_callers() -> None:
+    floor, _, turns = await speaking()
+    told: list[str] = []
+    floor.on_words = lambda heard: told.append(heard.text)
+    floor.agent_said("We are open from nine to five.")
+    for text in ("from nine to five", "Mhm.", "Stop it."):
+        await floor.process_frame(TranscriptionFrame(text, "", ""))
+    assert told == ["Mhm.", "Stop it."]
+    assert turns == ["turn"]
+    await floor.cleanup()
+
+
+async def test_the_answer_for_which_a_tool_runs_is_not_cancelled_by_a_sound_after_the_filler() -> None:
+    floor, voice, turns = await speaking()
+    call = FunctionCallFromLLM(function_name="book", tool_call_id="1", arguments={}, context=None)
+    await floor.process_frame(FunctionCallsStartedFrame(function_calls=[call]))
+    await floor.process_frame(TTSSpeakFrame("One moment, please."))
+    await floor.process_frame(BotStartedSpeakingFrame())
+    await floor.process_frame(BotStoppedSpeakingFrame())
+    await floor.process_frame(SOUND)
+    assert (voice.told, turns) == (["pause"], [])
+    await floor.process_frame(VADUserStoppedSpeakingFrame(stop_secs=0.2))
+    await asyncio.sleep(0.1)
+    await floor.process_frame(FunctionCallResultFrame("book", "1", {}, {"table": 7}))
+    await floor.left_output(LLMFullResponseStartFrame())
+    await floor.left_output(LLMFullResponseEndFrame())
+    await floor.process_frame(SOUND)
+    assert (voice.told, turns) == (["pause", "resume"], ["turn"])
+    await floor.cleanup()
+
+
+async def test_the_call_of_the_agents_own_end_is_nothing_that_the_caller_waits_for() -> None:
+    floor, _, turns = await speaking()
+    call = FunctionCallFromLLM(function_name=END_CALL.name, tool_call_id="1", arguments={}, context=None)
+    await floor.process_frame(FunctionCallsStartedFrame(function_calls=[call]))
+    await floor.process_frame(BotStoppedSpeakingFrame())
+    await floor.process_frame(SOUND)
+    assert turns == ["turn"]
+    await floor.cleanup()
+
+
+async def test_a_yes_at_the_agents_end_is_taken_up_and_told_once() -> None:
+    floor, _, turns = await speaking()
+    told: list[str] = []
+    pushed: list[Frame] = []
+    floor.on_words = lambda heard: told.append(heard.text)
+
+    async def push(_: object, frame: Frame, *__: object) -> None:
+        pushed.append(frame)
+
+    floor.add_event_handler("on_push_frame", push)
+    await floor.process_frame(TranscriptionFrame("Yes.", "", ""))
+    await floor.process_frame(BotStoppedSpeakingFrame())
+    taken_up = pushed[-1]
+    assert isinstance(taken_up, TakenUpFrame)
+    await floor.process_frame(taken_up)
+    assert (told, turns) == (["Yes."], ["turn"])
     await floor.cleanup()
 
 

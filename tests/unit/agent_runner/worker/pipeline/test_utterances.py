@@ -29,6 +29,7 @@ from pipecat.transports.base_transport import TransportParams
 from pipecat.workers.runner import WorkerRunner
 
 from agent_runner.agent_config import AgentConfig
+from agent_runner.domain.floor import Floor, Rules
 from agent_runner.domain.hearing import Hearing
 from agent_runner.domain.quiet import Quiet
 from agent_runner.link.messages import Turn
@@ -86,7 +87,7 @@ class Call:
         self.tts = Voice.of(AgentConfig.model_validate(KEYS))
         self.context = LLMContext()
         output = Room(TransportParams(audio_out_enabled=True, audio_out_sample_rate=RATE, audio_out_end_silence_secs=0))
-        heard = HeardWords(clock, lambda _text: None, lambda: None)
+        heard = HeardWords(clock, lambda _text: None, lambda: None, _nothing)
         self.ear = Ear(
             stt=FrameProcessor(),
             llm=FrameProcessor(),
@@ -98,7 +99,7 @@ class Call:
             hearing=Hearing(4),
             quiet=Quiet(20, 60),
             shown=Showing(lambda _effect: None),
-            is_agents=lambda: False,
+            floor=lambda: Floor(Rules()),
         )
         assistant = LLMAssistantAggregator(self.context)
 
@@ -124,6 +125,10 @@ class Call:
         await runner.run()
         self.ear.call_ended()
         return [(turn.user_text, turn.heard_text) for turn in self.turns]
+
+
+async def _nothing(_frame: Frame) -> None:
+    """Take an answer's start or end."""
 
 
 def line(text: str) -> list[Frame]:

@@ -110,8 +110,9 @@ class AgentPipeline:
             hearing=Hearing(config.stt_silence_s),
             quiet=Quiet(config.user_idle_prompt_s, config.user_idle_end_s),
             shown=Showing(client.front_end.show),
-            is_agents=lambda: self.floor.floor.is_agents(time.monotonic()),
+            floor=lambda: self.floor.floor,
         )
+        self.floor.on_words = self.ear.caller_said
         processors = [self.transport.input(), self.stt, user, self.llm, self.tts, output, heard, assistant]
         self.worker = _worker(config, processors, self.ear, client.valve.clock, is_traced=is_traced)
         self.typed = TypedTurns(self.worker, self.ear, self.floor, stops[0])
@@ -158,8 +159,9 @@ class AgentPipeline:
 
     @property
     def loud_at(self) -> float:
-        """Monotonic time at which the caller's line was last loud, with speech or without."""
-        return models.load().vad.loud_at
+        """Monotonic time at which the caller's line was last loud, with speech or without; 0: the agent's echo, perhaps."""
+        at = models.load().vad.loud_at
+        return 0.0 if self.floor.floor.may_echo(at) else at
 
     async def queue(self, *frames: Frame) -> None:
         """Send frames through the pipeline from its start."""

@@ -14,7 +14,6 @@ from pipecat.frames.frames import (
     Frame,
     FunctionCallResultFrame,
     FunctionCallsStartedFrame,
-    InterimTranscriptionFrame,
     InterruptionFrame,
     LLMTextFrame,
     OutputAudioRawFrame,
@@ -30,11 +29,13 @@ from pipecat.observers.base_observer import BaseObserver, FramePushed
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
 from agent_runner.domain.audio_flow import AudioFlow
+from agent_runner.domain.floor import Floor
 from agent_runner.domain.hearing import Hearing
 from agent_runner.domain.quiet import Quiet
 from agent_runner.domain.talk import Marks, Talk
 from agent_runner.link.messages import Provider, Turn
 from agent_runner.worker.pipeline.shown import Showing
+from agent_runner.worker.pipeline.turn_start import Transcript
 from agent_runner.worker.pipeline.utterance_ends import UtteranceEnds
 
 _NS: Final = 1e9
@@ -59,12 +60,12 @@ class Ear(BaseObserver):
         hearing: Hearing,
         quiet: Quiet,
         shown: Showing,
-        is_agents: Callable[[], bool],
+        floor: Callable[[], Floor],
     ) -> None:
-        """Make the observer; `is_agents` tells whether the agent speaks or is about to."""
+        """Make the observer; `floor` returns the present state."""
         super().__init__()
         self._shown = shown
-        self._is_agents = is_agents
+        self._floor = floor
         self.talk = Talk()
         self.flow = AudioFlow()
         self.hearing = hearing
@@ -94,13 +95,8 @@ class Ear(BaseObserver):
             self._first_seen(data.frame, at, data.direction)
 
     def _of_stt(self, frame: Frame, at: float) -> None:
-        if isinstance(frame, TranscriptionFrame | InterimTranscriptionFrame):
-            self.quiet.words(time.monotonic())
-            is_final = isinstance(frame, TranscriptionFrame)
-            self.hearing.words(is_final=is_final)
-            if is_final:
-                self.talk.asking.transcript = at
-            self._shown.caller_said(frame.text, is_final=is_final)
+        if isinstance(frame, TranscriptionFrame):
+            self.talk.asking.transcript = at
 
     def _of_llm(self, frame: Frame, at: float) -> None:
         if isinstance(frame, FunctionCallsStartedFrame | FunctionCallResultFrame):
@@ -168,13 +164,21 @@ class Ear(BaseObserver):
             self._shown.turn_ended()
 
     def _caller_speaks(self, at: float, is_speaking: bool) -> None:
-        self.hearing.speech(at, is_on=is_speaking, is_answered=self._is_agents())
-        self.quiet.caller(at, is_speaking=is_speaking)
+        floor = self._floor()
+        self.hearing.speech(at, is_on=is_speaking, is_answered=floor.is_agents(time.monotonic()))
+        self.quiet.caller(at, is_speaking=is_speaking, may_echo=floor.may_echo(at))
 
     def after(self, size: int) -> asyncio.Event:
         """An event that is set once `size` more bytes are written to the room."""
         self._awaited = self.flow.sent_bytes + size, asyncio.Event()
         return self._awaited[1]
+
+    def caller_said(self, heard: Transcript) -> None:
+        """These words are the caller's, and no echo of the agent's."""
+        is_final = isinstance(heard, TranscriptionFrame)
+        self.quiet.words(time.monotonic())
+        self.hearing.words(is_final=is_final)
+        self._shown.caller_said(heard.text, is_final=is_final)
 
     def user_said(self, text: str) -> None:
         self.ends.clear()
@@ -183,6 +187,7 @@ class Ear(BaseObserver):
     def user_typed(self, text: str) -> None:
         """The caller's turn was typed: complete at once, and a sign of life."""
         now = time.monotonic()
+        self.quiet.words(now)
         self.quiet.caller(now, is_speaking=False)
         self.quiet.thinking(now)
         self.talk.marks = Marks()

@@ -4,8 +4,9 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from pipecat.frames.frames import (
     BotStartedSpeakingFrame,
@@ -36,6 +37,8 @@ from agent_runner.domain.hold import Pause, Resume
 from agent_runner.worker.pipeline.typed_stop import TypedFrame
 from agent_runner.worker.providers.tools import END_CALL
 
+Transcript: TypeAlias = TranscriptionFrame | InterimTranscriptionFrame
+
 
 @dataclass
 class TakenUpFrame(TranscriptionFrame):
@@ -51,11 +54,16 @@ class Voice(Protocol):
 
 
 class FloorTurnStart(BaseUserTurnStartStrategy):
-    """Tells `Floor` each event of the user aggregator, and performs the effects."""
+    """Tells `Floor` each event of the user aggregator, and performs the effects.
+
+    Attributes:
+        on_words: Called with each transcript that is the caller's and no echo.
+    """
 
     def __init__(self, rules: Rules, voice: Voice) -> None:
         super().__init__()
         self.floor = Floor(rules)
+        self.on_words: Callable[[Transcript], None] = lambda _transcript: None
         self._voice = voice
         self._timer: asyncio.TimerHandle | None = None
         self._is_closed = False
@@ -92,6 +100,8 @@ class FloorTurnStart(BaseUserTurnStartStrategy):
     async def process_frame(self, frame: Frame) -> ProcessFrameResult:
         floor, now = self.floor, time.monotonic()
         if self._is_closed:
+            if isinstance(frame, TranscriptionFrame | InterimTranscriptionFrame):
+                self.on_words(frame)
             return ProcessFrameResult.STOP
         match frame:
             case VADUserStartedSpeakingFrame():
@@ -103,6 +113,8 @@ class FloorTurnStart(BaseUserTurnStartStrategy):
                 self.floor = self.floor.turn_has_words()
             case TranscriptionFrame() | InterimTranscriptionFrame() if frame.text.strip():
                 await self._take(floor.words(now, frame.text, is_final=isinstance(frame, TranscriptionFrame)), frame)
+                if not self.floor.sound.is_echo:
+                    self.on_words(frame)
             case BotStartedSpeakingFrame():
                 self.floor = floor.agent_began()
             case BotStoppedSpeakingFrame():
@@ -145,7 +157,7 @@ class FloorTurnStart(BaseUserTurnStartStrategy):
                 return
         await self._take(self.floor.agent_expects(now, due))
 
-    async def _take(self, step: FloorStep, heard: TranscriptionFrame | InterimTranscriptionFrame | None = None) -> None:
+    async def _take(self, step: FloorStep, heard: Transcript | None = None) -> None:
         self.floor, effects = step
         for effect in effects:
             match effect:
