@@ -98,6 +98,23 @@ async def test_a_hum_after_the_bridge_does_not_cancel_the_answer_to_the_open_que
     assert len(await sandbox.asked()) == 1
 
 
+async def test_no_filler_comes_into_what_the_caller_says_while_a_tool_runs(
+    greet: Greet, sandbox: Sandbox, booking: RecordedTool
+) -> None:
+    await sandbox.control("transcripts", {"texts": ["And my number is."]})
+    await sandbox.control("replies", {"replies": [BOOK, "Noted.", TABLE]})
+    worker, caller = await greet(
+        {"tools": (booking,)}, tool_allowed_hosts="127.0.0.1", tool_filler_s=1, smart_turn=False, aggregation_timeout=3
+    )
+    await caller.type("Book a table.")
+    await worker.heard(ToolCall)
+    before = caller.loud_s
+    caller.say("And my number is.")
+    await until(lambda: has_been_asked(sandbox, 2), 15)
+    assert caller.loud_s == before, "the agent spoke into the caller's turn"
+    await until(lambda: TABLE in " ".join(spoken(worker)), 20)
+
+
 async def test_a_yes_to_an_answer_that_had_no_words_is_heard(greet: Greet, sandbox: Sandbox) -> None:
     await sandbox.control("transcripts", {"texts": ["Okay?"]})
     await sandbox.control("replies", {"replies": ["\N{THUMBS UP SIGN}", "Yes, it is booked."]})

@@ -50,7 +50,7 @@ def test_whoever_said_words_is_not_asked_while_the_last_of_them_are_still_coming
     quiet = after_the_agent_spoke()
     caller_speaks(quiet, 101, 102, opens_turn=True)
     assert quiet.due(108) is None
-    quiet.thinking(109)  # the turn ended, and no word of it came
+    quiet.turn_ended(109)  # the turn ended, and no word of it came
     quiet.unanswered()
     assert quiet.due(109) == "prompt"
 
@@ -176,12 +176,25 @@ def test_between_turns_is_after_the_answer_and_not_in_the_callers_pause_for_brea
     assert not quiet.is_between_turns(102)
     quiet.caller(103, is_speaking=False)
     assert not quiet.is_between_turns(103.5)  # the turn is not over yet
-    quiet.thinking(104)
+    quiet.turn_ended(104)
     assert not quiet.is_between_turns(104.5)
     quiet.agent(105, is_speaking=True)
     assert not quiet.is_between_turns(106)
     quiet.agent(107, is_speaking=False)
     assert quiet.is_between_turns(107.1)
+
+
+def test_a_tool_that_runs_does_not_end_the_callers_turn() -> None:
+    quiet = after_the_agent_spoke()
+    assert quiet.is_free
+    quiet.caller(101, is_speaking=True)
+    quiet.turn_began()
+    quiet.caller(102, is_speaking=False)
+    quiet.thinking(102.2)
+    assert quiet.is_silent
+    assert not quiet.is_free, "a pause in what the caller says"
+    quiet.turn_ended(104)
+    assert quiet.is_free
 
 
 def test_a_sound_that_only_pauses_the_agent_and_a_turn_without_words_hold_no_notice_back() -> None:
@@ -192,7 +205,7 @@ def test_a_sound_that_only_pauses_the_agent_and_a_turn_without_words_hold_no_not
     assert quiet.is_between_turns(110.1)
     caller_speaks(quiet, 111, 111.5, opens_turn=True)
     assert not quiet.is_between_turns(112)
-    quiet.thinking(116.5)
+    quiet.turn_ended(116.5)
     quiet.unanswered()
     assert quiet.is_between_turns(116.6)
 

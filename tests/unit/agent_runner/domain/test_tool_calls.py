@@ -104,7 +104,7 @@ def test_a_successor_knows_the_keys_of_the_calls_that_may_have_taken_effect() ->
 
 def test_a_filler_comes_after_so_much_silence_and_then_less_often() -> None:
     patience = Patience(1.5)
-    looked = {now: patience.look(now, is_running=True, is_owed=False, is_silent=now != 1.0) for now in _steps(0, 12)}
+    looked = {now: patience.look(now, is_running=True, is_owed=False, is_free=now != 1.0) for now in _steps(0, 12)}
     assert [now for now, due in looked.items() if due] == [2.75, 8.75]
     assert set(looked.values()) == {None, "fill"}
 
@@ -112,12 +112,12 @@ def test_a_filler_comes_after_so_much_silence_and_then_less_often() -> None:
 def test_no_filler_when_it_is_off_and_none_without_a_tool() -> None:
     for patience, is_running in ((Patience(0), True), (Patience(1.5), False)):
         for now in _steps(0, 20):
-            assert patience.look(now, is_running=is_running, is_owed=False, is_silent=True) is None
+            assert patience.look(now, is_running=is_running, is_owed=False, is_free=True) is None
 
 
 def test_a_result_that_started_no_answer_is_asked_about_in_the_end() -> None:
     patience = Patience(1.5)
-    due = {now: patience.look(now, is_running=False, is_owed=True, is_silent=True) for now in _steps(0, OWED_S)}
+    due = {now: patience.look(now, is_running=False, is_owed=True, is_free=True) for now in _steps(0, OWED_S)}
     assert [now for now, what in due.items() if what] == [OWED_S]
 
 

@@ -72,10 +72,14 @@ class Quiet:
         """The caller's turn is open. A sound that only pauses the agent opens none."""
         self._turn_is_open = True
 
-    def thinking(self, at: float) -> None:
-        """The caller's turn is complete and waits for its answer, or a tool still runs."""
-        self._thinking_until = at + THINKING_S
+    def turn_ended(self, at: float) -> None:
+        """The caller's turn is complete and waits for its answer."""
         self._turn_is_open = False
+        self.thinking(at)
+
+    def thinking(self, at: float) -> None:
+        """The caller waits: for an answer, or for a tool that still runs."""
+        self._thinking_until = at + THINKING_S
 
     def unanswered(self) -> None:
         """The turn that ended had no words, so no answer follows."""
@@ -86,10 +90,14 @@ class Quiet:
         """Neither caller nor agent speaks."""
         return not self._speaking
 
+    @property
+    def is_free(self) -> bool:
+        """Neither speaks, and the caller's turn is not open: a pause in it is the caller's."""
+        return self.is_silent and not self._turn_is_open
+
     def is_between_turns(self, now: float) -> bool:
         """Neither speaks, the caller's turn is complete and answered, and the agent has said its first line."""
-        is_answered = now >= self._thinking_until and not self._turn_is_open
-        return self.is_silent and is_answered and self._since is not None
+        return self.is_free and now >= self._thinking_until and self._since is not None
 
     def away(self, now: float) -> None:
         """The caller is out of the room: the silence counts from now on at the earliest."""

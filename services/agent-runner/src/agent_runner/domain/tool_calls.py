@@ -106,16 +106,16 @@ class Patience:
         self._since: float | None = None
         self._wait_s = filler_s
 
-    def look(self, now: float, *, is_running: bool, is_owed: bool, is_silent: bool) -> Literal["fill", "ask"] | None:
+    def look(self, now: float, *, is_running: bool, is_owed: bool, is_free: bool) -> Literal["fill", "ask"] | None:
         """The reaction that is due now.
 
         Args:
             is_owed: The model has not been asked since a result came.
-            is_silent: Neither caller nor agent speaks.
+            is_free: Neither caller nor agent speaks, and the caller's turn is over.
         """
         if not is_running:
             self._wait_s = self._filler_s
-        if not is_silent or not (is_running or is_owed):
+        if not is_free or not (is_running or is_owed):
             self._since = None
             return None
         if self._since is None:

@@ -210,7 +210,7 @@ class Job:
         now, quiet = time.monotonic(), self._pipeline.ear.quiet
         if tools.is_running:
             quiet.thinking(now)  # a caller who waits for it is not idle
-        due = self._patience.look(now, is_running=tools.is_running, is_owed=tools.is_owed, is_silent=quiet.is_silent)
+        due = self._patience.look(now, is_running=tools.is_running, is_owed=tools.is_owed, is_free=quiet.is_free)
         if due == "fill":
             filler = TTSSpeakFrame(self._state.lines.tool_filler, append_to_context=False)
             self._tasks.spawn(self._pipeline.queue(filler))

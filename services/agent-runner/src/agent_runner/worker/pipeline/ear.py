@@ -160,7 +160,7 @@ class Ear(BaseObserver):
         elif isinstance(frame, UserStoppedSpeakingFrame):
             if direction is FrameDirection.DOWNSTREAM:  # Pipecat sends another one upstream
                 self.talk.decided(at)
-            self.quiet.thinking(time.monotonic())
+            self.quiet.turn_ended(time.monotonic())
             self._shown.turn_ended()
 
     def _caller_speaks(self, at: float, is_speaking: bool) -> None:
@@ -189,7 +189,7 @@ class Ear(BaseObserver):
         now = time.monotonic()
         self.quiet.words(now)
         self.quiet.caller(now, is_speaking=False)
-        self.quiet.thinking(now)
+        self.quiet.turn_ended(now)
         self.talk.marks = Marks()
         self.user_said(text)
         self._shown.turn_ended()
