@@ -173,6 +173,29 @@ def test_a_caller_who_answers_in_the_agents_words_is_heard() -> None:
     assert call.take(call.floor.words(12, "The blue one.", is_final=True)) == (StartTurn(),)
 
 
+@pytest.mark.parametrize("is_known", [False, True])
+def test_the_agents_words_that_a_caller_repeats_while_the_agent_thinks_are_the_callers(*, is_known: bool) -> None:
+    call = Call()
+    if is_known:
+        call.floor = call.floor.agent_said(5, "We are open from nine to five.")
+        call.take(call.floor.words(6, "We are open from nine to five.", is_final=True))
+    call.floor = call.floor.agent_said(10, "Your code is four seven two nine.")
+    call.take(call.floor.agent_ended(11.5))
+    call.sound(12.5, 13)
+    call.take(call.floor.words(13.2, "Is that", is_final=True))
+    call.floor = call.floor.turn_ended(13.5)
+    call.sound(14, 15)
+    assert call.take(call.floor.words(15.3, "Four seven two nine?", is_final=True)) == (StartTurn(),)
+
+
+def test_an_echo_while_a_filler_is_said_is_ignored_whenever_the_callers_last_sound_was() -> None:
+    call = Call(speaking_since=None)
+    call.sound(1, 2)
+    call.take(call.floor.words(2.3, "Book a table.", is_final=True))
+    call.floor = call.floor.turn_ended(2.5).agent_began().agent_said(4, "One moment please I will look.")
+    assert call.take(call.floor.words(5, "One moment please I will.", is_final=True)) == (Ignore(),)
+
+
 def test_after_an_echo_too_an_answer_in_the_agents_words_is_heard() -> None:
     call = Call()
     call.floor = call.floor.agent_said(10, "We are open from nine to five, on Monday or on Tuesday?")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
-from typing import Final, Literal, Self
+from typing import Final, Literal, Self, TypeAlias
 
 from agent_runner.domain.caller_words import units_of
 from agent_runner.domain.spacing import is_unspaced
@@ -13,6 +13,8 @@ _CERTAIN: Final = 4  # words in a row that a caller hardly says by chance; of Ch
 _CHARACTER: Final = 2 / 3  # of a word
 _REPEATS_S: Final = 0.5  # from the start of the agent's word until a caller can repeat it; an echo is sooner
 _RINGS_S: Final = 1.0  # from the start of the agent's last word until its echo ends
+
+Judgement: TypeAlias = Literal["echo", "early", "open", "words"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +39,7 @@ class Echo:
         """Whether a sound that begins at this time may be the end of what the agent said."""
         return bool(self.said) and at < self.said[-1][1] + _RINGS_S
 
-    def judge(
-        self, text: str, now: float, *, is_final: bool, is_agents: bool, early: float | None = None
-    ) -> Literal["echo", "early", "open", "words"]:
+    def judge(self, text: str, now: float, *, is_final: bool, is_agents: bool, early: float | None = None) -> Judgement:
         """Whether a transcript is an echo; `open`: a partial one that may still become one.
 
         A caller often answers in the agent's words. So a first echo is recognised only by several words in a row, of a
@@ -47,7 +47,7 @@ class Echo:
         ones: words of the agent alone, in a sound that began sooner than a caller could have repeated them.
 
         Args:
-            is_agents: The agent speaks or is about to, or the sound began while it spoke.
+            is_agents: The agent speaks, or the sound began while it spoke.
             early: When the sound began, if that was in the first moments of the agent's first speech.
         """
         words = units_of(text)

@@ -9,7 +9,7 @@ from typing import Final, Self, TypeAlias
 
 from agent_runner.domain.caller_words import Backchannels
 from agent_runner.domain.due import Due
-from agent_runner.domain.echo import Echo
+from agent_runner.domain.echo import Echo, Judgement
 from agent_runner.domain.hold import Hold, Pause, Resume
 
 _LATE_S: Final = 3.0  # the recogniser's words for a sound of the guarded time come until then, after that time
@@ -70,12 +70,14 @@ class Sound:
         is_on: It goes on.
         began: When, in seconds of the clock of `Floor`.
         overlaps: It began while the agent spoke: it may be the agent's echo.
+        is_callers: It began after the agent's last word had died away, so it is no echo.
         is_echo: Its last transcript is one, or may become one; else the caller said it.
     """
 
     is_on: bool = False
     began: float = -inf
     overlaps: bool = False
+    is_callers: bool = False
     is_echo: bool = False
 
 
@@ -131,10 +133,13 @@ class Floor:
 
     def sound_began(self, now: float, ago_s: float) -> FloorStep:
         """The caller began to make a sound `ago_s` ago, speech or not."""
-        floor = replace(self, sound=Sound(is_on=True, began=now - ago_s, overlaps=self.is_speaking))
+        began = now - ago_s
+        is_callers = not self.may_echo(began)
+        sound = Sound(is_on=True, began=began, overlaps=self.is_speaking, is_callers=is_callers)
+        floor = replace(self, sound=sound)
         if self.has_turn:
             return floor, ()
-        hold = self.hold.sound_began(now - ago_s + self.rules.pause_after_s)
+        hold = self.hold.sound_began(began + self.rules.pause_after_s)
         if self.is_paused:
             return replace(floor, hold=hold), ()
         if not self.is_agents(now):
@@ -159,8 +164,7 @@ class Floor:
         if self.has_turn:
             sound = replace(self.sound, is_echo=False)
             return replace(self, has_words=True, hold=self.hold.words_came(), sound=sound), ()
-        may_echo = self.sound.overlaps or self.is_agents(now)  # a transcript may come after the agent's end
-        judged = self.echo.judge(text, now, is_final=is_final, is_agents=may_echo, early=_early(self, now))
+        judged = _judged(self, now, text, is_final=is_final)
         floor = replace(self, sound=replace(self.sound, is_echo=judged != "words"))
         if judged == "echo":
             return replace(floor, echo=self.echo.recognised()), (Ignore(),) if is_final else ()
@@ -199,7 +203,8 @@ class Floor:
 
     def agent_began(self) -> Self:
         """The agent's speech begins: of whatever is due, or a line."""
-        return replace(self, is_speaking=True, due=self.due.line_began())
+        sound = replace(self.sound, is_callers=False)
+        return replace(self, is_speaking=True, due=self.due.line_began(), sound=sound)
 
     def agent_said(self, now: float, text: str) -> Self:
         """The caller heard these words of the agent's."""
@@ -251,6 +256,14 @@ def _taken_up(floor: Floor, now: float) -> FloorStep:
 def _owed(kept: tuple[str, float | None] | None) -> tuple[str, None] | None:
     """The words said during a protected line: each is answered."""
     return (kept[0], None) if kept and kept[1] is None else None
+
+
+def _judged(floor: Floor, now: float, text: str, *, is_final: bool) -> Judgement:
+    """Whether a transcript is the agent's echo, which may come after the agent's end; not of a sound after that."""
+    if floor.sound.is_callers:
+        return "words"
+    may_echo = floor.sound.overlaps or floor.is_speaking
+    return floor.echo.judge(text, now, is_final=is_final, is_agents=may_echo, early=_early(floor, now))
 
 
 def _early(floor: Floor, now: float) -> float | None:
