@@ -51,6 +51,20 @@ def test_words_that_were_begun_and_lost_are_asked_for() -> None:
     assert not hearing.asks_again(100)
 
 
+def test_partial_words_that_opened_no_turn_or_an_answered_one_are_not_asked_for_at_the_next_cough() -> None:
+    hearing = Hearing(4)
+    hearing.words(is_final=False, in_turn=False)  # "mm" into an answer
+    spoke(hearing, 80, 80.3)
+    hearing.turn_was_empty(85)
+    assert not hearing.asks_again(200)
+    hearing.words(is_final=True)
+    hearing.words(is_final=False)
+    hearing.turn_had_words()
+    spoke(hearing, 280, 280.3)
+    hearing.turn_was_empty(285)
+    assert not hearing.asks_again(400)
+
+
 def test_a_session_that_sends_nothing_is_proven_deaf_and_hopeless_after_some_in_a_row() -> None:
     hearing = Hearing(4)
     for n in range(1, MOST_DEAF + 1):

@@ -85,9 +85,9 @@ class Hearing:
             if lasted >= SHORTEST_S and not self._is_answered:
                 self._asks_at = at + self._patience_s
 
-    def words(self, *, is_final: bool) -> None:
-        """Words came; partial ones may still be lost."""
-        self._has_partial = not is_final
+    def words(self, *, is_final: bool, in_turn: bool = True) -> None:
+        """Words came; partial ones of the caller's turn may still be lost, and then are asked for."""
+        self._has_partial = in_turn and not is_final
         self._has_asked = self._has_renewed = False
         self._asks_at = None
 
@@ -99,6 +99,7 @@ class Hearing:
 
     def turn_had_words(self) -> None:
         """The caller's turn ended with words: what answers them answers its sounds without words, too."""
+        self._has_partial = False
         self._asks_at = None
 
     def agent_spoke(self) -> None:

@@ -177,7 +177,7 @@ class Ear(BaseObserver):
         """These words are the caller's, and no echo of the agent's."""
         is_final = isinstance(heard, TranscriptionFrame)
         self.quiet.words(time.monotonic())
-        self.hearing.words(is_final=is_final)
+        self.hearing.words(is_final=is_final, in_turn=self._floor().has_turn)
         self._shown.caller_said(heard.text, is_final=is_final)
 
     def user_said(self, text: str) -> None:
