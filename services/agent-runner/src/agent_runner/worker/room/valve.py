@@ -29,6 +29,8 @@ class Valve:
         self._is_open = asyncio.Event()
         self.is_ready = False
         self._cuts = 0
+        self._pauses = 0
+        self._resuming = asyncio.Lock()  # LiveKit refuses a frame while it takes another
         self._written = bytearray()
         self._unplayed = b""
 
@@ -65,26 +67,34 @@ class Valve:
     def pause(self) -> None:
         """Hold the agent's audio: the caller hears silence within 50 ms, and nothing is lost."""
         source = self._source()
-        if source is not None and not self.is_paused and self.is_ready:
+        is_held = self.is_paused and not self._resuming.locked()
+        if source is not None and self.is_ready and not is_held:
+            self._pauses += 1
             self._is_open.clear()
             self.clock.stop()
             size = _size(source.queued_duration, source.sample_rate)
-            self._unplayed = bytes(self._written[-size:]) if size else b""
+            self._unplayed = self._unplayed or (bytes(self._written[-size:]) if size else b"")
             source.clear_queue()
 
     async def resume(self) -> None:
-        """Go on with what LiveKit's queue held at the pause."""
-        source = self._source()
-        if source is not None and self.is_paused:
+        """Go on with what LiveKit's queue held at the pause, unless another pause comes meanwhile."""
+        pauses = self._pauses
+        async with self._resuming:
+            source = self._source()
+            if source is None or not self.is_paused or pauses != self._pauses:
+                return
             unplayed, self._unplayed = self._unplayed, b""
             self.clock.run()
             try:
-                if unplayed:  # LiveKit refuses a frame while it takes another
+                if unplayed:
                     await source.capture_frame(rtc.AudioFrame(unplayed, source.sample_rate, 1, len(unplayed) // 2))
             except Exception as error:  # the SDK raises nothing more precise
                 logger.warning(f"what was in LiveKit's queue at the pause is lost: {error}")
             finally:
-                self._is_open.set()
+                if pauses != self._pauses:
+                    source.clear_queue()
+                elif self.is_ready:
+                    self._is_open.set()
 
     def cut(self) -> None:
         """At an interruption: discard the audio that the caller has not heard, and let later audio pass."""

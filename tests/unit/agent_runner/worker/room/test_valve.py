@@ -1,0 +1,95 @@
+"""The agent's audio at pauses and resumes that follow each other at once."""
+
+import asyncio
+from typing import Any, cast
+
+from livekit import rtc
+
+from agent_runner.worker.room.valve import Valve
+
+RATE = 48_000
+
+
+class Source:
+    """LiveKit's queue: keeps what it takes until it is cleared, and takes it slowly while `takes` is not set."""
+
+    sample_rate = RATE
+
+    def __init__(self) -> None:
+        self.queued = b""
+        self.takes = asyncio.Event()
+        self.takes.set()
+
+    @property
+    def queued_duration(self) -> float:
+        return len(self.queued) / 2 / RATE
+
+    async def capture_frame(self, frame: rtc.AudioFrame) -> None:
+        self.queued += bytes(frame.data)
+        await self.takes.wait()
+
+    def clear_queue(self) -> None:
+        self.queued = b""
+
+
+def frame(samples: int) -> rtc.AudioFrame:
+    return rtc.AudioFrame(bytes(range(256)) * (samples // 128), RATE, 1, samples)
+
+
+async def speaking() -> tuple[Valve, Source, bytes]:
+    """A valve with 100 ms of speech in LiveKit's queue."""
+    source = Source()
+    valve = Valve(lambda: cast(Any, source))
+    valve.ready()
+    said = frame(RATE // 10 // 128 * 128)
+    valve.writes(said)
+    await source.capture_frame(said)
+    return valve, source, bytes(said.data)
+
+
+async def test_a_pause_while_the_agent_is_about_to_go_on_holds_it_and_loses_nothing() -> None:
+    valve, source, said = await speaking()
+    valve.pause()
+    assert (valve.is_paused, source.queued) == (True, b"")
+    source.takes.clear()
+    resuming = asyncio.create_task(valve.resume())
+    await asyncio.sleep(0)
+    valve.pause()
+    again = asyncio.create_task(valve.resume())  # waits for LiveKit
+    await asyncio.sleep(0)
+    valve.pause()
+    source.takes.set()
+    await resuming
+    await again
+    assert (valve.is_paused, source.queued) == (True, b"")
+    await valve.resume()
+    assert (valve.is_paused, source.queued) == (False, said)
+    assert await valve.passes()
+
+
+async def test_an_interruption_while_the_agent_is_about_to_go_on_lets_later_audio_pass() -> None:
+    valve, source, _ = await speaking()
+    valve.pause()
+    source.takes.clear()
+    resuming = asyncio.create_task(valve.resume())
+    await asyncio.sleep(0)
+    valve.cut()
+    source.takes.set()
+    await resuming
+    assert (valve.is_paused, source.queued) == (False, b"")
+
+
+async def test_an_agent_that_leaves_while_it_is_about_to_go_on_does_not_write() -> None:
+    valve, source, _ = await speaking()
+    valve.pause()
+    source.takes.clear()
+    resuming = asyncio.create_task(valve.resume())
+    await asyncio.sleep(0)
+    valve.not_ready()
+    source.takes.set()
+    await resuming
+    passing = asyncio.create_task(valve.passes())
+    await asyncio.sleep(0)
+    assert not passing.done()
+    valve.ready()
+    assert await passing
