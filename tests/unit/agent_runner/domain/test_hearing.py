@@ -84,7 +84,28 @@ def test_a_session_that_sends_nothing_is_proven_deaf_and_hopeless_after_some_in_
     assert found.times == 1
 
 
-def test_much_speech_without_any_message_is_worth_one_new_session_until_words_come() -> None:
+def test_much_speech_without_any_message_is_worth_new_sessions_ever_less_often_until_words_come() -> None:
+    """Each new session begins with a message, and has no other."""
+    hearing, now, needed = Hearing(4), 0.0, list[int]()
+    for _attempt in range(6):
+        hearing.session(now)
+        hearing.message()
+        seconds, deaf = 0, None
+        while deaf is None:
+            spoke(hearing, now, now + 1)
+            now, seconds = now + 2, seconds + 1
+            deaf = hearing.deaf(now)
+        needed.append(seconds)
+        assert (deaf.is_proven, deaf.is_hopeless, deaf.moves) == (False, False, len(needed) > 1)
+    assert needed == [8, 16, 32, 64, 64, 64]
+    hearing.words(is_final=True)
+    spoke(hearing, now, now + UNANSWERED_S)
+    deaf = hearing.deaf(now + 20)
+    assert deaf is not None
+    assert not deaf.moves
+
+
+def test_much_speech_without_any_message_is_worth_a_new_session() -> None:
     hearing = Hearing(4)
     spoke(hearing, 10, 10 + UNANSWERED_S / 2)
     assert hearing.deaf(20) is None

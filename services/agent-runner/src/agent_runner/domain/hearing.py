@@ -14,7 +14,12 @@ GREETING_S: Final = 5.0
 """AssemblyAI begins a session with a message within half a second; a session without one for so long is deaf."""
 
 UNANSWERED_S: Final = 8.0
-"""Speech of the caller's, in seconds, during which an open session sent nothing, not even that speech began."""
+"""Speech of the caller's, in seconds, during which an open session sent nothing, not even that speech began.
+
+Each attempt with a new session doubles it, until words come."""
+
+LONGEST_UNANSWERED_S: Final = 64.0
+"""The most that it becomes."""
 
 MOST_DEAF: Final = 3
 """Deaf sessions in a row after which speech to text counts as broken."""
@@ -28,11 +33,13 @@ class Deaf:
         for_s: Seconds since it has been deaf.
         times: Sessions in a row that sent nothing.
         is_proven: The session sent nothing at all, so the recogniser is at fault; else the replacement is an attempt.
+        moves: An attempt before this one brought no words either: try another endpoint.
     """
 
     for_s: float
     times: int
     is_proven: bool
+    moves: bool = False
 
     @property
     def is_hopeless(self) -> bool:
@@ -51,7 +58,7 @@ class Hearing:
         self._is_answered = False
         self._first_unanswered = 0.0
         self._unanswered_s = 0.0
-        self._has_renewed = False
+        self._attempts = 0  # new sessions since words came
         self._asks_at: float | None = None
         self._has_asked = False
         self._has_partial = False
@@ -88,7 +95,7 @@ class Hearing:
     def words(self, *, is_final: bool, in_turn: bool = True) -> None:
         """Words came; partial ones of the caller's turn may still be lost, and then are asked for."""
         self._has_partial = in_turn and not is_final
-        self._has_asked = self._has_renewed = False
+        self._has_asked, self._attempts = False, 0
         self._asks_at = None
 
     def turn_was_empty(self, at: float) -> None:
@@ -120,7 +127,7 @@ class Hearing:
             since, self._opened = self._opened, None
             self._deaf_sessions += 1
             return Deaf(now - since, self._deaf_sessions, is_proven=True)
-        if self._unanswered_s >= UNANSWERED_S and not self._has_renewed:
-            self._unanswered_s, self._has_renewed = 0.0, True
-            return Deaf(now - self._first_unanswered, 0, is_proven=False)
+        if self._unanswered_s >= min(UNANSWERED_S * 2**self._attempts, LONGEST_UNANSWERED_S):
+            self._unanswered_s, self._attempts = 0.0, self._attempts + 1
+            return Deaf(now - self._first_unanswered, 0, is_proven=False, moves=self._attempts > 1)
         return None

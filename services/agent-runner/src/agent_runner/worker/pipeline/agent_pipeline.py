@@ -159,7 +159,7 @@ class AgentPipeline:
 
     @property
     def loud_at(self) -> float:
-        """Monotonic time at which the caller's line was last loud, with speech or without; 0: the agent's echo, perhaps."""
+        """Monotonic time at which the caller's line was last loud, with speech or without; 0: perhaps by an echo."""
         at = models.load().vad.loud_at
         return 0.0 if self.floor.floor.may_echo(at) else at
 

@@ -85,12 +85,16 @@ class SpeechToText(Failover, AssemblyAISTTService):
             self.on_fault(time.monotonic() - began)
 
     async def replace_session(self, deaf: Deaf) -> None:
-        """Replace a deaf session by a new one: at the next endpoint if it is proven deaf and there is one.
+        """Replace a deaf session by a new one: at the next endpoint, if there is one and the session is proven deaf.
 
-        After too many deaf sessions in a row, without another endpoint, the service becomes unusable.
+        Attempts go to each endpoint in turn: they prove nothing against the one that they leave. After too many deaf
+        sessions in a row, without another endpoint, the service becomes unusable.
         """
         if deaf.is_proven and (deaf.is_hopeless or self._spare):
             await self.push_error("the session sent nothing", force_treat_as_permanent=True)
+        elif deaf.moves and self._spare:
+            self._spare.append(Endpoint(self._api_endpoint_base_url, self._api_key))
+            self._move_to(self._spare.popleft())
         if self.is_usable:
             self._abort_connection()
 
