@@ -1,5 +1,6 @@
 """Problems over HTTP (RFC 9457): each refusal has a code, a fix and the request's id, and none leaks internals."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final, cast
@@ -33,6 +34,8 @@ MEDIA_TYPE: Final = "application/problem+json"
 _RETRY_AFTER_S: Final = 1  # for a 503 without a retry time
 _MAX_FIELDS: Final = 20
 _MAX_CHARS: Final = 300
+_MAX_TYPE_CHARS: Final = 80
+_JSON: Final = re.compile(r"application/(.+\+)?json", re.IGNORECASE)
 _PLACES: Final = frozenset({"body", "query", "path", "header", "cookie"})
 _SESSION_IDS: Final = frozenset({"sessionId", "session_id"})
 
@@ -117,7 +120,7 @@ def _handle_errors(app: Starlette, invalid: type[Exception] | None) -> None:
 
     async def on_invalid(request: Request, error: Exception) -> Response:
         found: Sequence[Mapping[str, Any]] = cast(Any, error).errors()
-        return problem_response(_invalid(found, request.headers.get("content-type", "none")), request_id())
+        return problem_response(_invalid(found, request.headers.get("content-type")), request_id())
 
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -142,18 +145,27 @@ def _methods(request: Request) -> set[str]:
     return found
 
 
-def _invalid(found: Sequence[Mapping[str, Any]], content_type: str) -> Refused:
+def _invalid(found: Sequence[Mapping[str, Any]], content_type: str | None) -> Refused:
     """Name each invalid field in the client's spelling, without its value: the value may be a secret."""
     if any(e["type"] == "json_invalid" for e in found):
         return Refused(MALFORMED_BODY, "The body is not valid JSON.")
-    if any(tuple(e["loc"]) == ("body",) and e["type"] != "value_error" for e in found):
-        given = "" if content_type.startswith("application/json") else f", not {content_type[:80]}"
-        return Refused(MALFORMED_BODY, f"Send a JSON object with Content-Type application/json{given}.")
+    wrong = [e["type"] for e in found if tuple(e["loc"]) == ("body",) and e["type"] != "value_error"]
+    if wrong:
+        return Refused(MALFORMED_BODY, "The body is empty." if "missing" in wrong else _not_an_object(content_type))
     fields = tuple(FieldError(field=_name(e["loc"]), message=_shown(_message(e))) for e in found[:_MAX_FIELDS])
     names = ", ".join(field.field for field in fields)
     if all(f.field in _SESSION_IDS and e["type"].startswith("string_") for f, e in zip(fields, found, strict=False)):
         return Refused(INVALID_SESSION_ID, f"{names} is not a valid session id.", errors=fields)
     return Refused(INVALID_REQUEST, f"Invalid fields: {names}.", errors=fields)
+
+
+def _not_an_object(content_type: str | None) -> str:
+    """Why a body was not read as an object: FastAPI parses it only if its Content-Type is JSON."""
+    kind = (content_type or "").partition(";")[0].strip()
+    if _JSON.fullmatch(kind):
+        return "The body is JSON, but not an object."
+    given = f"Its Content-Type is {_shown(kind[:_MAX_TYPE_CHARS])}" if kind else "It has no Content-Type"
+    return f"The body was not read as JSON. {given}; add the header Content-Type: application/json."
 
 
 def _message(error: Mapping[str, Any]) -> str:

@@ -64,7 +64,12 @@ class Problem(BaseModel):
 
 
 INVALID_REQUEST: Final = ProblemType("invalid_request", 422, "Invalid request", "Correct the fields named in `errors`.")
-MALFORMED_BODY: Final = ProblemType("malformed_body", 400, "The body is not valid JSON", "Send a JSON object.")
+MALFORMED_BODY: Final = ProblemType(
+    "malformed_body",
+    400,
+    "The body or its Content-Type is not JSON",
+    "Send a JSON object with the header Content-Type: application/json (a webhook: application/webhook+json).",
+)
 BODY_TOO_LARGE: Final = ProblemType(
     "body_too_large", 413, "The body is too large", "Send a shorter body; the limit is in `detail`."
 )

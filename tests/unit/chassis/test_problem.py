@@ -111,6 +111,39 @@ async def test_a_body_that_is_no_json(client: httpx.AsyncClient, body: bytes) ->
     assert (told(answer).status, told(answer).code) == (400, "malformed_body")
 
 
+@pytest.mark.parametrize(
+    ("content_type", "said"),
+    [
+        (None, "It has no Content-Type"),
+        ("application/x-www-form-urlencoded", "Its Content-Type is application/x-www-form-urlencoded"),
+        ("text/plain; charset=utf-8", "Its Content-Type is text/plain;"),
+    ],
+)
+async def test_json_under_another_content_type_is_told_which_header_to_add(
+    client: httpx.AsyncClient, content_type: str | None, said: str
+) -> None:
+    headers = {"content-type": content_type} if content_type else {}
+
+    found = told(await client.post("/start", content=b'{"userName": "Ada"}', headers=headers))
+
+    assert (found.status, found.code) == (400, "malformed_body")
+    assert "Content-Type" in found.title
+    assert said in found.detail
+    assert "add the header Content-Type: application/json" in found.detail
+    assert "Content-Type: application/json" in found.fix
+
+
+@pytest.mark.parametrize(("body", "said"), [(b"{", "not valid JSON"), (b"[]", "not an object"), (b"", "is empty")])
+async def test_a_body_under_the_right_content_type_is_told_what_is_wrong_with_it(
+    client: httpx.AsyncClient, body: bytes, said: str
+) -> None:
+    answer = await client.post("/start", content=body, headers={"content-type": "Application/JSON; charset=utf-8"})
+
+    assert (told(answer).status, told(answer).code) == (400, "malformed_body")
+    assert said in told(answer).detail
+    assert "Content-Type" not in told(answer).detail
+
+
 async def test_an_unknown_page_and_a_wrong_method(client: httpx.AsyncClient) -> None:
     assert told(await client.get("/nowhere")).code == "not_found"
     answer = await client.put("/start")
