@@ -199,7 +199,10 @@ class EndRequest(_Request):
 
 
 class EndDetails(BaseModel):
-    """Details of an end, with the names that existing clients read: durations in camelCase, others in snake_case."""
+    """Details of an end, with the names that existing clients read: durations in camelCase, others in snake_case.
+
+    Optional: a reply that is repeated for an `Idempotency-Key` may be of an earlier version.
+    """
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
@@ -209,6 +212,9 @@ class EndDetails(BaseModel):
     redis_cleaned: bool = Field(description="the read model in Redis shows the end")
     duration_seconds: int = Field(alias="durationSeconds", ge=0, description="the bill's seconds")
     duration_minutes: int = Field(alias="durationMinutes", ge=0, description="the bill's begun minutes")
+    outcome: str | None = Field(default=None, description="completed, failed, rejected or no_show")
+    reason: str | None = Field(default=None, description="why it ended")
+    ended_at: AwareDatetime | None = Field(default=None, description="when it ended, which may be before this request")
     errors: list[str] = Field(default_factory=list)
 
 

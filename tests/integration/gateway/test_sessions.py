@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -81,6 +82,7 @@ async def test_an_end_answers_with_the_bills_durations_and_twice_the_same(api: h
         first = await api.post(END, json={"sessionId": session_id})
         again = await api.post("/api/session/end", json={"sessionId": session_id})
 
+    ended_at = first.json()["details"]["ended_at"]
     assert first.json()["details"] == {
         "session_id": session_id,
         "celery_task_revoked": True,
@@ -88,8 +90,12 @@ async def test_an_end_answers_with_the_bills_durations_and_twice_the_same(api: h
         "redis_cleaned": True,
         "durationSeconds": 61,
         "durationMinutes": 2,
+        "outcome": "completed",
+        "reason": "requested",
+        "ended_at": ended_at,
         "errors": [],
     }
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(ended_at)) < timedelta(minutes=1)
     assert again.json() == first.json()
 
 

@@ -1,4 +1,5 @@
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -47,6 +48,9 @@ def test_the_reply_to_an_end_has_the_names_that_clients_read() -> None:
         redis_cleaned=True,
         durationSeconds=61,
         durationMinutes=2,
+        outcome="completed",
+        reason="requested",
+        ended_at=datetime(2026, 11, 24, 12, 0, tzinfo=UTC),
     )
 
     assert on_the_wire(EndReply(message=f"Session {SESSION} ended and cleaned up", details=details)) == {
@@ -59,6 +63,9 @@ def test_the_reply_to_an_end_has_the_names_that_clients_read() -> None:
             "redis_cleaned": True,
             "durationSeconds": 61,
             "durationMinutes": 2,
+            "outcome": "completed",
+            "reason": "requested",
+            "ended_at": "2026-11-24T12:00:00Z",
             "errors": [],
         },
     }

@@ -1,19 +1,43 @@
 """`greenroom end`: ends a session."""
 
+from datetime import UTC, datetime, timedelta
+
 from contracts.api import EndReply
-from greenroom_cli.commands.asking import show_answer
+from greenroom_cli.commands.asking import ask
+from greenroom_cli.commands.finding import since
 from greenroom_cli.commands.options import STATE, AsJson, Session, State, Url
-from greenroom_cli.console import say, warn
+from greenroom_cli.console import say, say_json, warn
+from greenroom_cli.gateway import TIMEOUT_S, Gateway
 
 
 def end(session: Session, url: Url = None, state: State = STATE, as_json: AsJson = False) -> None:
-    """End a session. A session that has ended stays as it ended."""
-    show_answer(lambda gateway: gateway.end(session), url, state, _show, as_json=as_json)
+    """End a session. One that has ended stays as it ended, and is shown with the time and the reason; exit code 0."""
 
+    async def ended(gateway: Gateway) -> tuple[EndReply, datetime]:
+        reply = await gateway.end(session)
+        return reply, datetime.now(UTC) - timedelta(seconds=gateway.clock_ahead_s or 0)
 
-def _show(reply: EndReply) -> None:
-    say(
-        f"{reply.message}; to be billed: {reply.details.duration_seconds} s, {reply.details.duration_minutes} minute(s)"
-    )
+    reply, now = ask(ended, url, state, as_json=as_json)
+    if as_json:
+        say_json(reply.model_dump(mode="json", by_alias=True))
+        return
+    say(described(reply, now))
     for error in reply.details.errors:
         warn(error)
+
+
+def described(reply: EndReply, now: datetime) -> str:
+    """When and how the session ended, and what its bill has.
+
+    Args:
+        now: By the gateway's clock. An end from before the request, which waits `TIMEOUT_S` at most, is an earlier one.
+    """
+    details = reply.details
+    minutes = f"{details.duration_seconds} s, {details.duration_minutes} minute(s)"
+    if details.ended_at is None:  # a gateway of an earlier version
+        return f"{reply.message}; to be billed: {minutes}"
+    how = f"{details.outcome}, {details.reason}"
+    if now - details.ended_at <= timedelta(seconds=TIMEOUT_S):
+        return f"Session {details.session_id} ended: {how}; to be billed: {minutes}"
+    when = f"{details.ended_at:%Y-%m-%d %H:%M:%S} UTC, {since(details.ended_at, now)} ago"
+    return f"Session {details.session_id} had already ended ({when}): {how}; bill: {minutes}"

@@ -1,5 +1,6 @@
 """An end's answer."""
 
+from contracts.events import Outcome
 from gateway.domain.ending import end_reply, process_is_gone
 from tests.support.events import SESSION, ended, ready, stopped
 
@@ -10,8 +11,10 @@ def test_the_durations_are_the_bills_own() -> None:
     assert (reply.details.duration_seconds, reply.details.duration_minutes) == (61, 2)
 
 
-def test_the_answer_has_the_names_that_existing_clients_read() -> None:
-    reply = end_reply(ended(1_000), process_gone=True, read_model_shows_it=False, errors=["no Redis"])
+def test_the_answer_has_the_names_that_existing_clients_read_and_when_and_how_it_ended() -> None:
+    end = ended(1_000, outcome=Outcome.REJECTED, reason="no_nodes")
+
+    reply = end_reply(end, process_gone=True, read_model_shows_it=False, errors=["no Redis"])
 
     assert reply.model_dump(mode="json", by_alias=True) == {
         "success": True,
@@ -23,6 +26,9 @@ def test_the_answer_has_the_names_that_existing_clients_read() -> None:
             "redis_cleaned": False,
             "durationSeconds": 1,
             "durationMinutes": 1,
+            "outcome": "rejected",
+            "reason": "no_nodes",
+            "ended_at": "2026-11-24T12:01:02.123456Z",
             "errors": ["no Redis"],
         },
     }

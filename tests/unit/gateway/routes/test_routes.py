@@ -44,6 +44,9 @@ async def test_an_end_asks_for_the_end_and_answers_with_it(api: httpx.AsyncClien
             "redis_cleaned": True,
             "durationSeconds": 59,
             "durationMinutes": 1,
+            "outcome": "completed",
+            "reason": "requested",
+            "ended_at": "2026-11-24T12:01:02.123456Z",
             "errors": [],
         },
     }

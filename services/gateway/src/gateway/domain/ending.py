@@ -32,6 +32,9 @@ def end_reply(ended: SessionEnded, *, process_gone: bool, read_model_shows_it: b
             redis_cleaned=read_model_shows_it,
             durationSeconds=metering.seconds(ended.billable_ms),
             durationMinutes=metering.minutes(ended.billable_ms),
+            outcome=ended.outcome,
+            reason=ended.reason,
+            ended_at=ended.time,
             errors=errors,
         ),
     )

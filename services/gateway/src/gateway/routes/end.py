@@ -53,7 +53,7 @@ _READ_MODEL_POLL_S = 0.02
 @router.post("/api/session/end", responses=_PROBLEMS, operation_id="end_session_alias", summary="End a session")
 @router.post("/orchestrator/session/end", responses=_PROBLEMS, operation_id="end_session")
 async def end_session(body: EndRequest, services: Wired, response: Response, key: IdempotencyKey) -> EndReply:
-    """End a session, or answer again how it ended. The durations are the bill's own.
+    """End a session, or answer again how and when it ended. The durations are the bill's own.
 
     `celery_task_revoked`: the job was cancelled. `process_killed`: its worker process has exited. `redis_cleaned`: the
     read model shows the end. `errors` names what failed; the session has ended anyway.
