@@ -3,7 +3,8 @@
 # pyright: reportUnknownMemberType=false, reportCallIssue=false
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -20,34 +21,82 @@ from assemblyai.streaming.v3 import (
 
 from contracts.api import DEFAULT_VOICE
 from greenroom_cli.doctor.check import Check, Verdict
+from greenroom_cli.doctor.names import unresolved
 from greenroom_cli.settings import Settings
 
 GROUP = "providers"
 LIMIT_S = 10.0
 
 
+@dataclass(frozen=True)
+class _Provider:
+    """A provider, the settings of its key and address, and its check."""
+
+    name: str
+    key: str
+    url: str
+    check: Callable[[Settings, str], Awaitable[Check]]
+
+
+@dataclass(frozen=True)
+class _Unresolved:
+    """A provider at its default address, whose host this machine cannot resolve."""
+
+    name: str
+    host: str
+
+
+class _Unreached(Exception):
+    """The provider's server cannot be reached, or does not speak the provider's protocol; the text says how."""
+
+
 async def check_providers(settings: Settings) -> list[Check]:
-    """Check each provider; a missing key is only a note, since the sandbox replaces that provider."""
-    return list(
-        await asyncio.gather(
-            _check("AssemblyAI", "ASSEMBLY_API_KEY", settings.assembly_api_key, settings, check_assembly),
-            _check("Groq", "GROQ_API_KEY", settings.groq_api_key, settings, check_groq),
-            _check("Inworld", "INWORLD_API_KEY", settings.inworld_api_key, settings, check_inworld),
-        )
+    """Check each provider; a missing key is only a note, since the sandbox replaces that provider.
+
+    Providers whose hosts this machine cannot resolve are one check, since they have one cause.
+    """
+    found = await asyncio.gather(
+        _check(_Provider("AssemblyAI", "assembly_api_key", "assembly_base_url", check_assembly), settings),
+        _check(_Provider("Groq", "groq_api_key", "groq_base_url", check_groq), settings),
+        _check(_Provider("Inworld", "inworld_api_key", "inworld_http_url", check_inworld), settings),
     )
+    without_name = [one for one in found if isinstance(one, _Unresolved)]
+    checks = [one for one in found if isinstance(one, Check)]
+    if not without_name:
+        return checks
+    others_are_reached = any(check.verdict is Verdict.OK for check in checks)
+    return [_no_names(without_name, others_are_reached=others_are_reached), *checks]
 
 
-async def _check(
-    name: str, variable: str, key: str | None, settings: Settings, check: Callable[[Settings, str], Awaitable[Check]]
-) -> Check:
+async def _check(provider: _Provider, settings: Settings) -> Check | _Unresolved:
+    key: str | None = getattr(settings, provider.key)
     if not key:
-        fix = f"set {variable} in the environment or .env to use the real one"
-        return Check(GROUP, name, Verdict.NOTE, f"{variable} is not set: the sandbox replaces the provider", fix)
+        fix = f"set {provider.key.upper()} in the environment or .env to use the real one"
+        detail = f"{provider.key.upper()} is not set: the sandbox replaces the provider"
+        return Check(GROUP, provider.name, Verdict.NOTE, detail, fix)
     try:
         async with asyncio.timeout(LIMIT_S):
-            return await check(settings, key)
+            return await provider.check(settings, key)
     except TimeoutError:
-        return Check(GROUP, name, Verdict.BROKEN, f"no answer within {LIMIT_S:g} s", "check the network, try again")
+        detail, fix = f"no answer within {LIMIT_S:g} s", "check the network, try again"
+    except _Unreached as error:
+        detail, fix = str(error), f"check {provider.url.upper()}"
+    url: str = getattr(settings, provider.url)
+    host = await unresolved(url)
+    if host is not None and url == Settings.model_fields[provider.url].default:
+        return _Unresolved(provider.name, host)
+    if host is not None:
+        detail, fix = f"this machine cannot resolve {host}", f"check {provider.url.upper()}, or the DNS"
+    return Check(GROUP, provider.name, Verdict.BROKEN, detail, fix)
+
+
+def _no_names(providers: Sequence[_Unresolved], *, others_are_reached: bool) -> Check:
+    names = ", ".join(provider.name for provider in providers)
+    hosts = ", ".join(provider.host for provider in providers)
+    cause = "its DNS blocks or does not know the name" if others_are_reached else "it has no DNS or no network"
+    detail = f"this machine cannot resolve {hosts}: {cause}"
+    fix = "check its network and DNS (/etc/resolv.conf); behind a proxy set HTTPS_PROXY"
+    return Check(GROUP, names, Verdict.BROKEN, detail, fix)
 
 
 async def check_assembly(settings: Settings, key: str) -> Check:
@@ -80,11 +129,9 @@ async def check_assembly(settings: Settings, key: str) -> Check:
         await client.disconnect(terminate=True)
     if fault is None:
         return Check(GROUP, name, Verdict.OK, f"{host}, model {model.value}")
-    fix = (
-        "set ASSEMBLY_API_KEY to a valid key of an account with credit"
-        if _is_refusal(fault)
-        else "check ASSEMBLY_BASE_URL"
-    )
+    if not _is_refusal(fault):
+        raise _Unreached(f"{host}: {fault}")
+    fix = "set ASSEMBLY_API_KEY to a valid key of an account with credit"
     return Check(GROUP, name, Verdict.BROKEN, f"{host}: {fault}", fix)
 
 
@@ -113,7 +160,7 @@ async def check_groq(settings: Settings, key: str) -> Check:
     except groq.APIStatusError as error:
         return Check(GROUP, name, Verdict.BROKEN, f"{base_url} answered {error.status_code}", "try again later")
     except groq.APIConnectionError as error:
-        return Check(GROUP, name, Verdict.BROKEN, f"{base_url}: {error.__cause__ or error}", "check GROQ_BASE_URL")
+        raise _Unreached(f"{base_url}: {error.__cause__ or error}") from None
     finally:
         await client.close()
 
@@ -127,7 +174,7 @@ async def check_inworld(settings: Settings, key: str) -> Check:
             if answer.status_code == HTTPStatus.NOT_FOUND:  # a server with the interface from before 2026
                 answer = await client.get(f"{url}/tts/v1/voices")
     except httpx.HTTPError as error:
-        return Check(GROUP, name, Verdict.BROKEN, f"{url}: {error or type(error).__name__}", "check INWORLD_HTTP_URL")
+        raise _Unreached(f"{url}: {str(error) or type(error).__name__}") from None
     if answer.status_code in (401, 403):
         return Check(
             GROUP, name, Verdict.BROKEN, f"{url} refuses the key", "set INWORLD_API_KEY to a valid (Base64) key"
