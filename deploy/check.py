@@ -28,6 +28,7 @@ import yaml
 from pydantic_settings import BaseSettings
 
 from chassis import settings
+from greenroom_cli import env_names
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = {
@@ -49,20 +50,7 @@ FIXED = {
     "sandbox": {"SANDBOX_ASSEMBLY_KEY", "SANDBOX_GROQ_KEY", "SANDBOX_INWORLD_KEY"},
 }
 # Variables that the Compose file itself reads, for the servers.
-SERVERS_VARIABLES = {
-    *(
-        "POSTGRES_PASSWORD",
-        "NODE_IP",
-        "DOCKER_LIVEKIT_URL",
-        "MEDIA_NETWORK",
-        "LIVEKIT_USE_EXTERNAL_IP",
-        "DOMAIN",
-        "TURN_DOMAIN",
-        "LOCAL_CA",
-        "PLAIN_ADDRESS",
-    ),
-    *("NODE_MEMORY", "COMPOSE_PROFILES", "GRAFANA_ADMIN_PASSWORD"),
-}.union(*backplane.variables().values())
+SERVERS_VARIABLES = env_names.compose_variables()
 # The servers with data, and the containers that may be published on every interface of the host.
 STORES = {"nats", "redis", "postgres"}
 PUBLIC = {"gateway", "livekit", "caddy"}

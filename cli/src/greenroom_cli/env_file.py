@@ -14,8 +14,8 @@ SINGLE_QUOTES = "put its value in single quotes"
 
 
 @dataclass(frozen=True)
-class Difference:
-    """A line that Docker Compose reads differently.
+class Finding:
+    """A line that is probably not read as its writer meant.
 
     Attributes:
         name: The variable, or the line's number if it has none; never a value.
@@ -38,26 +38,26 @@ def read(file: Path) -> dict[str, str | None]:
     return dict(dotenv_values(stream=io.StringIO(_text(file)), interpolate=False))
 
 
-def differences(file: Path) -> list[Difference]:
+def differences(file: Path) -> list[Finding]:
     """The lines that Docker Compose reads differently from the commands."""
     return list(_differences(_text(file)))
 
 
-def _differences(text: str) -> Iterator[Difference]:
+def _differences(text: str) -> Iterator[Finding]:
     for binding in parse_stream(io.StringIO(text)):
         if binding.error:
-            yield Difference(f"line {binding.original.line}", "it is not NAME=value", "correct it, or remove it")
+            yield Finding(f"line {binding.original.line}", "it is not NAME=value", "correct it, or remove it")
             continue
         if binding.key is None or binding.value is None:
             continue
         written = binding.original.string.partition("=")[2].strip()
         quote = written[:1] if written[:1] in ("'", '"') else ""
         if "$" in binding.value and quote != "'":
-            yield Difference(binding.key, "Docker Compose takes $ for the start of a variable", SINGLE_QUOTES)
+            yield Finding(binding.key, "Docker Compose takes $ for the start of a variable", SINGLE_QUOTES)
         elif "#" in binding.value and not quote:
-            yield Difference(binding.key, "Docker Compose may take # for the start of a comment", SINGLE_QUOTES)
+            yield Finding(binding.key, "Docker Compose may take # for the start of a comment", SINGLE_QUOTES)
         elif quote == '"' and "\\" in written:
-            yield Difference(binding.key, "Docker Compose knows other backslash escapes", SINGLE_QUOTES)
+            yield Finding(binding.key, "Docker Compose knows other backslash escapes", SINGLE_QUOTES)
 
 
 def _text(file: Path) -> str:

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from chassis.redaction import without_identity
-from greenroom_cli import env_file, local_stack
+from greenroom_cli import env_file, env_names, local_stack
 from greenroom_cli.commands.options import STATE, State
 from greenroom_cli.commands.welcome import show_addresses, this_command, where
 from greenroom_cli.console import StackLines, say, warn
@@ -48,8 +48,9 @@ def up(
     environment = user_environment()
     wanted = local_stack.Wanted(nodes=nodes, postgres=postgres, ports=ports)
     options = local_stack.options(environment, wanted)
-    for difference in env_file.differences(Path(".env")):
-        warn(str(difference))
+    written = Path(".env")
+    for finding in [*env_file.differences(written), *env_names.misspelt(written)]:
+        warn(str(finding))
     if json_file:
         _require_place(json_file)
     up = asyncio.Event()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def for_part(part: Part, everything: Mapping[str, str]) -> dict[str, str]:
     """The variables that this part's process needs; a server needs none, since a file configures it."""
-    own = _own(part)
+    own = variables_of(part)
     return {name: value for name, value in everything.items() if is_given(name, own)}
 
 
@@ -38,7 +38,8 @@ def refuse_bad_settings(part: Part, environment: Mapping[str, str]) -> None:
 
 
 @cache
-def _own(part: Part) -> frozenset[str]:
+def variables_of(part: Part) -> frozenset[str]:
+    """The variables that the settings of this part read; none for a server."""
     from chassis.settings import variables
 
     return frozenset[str]().union(*(variables(settings) for settings in _settings(part)))
