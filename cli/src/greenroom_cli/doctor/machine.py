@@ -10,15 +10,17 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from greenroom_cli import env_file
+from greenroom_cli import env_file, env_names
 from greenroom_cli.doctor.check import Check, Verdict
 from greenroom_cli.errors import CommandError
 from greenroom_cli.local_stack import GATEWAY_PORT
 from greenroom_cli.stack import binaries
 from greenroom_cli.stack.disk import nats_disk
-from greenroom_cli.stack.ports import LOOPBACK, holder, is_free, read_port
+from greenroom_cli.stack.port_holder import Holder, holder
+from greenroom_cli.stack.ports import LOOPBACK, is_free, read_port
 
 GROUP = "machine"
+ENV = Path(".env")
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 SIOCGIFFLAGS, IFF_UP, IFF_LOOPBACK = 0x8913, 0x1, 0x8
 
@@ -27,13 +29,15 @@ def check_machine(environment: Mapping[str, str], state: Path, *, stack_is_runni
     checks = [
         Check(GROUP, "Python", Verdict.OK, sys.version.split()[0]),  # an older Python cannot import this module
         _program("Go", ("go",), "builds livekit-server and runs nothing else", "apt-get install golang-go"),
-        _program("Node", ("node",), "is needed by the browser tests alone", "apt-get install nodejs"),
+        _program(
+            "Node", ("node",), "builds the web console and runs the browser tests", "install Node.js 20.19 or newer"
+        ),
         _program("Chromium", CHROMIUM, "is needed by the browser tests alone", "apt-get install chromium"),
         *_servers(environment),
         network_interface(),
         *(
             Check(GROUP, ".env", Verdict.WARNING, f"{found.name}: {found.why}", found.fix)
-            for found in env_file.differences(Path(".env"))
+            for found in [*env_file.differences(ENV), *env_names.misspelt(ENV)]
         ),
     ]
     if not stack_is_running:
@@ -109,8 +113,22 @@ def _port(environment: Mapping[str, str]) -> Check:
         )
     if is_free(port):
         return Check(GROUP, "port", Verdict.OK, f"{LOOPBACK}:{wanted} is free for the gateway")
-    if "PORT" in os.environ or "PORT" in environment:
-        fix = "stop it, or choose another with PORT or: greenroom up --port N"
-        return Check(GROUP, "port", Verdict.BROKEN, f"port {wanted} (PORT) is taken by {holder(port)}", fix)
-    detail = f"port {wanted} is taken by {holder(port)}; greenroom up will take another"
-    return Check(GROUP, "port", Verdict.NOTE, detail)
+    return taken_port(holder(port), wanted, is_set="PORT" in os.environ or "PORT" in environment)
+
+
+def taken_port(found: Holder, port: str, *, is_set: bool) -> Check:
+    """The gateway's port is taken.
+
+    Args:
+        is_set: PORT names it, so `greenroom up` refuses to take another.
+    """
+    another = "another port with PORT or: greenroom up --port N"
+    if found.option:
+        fix = f"add {found.option} to each command to use that stack"
+        fix += f"; for one of this folder choose {another}" if is_set else ""
+    else:
+        fix = f"stop it, or choose {another}" if is_set else ""
+    if is_set:
+        return Check(GROUP, "port", Verdict.BROKEN, f"port {port} (PORT) is taken by {found}", fix)
+    detail = f"port {port} is taken by {found}; greenroom up will take another"
+    return Check(GROUP, "port", Verdict.NOTE, detail, fix)

@@ -1,14 +1,12 @@
-"""Ports on the loopback interface: free ones, and the process that holds one."""
+"""Ports on the loopback interface."""
 
-import os
 import random
 import re
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
 
 from greenroom_cli.errors import CommandError
+from greenroom_cli.stack.port_holder import holder
 
 LOOPBACK = "127.0.0.1"
 # Below the kernel's ephemeral range (32768-60999), so that no outgoing connection takes a chosen port first.
@@ -64,37 +62,6 @@ def require_free(name: str, port: int, how: str) -> None:
         CommandError: Names the port, its holder and the fix.
     """
     if not is_free(port):
-        raise CommandError(f"port {port}, wanted by {name}, is taken by {holder(port)}", how)
-
-
-def holder(port: int) -> str:
-    """The process that listens on a TCP port: "redis-server (pid 4711)", or "another process" if it is not visible."""
-    inodes = _listening_inodes(port)
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and _holds(entry, inodes):
-            name = (entry / "comm").read_text().strip()
-            return f"{name} (pid {entry.name})"
-    return "another process"
-
-
-def _listening_inodes(port: int) -> set[str]:
-    found: set[str] = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        try:
-            lines = Path(table).read_text().splitlines()[1:]
-        except OSError:
-            continue
-        for line in lines:
-            fields = line.split()
-            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
-                found.add(f"socket:[{fields[9]}]")
-    return found
-
-
-def _holds(process: Path, inodes: set[str]) -> bool:
-    with suppress(OSError):  # another user's process, or it exited
-        for link in (process / "fd").iterdir():
-            with suppress(OSError):  # closed meanwhile
-                if os.readlink(link) in inodes:
-                    return True
-    return False
+        found = holder(port)
+        ways = f"{how}, or use that stack: {found.option}" if found.option else how
+        raise CommandError(f"port {port}, wanted by {name}, is taken by {found}", ways)

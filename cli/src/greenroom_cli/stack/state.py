@@ -6,10 +6,10 @@ import os
 import secrets
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import IO, Annotated
+from typing import IO, Annotated, Final
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -19,6 +19,8 @@ from greenroom_cli.stack.private_file import write_private
 _Ports = TypeAdapter(dict[str, Annotated[int, Field(gt=0, lt=65536)]])
 
 LOCK_ATTEMPTS, LOCK_PAUSE_S = 5, 0.05
+_LOCK: Final = "lock"
+_KEYS: Final = "keys.json"
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class StateFolder:
         self.path = path.absolute()
         self.logs = self.path / "logs"
         self._run_file = self.path / "run.json"
-        self._lock_file = self.path / "lock"
+        self._lock_file = self.path / _LOCK
 
     @contextmanager
     def locked(self) -> Generator[None]:
@@ -89,7 +91,7 @@ class StateFolder:
         """The folder's keys; keys that an earlier version did not have are added."""
         from contracts.users import NATS_USERS, REDIS_USERS  # takes 0.2 s, so it is imported here
 
-        file = self.path / "keys.json"
+        file = self.path / _KEYS
         try:
             kept = Keys(**json.loads(file.read_text())) if file.exists() else None
         except (ValueError, TypeError):  # the databases accept only these keys: new ones would lock us out
@@ -151,3 +153,14 @@ class StateFolder:
         holder = lock.read().strip() or "unknown"
         problem = f"a stack is already running in {self.path} (pid {holder})"
         raise CommandError(problem, "stop it, or choose another folder with --state")
+
+
+def supervised_folder(pid: int) -> Path | None:
+    """The state folder whose stack this process supervises; None for any other process, and for another user's."""
+    with suppress(OSError):
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError, ValueError):  # closed meanwhile; a lock of another program
+                lock = Path(os.readlink(link))
+                if lock.name == _LOCK and (lock.parent / _KEYS).exists() and int(lock.read_text()) == pid:
+                    return lock.parent
+    return None
