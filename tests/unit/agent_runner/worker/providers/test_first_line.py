@@ -13,7 +13,7 @@ from agent_runner.worker.providers.kept_speech import KeptSpeech
 
 RATE = 24_000
 CONFIG = AgentConfig.model_validate({"assembly_api_key": "a", "groq_api_key": "g", "inworld_api_key": "i"})
-SPOKEN = (WordTimestamp("Hello", 0.0, "c1", False), TTSAudioRawFrame(b"\1\0" * 100, RATE, 1), TTSStoppedFrame())
+SPOKEN = (WordTimestamp("Hello", 0.0, "c1"), TTSAudioRawFrame(b"\1\0" * 100, RATE, 1), TTSStoppedFrame())
 
 
 def entry(folder: Path) -> KeptSpeech:

@@ -12,10 +12,10 @@ KEYS = {"assembly_api_key": "a", "groq_api_key": "g", "inworld_api_key": "i"}
 LINE = "Hi Anna, it's 5 o'clock!"
 PARTS: list[Part] = [
     b"\x01\x00" * 100,
-    Word("Hi", 0.0, False),
-    Word("Anna,", 0.25, False),
+    Word("Hi", 0.0),
+    Word("Anna,", 0.25),
     b"\n\x00" * 50,
-    *(Word(text, 0.5, True) for text in ("it's", "5", "o'clock!")),
+    *(Word(text, 0.5) for text in ("it's", "5", "o'clock!")),
 ]
 
 
@@ -61,12 +61,12 @@ def test_a_damaged_file_counts_for_nothing(tmp_path: Path, damage: bytes | None)
 def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
     sound = bytes(400_000)
     for number, name in enumerate(("one", "two")):
-        line(tmp_path, name, tts_cache_mb=1).keep([sound, Word(name, 0, False)])
+        line(tmp_path, name, tts_cache_mb=1).keep([sound, Word(name, 0)])
         for file in tmp_path.iterdir():
             os.utime(file, (number, number)) if file.stat().st_mtime > 1000 else None
     assert line(tmp_path, "one", tts_cache_mb=1).parts()  # used now
 
-    line(tmp_path, "three", tts_cache_mb=1).keep([sound, Word("three", 0, False)])
+    line(tmp_path, "three", tts_cache_mb=1).keep([sound, Word("three", 0)])
 
     assert [bool(line(tmp_path, name, tts_cache_mb=1).parts()) for name in ("one", "two", "three")] == [
         True,

@@ -47,7 +47,7 @@ class FirstLine:
         """The cached line as Pipecat would get it from the provider."""
         for part in self._parts:
             if isinstance(part, Word):
-                yield WordTimestamp(part.text, part.at_s, self._context_id, part.is_spaced)
+                yield WordTimestamp(part.text, part.at_s, self._context_id)
             else:
                 yield TTSAudioRawFrame(part, rate, 1, context_id=self._context_id)
         yield TTSStoppedFrame(context_id=self._context_id)
@@ -59,7 +59,7 @@ class FirstLine:
         if isinstance(item, TTSAudioRawFrame):
             self._parts.append(item.audio)
         elif isinstance(item, WordTimestamp):
-            self._parts.append(Word(item.word, item.timestamp, item.includes_inter_frame_spaces))
+            self._parts.append(Word(item.word, item.timestamp))
         elif isinstance(item, TTSStoppedFrame) and self._entry is not None:
             entry, self._entry = self._entry, None
             asyncio.get_running_loop().run_in_executor(None, entry.keep, tuple(self._parts))

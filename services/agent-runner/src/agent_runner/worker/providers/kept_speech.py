@@ -31,11 +31,10 @@ log = logs.get_logger(__name__)
 
 
 class Word(NamedTuple):
-    """A word and its offset in the audio, in seconds; `is_spaced` when it contains its own space."""
+    """A word and its offset in the audio, in seconds."""
 
     text: str
     at_s: float
-    is_spaced: bool
 
 
 Part = bytes | Word
