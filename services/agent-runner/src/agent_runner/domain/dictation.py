@@ -30,7 +30,10 @@ _COUNTED: Final = re.compile(
 _MAIL: Final = re.compile("e?mails?|correo|courriel|adresse|address|indirizzo|endereço|ईमेल|.*(?:メール|邮箱|郵箱).*")
 _ARTICLES: Final = words("the a an der den die das ein eine einen le la un une el los las o os um uma il lo una")
 _LETTER_WORDS: Final = frozenset("aàeioyuéè")  # words of one letter, in one of the languages
+_NUMBER_ARTICLES: Final = frozenset(("un", "um"))
 _NUMBERS: Final = frozenset(("digits", "unit", "tens"))
+_MONTHS: Final = words("january february march april may june july august september october november december")
+_YEAR: Final = 4  # digits
 _HOSTS: Final = frozenset(("gmail", "googlemail", "outlook", "hotmail", "yahoo", "icloud", "proton", "gmx", "aol"))
 _AT: Final = frozenset(("at", "ät", "arroba", "arobase", "chiocciola", "klammeraffe"))
 _CJK_PARTS: Final = re.compile(rf"(?>{CJK_TENS})|(?:ゼロ|[〇零幺]|[一二三四五六七八九](?!十))+")
@@ -43,6 +46,8 @@ _BETWEEN: Final = re.compile(r"[\s‐-―-]+")
 _MARKS: Final = '.,!?…;:。、，！？।॥()[]{}<>«»"“”„'
 _EDGE: Final = re.compile(rf"(?<=[{CJK}])(?=[\da-z])|(?<=[\da-z])(?=[{CJK}])")
 _INTERJECTION: Final = re.compile(r"(?:^|(?<=[.!?]))\s*oh[,!.]+\s")  # else it is a zero
+_NOON: Final = re.compile(r"\b([ap])\.\s?m\b")  # "7:00 p. m."; capitals are spelled letters
+_HOUR: Final = re.compile(r"(\d)\s+h\b(?:\s+(\d\d)\b)?")  # "7 h 30"
 _SPELLED: Final = re.compile(
     r"(?<![\w'’])([^\W\d_])\s+(as in|wie|comme|como|come|जैसे|für|for|like|de|di|da)\s+([^\W\d_]+)"
 )
@@ -69,8 +74,8 @@ def is_dictating(text: str) -> bool:
 
 
 def _tokens(text: str) -> list[str]:
-    text = _SPELLED.sub(_letter, normalize("NFKC", text.translate(_SPACES))).casefold()
-    text = _EDGE.sub(" ", _INTERJECTION.sub(" ", text))
+    text = _HOUR.sub(r"\1h\2", _NOON.sub(r"\1m", normalize("NFKC", text.translate(_SPACES))))
+    text = _EDGE.sub(" ", _INTERJECTION.sub(" ", _SPELLED.sub(_letter, text).casefold()))
     found = [token for part in _BETWEEN.split(text) if (token := part.strip(_MARKS))]
     return [token for one in found for token in _split_number(one)]
 
@@ -105,37 +110,57 @@ def _trimmed(run: Sequence[Part]) -> Sequence[Part]:
     return run
 
 
-def _without_joined(run: Sequence[Part]) -> Sequence[Part]:
-    """The run, or the number at its end if a word of one letter stands before it: "a 7", "dos y tres", "5 e 6"."""
-    match run:
-        case [word, number] if word.said in _LETTER_WORDS and number.kind in (*_NUMBERS, "mixed"):
-            return run[1:]
-        case [first, word, second] if word.said in _LETTER_WORDS and {first.kind, second.kind} <= _NUMBERS:
-            return run[2:]
+def _without_links(run: Sequence[Part], before: Sequence[str]) -> Sequence[Part]:
+    """The last of one or two numbers that words of one letter, or an article, lead to: "a 7", "y a deux", "5 e 6"."""
+    if len(run) == _RUN and run[0].said in _NUMBER_ARTICLES and run[1].kind in _NUMBERS and before:
+        return run[1:]
+    groups: list[list[Part]] = [[]]
+    for part in run:
+        if part.said in _LETTER_WORDS:
+            groups.append([])
+        else:
+            groups[-1].append(part)
+    numbers = [group for group in groups if group]
+    kinds = {part.kind for group in numbers for part in group}
+    if len(groups) == 1 or not groups[-1] or not (kinds <= _NUMBERS or (kinds == {"mixed"} and len(run) == _RUN)):
+        return run
+    match numbers:
+        case [number] if len(number) < _RUN or run[-len(number) - 1].said != "o":  # "O six twenty-three": a zero
+            return number
+        case [first, second] if _is_time(first):
+            return second
         case _:
             return run
+
+
+def _is_time(number: Sequence[Part]) -> bool:
+    """Whether it is one number, or two such as "seven thirty"."""
+    return len(number) == 1 or (len(number) == _RUN and any(part.kind == "tens" for part in number))
 
 
 def _is_open(run: Sequence[Part], before: Sequence[str]) -> bool:
     """Whether a joint at the end waits for what it joins: of an address after any word but an article."""
     if not run or run[-1].kind not in ("joint", "maybe joint") or (len(run) == 1 and not before):
         return False
-    if len(run) == 1 and before[-1] in _ARTICLES:
+    has_mail = any(map(_MAIL.fullmatch, before))
+    if len(run) == 1 and before[-1] in _ARTICLES and not (has_mail and before[-1] in _NUMBER_ARTICLES):
         return False
-    return run[-1].kind == "joint" or (len(run) == 1 and any(map(_MAIL.fullmatch, before)))
+    return run[-1].kind == "joint" or (len(run) == 1 and has_mail)
 
 
 def _is_number(run: Sequence[Part], before: Sequence[str]) -> bool:
     """Whether a run of digits, letters and names of numbers is more than an answer."""
-    if not run:
+    if not run or [part.said for part in run] == ["y", "a"]:  # "Qu'est-ce qu'il y a ?"
         return False
     near = before[-_NEAR:]
+    if near and near[-1] in _MONTHS and [part.digits for part in run[1:]] == [_YEAR]:  # "March 3, 1985"
+        return False
     is_counted = any(map(_COUNTED.fullmatch, near))
     is_code = not is_counted and any(word in _CODES or _CODES_CJK.search(word) for word in near)
     is_phone = not is_counted and any(word in _PHONES or _PHONES_CJK.search(word) for word in near)
     is_announced = is_code or is_phone
     if not is_announced:
-        run = _without_joined(run)
+        run = _without_links(run, before)
     has_tens = any(part.kind == "tens" for part in run)
     least = _LONG_RUN if has_tens and not is_announced and not _is_zero(run[0].said) else _RUN
     if len(run) >= least:

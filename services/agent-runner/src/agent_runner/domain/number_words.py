@@ -57,6 +57,12 @@ _FRENCH: Final = words("dix onze douze treize quatorze quinze seize")  # soixant
 _FRENCH_TENS: Final = words("vingt vingts soixante")
 _LINKS: Final = frozenset(("y", "e", "et", "and"))  # of tens and units
 _TEEN_LINKS: Final = frozenset(("y", "e"))  # "diez y seis"
+_ALSO_WORDS: Final = {  # words, unless a number of their language stands before or behind them
+    "um": words("zero um dois três quatro cinco seis meia sete oito nove"),  # German "at", English "erm", an article
+    "un": words("zéro un deux trois quatre cinq six sept huit neuf"),  # an article
+    "dos": words("cero uno dos tres cuatro cinco seis siete ocho nueve"),  # Portuguese "of the"
+}
+_NUMBERS: Final = ("digits", "unit", "tens")
 _HALF: Final = ("e", "meia")  # "and a half", "half past"; by itself "meia" is "six"
 _TIMES: Final = words("double triple doble doppel doppio duplo डबल ट्रिपल")
 _JOINTS: Final = words("""
@@ -108,6 +114,8 @@ def _parts(tokens: Sequence[str]) -> Iterator[Part]:
             at += 1
             continue
         size, kind = 1, _kind(said)
+        if last not in _NUMBERS and _is_also_word(said, after):
+            kind = "word"
         if said in _TENS:
             size += _units_after(said, after)
         yield Part(said, kind, 2 if kind == "tens" else sum(map(str.isalnum, said)) if kind in _WRITTEN else 1)
@@ -116,6 +124,14 @@ def _parts(tokens: Sequence[str]) -> Iterator[Part]:
 
 
 _WRITTEN: Final = ("digits", "mixed")
+
+
+def _is_also_word(said: str, after: Sequence[str]) -> bool:
+    """Whether "um", "un" or "dos" is no number: "um sieben", "un punto", "um dos dois"."""
+    if said not in _ALSO_WORDS or not after or after[0] in _ALSO_WORDS[said]:
+        return False
+    kind = _kind(after[0])
+    return kind in _NUMBERS or (said != "dos" and kind in ("times", "maybe joint"))
 
 
 def _units_after(tens: str, after: Sequence[str]) -> int:
