@@ -25,6 +25,11 @@ PIECES = st.sampled_from(
             "(risa)",
             "(waves to us)",
             "*sighs*",
+            "*smiling*",
+            "**quietly**",
+            "_sighs_",
+            "_so_",
+            "*quietly*",
             "!",
         ),
         *("# ", "- ", "1. ", "> ", "---", "| a |", "😀", "👍🏽", "…", "—", " ", ". ", "? ", "2*3", "-5", "snake_case"),
@@ -162,6 +167,49 @@ def test_plain_words_stay(word: str) -> None:
     ],
 )
 def test_what_is_said(text: str, said: str) -> None:
+    assert speakable(text) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("I can *quietly* say that.", "I can quietly say that."),
+        ("Sure *in a warm voice* we can.", "Sure in a warm voice we can."),
+        ("That is *so* much *better than before*.", "That is so much better than before."),
+        ("He said *no*, *never*, *ever*.", "He said no, never, ever."),
+        ("I was *laughing* so hard.", "I was laughing so hard."),
+        ("Keep *smiling*, and stop *crying*.", "Keep smiling, and stop crying."),
+        ("I was *thinking* about it.", "I was thinking about it."),
+        ("Sie sagte *lachend* ja.", "Sie sagte lachend ja."),
+        ("Estoy *riendo* mucho.", "Estoy riendo mucho."),
+        ("Sure, *smiling* we can.", "Sure, we can."),
+        ("Well — *softly laughing* — yes.", "Well — — yes."),
+        ("Well *sigh* I guess.", "Well I guess."),
+        ("So *laughs at her own joke* that is it.", "So that is it."),
+        ("Oui *rit* bien sûr.", "Oui bien sûr."),
+        ("The sea has *waves* today.", "The sea has waves today."),
+        ("The button *pauses the music* at once.", "The button pauses the music at once."),
+        ("Hey *waves happily* there.", "Hey there."),
+        ("他*笑*了。*笑* 好的。", "他笑了。 好的。"),
+        ("I read *The Sea* and *Les Misérables*.", "I read The Sea and Les Misérables."),
+        ("3 * 4 * 5 is 60, and 2*3*4 is 24.", "3 * 4 * 5 is 60, and 2*3*4 is 24."),
+        ("Prices* may vary.\n*terms apply", "Prices may vary.\nterms apply"),
+        ("A 4* or 5* hotel.", "A 4 or 5 hotel."),
+        ("**Note:** this is ***very*** important.", "Note: this is very important."),
+        ("It is **bold *and nested* text**.", "It is bold and nested text."),
+        ("Here you are.\n- **email**: write us\n- **pause** it", "Here you are.\nemail: write us.\npause it"),
+        ("1. **open** the app\n2. *click* here", "1. open the app.\n2. click here"),
+        ("- *open* the app\n- *laughs* Bye", "open the app.\nBye"),
+        ("**sighs** I see. **quietly** Yes.", "I see. quietly Yes."),
+        ("Hi. *leans in* So? *quietly* I can.", "Hi. So? I can."),
+        ("_laughs_ I see, _sighs_ well, _Smile_ and _so_ on_.", "I see, well, Smile and so on."),
+        (
+            "Use `snake_case` and _this_ or __that__, not my_file.py.",
+            "Use snake_case and this or that, not my_file.py.",
+        ),
+    ],
+)
+def test_emphasis_keeps_its_words_and_a_direction_is_taken_out(text: str, said: str) -> None:
     assert speakable(text) == said
 
 

@@ -33,10 +33,17 @@ MORE: Final = Taken(0)
 
 
 class Said(NamedTuple):
-    """What stands before a construct: the last character, and whether a sentence has ended there."""
+    """What stands before a construct.
+
+    Attributes:
+        before: The last character.
+        is_between: A sentence has ended there.
+        is_set_off: A sentence, or a part of it, has ended there.
+    """
 
     before: str
     is_between: bool
+    is_set_off: bool
 
 
 _THOUGHTS: Final = r"think(?:ing)?|thoughts?|reasoning|reflection|seed:think"
@@ -60,6 +67,7 @@ _SHORTEST_NUMBER: Final = 3  # digits of a room at a sentence's end; a source's 
 _CODE: Final = re.compile(r"(?=.*\d)[^\W_](?:[^\W_]|[ :.,/#+-]){0,19}")  # a seat, a key, a time
 _CITATION: Final = re.compile(r"\^.*|[\d\s,;–-]+")
 _EMPHASIS: Final = re.compile(r"(\*+)(?=[^\s*])([^*\n]*[^\s*])\1")
+_UNDERSCORED: Final = re.compile(r"_(?=[^\s_])([^_\n]*[^\s_])_(?!\w)")
 _STRUCK: Final = re.compile(r"~~[^~\n]+~~")
 _ASIDE: Final = re.compile(r"\(([^()\n]*)\)|（([^（）\n]*)）")
 _CLAUSE_END: Final = re.compile(r" *(?:$|[\n\[.!?,;:…。！？，、；।॥–—])")  # a tag begins a sentence
@@ -151,14 +159,29 @@ def _is_code(label: str, after: str, said: Said) -> bool:
 
 
 def _starred(rest: str, is_end: bool, said: Said) -> Taken | None:
-    """Emphasis, which stays, or a stage direction: it says so, or it stands between two sentences."""
+    """Emphasis, which stays, or a stage direction: it says so, or it stands between two sentences and is not bold."""
     if found := _EMPHASIS.match(rest):
         if said.before.isdecimal() and found[2][0].isdecimal():
             return None
-        act = is_direction(found[2], is_between=said.is_between, is_bracketed=False)
-        return Taken(found.end(), "" if act or (said.is_between and found[2][0].islower()) else found[2], again=True)
+        is_between = said.is_between and found[1] == "*"
+        act = is_direction(found[2], is_between=is_between, is_bracketed=False, is_set_off=said.is_set_off)
+        return Taken(found.end(), "" if act or (is_between and found[2][0].islower()) else found[2], again=True)
     inner = rest.lstrip("*")
     is_open = inner == "" or not (inner[0].isspace() or "\n" in inner or "*" in inner.rstrip("*"))
+    return MORE if is_open and len(rest) <= _LONGEST_EMPHASIS and not is_end else None
+
+
+def _underscored(rest: str, is_end: bool, said: Said) -> Taken | None:
+    """A stage direction; of emphasis and of names such as "snake_case" the words stay."""
+    if said.before.isalnum():
+        return MORE if rest == "_" and not is_end else None
+    if found := _UNDERSCORED.match(rest):
+        if found.end() == len(rest) and not is_end:
+            return MORE
+        act = is_direction(found[1], is_between=False, is_bracketed=False, is_set_off=said.is_set_off)
+        return Taken(found.end()) if act else None
+    inner = rest[1:]
+    is_open = inner == "" or not (inner[0] in "_ \t" or "\n" in inner or re.search(r"_\w", inner))
     return MORE if is_open and len(rest) <= _LONGEST_EMPHASIS and not is_end else None
 
 
@@ -226,6 +249,7 @@ CONSTRUCTS: Final[dict[str, Callable[[str, bool, Said], Taken | None]]] = {
     "[": _bracket,
     "!": _bracket,
     "*": _starred,
+    "_": _underscored,
     "~": _struck,
     "(": _aside,
     "（": _aside,

@@ -11,6 +11,10 @@ from unicodedata import combining
 from agent_runner.domain.markup import CONSTRUCTS, LONGEST_CLOSE, MORE, THINK, THOUGHT, Said, Taken
 
 _SENTENCE_ENDS: Final = ".!?:;,…。！？।؟)\"'"
+_BREAKS: Final = ".!?…。！？।؟]"  # behind them a sentence begins
+_PART_ENDS: Final = ",;:–—-、，；："
+_ENTRY_NUMBER: Final = re.compile(r"\d{1,3}[.)]?")
+_LONGEST_NUMBER: Final = 5
 _EMOJI: Final = re.compile(
     "[\u2139\u2190-\u21ff\u2300-\u27bf\u2900-\u297f\u2b00-\u2bff\u3030\u303d\u3297\u3299\ufe00-\ufe0f\u20e3"
     "\U0001f000-\U0001faff\U000e0000-\U000e007f\u200b\u2060\ufeff\u00ad]"
@@ -29,9 +33,11 @@ class Speakable:
     Attributes:
         held: Text that may be the beginning of a construct.
         last: The last character that was said; empty before the first.
+        word: The last word that was said, its first characters.
         gap: White space since then; it is written before the next word.
         is_line_start: Nothing of this line has been said.
         is_item: This line is a heading or an entry of a list, which ends like a sentence.
+        is_marked: Nothing of this line has been said but the marker of a heading or an entry.
         had_text: Anything outside `<think>` came, whether or not it can be spoken.
         is_thinking: The answer begins with thoughts that no tag opens: text is held until a tag closes them.
         is_bare: A tag closed thoughts that none had opened.
@@ -39,9 +45,11 @@ class Speakable:
 
     held: str = ""
     last: str = ""
+    word: str = ""
     gap: str = ""
     is_line_start: bool = True
     is_item: bool = False
+    is_marked: bool = False
     had_text: bool = False
     is_thinking: bool = False
     is_bare: bool = False
@@ -109,13 +117,14 @@ class _Scan:
             self._note(is_item=True)
         elif marker := _MARKER.match(lead.group()):
             self._at += marker.end()
-            self._note(is_item=True)
+            self._note(is_item=True, is_marked=True)
         else:
-            self._note(is_item=self._state.is_item or self._text[self._at].isdecimal())
+            is_number = self._text[self._at].isdecimal()
+            self._note(is_item=self._state.is_item or is_number, is_marked=is_number)
         return True
 
-    def _note(self, *, is_item: bool) -> None:
-        self._state = replace(self._state, is_line_start=False, is_item=is_item)
+    def _note(self, *, is_item: bool, is_marked: bool = False) -> None:
+        self._state = replace(self._state, is_line_start=False, is_item=is_item, is_marked=is_marked)
 
     def _step(self) -> bool:
         """Take the next construct or character; False when more text is needed."""
@@ -127,8 +136,6 @@ class _Scan:
             if taken is not None:
                 self._take(taken)
                 return True
-        elif character in "_*" and self._at + 1 == len(self._text) and not self._is_end:
-            return False
         self._say(self._plain(character))
         self._at += 1
         return True
@@ -147,7 +154,9 @@ class _Scan:
 
     def _said(self) -> Said:
         state = self._state
-        return Said(state.gap[-1:] or state.last, not state.last or state.last in ".!?…。！？।؟]")
+        is_between = not state.is_marked and (not state.last or state.last in _BREAKS)
+        is_set_off = is_between or (not state.is_marked and state.last in _PART_ENDS)
+        return Said(state.gap[-1:] or state.last, is_between, is_set_off)
 
     def _plain(self, character: str) -> str:
         """What is said for one character."""
@@ -170,7 +179,8 @@ class _Scan:
 
     def _say(self, text: str) -> None:
         state = self._state
-        last, gap = state.last, state.gap
+        last, word, gap = state.last, state.word, state.gap
+        is_marked = state.is_marked
         is_line_start, is_item = state.is_line_start, state.is_item
         for character in text:
             if character.isspace():
@@ -185,5 +195,9 @@ class _Scan:
                     self._out.append("\n" if "\n" in gap else " ")
                 is_item = is_item and "\n" not in gap
             self._out.append(character)
+            word = (character if gap else word + character)[:_LONGEST_NUMBER]
             last, gap = character, ""
-        self._state = replace(state, last=last, gap=gap, is_line_start=is_line_start, is_item=is_item)
+            is_marked = is_marked and _ENTRY_NUMBER.fullmatch(word) is not None
+        self._state = replace(
+            state, last=last, word=word, gap=gap, is_line_start=is_line_start, is_item=is_item, is_marked=is_marked
+        )

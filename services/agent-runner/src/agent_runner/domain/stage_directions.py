@@ -6,6 +6,8 @@ A direction is a whole phrase: "(Breathless)" and "*Smile*" are names.
 import re
 from typing import Final
 
+from agent_runner.domain.spacing import is_unspaced
+
 
 def _one_of(table: str) -> str:
     return "|".join(
@@ -52,30 +54,49 @@ _ORDINARY: Final = re.compile(
     "waves|pauses|beams|coughs|cries|hums|thinking|breathing|pausing|coughing|sniffing|humming|waving|yawning",
     re.IGNORECASE,
 )
+_ORDINARY_PHRASE: Final = re.compile(rf"(?:{_ORDINARY.pattern})(?: [^\s]+){{0,5}}", re.IGNORECASE)
+_SIGH: Final = re.compile(r"(?:(?:deep|heavy|long|small|soft) )?(?:sigh|gasp|gulp|groan)", re.IGNORECASE)
 _ALONE: Final = re.compile(rf"{_BEFORE}(?:{_ACTS}|{_MANNERS}|{_SOUNDS}){_ADVERB}", re.IGNORECASE)
 _ACT: Final = re.compile(rf"{_BEFORE}(?:{_ACTS})(?: [^\s]+){{0,5}}", re.IGNORECASE)
 _MANNER: Final = re.compile(rf"{_BEFORE}(?:{_MANNERS})(?: [^\s]+){{0,2}}", re.IGNORECASE)
 _NOUN: Final = re.compile(rf"{_BEFORE}(?:{_SOUNDS}|{_NOUNS})(?: \w+ly)?", re.IGNORECASE)
 
 
-def is_direction(text: str, *, is_between: bool, is_bracketed: bool, is_ending: bool = False) -> bool:
+def is_direction(
+    text: str, *, is_between: bool, is_bracketed: bool, is_ending: bool = False, is_set_off: bool = False
+) -> bool:
     """Whether the text says how something is said, or what the speaker does.
 
     Brackets are also remarks: an ordinary noun inside a sentence stays, and so does an act with more than an adverb
-    after it that does not stand between two sentences.
+    after it that does not stand between two sentences. Asterisks are also emphasis: see `_is_starred`.
 
     Args:
         text: What stands between the asterisks or brackets.
         is_between: It stands between two sentences.
         is_bracketed: Brackets mark a remark, asterisks perhaps an emphasis.
         is_ending: A sentence or a part of it ends behind the text.
+        is_set_off: A sentence, or a part of it, ends before the text.
     """
     words = " ".join(text.split()).rstrip(".!…,;")
     if is_between:
         return any(kind.fullmatch(words) for kind in (_ACT, _MANNER, _NOUN))
     is_name = text[:1].isupper()
     if not is_bracketed:
-        return not is_name and any(kind.fullmatch(words) for kind in (_ACT, _MANNER))
+        return not is_name and _is_starred(words, is_set_off=is_set_off)
     if _ALONE.fullmatch(words) and not _ORDINARY.fullmatch(words):
         return True
     return is_ending and not is_name and any(kind.fullmatch(words) for kind in (_NOUN, _ORDINARY))
+
+
+def _is_starred(words: str, *, is_set_off: bool) -> bool:
+    """Whether asterisked words inside a sentence are a direction.
+
+    "I was *laughing*", "the *waves*" and a Chinese verb are emphasised words of the sentence.
+    """
+    if _ORDINARY_PHRASE.fullmatch(words) and (_ORDINARY.fullmatch(words) or not _ALONE.fullmatch(words)):
+        return False
+    if _SIGH.fullmatch(words):
+        return True
+    if _MANNER.fullmatch(words) or is_unspaced(words):
+        return is_set_off and any(kind.fullmatch(words) for kind in (_ACT, _MANNER))
+    return _ACT.fullmatch(words) is not None
