@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -68,24 +69,73 @@ def test_the_calls_of_tools_stand_in_words_between_question_and_answer() -> None
     assert "may have taken effect" in open_call
 
 
-def test_a_question_without_an_answer_is_the_successors_to_answer() -> None:
-    def is_asked(*log: Event) -> bool:
-        return past([requested(), *log], 10_000).is_asked
+def cut(turned: TurnFinished) -> TurnFinished:
+    """The turn as the end of its epoch, or another turn of the caller's, cut it."""
+    return turned.model_copy(update={"interrupted": True})
 
-    assert not is_asked()
-    assert not is_asked(turn(1, 1, "One?", "Two."))
-    assert is_asked(turn(1, 1, "One?", "Two."), turn(1, 2, "Two?", ""))
-    filler = turn(1, 1, "Book it.", "One moment, please.").model_copy(update={"interrupted": True})
-    assert is_asked(called(1, 1), filler)
-    assert is_asked(called(1, 1, "done"), filler)
-    assert not is_asked(called(1, 1, "done"), turn(1, 1, "Book it.", "It is done."))
-    assert is_asked(called(1, 1)), "the log has the call and not its turn"
-    line = turn(1, 2, "", "Our time is almost up.")
-    waiting = turn(1, 1, "Book it.", "").model_copy(update={"interrupted": True})
-    assert is_asked(waiting, line), "a line was said while the question waited"
-    assert is_asked(called(1, 1), line)
-    assert not is_asked(turn(1, 1, "Book it.", ""), line), "the answer failed, and the line apologised"
-    assert not is_asked(waiting, turn(2, 0, "", "I am back."), turn(2, 1, "", "It is done."))
+
+WAITING = cut(turn(1, 1, "Book it.", ""))
+FAILED = turn(1, 1, "Book it.", "")
+ANSWERED = turn(1, 1, "Book it.", "It is done.")
+BROKEN = cut(turn(1, 1, "Book it.", "It is"))
+MOMENT = cut(turn(1, 1, "Book it.", "One moment, please."))
+LINE = turn(1, 2, "", "Our time is almost up.")
+BRIDGE = turn(2, 0, "", "I am back.")
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        pytest.param((turn(1, 1, "One?", "Two."), turn(1, 2, "Two?", "")), id="no answer"),
+        pytest.param((called(1, 1), MOMENT), id="a filler of the model's, and the tool runs"),
+        pytest.param((called(1, 1, "done"), MOMENT), id="a filler of the model's, and the tool is done"),
+        pytest.param((called(1, 1),), id="the call of a tool, and not its turn"),
+        pytest.param((WAITING, LINE), id="a line while the question waits"),
+        pytest.param((WAITING, LINE, turn(1, 3, "", "Are you still there?")), id="two lines while it waits"),
+        pytest.param((called(1, 1), LINE), id="a line while the tool runs"),
+        pytest.param((called(1, 1), WAITING, LINE), id="a line while the tool runs, and the turn"),
+        pytest.param((called(1, 1), MOMENT, LINE), id="a filler of the model's, and a line while the tool runs"),
+        pytest.param((called(1, 1, "done"), MOMENT, LINE), id="a filler, a line, and the tool is done"),
+        pytest.param((ANSWERED, LINE, turn(1, 3, "And one more.", "")), id="another question behind a line"),
+        pytest.param((WAITING, BRIDGE), id="the successor died at its bridge"),
+        pytest.param((WAITING, LINE, BRIDGE), id="a line, and the successor died at its bridge"),
+        pytest.param((WAITING, BRIDGE, turn(3, 0, "", "I am back.")), id="two successors died at their bridges"),
+        pytest.param((WAITING, BRIDGE, called(2, 1)), id="the successor died in its tool"),
+        pytest.param((FAILED, BRIDGE), id="the answer failed, nothing said so, and the successor died at its bridge"),
+    ],
+)
+def test_a_question_without_an_answer_is_the_successors_to_answer(log: tuple[Event, ...]) -> None:
+    assert past([requested(), *log], 10_000).is_asked
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        pytest.param((), id="no question"),
+        pytest.param((turn(1, 0, "", "Hello Ann!"),), id="the opening line alone"),
+        pytest.param((turn(1, 0, "", "Hello Ann!"), turn(1, 1, "", "Are you still there?")), id="lines alone"),
+        pytest.param((ANSWERED,), id="an answer"),
+        pytest.param((BROKEN,), id="a part of an answer"),
+        pytest.param((called(1, 1, "done"), ANSWERED), id="an answer from a tool"),
+        pytest.param((ANSWERED, LINE), id="an answer, then a line"),
+        pytest.param((BROKEN, LINE), id="a part of an answer, then a line"),
+        pytest.param((called(1, 1, "done"), ANSWERED, LINE), id="an answer from a tool, then a line"),
+        pytest.param((ANSWERED, cut(LINE)), id="an answer, then a part of a line"),
+        pytest.param((FAILED, LINE), id="the answer failed, and the line said so"),
+        pytest.param((called(1, 1, "failed"), FAILED, LINE), id="the answer from a tool failed, and the line said so"),
+        pytest.param((turn(1, 1, "Book it.", "It is done."), turn(1, 2, "", "Sorry?")), id="an answer, then a sound"),
+        pytest.param((WAITING, turn(1, 2, "No, stop.", "All right.")), id="another question, answered"),
+        pytest.param((WAITING, turn(1, 2, "", "One moment."), turn(1, 3, "Stop.", "Yes.")), id="the same, and a line"),
+        pytest.param((WAITING, BRIDGE, turn(2, 1, "", "It is done.")), id="the successor's answer"),
+        pytest.param((WAITING, BRIDGE, turn(2, 1, "", "It is done."), turn(2, 2, "", "Hello?")), id="and a line"),
+        pytest.param((WAITING, turn(2, 1, "", "It is done.")), id="the successor's answer without a bridge"),
+        pytest.param((WAITING, BRIDGE, called(2, 1, "done"), turn(2, 1, "", "Done.")), id="the successor's tool"),
+        pytest.param((ANSWERED, BRIDGE), id="an answer, then a successor's bridge"),
+        pytest.param((ANSWERED, LINE, BRIDGE), id="an answer, a line, then a successor's bridge"),
+    ],
+)
+def test_a_question_with_an_answer_is_not_answered_again(log: tuple[Event, ...]) -> None:
+    assert not past([requested(), *log], 10_000).is_asked
 
 
 def test_a_successor_counts_the_questions_and_knows_the_open_calls() -> None:

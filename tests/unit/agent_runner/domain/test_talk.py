@@ -88,7 +88,17 @@ def test_an_unfinished_turn_has_the_number_that_it_will_have(steps: list[str], h
 
 
 def test_a_bridge_line_is_turn_0() -> None:
-    assert Talk().agent_said("Sorry, go on.", interrupted=False) == turn(0, "", "Sorry, go on.")
+    talk = Talk()
+    assert talk.line_said("Sorry, go on.", interrupted=False) == turn(0, "", "Sorry, go on.")
+    assert talk.agent_said("It is noon.", interrupted=False) == turn(1, "", "It is noon.")
+
+
+def test_an_answer_to_the_question_of_the_epoch_before_is_never_turn_0() -> None:
+    talk = Talk()
+    talk.heard("I am back.", "line")
+    assert talk.number == 1, "a tool may be called for it while the bridge is said"
+    assert talk.so_far() == turn(0, "", "I am back.", interrupted=True)
+    assert Talk().agent_said("It is noon.", interrupted=False) == turn(1, "", "It is noon."), "the bridge was lost"
 
 
 def test_what_nobody_answered_is_a_turn_in_which_nothing_was_heard() -> None:

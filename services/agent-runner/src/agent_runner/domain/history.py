@@ -1,7 +1,7 @@
 """The conversation so far, rebuilt from the session's log for the agent that takes over."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from agent_runner.domain.call_events import Past
@@ -80,33 +80,27 @@ def _calls(log: Iterable[Event]) -> list[ToolCalled]:
 
 
 def _is_asked(turns: Mapping[tuple[int, int], TurnFinished], calls: Sequence[ToolCalled]) -> bool:
-    """Whether the conversation ends with a turn of the caller that has no answer.
+    """Whether the caller's last question has no answer, whatever the agent has said by itself since.
 
     An answer that the epoch's end cut short counts as given, unless a tool was called for it: then it may have been
-    no more than "one moment".
+    no more than "one moment". An answer that failed is followed by a line that says so. A successor's answer is a turn
+    of its own without a question, from 1 on.
     """
     called = {(call.epoch, call.turn) for call in calls}
     places = sorted(turns.keys() | called)
-    if not places:
+    asked = [place for place in places if place in called or turns[place].user_text]
+    if not asked:
         return False
-    last = _before_lines(places, turns, called)
-    turn = turns.get(last)
-    if last in called:
-        return turn is None or turn.interrupted or not turn.heard_text
-    return turn is not None and bool(turn.user_text) and not turn.heard_text
-
-
-def _before_lines(
-    places: Sequence[tuple[int, int]], turns: Mapping[tuple[int, int], TurnFinished], called: Set[tuple[int, int]]
-) -> tuple[int, int]:
-    """The last place; if it is a line that was said while a question waited for its answer, the question's."""
-    last = places[-1]
-    questions = [place for place in places if place in called or turns[place].user_text]
-    if not questions or questions[-1][0] != last[0]:
-        return last
-    turn = turns.get(questions[-1])
-    is_open = turn is None or (turn.interrupted and not turn.heard_text)
-    return questions[-1] if is_open else last
+    question = asked[-1]
+    after = [place for place in places if place > question]
+    if any(epoch > question[0] and n > 0 for epoch, n in after):
+        return False
+    turn = turns.get(question)
+    if turn is None:
+        return True
+    if not turn.interrupted and any(epoch == question[0] for epoch, _ in after):
+        return False
+    return not turn.heard_text or (question in called and turn.interrupted)
 
 
 def _told(call: ToolCalled) -> ToolCall:

@@ -93,8 +93,9 @@ class _Lines:
 class Talk:
     """Follows one epoch's conversation. A method that completes a turn returns it.
 
-    Turn 0 is the opening or bridge line, which the agent speaks unasked; the others count from 1. A line that is said
-    while a question waits for its answer is another turn, with a number behind the question's.
+    Turn 0 is the opening or bridge line, which the agent speaks unasked; the others count from 1, also the answer to a
+    question that the epoch before left open. A line that is said while a question waits for its answer is another turn,
+    with a number behind the question's.
     """
 
     def __init__(self) -> None:
@@ -146,8 +147,9 @@ class Talk:
         if self._opening is None:
             return None
         text = _joined(self._words) if interrupted else self._opening
+        turn = self._complete(text, interrupted=interrupted)
         self._opening = None
-        return self._complete(text, interrupted=interrupted)
+        return turn
 
     def agent_said(self, text: str, *, interrupted: bool) -> Turn | None:
         """The answer ended; `text` is the spoken part of it, which is also the part in the LLM's context."""
@@ -161,12 +163,11 @@ class Talk:
         self._lines.words.clear()
         if not text.strip():
             return None
-        n = self.number
         if self._user_text is None:
-            self._n = n + 1
+            n, self._n = self._n, self._n + 1
         else:
             self._lines.said += 1
-            n += self._lines.said
+            n = self.number + self._lines.said
         return self._told(n, "", text.strip(), interrupted=interrupted)
 
     def cut(self) -> tuple[Turn, ...]:
@@ -180,15 +181,16 @@ class Talk:
 
     def so_far(self) -> Turn | None:
         """The turn in progress, up to now; None between two turns."""
-        words = self._lines.words if self._user_text is None and self._lines.words else self._words
+        is_line = self._user_text is None and bool(self._lines.words)
+        words, n = (self._lines.words, self._n) if is_line else (self._words, self.number)
         if not self._is_open and not words:
             return None
-        return Turn(n=self.number, user_text=self._user_text or "", heard_text=_joined(words), interrupted=True)
+        return Turn(n=n, user_text=self._user_text or "", heard_text=_joined(words), interrupted=True)
 
     @property
     def number(self) -> int:
-        """The number of the turn in progress; 0 is the opening line."""
-        return self._n if self._user_text is None else max(1, self._n)
+        """The number of the answer in progress; 0 is the opening line."""
+        return self._n if self._opening is not None and self._user_text is None else max(1, self._n)
 
     @property
     def _is_open(self) -> bool:
