@@ -76,6 +76,14 @@ def test_two_equal_failures_in_a_row_are_told_apart_from_two_others() -> None:
         assert found == is_repeated, (kind, question)
 
 
+def test_three_failures_for_one_question_are_enough_whatever_they_are() -> None:
+    ledger, found = Ledger("session_1"), list[bool]()
+    for kind, question in (("500", 1), ("500", 2), ("timeout", 2), ("500", 2)):
+        ledger, is_enough = ledger.finished(BOOK, "unknown", kind, question)
+        found.append(is_enough)
+    assert found == [False, False, False, True]
+
+
 def test_two_calls_that_fail_in_turn_have_each_a_row_of_their_own() -> None:
     ledger, repeated = Ledger("session_1"), list[tuple[str, bool]]()
     for call in (BOOK, CANCEL, BOOK, CANCEL):

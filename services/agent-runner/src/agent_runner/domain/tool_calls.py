@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from agent_runner.link.messages import ToolCall
 
@@ -19,6 +19,9 @@ AGAIN: Final = 4.0
 
 OWED_S: Final = 6.0
 """Silence after which the model is asked with a result that reached the context and started no answer."""
+
+MOST_FAILURES: Final = 3
+"""Failures of one call for one question, of whatever kinds, after which it is not made again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +56,26 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).hexdigest()
 
 
+class Failure(NamedTuple):
+    """The last failure of a call: for which question, what failed, and how often in a row."""
+
+    question: int
+    kind: str
+    times: int
+
+
 @dataclass(frozen=True, slots=True)
 class Ledger:
     """What a session's calls so far mean for the next one.
 
     Attributes:
         open: Hash -> Idempotency-Key of each call that may have taken effect without an answer.
-        failures: Hash -> question and kind of the last failure of each call of the newest question.
+        failures: Hash -> the last failure of each call of the newest question.
     """
 
     session_id: str
     open: Mapping[str, str] = field(default_factory=dict[str, str])
-    failures: Mapping[str, tuple[int, str]] = field(default_factory=dict[str, tuple[int, str]])
+    failures: Mapping[str, Failure] = field(default_factory=dict[str, Failure])
 
     def key_of(self, call: ToolRequest, question: int) -> str:
         """The Idempotency-Key: the same for one question, name and arguments, in every epoch.
@@ -81,17 +92,20 @@ class Ledger:
         return replace(self, open={**self.open, call.hash: key})
 
     def finished(self, call: ToolRequest, outcome: Outcome, kind: str, question: int) -> tuple["Ledger", bool]:
-        """Note an outcome; True when the call has failed twice in a row in the same way, for one question.
+        """Note an outcome; True when the call has failed twice in a row in the same way, or MOST_FAILURES times.
 
         Args:
             kind: What failed, such as a status: the text of an error may differ each time.
         """
         left = {known: key for known, key in self.open.items() if outcome == "unknown" or known != call.hash}
-        failure = (question, kind)
-        is_repeated = outcome != "done" and self.failures.get(call.hash) == failure
-        others = {known: last for known, last in self.failures.items() if last[0] == question and known != call.hash}
-        is_noted = outcome != "done" and not is_repeated
-        return replace(self, open=left, failures=others | ({call.hash: failure} if is_noted else {})), is_repeated
+        failures = {known: last for known, last in self.failures.items() if last.question == question}
+        last = failures.pop(call.hash, None)
+        if outcome == "done":
+            return replace(self, open=left, failures=failures), False
+        failure = Failure(question, kind, last.times + 1 if last else 1)
+        if failure.times >= MOST_FAILURES or (last and last.kind == kind):
+            return replace(self, open=left, failures=failures), True
+        return replace(self, open=left, failures={**failures, call.hash: failure}), False
 
 
 class Patience:

@@ -36,7 +36,7 @@ _LOOK_S: Final = 0.05
 _ANSWERING_S: Final = 15.0
 _PLAYED_OUT_S: Final = 0.5
 _ENOUGH: Final = "not called: there were too many calls for one question; answer now, with what you know"
-_TWICE: Final = "; it failed twice in the same way, so do not call it again now: tell the caller"
+_REPEATED: Final = "; it failed twice in the same way, or three times, so do not call it again now: tell the caller"
 
 END_CALL: Final = RecordedTool(
     name="end_call",
@@ -164,7 +164,7 @@ class Toolbox:
             call_id: The model's, for the trace.
 
         Returns:
-            The answer, and whether this call has failed twice in a row in the same way.
+            The answer, and whether this call has failed too often to be made again for the question.
         """
         if not isinstance(arguments, Mapping):  # Pipecat passes on any JSON
             return {"error": "the arguments must be a JSON object"}, False
@@ -189,7 +189,7 @@ class Toolbox:
             span.set_attribute("gen_ai.tool.call.result", json.dumps(found, ensure_ascii=False)[:MAX_TOLD_CHARS])
         self._ledger, is_repeated = self._ledger.finished(call, outcome, kind, question)
         self._tell(_finished(told, outcome, found))
-        return ({"error": f"{found['error']}{_TWICE}"} if is_repeated else found), is_repeated
+        return ({"error": f"{found['error']}{_REPEATED}"} if is_repeated else found), is_repeated
 
 
 async def _outcome(
