@@ -23,8 +23,8 @@ def agent(*, is_speaking: bool) -> Event:
     return lambda front_end: front_end.agent_spoke(is_speaking=is_speaking)
 
 
-def said(words: str) -> Event:
-    return lambda front_end: front_end.agent_said(words)
+def said(words: str, utterance: str = "") -> Event:
+    return lambda front_end: front_end.agent_said(words, utterance)
 
 
 def heard(text: str, *, is_final: bool = False) -> Event:
@@ -35,7 +35,7 @@ STARTS, STOPS = agent(is_speaking=True), agent(is_speaking=False)
 WORDS = st.sampled_from(["", " ", " one", "two ", "三"])
 EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.sampled_from([BEGAN, CALLER_SPOKE, TURN_ENDED, TOOL_RAN, MODEL_WROTE, INTERRUPTED, STARTS, STOPS, SETTLED]),
-    st.builds(said, WORDS),
+    st.builds(said, WORDS, st.sampled_from(["", "next"])),
     st.builds(heard, WORDS, is_final=st.booleans()),
 )
 
@@ -74,13 +74,35 @@ def test_an_interrupted_answer_ends_its_caption_with_what_was_heard() -> None:
 
 
 def test_the_last_word_belongs_to_its_caption_and_one_that_is_later_still_is_complete_at_once() -> None:
-    shown = play(STARTS, said(" One"), STOPS, said(" two"), SETTLED, said(" three"), STARTS, said(" Four"), STARTS)
+    shown = play(
+        STARTS, said(" One"), STOPS, said(" two"), SETTLED, said(" three"), STARTS, said(" Four"), STOPS, SETTLED
+    )
     captions = [effect for effect in shown if isinstance(effect, Caption)]
     assert [(c.segment, c.text, c.added, c.is_final) for c in captions] == [
         (1, "One", "One", False), (1, "One two", " two", False), (1, "One two", "", True), (2, "three", "three", True),
         (3, "Four", "Four", False), (3, "Four", "", True),
     ]  # fmt: skip
-    assert [c.is_final for c in play(STARTS, said("One"), STOPS, STARTS) if isinstance(c, Caption)] == [False, True]
+
+
+def test_the_last_word_of_a_line_belongs_to_its_caption_also_when_the_answer_has_begun() -> None:
+    shown = play(
+        STARTS, said(" Go", "line"), STOPS, STARTS, said(" on.", "line"), said(" It", "answer"), STOPS, SETTLED
+    )
+    captions = [effect for effect in shown if isinstance(effect, Caption)]
+    assert [(c.segment, c.text, c.added, c.is_final) for c in captions] == [
+        (1, "Go", "Go", False), (1, "Go on.", " on.", False), (1, "Go on.", "", True), (2, "It", "It", False),
+        (2, "It", "", True),
+    ]  # fmt: skip
+
+
+def test_a_first_word_that_comes_before_its_sound_is_in_its_caption() -> None:
+    shown = play(said(" It", "answer"), STARTS, said(" is.", "answer"), STOPS, SETTLED)
+    captions = [effect for effect in shown if isinstance(effect, Caption)]
+    assert [(c.segment, c.text, c.is_final) for c in captions] == [
+        (1, "It", False),
+        (1, "It is.", False),
+        (1, "It is.", True),
+    ]
 
 
 def test_the_callers_partials_replace_each_other_until_the_final_text() -> None:

@@ -46,7 +46,9 @@ class FrontEnd:
         is_working: The caller's turn is complete, and the agent has not begun to answer.
         is_calling: A tool runs, or its result waits for the model.
         segments: How many segments have begun.
-        agent: The agent's open segment; None: it has none. The words of an utterance may come shortly after its end.
+        agent: The agent's open segment; None: it has none. The words of an utterance may come shortly after its end,
+            when the next one has begun.
+        utterance: The id of the utterance that has or had the last segment. Its first word may come before its sound.
         caller: The caller's open segment.
     """
 
@@ -56,6 +58,7 @@ class FrontEnd:
     is_calling: bool = False
     segments: int = 0
     agent: Caption | None = None
+    utterance: str = ""
     caller: Caption | None = None
 
     @property
@@ -93,9 +96,7 @@ class FrontEnd:
     def agent_spoke(self, *, is_speaking: bool) -> FrontEndStep:
         """The agent started or stopped speaking."""
         if is_speaking:
-            return self._to(
-                replace(self, has_begun=True, is_speaking=True, is_working=False, agent=None), *self._closed()
-            )
+            return self._to(replace(self, has_begun=True, is_speaking=True, is_working=False))
         return self._to(replace(self, is_speaking=False))
 
     def settled(self) -> FrontEndStep:
@@ -108,17 +109,19 @@ class FrontEnd:
             replace(self, is_speaking=False, is_working=False, is_calling=False, agent=None), *self._closed()
         )
 
-    def agent_said(self, words: str) -> FrontEndStep:
-        """The caller heard these words; leading and trailing spaces count."""
-        open_now = self.agent or Caption("agent", self.segments + 1, "")
+    def agent_said(self, words: str, utterance: str) -> FrontEndStep:
+        """The caller heard these words of the utterance with this id; leading and trailing spaces count."""
+        of_another = self._closed() if utterance != self.utterance else ()
+        open_now = (None if of_another else self.agent) or Caption("agent", self.segments + 1, "")
         added = words if open_now.text else words.lstrip()
         if not added:
             return self, ()
-        # A word without an utterance is late: nothing would complete a segment that it began.
-        is_late = self.agent is None and not self.is_speaking
+        # A late word of an utterance whose segment is complete: nothing would complete another one.
+        is_late = self.agent is None and not self.is_speaking and utterance == self.utterance
         caption = replace(open_now, text=open_now.text + added, added=added, is_final=is_late)
         open_now = None if is_late else caption
-        return self._to(replace(self, agent=open_now, segments=max(self.segments, caption.segment)), caption)
+        segments = max(self.segments, caption.segment)
+        return self._to(replace(self, agent=open_now, utterance=utterance, segments=segments), *of_another, caption)
 
     def caller_said(self, text: str, *, is_final: bool) -> FrontEndStep:
         """Speech to text recognised this in the caller's current utterance."""

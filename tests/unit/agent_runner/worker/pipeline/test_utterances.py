@@ -1,8 +1,5 @@
 """Which words each turn gets when utterances follow each other at once, from the voice to the context."""
 
-import asyncio
-import re
-from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
@@ -12,69 +9,25 @@ from pipecat.frames.frames import (
     LLMFullResponseEndFrame,
     LLMFullResponseStartFrame,
     LLMTextFrame,
-    OutputAudioRawFrame,
-    StartFrame,
-    TTSAudioRawFrame,
     TTSSpeakFrame,
-    TTSStartedFrame,
-    TTSStoppedFrame,
 )
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_context import LLMContext
 from pipecat.processors.aggregators.llm_response_universal import LLMAssistantAggregator
 from pipecat.processors.frame_processor import FrameProcessor
-from pipecat.transports.base_output import BaseOutputTransport
-from pipecat.transports.base_transport import TransportParams
 from pipecat.workers.runner import WorkerRunner
 
-from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.floor import Floor, Rules
+from agent_runner.domain.front_end import Caption, FrontEndEffect
 from agent_runner.domain.hearing import Hearing
 from agent_runner.domain.quiet import Quiet
 from agent_runner.link.messages import Turn
 from agent_runner.worker.pipeline.ear import Ear
 from agent_runner.worker.pipeline.heard_words import HeardWords
 from agent_runner.worker.pipeline.shown import Showing
-from agent_runner.worker.providers.tts import TextToSpeech
 from agent_runner.worker.room.speech_clock import SpeechClock
-
-RATE = 24_000
-WORD_S = 0.1
-QUEUE_S = 0.2  # what LiveKit's queue takes before it is played
-KEYS = {"assembly_api_key": "k", "groq_api_key": "k", "inworld_api_key": "k"}
-
-
-class Voice(TextToSpeech):
-    """Makes each text, one sentence, at once: a word each WORD_S."""
-
-    async def on_turn_context_created(self, context_id: str) -> None: ...
-
-    async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
-        words = text.split() if text.isascii() else re.findall(r"\w\W*", text)
-        await self.create_audio_context(context_id)
-        yield TTSStartedFrame(context_id=context_id)
-        await self.add_word_timestamps([(word, n * WORD_S) for n, word in enumerate(words)], context_id)
-        audio = b"\x00\x10" * round(RATE * WORD_S) * len(words)
-        yield TTSAudioRawFrame(audio, RATE, 1, context_id=context_id)
-        yield TTSStoppedFrame(context_id=context_id)
-        await self.remove_audio_context(context_id)
-
-
-class Room(BaseOutputTransport):
-    """Plays at the speed of speech, and takes audio QUEUE_S ahead of it."""
-
-    _played_until = 0.0
-
-    async def start(self, frame: StartFrame) -> None:
-        await super().start(frame)
-        await self.set_transport_ready(frame)
-
-    async def write_audio_frame(self, frame: OutputAudioRawFrame) -> bool:
-        now = asyncio.get_running_loop().time()
-        self._played_until = max(now, self._played_until) + len(frame.audio) / 2 / frame.sample_rate
-        await asyncio.sleep(max(0.0, self._played_until - now - QUEUE_S))
-        return True
+from tests.support.agent_runner.spoken import RATE, room, voice
 
 
 class Call:
@@ -82,11 +35,12 @@ class Call:
 
     def __init__(self) -> None:
         self.turns: list[Turn] = []
+        self.captions: dict[int, str] = {}
         clock = SpeechClock()
         clock.run()
-        self.tts = Voice.of(AgentConfig.model_validate(KEYS))
+        self.tts = voice()
         self.context = LLMContext()
-        output = Room(TransportParams(audio_out_enabled=True, audio_out_sample_rate=RATE, audio_out_end_silence_secs=0))
+        output = room()
         heard = HeardWords(clock, lambda _text: None, lambda: None, _nothing)
         self.ear = Ear(
             stt=FrameProcessor(),
@@ -98,7 +52,7 @@ class Call:
             on_worked=lambda _provider: None,
             hearing=Hearing(4),
             quiet=Quiet(20, 60),
-            shown=Showing(lambda _effect: None),
+            shown=Showing(self._show),
             floor=lambda: Floor(Rules()),
         )
         assistant = LLMAssistantAggregator(self.context)
@@ -116,6 +70,10 @@ class Call:
             enable_turn_tracking=False,
             idle_timeout_secs=None,
         )
+
+    def _show(self, effect: FrontEndEffect) -> None:
+        if isinstance(effect, Caption):
+            self.captions[effect.segment] = effect.text
 
     async def says(self, *frames: Frame) -> list[tuple[str, str]]:
         """The turns that these frames become, up to the end of the call."""
@@ -150,11 +108,12 @@ def answer(text: str) -> list[Frame]:
         (answer("您好，我是小明。"), line("はい、どうぞ。"), answer("It is noon.")),
     ],
 )
-async def test_each_utterance_is_a_turn_with_its_own_words(utterances: tuple[list[Frame], ...]) -> None:
+async def test_each_utterance_is_a_turn_and_a_caption_with_its_own_words(utterances: tuple[list[Frame], ...]) -> None:
     call = Call()
     said = await call.says(*(frame for frames in utterances for frame in frames))
     expected = [next(f.text for f in frames if isinstance(f, TTSSpeakFrame | LLMTextFrame)) for frames in utterances]
     assert [words for _, words in said] == expected
+    assert list(call.captions.values()) == expected
     messages: list[Any] = call.context.get_messages()
     assert [m["content"] for m in messages] == expected
 

@@ -56,7 +56,8 @@ class Showing:
 
     def agent_said(self, frame: TTSTextFrame) -> None:
         """The caller heard these words."""
-        self._take(self._front_end.agent_said(frame.text if frame.includes_inter_frame_spaces else f" {frame.text}"))
+        words = frame.text if frame.includes_inter_frame_spaces else f" {frame.text}"
+        self._take(self._front_end.agent_said(words, frame.context_id or ""))
 
     def interrupted(self) -> None:
         self._take(self._front_end.interrupted())
