@@ -37,10 +37,21 @@ test("a refused start is a failure, but a call that was heard outlives its strea
 });
 
 test("a new call forgets the last one, and a lost room ends it", () => {
-  const ended = after(ASKED, { kind: "accepted", atMs: 1030, reply }, { kind: "ended" });
+  const ended = after(ASKED, { kind: "accepted", atMs: 1030, reply }, { kind: "left" });
   expect(ended.phase).toBe("ended");
   expect(step(ended, { ...ASKED, atMs: 5000 })).toEqual({ ...IDLE, phase: "asked", askedAt: 5000 });
-  expect(step(IDLE, { kind: "ended" })).toBe(IDLE);
+  expect(step(IDLE, { kind: "left" })).toBe(IDLE);
+});
+
+test("a call whose end is refused goes on, and can be ended again", () => {
+  const joining = after(ASKED, { kind: "accepted", atMs: 1030, reply });
+  const talking = step(joining, { kind: "heard", atMs: 1500 });
+  for (const call of [joining, talking]) {
+    const ending = step(call, { kind: "ending" });
+    expect(step(ending, { kind: "left" })).toBe(ending); // the page itself has left the room
+    expect(step(ending, { kind: "end_failed" })).toEqual(call);
+    expect(step(ending, { kind: "ended" }).phase).toBe("ended");
+  }
 });
 
 test("a call is on from the click, before the browser has asked for the microphone", () => {

@@ -25,6 +25,8 @@ export type CallEvent =
   | { kind: "failed"; problem: unknown }
   | { kind: "closed"; problem: unknown }
   | { kind: "ending" }
+  | { kind: "end_failed" }
+  | { kind: "left" }
   | { kind: "ended" };
 
 export const IDLE: Call = {
@@ -120,6 +122,12 @@ export function step(call: Call, event: CallEvent): Call {
       return call.phase === "asked" ? { ...call, phase: "failed", problem: event.problem } : call;
     case "ending":
       return { ...call, phase: "ending" };
+    case "end_failed":
+      // The page joins the room again, so that the call can be ended again.
+      return call.phase === "ending" ? { ...call, phase: call.firstAudioMs === null ? "joining" : "talking" } : call;
+    case "left":
+      // While the call ends, the page itself has left the room; the answer to the end decides.
+      return call.phase === "ending" ? call : step(call, { kind: "ended" });
     case "ended":
       return call.sessionId === null || call.phase === "failed" ? call : { ...call, phase: "ended" };
   }

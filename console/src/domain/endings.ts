@@ -46,7 +46,7 @@ const ENDINGS: Record<string, Ending> = {
     why: "every node with a free slot was overloaded (MAX_LOAD)",
     fix: `${MORE_NODES}, or raise MAX_LOAD.`,
   },
-  nodes_failing: { why: "starts failed on every node, and the nodes were resting", fix: NODE_LOGS },
+  nodes_failing: { why: "starts failed on every node, and the nodes were suspended", fix: NODE_LOGS },
   no_capacity: { why: "every node was full", fix: `${MORE_NODES}, or raise NODE_SLOTS.` },
   no_other_node: { why: "every able node had just failed to start it", fix: NODE_LOGS },
   start_timeout: { why: "no agent joined in time (BOT_STARTUP_TIMEOUT)", fix: NODE_LOGS },

@@ -32,13 +32,13 @@ interface Props {
 
 export function Talk({ gateway, isShown, onCall }: Props) {
   const [call, tell] = useReducer(step, IDLE);
-  const [ending, setEnding] = useState<unknown>(null);
+  const [problem, setProblem] = useState<unknown>(null);
   const stop = useRef<AbortController | null>(null);
 
   const start = async (fields: StartFields) => {
     stop.current?.abort();
     stop.current = new AbortController();
-    setEnding(null);
+    setProblem(null);
     tell({ kind: "preparing" }); // before the browser asks: a second click must not start a second call
     const hasMicrophone = await allowed();
     tell({ kind: "asked", atMs: performance.now(), hasMicrophone });
@@ -62,18 +62,20 @@ export function Talk({ gateway, isShown, onCall }: Props) {
   };
   const end = async () => {
     if (!call.sessionId) return;
+    setProblem(null);
     tell({ kind: "ending" });
     try {
       await post("/orchestrator/session/end", { sessionId: call.sessionId });
       tell({ kind: "ended" });
     } catch (error) {
-      setEnding(error);
-      tell({ kind: "ended" });
+      setProblem(error);
+      tell({ kind: "end_failed" });
+      return;
     }
     stop.current?.abort();
   };
 
-  const onLeft = useCallback(() => tell({ kind: "ended" }), []);
+  const onLeft = useCallback(() => tell({ kind: "left" }), []);
   const onHeard = useCallback((atMs: number) => tell({ kind: "heard", atMs }), []);
   const isBusy = isOn(call);
   useEffect(() => {
@@ -101,13 +103,13 @@ export function Talk({ gateway, isShown, onCall }: Props) {
               audio={call.hasMicrophone}
               video={false}
               onDisconnected={onLeft}
-              onError={(error) => setEnding(new Problem(mediaProblem(error, call.serverUrl)))}
+              onError={(error) => setProblem(new Problem(mediaProblem(error, call.serverUrl)))}
             >
               <RoomAudioRenderer />
               <InCall call={call} turnBudgetMs={gateway.turnBudgetMs} onHeard={onHeard} onEnd={() => void end()} />
             </LiveKitRoom>
           ) : null}
-          {ending ? <Failure error={ending} /> : null}
+          {problem ? <Failure error={problem} /> : null}
           {call.phase === "ended" && call.sessionId ? (
             <Section
               id="talk-bill"

@@ -3,11 +3,12 @@
 import { useChat, useLocalParticipant, useTrackTranscription, useVoiceAssistant } from "@livekit/components-react";
 import { Track } from "livekit-client";
 import { type FormEvent, useEffect, useMemo, useRef, useState } from "react";
-import type { Call } from "../domain/call";
+import { Problem } from "../api/client";
+import { type Call, mediaProblem } from "../domain/call";
 import { conversation, type Line } from "../domain/captions";
 import { latency } from "../domain/format";
 import { useEar } from "./ear";
-import { Badge, Section, useFocusAfter } from "./kit";
+import { Badge, Failure, Section, useFocusAfter } from "./kit";
 import { Measured } from "./measured";
 
 const STATES: Record<string, string> = {
@@ -40,6 +41,12 @@ export function InCall({ call, turnBudgetMs, onHeard, onEnd }: Props) {
     microphoneTrack?.track?.mediaStreamTrack,
     state === "thinking",
   );
+  const [mutingFailed, setMutingFailed] = useState<unknown>(null);
+  const mute = (isMuted: boolean) =>
+    localParticipant.setMicrophoneEnabled(!isMuted).then(
+      () => setMutingFailed(null),
+      (error: Error) => setMutingFailed(new Problem(mediaProblem(error, call.serverUrl))),
+    );
   const endButton = useRef<HTMLButtonElement>(null);
   useFocusAfter(endButton, "section");
   const first = answers[0];
@@ -60,12 +67,9 @@ export function InCall({ call, turnBudgetMs, onHeard, onEnd }: Props) {
         <p role="status" data-testid="agent-state">
           The agent is <Badge tone={state === "speaking" ? "good" : "info"}>{STATES[state] ?? state}</Badge>
         </p>
-        <Microphone
-          level={level}
-          isOn={isMicrophoneEnabled}
-          onToggle={() => void localParticipant.setMicrophoneEnabled(!isMicrophoneEnabled).catch(() => undefined)}
-        />
+        <Microphone level={level} isOn={isMicrophoneEnabled} onToggle={() => void mute(isMicrophoneEnabled)} />
       </div>
+      {mutingFailed ? <Failure error={mutingFailed} /> : null}
       <Conversation agentSaid={agentTranscriptions} callerSaid={callerTranscriptions} onTyped={typed} />
       <Answers
         answers={answers.slice(1).flatMap((answer) => (answer.latencyMs === null ? [] : [answer.latencyMs]))}
