@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-BUDGET_S: Final = 1.2
-"""TURN_BUDGET_MS' default."""
-MAX_BOTS: Final = 50
-"""Its default: what a full deployment does is the threshold of the panels that show how much is done."""
+from chassis.shared_settings import SessionLimits, TurnBudget
+
+BUDGET_S: Final[float] = TurnBudget.model_fields["turn_budget_ms"].default / 1000
+MAX_BOTS: Final[int] = SessionLimits.model_fields["max_bots"].default
+"""The default: what a full deployment does is the threshold of the panels that show how much is done."""
 ACROSS: Final = 24
 """Grafana's columns."""
 

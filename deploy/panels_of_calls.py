@@ -44,7 +44,8 @@ STARTS: Final = Dashboard(
         ),
         Panel(
             "POST until the answer begins",
-            "How long does the gateway take to accept a start? It waits for JetStream's acknowledgement alone.",
+            "How long does the gateway take to accept a start? It creates the LiveKit room, then publishes "
+            "the request to JetStream.",
             median_and_tail("http_request_seconds", '{route="/orchestrator/session/start"}'),
             unit="s",
             above=0.5,
@@ -95,7 +96,7 @@ TURNS: Final = Dashboard(
     (
         Panel(
             "End of speech to first audio",
-            "How long does a caller wait for an answer? The budget is TURN_BUDGET_MS (1,200 ms).",
+            f"How long does a caller wait for an answer? The budget is TURN_BUDGET_MS ({1000 * BUDGET_S:,.0f} ms).",
             median_and_tail("agent_turn_seconds", _TOTAL),
             unit="s",
             above=BUDGET_S,
@@ -139,8 +140,8 @@ TURNS: Final = Dashboard(
         ),
         Panel(
             "Answers a minute",
-            "How much is spoken? The other panels mean little while this one is near 0; MAX_BOTS (50) calls make about "
-            "300.",
+            "How much is spoken? The other panels mean little while this one is near 0; "
+            f"MAX_BOTS ({MAX_BOTS}) calls make about {6 * MAX_BOTS}.",
             {"answers": per_minute("agent_turn_seconds_count", match=_TOTAL)},
             above=6 * MAX_BOTS,
         ),

@@ -55,7 +55,7 @@ FLEET: Final = Dashboard(
         Panel(
             "Open sessions by state",
             "What are the sessions doing? Many that are queued or starting mean that capacity or nodes are missing. "
-            "MAX_BOTS (50) bounds them.",
+            f"MAX_BOTS ({MAX_BOTS}) bounds them.",
             {"{{state}}": "sum by (state) (scheduler_sessions)"},
             above=MAX_BOTS,
             stacked=True,
@@ -119,7 +119,7 @@ MONEY: Final = Dashboard(
         ),
         Panel(
             "Minutes billed an hour",
-            "How much is billed? MAX_BOTS (50) calls without a pause make 3,000.",
+            f"How much is billed? MAX_BOTS ({MAX_BOTS}) calls without a pause make {60 * MAX_BOTS:,}.",
             {"minutes": per_minute("billing_minutes_total", per_s=3600)},
             above=60 * MAX_BOTS,
         ),
