@@ -78,7 +78,7 @@ class _Worker:
                 self.obey(message, fds)
             if time.monotonic() >= beat_at and "stall" not in self.words:
                 beat_at += BEAT_S
-                self.say(Beat(tts_bytes=0, sent_bytes=0, caller_in_room=self.caller))
+                self.say(Beat(caller_in_room=self.caller))
 
     def obey(self, message: ToWorker, fds: list[int]) -> None:
         match message:

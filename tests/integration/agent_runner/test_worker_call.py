@@ -86,8 +86,7 @@ async def test_a_call_from_the_opening_line_to_the_end(
     await asyncio.sleep(1.2)  # until a beat after the last word
     assert worker.beat is not None
     assert worker.beat.caller_in_room
-    assert worker.beat.sent_bytes > 100_000
-    assert abs(worker.beat.tts_bytes - worker.beat.sent_bytes) < 8_000
+    assert caller.loud_s > 1.5
 
     asked_at = time.monotonic()
     worker.send(End())
@@ -160,7 +159,7 @@ async def test_an_interrupted_answer_counts_as_far_as_it_was_heard(greet: Greet,
     await sandbox.control("replies", {"replies": [answer, "I have stopped.", "Well."]})
     worker, caller = await greet()
     caller.say("Please count for me.")
-    await worker.spoke(100_000)
+    await caller.hears(1)
     caller.say("Stop it now, please!")
 
     cut = await worker.heard(Turn, 2)

@@ -38,7 +38,7 @@ async def test_a_hum_pauses_the_agent_which_then_goes_on_where_it_paused(
     await caller.enter(session)
     await sandbox.control("faults", {"service": "assemblyai", "kind": "unheard", "count": 1})
     worker.send(go(livekit, session, opening_line=COUNT, token=agent_token(session)))
-    await worker.spoke(100_000)
+    await caller.hears(1.8)
     hummed_at = time.monotonic()
     caller.say(HUM)
     await paused(caller, hummed_at)
@@ -59,9 +59,8 @@ async def test_a_hum_pauses_the_agent_which_then_goes_on_where_it_paused(
 
     await sandbox.control("replies", {"replies": [COUNT, "It is noon."]})
     await sandbox.control("transcripts", {"texts": ["Please count.", "Mhm.", "What time is it?"]})
-    sent = worker.beat.sent_bytes if worker.beat else 0
     caller.say("Please count for me now.")
-    await worker.spoke(sent + 60_000)
+    await caller.hears(1)
     caller.say("Okay.")
     answer = await worker.heard(Turn, 2)
     assert (answer.user_text, answer.heard_text, answer.interrupted) == ("Please count.", COUNT, False)
@@ -125,7 +124,7 @@ async def test_a_protected_first_line_is_heard_whole_and_the_words_into_it_are_a
     caller = await person().enter(session)
     protection = False if by == "the session" else None
     worker.send(go(livekit, session, **{"opening_line": None, first: line, "interruptible": protection}))
-    await worker.spoke(100_000)
+    await caller.hears(1.8)
     caller.say("Stop it now, please.")
     said, answer = await worker.heard(Turn), await worker.heard(Turn, 2)
     assert (said.heard_text, said.interrupted) == (line, False)
@@ -143,7 +142,7 @@ async def test_words_interrupt_the_opening_line_and_the_model_knows_what_was_hea
     worker = await fork(stt_silence_s=2)
     caller = await person().enter(session)
     worker.send(go(livekit, session, opening_line=f"{COUNT} {COUNT}"))
-    await worker.spoke(100_000)
+    await caller.hears(1.8)
     await sandbox.control("transcripts", {"texts": ["Stop it now."]})
     said_at = time.monotonic()
     caller.say("Stop it now, please, I have heard enough of that.")

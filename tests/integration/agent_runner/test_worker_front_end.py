@@ -47,9 +47,8 @@ async def test_a_client_sees_the_agent_its_state_and_what_both_say_and_types_a_t
     assert (turn.user_text, turn.heard_text) == ("Can you read this?", "Yes, I can read.")
     assert (await sandbox.asked())[-1][-1] == {"role": "user", "content": "Can you read this?"}
 
-    spoken = worker.beat.sent_bytes if worker.beat else 0
     await caller.type("Please count.")
-    await worker.spoke(spoken + 100_000)
+    await caller.hears(1.8)
     await caller.type("Stop.")
     counted, stopped = await worker.heard(Turn, 4), await worker.heard(Turn, 5)
     assert (counted.user_text, counted.interrupted) == ("Please count.", True)

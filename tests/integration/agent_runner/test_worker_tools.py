@@ -249,9 +249,8 @@ async def test_a_sentence_before_a_tools_call_may_be_interrupted_and_the_call_do
     worker, caller = await greet(
         {"tools": (tool(f"{server.url}/weather"),)}, tool_allowed_hosts="127.0.0.1", llm_max_tokens=500
     )
-    sent = worker.beat.sent_bytes if worker.beat else 0
     caller.say("How is the weather?")
-    await worker.spoke(sent + 60_000)
+    await caller.hears(1)
     caller.say("Stop it now, please.")
     await _turn_with(worker, "As you wish.")
     await asyncio.sleep(2)

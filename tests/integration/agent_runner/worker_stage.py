@@ -199,13 +199,6 @@ class Worker:
             await asyncio.sleep(0.005)
         return found[n - 1]
 
-    async def spoke(self, sent_bytes: int) -> None:
-        """Wait until so much audio went out."""
-        until = time.monotonic() + DEADLINE_S
-        while self.beat is None or self.beat.sent_bytes < sent_bytes:
-            assert time.monotonic() < until, f"{self.beat}"
-            await asyncio.sleep(0.02)
-
     async def gone(self, timeout_s: float = 3) -> int:
         """Its exit code, once it has exited."""
         await asyncio.to_thread(self.process.join, timeout_s)
@@ -320,6 +313,13 @@ class Person:
     def loud_s(self) -> float:
         """Seconds in which it heard a voice."""
         return sum(len(s) for _, s in self._heard if np.abs(s.astype(np.int32)).max(initial=0) > LOUD) / RATE
+
+    async def hears(self, voice_s: float) -> None:
+        """Wait until it has heard a voice for so many seconds more."""
+        enough, until = self.loud_s + voice_s, time.monotonic() + DEADLINE_S
+        while self.loud_s < enough:
+            assert time.monotonic() < until, f"{self.loud_s} s of {enough} s"
+            await asyncio.sleep(0.02)
 
     @property
     def first_sound_at(self) -> float:

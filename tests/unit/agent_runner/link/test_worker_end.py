@@ -48,7 +48,7 @@ TO_SUPERVISOR: list[ToSupervisor] = [
     Heard(stage_ms={"heard": 200}),
     Caller(in_room=True),
     Turn(n=1, user_text="What time is it?", heard_text="It is", interrupted=True, stage_ms={"total": 900}),
-    Beat(tts_bytes=10, sent_bytes=8, caller_in_room=False),
+    Beat(caller_in_room=False),
     Failed(provider="stt", detail="HTTP 401"),
     Removed(duplicate=True, reason="DUPLICATE_IDENTITY"),
     Stopped(cause=Cause.PROVIDER_FAILED, detail="stt"),
@@ -143,7 +143,7 @@ async def settle() -> None:
 
 
 async def test_a_full_socket_drops_beats_and_delays_turns(ends: Ends) -> None:
-    beat = Beat(tts_bytes=0, sent_bytes=0, caller_in_room=True)
+    beat = Beat(caller_in_room=True)
     turns = [Turn(n=n, user_text="x" * 5000, heard_text="", interrupted=False) for n in range(100)]
     for turn in turns:
         ends.worker.send(turn)

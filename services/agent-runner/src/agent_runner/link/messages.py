@@ -41,7 +41,7 @@ class Go:
     `has_history`: a file descriptor comes with the packet, of a JSON list of LLM messages (`role` and `content`; the
     roles user, assistant and developer), at most MAX_HISTORY_BYTES, to be read from offset 0.
     `is_asked`: the history ends with a question of the caller that has no answer; the agent answers it after `bridge`.
-    `questions_before`: turns of the caller in earlier epochs. `open_calls`: see `Ledger.open`.
+    `questions_before`: turns of the caller in earlier epochs. `open_calls`: see `CallsSoFar.open`.
     The agent hears only the participant of `caller_identity`; empty: the first one that joins.
     `language` is a BCP 47 tag; None: the session named none, and the providers keep their defaults.
     `end_call`: the agent may end the call itself.
@@ -203,14 +203,8 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beat:
-    """Alive, each BEAT_S. Bytes of speech since `Go`, as made by the TTS and as written to the room.
+    """Alive, each BEAT_S."""
 
-    Speech is synthesised faster than it is played, so more made than sent is normal while `sent_bytes` grows. An agent
-    is mute if the caller is in the room, more than 0.1 s of speech is unsent and nothing was sent for 3 s.
-    """
-
-    tts_bytes: int
-    sent_bytes: int
     caller_in_room: bool
     kind: Literal["beat"] = "beat"
 

@@ -20,6 +20,7 @@ from agent_runner.domain.context_budget import SUMMARY
 from agent_runner.domain.talk import Talk
 from agent_runner.domain.tool_rounds import MOST_ROUNDS
 from agent_runner.worker.providers import llm, llm_errors
+from agent_runner.worker.providers.answering import Answering
 from agent_runner.worker.providers.llm import CANCELLED, LanguageModel, NoAnswer
 from contracts.tools import RecordedTool
 from tests.support.llm_refusals import TOO_LARGE, refused_by
@@ -48,12 +49,12 @@ class Model:
             for part in self.left.pop(0):
                 self.asked.set()
                 if part is CUT_ARGUMENTS:
-                    service.finish = "length"
+                    service.answer.finish = "length"
                     await service.run_function_calls([])
                 elif part is SILENCE:
                     await asyncio.Event().wait()
                 elif part is LIMIT:
-                    service.finish = "length"
+                    service.answer.finish = "length"
                 elif isinstance(part, Exception):
                     raise part
                 elif isinstance(part, str):
@@ -119,9 +120,9 @@ async def test_an_answer_that_the_caller_cuts_before_its_first_word_is_no_empty_
     with pytest.raises(asyncio.CancelledError):
         await asking
     assert (model.faults, len(model.left)) == (0, 1)
-    assert model.service.finish == CANCELLED
+    assert model.service.answer.finish == CANCELLED
     await model.ask()
-    assert model.service.finish != CANCELLED
+    assert model.service.answer.finish != CANCELLED
 
 
 async def test_thoughts_without_an_opening_tag_are_held_from_the_second_answer_on(
@@ -303,10 +304,10 @@ async def test_another_model_is_asked_before_a_context_shrinks_below_the_budget(
     too_large = refused_by(400, TOO_LARGE["vLLM"])
     model = Model(monkeypatch, [too_large], [too_large], ["I am fine."], llm_context_tokens=4_000)
     model.context.set_messages([{"role": "user", "content": f"{n}" + "x" * 3_000} for n in range(8)])
-    first = model.service._ways[0]
+    first = model.service._ways.first
     await model.ask()
     assert (model.said, model.faults, len(model.context.messages)) == ("I am fine.", 1, 5)
-    assert model.service._ways[0] != first
+    assert model.service._ways.first != first
 
 
 @pytest.mark.parametrize("is_groq", [True, False])
@@ -320,7 +321,7 @@ async def test_a_summary_asks_for_its_tokens_in_the_field_that_the_server_knows(
         sent.update(body)
         raise EOFError
 
-    service._take(service._ways[0])
+    service._take(service._ways.first)
     service._client.chat.completions.create = create
     with pytest.raises(EOFError):
         await service.run_inference(LLMContext([{"role": "user", "content": "Hi."}]), max_tokens=70)
@@ -373,7 +374,7 @@ async def test_a_summary_has_no_thoughts_in_it(
         return SimpleNamespace(choices=[SimpleNamespace(message=message)])
 
     model = Model(monkeypatch, llm_base_url="http://127.0.0.1:8000/v1", llm_models="qwen3:8b", llm_reasoning_tokens=0)
-    model.service._take(model.service._ways[0])
+    model.service._take(model.service._ways.first)
     monkeypatch.setattr(model.service._client.chat.completions, "create", create)
     assert await model.service.run_inference(model.context, 400, "Sum up.") == summary
     assert [body["max_tokens"] for body in asked] == limits
@@ -381,7 +382,7 @@ async def test_a_summary_has_no_thoughts_in_it(
 
 async def test_cut_arguments_are_asked_for_again_once(monkeypatch: pytest.MonkeyPatch) -> None:
     model = Model(monkeypatch, [[]], [[]])
-    monkeypatch.setattr(LanguageModel, "finish", property(lambda _: "length", lambda _, __: None))
+    monkeypatch.setattr(Answering, "finish", property(lambda _: "length", lambda _, __: None))
     with pytest.raises(llm.CutArguments):
         await model.ask()
     assert not model.left
@@ -469,11 +470,11 @@ async def test_an_answer_that_fails_after_a_cut_call_has_begun(monkeypatch: pyte
     model = Model(monkeypatch, [LEAD["content"], CUT_ARGUMENTS], *[[OSError()]] * 20)
     with pytest.raises(NoAnswer):
         await model.ask()
-    assert model.service.has_begun
+    assert model.service.answer.has_begun
     model.left.extend([[OSError()]] * 20)
     with pytest.raises(NoAnswer):
         await model.ask()
-    assert not model.service.has_begun
+    assert not model.service.answer.has_begun
 
 
 async def test_a_failover_is_logged_without_the_errors_text(monkeypatch: pytest.MonkeyPatch, said: list[str]) -> None:

@@ -87,7 +87,7 @@ class Job:
         pipeline.transport.client.listener = RoomListener(
             caller=lambda in_room: tell(Caller(in_room=in_room)),
             heard=self._on_heard,
-            removed=lambda reason: self._take(self._state.put_out(reason)),
+            removed=lambda reason: self._take(self._state.removed(reason)),
         )
         ear = pipeline.ear
         self._start = Start(config, pipeline, tell, self._end_call, self._tasks)
@@ -246,14 +246,14 @@ class Job:
             text = text[:_MOST_TEXT]
             self._log.warning("pipeline.error", provider=provider, error=name, unusable=is_unusable)
             self._log.debug("pipeline.error_text", provider=provider, error=text)
-            llm = self._pipeline.llm
+            answer = self._pipeline.llm.answer
             step = self._state.erred(
                 provider,
                 text if provider else name,  # without a provider it becomes the logged reason of the call's end
                 is_unusable=is_unusable,
-                has_broken_off=provider == "llm" and llm.has_begun,
+                has_broken_off=provider == "llm" and answer.has_begun,
                 name=name,
-                ms=round((time.monotonic() - llm.asked_at) * 1000),
+                ms=round((time.monotonic() - answer.asked_at) * 1000),
             )
             self._take(step)
 

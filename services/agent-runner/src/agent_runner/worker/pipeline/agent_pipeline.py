@@ -139,12 +139,7 @@ class AgentPipeline:
             await started.wait()
 
     def beat(self) -> Beat:
-        flow = self.ear.flow
-        return Beat(
-            tts_bytes=flow.made_bytes,
-            sent_bytes=flow.sent_bytes,
-            caller_in_room=self.transport.client.caller_in_room,
-        )
+        return Beat(caller_in_room=self.transport.client.caller_in_room)
 
     def greet_with(self, line: str) -> None:
         """Put the line that the agent is about to speak into the context; an interruption cuts it to what was heard."""
@@ -239,7 +234,7 @@ class AgentPipeline:
         async def _(_assistant: object, message: AssistantTurnStoppedMessage) -> None:
             if not message.content and not message.interrupted:
                 self.shown.unanswered()
-            is_cancelled = self.llm.finish == CANCELLED
+            is_cancelled = self.llm.answer.finish == CANCELLED
             self.ear.agent_said(message.content, interrupted=message.interrupted, is_cancelled=is_cancelled)
 
     def _provider(self, processor: object) -> Provider | None:

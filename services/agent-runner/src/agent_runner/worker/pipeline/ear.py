@@ -64,7 +64,7 @@ class Ear(BaseObserver):
     ) -> None:
         """Make the observer; `floor` returns the present state."""
         super().__init__()
-        self._shown = shown
+        self.shown = shown
         self._floor = floor
         self.talk = Talk()
         self.flow = AudioFlow()
@@ -83,10 +83,6 @@ class Ear(BaseObserver):
             heard: self._of_heard,
         }
 
-    @property
-    def shown(self) -> Showing:
-        return self._shown
-
     async def on_push_frame(self, data: FramePushed) -> None:
         at = data.timestamp / _NS
         if (observe := self._of.get(data.source)) is not None:
@@ -103,13 +99,13 @@ class Ear(BaseObserver):
             self._is_calling = True
             self._on_worked("llm")
             self.quiet.thinking(time.monotonic())
-            self._shown.tool_ran()
+            self.shown.tool_ran()
         elif isinstance(frame, LLMTextFrame):
             self._is_calling = False
             self.talk.is_answering = True
             self.talk.marks.text = self.talk.marks.text or at
             self._on_worked("llm")
-            self._shown.model_wrote()
+            self.shown.model_wrote()
 
     def _of_tts(self, frame: Frame, at: float) -> None:
         if isinstance(frame, TTSAudioRawFrame):
@@ -124,7 +120,7 @@ class Ear(BaseObserver):
         if isinstance(frame, TTSTextFrame):
             said = self.ends.said_in(frame)
             self.talk.heard(frame.text, said, includes_spaces=frame.includes_inter_frame_spaces)
-            self._shown.agent_said(frame)
+            self.shown.agent_said(frame)
 
     def _of_output(self, frame: Frame, at: float) -> None:
         if isinstance(frame, OutputAudioRawFrame):  # the output pushes only audio that it wrote
@@ -135,17 +131,17 @@ class Ear(BaseObserver):
         elif isinstance(frame, InterruptionFrame):
             self.flow.interrupted()
             self._tell(self.talk.opening_ended(interrupted=True))
-            self._shown.interrupted()
+            self.shown.interrupted()
         elif isinstance(frame, BotStartedSpeakingFrame):
             self.flow.began()
             self.hearing.agent_spoke()
             self.quiet.agent(time.monotonic(), is_speaking=True)
-            self._shown.agent_spoke()
+            self.shown.agent_spoke()
         elif isinstance(frame, BotStoppedSpeakingFrame):
             self.flow.ended()
             self.quiet.agent(time.monotonic(), is_speaking=False)
             self._tell(self.talk.opening_ended(interrupted=False))
-            self._shown.agent_stopped()
+            self.shown.agent_stopped()
 
     def _first_seen(self, frame: Frame, at: float, direction: FrameDirection) -> None:
         if isinstance(frame, VADUserStoppedSpeakingFrame):
@@ -156,12 +152,12 @@ class Ear(BaseObserver):
         elif isinstance(frame, UserStartedSpeakingFrame):
             self.talk.is_asking = True
             self.quiet.turn_began()
-            self._shown.caller_spoke()
+            self.shown.caller_spoke()
         elif isinstance(frame, UserStoppedSpeakingFrame):
             if direction is FrameDirection.DOWNSTREAM:  # Pipecat sends another one upstream
                 self.talk.decided(at)
             self.quiet.turn_ended(time.monotonic())
-            self._shown.turn_ended()
+            self.shown.turn_ended()
 
     def _caller_speaks(self, at: float, is_speaking: bool) -> None:
         floor = self._floor()
@@ -178,7 +174,7 @@ class Ear(BaseObserver):
         is_final = isinstance(heard, TranscriptionFrame)
         self.quiet.words(time.monotonic())
         self.hearing.words(is_final=is_final, in_turn=self._floor().has_turn)
-        self._shown.caller_said(heard.text, is_final=is_final)
+        self.shown.caller_said(heard.text, is_final=is_final)
 
     def user_said(self, text: str) -> None:
         self.ends.clear()
@@ -192,7 +188,7 @@ class Ear(BaseObserver):
         self.quiet.turn_ended(now)
         self.talk.marks = Marks()
         self.user_said(text)
-        self._shown.turn_ended()
+        self.shown.turn_ended()
 
     def user_added(self) -> None:
         """The caller typed into the spoken turn, so the time to the answer does not count from an earlier silence."""

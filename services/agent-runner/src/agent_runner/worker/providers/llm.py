@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from loguru import logger
@@ -36,16 +35,16 @@ from agent_runner.domain.context_budget import shrunk, smaller, tokens, within
 from agent_runner.domain.speakable import Speakable
 from agent_runner.domain.thoughts import without_thoughts
 from agent_runner.domain.tool_rounds import Rounds
-from agent_runner.endpoints import Endpoint
 from agent_runner.worker.providers import tls
+from agent_runner.worker.providers.answering import Answering
 from agent_runner.worker.providers.error_name import named
-from agent_runner.worker.providers.llm_errors import Fault, fault_of, is_too_large, pause_s
+from agent_runner.worker.providers.llm_errors import fault_of, is_too_large, pause_s
 from agent_runner.worker.providers.open_thoughts import FIELDS, OpenThoughts
 from agent_runner.worker.providers.spoken_text import CUT
+from agent_runner.worker.providers.ways import Way, Ways
 
 _CONNECT_S: Final = 3.0
 _CONNECTIONS: Final = 4
-_REPEATS: Final = 2  # requests to one way, for one answer
 _OVERRUN: Final = 2
 _WIDENING: Final = 4  # times the token limit, when it has cut a tool call or thoughts
 CANCELLED: Final = "cancelled"
@@ -63,14 +62,6 @@ class EmptyAnswer(Exception):
     """An answer ended without a word and without a valid tool call."""
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
-    """A model at an endpoint."""
-
-    endpoint: Endpoint
-    model: str
-
-
 class LanguageModel(GroqLLMService):
     """Groq with failover to a second model or endpoint. The way that answered last is asked first.
 
@@ -79,23 +70,17 @@ class LanguageModel(GroqLLMService):
         speed: The voice's speaking rate, which tells how long an answer takes.
         questions_asked: How often the context was sent to be answered.
         is_asked: An answer is being generated.
-        finish: Why the newest answer ended: the server's reason, or CANCELLED by an interruption; empty: it has not.
-        asked_at: When the context was last sent, in monotonic seconds.
-        has_begun: The newest answer had text or a tool's call. If it then fails, it broke off.
+        answer: The newest answer.
     """
 
     on_fault: Callable[[float], None]
     questions_asked = 0
     is_asked = False
-    finish = ""
-    asked_at = 0.0
+    answer: Answering
     _config: AgentConfig
-    _ways: list[Way]
-    has_begun = False
+    _ways: Ways
     _dropped = 0  # messages of the context that were left out
-    _text: Answer
     _thoughts: OpenThoughts
-    _said = ""  # of the newest answer, in all attempts
     speed = 1.0
     _rounds: Rounds
 
@@ -114,10 +99,10 @@ class LanguageModel(GroqLLMService):
             ),
         )
         service._config = config
-        service._text = Answer(config.max_answer_s)
+        service.answer = Answering(Answer(config.max_answer_s))
         service._thoughts = OpenThoughts(config.llm_open_thoughts)
         service._rounds = Rounds()
-        service._ways = [Way(endpoint, model) for endpoint in endpoints for model in config.models]
+        service._ways = Ways(Way(endpoint, model) for endpoint in endpoints for model in config.models)
         service._client = service._client.with_options(
             timeout=Timeout(config.llm_read_timeout_s, connect=_CONNECT_S), max_retries=0
         )
@@ -132,11 +117,11 @@ class LanguageModel(GroqLLMService):
 
     async def connect_early(self) -> None:
         """Open a connection before the first question, with a request that is free of charge."""
-        self._take(self._ways[0])
+        self._take(self._ways.first)
         try:
             await self._client.models.list()
         except Exception as error:  # at a page or broken JSON OpenAI's client raises more than its own
-            logger.debug(f"no model list from {self._ways[0].endpoint.url}: {named(error)}")
+            logger.debug(f"no model list from {self._ways.first.endpoint.url}: {named(error)}")
 
     def build_chat_completion_params(self, params_from_context: Any) -> dict[str, Any]:
         """Leave out what is unset: Pipecat's `run_inference` would set a limit beside the one that the server knows."""
@@ -171,69 +156,62 @@ class LanguageModel(GroqLLMService):
     @property
     def has_called_enough(self) -> bool:
         """Whether to refuse this round's tool calls and tell the model to answer now."""
-        return self._rounds.are_over
+        return self._rounds.are_used_up
 
     def stop_calling(self) -> None:
         """Refuse the tool calls of the next rounds, until the caller speaks again."""
         self._rounds.stop()
 
     async def _push_llm_text(self, text: str) -> None:
-        await self._push_ready(self._text.fed(text))
+        await self._push_ready(self.answer.feed(text))
 
-    async def _push_ready(self, told: tuple[Answer, str]) -> None:
-        self._text, ready = told
-        # An answer of a smiley alone is an answer; one of white space, or of thoughts alone, is not.
-        self.has_begun = self.has_begun or (self._text.had_text and not self._text.repeats)
-        self._said += ready
+    async def _push_ready(self, ready: str) -> None:
         if ready:
             await super()._push_llm_text(ready)
 
     async def _end_text(self) -> None:
-        if self.finish != "length":  # else its thoughts may be cut
-            self._thoughts.learn(str(self._settings.model), self._text.text)
-        await self._push_ready(self._text.ended(is_cut=self.finish == "length"))
+        if not self.answer.is_cut:  # else its thoughts may be cut
+            self._thoughts.learn(str(self._settings.model), self.answer.text.text)
+        await self._push_ready(self.answer.end_text())
 
     async def get_chat_completions(self, context: LLMContext) -> Any:
-        provider = "groq" if self._ways[0].endpoint.is_groq else "openai"  # whose interface the server has
+        provider = "groq" if self._ways.first.endpoint.is_groq else "openai"  # whose interface the server has
         trace.get_current_span().set_attribute("gen_ai.provider.name", provider)
         return self._watched(await super().get_chat_completions(context))
 
     async def _watched(self, stream: AsyncStream[ChatCompletionChunk]) -> AsyncGenerator[ChatCompletionChunk]:
         """The chunks of an answer; notes why it ended, and ends its text before its tools are called."""
+        answer = self.answer
         async with stream:
             async for chunk in stream:
                 for choice in chunk.choices or ():
-                    self.finish = choice.finish_reason or self.finish
+                    answer.finish = choice.finish_reason or answer.finish
                     if any(getattr(choice.delta, name, None) for name in FIELDS):
-                        self._text = self._text.without_thoughts()
+                        answer.text = answer.text.without_thoughts()
                 yield chunk
-        if self.finish:
-            trace.get_current_span().set_attribute("gen_ai.response.finish_reasons", [self.finish])
-        if not self._text.repeats:
+        if answer.finish:
+            trace.get_current_span().set_attribute("gen_ai.response.finish_reasons", [answer.finish])
+        if not answer.text.repeats:
             await self._end_text()
 
     async def push_frame(self, frame: Frame, direction: FrameDirection = FrameDirection.DOWNSTREAM) -> None:
-        if isinstance(frame, LLMFullResponseEndFrame) and self.finish == "length" and not self._text.is_over:
+        if isinstance(frame, LLMFullResponseEndFrame) and self.answer.is_cut and not self.answer.text.is_at_limit:
             frame.metadata[CUT] = True
         await super().push_frame(frame, direction)
 
     async def run_function_calls(self, function_calls: Sequence[Any]) -> None:
         """Call the tools. A model that calls tools after it was told to answer has given an empty answer."""
-        if not function_calls and self.finish == "length":
+        if not function_calls and self.answer.is_cut:
             raise CutArguments("the token limit cut the arguments of a tool call")
         if function_calls and not self.has_called_enough:  # Pipecat leaves out calls with invalid JSON
             self._rounds.call()
-            self.has_begun = True
-            if self._text.repeats:
-                self._text, _ = self._text.ended()
+            self.answer.tool_called()
             await super().run_function_calls(function_calls)
 
     async def _process_context(self, context: LLMContext) -> None:
-        self.asked_at = asked_at = time.monotonic()
+        answer = self.answer = Answering(Answer(self._config.max_answer_s, self.speed), time.monotonic())
         self.questions_asked += 1
         self.is_asked = True
-        self._said = ""
-        self._text = Answer(self._config.max_answer_s, self.speed)
         self._rounds.ask(context.messages)
         if budget := self._config.llm_context_tokens:  # a summary keeps the context within it; without one, cut it here
             self._dropped += _shorten(context, shrunk(context.messages), _OVERRUN * budget)
@@ -241,43 +219,41 @@ class LanguageModel(GroqLLMService):
                 await self.push_frame(LLMSummarizeContextFrame())
         try:
             async with asyncio.timeout(self._config.llm_total_timeout_s):
-                await self._answer(context, asked_at)
+                await self._answer(context, answer)
         except TimeoutError:
-            if not self.has_begun:
-                self.on_fault(time.monotonic() - asked_at)
+            if not answer.has_begun:
+                self.on_fault(time.monotonic() - answer.asked_at)
             raise
         except asyncio.CancelledError:
-            self.finish = CANCELLED
+            answer.finish = CANCELLED
             raise
         finally:
             self.is_asked = False
-            self.has_begun = self.has_begun or bool(self._said)  # in an attempt before the last one
+            answer.attempts_ended()
 
-    async def _answer(self, context: LLMContext, asked_at: float) -> None:
+    async def _answer(self, context: LLMContext, answer: Answering) -> None:
         """Ask until one way answers. A partial answer is not retried: a part of it may be spoken already."""
         tried: Counter[Way] = Counter()
         widening = 1
         is_reduced, budget = False, self._config.llm_context_tokens
         while True:
-            way = self._ways[0]
+            way = self._ways.first
             self._take(way, widening)
-            self.has_begun, self.finish = False, ""
             is_off = self._settings.reasoning_effort == "none"
-            thoughts = Speakable(is_thinking=self._thoughts.expects(way.model, is_off=is_off))
-            self._text = self._text.again(thoughts, self._said)
+            answer.attempt(Speakable(is_thinking=self._thoughts.expects(way.model, is_off=is_off)))
             try:
                 await super()._process_context(context)
                 await self._end_text()
-                if not self.has_begun:  # not after an interruption, which raises CancelledError
+                if not answer.has_begun:  # not after an interruption, which raises CancelledError
                     raise EmptyAnswer("the answer was empty")
             except CutArguments:
                 if widening > 1:
                     raise
                 widening = _WIDENING
             except Exception as error:
-                if self.has_begun:
+                if answer.has_begun:
                     raise
-                others = [other for other in self._ways if other != way and not tried[other]]
+                others = [other for other in self._ways.untried(tried) if other != way]
                 if (
                     is_too_large(error)
                     and not (is_reduced and others)
@@ -286,37 +262,22 @@ class LanguageModel(GroqLLMService):
                     self._dropped += left_out
                     is_reduced = True
                     continue
-                self.on_fault(time.monotonic() - asked_at)
+                self.on_fault(time.monotonic() - answer.asked_at)
                 tried[way] += 1
                 fault = fault_of(error)
-                if not self._strike(way, fault, tried):
-                    if fault in ("refused", "model_gone") and self._ways == [way]:
+                if not self._ways.strike(way, fault, tried):
+                    if fault in ("refused", "model_gone") and self._ways.is_only(way):
                         raise
                     raise NoAnswer(f"{way.model} at {way.endpoint.url}: {error}") from error
-                if way != self._ways[0]:
+                if way != self._ways.first:
                     logger.error(
-                        f"{way.model} at {way.endpoint.url} failed ({named(error)}); failing over to {self._ways[0]}"
+                        f"{way.model} at {way.endpoint.url} failed ({named(error)}); failing over to {self._ways.first}"
                     )
                     logger.debug(f"{way.model} failed: {error}")
                 else:
                     await asyncio.sleep(pause_s(error))
             else:
                 return
-
-    def _strike(self, way: Way, fault: Fault, tried: Counter[Way]) -> bool:
-        """Move the next way to the front; return False when this answer has no way left."""
-        if fault == "refused":
-            left = [other for other in self._ways if other.endpoint != way.endpoint]
-        elif fault == "model_gone":
-            left = [other for other in self._ways if other != way]
-        else:
-            untried = [other for other in self._ways if not tried[other]]
-            if tried[way] < _REPEATS and (fault == "unwell" or not untried):
-                return True
-            self._ways = untried + [other for other in self._ways if tried[other]]
-            return bool(untried)
-        self._ways = left or [way]
-        return any(tried[other] < _REPEATS for other in left)
 
     def _take(self, way: Way, widening: int = 1) -> None:
         self._settings.model = way.model
