@@ -8,16 +8,16 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Self
 
 from livekit import api
+
+from tests.chaos.news import T, announced
 
 ROOT = Path(__file__).parents[2]
 AGENT = "agent:"
 READY_S = 30.0
 LEAVE_S = 10.0
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -147,15 +147,12 @@ class Participant:
 
     async def until(self, found: Callable[[], T | None], deadline_s: float, what: str) -> T:
         """Wait for something among the reports."""
-        try:
-            async with asyncio.timeout(deadline_s), self._news:
-                while (result := found()) is None:
-                    if self._reading is None or self._reading.done():
-                        raise AssertionError(f"no {what}: the caller's process is gone\n{self.evidence()}")
-                    await self._news.wait()
-                return result
-        except TimeoutError:
-            raise AssertionError(f"no {what} within {deadline_s:g} s\n{self.evidence()}") from None
+
+        def check() -> None:
+            if self._reading is None or self._reading.done():
+                raise AssertionError(f"no {what}: the caller's process is gone\n{self.evidence()}")
+
+        return await announced(self._news, found, deadline_s, what, evidence=self.evidence, check=check)
 
     @property
     def sounds(self) -> list[Sound]:

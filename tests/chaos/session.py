@@ -1,6 +1,5 @@
 """One session under test: its log as it grows, its end and its bill."""
 
-import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,13 +8,13 @@ from typing import TYPE_CHECKING, TypeVar
 from chassis.nats import Stored
 from contracts.api import EndDetails, EndReply, SessionBill
 from contracts.events import AgentReady, AgentStopped, Event, JobAssigned, SessionBilled, SessionEnded, TurnFinished
+from tests.chaos.news import T, announced
 
 if TYPE_CHECKING:
     from tests.chaos.scene import Scene
 
 BILL_S = 20.0
 
-T = TypeVar("T")
 E = TypeVar("E", bound=Event)
 
 
@@ -66,13 +65,7 @@ class Session:
 
     async def until(self, found: Callable[[], T | None], deadline_s: float, what: str) -> T:
         """Wait until the log shows something."""
-        try:
-            async with asyncio.timeout(deadline_s), self._scene.news:
-                while (result := found()) is None:
-                    await self._scene.news.wait()
-                return result
-        except TimeoutError:
-            raise AssertionError(f"no {what} within {deadline_s:g} s\n{self.evidence()}") from None
+        return await announced(self._scene.news, found, deadline_s, what, evidence=self.evidence)
 
     async def ready(self, epoch: int, deadline_s: float) -> AgentReady:
         return await self.event(AgentReady, deadline_s, epoch=epoch)

@@ -103,8 +103,7 @@ async def gateway(bus: Any) -> None:
     log, tail = GatewayLog(bus, words, NatsStartQueue(bus), deadline_s=1), LogTail(bus)
     with suppress(StopAsyncIteration, RuntimeError):
         await anext(log.read(None, *FOLDED))
-    with suppress(Exception):
-        await tail.run()
+    await tail.run()
     NatsRegistry(bus, deadline_s=1)
     NatsPrejoinedRooms(bus)
     NatsStartQueue(bus)

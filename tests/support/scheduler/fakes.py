@@ -1,11 +1,42 @@
 """Fakes of the scheduler's ports that the world of `world.py` does not have."""
 
 import asyncio
+import time
 from asyncio import Event as Signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from contracts.registry import PrejoinedRoom
+from contracts.streams import SESSIONS
+from scheduler.domain.log_room import BillingPosition, StoreUse
 from scheduler.domain.prejoining import ListedRoom
+
+
+class FakeStores:
+    """`ports.Stores` with these uses, and a log that `write` makes longer."""
+
+    def __init__(self, *found: StoreUse, position: BillingPosition | None = None) -> None:
+        self.found = {use.name: use for use in found}
+        self.position = position
+
+    async def uses(self) -> Sequence[StoreUse]:
+        return [*self.found.values()]
+
+    async def billing(self) -> BillingPosition | None:
+        return self.position
+
+    def write(self) -> int:
+        """Add one message to the log; returns its sequence."""
+        log = self.found.get(SESSIONS.name) or StoreUse(SESSIONS.name, 0, 0, 0, time.time(), 1, 0, 0)
+        log = replace(log, bytes=log.bytes + 100, messages=log.messages + 1, last_seq=log.last_seq + 1)
+        self.found[SESSIONS.name] = log
+        if self.position is not None:
+            self.position = replace(self.position, waiting=self.position.waiting + 1)
+        return log.last_seq
+
+    def read_to(self, seq: int) -> None:
+        """Billing has settled everything up to here."""
+        self.position = BillingPosition(seq, self.found[SESSIONS.name].last_seq - seq)
 
 
 class FakePrejoinedRooms:
