@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from chassis.nats import Bus, Handlers, command_router
+from chassis.nats import Bus, CommandHandlers, command_router
 
 
 def respond(
@@ -14,8 +14,8 @@ def respond(
     queue: str = "",
     max_workers: int = 8,
     timeout_s: float = 30.0,
-) -> Handlers:
+) -> CommandHandlers:
     """Handlers with one subscriber, to be started and stopped."""
     router = command_router(timeout_s=timeout_s)
     router.subscriber(subject, queue, max_workers=max_workers)(handler)
-    return Handlers(bus, router)
+    return CommandHandlers(bus, router)

@@ -36,6 +36,11 @@ class WebServer:
 
     Attributes:
         port: The listening port; port 0 picks a free one at the start.
+
+    Args:
+        variable: The setting that names the port, for the error text.
+        trusted_proxies: Comma-separated addresses and networks whose `X-Forwarded-For` and `-Proto` headers count;
+            "*" for all, "" for none.
     """
 
     def __init__(
@@ -49,11 +54,6 @@ class WebServer:
         limits: ConnectionLimits = _LIMITS,
         trusted_proxies: str = "",
     ) -> None:
-        """Args:
-        variable: The setting that names the port, for the error text.
-        trusted_proxies: Comma-separated addresses and networks whose `X-Forwarded-For` and `-Proto` headers count;
-            "*" for all, "" for none.
-        """
         self.host = host
         self.port = port
         self._variable = variable

@@ -46,7 +46,7 @@ class EndReason(StrEnum):
     NODES_OVERLOADED = "nodes_overloaded"
     """Every node with a free slot had a CPU load of MAX_LOAD or more."""
     NODES_FAILING = "nodes_failing"
-    """Starts failed on every node, and the nodes were resting."""
+    """Starts failed on every node, and the nodes were suspended."""
     NO_CAPACITY = "no_capacity"
     """Every node ran as many jobs as it can."""
     NO_OTHER_NODE = "no_other_node"

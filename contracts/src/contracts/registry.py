@@ -137,8 +137,8 @@ class QueueState(_Entry):
     )
     restored_ms: int | None = Field(
         default=None,
-        description="when the SESSIONS was made to which the leading scheduler has restored all that it and the nodes "
-        "know, Unix ms; 0: not yet; null: an older version",
+        description="creation time, Unix ms, of the stream SESSIONS that the leading scheduler has fully restored; "
+        "0: not yet; null: an older version",
     )
 
 

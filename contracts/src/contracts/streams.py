@@ -91,7 +91,7 @@ AnyBucket = BucketSpec[Any]
 SESSIONS: Final = StreamSpec(
     "SESSIONS", (subjects.ALL_SESSIONS,), max_age_s=7 * _DAY_S, max_bytes=1536 * _MIB, append_only=True
 )
-BILLINGS_PLACE: Final = "billing"
+BILLINGS_POSITION: Final = "billing"
 """The durable consumer of SESSIONS that holds billing's position; the scheduler reads it."""
 
 # A webhook's signature is valid for 6 minutes; a copy that arrives in that time must count as a duplicate.

@@ -132,7 +132,7 @@ _ACCOUNT: Final = ("$JS.API.INFO",)  # counts and limits only; `greenroom doctor
 _BURY: Final = (subjects.ALL_DEAD, *_asks(streams.DEAD), *_measures(streams.DEAD))
 # Only billing may use the consumer that holds its position in the log.
 _BILLINGS_CONSUMER: Final = tuple(
-    f"$JS.API.CONSUMER.{verb}.{streams.SESSIONS.name}.{streams.BILLINGS_PLACE}"
+    f"$JS.API.CONSUMER.{verb}.{streams.SESSIONS.name}.{streams.BILLINGS_POSITION}"
     for verb in ("CREATE", "INFO", "MSG.NEXT", "DELETE")
 )
 _SCHEDULERS_BUCKETS: Final = tuple(bucket for bucket in streams.BUCKETS if bucket not in streams.GATEWAYS_BUCKETS)
@@ -203,7 +203,7 @@ NATS_USERS: Final = (
             *_BURY,
             *_makes(streams.SESSIONS, streams.DEAD),
             *_follows(streams.SESSIONS),
-            f"$JS.ACK.{streams.SESSIONS.name}.{streams.BILLINGS_PLACE}.>",
+            f"$JS.ACK.{streams.SESSIONS.name}.{streams.BILLINGS_POSITION}.>",
             *_ACCOUNT,
         ),
         subscribe=(_inbox(BILLING), _inbox("billing-replay"), *_answered(BILLING)),

@@ -8,7 +8,7 @@ import pytest
 from billing.domain.conflict import SettledMeanwhile, SettledOtherwise
 from billing.domain.ledger import Account, settle
 from billing.domain.rating import NOTHING, Charge, Tariff
-from billing.domain.usage import LoggedEvent, usage
+from billing.domain.usage import Recorded, usage
 from billing.ports import Gap, Ledger, Position
 from contracts.events import Event
 from tests.support.billing.fakes import FakeLedger
@@ -44,7 +44,7 @@ def account_of(
         ended(served_ms, session_id=session),
         *late,
     ]
-    log: tuple[LoggedEvent, ...] = log_of(*events, first_seq=seq, step_ms=200_000 + seq)
+    log: tuple[Recorded, ...] = log_of(*events, first_seq=seq, step_ms=200_000 + seq)
     return settle(usage(session, log), tariff or Tariff())
 
 

@@ -23,7 +23,7 @@ async def stay_deleted(bus: Bus, server: NatsServer, patch: pytest.MonkeyPatch, 
         bucket = bus.bucket(spec)
         await bucket.put("kept", b"old")
         await bucket.put("kept", b"new")
-    patch.setattr(module, "_TOMBSTONE_TTL_S", MARKER_S)
+    patch.setattr(module, "_DELETE_MARKER_TTL_S", MARKER_S)
     patch.setattr(config, "_MARKER_TTL_S", MARKER_S)
     await bus.ensure([], BUCKETS)
     for spec in BUCKETS:

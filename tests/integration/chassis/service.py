@@ -4,7 +4,7 @@ import asyncio
 import os
 
 from chassis.lifecycle import Life, Service, run
-from chassis.nats import Handlers, command_router
+from chassis.nats import CommandHandlers, command_router
 from chassis.settings import ServiceSettings, load
 from contracts.commands import EndJob, JobEnded
 from contracts.streams import BUCKETS, STREAMS
@@ -28,7 +28,7 @@ async def end(command: EndJob) -> JobEnded:
 
 async def start(life: Life) -> None:
     bus = await life.connect(streams=STREAMS, buckets=BUCKETS)
-    handlers = Handlers(bus, router)
+    handlers = CommandHandlers(bus, router)
     await life.begin("commands", handlers.start(), stop=handlers.stop)
     for name in ("first", "second"):
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from chassis.nats import Bucket, Bus, BusUnavailable, Cause, Change, KeyChanged, KeyExists
+from chassis.nats import Bucket, Bus, BusUnavailable, Change, ChangeKind, KeyChanged, KeyExists
 from chassis.nats.errors import ApiError
 from chassis.nats.kv import bucket as module
 from chassis.words import new_secret
@@ -118,7 +118,7 @@ async def test_a_key_is_created_again_in_one_request(bus: Bus) -> None:
 async def test_a_key_whose_marker_has_expired_is_created_in_one_request_too(
     bus: Bus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_TOMBSTONE_TTL_S", 1)
+    monkeypatch.setattr(module, "_DELETE_MARKER_TTL_S", 1)
     bucket = bus.bucket(SLOTS)
     await bucket.create("0", b"a")
     await bucket.delete("0")
@@ -247,8 +247,8 @@ class Watch:
         self.changes.append(change)
 
     @property
-    def told(self) -> list[tuple[str, Cause]]:
-        return [(change.key, change.cause) for change in self.changes]
+    def told(self) -> list[tuple[str, ChangeKind]]:
+        return [(change.key, change.kind) for change in self.changes]
 
     @property
     def stands(self) -> dict[str, bytes]:
@@ -267,13 +267,13 @@ async def test_a_watcher_is_told_what_is_there_and_what_changes(bus: Bus) -> Non
     watch = Watch(bucket)
     async with asyncio.timeout(2):
         await watch.ready.wait()
-    assert watch.told == [("n1", Cause.PUT)]
+    assert watch.told == [("n1", ChangeKind.PUT)]
 
     await bucket.put("n2", b"b", ttl_s=1)
     await bucket.delete("n1")
     await until(lambda: len(watch.changes) == 4, 3)
 
-    assert watch.told[1:] == [("n2", Cause.PUT), ("n1", Cause.DELETED), ("n2", Cause.EXPIRED)]
+    assert watch.told[1:] == [("n2", ChangeKind.PUT), ("n1", ChangeKind.DELETED), ("n2", ChangeKind.EXPIRED)]
     assert watch.changes[1].data == b"b"
     await watch.stop()
 
@@ -288,7 +288,7 @@ async def test_a_watcher_is_not_deaf_after_a_restart(bus: Bus, nats_server: Nats
     await bucket.put("n2", b"a", deadline_s=8)
 
     await until(lambda: len(watch.changes) == 2, 5)
-    assert watch.told == [("n1", Cause.PUT), ("n2", Cause.PUT)]
+    assert watch.told == [("n1", ChangeKind.PUT), ("n2", ChangeKind.PUT)]
     await watch.stop()
 
 
@@ -302,7 +302,7 @@ async def test_an_expiry_while_the_server_was_away_is_told(bus: Bus, nats_server
     await asyncio.sleep(1.5)
     nats_server.start()
 
-    await until(lambda: watch.told == [("n1", Cause.PUT), ("n1", Cause.EXPIRED)], 8)
+    await until(lambda: watch.told == [("n1", ChangeKind.PUT), ("n1", ChangeKind.EXPIRED)], 8)
     await watch.stop()
 
 
@@ -311,9 +311,9 @@ async def test_an_expiry_that_leaves_no_marker_is_found_by_the_poll(bus: Bus) ->
     watch = Watch(bucket, poll_s=0.3)
     await bucket.put("0", b"a", ttl_s=1)
 
-    await until(lambda: watch.told == [("0", Cause.PUT), ("0", Cause.EXPIRED)], 4)
+    await until(lambda: watch.told == [("0", ChangeKind.PUT), ("0", ChangeKind.EXPIRED)], 4)
     await bucket.put("0", b"b")
-    await until(lambda: watch.told[-1] == ("0", Cause.PUT), 2)
+    await until(lambda: watch.told[-1] == ("0", ChangeKind.PUT), 2)
     await watch.stop()
 
 

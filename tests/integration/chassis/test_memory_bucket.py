@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from nats.js.api import StorageType
 
-from chassis.nats import Bus, Cause, Change
+from chassis.nats import Bus, Change, ChangeKind
 from contracts.streams import NODES, SLOTS
 from tests.support.servers import NatsServer
 from tests.support.waiting import until
@@ -34,7 +34,7 @@ async def test_it_is_there_again_after_a_restart_and_its_watcher_hears_of_it(bus
     nats_server.restart()
     await bucket.put("n1", b"b", deadline_s=8)
 
-    await until(lambda: {c.key: c.cause for c in changes} == {"n1": Cause.PUT, "n2": Cause.EXPIRED}, 8)
+    await until(lambda: {c.key: c.kind for c in changes} == {"n1": ChangeKind.PUT, "n2": ChangeKind.EXPIRED}, 8)
     assert set(await bucket.all()) == {"n1"}
     watching.cancel()
     await asyncio.wait({watching})

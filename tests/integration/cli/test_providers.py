@@ -40,7 +40,7 @@ async def test_what_is_spoken_is_heard(environment: dict[str, str]) -> None:
     for start in range(0, len(audio), CHUNK_SAMPLES):
         ear.feed(audio[start : start + CHUNK_SAMPLES])
         await asyncio.sleep(CHUNK_SAMPLES / RATE)
-    await ear.finish()
+    await ear.end_audio()
 
     assert told == ear.heard
     assert ear.between(0, 60_000).lower().strip("?.") == "what time is it"

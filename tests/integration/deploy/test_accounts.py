@@ -13,7 +13,7 @@ from nats.aio.msg import Msg
 
 from agent_runner.adapters.nats_outbox import NatsOutboxes
 from agent_runner.adapters.spool import Spool
-from chassis.nats import Bus, Cause, Change, KeyExists, NoResponder, SequenceConflict
+from chassis.nats import Bus, Change, ChangeKind, KeyExists, NoResponder, SequenceConflict
 from contracts.commands import DRAIN, GRANT, CreditGranted, DrainNode, EndJob, GrantCredit, JobEnded, NodeDraining
 from contracts.events import Event, ProviderFault, ServedTick, TimeLost, ToolCalled
 from contracts.server_config import nats_accounts
@@ -21,7 +21,7 @@ from contracts.streams import BUCKETS, NODES, PREJOINED, SESSIONS, STREAMS
 from contracts.subjects import BILLING_GRANT, node_command, session_event, session_log
 from contracts.users import AGENT_RUNNER, NATS_USERS, SCHEDULER, NatsUser
 from scheduler.adapters.nats_session_log import NatsSessionLog
-from scheduler.ports import Refused
+from scheduler.ports import WriteRefused
 from tests.support.connections import written
 from tests.support.events import NOW, SESSION, fault, requested, started, stopped, tool
 from tests.support.events import tick as beat
@@ -134,7 +134,7 @@ async def test_a_node_keeps_its_keys_and_the_scheduler_follows_them(node: Bus, s
     assert entry is not None
     assert (entry.data, entry.revision) == (b"two", revision)
     assert [(c.key, c.data) for c in changes[:4]] == [("n1", b"one"), ("n1", b"two"), ("n1", None), ("n2", b"")]
-    assert changes[4].cause is Cause.EXPIRED
+    assert changes[4].kind is ChangeKind.EXPIRED
 
 
 async def test_commands_and_grants_pass_between_the_accounts_also_after_the_server_was_killed(
@@ -268,7 +268,7 @@ async def test_users_of_a_former_version_refuse_what_they_do_not_know_as_such_an
     log = NatsSessionLog(bus)
 
     async def refusal_of(event: Event) -> str:
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(WriteRefused) as refused:
             await log.append(event)
         return str(refused.value)
 

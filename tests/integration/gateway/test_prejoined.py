@@ -122,8 +122,8 @@ async def test_a_room_whose_key_was_renewed_a_moment_ago_is_taken_all_the_same(b
     assert entry is not None
     await bus.bucket(PREJOINED).update("session_a", entry.data, entry.revision)
 
-    assert await rooms.take(region=None) == "session_a"
-    assert await rooms.take(region=None) is None
+    assert await rooms.claim(region=None) == "session_a"
+    assert await rooms.claim(region=None) is None
 
 
 async def test_a_silent_nats_costs_a_start_its_room_before_a_request_would_give_up(
@@ -133,7 +133,7 @@ async def test_a_silent_nats_costs_a_start_its_room_before_a_request_would_give_
     nats_server.freeze()
     try:
         async with asyncio.timeout(Settings.model_fields["bus_deadline_s"].default):
-            assert await rooms.take(region=None) is None
+            assert await rooms.claim(region=None) is None
     finally:
         nats_server.thaw()
 
@@ -143,4 +143,4 @@ async def test_a_nats_that_refuses_costs_a_start_its_room_only(bus: Bus) -> None
     stream = (await bus.js.stream_info("KV_prejoined")).config
     await bus.js.update_stream(stream.evolve(sealed=True))
 
-    assert await rooms.take(region=None) is None
+    assert await rooms.claim(region=None) is None

@@ -20,7 +20,7 @@ from gateway.adapters.nats_seats import NatsSeats
 from gateway.adapters.nats_session_log import NatsSessionLog
 from gateway.adapters.nats_start_queue import NatsStartQueue
 from gateway.adapters.nats_words import NatsWords
-from gateway.domain.logged import Watch
+from gateway.domain.logged import TailReader
 from gateway.ports import (
     IdempotencyKeys,
     LogReader,
@@ -180,7 +180,7 @@ async def test_a_watch_tells_a_sessions_new_events_without_ticks_and_for_all_ses
         assert await told(every, ("agent_ready", SESSION)) == [("agent_ready", SESSION)]
 
 
-async def told(watch: Watch, until: tuple[str, str]) -> list[tuple[str, str]]:
+async def told(watch: TailReader, until: tuple[str, str]) -> list[tuple[str, str]]:
     """The events and sessions that it tells from now on, up to this one."""
     found: list[tuple[str, str]] = []
     async with asyncio.timeout(5):
@@ -192,14 +192,14 @@ async def told(watch: Watch, until: tuple[str, str]) -> list[tuple[str, str]]:
 async def test_a_key_belongs_to_its_first_request(stores: Stores) -> None:
     first, second = (IdempotentStart(session_id=name, body_sha256=name) for name in (SESSION, OTHER))
     assert await stores.keys.find("k", IdempotentStart) is None
-    claim = await stores.keys.claim("k", first)
-    assert (claim.entry, claim.is_ours) == (first, True)
+    keyed = await stores.keys.put_if_absent("k", first)
+    assert (keyed.entry, keyed.is_ours) == (first, True)
 
-    again = await stores.keys.claim("k", second)
-    assert (again.entry, again.revision, again.is_ours) == (first, claim.revision, False)
+    again = await stores.keys.put_if_absent("k", second)
+    assert (again.entry, again.revision, again.is_ours) == (first, keyed.revision, False)
     replaced = await stores.keys.replace("k", again, second)
     assert (replaced.entry, replaced.is_ours) == (second, True)
-    late = await stores.keys.replace("k", claim, first)
+    late = await stores.keys.replace("k", keyed, first)
     assert (late.entry, late.revision, late.is_ours) == (second, replaced.revision, False)
     found = await stores.keys.find("k", IdempotentStart)
     assert (found and found.entry) == second
@@ -208,13 +208,13 @@ async def test_a_key_belongs_to_its_first_request(stores: Stores) -> None:
 async def test_a_request_key_past_its_age_came_back_and_belongs_to_nobody(bus: Bus) -> None:
     first, second = (IdempotentStart(session_id=name, body_sha256=name) for name in (SESSION, OTHER))
     keys = NatsIdempotencyKeys(bus, deadline_s=1)
-    await keys.claim("k", first)
+    await keys.put_if_absent("k", first)
     later = NatsIdempotencyKeys(bus, deadline_s=1, now=lambda: time.time() + 25 * 3600 + 1)
 
     assert await later.find("k", IdempotentStart) is None
-    claim = await later.claim("k", second)
+    keyed = await later.put_if_absent("k", second)
 
-    assert (claim.entry, claim.is_ours) == (second, True)
+    assert (keyed.entry, keyed.is_ours) == (second, True)
     found = await keys.find("k", IdempotentStart)
     assert (found and found.entry) == second
 
@@ -263,15 +263,15 @@ async def test_nodes_and_slots_are_listed_and_an_unknown_node_is_not_drained(sto
 
 async def test_a_prejoined_room_goes_to_one_start_of_its_region(stores: Stores) -> None:
     rooms = stores.prejoined
-    assert await rooms.take(region=None) is None
+    assert await rooms.claim(region=None) is None
     for session_id, region in ((SESSION, "eu"), (OTHER, "us")):
         await stores.offer(session_id, region)
     await until(lambda: rooms.ids == {SESSION, OTHER})
 
-    assert await rooms.take(region="asia") is None
-    assert await rooms.take(region="us") == OTHER
-    assert (await rooms.take(region="us"), rooms.ids) == (None, {SESSION})
-    assert await rooms.take(region=None) == SESSION
+    assert await rooms.claim(region="asia") is None
+    assert await rooms.claim(region="us") == OTHER
+    assert (await rooms.claim(region="us"), rooms.ids) == (None, {SESSION})
+    assert await rooms.claim(region=None) == SESSION
 
 
 async def test_every_method_names_a_nats_that_is_away(stores: Stores) -> None:

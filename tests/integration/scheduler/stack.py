@@ -6,7 +6,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from chassis.nats import Bus, BusUnavailable, Handlers
+from chassis.nats import Bus, BusUnavailable, CommandHandlers
 from contracts.commands import (
     AssignJob,
     CommandFailed,
@@ -78,7 +78,7 @@ class StandInNode:
         self.drained: list[DrainNode] = []
         self._bus = bus
         self._bucket = bus.bucket(NODES)
-        self._responders: list[Handlers] = []
+        self._responders: list[CommandHandlers] = []
         self._beating: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "StandInNode":

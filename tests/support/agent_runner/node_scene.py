@@ -10,7 +10,7 @@ from agent_runner.domain.call import CallLimits
 from agent_runner.domain.pool import PoolLimits
 from agent_runner.supervisor.call import World
 from agent_runner.supervisor.pool import Pool
-from agent_runner.supervisor.rooms import RoomFacts, Rooms
+from agent_runner.supervisor.rooms import PrejoinedRooms, RoomFacts
 from tests.support.agent_runner.fakes import (
     CALL_LIMITS,
     FakeCallLogs,
@@ -34,7 +34,7 @@ class NodeScene:
         pool_limits = PoolLimits(slots=slots, target=target, max_age_s=3600, start_s=20, silence_s=5)
         self.pool = Pool(self.forks, pool_limits, on_change=self.changed.set, clock=self.clock)
         facts = RoomFacts("n1", None, silence_s=5)
-        self.rooms = Rooms(facts, self.pool, self.keys, on_change=self.changed.set, clock=self.clock)
+        self.rooms = PrejoinedRooms(facts, self.pool, self.keys, on_change=self.changed.set, clock=self.clock)
         self.world = World(
             "n1",
             folder,

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Sequence
 from billing.domain.conflict import check_entry, check_settlement
 from billing.domain.ledger import Account, Entry, Settlement
 from billing.domain.rating import NOTHING
-from billing.domain.usage import METERED, LoggedEvent
-from billing.ports import Extent, Gap, LedgerUnavailable, LogUnavailable, Place, Position, UserAccount
+from billing.domain.usage import METERED, Recorded
+from billing.ports import Extent, Gap, LedgerUnavailable, LogUnavailable, PageStart, Position, UserAccount
 from contracts.events import SessionBilled, SessionEnded
 
 
@@ -74,7 +74,7 @@ class FakeLedger:
         return Account(settlement, tuple(sorted(mine, key=lambda e: e.cause_seq)))
 
     async def user(
-        self, user_id: str, *, limit: int, behind: Place | None, account: str | None = None
+        self, user_id: str, *, limit: int, behind: PageStart | None, account: str | None = None
     ) -> UserAccount | None:
         self._answer()
         ids = (user_id, account)
@@ -92,7 +92,7 @@ class FakeLedger:
             sessions=len(mine),
             owed=sum((e.charge for e in self.entries.values() if e.user_id in ids), NOTHING),
             page=tuple(page),
-            next=None if last is None else Place(last.settled_ms, last.session_id),
+            next=None if last is None else PageStart(last.settled_ms, last.session_id),
         )
 
     def _answer(self) -> None:
@@ -103,16 +103,16 @@ class FakeLedger:
 class FakeLog:
     """`ports.SessionLog` over a list of records."""
 
-    def __init__(self, records: Sequence[LoggedEvent] = ()) -> None:
+    def __init__(self, records: Sequence[Recorded] = ()) -> None:
         self.is_away = False
         self.records = list(records)
         self.announced: list[SessionBilled] = []
-        self.buried: list[tuple[LoggedEvent, str]] = []
+        self.buried: list[tuple[Recorded, str]] = []
         self.read: list[str] = []
         self.log_ms = 1
         self.shown = self.moves = 0
 
-    async def history(self, session_id: str) -> list[LoggedEvent]:
+    async def history(self, session_id: str) -> list[Recorded]:
         self._answer()
         self.read.append(session_id)
         return [r for r in self.records if r.event.session_id == session_id]
@@ -126,7 +126,7 @@ class FakeLog:
         if await self.last_seq(billed.event, billed.session_id) is not None:
             return False
         last = self.records[-1]
-        self.records.append(LoggedEvent(event=billed, stored_ms=last.stored_ms + 1, seq=last.seq + 1))
+        self.records.append(Recorded(event=billed, stored_ms=last.stored_ms + 1, seq=last.seq + 1))
         self.announced.append(billed)
         return True
 
@@ -139,7 +139,7 @@ class FakeLog:
         self._answer()
         return max((r.seq for r in self.records if isinstance(r.event, (SessionEnded, *METERED))), default=0)
 
-    async def follow(self, behind: int) -> AsyncIterator[LoggedEvent]:
+    async def follow(self, behind: int) -> AsyncIterator[Recorded]:
         for record in list(self.records):
             if record.seq > behind and isinstance(record.event, (SessionEnded, *METERED)):
                 yield record
@@ -155,7 +155,7 @@ class FakeLog:
         self._answer()
         return self.shown
 
-    async def bury(self, cause: LoggedEvent, reason: str) -> None:
+    async def bury(self, cause: Recorded, reason: str) -> None:
         self._answer()
         self.buried.append((cause, reason))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from billing.domain.usage import LoggedEvent
+from billing.domain.usage import Recorded
 from contracts.events import Event
 from tests.support.events import SESSION, assigned, ended, ready, requested, started, stopped, tick
 
@@ -10,14 +10,14 @@ USER = "ann-1"
 START_MS = 1_764_000_000_000
 
 
-def log_of(*events: Event, first_seq: int = 10, step_ms: int = 100_000) -> tuple[LoggedEvent, ...]:
+def log_of(*events: Event, first_seq: int = 10, step_ms: int = 100_000) -> tuple[Recorded, ...]:
     """The events as a stream keeps them: one after the other, one every `step_ms`."""
     return tuple(
-        LoggedEvent(event=event, stored_ms=START_MS + step_ms * n, seq=first_seq + n) for n, event in enumerate(events)
+        Recorded(event=event, stored_ms=START_MS + step_ms * n, seq=first_seq + n) for n, event in enumerate(events)
     )
 
 
-def call(served_ms: int, *late: Event, step_ms: int = 100_000) -> tuple[LoggedEvent, ...]:
+def call(served_ms: int, *late: Event, step_ms: int = 100_000) -> tuple[Recorded, ...]:
     """The log of an ordinary call that was served for so long."""
     ticks: Sequence[Event] = [tick(at) for at in range(5_000, served_ms, 5_000)]
     facts = (requested(), assigned(), ready(), started(), *ticks, stopped(served_ms), ended(served_ms), *late)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from billing.domain.ledger import Account
 from billing.domain.rating import Tariff
-from billing.domain.usage import LoggedEvent
+from billing.domain.usage import Recorded
 from billing.follower.following import Following
 from billing.follower.settling import Settling
 from chassis.metrics import REGISTRY
@@ -15,9 +15,7 @@ from tests.support.events import SESSION
 class Scene:
     """A following on fakes, with a clock that the test moves."""
 
-    def __init__(
-        self, records: Iterable[LoggedEvent] = (), *, ledger: FakeLedger | None = None, price: int = 1
-    ) -> None:
+    def __init__(self, records: Iterable[Recorded] = (), *, ledger: FakeLedger | None = None, price: int = 1) -> None:
         self.log, self.ledger = FakeLog(list(records)), ledger or FakeLedger()
         self.monotonic_s = 1_000.0
         self.following = Following(
@@ -34,7 +32,7 @@ class Scene:
         behind = await self.following.begin()
         await self.following.turn([r for r in self.log.records if r.seq > behind and r.event.event != "billed"])
 
-    async def later(self, seconds: float = 60, *arrived: LoggedEvent) -> None:
+    async def later(self, seconds: float = 60, *arrived: Recorded) -> None:
         self.monotonic_s += seconds
         self.log.records += arrived
         await self.following.turn(list(arrived))

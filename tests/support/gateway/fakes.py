@@ -17,8 +17,8 @@ from gateway.domain.read_model import READY, STARTING, SessionState, Status
 from gateway.domain.rooms import MadeRoom
 from gateway.domain.session_filter import Cursor, SessionFilter
 from gateway.ports import (
-    Claim,
     K,
+    KeyedEntry,
     NatsUnavailable,
     Page,
     PositionMoved,
@@ -242,23 +242,23 @@ class FakeKeys:
         self.entries: dict[str, tuple[Any, int]] = {}
         self.is_full = False
 
-    async def find(self, name: str, kind: type[K]) -> Claim[K] | None:
-        return Claim(*self.entries[name]) if name in self.entries else None
+    async def find(self, name: str, kind: type[K]) -> KeyedEntry[K] | None:
+        return KeyedEntry(*self.entries[name]) if name in self.entries else None
 
-    async def claim(self, name: str, entry: K) -> Claim[K]:
+    async def put_if_absent(self, name: str, entry: K) -> KeyedEntry[K]:
         if name in self.entries:
-            return Claim(*self.entries[name])
+            return KeyedEntry(*self.entries[name])
         if self.is_full:
             raise Refused(IDEMPOTENCY_STORE_FULL, "No room left.", retry_after_s=60)
         self.entries[name] = entry, 1
-        return Claim(entry, 1, is_ours=True)
+        return KeyedEntry(entry, 1, is_ours=True)
 
-    async def replace(self, name: str, claim: Claim[K], entry: K) -> Claim[K]:
+    async def replace(self, name: str, keyed: KeyedEntry[K], entry: K) -> KeyedEntry[K]:
         _, revision = self.entries[name]
-        if revision != claim.revision:
-            return Claim(*self.entries[name])
+        if revision != keyed.revision:
+            return KeyedEntry(*self.entries[name])
         self.entries[name] = entry, revision + 1
-        return Claim(entry, revision + 1, is_ours=True)
+        return KeyedEntry(entry, revision + 1, is_ours=True)
 
     def sessions(self) -> list[str]:
         return [entry.session_id for entry, _ in self.entries.values()]
@@ -311,7 +311,7 @@ class FakePrejoinedRooms:
     def ids(self) -> frozenset[str]:
         return frozenset(self.waiting)
 
-    async def take(self, *, region: str | None) -> str | None:
+    async def claim(self, *, region: str | None) -> str | None:
         found = next((name for name, place in self.waiting.items() if region in (None, place)), None)
         if found is not None:
             del self.waiting[found]

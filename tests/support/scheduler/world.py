@@ -400,7 +400,7 @@ class Leader:
     async def hear_placed(self, n: int) -> None:
         """The same as a term does it: a record whose stamp looks odd calls for a reading of the clock."""
         for record in self.world.records[self.heard : self.heard + n]:
-            await self.timekeeper.place(record)
+            await self.timekeeper.check_clock(record)
             self.conductor.heard(record)
             self.heard += 1
 

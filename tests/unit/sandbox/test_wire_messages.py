@@ -8,7 +8,7 @@ import pytest
 
 from sandbox.assemblyai import messages
 from sandbox.assemblyai.messages import BadParameter, formatted_text
-from sandbox.groq.errors import Refused
+from sandbox.groq.errors import RequestRefused
 from sandbox.groq.reply import reply
 from sandbox.groq.request import completion
 from sandbox.inworld.order import order
@@ -96,7 +96,7 @@ def test_a_tool_is_called_only_when_it_is_spoken_of_or_demanded() -> None:
 
 def test_a_tool_that_is_not_there_is_refused() -> None:
     named = {"type": "function", "function": {"name": "sing"}}
-    with pytest.raises(Refused, match="sing"):
+    with pytest.raises(RequestRefused, match="sing"):
         reply(asked("hello", tools=[TIMER], tool_choice=named), None, NOON)
 
 
@@ -127,7 +127,7 @@ def test_a_tools_arguments_are_cut_by_the_limit() -> None:
 
 @pytest.mark.parametrize(("model", "effort"), [("m", "low"), (THINKER, "none"), ("qwen/qwen3-32b", "low")])
 def test_a_reasoning_effort_that_the_model_does_not_know_is_refused(model: str, effort: str) -> None:
-    with pytest.raises(Refused, match="reasoning_effort"):
+    with pytest.raises(RequestRefused, match="reasoning_effort"):
         completion({"model": model, "messages": [{"role": "user", "content": "x"}], "reasoning_effort": effort})
 
 

@@ -15,7 +15,6 @@ from chassis.nats.errors import (
     BusError,
     BusRefused,
     BusUnavailable,
-    CommandError,
     CommandTimeout,
     KeyChanged,
     KeyExists,
@@ -23,17 +22,18 @@ from chassis.nats.errors import (
     NoResponder,
     NotPermitted,
     NotStored,
+    NoUsableReply,
     PublishRefused,
     SequenceConflict,
     StreamFull,
     StreamMissing,
 )
 from chassis.nats.jetstream.messages import Published, Stored
-from chassis.nats.jetstream.place import Place, place_of, show_place
+from chassis.nats.jetstream.position import StreamPosition, position_of, show_position
 from chassis.nats.jetstream.replay import Replay
 from chassis.nats.jetstream.state import StreamUse, account_streams
-from chassis.nats.kv.bucket import Bucket, Cause, Change, Entry
-from chassis.nats.messaging.respond import Handlers, command_router
+from chassis.nats.kv.bucket import Bucket, Change, ChangeKind, Entry
+from chassis.nats.messaging.respond import CommandHandlers, command_router
 
 __all__ = [
     "BadReply",
@@ -43,19 +43,18 @@ __all__ = [
     "BusError",
     "BusRefused",
     "BusUnavailable",
-    "Cause",
     "Change",
-    "CommandError",
+    "ChangeKind",
+    "CommandHandlers",
     "CommandTimeout",
     "Entry",
-    "Handlers",
     "KeyChanged",
     "KeyExists",
     "NoDisk",
     "NoResponder",
+    "NoUsableReply",
     "NotPermitted",
     "NotStored",
-    "Place",
     "PublishRefused",
     "Published",
     "Replay",
@@ -63,11 +62,12 @@ __all__ = [
     "Stored",
     "StreamFull",
     "StreamMissing",
+    "StreamPosition",
     "StreamUse",
     "account_streams",
     "command_router",
-    "place_of",
-    "show_place",
+    "position_of",
+    "show_position",
 ]
 
 hand_on_odd_messages()

@@ -33,7 +33,7 @@ class BusUnavailable(BusError, StartFailed):
         self.url = url
 
 
-class NoAnswer(BusUnavailable):
+class NoReply(BusUnavailable):
     """The connection is there, and no reply came in time."""
 
 
@@ -149,7 +149,7 @@ class SequenceConflict(BusError):
         self.last_event_id = last_event_id
 
 
-class CommandError(BusError):
+class NoUsableReply(BusError):
     """A command got no usable reply."""
 
     def __init__(self, subject: str, problem: str) -> None:
@@ -157,14 +157,14 @@ class CommandError(BusError):
         self.subject = subject
 
 
-class NoResponder(CommandError):
+class NoResponder(NoUsableReply):
     """No subscriber on the subject; the command was not carried out."""
 
     def __init__(self, subject: str) -> None:
         super().__init__(subject, "no subscriber")
 
 
-class CommandTimeout(CommandError):
+class CommandTimeout(NoUsableReply):
     """No reply in time; the command may have been carried out."""
 
     def __init__(self, subject: str, timeout_s: float) -> None:
@@ -172,7 +172,7 @@ class CommandTimeout(CommandError):
         self.timeout_s = timeout_s
 
 
-class BadReply(CommandError):
+class BadReply(NoUsableReply):
     """The reply does not have the agreed shape."""
 
 

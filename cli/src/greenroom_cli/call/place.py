@@ -103,7 +103,7 @@ class _Conversation:
         end = await _step("POST /orchestrator/session/end", self._gateway.end(started.session_id))
         ended_s = self._since()
         self._steps("session ended", ended_s)
-        await _step("transcription", self._ear.finish())
+        await _step("transcription", self._ear.end_audio())
         opening_text, turns = self._words(speeches, spoken)
         bill = await _step("bill", self._bill(started.session_id))
         self._steps("billed", self._since())

@@ -71,7 +71,7 @@ class Transcriber:
         """The words of the turns whose middle lies in this part of the audio."""
         return " ".join(turn.text for turn in self.heard if start_ms <= (turn.start_ms + turn.end_ms) // 2 < end_ms)
 
-    async def finish(self) -> None:
+    async def end_audio(self) -> None:
         """Signal the end of the audio, and wait for the last turns.
 
         Raises:

@@ -56,7 +56,7 @@ class _View:
     is_reversed: bool = False
     shows_ended: bool = False
     may_read_stats: bool = True
-    over: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def press(self, key: str) -> None:
@@ -68,7 +68,7 @@ class _View:
         elif key == "a":
             self.shows_ended = not self.shows_ended
         elif key in ("q", _CTRL_D):
-            self.over.set()
+            self.ended.set()
         self.changed.set()
 
     @property
@@ -149,7 +149,7 @@ async def _stats(gateway: Gateway, view: _View) -> StatsReply | None:
 async def _watch(settings: Settings, view: _View, every: float) -> None:
     async with Gateway(settings.greenroom_url, settings.api_key) as gateway:
         with _keys(view.press):
-            await first_of(view.over.wait(), _draw(gateway, view, every))
+            await first_of(view.ended.wait(), _draw(gateway, view, every))
 
 
 async def _draw(gateway: Gateway, view: _View, every: float) -> None:

@@ -72,7 +72,7 @@ class ProcessFailed(CommandError):
         self.ended = ended
 
 
-class Registry(Protocol):
+class ProcessRegistry(Protocol):
     """Receives every process that is started or reaped, to kill the processes of a killed supervisor."""
 
     def started(self, pid: int) -> None: ...
@@ -83,7 +83,7 @@ class Registry(Protocol):
 class StackProcess:
     """A process that can be started, signalled, stopped and started again, as tests of faults need."""
 
-    def __init__(self, spec: ProcessSpec, logs: Path, registry: Registry, echo: BinaryIO | None = None) -> None:
+    def __init__(self, spec: ProcessSpec, logs: Path, registry: ProcessRegistry, echo: BinaryIO | None = None) -> None:
         self.spec = spec
         self.log = logs / f"{spec.name}.log"
         self._registry = registry

@@ -52,7 +52,7 @@ class Session:
         reading, listening = asyncio.create_task(self._read()), asyncio.create_task(self._listen())
         try:
             await self._read_while_heard(reading, listening)
-            self._ear.finish()
+            self._ear.end_audio()
             async with asyncio.timeout(LAST_TURN_S):
                 await listening
             await self._line.answer(messages.termination(self._audio_s, time.monotonic() - self._began))

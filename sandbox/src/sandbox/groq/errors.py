@@ -11,7 +11,7 @@ _FAULTS = {
 }
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """A request that Groq answers with an error."""
 
     def __init__(self, status: int, message: str, code: str | None = None, kind: str = "invalid_request_error") -> None:
@@ -23,16 +23,16 @@ class Refused(Exception):
         return JSONResponse(self.body, status_code=self.status)
 
 
-def invalid_key() -> Refused:
+def invalid_key() -> RequestRefused:
     message, _, code = _FAULTS[401]
-    return Refused(401, message, code)
+    return RequestRefused(401, message, code)
 
 
-def no_model(name: str) -> Refused:
-    return Refused(404, f"The model `{name}` does not exist or you do not have access to it.", "model_not_found")
+def no_model(name: str) -> RequestRefused:
+    return RequestRefused(404, f"The model `{name}` does not exist or you do not have access to it.", "model_not_found")
 
 
 def fault_body(status: int) -> Body:
     """The body of an injected `status` fault."""
     message, kind, code = _FAULTS.get(status, ("Internal Server Error", "internal_server_error", None))
-    return Refused(status, message, code, kind).body
+    return RequestRefused(status, message, code, kind).body

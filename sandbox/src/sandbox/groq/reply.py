@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from sandbox.conversation import spoken, talker
-from sandbox.groq.errors import Refused
+from sandbox.groq.errors import RequestRefused
 from sandbox.groq.request import Completion, Function, ToolChoice
 from sandbox.script import Reply, ToolCall
 
@@ -71,7 +71,7 @@ def reply(request: Completion, scripted: Reply | None, now: datetime, reasoning:
         reasoning: Hidden tokens before the answer, if the model reasons and the script says nothing else.
 
     Raises:
-        Refused: The chosen tool is not in the list of tools.
+        RequestRefused: The chosen tool is not in the list of tools.
     """
     if scripted is None:
         call = _tool_call(request)
@@ -120,7 +120,7 @@ def _tool_call(request: Completion) -> ToolCall | None:
         name = request.tool_choice.function.name
         chosen = next((function for function in functions if function.name == name), None)
         if chosen is None:
-            raise Refused(400, f"tool_choice names `{name}`, which is not among the tools", "tool_use_failed")
+            raise RequestRefused(400, f"tool_choice names `{name}`, which is not among the tools", "tool_use_failed")
         return _called(chosen, last.text)
     if not functions or request.tool_choice == "none" or last.role != "user":
         return None

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sandbox.conversation.talker import Line
-from sandbox.groq.errors import Refused
+from sandbox.groq.errors import RequestRefused
 
 MOST_MESSAGES = 2_000
 REASONING_MODELS = ("openai/gpt-oss", "qwen/qwen3")
@@ -117,20 +117,22 @@ def completion(body: Any) -> Completion:
     """Parse a request.
 
     Raises:
-        Refused: It is malformed; with Groq's text, if it is known.
+        RequestRefused: It is malformed; with Groq's text, if it is known.
     """
     if not isinstance(body, dict):
-        raise Refused(400, "request body must be a JSON object")
+        raise RequestRefused(400, "request body must be a JSON object")
     try:
         found = Completion.model_validate(body)
     except ValidationError as error:
-        raise Refused(400, _worded(error)) from None
+        raise RequestRefused(400, _worded(error)) from None
     if found.reasoning_effort is not None:
         known = next((efforts for name, efforts in _EFFORTS.items() if found.model.startswith(name)), None)
         if known is None:
-            raise Refused(400, "`reasoning_effort` is not supported with this model")
+            raise RequestRefused(400, "`reasoning_effort` is not supported with this model")
         if found.reasoning_effort not in known:
-            raise Refused(400, f"`reasoning_effort` must be one of {', '.join(f'`{effort}`' for effort in known)}")
+            raise RequestRefused(
+                400, f"`reasoning_effort` must be one of {', '.join(f'`{effort}`' for effort in known)}"
+            )
     return found
 
 

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from sandbox.groq.errors import Refused, fault_body, invalid_key, no_model
+from sandbox.groq.errors import RequestRefused, fault_body, invalid_key, no_model
 from sandbox.groq.reply import Answer, prompt_tokens, reply
 from sandbox.groq.request import Completion, completion
 from sandbox.script import Reply
@@ -53,10 +53,10 @@ def _guarded(handler: Handler) -> Handler:
             if scheme.lower() != "bearer" or not is_key(key, stage.settings.groq_key):
                 raise invalid_key()
             return await handler(request)
-        except Refused as refused:
+        except RequestRefused as refused:
             return refused.response()
         except BodyRefused as error:
-            return Refused(error.status, error.message).response()
+            return RequestRefused(error.status, error.message).response()
 
     return answer
 
@@ -89,7 +89,7 @@ async def chat(request: Request) -> Response:
     if asked.model not in stage.settings.groq_models:
         raise no_model(asked.model)
     if asked.model.startswith("whisper"):
-        raise Refused(400, f"The model `{asked.model}` does not support chat completions")
+        raise RequestRefused(400, f"The model `{asked.model}` does not support chat completions")
     scripted = Reply() if _is_to_be_empty(stage, asked.model) else stage.script.next_reply()
     answer = reply(asked, scripted, stage.settings.now(), stage.settings.llm_reasoning_tokens)
     if asked.stream:

@@ -13,7 +13,7 @@ LANGUAGE = r"^(ar-SA|de-DE|en-US|es-ES|fr-FR|he-IL|hi-IN|it-IT|ja-JP|ko-KR|nl-NL
 INVALID, NOT_FOUND, EXHAUSTED, UNAUTHENTICATED = 3, 5, 8, 16
 
 
-class Refused(Exception):
+class OrderRefused(Exception):
     """Inworld's error: a gRPC code and a message."""
 
     def __init__(self, code: int, message: str) -> None:
@@ -69,12 +69,12 @@ T = TypeVar("T", bound=Order)
 
 
 def order(body: Any) -> Order:
-    """Parse the `create` of a context; raises `Refused`."""
+    """Parse the `create` of a context; raises `OrderRefused`."""
     return _known(_read(Order, body))
 
 
 def spoken_order(body: Any) -> SpokenOrder:
-    """Parse an HTTP request; raises `Refused`."""
+    """Parse an HTTP request; raises `OrderRefused`."""
     found = _read(SpokenOrder, body)
     _known(found)
     return found
@@ -86,17 +86,19 @@ def _read(kind: type[T], body: Any) -> T:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "request"
-        raise Refused(INVALID, f"{place}: {first['msg']}") from None
+        raise OrderRefused(INVALID, f"{place}: {first['msg']}") from None
 
 
 def _known(found: Order) -> Order:
     audio = found.audio_config
     if found.model_id not in MODELS:
-        raise Refused(INVALID, f"Unknown model: {found.model_id}")
+        raise OrderRefused(INVALID, f"Unknown model: {found.model_id}")
     if found.voice_id not in SPEAKERS:
-        raise Refused(NOT_FOUND, f"Unknown voice: {found.voice_id} not found!")
+        raise OrderRefused(NOT_FOUND, f"Unknown voice: {found.voice_id} not found!")
     if audio.audio_encoding not in ("PCM", "LINEAR16"):
-        raise Refused(INVALID, f"Unsupported audio encoding: {audio.audio_encoding} (the sandbox has PCM and LINEAR16)")
+        raise OrderRefused(
+            INVALID, f"Unsupported audio encoding: {audio.audio_encoding} (the sandbox has PCM and LINEAR16)"
+        )
     if audio.sample_rate_hertz not in RATES:
-        raise Refused(INVALID, f"Invalid sample rate: {audio.sample_rate_hertz}")
+        raise OrderRefused(INVALID, f"Invalid sample rate: {audio.sample_rate_hertz}")
     return found

@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from sandbox.inworld import socket, voices
-from sandbox.inworld.order import INVALID, NOT_FOUND, UNAUTHENTICATED, Refused, SpokenOrder, spoken_order
+from sandbox.inworld.order import INVALID, NOT_FOUND, UNAUTHENTICATED, OrderRefused, SpokenOrder, spoken_order
 from sandbox.inworld.speech import chunk, chunks, utterance
 from sandbox.stage import Stage, stage_of
 from sandbox.wire import (
@@ -67,7 +67,7 @@ def _guarded(handler: Handler) -> Handler:
             if not _has_key(request, stage):
                 raise _no_key()
             return await handler(request)
-        except Refused as refused:
+        except OrderRefused as refused:
             return _refusal(refused)
         except BodyRefused as error:
             return JSONResponse(_body(INVALID, error.message), status_code=error.status)
@@ -80,15 +80,15 @@ def _has_key(connection: HTTPConnection, stage: Stage) -> bool:
     return scheme.lower() == "basic" and is_key(key, stage.settings.inworld_key)
 
 
-def _no_key() -> Refused:
-    return Refused(UNAUTHENTICATED, "Invalid authorization credentials")
+def _no_key() -> OrderRefused:
+    return OrderRefused(UNAUTHENTICATED, "Invalid authorization credentials")
 
 
 def _body(code: int, message: str) -> dict[str, Any]:
     return {"code": code, "message": message, "details": []}
 
 
-def _refusal(refused: Refused) -> JSONResponse:
+def _refusal(refused: OrderRefused) -> JSONResponse:
     return JSONResponse(_body(refused.code, refused.message), status_code=_STATUS.get(refused.code, 400))
 
 

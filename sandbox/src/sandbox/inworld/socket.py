@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.websockets import WebSocketDisconnect
 
-from sandbox.inworld.order import EXHAUSTED, INVALID, NOT_FOUND, Order, Refused, order
+from sandbox.inworld.order import EXHAUSTED, INVALID, NOT_FOUND, Order, OrderRefused, order
 from sandbox.inworld.speech import Utterance, chunks, ends_a_sentence, utterance
 from sandbox.wire import Line, json_object
 
@@ -82,18 +82,18 @@ class Conversation:
         try:
             message = json_object(json.loads(text))
             if message is None:
-                raise Refused(INVALID, "a message must be a JSON object")
+                raise OrderRefused(INVALID, "a message must be a JSON object")
             given = message.get("contextId") or message.get("context_id")
             name = given if isinstance(given, str) else None
             await self._act(name, message)
         except ValueError:
-            await self._refuse(name, Refused(INVALID, "invalid JSON"))
-        except Refused as refused:
+            await self._refuse(name, OrderRefused(INVALID, "invalid JSON"))
+        except OrderRefused as refused:
             await self._refuse(name, refused)
 
     async def _act(self, name: str | None, message: Mapping[str, Any]) -> None:
         if not name:
-            raise Refused(INVALID, "context_id is required")
+            raise OrderRefused(INVALID, "context_id is required")
         match message:
             case {"create": body}:
                 await self._create(name, body)
@@ -104,19 +104,19 @@ class Conversation:
             case {"close_context": _}:
                 await self._close(name, self._context(name))
             case _:
-                raise Refused(INVALID, f"unknown message: {', '.join(sorted(message))[:100]}")
+                raise OrderRefused(INVALID, f"unknown message: {', '.join(sorted(message))[:100]}")
 
     def _context(self, name: str) -> Context:
         if name not in self._contexts:
-            raise Refused(NOT_FOUND, f"Context {name} not found")
+            raise OrderRefused(NOT_FOUND, f"Context {name} not found")
         return self._contexts[name]
 
     async def _create(self, name: str, body: Any) -> None:
         self._line.stage.traffic.keep("inworld", "create", body)
         if name in self._contexts:
-            raise Refused(INVALID, f"Context {name} already exists")
+            raise OrderRefused(INVALID, f"Context {name} already exists")
         if len(self._contexts) >= MOST_CONTEXTS:
-            raise Refused(EXHAUSTED, f"Maximum number of contexts per connection ({MOST_CONTEXTS}) exceeded")
+            raise OrderRefused(EXHAUSTED, f"Maximum number of contexts per connection ({MOST_CONTEXTS}) exceeded")
         found = order(body)
         self._contexts[name] = Context(found)
         created = {"voiceId": found.voice_id, "modelId": found.model_id}
@@ -125,10 +125,10 @@ class Conversation:
     async def _add(self, name: str, text: str) -> None:
         self._line.stage.traffic.text(text)
         if len(text) > LONGEST_SENT:
-            raise Refused(INVALID, f"text exceeds the maximum length of {LONGEST_SENT} characters")
+            raise OrderRefused(INVALID, f"text exceeds the maximum length of {LONGEST_SENT} characters")
         context = self._context(name)
         for fault in self._line.stage.faults.take("inworld", "text", self._line.about) if text else ():
-            raise Refused(INVALID, fault.reason or "the text cannot be spoken")
+            raise OrderRefused(INVALID, fault.reason or "the text cannot be spoken")
         self._line.stage.traffic.keep("inworld", "send_text", {"text": text})
         if context.take(text):
             await self._speak(name, context)
@@ -159,7 +159,7 @@ class Conversation:
             await self._line.answer(_result(name, {"audioChunk": chunk}))
         await self._line.answer(_result(name, {"flushCompleted": {}}))
 
-    async def _refuse(self, name: str | None, refused: Refused) -> None:
+    async def _refuse(self, name: str | None, refused: OrderRefused) -> None:
         status: dict[str, Any] = {"code": refused.code, "message": refused.message, "details": []}
         await self._line.send({"result": {**({"contextId": name} if name else {}), "status": status}})
 

@@ -70,7 +70,7 @@ class Ear:
         line = await self._output.readline()
         return Heard.of(line) if line else None
 
-    def finish(self) -> None:
+    def end_audio(self) -> None:
         """End the audio: the last turn is decoded, then the events end."""
         self._input.close()
 

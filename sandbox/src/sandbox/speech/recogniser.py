@@ -69,7 +69,7 @@ class Recogniser:
         """End the turn now."""
         if self._activity.speaking:
             self._activity.stop()
-            self._finish()
+            self._end_turn()
         else:
             self._emit(Heard("idle", self._at_ms(self._frames)))
 
@@ -114,13 +114,13 @@ class Recogniser:
     def _follow(self, change: Change) -> None:
         length = self._frames - self._first
         if change is Change.ENDED:
-            self._finish()
+            self._end_turn()
         elif length >= _LONGEST_TURN_FRAMES:
             self.force()
         elif length % _PARTIAL_EVERY_FRAMES == 0:
             self._tell("partial", self._decoder.partial())
 
-    def _finish(self) -> None:
+    def _end_turn(self) -> None:
         self._tell("final", self._decoder.end())
         self._lead.clear()
 

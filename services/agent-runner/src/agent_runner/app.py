@@ -31,13 +31,13 @@ from agent_runner.supervisor.call import World
 from agent_runner.supervisor.node import Node, NodeFacts
 from agent_runner.supervisor.pool import Pool
 from agent_runner.supervisor.presence import Presence
-from agent_runner.supervisor.rooms import RoomFacts, Rooms
+from agent_runner.supervisor.rooms import PrejoinedRooms, RoomFacts
 from chassis import logs
 from chassis.environment import is_given
 from chassis.errors import StartFailed
 from chassis.health import version_of
 from chassis.lifecycle import Life, Service, run
-from chassis.nats import Bus, Handlers
+from chassis.nats import Bus, CommandHandlers
 from chassis.proxies import take_out_socks
 from chassis.settings import load
 from contracts.streams import NODES, PREJOINED, SESSIONS
@@ -68,7 +68,7 @@ class _Agent:
 @dataclass(frozen=True, slots=True)
 class _Parts:
     pool: Pool
-    rooms: Rooms
+    rooms: PrejoinedRooms
     node: Node
     presence: Presence
     registry: NatsRegistry
@@ -129,7 +129,7 @@ def _build(settings: Settings, agent: _Agent, bus: Bus, life: Life, log_dir: Pat
         floor=lambda: settings.warm_floor(datetime.now(UTC)),
     )
     room_facts = RoomFacts(settings.node_id, settings.region, settings.idle_silence_s)
-    rooms = Rooms(room_facts, pool, NatsRoomKeys(bus), on_change=changed.set)
+    rooms = PrejoinedRooms(room_facts, pool, NatsRoomKeys(bus), on_change=changed.set)
     world = World(
         settings.node_id,
         log_dir,
@@ -163,7 +163,7 @@ async def _answer_commands(settings: Settings, parts: _Parts, bus: Bus, life: Li
     )
     at_once = 2 * parts.pool.limits.slots
     addresses = (parts.node.state().address, settings.node_id)  # older schedulers know only the latter
-    handlers = Handlers(bus, *(commands.router(address, at_once=at_once) for address in addresses))
+    handlers = CommandHandlers(bus, *(commands.router(address, at_once=at_once) for address in addresses))
     await life.begin("commands", handlers.start(), stop=handlers.stop)
 
 
@@ -190,7 +190,7 @@ async def _have_name(registry: NatsRegistry, node_id: str) -> None:
         raise StartFailed(str(error), _ONE_NODE_ID) from error
 
 
-async def _renew_on_hangup(settings: Settings, agent: _Agent, pool: Pool, rooms: Rooms) -> None:
+async def _renew_on_hangup(settings: Settings, agent: _Agent, pool: Pool, rooms: PrejoinedRooms) -> None:
     """At SIGHUP read AGENT_ENV_FILE again, and replace the forkserver, the warm workers and the prejoined rooms."""
     hangup = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hangup.set)

@@ -11,7 +11,7 @@ from agent_runner.domain.node import Refuse
 from agent_runner.supervisor import meters
 from agent_runner.supervisor.call import Call
 from agent_runner.supervisor.node import Node
-from agent_runner.supervisor.rooms import Rooms
+from agent_runner.supervisor.rooms import PrejoinedRooms
 from chassis import logs
 from chassis.nats import command_router
 from chassis.tasks import Tasks
@@ -48,7 +48,7 @@ class Commands:
     def __init__(
         self,
         node: Node,
-        rooms: Rooms,
+        rooms: PrejoinedRooms,
         *,
         announce: Callable[[], Awaitable[object]],
         kill_s: float,
@@ -131,7 +131,7 @@ class Commands:
         gone = True
         try:
             async with asyncio.timeout(NODE_END_S if command.say is None else self._kill_s + REAP_S):
-                await call.over.wait()
+                await call.ended.wait()
             await call.reported(END_REPORT_S)
         except TimeoutError:
             gone = False

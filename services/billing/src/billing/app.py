@@ -19,7 +19,7 @@ from billing.settings import Settings
 from chassis import logs, problem
 from chassis.errors import StartFailed
 from chassis.lifecycle import Life, Service, run
-from chassis.nats import Handlers
+from chassis.nats import CommandHandlers
 from chassis.settings import load
 from chassis.web import WebServer
 from contracts.streams import DEAD, SESSIONS
@@ -51,7 +51,7 @@ async def start(life: Life, settings: Settings) -> None:
     await life.begin("HTTP", server.start(), stop=server.stop)
     log.info("http.listening", host=server.host, port=server.port)
 
-    handlers = Handlers(bus, router)
+    handlers = CommandHandlers(bus, router)
     await life.begin("commands", handlers.start(), stop=handlers.stop)
     life.spawn("following", following.run())
 

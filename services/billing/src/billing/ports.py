@@ -6,7 +6,7 @@ from typing import Protocol
 
 from billing.domain.ledger import Account, Settlement
 from billing.domain.rating import Charge
-from billing.domain.usage import LoggedEvent
+from billing.domain.usage import Recorded
 from contracts.events import SessionBilled
 
 
@@ -63,8 +63,8 @@ class Gap:
 
 
 @dataclass(frozen=True)
-class Place:
-    """A place in a user's bills, the newest first: after this settlement."""
+class PageStart:
+    """Where a page of a user's bills begins, the newest first: after this settlement."""
 
     settled_ms: int
     session_id: str
@@ -78,7 +78,7 @@ class UserAccount:
     sessions: int
     owed: Charge
     page: tuple[Account, ...]
-    next: Place | None
+    next: PageStart | None
 
 
 class Ledger(Protocol):
@@ -121,7 +121,7 @@ class Ledger(Protocol):
         ...
 
     async def user(
-        self, user_id: str, *, limit: int, behind: Place | None, account: str | None = None
+        self, user_id: str, *, limit: int, behind: PageStart | None, account: str | None = None
     ) -> UserAccount | None:
         """A user's sums and one page of at most `limit` sessions; None for a user without a settled session.
 
@@ -134,7 +134,7 @@ class Ledger(Protocol):
 class SessionLog(Protocol):
     """The stream SESSIONS. Every method raises `LogUnavailable` when it does not answer."""
 
-    async def history(self, session_id: str) -> Sequence[LoggedEvent]:
+    async def history(self, session_id: str) -> Sequence[Recorded]:
         """The session's events, in order."""
         ...
 
@@ -152,7 +152,7 @@ class SessionLog(Protocol):
         """Sequence of the newest event that `follow` would yield; 0 without one."""
         ...
 
-    def follow(self, behind: int) -> AsyncIterator[LoggedEvent]:
+    def follow(self, behind: int) -> AsyncIterator[Recorded]:
         """Yield every later event that can create or change a bill, in order, through outages; it never ends."""
         ...
 
@@ -168,6 +168,6 @@ class SessionLog(Protocol):
         """The shown position, or the place of a version before the ledger's position; 0 without one."""
         ...
 
-    async def bury(self, cause: LoggedEvent, reason: str) -> None:
+    async def bury(self, cause: Recorded, reason: str) -> None:
         """Add an event that can never be billed to the dead letters."""
         ...

@@ -93,7 +93,6 @@ def _plan(settings: Settings, deployment: str) -> Plan:
 
 
 def main() -> None:
-    """Run the service."""
     settings = load(Settings)
     run(Service("scheduler", settings, lambda life: start(life, settings), fast_loop=True))
 

@@ -40,7 +40,7 @@ class Handlers:
         """Take in every lifecycle event, from `requested` to `ended`; runs until cancelled."""
         async for record in feed:
             try:
-                await self._conductor.time.place(record)
+                await self._conductor.time.check_clock(record)
                 self.on_record(record)
             except Exception:  # one record must not end this term and every later one
                 log.exception("record.skipped", session_id=record.event.session_id, seq=record.seq)

@@ -9,7 +9,7 @@ from contracts.commands import AssignJob, EndJob, JobDescribed, JobEnded, Prejoi
 from contracts.events import Event, SessionRequested
 from contracts.registry import NodeState, QueueState, Slot
 from contracts.room_events import RoomEvent
-from scheduler.domain.log_room import BillingPlace, StoreUse
+from scheduler.domain.log_room import BillingPosition, StoreUse
 from scheduler.domain.prejoining import ListedRoom
 from scheduler.domain.session import Recorded
 
@@ -18,7 +18,7 @@ class Unavailable(Exception):
     """An outside system did not answer by the deadline; retry the step later."""
 
 
-class Refused(Unavailable):
+class WriteRefused(Unavailable):
     """NATS refuses the message, or does not permit this user its subject; a later try is refused, too."""
 
 
@@ -198,9 +198,7 @@ class SessionLog(Protocol):
         """
         ...
 
-    async def tail(self) -> "LogTail":
-        """The present end of the log."""
-        ...
+    async def tail(self) -> "LogTail": ...
 
     async def clock(self) -> tuple[int, int]:
         """The present time of the clock that stamps the log, Unix ms, and the log's last sequence."""
@@ -214,7 +212,7 @@ class Stores(Protocol):
         """The use of each; a missing one is left out."""
         ...
 
-    async def billing(self) -> BillingPlace | None:
+    async def billing(self) -> BillingPosition | None:
         """Billing's position; None: billing has never run here."""
         ...
 

@@ -70,7 +70,7 @@ def test_the_next_attempt_keeps_to_the_limit_of_the_whole_answer() -> None:
     first, before = Answer(5).fed(SENTENCE * 2)
     assert said(first.again(Speakable(), before), SENTENCE * 10).strip() == SENTENCE.strip()
     over, before = Answer(5).fed(SENTENCE * 10)
-    assert over.is_over
+    assert over.is_at_limit
     assert said(over.again(Speakable(), before), SENTENCE * 10) == ""
 
 

@@ -62,8 +62,8 @@ from tests.support.agent_runner.fakes import CALL_LIMITS
 
 LIMITS = replace(CALL_LIMITS, start_s=4.5, kill_s=6)
 PID = 4711
-BEAT = Beat(tts_bytes=0, sent_bytes=0, caller_in_room=True)
-ALONE = Beat(tts_bytes=0, sent_bytes=0, caller_in_room=False)
+BEAT = Beat(caller_in_room=True)
+ALONE = Beat(caller_in_room=False)
 
 
 class Scene:
@@ -199,7 +199,7 @@ def test_a_turn_over_its_budget_names_the_stage_to_blame_and_no_words() -> None:
     slow = replace(TURN, stage_ms={"endpointing": 300, "llm": 1500, "tts": 200, "total": 2000})
     scene.say(slow)
     assert scene.done[-2:] == [
-        TellTurn(slow, budget_ms=1200, over="llm"),
+        TellTurn(slow, budget_ms=1200, over_budget="llm"),
         Log("turn.over_budget", {"n": 1, "stage": "llm", "ms": 1500, "total_ms": 2000, "budget_ms": 1200}),
     ]
 
@@ -489,7 +489,7 @@ _ms = st.dictionaries(st.sampled_from(["join", "tts"]), st.integers(0, 500), max
 _provider = st.sampled_from(["stt", "llm", "tts"])
 _messages = st.one_of(
     st.just(Ready(pid=PID)),
-    st.builds(Beat, tts_bytes=st.just(0), sent_bytes=st.just(0), caller_in_room=st.booleans()),
+    st.builds(Beat, caller_in_room=st.booleans()),
     st.builds(Caller, in_room=st.booleans()),
     st.builds(Joined, stage_ms=_ms),
     st.builds(Heard, stage_ms=_ms),
@@ -550,14 +550,14 @@ def test_in_every_order_of_events(
         if before.cause is not None:
             assert after.cause == before.cause, "the first decision stands"
             assert after.served_ms == before.served_ms, "served time never grows after the end is decided"
-        if before.is_over:
+        if before.has_ended:
             assert (after, effects) == (before, [])
         if any(isinstance(effect, Kill) for effect in effects):
             assert after.cause is not None or announced, "every kill has a reason"
         if any(isinstance(effect, Send | SendGo | Kill) for effect in effects):
             assert after.worker.pid, "no message without a worker"
         assert len([effect for effect in effects if isinstance(effect, Kill) and not effect.after_s]) <= 1
-    assert scene.state.is_over
+    assert scene.state.has_ended
     assert scene.stopped.served_ms == scene.state.served_ms
     assert scene.done[-1] == Release()
     assert scene.done.count(Release()) == 1

@@ -44,8 +44,8 @@ REJOIN: Event = methodcaller("commanded", Rejoin())
 SUPERVISOR_GONE: Event = methodcaller("supervisor_gone")
 
 
-def put_out(reason: str) -> Event:
-    return methodcaller("put_out", reason)
+def removed(reason: str) -> Event:
+    return methodcaller("removed", reason)
 
 
 def ended(cause: Cause, detail: str = "", say: str | None = None) -> Event:
@@ -67,8 +67,8 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
             SAY,
             REJOIN,
             SUPERVISOR_GONE,
-            put_out("ROOM_DELETED"),
-            put_out("DUPLICATE_IDENTITY"),
+            removed("ROOM_DELETED"),
+            removed("DUPLICATE_IDENTITY"),
             ended(Cause.REMOVED, "DUPLICATE_IDENTITY"),
             ended(Cause.USER_IDLE, say="Goodbye."),
         ]
@@ -98,9 +98,9 @@ def ends(*events: Event) -> list[EndCall]:
         ([CANCEL], EndCall(Cause.ENDED)),
         ([SAY], EndCall(Cause.ENDED, say="Goodbye.")),
         ([SUPERVISOR_GONE], EndCall(Cause.ENDED, "the supervisor is gone")),
-        ([put_out("ROOM_CLOSED")], EndCall(Cause.ROOM_CLOSED, "ROOM_CLOSED")),
-        ([put_out("OTHER"), ended(Cause.REMOVED, "OTHER")], EndCall(Cause.REMOVED, "OTHER")),
-        ([put_out("OTHER"), REJOIN, CANCEL], EndCall(Cause.ENDED)),
+        ([removed("ROOM_CLOSED")], EndCall(Cause.ROOM_CLOSED, "ROOM_CLOSED")),
+        ([removed("OTHER"), ended(Cause.REMOVED, "OTHER")], EndCall(Cause.REMOVED, "OTHER")),
+        ([removed("OTHER"), REJOIN, CANCEL], EndCall(Cause.ENDED)),
         ([erred("tts", "gone", is_unusable=True)], EndCall(Cause.PROVIDER_FAILED, "tts")),
         ([erred(None, "gone", is_unusable=True)], EndCall(Cause.FAILED, "gone")),
         ([erred("llm", "slow", is_unusable=False)] * MOST_FAILURES, EndCall(Cause.PROVIDER_FAILED, "llm")),
@@ -139,7 +139,7 @@ def test_a_second_end_and_a_lost_supervisor_cancel_the_last_words() -> None:
 
 
 def test_a_removed_agent_waits_for_the_supervisor_which_may_send_it_back_once() -> None:
-    state, effects = play(ASSIGNED, put_out("DUPLICATE_IDENTITY"))
+    state, effects = play(ASSIGNED, removed("DUPLICATE_IDENTITY"))
     assert effects[1:] == [Removed(duplicate=True, reason="DUPLICATE_IDENTITY"), AwaitRejoin("DUPLICATE_IDENTITY")]
     state, effects = state.commanded(Rejoin())
     assert effects == (Rejoin(),)

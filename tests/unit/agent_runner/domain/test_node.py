@@ -48,7 +48,7 @@ def test_the_same_command_again_is_answered_as_before_even_when_nothing_new_is_t
 def test_a_newer_epoch_on_the_same_node_replaces_the_older_in_its_slot() -> None:
     state, done = jobs(running={S: 1}).assign(S, 2, NodeLimits(slots=1, busy=1))
     assert (state.running, done) == ({S: 2}, (EndEpoch(Cause.SUPERSEDED), StartJob()))
-    assert state.job_over(S, EndedJob(1)).running == {S: 2}
+    assert state.job_ended(S, EndedJob(1)).running == {S: 2}
 
 
 @pytest.mark.parametrize(
@@ -104,8 +104,8 @@ def test_an_end_of_an_older_epoch_is_refused() -> None:
 
 def test_the_node_forgets_the_job_that_ended_first() -> None:
     state = NodeJobs(ended={f"session_{n}": EndedJob(1) for n in range(REMEMBERED)})
-    state = state.job_over("session_0", EndedJob(2))
-    state = state.job_over("session_new", EndedJob(1))
+    state = state.job_ended("session_0", EndedJob(2))
+    state = state.job_ended("session_new", EndedJob(1))
     assert len(state.ended) == REMEMBERED
     assert "session_1" not in state.ended
     assert state.ended["session_0"] == EndedJob(2)
@@ -133,7 +133,7 @@ def test_no_epoch_older_than_what_the_node_knows_is_ever_started(
             case "end":
                 state, done = state.end(session_id, epoch, term=term, superseded=superseded)
             case "over":
-                state = state.job_over(session_id, EndedJob(epoch))
+                state = state.job_ended(session_id, EndedJob(epoch))
             case _:
                 state = replace(state, draining=True)
         if StartJob() in done:

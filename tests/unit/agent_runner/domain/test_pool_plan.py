@@ -240,14 +240,14 @@ def test_in_every_order_of_events_no_worker_is_given_twice_and_the_slots_suffice
         now += passed_s
         first = next(iter(state.idle), 0)
         match what:
-            case "job" if state.claimed + state.held < slots:
-                state = replace(state, claimed=state.claimed + 1)
+            case "job" if state.jobs + state.held < slots:
+                state = replace(state, jobs=state.jobs + 1)
                 given_before = len(given_pids)
                 take(state.worker_asked(now, may_be_stale=True))
                 waiting += len(given_pids) == given_before
-            case "over" if state.claimed > waiting:
-                state = replace(state, claimed=state.claimed - 1)
-            case "room" if state.claimed + state.held < slots:
+            case "over" if state.jobs > waiting:
+                state = replace(state, jobs=state.jobs - 1)
+            case "room" if state.jobs + state.held < slots:
                 state = replace(state, held=state.held + 1)
             case "unroom" if state.held:
                 state = replace(state, held=state.held - 1)
@@ -268,5 +268,5 @@ def test_in_every_order_of_events_no_worker_is_given_twice_and_the_slots_suffice
         assert len(set(given_pids)) == len(given_pids)
         assert not set(state.idle) & state.retiring
         assert not set(given_pids) & (set(state.idle) | state.retiring)
-        busy = state.claimed - waiting + state.held
+        busy = state.jobs - waiting + state.held
         assert busy + len(state.idle) <= max(slots, busy), "idle workers never exceed the free slots"

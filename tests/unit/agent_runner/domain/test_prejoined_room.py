@@ -78,11 +78,11 @@ def test_time_passes(
             (Ended("made_way"), *LEAVES),
         ),
         (RETIRING, methodcaller("renewed_key", None, NOW), Phase.RETIRING, ()),
-        (RETIRING, methodcaller("job_came"), Phase.OVER, (Ended("used"), Release())),
+        (RETIRING, methodcaller("job_came"), Phase.ENDED, (Ended("used"), Release())),
         (WAITING, methodcaller("renewed_key", None, NOW), Phase.CLAIMED, ()),
         (CLAIMED, methodcaller("retire", "stale"), Phase.CLAIMED, ()),
         (CLAIMED, methodcaller("retire", "drained", claimed_too=True), Phase.LEAVING, (Ended("drained"), *LEAVES)),
-        (CLAIMED, methodcaller("job_came"), Phase.OVER, (Ended("used"), Release())),
+        (CLAIMED, methodcaller("job_came"), Phase.ENDED, (Ended("used"), Release())),
         (replace(CLAIMED, silent_s=1), methodcaller("job_came"), Phase.LEAVING, (Ended("hung"), Kill())),
         (CLAIMED, methodcaller("node_was_away"), Phase.LEAVING, (Ended("cut_off"), Kill())),
         (WAITING, methodcaller("node_was_away"), Phase.LEAVING, (Ended("cut_off"), DeleteKey(7), Kill())),
@@ -92,9 +92,9 @@ def test_time_passes(
             Phase.LEAVING,
             (Ended("removed"), DeleteKey(7), *LEAVES),
         ),
-        (WAITING, methodcaller("died"), Phase.OVER, (Ended("died"), DeleteKey(7), Release())),
-        (FILLING, methodcaller("fill_failed", "no_worker"), Phase.OVER, (Ended("no_worker"), Release())),
-        (FILLING, methodcaller("retire", "stale"), Phase.OVER, (Ended("stale"), Release())),
+        (WAITING, methodcaller("died"), Phase.ENDED, (Ended("died"), DeleteKey(7), Release())),
+        (FILLING, methodcaller("fill_failed", "no_worker"), Phase.ENDED, (Ended("no_worker"), Release())),
+        (FILLING, methodcaller("retire", "stale"), Phase.ENDED, (Ended("stale"), Release())),
         (FILLING, methodcaller("job_came"), Phase.FILLING, ()),
         (replace(FILLING, pid=1), methodcaller("said", Stopped(cause=Cause.JOIN_FAILED)), Phase.FILLING, ()),
         (
@@ -167,14 +167,14 @@ def test_in_every_order_of_events(state: RoomState, events: list[tuple[float, Ev
     now, done = NOW, list[RoomEffect]()
     for passed_s, event in [*events, (0.0, lambda room, _: room.node_was_away()), (0.0, lambda room, _: room.died())]:
         now += passed_s
-        ended_before = state.phase in (Phase.LEAVING, Phase.OVER)
+        ended_before = state.phase in (Phase.LEAVING, Phase.ENDED)
         state, effects = event(state, now)
         done += effects
         if ended_before:
             assert not any(isinstance(effect, Ended | Leave | Kill | RenewKey) for effect in effects)
         if any(isinstance(effect, Leave | Kill) for effect in effects):
             assert state.phase is Phase.LEAVING
-    assert state.phase is Phase.OVER
+    assert state.phase is Phase.ENDED
     assert len([effect for effect in done if isinstance(effect, Ended)]) == 1, "a room ends once"
     assert done.count(Release()) == 1, "its slot is released once"
     assert done.index(Ended(state.end or "")) < done.index(Release())

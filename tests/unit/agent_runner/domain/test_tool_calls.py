@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_runner.domain.tool_calls import MOST_OPEN, OWED_S, Ledger, Patience, ToolRequest, canonical, unanswered
+from agent_runner.domain.tool_calls import MOST_OPEN, OWED_S, CallsSoFar, Patience, ToolRequest, canonical, unanswered
 from agent_runner.link.messages import ToolCall
 
 _JSON: Any = st.recursive(
@@ -38,31 +38,31 @@ def test_a_whole_number_is_one_number_however_it_is_written() -> None:
 
 
 def test_the_key_belongs_to_session_question_name_and_arguments() -> None:
-    ledger = Ledger("session_1")
+    so_far = CallsSoFar("session_1")
     others = {
-        ledger.key_of(BOOK, 2),
-        ledger.key_of(ToolRequest("book", "{}"), 1),
-        ledger.key_of(ToolRequest("cancel", BOOK.arguments), 1),
-        Ledger("session_2").key_of(BOOK, 1),
+        so_far.key_of(BOOK, 2),
+        so_far.key_of(ToolRequest("book", "{}"), 1),
+        so_far.key_of(ToolRequest("cancel", BOOK.arguments), 1),
+        CallsSoFar("session_2").key_of(BOOK, 1),
     }
-    assert len(others | {ledger.key_of(BOOK, 1)}) == 5
-    assert ledger.key_of(BOOK, 1) == Ledger("session_1").key_of(BOOK, 1)
+    assert len(others | {so_far.key_of(BOOK, 1)}) == 5
+    assert so_far.key_of(BOOK, 1) == CallsSoFar("session_1").key_of(BOOK, 1)
 
 
 def test_a_call_without_an_answer_keeps_its_key_until_the_answer_is_known() -> None:
-    ledger = Ledger("session_1")
-    key = ledger.key_of(BOOK, 1)
-    ledger = ledger.started(BOOK, key)
-    assert ledger.key_of(BOOK, 2) == key
-    ledger, _ = ledger.finished(BOOK, "unknown", "timeout", 1)
-    assert ledger.key_of(BOOK, 3) == key
-    ledger, _ = ledger.finished(BOOK, "done", "", 3)
-    assert ledger.key_of(BOOK, 3) != key
-    assert not ledger.open
+    so_far = CallsSoFar("session_1")
+    key = so_far.key_of(BOOK, 1)
+    so_far = so_far.started(BOOK, key)
+    assert so_far.key_of(BOOK, 2) == key
+    so_far, _ = so_far.finished(BOOK, "unknown", "timeout", 1)
+    assert so_far.key_of(BOOK, 3) == key
+    so_far, _ = so_far.finished(BOOK, "done", "", 3)
+    assert so_far.key_of(BOOK, 3) != key
+    assert not so_far.open
 
 
 def test_two_equal_failures_in_a_row_are_told_apart_from_two_others() -> None:
-    ledger = Ledger("session_1")
+    so_far = CallsSoFar("session_1")
     for outcome, kind, question, is_repeated in (
         ("failed", "404", 1, False),
         ("failed", "409", 1, False),
@@ -72,31 +72,31 @@ def test_two_equal_failures_in_a_row_are_told_apart_from_two_others() -> None:
         ("unknown", "500", 2, True),
         ("unknown", "500", 2, False),
     ):
-        ledger, found = ledger.finished(BOOK, outcome, kind, question)  # type: ignore[arg-type]
+        so_far, found = so_far.finished(BOOK, outcome, kind, question)  # type: ignore[arg-type]
         assert found == is_repeated, (kind, question)
 
 
 def test_three_failures_for_one_question_are_enough_whatever_they_are() -> None:
-    ledger, found = Ledger("session_1"), list[bool]()
+    so_far, found = CallsSoFar("session_1"), list[bool]()
     for kind, question in (("500", 1), ("500", 2), ("timeout", 2), ("500", 2)):
-        ledger, is_enough = ledger.finished(BOOK, "unknown", kind, question)
+        so_far, is_enough = so_far.finished(BOOK, "unknown", kind, question)
         found.append(is_enough)
     assert found == [False, False, False, True]
 
 
 def test_two_calls_that_fail_in_turn_have_each_a_row_of_their_own() -> None:
-    ledger, repeated = Ledger("session_1"), list[tuple[str, bool]]()
+    so_far, repeated = CallsSoFar("session_1"), list[tuple[str, bool]]()
     for call in (BOOK, CANCEL, BOOK, CANCEL):
-        ledger, found = ledger.finished(call, "unknown", "500", 1)
+        so_far, found = so_far.finished(call, "unknown", "500", 1)
         repeated.append((call.name, found))
     assert repeated == [("book", False), ("cancel", False), ("book", True), ("cancel", True)]
 
 
 def test_the_failures_of_an_older_question_are_not_kept() -> None:
-    ledger = Ledger("session_1")
+    so_far = CallsSoFar("session_1")
     for question in range(1, 50):
-        ledger, _ = ledger.finished(ToolRequest("book", str(question)), "failed", "409", question)
-    assert len(ledger.failures) == 1
+        so_far, _ = so_far.finished(ToolRequest("book", str(question)), "failed", "409", question)
+    assert len(so_far.failures) == 1
 
 
 def told(n: int, outcome: str = "", call: ToolRequest = BOOK) -> ToolCall:

@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 
+from agent_runner.domain.credit import Credit
 from agent_runner.link.messages import (
     Beat,
     Caller,
@@ -22,7 +23,6 @@ from agent_runner.link.messages import (
     Joined,
     Rejoin,
     Removed,
-    Speak,
     Stopped,
     ToolCall,
     Turn,
@@ -46,7 +46,7 @@ from tests.support.commands import assign_job
 from tests.support.events import requested
 
 SID = "session_1"
-BEAT = Beat(tts_bytes=0, sent_bytes=0, caller_in_room=True)
+BEAT = Beat(caller_in_room=True)
 
 
 class Scene(NodeScene):
@@ -57,8 +57,8 @@ class Scene(NodeScene):
     ) -> None:
         super().__init__(folder, slots=2, target=target)
         self.job = assign_job(SID, epoch=epoch, takeover=takeover, **changes)
-        self.over: list[Call] = []
-        self.call = Call(self.job, self.world, self.over.append)
+        self.ended: list[Call] = []
+        self.call = Call(self.job, self.world, self.ended.append)
 
     async def go(self) -> FakeWorker:
         """The job has its worker, and `Go` is sent."""
@@ -97,18 +97,16 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
     scene.close()
 
 
-async def test_ticks_come_every_five_seconds_and_the_end_counts_to_its_instant(scene: Scene) -> None:
+async def test_ticks_and_the_end_are_published_and_the_end_releases_slot_and_log_file(scene: Scene) -> None:
     worker = await scene.live()
-    scene.beat(worker, 12)
-    scene.now += 0.25
+    scene.beat(worker, 6)
     scene.call.end("ended")
-    scene.now += 5
-    worker.say(BEAT, Stopped(cause=Cause.ENDED))
+    worker.say(Stopped(cause=Cause.ENDED))
     worker.die()
-    assert [e.served_ms for e in scene.outboxes.outbox.events if isinstance(e, ServedTick)] == [5000, 10_000]
-    assert (scene.stopped.cause, scene.stopped.served_ms) == ("ended", 12_250)
+    assert [e.served_ms for e in scene.outboxes.outbox.events if isinstance(e, ServedTick)] == [5000]
+    assert (scene.stopped.cause, scene.stopped.served_ms) == ("ended", 6_000)
     assert worker.told[-1] == End(how="cancel")
-    assert (scene.pool.state.claimed, scene.call_logs.followed, scene.over) == (0, set(), [scene.call])
+    assert (scene.pool.state.jobs, scene.call_logs.followed, scene.ended) == (0, set(), [scene.call])
 
 
 async def test_no_tick_repeats_what_the_last_one_said(scene: Scene) -> None:
@@ -116,32 +114,31 @@ async def test_no_tick_repeats_what_the_last_one_said(scene: Scene) -> None:
     worker.say(Joined())
     for _ in range(20):
         scene.now += 1
-        worker.say(Beat(tts_bytes=0, sent_bytes=0, caller_in_room=False))
+        worker.say(Beat(caller_in_room=False))
         scene.call.look(0.5)
     assert scene.names == ["agent_ready"]
 
 
-async def test_an_end_before_there_is_a_worker_takes_effect_at_once(tmp_path: Path) -> None:
+async def test_a_worker_that_was_forked_for_an_ended_job_is_killed(tmp_path: Path) -> None:
     scene = Scene(tmp_path, target=0)
     scene.call.begin()
     await scene.settle()
     scene.call.end("ended")
     assert scene.names == ["agent_stopped"]
-    assert scene.stopped.served_ms == 0
     await scene.settle()
     scene.forks.get_ready()
     await scene.settle()
     assert all(w.is_gone for w in scene.forks.workers), "the worker that was forked for it is killed"
-    assert scene.pool.state.claimed == 0
+    assert scene.pool.state.jobs == 0
     scene.close()
 
 
-async def test_without_a_worker_in_time_the_job_is_given_back(tmp_path: Path) -> None:
+async def test_the_wait_for_a_worker_has_a_deadline(tmp_path: Path) -> None:
     scene = Scene(tmp_path, target=0)
     scene.forks.broken = True
     scene.call.begin()
     async with asyncio.timeout(2):
-        await scene.call.over.wait()
+        await scene.call.ended.wait()
     assert scene.stopped.cause == "start_failed"
     scene.close()
 
@@ -150,7 +147,7 @@ async def test_a_worker_that_will_not_go_is_killed(scene: Scene) -> None:
     worker = await scene.live()
     scene.call.end("ended")
     async with asyncio.timeout(2):
-        await scene.call.over.wait()
+        await scene.call.ended.wait()
     assert worker.killed
     assert scene.stopped.cause == "ended"
 
@@ -159,7 +156,7 @@ async def test_a_worker_that_will_not_go_is_killed(scene: Scene) -> None:
     ("last_epoch", "answer", "cause"),
     [(1, Rejoin(), None), (None, End(how="cancel"), "removed")],
 )
-async def test_a_removed_agent_comes_back_only_for_the_last_epoch(
+async def test_the_log_is_asked_for_the_last_epoch_when_livekit_removed_the_agent(
     scene: Scene, last_epoch: int | None, answer: object, cause: str | None
 ) -> None:
     worker = await scene.live()
@@ -171,11 +168,11 @@ async def test_a_removed_agent_comes_back_only_for_the_last_epoch(
     assert scene.stopped.cause == (cause or "crashed")
 
 
-async def test_the_first_sound_tells_every_stage_and_makes_a_span_of_each(scene: Scene) -> None:
+async def test_each_stage_of_a_start_is_published_and_a_span(scene: Scene) -> None:
     exporter = InMemorySpanExporter()
     telemetry.configure("agent-runner", None, exporter=exporter)
     with telemetry.span("respond AssignJob", SpanKind.SERVER) as above:
-        scene.call = Call(scene.job, scene.world, scene.over.append)
+        scene.call = Call(scene.job, scene.world, scene.ended.append)
     worker = await scene.go()
     scene.now += 0.2
     worker.say(Joined(stage_ms={"join": 110}), Caller(in_room=True))
@@ -316,27 +313,12 @@ async def test_with_a_key_the_words_are_sealed_before_the_outbox_and_a_successor
     assert (turn.user_text, turn.heard_text, turn.sealed) == ("And York?", "Dry.", "")
 
 
-@pytest.mark.parametrize(
-    ("billable_ms_before", "served_s"), [(30_000, 29.5), (None, 9.5)], ids=["billable", "of an older scheduler"]
-)
-async def test_a_successor_ends_when_the_sum_is_spent(
-    tmp_path: Path, billable_ms_before: int | None, served_s: float
+@pytest.mark.parametrize(("billable_ms_before", "before_ms"), [(30_000, 30_000), (None, 50_000)])
+async def test_the_time_before_this_epoch_is_the_commands_billable_or_served_time(
+    tmp_path: Path, billable_ms_before: int | None, before_ms: int
 ) -> None:
-    scene = Scene(
-        tmp_path,
-        epoch=2,
-        granted_minutes=1,
-        served_ms_before=50_000,
-        billable_ms_before=billable_ms_before,
-    )
-    worker = await scene.live()
-    scene.beat(worker, served_s - 0.5)
-    assert scene.call.state.cause is None
-    assert [m.text for m in worker.told if isinstance(m, Speak)] == ["Time is almost up."]
-
-    scene.beat(worker, 0.5)
-    assert scene.call.state.cause == "credit_spent"
-    assert scene.call.state.served_ms == round(1000 * served_s)
+    scene = Scene(tmp_path, epoch=2, granted_minutes=1, served_ms_before=50_000, billable_ms_before=billable_ms_before)
+    assert scene.call.state.job.credit == Credit(granted_minutes=1, before_ms=before_ms)
     scene.close()
 
 

@@ -70,7 +70,7 @@ async def test_a_room_is_named_in_the_nodes_entry_before_anybody_can_take_it(sce
 
     assert offered_when == [[(SID,)]]
     assert scene.keys.offered == {SID: 1}
-    assert (scene.pool.state.held, scene.pool.state.claimed) == (1, 0)
+    assert (scene.pool.state.held, scene.pool.state.jobs) == (1, 0)
 
 
 async def test_the_same_command_again_finds_the_room_and_joins_no_second_time(scene: Scene) -> None:
@@ -222,9 +222,9 @@ async def test_after_a_sleep_longer_than_the_lease_no_waiting_worker_comes_back_
 async def test_a_call_that_needs_the_slot_gets_it(scene: Scene) -> None:
     first, second = await scene.joined("session_1"), await scene.joined("session_2")
     scene.pool.change_slots(jobs=1)
-    scene.rooms.make_way()
+    scene.rooms.evict()
     scene.pool.change_slots(jobs=1)
-    scene.rooms.make_way()
+    scene.rooms.evict()
     await scene.settle()
 
     assert End() in first.told
@@ -239,7 +239,7 @@ async def test_a_job_that_came_while_a_room_was_being_joined_gets_its_slot_after
         filling = asyncio.ensure_future(scene.rooms.fill(order(), announce=scene.announce))
         await scene.settle()
         for _ in range(2):
-            scene.rooms.make_way()
+            scene.rooms.evict()
             scene.pool.change_slots(jobs=1)
         worker = scene.in_room(SID)
         worker.say(Joined())
@@ -260,7 +260,7 @@ async def test_another_room_makes_way_when_the_first_was_taken_just_now() -> Non
         taken, free = await scene.joined("session_1"), await scene.joined("session_2")
         del scene.keys.offered["session_1"]
 
-        scene.rooms.make_way()
+        scene.rooms.evict()
         scene.pool.change_slots(jobs=1)
         await scene.settle()
 

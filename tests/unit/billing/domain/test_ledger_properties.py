@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from billing.domain.audit import findings
 from billing.domain.ledger import Account, settle
 from billing.domain.rating import Tariff, rate
-from billing.domain.usage import LoggedEvent, usage
+from billing.domain.usage import Recorded, usage
 from contracts.events import Event, JobAssigned
 from contracts.metering import meter, within_grant
 from tests.support.billing.logs import call, log_of
@@ -30,7 +30,7 @@ _facts: st.SearchStrategy[Event] = st.one_of(
 
 
 @st.composite
-def _logs(draw: st.DrawFn) -> tuple[LoggedEvent, ...]:
+def _logs(draw: st.DrawFn) -> tuple[Recorded, ...]:
     within = draw(st.lists(_facts, max_size=15))
     late = draw(st.lists(_facts, max_size=6))
     step_ms = draw(st.integers(1, 30_000))
@@ -41,13 +41,13 @@ def _bytes(account: Account) -> bytes:
     return repr(account).encode()
 
 
-def _settled(records: Sequence[LoggedEvent]) -> Account:
+def _settled(records: Sequence[Recorded]) -> Account:
     return settle(usage(SESSION, records), TARIFF)
 
 
 @given(_logs(), st.data())
 def test_any_delivery_of_the_same_log_gives_the_same_ledger_byte_for_byte(
-    log: tuple[LoggedEvent, ...], data: st.DataObject
+    log: tuple[Recorded, ...], data: st.DataObject
 ) -> None:
     again = data.draw(st.lists(st.sampled_from(log), max_size=10))
     delivered = data.draw(st.permutations([*log, *again]))
@@ -56,11 +56,11 @@ def test_any_delivery_of_the_same_log_gives_the_same_ledger_byte_for_byte(
 
 
 @given(_logs(), st.data())
-def test_facts_that_were_published_twice_change_no_amount(log: tuple[LoggedEvent, ...], data: st.DataObject) -> None:
+def test_facts_that_were_published_twice_change_no_amount(log: tuple[Recorded, ...], data: st.DataObject) -> None:
     ticks_and_stops = [r for r in log if r.event.event in ("tick", "agent_stopped", "started")]
     repeated = data.draw(st.lists(st.sampled_from(ticks_and_stops or log[:1]), max_size=5))
     behind = [
-        LoggedEvent(event=r.event, stored_ms=log[-1].stored_ms + n, seq=log[-1].seq + n)
+        Recorded(event=r.event, stored_ms=log[-1].stored_ms + n, seq=log[-1].seq + n)
         for n, r in enumerate(repeated, start=1)
     ]
 
@@ -68,7 +68,7 @@ def test_facts_that_were_published_twice_change_no_amount(log: tuple[LoggedEvent
 
 
 @given(_logs())
-def test_every_replay_of_a_growing_log_only_adds_entries(log: tuple[LoggedEvent, ...]) -> None:
+def test_every_replay_of_a_growing_log_only_adds_entries(log: tuple[Recorded, ...]) -> None:
     end = next(n for n, record in enumerate(log) if record.event.event == "ended")
     written: tuple[object, ...] = ()
     for length in range(end + 1, len(log) + 1):
@@ -79,12 +79,12 @@ def test_every_replay_of_a_growing_log_only_adds_entries(log: tuple[LoggedEvent,
 
 
 @given(_logs())
-def test_the_entries_add_up_to_the_price_of_the_whole_log(log: tuple[LoggedEvent, ...]) -> None:
+def test_the_entries_add_up_to_the_price_of_the_whole_log(log: tuple[Recorded, ...]) -> None:
     assert _settled(log).owed == rate(meter(log).billable_ms, TARIFF)
 
 
 @given(_logs())
-def test_the_shares_of_the_epochs_up_to_the_grant_add_up_to_the_settlement(log: tuple[LoggedEvent, ...]) -> None:
+def test_the_shares_of_the_epochs_up_to_the_grant_add_up_to_the_settlement(log: tuple[Recorded, ...]) -> None:
     settlement = _settled(log).settlement
 
     shares_ms = sum(share.billable_ms for share in settlement.epochs)
@@ -92,7 +92,7 @@ def test_the_shares_of_the_epochs_up_to_the_grant_add_up_to_the_settlement(log: 
 
 
 @given(_logs())
-def test_no_session_owes_more_than_its_grant_whatever_comes_late(log: tuple[LoggedEvent, ...]) -> None:
+def test_no_session_owes_more_than_its_grant_whatever_comes_late(log: tuple[Recorded, ...]) -> None:
     grants = [r.event.granted_minutes for r in log if isinstance(r.event, JobAssigned)]
     account, granted = _settled(log), max((g for g in grants if g is not None), default=None)
 
@@ -103,12 +103,12 @@ def test_no_session_owes_more_than_its_grant_whatever_comes_late(log: tuple[Logg
 
 
 @given(_logs())
-def test_every_account_agrees_with_its_own_evidence(log: tuple[LoggedEvent, ...]) -> None:
+def test_every_account_agrees_with_its_own_evidence(log: tuple[Recorded, ...]) -> None:
     assert findings(_settled(log)) == []
 
 
 @given(_logs())
-def test_entry_ids_are_unique(log: tuple[LoggedEvent, ...]) -> None:
+def test_entry_ids_are_unique(log: tuple[Recorded, ...]) -> None:
     ids = [entry.entry_id for entry in _settled(log).entries]
 
     assert len(set(ids)) == len(ids)

@@ -4,7 +4,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from billing.domain.rating import Charge, Tariff
-from billing.domain.usage import LoggedEvent
+from billing.domain.usage import Recorded
 from billing.follower.following import Following, LogReplaced
 from billing.follower.settling import Settling
 from billing.ports import Gap, Position
@@ -15,7 +15,7 @@ from tests.support.billing.scene import Scene, metric
 from tests.support.events import SESSION, assigned, ended, ready, requested, started, stopped, tick
 
 
-def behind(log: FakeLog, event: Event, *, seq: int = 99) -> LoggedEvent:
+def behind(log: FakeLog, event: Event, *, seq: int = 99) -> Recorded:
     (record,) = log_of(event, first_seq=seq)
     return replace(record, stored_ms=log.records[-1].stored_ms + 1_000)
 

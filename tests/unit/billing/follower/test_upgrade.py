@@ -1,6 +1,6 @@
 """The ledger of a version that kept its place on the bus: bills, no position, and the durable consumer's place."""
 
-from billing.domain.usage import LoggedEvent
+from billing.domain.usage import Recorded
 from billing.ports import Position
 from tests.support.billing.fakes import FakeLedger
 from tests.support.billing.logs import call, log_of
@@ -8,14 +8,14 @@ from tests.support.billing.scene import Scene, metric
 from tests.support.events import assigned, ended, requested, started, stopped, tick
 
 
-def session(n: int, *, late: int = 0) -> tuple[LoggedEvent, ...]:
+def session(n: int, *, late: int = 0) -> tuple[Recorded, ...]:
     name = f"session_{n}"
     events = (requested(name), assigned(session_id=name), started(session_id=name), tick(5_000, session_id=name))
     late_events = [stopped(65_000 + at, session_id=name) for at in range(late)]
     return log_of(*events, ended(5_000, session_id=name), *late_events, first_seq=100 * n)
 
 
-async def settled(*logs: tuple[LoggedEvent, ...]) -> FakeLedger:
+async def settled(*logs: tuple[Recorded, ...]) -> FakeLedger:
     """What the older version left."""
     scene = Scene(record for log in logs for record in log)
     await scene.restart()
@@ -23,7 +23,7 @@ async def settled(*logs: tuple[LoggedEvent, ...]) -> FakeLedger:
     return scene.ledger
 
 
-def replayed(*logs: tuple[LoggedEvent, ...], ledger: FakeLedger, place: int) -> Scene:
+def replayed(*logs: tuple[Recorded, ...], ledger: FakeLedger, place: int) -> Scene:
     scene = Scene((record for log in logs for record in log), ledger=ledger)
     scene.log.shown = place
     return scene

@@ -12,7 +12,7 @@ import pytest
 from contracts.errors import LIVEKIT_UNAVAILABLE, Refused
 from contracts.events import Event, Outcome, SessionRequested
 from contracts.registry import IdempotentStart
-from gateway.ports import Claim
+from gateway.ports import KeyedEntry
 from tests.support.events import SESSION, assigned, ended, ready, requested, turn
 from tests.support.gateway.fakes import FULL_LOG
 from tests.support.gateway.world import API_SECRET, World
@@ -436,7 +436,7 @@ async def test_the_room_that_a_slower_try_of_the_same_start_took_is_closed(
     both = asyncio.Barrier(2)
     find = world.keys.find
 
-    async def at_once(name: str, kind: type[IdempotentStart]) -> Claim[IdempotentStart] | None:
+    async def at_once(name: str, kind: type[IdempotentStart]) -> KeyedEntry[IdempotentStart] | None:
         found = await find(name, kind)
         await both.wait()
         return found

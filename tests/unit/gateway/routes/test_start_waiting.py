@@ -431,12 +431,12 @@ async def test_a_client_that_leaves_releases_its_place(world: World, method: str
 
     headers = {"host": "localhost", "content-type": "application/json", "content-length": str(len(body))}
     waiting = asyncio.create_task(world.app()(scope(path, method=method, headers=headers), came.get, send))
-    await until(lambda: world.waits._places)
+    await until(lambda: world.waits._permits)
     came.put_nowait({"type": "http.disconnect"})
 
     await asyncio.wait_for(waiting, 1)
 
-    assert world.waits._places == 0
+    assert world.waits._permits == 0
     assert sent[0]["status"] == 499
 
 

@@ -162,10 +162,10 @@ def test_an_agent_that_got_ready_clears_its_node() -> None:
     scene.start("session_a")
     scene.admit()
     scene.board.fleet.failed("n0", T0)
-    assert scene.board.fleet.resting(T0) == {"n0"}
+    assert scene.board.fleet.suspended(T0) == {"n0"}
     ready = AgentReady(session_id="session_a", time=requested().time, epoch=1, node_id="n0", pid=1, log_file="x")
     scene.board.record(scene.world.write(ready))
-    assert scene.board.fleet.resting(T0) == set()
+    assert scene.board.fleet.suspended(T0) == set()
 
 
 def test_an_end_that_was_asked_for_before_the_start_ends_it() -> None:

@@ -55,7 +55,7 @@ def test_the_chosen_node_comes_first_then_the_next_ones_then_those_that_cannot_t
 
 def test_a_session_that_gets_no_node_learns_why_from_each() -> None:
     made = fleet(node("a", draining=True), node("b", slots=1), node("c"))
-    made.place("session_1", "b")
+    made.count_on("session_1", "b")
     made.refused("c")
 
     assert said(made) == [
@@ -83,7 +83,7 @@ def test_the_node_whose_worker_waits_in_the_room_is_named_as_such() -> None:
 
 def test_the_chosen_node_is_described_as_it_was_before_it_got_the_job() -> None:
     made = fleet(node("a", warm=1), node("b", warm=0))
-    made.place("session_1", "a")
+    made.count_on("session_1", "a")
 
     told = considered(made, "a", session_id="session_1", now_ms=T0)
 
@@ -97,11 +97,11 @@ def test_a_chosen_node_that_was_lost_since_is_left_out() -> None:
     assert [each.node_id for each in considered(made, "a", now_ms=T0)] == ["b"]
 
 
-def test_a_suspended_node_is_put_aside_with_the_failure_and_then_tried_last() -> None:
+def test_a_failed_node_is_suspended_with_the_failure_and_then_tried_last() -> None:
     made = fleet(node("a", warm=1), node("b", warm=1))
     made.failed("b", T0 - 250, "no_worker")
 
-    assert said(made)[1] == ("b", "refused", "put aside for another 0.8 s after a failed start (refused: no_worker)")
+    assert said(made)[1] == ("b", "refused", "suspended for another 0.8 s after a failed start (refused: no_worker)")
     assert said(made, now_ms=T0 + 5_000)[1] == (
         "b",
         "refused",
@@ -110,7 +110,7 @@ def test_a_suspended_node_is_put_aside_with_the_failure_and_then_tried_last() ->
 
 
 def test_a_node_that_just_failed_this_session_rests() -> None:
-    assert said(fleet(node("a", warm=1), node("b", warm=1)), resting={"b"})[1] == (
+    assert said(fleet(node("a", warm=1), node("b", warm=1)), just_failed={"b"})[1] == (
         "b",
         "refused",
         "just failed to start this session",

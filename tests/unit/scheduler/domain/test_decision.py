@@ -18,7 +18,7 @@ from scheduler.domain.decision import (
     StopSuperseded,
     decide,
 )
-from scheduler.domain.facts import EndAnswer, Facts, Verdict
+from scheduler.domain.facts import EndAnswer, EndCommand, Facts, JobUnlisted, Verdict
 from scheduler.domain.limits import Limits
 from tests.support.events import T0, assigned, end_requested, ended, ready, requested, started, stopped
 from tests.support.scheduler.builders import session
@@ -92,7 +92,7 @@ def test_a_start_that_no_node_brings_about_fails_in_time() -> None:
     facts = replace(FACTS, asked_epoch=2, counted_epoch=2)
     ending = decided(*events, after=30_010, facts=facts)
     assert ending.actions == (told(2, "n2", Outcome.FAILED, "start_timeout"),)
-    silent = replace(facts, end_asked_epoch=2, end_answer=EndAnswer(2, None))
+    silent = replace(facts, end_command=EndCommand(2), end_answer=EndAnswer(2, None))
     assert decided(*events, after=30_011, facts=silent).actions == (over(Outcome.FAILED, "start_timeout"),)
 
 
@@ -107,7 +107,7 @@ def test_the_caller_has_a_minute_to_come() -> None:
     events = (REQUESTED, (10, assigned()), (500, ready()))
     assert decided(*events, after=60_499) == Decision((), T0 + 60_500)
     assert decided(*events, after=60_500).actions == (told(1, "n1", Outcome.NO_SHOW, "caller_never_joined"),)
-    answered = replace(FACTS, end_asked_epoch=1, end_answer=EndAnswer(1, 0))
+    answered = replace(FACTS, end_command=EndCommand(1), end_answer=EndAnswer(1, 0))
     assert decided(*events, after=60_501, facts=answered).actions == (over(Outcome.NO_SHOW, "caller_never_joined"),)
     assert decided(*events, after=60_500, facts=replace(FACTS, caller_here=True)).actions == ()
 
@@ -177,13 +177,11 @@ def test_nothing_is_said_at_the_timeout_by_an_agent_that_is_not_in_the_room() ->
 
 
 def test_an_end_by_rest_cuts_the_last_sentence_once_and_the_reason_stands() -> None:
-    speaking = replace(
-        FACTS, verdict=TIMEOUT, end_asked_epoch=1, end_asked_ms=T0 + 1_800_000, end_tries=1, speaking_epoch=1
-    )
+    speaking = replace(FACTS, verdict=TIMEOUT, end_command=EndCommand(1, T0 + 1_800_000, speaks=True))
     assert decided(*RUNNING, after=1_801_000, facts=speaking, limits=POLITE).actions == ()
     events = (*RUNNING, (1_801_000, end_requested()))
     assert decided(*events, after=1_801_001, facts=speaking, limits=POLITE).actions == (StopAgent(1, "n1", TIMEOUT),)
-    cut = replace(speaking, speaking_epoch=0)
+    cut = replace(speaking, end_command=EndCommand(1, T0 + 1_800_000))
     assert decided(*events, after=1_801_002, facts=cut, limits=POLITE).actions == ()
     hung_up = replace(speaking, caller_left_ms=T0 + 1_801_000)
     assert decided(*RUNNING, after=1_801_001, facts=hung_up, limits=POLITE).actions == (StopAgent(1, "n1", TIMEOUT),)
@@ -192,7 +190,7 @@ def test_an_end_by_rest_cuts_the_last_sentence_once_and_the_reason_stands() -> N
 def test_an_end_is_asked_of_the_node_first_and_concluded_on_its_answer() -> None:
     events = (*RUNNING, (5_000, end_requested()))
     assert decided(*events, after=5_001).actions == (told(1, "n1", Outcome.COMPLETED, "rest"),)
-    asked = replace(FACTS, end_asked_epoch=1, end_asked_ms=T0 + 5_001, end_tries=1)
+    asked = replace(FACTS, end_command=EndCommand(1, T0 + 5_001))
     assert decided(*events, after=5_002, facts=asked) == Decision((), T0 + 5_001 + LIMITS.end_wait_ms)
     answered = replace(asked, end_answer=EndAnswer(1, 4_000))
     assert decided(*events, after=5_003, facts=answered).actions == (over(Outcome.COMPLETED, "rest"),)
@@ -200,7 +198,7 @@ def test_an_end_is_asked_of_the_node_first_and_concluded_on_its_answer() -> None
 
 def test_the_agents_last_word_does_not_change_why_it_was_told_to_stop() -> None:
     verdict = Verdict(Outcome.COMPLETED, "caller_left")
-    told = replace(FACTS, verdict=verdict, end_asked_epoch=1, caller_here=True)
+    told = replace(FACTS, verdict=verdict, end_command=EndCommand(1), caller_here=True)
     assert decided(*RUNNING, (5_000, stopped(cause="ended")), after=5_001, facts=told).actions == (End(verdict),)
 
 
@@ -304,10 +302,10 @@ def test_a_call_may_be_handed_over_by_any_number_of_drained_nodes() -> None:
 
 
 def test_an_agent_that_its_node_does_not_list_for_two_seconds_is_lost() -> None:
-    unlisted = replace(FACTS, unlisted_epoch=1, unlisted_ms=T0 + 50_000)
+    unlisted = replace(FACTS, unlisted=JobUnlisted(1, T0 + 50_000))
     assert decided(*RUNNING, after=51_999, facts=unlisted) == Decision((), T0 + 52_000)
     assert decided(*RUNNING, after=52_000, facts=unlisted).actions == (StopSuperseded(1, "n1"), Place())
-    older = replace(unlisted, unlisted_epoch=2)
+    older = replace(unlisted, unlisted=JobUnlisted(2, T0 + 50_000))
     assert decided(*RUNNING, after=52_000, facts=older).actions == ()
 
 
@@ -318,7 +316,7 @@ def test_a_call_that_nobody_can_take_over_ends() -> None:
 
 
 def test_a_lost_nodes_call_is_taken_over() -> None:
-    lost = replace(FACTS, node_lost=True, node_lost_ms=T0 + 5_000)
+    lost = replace(FACTS, node_lost_ms=T0 + 5_000)
     assert decided(*RUNNING, after=5_001, facts=lost).actions == (StopSuperseded(1, "n1"), Place())
 
 
@@ -354,16 +352,16 @@ def test_after_the_end_slot_and_room_go_and_then_nothing_is_left() -> None:
 
 def test_an_end_whose_outcome_got_lost_is_sent_again_and_then_does_without_one() -> None:
     events = (*RUNNING, (5_000, end_requested()))
-    asked = replace(FACTS, end_asked_epoch=1, end_asked_ms=T0 + 5_001, end_tries=1)
+    asked = replace(FACTS, end_command=EndCommand(1, T0 + 5_001))
     lost_at = 5_001 + LIMITS.end_wait_ms
     assert decided(*events, after=lost_at - 1, facts=asked).actions == ()
     assert decided(*events, after=lost_at, facts=asked).actions == (told(1, "n1", Outcome.COMPLETED, "rest"),)
-    twice = replace(asked, end_tries=2)
+    twice = replace(asked, end_command=EndCommand(1, T0 + 5_001, tries=2))
     assert decided(*events, after=lost_at, facts=twice).actions == (over(Outcome.COMPLETED, "rest"),)
 
 
 def test_a_silent_node_is_told_once_more_after_the_end() -> None:
-    facts = replace(FACTS, end_asked_epoch=1, end_answer=EndAnswer(1, None))
+    facts = replace(FACTS, end_command=EndCommand(1), end_answer=EndAnswer(1, None))
     assert StopSuperseded(1, "n1") in decided(*RUNNING, (5_010, ended()), after=5_011, facts=facts).actions
     answered = replace(facts, end_answer=EndAnswer(1, 900))
     assert StopSuperseded(1, "n1") not in decided(*RUNNING, (5_010, ended()), after=5_011, facts=answered).actions

@@ -66,7 +66,7 @@ def test_a_tried_node_is_taken_only_when_no_other_can() -> None:
     made = fleet(node("a", load=0.1, region="eu"), node("b", load=0.6))
     assert chosen(made, region="eu", tried={"a"}) == "b"
     assert chosen(made, tried={"a", "b"}) == "a"
-    assert chosen(made, tried={"a", "b"}, resting={"a"}) == "b"
+    assert chosen(made, tried={"a", "b"}, just_failed={"a"}) == "b"
 
 
 @pytest.mark.parametrize(
@@ -85,9 +85,9 @@ def test_a_refusal_says_why(nodes: list[object], reason: str) -> None:
     assert none.value.reason == reason
 
 
-def test_only_resting_nodes_left() -> None:
+def test_only_nodes_that_just_failed_are_left() -> None:
     with pytest.raises(NoPlace, match="no_other_node"):
-        fleet(node("a")).choose(resting={"a"})
+        fleet(node("a")).choose(just_failed={"a"})
 
 
 def test_a_burst_between_two_reports_fills_each_node_and_no_more() -> None:
@@ -95,7 +95,7 @@ def test_a_burst_between_two_reports_fills_each_node_and_no_more() -> None:
     got: list[str] = []
     for n in range(5):
         got.append(chosen(made))
-        made.place(f"s{n}", got[-1])
+        made.count_on(f"s{n}", got[-1])
     assert sorted(got) == ["a", "a", "a", "b", "b"]
     with pytest.raises(NoPlace, match="no_capacity"):
         made.choose()
@@ -103,10 +103,10 @@ def test_a_burst_between_two_reports_fills_each_node_and_no_more() -> None:
 
 def test_a_job_that_the_node_lists_is_counted_once() -> None:
     made = fleet(node("a", slots=2))
-    made.place("session_1", "a")
+    made.count_on("session_1", "a")
     made.report(node("a", slots=2, busy=1, jobs=(NodeJob(session_id="session_1", epoch=1, pid=3),)))
     assert chosen(made) == "a"
-    made.place("session_2", "a")
+    made.count_on("session_2", "a")
     with pytest.raises(NoPlace, match="no_capacity"):
         made.choose()
     made.release("session_2")
@@ -115,7 +115,7 @@ def test_a_job_that_the_node_lists_is_counted_once() -> None:
 
 def test_a_node_that_comes_back_still_counts_what_was_placed_on_it() -> None:
     made = fleet(node("a", slots=1))
-    made.place("session_1", "a")
+    made.count_on("session_1", "a")
     for _ in range(2):
         made.lose("a")
         assert "a" not in made
@@ -156,7 +156,7 @@ def test_the_choice_is_always_able_and_the_index_agrees_with_the_least_rank(
         live[name] = state
     for move, n, name in moves:
         if move == "place":
-            made.place(f"s{n}", name)
+            made.count_on(f"s{n}", name)
             placed[f"s{n}"] = name
         elif move == "release":
             made.release(f"s{n}")
@@ -186,12 +186,12 @@ def test_a_choice_among_ten_thousand_nodes_takes_microseconds() -> None:
     made = fleet(*(node(f"n{n}", slots=50, load=(n % 60) / 100, region=f"r{n % 5}") for n in range(10_000)))
     began = time.perf_counter()
     for n in range(2_000):
-        made.place(f"s{n}", chosen(made, region=f"r{n % 7}"))
+        made.count_on(f"s{n}", chosen(made, region=f"r{n % 7}"))
     each_us = (time.perf_counter() - began) / 2_000 * 1e6
     assert each_us < 1_000, f"{each_us:.0f} us"
 
 
-def test_a_node_that_failed_rests_and_others_get_the_starts() -> None:
+def test_a_node_that_failed_is_suspended_and_others_get_the_starts() -> None:
     made = fleet(node("a", load=0.1), node("b", load=0.6))
     made.failed("a", T0)
     assert chosen(made, now_ms=T0) == "b"
@@ -232,7 +232,7 @@ def test_an_agent_that_got_ready_before_the_failure_clears_nothing() -> None:
     made = fleet(node("a"))
     made.failed("a", T0)
     made.proved("a", T0 - 1)
-    assert made.resting(T0) == {"a"}
+    assert made.suspended(T0) == {"a"}
 
 
 @pytest.mark.parametrize("how", ["restarted", "lost", "long ago"])
@@ -249,11 +249,11 @@ def test_a_failure_is_forgotten(how: str) -> None:
     assert chosen(made, now_ms=T0) == "a"
 
 
-def test_the_failing_node_that_rested_longest_is_tried_first_and_a_resting_one_not() -> None:
+def test_the_node_whose_pause_expired_first_is_tried_first_and_one_that_just_failed_not() -> None:
     made = fleet(node("a"), node("b"), node("c"))
     for name, ms in (("b", 0), ("a", 100), ("c", 200)):
         made.failed(name, T0 + ms)
-    assert chosen(made, now_ms=T0 + 5_000, resting={"b"}) == "a"
+    assert chosen(made, now_ms=T0 + 5_000, just_failed={"b"}) == "a"
     assert chosen(made, now_ms=T0 + 5_000) == "b"
     assert chosen(made, now_ms=T0 + 5_000) == "c"
 

@@ -158,7 +158,7 @@ async def test_a_session_that_kills_its_workers_visits_six_nodes_and_no_more() -
     assert end is not None
     assert (end.outcome, end.reason, end.epoch) == (Outcome.FAILED, "attempts_failed", 6)
     assert fleet.leader is not None
-    assert len(fleet.leader.board.fleet.resting(0)) <= 2
+    assert len(fleet.leader.board.fleet.suspended(0)) <= 2
 
 
 async def test_a_fleet_of_one_node_is_tried_until_it_works_again() -> None:
@@ -175,7 +175,7 @@ async def test_a_fleet_of_one_node_is_tried_until_it_works_again() -> None:
         assert len(fleet.world.jobs["only"]) == 2
 
 
-async def test_a_start_that_finds_only_resting_nodes_begins_when_one_may_be_tried() -> None:
+async def test_a_start_that_finds_only_suspended_nodes_begins_when_one_may_be_tried() -> None:
     fleet = Fleet("only")
     await fleet.start()
     assert fleet.leader is not None

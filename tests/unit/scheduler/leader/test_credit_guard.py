@@ -7,7 +7,7 @@ import pytest
 
 from contracts.events import Event, JobAssigned, Outcome, SessionEnded
 from scheduler.domain.decision import Decision, End, Measure, Place, StopAgent, decide
-from scheduler.domain.facts import Facts, Verdict
+from scheduler.domain.facts import Facts, Measured, Verdict
 from scheduler.domain.limits import Limits
 from tests.support.events import SESSION, T0, assigned, ready, requested, started, stopped, tick
 from tests.support.scheduler.builders import session
@@ -43,20 +43,20 @@ def test_without_a_limit_the_log_is_never_read() -> None:
 
 
 def test_time_that_is_not_billable_puts_the_next_look_off() -> None:
-    measured = replace(FACTS, measured_ms=T0 + 60_500, billable_ms=30_000)
+    measured = replace(FACTS, measured=Measured(30_000, T0 + 60_500))
 
     assert decided(*RUNNING, after=60_500, facts=measured) == Decision((), T0 + 90_000)
     assert decided(*RUNNING, after=90_000, facts=measured).actions == (Measure(),)
 
 
 def test_the_last_seconds_are_looked_at_every_two_seconds() -> None:
-    measured = replace(FACTS, measured_ms=T0 + 60_500, billable_ms=59_400)
+    measured = replace(FACTS, measured=Measured(59_400, T0 + 60_500))
 
     assert decided(*RUNNING, after=60_500, facts=measured) == Decision((), T0 + 62_500)
 
 
 def test_a_grant_that_is_used_up_ends_the_session() -> None:
-    measured = replace(FACTS, measured_ms=T0 + 60_500, billable_ms=59_500)
+    measured = replace(FACTS, measured=Measured(59_500, T0 + 60_500))
 
     assert decided(*RUNNING, after=60_500, facts=measured).actions == (StopAgent(1, "n1", SPENT),)
 

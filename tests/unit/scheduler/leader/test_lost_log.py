@@ -27,7 +27,7 @@ from scheduler.domain.session import BEHIND_ALL, Attempt, Recorded, Session, bef
 from scheduler.domain.standing import CLOCKS_MS, Standing, standing
 from scheduler.leader import figures
 from scheduler.leader.reconciler import _REPAIRS
-from scheduler.ports import HeldSlot, NodeSilent, Refused, Room, Unavailable
+from scheduler.ports import HeldSlot, NodeSilent, Room, Unavailable, WriteRefused
 from tests.support.events import SESSION, T0, assigned, ended, ready, requested, started, stopped, tick
 from tests.support.scheduler.builders import at_ms, log, node
 from tests.support.scheduler.world import Leader, World, asked, in_call, settle
@@ -195,7 +195,7 @@ async def test_a_log_counts_as_restored_after_a_whole_round_in_which_each_node_h
 
     world.monotonic_s += 60
     world.lose_log()
-    leader.board.nodes.outage_over(world.now_ms() + 8_000)
+    leader.board.nodes.outage_ended(world.now_ms() + 8_000)
     await leader.reconciler.reconcile()
     assert leader.reconciler.restored_ms == 1, (
         "a node that comes back later may have a call that this leader does not know"
@@ -472,7 +472,7 @@ def refuse(world: World, monkeypatch: pytest.MonkeyPatch, *kinds: type[Event]) -
 
     async def append_permitted(event: Event, *, expect_last: int | None = None) -> Recorded:
         if isinstance(event, kinds):
-            raise Refused("permissions violation")
+            raise WriteRefused("permissions violation")
         return await append(event, expect_last=expect_last)
 
     monkeypatch.setattr(world, "append", append_permitted)

@@ -28,9 +28,15 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mirror, "_CATCH_UP_POLLS", 20)
 
 
+def mirroring(world: World, board: Board, reports: Reports) -> asyncio.Task[None]:
+    return asyncio.create_task(
+        mirror.mirror_queue(board, world.tail, reports, log_is_full=lambda: False, restored_ms=lambda: 0)
+    )
+
+
 async def reports_of(world: World, board: Board, *, count: int) -> list[QueueState]:
     reports = Reports()
-    task = asyncio.create_task(mirror.mirror_queue(board, world.tail, reports))
+    task = mirroring(world, board, reports)
     await until(lambda: len(reports.made) >= count, 5, every_s=0.001)
     task.cancel()
     await asyncio.wait({task})
@@ -79,7 +85,7 @@ async def test_a_request_in_a_log_that_counts_from_1_again_is_waited_for_like_an
     board, reports = Board(world.limits, T0), Reports()
     for session_id in ("session_a", "session_b", "session_c"):
         board.record(world.write(requested(session_id)))
-    task = asyncio.create_task(mirror.mirror_queue(board, world.tail, reports))
+    task = mirroring(world, board, reports)
     await until(lambda: reports.made, 5, every_s=0.001)
     world.lose_log()
     record = world.write(requested("session_d"))

@@ -163,14 +163,14 @@ async def test_an_outage_while_the_log_is_compared_leaves_it_in_doubt() -> None:
     leader = await asked(world)
     term = term_of(world, leader, leader.timekeeper)
     term.acting = replace(term.make_parts(leader.board), conductor=leader.conductor, reconciler=leader.reconciler)
-    term.outage_over()
+    term.outage_ended()
     assert leader.conductor.beginnings.in_doubt
     world.monotonic_s += 5
     answer = world.begins_ms
 
     async def outage_in_between() -> int:
         world.begins_ms = answer  # type: ignore[method-assign]
-        term.outage_over()
+        term.outage_ended()
         return await answer()
 
     world.begins_ms = outage_in_between  # type: ignore[method-assign]
@@ -212,7 +212,7 @@ async def test_a_call_whose_node_was_lost_before_a_reconnect_is_taken_over_once_
     del world.states["n0"]
     liveness.changed("n0", None)
     await passes(world.limits.node_lease_ms / 1000)  # lost, and no other node is there
-    term.outage_over()
+    term.outage_ended()
     await passes(1.5)  # the next try finds its node not lost, and waits for the end of the session
     world.add_node("n1")
     liveness.changed("n1", world.reports()["n1"])

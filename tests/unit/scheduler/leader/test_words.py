@@ -96,7 +96,7 @@ async def test_a_start_whose_key_is_gone_ends_at_once_and_blames_no_node() -> No
     [end] = world.written(SessionEnded)
     assert (end.outcome, end.reason) == ("failed", "words_lost")
     assert not world.jobs.get("n1")
-    assert not leader.board.fleet.ranking.suspects
+    assert not leader.board.fleet.ranking.suspensions
     assert world.words.forgotten == [SESSION]
     await leader.conductor.stop()
 

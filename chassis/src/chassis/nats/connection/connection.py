@@ -16,7 +16,7 @@ from chassis import logs
 from chassis.access import NatsAccess
 from chassis.nats.connection.client import RecordingClient, security_of
 from chassis.nats.connection.translation import NATS_ERRORS, is_bad_login, login_refusal, translated
-from chassis.nats.errors import BusRefused, BusUnavailable, NoAnswer, NotPermitted
+from chassis.nats.errors import BusRefused, BusUnavailable, NoReply, NotPermitted
 from chassis.tasks import Tasks
 
 _RECONNECT_WAIT_S: Final = 0.25
@@ -165,7 +165,7 @@ class Connection:
 
         Args:
             doing: For the error's text, such as "reading voice.v1.session.>".
-            deadline_s: After it, `NoAnswer`; None leaves the timeout to nats-py (2 s for a request to JetStream).
+            deadline_s: After it, `NoReply`; None leaves the timeout to nats-py (2 s for a request to JetStream).
             subject: Only a refusal of this subject counts; None: of any, since nats-py chooses the subjects of
                 JetStream's API.
 
@@ -198,7 +198,7 @@ class Connection:
         try:
             async with self.asking("waiting for a ping's answer"):
                 await self._client.flush(answer_s)  # pyright: ignore[reportArgumentType] - nats-py only waits for it
-        except NoAnswer:
+        except NoReply:
             log.warning("nats.server_silent", url=self.url, seconds=answer_s)
             await self._client.force_reconnect()
         except BusUnavailable:

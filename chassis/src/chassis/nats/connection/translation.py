@@ -13,7 +13,7 @@ from chassis.nats.errors import (
     BusClosed,
     BusUnavailable,
     Declined,
-    NoAnswer,
+    NoReply,
     NoStorage,
     NoSubscriber,
     NotFound,
@@ -35,7 +35,7 @@ def translated(error: Exception, doing: str, url: str) -> BusUnavailable:
         case nats.errors.ConnectionClosedError():
             return BusClosed(text, url)
         case TimeoutError():
-            return NoAnswer(f"{doing}: no reply", url)
+            return NoReply(f"{doing}: no reply", url)
         case nats.errors.NoRespondersError() | NoStreamResponseError():
             return NoSubscriber(text, url)
         case nats.errors.MaxPayloadError() | nats.errors.BadSubjectError() | nats.errors.BadHeaderError():

@@ -14,7 +14,7 @@ from chassis.nats.errors import (
     ApiError,
     BusUnavailable,
     Declined,
-    NoAnswer,
+    NoReply,
     NoSubscriber,
     NotFound,
     NotPermitted,
@@ -105,12 +105,12 @@ class Publisher(Streams):
         sending = _Sending(self.connection, subject, data, stream, headers, self.redeclare_soon)
         try:
             return await retried(sending.attempt, deadline_s=deadline_s, final=(NotPermitted, StreamFull))
-        except NoAnswer as error:
+        except NoReply as error:
             if self.connection.is_connected:
                 await self._tell_a_full_disk(stream, error)
             raise
 
-    async def _tell_a_full_disk(self, stream: str, error: NoAnswer) -> None:
+    async def _tell_a_full_disk(self, stream: str, error: NoReply) -> None:
         """Raise `NotStored` if the stream answers: with a full disk it ignores each publish, and all else works.
 
         contracts/users.py permits each user to ask about the streams that it writes.

@@ -11,7 +11,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from chassis import logs
 from chassis.nats.connection.connection import Connection
-from chassis.nats.errors import BusClosed, BusUnavailable, NoAnswer, NotFound, StreamMissing
+from chassis.nats.errors import BusClosed, BusUnavailable, NoReply, NotFound, StreamMissing
 from chassis.nats.jetstream.messages import Stored, stored
 from chassis.nats.jetstream.pull import Pull
 
@@ -165,7 +165,7 @@ class Replay:
             raise
         except (NotFound, StreamMissing):
             return True
-        except NoAnswer:
+        except NoReply:
             log.warning("replay.silent", stream=self._stream, position=self.position)
             return self._connection.nc.is_connected
         except BusUnavailable:

@@ -34,7 +34,7 @@ _MARKER: Final = "Nats-Marker-Reason"
 _TTL: Final = "Nats-TTL"
 _KEY: Final = re.compile(r"(?=.{1,200}\Z)[-/_=A-Za-z0-9]+(\.[-/_=A-Za-z0-9]+)*")
 _DEADLINE_S: Final = 5.0
-_TOMBSTONE_TTL_S: Final = 60  # and so the longest TTL of a value: see `delete`
+_DELETE_MARKER_TTL_S: Final = 60  # and so the longest TTL of a value: see `delete`
 _POLL_S: Final = 5.0
 _SAME_MS: Final = 1  # the two ways to read a message round its time differently
 
@@ -69,7 +69,7 @@ class Entry(Generic[Value]):
         return read_value(shape, self.spec.name, self.key, self.data, self.revision)
 
 
-class Cause(StrEnum):
+class ChangeKind(StrEnum):
     """What happened to a key."""
 
     PUT = "put"
@@ -88,7 +88,7 @@ class Change(Generic[Value]):
 
     spec: BucketSpec[Value]
     key: str
-    cause: Cause
+    kind: ChangeKind
     data: bytes | None
     revision: int
 
@@ -180,8 +180,8 @@ class Bucket(Generic[Value]):
         headers = {_OPERATION: "PURGE", "Nats-Rollup": "sub"}
         stands_until = math.inf
         if self.spec.key_ttl_s is not None:
-            headers[_TTL] = str(_TOMBSTONE_TTL_S)
-            stands_until = time.monotonic() + _TOMBSTONE_TTL_S
+            headers[_TTL] = str(_DELETE_MARKER_TTL_S)
+            stands_until = time.monotonic() + _DELETE_MARKER_TTL_S
         marker = await self._write(key, b"", expect=revision, ttl_s=None, deadline_s=deadline_s, extra=headers)
         self._remember(key, marker, stands_until)
 
@@ -264,10 +264,10 @@ class Bucket(Generic[Value]):
         """Read one message of that stream."""
         key = subject.removeprefix(self._prefix)
         if headers.get(_MARKER) == "MaxAge":
-            return Change(self.spec, key, Cause.EXPIRED, None, revision)
+            return Change(self.spec, key, ChangeKind.EXPIRED, None, revision)
         if _MARKER in headers or _OPERATION in headers:
-            return Change(self.spec, key, Cause.DELETED, None, revision)
-        return Change(self.spec, key, Cause.PUT, data, revision)
+            return Change(self.spec, key, ChangeKind.DELETED, None, revision)
+        return Change(self.spec, key, ChangeKind.PUT, data, revision)
 
     def _entry(self, raw: Raw) -> Entry[Value] | None:
         if _MARKER in raw.headers or _OPERATION in raw.headers:
@@ -297,8 +297,10 @@ class Bucket(Generic[Value]):
         headers = {MSG_ID: operation or str(uuid4())} | (extra or {})
         ttl = ttl_s if ttl_s is not None else self.spec.key_ttl_s
         if ttl is not None and extra is None:
-            if ttl > _TOMBSTONE_TTL_S:
-                raise ValueError(f"a TTL of {ttl} s: up to {_TOMBSTONE_TTL_S} s, so that a marker outlives the value")
+            if ttl > _DELETE_MARKER_TTL_S:
+                raise ValueError(
+                    f"a TTL of {ttl} s: up to {_DELETE_MARKER_TTL_S} s, so that a marker outlives the value"
+                )
             headers[_TTL] = str(max(1, ttl))
         try:
             done = await self._bus.publish_raw(
@@ -328,9 +330,8 @@ class _Watch(Generic[Value]):
         self._callback = callback
         self._poll_s = poll_s
         self._ready = ready
-        self._told: dict[
-            str, tuple[int, int]
-        ] = {}  # revision and time: in a bucket that was made again, revisions start at 1
+        # Key -> revision and time: in a bucket that was made again, revisions start at 1.
+        self._told: dict[str, tuple[int, int]] = {}
         self._turn = asyncio.Lock()
         self._followed: set[str] = set()  # keys told by the reader during the present poll, which may have older values
 
@@ -368,13 +369,13 @@ class _Watch(Generic[Value]):
         """Tell what the reader missed; the next poll compares the keys that the reader told during this one."""
         for key, (revision, at_ms) in list(self._told.items()):
             if key not in present and key not in self._followed:
-                await self._tell(Change(self._bucket.spec, key, Cause.EXPIRED, None, revision), at_ms)
+                await self._tell(Change(self._bucket.spec, key, ChangeKind.EXPIRED, None, revision), at_ms)
         for entry in sorted(present.values(), key=lambda e: e.revision):
             if entry.key in self._followed:
                 continue
             revision, at_ms = self._told.get(entry.key, (0, 0))
             if entry.revision != revision or abs(entry.stored_ms - at_ms) > _SAME_MS:
-                change = Change(self._bucket.spec, entry.key, Cause.PUT, entry.data, entry.revision)
+                change = Change(self._bucket.spec, entry.key, ChangeKind.PUT, entry.data, entry.revision)
                 await self._tell(change, entry.stored_ms)
 
     async def _tell(self, change: Change[Value], at_ms: int) -> None:

@@ -2,12 +2,12 @@
 
 import asyncio
 import math
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
 from chassis import logs
+from chassis.clock import boot_clock
 from chassis.nats.errors import BusUnavailable, KeyChanged, KeyExists
 from chassis.nats.kv.bucket import Bucket, Entry
 from contracts.registry import Leader
@@ -21,11 +21,6 @@ _SHORTEST_S: Final = 0.05
 _RETRY_S: Final = 0.2  # after a failed renewal, while the lease is held
 
 log = logs.get_logger(__name__)
-
-
-def asleep_or_not_s() -> float:
-    """Seconds of a clock that continues while the machine is suspended, unlike `time.monotonic`."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Lease:
@@ -47,7 +42,7 @@ class Lease:
     """
 
     def __init__(
-        self, bucket: Bucket[Leader], key: str, holder: str, ttl_s: int, *, clock: Callable[[], float] = asleep_or_not_s
+        self, bucket: Bucket[Leader], key: str, holder: str, ttl_s: int, *, clock: Callable[[], float] = boot_clock
     ) -> None:
         self.key = key
         self.holder = holder

@@ -9,7 +9,7 @@ from chassis.nats.errors import (
     BadReply,
     BusUnavailable,
     CommandTimeout,
-    NoAnswer,
+    NoReply,
     NoResponder,
     NoSubscriber,
     NotPermitted,
@@ -36,7 +36,7 @@ async def request(
             answer = await connection.ask(f"requesting {name}", sent)
         except NoSubscriber as error:
             raise NoResponder(subject) from error
-        except (NoAnswer, NotPermitted) as error:
+        except (NoReply, NotPermitted) as error:
             raise CommandTimeout(subject, timeout_s) from error
         try:
             return command.answer.validate_json(answer.data)

@@ -110,7 +110,7 @@ def command_router(handlers: Iterable[NatsRoute] = (), *, timeout_s: float = 30.
     return NatsRouter(handlers=handlers, middlewares=(Trace, Measure, partial(Answer, timeout_s=timeout_s)))
 
 
-class Handlers:
+class CommandHandlers:
     """A service's routers on its connection, to be started and stopped."""
 
     def __init__(self, bus: JetStream, *routers: NatsRouter) -> None:

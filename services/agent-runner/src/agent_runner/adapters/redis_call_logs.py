@@ -87,15 +87,15 @@ class RedisCallLogs:
 
     async def carry(self) -> bool:
         """Look at all files once; False: Redis did not take all lines."""
-        over = [session_id for session_id, tail in self._tails.items() if tail.followers <= 0]
+        ended = [session_id for session_id, tail in self._tails.items() if tail.followers <= 0]
         for tail in self._tails.values():
             tail.read()
         lines = {session_id: list(tail.lines) for session_id, tail in self._tails.items() if tail.lines}
-        errors = await self._push(lines, over) if lines or over else {}
+        errors = await self._push(lines, ended) if lines or ended else {}
         for session_id in lines:
             if (session_id, "rpush") not in errors:  # per session: lines that are pushed again would be duplicates
                 self._tails[session_id].lines.clear()
-        for session_id in over:  # also if Redis refused the lines: an ended session's are not retried
+        for session_id in ended:  # also if Redis refused the lines: an ended session's are not retried
             del self._tails[session_id]
         return not errors
 
@@ -104,21 +104,21 @@ class RedisCallLogs:
         await self.carry()
         await self._redis.aclose()
 
-    async def _push(self, lines: dict[str, list[str]], over: list[str]) -> _Errors:
-        errors = await self._send(lines, over)
+    async def _push(self, lines: dict[str, list[str]], ended: list[str]) -> _Errors:
+        errors = await self._send(lines, ended)
         spoilt = {session_id for (session_id, _), error in errors.items() if "WRONGTYPE" in str(error)}
         if spoilt:  # another program wrote another type there
             log.warning("call_logs.no_list", keys=[key(session_id) for session_id in sorted(spoilt)])
             errors = {at: error for at, error in errors.items() if at[0] not in spoilt}
             again = {session_id: lines[session_id] for session_id in spoilt}
-            errors |= await self._send(again, [s for s in over if s in spoilt], delete=spoilt)
+            errors |= await self._send(again, [s for s in ended if s in spoilt], delete=spoilt)
         if errors and not self._is_away:
             error = next(iter(errors.values()))
             log.warning("call_logs.redis_unavailable", error=str(error) or type(error).__name__)
         self._is_away = bool(errors)
         return errors
 
-    async def _send(self, lines: dict[str, list[str]], over: list[str], *, delete: Collection[str] = ()) -> _Errors:
+    async def _send(self, lines: dict[str, list[str]], ended: list[str], *, delete: Collection[str] = ()) -> _Errors:
         pipe: Any = self._redis.pipeline(transaction=False)
         sent: list[tuple[str, str]] = []
         for session_id in delete:
@@ -128,7 +128,7 @@ class RedisCallLogs:
             pipe.rpush(key(session_id), *new)
             pipe.ltrim(key(session_id), -KEPT_LINES, -1)
             sent += [(session_id, "rpush"), (session_id, "ltrim")]
-        for session_id in over:
+        for session_id in ended:
             pipe.expire(key(session_id), _TTL_S)
             sent.append((session_id, "expire"))
         try:

@@ -29,7 +29,7 @@ log = logs.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class SpooledEvent:
     """One line of a file."""
 
     event: Event
@@ -93,13 +93,13 @@ class SpoolFile:
             _SKIPPED.inc()
             log.error("spool.not_written", file=self.name, error=str(error))
 
-    def read(self) -> list[Kept]:
+    def read(self) -> list[SpooledEvent]:
         """Read all valid lines: the last one may be half written."""
-        found: list[Kept] = []
+        found: list[SpooledEvent] = []
         for line in self._file.read_bytes().splitlines():
             try:
                 kept = json.loads(line)
-                found.append(Kept(parse_event(kept["subject"], kept["event"]), kept["expect_last"]))
+                found.append(SpooledEvent(parse_event(kept["subject"], kept["event"]), kept["expect_last"]))
             except (ValueError, TypeError, KeyError, ValidationError, UnknownEvent) as error:
                 log.error("spool.unreadable", file=self.name, error=type(error).__name__)
         return found

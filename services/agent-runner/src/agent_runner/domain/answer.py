@@ -28,7 +28,7 @@ class Answer:
         speed: The voice's speaking rate.
         said_s: Estimated seconds of speech so far.
         last: The last character so far.
-        is_over: The rest of the answer is not spoken.
+        is_at_limit: The rest of the answer is not spoken.
         repeats: What the attempts before this one have said. The text is then held until the end, without this
             beginning: a model that is asked again begins with the same words.
     """
@@ -38,7 +38,7 @@ class Answer:
     text: Speakable = field(default_factory=Speakable)
     said_s: float = 0.0
     last: str = ""
-    is_over: bool = False
+    is_at_limit: bool = False
     repeats: str = ""
     held: str = ""
 
@@ -76,12 +76,12 @@ class Answer:
         return left._limited(" " + new if new else "")
 
     def _limited(self, ready: str) -> tuple["Answer", str]:
-        if self.is_over or not self.longest_s:
-            return self, "" if self.is_over else ready
+        if self.is_at_limit or not self.longest_s:
+            return self, "" if self.is_at_limit else ready
         said_s, last = self.said_s, self.last
         for at, character in enumerate(ready):
             if self._is_end(said_s, last, character):
-                return replace(self, said_s=said_s, is_over=True), ready[:at]
+                return replace(self, said_s=said_s, is_at_limit=True), ready[:at]
             said_s += _seconds(character, self.speed)
             last = character
         return replace(self, said_s=said_s, last=last), ready

@@ -1,4 +1,4 @@
-"""How much speech the voice made, and how much of it went out to the room. Pure."""
+"""How much speech the voice made, and how much of it went out to the room."""
 
 
 class AudioFlow:

@@ -99,7 +99,7 @@ CallStep: TypeAlias = tuple[CallState, tuple[CallEffect, ...]]
 
 def step(state: CallState, event: CallEvent, now: float, limits: CallLimits) -> CallStep:
     """Decide the job's next state, and the effects in the order in which they are performed."""
-    if state.is_over:
+    if state.has_ended:
         return state, ()
     match event:
         case WorkerTaken():
@@ -313,11 +313,11 @@ def _close(state: CallState) -> CallStep:
     if state.unfinished is not None and state.worker.stopped is None and cause != Cause.SUPERSEDED:
         effects.append(TellTurn(state.unfinished))  # the successor needs it in its context
     effects += [
-        Log("job.over", {"cause": cause, "pid": state.worker.pid, "served_ms": served_ms, "fault_ms": fault_ms}),
+        Log("job.ended", {"cause": cause, "pid": state.worker.pid, "served_ms": served_ms, "fault_ms": fault_ms}),
         TellStopped(cause, served_ms, fault_ms),
         Release(),
     ]
-    return replace(state, is_over=True), tuple(effects)
+    return replace(state, has_ended=True), tuple(effects)
 
 
 def _observe(state: CallState, now: float, *, agent: bool | None = None, caller: bool | None = None) -> CallStep:

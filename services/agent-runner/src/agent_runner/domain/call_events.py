@@ -134,7 +134,7 @@ class TellTurn:
 
     turn: Turn
     budget_ms: int = 0
-    over: str = ""
+    over_budget: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ class CallState:
         stage_ms: When each stage of the start ended, in ms since the assignment.
         unfinished: The turn in progress.
         cause: Why the call ends; None: its end is not decided.
-        is_over: The process is gone, or there never was one, and `agent_stopped` was reported.
+        has_ended: The process is gone, or there never was one, and `agent_stopped` was reported.
     """
 
     job: Assignment
@@ -79,7 +79,7 @@ class CallState:
     stage_ms: Mapping[str, int] = field(default_factory=dict[str, int])
     unfinished: Turn | None = None
     cause: str | None = None
-    is_over: bool = False
+    has_ended: bool = False
 
     @property
     def served_ms(self) -> int:

@@ -82,6 +82,19 @@ class Sound:
 
 
 @dataclass(frozen=True, slots=True)
+class Deferred:
+    """Words that become the caller's turn when the agent's speech ends.
+
+    Attributes:
+        said_at: When a backchannel was said: it counts only just before the end. None: the words were said during a
+            protected line, and each is answered.
+    """
+
+    text: str
+    said_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Floor:
     """One call's floor. Each method takes one event and returns the next state, and the effects in order.
 
@@ -94,7 +107,7 @@ class Floor:
         has_words: Of that turn.
         unsaid: Letters not yet heard of a line that the caller cannot interrupt; None: there is none.
         guarded_until: Until then a sound does not pause the agent; None: the caller has not heard the agent yet.
-        kept: Words for the end of the agent's speech, with the time of the last: None if they wait for any end.
+        deferred: Words that become the caller's turn when the agent's speech ends.
     """
 
     rules: Rules
@@ -107,7 +120,7 @@ class Floor:
     has_words: bool = False
     unsaid: int | None = None
     guarded_until: float | None = None
-    kept: tuple[str, float | None] | None = None
+    deferred: Deferred | None = None
 
     @property
     def is_paused(self) -> bool:
@@ -174,14 +187,14 @@ class Floor:
             return floor, ()
         if self.is_agents(now):
             if self.is_protected:
-                return (_keeping(floor, text), (Ignore(),)) if is_final else (floor, ())
+                return (_deferring(floor, text), (Ignore(),)) if is_final else (floor, ())
             if not self.rules.backchannels.asks_for_floor(text, self.rules.min_words, is_final=is_final):
                 return _backchannel(floor, now, text) if is_final else (floor, ())
         return floor, (StartTurn(),)
 
     def turn_began(self) -> Self:
         """The caller's turn is open; what the agent said or prepared is interrupted."""
-        return replace(self.interrupted(), has_turn=True, has_words=False, kept=_owed(self.kept))
+        return replace(self.interrupted(), has_turn=True, has_words=False, deferred=_owed(self.deferred))
 
     def turn_ended(self, now: float) -> Self:
         """The caller's turn is complete. With words it is answered."""
@@ -229,33 +242,34 @@ class Floor:
         return replace(self, unsaid=_letters(line))
 
 
-def _keeping(floor: Floor, text: str) -> Floor:
+def _deferring(floor: Floor, text: str) -> Floor:
     """Keep words for the end of a protected line."""
-    owed = _owed(floor.kept)
-    return replace(floor, kept=(f"{owed[0]} {text}" if owed else text, None))
+    owed = _owed(floor.deferred)
+    return replace(floor, deferred=Deferred(f"{owed.text} {text}" if owed else text))
 
 
 def _backchannel(floor: Floor, now: float, text: str) -> FloorStep:
     hold = floor.hold.words_came()
-    kept = replace(floor, kept=_owed(floor.kept) or (text, now), hold=hold)
+    floor = replace(floor, deferred=_owed(floor.deferred) or Deferred(text, now), hold=hold)
     if not hold.is_paused or floor.sound.is_on:
-        return kept, (Ignore(backchannel=True),)
-    return replace(kept, hold=hold.ended()), (Ignore(backchannel=True), Resume())
+        return floor, (Ignore(backchannel=True),)
+    return replace(floor, hold=hold.ended()), (Ignore(backchannel=True), Resume())
 
 
 def _taken_up(floor: Floor, now: float) -> FloorStep:
     """The agent is silent: take up what was said into its line, or at the end of all that was due."""
-    if floor.kept is None:
+    deferred = floor.deferred
+    if deferred is None:
         return floor, ()
-    text, at = floor.kept
+    at = deferred.said_at
     if at is not None and (floor.has_turn or floor.due.is_open(now) or now - at >= _AT_ITS_END_S):
         return floor, ()
-    return replace(floor, kept=None), (TakeUp(text),)
+    return replace(floor, deferred=None), (TakeUp(deferred.text),)
 
 
-def _owed(kept: tuple[str, float | None] | None) -> tuple[str, None] | None:
+def _owed(deferred: Deferred | None) -> Deferred | None:
     """The words said during a protected line: each is answered."""
-    return (kept[0], None) if kept and kept[1] is None else None
+    return deferred if deferred is not None and deferred.said_at is None else None
 
 
 def _judged(floor: Floor, now: float, text: str, *, is_final: bool) -> Judgement:

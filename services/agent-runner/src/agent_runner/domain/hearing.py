@@ -1,4 +1,4 @@
-"""Whether speech to text works, and whether the caller waits for an answer to words that never came. Pure.
+"""Whether speech to text works, and whether the caller waits for an answer to words that never came.
 
 A sound without words proves nothing: it may be a hum, a child, music on hold. The recogniser counts as deaf by its own
 signs only: a session in which not one message came, though it is open, or speech for seconds without any message.

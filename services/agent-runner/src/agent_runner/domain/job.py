@@ -121,7 +121,7 @@ class JobState:
         state, effects = self.ended(EndCall(Cause.ENDED, "the supervisor is gone"))
         return state, (CancelLastWords(), *effects)
 
-    def put_out(self, reason: str) -> Step:
+    def removed(self, reason: str) -> Step:
         """LiveKit removed the agent from the room, for LiveKit's own reason."""
         if self.is_ending:
             return self, ()

@@ -116,7 +116,7 @@ class NodeJobs:
         """Why the node cannot prejoin a room now. `is_known`: it has the room already."""
         return self._unable(limits, busy=0 if is_known else limits.busy + limits.held)
 
-    def job_over(self, session_id: str, job: EndedJob) -> "NodeJobs":
+    def job_ended(self, session_id: str, job: EndedJob) -> "NodeJobs":
         running, ended = dict(self.running), dict(self.ended)
         if running.get(session_id) == job.epoch:
             del running[session_id]

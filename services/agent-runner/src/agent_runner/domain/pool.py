@@ -174,7 +174,7 @@ class PoolState:
     Attributes:
         idle: By process.
         retiring: Killed workers whose processes still exist.
-        claimed: Slots of jobs.
+        jobs: Slots of jobs.
         held: Slots of prejoined rooms.
         ever_ready: A worker has been ready once.
         judge_from: Before this instant an idle worker's silence may be the supervisor's own.
@@ -183,7 +183,7 @@ class PoolState:
 
     idle: Mapping[int, IdleWorker] = field(default_factory=dict[int, IdleWorker])
     retiring: frozenset[int] = frozenset()
-    claimed: int = 0
+    jobs: int = 0
     held: int = 0
     backoff: Backoff = field(default_factory=Backoff)
     draining: bool = False
@@ -267,7 +267,7 @@ class PoolState:
         todo = plan(
             limits,
             idle,
-            busy=state.claimed + state.held + len(state.retiring),
+            busy=state.jobs + state.held + len(state.retiring),
             waiting=waiting,
             draining=state.draining,
             backoff=state.backoff,

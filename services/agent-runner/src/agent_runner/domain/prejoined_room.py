@@ -20,7 +20,7 @@ USED: Final = "used"
 """The end of a room whose worker got the job."""
 
 _HUNG: Final = "hung"
-_CUT_OFF: Final = "cut_off"
+_AWAY: Final = "cut_off"
 
 
 class Phase(Enum):
@@ -34,7 +34,7 @@ class Phase(Enum):
     """A session deleted its key; the session's job is expected."""
     LEAVING = auto()
     """Its worker was told to leave, or was killed, and still holds the slot."""
-    OVER = auto()
+    ENDED = auto()
     """Its worker is gone or has the job."""
 
 
@@ -128,7 +128,7 @@ class RoomState:
 
     @property
     def has_ended(self) -> bool:
-        return self.phase in (Phase.LEAVING, Phase.OVER)
+        return self.phase in (Phase.LEAVING, Phase.ENDED)
 
     def worker_came(self, pid: int) -> RoomStep:
         """The room has a worker, perhaps after its end."""
@@ -148,8 +148,8 @@ class RoomState:
     def died(self) -> RoomStep:
         """The worker's process has exited."""
         if self.phase is Phase.LEAVING:
-            return replace(self, phase=Phase.OVER), (Release(),)
-        return self._over("died", *self._delete_key())
+            return replace(self, phase=Phase.ENDED), (Release(),)
+        return self._end("died", *self._delete_key())
 
     def fill_failed(self, end: str) -> RoomStep:
         return self._leave(end)
@@ -183,7 +183,7 @@ class RoomState:
         """Give the worker to the job, unless it missed two beats: then a new worker starts the job sooner."""
         if self.phase is Phase.FILLING:
             return self, ()
-        return self._leave(_HUNG) if self.silent_s >= TWO_BEATS_S else self._over(USED)
+        return self._leave(_HUNG) if self.silent_s >= TWO_BEATS_S else self._end(USED)
 
     def retire(self, end: str, *, claimed_too: bool = False) -> RoomStep:
         """End the room; one that a session has claimed only if `claimed_too`."""
@@ -200,7 +200,7 @@ class RoomState:
 
     def node_was_away(self) -> RoomStep:
         """The node was away for longer than its lease: a session that claimed the room got its agent elsewhere."""
-        return self._leave(_CUT_OFF)
+        return self._leave(_AWAY)
 
     def looked(self, silence_s: float, now: float, *, silence_limit_s: float) -> RoomStep:
         """Time has passed, with so much silence of the worker; comes a few times a second."""
@@ -208,7 +208,7 @@ class RoomState:
         is_hung = state.silent_s >= silence_limit_s
         match self.phase:
             case Phase.WAITING if is_hung or self.key.has_expired(now):
-                return state._leave(_HUNG if is_hung else _CUT_OFF)
+                return state._leave(_HUNG if is_hung else _AWAY)
             case Phase.WAITING if now >= self.expires:
                 return state.retire("aged")
             case Phase.WAITING if self.key.is_due(now):
@@ -225,14 +225,14 @@ class RoomState:
         order it would first resume its connection, which removes that agent from the room.
         """
         if self.has_ended or not self.pid:
-            return self._over(end)
-        going: tuple[RoomEffect, ...] = (Kill(),) if end in (_HUNG, _CUT_OFF) else (Leave(), Kill(LEAVE_S))
+            return self._end(end)
+        going: tuple[RoomEffect, ...] = (Kill(),) if end in (_HUNG, _AWAY) else (Leave(), Kill(LEAVE_S))
         return replace(self, phase=Phase.LEAVING, end=end), (Ended(end), *self._delete_key(), *going)
 
-    def _over(self, end: str, *effects: RoomEffect) -> RoomStep:
+    def _end(self, end: str, *effects: RoomEffect) -> RoomStep:
         if self.has_ended:
             return self, ()
-        return replace(self, phase=Phase.OVER, end=end), (Ended(end), *effects, Release())
+        return replace(self, phase=Phase.ENDED, end=end), (Ended(end), *effects, Release())
 
     def _delete_key(self) -> tuple[RoomEffect, ...]:
         is_there = self.key.exists and self.phase in (Phase.FILLING, Phase.WAITING)

@@ -1,4 +1,4 @@
-"""How long the caller has been silent, and which reaction is due. Pure."""
+"""How long the caller has been silent, and which reaction is due."""
 
 from typing import Final, Literal
 

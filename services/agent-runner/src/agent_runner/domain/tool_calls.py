@@ -1,4 +1,4 @@
-"""The calls of a session's tools: which are the same request, which may have taken effect, which fail alike. Pure."""
+"""The calls of a session's tools: which are the same request, which may have taken effect, which fail alike."""
 
 import hashlib
 import json
@@ -65,7 +65,7 @@ class Failure(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Ledger:
+class CallsSoFar:
     """What a session's calls so far mean for the next one.
 
     Attributes:
@@ -88,10 +88,10 @@ class Ledger:
         """
         return self.open.get(call.hash) or f"{self.session_id}:{_digest(str(question), call.hash)[:32]}"
 
-    def started(self, call: ToolRequest, key: str) -> "Ledger":
+    def started(self, call: ToolRequest, key: str) -> "CallsSoFar":
         return replace(self, open={**self.open, call.hash: key})
 
-    def finished(self, call: ToolRequest, outcome: Outcome, kind: str, question: int) -> tuple["Ledger", bool]:
+    def finished(self, call: ToolRequest, outcome: Outcome, kind: str, question: int) -> tuple["CallsSoFar", bool]:
         """Note an outcome; True when the call has failed twice in a row in the same way, or MOST_FAILURES times.
 
         Args:
@@ -145,12 +145,12 @@ class Patience:
 
 
 def unanswered(calls: Iterable[ToolCall]) -> dict[str, str]:
-    """`Ledger.open` after these calls, given oldest first: the newest MOST_OPEN of it."""
-    ledger = Ledger("")
+    """`CallsSoFar.open` after these calls, given oldest first: the newest MOST_OPEN of it."""
+    so_far = CallsSoFar("")
     for told in calls:
         call = ToolRequest(told.name, told.arguments)
         if told.outcome in ("", "unknown"):
-            ledger = ledger.started(call, told.key)
+            so_far = so_far.started(call, told.key)
         else:
-            ledger, _ = ledger.finished(call, "done", "", 0)
-    return dict([*ledger.open.items()][-MOST_OPEN:])
+            so_far, _ = so_far.finished(call, "done", "", 0)
+    return dict([*so_far.open.items()][-MOST_OPEN:])

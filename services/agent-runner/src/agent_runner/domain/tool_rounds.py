@@ -32,6 +32,6 @@ class Rounds:
         self._count = max(self._count, MOST_ROUNDS)
 
     @property
-    def are_over(self) -> bool:
+    def are_used_up(self) -> bool:
         """Whether to refuse this round's calls and tell the model to answer now."""
         return self._count > MOST_ROUNDS

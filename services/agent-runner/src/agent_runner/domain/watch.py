@@ -1,4 +1,4 @@
-"""What a running call needs attention for: a notice to say, an idle caller, a deaf or mute agent. Pure."""
+"""What a running call needs attention for: a notice to say, an idle caller, a deaf or mute agent."""
 
 from collections.abc import Iterator
 from typing import TypeAlias

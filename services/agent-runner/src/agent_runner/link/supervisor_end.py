@@ -65,7 +65,7 @@ class ForkedWorker:
         if self._gone:
             return
         if len(self._unsent) >= _MAX_UNSENT:  # it does not read; its silence will end it
-            log.error("worker.deaf", pid=self._pid, kind=message.kind)
+            log.error("worker.not_reading", pid=self._pid, kind=message.kind)
             return
         self._unsent.append((encode(message), None if history is None else _memory_file(history)))
         self._flush()

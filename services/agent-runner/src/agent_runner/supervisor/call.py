@@ -73,15 +73,15 @@ class World:
 class Call:
     """A job and its worker; it holds its slot from `begin` until the process is gone."""
 
-    def __init__(self, job: AssignJob, world: World, on_over: "Callable[[Call], None]") -> None:
-        """`on_over`: called once, when the process is gone and `agent_stopped` is in the outbox."""
+    def __init__(self, job: AssignJob, world: World, on_end: "Callable[[Call], None]") -> None:
+        """`on_end`: called once, when the process is gone and `agent_stopped` is in the outbox."""
         before_ms = job.served_ms_before if job.billable_ms_before is None else job.billable_ms_before
         credit = Credit(None if job.farewell else job.granted_minutes, before_ms)
         self.job = job
         self.state = CallState(Assignment(job.epoch, world.clock(), credit, farewell=job.farewell))
-        self.over = asyncio.Event()
+        self.ended = asyncio.Event()
         self._world = world
-        self._on_over = on_over
+        self._on_end = on_end
         self._process: WorkerProcess | None = None
         self._has_worker = asyncio.Event()
         self._starting: asyncio.Task[None] | None = None
@@ -95,7 +95,7 @@ class Call:
         return self._world.limits(self.job.language)
 
     def begin(self, waiting: WorkerProcess | None = None) -> None:
-        """Claim the slot and start.
+        """Take the slot and start.
 
         Args:
             waiting: The worker that is in the job's room already.
@@ -109,7 +109,7 @@ class Call:
 
     async def has_worker(self, timeout_s: float) -> None:
         """Wait until the job has a worker or has ended, at most `timeout_s`."""
-        await first_of(self._has_worker.wait(), self.over.wait(), timeout_s=timeout_s)
+        await first_of(self._has_worker.wait(), self.ended.wait(), timeout_s=timeout_s)
 
     def end(self, cause: str, *, say: str | None = None) -> None:
         """Decide the end, which fixes the served time; the first decision stands.
@@ -223,8 +223,8 @@ class Call:
             self._starting.cancel()
         self._world.call_logs.leave(self.job.session_id)
         self._world.pool.change_slots(jobs=-1)
-        self.over.set()
-        self._on_over(self)
+        self.ended.set()
+        self._on_end(self)
 
     def _go(self, past: Past | None) -> Go:
         job = self.job

@@ -10,7 +10,7 @@ from typing import Final
 from agent_runner.domain.node import EndedJob, NodeEffect, NodeJobs, NodeLimits, Refuse
 from agent_runner.ports import LogUnavailable
 from agent_runner.supervisor.call import Call, World
-from agent_runner.supervisor.rooms import Rooms
+from agent_runner.supervisor.rooms import PrejoinedRooms
 from chassis import logs
 from chassis.tasks import Tasks, first_of
 from contracts.causes import Cause
@@ -50,7 +50,7 @@ class Node:
         changed: Set when the node's entry is no longer current.
     """
 
-    def __init__(self, facts: NodeFacts, world: World, rooms: Rooms, changed: asyncio.Event) -> None:
+    def __init__(self, facts: NodeFacts, world: World, rooms: PrejoinedRooms, changed: asyncio.Event) -> None:
         self.facts = facts
         self.changed = changed
         self.jobs = NodeJobs()
@@ -92,8 +92,8 @@ class Node:
         """Start the job, with the worker that waits in its room if there is one."""
         waiting = self._rooms.take(job.session_id)
         if waiting is None:
-            self._rooms.make_way()
-        call = self._current[job.session_id] = Call(job, self._world, self._call_over)
+            self._rooms.evict()
+        call = self._current[job.session_id] = Call(job, self._world, self._call_ended)
         self._calls.add(call)
         self._idle.clear()
         call.begin(waiting)
@@ -156,7 +156,7 @@ class Node:
             region=self.facts.region,
             slots=pool.limits.slots,
             warm=pool.state.warm,
-            busy=pool.state.claimed,
+            busy=pool.state.jobs,
             draining=self.jobs.draining,
             drain_since=self._drain_since,
             drain_until=self._drain_until,
@@ -176,10 +176,10 @@ class Node:
     def _limits(self, *, has_worker: bool = False) -> NodeLimits:
         pool = self._world.pool
         not_ready = None if has_worker else pool.problem()
-        return NodeLimits(pool.limits.slots, pool.state.claimed, pool.state.held, not_ready)
+        return NodeLimits(pool.limits.slots, pool.state.jobs, pool.state.held, not_ready)
 
     async def _fence(self, call: Call) -> None:
-        while not call.over.is_set():
+        while not call.ended.is_set():
             try:
                 call.fence(await self._world.session_log.last_epoch(call.job.session_id, deadline_s=_FENCE_S))
             except LogUnavailable:  # without NATS every job fails like this, until NATS is back
@@ -187,13 +187,13 @@ class Node:
             else:
                 return
 
-    def _call_over(self, call: Call) -> None:
+    def _call_ended(self, call: Call) -> None:
         session_id = call.job.session_id
         self._calls.discard(call)
         if self._current.get(session_id) is call:
             del self._current[session_id]
         job = EndedJob(call.job.epoch, call.state.served_ms, call.state.fault_ms)
-        self.jobs = self.jobs.job_over(session_id, job)
+        self.jobs = self.jobs.job_ended(session_id, job)
         if not self._calls:
             self._idle.set()
         self.changed.set()

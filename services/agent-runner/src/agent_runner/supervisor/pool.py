@@ -84,8 +84,8 @@ class Pool:
         return self.state.problem(self.limits)
 
     def change_slots(self, *, jobs: int = 0, rooms: int = 0) -> None:
-        """Claim (+1) or release (-1) slots of jobs and prejoined rooms."""
-        self._become(replace(self.state, claimed=self.state.claimed + jobs, held=self.state.held + rooms))
+        """Take (+1) or release (-1) slots of jobs and prejoined rooms."""
+        self._become(replace(self.state, jobs=self.state.jobs + jobs, held=self.state.held + rooms))
 
     def drain(self) -> None:
         """Retire the idle workers; from now on only jobs that already wait get one."""
@@ -97,7 +97,7 @@ class Pool:
         self._wake.set()
 
     async def take(self, timeout_s: float, *, may_be_stale: bool = True) -> Taken:
-        """A ready worker for a job that has claimed its slot. The caller sets its listener before any await.
+        """A ready worker for a job that holds its slot. The caller sets its listener before any await.
 
         Args:
             may_be_stale: Prefer a worker with the former configuration to waiting for one.
@@ -132,7 +132,7 @@ class Pool:
         while True:
             self._wake.clear()
             limits = replace(self.limits, target=max(self.limits.target, self._floor()))
-            room = 0 if self.state.draining else max(0, limits.slots - self.state.claimed)
+            room = 0 if self.state.draining else max(0, limits.slots - self.state.jobs)
             meters.WARM_TARGET.set(min(limits.target, room))
             if domain.Fork() in self._take_step(self.state.woke(self._clock(), limits, waiting=self._waiting())):
                 await self._fork()
@@ -219,13 +219,13 @@ class Pool:
 
     def _counts(self) -> tuple[object, ...]:
         state = self.state
-        return state.warm, len(state.idle), state.retiring, state.claimed, state.held, state.draining
+        return state.warm, len(state.idle), state.retiring, state.jobs, state.held, state.draining
 
     def _changed(self) -> None:
         self._wake.set()
         state = self.state
         meters.WORKERS.labels("warm").set(state.warm)
         meters.WORKERS.labels("starting").set(len(state.idle) - state.warm)
-        meters.WORKERS.labels("busy").set(state.claimed)
-        meters.SLOTS_FREE.set(max(0, self.limits.slots - state.claimed))  # prejoined rooms make way for jobs
+        meters.WORKERS.labels("busy").set(state.jobs)
+        meters.SLOTS_FREE.set(max(0, self.limits.slots - state.jobs))  # prejoined rooms make way for jobs
         self._on_change()

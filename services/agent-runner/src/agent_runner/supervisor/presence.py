@@ -1,7 +1,6 @@
 """The node's entry in the registry: renewed each second, and never after a lapse before the jobs are fenced."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
@@ -12,17 +11,13 @@ from agent_runner.ports import NameTaken, Registry
 from agent_runner.supervisor import meters
 from agent_runner.supervisor.node import Node
 from chassis import logs
+from chassis.clock import boot_clock
 from contracts.deadlines import NODE_RENEW_S
 
 _RETRY_S: Final = 0.5
 _DEBOUNCE_S: Final = 0.05
 
 log = logs.get_logger(__name__)
-
-
-def boot_clock() -> float:
-    """Seconds of a clock that goes on while the machine is suspended; the monotonic one stops then."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Presence:

@@ -147,8 +147,8 @@ class Report:
 
     def _tell_turn(self, what: TellTurn) -> None:
         turn = what.turn
-        if what.over:
-            meters.TURNS_OVER_BUDGET.labels(what.over).inc()
+        if what.over_budget:
+            meters.TURNS_OVER_BUDGET.labels(what.over_budget).inc()
         for stage, ms in turn.stage_ms.items():
             meters.TURN_SECONDS.labels(meters.bounded(stage)).observe(ms / 1000)
         self._put_sealed(
@@ -162,7 +162,7 @@ class Report:
                 interrupted=turn.interrupted,
                 stage_ms=turn.stage_ms,
                 budget_ms=what.budget_ms,
-                over=what.over,
+                over=what.over_budget,
                 summary=turn.summary[:_MAX_TEXT],
                 summary_keeps=turn.summary_keeps,
             )

@@ -40,7 +40,7 @@ class RoomFacts:
 class _Room:
     """One room, which listens to its worker; `rooms` performs its effects."""
 
-    def __init__(self, rooms: "Rooms", order: PrejoinRoom) -> None:
+    def __init__(self, rooms: "PrejoinedRooms", order: PrejoinRoom) -> None:
         self.session_id = order.session_id
         self.state = RoomState(max_age_s=order.max_age_s)
         self.process: WorkerProcess | None = None
@@ -59,7 +59,7 @@ class _Room:
         self._rooms.perform(self, self.state.died())
 
 
-class Rooms:
+class PrejoinedRooms:
     """Joins rooms at the scheduler's command and gives their workers to jobs. Each room holds a slot of the pool."""
 
     def __init__(
@@ -135,10 +135,10 @@ class Rooms:
         self.perform(room, room.state.job_came())
         return room.process if room.state.end == domain.USED else None
 
-    def make_way(self, *, coming: int = 1) -> None:
+    def evict(self, *, coming: int = 1) -> None:
         """Evict the oldest unclaimed room if no slot is left for so many coming jobs."""
         states = {session_id: room.state for session_id, room in self._rooms.items()}
-        jobs, slots = self._pool.state.claimed + coming, self._pool.limits.slots
+        jobs, slots = self._pool.state.jobs + coming, self._pool.limits.slots
         evicted = domain.room_to_evict(states, jobs=jobs, slots=slots)
         if evicted is not None:
             self.perform(self._rooms[evicted], states[evicted].retire("made_way"))
@@ -155,7 +155,7 @@ class Rooms:
 
     def look(self, silence_s: float) -> None:
         """Count silence, renew keys, retire old rooms; called a few times a second."""
-        self.make_way(coming=0)  # a job may have come while the only room was still being joined
+        self.evict(coming=0)  # a job may have come while the only room was still being joined
         for room in list(self._rooms.values()):
             self.perform(room, room.state.looked(silence_s, self._clock(), silence_limit_s=self._facts.silence_s))
 
@@ -264,7 +264,7 @@ class Rooms:
             log.warning("room.key_left", session_id=room.session_id, reason=str(error))  # it expires in 15 s
         self.perform(room, room.state.key_deleted(self._clock(), by_us=by_us))
         if not by_us:
-            self.make_way(coming=0)  # evict another room if a session has claimed the one that was to make way
+            self.evict(coming=0)  # evict another room if a session has claimed the one that was to be evicted
 
     def _changed(self) -> None:
         meters.WORKERS.labels("prejoined").set(len(self.ids))

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Final
 
-from billing.domain.usage import METERED, LoggedEvent
+from billing.domain.usage import METERED, Recorded
 from billing.ports import Extent, LogUnavailable
-from chassis.nats import Bus, BusUnavailable, PublishRefused, SequenceConflict, Stored, place_of, show_place
+from chassis.nats import Bus, BusUnavailable, PublishRefused, SequenceConflict, Stored, position_of, show_position
 from contracts.events import Event, SessionBilled, SessionEnded
-from contracts.streams import BILLINGS_PLACE, SESSIONS
+from contracts.streams import BILLINGS_POSITION, SESSIONS
 from contracts.subjects import DEAD_PREFIX, session_event
 
 FOLLOWED: Final = tuple(session_event(cls.event, "*") for cls in (SessionEnded, *METERED))
@@ -21,7 +21,7 @@ class NatsSessionLog:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
-    async def history(self, session_id: str) -> list[LoggedEvent]:
+    async def history(self, session_id: str) -> list[Recorded]:
         try:
             found = await self._bus.history(session_id)
         except BusUnavailable as error:
@@ -58,7 +58,7 @@ class NatsSessionLog:
             raise LogUnavailable(str(error)) from error
         return max((stored.seq for stored in found if stored is not None), default=0)
 
-    async def follow(self, behind: int) -> AsyncIterator[LoggedEvent]:
+    async def follow(self, behind: int) -> AsyncIterator[Recorded]:
         async for stored in self._bus.replay(FOLLOWED, since=behind + 1):
             if isinstance(stored.event, Event):
                 yield _logged(stored.event, stored)
@@ -66,23 +66,23 @@ class NatsSessionLog:
     async def show_position(self, seq: int, *, may_go_back: bool) -> None:
         """Show the position as the start of a durable consumer that nothing reads.
 
-        Older versions read by a consumer of this name; while one still does, it keeps its own place. NATS cannot move
-        a consumer, so it is deleted and created again, but only when the position differs.
+        Older versions read by a consumer of this name; while one still does, it keeps its own position. NATS cannot
+        move a consumer, so it is deleted and created again, but only when the position differs.
         """
         connection = self._bus.connection
         try:
-            await show_place(connection, SESSIONS.name, BILLINGS_PLACE, FOLLOWED, seq, may_go_back=may_go_back)
+            await show_position(connection, SESSIONS.name, BILLINGS_POSITION, FOLLOWED, seq, may_go_back=may_go_back)
         except BusUnavailable as error:
             raise LogUnavailable(str(error)) from error
 
     async def shown_position(self) -> int:
         try:
-            place = await place_of(self._bus.connection, SESSIONS.name, BILLINGS_PLACE)
+            position = await position_of(self._bus.connection, SESSIONS.name, BILLINGS_POSITION)
         except BusUnavailable as error:
             raise LogUnavailable(str(error)) from error
-        return 0 if place is None else place.seq
+        return 0 if position is None else position.seq
 
-    async def bury(self, cause: LoggedEvent, reason: str) -> None:
+    async def bury(self, cause: Recorded, reason: str) -> None:
         headers = {
             "Nats-Msg-Id": f"{SESSIONS.name}/billing/{cause.seq}/{cause.stored_ms}",
             "dead-reason": reason.encode("ascii", "replace").decode(),
@@ -97,6 +97,6 @@ class NatsSessionLog:
             raise LogUnavailable(str(error)) from error
 
 
-def _logged(event: Event, stored: Stored) -> LoggedEvent:
+def _logged(event: Event, stored: Stored) -> Recorded:
     trace = {name: value for name, value in stored.headers.items() if name in ("traceparent", "tracestate")}
-    return LoggedEvent(event=event, stored_ms=stored.stored_ms, seq=stored.seq, trace=trace)
+    return Recorded(event=event, stored_ms=stored.stored_ms, seq=stored.seq, trace=trace)

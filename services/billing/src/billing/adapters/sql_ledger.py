@@ -16,7 +16,7 @@ from billing.adapters.schema import ledger_entries, log_gaps, log_position, sett
 from billing.domain.conflict import check_entry, check_settlement
 from billing.domain.ledger import Account, Entry, EpochShare, SettledLog, Settlement
 from billing.domain.rating import Charge, Tariff
-from billing.ports import Gap, Place, Position, UserAccount
+from billing.ports import Gap, PageStart, Position, UserAccount
 
 _IN: Final = 500  # ids in one query
 _INSERT: Final = {"sqlite": sqlite_insert, "postgresql": postgresql_insert}
@@ -89,7 +89,7 @@ class SqlLedger:
         return found[0] if found else None
 
     async def user(
-        self, user_id: str, *, limit: int, behind: Place | None, account: str | None = None
+        self, user_id: str, *, limit: int, behind: PageStart | None, account: str | None = None
     ) -> UserAccount | None:
         async with self._database.reading() as connection:
             counts = await _counts(connection, [user_id] if account is None else [user_id, account])
@@ -104,7 +104,7 @@ class SqlLedger:
             sessions=sum(counts.values()),
             owed=Charge(*(int(amount) for amount in total)),  # PostgreSQL sums 64-bit integers into a decimal
             page=tuple(page),
-            next=None if last is None else Place(last.settled_ms, last.session_id),
+            next=None if last is None else PageStart(last.settled_ms, last.session_id),
         )
 
     async def _insert(self, connection: AsyncConnection, key: Column[str], row: dict[str, Any]) -> int:
@@ -131,7 +131,7 @@ def _sums(users: Iterable[str]) -> Select[*tuple[Any, ...]]:
     ).where(entry.user_id.in_(users))
 
 
-def _newest(users: Iterable[str], behind: Place | None) -> Select[Any]:
+def _newest(users: Iterable[str], behind: PageStart | None) -> Select[Any]:
     at, session = settlements.c.settled_ms, settlements.c.session_id
     query = select(settlements).where(settlements.c.user_id.in_(users))
     if behind is not None:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
-from billing.domain.usage import METERED, LoggedEvent
+from billing.domain.usage import METERED, Recorded
 from contracts.events import SessionEnded
 
 MOST_REMEMBERED: Final = 100_000
@@ -27,7 +27,7 @@ class Due:
         is_late: An event arrived after the end, so the bill may have changed.
     """
 
-    cause: LoggedEvent
+    cause: Recorded
     seq: int
     is_late: bool
 
@@ -44,10 +44,10 @@ class Backlog:
 
     read: int = 0
     due: dict[str, Due] = field(default_factory=dict[str, Due])
-    unknown: dict[str, LoggedEvent] = field(default_factory=dict[str, LoggedEvent])
+    unknown: dict[str, Recorded] = field(default_factory=dict[str, Recorded])
     _open: dict[str, None] = field(default_factory=dict[str, None])
 
-    def follow(self, record: LoggedEvent) -> None:
+    def follow(self, record: Recorded) -> None:
         """Add one event; events arrive in the stream's order."""
         self.read = max(self.read, record.seq)
         event, session_id = record.event, record.event.session_id

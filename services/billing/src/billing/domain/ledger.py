@@ -10,7 +10,7 @@ from typing import Final, Literal
 from uuid import UUID, uuid5
 
 from billing.domain.rating import NOTHING, Charge, Tariff, rate
-from billing.domain.usage import LoggedEvent, Usage
+from billing.domain.usage import Recorded, Usage
 from contracts.events import (
     AgentReady,
     AgentStopped,
@@ -209,7 +209,7 @@ def _usage_entry(settlement: Settlement) -> Entry:
     )
 
 
-def _adjustment(settlement: Settlement, late: LoggedEvent, charge: Charge) -> Entry:
+def _adjustment(settlement: Settlement, late: Recorded, charge: Charge) -> Entry:
     return Entry(
         entry_id=uuid5(_ENTRIES, f"{settlement.session_id}/adjustment/{late.seq}"),
         session_id=settlement.session_id,
@@ -264,7 +264,7 @@ def _beyond(settlement: Settlement) -> str:
     return f", without {beyond_ms} ms beyond its {settlement.granted_minutes} granted minutes" if beyond_ms else ""
 
 
-def _shares(metered: Metered, records: tuple[LoggedEvent, ...]) -> tuple[EpochShare, ...]:
+def _shares(metered: Metered, records: tuple[Recorded, ...]) -> tuple[EpochShare, ...]:
     has_started = any(isinstance(record.event, SessionStarted) for record in records)
     nodes: dict[int, str] = {}
     for record in records:
@@ -280,7 +280,7 @@ def _share(epoch: EpochUsage, node_id: str | None, has_started: bool) -> EpochSh
         served_ms=epoch.served_ms,
         span_ms=epoch.span_ms,
         billable_ms=epoch.billable_ms if has_started else 0,
-        sequences=tuple(sorted({r.seq for r in epoch.deciding if isinstance(r, LoggedEvent)})),
+        sequences=tuple(sorted({r.seq for r in epoch.deciding if isinstance(r, Recorded)})),
         fault_ms=epoch.fault_ms,
         cut_ms=epoch.cut_ms,
     )

@@ -23,7 +23,7 @@ METERED = (JobAssigned, AgentReady, SessionStarted, ServedTick, AgentStopped)
 
 
 @dataclass(frozen=True)
-class LoggedEvent(LogRecord):
+class Recorded(LogRecord):
     """One event with its place in the log.
 
     Attributes:
@@ -52,8 +52,8 @@ class Usage:
     ended: SessionEnded
     ended_seq: int
     ended_ms: int
-    within: tuple[LoggedEvent, ...]
-    late: tuple[LoggedEvent, ...]
+    within: tuple[Recorded, ...]
+    late: tuple[Recorded, ...]
     billed: SessionBilled | None = None
     lost_ms: int = 0
 
@@ -83,7 +83,7 @@ class IncompleteLog(Exception):
         self.session_id = session_id
 
 
-def usage(session_id: str, records: Iterable[LoggedEvent]) -> Usage:
+def usage(session_id: str, records: Iterable[Recorded]) -> Usage:
     """Cut a session's log at its end.
 
     The stream drops its oldest messages first, and a session begins with `requested`: a log that has it is complete.
@@ -117,7 +117,7 @@ def usage(session_id: str, records: Iterable[LoggedEvent]) -> Usage:
     )
 
 
-def _line(record: LoggedEvent) -> str:
+def _line(record: Recorded) -> str:
     event = record.event
     epoch = event.epoch if isinstance(event, METERED) else None
     line = [record.seq, record.stored_ms, event.event, epoch, None]

@@ -8,7 +8,7 @@ from typing import Final
 
 from billing.domain.backlog import Backlog, End
 from billing.domain.retry import FIRST_RETRY_S
-from billing.domain.usage import LoggedEvent
+from billing.domain.usage import Recorded
 from billing.follower.attempts import Attempts
 from billing.follower.positions import Positions
 from billing.follower.readiness import Readiness
@@ -75,7 +75,7 @@ class Following:
     async def _follow(self) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                arrived: asyncio.Queue[LoggedEvent] = asyncio.Queue(_QUEUED)
+                arrived: asyncio.Queue[Recorded] = asyncio.Queue(_QUEUED)
                 after = await self.begin()
                 group.create_task(self._read(after, arrived))
                 group.create_task(self._work(arrived))
@@ -97,7 +97,7 @@ class Following:
         await self._check_gap(extent)
         return self._backlog.read
 
-    async def turn(self, arrived: list[LoggedEvent]) -> None:
+    async def turn(self, arrived: list[Recorded]) -> None:
         """Add the events to the backlog, settle what is due, and move the positions."""
         for record in arrived:
             self._backlog.follow(record)
@@ -113,14 +113,14 @@ class Following:
         except Unavailable as error:
             self.readiness.unavailable(error)
 
-    async def _read(self, after: int, arrived: asyncio.Queue[LoggedEvent]) -> None:
+    async def _read(self, after: int, arrived: asyncio.Queue[Recorded]) -> None:
         async for record in self._sessions.follow(after):
             await arrived.put(record)
             self._fetched = record.seq
 
-    async def _work(self, arrived: asyncio.Queue[LoggedEvent]) -> None:
+    async def _work(self, arrived: asyncio.Queue[Recorded]) -> None:
         while True:
-            batch: list[LoggedEvent] = []
+            batch: list[Recorded] = []
             if self._backlog.waiting < _MOST_WAITING:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_TURN_S):

@@ -11,7 +11,7 @@ from billing.domain.backlog import Due
 from billing.domain.conflict import SettledOtherwise
 from billing.domain.ledger import Account, Settlement, billed, settle, tariff_then
 from billing.domain.rating import Tariff
-from billing.domain.usage import IncompleteLog, LoggedEvent, NotEnded, usage
+from billing.domain.usage import IncompleteLog, NotEnded, Recorded, usage
 from billing.ports import Ledger, LedgerUnavailable, SessionLog
 from chassis import logs, metrics, telemetry
 from contracts.events import SessionEnded
@@ -137,7 +137,7 @@ class Settling:
         return await asyncio.gather(*(one(work) for work in works))
 
 
-def _is_of(stored: Settlement, cause: LoggedEvent) -> bool:
+def _is_of(stored: Settlement, cause: Recorded) -> bool:
     """Whether the event is the end that the settlement was made from, or a later one of the same log."""
     if isinstance(cause.event, SessionEnded):
         return (stored.log.ended_seq, stored.settled_ms) == (cause.seq, cause.stored_ms)

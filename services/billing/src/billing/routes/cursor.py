@@ -1,11 +1,11 @@
-"""The cursor of a paged list: opaque to clients, a place in the ledger for billing."""
+"""The cursor of a paged list: opaque to clients, the start of the next page for billing."""
 
 import base64
 import binascii
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from billing.ports import Place
+from billing.ports import PageStart
 from contracts.ids import SessionId
 
 
@@ -20,13 +20,13 @@ class BadCursor(Exception):
     """Not a cursor of an earlier page."""
 
 
-def write(place: Place) -> str:
-    """Encode a place as URL-safe text."""
-    cursor = _Cursor(at=place.settled_ms, session=place.session_id)
+def write(start: PageStart) -> str:
+    """Encode the start of a page as URL-safe text."""
+    cursor = _Cursor(at=start.settled_ms, session=start.session_id)
     return base64.urlsafe_b64encode(cursor.model_dump_json().encode()).decode().rstrip("=")
 
 
-def read(text: str) -> Place:
+def read(text: str) -> PageStart:
     """Decode a cursor.
 
     Raises:
@@ -37,4 +37,4 @@ def read(text: str) -> Place:
         cursor = _Cursor.model_validate_json(body)
     except (binascii.Error, ValidationError, ValueError) as error:
         raise BadCursor from error
-    return Place(cursor.at, cursor.session)
+    return PageStart(cursor.at, cursor.session)

@@ -13,12 +13,12 @@ from contracts.errors import IDEMPOTENCY_STORE_FULL, Refused
 from contracts.streams import IDEMPOTENCY
 from gateway.adapters.bucket_use import is_past_its_age, measure
 from gateway.adapters.nats_errors import translated
-from gateway.ports import Claim, K, NatsUnavailable
+from gateway.ports import K, KeyedEntry, NatsUnavailable
 
 _RETRY_AFTER_S: Final = 60
 _TRIES: Final = 3
 
-_CLAIMS = metrics.counter(
+_USES = metrics.counter(
     "gateway_idempotency_claims_total", "Idempotency keys: first use, repeated use, store full", ("result",)
 )
 _USED = metrics.gauge("gateway_idempotency_used_ratio", "Share of IDEMPOTENCY_MAX_MB in use")
@@ -33,15 +33,15 @@ class NatsIdempotencyKeys:
         self._deadline_s = deadline_s
         self._now = now
 
-    async def find(self, name: str, kind: type[K]) -> Claim[K] | None:
+    async def find(self, name: str, kind: type[K]) -> KeyedEntry[K] | None:
         with translated():
             stored = await self._bucket.get(name, deadline_s=self._deadline_s)
         if stored is None or is_past_its_age(stored, self._now()):  # a new request may use its name by now
             return None
         entry = stored.read(kind)
-        return None if entry is None else Claim(entry, stored.revision)
+        return None if entry is None else KeyedEntry(entry, stored.revision)
 
-    async def claim(self, name: str, entry: K) -> Claim[K]:
+    async def put_if_absent(self, name: str, entry: K) -> KeyedEntry[K]:
         for _ in range(_TRIES):
             try:
                 with translated(), _bounded():
@@ -51,27 +51,27 @@ class NatsIdempotencyKeys:
                 if found is None:  # it expired meanwhile, came back, or is unreadable: replace it at its revision
                     found = await self._put(name, entry, exists.revision)
                 if found is not None:
-                    _CLAIMS.labels("first" if found.is_ours else "again").inc()
+                    _USES.labels("first" if found.is_ours else "again").inc()
                     return found
             else:
-                _CLAIMS.labels("first").inc()
-                return Claim(entry, revision, is_ours=True)
+                _USES.labels("first").inc()
+                return KeyedEntry(entry, revision, is_ours=True)
         raise NatsUnavailable("The Idempotency-Key changed while it was read; repeat the request.")
 
-    async def replace(self, name: str, claim: Claim[K], entry: K) -> Claim[K]:
-        replaced = await self._put(name, entry, claim.revision)
-        return replaced if replaced is not None else await self.claim(name, entry)
+    async def replace(self, name: str, keyed: KeyedEntry[K], entry: K) -> KeyedEntry[K]:
+        replaced = await self._put(name, entry, keyed.revision)
+        return replaced if replaced is not None else await self.put_if_absent(name, entry)
 
     async def measure(self) -> None:
         await measure(self._bucket, _USED.set, deadline_s=self._deadline_s)
 
-    async def _put(self, name: str, entry: K, revision: int) -> Claim[K] | None:
+    async def _put(self, name: str, entry: K, revision: int) -> KeyedEntry[K] | None:
         try:
             with translated(), _bounded():
                 revision = await self._bucket.update(name, _bytes(entry), revision, deadline_s=self._deadline_s)
         except KeyChanged:
             return None
-        return Claim(entry, revision, is_ours=True)
+        return KeyedEntry(entry, revision, is_ours=True)
 
 
 @contextmanager
@@ -80,7 +80,7 @@ def _bounded() -> Generator[None]:
     try:
         yield
     except StreamFull as error:
-        _CLAIMS.labels("full").inc()
+        _USES.labels("full").inc()
         raise Refused(
             IDEMPOTENCY_STORE_FULL,
             "The gateway's store of Idempotency-Keys is full (IDEMPOTENCY_MAX_MB).",

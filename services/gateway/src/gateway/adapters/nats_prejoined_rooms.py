@@ -36,7 +36,7 @@ class NatsPrejoinedRooms:
     def ids(self) -> frozenset[str]:
         return frozenset(self._rooms)
 
-    async def take(self, *, region: str | None) -> str | None:
+    async def claim(self, *, region: str | None) -> str | None:
         if not self._were_any:
             return None
         lost = False

@@ -2,14 +2,14 @@
 
 from time import perf_counter
 
-from chassis.nats import Bucket, Bus, CommandError, NoResponder
+from chassis.nats import Bucket, Bus, NoResponder, NoUsableReply
 from contracts.api import Dependency
 from contracts.commands import DRAIN, CommandFailed, DrainNode
 from contracts.errors import NODE_SILENT, UNKNOWN_NODE, Refused
 from contracts.registry import NodeState, Slot
 from contracts.streams import LEADERS, NODES, SLOTS, Value
-from gateway.adapters.kept import Kept
 from gateway.adapters.nats_errors import nats_unavailable, translated
+from gateway.adapters.shared_read import SharedRead
 from gateway.ports import NatsUnavailable
 
 
@@ -22,8 +22,8 @@ class NatsRegistry:
         self._leaders = bus.bucket(LEADERS)
         self._deadline_s = deadline_s
         nodes = bus.bucket(NODES)
-        self._kept_nodes = Kept(lambda: self._all(nodes))
-        self._kept_slots = Kept(lambda: self._all(self._slots))
+        self._kept_nodes = SharedRead(lambda: self._all(nodes))
+        self._kept_slots = SharedRead(lambda: self._all(self._slots))
 
     async def nodes(self) -> list[NodeState]:
         return await self._kept_nodes.get()
@@ -43,7 +43,7 @@ class NatsRegistry:
                 )
         except NoResponder as error:
             raise Refused(UNKNOWN_NODE, f"No node {node_id} is alive.") from error
-        except CommandError as error:
+        except NoUsableReply as error:
             if not self._bus.is_connected:
                 raise nats_unavailable(str(error)) from error
             raise Refused(NODE_SILENT, f"Node {node_id}: {error}") from error

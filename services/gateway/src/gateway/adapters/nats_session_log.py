@@ -21,7 +21,7 @@ from gateway.adapters.nats_errors import nats_unavailable, translated
 from gateway.adapters.nats_log_tail import ANY, LogTail, Watcher
 from gateway.adapters.nats_start_queue import NatsStartQueue
 from gateway.adapters.nats_words import NatsWords
-from gateway.domain.logged import FellBehind, LoggedEvent, Watch
+from gateway.domain.logged import FellBehind, LoggedEvent, TailReader
 from gateway.domain.restoring import LONGEST_S, may_lack_sessions
 from gateway.ports import RecordUnreadable, SessionIdTaken
 
@@ -146,7 +146,7 @@ class NatsSessionLog:
                 yield found
 
     @asynccontextmanager
-    async def watch(self, session_id: str | None = None) -> AsyncGenerator[Watch]:
+    async def watch(self, session_id: str | None = None) -> AsyncGenerator[TailReader]:
         with translated():
             async with self._tail.watch(ANY if session_id is None else session_id) as watcher:
                 yield _Watch(watcher, lambda found: self._opened(found, SessionRequested))

@@ -28,7 +28,7 @@ class FellBehind(Exception):
     """This reader of the log's tail lost messages: it read too slowly, or the log was created again."""
 
 
-class Watch(Protocol):
+class TailReader(Protocol):
     """The tail of the log for one reader."""
 
     async def next(self) -> Sequence[LoggedEvent]:

@@ -10,7 +10,7 @@ from contracts.api import Dependency, SessionBill, UserBill
 from contracts.events import Event
 from contracts.registry import IdempotentReply, IdempotentStart, NodeState, Slot
 from contracts.room_events import RoomEvent
-from gateway.domain.logged import LoggedEvent, Watch
+from gateway.domain.logged import LoggedEvent, TailReader
 from gateway.domain.rooms import MadeRoom
 from gateway.ports.read_model import Page as Page
 from gateway.ports.read_model import PositionMoved as PositionMoved
@@ -130,7 +130,7 @@ class SessionLog(Protocol):
         """
         ...
 
-    def watch(self, session_id: str | None = None) -> AbstractAsyncContextManager[Watch]:
+    def watch(self, session_id: str | None = None) -> AbstractAsyncContextManager[TailReader]:
         """Watch what comes from now on, without the ticks.
 
         Args:
@@ -240,7 +240,7 @@ K = TypeVar("K", IdempotentStart, IdempotentReply)
 
 
 @dataclass(frozen=True)
-class Claim(Generic[K]):
+class KeyedEntry(Generic[K]):
     """An idempotency key's entry.
 
     Attributes:
@@ -259,14 +259,14 @@ class IdempotencyKeys(Protocol):
     Every method raises `NatsUnavailable`; those that write also raise `Refused` (`idempotency_store_full`).
     """
 
-    async def find(self, name: str, kind: type[K]) -> Claim[K] | None: ...
+    async def find(self, name: str, kind: type[K]) -> KeyedEntry[K] | None: ...
 
-    async def claim(self, name: str, entry: K) -> Claim[K]:
+    async def put_if_absent(self, name: str, entry: K) -> KeyedEntry[K]:
         """Create the key with this entry, or return the entry of an earlier request."""
         ...
 
-    async def replace(self, name: str, claim: Claim[K], entry: K) -> Claim[K]:
-        """Replace the claim's entry, or return the entry of a request that was faster."""
+    async def replace(self, name: str, keyed: KeyedEntry[K], entry: K) -> KeyedEntry[K]:
+        """Replace the entry, or return the entry of a request that was faster."""
         ...
 
 
@@ -308,7 +308,7 @@ class PrejoinedRooms(Protocol):
         """The session ids of the known prejoined rooms."""
         ...
 
-    async def take(self, *, region: str | None) -> str | None:
+    async def claim(self, *, region: str | None) -> str | None:
         """Claim a room for one start; None without a room, or when NATS takes longer than 0.5 s.
 
         Args:

@@ -15,11 +15,11 @@ from gateway.domain.rooms import is_usable
 from gateway.domain.start import check_recordable, is_same_start, requested
 from gateway.domain.tools import check_tools
 from gateway.domain.voices import check_voice
-from gateway.ports import Claim, SessionIdTaken
+from gateway.ports import KeyedEntry, SessionIdTaken
 from gateway.routes.keyed import RequestKey
 from gateway.routes.ownership import take_seat
 from gateway.routes.services import Services
-from gateway.routes.undo import Room, room_undone_on_failure, undo_room
+from gateway.routes.undo import AttemptedRoom, room_undone_on_failure, undo_room
 from gateway.routes.used_ids import refuse_used
 
 log = get_logger(__name__)
@@ -62,18 +62,18 @@ class Acceptance:
         await take_seat(body, services)
         ahead = await self._room_ahead()
         session_id = body.session_id or ahead or self._new_id()
-        claim = None if self._key is None else await self._claim(self._key, session_id)
-        claimed = session_id if claim is None else claim.entry.session_id
-        if ahead is not None and claimed != ahead:
+        keyed = None if self._key is None else await self._take_key(self._key, session_id)
+        session_of_key = session_id if keyed is None else keyed.entry.session_id
+        if ahead is not None and session_of_key != ahead:
             await undo_room(ahead, services)  # another attempt was faster; if this fails, the scheduler closes the room
-        if body.session_id is not None or claimed != session_id:
+        if body.session_id is not None or session_of_key != session_id:
             # Before the room is created: a new room for an ended session would admit its old tokens.
-            earlier = await services.log.last(SessionRequested, self._chose(claimed))
+            earlier = await services.log.last(SessionRequested, self._chose(session_of_key))
             if earlier is not None:
-                return await self._repeated(earlier, claim)
+                return await self._repeated(earlier, keyed)
         if body.session_id is not None:
             await refuse_used(body.session_id, services)
-        return await self._open(claimed, claim, is_ahead=claimed == ahead)
+        return await self._open(session_of_key, keyed, is_ahead=session_of_key == ahead)
 
     async def _check(self) -> None:
         """Refuse what settings or stores do not allow now, unless an earlier attempt of this start was accepted."""
@@ -94,13 +94,15 @@ class Acceptance:
         chosen = self._body.session_id
         return chosen is not None and await self._services.log.last(SessionRequested, chosen) is not None
 
-    async def _open(self, session_id: str, claim: Claim[IdempotentStart] | None, *, is_ahead: bool = False) -> Accepted:
+    async def _open(
+        self, session_id: str, keyed: KeyedEntry[IdempotentStart] | None, *, is_ahead: bool = False
+    ) -> Accepted:
         services = self._services
         if services.queue.log_is_full:
             raise _log_full(session_id)
         event = self._requested(self._chose(session_id), services.now())
         await services.log.connected()  # otherwise each attempt during an outage would leave a room behind
-        room = Room(may_exist=is_ahead)
+        room = AttemptedRoom(may_exist=is_ahead)
         try:
             async with room_undone_on_failure(session_id, services, room):
                 await self._make_room(session_id, room, is_ahead=is_ahead)
@@ -109,14 +111,14 @@ class Acceptance:
                 return Accepted(event, await services.log.open(event, secret))
         except SessionIdTaken:
             earlier = await services.log.last(SessionRequested, session_id)
-            if is_ahead and (claim is None or (claim.is_ours and not self._is_ours(earlier))):
+            if is_ahead and (keyed is None or (keyed.is_ours and not self._is_ours(earlier))):
                 log.warning("prejoined.returned", session_id=session_id)  # its session was just being requested
-                return await self._start_again(claim)
+                return await self._start_again(keyed)
             if earlier is None:
                 raise self._taken(session_id) from None
-            return await self._repeated(earlier, claim)
+            return await self._repeated(earlier, keyed)
 
-    async def _make_room(self, session_id: str, ours: Room, *, is_ahead: bool) -> None:
+    async def _make_room(self, session_id: str, ours: AttemptedRoom, *, is_ahead: bool) -> None:
         """Create the room, or replace an existing one that this start cannot use.
 
         A prejoined room is usable: the scheduler created it, and its agent is inside.
@@ -152,15 +154,15 @@ class Acceptance:
             return None
         if self._key is not None and services.prejoined.ids and await self._known(self._key) is not None:
             return None
-        ahead = await services.prejoined.take(region=body.metadata.get("region"))
+        ahead = await services.prejoined.claim(region=body.metadata.get("region"))
         if ahead is None or await services.log.last(SessionRequested, ahead) is None:
             return ahead
         # NATS can bring a deleted key back. Another session owns this room: its token must not be handed out.
         log.warning("prejoined.returned", session_id=ahead)
         return None
 
-    async def _claim(self, key: RequestKey, session_id: str) -> Claim[IdempotentStart]:
-        """Claim the key for this session, unless an earlier attempt has it.
+    async def _take_key(self, key: RequestKey, session_id: str) -> KeyedEntry[IdempotentStart]:
+        """Take the key for this session, unless an earlier attempt has it.
 
         Raises:
             Refused: `idempotency_mismatch`, `idempotency_store_full`.
@@ -172,31 +174,31 @@ class Acceptance:
                 raise _mismatch()
             session_id = old.entry.session_id
         ours = idempotency.of_start(body, session_id)
-        claim = await keys.claim(key.name, ours)
-        if not idempotency.is_same(ours.body_sha256, claim.entry.body_sha256):
+        keyed = await keys.put_if_absent(key.name, ours)
+        if not idempotency.is_same(ours.body_sha256, keyed.entry.body_sha256):
             raise _mismatch()
-        return claim
+        return keyed
 
     async def _known(self, key: RequestKey) -> str | None:
-        """The session for which an earlier attempt of this request claimed the key."""
+        """The session for which an earlier attempt of this request took the key."""
         keys, body = self._services.idempotency, self._body
-        claim = await keys.find(key.name, IdempotentStart)
-        if claim is not None:
-            same = idempotency.is_same(idempotency.start_fingerprint(body), claim.entry.body_sha256)
+        keyed = await keys.find(key.name, IdempotentStart)
+        if keyed is not None:
+            same = idempotency.is_same(idempotency.start_fingerprint(body), keyed.entry.body_sha256)
             if not same:
                 raise _mismatch()
-            return claim.entry.session_id
+            return keyed.entry.session_id
         old = await keys.find(idempotency.first_form_name(key.value), IdempotentStart)
         return old.entry.session_id if old is not None and idempotency.is_same_first_form(body, old.entry) else None
 
-    async def _repeated(self, earlier: SessionRequested, claim: Claim[IdempotentStart] | None) -> Accepted:
+    async def _repeated(self, earlier: SessionRequested, keyed: KeyedEntry[IdempotentStart] | None) -> Accepted:
         """Answer with the session of an earlier attempt, or start again if that one failed.
 
         Raises:
             Refused: `session_id_taken`; `session_ended` instead of a token that opens nothing.
         """
         session_id = earlier.session_id
-        if claim is None or (self._body.session_id is not None and not self._is_ours(earlier)):
+        if keyed is None or (self._body.session_id is not None and not self._is_ours(earlier)):
             raise self._taken(session_id)
         ended = await self._services.log.last(SessionEnded, session_id)
         if ended is None:
@@ -207,21 +209,21 @@ class Acceptance:
                 f"This Idempotency-Key started session {session_id}, which has ended: {ended.reason}.",
                 session_id=session_id,
             )
-        return await self._start_again(claim)
+        return await self._start_again(keyed)
 
-    async def _start_again(self, claim: Claim[IdempotentStart] | None) -> Accepted:
+    async def _start_again(self, keyed: KeyedEntry[IdempotentStart] | None) -> Accepted:
         """Start with another session id, unless another attempt of this request is faster."""
         again = idempotency.of_start(self._body, self._new_id())
-        if self._key is None or claim is None:
+        if self._key is None or keyed is None:
             return await self._open(again.session_id, None)
-        claim = await self._services.idempotency.replace(self._key.name, claim, again)
-        if claim.is_ours:
-            return await self._open(claim.entry.session_id, claim)
+        keyed = await self._services.idempotency.replace(self._key.name, keyed, again)
+        if keyed.is_ours:
+            return await self._open(keyed.entry.session_id, keyed)
         # Another attempt of this request was faster; its session may not be in the log yet.
-        twin = await self._services.log.last(SessionRequested, claim.entry.session_id)
+        twin = await self._services.log.last(SessionRequested, keyed.entry.session_id)
         if twin is None:
-            return await self._open(claim.entry.session_id, claim)
-        self._chose(claim.entry.session_id)
+            return await self._open(keyed.entry.session_id, keyed)
+        self._chose(keyed.entry.session_id)
         return Accepted(twin, replayed=True)
 
     def _is_ours(self, earlier: SessionRequested | None) -> bool:

@@ -85,12 +85,12 @@ async def once(
     """
     if key is None:
         return await act()
-    claim = await keys.claim(key.name, IdempotentReply(body_sha256=fingerprint))
-    if not idempotency.is_same(fingerprint, claim.entry.body_sha256):
+    keyed = await keys.put_if_absent(key.name, IdempotentReply(body_sha256=fingerprint))
+    if not idempotency.is_same(fingerprint, keyed.entry.body_sha256):
         raise Refused(IDEMPOTENCY_MISMATCH, "This Idempotency-Key was used for another request of this route.")
-    if claim.entry.reply is not None:
+    if keyed.entry.reply is not None:
         try:
-            given = reply.model_validate(claim.entry.reply)
+            given = reply.model_validate(keyed.entry.reply)
         except ValidationError:
             given = None  # of another version
         if given is not None:
@@ -99,7 +99,7 @@ async def once(
     answer = await act()
     stored = IdempotentReply(body_sha256=fingerprint, reply=answer.model_dump(mode="json"))
     try:
-        await keys.replace(key.name, claim, stored)
+        await keys.replace(key.name, keyed, stored)
     except (Refused, Unavailable) as error:  # the request succeeded; a repetition acts again
         log.warning("idempotency.answer_not_kept", route=reply.__name__, reason=error.detail)
     return answer

@@ -145,27 +145,27 @@ async def start_session(
     """
     began = asyncio.get_running_loop().time()
     stage = _stage(body, streams=streams)
-    place = None if stage is None else services.waits.place()
+    permit = None if stage is None else services.waits.permit()
     try:
         accepted = await _accept(body, services, key, began)
         session = accepted.session
         until = _until(began, body.deadline_ms, services)
         if accepted.replayed:
             response.headers[REPLAYED] = "true"
-        if stage is None or place is None:
+        if stage is None or permit is None:
             return _reply(session, services)
         if streams:
             following = stream(
                 session.session_id,
                 stage,
                 services,
-                place,
+                permit,
                 until=until,
                 since=accepted.seq,
                 first=_reply(session, services),
                 headers=response.headers,
             )
-            place = None  # the stream releases it
+            permit = None  # the stream releases it
             return following
         stage_ms = await _stage_ms(stage, session.session_id, services, request, until, since=accepted.seq)
         if stage_ms is None:
@@ -173,8 +173,8 @@ async def start_session(
         reply = _reply(session, services, stage_ms)
         return reply.model_copy(update={"message": _REACHED[stage]})
     finally:
-        if place is not None:
-            place.release()
+        if permit is not None:
+            permit.release()
 
 
 @router.get(
@@ -200,16 +200,16 @@ async def follow_start(
     until = _until(asyncio.get_running_loop().time(), deadline_ms, services)
     if await services.log.last(SessionRequested, session_id) is None:
         raise Refused(UNKNOWN_SESSION, f"Unknown session {session_id}.")
-    place = services.waits.place()
+    permit = services.waits.permit()
     if streams:
-        return stream(session_id, wait, services, place, until=until)
+        return stream(session_id, wait, services, permit, until=until)
     try:
         stage_ms = await _stage_ms(wait, session_id, services, request, until)
         if stage_ms is None:
             return Response(status_code=_CLIENT_LEFT)
         return StartProgress(session_id=session_id, stage=wait, stage_ms=stage_ms)
     finally:
-        place.release()
+        permit.release()
 
 
 def _stage(body: StartRequest, *, streams: bool) -> AwaitedStage | None:

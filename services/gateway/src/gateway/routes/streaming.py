@@ -16,7 +16,7 @@ from contracts.errors import INTERNAL, Refused
 from gateway.domain.waiting import AwaitedStage
 from gateway.routes.services import Services
 from gateway.routes.unavailable import STORE_ERRORS, refusal
-from gateway.routes.waits import Place
+from gateway.routes.waits import Permit
 
 log = get_logger(__name__)
 
@@ -61,7 +61,7 @@ def stream(
     session_id: str,
     stage: AwaitedStage,
     services: Services,
-    place: Place,
+    permit: Permit,
     *,
     until: float,
     since: int | None = None,
@@ -71,7 +71,7 @@ def stream(
     """Stream each stage of a start when it is reached.
 
     Args:
-        place: Released at the end of the stream.
+        permit: Released at the end of the stream.
         until: Deadline for `failed` with `start_pending`, on the loop's clock.
         since: Stream sequence of the session's request, if known.
         first: Sent at once as `accepted`.
@@ -80,7 +80,7 @@ def stream(
     if first is not None:
         lines.put_nowait(_line("accepted", first))
     following = services.background.spawn(_follow(session_id, stage, services, until, since, lines, request_id()))
-    following.add_done_callback(lambda _: place.release())
+    following.add_done_callback(lambda _: permit.release())
     no_store = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return EventSourceResponse(_lines(lines, following, services.keepalive_s), headers={**no_store, **(headers or {})})
 

@@ -19,7 +19,7 @@ UNDO_S: Final = 2.0
 
 
 @dataclass
-class Room:
+class AttemptedRoom:
     """The room of one start.
 
     Attributes:
@@ -30,7 +30,7 @@ class Room:
 
 
 @asynccontextmanager
-async def room_undone_on_failure(session_id: str, services: Services, room: Room) -> AsyncGenerator[None]:
+async def room_undone_on_failure(session_id: str, services: Services, room: AttemptedRoom) -> AsyncGenerator[None]:
     """Close the room when the block fails or is cancelled; the undo continues in the background."""
     try:
         yield

@@ -21,7 +21,7 @@ from contracts.errors import (
 from contracts.events import ServedTick, SessionBilled, SessionEnded, SessionRequested
 from contracts.ids import SessionId
 from gateway.domain.access import Scope
-from gateway.domain.logged import FellBehind, LoggedEvent, Watch
+from gateway.domain.logged import FellBehind, LoggedEvent, TailReader
 from gateway.domain.timeline import Entries
 from gateway.ports import Unavailable
 from gateway.routes.documented import problems
@@ -105,7 +105,7 @@ class _SessionEvents:
         self,
         session_id: str,
         history: Sequence[LoggedEvent],
-        watch: Watch,
+        watch: TailReader,
         services: Services,
         since: int,
         *,
@@ -123,9 +123,9 @@ class _SessionEvents:
 
     async def next(self) -> bytes | None:
         past, self._past = self._past, None
-        if past or (past is not None and not self._is_over):
+        if past or (past is not None and not self._has_ended):
             return past
-        if self._is_over:
+        if self._has_ended:
             return None
         try:
             async with asyncio.timeout_at(self._until):
@@ -149,7 +149,7 @@ class _SessionEvents:
                 self._entries.add(record)
 
     @property
-    def _is_over(self) -> bool:
+    def _has_ended(self) -> bool:
         return self._until is not None and asyncio.get_running_loop().time() >= self._until
 
     def _lines(self, records: Sequence[LoggedEvent]) -> bytes:

@@ -20,16 +20,16 @@ Tell = Callable[[AwaitedStage, Mapping[str, int]], Awaitable[None]]
 
 
 class Waits:
-    """Places for waiting requests, each of which uses a connection and memory."""
+    """Permits for waiting requests, each of which uses a connection and memory."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._places = 0
+        self._permits = 0
         self._timeouts: set[asyncio.Timeout] = set()
         self._stopping = False
 
-    def place(self) -> "Place":
-        """Take a place, to be released at the end of the wait.
+    def permit(self) -> "Permit":
+        """Take a permit, to be released at the end of the wait.
 
         Raises:
             Refused: `too_many_waiting`, `gateway_stopping`.
@@ -38,13 +38,13 @@ class Waits:
             raise Refused(
                 GATEWAY_STOPPING, "This gateway stops: it accepts no waiting requests.", retry_after_s=_RETRY_AFTER_S
             )
-        if self._places >= self._limit:
+        if self._permits >= self._limit:
             raise Refused(
                 TOO_MANY_WAITING, f"{self._limit} requests already wait for agents.", retry_after_s=_RETRY_AFTER_S
             )
-        self._places += 1
-        _WAITING.set(self._places)
-        return Place(self._release)
+        self._permits += 1
+        _WAITING.set(self._permits)
+        return Permit(self._release)
 
     def stop(self) -> None:
         """End every wait with `gateway_stopping`, and refuse new ones."""
@@ -111,16 +111,16 @@ class Waits:
         return Refused(kind, detail, retry_after_s=_RETRY_AFTER_S, session_id=session_id)
 
     def _release(self) -> None:
-        self._places -= 1
-        _WAITING.set(self._places)
+        self._permits -= 1
+        _WAITING.set(self._permits)
 
 
-class Place:
+class Permit:
     def __init__(self, release: Callable[[], None]) -> None:
         self._release: Callable[[], None] | None = release
 
     def release(self) -> None:
-        """Release the place; safe to repeat."""
+        """Release the permit; safe to repeat."""
         release, self._release = self._release, None
         if release is not None:
             release()

@@ -4,7 +4,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from chassis.nats import BusUnavailable, NotPermitted, PublishRefused
-from scheduler.ports import Refused, Unavailable
+from scheduler.ports import Unavailable, WriteRefused
 
 
 @contextmanager
@@ -12,12 +12,12 @@ def answered() -> Generator[None]:
     """Translate the failures of the calls within.
 
     Raises:
-        Refused: NATS refused the message.
+        WriteRefused: NATS refused the message.
         Unavailable: NATS did not answer by the deadline.
     """
     try:
         yield
     except (NotPermitted, PublishRefused) as error:
-        raise Refused(str(error)) from error
+        raise WriteRefused(str(error)) from error
     except BusUnavailable as error:
         raise Unavailable(str(error)) from error

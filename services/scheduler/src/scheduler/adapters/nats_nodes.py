@@ -10,9 +10,9 @@ from chassis.nats import (
     Bus,
     BusRefused,
     Change,
-    CommandError,
     CommandTimeout,
     NoResponder,
+    NoUsableReply,
 )
 from contracts.commands import (
     ASSIGN,
@@ -83,7 +83,7 @@ class NatsNodes:
                 await self._bus.request(END.at(self._address(node_id)), _PROBE, timeout_s=_PROBE_S)
         except BadReply:
             return True
-        except CommandError:
+        except NoUsableReply:
             return False
         return True
 
@@ -99,7 +99,7 @@ class NatsNodes:
                 reply = await self._bus.request(command.at(self._address(node_id)), body, timeout_s=timeout_s)
         except NoResponder as error:
             raise NotAccepted(NO_RESPONDER) from error
-        except CommandError as error:
+        except NoUsableReply as error:
             raise NotAccepted(NO_ANSWER) from error
         if isinstance(reply, CommandFailed):
             _obey(reply)
@@ -112,7 +112,7 @@ class NatsNodes:
                 reply = await self._bus.request(
                     DESCRIBE.at(self._address(node_id)), command, timeout_s=DESCRIBE_REPLY_S
                 )
-        except CommandError as error:
+        except NoUsableReply as error:
             log.warning("node.describe_unanswered", node_id=node_id, session_id=session_id, reason=str(error))
             if isinstance(error, CommandTimeout):
                 raise NodeSilent(node_id) from error
@@ -124,7 +124,7 @@ class NatsNodes:
         try:
             with answered():
                 reply = await self._bus.request(END.at(self._address(node_id)), job, timeout_s=timeout_s)
-        except CommandError as error:
+        except NoUsableReply as error:
             log.warning("node.end_unanswered", node_id=node_id, session_id=job.session_id, reason=str(error))
             return None
         if isinstance(reply, CommandFailed):

@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from chassis.nats import Bus, BusUnavailable, place_of
-from contracts.streams import BILLINGS_PLACE, BUCKETS, SESSIONS, STREAMS
-from scheduler.domain.log_room import BillingPlace, StoreUse
+from chassis.nats import Bus, BusUnavailable, position_of
+from contracts.streams import BILLINGS_POSITION, BUCKETS, SESSIONS, STREAMS
+from scheduler.domain.log_room import BillingPosition, StoreUse
 from scheduler.ports import Unavailable
 
 _DEADLINE_S: Final = 2.0
@@ -17,7 +17,7 @@ class NatsStores:
     def __init__(self, bus: Bus, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._bus = bus
         self._clock = clock
-        self._place: BillingPlace | None = None
+        self._position: BillingPosition | None = None
         self._seen_at = 0.0
 
     async def uses(self) -> Sequence[StoreUse]:
@@ -46,13 +46,13 @@ class NatsStores:
             raise Unavailable(str(failure)) from failure
         return found
 
-    async def billing(self) -> BillingPlace | None:
+    async def billing(self) -> BillingPosition | None:
         """Billing's position; None: never seen, or last seen more than a minute ago."""
         try:
-            place = await place_of(self._bus.connection, SESSIONS.name, BILLINGS_PLACE)
+            position = await position_of(self._bus.connection, SESSIONS.name, BILLINGS_POSITION)
         except BusUnavailable as error:
-            raise Unavailable(f"reading billing's place in the log: {error}") from error
-        if place is None:
-            return self._place if self._clock() - self._seen_at < _MISSING_S else None
-        self._place, self._seen_at = BillingPlace(place.seq, place.waiting), self._clock()
-        return self._place
+            raise Unavailable(f"reading billing's position in the log: {error}") from error
+        if position is None:
+            return self._position if self._clock() - self._seen_at < _MISSING_S else None
+        self._position, self._seen_at = BillingPosition(position.seq, position.waiting), self._clock()
+        return self._position

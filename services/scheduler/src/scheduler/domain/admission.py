@@ -41,7 +41,7 @@ class Admission:
     def __contains__(self, session_id: str) -> bool:
         return session_id in self._queue
 
-    def claim(self, session_id: str, now_ms: int) -> tuple[Reservation | None, list[str]]:
+    def admit_or_queue(self, session_id: str, now_ms: int) -> tuple[Reservation | None, list[str]]:
         """Queue a session, and admit every session whose turn it is.
 
         Returns:
@@ -50,9 +50,9 @@ class Admission:
         Raises:
             QueueFull: The session may not queue.
         """
-        place = self.slots.reserved.get(session_id)
-        if place is not None:
-            return place, []
+        reservation = self.slots.reserved.get(session_id)
+        if reservation is not None:
+            return reservation, []
         self.wait(session_id)
         others = [admitted for admitted in self.admit(now_ms) if admitted != session_id]
         return self.slots.reserved.get(session_id), others
@@ -107,7 +107,7 @@ class Admission:
                 break
             self._queue.remove(session_id)
             self.slots.reserve(session_id, Reservation(key, node.node_id))
-            self._fleet.place(session_id, node.node_id)
+            self._fleet.count_on(session_id, node.node_id)
             admitted.append(session_id)
         return admitted
 
@@ -135,7 +135,7 @@ class Admission:
             self.leave(session_id)
         if current is not None and not session.has_ended and current.epoch not in session.stops:
             self._queue.remove(session_id)
-            self._fleet.place(session_id, current.node_id)
+            self._fleet.count_on(session_id, current.node_id)
         elif session_id not in self.slots.reserved:
             self._fleet.release(session_id)
 
@@ -155,17 +155,17 @@ def successor(
     """
     tried = {attempt.node_id for attempt in session.attempts.values()}
     failed = (attempt for attempt in session.attempts.values() if attempt.epoch not in session.ready_ms)
-    resting = {attempt.node_id for attempt in failed if now_ms - attempt.at_ms < retry_pause_ms}
+    just_failed = {attempt.node_id for attempt in failed if now_ms - attempt.at_ms < retry_pause_ms}
     region = _region_of(session)
     has_sealed = session.started_ms is not None and session.requested is not None and session.requested.sealed != ""
     avoided = tried | fleet.older if has_sealed else tried
-    node = fleet.choose(region=region, tried=avoided, resting=resting, now_ms=now_ms)
+    node = fleet.choose(region=region, tried=avoided, just_failed=just_failed, now_ms=now_ms)
     return node, considered(
-        fleet, node.node_id, region=region, tried=tried, resting=resting, now_ms=now_ms, has_sealed=has_sealed
+        fleet, node.node_id, region=region, tried=tried, just_failed=just_failed, now_ms=now_ms, has_sealed=has_sealed
     )
 
 
-def looked_at(session: Session, fleet: Fleet, node_id: str | None, now_ms: int) -> tuple[Considered, ...]:
+def considered_at_start(session: Session, fleet: Fleet, node_id: str | None, now_ms: int) -> tuple[Considered, ...]:
     """The nodes that were considered for a start; `node_id` is the chosen one, None while the start has to wait."""
     return considered(fleet, node_id, session_id=session.session_id, region=_region_of(session), now_ms=now_ms)
 

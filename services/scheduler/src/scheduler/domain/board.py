@@ -35,7 +35,7 @@ class Board:
 
     def record(self, record: Recorded) -> str | None:
         """Take in one record; returns the session that it changes."""
-        record = self.placed(record)
+        record = self.in_log_time(record)
         change = self.roster.record(record)
         if change is None:
             return None
@@ -46,7 +46,7 @@ class Board:
         self.admission.follow(session)
         return session.session_id
 
-    def placed(self, record: Recorded) -> Recorded:
+    def in_log_time(self, record: Recorded) -> Recorded:
         """The record, stamped in the log's time."""
         stored_ms = self._stored_ms(record)
         return record if stored_ms == record.stored_ms else replace(record, stored_ms=stored_ms)
@@ -74,6 +74,6 @@ class Board:
             self.roster.learn(session_id, Blocked(self.admission.blocked))
         current = session.current
         is_lost = current is not None and self.nodes.is_lost(current.node_id, now_ms)
-        if is_lost != facts.node_lost:
+        if is_lost != (facts.node_lost_ms is not None):
             self.roster.learn(session_id, NodeLost(now_ms if is_lost else None))
         return self.roster.facts(session_id) or facts

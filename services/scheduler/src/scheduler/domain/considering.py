@@ -5,8 +5,8 @@ from typing import Final
 
 from contracts.events import MOST_CONSIDERED, Considered
 from scheduler.domain.fleet import Fleet
-from scheduler.domain.ranking import Entry
-from scheduler.domain.suspects import Suspect
+from scheduler.domain.ranking import RankedNode
+from scheduler.domain.suspension import Suspension
 
 _MOST_PASSED: Final = 3  # fewer able nodes than this are left out to make place for refused ones
 
@@ -18,14 +18,14 @@ def considered(
     session_id: str = "",
     region: str | None = None,
     tried: Collection[str] = (),
-    resting: Collection[str] = (),
+    just_failed: Collection[str] = (),
     now_ms: int = 0,
     has_sealed: bool = False,
 ) -> tuple[Considered, ...]:
     """The chosen node, the next ones in the ranking, and some that cannot take the job; at most 8 of any fleet.
 
     Args:
-        chosen: The node's id, before or after `Fleet.place`; None: no node is chosen.
+        chosen: The node's id, before or after `Fleet.count_on`; None: no node is chosen.
         session_id: This and the other arguments are as in `Fleet.choose`.
         has_sealed: The call has sealed words, which older nodes cannot read.
     """
@@ -36,13 +36,14 @@ def considered(
     wanted = dict.fromkeys((*first, *able[: _MOST_PASSED + 1], *others, *able))
     found: list[Considered] = []
     for node_id in [*wanted][:most]:
+        suspension = ranking.suspensions.get(node_id)
         if (entry := fleet.nodes.get(node_id)) is None:  # the chosen one was lost since
             continue
         if node_id == chosen:
             verdict, why = "chosen", _merits(entry, own=session_id in entry.placed)
             if fleet.room_on.get(session_id) == node_id:
                 why = "its worker waits in the room"
-        elif (refusal := _refusal(entry, ranking.suspects.get(node_id), ranking.max_load, resting, now_ms)) is not None:
+        elif (refusal := _refusal(entry, suspension, ranking.max_load, just_failed, now_ms)) is not None:
             verdict, why = "refused", refusal
         else:
             verdict, why = "passed", _passed(entry, region, tried)
@@ -53,7 +54,7 @@ def considered(
 
 
 def _refusal(
-    entry: Entry, suspect: Suspect | None, max_load: float, resting: Collection[str], now_ms: int
+    entry: RankedNode, suspension: Suspension | None, max_load: float, just_failed: Collection[str], now_ms: int
 ) -> str | None:
     state = entry.state
     if state.draining:
@@ -65,17 +66,17 @@ def _refusal(
         return f"full: {busy} of {state.slots} jobs"
     if state.load >= max_load:
         return f"load {state.load:.2f} over {max_load:g}"
-    if state.node_id in resting:
+    if state.node_id in just_failed:
         return "just failed to start this session"
-    if suspect is None:
+    if suspension is None:
         return None
-    why = f" (refused: {suspect.failure})" if suspect.failure else ""
-    if now_ms < suspect.rests_until_ms:
-        return f"put aside for another {(suspect.rests_until_ms - now_ms) / 1000:.1f} s after a failed start{why}"
+    why = f" (refused: {suspension.failure})" if suspension.failure else ""
+    if now_ms < suspension.until_ms:
+        return f"suspended for another {(suspension.until_ms - now_ms) / 1000:.1f} s after a failed start{why}"
     return f"a start failed on it{why}: tried only if no other node can take the call"
 
 
-def _passed(entry: Entry, region: str | None, tried: Collection[str]) -> str:
+def _passed(entry: RankedNode, region: str | None, tried: Collection[str]) -> str:
     state = entry.state
     if state.node_id in tried:
         return f"had this call before; {_merits(entry)}"
@@ -84,7 +85,7 @@ def _passed(entry: Entry, region: str | None, tried: Collection[str]) -> str:
     return _merits(entry)
 
 
-def _merits(entry: Entry, *, own: bool = False) -> str:
+def _merits(entry: RankedNode, *, own: bool = False) -> str:
     """`own`: the job is counted on the node already."""
     warm = entry.state.warm - max(0, entry.pending - own)
     workers = "no warm worker" if warm <= 0 else "1 warm worker" if warm == 1 else f"{warm} warm workers"

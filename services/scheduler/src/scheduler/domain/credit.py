@@ -16,11 +16,11 @@ def next_look_ms(session: Session, facts: Facts, limits: Limits) -> int | None:
     if granted is None or started_ms is None:
         return None
     most_ms = granted_ms(granted) - SPENT_EARLY_MS
-    if facts.measured_ms is None:
+    if facts.measured is None:
         return started_ms + most_ms
-    return facts.measured_ms + max(most_ms - facts.billable_ms, limits.credit_look_ms)
+    return facts.measured.at_ms + max(most_ms - facts.measured.billable_ms, limits.credit_look_ms)
 
 
 def is_used_up(session: Session, facts: Facts) -> bool:
     """Whether the grant was used up when the log was last read."""
-    return facts.measured_ms is not None and is_spent(facts.billable_ms, session.granted_minutes)
+    return facts.measured is not None and is_spent(facts.measured.billable_ms, session.granted_minutes)

@@ -150,14 +150,15 @@ def _end(session: Session, facts: Facts, verdict: Verdict, now_ms: int, limits: 
     current = session.current
     if current is None or current.epoch in session.stops:
         return Decision((End(verdict),))
-    until_ms = facts.end_asked_ms + limits.end_wait_ms
-    if facts.end_asked_epoch < current.epoch:
+    told = facts.end_command
+    if told is None or told.epoch < current.epoch:
         say = ending.last_sentence(session, facts, verdict, limits)
         return Decision((StopAgent(current.epoch, current.node_id, verdict, say),), now_ms + limits.end_wait_ms)
     if facts.end_answer is not None and facts.end_answer.epoch >= current.epoch:
         return Decision((End(verdict),))
-    cut_short = facts.speaking_epoch == current.epoch and not ending.may_speak(session, facts)
-    if cut_short or (now_ms >= until_ms and facts.end_tries < _END_TRIES):
+    cut_short = told.speaks and told.epoch == current.epoch and not ending.may_speak(session, facts)
+    until_ms = told.at_ms + limits.end_wait_ms
+    if cut_short or (now_ms >= until_ms and told.tries < _END_TRIES):
         return Decision((StopAgent(current.epoch, current.node_id, verdict),), now_ms + limits.end_wait_ms)
     if now_ms >= until_ms:  # without a reply the last tick counts
         return Decision((End(verdict),))

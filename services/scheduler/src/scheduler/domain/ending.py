@@ -5,7 +5,7 @@ from contracts.end_reasons import EndReason
 from contracts.events import Outcome
 from contracts.lines import lines_in
 from scheduler.domain import credit
-from scheduler.domain.facts import Facts, Verdict
+from scheduler.domain.facts import Facts, JobUnlisted, Verdict
 from scheduler.domain.limits import Limits
 from scheduler.domain.session import ASSIGNED, Attempt, Session
 
@@ -24,7 +24,7 @@ def verdict(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Verd
     return (
         facts.verdict
         or _asked(session)
-        or _nobody_there(session, facts, now_ms, limits)
+        or _no_caller(session, facts, now_ms, limits)
         or _too_late(session, facts, now_ms, limits)
         or _said_by_node(session)
         or _unreadable(session, facts, now_ms, limits)
@@ -52,8 +52,8 @@ def deadlines(session: Session, facts: Facts, limits: Limits) -> tuple[int, ...]
         found.append(facts.caller_left_ms + limits.reconnect_ms)
     if current is not None and is_farewell(session, limits):
         found.append(current.at_ms + limits.farewell_ms)
-    if current is not None and facts.unlisted_epoch == current.epoch:
-        found.append(unlisted_deadline_ms(facts, limits))
+    if current is not None and (unlisted := _unlisted(facts, current.epoch)):
+        found.append(unlisted_deadline_ms(unlisted, limits))
     return tuple(found)
 
 
@@ -66,9 +66,9 @@ def attempt_failure(session: Session, facts: Facts, now_ms: int, limits: Limits)
         return stop.cause
     if facts.refused_epoch == current.epoch:
         return Lost.REFUSED
-    if facts.node_lost:
+    if facts.node_lost_ms is not None:
         return Lost.NODE_LOST
-    if facts.unlisted_epoch == current.epoch and now_ms >= unlisted_deadline_ms(facts, limits):
+    if (unlisted := _unlisted(facts, current.epoch)) and now_ms >= unlisted_deadline_ms(unlisted, limits):
         return Lost.JOB_LOST
     if current.epoch not in session.ready_ms and now_ms >= attempt_deadline_ms(current, facts, limits):
         return Lost.NOT_READY
@@ -92,7 +92,8 @@ def blamed_for(session: Session, facts: Facts, now_ms: int, limits: Limits) -> s
     current = session.current
     if current is None or current.epoch in session.ready_ms or facts.counted_epoch >= current.epoch:
         return None
-    is_ending = session.end_asked is not None or facts.end_asked_epoch == current.epoch
+    is_told = facts.end_command is not None and facts.end_command.epoch == current.epoch
+    is_ending = session.end_asked is not None or is_told
     if is_ending or session.attempts_in_a_row > _MOST_BLAMED:
         return None
     failure = attempt_failure(session, facts, now_ms, limits)
@@ -122,9 +123,13 @@ def may_speak(session: Session, facts: Facts) -> bool:
     return in_room and caller_here and session.end_asked is None
 
 
-def unlisted_deadline_ms(facts: Facts, limits: Limits) -> int:
+def unlisted_deadline_ms(unlisted: JobUnlisted, limits: Limits) -> int:
     """When a job that its node does not list is lost: the node restarted under its old name."""
-    return facts.unlisted_ms + limits.unlisted_ms
+    return unlisted.at_ms + limits.unlisted_ms
+
+
+def _unlisted(facts: Facts, epoch: int) -> JobUnlisted | None:
+    return facts.unlisted if facts.unlisted is not None and facts.unlisted.epoch == epoch else None
 
 
 def queue_deadline_ms(session: Session, facts: Facts, limits: Limits) -> int:
@@ -155,7 +160,8 @@ def startup_deadline_ms(session: Session, facts: Facts, limits: Limits) -> int:
 def _death_ms(session: Session, facts: Facts) -> int:
     """When the current epoch's agent, which was ready, died."""
     stop = session.stops.get(session.epoch)
-    lost_ms = facts.unlisted_ms if facts.unlisted_epoch == session.epoch else facts.node_lost_ms
+    unlisted = _unlisted(facts, session.epoch)
+    lost_ms = facts.node_lost_ms if unlisted is None else unlisted.at_ms
     return stop.at_ms if stop else lost_ms or facts.since_ms
 
 
@@ -186,20 +192,33 @@ def _agent_failed(session: Session, facts: Facts, now_ms: int, limits: Limits) -
     if current is None:
         return None
     failure = attempt_failure(session, facts, now_ms, limits)
-    was_ready = current.epoch in session.ready_ms
     if is_farewell(session, limits):
-        over = failure or now_ms >= current.at_ms + limits.farewell_ms
-        return Verdict(Outcome.FAILED, EndReason.AGENT_FAILED) if over else None
-    died = failure and failure != Cause.DRAINED and was_ready  # a hand-over by a draining node does not count
-    if died and session.deaths >= limits.max_takeovers and not _can_say_goodbye(session, facts, now_ms, limits):
-        return Verdict(Outcome.FAILED, EndReason.AGENT_FAILED)
-    if failure and not was_ready and session.attempts_in_a_row >= limits.max_attempts:
+        is_late = now_ms >= current.at_ms + limits.farewell_ms
+        return Verdict(Outcome.FAILED, EndReason.AGENT_FAILED) if failure is not None or is_late else None
+    if current.epoch not in session.ready_ms:
+        return _not_ready(session, facts, failure, now_ms, limits)
+    return None if failure is None else _died(session, facts, failure, now_ms, limits)
+
+
+def _not_ready(session: Session, facts: Facts, failure: str | None, now_ms: int, limits: Limits) -> Verdict | None:
+    """The current agent is not in the room; the attempts are used up, or the time for them."""
+    if failure is not None and session.attempts_in_a_row >= limits.max_attempts:
         return Verdict(Outcome.FAILED, EndReason.AGENT_FAILED if session.ready_ms else EndReason.ATTEMPTS_FAILED)
-    if (failure or not was_ready) and now_ms >= startup_deadline_ms(session, facts, limits):
-        if session.ready_ms:
-            return Verdict(Outcome.FAILED, EndReason.AGENT_FAILED)
-        return Verdict(Outcome.FAILED, facts.blocked or EndReason.START_TIMEOUT)
-    return None
+    if now_ms < startup_deadline_ms(session, facts, limits):
+        return None
+    if session.ready_ms:
+        return Verdict(Outcome.FAILED, EndReason.AGENT_FAILED)
+    return Verdict(Outcome.FAILED, facts.blocked or EndReason.START_TIMEOUT)
+
+
+def _died(session: Session, facts: Facts, failure: str, now_ms: int, limits: Limits) -> Verdict | None:
+    """The current agent was in the room and died; the take-overs are used up, or the time for one."""
+    is_death = failure != Cause.DRAINED  # a hand-over by a draining node does not count
+    is_last = is_death and session.deaths >= limits.max_takeovers
+    if is_last and not _can_say_goodbye(session, facts, now_ms, limits):
+        return Verdict(Outcome.FAILED, EndReason.AGENT_FAILED)
+    is_late = now_ms >= startup_deadline_ms(session, facts, limits)
+    return Verdict(Outcome.FAILED, EndReason.AGENT_FAILED) if is_late else None
 
 
 def _unreadable(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Verdict | None:
@@ -220,12 +239,12 @@ def _can_say_goodbye(session: Session, facts: Facts, now_ms: int, limits: Limits
     return is_heard and facts.blocked is None and now_ms < _death_ms(session, facts) + limits.attempt_ms
 
 
-def _nobody_there(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Verdict | None:
+def _no_caller(session: Session, facts: Facts, now_ms: int, limits: Limits) -> Verdict | None:
     if facts.room_closed:
         return Verdict(Outcome.COMPLETED, EndReason.ROOM_CLOSED)
     if facts.caller_left_ms is not None:  # a caller who was there and left is not a no-show
-        over = now_ms >= facts.caller_left_ms + limits.reconnect_ms
-        return Verdict(Outcome.COMPLETED, EndReason.CALLER_LEFT) if over else None
+        is_late = now_ms >= facts.caller_left_ms + limits.reconnect_ms
+        return Verdict(Outcome.COMPLETED, EndReason.CALLER_LEFT) if is_late else None
     ready = session.first_ready_ms
     if ready is None or session.started_ms is not None or facts.caller_here:
         return None

@@ -27,24 +27,18 @@ class Facts:
         counted_epoch: The last epoch whose failure counted against its node.
         refused_epoch: The last epoch whose `assign` a node refused or did not answer.
         verdict: Why the session ends, once its agent was told to stop; later reports do not change it.
-        end_asked_epoch: The last epoch whose `end` this leader sent.
-        end_asked_ms: When it was sent last.
-        end_tries: How often.
-        speaking_epoch: The epoch whose `end` allowed a last sentence; 0: none, or it was interrupted.
+        end_command: The last `end` that this leader sent.
         end_answer: The outcome of `end`.
         stop_sent_epoch: The last superseded epoch whose node was told to stop it.
-        node_lost: The current epoch's node is lost.
-        node_lost_ms: Since when.
-        unlisted_epoch: The epoch that its live node does not list among its jobs; 0: none.
-        unlisted_ms: Since when.
+        node_lost_ms: Since when the current epoch's node is lost; None: it is not.
+        unlisted: The job that its live node does not list.
         caller_here: Whether LiveKit shows the caller in the room; None: unknown.
         caller_sid: LiveKit's id of the caller's present stay.
         caller_stays: LiveKit's ids of ended stays.
         caller_left_ms: When a caller who was there left.
         room_closed: LiveKit closed the room.
         room_deleted: The room was deleted, or its deletion was tried.
-        billable_ms: The session's billable time when the log was last read for it.
-        measured_ms: When that was; None: never.
+        measured: The session's billable time when the log was last read for it.
         blocked: Why no node could be chosen at the last try.
         refusal: Why the session may not queue.
         words_lost: No key opens its words.
@@ -56,27 +50,37 @@ class Facts:
     counted_epoch: int = 0
     refused_epoch: int = 0
     verdict: Verdict | None = None
-    end_asked_epoch: int = 0
-    end_asked_ms: int = 0
-    end_tries: int = 0
-    speaking_epoch: int = 0
+    end_command: "EndCommand | None" = None
     end_answer: "EndAnswer | None" = None
     stop_sent_epoch: int = 0
-    node_lost: bool = False
     node_lost_ms: int | None = None
-    unlisted_epoch: int = 0
-    unlisted_ms: int = 0
+    unlisted: "JobUnlisted | None" = None
     caller_here: bool | None = None
     caller_sid: str | None = None
     caller_stays: tuple[str, ...] = ()
     caller_left_ms: int | None = None
     room_closed: bool = False
     room_deleted: bool = False
-    billable_ms: int = 0
-    measured_ms: int | None = None
+    measured: "Measured | None" = None
     blocked: str | None = None
     refusal: str | None = None
     words_lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EndCommand:
+    """The command `end` of one epoch.
+
+    Attributes:
+        at_ms: When it was sent last.
+        tries: How often it was sent.
+        speaks: It allowed a last sentence, which was not cut.
+    """
+
+    epoch: int
+    at_ms: int = 0
+    tries: int = 1
+    speaks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +150,15 @@ class NodeLost:
 
 @dataclass(frozen=True, slots=True)
 class JobUnlisted:
-    """The live node omits this epoch's job from its list; epoch 0: it lists the job again."""
+    """The live node omits this epoch's job from its list, since then."""
 
     epoch: int
-    at_ms: int = 0
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobListed:
+    """The live node lists the current epoch's job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +243,7 @@ Fact: TypeAlias = (
     | Measured
     | NodeLost
     | JobUnlisted
+    | JobListed
     | SlotTaken
     | SlotLost
     | Blocked
@@ -268,14 +278,14 @@ def learn(facts: Facts, fact: Fact) -> Facts:
             return _end_sent(facts, fact)
         case EndAnswer():
             return replace(facts, end_answer=fact)
-        case Measured(billable_ms, at_ms):
-            return replace(facts, billable_ms=billable_ms, measured_ms=at_ms)
+        case Measured():
+            return replace(facts, measured=fact)
         case NodeLost(at_ms):
-            return replace(facts, node_lost=at_ms is not None, node_lost_ms=at_ms)
-        case JobUnlisted(0):
-            return replace(facts, unlisted_epoch=0)
-        case JobUnlisted(epoch, at_ms):
-            return replace(facts, unlisted_epoch=epoch, unlisted_ms=at_ms)
+            return replace(facts, node_lost_ms=at_ms)
+        case JobUnlisted():
+            return replace(facts, unlisted=fact)
+        case JobListed():
+            return replace(facts, unlisted=None)
         case Blocked(reason):
             return replace(facts, blocked=reason)
         case QueueRefused(reason):
@@ -295,14 +305,10 @@ def learn(facts: Facts, fact: Fact) -> Facts:
 
 
 def _end_sent(facts: Facts, sent: EndSent) -> Facts:
-    return replace(
-        facts,
-        end_asked_epoch=sent.epoch,
-        end_asked_ms=sent.at_ms,
-        end_tries=1 + (facts.end_tries if facts.end_asked_epoch == sent.epoch else 0),
-        speaking_epoch=sent.epoch if sent.speaks else 0,
-        verdict=sent.verdict,
-    )
+    before = facts.end_command
+    tries = 1 if before is None or before.epoch != sent.epoch else before.tries + 1
+    command = EndCommand(sent.epoch, sent.at_ms, tries, speaks=sent.speaks)
+    return replace(facts, end_command=command, verdict=sent.verdict)
 
 
 def _joined(facts: Facts, sid: str | None) -> Facts:

@@ -4,10 +4,10 @@ from collections.abc import Collection, Iterator
 
 from contracts.end_reasons import EndReason
 from contracts.registry import NodeState
-from scheduler.domain import suspects
+from scheduler.domain import suspension
 from scheduler.domain.placement import NoPlace
-from scheduler.domain.ranking import Entry, Ranking
-from scheduler.domain.suspects import Suspect
+from scheduler.domain.ranking import RankedNode, Ranking
+from scheduler.domain.suspension import Suspension
 
 
 class Fleet:
@@ -32,7 +32,7 @@ class Fleet:
             trial_ms: How long a suspended node has for its one trial start.
         """
         self._trial_ms = trial_ms
-        self.nodes: dict[str, Entry] = {}
+        self.nodes: dict[str, RankedNode] = {}
         self._placed_on: dict[str, str] = {}
         self.room_on: dict[str, str] = {}
         self._waiting_for: dict[str, set[str]] = {}  # jobs placed on nodes that are not alive (yet)
@@ -57,16 +57,16 @@ class Fleet:
     def report(self, state: NodeState, now_ms: int = 0) -> None:
         """Take in a node's report."""
         node_id = state.node_id
-        known, suspect = self.nodes.get(node_id), self.ranking.suspects.get(node_id)
+        known, suspended = self.nodes.get(node_id), self.ranking.suspensions.get(node_id)
         restarted = known is not None and known.state.started_at != state.started_at
-        if suspect is not None and (restarted or suspects.is_forgiven(suspect, now_ms)):
-            self._suspect(node_id, None)
+        if suspended is not None and (restarted or suspension.is_forgiven(suspended, now_ms)):
+            self._suspend(node_id, None)
         if known is None:
-            entry = Entry(state, self._waiting_for.pop(node_id, set()))
+            entry = RankedNode(state, self._waiting_for.pop(node_id, set()))
         else:
             self.ranking.remove(known)
             _remove_rooms(self.room_on, known.state)
-            entry = Entry(state, known.placed)
+            entry = RankedNode(state, known.placed)
         self.room_on.update(dict.fromkeys(state.rooms, node_id))
         self.nodes[node_id] = entry
         self.ranking.add(entry)
@@ -78,13 +78,13 @@ class Fleet:
         if entry is None:
             return
         self.ranking.remove(entry)
-        self.ranking.suspects.pop(node_id, None)  # if it comes back, it has restarted or was disconnected
+        self.ranking.suspensions.pop(node_id, None)  # if it comes back, it has restarted or was disconnected
         _remove_rooms(self.room_on, entry.state)
         self.older.discard(node_id)
         if entry.placed:
             self._waiting_for[node_id] = entry.placed
 
-    def place(self, session_id: str, node_id: str) -> None:
+    def count_on(self, session_id: str, node_id: str) -> None:
         """Count a session's job on this node, and on no other."""
         if self._placed_on.get(session_id) != node_id:
             self.release(session_id)
@@ -106,21 +106,21 @@ class Fleet:
         """The nodes that have jobs and are not alive."""
         return list(self._waiting_for)
 
-    def failed(self, node_id: str, now_ms: int, failure: str = "") -> Suspect:
-        """Suspend a node on which a start failed: it rests, then gets one start at a time until one succeeds.
+    def failed(self, node_id: str, now_ms: int, failure: str = "") -> Suspension:
+        """Suspend a node on which a start failed: no start for a pause, then one start at a time until one succeeds.
 
         Args:
             failure: Why the start failed.
         """
-        suspect = suspects.after_failure(self.ranking.suspects.get(node_id), now_ms, failure)
-        self._suspect(node_id, suspect)
-        return suspect
+        suspended = suspension.after_failure(self.ranking.suspensions.get(node_id), now_ms, failure)
+        self._suspend(node_id, suspended)
+        return suspended
 
     def proved(self, node_id: str, at_ms: int) -> None:
         """Clear a node whose agent got ready after its last failure."""
-        suspect = self.ranking.suspects.get(node_id)
-        if suspect is not None and at_ms >= suspect.failed_ms:
-            self._suspect(node_id, None)
+        suspended = self.ranking.suspensions.get(node_id)
+        if suspended is not None and at_ms >= suspended.failed_ms:
+            self._suspend(node_id, None)
 
     def refused(self, node_id: str) -> None:
         """Count a node as full until its next report."""
@@ -129,9 +129,9 @@ class Fleet:
             entry.is_full = True
             self.ranking.add(entry)
 
-    def resting(self, now_ms: int) -> set[str]:
+    def suspended(self, now_ms: int) -> set[str]:
         """The suspended nodes whose pause has not expired."""
-        return {node_id for node_id, known in self.ranking.suspects.items() if now_ms < known.rests_until_ms}
+        return {node_id for node_id, known in self.ranking.suspensions.items() if now_ms < known.until_ms}
 
     def can_take_one(self, now_ms: int) -> bool:
         """Whether some node can take a job now."""
@@ -147,19 +147,19 @@ class Fleet:
         session_id: str = "",
         region: str | None = None,
         tried: Collection[str] = (),
-        resting: Collection[str] = (),
+        just_failed: Collection[str] = (),
         now_ms: int = 0,
     ) -> NodeState:
         """Choose the node for one job.
 
         The order: the node whose worker waits in the session's room; the session's region; the ranking; last a
-        suspended node that has rested long enough, which begins its trial.
+        suspended node whose pause has expired, which begins its trial.
 
         Args:
             session_id: The job's session.
             region: Where the session should run; None when unknown.
             tried: Nodes that had this job before: chosen only if no other is able.
-            resting: Nodes that must not get it now.
+            just_failed: Nodes on which this session just failed: they must not get it now.
 
         Raises:
             NoPlace: With the reason.
@@ -167,24 +167,24 @@ class Fleet:
         prejoined = self.nodes.get(self.room_on.get(session_id, ""))
         if prejoined is not None and prejoined.rank is not None:
             node_id = prejoined.state.node_id
-            if node_id not in tried and node_id not in resting and node_id not in self.ranking.suspects:
+            if node_id not in tried and node_id not in just_failed and node_id not in self.ranking.suspensions:
                 return prejoined.state
-        chosen = self.ranking.first(region, tried, resting)
+        chosen = self.ranking.first(region, tried, just_failed)
         if chosen is None:
-            chosen = self.ranking.first_suspect(resting, now_ms)
+            chosen = self.ranking.first_suspended(just_failed, now_ms)
             if chosen is None:
                 raise NoPlace(self.ranking.why_none() if self.nodes else EndReason.NO_NODES)
-            self._suspect(chosen, suspects.on_trial(self.ranking.suspects[chosen], now_ms, self._trial_ms))
+            self._suspend(chosen, suspension.on_trial(self.ranking.suspensions[chosen], now_ms, self._trial_ms))
         return self.nodes[chosen].state
 
-    def _suspect(self, node_id: str, suspect: Suspect | None) -> None:
+    def _suspend(self, node_id: str, known: Suspension | None) -> None:
         entry = self.nodes.get(node_id)
         if entry:
             self.ranking.remove(entry)
-        if suspect is None:
-            self.ranking.suspects.pop(node_id, None)
+        if known is None:
+            self.ranking.suspensions.pop(node_id, None)
         else:
-            self.ranking.suspects[node_id] = suspect
+            self.ranking.suspensions[node_id] = known
         if entry:
             self.ranking.add(entry)
 

@@ -26,7 +26,7 @@ class StoreUse:
 
 
 @dataclass(frozen=True, slots=True)
-class BillingPlace:
+class BillingPosition:
     """Billing's position in the log.
 
     Attributes:
@@ -61,7 +61,7 @@ class LogRoom:
 
 
 def log_room(
-    use: StoreUse, billing: BillingPlace | None, oldest_open_seq: int | None, *, calls_bytes: int, was_behind: bool
+    use: StoreUse, billing: BillingPosition | None, oldest_open_seq: int | None, *, calls_bytes: int, was_behind: bool
 ) -> LogRoom:
     """Measure how much of the log is needed.
 

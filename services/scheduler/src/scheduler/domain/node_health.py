@@ -1,7 +1,7 @@
 """Which nodes are lost, and which agents a live node no longer lists."""
 
 from contracts.registry import NodeState
-from scheduler.domain.facts import JobUnlisted
+from scheduler.domain.facts import JobListed, JobUnlisted
 from scheduler.domain.fleet import Fleet
 from scheduler.domain.roster import Roster
 
@@ -41,7 +41,7 @@ class NodeHealth:
         """Whether the node's agents need successors."""
         return now_ms >= self.judge_from_ms and node_id in self._lost
 
-    def outage_over(self, judge_from_ms: int) -> None:
+    def outage_ended(self, judge_from_ms: int) -> None:
         """Judge no node before this time: NATS was unreachable.
 
         Until then no node counts as lost, and a session that decides meanwhile sets no timer for its node. So the lost
@@ -58,8 +58,8 @@ class NodeHealth:
             if session is None or facts is None or session.epoch not in session.ready_ms:
                 continue
             if (session_id, session.epoch) in listed:
-                self._roster.learn(session_id, JobUnlisted(0))
-            elif facts.unlisted_epoch != session.epoch:
+                self._roster.learn(session_id, JobListed())
+            elif facts.unlisted is None or facts.unlisted.epoch != session.epoch:
                 # Not before a node may be judged: the first report that a new leader reads may be old.
                 self._roster.learn(session_id, JobUnlisted(session.epoch, max(now_ms, self.judge_from_ms)))
                 missing.append(session_id)

@@ -1,4 +1,4 @@
-"""Prejoined rooms: how many to add or retire, on which node, and which to delete. Pure."""
+"""Prejoined rooms: how many to add or retire, on which node, and which to delete."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class _Joining:
 @dataclass(frozen=True, slots=True)
 class _Failed:
     failures: int  # in a row
-    rests_until_ms: int
+    until_ms: int
 
 
 class Prejoining:
@@ -59,7 +59,7 @@ class Prejoining:
         self._joining: dict[str, _Joining] = {}
         self._gone: dict[str, int] = {}  # claimed, expired or failed rooms, and since when
         self._unlisted: dict[str, int] = {}  # rooms whose node does not list them, and since when
-        self._rest_until_ms = 0
+        self._refill_ms = 0
         self._failed: dict[str, _Failed] = {}
 
     def is_prejoined(self, name: str, now_ms: int) -> bool:
@@ -77,12 +77,12 @@ class Prejoining:
             self._joining.pop(session_id, None)
         elif self.ready.pop(session_id, None) is not None:
             self._gone[session_id] = now_ms
-            self._rest_until_ms = max(self._rest_until_ms, now_ms + REFILL_MS)
+            self._refill_ms = max(self._refill_ms, now_ms + REFILL_MS)
 
     def begin(
         self,
         nodes: Sequence[NodeState],
-        resting: Collection[str],
+        suspended: Collection[str],
         max_load: float,
         mint: Callable[[int], str],
         now_ms: int,
@@ -90,16 +90,16 @@ class Prejoining:
         """Choose the rooms to join now; returns (session id, node id) of each, which counts as being joined.
 
         Args:
-            resting: Nodes that get no start now.
+            suspended: Nodes that get no start now.
             mint: Makes a session id of a time in Unix ms.
         """
         self._expire(now_ms)
         count = missing(self._size, ready=len(self.ready), joining=len(self._joining))
-        if not count or now_ms < self._rest_until_ms:
+        if not count or now_ms < self._refill_ms:
             return []
         alive = {node.node_id for node in nodes}
         self._failed = {node_id: failed for node_id, failed in self._failed.items() if node_id in alive}
-        unable = {*resting, *(node_id for node_id, failed in self._failed.items() if now_ms < failed.rests_until_ms)}
+        unable = {*suspended, *(node_id for node_id, failed in self._failed.items() if now_ms < failed.until_ms)}
         begun: list[tuple[str, str]] = []
         for _ in range(count):
             busy = unable | {joining.node_id for joining in self._joining.values()}
@@ -118,7 +118,7 @@ class Prejoining:
             self._joining[session_id].until_ms = now_ms + _LISTED_MS
 
     def failed(self, session_id: str, node_id: str, now_ms: int) -> int:
-        """Note that the node did not join the room; returns how long the node rests, ms."""
+        """Note that the node did not join the room; returns for how long the node gets no room, ms."""
         known = self._failed.get(node_id)
         failures = 0 if known is None else known.failures
         pause_ms = min(_LONGEST_PAUSE_MS, _FIRST_PAUSE_MS * 2 ** min(failures, 10))

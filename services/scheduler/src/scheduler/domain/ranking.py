@@ -8,13 +8,13 @@ from typing import TypeVar
 from contracts.end_reasons import EndReason
 from contracts.registry import NodeState
 from scheduler.domain.placement import Rank, has_free_slot, rank
-from scheduler.domain.suspects import Suspect
+from scheduler.domain.suspension import Suspension
 
 _T = TypeVar("_T", Rank, tuple[int, str])
 
 
 @dataclass(slots=True)
-class Entry:
+class RankedNode:
     """One live node.
 
     Attributes:
@@ -42,20 +42,20 @@ class Ranking:
     """The order in which nodes get jobs; suspended nodes come last, one start at a time.
 
     Attributes:
-        suspects: Nodes on which starts failed.
+        suspensions: Of nodes on which starts failed.
         unable: Nodes that cannot take a job.
     """
 
     def __init__(self, max_load: float) -> None:
-        self.suspects: dict[str, Suspect] = {}
+        self.suspensions: dict[str, Suspension] = {}
         self.max_load = max_load
         self.unable: dict[str, None] = {}  # in the order of their reports
         self._able: list[Rank] = []
         self._able_in: dict[str, list[Rank]] = {}
-        self._able_suspects: list[tuple[int, str]] = []  # (rests until, node id)
+        self._able_suspended: list[tuple[int, str]] = []  # (until, node id)
         self._open = self._with_slot = 0  # nodes that do not drain, and those of them with a free slot
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: RankedNode) -> None:
         """Rank a node."""
         state, pending = entry.state, entry.pending
         self._count(entry, (not state.draining, has_free_slot(state, pending)))
@@ -63,46 +63,46 @@ class Ranking:
         if entry.rank is None:
             self.unable[state.node_id] = None
             return
-        if suspect := self.suspects.get(state.node_id):
-            insort(self._able_suspects, (suspect.rests_until_ms, state.node_id))
+        if known := self.suspensions.get(state.node_id):
+            insort(self._able_suspended, (known.until_ms, state.node_id))
             return
         insort(self._able, entry.rank)
         if state.region is not None:
             insort(self._able_in.setdefault(state.region, []), entry.rank)
 
-    def remove(self, entry: Entry) -> None:
+    def remove(self, entry: RankedNode) -> None:
         """Take a node out, before its state, its jobs or its suspension change."""
         self._count(entry, (False, False))
         former, entry.rank = entry.rank, None
         if former is None:
             self.unable.pop(entry.state.node_id, None)
             return
-        if suspect := self.suspects.get(entry.state.node_id):
-            _remove(self._able_suspects, (suspect.rests_until_ms, entry.state.node_id))
+        if known := self.suspensions.get(entry.state.node_id):
+            _remove(self._able_suspended, (known.until_ms, entry.state.node_id))
             return
         _remove(self._able, former)
         if entry.state.region is not None:
             _remove(self._able_in[entry.state.region], former)
 
-    def first(self, region: str | None, tried: Collection[str], resting: Collection[str]) -> str | None:
-        """The first node of the region, else of all; a tried one only if no other is able, never a resting one."""
+    def first(self, region: str | None, tried: Collection[str], just_failed: Collection[str]) -> str | None:
+        """The first node of the region, else of all; a tried one only if no other is able, none of `just_failed`."""
         local = self._able_in.get(region, []) if region is not None else []
         avoided: str | None = None
         for ranks in (local, self._able):
             for _, _, node_id in ranks:
-                if node_id in resting:
+                if node_id in just_failed:
                     continue
                 if node_id not in tried:
                     return node_id
                 avoided = avoided or node_id
         return avoided
 
-    def first_suspect(self, resting: Collection[str], now_ms: int) -> str | None:
-        """The suspended node that has rested longest, if its pause has expired."""
-        for until_ms, node_id in self._able_suspects:
+    def first_suspended(self, just_failed: Collection[str], now_ms: int) -> str | None:
+        """The suspended node whose pause expired first; None while all are paused."""
+        for until_ms, node_id in self._able_suspended:
             if until_ms > now_ms:
                 return None
-            if node_id not in resting:
+            if node_id not in just_failed:
                 return node_id
         return None
 
@@ -112,28 +112,28 @@ class Ranking:
         return [*dict.fromkeys(node_id for _, _, node_id in (*local[:most], *self._able[:most]))][:most]
 
     def suspended(self, most: int) -> list[str]:
-        """Suspended nodes that could take a job, the one that has rested longest first."""
-        return [node_id for _, node_id in self._able_suspects[:most]]
+        """Suspended nodes that could take a job, in the order in which their pauses expire."""
+        return [node_id for _, node_id in self._able_suspended[:most]]
 
     def can_take_one(self, now_ms: int) -> bool:
         """Whether some node can take a job now."""
-        return bool(self._able) or (bool(self._able_suspects) and self._able_suspects[0][0] <= now_ms)
+        return bool(self._able) or (bool(self._able_suspended) and self._able_suspended[0][0] <= now_ms)
 
     def next_trial_ms(self) -> int | None:
         """When the next suspended node may be tried; None while another node is able, or if there is none."""
-        return self._able_suspects[0][0] if self._able_suspects and not self._able else None
+        return self._able_suspended[0][0] if self._able_suspended and not self._able else None
 
     def why_none(self) -> EndReason:
         """Why no live node was chosen."""
         if self._able:
             return EndReason.NO_OTHER_NODE
-        if self._able_suspects:
+        if self._able_suspended:
             return EndReason.NODES_FAILING
         if not self._open:
             return EndReason.NODES_DRAINING
         return EndReason.NODES_OVERLOADED if self._with_slot else EndReason.NO_CAPACITY
 
-    def _count(self, entry: Entry, counts: tuple[bool, bool]) -> None:
+    def _count(self, entry: RankedNode, counts: tuple[bool, bool]) -> None:
         self._open += counts[0] - entry.counted[0]
         self._with_slot += counts[1] - entry.counted[1]
         entry.counted = counts

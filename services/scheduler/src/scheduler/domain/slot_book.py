@@ -66,19 +66,19 @@ class SlotBook:
             if facts is not None and facts.slot is None:
                 self._roster.learn(read, SlotTaken(key))
 
-    def reserve(self, session_id: str, place: Reservation) -> None:
+    def reserve(self, session_id: str, reservation: Reservation) -> None:
         """Set a slot aside for a session."""
-        self._hold(place.slot, session_id)
-        self.reserved[session_id] = place
+        self._hold(reservation.slot, session_id)
+        self.reserved[session_id] = reservation
 
     def unreserve(self, session_id: str) -> None:
         """Release a reserved slot, unless the session owns it by now."""
-        place = self.reserved.pop(session_id, None)
+        reservation = self.reserved.pop(session_id, None)
         facts = self._roster.facts(session_id)
-        if place is None or (facts is not None and facts.slot == place.slot):
+        if reservation is None or (facts is not None and facts.slot == reservation.slot):
             return
-        if self._table.owner(place.slot) == session_id:
-            self._release(place.slot)
+        if self._table.owner(reservation.slot) == session_id:
+            self._release(reservation.slot)
 
     def took(self, key: int, session_id: str) -> None:
         """Note that the session's slot is written in the bucket."""
@@ -107,8 +107,8 @@ class SlotBook:
         self._count(session, -self._table.held_by(session.session_id))
 
     def _owns(self, session_id: str, key: int) -> bool:
-        place, facts = self.reserved.get(session_id), self._roster.facts(session_id)
-        return (place is not None and place.slot == key) or (facts is not None and facts.slot == key)
+        reservation, facts = self.reserved.get(session_id), self._roster.facts(session_id)
+        return (reservation is not None and reservation.slot == key) or (facts is not None and facts.slot == key)
 
     def _lose(self, key: int, session_id: str | None) -> None:
         if session_id is not None:

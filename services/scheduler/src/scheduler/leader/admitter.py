@@ -24,16 +24,16 @@ class Admitter:
         if self._due is not None:
             self._due.cancel()
 
-    def claim(self, session_id: str) -> Reservation | None:
+    def admit_or_queue(self, session_id: str) -> Reservation | None:
         """Queue a session and admit every session whose turn it is; returns its reservation, None while it waits.
 
         Raises:
             QueueFull: The session may not queue.
         """
         now_ms = self._now_ms()
-        place, others = self._board.admission.claim(session_id, now_ms)
+        reservation, others = self._board.admission.admit_or_queue(session_id, now_ms)
         self._admitted(others, now_ms)
-        return place
+        return reservation
 
     def capacity_changed(self) -> None:
         """Look at the queue in a moment, once for many changes."""

@@ -13,15 +13,14 @@ T = TypeVar("T")
 
 
 class Agents:
-    """Starts and stops jobs on nodes; nodes make each command idempotent by session and epoch."""
+    """Starts and stops jobs on nodes; nodes make each command idempotent by session and epoch.
+
+    Args:
+        livekit_url: The URL at which agents join, ws or wss.
+        leadership: Its term goes into each command, so that a node refuses a deposed leader.
+    """
 
     def __init__(self, nodes: Nodes, rooms: Rooms, livekit_url: str, leadership: Leadership, words: Words) -> None:
-        """Keep the parts.
-
-        Args:
-            livekit_url: The URL at which agents join, ws or wss.
-            leadership: Its term goes into each command, so that a node refuses a deposed leader.
-        """
         self._leadership = leadership
         self._nodes = nodes
         self._rooms = rooms

@@ -88,13 +88,13 @@ class Asking:
         now_ms = self._now_ms()
         if now_ms < self._board.nodes.judge_from_ms and failure in (NO_RESPONDER, NO_ANSWER):
             return  # after an outage of NATS, silence says nothing about the node
-        suspect = self._board.fleet.failed(node_id, now_ms, failure)
+        suspension = self._board.fleet.failed(node_id, now_ms, failure)
         log.warning(
             "node.suspended",
             node_id=node_id,
             failure=failure,
-            failures=suspect.failures,
-            pause_s=max(0, suspect.rests_until_ms - now_ms) / 1000,
+            failures=suspension.failures,
+            pause_s=max(0, suspension.until_ms - now_ms) / 1000,
         )
         self._capacity_changed()
 

@@ -10,7 +10,7 @@ from scheduler.domain.lost_records import lost_records
 from scheduler.domain.session import Recorded, Session
 from scheduler.leader import figures
 from scheduler.leader.timekeeper import Timekeeper
-from scheduler.ports import Refused, SessionLog
+from scheduler.ports import SessionLog, WriteRefused
 
 _NAMED: Final = 10_000
 _MAY_REPEAT: Final = (AgentStopped, ServedTick, TimeLost)
@@ -38,7 +38,7 @@ class Beginnings:
         """Whether NATS was away since the log was last compared with the open sessions."""
         return self.compared != self.outages
 
-    def name(self, session_id: str, found: str) -> None:
+    def report_loss(self, session_id: str, found: str) -> None:
         """Log once that the log lost this session's beginning; its room or slot is kept."""
         if session_id in self._named or len(self._named) >= _NAMED:
             return
@@ -66,7 +66,7 @@ class Beginnings:
         if not lost:
             return history
         session_id = session.session_id
-        self.name(session_id, found)
+        self.report_loss(session_id, found)
         assigned = max((record.seq for record in history if isinstance(record.event, JobAssigned)), default=0)
         refused: list[Event] = []
         for event in lost[:-1]:
@@ -94,7 +94,7 @@ class Beginnings:
         """Write the event; False: NATS does not permit its subject, because its users are of an older version."""
         try:
             await self._log.append(event, expect_last=None if isinstance(event, _MAY_REPEAT) else 0)
-        except Refused as error:
+        except WriteRefused as error:
             log.warning(
                 "session.record_refused",
                 session_id=event.session_id,

@@ -118,7 +118,7 @@ class Conductor:
     def _note(self, record: Recorded) -> None:
         session_id = self.board.record(record)
         if session_id is not None and self.steps.has_begun:
-            figures.count(self.board.placed(record), self.board.roster.session(session_id))
+            figures.count(self.board.in_log_time(record), self.board.roster.session(session_id))
             self.wake(session_id)
 
     async def _step(self, session_id: str) -> bool:
@@ -169,7 +169,7 @@ class Conductor:
                 metered = await self._endings.measure(session_id)
                 learn(session_id, Measured(metered.billable_ms, self.time.now_ms()))
             case d.End(verdict):
-                nodes = self._placing.looked_at(session) if verdict.outcome is Outcome.REJECTED else ()
+                nodes = self._placing.considered(session) if verdict.outcome is Outcome.REJECTED else ()
                 self._note(await self._endings.end(session, facts, verdict, nodes))
             case d.ReleaseSlot(key):
                 await self._slots.release(key, session_id)

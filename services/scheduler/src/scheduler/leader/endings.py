@@ -73,7 +73,7 @@ class Endings:
         """Write the one `ended`; returns the log's, which another leader may have written.
 
         Args:
-            considered: Of a rejection: the nodes.
+            considered: The nodes that could not take a rejected start.
         """
         session_id, epoch = session.session_id, session.epoch
         billable_ms = 0

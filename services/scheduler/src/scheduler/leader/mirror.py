@@ -24,8 +24,8 @@ async def mirror_queue(
     log_tail: Callable[[], Awaitable[LogTail]],
     mirror: QueueMirror,
     *,
-    log_is_full: Callable[[], bool] = lambda: False,
-    restored_ms: Callable[[], int] = lambda: 0,
+    log_is_full: Callable[[], bool],
+    restored_ms: Callable[[], int],
 ) -> None:
     """Report the queue, whether the log has room for another call, and which log is restored, until cancelled."""
     reported: QueueState | None = None

@@ -9,7 +9,7 @@ from contracts.end_reasons import EndReason
 from contracts.events import Considered, JobAssigned, SessionQueued
 from contracts.metering import Metered, is_spent
 from contracts.registry import Slot
-from scheduler.domain.admission import QueueFull, looked_at, successor
+from scheduler.domain.admission import QueueFull, considered_at_start, successor
 from scheduler.domain.board import Board
 from scheduler.domain.ending import queue_deadline_ms
 from scheduler.domain.facts import Blocked, Measured, QueueRefused
@@ -54,33 +54,35 @@ class Placing:
             Outrun: Another leader wrote first.
         """
         try:
-            place = self._admitter.claim(session.session_id)
+            reservation = self._admitter.admit_or_queue(session.session_id)
         except QueueFull:
             self._board.roster.learn(session.session_id, QueueRefused(EndReason.QUEUE_FULL))
             return True
-        if place is None:
+        if reservation is None:
             return await self._announce(session)
         try:
-            return await self._begin(session, place)
+            return await self._begin(session, reservation)
         except (Outrun, Unavailable):
             self._board.admission.release(session.session_id)
             raise
 
-    async def _begin(self, session: Session, place: Reservation) -> bool:
+    async def _begin(self, session: Session, reservation: Reservation) -> bool:
         session_id = session.session_id
-        await self._take(place.slot, session_id)
+        await self._take(reservation.slot, session_id)
         latest = self._board.roster.session(session_id)
         if latest is None or latest.end_asked or latest.has_ended:
             self._board.admission.release(session_id)
             return True
         self._note(
             await self._log.append(
-                self._assigned(session, 1, place.node_id, considered=self.looked_at(session, place.node_id)),
+                self._assigned(
+                    session, 1, reservation.node_id, considered=self.considered(session, reservation.node_id)
+                ),
                 expect_last=0,
             )
         )
         self._board.admission.began(session_id)
-        log.info("job.assigned", session_id=session_id, node_id=place.node_id, epoch=1, slot=place.slot)
+        log.info("job.assigned", session_id=session_id, node_id=reservation.node_id, epoch=1, slot=reservation.slot)
         return True
 
     async def _take(self, key: int, session_id: str) -> None:
@@ -130,15 +132,15 @@ class Placing:
             position=position,
             deadline_at=deadline,
             reason=reason or "",
-            considered=() if reason == EndReason.MAX_BOTS else self.looked_at(session),
+            considered=() if reason == EndReason.MAX_BOTS else self.considered(session),
         )
         self._note(await self._log.append(queued))
         log.info("session.queued", session_id=session_id, position=position, reason=reason)
         return True
 
-    def looked_at(self, session: Session, node_id: str | None = None) -> tuple[Considered, ...]:
-        """The nodes that were considered for a start; `node_id` is the chosen one, None while the start has to wait."""
-        return looked_at(session, self._board.fleet, node_id, self._timekeeper.now_ms())
+    def considered(self, session: Session, node_id: str | None = None) -> tuple[Considered, ...]:
+        """See `considered_at_start`."""
+        return considered_at_start(session, self._board.fleet, node_id, self._timekeeper.now_ms())
 
     def _assigned(
         self,

@@ -99,7 +99,7 @@ class Prejoiner:
     def _begin(self) -> list[tuple[str, str]]:
         now_ms, fleet = self._now_ms(), self._board.fleet
         nodes = list(fleet.states()) if self._plan.size else []
-        return self._state.begin(nodes, fleet.resting(now_ms), self._board.limits.max_load, self._plan.mint, now_ms)
+        return self._state.begin(nodes, fleet.suspended(now_ms), self._board.limits.max_load, self._plan.mint, now_ms)
 
     async def _join(self, session_id: str, node_id: str) -> None:
         order = PrejoinRoom(

@@ -161,7 +161,7 @@ class Reconciler:
         stands = await self._restorer.standing(entry.session_id, entry.taken_ms)
         if stands is not Standing.LOST:
             return stands is Standing.ENDED
-        self._restorer.name(entry.session_id, "slot")
+        self._restorer.report_loss(entry.session_id, "slot")
         nodes, longest_ms = self._board.fleet.states(), self._board.limits.session_ms
         return reconciling.has_outlived(entry.session_id, nodes, self._age_ms(entry), longest_ms)
 

@@ -38,9 +38,9 @@ class Restorer:
         self._nodes = nodes
         self._words = words
 
-    def name(self, session_id: str, found: str) -> None:
+    def report_loss(self, session_id: str, found: str) -> None:
         """Log once that the log lost this session's beginning; its room or slot is kept."""
-        self._conductor.beginnings.name(session_id, found)
+        self._conductor.beginnings.report_loss(session_id, found)
 
     async def standing(self, session_id: str, made_ms: int | None) -> Standing:
         """Whether a session is open, has ended, or has lost its beginning, by the log.
@@ -93,11 +93,11 @@ class Restorer:
         return await self._log.made_ms()
 
     async def _by_node(
-        self, things: Sequence[T], node_of: Callable[[T], str], repair: Callable[[T], Awaitable[None]]
+        self, broken: Sequence[T], node_of: Callable[[T], str], repair: Callable[[T], Awaitable[None]]
     ) -> None:
-        """Repair one thing of each node first: so all silent nodes together take one deadline, up to 64 of them."""
-        first = {node_of(thing): thing for thing in reversed(things)}
-        rest = [thing for thing in things if first[node_of(thing)] is not thing]
+        """Repair one session of each node first, so that all silent nodes together, up to 64, take one deadline."""
+        first = {node_of(one): one for one in reversed(broken)}
+        rest = [one for one in broken if first[node_of(one)] is not one]
         await each(first.values(), repair, at_once=_NODES_AT_ONCE)
         await each(rest, repair)
 
@@ -110,7 +110,7 @@ class Restorer:
         Raises:
             Unavailable: NATS does not answer; the next round retries.
         """
-        self.name(job.session_id, "job")
+        self.report_loss(job.session_id, "job")
         described = await self._describe(job)
         session = known or (described and self._described(job, described))
         if session is None:
@@ -135,7 +135,7 @@ class Restorer:
             if current is not None:
                 await self.restore(StaleJob(session_id, current.epoch, current.node_id), session)
             else:  # no node had it: it queues again, with its full deadline
-                self.name(session_id, "start")
+                self.report_loss(session_id, "start")
                 await self._begin_again(session)
         except Unavailable:
             raise

@@ -27,6 +27,10 @@ class RoomRepair:
 
     Attributes:
         wanted: Set when a probe finds that LiveKit lost rooms or is back.
+
+    Args:
+        deployment: The rooms that name it are ours.
+        is_prejoined: Whether a room of this name has an agent in it and waits for its session.
     """
 
     def __init__(
@@ -38,12 +42,6 @@ class RoomRepair:
         deployment: str,
         is_prejoined: Callable[[str], bool] = lambda _name: False,
     ) -> None:
-        """Keep the parts.
-
-        Args:
-            deployment: The rooms that name it are ours.
-            is_prejoined: Whether a room of this name has an agent in it and waits for its session.
-        """
         self.wanted = asyncio.Event()
         self._conductor = conductor
         self._roster = conductor.board.roster
@@ -149,7 +147,7 @@ class RoomRepair:
                 log.warning("room.orphan_deleted", session_id=room.name)
                 await self._rooms.delete(room.name)
             case Standing.LOST if ours:
-                self._restorer.name(room.name, "room")
+                self._restorer.report_loss(room.name, "room")
             case _:
                 pass
 

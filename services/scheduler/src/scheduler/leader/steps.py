@@ -24,6 +24,13 @@ class Steps:
     Attributes:
         timers: When to wake each session at the latest.
         has_begun: `begin` was called, and `stop` was not.
+
+    Args:
+        step: Decides about a session once and acts; True: there may be more to decide.
+        read_back: Reads a session again after a compare-and-set was lost.
+        now_ms: The log's time.
+        is_leading: Whether the lease is ours.
+        is_known: Whether a session is followed.
     """
 
     def __init__(
@@ -35,15 +42,6 @@ class Steps:
         is_leading: Callable[[], bool],
         is_known: Callable[[str], bool],
     ) -> None:
-        """Keep the parts.
-
-        Args:
-            step: Decides about a session once and acts; True: there may be more to decide.
-            read_back: Reads a session again after a compare-and-set was lost.
-            now_ms: The log's time.
-            is_leading: Whether the lease is ours.
-            is_known: Whether a session is followed.
-        """
         self.timers = Timers(now_ms, self.wake)
         self._step = step
         self._read_back = read_back

@@ -42,6 +42,10 @@ class StreamsWatch:
 
     Attributes:
         log_is_full: Starts are refused: their messages could push out unsettled ones.
+
+    Args:
+        calls_bytes: Most bytes that all concurrent calls write.
+        now: Unix seconds.
     """
 
     def __init__(
@@ -53,12 +57,6 @@ class StreamsWatch:
         *,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """Keep the parts.
-
-        Args:
-            calls_bytes: Most bytes that all concurrent calls write.
-            now: Unix seconds.
-        """
         self.log_is_full = False
         self._stores = stores
         self._board = board

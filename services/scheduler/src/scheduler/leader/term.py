@@ -113,6 +113,10 @@ class Term:
     Attributes:
         acting: Its parts while it acts.
         open_at_end: The sessions that were open at the end, and those of `former` that the log was not asked about yet.
+
+    Args:
+        former: The sessions that were open when this process led before, if it saw no other lead since; a log that was
+            lost since lacks them.
     """
 
     def __init__(
@@ -124,12 +128,6 @@ class Term:
         is_leading: Callable[[], bool],
         former: Sequence[Session] = (),
     ) -> None:
-        """Keep the parts.
-
-        Args:
-            former: The sessions that were open when this process led before, if it saw no other lead since; a log that
-                was lost since lacks them.
-        """
         self._ports = ports
         self._plan = plan
         self._timekeeper = timekeeper
@@ -169,14 +167,14 @@ class Term:
                 streams_watch.clear_figures()
                 await parts.conductor.stop()
 
-    def outage_over(self) -> None:
+    def outage_ended(self) -> None:
         """NATS is back: nodes get time to connect before any is judged, and what the log has lost is restored."""
         if self.acting is not None:
             conductor = self.acting.conductor
             conductor.beginnings.outages += 1
             self.acting.reconciler.soon()
             wait_ms = _OUTAGE_LEASES * self._plan.limits.node_lease_ms
-            conductor.board.nodes.outage_over(self._timekeeper.now_ms() + wait_ms)
+            conductor.board.nodes.outage_ended(self._timekeeper.now_ms() + wait_ms)
 
     def make_parts(self, board: Board) -> Parts:
         """The parts that act on this board."""
@@ -300,7 +298,7 @@ class Terms:
     async def reconnected(self) -> None:
         """NATS is back."""
         if self._term is not None:
-            self._term.outage_over()
+            self._term.outage_ended()
 
 
 async def _reconcile(parts: Parts) -> None:

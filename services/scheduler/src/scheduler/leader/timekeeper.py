@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from chassis import logs
-from chassis.nats.kv.lease import asleep_or_not_s
+from chassis.clock import boot_clock
 from scheduler.domain.clock import LogClock, Reading
 from scheduler.domain.session import Recorded
 from scheduler.leader import figures
@@ -24,7 +24,7 @@ class Timekeeper:
     """One for each process, also on standby: a clock step before a term concerns the records that the term reads."""
 
     def __init__(
-        self, clock: LogClock, session_log: SessionLog, *, monotonic: Callable[[], float] = asleep_or_not_s
+        self, clock: LogClock, session_log: SessionLog, *, monotonic: Callable[[], float] = boot_clock
     ) -> None:
         self.clock = clock
         self._log = session_log
@@ -68,7 +68,7 @@ class Timekeeper:
             figures.CLOCK_STEPS.inc()
             log.warning("clock.was_set", seconds=round(set_ms / 1000, 1), fix="Synchronise the clocks of NATS' hosts.")
 
-    async def place(self, record: Recorded) -> None:
+    async def check_clock(self, record: Recorded) -> None:
         """Read the clock first if the record's stamp is not near now."""
         for _ in range(_TRIES):
             if not self.clock.is_in_doubt(record.stored_ms, record.seq, self._monotonic()):

@@ -382,7 +382,7 @@ async def test_a_summary_has_no_thoughts_in_it(
 
 async def test_cut_arguments_are_asked_for_again_once(monkeypatch: pytest.MonkeyPatch) -> None:
     model = Model(monkeypatch, [[]], [[]])
-    monkeypatch.setattr(Answering, "finish", property(lambda _: "length", lambda _, __: None))
+    monkeypatch.setattr(Answering, "is_cut", property(lambda _: True))
     with pytest.raises(llm.CutArguments):
         await model.ask()
     assert not model.left

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from chassis.nats import Bucket, Bus, Cause, Change, Entry
+from chassis.nats import Bucket, Bus, Change, ChangeKind, Entry
 from chassis.nats.jetstream import read
 from chassis.nats.jetstream.direct import Page, Raw
 from chassis.nats.jetstream.messages import Stored
@@ -118,10 +118,10 @@ class SlowBucket(Bucket[NodeState]):
 
 
 async def test_a_watcher_goes_on_during_a_slow_poll_and_is_told_nothing_older_by_it() -> None:
-    bucket, told = SlowBucket(), list[tuple[str, Cause, int]]()
+    bucket, told = SlowBucket(), list[tuple[str, ChangeKind, int]]()
 
     async def see(change: Change[NodeState]) -> None:
-        told.append((change.key, change.cause, change.revision))
+        told.append((change.key, change.kind, change.revision))
 
     watching = asyncio.create_task(bucket.watch(see, poll_s=0.01))
     for entry in entries("renewed", "deleted", "gone"):
@@ -138,7 +138,7 @@ async def test_a_watcher_goes_on_during_a_slow_poll_and_is_told_nothing_older_by
     bucket.answer.set_result({entry.key: entry for entry in old})
     await until(lambda: len(told) == 8)
 
-    assert told[3:6] == [("renewed", Cause.PUT, 5), ("deleted", Cause.DELETED, 6), ("new", Cause.PUT, 7)]
-    assert told[6:] == [("gone", Cause.EXPIRED, 3), ("missed", Cause.PUT, 4)], "what the reader did not tell"
+    assert told[3:6] == [("renewed", ChangeKind.PUT, 5), ("deleted", ChangeKind.DELETED, 6), ("new", ChangeKind.PUT, 7)]
+    assert told[6:] == [("gone", ChangeKind.EXPIRED, 3), ("missed", ChangeKind.PUT, 4)], "what the reader did not tell"
     watching.cancel()
     await asyncio.wait({watching})

@@ -78,7 +78,6 @@ class Start:
         self.joining = self._tasks.spawn(self._join(room))
 
     def take(self, job: Assigned) -> None:
-        """Start the call."""
         if self._connecting is not None:
             self._connecting.cancel()
         self._go = job.go
@@ -161,8 +160,8 @@ class Start:
                 if again:
                     await client.rejoin(room.url, room.token)
                 else:
-                    is_deaf = isinstance(room, Prejoin)
-                    await client.join(room.url, room.token, room.caller_identity, is_deaf=is_deaf)
+                    listens = not isinstance(room, Prejoin)
+                    await client.join(room.url, room.token, room.caller_identity, listens=listens)
         except (JoinFailed, TimeoutError) as error:
             detail = str(error) or f"no answer from LiveKit in {LIVEKIT_JOIN_S:g} s"
             self._on_failed(EndCall(Cause.REMOVED if again else Cause.JOIN_FAILED, detail))

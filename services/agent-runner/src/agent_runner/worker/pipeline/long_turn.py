@@ -43,7 +43,7 @@ class LongTurnStop(BaseUserTurnStopStrategy):
         self._timer: asyncio.Task[None] | None = None
         self._words = asyncio.Event()
         self._is_speaking = False
-        self._is_over = False
+        self._has_ended = False
 
     async def handle_user_turn_started(self) -> None:
         await self._stop()
@@ -63,7 +63,7 @@ class LongTurnStop(BaseUserTurnStopStrategy):
             self._is_speaking = True
         elif isinstance(frame, VADUserStoppedSpeakingFrame):
             self._is_speaking = False
-            if self._is_over:
+            if self._has_ended:
                 await self.trigger_user_turn_stopped()
         return ProcessFrameResult.CONTINUE
 
@@ -74,13 +74,13 @@ class LongTurnStop(BaseUserTurnStopStrategy):
         await first_of(self._words.wait(), timeout_s=_WORDS_S)
         self._timer = None  # else the end of the turn would cancel this task
         if self._is_speaking:
-            self._is_over = True
+            self._has_ended = True
             self._end_speech()
         else:
             await self.trigger_user_turn_stopped()
 
     async def _stop(self) -> None:
-        self._is_over = False
+        self._has_ended = False
         if self._timer is not None:
             timer, self._timer = self._timer, None
             await self.task_manager.cancel_task(timer)

@@ -116,9 +116,9 @@ class MendedSpeech(SpokenText, InworldConnection):
         utterance.is_created = utterance.is_created or "contextCreated" in result
         is_refused = code not in (0, _NOT_FOUND) and not utterance.has_audio
         # The provider may have accepted some of several texts: the context's end shows which it refused.
-        is_over = "contextClosed" in result or code == _NOT_FOUND or (is_refused and len(utterance.texts) == 1)
-        if utterance.is_over or not is_over or not (missing := utterance.missing):
-            return is_refused and not utterance.is_over
+        has_ended = "contextClosed" in result or code == _NOT_FOUND or (is_refused and len(utterance.texts) == 1)
+        if utterance.has_ended or not has_ended or not (missing := utterance.missing):
+            return is_refused and not utterance.has_ended
         why = f"a text was refused: {status['message']}" if status.get("message") else "a text completed without audio"
         await self._mend(context_id, utterance, missing, why)
         return True

@@ -20,7 +20,7 @@ from agent_runner.domain.delivery import has_words
 from agent_runner.domain.goodbye import last_words
 from agent_runner.domain.speakable import speakable
 from agent_runner.domain.talk import Talk
-from agent_runner.domain.tool_calls import Ledger, Outcome, ToolRequest
+from agent_runner.domain.tool_calls import CallsSoFar, Outcome, ToolRequest
 from agent_runner.link.messages import Go, ToolCall
 from agent_runner.worker.providers.llm import LanguageModel
 from agent_runner.worker.providers.tool_requests import ToolFailed, ToolRequests
@@ -81,7 +81,7 @@ class Toolbox:
         self._tools = {tool.name: tool for tool in go.tools}
         self._session_id = go.session_id
         self._requests = ToolRequests(config, go.session_id)
-        self._ledger = Ledger(go.session_id, go.open_calls)
+        self._so_far = CallsSoFar(go.session_id, go.open_calls)
         self._questions_before = go.questions_before
         self._talk = talk
         self._tell = tell
@@ -177,9 +177,9 @@ class Toolbox:
     async def _carry_out(self, call: ToolRequest, call_id: str) -> tuple[dict[str, Any], bool]:
         question = self._questions_before + self._talk.questions
         self._count += 1
-        key = self._ledger.key_of(call, question)
+        key = self._so_far.key_of(call, question)
         told = ToolCall(n=self._count, turn=self._talk.number, name=call.name, key=key, arguments=call.arguments)
-        self._ledger = self._ledger.started(call, key)
+        self._so_far = self._so_far.started(call, key)
         self._tell(told)
         request = self._requests.send(self._tools[call.name], call.arguments, key)
         with executing(call.name, call_id) as span:
@@ -187,7 +187,7 @@ class Toolbox:
             about = {"tool": call.name, "session_id": self._session_id}
             found, outcome, kind = await _outcome(request, span, about)
             span.set_attribute("gen_ai.tool.call.result", json.dumps(found, ensure_ascii=False)[:MAX_TOLD_CHARS])
-        self._ledger, is_repeated = self._ledger.finished(call, outcome, kind, question)
+        self._so_far, is_repeated = self._so_far.finished(call, outcome, kind, question)
         self._tell(_finished(told, outcome, found))
         return ({"error": f"{found['error']}{_REPEATED}"} if is_repeated else found), is_repeated
 

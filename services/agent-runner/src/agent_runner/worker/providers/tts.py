@@ -91,7 +91,7 @@ class TextToSpeech(OrderedSpeech, MendedSpeech):
         """Record what arrives for a context, and cut the silence at its start."""
         utterance = self._utterances.get(context_id or "")
         if utterance is not None and isinstance(frame, TTSStoppedFrame):
-            utterance.is_over = True
+            utterance.has_ended = True
             utterance.is_whole = utterance.has_audio and not utterance.missing
         elif utterance is not None and isinstance(frame, TTSAudioRawFrame) and not utterance.has_audio:
             utterance.has_audio = True

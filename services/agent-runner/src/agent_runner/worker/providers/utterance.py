@@ -20,7 +20,7 @@ class Utterance:
         texts: What to say, in order.
         words: The words that came, joined.
         has_audio: Audio came.
-        is_over: The provider said that no more comes.
+        has_ended: The provider said that no more comes.
         is_whole: The provider spoke all of it.
         is_created: The provider accepted the context.
         cut_s: Seconds of silence removed at the start; the words shift by as much.
@@ -33,7 +33,7 @@ class Utterance:
     texts: list[str] = field(default_factory=list)
     words: str = ""
     has_audio: bool = False
-    is_over: bool = False
+    has_ended: bool = False
     is_whole: bool = False
     is_created: bool = False
     cut_s: float = 0.0
@@ -43,12 +43,12 @@ class Utterance:
 
     @property
     def is_unheard(self) -> bool:
-        return bool(self.texts) and not self.has_audio and not self.is_over
+        return bool(self.texts) and not self.has_audio and not self.has_ended
 
     @property
     def is_lost(self) -> bool:
         """Whether the provider ended it without any audio, although it has something to say."""
-        return self.is_over and not self.has_audio and bool(self.missing)
+        return self.has_ended and not self.has_audio and bool(self.missing)
 
     @property
     def missing(self) -> list[str]:

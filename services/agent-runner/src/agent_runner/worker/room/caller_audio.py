@@ -29,7 +29,7 @@ class CallerAudio(LiveKitTransportClient):
     def __init__(self, params: LiveKitParams, callbacks: Any, transport_name: str) -> None:
         super().__init__("", "", "", params, callbacks, transport_name)
         self._audience = Audience()
-        self._is_deaf = False
+        self._listens = True
         self._intake = Intake()
         self._has_frames = False
         self._unheard: tuple[rtc.Track, rtc.RemoteTrackPublication, rtc.RemoteParticipant] | None = None
@@ -40,7 +40,7 @@ class CallerAudio(LiveKitTransportClient):
 
     async def listen(self) -> None:
         """Take the caller's audio from now on, in a prejoined room."""
-        self._is_deaf = False
+        self._listens = True
         unheard, self._unheard = self._unheard, None
         if unheard is not None:
             await self._async_on_track_subscribed(*unheard)
@@ -51,7 +51,7 @@ class CallerAudio(LiveKitTransportClient):
         voices = (
             [one for one in caller.track_publications.values() if _is_voice(one) and not one.muted] if caller else []
         )
-        is_due = bool(voices) and self.caller_in_room and not self._is_deaf and self._params.audio_in_enabled
+        is_due = bool(voices) and self.caller_in_room and self._listens and self._params.audio_in_enabled
         self._intake, verdict = self._intake.looked(now, is_due=is_due, came=self._has_frames)
         self._has_frames = False
         if verdict == "resubscribe":
@@ -66,7 +66,7 @@ class CallerAudio(LiveKitTransportClient):
     ) -> None:
         if participant.identity != self._audience.caller:
             publication.set_subscribed(False)
-        elif self._is_deaf:
+        elif not self._listens:
             self._unheard = (track, publication, participant)
         elif _is_voice(publication):
             await self._hear(track, participant.identity)

@@ -97,17 +97,17 @@ class WarmClient(CallerAudio):
         """Called by the pipeline's set-up: only counts, for `disconnect`."""
         self._disconnect_counter += 1
 
-    async def join(self, url: str, token: str, caller_identity: str, *, is_deaf: bool = False) -> None:
+    async def join(self, url: str, token: str, caller_identity: str, *, listens: bool = True) -> None:
         """Join the room and publish the track.
 
         Args:
-            is_deaf: Take no audio from the caller until `listen`.
+            listens: False: take no audio from the caller until `listen`.
 
         Raises:
             JoinFailed: Within a few seconds; Pipecat's own retries would wait 4 to 10 s each.
         """
-        self._audience = Audience(caller_identity, is_ahead=is_deaf, in_room=self._audience.in_room)
-        self._is_deaf = is_deaf
+        self._audience = Audience(caller_identity, is_ahead=not listens, in_room=self._audience.in_room)
+        self._listens = listens
         self.valve.not_ready()
         try:
             # One peer connection: with two, ICE misses its first checks in half of the joins, at 48 ms each.

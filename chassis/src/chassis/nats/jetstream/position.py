@@ -1,4 +1,4 @@
-"""A reader's place in a stream, where others can see it: a durable consumer that is never read.
+"""A reader's position in a stream, where others can see it: a durable consumer that is never read.
 
 With it a service that keeps its position in a database shows the stream's backlog to others.
 """
@@ -17,7 +17,7 @@ _MADE_MEANWHILE: Final = (10012, 10148)  # by another replica: its start cannot 
 
 
 @dataclass(frozen=True)
-class Place:
+class StreamPosition:
     """Where a durable consumer stands.
 
     Attributes:
@@ -33,17 +33,17 @@ class Place:
     is_read: bool
 
 
-async def place_of(connection: Connection, stream: str, durable: str) -> Place | None:
-    """The place; None when the consumer does not exist, as for a moment while it is moved.
+async def position_of(connection: Connection, stream: str, durable: str) -> StreamPosition | None:
+    """The position; None when the consumer does not exist, as for a moment while it is moved.
 
     Raises:
         BusUnavailable: No answer within 2 s.
     """
     try:
-        info = await connection.ask(f"reading the place of {durable}", connection.js.consumer_info(stream, durable))
+        info = await connection.ask(f"reading the position of {durable}", connection.js.consumer_info(stream, durable))
     except NotFound:
         return None
-    return Place(
+    return StreamPosition(
         seq=info.ack_floor.stream_seq if info.ack_floor is not None else 0,
         waiting=(info.num_pending or 0) + (info.num_ack_pending or 0),
         begins=info.config.opt_start_seq or 0,
@@ -51,7 +51,7 @@ async def place_of(connection: Connection, stream: str, durable: str) -> Place |
     )
 
 
-async def show_place(
+async def show_position(
     connection: Connection, stream: str, durable: str, filters: Sequence[str], seq: int, *, may_go_back: bool
 ) -> None:
     """Make the consumer begin after `seq`, unless a process reads by it.
@@ -62,10 +62,10 @@ async def show_place(
         BusUnavailable: Not done; each request has 2 s.
     """
     js = connection.js
-    doing = f"showing the place of {durable}"
-    place = await place_of(connection, stream, durable)
-    if place is not None:
-        if place.is_read or place.begins == seq + 1 or (place.begins > seq + 1 and not may_go_back):
+    doing = f"showing the position of {durable}"
+    position = await position_of(connection, stream, durable)
+    if position is not None:
+        if position.is_read or position.begins == seq + 1 or (position.begins > seq + 1 and not may_go_back):
             return
         with suppress(NotFound):
             await connection.ask(doing, js.delete_consumer(stream, durable))

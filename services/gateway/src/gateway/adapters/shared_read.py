@@ -11,7 +11,7 @@ _SHARE: Final = 10  # times as long as the reading took
 _LONGEST_S: Final = 2.0
 
 
-class Kept(Generic[T]):
+class SharedRead(Generic[T]):
     """One read that concurrent callers share.
 
     The value is cached for ten times the duration of the read, at most 2 s, so reads take at most a tenth of the time.

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.adapters.kept import Kept
+from gateway.adapters.shared_read import SharedRead
 
 
 class Slow:
@@ -15,7 +15,7 @@ class Slow:
         self.now = 0.0
         self.reads = 0
         self.failure: Exception | None = None
-        self.kept = Kept(self.read, clock=lambda: self.now)
+        self.kept = SharedRead(self.read, clock=lambda: self.now)
 
     async def read(self) -> int:
         await asyncio.sleep(0)
