@@ -112,8 +112,8 @@ def test_a_successor_knows_the_keys_of_the_calls_that_may_have_taken_effect() ->
 
 def test_a_filler_comes_after_so_much_silence_and_then_less_often() -> None:
     patience = Patience(1.5)
-    looked = {now: patience.look(now, is_running=True, is_owed=False, is_free=now != 1.0) for now in _steps(0, 12)}
-    assert [now for now, due in looked.items() if due] == [2.75, 8.75]
+    looked = {now: patience.look(now, is_running=True, is_owed=False, is_free=now != 1.0) for now in _steps(0, 20)}
+    assert [now for now, due in looked.items() if due] == [2.75, 5.75, 11.75, 17.75]
     assert set(looked.values()) == {None, "fill"}
 
 

@@ -14,8 +14,8 @@ Outcome: TypeAlias = Literal["done", "failed", "unknown"]
 MOST_OPEN: Final = 16
 """Most calls without an answer that a successor hears of."""
 
-AGAIN: Final = 4.0
-"""A filler line follows the one before after so many times its wait."""
+LONGEST_WAIT: Final = 4.0
+"""Each filler line waits twice as long as the one before, up to so many times the first one's wait."""
 
 OWED_S: Final = 6.0
 """Silence after which the model is asked with a result that reached the context and started no answer."""
@@ -136,7 +136,8 @@ class Patience:
             self._since = now
         waited_s = now - self._since
         if is_running and self._filler_s and waited_s >= self._wait_s:
-            self._since, self._wait_s = now, self._filler_s * AGAIN
+            self._since = now
+            self._wait_s = min(2 * self._wait_s, LONGEST_WAIT * self._filler_s)
             return "fill"
         if is_owed and not is_running and waited_s >= OWED_S:
             self._since = now
