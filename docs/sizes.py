@@ -2,9 +2,10 @@
 
     python docs/sizes.py        # from any folder; part of `make check`
 
-Exits with 1, and lists the places, if one exceeds its limit. A class's attributes are those that its methods assign,
-and the fields of a dataclass with methods. A record without methods may have any number of fields, and so may the
-models of messages and settings. Tests and migrations have no limits.
+Exits with 1, and lists the places, if one exceeds its limit. A class's attributes are those that its methods assign, also
+to what `cls` makes (then those that its body declares count, too), and the fields of a dataclass with methods. A record
+without methods may have any number of fields, and so may the models of messages and settings. Tests and migrations have
+no limits.
 """
 
 import ast
@@ -38,13 +39,25 @@ def sizes(path: str, source: str) -> Iterator[tuple[str, str, int]]:
 
 
 def assigned(node: ast.ClassDef) -> set[str]:
-    """The attributes of `self` that this class assigns."""
-    return {
+    """The attributes that this class assigns to `self` or to an object that `cls` makes, and those of its body then."""
+    made = {
+        target.id
+        for inner in ast.walk(node)
+        if isinstance(inner, ast.Assign) and isinstance(inner.value, ast.Call)
+        if isinstance(inner.value.func, ast.Name) and inner.value.func.id == "cls"
+        for target in inner.targets
+        if isinstance(target, ast.Name)
+    }
+    found = {
         inner.attr
         for inner in ast.walk(node)
         if isinstance(inner, ast.Attribute) and isinstance(inner.ctx, ast.Store)
-        if isinstance(inner.value, ast.Name) and inner.value.id == "self"
+        if isinstance(inner.value, ast.Name) and inner.value.id in {"self", *made}
     }
+    declared = {
+        part.target.id for part in node.body if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name)
+    }
+    return found | declared if made else found
 
 
 def fields(node: ast.ClassDef) -> set[str]:
