@@ -99,6 +99,25 @@ def test_a_sound_while_the_agent_thinks_holds_the_answer_and_loses_nothing() -> 
     assert [effects for _, effects in call.wait()] == [(Resume(),)]
 
 
+def test_words_are_not_asked_for_while_their_turn_or_an_answer_has_words() -> None:
+    call = Call(speaking_since=None)
+    call.sound(1, 2)
+    assert call.floor.may_ask(3)
+    call.take(call.floor.words(3, "What time is it?", is_final=True))
+    assert not call.floor.may_ask(3)
+    call.floor = call.floor.turn_ended(4)
+    assert not call.floor.may_ask(5), "the answer is due"
+
+
+def test_a_turn_with_partial_words_alone_is_not_answered() -> None:
+    call = Call(speaking_since=None)
+    call.sound(1, 2)
+    call.take(call.floor.words(2, "What", is_final=False))
+    call.floor = call.floor.turn_ended(7)
+    assert call.floor.may_ask(7)
+    assert call.sound(8, 9) == (StartTurn(),)
+
+
 def test_an_idle_agent_listens_at_once_and_to_a_single_backchannel() -> None:
     call = Call(speaking_since=None)
     assert call.sound(1, 1.4) == (StartTurn(),)

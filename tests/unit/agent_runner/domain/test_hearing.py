@@ -35,8 +35,27 @@ def test_a_cough_and_a_sound_that_the_agent_answers_need_no_words() -> None:
     hearing.speech(112, is_on=False)
     assert not hearing.asks_again(200)
     spoke(hearing, 210, 212)
-    hearing.agent_spoke()
+    hearing.answered()
     assert not hearing.asks_again(300)
+
+
+def test_words_that_come_before_the_end_of_their_speech_is_reported_are_not_asked_for() -> None:
+    hearing = Hearing(4)
+    hearing.speech(10, is_on=True)
+    hearing.words(is_final=False)
+    hearing.words(is_final=True)
+    hearing.speech(12, is_on=False)
+    assert not hearing.asks_again(100)
+    spoke(hearing, 110, 112)
+    assert hearing.asks_again(116)
+
+
+def test_the_recogniser_has_its_time_from_when_it_is_asked_for_the_words() -> None:
+    hearing = Hearing(4)
+    hearing.speech(10, is_on=True)
+    hearing.speech(12, is_on=False, ago_s=1.5)  # VAD_STOP_SECS
+    assert not hearing.asks_again(17.4)
+    assert hearing.asks_again(17.5)
 
 
 def test_words_that_were_begun_and_lost_are_asked_for() -> None:
@@ -163,5 +182,5 @@ def test_a_sound_without_words_in_a_turn_with_words_is_not_asked_for() -> None:
     hearing = Hearing(4)
     hearing.words(is_final=True)
     spoke(hearing, 10, 12)
-    hearing.turn_had_words()
+    hearing.answered()
     assert not hearing.asks_again(100)

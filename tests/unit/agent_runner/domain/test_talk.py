@@ -258,3 +258,16 @@ def test_the_rules_name_the_tags_and_what_is_forbidden() -> None:
     for words in ("[happy] [sad] [angry] [surprised] [fearful] [disgusted]", "stage directions", "asterisks"):
         assert words in CRITICAL_RULES
     assert "one or two short sentences" in CRITICAL_RULES
+
+
+def test_late_words_for_which_the_turn_did_not_wait_count_from_the_end_of_their_sound() -> None:
+    talk = Talk()
+    talk.asking = Marks(silence=1.0, noticed=1.2)
+    talk.decided(5.2)
+    assert talk.user_said("") is None
+    talk.asking.transcript = 6.0
+    talk.decided(6.2)
+    talk.user_said("What time is it?")
+    answered = talk.agent_said("It is noon.", interrupted=False)
+    assert answered is not None
+    assert answered.stage_ms == {"endpointing": 400, "stt": 4800, "turn": 200}

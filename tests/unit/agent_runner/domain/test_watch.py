@@ -29,8 +29,8 @@ class Call:
         self.watch = Watch(self.hearing, self.quiet, self.flow, bytes_per_s=RATE)
         self.watch.lines = replace(lines_in("de"), idle_prompt="Hello?", idle_goodbye="Goodbye.")
 
-    def look(self, now: float, *, unfinished: Turn | None = None, caller_in_room: bool = True) -> list[Finding]:
-        return list(self.watch.look(now, unfinished=unfinished, caller_in_room=caller_in_room))
+    def look(self, now: float, *, unfinished: Turn | None = None, **more: bool) -> list[Finding]:
+        return list(self.watch.look(now, unfinished=unfinished, **{"caller_in_room": True, **more}))
 
 
 def test_an_unfinished_turn_is_found_when_it_changes() -> None:
@@ -70,6 +70,17 @@ def test_a_caller_without_words_is_asked_once_and_the_session_is_not_blamed() ->
         call.hearing.speech(at, is_on=True)
         call.hearing.speech(at + 1, is_on=False)
         assert call.look(at + 5) == ([Say(call.watch.lines.sorry)] if at == 10 else [])
+
+
+def test_a_caller_without_words_is_not_asked_while_an_answer_is_given_or_due_nor_after_it() -> None:
+    call = Call()
+    call.hearing.speech(10, is_on=True)
+    call.hearing.speech(11, is_on=False)
+    assert call.look(15, is_agents=True) == []
+    assert call.look(30) == []
+    call.hearing.speech(40, is_on=True)
+    call.hearing.speech(41, is_on=False)
+    assert call.look(45) == [Say(call.watch.lines.sorry)], "the question that was not asked does not count"
 
 
 def test_ten_minutes_of_music_on_hold_are_asked_about_at_most_twice_and_end_nothing() -> None:

@@ -104,7 +104,7 @@ class Floor:
         due: What the agent is about to say or waits for: it thinks, a tool runs.
         is_speaking: The agent speaks, or is paused in speaking.
         has_turn: The caller's turn is open: all further sound and words belong to it.
-        has_words: Of that turn.
+        has_words: That turn has final words, which will be answered.
         unsaid: Letters not yet heard of a line that the caller cannot interrupt; None: there is none.
         guarded_until: Until then a sound does not pause the agent; None: the caller has not heard the agent yet.
         deferred: Words that become the caller's turn when the agent's speech ends.
@@ -139,6 +139,10 @@ class Floor:
     def is_agents(self, now: float) -> bool:
         """Whether the agent speaks or is about to."""
         return self.is_speaking or self.due.is_open(now)
+
+    def may_ask(self, now: float) -> bool:
+        """Whether the agent may ask for words that did not come: no answer is given or due."""
+        return not (self.is_agents(now) or self.has_words)
 
     def may_echo(self, at: float) -> bool:
         """Whether a sound that begins at this time may be the agent's own."""
@@ -176,7 +180,8 @@ class Floor:
         """A transcript came, of the present sound or of an earlier one."""
         if self.has_turn:
             sound = replace(self.sound, is_echo=False)
-            return replace(self, has_words=True, hold=self.hold.words_came(), sound=sound), ()
+            has_words = self.has_words or is_final
+            return replace(self, has_words=has_words, hold=self.hold.words_came(), sound=sound), ()
         judged = _judged(self, now, text, is_final=is_final)
         floor = replace(self, sound=replace(self.sound, is_echo=judged != "words"))
         if judged == "echo":
@@ -190,7 +195,7 @@ class Floor:
                 return (_deferring(floor, text), (Ignore(),)) if is_final else (floor, ())
             if not self.rules.backchannels.asks_for_floor(text, self.rules.min_words, is_final=is_final):
                 return _backchannel(floor, now, text) if is_final else (floor, ())
-        return floor, (StartTurn(),)
+        return replace(floor, hold=self.hold.words_came()), (StartTurn(),)
 
     def turn_began(self) -> Self:
         """The caller's turn is open; what the agent said or prepared is interrupted."""
@@ -202,7 +207,7 @@ class Floor:
         return replace(self, has_turn=False, has_words=False, due=due)
 
     def turn_has_words(self) -> Self:
-        """The open turn began with words."""
+        """The open turn began with final words."""
         return replace(self, has_words=True, hold=self.hold.words_came())
 
     def agent_prepares(self, now: float) -> Self:

@@ -50,12 +50,12 @@ class Hearing:
     """Compares the speech that the local model detects with what comes back. Times are seconds of one clock."""
 
     def __init__(self, patience_s: float) -> None:
-        """`patience_s`: how long after the end of speech its words may come until the agent asks for them again."""
+        """`patience_s`: from the report that speech has ended until the agent asks for its words again."""
         self._patience_s = patience_s
         self._deaf_sessions = 0
         self._opened: float | None = None  # while the session has sent nothing
         self._began: float | None = None
-        self._is_answered = False
+        self._needs_words = False  # the present or last speech: without words the agent asks for it
         self._first_unanswered = 0.0
         self._unanswered_s = 0.0
         self._attempts = 0  # new sessions since words came
@@ -74,14 +74,15 @@ class Hearing:
         self._unanswered_s = 0.0
         self._deaf_sessions = 0
 
-    def speech(self, at: float, *, is_on: bool, is_answered: bool = False) -> None:
-        """The caller started (True) or stopped (False) speaking.
+    def speech(self, at: float, *, is_on: bool, is_answered: bool = False, ago_s: float = 0.0) -> None:
+        """The caller started (True) or stopped (False) speaking at `at`.
 
         Args:
             is_answered: The agent speaks or is about to when the speech starts: without words it just goes on.
+            ago_s: How long ago that was. Speech to text is asked for the words of speech when its end is reported.
         """
         if is_on:
-            self._began, self._is_answered = at, is_answered
+            self._began, self._needs_words = at, not is_answered
             self._asks_at = None
             if not self._unanswered_s:
                 self._first_unanswered = at
@@ -89,11 +90,15 @@ class Hearing:
             lasted = at - self._began
             self._began = None
             self._unanswered_s += lasted
-            if lasted >= SHORTEST_S and not self._is_answered:
-                self._asks_at = at + self._patience_s
+            if lasted >= SHORTEST_S and self._needs_words:
+                self._asks_at = at + ago_s + self._patience_s
 
     def words(self, *, is_final: bool, in_turn: bool = True) -> None:
-        """Words came; partial ones of the caller's turn may still be lost, and then are asked for."""
+        """Words came: final ones, or partial ones. Those of the caller's turn may be lost, and then are asked for.
+
+        Final words may come before the end of their speech is reported.
+        """
+        self._needs_words = self._needs_words and not is_final
         self._has_partial = in_turn and not is_final
         self._has_asked, self._attempts = False, 0
         self._asks_at = None
@@ -107,10 +112,10 @@ class Hearing:
     def turn_had_words(self) -> None:
         """The caller's turn ended with words: what answers them answers its sounds without words, too."""
         self._has_partial = False
-        self._asks_at = None
+        self.answered()
 
-    def agent_spoke(self) -> None:
-        """The agent said something, which answers the caller's sound."""
+    def answered(self) -> None:
+        """The agent speaks or is about to, which answers the caller's sound."""
         self._asks_at = None
 
     def asks_again(self, now: float) -> bool:

@@ -129,9 +129,12 @@ class Talk:
     def decided(self, at: float) -> None:
         """The caller's turn was judged complete: the answer's stages count from its end.
 
-        Words of the caller during the answer have marks of another turn.
+        Words of the caller during the answer have marks of another turn; late words, for which the turn did not wait,
+        those of their sound.
         """
-        self.marks, self.asking = replace(self.asking, decided=at), Marks()
+        self.marks = replace(self.asking, decided=at)
+        if self.asking.transcript is not None:
+            self.asking = Marks()
 
     def user_said(self, text: str) -> Turn | None:
         """Begin with the caller's next turn. If the turn before got no answer, return it with nothing heard."""

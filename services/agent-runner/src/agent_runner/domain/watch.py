@@ -41,6 +41,7 @@ class Watch:
         caller_in_room: bool,
         loud_at: float = 0.0,
         is_paused: bool = False,
+        is_agents: bool = False,
     ) -> Iterator[Finding]:
         """All that is due now, each once.
 
@@ -48,6 +49,7 @@ class Watch:
             loud_at: When the caller's line was last loud, with words or without.
             unfinished: The open turn, which would be lost with the process; found when it has changed.
             is_paused: The agent holds its audio while the caller makes a sound.
+            is_agents: The agent speaks, is about to, or will answer words that came.
         """
         if unfinished != self._unfinished:
             self._unfinished = unfinished
@@ -63,7 +65,9 @@ class Watch:
             yield Say(self.lines.idle_prompt)
         elif due == "end":
             yield EndCall(Cause.USER_IDLE, say=self.lines.idle_goodbye)
-        if self._hearing.asks_again(now) and self._quiet.is_silent:
+        if is_agents:
+            self._hearing.answered()
+        elif self._hearing.asks_again(now) and self._quiet.is_silent:
             yield Say(self.lines.sorry)
         if (deaf := self._hearing.deaf(now)) is not None:
             yield deaf

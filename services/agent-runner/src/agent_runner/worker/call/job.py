@@ -173,12 +173,14 @@ class Job:
             self._check_intake()
             self._bridge_tools()
             unfinished, room = pipeline.ear.talk.so_far(), pipeline.transport.client
+            now = time.monotonic()
             due = self._watch.look(
-                time.monotonic(),
+                now,
                 unfinished=unfinished,
                 caller_in_room=room.caller_in_room,
                 loud_at=pipeline.loud_at,
                 is_paused=room.valve.is_paused,
+                is_agents=not pipeline.floor.floor.may_ask(now),
             )
             for found in due:
                 match found:

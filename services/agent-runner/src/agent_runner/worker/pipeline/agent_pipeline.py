@@ -218,12 +218,6 @@ class AgentPipeline:
 
         @user.event_handler("on_user_turn_stopped")
         async def _(_user: object, _strategy: object, message: UserTurnStoppedMessage) -> None:
-            if message.content:
-                self.ear.hearing.turn_had_words()
-            else:
-                self.ear.hearing.turn_was_empty(time.monotonic())
-                self.ear.quiet.unanswered()
-                self.shown.unanswered()
             self.ear.user_said(message.content or "")
 
         @assistant.event_handler("on_summary_applied")

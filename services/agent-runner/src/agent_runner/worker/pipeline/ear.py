@@ -134,7 +134,7 @@ class Ear(BaseObserver):
             self.shown.interrupted()
         elif isinstance(frame, BotStartedSpeakingFrame):
             self.flow.began()
-            self.hearing.agent_spoke()
+            self.hearing.answered()
             self.quiet.agent(time.monotonic(), is_speaking=True)
             self.shown.agent_spoke()
         elif isinstance(frame, BotStoppedSpeakingFrame):
@@ -145,10 +145,10 @@ class Ear(BaseObserver):
 
     def _first_seen(self, frame: Frame, at: float, direction: FrameDirection) -> None:
         if isinstance(frame, VADUserStoppedSpeakingFrame):
-            self._caller_speaks(time.monotonic() - frame.stop_secs, False)
+            self._caller_speaks(frame.stop_secs, False)
             self.talk.asking = Marks(silence=at - frame.stop_secs, noticed=at)
         elif isinstance(frame, VADUserStartedSpeakingFrame):
-            self._caller_speaks(time.monotonic() - frame.start_secs, True)
+            self._caller_speaks(frame.start_secs, True)
         elif isinstance(frame, UserStartedSpeakingFrame):
             self.talk.is_asking = True
             self.quiet.turn_began()
@@ -159,9 +159,10 @@ class Ear(BaseObserver):
             self.quiet.turn_ended(time.monotonic())
             self.shown.turn_ended()
 
-    def _caller_speaks(self, at: float, is_speaking: bool) -> None:
-        floor = self._floor()
-        self.hearing.speech(at, is_on=is_speaking, is_answered=floor.is_agents(time.monotonic()))
+    def _caller_speaks(self, ago_s: float, is_speaking: bool) -> None:
+        floor, now = self._floor(), time.monotonic()
+        at = now - ago_s
+        self.hearing.speech(at, is_on=is_speaking, is_answered=floor.is_agents(now), ago_s=ago_s)
         self.quiet.caller(at, is_speaking=is_speaking, may_echo=floor.may_echo(at))
 
     def after(self, size: int) -> asyncio.Event:
@@ -177,6 +178,13 @@ class Ear(BaseObserver):
         self.shown.caller_said(heard.text, is_final=is_final)
 
     def user_said(self, text: str) -> None:
+        """The caller's turn ended; without words it is not answered."""
+        if text:
+            self.hearing.turn_had_words()
+        else:
+            self.hearing.turn_was_empty(time.monotonic())
+            self.quiet.unanswered()
+            self.shown.unanswered()
         self.ends.clear()
         self._tell(self.talk.user_said(text))
 
@@ -192,6 +200,7 @@ class Ear(BaseObserver):
 
     def user_added(self) -> None:
         """The caller typed into the spoken turn, so the time to the answer does not count from an earlier silence."""
+        self.hearing.answered()
         self.quiet.words(time.monotonic())
         self.talk.asking = Marks()
 

@@ -167,7 +167,7 @@ class FloorTurnStart(BaseUserTurnStartStrategy):
                     await self._voice.resume()
                 case StartTurn():
                     await self.trigger_user_turn_started()
-                    if heard is not None:
+                    if isinstance(heard, TranscriptionFrame):
                         self.floor = self.floor.turn_has_words()
                 case Ignore():
                     await self.trigger_reset_aggregation()
