@@ -2,10 +2,10 @@
 
     python docs/sizes.py        # from any folder; part of `make check`
 
-Exits with 1, and lists the places, if one exceeds its limit. A class's attributes are those that its methods assign, also
-to what `cls` makes (then those that its body declares count, too), and the fields of a dataclass with methods. A record
-without methods may have any number of fields, and so may the models of messages and settings. Tests and migrations have
-no limits.
+Exits with 1, and lists the places, if one exceeds its limit. A class's attributes are those that its methods assign,
+also to what `cls` makes (then those that its body declares count, too), and the fields of a dataclass with methods. A
+record without methods may have any number of fields, and so may the models of messages and settings. Tests and
+migrations have no limits.
 """
 
 import ast
