@@ -108,7 +108,7 @@ class StartRequest(_Request):
         default=None,
         strict=True,
         description="false: the caller cannot interrupt the opening line, nor the first line after a take-over, and is "
-        "answered after it (typed text interrupts); default: the nodes' FIRST_LINE_INTERRUPTIBLE",
+        "answered after it; default: the nodes' FIRST_LINE_INTERRUPTIBLE",
     )
     language: Language | None = Field(
         default=None,

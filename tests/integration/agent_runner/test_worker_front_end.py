@@ -100,6 +100,21 @@ async def test_texts_of_one_instant_get_one_answer_and_one_turn(
     assert sum(isinstance(m, Turn) for m in worker.said) == 2
 
 
+async def test_text_typed_into_a_protected_line_is_answered_after_it(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    line = "One two three four five six seven eight nine ten eleven twelve."
+    await sandbox.control("replies", {"replies": ["All right."]})
+    worker = await fork()
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, opening_line=line, interruptible=False))
+    await caller.hears(1.8)
+    await caller.type("Stop it.")
+    said, answer = await worker.heard(Turn), await worker.heard(Turn, 2)
+    assert (said.heard_text, said.interrupted) == (line, False)
+    assert (answer.user_text, answer.heard_text) == ("Stop it.", "All right.")
+
+
 async def test_text_typed_while_the_caller_speaks_is_answered_with_the_speech(
     fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
 ) -> None:

@@ -51,8 +51,8 @@ class FloorSettings(BaseSettings):
     )
     first_line_interruptible: bool = Field(
         default=True,
-        description="false: the caller cannot interrupt the opening or bridge line; words said meanwhile are answered "
-        "after it",
+        description="false: the caller cannot interrupt the opening or bridge line; what is said or typed meanwhile is "
+        "answered after it",
     )
     dictation_wait_s: float = Field(
         default=1.5,

@@ -127,3 +127,16 @@ async def test_nothing_pauses_or_interrupts_the_last_words_of_a_call() -> None:
     await floor.process_frame(TranscriptionFrame("Stop it.", "", ""))
     await asyncio.sleep(0.1)
     assert (voice.told, turns) == ([], [])
+
+
+async def test_a_protected_line_is_waited_for_until_its_last_word_is_heard() -> None:
+    floor, *_ = await speaking()
+    await floor.unprotected()
+    floor.protect("By law I say this.")
+    waiting = asyncio.create_task(floor.unprotected())
+    floor.agent_said("By law I say this.")
+    await asyncio.sleep(0.1)
+    assert not waiting.done(), "the last word is told at its start"
+    await floor.process_frame(BotStoppedSpeakingFrame())
+    await asyncio.wait_for(waiting, 5)
+    await floor.cleanup()

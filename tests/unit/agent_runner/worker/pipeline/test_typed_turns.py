@@ -18,7 +18,10 @@ class Pipeline:
         self.frames: list[Frame] = []
         self.turns: list[str] = []
         self.added: list[str] = []
-        self.start = SimpleNamespace(floor=SimpleNamespace(has_turn=has_turn))
+        self.is_unprotected = asyncio.Event()
+        self.is_unprotected.set()
+        floor = SimpleNamespace(has_turn=has_turn)
+        self.start = SimpleNamespace(floor=floor, unprotected=self.is_unprotected.wait)
         self.typed = TypedTurns(cast(Any, self), cast(Any, self), cast(Any, self.start), cast(Any, self))
 
     @property
@@ -68,6 +71,18 @@ async def test_an_interruption_drops_the_request_and_keeps_the_text() -> None:
     await pipeline.typed.take("One.")
 
     assert [frame.interruptible for frame in pipeline.frames[1:]] == [False, True]
+
+
+async def test_texts_typed_into_a_protected_line_wait_for_its_end_and_are_one_turn() -> None:
+    pipeline = Pipeline()
+    pipeline.is_unprotected.clear()
+    taking = [asyncio.create_task(pipeline.typed.take(text)) for text in ("One.", "Two.")]
+    await asyncio.sleep(2 * FLUSH_S)
+    assert (pipeline.frames, pipeline.turns) == ([], [])
+
+    pipeline.is_unprotected.set()
+    await asyncio.gather(*taking)
+    assert pipeline.turns == ["One.\nTwo."]
 
 
 async def test_text_of_a_caller_who_speaks_joins_the_spoken_turn() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from pipecat.frames.frames import (
     BotStartedSpeakingFrame,
@@ -32,10 +32,13 @@ from pipecat.turns.user_start import BaseUserTurnStartStrategy
 from pipecat.utils.time import time_now_iso8601
 
 from agent_runner.domain.delivery import has_words
+from agent_runner.domain.due import LONGEST_S
 from agent_runner.domain.floor import Floor, FloorStep, Ignore, Rules, StartTurn, TakeUp
 from agent_runner.domain.hold import Pause, Resume
 from agent_runner.worker.pipeline.typed_stop import TypedFrame
 from agent_runner.worker.providers.tools import END_CALL
+
+_LOOK_S: Final = 0.05
 
 Transcript: TypeAlias = TranscriptionFrame | InterimTranscriptionFrame
 
@@ -75,6 +78,12 @@ class FloorTurnStart(BaseUserTurnStartStrategy):
     def protect(self, line: str) -> None:
         """The caller cannot interrupt this line, the agent's next."""
         self.floor = self.floor.protected(line)
+
+    async def unprotected(self) -> None:
+        """Wait for the end of a line that the caller cannot interrupt, LONGEST_S at most for its beginning."""
+        since = time.monotonic()
+        while self._is_protected(since):  # noqa: ASYNC110 - the floor's states have no events
+            await asyncio.sleep(_LOOK_S)
 
     def close(self) -> None:
         """The agent says its last words: no sound pauses them, no words interrupt them.
@@ -156,6 +165,9 @@ class FloorTurnStart(BaseUserTurnStartStrategy):
             case _:
                 return
         await self._take(self.floor.agent_expects(now, due))
+
+    def _is_protected(self, since: float) -> bool:
+        return self.floor.is_protected and (self.floor.is_speaking or time.monotonic() - since < LONGEST_S)
 
     async def _take(self, step: FloorStep, heard: Transcript | None = None) -> None:
         self.floor, effects = step

@@ -30,7 +30,8 @@ class TypedTurns:
     async def take(self, text: str) -> None:
         """Take the text as the caller's turn: it interrupts the agent, and the model answers it.
 
-        While the caller speaks the text is the end of the spoken turn instead, and one answer follows to both.
+        A line that the caller cannot interrupt is said first. While the caller speaks the text is the end of the spoken
+        turn instead, and one answer follows to both.
         """
         self._waiting.append(text)
         if self._is_taking:
@@ -43,6 +44,8 @@ class TypedTurns:
             self._is_taking = False
 
     async def _take_waiting(self) -> None:
+        if not self._start.floor.has_turn:
+            await self._start.unprotected()
         if not self._start.floor.has_turn:
             await self._interrupt()
         text = "\n".join(self._waiting)
