@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pipecat.frames.frames import ErrorFrame
 from pipecat.utils.errors import ErrorCategory
 
-from agent_runner.domain.job import Assigned, AwaitRejoin, CancelLastWords, Effect, EndCall, JobState, Say, Step
+from agent_runner.domain.job import Assigned, AwaitRejoin, CancelLastWords, EndCall, JobEffect, JobState, JobStep, Say
 from agent_runner.domain.provider_health import MOST_FAILURES
 from agent_runner.link.messages import (
     End,
@@ -31,7 +31,7 @@ from contracts.deadlines import LAST_WORDS_S, OWN_LAST_WORDS_S
 from contracts.lines import lines_in
 from tests.support.commands import go
 
-Event = Callable[[JobState], Step]
+Event = Callable[[JobState], JobStep]
 
 JOB = Assigned(go("s1"), lines=lines_in("de"))
 ROOM = Prejoin(session_id="s1", url="ws://livekit", token="t", caller_identity="caller:s1")
@@ -80,8 +80,8 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
 STORIES = st.lists(EVENTS, max_size=30)
 
 
-def play(*events: Event) -> tuple[JobState, list[Effect]]:
-    state, done = JobState(), list[Effect]()
+def play(*events: Event) -> tuple[JobState, list[JobEffect]]:
+    state, done = JobState(), list[JobEffect]()
     for event in events:
         state, effects = event(state)
         done += effects

@@ -67,11 +67,11 @@ class EndCall:
 
 
 Command: TypeAlias = Prejoin | Assigned | Speak | End | Rejoin
-Report: TypeAlias = Ending | Removed | provider_health.ProviderMessage
-Effect: TypeAlias = Prejoin | Assigned | Speak | Rejoin | Report | Say | AwaitRejoin | CancelLastWords | EndCall
-"""A command among the effects is accepted and to be performed; a report goes to the supervisor."""
+JobMessage: TypeAlias = Ending | Removed | provider_health.ProviderMessage
+JobEffect: TypeAlias = Prejoin | Assigned | Speak | Rejoin | JobMessage | Say | AwaitRejoin | CancelLastWords | EndCall
+"""A command among the effects is accepted and to be performed; a message goes to the supervisor."""
 
-Step: TypeAlias = tuple["JobState", tuple[Effect, ...]]
+JobStep: TypeAlias = tuple["JobState", tuple[JobEffect, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class JobState:
         """Whether the job is taken and not ending."""
         return self.has_job and not self.is_ending
 
-    def commanded(self, command: Command) -> Step:
+    def commanded(self, command: Command) -> JobStep:
         """The supervisor sent a command. One that comes twice or too late has no effect."""
         match command:
             case End(how=how, text=text):
@@ -113,15 +113,15 @@ class JobState:
             case _:
                 return self, ()
 
-    def ended(self, end: EndCall) -> Step:
+    def ended(self, end: EndCall) -> JobStep:
         """Something ends the call. The first cause stands."""
         return (self, ()) if self.is_ending else (replace(self, is_ending=True), (Ending(words_s=end.words_s), end))
 
-    def supervisor_gone(self) -> Step:
+    def supervisor_gone(self) -> JobStep:
         state, effects = self.ended(EndCall(Cause.ENDED, "the supervisor is gone"))
         return state, (CancelLastWords(), *effects)
 
-    def removed(self, reason: str) -> Step:
+    def removed(self, reason: str) -> JobStep:
         """LiveKit removed the agent from the room, for LiveKit's own reason."""
         if self.is_ending:
             return self, ()
@@ -130,14 +130,14 @@ class JobState:
         report = Removed(duplicate=reason == "DUPLICATE_IDENTITY", reason=reason)
         return replace(self, awaits_rejoin=True), (report, AwaitRejoin(reason))
 
-    def worked(self, provider: Provider) -> Step:
+    def worked(self, provider: Provider) -> JobStep:
         """As in `ProviderHealth`, which also explains the next three methods."""
         return self._with(*self.health.worked(provider))
 
-    def reconnected(self, provider: Provider) -> Step:
+    def reconnected(self, provider: Provider) -> JobStep:
         return self._with(*self.health.reconnected(provider))
 
-    def faulted(self, provider: Provider, ago_s: float = 0.0) -> Step:
+    def faulted(self, provider: Provider, ago_s: float = 0.0) -> JobStep:
         return self._with(*self.health.faulted(provider, ago_s)) if self.has_job else (self, ())
 
     def erred(
@@ -149,27 +149,27 @@ class JobState:
         has_broken_off: bool = False,
         name: str = "",
         ms: int = 0,
-    ) -> Step:
+    ) -> JobStep:
         """As in `ProviderHealth`."""
         if not self.is_running:
             return self, ()
-        step, verdict = self.health.erred(
+        step, consequence = self.health.erred(
             provider, text, is_unusable=is_unusable, name=name, has_broken_off=has_broken_off, ms=ms
         )
         state, effects = self._with(*step)
-        if verdict == "apologise":
+        if consequence == "apologise":
             return state, (*effects, Say(self.lines.broke_off if has_broken_off else self.lines.sorry))
-        if verdict == "end":
+        if consequence == "end":
             end = EndCall(Cause.PROVIDER_FAILED, provider) if provider else EndCall(Cause.FAILED, text)
             state, more = state.ended(end)
             return state, (*effects, *more)
         return state, effects
 
-    def lost(self, ms: int) -> Step:
+    def lost(self, ms: int) -> JobStep:
         """The voice failed to speak an utterance, `ms` after the request for it; the call goes on."""
         if not self.is_running:
             return self, ()
         return self, (Unanswered(provider="tts", ms=ms, name="no audio"), Say(self.lines.sorry))
 
-    def _with(self, health: ProviderHealth, effects: tuple[Effect, ...]) -> Step:
+    def _with(self, health: ProviderHealth, effects: tuple[JobEffect, ...]) -> JobStep:
         return (self if health is self.health else replace(self, health=health)), effects

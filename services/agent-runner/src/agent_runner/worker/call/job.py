@@ -17,11 +17,11 @@ from agent_runner.domain.job import (
     AwaitRejoin,
     CancelLastWords,
     Command,
-    Effect,
     EndCall,
+    JobEffect,
     JobState,
+    JobStep,
     Say,
-    Step,
 )
 from agent_runner.domain.notice import Notice
 from agent_runner.domain.tool_calls import Patience
@@ -129,12 +129,12 @@ class Job:
     def _end_call(self, end: EndCall) -> None:
         self._take(self._state.ended(end))
 
-    def _take(self, step: Step) -> None:
+    def _take(self, step: JobStep) -> None:
         self._state, effects = step
         for effect in effects:
             self._perform(effect)
 
-    def _perform(self, effect: Effect) -> None:
+    def _perform(self, effect: JobEffect) -> None:
         match effect:
             case Prejoin():
                 self._log = log.bind(session_id=effect.session_id)
