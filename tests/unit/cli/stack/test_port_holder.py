@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,6 +58,21 @@ def test_a_descriptor_that_closes_meanwhile_hides_no_other_one(
     monkeypatch.setattr(os, "readlink", reads)
 
     assert f"(pid {os.getpid()})" in str(holder(taken_port))
+
+
+def test_a_holder_that_exits_while_it_is_read_is_a_process_without_a_name(
+    taken_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_text = Path.read_text
+
+    def reads(path: Path, *args: Any, **kwargs: Any) -> str:
+        if path.name in ("comm", "status"):
+            raise ProcessLookupError(path)
+        return read_text(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "read_text", reads)
+
+    assert str(holder(taken_port)) == f"a process (pid {os.getpid()})"
 
 
 def test_what_python_runs_is_named_and_no_other_argument(served: tuple[int, int]) -> None:
