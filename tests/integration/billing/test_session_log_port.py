@@ -14,6 +14,7 @@ from billing.domain.usage import usage
 from billing.ports import LogUnavailable, SessionLog
 from chassis.nats import Bus
 from contracts.events import Event, SessionBilled
+from contracts.streams import SESSIONS
 from tests.support.billing.fakes import FakeLog
 from tests.support.billing.logs import call, log_of
 from tests.support.events import SESSION, ended, ready, requested, started, stopped, tick
@@ -22,11 +23,12 @@ from tests.support.servers import NatsServer
 
 @dataclass
 class Written:
-    """The log, its other writers, and the loss of its server."""
+    """The log, its other writers, the loss of its server, and a server that refuses messages."""
 
     log: SessionLog
     write: Callable[[Event], Awaitable[object]]
     go_away: Callable[[], None]
+    refuse: Callable[[], Awaitable[object]]
 
 
 @pytest.fixture
@@ -36,12 +38,19 @@ def fake_log() -> Written:
     async def write(event: Event) -> None:
         log.records += log_of(event, first_seq=len(log.records) + 1)
 
-    return Written(log, write, lambda: setattr(log, "is_away", True))
+    async def refuse() -> None:
+        log.refuses = True
+
+    return Written(log, write, lambda: setattr(log, "is_away", True), refuse)
 
 
 @pytest.fixture
 def stream(bus: Bus, nats_server: NatsServer) -> Written:
-    return Written(NatsSessionLog(bus), bus.publish, nats_server.kill9)
+    async def refuse() -> None:
+        config = (await bus.js.stream_info(SESSIONS.name)).config
+        await bus.js.update_stream(config.evolve(max_msg_size=1))
+
+    return Written(NatsSessionLog(bus), bus.publish, nats_server.kill9, refuse)
 
 
 @pytest.fixture(params=["fake_log", "stream"])
@@ -135,3 +144,12 @@ async def test_every_method_names_a_log_that_is_away(written: Written) -> None:
     answers = await asyncio.gather(*calls, return_exceptions=True)
 
     assert [type(answer) for answer in answers] == [LogUnavailable] * len(calls)
+
+
+async def test_a_log_that_refuses_a_bill_is_named_as_one_that_is_away(written: Written) -> None:
+    for event in (requested(), ended(61_000)):
+        await written.write(event)
+    await written.refuse()
+
+    with pytest.raises(LogUnavailable):
+        await written.log.announce(bill())

@@ -101,10 +101,10 @@ class FakeLedger:
 
 
 class FakeLog:
-    """`ports.SessionLog` over a list of records."""
+    """`ports.SessionLog` over a list of records; `is_away` makes it raise, `refuses` only what it should publish."""
 
     def __init__(self, records: Sequence[Recorded] = ()) -> None:
-        self.is_away = False
+        self.is_away = self.refuses = False
         self.records = list(records)
         self.announced: list[SessionBilled] = []
         self.buried: list[tuple[Recorded, str]] = []
@@ -125,6 +125,8 @@ class FakeLog:
     async def announce(self, billed: SessionBilled) -> bool:
         if await self.last_seq(billed.event, billed.session_id) is not None:
             return False
+        if self.refuses:
+            raise LogUnavailable("refused")
         last = self.records[-1]
         self.records.append(Recorded(event=billed, stored_ms=last.stored_ms + 1, seq=last.seq + 1))
         self.announced.append(billed)

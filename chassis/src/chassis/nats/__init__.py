@@ -29,9 +29,9 @@ from chassis.nats.errors import (
     StreamMissing,
 )
 from chassis.nats.jetstream.messages import Published, Stored
-from chassis.nats.jetstream.position import StreamPosition, position_of, show_position
+from chassis.nats.jetstream.position import StreamPosition
 from chassis.nats.jetstream.replay import Replay
-from chassis.nats.jetstream.state import StreamUse, account_streams
+from chassis.nats.jetstream.state import StreamUse
 from chassis.nats.kv.bucket import Bucket, Change, ChangeKind, Entry
 from chassis.nats.messaging.respond import CommandHandlers, command_router
 
@@ -64,10 +64,7 @@ __all__ = [
     "StreamMissing",
     "StreamPosition",
     "StreamUse",
-    "account_streams",
     "command_router",
-    "position_of",
-    "show_position",
 ]
 
 hand_on_odd_messages()

@@ -12,7 +12,7 @@ from pathlib import Path
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, RedisError
 
-from chassis.nats import BusUnavailable, account_streams
+from chassis.nats import BusUnavailable
 from chassis.nats.errors import GRANT_IT, NotPermitted
 from chassis.redaction import without_identity
 from chassis.urls import check_redis_url
@@ -68,7 +68,7 @@ async def _check(
 async def _nats(settings: Settings) -> str:
     async with nats_reached(settings) as bus:
         try:
-            streams = await account_streams(bus.connection, deadline_s=ANSWER_S)
+            streams = await bus.account_streams(deadline_s=ANSWER_S)
         except NotPermitted as error:
             raise Broken(f"{bus.url}: {error.refusal}", GRANT_IT) from None
         except BusUnavailable as error:

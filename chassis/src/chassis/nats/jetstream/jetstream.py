@@ -8,13 +8,14 @@ from nats.js import JetStreamContext
 
 from chassis.health import Check
 from chassis.nats.connection.connection import Connection
-from chassis.nats.jetstream import read, state
+from chassis.nats.jetstream import position, read, state
 from chassis.nats.jetstream.direct import Raw
 from chassis.nats.jetstream.messages import Stored, stored, stream_of
+from chassis.nats.jetstream.position import StreamPosition
 from chassis.nats.jetstream.publish import Publisher
 from chassis.nats.jetstream.replay import Replay, ReplayOptions
 from chassis.nats.jetstream.unreadable import UnreadableRecords
-from contracts.streams import SESSIONS
+from contracts.streams import SESSIONS, StreamSpec
 from contracts.subjects import ALL_SESSIONS, session_log
 
 
@@ -79,6 +80,24 @@ class JetStream(Publisher):
     async def subjects(self, wildcard: str, *, deadline_s: float = 30.0) -> set[str]:
         """The subjects that match this filter and have a message."""
         return await state.subjects_of(self.connection, stream_of(wildcard), wildcard, deadline_s=deadline_s)
+
+    async def position_of(self, stream: StreamSpec, durable: str) -> StreamPosition | None:
+        """Where a durable consumer stands; None when it does not exist, as for a moment while it is moved."""
+        return await position.position_of(self.connection, stream.name, durable)
+
+    async def show_position(
+        self, stream: StreamSpec, durable: str, filters: Sequence[str], seq: int, *, may_go_back: bool
+    ) -> None:
+        """Show that everything up to `seq` is dealt with, by a durable consumer that is never read.
+
+        Args:
+            may_go_back: Replace a later position too.
+        """
+        await position.show_position(self.connection, stream.name, durable, filters, seq, may_go_back=may_go_back)
+
+    async def account_streams(self, *, deadline_s: float) -> int:
+        """How many streams the account has; `BusUnavailable` too when the server runs without JetStream."""
+        return await state.account_streams(self.connection, deadline_s=deadline_s)
 
     def replay(self, filters: str | Sequence[str], **options: Unpack[ReplayOptions]) -> Replay:
         """Read one stream in order: `async for stored in bus.replay("voice.v1.session.>", since=...)`.

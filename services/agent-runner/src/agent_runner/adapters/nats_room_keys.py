@@ -4,8 +4,9 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
+from agent_runner.adapters.nats_errors import translated
 from agent_runner.ports import KeyGone, KeysUnavailable
-from chassis.nats import Bus, BusUnavailable, KeyChanged, KeyExists, PublishRefused
+from chassis.nats import Bus, KeyChanged, KeyExists
 from contracts.registry import PrejoinedRoom
 from contracts.streams import PREJOINED
 
@@ -19,12 +20,12 @@ class NatsRoomKeys:
         self._rooms = bus.bucket(PREJOINED)
 
     async def offer(self, room: PrejoinedRoom) -> int:
-        with _translated():
+        with translated(KeysUnavailable), _at_its_revision():
             return await self._rooms.create(room.session_id, room, deadline_s=_DEADLINE_S)
 
     async def renew(self, room: PrejoinedRoom, revision: int) -> int:
         """Renew the key, also when an earlier renewal was stored but its acknowledgement was lost."""
-        with _translated():
+        with translated(KeysUnavailable), _at_its_revision():
             try:
                 return await self._rooms.update(room.session_id, room, revision, deadline_s=_DEADLINE_S)
             except KeyChanged:
@@ -35,7 +36,7 @@ class NatsRoomKeys:
 
     async def delete(self, session_id: str, revision: int) -> None:
         """Delete the key, also when a renewal was stored meanwhile."""
-        with _translated():
+        with translated(KeysUnavailable), _at_its_revision():
             try:
                 await self._rooms.delete(session_id, revision, deadline_s=_DEADLINE_S)
             except KeyChanged:
@@ -46,10 +47,9 @@ class NatsRoomKeys:
 
 
 @contextmanager
-def _translated() -> Generator[None]:
+def _at_its_revision() -> Generator[None]:
+    """Translate a compare-and-set that failed: the key is gone, or another's."""
     try:
         yield
     except (KeyChanged, KeyExists) as error:
         raise KeyGone(str(error)) from error
-    except (BusUnavailable, PublishRefused) as error:
-        raise KeysUnavailable(str(error)) from error

@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Sequence
 
+from agent_runner.adapters.nats_errors import translated
 from agent_runner.ports import LogUnavailable
-from chassis.nats import Bus, BusUnavailable
+from chassis.nats import Bus
 from contracts.events import Event, JobAssigned, SessionRequested, ToolCalled, TurnFinished
 from contracts.subjects import session_event
 
@@ -14,10 +15,8 @@ class NatsSessionLog:
         self._bus = bus
 
     async def last_epoch(self, session_id: str, *, deadline_s: float) -> int | None:
-        try:
+        with translated(LogUnavailable):
             last = await self._bus.last(session_event(JobAssigned.event, session_id), deadline_s=deadline_s)
-        except BusUnavailable as error:
-            raise LogUnavailable(str(error)) from error
         return last.event.epoch if last is not None and isinstance(last.event, JobAssigned) else None
 
     async def history(self, session_id: str, *, deadline_s: float) -> Sequence[Event]:
@@ -25,13 +24,11 @@ class NatsSessionLog:
 
         A node's NATS user may read one message a request, so the ticks, most of a log, are not read.
         """
-        try:
+        with translated(LogUnavailable):
             stored = await asyncio.gather(
                 *(
                     self._bus.each(session_event(kind.event, session_id), deadline_s=deadline_s)
                     for kind in (SessionRequested, TurnFinished, ToolCalled)
                 )
             )
-        except BusUnavailable as error:
-            raise LogUnavailable(str(error)) from error
         return [one.event for of_kind in stored for one in of_kind if isinstance(one.event, Event)]

@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Final
 
+from billing.adapters.nats_errors import translated
 from billing.domain.usage import METERED, Recorded
-from billing.ports import Extent, LogUnavailable
-from chassis.nats import Bus, BusUnavailable, PublishRefused, SequenceConflict, Stored, position_of, show_position
+from billing.ports import Extent
+from chassis.nats import Bus, SequenceConflict, Stored
 from contracts.events import Event, SessionBilled, SessionEnded
 from contracts.streams import BILLINGS_POSITION, SESSIONS
 from contracts.subjects import DEAD_PREFIX, session_event
@@ -22,40 +23,31 @@ class NatsSessionLog:
         self._bus = bus
 
     async def history(self, session_id: str) -> list[Recorded]:
-        try:
+        with translated():
             found = await self._bus.history(session_id)
-        except BusUnavailable as error:
-            raise LogUnavailable(str(error)) from error
         return [_logged(stored.event, stored) for stored in found if isinstance(stored.event, Event)]
 
     async def last_seq(self, event: str, session_id: str) -> int | None:
-        try:
+        with translated():
             found = await self._bus.last(session_event(event, session_id))
-        except BusUnavailable as error:
-            raise LogUnavailable(str(error)) from error
         return None if found is None else found.seq
 
     async def announce(self, billed: SessionBilled) -> bool:
         try:
-            # The expected sequence refuses a second `billed` after the stream's two minutes of deduplication, too.
-            return not (await self._bus.publish(billed, expect_last=0)).duplicate
+            with translated():
+                # The expected sequence refuses a second `billed` after the stream's two minutes of deduplication, too.
+                return not (await self._bus.publish(billed, expect_last=0)).duplicate
         except SequenceConflict:
             return False
-        except BusUnavailable as error:
-            raise LogUnavailable(str(error)) from error
 
     async def extent(self) -> Extent:
-        try:
+        with translated():
             found = await self._bus.use_of(SESSIONS)
-        except BusUnavailable as error:
-            raise LogUnavailable(str(error)) from error
         return Extent(int(found.created.timestamp() * 1000), found.first_seq, found.last_seq)
 
     async def newest(self) -> int:
-        try:
+        with translated():
             found = await asyncio.gather(*(self._bus.last(subject) for subject in FOLLOWED))
-        except BusUnavailable as error:
-            raise LogUnavailable(str(error)) from error
         return max((stored.seq for stored in found if stored is not None), default=0)
 
     async def follow(self, behind: int) -> AsyncIterator[Recorded]:
@@ -69,17 +61,12 @@ class NatsSessionLog:
         Older versions read by a consumer of this name; while one still does, it keeps its own position. NATS cannot
         move a consumer, so it is deleted and created again, but only when the position differs.
         """
-        connection = self._bus.connection
-        try:
-            await show_position(connection, SESSIONS.name, BILLINGS_POSITION, FOLLOWED, seq, may_go_back=may_go_back)
-        except BusUnavailable as error:
-            raise LogUnavailable(str(error)) from error
+        with translated():
+            await self._bus.show_position(SESSIONS, BILLINGS_POSITION, FOLLOWED, seq, may_go_back=may_go_back)
 
     async def shown_position(self) -> int:
-        try:
-            position = await position_of(self._bus.connection, SESSIONS.name, BILLINGS_POSITION)
-        except BusUnavailable as error:
-            raise LogUnavailable(str(error)) from error
+        with translated():
+            position = await self._bus.position_of(SESSIONS, BILLINGS_POSITION)
         return 0 if position is None else position.seq
 
     async def bury(self, cause: Recorded, reason: str) -> None:
@@ -90,11 +77,10 @@ class NatsSessionLog:
             "dead-stream": SESSIONS.name,
             "dead-seq": str(cause.seq),
         }
-        subject = f"{DEAD_PREFIX}.{cause.event.subject}"
-        try:
-            await self._bus.publish_raw(subject, cause.event.model_dump_json().encode(), headers=headers)
-        except (BusUnavailable, PublishRefused) as error:
-            raise LogUnavailable(str(error)) from error
+        with translated():
+            await self._bus.publish_raw(
+                f"{DEAD_PREFIX}.{cause.event.subject}", cause.event.model_dump_json().encode(), headers=headers
+            )
 
 
 def _logged(event: Event, stored: Stored) -> Recorded:

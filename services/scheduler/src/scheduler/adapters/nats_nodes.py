@@ -33,7 +33,7 @@ from contracts.deadlines import DESCRIBE_REPLY_S, LAST_SENTENCE_REPLY_S, PREJOIN
 from contracts.refusals import RefusalCode
 from contracts.registry import NodeState
 from contracts.streams import NODES
-from scheduler.adapters.answered import answered
+from scheduler.adapters.nats_errors import translated
 from scheduler.ports import NO_ANSWER, NO_RESPONDER, NodeSilent, NotAccepted, Outranked
 
 _FIND_S: Final = 1.0
@@ -54,7 +54,7 @@ class NatsNodes:
 
     async def prepare(self) -> None:
         try:
-            with answered():
+            with translated():
                 if await self._bus.restore(NODES):
                     log.warning("nodes.bucket_recreated", reason="a former version kept it in files")
         except BusRefused as error:
@@ -72,14 +72,14 @@ class NatsNodes:
         await self._bucket.watch(tell, ready=caught_up)
 
     async def find(self, node_id: str) -> NodeState | None:
-        with answered():
+        with translated():
             entry = await self._bucket.get(node_id, deadline_s=_FIND_S)
         return None if entry is None else self._checked(node_id, entry.value)
 
     async def answers(self, node_id: str) -> bool:
         """Ask the node to end a job that no node has; a refusal, or a reply of another version, is an answer."""
         try:
-            with answered():
+            with translated():
                 await self._bus.request(END.at(self._address(node_id)), _PROBE, timeout_s=_PROBE_S)
         except BadReply:
             return True
@@ -95,7 +95,7 @@ class NatsNodes:
 
     async def _ask(self, node_id: str, command: Command[Request, Any], body: Request, timeout_s: float) -> None:
         try:
-            with answered():
+            with translated():
                 reply = await self._bus.request(command.at(self._address(node_id)), body, timeout_s=timeout_s)
         except NoResponder as error:
             raise NotAccepted(NO_RESPONDER) from error
@@ -108,7 +108,7 @@ class NatsNodes:
     async def describe(self, node_id: str, session_id: str, epoch: int) -> JobDescribed | None:
         command = DescribeJob(session_id=session_id, epoch=epoch)
         try:
-            with answered():
+            with translated():
                 reply = await self._bus.request(
                     DESCRIBE.at(self._address(node_id)), command, timeout_s=DESCRIBE_REPLY_S
                 )
@@ -122,7 +122,7 @@ class NatsNodes:
     async def end(self, node_id: str, job: EndJob) -> JobEnded | None:
         timeout_s = self._end_timeout_s + (LAST_SENTENCE_REPLY_S if job.say else 0)
         try:
-            with answered():
+            with translated():
                 reply = await self._bus.request(END.at(self._address(node_id)), job, timeout_s=timeout_s)
         except NoUsableReply as error:
             log.warning("node.end_unanswered", node_id=node_id, session_id=job.session_id, reason=str(error))

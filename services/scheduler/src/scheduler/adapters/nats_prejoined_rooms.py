@@ -6,7 +6,7 @@ from collections.abc import Callable
 from chassis.nats import Bus, Change, KeyChanged
 from contracts.registry import PrejoinedRoom
 from contracts.streams import PREJOINED
-from scheduler.adapters.answered import answered
+from scheduler.adapters.nats_errors import translated
 from scheduler.domain.prejoining import ListedRoom
 
 
@@ -26,7 +26,7 @@ class NatsPrejoinedRooms:
 
     async def retire(self, room: ListedRoom) -> None:
         try:
-            with answered():
+            with translated():
                 await self._bucket.delete(room.room.session_id, room.revision)
         except KeyChanged:
             return  # claimed or renewed; the watch reports which

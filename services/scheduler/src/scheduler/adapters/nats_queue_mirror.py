@@ -5,7 +5,7 @@ from typing import Final
 from chassis.nats import Bus
 from contracts.registry import QUEUE_KEY, QueueState
 from contracts.streams import QUEUE
-from scheduler.adapters.answered import answered
+from scheduler.adapters.nats_errors import translated
 
 _DEADLINE_S: Final = 1.0
 
@@ -17,5 +17,5 @@ class NatsQueueMirror:
         self._bucket = bus.bucket(QUEUE)
 
     async def report(self, state: QueueState) -> None:
-        with answered():
+        with translated():
             await self._bucket.put(QUEUE_KEY, state, deadline_s=_DEADLINE_S)

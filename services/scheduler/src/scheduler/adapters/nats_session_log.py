@@ -21,7 +21,7 @@ from contracts.events import (
 from contracts.ids import SESSION_ID_PATTERN
 from contracts.room_events import RoomEvent
 from contracts.subjects import ALL_SESSIONS, room_event, session_event
-from scheduler.adapters.answered import answered
+from scheduler.adapters.nats_errors import translated
 from scheduler.domain.session import ASSIGNED, ENDED, REQUESTED, Recorded, Unreadable
 from scheduler.ports import LogTail, Outrun, RoomRecord
 
@@ -81,7 +81,7 @@ class NatsSessionLog:
 
     async def unfinished(self) -> frozenset[str]:
         """Compare the stream's lists of subjects; no event is read."""
-        with answered():
+        with translated():
             begun = await self._bus.subjects(session_event(REQUESTED, "*"))
             # Second, so that a session that ends meanwhile is in both.
             over = await self._bus.subjects(session_event(ENDED, "*"))
@@ -92,30 +92,30 @@ class NatsSessionLog:
         """Read the last event of each kind, and earlier ones only for sessions that were taken over or are ending."""
         kinds = [kind.event for kind in LIFECYCLE]
         subjects = [session_event(kind, session_id) for session_id in session_ids for kind in kinds]
-        with answered():
+        with translated():
             last = await self._bus.last_of_each(subjects, deadline_s=_DEADLINE_S)
             earlier = await self._bus.all_of_each(filter(_may_have_earlier, last), deadline_s=_DEADLINE_S)
         records = (_recorded(stored) for stored in (*last, *earlier))
         return sorted((record for record in records if record is not None), key=lambda record: record.seq)
 
     async def history(self, session_id: str) -> Sequence[Recorded]:
-        with answered():
+        with translated():
             stored = await self._bus.history(session_id, deadline_s=_DEADLINE_S)
         return [record for record in map(_recorded, stored) if record is not None]
 
     async def begins_ms(self) -> int:
-        with answered():
+        with translated():
             use = await self._bus.use_of(streams.SESSIONS, deadline_s=_DEADLINE_S)
         return round(use.begins_at.timestamp() * 1000)
 
     async def made_ms(self) -> int:
-        with answered():
+        with translated():
             use = await self._bus.use_of(streams.SESSIONS, deadline_s=_DEADLINE_S)
         return round(use.created.timestamp() * 1000)
 
     async def append(self, event: Event, *, expect_last: int | None = None) -> Recorded:
         try:
-            with answered():
+            with translated():
                 published = await self._bus.publish(event, expect_last=expect_last, deadline_s=_DEADLINE_S)
         except SequenceConflict as conflict:
             raise Outrun(str(conflict)) from conflict
@@ -123,7 +123,7 @@ class NatsSessionLog:
             # The acknowledgement has no timestamp; the event's own time was taken from the log's clock.
             return Recorded(event, round(event.time.timestamp() * 1000), published.seq)
         # The same id means the same fact, but another scheduler may have written it with another node.
-        with answered():
+        with translated():
             last = await self._bus.last(event.subject, deadline_s=_DEADLINE_S)
         record = _recorded(last) if last is not None else None
         if record is None or record.event.id != event.id:
@@ -133,14 +133,14 @@ class NatsSessionLog:
         return record
 
     async def tail(self) -> LogTail:
-        with answered():
+        with translated():
             last = await self._bus.last(ALL_SESSIONS, deadline_s=_DEADLINE_S)
             # Read second, so that no request before the end is missed.
             request = await self._bus.last(session_event(SessionRequested.event, "*"), deadline_s=_DEADLINE_S)
         return LogTail(seq=0 if last is None else last.seq, last_request_seq=0 if request is None else request.seq)
 
     async def clock(self) -> tuple[int, int]:
-        with answered():
+        with translated():
             use = await self._bus.use_of(streams.SESSIONS)
         return round(use.at.timestamp() * 1000), use.last_seq
 

@@ -6,7 +6,7 @@ from typing import Final
 from chassis.nats import Bus, Entry, KeyChanged, KeyExists
 from contracts.registry import Slot
 from contracts.streams import SLOTS
-from scheduler.adapters.answered import answered
+from scheduler.adapters.nats_errors import translated
 from scheduler.ports import HeldSlot, Outrun
 
 _DEADLINE_S: Final = 5.0
@@ -18,7 +18,7 @@ class NatsSlots:
         self._bucket = bus.bucket(SLOTS)
 
     async def held(self) -> dict[int, HeldSlot]:
-        with answered():
+        with translated():
             entries = await self._bucket.all(deadline_s=_DEADLINE_S)
         held: dict[int, HeldSlot] = {}
         for key, entry in entries.items():
@@ -28,7 +28,7 @@ class NatsSlots:
 
     async def take(self, key: int, slot: Slot) -> None:
         try:
-            with answered():
+            with translated():
                 await self._bucket.create(str(key), slot, deadline_s=_DEADLINE_S)
         except KeyExists as error:
             entry = await self._entry(key)
@@ -44,11 +44,11 @@ class NatsSlots:
 
     async def sweep(self, key: int, held: HeldSlot) -> None:
         try:
-            with answered():
+            with translated():
                 await self._bucket.delete(str(key), held.revision, deadline_s=_DEADLINE_S)
         except KeyChanged:
             return  # another scheduler released it
 
     async def _entry(self, key: int) -> Entry[Slot] | None:
-        with answered():
+        with translated():
             return await self._bucket.get(str(key), deadline_s=_DEADLINE_S)

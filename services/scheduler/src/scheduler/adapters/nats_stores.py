@@ -4,8 +4,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from chassis.nats import Bus, BusUnavailable, position_of
+from chassis.nats import Bus
 from contracts.streams import BILLINGS_POSITION, BUCKETS, SESSIONS, STREAMS
+from scheduler.adapters.nats_errors import translated
 from scheduler.domain.log_room import BillingPosition, StoreUse
 from scheduler.ports import Unavailable
 
@@ -23,11 +24,12 @@ class NatsStores:
     async def uses(self) -> Sequence[StoreUse]:
         """The use of each; the bus recreates a missing one, and the next call reports it."""
         found: list[StoreUse] = []
-        failure: BusUnavailable | None = None
+        failure: Unavailable | None = None
         for spec in (*STREAMS, *BUCKETS):
             try:
-                use = await self._bus.use_of(spec, deadline_s=_DEADLINE_S)
-            except BusUnavailable as error:
+                with translated():
+                    use = await self._bus.use_of(spec, deadline_s=_DEADLINE_S)
+            except Unavailable as error:
                 failure = error
                 continue
             found.append(
@@ -43,15 +45,13 @@ class NatsStores:
                 )
             )
         if failure is not None and not found:
-            raise Unavailable(str(failure)) from failure
+            raise failure
         return found
 
     async def billing(self) -> BillingPosition | None:
         """Billing's position; None: never seen, or last seen more than a minute ago."""
-        try:
-            position = await position_of(self._bus.connection, SESSIONS.name, BILLINGS_POSITION)
-        except BusUnavailable as error:
-            raise Unavailable(f"reading billing's position in the log: {error}") from error
+        with translated():
+            position = await self._bus.position_of(SESSIONS, BILLINGS_POSITION)
         if position is None:
             return self._position if self._clock() - self._seen_at < _MISSING_S else None
         self._position, self._seen_at = BillingPosition(position.seq, position.waiting), self._clock()

@@ -9,7 +9,7 @@ from chassis.words import opened, seal
 from contracts.events import SessionRequested
 from contracts.registry import WordsKey
 from contracts.streams import KEYS
-from scheduler.adapters.answered import answered
+from scheduler.adapters.nats_errors import translated
 from scheduler.ports import Unavailable, WordsLost
 
 _DEADLINE_S: Final = 2.0
@@ -53,7 +53,7 @@ class NatsWords:
         if not secret:
             return requested
         self._keep(requested.session_id, _done(secret))
-        with answered():
+        with translated():
             try:
                 key = WordsKey(secret=secret, at=datetime.now(UTC))
                 await self._bucket.create(requested.session_id, key, deadline_s=_DEADLINE_S)
@@ -62,7 +62,7 @@ class NatsWords:
         return seal(requested, secret)
 
     async def _read(self, session_id: str) -> str:
-        with answered():
+        with translated():
             entry = await self._bucket.get(session_id, deadline_s=_DEADLINE_S)
         if entry is None or entry.value is None or not entry.value.secret:
             raise WordsLost(f"the key of the words of {session_id} is gone")

@@ -1,4 +1,4 @@
-"""Turns a bus that does not answer into the port's `Unavailable`."""
+"""The bus' errors in the words of the ports."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -8,8 +8,8 @@ from scheduler.ports import Unavailable, WriteRefused
 
 
 @contextmanager
-def answered() -> Generator[None]:
-    """Translate the failures of the calls within.
+def translated() -> Generator[None]:
+    """Translate what the calls within raise.
 
     Raises:
         WriteRefused: NATS refused the message.
