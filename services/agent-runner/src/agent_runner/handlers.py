@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, assert_never
 
 from faststream.nats import NatsRoute, NatsRouter
 
@@ -93,10 +93,13 @@ class Commands:
                     if effect.code is not RefusalCode.STALE_TERM:
                         meters.REFUSALS.labels(effect.code).inc()
                     return _refuse(effect, job)
-                case domain.EndEpoch() if (former := self._node.call(job.session_id)) is not None:
-                    former.end(effect.cause)
-                case _:
+                case domain.EndEpoch():
+                    if (former := self._node.call(job.session_id)) is not None:
+                        former.end(effect.cause)
+                case domain.StartJob():
                     self._node.start(job)
+                case _:
+                    assert_never(effect)
         call = self._node.call(job.session_id)
         if call is not None:
             await call.has_worker(NODE_ACCEPT_S)
@@ -123,7 +126,7 @@ class Commands:
                 return await self._end(call, effect.cause, command)
             case domain.AnswerEnded(domain.EndedJob() as job):
                 return JobEnded(found=True, served_ms=job.served_ms, fault_ms=job.fault_ms, process_gone=True)
-            case _:
+            case domain.EndEpoch() | domain.AnswerEnded():
                 return JobEnded(found=False, served_ms=0, process_gone=True)
 
     async def _end(self, call: Call, cause: Cause, command: EndJob) -> JobEnded:

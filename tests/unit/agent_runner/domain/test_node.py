@@ -11,9 +11,10 @@ from agent_runner.domain.node import (
     FENCE_PAUSE_S,
     REMEMBERED,
     AnswerEnded,
+    AssignEffect,
     EndedJob,
+    EndEffect,
     EndEpoch,
-    NodeEffect,
     NodeJobs,
     NodeLease,
     NodeLimits,
@@ -92,7 +93,7 @@ def test_an_ended_job_is_answered_from_memory() -> None:
     ("epoch", "superseded", "effect"),
     [(2, False, EndEpoch(Cause.ENDED)), (2, True, EndEpoch(Cause.SUPERSEDED)), (3, False, EndEpoch(Cause.SUPERSEDED))],
 )
-def test_an_end_ends_the_epoch_that_runs_here(epoch: int, superseded: bool, effect: NodeEffect) -> None:
+def test_an_end_ends_the_epoch_that_runs_here(epoch: int, superseded: bool, effect: EndEffect) -> None:
     assert jobs(running={S: 2}).end(S, epoch, superseded=superseded)[1] == (effect,)
 
 
@@ -126,7 +127,7 @@ def test_no_epoch_older_than_what_the_node_knows_is_ever_started(
 ) -> None:
     state, limits = NodeJobs(), NodeLimits(slots=2, busy=busy)
     for what, session_id, epoch, term, superseded in commands:
-        before, done = state, tuple[NodeEffect, ...]()
+        before, done = state, tuple[AssignEffect | EndEffect, ...]()
         match what:
             case "assign":
                 state, done = state.assign(session_id, epoch, limits, term=term)

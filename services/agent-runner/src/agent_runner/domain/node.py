@@ -67,8 +67,8 @@ class AnswerEnded:
     job: EndedJob | None
 
 
-NodeEffect: TypeAlias = Refuse | StartJob | EndEpoch | AnswerEnded
-NodeStep: TypeAlias = tuple["NodeJobs", tuple[NodeEffect, ...]]
+AssignEffect: TypeAlias = Refuse | StartJob | EndEpoch
+EndEffect: TypeAlias = Refuse | EndEpoch | AnswerEnded
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,9 @@ class NodeJobs:
     term: int = 0
     draining: bool = False
 
-    def assign(self, session_id: str, epoch: int, limits: NodeLimits, *, term: int = 0) -> NodeStep:
+    def assign(
+        self, session_id: str, epoch: int, limits: NodeLimits, *, term: int = 0
+    ) -> tuple["NodeJobs", tuple[AssignEffect, ...]]:
         """Start or refuse the job; no effects: the same command was accepted before."""
         if 0 < term < self.term:
             return self, (self._stale_term(),)
@@ -100,7 +102,9 @@ class NodeJobs:
         state = replace(state, running={**self.running, session_id: epoch})
         return state, (StartJob(),) if held is None else (EndEpoch(Cause.SUPERSEDED), StartJob())
 
-    def end(self, session_id: str, epoch: int, *, term: int = 0, superseded: bool = False) -> NodeStep:
+    def end(
+        self, session_id: str, epoch: int, *, term: int = 0, superseded: bool = False
+    ) -> tuple["NodeJobs", tuple[EndEffect]]:
         """End the job, or answer from memory. `superseded`: the scheduler knows of a newer epoch."""
         if 0 < term < self.term:
             return self, (self._stale_term(),)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from agent_runner.domain.node import EndedJob, NodeEffect, NodeJobs, NodeLimits, Refuse
+from agent_runner.domain.node import AssignEffect, EndedJob, EndEffect, NodeJobs, NodeLimits, Refuse
 from agent_runner.ports import LogUnavailable
 from agent_runner.supervisor.call import Call, World
 from agent_runner.supervisor.rooms import PrejoinedRooms
@@ -72,13 +72,13 @@ class Node:
         """The session's call that runs here."""
         return self._current.get(session_id)
 
-    def assign(self, job: AssignJob) -> tuple[NodeEffect, ...]:
+    def assign(self, job: AssignJob) -> tuple[AssignEffect, ...]:
         """Decide about a job; the caller performs the effects."""
         limits = self._limits(has_worker=job.session_id in self._rooms)
         self.jobs, effects = self.jobs.assign(job.session_id, job.epoch, limits, term=job.term)
         return effects
 
-    def end(self, command: EndJob) -> tuple[NodeEffect, ...]:
+    def end(self, command: EndJob) -> tuple[EndEffect]:
         """Decide about the end of a job; the caller performs the effects."""
         superseded = command.reason == Cause.SUPERSEDED
         self.jobs, effects = self.jobs.end(command.session_id, command.epoch, term=command.term, superseded=superseded)
