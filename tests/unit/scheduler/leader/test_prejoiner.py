@@ -241,5 +241,6 @@ async def test_a_bug_at_one_look_ends_no_term(scene: Callable[..., Scene], monke
 async def test_a_new_leader_takes_no_room_for_an_orphan_before_it_can_know(scene: Callable[..., Scene]) -> None:
     s = scene(1)
     assert s.prejoiner.is_prejoined("session_of_somebody")
+    await s.looks()
     s.later(CLAIM_MS)
     assert not s.prejoiner.is_prejoined("session_of_somebody")

@@ -11,6 +11,7 @@ from chassis import metrics
 from contracts.events import JobAssigned
 from scheduler.domain.clock import LogClock
 from scheduler.domain.limits import Limits
+from scheduler.domain.reconciling import ROOM_MARGIN_MS
 from scheduler.domain.session import Session
 from scheduler.handlers import Handlers
 from scheduler.leader.agents import Agents
@@ -19,7 +20,7 @@ from scheduler.leader.prejoiner import PrejoinPlan
 from scheduler.leader.term import Plan, Ports, Term, Terms
 from scheduler.leader.timekeeper import Timekeeper
 from scheduler.ports import Unavailable
-from tests.support.events import SESSION, requested
+from tests.support.events import SESSION, T0, requested
 from tests.support.scheduler.world import Leader, World, asked, settle
 from tests.support.virtual_time import VirtualTimeLoop, run
 
@@ -50,7 +51,23 @@ class Unreadable(World):
         await asyncio.Event().wait()
 
 
-def term_of(world: Any, leader: Leader, timekeeper: Timekeeper) -> Term:
+class AllButPrejoined(Unreadable):
+    """Everything can be read but the prejoined rooms; its clock is the loop's."""
+
+    def now_ms(self) -> int:
+        return T0 + round((asyncio.get_running_loop().time() - 1_000) * 1000)
+
+    def follow(self, *_: object) -> Silent:  # type: ignore[override]
+        feed = Silent()
+        feed.caught_up.set()
+        return feed
+
+    async def watch(self, _changed: object, caught_up: asyncio.Event) -> None:  # type: ignore[override]
+        caught_up.set()
+        await asyncio.Event().wait()
+
+
+def term_of(world: Any, leader: Leader, timekeeper: Timekeeper, prejoined: Any = None) -> Term:
     agents = Agents(world, world, "ws://x", leader, world.words)
     plan = Plan(
         limits=world.limits,
@@ -61,7 +78,7 @@ def term_of(world: Any, leader: Leader, timekeeper: Timekeeper) -> Term:
         calls_bytes=0,
     )
     return Term(
-        Ports(world, world, world, world, world, world, world, world.words, agents),
+        Ports(world, world, world, world, prejoined or world, world, world, world.words, agents),
         plan,
         timekeeper,
         Handlers,
@@ -85,6 +102,24 @@ def test_a_leader_that_cannot_make_its_consumers_gives_the_lease_back() -> None:
     run(gives_up(Unreadable(Limits()), loop), loop)
 
     assert 30 < loop.time() - began < 90
+
+
+def test_a_leader_that_cannot_read_the_prejoined_rooms_repairs_all_but_rooms_without_a_session() -> None:
+    loop = VirtualTimeLoop()
+
+    async def lead() -> None:
+        world = AllButPrejoined(Limits(queue_ms=600_000), rooms={"session_without_a_start"})
+        world.rooms_made_ms = world.now_ms() - 2 * ROOM_MARGIN_MS
+        world.write(requested())  # LiveKit has lost its room
+        timekeeper = Timekeeper(LogClock(), world, monotonic=loop.time)  # pyright: ignore[reportArgumentType]
+        leading = asyncio.ensure_future(term_of(world, Leader(world), timekeeper, Unreadable(Limits())).run())
+        await asyncio.sleep(60)
+
+        assert world.rooms == {"session_without_a_start", SESSION}
+        leading.cancel()
+        await asyncio.wait([leading])
+
+    run(lead(), loop)
 
 
 @pytest.mark.parametrize("unanswered", ["prepare", "clock", "tail"])

@@ -89,8 +89,8 @@ class Prejoiner:
                     log.exception("prejoin.bug")
 
     def is_prejoined(self, name: str) -> bool:
-        """Whether this room waits for its session, or was claimed a moment ago."""
-        return self._state.is_prejoined(name, self._now_ms())
+        """Whether this room waits for its session, or was claimed a moment ago; any may, before the bucket is read."""
+        return not self.caught_up.is_set() or self._state.is_prejoined(name, self._now_ms())
 
     def _changed(self, session_id: str, room: ListedRoom | None) -> None:
         self._state.changed(session_id, room, self._now_ms())

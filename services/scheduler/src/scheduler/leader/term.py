@@ -40,6 +40,7 @@ _COUNT_S: Final = 1.0
 _BEGIN_S: Final = 60.0
 _SWEEP_S: Final = 5.0
 _OUTAGE_LEASES: Final = 2
+_PREJOINED_S: Final = 10.0
 
 log = logs.get_logger(__name__)
 
@@ -302,7 +303,11 @@ class Terms:
 
 
 async def _reconcile(parts: Parts) -> None:
-    await parts.prejoiner.caught_up.wait()  # an unknown prejoined room looks like an orphan
+    try:
+        async with asyncio.timeout(_PREJOINED_S):
+            await parts.prejoiner.caught_up.wait()  # an unknown prejoined room looks like an orphan
+    except TimeoutError:
+        log.error("prejoined.not_read", seconds=_PREJOINED_S, effect="Rooms without a session are not deleted.")
     await parts.reconciler.run()
 
 
