@@ -8,6 +8,7 @@ import pytest
 import trustme
 
 from chassis.access import NatsAccess
+from chassis.errors import StartFailed
 from chassis.nats import Bus, BusRefused, BusUnavailable
 from contracts.streams import BUCKETS, STREAMS
 from contracts.subjects import session_log
@@ -113,10 +114,11 @@ async def test_a_file_that_holds_something_else_is_named(nats_url: str, tmp_path
         "NATS_CERT_FILE": "cert",
     }[variable]
 
-    with pytest.raises(BusRefused, match=variable) as caught:
+    with pytest.raises(StartFailed, match=variable) as caught:
         await opened(NatsAccess.of(nats_url, **{argument: file}))
 
     assert "hunter2" not in str(caught.value)
+    assert "NATS at" not in str(caught.value), "NATS was not asked"
 
 
 @pytest.mark.parametrize("scheme", ["nats", "tls"])

@@ -6,6 +6,7 @@ import time
 import pytest
 from nats.aio import transport
 
+from chassis.errors import StartFailed
 from chassis.nats import Bus, BusRefused, BusUnavailable
 from tests.support.servers import NatsServer, free_port
 from tests.support.waiting import until
@@ -59,8 +60,11 @@ async def test_a_wrong_password_is_refused_at_once(nats_server: NatsServer) -> N
 
 
 async def test_something_that_is_no_server_url_is_refused() -> None:
-    with pytest.raises(BusRefused, match="not a server URL"):
+    with pytest.raises(StartFailed, match="not a server URL") as caught:
         await Bus.connect("nats://", name="test")
+
+    assert caught.value.cause.startswith("NATS_URL: ")
+    assert caught.value.fix == "Correct NATS_URL."
 
 
 async def test_a_restart_is_survived_and_told(bus: Bus, nats_server: NatsServer) -> None:

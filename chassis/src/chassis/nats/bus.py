@@ -4,12 +4,24 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from opentelemetry.trace import SpanKind
+from pydantic import ValidationError
+
+from chassis import telemetry
 from chassis.access import NatsAccess
+from chassis.errors import StartFailed
 from chassis.nats.connection.connection import Connection
-from chassis.nats.errors import BusRefused
+from chassis.nats.errors import (
+    BadReply,
+    BusUnavailable,
+    CommandTimeout,
+    NoReply,
+    NoResponder,
+    NoSubscriber,
+    NotPermitted,
+)
 from chassis.nats.jetstream.jetstream import JetStream
 from chassis.nats.kv.bucket import Bucket
-from chassis.nats.messaging.request import request
 from contracts.commands import Command, CommandFailed, Reply, Request
 from contracts.streams import BucketSpec, Value
 
@@ -38,13 +50,14 @@ class Bus(JetStream):
 
         Raises:
             BusUnavailable: No server answered by the deadline.
-            BusRefused: The server rejects the credentials, or a setting or file of `access` is unusable.
+            BusRefused: The server rejects the credentials.
+            StartFailed: NATS_URL or a file of `access` is unusable.
         """
         if isinstance(access, str):
             try:
                 access = NatsAccess.of(access)
             except ValueError as error:
-                raise BusRefused(f"NATS_URL: {error}", "an unknown place", fix="Correct NATS_URL.") from error
+                raise StartFailed(f"NATS_URL: {error}", "Correct NATS_URL.") from error
         connection = Connection(access, name=name, graceful_timeout_s=graceful_timeout_s)
         await connection.open(deadline_s)
         return cls(connection, replicas=replicas)
@@ -81,7 +94,28 @@ class Bus(JetStream):
             BadReply: The reply has another shape.
             BusUnavailable: Not connected.
         """
-        return await request(self.connection, command, body, timeout_s)
+        name = command.request.__name__
+        with telemetry.span(
+            f"request {name}",
+            SpanKind.CLIENT,
+            attributes={"messaging.system": "nats", "messaging.destination.name": command.subject},
+        ):
+            if not self.is_connected:
+                raise BusUnavailable(f"requesting {name}", self.url)
+            headers = {"content-type": "application/json"} | telemetry.inject()
+            sent = self.nc.request(command.subject, body.model_dump_json().encode(), timeout=timeout_s, headers=headers)
+            try:
+                answer = await self.connection.ask(f"requesting {name}", sent)
+            except NoSubscriber as error:
+                raise NoResponder(command.subject) from error
+            except (NoReply, NotPermitted) as error:
+                raise CommandTimeout(command.subject, timeout_s) from error
+            try:
+                return command.answer.validate_json(answer.data)
+            except ValidationError as error:
+                raise BadReply(
+                    command.subject, f"the reply to {name} has another shape ({error.error_count()} fields)"
+                ) from error
 
     def bucket(self, spec: BucketSpec[Value]) -> Bucket[Value]:
         """A key-value bucket that `ensure` has made."""

@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from chassis.access import NatsAccess
-from chassis.nats import Bus, BusRefused, BusUnavailable
+from chassis.errors import StartFailed
+from chassis.nats import Bus, BusUnavailable
 from greenroom_cli.doctor.check import START, Broken
 from greenroom_cli.settings import Settings
 
@@ -34,10 +35,10 @@ async def nats_reached(settings: Settings) -> AsyncGenerator[Bus]:
         raise Broken(f"NATS_URL: {error}", "correct NATS_URL") from None
     try:
         bus = await Bus.connect(access, name=access.user or _OWN_NAME, deadline_s=CONNECT_S, graceful_timeout_s=0)
-    except BusRefused as error:
-        raise Broken(error.cause, error.fix) from None
     except BusUnavailable as error:
         raise Broken(f"{access.shown}: {error.doing}", f"check NATS_URL; {START}") from None
+    except StartFailed as error:  # NATS rejects the credentials, or a setting or its file is unusable
+        raise Broken(error.cause, error.fix) from None
     try:
         yield bus
     finally:

@@ -15,7 +15,8 @@ from billing.domain.ledger import Account
 from billing.domain.usage import IncompleteLog, NotEnded, usage
 from billing.ports import LedgerUnavailable, Unavailable
 from billing.settings import Settings
-from chassis.nats import Bus, BusRefused, BusUnavailable
+from chassis.errors import StartFailed
+from chassis.nats import Bus
 from chassis.redaction import say
 from chassis.settings import load
 
@@ -43,7 +44,7 @@ async def replay(settings: Settings, session_id: str) -> int:
     try:
         found += await _by_the_log(settings, account)
         said = "the log gives the same ledger, byte for byte"
-    except (IncompleteLog, NotEnded, Unavailable, BusUnavailable, BusRefused) as error:
+    except (IncompleteLog, NotEnded, Unavailable, StartFailed) as error:
         said = f"not compared with the log: {error}"
     for line in found or [said]:
         say(f"billing.replay: {line}")

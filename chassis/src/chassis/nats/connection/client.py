@@ -21,7 +21,7 @@ from nats.aio import transport
 from nats.aio.client import Client
 
 from chassis.access import NatsAccess
-from chassis.nats.errors import BusRefused
+from chassis.errors import StartFailed
 
 _PERMISSION: Final = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"')
 _REMEMBERED: Final = 256  # subjects; a refusal comes back within one round trip
@@ -76,16 +76,16 @@ def security_of(access: NatsAccess) -> NatsSecurity:
     """The credentials and TLS as FastStream takes them. Reads the files; nats-py reads nkeys again at each connect.
 
     Raises:
-        BusRefused: A file is unusable.
+        StartFailed: A file is unusable.
     """
     if access.over_websocket:
         _import_websockets()
     context = _context(access) if access.must_encrypt else None
     if access.creds is not None:
-        _check_file(access.creds, "NATS_CREDS", "BEGIN USER NKEY SEED", access)
+        _check_file(access.creds, "NATS_CREDS", "BEGIN USER NKEY SEED")
         return NatsCredentials.from_file(str(access.creds), ssl_context=context)
     if access.nkey_seed is not None:
-        _check_file(access.nkey_seed, "NATS_NKEY_SEED_FILE", "SU", access)
+        _check_file(access.nkey_seed, "NATS_NKEY_SEED_FILE", "SU")
         return NatsNKey.from_file(str(access.nkey_seed), ssl_context=context)
     if access.user is not None:
         return NatsUserPassword(access.user, access.password or "", ssl_context=context)
@@ -98,18 +98,18 @@ def _context(access: NatsAccess) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=access.ca)
     except (OSError, ValueError) as error:
-        raise _unusable("NATS_CA_FILE", "holds no certificates in PEM", access) from error
+        raise _unusable("NATS_CA_FILE", "holds no certificates in PEM") from error
     if access.cert is not None:
         try:
             # Without a password argument OpenSSL asks for one on the terminal.
             context.load_cert_chain(access.cert, access.key, password="")
         except (OSError, ValueError) as error:
             problem = "hold no certificate with its unencrypted key, both in PEM"
-            raise _unusable("NATS_CERT_FILE and NATS_KEY_FILE", problem, access) from error
+            raise _unusable("NATS_CERT_FILE and NATS_KEY_FILE", problem) from error
     return context
 
 
-def _check_file(file: Path, variable: str, marker: str, access: NatsAccess) -> None:
+def _check_file(file: Path, variable: str, marker: str) -> None:
     """Read the file like nats-py, whose errors for a broken file name neither the file nor the variable."""
     _import_nkeys()
     import nkeys
@@ -121,11 +121,11 @@ def _check_file(file: Path, variable: str, marker: str, access: NatsAccess) -> N
         pair = nkeys.from_seed(bytearray(seed.encode()))
         pair.wipe()
     except Exception as error:  # of a decoder, a codec or nkeys: the file has the wrong content
-        raise _unusable(variable, "holds no user's nkey seed", access) from error
+        raise _unusable(variable, "holds no user's nkey seed") from error
 
 
-def _unusable(variable: str, problem: str, access: NatsAccess) -> BusRefused:
-    return BusRefused(f"{variable} {problem}", access.shown, fix=f"Correct {variable}.")
+def _unusable(variable: str, problem: str) -> StartFailed:
+    return StartFailed(f"{variable} {problem}", f"Correct {variable}.")
 
 
 def _import_websockets() -> None:

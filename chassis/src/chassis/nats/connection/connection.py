@@ -75,7 +75,7 @@ class Connection:
         closed: Set when the connection has closed for good, by `close` or because the server rejected the login.
 
     Raises:
-        BusRefused: A file of `access` is unusable.
+        StartFailed: A file of `access` is unusable.
     """
 
     def __init__(self, access: NatsAccess, *, name: str, graceful_timeout_s: float) -> None:
