@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from contracts.deadlines import KILL_S
 from contracts.events import AgentStopped, JobAssigned, Outcome, TurnFinished
 from tests.chaos.invariants import Served, check
 from tests.chaos.participant import AGENT, Participant, agent_token
@@ -20,7 +21,6 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
 HEARD_AGAIN_S = 5.0  # the goal is under 1 s on a host that does nothing else
 STALL_S = 3.0  # a silent worker is killed after 1.5 s
 STARVED_S = 5.0
-KILL_S = 6.0
 LAST_WORD_S = 8.0
 MEBIBYTE = 1 << 20
 

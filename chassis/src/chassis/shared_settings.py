@@ -7,7 +7,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from chassis.credentials import LiveKitSecret
 from chassis.urls import RedisUrl, ServerUrl
-from contracts.deadlines import STARTUP_S
+from contracts.deadlines import QUEUE_S, STARTUP_S
 from contracts.languages import Language
 from contracts.lines import LineName
 from contracts.rooms import DEPLOYMENT_PATTERN
@@ -36,7 +36,7 @@ class StartDeadlines(_Shared):
         default=STARTUP_S, ge=0.5, le=600, description="seconds until an agent must be in the room"
     )
     queue_deadline_s: float = Field(
-        default=30, ge=0, le=3600, description="seconds that a start may wait for a slot and a node"
+        default=QUEUE_S, ge=0, le=3600, description="seconds that a start may wait for a slot and a node"
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from contracts.api import SessionBill, StartReply, StartRequest
+from contracts.deadlines import STARTUP_S
 from greenroom_cli.call.audio import Speech
 from greenroom_cli.call.ear import Utterance
 from greenroom_cli.call.participant import Call
@@ -21,7 +22,7 @@ from greenroom_cli.gateway import Gateway, GatewayRefused
 from greenroom_cli.settings import Settings
 
 DEMO_SCRIPT = ("What time is it?", "What did you just say?")
-AGENT_JOINS_S = 35.0  # BOT_STARTUP_TIMEOUT plus a margin
+AGENT_JOINS_S = STARTUP_S + 5
 FIRST_SOUND_S = 15.0
 OPENING_S = 60.0
 REPLY_S = 30.0

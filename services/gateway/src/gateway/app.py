@@ -20,6 +20,7 @@ from chassis.nats.kv.lease import Lease
 from chassis.settings import load
 from chassis.web import WebServer
 from contracts.api import MAX_WAIT_MS
+from contracts.deadlines import ACCEPT_S
 from contracts.rooms import room_shape
 from contracts.streams import BUCKETS, IDEMPOTENCY, LEADERS, SEATS, STREAMS
 from contracts.tool_hosts import hosts
@@ -52,7 +53,6 @@ from gateway.routes.waits import Waits
 from gateway.settings import Settings
 
 NAME = "gateway"
-_ACCEPT_DEADLINE_S = 8.0
 _TOKEN_SLACK_S = 60
 _EDGE_SLACK_S = 2.0 + UNDO_S
 _PROJECTOR_REDIS_S = 5.0  # a replay of the log writes full batches
@@ -86,7 +86,7 @@ async def start(life: Life, settings: Settings) -> None:
         ),
         root_path=settings.root_path,
         body_limit=settings.body_limit_bytes,
-        deadline_s=max(_ACCEPT_DEADLINE_S + settings.start_wait_s, MAX_WAIT_MS / 1000) + _EDGE_SLACK_S,
+        deadline_s=max(ACCEPT_S + settings.start_wait_s, MAX_WAIT_MS / 1000) + _EDGE_SLACK_S,
         body_deadline_s=settings.body_timeout_s,
     )
     app.state.services = services
@@ -181,7 +181,7 @@ async def _services(
         randomness=lambda: secrets.token_bytes(8),
         client_url=settings.client_url,
         max_bots=settings.max_bots,
-        start_deadline_s=_ACCEPT_DEADLINE_S,
+        start_deadline_s=ACCEPT_S,
         start_wait_s=settings.start_wait_s,
         end_wait_s=settings.end_wait_s,
         queue_deadline_s=settings.queue_deadline_s,

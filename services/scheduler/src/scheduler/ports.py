@@ -296,7 +296,7 @@ class Nodes(Protocol):
         ...
 
     async def answers(self, node_id: str) -> bool:
-        """Whether the node answers a command that changes nothing, within 0.4 s."""
+        """Whether the node answers a command that changes nothing, within NODE_PROBE_S."""
         ...
 
     async def assign(self, node_id: str, job: AssignJob) -> None:

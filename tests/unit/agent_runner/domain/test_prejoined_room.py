@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 
 from agent_runner.domain.call_events import Kill, Release
 from agent_runner.domain.prejoined_room import (
-    CLAIM_S,
-    LEAVE_S,
     DeleteKey,
     Ended,
     Leave,
@@ -25,7 +23,7 @@ from agent_runner.domain.prejoined_room import (
 )
 from agent_runner.link.messages import Joined, Ready, Removed, Stopped
 from contracts.causes import Cause
-from contracts.deadlines import PREJOINED_LEASE_S, PREJOINED_RENEW_S
+from contracts.deadlines import CLAIMED_ROOM_S, PREJOINED_LEASE_S, PREJOINED_RENEW_S, ROOM_KILL_S
 
 NOW = 1000.0
 SILENCE_S = 5.0
@@ -34,7 +32,7 @@ WAITING = RoomState(max_age_s=600, phase=Phase.WAITING, pid=1, has_joined=True, 
 CLAIMED = replace(WAITING, phase=Phase.CLAIMED, claimed=NOW)
 RETIRING = replace(WAITING, phase=Phase.RETIRING, end="made_way")
 FILLING = RoomState(max_age_s=600)
-LEAVES = (Leave(), Kill(LEAVE_S))
+LEAVES = (Leave(), Kill(ROOM_KILL_S))
 
 
 def looked(state: RoomState, passed_s: float, silence_s: float = 0) -> RoomStep:
@@ -51,8 +49,8 @@ def looked(state: RoomState, passed_s: float, silence_s: float = 0) -> RoomStep:
         (WAITING, PREJOINED_LEASE_S, 0, Phase.LEAVING, (Ended("cut_off"), DeleteKey(7), Kill())),
         (replace(WAITING, expires=NOW), PREJOINED_LEASE_S, 0, Phase.LEAVING, (Ended("cut_off"), DeleteKey(7), Kill())),
         (WAITING, 0, SILENCE_S, Phase.LEAVING, (Ended("hung"), DeleteKey(7), Kill())),
-        (replace(CLAIMED, expires=NOW), max(PREJOINED_LEASE_S, CLAIM_S - 1), 0, Phase.CLAIMED, ()),
-        (CLAIMED, CLAIM_S, 0, Phase.LEAVING, (Ended("unused"), *LEAVES)),
+        (replace(CLAIMED, expires=NOW), max(PREJOINED_LEASE_S, CLAIMED_ROOM_S - 1), 0, Phase.CLAIMED, ()),
+        (CLAIMED, CLAIMED_ROOM_S, 0, Phase.LEAVING, (Ended("unused"), *LEAVES)),
         (CLAIMED, 0, SILENCE_S, Phase.LEAVING, (Ended("hung"), Kill())),
         (RETIRING, PREJOINED_LEASE_S, SILENCE_S, Phase.RETIRING, ()),
     ],

@@ -2,8 +2,9 @@
 
 import pytest
 
+from contracts.deadlines import RESTORE_WAIT_S, UNTOLD_RESTORE_WAIT_S
 from contracts.registry import QueueState
-from gateway.domain.restoring import LONGEST_S, UNTOLD_S, may_lack_sessions
+from gateway.domain.restoring import may_lack_sessions
 
 MADE_MS = 1_700_000_000_000
 
@@ -16,12 +17,12 @@ def told(restored_ms: int | None) -> QueueState:
     ("state", "made_ms", "ends_s"),
     [
         (told(MADE_MS), MADE_MS, 0),
-        (told(MADE_MS - 1), MADE_MS, LONGEST_S),  # of the lost log
-        (told(0), MADE_MS, LONGEST_S),
-        (told(MADE_MS), 0, LONGEST_S),  # the log does not answer yet: the report may be of the lost one
-        (told(0), 0, LONGEST_S),
-        (None, MADE_MS, LONGEST_S),
-        (told(None), MADE_MS, UNTOLD_S),
+        (told(MADE_MS - 1), MADE_MS, RESTORE_WAIT_S),  # of the lost log
+        (told(0), MADE_MS, RESTORE_WAIT_S),
+        (told(MADE_MS), 0, RESTORE_WAIT_S),  # the log does not answer yet: the report may be of the lost one
+        (told(0), 0, RESTORE_WAIT_S),
+        (None, MADE_MS, RESTORE_WAIT_S),
+        (told(None), MADE_MS, UNTOLD_RESTORE_WAIT_S),
     ],
 )
 def test_it_ends_when_the_scheduler_says_so_and_is_bounded(

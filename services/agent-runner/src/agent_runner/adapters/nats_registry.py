@@ -6,10 +6,10 @@ from typing import Final
 from agent_runner.ports import NameTaken
 from chassis import logs
 from chassis.nats import Bus, BusUnavailable, Entry, KeyChanged, KeyExists, PublishRefused
+from contracts.deadlines import NODE_RENEW_S
 from contracts.registry import NodeState
 from contracts.streams import NODES
 
-_WRITE_S: Final = 1.0  # the renewal's period; the lease is four times that
 _ANSWER_S: Final = 0.3  # after a failed write, reconnect to another server if this one does not answer a ping in time
 _LOOK_S: Final = 0.25
 _STALE_S: Final = 20.0  # longer than the lease of any version: such an entry would never expire
@@ -39,7 +39,7 @@ class NatsRegistry:
         since, seen = loop.time(), None
         while True:
             try:
-                entry = await self._nodes.get(node_id, deadline_s=_WRITE_S)
+                entry = await self._nodes.get(node_id, deadline_s=NODE_RENEW_S)
             except BusUnavailable as error:
                 log.warning("registry.unavailable", error=str(error))
                 await asyncio.sleep(_LOOK_S)
@@ -59,12 +59,12 @@ class NatsRegistry:
     async def announce(self, state: NodeState) -> bool:
         async with self._writing:
             try:
-                async with asyncio.timeout(_WRITE_S):
+                async with asyncio.timeout(NODE_RENEW_S):
                     for _ in range(_TRIES):
                         if await self._write(state):
                             return True
             except (BusUnavailable, PublishRefused, TimeoutError) as error:
-                log.warning("registry.unavailable", error=str(error) or f"no answer in {_WRITE_S:g} s")
+                log.warning("registry.unavailable", error=str(error) or f"no answer in {NODE_RENEW_S:g} s")
         await self._bus.reconnect_if_silent(_ANSWER_S)
         return False
 
@@ -75,10 +75,10 @@ class NatsRegistry:
         try:
             for _ in range(_TRIES):
                 try:
-                    await self._nodes.delete(node_id, self._revision, deadline_s=_WRITE_S)
+                    await self._nodes.delete(node_id, self._revision, deadline_s=NODE_RENEW_S)
                     return
                 except KeyChanged:
-                    entry = await self._nodes.get(node_id, deadline_s=_WRITE_S)
+                    entry = await self._nodes.get(node_id, deadline_s=NODE_RENEW_S)
                     if entry is None or not self._is_ours(entry):
                         return
                     self._revision = entry.revision
@@ -93,11 +93,11 @@ class NatsRegistry:
         """
         try:
             if self._revision is None:
-                self._revision = await self._nodes.create(state.node_id, state, deadline_s=_WRITE_S)
+                self._revision = await self._nodes.create(state.node_id, state, deadline_s=NODE_RENEW_S)
             else:
-                self._revision = await self._nodes.update(state.node_id, state, self._revision, deadline_s=_WRITE_S)
+                self._revision = await self._nodes.update(state.node_id, state, self._revision, deadline_s=NODE_RENEW_S)
         except (KeyChanged, KeyExists):
-            entry = await self._nodes.get(state.node_id, deadline_s=_WRITE_S)
+            entry = await self._nodes.get(state.node_id, deadline_s=NODE_RENEW_S)
             if entry is not None and not self._is_ours(entry):
                 raise NameTaken(state.node_id, _holder(entry)) from None
             self._revision = None if entry is None else entry.revision  # expired, or the acknowledgement was lost

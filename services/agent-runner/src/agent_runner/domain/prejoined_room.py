@@ -8,13 +8,7 @@ from typing import Final, TypeAlias
 from agent_runner.domain.call_events import Kill, Release
 from agent_runner.domain.pulse import TWO_BEATS_S
 from agent_runner.link.messages import Joined, Removed, Stopped, ToSupervisor
-from contracts.deadlines import PREJOINED_LEASE_S, PREJOINED_RENEW_S
-
-CLAIM_S: Final = 60.0
-"""How long a claimed room waits for its job: a start may queue for 30 s before it gets a node."""
-
-LEAVE_S: Final = 2.0
-"""From `End` to SIGKILL."""
+from contracts.deadlines import CLAIMED_ROOM_S, PREJOINED_LEASE_S, PREJOINED_RENEW_S, ROOM_KILL_S
 
 USED: Final = "used"
 """The end of a room whose worker got the job."""
@@ -213,7 +207,7 @@ class RoomState:
                 return state.retire("aged")
             case Phase.WAITING if self.key.is_due(now):
                 return replace(state, key=replace(self.key, renewing=now)), (RenewKey(self.key.revision),)
-            case Phase.CLAIMED if is_hung or now - self.claimed >= CLAIM_S:
+            case Phase.CLAIMED if is_hung or now - self.claimed >= CLAIMED_ROOM_S:
                 return state._leave(_HUNG if is_hung else "unused")
             case _:
                 return state, ()
@@ -226,7 +220,7 @@ class RoomState:
         """
         if self.has_ended or not self.pid:
             return self._end(end)
-        going: tuple[RoomEffect, ...] = (Kill(),) if end in (_HUNG, _AWAY) else (Leave(), Kill(LEAVE_S))
+        going: tuple[RoomEffect, ...] = (Kill(),) if end in (_HUNG, _AWAY) else (Leave(), Kill(ROOM_KILL_S))
         return replace(self, phase=Phase.LEAVING, end=end), (Ended(end), *self._delete_key(), *going)
 
     def _end(self, end: str, *effects: RoomEffect) -> RoomStep:

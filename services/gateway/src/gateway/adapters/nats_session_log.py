@@ -13,6 +13,7 @@ from chassis import telemetry
 from chassis.nats import Bus, BusUnavailable, SequenceConflict, Stored
 from chassis.tasks import cancel
 from chassis.words import seal
+from contracts.deadlines import RESTORE_WAIT_S
 from contracts.events import Event, SessionRequested
 from contracts.room_events import RoomEvent
 from contracts.streams import SESSIONS
@@ -22,7 +23,7 @@ from gateway.adapters.nats_log_tail import ANY, LogTail, Watcher
 from gateway.adapters.nats_start_queue import NatsStartQueue
 from gateway.adapters.nats_words import NatsWords
 from gateway.domain.logged import FellBehind, LoggedEvent, TailReader
-from gateway.domain.restoring import LONGEST_S, may_lack_sessions
+from gateway.domain.restoring import may_lack_sessions
 from gateway.ports import RecordUnreadable, SessionIdTaken
 
 _IDLE_S = 1.0
@@ -54,7 +55,7 @@ class NatsSessionLog:
     async def _reconnected(self) -> None:
         before, back_at = self._back_at, monotonic()
         self._back_at, self._made_ms = back_at, 0
-        while self._back_at == back_at and monotonic() - back_at < LONGEST_S:
+        while self._back_at == back_at and monotonic() - back_at < RESTORE_WAIT_S:
             made_ms = await self._made()
             if made_ms and self._back_at == back_at:
                 if made_ms == self._known_ms:

@@ -1,12 +1,7 @@
 """Whether the log may still lack running sessions, after NATS came back with another log."""
 
+from contracts.deadlines import RESTORE_WAIT_S, UNTOLD_RESTORE_WAIT_S
 from contracts.registry import QueueState
-
-LONGEST_S = 60.0
-"""So long at most: the scheduler waits 8 s for the nodes to register, and 2 s for each 64 nodes that are silent."""
-
-UNTOLD_S = 10.0
-"""So long with a scheduler of an older version, which does not say when it has restored the sessions."""
 
 
 def may_lack_sessions(back_s: float, made_ms: int, state: QueueState | None) -> bool:
@@ -18,6 +13,6 @@ def may_lack_sessions(back_s: float, made_ms: int, state: QueueState | None) -> 
         state: The scheduler's last report; None: no scheduler leads.
     """
     if state is not None and state.restored_ms is None:
-        return back_s < UNTOLD_S
+        return back_s < UNTOLD_RESTORE_WAIT_S
     is_restored = state is not None and made_ms != 0 and state.restored_ms == made_ms
-    return not is_restored and back_s < LONGEST_S
+    return not is_restored and back_s < RESTORE_WAIT_S

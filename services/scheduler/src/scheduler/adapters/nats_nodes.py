@@ -29,7 +29,7 @@ from contracts.commands import (
     PrejoinRoom,
     Request,
 )
-from contracts.deadlines import DESCRIBE_REPLY_S, LAST_SENTENCE_REPLY_S, PREJOIN_REPLY_S
+from contracts.deadlines import DESCRIBE_REPLY_S, LAST_SENTENCE_REPLY_S, NODE_PROBE_S, PREJOIN_REPLY_S
 from contracts.refusals import RefusalCode
 from contracts.registry import NodeState
 from contracts.streams import NODES
@@ -38,7 +38,6 @@ from scheduler.ports import NO_ANSWER, NO_RESPONDER, NodeSilent, NotAccepted, Ou
 
 _FIND_S: Final = 1.0
 _ADDRESSES: Final = 100_000
-_PROBE_S: Final = 0.4
 _PROBE: Final = EndJob(session_id="session_of_a_probe", epoch=1, reason="probe")  # nodes of every version answer it
 
 log = logs.get_logger(__name__)
@@ -80,7 +79,7 @@ class NatsNodes:
         """Ask the node to end a job that no node has; a refusal, or a reply of another version, is an answer."""
         try:
             with translated():
-                await self._bus.request(END.at(self._address(node_id)), _PROBE, timeout_s=_PROBE_S)
+                await self._bus.request(END.at(self._address(node_id)), _PROBE, timeout_s=NODE_PROBE_S)
         except BadReply:
             return True
         except NoUsableReply:

@@ -4,10 +4,11 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from contracts.deadlines import CLAIM_S
 from contracts.registry import NodeState, PrejoinedRoom
 
-CLAIM_MS = 10_000
-"""Most time from the claim of a room's key to its session's `requested`; the gateway gives a start 8 s."""
+CLAIM_MS = round(CLAIM_S * 1000)
+"""Most time from the claim of a room's key to its session's `requested`."""
 
 REFILL_MS = 1_000
 """Pause before a claimed room is replaced: the call that begins has the processors to itself."""

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from chassis import logs
+from contracts.deadlines import RESTORE_RETRY_S
 from scheduler.domain import reconciling
 from scheduler.domain.reconciling import SlotFate
 from scheduler.domain.session import Session
@@ -20,7 +21,6 @@ from scheduler.leader.room_repair import RoomRepair
 from scheduler.ports import HeldSlot, Slots, Unavailable
 
 _LOG_RETRY_S: Final = 1.0  # a caller who leaves meanwhile is billed by what the log has
-_HURRY_MS: Final = 50_000  # after the nodes had their time to register: about as long as the gateways wait
 _REPAIRS: Final = 200  # unknown sessions whose jobs are judged in one round; the next one goes on
 
 log = logs.get_logger(__name__)
@@ -104,7 +104,7 @@ class Reconciler:
         if not self._made_ms:
             return min(self._every_s, _LOG_RETRY_S)
         left_ms = self._board.nodes.judge_from_ms - self._conductor.time.now_ms()
-        if self.restored_ms == self._made_ms or left_ms < -_HURRY_MS:
+        if self.restored_ms == self._made_ms or left_ms < -1000 * RESTORE_RETRY_S:
             return self._every_s
         return min(self._every_s, max(_LOG_RETRY_S, left_ms / 1000))
 

@@ -15,12 +15,12 @@ from agent_runner.worker.call.apology import Apology
 from agent_runner.worker.call.start import Start, voices
 from agent_runner.worker.pipeline.agent_pipeline import AgentPipeline
 from chassis.tasks import Tasks
-from contracts.deadlines import LAST_WORDS_S
+from contracts.deadlines import LAST_WORDS_S, WORKER_LEAVE_S
 
 _BEGIN_S: Final = 0.7  # of the time for the last words, until the first is heard
 _VOICE_S: Final = 1.5  # if the live voice has sent no audio by then, play the stored apology instead
 _STILL_JOINING_S: Final = 3.0
-_LEAVE_S: Final = 1.0
+_LEAVE_S: Final = WORKER_LEAVE_S / 2  # for a join in flight, then for the room
 _RENDER_AFTER_S: Final = 3.0  # after the first audio
 
 
@@ -51,7 +51,7 @@ class LastWords:
         self._cancelled.set()
 
     async def end(self, end: EndCall, *, has_voice: bool) -> None:
-        """Say the last words, within their time, and leave the room.
+        """Say the last words, within their time, and leave the room, within WORKER_LEAVE_S.
 
         Args:
             has_voice: Text to speech has not failed.

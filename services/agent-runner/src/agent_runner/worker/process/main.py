@@ -25,10 +25,10 @@ from agent_runner.worker.process import log_lines, tracing
 from agent_runner.worker.room import livekit_runtime
 from chassis import logs
 from chassis.settings import load
+from contracts.deadlines import ORPHAN_EXIT_S
 
 EXIT_FAILED: Final = 1
 
-_LEAVE_S: Final = 1.5  # without a supervisor: time to leave the room before the process exits
 _LAST_WORD_S: Final = 0.3
 _MEBIBYTE: Final = 1 << 20
 # A worker runs no programs. LiveKit's SDK would run `lsb_release` at every connect, to name the system to the server.
@@ -91,14 +91,14 @@ def _close_strangers(sock: socket.socket) -> None:
 
 
 def _watch_supervisor() -> None:
-    """Exit with the supervisor even if the event loop hangs: a thread waits for its death, then for `_LEAVE_S`."""
+    """Exit with the supervisor even if the event loop hangs: a thread waits for its death, then for `ORPHAN_EXIT_S`."""
     supervisor = parent_process()
     if supervisor is None:
         return
 
     def wait() -> None:
         select.select([supervisor.sentinel], [], [])
-        time.sleep(_LEAVE_S)
+        time.sleep(ORPHAN_EXIT_S)
         os._exit(EXIT_FAILED)
 
     threading.Thread(target=wait, name="lifeline", daemon=True).start()
@@ -116,7 +116,7 @@ async def _serve(sock: socket.socket, config: AgentConfig) -> None:
         job.receive(message, history)
 
     def on_closed() -> None:
-        loop.call_later(_LEAVE_S, os._exit, EXIT_FAILED)
+        loop.call_later(ORPHAN_EXIT_S, os._exit, EXIT_FAILED)
         job.supervisor_gone()
 
     link = LinkSocket(sock, on_message, on_closed)
