@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from agent_runner.link.messages import (
     MAX_PACKET_BYTES,
@@ -181,3 +182,11 @@ async def test_a_supervisor_that_is_gone_is_noticed_once_and_sending_goes_on_qui
     assert ends.closed.is_set()
     ends.worker.send(Ready(pid=1))
     await ends.worker.drain(1)
+
+
+async def test_the_first_message_that_a_full_queue_discards_is_logged(ends: Ends) -> None:
+    with capture_logs() as lines:
+        for n in range(3000):
+            ends.worker.send(Turn(n=n, user_text="x" * 5000, heard_text="", interrupted=False))
+
+    assert [(line["event"], line["discarded"]) for line in lines] == [("link.full", "turn")]

@@ -51,13 +51,14 @@ class LinkSocket:
         self._on_message = on_message
         self._on_closed = on_closed
         self._unsent: deque[bytes] = deque()
+        self._has_discarded = False
         self._empty = asyncio.Event()
         self._empty.set()
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(sock, self._receive)
 
     def send(self, message: ToSupervisor) -> None:
-        """Send, or queue while the socket is full; a full queue discards the message."""
+        """Send, or queue while the socket is full; a full queue discards the message, and logs the first."""
         if isinstance(message, Beat) and self._unsent:
             return
         if isinstance(message, Turn):
@@ -65,6 +66,9 @@ class LinkSocket:
         elif isinstance(message, Unfinished):
             message = Unfinished(turn=_shortened(message.turn))
         if len(self._unsent) >= _MAX_UNSENT:
+            if not self._has_discarded:
+                self._has_discarded = True
+                log.error("link.full", waiting=len(self._unsent), discarded=message.kind)
             return
         self._unsent.append(encode(message))
         self._flush(droppable=isinstance(message, Beat))

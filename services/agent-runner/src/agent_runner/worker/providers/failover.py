@@ -9,13 +9,13 @@ audio and its unspoken text, and move its connection to the next endpoint (docs/
 import json
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 from loguru import logger
 from pipecat.frames.frames import ErrorFrame
 from pipecat.services.websocket_service import WebsocketService
 from pipecat.utils.errors import ErrorCategory, classify_http_exception
+from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
 from agent_runner.endpoints import Endpoint
@@ -77,10 +77,12 @@ class Failover(Base):
         return self._websocket is not None and self._websocket.state is State.OPEN
 
     async def _send_if_open(self, message: dict[str, str]) -> None:
-        """Send to the provider; ignore errors, which the receive loop sees too."""
+        """Send to the provider; a broken connection is left to the receive loop, which sees it too."""
         if self._is_open:
-            with suppress(Exception):
+            try:
                 await self._websocket.send(json.dumps(message))
+            except (ConnectionClosed, OSError) as error:
+                logger.debug(f"{self}: not sent: {type(error).__name__}")
 
     def _abort_connection(self) -> None:
         """Close a broken connection at once; the receive loop reconnects."""
