@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from chassis import logs
 from chassis.errors import StartFailed
 from chassis.http_protocol import ConnectionLimits, bounded
+from chassis.tasks import Tasks
 from chassis.unread import bound_unread
 
 _BACKLOG: Final = 2048
@@ -85,7 +86,7 @@ class WebServer:
         _allow_files(self._limits.max_connections + _OTHER_FILES)
         listener = self._bind()
         self.port = listener.getsockname()[1]
-        self._task = asyncio.create_task(self._server.serve(sockets=[listener]), name=f"web-{self.port}")
+        self._task = Tasks().spawn(self._server.serve(sockets=[listener]), name=f"web-{self.port}")
         while not self._server.started:
             if self._task.done():
                 await self._task

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from livekit import rtc
 
+from chassis.tasks import Tasks, cancel
 from greenroom_cli.call.audio import FRAME_MS, RATE, Samples, is_loud
 
 # Longer than a pause between two sentences of one answer.
@@ -65,12 +66,11 @@ class Ear:
             silence = np.zeros(RATE * FRAME_MS // 1000, dtype=np.int16)
             for _ in range(LEAD_IN_MS // FRAME_MS):
                 self.hear(silence, time.monotonic())
-        self._listening = asyncio.create_task(self._listen(track))
+        self._listening = Tasks().spawn(self._listen(track))
 
     async def close(self) -> None:
         if self._listening:
-            self._listening.cancel()
-            await asyncio.gather(self._listening, return_exceptions=True)
+            await cancel(self._listening)
         self._file.close()
 
     def hear(self, frame: Samples, now: float) -> None:

@@ -6,6 +6,7 @@ from collections import deque
 import numpy as np
 from livekit import rtc
 
+from chassis.tasks import Tasks, cancel
 from greenroom_cli.call.audio import FRAME_SAMPLES, RATE, Samples
 
 # A short queue keeps the track from starving; its length is the delay of `spoken`.
@@ -23,7 +24,7 @@ class Microphone:
         self._frames: deque[Samples] = deque(maxlen=LONGEST_SPEECH_S * 50)
         self._said = asyncio.Event()
         self._is_closing = False
-        self._task = asyncio.create_task(self._run())
+        self._task = Tasks().spawn(self._run())
 
     async def say(self, samples: Samples) -> None:
         """Send speech; return when its last frame was played into the track."""
@@ -40,8 +41,7 @@ class Microphone:
             async with asyncio.timeout(CLOSE_S):
                 await self._task
         except TimeoutError:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await cancel(self._task)
         await self._source.aclose()
 
     async def _run(self) -> None:

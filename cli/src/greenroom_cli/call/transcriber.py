@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
+from chassis.tasks import Tasks, cancel
 from greenroom_cli.call.audio import RATE, Samples
 from greenroom_cli.errors import CommandError
 
@@ -40,8 +41,9 @@ class Transcriber:
         self._on_heard = on_heard
         self._chunks: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUE_CHUNKS)
         self._pending = b""
-        self._sending = asyncio.create_task(self._send())
-        self._receiving = asyncio.create_task(self._receive())
+        tasks = Tasks()
+        self._sending = tasks.spawn(self._send())
+        self._receiving = tasks.spawn(self._receive())
 
     @classmethod
     async def connect(cls, host: str, api_key: str, on_heard: Callable[[Heard], None] | None = None) -> "Transcriber":
@@ -89,9 +91,7 @@ class Transcriber:
             raise CommandError(f"the transcription broke off: {self.fault}", CHECK)
 
     async def close(self) -> None:
-        for task in (self._sending, self._receiving):
-            task.cancel()
-        await asyncio.gather(self._sending, self._receiving, return_exceptions=True)
+        await cancel(self._sending, self._receiving)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(2):
                 await self._socket.close()

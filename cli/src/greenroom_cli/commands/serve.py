@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from chassis import logs
+from chassis.tasks import first_of
 from greenroom_cli import deployment, local_stack
 from greenroom_cli.commands.options import STATE, State
 from greenroom_cli.runner import Stopped, run
@@ -118,8 +119,5 @@ async def _until_drained(
         await asyncio.shield(supervising)
     except asyncio.CancelledError:
         log.info("serve.draining", limit_s=drain_limit_s(environment))
-        draining = asyncio.create_task(stack.supervisor.retire(nodes))
-        await asyncio.wait((draining, supervising), return_when=asyncio.FIRST_COMPLETED)
-        if not draining.done():
-            await supervising
+        await first_of(stack.supervisor.retire(nodes), asyncio.shield(supervising))
         raise

@@ -76,6 +76,7 @@ class Session:
         async with asyncio.timeout(SESSION_S):
             await asyncio.wait({reading, listening}, return_when=asyncio.FIRST_COMPLETED)
         if not reading.done():
+            await listening  # raises what it failed with
             raise RecogniserFailed("the recogniser process is gone")
         await reading
 

@@ -5,6 +5,7 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 
+from chassis.tasks import Tasks
 from sandbox.speech import protocol
 from sandbox.speech.protocol import Configuration, Heard, Kind
 
@@ -152,7 +153,7 @@ class EarPool:
 
     def _refill(self) -> None:
         if self._filling is None or self._filling.done():
-            self._filling = asyncio.create_task(self.fill(after_s=REFILL_AFTER_S))
+            self._filling = Tasks().spawn(self.fill(after_s=REFILL_AFTER_S))
 
     async def close(self) -> None:
         """Stop every waiting process; the others end with their sessions.

@@ -25,6 +25,7 @@ from chassis.nats.errors import (
 )
 from chassis.nats.jetstream.config import SHAPE_KEY, config_of, fit
 from chassis.nats.jetstream.state import StreamUse, stream_use
+from chassis.tasks import Tasks
 from contracts.streams import SHAPE, AnyBucket, BucketSpec, StreamSpec, stream_name
 
 _IN_USE: Final = 10058  # the stream exists with another configuration
@@ -89,7 +90,7 @@ class Streams:
     def redeclare_soon(self) -> None:
         """Create again, in a task, what is missing; limits of what exists only grow. Runs after each reconnect."""
         if self._redeclaring is None or self._redeclaring.done():
-            self._redeclaring = asyncio.get_running_loop().create_task(self._redeclare(), name="redeclare streams")
+            self._redeclaring = Tasks().spawn(self._redeclare(), name="redeclare streams")
 
     async def restore(self, bucket: AnyBucket) -> bool:
         """Make a bucket again, empty, if a former version stored it otherwise (memory or file); True if it did.

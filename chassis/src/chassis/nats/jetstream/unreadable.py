@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from chassis import logs, metrics
 from chassis.nats.errors import BusUnavailable, PublishRefused, SequenceConflict
 from chassis.nats.jetstream.messages import MSG_ID, Stored, ascii_header, brief, stream_of
+from chassis.tasks import Tasks
 from contracts.streams import DEAD
 from contracts.subjects import DEAD_PREFIX
 
@@ -63,7 +64,7 @@ class UnreadableRecords:
             return
         self._waiting.append(record)
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._bury_all())
+            self._task = Tasks().spawn(self._bury_all())
 
     async def bury(self, record: Stored) -> None:
         """Write the dead letter, unless another reader has written it.

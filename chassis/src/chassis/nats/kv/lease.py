@@ -131,12 +131,12 @@ class Lease:
     async def _lead(self, on_gained: Callable[[], Awaitable[None]]) -> bool:
         """Renew the lease until it is lost; True if `on_gained` failed."""
         leading = asyncio.ensure_future(on_gained())
+        leading.add_done_callback(self._report_bug)
         pause_s = self.ttl_s / 3
         try:
             while self.is_held:
                 await self._wait(leading, min(pause_s, self._held_until - self._clock()))
                 if leading.done() and not leading.cancelled() and leading.exception() is not None:
-                    log.error("lease.leader_bug", key=self.key, exc_info=leading.exception())
                     return True
                 pause_s = self.ttl_s / 3 if await self.renew() else _RETRY_S
             return False
@@ -144,6 +144,11 @@ class Lease:
             if not leading.done():
                 leading.cancel()
                 await asyncio.wait({leading}, timeout=1)
+
+    def _report_bug(self, leading: asyncio.Future[None]) -> None:
+        """Log a failure of `on_gained`, also one that comes with the loss of the lease."""
+        if not leading.cancelled() and (error := leading.exception()) is not None:
+            log.error("lease.leader_bug", key=self.key, exc_info=error)
 
     async def _wait(self, leading: asyncio.Future[None], pause_s: float) -> None:
         if leading.done():

@@ -8,7 +8,7 @@ from typing import Any, cast
 import httpx
 
 from chassis.logs import get_logger
-from chassis.tasks import cancel
+from chassis.tasks import Tasks, cancel
 
 log = get_logger(__name__)
 
@@ -36,7 +36,7 @@ class InworldVoices:
             return None
         if monotonic() >= self._fresh_until:
             if self._fetching is None or self._fetching.done():
-                self._fetching = asyncio.create_task(self._refresh(), name="inworld-voices")
+                self._fetching = Tasks().spawn(self._refresh(), name="inworld-voices")
             if self._voices is None:
                 await asyncio.wait({self._fetching}, timeout=self._deadline_s)
         return self._voices

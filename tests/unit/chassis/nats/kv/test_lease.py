@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from chassis.nats import BusUnavailable, Entry, KeyChanged, KeyExists
 from chassis.nats.kv.lease import Lease
@@ -190,3 +191,20 @@ def test_a_process_that_leads_again_knows_whether_it_saw_another_lead() -> None:
         assert (scene.lease.gains, scene.lease.others_seen) == (3, 1)
 
     run(main(), scene.loop)
+
+
+def test_a_bug_of_the_leader_that_comes_with_the_loss_of_the_lease_is_logged() -> None:
+    scene = Scene()
+
+    async def lead() -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            raise ValueError("in the clean-up")
+
+    scene.lead = lead  # type: ignore[method-assign]
+    scene.bucket.away_s = (scene.began + 1.5, scene.began + 10)
+    with capture_logs() as lines:
+        scene.play(8)
+
+    assert "lease.leader_bug" in [line["event"] for line in lines]

@@ -79,7 +79,7 @@ class Job:
                 recovered=lambda provider: self._take(self._state.reconnected(provider)),
                 lost=lambda after_s: self._take(self._state.lost(round(1000 * after_s))),
                 error=self._on_error,
-                ended=lambda: self._end_call(EndCall(Cause.FAILED, "the pipeline ended by itself")),
+                ended=lambda error: self._end_call(EndCall(Cause.FAILED, _how_it_ended(error))),
                 typed=self._on_typed,
             ),
             is_traced=is_traced,
@@ -261,3 +261,8 @@ class Job:
 
     def _on_bug(self, _task: str, error: BaseException) -> None:
         self._end_call(EndCall(Cause.FAILED, f"{type(error).__name__}: {error}"[:_MOST_TEXT]))
+
+
+def _how_it_ended(error: BaseException | None) -> str:
+    """The logged reason of a pipeline's end: the error's text could repeat what people say."""
+    return "the pipeline ended by itself" if error is None else f"the pipeline failed: {type(error).__name__}"

@@ -14,7 +14,7 @@ from agent_runner.link.messages import Go
 from agent_runner.worker.call.apology import Apology
 from agent_runner.worker.call.start import Start, voices
 from agent_runner.worker.pipeline.agent_pipeline import AgentPipeline
-from chassis.tasks import Tasks
+from chassis.tasks import Tasks, first_of
 from contracts.deadlines import LAST_WORDS_S, WORKER_LEAVE_S
 
 _BEGIN_S: Final = 0.7  # of the time for the last words, until the first is heard
@@ -67,16 +67,14 @@ class LastWords:
         pipeline.ear.call_ended()
         if self._start.joining is not None:  # LiveKit's runtime finishes a cancelled join and would then stay for 20 s
             await asyncio.wait([self._start.joining], timeout=_LEAVE_S)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_LEAVE_S):
-                await asyncio.gather(self._room.leave(), pipeline.stt.close_session(), return_exceptions=True)
+        leaving = [self._tasks.spawn(self._room.leave()), self._tasks.spawn(pipeline.stt.close_session())]
+        await asyncio.wait(leaving, timeout=_LEAVE_S)
 
     async def _limited(self, words: Coroutine[Any, Any, None], limit_s: float) -> None:
         """Run these for at most `limit_s`; `cancel` ends them at once."""
-        waits = [self._tasks.spawn(words), asyncio.create_task(self._cancelled.wait())]
-        await asyncio.wait(waits, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
-            wait.cancel()
+        speaking = self._tasks.spawn(words)
+        await first_of(asyncio.wait([speaking]), self._cancelled.wait(), timeout_s=limit_s)
+        speaking.cancel()
 
     async def _say(self, text: str, limit_s: float = LAST_WORDS_S) -> None:
         """Interrupt the agent, say this, and end the pipeline. A call that is still joining gets time to join."""

@@ -44,6 +44,7 @@ from agent_runner.worker.providers.llm import CANCELLED, LanguageModel
 from agent_runner.worker.providers.stt import SpeechToText
 from agent_runner.worker.providers.tts import TextToSpeech
 from agent_runner.worker.room.transport import WarmTransport
+from chassis.tasks import Tasks, first_of
 
 START_S: Final = 10.0
 
@@ -62,7 +63,7 @@ class PipelineListener:
         lost: The voice failed to speak an utterance, so many seconds after the request for it.
         error: A processor reported an error: its provider (None for other processors), the text, whether the
             processor has become unusable, and the error's name.
-        ended: The pipeline ended.
+        ended: The pipeline ended; the error that it failed with, None without one.
         typed: The caller typed a text.
     """
 
@@ -72,7 +73,7 @@ class PipelineListener:
     recovered: Callable[[Provider], None]
     lost: Callable[[float], None]
     error: Callable[[Provider | None, str, bool, str], None]
-    ended: Callable[[], None]
+    ended: Callable[[BaseException | None], None]
     typed: Callable[[str], None]
 
 
@@ -125,6 +126,7 @@ class AgentPipeline:
 
         Raises:
             TimeoutError: The pipeline did not start in START_S.
+            Exception: What the pipeline failed with before.
         """
         started = asyncio.Event()
 
@@ -134,9 +136,10 @@ class AgentPipeline:
 
         runner = WorkerRunner(handle_sigint=False)
         await runner.add_workers(self.worker)
-        self._running = asyncio.create_task(self._run(runner))
-        async with asyncio.timeout(START_S):
-            await started.wait()
+        self._running = Tasks().spawn(runner.run(), name="pipeline")
+        self._running.add_done_callback(self._ended)
+        if await first_of(started.wait(), asyncio.shield(self._running), timeout_s=START_S) is None:
+            raise TimeoutError(f"the pipeline did not start in {START_S:g} s")
 
     def beat(self) -> Beat:
         return Beat(caller_in_room=self.transport.client.caller_in_room)
@@ -179,11 +182,8 @@ class AgentPipeline:
             async with asyncio.timeout(len(pcm) / bytes_per_s + _LATE_S):
                 await is_out.wait()
 
-    async def _run(self, runner: WorkerRunner) -> None:
-        try:
-            await runner.run()
-        finally:
-            self._listener.ended()
+    def _ended(self, running: asyncio.Task[None]) -> None:
+        self._listener.ended(None if running.cancelled() else running.exception())
 
     def _on_turn(self, turn: Turn) -> None:
         greeting, self._greeting = self._greeting, None

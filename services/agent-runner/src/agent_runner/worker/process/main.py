@@ -25,6 +25,7 @@ from agent_runner.worker.process import log_lines, tracing
 from agent_runner.worker.room import livekit_runtime
 from chassis import logs
 from chassis.settings import load
+from chassis.tasks import Tasks
 from contracts.deadlines import ORPHAN_EXIT_S
 
 EXIT_FAILED: Final = 1
@@ -123,7 +124,7 @@ async def _serve(sock: socket.socket, config: AgentConfig) -> None:
     job = Job(config, link.send, is_traced=is_traced)
     await job.prepare()
     link.send(Ready(pid=os.getpid()))
-    beats = asyncio.create_task(_beat(job, link))
+    beats = Tasks().spawn(_beat(job, link))
     stopped = await job.stopped
     beats.cancel()
     link.send(stopped)

@@ -69,7 +69,7 @@ class FrontEndLink:
         self._room, self._writer = room, None
         self.show(self._state)
         if self._sending is None:
-            self._sending = asyncio.create_task(self._send())
+            self._sending = Tasks().spawn(self._send())
 
     def show(self, effect: FrontEndEffect) -> None:
         """Send this, now or once the room is joined: a first word may be heard before the join has been told here."""

@@ -13,6 +13,8 @@ from contextlib import asynccontextmanager, suppress
 from typing import Final
 from urllib.parse import urlsplit
 
+from chassis.tasks import Tasks
+
 _LOOK_S: Final = 0.003  # shorter than the server's first answer; only messages after it can be held back
 _PORTS: Final = {"ws": 80, "http": 80}
 
@@ -20,7 +22,7 @@ _PORTS: Final = {"ws": 80, "http": 80}
 @asynccontextmanager
 async def off(url: str) -> AsyncGenerator[None]:
     """Set TCP_NODELAY on the next connection that this process makes to `url` inside the block."""
-    turning = asyncio.create_task(_turn_off(_port(url), _sockets()))
+    turning = Tasks().spawn(_turn_off(_port(url), _sockets()))
     try:
         yield
     finally:
