@@ -49,7 +49,7 @@ END_S: Final = 3.0
 LAST_WORDS_S: Final = 5.0
 """The longest last sentence of an end that the scheduler waits for."""
 OWN_LAST_WORDS_S: Final = 15.0
-"""The longest goodbye of an end that the agent decides, for which nobody waits."""
+"""The longest goodbye of an end that the agent decides; no service waits for it."""
 KILL_S: Final = 7.5
 """Default of KILL_S: from the decision to end until SIGKILL."""
 REAP_S: Final = 2.0

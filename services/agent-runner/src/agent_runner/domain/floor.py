@@ -70,7 +70,7 @@ class Sound:
         is_on: It goes on.
         began: When, in seconds of the clock of `Floor`.
         overlaps: It began while the agent spoke: it may be the agent's echo.
-        is_callers: It began after the agent's last word had died away, so it is no echo.
+        is_callers: It began after the agent's last word had died away, so it cannot be an echo.
         is_echo: Its last transcript is one, or may become one; else the caller said it.
     """
 

@@ -83,8 +83,8 @@ def _is_asked(turns: Mapping[tuple[int, int], TurnFinished], calls: Sequence[Too
     """Whether the caller's last question has no answer, whatever the agent has said by itself since.
 
     An answer that the epoch's end cut short counts as given, unless a tool was called for it: then it may have been
-    no more than "one moment". An answer that failed is followed by a line that says so. A successor's answer is a turn
-    of its own without a question, from 1 on.
+    no more than "one moment". An answer that failed is followed by a line that says so. A successor's answer is a
+    separate turn without a question, from 1 on.
     """
     called = {(call.epoch, call.turn) for call in calls}
     places = sorted(turns.keys() | called)

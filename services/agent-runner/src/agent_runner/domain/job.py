@@ -62,7 +62,7 @@ class EndCall:
 
     @property
     def words_s(self) -> float:
-        """The longest that the last words may take; nobody waits for those of an end that the agent decides."""
+        """The longest that the last words may take; no service waits for those of an end that the agent decides."""
         return OWN_LAST_WORDS_S if self.cause in _AGENTS_OWN else LAST_WORDS_S
 
 

@@ -125,7 +125,7 @@ class Patience:
 
         Args:
             is_owed: The model has not been asked since a result came.
-            is_free: Neither caller nor agent speaks, and the caller's turn is over.
+            is_free: Neither caller nor agent speaks, and the caller's turn has ended.
         """
         if not is_running:
             self._wait_s = self._filler_s

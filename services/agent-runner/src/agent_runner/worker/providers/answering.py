@@ -38,7 +38,7 @@ class Answering:
         return self._ready(*self.text.fed(piece))
 
     def end_text(self) -> str:
-        """End the attempt's text; returns what is left to speak."""
+        """End the attempt's text; returns the rest to speak."""
         return self._ready(*self.text.ended(is_cut=self.is_cut))
 
     def tool_called(self) -> None:
