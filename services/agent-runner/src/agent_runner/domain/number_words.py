@@ -127,7 +127,7 @@ _WRITTEN: Final = ("digits", "mixed")
 
 
 def _is_also_word(said: str, after: Sequence[str]) -> bool:
-    """Whether "um", "un" or "dos" is an article or a preposition, not a number: "um sieben", "un punto", "um dos dois"."""
+    """Whether "um", "un" or "dos" is another word, not a number: "um sieben", "un punto", "um dos dois"."""
     if said not in _ALSO_WORDS or not after or after[0] in _ALSO_WORDS[said]:
         return False
     kind = _kind(after[0])
