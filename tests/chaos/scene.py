@@ -24,7 +24,7 @@ from contracts.events import Event, SessionEnded
 from contracts.registry import NodeState
 from contracts.streams import KEYS, NODES, SLOTS
 from contracts.subjects import ALL_SESSIONS
-from greenroom_cli.call.audio import RATE
+from greenroom_cli.call.audio import RATE, Samples
 from greenroom_cli.call.voice import speak
 from greenroom_cli.settings import Settings
 from greenroom_cli.stack import Part, Stack, StackOptions, running_stack, system_environment
@@ -123,10 +123,14 @@ class Scene:
             settings = Settings.of(self.stack.environment)
             assert settings.inworld_api_key is not None
             said = await speak(text, voice=voice, http_url=settings.inworld_http_url, api_key=settings.inworld_api_key)
-            file = self._folder / f"{uuid4().hex}.wav"
-            _write_wav(file, said.samples.tobytes())
-            self._speech[text] = file
+            self._speech[text] = self.recording(said.samples)
         return self._speech[text]
+
+    def recording(self, samples: Samples) -> Path:
+        """A wav file of these samples."""
+        file = self._folder / f"{uuid4().hex}.wav"
+        _write_wav(file, samples.tobytes())
+        return file
 
     # --- faults
 
@@ -141,6 +145,10 @@ class Scene:
     async def fault(self, service: str, kind: str, **more: Any) -> None:
         """Have the sandbox's answers go wrong; see `sandbox.faults.Fault`."""
         await self._order("POST", "faults", {"service": service, "kind": kind, **more})
+
+    async def repair(self) -> None:
+        """Have the sandbox's answers go right again."""
+        await self._order("DELETE", "faults")
 
     async def disconnect(self, service: str, code: int | None = None) -> None:
         """Cut every connection that the sandbox has open as this service."""
