@@ -9,6 +9,7 @@ RAW = {"create_task", "ensure_future"}
 READ = {
     "chassis/src/chassis/health.py": "the next probe reads the result",
     "services/agent-runner/src/agent_runner/worker/call/start.py": "its function waits for it, too",
+    "services/agent-runner/src/agent_runner/worker/pipeline/agent_pipeline.py": "its end tells the call, by name alone",
     "services/gateway/src/gateway/adapters/shared_read.py": "each caller reads the result",
 }
 """Where a raw task is kept all the same, and why."""

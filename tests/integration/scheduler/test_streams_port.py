@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from chassis.nats import Bus, show_position
+from chassis.nats import Bus
 from contracts.streams import BILLINGS_POSITION, BUCKETS, SESSIONS, STREAMS
 from contracts.subjects import session_event
 from scheduler.adapters.nats_session_log import NatsSessionLog
@@ -47,7 +47,7 @@ def nats(bus: Bus) -> Streams:
         return (await log.append(requested(session_id), expect_last=0)).seq
 
     async def read_to(seq: int) -> None:
-        await show_position(bus.connection, SESSIONS.name, BILLINGS_POSITION, filters, seq, may_go_back=False)
+        await bus.show_position(SESSIONS, BILLINGS_POSITION, filters, seq, may_go_back=False)
 
     return Streams(NatsStores(bus), write, read_to)
 

@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from agent_runner.domain.answer import Answer, fitting, up_to_a_sentence
 from agent_runner.domain.speakable import Speakable
+from contracts.deadlines import LAST_WORDS_S, OWN_LAST_WORDS_S
+from contracts.lines import TABLE
 
 SENTENCE = "This is one of the sentences of it. "  # 36 characters: 2.4 s
 
@@ -96,6 +98,7 @@ def test_a_text_that_the_limit_cut(text: str, alone: bool, spoken: str) -> None:
         ("Goodbye, Anna!", 5, "Goodbye, Anna!"),
         ("Thank you. " + "We hope to hear from you soon. " * 4, 4, "Thank you. We hope to hear from you soon."),
         ("We wish you a pleasant evening, and hope to hear more", 2.3, "We wish you a pleasant evening"),
+        ("Dr. Miller will call you back tomorrow at nine in the morning", 2, "Dr. Miller will call you back"),
         ("感谢您的来电。" * 9, 5, "感谢您的来电。" * 3),
         ("Version 1.5 is out today", 0.9, "Version 1.5"),
         ("a" * 100, 2, "a" * 30),
@@ -110,3 +113,13 @@ def test_what_fits_is_a_beginning(text: str, longest_s: float, speed: float) -> 
     kept = fitting(text, longest_s, speed)
     assert text.startswith(kept)
     assert kept == text or len(kept) <= longest_s * speed * 15
+
+
+@pytest.mark.parametrize("speed", [0.9, 1.0])
+@pytest.mark.parametrize("language", sorted(TABLE))
+def test_each_languages_own_last_words_are_said_whole(language: str, speed: float) -> None:
+    lines = TABLE[language]
+    for line in (lines.apology, lines.timeout_goodbye):
+        assert fitting(line, LAST_WORDS_S - 1, speed) == line
+    for line in (lines.goodbye, lines.idle_goodbye):
+        assert fitting(line, OWN_LAST_WORDS_S - 1, speed) == line

@@ -16,6 +16,7 @@ _SENTENCE_ENDS: Final = ".!?…।؟"
 _WIDE_ENDS: Final = "。！？"  # no space follows them
 _CLAUSE_ENDS: Final = ",;:—、，"
 _PATIENCE: Final = 1.5
+_SLACK: Final = 1.4  # voices are faster than the estimate, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +114,22 @@ def _seconds(character: str, speed: float) -> float:
 
 
 def fitting(text: str, longest_s: float, speed: float = 1.0) -> str:
-    """As many whole sentences as can be spoken in this time; of a longer first one the words that can."""
-    said_s, words, sentences = 0.0, 0, 0
-    for at, character in enumerate(text):
+    """What of a text to say in this time: all of it unless it is clearly longer, else its whole sentences that fit.
+
+    Sentences that fill less than half of the time are not enough, such as an abbreviation with its full stop; then the
+    words that fit are said.
+    """
+    ends_s, said_s = list[float](), 0.0
+    for character in text:
         said_s += _seconds(character, speed)
-        if said_s > longest_s:
-            return (text[:sentences] or text[:words].rstrip(_CLAUSE_ENDS + " ") or text[:at]).rstrip()
+        ends_s.append(said_s)
+    if said_s <= longest_s * _SLACK:
+        return text
+    words = sentences = 0
+    for at, character in enumerate(text):
+        if ends_s[at] > longest_s:
+            kept = text[:sentences] if sentences and ends_s[sentences - 1] >= longest_s / 2 else text[:words]
+            return (kept if sentences == len(kept) else kept.rstrip(_CLAUSE_ENDS + " ") or text[:at]).rstrip()
         is_last = text[at + 1 : at + 2].strip() == ""
         if character in _WIDE_ENDS or (character in _SENTENCE_ENDS and is_last):
             sentences = at + 1

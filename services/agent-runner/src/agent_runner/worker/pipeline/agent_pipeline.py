@@ -44,7 +44,7 @@ from agent_runner.worker.providers.llm import CANCELLED, LanguageModel
 from agent_runner.worker.providers.stt import SpeechToText
 from agent_runner.worker.providers.tts import TextToSpeech
 from agent_runner.worker.room.transport import WarmTransport
-from chassis.tasks import Tasks, first_of
+from chassis.tasks import first_of
 
 START_S: Final = 10.0
 
@@ -136,9 +136,9 @@ class AgentPipeline:
 
         runner = WorkerRunner(handle_sigint=False)
         await runner.add_workers(self.worker)
-        self._running = Tasks().spawn(runner.run(), name="pipeline")
+        self._running = asyncio.create_task(runner.run(), name="pipeline")  # `Tasks` would log what people say
         self._running.add_done_callback(self._ended)
-        if await first_of(started.wait(), asyncio.shield(self._running), timeout_s=START_S) is None:
+        if await first_of(started.wait(), asyncio.shield(self._running), timeout_s=START_S) != 0:
             raise TimeoutError(f"the pipeline did not start in {START_S:g} s")
 
     def beat(self) -> Beat:

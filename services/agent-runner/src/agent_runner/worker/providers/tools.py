@@ -131,7 +131,8 @@ class Toolbox:
         question, has_answer = self._talk.questions, self._talk.is_answering
         given = params.arguments.get("goodbye") if isinstance(params.arguments, Mapping) else None
         await self._is_quiet(llm)
-        said = self._talk.said if has_answer else ""
+        so_far = self._talk.so_far() if self._talk.is_answering else None
+        said = so_far.heard_text if so_far else self._talk.said if has_answer else ""
         if has_words(said):
             await asyncio.sleep(_PLAYED_OUT_S)
         with suppress(TimeoutError):  # the words of a caller who interrupted the goodbye come at the turn's end
