@@ -87,7 +87,7 @@ TABLE: Final[Mapping[str, Lines]] = MappingProxyType(
             tool_filler="Einen Moment, bitte.",
             goodbye="Vielen Dank für Ihren Anruf. Auf Wiederhören.",
             timeout_goodbye="Es tut mir leid, unsere Zeit ist um. Auf Wiederhören.",
-            apology="Es tut mir leid, ich habe ein technisches Problem und muss auflegen. Auf Wiederhören.",
+            apology="Entschuldigung, wegen einer Störung muss ich auflegen. Auf Wiederhören.",
         ),
         "es": Lines(
             opening="Hola, {name}. ¿En qué puedo ayudarle hoy?",
@@ -115,7 +115,7 @@ TABLE: Final[Mapping[str, Lines]] = MappingProxyType(
             tool_filler="Un instant, s'il vous plaît.",
             goodbye="Merci de votre appel. Au revoir.",
             timeout_goodbye="Toutes mes excuses, notre temps est écoulé. Au revoir.",
-            apology="Toutes mes excuses, j'ai un problème technique et je dois raccrocher. Au revoir.",
+            apology="Pardon, un problème technique m'oblige à raccrocher. Au revoir.",
         ),
         "pt": Lines(
             opening="Olá, {name}. Como posso ajudar?",
@@ -170,8 +170,8 @@ TABLE: Final[Mapping[str, Lines]] = MappingProxyType(
             credit_warning="お知らせいたします。まもなくお時間です。通話はあと三十秒以内に終了します。",
             tool_filler="少々お待ちください。",
             goodbye="お電話ありがとうございました。失礼いたします。",
-            timeout_goodbye="申し訳ございません、お時間になりました。失礼いたします。",
-            apology="申し訳ございません、技術的な問題のため通話を終了いたします。失礼いたします。",
+            timeout_goodbye="お時間になりましたので、失礼いたします。",
+            apology="申し訳ありません、技術的な問題で終了いたします。",
         ),
         "zh": Lines(
             opening="{name}，您好！请问有什么可以帮您？",

@@ -63,7 +63,7 @@ def test_a_pipelines_error() -> None:
     taken: list[Any] = []
     job: Any = SimpleNamespace(_state=JobState(has_job=True), _take=taken.append)
     job._log = log_lines.logs.get_logger()
-    job._pipeline = SimpleNamespace(llm=SimpleNamespace(has_begun=False, asked_at=0.0))
+    job._pipeline = SimpleNamespace(llm=SimpleNamespace(answer=SimpleNamespace(has_begun=False, asked_at=0.0)))
     with capture_logs() as lines:
         Job._on_error(job, "llm", f"you said {WORDS}", False, "server: NoAnswer")
         Job._on_error(job, None, f"you said {WORDS}", True, "application: ValueError")

@@ -128,8 +128,9 @@ def fitting(text: str, longest_s: float, speed: float = 1.0) -> str:
     words = sentences = 0
     for at, character in enumerate(text):
         if ends_s[at] > longest_s:
-            kept = text[:sentences] if sentences and ends_s[sentences - 1] >= longest_s / 2 else text[:words]
-            return (kept if sentences == len(kept) else kept.rstrip(_CLAUSE_ENDS + " ") or text[:at]).rstrip()
+            if sentences and ends_s[sentences - 1] >= longest_s / 2:
+                return text[:sentences]
+            return text[:words].rstrip(_CLAUSE_ENDS + " ") or text[:at]
         is_last = text[at + 1 : at + 2].strip() == ""
         if character in _WIDE_ENDS or (character in _SENTENCE_ENDS and is_last):
             sentences = at + 1
