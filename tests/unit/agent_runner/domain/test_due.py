@@ -103,6 +103,62 @@ def test_a_yes_in_the_filler_is_no_answer_while_the_tool_runs() -> None:
     assert call.take(call.floor.agent_ended(12.3)) == ()
 
 
+def answered_before_the_tool(text: str) -> Waiting:
+    """The model says this at 11 to 12 and calls a tool that takes long."""
+    call = Waiting()
+    call.expects(10.1, lambda due: due.answer_began(10.1))
+    call.expects(10.5, lambda due: due.tools_began(10.5, ["a"]))
+    call.says(11, 12, text)
+    call.expects(12.1, Due.answer_ended)
+    return call
+
+
+@pytest.mark.parametrize("text", ["Let me look. Do you want the express option?", "Tell me yes or no meanwhile."])
+def test_a_yes_after_an_answer_is_answered_while_its_tool_runs(text: str) -> None:
+    call = answered_before_the_tool(text)
+    assert call.cough(12.5) == [Pause(), Resume()], "a sound without words is no turn"
+    assert call.take(call.floor.words(14, "Yes", is_final=False)) == ()
+    assert call.take(call.floor.words(14.3, "Yes.", is_final=True)) == (StartTurn(),)
+
+
+@pytest.mark.parametrize("is_over_first", [False, True])
+def test_a_yes_at_the_end_of_an_answer_is_taken_up_while_its_tool_runs(*, is_over_first: bool) -> None:
+    call = Waiting()
+    call.expects(10.1, lambda due: due.answer_began(10.1))
+    call.expects(10.5, lambda due: due.tools_began(10.5, ["a"]))
+    call.floor = call.floor.agent_began().agent_said(11, "Express?")
+    assert call.take(call.floor.words(11.5, "Yes.", is_final=True)) == (Ignore(backchannel=True),)
+    before = len(call.effects)
+    if is_over_first:
+        call.expects(12, Due.answer_ended)
+        call.take(call.floor.agent_ended(12.1))
+    else:
+        call.take(call.floor.agent_ended(12))
+        call.expects(12.1, Due.answer_ended)
+    assert call.effects[before:] == [TakeUp("Yes.")]
+
+
+def test_a_question_stays_open_over_a_filler_until_the_callers_turn() -> None:
+    call = answered_before_the_tool("Do you want the express option?")
+    call.floor = call.floor.agent_prepares(13.5)
+    assert call.take(call.floor.words(13.6, "Okay.", is_final=True)) == (Ignore(backchannel=True),)
+    call.says(14, 15.2)
+    assert call.take(call.floor.words(16, "Yes.", is_final=True)) == (StartTurn(),)
+    call.floor = call.floor.turn_began()
+    assert call.take(call.floor.words(16.1, "Yes.", is_final=True)) == ()
+    call.floor = call.floor.turn_ended(17)
+    call.expects(17.1, lambda due: due.answer_began(17.1))
+    call.expects(17.5, Due.answer_ended)  # it had no words
+    assert call.take(call.floor.words(19, "Okay.", is_final=True)) == (Ignore(backchannel=True),)
+
+
+def test_an_okay_after_the_filler_answers_no_statement() -> None:
+    call = answered_before_the_tool("Let me look.")
+    call.floor = call.floor.agent_prepares(13.5)
+    call.says(14, 15)
+    assert call.take(call.floor.words(16, "Okay.", is_final=True)) == (Ignore(backchannel=True),)
+
+
 def test_the_end_of_an_older_answer_does_not_end_the_one_that_is_due() -> None:
     call = Waiting()
     call.expects(10.1, lambda due: due.answer_began(10.1))
@@ -140,5 +196,5 @@ def test_a_long_answer_is_due_while_its_words_come() -> None:
     due = Due().answer_began(100)
     for at in range(101, 200, 10):
         assert due.is_open(at)
-        due = due.goes_on(at)
-    assert not due.answer_ended().goes_on(200).is_open(200)
+        due = due.goes_on(at, "and")
+    assert not due.answer_ended().goes_on(200, "and").is_open(200)

@@ -10,6 +10,8 @@ LONGEST_S: Final = 30.0
 TOOL_S: Final = 60.0
 """Longest wait for a tool: its own deadline, and the end of what the agent says when its result comes."""
 
+_QUESTION_MARKS: Final = frozenset("?？؟")
+
 
 @dataclass(frozen=True, slots=True)
 class Due:
@@ -23,6 +25,8 @@ class Due:
         has_begun: The model has begun that answer; else an answer that ends is an older one.
         tools: The ids of the calls that run.
         tools_until: They end by then.
+        has_spoken: The caller heard words of the model's last, and no line since.
+        has_asked: A question of the model's was among its words since the caller's last turn, whatever was said since.
     """
 
     line_until: float = 0.0
@@ -30,17 +34,23 @@ class Due:
     has_begun: bool = False
     tools: frozenset[str] = frozenset()
     tools_until: float = 0.0
+    has_spoken: bool = False
+    has_asked: bool = False
 
     def is_open(self, now: float) -> bool:
         """Whether anything is due."""
         return now < max(self.line_until, self.answer_until, self.tools_until)
+
+    def takes_replies(self, now: float) -> bool:
+        """Whether a tool alone is due and the caller may reply to what the model has said meanwhile."""
+        return (self.has_spoken or self.has_asked) and max(self.line_until, self.answer_until) <= now < self.tools_until
 
     def line(self, now: float) -> Self:
         """The agent is about to say a line by itself."""
         return replace(self, line_until=now + LONGEST_S)
 
     def line_began(self) -> Self:
-        return replace(self, line_until=0.0)
+        return replace(self, line_until=0.0, has_spoken=self.has_spoken and not self.line_until)
 
     def asked(self, now: float) -> Self:
         """The model is asked for an answer."""
@@ -50,9 +60,13 @@ class Due:
         """The model's answer has begun, and all that was said before it is heard."""
         return replace(self, answer_until=now + LONGEST_S, has_begun=True)
 
-    def goes_on(self, now: float) -> Self:
-        """The caller heard a word."""
-        return replace(self, answer_until=now + LONGEST_S) if self.answer_until else self
+    def goes_on(self, now: float, text: str) -> Self:
+        """The caller heard this word."""
+        if not self.answer_until:
+            return self
+        has_asked = self.has_asked or (self.has_begun and not _QUESTION_MARKS.isdisjoint(text))
+        has_spoken = self.has_spoken or self.has_begun
+        return replace(self, answer_until=now + LONGEST_S, has_spoken=has_spoken, has_asked=has_asked)
 
     def answer_ended(self) -> Self:
         """The caller has heard an answer's last word; of some there is nothing to hear."""
@@ -69,5 +83,5 @@ class Due:
         return due.asked(now) if is_asked else due
 
     def interrupted(self) -> Self:
-        """Lines and answers are discarded; a tool goes on."""
-        return replace(self, line_until=0.0, answer_until=0.0, has_begun=False)
+        """Lines and answers are discarded, and what was asked is answered; a tool goes on."""
+        return replace(self, line_until=0.0, answer_until=0.0, has_begun=False, has_spoken=False, has_asked=False)

@@ -194,7 +194,10 @@ class Floor:
             if self.is_protected:
                 return (_deferring(floor, text), (Ignore(),)) if is_final else (floor, ())
             if not self.rules.backchannels.asks_for_floor(text, self.rules.min_words, is_final=is_final):
-                return _backchannel(floor, now, text) if is_final else (floor, ())
+                if not is_final:
+                    return floor, ()
+                if _answers_nothing(floor, now):
+                    return _backchannel(floor, now, text)
         return replace(floor, hold=self.hold.words_came()), (StartTurn(),)
 
     def turn_began(self) -> Self:
@@ -217,7 +220,7 @@ class Floor:
     def agent_expects(self, now: float, due: Due) -> FloorStep:
         """What is due has changed."""
         floor = replace(self, due=due)
-        return (floor, ()) if floor.is_agents(now) else _taken_up(floor, now)
+        return (floor, ()) if _answers_nothing(floor, now) else _taken_up(floor, now)
 
     def agent_began(self) -> Self:
         """The agent's speech begins: of whatever is due, or a line."""
@@ -231,7 +234,7 @@ class Floor:
         if unsaid is not None and letters:
             # A word is told at its start, so the protected line has ended when the word after it is told.
             unsaid = unsaid - letters if unsaid > 0 else None
-        echo, due = self.echo.heard(text, now), self.due.goes_on(now)
+        echo, due = self.echo.heard(text, now), self.due.goes_on(now, text)
         return replace(self, echo=echo, due=due, guarded_until=guarded_until, unsaid=unsaid)
 
     def agent_ended(self, now: float) -> FloorStep:
@@ -253,6 +256,11 @@ def _deferring(floor: Floor, text: str) -> Floor:
     return replace(floor, deferred=Deferred(f"{owed.text} {text}" if owed else text))
 
 
+def _answers_nothing(floor: Floor, now: float) -> bool:
+    """Whether a short "yes" answers nothing: the agent speaks or is about to, or nothing was asked before a tool."""
+    return floor.is_speaking or (floor.due.is_open(now) and not floor.due.takes_replies(now))
+
+
 def _backchannel(floor: Floor, now: float, text: str) -> FloorStep:
     hold = floor.hold.words_came()
     floor = replace(floor, deferred=_owed(floor.deferred) or Deferred(text, now), hold=hold)
@@ -267,7 +275,7 @@ def _taken_up(floor: Floor, now: float) -> FloorStep:
     if deferred is None:
         return floor, ()
     at = deferred.said_at
-    if at is not None and (floor.has_turn or floor.due.is_open(now) or now - at >= _AT_ITS_END_S):
+    if at is not None and (floor.has_turn or _answers_nothing(floor, now) or now - at >= _AT_ITS_END_S):
         return floor, ()
     return replace(floor, deferred=None), (TakeUp(deferred.text),)
 
