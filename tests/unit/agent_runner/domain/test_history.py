@@ -81,6 +81,7 @@ BROKEN = cut(turn(1, 1, "Book it.", "It is"))
 MOMENT = cut(turn(1, 1, "Book it.", "One moment, please."))
 LINE = turn(1, 2, "", "Our time is almost up.")
 BRIDGE = turn(2, 0, "", "I am back.")
+NOTICE = turn(2, 2, "", "Our time is almost up.")
 
 
 @pytest.mark.parametrize(
@@ -101,6 +102,12 @@ BRIDGE = turn(2, 0, "", "I am back.")
         pytest.param((WAITING, LINE, BRIDGE), id="a line, and the successor died at its bridge"),
         pytest.param((WAITING, BRIDGE, turn(3, 0, "", "I am back.")), id="two successors died at their bridges"),
         pytest.param((WAITING, BRIDGE, called(2, 1)), id="the successor died in its tool"),
+        pytest.param((WAITING, BRIDGE, NOTICE), id="the successor died at a line before its answer"),
+        pytest.param((WAITING, BRIDGE, NOTICE, turn(2, 3, "", "Hello?")), id="the successor died behind two lines"),
+        pytest.param((WAITING, BRIDGE, called(2, 1), NOTICE), id="the successor died in its tool, behind a line"),
+        pytest.param((WAITING, BRIDGE, called(2, 1, "done"), NOTICE), id="and the tool was done"),
+        pytest.param((WAITING, BRIDGE, NOTICE, turn(3, 0, "", "I am back.")), id="and the next one at its bridge"),
+        pytest.param((WAITING, BRIDGE, NOTICE, cut(turn(2, 3, "Well?", ""))), id="the caller asked again behind it"),
         pytest.param((FAILED, BRIDGE), id="the answer failed, nothing said so, and the successor died at its bridge"),
     ],
 )
@@ -130,6 +137,8 @@ def test_a_question_without_an_answer_is_the_successors_to_answer(log: tuple[Eve
         pytest.param((WAITING, BRIDGE, turn(2, 1, "", "It is done."), turn(2, 2, "", "Hello?")), id="and a line"),
         pytest.param((WAITING, turn(2, 1, "", "It is done.")), id="the successor's answer without a bridge"),
         pytest.param((WAITING, BRIDGE, called(2, 1, "done"), turn(2, 1, "", "Done.")), id="the successor's tool"),
+        pytest.param((WAITING, BRIDGE, NOTICE, turn(2, 1, "", "It is done.")), id="a line, and then its answer"),
+        pytest.param((WAITING, BRIDGE, NOTICE, turn(2, 3, "Well?", "Done.")), id="a line, and another question"),
         pytest.param((ANSWERED, BRIDGE), id="an answer, then a successor's bridge"),
         pytest.param((ANSWERED, LINE, BRIDGE), id="an answer, a line, then a successor's bridge"),
     ],

@@ -101,6 +101,44 @@ def test_an_answer_to_the_question_of_the_epoch_before_is_never_turn_0() -> None
     assert Talk().agent_said("It is noon.", interrupted=False) == turn(1, "", "It is noon."), "the bridge was lost"
 
 
+def test_a_line_before_the_answer_to_the_question_of_the_epoch_before_has_a_number_behind_the_answer_s() -> None:
+    talk = Talk()
+    talk.owe()
+    talk.heard("I am back.", "line")
+    assert talk.so_far() == turn(0, "", "I am back.", interrupted=True)
+    assert talk.line_said("I am back.", interrupted=False) == turn(0, "", "I am back.")
+    talk.heard("Our time", "line")
+    assert talk.so_far() == turn(2, "", "Our time", interrupted=True)
+    assert talk.line_said("Our time is almost up.", interrupted=False) == turn(2, "", "Our time is almost up.")
+    assert talk.number == 1, "of a tool that is called for the answer"
+    assert talk.line_said("Are you still there?", interrupted=False) == turn(3, "", "Are you still there?")
+    assert talk.agent_said("", interrupted=True) is None, "a request that was cancelled"
+    assert talk.agent_said("Booked.", interrupted=False) == turn(1, "", "Booked.")
+    assert talk.line_said("Goodbye.", interrupted=False) == turn(4, "", "Goodbye.")
+
+
+def test_the_line_that_says_that_the_answer_failed_stands_for_it_also_behind_another_line() -> None:
+    talk = Talk()
+    talk.owe()
+    talk.line_said("I am back.", interrupted=False)
+    talk.line_said("Our time is almost up.", interrupted=False)
+    assert talk.agent_said("", interrupted=False) is None
+    assert talk.line_said("Sorry, please ask again.", interrupted=False) == turn(1, "", "Sorry, please ask again.")
+    talk.user_said("book it")
+    assert talk.agent_said("Booked.", interrupted=False) == turn(3, "book it", "Booked.")
+
+
+def test_another_question_comes_behind_the_lines_before_it_and_the_one_of_the_epoch_before_is_over() -> None:
+    talk = Talk()
+    talk.owe()
+    talk.line_said("I am back.", interrupted=False)
+    talk.line_said("Our time is almost up.", interrupted=False)
+    talk.user_said("book it now")
+    assert talk.so_far() == turn(3, "book it now", "", interrupted=True)
+    assert talk.agent_said("Booked.", interrupted=False) == turn(3, "book it now", "Booked.")
+    assert talk.line_said("Goodbye.", interrupted=False) == turn(4, "", "Goodbye.")
+
+
 def test_what_nobody_answered_is_a_turn_in_which_nothing_was_heard() -> None:
     talk = Talk()
     talk.user_said("hello")

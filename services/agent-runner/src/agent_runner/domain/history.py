@@ -83,8 +83,8 @@ def _is_asked(turns: Mapping[tuple[int, int], TurnFinished], calls: Sequence[Too
     """Whether the caller's last question has no answer, whatever the agent has said by itself since.
 
     An answer that the epoch's end cut short counts as given, unless a tool was called for it: then it may have been
-    no more than "one moment". An answer that failed is followed by a line that says so. A successor's answer is a
-    separate turn without a question, from 1 on.
+    no more than "one moment". An answer that failed is followed by a line that says so. A successor's answer is its
+    turn 1, without a question; before is its bridge line, and behind are lines, which may come before the answer.
     """
     called = {(call.epoch, call.turn) for call in calls}
     places = sorted(turns.keys() | called)
@@ -93,7 +93,7 @@ def _is_asked(turns: Mapping[tuple[int, int], TurnFinished], calls: Sequence[Too
         return False
     question = asked[-1]
     after = [place for place in places if place > question]
-    if any(epoch > question[0] and n > 0 for epoch, n in after):
+    if any(epoch > question[0] and n == 1 for epoch, n in after):
         return False
     turn = turns.get(question)
     if turn is None:

@@ -84,10 +84,17 @@ Said: TypeAlias = Literal["answer", "line", "aside"]
 
 @dataclass(slots=True)
 class _Lines:
-    """The agent's own lines: the words of the one that is being said, and how many were since the open question."""
+    """The agent's own lines.
+
+    Attributes:
+        words: Of the line that is being said.
+        said: How many were said behind the open question.
+        is_owed: The open question is one that the epoch before left.
+    """
 
     words: list[str] = field(default_factory=list[str])
     said: int = 0
+    is_owed: bool = False
 
 
 class Talk:
@@ -95,7 +102,7 @@ class Talk:
 
     Turn 0 is the opening or bridge line, which the agent speaks unasked; the others count from 1, also the answer to a
     question that the epoch before left open. A line that is said while a question waits for its answer is another turn,
-    with a number behind the question's.
+    with a number behind the question's. The bridge line is turn 0 also then.
     """
 
     def __init__(self) -> None:
@@ -115,6 +122,10 @@ class Talk:
     def open_with(self, line: str) -> None:
         """The agent is about to speak this line; the LLM's context has it already."""
         self._opening = line
+
+    def owe(self) -> None:
+        """The epoch before left a question open: its answer is turn 1, whatever the agent says by itself before."""
+        self._lines.is_owed = True
 
     def heard(self, words: str, said: Said = "answer", *, includes_spaces: bool = False) -> None:
         """Record words that were played to the room. Of the asides only the opening line's are a turn.
@@ -137,10 +148,16 @@ class Talk:
             self.asking = Marks()
 
     def user_said(self, text: str) -> Turn | None:
-        """Begin with the caller's next turn. If the turn before got no answer, return it with nothing heard."""
+        """Begin with the caller's next turn. If the turn before got no answer, return it with nothing heard.
+
+        A question of the epoch before is then no longer open; if lines were said behind it, its number stays unused.
+        """
         self.is_asking = False
         unanswered = self._complete("", interrupted=True) if self._user_text is not None else None
         if text.strip():
+            if self._lines.said:
+                self._n, self._lines.said = self.number + 1 + self._lines.said, 0
+            self._lines.is_owed = False
             self._user_text = text.strip()
             self.questions += 1
         return unanswered
@@ -155,9 +172,13 @@ class Talk:
         return turn
 
     def agent_said(self, text: str, *, interrupted: bool) -> Turn | None:
-        """The answer ended; `text` is the spoken part of it, which is also the part in the LLM's context."""
+        """The answer ended; `text` is the spoken part of it, which is also the part in the LLM's context.
+
+        If the answer to a question of the epoch before failed, the next line says so and stands for it.
+        """
         self.is_answering = False
         if self._user_text is None and not text.strip():
+            self._lines.is_owed = self._lines.is_owed and interrupted
             return None
         return self._complete(text.strip(), interrupted=interrupted)
 
@@ -166,11 +187,11 @@ class Talk:
         self._lines.words.clear()
         if not text.strip():
             return None
-        if self._user_text is None:
-            n, self._n = self._n, self._n + 1
-        else:
+        n = self._line_number
+        if self._is_awaited:
             self._lines.said += 1
-            n = self.number + self._lines.said
+        else:
+            self._n, self._lines.said = n + 1 + self._lines.said, 0
         return self._told(n, "", text.strip(), interrupted=interrupted)
 
     def cut(self) -> tuple[Turn, ...]:
@@ -185,7 +206,7 @@ class Talk:
     def so_far(self) -> Turn | None:
         """The turn in progress, up to now; None between two turns."""
         is_line = self._user_text is None and bool(self._lines.words)
-        words, n = (self._lines.words, self._n) if is_line else (self._words, self.number)
+        words, n = (self._lines.words, self._line_number) if is_line else (self._words, self.number)
         if not self._is_open and not words:
             return None
         return Turn(n=n, user_text=self._user_text or "", heard_text=_joined(words), interrupted=True)
@@ -196,6 +217,15 @@ class Talk:
         return self._n if self._opening is not None and self._user_text is None else max(1, self._n)
 
     @property
+    def _line_number(self) -> int:
+        return self.number + self._lines.said + 1 if self._is_awaited else self._n
+
+    @property
+    def _is_awaited(self) -> bool:
+        """A question waits for its answer, and the line that is said is not the bridge line."""
+        return self._user_text is not None or (self._lines.is_owed and self._n > 0)
+
+    @property
     def _is_open(self) -> bool:
         return self._user_text is not None or bool(self._words)
 
@@ -203,7 +233,7 @@ class Talk:
         self.is_answering, self.said = False, heard_text
         stage_ms = {} if self._user_text is None else self.marks.stage_ms()
         turn = self._told(self.number, self._user_text or "", heard_text, interrupted=interrupted, stage_ms=stage_ms)
-        self._n, self._lines.said = turn.n + 1 + self._lines.said, 0
+        self._n, self._lines.said, self._lines.is_owed = turn.n + 1 + self._lines.said, 0, False
         self._user_text = None
         self._words.clear()
         return turn

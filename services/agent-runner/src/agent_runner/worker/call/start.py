@@ -103,6 +103,8 @@ class Start:
         may_interrupt = self._config.first_line_interruptible if go.interruptible is None else go.interruptible
         if not may_interrupt and (line := opening if has_words(opening) else go.bridge):
             pipeline.floor.protect(line)
+        if go.is_asked:
+            pipeline.ear.talk.owe()
         if go.tools or go.end_call:
             self.toolbox = Toolbox(go, self._config, pipeline.ear.talk, self._tell_tool, self._end_by_tool)
             pipeline.context.set_tools(self.toolbox.offer(pipeline.llm))
