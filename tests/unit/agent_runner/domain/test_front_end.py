@@ -105,6 +105,24 @@ def test_a_first_word_that_comes_before_its_sound_is_in_its_caption() -> None:
     ]
 
 
+def test_the_end_of_a_lines_words_leaves_the_caption_open_of_an_answer_whose_first_word_has_come() -> None:
+    shown = play(
+        STARTS, said(" Go on.", "line"), STOPS, said(" It", "answer"), SETTLED, STARTS, said(" is.", "answer"), STOPS,
+        SETTLED,
+    )  # fmt: skip
+    captions = [effect for effect in shown if isinstance(effect, Caption)]
+    assert [(c.segment, c.text, c.added, c.is_final) for c in captions] == [
+        (1, "Go on.", "Go on.", False), (1, "Go on.", "", True), (2, "It", "It", False), (2, "It is.", " is.", False),
+        (2, "It is.", "", True),
+    ]  # fmt: skip
+
+
+def test_an_utterance_whose_only_word_comes_behind_its_sound_ends_its_caption_when_it_settles() -> None:
+    shown = play(STARTS, STOPS, said(" Yes.", "answer"), SETTLED)
+    captions = [effect for effect in shown if isinstance(effect, Caption)]
+    assert [(c.segment, c.text, c.is_final) for c in captions] == [(1, "Yes.", False), (1, "Yes.", True)]
+
+
 def test_the_callers_partials_replace_each_other_until_the_final_text() -> None:
     captions = play(heard("What"), heard("What time"), heard("What time is it?", is_final=True), heard("And"))
     assert [(c.segment, c.text, c.is_final) for c in captions if isinstance(c, Caption)] == [

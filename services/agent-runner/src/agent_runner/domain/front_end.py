@@ -49,6 +49,7 @@ class FrontEnd:
         agent: The agent's open segment; None: it has none. The words of an utterance may come shortly after its end,
             when the next one has begun.
         utterance: The id of the utterance that has or had the last segment. Its first word may come before its sound.
+        is_early: That utterance's first word has come, behind the end of another's sound and before its own.
         caller: The caller's open segment.
     """
 
@@ -59,6 +60,7 @@ class FrontEnd:
     segments: int = 0
     agent: Caption | None = None
     utterance: str = ""
+    is_early: bool = False
     caller: Caption | None = None
 
     @property
@@ -96,18 +98,19 @@ class FrontEnd:
     def agent_spoke(self, *, is_speaking: bool) -> FrontEndStep:
         """The agent started or stopped speaking."""
         if is_speaking:
-            return self._to(replace(self, has_begun=True, is_speaking=True, is_working=False))
+            return self._to(replace(self, has_begun=True, is_speaking=True, is_working=False, is_early=False))
         return self._to(replace(self, is_speaking=False))
 
     def settled(self) -> FrontEndStep:
-        """The words of an utterance that has ended are all heard."""
-        return (self, ()) if self.is_speaking else self._to(replace(self, agent=None), *self._closed())
+        """The words of an utterance that has ended are all heard; the next one's segment stays open."""
+        if self.is_speaking or self.is_early:
+            return self, ()
+        return self._to(replace(self, agent=None), *self._closed())
 
     def interrupted(self) -> FrontEndStep:
         """The agent's answer was cut off."""
-        return self._to(
-            replace(self, is_speaking=False, is_working=False, is_calling=False, agent=None), *self._closed()
-        )
+        after = replace(self, is_speaking=False, is_working=False, is_calling=False, agent=None, is_early=False)
+        return self._to(after, *self._closed())
 
     def agent_said(self, words: str, utterance: str) -> FrontEndStep:
         """The caller heard these words of the utterance with this id; leading and trailing spaces count."""
@@ -120,8 +123,14 @@ class FrontEnd:
         is_late = self.agent is None and not self.is_speaking and utterance == self.utterance
         caption = replace(open_now, text=open_now.text + added, added=added, is_final=is_late)
         open_now = None if is_late else caption
-        segments = max(self.segments, caption.segment)
-        return self._to(replace(self, agent=open_now, utterance=utterance, segments=segments), *of_another, caption)
+        after = replace(
+            self,
+            agent=open_now,
+            utterance=utterance,
+            is_early=self.is_early or (bool(of_another) and not self.is_speaking),
+            segments=max(self.segments, caption.segment),
+        )
+        return self._to(after, *of_another, caption)
 
     def caller_said(self, text: str, *, is_final: bool) -> FrontEndStep:
         """Speech to text recognised this in the caller's current utterance."""
