@@ -11,8 +11,15 @@ from contracts.tools import RecordedTool
 from tests.support.commands import go
 
 
-def toolbox(tools: Sequence[RecordedTool], told: list[ToolCall], talk: Talk | None = None, **settings: Any) -> Toolbox:
+def toolbox(
+    tools: Sequence[RecordedTool],
+    told: list[ToolCall],
+    talk: Talk | None = None,
+    *,
+    end_call: bool = False,
+    **settings: Any,
+) -> Toolbox:
     """A first epoch's toolbox, which reports to `told`."""
     keys = {"assembly_api_key": "x", "groq_api_key": "x", "inworld_api_key": "x"}
     config = AgentConfig.model_validate({**keys, **settings})
-    return Toolbox(go(tools=tuple(tools)), config, talk or Talk(), told.append, lambda _: None)
+    return Toolbox(go(tools=tuple(tools), end_call=end_call), config, talk or Talk(), told.append, lambda _: None)

@@ -20,6 +20,8 @@ from pipecat.frames.frames import (
 from agent_runner.domain.floor import Rules
 from agent_runner.worker.pipeline.turn_start import FloorTurnStart, TakenUpFrame
 from agent_runner.worker.providers.tools import END_CALL
+from contracts.tools import RecordedTool
+from tests.support.toolbox import toolbox
 
 SOUND = VADUserStartedSpeakingFrame(start_secs=0.2)
 
@@ -92,11 +94,24 @@ async def test_the_answer_for_which_a_tool_runs_is_not_cancelled_by_a_sound_afte
 
 async def test_the_call_of_the_agents_own_end_is_nothing_that_the_caller_waits_for() -> None:
     floor, _, turns = await speaking()
+    floor.end_call = toolbox((), [], end_call=True).end_call
     call = FunctionCallFromLLM(function_name=END_CALL.name, tool_call_id="1", arguments={}, context=None)
     await floor.process_frame(FunctionCallsStartedFrame(function_calls=[call]))
     await floor.process_frame(BotStoppedSpeakingFrame())
     await floor.process_frame(SOUND)
     assert turns == ["turn"]
+    await floor.cleanup()
+
+
+async def test_a_sessions_own_tool_with_the_name_of_the_agents_end_is_waited_for() -> None:
+    floor, voice, turns = await speaking()
+    own = RecordedTool(name=END_CALL.name, description="Files the call.", parameters={}, url="http://127.0.0.1/")
+    floor.end_call = toolbox((own,), [], end_call=True).end_call
+    call = FunctionCallFromLLM(function_name=own.name, tool_call_id="1", arguments={}, context=None)
+    await floor.process_frame(FunctionCallsStartedFrame(function_calls=[call]))
+    await floor.process_frame(BotStoppedSpeakingFrame())
+    await floor.process_frame(SOUND)
+    assert (voice.told, turns) == (["pause"], [])
     await floor.cleanup()
 
 

@@ -107,6 +107,7 @@ class Start:
             pipeline.ear.talk.owe()
         if go.tools or go.end_call:
             self.toolbox = Toolbox(go, self._config, pipeline.ear.talk, self._tell_tool, self._end_by_tool)
+            pipeline.floor.end_call = self.toolbox.end_call
             pipeline.context.set_tools(self.toolbox.offer(pipeline.llm))
         pipeline.llm.speed = self._config.speed_of(go.voice_id)
         await pipeline.llm.use_prompt(system_instruction(go.system_prompt, go.language))

@@ -36,7 +36,6 @@ from agent_runner.domain.due import LONGEST_S
 from agent_runner.domain.floor import Floor, FloorStep, Ignore, Rules, StartTurn, TakeUp
 from agent_runner.domain.hold import Pause, Resume
 from agent_runner.worker.pipeline.typed_stop import TypedFrame
-from agent_runner.worker.providers.tools import END_CALL
 
 _LOOK_S: Final = 0.05
 
@@ -60,12 +59,14 @@ class FloorTurnStart(BaseUserTurnStartStrategy):
     """Tells `Floor` each event of the user aggregator, and performs the effects.
 
     Attributes:
+        end_call: The tool by which the agent ends the call: the caller waits for no result of it. None: not offered.
         on_words: Called with each transcript that is the caller's and no echo.
     """
 
     def __init__(self, rules: Rules, voice: Voice) -> None:
         super().__init__()
         self.floor = Floor(rules)
+        self.end_call: str | None = None
         self.on_words: Callable[[Transcript], None] = lambda _transcript: None
         self._voice = voice
         self._timer: asyncio.TimerHandle | None = None
@@ -156,7 +157,7 @@ class FloorTurnStart(BaseUserTurnStartStrategy):
             case LLMRunFrame() | LLMMessagesAppendFrame(run_llm=True):
                 due = due.asked(now)
             case FunctionCallsStartedFrame(function_calls=calls):
-                due = due.tools_began(now, [call.tool_call_id for call in calls if call.function_name != END_CALL.name])
+                due = due.tools_began(now, [call.tool_call_id for call in calls if call.function_name != self.end_call])
             case FunctionCallResultFrame(tool_call_id=call_id, properties=properties):
                 is_asked = properties is None or properties.run_llm is not False
                 due = due.tool_ended(now, call_id, is_asked=is_asked)

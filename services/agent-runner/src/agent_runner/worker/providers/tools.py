@@ -92,6 +92,11 @@ class Toolbox:
         self._asked_before = 0  # the model's count when the last result came
 
     @property
+    def end_call(self) -> str | None:
+        """The built-in tool that ends the call; None: not offered, or the session has its own tool of that name."""
+        return None if self._on_end is None else END_CALL.name
+
+    @property
     def is_running(self) -> bool:
         """Whether a tool is running."""
         return bool(self._running)
