@@ -67,7 +67,7 @@ INVALID_REQUEST: Final = ProblemType("invalid_request", 422, "Invalid request", 
 MALFORMED_BODY: Final = ProblemType(
     "malformed_body",
     400,
-    "The body or its Content-Type is not JSON",
+    "The body is not a JSON object",
     "Send a JSON object with the header Content-Type: application/json (a webhook: application/webhook+json).",
 )
 BODY_TOO_LARGE: Final = ProblemType(
