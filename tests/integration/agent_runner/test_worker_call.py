@@ -159,7 +159,7 @@ async def test_an_interrupted_answer_counts_as_far_as_it_was_heard(greet: Greet,
     await sandbox.control("replies", {"replies": [answer, "I have stopped.", "Well."]})
     worker, caller = await greet()
     caller.say("Please count for me.")
-    await caller.hears(1)
+    await caller.hears(0.8)
     caller.say("Stop it now, please!")
 
     cut = await worker.heard(Turn, 2)

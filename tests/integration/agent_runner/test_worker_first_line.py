@@ -77,7 +77,7 @@ async def test_half_a_line_is_not_kept_and_a_kept_one_can_be_interrupted(calls: 
     await sandbox.control("replies", {"replies": ["Well.", "Well."]})
     for _ in range(2):
         worker, caller = await calls.begin(LONG)
-        await caller.hears(1)
+        await caller.hears(0.8)
         caller.say("Stop it now, please!")
         cut = await worker.heard(Turn)
         assert cut.interrupted

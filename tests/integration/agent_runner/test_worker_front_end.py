@@ -48,7 +48,7 @@ async def test_a_client_sees_the_agent_its_state_and_what_both_say_and_types_a_t
     assert (await sandbox.asked())[-1][-1] == {"role": "user", "content": "Can you read this?"}
 
     await caller.type("Please count.")
-    await caller.hears(1.8)
+    await caller.hears(1.2)
     await caller.type("Stop.")
     counted, stopped = await worker.heard(Turn, 4), await worker.heard(Turn, 5)
     assert (counted.user_text, counted.interrupted) == ("Please count.", True)
@@ -108,7 +108,7 @@ async def test_text_typed_into_a_protected_line_is_answered_after_it(
     worker = await fork()
     caller = await person().enter(session)
     worker.send(go(livekit, session, opening_line=line, interruptible=False))
-    await caller.hears(1.8)
+    await caller.hears(1.2)
     await caller.type("Stop it.")
     said, answer = await worker.heard(Turn), await worker.heard(Turn, 2)
     assert (said.heard_text, said.interrupted) == (line, False)

@@ -24,7 +24,7 @@ async def test_two_interruptions_in_a_row_leave_log_context_and_sound_of_one_con
     worker.send(go(livekit, session, opening_line="Hello."))
     await worker.heard(Turn)
     await caller.type("Please count.")
-    await caller.hears(1.8)
+    await caller.hears(1.2)
     await caller.type("Once more.")
     await asyncio.sleep(GAP_S)
     await caller.type("What time is it?")

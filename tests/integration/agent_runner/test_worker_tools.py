@@ -250,7 +250,7 @@ async def test_a_sentence_before_a_tools_call_may_be_interrupted_and_the_call_do
         {"tools": (tool(f"{server.url}/weather"),)}, tool_allowed_hosts="127.0.0.1", llm_max_tokens=500
     )
     caller.say("How is the weather?")
-    await caller.hears(1)
+    await caller.hears(0.8)
     caller.say("Stop it now, please.")
     await _turn_with(worker, "As you wish.")
     await asyncio.sleep(2)

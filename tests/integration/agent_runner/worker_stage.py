@@ -242,6 +242,7 @@ class Person:
         self.left: list[str] = []
         self._livekit = livekit
         self._heard: list[tuple[float, NDArray[np.int16]]] = []
+        self._loud_samples = 0
         self._source = rtc.AudioSource(48_000, 1, queue_size_ms=600)
         self._sent_until = 0.0
         self._to_say: asyncio.Queue[NDArray[np.int16]] = asyncio.Queue()
@@ -312,7 +313,7 @@ class Person:
     @property
     def loud_s(self) -> float:
         """Seconds in which it heard a voice."""
-        return sum(len(s) for _, s in self._heard if np.abs(s.astype(np.int32)).max(initial=0) > LOUD) / RATE
+        return self._loud_samples / RATE
 
     async def hears(self, voice_s: float) -> None:
         """Wait until it has heard a voice for so many seconds more."""
@@ -345,6 +346,8 @@ class Person:
         async for event in rtc.AudioStream(track, sample_rate=RATE, num_channels=1):
             samples = np.frombuffer(event.frame.data, np.int16).copy()
             self._heard.append((time.monotonic(), samples))
+            if np.abs(samples.astype(np.int32)).max(initial=0) > LOUD:
+                self._loud_samples += len(samples)
             if self._gain:  # 10 ms
                 self._echo.append((np.repeat(samples, 2) * self._gain).astype(np.int16))
 
