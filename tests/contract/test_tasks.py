@@ -8,6 +8,7 @@ ROOT = Path(__file__).parents[2]
 RAW = {"create_task", "ensure_future"}
 READ = {
     "chassis/src/chassis/health.py": "the next probe reads the result",
+    "sandbox/src/sandbox/speech/pool.py": "its end is logged; the sandbox runs without chassis",
     "services/agent-runner/src/agent_runner/worker/call/start.py": "its function waits for it, too",
     "services/agent-runner/src/agent_runner/worker/pipeline/agent_pipeline.py": "its end tells the call, by name alone",
     "services/gateway/src/gateway/adapters/shared_read.py": "each caller reads the result",

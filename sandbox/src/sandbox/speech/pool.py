@@ -1,17 +1,20 @@
 """Recogniser processes: some wait warm, each serves one session, and none outlives the sandbox."""
 
 import asyncio
+import logging
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 
-from chassis.tasks import Tasks
 from sandbox.speech import protocol
 from sandbox.speech.protocol import Configuration, Heard, Kind
 
 READY_S = 20.0
 # A new process imports for 0.1 s; if another one waits, the import begins after the call's start.
 REFILL_AFTER_S = 1.0
+
+
+log = logging.getLogger(__name__)
 
 
 class TooManySessions(Exception):
@@ -153,7 +156,8 @@ class EarPool:
 
     def _refill(self) -> None:
         if self._filling is None or self._filling.done():
-            self._filling = Tasks().spawn(self.fill(after_s=REFILL_AFTER_S))
+            self._filling = asyncio.create_task(self.fill(after_s=REFILL_AFTER_S))
+            self._filling.add_done_callback(_report)
 
     async def close(self) -> None:
         """Stop every waiting process; the others end with their sessions.
@@ -165,3 +169,9 @@ class EarPool:
             await asyncio.gather(self._filling, return_exceptions=True)
         await asyncio.gather(*(ear.kill() for ear in self._waiting))
         self._waiting.clear()
+
+
+def _report(filling: asyncio.Task[None]) -> None:
+    """Log why no recogniser waits: the next session starts its own, later."""
+    if not filling.cancelled() and (error := filling.exception()) is not None:
+        log.error("no recogniser waits for the next session", exc_info=error)
