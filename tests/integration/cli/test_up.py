@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -134,8 +135,13 @@ def test_everything_answers_and_sigterm_stops_it_all_with_exit_code_0(up: Up) ->
     addresses = json.loads((up.folder / "addresses.json").read_text())
     assert addresses == up.environment
     assert httpx.get(f"{addresses['GREENROOM_URL']}/ready", timeout=5).status_code == 200
-    stats = httpx.get(f"{addresses['GREENROOM_URL']}/stats", timeout=5).json()
-    assert stats["nodes"] == 1
+
+    def stats_of() -> dict[str, Any]:
+        return httpx.get(f"{addresses['GREENROOM_URL']}/stats", timeout=5).json()
+
+    # On a busy host a node may have missed its lease for a moment.
+    until(lambda: stats_of()["nodes"] == 1, 10, "not one node")
+    stats = stats_of()
     assert stats["nats"]["ok"]
     assert stats["redis"]["ok"]
     assert stats["livekit"]["ok"]
