@@ -90,7 +90,9 @@ class FrontEndLink:
                     await (self._send_state(room) if isinstance(effect, Shown) else self._send_caption(room, effect))
             except Exception as error:
                 self._writer = None
-                log.warning("front_end.not_sent", what=type(effect).__name__, error=str(error)[:200])
+                log.warning(
+                    "front_end.not_sent", what=type(effect).__name__, error=f"{type(error).__name__}: {error}"[:200]
+                )
 
     async def _send_state(self, room: rtc.Room) -> None:
         """Send the newest state; without the grant canUpdateOwnMetadata LiveKit ignores it."""
