@@ -4,6 +4,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 RAW = {"create_task", "ensure_future"}
 READ = {
@@ -12,19 +14,54 @@ READ = {
     "services/agent-runner/src/agent_runner/worker/call/start.py": "its function waits for it, too",
     "services/agent-runner/src/agent_runner/worker/pipeline/agent_pipeline.py": "its end tells the call, by name alone",
     "services/gateway/src/gateway/adapters/shared_read.py": "each caller reads the result",
+    "services/scheduler/src/scheduler/adapters/nats_words.py": "whoever opens the words reads the result",
 }
 """Where a raw task is kept all the same, and why."""
 
 
-def kept(tree: ast.AST) -> Iterator[ast.Assign]:
-    """The assignments of a raw task to an attribute."""
+def is_raw(node: ast.AST) -> bool:
+    """Whether a raw task is made here. A task group sees its failures, and Pipecat's task manager logs them."""
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in RAW):
+        return False
+    maker = ast.unparse(node.func.value)
+    return maker == "asyncio" or "loop" in maker
+
+
+def is_local(target: ast.expr) -> bool:
+    return isinstance(target, ast.Name) or (isinstance(target, ast.Tuple) and all(map(is_local, target.elts)))
+
+
+def kept(tree: ast.AST) -> Iterator[ast.stmt]:
+    """The statements that put a raw task elsewhere than into a local variable: an attribute, a container, nowhere."""
     for node in ast.walk(tree):
-        if not isinstance(node, ast.Assign) or not any(isinstance(target, ast.Attribute) for target in node.targets):
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            if all(map(is_local, node.targets if isinstance(node, ast.Assign) else [node.target])):
+                continue
+        elif not isinstance(node, ast.Expr) or isinstance(node.value, ast.Await):
             continue
-        call = node.value
-        is_raw = isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in RAW
-        if is_raw and "task_manager" not in ast.unparse(call):  # Pipecat's, which logs failures
+        if any(map(is_raw, ast.walk(node))):
             yield node
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "self._reading = asyncio.create_task(read())",
+        "self._reading: Task = asyncio.create_task(read())",
+        "tasks[name] = asyncio.ensure_future(read())",
+        "tasks.add(asyncio.create_task(read()))",
+        "asyncio.create_task(read())",
+    ],
+)
+def test_each_way_to_keep_a_task_is_found(line: str) -> None:
+    assert len([*kept(ast.parse(line))]) == 1
+
+
+@pytest.mark.parametrize(
+    "line", ["reading = asyncio.create_task(read())", "await asyncio.wait([asyncio.create_task(read())])"]
+)
+def test_a_task_of_one_function_is_its_own_affair(line: str) -> None:
+    assert not [*kept(ast.parse(f"async def one():\n    {line}"))]
 
 
 def test_a_task_that_is_kept_is_seen_to_fail() -> None:
