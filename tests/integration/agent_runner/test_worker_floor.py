@@ -107,8 +107,9 @@ async def test_an_agent_on_a_speakerphone_does_not_hear_itself(
     await asyncio.sleep(3)
     assert await sandbox.asked() == []
     await sandbox.control("reset", {})
-    await sandbox.control("transcripts", {"texts": ["What time is it?"]})
-    await sandbox.control("replies", {"replies": ["It is noon."]})
+    # A busy host's recogniser may still end a turn of the echo, or divide the question: each takes one of these.
+    await sandbox.control("transcripts", {"texts": ["What time is it?"] * 3})
+    await sandbox.control("replies", {"replies": ["It is noon."] * 3})
     caller.say("What time is it now?")
     await until(lambda: any("noon" in m.heard_text for m in worker.said if isinstance(m, Turn)), 30)
 
