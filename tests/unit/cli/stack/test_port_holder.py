@@ -1,7 +1,6 @@
 """The process that listens on a port, and the stack that it belongs to."""
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,18 +11,10 @@ import pytest
 
 from greenroom_cli.errors import CommandError
 from greenroom_cli.stack.port_holder import holder
-from greenroom_cli.stack.ports import LOOPBACK, require_free
+from greenroom_cli.stack.ports import require_free
 from greenroom_cli.stack.state import StateFolder, supervised_folder
 
 SERVES = "import socket; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); input()"
-
-
-@pytest.fixture
-def taken_port() -> Iterator[int]:
-    with socket.socket() as server:
-        server.bind((LOOPBACK, 0))
-        server.listen()
-        yield server.getsockname()[1]
 
 
 @pytest.fixture

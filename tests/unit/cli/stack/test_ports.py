@@ -1,22 +1,12 @@
 """Free ports, and the refusal of a taken one."""
 
 import os
-import socket
-from collections.abc import Iterator
 from itertools import islice
 
 import pytest
 
 from greenroom_cli.errors import CommandError
-from greenroom_cli.stack.ports import LOOPBACK, free_ports, is_free, read_port, require_free
-
-
-@pytest.fixture
-def taken_port() -> Iterator[int]:
-    with socket.socket() as server:
-        server.bind((LOOPBACK, 0))
-        server.listen()
-        yield server.getsockname()[1]
+from greenroom_cli.stack.ports import free_ports, is_free, read_port, require_free
 
 
 def test_free_ports_are_all_different_and_can_be_bound() -> None:

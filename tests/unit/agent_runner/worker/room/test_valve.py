@@ -47,6 +47,16 @@ async def speaking() -> tuple[Valve, Source, bytes]:
     return valve, source, bytes(said.data)
 
 
+async def about_to_go_on() -> tuple[Valve, Source, asyncio.Task[None]]:
+    """A paused valve whose resume waits for LiveKit's queue."""
+    valve, source, _ = await speaking()
+    valve.pause()
+    source.takes.clear()
+    resuming = asyncio.create_task(valve.resume())
+    await asyncio.sleep(0)
+    return valve, source, resuming
+
+
 async def test_a_pause_while_the_agent_is_about_to_go_on_holds_it_and_loses_nothing() -> None:
     valve, source, said = await speaking()
     valve.pause()
@@ -68,11 +78,7 @@ async def test_a_pause_while_the_agent_is_about_to_go_on_holds_it_and_loses_noth
 
 
 async def test_an_interruption_while_the_agent_is_about_to_go_on_lets_later_audio_pass() -> None:
-    valve, source, _ = await speaking()
-    valve.pause()
-    source.takes.clear()
-    resuming = asyncio.create_task(valve.resume())
-    await asyncio.sleep(0)
+    valve, source, resuming = await about_to_go_on()
     valve.cut()
     source.takes.set()
     await resuming
@@ -80,11 +86,7 @@ async def test_an_interruption_while_the_agent_is_about_to_go_on_lets_later_audi
 
 
 async def test_an_agent_that_leaves_while_it_is_about_to_go_on_does_not_write() -> None:
-    valve, source, _ = await speaking()
-    valve.pause()
-    source.takes.clear()
-    resuming = asyncio.create_task(valve.resume())
-    await asyncio.sleep(0)
+    valve, source, resuming = await about_to_go_on()
     valve.not_ready()
     source.takes.set()
     await resuming
