@@ -27,7 +27,15 @@ from contracts.api import (
     UserBill,
 )
 from contracts.api_v1 import Entry, NodePage, SessionPage
-from contracts.errors import FORBIDDEN, NOT_FOUND, UNAUTHORIZED, Problem
+from contracts.errors import (
+    FORBIDDEN,
+    NOT_FOUND,
+    UNAUTHORIZED,
+    UNKNOWN_NODE,
+    UNKNOWN_SESSION,
+    UNKNOWN_USER,
+    Problem,
+)
 from contracts.transcript import Transcript
 from greenroom_cli import network
 from greenroom_cli.errors import CommandError
@@ -37,9 +45,10 @@ START_TIMEOUT_S = MAX_WAIT_MS / 1000 + TIMEOUT_S
 EVENTS_SILENCE_S = 30.0  # the gateway sends a comment each 10 s
 
 _KEY_FIXES = {
-    UNAUTHORIZED.code: "set GREENROOM_API_KEY to a key of that gateway",
+    UNAUTHORIZED.code: "set GREENROOM_API_KEY to a key of that gateway, or name another stack's folder with --state",
     FORBIDDEN.code: "set GREENROOM_API_KEY to a key of that gateway with this scope",
 }
+_UNKNOWN = frozenset({UNKNOWN_SESSION.code, UNKNOWN_NODE.code, UNKNOWN_USER.code})  # another gateway may know it
 
 Reply = TypeVar("Reply", bound=BaseModel)
 
@@ -54,6 +63,8 @@ class GatewayRefused(CommandError):
 
     def __init__(self, problem: Problem, url: str) -> None:
         fix = _KEY_FIXES.get(problem.code, problem.fix)
+        if problem.code in _UNKNOWN:
+            fix = f"{fix.rstrip('.')}; name another stack with --state FOLDER or --url"
         super().__init__(f"{problem.title} ({problem.code}, {url}): {problem.detail.rstrip('.')}", fix)
         self.code = problem.code
         self.status = problem.status
@@ -244,7 +255,8 @@ class _Readiness(BaseModel):
 def _unreachable(url: str, error: Exception, kind: type[CommandError] = CommandError) -> CommandError:
     return kind(
         f"no gateway at {url}: {str(error) or type(error).__name__}",
-        "start one with: greenroom up, or name it with --url or GREENROOM_URL",
+        "start one with: greenroom up, or name the folder of a stack with --state, or a gateway with --url or "
+        "GREENROOM_URL",
     )
 
 
@@ -259,5 +271,5 @@ def _no_gateway(answer: httpx.Response) -> CommandError:
     start = answer.text[:120].replace("\n", " ")
     return CommandError(
         f"{answer.request.url} answered {answer.status_code}, but not as Greenroom's gateway does: {start}",
-        "is --url or GREENROOM_URL that of the gateway?",
+        "name the gateway with --url or GREENROOM_URL, or the folder of its stack with --state",
     )

@@ -121,7 +121,11 @@ async def test_a_gateway_that_is_not_there_is_broken_only_when_it_is_meant_to_be
 @pytest.mark.parametrize(
     ("refuses", "verdict", "fix"),
     [
-        (UNAUTHORIZED, Verdict.BROKEN, "set GREENROOM_API_KEY to a key of that gateway"),
+        (
+            UNAUTHORIZED,
+            Verdict.BROKEN,
+            "set GREENROOM_API_KEY to a key of that gateway, or name another stack's folder with --state",
+        ),
         (FORBIDDEN, Verdict.UNCHECKED, "set GREENROOM_API_KEY to a key of that gateway with this scope"),
     ],
 )

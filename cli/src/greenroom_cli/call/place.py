@@ -26,6 +26,7 @@ AGENT_JOINS_S = STARTUP_S + 5
 FIRST_SOUND_S = 15.0
 OPENING_S = 60.0
 REPLY_S = 30.0
+NO_KEY_FIX = "set it, or name the folder of a stack with --state, or start one: greenroom up"
 BILL_S = 15.0
 BILL_PAUSE_S = 0.25
 # Tolerance of a recogniser's clock: speech that began this long before a question still belongs to its answer.
@@ -181,7 +182,7 @@ class _Conversation:
 
 async def _synthesise(settings: Settings, script: Script) -> list[Speech]:
     if not settings.inworld_api_key:
-        raise CommandError("INWORLD_API_KEY is not set", "set it, or start the stack with its sandbox: greenroom up")
+        raise CommandError("INWORLD_API_KEY is not set", NO_KEY_FIX)
     http_url, key = settings.inworld_http_url, settings.inworld_api_key
     return [await speak(text, voice=script.voice, http_url=http_url, api_key=key) for text in script.says]
 
@@ -189,8 +190,7 @@ async def _synthesise(settings: Settings, script: Script) -> list[Speech]:
 @asynccontextmanager
 async def _open_ear(settings: Settings) -> AsyncGenerator[Transcriber]:
     if not settings.assembly_api_key:
-        cause = CommandError("ASSEMBLY_API_KEY is not set", "set it, or start the stack with its sandbox: greenroom up")
-        raise StepFailed("caller's ear", cause)
+        raise StepFailed("caller's ear", CommandError("ASSEMBLY_API_KEY is not set", NO_KEY_FIX))
     connecting: Awaitable[Transcriber] = Transcriber.connect(settings.assembly_host, settings.assembly_api_key)
     ear = await _step("caller's ear", connecting)
     try:

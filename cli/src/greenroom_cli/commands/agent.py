@@ -7,7 +7,10 @@ from typing import Annotated
 import typer
 
 from greenroom_cli.commands.options import STATE, State, as_typed
+from greenroom_cli.console import warn
 from greenroom_cli.settings import DEFAULT_STATE, command_environment
+from greenroom_cli.stack.providers import missing_keys
+from greenroom_cli.stack.state import StateFolder
 
 MODULE = "agent_runner.worker.process.direct"
 
@@ -42,4 +45,8 @@ def agent(
     words = [word for name, value in {**given, **chosen}.items() if value is not None for word in (name, value)]
     if any_caller:
         words.append("--any-caller")
-    os.execve(sys.executable, [sys.executable, "-m", MODULE, *words], command_environment(state or DEFAULT_STATE))
+    folder = state or DEFAULT_STATE
+    environment = command_environment(folder)
+    if StateFolder(folder).running() is None and (state is not None or missing_keys(environment)):
+        warn(f"greenroom: no stack runs in {folder}, so the keys are the environment's; --state names a stack's folder")
+    os.execve(sys.executable, [sys.executable, "-m", MODULE, *words], environment)

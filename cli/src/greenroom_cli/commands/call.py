@@ -13,7 +13,7 @@ from chassis.tasks import first_of
 from contracts.api import DEFAULT_SYSTEM_PROMPT, DEFAULT_VOICE, StartRequest
 from greenroom_cli.call.audio import Speech, read_wav
 from greenroom_cli.call.participant import Call
-from greenroom_cli.call.place import AGENT_JOINS_S, REPLY_S
+from greenroom_cli.call.place import AGENT_JOINS_S, NO_KEY_FIX, REPLY_S
 from greenroom_cli.call.transcriber import Heard, Transcriber
 from greenroom_cli.call.voice import speak
 from greenroom_cli.commands import options
@@ -77,10 +77,7 @@ async def _call(
 
 async def _connect_ear(settings: Settings) -> Transcriber:
     if not settings.assembly_api_key:
-        raise CommandError(
-            "ASSEMBLY_API_KEY is not set, so the agent cannot be heard",
-            "set it, or name the folder of a stack with --state, or start one: greenroom up",
-        )
+        raise CommandError("ASSEMBLY_API_KEY is not set, so the agent cannot be heard", NO_KEY_FIX)
     return await Transcriber.connect(settings.assembly_host, settings.assembly_api_key, _show)
 
 
@@ -140,9 +137,7 @@ async def _once(speech: Speech) -> AsyncGenerator[Speech]:
 async def _typed(settings: Settings, voice: str) -> AsyncGenerator[Speech]:
     """Speak each typed line."""
     if not settings.inworld_api_key:
-        raise CommandError(
-            "INWORLD_API_KEY is not set, so text cannot be spoken", "set it, use --wav, or: greenroom up"
-        )
+        raise CommandError("INWORLD_API_KEY is not set, so text cannot be spoken", f"use --wav, or {NO_KEY_FIX}")
     lines: asyncio.Queue[str] = asyncio.Queue(1)
     loop = asyncio.get_running_loop()
 

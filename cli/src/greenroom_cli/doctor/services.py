@@ -37,7 +37,8 @@ async def check_services(
             reasons = await gateway.ready()
         except CommandError as error:
             if not is_named:
-                why = f"no stack runs here, GREENROOM_URL is not set, and nothing serves {gateway.url}"
+                none = "no stack runs in the folder of --state, GREENROOM_URL is not set"
+                why = f"{none}, and nothing serves {gateway.url}"
                 return [_unchecked(name, why) for name in SERVICES]
             broken = Check(GROUP, "gateway", Verdict.BROKEN, error.problem, error.fix)
             rest = [_unchecked(name, "the gateway does not answer") for name in ("billing", "nodes")]

@@ -94,22 +94,73 @@ def test_a_stack_that_is_named_without_a_scheme_keeps_its_keys(tmp_path: Path, m
 @pytest.mark.parametrize(
     ("code", "fix"),
     [
-        ("unauthorized", "set GREENROOM_API_KEY to a key of that gateway"),
+        ("unauthorized", "set GREENROOM_API_KEY to a key of that gateway, or name another stack's folder with --state"),
         ("forbidden", "set GREENROOM_API_KEY to a key of that gateway with this scope"),
-        ("unknown_session", "what the gateway says"),
+        ("session_ended", "what the gateway says."),
+        ("unknown_session", "what the gateway says; name another stack with --state FOLDER or --url"),
+        ("unknown_node", "what the gateway says; name another stack with --state FOLDER or --url"),
+        ("unknown_user", "what the gateway says; name another stack with --state FOLDER or --url"),
     ],
 )
-def test_a_key_that_is_refused_is_told_how_to_give_another(code: str, fix: str) -> None:
+def test_a_refusal_says_how_to_give_another_key_or_to_ask_another_stack(code: str, fix: str) -> None:
     problem = Problem(
         type="about:blank",
         title="t",
         status=403,
         detail="d.",
         code=code,
-        fix="what the gateway says",
+        fix="what the gateway says.",
         retryable=False,
         fault="client",
         request_id="r",
     )
 
     assert GatewayRefused(problem, "http://gateway").fix == fix
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("end", "session_a"),
+        ("bill", "session_a"),
+        ("bill", "--user", "Ann"),
+        ("watch", "session_a"),
+        ("transcript", "session_a"),
+        ("sessions",),
+        ("sessions", "show", "session_a"),
+        ("sessions", "stats"),
+        ("nodes",),
+        ("nodes", "drain", "n1"),
+        ("top", "--once"),
+        ("call",),
+    ],
+)
+def test_a_command_that_finds_no_gateway_names_the_option_of_the_stacks_folder(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GREENROOM_URL", "http://127.0.0.1:9")
+
+    with pytest.raises(CommandError, match=r"^no gateway at") as raised:
+        get_command(app).main(list(words), standalone_mode=False)
+
+    assert "the folder of a stack with --state" in raised.value.fix
+
+
+@pytest.mark.parametrize("given", [(), ("--state", "elsewhere")], ids=["default", "given"])
+def test_an_agent_without_keys_or_with_a_folder_without_a_stack_is_told_of_the_option(
+    given: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("ASSEMBLY_API_KEY", "GROQ_API_KEY", "INWORLD_API_KEY"):
+        monkeypatch.setenv(name, "k" if given else "")
+    became: list[object] = []
+    monkeypatch.setattr(os, "execve", lambda *words: became.append(words))  # pyright: ignore[reportUnknownLambdaType]
+
+    room = ("--url", "ws://h", "--token", "t", "--session-id", "session_a")
+    get_command(app).main(["agent", *room, *given], standalone_mode=False)
+
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"no stack runs in {'elsewhere' if given else '.greenroom'}" in said
+    assert "--state names a stack's folder" in said
+    assert len(became) == 1
