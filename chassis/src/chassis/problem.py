@@ -1,6 +1,5 @@
 """Problems over HTTP (RFC 9457): each refusal has a code, a fix and the request's id, and none leaks internals."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final, cast
@@ -17,11 +16,12 @@ from chassis import logs
 from chassis.body import BodyLimit
 from chassis.edge import Catch, Deadline, Measure, RequestId, request_id
 from chassis.headers import SecurityHeaders
+from chassis.malformed import empty, no_json, not_an_object, unreadable
+from chassis.spelling import meant
 from contracts.errors import (
     INTERNAL,
     INVALID_REQUEST,
     INVALID_SESSION_ID,
-    MALFORMED_BODY,
     METHOD_NOT_ALLOWED,
     NOT_FOUND,
     FieldError,
@@ -34,8 +34,6 @@ MEDIA_TYPE: Final = "application/problem+json"
 _RETRY_AFTER_S: Final = 1  # for a 503 without a retry time
 _MAX_FIELDS: Final = 20
 _MAX_CHARS: Final = 300
-_MAX_TYPE_CHARS: Final = 80
-_JSON: Final = re.compile(r"application/(.+\+)?json", re.IGNORECASE)
 _PLACES: Final = frozenset({"body", "query", "path", "header", "cookie"})
 _SESSION_IDS: Final = frozenset({"sessionId", "session_id"})
 
@@ -50,7 +48,7 @@ def problem_of(refused: Refused, request_id: str) -> Problem:
         status=kind.status,
         detail=refused.detail,
         code=kind.code,
-        fix=kind.fix,
+        fix=refused.fix,
         retryable=kind.retryable,
         fault=kind.fault,
         request_id=request_id,
@@ -120,7 +118,8 @@ def _handle_errors(app: Starlette, invalid: type[Exception] | None) -> None:
 
     async def on_invalid(request: Request, error: Exception) -> Response:
         found: Sequence[Mapping[str, Any]] = cast(Any, error).errors()
-        return problem_response(_invalid(found, request.headers.get("content-type")), request_id())
+        refused = _malformed(found, error, request.headers.get("content-type"))
+        return problem_response(refused or _invalid(found, request.scope.get("endpoint")), request_id())
 
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -145,32 +144,42 @@ def _methods(request: Request) -> set[str]:
     return found
 
 
-def _invalid(found: Sequence[Mapping[str, Any]], content_type: str | None) -> Refused:
-    """Name each invalid field in the client's spelling, without its value: the value may be a secret."""
-    if any(e["type"] == "json_invalid" for e in found):
-        return Refused(MALFORMED_BODY, "The body is not valid JSON.")
+def _malformed(found: Sequence[Mapping[str, Any]], error: Exception, content_type: str | None) -> Refused | None:
+    """The refusal of a body that is not a JSON object; None for an object with invalid fields."""
+    for each in found:
+        if each["type"] == "json_invalid":
+            return no_json(str(each["ctx"]["error"]), int(each["loc"][-1]), getattr(error, "body", None))
     wrong = [e["type"] for e in found if tuple(e["loc"]) == ("body",) and e["type"] != "value_error"]
-    if wrong:
-        return Refused(MALFORMED_BODY, "The body is empty." if "missing" in wrong else _not_an_object(content_type))
-    fields = tuple(FieldError(field=_name(e["loc"]), message=_shown(_message(e))) for e in found[:_MAX_FIELDS])
+    if not wrong:
+        return None
+    return empty() if "missing" in wrong else not_an_object(content_type)
+
+
+def _invalid(found: Sequence[Mapping[str, Any]], endpoint: Callable[..., object] | None) -> Refused:
+    """Name each invalid field in the client's spelling, without its value: the value may be a secret."""
+    found = found[:_MAX_FIELDS]
+    near = [_near(e, endpoint) for e in found]
+    fields = tuple(
+        FieldError(field=_name(e["loc"]), message=_shown(_message(e, known)))
+        for e, known in zip(found, near, strict=True)
+    )
     names = ", ".join(field.field for field in fields)
-    if all(f.field in _SESSION_IDS and e["type"].startswith("string_") for f, e in zip(fields, found, strict=False)):
+    if all(f.field in _SESSION_IDS and e["type"].startswith("string_") for f, e in zip(fields, found, strict=True)):
         return Refused(INVALID_SESSION_ID, f"{names} is not a valid session id.", errors=fields)
-    return Refused(INVALID_REQUEST, f"Invalid fields: {names}.", errors=fields)
+    instead = ", ".join(f"{known} for {f.field}" for f, known in zip(fields, near, strict=True) if known)
+    fix = f"{INVALID_REQUEST.fix} Did you mean {instead}?" if instead else None
+    return Refused(INVALID_REQUEST, f"Invalid fields: {names}.", fix=fix, errors=fields)
 
 
-def _not_an_object(content_type: str | None) -> str:
-    """Why a body was not read as an object: FastAPI parses it only if its Content-Type is JSON."""
-    kind = (content_type or "").partition(";")[0].strip()
-    if _JSON.fullmatch(kind):
-        return "The body is JSON, but not an object."
-    given = f"Its Content-Type is {_shown(kind[:_MAX_TYPE_CHARS])}" if kind else "It has no Content-Type"
-    return f"The body was not read as JSON. {given}; add the header Content-Type: application/json."
+def _near(error: Mapping[str, Any], endpoint: Callable[..., object] | None) -> str | None:
+    """The field that an unknown one is probably meant to be."""
+    return meant(endpoint, error["loc"][1:]) if endpoint and error["type"] == "extra_forbidden" else None
 
 
-def _message(error: Mapping[str, Any]) -> str:
+def _message(error: Mapping[str, Any], near: str | None) -> str:
     if error["type"] == "extra_forbidden":
-        return "There is no such field here. Names are case-sensitive; /docs lists them."
+        wanted = f"; did you mean {near}?" if near else "."
+        return f"There is no such field here{wanted} Names are case-sensitive; /docs lists them."
     return str(error["msg"]).removeprefix("Value error, ")
 
 
@@ -190,7 +199,7 @@ def _of_status(request: Request, error: HTTPException) -> Refused:
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         return Refused(METHOD_NOT_ALLOWED, f"{request.method} is not allowed at {request.url.path}.")
     if error.status_code == HTTPStatus.BAD_REQUEST:
-        return Refused(MALFORMED_BODY, str(error.detail))
+        return unreadable(error)
     if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("http.error", status=error.status_code, detail=str(error.detail))
         return Refused(INTERNAL, "An unexpected error.")

@@ -351,6 +351,7 @@ class Refused(Exception):
         errors: The invalid fields, if any.
         retry_after_s: Seconds after which a retry makes sense.
         session_id: The session concerned, if any.
+        fix: What the reader can do about this cause; default: the problem's own fix.
     """
 
     def __init__(
@@ -358,6 +359,7 @@ class Refused(Exception):
         problem: ProblemType,
         detail: str,
         *,
+        fix: str | None = None,
         errors: tuple[FieldError, ...] = (),
         retry_after_s: int | None = None,
         session_id: str | None = None,
@@ -365,6 +367,7 @@ class Refused(Exception):
         super().__init__(f"{problem.code}: {detail}")
         self.problem = problem
         self.detail = detail
+        self.fix = fix or problem.fix
         self.errors = errors
         self.retry_after_s = retry_after_s
         self.session_id = session_id

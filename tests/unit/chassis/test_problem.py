@@ -9,7 +9,7 @@ import httpx
 import pytest
 from fastapi import FastAPI, HTTPException
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
@@ -19,9 +19,19 @@ from contracts.errors import BUS_UNAVAILABLE, UNKNOWN_SESSION, Problem, Refused
 from tests.support.asgi import scope
 
 
+class Tool(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    timeout_s: float = 1
+
+
 class Start(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
     user_name: str = Field(alias="userName", min_length=1)
     max_minutes: int = Field(default=1, alias="maxMinutes")
+    language: str | None = None
+    tools: tuple[Tool, ...] | None = None
 
 
 def app() -> FastAPI:
@@ -105,6 +115,28 @@ async def test_a_bad_field_is_named_as_the_client_spelt_it(client: httpx.AsyncCl
     assert "Invalid fields: userName, maxMinutes." in found.detail
 
 
+async def test_a_misspelt_field_is_told_the_one_that_was_meant(client: httpx.AsyncClient) -> None:
+    body = {"userName": "Ann", "max_minuts": 3, "langauge": "de", "colour": "red", "tools": [{"timoutS": 1}]}
+
+    found = told(await client.post("/start", json=body))
+
+    assert (found.status, found.code) == (422, "invalid_request")
+    assert found.fix.endswith(
+        "Did you mean timeout_s for tools.0.timoutS, maxMinutes for max_minuts, language for langauge?"
+    )
+    said = {error.field: error.message for error in found.errors}
+    assert "did you mean language?" in said["langauge"]
+    assert "did you mean" not in said["colour"]
+    assert "red" not in found.model_dump_json()
+
+
+async def test_an_unknown_field_that_resembles_none_is_told_of_none(client: httpx.AsyncClient) -> None:
+    found = told(await client.post("/start", json={"userName": "Ann", "x" * 500: 1, "": 2}))
+
+    assert "ean" not in found.fix
+    assert len(found.errors) == 2
+
+
 @pytest.mark.parametrize("body", [b"{", b"\xff\xfe", b"nonsense"])
 async def test_a_body_that_is_no_json(client: httpx.AsyncClient, body: bytes) -> None:
     answer = await client.post("/start", content=body, headers={"content-type": "application/json"})
@@ -134,18 +166,28 @@ async def test_json_under_another_content_type_is_told_which_header_to_add(
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
-    [(b"{", "not valid JSON"), (b"[]", "not an object"), (b"null", "not an object"), (b"", "is empty")],
+    ("body", "said", "fix"),
+    [
+        (b"{", "not valid JSON. At line 1, column 2: ", "Correct the JSON at line 1, column 2"),
+        (b'{"userName":\n  secret}', "not valid JSON. At line 2, column 3: ", "Correct the JSON at line 2, column 3"),
+        (b'{"a": "secret\n"}', "At line 1, column 14: Invalid control character.", "line 1, column 14"),
+        (b"[]", "not an object", "Send a JSON object in braces"),
+        (b"null", "not an object", "Send a JSON object in braces"),
+        (b"", "is empty", "Send a JSON object in braces"),
+        (b'{"userName": "\xe4"}', "not valid UTF-8: see its byte 15", "Send the JSON in UTF-8"),
+    ],
 )
 async def test_a_body_under_the_right_content_type_is_told_what_is_wrong_with_it(
-    client: httpx.AsyncClient, body: bytes, said: str
+    client: httpx.AsyncClient, body: bytes, said: str, fix: str
 ) -> None:
     answer = await client.post("/start", content=body, headers={"content-type": "Application/JSON; charset=utf-8"})
 
     assert (told(answer).status, told(answer).code) == (400, "malformed_body")
     assert told(answer).title == "The body is not a JSON object"
     assert said in told(answer).detail
-    assert "Content-Type" not in told(answer).detail
+    assert "Content-Type" not in told(answer).detail + told(answer).fix
+    assert fix in told(answer).fix
+    assert "secret" not in answer.text
 
 
 async def test_an_unknown_page_and_a_wrong_method(client: httpx.AsyncClient) -> None:

@@ -288,7 +288,9 @@ async def test_an_unsigned_token_is_refused(api: httpx.AsyncClient) -> None:
 async def test_a_webhook_of_another_type_is_refused(api: httpx.AsyncClient) -> None:
     headers = signed(WEBHOOK) | {"Content-Type": "application/json"}
 
-    assert (await api.post("/livekit/webhook", content=WEBHOOK, headers=headers)).json()["code"] == "malformed_body"
+    problem = (await api.post("/livekit/webhook", content=WEBHOOK, headers=headers)).json()
+    assert problem["code"] == "malformed_body"
+    assert "Content-Type: application/webhook+json" in problem["fix"]
 
 
 @pytest.mark.parametrize(

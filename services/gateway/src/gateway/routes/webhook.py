@@ -41,11 +41,13 @@ async def livekit_webhook(request: Request, signature: SignaturePort, sessions: 
     except BadSignature as bad:
         raise Refused(BAD_SIGNATURE, f"Invalid webhook signature: {bad}.") from bad
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _CONTENT_TYPE:
-        raise Refused(MALFORMED_BODY, f"Send a webhook with Content-Type {_CONTENT_TYPE}.")
+        detail = f"Its Content-Type is not {_CONTENT_TYPE}."
+        raise Refused(MALFORMED_BODY, detail, fix=f"Send the webhook with the header Content-Type: {_CONTENT_TYPE}.")
     try:
         event = room_event(_object(body))
     except MalformedWebhook as malformed:
-        raise Refused(MALFORMED_BODY, f"Invalid webhook: {malformed}.") from malformed
+        fix = "Send the webhook's body as LiveKit writes it."
+        raise Refused(MALFORMED_BODY, f"Invalid webhook: {malformed}.", fix=fix) from malformed
     if event is None:
         return Response(status_code=200)  # a room of another application
     await sessions.publish_room_event(event)
