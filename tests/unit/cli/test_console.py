@@ -26,11 +26,11 @@ def test_a_process_that_ended_as_asked_reads_unlike_a_crash(capsys: pytest.Captu
 
 
 def test_a_slow_part_is_said_with_what_is_missing_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    StackLines().waiting("agent-runner", 3.2, "http://127.0.0.1:1/ready answered 503 " + "no warm\nworker " * 99)
+    StackLines().waiting("agent-runner", 11.2, "http://127.0.0.1:1/ready answered 503 " + "no warm\nworker " * 99)
 
     shown = capsys.readouterr().out
     assert shown.startswith(
-        "  agent-runner   still starting after 3 s: http://127.0.0.1:1/ready answered 503 no warm worker"
+        "  agent-runner   still starting after 11 s: http://127.0.0.1:1/ready answered 503 no warm worker"
     )
     assert shown.count("\n") == 1
     assert len(shown) < 240

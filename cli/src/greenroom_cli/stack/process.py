@@ -17,14 +17,15 @@ from greenroom_cli.stack.output import Output
 
 SHIM = Path(__file__).with_name("shim.py")
 POLL_S = 0.05
-FIRST_NOTICE_S = 3.0
+FIRST_NOTICE_S = 10.0
 NOTICE_EVERY_S = 10.0
 
 Ready = Callable[[], Awaitable[str | None]]
 """Called until it returns None; before, it returns what is missing, which becomes the error at the deadline."""
 
 Notice = Callable[[float, str], None]
-"""Called after FIRST_NOTICE_S, then each NOTICE_EVERY_S, with the seconds of waiting and what is missing."""
+"""Called after FIRST_NOTICE_S with the seconds of waiting and what is missing, then each NOTICE_EVERY_S if something
+else is missing."""
 
 
 def _ignore(_seconds: float, _missing: str) -> None: ...
@@ -110,11 +111,11 @@ class StackProcess:
         """
         began = time.monotonic()
         await self._spawn()
-        missing, notice_at = "it has not finished", FIRST_NOTICE_S
+        missing, notice_at, noticed = "it has not finished", FIRST_NOTICE_S, ""
         while (waited := time.monotonic() - began) < self.spec.ready_timeout_s:
-            if waited >= notice_at:
+            if waited >= notice_at and missing != noticed:
                 waiting(waited, missing)
-                notice_at += NOTICE_EVERY_S
+                notice_at, noticed = waited + NOTICE_EVERY_S, missing
             if not self.is_running:
                 if self.spec.ready is None and await self.wait() == 0:
                     return time.monotonic() - began

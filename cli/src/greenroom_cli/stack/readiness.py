@@ -8,6 +8,7 @@ from greenroom_cli.stack.ports import LOOPBACK
 from greenroom_cli.stack.process import Ready
 
 ATTEMPT_S = 2.0
+_CLOSED = "it accepts no connections yet"
 
 
 def says(port: int, expected: bytes, question: bytes = b"") -> Ready:
@@ -22,6 +23,8 @@ def says(port: int, expected: bytes, question: bytes = b"") -> Ready:
                     answer = await reader.read(512)
                 finally:
                     writer.close()
+        except ConnectionRefusedError:
+            return f"no answer on port {port}: {_CLOSED}"
         except (OSError, TimeoutError) as error:
             return f"no answer on port {port}: {error or 'timed out'}"
         return None if answer.startswith(expected) else f"port {port} answered {answer[:80]!r}"
@@ -36,6 +39,8 @@ def serves(url: str) -> Ready:
         try:
             async with httpx.AsyncClient(trust_env=False, timeout=ATTEMPT_S) as client:
                 answer = await client.get(url)
+        except httpx.ConnectError:
+            return f"no answer from {url}: {_CLOSED}"
         except httpx.HTTPError as error:
             return f"no answer from {url}: {error or type(error).__name__}"
         return None if answer.status_code == 200 else f"{url} answered {answer.status_code} {answer.text[:300]}"
