@@ -37,7 +37,7 @@ def no_json(problem: str, at: int, body: object) -> Refused:
 
 
 def unreadable(error: HTTPException) -> Refused:
-    """The bytes of a body are no text, or its JSON is no value: FastAPI's 400 has the parser's error as its cause."""
+    """The parser failed on the bytes of a body; FastAPI's 400 has the parser's error as its cause."""
     match error.__cause__:
         case UnicodeDecodeError() as cause:
             detail = f"The body is not valid {cause.encoding.upper()}: see its byte {cause.start + 1}."
