@@ -34,7 +34,7 @@ def doctor(state: State = STATE, as_json: AsJson = False) -> None:
     """Check programs, servers, services, clocks, keys and models; exit non-zero when a required one is broken.
 
     Checks the servers in the environment and .env, and the stack that runs in the state folder; lists what it did not
-    check.
+    check. Warnings leave the exit code at 0.
     """
     # The report already contains what the services' runtime and the SDKs would log.
     logs.configure("doctor", level="CRITICAL")
@@ -77,11 +77,13 @@ def _show(checks: list[Check]) -> None:
 
 
 def closing(checks: Sequence[Check]) -> list[str]:
-    """The summary: what is broken, and what was not checked."""
+    """The summary: what is broken or may become so, and what was not checked."""
 
     def names(verdict: Verdict) -> str:
         return ", ".join(dict.fromkeys(check.name for check in checks if check.verdict is verdict))
 
     broken, unchecked = names(Verdict.BROKEN), names(Verdict.UNCHECKED)
-    lines = [f"Broken: {broken}." if broken else "Everything that was checked works."]
+    warnings = sum(check.verdict is Verdict.WARNING for check in checks)
+    but = f", with {warnings} warning{'s' * (warnings > 1)}: {names(Verdict.WARNING)}" if warnings else ""
+    lines = [f"Broken: {broken}." if broken else f"Everything that was checked works{but}."]
     return [*lines, f"Not checked: {unchecked}."] if unchecked else lines

@@ -4,7 +4,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -23,6 +23,7 @@ from contracts.api import DEFAULT_VOICE
 from greenroom_cli.doctor.check import Check, Verdict
 from greenroom_cli.doctor.names import unresolved
 from greenroom_cli.settings import Settings
+from greenroom_cli.stack.providers import SANDBOX_KEY
 
 GROUP = "providers"
 LIMIT_S = 10.0
@@ -70,10 +71,18 @@ async def check_providers(settings: Settings) -> list[Check]:
 
 async def _check(provider: _Provider, settings: Settings) -> Check | _Unresolved:
     key: str | None = getattr(settings, provider.key)
+    real = f"set {provider.key.upper()} in the environment or .env to use the real one"
     if not key:
-        fix = f"set {provider.key.upper()} in the environment or .env to use the real one"
         detail = f"{provider.key.upper()} is not set: the sandbox replaces the provider"
-        return Check(GROUP, provider.name, Verdict.NOTE, detail, fix)
+        return Check(GROUP, provider.name, Verdict.NOTE, detail, real)
+    found = await _asked(provider, settings, key)
+    if key != SANDBOX_KEY or isinstance(found, _Unresolved) or found.verdict is Verdict.NOTE:
+        return found
+    found = replace(found, detail=f"the sandbox, not {provider.name} itself: {found.detail}")
+    return replace(found, verdict=Verdict.NOTE, fix=real) if found.verdict is Verdict.OK else found
+
+
+async def _asked(provider: _Provider, settings: Settings, key: str) -> Check | _Unresolved:
     try:
         async with asyncio.timeout(LIMIT_S):
             return await provider.check(settings, key)

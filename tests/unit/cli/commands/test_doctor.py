@@ -84,6 +84,16 @@ def test_the_closing_line_names_what_is_broken() -> None:
     assert closing(checks) == ["Broken: NATS.", "Not checked: nodes."]
 
 
+def test_the_closing_line_counts_and_names_the_warnings() -> None:
+    warning = [found("Go", Verdict.WARNING)]
+
+    assert closing(warning) == ["Everything that was checked works, with 1 warning: Go."]
+    assert closing([*warning, found(".env", Verdict.WARNING), found(".env", Verdict.WARNING)]) == [
+        "Everything that was checked works, with 3 warnings: Go, .env."
+    ]
+    assert worst(warning) is Verdict.WARNING
+
+
 def test_with_everything_checked_there_is_nothing_to_add() -> None:
     assert closing([found("NATS", Verdict.OK)]) == ["Everything that was checked works."]
 

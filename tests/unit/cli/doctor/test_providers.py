@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from greenroom_cli.doctor import providers
 from greenroom_cli.doctor.check import Check, Verdict
 from greenroom_cli.doctor.providers import check_providers
 from greenroom_cli.settings import Settings
@@ -69,3 +70,24 @@ async def test_behind_a_proxy_the_name_is_the_proxys_to_resolve(monkeypatch: pyt
     assert found.keys() == {"AssemblyAI", "Groq", "Inworld"}
     assert {check.verdict for check in found.values()} == {Verdict.BROKEN}
     assert "resolve" not in found["Groq"].detail
+
+
+async def test_a_provider_that_the_sandbox_replaces_is_named_as_the_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def well(_settings: Settings, _key: str) -> Check:
+        return Check("providers", "AssemblyAI", Verdict.OK, "ws://127.0.0.1:1")
+
+    async def ill(_settings: Settings, _key: str) -> Check:
+        return Check("providers", "Inworld", Verdict.BROKEN, "http://127.0.0.1:1 has no voice", "name another")
+
+    monkeypatch.setattr(providers, "check_assembly", well)
+    monkeypatch.setattr(providers, "check_inworld", ill)
+
+    sandbox = await checked(ASSEMBLY_API_KEY="sandbox", INWORLD_API_KEY="sandbox", GROQ_API_KEY="")
+    real = await checked(INWORLD_API_KEY="", GROQ_API_KEY="")
+
+    assert sandbox["AssemblyAI"].verdict is Verdict.NOTE
+    assert sandbox["AssemblyAI"].detail == "the sandbox, not AssemblyAI itself: ws://127.0.0.1:1"
+    assert "ASSEMBLY_API_KEY" in sandbox["AssemblyAI"].fix
+    assert (sandbox["Inworld"].verdict, sandbox["Inworld"].fix) == (Verdict.BROKEN, "name another")
+    assert "the sandbox, not Inworld itself" in sandbox["Inworld"].detail
+    assert (real["AssemblyAI"].verdict, real["AssemblyAI"].detail) == (Verdict.OK, "ws://127.0.0.1:1")
