@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from gateway.domain.access import presentable_key
 from greenroom_cli import env_file, network
 from greenroom_cli.errors import CommandError
+from greenroom_cli.stack.providers import SANDBOX_KEY
 from greenroom_cli.stack.state import StateFolder
 
 DEFAULT_STATE = Path(".greenroom")
@@ -110,6 +111,11 @@ class Settings(BaseSettings):
     def assembly_host(self) -> str:
         """The scheme and host of ASSEMBLY_BASE_URL, which may include a path."""
         return self.assembly_base_url.rstrip("/").removesuffix("/v3/ws")
+
+    @property
+    def sandbox_hears(self) -> bool:
+        """Whether the sandbox's recogniser, which knows few sentences, replaces AssemblyAI's."""
+        return self.assembly_api_key == SANDBOX_KEY
 
     @property
     def models(self) -> tuple[str, ...]:

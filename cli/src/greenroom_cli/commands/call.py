@@ -27,6 +27,10 @@ from greenroom_cli.settings import Settings
 
 # When the agent falls silent, the recogniser has not finished its last words.
 WORDS_FOLLOW_S = 1.0
+SANDBOX_HEARS = (
+    'the sandbox hears you and the agent. It knows few sentences, in its own voices: "What time is it?", "Count to ten"'
+    ', "My name is Anna" and those of sandbox/src/sandbox/corpus/callers.txt; set ASSEMBLY_API_KEY for all others'
+)
 
 
 def call(
@@ -44,6 +48,9 @@ def call(
     """Talk with an agent: typed lines are spoken into the room, and the agent's words are printed.
 
     An empty line, Ctrl-D or Ctrl-C ends the call.
+
+    Without ASSEMBLY_API_KEY the sandbox hears you and the agent. It knows sentences such as "What time is it?" in its
+    own voices, and mishears others and recordings of people.
     """
     request = options.start_request(
         user_name=user, voice_id=voice, opening_line=opening_line, system_prompt=system_prompt, language=language
@@ -66,6 +73,8 @@ async def _call(
     async with Gateway(settings.greenroom_url, settings.api_key) as gateway:
         await gateway.check()  # without a gateway a missing key does not matter
         say_gateway(settings.greenroom_url)
+        if settings.sandbox_hears:
+            say(SANDBOX_HEARS, style="dim")
         ear = await _connect_ear(settings)
         try:
             async with Call(recording, ear.feed) as line:

@@ -79,7 +79,7 @@ async def _demo(
         settings = options.settings(state if running else None, url)
         steps(f"calling through {settings.greenroom_url}")
         report = await place_call(settings, script, recording, steps)
-        _tell(report, as_json=as_json)
+        _tell(report, settings, as_json=as_json)
         if not as_json:
             same = f" --url {shlex.quote(url)}" if url else f" --state {shlex.quote(str(state))}" if state else ""
             show_what_next(settings.greenroom_url, report.session_id, same)
@@ -90,12 +90,13 @@ async def _demo(
         stack_options = local_stack.options(environment, local_stack.Wanted())
         async with running_stack(folder, stack_options, None if as_json else StackLines()) as stack:
             steps(f"up; calling through {stack.gateway_url}")
+            settings = Settings.of({**environment, **stack.environment})
             try:
-                report = await place_call(Settings.of({**environment, **stack.environment}), script, recording, steps)
+                report = await place_call(settings, script, recording, steps)
             except CommandError:
                 _show_logs(stack.folder)
                 raise
-            _tell(report, as_json=as_json)
+            _tell(report, settings, as_json=as_json)
             if keep:
                 called.set()
                 if not as_json:
@@ -107,11 +108,11 @@ async def _demo(
         say(f"To look into this call in the browser, and talk yourself: {this_command()} demo --keep")
 
 
-def _tell(report: CallReport, *, as_json: bool) -> None:
+def _tell(report: CallReport, settings: Settings, *, as_json: bool) -> None:
     if as_json:
         say_json(as_dict(report))
     else:
-        show(report)
+        show(report, sandbox_hears=settings.sandbox_hears)
 
 
 def _show_logs(folder: StateFolder) -> None:
@@ -145,8 +146,12 @@ def as_dict(report: CallReport) -> dict[str, object]:
     }
 
 
-def show(report: CallReport) -> None:
-    """Print timeline, transcript and bill."""
+def show(report: CallReport, *, sandbox_hears: bool) -> None:
+    """Print timeline, transcript and bill.
+
+    Args:
+        sandbox_hears: The sandbox's recogniser, which mishears on a busy machine, wrote down the agent's words.
+    """
     timeline, bill = report.timeline, report.bill
     say()
     say("Timeline (seconds since the POST)", style="bold")
@@ -167,7 +172,8 @@ def show(report: CallReport) -> None:
     for turn in report.turns:
         say(f"  caller  {turn.said}")
         say(f"  agent   {turn.heard}")
-    say(f"  (the agent's words as they were heard; recording: {report.recording})", style="dim")
+    who = "as the sandbox heard them, sometimes wrongly" if sandbox_hears else "as they were heard"
+    say(f"  (the agent's words {who}; recording: {report.recording})", style="dim")
     say()
     say("Bill", style="bold")
     say(f"  {bill.minutes} minute(s) for {bill.seconds} s served, {bill.credits} credit(s), user {bill.user_id}")
