@@ -21,6 +21,7 @@ CALL_LIMITS = CallLimits(
     kill_s=0.1,
     lifetime_s=1830,
     tick_s=5,
+    opening="Hi {name}!",
     bridge="Sorry, go on.",
     bridge_to_answer="Sorry.",
     farewell="Goodbye.",

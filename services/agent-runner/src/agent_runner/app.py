@@ -236,6 +236,7 @@ def _pool_limits(settings: Settings, slots: int) -> PoolLimits:
 
 
 def _call_limits(settings: Settings, config: AgentConfig, language: str | None) -> CallLimits:
+    lines = config.lines_in(language)
     return CallLimits(
         start_s=settings.worker_take_s,
         join_s=settings.worker_join_s,
@@ -244,9 +245,10 @@ def _call_limits(settings: Settings, config: AgentConfig, language: str | None) 
         kill_s=settings.kill_s,
         lifetime_s=settings.session_timeout / 1000 + _LIFETIME_MARGIN_S,
         tick_s=settings.tick_s,
-        bridge=config.lines_in(language).bridge,
-        bridge_to_answer=config.lines_in(language).bridge_to_answer,
-        farewell=config.lines_in(language).apology,
+        opening=lines.opening,
+        bridge=lines.bridge,
+        bridge_to_answer=lines.bridge_to_answer,
+        farewell=lines.apology,
         warning=config.warning_in(language),
         turn_budget_ms=config.turn_budget_ms,
     )

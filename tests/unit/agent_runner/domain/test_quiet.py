@@ -72,6 +72,25 @@ def test_the_silence_begins_when_the_answer_ends() -> None:
     assert quiet.due(116) == "prompt"
 
 
+def test_a_caller_who_was_there_first_is_asked_and_the_call_ends_also_if_the_agent_never_speaks() -> None:
+    quiet = Quiet(5, 12)
+    quiet.present(100)
+    quiet.present(104)
+    assert quiet.due(104.9) is None
+    assert quiet.due(105) == "prompt"
+    assert quiet.due(111.9) is None
+    assert quiet.due(112) == "end"
+
+
+def test_a_caller_who_waits_for_the_first_line_is_not_between_two_turns() -> None:
+    quiet = Quiet(5, 12)
+    quiet.away(99)
+    quiet.present(100)
+    assert not quiet.is_between_turns(101)
+    agent_speaks(quiet, 102, 103)
+    assert quiet.is_between_turns(103.1)
+
+
 def test_an_absent_caller_is_not_silent() -> None:
     quiet = after_the_agent_spoke()
     quiet.away(200)

@@ -62,6 +62,14 @@ def test_a_silent_caller_is_asked_then_the_call_ends_and_an_absent_one_is_not_si
     assert call.look(25) == [EndCall(Cause.USER_IDLE, say="Goodbye.")]
 
 
+def test_the_silence_of_a_caller_who_hears_no_first_line_counts_from_the_first_look() -> None:
+    call = Call(prompt_s=10, end_s=20)
+    assert call.look(5) == []
+    assert call.look(14.9) == []
+    assert call.look(15) == [Say("Hello?")]
+    assert call.look(25) == [EndCall(Cause.USER_IDLE, say="Goodbye.")]
+
+
 def test_a_caller_without_words_is_asked_once_and_the_session_is_not_blamed() -> None:
     call = Call()
     call.hearing.session(0)

@@ -193,6 +193,28 @@ async def test_each_stage_of_a_start_is_published_and_a_span(scene: Scene) -> No
     assert took == {f"agent {stage}": ms for stage, ms in (stages | {"heard": 100}).items()}
 
 
+@pytest.mark.parametrize(
+    "unspeakable",
+    ["[happy]", "(laughs)", "*waves*", "~~Hello~~", "[Name]", "https://", "<think>Hello</think>", ""],
+)
+async def test_an_opening_line_without_a_word_to_speak_is_replaced_by_the_languages(
+    tmp_path: Path, unspeakable: str
+) -> None:
+    scene = Scene(tmp_path, opening_line=unspeakable)
+    await scene.go()
+    go = next(m for w in scene.forks.workers for m in w.told if isinstance(m, Go))
+    assert go.opening_line == CALL_LIMITS.opening.replace("{name}", scene.job.user_name)
+    scene.close()
+
+
+async def test_an_opening_line_with_words_is_said_as_it_was_asked_for(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, opening_line="[happy] **Hello** Ann!")
+    await scene.go()
+    go = next(m for w in scene.forks.workers for m in w.told if isinstance(m, Go))
+    assert go.opening_line == scene.job.opening_line
+    scene.close()
+
+
 async def test_a_take_over_gets_the_past_and_says_a_bridge(tmp_path: Path) -> None:
     scene = Scene(tmp_path, epoch=2, takeover=True, interruptible=False)
     scene.session_log.events = [requested(SID, opening_line="Hello Ann!")]

@@ -73,6 +73,7 @@ class CallLimits:
         kill_s: From the decision to end to SIGKILL.
         lifetime_s: Longest time from the assignment to the end.
         tick_s: Between two ticks.
+        opening: The default opening line; `{name}` stands for the user's name.
         bridge: The first words of an agent that takes over.
         bridge_to_answer: The same, if it then answers a question that was left open.
         farewell: The sentence of an agent that only tells the caller that the call cannot go on.
@@ -87,6 +88,7 @@ class CallLimits:
     kill_s: float
     lifetime_s: float
     tick_s: float
+    opening: str
     bridge: str
     bridge_to_answer: str
     farewell: str

@@ -6,10 +6,12 @@ Get them from `AgentConfig.lines_in(language)`.
 from collections.abc import Mapping
 from dataclasses import replace
 
+from agent_runner.domain.delivery import has_words
+from agent_runner.domain.speakable import speakable
 from contracts.languages import base
 from contracts.lines import Lines, Replaced, lines_in
 
-__all__ = ["Lines", "lines_of"]
+__all__ = ["Lines", "lines_of", "opening_of"]
 
 
 def lines_of(language: str | None, by_language: Replaced, by_name: Mapping[str, str | None]) -> Lines:
@@ -23,3 +25,14 @@ def lines_of(language: str | None, by_language: Replaced, by_name: Mapping[str, 
     named = {*by_language.get(base(language or "en"), {}), *by_language.get(language or "en", {})}
     everywhere = {name: text for name, text in by_name.items() if text is not None and name not in named}
     return replace(lines_in(language, by_language), **everywhere)
+
+
+def opening_of(asked: str, *, default: str, user_name: str) -> str:
+    """The opening line to say.
+
+    Args:
+        asked: The session's. Without a word that can be spoken, such as "[happy]", "~~Hello~~" or an address, it would
+            leave the caller in silence: then the default is said.
+        default: The language's; `{name}` stands for the user's name.
+    """
+    return asked if has_words(speakable(asked)) else default.replace("{name}", user_name)

@@ -10,7 +10,7 @@ WORDLESS_S: Final = 900.0
 
 
 class Quiet:
-    """Measures the caller's silence: the agent has spoken, no answer is pending, no tool runs, the line is quiet.
+    """Measures the caller's silence: nobody speaks, no answer is pending, no tool runs, the line is quiet.
 
     A limit of 0 disables it. The agent's own "are you still there?" does not begin a new silence. Times are seconds of
     one clock.
@@ -20,6 +20,7 @@ class Quiet:
         self._prompt_s = prompt_s
         self._end_s = end_s
         self._since: float | None = None
+        self._has_begun = False  # the agent has said its first line
         self._speaking: set[Literal["caller", "agent"]] = set()
         self._thinking_until = 0.0
         self._turn_is_open = False
@@ -63,6 +64,7 @@ class Quiet:
         if is_speaking:
             self._thinking_until = 0.0
         begun = self._since
+        self._has_begun = self._has_begun or not is_speaking
         self._note("agent", at, is_speaking)
         if self._is_prompting:
             self._since = begun
@@ -97,7 +99,12 @@ class Quiet:
 
     def is_between_turns(self, now: float) -> bool:
         """Neither speaks, the caller's turn is complete and answered, and the agent has said its first line."""
-        return self.is_free and now >= self._thinking_until and self._since is not None
+        return self.is_free and now >= self._thinking_until and self._has_begun
+
+    def present(self, now: float) -> None:
+        """The caller is in the room: the silence counts from the first time on, also if the agent never speaks."""
+        if self._since is None:
+            self._since = now
 
     def away(self, now: float) -> None:
         """The caller is out of the room: the silence counts from now on at the earliest."""

@@ -58,7 +58,9 @@ class Watch:
         yield from self.notices(now)
         if not caller_in_room:
             self._quiet.away(now)
-        elif loud_at > self._loud_at:
+        else:
+            self._quiet.present(now)
+        if caller_in_room and loud_at > self._loud_at:
             self._loud_at = loud_at
             self._quiet.sound(loud_at)
         if (due := self._quiet.due(now)) == "prompt":

@@ -30,6 +30,7 @@ from agent_runner.domain.call_events import (
 from agent_runner.domain.call_state import Assignment, CallState
 from agent_runner.domain.credit import Credit
 from agent_runner.domain.history import past
+from agent_runner.domain.lines import opening_of
 from agent_runner.link.messages import MAX_HISTORY_BYTES, Failed, Go, ToSupervisor, Unanswered
 from agent_runner.ports import CallLogs, LogUnavailable, Outboxes, SessionLog, WorkerProcess
 from agent_runner.supervisor import meters
@@ -230,6 +231,7 @@ class Call:
         job = self.job
         has_bridge = job.takeover and not job.farewell
         is_asked = has_bridge and past is not None and past.is_asked
+        opening = opening_of(job.opening_line, default=self._limits.opening, user_name=job.user_name)
         bridge = self._limits.bridge_to_answer if is_asked else self._limits.bridge
         return Go(
             session_id=job.session_id,
@@ -241,7 +243,7 @@ class Call:
             voice_id=job.voice_id,
             caller_identity=caller_identity(job.session_id),
             agent_identity=agent_identity(job.session_id),
-            opening_line=None if job.takeover or job.farewell else job.opening_line,
+            opening_line=None if job.takeover or job.farewell else opening,
             bridge=bridge if has_bridge else None,
             language=job.language,
             end_call=job.end_call,

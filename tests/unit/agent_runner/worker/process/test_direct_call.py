@@ -25,6 +25,16 @@ def test_any_other_end_is_an_error_that_names_its_cause(cause: Cause) -> None:
     assert problem_of(Stopped(cause=cause, detail="why"), []) == f"{cause}: why"
 
 
+def test_an_opening_line_without_a_word_to_speak_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--url", "ws://127.0.0.1:7880", "--token", "t", "--session-id", "session_1", "--opening-line", "[happy]"]
+    monkeypatch.setattr("sys.argv", ["agent", *given])
+    with pytest.raises(SystemExit):
+        direct_call.run()
+    assert "--opening-line has no words to say" in capsys.readouterr().err
+
+
 def test_a_failed_provider_is_named_with_the_setting_to_check() -> None:
     failed = Failed(provider="llm", detail="401")
     problem = problem_of(Stopped(cause=Cause.PROVIDER_FAILED, detail=""), [failed])
