@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from agent_runner.agent_config import AgentConfig
 from agent_runner.worker.providers.stt import SpeechToText
 from chassis.settings import load
+from sandbox.groq.request import completion
 
 KEYS = {"ASSEMBLY_API_KEY": "a-secret", "GROQ_API_KEY": "g-secret", "INWORLD_API_KEY": "i-secret"}
 
@@ -100,9 +101,39 @@ def test_a_voice_speaks_at_its_own_speed_and_an_unknown_one_at_1(voice: str, spe
     assert load(AgentConfig).speed_of(voice) == speed
 
 
-@pytest.mark.parametrize(("model", "effort"), [("openai/gpt-oss-120b", "low"), ("llama-3.3-70b-versatile", None)])
-def test_only_models_that_reason_are_told_how_much(model: str, effort: str | None) -> None:
-    assert load(AgentConfig).reasoning_effort_of(model) == effort
+GROQ, ELSEWHERE = True, False
+
+
+@pytest.mark.parametrize(
+    ("wanted", "model", "is_groq", "sent", "limit"),
+    [
+        (None, "openai/gpt-oss-120b", GROQ, "low", 800),
+        (None, "qwen/qwen3-32b", GROQ, "none", 200),
+        (None, "llama-3.3-70b-versatile", GROQ, None, 200),
+        ("low", "llama-3.3-70b-versatile", GROQ, None, 200),
+        ("high", "openai/gpt-oss-120b", GROQ, "high", 800),
+        ("none", "openai/gpt-oss-120b", GROQ, "low", 800),
+        ("none", "qwen/qwen3-32b", GROQ, "none", 200),
+        ("low", "qwen/qwen3-32b", GROQ, "default", 800),
+        (None, "qwen/qwen3-32b", ELSEWHERE, None, 800),
+        (None, "Qwen/Qwen3-8B", ELSEWHERE, None, 800),
+        ("none", "Qwen/Qwen3-8B", ELSEWHERE, "none", 200),
+        ("none", "openai/gpt-oss-20b", ELSEWHERE, "low", 800),
+        ("high", "o3-mini", ELSEWHERE, "high", 800),
+        (None, "gpt-5-mini", ELSEWHERE, None, 800),
+    ],
+)
+def test_a_model_gets_an_effort_that_it_accepts_and_tokens_for_its_thoughts(
+    monkeypatch: pytest.MonkeyPatch, wanted: str | None, model: str, is_groq: bool, sent: str | None, limit: int
+) -> None:
+    if wanted is not None:
+        monkeypatch.setenv("LLM_REASONING_EFFORT", wanted)
+    config = load(AgentConfig)
+    assert config.reasoning_effort_of(model, is_groq=is_groq) == sent
+    assert config.token_limit_of(model, is_groq=is_groq) == limit
+    if is_groq and sent is not None:
+        hello = {"role": "user", "content": "Hello?"}
+        assert completion({"model": model, "messages": [hello], "reasoning_effort": sent})
 
 
 def test_a_second_key_or_place_is_a_second_endpoint_and_takes_the_rest_from_the_first(

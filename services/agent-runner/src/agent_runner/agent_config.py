@@ -4,7 +4,6 @@ The variable is the field's name in capitals; an empty one counts as unset. `cha
 invalid value it exits and prints the variable's name and the fix.
 """
 
-import re
 import wave
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from agent_runner.domain.credit import CreditWarning
 from agent_runner.domain.lines import Lines, lines_of
+from agent_runner.domain.model_names import ReasoningEffort, effort, thinks
 from agent_runner.endpoints import Endpoint, endpoints, is_at_groq
 from agent_runner.floor_settings import FloorSettings
 from agent_runner.front_end_settings import FrontEndSettings
@@ -50,11 +50,6 @@ LLM_MODELS: Final = ("llama-3.3-70b-versatile", "openai/gpt-oss-120b", "openai/g
 NO_KEY: Final = "none"
 """Sent to a server that needs no key: the client library insists on one."""
 
-_REASONING: Final = re.compile(
-    r"gpt-oss|qwen-?3|deepseek-r|\br1\b|magistral|thinking|reason|(?:^|/)(?:o[1-9]|gpt-5)\b", re.I
-)
-
-ReasoningEffort: TypeAlias = Literal["none", "default", "low", "medium", "high"]
 Key: TypeAlias = Annotated[SecretStr, Field(min_length=1, max_length=500)]
 WebSocketUrl: TypeAlias = Annotated[ServerUrl, StringConstraints(pattern=r"^wss?://[^\s?#]+$")]
 HttpUrl: TypeAlias = Annotated[ServerUrl, StringConstraints(pattern=r"^https?://[^\s?#]+$")]
@@ -344,14 +339,11 @@ class AgentConfig(SttSettings, ToolSettings, FloorSettings, FrontEndSettings, Sp
         """The speaking rate of a voice, 0.5 to 1.5; a voice that is not in the map speaks at 1.0."""
         return self.voice_speeds.get(voice_id, VOICE_SPEEDS.get(voice_id, DEFAULT_SPEED))
 
-    def reasoning_effort_of(self, model: str, *, is_groq: bool = True) -> ReasoningEffort | None:
+    def reasoning_effort_of(self, model: str, *, is_groq: bool) -> ReasoningEffort | None:
         """The reasoning effort to send; None for servers and models that refuse the parameter."""
-        if self.llm_reasoning_effort is not None:
-            return self.llm_reasoning_effort
-        known: dict[str, ReasoningEffort] = {"openai/gpt-oss": "low", "qwen/qwen3": "none"} if is_groq else {}
-        return next((effort for name, effort in known.items() if model.startswith(name)), None)
+        return effort(model, self.llm_reasoning_effort, is_groq=is_groq)
 
-    def token_limit_of(self, model: str) -> int:
+    def token_limit_of(self, model: str, *, is_groq: bool) -> int:
         """The most tokens to ask for: of the answer, and of a reasoning model's thoughts."""
-        thinks = _REASONING.search(model) and self.reasoning_effort_of(model) != "none"
-        return self.llm_max_tokens + (self.llm_reasoning_tokens if thinks else 0)
+        has_thoughts = thinks(model) and self.reasoning_effort_of(model, is_groq=is_groq) != "none"
+        return self.llm_max_tokens + (self.llm_reasoning_tokens if has_thoughts else 0)

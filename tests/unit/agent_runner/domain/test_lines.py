@@ -1,14 +1,18 @@
 """What the agent says by itself in a call, with the settings that replace it."""
 
+import json
 from typing import Any
 
 import pytest
+from pipecat.services.assemblyai.stt import language_to_assemblyai_language
+from pipecat.transcriptions.language import Language
 from pydantic import ValidationError
 
 from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.prompt import CRITICAL_RULES, system_instruction
 from agent_runner.worker.providers.spoken_language import for_assembly, for_inworld
 from contracts.lines import TABLE
+from sandbox.assemblyai.messages import parameters
 
 
 def config(**changes: Any) -> AgentConfig:
@@ -56,6 +60,10 @@ def test_the_rules_stay_last_and_name_the_language() -> None:
         ("pt-PT", ["pt"], "pt-BR"),
         ("zh-Hans-CN", ["zh"], "zh-CN"),
         ("fi", ["fi"], None),
+        ("xh", ["xh-ZA"], None),
+        ("nb-NO", ["no"], None),
+        ("pl", None, "pl-PL"),
+        ("th", None, None),
         ("xx", None, None),
         (None, None, None),
     ],
@@ -64,3 +72,10 @@ def test_each_provider_gets_only_a_language_that_it_lists(
     tag: str | None, codes: list[str] | None, voice: str | None
 ) -> None:
     assert (for_assembly(tag), for_inworld(tag)) == (codes, voice)
+
+
+def test_assembly_is_pinned_only_to_what_it_accepts() -> None:
+    for language in Language:
+        for code in for_assembly(str(language.value)) or ():
+            query = {"sample_rate": "16000", "language_codes": json.dumps([language_to_assemblyai_language(code)])}
+            assert parameters(query)

@@ -310,23 +310,34 @@ async def test_another_model_is_asked_before_a_context_shrinks_below_the_budget(
     assert model.service._ways.first != first
 
 
-@pytest.mark.parametrize("is_groq", [True, False])
-async def test_a_summary_asks_for_its_tokens_in_the_field_that_the_server_knows(is_groq: bool) -> None:
+_SAMPLING = {"temperature", "top_p", "presence_penalty", "frequency_penalty"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "limit", "sampling"),
+    [
+        ({}, "max_completion_tokens", _SAMPLING),
+        ({"llm_base_url": "http://127.0.0.1:8000/v1", "llm_models": "any"}, "max_tokens", _SAMPLING),
+        ({"llm_base_url": "http://127.0.0.1:8000/v1", "llm_models": "gpt-5-mini"}, "max_completion_tokens", set()),
+        ({"llm_base_url": "http://127.0.0.1:8000/v1", "llm_models": "openai/o3"}, "max_completion_tokens", set()),
+    ],
+)
+async def test_a_request_has_only_the_fields_that_the_model_and_its_server_take(
+    settings: dict[str, str], limit: str, sampling: set[str]
+) -> None:
     keys = {"assembly_api_key": "a", "groq_api_key": "g", "inworld_api_key": "i"}
-    other = {} if is_groq else {"llm_base_url": "http://127.0.0.1:8000/v1", "llm_models": "any"}
-    service = LanguageModel.of(AgentConfig.model_validate({**keys, **other}))
+    service = LanguageModel.of(AgentConfig.model_validate({**keys, **settings}))
     sent: dict[str, Any] = {}
 
     async def create(**body: Any) -> Any:
         sent.update(body)
         raise EOFError
 
-    service._take(service._ways.first)
     service._client.chat.completions.create = create
     with pytest.raises(EOFError):
         await service.run_inference(LLMContext([{"role": "user", "content": "Hi."}]), max_tokens=70)
-    limits = {name: value for name, value in sent.items() if "tokens" in name}
-    assert limits == {("max_completion_tokens" if is_groq else "max_tokens"): 70}
+    assert {name: value for name, value in sent.items() if "tokens" in name} == {limit: 70}
+    assert set(sent) & _SAMPLING == sampling
 
 
 async def test_a_summary_replaces_the_turns_that_it_sums_up_also_when_others_were_left_out_meanwhile(

@@ -32,6 +32,7 @@ from pipecat.utils.http import connection_limits
 from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.answer import Answer
 from agent_runner.domain.context_budget import shrunk, smaller, tokens, within
+from agent_runner.domain.model_names import is_openais_reasoning_model
 from agent_runner.domain.speakable import Speakable
 from agent_runner.domain.thoughts import without_thoughts
 from agent_runner.domain.tool_rounds import Rounds
@@ -90,13 +91,7 @@ class LanguageModel(GroqLLMService):
         service = cls(
             api_key=endpoints[0].key,
             base_url=endpoints[0].url,
-            settings=cls.Settings(
-                model=config.models[0],
-                temperature=config.llm_temperature,
-                top_p=config.llm_top_p,
-                presence_penalty=config.llm_presence_penalty,
-                frequency_penalty=config.llm_frequency_penalty,
-            ),
+            settings=cls.Settings(model=config.models[0]),
         )
         service._config = config
         service.answer = Answering(Answer(config.max_answer_s))
@@ -106,6 +101,7 @@ class LanguageModel(GroqLLMService):
         service._client = service._client.with_options(
             timeout=Timeout(config.llm_read_timeout_s, connect=_CONNECT_S), max_retries=0
         )
+        service._take(service._ways.first)
         return service
 
     def create_client(self, api_key: Any = None, base_url: Any = None, **_: Any) -> AsyncOpenAI:
@@ -282,10 +278,17 @@ class LanguageModel(GroqLLMService):
     def _take(self, way: Way, widening: int = 1) -> None:
         self._settings.model = way.model
         is_groq = way.endpoint.is_groq
-        limit = widening * self._config.token_limit_of(way.model)
-        # Groq counts thoughts in both and has deprecated the first; other servers may not know the second.
-        self._settings.max_tokens = NOT_GIVEN if is_groq else limit
-        self._settings.max_completion_tokens = limit if is_groq else NOT_GIVEN
+        limit = widening * self._config.token_limit_of(way.model, is_groq=is_groq)
+        is_openais = is_openais_reasoning_model(way.model)
+        # Groq counts thoughts in both and has deprecated max_tokens; other servers may know no other.
+        counts_thoughts = is_groq or is_openais
+        self._settings.max_tokens = NOT_GIVEN if counts_thoughts else limit
+        self._settings.max_completion_tokens = limit if counts_thoughts else NOT_GIVEN
+        config = self._config
+        self._settings.temperature = NOT_GIVEN if is_openais else config.llm_temperature
+        self._settings.top_p = NOT_GIVEN if is_openais else config.llm_top_p
+        self._settings.presence_penalty = NOT_GIVEN if is_openais else config.llm_presence_penalty
+        self._settings.frequency_penalty = NOT_GIVEN if is_openais else config.llm_frequency_penalty
         self._settings.reasoning_effort = self._config.reasoning_effort_of(way.model, is_groq=is_groq)
         self.supports_developer_role = is_groq
         if (str(self._client.base_url).rstrip("/"), self._client.api_key) != (
