@@ -2,6 +2,7 @@
 
 # pyright: standard
 
+import re
 from typing import Final
 
 from pipecat.services.assemblyai.stt import language_to_assemblyai_language
@@ -10,9 +11,8 @@ from pipecat.transcriptions.language import Language
 
 from contracts.languages import base
 
-_HEARD: Final = frozenset(
-    ["af", "ar", "ca", "da", "de", "en", "es", "et", "fa", "fi", "fr", "gl", "he", "hi", "it", "ja"]
-    + ["ko", "mr", "nl", "nn", "no", "pt", "ro", "ru", "sv", "tr", "ur", "vi", "xh", "yue", "zh", "zu"]
+_HEARD: Final = re.compile(
+    "af|ar|ca|da|de|en|es|et|fa|fi|fr|gl|he|hi|it|ja|ko|mr|nl|nn|no|pt|ro|ru|sv|tr|ur|vi|xh|yue|zh|zu"
 )
 """The languages that AssemblyAI's Universal-3 models can be pinned to."""
 
@@ -37,7 +37,9 @@ def for_assembly(tag: str | None) -> list[Language] | None:
     language = spoken(tag)
     if language is Language.NB:
         language = Language.NO
-    return None if language is None or language_to_assemblyai_language(language) not in _HEARD else [language]
+    if language is None or not _HEARD.fullmatch(language_to_assemblyai_language(language)):
+        return None
+    return [language]
 
 
 def for_inworld(tag: str | None) -> str | None:
