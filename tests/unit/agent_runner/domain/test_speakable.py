@@ -58,6 +58,20 @@ PIECES = st.sampled_from(
             "[/THINK]",
             "*lacht*",
             "\u200d",
+            "İ",
+            "<tool_call>",
+            "</tool_call>",
+            "<function=a>",
+            "<function=a{",
+            "</function>",
+            "<|python_tag|>",
+            "<|eom_id|>",
+            "[TOOL_CALLS]",
+            "<|start|>",
+            "<|channel|>",
+            "final",
+            "<|message|>",
+            "<|end|>",
         ),
         *("https://www.example.com/x?y=1", "http", "w", "hi", "Rome", "is", "a@b.de", "über", "お願い。", "नमस्ते"),
     ]
@@ -161,12 +175,65 @@ def test_plain_words_stay(word: str) -> None:
         ("<thought>No.</thought>Yes. <reasoning>Hm.</reasoning>[THINK]Oh.[/THINK]", "Yes."),
         ("Okay, the user asks for Rome.</think>Rome is nice.", "Rome is nice."),
         ("Rome. <think>Is it?</think> It is.", "Rome. It is."),
+        ("<think>İstanbul… İzmir</think>Merhaba", "Merhaba"),
+        ("<THINK>ẞ ﬃ İ</Think>Merhaba", "Merhaba"),
         ("***", ""),
         ("😀", ""),
         ("\u200b", ""),
     ],
 )
 def test_what_is_said(text: str, said: str) -> None:
+    assert speakable(text) == said
+
+
+CALLS = [
+    '<tool_call>{"name": "book", "arguments": {"a": "<b>"}}</tool_call>',
+    "<tool_call>\n<function=book>\n<parameter=a>\nRome\n</parameter>\n</function>\n</tool_call>",
+    '<minimax:tool_call><invoke name="book"><parameter name="a">1</parameter></invoke></minimax:tool_call>',
+    '<function_call>{"name": "book"}</function_call>',
+    '<FUNCTION_CALLS>[{"name": "book"}]</function_calls>',
+    '<function=book>{"a": 1}</function>',
+    '<function=book{"a": 1}</function>',
+    '<function(book)>{"a": 1}</function>',
+    '<function=book>{"a": 1}<function>',
+    '<function name="book">{"a": 1}</function>',
+    '<invoke name="book">1</invoke>',
+    '<|python_tag|>book.call(a="Rome")<|eom_id|>',
+    '<|tool_call|>[{"name": "book"}]<|/tool_call|>',
+    '<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>book {"a": 1}<｜tool▁call▁end｜><｜tool▁calls▁end｜>',
+    '<|tool_calls_section_begin|><|tool_call_begin|>book:0 {"a": 1}<|tool_call_end|><|tool_calls_section_end|>',
+    "<start_function_call>call:book{a:1}<end_function_call>",
+    '<|START_ACTION|>[{"tool_name": "book"}]<|END_ACTION|>',
+    "<tool_code>print(book(1))</tool_code>",
+    '<|channel|>commentary to=functions.book <|constrain|>json<|message|>{"a": 1}<|call|>',
+    "<|channel|>analysis<|message|>They ask for Rome.<|end|><|start|>assistant<|channel|>final<|message|>",
+]
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_tools_call_that_the_model_writes_as_text_is_not_said_and_is_no_answer(call: str) -> None:
+    assert speakable(f"One moment. {call} It is booked.") == "One moment. It is booked."
+    assert not Speakable().fed(call)[0].ended()[0].had_text
+    for size in (1, 3, 7):
+        assert in_pieces(f"Yes. {call}No.", [size] * 200, Speakable()) == "Yes. No."
+
+
+@pytest.mark.parametrize(
+    "call", [*CALLS, '[TOOL_CALLS] [{"name": "book", "arguments": {}}]', '[TOOL_CALLS]book{"a": 1}']
+)
+def test_a_tools_call_that_does_not_end_is_not_said(call: str) -> None:
+    opened = re.sub(r"(?<!^)<[^<]*>$", "", call)
+    assert speakable(f"One moment. {opened}") == "One moment."
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("A function (of x) and the <b>tool</b> call it.", "A function (of x) and the tool call it."),
+        ("Say <function or [TOOL] now.", "Say <function or now."),
+    ],
+)
+def test_a_word_of_a_tools_call_is_none(text: str, said: str) -> None:
     assert speakable(text) == said
 
 

@@ -9,6 +9,7 @@ from html import unescape
 from typing import Final, NamedTuple
 
 from agent_runner.domain.delivery import TAG
+from agent_runner.domain.hidden_text import THOUGHT, hidden
 from agent_runner.domain.stage_directions import is_direction
 
 _LONGEST_URL: Final = 2_000
@@ -22,11 +23,13 @@ class Taken(NamedTuple):
 
     Attributes:
         again: What is said may contain markup itself.
+        is_hidden: It is no part of the answer: thoughts, or a tool's call that the model wrote as text.
     """
 
     length: int
     said: str = ""
     again: bool = False
+    is_hidden: bool = False
 
 
 MORE: Final = Taken(0)
@@ -46,11 +49,7 @@ class Said(NamedTuple):
     is_set_off: bool
 
 
-_THOUGHTS: Final = r"think(?:ing)?|thoughts?|reasoning|reflection|seed:think"
-THINK: Final = re.compile(rf"<({_THOUGHTS})>|\[(THINK)\]", re.IGNORECASE)
-THOUGHT: Final = re.compile(rf"</(?:{_THOUGHTS})>|\[/THINK\]", re.IGNORECASE)
-LONGEST_CLOSE: Final = len("</seed:think>")
-_TAGGED: Final = re.compile(r"</?[A-Za-z!|][^<>]*>")
+_TAGGED: Final = re.compile(r"</?[A-Za-z!|｜][^<>]*>")
 _BLOCK: Final = re.compile(r"</?(?:br|p|div|li|tr|td|h\d)\b", re.IGNORECASE)  # words do not join across it
 _COMPARED: Final = re.compile(r"<[^\s<>=]*\s+[^\s<>=]+[\s>]")  # "x<y and z>w"
 _SCHEMES: Final = ("https://", "http://", "www.", "ftp://", "mailto:", "tel:")
@@ -81,26 +80,18 @@ _CONTACT: Final = re.compile(r"(?:mailto:([\w.+@%-]*)|tel:([\d+().-]*))(?:\?[\w.
 
 
 def _angle(rest: str, is_end: bool, said: Said) -> Taken | None:
-    """`<think>` with what is in it, a link without a label, and any other tag."""
-    if opened := THINK.match(rest):
-        return _thoughts(rest, opened, is_end)
+    """Thoughts or a tool's call with their tags, a link without a label, and any other tag."""
+    if (length := hidden(rest, is_end=is_end)) is not None:
+        return Taken(length, is_hidden=True)
     if link := _AUTOLINK.match(rest):
         return Taken(link.end(), spoken_address(link[1]))
     if said.before.isalnum() and _COMPARED.match(rest):
         return None
     if tag := _TAGGED.match(rest):
         return Taken(tag.end(), " " if _BLOCK.match(rest) else "")
-    may_open = len(rest) < 3 or re.match(r"</?[A-Za-z!|]", rest)
+    may_open = len(rest) < 3 or re.match(r"</?[A-Za-z!|｜]", rest)
     longest = _LONGEST_URL if rest[1:].lower().startswith(_SCHEMES) else _LONGEST
     return MORE if may_open and not is_end and len(rest) <= longest else None
-
-
-def _thoughts(rest: str, opened: re.Match[str], is_end: bool) -> Taken:
-    close = f"</{opened[1].lower()}>" if opened[1] else "[/think]"
-    closed = rest.lower().find(close, opened.end())
-    if closed >= 0:
-        return Taken(closed + len(close))
-    return Taken(len(rest)) if is_end else MORE
 
 
 def _code(rest: str, is_end: bool, _said: Said) -> Taken | None:
@@ -115,8 +106,8 @@ def _code(rest: str, is_end: bool, _said: Said) -> Taken | None:
 
 def _bracket(rest: str, is_end: bool, said: Said) -> Taken | None:
     """An emotion tag, a link or image with its label, a short code such as "[A12]", or a stage direction."""
-    if opened := THINK.match(rest):
-        return _thoughts(rest, opened, is_end)
+    if (length := hidden(rest, is_end=is_end)) is not None:
+        return Taken(length, is_hidden=True)
     if closed := THOUGHT.match(rest):
         return Taken(closed.end())
     if rest[0] == "!" and rest[1:2] not in ("", "["):

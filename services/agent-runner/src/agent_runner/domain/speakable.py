@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 from unicodedata import combining
 
-from agent_runner.domain.markup import CONSTRUCTS, LONGEST_CLOSE, MORE, THINK, THOUGHT, Said, Taken
+from agent_runner.domain.hidden_text import LONGEST_CLOSE, THINK, THOUGHT
+from agent_runner.domain.markup import CONSTRUCTS, Said, Taken
 
 _SENTENCE_ENDS: Final = ".!?:;,…。！？।؟)\"'"
 _BREAKS: Final = ".!?…。！？।؟]"  # behind them a sentence begins
@@ -38,7 +39,7 @@ class Speakable:
         is_line_start: Nothing of this line has been said.
         is_item: This line is a heading or an entry of a list, which ends like a sentence.
         is_marked: Nothing of this line has been said but the marker of a heading or an entry.
-        had_text: Anything outside `<think>` came, whether or not it can be spoken.
+        had_text: Anything but thoughts and written calls of tools came, whether or not it can be spoken.
         is_thinking: The answer begins with thoughts that no tag opens: text is held until a tag closes them.
         is_bare: A tag closed thoughts that none had opened.
     """
@@ -68,7 +69,7 @@ class Speakable:
         return _Scan(replace(told, is_bare=True), text[closed.end() :], is_end=False).run()
 
     def ended(self, *, is_cut: bool = False) -> tuple["Speakable", str]:
-        """The answer is complete: what is held is text, save an unfinished `<think>`, code block or tag.
+        """The answer is complete: what is held is text, save unfinished thoughts, a tool's call or a code block.
 
         Args:
             is_cut: The token limit ended the answer, amid its thoughts if they have not ended.
@@ -131,7 +132,7 @@ class _Scan:
         character = self._text[self._at]
         if (construct := CONSTRUCTS.get(character)) is not None:
             taken = construct(self._text[self._at :], self._is_end, self._said())
-            if taken is MORE:
+            if taken is not None and not taken.length:
                 return False
             if taken is not None:
                 self._take(taken)
@@ -144,7 +145,7 @@ class _Scan:
         after = self._at + taken.length
         if THOUGHT.match(self._text, self._at):
             self._state = replace(self._state, is_bare=True)
-        elif not THINK.match(self._text, self._at):
+        elif not taken.is_hidden:
             self._state = replace(self._state, had_text=True)
         if taken.again:
             self._text, self._at = taken.said + self._text[after:], 0

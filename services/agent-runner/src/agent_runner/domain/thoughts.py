@@ -1,6 +1,6 @@
 """A model's thoughts in a text that is not spoken, such as a summary."""
 
-from agent_runner.domain.markup import THINK, THOUGHT
+from agent_runner.domain.hidden_text import THINK, THOUGHT
 
 
 def without_thoughts(text: str) -> str:
