@@ -187,6 +187,21 @@ def _add_call(context: LLMContext, result: str) -> None:
     context.add_messages(messages)
 
 
+async def test_a_result_is_known_when_a_request_has_it_also_if_that_is_a_repeated_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = Model(monkeypatch, [RuntimeError("once")], ["It is clear."])
+    known, results = list[bool](), model.service.known_results
+
+    def on_fault(_ago_s: float) -> None:
+        known.append("1" in results)
+        _add_call(model.context, "clear")
+
+    model.service.on_fault = on_fault
+    await model.ask()
+    assert (known, "1" in results, "2" in results) == ([False], True, False)
+
+
 @pytest.mark.parametrize(("budget", "results"), [(900, ["x" * 8_000]), (4_000, ["x" * 16_000] * 2)])
 async def test_the_rounds_of_a_question_are_its_own_also_when_each_question_drops_an_older_turn(
     monkeypatch: pytest.MonkeyPatch, budget: int, results: list[str]

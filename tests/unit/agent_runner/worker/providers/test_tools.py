@@ -5,8 +5,12 @@ import itertools
 from typing import Any
 
 import pytest
+from pipecat.processors.aggregators import async_tool_messages
 
+from agent_runner.agent_config import AgentConfig
+from agent_runner.domain.talk import Talk
 from agent_runner.link.messages import ToolCall
+from agent_runner.worker.providers.llm import LanguageModel
 from agent_runner.worker.providers.tool_requests import ToolFailed
 from agent_runner.worker.providers.tools import Toolbox
 from contracts.tools import RecordedTool
@@ -42,6 +46,39 @@ async def test_two_tools_that_fail_in_turn_are_stopped_at_the_second_round(monke
     box = failing(monkeypatch)
     rounds = [[(await box.call(name, {}))[1] for name in ("book", "look")] for _ in range(2)]
     assert rounds == [[False, False], [True, True]]
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+async def test_a_call_is_shared_until_the_model_is_asked_with_its_result(
+    monkeypatch: pytest.MonkeyPatch, is_late: bool
+) -> None:
+    """The result waits for the end of what is said: a "hello?" before that is answered without it."""
+    talk, told, keys = Talk(), list[ToolCall](), list[str]()
+    box = toolbox(TWO_TOOLS, told, talk)
+    keys_of_providers = {"assembly_api_key": "x", "groq_api_key": "x", "inworld_api_key": "x"}
+    llm = LanguageModel.of(AgentConfig.model_validate(keys_of_providers))
+    box.offer(llm)
+
+    async def send(_tool: RecordedTool, _arguments: str, key: str) -> Any:
+        keys.append(key)
+        return len(keys)
+
+    monkeypatch.setattr(box._requests, "send", send)
+    talk.user_said("Book a table.")
+    llm.known_results.ask([])
+    assert await box.call("book", {}, "1") == ({"result": 1}, False)
+    talk.user_said("Hello?")
+    llm.known_results.ask([async_tool_messages.build_started_message("1")])
+    assert await box.call("book", {}, "2") == ({"result": 1}, False)
+    assert len(told) == 2
+
+    result: Any = {"role": "tool", "tool_call_id": "1", "content": '{"result": 1}'}
+    late = async_tool_messages.build_final_result_message("2", '{"result": 1}')
+    llm.known_results.ask([async_tool_messages.build_started_message("1"), late] if is_late else [result])
+    assert await box.call("book", {}, "3") == ({"result": 2}, False)
+    talk.user_said("And another one.")
+    assert await box.call("book", {}, "4") == ({"result": 2}, False), "its result is not known either"
+    assert len(set(keys)) == len(keys) == 2
 
 
 @pytest.mark.parametrize(

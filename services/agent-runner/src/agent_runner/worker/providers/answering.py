@@ -14,6 +14,7 @@ class Answering:
         text: Its text before the voice.
         asked_at: When the context was sent, in monotonic seconds.
         finish: Why the newest attempt ended: the server's reason, or CANCELLED by an interruption; empty: it has not.
+        has_ended: No attempt follows.
         has_begun: The newest attempt had text or a tool's call. If it then fails, it broke off.
     """
 
@@ -21,6 +22,7 @@ class Answering:
         self.text = text
         self.asked_at = asked_at
         self.finish = ""
+        self.has_ended = False
         self.has_begun = False
         self._said = ""
 
@@ -49,6 +51,7 @@ class Answering:
 
     def attempts_ended(self) -> None:
         """No attempt follows; text of an attempt before the last one counts as begun, too."""
+        self.has_ended = True
         self.has_begun = self.has_begun or bool(self._said)
 
     def _ready(self, text: Answer, ready: str) -> str:

@@ -39,6 +39,7 @@ from agent_runner.domain.tool_rounds import Rounds
 from agent_runner.worker.providers import tls
 from agent_runner.worker.providers.answering import Answering
 from agent_runner.worker.providers.error_name import named
+from agent_runner.worker.providers.known_results import KnownResults
 from agent_runner.worker.providers.llm_errors import fault_of, is_too_large, pause_s
 from agent_runner.worker.providers.open_thoughts import FIELDS, OpenThoughts
 from agent_runner.worker.providers.spoken_text import CUT
@@ -70,14 +71,14 @@ class LanguageModel(GroqLLMService):
         on_fault: Called when a request has failed, with the seconds since the question.
         speed: The voice's speaking rate, which tells how long an answer takes.
         questions_asked: How often the context was sent to be answered.
-        is_asked: An answer is being generated.
         answer: The newest answer.
+        known_results: Of the calls of tools.
     """
 
     on_fault: Callable[[float], None]
     questions_asked = 0
-    is_asked = False
     answer: Answering
+    known_results: KnownResults
     _config: AgentConfig
     _ways: Ways
     _dropped = 0  # messages of the context that were left out
@@ -95,6 +96,8 @@ class LanguageModel(GroqLLMService):
         )
         service._config = config
         service.answer = Answering(Answer(config.max_answer_s))
+        service.answer.attempts_ended()
+        service.known_results = KnownResults()
         service._thoughts = OpenThoughts(config.llm_open_thoughts)
         service._rounds = Rounds()
         service._ways = Ways(Way(endpoint, model) for endpoint in endpoints for model in config.models)
@@ -148,6 +151,11 @@ class LanguageModel(GroqLLMService):
     async def use_prompt(self, system_instruction: str) -> None:
         """Set the job's system prompt through Pipecat's settings, so that Pipecat keeps it when it composes its own."""
         await self._update_settings(self.Settings(system_instruction=system_instruction))
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether an answer is being generated."""
+        return not self.answer.has_ended
 
     @property
     def has_called_enough(self) -> bool:
@@ -207,7 +215,6 @@ class LanguageModel(GroqLLMService):
     async def _process_context(self, context: LLMContext) -> None:
         answer = self.answer = Answering(Answer(self._config.max_answer_s, self.speed), time.monotonic())
         self.questions_asked += 1
-        self.is_asked = True
         self._rounds.ask(context.messages)
         if budget := self._config.llm_context_tokens:  # a summary keeps the context within it; without one, cut it here
             self._dropped += _shorten(context, shrunk(context.messages), _OVERRUN * budget)
@@ -224,7 +231,6 @@ class LanguageModel(GroqLLMService):
             answer.finish = CANCELLED
             raise
         finally:
-            self.is_asked = False
             answer.attempts_ended()
 
     async def _answer(self, context: LLMContext, answer: Answering) -> None:
@@ -237,6 +243,7 @@ class LanguageModel(GroqLLMService):
             self._take(way, widening)
             is_off = self._settings.reasoning_effort == "none"
             answer.attempt(Speakable(is_thinking=self._thoughts.expects(way.model, is_off=is_off)))
+            self.known_results.ask(context.messages)
             try:
                 await super()._process_context(context)
                 await self._end_text()

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
@@ -52,12 +52,24 @@ END_CALL: Final = RecordedTool(
 log = logs.get_logger(__name__)
 
 
+@dataclass(slots=True)
+class _Call:
+    """A call of a tool, until the model knows its result.
+
+    Attributes:
+        ids: The model's, of all that share the result.
+    """
+
+    answer: asyncio.Task[tuple[dict[str, Any], bool]]
+    ids: set[str] = field(default_factory=set[str])
+
+
 class Toolbox:
     """One session's tools.
 
     A running call is never cancelled: not by the caller's sound, not by another question. Pipecat tells the model that
     it runs, and hands the result in when it comes, on whatever turn that is. A second call with the same name and
-    arguments meanwhile gets the result of the first.
+    arguments gets the result of the first, until the model is asked with that result.
 
     Attributes:
         is_owed: A result came, and the model has not been asked since.
@@ -87,9 +99,9 @@ class Toolbox:
         self._tell = tell
         self._on_end = on_end if go.end_call and END_CALL.name not in self._tools else None
         self._count = 0
-        self._running: dict[ToolRequest, asyncio.Task[tuple[dict[str, Any], bool]]] = {}
+        self._calls: dict[ToolRequest, _Call] = {}
         self._model: LanguageModel | None = None
-        self._asked_before = 0  # the model's count when the last result came
+        self._asked_before: int | None = None  # the model's count when the last result came
 
     @property
     def end_call(self) -> str | None:
@@ -99,7 +111,7 @@ class Toolbox:
     @property
     def is_running(self) -> bool:
         """Whether a tool is running."""
-        return bool(self._running)
+        return any(not call.answer.done() for call in self._calls.values())
 
     @property
     def is_owed(self) -> bool:
@@ -107,6 +119,7 @@ class Toolbox:
 
     def offer(self, llm: LanguageModel) -> ToolsSchema:
         """Register the tools with the language model; return their description for its context."""
+        self._model = llm
         for tool in self._tools.values():
             llm.register_function(
                 tool.name,
@@ -128,7 +141,7 @@ class Toolbox:
             if is_repeated and self._talk.questions == question:  # the next question may call its tools
                 llm.stop_calling()
         await self._is_quiet(llm)
-        self._model, self._asked_before = llm, llm.questions_asked
+        self._asked_before = llm.questions_asked
         await params.result_callback(found)
 
     async def _end(self, llm: LanguageModel, on_end: Callable[[str | None], None], params: FunctionCallParams) -> None:
@@ -167,7 +180,7 @@ class Toolbox:
         """Call a tool: `{"result": ...}`, parsed if it is JSON, or `{"error": why}` in words for the model.
 
         Args:
-            call_id: The model's, for the trace.
+            call_id: The model's.
 
         Returns:
             The answer, and whether this call has failed too often to be made again for the question.
@@ -175,10 +188,16 @@ class Toolbox:
         if not isinstance(arguments, Mapping):  # Pipecat passes on any JSON
             return {"error": "the arguments must be a JSON object"}, False
         call = ToolRequest.of(name, arguments)
-        if (running := self._running.get(call)) is None:
-            running = self._running[call] = Tasks().spawn(self._carry_out(call, call_id))
-            running.add_done_callback(lambda _: self._running.pop(call, None))
-        return await asyncio.shield(running)
+        self._calls = {known: made for known, made in self._calls.items() if not self._is_known(made)}
+        if (made := self._calls.get(call)) is None:
+            made = self._calls[call] = _Call(Tasks().spawn(self._carry_out(call, call_id)))
+        made.ids.add(call_id)
+        return await asyncio.shield(made.answer)
+
+    def _is_known(self, call: _Call) -> bool:
+        """The model was asked with its result: the same call after that is another request."""
+        known = None if self._model is None else self._model.known_results
+        return call.answer.done() and (known is None or any(call_id in known for call_id in call.ids))
 
     async def _carry_out(self, call: ToolRequest, call_id: str) -> tuple[dict[str, Any], bool]:
         question = self._questions_before + self._talk.questions
