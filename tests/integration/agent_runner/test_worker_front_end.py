@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from livekit import api, rtc
 
-from agent_runner.link.messages import Turn
+from agent_runner.link.messages import End, Joined, Stopped, Turn
 from contracts.ids import agent_identity, caller_identity
 from tests.integration.agent_runner.client import Client, agent_token
 from tests.integration.agent_runner.worker_stage import Fork, New, Sandbox, go
@@ -69,6 +69,30 @@ async def test_a_client_sees_the_agent_its_state_and_what_both_say_and_types_a_t
     await asyncio.sleep(2)
     typed = {m["content"] for messages in await sandbox.asked() for m in messages if m["role"] == "user"}
     assert 1 <= sum(text.startswith("Text ") for text in typed) <= 7
+
+
+async def test_a_caller_who_comes_after_the_agent_reads_the_opening_line_and_the_goodbye_to_their_ends(
+    fork: Fork, livekit: LiveKitServer, session: str, person: New
+) -> None:
+    goodbye = "Our time is up. Goodbye."
+    worker, caller = await fork(), person()
+    client = Client().watch(caller.room)
+    worker.send(go(livekit, session, token=agent_token(session)))
+    await worker.heard(Joined)
+    await asyncio.sleep(0.5)  # the agent speaks its first word as soon as a caller is there
+    await caller.enter(session)
+    assert caller.room.remote_participants[agent_identity(session)].attributes["lk.agent.state"]
+    await worker.heard(Turn)
+    opening, text = await client.final(agent_identity(session))
+    assert text == OPENING
+
+    worker.send(End(how="say", text=goodbye))
+    assert (await worker.heard(Stopped)).cause == "ended"
+    ending, text = await client.final(agent_identity(session), 2)
+    assert text == goodbye
+    assert [text for who, _, text in client.streams if who == agent_identity(session)] == [OPENING, goodbye]
+    packets = [client.packets[attributes["lk.segment_id"]] for attributes in (opening, ending)]
+    assert [(packet.text, packet.final) for packet in packets] == [(OPENING, True), (goodbye, True)]
 
 
 async def test_an_agent_without_the_grants_serves_the_call(

@@ -20,15 +20,13 @@ class Caption:
 
     Attributes:
         segment: Its number in the call, over both sides.
-        text: All of the segment's words so far.
-        added: The part of `text` that the caption before did not have; the caller's words may change, the agent's not.
+        text: All of the segment's words so far; the caller's may change, the agent's only grow. Never empty.
         is_final: The segment is complete.
     """
 
     side: Side
     segment: int
     text: str
-    added: str = ""
     is_final: bool = False
 
 
@@ -121,7 +119,7 @@ class FrontEnd:
             return self, ()
         # A late word of an utterance whose segment is complete: nothing would complete another one.
         is_late = self.agent is None and not self.is_speaking and utterance == self.utterance
-        caption = replace(open_now, text=open_now.text + added, added=added, is_final=is_late)
+        caption = replace(open_now, text=open_now.text + added, is_final=is_late)
         open_now = None if is_late else caption
         after = replace(
             self,
@@ -137,12 +135,12 @@ class FrontEnd:
         if not text.strip():
             return self, ()
         number = self.caller.segment if self.caller else self.segments + 1
-        caption = Caption("caller", number, text.strip(), text.strip(), is_final)
+        caption = Caption("caller", number, text.strip(), is_final)
         open_now = None if is_final else caption
         return self._to(replace(self, caller=open_now, segments=max(self.segments, number)), caption)
 
     def _closed(self) -> tuple[Caption, ...]:
-        return () if self.agent is None else (replace(self.agent, added="", is_final=True),)
+        return () if self.agent is None else (replace(self.agent, is_final=True),)
 
     def _to(self, after: "FrontEnd", *captions: Caption) -> FrontEndStep:
         return after, captions if after.state == self.state else (*captions, Shown(after.state))

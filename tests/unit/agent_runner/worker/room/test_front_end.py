@@ -19,8 +19,12 @@ class FakeParticipant:
     texts: list[str] = field(default_factory=list[str])
     attributes: dict[str, str] = field(default_factory=dict[str, str])
     track_publications: dict[str, Any] = field(default_factory=dict[str, Any])
+    unanswered: int = 0  # of the next attributes, so many get no answer
 
     async def set_attributes(self, attributes: dict[str, str]) -> None:
+        if self.unanswered:
+            self.unanswered -= 1
+            await asyncio.Event().wait()
         self.attributes |= attributes
 
     async def stream_text(self, **_: object) -> "FakeParticipant":
@@ -48,12 +52,13 @@ async def test_what_is_shown_before_the_room_is_joined_is_sent_after_the_join_an
     room: Any = FakeRoom()
     link.show(Shown("listening"))
     link.show(Shown("speaking"))
-    link.show(Caption("agent", 1, "Hello!", "Hello!"))
+    link.show(Caption("agent", 1, "Hello!"))
+    link.captions.ready()
     await asyncio.sleep(0)
     assert room.local_participant.texts == []
 
     link.joined(room)
-    link.show(Caption("agent", 1, "Hello! Welcome.", " Welcome."))
+    link.show(Caption("agent", 1, "Hello! Welcome."))
     link.show(Caption("agent", 1, "Hello! Welcome.", is_final=True))
 
     await until(lambda: room.local_participant.texts == ["Hello! Welcome.|"])
@@ -63,13 +68,33 @@ async def test_what_is_shown_before_the_room_is_joined_is_sent_after_the_join_an
 async def test_captions_that_are_switched_off_are_not_sent() -> None:
     link = FrontEndLink(lambda: "caller", lambda _: None, shows=False, longest=0)
     room: Any = FakeRoom()
-    link.show(Caption("agent", 1, "Hello!", "Hello!", is_final=True))
+    link.show(Caption("agent", 1, "Hello!", is_final=True))
     link.joined(room)
-    link.show(Caption("agent", 2, "Well.", "Well.", is_final=True))
+    link.captions.ready()
+    link.show(Caption("agent", 2, "Well.", is_final=True))
     link.show(Shown("listening"))
 
     await until(lambda: room.local_participant.attributes == {STATE: "listening"})
     assert room.local_participant.texts == []
+
+
+async def test_a_state_without_an_answer_is_sent_again_and_leaves_the_captions_alone() -> None:
+    link = FrontEndLink(lambda: "caller", lambda _: None, shows=True, longest=0)
+    room: Any = FakeRoom()
+    link.joined(room)
+    link.captions.ready()
+    link.show(Caption("agent", 1, "Are you still there?"))
+    await until(lambda: room.local_participant.texts == ["Are you still there?"])
+    await until(lambda: room.local_participant.attributes == {STATE: "initializing"})
+
+    room.local_participant.unanswered = 1
+    link.show(Shown("listening"))
+    await asyncio.sleep(0)
+    link.show(Caption("agent", 1, "Are you still there?", is_final=True))
+
+    await until(lambda: room.local_participant.texts == ["Are you still there?|"])
+    assert room.local_participant.attributes == {STATE: "initializing"}
+    await until(lambda: room.local_participant.attributes == {STATE: "listening"})
 
 
 class BrokenReader:

@@ -30,6 +30,7 @@ _WRITE_S: Final = 10.0  # a room that takes no audio for so long is lost; Pipeca
 _QUEUE_MS: Final = 200  # with LiveKit's 1000 Pipecat reports the end of speech a second early
 _PLAYOUT_S: Final = 1.5
 _FLIGHT_S: Final = 0.25  # audio in the network and in the caller's jitter buffer, which LiveKit discards when we leave
+_PACKET_S: Final = 0.05  # the end of a caption, which LiveKit discards when it comes behind our leave
 
 
 class JoinFailed(Exception):
@@ -109,6 +110,7 @@ class WarmClient(CallerAudio):
         self._audience = Audience(caller_identity, is_ahead=not listens, in_room=self._audience.in_room)
         self._listens = listens
         self.valve.not_ready()
+        self.front_end.captions.not_ready()
         try:
             # One peer connection: with two, ICE misses its first checks in half of the joins, at 48 ms each.
             options = rtc.RoomOptions(single_peer_connection=True, connect_timeout=_CONNECT_S)
@@ -148,12 +150,15 @@ class WarmClient(CallerAudio):
         if self._connected and self.valve.is_ready and self._audio_source is not None:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._audio_source.wait_for_playout(), _PLAYOUT_S)
+            await self.front_end.captions.finish()
             await asyncio.sleep(_FLIGHT_S)
 
     async def leave(self) -> None:
         """Leave the room. Without this the agent stays in the room for 20 s after its process exits."""
         if self._connected:
             self._connected = False
+            if await self.front_end.captions.finish():
+                await asyncio.sleep(_PACKET_S)
             await self.room.disconnect()
 
     async def disconnect(self) -> None:
@@ -176,6 +181,8 @@ class WarmClient(CallerAudio):
     def _take(self, step: AudienceStep) -> None:
         self._audience, effects = step
         for effect in effects:
+            if not isinstance(effect, CallerPresent) or effect.in_room:
+                self.front_end.captions.ready()
             if isinstance(effect, CallerPresent):
                 self.listener.caller(effect.in_room)
             elif not self.valve.is_ready:
@@ -193,6 +200,7 @@ class WarmClient(CallerAudio):
 
     async def _async_on_participant_disconnected(self, participant: rtc.RemoteParticipant) -> None:
         self._take(self._audience.left(participant.identity))
+        self.front_end.captions.left(participant.identity)
         await super()._async_on_participant_disconnected(participant)
 
     async def _async_on_track_subscribed(
