@@ -158,7 +158,7 @@ def _malformed(found: Sequence[Mapping[str, Any]], error: Exception, content_typ
 def _invalid(found: Sequence[Mapping[str, Any]], endpoint: Callable[..., object] | None) -> Refused:
     """Name each invalid field in the client's spelling, without its value: the value may be a secret."""
     found = found[:_MAX_FIELDS]
-    near = [_near(e, endpoint) for e in found]
+    near = [_near(e, found, endpoint) for e in found]
     fields = tuple(
         FieldError(field=_name(e["loc"]), message=_shown(_message(e, known)))
         for e, known in zip(found, near, strict=True)
@@ -171,9 +171,15 @@ def _invalid(found: Sequence[Mapping[str, Any]], endpoint: Callable[..., object]
     return Refused(INVALID_REQUEST, f"Invalid fields: {names}.", fix=fix, errors=fields)
 
 
-def _near(error: Mapping[str, Any], endpoint: Callable[..., object] | None) -> str | None:
+def _near(
+    error: Mapping[str, Any], found: Sequence[Mapping[str, Any]], endpoint: Callable[..., object] | None
+) -> str | None:
     """The field that an unknown one is probably meant to be."""
-    return meant(endpoint, error["loc"][1:]) if endpoint and error["type"] == "extra_forbidden" else None
+    if endpoint is None or error["type"] != "extra_forbidden":
+        return None
+    place = error["loc"][:-1]
+    missing = [each["loc"][-1] for each in found if each["type"] == "missing" and each["loc"][:-1] == place]
+    return meant(endpoint, error["loc"][1:], missing)
 
 
 def _message(error: Mapping[str, Any], near: str | None) -> str:

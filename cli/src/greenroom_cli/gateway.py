@@ -48,6 +48,7 @@ _KEY_FIXES = {
     UNAUTHORIZED.code: "set GREENROOM_API_KEY to a key of that gateway, or name another stack's folder with --state",
     FORBIDDEN.code: "set GREENROOM_API_KEY to a key of that gateway with this scope",
 }
+_ALL_FAILED = "All connection attempts failed"  # httpx's words for a closed port
 _UNKNOWN = frozenset({UNKNOWN_SESSION.code, UNKNOWN_NODE.code, UNKNOWN_USER.code})  # another gateway may know it
 
 Reply = TypeVar("Reply", bound=BaseModel)
@@ -62,7 +63,7 @@ class GatewayRefused(CommandError):
     """
 
     def __init__(self, problem: Problem, url: str) -> None:
-        fix = _KEY_FIXES.get(problem.code, problem.fix)
+        fix = _KEY_FIXES.get(problem.code, problem.fix[:1].lower() + problem.fix[1:])  # it follows a semicolon
         if problem.code in _UNKNOWN:
             fix = f"{fix.rstrip('.')}; name another stack with --state FOLDER or --url"
         super().__init__(f"{problem.title} ({problem.code}, {url}): {problem.detail.rstrip('.')}", fix)
@@ -253,8 +254,9 @@ class _Readiness(BaseModel):
 
 
 def _unreachable(url: str, error: Exception, kind: type[CommandError] = CommandError) -> CommandError:
+    why = "it accepts no connections" if str(error) == _ALL_FAILED else str(error) or type(error).__name__
     return kind(
-        f"no gateway at {url}: {str(error) or type(error).__name__}",
+        f"no gateway at {url}: {why}",
         "start one with: greenroom up, or name the folder of a stack with --state, or a gateway with --url or "
         "GREENROOM_URL",
     )

@@ -14,6 +14,7 @@ FRAME_SAMPLES = RATE // 50  # 20 ms
 FRAME_MS = 20
 # The level of decoded silence is almost zero and that of speech a few thousand.
 LOUD = 200.0
+_CONVERT = "convert it to a wav file of 16-bit PCM, such as with: ffmpeg -i FILE -c:a pcm_s16le question.wav"
 
 Samples = npt.NDArray[np.int16]
 
@@ -45,10 +46,12 @@ def read_wav(path: Path) -> Samples:
         with wave.open(str(path), "rb") as file:
             rate, channels, width = file.getframerate(), file.getnchannels(), file.getsampwidth()
             data = file.readframes(file.getnframes())
-    except (OSError, wave.Error, EOFError) as error:
-        raise CommandError(f"cannot read {path}: {error}", "name a wav file of 16-bit PCM") from None
+    except OSError as error:
+        raise CommandError(f"cannot read {path}: {error.strerror}", "name a wav file of 16-bit PCM") from None
+    except (wave.Error, EOFError) as error:
+        raise CommandError(f"cannot read {path}: {str(error) or 'it is cut off'}", _CONVERT) from None
     if width != 2:
-        raise CommandError(f"{path} has {8 * width}-bit samples", "convert it to 16-bit PCM")
+        raise CommandError(f"{path} has {8 * width}-bit samples", _CONVERT)
     samples = np.frombuffer(data, dtype="<i2").reshape(-1, channels).mean(axis=1)
     return resample(samples.astype(np.int16), rate)
 

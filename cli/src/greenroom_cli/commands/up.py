@@ -22,7 +22,7 @@ from greenroom_cli.settings import DEFAULT_STATE, user_environment
 from greenroom_cli.stack import Part, Stack, StackOptions, running_stack
 from greenroom_cli.stack.ports import read_port
 from greenroom_cli.stack.private_file import write_private
-from greenroom_cli.stack.providers import missing_keys
+from greenroom_cli.stack.providers import NAMES, missing_keys
 
 
 def up(
@@ -110,7 +110,7 @@ def _welcome(stack: Stack, state: Path, environment: Mapping[str, str], seconds:
         say(f"  {name.removesuffix('_URL'):<10} {shown}{'' if url else ' (yours)'}")
     if "REDIS_READER_URL" in stack.environment:
         say("             for your own programs: REDIS_READER_URL in run.json of the state folder")
-    absent = [name.partition("_")[0].capitalize() for name in missing_keys(environment)]
+    absent = [NAMES[key] for key in missing_keys(environment)]
     if absent:
         say(f"  sandbox    in place of {', '.join(absent)}: no keys for them in the environment or .env")
     say(f"  logs       {stack.folder.logs}")

@@ -8,6 +8,7 @@ from greenroom_cli.stack.process import ProcessSpec
 from greenroom_cli.stack.readiness import serves
 
 SANDBOX_KEY = "sandbox"
+NAMES = {"ASSEMBLY_API_KEY": "AssemblyAI", "GROQ_API_KEY": "Groq", "INWORLD_API_KEY": "Inworld"}
 # Per provider: the variable of its key, and its addresses (scheme) on the sandbox's port.
 ADDRESSES = {
     "ASSEMBLY_API_KEY": {"ASSEMBLY_BASE_URL": "ws://{host}/v3/ws"},

@@ -32,6 +32,15 @@ def says(port: int, expected: bytes, question: bytes = b"") -> Ready:
     return ready
 
 
+def _reasons(url: str, answer: httpx.Response) -> str:
+    """What a service says is missing; the answer itself if it is not a service's."""
+    try:
+        reasons: dict[str, str] = answer.json()["reasons"]
+        return "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return f"{url} answered {answer.status_code} {answer.text[:300]}"
+
+
 def serves(url: str) -> Ready:
     """Ready when a GET of `url` answers 200."""
 
@@ -43,6 +52,6 @@ def serves(url: str) -> Ready:
             return f"no answer from {url}: {_CLOSED}"
         except httpx.HTTPError as error:
             return f"no answer from {url}: {error or type(error).__name__}"
-        return None if answer.status_code == 200 else f"{url} answered {answer.status_code} {answer.text[:300]}"
+        return None if answer.status_code == 200 else _reasons(url, answer)
 
     return ready

@@ -37,10 +37,12 @@ def test_what_is_no_wav_file_is_refused(tmp_path: Path, content: bytes) -> None:
         read_wav(path)
 
     assert "16-bit PCM" in refusal.value.fix
+    assert "ffmpeg" in refusal.value.fix
+    assert not refusal.value.problem.endswith(": ")
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match="No such file"):
+    with pytest.raises(CommandError, match=r"absent\.wav: No such file or directory;"):
         read_wav(tmp_path / "absent.wav")
 
 

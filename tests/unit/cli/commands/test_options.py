@@ -109,7 +109,7 @@ def test_a_refusal_says_how_to_give_another_key_or_to_ask_another_stack(code: st
         status=403,
         detail="d.",
         code=code,
-        fix="what the gateway says.",
+        fix="What the gateway says.",
         retryable=False,
         fault="client",
         request_id="r",
@@ -141,7 +141,9 @@ def test_a_command_that_finds_no_gateway_names_the_option_of_the_stacks_folder(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GREENROOM_URL", "http://127.0.0.1:9")
 
-    with pytest.raises(CommandError, match=r"^no gateway at") as raised:
+    with pytest.raises(
+        CommandError, match=r"^no gateway at http://127\.0\.0\.1:9: it accepts no connections;"
+    ) as raised:
         get_command(app).main(list(words), standalone_mode=False)
 
     assert "the folder of a stack with --state" in raised.value.fix

@@ -1,5 +1,6 @@
 """A process that takes long to start is reported, once for each thing that is missing."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,6 +51,28 @@ async def test_a_slow_process_is_reported_once_for_each_thing_that_is_missing(
     told = await notices(tmp_path, "no answer", "no answer", "no answer", "no model", "no model", None)
 
     assert told == ["it has not finished", "no answer", "no model"]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"reasons": {"nats": "it starts", "workers": "none is ready"}}', "nats: it starts; workers: none is ready"),
+        (b"<html>", "{url} answered 503 <html>"),
+        (b'{"reasons": "none"}', '{url} answered 503 {"reasons": "none"}'),
+        (b"[]", "{url} answered 503 []"),
+    ],
+)
+async def test_what_a_service_is_missing_is_shown_in_its_words(body: bytes, said: str) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 503 Busy\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b" % (len(body), body))
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/ready"
+
+        assert await serves(url)() == said.replace("{url}", url)
 
 
 async def test_a_port_that_is_closed_reads_as_a_process_that_is_not_up_yet() -> None:

@@ -13,6 +13,8 @@ JSON = {"Content-Type": "application/json"}
     [
         ({"userName": "Ann", "usr_id": "a"}, "userId for usr_id"),
         ({"userName": "Ann", "langauge": "de", "voice": "Ashley"}, "language for langauge, voiceId for voice"),
+        ({"user": "Ann"}, "userName for user"),
+        ({"name": "Ann"}, "userName for name"),
         ({"userName": "Ann", "tools": [{**TOOL, "methd": "GET"}]}, "method for tools.0.methd"),
     ],
 )
@@ -23,6 +25,13 @@ async def test_a_start_names_the_field_that_was_meant(
 
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
     assert answer.json()["fix"].endswith(f"Did you mean {meant}?")
+
+
+async def test_a_name_that_resembles_no_field_is_no_guess(api: httpx.AsyncClient) -> None:
+    answer = await api.post(START, json={"userName": "Ann", "user": "Ann", "name": "Ann", "colour": "red"})
+
+    assert "ean" not in answer.json()["fix"]
+    assert len(answer.json()["errors"]) == 3
 
 
 @pytest.mark.parametrize("path", ["/orchestrator/session/end", "/api/token", "/nodes/n1/drain"])
