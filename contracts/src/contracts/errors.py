@@ -318,7 +318,9 @@ BILLING_UNAVAILABLE: Final = ProblemType(
 INSUFFICIENT_CREDIT: Final = ProblemType(
     "insufficient_credit", 402, "The user has no credit left", "Add credit to the user's account."
 )
-NOT_FOUND: Final = ProblemType("not_found", 404, "No such page", "See the API documentation at /docs.")
+NOT_FOUND: Final = ProblemType(
+    "not_found", 404, "No such page", "See the API documentation at /docs, or the web console at /console."
+)
 METHOD_NOT_ALLOWED: Final = ProblemType(
     "method_not_allowed", 405, "The method is not allowed here", "See the API documentation at /docs."
 )
