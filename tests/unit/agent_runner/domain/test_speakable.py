@@ -59,6 +59,14 @@ PIECES = st.sampled_from(
             "*lacht*",
             "\u200d",
             "İ",
+            "【",
+            "】",
+            "【笑】",
+            "【明日】",
+            "［",
+            "］",
+            "〔1〕",
+            "［happy］",
             "<tool_call>",
             "</tool_call>",
             "<function=a>",
@@ -96,7 +104,7 @@ def test_the_pieces_make_no_difference(text: str, cuts: list[int]) -> None:
 @given(st.lists(PIECES, max_size=25).map("".join))
 def test_no_markup_is_left(text: str) -> None:
     said = speakable(text)
-    assert not re.search(r"`|😀|👍|\u200d|</?think>|<b|\*\*|https?://|&amp;", said)
+    assert not re.search(r"`|[【】〔〕［］]|😀|👍|\u200d|</?think>|<b|\*\*|https?://|&amp;", said)
     assert all(tag.strip("[]") in EMOTIONS for tag in re.findall(r"\[[^\]]*\]", said))
     assert "[" not in without_tags(said)
 
@@ -175,6 +183,12 @@ def test_plain_words_stay(word: str) -> None:
         ("<thought>No.</thought>Yes. <reasoning>Hm.</reasoning>[THINK]Oh.[/THINK]", "Yes."),
         ("Okay, the user asks for Rome.</think>Rome is nice.", "Rome is nice."),
         ("Rome. <think>Is it?</think> It is.", "Rome. It is."),
+        ("【微笑】你好。【笑】はい。〔叹气〕好的。［咳］ええ。", "你好。はい。好的。ええ。"),
+        ("【優しい声で】はい。（小声で）どうぞ。【温柔地】好。(笑）ね。", "はい。どうぞ。好。ね。"),
+        ("ご予約は【明日】の【A12】です。【重要】お休みです。", "ご予約は明日のA12です。重要 お休みです。"),
+        ("【happy】はい。［ SAD ］ええ。", "[happy]はい。[sad]ええ。"),
+        ("它是首都【4:0†source.pdf】。是的【2】。［备注］好。〔注〕512", "它是首都。是的。好。512"),
+        ("【まだ", "まだ"),
         ("<think>İstanbul… İzmir</think>Merhaba", "Merhaba"),
         ("<THINK>ẞ ﬃ İ</Think>Merhaba", "Merhaba"),
         ("***", ""),

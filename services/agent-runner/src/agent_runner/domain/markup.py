@@ -68,7 +68,8 @@ _CITATION: Final = re.compile(r"\^.*|[\d\s,;–-]+")
 _EMPHASIS: Final = re.compile(r"(\*+)(?=[^\s*])([^*\n]*[^\s*])\1")
 _UNDERSCORED: Final = re.compile(r"_(?=[^\s_])([^_\n]*[^\s_])_(?!\w)")
 _STRUCK: Final = re.compile(r"~~[^~\n]+~~")
-_ASIDE: Final = re.compile(r"\(([^()\n]*)\)|（([^（）\n]*)）")
+_ASIDE: Final = re.compile(r"[(（]([^()（）\n]*)[)）]")
+_WIDE_BRACKET: Final = re.compile(r"【([^【】\n]*)】|〔([^〔〕\n]*)〕|［([^［］\n]*)］")
 _CLAUSE_END: Final = re.compile(r" *(?:$|[\n\[.!?,;:…。！？，、；।॥–—])")  # a tag begins a sentence
 _ENTITY: Final = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z]\w{1,30});")
 _CJK: Final = r"\u3000-\u30ff\u3400-\u9fff\uff00-\uffef"  # a Chinese or Japanese sentence goes on without a space
@@ -134,6 +135,25 @@ def _bracket(rest: str, is_end: bool, said: Said) -> Taken | None:
     return Taken(found.end(), label if _is_code(label, after, said) and not act else "")
 
 
+def _wide_bracket(rest: str, is_end: bool, said: Said) -> Taken | None:
+    """A Chinese or Japanese bracket, told like "[...]"; in 【】 stand also headings and emphasis, which stay."""
+    found = _WIDE_BRACKET.match(rest)
+    if found is None:
+        is_open = len(rest) <= _LONGEST and not re.search(r"[】〕］\n]", rest)
+        return MORE if is_open and not is_end else None
+    after = rest[found.end() :]
+    if after == "" and not is_end:
+        return MORE
+    label = found[found.lastindex or 0]
+    if TAG.fullmatch(f"[{label}]"):
+        return Taken(found.end(), f"[{label.strip().lower()}]")
+    is_source = "†" in label or _CITATION.fullmatch(label)
+    is_kept = (rest[0] == "【" and not is_source) or _is_code(label, after, said)
+    if not is_kept or is_direction(label, is_between=True, is_bracketed=True):
+        return Taken(found.end())
+    return Taken(found.end(), f"{label} " if said.is_between else label, again=True)
+
+
 def _defined(rest: str, after: str, is_end: bool) -> Taken | None:
     """The line that gives a reference its URL."""
     if found := _DEFINITION.match(rest):
@@ -187,7 +207,7 @@ def _struck(rest: str, is_end: bool, _said: Said) -> Taken | None:
 def _aside(rest: str, is_end: bool, said: Said) -> Taken | None:
     """A stage direction in round brackets; another remark stays."""
     if found := _ASIDE.match(rest):
-        inner = found[1] if found[1] is not None else found[2]
+        inner = found[1]
         inside, ending = (
             is_direction(inner, is_between=said.is_between, is_bracketed=True, is_ending=is_ending)
             for is_ending in (False, True)
@@ -244,6 +264,7 @@ CONSTRUCTS: Final[dict[str, Callable[[str, bool, Said], Taken | None]]] = {
     "~": _struck,
     "(": _aside,
     "（": _aside,
+    **dict.fromkeys("【〔［", _wide_bracket),
     "&": _entity,
     **dict.fromkeys("hHwWfFmMtT", _address),
 }

@@ -165,7 +165,7 @@ class _Scan:
             self._state = replace(self._state, had_text=True)
         if character == _JOINER and combining(self._said().before or " ") != _VIRAMA:
             return ""
-        if character in "`|[]" or _EMOJI.match(character):
+        if character in "`|[]【】〔〕［］" or _EMOJI.match(character):
             return " " if character == "|" else ""
         if character == "_":
             follows = self._text[self._at + 1 : self._at + 2]

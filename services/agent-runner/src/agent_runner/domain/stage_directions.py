@@ -49,6 +49,11 @@ _BEFORE: Final = (
     r"(?:(?:soft|gentle|warm|quiet|nervous|slight|a|the|long|short|deep|brief|small|\w+ly|leise|laut|kurz|sanft) ){0,2}"
 )
 _ADVERB: Final = r"(?: (?:\w+(?:ly|mente)|doucement|leise|laut|kurz|sanft|herzlich))?"
+# Chinese and Japanese phrases of a manner, such as "優しい声で", in brackets.
+_UNSPACED_MANNER: Final = re.compile(
+    "[^ ]{1,12}(?:ながら|しつつ|声で|そうに|表情で|口調で|様子で|地说|地說|着说|語氣|语气|口吻)"
+    "|(?:轻轻|輕輕|轻声|小声|小聲|大声|慢慢|温柔|溫柔|开心|開心|高兴|高興|兴奋|惊讶|认真)地"
+)
 # Nouns, too: "the sea (waves) is rough".
 _ORDINARY: Final = re.compile(
     "waves|pauses|beams|coughs|cries|hums|thinking|breathing|pausing|coughing|sniffing|humming|waving|yawning",
@@ -79,7 +84,8 @@ def is_direction(
     """
     words = " ".join(text.split()).rstrip(".!…,;")
     if is_between:
-        return any(kind.fullmatch(words) for kind in (_ACT, _MANNER, _NOUN))
+        kinds = (_ACT, _MANNER, _NOUN, *([_UNSPACED_MANNER] if is_bracketed else []))
+        return any(kind.fullmatch(words) for kind in kinds)
     is_name = text[:1].isupper()
     if not is_bracketed:
         return not is_name and _is_starred(words, is_set_off=is_set_off)
