@@ -109,6 +109,15 @@ def test_no_markup_is_left(text: str) -> None:
     assert "[" not in without_tags(said)
 
 
+RUNS = st.sampled_from(["**", "***", " ", "\n", "Rome", "is", "1. ", "- ", "2", ".", "😀", "_", "`", "(laughs)", "[x]"])
+
+
+@given(st.lists(RUNS, max_size=20).map("".join), st.lists(st.integers(1, 5), max_size=40))
+def test_two_asterisks_or_more_are_never_said(text: str, cuts: list[int]) -> None:
+    assert "*" not in speakable(text)
+    assert "*" not in in_pieces(text, cuts, Speakable())
+
+
 @given(st.text(alphabet=st.characters(categories=["L", "Nd"]), min_size=1))
 def test_plain_words_stay(word: str) -> None:
     assert speakable(f"So {word}, then. Bye!") == f"So {word}, then. Bye!"
@@ -276,6 +285,8 @@ def test_a_word_of_a_tools_call_is_none(text: str, said: str) -> None:
         ("3 * 4 * 5 is 60, and 2*3*4 is 24.", "3 * 4 * 5 is 60, and 2*3*4 is 24."),
         ("Prices* may vary.\n*terms apply", "Prices may vary.\nterms apply"),
         ("A 4* or 5* hotel.", "A 4 or 5 hotel."),
+        ("**Rome ** is nice. Hi ** there, 2**3.", "Rome is nice. Hi there, 2 3."),
+        ("1. **Rome** **\n2. Paris ***", "1. Rome.\n2. Paris"),
         ("**Note:** this is ***very*** important.", "Note: this is very important."),
         ("It is **bold *and nested* text**.", "It is bold and nested text."),
         ("Here you are.\n- **email**: write us\n- **pause** it", "Here you are.\nemail: write us.\npause it"),

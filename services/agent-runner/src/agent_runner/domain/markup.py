@@ -170,7 +170,10 @@ def _is_code(label: str, after: str, said: Said) -> bool:
 
 
 def _starred(rest: str, is_end: bool, said: Said) -> Taken | None:
-    """Emphasis, which stays, or a stage direction: it says so, or it stands between two sentences and is not bold."""
+    """Emphasis, which stays, or a stage direction: it says so, or it stands between two sentences and is not bold.
+
+    Two asterisks or more that mark nothing are an emphasis that was not written right: only a single one is said.
+    """
     if found := _EMPHASIS.match(rest):
         if said.before.isdecimal() and found[2][0].isdecimal():
             return None
@@ -179,7 +182,10 @@ def _starred(rest: str, is_end: bool, said: Said) -> Taken | None:
         return Taken(found.end(), "" if act or (is_between and found[2][0].islower()) else found[2], again=True)
     inner = rest.lstrip("*")
     is_open = inner == "" or not (inner[0].isspace() or "\n" in inner or "*" in inner.rstrip("*"))
-    return MORE if is_open and len(rest) <= _LONGEST_EMPHASIS and not is_end else None
+    if is_open and len(rest) <= _LONGEST_EMPHASIS and not is_end:
+        return MORE
+    run = len(rest) - len(inner)
+    return None if run == 1 else Taken(run, " " if said.before.isdecimal() and inner[:1].isdecimal() else "")
 
 
 def _underscored(rest: str, is_end: bool, said: Said) -> Taken | None:
