@@ -175,6 +175,45 @@ async def test_a_tools_call_survives_its_agent_and_takes_effect_once(stage: Stag
     assert ("may have taken effect" if is_early else '"table": 7') in told
 
 
+@pytest.mark.parametrize("says_hello", [False, True])
+async def test_a_tool_behind_a_sentence_is_answered_by_the_successor_of_an_agent_that_was_killed(
+    stage: Stage, sandbox: Sandbox, says_hello: bool
+) -> None:
+    """The agent has said its "let me look that up" to the end, or has answered a "hello?", while the tool runs."""
+    call = {"tool_calls": [{"name": "book_table", "arguments": {"day": "Friday"}}]}
+    first = [{"text": "Let me look that up.", **call}, *(["I am still at it."] if says_hello else [])]
+    keys, is_booked = list[str](), asyncio.Event()
+
+    async def book(request: web.Request) -> web.Response:
+        keys.append(request.headers["Idempotency-Key"])
+        await is_booked.wait()
+        return web.json_response({"table": 7})
+
+    async with served(book) as url:
+        tools = (RecordedTool(name="book_table", description="Books.", url=url, timeout_s=30),)
+        await stage.enter()
+        pid = await stage.start(tools=tools)
+        await stage.drive.has(stage.session, "turn", deadline_s=20)
+        await sandbox.control("replies", {"replies": first})
+        await stage.caller.local_participant.send_text("Book a table.", topic="lk.chat")
+        await until(lambda: keys, 20)
+        await asyncio.sleep(2.5)  # its words are heard to their end
+        if says_hello:
+            await stage.caller.local_participant.send_text("Hello?", topic="lk.chat")
+            await _said(stage, "still at it")
+        os.kill(pid, signal.SIGKILL)
+        await stage.drive.has(stage.session, "agent_stopped", epoch=1, cause="crashed")
+        is_booked.set()
+        await sandbox.control("replies", {"replies": [call, "Your table is number seven."]})
+        await stage.start(epoch=2, takeover=True, tools=tools)
+        await _said(stage, "number seven")
+    bridge = await stage.drive.has(stage.session, "turn", epoch=2, n=0)
+    assert isinstance(bridge, TurnFinished)
+    assert bridge.heard_text.startswith(lines_in(None).bridge_to_answer)
+    assert len(keys) == 2
+    assert len(set(keys)) == 1
+
+
 async def _said(stage: Stage, words: str) -> None:
     async with asyncio.timeout(20):
         while True:

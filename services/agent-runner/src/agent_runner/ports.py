@@ -67,7 +67,7 @@ class SessionLog(Protocol):
         ...
 
     async def history(self, session_id: str, *, deadline_s: float) -> Sequence[Event]:
-        """The session's `requested`, then its turns, then its calls of tools.
+        """The session's `requested`, its turns and its calls of tools, in the order of the log.
 
         Raises:
             LogUnavailable: Not all read by the deadline.

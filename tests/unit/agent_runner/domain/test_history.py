@@ -82,6 +82,9 @@ MOMENT = cut(turn(1, 1, "Book it.", "One moment, please."))
 LINE = turn(1, 2, "", "Our time is almost up.")
 BRIDGE = turn(2, 0, "", "I am back.")
 NOTICE = turn(2, 2, "", "Our time is almost up.")
+SENTENCE = turn(1, 1, "Book it.", "Let me look that up.")  # said to its end while the tool runs
+STILL = turn(1, 2, "Hello?", "I am still at it.")
+SENTENCE_2 = turn(2, 1, "", "Let me look that up.")
 
 
 @pytest.mark.parametrize(
@@ -90,6 +93,22 @@ NOTICE = turn(2, 2, "", "Our time is almost up.")
         pytest.param((turn(1, 1, "One?", "Two."), turn(1, 2, "Two?", "")), id="no answer"),
         pytest.param((called(1, 1), MOMENT), id="a filler of the model's, and the tool runs"),
         pytest.param((called(1, 1, "done"), MOMENT), id="a filler of the model's, and the tool is done"),
+        pytest.param((called(1, 1), SENTENCE), id="a sentence, and the tool runs"),
+        pytest.param((SENTENCE, called(1, 1)), id="a sentence, then the call of a tool"),
+        pytest.param((called(1, 1), SENTENCE, called(1, 1, "done")), id="a sentence, then the tool is done"),
+        pytest.param((SENTENCE, called(1, 1), called(1, 1, "unknown")), id="a sentence, then the tool did not answer"),
+        pytest.param((called(1, 1), SENTENCE, LINE), id="a sentence, and a line while the tool runs"),
+        pytest.param((called(1, 1), SENTENCE, LINE, called(1, 1, "failed")), id="and then it has failed"),
+        pytest.param((called(1, 1), WAITING, STILL), id="a word to a hello, and the tool runs"),
+        pytest.param((called(1, 1), WAITING, STILL, called(1, 1, "done")), id="a word to a hello, and it is done"),
+        pytest.param(
+            (called(1, 1), called(1, 2, name="look"), called(1, 2, "done", name="look"), ANSWERED),
+            id="one tool is done, and the other runs",
+        ),
+        pytest.param((WAITING, BRIDGE, called(2, 1), SENTENCE_2), id="the successor's sentence, and its tool runs"),
+        pytest.param((WAITING, BRIDGE, SENTENCE_2, called(2, 1)), id="the successor's sentence, then its tool"),
+        pytest.param((WAITING, called(2, 1), SENTENCE_2, called(2, 1, "done")), id="and the successor's tool is done"),
+        pytest.param((called(1, 1), SENTENCE, BRIDGE), id="a sentence, and the successor died at its bridge"),
         pytest.param((called(1, 1),), id="the call of a tool, and not its turn"),
         pytest.param((WAITING, LINE), id="a line while the question waits"),
         pytest.param((WAITING, LINE, turn(1, 3, "", "Are you still there?")), id="two lines while it waits"),
@@ -127,6 +146,17 @@ def test_a_question_without_an_answer_is_the_successors_to_answer(log: tuple[Eve
         pytest.param((ANSWERED, LINE), id="an answer, then a line"),
         pytest.param((BROKEN, LINE), id="a part of an answer, then a line"),
         pytest.param((called(1, 1, "done"), ANSWERED, LINE), id="an answer from a tool, then a line"),
+        pytest.param(
+            (called(1, 1), SENTENCE, called(1, 1, "done"), turn(1, 2, "", "Table 7.")), id="a sentence and an answer"
+        ),
+        pytest.param((called(1, 1), WAITING, called(1, 1, "done"), STILL), id="a tool that was done before a hello"),
+        pytest.param(
+            (called(1, 1), SENTENCE, BRIDGE, turn(2, 1, "", "Table 7.")), id="a sentence, and the successor's"
+        ),
+        pytest.param(
+            (called(1, 1), WAITING, BRIDGE, called(2, 1), called(2, 1, "done"), turn(2, 1, "", "Table 7.")),
+            id="the successor repeated the call",
+        ),
         pytest.param((ANSWERED, cut(LINE)), id="an answer, then a part of a line"),
         pytest.param((FAILED, LINE), id="the answer failed, and the line said so"),
         pytest.param((called(1, 1, "failed"), FAILED, LINE), id="the answer from a tool failed, and the line said so"),

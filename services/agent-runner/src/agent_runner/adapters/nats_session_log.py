@@ -31,4 +31,5 @@ class NatsSessionLog:
                     for kind in (SessionRequested, TurnFinished, ToolCalled)
                 )
             )
-        return [one.event for of_kind in stored for one in of_kind if isinstance(one.event, Event)]
+        in_order = sorted((one for of_kind in stored for one in of_kind), key=lambda one: one.seq)
+        return [one.event for one in in_order if isinstance(one.event, Event)]

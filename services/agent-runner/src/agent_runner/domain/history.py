@@ -19,15 +19,13 @@ def past(events: Iterable[Event], max_bytes: int) -> Past:
     """What a successor is told.
 
     Args:
-        events: The session's events, in any order.
+        events: The session's events, in the order of the log.
         max_bytes: Of the messages as JSON.
     """
     log = [*events]
     turns, calls = _turns(log), _calls(log)
     questions = sum(bool(turn.user_text) for turn in turns.values())
-    return Past(
-        encode_newest(conversation(log), max_bytes), _is_asked(turns, calls), questions, unanswered(map(_told, calls))
-    )
+    return Past(encode_newest(conversation(log), max_bytes), _is_asked(log), questions, unanswered(map(_told, calls)))
 
 
 def conversation(events: Iterable[Event]) -> tuple[Message, ...]:
@@ -79,13 +77,15 @@ def _calls(log: Iterable[Event]) -> list[ToolCalled]:
     return [found[key] for key in sorted(found)]
 
 
-def _is_asked(turns: Mapping[tuple[int, int], TurnFinished], calls: Sequence[ToolCalled]) -> bool:
+def _is_asked(log: Sequence[Event]) -> bool:
     """Whether the caller's last question has no answer, whatever the agent has said by itself since.
 
     An answer that the epoch's end cut short counts as given, unless a tool was called for it: then it may have been
     no more than "one moment". An answer that failed is followed by a line that says so. A successor's answer is its
     turn 1, without a question; before is its bridge line, and behind are lines, which may come before the answer.
+    What was said while a tool ran ("Let me look that up.", or to a "hello?") is not the answer from its result.
     """
+    turns, calls = _turns(log), _calls(log)
     called = {(call.epoch, call.turn) for call in calls}
     places = sorted(turns.keys() | called)
     asked = [place for place in places if place in called or turns[place].user_text]
@@ -96,11 +96,24 @@ def _is_asked(turns: Mapping[tuple[int, int], TurnFinished], calls: Sequence[Too
     if any(epoch > question[0] and n == 1 for epoch, n in after):
         return False
     turn = turns.get(question)
-    if turn is None:
+    if turn is None or any(not call.outcome for call in calls if call.epoch == question[0]):
+        return True
+    if _has_untold_result(log, question[0]):
         return True
     if not turn.interrupted and any(epoch == question[0] for epoch, _ in after):
         return False
     return not turn.heard_text or (question in called and turn.interrupted)
+
+
+def _has_untold_result(log: Iterable[Event], epoch: int) -> bool:
+    """Whether a tool has ended and the agent has said nothing since."""
+    has_ended = False
+    for event in log:
+        if isinstance(event, ToolCalled) and event.epoch == epoch and event.outcome:
+            has_ended = True
+        elif isinstance(event, TurnFinished) and event.epoch == epoch and event.heard_text:
+            has_ended = False
+    return has_ended
 
 
 def _told(call: ToolCalled) -> ToolCall:
