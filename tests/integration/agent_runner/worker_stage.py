@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from itertools import pairwise
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any, TypeVar
@@ -277,12 +278,7 @@ class Person:
 
     def say(self, text: str) -> float:
         """Say this from now on; returns how long it takes, in seconds."""
-        spoken = Espeak().speak(text, Voice("en-us"))
-        samples = np.frombuffer(spoken.pcm, np.int16)
-        at_48k = np.interp(
-            np.arange(0, len(samples), spoken.sample_rate / 48_000), np.arange(len(samples)), samples
-        ).astype(np.int16)
-        return self.play(at_48k)
+        return self.play(voice_of(text))
 
     def play(self, at_48k: NDArray[np.int16]) -> float:
         """Send these samples of 48 kHz from now on; returns how long they last, in seconds."""
@@ -310,6 +306,10 @@ class Person:
         """All it heard since the first track, samples at RATE."""
         return np.concatenate([samples for _, samples in self._heard] or [np.zeros(0, np.int16)])
 
+    def heard_since(self, since: float) -> NDArray[np.int16]:
+        """What it heard from this moment of the monotonic clock on, samples at RATE."""
+        return np.concatenate([samples for at, samples in self._heard if at > since] or [np.zeros(0, np.int16)])
+
     @property
     def loud_s(self) -> float:
         """Seconds in which it heard a voice."""
@@ -321,6 +321,13 @@ class Person:
         while self.loud_s < enough:
             assert time.monotonic() < until, f"{self.loud_s} s of {enough} s"
             await asyncio.sleep(0.02)
+
+    async def hears_line(self, line: NDArray[np.int16], since: float = 0.0) -> None:
+        """Wait until it has heard this line, samples at RATE, from this moment of the monotonic clock on."""
+        until = time.monotonic() + 5  # the agent tells what was heard before the caller's jitter buffer has played it
+        while (best := max(likeness(self.heard_since(since), line), default=0.0)) < 0.75:
+            assert time.monotonic() < until, f"the line was not heard: {best:.2f}"
+            await asyncio.sleep(0.2)
 
     @property
     def first_sound_at(self) -> float:
@@ -387,6 +394,25 @@ class Collector:
                 writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
                 await writer.drain()
         writer.close()
+
+
+def voice_of(text: str) -> NDArray[np.int16]:
+    """A caller's voice: samples at 48 kHz."""
+    spoken = Espeak().speak(text, Voice("en-us"))
+    samples = np.frombuffer(spoken.pcm, np.int16)
+    at = np.arange(0, len(samples), spoken.sample_rate / 48_000)
+    return np.interp(at, np.arange(len(samples)), samples).astype(np.int16)
+
+
+def without_pauses(samples: NDArray[np.int16], longest_s: float = 0.3) -> tuple[list[NDArray[np.int16]], list[float]]:
+    """The parts of the sound between pauses of more than `longest_s`, and those pauses in seconds."""
+    loud = np.flatnonzero(np.abs(samples.astype(np.int32)) > LOUD)
+    if not len(loud):
+        return [], []
+    gaps = np.flatnonzero(np.diff(loud) > longest_s * RATE)
+    parts = [part[[0, -1]] for part in np.split(loud, gaps + 1)]
+    pauses_s = [float(after[0] - before[1]) / RATE for before, after in pairwise(parts)]
+    return [samples[first : last + 1] for first, last in parts], pauses_s
 
 
 def loudness(samples: NDArray[np.int16]) -> NDArray[np.float64]:
