@@ -194,21 +194,24 @@ async def test_a_model_that_calls_and_calls_is_told_to_answer_and_asked_no_more_
     assert ["not called" in result for result in results] == [False] * MOST_ROUNDS + [True]
 
 
-@pytest.mark.parametrize("calls_again", [False, True])
+@pytest.mark.parametrize(("calls_again", "after_s", "words"), [
+    (False, 1, "Hello?"), (True, 1, "Hello?"), (False, 0.3, "In Rome, please."),
+])  # fmt: skip
 async def test_a_caller_who_speaks_while_a_tool_runs_cancels_nothing_and_hears_the_result_once(
-    greet: Greet, sandbox: Sandbox, server: ToolServer, calls_again: bool
+    greet: Greet, sandbox: Sandbox, server: ToolServer, calls_again: bool, after_s: float, words: str
 ) -> None:
     to_hello = ASK_FOR_ROME if calls_again else {"text": "I am still at it."}
-    await sandbox.control("transcripts", {"texts": ["Book a table in Rome.", "Hello?"]})
+    await sandbox.control("transcripts", {"texts": ["Book a table in Rome.", words]})
     await sandbox.control("replies", {"replies": [ASK_FOR_ROME, to_hello, "Your table is number seven."]})
     worker, caller = await greet({"tools": (tool(f"{server.url}/booking"),)}, tool_allowed_hosts="127.0.0.1")
     caller.say("Book a table.")
     await worker.heard(ToolCall)
-    await asyncio.sleep(1)
-    caller.say("Hello?")
+    await asyncio.sleep(after_s)
+    caller.say(words)
     turns = await _turn_with(worker, "number seven")
+    await caller.hears_line(await sandbox.voice("Your table is number seven.", "Ashley", 1.0))
     assert [path for path, _, _ in server.asked] == ["/booking"]
-    assert [turn.user_text for turn in turns if turn.user_text] == ["Book a table in Rome.", "Hello?"]
+    assert [turn.user_text for turn in turns if turn.user_text] == ["Book a table in Rome.", words]
     last = json.dumps((await sandbox.asked())[-1])
     assert last.count('table\\\\\\": 7') + last.count('table\\": 7') >= 1
     assert "CANCELLED" not in last
@@ -281,8 +284,10 @@ async def test_a_tool_that_an_answer_would_have_called_is_not_called_once_the_ca
     assert server.asked == []
 
 
-@pytest.mark.parametrize(("status", "refuser"), [(413, None), (400, "vLLM"), (400, "Ollama")])
-async def test_ten_long_results_and_a_refusal_of_what_is_too_large_do_not_end_the_call(
+@pytest.mark.parametrize(
+    ("status", "refuser", "rounds", "at_once"), [(413, None, 4, 10), (400, "vLLM", 2, 5), (400, "Ollama", 2, 5)]
+)
+async def test_many_long_results_and_a_refusal_of_what_is_too_large_do_not_end_the_call(
     fork: Fork,
     livekit: LiveKitServer,
     sandbox: Sandbox,
@@ -291,13 +296,15 @@ async def test_ten_long_results_and_a_refusal_of_what_is_too_large_do_not_end_th
     server: ToolServer,
     status: int,
     refuser: str | None,
+    rounds: int,
+    at_once: int,
 ) -> None:
     """Groq refuses what exceeds the account's tokens a minute with 413, again and again; other servers answer 400."""
-    places = [f"place {n}" for n in range(10)]
-    calls = [{"name": "get_weather", "arguments": {"place": place}} for place in places]
-    await sandbox.control(
-        "replies", {"replies": [{"tool_calls": calls[:5]}, "One.", {"tool_calls": calls[5:]}, "Two.", "Three."]}
-    )
+    results = rounds * at_once
+    calls = [{"name": "get_weather", "arguments": {"place": f"place {n}"}} for n in range(results)]
+    together = [calls[n : n + at_once] for n in range(0, results, at_once)]
+    asked_for = [reply for n, some in enumerate(together) for reply in ({"tool_calls": some}, f"Answer {n}.")]
+    await sandbox.control("replies", {"replies": [*asked_for, f"Answer {rounds}."]})
     refusal = {"service": "groq", "kind": "status", "status": status, "above_tokens": 12_000}
     if refuser:
         refusal["body"] = TOO_LARGE[refuser]
@@ -306,14 +313,14 @@ async def test_ten_long_results_and_a_refusal_of_what_is_too_large_do_not_end_th
     caller = await person().enter(session)
     worker.send(go(livekit, session, opening_line="Hello.", tools=(tool(f"{server.url}/full"),)))
     await worker.heard(Turn)
-    for question, answer in (("First?", "One."), ("Second?", "Two."), ("Third?", "Three.")):
-        await caller.type(question)
-        await _turn_with(worker, answer)
-    assert len(server.asked) == 10
+    for n in range(rounds + 1):
+        await caller.type(f"Question {n}?")
+        await _turn_with(worker, f"Answer {n}.")
+    assert len(server.asked) == results
     bodies = [r["body"] for r in (await sandbox.state())["last_requests"] if r["service"] == "groq"]
     sizes = [body.get("too_long_to_keep") or len(str(body)) for body in bodies]
     assert max(sizes) > 5 * 16_000, "one request was too large"
-    assert sizes[-1] < 20_000, "later ones are not"
+    assert sizes[-1] < 5_000 + 1_350 * results, "later ones are not: a KiB of each result, and its call"
     assert not [m for m in worker.said if isinstance(m, Stopped)]
 
 
