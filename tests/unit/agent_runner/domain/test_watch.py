@@ -10,7 +10,7 @@ from agent_runner.domain.hearing import GREETING_S, Deaf, Hearing
 from agent_runner.domain.job import EndCall, Say
 from agent_runner.domain.muteness import MUTE_S
 from agent_runner.domain.notice import Notice
-from agent_runner.domain.quiet import Quiet
+from agent_runner.domain.quiet import THINKING_S, Quiet
 from agent_runner.domain.watch import Finding, Watch
 from agent_runner.link.messages import Turn, Unfinished
 from contracts.causes import Cause
@@ -63,11 +63,11 @@ def test_a_silent_caller_is_asked_then_the_call_ends_and_an_absent_one_is_not_si
 
 
 def test_the_silence_of_a_caller_who_hears_no_first_line_counts_from_the_first_look() -> None:
-    call = Call(prompt_s=10, end_s=20)
+    call = Call(prompt_s=10, end_s=60)
     assert call.look(5) == []
-    assert call.look(14.9) == []
-    assert call.look(15) == [Say("Hello?")]
-    assert call.look(25) == [EndCall(Cause.USER_IDLE, say="Goodbye.")]
+    assert call.look(5 + THINKING_S - 0.1) == []
+    assert call.look(5 + THINKING_S) == [Say("Hello?")]
+    assert call.look(65) == [EndCall(Cause.USER_IDLE, say="Goodbye.")]
 
 
 def test_a_caller_without_words_is_asked_once_and_the_session_is_not_blamed() -> None:

@@ -102,9 +102,10 @@ class Quiet:
         return self.is_free and now >= self._thinking_until and self._has_begun
 
     def present(self, now: float) -> None:
-        """The caller is in the room: the silence counts from the first time on, also if the agent never speaks."""
-        if self._since is None:
+        """The caller is in the room: from the first time on the agent's first line is waited for like an answer."""
+        if self._since is None and not self._speaking:
             self._since = now
+            self.thinking(now)
 
     def away(self, now: float) -> None:
         """The caller is out of the room: the silence counts from now on at the earliest."""
