@@ -9,11 +9,11 @@ from chassis.credentials import LiveKitSecret
 from chassis.urls import RedisUrl, ServerUrl
 from contracts.deadlines import QUEUE_S, STARTUP_S
 from contracts.languages import Language
-from contracts.lines import LineName
+from contracts.lines import LineName, sayable
 from contracts.rooms import DEPLOYMENT_PATTERN
 from contracts.tool_hosts import hosts
 
-Line = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+Line = Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(sayable)]
 LIVEKIT_URL_PATTERN = r"^(ws|wss|http|https)://[^\s]+$"
 
 

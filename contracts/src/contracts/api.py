@@ -20,6 +20,7 @@ from pydantic.alias_generators import to_camel
 from contracts.bounds import at_most, checked_count
 from contracts.ids import SessionId
 from contracts.languages import Language
+from contracts.lines import sayable
 from contracts.names import UserName
 from contracts.tools import MAX_TOOLS_BYTES, MOST_TOOLS, Tool, checked
 
@@ -36,17 +37,10 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _sayable(line: str) -> str:
-    """Refuse a line such as "…" or "***", of which the caller would hear nothing."""
-    if not any(character.isalnum() for character in line):
-        raise ValueError("it has no letter and no digit, so there is nothing to say")
-    return line
-
-
 OpeningLine = Annotated[
     str,
     StringConstraints(min_length=1, max_length=1_000, strip_whitespace=True, pattern=r"\S"),
-    AfterValidator(_sayable),
+    AfterValidator(sayable),
 ]
 CreditLimit = Annotated[int, Field(strict=True, ge=1, le=MOST_MINUTES), BeforeValidator(_whole)]
 MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64)]

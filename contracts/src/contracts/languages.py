@@ -33,3 +33,9 @@ Language = Annotated[
 def base(language: str) -> str:
     """The language without its script and region: `pt` of `pt-BR`."""
     return language.split("-", 1)[0].lower()
+
+
+def lookup(language: str) -> tuple[str, ...]:
+    """Where to look for what a language has, most specific first: `zh-Hant-TW`, `zh-Hant`, `zh` (RFC 4647)."""
+    parts = language.split("-")
+    return tuple("-".join(parts[:size]) for size in range(len(parts), 0, -1))

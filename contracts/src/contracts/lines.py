@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final, Literal
 
-from contracts.languages import base
+from contracts.languages import base, lookup
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,12 +195,25 @@ Replaced = Mapping[str, Mapping[LineName, str]]
 """Lines by language and name that replace the table's, as the setting LINES has them."""
 
 
+def sayable(line: str) -> str:
+    """The line.
+
+    Raises:
+        ValueError: A line such as "…" or "***", of which the caller would hear nothing.
+    """
+    if not any(character.isalnum() for character in line):
+        raise ValueError("it has no letter and no digit, so there is nothing to say")
+    return line
+
+
 def lines_in(language: str | None, replaced: Replaced = MappingProxyType({})) -> Lines:
-    """The lines of a language: those of `pt-BR` before those of `pt`, and English for a language without a line.
+    """The lines of a language: as `lookup` finds them, and English for a language without a line.
 
     Where only `bridge` is replaced, it stands for `bridge_to_answer`, too.
     """
-    named: dict[LineName, str] = {**replaced.get(base(language or "en"), {}), **replaced.get(language or "en", {})}
+    named: dict[LineName, str] = {}
+    for tag in reversed(lookup(language or "en")):
+        named |= replaced.get(tag, {})
     if "bridge" in named:
         named = {"bridge_to_answer": named["bridge"], **named}
     return replace(TABLE.get(base(language or "en"), _ENGLISH), **named)

@@ -41,6 +41,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
         ("TTS_MODEL", "inworld-tts-2", "tts_model", "inworld-tts-2"),
         ("TTS_TEMPERATURE", "0", "tts_temperature", 0.0),
         ("VOICE_SPEEDS", '{"Craig": 0.9}', "voice_speeds", {"Craig": 0.9}),
+        ("BACKCHANNELS", '{"pt-br": ["hm"], "en": []}', "backchannels", {"pt-BR": ("hm",), "en": ()}),
         ("AGGREGATION_TIMEOUT", "0.5", "aggregation_timeout", 0.5),
         ("SMART_TURN_STOP_SECS", "1.5", "smart_turn_stop_secs", 1.5),
         ("GROQ_BASE_URL", "http://127.0.0.1:1/openai/v1", "groq_base_url", "http://127.0.0.1:1/openai/v1"),
@@ -64,6 +65,8 @@ def test_a_variable_overrides_its_parameter(
         ("TTS_SAMPLE_RATE", "1"),
         ("VOICE_SPEEDS", '{"Craig": 9}'),
         ("VOICE_SPEEDS", "fast"),
+        ("BACKCHANNELS", '{"klingon": ["hm"]}'),
+        ("BACKCHANNELS", '{"en": ["uh-huh", "..."]}'),
         ("ASSEMBLY_BASE_URL", "https://example.org"),
         ("STT_VOICE_FOCUS", "telescope"),
         ("INWORLD_API_KEY", ""),
@@ -81,6 +84,15 @@ def test_a_bad_value_is_named_with_its_fix(
     assert variable in line
     assert "Set it to" in line
     assert "secret" not in line
+
+
+def test_a_line_of_which_nothing_can_be_spoken_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SPOKEN_LINES", '{"en": {"sorry": "[happy]"}}')
+    with pytest.raises(SystemExit):
+        load(AgentConfig)
+    assert "SPOKEN_LINES: nothing of the line sorry of en can be spoken" in capsys.readouterr().err
 
 
 def test_keys_do_not_show() -> None:

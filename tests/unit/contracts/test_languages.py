@@ -7,7 +7,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from contracts.api import StartRequest
-from contracts.languages import Language
+from contracts.languages import Language, lookup
 from contracts.lines import TABLE, LineName, Lines, lines_in
 
 TAG: TypeAdapter[str] = TypeAdapter(Language)
@@ -58,3 +58,8 @@ def test_a_replaced_bridge_stands_for_both_unless_both_are_replaced() -> None:
     assert lines_in("fi", {"fi": {"bridge": "Anteeksi."}}).bridge_to_answer == "Anteeksi."
     both: dict[str, dict[LineName, str]] = {"fi": {"bridge": "Jatka.", "bridge_to_answer": "Anteeksi."}}
     assert lines_in("fi-FI", both).bridge_to_answer == "Anteeksi."
+
+
+def test_what_a_language_has_is_looked_up_from_the_most_specific_tag() -> None:
+    assert lookup("zh-Hant-TW") == ("zh-Hant-TW", "zh-Hant", "zh")
+    assert lookup("de") == ("de",)

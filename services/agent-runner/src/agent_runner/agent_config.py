@@ -21,8 +21,10 @@ from pydantic import (
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from agent_runner.domain.credit import CreditWarning
+from agent_runner.domain.delivery import has_words
 from agent_runner.domain.lines import Lines, lines_of
 from agent_runner.domain.model_names import ReasoningEffort, effort, thinks
+from agent_runner.domain.speakable import speakable
 from agent_runner.endpoints import Endpoint, endpoints, is_at_groq
 from agent_runner.floor_settings import FloorSettings
 from agent_runner.front_end_settings import FrontEndSettings
@@ -279,6 +281,14 @@ class AgentConfig(SttSettings, ToolSettings, FloorSettings, FrontEndSettings, Sp
             "idle_goodbye": self.user_idle_goodbye,
         }
         return lines_of(language, self.spoken_lines, by_name)
+
+    @model_validator(mode="after")
+    def _lines_have_words(self) -> Self:
+        for language, lines in self.spoken_lines.items():
+            for name, text in lines.items():
+                if not has_words(speakable(text)):
+                    raise ValueError(f"SPOKEN_LINES: nothing of the line {name} of {language} can be spoken")
+        return self
 
     @model_validator(mode="after")
     def _has_a_model(self) -> Self:

@@ -1,10 +1,22 @@
 """The settings of what the caller's sound and words do: among the agent's parameters."""
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings
 
-from agent_runner.domain.caller_words import Backchannels
+from agent_runner.domain.caller_words import Backchannels, words_of
 from agent_runner.domain.floor import Rules
+from contracts.languages import Language
+
+
+def _with_a_word(phrase: str) -> str:
+    if not words_of(phrase):
+        raise ValueError("a phrase needs a word")
+    return phrase
+
+
+Phrase = Annotated[str, AfterValidator(_with_a_word)]
 
 
 class FloorSettings(BaseSettings):
@@ -29,10 +41,10 @@ class FloorSettings(BaseSettings):
         description="words beyond backchannels that interrupt the agent; more lets short remarks pass, and ignores "
         '"stop" and "no"',
     )
-    backchannels: dict[str, tuple[str, ...]] = Field(
+    backchannels: dict[Language, tuple[Phrase, ...]] = Field(
         default_factory=dict,
         description='a JSON object of language and phrases that never interrupt, such as {"en": ["uh-huh", "okay"]}; '
-        "a language that is not in it has its own built-in phrases",
+        "a language that is not in it has its own built-in phrases, one with an empty list has none",
     )
     resume_after_s: float = Field(
         default=0.8,

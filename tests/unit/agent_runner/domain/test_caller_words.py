@@ -27,6 +27,24 @@ def test_backchannels_ask_for_nothing(text: str, is_final: bool, asks: bool) -> 
     assert EN.asks_for_floor(text, 1, is_final=is_final) == asks
 
 
+@pytest.mark.parametrize(
+    ("language", "overrides", "interrupts"),
+    [
+        ("en", {"en": ()}, True),
+        ("en-GB", {"en": ()}, True),
+        ("en-GB", {"en": (), "en-GB": ("yeah",)}, False),
+        ("zh-Hant-TW", {"zh-Hant": ("yeah",), "zh": ()}, False),
+        ("en", {"en-GB": (), "de": ()}, False),
+        ("fi", {"fi": ()}, True),
+        ("fi", {}, False),
+    ],
+)
+def test_the_phrases_of_a_setting_replace_the_languages_own_also_when_there_are_none(
+    language: str, overrides: dict[str, tuple[str, ...]], interrupts: bool
+) -> None:
+    assert Backchannels.of(language, overrides).asks_for_floor("Yeah.", 1, is_final=True) == interrupts
+
+
 MARKS = st.sampled_from([".", "", "!", "...", "…", ",", "、", "。", "，", "।", "॥", "~", "〜", " ।"])
 HUMS = [
     "Hm",

@@ -34,12 +34,40 @@ def test_a_setting_of_one_line_holds_in_every_language_unless_the_language_has_i
     assert (french.apology, french.idle_prompt, french.sorry) == ("Sorry.", "Hello?", TABLE["fr"].sorry)
 
 
+def test_the_voice_gets_no_markup_of_a_setting() -> None:
+    lines = config(
+        apology="**Sorry** *sighs*.",
+        spoken_lines={"en": {"sorry": "[happy] _What_?", "opening": "Hi **{name}**!", "bridge": "*Sorry.*"}},
+    ).lines_in("en")
+    assert (lines.apology, lines.sorry, lines.opening) == ("Sorry.", "[happy] What?", "Hi {name}!")
+    assert lines.bridge_to_answer == lines.bridge == "Sorry."
+
+
+def test_a_language_with_script_or_region_has_its_own_lines_before_those_of_the_shorter_tags() -> None:
+    set_up = config(
+        apology="Sorry.",
+        spoken_lines={"zh": {"sorry": "1", "bridge": "1", "goodbye": "1"}, "ZH-hant": {"sorry": "2", "apology": "2"}},
+    )
+    found = set_up.lines_in("zh-Hant-TW")
+    assert (found.sorry, found.bridge, found.goodbye, found.apology) == ("2", "1", "1", "2")
+    assert set_up.lines_in("zh-TW").sorry == "1"
+
+
 def test_the_warning_of_the_limit_can_be_switched_off_in_every_language() -> None:
     assert config(credit_warning="none").warning_in("de").text == ""
     assert config().warning_in("de").text == TABLE["de"].credit_warning
 
 
-@pytest.mark.parametrize("bad", [{"de": {"sory": "Bitte?"}}, {"German": {"sorry": "Bitte?"}}, {"de": {"sorry": ""}}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"de": {"sory": "Bitte?"}},
+        {"German": {"sorry": "Bitte?"}},
+        {"de": {"sorry": ""}},
+        {"de": {"sorry": "…"}},
+        {"de": {"sorry": " "}},
+    ],
+)
 def test_a_misspelt_line_or_language_is_refused(bad: object) -> None:
     with pytest.raises(ValidationError, match="spoken_lines"):
         config(spoken_lines=bad)

@@ -7,6 +7,7 @@ from typing import Final
 from unicodedata import normalize
 
 from agent_runner.domain.spacing import is_unspaced
+from contracts.languages import base, lookup
 
 _SOUNDS: Final = (
     *("hm", "mm", "mhm", "mh", "hmhm", "mm-hm", "m-hm", "mh-hm", "uh-huh", "aha", "a-ha", "ah-ha", "ah", "oh"),
@@ -97,9 +98,13 @@ class Backchannels:
 
     @classmethod
     def of(cls, language: str, overrides: Mapping[str, tuple[str, ...]]) -> "Backchannels":
-        """Those of a language (BCP 47; only its first part counts). An unknown language has the English ones."""
-        code = language.lower().partition("-")[0]
-        return cls(overrides.get(code) or BACKCHANNELS.get(code) or BACKCHANNELS["en"])
+        """Those of a language (BCP 47). An unknown language has the English ones.
+
+        Args:
+            overrides: As `lookup` finds them: those of `pt-BR` before those of `pt`; an empty one switches them off.
+        """
+        own = next((overrides[tag] for tag in lookup(language) if tag in overrides), None)
+        return cls(BACKCHANNELS.get(base(language), BACKCHANNELS["en"]) if own is None else own)
 
     def asks_for_floor(self, text: str, min_words: int, *, is_final: bool) -> bool:
         """Whether the text has so many words beyond backchannels.

@@ -6,6 +6,7 @@ from typing import Final, TypeAlias
 from agent_runner.domain import provider_health
 from agent_runner.domain.lines import Lines
 from agent_runner.domain.provider_health import ProviderHealth
+from agent_runner.domain.speakable import speakable
 from agent_runner.link.messages import End, Ending, Go, Prejoin, Provider, Rejoin, Removed, Speak, Unanswered
 from contracts.causes import Cause
 from contracts.deadlines import LAST_WORDS_S, OWN_LAST_WORDS_S
@@ -100,7 +101,9 @@ class JobState:
         """The supervisor sent a command. One that comes twice or too late has no effect."""
         match command:
             case End(how=how, text=text):
-                state, effects = self.ended(EndCall(Cause.ENDED, say=text if how == "say" else None))
+                state, effects = self.ended(
+                    EndCall(Cause.ENDED, say=speakable(text) if text and how == "say" else None)
+                )
                 return state, (CancelLastWords(), *effects) if how == "cancel" or self.is_ending else effects
             case Prejoin() if not (self.has_room or self.has_job or self.is_ending):
                 return replace(self, has_room=True), (command,)

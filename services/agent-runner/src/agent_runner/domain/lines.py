@@ -4,27 +4,28 @@ Get them from `AgentConfig.lines_in(language)`.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from agent_runner.domain.delivery import has_words
 from agent_runner.domain.speakable import speakable
-from contracts.languages import base
+from contracts.languages import lookup
 from contracts.lines import Lines, Replaced, lines_in
 
 __all__ = ["Lines", "lines_of", "opening_of"]
 
 
 def lines_of(language: str | None, by_language: Replaced, by_name: Mapping[str, str | None]) -> Lines:
-    """The lines of a call.
+    """The lines of a call, without the markup of the settings, which a voice would read aloud.
 
     Args:
         language: The session's; None: none was named, and the agent speaks English.
         by_language: LINES; it wins, since it names the language.
         by_name: The settings of single lines, such as APOLOGY, which hold in every language; None: unset.
     """
-    named = {*by_language.get(base(language or "en"), {}), *by_language.get(language or "en", {})}
+    named = {name for tag in lookup(language or "en") for name in by_language.get(tag, {})}
     everywhere = {name: text for name, text in by_name.items() if text is not None and name not in named}
-    return replace(lines_in(language, by_language), **everywhere)
+    lines, table = replace(lines_in(language, by_language), **everywhere), asdict(lines_in(language))
+    return replace(lines, **{name: speakable(text) for name, text in asdict(lines).items() if text != table[name]})
 
 
 def opening_of(asked: str, *, default: str, user_name: str) -> str:
