@@ -57,7 +57,7 @@ class Transcriber:
         except InvalidStatus as error:
             raise CommandError(f"{url} refused the connection: {error.response.status_code}", CHECK) from None
         except (OSError, TimeoutError, WebSocketException) as error:
-            raise CommandError(f"no transcription from {url}: {error or type(error).__name__}", CHECK) from None
+            raise CommandError(f"no transcription from {url}: {str(error) or type(error).__name__}", CHECK) from None
         return cls(socket, on_heard)
 
     def feed(self, samples: Samples) -> None:

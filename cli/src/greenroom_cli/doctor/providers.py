@@ -169,7 +169,7 @@ async def check_groq(settings: Settings, key: str) -> Check:
     except groq.APIStatusError as error:
         return Check(GROUP, name, Verdict.BROKEN, f"{base_url} answered {error.status_code}", "try again later")
     except groq.APIConnectionError as error:
-        raise _Unreached(f"{base_url}: {error.__cause__ or error}") from None
+        raise _Unreached(f"{base_url}: {str(error.__cause__ or '') or error}") from None
     finally:
         await client.close()
 

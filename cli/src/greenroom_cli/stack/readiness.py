@@ -26,7 +26,7 @@ def says(port: int, expected: bytes, question: bytes = b"") -> Ready:
         except ConnectionRefusedError:
             return f"no answer on port {port}: {_CLOSED}"
         except (OSError, TimeoutError) as error:
-            return f"no answer on port {port}: {error or 'timed out'}"
+            return f"no answer on port {port}: {str(error) or 'timed out'}"
         return None if answer.startswith(expected) else f"port {port} answered {answer[:80]!r}"
 
     return ready
@@ -51,7 +51,7 @@ def serves(url: str) -> Ready:
         except httpx.ConnectError:
             return f"no answer from {url}: {_CLOSED}"
         except httpx.HTTPError as error:
-            return f"no answer from {url}: {error or type(error).__name__}"
+            return f"no answer from {url}: {str(error) or type(error).__name__}"
         return None if answer.status_code == 200 else _reasons(url, answer)
 
     return ready
