@@ -29,6 +29,9 @@ RULES = (
 )
 
 
+WORDLESS = ("😀", "…", "—", "*smiles*")
+
+
 async def texts(sandbox: Sandbox, since: int = 0) -> list[str]:
     return (await sandbox.state())["voice_texts"][since:]
 
@@ -42,7 +45,7 @@ async def ask(worker: Worker, caller: Person, turns: int, timeout_s: float = 12)
 async def test_the_rules_hold_whatever_the_model_writes(
     fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
 ) -> None:
-    await sandbox.control("replies", {"replies": [text for text, *_ in RULES] + ["😀", "…", "*smiles*", "Good."]})
+    await sandbox.control("replies", {"replies": [text for text, *_ in RULES] + [*WORDLESS, "Good."]})
     worker = await fork()
     caller = await person().enter(session)
     worker.send(go(livekit, session, opening_line="[happy] **Hello** 😀 there."))
@@ -52,10 +55,14 @@ async def test_the_rules_hold_whatever_the_model_writes(
         count = len(await texts(sandbox))
         turn = await ask(worker, caller, n + 2)
         assert (turn.heard_text, "".join(await texts(sandbox, count))) == (heard, sent)
-    count = len(await texts(sandbox))
-    for n in range(3):  # nothing to say: no apology, no repeated question, and the call goes on
+    await caller.hears_line(await sandbox.voice(RULES[-1][-1], "Ashley", 1.0))
+    await asyncio.sleep(0.3)
+    count, loud_s = len(await texts(sandbox)), caller.loud_s
+    for n in range(len(WORDLESS)):  # nothing to say: no apology, no repeated question, and the call goes on
         await ask_in_vain(sandbox, caller, len(RULES) + 1 + n)
-    turn = await ask(worker, caller, 1 + len(RULES) + 4)
+    assert await texts(sandbox, count) == []
+    assert caller.loud_s - loud_s < 0.3, "nothing is heard, but for the end of the answer before"
+    turn = await ask(worker, caller, 1 + len(RULES) + len(WORDLESS) + 1)
     assert (turn.heard_text, await texts(sandbox, count)) == ("Good.", ["Good. "])
     assert not [m for m in worker.said if isinstance(m, Stopped)]
     said = [m["content"] for m in (await sandbox.asked())[-1] if m["role"] == "assistant"]
