@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from agent_runner.agent_config import LLM_MODELS
 from agent_runner.link.messages import (
     Failed,
     Faulty,
@@ -282,6 +283,28 @@ async def test_a_model_that_does_not_answer_is_asked_a_bounded_number_of_times_a
     assert all(m.ms > 0 and "NoAnswer: " in m.name for m in told), told
     asked = (await sandbox.state())["requests"]["groq.chat"]
     assert 3 <= asked <= 6  # for each of three turns one way, with one repeat
+
+
+async def test_a_number_is_answered_though_all_default_models_are_at_their_limits(
+    greet: Greet, sandbox: Sandbox
+) -> None:
+    """The caller is not asked to say it again: nobody repeats a number gladly. The server asks for 9 s."""
+    await sandbox.control("transcripts", {"texts": ["5550134992"]})
+    thanks = "Thank you, I have your number."
+    await sandbox.control("replies", {"replies": [thanks]})
+    worker, caller = await greet(llm_model=None, llm_fallback_model=None)
+    await fault(sandbox, "groq", "status", status=429, retry_after_s=9, count=3)
+    caller.say("Five five.")  # the transcript is the whole number: a busy machine would tear ten digits apart
+    await caller.has_spoken()
+    spoken_at = time.monotonic()
+    answer = await worker.heard(Turn, 2)
+    assert (answer.user_text.rstrip("."), answer.heard_text) == ("5550134992", thanks)
+    assert answer.stage_ms["llm"] < 5_000
+    assert time.monotonic() - spoken_at < 10, "the server's 9 s were not waited for"
+    await caller.hears_line(await sandbox.voice(thanks, "Ashley", 1.0))
+    requests = [r["body"]["model"] for r in (await sandbox.state())["last_requests"] if r["service"] == "groq"]
+    assert [*dict.fromkeys(requests)] == [*LLM_MODELS]
+    await recovered(worker, "llm")
 
 
 async def test_an_answer_that_breaks_off_counts_as_far_as_it_was_heard_and_the_call_goes_on(
