@@ -22,10 +22,13 @@ from contracts.lines import lines_in
 from contracts.tools import RecordedTool
 from tests.integration.agent_runner.node_process import Driver, NodeProcess
 from tests.integration.agent_runner.stage import Stage
-from tests.integration.agent_runner.worker_stage import Sandbox
+from tests.integration.agent_runner.worker_stage import New, Sandbox, loud_s
 from tests.support.processes import descendants, is_alive
 from tests.support.servers import LiveKitServer, NatsServer
 from tests.support.waiting import until
+
+LINES = lines_in(None)
+TABLE = "Your table is number seven."
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +135,9 @@ async def test_another_worker_takes_over_the_room_of_a_killed_one(stage: Stage) 
 
 
 @pytest.mark.parametrize("when", ["5 ms after the request", "0.3 s after the answer"])
-async def test_a_tools_call_survives_its_agent_and_takes_effect_once(stage: Stage, sandbox: Sandbox, when: str) -> None:
+async def test_a_tools_call_survives_its_agent_and_takes_effect_once(
+    stage: Stage, sandbox: Sandbox, person: New, when: str
+) -> None:
     call = {"tool_calls": [{"name": "book_table", "arguments": {"day": "Friday", "persons": 2}}]}
     again = {"tool_calls": [{"name": "book_table", "arguments": {"persons": 2.0, "day": "Friday"}}]}
     is_early = when.endswith("request")
@@ -149,23 +154,25 @@ async def test_a_tools_call_survives_its_agent_and_takes_effect_once(stage: Stag
 
     async with served(book) as url:
         tools = (RecordedTool(name="book_table", description="Books.", url=url),)
-        await stage.enter()
+        caller = await person().enter(stage.session)
         pid = await stage.start(tools=tools)
         await stage.drive.has(stage.session, "turn", deadline_s=20)
-        speaking = asyncio.create_task(stage.say("Book a table, please."))
+        caller.say("Book a table, please.")
         await asyncio.wait_for(asked.wait(), 20)
         await asyncio.sleep(0.005 if is_early else 0.3)
         os.kill(pid, signal.SIGKILL)
         await stage.drive.has(stage.session, "agent_stopped", epoch=1, cause="crashed")
-        after = [again] if is_early else []
-        await sandbox.control("replies", {"replies": [*after, "Your table is number seven."]})
+        before_s, after = caller.loud_s, [again] if is_early else []
+        await sandbox.control("replies", {"replies": [*after, TABLE]})
         await stage.start(epoch=2, takeover=True, tools=tools)
         await _said(stage, "number seven")
-        await speaking
+    said = [await sandbox.voice(text, "Ashley", 1.0) for text in (LINES.bridge_to_answer, TABLE)]
+    lasts_s = sum(map(loud_s, said))
+    await until(lambda: caller.loud_s - before_s > 0.9 * lasts_s, 5, "the caller hears both lines")
     bridge = await stage.drive.has(stage.session, "turn", epoch=2, n=0)
     assert isinstance(bridge, TurnFinished)
-    assert bridge.heard_text.startswith(lines_in(None).bridge_to_answer)
-    assert not bridge.heard_text.startswith(lines_in(None).bridge), "the caller is not asked to go on"
+    assert bridge.heard_text.startswith(LINES.bridge_to_answer)
+    assert not bridge.heard_text.startswith(LINES.bridge), "the caller is not asked to go on"
     assert len(set(keys)) == 1
     assert len(keys) == (2 if is_early else 1)
     log = await stage.drive.log(stage.session)

@@ -250,13 +250,17 @@ class Person:
         self._gain = 0.0
         self._echo: deque[NDArray[np.int16]] = deque()
         self._tasks: list[asyncio.Task[None]] = []
+        self._listening: asyncio.Task[None] | None = None
 
     async def enter(self, session: str, identity: str | None = None, *, has_microphone: bool = True) -> "Person":
         """Join as the caller, or under another identity, with an open microphone."""
 
         def on_track(track: rtc.Track, _publication: object, participant: rtc.RemoteParticipant) -> None:
             if participant.identity == agent_identity(session):
-                self._tasks.append(asyncio.create_task(self._listen(track)))
+                if self._listening is not None:
+                    self._listening.cancel()  # LiveKit keeps a killed agent's track for a while, with silence in it
+                self._listening = asyncio.create_task(self._listen(track))
+                self._tasks.append(self._listening)
 
         self.room.on("track_subscribed", on_track)
         self.room.on("participant_disconnected", lambda participant: self.left.append(participant.identity))
@@ -413,6 +417,13 @@ def without_pauses(samples: NDArray[np.int16], longest_s: float = 0.3) -> tuple[
     parts = [part[[0, -1]] for part in np.split(loud, gaps + 1)]
     pauses_s = [float(after[0] - before[1]) / RATE for before, after in pairwise(parts)]
     return [samples[first : last + 1] for first, last in parts], pauses_s
+
+
+def loud_s(samples: NDArray[np.int16]) -> float:
+    """Seconds of this line in which there is a voice, as `Person.loud_s` counts them; samples at RATE."""
+    size = RATE // 100
+    peaks = np.abs(samples[: len(samples) // size * size].astype(np.int32)).reshape(-1, size).max(axis=1)
+    return float((peaks > LOUD).sum()) / 100
 
 
 def loudness(samples: NDArray[np.int16]) -> NDArray[np.float64]:
