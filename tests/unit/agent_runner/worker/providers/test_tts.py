@@ -267,3 +267,23 @@ async def test_a_refused_text_is_logged_without_the_providers_words(stage: Stage
     await stage.receive(refusal(stage.wire_id, message="cannot say Xylophone"))
     assert "a text was refused; try 1" in "".join(said)
     assert "Xylophone" not in "".join(said)
+
+
+async def test_texts_before_the_first_connection_are_said_over_it_in_their_order(stage: Stage) -> None:
+    tts, tries = stage.tts, list[None]()
+
+    async def connect() -> None:
+        tries.append(None)
+        tts._websocket = stage.socket if len(tries) == 2 else None
+
+    tts._websocket = None
+    tts.on_recovery = lambda: None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tts, "_connect", connect)
+        speaking = [asyncio.create_task(stage.say(text, text)) for text in ("Hello.", "It is noon.")]
+        await asyncio.sleep(0)
+        await tts.arm("Ashley", 1.0, None)
+        await asyncio.gather(*speaking)
+
+    assert len(tries) == 2
+    assert [text for _, text in stage.socket.texts()] == ["Hello.", "It is noon."]

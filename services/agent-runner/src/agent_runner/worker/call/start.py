@@ -129,7 +129,10 @@ class Start:
         self._tell(call)
 
     async def _speak_first(self, go: Go) -> None:
-        """Connect the voice and synthesise the first line; its audio waits until the caller can hear it."""
+        """Synthesise the first line while the voice connects; its audio waits until the caller can hear it.
+
+        What comes first is queued first, so that an answer to a caller who speaks at once cannot overtake it.
+        """
         tts, folder, line = self._pipeline.tts, voices(go), None
         if has_words(opening := speakable(go.opening_line or "")):  # the context has it already
             line = TTSSpeakFrame(opening, append_to_context=False)
@@ -137,15 +140,12 @@ class Start:
             line = TTSSpeakFrame(go.bridge)
         if line and folder:
             tts.first_line = FirstLine(KeptSpeech(self._config, go.voice_id, line.text, folder, go.language))
-        if line and tts.first_line.is_cached:
-            await self._pipeline.queue(line)
-            line = None
-        await tts.arm(go.voice_id, self._config.speed_of(go.voice_id), go.language)
-        self.mark("tts_connected")
         if line:
             await self._pipeline.queue(line)
         if go.is_asked:
             await self._pipeline.queue(LLMRunFrame())
+        await tts.arm(go.voice_id, self._config.speed_of(go.voice_id), go.language)
+        self.mark("tts_connected")
 
     async def _begin_here(self, prejoining: asyncio.Task[None]) -> None:
         """Begin in the prejoined room. If that join failed, it has ended the call."""

@@ -50,6 +50,7 @@ class TextToSpeech(OrderedSpeech, MendedSpeech):
             stop_frame_timeout_s=config.tts_silence_s,
             max_consecutive_zero_audio_contexts=_MUTE_CONTEXTS,
         )
+        service._has_tried = asyncio.Event()
         service._connecting = asyncio.Lock()
         service._silence_s = config.tts_silence_s
         service._spare = deque(spare)
@@ -60,7 +61,7 @@ class TextToSpeech(OrderedSpeech, MendedSpeech):
 
     async def on_turn_context_created(self, context_id: str) -> None:
         """An utterance begins. A cached first line opens no context at the provider."""
-        if not self.first_line.is_expected:
+        if self._is_open and not self.first_line.is_expected:
             await super().on_turn_context_created(context_id)
 
     async def run_tts(self, text: str, context_id: str) -> AsyncGenerator[Frame | None, None]:
@@ -78,6 +79,8 @@ class TextToSpeech(OrderedSpeech, MendedSpeech):
                 await self.append_to_audio_context(context_id, item)
             await self.remove_audio_context(context_id)
             return
+        if not self._is_open:
+            await self._has_tried.wait()
         utterance.texts.append(text)
         if self._is_open or not self._receive_loop_running:
             async for frame in super().run_tts(text, context_id):

@@ -25,6 +25,7 @@ class InworldConnection(Failover, InworldTTSService):
 
     _armed = False
     _armed_at = 0.0
+    _has_tried: asyncio.Event  # set when `arm` has ended
     _connecting: asyncio.Lock
     _early: EarlyConnection
 
@@ -32,13 +33,22 @@ class InworldConnection(Failover, InworldTTSService):
         self._api_key, self._url = endpoint.key, endpoint.url
 
     async def arm(self, voice_id: str, speed: float, language: str | None) -> None:
-        """Connect now, with this voice, rate and language; after a few seconds of failed tries become unusable."""
+        """Connect now, with this voice, rate and language; after a few seconds of failed tries become unusable.
+
+        Texts wait for the end of it, so that they are spoken in their order.
+        """
         self._settings.voice = voice_id
         self._settings.speaking_rate = speed
         self._settings.language = for_inworld(language)
         self._text_aggregator.set_language(spoken(language) or Language.EN)  # where a sentence ends
         self._armed = True
         self._armed_at = time.monotonic()
+        try:
+            await self._connect_first()
+        finally:
+            self._has_tried.set()
+
+    async def _connect_first(self) -> None:
         while self.is_usable:
             moves = self._moves
             for pause_s in (0.0, *_FIRST_RETRIES_S):
