@@ -221,6 +221,53 @@ async def test_a_tool_behind_a_sentence_is_answered_by_the_successor_of_an_agent
     assert len(set(keys)) == 1
 
 
+async def test_a_question_that_two_agents_left_open_behind_their_lines_is_answered_by_the_third(
+    stage: Stage, sandbox: Sandbox
+) -> None:
+    """The first dies behind its "let me see", the second behind its bridge and a notice; their tools still run."""
+    call = {"tool_calls": [{"name": "book_table", "arguments": {"day": "Friday"}}]}
+    keys, is_booked, warning = list[str](), asyncio.Event(), lines_in(None).credit_warning
+
+    async def book(request: web.Request) -> web.Response:
+        keys.append(request.headers["Idempotency-Key"])
+        await is_booked.wait()
+        return web.json_response({"table": 7})
+
+    async with served(book) as url:
+        tools = (RecordedTool(name="book_table", description="Books.", url=url, timeout_s=30),)
+        await stage.enter()
+        pid = await stage.start(tools=tools)
+        await stage.drive.has(stage.session, "turn", deadline_s=20)
+        await sandbox.control("replies", {"replies": [{"text": "Let me see.", **call}]})
+        await stage.caller.local_participant.send_text("Book a table.", topic="lk.chat")
+        await until(lambda: keys, 20)
+        await asyncio.sleep(2.5)  # its words are heard to their end
+        os.kill(pid, signal.SIGKILL)
+        await stage.drive.has(stage.session, "agent_stopped", epoch=1, cause="crashed")
+
+        await sandbox.control("replies", {"replies": [call]})
+        few_s = {"granted_minutes": 1, "served_ms_before": 44_000, "billable_ms_before": 44_000}
+        pid = await stage.start(epoch=2, takeover=True, tools=tools, **few_s)
+        await until(lambda: len(keys) == 2, 20)
+        notice = await stage.drive.has(stage.session, "turn", deadline_s=20, epoch=2, heard_text=warning)
+        os.kill(pid, signal.SIGKILL)
+        await stage.drive.has(stage.session, "agent_stopped", epoch=2, cause="crashed")
+
+        await sandbox.control("replies", {"replies": [call, "Your table is number seven."]})
+        is_booked.set()
+        await stage.start(epoch=3, takeover=True, tools=tools)
+        await _said(stage, "number seven")
+    assert isinstance(notice, TurnFinished)
+    assert notice.n == 2, "behind the answer's number, which is 1"
+    assert len(set(keys)) == 1
+    turns = [e for e in await stage.drive.log(stage.session) if isinstance(e, TurnFinished) and e.n]
+    assert [(e.epoch, e.n, e.user_text, e.heard_text) for e in turns] == [
+        (1, 1, "Book a table.", "Let me see."),
+        (2, 2, "", warning),
+        (3, 1, "", "Your table is number seven."),
+    ]
+
+
 async def _said(stage: Stage, words: str) -> None:
     async with asyncio.timeout(20):
         while True:

@@ -198,3 +198,13 @@ def test_a_long_answer_is_due_while_its_words_come() -> None:
         assert due.is_open(at)
         due = due.goes_on(at, "and")
     assert not due.answer_ended().goes_on(200, "and").is_open(200)
+
+
+def test_the_model_goes_on_by_itself_while_a_tool_runs_and_until_it_has_answered_from_the_result() -> None:
+    due = Due().asked(10).answer_began(11).tools_began(11.5, ["a"])
+    due = due.answer_ended()
+    assert due.goes_on_after_tools(12)
+    due = due.tool_ended(13, "a", is_asked=True)
+    assert due.goes_on_after_tools(14)
+    assert not due.answer_began(15).answer_ended().goes_on_after_tools(16)
+    assert not due.line(14).interrupted().line(14).goes_on_after_tools(15), "a line is not the model's"

@@ -194,6 +194,53 @@ def test_a_line_while_a_question_is_open_is_a_turn_of_its_own_and_the_question_s
     assert talk.line_said("Goodbye.", interrupted=False) == turn(3, "", "Goodbye.")
 
 
+def test_what_the_model_says_before_and_after_a_tool_s_result_is_one_turn_and_a_line_between_comes_behind() -> None:
+    talk = Talk()
+    talk.user_said("book it")
+    talk.heard("Let me see.")
+    assert talk.agent_said("Let me see.", interrupted=False, goes_on=True) is None
+    assert talk.so_far() == turn(1, "book it", "Let me see.", interrupted=True), "which a successor answers"
+    assert talk.number == 1, "of another tool that is called for the answer"
+    assert talk.line_said("Our time is almost up.", interrupted=False) == turn(2, "", "Our time is almost up.")
+    talk.heard("Booked")
+    assert talk.so_far() == turn(1, "book it", "Let me see. Booked", interrupted=True)
+    assert talk.agent_said("Booked.", interrupted=False) == turn(1, "book it", "Let me see. Booked.")
+    assert talk.line_said("Goodbye.", interrupted=False) == turn(3, "", "Goodbye.")
+
+
+def test_the_begin_of_an_answer_is_a_turn_when_the_caller_goes_on_before_the_tool_s_result() -> None:
+    talk = Talk()
+    talk.user_said("book it")
+    talk.agent_said("Is it for two?", interrupted=False, goes_on=True)
+    assert talk.user_said("yes") == turn(1, "book it", "Is it for two?")
+    assert talk.agent_said("For two, then.", interrupted=False) == turn(2, "yes", "For two, then.")
+    assert talk.agent_said("Booked.", interrupted=False) == turn(3, "", "Booked.")
+
+
+def test_a_successors_answer_before_and_after_a_tool_s_result_is_turn_1_and_without_spaces_in_their_scripts() -> None:
+    talk = Talk()
+    talk.owe()
+    talk.line_said("I am back.", interrupted=False)
+    assert talk.agent_said("请稍等。", interrupted=False, goes_on=True) is None
+    assert talk.line_said("时间快到了。", interrupted=False) == turn(2, "", "时间快到了。")
+    assert talk.agent_said("订好了。", interrupted=False) == turn(1, "", "请稍等。订好了。")
+    assert talk.cut() == ()
+
+
+def test_the_latencies_of_an_answer_are_those_of_its_begin() -> None:
+    talk = Talk()
+    talk.asking = Marks(silence=1.0, noticed=1.2, transcript=1.35)
+    talk.decided(1.4)
+    talk.user_said("book it")
+    talk.marks.text, talk.marks.audio, talk.marks.sent = 1.65, 2.0, 2.125
+    talk.agent_said("Is it for two?", interrupted=False, goes_on=True)
+    talk.asking = Marks(silence=5.0, noticed=5.2, transcript=5.3)
+    talk.decided(5.4)
+    begun = talk.user_said("yes")
+    assert begun is not None
+    assert begun.stage_ms["total"] == 1125
+
+
 def test_the_first_words_of_an_answer_are_not_the_line_s_that_ended_just_before() -> None:
     talk = Talk()
     talk.heard("Go on.", "line")
@@ -266,7 +313,7 @@ def test_the_stages_add_up_to_the_total(times: list[float | None]) -> None:
         assert sum(stages.get(stage, 0) for stage in SHARES) == stages["total"]
 
 
-@given(st.lists(st.sampled_from(["user", "agent", "unasked", "line", "word", "cut"]), max_size=30))
+@given(st.lists(st.sampled_from(["user", "agent", "tool", "unasked", "line", "word", "cut"]), max_size=30))
 def test_turns_are_numbered_without_a_gap_and_in_order_but_for_lines_before_an_answer(happenings: list[str]) -> None:
     talk = Talk()
     turns: list[Turn | None] = []
@@ -275,6 +322,8 @@ def test_turns_are_numbered_without_a_gap_and_in_order_but_for_lines_before_an_a
             turns.append(talk.user_said("u"))
         elif happening in ("agent", "unasked"):
             turns.append(talk.agent_said("a", interrupted=False))
+        elif happening == "tool":
+            turns.append(talk.agent_said("a", interrupted=False, goes_on=True))
         elif happening == "line":
             turns.append(talk.line_said("l", interrupted=False))
         elif happening == "word":

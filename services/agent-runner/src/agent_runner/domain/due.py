@@ -41,6 +41,10 @@ class Due:
         """Whether anything is due."""
         return now < max(self.line_until, self.answer_until, self.tools_until)
 
+    def goes_on_after_tools(self, now: float) -> bool:
+        """Whether the model, which is silent, will say more by itself: a tool runs, or its result has come."""
+        return now < max(self.answer_until, self.tools_until)
+
     def takes_replies(self, now: float) -> bool:
         """Whether a tool alone is due and the caller may reply to what the model has said meanwhile."""
         return (self.has_spoken or self.has_asked) and max(self.line_until, self.answer_until) <= now < self.tools_until

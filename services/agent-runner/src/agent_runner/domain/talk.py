@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+from agent_runner.domain.spacing import spaced
 from agent_runner.link.messages import Turn
 
 
@@ -83,6 +84,21 @@ Said: TypeAlias = Literal["answer", "line", "aside"]
 
 
 @dataclass(slots=True)
+class _Answer:
+    """The opening line, or the model's answer.
+
+    Attributes:
+        words: Heard so far.
+        begun: The answer's part that ended before a tool's result.
+        stage_ms: That part's latencies.
+    """
+
+    words: list[str] = field(default_factory=list[str])
+    begun: str = ""
+    stage_ms: dict[str, int] = field(default_factory=dict[str, int])
+
+
+@dataclass(slots=True)
 class _Lines:
     """The agent's own lines.
 
@@ -101,8 +117,9 @@ class Talk:
     """Follows one epoch's conversation. A method that completes a turn returns it.
 
     Turn 0 is the opening or bridge line, which the agent speaks unasked; the others count from 1, also the answer to a
-    question that the epoch before left open. A line that is said while a question waits for its answer is another turn,
-    with a number behind the question's. The bridge line is turn 0 also then.
+    question that the epoch before left open. What the model says before a tool's result and after it is one answer. A
+    line that is said while a question waits for its answer is another turn, with a number behind the question's. The
+    bridge line is turn 0 also then.
     """
 
     def __init__(self) -> None:
@@ -116,7 +133,7 @@ class Talk:
         self._n = 0
         self._user_text: str | None = None
         self._opening: str | None = None
-        self._words: list[str] = []  # of the opening line or the answer
+        self._answer = _Answer()
         self._lines = _Lines()
 
     def open_with(self, line: str) -> None:
@@ -134,8 +151,8 @@ class Talk:
             includes_spaces: The words have the spaces that stand around them, which in Chinese and Japanese are none.
         """
         if said != "aside" or self._opening is not None:
-            spaced = words if includes_spaces else f" {words.strip()}"
-            (self._lines.words if said == "line" else self._words).append(spaced)
+            with_space = words if includes_spaces else f" {words.strip()}"
+            (self._lines.words if said == "line" else self._answer.words).append(with_space)
 
     def decided(self, at: float) -> None:
         """The caller's turn was judged complete: the answer's stages count from its end.
@@ -148,12 +165,13 @@ class Talk:
             self.asking = Marks()
 
     def user_said(self, text: str) -> Turn | None:
-        """Begin with the caller's next turn. If the turn before got no answer, return it with nothing heard.
+        """Begin with the caller's next turn. If the turn before got no answer, or only its begin, return it.
 
         A question of the epoch before is then no longer open; if lines were said behind it, its number stays unused.
         """
         self.is_asking = False
-        unanswered = self._complete("", interrupted=True) if self._user_text is not None else None
+        begun = self._answer.begun
+        unanswered = self._complete(begun, interrupted=not begun) if begun or self._user_text is not None else None
         if text.strip():
             if self._lines.said:
                 self._n, self._lines.said = self.number + 1 + self._lines.said, 0
@@ -166,21 +184,30 @@ class Talk:
         """The agent stopped speaking; returns a turn if it was speaking the opening line."""
         if self._opening is None:
             return None
-        text = _joined(self._words) if interrupted else self._opening
+        text = _joined(self._answer.words) if interrupted else self._opening
         turn = self._complete(text, interrupted=interrupted)
         self._opening = None
         return turn
 
-    def agent_said(self, text: str, *, interrupted: bool) -> Turn | None:
+    def agent_said(self, text: str, *, interrupted: bool, goes_on: bool = False) -> Turn | None:
         """The answer ended; `text` is the spoken part of it, which is also the part in the LLM's context.
 
         If the answer to a question of the epoch before failed, the next line says so and stands for it.
+
+        Args:
+            goes_on: A tool that was called for it still runs. The turn stays open, until the answer from its result.
         """
         self.is_answering = False
-        if self._user_text is None and not text.strip():
+        begun = self._answer.begun
+        text = (begun + spaced(text, begun)).strip()
+        if goes_on and text and not interrupted:
+            self.said = text
+            self._answer = _Answer([text], text, self._answer.stage_ms or self._stage_ms)
+            return None
+        if self._user_text is None and not text:
             self._lines.is_owed = self._lines.is_owed and interrupted
             return None
-        return self._complete(text.strip(), interrupted=interrupted)
+        return self._complete(text, interrupted=interrupted)
 
     def line_said(self, text: str, *, interrupted: bool) -> Turn | None:
         """A line ended that the agent said by itself; `text` as in `agent_said`. An open question stays open."""
@@ -197,16 +224,16 @@ class Talk:
     def cut(self) -> tuple[Turn, ...]:
         """The call ends: return the turns in progress."""
         if self._opening is not None:
-            found = [self.opening_ended(interrupted=True)] if self._words else []
+            found = [self.opening_ended(interrupted=True)] if self._answer.words else []
         else:
             found = [self.line_said(_joined(self._lines.words), interrupted=True)]
-            found += [self._complete(_joined(self._words), interrupted=True)] if self._is_open else []
+            found += [self._complete(_joined(self._answer.words), interrupted=True)] if self._is_open else []
         return tuple(turn for turn in found if turn is not None)
 
     def so_far(self) -> Turn | None:
         """The turn in progress, up to now; None between two turns."""
         is_line = self._user_text is None and bool(self._lines.words)
-        words, n = (self._lines.words, self._line_number) if is_line else (self._words, self.number)
+        words, n = (self._lines.words, self._line_number) if is_line else (self._answer.words, self.number)
         if not self._is_open and not words:
             return None
         return Turn(n=n, user_text=self._user_text or "", heard_text=_joined(words), interrupted=True)
@@ -217,25 +244,28 @@ class Talk:
         return self._n if self._opening is not None and self._user_text is None else max(1, self._n)
 
     @property
+    def _stage_ms(self) -> dict[str, int]:
+        return {} if self._user_text is None else self.marks.stage_ms()
+
+    @property
     def _line_number(self) -> int:
         return self.number + self._lines.said + 1 if self._is_awaited else self._n
 
     @property
     def _is_awaited(self) -> bool:
-        """A question waits for its answer, and the line that is said is not the bridge line."""
-        return self._user_text is not None or (self._lines.is_owed and self._n > 0)
+        """A question waits for its answer, or for all of it, and the line that is said is not the bridge line."""
+        return self._user_text is not None or self._answer.begun != "" or (self._lines.is_owed and self._n > 0)
 
     @property
     def _is_open(self) -> bool:
-        return self._user_text is not None or bool(self._words)
+        return self._user_text is not None or bool(self._answer.words)
 
     def _complete(self, heard_text: str, *, interrupted: bool) -> Turn:
         self.is_answering, self.said = False, heard_text
-        stage_ms = {} if self._user_text is None else self.marks.stage_ms()
+        stage_ms = self._answer.stage_ms or self._stage_ms
         turn = self._told(self.number, self._user_text or "", heard_text, interrupted=interrupted, stage_ms=stage_ms)
         self._n, self._lines.said, self._lines.is_owed = turn.n + 1 + self._lines.said, 0, False
-        self._user_text = None
-        self._words.clear()
+        self._user_text, self._answer = None, _Answer()
         return turn
 
     def _told(

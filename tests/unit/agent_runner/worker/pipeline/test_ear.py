@@ -1,10 +1,14 @@
 """Which turns the pipeline's frames become."""
 
+import time
 from typing import Any
 
 import pytest
-from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.frames.frames import FunctionCallFromLLM, FunctionCallsStartedFrame, LLMTextFrame
+from pipecat.observers.base_observer import FramePushed
+from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
+from agent_runner.domain.due import Due
 from agent_runner.domain.floor import Floor, Rules
 from agent_runner.domain.hearing import Hearing
 from agent_runner.domain.quiet import Quiet
@@ -13,16 +17,16 @@ from agent_runner.worker.pipeline.ear import Ear
 from agent_runner.worker.pipeline.shown import Showing
 
 
-def listening(turns: list[Turn]) -> Ear:
+def listening(turns: list[Turn], due: Due | None = None, llm: FrameProcessor | None = None) -> Ear:
     parts: dict[str, Any] = {name: FrameProcessor() for name in ("stt", "llm", "tts", "output", "heard")}
     return Ear(
-        **parts,
+        **(parts | ({"llm": llm} if llm else {})),
         on_turn=turns.append,
         on_worked=lambda _provider: None,
         hearing=Hearing(4),
         quiet=Quiet(20, 60),
         shown=Showing(lambda _effect: None),
-        floor=lambda: Floor(Rules()),
+        floor=lambda: Floor(Rules(), due=due or Due()),
     )
 
 
@@ -54,3 +58,28 @@ async def test_an_opening_line_that_the_voice_gave_up_counts_as_not_said() -> No
     ear.agent_was_lost()
 
     assert turns == [Turn(n=0, user_text="", heard_text="", interrupted=True)]
+
+
+@pytest.mark.parametrize(
+    ("waited_for", "told"),
+    [
+        (["a"], ["Let me see. It is noon."]),
+        ([], ["Let me see.", "It is noon."]),  # no result is waited for when the tool ends the call
+    ],
+)
+async def test_the_turn_stays_open_for_what_the_model_says_from_a_tool_s_result(
+    waited_for: list[str], told: list[str]
+) -> None:
+    turns: list[Turn] = []
+    llm = FrameProcessor()
+    ear = listening(turns, Due().tools_began(time.monotonic(), waited_for), llm)
+    call = FunctionCallsStartedFrame([FunctionCallFromLLM("look", "a", {}, None)])
+    ear.user_said("What time is it?")
+    for frame in (LLMTextFrame("Let me see."), call):
+        await ear.on_push_frame(FramePushed(llm, llm, frame, FrameDirection.DOWNSTREAM, 0))
+    ear.agent_said("Let me see.", interrupted=False)
+    await ear.on_push_frame(FramePushed(llm, llm, LLMTextFrame("It is noon."), FrameDirection.DOWNSTREAM, 0))
+    ear.agent_said("It is noon.", interrupted=False)
+
+    assert [turn.heard_text for turn in turns] == told
+    assert turns[0].user_text == "What time is it?"

@@ -217,7 +217,9 @@ class Ear(BaseObserver):
         if self._is_calling and not text and not interrupted:
             self.talk.is_answering = False
             return
-        self._tell(self.talk.agent_said(text, interrupted=interrupted or (is_cancelled and not text)))
+        goes_on = self._is_calling and self._floor().due.goes_on_after_tools(time.monotonic())
+        was_cut = interrupted or (is_cancelled and not text)
+        self._tell(self.talk.agent_said(text, interrupted=was_cut, goes_on=goes_on and not self.ends.lines_answer))
 
     def agent_was_lost(self) -> None:
         """The caller heard nothing of what the agent said; an opening line then counts as not said."""
