@@ -84,6 +84,24 @@ def test_three_failures_for_one_question_are_enough_whatever_they_are() -> None:
     assert found == [False, False, False, True]
 
 
+def test_four_failures_of_one_tool_in_a_row_are_enough_whatever_its_arguments_are() -> None:
+    so_far, found = CallsSoFar("session_1"), list[bool]()
+    for day, outcome, question in (
+        ("Monday", "failed", 1),
+        ("Monday", "failed", 2),
+        ("Tuesday", "failed", 2),
+        ("Wednesday", "done", 2),
+        ("Thursday", "failed", 2),
+        ("Friday", "unknown", 2),
+        ("Saturday", "failed", 2),
+        ("Sunday", "failed", 2),
+    ):
+        so_far, is_enough = so_far.finished(ToolRequest("book", day), outcome, "409", question)  # type: ignore[arg-type]
+        so_far, _ = so_far.finished(CANCEL, "done", "", question)
+        found.append(is_enough)
+    assert found == [False] * 7 + [True]
+
+
 def test_two_calls_that_fail_in_turn_have_each_a_row_of_their_own() -> None:
     so_far, repeated = CallsSoFar("session_1"), list[tuple[str, bool]]()
     for call in (BOOK, CANCEL, BOOK, CANCEL):

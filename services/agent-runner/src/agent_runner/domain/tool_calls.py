@@ -23,6 +23,9 @@ OWED_S: Final = 6.0
 MOST_FAILURES: Final = 3
 """Failures of one call for one question, of whatever kinds, after which it is not made again."""
 
+MOST_IN_A_ROW: Final = 4
+"""Failures of one tool in a row for one question, with whatever arguments, after which it is not called again."""
+
 
 @dataclass(frozen=True, slots=True)
 class ToolRequest:
@@ -57,7 +60,7 @@ def _digest(*parts: str) -> str:
 
 
 class Failure(NamedTuple):
-    """The last failure of a call: for which question, what failed, and how often in a row."""
+    """The last failure of a call or a tool: for which question, what failed, and how often in a row."""
 
     question: int
     kind: str
@@ -71,11 +74,13 @@ class CallsSoFar:
     Attributes:
         open: Hash -> Idempotency-Key of each call that may have taken effect without an answer.
         failures: Hash -> the last failure of each call of the newest question.
+        rows: Name -> the last failure of each tool of the newest question, with whatever arguments.
     """
 
     session_id: str
     open: Mapping[str, str] = field(default_factory=dict[str, str])
     failures: Mapping[str, Failure] = field(default_factory=dict[str, Failure])
+    rows: Mapping[str, Failure] = field(default_factory=dict[str, Failure])
 
     def key_of(self, call: ToolRequest, question: int) -> str:
         """The Idempotency-Key: the same for one question, name and arguments, in every epoch.
@@ -92,20 +97,29 @@ class CallsSoFar:
         return replace(self, open={**self.open, call.hash: key})
 
     def finished(self, call: ToolRequest, outcome: Outcome, kind: str, question: int) -> tuple["CallsSoFar", bool]:
-        """Note an outcome; True when the call has failed twice in a row in the same way, or MOST_FAILURES times.
+        """Note an outcome; True when the call or its tool has failed too often to be called again for the question.
+
+        That is: the call twice in a row in the same way, or MOST_FAILURES times; its tool MOST_IN_A_ROW times.
 
         Args:
             kind: What failed, such as a status: the text of an error may differ each time.
         """
         left = {known: key for known, key in self.open.items() if outcome == "unknown" or known != call.hash}
-        failures = {known: last for known, last in self.failures.items() if last.question == question}
-        last = failures.pop(call.hash, None)
-        if outcome == "done":
-            return replace(self, open=left, failures=failures), False
-        failure = Failure(question, kind, last.times + 1 if last else 1)
-        if failure.times >= MOST_FAILURES or (last and last.kind == kind):
-            return replace(self, open=left, failures=failures), True
-        return replace(self, open=left, failures={**failures, call.hash: failure}), False
+        failures, rows = _of(question, self.failures), _of(question, self.rows)
+        last, row = failures.pop(call.hash, None), rows.pop(call.name, None)
+        is_enough = False
+        if outcome != "done":
+            failure = Failure(question, kind, last.times + 1 if last else 1)
+            in_a_row = Failure(question, kind, row.times + 1 if row else 1)
+            is_same = last is not None and last.kind == kind
+            is_enough = is_same or failure.times >= MOST_FAILURES or in_a_row.times >= MOST_IN_A_ROW
+            if not is_enough:
+                failures[call.hash], rows[call.name] = failure, in_a_row
+        return replace(self, open=left, failures=failures, rows=rows), is_enough
+
+
+def _of(question: int, failures: Mapping[str, Failure]) -> dict[str, Failure]:
+    return {known: last for known, last in failures.items() if last.question == question}
 
 
 class Patience:

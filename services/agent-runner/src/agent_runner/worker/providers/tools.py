@@ -36,7 +36,7 @@ _LOOK_S: Final = 0.05
 _ANSWERING_S: Final = 15.0
 _PLAYED_OUT_S: Final = 0.5
 _ENOUGH: Final = "not called: there were too many calls for one question; answer now, with what you know"
-_REPEATED: Final = "; it failed twice in the same way, or three times, so do not call it again now: tell the caller"
+_REPEATED: Final = "; it failed twice in the same way, or too often, so do not call it again now: tell the caller"
 
 END_CALL: Final = RecordedTool(
     name="end_call",
