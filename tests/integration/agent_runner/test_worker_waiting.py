@@ -4,14 +4,15 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
 from aiohttp import web
 
 from agent_runner.domain.tool_calls import OWED_S
-from agent_runner.link.messages import Stopped, ToolCall, Turn
+from agent_runner.link.messages import Speak, Stopped, ToolCall, Turn
 from contracts.lines import lines_in
 from contracts.tools import RecordedTool
 from tests.integration.agent_runner.worker_stage import LOUD, Fork, Greet, New, Person, Sandbox, Worker, go
@@ -24,12 +25,12 @@ TABLE = "Your table is number seven."
 BOOK = {"tool_calls": [{"name": "book", "arguments": {}}]}
 
 
-@pytest.fixture
-async def booking() -> AsyncIterator[RecordedTool]:
-    """A tool that takes 6 s."""
+@asynccontextmanager
+async def booking_by(wait: Callable[[], Awaitable[object]]) -> AsyncIterator[RecordedTool]:
+    """A tool that answers after this wait."""
 
     async def book(_request: web.Request) -> web.Response:
-        await asyncio.sleep(6)
+        await wait()
         return web.json_response({"table": 7})
 
     app = web.Application()
@@ -38,8 +39,16 @@ async def booking() -> AsyncIterator[RecordedTool]:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}/book"
-    yield RecordedTool(name="book", description="Books.", parameters={"type": "object", "properties": {}}, url=url)
+    schema = {"type": "object", "properties": {}}
+    yield RecordedTool(name="book", description="Books.", parameters=schema, url=url, timeout_s=30)
     await runner.cleanup()
+
+
+@pytest.fixture
+async def booking() -> AsyncIterator[RecordedTool]:
+    """A tool that takes 6 s."""
+    async with booking_by(lambda: asyncio.sleep(6)) as tool:
+        yield tool
 
 
 def spoken(worker: Worker) -> list[str]:
@@ -113,6 +122,47 @@ async def test_no_filler_comes_into_what_the_caller_says_while_a_tool_runs(
     await until(lambda: has_been_asked(sandbox, 2), 15)
     assert caller.loud_s == before, "the agent spoke into the caller's turn"
     await until(lambda: TABLE in " ".join(spoken(worker)), 20)
+
+
+@pytest.mark.parametrize("filler_s", [0, 1.5], ids=["after the question", "after the filler behind the question"])
+async def test_a_yes_while_a_tool_runs_answers_what_the_model_has_asked(
+    greet: Greet, sandbox: Sandbox, filler_s: float
+) -> None:
+    is_booked = asyncio.Event()
+    await sandbox.control("transcripts", {"texts": ["Yes."]})
+    await sandbox.control("replies", {"replies": [{"text": "Is it for two?", **BOOK}, "For two, then.", TABLE]})
+    async with booking_by(is_booked.wait) as tool:
+        worker, caller = await greet({"tools": (tool,)}, tool_allowed_hosts="127.0.0.1", tool_filler_s=filler_s)
+        await caller.type("Book a table.")
+        for _ in range(2 if filler_s else 1):
+            await silent_again(caller)
+        before = caller.loud_s
+        caller.say("Yes.")
+        await until(lambda: "For two, then." in spoken(worker), 15)
+        assert caller.loud_s - before > 0.4, "the caller heard no answer to the yes"
+        assert len([m for m in worker.said if isinstance(m, ToolCall)]) == 1, "it was said while the tool ran"
+        is_booked.set()
+        await until(lambda: TABLE in spoken(worker), 15)
+    turns = [(m.user_text, m.heard_text) for m in worker.said if isinstance(m, Turn)][1:]
+    assert turns == [("Book a table.", "Is it for two?"), ("Yes.", "For two, then."), ("", TABLE)]
+
+
+async def test_what_is_said_before_and_after_a_tools_result_is_one_turn_and_a_notice_between_them_another(
+    greet: Greet, sandbox: Sandbox
+) -> None:
+    is_booked = asyncio.Event()
+    await sandbox.control("replies", {"replies": [{"text": "Let me see.", **BOOK}, TABLE]})
+    async with booking_by(is_booked.wait) as tool:
+        worker, caller = await greet({"tools": (tool,)}, tool_allowed_hosts="127.0.0.1", tool_filler_s=0)
+        await caller.type("Book a table.")
+        await silent_again(caller)
+        worker.send(Speak(text="Our time is almost up."))
+        notice = await worker.heard(Turn, 2)
+        is_booked.set()
+        answer = await worker.heard(Turn, 3)
+    assert (notice.n, notice.user_text, notice.heard_text) == (2, "", "Our time is almost up.")
+    assert (answer.n, answer.user_text, answer.heard_text) == (1, "Book a table.", f"Let me see. {TABLE}")
+    assert {m.turn for m in worker.said if isinstance(m, ToolCall)} == {1}
 
 
 async def test_a_yes_to_an_answer_that_had_no_words_is_heard(greet: Greet, sandbox: Sandbox) -> None:
