@@ -33,6 +33,24 @@ async def test_a_silent_caller_is_asked_and_then_the_call_ends_with_a_word(
     assert caller.loud_s > 1.5  # all three lines
 
 
+async def test_a_caller_who_types_is_there_and_is_asked_again_after_the_next_silence(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    await sandbox.control("replies", {"replies": ["Take your time."]})
+    worker = await fork(user_idle_prompt_s=1.5, user_idle_end_s=5)
+    caller = await person().enter(session)
+    worker.send(go(livekit, session, opening_line="Hello."))
+    await worker.heard(Turn, 2)
+    await caller.type("I am reading.")
+    asked = await worker.heard(Turn, 4)
+    typed_at = time.monotonic()
+    assert asked.heard_text == "Are you still there?"
+    assert (await worker.heard(Stopped)).cause == "user_idle"
+    assert time.monotonic() - typed_at > 2
+    turns = [(m.user_text, m.heard_text) for m in worker.said if isinstance(m, Turn)][:4]
+    assert turns[1:3] == [("", "Are you still there?"), ("I am reading.", "Take your time.")]
+
+
 async def test_a_turn_without_an_end_is_ended_and_its_answer_can_be_interrupted(
     fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
 ) -> None:
