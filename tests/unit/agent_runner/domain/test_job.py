@@ -97,6 +97,7 @@ def ends(*events: Event) -> list[EndCall]:
     [
         ([CANCEL], EndCall(Cause.ENDED)),
         ([SAY], EndCall(Cause.ENDED, say="Goodbye.")),
+        ([methodcaller("commanded", End(how="say", text="**Goodbye.**"))], EndCall(Cause.ENDED, say="Goodbye.")),
         ([SUPERVISOR_GONE], EndCall(Cause.ENDED, "the supervisor is gone")),
         ([removed("ROOM_CLOSED")], EndCall(Cause.ROOM_CLOSED, "ROOM_CLOSED")),
         ([removed("OTHER"), ended(Cause.REMOVED, "OTHER")], EndCall(Cause.REMOVED, "OTHER")),
