@@ -35,7 +35,7 @@ def hum(lasts_s: float) -> NDArray[np.int16]:
 async def test_hums_far_apart_and_a_long_one_bring_one_apology_and_blame_nobody(
     greet: Greet, sandbox: Sandbox, hums_s: tuple[float, ...], sessions: int
 ) -> None:
-    """A sound of more than 8 s without a message opens a new session, in case; nobody is at fault for that."""
+    """A sound of more than 8 s without a message opens a new session, in case; no provider is blamed for that."""
     await sandbox.control("faults", {"service": "assemblyai", "kind": "unheard"})
     worker, caller = await greet(
         stt_silence_s=STT_SILENCE_S, user_turn_stop_timeout=TURN_STOP_S, assembly_fallback_base_url=NOBODY

@@ -288,7 +288,7 @@ async def test_a_model_that_does_not_answer_is_asked_a_bounded_number_of_times_a
 async def test_a_number_is_answered_though_all_default_models_are_at_their_limits(
     greet: Greet, sandbox: Sandbox
 ) -> None:
-    """The caller is not asked to say it again: nobody repeats a number gladly. The server asks for 9 s."""
+    """The caller is not asked to say it again: a number is a burden to repeat. The server asks for 9 s."""
     await sandbox.control("transcripts", {"texts": ["5550134992"]})
     thanks = "Thank you, I have your number."
     await sandbox.control("replies", {"replies": [thanks]})

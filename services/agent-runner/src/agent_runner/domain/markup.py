@@ -23,7 +23,7 @@ class Taken(NamedTuple):
 
     Attributes:
         again: What is said may contain markup itself.
-        is_hidden: It is no part of the answer: thoughts, or a tool's call that the model wrote as text.
+        is_hidden: It does not belong to the answer: thoughts, or a tool's call that the model wrote as text.
     """
 
     length: int

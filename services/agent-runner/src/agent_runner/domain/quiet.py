@@ -10,7 +10,7 @@ WORDLESS_S: Final = 900.0
 
 
 class Quiet:
-    """Measures the caller's silence: nobody speaks, no answer is pending, no tool runs, the line is quiet.
+    """Measures the caller's silence: both sides are silent, no answer is pending, no tool runs, the line is quiet.
 
     A limit of 0 disables it. The agent's own "are you still there?" does not begin a new silence. Times are seconds of
     one clock.
