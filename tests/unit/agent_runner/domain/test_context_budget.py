@@ -40,6 +40,25 @@ def test_a_result_shrinks_after_the_turn_that_used_it() -> None:
     assert len(shrunk(CALL, and_newest=True)[2]["content"]) < LONGEST_RESULT + 100
 
 
+@pytest.mark.parametrize(
+    "later",
+    [
+        pytest.param([], id="the caller speaks while the result comes"),
+        pytest.param([said("assistant", "")], id="an answer of which nothing was heard"),
+        pytest.param([{"role": "assistant", "content": "", "tool_calls": [{"id": "2"}]}], id="another call"),
+    ],
+)
+def test_a_result_stays_whole_until_something_was_said_after_it(later: list[dict[str, Any]]) -> None:
+    messages = [*CALL, *later, said("user", "Hello?"), said("assistant", "Yes?")]
+    assert shrunk(messages) == messages
+
+
+def test_a_result_that_was_not_answered_from_stays_whole_whatever_line_follows() -> None:
+    messages = [*CALL, said("assistant", "Sorry, I didn't get that."), said("user", "Hello?")]
+    assert shrunk(messages, {"x" * 16_000}) == messages
+    assert shrunk(messages) != messages
+
+
 @given(MESSAGES)
 def test_shrinking_twice_is_shrinking_once(messages: list[dict[str, Any]]) -> None:
     assert shrunk(shrunk(messages)) == shrunk(messages)

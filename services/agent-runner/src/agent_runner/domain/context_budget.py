@@ -1,13 +1,13 @@
 """The model's context in a long call: recent turns, short tool results, and a summary of the rest."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, Final, cast
 
 SUMMARY: Final = "Summary of the conversation so far: "
 """The beginning of the message that stands for older turns."""
 
 LONGEST_RESULT: Final = 1024
-"""Characters of a tool's result that stay once its turn has ended."""
+"""Characters of a tool's result that stay once it is answered from."""
 
 _CUT: Final = " (the rest is left out)"
 _OTHER_ALPHABETS: Final = "\u0370"  # the first character of Greek; Cyrillic, Arabic, Devanagari and Thai follow
@@ -31,10 +31,24 @@ def _tokens_of(text: str) -> int:
     return (len(text) + others + 3 * ideograms) // 4
 
 
-def shrunk(messages: Sequence[Any], *, and_newest: bool = False) -> list[Any]:
-    """Cut the results of tools that a later turn follows; with `and_newest` those of the turn in progress, too."""
-    newest = len(messages) if and_newest else _last_question(messages)
-    return [_cut(message) if at < newest else message for at, message in enumerate(messages)]
+def shrunk(messages: Sequence[Any], untold: Container[str] = (), *, and_newest: bool = False) -> list[Any]:
+    """Cut the results of tools that an answer and a later question follow; with `and_newest` all.
+
+    Args:
+        untold: Contents that the model has not answered from: what was said behind them may be a line of the agent.
+    """
+    newest = len(messages) if and_newest else _last_answer(messages)
+    return [
+        _cut(message) if at < newest and (and_newest or str(_fields(message).get("content")) not in untold) else message
+        for at, message in enumerate(messages)
+    ]
+
+
+def newest_results(messages: Sequence[Any]) -> list[str]:
+    """The results of tools that stand behind the newest question, and longer than what stays of them."""
+    start = _last_question(messages)
+    found = ((message, _fields(message).get("content")) for message in messages[start:])
+    return [content for message, content in found if isinstance(content, str) and _cut(message) is not message]
 
 
 def within(messages: Sequence[Any], most_tokens: int) -> list[Any]:
@@ -68,6 +82,16 @@ def newest_question(messages: Sequence[Any]) -> Any:
 
 def _last_question(messages: Sequence[Any]) -> int:
     return max((at for at, message in enumerate(messages) if _role(message) == "user"), default=0)
+
+
+def _last_answer(messages: Sequence[Any]) -> int:
+    """The place of the agent's last words before the newest question."""
+    newest = _last_question(messages)
+    return max((at for at in range(newest) if _role(messages[at]) == "assistant" and _is_text(messages[at])), default=0)
+
+
+def _is_text(message: Any) -> bool:
+    return bool(_fields(message).get("content")) and not _fields(message).get("tool_calls")
 
 
 def _cut(message: Any) -> Any:

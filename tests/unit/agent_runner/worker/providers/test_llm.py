@@ -202,6 +202,31 @@ async def test_a_result_is_known_when_a_request_has_it_also_if_that_is_a_repeate
     assert (known, "1" in results, "2" in results) == ([False], True, False)
 
 
+@pytest.mark.parametrize("is_known", [False, True], ids=["it came meanwhile", "the answer from it was cut"])
+async def test_a_result_reaches_the_model_whole_also_behind_a_line_and_a_hello(
+    monkeypatch: pytest.MonkeyPatch, is_known: bool
+) -> None:
+    model = Model(monkeypatch, [[CALL]], *([[SILENCE]] if is_known else []), ["Yes."], ["Well."])
+    await model.ask()
+    _add_call(model.context, "x" * 3_900)
+    if is_known:
+        asking = asyncio.create_task(model.ask())
+        await asyncio.sleep(0.01)
+        assert model.left[0] == ["Yes."]
+        asking.cancel()
+        await asyncio.wait([asking])
+    sorry: Any = {"role": "assistant", "content": "Sorry, I didn't get that."}
+    hello: Any = {"role": "user", "content": "Hello?"}
+    model.context.add_messages([sorry, hello])
+    await model.ask()
+    results = [m for m in model.context.messages if isinstance(m, dict) and m["role"] == "tool"]
+    assert results[0]["content"] == "x" * 3_900
+    model.context.add_messages([{"role": "assistant", "content": "Yes."}, {"role": "user", "content": "And now?"}])
+    await model.ask()
+    results = [m for m in model.context.messages if isinstance(m, dict) and m["role"] == "tool"]
+    assert len(str(results[0]["content"])) < 1_100
+
+
 @pytest.mark.parametrize(("budget", "results"), [(900, ["x" * 8_000]), (4_000, ["x" * 16_000] * 2)])
 async def test_the_rounds_of_a_question_are_its_own_also_when_each_question_drops_an_older_turn(
     monkeypatch: pytest.MonkeyPatch, budget: int, results: list[str]

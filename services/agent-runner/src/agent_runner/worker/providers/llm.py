@@ -216,8 +216,9 @@ class LanguageModel(GroqLLMService):
         answer = self.answer = Answering(Answer(self._config.max_answer_s, self.speed), time.monotonic())
         self.questions_asked += 1
         self._rounds.ask(context.messages)
+        self.known_results.ask(context.messages)
         if budget := self._config.llm_context_tokens:  # a summary keeps the context within it; without one, cut it here
-            self._dropped += _shorten(context, shrunk(context.messages), _OVERRUN * budget)
+            self._dropped += _shorten(context, shrunk(context.messages, self.known_results.untold), _OVERRUN * budget)
             if tokens(context.messages) >= budget:
                 await self.push_frame(LLMSummarizeContextFrame())
         try:
@@ -232,6 +233,8 @@ class LanguageModel(GroqLLMService):
             raise
         finally:
             answer.attempts_ended()
+            if answer.text.had_text:
+                self.known_results.answered()
 
     async def _answer(self, context: LLMContext, answer: Answering) -> None:
         """Ask until one way answers. A partial answer is not retried: a part of it may be spoken already."""
