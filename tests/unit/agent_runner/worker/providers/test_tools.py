@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -48,6 +49,50 @@ async def test_two_tools_that_fail_in_turn_are_stopped_at_the_second_round(monke
     assert rounds == [[False, False], [True, True]]
 
 
+def model() -> LanguageModel:
+    keys = {"assembly_api_key": "x", "groq_api_key": "x", "inworld_api_key": "x"}
+    return LanguageModel.of(AgentConfig.model_validate(keys))
+
+
+@pytest.mark.parametrize("is_handed_in", [False, True])
+async def test_the_call_does_not_end_before_the_model_knows_the_results_of_its_tools(
+    monkeypatch: pytest.MonkeyPatch, is_handed_in: bool
+) -> None:
+    """Of one answer: Pipecat asks the model when the last of its calls has a result."""
+    box, llm, is_booked = toolbox(TWO_TOOLS, [], end_call=True), model(), asyncio.Event()
+    box.offer(llm)
+    ended, answers = list[str | None](), list[tuple[Any, Any]]()
+
+    async def send(*_: Any) -> Any:
+        await is_booked.wait()
+        return "booked"
+
+    async def answered(found: Any, properties: Any = None) -> None:
+        answers.append((found, properties))
+
+    def call(name: str, call_id: str) -> Any:
+        return SimpleNamespace(function_name=name, arguments={}, tool_call_id=call_id, result_callback=answered)
+
+    monkeypatch.setattr(box._requests, "send", send)
+    booking = asyncio.create_task(box._answer(llm, call("book", "1")))
+    await asyncio.sleep(0)
+    if is_handed_in:
+        is_booked.set()
+        await booking
+    await box._end(llm, ended.append, call("end_call", "2"))
+    assert ended == []
+    found, properties = answers[-1]
+    assert "call end_call again" in found["error"]
+    assert (properties is None) == is_handed_in, "the model is asked once, with both results"
+
+    is_booked.set()
+    await booking
+    result: Any = {"role": "tool", "tool_call_id": "1", "content": '{"result": "booked"}'}
+    llm.known_results.ask([result])
+    await box._end(llm, ended.append, call("end_call", "3"))
+    assert ended == [""]
+
+
 @pytest.mark.parametrize("is_late", [False, True])
 async def test_a_call_is_shared_until_the_model_is_asked_with_its_result(
     monkeypatch: pytest.MonkeyPatch, is_late: bool
@@ -55,8 +100,7 @@ async def test_a_call_is_shared_until_the_model_is_asked_with_its_result(
     """The result waits for the end of what is said: a "hello?" before that is answered without it."""
     talk, told, keys = Talk(), list[ToolCall](), list[str]()
     box = toolbox(TWO_TOOLS, told, talk)
-    keys_of_providers = {"assembly_api_key": "x", "groq_api_key": "x", "inworld_api_key": "x"}
-    llm = LanguageModel.of(AgentConfig.model_validate(keys_of_providers))
+    llm = model()
     box.offer(llm)
 
     async def send(_tool: RecordedTool, _arguments: str, key: str) -> Any:

@@ -38,6 +38,8 @@ _PLAYED_OUT_S: Final = 0.5
 _ENOUGH: Final = "not called: there were too many calls for one question; answer now, with what you know"
 _REPEATED: Final = "; it failed twice in the same way, or too often, so do not call it again now: tell the caller"
 
+_UNTOLD: Final = "not ended: a tool's result is not told yet; when it is there, tell it, and call end_call again"
+
 END_CALL: Final = RecordedTool(
     name="end_call",
     description="Ends this call for good. Call it only when the caller has said goodbye or has nothing left to ask.",
@@ -58,10 +60,12 @@ class _Call:
 
     Attributes:
         ids: The model's, of all that share the result.
+        is_handed_in: Pipecat has the result, and asks the model once no other call of the same answer is left.
     """
 
     answer: asyncio.Task[tuple[dict[str, Any], bool]]
     ids: set[str] = field(default_factory=set[str])
+    is_handed_in: bool = False
 
 
 class Toolbox:
@@ -142,10 +146,16 @@ class Toolbox:
                 llm.stop_calling()
         await self._is_quiet(llm)
         self._asked_before = llm.questions_asked
+        for call in self._unknown():
+            call.is_handed_in = call.is_handed_in or params.tool_call_id in call.ids
         await params.result_callback(found)
 
     async def _end(self, llm: LanguageModel, on_end: Callable[[str | None], None], params: FunctionCallParams) -> None:
-        """End the call, once the agent has said what it is saying; words of the caller meanwhile keep it alive."""
+        """End the call, once the agent has said what it is saying; words of the caller meanwhile keep it alive.
+
+        So does a tool whose result the model does not know: the end would cut its request, and the caller would not
+        hear whether it was done.
+        """
         question, has_answer = self._talk.questions, self._talk.is_answering
         given = params.arguments.get("goodbye") if isinstance(params.arguments, Mapping) else None
         await self._is_quiet(llm)
@@ -161,6 +171,11 @@ class Toolbox:
             # The caller's words get an answer of their own.
             kept = FunctionCallResultProperties(run_llm=False)
             await params.result_callback({"error": "not ended: the caller went on talking"}, properties=kept)
+            return
+        if unknown := self._unknown():
+            comes = not all(call.is_handed_in for call in unknown)  # then it asks the model
+            asks = FunctionCallResultProperties(run_llm=False) if comes else None
+            await params.result_callback({"error": _UNTOLD}, properties=asks)
             return
         with executing(END_CALL.name, params.tool_call_id):
             on_end(last_words(said, speakable(given) if isinstance(given, str) else ""))
@@ -188,11 +203,16 @@ class Toolbox:
         if not isinstance(arguments, Mapping):  # Pipecat passes on any JSON
             return {"error": "the arguments must be a JSON object"}, False
         call = ToolRequest.of(name, arguments)
-        self._calls = {known: made for known, made in self._calls.items() if not self._is_known(made)}
+        self._unknown()
         if (made := self._calls.get(call)) is None:
             made = self._calls[call] = _Call(Tasks().spawn(self._carry_out(call, call_id)))
         made.ids.add(call_id)
         return await asyncio.shield(made.answer)
+
+    def _unknown(self) -> list[_Call]:
+        """The calls whose results the model does not know; the others are forgotten."""
+        self._calls = {request: call for request, call in self._calls.items() if not self._is_known(call)}
+        return [*self._calls.values()]
 
     def _is_known(self, call: _Call) -> bool:
         """The model was asked with its result: the same call after that is another request."""
