@@ -86,6 +86,21 @@ def test_a_recorders_subscription_is_not_the_callers() -> None:
         assert effects == [CallerPresent(True), CallerHears(0.3)]
 
 
+def test_the_subscription_of_one_who_left_is_no_proof_of_the_next_callers_media() -> None:
+    silent: Story = [(arrived("caller", is_active=False), ["caller"])]
+    for first in ("guest", "caller"):
+        left_first: Story = [(CONNECTED, [first]), (SUBSCRIBED, [first]), (left(first), [])]
+        before = play(left_first)[1]
+        assert play(left_first + silent)[1] == before
+        _, effects = play([*left_first, *silent, (active("caller"), ["caller"])])
+        assert effects == [*before, CallerPresent(True), CallerHears(0.3)]
+
+
+def test_a_subscription_before_livekit_reports_the_caller_proves_the_callers_media() -> None:
+    silent: Story = [(SUBSCRIBED, []), (arrived("caller", is_active=False), ["caller"])]
+    assert play([(CONNECTED, []), *silent])[1] == [CallerPresent(True), CallerHears(0.3)]
+
+
 def test_without_an_identity_the_first_participant_is_the_caller() -> None:
     audience, _ = play([(CONNECTED, ["guest", "egress"]), (arrived("egress"), ["guest", "egress"])], caller="")
     assert audience == Audience("guest", was_first=True)

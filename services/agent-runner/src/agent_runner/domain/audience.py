@@ -39,7 +39,8 @@ class Audience:
         is_ahead: The room is prejoined: it admits only the caller.
         in_room: The caller's media is up: with signalling alone the caller hears and says nothing.
         was_first: The caller was in the room before the agent.
-        is_subscribed: A participant has subscribed to the agent's track.
+        is_subscribed: A participant has subscribed to the agent's track. LiveKit reports only the first subscription.
+        is_unattributed: That participant is not known, and nobody has left since.
         is_recorded: A hidden recorder was in the room at that time, and may have been the subscriber.
     """
 
@@ -48,6 +49,7 @@ class Audience:
     in_room: bool = False
     was_first: bool = False
     is_subscribed: bool = False
+    is_unattributed: bool = False
     is_recorded: bool = False
 
     def connected(self, others: Sequence[str]) -> AudienceStep:
@@ -57,7 +59,7 @@ class Audience:
 
     def subscribed(self, others: Sequence[str], *, is_recorded: bool = False) -> AudienceStep:
         """A participant subscribed to the agent's track."""
-        audience = replace(self, is_subscribed=True, is_recorded=is_recorded)
+        audience = replace(self, is_subscribed=True, is_unattributed=True, is_recorded=is_recorded)
         audience, came = audience._came(others, is_up=audience._is_alone(others))
         return audience, came + audience._heard(others, 0 if self.was_first else _SUBSCRIBED_S)
 
@@ -68,7 +70,7 @@ class Audience:
     def arrived(self, identity: str, others: Sequence[str], *, is_active: bool) -> AudienceStep:
         """The participant joined, perhaps with media up already."""
         audience = self._adopting(identity)
-        is_up = is_active or (audience.is_subscribed and audience._is_alone(others))
+        is_up = is_active or (audience.is_unattributed and audience._is_alone(others))
         return audience._came(others, is_up=is_up and identity == audience.caller)
 
     def published(self, identity: str, others: Sequence[str]) -> AudienceStep:
@@ -77,7 +79,9 @@ class Audience:
         return audience._came(others, is_up=identity == audience.caller)
 
     def left(self, identity: str) -> AudienceStep:
-        return self.disconnected() if identity == self.caller else (self, ())
+        """The participant left, and may have been the subscriber."""
+        audience = replace(self, is_unattributed=False)
+        return audience.disconnected() if identity == self.caller else (audience, ())
 
     def disconnected(self) -> AudienceStep:
         """The agent is out of the room."""
@@ -94,7 +98,7 @@ class Audience:
     def _came(self, others: Sequence[str], *, is_up: bool) -> AudienceStep:
         if not is_up or self.in_room:
             return self, ()
-        audience = replace(self, in_room=True)
+        audience = replace(self, in_room=True, is_unattributed=False)
         return audience, (CallerPresent(True), *audience._heard(others, _PRESENT_S))
 
     def _heard(self, others: Sequence[str], after_s: float) -> tuple[AudienceEffect, ...]:
