@@ -6,6 +6,7 @@ Every function raises `BusUnavailable` when it is not complete by its deadline.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from itertools import chain, pairwise
 from typing import Final, cast
 
 from chassis.nats.connection.connection import Connection
@@ -28,20 +29,34 @@ async def last(connection: Connection, stream: str, subject: str, *, deadline_s:
 
 
 async def each(connection: Connection, stream: str, subject: str, *, deadline_s: float) -> list[Raw]:
-    """All messages that match a filter, in stream order, from the leader, one request each (0.5 ms).
+    """All messages that match a filter, in stream order, from the leader, complete up to the newest one at the call.
 
-    For a user without direct gets: docs/decisions/0015-a-user-per-service.md.
+    One request each (0.5 ms), 16 at once: each of 16 readers reads one part of the stream. For a user without direct
+    gets: docs/decisions/0015-a-user-per-service.md.
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + deadline_s
-    found: list[Raw] = []
-    while len(found) < _MAX_MESSAGES:
-        following = found[-1].seq + 1 if found else 1
-        raw = await _from_leader(connection, stream, subject, following, max(0.0, until - loop.time()))
-        if raw is None:
-            break
-        found.append(raw)
-    return found
+
+    async def following(seq: int) -> Raw | None:
+        return await _from_leader(connection, stream, subject, seq + 1, max(0.0, until - loop.time()))
+
+    async def part(after: int, up_to: int) -> list[Raw]:
+        found: list[Raw] = []
+        seq = after
+        while seq < up_to and len(found) < _MAX_MESSAGES // _AT_ONCE:
+            raw = await following(seq)
+            if raw is None or raw.seq > up_to:
+                break
+            found.append(raw)
+            seq = raw.seq
+        return found
+
+    first, newest = await asyncio.gather(following(0), last(connection, stream, subject, deadline_s=deadline_s))
+    if first is None or newest is None:
+        return []
+    bounds = [first.seq + (newest.seq - first.seq) * n // _AT_ONCE for n in range(_AT_ONCE + 1)]
+    parts = await asyncio.gather(*(part(after, up_to) for after, up_to in pairwise(bounds)))
+    return [first, *chain.from_iterable(parts)]
 
 
 async def _from_leader(

@@ -15,6 +15,7 @@ from agent_runner.worker.providers.llm import LanguageModel
 from agent_runner.worker.providers.tool_requests import ToolFailed
 from agent_runner.worker.providers.tools import Toolbox
 from contracts.tools import RecordedTool
+from tests.support.commands import go
 from tests.support.toolbox import toolbox
 
 TWO_TOOLS = [
@@ -49,9 +50,37 @@ async def test_two_tools_that_fail_in_turn_are_stopped_at_the_second_round(monke
     assert rounds == [[False, False], [True, True]]
 
 
+CONFIG = AgentConfig.model_validate({"assembly_api_key": "x", "groq_api_key": "x", "inworld_api_key": "x"})
+
+
 def model() -> LanguageModel:
-    keys = {"assembly_api_key": "x", "groq_api_key": "x", "inworld_api_key": "x"}
-    return LanguageModel.of(AgentConfig.model_validate(keys))
+    return LanguageModel.of(CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("changes", "method", "asks"),
+    [
+        ({"bridge": "I am back."}, "POST", 0),
+        ({"bridge": "I am back."}, "DELETE", 0),
+        ({"bridge": "I am back."}, "GET", 1),
+        ({"bridge": "I am back.", "has_history": True}, "POST", 1),
+        ({"opening_line": "Hello."}, "POST", 1),
+    ],
+)
+async def test_a_successor_without_the_history_does_not_repeat_what_may_have_been_done(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], method: str, asks: int
+) -> None:
+    book = RecordedTool(name="book", description="", parameters={}, url="http://tool/book", method=method)
+    box = Toolbox(go(tools=(book,), **changes), CONFIG, Talk(), lambda _: None, lambda _: None)
+    keys = list[str]()
+
+    async def send(_tool: RecordedTool, _arguments: str, key: str) -> Any:
+        keys.append(key)
+
+    monkeypatch.setattr(box._requests, "send", send)
+    found, _ = await box.call("book", {})
+    assert len(keys) == asks
+    assert ("not called" in str(found)) == (asks == 0)
 
 
 @pytest.mark.parametrize("is_handed_in", [False, True])

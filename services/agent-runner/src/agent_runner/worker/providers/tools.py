@@ -38,6 +38,7 @@ _PLAYED_OUT_S: Final = 0.5
 _ENOUGH: Final = "not called: there were too many calls for one question; answer now, with what you know"
 _REPEATED: Final = "; it failed twice in the same way, or too often, so do not call it again now: tell the caller"
 
+_PAST_UNKNOWN: Final = "not called: whether this call has done it before cannot be read now; tell the caller"
 _UNTOLD: Final = "not ended: a tool's result is not told yet; when it is there, tell it, and call end_call again"
 
 END_CALL: Final = RecordedTool(
@@ -98,7 +99,8 @@ class Toolbox:
         self._session_id = go.session_id
         self._requests = ToolRequests(config, go.session_id)
         self._so_far = CallsSoFar(go.session_id, go.open_calls)
-        self._questions_before = go.questions_before
+        # None: a take-over without the history. Model and keys could repeat what the epochs before have done.
+        self._questions_before = go.questions_before if go.has_history or go.bridge is None else None
         self._talk = talk
         self._tell = tell
         self._on_end = on_end if go.end_call and END_CALL.name not in self._tools else None
@@ -202,6 +204,8 @@ class Toolbox:
         """
         if not isinstance(arguments, Mapping):  # Pipecat passes on any JSON
             return {"error": "the arguments must be a JSON object"}, False
+        if self._questions_before is None and self._tools[name].method != "GET":
+            return {"error": _PAST_UNKNOWN}, False
         call = ToolRequest.of(name, arguments)
         self._unknown()
         if (made := self._calls.get(call)) is None:
@@ -220,7 +224,7 @@ class Toolbox:
         return call.answer.done() and (known is None or any(call_id in known for call_id in call.ids))
 
     async def _carry_out(self, call: ToolRequest, call_id: str) -> tuple[dict[str, Any], bool]:
-        question = self._questions_before + self._talk.questions
+        question = (self._questions_before or 0) + self._talk.questions
         self._count += 1
         key = self._so_far.key_of(call, question)
         told = ToolCall(n=self._count, turn=self._talk.number, name=call.name, key=key, arguments=call.arguments)
