@@ -33,6 +33,7 @@ class ToolServer:
         self.bodies: list[bytes] = []
         self.methods: list[str] = []
         self.queries: list[dict[str, str]] = []
+        self.may_answer = asyncio.Event()
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
@@ -49,6 +50,9 @@ class ToolServer:
             case "/booking":
                 await asyncio.sleep(3)
                 return web.json_response({"table": 7})
+            case "/waiting":
+                await self.may_answer.wait()
+                return web.Response(text="table 7 " * 480)
             case "/long":
                 return web.Response(text="x" * (MAX_ANSWER_BYTES + 1))
             case "/moved":
@@ -217,6 +221,28 @@ async def test_a_caller_who_speaks_while_a_tool_runs_cancels_nothing_and_hears_t
     assert "CANCELLED" not in last
     outcomes = [told.outcome for told in worker.said if isinstance(told, ToolCall)]
     assert outcomes == ["", "done"]
+
+
+async def test_a_result_that_comes_while_the_caller_speaks_reaches_the_model_whole(
+    greet: Greet, sandbox: Sandbox, server: ToolServer
+) -> None:
+    await sandbox.control("transcripts", {"texts": ["Book a table in Rome.", "Hello, are you there?"]})
+    await sandbox.control("replies", {"replies": [ASK_FOR_ROME, "Your table is number seven."]})
+    worker, caller = await greet(
+        {"tools": (tool(f"{server.url}/waiting"),)}, tool_allowed_hosts="127.0.0.1", tool_filler_s=0
+    )
+    caller.say("Book a table.")
+    await worker.heard(ToolCall)
+    await asyncio.sleep(1)
+    caller.say("Hello, are you still there, or have you gone away and left me here all alone?")
+    await asyncio.sleep(1.5)
+    server.may_answer.set()
+    turns = await _turn_with(worker, "number seven")
+    assert turns[-1].user_text == "Hello, are you there?"
+    asked = (await sandbox.asked())[-1]
+    assert asked[-1] == {"role": "user", "content": "Hello, are you there?"}
+    assert json.dumps(asked).count("table 7 " * 480) == 1
+    assert len(server.asked) == 1
 
 
 async def test_two_tools_at_once_outlive_a_hello_and_both_results_are_answered_once(
