@@ -1,12 +1,14 @@
-"""The caller's track: a subscription that fails, a microphone that is published again in mid-sentence."""
+"""The tracks of caller and agent: a subscription that fails or comes late, a microphone that is published again."""
 
 import asyncio
 
 import pytest
 from livekit import rtc
 
-from agent_runner.link.messages import Faulty, Recovered, Stopped, Turn
-from tests.integration.agent_runner.worker_stage import Greet, New, Preloaded, Sandbox, go, ready
+from agent_runner.domain.muteness import MUTE_S
+from agent_runner.link.messages import Caller, Faulty, Recovered, Stopped, Turn
+from contracts.ids import agent_identity
+from tests.integration.agent_runner.worker_stage import Fork, Greet, New, Preloaded, Sandbox, go, ready
 from tests.support.servers import LiveKitServer
 
 QUESTION = "How are you doing today my friend?"
@@ -52,3 +54,19 @@ async def test_a_microphone_that_is_published_again_in_mid_sentence_stays_heard(
     caller.say(QUESTION)
     assert (await worker.heard(Turn, 3)).user_text
     assert not any(isinstance(m, Faulty) for m in worker.said)
+
+
+async def test_the_opening_line_waits_for_a_caller_who_subscribes_late(
+    fork: Fork, livekit: LiveKitServer, session: str, person: New
+) -> None:
+    worker = await fork()
+    caller = await person().enter(session, subscribes=False)
+    worker.send(go(livekit, session, opening_line="Hello, here I am."))
+    assert await worker.heard(Caller) == Caller(in_room=True)
+    await asyncio.sleep(MUTE_S + 1.5)
+    assert not [m for m in worker.said if isinstance(m, Stopped | Turn)]
+
+    for publication in caller.room.remote_participants[agent_identity(session)].track_publications.values():
+        publication.set_subscribed(True)
+    assert (await worker.heard(Turn)).heard_text == "Hello, here I am."
+    assert caller.loud_s > 0.5

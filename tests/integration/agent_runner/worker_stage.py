@@ -252,7 +252,9 @@ class Person:
         self._tasks: list[asyncio.Task[None]] = []
         self._listening: asyncio.Task[None] | None = None
 
-    async def enter(self, session: str, identity: str | None = None, *, has_microphone: bool = True) -> "Person":
+    async def enter(
+        self, session: str, identity: str | None = None, *, has_microphone: bool = True, subscribes: bool = True
+    ) -> "Person":
         """Join as the caller, or under another identity, with an open microphone."""
 
         def on_track(track: rtc.Track, _publication: object, participant: rtc.RemoteParticipant) -> None:
@@ -265,7 +267,8 @@ class Person:
         self.room.on("track_subscribed", on_track)
         self.room.on("participant_disconnected", lambda participant: self.left.append(participant.identity))
         identity = identity or caller_identity(session)
-        await self.room.connect(self._livekit.url, self._livekit.token(session, identity))
+        options = rtc.RoomOptions(auto_subscribe=subscribes)
+        await self.room.connect(self._livekit.url, self._livekit.token(session, identity), options)
         if not has_microphone:
             return self
         track = rtc.LocalAudioTrack.create_audio_track("microphone", self._source)

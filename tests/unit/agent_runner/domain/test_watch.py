@@ -119,6 +119,14 @@ def test_a_paused_agent_is_not_mute() -> None:
         assert list(call.watch.look(now, unfinished=None, caller_in_room=True, is_paused=True)) == []
 
 
+def test_speech_that_waits_until_the_caller_subscribes_is_no_muteness_and_what_waits_after_it_is() -> None:
+    call = Call()
+    call.flow.made(RATE)
+    assert [found for now in range(1, 20) for found in call.look(now, is_ready=False)] == []
+    assert call.look(20) == call.look(20 + MUTE_S - 0.1) == []
+    assert [found.cause for found in call.look(20 + MUTE_S) if isinstance(found, EndCall)] == [Cause.FAILED]
+
+
 def test_speech_that_is_not_sent_is_muteness_and_an_interruption_discards_it() -> None:
     call = Call()
     call.flow.made(RATE)

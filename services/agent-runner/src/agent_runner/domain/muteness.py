@@ -1,9 +1,9 @@
-"""Whether the agent is mute: speech was synthesised, the caller is in the room, and no audio goes out."""
+"""Whether the agent is mute: speech was synthesised, the caller can hear the agent, and no audio goes out."""
 
 from typing import Final
 
 MUTE_S: Final = 3.0
-"""Longer than a caller's client takes to subscribe to the track."""
+"""A working output writes each chunk of speech much sooner."""
 
 _SLACK_S: Final = 0.1  # of audio that the last chunk may hold back
 
@@ -23,7 +23,7 @@ class Muteness:
             now: Seconds of one clock.
             made: Bytes of speech so far.
             sent: Bytes written so far.
-            can_hear: The caller is in the room, and the agent is not paused.
+            can_hear: The caller is in the room and subscribes to the agent's track, and the agent is not paused.
         """
         if sent != self._sent or not can_hear or made - sent <= self._slack:
             self._sent, self._since = sent, None

@@ -40,6 +40,7 @@ class Watch:
         unfinished: Turn | None,
         caller_in_room: bool,
         loud_at: float = 0.0,
+        is_ready: bool = True,
         is_paused: bool = False,
         is_agents: bool = False,
     ) -> Iterator[Finding]:
@@ -48,6 +49,7 @@ class Watch:
         Args:
             loud_at: When the caller's line was last loud, with words or without.
             unfinished: The open turn, which would be lost with the process; found when it has changed.
+            is_ready: The caller can hear the agent: the caller's client has subscribed to its track.
             is_paused: The agent holds its audio while the caller makes a sound.
             is_agents: The agent speaks, is about to, or will answer words that came.
         """
@@ -73,7 +75,7 @@ class Watch:
             yield Say(self.lines.sorry)
         if (deaf := self._hearing.deaf(now)) is not None:
             yield deaf
-        flow, can_hear = self._flow, caller_in_room and not is_paused
+        flow, can_hear = self._flow, caller_in_room and is_ready and not is_paused
         if self._muteness.is_mute(now, made=flow.made_bytes, sent=flow.sent_bytes, can_hear=can_hear):
             yield EndCall(Cause.FAILED, f"mute: there was speech, and none of it went out for {MUTE_S:g} s")
 

@@ -179,6 +179,7 @@ class Job:
                 unfinished=unfinished,
                 caller_in_room=room.caller_in_room,
                 loud_at=pipeline.loud_at,
+                is_ready=room.valve.is_ready,
                 is_paused=room.valve.is_paused,
                 is_agents=not pipeline.floor.floor.may_ask(now),
             )
