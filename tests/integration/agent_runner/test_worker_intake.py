@@ -56,6 +56,23 @@ async def test_a_microphone_that_is_published_again_in_mid_sentence_stays_heard(
     assert not any(isinstance(m, Faulty) for m in worker.said)
 
 
+async def test_a_second_microphone_that_is_taken_back_leaves_the_first_one_heard(
+    greet: Greet, sandbox: Sandbox
+) -> None:
+    await sandbox.control("transcripts", {"texts": ["How are you?"]})
+    await sandbox.control("replies", {"replies": ["I am fine."]})
+    worker, caller = await greet()
+    silent = rtc.LocalAudioTrack.create_audio_track("second", rtc.AudioSource(48_000, 1))
+    options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
+    second = await caller.room.local_participant.publish_track(silent, options)
+    await asyncio.sleep(0.5)
+    await caller.room.local_participant.unpublish_track(second.sid)
+    await asyncio.sleep(0.5)
+    caller.say(QUESTION)
+    assert (await worker.heard(Turn, 2)).user_text == "How are you?"
+    assert not any(isinstance(m, Faulty) for m in worker.said)
+
+
 async def test_the_opening_line_waits_for_a_caller_who_subscribes_late(
     fork: Fork, livekit: LiveKitServer, session: str, person: New
 ) -> None:

@@ -286,6 +286,8 @@ def test_a_word_of_a_tools_call_is_none(text: str, said: str) -> None:
         ("Prices* may vary.\n*terms apply", "Prices may vary.\nterms apply"),
         ("A 4* or 5* hotel.", "A 4 or 5 hotel."),
         ("**Rome ** is nice. Hi ** there, 2**3.", "Rome is nice. Hi there, 2 3."),
+        ("2**2**", "2 2"),
+        ("2*3*4", "2*3*4"),
         ("1. **Rome** **\n2. Paris ***", "1. Rome.\n2. Paris"),
         ("**Note:** this is ***very*** important.", "Note: this is very important."),
         ("It is **bold *and nested* text**.", "It is bold and nested text."),

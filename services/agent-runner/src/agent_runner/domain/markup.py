@@ -176,7 +176,7 @@ def _starred(rest: str, is_end: bool, said: Said) -> Taken | None:
     """
     if found := _EMPHASIS.match(rest):
         if said.before.isdecimal() and found[2][0].isdecimal():
-            return None
+            return None if len(found[1]) == 1 else Taken(len(found[1]), " ")
         is_between = said.is_between and found[1] == "*"
         act = is_direction(found[2], is_between=is_between, is_bracketed=False, is_set_off=said.is_set_off)
         return Taken(found.end(), "" if act or (is_between and found[2][0].islower()) else found[2], again=True)

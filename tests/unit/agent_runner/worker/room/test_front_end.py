@@ -4,9 +4,11 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 import structlog
 
 from agent_runner.domain.front_end import Caption, Shown
+from agent_runner.worker.room import front_end
 from agent_runner.worker.room.front_end import STATE, FrontEndLink
 from tests.support.waiting import until
 
@@ -63,6 +65,22 @@ async def test_what_is_shown_before_the_room_is_joined_is_sent_after_the_join_an
 
     await until(lambda: room.local_participant.texts == ["Hello! Welcome.|"])
     assert room.local_participant.attributes == {STATE: "speaking"}
+
+
+async def test_a_successors_captions_wait_until_its_predecessors_departure_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(front_end, "_DEPARTURE_S", 0.05)
+    link = FrontEndLink(lambda: "caller", lambda _: None, shows=True, longest=0)
+    link.succeeds = True
+    room: Any = FakeRoom()
+    link.joined(room)
+    link.captions.ready()
+    link.show(Caption("agent", 1, "Please go on.", is_final=True))
+    await until(lambda: bool(room.local_participant.attributes))
+    await asyncio.sleep(0.01)
+    assert room.local_participant.texts == []
+    await until(lambda: room.local_participant.texts == ["Please go on.|"])
 
 
 async def test_captions_that_are_switched_off_are_not_sent() -> None:

@@ -143,6 +143,7 @@ class Job:
                 self._log = log.bind(session_id=go.session_id, epoch=go.epoch)
                 self._watch.lines = effect.lines
                 self._last_words.prepare(go)
+                self._pipeline.transport.client.front_end.succeeds = go.epoch > 1
                 self._start.take(effect)
                 self._tasks.spawn(self._keep_watch())
             case Speak(text=text, patience_s=patience_s):

@@ -74,9 +74,18 @@ class CallerAudio(LiveKitTransportClient):
     async def _async_on_track_unsubscribed(
         self, track: rtc.Track, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
     ) -> None:
-        """Stop the track's stream, unless another track has replaced it: a republished microphone is heard first."""
-        if self._audio_tracks.get(participant.identity) is track:
-            await super()._async_on_track_unsubscribed(track, publication, participant)
+        """Stop the track's stream, unless another track has replaced it: a republished microphone is heard first.
+
+        Of two microphones the newest is heard, and the other one when that is gone.
+        """
+        if self._audio_tracks.get(participant.identity) is not track:
+            return
+        await super()._async_on_track_unsubscribed(track, publication, participant)
+        others = [
+            one for one in participant.track_publications.values() if _is_voice(one) and one.sid != publication.sid
+        ]
+        if other := next((one.track for one in reversed(others) if one.track is not None), None):
+            await self._hear(other, participant.identity)
 
     async def _async_on_participant_disconnected(self, participant: rtc.RemoteParticipant) -> None:
         if participant.identity == self._audience.caller:

@@ -21,6 +21,7 @@ from chassis.tasks import Tasks
 CHAT: Final = "lk.chat"
 STATE: Final = "lk.agent.state"
 
+_DEPARTURE_S: Final = 1.0  # until clients have noticed that the agent's predecessor left
 _ANSWER_S: Final = 0.5  # then a state is sent again
 _READ_S: Final = 5.0
 _MOST_OPEN: Final = 4  # texts that may be on their way at once
@@ -33,7 +34,11 @@ class FrontEndLink:
 
     Attributes:
         captions: Sends the captions.
+        succeeds: The agent takes the identity of a participant that has just left. Clients that have not noticed that
+            yet would drop what they got of the successor's streams.
     """
+
+    succeeds = False
 
     def __init__(self, caller: Callable[[], str], typed: Callable[[str], None], *, shows: bool, longest: int) -> None:
         """Make the link of one call.
@@ -65,7 +70,10 @@ class FrontEndLink:
         """Send to this room from now on."""
         self._room = room
         self._has_state.set()
-        self.captions.joined(room)
+        if self.succeeds:
+            asyncio.get_running_loop().call_later(_DEPARTURE_S, self.captions.joined, room)
+        else:
+            self.captions.joined(room)
         if self._sending is None:
             self._sending = Tasks().spawn(self._send_states())
 

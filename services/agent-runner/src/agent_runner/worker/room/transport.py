@@ -143,6 +143,7 @@ class WarmClient(CallerAudio):
         if self._setup is not None:
             self._task_manager = None  # makes `setup` start from the beginning
             await self.setup(self._setup)
+        self.front_end.succeeds = True
         await self.join(url, token, self._audience.caller)
 
     async def played_out(self) -> None:
