@@ -21,6 +21,7 @@ Kind = Literal[
     "inaudible",
     "refused",
     "unheard",
+    "late",
     "frozen",
 ]
 
@@ -36,9 +37,9 @@ class Fault(BaseModel):
     and `reason`; `error` sends the service's own error, then closes; `garbage` sends invalid JSON; `silence` never
     answers; `empty`, only for groq, sends an empty answer. Only for inworld's WebSocket, `inaudible` completes a
     generation without audio and `refused` refuses a text. Only for assemblyai: `unheard` withholds the words of a turn,
-    partial and final, while the session lives; after `frozen` nothing comes, no pong either. `above_tokens` limits a
-    fault to groq's requests whose prompt and token limit exceed that number. `stage` moves latency, drop, close, error
-    and silence to the request itself.
+    partial and final, while the session lives; `late` withholds the partial ones and sends the final ones `latency_ms`
+    later; after `frozen` nothing comes, no pong either. `above_tokens` limits a fault to groq's requests whose prompt
+    and token limit exceed that number. `stage` moves latency, drop, close, error and silence to the request itself.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -76,13 +77,13 @@ class Fault(BaseModel):
 
     @model_validator(mode="after")
     def _only_speech_is_unheard(self) -> "Fault":
-        if self.kind in ("unheard", "frozen") and (self.service != "assemblyai" or self.stage is not None):
+        if self.kind in ("unheard", "late", "frozen") and (self.service != "assemblyai" or self.stage is not None):
             raise ValueError(f"{self.kind} is a fault of assemblyai's, without a stage")
         return self
 
     @property
     def strikes_at(self) -> Moment:
-        if self.kind == "unheard":
+        if self.kind in ("unheard", "late"):
             return "words"
         if self.kind in ("empty", "inaudible"):
             return "thought"

@@ -131,6 +131,20 @@ async def test_a_session_may_stay_silent(sandbox: Sandbox) -> None:
             await asyncio.wait_for(socket.recv(), 0.5)
 
 
+async def test_late_words_come_whole_after_the_end_that_the_client_noticed(sandbox: Sandbox) -> None:
+    sandbox.fault(service="assemblyai", kind="late", latency_ms=1_500, count=1)
+    pcm = await speak(sandbox, "What did you just say?", "Edward")
+    async with listening(sandbox) as socket:
+        await send_audio(socket, pcm)
+        await next_of(socket, "SpeechStarted")
+        forced = time.monotonic()
+        await socket.send(json.dumps({"type": "ForceEndpoint"}))
+        turn = await next_of(socket, "Turn")
+
+    assert time.monotonic() - forced >= 1.5
+    assert (turn["transcript"], turn["end_of_turn"]) == ("What did you just say?", True)
+
+
 @pytest.mark.parametrize("code", [None, 1012])
 async def test_open_connections_are_closed_at_once(sandbox: Sandbox, code: int | None) -> None:
     async with listening(sandbox) as socket:

@@ -10,6 +10,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from sandbox.assemblyai import messages
 from sandbox.assemblyai.messages import BadParameter, Parameters
+from sandbox.faults import Fault
 from sandbox.speech.pool import Ear, RecogniserFailed
 from sandbox.speech.protocol import Configuration, Heard, Word
 from sandbox.wire import Line, json_object
@@ -41,7 +42,7 @@ class Session:
         self._audio_s = 0.0
         self._short_ms: float | None = None
         self._turn = 0
-        self._is_withheld: bool | None = None  # of the turn; None: not decided yet
+        self._struck: list[Fault] | None = None  # the faults of the turn; None: not decided yet
         self._scripted_until_ms = 0
 
     async def run(self) -> None:
@@ -155,7 +156,7 @@ class Session:
             match heard.event:
                 case "started":
                     await self._line.answer(messages.speech_started(heard.at_ms))
-                case "partial" if heard.words and not self._is_tail(heard) and not self._withholds():
+                case "partial" if heard.words and not self._is_tail(heard) and not self._faults():
                     words = self._scripted(heard) or heard.words
                     await self._line.answer(messages.turn(self._turn, words, final=False, formatted=False))
                 case "final":
@@ -175,17 +176,17 @@ class Session:
         is_scripted = self._line.stage.script.coming_transcript is not None
         return bool(heard.words) and not is_scripted and heard.words[0].start_ms < self._scripted_until_ms
 
-    def _withholds(self) -> bool:
-        """Whether a fault withholds this turn's words."""
-        if self._is_withheld is None:
-            self._is_withheld = bool(self._line.stage.faults.take("assemblyai", "words", self._line.about))
-        return self._is_withheld
+    def _faults(self) -> list[Fault]:
+        """The faults that withhold this turn's words, or the partial ones."""
+        if self._struck is None:
+            self._struck = self._line.stage.faults.take("assemblyai", "words", self._line.about)
+        return self._struck
 
     async def _finish_turn(self, heard: Heard, words: tuple[Word, ...]) -> None:
         """Send the end of a turn, unless no word was recognised and none is scripted, or a fault withholds them."""
-        is_withheld = bool(words or self._line.stage.script.coming_transcript) and self._withholds()
-        self._is_withheld = None
-        if is_withheld:
+        has_words = bool(words or self._line.stage.script.coming_transcript)
+        faults, self._struck = self._faults() if has_words else [], None
+        if any(fault.kind == "unheard" for fault in faults):
             return
         scripted = self._line.stage.script.next_transcript()
         if scripted is not None:
@@ -194,7 +195,8 @@ class Session:
         ended_at, self._forced_at = self._forced_at or time.monotonic(), None
         if not words:
             return
-        await asyncio.sleep(ended_at + self._line.stage.settings.stt_final_ms / 1000 - time.monotonic())
+        late_ms = self._line.stage.settings.stt_final_ms + sum(fault.latency_ms for fault in faults)
+        await asyncio.sleep(ended_at + late_ms / 1000 - time.monotonic())
         order, self._turn = self._turn, self._turn + 1
         if not self._parameters.is_u3_pro:
             await self._line.answer(messages.turn(order, words, final=True, formatted=False))
