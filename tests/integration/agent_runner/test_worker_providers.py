@@ -186,6 +186,7 @@ async def test_hums_without_words_are_asked_about_once_and_blame_nobody(greet: G
     for _ in range(3):
         caller.say("Mmmm mmmm mmmm.")
         await asyncio.sleep(3.5)
+    await said(worker, SORRY)  # the hums pause it
     assert sum(isinstance(m, Turn) and SORRY in m.heard_text for m in worker.said) == 1
     assert not worker.faulty
     assert not [m for m in worker.said if isinstance(m, Faulty | Failed | Stopped)]

@@ -109,6 +109,39 @@ def test_words_are_not_asked_for_while_their_turn_or_an_answer_has_words() -> No
     assert not call.floor.may_ask(5), "the answer is due"
 
 
+def _asked_for(*, is_speaking: bool) -> Call:
+    """An agent that asks for the words of a sound at 3, after it said "Red or blue?" on a loudspeaker."""
+    call = Call()
+    call.floor = call.floor.agent_said(0.5, "We are open from nine to five.")
+    assert call.take(call.floor.words(1, "We are open from nine.", is_final=True)) == (Ignore(),)
+    call.floor = call.floor.agent_said(1, "Red or blue?")
+    call.take(call.floor.agent_ended(2))
+    assert call.sound(3.5, 4) == (StartTurn(),)
+    call.floor = call.floor.agent_prepares(8, asks=True).turn_ended(8)
+    if is_speaking:
+        call.floor = call.floor.agent_began().agent_said(8.3, "Sorry")
+    return call
+
+
+@pytest.mark.parametrize("text", ["What time is it?", "Yes.", "Red or blue."])
+@pytest.mark.parametrize("is_speaking", [False, True])
+def test_late_words_interrupt_the_question_for_them_whatever_they_are(text: str, *, is_speaking: bool) -> None:
+    call = _asked_for(is_speaking=is_speaking)
+    assert call.take(call.floor.words(8.5, text, is_final=True)) == (StartTurn(),)
+    call.floor = call.floor.turn_has_words().turn_ended(9)
+    assert not call.floor.may_ask(10), "the answer is due"
+    call.take(call.floor.words(10, "Yes.", is_final=True))
+    assert call.effects[-1] == Ignore(backchannel=True), "that was not asked for"
+
+
+def test_the_echo_of_the_question_and_a_backchannel_in_a_sound_of_its_own_let_it_go_on() -> None:
+    call = _asked_for(is_speaking=True)
+    call.floor = call.floor.agent_said(8.6, "I didn't get that.")
+    assert call.take(call.floor.words(8.9, "Sorry, I didn't get.", is_final=True)) == (Ignore(),)
+    call.sound(9, 9.5)
+    assert call.take(call.floor.words(9.8, "Mhm.", is_final=True))[0] == Ignore(backchannel=True)
+
+
 def test_a_turn_with_partial_words_alone_is_not_answered() -> None:
     call = Call(speaking_since=None)
     call.sound(1, 2)

@@ -11,7 +11,7 @@ from agent_runner.domain.job import EndCall, Say
 from agent_runner.domain.muteness import MUTE_S
 from agent_runner.domain.notice import Notice
 from agent_runner.domain.quiet import THINKING_S, Quiet
-from agent_runner.domain.watch import Finding, Watch
+from agent_runner.domain.watch import AskAgain, Finding, Watch
 from agent_runner.link.messages import Turn, Unfinished
 from contracts.causes import Cause
 from contracts.lines import lines_in
@@ -77,7 +77,7 @@ def test_a_caller_without_words_is_asked_once_and_the_session_is_not_blamed() ->
     for at in (10, 20, 30):
         call.hearing.speech(at, is_on=True)
         call.hearing.speech(at + 1, is_on=False)
-        assert call.look(at + 5) == ([Say(call.watch.lines.sorry)] if at == 10 else [])
+        assert call.look(at + 5) == ([AskAgain(call.watch.lines.sorry)] if at == 10 else [])
 
 
 def test_a_caller_without_words_is_not_asked_while_an_answer_is_given_or_due_nor_after_it() -> None:
@@ -88,7 +88,7 @@ def test_a_caller_without_words_is_not_asked_while_an_answer_is_given_or_due_nor
     assert call.look(30) == []
     call.hearing.speech(40, is_on=True)
     call.hearing.speech(41, is_on=False)
-    assert call.look(45) == [Say(call.watch.lines.sorry)], "the question that was not asked does not count"
+    assert call.look(45) == [AskAgain(call.watch.lines.sorry)], "the question that was not asked does not count"
 
 
 def test_ten_minutes_of_music_on_hold_are_asked_about_at_most_twice_and_end_nothing() -> None:
@@ -103,7 +103,7 @@ def test_ten_minutes_of_music_on_hold_are_asked_about_at_most_twice_and_end_noth
             call.quiet.caller(at + n, is_speaking=is_on)
             found += call.watch.look(at + n, unfinished=None, caller_in_room=True, loud_at=at + n)
     assert len(found) <= 2
-    assert all(isinstance(finding, Say) for finding in found)
+    assert all(isinstance(finding, Say | AskAgain) for finding in found)
 
 
 def test_a_session_that_sends_nothing_is_found() -> None:

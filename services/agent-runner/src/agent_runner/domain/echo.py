@@ -35,6 +35,10 @@ class Echo:
         recent = tuple(one for one in self.said if now - one[1] < _REMEMBERED_S)
         return replace(self, said=(*recent, *((part, now) for part in units_of(text))))
 
+    def forgotten(self) -> Self:
+        """What the agent has said so far no longer comes back."""
+        return replace(self, said=())
+
     def rings(self, at: float) -> bool:
         """Whether a sound that begins at this time may be the end of what the agent said."""
         return bool(self.said) and at < self.said[-1][1] + _RINGS_S

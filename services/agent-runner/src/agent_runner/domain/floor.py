@@ -108,6 +108,7 @@ class Floor:
         unsaid: Letters not yet heard of a line that the caller cannot interrupt; None: there is none.
         guarded_until: Until then a sound does not pause the agent; None: the caller has not heard the agent yet.
         deferred: Words that become the caller's turn when the agent's speech ends.
+        asked_at: When the agent began to ask for words that had not come; -inf: it does not ask.
     """
 
     rules: Rules
@@ -121,6 +122,7 @@ class Floor:
     unsaid: int | None = None
     guarded_until: float | None = None
     deferred: Deferred | None = None
+    asked_at: float = -inf
 
     @property
     def is_paused(self) -> bool:
@@ -193,7 +195,8 @@ class Floor:
         if self.is_agents(now):
             if self.is_protected:
                 return (_deferring(floor, text), (Ignore(),)) if is_final else (floor, ())
-            if not self.rules.backchannels.asks_for_floor(text, self.rules.min_words, is_final=is_final):
+            asks = self.rules.backchannels.asks_for_floor(text, self.rules.min_words, is_final=is_final)
+            if not asks and not _is_asked_for(floor):
                 if not is_final:
                     return floor, ()
                 if _answers_nothing(floor, now):
@@ -213,9 +216,11 @@ class Floor:
         """The open turn began with final words."""
         return replace(self, has_words=True, hold=self.hold.words_came())
 
-    def agent_prepares(self, now: float) -> Self:
-        """The agent is about to say a line by itself."""
-        return replace(self, due=self.due.line(now))
+    def agent_prepares(self, now: float, *, asks: bool = False) -> Self:
+        """The agent is about to say a line by itself; `asks`: for words that did not come."""
+        floor = replace(self, due=self.due.line(now))
+        # A repetition of earlier words of the agent's is then the caller's: an echo would have come before.
+        return replace(floor, asked_at=now, echo=self.echo.forgotten()) if asks else floor
 
     def agent_expects(self, now: float, due: Due) -> FloorStep:
         """What is due has changed."""
@@ -239,11 +244,11 @@ class Floor:
 
     def agent_ended(self, now: float) -> FloorStep:
         """The agent's speech ended, by itself or interrupted."""
-        return _taken_up(replace(self, is_speaking=False, unsaid=None), now)
+        return _taken_up(replace(self, is_speaking=False, unsaid=None, asked_at=-inf), now)
 
     def interrupted(self) -> Self:
         """The pipeline discarded what the agent was saying."""
-        return replace(self, hold=self.hold.ended(), due=self.due.interrupted())
+        return replace(self, hold=self.hold.ended(), due=self.due.interrupted(), asked_at=-inf)
 
     def protected(self, line: str) -> Self:
         """The caller cannot interrupt this line, the agent's next."""
@@ -254,6 +259,11 @@ def _deferring(floor: Floor, text: str) -> Floor:
     """Keep words for the end of a protected line."""
     owed = _owed(floor.deferred)
     return replace(floor, deferred=Deferred(f"{owed.text} {text}" if owed else text))
+
+
+def _is_asked_for(floor: Floor) -> bool:
+    """Whether the agent asks for the words of the caller's last sound."""
+    return floor.sound.began < floor.asked_at
 
 
 def _answers_nothing(floor: Floor, now: float) -> bool:

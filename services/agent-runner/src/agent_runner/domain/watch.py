@@ -1,6 +1,7 @@
 """What a running call needs attention for: a notice to say, an idle caller, a deaf or mute agent."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from agent_runner.domain.audio_flow import AudioFlow
@@ -13,7 +14,15 @@ from agent_runner.link.messages import Turn, Unfinished
 from contracts.causes import Cause
 from contracts.lines import lines_in
 
-Finding: TypeAlias = Unfinished | Say | Deaf | EndCall
+
+@dataclass(frozen=True, slots=True)
+class AskAgain:
+    """Ask the caller for words that did not come; if they come after all, they interrupt the question."""
+
+    text: str
+
+
+Finding: TypeAlias = Unfinished | Say | AskAgain | Deaf | EndCall
 
 
 class Watch:
@@ -72,7 +81,7 @@ class Watch:
         if is_agents:
             self._hearing.answered()
         elif self._hearing.asks_again(now) and self._quiet.is_silent:
-            yield Say(self.lines.sorry)
+            yield AskAgain(self.lines.sorry)
         if (deaf := self._hearing.deaf(now)) is not None:
             yield deaf
         flow, can_hear = self._flow, caller_in_room and is_ready and not is_paused

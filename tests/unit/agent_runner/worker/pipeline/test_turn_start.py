@@ -18,7 +18,7 @@ from pipecat.frames.frames import (
 )
 
 from agent_runner.domain.floor import Rules
-from agent_runner.worker.pipeline.turn_start import FloorTurnStart, TakenUpFrame
+from agent_runner.worker.pipeline.turn_start import AskAgainFrame, FloorTurnStart, TakenUpFrame
 from agent_runner.worker.providers.tools import END_CALL
 from contracts.tools import RecordedTool
 from tests.support.toolbox import toolbox
@@ -155,3 +155,23 @@ async def test_a_protected_line_is_waited_for_until_its_last_word_is_heard() -> 
     await floor.process_frame(BotStoppedSpeakingFrame())
     await asyncio.wait_for(waiting, 5)
     await floor.cleanup()
+
+
+async def test_the_question_for_lost_words_is_asked_once_and_not_into_another_sound_or_the_last_words() -> None:
+    floor, asked = FloorTurnStart(Rules(), Voice()), list[Frame]()
+
+    async def push(_: object, frame: Frame, *__: object) -> None:
+        asked.append(frame)
+
+    floor.add_event_handler("on_push_frame", push)
+    await floor.process_frame(SOUND)
+    await floor.process_frame(AskAgainFrame("Sorry?"))
+    assert asked == []
+    await floor.process_frame(VADUserStoppedSpeakingFrame(stop_secs=0.2))
+    for _ in range(2):
+        await floor.process_frame(AskAgainFrame("Sorry?"))
+    assert [frame.text for frame in asked if isinstance(frame, TTSSpeakFrame)] == ["Sorry?"]
+    await floor.process_frame(BotStoppedSpeakingFrame())
+    floor.close()
+    await floor.process_frame(AskAgainFrame("Sorry?"))
+    assert len(asked) == 1

@@ -25,7 +25,7 @@ from agent_runner.domain.job import (
 )
 from agent_runner.domain.notice import Notice
 from agent_runner.domain.tool_calls import Patience
-from agent_runner.domain.watch import Watch
+from agent_runner.domain.watch import AskAgain, Watch
 from agent_runner.link.messages import (
     Beat,
     Caller,
@@ -43,6 +43,7 @@ from agent_runner.link.messages import (
 from agent_runner.worker.call.last_words import LastWords
 from agent_runner.worker.call.start import Start
 from agent_runner.worker.pipeline.agent_pipeline import AgentPipeline, PipelineListener
+from agent_runner.worker.pipeline.turn_start import AskAgainFrame
 from agent_runner.worker.room.transport import RoomListener
 from chassis import logs
 from chassis.tasks import Tasks
@@ -190,6 +191,8 @@ class Job:
                         self._tell(found)
                     case Say():
                         self._say(found)
+                    case AskAgain(text):
+                        self._tasks.spawn(pipeline.queue(AskAgainFrame(text)))
                     case Deaf():
                         self._tasks.spawn(self._hear_again(found))
                     case EndCall():

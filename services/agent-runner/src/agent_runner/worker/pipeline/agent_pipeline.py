@@ -97,7 +97,7 @@ class AgentPipeline:
         self.context = LLMContext()
         client, output = self.transport.client, self.transport.output()
         self.floor = FloorTurnStart(config.floor_rules(), client.valve)
-        stops = _stops(config, self.stt)
+        stops = _stops(config, self.stt, self.floor.is_clear)
         user, assistant = _aggregators(config, self.context, self.llm, self.floor, stops)
         heard = HeardWords(client.valve.clock, self.floor.agent_said, client.valve.cut, self.floor.left_output)
         self.ear = Ear(
@@ -255,11 +255,14 @@ def _worker(
     )
 
 
-def _stops(config: AgentConfig, stt: SpeechToText) -> tuple[SmartTurnStop | SilenceStop, *tuple[LongTurnStop, ...]]:
+def _stops(
+    config: AgentConfig, stt: SpeechToText, is_clear: asyncio.Event
+) -> tuple[SmartTurnStop | SilenceStop, *tuple[LongTurnStop, ...]]:
     """The ends of the caller's turn; typed text goes to the first."""
     tuned = models.tuned(config)
     shared = {
         "wait_s": config.dictation_wait_s,
+        "is_clear": is_clear,
         "ask_for_words": stt.ask_for_words,
         "end_speech": tuned.vad.end_speech,
     }
@@ -284,7 +287,7 @@ def _aggregators(
         context,
         user_params=LLMUserAggregatorParams(
             vad_analyzer=models.tuned(config).vad,
-            user_turn_strategies=UserTurnStrategies(start=[start], stop=list(stops)),
+            user_turn_strategies=UserTurnStrategies(start=[start], stop=[*stops, start.giving_up]),
             user_turn_stop_timeout=config.user_turn_stop_timeout,
             user_idle_timeout=0,
             empty_user_turn=None,  # `Hearing` decides what a sound without words is worth

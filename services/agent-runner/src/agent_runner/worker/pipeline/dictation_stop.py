@@ -4,6 +4,7 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import Any, Final
 
 from pipecat.frames.frames import (
@@ -25,6 +26,7 @@ from agent_runner.worker.pipeline.typed_stop import TypedStop
 
 _QUESTION_MARKS: Final = ("?", "？", "؟")
 _QUESTION_S: Final = 0.3  # of silence after a question
+_CLEARS_S: Final = 3.0  # longest wait for the end of what the turn interrupted
 
 Base: Any = BaseUserTurnStopStrategy  # the mixin precedes a strategy that derives from it
 
@@ -32,11 +34,15 @@ Base: Any = BaseUserTurnStopStrategy  # the mixin precedes a strategy that deriv
 class DictationStop(Base):
     """A mixin: a turn that the strategy would end amid a dictation ends `wait_s` after the speech, if no more comes.
 
-    Any other turn ends `least_s` after it at the earliest.
+    Any other turn ends `least_s` after it at the earliest, and after what the turn interrupted has ended.
     """
 
-    def __init__(self, *, wait_s: float, least_s: float = 0.0, **options: Any) -> None:
+    def __init__(
+        self, *, wait_s: float, least_s: float = 0.0, is_clear: asyncio.Event | None = None, **options: Any
+    ) -> None:
+        """Make a strategy; see `FloorTurnStart` for `is_clear`."""
         super().__init__(**options)
+        self._is_clear = is_clear
         self._wait_s = wait_s
         self._least_s = least_s
         self._words = ""
@@ -68,14 +74,22 @@ class DictationStop(Base):
     async def trigger_user_turn_stopped(self, *, enable_user_speaking_frames: bool | None = None) -> None:
         await self._stop_waiting()
         is_dictated = is_dictating(f"{self._words} {self._interim}")
-        wait_s = max(self._least_s, self._wait_s if is_dictated else 0.0)
-        if (left_s := self._silent_since + wait_s - time.monotonic()) > 0:
+        left_s = self._left_s(self._wait_s if is_dictated else 0.0)
+        if left_s > 0 or (self._is_clear is not None and not self._is_clear.is_set()):
             self._waiting = self.task_manager.create_task(self._wait(left_s), f"{self}::dictation")
         else:
             await super().trigger_user_turn_stopped(enable_user_speaking_frames=enable_user_speaking_frames)
 
+    def _left_s(self, wait_s: float) -> float:
+        """Seconds until the turn may end, `wait_s` after the speech."""
+        return max(0.0, self._silent_since + max(self._least_s, wait_s) - time.monotonic())
+
     async def _wait(self, left_s: float) -> None:
         await asyncio.sleep(left_s)
+        if self._is_clear is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CLEARS_S):
+                    await self._is_clear.wait()
         self._waiting = None  # else the end of the turn would cancel this task
         await super().trigger_user_turn_stopped()
 
@@ -97,8 +111,7 @@ class SmartTurnStop(DictationStop, TypedStop, TurnAnalyzerUserTurnStopStrategy):
         result = await super().process_frame(frame)
         is_asked = isinstance(frame, TranscriptionFrame) and frame.text.rstrip().endswith(_QUESTION_MARKS)
         if is_asked and self._words and not self._is_speaking and self._waiting is None:
-            left_s = max(0.0, self._silent_since + max(_QUESTION_S, self._least_s) - time.monotonic())
-            self._waiting = self.task_manager.create_task(self._wait(left_s), f"{self}::question")
+            self._waiting = self.task_manager.create_task(self._wait(self._left_s(_QUESTION_S)), f"{self}::question")
         return result
 
 

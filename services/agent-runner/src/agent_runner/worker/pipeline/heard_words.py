@@ -33,7 +33,8 @@ class HeardWords(FrameProcessor):
 
         Args:
             on_interruption: Called when the output has discarded the audio that it had not sent.
-            on_bound: Called with an answer's start and end, when what stands before it is heard.
+            on_bound: Called with an answer's start and end, when what stands before is heard, and with an interruption
+                that was passed on.
         """
         super().__init__()
         self._clock = clock
@@ -51,3 +52,5 @@ class HeardWords(FrameProcessor):
         elif isinstance(frame, LLMFullResponseStartFrame | LLMFullResponseEndFrame):
             await self._on_bound(frame)
         await self.push_frame(frame, direction)
+        if isinstance(frame, InterruptionFrame):
+            await self._on_bound(frame)

@@ -11,6 +11,7 @@ from typing import Final, Protocol, TypeAlias
 from pipecat.frames.frames import (
     BotStartedSpeakingFrame,
     BotStoppedSpeakingFrame,
+    DataFrame,
     Frame,
     FunctionCallCancelFrame,
     FunctionCallResultFrame,
@@ -29,6 +30,7 @@ from pipecat.frames.frames import (
 )
 from pipecat.turns.types import ProcessFrameResult
 from pipecat.turns.user_start import BaseUserTurnStartStrategy
+from pipecat.turns.user_stop import BaseUserTurnStopStrategy
 from pipecat.utils.time import time_now_iso8601
 
 from agent_runner.domain.delivery import has_words
@@ -38,6 +40,9 @@ from agent_runner.domain.hold import Pause, Resume
 from agent_runner.worker.pipeline.typed_stop import TypedFrame
 
 _LOOK_S: Final = 0.05
+_STEPS: Final = (
+    20  # of the event loop, until the context and the log have what an interruption ended; no wait among them
+)
 
 Transcript: TypeAlias = TranscriptionFrame | InterimTranscriptionFrame
 
@@ -45,6 +50,13 @@ Transcript: TypeAlias = TranscriptionFrame | InterimTranscriptionFrame
 @dataclass
 class TakenUpFrame(TranscriptionFrame):
     """Words of the caller's that were kept until the agent had spoken."""
+
+
+@dataclass
+class AskAgainFrame(DataFrame):
+    """Asks for words that did not come. It takes their way to the user aggregator, so it comes before them or after."""
+
+    text: str
 
 
 class Voice(Protocol):
@@ -61,13 +73,19 @@ class FloorTurnStart(BaseUserTurnStartStrategy):
     Attributes:
         end_call: The tool by which the agent ends the call: the caller waits for no result of it. None: not offered.
         on_words: Called with each transcript that is the caller's and no echo.
+        is_clear: Unset from the begin of a turn until the context and the log have what it interrupted.
+        giving_up: A stop strategy: ends a turn whose words did not come, when the agent asks for them.
     """
 
     def __init__(self, rules: Rules, voice: Voice) -> None:
         super().__init__()
-        self.floor = Floor(rules)
+        self.floor: Floor = Floor(rules)
         self.end_call: str | None = None
         self.on_words: Callable[[Transcript], None] = lambda _transcript: None
+        self.is_clear = asyncio.Event()
+        self.is_clear.set()
+        self.giving_up = BaseUserTurnStopStrategy()
+        self._question: TTSSpeakFrame | None = None  # for words that did not come; None: the next turn has begun
         self._voice = voice
         self._timer: asyncio.TimerHandle | None = None
         self._is_closed = False
@@ -100,6 +118,10 @@ class FloorTurnStart(BaseUserTurnStartStrategy):
 
     async def handle_user_turn_started(self) -> None:
         self.floor = self.floor.turn_began()
+        self.is_clear.clear()
+        if self._question is not None:
+            self._question.text = ""  # an interruption overtakes a frame that is on its way to the next processor
+            self._question = None
 
     async def handle_user_turn_stopped(self) -> None:
         self.floor = self.floor.turn_ended(time.monotonic())
@@ -129,6 +151,8 @@ class FloorTurnStart(BaseUserTurnStartStrategy):
                 self.floor = floor.agent_began()
             case BotStoppedSpeakingFrame():
                 await self._take(floor.agent_ended(now))
+            case AskAgainFrame():
+                await self._ask_again(frame.text)
             case TTSSpeakFrame() if has_words(frame.text):
                 self.floor = floor.agent_prepares(now)
             case InterruptionFrame():
@@ -143,6 +167,10 @@ class FloorTurnStart(BaseUserTurnStartStrategy):
         match frame:
             case _ if self._is_closed:
                 pass
+            case InterruptionFrame():
+                for _ in range(_STEPS):
+                    await asyncio.sleep(0)
+                self.is_clear.set()
             case LLMFullResponseStartFrame():
                 await self._take(self.floor.agent_expects(now, due.answer_began(now)))
             case LLMFullResponseEndFrame():
@@ -166,6 +194,19 @@ class FloorTurnStart(BaseUserTurnStartStrategy):
             case _:
                 return
         await self._take(self.floor.agent_expects(now, due))
+
+    async def _ask_again(self, question: str) -> None:
+        """Ask for words that did not come, unless they have come or the caller makes another sound.
+
+        The question ends the open turn, so words that come after all begin another one, which interrupts the question.
+        """
+        now = time.monotonic()
+        if self.floor.sound.is_on or not self.floor.may_ask(now):
+            return
+        self.floor = self.floor.agent_prepares(now, asks=True)
+        await self.giving_up.trigger_user_turn_stopped()
+        self._question = TTSSpeakFrame(question)
+        await self.push_frame(self._question)
 
     def _is_protected(self, since: float) -> bool:
         return self.floor.is_protected and (self.floor.is_speaking or time.monotonic() - since < LONGEST_S)
