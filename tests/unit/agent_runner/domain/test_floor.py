@@ -417,3 +417,11 @@ def test_a_paused_agent_always_goes_on_or_is_interrupted_and_pauses_and_resumes_
     assert not call.floor.is_paused
     kinds = [type(effect) for effect in call.effects if isinstance(effect, Pause | Resume)]
     assert all(kind is not Resume or before is Pause for before, kind in pairwise(kinds))
+
+
+def test_a_protected_line_that_was_never_heard_does_not_protect_the_next_answer() -> None:
+    floor = Floor(RULES).protected("Hello, this is Max.").agent_prepares(0)
+    floor, effects = floor.sound_began(31, 0.2)
+    assert effects == (StartTurn(),)
+    assert floor.is_protected
+    assert not floor.turn_began().is_protected

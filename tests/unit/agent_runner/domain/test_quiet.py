@@ -247,3 +247,13 @@ def test_a_notice_waits_for_the_turn_then_for_silence_and_then_no_longer() -> No
     quiet.caller(107, is_speaking=True)
     assert not notice.is_due(112.9, quiet)
     assert notice.is_due(113, quiet)
+
+
+def test_a_sound_without_an_end_that_opens_no_turn_counts_as_silence_after_15_minutes() -> None:
+    quiet = Quiet(20, 60)
+    quiet.present(0)
+    quiet.agent(1, is_speaking=True)
+    quiet.caller(2, is_speaking=True, may_echo=True)
+    quiet.agent(3, is_speaking=False)
+    due = {at: reaction for at in range(4, 1_000) if (reaction := quiet.due(at)) is not None}
+    assert list(due.items())[:2] == [(2 + WORDLESS_S + 20, "prompt"), (2 + WORDLESS_S + 60, "end")]

@@ -205,7 +205,9 @@ class Floor:
 
     def turn_began(self) -> Self:
         """The caller's turn is open; what the agent said or prepared is interrupted."""
-        return replace(self.interrupted(), has_turn=True, has_words=False, deferred=_owed(self.deferred))
+        unsaid = self.unsaid if self.is_speaking else None  # a line that was never heard protects no later one
+        deferred = _owed(self.deferred)
+        return replace(self.interrupted(), has_turn=True, has_words=False, deferred=deferred, unsaid=unsaid)
 
     def turn_ended(self, now: float) -> Self:
         """The caller's turn is complete. With words it is answered."""

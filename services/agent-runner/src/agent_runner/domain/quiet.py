@@ -114,6 +114,9 @@ class Quiet:
 
     def due(self, now: float) -> Literal["prompt", "end"] | None:
         """The reaction that is due now; each is returned once."""
+        if "caller" in self._speaking and self._is_wordless(now):  # a sound without an end, such as an open line's
+            self._speaking.discard("caller")
+            self._later(now)
         if self._since is None or self._speaking or now < self._thinking_until:
             return None
         quiet_s = now - self._since
