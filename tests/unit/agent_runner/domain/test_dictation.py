@@ -81,6 +81,8 @@ from agent_runner.domain.dictation import is_dictating
         "My name is P. M.",
         "March 3 1985 12",
         "5 h 3 7",
+        "5-10",
+        "At 7 30",
     ],
 )
 def test_a_pause_in_a_dictation_is_no_end(text: str) -> None:
@@ -219,6 +221,8 @@ def test_a_pause_in_a_dictation_is_no_end(text: str) -> None:
         "七点三十。",
         "七時三十。",
         "सात बजकर तीस।",
+        "5 to 10.",
+        "5-10 people.",
     ],
 )
 def test_an_answer_is_no_dictation(text: str) -> None:
