@@ -192,6 +192,18 @@ def test_an_echo_whose_transcript_comes_after_the_agents_end_is_ignored() -> Non
     assert call.sound(13, 14) == (StartTurn(),)
 
 
+def test_a_line_behind_what_the_agent_says_is_due_until_its_first_word_is_heard() -> None:
+    call = Call()
+    asked = call.floor.due.asked(1).answer_began(2)
+    call.take(call.floor.agent_expects(2, asked))
+    call.floor = call.floor.agent_prepares(3).agent_said(4, "in other words")
+    call.take(call.floor.agent_expects(5, call.floor.due.answer_ended()))
+    assert call.floor.due.is_open(5)
+    call.floor = call.floor.agent_said(5, "Sorry")
+    call.take(call.floor.agent_ended(6))
+    assert call.sound(7, 8) == (StartTurn(),)
+
+
 def test_a_sound_in_the_agents_speech_or_right_after_it_may_be_its_own() -> None:
     call = Call()
     call.floor = call.floor.agent_said(10, "there?")

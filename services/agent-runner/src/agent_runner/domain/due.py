@@ -65,12 +65,13 @@ class Due:
         return replace(self, answer_until=now + LONGEST_S, has_begun=True)
 
     def goes_on(self, now: float, text: str) -> Self:
-        """The caller heard this word."""
-        if not self.answer_until:
-            return self
-        has_asked = self.has_asked or (self.has_begun and not _QUESTION_MARKS.isdisjoint(text))
-        has_spoken = self.has_spoken or self.has_begun
-        return replace(self, answer_until=now + LONGEST_S, has_spoken=has_spoken, has_asked=has_asked)
+        """The caller heard this word: of the model's answer or, if none has begun, of a line right behind one."""
+        due = self if self.has_begun else self.line_began()
+        if not due.answer_until:
+            return due
+        has_asked = due.has_asked or (due.has_begun and not _QUESTION_MARKS.isdisjoint(text))
+        has_spoken = due.has_spoken or due.has_begun
+        return replace(due, answer_until=now + LONGEST_S, has_spoken=has_spoken, has_asked=has_asked)
 
     def answer_ended(self) -> Self:
         """The caller has heard an answer's last word; of some there is nothing to hear."""
