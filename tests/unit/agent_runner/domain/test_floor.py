@@ -192,6 +192,20 @@ def test_an_echo_whose_transcript_comes_after_the_agents_end_is_ignored() -> Non
     assert call.sound(13, 14) == (StartTurn(),)
 
 
+def test_an_echo_in_a_turn_that_its_tail_opened_is_ignored_and_the_callers_words_are_not() -> None:
+    call = Call()
+    call.floor = call.floor.agent_said(8, "We are open from nine to five")
+    assert call.take(call.floor.words(9, "We are open from nine to.", is_final=True)) == (Ignore(),)
+    call.floor = call.floor.agent_said(10, "on Monday.")
+    call.take(call.floor.agent_ended(10.5))
+    assert call.sound(10.6, 10.9) == (StartTurn(),)
+    assert call.take(call.floor.words(11.4, "nine to five on Monday.", is_final=True)) == (Ignore(),)
+    assert not call.floor.has_words
+    assert call.take(call.floor.words(12, "On Monday.", is_final=True)) == ()
+    assert call.take(call.floor.words(13, "Nine to five on Monday?", is_final=True)) == (), "the turn has words"
+    assert call.floor.has_words
+
+
 def test_a_line_behind_what_the_agent_says_is_due_until_its_first_word_is_heard() -> None:
     call = Call()
     asked = call.floor.due.asked(1).answer_began(2)

@@ -180,11 +180,11 @@ class Floor:
 
     def words(self, now: float, text: str, *, is_final: bool) -> FloorStep:
         """A transcript came, of the present sound or of an earlier one."""
-        if self.has_turn:
+        judged = _judged(self, now, text, is_final=is_final)
+        if self.has_turn and not (judged == "echo" and _may_be_tail(self)):
             sound = replace(self.sound, is_echo=False)
             has_words = self.has_words or is_final
             return replace(self, has_words=has_words, hold=self.hold.words_came(), sound=sound), ()
-        judged = _judged(self, now, text, is_final=is_final)
         floor = replace(self, sound=replace(self.sound, is_echo=judged != "words"))
         if judged == "echo":
             return replace(floor, echo=self.echo.recognised()), (Ignore(),) if is_final else ()
@@ -261,6 +261,12 @@ def _deferring(floor: Floor, text: str) -> Floor:
     """Keep words for the end of a protected line."""
     owed = _owed(floor.deferred)
     return replace(floor, deferred=Deferred(f"{owed.text} {text}" if owed else text))
+
+
+def _may_be_tail(floor: Floor) -> bool:
+    """Whether the open turn has only a sound that began behind the agent's speech: it may be the end of its echo."""
+    sound = floor.sound
+    return not (floor.has_words or floor.is_speaking or sound.overlaps or sound.is_callers)
 
 
 def _is_asked_for(floor: Floor) -> bool:
