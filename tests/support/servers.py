@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -10,6 +11,7 @@ import sys
 import sysconfig
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -31,6 +33,15 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def free_udp_port() -> int:
+    """Below the ports that Linux gives by itself: WebRTC's clients beside a test take those at any moment."""
+    for port in random.SystemRandom().sample(range(20_000, 32_000), 100):
+        with socket.socket(type=socket.SOCK_DGRAM) as probe, suppress(OSError):
+            probe.bind(("", port))
+            return port
+    raise RuntimeError("none of 100 UDP ports is free")
 
 
 def accepts(port: int) -> bool:
@@ -225,7 +236,7 @@ class LiveKitServer(Server):
             folder,
             port=self.port,
             rtc_tcp_port=free_port(),
-            rtc_udp_port=free_port(),
+            rtc_udp_port=free_udp_port(),
             key=API_KEY,
             secret=API_SECRET,
             webhook_url=webhook_url,

@@ -20,7 +20,7 @@ from livekit.protocol.rtc import SignalResponse
 from chassis.livekit_probe import probe
 from greenroom_cli.stack import binaries
 from tests.support.compose import ROOT, service
-from tests.support.servers import API_KEY, API_SECRET, Server, accepts, free_port
+from tests.support.servers import API_KEY, API_SECRET, Server, accepts, free_port, free_udp_port
 
 TURN = "turn.voice.example"
 ROOM = "session_compose"
@@ -46,7 +46,7 @@ class ComposeLiveKit(Server):
         folder.mkdir()
         given = {"LIVEKIT_API_KEY": API_KEY, "LIVEKIT_API_SECRET": API_SECRET, "NODE_IP": ADDRESS, **env}
         config: str = service("livekit", given)["environment"]["LIVEKIT_CONFIG"]
-        ports = {"7880": free_port(), "7881": free_port(), "7882": free_port(), "5349": free_port()}
+        ports = {"7880": free_port(), "7881": free_port(), "7882": free_udp_port(), "5349": free_port()}
         for written, port in ports.items():
             config = config.replace(f"port: {written}", f"port: {port}")
         self.port, self.turn_port = ports["7880"], ports["5349"]
