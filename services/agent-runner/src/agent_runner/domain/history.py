@@ -25,7 +25,12 @@ def past(events: Iterable[Event], max_bytes: int) -> Past:
     log = [*events]
     turns, calls = _turns(log), _calls(log)
     questions = sum(bool(turn.user_text) for turn in turns.values())
-    return Past(encode_newest(conversation(log), max_bytes), _is_asked(log), questions, unanswered(map(_told, calls)))
+    return Past(
+        encode_newest(conversation(log), max_bytes),
+        _is_asked(log, turns, calls),
+        questions,
+        unanswered(map(_told, calls)),
+    )
 
 
 def conversation(events: Iterable[Event]) -> tuple[Message, ...]:
@@ -77,7 +82,7 @@ def _calls(log: Iterable[Event]) -> list[ToolCalled]:
     return [found[key] for key in sorted(found)]
 
 
-def _is_asked(log: Sequence[Event]) -> bool:
+def _is_asked(log: Sequence[Event], turns: Mapping[tuple[int, int], TurnFinished], calls: Sequence[ToolCalled]) -> bool:
     """Whether the caller's last question has no answer, whatever the agent has said by itself since.
 
     An answer that the epoch's end cut short counts as given, unless a tool was called for it: then it may have been
@@ -85,7 +90,6 @@ def _is_asked(log: Sequence[Event]) -> bool:
     turn 1, without a question; before is its bridge line, and behind are lines, which may come before the answer.
     What was said while a tool ran ("Let me look that up.", or to a "hello?") is not the answer from its result.
     """
-    turns, calls = _turns(log), _calls(log)
     called = {(call.epoch, call.turn) for call in calls}
     places = sorted(turns.keys() | called)
     asked = [place for place in places if place in called or turns[place].user_text]
