@@ -21,10 +21,9 @@ from pydantic import (
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from agent_runner.domain.credit import CreditWarning
-from agent_runner.domain.delivery import has_words
 from agent_runner.domain.lines import Lines, lines_of
 from agent_runner.domain.model_names import ReasoningEffort, effort, thinks
-from agent_runner.domain.speakable import speakable
+from agent_runner.domain.speakable import is_speakable
 from agent_runner.endpoints import Endpoint, endpoints, is_at_groq
 from agent_runner.floor_settings import FloorSettings
 from agent_runner.front_end_settings import FrontEndSettings
@@ -286,7 +285,7 @@ class AgentConfig(SttSettings, ToolSettings, FloorSettings, FrontEndSettings, Sp
     def _lines_have_words(self) -> Self:
         for language, lines in self.spoken_lines.items():
             for name, text in lines.items():
-                if not has_words(speakable(text)):
+                if not is_speakable(text):
                     raise ValueError(f"SPOKEN_LINES: nothing of the line {name} of {language} can be spoken")
         return self
 

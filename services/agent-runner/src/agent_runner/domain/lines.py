@@ -6,8 +6,7 @@ Get them from `AgentConfig.lines_in(language)`.
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 
-from agent_runner.domain.delivery import has_words
-from agent_runner.domain.speakable import speakable
+from agent_runner.domain.speakable import is_speakable, speakable
 from contracts.languages import lookup
 from contracts.lines import Lines, Replaced, lines_in
 
@@ -36,4 +35,4 @@ def opening_of(asked: str, *, default: str, user_name: str) -> str:
             leave the caller in silence: then the default is said.
         default: The language's; `{name}` stands for the user's name.
     """
-    return asked if has_words(speakable(asked)) else default.replace("{name}", user_name)
+    return asked if is_speakable(asked) else default.replace("{name}", user_name)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 from unicodedata import combining
 
+from agent_runner.domain.delivery import has_words
 from agent_runner.domain.hidden_text import LONGEST_CLOSE, THINK, THOUGHT
 from agent_runner.domain.markup import CONSTRUCTS, Said, Taken
 
@@ -87,6 +88,11 @@ def speakable(text: str) -> str:
     """A whole text as it can be spoken; empty when it has nothing to say."""
     state, first = Speakable(is_thinking=True).fed(text)
     return first + state.ended()[1]
+
+
+def is_speakable(text: str) -> bool:
+    """Whether anything of a text with markup can be spoken."""
+    return has_words(speakable(text))
 
 
 class _Scan:

@@ -11,8 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from agent_runner.adapters.llm_model import with_models
 from agent_runner.agent_config import AgentConfig
-from agent_runner.domain.delivery import has_words
-from agent_runner.domain.speakable import speakable
+from agent_runner.domain.speakable import is_speakable
 from agent_runner.link.messages import Beat, End, Failed, Go, Stopped, ToSupervisor, encode
 from agent_runner.worker.process import log_lines
 from chassis.errors import StartFailed
@@ -130,7 +129,7 @@ def _arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if not str(arguments.url).startswith(("ws://", "wss://", "http://", "https://")):
         parser.error("--url must start with ws:// or wss://")
-    if arguments.opening_line and not has_words(speakable(arguments.opening_line)):
+    if arguments.opening_line and not is_speakable(arguments.opening_line):
         parser.error("--opening-line has no words to say: markup, stage directions and addresses are not spoken")
     return arguments
 
