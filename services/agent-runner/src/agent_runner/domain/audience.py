@@ -40,7 +40,7 @@ class Audience:
         in_room: The caller's media is up: with signalling alone the caller hears and says nothing.
         was_first: The caller was in the room before the agent.
         is_subscribed: A participant has subscribed to the agent's track. LiveKit reports only the first subscription.
-        is_unattributed: That participant is not known, and nobody has left since.
+        is_unattributed: That participant is not known, and no participant has left since.
         is_recorded: A hidden recorder was in the room at that time, and may have been the subscriber.
     """
 

@@ -40,9 +40,8 @@ from agent_runner.domain.hold import Pause, Resume
 from agent_runner.worker.pipeline.typed_stop import TypedFrame
 
 _LOOK_S: Final = 0.05
-_STEPS: Final = (
-    20  # of the event loop, until the context and the log have what an interruption ended; no wait among them
-)
+# Of the event loop, until the context and the log have what an interruption ended; none of them waits for anything.
+_STEPS: Final = 20
 
 Transcript: TypeAlias = TranscriptionFrame | InterimTranscriptionFrame
 
@@ -120,7 +119,7 @@ class FloorTurnStart(BaseUserTurnStartStrategy):
         self.floor = self.floor.turn_began()
         self.is_clear.clear()
         if self._question is not None:
-            self._question.text = ""  # an interruption overtakes a frame that is on its way to the next processor
+            self._question.text = ""  # an interruption overtakes a frame that the next processor has not taken yet
             self._question = None
 
     async def handle_user_turn_stopped(self) -> None:
