@@ -1,4 +1,4 @@
-"""The error that ends a start, with its fix."""
+"""The error that ends a start, with its fix; and the text of any error."""
 
 
 class StartFailed(Exception):
@@ -13,3 +13,8 @@ class StartFailed(Exception):
         super().__init__(f"{cause}. {fix}")
         self.cause = cause
         self.fix = fix
+
+
+def text_of(error: BaseException) -> str:
+    """The error's own text; its class where it has none, such as a timeout's."""
+    return str(error) or type(error).__name__

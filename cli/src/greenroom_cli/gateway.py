@@ -12,6 +12,7 @@ import httpx
 import httpx_sse
 from pydantic import BaseModel, ValidationError
 
+from chassis.errors import text_of
 from chassis.livekit_probe import ahead
 from contracts.api import (
     MAX_WAIT_MS,
@@ -254,7 +255,7 @@ class _Readiness(BaseModel):
 
 
 def _unreachable(url: str, error: Exception, kind: type[CommandError] = CommandError) -> CommandError:
-    why = "it accepts no connections" if str(error) == _ALL_FAILED else str(error) or type(error).__name__
+    why = "it accepts no connections" if str(error) == _ALL_FAILED else text_of(error)
     return kind(
         f"no gateway at {url}: {why}",
         "start one with: greenroom up, or name the folder of a stack with --state, or a gateway with --url or "

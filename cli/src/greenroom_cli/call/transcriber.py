@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
+from chassis.errors import text_of
 from chassis.tasks import Tasks, cancel
 from greenroom_cli.call.audio import RATE, Samples
 from greenroom_cli.errors import CommandError
@@ -57,7 +58,7 @@ class Transcriber:
         except InvalidStatus as error:
             raise CommandError(f"{url} refused the connection: {error.response.status_code}", CHECK) from None
         except (OSError, TimeoutError, WebSocketException) as error:
-            raise CommandError(f"no transcription from {url}: {str(error) or type(error).__name__}", CHECK) from None
+            raise CommandError(f"no transcription from {url}: {text_of(error)}", CHECK) from None
         return cls(socket, on_heard)
 
     def feed(self, samples: Samples) -> None:

@@ -7,6 +7,7 @@ import json
 import httpx
 import numpy as np
 
+from chassis.errors import text_of
 from greenroom_cli.call.audio import RATE, Speech
 from greenroom_cli.errors import CommandError
 
@@ -32,7 +33,7 @@ async def speak(text: str, *, voice: str, http_url: str, api_key: str) -> Speech
         async with httpx.AsyncClient(timeout=TIMEOUT_S) as client:
             answer = await client.post(url, json=body, headers={"Authorization": f"Basic {api_key}"})
     except httpx.HTTPError as error:
-        raise CommandError(f"no speech from {url}: {str(error) or type(error).__name__}", CHECK) from None
+        raise CommandError(f"no speech from {url}: {text_of(error)}", CHECK) from None
     if answer.status_code != 200:
         raise CommandError(f"{url} answered {answer.status_code}: {answer.text[:200]}", CHECK)
     try:

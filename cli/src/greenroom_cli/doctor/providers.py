@@ -19,6 +19,7 @@ from assemblyai.streaming.v3 import (
     StreamingParameters,
 )
 
+from chassis.errors import text_of
 from contracts.api import DEFAULT_VOICE
 from greenroom_cli.doctor.check import Check, Verdict
 from greenroom_cli.doctor.names import unresolved
@@ -183,7 +184,7 @@ async def check_inworld(settings: Settings, key: str) -> Check:
             if answer.status_code == HTTPStatus.NOT_FOUND:  # a server with the interface from before 2026
                 answer = await client.get(f"{url}/tts/v1/voices")
     except httpx.HTTPError as error:
-        raise _Unreached(f"{url}: {str(error) or type(error).__name__}") from None
+        raise _Unreached(f"{url}: {text_of(error)}") from None
     if answer.status_code in (401, 403):
         return Check(
             GROUP, name, Verdict.BROKEN, f"{url} refuses the key", "set INWORLD_API_KEY to a valid (Base64) key"

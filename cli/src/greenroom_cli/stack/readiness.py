@@ -4,6 +4,7 @@ import asyncio
 
 import httpx
 
+from chassis.errors import text_of
 from greenroom_cli.stack.ports import LOOPBACK
 from greenroom_cli.stack.process import Ready
 
@@ -51,7 +52,7 @@ def serves(url: str) -> Ready:
         except httpx.ConnectError:
             return f"no answer from {url}: {_CLOSED}"
         except httpx.HTTPError as error:
-            return f"no answer from {url}: {str(error) or type(error).__name__}"
+            return f"no answer from {url}: {text_of(error)}"
         return None if answer.status_code == 200 else _reasons(url, answer)
 
     return ready

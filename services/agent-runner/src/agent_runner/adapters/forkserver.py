@@ -25,6 +25,7 @@ from agent_runner.link.messages import WorkerListener
 from agent_runner.link.supervisor_end import ForkedWorker
 from agent_runner.ports import ForkFailed
 from chassis import logs
+from chassis.errors import text_of
 from chassis.tasks import Tasks
 
 _FORK_S: Final = 30.0  # preloading takes 2 s; a loaded host, ten times that
@@ -95,7 +96,7 @@ class ForkServer:
                 self._kill_server()  # frees the thread that waits for it
                 raise ForkFailed(f"the forkserver did not fork in {_FORK_S:g} s") from None
             if isinstance(error, OSError | EOFError):
-                raise ForkFailed(f"the forkserver failed as it forked: {str(error) or type(error).__name__}") from error
+                raise ForkFailed(f"the forkserver failed as it forked: {text_of(error)}") from error
             raise
         finally:
             theirs.close()

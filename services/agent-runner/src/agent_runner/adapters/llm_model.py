@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from agent_runner.agent_config import AgentConfig
 from chassis import logs
-from chassis.errors import StartFailed
+from chassis.errors import StartFailed, text_of
 
 _ASK_S: Final = 4.0
 _MOST_BYTES: Final = 1 << 20
@@ -60,7 +60,7 @@ async def choose_models(config: AgentConfig) -> tuple[str, ...]:
             return models
         raise StartFailed(f"{base_url} refuses GROQ_API_KEY", "Set GROQ_API_KEY to a valid key.") from error
     except (HTTPException, OSError, ValueError) as error:  # ValueError: not a list, or an invalid key
-        log.warning("llm.not_checked", url=base_url, used=models, error=str(error) or type(error).__name__)
+        log.warning("llm.not_checked", url=base_url, used=models, error=text_of(error))
         return models
     found = tuple(model for model in models if model in known)
     if not found:

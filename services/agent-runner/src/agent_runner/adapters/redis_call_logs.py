@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from chassis import logs
+from chassis.errors import text_of
 
 KEPT_LINES: Final = 100
 _LOOK_S: Final = 1.0
@@ -114,7 +115,7 @@ class RedisCallLogs:
             errors |= await self._send(again, [s for s in ended if s in spoilt], delete=spoilt)
         if errors and not self._is_away:
             error = next(iter(errors.values()))
-            log.warning("call_logs.redis_unavailable", error=str(error) or type(error).__name__)
+            log.warning("call_logs.redis_unavailable", error=text_of(error))
         self._is_away = bool(errors)
         return errors
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from fastapi.sse import format_sse_event
 
+from chassis.errors import text_of
 from chassis.logs import get_logger
 from chassis.tasks import Tasks
 from contracts.events import SessionRequested
@@ -157,7 +158,7 @@ class _Following:
                 self._begun.exception()  # its requests may have left
             if not isinstance(error, FellBehind | Unavailable):
                 raise
-            log.warning("live.ended", reason=str(error) or type(error).__name__, streams=len(self._streams))
+            log.warning("live.ended", reason=text_of(error), streams=len(self._streams))
         finally:
             for stream in self._streams:
                 stream.lose()
