@@ -5,9 +5,10 @@ import os
 import re
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from aiohttp import web
@@ -189,22 +190,7 @@ async def test_a_tool_behind_a_sentence_is_answered_by_the_successor_of_an_agent
     """The agent has said its "let me look that up" to the end, or has answered a "hello?", while the tool runs."""
     call = {"tool_calls": [{"name": "book_table", "arguments": {"day": "Friday"}}]}
     first = [{"text": "Let me look that up.", **call}, *(["I am still at it."] if says_hello else [])]
-    keys, is_booked = list[str](), asyncio.Event()
-
-    async def book(request: web.Request) -> web.Response:
-        keys.append(request.headers["Idempotency-Key"])
-        await is_booked.wait()
-        return web.json_response({"table": 7})
-
-    async with served(book) as url:
-        tools = (RecordedTool(name="book_table", description="Books.", url=url, timeout_s=30),)
-        await stage.enter()
-        pid = await stage.start(tools=tools)
-        await stage.drive.has(stage.session, "turn", deadline_s=20)
-        await sandbox.control("replies", {"replies": first})
-        await stage.caller.local_participant.send_text("Book a table.", topic="lk.chat")
-        await until(lambda: keys, 20)
-        await asyncio.sleep(2.5)  # its words are heard to their end
+    async with booking(stage, sandbox, replies=first) as (pid, tools, keys, is_booked):
         if says_hello:
             await stage.caller.local_participant.send_text("Hello?", topic="lk.chat")
             await _said(stage, "still at it")
@@ -226,22 +212,8 @@ async def test_a_question_that_two_agents_left_open_behind_their_lines_is_answer
 ) -> None:
     """The first dies behind its "let me see", the second behind its bridge and a notice; their tools still run."""
     call = {"tool_calls": [{"name": "book_table", "arguments": {"day": "Friday"}}]}
-    keys, is_booked, warning = list[str](), asyncio.Event(), lines_in(None).credit_warning
-
-    async def book(request: web.Request) -> web.Response:
-        keys.append(request.headers["Idempotency-Key"])
-        await is_booked.wait()
-        return web.json_response({"table": 7})
-
-    async with served(book) as url:
-        tools = (RecordedTool(name="book_table", description="Books.", url=url, timeout_s=30),)
-        await stage.enter()
-        pid = await stage.start(tools=tools)
-        await stage.drive.has(stage.session, "turn", deadline_s=20)
-        await sandbox.control("replies", {"replies": [{"text": "Let me see.", **call}]})
-        await stage.caller.local_participant.send_text("Book a table.", topic="lk.chat")
-        await until(lambda: keys, 20)
-        await asyncio.sleep(2.5)  # its words are heard to their end
+    first, warning = {"text": "Let me see.", **call}, lines_in(None).credit_warning
+    async with booking(stage, sandbox, replies=[first]) as (pid, tools, keys, is_booked):
         os.kill(pid, signal.SIGKILL)
         await stage.drive.has(stage.session, "agent_stopped", epoch=1, cause="crashed")
 
@@ -266,6 +238,37 @@ async def test_a_question_that_two_agents_left_open_behind_their_lines_is_answer
         (2, 2, "", warning),
         (3, 1, "", "Your table is number seven."),
     ]
+
+
+class Booking(NamedTuple):
+    """An agent whose tool runs until `is_booked` is set, and the Idempotency-Keys of all its requests."""
+
+    pid: int
+    tools: tuple[RecordedTool, ...]
+    keys: list[str]
+    is_booked: asyncio.Event
+
+
+@asynccontextmanager
+async def booking(stage: Stage, sandbox: Sandbox, *, replies: Sequence[object]) -> AsyncIterator[Booking]:
+    """The caller asks for a table, and hears to its end what the model says before the tool's result."""
+    keys, is_booked = list[str](), asyncio.Event()
+
+    async def book(request: web.Request) -> web.Response:
+        keys.append(request.headers["Idempotency-Key"])
+        await is_booked.wait()
+        return web.json_response({"table": 7})
+
+    async with served(book) as url:
+        tools = (RecordedTool(name="book_table", description="Books.", url=url, timeout_s=30),)
+        await stage.enter()
+        pid = await stage.start(tools=tools)
+        await stage.drive.has(stage.session, "turn", deadline_s=20)
+        await sandbox.control("replies", {"replies": [*replies]})
+        await stage.caller.local_participant.send_text("Book a table.", topic="lk.chat")
+        await until(lambda: keys, 20)
+        await asyncio.sleep(2.5)
+        yield Booking(pid, tools, keys, is_booked)
 
 
 async def _said(stage: Stage, words: str) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from math import inf
 
@@ -15,7 +14,9 @@ from tests.integration.agent_runner.client import Client, agent_token
 from tests.integration.agent_runner.worker_stage import (
     LOUD,
     RATE,
+    Fork,
     Greet,
+    New,
     Person,
     Sandbox,
     Worker,
@@ -25,9 +26,6 @@ from tests.integration.agent_runner.worker_stage import (
 )
 from tests.support.servers import LiveKitServer
 from tests.support.waiting import until
-
-Fork = Callable[..., Awaitable[Worker]]
-New = Callable[[], Person]
 
 SORRY = "Sorry, I didn't get that"
 HUM = "Mmmm mmmm."

@@ -2,24 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 
 from agent_runner.link.messages import Caller, Stopped, Turn
-from tests.integration.agent_runner.worker_stage import (
-    RATE,
-    Greet,
-    Person,
-    Sandbox,
-    Worker,
-    go,
-    likeness,
-    without_pauses,
-)
+from tests.integration.agent_runner.worker_stage import RATE, Fork, Greet, New, Sandbox, go, likeness, without_pauses
 from tests.support.servers import LiveKitServer
 from tests.support.waiting import until
-
-Fork = Callable[..., Awaitable[Worker]]
-New = Callable[[], Person]
 
 LONG = "One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen. "
 GAP_S = 0.4

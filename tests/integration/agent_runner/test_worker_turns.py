@@ -2,16 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 
 import numpy as np
 
 from agent_runner.link.messages import Stopped, Turn
-from tests.integration.agent_runner.worker_stage import LOUD, Person, Sandbox, Worker, go, likeness
+from tests.integration.agent_runner.worker_stage import LOUD, Fork, New, Person, Sandbox, go, likeness
 from tests.support.servers import LiveKitServer
-
-Fork = Callable[..., Awaitable[Worker]]
-New = Callable[[], Person]
 
 LONG = "One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen. "
 TONE = (8_000 * np.sin(np.arange(48_000) * 2 * np.pi * 1000 / 48_000)).astype(np.int16)  # 1 s

@@ -123,6 +123,15 @@ async def send_audio(socket: ClientConnection, pcm: bytes, rate: int = RATE) -> 
         await socket.send(padded[start : start + size])
 
 
+async def force_end(socket: ClientConnection, pcm: bytes) -> float:
+    """Say this and, once it is heard, ask for the turn's end; returns when, on the monotonic clock."""
+    await send_audio(socket, pcm)
+    await next_of(socket, "SpeechStarted")
+    forced = time.monotonic()
+    await socket.send(json.dumps({"type": "ForceEndpoint"}))
+    return forced
+
+
 async def next_of(socket: ClientConnection, kind: str) -> dict[str, Any]:
     """The next message of a type (a Turn: the end of one); the test fails after 20 s."""
     async with asyncio.timeout(20):

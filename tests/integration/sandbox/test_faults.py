@@ -10,7 +10,17 @@ import httpx
 import pytest
 import websockets
 
-from tests.integration.sandbox.running import KEY, RATE, Sandbox, listening, next_of, send_audio, speak, transcribe
+from tests.integration.sandbox.running import (
+    KEY,
+    RATE,
+    Sandbox,
+    force_end,
+    listening,
+    next_of,
+    send_audio,
+    speak,
+    transcribe,
+)
 
 MODEL = "openai/gpt-oss-120b"
 HELLO: list[Any] = [{"role": "user", "content": "count to ten"}]
@@ -135,10 +145,7 @@ async def test_late_words_come_whole_after_the_end_that_the_client_noticed(sandb
     sandbox.fault(service="assemblyai", kind="late", latency_ms=1_500, count=1)
     pcm = await speak(sandbox, "What did you just say?", "Edward")
     async with listening(sandbox) as socket:
-        await send_audio(socket, pcm)
-        await next_of(socket, "SpeechStarted")
-        forced = time.monotonic()
-        await socket.send(json.dumps({"type": "ForceEndpoint"}))
+        forced = await force_end(socket, pcm)
         turn = await next_of(socket, "Turn")
 
     assert time.monotonic() - forced >= 1.5

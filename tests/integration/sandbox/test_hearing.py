@@ -1,6 +1,5 @@
 """The sandbox's recogniser understands its voice, and does not mistake unexpected speech for a known sentence."""
 
-import json
 import time
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 from tests.integration.sandbox.running import (
     RATE,
     Sandbox,
+    force_end,
     listening,
     next_of,
     send_audio,
@@ -67,10 +67,7 @@ async def test_silence_is_nothing(sandbox: Sandbox) -> None:
 async def test_a_forced_end_gives_the_final_at_once(sandbox: Sandbox) -> None:
     pcm = await speak(sandbox, "What did you just say?", "Edward")
     async with listening(sandbox) as socket:
-        await send_audio(socket, pcm)
-        await next_of(socket, "SpeechStarted")
-        forced = time.monotonic()
-        await socket.send(json.dumps({"type": "ForceEndpoint"}))
+        forced = await force_end(socket, pcm)
         turn = await next_of(socket, "Turn")
 
     # All of the audio was sent at once, so that the recogniser's work on it is in this time too.
@@ -99,10 +96,7 @@ async def test_a_benchmarks_recogniser_takes_any_speech_for_its_words_at_its_tim
     with Sandbox(tmp_path, SANDBOX_STT_WORDS="can you hear me", SANDBOX_STT_FINAL_MS="400") as sandbox:
         pcm = await speak(sandbox, "Count to five.", "Edward")
         async with listening(sandbox) as socket:
-            await send_audio(socket, pcm)
-            await next_of(socket, "SpeechStarted")
-            forced = time.monotonic()
-            await socket.send(json.dumps({"type": "ForceEndpoint"}))
+            forced = await force_end(socket, pcm)
             turn = await next_of(socket, "Turn")
             took_s = time.monotonic() - forced
 
