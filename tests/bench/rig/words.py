@@ -15,9 +15,12 @@ from .talker import RATE, Samples, loud
 
 BLOCK = RATE // 100
 LEAST_LIKENESS = 0.6  # of the waveforms: 0.9 and more after Opus, under 0.5 for another word of the same voice
-BACK_S, AHEAD_S = 0.15, 1.5
+BACK_S = 0.15
+NEAR_S, FAR_S = 0.3, 1.5  # behind the word before; near first, because a short word is like a part of a later one
 SPLITS = (0.3, 0.4, 0.5, 0.6, 0.7)  # where a pause may have cut a word
 MADE_UP_S = 0.15
+PIECE_S = 0.04
+PIECE_LIKENESS, MOST_PIECES = 0.7, 0.75  # a short piece is like more others; some hold the sound that was made up
 
 Wave = NDArray[np.float64]
 
@@ -40,9 +43,10 @@ def lost(sentences: Sequence[Spoken], recording: Samples) -> list[str]:
         for word, begin_s, end_s in sentence.words:
             begin, end = (int(place[min(len(place) - 1, int(s * RATE))]) for s in (begin_s, end_s))
             sound = spoken[begin:end]
-            stretch = at - int(BACK_S * RATE), at + passed + len(sound) + int(AHEAD_S * RATE)
-            found = _find(sound, heard, *stretch)
-            behind = _behind_parts(sound, heard, *stretch) if found is None else found + len(sound)
+            begin, end = at - int(BACK_S * RATE), at + passed + len(sound)
+            behind = _behind(sound, heard, begin, end + int(NEAR_S * RATE))
+            if behind is None:
+                behind = _behind(sound, heard, begin, end + int(FAR_S * RATE))
             if behind is None:
                 missing.append(word)
                 passed += len(sound)
@@ -51,18 +55,42 @@ def lost(sentences: Sequence[Spoken], recording: Samples) -> list[str]:
     return missing
 
 
+def _behind(sound: Wave, heard: Wave, begin: int, end: int) -> int | None:
+    """Where the sound ends in this stretch, whole or in two parts; None if it is not there."""
+    found = _find(sound, heard, begin, end)
+    if found is not None:
+        return found + len(sound)
+    parts = _behind_parts(sound, heard, begin, end)
+    return _behind_pieces(sound, heard, begin, end) if parts is None else parts
+
+
+def _behind_pieces(sound: Wave, heard: Wave, begin: int, end: int) -> int | None:
+    """Where the sound ends if the jitter buffer has stretched it: most of its pieces follow each other there."""
+    pieces = np.array_split(sound, max(1, round(len(sound) / RATE / PIECE_S)))
+    slack, missing, at = int(MADE_UP_S * RATE), 0, None
+    for piece in pieces:
+        stretch = (begin, end) if at is None else (at - BLOCK, at + len(piece) + slack)
+        found = _find(piece, heard, *stretch, least=PIECE_LIKENESS)
+        if found is None:
+            missing += 1
+            at = None if at is None else at + len(piece)
+            continue
+        if at is not None:
+            slack -= max(0, found - at)
+        at = found + len(piece)
+    return at if len(pieces) - missing >= MOST_PIECES * len(pieces) else None
+
+
 def _behind_parts(sound: Wave, heard: Wave, begin: int, end: int) -> int | None:
     """Where the sound ends in this stretch if it is there in two parts; None if it is not."""
+    found: list[int] = []
     for split in SPLITS:
         first, second = np.split(sound, [int(split * len(sound))])
-        found = _find(first, heard, begin, end)
-        if found is None:
-            continue
-        ends = found + len(first)
-        rest = _find(second, heard, ends - BLOCK, ends + len(second) + int(MADE_UP_S * RATE))
-        if rest is not None:
-            return rest + len(second)
-    return None
+        if (at := _find(first, heard, begin, end)) is not None:
+            ends = at + len(first)
+            rest = _find(second, heard, ends - BLOCK, ends + len(second) + int(MADE_UP_S * RATE))
+            found += [] if rest is None else [rest + len(second)]
+    return min(found, default=None)
 
 
 def _without_silence(samples: Samples) -> tuple[Wave, NDArray[np.int64]]:
@@ -75,7 +103,7 @@ def _without_silence(samples: Samples) -> tuple[Wave, NDArray[np.int64]]:
     return samples[kept].astype(np.float64), np.concatenate([[0], np.cumsum(kept)])
 
 
-def _find(sound: Wave, heard: Wave, begin: int, end: int) -> int | None:
+def _find(sound: Wave, heard: Wave, begin: int, end: int, least: float = LEAST_LIKENESS) -> int | None:
     """Where in this stretch the sound is; None if nowhere."""
     begin = max(0, begin)
     stretch = heard[begin:end]
@@ -88,4 +116,4 @@ def _find(sound: Wave, heard: Wave, begin: int, end: int) -> int | None:
     power = np.sqrt((energy[len(sound) :] - energy[: -len(sound)]) * np.sum(sound**2))
     likeness = product / np.maximum(power, 1.0)
     best = int(np.argmax(likeness))
-    return begin + best if likeness[best] >= LEAST_LIKENESS else None
+    return begin + best if likeness[best] >= least else None

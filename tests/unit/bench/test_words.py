@@ -48,6 +48,17 @@ def test_a_word_heard_in_two_parts_is_found_once_and_is_not_lost(word: int, shar
     assert lost([SAID], np.where(np.abs(recording) > 2500, recording, 0).astype(np.int16)) == []
 
 
+@pytest.mark.parametrize("word", range(4))
+def test_a_word_that_the_jitter_buffer_stretched_is_not_lost(word: int) -> None:
+    """It does so at the beginning of an answer on a slow machine: 10 ms more in each 40 ms."""
+    begin = int(SAID.words[word][1] * RATE)
+    pieces = np.array_split(SAID.samples[begin : begin + WORD], 6)
+    stretched = np.concatenate([part for piece in pieces for part in (piece, piece[-RATE // 100 :] // 2)])
+
+    heard = np.concatenate([SAID.samples[:begin], stretched, SAID.samples[begin + WORD :]])
+    assert lost([SAID], through_a_codec(heard)) == []
+
+
 @pytest.mark.parametrize("halves", [(0,), (1,), (0, 0), (1, 1), (1, 0)])
 def test_a_word_of_which_a_half_is_missing_is_lost_and_the_next_is_found(halves: tuple[int, ...]) -> None:
     begin, end = (int(s * RATE) for s in SAID.words[2][1:])
