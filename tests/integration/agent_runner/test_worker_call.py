@@ -10,7 +10,19 @@ import pytest
 
 from agent_runner.domain.muteness import MUTE_S
 from agent_runner.domain.turn_budget import SHARES
-from agent_runner.link.messages import Caller, End, Failed, Heard, Joined, Rejoin, Removed, Speak, Stopped, Turn
+from agent_runner.link.messages import (
+    Caller,
+    End,
+    Failed,
+    Heard,
+    Joined,
+    Rejoin,
+    Removed,
+    Speak,
+    Stopped,
+    Turn,
+    Unfinished,
+)
 from contracts.ids import agent_identity, caller_identity
 from tests.integration.agent_runner.worker_stage import (
     Collector,
@@ -21,6 +33,7 @@ from tests.integration.agent_runner.worker_stage import (
     delete_room,
     go,
     likeness,
+    loud_s,
 )
 from tests.integration.signalling import signalling
 from tests.support.servers import LiveKitServer
@@ -135,6 +148,48 @@ async def test_a_caller_who_comes_back_is_not_greeted_again(greet: Greet, sessio
     assert (await worker.heard(Turn, 2)).heard_text == "I am still here with you."
     await asyncio.sleep(1)
     assert again.loud_s > 0.7
+
+
+@pytest.mark.parametrize("leaves", ["in mid-answer", "before the answer"])
+async def test_a_caller_who_loads_the_page_again_hears_the_rest_of_the_answer(
+    greet: Greet, sandbox: Sandbox, session: str, person: New, leaves: str
+) -> None:
+    """And nothing counts as heard that was not."""
+    answer = "One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen."
+    await sandbox.control("transcripts", {"texts": ["count please"]})
+    await sandbox.control("replies", {"replies": [answer]})
+    worker, caller = await greet()
+    greeting_s = caller.loud_s
+    said_s = caller.say("Please count for me.")
+    if leaves == "in mid-answer":
+        await caller.hears(0.8)
+    else:
+        await asyncio.sleep(said_s + 0.4)
+    await caller.leave()
+    await asyncio.sleep(4)
+    assert not [m for m in worker.said if isinstance(m, Turn) and m.n > 0], "the answer waits"
+    so_far = [m.turn.heard_text for m in worker.said if isinstance(m, Unfinished) and m.turn.n == 1][-1]
+    assert answer.startswith(so_far)
+    assert len(so_far) < len(answer) - 20
+
+    again = await person().enter(session)
+    turn = await worker.heard(Turn, 2)
+    assert (turn.heard_text, turn.interrupted) == (answer, False)
+    await asyncio.sleep(0.7)
+    whole_s = loud_s(await sandbox.voice(answer, "Ashley", 1.0))
+    assert again.loud_s > 0.5
+    assert 0.9 * whole_s < caller.loud_s - greeting_s + again.loud_s < 1.1 * whole_s
+
+
+async def test_a_caller_who_hangs_up_on_the_last_words_ends_the_call(greet: Greet) -> None:
+    worker, caller = await greet()
+    worker.send(End(how="say", text="This is a very long goodbye that goes on and on and on and on until the end."))
+    await caller.hears(0.5)
+    left = time.monotonic()
+    await caller.leave()
+    assert (await worker.heard(Stopped)).cause == "ended"
+    assert await worker.gone() == 0
+    assert time.monotonic() - left < 2
 
 
 async def test_what_the_agent_says_unasked_waits_for_the_callers_turn_and_its_answer(

@@ -95,3 +95,53 @@ async def test_an_agent_that_leaves_while_it_is_about_to_go_on_does_not_write() 
     assert not passing.done()
     valve.ready()
     assert await passing
+
+
+async def test_a_caller_who_comes_back_hears_what_waited() -> None:
+    valve, source, said = await speaking()
+    valve.away()
+    assert (valve.is_paused, source.queued) == (True, b"")
+    passing = asyncio.create_task(valve.passes())
+    await asyncio.sleep(0)
+    await valve.back()
+    assert (valve.is_paused, source.queued) == (False, said)
+    assert await passing
+
+
+async def test_the_agent_goes_on_when_the_caller_is_back_and_silent() -> None:
+    valve, source, said = await speaking()
+    valve.pause()
+    valve.away()
+    await valve.resume()
+    assert valve.is_paused, "nobody is there"
+    valve.pause()
+    await valve.back()
+    assert valve.is_paused, "the caller makes a sound"
+    assert source.queued == b""
+    await valve.resume()
+    assert (valve.is_paused, source.queued) == (False, said)
+
+
+async def test_what_is_said_after_an_interruption_waits_for_the_caller_who_left() -> None:
+    valve, source, _ = await speaking()
+    valve.away()
+    before = asyncio.create_task(valve.passes())
+    await asyncio.sleep(0)
+    valve.cut()
+    after = asyncio.create_task(valve.passes())
+    await asyncio.sleep(0)
+    assert not after.done()
+    await valve.back()
+    assert source.queued == b""
+    assert (await before, await after) == (False, True)
+
+
+async def test_a_caller_who_left_before_it_heard_anything_is_waited_for() -> None:
+    valve = Valve(lambda: cast(Any, Source()))
+    valve.away()
+    valve.ready()
+    passing = asyncio.create_task(valve.passes())
+    await asyncio.sleep(0)
+    assert not passing.done()
+    await valve.back()
+    assert await passing

@@ -85,8 +85,14 @@ class Job:
             ),
             is_traced=is_traced,
         )
+
+        def caller(in_room: bool) -> None:
+            tell(Caller(in_room=in_room))
+            if not in_room:
+                self._last_words.caller_left()
+
         pipeline.transport.client.listener = RoomListener(
-            caller=lambda in_room: tell(Caller(in_room=in_room)),
+            caller=caller,
             heard=self._on_heard,
             removed=lambda reason: self._take(self._state.removed(reason)),
         )

@@ -50,6 +50,11 @@ class LastWords:
         """Leave at once, whatever is being said."""
         self._cancelled.set()
 
+    def caller_left(self) -> None:
+        """Last words to an empty room would wait for the caller."""
+        if self._start.is_ending:
+            self.cancel()
+
     async def end(self, end: EndCall, *, has_voice: bool) -> None:
         """Say the last words, within their time, and leave the room, within WORKER_LEAVE_S.
 

@@ -18,7 +18,7 @@ from loguru import logger
 from pipecat.processors.frame_processor import FrameProcessorSetup
 from pipecat.transports.livekit.transport import LiveKitParams, LiveKitTransport
 
-from agent_runner.domain.audience import Audience, AudienceStep, CallerPresent
+from agent_runner.domain.audience import Audience, AudienceStep, CallerHears, CallerPresent
 from agent_runner.worker.room import livekit_proxy, nagle
 from agent_runner.worker.room.caller_audio import CallerAudio
 from agent_runner.worker.room.front_end import FrontEndLink
@@ -26,7 +26,7 @@ from agent_runner.worker.room.valve import Valve
 from chassis.redaction import without_identity
 
 _CONNECT_S: Final = 3.0
-_WRITE_S: Final = 10.0  # a room that takes no audio for so long is lost; Pipecat then closes the output
+_WRITE_S: Final = 10.0  # a room that takes no audio for so long is lost; Pipecat closes the output at a TimeoutError
 _QUEUE_MS: Final = 200  # with LiveKit's 1000 Pipecat reports the end of speech a second early
 _PLAYOUT_S: Final = 1.5
 _FLIGHT_S: Final = 0.25  # audio in the network and in the caller's jitter buffer, which LiveKit discards when we leave
@@ -169,11 +169,16 @@ class WarmClient(CallerAudio):
         await super().disconnect()
 
     async def publish_audio(self, audio_frame: rtc.AudioFrame) -> bool:
-        """Write a frame. The first one waits until the caller can hear it; an interruption discards a waiting one."""
+        """Write a frame, once the caller can hear it. An interruption discards one that waits.
+
+        Raises:
+            TimeoutError: The room did not take it.
+        """
         if not await self.valve.passes():
             return False
         self.valve.writes(audio_frame)
-        written = await super().publish_audio(audio_frame)
+        async with asyncio.timeout(_WRITE_S):
+            written = await super().publish_audio(audio_frame)
         if written and not self._was_heard:
             self._was_heard = True
             self.listener.heard()
@@ -184,11 +189,18 @@ class WarmClient(CallerAudio):
         for effect in effects:
             if not isinstance(effect, CallerPresent) or effect.in_room:
                 self.front_end.captions.ready()
-            if isinstance(effect, CallerPresent):
-                self.listener.caller(effect.in_room)
-            elif not self.valve.is_ready:
-                self._params.audio_out_write_timeout_secs = _WRITE_S
-                asyncio.get_running_loop().call_later(effect.after_s, self.valve.ready)
+            if isinstance(effect, CallerHears):
+                asyncio.get_running_loop().call_later(effect.after_s, self._hears, self.valve.absences)
+                continue
+            if not effect.in_room:
+                self.valve.away()
+            self.listener.caller(effect.in_room)
+
+    def _hears(self, absences: int) -> None:
+        """The caller can hear the agent, unless it has left since."""
+        if absences == self.valve.absences and self._task_manager is not None:
+            self.valve.ready()
+            self._task_manager.create_task(self.valve.back(), f"{self}::back")
 
     async def _participant_connected(self, participant_id: str) -> None:
         participant = self.room.remote_participants.get(participant_id)
@@ -246,7 +258,7 @@ class WarmTransport(LiveKitTransport):
             audio_out_queue_size_ms=_QUEUE_MS,
             audio_out_end_silence_secs=0,  # the client waits for the end of the playout instead
         )
-        # The first write waits for the caller, for as long as the scheduler allows.
+        # A write waits for a caller who is not in the room, for as long as the scheduler allows.
         params.audio_out_write_timeout_secs = None  # pyright: ignore[reportAttributeAccessIssue]
         super().__init__("", "", "", params)
         self.client = WarmClient(params, self._client._callbacks, self.name, front_end)

@@ -1,10 +1,10 @@
-"""The agent's audio into the room: it can be paused within 50 ms, and goes on where it paused."""
+"""The agent's audio into the room: it can be held within 50 ms, and goes on where it was held."""
 
 # pyright: standard
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from livekit import rtc
 from loguru import logger
@@ -13,13 +13,19 @@ from agent_runner.worker.room.speech_clock import SpeechClock
 
 _KEPT_S: Final = 0.5  # more than LiveKit's queue holds
 
+_Reason: TypeAlias = Literal["sound", "absence"]
+
 
 class Valve:
-    """Stands before LiveKit's queue, which it empties at a pause and fills again at the resume.
+    """Stands before LiveKit's queue, which it empties at a hold and fills again at the release.
+
+    The agent is held while the caller makes a sound, and while the caller is out of the room: a page that is loaded
+    again in mid-answer goes on hearing it.
 
     Attributes:
         clock: Runs while audio may go out.
         is_ready: The caller can hear the agent.
+        absences: How often the caller has left.
     """
 
     def __init__(self, source: Callable[[], rtc.AudioSource | None]) -> None:
@@ -28,26 +34,29 @@ class Valve:
         self.clock = SpeechClock()
         self._is_open = asyncio.Event()
         self.is_ready = False
+        self.absences = 0
         self._cuts = 0
-        self._pauses = 0
-        self._resuming = asyncio.Lock()  # LiveKit refuses a frame while it takes another
+        self._reasons: set[_Reason] = set()  # to hold the audio
+        self._holds = 0
+        self._releasing = asyncio.Lock()  # LiveKit refuses a frame while it takes another
         self._written = bytearray()
         self._unplayed = b""
 
     @property
     def is_paused(self) -> bool:
+        """The audio is held, for any reason."""
         return self.is_ready and not self._is_open.is_set()
 
     def ready(self) -> None:
         """The caller can hear the agent."""
         if not self.is_ready:
             self.is_ready = True
-            self._is_open.set()
-            self.clock.run()
+            self._open()
 
     def not_ready(self) -> None:
         """The agent is in no room, or joins another one."""
         self.is_ready = False
+        self._reasons.clear()
         self._is_open.clear()
         self.clock.stop()
         self._unplayed = b""
@@ -66,22 +75,59 @@ class Valve:
 
     def pause(self) -> None:
         """Hold the agent's audio: the caller hears silence within 50 ms, and nothing is lost."""
+        if self.is_ready:
+            self._hold("sound")
+
+    async def resume(self) -> None:
+        """Go on with what LiveKit's queue held at the pause, unless the audio is held again meanwhile."""
+        await self._release("sound")
+
+    def away(self) -> None:
+        """The caller left: hold the agent's audio."""
+        self.absences += 1
+        self._hold("absence")
+
+    async def back(self) -> None:
+        """The caller is here again, and can hear the agent: go on."""
+        await self._release("absence")
+
+    def cut(self) -> None:
+        """At an interruption: discard the audio that the caller has not heard, and let later audio pass."""
         source = self._source()
-        is_held = self.is_paused and not self._resuming.locked()
+        if source is None:
+            return
+        self._cuts += 1
+        self._unplayed = b""
+        self._reasons.discard("sound")
+        if self.is_ready:
+            source.clear_queue()
+            self._open()
+
+    def _open(self) -> None:
+        if not self._reasons:
+            self.clock.run()
+            self._is_open.set()
+
+    def _hold(self, reason: _Reason) -> None:
+        self._reasons.add(reason)
+        source = self._source()
+        is_held = self.is_paused and not self._releasing.locked()
         if source is not None and self.is_ready and not is_held:
-            self._pauses += 1
+            self._holds += 1
             self._is_open.clear()
             self.clock.stop()
             size = _size(source.queued_duration, source.sample_rate)
             self._unplayed = self._unplayed or (bytes(self._written[-size:]) if size else b"")
             source.clear_queue()
 
-    async def resume(self) -> None:
-        """Go on with what LiveKit's queue held at the pause, unless another pause comes meanwhile."""
-        pauses = self._pauses
-        async with self._resuming:
+    async def _release(self, reason: _Reason) -> None:
+        holds = self._holds
+        async with self._releasing:
+            if holds != self._holds:
+                return
+            self._reasons.discard(reason)
             source = self._source()
-            if source is None or not self.is_paused or pauses != self._pauses:
+            if source is None or not self.is_paused or self._reasons:
                 return
             unplayed, self._unplayed = self._unplayed, b""
             self.clock.run()
@@ -91,22 +137,10 @@ class Valve:
             except Exception as error:  # the SDK raises nothing more precise
                 logger.warning(f"what was in LiveKit's queue at the pause is lost: {error}")
             finally:
-                if pauses != self._pauses:
+                if holds != self._holds:
                     source.clear_queue()
                 elif self.is_ready:
-                    self._is_open.set()
-
-    def cut(self) -> None:
-        """At an interruption: discard the audio that the caller has not heard, and let later audio pass."""
-        source = self._source()
-        if source is None:
-            return
-        self._cuts += 1
-        self._unplayed = b""
-        if self.is_ready:
-            source.clear_queue()
-            self.clock.run()
-            self._is_open.set()
+                    self._open()
 
 
 def _size(duration_s: float, rate: int) -> int:
