@@ -244,7 +244,7 @@ class Person:
         self._livekit = livekit
         self._heard: list[tuple[float, NDArray[np.int16]]] = []
         self._loud_samples = 0
-        self._source = rtc.AudioSource(48_000, 1, queue_size_ms=600)
+        self._source = rtc.AudioSource(48_000, 1, queue_size_ms=20_000)  # holds all that is said at once
         self._sent_until = 0.0
         self._to_say: asyncio.Queue[NDArray[np.int16]] = asyncio.Queue()
         self._gain = 0.0
