@@ -10,6 +10,7 @@ from contracts.commands import EndJob, JobEnded
 from contracts.streams import BUCKETS, STREAMS
 
 MODE = os.environ.get("MODE", "")
+JOB_S = float(os.environ.get("JOB_S", "1"))
 
 router = command_router()
 
@@ -21,7 +22,7 @@ def say(text: str) -> None:
 @router.subscriber("voice.v1.node.n1.end", max_workers=8)
 async def end(command: EndJob) -> JobEnded:
     say(f"begun {command.session_id}")
-    await asyncio.sleep(1)
+    await asyncio.sleep(JOB_S)
     say(f"done {command.session_id}")
     return JobEnded(found=True, served_ms=0, process_gone=True)
 

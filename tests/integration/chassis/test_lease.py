@@ -24,6 +24,7 @@ class Role:
         self.lease = lease(bus, holder, ttl_s)
         self.leads = False
         self.gains = 0
+        self.gained_at = 0.0
         self.lost_at = 0.0
         self.task = asyncio.create_task(self.lease.run(self._gained, self._lost))
 
@@ -31,6 +32,7 @@ class Role:
         assert not self.leads
         self.leads = True
         self.gains += 1
+        self.gained_at = time.monotonic()
 
     async def _lost(self) -> None:
         self.leads = False
@@ -59,27 +61,27 @@ async def test_a_holder_that_does_not_renew_knows_it_before_the_server_lets_go(b
     assert await one.acquire()
 
     while one.is_held:
-        assert not await two.acquire()
+        assert not (await two.acquire() and one.is_held)
+        assert time.monotonic() - started < 4
         await asyncio.sleep(0.02)
-    assert time.monotonic() - started < 2.0
 
-    await until(two.acquire, 2)
+    await until(two.acquire, 4)
     assert not one.is_held
     assert not await one.renew()
     assert not one.is_held
 
 
 async def test_a_renewed_lease_is_kept_and_not_for_ever(bus: Bus) -> None:
-    one, two = lease(bus, "one"), lease(bus, "two")
+    one, two = lease(bus, "one", 3), lease(bus, "two", 3)
     assert await one.acquire()
     first = one.revision
     for _ in range(4):
-        await asyncio.sleep(0.5)
-        assert await one.renew()
+        await asyncio.sleep(0.9)
+        await until(one.renew, 3)
         assert not await two.acquire()
     assert one.revision > first
 
-    await until(two.acquire, 3)
+    await until(two.acquire, 5.5)  # before the 6 s after which a key that never expires is taken over
 
 
 async def test_a_released_lease_is_free_at_once(bus: Bus) -> None:
@@ -117,11 +119,9 @@ async def test_the_stand_by_takes_over_when_the_leader_is_cut_off(bus: Bus, nats
     two = Role(other, "two", 2)
 
     await bus.nc.close()
-    cut = time.monotonic()
-    await until(lambda: not one.leads, 4)
-    assert one.lost_at - cut < 2.0
-    await until(lambda: two.leads, 4)
+    await until(lambda: two.leads, 8)
     assert not one.leads
+    assert one.lost_at < two.gained_at
 
     await one.stop()
     await two.stop()
@@ -188,9 +188,9 @@ async def test_a_leader_that_never_returns_is_cancelled_when_it_loses(bus: Bus) 
     async def lost() -> None:
         calls.append("lost")
 
-    task = asyncio.create_task(lease(bus, "one", 1).run(lead, lost))
+    task = asyncio.create_task(lease(bus, "one", 3).run(lead, lost))
     await until(lambda: calls == ["gained"])
-    await asyncio.sleep(1.5)
+    await asyncio.sleep(3.3)
     assert calls == ["gained"]  # renewals go on beside it
 
     task.cancel()

@@ -239,14 +239,14 @@ async def test_a_stop_that_hangs_does_not_hold_up_the_others(begin: Begin, nats_
 
 
 async def test_a_second_signal_ends_it_at_once(begin: Begin, nats_url: str, bus: Bus) -> None:
-    service = await begin(nats_url, DRAIN_TIMEOUT_S="60")
+    service = await begin(nats_url, DRAIN_TIMEOUT_S="60", JOB_S="15")
     await until(lambda: "started" in service.said)
-    asking = asyncio.create_task(bus.request(HERE, JOB, timeout_s=5))
+    asking = asyncio.create_task(bus.request(HERE, JOB, timeout_s=15))
     await until(lambda: "begun session_1" in service.said)
     service.process.send_signal(signal.SIGTERM)
-    await asyncio.sleep(0.2)
+    await until(lambda: any(line["event"] == "service.stopping" for line in service.log), 10)
     service.process.send_signal(signal.SIGTERM)
 
-    assert await service.ended(2) == 1
+    assert await service.ended(6) == 1
     assert "done session_1" not in service.said
     asking.cancel()
