@@ -170,7 +170,7 @@ async def test_a_caller_who_loads_the_page_again_hears_the_rest_of_the_answer(
     assert not [m for m in worker.said if isinstance(m, Turn) and m.n > 0], "the answer waits"
     so_far = [m.turn.heard_text for m in worker.said if isinstance(m, Unfinished) and m.turn.n == 1][-1]
     assert answer.startswith(so_far)
-    assert len(so_far) < len(answer) - 20
+    assert len(so_far) < (len(answer) - 20 if leaves == "in mid-answer" else 1), "the first word waits, too"
 
     again = await person().enter(session)
     turn = await worker.heard(Turn, 2)

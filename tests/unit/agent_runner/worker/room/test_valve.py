@@ -103,7 +103,7 @@ async def test_a_caller_who_comes_back_hears_what_waited() -> None:
     assert (valve.is_paused, source.queued) == (True, b"")
     passing = asyncio.create_task(valve.passes())
     await asyncio.sleep(0)
-    await valve.back()
+    await valve.back(valve.absences)
     assert (valve.is_paused, source.queued) == (False, said)
     assert await passing
 
@@ -115,7 +115,7 @@ async def test_the_agent_goes_on_when_the_caller_is_back_and_silent() -> None:
     await valve.resume()
     assert valve.is_paused, "nobody is there"
     valve.pause()
-    await valve.back()
+    await valve.back(valve.absences)
     assert valve.is_paused, "the caller makes a sound"
     assert source.queued == b""
     await valve.resume()
@@ -131,7 +131,7 @@ async def test_what_is_said_after_an_interruption_waits_for_the_caller_who_left(
     after = asyncio.create_task(valve.passes())
     await asyncio.sleep(0)
     assert not after.done()
-    await valve.back()
+    await valve.back(valve.absences)
     assert source.queued == b""
     assert (await before, await after) == (False, True)
 
@@ -143,5 +143,29 @@ async def test_a_caller_who_left_before_it_heard_anything_is_waited_for() -> Non
     passing = asyncio.create_task(valve.passes())
     await asyncio.sleep(0)
     assert not passing.done()
-    await valve.back()
+    await valve.back(valve.absences)
     assert await passing
+
+
+async def test_a_caller_who_leaves_as_it_comes_back_is_still_waited_for() -> None:
+    valve, source, said = await speaking()
+    valve.away()
+    returning = asyncio.create_task(valve.back(valve.absences))
+    valve.away()
+    await returning
+    assert (valve.is_paused, source.queued) == (True, b"")
+    await valve.back(valve.absences)
+    assert (valve.is_paused, source.queued) == (False, said)
+
+
+async def test_a_sound_while_the_callers_return_waits_for_livekits_queue_does_not_hold_the_agent_for_ever() -> None:
+    valve, source, resuming = await about_to_go_on()
+    valve.away()
+    returning = asyncio.create_task(valve.back(valve.absences))
+    await asyncio.sleep(0)
+    valve.pause()
+    source.takes.set()
+    await asyncio.gather(resuming, returning)
+    assert valve.is_paused
+    await valve.resume()
+    assert not valve.is_paused

@@ -31,8 +31,8 @@ class SpeechClock(BaseClock):
         return self._counted_ns + running
 
     async def reach(self, time_ns: int) -> None:
-        """Wait until the clock shows this time."""
-        while (ahead := time_ns - self.get_time()) > 0:
+        """Wait until the clock has passed this time: a word that begins where the clock stands is not heard yet."""
+        while (ahead := time_ns - self.get_time()) >= 0:
             await self._is_running.wait()
             await asyncio.sleep(ahead / _NS)
 

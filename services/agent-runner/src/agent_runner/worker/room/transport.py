@@ -198,9 +198,8 @@ class WarmClient(CallerAudio):
 
     def _hears(self, absences: int) -> None:
         """The caller can hear the agent, unless it has left since."""
-        if absences == self.valve.absences and self._task_manager is not None:
-            self.valve.ready()
-            self._task_manager.create_task(self.valve.back(), f"{self}::back")
+        if self._task_manager is not None:
+            self._task_manager.create_task(self.valve.back(absences), f"{self}::back")
 
     async def _participant_connected(self, participant_id: str) -> None:
         participant = self.room.remote_participants.get(participant_id)

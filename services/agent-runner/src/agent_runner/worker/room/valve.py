@@ -87,9 +87,11 @@ class Valve:
         self.absences += 1
         self._hold("absence")
 
-    async def back(self) -> None:
-        """The caller is here again, and can hear the agent: go on."""
-        await self._release("absence")
+    async def back(self, absences: int) -> None:
+        """The caller can hear the agent: begin, or go on, unless the caller has left again since these `absences`."""
+        if absences == self.absences:
+            self.ready()
+            await self._release("absence")
 
     def cut(self) -> None:
         """At an interruption: discard the audio that the caller has not heard, and let later audio pass."""
@@ -121,12 +123,9 @@ class Valve:
             source.clear_queue()
 
     async def _release(self, reason: _Reason) -> None:
-        holds = self._holds
+        self._reasons.discard(reason)
         async with self._releasing:
-            if holds != self._holds:
-                return
-            self._reasons.discard(reason)
-            source = self._source()
+            source, holds = self._source(), self._holds
             if source is None or not self.is_paused or self._reasons:
                 return
             unplayed, self._unplayed = self._unplayed, b""
