@@ -169,3 +169,10 @@ async def test_a_sound_while_the_callers_return_waits_for_livekits_queue_does_no
     assert valve.is_paused
     await valve.resume()
     assert not valve.is_paused
+
+
+async def test_a_queue_that_takes_nothing_does_not_hold_the_agent_for_ever() -> None:
+    valve, _, resuming = await about_to_go_on()
+    async with asyncio.timeout(3):
+        await resuming
+    assert await valve.passes()

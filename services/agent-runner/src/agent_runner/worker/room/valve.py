@@ -12,6 +12,7 @@ from loguru import logger
 from agent_runner.worker.room.speech_clock import SpeechClock
 
 _KEPT_S: Final = 0.5  # more than LiveKit's queue holds
+_TAKES_S: Final = 1.0  # a queue that takes nothing for so long fails at the next write, which ends the call
 
 _Reason: TypeAlias = Literal["sound", "absence"]
 
@@ -132,9 +133,10 @@ class Valve:
             self.clock.run()
             try:
                 if unplayed:
-                    await source.capture_frame(rtc.AudioFrame(unplayed, source.sample_rate, 1, len(unplayed) // 2))
+                    async with asyncio.timeout(_TAKES_S):
+                        await source.capture_frame(rtc.AudioFrame(unplayed, source.sample_rate, 1, len(unplayed) // 2))
             except Exception as error:  # the SDK raises nothing more precise
-                logger.warning(f"what was in LiveKit's queue at the pause is lost: {error}")
+                logger.warning(f"what was in LiveKit's queue at the pause is lost: {type(error).__name__}: {error}")
             finally:
                 if holds != self._holds:
                     source.clear_queue()
