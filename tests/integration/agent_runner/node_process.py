@@ -144,7 +144,7 @@ class Driver:
     ) -> JobAccepted | CommandFailed:
         """The command `assign`."""
         job = assign_job(session_id, epoch=epoch, system_prompt=prompt, **changes)
-        return await self.bus.request(ASSIGN.at(self.node.node_id), job, timeout_s=2)
+        return await self.bus.request(ASSIGN.at(self.node.node_id), job, timeout_s=10)
 
     async def start(self, session_id: str, prompt: str = "", **changes: object) -> int:
         """Assign, and wait for the agent; its pid."""

@@ -3,7 +3,7 @@
 `run` is what the supervisor forks. The words: `deaf` (never ends), `stall` (stops beating), `crash` (dies in the call),
 `removed` (is put out of the room), `fails` (its STT gives out), `alone` (the caller does not come), `imports` (it says
 which of the supervisor's modules it has), `apology` (it says its configuration's), `flood` (it writes
-its log until that is refused), `wordy` (its last sentence takes 3 s, unless it is cut).
+its log until that is refused), `wordy` (its last sentence takes 4.5 s, unless it is cut).
 """
 
 import errno
@@ -89,7 +89,7 @@ class _Worker:
                     self.say(Joined())
             case End() if "deaf" not in self.words:
                 if message.how == "say":
-                    self.hear(3 if "wordy" in self.words else 0.3)  # a second end cuts it
+                    self.hear(4.5 if "wordy" in self.words else 0.3)  # a second end cuts it
                 self.say(Stopped(cause=Cause.ENDED, detail=message.text or ""))
                 os._exit(0)
             case Rejoin():

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from chassis.nats import Bus
 from contracts.commands import DRAIN, CommandFailed, DrainNode, JobAccepted, JobEnded, NodeDraining
-from contracts.deadlines import KILL_S
+from contracts.deadlines import KILL_S, LAST_WORDS_S, NODE_END_S
 from contracts.events import AgentReady, AgentSpeaking, AgentStopped, ServedTick, TurnFinished
 from contracts.streams import NODES
 from tests.integration.agent_runner.node_process import STAND_IN, Driver, NodeProcess
@@ -103,25 +103,28 @@ async def test_the_pool_refills_and_never_exceeds_the_slots(drive: Driver) -> No
 
 
 async def test_served_time_is_the_overlap_and_is_fixed_at_the_command(drive: Driver) -> None:
+    before = time.monotonic()
     pid = await drive.start("session_1", "deaf")
-    started = time.monotonic()
     await drive.has("session_1", "started")
+    started = time.monotonic()
     await asyncio.sleep(1.3)
     asked = time.monotonic()
     ended = await drive.ended("session_1")
-    assert time.monotonic() - asked < 2, "the scheduler waits 2.2 s for the answer"
+    answered = time.monotonic()
+    assert answered - asked < KILL_S - 2, "the answer does not wait for SIGKILL"
     assert not ended.process_gone
     await drive.has("session_1", "agent_stopped", deadline_s=KILL_S + 2, served_ms=ended.served_ms)
     assert KILL_S - 0.5 < time.monotonic() - asked < KILL_S + 2, "SIGKILL comes KILL_S after the decision"
     assert not is_alive(pid)
-    assert abs(ended.served_ms / 1000 - (asked - started)) < 0.5
+    assert ended.served_ms / 1000 > (asked - started) / 2
+    assert ended.served_ms / 1000 < answered - NODE_END_S - before + 0.5, "the wait for the worker's end counts"
 
 
 async def test_a_last_sentence_is_spoken_before_the_end(drive: Driver) -> None:
     await drive.start("session_1")
     asked = time.monotonic()
     await drive.ended("session_1", say="Goodbye.")
-    assert 0.3 < time.monotonic() - asked < 2
+    assert 0.3 < time.monotonic() - asked < LAST_WORDS_S - 1
 
 
 async def test_a_second_end_cuts_the_last_sentence_and_bills_none_of_it(drive: Driver) -> None:
@@ -131,7 +134,7 @@ async def test_a_second_end_cuts_the_last_sentence_and_bills_none_of_it(drive: D
     spoken = asyncio.create_task(drive.ended("session_1", say="Goodbye."))
     await asyncio.sleep(1)
     cut = await drive.ended("session_1")
-    assert time.monotonic() - asked < 2
+    assert time.monotonic() - asked < 4, "the sentence takes 4.5 s"
     assert cut == await spoken
     assert cut.process_gone
     await drive.has("session_1", "agent_stopped", cause="ended", served_ms=cut.served_ms)
@@ -174,14 +177,16 @@ async def test_a_worker_that_floods_its_log_fills_no_disk_and_its_call_goes_on(
 
 
 async def test_a_frozen_worker_bills_nothing_while_it_is_frozen(drive: Driver) -> None:
+    before = time.monotonic()
     pid = await drive.start("session_1")
     await drive.has("session_1", "started")
     await asyncio.sleep(0.6)
     os.kill(pid, signal.SIGSTOP)
+    frozen = time.monotonic()
     stopped = await drive.has("session_1", "agent_stopped")
     assert isinstance(stopped, AgentStopped)
     assert stopped.cause == "stalled"
-    assert stopped.served_ms < 1300
+    assert stopped.served_ms / 1000 < frozen - before + 0.2
 
 
 async def test_a_dead_and_a_frozen_idle_worker_are_replaced(drive: Driver) -> None:
@@ -287,7 +292,7 @@ async def test_a_supervisor_that_slept_longer_than_its_lease_ends_its_stale_jobs
 
 async def test_a_drained_node_takes_nothing_new_finishes_its_calls_and_leaves(drive: Driver) -> None:
     pid = await drive.start("session_1")
-    reply = await drive.bus.request(DRAIN.at(drive.node.node_id), DrainNode(limit_s=1.5), timeout_s=2)
+    reply = await drive.bus.request(DRAIN.at(drive.node.node_id), DrainNode(limit_s=4), timeout_s=10)
     assert reply == NodeDraining(jobs=1)
     refused = await drive.assign("session_2")
     assert isinstance(refused, CommandFailed)
@@ -301,7 +306,7 @@ async def test_a_drained_node_takes_nothing_new_finishes_its_calls_and_leaves(dr
 
 async def test_a_drained_node_without_calls_answers_and_leaves(drive: Driver) -> None:
     drain = DRAIN.at(drive.node.node_id)
-    assert await drive.bus.request(drain, DrainNode(limit_s=600), timeout_s=2) == NodeDraining(jobs=0)
+    assert await drive.bus.request(drain, DrainNode(limit_s=600), timeout_s=10) == NodeDraining(jobs=0)
     assert await drive.node.exited() == 0
 
 

@@ -124,7 +124,7 @@ async def test_a_drained_node_keeps_no_room_and_takes_none(drive: Driver) -> Non
     await drive.start("session_9")
     pid = await joined(drive)
 
-    await drive.bus.request(DRAIN.at(drive.node.node_id), DrainNode(limit_s=60), timeout_s=2)
+    await drive.bus.request(DRAIN.at(drive.node.node_id), DrainNode(limit_s=60), timeout_s=10)
 
     await until(lambda: not is_alive(pid))
     assert await keys(drive) == set()

@@ -23,6 +23,7 @@ from agent_runner.link.messages import (
     Turn,
     Unfinished,
 )
+from contracts.deadlines import ORPHAN_EXIT_S
 from contracts.ids import agent_identity, caller_identity
 from tests.integration.agent_runner.worker_stage import (
     Collector,
@@ -37,6 +38,7 @@ from tests.integration.agent_runner.worker_stage import (
 )
 from tests.integration.signalling import signalling
 from tests.support.servers import LiveKitServer
+from tests.support.waiting import until
 
 OPENING = "Hello! How can I help you today?"
 
@@ -298,8 +300,8 @@ async def test_a_worker_whose_supervisor_is_gone_leaves_the_room_and_dies(
     worker.send(go(livekit, session))
     await worker.heard(Heard)
     worker.hang_up()
-    await worker.gone(2)
-    await asyncio.sleep(0.2)
+    await worker.gone(ORPHAN_EXIT_S + 2)
+    await until(lambda: caller.left, 5)
     assert caller.left == [agent_identity(session)]
 
 

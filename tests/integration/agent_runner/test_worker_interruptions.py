@@ -24,6 +24,7 @@ async def test_two_interruptions_in_a_row_leave_log_context_and_sound_of_one_con
     await caller.type("Please count.")
     await caller.hears(1.2)
     await caller.type("Once more.")
+    await until(lambda: has_been_asked(sandbox, 2), 20)
     await asyncio.sleep(GAP_S)
     await caller.type("What time is it?")
     loud_s = caller.loud_s
@@ -37,13 +38,14 @@ async def test_two_interruptions_in_a_row_leave_log_context_and_sound_of_one_con
     ]
     assert last.heard_text == "It is noon, and the sun is out."
     assert 0 < len(turns[0].heard_text) < len(LONG) / 2
-    assert len(turns[1].heard_text) < len(LONG) / 4
+    assert len(turns[1].heard_text) < len(LONG) / 2
     told = [m["content"] for m in (await sandbox.asked())[-1] if m["role"] in ("user", "assistant")]
     logged = [text for turn in turns for text in (turn.user_text, turn.heard_text) if text]
     assert told == ["Hello.", *logged[:-1]]
     await asyncio.sleep(1)  # until the last word is at the caller, too
     answer_s = len(await sandbox.voice("It is noon, and the sun is out.", "Ashley", 1.0)) / RATE
-    assert answer_s / 2 < caller.loud_s - loud_s < answer_s + 1, "the answer alone is heard"
+    await until(lambda: caller.loud_s - loud_s > answer_s / 2, 5, "the answer is heard")
+    assert caller.loud_s - loud_s < answer_s + 3, "the answer alone is heard"
 
 
 async def test_the_agent_is_heard_after_two_spoken_interruptions_in_a_row(greet: Greet, sandbox: Sandbox) -> None:
@@ -125,7 +127,6 @@ async def test_a_call_goes_on_after_livekit_stood_still_for_8_s(
     await caller.type("Are you there?")
     turn = await worker.heard(Turn, 2)
     assert (turn.user_text, turn.heard_text) == ("Are you there?", "I am still here.")
-    await asyncio.sleep(0.5)
-    assert caller.loud_s - loud_s > 0.5
+    await until(lambda: caller.loud_s - loud_s > 0.5, 5)
     assert not any(isinstance(m, Stopped) for m in worker.said)
     assert [m.in_room for m in worker.said if isinstance(m, Caller)] == [True], "the caller stayed, which is billed"

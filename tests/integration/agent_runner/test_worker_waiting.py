@@ -107,21 +107,26 @@ async def test_a_hum_after_the_bridge_does_not_cancel_the_answer_to_the_open_que
     assert len(await sandbox.asked()) == 1
 
 
-async def test_no_filler_comes_into_what_the_caller_says_while_a_tool_runs(
-    greet: Greet, sandbox: Sandbox, booking: RecordedTool
-) -> None:
+async def test_no_filler_comes_into_what_the_caller_says_while_a_tool_runs(greet: Greet, sandbox: Sandbox) -> None:
+    """The filler is due at 2.5 s, and the caller's turn lasts to about 4.5 s: 3 s after the last word."""
+    is_booked = asyncio.Event()
     await sandbox.control("transcripts", {"texts": ["And my number is."]})
     await sandbox.control("replies", {"replies": [BOOK, "Noted.", TABLE]})
-    worker, caller = await greet(
-        {"tools": (booking,)}, tool_allowed_hosts="127.0.0.1", tool_filler_s=1, smart_turn=False, aggregation_timeout=3
-    )
-    await caller.type("Book a table.")
-    await worker.heard(ToolCall)
-    before = caller.loud_s
-    caller.say("And my number is.")
-    await until(lambda: has_been_asked(sandbox, 2), 15)
-    assert caller.loud_s == before, "the agent spoke into the caller's turn"
-    await until(lambda: TABLE in " ".join(spoken(worker)), 20)
+    async with booking_by(is_booked.wait) as tool:
+        turns = {"smart_turn": False, "aggregation_timeout": 3}
+        worker, caller = await greet({"tools": (tool,)}, tool_allowed_hosts="127.0.0.1", tool_filler_s=2.5, **turns)
+        await asyncio.sleep(0.5)  # until the caller has heard the greeting to its end
+        before = caller.loud_s
+        await caller.type("Book a table.")
+        await worker.heard(ToolCall)
+        caller.say("And my number is.")
+        # The answer comes late, so that only a filler can be heard before it.
+        await sandbox.control("faults", {"service": "groq", "kind": "latency", "latency_ms": 2000, "count": 1})
+        await until(lambda: has_been_asked(sandbox, 2), 15)
+        assert caller.loud_s == before, "the agent spoke into the caller's turn"
+        await until(lambda: "Noted." in " ".join(spoken(worker)), 15)
+        is_booked.set()
+        await until(lambda: TABLE in " ".join(spoken(worker)), 20)
 
 
 @pytest.mark.parametrize("filler_s", [0, 1.5], ids=["after the question", "after the filler behind the question"])
