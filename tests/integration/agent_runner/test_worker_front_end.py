@@ -3,12 +3,13 @@
 import asyncio
 from datetime import timedelta
 
+import pytest
 from livekit import api, rtc
 
 from agent_runner.link.messages import End, Joined, Stopped, Turn
 from contracts.ids import agent_identity, caller_identity
 from tests.integration.agent_runner.client import Client, agent_token
-from tests.integration.agent_runner.worker_stage import Fork, New, Sandbox, go
+from tests.integration.agent_runner.worker_stage import Fork, Greet, New, Sandbox, go
 from tests.support.servers import API_KEY, API_SECRET, LiveKitServer
 
 OPENING = "Hello! How can I help you today?"
@@ -93,6 +94,24 @@ async def test_a_caller_who_comes_after_the_agent_reads_the_opening_line_and_the
     assert [text for who, _, text in client.streams if who == agent_identity(session)] == [OPENING, goodbye]
     packets = [client.packets[attributes["lk.segment_id"]] for attributes in (opening, ending)]
     assert [(packet.text, packet.final) for packet in packets] == [(OPENING, True), (goodbye, True)]
+
+
+@pytest.mark.parametrize("leaves", ["in mid-answer", "before the answer"])
+async def test_a_caller_who_loads_the_page_again_reads_the_whole_answer(
+    greet: Greet, sandbox: Sandbox, session: str, person: New, leaves: str
+) -> None:
+    await sandbox.control("replies", {"replies": [LONG.strip()]})
+    worker, caller = await greet()
+    await caller.type("Please count.")
+    if leaves == "in mid-answer":
+        await caller.hears(0.8)
+    await caller.leave()
+    await asyncio.sleep(2)
+    again = person()
+    client = Client().watch(again.room)
+    await again.enter(session)
+    assert (await worker.heard(Turn, 2)).heard_text == LONG.strip()
+    assert (await client.final(agent_identity(session)))[1] == LONG.strip()
 
 
 async def test_an_agent_without_the_grants_serves_the_call(
