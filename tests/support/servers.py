@@ -308,11 +308,11 @@ class Gateway(Part):
 
 
 class Scheduler(Part):
-    """`python -m scheduler.app`."""
+    """`python -m scheduler.app`; a test that kills or freezes the leader shortens LEADER_LEASE_S."""
 
     def __init__(self, folder: Path, nats_url: str, livekit_url: str = "ws://127.0.0.1:9", **environment: str) -> None:
         port = free_port()
-        ours = {"HEALTH_PORT": str(port), "LEADER_LEASE_S": "1", "MAX_LOAD": "1000", "NATS_URL": nats_url}
+        ours = {"HEALTH_PORT": str(port), "MAX_LOAD": "1000", "NATS_URL": nats_url}
         livekit = {"LIVEKIT_URL": livekit_url, "LIVEKIT_API_KEY": API_KEY, "LIVEKIT_API_SECRET": API_SECRET}
         super().__init__("scheduler.app", {**ours, **livekit, **environment}, folder / "scheduler.log", port)
 

@@ -16,8 +16,8 @@ Start = Callable[..., Scheduler]
 
 
 async def leading(start: Start, livekit: LiveKitServer, **environment: str) -> Scheduler:
-    """A scheduler that leads on this LiveKit and reconciles twice a second."""
-    process = start(livekit.url, RECONCILE_S="0.5", **environment)
+    """A scheduler that leads on this LiveKit and reconciles twice a second, unless `environment` says otherwise."""
+    process = start(livekit.url, **{"RECONCILE_S": "0.5", **environment})
     await until(process.leads, what="it never led")
     return process
 

@@ -28,7 +28,7 @@ async def positions(bus: Bus) -> list[int]:
 
 
 async def test_row_40_each_start_of_a_burst_runs_or_is_rejected_and_none_is_lost(bus: Bus, start: Start) -> None:
-    scheduler = start(MAX_BOTS=str(MAX_BOTS), MAX_QUEUE=str(MAX_QUEUE), QUEUE_DEADLINE_S="3")
+    scheduler = start(MAX_BOTS=str(MAX_BOTS), MAX_QUEUE=str(MAX_QUEUE), QUEUE_DEADLINE_S="8")
     await until(scheduler.leads)
     most = 0
     async with StandInNode(bus, "n1", slots=60) as first, StandInNode(bus, "n2", slots=60) as second:

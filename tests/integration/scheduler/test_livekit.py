@@ -23,13 +23,13 @@ async def names(rooms: LiveKitRooms) -> set[str]:
     return {room.name for room in await rooms.list()}
 
 
-async def comes_to_hold(rooms: LiveKitRooms, session_id: str, there: bool, *, timeout_s: float) -> float:
-    """Seconds until the room is there, or is not."""
+async def comes_to_hold(rooms: LiveKitRooms, session_id: str, there: bool, *, timeout_s: float) -> None:
+    """Wait until the room is there, or is not."""
     began = time.monotonic()
     while time.monotonic() - began < timeout_s:
         try:
             if (session_id in await names(rooms)) == there:
-                return time.monotonic() - began
+                return
         except Unavailable:
             pass
         await asyncio.sleep(0.05)
@@ -101,13 +101,13 @@ async def test_every_call_to_a_frozen_livekit_ends(livekit: LiveKitServer, rooms
     with pytest.raises(Unavailable):
         await rooms.delete(new_id())
     livekit.thaw()
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 12  # 3 s each
 
 
 async def test_the_room_goes_with_its_session(
     bus: Bus, start: Start, livekit: LiveKitServer, rooms: LiveKitRooms, node: StandInNode
 ) -> None:
-    await leading(start, livekit)
+    await leading(start, livekit, RECONCILE_S="600")  # which would delete it, too
     session_id = new_id()
     await rooms.create(session_id)
     await request(bus, session_id)
@@ -115,7 +115,7 @@ async def test_the_room_goes_with_its_session(
     assert node.jobs[session_id].url == livekit.url
     await ask_end(bus, session_id)
     await ended(bus, session_id)
-    assert await comes_to_hold(rooms, session_id, False, timeout_s=2) < 1
+    await comes_to_hold(rooms, session_id, False, timeout_s=10)
 
 
 async def test_a_room_that_livekit_lost_is_there_again_within_seconds(
@@ -128,8 +128,7 @@ async def test_a_room_that_livekit_lost_is_there_again_within_seconds(
     await wait_for(bus, session_id, AgentReady)
     await asyncio.sleep(2.2)  # younger sessions are not looked for
     livekit.restart()
-    took_s = await comes_to_hold(rooms, session_id, True, timeout_s=10)
-    assert took_s < 3
+    await comes_to_hold(rooms, session_id, True, timeout_s=8)
     assert "ended" not in await kinds(bus, session_id)
 
 
@@ -155,7 +154,7 @@ async def test_a_room_that_somebody_closed_ends_the_session_and_a_false_report_d
 async def test_a_caller_who_left_is_noticed_without_webhooks(
     bus: Bus, start: Start, livekit: LiveKitServer, rooms: LiveKitRooms, node: StandInNode
 ) -> None:
-    await leading(start, livekit, RECONNECT_GRACE_S="2", CALLER_JOIN_TIMEOUT_S="3")
+    await leading(start, livekit, RECONNECT_GRACE_S="2", CALLER_JOIN_TIMEOUT_S="4")
     node.starts_calls = False
     here, gone = new_id(), new_id()
     callers: list[rtc.Room] = []
@@ -164,7 +163,7 @@ async def test_a_caller_who_left_is_noticed_without_webhooks(
         callers.append(await join_as_caller(livekit, session_id))
         await request(bus, session_id)
         await wait_for(bus, session_id, AgentReady)
-    await asyncio.sleep(1)
+    await asyncio.sleep(2.5)  # several reconciliations, one of which sees them
     await callers[1].disconnect()
     end = await ended(bus, gone, timeout_s=10)
     assert (end.outcome, end.reason) == (Outcome.COMPLETED, "caller_left")
@@ -184,5 +183,5 @@ async def test_a_livekit_that_hangs_delays_no_session(
     await wait_for(bus, session_id, AgentReady)
     await ask_end(bus, session_id)
     await ended(bus, session_id)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 3  # LiveKit's API times out after 3 s
     livekit.thaw()

@@ -85,7 +85,7 @@ async def test_a_call_that_another_scheduler_ended_unseen_does_not_rise_again(
     bus: Bus, start: Start, nats_server: NatsServer, livekit: LiveKitServer, rooms: LiveKitRooms
 ) -> None:
     async with Cable("127.0.0.1", nats_server.port) as cable, StandInNode(bus, "n1") as node:
-        settings = {"NODE_LEASE_S": "2", "DEPLOYMENT_NAME": "here"}
+        settings = {"NODE_LEASE_S": "2", "LEADER_LEASE_S": "2", "DEPLOYMENT_NAME": "here"}
         apart = {**settings, "RECONCILE_S": "0.5", "NATS_URL": f"nats://127.0.0.1:{cable.port}"}
         first = await asyncio.to_thread(start, livekit.url, **apart)  # in a thread: this one carries the cable's bytes
         await until(first.leads, what="it never led")
@@ -177,6 +177,7 @@ async def _end_in_the_first_second(bus: Bus, node: StandInNode, nats_server: Nat
     for session_id in calls:
         await wait_for(bus, session_id, SessionStarted)
     queued = await request(bus)
+    await wait_for(bus, queued, SessionQueued)  # the leader knows it
     await asyncio.sleep(0.3)
 
     await lose_store(nats_server, bus)

@@ -1,12 +1,20 @@
 """A session from `requested` to `ended`, on a real NATS."""
 
-import asyncio
 import time
 
 from chassis.nats import Bus
 from contracts.events import AgentReady, JobAssigned, Outcome
 from contracts.streams import SLOTS
-from tests.integration.scheduler.stack import StandInNode, ask_end, ended, events, kinds, request, wait_for
+from tests.integration.scheduler.stack import (
+    StandInNode,
+    ask_end,
+    ended,
+    events,
+    kinds,
+    request,
+    slots_are_free,
+    wait_for,
+)
 from tests.support.servers import Scheduler
 from tests.support.waiting import until
 
@@ -24,11 +32,7 @@ async def test_a_session_is_placed_and_ended(bus: Bus, scheduler: Scheduler, nod
     assert (end.outcome, end.reason, end.epoch, end.billable_ms) == (Outcome.COMPLETED, "rest", 1, 4_500)
     assert took_s < 2.5
     await until(lambda: not node.jobs)
-    for _ in range(50):
-        if not await bus.bucket(SLOTS).all():
-            break
-        await asyncio.sleep(0.02)
-    assert await bus.bucket(SLOTS).all() == {}
+    await slots_are_free(bus)
     assert (await kinds(bus, session_id)).count("ended") == 1
 
 
