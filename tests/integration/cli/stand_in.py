@@ -1,7 +1,7 @@
 """A small process in place of a service: `python stand_in.py PORT [behaviour]`.
 
 It answers 200 on its port. Behaviours: `slow` ignores SIGTERM; `child` starts a grandchild and says its pid; `deaf`
-never listens; `dies` says a reason and exits with 3; `fragile` listens and is killed after half a second; `once`
+never listens; `dies` says a reason and exits with 3; `fragile` is killed half a second after an answer; `once`
 listens in its first run alone, which makes the file of the third argument.
 """
 
@@ -22,6 +22,8 @@ class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200)
         self.end_headers()
+        if behaviour == "fragile":
+            threading.Timer(0.5, lambda: signal.raise_signal(signal.SIGKILL)).start()
 
     def log_message(self, format: str, *args: object) -> None:
         return
@@ -35,8 +37,6 @@ if behaviour == "slow":
 if behaviour == "child":
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     logging.info("grandchild %d", child.pid)
-if behaviour == "fragile":
-    threading.Timer(0.5, lambda: signal.raise_signal(signal.SIGKILL)).start()
 if behaviour == "once":
     try:
         Path(sys.argv[3]).touch(exist_ok=False)

@@ -16,6 +16,7 @@ from greenroom_cli.call.audio import FRAME_SAMPLES, RATE, Samples, Speech, is_lo
 from greenroom_cli.call.participant import Call
 from greenroom_cli.errors import CommandError
 from greenroom_cli.stack import Part, StackOptions, running_stack
+from tests.support.waiting import until
 
 ROOM = "session_1_a"
 TONE = (6000 * np.sin(2 * np.pi * 300 * np.arange(RATE) / RATE)).astype(np.int16)
@@ -54,13 +55,19 @@ class StandIn:
     def __init__(self) -> None:
         self.room = rtc.Room()
         self.loud_ms = 0
+        self.is_subscribed = asyncio.Event()
         self.source = rtc.AudioSource(RATE, 1)
         self._tasks: list[asyncio.Task[None]] = []
         self.room.on("track_subscribed", self._on_track)
 
     async def join(self, livekit: LiveKit) -> None:
+        """Publish, and wait until caller and agent have subscribed to each other's track."""
         await self.room.connect(livekit.url, livekit.token(f"agent:{ROOM}"))
-        await self.room.local_participant.publish_track(rtc.LocalAudioTrack.create_audio_track("voice", self.source))
+        voice = rtc.LocalAudioTrack.create_audio_track("voice", self.source)
+        publication = await self.room.local_participant.publish_track(voice)
+        async with asyncio.timeout(20):
+            await publication.wait_for_subscription()
+            await self.is_subscribed.wait()
 
     async def say(self, samples: Samples) -> None:
         for start in range(0, len(samples), FRAME_SAMPLES):
@@ -76,6 +83,7 @@ class StandIn:
 
     def _on_track(self, track: rtc.Track, _publication: object, _participant: object) -> None:
         self._tasks.append(asyncio.create_task(self._listen(track)))
+        self.is_subscribed.set()
 
     async def _listen(self, track: rtc.Track) -> None:
         stream = rtc.AudioStream(track, sample_rate=RATE, num_channels=1, frame_size_ms=20)
@@ -100,17 +108,18 @@ async def test_caller_and_agent_hear_each_other(livekit: LiveKit, agent: StandIn
         before = time.monotonic()
         await agent.join(livekit)
         assert await call.agent_joined(5) >= before
-        await asyncio.sleep(0.5)  # a subscription takes a moment, and what is said before is not heard
+        await asyncio.sleep(0.5)  # a subscription takes a moment more, and what is said before is not heard
         await agent.say(TONE)
         utterance = await call.listen(10)
         assert await call.first_sound(1) == utterance.began_at
 
-        until = await call.say(Speech("tone", TONE))
-        await asyncio.sleep(0.5)
+        said_at = await call.say(Speech("tone", TONE))
+        await until(lambda: agent.loud_ms >= 800, 10)
+        await asyncio.sleep(0.3)
 
     assert 800 <= utterance.end_ms - utterance.start_ms <= 1200
-    assert until > utterance.ended_at
-    assert 800 <= agent.loud_ms <= 1300, "the caller's second of sound, and nothing of its silence"
+    assert said_at > utterance.ended_at
+    assert agent.loud_ms <= 1300, "the caller's second of sound, and nothing of its silence"
     with wave.open(str(tmp_path / "heard.wav")) as file:
         recorded = np.frombuffer(file.readframes(file.getnframes()), dtype=np.int16)
     assert len(recorded) == sum(len(frame) for frame in fed)

@@ -60,6 +60,6 @@ async def redis(redis_url: str) -> AsyncIterator[Any]:
 
 @pytest.fixture
 async def model(redis_url: str) -> AsyncIterator[RedisProjection]:
-    model = RedisProjection(redis_url, deadline_s=1, ttl_s=TTL_S, user_ttl_s=USER_TTL_S)
+    model = RedisProjection(redis_url, deadline_s=3, ttl_s=TTL_S, user_ttl_s=USER_TTL_S)
     yield model
     await model.close()

@@ -30,6 +30,7 @@ from tests.integration.gateway.playing import (
 )
 from tests.support.events import turn
 from tests.support.servers import API_KEY, API_SECRET, Gateway, LiveKitServer, NatsServer, RedisServer, free_port
+from tests.support.waiting import until
 from tests.support.words import with_their_words
 
 
@@ -125,7 +126,7 @@ async def test_a_start_that_waits_answers_when_the_agent_is_there(api: httpx.Asy
     waiting = asyncio.create_task(
         api.post(START, json={"userName": "Ann", "sessionId": "session_mine", "wait": "joined"})
     )
-    await asyncio.sleep(0.3)
+    await until(lambda: requests_in(bus), 10, "the start is requested")
     assert not waiting.done()
     await publish(bus, *a_running_call("session_mine"))
 

@@ -157,7 +157,7 @@ async def test_a_gateway_that_stops_answers_those_who_wait(api: httpx.AsyncClien
     start = {"userName": "Ann", "wait": "joined"}
     plain = asyncio.create_task(api.post(START, json=start))
     streamed = asyncio.create_task(api.post(START, json=start, headers=STREAM))
-    await asyncio.sleep(0.5)
+    await until(lambda: "gateway_log_followers 2.0" in gateway.get("/metrics")[1], 10, "both wait")
     process = gateway._process
     assert process is not None
 
