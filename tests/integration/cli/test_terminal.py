@@ -17,6 +17,7 @@ from tests.integration.cli.stand_in_gateway import SESSION, USER, stand_in_gatew
 
 # Python takes UTF-8 for itself under LC_ALL=C unless it is told not to.
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
+SMALL_PIPE = 4096  # bytes: a process whose imports are not read yet waits, so that a late signal finds it there
 AGENT = ("--url", "ws://127.0.0.1:9", "--token", "t", "--session-id", SESSION)
 
 
@@ -123,7 +124,7 @@ def test_without_a_stdout_the_command_works(gateway: str, tmp_path: Path) -> Non
     [
         (("nodes",), "typer", "greenroom: interrupted\n"),
         (("nodes",), "livekit", "greenroom: interrupted\n"),
-        (("agent", *AGENT), "chassis.settings", "agent: interrupted\n"),
+        (("agent", *AGENT), "agent_runner.adapters", "agent: interrupted\n"),
     ],
 )
 def test_ctrl_c_during_the_imports_is_one_line(words: Sequence[str], moment: str, line: str, tmp_path: Path) -> None:
@@ -133,6 +134,7 @@ def test_ctrl_c_during_the_imports_is_one_line(words: Sequence[str], moment: str
         env={**system_environment(), "PYTHONPROFILEIMPORTTIME": "1"},  # a line on stderr when an import is done
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
+        pipesize=SMALL_PIPE,
         text=True,
         preexec_fn=hear_ctrl_c,
     )
@@ -156,6 +158,7 @@ def test_a_containers_stop_during_the_imports_is_heard(tmp_path: Path) -> None:
         env={**system_environment(), "PYTHONPROFILEIMPORTTIME": "1"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
+        pipesize=SMALL_PIPE,
         text=True,
     ) as process:
         assert process.stderr is not None
