@@ -114,7 +114,7 @@ async def test_a_node_without_a_key_that_answers_keeps_its_calls(
     bus: Bus, start: Start, nats_server: NatsServer, tmp_path: Path
 ) -> None:
     scheduler = await leading(start, NODE_LEASE_S="0.5")
-    # A process of its own: beside a busy test a node might answer later than the scheduler waits.
+    # The node is another process: beside a busy test it might answer later than the scheduler waits.
     variables = {"NATS_URL": nats_server.url, "NODE_ID": "n1", "NODE_SLOTS": "4"}
     with Part("tests.chaos.stub_node", variables, tmp_path / "n1.log"):
         await until(lambda: bus.bucket(NODES).get("n1"))
