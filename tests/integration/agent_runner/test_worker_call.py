@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from livekit import rtc
 
 from agent_runner.domain.muteness import MUTE_S
 from agent_runner.domain.turn_budget import SHARES
@@ -191,7 +192,21 @@ async def test_a_caller_who_hangs_up_on_the_last_words_ends_the_call(greet: Gree
     await caller.leave()
     assert (await worker.heard(Stopped)).cause == "ended"
     assert await worker.gone() == 0
-    assert time.monotonic() - left < 2
+    assert time.monotonic() - left < 3
+
+
+async def test_a_caller_whose_client_connects_anew_hears_the_rest_of_the_last_words(
+    greet: Greet, sandbox: Sandbox
+) -> None:
+    words = "Thank you for calling. We will send the tickets tomorrow."
+    worker, caller = await greet()
+    greeting_s = caller.loud_s
+    worker.send(End(how="say", text=words))
+    await caller.hears(0.4)
+    await caller.room.simulate_scenario(rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT)
+    await worker.heard(Caller, 3)
+    assert (await worker.heard(Stopped)).cause == "ended"
+    assert caller.loud_s - greeting_s > 0.8 * loud_s(await sandbox.voice(words, "Ashley", 1.0))
 
 
 async def test_what_the_agent_says_unasked_waits_for_the_callers_turn_and_its_answer(

@@ -18,6 +18,7 @@ from chassis.tasks import Tasks, first_of
 from contracts.deadlines import LAST_WORDS_S, WORKER_LEAVE_S
 
 _BEGIN_S: Final = 0.7  # of the time for the last words, until the first is heard
+_BACK_S: Final = 1.5  # until a client that connects anew is back; 0.3 to 1 s in the same room of one host
 _VOICE_S: Final = 1.5  # if the live voice has sent no audio by then, play the stored apology instead
 _STILL_JOINING_S: Final = 3.0
 _LEAVE_S: Final = WORKER_LEAVE_S / 2  # for a join in flight, then for the room
@@ -51,8 +52,13 @@ class LastWords:
         self._cancelled.set()
 
     def caller_left(self) -> None:
-        """Last words to an empty room would wait for the caller."""
+        """Last words to an empty room would wait for the caller; one whose client connects anew hears their rest."""
         if self._start.is_ending:
+            self._tasks.spawn(self._cancel_unless_back())
+
+    async def _cancel_unless_back(self) -> None:
+        await asyncio.sleep(_BACK_S)
+        if not self._room.caller_in_room:
             self.cancel()
 
     async def end(self, end: EndCall, *, has_voice: bool) -> None:
