@@ -50,7 +50,7 @@ async def test_a_killed_worker_is_noticed_at_once_and_reaped(forkserver: ForkSer
     killed = time.monotonic()
     os.kill(worker.pid, signal.SIGKILL)
     await until(lambda: ear.gone_at)
-    assert ear.gone_at[0] - killed < 0.5
+    assert ear.gone_at[0] - killed < 0.9, "by its exit: its closed socket alone would take 1 s"
     await until(lambda: state_of(worker.pid) is None)
 
 
