@@ -11,6 +11,7 @@ from contracts.ids import agent_identity, caller_identity
 from tests.integration.agent_runner.client import Client, agent_token
 from tests.integration.agent_runner.worker_stage import Fork, Greet, New, Sandbox, go
 from tests.support.servers import API_KEY, API_SECRET, LiveKitServer
+from tests.support.waiting import until
 
 OPENING = "Hello! How can I help you today?"
 LONG = "One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen. "
@@ -124,7 +125,7 @@ async def test_an_agent_without_the_grants_serves_the_call(
     caller = await person().enter(session)
     worker.send(go(livekit, session, token=token.with_ttl(timedelta(minutes=10)).to_jwt()))
     assert (await worker.heard(Turn)).heard_text == OPENING
-    assert caller.loud_s > 1
+    await until(lambda: caller.loud_s > 1, 5)
 
 
 async def test_texts_of_one_instant_get_one_answer_and_one_turn(

@@ -10,6 +10,7 @@ from agent_runner.link.messages import Caller, Faulty, Recovered, Stopped, Turn
 from contracts.ids import agent_identity
 from tests.integration.agent_runner.worker_stage import Fork, Greet, New, Preloaded, Sandbox, go, ready
 from tests.support.servers import LiveKitServer
+from tests.support.waiting import until
 
 QUESTION = "How are you doing today my friend?"
 ENTRY = "tests.integration.agent_runner.deaf_worker"
@@ -86,4 +87,4 @@ async def test_the_opening_line_waits_for_a_caller_who_subscribes_late(
     for publication in caller.room.remote_participants[agent_identity(session)].track_publications.values():
         publication.set_subscribed(True)
     assert (await worker.heard(Turn)).heard_text == "Hello, here I am."
-    assert caller.loud_s > 0.5
+    await until(lambda: caller.loud_s > 0.5, 5)
