@@ -22,7 +22,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from agent_runner.domain.credit import CreditWarning
 from agent_runner.domain.lines import Lines, lines_of
-from agent_runner.domain.model_names import ReasoningEffort, effort, thinks
+from agent_runner.domain.model_names import ReasoningEffort, effort, is_openais_reasoning_model, thinks
 from agent_runner.domain.speakable import is_speakable
 from agent_runner.endpoints import Endpoint, endpoints, is_at_groq
 from agent_runner.floor_settings import FloorSettings
@@ -50,6 +50,12 @@ LLM_MODELS: Final = ("llama-3.3-70b-versatile", "openai/gpt-oss-120b", "openai/g
 
 NO_KEY: Final = "none"
 """Sent to a server that needs no key: the client library insists on one."""
+
+_PENALTY: Final = "-2 to 2; Groq accepts and ignores it, other servers get it only if it is set here and not 0"
+_API_DEFAULTS: Final = MappingProxyType(
+    {"temperature": 1.0, "top_p": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
+)
+"""What OpenAI's interface assumes without the field."""
 
 Key: TypeAlias = Annotated[SecretStr, Field(min_length=1, max_length=500)]
 WebSocketUrl: TypeAlias = Annotated[ServerUrl, StringConstraints(pattern=r"^wss?://[^\s?#]+$")]
@@ -146,8 +152,8 @@ class AgentConfig(SttSettings, ToolSettings, FloorSettings, FrontEndSettings, Sp
     )
     llm_temperature: float = Field(default=0.7, ge=0, le=2, description="0 to 2")
     llm_top_p: Share = Field(default=0.9, description="0 to 1")
-    llm_presence_penalty: Penalty = Field(default=0.1, description="-2 to 2; Groq accepts and ignores it")
-    llm_frequency_penalty: Penalty = Field(default=0.1, description="-2 to 2; Groq accepts and ignores it")
+    llm_presence_penalty: Penalty = Field(default=0.1, description=_PENALTY)
+    llm_frequency_penalty: Penalty = Field(default=0.1, description=_PENALTY)
     llm_read_timeout_s: float = Field(
         default=5, gt=0, le=60, description="seconds without data from Groq until a retry"
     )
@@ -351,6 +357,23 @@ class AgentConfig(SttSettings, ToolSettings, FloorSettings, FrontEndSettings, Sp
     def reasoning_effort_of(self, model: str, *, is_groq: bool) -> ReasoningEffort | None:
         """The reasoning effort to send; None for servers and models that refuse the parameter."""
         return effort(model, self.llm_reasoning_effort, is_groq=is_groq)
+
+    def sampling_of(self, model: str, *, is_groq: bool) -> dict[str, float]:
+        """The sampling fields to send.
+
+        Servers other than Groq get no field at its default of the interface, and no penalty that the deployment has
+        not set: some refuse a request with any field that they do not implement.
+        """
+        if is_openais_reasoning_model(model):
+            return {}
+        fields = {name: float(getattr(self, f"llm_{name}")) for name in _API_DEFAULTS}
+        if is_groq:
+            return fields
+        return {
+            name: value
+            for name, value in fields.items()
+            if value != _API_DEFAULTS[name] and ("penalty" not in name or f"llm_{name}" in self.model_fields_set)
+        }
 
     def token_limit_of(self, model: str, *, is_groq: bool) -> int:
         """The most tokens to ask for: of the answer, and of a reasoning model's thoughts."""

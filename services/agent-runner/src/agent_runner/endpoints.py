@@ -27,3 +27,9 @@ def endpoints(
 def is_at_groq(url: str) -> bool:
     host = urlsplit(url).hostname or ""
     return host == "groq.com" or host.endswith(".groq.com")
+
+
+def is_at_openai(url: str) -> bool:
+    """Whether it is OpenAI's own service or Azure's of it."""
+    host = urlsplit(url).hostname or ""
+    return host == "api.openai.com" or host.endswith((".api.openai.com", ".openai.azure.com"))

@@ -357,7 +357,7 @@ _SAMPLING = {"temperature", "top_p", "presence_penalty", "frequency_penalty"}
     ("settings", "limit", "sampling"),
     [
         ({}, "max_completion_tokens", _SAMPLING),
-        ({"llm_base_url": "http://127.0.0.1:8000/v1", "llm_models": "any"}, "max_tokens", _SAMPLING),
+        ({"llm_base_url": "http://127.0.0.1:8000/v1", "llm_models": "any"}, "max_tokens", {"temperature", "top_p"}),
         ({"llm_base_url": "http://127.0.0.1:8000/v1", "llm_models": "gpt-5-mini"}, "max_completion_tokens", set()),
         ({"llm_base_url": "http://127.0.0.1:8000/v1", "llm_models": "openai/o3"}, "max_completion_tokens", set()),
     ],

@@ -36,6 +36,7 @@ from agent_runner.domain.model_names import is_openais_reasoning_model
 from agent_runner.domain.speakable import Speakable
 from agent_runner.domain.thoughts import without_thoughts
 from agent_runner.domain.tool_rounds import Rounds
+from agent_runner.endpoints import is_at_openai
 from agent_runner.worker.providers import tls
 from agent_runner.worker.providers.answering import Answering
 from agent_runner.worker.providers.error_name import named
@@ -123,8 +124,14 @@ class LanguageModel(GroqLLMService):
             logger.debug(f"no model list from {self._ways.first.endpoint.url}: {named(error)}")
 
     def build_chat_completion_params(self, params_from_context: Any) -> dict[str, Any]:
-        """Leave out what is unset: Pipecat's `run_inference` would set a limit beside the one that the server knows."""
+        """Leave out what is unset: Pipecat's `run_inference` would set a limit beside the one that the server knows.
+
+        `stream_options` asks for the counts of tokens, which only traces show; strict servers refuse it.
+        """
         params = super().build_chat_completion_params(params_from_context)
+        endpoint = self._ways.first.endpoint
+        if not (endpoint.is_groq or is_at_openai(endpoint.url)):
+            params.pop("stream_options", None)
         return {name: value for name, value in params.items() if value is not NOT_GIVEN}
 
     async def _generate_summary(self, frame: LLMContextSummaryRequestFrame) -> tuple[str, int]:
@@ -289,16 +296,15 @@ class LanguageModel(GroqLLMService):
         self._settings.model = way.model
         is_groq = way.endpoint.is_groq
         limit = widening * self._config.token_limit_of(way.model, is_groq=is_groq)
-        is_openais = is_openais_reasoning_model(way.model)
         # Groq counts thoughts in both and has deprecated max_tokens; other servers may know no other.
-        counts_thoughts = is_groq or is_openais
+        counts_thoughts = is_groq or is_openais_reasoning_model(way.model)
         self._settings.max_tokens = NOT_GIVEN if counts_thoughts else limit
         self._settings.max_completion_tokens = limit if counts_thoughts else NOT_GIVEN
-        config = self._config
-        self._settings.temperature = NOT_GIVEN if is_openais else config.llm_temperature
-        self._settings.top_p = NOT_GIVEN if is_openais else config.llm_top_p
-        self._settings.presence_penalty = NOT_GIVEN if is_openais else config.llm_presence_penalty
-        self._settings.frequency_penalty = NOT_GIVEN if is_openais else config.llm_frequency_penalty
+        sampling = self._config.sampling_of(way.model, is_groq=is_groq)
+        self._settings.temperature = sampling.get("temperature", NOT_GIVEN)
+        self._settings.top_p = sampling.get("top_p", NOT_GIVEN)
+        self._settings.presence_penalty = sampling.get("presence_penalty", NOT_GIVEN)
+        self._settings.frequency_penalty = sampling.get("frequency_penalty", NOT_GIVEN)
         self._settings.reasoning_effort = self._config.reasoning_effort_of(way.model, is_groq=is_groq)
         self.supports_developer_role = is_groq
         if (str(self._client.base_url).rstrip("/"), self._client.api_key) != (
