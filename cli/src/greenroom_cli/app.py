@@ -2,10 +2,12 @@
 
 import traceback
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from chassis.errors import text_of
 from greenroom_cli import network
 from greenroom_cli.commands import (
     agent,
@@ -77,7 +79,7 @@ def run_app() -> int:
     except BrokenPipeError:
         return EXIT_OUTPUT_CLOSED
     except OSError as error:
-        complain(CommandError(str(error), "check the disk, the file's permissions and the network"))
+        complain(_os_problem(error))
         return 1
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
@@ -85,3 +87,12 @@ def run_app() -> int:
         traceback.print_exc()
         return 70  # internal error, as in sysexits.h
     return 0
+
+
+def _os_problem(error: OSError) -> CommandError:
+    """The problem with its place in our code where the error has no text, as an expired deadline has none."""
+    ours = [frame for frame in traceback.extract_tb(error.__traceback__) if "greenroom_cli" in frame.filename]
+    place = f" in {ours[-1].name} ({Path(ours[-1].filename).name}:{ours[-1].lineno})" if ours and not str(error) else ""
+    if isinstance(error, TimeoutError):
+        return CommandError(f"no answer in time: {text_of(error)}{place}", "try again, or run: greenroom doctor")
+    return CommandError(f"{text_of(error)}{place}", "check the disk, the file's permissions and the network")

@@ -6,8 +6,10 @@ from collections import deque
 import numpy as np
 from livekit import rtc
 
-from chassis.tasks import Tasks, cancel
+from chassis.errors import text_of
+from chassis.tasks import Tasks, cancel, first_of
 from greenroom_cli.call.audio import FRAME_SAMPLES, RATE, Samples
+from greenroom_cli.errors import CommandError
 
 # A short queue keeps the track from starving; its length is the delay of `spoken`.
 QUEUE_MS = 60
@@ -27,12 +29,22 @@ class Microphone:
         self._task = Tasks().spawn(self._run())
 
     async def say(self, samples: Samples) -> None:
-        """Send speech; return when its last frame was played into the track."""
+        """Send speech; return when its last frame was played into the track. When cancelled, drop the rest.
+
+        Raises:
+            CommandError: The track takes no sound any more.
+        """
         self._said.clear()
         for start in range(0, len(samples), FRAME_SAMPLES):
             self._frames.append(samples[start : start + FRAME_SAMPLES])
-        async with asyncio.timeout(len(samples) / RATE + 5):
-            await self._said.wait()
+        try:
+            if await first_of(self._said.wait(), asyncio.shield(self._task)) == 0:
+                return
+        except Exception as error:
+            raise CommandError(f"the microphone's track takes no sound: {text_of(error)}", "call again") from error
+        finally:
+            self._frames.clear()
+        raise CommandError("the microphone was closed before everything was said")
 
     async def close(self) -> None:
         """Stop after the current frame: the native library may call back for a cancelled one."""

@@ -20,7 +20,13 @@ from greenroom_cli.errors import CommandError
 
 AGENT = "agent:"
 CONNECT_S = 10.0
+# A busy machine plays slower than real time.
+SAY_FACTOR, SAY_SLACK_S = 2.0, 10.0
 T = TypeVar("T")
+
+
+class NotSpoken(CommandError):
+    """A sentence was not sent, or not all of it; the call can go on while the room is open."""
 
 
 class Call:
@@ -98,16 +104,32 @@ class Call:
         return await self._until(self.ear.utterances.get(), deadline_s, "the agent has not said anything more")
 
     async def say(self, speech: Speech) -> float:
-        """Speak; return the monotonic time at which the last sound was sent."""
-        limit_s = speech.seconds + 10
-        await self._until(self._microphone.say(speech.samples), limit_s, "the words could not be sent")
+        """Speak; return the monotonic time at which the last sound was sent.
+
+        Raises:
+            NotSpoken: The machine is too busy to play the sound, or the room was closed meanwhile.
+        """
+        limit_s = SAY_FACTOR * speech.seconds + SAY_SLACK_S
+        missing = f"{speech.text!r} was not spoken in full: its {speech.seconds:.1f} s of sound were not sent"
+        try:
+            await self._until(
+                self._microphone.say(speech.samples), limit_s, missing, "say it again on a less busy machine"
+            )
+        except CommandError as error:
+            raise NotSpoken(error.problem, error.fix) from error
         return time.monotonic()
 
     async def closed(self) -> str:
         """Wait until the room is closed (the session has ended); return the reason."""
         return await asyncio.shield(self._closed)
 
-    async def _until(self, event: Awaitable[T], deadline_s: float, missing: str) -> T:
+    async def _until(
+        self,
+        event: Awaitable[T],
+        deadline_s: float,
+        missing: str,
+        fix: str = "see the logs of agent-runner and of the session",
+    ) -> T:
         waiting = asyncio.ensure_future(event)
         try:
             if await first_of(waiting, asyncio.shield(self._closed), timeout_s=deadline_s) == 0:
@@ -118,7 +140,7 @@ class Call:
             raise CommandError(
                 f"{missing}, and the room was closed: {self._closed.result()}", "see the session's reason"
             )
-        raise CommandError(f"{missing} within {deadline_s:g} s", "see the logs of agent-runner and of the session")
+        raise CommandError(f"{missing} within {deadline_s:g} s", fix)
 
     def _on_participant(self, participant: rtc.RemoteParticipant) -> None:
         if participant.identity.startswith(AGENT) and self.agent_joined_at is None:

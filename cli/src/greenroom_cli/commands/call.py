@@ -12,7 +12,7 @@ import typer
 from chassis.tasks import first_of
 from contracts.api import DEFAULT_SYSTEM_PROMPT, DEFAULT_VOICE, StartRequest
 from greenroom_cli.call.audio import Speech, read_wav
-from greenroom_cli.call.participant import Call
+from greenroom_cli.call.participant import Call, NotSpoken
 from greenroom_cli.call.place import AGENT_JOINS_S, NO_KEY_FIX, REPLY_S
 from greenroom_cli.call.transcriber import Heard, Transcriber
 from greenroom_cli.call.voice import speak
@@ -112,8 +112,14 @@ async def _talk(line: Call, speeches: AsyncGenerator[Speech]) -> None:
     closed = asyncio.ensure_future(line.closed())
     try:
         while (speech := await _unless(closed, anext(speeches, None))) is not None:
-            await line.say(speech)
-            await _hear_out(line)
+            try:
+                await line.say(speech)
+            except NotSpoken as error:
+                if closed.done():
+                    break
+                warn(str(error))
+            else:
+                await _hear_out(line)
         if closed.done():
             say(f"the call has ended: {closed.result()}")
     finally:

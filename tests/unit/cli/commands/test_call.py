@@ -1,11 +1,17 @@
-"""What `call` says before the call: which sentences the sandbox knows."""
+"""What `call` says before the call, and when a sentence is not spoken."""
 
+import asyncio
+from collections.abc import AsyncGenerator
 from importlib import resources
+from typing import cast
 
+import numpy as np
 import pytest
 from typer.main import get_command
 
 from greenroom_cli.app import app
+from greenroom_cli.call.audio import Speech
+from greenroom_cli.call.participant import Call, NotSpoken
 from greenroom_cli.commands import call
 from greenroom_cli.errors import CommandError
 from greenroom_cli.gateway import Gateway
@@ -46,3 +52,38 @@ def test_the_sentences_that_are_named_are_in_the_sandboxs_list() -> None:
     assert len(named) == 3
     for text in named:
         assert text.replace("ten", "{count}").replace("anna", "{name}") in known
+
+
+class Line:
+    """A call whose first sentence cannot be sent."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.room_closed = asyncio.get_running_loop().create_future()
+
+    async def listen(self, _limit_s: float) -> None: ...
+
+    async def closed(self) -> str:
+        return await asyncio.shield(self.room_closed)
+
+    async def say(self, speech: Speech) -> float:
+        self.said.append(speech.text)
+        if len(self.said) == 1:
+            raise NotSpoken(f"{speech.text!r} was not spoken in full", "say it again")
+        return 0.0
+
+
+async def test_a_sentence_that_was_not_spoken_does_not_end_the_call(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(call, "WORDS_FOLLOW_S", 0)
+
+    async def speeches() -> AsyncGenerator[Speech]:
+        for text in ("Hello", "Goodbye"):
+            yield Speech(text, np.zeros(1, dtype=np.int16))
+
+    line = Line()
+    await call._talk(cast(Call, line), speeches())  # pyright: ignore[reportPrivateUsage]
+
+    assert line.said == ["Hello", "Goodbye"]
+    assert capsys.readouterr().err == "'Hello' was not spoken in full; say it again\n"
