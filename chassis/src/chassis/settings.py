@@ -93,25 +93,35 @@ def load(cls: type[S], env_file: Path | None = None) -> S:
     try:
         return cls() if env_file is None else cls(_env_file=env_file)  # pyright: ignore[reportCallIssue]
     except (ValidationError, SettingsError) as error:
-        _end(_told(cls, error))
+        _end("; ".join(_lines(cls, error)))
 
 
-def problem(cls: type[BaseSettings], environment: Mapping[str, str]) -> str | None:
-    """The error line that `load` would print for this environment; None when the settings are valid.
+def problems(cls: type[BaseSettings], environment: Mapping[str, str]) -> list[str]:
+    """What `load` would refuse in this environment, a line for each variable; empty when the settings are valid.
 
     Not thread-safe: it replaces `os.environ` for a moment.
     """
     own = dict(os.environ)
     os.environ.clear()
     os.environ.update(environment)
+    found: list[str] = []
     try:
-        cls()
-    except (ValidationError, SettingsError) as error:
-        return _told(cls, error)
+        # The first value that is not JSON hides every other mistake, so look again without it.
+        for _ in cls.model_fields:
+            try:
+                cls()
+            except ValidationError as error:
+                return found + _lines(cls, error)
+            except SettingsError as error:
+                found += _lines(cls, error)
+                for name in [name for name in os.environ if name.upper() == _variable(cls, _not_json(error))]:
+                    del os.environ[name]
+            else:
+                break
+        return found
     finally:
         os.environ.clear()
         os.environ.update(own)
-    return None
 
 
 def variables(cls: type[BaseSettings]) -> frozenset[str]:
@@ -127,12 +137,17 @@ def variables(cls: type[BaseSettings]) -> frozenset[str]:
     return frozenset(found)
 
 
-def _told(cls: type[BaseSettings], error: ValidationError | SettingsError) -> str:
+def _lines(cls: type[BaseSettings], error: ValidationError | SettingsError) -> list[str]:
     if isinstance(error, ValidationError):
-        return "; ".join(_line(cls, dict(e)) for e in error.errors(include_url=False))
-    found = re.search(r'field "(\w+)"', str(error))  # a list or dict that is not valid JSON
-    name = found.group(1) if found else ""
-    return f"{_variable(cls, name)}: not valid JSON. {_fix(cls, name)}"
+        return [_line(cls, dict(e)) for e in error.errors(include_url=False)]
+    name = _not_json(error)
+    return [f"{_variable(cls, name)}: not valid JSON. {_fix(cls, name)}"]
+
+
+def _not_json(error: SettingsError) -> str:
+    """The name of the field whose list or dict is not valid JSON."""
+    found = re.search(r'field "(\w+)"', str(error))
+    return found.group(1) if found else ""
 
 
 def _line(cls: type[BaseSettings], error: dict[str, Any]) -> str:

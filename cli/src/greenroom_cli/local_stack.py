@@ -45,17 +45,20 @@ def options(environment: Mapping[str, str], wanted: Wanted) -> StackOptions:
             f"HOST={host} lets other machines in, but GREENROOM_API_KEYS is not set",
             "set it to a key (make one with: openssl rand -hex 32), or set HOST=127.0.0.1",
         )
-    parts = EVERYTHING | ({Part.POSTGRES} if wanted.postgres else frozenset[Part]())
-    parts -= {part for part, url in URLS.items() if url in environment}
-    if not missing_keys(environment):
-        parts -= {Part.SANDBOX}
     return StackOptions(
-        parts=parts,
+        parts=parts(environment, postgres=wanted.postgres),
         nodes=wanted.nodes,
         environment=environment,
         ports=_ports(environment, wanted.ports or {}),
         preferred_ports={Part.GATEWAY: GATEWAY_PORT},
     )
+
+
+def parts(environment: Mapping[str, str], *, postgres: bool = False) -> frozenset[Part]:
+    """What a local stack starts in this environment: not what it names, nor a sandbox where each provider has a key."""
+    wanted = EVERYTHING | ({Part.POSTGRES} if postgres else frozenset[Part]())
+    wanted -= {part for part, url in URLS.items() if url in environment}
+    return wanted if missing_keys(environment) else wanted - {Part.SANDBOX}
 
 
 def unreachable_livekit(environment: Mapping[str, str]) -> str | None:

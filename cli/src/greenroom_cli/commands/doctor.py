@@ -17,8 +17,9 @@ from greenroom_cli.doctor.machine import check_machine
 from greenroom_cli.doctor.providers import check_providers
 from greenroom_cli.doctor.servers import check_servers
 from greenroom_cli.doctor.services import check_services
+from greenroom_cli.doctor.values import check_values
 from greenroom_cli.runner import run
-from greenroom_cli.settings import DEFAULT_STATE, Settings, command_environment
+from greenroom_cli.settings import DEFAULT_STATE, Settings, command_environment, user_environment
 from greenroom_cli.stack.state import StateFolder
 
 MARKS = {
@@ -54,13 +55,14 @@ async def examine(state: Path) -> list[Check]:
     settings = Settings.of(environment)
     is_running = StateFolder(state).running() is not None
     machine = check_machine(environment, state, stack_is_running=is_running)
+    values = check_values(user_environment())
     clocks: Clocks = {}
     servers, services, providers = await asyncio.gather(
         check_servers(settings, environment, clocks),
         check_services(settings, environment, clocks, stack_is_running=is_running),
         check_providers(settings),
     )
-    return [*machine, *servers, *services, *check_clocks(clocks), *providers]
+    return [*machine, *values, *servers, *services, *check_clocks(clocks), *providers]
 
 
 def _show(checks: list[Check]) -> None:

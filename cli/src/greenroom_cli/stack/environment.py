@@ -8,7 +8,6 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from chassis.environment import is_given
-from greenroom_cli.errors import CommandError
 from greenroom_cli.stack.options import Part
 
 if TYPE_CHECKING:
@@ -21,20 +20,14 @@ def for_part(part: Part, everything: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in everything.items() if is_given(name, own)}
 
 
-def refuse_bad_settings(part: Part, environment: Mapping[str, str]) -> None:
-    """Check a part's settings before anything starts.
-
-    Raises:
-        CommandError: The part would refuse them.
-    """
-    from chassis.settings import problem
+def mistakes(part: Part, environment: Mapping[str, str]) -> list[str]:
+    """What a part would refuse of its settings when it starts, a line for each variable."""
+    from chassis.settings import problems
 
     checked = _settings(part)
     if "AGENT_ENV_FILE" in environment:
         checked = checked[:1]  # the node reads the rest of the agent's configuration
-    for settings in checked:
-        if line := problem(settings, environment):
-            raise CommandError(f"{part.value}: bad settings: {line}", "correct the environment or .env")
+    return [line for settings in checked for line in problems(settings, environment)]
 
 
 @cache

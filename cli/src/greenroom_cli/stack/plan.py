@@ -1,12 +1,13 @@
 """The processes of a stack: their ports, their environment, their order."""
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from itertools import chain
 
 from greenroom_cli.errors import CommandError
 from greenroom_cli.stack import servers
 from greenroom_cli.stack.disk import LEAST_LIMIT, nats_disk
-from greenroom_cli.stack.environment import for_part, refuse_bad_settings
+from greenroom_cli.stack.environment import for_part, mistakes
 from greenroom_cli.stack.options import Part, StackOptions
 from greenroom_cli.stack.ports import LOOPBACK, free_ports, is_free, reached_at, require_free
 from greenroom_cli.stack.process import ProcessSpec
@@ -84,8 +85,11 @@ class Plan:
                 await servers.postgres(self._folder, ports["postgres"], self._keys.postgres_password, inherited)
             )
         if Part.SANDBOX in parts:
-            specs.append(sandbox(ports["sandbox"], for_part(Part.SANDBOX, self._options.environment)))
+            specs.append(self._sandbox())
         return specs
+
+    def _sandbox(self) -> ProcessSpec:
+        return sandbox(self._ports["sandbox"], for_part(Part.SANDBOX, self._options.environment))
 
     def migrations(self) -> list[ProcessSpec]:
         return [migration(self._environment_of(Part.BILLING))] if Part.BILLING in self._options.parts else []
@@ -96,9 +100,21 @@ class Plan:
         Raises:
             CommandError: A service would refuse its settings.
         """
+        if found := self.mistakes():
+            told = "; ".join(f"{part.value}: bad settings: {line}" for line, part in found.items())
+            raise CommandError(told, "correct the environment or .env")
+
+    def mistakes(self) -> dict[str, Part]:
+        """What sandbox and services would refuse of their settings: each line once, with the first that says it."""
+        found: dict[str, Part] = {}
+        if Part.SANDBOX in self._options.parts and find_spec("sandbox"):
+            for line in mistakes(Part.SANDBOX, self._sandbox().environment):
+                found[line] = Part.SANDBOX
         for spec in self.services():
             part = Part.AGENT_RUNNER if spec.name in _node_names(self._options) else Part(spec.name)
-            refuse_bad_settings(part, spec.environment)
+            for line in mistakes(part, spec.environment):
+                found.setdefault(line, part)
+        return found
 
     def services(self) -> list[ProcessSpec]:
         """In starting order, the reverse of stopping: billing stops after every end.
