@@ -55,7 +55,7 @@ const ENDINGS: Record<string, Ending> = {
     fix: `session.ended in the scheduler's log names them. ${NODE_LOGS}`,
   },
   agent_failed: {
-    why: "more agents died than may be replaced (MAX_TAKEOVERS)",
+    why: "its agent was lost, and no other could take over (see MAX_TAKEOVERS)",
     fix: "Read the session's log file, which is named below.",
   },
   unreadable_log: {

@@ -22,6 +22,7 @@ from agent_runner.link.messages import (
 )
 from agent_runner.worker.call.apology import tones
 from contracts.lines import lines_in
+from tests.integration.agent_runner.client import Client
 from tests.integration.agent_runner.worker_stage import (
     RATE,
     Fork,
@@ -363,7 +364,9 @@ async def test_a_voice_that_falls_silent_ends_the_call_with_what_is_kept(
     apology = "I am sorry, this does not work today."
     await sandbox.control("replies", {"replies": ["I am fine."] * 3})
     worker = await fork(apology=apology, tts_silence_s=1.5)
-    caller = await person().enter(session)
+    caller = person()
+    client = Client().watch(caller.room)
+    await caller.enter(session)
     log_file = tmp_path / "call.log" if is_rendered else None
     worker.send(go(livekit, session, opening_line="Hello.", log_file=str(log_file) if log_file else None))
     await worker.heard(Heard)
@@ -377,9 +380,13 @@ async def test_a_voice_that_falls_silent_ends_the_call_with_what_is_kept(
 
     await caller.type(QUESTION)
     await ended(worker, "tts", within_s=15)
+    last = [(m.user_text, m.heard_text, m.interrupted) for m in worker.said if isinstance(m, Turn)][-1]
     if is_rendered:
         await caller.hears_line(line)
+        assert last == ("", apology, False), "the transcript has it, and so do the captions"
+        await client.was_sent(lambda: client.streams[-1][2] == apology)
     else:
+        assert last[1] != apology
         await until(lambda: loud_s() > 1, 5)
         assert loud_s() < len(tones(RATE)) / 2 / RATE
     assert not [m for m in worker.said if isinstance(m, Turn) and m.heard_text == "I am fine."]

@@ -55,7 +55,7 @@ _REASONS: Final[Mapping[EndReason, str]] = {
     EndReason.NO_OTHER_NODE: "every node that could take it had just failed to start it",
     EndReason.START_TIMEOUT: "no agent joined the room in time",
     EndReason.ATTEMPTS_FAILED: "the start failed on as many nodes as may be tried",
-    EndReason.AGENT_FAILED: "more agents died than MAX_TAKEOVERS permits",
+    EndReason.AGENT_FAILED: "its agent was lost, and no other could take over (see MAX_TAKEOVERS)",
     EndReason.UNREADABLE_LOG: "a record of it cannot be read",
     EndReason.WORDS_LOST: "the key of its words is lost",
 }

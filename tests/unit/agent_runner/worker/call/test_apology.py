@@ -29,7 +29,7 @@ def wav(file: Path, *, rate: int, seconds: float = 1.0, channels: int = 1) -> Pa
 
 @pytest.mark.parametrize("rate", [16_000, 24_000, 48_000])
 def test_without_any_recording_there_are_tones_of_three_pitches(rate: int) -> None:
-    samples = np.frombuffer(Apology(config(tts_sample_rate=rate), "Ashley", None).audio(), "<i2")
+    samples = np.frombuffer(Apology(config(tts_sample_rate=rate), "Ashley", None).audio()[0], "<i2")
     third = round(0.33 * rate)
     pitches = [int(np.abs(np.fft.rfft(samples[n * third : (n + 1) * third])).argmax() * rate / third) for n in range(3)]
     assert [round(pitch, -1) for pitch in pitches] == [950, 1400, 1800]
@@ -38,8 +38,10 @@ def test_without_any_recording_there_are_tones_of_three_pitches(rate: int) -> No
 
 def test_a_recording_of_the_operators_is_played_at_the_rate_of_the_call(tmp_path: Path) -> None:
     file = wav(tmp_path / "sorry.wav", rate=8000, seconds=2)
-    pcm = Apology(config(apology_file=file, tts_sample_rate=24_000), "Ashley", None).audio()
+    apology = Apology(config(apology_file=file, tts_sample_rate=24_000, apology="Sorry."), "Ashley", None)
+    pcm, words = apology.audio()
     assert abs(len(pcm) - 2 * 2 * 24_000) < 100
+    assert words == "Sorry."
 
 
 @pytest.mark.parametrize(
@@ -59,9 +61,9 @@ def test_a_recording_that_cannot_be_used_is_refused_with_the_reason(tmp_path: Pa
 def test_a_recording_that_was_removed_or_damaged_since_is_replaced_by_the_tones(tmp_path: Path) -> None:
     apology = Apology(config(apology_file=(file := wav(tmp_path / "sorry.wav", rate=8000))), "Ashley", None)
     file.write_text("sorry")
-    assert apology.audio() == tones(24_000)
+    assert apology.audio() == (tones(24_000), "")
     file.unlink()
-    assert apology.audio() == tones(24_000)
+    assert apology.audio() == (tones(24_000), "")
 
 
 def test_each_voice_and_sentence_has_a_rendering_of_its_own(tmp_path: Path) -> None:

@@ -77,15 +77,15 @@ class Apology:
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError, EOFError, wave.Error) as error:
             log.warning("apology.not_rendered", error=f"{type(error).__name__}: {error}"[:300])
 
-    def audio(self) -> bytes:
-        """The rendering, else APOLOGY_FILE, else the tones."""
+    def audio(self) -> tuple[bytes, str]:
+        """The rendering, else APOLOGY_FILE, else the tones; and the words in it."""
         for file in (self._file, self._config.apology_file):
             if file is not None and file.exists():
                 try:
-                    return _read(file, self._config.tts_sample_rate)
+                    return _read(file, self._config.tts_sample_rate), self.text
                 except (OSError, ValueError, EOFError, wave.Error) as error:
                     log.error("apology.unreadable", file=str(file), error=str(error))
-        return tones(self._config.tts_sample_rate)
+        return tones(self._config.tts_sample_rate), ""
 
     async def _ask(self) -> bytes:
         config = self._config

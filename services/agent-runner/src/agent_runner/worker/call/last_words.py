@@ -109,7 +109,7 @@ class LastWords:
                 await asyncio.wait([speaking])
                 return
         if self._room.caller_in_room:
-            await self._pipeline.play(apology.audio())
+            await self._pipeline.play(*apology.audio())
             await self._room.played_out()
 
     async def _has_joined(self) -> None:

@@ -11,7 +11,15 @@ from functools import partial
 from typing import Any, Final
 
 from pipecat.clocks.base_clock import BaseClock
-from pipecat.frames.frames import ErrorFrame, Frame, InterruptionFrame, OutputAudioRawFrame
+from pipecat.frames.frames import (
+    ErrorFrame,
+    Frame,
+    InterruptionFrame,
+    LLMAssistantPushAggregationFrame,
+    OutputAudioRawFrame,
+    TTSStartedFrame,
+    TTSTextFrame,
+)
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker
 from pipecat.processors.aggregators.llm_context import LLMContext
@@ -170,14 +178,22 @@ class AgentPipeline:
         if self._running is not None:
             await asyncio.wait([self._running], timeout=timeout_s)
 
-    async def play(self, pcm: bytes) -> None:
-        """Interrupt the agent, play these samples (mono, 16 bit, at the output's rate) and wait until they are sent."""
+    async def play(self, pcm: bytes, words: str = "") -> None:
+        """Interrupt the agent, play these samples (mono, 16 bit, at the output's rate) and wait until they are sent.
+
+        Args:
+            words: What they say, for captions and the log.
+        """
         output = self.transport.output()
         bytes_per_s = 2 * output.sample_rate
         await output.queue_frame(InterruptionFrame(), FrameDirection.DOWNSTREAM)  # ends a pause, too
         is_out = self.ear.after(len(pcm))
         padded = pcm + bytes(bytes_per_s // 10)  # the output holds back an incomplete chunk
-        await output.queue_frame(OutputAudioRawFrame(padded, output.sample_rate, 1), FrameDirection.DOWNSTREAM)
+        said = TTSTextFrame(words, "sentence", context_id="played")
+        said.includes_inter_frame_spaces = True
+        line = (TTSStartedFrame("played"), said) if words else ()
+        for frame in (*line, OutputAudioRawFrame(padded, output.sample_rate, 1), LLMAssistantPushAggregationFrame()):
+            await output.queue_frame(frame, FrameDirection.DOWNSTREAM)
         with suppress(TimeoutError):
             async with asyncio.timeout(len(pcm) / bytes_per_s + _LATE_S):
                 await is_out.wait()
