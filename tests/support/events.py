@@ -125,9 +125,18 @@ def tool(
 
 
 def fault(
-    provider: str = "tts", kind: str = "silent", *, n: int = 1, epoch: int = 1, ms: int | None = None, after: float = 12
+    provider: str = "tts",
+    kind: str = "silent",
+    *,
+    n: int = 1,
+    epoch: int = 1,
+    ms: int | None = None,
+    after: float = 12,
+    detail: str = "",
 ) -> ProviderFault:
-    return ProviderFault(session_id=SESSION, time=at(after), epoch=epoch, n=n, provider=provider, kind=kind, ms=ms)
+    return ProviderFault(
+        session_id=SESSION, time=at(after), epoch=epoch, n=n, provider=provider, kind=kind, ms=ms, detail=detail
+    )
 
 
 def tick(served_ms: int = 0, epoch: int = 1, *, session_id: str = SESSION, fault_ms: int = 0) -> ServedTick:

@@ -229,9 +229,14 @@ class ProviderFault(_EpochEvent):
     provider: str = Field(description="stt, llm, tts or tool")
     kind: str = Field(
         description="silent: it kept the agent deaf or mute; unanswered, broke_off: an answer failed before or after "
-        "its first words, the agent apologised, and the call went on; unusable: its retries are exhausted"
+        "its first words, the agent apologised, and the call went on; unusable: it fails for the rest of "
+        "the call"
     )
-    detail: str = Field(default="", max_length=300, description="the error's name, without words of the conversation")
+    detail: str = Field(
+        default="",
+        max_length=300,
+        description="the error's name, and a language model's status, name and host, without words of the conversation",
+    )
     ms: Ms | None = Field(default=None, description="how long it lasted; None: it has not ended")
 
     @property

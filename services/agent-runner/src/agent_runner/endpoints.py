@@ -14,6 +14,11 @@ class Endpoint:
     key: str = field(repr=False)
     is_groq: bool = False
 
+    @property
+    def host(self) -> str:
+        """The host, and the port that the address names."""
+        return urlsplit(self.url).netloc.rpartition("@")[2]
+
 
 def endpoints(
     url: str, key: SecretStr, fallback_url: str | None, fallback_key: SecretStr | None

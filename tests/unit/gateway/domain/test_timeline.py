@@ -193,6 +193,35 @@ def test_a_tool_that_failed_is_a_warning(outcome: str, title: str) -> None:
         (fault("stt"), "Speech to text does not answer; this time is not billed"),
         (fault("llm", "unusable"), "The language model is unusable: its retries are exhausted"),
         (
+            fault("llm", "unusable", detail="unknown: NoAnswer: BadRequestError"),  # an older agent's
+            "The language model is unusable: its retries are exhausted",
+        ),
+        (
+            fault("llm", "unusable", detail="authentication: AuthenticationError 401; model any at host:8000"),
+            "The language model is unusable: it refused the key (401)",
+        ),
+        (
+            fault("llm", "unusable", detail="invalid_request: NotFoundError 404; model Qwen/Qwen3-8B at host"),
+            "The language model is unusable: it has no model Qwen/Qwen3-8B, or the address is wrong (404)",
+        ),
+        (
+            fault("llm", "unusable", detail="unknown: NoAnswer: BadRequestError 400; model any at host"),
+            "The language model is unusable: it refused the request (400)",
+        ),
+        (
+            fault("llm", "unusable", detail="unknown: NoAnswer: APIConnectionError; model any at host"),
+            "The language model is unusable: it could not be reached",
+        ),
+        (
+            fault("llm", "unusable", detail="unknown: NoAnswer: InternalServerError 503; model any at host"),
+            "The language model is unusable: its server failed (503)",
+        ),
+        (
+            fault("llm", "unanswered", ms=2400, detail="unknown: NoAnswer: RateLimitError 429; model any at host"),
+            "The language model did not answer: it failed after 2.4 s because its rate limit is reached (429); "
+            "the agent apologised",
+        ),
+        (
             fault("llm", "unanswered", ms=2400),
             "The language model did not answer: it failed after 2.4 s; the agent apologised",
         ),

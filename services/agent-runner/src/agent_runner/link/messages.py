@@ -228,7 +228,7 @@ class Recovered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """A provider is unusable: its retries are exhausted. Sent once for each provider.
+    """A provider is unusable for the rest of the call. Sent once for each provider.
 
     Attributes:
         detail: The provider's text, which may quote the conversation.

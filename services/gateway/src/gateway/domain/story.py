@@ -26,6 +26,7 @@ from contracts.events import (
     ToolCalled,
     TurnFinished,
 )
+from gateway.domain.failures import failure_words, known_failure
 from gateway.domain.sentences import (
     cause_words,
     ended_sentence,
@@ -256,10 +257,11 @@ def _fault(event: ProviderFault) -> Told:
     facts = {"provider": event.provider, "kind": event.kind, "ms": event.ms, "detail": event.detail or None}
     who = _sentence(provider_words(event.provider))
     if event.kind == "unusable":
-        return Told(f"{who} is unusable: its retries are exhausted", facts, "error")
+        return Told(f"{who} is unusable: {failure_words(event.detail)}", facts, "error")
     if event.kind in _FAILED_ANSWERS and event.ms is not None:
         failed = f"{_FAILED_ANSWERS[event.kind]} after {seconds_words(event.ms)}"
-        return Told(f"{who} {failed}; the agent apologised", facts, "warning")
+        why = f" because {known}" if (known := known_failure(event.detail)) else ""
+        return Told(f"{who} {failed}{why}; the agent apologised", facts, "warning")
     if event.ms is None:
         return Told(f"{who} does not answer; this time is not billed", facts, "warning")
     return Told(f"{who} did not answer for {seconds_words(event.ms)}; this time is not billed", facts, "warning")

@@ -227,10 +227,11 @@ class AgentPipeline:
 
         @self.worker.event_handler("on_pipeline_error")
         async def _(_worker: object, frame: ErrorFrame) -> None:
-            if frame.processor is self.llm:
+            asked = self.llm.asked if frame.processor is self.llm else None
+            if asked is not None:
                 self.shown.unanswered(failed=True)
             unusable = frame.processor is not None and not frame.processor.is_usable
-            self._listener.error(self._provider(frame.processor), frame.error, unusable, error_name(frame))
+            self._listener.error(self._provider(frame.processor), frame.error, unusable, error_name(frame, asked))
 
         @user.event_handler("on_user_turn_stopped")
         async def _(_user: object, _strategy: object, message: UserTurnStoppedMessage) -> None:

@@ -5,12 +5,24 @@
 from openai import APIStatusError
 from pipecat.frames.frames import ErrorFrame
 
+from agent_runner.worker.providers.ways import Way
+from contracts.failed_requests import FailedRequest
 
-def error_name(frame: ErrorFrame) -> str:
-    """The kind of error, its exception and the cause of that."""
+
+def error_name(frame: ErrorFrame, asked: Way | None = None) -> str:
+    """The kind of error, its exception and the cause of that.
+
+    Args:
+        asked: The language model that the failed request asked; it is named, with the status of the answer.
+    """
     kind = "unknown" if frame.category is None else frame.category.value
     raised = [] if frame.exception is None else [frame.exception, frame.exception.__cause__]
-    return ": ".join([kind, *(type(error).__name__ for error in raised if error is not None)])
+    errors = [error for error in raised if error is not None]
+    names = [kind, *(type(error).__name__ for error in errors)]
+    if asked is not None and errors:
+        status = errors[-1].status_code if isinstance(errors[-1], APIStatusError) else None
+        names[-1] = str(FailedRequest(names[-1], status, asked.model, asked.endpoint.host))
+    return ": ".join(names)
 
 
 def named(error: Exception) -> str:

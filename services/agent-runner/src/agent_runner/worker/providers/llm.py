@@ -74,12 +74,14 @@ class LanguageModel(GroqLLMService):
         questions_asked: How often the context was sent to be answered.
         answer: The newest answer.
         known_results: Of the calls of tools.
+        asked: The model and the endpoint of the newest request for an answer.
     """
 
     on_fault: Callable[[float], None]
     questions_asked = 0
     answer: Answering
     known_results: KnownResults
+    asked: Way
     _config: AgentConfig
     _ways: Ways
     _dropped = 0  # messages of the context that were left out
@@ -105,7 +107,8 @@ class LanguageModel(GroqLLMService):
         service._client = service._client.with_options(
             timeout=Timeout(config.llm_read_timeout_s, connect=_CONNECT_S), max_retries=0
         )
-        service._take(service._ways.first)
+        service.asked = service._ways.first
+        service._take(service.asked)
         return service
 
     def create_client(self, api_key: Any = None, base_url: Any = None, **_: Any) -> AsyncOpenAI:
@@ -249,7 +252,7 @@ class LanguageModel(GroqLLMService):
         widening = 1
         is_reduced, budget = False, self._config.llm_context_tokens
         while True:
-            way = self._ways.first
+            way = self.asked = self._ways.first
             self._take(way, widening)
             is_off = self._settings.reasoning_effort == "none"
             answer.attempt(Speakable(is_thinking=self._thoughts.expects(way.model, is_off=is_off)))
