@@ -83,7 +83,8 @@ def start_request(**fields: str | None) -> StartRequest:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         option = _OPTIONS[str(first["loc"][-1])]
-        raise CommandError(f"{option} {first['input']!r} is invalid: {first['msg']}", "correct it") from None
+        problem = first["msg"].removeprefix("Value error, ")
+        raise CommandError(f"{option} {first['input']!r} is invalid: {problem}", "correct it") from None
 
 
 def settings(state: Path | None, url: str | None) -> Settings:

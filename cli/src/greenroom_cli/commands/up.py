@@ -22,7 +22,7 @@ from greenroom_cli.settings import DEFAULT_STATE, user_environment
 from greenroom_cli.stack import Part, Stack, StackOptions, running_stack
 from greenroom_cli.stack.ports import read_port
 from greenroom_cli.stack.private_file import write_private
-from greenroom_cli.stack.providers import NAMES, missing_keys
+from greenroom_cli.stack.providers import NAMES, missing_keys, sandbox_address
 
 
 def up(
@@ -112,7 +112,9 @@ def _welcome(stack: Stack, state: Path, environment: Mapping[str, str], seconds:
         say("             for your own programs: REDIS_READER_URL in run.json of the state folder")
     absent = [NAMES[key] for key in missing_keys(environment)]
     if absent:
-        say(f"  sandbox    in place of {', '.join(absent)}: no keys for them in the environment or .env")
+        address = sandbox_address(stack.environment)
+        say(f"  sandbox    {address} in place of {', '.join(absent)}: no keys for them in the environment or .env")
+        say(f"             what its model says next, calls of tools, faults: {address}/control (sandbox/README.md)")
     say(f"  logs       {stack.folder.logs}")
     if problem := local_stack.unreachable_livekit({**stack.environment, **environment}):
         warn(problem)

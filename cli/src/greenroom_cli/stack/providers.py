@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from greenroom_cli.stack.ports import LOOPBACK
 from greenroom_cli.stack.process import ProcessSpec
@@ -33,6 +34,14 @@ def sandbox_environment(port: int, environment: Mapping[str, str]) -> dict[str, 
         found[key] = SANDBOX_KEY
         found.update({name: template.format(host=host) for name, template in ADDRESSES[key].items()})
     return found
+
+
+def sandbox_address(environment: Mapping[str, str]) -> str | None:
+    """The sandbox's address, from the environment of a running stack; None if it replaces no provider."""
+    for key, addresses in ADDRESSES.items():
+        if environment.get(key) == SANDBOX_KEY:
+            return f"http://{urlsplit(environment[next(iter(addresses))]).netloc}"
+    return None
 
 
 def sandbox(port: int, environment: Mapping[str, str]) -> ProcessSpec:

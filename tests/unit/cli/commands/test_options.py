@@ -58,6 +58,14 @@ def test_an_argument_is_utf_8_also_where_the_locale_says_ascii() -> None:
     assert options.as_typed("SESSION", "session_é".encode().decode("ascii", "surrogateescape")) == "session_é"
 
 
+def test_a_language_that_is_no_tag_is_refused_in_the_words_of_the_check_alone() -> None:
+    with pytest.raises(CommandError) as refused:
+        options.start_request(user_name="Grace", language="german")
+
+    assert refused.value.problem.startswith("--language 'german' is invalid: ")
+    assert "Value error" not in refused.value.problem
+
+
 def test_which_gateway_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("GREENROOM_URL", raising=False)
