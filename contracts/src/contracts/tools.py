@@ -104,10 +104,12 @@ class Tool(BaseModel):
                 raise ValueError(f"`$ref` {ref[:100]!r} must lead to a part of this schema, such as #/$defs/NAME")
         return value if "type" in value else {"type": "object", **value}
 
-    @field_validator("url")
+    @field_validator("url", mode="before")
     @classmethod
-    def _is_a_tools_url(cls, value: str) -> str:
-        parse_url(value)
+    def _is_a_tools_url(cls, value: object) -> object:
+        """Before the pattern, which the caller of the API would get instead of a sentence."""
+        if isinstance(value, str):
+            parse_url(value)
         return value
 
 

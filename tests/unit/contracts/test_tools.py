@@ -28,6 +28,12 @@ def start(*tools: dict[str, Any], **more: Any) -> StartRequest:
     return StartRequest.model_validate({"userName": "Ada", "tools": tools, **more})
 
 
+@pytest.mark.parametrize("url", ["tools.example.org/look", "ftp://host/", "https://two words/", ""])
+def test_a_bad_url_is_refused_with_the_form_that_it_must_have(url: str) -> None:
+    with pytest.raises(ValidationError, match=r"must be http\(s\)://host\[:port\]\[/path\]"):
+        start(tool(url=url))
+
+
 def test_a_tool_needs_a_name_a_description_and_a_url() -> None:
     (found,) = start(tool()).tools
     assert (found.method, found.timeout_s, found.parameters) == ("POST", 10, {"type": "object", "properties": {}})
