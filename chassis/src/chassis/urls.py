@@ -40,6 +40,8 @@ def check_server_url(url: str) -> str:
     Raises:
         ValueError: The URL is invalid.
     """
+    if "://" not in url:
+        raise ValueError("it does not begin with a scheme such as http:// or wss://")
     part = _split(url)
     if part.username is not None or part.password is not None:
         raise ValueError("it must not contain a user or a password")

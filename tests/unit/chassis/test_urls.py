@@ -73,6 +73,13 @@ def test_an_unknown_parameter_is_named(url: str, named: str) -> None:
         check_redis_url(url)
 
 
+@pytest.mark.parametrize("url", ["localhost:11434/v1", "hunter2@host", "host"])
+def test_a_servers_url_without_a_scheme_is_told_to_begin_with_one(url: str) -> None:
+    with pytest.raises(ValueError, match="begin with a scheme such as http://") as caught:
+        check_server_url(url)
+    assert "hunter2" not in str(caught.value)
+
+
 def test_a_servers_url_holds_no_credentials() -> None:
     assert check_server_url("wss://host:7880/path") == "wss://host:7880/path"
     for url in (
