@@ -11,7 +11,13 @@ FIELDS: Final = frozenset({"model", "messages", "stream", "max_tokens", "tempera
 
 
 class StrictServer:
-    """Its requests, and its address. `status` and `refusal`: how it refuses all requests, if it does."""
+    """Its requests, their keys, and its address.
+
+    Attributes:
+        status: Not 200: it refuses all requests, with the message `refusal`.
+        models: All that it has, if it is not empty.
+        page: What it answers instead of each answer.
+    """
 
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
@@ -20,6 +26,8 @@ class StrictServer:
         self.fields = FIELDS
         self.status = 200
         self.refusal = "no"
+        self.models: set[str] = set()
+        self.page = ""
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -37,6 +45,10 @@ class StrictServer:
             return self.status, "application/json", json.dumps({"error": {"message": self.refusal}})
         if path.endswith("/models"):
             return 200, "application/json", json.dumps({"object": "list", "data": []})
+        if self.page:
+            return 200, "text/html", self.page
+        if self.models and body["model"] not in self.models:
+            return 404, "application/json", json.dumps({"error": {"message": "no model"}})
         self.asked.append(body)
         if unknown := sorted(body.keys() - self.fields):
             return 400, "application/json", json.dumps({"error": {"message": f"unknown fields: {unknown}"}})

@@ -5,10 +5,12 @@ import json
 from collections.abc import AsyncIterator, Callable
 
 import pytest
+from structlog.testing import capture_logs
 
 from agent_runner.adapters.llm_model import choose_models, with_models
 from agent_runner.agent_config import AgentConfig
 from chassis.errors import StartFailed
+from tests.support.strict_llm import strict_server
 
 Groq = Callable[..., str]
 
@@ -71,10 +73,44 @@ async def test_of_the_default_models_two_are_left(groq: Groq) -> None:
     assert (await with_models(default)).models == ("openai/gpt-oss-120b", "openai/gpt-oss-20b")
 
 
-async def test_another_server_is_not_asked_for_its_models() -> None:
+def other(base_url: str) -> AgentConfig:
     given = {**config("http://127.0.0.1:1/openai/v1").model_dump(exclude_unset=True), "llm_models": "qwen3:8b"}
-    other = AgentConfig.model_validate({**given, "llm_base_url": "http://127.0.0.1:1/v1", "llm_model": None})
-    assert await choose_models(other) == ("qwen3:8b", "maker/spare")
+    return AgentConfig.model_validate({**given, "llm_base_url": base_url, "llm_model": None, "llm_api_key": "sk-1"})
+
+
+async def test_another_servers_list_decides_nothing_and_is_no_news() -> None:
+    async with strict_server() as server:
+        with capture_logs() as lines:
+            assert await choose_models(other(server.url)) == ("qwen3:8b", "maker/spare")
+    assert server.keys == ["bearer sk-1"]
+    assert lines == []
+
+
+async def test_a_server_without_a_list_of_models_is_no_news() -> None:
+    async with strict_server() as server:
+        server.status = 404
+        with capture_logs() as lines:
+            assert await choose_models(other(server.url)) == ("qwen3:8b", "maker/spare")
+    assert lines == []
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_another_server_that_refuses_the_key_is_told_and_the_node_starts(status: int) -> None:
+    async with strict_server() as server:
+        server.status, server.refusal = status, "Xylophone"
+        with capture_logs() as lines:
+            assert await choose_models(other(server.url)) == ("qwen3:8b", "maker/spare")
+    assert [(line["event"], line["log_level"], line["status"]) for line in lines] == [
+        ("llm.key_refused", "warning", status)
+    ]
+    assert "Xylophone" not in str(lines)
+
+
+async def test_another_server_that_is_away_is_told_and_the_node_starts() -> None:
+    with capture_logs() as lines:
+        assert await choose_models(other("http://127.0.0.1:1/v1")) == ("qwen3:8b", "maker/spare")
+    assert [(line["event"], line["log_level"]) for line in lines] == [("llm.not_reached", "warning")]
+    assert "LLM_BASE_URL" in lines[0]["fix"]
 
 
 async def test_without_any_model_the_node_does_not_start(groq: Groq) -> None:

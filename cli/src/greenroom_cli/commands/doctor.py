@@ -13,6 +13,7 @@ from greenroom_cli.commands.options import STATE, AsJson, State
 from greenroom_cli.console import say, say_json
 from greenroom_cli.doctor.check import Check, Verdict, worst
 from greenroom_cli.doctor.clocks import Clocks, check_clocks
+from greenroom_cli.doctor.language_model import check_language_model
 from greenroom_cli.doctor.machine import check_machine
 from greenroom_cli.doctor.providers import check_providers
 from greenroom_cli.doctor.servers import check_servers
@@ -57,12 +58,13 @@ async def examine(state: Path) -> list[Check]:
     machine = check_machine(environment, state, stack_is_running=is_running)
     values = check_values(user_environment())
     clocks: Clocks = {}
-    servers, services, providers = await asyncio.gather(
+    servers, services, providers, models = await asyncio.gather(
         check_servers(settings, environment, clocks),
         check_services(settings, environment, clocks, stack_is_running=is_running),
         check_providers(settings),
+        check_language_model(environment),
     )
-    return [*machine, *values, *servers, *services, *check_clocks(clocks), *providers]
+    return [*machine, *values, *servers, *services, *check_clocks(clocks), *providers, *models]
 
 
 def _show(checks: list[Check]) -> None:

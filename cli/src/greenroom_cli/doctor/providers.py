@@ -55,13 +55,15 @@ class _Unreached(Exception):
 async def check_providers(settings: Settings) -> list[Check]:
     """Check each provider; a missing key is only a note, since the sandbox replaces that provider.
 
-    Providers whose hosts this machine cannot resolve are one check, since they have one cause.
+    Providers whose hosts this machine cannot resolve are one check, since they have one cause. With LLM_BASE_URL agents
+    do not ask Groq.
     """
-    found = await asyncio.gather(
-        _check(_Provider("AssemblyAI", "assembly_api_key", "assembly_base_url", check_assembly), settings),
-        _check(_Provider("Groq", "groq_api_key", "groq_base_url", check_groq), settings),
-        _check(_Provider("Inworld", "inworld_api_key", "inworld_http_url", check_inworld), settings),
-    )
+    providers = [
+        _Provider("AssemblyAI", "assembly_api_key", "assembly_base_url", check_assembly),
+        *([] if settings.llm_base_url else [_Provider("Groq", "groq_api_key", "groq_base_url", check_groq)]),
+        _Provider("Inworld", "inworld_api_key", "inworld_http_url", check_inworld),
+    ]
+    found = await asyncio.gather(*(_check(provider, settings) for provider in providers))
     without_name = [one for one in found if isinstance(one, _Unresolved)]
     checks = [one for one in found if isinstance(one, Check)]
     if not without_name:
@@ -148,8 +150,6 @@ async def check_assembly(settings: Settings, key: str) -> Check:
 async def check_groq(settings: Settings, key: str) -> Check:
     """Look up the configured models."""
     name = "Groq"
-    if settings.llm_base_url:
-        return Check(GROUP, name, Verdict.NOTE, f"agents ask {settings.llm_base_url} instead", "")
     # The SDK adds the path; the agent's client does not.
     base_url = settings.groq_base_url.rstrip("/").removesuffix("/openai/v1")
     client = groq.AsyncGroq(api_key=key, base_url=base_url, timeout=LIMIT_S / 2, max_retries=0)

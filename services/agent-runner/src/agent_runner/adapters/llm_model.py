@@ -1,8 +1,8 @@
 """Chooses this node's language models: the configured ones that the provider has.
 
 Groq withdraws models: each request for an unknown one gets 404, which makes an agent mute. So the node reads the list
-of models once, at its start, over plain HTTP: Groq's SDK would cost the supervisor 4 MB of memory. Another server at
-LLM_BASE_URL is not asked.
+of models once, at its start, over plain HTTP: Groq's SDK would cost the supervisor 4 MB of memory. Another server's
+list decides nothing, since some answer to names that they do not list; the request shows whether calls can reach it.
 """
 
 import asyncio
@@ -39,14 +39,15 @@ async def with_models(config: AgentConfig) -> AgentConfig:
 
 
 async def choose_models(config: AgentConfig) -> tuple[str, ...]:
-    """Ask Groq once. If it is unreachable or fails, use the configured models and log a warning.
+    """Ask Groq or the other server once. If it is unreachable or fails, use the configured models and log a warning.
 
     Raises:
-        StartFailed: The only key is refused, or no configured model exists.
+        StartFailed: Groq refuses the only key, or has no configured model.
     """
     endpoint, models = config.llm_endpoints[0], config.models
     base_url = endpoint.url.rstrip("/")
     if not endpoint.is_groq:
+        await _look_for(base_url, endpoint.key)
         return models
     try:
         async with asyncio.timeout(_ASK_S):
@@ -71,6 +72,21 @@ async def choose_models(config: AgentConfig) -> tuple[str, ...]:
     if found != models:
         log.warning("llm.models_missing", missing=[model for model in models if model not in known], used=found)
     return found
+
+
+async def _look_for(base_url: str, key: str) -> None:
+    """Log a warning if a server cannot be reached or refuses the key; it may start later than the node."""
+    try:
+        async with asyncio.timeout(_ASK_S):
+            await asyncio.to_thread(_models, base_url, key)
+    except HTTPError as error:
+        if error.code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            log.warning("llm.key_refused", url=base_url, status=error.code, fix="Set LLM_API_KEY to a valid key.")
+    except OSError as error:
+        fix = "Start the server, or correct LLM_BASE_URL: answers fail until it is there."
+        log.warning("llm.not_reached", url=base_url, error=text_of(error), fix=fix)
+    except (HTTPException, ValueError) as error:  # a server without a list of models
+        log.debug("llm.no_list", url=base_url, error=type(error).__name__)
 
 
 def _models(base_url: str, key: str) -> set[str]:

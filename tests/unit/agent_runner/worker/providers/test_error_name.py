@@ -1,5 +1,7 @@
 """What a language model's error is called in the log and in the session's events."""
 
+from typing import Any
+
 import httpx
 import pytest
 from openai import APIConnectionError
@@ -29,7 +31,8 @@ def test_it_has_status_model_and_host_and_no_text_of_the_server(status: int, url
 
 def test_without_an_answer_it_has_the_cause_the_model_and_the_host() -> None:
     error = NoAnswer("no answer to Xylophone")
-    error.__cause__ = APIConnectionError(request=httpx.Request("POST", "http://host"))
+    request: Any = httpx.Request("POST", "http://host")
+    error.__cause__ = APIConnectionError(request=request)
     name = error_name(ErrorFrame("", exception=error), Way(Endpoint("http://host:1/v1", ""), "openai/gpt-5 at home"))
     assert name == "unknown: NoAnswer: APIConnectionError; model openai/gpt-5 at home at host:1"
     assert FailedRequest.of(name) == FailedRequest("APIConnectionError", None, "openai/gpt-5 at home", "host:1")
