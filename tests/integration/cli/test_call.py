@@ -5,6 +5,7 @@ import time
 import wave
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from livekit import api, rtc
 
 from contracts.rooms import room_shape
 from greenroom_cli.call.audio import FRAME_SAMPLES, RATE, Samples, Speech, is_loud
+from greenroom_cli.call.captions import FINAL, SEGMENT, TOPIC, Captions
 from greenroom_cli.call.participant import Call
 from greenroom_cli.errors import CommandError
 from greenroom_cli.stack import Part, StackOptions, running_stack
@@ -74,6 +76,14 @@ class StandIn:
             frame = samples[start : start + FRAME_SAMPLES]
             await self.source.capture_frame(rtc.AudioFrame(frame.tobytes(), RATE, 1, len(frame)))
 
+    async def caption(self, segment: str, *versions: str, is_final: bool = True) -> None:
+        """Send a caption that grows, as the agent does: its last attributes say that it is final."""
+        attributes = {SEGMENT: segment, FINAL: "false"}
+        writer = await self.room.local_participant.stream_text(topic=TOPIC, attributes=attributes)
+        for before, text in pairwise(("", *versions)):
+            await writer.write(text.removeprefix(before))
+        await writer.aclose(attributes={SEGMENT: segment, FINAL: str(is_final).lower()})
+
     async def leave(self) -> None:
         for task in self._tasks:
             task.cancel()
@@ -124,6 +134,23 @@ async def test_caller_and_agent_hear_each_other(livekit: LiveKit, agent: StandIn
         recorded = np.frombuffer(file.readframes(file.getnframes()), dtype=np.int16)
     assert len(recorded) == sum(len(frame) for frame in fed)
     assert np.abs(recorded).max() > 2000
+
+
+async def test_the_agents_final_captions_are_shown_once_each(livekit: LiveKit, agent: StandIn, tmp_path: Path) -> None:
+    shown: list[str] = []
+    captions = Captions(shown.append)
+    async with Call(tmp_path / "heard.wav", lambda _: None, captions) as call:
+        await call.join(livekit.url, livekit.token(f"caller:{ROOM}"))
+        await agent.join(livekit)
+        await agent.caption("1", "Hello", "Hello, this is Max.")
+        await agent.caption("1", "Hello, this is Max.")  # a second time, as after a broken connection
+        await agent.caption("2", "Good", is_final=False)
+        await agent.caption("3", "Goodbye.")
+        await until(lambda: len(shown) == 2, 10)
+        await asyncio.sleep(0.2)
+
+    assert captions.came
+    assert shown == ["Hello, this is Max.", "Goodbye."]
 
 
 async def test_without_an_agent_the_wait_ends_at_its_deadline(livekit: LiveKit, tmp_path: Path) -> None:

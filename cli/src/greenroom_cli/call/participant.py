@@ -14,11 +14,11 @@ from livekit import rtc
 from chassis.tasks import first_of
 from greenroom_cli import network
 from greenroom_cli.call.audio import Samples, Speech
+from greenroom_cli.call.captions import AGENT, Captions
 from greenroom_cli.call.ear import Ear, Utterance
 from greenroom_cli.call.microphone import Microphone
 from greenroom_cli.errors import CommandError
 
-AGENT = "agent:"
 CONNECT_S = 10.0
 # A busy machine plays slower than real time.
 SAY_FACTOR, SAY_SLACK_S = 2.0, 10.0
@@ -37,13 +37,17 @@ class Call:
     Args:
         recording: The wav file for the agent's audio.
         feed: Called with each frame of it, for example a transcriber's `feed`.
+        captions: Gets the agent's captions.
     """
 
-    def __init__(self, recording: Path, feed: Callable[[Samples], None]) -> None:
+    def __init__(self, recording: Path, feed: Callable[[Samples], None], captions: Captions | None = None) -> None:
         self.ear = Ear(recording, feed)
         self.agent_joined_at: float | None = None
         self._microphone = Microphone()
         self._room = rtc.Room()
+        self._captions = captions
+        if captions:
+            captions.watch(self._room)
         self._agent_joined = asyncio.Event()
         self._closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._room.on("participant_connected", self._on_participant)
@@ -55,6 +59,8 @@ class Call:
 
     async def __aexit__(self, *_: object) -> None:
         await self.leave()
+        if self._captions:
+            await self._captions.close()
         await self.ear.close()
         # Last, since the room's native side reads from the source as long as it has the track.
         await self._microphone.close()

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import threading
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +12,7 @@ import typer
 from chassis.tasks import first_of
 from contracts.api import DEFAULT_SYSTEM_PROMPT, DEFAULT_VOICE, StartRequest
 from greenroom_cli.call.audio import Speech, read_wav
+from greenroom_cli.call.captions import Captions
 from greenroom_cli.call.participant import Call, NotSpoken
 from greenroom_cli.call.place import AGENT_JOINS_S, NO_KEY_FIX, REPLY_S
 from greenroom_cli.call.transcriber import Heard, Transcriber
@@ -25,11 +26,14 @@ from greenroom_cli.gateway import Gateway
 from greenroom_cli.runner import Stopped, run
 from greenroom_cli.settings import Settings
 
-# When the agent falls silent, the recogniser has not finished its last words.
+# When the agent falls silent, its caption is open for up to a second, and the recogniser has not finished either.
 WORDS_FOLLOW_S = 1.0
 SANDBOX_HEARS = (
-    'the sandbox hears you and the agent. It knows few sentences, in its own voices: "What time is it?", "Count to ten"'
-    ', "My name is Anna" and those of sandbox/src/sandbox/corpus/callers.txt; set ASSEMBLY_API_KEY for all others'
+    'the sandbox hears you. It knows few English sentences, in its own voices: "What time is it?", "Count to ten", '
+    '"My name is Anna" and those of sandbox/src/sandbox/corpus/callers.txt; set ASSEMBLY_API_KEY for all others'
+)
+SANDBOX_MISHEARS = (
+    "the sandbox takes every language for English, so the agent gets other words than yours; set ASSEMBLY_API_KEY"
 )
 
 
@@ -45,12 +49,13 @@ def call(
     url: Url = None,
     state: State = STATE,
 ) -> None:
-    """Talk with an agent: typed lines are spoken into the room, and the agent's words are printed.
+    """Talk with an agent: typed lines are spoken into the room, and the agent's captions are printed.
 
     An empty line, Ctrl-D or Ctrl-C ends the call.
 
-    Without ASSEMBLY_API_KEY the sandbox hears you and the agent. It knows sentences such as "What time is it?" in its
-    own voices, and mishears others and recordings of people.
+    Without ASSEMBLY_API_KEY the sandbox hears you. It knows English sentences such as "What time is it?" in its own
+    voices, and mishears others and recordings of people. With CAPTIONS=false the agent's words are printed "as heard",
+    by AssemblyAI or the sandbox.
     """
     request = options.start_request(
         user_name=user, voice_id=voice, opening_line=opening_line, system_prompt=system_prompt, language=language
@@ -75,19 +80,27 @@ async def _call(
         say_gateway(settings.greenroom_url)
         if settings.sandbox_hears:
             say(SANDBOX_HEARS, style="dim")
-        ear = await _connect_ear(settings)
+            if request.language and not request.language.lower().startswith("en"):
+                warn(SANDBOX_MISHEARS)
+        captions = Captions(_show)
+
+        def heard(words: Heard) -> None:
+            if not captions.came:
+                _show(words.text, ", as heard")
+
+        ear = await _connect_ear(settings, heard)
         try:
-            async with Call(recording, ear.feed) as line:
+            async with Call(recording, ear.feed, captions) as line:
                 await _hold(gateway, line, request, speeches, placed)
         finally:
             await speeches.aclose()
             await ear.close()
 
 
-async def _connect_ear(settings: Settings) -> Transcriber:
+async def _connect_ear(settings: Settings, on_heard: Callable[[Heard], None]) -> Transcriber:
     if not settings.assembly_api_key:
         raise CommandError("ASSEMBLY_API_KEY is not set, so the agent cannot be heard", NO_KEY_FIX)
-    return await Transcriber.connect(settings.assembly_host, settings.assembly_api_key, _show)
+    return await Transcriber.connect(settings.assembly_host, settings.assembly_api_key, on_heard)
 
 
 async def _hold(
@@ -96,15 +109,24 @@ async def _hold(
     started = await gateway.start(request)
     placed.set()
     say(f"session {started.session_id}", style="dim")
+    failed = False
     try:
         await line.join(started.server_url, started.token)
         await line.agent_joined(AGENT_JOINS_S)
         await _talk(line, speeches)
+    except CommandError:
+        failed = True
+        raise
     finally:
         await line.leave()
-        reply = await gateway.end(started.session_id)
-        details = reply.details
-        say(f"ended; to be billed: {details.duration_seconds} s, {details.duration_minutes} minute(s)", style="dim")
+        try:
+            details = (await gateway.end(started.session_id)).details
+        except CommandError as error:
+            if not failed:
+                raise
+            warn(f"the session could not be ended either: {error.problem}")  # the first error is the one to report
+        else:
+            say(f"ended; to be billed: {details.duration_seconds} s, {details.duration_minutes} minute(s)", style="dim")
 
 
 async def _talk(line: Call, speeches: AsyncGenerator[Speech]) -> None:
@@ -141,8 +163,8 @@ async def _hear_out(line: Call) -> None:
     await asyncio.sleep(WORDS_FOLLOW_S)
 
 
-def _show(heard: Heard) -> None:
-    say(f"agent: {heard.text}", style="cyan")
+def _show(words: str, how: str = "") -> None:
+    say(f"agent{how}: {words}", style="cyan")
 
 
 async def _once(speech: Speech) -> AsyncGenerator[Speech]:
