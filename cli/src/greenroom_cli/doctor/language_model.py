@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, Final
 
 import httpx
@@ -100,7 +101,7 @@ async def _ask(url: str, key: str, body: Mapping[str, Any], secret: str) -> None
             text += part
             if len(text) > _MOST_READ:
                 break
-    if answer.status_code != httpx.codes.OK:
+    if answer.status_code != HTTPStatus.OK:
         fix = _FIXES.get(
             answer.status_code, "see the server's log; docs/conversation.md lists the fields that are sent"
         )
@@ -115,7 +116,7 @@ def _told(text: str, secret: str) -> str:
     """The beginning of the server's message, on one line and without the key."""
     try:
         error: Any = json.loads(text)["error"]
-        text = str(error["message"] if isinstance(error, dict) else error)
+        text = error if isinstance(error, str) else str(error["message"])
     except (ValueError, KeyError, TypeError):
         pass
     if secret:
