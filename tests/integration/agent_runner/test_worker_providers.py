@@ -281,7 +281,7 @@ async def test_a_model_that_does_not_answer_is_asked_a_bounded_number_of_times_a
     await ended(worker, "llm", within_s=12)
     told = [m for m in worker.said if isinstance(m, Unanswered)]
     assert [(m.provider, m.broke_off) for m in told] == [("llm", False)] * 2
-    assert all(m.ms > 0 and "NoAnswer: " in m.name for m in told), told
+    assert all(m.ms > 0 and "NoAnswer: " in m.name and "; model " in m.name for m in told), told
     asked = (await sandbox.state())["requests"]["groq.chat"]
     assert 3 <= asked <= 6  # for each of three turns one way, with one repeat
 
