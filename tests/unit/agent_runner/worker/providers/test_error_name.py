@@ -8,7 +8,7 @@ from openai import APIConnectionError
 from pipecat.frames.frames import ErrorFrame
 
 from agent_runner.endpoints import Endpoint
-from agent_runner.worker.providers.error_name import error_name
+from agent_runner.worker.providers.error_name import error_name, named
 from agent_runner.worker.providers.llm import NoAnswer
 from agent_runner.worker.providers.ways import Way
 from contracts.failed_requests import FailedRequest
@@ -42,3 +42,16 @@ def test_a_long_model_and_host_leave_room_for_the_error() -> None:
     name = error_name(ErrorFrame("", exception=NoAnswer()), Way(Endpoint(f"http://{'h' * 250}/", ""), "m" * 500))
     assert len(name) < 300
     assert FailedRequest.of(name) == FailedRequest("NoAnswer", None, "m" * 100, "h" * 80)
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        ("tool_use_failed", "BadRequestError 400 tool_use_failed"),
+        (400, "BadRequestError 400 400"),
+        ("no call for Xylophone", "BadRequestError 400"),
+        (None, "BadRequestError 400"),
+    ],
+)
+def test_a_servers_code_is_named_unless_it_is_a_text(code: str | int | None, name: str) -> None:
+    assert named(refused_by(400, {"error": {"message": "Xylophone", "code": code}})) == name

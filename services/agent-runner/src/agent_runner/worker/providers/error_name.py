@@ -2,11 +2,16 @@
 
 # pyright: standard
 
+import re
+from typing import Final
+
 from openai import APIStatusError
 from pipecat.frames.frames import ErrorFrame
 
 from agent_runner.worker.providers.ways import Way
 from contracts.failed_requests import FailedRequest
+
+_CODE: Final = re.compile(r"\w{1,60}")
 
 
 def error_name(frame: ErrorFrame, asked: Way | None = None) -> str:
@@ -26,7 +31,8 @@ def error_name(frame: ErrorFrame, asked: Way | None = None) -> str:
 
 
 def named(error: Exception) -> str:
-    """The exception's class and, if a server answered, its status and code."""
+    """The exception's class and, if a server answered, its status, and its code unless that is a text."""
     if not isinstance(error, APIStatusError):
         return type(error).__name__
-    return " ".join([type(error).__name__, str(error.status_code), *([str(error.code)] if error.code else [])])
+    code = str(error.code or "")
+    return " ".join([type(error).__name__, str(error.status_code), *([code] if _CODE.fullmatch(code) else [])])
