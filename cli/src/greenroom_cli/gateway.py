@@ -121,10 +121,16 @@ class Gateway:
         except ValidationError:
             raise await self._refusal(answer) from None
 
-    async def start(self, request: StartRequest) -> StartReply:
-        """Start a session; after a lost answer repeat it with the same key, so that only one session runs."""
-        # Without defaults: an older gateway refuses the fields that it does not know.
-        body = request.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    async def start(self, request: StartRequest | dict[str, Any] | bytes) -> StartReply:
+        """Start a session; after a lost answer repeat it with the same key, so that only one session runs.
+
+        Args:
+            request: Or its fields, or its body as JSON, which the gateway alone checks.
+        """
+        body = request
+        if isinstance(body, StartRequest):
+            # Without defaults: an older gateway refuses the fields that it does not know.
+            body = body.model_dump(mode="json", by_alias=True, exclude_defaults=True)
         key = {"Idempotency-Key": uuid4().hex}
         path = "/orchestrator/session/start"
         try:
@@ -200,7 +206,7 @@ class Gateway:
         reply: type[Reply],
         method: str,
         path: str,
-        body: dict[str, Any] | None = None,
+        body: dict[str, Any] | bytes | None = None,
         *,
         headers: dict[str, str] | None = None,
         timeout_s: float = TIMEOUT_S,
@@ -217,14 +223,18 @@ class Gateway:
         self,
         method: str,
         path: str,
-        body: dict[str, Any] | None = None,
+        body: dict[str, Any] | bytes | None = None,
         *,
         headers: dict[str, str] | None = None,
         timeout_s: float = TIMEOUT_S,
     ) -> httpx.Response:
         timeout = httpx.Timeout(TIMEOUT_S, read=timeout_s)
         try:
-            answer = await self._http.request(method, path, json=body, headers=headers, timeout=timeout)
+            if isinstance(body, bytes):
+                headers = {"Content-Type": "application/json", **(headers or {})}
+                answer = await self._http.request(method, path, content=body, headers=headers, timeout=timeout)
+            else:
+                answer = await self._http.request(method, path, json=body, headers=headers, timeout=timeout)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             lost = isinstance(error, httpx.ReadError | httpx.RemoteProtocolError)
             raise _unreachable(self.url, error, _AnswerLost if lost else CommandError) from None

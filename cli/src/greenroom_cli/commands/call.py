@@ -5,7 +5,7 @@ import sys
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
@@ -20,12 +20,15 @@ from greenroom_cli.call.voice import speak
 from greenroom_cli.commands import options
 from greenroom_cli.commands.asking import say_gateway
 from greenroom_cli.commands.options import STATE, State, Url
+from greenroom_cli.commands.start_file import start_body
 from greenroom_cli.console import say, warn
 from greenroom_cli.errors import CommandError
 from greenroom_cli.gateway import Gateway
 from greenroom_cli.runner import Stopped, run
 from greenroom_cli.settings import Settings
 
+Request: TypeAlias = StartRequest | dict[str, Any] | bytes
+DEFAULT_USER = "Grace"
 # When the agent falls silent, its caption is open for up to a second, and the recogniser has not finished either.
 WORDS_FOLLOW_S = 1.0
 SANDBOX_HEARS = (
@@ -39,11 +42,21 @@ SANDBOX_MISHEARS = (
 
 def call(
     wav: Annotated[Path | None, typer.Option(help="Play this file (16-bit PCM) instead of typed text.")] = None,
-    user: Annotated[str, typer.Option(help="The caller's name.")] = "Grace",
-    voice: Annotated[str, typer.Option(help="The agent's voice.")] = DEFAULT_VOICE,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.json",
+            help="The body of the start, with all that POST /orchestrator/session/start takes (tools, endCall, ...); "
+            "options replace its fields.",
+        ),
+    ] = None,
+    user: Annotated[str | None, typer.Option(help="The caller's name.", show_default=DEFAULT_USER)] = None,
+    voice: Annotated[str | None, typer.Option(help="The agent's voice.", show_default=DEFAULT_VOICE)] = None,
     caller_voice: Annotated[str, typer.Option(help="The voice in which typed text is spoken.")] = "Edward",
     opening_line: Annotated[str | None, typer.Option(help="The agent's first words.")] = None,
-    system_prompt: Annotated[str, typer.Option(help="The system prompt.")] = DEFAULT_SYSTEM_PROMPT,
+    system_prompt: Annotated[
+        str | None, typer.Option(help="The system prompt.", show_default=DEFAULT_SYSTEM_PROMPT)
+    ] = None,
     language: Annotated[str | None, typer.Option(help="The call's language, as a BCP 47 tag such as de.")] = None,
     recording: Annotated[Path, typer.Option(help="File for the recording of the agent.")] = Path("greenroom-call.wav"),
     url: Url = None,
@@ -57,8 +70,8 @@ def call(
     voices, and mishears others and recordings of people. With CAPTIONS=false the agent's words are printed "as heard",
     by AssemblyAI or the sandbox.
     """
-    request = options.start_request(
-        user_name=user, voice_id=voice, opening_line=opening_line, system_prompt=system_prompt, language=language
+    request = _request(
+        start, user_name=user, voice_id=voice, opening_line=opening_line, system_prompt=system_prompt, language=language
     )
     caller_voice = options.as_typed("--caller-voice", caller_voice)
     samples = None if wav is None else read_wav(wav)
@@ -72,15 +85,24 @@ def call(
             raise
 
 
+def _request(start: Path | None, **options_given: str | None) -> Request:
+    given = {name: value for name, value in options_given.items() if value is not None}
+    request = options.start_request(**{"user_name": DEFAULT_USER, **given})
+    if start is None:
+        return request
+    over = request.model_dump(mode="json", by_alias=True, include=set(given))
+    return start_body(start, over, {"userName": DEFAULT_USER})
+
+
 async def _call(
-    settings: Settings, request: StartRequest, speeches: AsyncGenerator[Speech], recording: Path, placed: asyncio.Event
+    settings: Settings, request: Request, speeches: AsyncGenerator[Speech], recording: Path, placed: asyncio.Event
 ) -> None:
     async with Gateway(settings.greenroom_url, settings.api_key) as gateway:
         await gateway.check()  # without a gateway a missing key does not matter
         say_gateway(settings.greenroom_url)
         if settings.sandbox_hears:
             say(SANDBOX_HEARS, style="dim")
-            if request.language and not request.language.lower().startswith("en"):
+            if not _language(request).lower().startswith("en"):
                 warn(SANDBOX_MISHEARS)
         captions = Captions(_show)
 
@@ -97,6 +119,14 @@ async def _call(
             await ear.close()
 
 
+def _language(request: Request) -> str:
+    """The call's language; English if the request names none."""
+    if isinstance(request, bytes):
+        return "en"
+    language = request.get("language") if isinstance(request, dict) else request.language
+    return str(language or "en")
+
+
 async def _connect_ear(settings: Settings, on_heard: Callable[[Heard], None]) -> Transcriber:
     if not settings.assembly_api_key:
         raise CommandError("ASSEMBLY_API_KEY is not set, so the agent cannot be heard", NO_KEY_FIX)
@@ -104,7 +134,7 @@ async def _connect_ear(settings: Settings, on_heard: Callable[[Heard], None]) ->
 
 
 async def _hold(
-    gateway: Gateway, line: Call, request: StartRequest, speeches: AsyncGenerator[Speech], placed: asyncio.Event
+    gateway: Gateway, line: Call, request: Request, speeches: AsyncGenerator[Speech], placed: asyncio.Event
 ) -> None:
     started = await gateway.start(request)
     placed.set()
