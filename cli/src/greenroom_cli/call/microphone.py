@@ -32,7 +32,7 @@ class Microphone:
         """Send speech; return when its last frame was played into the track. When cancelled, drop the rest.
 
         Raises:
-            CommandError: The track takes no sound any more.
+            CommandError: The track takes no more sound.
         """
         self._said.clear()
         for start in range(0, len(samples), FRAME_SAMPLES):

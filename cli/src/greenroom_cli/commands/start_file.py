@@ -11,8 +11,8 @@ from greenroom_cli.errors import CommandError
 def start_body(file: Path, options: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any] | bytes:
     """The file's fields; `options` replace them, and `default` has what neither names.
 
-    The gateway checks the fields, and gets a file that is not a JSON object as it is: a mistake has the answer that a
-    program would get.
+    The gateway checks the fields, and gets the text of a file that is not a JSON object, so that a mistake has the
+    answer that a program would get.
 
     Raises:
         CommandError: The file cannot be read.
