@@ -100,9 +100,9 @@ def test_a_whole_call_reads_as_a_story() -> None:
         "Node n2 takes the call over after node n1, because the agent before stopped: its process died",
         "The agent is in the room again, 800 ms after it was assigned",
         "The caller hears the agent again, 1.0 s after it was assigned",
-        "The agent said its line of a take-over; the caller interrupted it",
+        "The agent said its line of a take-over; it was interrupted",
         "Turn 1: the agent answered after 1.4 s, over the budget of 1.2 s: "
-        "first words of the language model took 900 ms; the caller interrupted it",
+        "first words of the language model took 900 ms; it was interrupted",
         "A client asked for the end of the call",
         "The agent stopped: the scheduler ended the call",
         "The call ended: a client asked for it",

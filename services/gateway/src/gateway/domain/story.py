@@ -167,7 +167,7 @@ class Story:
     def _turn(self, event: TurnFinished) -> Told:
         stages = dict(event.stage_ms)
         facts: dict[str, Any] = {"n": event.n, "interrupted": event.interrupted, "stageMs": stages}
-        cut = "; the caller interrupted it" if event.interrupted else ""
+        cut = "; it was interrupted" if event.interrupted else ""
         if event.n == 0:
             line = "opening line" if event.epoch == 1 else "line of a take-over"
             return Told(f"The agent said its {line}{cut}", facts)
