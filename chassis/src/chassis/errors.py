@@ -1,4 +1,6 @@
-"""The error that ends a start, with its fix; and the text of any error."""
+"""The error that ends a start, with its fix; and the texts of other errors."""
+
+from collections.abc import Mapping
 
 
 class StartFailed(Exception):
@@ -18,3 +20,8 @@ class StartFailed(Exception):
 def text_of(error: BaseException) -> str:
     """The error's own text; its class where it has none, such as a timeout's."""
     return str(error) or type(error).__name__
+
+
+def validation_text(details: Mapping[str, object]) -> str:
+    """What is wrong with a value, from one of pydantic's `errors()`, without pydantic's own prefix."""
+    return str(details["msg"]).removeprefix("Value error, ")

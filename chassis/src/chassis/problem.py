@@ -15,6 +15,7 @@ from starlette.types import Scope
 from chassis import logs
 from chassis.body import BodyLimit
 from chassis.edge import Catch, Deadline, Measure, RequestId, request_id
+from chassis.errors import validation_text
 from chassis.headers import SecurityHeaders
 from chassis.malformed import empty, no_json, not_an_object, unreadable
 from chassis.spelling import meant
@@ -186,7 +187,7 @@ def _message(error: Mapping[str, Any], near: str | None) -> str:
     if error["type"] == "extra_forbidden":
         wanted = f"; did you mean {near}?" if near else "."
         return f"There is no such field here{wanted} Names are case-sensitive; /docs lists them."
-    return str(error["msg"]).removeprefix("Value error, ")
+    return validation_text(error)
 
 
 def _name(location: Sequence[object]) -> str:

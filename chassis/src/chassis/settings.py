@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from chassis import redaction
 from chassis.access import NatsAccess
+from chassis.errors import validation_text
 from chassis.urls import ServerUrl
 
 EXIT_BAD_SETTINGS = 2
@@ -152,7 +153,7 @@ def _not_json(error: SettingsError) -> str:
 
 def _line(cls: type[BaseSettings], error: dict[str, Any]) -> str:
     """Name the variable, never its value: any value may be a secret, if only by mistake."""
-    problem = "is not set" if error["type"] == "missing" else str(error["msg"]).removeprefix("Value error, ")
+    problem = "is not set" if error["type"] == "missing" else validation_text(error)
     if not error["loc"]:  # two variables contradict each other; the text names both and the fix
         return f"{problem}."
     name = str(error["loc"][0])

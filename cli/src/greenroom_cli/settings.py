@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from chassis.errors import validation_text
 from gateway.domain.access import presentable_key
 from greenroom_cli import env_file, network
 from greenroom_cli.errors import CommandError
@@ -149,5 +150,5 @@ class Settings(BaseSettings):
             return cls.model_validate({name.lower(): value for name, value in environment.items()})
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            problem = first["msg"].removeprefix("Value error, ")
-            raise CommandError(f"{str(first['loc'][0]).upper()} is invalid: {problem}", "correct it") from None
+            name = str(first["loc"][0]).upper()
+            raise CommandError(f"{name} is invalid: {validation_text(first)}", "correct it") from None

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
+from chassis.errors import validation_text
 from contracts.api import StartRequest
 from greenroom_cli.errors import CommandError
 from greenroom_cli.settings import DEFAULT_STATE, Settings, command_environment, user_environment
@@ -83,8 +84,7 @@ def start_request(**fields: str | None) -> StartRequest:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         option = _OPTIONS[str(first["loc"][-1])]
-        problem = first["msg"].removeprefix("Value error, ")
-        raise CommandError(f"{option} {first['input']!r} is invalid: {problem}", "correct it") from None
+        raise CommandError(f"{option} {first['input']!r} is invalid: {validation_text(first)}", "correct it") from None
 
 
 def settings(state: Path | None, url: str | None) -> Settings:

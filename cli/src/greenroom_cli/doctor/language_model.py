@@ -9,7 +9,7 @@ from typing import Any, Final
 import httpx
 from pydantic import ValidationError
 
-from chassis.errors import text_of
+from chassis.errors import text_of, validation_text
 from greenroom_cli.doctor.check import Check, Verdict
 
 GROUP: Final = "providers"
@@ -48,7 +48,7 @@ async def check_language_model(environment: Mapping[str, str]) -> list[Check]:
             {**dict.fromkeys(("assembly_api_key", "groq_api_key", "inworld_api_key"), "unused"), **given}
         )
     except ValidationError as error:
-        problem = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+        problem = validation_text(error.errors(include_url=False)[0])
         return [Check(GROUP, NAME, Verdict.BROKEN, f"not asked: {problem}", "correct the settings LLM_...")]
     endpoint = config.llm_endpoints[0]
 
