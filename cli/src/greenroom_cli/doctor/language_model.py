@@ -40,7 +40,6 @@ async def check_language_model(environment: Mapping[str, str]) -> list[Check]:
     if not environment.get("LLM_BASE_URL"):
         return []
     from agent_runner.agent_config import AgentConfig  # takes 0.3 s, so it is imported here
-    from agent_runner.domain.model_names import is_openais_reasoning_model
 
     given = {name.lower(): value for name, value in environment.items() if name.startswith("LLM_") and value}
     try:
@@ -53,13 +52,12 @@ async def check_language_model(environment: Mapping[str, str]) -> list[Check]:
     endpoint = config.llm_endpoints[0]
 
     async def failure(model: str) -> tuple[str, str] | None:
-        limit = "max_completion_tokens" if endpoint.is_groq or is_openais_reasoning_model(model) else "max_tokens"
         effort = config.reasoning_effort_of(model, is_groq=endpoint.is_groq)
         body: dict[str, Any] = {
             "model": model,
             "messages": [{"role": "user", "content": "Say hello."}],
             "stream": True,
-            limit: _MOST_TOKENS,
+            config.token_limit_field_of(model, is_groq=endpoint.is_groq): _MOST_TOKENS,
             **config.sampling_of(model, is_groq=endpoint.is_groq),
             **({"reasoning_effort": effort} if effort else {}),
         }

@@ -375,6 +375,13 @@ class AgentConfig(SttSettings, ToolSettings, FloorSettings, FrontEndSettings, Sp
             if value != _API_DEFAULTS[name] and ("penalty" not in name or f"llm_{name}" in self.model_fields_set)
         }
 
+    def token_limit_field_of(self, model: str, *, is_groq: bool) -> Literal["max_completion_tokens", "max_tokens"]:
+        """The field of the limit.
+
+        Groq counts thoughts in both and has deprecated `max_tokens`; other servers may know no other.
+        """
+        return "max_completion_tokens" if is_groq or is_openais_reasoning_model(model) else "max_tokens"
+
     def token_limit_of(self, model: str, *, is_groq: bool) -> int:
         """The most tokens to ask for: of the answer, and of a reasoning model's thoughts."""
         has_thoughts = thinks(model) and self.reasoning_effort_of(model, is_groq=is_groq) != "none"

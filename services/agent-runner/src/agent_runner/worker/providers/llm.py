@@ -32,7 +32,6 @@ from pipecat.utils.http import connection_limits
 from agent_runner.agent_config import AgentConfig
 from agent_runner.domain.answer import Answer
 from agent_runner.domain.context_budget import shrunk, smaller, tokens, within
-from agent_runner.domain.model_names import is_openais_reasoning_model
 from agent_runner.domain.speakable import Speakable
 from agent_runner.domain.thoughts import without_thoughts
 from agent_runner.domain.tool_rounds import Rounds
@@ -299,10 +298,9 @@ class LanguageModel(GroqLLMService):
         self._settings.model = way.model
         is_groq = way.endpoint.is_groq
         limit = widening * self._config.token_limit_of(way.model, is_groq=is_groq)
-        # Groq counts thoughts in both and has deprecated max_tokens; other servers may know no other.
-        counts_thoughts = is_groq or is_openais_reasoning_model(way.model)
-        self._settings.max_tokens = NOT_GIVEN if counts_thoughts else limit
-        self._settings.max_completion_tokens = limit if counts_thoughts else NOT_GIVEN
+        field = self._config.token_limit_field_of(way.model, is_groq=is_groq)
+        self._settings.max_tokens = limit if field == "max_tokens" else NOT_GIVEN
+        self._settings.max_completion_tokens = limit if field == "max_completion_tokens" else NOT_GIVEN
         sampling = self._config.sampling_of(way.model, is_groq=is_groq)
         self._settings.temperature = sampling.get("temperature", NOT_GIVEN)
         self._settings.top_p = sampling.get("top_p", NOT_GIVEN)
