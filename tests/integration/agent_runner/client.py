@@ -35,6 +35,8 @@ class Client:
         def on_packet(segments: list[rtc.TranscriptionSegment], *_: object) -> None:
             self.packets |= {segment.id: segment for segment in segments}
 
+        # A state that is set while the agent joins comes with the participant.
+        room.on("participant_connected", lambda one: on_attributes(one.attributes, one))
         room.on("participant_attributes_changed", on_attributes)
         room.on("transcription_received", on_packet)
         room.register_text_stream_handler("lk.transcription", on_stream)
