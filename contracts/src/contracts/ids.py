@@ -1,6 +1,6 @@
 """Identifiers: their patterns, and the functions that build them."""
 
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID, uuid5
 
 from pydantic import StringConstraints
@@ -34,9 +34,12 @@ def event_id(session: str, event: str, epoch: int, n: int) -> UUID:
     return uuid5(_EVENTS, f"{session}/{event}/{epoch}/{n}")
 
 
+AGENT_PREFIX: Final = "agent:"
+
+
 def agent_identity(session: str) -> str:
     """The LiveKit identity of a session's agent. LiveKit removes an older holder, so a new epoch fences off the old."""
-    return f"agent:{session}"
+    return f"{AGENT_PREFIX}{session}"
 
 
 def caller_identity(session: str) -> str:

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from livekit import api, rtc
 
+from contracts.captions import FINAL, SEGMENT, TOPIC
 from contracts.rooms import room_shape
 from greenroom_cli.call.audio import FRAME_SAMPLES, RATE, Samples, Speech, is_loud
-from greenroom_cli.call.captions import FINAL, SEGMENT, TOPIC, Captions
+from greenroom_cli.call.captions import Captions
 from greenroom_cli.call.participant import Call
 from greenroom_cli.errors import CommandError
 from greenroom_cli.stack import Part, StackOptions, running_stack

@@ -4,16 +4,12 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
 
 from livekit import rtc
 
 from chassis.tasks import Tasks
-
-TOPIC: Final = "lk.transcription"
-SEGMENT: Final = "lk.segment_id"
-FINAL: Final = "lk.transcription_final"
-AGENT: Final = "agent:"
+from contracts.captions import FINAL, SEGMENT, TOPIC
+from contracts.ids import AGENT_PREFIX
 
 
 class Captions:
@@ -37,7 +33,7 @@ class Captions:
         await self._reading.cancel()
 
     def _on_stream(self, reader: rtc.TextStreamReader, identity: str) -> None:
-        if identity.startswith(AGENT):
+        if identity.startswith(AGENT_PREFIX):
             self.came = True
             self._reading.spawn(self._read(reader))
 

@@ -12,9 +12,10 @@ from typing import Self, TypeVar
 from livekit import rtc
 
 from chassis.tasks import first_of
+from contracts.ids import AGENT_PREFIX
 from greenroom_cli import network
 from greenroom_cli.call.audio import Samples, Speech
-from greenroom_cli.call.captions import AGENT, Captions
+from greenroom_cli.call.captions import Captions
 from greenroom_cli.call.ear import Ear, Utterance
 from greenroom_cli.call.microphone import Microphone
 from greenroom_cli.errors import CommandError
@@ -149,7 +150,7 @@ class Call:
         raise CommandError(f"{missing} within {deadline_s:g} s", fix)
 
     def _on_participant(self, participant: rtc.RemoteParticipant) -> None:
-        if participant.identity.startswith(AGENT) and self.agent_joined_at is None:
+        if participant.identity.startswith(AGENT_PREFIX) and self.agent_joined_at is None:
             self.agent_joined_at = time.monotonic()
             self._agent_joined.set()
 
@@ -157,7 +158,7 @@ class Call:
         self, track: rtc.RemoteTrack, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
     ) -> None:
         self._on_participant(participant)
-        if participant.identity.startswith(AGENT) and track.kind == rtc.TrackKind.KIND_AUDIO:
+        if participant.identity.startswith(AGENT_PREFIX) and track.kind == rtc.TrackKind.KIND_AUDIO:
             self.ear.attach(track)
 
     def _on_disconnected(self, reason: rtc.DisconnectReason.ValueType) -> None:

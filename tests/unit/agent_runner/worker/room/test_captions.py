@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent_runner.domain.front_end import Caption
-from agent_runner.worker.room.captions import FINAL, SEGMENT, Captions
+from agent_runner.worker.room.captions import Captions
+from contracts.captions import FINAL, SEGMENT
 from tests.support.waiting import until
 
 

@@ -17,11 +17,7 @@ from livekit import rtc
 from agent_runner.domain.front_end import Caption
 from chassis import logs
 from chassis.tasks import Tasks
-
-TOPIC: Final = "lk.transcription"
-SEGMENT: Final = "lk.segment_id"
-TRACK: Final = "lk.transcribed_track_id"
-FINAL: Final = "lk.transcription_final"
+from contracts.captions import FINAL, SEGMENT, TOPIC, TRACK
 
 SEND_S: Final = 2.0
 _FINISH_S: Final = 0.3
