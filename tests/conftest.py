@@ -1,7 +1,8 @@
-"""For every test: a marker named after its folder, and a NATS server; Hypothesis has no deadlines on a busy machine."""
+"""For every test: its marker, an order, and a NATS server; Hypothesis has no deadlines on a busy machine."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -12,11 +13,33 @@ from contracts.streams import BUCKETS, STREAMS
 from tests.support.servers import NatsServer
 
 HERE = Path(__file__).parent
+SETS = (set, frozenset)
 
 settings.register_profile("greenroom", deadline=None)
 settings.load_profile("greenroom")
 
 mend_wait_for()  # as `lifecycle.run` does: the tests use nats-py in their own process
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Refuse sets where a test's name or place may follow from them.
+
+    The order of a set of texts differs from process to process, and xdist's processes must collect the same tests.
+    """
+    for mark in metafunc.definition.iter_markers("parametrize"):
+        cases = mark.args[1] if len(mark.args) > 1 else mark.kwargs["argvalues"]
+        names = mark.kwargs.get("ids")
+        if isinstance(cases, SETS) or (callable(names) and any(has_set(case) for case in cases)):
+            pytest.fail(
+                f"{metafunc.definition.nodeid}: write the parameters as tuples: a set has no order", pytrace=False
+            )
+
+
+def has_set(value: Any) -> bool:
+    """Whether a parameter is a set, or holds one at any depth of its tuples, lists and dicts."""
+    if isinstance(value, dict):
+        value = list(value.items())
+    return isinstance(value, SETS) or (isinstance(value, tuple | list) and any(map(has_set, value)))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
