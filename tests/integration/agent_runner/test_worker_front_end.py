@@ -8,6 +8,7 @@ from livekit import api, rtc
 
 from agent_runner.link.messages import End, Joined, Stopped, Turn
 from contracts.ids import agent_identity, caller_identity
+from contracts.tools import RecordedTool
 from tests.integration.agent_runner.client import Client, agent_token
 from tests.integration.agent_runner.worker_stage import Fork, Greet, New, Sandbox, go
 from tests.support.servers import API_KEY, API_SECRET, LiveKitServer
@@ -142,6 +143,24 @@ async def test_texts_of_one_instant_get_one_answer_and_one_turn(
     await asyncio.sleep(1)
     assert len(await sandbox.asked()) == 1
     assert sum(isinstance(m, Turn) for m in worker.said) == 2
+
+
+async def test_an_agent_that_has_nothing_to_say_to_a_tools_result_listens_again(
+    fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
+) -> None:
+    call = {"tool_calls": [{"name": "look_up", "arguments": {}}]}
+    await sandbox.control("replies", {"replies": [call, "😀"]})
+    worker, caller = await fork(), person()
+    client = Client().watch(caller.room)
+    await caller.enter(session)
+    tool = RecordedTool(name="look_up", description="x", url="http://127.0.0.1:1/x", parameters={}, timeout_s=1)
+    worker.send(go(livekit, session, token=agent_token(session), opening_line="Hello.", tools=(tool,)))
+    await worker.heard(Turn)
+    await client.was_sent(lambda: client.states[-1:] == ["listening"])
+    await caller.type("Look it up.")
+    turn = await worker.heard(Turn, 2)
+    assert (turn.user_text, turn.heard_text, turn.interrupted) == ("Look it up.", "", False)
+    await client.was_sent(lambda: client.states[-2:] == ["thinking", "listening"])
 
 
 async def test_text_typed_into_a_protected_line_is_answered_after_it(

@@ -1,15 +1,22 @@
 """Which turns the pipeline's frames become."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pipecat.frames.frames import FunctionCallFromLLM, FunctionCallsStartedFrame, LLMTextFrame
+from pipecat.frames.frames import (
+    FunctionCallFromLLM,
+    FunctionCallsStartedFrame,
+    LLMFullResponseStartFrame,
+    LLMTextFrame,
+)
 from pipecat.observers.base_observer import FramePushed
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
 
 from agent_runner.domain.due import Due
 from agent_runner.domain.floor import Floor, Rules
+from agent_runner.domain.front_end import FrontEndEffect, Shown
 from agent_runner.domain.hearing import Hearing
 from agent_runner.domain.quiet import Quiet
 from agent_runner.link.messages import Turn
@@ -17,7 +24,12 @@ from agent_runner.worker.pipeline.ear import Ear
 from agent_runner.worker.pipeline.shown import Showing
 
 
-def listening(turns: list[Turn], due: Due | None = None, llm: FrameProcessor | None = None) -> Ear:
+def listening(
+    turns: list[Turn],
+    due: Due | None = None,
+    llm: FrameProcessor | None = None,
+    show: Callable[[FrontEndEffect], None] = lambda _effect: None,
+) -> Ear:
     parts: dict[str, Any] = {name: FrameProcessor() for name in ("stt", "llm", "tts", "output", "heard")}
     return Ear(
         **(parts | ({"llm": llm} if llm else {})),
@@ -25,7 +37,7 @@ def listening(turns: list[Turn], due: Due | None = None, llm: FrameProcessor | N
         on_worked=lambda _provider: None,
         hearing=Hearing(4),
         quiet=Quiet(20, 60),
-        shown=Showing(lambda _effect: None),
+        shown=Showing(show),
         floor=lambda: Floor(Rules(), due=due or Due()),
     )
 
@@ -83,3 +95,23 @@ async def test_the_turn_stays_open_for_what_the_model_says_from_a_tool_s_result(
 
     assert [turn.heard_text for turn in turns] == told
     assert turns[0].user_text == "What time is it?"
+
+
+async def test_an_answer_to_a_tool_s_result_that_has_nothing_to_say_ends_the_turn_and_the_thinking() -> None:
+    turns: list[Turn] = []
+    states: list[FrontEndEffect] = []
+    llm = FrameProcessor()
+    ear = listening(turns, llm=llm, show=states.append)
+    call = FunctionCallsStartedFrame([FunctionCallFromLLM("look", "a", {}, None)])
+    ear.user_said("What time is it?")
+    ear.shown.turn_ended()
+    for frame in (LLMFullResponseStartFrame(), call):
+        await ear.on_push_frame(FramePushed(llm, llm, frame, FrameDirection.DOWNSTREAM, 0))
+    ear.agent_said("", interrupted=False)
+    assert (turns, states) == ([], [Shown("thinking")])
+
+    await ear.on_push_frame(FramePushed(llm, llm, LLMFullResponseStartFrame(), FrameDirection.DOWNSTREAM, 0))
+    ear.agent_said("", interrupted=False)
+
+    assert [(turn.user_text, turn.heard_text, turn.interrupted) for turn in turns] == [("What time is it?", "", False)]
+    assert states == [Shown("thinking"), Shown("listening")]

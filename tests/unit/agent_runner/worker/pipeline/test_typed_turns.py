@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from pipecat.frames.frames import Frame, InterruptionFrame, LLMMessagesAppendFrame, LLMRunFrame
 
-from agent_runner.worker.pipeline.typed_turns import TypedTurns
+from agent_runner.worker.pipeline.typed_turns import TOGETHER_S, TypedTurns
 
 FLUSH_S = 0.05
 
@@ -15,6 +15,7 @@ class Pipeline:
     """Notes the frames and turns."""
 
     def __init__(self, *, has_turn: bool = False) -> None:
+        self.flush_s = FLUSH_S
         self.frames: list[Frame] = []
         self.turns: list[str] = []
         self.added: list[str] = []
@@ -35,7 +36,7 @@ class Pipeline:
         self.frames += frames
 
     async def flush_pipeline(self, _timeout: float) -> bool:
-        await asyncio.sleep(FLUSH_S)
+        await asyncio.sleep(self.flush_s)
         return True
 
     def user_typed(self, text: str) -> None:
@@ -55,6 +56,19 @@ async def test_texts_of_one_instant_are_one_turn_with_one_answer() -> None:
     assert pipeline.turns == ["One.\nTwo.\nThree."]
     assert (pipeline.count(InterruptionFrame), pipeline.count(LLMRunFrame)) == (1, 1)
     assert len(pipeline.questions) == 1
+
+
+async def test_texts_that_follow_each_other_at_once_are_one_turn_though_nothing_is_interrupted() -> None:
+    pipeline = Pipeline()
+    pipeline.flush_s = 0.0
+    taking: list[asyncio.Task[None]] = []
+    for text in ("One.", "Two.", "Three."):
+        taking.append(asyncio.create_task(pipeline.typed.take(text)))
+        await asyncio.sleep(TOGETHER_S / 5)
+    await asyncio.gather(*taking)
+
+    assert pipeline.turns == ["One.\nTwo.\nThree."]
+    assert pipeline.count(LLMRunFrame) == 1
 
 
 async def test_a_text_after_the_last_was_taken_is_a_turn_of_its_own() -> None:

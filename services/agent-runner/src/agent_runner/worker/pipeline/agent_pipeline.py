@@ -243,8 +243,6 @@ class AgentPipeline:
 
         @assistant.event_handler("on_assistant_turn_stopped")
         async def _(_assistant: object, message: AssistantTurnStoppedMessage) -> None:
-            if not message.content and not message.interrupted:
-                self.shown.unanswered()
             is_cancelled = self.llm.answer.finish == CANCELLED
             self.ear.agent_said(message.content, interrupted=message.interrupted, is_cancelled=is_cancelled)
 

@@ -15,6 +15,7 @@ from pipecat.frames.frames import (
     FunctionCallResultFrame,
     FunctionCallsStartedFrame,
     InterruptionFrame,
+    LLMFullResponseStartFrame,
     LLMTextFrame,
     OutputAudioRawFrame,
     TranscriptionFrame,
@@ -71,6 +72,7 @@ class Ear(BaseObserver):
         self.hearing = hearing
         self.quiet = quiet
         self._is_calling = False  # the model called a tool and has not answered since
+        self._has_begun = False  # an answer, since the last call of a tool and its last result
         self._awaited: tuple[int, asyncio.Event] | None = None
         self.ends = UtteranceEnds()
         self._on_turn = on_turn
@@ -96,10 +98,12 @@ class Ear(BaseObserver):
 
     def _of_llm(self, frame: Frame, at: float) -> None:
         if isinstance(frame, FunctionCallsStartedFrame | FunctionCallResultFrame):
-            self._is_calling = True
+            self._is_calling, self._has_begun = True, False
             self._on_worked("llm")
             self.quiet.thinking(time.monotonic())
             self.shown.tool_ran()
+        elif isinstance(frame, LLMFullResponseStartFrame):
+            self._has_begun = True
         elif isinstance(frame, LLMTextFrame):
             self._is_calling = False
             self.talk.is_answering = True
@@ -211,10 +215,12 @@ class Ear(BaseObserver):
             is_cancelled: The request to the model was cancelled. Its end may arrive here before the interruption that
                 cancelled it, and then passes for the end of an empty answer.
         """
+        if not text and not interrupted:
+            self.shown.unanswered(failed=self._has_begun)
         if self.ends.take() == "line":
             self._tell(self.talk.line_said(text, interrupted=interrupted))
             return
-        if self._is_calling and not text and not interrupted:
+        if self._is_calling and not self._has_begun and not text and not interrupted:
             self.talk.is_answering = False
             return
         goes_on = self._is_calling and self._floor().due.goes_on_after_tools(time.monotonic())

@@ -3,6 +3,7 @@
 # pyright: standard
 
 import asyncio
+import time
 from contextlib import suppress
 from typing import Final
 
@@ -15,6 +16,9 @@ from agent_runner.worker.pipeline.typed_stop import TypedStop
 
 _FLUSH_S: Final = 1.0
 
+TOGETHER_S: Final = 0.1
+"""Texts that come within this time of the one before are one turn: a client sends several lines as several texts."""
+
 
 class TypedTurns:
     """Takes typed texts one after another. What is typed while a text is taken joins it: one turn, one answer."""
@@ -25,6 +29,7 @@ class TypedTurns:
         self._start = start
         self._stop = stop
         self._waiting: list[str] = []
+        self._came_at = 0.0
         self._is_taking = False
 
     async def take(self, text: str) -> None:
@@ -34,6 +39,7 @@ class TypedTurns:
         turn instead, and one answer follows to both.
         """
         self._waiting.append(text)
+        self._came_at = time.monotonic()
         if self._is_taking:
             return
         self._is_taking = True
@@ -48,6 +54,7 @@ class TypedTurns:
             await self._start.unprotected()
         if not self._start.floor.has_turn:
             await self._interrupt()
+        await self._all_of_them()
         text = "\n".join(self._waiting)
         self._waiting.clear()
         if self._start.floor.has_turn:  # begun meanwhile, perhaps
@@ -58,6 +65,11 @@ class TypedTurns:
             message = LLMMessagesAppendFrame([{"role": "user", "content": text}], run_llm=False)
             message.interruptible = False
             await self._worker.queue_frames([message, LLMRunFrame()])  # an interruption drops only the request
+
+    async def _all_of_them(self) -> None:
+        """Wait until no text has come for TOGETHER_S; the limits on what a caller may type bound this."""
+        while (left_s := self._came_at + TOGETHER_S - time.monotonic()) > 0:
+            await asyncio.sleep(left_s)
 
     async def _interrupt(self) -> None:
         await self._worker.queue_frames([InterruptionFrame()])
