@@ -213,6 +213,12 @@ class ToolCalled(_EpochEvent):
     )
     arguments: Text = Field(default="", description="canonical JSON")
     answer: Text = Field(default="", description="the beginning of the answer, or the error in words")
+    error: str = Field(
+        default="",
+        max_length=300,
+        description="of a call that failed or has no answer: timeout, too_long, a status, the name of a fault of the "
+        "connection, or in words why the node did not call the tool; without words of the conversation",
+    )
     sealed: Sealed = ""
 
     @property

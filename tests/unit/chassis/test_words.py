@@ -120,7 +120,7 @@ FACTS: dict[type[Event], str] = {
     SessionStarted: "at epoch",
     AgentSpeaking: "epoch stage_ms",
     TurnFinished: "epoch n interrupted stage_ms summary_keeps budget_ms over",
-    ToolCalled: "epoch n turn name key status outcome",
+    ToolCalled: "epoch n turn name key status outcome error",
     ProviderFault: "detail epoch kind ms n provider",
     ServedTick: "epoch fault_ms served_ms",
     AgentStopped: "cause epoch fault_ms served_ms",

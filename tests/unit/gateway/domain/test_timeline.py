@@ -174,17 +174,41 @@ def test_a_call_whose_provider_failed_names_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "title"),
+    ("outcome", "error", "title"),
     [
-        ("failed", "The tool book_table failed after 310 ms"),
-        ("unknown", "The tool book_table gave no answer after 310 ms; it may have taken effect"),
+        ("failed", "", "The tool book_table failed after 310 ms"),
+        ("failed", "404", "The tool book_table failed after 310 ms: it answered with status 404"),
+        (
+            "failed",
+            "its host is not in TOOL_ALLOWED_HOSTS of this node",
+            "The tool book_table failed after 310 ms: its host is not in TOOL_ALLOWED_HOSTS of this node",
+        ),
+        (
+            "failed",
+            "ClientConnectorError",
+            "The tool book_table failed after 310 ms: it could not be reached (ClientConnectorError)",
+        ),
+        ("unknown", "", "The tool book_table gave no answer after 310 ms; it may have taken effect"),
+        ("unknown", "timeout", "The tool book_table gave no answer after 310 ms; it may have taken effect"),
+        (
+            "unknown",
+            "503",
+            "The tool book_table failed after 310 ms: it answered with status 503; it may have taken effect",
+        ),
+        (
+            "unknown",
+            "too_long",
+            "The tool book_table failed after 310 ms: its answer was too long; it may have taken effect",
+        ),
     ],
 )
-def test_a_tool_that_failed_is_a_warning(outcome: str, title: str) -> None:
-    last = told(requested(), tool(), tool(outcome=outcome, after=9.31)).entries[-1]
+def test_a_tool_that_failed_is_a_warning_with_its_reason(outcome: str, error: str, title: str) -> None:
+    failed = tool(outcome=outcome, after=9.31).model_copy(update={"error": error})
+    last = told(requested(), tool(), failed).entries[-1]
 
     assert (last.title, last.level) == (title, "warning")
-    assert last.detail == {"name": "book_table", "turn": 1, "status": "finished", "outcome": outcome, "ms": 310}
+    facts = {"name": "book_table", "turn": 1, "status": "finished", "outcome": outcome, "ms": 310}
+    assert last.detail == facts | ({"error": error} if error else {})
 
 
 @pytest.mark.parametrize(

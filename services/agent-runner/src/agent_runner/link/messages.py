@@ -188,7 +188,7 @@ class ToolCall:
 
     `n` counts 1, 2, ... in this epoch; `turn` is the number of the turn in progress. `key` is the Idempotency-Key,
     `arguments` canonical JSON. `outcome`: empty before the request, then done, failed or unknown; `answer`: what the
-    tool answered, or the error.
+    tool answered, or the error; `error`: the same without words of the conversation.
     """
 
     n: int
@@ -198,6 +198,7 @@ class ToolCall:
     arguments: str
     outcome: str = ""
     answer: str = ""
+    error: str = ""
     kind: Literal["tool"] = "tool"
 
 

@@ -36,6 +36,7 @@ from contracts.events import (
 )
 
 _MAX_TEXT: Final = 100_000
+_MAX_ERROR: Final = 300
 _MAX_NAME: Final = 300
 _NS_A_MS: Final = 1_000_000
 
@@ -183,6 +184,7 @@ class Report:
                 outcome=call.outcome,
                 arguments=call.arguments[:_MAX_TEXT],
                 answer=call.answer[:_MAX_TEXT],
+                error=call.error[:_MAX_ERROR],
             )
         )
 

@@ -36,6 +36,17 @@ def known_failure(detail: str) -> str:
     return f"{_status_words(request.status, request.model)} ({request.status})"
 
 
+def tool_failure(error: str) -> str:
+    """Why a call of a tool failed; empty: no answer came, or an older agent-runner did not tell."""
+    if error in ("", "timeout"):
+        return ""
+    if error.isdecimal():
+        return f"it answered with status {error}"
+    if error == "too_long":
+        return "its answer was too long"
+    return error if " " in error else f"it could not be reached ({error})"
+
+
 def _status_words(status: int, model: str) -> str:
     if status == 404:
         return f"it has no model {model}, or the address is wrong"

@@ -26,7 +26,7 @@ from contracts.events import (
     ToolCalled,
     TurnFinished,
 )
-from gateway.domain.failures import failure_words, known_failure
+from gateway.domain.failures import failure_words, known_failure, tool_failure
 from gateway.domain.sentences import (
     cause_words,
     ended_sentence,
@@ -194,9 +194,12 @@ class Story:
         facts |= {"outcome": event.outcome, "ms": ms}
         if event.outcome == "done":
             return Told(f"The tool {event.name} answered{after}", facts)
-        if event.outcome == "failed":
-            return Told(f"The tool {event.name} failed{after}", facts, "warning")
-        return Told(f"The tool {event.name} gave no answer{after}; it may have taken effect", facts, "warning")
+        if event.error:
+            facts["error"] = event.error
+        why = tool_failure(event.error)
+        did = "failed" if why or event.outcome == "failed" else "gave no answer"
+        told = f"The tool {event.name} {did}{after}" + (f": {why}" if why else "")
+        return Told(told if event.outcome == "failed" else f"{told}; it may have taken effect", facts, "warning")
 
     def _stopped(self, event: AgentStopped) -> Told:
         self._stops[event.epoch] = event.cause

@@ -5,7 +5,7 @@
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Literal
 
 from pipecat.frames.frames import (
     AggregatedTextFrame,
@@ -71,8 +71,8 @@ class Ear(BaseObserver):
         self.flow = AudioFlow()
         self.hearing = hearing
         self.quiet = quiet
-        self._is_calling = False  # the model called a tool and has not answered since
-        self._has_begun = False  # an answer, since the last call of a tool and its last result
+        # The model called a tool and has written nothing since; asked: its answer to the result has begun.
+        self._tool: Literal["", "called", "asked"] = ""
         self._awaited: tuple[int, asyncio.Event] | None = None
         self.ends = UtteranceEnds()
         self._on_turn = on_turn
@@ -98,14 +98,14 @@ class Ear(BaseObserver):
 
     def _of_llm(self, frame: Frame, at: float) -> None:
         if isinstance(frame, FunctionCallsStartedFrame | FunctionCallResultFrame):
-            self._is_calling, self._has_begun = True, False
+            self._tool = "called"
             self._on_worked("llm")
             self.quiet.thinking(time.monotonic())
             self.shown.tool_ran()
         elif isinstance(frame, LLMFullResponseStartFrame):
-            self._has_begun = True
+            self._tool = "asked" if self._tool else ""
         elif isinstance(frame, LLMTextFrame):
-            self._is_calling = False
+            self._tool = ""
             self.talk.is_answering = True
             self.talk.marks.text = self.talk.marks.text or at
             self._on_worked("llm")
@@ -216,14 +216,14 @@ class Ear(BaseObserver):
                 cancelled it, and then passes for the end of an empty answer.
         """
         if not text and not interrupted:
-            self.shown.unanswered(failed=self._has_begun)
+            self.shown.unanswered(failed=self._tool != "called")
         if self.ends.take() == "line":
             self._tell(self.talk.line_said(text, interrupted=interrupted))
             return
-        if self._is_calling and not self._has_begun and not text and not interrupted:
+        if self._tool == "called" and not text and not interrupted:
             self.talk.is_answering = False
             return
-        goes_on = self._is_calling and self._floor().due.goes_on_after_tools(time.monotonic())
+        goes_on = bool(self._tool) and self._floor().due.goes_on_after_tools(time.monotonic())
         was_cut = interrupted or (is_cancelled and not text)
         self._tell(self.talk.agent_said(text, interrupted=was_cut, goes_on=goes_on and not self.ends.lines_answer))
 

@@ -68,7 +68,7 @@ class TypedTurns:
 
     async def _all_of_them(self) -> None:
         """Wait until no text has come for TOGETHER_S; the limits on what a caller may type bound this."""
-        while (left_s := self._came_at + TOGETHER_S - time.monotonic()) > 0:
+        while (left_s := self._came_at + TOGETHER_S - time.monotonic()) > 0:  # noqa: ASYNC110 - each text moves it
             await asyncio.sleep(left_s)
 
     async def _interrupt(self) -> None:

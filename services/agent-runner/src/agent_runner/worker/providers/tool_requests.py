@@ -38,6 +38,11 @@ class ToolFailed(Exception):
         self.is_unknown = is_unknown
         self.kind = kind
 
+    @property
+    def told(self) -> str:
+        """The error without words of the conversation: an answer may quote the caller, a refusal is the node's own."""
+        return str(self) if self.kind == "refused" else self.kind
+
 
 class ToolRequests:
     """Sends a session's requests to its tools."""

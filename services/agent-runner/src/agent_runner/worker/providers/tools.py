@@ -234,34 +234,34 @@ class Toolbox:
         with executing(call.name, call_id) as span:
             span.set_attribute("gen_ai.tool.call.arguments", call.arguments)
             about = {"tool": call.name, "session_id": self._session_id}
-            found, outcome, kind = await _outcome(request, span, about)
+            found, outcome, failure = await _outcome(request, span, about)
             span.set_attribute("gen_ai.tool.call.result", json.dumps(found, ensure_ascii=False)[:MAX_TOLD_CHARS])
+        kind = "" if failure is None else failure.kind
         self._so_far, is_repeated = self._so_far.finished(call, outcome, kind, question)
-        self._tell(_finished(told, outcome, found))
+        self._tell(_finished(told, outcome, found, "" if failure is None else failure.told))
         return ({"error": f"{found['error']}{_REPEATED}"} if is_repeated else found), is_repeated
 
 
 async def _outcome(
     request: Coroutine[Any, Any, Any], span: Span, about: Mapping[str, str]
-) -> tuple[dict[str, Any], Outcome, str]:
-    """The answer for the model, the outcome, and the kind of a failure."""
+) -> tuple[dict[str, Any], Outcome, ToolFailed | None]:
+    """The answer for the model, the outcome, and the failure."""
     try:
-        return {"result": await request}, "done", ""
+        return {"result": await request}, "done", None
     except ToolFailed as error:
         failed(span, error.kind, str(error))
-        # A tool's answer may quote the caller; what the node refuses is in its own words.
-        log.warning("tool.failed", **about, error=str(error) if error.kind == "refused" else error.kind)
+        log.warning("tool.failed", **about, error=error.told)
         log.debug("tool.answered", **about, error=str(error))
-        return {"error": str(error)}, "unknown" if error.is_unknown else "failed", error.kind
+        return {"error": str(error)}, "unknown" if error.is_unknown else "failed", error
     except Exception as error:
         failed(span, type(error).__name__, str(error))
         raise
 
 
-def _finished(told: ToolCall, outcome: Outcome, found: Mapping[str, Any]) -> ToolCall:
+def _finished(told: ToolCall, outcome: Outcome, found: Mapping[str, Any], error: str) -> ToolCall:
     answer = next(iter(found.values()))
     text = answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)
-    return replace(told, outcome=outcome, answer=text[:MAX_TOLD_CHARS])
+    return replace(told, outcome=outcome, answer=text[:MAX_TOLD_CHARS], error=error)
 
 
 def _described(tool: RecordedTool) -> dict[str, Any]:
