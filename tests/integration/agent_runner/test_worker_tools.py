@@ -175,6 +175,7 @@ async def test_the_model_calls_a_tool_and_answers_from_what_it_is_told(
     assert [path for path, _, _ in server.asked] == [f"/{path}"]
     (result,) = [m["content"] for m in (await sandbox.asked())[-1] if m["role"] == "tool"]
     assert told in json.dumps(json.loads(result))
+    assert [m.error for m in worker.said if isinstance(m, ToolCall) and m.outcome] == [error or ""]
     assert (await worker.heard(Stopped)).cause == "ended"
     [span] = [span for span in collector.spans if span.name == "execute_tool get_weather"]
     values = {each.key: each.value.string_value for each in span.attributes}
