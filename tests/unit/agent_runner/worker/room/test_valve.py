@@ -1,8 +1,10 @@
 """The agent's audio at pauses and resumes that follow each other at once."""
 
 import asyncio
+import time
 from typing import Any, cast
 
+import pytest
 from livekit import rtc
 
 from agent_runner.worker.room.valve import Valve
@@ -27,6 +29,10 @@ class Source:
     async def capture_frame(self, frame: rtc.AudioFrame) -> None:
         self.queued += bytes(frame.data)
         await self.takes.wait()
+
+    def played(self) -> None:
+        """The caller has heard it."""
+        self.queued = b""
 
     def clear_queue(self) -> None:
         self.queued = b""
@@ -176,3 +182,54 @@ async def test_a_queue_that_takes_nothing_does_not_hold_the_agent_for_ever() -> 
     async with asyncio.timeout(3):
         await resuming
     assert await valve.passes()
+
+
+async def test_what_a_caller_missed_is_said_again_before_the_agent_goes_on() -> None:
+    valve, source, said = await speaking()
+    source.played()
+    more = frame(RATE // 10 // 128 * 128)
+    valve.writes(more)
+    await source.capture_frame(more)
+    valve.lost(1.5)
+    assert (valve.is_paused, source.queued) == (True, b"")
+    before = valve.clock.get_time()
+    finding = asyncio.create_task(valve.found())
+    await asyncio.sleep(0.05)
+    assert (source.queued, valve.clock.get_time()) == (said, before), "its words have counted"
+    source.played()
+    await finding
+    assert (valve.is_paused, source.queued) == (False, bytes(more.data))
+
+
+async def test_what_was_said_long_before_the_network_was_lost_is_not_said_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    valve, source, _ = await speaking()
+    source.played()
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 2)
+    valve.lost(1.5)
+    monkeypatch.undo()
+    await valve.found()
+    assert (valve.is_paused, source.queued) == (False, b"")
+
+
+async def test_an_interruption_ends_what_is_said_again() -> None:
+    valve, source, _ = await speaking()
+    source.played()
+    valve.lost(1.5)
+    finding = asyncio.create_task(valve.found())
+    await asyncio.sleep(0.02)
+    valve.cut()
+    await finding
+    assert (valve.is_paused, source.queued) == (False, b"")
+
+
+async def test_a_network_that_is_lost_while_the_caller_makes_a_sound_holds_the_agent_after_it() -> None:
+    valve, source, said = await speaking()
+    valve.pause()
+    valve.lost(1.5)
+    await valve.resume()
+    assert valve.is_paused
+    await valve.found()
+    assert (valve.is_paused, source.queued) == (False, said)

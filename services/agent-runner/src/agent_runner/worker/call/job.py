@@ -41,6 +41,7 @@ from agent_runner.link.messages import (
     Unfinished,
 )
 from agent_runner.worker.call.last_words import LastWords
+from agent_runner.worker.call.reach import keep_in_reach
 from agent_runner.worker.call.start import Start
 from agent_runner.worker.pipeline.agent_pipeline import AgentPipeline, PipelineListener
 from agent_runner.worker.pipeline.turn_start import AskAgainFrame
@@ -153,6 +154,7 @@ class Job:
                 self._pipeline.transport.client.front_end.succeeds = go.epoch > 1
                 self._start.take(effect)
                 self._tasks.spawn(self._keep_watch())
+                self._tasks.spawn(keep_in_reach(self._pipeline, self.stopped.done, self._log))
             case Speak(text=text, patience_s=patience_s):
                 now = time.monotonic()
                 self._say(*self._watch.notices(now, Notice(text, now, patience_s)))

@@ -166,8 +166,13 @@ class AgentPipeline:
     @property
     def loud_at(self) -> float:
         """Monotonic time at which the caller's line was last loud, with speech or without; 0: perhaps by an echo."""
-        at = models.load().vad.loud_at
+        at = self.sound_at
         return 0.0 if self.floor.floor.may_echo(at) else at
+
+    @property
+    def sound_at(self) -> float:
+        """Monotonic time of the caller's last sound, an echo or not."""
+        return models.load().vad.loud_at
 
     async def queue(self, *frames: Frame) -> None:
         """Send frames through the pipeline from its start."""

@@ -14,6 +14,7 @@ from agent_runner.domain.intake import Intake, Verdict
 from agent_runner.worker.room.noise_filter import NoiseFilter
 
 _IN_FRAME_MS: Final = 32  # one window of the VAD
+_STATS_S: Final = 1.0
 _RESUBSCRIBE_S: Final = 0.3  # between leaving a subscription and asking for it again
 
 
@@ -47,10 +48,7 @@ class CallerAudio(LiveKitTransportClient):
 
     def look(self, now: float) -> Verdict:
         """Whether the caller's audio arrives; call it a few times a second. After a stall this subscribes again."""
-        caller = self.room.remote_participants.get(self._audience.caller) if self._connected else None
-        voices = (
-            [one for one in caller.track_publications.values() if _is_voice(one) and not one.muted] if caller else []
-        )
+        voices = self._open_microphones()
         is_due = bool(voices) and self.caller_in_room and self._listens and self._params.audio_in_enabled
         self._intake, verdict = self._intake.looked(now, is_due=is_due, came=self._has_frames)
         self._has_frames = False
@@ -60,6 +58,23 @@ class CallerAudio(LiveKitTransportClient):
                 publication.set_subscribed(False)
                 asyncio.get_running_loop().call_later(_RESUBSCRIBE_S, publication.set_subscribed, True)
         return verdict
+
+    async def packets(self) -> int | None:
+        """How many packets have come on the track that is heard; None: none is due, or LiveKit does not tell."""
+        track = self._audio_tracks.get(self._audience.caller)
+        if track is None or not self.caller_in_room or not self._open_microphones():
+            return None
+        try:
+            async with asyncio.timeout(_STATS_S):
+                stats = await track.get_stats()
+        except Exception:  # the SDK raises nothing more precise
+            return None
+        return next((one.inbound_rtp.received.packets_received for one in stats if one.HasField("inbound_rtp")), None)
+
+    def _open_microphones(self) -> list[rtc.RemoteTrackPublication]:
+        """The caller's voices that are not muted."""
+        caller = self.room.remote_participants.get(self._audience.caller) if self._connected else None
+        return [one for one in caller.track_publications.values() if _is_voice(one) and not one.muted] if caller else []
 
     async def _async_on_track_subscribed(
         self, track: rtc.Track, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant

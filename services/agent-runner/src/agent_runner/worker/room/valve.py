@@ -3,6 +3,8 @@
 # pyright: standard
 
 import asyncio
+import time
+from collections import deque
 from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
 
@@ -11,17 +13,18 @@ from loguru import logger
 
 from agent_runner.worker.room.speech_clock import SpeechClock
 
-_KEPT_S: Final = 0.5  # more than LiveKit's queue holds
+_KEPT_S: Final = 2.5  # more than LiveKit's queue holds, and than it takes to notice that a network is lost
+_STEP_S: Final = 0.1  # of what is said again
 _TAKES_S: Final = 1.0  # a queue that takes nothing for so long fails at the next write, which ends the call
 
-_Reason: TypeAlias = Literal["sound", "absence"]
+_Reason: TypeAlias = Literal["sound", "absence", "outage"]
 
 
 class Valve:
     """Stands before LiveKit's queue, which it empties at a hold and fills again at the release.
 
-    The agent is held while the caller makes a sound, and while the caller is out of the room: a page that is loaded
-    again in mid-answer goes on hearing it.
+    The agent is held while the caller makes a sound, and while the caller is out of the room or its network is lost: a
+    page that is loaded again in mid-answer, or a car behind a tunnel, goes on hearing it.
 
     Attributes:
         clock: Runs while audio may go out.
@@ -40,8 +43,9 @@ class Valve:
         self._reasons: set[_Reason] = set()  # to hold the audio
         self._holds = 0
         self._releasing = asyncio.Lock()  # LiveKit refuses a frame while it takes another
-        self._written = bytearray()
+        self._written: deque[tuple[float, bytes]] = deque()  # frames with the times at which they were written
         self._unplayed = b""
+        self._missed = b""
 
     @property
     def is_paused(self) -> bool:
@@ -60,8 +64,7 @@ class Valve:
         self._reasons.clear()
         self._is_open.clear()
         self.clock.stop()
-        self._unplayed = b""
-        self._written.clear()
+        self._discard()
 
     async def passes(self) -> bool:
         """Wait until audio may go out; False: the audio was discarded meanwhile."""
@@ -71,8 +74,10 @@ class Valve:
 
     def writes(self, frame: rtc.AudioFrame) -> None:
         """Record a frame that goes into LiveKit's queue, which has it before it reports so."""
-        self._written += bytes(frame.data)
-        del self._written[: max(0, len(self._written) - _size(_KEPT_S, frame.sample_rate))]
+        now = time.monotonic()
+        self._written.append((now, bytes(frame.data)))
+        while self._written[0][0] < now - _KEPT_S:
+            self._written.popleft()
 
     def pause(self) -> None:
         """Hold the agent's audio: the caller hears silence within 50 ms, and nothing is lost."""
@@ -94,13 +99,21 @@ class Valve:
             self.ready()
             await self._release("absence")
 
+    def lost(self, for_s: float) -> None:
+        """The caller's network has been lost for these seconds: hold the agent's audio."""
+        self._hold("outage", for_s)
+
+    async def found(self) -> None:
+        """The caller's network is there again: say again what it missed, and go on."""
+        await self._release("outage")
+
     def cut(self) -> None:
         """At an interruption: discard the audio that the caller has not heard, and let later audio pass."""
         source = self._source()
         if source is None:
             return
         self._cuts += 1
-        self._unplayed = b""
+        self._discard()
         self._reasons.discard("sound")
         if self.is_ready:
             source.clear_queue()
@@ -111,7 +124,11 @@ class Valve:
             self.clock.run()
             self._is_open.set()
 
-    def _hold(self, reason: _Reason) -> None:
+    def _discard(self) -> None:
+        self._unplayed = self._missed = b""
+        self._written.clear()
+
+    def _hold(self, reason: _Reason, missed_s: float = 0.0) -> None:
         self._reasons.add(reason)
         source = self._source()
         is_held = self.is_paused and not self._releasing.locked()
@@ -119,8 +136,11 @@ class Valve:
             self._holds += 1
             self._is_open.clear()
             self.clock.stop()
-            size = _size(source.queued_duration, source.sample_rate)
-            self._unplayed = self._unplayed or (bytes(self._written[-size:]) if size else b"")
+            if not self._unplayed:
+                since = time.monotonic() - missed_s - source.queued_duration
+                written = b"".join(audio for at, audio in self._written if at >= since or not missed_s)
+                played = max(0, len(written) - _size(source.queued_duration, source.sample_rate))
+                self._unplayed, self._missed = written[played:], written[:played] if missed_s else b""
             source.clear_queue()
 
     async def _release(self, reason: _Reason) -> None:
@@ -129,12 +149,12 @@ class Valve:
             source, holds = self._source(), self._holds
             if source is None or not self.is_paused or self._reasons:
                 return
+            missed, self._missed = self._missed, b""
             unplayed, self._unplayed = self._unplayed, b""
-            self.clock.run()
             try:
-                if unplayed:
-                    async with asyncio.timeout(_TAKES_S):
-                        await source.capture_frame(rtc.AudioFrame(unplayed, source.sample_rate, 1, len(unplayed) // 2))
+                if not missed or await self._said_again(source, missed):
+                    self.clock.run()
+                    await self._write(source, unplayed)
             except Exception as error:  # the SDK raises nothing more precise
                 logger.warning(f"what was in LiveKit's queue at the pause is lost: {type(error).__name__}: {error}")
             finally:
@@ -142,6 +162,21 @@ class Valve:
                     source.clear_queue()
                 elif self.is_ready:
                     self._open()
+
+    async def _said_again(self, source: rtc.AudioSource, audio: bytes) -> bool:
+        """Write what the caller missed; False: held or cut meanwhile. Its words have counted: the clock waits."""
+        holds, cuts, size = self._holds, self._cuts, _size(_STEP_S, source.sample_rate)
+        for start in range(0, len(audio), size):
+            await self._write(source, audio[start : start + size])
+            if (holds, cuts) != (self._holds, self._cuts):
+                return False
+        await asyncio.sleep(source.queued_duration)
+        return (holds, cuts) == (self._holds, self._cuts)
+
+    async def _write(self, source: rtc.AudioSource, audio: bytes) -> None:
+        if audio:
+            async with asyncio.timeout(_TAKES_S):
+                await source.capture_frame(rtc.AudioFrame(audio, source.sample_rate, 1, len(audio) // 2))
 
 
 def _size(duration_s: float, rate: int) -> int:

@@ -1,0 +1,30 @@
+"""The agent's audio waits while the caller's network is lost, in a tunnel or between two networks."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from agent_runner.domain.reception import Reception
+from agent_runner.worker.pipeline.agent_pipeline import AgentPipeline
+
+_LOOK_S: Final = 0.5  # a look costs 0.7 ms of CPU
+_LOOK_AGAIN_S: Final = 0.25  # while no packet comes
+
+
+async def keep_in_reach(pipeline: AgentPipeline, is_over: Callable[[], bool], log: Any) -> None:
+    """Hold the agent's audio while the caller's packets are missing, until the job is over.
+
+    The last words wait, too, within their time.
+    """
+    client, reception = pipeline.transport.client, Reception()
+    while not is_over():
+        await asyncio.sleep(_LOOK_AGAIN_S if reception.gap_s else _LOOK_S)
+        packets, now = await client.packets(), time.monotonic()
+        before, reception = reception, reception.looked(now, packets, is_quiet=pipeline.sound_at < now - _LOOK_S)
+        if reception.is_lost and not before.is_lost:
+            log.info("caller.unreachable")
+            client.valve.lost(reception.gap_s)
+        elif before.is_lost and not reception.is_lost:
+            log.info("caller.reachable", after_s=round(before.gap_s, 1))
+            await client.valve.found()
