@@ -125,7 +125,7 @@ async def test_only_listed_hosts_are_called_and_an_address_inside_only_if_it_is_
     port = server.url.rpartition(":")[2]
     named = f"http://localhost:{port}/weather"
     assert "TOOL_ALLOWED_HOSTS" in (await call(f"{server.url}/weather", allowed=""))["error"]
-    assert "not public" in (await call(named, allowed="localhost"))["error"]
+    assert "no public address" in (await call(named, allowed="localhost"))["error"]
     assert server.asked == []
     assert "result" in await call(named, allowed="localhost,127.0.0.1,::1")
 

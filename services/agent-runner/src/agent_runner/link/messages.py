@@ -188,7 +188,7 @@ class ToolCall:
 
     `n` counts 1, 2, ... in this epoch; `turn` is the number of the turn in progress. `key` is the Idempotency-Key,
     `arguments` canonical JSON. `outcome`: empty before the request, then done, failed or unknown; `answer`: what the
-    tool answered, or the error; `error`: the same without words of the conversation.
+    tool answered, or the error; `error`: why the call failed, without words of the session.
     """
 
     n: int

@@ -40,7 +40,10 @@ class ToolFailed(Exception):
 
     @property
     def told(self) -> str:
-        """The error without words of the conversation: an answer may quote the caller, a refusal is the node's own."""
+        """The error without words of the session: an answer may quote the caller.
+
+        A refusal is told in full, so it must name no host, URL or argument: the log keeps it after an erasure.
+        """
         return str(self) if self.kind == "refused" else self.kind
 
 
@@ -141,7 +144,7 @@ class _Resolver(AbstractResolver):
         found = await asyncio.get_running_loop().getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
         kept = [(entry[0], str(entry[4][0])) for entry in found if may_connect(str(entry[4][0]), port, self._allowed)]
         if not kept:
-            raise ToolFailed(f"{host} leads to an address that is not public, and TOOL_ALLOWED_HOSTS does not list it")
+            raise ToolFailed("its host has no public address, and TOOL_ALLOWED_HOSTS lists none of its addresses")
         return [
             ResolveResult(hostname=host, host=address, port=port, family=kind, proto=0, flags=socket.AI_NUMERICHOST)
             for kind, address in kept
