@@ -188,6 +188,12 @@ def test_a_call_whose_provider_failed_names_it() -> None:
             "ClientConnectorError",
             "The tool book_table failed after 310 ms: it could not be reached (ClientConnectorError)",
         ),
+        (
+            "unknown",
+            "ServerDisconnectedError",
+            "The tool book_table failed after 310 ms: the connection broke (ServerDisconnectedError); "
+            "it may have taken effect",
+        ),
         ("unknown", "", "The tool book_table gave no answer after 310 ms; it may have taken effect"),
         ("unknown", "timeout", "The tool book_table gave no answer after 310 ms; it may have taken effect"),
         (

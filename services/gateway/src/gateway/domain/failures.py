@@ -44,7 +44,11 @@ def tool_failure(error: str) -> str:
         return f"it answered with status {error}"
     if error == "too_long":
         return "its answer was too long"
-    return error if " " in error else f"it could not be reached ({error})"
+    if " " in error:
+        return error
+    if error.startswith("ClientConnector"):  # aiohttp's, before the request is sent
+        return f"it could not be reached ({error})"
+    return f"the connection broke ({error})"
 
 
 def _status_words(status: int, model: str) -> str:
