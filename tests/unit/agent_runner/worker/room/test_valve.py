@@ -233,3 +233,80 @@ async def test_a_network_that_is_lost_while_the_caller_makes_a_sound_holds_the_a
     assert valve.is_paused
     await valve.found()
     assert (valve.is_paused, source.queued) == (False, said)
+
+
+async def going_on_after_a_loss() -> tuple[Valve, Source, bytes, bytes, asyncio.Task[None]]:
+    """A valve that says again 0.3 s that the caller missed, before 0.1 s that waits; the first 0.1 s is queued."""
+    valve, source, _ = await speaking()
+    said = frame(RATE // 10 // 128 * 128)
+    for _ in range(2):
+        source.played()
+        valve.writes(said)
+        await source.capture_frame(said)
+    source.played()
+    last = rtc.AudioFrame(bytes(reversed(said.data.cast("b").tobytes())), RATE, 1, said.samples_per_channel)
+    valve.writes(last)
+    await source.capture_frame(last)
+    valve.lost(1.5)
+    source.takes.clear()
+    finding = asyncio.create_task(valve.found())
+    await asyncio.sleep(0)
+    return valve, source, 3 * bytes(said.data), bytes(last.data), finding
+
+
+async def let_out(valve: Valve, source: Source, going_on: asyncio.Task[None]) -> bytes:
+    """All that goes out until the agent has gone on."""
+    out = b""
+    while valve.is_paused:
+        out += source.queued
+        source.played()
+        await asyncio.sleep(0)
+    await going_on
+    return out + source.queued
+
+
+@pytest.mark.parametrize("holds", ["pause", "away", "lost"])
+async def test_a_hold_while_it_is_said_again_loses_nothing_of_it_and_nothing_of_what_waits(holds: str) -> None:
+    valve, source, missed, unplayed, finding = await going_on_after_a_loss()
+    before = valve.clock.get_time()
+    match holds:
+        case "pause":
+            valve.pause()
+        case "away":
+            valve.away()
+        case _:
+            valve.lost(1.5)
+    source.takes.set()
+    await finding
+    assert (valve.is_paused, source.queued) == (True, b"")
+    match holds:
+        case "pause":
+            going_on = asyncio.create_task(valve.resume())
+        case "away":
+            going_on = asyncio.create_task(valve.back(valve.absences))
+        case _:
+            going_on = asyncio.create_task(valve.found())
+    assert await let_out(valve, source, going_on) == missed + unplayed
+    assert valve.clock.get_time() - before < 1e9 / 10, "what the caller missed has counted"
+
+
+async def test_a_network_that_is_lost_again_after_it_was_said_again_has_it_said_again_once_more() -> None:
+    valve, source, missed, unplayed, finding = await going_on_after_a_loss()
+    source.takes.set()
+    assert await let_out(valve, source, finding) == missed + unplayed
+    valve.lost(1.5)
+    going_on = asyncio.create_task(valve.found())
+    assert await let_out(valve, source, going_on) == missed + unplayed
+
+
+async def test_what_was_sent_into_the_gap_before_a_pause_is_said_again() -> None:
+    valve, source, said = await speaking()
+    source.played()
+    valve.writes(frame(RATE // 10 // 128 * 128))
+    await source.capture_frame(frame(RATE // 10 // 128 * 128))
+    valve.pause()
+    valve.lost(1.5)
+    await valve.resume()
+    going_on = asyncio.create_task(valve.found())
+    await asyncio.sleep(0)
+    assert await let_out(valve, source, going_on) == 2 * said

@@ -4,20 +4,21 @@
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
 
 from livekit import rtc
 from loguru import logger
 
+from agent_runner.worker.room.kept_audio import KeptAudio
 from agent_runner.worker.room.speech_clock import SpeechClock
 
-_KEPT_S: Final = 2.5  # more than LiveKit's queue holds, and than it takes to notice that a network is lost
+_AHEAD_S: Final = 0.2  # from the write of a frame until it is played, at most
 _STEP_S: Final = 0.1  # of what is said again
 _TAKES_S: Final = 1.0  # a queue that takes nothing for so long fails at the next write, which ends the call
 
 _Reason: TypeAlias = Literal["sound", "absence", "outage"]
+_Flow: TypeAlias = Literal["none", "again", "on"]
 
 
 class Valve:
@@ -43,9 +44,8 @@ class Valve:
         self._reasons: set[_Reason] = set()  # to hold the audio
         self._holds = 0
         self._releasing = asyncio.Lock()  # LiveKit refuses a frame while it takes another
-        self._written: deque[tuple[float, bytes]] = deque()  # frames with the times at which they were written
-        self._unplayed = b""
-        self._missed = b""
+        self._kept = KeptAudio()
+        self._flow: _Flow = "none"  # into the queue: what the caller missed, or what it has not heard yet
 
     @property
     def is_paused(self) -> bool:
@@ -62,9 +62,10 @@ class Valve:
         """The agent is in no room, or joins another one."""
         self.is_ready = False
         self._reasons.clear()
+        self._flow = "none"
         self._is_open.clear()
         self.clock.stop()
-        self._discard()
+        self._kept.discard()
 
     async def passes(self) -> bool:
         """Wait until audio may go out; False: the audio was discarded meanwhile."""
@@ -74,10 +75,7 @@ class Valve:
 
     def writes(self, frame: rtc.AudioFrame) -> None:
         """Record a frame that goes into LiveKit's queue, which has it before it reports so."""
-        now = time.monotonic()
-        self._written.append((now, bytes(frame.data)))
-        while self._written[0][0] < now - _KEPT_S:
-            self._written.popleft()
+        self._kept.write(bytes(frame.data))
 
     def pause(self) -> None:
         """Hold the agent's audio: the caller hears silence within 50 ms, and nothing is lost."""
@@ -113,7 +111,7 @@ class Valve:
         if source is None:
             return
         self._cuts += 1
-        self._discard()
+        self._kept.discard()
         self._reasons.discard("sound")
         if self.is_ready:
             source.clear_queue()
@@ -121,27 +119,25 @@ class Valve:
 
     def _open(self) -> None:
         if not self._reasons:
+            self._flow = "on"
             self.clock.run()
             self._is_open.set()
-
-    def _discard(self) -> None:
-        self._unplayed = self._missed = b""
-        self._written.clear()
 
     def _hold(self, reason: _Reason, missed_s: float = 0.0) -> None:
         self._reasons.add(reason)
         source = self._source()
-        is_held = self.is_paused and not self._releasing.locked()
-        if source is not None and self.is_ready and not is_held:
+        if source is None or not self.is_ready:
+            return
+        if self._flow != "none":
+            size = _size(source.queued_duration, source.sample_rate)
+            self._kept.take_queued(size, is_repeated=self._flow == "again")
+            source.clear_queue()
+            self._flow = "none"
             self._holds += 1
             self._is_open.clear()
             self.clock.stop()
-            if not self._unplayed:
-                since = time.monotonic() - missed_s - source.queued_duration
-                written = b"".join(audio for at, audio in self._written if at >= since or not missed_s)
-                played = max(0, len(written) - _size(source.queued_duration, source.sample_rate))
-                self._unplayed, self._missed = written[played:], written[:played] if missed_s else b""
-            source.clear_queue()
+        if missed_s:
+            self._kept.take_since(time.monotonic() - missed_s - _AHEAD_S)
 
     async def _release(self, reason: _Reason) -> None:
         self._reasons.discard(reason)
@@ -149,25 +145,31 @@ class Valve:
             source, holds = self._source(), self._holds
             if source is None or not self.is_paused or self._reasons:
                 return
-            missed, self._missed = self._missed, b""
-            unplayed, self._unplayed = self._unplayed, b""
             try:
-                if not missed or await self._said_again(source, missed):
+                if await self._said_again(source):
+                    unplayed, self._kept.unplayed = self._kept.unplayed, b""
+                    self._flow = "on"
                     self.clock.run()
                     await self._write(source, unplayed)
             except Exception as error:  # the SDK raises nothing more precise
                 logger.warning(f"what was in LiveKit's queue at the pause is lost: {type(error).__name__}: {error}")
+                if holds == self._holds:
+                    self._kept.discard()
             finally:
                 if holds != self._holds:
                     source.clear_queue()
                 elif self.is_ready:
                     self._open()
 
-    async def _said_again(self, source: rtc.AudioSource, audio: bytes) -> bool:
+    async def _said_again(self, source: rtc.AudioSource) -> bool:
         """Write what the caller missed; False: held or cut meanwhile. Its words have counted: the clock waits."""
+        if not self._kept.missed:
+            return True
+        self._flow = "again"
         holds, cuts, size = self._holds, self._cuts, _size(_STEP_S, source.sample_rate)
-        for start in range(0, len(audio), size):
-            await self._write(source, audio[start : start + size])
+        while self._kept.missed:
+            step, self._kept.missed = self._kept.missed[:size], self._kept.missed[size:]
+            await self._write(source, step)
             if (holds, cuts) != (self._holds, self._cuts):
                 return False
         await asyncio.sleep(source.queued_duration)
@@ -175,6 +177,7 @@ class Valve:
 
     async def _write(self, source: rtc.AudioSource, audio: bytes) -> None:
         if audio:
+            self._kept.write(audio)
             async with asyncio.timeout(_TAKES_S):
                 await source.capture_frame(rtc.AudioFrame(audio, source.sample_rate, 1, len(audio) // 2))
 
