@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from agent_runner.domain.reception import Reception
 from agent_runner.worker.pipeline.agent_pipeline import AgentPipeline
+from chassis.tasks import Tasks
 
 _LOOK_S: Final = 0.5  # a look costs 0.7 ms of CPU
 _LOOK_AGAIN_S: Final = 0.25  # while no packet comes
@@ -17,14 +18,14 @@ async def keep_in_reach(pipeline: AgentPipeline, is_over: Callable[[], bool], lo
 
     The last words wait, too, within their time.
     """
-    client, reception = pipeline.transport.client, Reception()
+    client, reception, tasks = pipeline.transport.client, Reception(), Tasks()
     while not is_over():
         await asyncio.sleep(_LOOK_AGAIN_S if reception.gap_s else _LOOK_S)
         packets, now = await client.packets(), time.monotonic()
         before, reception = reception, reception.looked(now, packets, is_quiet=pipeline.sound_at < now - _LOOK_S)
         if reception.is_lost and not before.is_lost:
             log.info("caller.unreachable")
-            client.valve.lost(reception.gap_s)
+            client.valve.lost(reception.gap_s + _LOOK_S)  # the last packet may have come just after the look before it
         elif before.is_lost and not reception.is_lost:
             log.info("caller.reachable", after_s=round(before.gap_s, 1))
-            await client.valve.found()
+            tasks.spawn(client.valve.found())  # it takes seconds, in which the network may be lost again

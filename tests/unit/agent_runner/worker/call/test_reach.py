@@ -1,0 +1,65 @@
+"""When the agent's audio waits for a caller whose packets are missing, and how much is said again."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import structlog
+
+from agent_runner.domain.reception import PROOF_S
+from agent_runner.worker.call import reach
+
+STEP_S = 0.05
+
+
+class Call:
+    """A call of a silent caller: when its packets come, and what the valve is told. Time passes in the looks alone."""
+
+    def __init__(self, *gaps: tuple[float, float], until: float) -> None:
+        self.now = 0.0
+        self.told: list[tuple[str, float, float]] = []  # what, when, and for how long
+        self._gaps = gaps
+        self._until = until
+        self.valve = self.client = self.transport = self
+        self.sound_at = -1.0
+
+    async def packets(self) -> int:
+        steps = [step * STEP_S for step in range(round(self.now / STEP_S) + 1)]
+        return sum(not any(begin < at < end for begin, end in self._gaps) for at in steps)
+
+    def lost(self, for_s: float) -> None:
+        self.told.append(("lost", self.now, for_s))
+
+    async def found(self) -> None:
+        self.told.append(("found", self.now, 0.0))
+        await asyncio.Event().wait()  # the agent says much again
+
+    async def run(self, monkeypatch: pytest.MonkeyPatch) -> "Call":
+        """Look at the packets until the call's end."""
+
+        async def sleep(delay_s: float) -> None:
+            self.now += delay_s
+            await asyncio.sleep(0)
+
+        monkeypatch.setattr(reach, "asyncio", SimpleNamespace(sleep=sleep))
+        monkeypatch.setattr(reach, "time", SimpleNamespace(monotonic=lambda: self.now))
+        async with asyncio.timeout(5):
+            await reach.keep_in_reach(cast(Any, self), lambda: self.now >= self._until, structlog.get_logger())
+        return self
+
+
+@pytest.mark.parametrize("begin", [PROOF_S + 2 + tenths / 10 for tenths in range(1, 6)])
+async def test_all_since_the_last_packet_is_said_again(monkeypatch: pytest.MonkeyPatch, begin: float) -> None:
+    (what, at, for_s), *_ = (await Call((begin, 99), until=begin + 3).run(monkeypatch)).told
+    assert what == "lost"
+    assert 0 <= for_s - (at - begin) <= 0.6, "no more than half a second twice"
+
+
+async def test_a_network_that_is_lost_again_while_the_agent_says_it_again_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begin = PROOF_S + 2
+    call = await Call((begin, begin + 4), (begin + 4.5, begin + 8), until=begin + 10).run(monkeypatch)
+    assert [what for what, *_ in call.told] == ["lost", "found", "lost", "found"]
+    assert call.told[2][1] < begin + 4.5 + 2
