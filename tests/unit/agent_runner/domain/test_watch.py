@@ -62,6 +62,15 @@ def test_a_silent_caller_is_asked_then_the_call_ends_and_an_absent_one_is_not_si
     assert call.look(25) == [EndCall(Cause.USER_IDLE, say="Goodbye.")]
 
 
+def test_a_caller_whose_network_is_lost_is_not_silent() -> None:
+    call = Call(prompt_s=10, end_s=20)
+    call.quiet.agent(1, is_speaking=True)
+    call.quiet.agent(2, is_speaking=False)
+    assert [found for at in range(3, 24) for found in call.look(at, is_unreachable=at > 8)] == []
+    assert call.look(32) == []
+    assert call.look(33) == [Say("Hello?")]
+
+
 def test_the_silence_of_a_caller_who_hears_no_first_line_counts_from_the_first_look() -> None:
     call = Call(prompt_s=10, end_s=60)
     assert call.look(5) == []

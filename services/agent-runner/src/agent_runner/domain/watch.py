@@ -51,6 +51,7 @@ class Watch:
         loud_at: float = 0.0,
         is_ready: bool = True,
         is_paused: bool = False,
+        is_unreachable: bool = False,
         is_agents: bool = False,
     ) -> Iterator[Finding]:
         """All that is due now, each once.
@@ -60,6 +61,7 @@ class Watch:
             unfinished: The open turn, which would be lost with the process; found when it has changed.
             is_ready: The caller can hear the agent: the caller's client has subscribed to its track.
             is_paused: The agent holds its audio while the caller makes a sound.
+            is_unreachable: The caller's network is lost: nothing that the caller says comes.
             is_agents: The agent speaks, is about to, or will answer words that came.
         """
         if unfinished != self._unfinished:
@@ -67,7 +69,7 @@ class Watch:
             if unfinished is not None:
                 yield Unfinished(turn=unfinished)
         yield from self.notices(now)
-        if not caller_in_room:
+        if not caller_in_room or is_unreachable:
             self._quiet.away(now)
         else:
             self._quiet.present(now)

@@ -191,6 +191,7 @@ class Job:
                 loud_at=pipeline.loud_at,
                 is_ready=room.valve.is_ready,
                 is_paused=room.valve.is_paused,
+                is_unreachable=room.valve.is_unreachable,
                 is_agents=not pipeline.floor.floor.may_ask(now),
             )
             for found in due:

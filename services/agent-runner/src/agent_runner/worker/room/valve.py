@@ -52,6 +52,11 @@ class Valve:
         """The audio is held, for any reason."""
         return self.is_ready and not self._is_open.is_set()
 
+    @property
+    def is_unreachable(self) -> bool:
+        """The caller's network is lost."""
+        return "outage" in self._reasons
+
     def ready(self) -> None:
         """The caller can hear the agent."""
         if not self.is_ready:
