@@ -70,6 +70,13 @@ def test_a_muted_caller_is_not_missed_and_after_it_a_new_gap_begins() -> None:
     assert not caller.sends_nothing(GAP_S - LOOK_S).reception.is_lost
 
 
+def test_another_client_of_the_caller_has_to_show_anew_that_it_sends_in_silence() -> None:
+    caller = Caller().sends(PROOF_S + 1)
+    caller.packets = 0
+    assert not caller.sends(1, is_quiet=False).sends_nothing(10).reception.is_lost
+    assert caller.sends(PROOF_S + 1).sends_nothing(GAP_S + LOOK_S).reception.is_lost
+
+
 def test_a_process_that_stood_still_misses_nothing() -> None:
     caller = Caller().sends(PROOF_S + 1)
     caller.now += 60

@@ -52,7 +52,7 @@ class Reception:
         step_s = min(now - self.looked_at, _STEP_S)
         came = packets != self.packets
         gap_s = 0.0 if came else self.gap_s + step_s
-        steady_s = self.steady_s
+        steady_s = 0.0 if packets < self.packets else self.steady_s  # another track, perhaps of another client
         if steady_s < PROOF_S:
             steady_s = 0.0 if gap_s > _STEADY_S else steady_s + (step_s if is_quiet else 0.0)
         after = replace(self, packets=packets, gap_s=gap_s, steady_s=steady_s, looked_at=now)
