@@ -1,11 +1,13 @@
 """When the agent's audio waits for a caller whose packets are missing, and how much is said again."""
 
 import asyncio
+from math import inf
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 import structlog
+from structlog.testing import capture_logs
 
 from agent_runner.domain.reception import PROOF_S
 from agent_runner.worker.call import reach
@@ -23,8 +25,11 @@ class Call:
         self._until = until
         self.valve = self.client = self.transport = self
         self.sound_at = -1.0
+        self.leaves_at = inf
 
-    async def packets(self) -> int:
+    async def packets(self) -> int | None:
+        if self.now > self.leaves_at:
+            return None
         steps = [step * STEP_S for step in range(round(self.now / STEP_S) + 1)]
         return sum(not any(begin < at < end for begin, end in self._gaps) for at in steps)
 
@@ -63,3 +68,15 @@ async def test_a_network_that_is_lost_again_while_the_agent_says_it_again_is_not
     call = await Call((begin, begin + 4), (begin + 4.5, begin + 8), until=begin + 10).run(monkeypatch)
     assert [what for what, *_ in call.told] == ["lost", "found", "lost", "found"]
     assert call.told[2][1] < begin + 4.5 + 2
+
+
+async def test_a_caller_whom_livekit_removed_in_the_hold_is_not_logged_as_reachable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begin = PROOF_S + 2
+    call = Call((begin, 99), until=begin + 8)
+    call.leaves_at = begin + 6
+    with capture_logs() as logged:
+        await call.run(monkeypatch)
+    assert [what for what, *_ in call.told] == ["lost", "found"]
+    assert [line["event"] for line in logged] == ["caller.unreachable"]

@@ -27,5 +27,6 @@ async def keep_in_reach(pipeline: AgentPipeline, is_over: Callable[[], bool], lo
             log.info("caller.unreachable")
             client.valve.lost(reception.gap_s + _LOOK_S)  # the last packet may have come just after the look before it
         elif before.is_lost and not reception.is_lost:
-            log.info("caller.reachable", after_s=round(before.gap_s, 1))
+            if packets is not None:  # else the caller has left, or muted the microphone
+                log.info("caller.reachable", after_s=round(before.gap_s, 1))
             tasks.spawn(client.valve.found())  # it takes seconds, in which the network may be lost again

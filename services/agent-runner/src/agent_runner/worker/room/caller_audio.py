@@ -62,7 +62,7 @@ class CallerAudio(LiveKitTransportClient):
     async def packets(self) -> int | None:
         """How many packets have come on the track that is heard; None: none is due, or LiveKit does not tell."""
         track = self._audio_tracks.get(self._audience.caller)
-        if track is None or not self.caller_in_room or not self._open_microphones():
+        if track is None or not self.caller_in_room or all(one.track is not track for one in self._open_microphones()):
             return None
         try:
             async with asyncio.timeout(_STATS_S):
