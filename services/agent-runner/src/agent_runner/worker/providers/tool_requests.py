@@ -144,7 +144,7 @@ class _Resolver(AbstractResolver):
         found = await asyncio.get_running_loop().getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
         kept = [(entry[0], str(entry[4][0])) for entry in found if may_connect(str(entry[4][0]), port, self._allowed)]
         if not kept:
-            raise ToolFailed("its host has no public address, and TOOL_ALLOWED_HOSTS lists none of its addresses")
+            raise ToolFailed("its host has no public address, and TOOL_ALLOWED_HOSTS lists no other address of it")
         return [
             ResolveResult(hostname=host, host=address, port=port, family=kind, proto=0, flags=socket.AI_NUMERICHOST)
             for kind, address in kept
