@@ -41,6 +41,10 @@ class Due:
         """Whether anything is due."""
         return now < max(self.line_until, self.answer_until, self.tools_until)
 
+    def has_tools(self, now: float) -> bool:
+        """Whether a tool runs."""
+        return now < self.tools_until
+
     def goes_on_after_tools(self, now: float) -> bool:
         """Whether the model, which is silent, will say more by itself: a tool runs, or its result has come."""
         return now < max(self.answer_until, self.tools_until)

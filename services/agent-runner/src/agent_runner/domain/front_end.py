@@ -82,7 +82,11 @@ class FrontEnd:
         return self._to(replace(self, has_begun=True, is_working=True))
 
     def unanswered(self, *, failed: bool = False) -> FrontEndStep:
-        """The turn got no answer: it had no words, the answer had nothing to say, or the model `failed`."""
+        """The turn got no answer: it had no words, or the answer had none.
+
+        Args:
+            failed: Nor does one follow from a tool's result.
+        """
         return self._to(replace(self, is_working=False, is_calling=self.is_calling and not failed))
 
     def tool_ran(self) -> FrontEndStep:

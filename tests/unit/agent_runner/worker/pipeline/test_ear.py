@@ -115,3 +115,18 @@ async def test_an_answer_to_a_tool_s_result_that_has_nothing_to_say_ends_the_tur
 
     assert [(turn.user_text, turn.heard_text, turn.interrupted) for turn in turns] == [("What time is it?", "", False)]
     assert states == [Shown("thinking"), Shown("listening")]
+
+
+async def test_an_answer_without_words_to_another_question_leaves_the_agent_thinking_while_the_tool_runs() -> None:
+    states: list[FrontEndEffect] = []
+    llm = FrameProcessor()
+    ear = listening([], Due().tools_began(time.monotonic(), ["a"]), llm, states.append)
+    call = FunctionCallsStartedFrame([FunctionCallFromLLM("look", "a", {}, None)])
+    for frame in (LLMFullResponseStartFrame(), call):
+        await ear.on_push_frame(FramePushed(llm, llm, frame, FrameDirection.DOWNSTREAM, 0))
+    ear.agent_said("", interrupted=False)
+    ear.user_said("Hello?")
+    await ear.on_push_frame(FramePushed(llm, llm, LLMFullResponseStartFrame(), FrameDirection.DOWNSTREAM, 0))
+    ear.agent_said("", interrupted=False)
+
+    assert states == [Shown("thinking")]

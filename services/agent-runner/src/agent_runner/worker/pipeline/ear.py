@@ -71,7 +71,7 @@ class Ear(BaseObserver):
         self.flow = AudioFlow()
         self.hearing = hearing
         self.quiet = quiet
-        # The model called a tool and has written nothing since; asked: its answer to the result has begun.
+        # The model called a tool and has written nothing since. "asked": its next answer has begun.
         self._tool: Literal["", "called", "asked"] = ""
         self._awaited: tuple[int, asyncio.Event] | None = None
         self.ends = UtteranceEnds()
@@ -216,7 +216,7 @@ class Ear(BaseObserver):
                 cancelled it, and then passes for the end of an empty answer.
         """
         if not text and not interrupted:
-            self.shown.unanswered(failed=self._tool != "called")
+            self.shown.unanswered(failed=self._tool != "called" and not self._floor().due.has_tools(time.monotonic()))
         if self.ends.take() == "line":
             self._tell(self.talk.line_said(text, interrupted=interrupted))
             return

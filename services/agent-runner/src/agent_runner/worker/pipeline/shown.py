@@ -36,7 +36,7 @@ class Showing:
         self._take(self._front_end.turn_ended())
 
     def unanswered(self, *, failed: bool = False) -> None:
-        """The turn got no answer; `failed`: the model cannot give one."""
+        """The turn got no answer; `failed`: nor does one follow from a tool's result."""
         self._take(self._front_end.unanswered(failed=failed))
 
     def tool_ran(self) -> None:
