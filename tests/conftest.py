@@ -28,15 +28,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """
     for mark in metafunc.definition.iter_markers("parametrize"):
         cases = mark.args[1] if len(mark.args) > 1 else mark.kwargs["argvalues"]
-        names = mark.kwargs.get("ids")
-        if isinstance(cases, SETS) or (callable(names) and any(has_set(case) for case in cases)):
+        if isinstance(cases, SETS) or (callable(mark.kwargs.get("ids")) and has_set(cases)):
             pytest.fail(
                 f"{metafunc.definition.nodeid}: write the parameters as tuples: a set has no order", pytrace=False
             )
 
 
 def has_set(value: Any) -> bool:
-    """Whether a parameter is a set, or holds one at any depth of its tuples, lists and dicts."""
+    """Whether parameters are a set, or hold one at any depth of their tuples, lists and dicts.
+
+    An iterator is not read: pytest would then get no parameters, and would skip the test.
+    """
     if isinstance(value, dict):
         value = list(value.items())
     return isinstance(value, SETS) or (isinstance(value, tuple | list) and any(map(has_set, value)))
