@@ -1,4 +1,4 @@
-"""A caller in a process of its own, which a test may freeze.
+"""A caller in a separate process, which a test may freeze.
 
     python -m tests.integration.agent_runner.caller_process URL TOKEN
 

@@ -25,7 +25,7 @@ NOTICED_S = 3.0  # 1.25 s without a packet, and what a busy host adds
 
 
 class FrozenCaller:
-    """A caller in a process of its own: what it has heard, and its signals."""
+    """A caller in a separate process: what it has heard, and its signals."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
