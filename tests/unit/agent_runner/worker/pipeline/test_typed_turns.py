@@ -4,8 +4,10 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
 from pipecat.frames.frames import Frame, InterruptionFrame, LLMMessagesAppendFrame, LLMRunFrame
 
+from agent_runner.worker.pipeline import typed_turns
 from agent_runner.worker.pipeline.typed_turns import TOGETHER_S, TypedTurns
 
 FLUSH_S = 0.05
@@ -58,13 +60,19 @@ async def test_texts_of_one_instant_are_one_turn_with_one_answer() -> None:
     assert len(pipeline.questions) == 1
 
 
-async def test_texts_that_follow_each_other_at_once_are_one_turn_though_nothing_is_interrupted() -> None:
-    pipeline = Pipeline()
+async def test_texts_that_follow_each_other_at_once_are_one_turn_though_nothing_is_interrupted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(typed_turns, "time", SimpleNamespace(monotonic=lambda: now))
+    pipeline, taking = Pipeline(), list[asyncio.Task[None]]()
     pipeline.flush_s = 0.0
-    taking: list[asyncio.Task[None]] = []
     for text in ("One.", "Two.", "Three."):
+        now += 0.9 * TOGETHER_S
         taking.append(asyncio.create_task(pipeline.typed.take(text)))
-        await asyncio.sleep(TOGETHER_S / 5)
+        await asyncio.sleep(2 * TOGETHER_S)
+        assert pipeline.turns == [], "another text may follow"
+    now += TOGETHER_S
     await asyncio.gather(*taking)
 
     assert pipeline.turns == ["One.\nTwo.\nThree."]
