@@ -216,8 +216,9 @@ class ToolCalled(_EpochEvent):
     error: str = Field(
         default="",
         max_length=300,
-        description="of a call that failed or has no answer: timeout, too_long, a status, the name of a fault of the "
-        "connection, or in words why the node did not call the tool; without words of the conversation",
+        description="why a call failed or has no answer: timeout, too_long, a status, the class of the connection's "
+        "error, or in words why the node did not call the tool. It has no host, URL, argument or answer; empty otherwise, "
+        "and from an older agent-runner",
     )
     sealed: Sealed = ""
 
