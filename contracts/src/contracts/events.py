@@ -217,8 +217,8 @@ class ToolCalled(_EpochEvent):
         default="",
         max_length=300,
         description="why a call failed or has no answer: timeout, too_long, a status, the class of the connection's "
-        "error, or in words why the node did not call the tool. It has no host, URL, argument or answer; empty otherwise, "
-        "and from an older agent-runner",
+        "error, or in words why the node did not call the tool. It has no host, URL, argument or answer; empty "
+        "otherwise, and from an older agent-runner",
     )
     sealed: Sealed = ""
 
