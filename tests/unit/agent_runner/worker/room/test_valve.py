@@ -257,6 +257,7 @@ async def going_on_after_a_loss() -> tuple[Valve, Source, bytes, bytes, asyncio.
 async def let_out(valve: Valve, source: Source, going_on: asyncio.Task[None]) -> bytes:
     """All that goes out until the agent has gone on."""
     out = b""
+    await asyncio.sleep(0)
     while valve.is_paused:
         out += source.queued
         source.played()
@@ -288,6 +289,20 @@ async def test_a_hold_while_it_is_said_again_loses_nothing_of_it_and_nothing_of_
             going_on = asyncio.create_task(valve.found())
     assert await let_out(valve, source, going_on) == missed + unplayed
     assert valve.clock.get_time() - before < 1e9 / 10, "what the caller missed has counted"
+
+
+async def test_a_caller_who_makes_a_sound_can_interrupt_what_is_said_again_after_it() -> None:
+    valve, source, _, _, finding = await going_on_after_a_loss()
+    valve.pause()
+    source.takes.set()
+    await finding
+    async with asyncio.timeout(0.05):
+        await valve.resume()
+    assert valve.is_paused
+    await asyncio.sleep(0.02)
+    valve.cut()
+    await asyncio.sleep(0.02)
+    assert (valve.is_paused, source.queued) == (False, b"")
 
 
 async def test_a_network_that_is_lost_again_after_it_was_said_again_has_it_said_again_once_more() -> None:

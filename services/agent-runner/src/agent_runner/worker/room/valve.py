@@ -12,6 +12,7 @@ from loguru import logger
 
 from agent_runner.worker.room.kept_audio import KeptAudio
 from agent_runner.worker.room.speech_clock import SpeechClock
+from chassis.tasks import Tasks
 
 _AHEAD_S: Final = 0.2  # from the write of a frame until it is played, at most
 _STEP_S: Final = 0.1  # of what is said again
@@ -44,6 +45,7 @@ class Valve:
         self._reasons: set[_Reason] = set()  # to hold the audio
         self._holds = 0
         self._releasing = asyncio.Lock()  # LiveKit refuses a frame while it takes another
+        self._tasks = Tasks()
         self._kept = KeptAudio()
         self._flow: _Flow = "none"  # into the queue: what the caller missed, or what it has not heard yet
 
@@ -88,8 +90,14 @@ class Valve:
             self._hold("sound")
 
     async def resume(self) -> None:
-        """Go on with what LiveKit's queue held at the pause, unless the audio is held again meanwhile."""
-        await self._release("sound")
+        """Go on with what LiveKit's queue held at the pause, unless the audio is held again meanwhile.
+
+        Returns before what was missed is said again, which takes seconds: the caller may interrupt it.
+        """
+        self._reasons.discard("sound")
+        going_on = self._tasks.spawn(self._go_on())
+        if not self._kept.missed:
+            await going_on
 
     def away(self) -> None:
         """The caller left: hold the agent's audio."""
@@ -146,6 +154,9 @@ class Valve:
 
     async def _release(self, reason: _Reason) -> None:
         self._reasons.discard(reason)
+        await self._go_on()
+
+    async def _go_on(self) -> None:
         async with self._releasing:
             source, holds = self._source(), self._holds
             if source is None or not self.is_paused or self._reasons:
