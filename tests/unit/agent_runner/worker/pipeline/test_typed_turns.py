@@ -72,11 +72,33 @@ async def test_texts_that_follow_each_other_at_once_are_one_turn_though_nothing_
         taking.append(asyncio.create_task(pipeline.typed.take(text)))
         await asyncio.sleep(2 * TOGETHER_S)
         assert pipeline.turns == [], "another text may follow"
+        assert pipeline.frames == [], "a tool's result may be told once the agent is quiet"
     now += TOGETHER_S
     await asyncio.gather(*taking)
 
     assert pipeline.turns == ["One.\nTwo.\nThree."]
     assert pipeline.count(LLMRunFrame) == 1
+
+
+async def test_texts_that_follow_one_typed_into_the_interruption_are_the_same_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(typed_turns, "time", SimpleNamespace(monotonic=lambda: now))
+    pipeline = Pipeline()
+    taking = [asyncio.create_task(pipeline.typed.take("One."))]
+    await asyncio.sleep(0)
+    now += TOGETHER_S
+    while not pipeline.frames:  # noqa: ASYNC110 - the next text comes within the flush
+        await asyncio.sleep(0)
+    taking.append(asyncio.create_task(pipeline.typed.take("Two.")))
+    await asyncio.sleep(2 * FLUSH_S)
+    taking.append(asyncio.create_task(pipeline.typed.take("Three.")))
+    await asyncio.sleep(0)
+    now += TOGETHER_S
+    await asyncio.gather(*taking)
+
+    assert pipeline.turns == ["One.\nTwo.\nThree."]
 
 
 async def test_a_text_after_the_last_was_taken_is_a_turn_of_its_own() -> None:

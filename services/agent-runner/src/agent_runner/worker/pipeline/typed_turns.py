@@ -50,6 +50,7 @@ class TypedTurns:
             self._is_taking = False
 
     async def _take_waiting(self) -> None:
+        await self._all_of_them()  # before the interruption: a tool's result that waits for quiet would get in between
         if not self._start.floor.has_turn:
             await self._start.unprotected()
         if not self._start.floor.has_turn:
