@@ -2,11 +2,14 @@
 
 # pyright: standard
 
+import asyncio
+import threading
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
 import soxr
+from pipecat.audio.turn.base_turn_analyzer import EndOfTurnState
 from pipecat.audio.vad.silero import SileroVADAnalyzer
 from pipecat.audio.vad.vad_analyzer import VADParams, VADState
 
@@ -14,9 +17,11 @@ from agent_runner.agent_config import AgentConfig
 from agent_runner.worker.providers import models
 from agent_runner.worker.providers.models import Vad
 from sandbox.speech.espeak import Espeak, Voice
+from tests.support.waiting import until
 
 RATE = 16_000
 WINDOW = 512  # samples
+KEYS = {"assembly_api_key": "k", "groq_api_key": "k", "inworld_api_key": "k"}
 SAID = ("hello there", "what is the time", "no", "i would like to book a table please")
 
 
@@ -102,9 +107,8 @@ def test_the_model_is_not_shown_what_is_too_quiet(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_models_run_at_the_configured_rate() -> None:
-    keys = {"assembly_api_key": "k", "groq_api_key": "k", "inworld_api_key": "k"}
     for rate, window in ((8_000, 256), (16_000, 512)):
-        tuned = models.tuned(AgentConfig.model_validate({**keys, "stt_sample_rate": rate}))
+        tuned = models.tuned(AgentConfig.model_validate({**KEYS, "stt_sample_rate": rate}))
         assert (tuned.vad.sample_rate, tuned.smart_turn.sample_rate) == (rate, rate)
         assert tuned.vad.num_frames_required() == window
 
@@ -130,3 +134,28 @@ async def test_speech_that_is_ended_begins_again_if_it_goes_on() -> None:
     ]
     assert states[0] is VADState.QUIET
     assert VADState.SPEAKING in states
+
+
+async def test_audio_that_comes_while_smart_turn_decides_belongs_to_what_follows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    may_decide, seen = threading.Event(), list[float]()
+
+    def predict(audio: np.ndarray) -> dict[str, float]:
+        seen.append(len(audio) / RATE)
+        assert may_decide.wait(5)
+        return {"prediction": 1, "probability": 1.0}
+
+    smart_turn = models.tuned(AgentConfig.model_validate({**KEYS, "stt_sample_rate": RATE})).smart_turn
+    monkeypatch.setattr(smart_turn, "_predict_endpoint", predict)
+    smart_turn.append_audio(bytes(2 * RATE), is_speech=True)
+    smart_turn.append_audio(bytes(2 * RATE), is_speech=True)
+    deciding = asyncio.create_task(smart_turn.analyze_end_of_turn())
+    await until(lambda: seen, 5)
+    smart_turn.append_audio(bytes(2 * RATE // 2), is_speech=True)
+    smart_turn.append_audio(bytes(2 * RATE // 2), is_speech=True)
+    may_decide.set()
+    assert (await deciding)[0] is EndOfTurnState.COMPLETE
+    await smart_turn.analyze_end_of_turn()
+    smart_turn.clear()
+    assert seen == [2.0, 1.0]

@@ -2,6 +2,7 @@
 
 # pyright: standard
 
+import asyncio
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -10,10 +11,12 @@ from typing import Any, Final, cast
 
 import numpy as np
 import onnxruntime
+from pipecat.audio.turn.base_turn_analyzer import EndOfTurnState
 from pipecat.audio.turn.smart_turn.base_smart_turn import SmartTurnParams
 from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
 from pipecat.audio.vad.silero import SileroVADAnalyzer
 from pipecat.audio.vad.vad_analyzer import VADParams, VADState
+from pipecat.metrics.metrics import MetricsData
 
 from agent_runner.agent_config import AgentConfig
 
@@ -94,7 +97,10 @@ class _Thrifty:
 
 
 class SmartTurn(LocalSmartTurnAnalyzerV3):
-    """smart-turn, loaded before its thresholds are known; it releases its memory after each turn."""
+    """smart-turn, loaded before its thresholds are known; it releases its memory after each turn.
+
+    Audio that comes while it decides belongs to what follows.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -104,6 +110,18 @@ class SmartTurn(LocalSmartTurnAnalyzerV3):
         """Set the thresholds. Call it before the first audio."""
         self._params = params
         self._stop_ms = params.stop_secs * 1000
+
+    async def analyze_end_of_turn(self) -> tuple[EndOfTurnState, MetricsData | None]:
+        buffer, size = self._audio_buffer, len(self._audio_buffer)
+        running = asyncio.get_running_loop().run_in_executor(
+            self._model_executor, self._process_speech_segment, buffer[:]
+        )
+        state, metrics = await running
+        if state == EndOfTurnState.COMPLETE:
+            since = buffer[size:] if self._audio_buffer is buffer else self._audio_buffer
+            self._clear(state)
+            self._audio_buffer = since
+        return state, metrics
 
     def warm_up(self) -> None:
         self._predict_endpoint(np.zeros(_RATE, dtype=np.float32))
