@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -11,8 +12,10 @@ import pytest
 from chassis.nats import Bus
 from contracts.registry import QUEUE_KEY, QueueState
 from contracts.streams import QUEUE, SESSIONS
+from gateway.adapters.redis_read_model import session_key
 from tests.integration.gateway.playing import END, START, a_request, a_running_call, an_end, publish, requests_in, rooms
 from tests.support.servers import API_SECRET, Gateway, LiveKitServer, NatsServer, RedisServer, Server, free_port
+from tests.support.waiting import until
 
 
 def take_away(server: Server, how: str) -> None:
@@ -25,9 +28,10 @@ def bring_back(server: Server, how: str) -> None:
 
 @pytest.mark.parametrize("how", ["killed", "frozen"])
 async def test_nats_away(
-    api: httpx.AsyncClient, nats_server: NatsServer, livekit_server: LiveKitServer, bus: Bus, how: str
+    api: httpx.AsyncClient, nats_server: NatsServer, livekit_server: LiveKitServer, bus: Bus, redis: Any, how: str
 ) -> None:
     session_id = (await api.post(START, json={"userName": "Ann"})).json()["sessionId"]
+    await until(lambda: redis.exists(session_key(session_id)), 20, "Redis does not follow the log")
     before = {room.name for room in await rooms(livekit_server)}
     take_away(nats_server, how)
     try:
@@ -53,9 +57,9 @@ async def test_nats_away(
     finally:
         bring_back(nats_server, how)
 
-    until = time.monotonic() + 20
+    give_up = time.monotonic() + 20
     while (await api.post(START, json={"userName": "Ann"})).status_code != 200:
-        assert time.monotonic() < until, "it does not come back"
+        assert time.monotonic() < give_up, "it does not come back"
     # What NATS stored without saying so is a session, and has its room.
     assert {request.session_id for request in await requests_in(bus)} <= {r.name for r in await rooms(livekit_server)}
 
@@ -68,11 +72,11 @@ async def test_an_end_just_after_nats_lost_its_store_is_to_be_repeated_and_never
     nats_server.lose_store()
     nats_server.start()
 
-    until = time.monotonic() + 20
+    give_up = time.monotonic() + 20
     answer = await api.post(END, json={"sessionId": session_id})
     while answer.json()["code"] != "end_pending":
         assert answer.json()["retryable"], answer.text
-        assert time.monotonic() < until, answer.text
+        assert time.monotonic() < give_up, answer.text
         answer = await api.post(END, json={"sessionId": session_id})
     await publish(
         bus, a_request(session_id), *a_running_call(session_id), *an_end(session_id)
@@ -83,9 +87,9 @@ async def test_an_end_just_after_nats_lost_its_store_is_to_be_repeated_and_never
     assert (await api.post(END, json=unknown)).json()["code"] == "end_pending"
     made_ms = round((await bus.use_of(SESSIONS)).created.timestamp() * 1000)
     await bus.bucket(QUEUE).put(QUEUE_KEY, QueueState(waiting=0, max_queue=10, seq=1, restored_ms=made_ms))
-    until = time.monotonic() + 3
+    give_up = time.monotonic() + 3
     while (code := (await api.post(END, json=unknown)).json()["code"]) != "unknown_session":
-        assert (code, time.monotonic() < until) == ("end_pending", True), "the scheduler has restored all"
+        assert (code, time.monotonic() < give_up) == ("end_pending", True), "the scheduler has restored all"
         await asyncio.sleep(0.05)
 
 
@@ -94,11 +98,11 @@ async def test_an_unknown_session_is_unknown_again_as_soon_as_nats_is_back_with_
 ) -> None:
     assert (await api.post(START, json={"userName": "Ann"})).status_code == 200
     nats_server.restart()
-    until = time.monotonic() + 8
+    give_up = time.monotonic() + 8
     unknown = {"sessionId": "session_1700000000000_00000000"}
     answer = await api.post(END, json=unknown)
     while answer.status_code >= 500:
-        assert time.monotonic() < until, answer.text
+        assert time.monotonic() < give_up, answer.text
         await asyncio.sleep(0.05)
         answer = await api.post(END, json=unknown)
 
