@@ -2,7 +2,7 @@
 
 Private names of Pipecat that this room overrides or touches (docs/decisions/0034):
 
-- BaseSmartTurn: _params, _stop_ms
+- BaseSmartTurn: _audio_buffer, _clear, _model_executor, _params, _process_speech_segment, _stop_ms
 - LocalSmartTurnAnalyzerV3: _predict_endpoint, _session
 - SileroVADAnalyzer: _model, _windows_since_reset
 - VADAnalyzer: _get_smoothed_volume, _params, _prev_volume, _run_analyzer
