@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from pipecat.frames.frames import (
+    ErrorFrame,
     FunctionCallFromLLM,
     FunctionCallsStartedFrame,
     LLMFullResponseStartFrame,
@@ -130,3 +131,15 @@ async def test_an_answer_without_words_to_another_question_leaves_the_agent_thin
     ear.agent_said("", interrupted=False)
 
     assert states == [Shown("thinking")]
+
+
+async def test_an_answer_to_a_tool_s_result_that_failed_leaves_the_turn_to_the_apology() -> None:
+    turns: list[Turn] = []
+    llm = FrameProcessor()
+    ear = listening(turns, llm=llm)
+    call = FunctionCallsStartedFrame([FunctionCallFromLLM("look", "a", {}, None)])
+    ear.user_said("What time is it?")
+    for frame in (LLMFullResponseStartFrame(), call, LLMFullResponseStartFrame(), ErrorFrame("EmptyAnswer")):
+        await ear.on_push_frame(FramePushed(llm, llm, frame, FrameDirection.DOWNSTREAM, 0))
+    ear.agent_said("", interrupted=False)
+    assert turns == []

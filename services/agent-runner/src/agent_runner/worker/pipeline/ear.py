@@ -11,6 +11,7 @@ from pipecat.frames.frames import (
     AggregatedTextFrame,
     BotStartedSpeakingFrame,
     BotStoppedSpeakingFrame,
+    ErrorFrame,
     Frame,
     FunctionCallResultFrame,
     FunctionCallsStartedFrame,
@@ -104,6 +105,8 @@ class Ear(BaseObserver):
             self.shown.tool_ran()
         elif isinstance(frame, LLMFullResponseStartFrame):
             self._tool = "asked" if self._tool else ""
+        elif isinstance(frame, ErrorFrame):
+            self._tool = "called" if self._tool else ""  # an apology follows, which is this turn's answer
         elif isinstance(frame, LLMTextFrame):
             self._tool = ""
             self.talk.is_answering = True
