@@ -181,7 +181,7 @@ async def test_text_typed_into_a_protected_line_is_answered_after_it(
 async def test_text_typed_while_the_caller_speaks_is_answered_with_the_speech(
     fork: Fork, livekit: LiveKitServer, sandbox: Sandbox, session: str, person: New
 ) -> None:
-    """Once, after it; not over the caller."""
+    """Once, after it; an answer over the caller would be asked for without the last words."""
     await sandbox.control("transcripts", {"texts": ["My number is the one that I typed."] * 3})
     await sandbox.control("replies", {"replies": ["Thank you.", "Once more."]})
     worker = await fork()
@@ -191,10 +191,7 @@ async def test_text_typed_while_the_caller_speaks_is_answered_with_the_speech(
     caller.say("My number is the one that I typed.")
     await asyncio.sleep(0.8)
     await caller.type("B7K9")
-    await caller.has_spoken()
-    asked_before = len(await sandbox.asked())
     turn = await worker.heard(Turn, 2)
-    assert asked_before == 0
     assert turn.user_text.startswith("My number is the one that I typed. ")
     assert turn.user_text.endswith(" B7K9")
     assert (turn.heard_text, turn.interrupted, len(await sandbox.asked())) == ("Thank you.", False, 1)
