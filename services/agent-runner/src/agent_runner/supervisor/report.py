@@ -37,7 +37,6 @@ from contracts.events import (
 
 _MAX_TEXT: Final = 100_000
 _MAX_ERROR: Final = 300
-_MAX_NAME: Final = 300
 _NS_A_MS: Final = 1_000_000
 
 
@@ -81,7 +80,7 @@ class Report:
                         provider=what.provider,
                         kind=what.kind,
                         ms=what.ms,
-                        detail=what.detail[:_MAX_NAME],
+                        detail=what.detail[:_MAX_ERROR],
                     )
                 )
             case TellTick():

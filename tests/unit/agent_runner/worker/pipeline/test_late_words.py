@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from pipecat.audio.turn.base_turn_analyzer import BaseTurnAnalyzer, BaseTurnParams, EndOfTurnState
 from pipecat.frames.frames import (
     Frame,
     InterimTranscriptionFrame,
@@ -39,6 +38,7 @@ from agent_runner.worker.pipeline.shown import Showing
 from agent_runner.worker.pipeline.turn_start import AskAgainFrame, FloorTurnStart
 from agent_runner.worker.room.speech_clock import SpeechClock
 from tests.support.agent_runner.spoken import RATE, room, voice
+from tests.support.agent_runner.turns import Finished, Unpaused
 from tests.support.waiting import until
 
 PATIENCE_S = 0.3
@@ -47,34 +47,6 @@ SOUND_S = 1.2
 QUESTION = "What time is it?"
 ANSWER = "It is noon."
 SORRY = ("Sorry, I didn't get that. Could you say it again? " + "I am listening to you. " * 3).strip()
-
-
-class Paused:
-    """The agent's audio; nothing here makes a sound long enough to pause it."""
-
-    def pause(self) -> None: ...
-
-    async def resume(self) -> None: ...
-
-
-class Finished(BaseTurnAnalyzer):
-    """Takes every turn for complete."""
-
-    @property
-    def speech_triggered(self) -> bool:
-        return False
-
-    @property
-    def params(self) -> BaseTurnParams:
-        return BaseTurnParams()
-
-    def append_audio(self, buffer: bytes, is_speech: bool) -> EndOfTurnState:
-        return EndOfTurnState.INCOMPLETE
-
-    async def analyze_end_of_turn(self) -> tuple[EndOfTurnState, None]:
-        return EndOfTurnState.COMPLETE, None
-
-    def clear(self) -> None: ...
 
 
 class Listening(FrameProcessor):
@@ -117,7 +89,7 @@ class Call:
         self.context, self.model = LLMContext(), Model(thinks_s)
         clock = SpeechClock()
         clock.run()
-        self.floor = FloorTurnStart(Rules(), Paused())
+        self.floor = FloorTurnStart(Rules(), Unpaused())
         stt, tts, output = Listening(), voice(), room()
         heard = HeardWords(clock, self.floor.agent_said, lambda: None, self.floor.left_output)
         hearing, quiet = Hearing(PATIENCE_S), Quiet(20, 60)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
-from pipecat.audio.turn.base_turn_analyzer import BaseTurnAnalyzer, BaseTurnParams, EndOfTurnState
+from pipecat.audio.turn.base_turn_analyzer import EndOfTurnState
 from pipecat.clocks.system_clock import SystemClock
 from pipecat.frames.frames import (
     Frame,
@@ -22,30 +22,20 @@ from pipecat.utils.asyncio.task_manager import TaskManager
 from agent_runner.domain.floor import Rules
 from agent_runner.worker.pipeline.dictation_stop import SmartTurnStop
 from agent_runner.worker.pipeline.turn_start import FloorTurnStart
+from tests.support.agent_runner.turns import Finished, Unpaused
 from tests.support.waiting import until
 
 SOUND = VADUserStartedSpeakingFrame(start_secs=0.2)
 SILENCE = VADUserStoppedSpeakingFrame(stop_secs=0.2)
 
 
-class Thinking(BaseTurnAnalyzer):
+class Thinking(Finished):
     """A model that takes until it is told to decide."""
 
     def __init__(self) -> None:
         super().__init__()
         self.asked = 0
         self._decision: asyncio.Future[EndOfTurnState] | None = None
-
-    @property
-    def speech_triggered(self) -> bool:
-        return False
-
-    @property
-    def params(self) -> BaseTurnParams:
-        return BaseTurnParams()
-
-    def append_audio(self, buffer: bytes, is_speech: bool) -> EndOfTurnState:
-        return EndOfTurnState.INCOMPLETE
 
     async def analyze_end_of_turn(self) -> tuple[EndOfTurnState, None]:
         self.asked += 1
@@ -56,16 +46,6 @@ class Thinking(BaseTurnAnalyzer):
         """The turn is complete."""
         if self._decision is not None and not self._decision.done():
             self._decision.set_result(EndOfTurnState.COMPLETE)
-
-    def clear(self) -> None: ...
-
-
-class Silent:
-    """The agent's audio: it says nothing."""
-
-    def pause(self) -> None: ...
-
-    async def resume(self) -> None: ...
 
 
 class Conversation:
@@ -80,7 +60,7 @@ class Conversation:
         stop = SmartTurnStop(
             turn_analyzer=self.model, wait_s=0.5, least_s=0.0, ask_for_words=nothing, end_speech=lambda: None
         )
-        strategies = UserTurnStrategies(start=[FloorTurnStart(Rules(), Silent())], stop=[stop])
+        strategies = UserTurnStrategies(start=[FloorTurnStart(Rules(), Unpaused())], stop=[stop])
         self.controller = UserTurnController(user_turn_strategies=strategies, user_turn_stop_timeout=9)
 
     async def hear(self, *frames: Frame) -> None:

@@ -13,13 +13,13 @@ _LOOK_S: Final = 0.5  # a look costs 0.7 ms of CPU
 _LOOK_AGAIN_S: Final = 0.25  # while no packet comes
 
 
-async def keep_in_reach(pipeline: AgentPipeline, is_over: Callable[[], bool], log: Any) -> None:
-    """Hold the agent's audio while the caller's packets are missing, until the job is over.
+async def keep_in_reach(pipeline: AgentPipeline, has_ended: Callable[[], bool], log: Any) -> None:
+    """Hold the agent's audio while the caller's packets are missing, until the job has ended.
 
     The last words wait, too, within their time.
     """
     client, reception, tasks = pipeline.transport.client, Reception(), Tasks()
-    while not is_over():
+    while not has_ended():
         await asyncio.sleep(_LOOK_AGAIN_S if reception.gap_s else _LOOK_S)
         packets, now = await client.packets(), time.monotonic()
         before, reception = reception, reception.looked(now, packets, is_quiet=pipeline.sound_at < now - _LOOK_S)

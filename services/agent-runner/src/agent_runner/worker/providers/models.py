@@ -113,10 +113,8 @@ class SmartTurn(LocalSmartTurnAnalyzerV3):
 
     async def analyze_end_of_turn(self) -> tuple[EndOfTurnState, MetricsData | None]:
         buffer, size = self._audio_buffer, len(self._audio_buffer)
-        running = asyncio.get_running_loop().run_in_executor(
-            self._model_executor, self._process_speech_segment, buffer[:]
-        )
-        state, metrics = await running
+        loop = asyncio.get_running_loop()
+        state, metrics = await loop.run_in_executor(self._model_executor, self._process_speech_segment, buffer[:])
         if state == EndOfTurnState.COMPLETE:
             since = buffer[size:] if self._audio_buffer is buffer else self._audio_buffer
             self._clear(state)
