@@ -92,8 +92,13 @@ class Sandbox:
             time.sleep(0.05)
 
     def children(self) -> list[int]:
-        listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return [int(pid) for pid in listed.split()]
+        """The process that forks recognisers, then the recognisers."""
+        first = _children(self.process.pid)
+        return [*first, *(pid for parent in first for pid in _children(parent))]
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 async def speak(sandbox: Sandbox, text: str, voice: str = "Ashley", rate: int = RATE, **audio: Any) -> bytes:

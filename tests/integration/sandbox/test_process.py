@@ -69,16 +69,19 @@ async def test_a_recogniser_that_dies_ends_its_session_and_is_replaced(tmp_path:
     with Sandbox(tmp_path, SANDBOX_WARM_RECOGNISERS="0") as sandbox:
         async with listening(sandbox) as socket:
             await next_of(socket, "Begin")
-            os.kill(sandbox.children()[0], signal.SIGKILL)
+            os.kill(sandbox.children()[-1], signal.SIGKILL)
             await send_audio(socket, bytes(3_200))
             assert (await next_of(socket, "Error"))["error_code"] == 3005
         async with listening(sandbox) as socket:
             await next_of(socket, "Begin")
 
 
-async def test_a_recogniser_that_died_while_it_waited_is_not_lent(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["they", "they and what forks them"])
+async def test_a_recogniser_that_died_while_it_waited_is_not_lent(tmp_path: Path, how: str) -> None:
     with Sandbox(tmp_path) as sandbox:
-        waiting = sandbox.children()
+        forks, *recognisers = sandbox.children()
+        assert len(recognisers) == 2
+        waiting = recognisers if how == "they" else [forks, *recognisers]
         for pid in waiting:
             os.kill(pid, signal.SIGKILL)
         await asyncio.to_thread(reaped, waiting)

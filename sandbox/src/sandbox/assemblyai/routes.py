@@ -8,7 +8,8 @@ from starlette.websockets import WebSocket
 from sandbox.assemblyai import messages
 from sandbox.assemblyai.messages import BadParameter
 from sandbox.assemblyai.session import Session
-from sandbox.speech.pool import RecogniserFailed, TooManySessions
+from sandbox.speech.forks import RecogniserFailed
+from sandbox.speech.pool import TooManySessions
 from sandbox.stage import stage_of
 from sandbox.wire import Line, is_key, status_response, strike_http
 

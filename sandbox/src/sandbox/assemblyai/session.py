@@ -11,7 +11,7 @@ from starlette.websockets import WebSocketDisconnect
 from sandbox.assemblyai import messages
 from sandbox.assemblyai.messages import BadParameter, Parameters
 from sandbox.faults import Fault
-from sandbox.speech.pool import Ear, RecogniserFailed
+from sandbox.speech.forks import Ear, RecogniserFailed
 from sandbox.speech.protocol import Configuration, Heard, Word
 from sandbox.wire import Line, json_object
 

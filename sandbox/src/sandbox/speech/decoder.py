@@ -31,7 +31,7 @@ class UtteranceDecoder:
 
     def __init__(self) -> None:
         self._menu = _menu_decoder()
-        self._stock: Any = None
+        self._stock = _decoder(_model(_STOCK_MODEL), _model(_STOCK_WORDS))
         self._audio = bytearray()
         self._last: list[Word] = []
 
@@ -63,7 +63,7 @@ class UtteranceDecoder:
             return last
         per_word = probability ** (1 / len(found))
         if probability < _PROBABLE and per_word < _PROBABLE_PER_WORD:
-            found = self._in_stock_model() or found
+            found = self._whole(self._stock)[0] or found
         return [replace(word, confidence=round(per_word, 3)) for word in found]
 
     def _whole(self, decoder: Any) -> tuple[list[Word], float]:
@@ -73,11 +73,6 @@ class UtteranceDecoder:
         decoder.end_utt()
         found = _words(decoder)
         return found, min(max(float(decoder.get_prob()), _LEAST), 1.0) if found else 0.0
-
-    def _in_stock_model(self) -> list[Word]:
-        if self._stock is None:
-            self._stock = _decoder(_model(_STOCK_MODEL), _model(_STOCK_WORDS))
-        return self._whole(self._stock)[0]
 
 
 class FixedDecoder:

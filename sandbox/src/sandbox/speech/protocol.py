@@ -1,4 +1,4 @@
-"""The messages between the sandbox and its recogniser processes, over the process's pipes.
+"""The messages between the sandbox and its recogniser processes, over a socket.
 
 The recogniser receives frames: one letter, the length (32 bits, little-endian), then so many bytes. It sends events as
 JSON lines. The end of its input ends it, so it also notices the sandbox's death.

@@ -1,14 +1,18 @@
-"""A recogniser process for one session: `python -m sandbox.speech.recogniser [WORDS]`, frames in, events out.
+"""The recogniser processes: `python -m sandbox.speech.recogniser [WORDS]` forks one for each socket that it is sent.
 
-A separate process, since pocketsphinx holds the interpreter's lock while it works (for a third of a second).
+A process for each session, since pocketsphinx holds the interpreter's lock while it works (for a third of a second).
+Forked, since the models take half a second of CPU time and 90 MiB, which the processes then share. Standard input is
+the socket on which the sandbox passes them; its end ends the process.
 """
 
 import json
 import os
 import signal
+import socket
 import sys
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -35,9 +39,9 @@ _BREATH = 10.0
 class Recogniser:
     """Finds the turns in one stream of audio and decodes each; passes every event to `emit`."""
 
-    def __init__(self, emit: Callable[[Heard], None], words: str = "") -> None:
+    def __init__(self, emit: Callable[[Heard], None], decoder: FixedDecoder | UtteranceDecoder) -> None:
         self._emit = emit
-        self._decoder = FixedDecoder(words) if words else UtteranceDecoder()
+        self._decoder = decoder
         sphinx: Any = pocketsphinx
         self._detector: Any = sphinx.Vad(_STRICTEST, RATE_HZ, FRAME_MS / 1000)
         self._configuration = Configuration(RATE_HZ, "pcm_s16le", silence_ms=400)
@@ -137,19 +141,29 @@ class Recogniser:
 def main() -> None:
     # Ctrl-C reaches the whole process group, but the sandbox stops its recognisers itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the forked processes
+    decoder = FixedDecoder(*sys.argv[1:]) if len(sys.argv) > 1 else UtteranceDecoder()
+    with socket.socket(fileno=0) as passed:
+        while (found := socket.recv_fds(passed, 1, 1))[0]:
+            with socket.socket(fileno=found[1][0]) as session:
+                if os.fork() == 0:
+                    passed.close()
+                    _serve(session, decoder)
+                    os._exit(0)
+
+
+def _serve(session: socket.socket, decoder: FixedDecoder | UtteranceDecoder) -> None:
+    """Frames in, events out, until the sandbox ends the audio or is gone."""
 
     def emit(heard: Heard) -> None:
-        sys.stdout.buffer.write(heard.line())
-        sys.stdout.buffer.flush()
+        session.sendall(heard.line())
 
-    try:
-        recogniser = Recogniser(emit, *sys.argv[1:])
+    with suppress(BrokenPipeError, ConnectionResetError), session.makefile("rb") as frames:
+        recogniser = Recogniser(emit, decoder)
         emit(Heard("ready"))
-        while (found := read_frame(sys.stdin.buffer)) is not None:
-            recogniser.take(*found)
+        while (frame := read_frame(frames)) is not None:
+            recogniser.take(*frame)
         recogniser.force()
-    except BrokenPipeError:
-        os._exit(0)  # the sandbox has died: exit at once
 
 
 if __name__ == "__main__":
