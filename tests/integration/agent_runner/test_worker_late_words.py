@@ -27,7 +27,7 @@ async def test_late_words_are_answered_once_and_the_agent_does_not_go_on_asking_
     await sandbox.control("transcripts", {"texts": [text]})
     await sandbox.control("replies", {"replies": [ANSWER] * 2})
     await sandbox.control("faults", {"service": "assemblyai", "kind": "late", "latency_ms": late_ms, "count": 1})
-    worker, caller = await greet()
+    worker, caller = await greet(stt_silence_s=4)
     caller.say("What time is it now?")
     await until(lambda: any(turn.user_text for turn in told(worker)), 25)
     await asyncio.sleep(5)

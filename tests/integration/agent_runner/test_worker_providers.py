@@ -205,7 +205,7 @@ async def test_hums_without_words_are_asked_about_once_and_blame_nobody(greet: G
 async def test_hold_music_keeps_the_call_the_agents_manners_and_the_memory(greet: Greet, sandbox: Sandbox) -> None:
     """A song that the VAD takes for speech and the recogniser makes no words of; then the caller is back."""
     await fault(sandbox, "assemblyai", "unheard")
-    worker, caller = await greet(user_idle_prompt_s=4, user_idle_end_s=8)
+    worker, caller = await greet(user_idle_prompt_s=4, user_idle_end_s=8, stt_silence_s=4)
     song = caller.say(" ".join(["Mmmm mmmm mmmm mmmm, mmmm mmmm."] * 10))
     await asyncio.sleep(5)
     before = resident_mb(worker.pid)

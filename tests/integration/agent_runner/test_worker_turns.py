@@ -78,8 +78,7 @@ async def test_an_answering_machine_gets_one_whole_message_and_the_call_ends(
     await sandbox.control("transcripts", {"texts": [greeting]})
     goodbye = {"tool_calls": [{"name": "end_call", "arguments": {"goodbye": "Please call us back. Goodbye."}}]}
     await sandbox.control("replies", {"replies": [goodbye]})
-    # Its sentences are one turn, and a busy machine's recogniser is slow.
-    worker = await fork(vad_stop_secs=1.5, smart_turn=False, stt_silence_s=20)
+    worker = await fork(vad_stop_secs=1.5, smart_turn=False)  # its sentences are one turn
     caller = await person().enter(session)
     worker.send(go(livekit, session, opening_line="Hello.", end_call=True))
     await worker.heard(Turn)

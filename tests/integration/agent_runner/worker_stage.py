@@ -82,10 +82,10 @@ class Sandbox(Server):
         }
 
     def config(self, **changes: Any) -> AgentConfig:
-        """An agent's configuration for it."""
+        """An agent's configuration for it. It awaits words long: a busy machine's recogniser may take seconds."""
         one_model = dict.fromkeys(("LLM_MODEL", "LLM_FALLBACK_MODEL"), "openai/gpt-oss-120b")
         given = {name.lower(): value for name, value in self.environment(**one_model).items()}
-        return AgentConfig.model_validate({**given, **changes})
+        return AgentConfig.model_validate({"stt_silence_s": 20, **given, **changes})
 
     async def control(self, what: str, body: object) -> None:
         """One of its controls, such as `transcripts`."""
