@@ -185,6 +185,11 @@ class TurnFinished(_EpochEvent):
     )
     budget_ms: Ms = Field(default=0, description="TURN_BUDGET_MS when the turn ended; 0: unknown")
     over: str = Field(default="", description="the stage that broke the budget; empty: none did")
+    said: str = Field(
+        default="",
+        description="what the caller heard: answer (the model's words), nothing, or a line that the agent says by "
+        "itself: the line's name in SPOKEN_LINES, such as sorry or idle_prompt, or line; empty: an older agent-runner",
+    )
     summary: Text = Field(default="", description="of older turns, if the agent's context has one instead of them")
     summary_keeps: int = Field(default=0, ge=0, description="turns of the caller up to this one that it leaves out")
     sealed: Sealed = ""

@@ -283,6 +283,8 @@ async def test_a_model_that_does_not_answer_is_asked_a_bounded_number_of_times_a
     assert [(m.provider, m.broke_off) for m in told] == [("llm", False)] * 2
     assert all(m.ms > 0 and "NoAnswer: " in m.name and "; model " in m.name for m in told), told
     asked = (await sandbox.state())["requests"]["groq.chat"]
+    lines = [m.said for m in worker.said if isinstance(m, Turn) and m.heard_text]
+    assert lines[:3] == ["line", "sorry", "sorry"], "the opening line, and no answer"
     assert 3 <= asked <= 6  # for each of three turns one way, with one repeat
 
 
@@ -322,6 +324,7 @@ async def test_an_answer_that_breaks_off_counts_as_far_as_it_was_heard_and_the_c
     assert answer.startswith(first.heard_text)
     await said(worker, lines_in(None).broke_off)
     assert (await worker.heard(Unanswered)).broke_off
+    assert [m.said for m in worker.said if isinstance(m, Turn)][1:3] == ["answer", "broke_off"]
     assert not any(SORRY in m.heard_text for m in worker.said if isinstance(m, Turn))
     await caller.type("Again.")
     await said(worker, "Well.")

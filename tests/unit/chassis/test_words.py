@@ -119,7 +119,7 @@ FACTS: dict[type[Event], str] = {
     AgentReady: "epoch log_file node_id pid stage_ms",
     SessionStarted: "at epoch",
     AgentSpeaking: "epoch stage_ms",
-    TurnFinished: "epoch n interrupted stage_ms summary_keeps budget_ms over",
+    TurnFinished: "epoch n interrupted stage_ms summary_keeps budget_ms over said",
     ToolCalled: "epoch n turn name key status outcome error",
     ProviderFault: "detail epoch kind ms n provider",
     ServedTick: "epoch fault_ms served_ms",

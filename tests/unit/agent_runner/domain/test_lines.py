@@ -9,6 +9,7 @@ from pipecat.transcriptions.language import Language
 from pydantic import ValidationError
 
 from agent_runner.agent_config import AgentConfig
+from agent_runner.domain.lines import name_of
 from agent_runner.domain.prompt import CRITICAL_RULES, system_instruction
 from agent_runner.worker.providers.spoken_language import for_assembly, for_inworld
 from contracts.lines import TABLE
@@ -107,3 +108,23 @@ def test_assembly_is_pinned_only_to_what_it_accepts() -> None:
         for code in for_assembly(str(language.value)) or ():
             query = {"sample_rate": "16000", "language_codes": json.dumps([language_to_assemblyai_language(code)])}
             assert parameters(query)
+
+
+@pytest.mark.parametrize("language", [*TABLE])
+@pytest.mark.parametrize("name", ["sorry", "broke_off", "idle_prompt", "credit_warning", "apology", "bridge"])
+def test_a_line_has_its_name_by_what_was_heard_of_it(language: str, name: str) -> None:
+    lines = TABLE[language]
+    heard = getattr(lines, name)
+    assert name_of(f" {heard.upper().replace(',', ' ,')}", lines, is_whole=True) == name
+    assert name_of(heard[:-4], lines, is_whole=False) == name
+    assert name_of(heard[:-4], lines, is_whole=True) == "line"
+
+
+@pytest.mark.parametrize("heard", ["Sorry, I", "I will be back.", "", "…"])
+def test_the_beginning_of_several_lines_and_words_of_none_are_a_line(heard: str) -> None:
+    assert name_of(heard, TABLE["en"], is_whole=False) == "line"
+
+
+def test_of_two_lines_with_the_same_words_the_first_is_told() -> None:
+    lines = config(spoken_lines={"en": {"bridge": "Back again.", "broke_off": "Back again."}}).lines_in(None)
+    assert name_of("Back again.", lines, is_whole=True) == "bridge"

@@ -12,7 +12,13 @@ from agent_runner.link.messages import Turn
 
 
 def turn(n: int, user: str, agent: str, *, interrupted: bool = False) -> Turn:
-    return Turn(n=n, user_text=user, heard_text=agent, interrupted=interrupted)
+    """Turn 0 is a line of the agent's own, the others are answers."""
+    said = "answer" if n else "line"
+    return Turn(n=n, user_text=user, heard_text=agent, interrupted=interrupted, said=said)
+
+
+def line(n: int, agent: str, *, interrupted: bool = False) -> Turn:
+    return replace(turn(n, "", agent, interrupted=interrupted), said="line")
 
 
 def test_the_opening_line_is_turn_0_and_counts_whole() -> None:
@@ -89,7 +95,7 @@ def test_an_unfinished_turn_has_the_number_that_it_will_have(steps: list[str], h
 
 def test_a_bridge_line_is_turn_0() -> None:
     talk = Talk()
-    assert talk.line_said("Sorry, go on.", interrupted=False) == turn(0, "", "Sorry, go on.")
+    assert talk.line_said("Sorry, go on.", interrupted=False) == line(0, "Sorry, go on.")
     assert talk.agent_said("It is noon.", interrupted=False) == turn(1, "", "It is noon.")
 
 
@@ -97,7 +103,7 @@ def test_an_answer_to_the_question_of_the_epoch_before_is_never_turn_0() -> None
     talk = Talk()
     talk.heard("I am back.", "line")
     assert talk.number == 1, "a tool may be called for it while the bridge is said"
-    assert talk.so_far() == turn(0, "", "I am back.", interrupted=True)
+    assert talk.so_far() == line(0, "I am back.", interrupted=True)
     assert Talk().agent_said("It is noon.", interrupted=False) == turn(1, "", "It is noon."), "the bridge was lost"
 
 
@@ -105,16 +111,16 @@ def test_a_line_before_the_answer_to_the_question_of_the_epoch_before_has_a_numb
     talk = Talk()
     talk.owe()
     talk.heard("I am back.", "line")
-    assert talk.so_far() == turn(0, "", "I am back.", interrupted=True)
-    assert talk.line_said("I am back.", interrupted=False) == turn(0, "", "I am back.")
+    assert talk.so_far() == line(0, "I am back.", interrupted=True)
+    assert talk.line_said("I am back.", interrupted=False) == line(0, "I am back.")
     talk.heard("Our time", "line")
-    assert talk.so_far() == turn(2, "", "Our time", interrupted=True)
-    assert talk.line_said("Our time is almost up.", interrupted=False) == turn(2, "", "Our time is almost up.")
+    assert talk.so_far() == line(2, "Our time", interrupted=True)
+    assert talk.line_said("Our time is almost up.", interrupted=False) == line(2, "Our time is almost up.")
     assert talk.number == 1, "of a tool that is called for the answer"
-    assert talk.line_said("Are you still there?", interrupted=False) == turn(3, "", "Are you still there?")
+    assert talk.line_said("Are you still there?", interrupted=False) == line(3, "Are you still there?")
     assert talk.agent_said("", interrupted=True) is None, "a request that was cancelled"
     assert talk.agent_said("Booked.", interrupted=False) == turn(1, "", "Booked.")
-    assert talk.line_said("Goodbye.", interrupted=False) == turn(4, "", "Goodbye.")
+    assert talk.line_said("Goodbye.", interrupted=False) == line(4, "Goodbye.")
 
 
 def test_the_line_that_says_that_the_answer_failed_stands_for_it_also_behind_another_line() -> None:
@@ -123,7 +129,7 @@ def test_the_line_that_says_that_the_answer_failed_stands_for_it_also_behind_ano
     talk.line_said("I am back.", interrupted=False)
     talk.line_said("Our time is almost up.", interrupted=False)
     assert talk.agent_said("", interrupted=False) is None
-    assert talk.line_said("Sorry, please ask again.", interrupted=False) == turn(1, "", "Sorry, please ask again.")
+    assert talk.line_said("Sorry, please ask again.", interrupted=False) == line(1, "Sorry, please ask again.")
     talk.user_said("book it")
     assert talk.agent_said("Booked.", interrupted=False) == turn(3, "book it", "Booked.")
 
@@ -136,7 +142,7 @@ def test_another_question_comes_behind_the_lines_before_it_and_the_one_of_the_ep
     talk.user_said("book it now")
     assert talk.so_far() == turn(3, "book it now", "", interrupted=True)
     assert talk.agent_said("Booked.", interrupted=False) == turn(3, "book it now", "Booked.")
-    assert talk.line_said("Goodbye.", interrupted=False) == turn(4, "", "Goodbye.")
+    assert talk.line_said("Goodbye.", interrupted=False) == line(4, "Goodbye.")
 
 
 def test_what_nobody_answered_is_a_turn_in_which_nothing_was_heard() -> None:
@@ -187,11 +193,11 @@ def test_a_line_while_a_question_is_open_is_a_turn_of_its_own_and_the_question_s
     talk.user_said("book it")
     talk.heard("Our time", "line")
     assert talk.so_far() == turn(1, "book it", "", interrupted=True), "which a successor answers"
-    assert talk.line_said("Our time is almost up.", interrupted=False) == turn(2, "", "Our time is almost up.")
+    assert talk.line_said("Our time is almost up.", interrupted=False) == line(2, "Our time is almost up.")
     assert talk.number == 1
     assert talk.line_said("", interrupted=True) is None, "the voice lost it"
     assert talk.agent_said("Booked.", interrupted=False) == turn(1, "book it", "Booked.")
-    assert talk.line_said("Goodbye.", interrupted=False) == turn(3, "", "Goodbye.")
+    assert talk.line_said("Goodbye.", interrupted=False) == line(3, "Goodbye.")
 
 
 def test_what_the_model_says_before_and_after_a_tool_s_result_is_one_turn_and_a_line_between_comes_behind() -> None:
@@ -201,11 +207,11 @@ def test_what_the_model_says_before_and_after_a_tool_s_result_is_one_turn_and_a_
     assert talk.agent_said("Let me see.", interrupted=False, goes_on=True) is None
     assert talk.so_far() == turn(1, "book it", "Let me see.", interrupted=True), "which a successor answers"
     assert talk.number == 1, "of another tool that is called for the answer"
-    assert talk.line_said("Our time is almost up.", interrupted=False) == turn(2, "", "Our time is almost up.")
+    assert talk.line_said("Our time is almost up.", interrupted=False) == line(2, "Our time is almost up.")
     talk.heard("Booked")
     assert talk.so_far() == turn(1, "book it", "Let me see. Booked", interrupted=True)
     assert talk.agent_said("Booked.", interrupted=False) == turn(1, "book it", "Let me see. Booked.")
-    assert talk.line_said("Goodbye.", interrupted=False) == turn(3, "", "Goodbye.")
+    assert talk.line_said("Goodbye.", interrupted=False) == line(3, "Goodbye.")
 
 
 def test_the_begin_of_an_answer_is_a_turn_when_the_caller_goes_on_before_the_tool_s_result() -> None:
@@ -222,7 +228,7 @@ def test_a_successors_answer_before_and_after_a_tool_s_result_is_turn_1_and_with
     talk.owe()
     talk.line_said("I am back.", interrupted=False)
     assert talk.agent_said("请稍等。", interrupted=False, goes_on=True) is None
-    assert talk.line_said("时间快到了。", interrupted=False) == turn(2, "", "时间快到了。")
+    assert talk.line_said("时间快到了。", interrupted=False) == line(2, "时间快到了。")
     assert talk.agent_said("订好了。", interrupted=False) == turn(1, "", "请稍等。订好了。")
     assert talk.cut() == ()
 
@@ -245,10 +251,10 @@ def test_the_first_words_of_an_answer_are_not_the_line_s_that_ended_just_before(
     talk = Talk()
     talk.heard("Go on.", "line")
     talk.heard("It")
-    assert talk.line_said("Go on.", interrupted=False) == turn(0, "", "Go on.")
+    assert talk.line_said("Go on.", interrupted=False) == line(0, "Go on.")
     assert talk.so_far() == turn(1, "", "It", interrupted=True)
     talk.heard("Our time", "line")
-    assert talk.cut() == (turn(1, "", "Our time", interrupted=True), turn(2, "", "It", interrupted=True))
+    assert talk.cut() == (line(1, "Our time", interrupted=True), turn(2, "", "It", interrupted=True))
 
 
 ANSWERED = Marks(

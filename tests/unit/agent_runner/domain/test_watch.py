@@ -43,6 +43,16 @@ def test_an_unfinished_turn_is_found_when_it_changes() -> None:
     assert call.look(5, unfinished=TURN) == [Unfinished(turn=TURN)], "the supervisor forgot it at the other turn"
 
 
+def test_a_line_that_the_agent_says_by_itself_is_told_by_its_name_and_an_answer_in_its_words_is_none() -> None:
+    call = Call()
+    asked = replace(TURN, n=2, user_text="", heard_text="hello", interrupted=False, said="line")
+    [found] = call.look(1, unfinished=replace(asked, interrupted=True))
+    assert isinstance(found, Unfinished)
+    assert (found.turn.said, call.watch.told(asked).said) == ("idle_prompt", "idle_prompt")
+    answer = replace(asked, said="answer")
+    assert call.watch.told(answer) == answer
+
+
 def test_a_notice_is_said_once_at_a_pause() -> None:
     call = Call()
     call.quiet.agent(0, is_speaking=True)

@@ -286,14 +286,27 @@ async def test_a_turn_is_published_as_it_was_heard(scene: Scene) -> None:
     worker = await scene.live()
     worker.say(Turn(n=1, user_text="Hi", heard_text="Hel", interrupted=True, stage_ms={"llm": 90}))
     turn = scene.outboxes.outbox.events[-1]
-    assert turn.model_dump(include={"epoch", "n", "user_text", "heard_text", "interrupted", "stage_ms"}) == {
+    assert turn.model_dump(include={"epoch", "n", "user_text", "heard_text", "interrupted", "stage_ms", "said"}) == {
         "epoch": 1,
         "n": 1,
         "user_text": "Hi",
         "heard_text": "Hel",
         "interrupted": True,
         "stage_ms": {"llm": 90},
+        "said": "answer",
     }
+
+
+@pytest.mark.parametrize(
+    ("heard", "said", "told"),
+    [("Sorry?", "sorry", "sorry"), ("Our ti", "line", "line"), ("", "answer", "nothing"), ("", "line", "nothing")],
+)
+async def test_a_turn_tells_whose_words_were_heard(scene: Scene, heard: str, said: str, told: str) -> None:
+    worker = await scene.live()
+    worker.say(Turn(n=1, user_text="Hi", heard_text=heard, interrupted=False, said=said))
+    turn = scene.outboxes.outbox.events[-1]
+    assert isinstance(turn, TurnFinished)
+    assert turn.said == told
 
 
 async def test_a_turn_over_its_budget_is_published_and_counted(scene: Scene) -> None:

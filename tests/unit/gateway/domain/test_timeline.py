@@ -1,6 +1,6 @@
 """The timeline: a session's log as sentences that a stranger understands, without a word of the conversation."""
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -10,9 +10,10 @@ from contracts.api_v1 import Entry, Timeline
 from contracts.causes import Cause
 from contracts.end_reasons import EndReason
 from contracts.events import EVENTS, Considered, Event, Outcome, ServedTick, TimeLost
+from contracts.lines import LineName
 from gateway.domain.logged import LoggedEvent
 from gateway.domain.read_model import fold_records
-from gateway.domain.sentences import cause_words, reason_words
+from gateway.domain.sentences import cause_words, reason_words, turn_words
 from gateway.domain.summaries import summary
 from gateway.domain.timeline import timeline
 from tests.support.events import (
@@ -263,6 +264,48 @@ def test_a_tool_that_failed_is_a_warning_with_its_reason(outcome: str, error: st
 )
 def test_a_providers_fault_is_told(event: Event, title: str) -> None:
     assert titles(requested(), event)[-1] == title
+
+
+@pytest.mark.parametrize(
+    ("said", "title"),
+    [
+        ("answer", "Turn 1: the agent answered after 840 ms"),
+        ("nothing", "Turn 1: the caller heard nothing of an answer, which began after 840 ms"),
+    ],
+)
+def test_a_turn_tells_whether_its_answer_was_heard(said: str, title: str) -> None:
+    asked = turn(1, 1, stage_ms={"llm": 400, "total": 840}, said=said)
+    assert titles(requested(), asked)[-1] == title
+
+
+@pytest.mark.parametrize(
+    ("said", "title"),
+    [
+        ("sorry", "Turn 2: the agent asked to hear it again"),
+        ("broke_off", "Turn 2: the agent asked to be asked again, because its answer broke off"),
+        ("idle_prompt", "Turn 2: the agent asked whether the caller is still there"),
+        ("line", "Turn 2: the agent said a line of its own"),
+        ("a_newer_line", "Turn 2: the agent said a line of its own"),
+        ("nothing", "Turn 2: the caller heard nothing of an answer"),
+        ("", "Turn 2: the agent answered"),
+    ],
+)
+def test_a_line_that_the_agent_says_by_itself_is_no_answer(said: str, title: str) -> None:
+    assert titles(requested(), turn(1, 2, said=said))[-1] == title
+    assert titles(requested(), turn(1, 2, said=said, interrupted=True))[-1] == f"{title}; it was interrupted"
+    last = entry("turn", requested(), turn(1, 2, said=said))
+    assert (last.level, last.detail["said"]) == ("warning" if said == "nothing" else "info", said or None)
+
+
+def test_a_first_line_that_was_not_heard_is_told() -> None:
+    assert titles(requested(), turn(said="nothing", interrupted=True))[-1] == "No word of the opening line was heard"
+    lost = turn(2, said="nothing", interrupted=True)
+    assert titles(requested(), lost)[-1] == "No word of the line of a take-over was heard"
+
+
+@pytest.mark.parametrize("name", get_args(LineName))
+def test_each_line_has_words(name: LineName) -> None:
+    assert turn_words(name) != turn_words("line")
 
 
 def test_the_bill_names_the_limit_that_it_reached() -> None:

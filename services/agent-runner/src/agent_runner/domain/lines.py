@@ -10,7 +10,7 @@ from agent_runner.domain.speakable import is_speakable, speakable
 from contracts.languages import lookup
 from contracts.lines import Lines, Replaced, lines_in
 
-__all__ = ["Lines", "lines_of", "opening_of"]
+__all__ = ["Lines", "lines_of", "name_of", "opening_of"]
 
 
 def lines_of(language: str | None, by_language: Replaced, by_name: Mapping[str, str | None]) -> Lines:
@@ -36,3 +36,20 @@ def opening_of(asked: str, *, default: str, user_name: str) -> str:
         default: The language's; `{name}` stands for the user's name.
     """
     return asked if is_speakable(asked) else default.replace("{name}", user_name)
+
+
+def name_of(heard: str, lines: Lines, *, is_whole: bool) -> str:
+    """Which line the agent has said by itself: its name, or "line" if it is none of the table.
+
+    Args:
+        heard: What the caller heard of it; a voice may have changed its signs and spaces.
+        is_whole: False: only a beginning, which may be that of several lines.
+    """
+    said = _spoken(heard)
+    texts = {name: _spoken(text) for name, text in asdict(lines).items()}
+    found = {name: text for name, text in texts.items() if text == said or (text.startswith(said) and not is_whole)}
+    return next(iter(found)) if said and len({*found.values()}) == 1 else "line"
+
+
+def _spoken(text: str) -> str:
+    return "".join(character for character in text.casefold() if character.isalnum())

@@ -185,7 +185,7 @@ class Talk:
         if self._opening is None:
             return None
         text = _joined(self._answer.words) if interrupted else self._opening
-        turn = self._complete(text, interrupted=interrupted)
+        turn = self._complete(text, interrupted=interrupted, said="line")
         self._opening = None
         return turn
 
@@ -219,7 +219,7 @@ class Talk:
             self._lines.said += 1
         else:
             self._n, self._lines.said = n + 1 + self._lines.said, 0
-        return self._told(n, "", text.strip(), interrupted=interrupted)
+        return self._told(n, "", text.strip(), interrupted=interrupted, said="line")
 
     def cut(self) -> tuple[Turn, ...]:
         """The call ends: return the turns in progress."""
@@ -236,7 +236,8 @@ class Talk:
         words, n = (self._lines.words, self._line_number) if is_line else (self._answer.words, self.number)
         if not self._is_open and not words:
             return None
-        return Turn(n=n, user_text=self._user_text or "", heard_text=_joined(words), interrupted=True)
+        said = "line" if is_line or n == 0 else "answer"
+        return Turn(n=n, user_text=self._user_text or "", heard_text=_joined(words), interrupted=True, said=said)
 
     @property
     def number(self) -> int:
@@ -260,16 +261,25 @@ class Talk:
     def _is_open(self) -> bool:
         return self._user_text is not None or bool(self._answer.words)
 
-    def _complete(self, heard_text: str, *, interrupted: bool) -> Turn:
+    def _complete(self, heard_text: str, *, interrupted: bool, said: Said = "answer") -> Turn:
         self.is_answering, self.said = False, heard_text
         stage_ms = self._answer.stage_ms or self._stage_ms
-        turn = self._told(self.number, self._user_text or "", heard_text, interrupted=interrupted, stage_ms=stage_ms)
+        turn = self._told(
+            self.number, self._user_text or "", heard_text, interrupted=interrupted, said=said, stage_ms=stage_ms
+        )
         self._n, self._lines.said, self._lines.is_owed = turn.n + 1 + self._lines.said, 0, False
         self._user_text, self._answer = None, _Answer()
         return turn
 
     def _told(
-        self, n: int, user_text: str, heard_text: str, *, interrupted: bool, stage_ms: dict[str, int] | None = None
+        self,
+        n: int,
+        user_text: str,
+        heard_text: str,
+        *,
+        interrupted: bool,
+        said: Said,
+        stage_ms: dict[str, int] | None = None,
     ) -> Turn:
         summary, self.summary = self.summary, NO_SUMMARY
         return Turn(
@@ -280,6 +290,7 @@ class Talk:
             stage_ms=stage_ms or {},
             summary=summary.text,
             summary_keeps=summary.keeps,
+            said=said,
         )
 
 

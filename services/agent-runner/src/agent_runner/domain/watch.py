@@ -1,12 +1,13 @@
 """What a running call needs attention for: a notice to say, an idle caller, a deaf or mute agent."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from agent_runner.domain.audio_flow import AudioFlow
 from agent_runner.domain.hearing import Deaf, Hearing
 from agent_runner.domain.job import EndCall, Say
+from agent_runner.domain.lines import name_of
 from agent_runner.domain.muteness import MUTE_S, Muteness
 from agent_runner.domain.notice import Notice
 from agent_runner.domain.quiet import Quiet
@@ -67,7 +68,7 @@ class Watch:
         if unfinished != self._unfinished:
             self._unfinished = unfinished
             if unfinished is not None:
-                yield Unfinished(turn=unfinished)
+                yield Unfinished(turn=self._named(unfinished))
         yield from self.notices(now)
         if not caller_in_room or is_unreachable:
             self._quiet.away(now)
@@ -91,9 +92,17 @@ class Watch:
             yield EndCall(Cause.FAILED, f"mute: there was speech, and none of it went out for {MUTE_S:g} s")
 
     def told(self, turn: Turn) -> Turn:
-        """A turn is reported, at which the supervisor forgets the open one: that is due again. Returns the turn."""
+        """A turn is reported, at which the supervisor forgets the open one: that is due again.
+
+        Returns the turn, with the name of a line that the agent said by itself.
+        """
         self._unfinished = None
-        return turn
+        return self._named(turn)
+
+    def _named(self, turn: Turn) -> Turn:
+        if turn.said != "line":
+            return turn
+        return replace(turn, said=name_of(turn.heard_text, self.lines, is_whole=not turn.interrupted))
 
     def notices(self, now: float, *more: Notice) -> list[Say]:
         """The notices that are due now; `more` are new."""

@@ -159,7 +159,7 @@ class Turn:
     `n` counts 1, 2, ... in this epoch; 0 is the opening or bridge line, if there is one. A line that the agent says
     while a question is open has a number behind the question's, and ends before it. `user_text` is empty when the
     agent spoke first; `heard_text` is the text that was sent as audio before the end or the interruption. The LLM's
-    context has the same text (but the whole of an opening line).
+    context has the same text (but the whole of an opening line). `said`: as in `TurnFinished`, but for "nothing".
     `stage_ms`: see `Marks.stage_ms`. `summary`, if not empty, is what the context has instead of older turns: all
     but the last `summary_keeps` turns of the caller, up to this one.
     """
@@ -171,6 +171,7 @@ class Turn:
     stage_ms: dict[str, int] = field(default_factory=dict[str, int])
     summary: str = ""
     summary_keeps: int = 0
+    said: str = "answer"
     kind: Literal["turn"] = "turn"
 
 

@@ -163,6 +163,7 @@ class Report:
                 stage_ms=turn.stage_ms,
                 budget_ms=what.budget_ms,
                 over=what.over_budget,
+                said=turn.said if turn.heard_text else "nothing",
                 summary=turn.summary[:_MAX_TEXT],
                 summary_keeps=turn.summary_keeps,
             )

@@ -6,6 +6,7 @@ from typing import Final
 from contracts.causes import EFFECTS, Cause, Effect
 from contracts.end_reasons import EndReason, known
 from contracts.events import Outcome
+from contracts.lines import LineName
 
 _PROVIDERS: Final[Mapping[str, str]] = {
     "stt": "speech to text",
@@ -60,6 +61,27 @@ _REASONS: Final[Mapping[EndReason, str]] = {
     EndReason.WORDS_LOST: "the key of its words is lost",
 }
 
+_LINES: Final[Mapping[LineName, str]] = {
+    "opening": "the agent said its opening line",
+    "bridge": "the agent said its line of a take-over",
+    "bridge_to_answer": "the agent said its line of a take-over",
+    "sorry": "the agent asked to hear it again",
+    "broke_off": "the agent asked to be asked again, because its answer broke off",
+    "idle_prompt": "the agent asked whether the caller is still there",
+    "idle_goodbye": "the agent said goodbye to a silent caller",
+    "credit_warning": "the agent said that the time is almost up",
+    "tool_filler": "the agent asked the caller to wait for a tool",
+    "goodbye": "the agent said goodbye",
+    "timeout_goodbye": "the agent said goodbye, at the time limit",
+    "apology": "the agent apologised and said goodbye",
+}
+_TURNS: Final[Mapping[str, str]] = {
+    "": "the agent answered",  # an older agent-runner does not tell
+    "answer": "the agent answered",
+    "nothing": "the caller heard nothing of an answer",
+    **_LINES,
+}
+
 _OUTCOMES: Final[Mapping[Outcome, str]] = {
     Outcome.COMPLETED: "The call ended",
     Outcome.REJECTED: "The scheduler refused the call",
@@ -97,6 +119,11 @@ def reason_words(reason: str) -> str:
 
 def ended_sentence(outcome: Outcome, reason: str) -> str:
     return f"{_OUTCOMES[outcome]}: {reason_words(reason)}"
+
+
+def turn_words(said: str) -> str:
+    """What the agent did in a turn, from the event's `said`; a line without a name, or a newer version's, is a line."""
+    return _TURNS.get(said, "the agent said a line of its own")
 
 
 def plural(count: int, thing: str) -> str:

@@ -35,6 +35,7 @@ from gateway.domain.sentences import (
     provider_words,
     reason_words,
     seconds_words,
+    turn_words,
 )
 from gateway.domain.turns import LABELS, TOTAL, offset_ms, over_budget
 
@@ -166,19 +167,27 @@ class Story:
 
     def _turn(self, event: TurnFinished) -> Told:
         stages = dict(event.stage_ms)
-        facts: dict[str, Any] = {"n": event.n, "interrupted": event.interrupted, "stageMs": stages}
+        facts: dict[str, Any] = {
+            "n": event.n,
+            "interrupted": event.interrupted,
+            "said": event.said or None,
+            "stageMs": stages,
+        }
         cut = "; it was interrupted" if event.interrupted else ""
+        is_unheard = event.said == "nothing"
         if event.n == 0:
             line = "opening line" if event.epoch == 1 else "line of a take-over"
-            return Told(f"The agent said its {line}{cut}", facts)
+            return Told(
+                f"The agent said its {line}{cut}" if not is_unheard else f"No word of the {line} was heard", facts
+            )
         total_ms, over = stages.get(TOTAL), over_budget(event, self._budget_ms)
         budget_ms = event.budget_ms or self._budget_ms
         facts |= {"totalMs": total_ms, "budgetMs": budget_ms, "overBudget": over}
-        title = f"Turn {event.n}: the agent answered"
+        title = f"Turn {event.n}: {turn_words(event.said)}"
         if total_ms is not None:
-            title += f" after {seconds_words(total_ms)}"
+            title += f"{', which began' if is_unheard else ''} after {seconds_words(total_ms)}"
         if over is None:
-            return Told(f"{title}{cut}", facts)
+            return Told(f"{title}{cut}", facts, "warning" if is_unheard and not event.interrupted else "info")
         took = f"{LABELS.get(over, over)} took {seconds_words(stages.get(over, 0))}"
         return Told(f"{title}, over the budget of {seconds_words(budget_ms)}: {took}{cut}", facts, "warning")
 

@@ -70,7 +70,7 @@ async def test_an_opening_line_that_the_voice_gave_up_counts_as_not_said() -> No
     ear.agent_was_lost()
     ear.agent_was_lost()
 
-    assert turns == [Turn(n=0, user_text="", heard_text="", interrupted=True)]
+    assert turns == [Turn(n=0, user_text="", heard_text="", interrupted=True, said="line")]
 
 
 @pytest.mark.parametrize(
