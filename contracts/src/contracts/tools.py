@@ -6,6 +6,7 @@ makes an older log unreadable (docs/decisions/0012-strict-requests-tolerant-reco
 
 import json
 import math
+import re
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Final, Literal, cast
 
@@ -22,6 +23,7 @@ MAX_TOOLS_BYTES: Final = 16_384
 """Limit of all tools of a session as JSON: they share one packet of the link to the worker with the system prompt."""
 MAX_TIMEOUT_S: Final = 30
 
+_DYNAMIC: Final = ("$dynamicRef", "$recursiveRef")
 _LEAST_WHOLE, _GREATEST_WHOLE = -(2**63), 2**64 - 1
 
 ToolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$")]
@@ -31,7 +33,9 @@ _PARAMETERS: Final = (
     f"JSON Schema of the arguments, which are an object; `type` is optional, so `{{}}` means no arguments. At most "
     f"{MAX_SCHEMA_BYTES} bytes as ASCII JSON (separators `, ` and `: `, other characters as \\uXXXX) and "
     f"{MAX_SCHEMA_DEPTH} levels of objects and lists. Integers have at most 64 bits; other numbers are finite. "
-    "A `$ref` points to a part of this schema, such as `#/$defs/NAME`."
+    "A `$ref` points to a schema inside this one, such as `#/$defs/NAME`. The schema must be valid by JSON Schema "
+    "draft 2020-12, or by the draft from 4 on that its `$schema` names; unknown keywords are allowed. `required` names "
+    "properties that the schema describes."
 )
 
 
@@ -99,9 +103,11 @@ class Tool(BaseModel):
             raise ValueError("`required` must be a list of names")
         if len(json.dumps(value)) > MAX_SCHEMA_BYTES:
             raise ValueError(f"longer than {MAX_SCHEMA_BYTES} bytes as JSON")
-        for ref in _refs(value):
-            if not _leads_somewhere(ref, value):
-                raise ValueError(f"`$ref` {ref[:100]!r} must lead to a part of this schema, such as #/$defs/NAME")
+        for ref in references(value):
+            if not isinstance(_end_of(ref, value), dict | bool):
+                raise ValueError(f"`$ref` {ref[:100]!r} must lead to a schema inside this one, such as #/$defs/NAME")
+        if any(not ref.startswith("#") for name in _DYNAMIC for ref in references(value, name)):
+            raise ValueError(f"{' and '.join(f'`{name}`' for name in _DYNAMIC)} must lead to a part of this schema")
         return value if "type" in value else {"type": "object", **value}
 
     @field_validator("url", mode="before")
@@ -169,25 +175,43 @@ def _check_number(number: float) -> None:
         raise ValueError("a whole number has more than 64 bits")
 
 
-def _refs(schema: dict[str, Any]) -> Iterator[str]:
+def references(schema: dict[str, Any], keyword: str = "$ref") -> Iterator[str]:
+    """Yield each `$ref` of a schema, or each reference by another keyword."""
     left: list[Any] = [schema]
     while left:
         below = _below(left.pop())
         left.extend(below.values())
-        if isinstance(ref := below.get("$ref"), str):
+        if isinstance(ref := below.get(keyword), str):
             yield ref
 
 
-def _leads_somewhere(ref: str, schema: dict[str, Any]) -> bool:
-    """Whether a JSON pointer has its target in this schema; the model's provider refuses every turn otherwise."""
+def part_at(ref: str, schema: dict[str, Any]) -> Any:
+    """Return the part of a schema that a JSON pointer such as `#/$defs/NAME` leads to; None if there is none."""
     root, *steps = ref.split("/")
-    place: Any = schema
+    place: Any = schema if root == "#" else None
     for step in steps:
-        name, below = step.replace("~1", "/").replace("~0", "~"), _below(place)
-        if name not in below:
-            return False
-        place = below[name]
-    return root == "#"
+        name = step.replace("~1", "/").replace("~0", "~")
+        # Not by `_below`: a long list of references to one another would take a second.
+        place = _entry(cast("list[Any]", place), name) if isinstance(place, list) else _below(place).get(name)
+    return place
+
+
+def _entry(entries: list[Any], number: str) -> Any:
+    n = int(number) if re.fullmatch("0|[1-9][0-9]{0,4}", number) else len(entries)
+    return entries[n] if n < len(entries) else None
+
+
+def _end_of(ref: str, schema: dict[str, Any]) -> Any:
+    """Return where a `$ref` leads, also through further ones; None for a circle, which providers refuse, too."""
+    passed: set[str] = set()
+    while ref not in passed:
+        passed.add(ref)
+        place = part_at(ref, schema)
+        following = _below(place).get("$ref")
+        if not isinstance(following, str):
+            return place
+        ref = following
+    return None
 
 
 def _below(part: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from typing import Any
 
 import pytest
@@ -20,7 +21,12 @@ def tool(**changes: Any) -> dict[str, Any]:
 
 def refers(ref: str) -> dict[str, Any]:
     """The schema of a list whose items are described elsewhere."""
-    parts = {"a": {"anyOf": [{"type": "string"}, {"type": "null"}]}, "one/two": {"type": "string"}}
+    parts = {
+        "a": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+        "one/two": {"type": "string"},
+        "all": True,
+        "further": {"$ref": "#/$defs/a"},
+    }
     return {"type": "object", "properties": {"x": {"type": "array", "items": {"$ref": ref}}}, "$defs": parts}
 
 
@@ -54,7 +60,14 @@ def test_a_tool_needs_a_name_a_description_and_a_url() -> None:
         ([tool(parameters={"type": "object", "properties": []})], "tools.0.parameters"),
         ([tool(parameters=refers("#/$defs/b"))], "tools.0.parameters"),
         ([tool(parameters=refers("#/$defs/a/enum/2"))], "tools.0.parameters"),
+        ([tool(parameters=refers("#/$defs/a/anyOf/2"))], "tools.0.parameters"),
+        ([tool(parameters=refers("#/$defs/a/anyOf/01"))], "tools.0.parameters"),
         ([tool(parameters=refers("https://example.org/schema.json"))], "tools.0.parameters"),
+        ([tool(parameters=refers("#/$defs/a/anyOf"))], "tools.0.parameters"),
+        ([tool(parameters=refers("#/$defs/one~1two/type"))], "tools.0.parameters"),
+        ([tool(parameters={"$ref": "#"})], "tools.0.parameters"),
+        ([tool(parameters={"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}})], "tools.0.parameters"),
+        ([tool(parameters={"$dynamicRef": "https://example.org/schema.json#a"})], "tools.0.parameters"),
         ([tool(parameters={"type": "object", "title": "x" * MAX_SCHEMA_BYTES})], "tools.0.parameters"),
         ([tool(colour="red")], "tools.0.colour"),
         ([tool(), tool()], "tools"),
@@ -68,11 +81,22 @@ def test_a_tool_that_cannot_be_taken_is_refused_at_its_field(tools: list[dict[st
     assert ".".join(str(part) for part in refused.value.errors()[0]["loc"]) == where
 
 
-@pytest.mark.parametrize("ref", ["#", "#/$defs/a", "#/$defs/a/anyOf/1", "#/$defs/one~1two"])
+@pytest.mark.parametrize(
+    "ref", ["#", "#/$defs/a", "#/$defs/a/anyOf/1", "#/$defs/one~1two", "#/$defs/all", "#/$defs/further"]
+)
 def test_a_schema_is_taken_whole_and_may_refer_to_its_own_parts(ref: str) -> None:
     parameters = {**refers(ref), "additionalProperties": False}
     (found,) = start(tool(parameters=parameters)).tools
     assert found.parameters == parameters
+
+
+def test_a_long_chain_of_references_is_followed_in_little_time() -> None:
+    chain = [{"$ref": f"#/anyOf/{n + 1}"} for n in range(140)]
+    began = time.process_time()
+    start(tool(parameters={"anyOf": [*chain, {}]}))
+    with pytest.raises(ValidationError, match="must lead to a schema"):
+        start(tool(parameters={"anyOf": [*chain, {"$ref": "#/anyOf/0"}]}))
+    assert time.process_time() - began < 0.2
 
 
 def test_a_property_may_have_the_name_of_a_keyword() -> None:

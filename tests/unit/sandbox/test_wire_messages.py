@@ -94,6 +94,30 @@ def test_a_tool_is_called_only_when_it_is_spoken_of_or_demanded() -> None:
     assert reply(asked("hello", tools=[TIMER], tool_choice=named), None, NOON).calls
 
 
+@pytest.mark.parametrize(
+    ("parameters", "fault"),
+    [
+        ({"type": "objct"}, "`/type`: "),
+        ({"properties": {"city": {"type": 7}}}, "`/properties/city/type`: "),
+        ({"properties": {"pair": {"items": [{}]}}}, "`/properties/pair/items`: "),
+        ({"$schema": "https://example.org/own", "enum": "x"}, "`/enum`: "),
+        ({"properties": {}, "required": []}, "'required' present but 'properties' is missing"),
+    ],
+)
+def test_an_invalid_schema_of_a_tool_is_refused_as_by_groq(parameters: dict[str, Any], fault: str) -> None:
+    broken = {"type": "function", "function": {"name": "look", "parameters": parameters}}
+    with pytest.raises(RequestRefused) as refused:
+        asked("hello", tools=[TIMER, broken])
+    error = refused.value.body["error"]
+    assert error["message"].startswith(f"invalid JSON schema for tool look, tools[1].function.parameters: {fault}")
+    assert error["param"] == "tool look, tools[1].function.parameters"
+
+
+def test_a_schema_of_an_older_draft_is_checked_by_that_draft() -> None:
+    pair = {"$schema": "http://json-schema.org/draft-07/schema#", "properties": {"pair": {"items": [{}, {}]}}}
+    asked("hello", tools=[{"type": "function", "function": {"name": "look", "parameters": pair}}])
+
+
 def test_a_tool_that_is_not_there_is_refused() -> None:
     named = {"type": "function", "function": {"name": "sing"}}
     with pytest.raises(RequestRefused, match="sing"):

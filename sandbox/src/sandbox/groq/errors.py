@@ -14,10 +14,18 @@ _FAULTS = {
 class RequestRefused(Exception):
     """A request that Groq answers with an error."""
 
-    def __init__(self, status: int, message: str, code: str | None = None, kind: str = "invalid_request_error") -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        code: str | None = None,
+        kind: str = "invalid_request_error",
+        param: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
-        self.body: Body = {"error": {"message": message, "type": kind} | ({"code": code} if code else {})}
+        named = {"code": code, "param": param}
+        self.body: Body = {"error": {"message": message, "type": kind} | {k: v for k, v in named.items() if v}}
 
     def response(self) -> JSONResponse:
         return JSONResponse(self.body, status_code=self.status)

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sandbox.conversation.talker import Line
 from sandbox.groq.errors import RequestRefused
+from sandbox.groq.tool_schema import fault_of
 
 MOST_MESSAGES = 2_000
 REASONING_MODELS = ("openai/gpt-oss", "qwen/qwen3")
@@ -125,6 +126,10 @@ def completion(body: Any) -> Completion:
         found = Completion.model_validate(body)
     except ValidationError as error:
         raise RequestRefused(400, _worded(error)) from None
+    for n, tool in enumerate(found.tools or ()):
+        if fault := fault_of(tool.function.parameters):
+            place = f"tool {tool.function.name}, tools[{n}].function.parameters"
+            raise RequestRefused(400, f"invalid JSON schema for {place}: {fault}", param=place)
     if found.reasoning_effort is not None:
         known = next((efforts for name, efforts in _EFFORTS.items() if found.model.startswith(name)), None)
         if known is None:

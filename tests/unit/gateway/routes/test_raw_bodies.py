@@ -48,6 +48,16 @@ async def post(world: World, path: str, body: bytes) -> httpx.Response:
         (start_with(tool('{"type": "object", "x": NaN}')), "tools.0.parameters"),
         (start_with(tool('{"type": "object", "x": 1e999}')), "tools.0.parameters"),
         (start_with(tool(f'{{"type": "object", "x": {"9" * 400}}}')), "tools.0.parameters"),
+        (start_with(tool('{"type": "objct"}')), "tools.0.parameters"),
+        (
+            start_with(tool(), tool('{"properties": {"a": {"type": 7}}}', name='"b"')),
+            "tools.1.parameters.properties.a.type",
+        ),
+        (start_with(tool('{"required": ["a"]}')), "tools.0.parameters.required.0"),
+        (
+            start_with(tool('{"properties": {"a": {"pattern": "' + "(" * 2_000 + '"}}}')),
+            "tools.0.parameters.properties.a.pattern",
+        ),
         (start_with(tool(url='"http://[/"')), "tools.0.url"),
         (start_with(tool(url='"http://[::1/x"')), "tools.0.url"),
         (start_with(tool(url='"http://\u2100.com/"')), "tools.0.url"),

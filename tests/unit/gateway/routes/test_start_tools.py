@@ -9,6 +9,7 @@ from tests.support.gateway.world import World
 
 TOOL = {"name": "look", "description": "Looks.", "url": "https://tools.example.org/look"}
 BODY = {"userName": "Ada", "tools": [TOOL]}
+INVALID = {**TOOL, "parameters": {"type": "object", "properties": {"city": {"type": "text"}}}}
 
 
 async def test_a_tool_at_a_host_that_is_not_listed_refuses_the_start_with_its_field_and_the_fix(
@@ -32,3 +33,16 @@ async def test_a_tool_at_a_listed_host_is_in_the_log(world: World) -> None:
     first, second = world.log.requests()
     assert [tool.name for tool in first.tools] == ["look"]
     assert second.tools == ()
+
+
+async def test_a_tool_with_an_invalid_schema_refuses_the_start_with_the_path_in_the_schema_and_what_it_must_be(
+    api: httpx.AsyncClient, world: World
+) -> None:
+    answer = await api.post("/orchestrator/session/start", json={"userName": "Ada", "tools": [INVALID]})
+    problem = answer.json()
+    assert (answer.status_code, problem["code"]) == (422, "invalid_request")
+    assert problem["detail"] == "Invalid fields: tools.0.parameters.properties.city.type."
+    (error,) = problem["errors"]
+    assert error["field"] == "tools.0.parameters.properties.city.type"
+    assert "must be a type of JSON Schema (array, boolean" in error["message"]
+    assert world.rooms.made == 0

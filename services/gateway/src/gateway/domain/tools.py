@@ -1,18 +1,31 @@
-"""The hosts at which tools may be called."""
+"""What a start's tools may be: their hosts, and the schemas of their parameters."""
 
 from collections.abc import Collection, Sequence
 
-from contracts.errors import TOOL_NOT_ALLOWED, FieldError, Refused
+from contracts.errors import INVALID_REQUEST, TOOL_NOT_ALLOWED, FieldError, Refused
 from contracts.tool_hosts import AllowedHost, is_allowed, parse_url
 from contracts.tools import Tool
+from gateway.domain.tool_schemas import schema_errors
 
 
 def check_tools(tools: Sequence[Tool], allowed: Collection[AllowedHost]) -> None:
-    """Refuse tools at unlisted hosts; the worker checks again before each call.
+    """Refuse tools with invalid schemas, and at unlisted hosts; the worker checks the hosts again before each call.
 
     Raises:
-        Refused: `tool_not_allowed`, with each field.
+        Refused: `invalid_request` or `tool_not_allowed`, with each field.
     """
+    _check_schemas(tools)
+    _check_hosts(tools, allowed)
+
+
+def _check_schemas(tools: Sequence[Tool]) -> None:
+    errors = [e for n, tool in enumerate(tools) for e in schema_errors(tool.parameters, f"tools.{n}.parameters")]
+    if errors:
+        names = ", ".join(error.field for error in errors)
+        raise Refused(INVALID_REQUEST, f"Invalid fields: {names}.", errors=tuple(errors))
+
+
+def _check_hosts(tools: Sequence[Tool], allowed: Collection[AllowedHost]) -> None:
     addresses = [parse_url(tool.url) for tool in tools]
     errors = tuple(
         FieldError(

@@ -5,7 +5,9 @@ import itertools
 from types import SimpleNamespace
 from typing import Any
 
+import jsonschema
 import pytest
+from pipecat.adapters.llm.schemas.tools_schema import AdapterType
 from pipecat.processors.aggregators import async_tool_messages
 
 from agent_runner.agent_config import AgentConfig
@@ -13,7 +15,7 @@ from agent_runner.domain.talk import Talk
 from agent_runner.link.messages import ToolCall
 from agent_runner.worker.providers.llm import LanguageModel
 from agent_runner.worker.providers.tool_requests import ToolFailed
-from agent_runner.worker.providers.tools import Toolbox
+from agent_runner.worker.providers.tools import END_CALL, Toolbox
 from contracts.tools import RecordedTool
 from tests.support.commands import go
 from tests.support.toolbox import toolbox
@@ -32,6 +34,28 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Toolbox:
 
     monkeypatch.setattr(box._requests, "send", send)
     return box
+
+
+@pytest.mark.parametrize(
+    ("parameters", "described"),
+    [
+        ({}, {"properties": {}}),
+        ({"type": "object", "properties": {}, "required": []}, {"type": "object", "properties": {}}),
+        ({"properties": {"a": {}}, "required": ["a"]}, {"properties": {"a": {}}, "required": ["a"]}),
+    ],
+)
+async def test_a_schema_has_properties_and_no_empty_list_of_required_ones_which_groq_refuses(
+    parameters: dict[str, Any], described: dict[str, Any]
+) -> None:
+    look = RecordedTool(name="look", description="Looks.", parameters=parameters, url="http://tool/look")
+    offered = toolbox([look], []).offer(model())
+    assert offered.custom_tools is not None
+    (function,) = offered.custom_tools[AdapterType.OPENAI]
+    assert function["function"]["parameters"] == described
+
+
+def test_the_built_in_tools_schema_is_valid() -> None:
+    jsonschema.Draft202012Validator.check_schema(END_CALL.parameters)
 
 
 async def test_the_same_status_twice_is_the_same_failure_whatever_the_answers_say(

@@ -266,7 +266,9 @@ def _finished(told: ToolCall, outcome: Outcome, found: Mapping[str, Any], error:
 
 def _described(tool: RecordedTool) -> dict[str, Any]:
     """A tool in the form of the language model's API, with its whole schema."""
-    parameters = {"properties": {}, **tool.parameters}  # Groq refuses `required` without `properties`
+    parameters = {"properties": {}, **tool.parameters}
+    if not parameters.get("required"):  # Groq refuses `required` without properties, also an empty list
+        parameters.pop("required", None)
     return {
         "type": "function",
         "function": {"name": tool.name, "description": tool.description, "parameters": parameters},

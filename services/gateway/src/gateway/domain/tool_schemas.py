@@ -1,0 +1,132 @@
+"""The check of a tool's parameters against the meta-schema of JSON Schema.
+
+Providers of language models refuse every request with an invalid schema (status 400), so the whole call would fail.
+jsonschema-rs needs 1 ms for the longest schema. jsonschema, in Python, needs up to 0.6 s, which other requests would
+wait for.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from itertools import islice
+from typing import Any, Final
+
+import jsonschema_rs
+import regress
+
+from contracts.errors import FieldError
+from contracts.tools import part_at, references
+
+MOST_ERRORS: Final = 5
+"""Limit of the errors of one schema."""
+
+_LATEST: Final = "https://json-schema.org/draft/2020-12/schema"
+_DRAFTS: Final = {
+    _LATEST: jsonschema_rs.Draft202012Validator,
+    "https://json-schema.org/draft/2019-09/schema": jsonschema_rs.Draft201909Validator,
+    "http://json-schema.org/draft-07/schema": jsonschema_rs.Draft7Validator,
+    "http://json-schema.org/draft-06/schema": jsonschema_rs.Draft6Validator,
+    "http://json-schema.org/draft-04/schema": jsonschema_rs.Draft4Validator,
+}
+_TYPES: Final = "array, boolean, integer, null, number, object, string"
+_CHECKED_PLACES: Final = ("#/$defs/", "#/definitions/", "#/properties/")
+_ADDING: Final = frozenset({"$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "if", "dependentSchemas", "dependencies"})
+_OPEN: Final = frozenset({"patternProperties", "additionalProperties", "unevaluatedProperties"})
+
+# JSON Schema's patterns are JavaScript's. Clients also send these forms of Python and Go, which providers take.
+_FOREIGN_FORM: Final = re.compile(r"\(\?(?:[aiLmsux]+\)|(?P<group>P?<)(?![=!])|>)")
+
+
+def schema_errors(schema: dict[str, Any], field: str) -> tuple[FieldError, ...]:
+    """Name what is wrong in a tool's parameters, without the values.
+
+    Args:
+        schema: Has passed the limits of `contracts.tools`, which bound its length, its depth and its references.
+        field: Where it stands in the request.
+    """
+    found: dict[str, str] = {}
+    for place, part in _parts(schema):
+        for error in _meta_schema(_draft(schema)).iter_errors(part):
+            path = [*place, *map(str, error.instance_path)]
+            found.setdefault(".".join([field, *path]), _told(error.kind, path))
+            if len(found) >= MOST_ERRORS:
+                break
+    if not found:
+        found = {f"{field}.required.{n}": "names no property of `properties`" for n in _unknown_names(schema)}
+    return tuple(FieldError(field=name, message=message) for name, message in islice(found.items(), MOST_ERRORS))
+
+
+def _parts(schema: dict[str, Any]) -> Iterator[tuple[list[str], Any]]:
+    """The schema, and what it refers to at places that the meta-schema does not know, each with its path."""
+    yield [], schema
+    for ref in sorted(set(references(schema))):
+        if ref != "#" and not ref.startswith(_CHECKED_PLACES):
+            yield ref.split("/")[1:], part_at(ref, schema)
+
+
+def _draft(schema: dict[str, Any]) -> str:
+    named = schema.get("$schema")
+    url = named.rstrip("#") if isinstance(named, str) else _LATEST
+    return url if url in _DRAFTS else _LATEST
+
+
+@cache
+def _meta_schema(draft: str) -> jsonschema_rs.Validator:
+    formats = {"regex": _is_pattern, "uri": _is_anything, "uri-reference": _is_anything}
+    return _DRAFTS[draft]({"$ref": draft}, formats=formats, validate_formats=True, offline=True)
+
+
+def _is_pattern(text: str) -> bool:
+    """Whether it compiles; it never runs here, so one that would take for ever does no harm."""
+    try:
+        regress.Regex(_FOREIGN_FORM.sub(_in_javascript, text))
+    except regress.RegressError:
+        return False
+    return True
+
+
+def _in_javascript(form: re.Match[str]) -> str:
+    if form["group"]:
+        return "(?<"
+    return "(?:" if form[0] == "(?>" else ""
+
+
+def _is_anything(_: str) -> bool:
+    return True
+
+
+def _unknown_names(schema: dict[str, Any]) -> Iterator[int]:
+    """The entries of `required` that nothing describes. JSON Schema allows them, providers refuse them."""
+    if _ADDING & schema.keys() or any(schema.get(name, False) is not False for name in _OPEN):
+        return
+    for n, name in enumerate(schema.get("required", [])):
+        if name not in schema.get("properties", {}):
+            yield n
+
+
+def _told(kind: jsonschema_rs.ValidationErrorKind, path: list[str]) -> str:
+    keyword = path[-1] if path else ""
+    match kind.name:
+        case "anyOf" if keyword == "type":
+            return f"must be a type of JSON Schema ({_TYPES}), or a list of different ones"
+        case "type" if keyword == "required":
+            return "must be a list of names of properties, beside `properties`"
+        case "type" if set(kind.value) == {"object", "boolean"}:
+            instead = "; use `prefixItems` for a list of schemas" if keyword == "items" else ""
+            return f"must be a schema: an object, true or false{instead}"
+        case "type":
+            return f"must be of type {' or '.join(kind.value)}"
+        case "format":
+            return "must be a regular expression of JavaScript (ECMA-262)"
+        case "propertyNames":
+            return "has a name that is not a regular expression of JavaScript (ECMA-262)"
+        case "uniqueItems":
+            return "must not hold the same value twice"
+        case "minimum":
+            return f"must be at least {kind.value}"
+        case "exclusiveMinimum":
+            return f"must be greater than {kind.value}"
+        case "minItems":
+            return f"must have at least {kind.value} entry"
+        case _:
+            return f"must be what JSON Schema's {keyword or 'root'} takes"

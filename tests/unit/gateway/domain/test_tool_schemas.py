@@ -1,0 +1,163 @@
+"""The check of tools' parameters against the meta-schema."""
+
+import json
+import time
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.tools import MAX_SCHEMA_BYTES, MAX_SCHEMA_DEPTH
+from gateway.domain.tool_schemas import MOST_ERRORS, schema_errors
+
+DRAFT_7 = "http://json-schema.org/draft-07/schema#"
+
+
+def objects(**properties: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties}
+
+
+def faults(schema: dict[str, Any]) -> dict[str, str]:
+    return {error.field.removeprefix("p").removeprefix("."): error.message for error in schema_errors(schema, "p")}
+
+
+@pytest.mark.parametrize(
+    ("schema", "field", "message"),
+    [
+        ({"type": "objct"}, "type", "must be a type of JSON Schema (array, boolean"),
+        (objects(city={"type": 7}), "properties.city.type", "must be a type of JSON Schema"),
+        (objects(city={"type": ["string", "nul"]}), "properties.city.type", "or a list of different ones"),
+        (objects(city={"enum": "x"}), "properties.city.enum", "must be of type array"),
+        (objects(city="string"), "properties.city", "must be a schema: an object, true or false"),
+        (objects(city={"required": True}), "properties.city.required", "beside `properties`"),
+        (objects(city={"minLength": -1}), "properties.city.minLength", "must be at least 0"),
+        (objects(city={"multipleOf": 0}), "properties.city.multipleOf", "must be greater than 0"),
+        (objects(city={"anyOf": []}), "properties.city.anyOf", "must have at least 1 entry"),
+        (objects(city={"items": [{"type": "string"}]}), "properties.city.items", "`prefixItems`"),
+        (objects(city={"pattern": "(["}), "properties.city.pattern", "must be a regular expression"),
+        (objects(city={"pattern": "(" * 2_000 + ")" * 2_000}), "properties.city.pattern", "regular expression"),
+        ({"patternProperties": {"(": {}}}, "patternProperties", "a name that is not a regular expression"),
+        ({"$defs": {"a": {"type": "x"}}}, "$defs.a.type", "must be a type"),
+        ({**objects(a={}), "required": ["a", "a"]}, "required", "must not hold the same value twice"),
+        ({**objects(a={}), "required": ["a", 7]}, "required.1", "must be of type string"),
+        ({**objects(city={}), "required": ["city", "day"]}, "required.1", "names no property"),
+        ({"required": ["day"]}, "required.0", "names no property"),
+        ({"$schema": DRAFT_7, **objects(a={"exclusiveMinimum": True})}, "properties.a.exclusiveMinimum", "number"),
+        ({"$schema": "https://example.org/own", "type": "objct"}, "type", "must be a type"),
+        ({"$schema": 7}, "$schema", "must be of type string"),
+        ({"x": {"a": {"type": "y"}}, **objects(b={"$ref": "#/x/a"})}, "x.a.type", "must be a type"),
+        ({"properties": {}, "$id": "a#b"}, "$id", "must be what JSON Schema's $id takes"),
+    ],
+)
+def test_a_fault_is_named_with_its_path_and_what_it_must_be(schema: dict[str, Any], field: str, message: str) -> None:
+    found = faults(schema)
+    assert list(found) == [field]
+    assert message in found[field]
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {},
+        {"type": "object"},
+        objects(a=True, b={}, type={"type": "string"}, pattern={"type": "string"}, required={"type": "boolean"}),
+        objects(a={"type": "string", "nullable": True, "example": "x", "x-order": {"type": 7}, "format": "own"}),
+        objects(a={"default": {"type": 7, "pattern": "("}, "enum": [{"type": 7}], "const": {"required": True}}),
+        {"$schema": DRAFT_7, **objects(a={"items": [{}, {}]}), "definitions": {"b": {}}},
+        {"$schema": "http://json-schema.org/draft-04/schema#", **objects(a={"minimum": 1, "exclusiveMinimum": True})},
+        {"$schema": "https://example.org/own", "$id": "not a URI", **objects()},
+        {"$defs": {"node": objects(next={"$ref": "#/$defs/node"})}, **objects(first={"$ref": "#/$defs/node"})},
+        {"required": ["a"], "anyOf": [objects(a={}), objects(a={}, b={})]},
+        {"required": ["a"], "additionalProperties": {"type": "string"}},
+        {"required": ["a_x"], "patternProperties": {"_x$": {}}},
+        {"required": []},
+    ],
+    ids=str,
+)
+def test_a_valid_schema_has_no_fault(schema: dict[str, Any]) -> None:
+    assert faults(schema) == {}
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"^[\w-.]+@\p{L}+\.[a-z]{2,}$",
+        r"\u{1F600}",
+        r"(?<year>\d{4})-\k<year>",
+        r"(?<!-)(?<=a+)b",
+        r"^\/\_\-$",
+        r"(?i)yes|no",
+        r"(?P<year>\d{4})",
+        r"(?>a|b)c",
+        r"\(?P<",
+        "((a+)+)+$",
+        "a{1,99999999999999999999}",
+    ],
+)
+def test_a_pattern_of_javascript_or_in_a_common_form_of_other_languages_is_taken(pattern: str) -> None:
+    assert faults(objects(a={"pattern": pattern})) == {}
+
+
+def test_a_value_is_not_repeated() -> None:
+    secret = "sk-12345"
+    schema = objects(a={"type": secret, "enum": secret, "pattern": f"({secret}", "minimum": secret, "$ref": [secret]})
+    found = faults(schema)
+    assert len(found) == MOST_ERRORS
+    assert secret not in str(found)
+
+
+def test_of_many_faults_the_first_are_named() -> None:
+    assert len(faults(objects(**{f"p{n}": n for n in range(300)}))) == MOST_ERRORS
+    assert len(faults({"required": [f"p{n}" for n in range(300)]})) == MOST_ERRORS
+
+
+def deep(levels: int) -> dict[str, Any]:
+    inner: dict[str, Any] = {"type": 7}
+    for _ in range(levels - 1):
+        inner = {"not": inner}
+    return inner
+
+
+WIDE = {"anyOf": [{}] * 1_000}
+MANY_REFS = {"x": deep(MAX_SCHEMA_DEPTH - 3), "allOf": [{"$ref": "#/x" + "/not" * n} for n in range(10)] * 8}
+
+
+@pytest.mark.parametrize(
+    "schema", [WIDE, MANY_REFS, deep(MAX_SCHEMA_DEPTH), objects(a={"pattern": "[\\p{L}]{99}" * 300})], ids=range(4)
+)
+def test_a_schema_within_the_limits_is_checked_in_little_time(schema: dict[str, Any]) -> None:
+    assert len(json.dumps(schema)) <= MAX_SCHEMA_BYTES
+    faults({"type": 7})  # makes the meta-schema
+    began = time.process_time()
+    schema_errors(schema, "p")
+    assert time.process_time() - began < 0.1
+
+
+KEYWORDS = [
+    *("type", "properties", "required", "enum", "items", "prefixItems", "anyOf", "not", "additionalProperties"),
+    *("minLength", "minimum", "multipleOf", "uniqueItems", "description", "$defs", "dependentRequired", "unknown"),
+]
+NAMES = st.sampled_from(["string", "object", "integer", "a", "b", "objct"])
+SCALARS = NAMES | st.integers(-2, 2) | st.booleans() | st.none() | st.floats(-2, 2)
+SCHEMAS = st.recursive(
+    st.just({}) | st.booleans() | st.fixed_dictionaries({"type": NAMES}),
+    lambda inner: st.dictionaries(
+        st.sampled_from(KEYWORDS), SCALARS | st.lists(NAMES) | inner | st.lists(inner) | st.dictionaries(NAMES, inner)
+    ),
+    max_leaves=8,
+).filter(lambda value: isinstance(value, dict))
+
+
+@given(schema=SCHEMAS)
+def test_what_is_accepted_is_what_another_implementation_of_the_meta_schema_accepts(schema: dict[str, Any]) -> None:
+    open_schema = {
+        **schema,
+        "additionalProperties": schema.get("additionalProperties", True),
+    }  # any name may be required
+    if open_schema["additionalProperties"] is False:
+        del open_schema["additionalProperties"]
+        open_schema["patternProperties"] = {}
+    meta = jsonschema.Draft202012Validator(jsonschema.Draft202012Validator.META_SCHEMA)
+    assert (not faults(open_schema)) == meta.is_valid(open_schema)  # pyright: ignore[reportUnknownMemberType]
