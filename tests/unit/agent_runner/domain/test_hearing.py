@@ -62,6 +62,10 @@ def test_words_that_were_begun_and_lost_are_asked_for() -> None:
     hearing = Hearing(4)
     spoke(hearing, 10, 12)
     hearing.words(is_final=False)
+    hearing.turn_was_empty(15)  # USER_TURN_STOP_TIMEOUT may be shorter than the wait for words
+    assert not hearing.asks_again(15.9)
+    assert hearing.asks_again(16)
+    hearing.words(is_final=False)
     hearing.turn_was_empty(17)
     assert hearing.asks_again(17)
     spoke(hearing, 20, 22)

@@ -59,6 +59,7 @@ class Hearing:
         self._first_unanswered = 0.0
         self._unanswered_s = 0.0
         self._attempts = 0  # new sessions since words came
+        self._awaited_until = 0.0  # the words of the last speech
         self._asks_at: float | None = None
         self._has_asked = False
         self._has_partial = False
@@ -90,8 +91,9 @@ class Hearing:
             lasted = at - self._began
             self._began = None
             self._unanswered_s += lasted
+            self._awaited_until = at + ago_s + self._patience_s
             if lasted >= SHORTEST_S and self._needs_words:
-                self._asks_at = at + ago_s + self._patience_s
+                self._asks_at = self._awaited_until
 
     def words(self, *, is_final: bool, in_turn: bool = True) -> None:
         """Words came: final ones, or partial ones. Those of the caller's turn may be lost, and then are asked for.
@@ -107,7 +109,7 @@ class Hearing:
         """The caller's turn ended without a final transcript."""
         if self._has_partial:
             self._has_partial = False
-            self._asks_at = at
+            self._asks_at = max(at, self._awaited_until)
 
     def turn_had_words(self) -> None:
         """The caller's turn ended with words: what answers them answers its sounds without words, too."""
